@@ -21,7 +21,7 @@ import { InlineLogHost } from '../support/inline-log-host.js'
 import { SimulatedDisk } from '../support/simulated-disk.js'
 import { storeOptions } from './log/stage.js'
 
-export interface DurableHarnessOptions {
+export interface DurableStageOptions {
   readonly topics?: Record<string, number>
   readonly delivery?: Partial<DeliverySettings>
   readonly wal?: Partial<WalSettings>
@@ -38,7 +38,7 @@ const LATE: ReadonlySet<LogCallName> = new Set<LogCallName>(['commit', 'read', '
 const never = new Promise<never>(() => undefined)
 
 /** A gateway's delivery from the log, which may be killed at any time; the disk and Kafka stay. Fake clock, fake disk. */
-export class DurableHarness {
+export class DurableStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly disk = new SimulatedDisk()
   readonly router: FakeRouter
@@ -71,10 +71,10 @@ export class DurableHarness {
   breakLog: (error: Error) => void = () => undefined
   /** Why no broker can be reached. */
   awayBecause: Error | undefined
-  readonly #options: DurableHarnessOptions
+  readonly #options: DurableStageOptions
   #isAlive = { now: false }
 
-  constructor(options: DurableHarnessOptions = {}) {
+  constructor(options: DurableStageOptions = {}) {
     this.#options = options
     this.receiptLimits = options.receipts ?? {}
     this.router = new FakeRouter(options.topics ?? {}, topicSettingsOf(options.delivery))

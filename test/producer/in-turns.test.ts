@@ -6,8 +6,8 @@ import { MemoryReceipts } from '../../src/producer/memory/memory-receipts.js'
 import { ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { type ReceiptHolder, Receipts } from '../../src/producer/receipts/receipts.js'
 import { CountingMetrics } from '../support/counting-metrics.js'
-import { DeliveryHarness, record } from '../support/delivery-stage.js'
-import { DurableHarness } from './durable-stage.js'
+import { DeliveryStage, record } from '../support/delivery-stage.js'
+import { DurableStage } from './durable-stage.js'
 
 const COUNT = 1_000
 const RECORDS = Array.from({ length: COUNT }, (_, at) => record('orders', `${at}`, 0))
@@ -22,16 +22,16 @@ function longRequest() {
 }
 
 describe('memory: many records of a request that are taken in turns', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
   const start = () => {
-    harness = new DeliveryHarness({ orders: 1 })
+    stage = new DeliveryStage({ orders: 1 })
     const receipts = new Receipts(new ReceiptKey(Buffer.alloc(32, 1)))
     const options = { clock: () => performance.now(), now: () => Date.now(), log: silentLogger }
     const issuer = receipts.issuer('memory', Buffer.alloc(8, 3))
     const delivery = startDelivery({
       ...options,
-      router: harness.router,
+      router: stage.router,
       random: () => 0.5,
       metrics: new CountingMetrics(),
       receipts: new MemoryReceipts({ ...options, issuer, retentionMs: 60_000 })
@@ -49,28 +49,28 @@ describe('memory: many records of a request that are taken in turns', () => {
     let pieces = 0
     for (; works[0]!.next().done !== true; pieces++) {
       expect([accepted, holder.receipt]).to.deep.equal(['not yet', undefined])
-      await harness.pass(1)
+      await stage.pass(1)
     }
     expect(pieces).to.equal(4)
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect([accepted, receipts.open(holder.receipt!, ['ann'])?.count]).to.deep.equal([undefined, COUNT])
-    expect(harness.router.partition('orders', 0).values).to.deep.equal(VALUES)
+    expect(stage.router.partition('orders', 0).values).to.deep.equal(VALUES)
     const outcomes = await pending.outcomes()
     expect(outcomes.map(outcome => outcome.type === 'delivered' && outcome.offset)).to.deep.equal(VALUES.map(Number))
   })
 
   it('are refused from the first one on that finds no capacity, where their request wants that', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 40_000, maxPartitionBytes: 40_000 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 }, { maxBytes: 40_000, maxPartitionBytes: 40_000 })
+    await stage.warmUp('orders', 0)
     const { holder, works } = longRequest()
-    const pending = harness.delivery.accept(RECORDS, { ...ASYNC, stopsWhereFull: true }, holder)
+    const pending = stage.delivery.accept(RECORDS, { ...ASYNC, stopsWhereFull: true }, holder)
     while (works[0]!.next().done !== true) {}
     const refused = (await pending.accepted())!
     const first = refused.findIndex(failure => failure !== undefined)
     expect(first).to.be.within(1, COUNT - 257)
     expect(refused.slice(first).every(failure => failure?.code === 'overloaded')).to.equal(true)
-    await harness.pass(1_000)
-    expect(harness.router.partition('orders', 0).values.slice(1)).to.deep.equal(VALUES.slice(0, first))
+    await stage.pass(1_000)
+    expect(stage.router.partition('orders', 0).values.slice(1)).to.deep.equal(VALUES.slice(0, first))
   })
 
   it('are taken at once where their request does not want turns, or they are few', async () => {
@@ -79,29 +79,29 @@ describe('memory: many records of a request that are taken in turns', () => {
     const few = delivery.accept(RECORDS.slice(0, 256), ASYNC, holder)
     const many = delivery.accept(RECORDS, ASYNC, { principal: 'ann', receipt: undefined })
     expect([few.isWaiting, many.isWaiting, works.length]).to.deep.equal([false, false, 0])
-    await harness.pass(1_000)
-    expect(harness.router.partition('orders', 0).values).to.deep.equal([...VALUES.slice(0, 256), ...VALUES])
+    await stage.pass(1_000)
+    expect(stage.router.partition('orders', 0).values).to.deep.equal([...VALUES.slice(0, 256), ...VALUES])
   })
 })
 
 describe('durable: many records of a request that are taken in turns', () => {
-  let harness: DurableHarness
-  afterEach(() => harness.restore())
+  let stage: DurableStage
+  afterEach(() => stage.restore())
 
   it('go into the log together, with a receipt for all', async () => {
-    harness = new DurableHarness({ topics: { orders: 1 } })
-    await harness.start()
+    stage = new DurableStage({ topics: { orders: 1 } })
+    await stage.start()
     const { holder, works } = longRequest()
-    const pending = harness.delivery.accept(RECORDS, { ...ASYNC, durability: 'disk' }, holder)
+    const pending = stage.delivery.accept(RECORDS, { ...ASYNC, durability: 'disk' }, holder)
     let pieces = 0
     for (; works[0]!.next().done !== true; pieces++) {
-      await harness.pass(100)
-      expect(harness.router.partition('orders', 0).values).to.deep.equal([])
+      await stage.pass(100)
+      expect(stage.router.partition('orders', 0).values).to.deep.equal([])
     }
     expect(pieces).to.equal(3)
-    await harness.pass(2_000)
+    await stage.pass(2_000)
     expect([await pending.accepted(), holder.acceptedRecords]).to.deep.equal([undefined, COUNT])
-    expect(harness.receipts.open(holder.receipt!, ['ann'])?.count).to.equal(COUNT)
-    expect(harness.router.partition('orders', 0).values).to.deep.equal(VALUES)
+    expect(stage.receipts.open(holder.receipt!, ['ann'])?.count).to.equal(COUNT)
+    expect(stage.router.partition('orders', 0).values).to.deep.equal(VALUES)
   })
 })

@@ -10,7 +10,7 @@ const UNDECIDED: readonly (readonly [string, RegExp])[] = [
 const OWN_LIMIT = /\.timeout\(/
 
 /** Their timers and clocks are those of a fake clock or of a world. */
-const HAS_OWN_TIME = /useFakeTimers|FakeTime\(|\bclock\.tick|inWorld\(\)|new World\(|[hH]arness|Stage\(/
+const HAS_OWN_TIME = /useFakeTimers|FakeTime\(|\bclock\.tick|inWorld\(\)|new World\(|Stage\(|\bstage\.pass\(/
 
 /** It looks for such words itself. */
 const SEARCHERS = ['test/project/decided.test.ts']

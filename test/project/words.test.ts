@@ -23,7 +23,10 @@ const retired: ReadonlyMap<string, string> = new Map([
   ['hands', 'runtime, or what it does'],
   ['hand over', 'revoke'],
   ['give back', 'release'],
-  ['commit line', 'commit order']
+  ['commit line', 'commit order'],
+  ['harness', 'stage'],
+  ['fixture', 'stage'],
+  ['under test', 'stage, or what it is']
 ])
 
 /** Names that others have given. */

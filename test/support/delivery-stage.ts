@@ -9,14 +9,14 @@ import { CountingMetrics } from './counting-metrics.js'
 import { FakeRouter } from './fake-router.js'
 
 /** Delivery over a fake Router under a fake clock. Call `restore` afterwards. */
-export class DeliveryHarness {
+export class DeliveryStage {
   readonly clock = sinon.useFakeTimers({ now: 1_000_000 })
   readonly router: FakeRouter
   readonly delivery: Delivery
   readonly metrics = new CountingMetrics()
   /** Why no broker can be reached. */
   awayBecause: Error | undefined
-  /** Bugs that delivery has met; more than are expected fail the test when its harness is given back. */
+  /** Bugs that delivery has met; more than are expected fail the test when its stage is given back. */
   readonly #bugs: unknown[] = []
   bugsExpected = 0
 

@@ -1,6 +1,6 @@
 import type { KafkaRecord } from '../../src/core/model.js'
 import { askRouter } from '../../src/index.js'
-import { type Answer, PixyUnderTest } from '../apis/kafka-pixy/stage.js'
+import { type Answer, PixyGateway } from '../apis/kafka-pixy/stage.js'
 import { GroupInstance } from './group-instance.js'
 import { freshTopic, type TargetCluster, targetCluster } from './target-cluster.js'
 
@@ -10,14 +10,14 @@ export const QUICK_COMMITS = { 'delivery.createTopics': 'false', 'advanced.consu
 /** Kafka-Pixy's API over the embedded broker or real Kafka, with another client to look at what is in the log. */
 export class PixyStage {
   readonly cluster: TargetCluster
-  readonly pixy: PixyUnderTest
+  readonly pixy: PixyGateway
   readonly #settings: Readonly<Record<string, string>>
   readonly #library: GroupInstance
-  readonly #others: PixyUnderTest[] = []
+  readonly #others: PixyGateway[] = []
 
   private constructor(
     cluster: TargetCluster,
-    pixy: PixyUnderTest,
+    pixy: PixyGateway,
     library: GroupInstance,
     settings: Readonly<Record<string, string>>
   ) {
@@ -30,7 +30,7 @@ export class PixyStage {
   static async open(settings: Readonly<Record<string, string>> = {}): Promise<PixyStage> {
     const cluster = await targetCluster()
     const all = { ...QUICK_COMMITS, ...settings }
-    const pixy = await PixyUnderTest.at(cluster.bootstrap, all)
+    const pixy = await PixyGateway.at(cluster.bootstrap, all)
     return new PixyStage(cluster, pixy, await GroupInstance.start(cluster.bootstrap), all)
   }
 
@@ -40,9 +40,9 @@ export class PixyStage {
   }
 
   /** A further process, which stops with the others at the latest. */
-  async another(settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
-    const pixy = await PixyUnderTest.at(this.cluster.bootstrap, { ...this.#settings, ...settings })
-    const other = Object.assign(pixy, { stop: once(() => PixyUnderTest.prototype.stop.call(pixy)) })
+  async another(settings: Readonly<Record<string, string>> = {}): Promise<PixyGateway> {
+    const pixy = await PixyGateway.at(this.cluster.bootstrap, { ...this.#settings, ...settings })
+    const other = Object.assign(pixy, { stop: once(() => PixyGateway.prototype.stop.call(pixy)) })
     this.#others.push(other)
     return other
   }

@@ -4,9 +4,9 @@ import type { Answer, Call, TestFolder } from './access.js'
 
 /**
  * What the tests of the whole process have to know of an API: `test/apis/NAME/tested-api.ts` exports it as
- * `underTest`. Names of settings are those of its section.
+ * `testedApi`. Names of settings are those of its section.
  */
-export interface ApiUnderTest {
+export interface TestedApi {
   /** Settings for tests that are not about time: a busy machine is slow. */
   readonly patient: object
   /** Another value for each setting that has none that a test could guess, such as a text; nested ones as `a.b`. */
@@ -23,12 +23,10 @@ export interface ApiUnderTest {
   isServed(url: string, client: Call): Promise<void>
 }
 
-const load = async (name: string): Promise<[string, ApiUnderTest]> => {
-  const { underTest } = (await import(`../apis/${name}/tested-api.ts`)) as { underTest: ApiUnderTest }
-  return [name, underTest]
+const load = async (name: string): Promise<[string, TestedApi]> => {
+  const { testedApi } = (await import(`../apis/${name}/tested-api.ts`)) as { testedApi: TestedApi }
+  return [name, testedApi]
 }
 
 /** By name. */
-export const apisUnderTest: ReadonlyMap<string, ApiUnderTest> = new Map(
-  await Promise.all(apis.map(({ name }) => load(name)))
-)
+export const testedApis: ReadonlyMap<string, TestedApi> = new Map(await Promise.all(apis.map(({ name }) => load(name))))

@@ -105,7 +105,7 @@ describe("arion: what is sent to StatsD under Arion's names", () => {
 })
 
 describe('arion: what clients read about Kafka', () => {
-  function world() {
+  function stage() {
     const metrics = createPrometheusMetrics()
     let clock = 100_000
     const stats = new KafkaStats(metrics, () => clock)
@@ -123,7 +123,7 @@ describe('arion: what clients read about Kafka', () => {
   }
 
   it('is a rate over the last ten seconds or more, not over the life of the process', async () => {
-    const { counter, pass, read } = world()
+    const { counter, pass, read } = stage()
     const delivered = counter('castellan_delivery_delivered_records_total')
     delivered({ topic: 'a' }).value = 30
     delivered({ topic: 'b' }).value = 10
@@ -141,13 +141,13 @@ describe('arion: what clients read about Kafka', () => {
   })
 
   it('is zero where nothing was measured', async () => {
-    const all = await world().read()
+    const all = await stage().read()
     expect(new Set(Object.values(all))).to.deep.equal(new Set([0]))
     expect(Object.keys(all)).to.have.length(12)
   })
 
   it('names each measurement of Castellan as the Java client does', async () => {
-    const { counter, gauge, pass, read } = world()
+    const { counter, gauge, pass, read } = stage()
     counter('castellan_delivery_failed_records_total')().value = 20
     counter('castellan_delivery_retried_batches_total')().value = 40
     counter('castellan_router_metadata_refreshes_total')().value = 5
@@ -176,7 +176,7 @@ describe('arion: what clients read about Kafka', () => {
   })
 
   it('shows no negative room, and no infinite rate', async () => {
-    const { counter, gauge, read } = world()
+    const { counter, gauge, read } = stage()
     gauge('castellan_delivery_buffered_bytes')().value = 1_500
     gauge('castellan_delivery_buffer_limit_bytes')().value = 1_000
     counter('castellan_delivery_delivered_records_total')().value = 1

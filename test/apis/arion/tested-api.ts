@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: {},
   otherValues: { syncTimeoutMs: 29_000, durability: 'memory' },
   calls: {

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const EVENT = '{"specversion":"1.0","id":"7","source":"/shop","type":"order","data":{"total":7}}'
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: {},
   otherValues: {},
   calls: {
@@ -15,7 +15,7 @@ export const underTest: ApiUnderTest = {
     consume: (url, client) => call(`${url}/orders?group=readers`, client)
   },
   isServed: async (url, client) => {
-    const answer = await underTest.calls.produce!(url, client)
+    const answer = await testedApi.calls.produce!(url, client)
     expect([answer.status, answer.headers['x-castellan-persisted'], answer.body]).to.deep.equal([204, 'yes', ''])
   }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type Answer, type Call, call, seenBy } from '../../support/access.js'
 import { confluentContract } from '../../support/confluent-contract.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const JSON_RECORDS = { 'content-type': 'application/vnd.kafka.json.v2+json' }
 const BODY = '{"records":[{"value":{"total":7}}]}'
@@ -13,7 +13,7 @@ async function asked(url: string, path: string, client: Call): Promise<Answer> {
   return answer
 }
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: {},
   otherValues: {
     recordMembers: 'headersAndTimestamp',
@@ -28,7 +28,7 @@ export const underTest: ApiUnderTest = {
     admin: (url, client) => asked(url, '/topics', client)
   },
   isServed: async (url, client) => {
-    const answer = await underTest.calls.produce!(url, client)
+    const answer = await testedApi.calls.produce!(url, client)
     expect([answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([200, 'yes'])
     expect(JSON.parse(answer.body)).to.have.property('offsets').with.length(1)
   }

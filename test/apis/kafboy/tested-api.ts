@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const HOOKS = `
 export default {
@@ -12,7 +12,7 @@ export default {
 }
 `
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: { syncTimeoutMs: 30_000 },
   otherValues: {
     syncUrl: '/sync/:topic[/:anything]',

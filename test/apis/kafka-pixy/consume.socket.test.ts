@@ -3,7 +3,7 @@ import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-clus
 import { GroupInstance } from '../../support/group-instance.js'
 import { SeededRandom } from '../../support/random.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { brief, PixyUnderTest } from './stage.js'
+import { brief, PixyGateway } from './stage.js'
 
 interface Message {
   readonly key: string | null
@@ -28,16 +28,16 @@ const text = (base64: string | null): string | null => base64 && Buffer.from(bas
 
 describe('pixy: consume', function () {
   this.timeout(30_000)
-  let patient: PixyUnderTest
-  let quick: PixyUnderTest
+  let patient: PixyGateway
+  let quick: PixyGateway
   let cluster: EmbeddedCluster
   let library: GroupInstance
   let topics = 0
 
   before(async () => {
-    patient = await PixyUnderTest.start(PATIENT)
+    patient = await PixyGateway.start(PATIENT)
     cluster = patient.cluster
-    quick = await PixyUnderTest.over(cluster, QUICK)
+    quick = await PixyGateway.over(cluster, QUICK)
     library = await GroupInstance.start(cluster.bootstrap)
   })
   after(async () => {
@@ -54,12 +54,12 @@ describe('pixy: consume', function () {
     return topic
   }
 
-  const next = async (pixy: PixyUnderTest, topic: string, query = `group=${topic}`): Promise<Message> => {
+  const next = async (pixy: PixyGateway, topic: string, query = `group=${topic}`): Promise<Message> => {
     const answer = await pixy.get(`/topics/${topic}/messages?${query}`)
     expect(answer.status, answer.body).to.equal(200)
     return JSON.parse(answer.body) as Message
   }
-  const textOf = async (pixy: PixyUnderTest, topic: string, query?: string): Promise<string | null> =>
+  const textOf = async (pixy: PixyGateway, topic: string, query?: string): Promise<string | null> =>
     text((await next(pixy, topic, query)).value)
   const committedOf = (topic: string, partition = 0): Promise<string> => library.committed(topic, topic, partition)
   const until = async (isTrue: () => Promise<boolean>): Promise<void> => {
@@ -80,7 +80,7 @@ describe('pixy: consume', function () {
   })
 
   it('pixy H23: a consumer that is switched off', async () => {
-    const pixy = await PixyUnderTest.over(cluster, { 'apis.kafka-pixy.consumerDisabled': 'true' })
+    const pixy = await PixyGateway.over(cluster, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     try {
       expect(brief(await pixy.get('/topics/test.1/messages?group=g'))).to.equal(
         '503 {"error":"service is disabled by configuration"}'
@@ -114,7 +114,7 @@ describe('pixy: consume', function () {
 
   it('pixy H50: so many messages may wait for acks, and one more', async () => {
     const topic = await topicWith(6)
-    const pixy = await PixyUnderTest.over(cluster, {
+    const pixy = await PixyGateway.over(cluster, {
       ...QUICK,
       'consumer.ackTimeoutMs': '60000',
       'consumer.maxPendingMessages': '3'
@@ -143,7 +143,7 @@ describe('pixy: consume', function () {
   it('pixy C11: more requests than may wait are told so at once', async () => {
     const topic = await topicWith(0)
     // They wait until the process stops, so all of them come while the first one waits.
-    const crowded = await PixyUnderTest.over(cluster, { ...QUICK, 'consumer.longPollMs': '600000' })
+    const crowded = await PixyGateway.over(cluster, { ...QUICK, 'consumer.longPollMs': '600000' })
     const refused: Awaited<ReturnType<typeof crowded.get>>[] = []
     const polls = Array.from({ length: 90 }, async () => {
       const answer = await crowded.get(`/topics/${topic}/messages?group=crowd`)
@@ -161,7 +161,7 @@ describe('pixy: consume', function () {
   })
 
   it('a limit that the original had not is named when it is reached', async () => {
-    const pixy = await PixyUnderTest.over(cluster, {
+    const pixy = await PixyGateway.over(cluster, {
       ...QUICK,
       'advanced.consumer.maxGroups': '1'
     })
@@ -303,11 +303,11 @@ describe('pixy: consume', function () {
 })
 
 /** Clients of the process that wait for a message. */
-const openPolls = (pixy: PixyUnderTest): Promise<number> => metricOf(pixy, 'kafka_pixy_open_polls')
-const acquiredMessages = (pixy: PixyUnderTest): Promise<number> =>
+const openPolls = (pixy: PixyGateway): Promise<number> => metricOf(pixy, 'kafka_pixy_open_polls')
+const acquiredMessages = (pixy: PixyGateway): Promise<number> =>
   metricOf(pixy, 'castellan_groups_offered_messages_total')
 
-async function metricOf({ app }: PixyUnderTest, name: string): Promise<number> {
+async function metricOf({ app }: PixyGateway, name: string): Promise<number> {
   const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(metrics)?.[1] ?? 0)
 }

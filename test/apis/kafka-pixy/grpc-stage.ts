@@ -13,7 +13,7 @@ type Call = (
 }
 
 /** A whole gateway with the service, and a client of it over the wire. */
-export class GrpcHarness {
+export class GrpcStage {
   readonly app: App
   readonly address: string
   readonly client: Client
@@ -28,22 +28,22 @@ export class GrpcHarness {
     bootstrap: string,
     settings: Readonly<Record<string, string>> = {},
     client = credentials.createInsecure()
-  ): Promise<GrpcHarness> {
+  ): Promise<GrpcStage> {
     const lines: LogLine[] = []
     const all = { 'apis.kafka-pixy.grpcPort': '0', 'consumer.longPollMs': '1000', ...settings }
     const app = await startTestApp(bootstrap, all, recordingLogger(lines))
-    return GrpcHarness.of(app, lines, client)
+    return GrpcStage.of(app, lines, client)
   }
 
   /** A client of a gateway that has logged these lines. */
-  static of(app: App, lines: readonly LogLine[], client = credentials.createInsecure()): GrpcHarness {
+  static of(app: App, lines: readonly LogLine[], client = credentials.createInsecure()): GrpcStage {
     const { port } = lines.find(({ message }) => message.includes('gRPC'))!.fields as { port?: number }
-    return new GrpcHarness(app, `127.0.0.1:${port}`, client)
+    return new GrpcStage(app, `127.0.0.1:${port}`, client)
   }
 
   /** Another client of the same gateway. */
-  other(client: ChannelCredentials): GrpcHarness {
-    return new GrpcHarness(this.app, this.address, client)
+  other(client: ChannelCredentials): GrpcStage {
+    return new GrpcStage(this.app, this.address, client)
   }
 
   ask(

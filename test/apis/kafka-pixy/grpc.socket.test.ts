@@ -8,19 +8,19 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { warnings } from '../../../src/server/config/checks.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { TestAuthority, TestFolder } from '../../support/access.js'
-import { GrpcHarness } from './grpc-stage.js'
+import { GrpcStage } from './grpc-stage.js'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 
 describe("Kafka-Pixy's gRPC service", function () {
   this.timeout(30_000)
   let cluster: EmbeddedCluster
-  let grpc: GrpcHarness
+  let grpc: GrpcStage
   before(async () => {
     cluster = await startEmbeddedCluster()
     for (const topic of ['test.4', 'acks', 'empty']) cluster.createTopic(topic, { partitions: 4 })
     cluster.createTopic('compacted', { partitions: 1, config: new Map([['cleanup.policy', 'compact']]) })
-    grpc = await GrpcHarness.start(cluster.bootstrap, { 'consumer.start': 'earliest' })
+    grpc = await GrpcStage.start(cluster.bootstrap, { 'consumer.start': 'earliest' })
   })
   after(async () => {
     await grpc.stop()
@@ -83,7 +83,7 @@ describe("access to Kafka-Pixy's gRPC service", function () {
     const cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 1 })
     const rules = [{ principals: ['anna'], operations: ['produce'], topics: ['orders'] }]
-    const grpc = await GrpcHarness.start(cluster.bootstrap, {
+    const grpc = await GrpcStage.start(cluster.bootstrap, {
       'auth.tokens': JSON.stringify([{ principal: 'anna', sha256: sha256('a-token-of-anna') }]),
       'access.rules': JSON.stringify(rules),
       'apis.kafka-pixy.consumerDisabled': 'true'
@@ -117,13 +117,13 @@ describe("access to Kafka-Pixy's gRPC service", function () {
   it('pixy G15 a consumer that is disabled, and a process that stops, are unavailable', async () => {
     const cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 1 })
-    const disabled = await GrpcHarness.start(cluster.bootstrap, { 'apis.kafka-pixy.consumerDisabled': 'true' })
+    const disabled = await GrpcStage.start(cluster.bootstrap, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     const asked = { topic: 'orders', group: 'g', no_ack: true }
     expect(await disabled.refusal(disabled.ask('ConsumeNAck', asked))).to.equal(
       '14: service is disabled by configuration'
     )
     await disabled.stop()
-    const stopping = await GrpcHarness.start(cluster.bootstrap, { 'consumer.longPollMs': '20000' })
+    const stopping = await GrpcStage.start(cluster.bootstrap, { 'consumer.longPollMs': '20000' })
     const waiting = stopping.refusal(stopping.ask('ConsumeNAck', asked))
     while ((await stopping.ask('GetOffsets', asked)).offsets[0]!.offset < 0) {
       await new Promise(resolve => setTimeout(resolve, 10))
@@ -181,7 +181,7 @@ describe("TLS of Kafka-Pixy's gRPC port", function () {
     }
     const { cert, key } = authority.issue({ commonName: 'billing' })
     const certificate = credentials.createSsl(ca, Buffer.from(key), Buffer.from(cert))
-    const grpc = await GrpcHarness.start(cluster.bootstrap, settings, certificate)
+    const grpc = await GrpcStage.start(cluster.bootstrap, settings, certificate)
     const produce = { topic: 'orders', message: bytes('m') }
     expect(await grpc.ask('Produce', produce)).to.deep.equal({ partition: 0, offset: 0 })
     expect(await grpc.refusal(grpc.ask('Produce', { ...produce, topic: 'other' }))).to.match(/^7: /)
@@ -197,7 +197,7 @@ describe("TLS of Kafka-Pixy's gRPC port", function () {
   })
 
   it('is that of new files after a reload, for new connections', async () => {
-    const grpc = await GrpcHarness.start(cluster.bootstrap, serve('one'), credentials.createSsl(ca))
+    const grpc = await GrpcStage.start(cluster.bootstrap, serve('one'), credentials.createSsl(ca))
     const produce = { topic: 'orders', message: bytes('m') }
     await grpc.ask('Produce', produce)
     expect(await server(grpc.address)).to.equal('one')

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { credentials } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { GrpcHarness } from './grpc-stage.js'
-import { brief, PixyUnderTest } from './stage.js'
+import { GrpcStage } from './grpc-stage.js'
+import { brief, PixyGateway } from './stage.js'
 
 const NO_BROKER = 'kafka: client has run out of available brokers to talk to (Is your cluster reachable?)'
 const QUICK = { 'consumer.longPollMs': '500' }
@@ -12,7 +12,7 @@ describe('pixy: a request for a message while no broker can be reached', functio
   this.timeout(30_000)
 
   it('fails before the group has begun, since nothing is fixed that an answer would promise', async () => {
-    const pixy = await PixyUnderTest.at('127.0.0.1:1', QUICK)
+    const pixy = await PixyGateway.at('127.0.0.1:1', QUICK)
     try {
       const failed = `500 {"error":"${NO_BROKER}"}`
       expect(brief(await pixy.get('/topics/orders/messages?group=billing'))).to.equal(failed)
@@ -23,7 +23,7 @@ describe('pixy: a request for a message while no broker can be reached', functio
   })
 
   it('fails before the group has begun, by gRPC as well', async () => {
-    const grpc = await GrpcHarness.start('127.0.0.1:1', QUICK, credentials.createInsecure())
+    const grpc = await GrpcStage.start('127.0.0.1:1', QUICK, credentials.createInsecure())
     try {
       const asked = grpc.ask('ConsumeNAck', { topic: 'orders', group: 'billing', no_ack: true })
       expect(await grpc.refusal(asked)).to.equal(`13: ${NO_BROKER}`)
@@ -35,7 +35,7 @@ describe('pixy: a request for a message while no broker can be reached', functio
   it('is answered that there is none once the group has begun, and what is written later is offered', async () => {
     const cluster = await startEmbeddedCluster()
     cluster.createTopic('orders', { partitions: 2 })
-    const pixy = await PixyUnderTest.over(cluster, QUICK)
+    const pixy = await PixyGateway.over(cluster, QUICK)
     const ask = (): Promise<string> => pixy.get('/topics/orders/messages?group=billing').then(brief)
     const timeout = '408 {"error":"long polling timeout"}'
     const ready = async (): Promise<number> => (await fetch(`${pixy.app.urls.management}/ready/kafka`)).status

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { checkRows } from '../../support/rows.js'
-import { type Answer, PixyUnderTest } from './stage.js'
+import { type Answer, PixyGateway } from './stage.js'
 
 /** `405 - `: status, type and body. */
 const said = ({ status, type, body }: Answer): string => `${status} ${type || '-'} ${body}`
@@ -10,9 +10,9 @@ const NOT_ALLOWED = '405 - '
 
 describe('pixy: routes', function () {
   this.timeout(30_000)
-  let pixy: PixyUnderTest
+  let pixy: PixyGateway
   before(async () => {
-    pixy = await PixyUnderTest.start()
+    pixy = await PixyGateway.start()
   })
   after(() => pixy.stopAll())
 

@@ -89,7 +89,7 @@ export const brief = ({ status, type, body }: Answer): string =>
   `${status} ${type === 'application/json' ? JSON.stringify(JSON.parse(body)) : body}`.trim()
 
 /** The whole gateway over an embedded broker, with the API on a port of its own. */
-export class PixyUnderTest extends PixyClient {
+export class PixyGateway extends PixyClient {
   readonly app: App
   readonly #cluster: EmbeddedCluster | undefined
 
@@ -100,20 +100,20 @@ export class PixyUnderTest extends PixyClient {
   }
 
   /** Topics `test.1`, `test.4` and `test.64` are there, and none is created on demand. */
-  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
+  static async start(settings: Readonly<Record<string, string>> = {}): Promise<PixyGateway> {
     const cluster = await startEmbeddedCluster({ autoCreateTopics: false })
     for (const partitions of [1, 4, 64]) cluster.createTopic(`test.${partitions}`, { partitions })
-    return PixyUnderTest.over(cluster, settings)
+    return PixyGateway.over(cluster, settings)
   }
 
   /** A further process over the same broker. */
-  static async over(cluster: EmbeddedCluster, settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
-    return new PixyUnderTest(await startPixy(cluster.bootstrap, settings), cluster)
+  static async over(cluster: EmbeddedCluster, settings: Readonly<Record<string, string>> = {}): Promise<PixyGateway> {
+    return new PixyGateway(await startPixy(cluster.bootstrap, settings), cluster)
   }
 
   /** A process over any cluster. */
-  static async at(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<PixyUnderTest> {
-    return new PixyUnderTest(await startPixy(bootstrap, settings), undefined)
+  static async at(bootstrap: string, settings: Readonly<Record<string, string>> = {}): Promise<PixyGateway> {
+    return new PixyGateway(await startPixy(bootstrap, settings), undefined)
   }
 
   /** The embedded broker. */

@@ -6,13 +6,13 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import { until } from '../../support/pixy-stage.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { startTestApp } from '../../support/test-app.js'
-import { brief, PixyClient, PixyUnderTest } from './stage.js'
+import { brief, PixyClient, PixyGateway } from './stage.js'
 
 describe('pixy: start and stop', function () {
   this.timeout(30_000)
 
   it('pixy H52: while the process stops, a synchronous message is refused, and it says that it is alive', async () => {
-    const pixy = await PixyUnderTest.start({ 'consumer.longPollMs': '20000' })
+    const pixy = await PixyGateway.start({ 'consumer.longPollMs': '20000' })
     const url = pixy.app.urls.apis.get('kafka-pixy')!
     const begin = async (head: string): Promise<RawSocket> => {
       const socket = await RawSocket.open(url)

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
-import { PixyUnderTest } from './stage.js'
+import { PixyGateway } from './stage.js'
 
 interface Event {
   readonly id: string | undefined
@@ -21,7 +21,7 @@ class EventClient {
   #rest = ''
   #changed: () => void = () => undefined
 
-  static async open(pixy: PixyUnderTest, path: string, lastId?: string): Promise<EventClient> {
+  static async open(pixy: PixyGateway, path: string, lastId?: string): Promise<EventClient> {
     const client = new EventClient()
     const headers: IncomingHttpHeaders = lastId === undefined ? {} : { 'last-event-id': lastId }
     const url = `${pixy.app.urls.apis.get('kafka-pixy')}${path}`
@@ -82,12 +82,12 @@ const pick = (count: number, prefix = 'm', first = 0): string[] =>
 
 describe('pixy: tail', function () {
   this.timeout(30_000)
-  let pixy: PixyUnderTest
+  let pixy: PixyGateway
   let cluster: EmbeddedCluster
   let topics = 0
 
   before(async () => {
-    pixy = await PixyUnderTest.start()
+    pixy = await PixyGateway.start()
     cluster = pixy.cluster
   })
   after(() => pixy.stopAll())
@@ -101,7 +101,7 @@ describe('pixy: tail', function () {
   const write = async (topic: string, ...values: string[]): Promise<void> => {
     for (const value of values) await pixy.produce(`/topics/${topic}/messages?sync&key=${value}`, value)
   }
-  const openTails = async ({ app }: PixyUnderTest = pixy): Promise<number> => {
+  const openTails = async ({ app }: PixyGateway = pixy): Promise<number> => {
     const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
     return Number(/^kafka_pixy_open_tails (\d+)$/m.exec(metrics)![1])
   }

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const TEXT = { 'content-type': 'text/plain' }
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: {},
   otherValues: {
     unixSocketMode: '600',

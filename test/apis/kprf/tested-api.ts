@@ -1,11 +1,11 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const push = (isWaiting: boolean): string =>
   JSON.stringify({ records: [{ topic: 'orders', key: 'k', data: 'hello' }], wait_for_send: isWaiting })
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: { messageTimeoutMs: 30_000 },
   otherValues: {
     metricsPort: 0,
@@ -24,7 +24,7 @@ export const underTest: ApiUnderTest = {
   },
   isServed: async (url, client) => {
     for (const isWaiting of [true, false]) {
-      const answer = await underTest.calls.produce!(url, { ...client, body: push(isWaiting) })
+      const answer = await testedApi.calls.produce!(url, { ...client, body: push(isWaiting) })
       const told = [answer.status, answer.body, answer.headers['x-castellan-persisted']]
       expect(told).to.deep.equal([200, '{"status":"ok","errors":[]}', isWaiting ? 'yes' : 'pending'])
     }

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
-import type { ApiUnderTest } from '../../support/tested-apis.js'
+import type { TestedApi } from '../../support/tested-apis.js'
 
 const BODY = '{"records":[{"value":{"total":7}}]}'
 
-export const underTest: ApiUnderTest = {
+export const testedApi: TestedApi = {
   patient: {},
   otherValues: { bridgeId: 'bridge-1', instanceIdleMs: 60_000, corsMethods: ['GET', 'POST'] },
   calls: {
@@ -15,7 +15,7 @@ export const underTest: ApiUnderTest = {
     admin: (url, client) => call(`${url}/topics`, client)
   },
   isServed: async (url, client) => {
-    const answer = await underTest.calls.produce!(url, client)
+    const answer = await testedApi.calls.produce!(url, client)
     expect([answer.status, answer.headers['x-castellan-persisted']]).to.deep.equal([200, 'yes'])
     expect(JSON.parse(answer.body)).to.have.property('offsets').with.length(1)
   }

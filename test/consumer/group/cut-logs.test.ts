@@ -5,31 +5,31 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
-import { GroupWorld, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
 
 /** A log whose first records were written in epoch 0, and a group that reads it. */
 class CutLog {
-  readonly world: GroupWorld
+  readonly runtime: FakeRuntime
   readonly warnings: object[] = []
   consumer!: PartitionConsumer
   position: TrackedPosition | undefined
   startOf: Start = 'earliest'
 
   constructor(count: number) {
-    this.world = new GroupWorld()
-    this.world.electLeader(0)
-    this.world.write(...run(0, count))
-    Object.assign(this.world.log, { warn: (fields: object) => void this.warnings.push(fields) })
+    this.runtime = new FakeRuntime()
+    this.runtime.electLeader(0)
+    this.runtime.write(...run(0, count))
+    Object.assign(this.runtime.log, { warn: (fields: object) => void this.warnings.push(fields) })
   }
 
   start(committed?: TrackedPosition): this {
-    this.world.committed = committed as never
+    this.runtime.committed = committed as never
     this.consumer = new PartitionConsumer({
       topicPartition: TOPIC_PARTITION,
-      runtime: this.world,
+      runtime: this.runtime,
       batches: new HeldBatches(1_000_000),
       start: onStart => onStart(this.startOf),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
@@ -40,7 +40,7 @@ class CutLog {
       onSettled: () => {},
       onRefused: () => {}
     })
-    this.world.settle()
+    this.runtime.settle()
     return this
   }
 
@@ -52,7 +52,7 @@ class CutLog {
 
   next(): number | undefined {
     this.consumer.want()
-    this.world.settle()
+    this.runtime.settle()
     return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
   }
 
@@ -70,13 +70,13 @@ class CutLog {
 
   /** The log is cut, and another leader writes so many records. */
   cut(end: number, written: number): void {
-    this.world.cut(end)
-    if (written > 0) this.world.write(...run(end, written))
-    this.world.settle()
+    this.runtime.cut(end)
+    if (written > 0) this.runtime.write(...run(end, written))
+    this.runtime.settle()
   }
 
   get truncations(): number {
-    return this.world.metrics.of('truncated_logs')
+    return this.runtime.metrics.of('truncated_logs')
   }
 }
 
@@ -107,9 +107,9 @@ describe('a group whose log was cut', () => {
       expect(log.process(101)).to.deep.equal([...run(0, 100), undefined])
       // A read that waits at an end that is there again ends with its long poll.
       const noMessages = { kind: 'fetchData', result: { type: 'noMessages', leaderEpoch: 1 } } as const
-      if (written === 40) log.world.answers.push(noMessages)
+      if (written === 40) log.runtime.answers.push(noMessages)
       log.cut(60, written)
-      log.world.pass(100)
+      log.runtime.pass(100)
       expect(log.process(written)).to.deep.equal(run(60, written))
       expect([log.position!.offset, log.truncations]).to.deep.equal([60 + written, 1])
     })
@@ -145,21 +145,21 @@ describe('a group whose log was cut', () => {
     const messages = log.take(30) as number[]
     for (const offset of messages) if (offset !== 10) log.consumer.ack(offset)
     log.cut(60, 80)
-    log.world.pass(ACK_TIMEOUT_MS + 1)
+    log.runtime.pass(ACK_TIMEOUT_MS + 1)
     expect(log.process(110)).to.deep.equal(run(30, 110))
     expect(log.truncations).to.equal(1)
     expect(log.warnings).to.deep.equal([
       { partition: 'orders/0', from: 31, to: 60, leaderEpoch: 0, currentLeaderEpoch: 1 }
     ])
-    log.world.pass(ACK_TIMEOUT_MS + 1)
+    log.runtime.pass(ACK_TIMEOUT_MS + 1)
     expect(log.process(1)).to.deep.equal([10])
     expect(log.position).to.deep.include({ offset: 140, leaderEpoch: 1 })
   })
 
   it('knows messages that were acknowledged out of order in a later epoch', () => {
     const log = new CutLog(60).start()
-    log.world.electLeader()
-    log.world.write(...run(60, 40))
+    log.runtime.electLeader()
+    log.runtime.write(...run(60, 40))
     for (const offset of log.take(100) as number[]) if (offset < 50 || offset >= 80) log.consumer.ack(offset)
     expect(log.position).to.deep.include({ offset: 50, leaderEpoch: 1 })
     log.restart()
@@ -173,7 +173,7 @@ describe('a group whose log was cut', () => {
     expect(log.take(50)).to.deep.equal(run(50, 50))
     log.cut(60, 80)
     log.consumer.want()
-    log.world.settle()
+    log.runtime.settle()
     expect(log.consumer.pending, 'those before the cut').to.equal(10)
     expect(log.consumer.ack(70)).to.equal('notOffered')
     expect(log.position!.offset).to.equal(50)
@@ -188,9 +188,9 @@ describe('a group whose log was cut', () => {
       log.process(70)
       expect(log.take(30)).to.deep.equal(run(70, 30))
       // Only retries are read: all places of messages that wait for an acknowledgement are in use.
-      log.world.pass(ACK_TIMEOUT_MS + 1)
-      log.world.cut(60)
-      if (written > 0) log.world.write(...run(60, written))
+      log.runtime.pass(ACK_TIMEOUT_MS + 1)
+      log.runtime.cut(60)
+      if (written > 0) log.runtime.write(...run(60, written))
       const offered = log.process(written + 1)
       expect(offered, `${written} new records`).to.deep.equal([...run(60, written), undefined])
       expect([log.position!.offset, log.consumer.pending]).to.deep.equal([60 + written, 0])
@@ -204,12 +204,12 @@ describe('a group whose log was cut', () => {
     expect(log.next()).to.equal(60)
     const record = { offset: 60, timestampMs: 0, key: null, value: Buffer.from('old'), headers: [] }
     log.cut(60, 5)
-    log.world.pass(200)
+    log.runtime.pass(200)
     log.consumer.release({ topicId: undefined, records: [record] })
-    log.world.pass(ACK_TIMEOUT_MS + 1)
+    log.runtime.pass(ACK_TIMEOUT_MS + 1)
     for (let count = 0; count < 5; count++) {
       log.consumer.want()
-      log.world.pass(10)
+      log.runtime.pass(10)
       if (log.consumer.isPrefetched) seen.push(log.consumer.take())
     }
     expect(seen.map(one => (one as { offset: number }).offset).slice(-5)).to.deep.equal(run(60, 5))
@@ -221,9 +221,9 @@ describe('a group whose log was cut', () => {
       log.startOf = 'latest'
       log.start(committed)
       expect(log.next()).to.equal(undefined)
-      log.world.answers.push({ kind: 'fetchData', result: { type: 'noMessages', leaderEpoch: 0 } })
-      log.world.write()
-      log.world.pass(100)
+      log.runtime.answers.push({ kind: 'fetchData', result: { type: 'noMessages', leaderEpoch: 0 } })
+      log.runtime.write()
+      log.runtime.pass(100)
       expect(log.position).to.deep.equal({ offset: 100, metadata: '', leaderEpoch: 0 })
       log.consumer.stop()
       log.cut(60, 80)
@@ -246,8 +246,8 @@ describe('a group whose log was cut', () => {
 
   it('that the leader has found the end of for a member goes on where the logs part', () => {
     const log = new CutLog(100)
-    log.world.cut(60)
-    log.world.write(...run(60, 80))
+    log.runtime.cut(60)
+    log.runtime.write(...run(60, 80))
     log.startOf = { offset: 100, leaderEpoch: 0, topicId: undefined }
     log.start()
     expect(log.process(80)).to.deep.equal(run(60, 80))
@@ -258,40 +258,40 @@ describe('a group whose log was cut', () => {
     const log = new CutLog(10).start()
     expect(log.process(10)).to.deep.equal(run(0, 10))
     for (let offset = 10; offset < 16; offset++) {
-      if (offset % 2 === 0) log.world.electLeader()
-      log.world.write(offset)
+      if (offset % 2 === 0) log.runtime.electLeader()
+      log.runtime.write(offset)
       expect(log.process(1)).to.deep.equal([offset])
     }
     expect(log.position).to.deep.equal({ offset: 16, metadata: '', leaderEpoch: 3 })
-    const checks = log.world.asked.filter(({ kind }) => kind === 'fetchEpochEnd').length
+    const checks = log.runtime.asked.filter(({ kind }) => kind === 'fetchEpochEnd').length
     expect([checks, log.truncations, log.warnings], 'one check per election').to.deep.equal([3, 0, []])
   })
 
   it('of a leader whose log has epochs that the other one had not goes on where the group has read last before them', () => {
     const log = new CutLog(60).start()
-    log.world.electLeader(2)
-    log.world.write(...run(60, 40))
+    log.runtime.electLeader(2)
+    log.runtime.write(...run(60, 40))
     expect(log.process(100)).to.have.length(100)
     // The new leader has led in epoch 1, and has written there what nobody else has.
-    log.world.offsets = run(0, 70)
-    log.world.logEnd = 70
-    log.world.epochs = [
+    log.runtime.offsets = run(0, 70)
+    log.runtime.logEnd = 70
+    log.runtime.epochs = [
       { leaderEpoch: 0, from: 0 },
       { leaderEpoch: 1, from: 60 }
     ]
-    log.world.electLeader(3)
-    log.world.write(...run(70, 50))
-    log.world.pass(100)
+    log.runtime.electLeader(3)
+    log.runtime.write(...run(70, 50))
+    log.runtime.pass(100)
     expect(log.process(60)).to.deep.equal(run(60, 60))
   })
 
   it('believes an offset that somebody has set beyond the end: it has no epoch', () => {
     const log = new CutLog(10).start({ offset: 13, metadata: '' })
-    log.world.write(...run(10, 5))
+    log.runtime.write(...run(10, 5))
     expect(log.process(2)).to.deep.equal([13, 14])
     expect(log.truncations).to.equal(0)
-    log.world.electLeader()
-    log.world.write(15)
+    log.runtime.electLeader()
+    log.runtime.write(15)
     expect(log.process(1)).to.deep.equal([15])
   })
 
@@ -299,19 +299,19 @@ describe('a group whose log was cut', () => {
     const log = new CutLog(10).start({ offset: 13, metadata: '', leaderEpoch: 7 })
     log.next()
     expect(log.position!.offset).to.equal(10)
-    log.world.write(...run(10, 5))
+    log.runtime.write(...run(10, 5))
     expect(log.process(5)).to.deep.equal(run(10, 5))
     expect(log.truncations).to.equal(1)
   })
 
   it('reads as ever where brokers do not tell epochs, or cannot be asked for them', () => {
     const silent = new CutLog(10)
-    silent.world.epochs = []
+    silent.runtime.epochs = []
     expect(silent.start({ offset: 5, metadata: '' }).process(5)).to.deep.equal(run(5, 5))
     expect(silent.position).to.deep.equal({ offset: 10, metadata: '' })
     const old = new CutLog(10)
     const unsupported = { type: 'failed', errorCode: 35, code: 'kafka', message: '', retriable: false }
-    old.world.answers.push({ kind: 'fetchEpochEnd', result: unsupported })
+    old.runtime.answers.push({ kind: 'fetchEpochEnd', result: unsupported })
     expect(old.start({ offset: 5, metadata: '', leaderEpoch: 0 }).process(5)).to.deep.equal(run(5, 5))
     const unknown = new CutLog(10)
     expect(unknown.start({ offset: 5, metadata: '', leaderEpoch: 7 }).process(5), 'of a newer epoch').to.deep.equal(
@@ -327,10 +327,10 @@ describe('a group whose log was cut', () => {
       { type: 'unknownTopicOrPartition' },
       { type: 'failed', retriable: true }
     ])
-      log.world.answers.push({ kind, result })
+      log.runtime.answers.push({ kind, result })
     log.start({ offset: 5, metadata: '', leaderEpoch: 0 })
     expect(log.next()).to.equal(undefined)
-    log.world.pass(1_000)
+    log.runtime.pass(1_000)
     expect(log.next()).to.equal(5)
   })
 
@@ -340,13 +340,13 @@ describe('a group whose log was cut', () => {
     const topicIs = (topicId: string) => {
       const partitions = [{ partition: 0 }]
       const topics = new Map([['orders', { errorCode: 0, topic: 'orders', topicId, partitions }]])
-      log.world.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'success', topics } })
+      log.runtime.answers.push({ kind: 'fetchTopicMetadata', result: { type: 'success', topics } })
     }
     topicIs('a')
     log.restart()
-    log.world.offsets = run(0, 40)
-    log.world.logEnd = 40
-    log.world.epochs = [
+    log.runtime.offsets = run(0, 40)
+    log.runtime.logEnd = 40
+    log.runtime.epochs = [
       { leaderEpoch: 0, from: 0 },
       { leaderEpoch: 1, from: 40 }
     ]

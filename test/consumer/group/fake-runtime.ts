@@ -16,7 +16,7 @@ interface Question {
  * What a group's parts meet, without Kafka, actors and time: the log of one partition, its committed offset, and a clock.
  * Questions are answered by {@link settle}; a read at the end of the log waits until something is written.
  */
-export class GroupWorld implements GroupRuntime {
+export class FakeRuntime implements GroupRuntime {
   readonly groupId = 'foo'
   /** Fields of the errors in the log. */
   readonly errors: object[] = []

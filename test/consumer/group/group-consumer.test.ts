@@ -15,7 +15,7 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { GroupWorld, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
 
 const SUBSCRIPTION_MS = 1_000
 const ACK_MS = 4_000
@@ -26,18 +26,18 @@ afterEach(() => {
 })
 
 /** A group with one topic of one partition, whose member is alone unless the test says otherwise. */
-class GroupHarness {
-  readonly world = new GroupWorld(run(0, 100))
+class GroupStage {
+  readonly runtime = new FakeRuntime(run(0, 100))
   readonly consumer: GroupConsumer
-  readonly #deadlines = new Deadlines(this.world.clock)
+  readonly #deadlines = new Deadlines(this.runtime.clock)
   ends = 0
   stoppedAt: number | undefined
 
   constructor(settings: Partial<ConsumerSettings> = {}) {
     watched.push(this.#deadlines)
-    this.world.committed = { offset: 0, metadata: '' }
+    this.runtime.committed = { offset: 0, metadata: '' }
     this.consumer = new GroupConsumer({
-      runtime: this.world,
+      runtime: this.runtime,
       settings: {
         ...defaultConsumerSettings,
         subscriptionTimeoutMs: SUBSCRIPTION_MS,
@@ -61,9 +61,9 @@ class GroupHarness {
   next(topic = 'orders'): ConsumedMessage {
     let answer: ConsumeResult | undefined
     const reply = (result: ConsumeResult): void => void (answer = result)
-    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
+    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
     this.consumer.receive({ type: 'consume', topic, request })
-    this.world.pass(1)
+    this.runtime.pass(1)
     this.#deadlines.stop()
     if (answer?.type !== 'message') throw new Error(`no message: ${JSON.stringify(answer)}`)
     return answer.message
@@ -73,90 +73,90 @@ class GroupHarness {
   ask(): { answer: ConsumeResult | undefined } {
     const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
     const reply = (result: ConsumeResult): void => void (asked.answer = result)
-    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
+    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
     this.consumer.receive({ type: 'consume', topic: 'orders', request })
-    this.world.pass(1)
+    this.runtime.pass(1)
     this.#deadlines.stop()
     return asked
   }
 
   stop(graceMs: number): void {
-    this.consumer.receive({ type: 'stop', graceMs, onStopped: () => (this.stoppedAt = this.world.now) })
-    this.world.settle()
+    this.consumer.receive({ type: 'stop', graceMs, onStopped: () => (this.stoppedAt = this.runtime.now) })
+    this.runtime.settle()
   }
 }
 
 describe('a group, as one process takes part in it', () => {
   it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
-    const harness = new GroupHarness()
-    harness.next().ack()
-    harness.world.pass(SUBSCRIPTION_MS - 10)
-    harness.next().ack()
-    harness.world.pass(SUBSCRIPTION_MS - 10)
-    expect(harness.hasEnded).to.equal(false)
-    harness.world.pass(20)
-    expect([harness.hasEnded, harness.world.newly('leaveGroup')]).to.deep.equal([true, 1])
-    expect(harness.world.committed).to.deep.equal({ offset: 2, metadata: '' })
+    const stage = new GroupStage()
+    stage.next().ack()
+    stage.runtime.pass(SUBSCRIPTION_MS - 10)
+    stage.next().ack()
+    stage.runtime.pass(SUBSCRIPTION_MS - 10)
+    expect(stage.hasEnded).to.equal(false)
+    stage.runtime.pass(20)
+    expect([stage.hasEnded, stage.runtime.newly('leaveGroup')]).to.deep.equal([true, 1])
+    expect(stage.runtime.committed).to.deep.equal({ offset: 2, metadata: '' })
   })
 
   it('leaves as long after the end of the last request as the subscription lasts, whoever waited when it looked', () => {
-    const harness = new GroupHarness()
-    harness.world.offsets = []
-    harness.world.logEnd = 0
+    const stage = new GroupStage()
+    stage.runtime.offsets = []
+    stage.runtime.logEnd = 0
     const poll = (): WaitingRequest => {
-      const request = new WaitingRequest(harness.world.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
-      harness.consumer.receive({ type: 'consume', topic: 'orders', request })
-      harness.world.pass(1)
+      const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
+      stage.consumer.receive({ type: 'consume', topic: 'orders', request })
+      stage.runtime.pass(1)
       return request
     }
     poll().cancel()
-    harness.world.pass(SUBSCRIPTION_MS - 100)
+    stage.runtime.pass(SUBSCRIPTION_MS - 100)
     const last = poll()
-    harness.world.pass(2 * SUBSCRIPTION_MS)
-    const endedAt = harness.world.now
+    stage.runtime.pass(2 * SUBSCRIPTION_MS)
+    const endedAt = stage.runtime.now
     last.cancel()
-    while (!harness.hasEnded) harness.world.pass(10)
-    expect(harness.world.now - endedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
+    while (!stage.hasEnded) stage.runtime.pass(10)
+    expect(stage.runtime.now - endedAt).to.be.within(SUBSCRIPTION_MS, SUBSCRIPTION_MS + 20)
   })
 
   it('reads the requests that came while the process stood still before it leaves', () => {
-    const harness = new GroupHarness()
-    harness.next().ack()
-    harness.world.now += 2 * SUBSCRIPTION_MS
-    harness.world.pass(0)
-    expect(harness.hasEnded).to.equal(false)
-    harness.next().ack()
-    harness.world.pass(SUBSCRIPTION_MS - 10)
-    expect(harness.hasEnded).to.equal(false)
+    const stage = new GroupStage()
+    stage.next().ack()
+    stage.runtime.now += 2 * SUBSCRIPTION_MS
+    stage.runtime.pass(0)
+    expect(stage.hasEnded).to.equal(false)
+    stage.next().ack()
+    stage.runtime.pass(SUBSCRIPTION_MS - 10)
+    expect(stage.hasEnded).to.equal(false)
   })
 
   describe('that stands still while it commits for the last time', () => {
     /** It wants to leave, and its commit is answered after a time without any other event. */
-    const standingStill = (): GroupHarness => {
-      const harness = new GroupHarness({ commitIntervalMs: 10_000 })
-      harness.next().ack()
-      harness.world.held.add('commitConsumerOffset')
-      harness.world.pass(SUBSCRIPTION_MS)
-      expect([harness.hasEnded, harness.world.newly('commitConsumerOffset')]).to.deep.equal([false, 1])
-      harness.world.now += 15_000
-      harness.world.held.clear()
-      harness.world.settle()
-      return harness
+    const standingStill = (): GroupStage => {
+      const stage = new GroupStage({ commitIntervalMs: 10_000 })
+      stage.next().ack()
+      stage.runtime.held.add('commitConsumerOffset')
+      stage.runtime.pass(SUBSCRIPTION_MS)
+      expect([stage.hasEnded, stage.runtime.newly('commitConsumerOffset')]).to.deep.equal([false, 1])
+      stage.runtime.now += 15_000
+      stage.runtime.held.clear()
+      stage.runtime.settle()
+      return stage
     }
 
     it('reads the requests that came meanwhile, and goes on', () => {
-      const harness = standingStill()
-      expect(harness.hasEnded).to.equal(false)
-      const asked = harness.ask()
-      harness.world.pass(200)
+      const stage = standingStill()
+      expect(stage.hasEnded).to.equal(false)
+      const asked = stage.ask()
+      stage.runtime.pass(200)
       expect(asked.answer).to.deep.include({ type: 'message' })
-      expect(harness.world.newly('leaveGroup')).to.equal(0)
+      expect(stage.runtime.newly('leaveGroup')).to.equal(0)
     })
 
     it('leaves soon where no request came', () => {
-      const harness = standingStill()
-      harness.world.pass(200)
-      expect(harness.hasEnded).to.equal(true)
+      const stage = standingStill()
+      stage.runtime.pass(200)
+      expect(stage.hasEnded).to.equal(true)
     })
   })
 
@@ -165,53 +165,53 @@ describe('a group, as one process takes part in it', () => {
     ['offers again', (message: ConsumedMessage) => message.release()]
   ] as const)
     it(`${what} nothing in a topic created anew when a message of the former one ends late`, () => {
-      const harness = new GroupHarness({ subscriptionTimeoutMs: 1_000_000 })
-      const { world } = harness
-      world.topicId = 'before'
-      world.offsets = [0]
-      world.logEnd = 1
-      const former = harness.next()
-      const asked = harness.ask()
-      world.recreateTopic('anew')
-      world.write(0, 1)
-      world.pass(1_000)
+      const stage = new GroupStage({ subscriptionTimeoutMs: 1_000_000 })
+      const { runtime } = stage
+      runtime.topicId = 'before'
+      runtime.offsets = [0]
+      runtime.logEnd = 1
+      const former = stage.next()
+      const asked = stage.ask()
+      runtime.recreateTopic('anew')
+      runtime.write(0, 1)
+      runtime.pass(1_000)
       expect(asked.answer).to.have.nested.property('message.offset', 0)
       end(former)
-      expect(harness.next().offset).to.equal(1)
-      world.pass(ACK_MS / 2)
-      expect(world.committed?.offset).to.equal(0)
+      expect(stage.next().offset).to.equal(1)
+      runtime.pass(ACK_MS / 2)
+      expect(runtime.committed?.offset).to.equal(0)
     })
 
   it('pixy T5 stays for as long as an ack may come', () => {
-    const harness = new GroupHarness()
-    harness.next()
-    harness.world.pass(ACK_MS - 10)
-    expect(harness.hasEnded).to.equal(false)
-    harness.world.pass(200)
-    expect([harness.hasEnded, harness.world.committed!.offset]).to.deep.equal([true, 0])
+    const stage = new GroupStage()
+    stage.next()
+    stage.runtime.pass(ACK_MS - 10)
+    expect(stage.hasEnded).to.equal(false)
+    stage.runtime.pass(200)
+    expect([stage.hasEnded, stage.runtime.committed!.offset]).to.deep.equal([true, 0])
   })
 
   it('pixy T6 a request in that time resumes service, and restarts both clocks', () => {
-    const harness = new GroupHarness()
-    harness.next()
-    harness.world.pass(SUBSCRIPTION_MS + 500)
-    expect(harness.next().offset).to.equal(1)
-    harness.world.pass(ACK_MS - 100)
-    expect(harness.hasEnded).to.equal(false)
+    const stage = new GroupStage()
+    stage.next()
+    stage.runtime.pass(SUBSCRIPTION_MS + 500)
+    expect(stage.next().offset).to.equal(1)
+    stage.runtime.pass(ACK_MS - 100)
+    expect(stage.hasEnded).to.equal(false)
   })
 
   /** As if others took so long to join. */
-  const joinsInVain = (harness: GroupHarness, times: number): void => {
+  const joinsInVain = (stage: GroupStage, times: number): void => {
     for (let time = 0; time < times; time++)
-      harness.world.answers.push({ kind: 'joinGroup', result: { type: 'timedOut' } })
+      stage.runtime.answers.push({ kind: 'joinGroup', result: { type: 'timedOut' } })
   }
 
   it('tells the leader that a topic is begun when a request may have been answered while joining took long', () => {
-    const harness = new GroupHarness({ retryBackoffMs: 300, subscriptionTimeoutMs: 60_000 })
-    joinsInVain(harness, 10)
-    harness.ask()
-    harness.world.pass(4_000)
-    const begun = harness.world.asked
+    const stage = new GroupStage({ retryBackoffMs: 300, subscriptionTimeoutMs: 60_000 })
+    joinsInVain(stage, 10)
+    stage.ask()
+    stage.runtime.pass(4_000)
+    const begun = stage.runtime.asked
       .filter(({ kind }) => kind === 'joinGroup')
       .map(({ request }) => (request['protocols'] as [{ metadata: Buffer }])[0].metadata)
       .map(metadata => decodeBegun(userDataOfSubscription(metadata), ['orders']))
@@ -223,300 +223,300 @@ describe('a group, as one process takes part in it', () => {
     ['latest', undefined]
   ] as const) {
     it(`${answer ? 'answers a request in its time' : 'holds a request'} while it joins where groups begin at ${start}`, () => {
-      const harness = new GroupHarness({ start, retryBackoffMs: 300 })
-      joinsInVain(harness, 3)
+      const stage = new GroupStage({ start, retryBackoffMs: 300 })
+      joinsInVain(stage, 3)
       let answered: ConsumeResult | undefined
       const request = new WaitingRequest(
-        harness.world.now,
+        stage.runtime.now,
         askerOfOne({ reply: result => void (answered = result) }),
         ONE_MESSAGE
       )
-      harness.consumer.receive({ type: 'consume', topic: 'orders', request })
-      harness.world.pass(1)
+      stage.consumer.receive({ type: 'consume', topic: 'orders', request })
+      stage.runtime.pass(1)
       request.onDue()
       expect(answered).to.deep.equal(answer)
     })
   }
 
   it('pixy T7 a stop waits for acks only as long as it is given', () => {
-    const harness = new GroupHarness()
-    harness.next()
-    const stoppedAt = harness.world.now
-    harness.stop(500)
-    harness.world.pass(2_000)
-    expect(harness.stoppedAt! - stoppedAt).to.be.within(500, 510)
+    const stage = new GroupStage()
+    stage.next()
+    const stoppedAt = stage.runtime.now
+    stage.stop(500)
+    stage.runtime.pass(2_000)
+    expect(stage.stoppedAt! - stoppedAt).to.be.within(500, 510)
   })
 
   it('pixy T8 C17 the ack itself ends the wait', () => {
-    const harness = new GroupHarness()
-    const message = harness.next()
-    harness.world.pass(SUBSCRIPTION_MS + 500)
-    expect(harness.hasEnded).to.equal(false)
+    const stage = new GroupStage()
+    const message = stage.next()
+    stage.runtime.pass(SUBSCRIPTION_MS + 500)
+    expect(stage.hasEnded).to.equal(false)
     message.ack()
-    harness.world.pass(150)
-    expect([harness.hasEnded, harness.world.committed!.offset]).to.deep.equal([true, 1])
+    stage.runtime.pass(150)
+    expect([stage.hasEnded, stage.runtime.committed!.offset]).to.deep.equal([true, 1])
   })
 
   it('pixy F11 a stop commits everything that was acknowledged before it leaves', () => {
-    const harness = new GroupHarness()
-    for (let count = 0; count < 5; count++) harness.next().ack()
-    harness.stop(1_000)
-    harness.world.pass(100)
-    expect(harness.world.committed).to.deep.equal({ offset: 5, metadata: '' })
-    const kinds = harness.world.asked.map(({ kind }) => kind)
+    const stage = new GroupStage()
+    for (let count = 0; count < 5; count++) stage.next().ack()
+    stage.stop(1_000)
+    stage.runtime.pass(100)
+    expect(stage.runtime.committed).to.deep.equal({ offset: 5, metadata: '' })
+    const kinds = stage.runtime.asked.map(({ kind }) => kind)
     expect(kinds.lastIndexOf('commitConsumerOffset')).to.be.below(kinds.indexOf('leaveGroup'))
   })
 
   it('commits at once after a pause, then one interval after the other, however many acks come', () => {
-    const harness = new GroupHarness({ commitIntervalMs: 500 })
-    harness.next().ack()
-    harness.world.pass(2)
-    expect(harness.world.newly('commitConsumerOffset')).to.equal(1)
+    const stage = new GroupStage({ commitIntervalMs: 500 })
+    stage.next().ack()
+    stage.runtime.pass(2)
+    expect(stage.runtime.newly('commitConsumerOffset')).to.equal(1)
     for (let count = 0; count < 20; count++) {
-      harness.next().ack()
-      harness.world.pass(20)
+      stage.next().ack()
+      stage.runtime.pass(20)
     }
-    expect(harness.world.newly('commitConsumerOffset')).to.equal(0)
-    harness.world.pass(200)
-    expect(harness.world.newly('commitConsumerOffset')).to.equal(1)
-    expect(harness.world.committed!.offset).to.equal(21)
+    expect(stage.runtime.newly('commitConsumerOffset')).to.equal(0)
+    stage.runtime.pass(200)
+    expect(stage.runtime.newly('commitConsumerOffset')).to.equal(1)
+    expect(stage.runtime.committed!.offset).to.equal(21)
   })
 
   it('goes on where it is told to, and says why where it cannot', () => {
-    const harness = new GroupHarness({ ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000, commitIntervalMs: 0 })
+    const stage = new GroupStage({ ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000, commitIntervalMs: 0 })
     const told: SetOffsetsResult[] = []
     const setOffsets = (partition: number, offset: number): void => {
       const offsets = new Map([[partition, { offset, metadata: '' }]])
       const requester = { reply: (result: SetOffsetsResult): void => void told.push(result) }
-      harness.consumer.receive({ type: 'setOffsets', topic: 'orders', offsets, timeoutMs: 1_000, requester })
+      stage.consumer.receive({ type: 'setOffsets', topic: 'orders', offsets, timeoutMs: 1_000, requester })
     }
     setOffsets(0, 5)
     expect(told.splice(0)).to.deep.equal([{ type: 'notRead' }])
-    const first = harness.next()
+    const first = stage.next()
     setOffsets(0, 50)
     setOffsets(1, 50)
-    harness.world.settle()
+    stage.runtime.settle()
     expect(told.splice(0)).to.deep.equal([{ type: 'notRead' }, { type: 'set', outcomes: new Map([[0, 'committed']]) }])
     // Of before: it is not offered any more.
     first.ack()
-    expect(harness.next().offset).to.equal(50)
+    expect(stage.next().offset).to.equal(50)
     const refused = { type: 'failed', errorCode: errorCodes.ILLEGAL_GENERATION, retriable: false }
-    harness.world.answers.push({ kind: 'commitConsumerOffset', result: refused })
+    stage.runtime.answers.push({ kind: 'commitConsumerOffset', result: refused })
     setOffsets(0, 70)
-    harness.world.settle()
+    stage.runtime.settle()
     expect(told.splice(0)).to.deep.equal([refused])
-    expect([harness.next().offset, harness.world.committed!.offset]).to.deep.equal([50, 50])
+    expect([stage.next().offset, stage.runtime.committed!.offset]).to.deep.equal([50, 50])
     // A coordinator that does not know the partition at first.
     const unknown = { kind: 'commitConsumerOffset', result: { type: 'unknownTopicOrPartition' } } as const
-    harness.world.answers.push(unknown, unknown)
+    stage.runtime.answers.push(unknown, unknown)
     setOffsets(0, 60)
-    harness.world.pass(300)
+    stage.runtime.pass(300)
     expect(told.splice(0)).to.deep.equal([{ type: 'set', outcomes: new Map([[0, 'committed']]) }])
-    expect(harness.world.committed!.offset).to.equal(60)
+    expect(stage.runtime.committed!.offset).to.equal(60)
     const missing = {
       type: 'success',
       topics: new Map([['orders', { errorCode: 3, topic: 'orders', partitions: [] }]])
     }
-    harness.world.answers.push(unknown, { kind: 'fetchTopicMetadata', result: missing })
+    stage.runtime.answers.push(unknown, { kind: 'fetchTopicMetadata', result: missing })
     setOffsets(0, 70)
-    harness.world.settle()
+    stage.runtime.settle()
     expect(told).to.deep.equal([{ type: 'set', outcomes: new Map([[0, 'unknownTopicOrPartition']]) }])
   })
 
   it('commits the offset alone where brokers take no metadata as long as what was acknowledged above it', () => {
-    const harness = new GroupHarness({ commitIntervalMs: 200 })
-    const { world } = harness
-    const messages = Array.from({ length: 10 }, () => harness.next())
+    const stage = new GroupStage({ commitIntervalMs: 200 })
+    const { runtime } = stage
+    const messages = Array.from({ length: 10 }, () => stage.next())
     const tooLarge = { type: 'failed', errorCode: errorCodes.OFFSET_METADATA_TOO_LARGE, retriable: false }
-    world.answers.push({ kind: 'commitConsumerOffset', result: tooLarge })
+    runtime.answers.push({ kind: 'commitConsumerOffset', result: tooLarge })
     for (const at of [0, 2, 4, 6]) messages[at]!.ack()
     // Acknowledgements go on, and so does the metadata.
     for (const at of [8, 9]) {
-      world.pass(200)
+      runtime.pass(200)
       messages[at]!.ack()
     }
-    world.pass(1_000)
-    expect(world.committed).to.deep.equal({ offset: 1, metadata: '' })
+    runtime.pass(1_000)
+    expect(runtime.committed).to.deep.equal({ offset: 1, metadata: '' })
     for (const at of [1, 3, 5]) messages[at]!.ack()
-    world.pass(1_000)
-    expect(world.committed!.offset).to.equal(7)
-    expect(world.committed!.metadata).to.not.equal('')
+    runtime.pass(1_000)
+    expect(runtime.committed!.offset).to.equal(7)
+    expect(runtime.committed!.metadata).to.not.equal('')
   })
 
   it('commits again after a pause what was refused, and with the stop, for which it does not wait long', () => {
-    const harness = new GroupHarness({ commitIntervalMs: 200, subscriptionTimeoutMs: 1_000_000 })
-    const { world } = harness
+    const stage = new GroupStage({ commitIntervalMs: 200, subscriptionTimeoutMs: 1_000_000 })
+    const { runtime } = stage
     const forbidden = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false }
     const refuse = (times: number): void => {
-      for (let time = 0; time < times; time++) world.answers.push({ kind: 'commitConsumerOffset', result: forbidden })
+      for (let time = 0; time < times; time++) runtime.answers.push({ kind: 'commitConsumerOffset', result: forbidden })
     }
     refuse(2)
-    harness.next().ack()
-    world.pass(4_000)
-    expect([world.newly('commitConsumerOffset'), world.committed!.offset]).to.deep.equal([1, 0])
-    world.pass(10_000)
-    expect(world.committed!.offset).to.equal(1)
+    stage.next().ack()
+    runtime.pass(4_000)
+    expect([runtime.newly('commitConsumerOffset'), runtime.committed!.offset]).to.deep.equal([1, 0])
+    runtime.pass(10_000)
+    expect(runtime.committed!.offset).to.equal(1)
     refuse(1)
-    harness.next().ack()
-    world.pass(1_000)
-    harness.stop(0)
-    world.pass(100)
-    expect([world.committed!.offset, harness.stoppedAt]).to.deep.equal([2, world.now - 100])
+    stage.next().ack()
+    runtime.pass(1_000)
+    stage.stop(0)
+    runtime.pass(100)
+    expect([runtime.committed!.offset, stage.stoppedAt]).to.deep.equal([2, runtime.now - 100])
   })
 
   it('keeps what it has offered over a rebalance in which it keeps the partition', () => {
-    const harness = new GroupHarness({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
-    const [first, second] = [harness.next(), harness.next()]
+    const stage = new GroupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const [first, second] = [stage.next(), stage.next()]
     second.ack()
-    rebalance(harness)
-    harness.world.pass(1_000)
-    expect(harness.world.newly('joinGroup')).to.equal(2)
-    expect(harness.world.committed!.offset).to.equal(0)
-    expect(harness.next().offset).to.equal(2)
+    rebalance(stage)
+    stage.runtime.pass(1_000)
+    expect(stage.runtime.newly('joinGroup')).to.equal(2)
+    expect(stage.runtime.committed!.offset).to.equal(0)
+    expect(stage.next().offset).to.equal(2)
     first.ack()
-    harness.world.pass(1_000)
-    expect(harness.world.committed!.offset).to.equal(2)
+    stage.runtime.pass(1_000)
+    expect(stage.runtime.committed!.offset).to.equal(2)
     // The leader asks before it assigns the partition, and the member before it reads it: both once.
-    expect(harness.world.newly('fetchConsumerOffset')).to.equal(2)
+    expect(stage.runtime.newly('fetchConsumerOffset')).to.equal(2)
   })
 
   it('starts from the committed offset when a generation was missed: others may have read in between', () => {
-    const harness = new GroupHarness({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
-    harness.next()
-    harness.world.committed = { offset: 7, metadata: '' }
-    harness.world.generation++
-    rebalance(harness)
-    harness.world.pass(1_000)
-    expect(harness.next().offset).to.equal(7)
+    const stage = new GroupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    stage.next()
+    stage.runtime.committed = { offset: 7, metadata: '' }
+    stage.runtime.generation++
+    rebalance(stage)
+    stage.runtime.pass(1_000)
+    expect(stage.next().offset).to.equal(7)
   })
 
   it('offers nothing between the news of a rebalance and its end, and takes acks', () => {
-    const harness = new GroupHarness({ revocationMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
-    const message = harness.next()
-    rebalance(harness)
-    const asked = harness.ask()
-    harness.world.pass(5_000)
-    expect([asked.answer, harness.world.newly('joinGroup')]).to.deep.equal([undefined, 1])
+    const stage = new GroupStage({ revocationMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const message = stage.next()
+    rebalance(stage)
+    const asked = stage.ask()
+    stage.runtime.pass(5_000)
+    expect([asked.answer, stage.runtime.newly('joinGroup')]).to.deep.equal([undefined, 1])
     message.ack()
-    harness.world.pass(100)
+    stage.runtime.pass(100)
     expect(asked.answer?.type).to.equal('message')
-    expect(harness.world.committed!.offset).to.equal(1)
+    expect(stage.runtime.committed!.offset).to.equal(1)
   })
 
   it('pixy S1 S2 topics that are asked for in quick succession are joined for together', () => {
-    const harness = new GroupHarness()
-    harness.next('orders').ack()
+    const stage = new GroupStage()
+    stage.next('orders').ack()
     for (const topic of ['bills', 'audits', 'claims']) {
-      const request = new WaitingRequest(harness.world.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
-      harness.consumer.receive({ type: 'consume', topic, request })
+      const request = new WaitingRequest(stage.runtime.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
+      stage.consumer.receive({ type: 'consume', topic, request })
     }
-    harness.world.pass(100)
-    expect(harness.world.newly('joinGroup')).to.be.within(2, 3)
-    const { request } = harness.world.asked.findLast(({ kind }) => kind === 'joinGroup')!
+    stage.runtime.pass(100)
+    expect(stage.runtime.newly('joinGroup')).to.be.within(2, 3)
+    const { request } = stage.runtime.asked.findLast(({ kind }) => kind === 'joinGroup')!
     const [{ metadata }] = request['protocols'] as unknown as [{ metadata: Buffer }]
     expect(decodeSubscription(metadata)).to.deep.equal(['audits', 'bills', 'claims', 'orders'])
   })
 
   it('pixy D6 a stop ends partitions, then the member, then the group', () => {
-    const harness = new GroupHarness()
-    harness.next().ack()
-    const waiting = [harness.ask(), harness.ask()]
-    for (let asked = 0; asked < 98; asked++) waiting.push(harness.ask())
-    harness.stop(1_000)
-    harness.world.pass(10_000)
-    const ends = harness.world.asked
+    const stage = new GroupStage()
+    stage.next().ack()
+    const waiting = [stage.ask(), stage.ask()]
+    for (let asked = 0; asked < 98; asked++) waiting.push(stage.ask())
+    stage.stop(1_000)
+    stage.runtime.pass(10_000)
+    const ends = stage.runtime.asked
       .map(({ kind }) => kind)
       .filter(kind => /commitConsumerOffset|leaveGroup/.test(kind))
     expect([ends.at(-1), ends.filter(kind => kind === 'leaveGroup').length]).to.deep.equal(['leaveGroup', 1])
-    expect(harness.stoppedAt).to.be.above(0)
+    expect(stage.stoppedAt).to.be.above(0)
     expect(waiting.filter(({ answer }) => answer === undefined)).to.deep.equal([])
     expect(waiting.at(-1)!.answer?.type).to.equal('failed')
   })
 
   it('pixy D7 D8 a group ends once with its last topic, unless it is asked again', () => {
-    const harness = new GroupHarness()
-    harness.next('orders').ack()
-    harness.next('bills').ack()
+    const stage = new GroupStage()
+    stage.next('orders').ack()
+    stage.next('bills').ack()
     for (let round = 0; round < 3; round++) {
-      harness.world.pass(SUBSCRIPTION_MS - 100)
-      harness.next('orders').ack()
+      stage.runtime.pass(SUBSCRIPTION_MS - 100)
+      stage.next('orders').ack()
     }
-    expect([harness.ends, harness.consumer.topicCount]).to.deep.equal([0, 1])
-    harness.world.pass(SUBSCRIPTION_MS - 100)
-    harness.next('orders').ack()
-    harness.world.pass(SUBSCRIPTION_MS + 10)
-    expect([harness.ends, harness.consumer.topicCount]).to.deep.equal([1, 0])
-    expect(harness.world.asked.at(-1)!.kind).to.equal('leaveGroup')
-    harness.world.pass(60_000)
-    expect([harness.ends, harness.world.asked.at(-1)!.kind]).to.deep.equal([1, 'leaveGroup'])
+    expect([stage.ends, stage.consumer.topicCount]).to.deep.equal([0, 1])
+    stage.runtime.pass(SUBSCRIPTION_MS - 100)
+    stage.next('orders').ack()
+    stage.runtime.pass(SUBSCRIPTION_MS + 10)
+    expect([stage.ends, stage.consumer.topicCount]).to.deep.equal([1, 0])
+    expect(stage.runtime.asked.at(-1)!.kind).to.equal('leaveGroup')
+    stage.runtime.pass(60_000)
+    expect([stage.ends, stage.runtime.asked.at(-1)!.kind]).to.deep.equal([1, 'leaveGroup'])
   })
 
   it('without a heartbeat for the session time it does not offer what others may have', () => {
-    const harness = new GroupHarness({
+    const stage = new GroupStage({
       subscriptionTimeoutMs: 60_000,
       heartbeatIntervalMs: 1_000,
       sessionTimeoutMs: 6_000
     })
-    harness.next()
+    stage.next()
     for (let count = 0; count < 8; count++)
-      harness.world.answers.push({ kind: 'heartbeat', result: { type: 'timedOut' } })
-    harness.world.committed = { offset: 3, metadata: '' }
-    harness.world.generation += 5
-    harness.world.pass(8_000)
-    expect(harness.world.newly('joinGroup')).to.equal(2)
-    expect(harness.next().offset).to.equal(3)
+      stage.runtime.answers.push({ kind: 'heartbeat', result: { type: 'timedOut' } })
+    stage.runtime.committed = { offset: 3, metadata: '' }
+    stage.runtime.generation += 5
+    stage.runtime.pass(8_000)
+    expect(stage.runtime.newly('joinGroup')).to.equal(2)
+    expect(stage.next().offset).to.equal(3)
   })
 
   it('goes on when the leader of another client assigns what cannot be read', () => {
-    const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, heartbeatIntervalMs: 100 })
-    harness.world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: Buffer.from('what?') } })
-    const asked = harness.ask()
+    const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, heartbeatIntervalMs: 100 })
+    stage.runtime.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: Buffer.from('what?') } })
+    const asked = stage.ask()
     expect(asked.answer).to.equal(undefined)
-    rebalance(harness)
-    harness.world.pass(1_000)
+    rebalance(stage)
+    stage.runtime.pass(1_000)
     expect(asked.answer?.type).to.equal('message')
   })
 
   it('refuses what comes while it stops, and answers what waits then', () => {
-    const harness = new GroupHarness()
-    const message = harness.next()
-    harness.world.offsets = [0]
-    harness.world.logEnd = 1
-    harness.stop(2_000)
-    expect(harness.stoppedAt, 'it waits for an ack').to.equal(undefined)
-    const late = harness.ask()
+    const stage = new GroupStage()
+    const message = stage.next()
+    stage.runtime.offsets = [0]
+    stage.runtime.logEnd = 1
+    stage.stop(2_000)
+    expect(stage.stoppedAt, 'it waits for an ack').to.equal(undefined)
+    const late = stage.ask()
     expect(late.answer).to.deep.include({ type: 'failed', code: 'shuttingDown' })
     message.ack()
-    harness.world.pass(1)
-    expect(harness.stoppedAt).not.to.equal(undefined)
+    stage.runtime.pass(1)
+    expect(stage.stoppedAt).not.to.equal(undefined)
     let isTold = false
-    harness.consumer.receive({ type: 'stop', graceMs: 1_000, onStopped: () => (isTold = true) })
+    stage.consumer.receive({ type: 'stop', graceMs: 1_000, onStopped: () => (isTold = true) })
     expect(isTold, 'a second stop has nothing to wait for').to.equal(true)
   })
 
   it('offers nothing more when it stops in the middle of a rebalance', () => {
-    const harness = new GroupHarness()
-    harness.next()
+    const stage = new GroupStage()
+    stage.next()
     const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
-    harness.world.answers.push({ kind: 'heartbeat', result: rebalancing })
-    harness.world.pass(defaultConsumerSettings.heartbeatIntervalMs)
-    harness.stop(1_000)
-    harness.world.pass(20_000)
-    expect(harness.stoppedAt).not.to.equal(undefined)
-    harness.world.newly('fetchData')
-    harness.world.newly('joinGroup')
-    harness.world.pass(60_000)
-    expect([harness.world.newly('fetchData'), harness.world.newly('joinGroup')]).to.deep.equal([0, 0])
+    stage.runtime.answers.push({ kind: 'heartbeat', result: rebalancing })
+    stage.runtime.pass(defaultConsumerSettings.heartbeatIntervalMs)
+    stage.stop(1_000)
+    stage.runtime.pass(20_000)
+    expect(stage.stoppedAt).not.to.equal(undefined)
+    stage.runtime.newly('fetchData')
+    stage.runtime.newly('joinGroup')
+    stage.runtime.pass(60_000)
+    expect([stage.runtime.newly('fetchData'), stage.runtime.newly('joinGroup')]).to.deep.equal([0, 0])
   })
 
   describe('that may not read', () => {
     const refused = (kind: 'joinGroup' | 'fetchConsumerOffset' | 'fetchData' | 'fetchOffset', errorCode: number) => {
-      const { world } = new GroupHarness()
+      const { runtime } = new GroupStage()
       const result = { ...kafkaFailure(errorCode), operation: kind }
-      return Array.from({ length: 20 }, () => ({ kind, result }) as (typeof world.answers)[number])
+      return Array.from({ length: 20 }, () => ({ kind, result }) as (typeof runtime.answers)[number])
     }
-    const reasonsOf = (harness: GroupHarness): unknown[] =>
-      harness.world.errors.map(fields => (fields as { reason: unknown }).reason)
+    const reasonsOf = (stage: GroupStage): unknown[] =>
+      stage.runtime.errors.map(fields => (fields as { reason: unknown }).reason)
 
     for (const [kind, errorCode] of [
       ['joinGroup', errorCodes.GROUP_AUTHORIZATION_FAILED],
@@ -525,155 +525,155 @@ describe('a group, as one process takes part in it', () => {
       ['fetchData', errorCodes.TOPIC_AUTHORIZATION_FAILED]
     ] as const) {
       it(`says so to each request, and once in the log: ${kind}`, () => {
-        const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
-        if (kind === 'fetchOffset') harness.world.committed = undefined
-        harness.world.answers.push(...refused(kind, errorCode))
+        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+        if (kind === 'fetchOffset') stage.runtime.committed = undefined
+        stage.runtime.answers.push(...refused(kind, errorCode))
         for (let request = 0; request < 4; request++) {
-          const asked = harness.ask()
-          harness.world.pass(defaultConsumerSettings.retryBackoffMs)
+          const asked = stage.ask()
+          stage.runtime.pass(defaultConsumerSettings.retryBackoffMs)
           expect(asked.answer, `request ${request}`).to.include({ type: 'failed', code: 'notAuthorized', errorCode })
         }
-        expect(reasonsOf(harness)).to.deep.equal([kafkaFailure(errorCode).message])
-        harness.world.answers.length = 0
-        harness.world.pass(10_000)
-        harness.world.write(100)
-        expect(harness.next().topic, 'once it may').to.equal('orders')
+        expect(reasonsOf(stage)).to.deep.equal([kafkaFailure(errorCode).message])
+        stage.runtime.answers.length = 0
+        stage.runtime.pass(10_000)
+        stage.runtime.write(100)
+        expect(stage.next().topic, 'once it may').to.equal('orders')
       })
     }
 
     it('says so of a topic that brokers do not show to it, until they do', () => {
-      const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000 })
-      harness.world.forbidden.add('orders')
+      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+      stage.runtime.forbidden.add('orders')
       for (let request = 0; request < 3; request++) {
-        expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+        expect(stage.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
       }
-      expect(reasonsOf(harness)).to.deep.equal([kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED).message])
-      harness.world.forbidden.clear()
-      harness.world.pass(20_000)
-      expect(harness.next().offset).to.equal(0)
+      expect(reasonsOf(stage)).to.deep.equal([kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED).message])
+      stage.runtime.forbidden.clear()
+      stage.runtime.pass(20_000)
+      expect(stage.next().offset).to.equal(0)
     })
 
     for (const begins of ['latest', 'earliest'] as const) {
       it(`begins at ${begins} in a topic that brokers show to it later, as it is set`, () => {
-        const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, start: begins })
-        const { world } = harness
-        world.committed = undefined
-        world.forbidden.add('orders')
+        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, start: begins })
+        const { runtime } = stage
+        runtime.committed = undefined
+        runtime.forbidden.add('orders')
         for (let request = 0; request < 3; request++) {
-          expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
-          world.pass(10_000)
+          expect(stage.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+          runtime.pass(10_000)
         }
-        world.forbidden.clear()
-        const waiting = harness.ask()
-        world.pass(15_000)
-        const end = world.logEnd
-        world.write(end)
-        world.pass(1_000)
-        const answers = [waiting.answer, harness.ask().answer]
+        runtime.forbidden.clear()
+        const waiting = stage.ask()
+        runtime.pass(15_000)
+        const end = runtime.logEnd
+        runtime.write(end)
+        runtime.pass(1_000)
+        const answers = [waiting.answer, stage.ask().answer]
         const offsets = answers.flatMap(answer => (answer?.type === 'message' ? [answer.message.offset] : []))
         expect(offsets[0]).to.equal(begins === 'latest' ? end : 0)
       })
     }
 
     it('goes on where it has committed in a topic that brokers show to it later', () => {
-      const harness = new GroupHarness({ subscriptionTimeoutMs: 60_000, start: 'latest' })
-      harness.world.committed = { offset: 2, metadata: '' }
-      harness.world.forbidden.add('orders')
-      expect(harness.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
-      harness.world.forbidden.clear()
-      harness.world.pass(20_000)
-      expect(harness.next().offset).to.equal(2)
+      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, start: 'latest' })
+      stage.runtime.committed = { offset: 2, metadata: '' }
+      stage.runtime.forbidden.add('orders')
+      expect(stage.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
+      stage.runtime.forbidden.clear()
+      stage.runtime.pass(20_000)
+      expect(stage.next().offset).to.equal(2)
     })
 
     it('logs once, and not with each attempt, that its offsets cannot be committed', () => {
-      const harness = new GroupHarness({ subscriptionTimeoutMs: 1_000_000 })
-      harness.world.answers.push(
+      const stage = new GroupStage({ subscriptionTimeoutMs: 1_000_000 })
+      stage.runtime.answers.push(
         ...Array.from({ length: 5 }, () => ({
           kind: 'commitConsumerOffset' as const,
           result: kafkaFailure(errorCodes.GROUP_AUTHORIZATION_FAILED)
         }))
       )
-      harness.next().ack()
-      harness.world.pass(20_000)
-      expect(harness.world.newly('commitConsumerOffset')).to.be.within(3, 5)
-      expect(harness.world.errors).to.have.lengthOf(1)
+      stage.next().ack()
+      stage.runtime.pass(20_000)
+      expect(stage.runtime.newly('commitConsumerOffset')).to.be.within(3, 5)
+      expect(stage.runtime.errors).to.have.lengthOf(1)
     })
   })
 
   it('reads no more topics than it may, and others in place of those that are given up', () => {
-    const harness = new GroupHarness({ maxTopicsPerGroup: 1 })
-    harness.next().ack()
-    expect(harness.consumer.topicCount).to.equal(1)
-    expect(() => harness.next('audit')).to.throw('the group reads too many topics (limit 1)')
-    harness.world.pass(2 * SUBSCRIPTION_MS)
-    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
+    const stage = new GroupStage({ maxTopicsPerGroup: 1 })
+    stage.next().ack()
+    expect(stage.consumer.topicCount).to.equal(1)
+    expect(() => stage.next('audit')).to.throw('the group reads too many topics (limit 1)')
+    stage.runtime.pass(2 * SUBSCRIPTION_MS)
+    expect([stage.consumer.topicCount, stage.hasEnded]).to.deep.equal([0, true])
   })
 
   it('gives one topic up and keeps the other, for which it joins again', () => {
-    const harness = new GroupHarness()
-    harness.next().ack()
-    harness.next('audit').ack()
-    expect(harness.consumer.topicCount).to.equal(2)
+    const stage = new GroupStage()
+    stage.next().ack()
+    stage.next('audit').ack()
+    expect(stage.consumer.topicCount).to.equal(2)
     for (let at = 0; at < 3; at++) {
-      harness.world.pass(SUBSCRIPTION_MS / 2)
-      harness.next('audit').ack()
+      stage.runtime.pass(SUBSCRIPTION_MS / 2)
+      stage.next('audit').ack()
     }
-    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([1, false])
-    const joins = harness.world.asked.filter(({ kind }) => kind === 'joinGroup')
+    expect([stage.consumer.topicCount, stage.hasEnded]).to.deep.equal([1, false])
+    const joins = stage.runtime.asked.filter(({ kind }) => kind === 'joinGroup')
     expect(joins.length).to.be.at.least(3)
-    harness.world.pass(2 * SUBSCRIPTION_MS)
-    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([0, true])
+    stage.runtime.pass(2 * SUBSCRIPTION_MS)
+    expect([stage.consumer.topicCount, stage.hasEnded]).to.deep.equal([0, true])
   })
 
   it('gives one topic up although commits have no answer, after half of the time that a rebalance may take', () => {
-    const harness = new GroupHarness({ rebalanceTimeoutMs: 20_000 })
-    const { world } = harness
-    harness.next('audit').ack()
-    harness.next().ack()
-    world.pass(100)
+    const stage = new GroupStage({ rebalanceTimeoutMs: 20_000 })
+    const { runtime } = stage
+    stage.next('audit').ack()
+    stage.next().ack()
+    runtime.pass(100)
     for (let times = 0; times < 1_000; times++) {
-      world.answers.push({ kind: 'commitConsumerOffset', result: { type: 'timedOut' } })
+      runtime.answers.push({ kind: 'commitConsumerOffset', result: { type: 'timedOut' } })
     }
-    harness.next('audit').ack()
-    while (world.now < 11_500) {
-      world.pass(SUBSCRIPTION_MS / 2)
-      harness.next('audit').ack()
+    stage.next('audit').ack()
+    while (runtime.now < 11_500) {
+      runtime.pass(SUBSCRIPTION_MS / 2)
+      stage.next('audit').ack()
     }
-    expect(harness.consumer.topicCount).to.equal(2)
-    world.pass(SUBSCRIPTION_MS * 0.9)
-    expect([harness.consumer.topicCount, harness.hasEnded]).to.deep.equal([1, false])
+    expect(stage.consumer.topicCount).to.equal(2)
+    runtime.pass(SUBSCRIPTION_MS * 0.9)
+    expect([stage.consumer.topicCount, stage.hasEnded]).to.deep.equal([1, false])
   })
 
   it('after a bug leaves without a commit, and answers what waits', () => {
-    const harness = new GroupHarness()
-    harness.next().ack()
-    harness.next().ack()
-    harness.world.offsets = [0, 1]
-    harness.world.logEnd = 2
-    harness.world.newly('commitConsumerOffset')
+    const stage = new GroupStage()
+    stage.next().ack()
+    stage.next().ack()
+    stage.runtime.offsets = [0, 1]
+    stage.runtime.logEnd = 2
+    stage.runtime.newly('commitConsumerOffset')
     const failure = { type: 'failed', code: 'protocol', message: 'a bug', retriable: true } as const
-    harness.consumer.abandon(failure as never)
-    harness.world.pass(100_000)
-    expect(harness.consumer.topicCount).to.equal(0)
-    expect([harness.world.newly('commitConsumerOffset'), harness.world.newly('leaveGroup')]).to.deep.equal([0, 1])
+    stage.consumer.abandon(failure as never)
+    stage.runtime.pass(100_000)
+    expect(stage.consumer.topicCount).to.equal(0)
+    expect([stage.runtime.newly('commitConsumerOffset'), stage.runtime.newly('leaveGroup')]).to.deep.equal([0, 1])
   })
 
   it('as a static member stops without leaving, so that it keeps its partitions when it comes back', () => {
-    const harness = new GroupHarness({ instanceId: 'static-1' })
-    harness.next().ack()
-    harness.stop(1_000)
-    harness.world.pass(1_000)
-    expect(harness.stoppedAt).not.to.equal(undefined)
-    expect(harness.world.newly('leaveGroup')).to.equal(0)
+    const stage = new GroupStage({ instanceId: 'static-1' })
+    stage.next().ack()
+    stage.stop(1_000)
+    stage.runtime.pass(1_000)
+    expect(stage.stoppedAt).not.to.equal(undefined)
+    expect(stage.runtime.newly('leaveGroup')).to.equal(0)
   })
 })
 
 /** The coordinator tells, in answer to the next heartbeat, that all members have to join again. */
-function rebalance({ world }: GroupHarness): void {
+function rebalance({ runtime }: GroupStage): void {
   const { REBALANCE_IN_PROGRESS } = errorCodes
-  world.answers.push({
+  runtime.answers.push({
     kind: 'heartbeat',
     result: { type: 'failed', errorCode: REBALANCE_IN_PROGRESS, retriable: false }
   })
-  world.pass(3_000)
+  runtime.pass(3_000)
 }

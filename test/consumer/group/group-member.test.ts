@@ -9,7 +9,7 @@ import {
   userDataOfSubscription
 } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
-import { GroupWorld } from './fake-runtime.js'
+import { FakeRuntime } from './fake-runtime.js'
 
 const RETRY_MS = 100
 const REFUSED_MS = 5_000
@@ -19,7 +19,7 @@ const failed = (errorCode: number, retriable = false) => ({ type: 'failed', erro
 
 /** A member that writes down what it is told; `hand over` is answered by the test. */
 class Incarnation {
-  readonly world = new GroupWorld()
+  readonly runtime = new FakeRuntime()
   readonly told: string[] = []
   readonly refusals: Failure[] = []
   lost = 0
@@ -29,7 +29,7 @@ class Incarnation {
 
   constructor(options: Partial<GroupMemberOptions> = {}) {
     this.member = new GroupMember({
-      runtime: this.world,
+      runtime: this.runtime,
       instanceId: null,
       sessionTimeoutMs: SESSION_MS,
       heartbeatIntervalMs: 1_000,
@@ -58,22 +58,22 @@ class Incarnation {
     const incarnation = new Incarnation(options)
     incarnation.subscribe('orders')
     expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
-    incarnation.world.asked.length = 0
+    incarnation.runtime.asked.length = 0
     return incarnation
   }
 
   subscribe(...topics: readonly string[]): void {
     this.member.subscribe(topics)
-    this.world.settle()
+    this.runtime.settle()
   }
 
   answer(kind: 'joinGroup' | 'syncGroup' | 'heartbeat' | 'fetchTopicMetadata', result: unknown): void {
-    this.world.answers.push({ kind, result })
+    this.runtime.answers.push({ kind, result })
   }
 
   rebalance(): void {
     this.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    this.world.pass(1_000)
+    this.runtime.pass(1_000)
   }
 
   newly(): string[] {
@@ -82,7 +82,7 @@ class Incarnation {
 
   /** What was asked since, without heartbeats and look-ups of topics. */
   asked(): { kind: string; memberId: unknown }[] {
-    return this.world.asked
+    return this.runtime.asked
       .splice(0)
       .filter(({ kind }) => kind !== 'heartbeat' && kind !== 'fetchTopicMetadata')
       .map(({ kind, request }) => ({ kind, memberId: request['memberId'] }))
@@ -91,17 +91,17 @@ class Incarnation {
   /** Nothing is asked for `ms`, and then a join. */
   joinsAfter(ms: number, memberId: string): void {
     this.asked()
-    this.world.pass(ms - 1)
+    this.runtime.pass(ms - 1)
     expect(this.asked(), `before ${ms} ms`).to.deep.equal([])
-    this.world.pass(1)
+    this.runtime.pass(1)
     expect(this.asked()[0], `after ${ms} ms`).to.deep.equal({ kind: 'joinGroup', memberId })
   }
 }
 
 /** A member that reads orders, and hands over at once. */
-function reading(instanceId: string | null = null, answers: GroupWorld['answers'] = []): Incarnation {
+function reading(instanceId: string | null = null, answers: FakeRuntime['answers'] = []): Incarnation {
   const incarnation = new Incarnation({ instanceId, onRebalance: (_, ready) => ready() })
-  incarnation.world.answers.push(...answers)
+  incarnation.runtime.answers.push(...answers)
   incarnation.subscribe('orders')
   return incarnation
 }
@@ -111,13 +111,13 @@ describe('a member whose group was rebalanced just now', () => {
     const incarnation = new Incarnation({ heartbeatIntervalMs: 3_000, onRebalance: (_, ready) => ready() })
     incarnation.subscribe('orders')
     incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    incarnation.world.pass(3_000)
+    incarnation.runtime.pass(3_000)
     expect(incarnation.newly()).to.deep.equal(['assigned orders/0', 'assigned orders/0 next'])
     // A gateway that stood still finds its members removed, and they join anew.
-    incarnation.world.pass(1_900)
+    incarnation.runtime.pass(1_900)
     incarnation.asked()
     incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    incarnation.world.pass(500)
+    incarnation.runtime.pass(500)
     expect(incarnation.asked()[0]?.kind).to.equal('joinGroup')
   })
 })
@@ -126,8 +126,8 @@ describe('a member that joins', () => {
   it('says who it is, what it reads, and how long it may take', () => {
     const incarnation = new Incarnation({ instanceId: 'static-1' })
     incarnation.subscribe('orders', 'audit')
-    const [join] = incarnation.world.asked
-    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
+    const [join] = incarnation.runtime.asked
+    const sync = incarnation.runtime.asked.find(({ kind }) => kind === 'syncGroup')
     expect(join).to.deep.equal({
       kind: 'joinGroup',
       request: {
@@ -160,10 +160,10 @@ describe('a member that joins', () => {
     incarnation.answer('joinGroup', { type: 'success', generationId: 7, memberId: 'm', leaderId: 'other', members: [] })
     incarnation.answer('syncGroup', { type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID, retriable: false })
     incarnation.member.subscribe(['orders'])
-    incarnation.world.settle()
-    const sync = incarnation.world.asked.find(({ kind }) => kind === 'syncGroup')
+    incarnation.runtime.settle()
+    const sync = incarnation.runtime.asked.find(({ kind }) => kind === 'syncGroup')
     expect(sync!.request).to.deep.include({ generationId: 7, assignments: [] })
-    expect(incarnation.world.asked[1]!.kind, 'no topic is looked up').to.equal('syncGroup')
+    expect(incarnation.runtime.asked[1]!.kind, 'no topic is looked up').to.equal('syncGroup')
   })
 
   const outcomes: [name: string, result: unknown, pauseMs: number, memberId: string, refusals: number][] = [
@@ -208,7 +208,7 @@ describe('a member that syncs', () => {
       const incarnation = new Incarnation()
       incarnation.answer('syncGroup', result)
       incarnation.subscribe('orders')
-      expect(incarnation.world.metrics.of('exclusions')).to.equal(exclusions)
+      expect(incarnation.runtime.metrics.of('exclusions')).to.equal(exclusions)
       if (pauseMs === 0) {
         const joins = incarnation.asked().filter(({ kind }) => kind === 'joinGroup')
         expect(joins.map(join => join.memberId)).to.deep.equal(['', memberId])
@@ -221,10 +221,10 @@ describe('a member that syncs', () => {
 describe('a member of a stable group', () => {
   it('shows that it lives once in each interval, in its own name', () => {
     const incarnation = Incarnation.joined()
-    incarnation.world.pass(999)
-    expect(incarnation.world.newly('heartbeat')).to.equal(0)
-    incarnation.world.pass(3_001)
-    const beats = incarnation.world.asked.filter(({ kind }) => kind === 'heartbeat')
+    incarnation.runtime.pass(999)
+    expect(incarnation.runtime.newly('heartbeat')).to.equal(0)
+    incarnation.runtime.pass(3_001)
+    const beats = incarnation.runtime.asked.filter(({ kind }) => kind === 'heartbeat')
     expect(beats).to.have.length(4)
     expect(beats[0]!.request).to.deep.include({ groupId: 'foo', memberId: 'm', generationId: 1, timeoutMs: 9_000 })
     expect(beats[3]!.request, 'counted from the last answer').to.include({ timeoutMs: 9_000 })
@@ -240,9 +240,9 @@ describe('a member of a stable group', () => {
     it(`loses what it reads when a heartbeat says ${name}, and joins again`, () => {
       const incarnation = Incarnation.joined()
       incarnation.answer('heartbeat', failed(code))
-      incarnation.world.pass(1_000)
+      incarnation.runtime.pass(1_000)
       expect(incarnation.newly()[0]).to.equal('lost')
-      expect(incarnation.world.metrics.of('exclusions')).to.equal(1)
+      expect(incarnation.runtime.metrics.of('exclusions')).to.equal(1)
       if (pauseMs === 0) expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId })
       else {
         expect(incarnation.member.membership).to.equal(undefined)
@@ -255,9 +255,9 @@ describe('a member of a stable group', () => {
   it('loses what it reads when no heartbeat is answered for the time of a session', () => {
     const incarnation = Incarnation.joined()
     for (let beat = 0; beat < 12; beat++) incarnation.answer('heartbeat', failed(errorCodes.NOT_COORDINATOR, true))
-    incarnation.world.pass(9_999)
+    incarnation.runtime.pass(9_999)
     expect(incarnation.newly()).to.deep.equal([])
-    incarnation.world.pass(1)
+    incarnation.runtime.pass(1)
     expect(incarnation.newly()).to.deep.equal(['lost', 'assigned orders/0'])
     expect(incarnation.asked()[0]).to.deep.equal({ kind: 'joinGroup', memberId: 'm' })
   })
@@ -265,7 +265,7 @@ describe('a member of a stable group', () => {
   it('is not silent as long as it hears of a rebalance', () => {
     const incarnation = Incarnation.joined()
     for (let beat = 0; beat < 30; beat++) incarnation.answer('heartbeat', failed(errorCodes.REBALANCE_IN_PROGRESS))
-    incarnation.world.pass(25_000)
+    incarnation.runtime.pass(25_000)
     expect(incarnation.newly()).to.deep.equal(['hand over: others'])
   })
 
@@ -278,7 +278,7 @@ describe('a member of a stable group', () => {
     incarnation.ready()
     expect(incarnation.member.membership, 'while it joins').to.equal(undefined)
     incarnation.ready()
-    incarnation.world.settle()
+    incarnation.runtime.settle()
     expect(incarnation.asked().filter(({ kind }) => kind === 'joinGroup')).to.deep.equal([
       { kind: 'joinGroup', memberId: 'm' }
     ])
@@ -292,9 +292,9 @@ describe('a member of a stable group', () => {
     it(`keeps nothing of what others may have read when its generation is not the next: ${which}`, () => {
       const incarnation = Incarnation.joined()
       incarnation.rebalance()
-      incarnation.world.generation = generation
+      incarnation.runtime.generation = generation
       incarnation.ready()
-      incarnation.world.settle()
+      incarnation.runtime.settle()
       expect(incarnation.newly()).to.deep.equal(['hand over: others', 'assigned orders/0'])
     })
 
@@ -306,7 +306,7 @@ describe('a member of a stable group', () => {
     incarnation.subscribe('orders', 'audit')
     expect(incarnation.newly()).to.deep.equal(['hand over: ourselves'])
     incarnation.ready()
-    incarnation.world.settle()
+    incarnation.runtime.settle()
     expect(incarnation.newly()).to.deep.equal(['assigned audit/0,orders/0 next'])
     incarnation.subscribe('audit', 'orders')
     expect(incarnation.newly(), 'in another order').to.deep.equal([])
@@ -331,15 +331,15 @@ describe('a member of a stable group', () => {
     incarnation.answer('fetchTopicMetadata', orders(0))
     incarnation.answer('fetchTopicMetadata', orders(1))
     incarnation.answer('fetchTopicMetadata', orders(2))
-    incarnation.world.pass(9_999)
-    expect(incarnation.world.newly('fetchTopicMetadata')).to.equal(0)
-    incarnation.world.pass(30_000)
+    incarnation.runtime.pass(9_999)
+    expect(incarnation.runtime.newly('fetchTopicMetadata')).to.equal(0)
+    incarnation.runtime.pass(30_000)
     expect(incarnation.newly()).to.deep.equal([])
-    incarnation.world.pass(1)
+    incarnation.runtime.pass(1)
     expect(incarnation.newly()).to.deep.equal(['hand over: others'])
     incarnation.answer('fetchTopicMetadata', orders(2))
     incarnation.ready()
-    incarnation.world.settle()
+    incarnation.runtime.settle()
     expect(incarnation.newly()).to.deep.equal(['assigned orders/0,orders/1 next'])
   })
 })
@@ -354,45 +354,45 @@ describe('a member that goes', () => {
       false,
       undefined
     ])
-    incarnation.world.settle()
+    incarnation.runtime.settle()
     expect(isGone).to.equal(true)
-    expect(incarnation.world.asked.at(-1)).to.deep.equal({
+    expect(incarnation.runtime.asked.at(-1)).to.deep.equal({
       kind: 'leaveGroup',
       request: { groupId: 'foo', connection: '0', memberId: 'm', instanceId: 'static-1', timeoutMs: 5_000 }
     })
     incarnation.asked()
-    incarnation.world.pass(1_000_000)
-    expect(incarnation.world.asked, 'nothing is asked any more').to.deep.equal([])
+    incarnation.runtime.pass(1_000_000)
+    expect(incarnation.runtime.asked, 'nothing is asked any more').to.deep.equal([])
     expect(incarnation.newly()).to.deep.equal([])
   })
 
   it('comes back as another one, over a connection of its own', () => {
     const incarnation = Incarnation.joined()
     incarnation.member.leave(() => undefined)
-    incarnation.world.settle()
-    incarnation.world.asked.length = 0
+    incarnation.runtime.settle()
+    incarnation.runtime.asked.length = 0
     incarnation.subscribe('orders')
-    expect(incarnation.world.asked[0]!.request).to.include({ memberId: '', connection: '1' })
+    expect(incarnation.runtime.asked[0]!.request).to.include({ memberId: '', connection: '1' })
     expect(incarnation.newly()).to.deep.equal(['assigned orders/0'])
   })
 
   it('may go without a word, and is the same when it comes back', () => {
     const incarnation = Incarnation.joined()
     incarnation.member.abandon()
-    incarnation.world.pass(1_000_000)
-    expect(incarnation.world.asked).to.deep.equal([])
+    incarnation.runtime.pass(1_000_000)
+    expect(incarnation.runtime.asked).to.deep.equal([])
     incarnation.subscribe('orders')
-    expect(incarnation.world.asked[0]!.request).to.include({ memberId: 'm', connection: '1' })
+    expect(incarnation.runtime.asked[0]!.request).to.include({ memberId: 'm', connection: '1' })
     expect(incarnation.newly(), 'others may have read meanwhile').to.deep.equal(['assigned orders/0'])
   })
 
   it('is not brought back by an answer to a question of before', () => {
     for (const kind of ['joinGroup', 'syncGroup', 'fetchTopicMetadata', 'heartbeat'] as const) {
       const incarnation = new Incarnation()
-      const { ask } = incarnation.world
+      const { ask } = incarnation.runtime
       let isGone = false
       const runtime = {
-        ...incarnation.world,
+        ...incarnation.runtime,
         ask: ((asked, request, onResult) =>
           ask(asked, request, result => {
             if (asked === kind && !isGone) {
@@ -403,42 +403,42 @@ describe('a member that goes', () => {
           })) as typeof ask
       }
       const { member } = new Incarnation({
-        runtime: Object.assign(Object.create(incarnation.world), runtime),
+        runtime: Object.assign(Object.create(incarnation.runtime), runtime),
         onAssigned: () => incarnation.told.push('assigned'),
         onRebalance: () => incarnation.told.push('hand over'),
         onRefused: () => incarnation.told.push('refused')
       })
       member.subscribe(['orders'])
-      incarnation.world.pass(1_500)
+      incarnation.runtime.pass(1_500)
       expect(isGone, kind).to.equal(true)
       incarnation.newly()
-      incarnation.world.asked.length = 0
-      incarnation.world.pass(100_000)
-      expect([incarnation.newly(), incarnation.world.asked, member.isStable], kind).to.deep.equal([[], [], false])
+      incarnation.runtime.asked.length = 0
+      incarnation.runtime.pass(100_000)
+      expect([incarnation.newly(), incarnation.runtime.asked, member.isStable], kind).to.deep.equal([[], [], false])
     }
   })
 })
 
 describe('a member of a group', () => {
   it('a commit of a generation before that is refused late does not throw it out of the present one', () => {
-    const harness = reading()
-    const { member, world } = harness
+    const stage = reading()
+    const { member, runtime } = stage
     const before = member.membership!
-    harness.rebalance()
+    stage.rebalance()
     expect(member.membership!.generationId).to.equal(before.generationId + 1)
-    world.newly('joinGroup')
+    runtime.newly('joinGroup')
     member.fenced(errorCodes.ILLEGAL_GENERATION, before)
-    world.settle()
-    expect([member.isStable, world.newly('joinGroup')]).to.deep.equal([true, 0])
+    runtime.settle()
+    expect([member.isStable, runtime.newly('joinGroup')]).to.deep.equal([true, 0])
   })
 
   it('a commit of its generation that is refused makes it join again, and gives up what it read', () => {
-    const harness = reading()
-    const { member, world } = harness
-    world.newly('joinGroup')
+    const stage = reading()
+    const { member, runtime } = stage
+    runtime.newly('joinGroup')
     member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
-    world.settle()
-    expect([member.isStable, world.newly('joinGroup'), harness.lost]).to.deep.equal([true, 1, 1])
+    runtime.settle()
+    expect([member.isStable, runtime.newly('joinGroup'), stage.lost]).to.deep.equal([true, 1, 1])
   })
 
   describe('that is static and comes back into the generation that it was in', () => {
@@ -446,7 +446,7 @@ describe('a member of a group', () => {
     const INVOICES = { topic: 'invoices', partition: 0 }
     const NOTHING: GroupStarts = { undecided: new Set(), ends: new Map() }
     /** As a coordinator lets it in again: its former life leads, and nobody assigns. */
-    const backIn = (partitions: readonly TopicPartition[], userData?: Buffer): GroupWorld['answers'] => [
+    const backIn = (partitions: readonly TopicPartition[], userData?: Buffer): FakeRuntime['answers'] => [
       {
         kind: 'joinGroup',
         result: { type: 'success', generationId: 4, memberId: 'pod-1-b', leaderId: 'pod-1-a', members: [] }
@@ -455,21 +455,21 @@ describe('a member of a group', () => {
     ]
     const from = (topics: readonly string[], counts?: ReadonlyMap<string, number>): Buffer =>
       encodeStarts(NOTHING, [], { topics: checksumOf(topics), counts })
-    const joins = ({ world }: Incarnation): string[] =>
-      world.asked.flatMap(({ kind, request }) => {
+    const joins = ({ runtime }: Incarnation): string[] =>
+      runtime.asked.flatMap(({ kind, request }) => {
         const [offered] = (request['protocols'] ?? []) as { metadata: Buffer }[]
         return kind === 'joinGroup' ? [String(userDataOfSubscription(offered!.metadata))] : []
       })
 
     it('goes on where it was when it asks for the same topics', () => {
-      const harness = reading('pod-1', backIn([ORDERS], from(['orders'])))
-      expect(harness.assigned).to.deep.equal([{ partitions: [ORDERS], isNext: false }])
-      expect(joins(harness)).to.have.length(1)
+      const stage = reading('pod-1', backIn([ORDERS], from(['orders'])))
+      expect(stage.assigned).to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+      expect(joins(stage)).to.have.length(1)
     })
 
     it('goes on where it was also without a partition, which another member has', () => {
-      const harness = reading('pod-1', backIn([], from(['orders'])))
-      expect([harness.assigned.length, joins(harness).length]).to.deep.equal([1, 1])
+      const stage = reading('pod-1', backIn([], from(['orders'])))
+      expect([stage.assigned.length, joins(stage).length]).to.deep.equal([1, 1])
     })
 
     for (const [leader, userData] of [
@@ -477,16 +477,16 @@ describe('a member of a group', () => {
       ['another client', undefined]
     ] as const) {
       it(`has the group join again when it asks for other topics, and ${leader} leads`, () => {
-        const harness = reading('pod-1', [...backIn([INVOICES], userData), ...backIn([ORDERS], userData)])
-        expect(harness.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
-        const [first, second, ...more] = joins(harness)
+        const stage = reading('pod-1', [...backIn([INVOICES], userData), ...backIn([ORDERS], userData)])
+        expect(stage.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+        const [first, second, ...more] = joins(stage)
         expect(second, 'a subscription that is the same changes nothing').not.to.equal(first)
         expect(more).to.deep.equal([])
       })
     }
 
     it('has the group join again each time that it comes back with other topics, also twice in one life', () => {
-      const { world, member, assigned } = reading('pod-1', [
+      const { runtime, member, assigned } = reading('pod-1', [
         ...backIn([INVOICES], from(['invoices'])),
         ...backIn([ORDERS], from(['orders']))
       ])
@@ -494,16 +494,16 @@ describe('a member of a group', () => {
         ['orders', 'payments'],
         ['orders', 'returns']
       ]) {
-        world.asked.length = 0
-        world.answers.push(...backIn([ORDERS], from(['orders'])))
+        runtime.asked.length = 0
+        runtime.answers.push(...backIn([ORDERS], from(['orders'])))
         const partitions = topics.map(topic => ({ topic, partition: 0 }))
-        world.answers.push(...backIn(partitions, from(topics)))
+        runtime.answers.push(...backIn(partitions, from(topics)))
         // It gives its id up, and pauses.
         member.fenced(errorCodes.GROUP_AUTHORIZATION_FAILED, member.membership!)
         member.subscribe(topics)
-        world.pass(500)
+        runtime.pass(500)
         expect(assigned.at(-1)!.partitions).to.deep.equal(partitions)
-        const offered = world.asked.flatMap(({ kind, request }) =>
+        const offered = runtime.asked.flatMap(({ kind, request }) =>
           kind === 'joinGroup' ? (request['protocols'] as { metadata: Buffer }[])[0]!.metadata.toString('hex') : []
         )
         // The coordinator lets a member that asks for what it asked for before into the generation that there is.
@@ -513,15 +513,15 @@ describe('a member of a group', () => {
 
     it('has the group join again when it asks for other topics, and its first sync is not answered', () => {
       const [joined, synced] = backIn([INVOICES], from(['invoices']))
-      const harness = reading('pod-1', [
+      const stage = reading('pod-1', [
         joined!,
         { kind: 'syncGroup', result: { type: 'timedOut' } },
         { ...joined! },
         synced!,
         ...backIn([ORDERS], from(['orders']))
       ])
-      expect(harness.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
-      expect(joins(harness)).to.have.length(3)
+      expect(stage.assigned, 'nothing of its former life').to.deep.equal([{ partitions: [ORDERS], isNext: false }])
+      expect(joins(stage)).to.have.length(3)
     })
 
     it('notices partitions that are added to any topic of the group when it has led it', () => {
@@ -529,22 +529,22 @@ describe('a member of a group', () => {
         ['invoices', 0],
         ['orders', 1]
       ])
-      const harness = reading('pod-1', backIn([ORDERS], from(['orders'], counts)))
-      expect(joins(harness)).to.have.length(1)
+      const stage = reading('pod-1', backIn([ORDERS], from(['orders'], counts)))
+      expect(joins(stage)).to.have.length(1)
       // The topic of another member exists now.
-      harness.world.pass(30_000)
-      expect(joins(harness)).to.have.length(2)
+      stage.runtime.pass(30_000)
+      expect(joins(stage)).to.have.length(2)
     })
   })
 
   it('leaves no timer behind when it ends while it waits to join again', () => {
-    const { member, world } = reading()
-    world.answers.push({ kind: 'joinGroup', result: failed(errorCodes.GROUP_AUTHORIZATION_FAILED) })
+    const { member, runtime } = reading()
+    runtime.answers.push({ kind: 'joinGroup', result: failed(errorCodes.GROUP_AUTHORIZATION_FAILED) })
     member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
-    world.settle()
-    expect(world.timersLeft).to.equal(1)
+    runtime.settle()
+    expect(runtime.timersLeft).to.equal(1)
     member.abandon()
-    expect(world.timersLeft).to.equal(0)
+    expect(runtime.timersLeft).to.equal(0)
   })
 
   const refusals = [
@@ -556,64 +556,70 @@ describe('a member of a group', () => {
   ] as const
   for (const { kind, result } of refusals) {
     it(`pauses between its attempts when ${kind} is answered ${JSON.stringify(result)} again and again`, () => {
-      const { member, world } = reading()
-      world.newly('joinGroup')
-      for (let times = 0; times < 20; times++) world.answers.push({ kind, result })
+      const { member, runtime } = reading()
+      runtime.newly('joinGroup')
+      for (let times = 0; times < 20; times++) runtime.answers.push({ kind, result })
       member.fenced(errorCodes.ILLEGAL_GENERATION, member.membership!)
-      world.settle()
-      expect(world.newly('joinGroup'), 'at once').to.be.within(2, 5)
-      world.pass(1_000)
-      expect(world.newly('joinGroup'), 'in ten pauses').to.be.within(9, 11)
-      world.pass(5_000)
-      expect([member.isStable, world.answers]).to.deep.equal([true, []])
+      runtime.settle()
+      expect(runtime.newly('joinGroup'), 'at once').to.be.within(2, 5)
+      runtime.pass(1_000)
+      expect(runtime.newly('joinGroup'), 'in ten pauses').to.be.within(9, 11)
+      runtime.pass(5_000)
+      expect([member.isStable, runtime.answers]).to.deep.equal([true, []])
     })
   }
 
   it('reads no partitions of negative numbers, and each of the others once, whatever another leader assigns', () => {
-    const harness = reading()
+    const stage = reading()
     const at = (partition: number) => ({ topic: 'orders', partition })
     const assignment = encodeAssignment([at(-1), at(3), at(-(2 ** 31)), at(3), at(0), at(3)])
-    harness.world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment } })
-    harness.rebalance()
-    expect(harness.assigned.at(-1)!.partitions).to.deep.equal([at(3), at(0)])
+    stage.runtime.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment } })
+    stage.rebalance()
+    expect(stage.assigned.at(-1)!.partitions).to.deep.equal([at(3), at(0)])
   })
 
   /** Another client leads the group, and assigns the member something. */
   const assignedBy = (partitions: readonly TopicPartition[], topics?: object): Incarnation => {
-    const harness = reading()
-    const { world } = harness
-    const joined = { type: 'success', generationId: ++world.generation, memberId: 'm', leaderId: 'other', members: [] }
-    world.answers.push({ kind: 'joinGroup', result: joined })
-    world.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: encodeAssignment(partitions) } })
-    if (topics) world.answers.push({ kind: 'fetchTopicMetadata', result: topics })
-    harness.assigned.length = 0
-    harness.rebalance()
-    return harness
+    const stage = reading()
+    const { runtime } = stage
+    const joined = {
+      type: 'success',
+      generationId: ++runtime.generation,
+      memberId: 'm',
+      leaderId: 'other',
+      members: []
+    }
+    runtime.answers.push({ kind: 'joinGroup', result: joined })
+    runtime.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: encodeAssignment(partitions) } })
+    if (topics) runtime.answers.push({ kind: 'fetchTopicMetadata', result: topics })
+    stage.assigned.length = 0
+    stage.rebalance()
+    return stage
   }
   const partitionsOf = (topic: string, count: number): TopicPartition[] =>
     Array.from({ length: count }, (_, partition) => ({ topic, partition }))
   it('reads no topic that it has not asked for, whatever another leader assigns', () => {
-    const harness = assignedBy([...partitionsOf('foreign', 2_000), ...partitionsOf('orders', 1)])
-    expect(harness.assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
+    const stage = assignedBy([...partitionsOf('foreign', 2_000), ...partitionsOf('orders', 1)])
+    expect(stage.assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
   })
 
   it('reads no partitions that do not exist, of the many that another leader assigns; one line says so', () => {
-    const { world, assigned, member } = assignedBy(partitionsOf('orders', 100_000))
+    const { runtime, assigned, member } = assignedBy(partitionsOf('orders', 100_000))
     expect(assigned.map(({ partitions }) => partitions)).to.deep.equal([partitionsOf('orders', 1)])
-    expect(world.warnings).to.deep.equal([{ partitions: 99_999 }])
-    expect([member.isStable, world.newly('joinGroup')]).to.deep.equal([true, 2])
+    expect(runtime.warnings).to.deep.equal([{ partitions: 99_999 }])
+    expect([member.isStable, runtime.newly('joinGroup')]).to.deep.equal([true, 2])
   })
 
   it('joins again after a pause when no broker says which of the many partitions exist', () => {
-    const harness = assignedBy(partitionsOf('orders', 150), { type: 'timedOut' })
-    expect(harness.member.isStable).to.equal(false)
-    harness.world.pass(100)
-    expect(harness.member.isStable).to.equal(true)
+    const stage = assignedBy(partitionsOf('orders', 150), { type: 'timedOut' })
+    expect(stage.member.isStable).to.equal(false)
+    stage.runtime.pass(100)
+    expect(stage.member.isStable).to.equal(true)
   })
 
   it('believes another leader a few partitions, which brokers may not tell yet', () => {
-    const harness = assignedBy(partitionsOf('orders', 3))
-    expect(harness.assigned.at(-1)!.partitions).to.have.length(3)
-    expect(harness.world.warnings).to.deep.equal([])
+    const stage = assignedBy(partitionsOf('orders', 3))
+    expect(stage.assigned.at(-1)!.partitions).to.have.length(3)
+    expect(stage.runtime.warnings).to.deep.equal([])
   })
 })

@@ -19,13 +19,13 @@ import {
   userDataOfAssignment,
   userDataOfSubscription
 } from '../../../src/kafka/protocol/consumer-protocol.js'
-import { GroupWorld, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
 
 const NOBODY = (): boolean => false
 
 /** What the leader decides for members, by the topics that each has begun. */
 function decide(
-  world: GroupWorld,
+  runtime: FakeRuntime,
   begun: readonly (readonly string[])[],
   start: 'latest' | 'earliest' = 'latest'
 ): GroupStarts | undefined {
@@ -38,61 +38,61 @@ function decide(
     )
   }))
   let starts: GroupStarts | undefined
-  new GroupLeader(world, start).assign(members, 'm0', NOBODY, assignments => {
+  new GroupLeader(runtime, start).assign(members, 'm0', NOBODY, assignments => {
     const owner = assignments?.find(({ assignment }) => decodeAssignment(assignment).length > 0)
     starts = owner && decodeStarts(userDataOfAssignment(owner.assignment))
   })
-  world.settle()
+  runtime.settle()
   return starts
 }
 
 describe('where members begin, as their leader decides', () => {
   it('a topic that nobody has begun to read is read from its end', () => {
-    const starts = decide(new GroupWorld(run(0, 7)), [[], []])
+    const starts = decide(new FakeRuntime(run(0, 7)), [[], []])
     expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: undefined, ends: new Map([[0, { offset: 7 }]]) })
   })
 
   it('a topic that any member has begun to read is read from its beginning where nothing is committed', () => {
-    expect(decisionOn(decide(new GroupWorld(run(0, 7)), [[], ['orders']]), 'orders')).to.equal('earliest')
+    expect(decisionOn(decide(new FakeRuntime(run(0, 7)), [[], ['orders']]), 'orders')).to.equal('earliest')
   })
 
   it('a topic in which the group has committed is read from its beginning where nothing is committed', () => {
-    const world = new GroupWorld(run(0, 7))
-    world.committed = { offset: 3, metadata: '' }
-    expect(decisionOn(decide(world, [[]]), 'orders')).to.equal('earliest')
+    const runtime = new FakeRuntime(run(0, 7))
+    runtime.committed = { offset: 3, metadata: '' }
+    expect(decisionOn(decide(runtime, [[]]), 'orders')).to.equal('earliest')
   })
 
   it('a partition whose end is not told in time is read from its beginning', () => {
-    const world = new GroupWorld(run(0, 7))
-    world.answers.push({ kind: 'fetchOffset', result: { type: 'timedOut' } })
-    expect(decisionOn(decide(world, [[]]), 'orders')).to.equal('earliest')
+    const runtime = new FakeRuntime(run(0, 7))
+    runtime.answers.push({ kind: 'fetchOffset', result: { type: 'timedOut' } })
+    expect(decisionOn(decide(runtime, [[]]), 'orders')).to.equal('earliest')
   })
 
   for (const kind of ['fetchConsumerOffset', 'fetchOffset'] as const) {
     it(`each member decides alone when ${kind} fails for the leader`, () => {
-      const world = new GroupWorld(run(0, 7))
-      world.answers.push({ kind, result: { type: 'failed', code: 'notAuthorized', message: '', retriable: false } })
-      expect(decisionOn(decide(world, [[]]), 'orders')).to.equal(undefined)
+      const runtime = new FakeRuntime(run(0, 7))
+      runtime.answers.push({ kind, result: { type: 'failed', code: 'notAuthorized', message: '', retriable: false } })
+      expect(decisionOn(decide(runtime, [[]]), 'orders')).to.equal(undefined)
     })
   }
 
   it('nothing is asked for by a leader that begins at the beginning itself', () => {
-    const world = new GroupWorld(run(0, 7))
-    expect(decisionOn(decide(world, [[]], 'earliest'), 'orders')).to.equal(undefined)
-    expect([world.newly('fetchConsumerOffset'), world.newly('fetchOffset')]).to.deep.equal([0, 0])
+    const runtime = new FakeRuntime(run(0, 7))
+    expect(decisionOn(decide(runtime, [[]], 'earliest'), 'orders')).to.equal(undefined)
+    expect([runtime.newly('fetchConsumerOffset'), runtime.newly('fetchOffset')]).to.deep.equal([0, 0])
   })
 
   it('nothing is asked for topics that only other clients read', () => {
-    const world = new GroupWorld(run(0, 7))
+    const runtime = new FakeRuntime(run(0, 7))
     const ours = encodeSubscription(['orders'], encodeBegun(['orders'], NOBODY))
     const members = [ours, encodeSubscription(['audit'])].map((metadata, at) => ({
       memberId: `m${at}`,
       instanceId: null,
       metadata
     }))
-    new GroupLeader(world, 'latest').assign(members, 'm0', NOBODY, () => {})
-    world.settle()
-    const asked = world.asked.filter(({ kind }) => kind === 'fetchOffset' || kind === 'fetchConsumerOffset')
+    new GroupLeader(runtime, 'latest').assign(members, 'm0', NOBODY, () => {})
+    runtime.settle()
+    const asked = runtime.asked.filter(({ kind }) => kind === 'fetchOffset' || kind === 'fetchConsumerOffset')
     const topics = asked.map(({ request }) => (request['topicPartition'] as { topic: string }).topic)
     expect([...new Set(topics)]).to.deep.equal(['orders'])
   })
@@ -105,39 +105,39 @@ describe('where members begin, as their leader decides', () => {
       metadata: encodeSubscription(ofMember, encodeBegun(ofMember, NOBODY))
     }))
     const told: (readonly string[])[] = []
-    const world = new GroupWorld()
-    new GroupLeader(world, 'earliest').assign(members, 'm0', NOBODY, assignments => {
+    const runtime = new FakeRuntime()
+    new GroupLeader(runtime, 'earliest').assign(members, 'm0', NOBODY, assignments => {
       for (const { assignment } of assignments!) {
         told.push([...decodeStarts(userDataOfAssignment(assignment))!.undecided])
       }
     })
-    world.settle()
+    runtime.settle()
     expect(told).to.deep.equal(topics)
   })
 
   it('ends of no more than 20,000 partitions are in an assignment', () => {
-    const world = new GroupWorld([0])
+    const runtime = new FakeRuntime([0])
     let starts: GroupStarts | undefined
-    decideStarts(world, [topicOf('a', 19_999), topicOf('b', 2), topicOf('c', 1)], decided => (starts = decided))
-    world.settle()
+    decideStarts(runtime, [topicOf('a', 19_999), topicOf('b', 2), topicOf('c', 1)], decided => (starts = decided))
+    runtime.settle()
     expect(starts!.ends.get('a')!.ends.size).to.equal(19_999)
     expect([...starts!.undecided]).to.deep.equal(['b', 'c'])
   })
 
   it('a partition without a leader is not asked for its end, and is read from its beginning', () => {
-    const world = new GroupWorld(run(0, 7))
+    const runtime = new FakeRuntime(run(0, 7))
     const partitions = [
       { partition: 0, leaderId: -1 },
       { partition: 1, leaderId: 3 }
     ]
     const found = { errorCode: 0, topic: 'orders', topicId: 'a', partitions }
-    world.answers.push({
+    runtime.answers.push({
       kind: 'fetchTopicMetadata',
       result: { type: 'success', topics: new Map([['orders', found]]) }
     })
-    const starts = decide(world, [[]])
+    const starts = decide(runtime, [[]])
     expect(decisionOn(starts, 'orders')).to.deep.equal({ topicId: 'a', ends: new Map([[1, { offset: 7 }]]) })
-    const asked = world.asked.filter(({ kind }) => kind === 'fetchOffset')
+    const asked = runtime.asked.filter(({ kind }) => kind === 'fetchOffset')
     expect(asked.map(({ request }) => request['topicPartition'])).to.deep.equal([{ topic: 'orders', partition: 1 }])
   })
 })
@@ -155,17 +155,21 @@ function decideWithout(
   silent: readonly string[],
   topics: readonly FirstAssigned[]
 ): { readonly starts: GroupStarts; readonly afterMs: number } {
-  const world = new GroupWorld(run(0, 7))
+  const runtime = new FakeRuntime(run(0, 7))
   const ask: GroupRuntime['ask'] = (asked, request, onResult) => {
     const { topicPartition, timeoutMs } = request as { topicPartition?: { topic: string }; timeoutMs: number }
-    if (asked !== kind || !silent.includes(topicPartition!.topic)) world.ask(asked, request, onResult)
-    else world.after(timeoutMs, () => onResult({ type: 'timedOut' } as never))
+    if (asked !== kind || !silent.includes(topicPartition!.topic)) runtime.ask(asked, request, onResult)
+    else runtime.after(timeoutMs, () => onResult({ type: 'timedOut' } as never))
   }
-  const runtime: GroupRuntime = Object.assign(Object.create(world), { ask, after: world.after, clock: world.clock })
-  const begunAt = world.now
+  const asking: GroupRuntime = Object.assign(Object.create(runtime), {
+    ask,
+    after: runtime.after,
+    clock: runtime.clock
+  })
+  const begunAt = runtime.now
   let decided: { starts: GroupStarts; afterMs: number } | undefined
-  decideStarts(runtime, topics, starts => (decided = { starts, afterMs: world.now - begunAt }))
-  world.pass(60_000)
+  decideStarts(asking, topics, starts => (decided = { starts, afterMs: runtime.now - begunAt }))
+  runtime.pass(60_000)
   return decided!
 }
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Heartbeats } from '../../../src/consumer/group/heartbeats.js'
-import { GroupWorld } from './fake-runtime.js'
+import { FakeRuntime } from './fake-runtime.js'
 
 const MEMBER = {
   groupId: 'billing',
@@ -12,14 +12,14 @@ const MEMBER = {
 }
 
 describe('heartbeats of a member', () => {
-  let world: GroupWorld
+  let runtime: FakeRuntime
   let isWaiting: boolean
   let heartbeats: Heartbeats
   beforeEach(() => {
-    world = new GroupWorld([])
+    runtime = new FakeRuntime([])
     isWaiting = false
     heartbeats = new Heartbeats({
-      runtime: world,
+      runtime,
       heartbeatIntervalMs: 3_000,
       sessionTimeoutMs: 10_000,
       isWaiting: () => isWaiting,
@@ -32,9 +32,9 @@ describe('heartbeats of a member', () => {
 
   /** How many are sent in this time. */
   const sentIn = (ms: number): number => {
-    world.newly('heartbeat')
-    world.pass(ms)
-    return world.newly('heartbeat')
+    runtime.newly('heartbeat')
+    runtime.pass(ms)
+    return runtime.newly('heartbeat')
   }
 
   it('are sent twice a second while clients wait at a member without partitions', () => {
@@ -64,12 +64,12 @@ describe('heartbeats of a member', () => {
     sentIn(2_600)
     for (let asked = 0; asked < 3; asked++) {
       heartbeats.hurry()
-      world.pass(100)
+      runtime.pass(100)
     }
     heartbeats.hurry()
     expect(sentIn(100)).to.equal(1)
     heartbeats.stop()
     heartbeats.hurry()
-    expect([sentIn(10_000), world.timersLeft]).to.deep.equal([0, 0])
+    expect([sentIn(10_000), runtime.timersLeft]).to.deep.equal([0, 0])
   })
 })

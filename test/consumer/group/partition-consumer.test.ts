@@ -3,23 +3,26 @@ import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer, type PartitionConsumerOptions } from '../../../src/consumer/group/partition-consumer.js'
-import { GroupWorld, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 
-class PartitionHarness {
-  readonly world: GroupWorld
+class PartitionStage {
+  readonly runtime: FakeRuntime
   readonly batches = new HeldBatches(1_000_000)
   readonly consumer: PartitionConsumer
   position: { offset: number; metadata: string } | undefined
   /** A request waits. */
   isWanted = true
 
-  constructor(world: GroupWorld, options: Partial<PartitionConsumerOptions> & { readonly maxRetries?: number } = {}) {
-    this.world = world
+  constructor(
+    runtime: FakeRuntime,
+    options: Partial<PartitionConsumerOptions> & { readonly maxRetries?: number } = {}
+  ) {
+    this.runtime = runtime
     this.consumer = new PartitionConsumer({
       topicPartition: { topic: 'test.1', partition: 0 },
-      runtime: world,
+      runtime,
       batches: this.batches,
       start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: options.maxRetries ?? -1 },
@@ -31,13 +34,13 @@ class PartitionHarness {
       onRefused: () => {},
       ...options
     })
-    world.settle()
+    runtime.settle()
   }
 
   /** Takes the next message; `undefined` when there is none at the moment. */
   next(): number | undefined {
     this.consumer.want()
-    this.world.settle()
+    this.runtime.settle()
     return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
   }
 
@@ -61,33 +64,33 @@ class PartitionHarness {
 
 describe('one partition of a group', () => {
   it('pixy P1 a stored -2 is the oldest offset, which is committed', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.logStart = 3
-    world.committed = { offset: -2, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect([harness.position?.offset, harness.next()]).to.deep.equal([3, 3])
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.logStart = 3
+    runtime.committed = { offset: -2, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect([stage.position?.offset, stage.next()]).to.deep.equal([3, 3])
   })
 
   it('pixy P2 E15 a stored offset beyond the end is honoured, and told at once with both offsets', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 13, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(undefined)
-    const [told, ...more] = world.warnings
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 13, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(undefined)
+    const [told, ...more] = runtime.warnings
     expect(told).to.include({ committed: 13, end: 10 }).and.to.include.all.keys('group', 'partition')
     expect(more).to.deep.equal([])
-    world.write(10, 11)
-    expect(harness.next()).to.equal(undefined)
-    world.write(12, 13, 14)
-    expect(harness.nextFew(3)).to.deep.equal([13, 14, undefined])
+    runtime.write(10, 11)
+    expect(stage.next()).to.equal(undefined)
+    runtime.write(12, 13, 14)
+    expect(stage.nextFew(3)).to.deep.equal([13, 14, undefined])
   })
 
   it('pixy E15 begins at the oldest offset where the committed one was deleted', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.logStart = 6
-    world.committed = { offset: 2, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect([harness.next(), harness.position?.offset]).to.deep.equal([6, 6])
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.logStart = 6
+    runtime.committed = { offset: 2, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect([stage.next(), stage.position?.offset]).to.deep.equal([6, 6])
   })
 
   it('begins at the oldest record where the offset was committed in a former topic of the name, and says so', () => {
@@ -96,47 +99,47 @@ describe('one partition of a group', () => {
       [NOW, 5],
       [FORMER, 0]
     ] as const) {
-      const world = new GroupWorld(run(0, 10))
-      world.topicId = NOW
-      world.committed = withMark({ offset: 5, metadata: '' }, topicId)
-      const harness = new PartitionHarness(world)
-      world.pass(1_000)
-      expect(harness.next(), topicId).to.equal(first)
-      const told = world.warnings as { readonly committed?: number }[]
+      const runtime = new FakeRuntime(run(0, 10))
+      runtime.topicId = NOW
+      runtime.committed = withMark({ offset: 5, metadata: '' }, topicId)
+      const stage = new PartitionStage(runtime)
+      runtime.pass(1_000)
+      expect(stage.next(), topicId).to.equal(first)
+      const told = runtime.warnings as { readonly committed?: number }[]
       expect(told.map(({ committed }) => committed)).to.deep.equal(topicId === FORMER ? [5] : [])
     }
   })
 
   it('leaves no timer behind when it stops between two looks for a partition that does not exist', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
     for (let looks = 0; looks < 8; looks++)
-      world.answers.push({ kind: 'fetchData', result: { type: 'unknownTopicOrPartition' } })
-    const harness = new PartitionHarness(world)
-    harness.next()
-    world.pass(10_000)
-    expect(world.timersLeft).to.equal(1)
-    harness.consumer.stop()
-    expect(world.timersLeft).to.equal(0)
+      runtime.answers.push({ kind: 'fetchData', result: { type: 'unknownTopicOrPartition' } })
+    const stage = new PartitionStage(runtime)
+    stage.next()
+    runtime.pass(10_000)
+    expect(runtime.timersLeft).to.equal(1)
+    stage.consumer.stop()
+    expect(runtime.timersLeft).to.equal(0)
   })
 
   it('leaves no timer behind when it stops before it has found where to begin', () => {
-    const world = new GroupWorld(run(0, 3))
+    const runtime = new FakeRuntime(run(0, 3))
     for (let looks = 0; looks < 8; looks++)
-      world.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })
-    const harness = new PartitionHarness(world)
-    expect(world.timersLeft).to.equal(1)
-    harness.consumer.stop()
-    expect(world.timersLeft).to.equal(0)
+      runtime.answers.push({ kind: 'fetchOffset', result: { type: 'unknownTopicOrPartition' } })
+    const stage = new PartitionStage(runtime)
+    expect(runtime.timersLeft).to.equal(1)
+    stage.consumer.stop()
+    expect(runtime.timersLeft).to.equal(0)
   })
 
   it('pixy P3 stages the next message only when the one before was taken', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const { consumer } = new PartitionHarness(world)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const { consumer } = new PartitionStage(runtime)
     consumer.want()
     consumer.want()
-    world.settle()
+    runtime.settle()
     expect(consumer.pending).to.equal(0)
     expect(consumer.take().offset).to.equal(0)
     expect(consumer.pending).to.equal(1)
@@ -144,277 +147,277 @@ describe('one partition of a group', () => {
   })
 
   it('pixy P4 F1 never delivers what the metadata says is acknowledged', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 0, metadata: 'BDCB' }
-    const harness = new PartitionHarness(world)
-    expect(harness.nextFew(5)).to.deep.equal([0, 4, 5, 7, 8])
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 0, metadata: 'BDCB' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.nextFew(5)).to.deep.equal([0, 4, 5, 7, 8])
   })
 
   it('pixy P5 an ack of a message that was not offered changes nothing', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(0)
-    expect([harness.consumer.ack(5), harness.consumer.ack(99)]).to.deep.equal(['notOffered', 'notOffered'])
-    expect([harness.consumer.ack(0), harness.consumer.ack(0)]).to.deep.equal(['acked', 'acked'])
-    expect(harness.position).to.deep.equal({ offset: 1, metadata: '' })
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(0)
+    expect([stage.consumer.ack(5), stage.consumer.ack(99)]).to.deep.equal(['notOffered', 'notOffered'])
+    expect([stage.consumer.ack(0), stage.consumer.ack(0)]).to.deep.equal(['acked', 'acked'])
+    expect(stage.position).to.deep.equal({ offset: 1, metadata: '' })
   })
 
   it('pixy P6 offers one more than may be pending, and another one for each ack', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world, { maxPendingMessages: 3 })
-    expect(harness.nextFew(6)).to.deep.equal([0, 1, 2, 3, undefined, undefined])
-    harness.consumer.ack(1)
-    expect(harness.nextFew(2)).to.deep.equal([4, undefined])
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxPendingMessages: 3 })
+    expect(stage.nextFew(6)).to.deep.equal([0, 1, 2, 3, undefined, undefined])
+    stage.consumer.ack(1)
+    expect(stage.nextFew(2)).to.deep.equal([4, undefined])
   })
 
   it('pixy P7 commits what was acknowledged out of order', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    const offered = harness.nextFew(10) as number[]
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    const offered = stage.nextFew(10) as number[]
     const acks = [true, false, true, true, true, false, false, true, true, false]
-    for (const offset of offered) if (acks[offset]) harness.consumer.ack(offset)
-    expect([harness.position!.offset, harness.sparse]).to.deep.equal([1, '1-4,6-8'])
+    for (const offset of offered) if (acks[offset]) stage.consumer.ack(offset)
+    expect([stage.position!.offset, stage.sparse]).to.deep.equal([1, '1-4,6-8'])
   })
 
   it('pixy P9 without retries a message is offered once, and the commit moves past it', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world, { maxRetries: 0 })
-    expect(harness.next()).to.equal(0)
-    world.pass(ACK_TIMEOUT_MS + 10)
-    expect(harness.nextFew(3)).to.deep.equal([1, 2, undefined])
-    expect(harness.position!.offset).to.equal(1)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxRetries: 0 })
+    expect(stage.next()).to.equal(0)
+    runtime.pass(ACK_TIMEOUT_MS + 10)
+    expect(stage.nextFew(3)).to.deep.equal([1, 2, undefined])
+    expect(stage.position!.offset).to.equal(1)
   })
 
   it('pixy P10 without a limit it comes again for ever, each time after one fresh message; the commit stays', () => {
-    const world = new GroupWorld(run(0, 10))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(0)
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(0)
     const seen: (number | undefined)[] = []
     for (let round = 0; round < 3; round++) {
-      world.pass(ACK_TIMEOUT_MS + 10)
-      for (const offset of harness.nextFew(2)) {
+      runtime.pass(ACK_TIMEOUT_MS + 10)
+      for (const offset of stage.nextFew(2)) {
         seen.push(offset)
-        if (offset !== 0) harness.consumer.ack(offset!)
+        if (offset !== 0) stage.consumer.ack(offset!)
       }
     }
     expect(seen).to.deep.equal([1, 0, 2, 0, 3, 0])
-    expect([harness.position!.offset, harness.sparse]).to.deep.equal([0, '1-4'])
+    expect([stage.position!.offset, stage.sparse]).to.deep.equal([0, '1-4'])
   })
 
   it('pixy P11 after the last retry messages are dropped and committed', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world, { maxRetries: 3 })
-    expect(harness.nextFew(3)).to.deep.equal([0, 1, 2])
-    harness.consumer.ack(1)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxRetries: 3 })
+    expect(stage.nextFew(3)).to.deep.equal([0, 1, 2])
+    stage.consumer.ack(1)
     const retries: (number | undefined)[] = []
     for (let round = 0; round < 4; round++) {
-      world.pass(ACK_TIMEOUT_MS + 10)
-      retries.push(...harness.nextFew(2))
+      runtime.pass(ACK_TIMEOUT_MS + 10)
+      retries.push(...stage.nextFew(2))
     }
     expect(retries).to.deep.equal([0, 2, 0, 2, 0, 2, undefined, undefined])
-    expect([harness.position!.offset, harness.consumer.pending]).to.deep.equal([3, 0])
-    expect(world.metrics.of('given_up_messages')).to.equal(2)
+    expect([stage.position!.offset, stage.consumer.pending]).to.deep.equal([3, 0])
+    expect(runtime.metrics.of('given_up_messages')).to.equal(2)
   })
 
   it('a retry for which the record cannot be read is none: the message is offered as often as it may be', () => {
-    const world = new GroupWorld([0])
-    const harness = new PartitionHarness(world, { start: onStart => onStart('earliest'), maxRetries: 2 })
-    expect(harness.next()).to.equal(0)
+    const runtime = new FakeRuntime([0])
+    const stage = new PartitionStage(runtime, { start: onStart => onStart('earliest'), maxRetries: 2 })
+    expect(stage.next()).to.equal(0)
     const leaderIsAway = { type: 'failed', code: 'kafka', errorCode: 5, message: '', retriable: true }
     const outage = Array.from({ length: 10 }, () => ({ kind: 'fetchData', result: leaderIsAway }) as const)
     // Behind the read that waits at the end of the log.
-    harness.consumer.want()
-    world.settle()
-    world.answers.push(...outage)
-    for (let times = 0; times < 100 && world.answers.length > 0; times++) world.pass(100)
-    expect(world.answers, 'the retries met the outage').to.have.length(0)
+    stage.consumer.want()
+    runtime.settle()
+    runtime.answers.push(...outage)
+    for (let times = 0; times < 100 && runtime.answers.length > 0; times++) runtime.pass(100)
+    expect(runtime.answers, 'the retries met the outage').to.have.length(0)
     const offered: (number | undefined)[] = []
     for (let times = 0; times < 8; times++) {
-      world.pass(ACK_TIMEOUT_MS + 1)
-      offered.push(harness.next())
+      runtime.pass(ACK_TIMEOUT_MS + 1)
+      offered.push(stage.next())
     }
     expect(offered.filter(offset => offset !== undefined)).to.deep.equal([0, 0])
-    expect(harness.position).to.deep.equal({ offset: 1, metadata: '' })
+    expect(stage.position).to.deep.equal({ offset: 1, metadata: '' })
   })
 
   it('pixy P13 without fresh messages the expired one comes while a request waits', () => {
-    const world = new GroupWorld(run(0, 1))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(0)
-    harness.consumer.want()
-    world.pass(ACK_TIMEOUT_MS - 10)
-    expect(harness.consumer.isPrefetched).to.equal(false)
+    const runtime = new FakeRuntime(run(0, 1))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(0)
+    stage.consumer.want()
+    runtime.pass(ACK_TIMEOUT_MS - 10)
+    expect(stage.consumer.isPrefetched).to.equal(false)
     // The poll at the end of the log ends, as the Router's does all the time.
-    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
-    world.write()
-    world.pass(60)
-    world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
-    world.write()
-    world.pass(60)
-    expect(harness.next()).to.equal(0)
-    expect(harness.consumer.retriesOf(0)).to.equal(1)
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    runtime.write()
+    runtime.pass(60)
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    runtime.write()
+    runtime.pass(60)
+    expect(stage.next()).to.equal(0)
+    expect(stage.consumer.retriesOf(0)).to.equal(1)
   })
 
   it('pixy P14 E9 goes on at the next offset there is when what it was to read is deleted', () => {
-    const world = new GroupWorld(run(0, 20))
-    world.batchSize = 2
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.nextFew(2)).to.deep.equal([0, 1])
-    harness.consumer.ack(0)
-    harness.consumer.ack(1)
-    world.logStart = 15
-    expect(harness.nextFew(2)).to.deep.equal([15, 16])
-    expect(harness.position!.offset).to.equal(15)
+    const runtime = new FakeRuntime(run(0, 20))
+    runtime.batchSize = 2
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.nextFew(2)).to.deep.equal([0, 1])
+    stage.consumer.ack(0)
+    stage.consumer.ack(1)
+    runtime.logStart = 15
+    expect(stage.nextFew(2)).to.deep.equal([15, 16])
+    expect(stage.position!.offset).to.equal(15)
   })
 
   it('pixy E11 passes holes of compacted logs, and commits behind them', () => {
-    const world = new GroupWorld([0, 3, 4, 9])
-    world.logEnd = 12
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    for (const offset of harness.nextFew(4)) harness.consumer.ack(offset!)
-    expect(harness.next()).to.equal(undefined)
-    expect(harness.position).to.deep.equal({ offset: 12, metadata: '' })
+    const runtime = new FakeRuntime([0, 3, 4, 9])
+    runtime.logEnd = 12
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    for (const offset of stage.nextFew(4)) stage.consumer.ack(offset!)
+    expect(stage.next()).to.equal(undefined)
+    expect(stage.position).to.deep.equal({ offset: 12, metadata: '' })
   })
 
   it('a message that its client did not get is the next one to be offered, and that is no retry', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    harness.consumer.want()
-    world.settle()
-    const record = harness.consumer.take()
-    harness.consumer.release({ topicId: undefined, records: [record] })
-    expect(harness.consumer.pending).to.equal(0)
-    expect(harness.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-    expect(harness.consumer.retriesOf(0)).to.equal(0)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    stage.consumer.want()
+    runtime.settle()
+    const record = stage.consumer.take()
+    stage.consumer.release({ topicId: undefined, records: [record] })
+    expect(stage.consumer.pending).to.equal(0)
+    expect(stage.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
+    expect(stage.consumer.retriesOf(0)).to.equal(0)
   })
 
   it('a message that is offered again, or was given back, does not keep its batch in memory', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
     const take = () => {
-      harness.consumer.want()
-      world.settle()
-      return harness.consumer.take()
+      stage.consumer.want()
+      runtime.settle()
+      return stage.consumer.take()
     }
     const first = take()
-    harness.consumer.release({ topicId: undefined, records: [first] })
-    const again = harness.consumer.take()
+    stage.consumer.release({ topicId: undefined, records: [first] })
+    const again = stage.consumer.take()
     expect(again).to.deep.equal(first)
     expect(again.value).not.to.equal(first.value)
-    const read = sinon.spy(world, 'ask')
-    expect(harness.nextFew(2)).to.deep.equal([1, 2])
-    world.pass(ACK_TIMEOUT_MS + 1)
+    const read = sinon.spy(runtime, 'ask')
+    expect(stage.nextFew(2)).to.deep.equal([1, 2])
+    runtime.pass(ACK_TIMEOUT_MS + 1)
     const retried = take()
     expect([retried.offset, read.calledWith('fetchData')]).to.deep.equal([0, true])
   })
 
   it('a batch whose memory is needed is fetched again, and no message is lost or doubled', () => {
-    const world = new GroupWorld(run(0, 6))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.nextFew(2)).to.deep.equal([0, 1])
-    expect(world.newly('fetchData')).to.equal(1)
-    harness.needMemory()
-    expect(harness.nextFew(3)).to.deep.equal([2, 3, 4])
-    expect(world.newly('fetchData'), 'the batch was dropped').to.equal(1)
-    harness.needMemory()
-    expect(harness.nextFew(2)).to.deep.equal([5, undefined])
-    expect(world.newly('fetchData')).to.equal(2)
+    const runtime = new FakeRuntime(run(0, 6))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.nextFew(2)).to.deep.equal([0, 1])
+    expect(runtime.newly('fetchData')).to.equal(1)
+    stage.needMemory()
+    expect(stage.nextFew(3)).to.deep.equal([2, 3, 4])
+    expect(runtime.newly('fetchData'), 'the batch was dropped').to.equal(1)
+    stage.needMemory()
+    expect(stage.nextFew(2)).to.deep.equal([5, undefined])
+    expect(runtime.newly('fetchData')).to.equal(2)
   })
 
   it('keeps a message that is to be offered again though memory is needed: it has bytes of its own', () => {
-    const world = new GroupWorld(run(0, 3))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world, { maxPendingMessages: 0 })
-    expect(harness.nextFew(2)).to.deep.equal([0, undefined])
-    world.pass(ACK_TIMEOUT_MS + 2)
-    expect(harness.consumer.isPrefetched).to.equal(true)
-    harness.needMemory()
-    expect(harness.consumer.isPrefetched).to.equal(true)
-    expect(harness.consumer.take().offset).to.equal(0)
-    expect(harness.consumer.retriesOf(0)).to.equal(1)
-    expect(harness.consumer.retriesOf(1)).to.equal(0)
-    harness.consumer.ack(0)
-    expect(harness.next()).to.equal(1)
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxPendingMessages: 0 })
+    expect(stage.nextFew(2)).to.deep.equal([0, undefined])
+    runtime.pass(ACK_TIMEOUT_MS + 2)
+    expect(stage.consumer.isPrefetched).to.equal(true)
+    stage.needMemory()
+    expect(stage.consumer.isPrefetched).to.equal(true)
+    expect(stage.consumer.take().offset).to.equal(0)
+    expect(stage.consumer.retriesOf(0)).to.equal(1)
+    expect(stage.consumer.retriesOf(1)).to.equal(0)
+    stage.consumer.ack(0)
+    expect(stage.next()).to.equal(1)
   })
 
   it('asks at the end of a log for as long as the Router waits, and not at once where it does not wait', () => {
-    const world = new GroupWorld()
-    world.committed = { offset: 0, metadata: '' }
-    for (let read = 0; read < 3; read++) world.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(undefined)
-    expect(world.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 10_000, timeoutMs: 40_000 })
-    expect(world.newly('fetchData')).to.equal(1)
-    world.pass(19)
-    expect(world.newly('fetchData')).to.equal(0)
-    world.pass(1)
-    expect(world.newly('fetchData')).to.equal(1)
+    const runtime = new FakeRuntime()
+    runtime.committed = { offset: 0, metadata: '' }
+    for (let read = 0; read < 3; read++) runtime.answers.push({ kind: 'fetchData', result: { type: 'noMessages' } })
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(undefined)
+    expect(runtime.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 10_000, timeoutMs: 40_000 })
+    expect(runtime.newly('fetchData')).to.equal(1)
+    runtime.pass(19)
+    expect(runtime.newly('fetchData')).to.equal(0)
+    runtime.pass(1)
+    expect(runtime.newly('fetchData')).to.equal(1)
     // The first answer has told the leader epoch of the position.
-    expect(world.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 30_000, timeoutMs: 40_000 })
+    expect(runtime.asked.at(-1)!.request).to.deep.include({ offset: 0, maxWaitMs: 30_000, timeoutMs: 40_000 })
   })
 
   for (const gone of ['offsetOutOfRange', 'corruptMessage']) {
     it(`counts a message as acknowledged when it cannot be read again: ${gone}`, () => {
-      const world = new GroupWorld(run(0, 1))
-      world.committed = { offset: 0, metadata: '' }
-      const harness = new PartitionHarness(world)
-      expect(harness.next()).to.equal(0)
-      world.pass(ACK_TIMEOUT_MS + 1)
-      world.answers.push({ kind: 'fetchData', result: { type: gone, nextOffset: 1 } })
-      expect(harness.next()).to.equal(undefined)
-      expect([harness.position?.offset, harness.consumer.pending]).to.deep.equal([1, 0])
+      const runtime = new FakeRuntime(run(0, 1))
+      runtime.committed = { offset: 0, metadata: '' }
+      const stage = new PartitionStage(runtime)
+      expect(stage.next()).to.equal(0)
+      runtime.pass(ACK_TIMEOUT_MS + 1)
+      runtime.answers.push({ kind: 'fetchData', result: { type: gone, nextOffset: 1 } })
+      expect(stage.next()).to.equal(undefined)
+      expect([stage.position?.offset, stage.consumer.pending]).to.deep.equal([1, 0])
     })
   }
 
   it('says so when damaged records are skipped, and counts it', () => {
-    const world = new GroupWorld(run(0, 6))
-    world.committed = { offset: 2, metadata: '' }
-    world.answers.push({ kind: 'fetchData', result: { type: 'corruptMessage', nextOffset: 4 } })
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(4)
-    expect(harness.position!.offset).to.equal(4)
-    expect(world.metrics.of('skipped_batches')).to.equal(1)
+    const runtime = new FakeRuntime(run(0, 6))
+    runtime.committed = { offset: 2, metadata: '' }
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'corruptMessage', nextOffset: 4 } })
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(4)
+    expect(stage.position!.offset).to.equal(4)
+    expect(runtime.metrics.of('skipped_batches')).to.equal(1)
   })
 
   it('tries again after a pause where a broker refuses an offset that it says is in the log', () => {
-    const world = new GroupWorld(run(0, 6))
-    world.committed = { offset: 2, metadata: '' }
-    const harness = new PartitionHarness(world)
+    const runtime = new FakeRuntime(run(0, 6))
+    runtime.committed = { offset: 2, metadata: '' }
+    const stage = new PartitionStage(runtime)
     for (let times = 0; times < 20; times++)
-      world.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
-    expect(harness.next()).to.equal(undefined)
-    expect(world.newly('fetchData')).to.equal(1)
-    world.pass(1_000)
-    expect(world.newly('fetchData')).to.be.within(9, 11)
-    world.pass(1_000)
-    expect(harness.next()).to.equal(2)
+      runtime.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
+    expect(stage.next()).to.equal(undefined)
+    expect(runtime.newly('fetchData')).to.equal(1)
+    runtime.pass(1_000)
+    expect(runtime.newly('fetchData')).to.be.within(9, 11)
+    runtime.pass(1_000)
+    expect(stage.next()).to.equal(2)
   })
 
   it('pixy F3 A8 tries again after a pause when the Router cannot answer, or has no room', () => {
-    const world = new GroupWorld(run(0, 6))
+    const runtime = new FakeRuntime(run(0, 6))
     const failed = { type: 'failed', retriable: true }
-    world.answers.push({ kind: 'fetchConsumerOffset', result: failed }, { kind: 'fetchData', result: failed })
-    world.committed = { offset: 2, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(undefined)
-    world.pass(99)
-    expect(harness.next()).to.equal(undefined)
-    world.pass(2)
-    expect(harness.next()).to.equal(undefined)
-    world.pass(101)
-    expect(harness.next()).to.equal(2)
+    runtime.answers.push({ kind: 'fetchConsumerOffset', result: failed }, { kind: 'fetchData', result: failed })
+    runtime.committed = { offset: 2, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(undefined)
+    runtime.pass(99)
+    expect(stage.next()).to.equal(undefined)
+    runtime.pass(2)
+    expect(stage.next()).to.equal(undefined)
+    runtime.pass(101)
+    expect(stage.next()).to.equal(2)
   })
 
   const lies = [
@@ -423,18 +426,19 @@ describe('one partition of a group', () => {
   ] as const
   for (const { what, kind, committed } of lies) {
     it(`looks seldom for a partition that does not exist and ${what}, and reads it once it does`, () => {
-      const world = new GroupWorld()
-      world.committed = committed
-      for (let looks = 0; looks < 15; looks++) world.answers.push({ kind, result: { type: 'unknownTopicOrPartition' } })
-      const { consumer } = new PartitionHarness(world, { start: onStart => onStart('earliest') })
+      const runtime = new FakeRuntime()
+      runtime.committed = committed
+      for (let looks = 0; looks < 15; looks++)
+        runtime.answers.push({ kind, result: { type: 'unknownTopicOrPartition' } })
+      const { consumer } = new PartitionStage(runtime, { start: onStart => onStart('earliest') })
       consumer.want()
-      world.pass(1_000)
-      expect(world.newly(kind), 'in the first second').to.be.within(3, 5)
-      world.pass(60_000)
-      expect(world.newly(kind), 'in the first minute').to.be.below(9)
-      world.write(0)
-      world.pass(300_000)
-      expect([consumer.isPrefetched, world.answers]).to.deep.equal([true, []])
+      runtime.pass(1_000)
+      expect(runtime.newly(kind), 'in the first second').to.be.within(3, 5)
+      runtime.pass(60_000)
+      expect(runtime.newly(kind), 'in the first minute').to.be.below(9)
+      runtime.write(0)
+      runtime.pass(300_000)
+      expect([consumer.isPrefetched, runtime.answers]).to.deep.equal([true, []])
     })
   }
 })

@@ -21,20 +21,20 @@ import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { GroupWorld, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
 
 const LONG_POLL_MS = 3_000
 
 /** A topic that the group has begun to read. */
 function begun(): TopicStart {
-  const start = new TopicStart('latest', new GroupWorld(), 'test.4', 100)
+  const start = new TopicStart('latest', new FakeRuntime(), 'test.4', 100)
   start.begin()
   return start
 }
 
-/** A topic whose partitions are in worlds of their own; requests write down what they get. */
-class TopicHarness {
-  readonly worlds: GroupWorld[]
+/** A topic whose partitions are in runtimes of their own; requests write down what they get. */
+class TopicStage {
+  readonly runtimes: FakeRuntime[]
   readonly told: string[] = []
   /** Positions to commit: `partition@offset`. */
   readonly submitted: string[] = []
@@ -46,10 +46,10 @@ class TopicHarness {
   constructor(time: FakeTime, messages: readonly number[], maxWaitingRequests = 64) {
     this.#time = time
     this.#deadlines = new Deadlines(time.now)
-    this.worlds = messages.map(count => {
-      const world = new GroupWorld(run(0, count))
-      world.committed = { offset: 0, metadata: '' }
-      return world
+    this.runtimes = messages.map(count => {
+      const runtime = new FakeRuntime(run(0, count))
+      runtime.committed = { offset: 0, metadata: '' }
+      return runtime
     })
     this.consumer = new TopicConsumer({
       topic: 'test.4',
@@ -69,7 +69,7 @@ class TopicHarness {
   #createPartition(partition: number, demand: Demand): PartitionConsumer {
     return new PartitionConsumer({
       topicPartition: { topic: 'test.4', partition },
-      runtime: this.worlds[partition]!,
+      runtime: this.runtimes[partition]!,
       batches: this.#batches,
       start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
@@ -110,7 +110,7 @@ class TopicHarness {
   }
 
   settle(): void {
-    for (const world of this.worlds) world.settle()
+    for (const runtime of this.runtimes) runtime.settle()
   }
 
   newly(): string[] {
@@ -130,250 +130,250 @@ describe('one topic of a group', () => {
   afterEach(() => time.restore())
 
   it('pixy T1 gives messages to requests in the order in which they came', () => {
-    const harness = new TopicHarness(time, [0])
-    harness.consumer.resume()
-    for (const name of ['ann', 'bob', 'cid']) harness.ask(name)
-    expect(harness.newly()).to.deep.equal([])
-    harness.worlds[0]!.write(0, 1, 2, 3)
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['ann: 0/0', 'bob: 0/1', 'cid: 0/2'])
-    harness.ask('dan')
-    expect(harness.newly()).to.deep.equal(['dan: 0/3'])
+    const stage = new TopicStage(time, [0])
+    stage.consumer.resume()
+    for (const name of ['ann', 'bob', 'cid']) stage.ask(name)
+    expect(stage.newly()).to.deep.equal([])
+    stage.runtimes[0]!.write(0, 1, 2, 3)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['ann: 0/0', 'bob: 0/1', 'cid: 0/2'])
+    stage.ask('dan')
+    expect(stage.newly()).to.deep.equal(['dan: 0/3'])
   })
 
   it('pixy T3 a request whose time is up is told so, and takes no message', async () => {
-    const harness = new TopicHarness(time, [0])
-    harness.consumer.resume()
-    harness.ask('ann')
+    const stage = new TopicStage(time, [0])
+    stage.consumer.resume()
+    stage.ask('ann')
     await time.pass(LONG_POLL_MS + 20)
-    expect(harness.newly()).to.deep.equal(['ann: timedOut'])
-    harness.ask('bob')
-    harness.worlds[0]!.write(0)
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['bob: 0/0'])
+    expect(stage.newly()).to.deep.equal(['ann: timedOut'])
+    stage.ask('bob')
+    stage.runtimes[0]!.write(0)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['bob: 0/0'])
   })
 
   it('pixy C11 refuses what is too much at once', () => {
-    const harness = new TopicHarness(time, [0], 2)
-    harness.consumer.resume()
-    for (const name of ['ann', 'bob', 'cid', 'dan']) harness.ask(name)
-    expect(harness.newly()).to.deep.equal(['dan: failed'])
-    expect(harness.consumer.waiting).to.equal(3)
+    const stage = new TopicStage(time, [0], 2)
+    stage.consumer.resume()
+    for (const name of ['ann', 'bob', 'cid', 'dan']) stage.ask(name)
+    expect(stage.newly()).to.deep.equal(['dan: failed'])
+    expect(stage.consumer.waiting).to.equal(3)
   })
 
   it('a client that goes away makes room also where another one waits before it', () => {
-    const harness = new TopicHarness(time, [0], 1)
-    harness.consumer.resume()
-    harness.ask('ann')
-    harness.ask('bob').cancel()
-    harness.ask('cid')
-    harness.ask('dan')
-    harness.worlds[0]!.write(0, 1)
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['dan: failed', 'ann: 0/0', 'cid: 0/1'])
+    const stage = new TopicStage(time, [0], 1)
+    stage.consumer.resume()
+    stage.ask('ann')
+    stage.ask('bob').cancel()
+    stage.ask('cid')
+    stage.ask('dan')
+    stage.runtimes[0]!.write(0, 1)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['dan: failed', 'ann: 0/0', 'cid: 0/1'])
   })
 
   it('pixy M1 M3 serves one message of each partition in turn, in ascending order', () => {
-    const harness = new TopicHarness(time, [5, 3, 2, 1])
-    harness.consumer.resume()
-    expect(harness.partitionsServed(11)).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 0])
+    const stage = new TopicStage(time, [5, 3, 2, 1])
+    stage.consumer.resume()
+    expect(stage.partitionsServed(11)).to.deep.equal([0, 1, 2, 3, 0, 1, 2, 0, 1, 0, 0])
   })
 
   it('pixy M2 a single partition gives all', () => {
-    const harness = new TopicHarness(time, [3])
-    harness.consumer.resume()
-    expect(harness.partitionsServed(3)).to.deep.equal([0, 0, 0])
+    const stage = new TopicStage(time, [3])
+    stage.consumer.resume()
+    expect(stage.partitionsServed(3)).to.deep.equal([0, 0, 0])
   })
 
   it('pixy M4 a partition with much to offer does not keep the others from their turn', () => {
-    const harness = new TopicHarness(time, [100, 2, 2])
-    harness.consumer.resume()
-    expect(harness.partitionsServed(6)).to.deep.equal([0, 1, 2, 0, 1, 2])
+    const stage = new TopicStage(time, [100, 2, 2])
+    stage.consumer.resume()
+    expect(stage.partitionsServed(6)).to.deep.equal([0, 1, 2, 0, 1, 2])
   })
 
   it('pixy M5 waits while all are empty, and wakes when any is not', () => {
-    const harness = new TopicHarness(time, [0, 0])
-    harness.consumer.resume()
-    harness.ask('ann')
-    harness.worlds[1]!.write(0)
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['ann: 1/0'])
+    const stage = new TopicStage(time, [0, 0])
+    stage.consumer.resume()
+    stage.ask('ann')
+    stage.runtimes[1]!.write(0)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['ann: 1/0'])
   })
 
   it('pixy M6 M9 M10 the partitions it begins with, other ones in their place, and the same again', () => {
-    const harness = new TopicHarness(time, [4, 4, 4, 4])
-    harness.consumer.assign([0, 1])
-    harness.consumer.resume()
-    harness.settle()
-    expect(harness.partitionsServed(3)).to.deep.equal([0, 1, 0])
-    harness.consumer.assign([2, 3])
-    harness.settle()
-    expect(harness.partitionsServed(3)).to.deep.equal([2, 3, 2])
-    harness.consumer.assign([2, 3])
-    harness.settle()
-    for (const name of ['ann', 'bob']) harness.ask(name)
+    const stage = new TopicStage(time, [4, 4, 4, 4])
+    stage.consumer.assign([0, 1])
+    stage.consumer.resume()
+    stage.settle()
+    expect(stage.partitionsServed(3)).to.deep.equal([0, 1, 0])
+    stage.consumer.assign([2, 3])
+    stage.settle()
+    expect(stage.partitionsServed(3)).to.deep.equal([2, 3, 2])
+    stage.consumer.assign([2, 3])
+    stage.settle()
+    for (const name of ['ann', 'bob']) stage.ask(name)
     // Each goes on where it was.
-    expect(harness.newly()).to.deep.equal(['ann: 3/1', 'bob: 2/2'])
+    expect(stage.newly()).to.deep.equal(['ann: 3/1', 'bob: 2/2'])
   })
 
   it('pixy M7 M8 M11 M12 whatever partitions come and go, nothing is lost or doubled of those that stay', () => {
-    const harness = new TopicHarness(time, [4, 4, 4])
-    harness.consumer.resume()
-    expect(harness.partitionsServed(3)).to.deep.equal([0, 1, 2])
-    harness.consumer.assign([0, 2])
-    harness.settle()
-    expect(harness.partitionsServed(2)).to.deep.equal([0, 2])
-    harness.consumer.assign([2])
-    harness.settle()
-    harness.ask('ann')
-    expect(harness.newly()).to.deep.equal(['ann: 2/2'])
-    harness.consumer.assign([])
-    harness.ask('bob')
-    expect(harness.newly()).to.deep.equal([])
-    harness.worlds[1]!.committed = { offset: 1, metadata: '' }
-    harness.consumer.assign([1, 2])
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['bob: 1/1'])
+    const stage = new TopicStage(time, [4, 4, 4])
+    stage.consumer.resume()
+    expect(stage.partitionsServed(3)).to.deep.equal([0, 1, 2])
+    stage.consumer.assign([0, 2])
+    stage.settle()
+    expect(stage.partitionsServed(2)).to.deep.equal([0, 2])
+    stage.consumer.assign([2])
+    stage.settle()
+    stage.ask('ann')
+    expect(stage.newly()).to.deep.equal(['ann: 2/2'])
+    stage.consumer.assign([])
+    stage.ask('bob')
+    expect(stage.newly()).to.deep.equal([])
+    stage.runtimes[1]!.committed = { offset: 1, metadata: '' }
+    stage.consumer.assign([1, 2])
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['bob: 1/1'])
   })
 
   it('partitions that are set aside are read anew from what is committed, unless they went to others meanwhile', () => {
-    const harness = new TopicHarness(time, [4, 4])
-    harness.consumer.resume()
-    expect(harness.partitionsServed(4)).to.deep.equal([0, 1, 0, 1])
-    harness.consumer.setAside([0, 1])
-    for (const name of ['ann', 'bob', 'cid']) harness.ask(name)
+    const stage = new TopicStage(time, [4, 4])
+    stage.consumer.resume()
+    expect(stage.partitionsServed(4)).to.deep.equal([0, 1, 0, 1])
+    stage.consumer.setAside([0, 1])
+    for (const name of ['ann', 'bob', 'cid']) stage.ask(name)
     // Assigned again by a rebalance, which is no reason to read them.
-    harness.consumer.assign([0, 1])
-    harness.consumer.assign([0])
-    expect([harness.consumer.readsAll([0]), harness.newly()]).to.deep.equal([false, []])
-    harness.worlds[0]!.committed = { offset: 3, metadata: '' }
-    harness.consumer.readAnew([0, 1])
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['ann: 0/3'])
-    expect([harness.consumer.readsAll([0]), harness.consumer.readsAll([0, 1])]).to.deep.equal([true, false])
-    harness.consumer.assign([0, 1])
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['bob: 1/0', 'cid: 1/1'])
+    stage.consumer.assign([0, 1])
+    stage.consumer.assign([0])
+    expect([stage.consumer.readsAll([0]), stage.newly()]).to.deep.equal([false, []])
+    stage.runtimes[0]!.committed = { offset: 3, metadata: '' }
+    stage.consumer.readAnew([0, 1])
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['ann: 0/3'])
+    expect([stage.consumer.readsAll([0]), stage.consumer.readsAll([0, 1])]).to.deep.equal([true, false])
+    stage.consumer.assign([0, 1])
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['bob: 1/0', 'cid: 1/1'])
   })
 
   it('pixy M13 M14 offers nothing while it is paused, and goes on afterwards', () => {
-    const harness = new TopicHarness(time, [3])
-    harness.ask('ann')
-    expect(harness.newly()).to.deep.equal([])
-    harness.consumer.resume()
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['ann: 0/0'])
-    harness.consumer.pause()
-    harness.ask('bob')
-    expect(harness.newly()).to.deep.equal([])
-    expect(harness.consumer.ack(0, 0)).to.equal('acked')
-    harness.consumer.resume()
-    harness.settle()
-    expect(harness.newly()).to.deep.equal(['bob: 0/1'])
+    const stage = new TopicStage(time, [3])
+    stage.ask('ann')
+    expect(stage.newly()).to.deep.equal([])
+    stage.consumer.resume()
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['ann: 0/0'])
+    stage.consumer.pause()
+    stage.ask('bob')
+    expect(stage.newly()).to.deep.equal([])
+    expect(stage.consumer.ack(0, 0)).to.equal('acked')
+    stage.consumer.resume()
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['bob: 0/1'])
   })
 
   it('pixy M15 answers everybody when it stops', () => {
-    const harness = new TopicHarness(time, [0])
-    harness.consumer.resume()
-    harness.ask('ann')
-    harness.ask('bob')
-    harness.consumer.stop(ownFailure('shuttingDown', 'over', true))
-    expect(harness.newly()).to.deep.equal(['ann: failed', 'bob: failed'])
-    expect(harness.consumer.ack(0, 0)).to.equal('notRead')
+    const stage = new TopicStage(time, [0])
+    stage.consumer.resume()
+    stage.ask('ann')
+    stage.ask('bob')
+    stage.consumer.stop(ownFailure('shuttingDown', 'over', true))
+    expect(stage.newly()).to.deep.equal(['ann: failed', 'bob: failed'])
+    expect(stage.consumer.ack(0, 0)).to.equal('notRead')
   })
 
   it('pixy M17 knows how many messages wait for an ack', () => {
-    const harness = new TopicHarness(time, [2, 2])
-    harness.consumer.resume()
-    expect(harness.consumer.pending).to.equal(0)
-    harness.partitionsServed(3)
-    expect(harness.consumer.pending).to.equal(3)
-    harness.consumer.ack(1, 0)
-    expect(harness.consumer.pending).to.equal(2)
+    const stage = new TopicStage(time, [2, 2])
+    stage.consumer.resume()
+    expect(stage.consumer.pending).to.equal(0)
+    stage.partitionsServed(3)
+    expect(stage.consumer.pending).to.equal(3)
+    stage.consumer.ack(1, 0)
+    expect(stage.consumer.pending).to.equal(2)
   })
 
   describe('several messages at once', () => {
     const many = { maxMessages: 5, maxBytes: 1_000 }
 
     it('come from all partitions in turn, as many as are there within the limits', () => {
-      const harness = new TopicHarness(time, [4, 2, 0, 1])
-      harness.consumer.resume()
-      harness.ask('first')
-      harness.askMany('ann', many)
-      harness.askMany('bob', many)
-      expect(harness.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 3/0 0/1 1/1 0/2', 'bob: 0/3'])
-      expect(harness.consumer.pending).to.equal(7)
+      const stage = new TopicStage(time, [4, 2, 0, 1])
+      stage.consumer.resume()
+      stage.ask('first')
+      stage.askMany('ann', many)
+      stage.askMany('bob', many)
+      expect(stage.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 3/0 0/1 1/1 0/2', 'bob: 0/3'])
+      expect(stage.consumer.pending).to.equal(7)
     })
 
     it('end with the message that reaches the limit of bytes, and there is always one', () => {
-      const harness = new TopicHarness(time, [20])
+      const stage = new TopicStage(time, [20])
       const recordBytes = sizeOfRecord(fakeRecord(0))
-      harness.consumer.resume()
-      harness.askMany('ann', { maxMessages: 100, maxBytes: 2 * recordBytes + 1 })
-      harness.askMany('bob', { maxMessages: 100, maxBytes: 0 })
-      harness.askMany('cid', { maxMessages: 100, maxBytes: 2 * recordBytes })
-      expect(harness.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3', 'cid: 0/4 0/5'])
+      stage.consumer.resume()
+      stage.askMany('ann', { maxMessages: 100, maxBytes: 2 * recordBytes + 1 })
+      stage.askMany('bob', { maxMessages: 100, maxBytes: 0 })
+      stage.askMany('cid', { maxMessages: 100, maxBytes: 2 * recordBytes })
+      expect(stage.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3', 'cid: 0/4 0/5'])
     })
 
     it('are acknowledged together, with one commit for each partition', () => {
-      const harness = new TopicHarness(time, [4, 4])
-      harness.consumer.resume()
-      harness.ask('first')
-      const [got] = harness.askMany('ann', many)
-      harness.consumer.ack(0, 0)
-      expect(harness.consumer.pending).to.equal(5)
-      harness.submitted.length = 0
+      const stage = new TopicStage(time, [4, 4])
+      stage.consumer.resume()
+      stage.ask('first')
+      const [got] = stage.askMany('ann', many)
+      stage.consumer.ack(0, 0)
+      expect(stage.consumer.pending).to.equal(5)
+      stage.submitted.length = 0
       got!.ack()
       got!.ack()
-      expect(harness.consumer.pending).to.equal(0)
-      expect(harness.submitted).to.deep.equal(['1@3', '0@3'])
+      expect(stage.consumer.pending).to.equal(0)
+      expect(stage.submitted).to.deep.equal(['1@3', '0@3'])
     })
 
     it('count as they are where some are acknowledged one by one before', () => {
-      const harness = new TopicHarness(time, [5])
-      harness.consumer.resume()
-      const [got] = harness.askMany('ann', many)
-      expect([harness.consumer.ack(0, 3), harness.consumer.ack(0, 1)]).to.deep.equal(['acked', 'acked'])
+      const stage = new TopicStage(time, [5])
+      stage.consumer.resume()
+      const [got] = stage.askMany('ann', many)
+      expect([stage.consumer.ack(0, 3), stage.consumer.ack(0, 1)]).to.deep.equal(['acked', 'acked'])
       got!.ack()
-      expect([harness.submitted.at(-1), harness.consumer.pending]).to.deep.equal(['0@5', 0])
+      expect([stage.submitted.at(-1), stage.consumer.pending]).to.deep.equal(['0@5', 0])
     })
 
     it('are the next ones when they were not delivered, in order, but for those that are acknowledged', () => {
-      const harness = new TopicHarness(time, [6, 3])
-      harness.consumer.resume()
-      harness.ask('first')
-      const [got] = harness.askMany('ann', { maxMessages: 4, maxBytes: 1_000 })
-      harness.consumer.ack(1, 0)
+      const stage = new TopicStage(time, [6, 3])
+      stage.consumer.resume()
+      stage.ask('first')
+      const [got] = stage.askMany('ann', { maxMessages: 4, maxBytes: 1_000 })
+      stage.consumer.ack(1, 0)
       got!.release()
       got!.release()
-      harness.askMany('bob', { maxMessages: 9, maxBytes: 1_000 })
-      expect(harness.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 0/1 1/1 0/2', 'bob: 1/1 0/1 1/2 0/2 0/3 0/4 0/5'])
-      expect(harness.consumer.pending).to.equal(8)
+      stage.askMany('bob', { maxMessages: 9, maxBytes: 1_000 })
+      expect(stage.newly()).to.deep.equal(['first: 0/0', 'ann: 1/0 0/1 1/1 0/2', 'bob: 1/1 0/1 1/2 0/2 0/3 0/4 0/5'])
+      expect(stage.consumer.pending).to.equal(8)
     })
 
     it('of a partition that was given away, acknowledge and return nothing', () => {
-      const harness = new TopicHarness(time, [3, 3])
-      harness.consumer.resume()
-      const [got] = harness.askMany('ann', many)
-      harness.consumer.assign([1])
-      harness.submitted.length = 0
+      const stage = new TopicStage(time, [3, 3])
+      stage.consumer.resume()
+      const [got] = stage.askMany('ann', many)
+      stage.consumer.assign([1])
+      stage.submitted.length = 0
       got!.release()
       got!.ack()
-      expect([...new Set(harness.submitted.map(place => place[0]))]).to.deep.equal([])
-      harness.askMany('bob', many)
-      expect(harness.newly().at(-1)).to.equal('bob: 1/0 1/1 1/2')
+      expect([...new Set(stage.submitted.map(place => place[0]))]).to.deep.equal([])
+      stage.askMany('bob', many)
+      expect(stage.newly().at(-1)).to.equal('bob: 1/0 1/1 1/2')
     })
   })
 
   it('a message costs no look at the partitions that have none', () => {
-    const harness = new TopicHarness(time, [50, ...Array.from({ length: 99 }, () => 0)])
-    harness.consumer.resume()
+    const stage = new TopicStage(time, [50, ...Array.from({ length: 99 }, () => 0)])
+    stage.consumer.resume()
     const looks = sinon.spy(PartitionConsumer.prototype, 'want')
     try {
-      harness.ask('first')
+      stage.ask('first')
       const before = looks.callCount
-      for (let at = 0; at < 40; at++) harness.ask('next')
-      expect(harness.newly().filter(told => told.includes('0/'))).to.have.length(41)
+      for (let at = 0; at < 40; at++) stage.ask('next')
+      expect(stage.newly().filter(told => told.includes('0/'))).to.have.length(41)
       expect(looks.callCount - before).to.be.below(100)
     } finally {
       looks.restore()

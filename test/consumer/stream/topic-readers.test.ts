@@ -26,7 +26,7 @@ const metadataOf = (count: number): TopicMetadata =>
   }) as never
 
 /** Readers of topic `t`, with a Router whose part the test plays. */
-class Harness implements FollowSink {
+class Stage implements FollowSink {
   /** What the Router was asked and has not answered. */
   readonly asked: (FetchData | FetchOffset)[] = []
   readonly told: string[] = []
@@ -147,16 +147,16 @@ const UNKNOWN = { type: 'unknownTopicOrPartition' }
 const AWAY = { type: 'failed', code: 'noLeader', message: 'away', retriable: true }
 
 let time: FakeTime
-let harness: Harness
+let stage: Stage
 
 /** Gives each test of a suite a time and readers of its own. */
 function inFakeTime(): void {
   beforeEach(() => {
     time = new FakeTime()
-    harness = new Harness()
+    stage = new Stage()
   })
   afterEach(() => {
-    harness.stop()
+    stage.stop()
     time.restore()
   })
 }
@@ -184,83 +184,83 @@ describe('readers of a topic', () => {
   ]
   for (const [start, answers, asked, questions, told = []] of starts)
     it(`that begin at ${JSON.stringify(start)} ask for ${questions.join() || 'nothing'} after ${answers.length} answers`, async () => {
-      await harness.read(start)
-      expect(harness.questions).to.deep.equal(asked)
-      await harness.answer(...answers)
-      expect([harness.questions, harness.newly()]).to.deep.equal([questions, told])
+      await stage.read(start)
+      expect(stage.questions).to.deep.equal(asked)
+      await stage.answer(...answers)
+      expect([stage.questions, stage.newly()]).to.deep.equal([questions, told])
     })
 
   it('stop at the end as it was at the beginning', async () => {
-    await harness.read({ offset: 0 })
-    await harness.answer(at(5), batch(0, 6))
-    expect(harness.newly()).to.deep.equal(['0: 0-6 before 5', 'over'])
+    await stage.read({ offset: 0 })
+    await stage.answer(at(5), batch(0, 6))
+    expect(stage.newly()).to.deep.equal(['0: 0-6 before 5', 'over'])
   })
 
   it('stop when the output has enough', async () => {
-    harness.room = 0
-    await harness.read({ offset: 0 }, { follow: true })
-    await harness.answer(at(5), batch(0, 1))
-    expect(harness.newly()).to.deep.equal(['0: 0-1', 'over'])
+    stage.room = 0
+    await stage.read({ offset: 0 }, { follow: true })
+    await stage.answer(at(5), batch(0, 1))
+    expect(stage.newly()).to.deep.equal(['0: 0-1', 'over'])
   })
 
   it('tell a caller that begins outside of the log so, with the end', async () => {
     const text = (offset: number, end: number): string =>
       `invalidRequest: offset ${offset} of t/0 is out of range (the end is ${end}); read from earliest or latest instead`
-    await harness.read({ offset: 99 })
-    await harness.answer(at(6))
-    expect(harness.newly()).to.deep.equal([text(99, 6), 'over'])
-    await harness.read({ offset: 2 })
-    await harness.answer(at(9), OUT_OF_RANGE, at(9))
-    expect(harness.newly()).to.deep.equal([text(2, 9), 'over'])
+    await stage.read({ offset: 99 })
+    await stage.answer(at(6))
+    expect(stage.newly()).to.deep.equal([text(99, 6), 'over'])
+    await stage.read({ offset: 2 })
+    await stage.answer(at(9), OUT_OF_RANGE, at(9))
+    expect(stage.newly()).to.deep.equal([text(2, 9), 'over'])
   })
 
   it('say what was deleted, damaged or lost, and go on', async () => {
-    await harness.follow([[0, 3]])
-    await harness.answer(OUT_OF_RANGE, at(20), at(8))
-    expect(harness.newly()).to.deep.equal(['records 3 to 7 of t/0 were deleted before they were read'])
-    await harness.answer({ type: 'corruptMessage', nextOffset: 10 })
-    expect(harness.newly()).to.deep.equal(['records 8 to 9 of t/0 are damaged and were skipped'])
-    await harness.answer(OUT_OF_RANGE, at(4))
-    expect(harness.newly()).to.deep.equal(['the log of t/0 ends at 4, before 10, and is read from its end'])
-    expect(harness.questions).to.deep.equal(['0@4'])
+    await stage.follow([[0, 3]])
+    await stage.answer(OUT_OF_RANGE, at(20), at(8))
+    expect(stage.newly()).to.deep.equal(['records 3 to 7 of t/0 were deleted before they were read'])
+    await stage.answer({ type: 'corruptMessage', nextOffset: 10 })
+    expect(stage.newly()).to.deep.equal(['records 8 to 9 of t/0 are damaged and were skipped'])
+    await stage.answer(OUT_OF_RANGE, at(4))
+    expect(stage.newly()).to.deep.equal(['the log of t/0 ends at 4, before 10, and is read from its end'])
+    expect(stage.questions).to.deep.equal(['0@4'])
   })
 
   it('read a topic that is created anew from its beginning, and fail when the end of the former one was to be reached', async () => {
-    harness.topicId = 'second'
-    await harness.follow([[0, 3]])
-    await harness.answer(OUT_OF_RANGE, at(1))
-    expect(harness.newly()).to.deep.equal(['t/0 was created anew, and is read from its beginning'])
-    expect(harness.questions).to.deep.equal(['0@1 second'])
-    harness.asked.length = 0
-    await harness.read('earliest')
-    await harness.answer(at(9), at(2), OUT_OF_RANGE)
-    expect(harness.newly()).to.deep.equal(['kafka: t/0 was deleted and created anew while it was read', 'over'])
+    stage.topicId = 'second'
+    await stage.follow([[0, 3]])
+    await stage.answer(OUT_OF_RANGE, at(1))
+    expect(stage.newly()).to.deep.equal(['t/0 was created anew, and is read from its beginning'])
+    expect(stage.questions).to.deep.equal(['0@1 second'])
+    stage.asked.length = 0
+    await stage.read('earliest')
+    await stage.answer(at(9), at(2), OUT_OF_RANGE)
+    expect(stage.newly()).to.deep.equal(['kafka: t/0 was deleted and created anew while it was read', 'over'])
   })
 
   it('ask again while brokers do not tell which topic it is', async () => {
-    harness.topicId = undefined
-    await harness.read('earliest', { follow: true })
-    await harness.answer(at(9), at(2), OUT_OF_RANGE)
-    expect(harness.newly()).to.deep.equal(['t/0 does not exist; trying again'])
+    stage.topicId = undefined
+    await stage.read('earliest', { follow: true })
+    await stage.answer(at(9), at(2), OUT_OF_RANGE)
+    expect(stage.newly()).to.deep.equal(['t/0 does not exist; trying again'])
     await time.pass(500)
-    expect(harness.questions).to.deep.equal(['0@2'])
+    expect(stage.questions).to.deep.equal(['0@2'])
   })
 
   it('wait for a high watermark that is behind the end of the start, and fail when it stays there', async () => {
     const text = 't/0 ends at offset 3 now, and ended at 9 when reading began'
-    await harness.read({ offset: 0 })
-    await harness.answer(at(9), batch(0, 2), NOTHING)
+    await stage.read({ offset: 0 })
+    await stage.answer(at(9), batch(0, 2), NOTHING)
     await time.pass(500)
-    expect(harness.newly()).to.deep.equal(['0: 0-2 before 9', `${text}; trying again`])
-    await harness.answer(batch(3, 8))
-    expect(harness.newly()).to.deep.equal(['0: 3-8 before 9', 'over'])
-    await harness.read({ offset: 3 })
-    await harness.answer(at(9))
+    expect(stage.newly()).to.deep.equal(['0: 0-2 before 9', `${text}; trying again`])
+    await stage.answer(batch(3, 8))
+    expect(stage.newly()).to.deep.equal(['0: 3-8 before 9', 'over'])
+    await stage.read({ offset: 3 })
+    await stage.answer(at(9))
     for (let i = 0; i < 20; i++) {
-      await harness.answer(NOTHING)
+      await stage.answer(NOTHING)
       await time.pass(500)
     }
-    expect(harness.newly()).to.deep.equal([`${text}; trying again`, `kafka: ${text}`, 'over'])
+    expect(stage.newly()).to.deep.equal([`${text}; trying again`, `kafka: ${text}`, 'over'])
   })
 
   for (const [follow, told] of [
@@ -268,92 +268,87 @@ describe('readers of a topic', () => {
     [true, ['t/0: away; trying again']]
   ] as const)
     it(`try again what may pass, say so once, and ${follow ? 'do not give up where they follow' : 'give up in the end'}`, async () => {
-      await harness.read({ offset: 0 }, { follow })
-      await harness.answer(at(5))
+      await stage.read({ offset: 0 }, { follow })
+      await stage.answer(at(5))
       for (let i = 0; i < 20; i++) {
-        await harness.answer(AWAY)
+        await stage.answer(AWAY)
         await time.pass(500)
       }
-      expect([harness.newly(), harness.questions]).to.deep.equal([told, follow ? ['0@0'] : []])
+      expect([stage.newly(), stage.questions]).to.deep.equal([told, follow ? ['0@0'] : []])
     })
 
   it('give up at once what cannot pass', async () => {
-    await harness.read({ offset: 0 }, { follow: true })
-    await harness.answer(at(5), { type: 'failed', code: 'notAuthorized', message: 'no', retriable: false })
-    await harness.read({ offset: 0 })
-    await harness.answer(at(5), UNKNOWN)
-    expect(harness.newly()).to.deep.equal([
-      'notAuthorized: t/0: no',
-      'over',
-      'unknownTopic: t/0 does not exist',
-      'over'
-    ])
+    await stage.read({ offset: 0 }, { follow: true })
+    await stage.answer(at(5), { type: 'failed', code: 'notAuthorized', message: 'no', retriable: false })
+    await stage.read({ offset: 0 })
+    await stage.answer(at(5), UNKNOWN)
+    expect(stage.newly()).to.deep.equal(['notAuthorized: t/0: no', 'over', 'unknownTopic: t/0 does not exist', 'over'])
   })
 
   it('end when the Router has stopped, also where they follow, and leave no timer behind', async () => {
-    await harness.read({ offset: 0 }, { follow: true })
+    await stage.read({ offset: 0 }, { follow: true })
     const stopped = { type: 'failed', code: 'shuttingDown', message: 'the router has stopped', retriable: true }
-    await harness.answer(at(5), stopped)
-    expect(harness.newly()).to.deep.equal(['shuttingDown: t/0: the router has stopped', 'over'])
-    expect([harness.questions, time.timers]).to.deep.equal([[], 0])
+    await stage.answer(at(5), stopped)
+    expect(stage.newly()).to.deep.equal(['shuttingDown: t/0: the router has stopped', 'over'])
+    expect([stage.questions, time.timers]).to.deep.equal([[], 0])
   })
 
   it('give a topic that they follow ten seconds to be created anew', async () => {
-    await harness.read({ offset: 0 }, { follow: true })
-    await harness.answer(at(5))
+    await stage.read({ offset: 0 }, { follow: true })
+    await stage.answer(at(5))
     for (let i = 0; i < 20; i++) {
-      expect(harness.questions).to.deep.equal(['0@0'])
-      await harness.answer(UNKNOWN)
+      expect(stage.questions).to.deep.equal(['0@0'])
+      await stage.answer(UNKNOWN)
       await time.pass(500)
     }
-    expect(harness.newly()).to.deep.equal([
+    expect(stage.newly()).to.deep.equal([
       't/0 does not exist; trying again',
       'unknownTopic: t/0 does not exist',
       'over'
     ])
-    expect(harness.following, 'nothing more is asked of the Router').to.deep.equal([])
+    expect(stage.following, 'nothing more is asked of the Router').to.deep.equal([])
   })
 
   it('read what is added from its earliest record, each partition once', async () => {
-    await harness.read('latest', { follow: true })
-    await harness.answer(at(7))
-    await harness.counts(1)
-    expect(harness.questions).to.deep.equal(['0@7'])
-    for (let times = 0; times < 2; times++) await harness.counts(3, 'second')
-    expect(harness.questions).to.deep.equal(['0@7', '1@latest', '2@latest'])
-    harness.asked.shift()
-    await harness.answer(at(7), at(7), at(2), at(0))
-    expect(harness.questions).to.deep.equal(['1@2 second', '2@0 second'])
-    expect(harness.following[0]!.isReader).to.equal(true)
+    await stage.read('latest', { follow: true })
+    await stage.answer(at(7))
+    await stage.counts(1)
+    expect(stage.questions).to.deep.equal(['0@7'])
+    for (let times = 0; times < 2; times++) await stage.counts(3, 'second')
+    expect(stage.questions).to.deep.equal(['0@7', '1@latest', '2@latest'])
+    stage.asked.shift()
+    await stage.answer(at(7), at(7), at(2), at(0))
+    expect(stage.questions).to.deep.equal(['1@2 second', '2@0 second'])
+    expect(stage.following[0]!.isReader).to.equal(true)
   })
 
   it('read no more than they were told where partitions are named, or where they do not follow', async () => {
-    await harness.read('latest', { follow: true, count: 2, partitions: [1] })
-    await harness.read('earliest', { count: 2 })
-    await harness.follow([[0, 5]])
-    expect(harness.following).to.deep.equal([])
+    await stage.read('latest', { follow: true, count: 2, partitions: [1] })
+    await stage.read('earliest', { count: 2 })
+    await stage.follow([[0, 5]])
+    expect(stage.following).to.deep.equal([])
   })
 
   for (const count of [1, 2])
     it(`${count === 1 ? 'leave out with a warning what a successor of the topic does not have, and read it when it is back' : 'tell of a problem where a partition is missing that the topic should have'}`, async () => {
-      await harness.follow(
+      await stage.follow(
         [
           [0, 5],
           [1, 9]
         ],
         3
       )
-      await harness.counts(count, 'second')
-      harness.asked.shift()
+      await stage.counts(count, 'second')
+      stage.asked.shift()
       for (let i = 0; i < DENIED_MS / 500; i++) {
-        if (harness.asked.length > 0) await harness.answer(UNKNOWN)
+        if (stage.asked.length > 0) await stage.answer(UNKNOWN)
         await time.pass(500)
       }
-      if (count === 2) expect(harness.newly()).to.deep.equal(['unknownTopic: t/1 does not exist'])
+      if (count === 2) expect(stage.newly()).to.deep.equal(['unknownTopic: t/1 does not exist'])
       else {
-        expect(harness.newly()).to.deep.equal(['t/1 is gone: t has 1 partition now'])
-        await harness.counts(2, 'second')
-        expect(harness.questions).to.deep.equal(['1@latest'])
+        expect(stage.newly()).to.deep.equal(['t/1 is gone: t has 1 partition now'])
+        await stage.counts(2, 'second')
+        expect(stage.questions).to.deep.equal(['1@latest'])
       }
     })
 })
@@ -362,77 +357,77 @@ describe('a subscription to a topic', () => {
   inFakeTime()
 
   it('gives records with the offset behind each, and asks for the next ones', async () => {
-    await harness.follow([
+    await stage.follow([
       [0, 5],
       [2, 0]
     ])
-    expect(harness.questions).to.deep.equal(['0@5', '2@0'])
-    await harness.answer(batch(4, 6))
-    expect(harness.newly()).to.deep.equal(['0/5 then 6', '0/6 then 7'])
-    expect(harness.questions).to.deep.equal(['2@0', '0@7'])
+    expect(stage.questions).to.deep.equal(['0@5', '2@0'])
+    await stage.answer(batch(4, 6))
+    expect(stage.newly()).to.deep.equal(['0/5 then 6', '0/6 then 7'])
+    expect(stage.questions).to.deep.equal(['2@0', '0@7'])
   })
 
   it('gives nothing to a sink without room, holds no batch, and gives the rest once it has room', async () => {
-    await harness.follow([
+    await stage.follow([
       [0, 0],
       [1, 0]
     ])
-    harness.room = 2
-    await harness.answer(batch(0, 3), batch(0, 3))
-    expect(harness.newly()).to.deep.equal(['0/0 then 1', '0/1 then 2'])
-    expect(harness.questions).to.deep.equal([])
-    harness.room = 3
-    await harness.resume()
-    expect(harness.questions).to.deep.equal(['0@2', '1@0'])
-    await harness.answer(batch(0, 3))
-    expect(harness.newly()).to.deep.equal(['0/2 then 3', '0/3 then 4'])
+    stage.room = 2
+    await stage.answer(batch(0, 3), batch(0, 3))
+    expect(stage.newly()).to.deep.equal(['0/0 then 1', '0/1 then 2'])
+    expect(stage.questions).to.deep.equal([])
+    stage.room = 3
+    await stage.resume()
+    expect(stage.questions).to.deep.equal(['0@2', '1@0'])
+    await stage.answer(batch(0, 3))
+    expect(stage.newly()).to.deep.equal(['0/2 then 3', '0/3 then 4'])
   })
 
   it('follows what is added, up to a number, and tells of the rest once', async () => {
-    await harness.follow([[0, 5]], 3)
-    await harness.counts(2)
-    for (let times = 0; times < 2; times++) await harness.counts(5)
-    expect(harness.questions).to.deep.equal(['0@5', '1@latest', '2@latest'])
+    await stage.follow([[0, 5]], 3)
+    await stage.counts(2)
+    for (let times = 0; times < 2; times++) await stage.counts(5)
+    expect(stage.questions).to.deep.equal(['0@5', '1@latest', '2@latest'])
     const text = 't has 5 partitions now, and 3 may be followed: those from 3 on are not read'
-    expect(harness.newly()).to.deep.equal([text])
-    harness.stop()
-    expect(harness.following).to.deep.equal([])
+    expect(stage.newly()).to.deep.equal([text])
+    stage.stop()
+    expect(stage.following).to.deep.equal([])
   })
 
   it('asks again when nothing came, without a busy loop and without a word', async () => {
-    await harness.follow([[0, 3]])
-    await harness.answer(NOTHING)
-    expect(harness.questions).to.deep.equal([])
+    await stage.follow([[0, 3]])
+    await stage.answer(NOTHING)
+    expect(stage.questions).to.deep.equal([])
     await time.pass(25)
-    await harness.answer({ type: 'timedOut' })
+    await stage.answer({ type: 'timedOut' })
     await time.pass(500)
-    expect([harness.questions, harness.newly()]).to.deep.equal([['0@3'], []])
+    expect([stage.questions, stage.newly()]).to.deep.equal([['0@3'], []])
   })
 
   it('ends once, whatever is answered then', async () => {
-    await harness.follow([
+    await stage.follow([
       [0, 3],
       [1, 3]
     ])
     const refused = { type: 'failed', code: 'notAuthorized', retriable: false, message: 'no' }
-    await harness.answer(refused, refused)
-    expect(harness.newly()).to.deep.equal(['notAuthorized: t/0: no'])
+    await stage.answer(refused, refused)
+    expect(stage.newly()).to.deep.equal(['notAuthorized: t/0: no'])
   })
 
   it('says and asks nothing more once it is stopped', async () => {
-    await harness.follow(
+    await stage.follow(
       [
         [0, 3],
         [1, 3]
       ],
       2
     )
-    await harness.answer(NOTHING)
-    harness.stop()
-    await harness.answer(batch(3, 3))
-    await harness.counts(3)
+    await stage.answer(NOTHING)
+    stage.stop()
+    await stage.answer(batch(3, 3))
+    await stage.counts(3)
     await time.pass(1_000)
-    expect([harness.newly(), harness.questions]).to.deep.equal([[], []])
+    expect([stage.newly(), stage.questions]).to.deep.equal([[], []])
   })
 })
 

@@ -9,7 +9,7 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import type { App } from '../../../src/server/app/app.js'
 import { checkRows } from '../../support/rows.js'
 import { startTestApp } from '../../support/test-app.js'
-import { apisUnderTest } from '../../support/tested-apis.js'
+import { testedApis } from '../../support/tested-apis.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 import { expositionProblems } from './exposition.js'
 
@@ -86,7 +86,7 @@ describe('the metrics of the gateway', function () {
   let app: App
   before(async () => {
     cluster = await startEmbeddedCluster()
-    const patient = [...apisUnderTest].flatMap(([name, { patient: settings }]) =>
+    const patient = [...testedApis].flatMap(([name, { patient: settings }]) =>
       Object.entries(settings).map(([setting, value]) => [`apis.${name}.${setting}`, String(value)])
     )
     app = await startTestApp(cluster.bootstrap, {
@@ -114,7 +114,7 @@ describe('the metrics of the gateway', function () {
 
   it('tell for each API how long bodies took to come, and where the rest of the time went', async () => {
     for (const { name, prefix } of apis) {
-      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+      await testedApis.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const all = await scrape(`${app.urls.management}/metrics`)
     const countOf = (series: RegExp): number =>
@@ -132,7 +132,7 @@ describe('the metrics of the gateway', function () {
 
   it('have the labels that docs/metrics.md names, and no others', async () => {
     for (const { name, prefix } of apis) {
-      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+      await testedApis.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const texts = [await scrape(`${app.urls.management}/metrics`), await metricsOfAWait()]
     const documented = documentedLabels()
@@ -168,7 +168,7 @@ describe('the metrics of the gateway', function () {
 
   it('are what promtool calls clean, whatever the APIs were asked', async () => {
     for (const { name, prefix } of apis) {
-      await apisUnderTest.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
+      await testedApis.get(name)!.isServed(`${app.urls.shared}${prefix}`, {})
     }
     const names = ['a"b', 'a\\b', 'a\nb', 'a\0b', '__proto__', 'x'.repeat(250), 'é', '{}']
     const body = JSON.stringify({ records: names.map(topic => ({ topic, data: 'd' })), wait_for_send: true })

@@ -14,7 +14,7 @@ import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type { AckResult, MessageId, Verbs } from '../../../src/verbs/verbs.js'
-import { GroupWorld, run } from '../../consumer/group/fake-runtime.js'
+import { FakeRuntime, run } from '../../consumer/group/fake-runtime.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }
@@ -192,10 +192,10 @@ describe('an acknowledgement at any gateway', () => {
 
 /** A group that reads one partition of a topic, which can be created anew. */
 class ReadingGroup {
-  readonly world = new GroupWorld(run(0, 3))
-  readonly #deadlines = new Deadlines(this.world.clock)
+  readonly runtime = new FakeRuntime(run(0, 3))
+  readonly #deadlines = new Deadlines(this.runtime.clock)
   readonly #consumer = new GroupConsumer({
-    runtime: this.world,
+    runtime: this.runtime,
     settings: { ...defaultConsumerSettings, start: 'earliest' },
     deadlines: this.#deadlines,
     batches: new HeldBatches(1_000_000),
@@ -205,7 +205,7 @@ class ReadingGroup {
   })
 
   constructor(topicId: string | undefined) {
-    this.world.topicId = topicId
+    this.runtime.topicId = topicId
   }
 
   /** Asks for a message; tells the offset of what has come by then. */
@@ -214,9 +214,9 @@ class ReadingGroup {
     const reply = (result: ConsumeResult): void => {
       if (result.type === 'message') offset = result.message.offset
     }
-    const request = new WaitingRequest(this.world.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
+    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
     this.#consumer.receive({ type: 'consume', topic: 't', request })
-    this.world.pass(1)
+    this.runtime.pass(1)
     this.#deadlines.stop()
     return () => offset
   }
@@ -227,14 +227,14 @@ class ReadingGroup {
 
   /** The topic is deleted and created anew, and has as many messages again. */
   recreateTopic(topicId: string): void {
-    this.world.recreateTopic(topicId)
-    this.world.write(0, 1, 2)
-    this.world.pass(1_000)
+    this.runtime.recreateTopic(topicId)
+    this.runtime.write(0, 1, 2)
+    this.runtime.pass(1_000)
   }
 
   get committed(): number {
-    this.world.pass(5_000)
-    return this.world.committed?.offset ?? -1
+    this.runtime.pass(5_000)
+    return this.runtime.committed?.offset ?? -1
   }
 }
 

@@ -3,7 +3,7 @@ import sinon from 'sinon'
 import type { InstanceName } from '../../../src/consumer/instance/instances.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { instanceSettings } from '../../support/instances.js'
-import { GatewayUnderTest, Kafka, Network } from './late-gateways.js'
+import { Kafka, Network, StagedGateway } from './late-gateways.js'
 
 const settings = { ...instanceSettings, maxWaitMs: 1_000 }
 const instance: InstanceName = { groupId: 'g', name: 'one' }
@@ -24,18 +24,18 @@ for (const [where, instancesTopic] of [
     let system: ActorSystem
     let kafka: Kafka
     let network: Network
-    let a: GatewayUnderTest
-    let b: GatewayUnderTest
-    let c: GatewayUnderTest
+    let a: StagedGateway
+    let b: StagedGateway
+    let c: StagedGateway
     beforeEach(() => {
       clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
       system = new ActorSystem()
       kafka = new Kafka()
       network = new Network()
-      ;[a, b, c] = ['a', 'b', 'c'].map(id => new GatewayUnderTest(id, { kafka, network, system }, instancesTopic)) as [
-        GatewayUnderTest,
-        GatewayUnderTest,
-        GatewayUnderTest
+      ;[a, b, c] = ['a', 'b', 'c'].map(id => new StagedGateway(id, { kafka, network, system }, instancesTopic)) as [
+        StagedGateway,
+        StagedGateway,
+        StagedGateway
       ]
     })
     afterEach(async () => {
@@ -52,7 +52,7 @@ for (const [where, instancesTopic] of [
       return over
     }
     const done = { type: 'done' }
-    const commit = (by: GatewayUnderTest, offset: number, isWanted = () => true) =>
+    const commit = (by: StagedGateway, offset: number, isWanted = () => true) =>
       by.verbs.commit({ ...instance, isWanted }, [{ ...partition, offset, metadata: '' }])
     const created = async (): Promise<void> => {
       expect(await soon(a.verbs.create(instance, settings, undefined))).to.deep.include({ ...done, value: true })

@@ -14,7 +14,7 @@ import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
-interface World {
+interface Stage {
   readonly kafka: Pick<Kafka, 'answer'>
   readonly network: Pick<Network, 'peersOf'>
   readonly system: ActorSystem
@@ -133,12 +133,12 @@ export function forgetAttempt(body: unknown): void {
   delete (named as { attempt?: unknown } | undefined)?.attempt
 }
 
-export class GatewayUnderTest {
+export class StagedGateway {
   readonly instances: ConsumerInstances
   readonly verbs: InstanceVerbs
 
   /** @param isHashed each instance has its own owner, as outside of tests */
-  constructor(id: string, { kafka, network, system }: World, instancesTopic: string, isHashed = false) {
+  constructor(id: string, { kafka, network, system }: Stage, instancesTopic: string, isHashed = false) {
     const tell = (message: RouterMessage): void => {
       const result = kafka.answer(message)
       if (result !== undefined && 'requester' in message)

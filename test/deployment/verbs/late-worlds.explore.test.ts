@@ -4,7 +4,7 @@ import type { InstanceName, InstanceResult } from '../../../src/consumer/instanc
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
-import { forgetAttempt, GatewayUnderTest, Kafka, Network } from './late-gateways.js'
+import { forgetAttempt, Kafka, Network, StagedGateway } from './late-gateways.js'
 
 const WORLDS = 150
 const STEPS = 25
@@ -24,7 +24,7 @@ class World {
   readonly #system = new ActorSystem()
   readonly #kafka = new Kafka()
   readonly #network = new Network()
-  readonly #gateways: readonly GatewayUnderTest[]
+  readonly #gateways: readonly StagedGateway[]
   /** How the change with each number was answered. */
   readonly #answers = new Map<number, string>()
   #current = 0
@@ -38,7 +38,7 @@ class World {
     this.#random = new SeededRandom(seed)
     plant(this.#network)
     const parts = { kafka: this.#kafka, network: this.#network, system: this.#system }
-    this.#gateways = ['a', 'b', 'c'].map(id => new GatewayUnderTest(id, parts, '__castellan_instances'))
+    this.#gateways = ['a', 'b', 'c'].map(id => new StagedGateway(id, parts, '__castellan_instances'))
     this.#kafka.onCommit = offset => {
       if (offset === this.#current) return
       const isLate = this.#answers.get(offset) === 'done' || offset < this.#newestCommit
@@ -65,7 +65,7 @@ class World {
     return this.broken
   }
 
-  #any(): GatewayUnderTest {
+  #any(): StagedGateway {
     return this.#random.pick(this.#gateways)
   }
 

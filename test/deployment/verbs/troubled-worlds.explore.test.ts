@@ -8,7 +8,7 @@ import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { instanceSettings } from '../../support/instances.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
-import { forgetAttempt, GatewayUnderTest, Kafka, Network } from './late-gateways.js'
+import { forgetAttempt, Kafka, Network, StagedGateway } from './late-gateways.js'
 
 const WORLDS = 60
 const WORLD_MS = 240_000
@@ -36,7 +36,7 @@ interface Operation {
 class Gateway {
   isDead = false
   isKafkaAway = false
-  readonly under: GatewayUnderTest
+  readonly under: StagedGateway
   readonly inbox: Run[] = []
   /** Records that Kafka has when it is back. */
   readonly produces: Run[] = []
@@ -47,7 +47,7 @@ class Gateway {
     this.id = id
     const kafka = { answer: (message: RouterMessage) => world.asksKafka(this, message) }
     const network = { peersOf: (id: string) => world.peersOf(id) }
-    this.under = new GatewayUnderTest(id, { kafka, network, system: world.system }, '__castellan_instances', true)
+    this.under = new StagedGateway(id, { kafka, network, system: world.system }, '__castellan_instances', true)
   }
 
   get isAwake(): boolean {

@@ -14,7 +14,7 @@ import { AUDIENCE, ISSUER, makeIssuer, type TestIssuer } from '../../support/acc
 const SECOND = 1_000
 
 /** Tokens of one issuer whose keys a test serves, with a clock the test moves. */
-class Harness {
+class Stage {
   nowMs = 1_700_000_000_000
   fetches = 0
   serve: () => Promise<unknown>
@@ -61,20 +61,20 @@ describe('JSON Web Tokens', () => {
   before(async () => {
     issuer = await makeIssuer()
   })
-  const serving = (): Harness => new Harness(() => Promise.resolve(issuer.jwks))
+  const serving = (): Stage => new Stage(() => Promise.resolve(issuer.jwks))
 
   it('are accepted with the issuer, audience, time and claim that are expected', async () => {
     expect(await serving().verify(issuer)).to.equal('anna')
   })
 
   it('are refused when any of it is different', async () => {
-    const harness = serving()
+    const stage = serving()
     const wrong: [JWTPayload, string][] = [
       [{ iss: 'https://evil.example.com/' }, 'invalid'],
       [{ iss: '__proto__' }, 'invalid'],
       [{ aud: 'somebody-else' }, 'invalid'],
-      [{ exp: harness.inSeconds(-31) }, 'expired'],
-      [{ nbf: harness.inSeconds(31) }, 'invalid'],
+      [{ exp: stage.inSeconds(-31) }, 'expired'],
+      [{ nbf: stage.inSeconds(31) }, 'invalid'],
       [{ exp: undefined as never }, 'invalid'],
       [{ sub: '' }, 'invalid'],
       [{ sub: 'anonymous' }, 'invalid'],
@@ -83,19 +83,19 @@ describe('JSON Web Tokens', () => {
       [{ sub: 7 as never }, 'invalid']
     ]
     for (const [claims, result] of wrong)
-      expect([claims, await harness.verify(issuer, claims)]).to.deep.equal([claims, result])
+      expect([claims, await stage.verify(issuer, claims)]).to.deep.equal([claims, result])
   })
 
   it('may be late or early by the tolerance', async () => {
-    const harness = serving()
-    expect(await harness.verify(issuer, { exp: harness.inSeconds(-29) })).to.equal('anna')
-    expect(await harness.verify(issuer, { nbf: harness.inSeconds(29) })).to.equal('anna')
+    const stage = serving()
+    expect(await stage.verify(issuer, { exp: stage.inSeconds(-29) })).to.equal('anna')
+    expect(await stage.verify(issuer, { nbf: stage.inSeconds(29) })).to.equal('anna')
   })
 
   it('cannot choose how they are verified', async () => {
-    const harness = serving()
+    const stage = serving()
     const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString('base64url')
-    const claims = encode({ iss: ISSUER, aud: AUDIENCE, sub: 'anna', exp: harness.inSeconds(60) })
+    const claims = encode({ iss: ISSUER, aud: AUDIENCE, sub: 'anna', exp: stage.inSeconds(60) })
     const { createHmac } = await import('node:crypto')
     for (const header of [
       { alg: 'none' },
@@ -107,106 +107,106 @@ describe('JSON Web Tokens', () => {
         '',
         createHmac('sha256', JSON.stringify(issuer.jwks)).update(signed).digest('base64url')
       ]) {
-        expect(describeResult(await harness.tokens.verify(`${signed}.${signature}`))).to.equal('invalid')
+        expect(describeResult(await stage.tokens.verify(`${signed}.${signature}`))).to.equal('invalid')
       }
     }
     const [head, body, signature] = (await issuer.sign({ sub: 'anna' })).split('.')
-    const forged = `${head}.${encode({ iss: ISSUER, aud: AUDIENCE, sub: 'root', exp: harness.inSeconds(60) })}.${signature}`
-    expect(describeResult(await harness.tokens.verify(forged))).to.equal('invalid')
-    expect(describeResult(await harness.tokens.verify(`${head}.${body}.AAAA`))).to.equal('invalid')
+    const forged = `${head}.${encode({ iss: ISSUER, aud: AUDIENCE, sub: 'root', exp: stage.inSeconds(60) })}.${signature}`
+    expect(describeResult(await stage.tokens.verify(forged))).to.equal('invalid')
+    expect(describeResult(await stage.tokens.verify(`${head}.${body}.AAAA`))).to.equal('invalid')
   })
 
   it('are refused when their algorithm is not among those of the issuer', async () => {
-    const harness = new Harness(() => Promise.resolve(issuer.jwks), { algorithms: ['RS256'] as never })
-    expect(await harness.verify(issuer)).to.equal('invalid')
+    const stage = new Stage(() => Promise.resolve(issuer.jwks), { algorithms: ['RS256'] as never })
+    expect(await stage.verify(issuer)).to.equal('invalid')
   })
 
   it('do not take a principal from what every object has', async () => {
-    const harness = new Harness(() => Promise.resolve(issuer.jwks), { principalClaim: 'constructor' })
-    expect(await harness.verify(issuer)).to.equal('invalid')
+    const stage = new Stage(() => Promise.resolve(issuer.jwks), { principalClaim: 'constructor' })
+    expect(await stage.verify(issuer)).to.equal('invalid')
   })
 })
 
 describe('the keys of an issuer', () => {
   it('are fetched once for many tokens', async () => {
     const issuer = await makeIssuer()
-    const harness = new Harness(() => Promise.resolve(issuer.jwks))
-    await Promise.all(Array.from({ length: 20 }, () => harness.verify(issuer)))
-    expect(harness.fetches).to.equal(1)
+    const stage = new Stage(() => Promise.resolve(issuer.jwks))
+    await Promise.all(Array.from({ length: 20 }, () => stage.verify(issuer)))
+    expect(stage.fetches).to.equal(1)
   })
 
   it('that cannot be fetched make tokens unverifiable, not wrong; they are tried again after the cooldown', async () => {
     const issuer = await makeIssuer()
-    const harness = new Harness(down)
-    for (let i = 0; i < 5; i++) expect(await harness.verify(issuer)).to.equal('issuerUnreachable')
-    expect(harness.fetches).to.equal(1)
-    harness.serve = () => Promise.resolve(issuer.jwks)
-    expect(await harness.verify(issuer)).to.equal('issuerUnreachable')
-    harness.nowMs += COOLDOWN_MS
-    expect(await harness.verify(issuer)).to.equal('anna')
-    expect(harness.fetches).to.equal(2)
+    const stage = new Stage(down)
+    for (let i = 0; i < 5; i++) expect(await stage.verify(issuer)).to.equal('issuerUnreachable')
+    expect(stage.fetches).to.equal(1)
+    stage.serve = () => Promise.resolve(issuer.jwks)
+    expect(await stage.verify(issuer)).to.equal('issuerUnreachable')
+    stage.nowMs += COOLDOWN_MS
+    expect(await stage.verify(issuer)).to.equal('anna')
+    expect(stage.fetches).to.equal(2)
   })
 
   it('that are no key set are like none', async () => {
     const issuer = await makeIssuer()
     for (const answer of [null, 'text', {}, { keys: 7 }, { keys: [null] }]) {
-      const harness = new Harness(() => Promise.resolve(answer))
-      expect([answer, await harness.verify(issuer)]).to.deep.equal([answer, 'issuerUnreachable'])
+      const stage = new Stage(() => Promise.resolve(answer))
+      expect([answer, await stage.verify(issuer)]).to.deep.equal([answer, 'issuerUnreachable'])
     }
   })
 
   it('are looked for again when a token names another one, but not at the pace of tokens', async () => {
     const [old, young, invented] = [await makeIssuer('k1'), await makeIssuer('k2'), await makeIssuer('k3')]
-    const harness = new Harness(() => Promise.resolve(old.jwks))
-    expect(await harness.verify(old)).to.equal('anna')
-    harness.serve = () => Promise.resolve(young.jwks)
-    harness.nowMs += COOLDOWN_MS
-    expect(await harness.verify(young)).to.equal('anna')
-    for (let i = 0; i < 10; i++) expect(await harness.verify(invented)).to.equal('invalid')
-    expect(harness.fetches).to.equal(2)
-    expect(await harness.verify(old)).to.equal('invalid')
+    const stage = new Stage(() => Promise.resolve(old.jwks))
+    expect(await stage.verify(old)).to.equal('anna')
+    stage.serve = () => Promise.resolve(young.jwks)
+    stage.nowMs += COOLDOWN_MS
+    expect(await stage.verify(young)).to.equal('anna')
+    for (let i = 0; i < 10; i++) expect(await stage.verify(invented)).to.equal('invalid')
+    expect(stage.fetches).to.equal(2)
+    expect(await stage.verify(old)).to.equal('invalid')
   })
 
   it('go on being used while the issuer is away, up to their greatest age', async () => {
     const issuer = await makeIssuer()
-    const harness = new Harness(() => Promise.resolve(issuer.jwks))
-    expect(await harness.verify(issuer)).to.equal('anna')
-    harness.serve = down
-    harness.nowMs += MAX_AGE_MS - 1
-    expect(await harness.verify(issuer)).to.equal('anna')
-    harness.nowMs += COOLDOWN_MS
-    expect(await harness.verify(issuer)).to.equal('issuerUnreachable')
+    const stage = new Stage(() => Promise.resolve(issuer.jwks))
+    expect(await stage.verify(issuer)).to.equal('anna')
+    stage.serve = down
+    stage.nowMs += MAX_AGE_MS - 1
+    expect(await stage.verify(issuer)).to.equal('anna')
+    stage.nowMs += COOLDOWN_MS
+    expect(await stage.verify(issuer)).to.equal('issuerUnreachable')
   })
 
   it('leave it open what a token with another key is while they cannot be fetched', async () => {
     const [issuer, other] = [await makeIssuer('k1'), await makeIssuer('k2')]
-    const harness = new Harness(() => Promise.resolve(issuer.jwks))
-    expect(await harness.verify(issuer)).to.equal('anna')
-    harness.serve = down
-    harness.nowMs += COOLDOWN_MS
-    expect(await harness.verify(other)).to.equal('issuerUnreachable')
-    expect(await harness.verify(issuer)).to.equal('anna')
+    const stage = new Stage(() => Promise.resolve(issuer.jwks))
+    expect(await stage.verify(issuer)).to.equal('anna')
+    stage.serve = down
+    stage.nowMs += COOLDOWN_MS
+    expect(await stage.verify(other)).to.equal('issuerUnreachable')
+    expect(await stage.verify(issuer)).to.equal('anna')
   })
 
   it('are fetched again at once when the operator says so', async () => {
     const [old, young] = [await makeIssuer('k1'), await makeIssuer('k2')]
-    const harness = new Harness(() => Promise.resolve(old.jwks))
-    expect(await harness.verify(old)).to.equal('anna')
-    harness.serve = () => Promise.resolve(young.jwks)
-    harness.tokens.expireKeys()
-    expect(await harness.verify(young)).to.equal('anna')
+    const stage = new Stage(() => Promise.resolve(old.jwks))
+    expect(await stage.verify(old)).to.equal('anna')
+    stage.serve = () => Promise.resolve(young.jwks)
+    stage.tokens.expireKeys()
+    expect(await stage.verify(young)).to.equal('anna')
   })
 
   it('that were being fetched when the operator says so are not used', async () => {
     const [old, young] = [await makeIssuer('k1'), await makeIssuer('k2')]
     let answer = (_: unknown): void => undefined
-    const harness = new Harness(() => new Promise(resolve => (answer = resolve)))
-    const asked = harness.verify(old)
-    while (harness.fetches === 0) await new Promise(setImmediate)
-    harness.serve = () => Promise.resolve(young.jwks)
-    harness.tokens.expireKeys()
+    const stage = new Stage(() => new Promise(resolve => (answer = resolve)))
+    const asked = stage.verify(old)
+    while (stage.fetches === 0) await new Promise(setImmediate)
+    stage.serve = () => Promise.resolve(young.jwks)
+    stage.tokens.expireKeys()
     answer(old.jwks)
     expect(await asked, 'a token that waits for them').to.equal('invalid')
-    expect([await harness.verify(old), await harness.verify(young)]).to.deep.equal(['invalid', 'anna'])
+    expect([await stage.verify(old), await stage.verify(young)]).to.deep.equal(['invalid', 'anna'])
   })
 })

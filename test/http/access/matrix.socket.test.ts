@@ -22,7 +22,7 @@ import {
 } from '../../support/access.js'
 import type { TestCertificate } from '../../support/certificates.js'
 import { checkRows } from '../../support/rows.js'
-import { apisUnderTest } from '../../support/tested-apis.js'
+import { testedApis } from '../../support/tested-apis.js'
 
 const WAYS = ['none', 'bearer', 'basic', 'mTLS', 'JWT'] as const
 const CREDENTIALS = ['allowed', 'denied', 'missing', 'forged', 'expired'] as const
@@ -43,7 +43,7 @@ const probe =
     call(`${http.urls.shared}/probe/${operation}/orders/readers`, options)
 
 function toSurface({ name, prefix }: HttpApi): Surface {
-  const { calls } = apisUnderTest.get(name)!
+  const { calls } = testedApis.get(name)!
   const onSharedPort = Object.entries(calls).map(([operation, ask]) => [
     operation,
     ({ http }: Guarded, client: Call) => ask(`${http.urls.shared}${prefix}`, client)

@@ -8,7 +8,7 @@ import { cheapHash } from '../../support/access.js'
 
 describe('password verifications', () => {
   /** A queue whose verifications end when the test says so. */
-  const harness = () => {
+  const stage = () => {
     const queue = new VerificationQueue()
     const running: { name: string; end: () => void }[] = []
     const begun: string[] = []
@@ -28,7 +28,7 @@ describe('password verifications', () => {
   }
 
   it('run two at a time, and serve the addresses that wait in rotation', async () => {
-    const { run, begun, endAll } = harness()
+    const { run, begun, endAll } = stage()
     for (const name of ['a1', 'a2', 'a3', 'a4', 'a5']) void run('a', name)
     void run('b', 'b1')
     void run('c', 'c1')
@@ -38,7 +38,7 @@ describe('password verifications', () => {
   })
 
   it('refuse at once what one address has too many of, and others go on', async () => {
-    const { run, endAll } = harness()
+    const { run, endAll } = stage()
     const results = Array.from({ length: 8 }, (_, i) => run('flood', `f${i}`))
     expect(results.map(result => typeof result)).to.deep.equal([...Array(6).fill('object'), 'undefined', 'undefined'])
     expect(run('polite', 'p')).to.not.equal(undefined)
@@ -46,7 +46,7 @@ describe('password verifications', () => {
   })
 
   it('hold a bounded number however many addresses there are', async () => {
-    const { run, endAll } = harness()
+    const { run, endAll } = stage()
     const taken = Array.from({ length: 10_000 }, (_, i) => run(`10.0.${i >> 8}.${i & 255}`, 'x')).filter(Boolean)
     expect(taken).to.have.length(2 + 256)
     await endAll()
@@ -96,7 +96,7 @@ describe('credentials that were verified', () => {
 
   it('are verified once in whatever spelling of the header they come', async () => {
     let verified = 0
-    const tokens = new JsonWebTokens([], Date.now)
+    const tokens = new JsonWebTokens([], () => 0)
     tokens.verify = async () => {
       verified++
       return identityOf('anna', Number.MAX_SAFE_INTEGER)
@@ -104,7 +104,7 @@ describe('credentials that were verified', () => {
     const issuers = [{ issuer: 'i', audience: 'a', jwksFile: 'f' }]
     const passwordHash = await cheapHash('caf\u00e9')
     const settings = authSettings.parse({ issuers, users: [{ username: 'bob', passwordHash }] })
-    const authenticator = new Authenticator({ settings, tokens, allowAnonymous: false, now: Date.now })
+    const authenticator = new Authenticator({ settings, tokens, allowAnonymous: false, now: () => 0 })
     const asks = async (authorization: string): Promise<string | undefined> => {
       const arrival = { authorization, socket: {} as never, address: 'here', isUnixSocket: false }
       const found = await authenticator.authenticate(arrival)

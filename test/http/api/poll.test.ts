@@ -7,7 +7,7 @@ import type { AcquiredMessage, ConsumeManyResult, GroupVerbs } from '../../../sr
 const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
 
 /** A poll whose gateway and connection the test plays. */
-class PollHarness {
+class PollStage {
   readonly told: string[] = []
   /** How often the gateway was asked for messages. */
   asked = 0
@@ -56,30 +56,30 @@ class PollHarness {
 describe('a client that waits for messages', () => {
   it('acknowledges what was sent, where that is wanted', () => {
     for (const isAutoAck of [true, false]) {
-      const harness = new PollHarness(isAutoAck)
-      harness.give(3)
-      expect(harness.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
+      const stage = new PollStage(isAutoAck)
+      stage.give(3)
+      expect(stage.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
     }
   })
 
   it('gives back what was not sent whole', () => {
-    const harness = new PollHarness(true)
-    harness.give(3)
-    expect(harness.close(false)).to.deep.equal(['answered 3', 'over', 'cancelled', 'give back'])
+    const stage = new PollStage(true)
+    stage.give(3)
+    expect(stage.close(false)).to.deep.equal(['answered 3', 'over', 'cancelled', 'give back'])
   })
 
   it('gives back what comes when the client has gone away', () => {
-    const harness = new PollHarness(true)
-    harness.close(false)
-    harness.give(3)
-    expect(harness.told).to.deep.equal(['over', 'cancelled', 'give back'])
+    const stage = new PollStage(true)
+    stage.close(false)
+    stage.give(3)
+    expect(stage.told).to.deep.equal(['over', 'cancelled', 'give back'])
   })
 
   it('gives back what comes when it was ended before', () => {
-    const harness = new PollHarness(true)
-    harness.poll.end({ type: 'timedOut' })
-    harness.give(3)
-    expect(harness.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
+    const stage = new PollStage(true)
+    stage.poll.end({ type: 'timedOut' })
+    stage.give(3)
+    expect(stage.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
   })
 
   it('releases what an answer or a skip has failed with, and fails once, whatever is sent then', () => {
@@ -87,32 +87,32 @@ describe('a client that waits for messages', () => {
       throw new Error('a bug')
     }
     for (const part of ['answer', 'skips'] as const) {
-      const harness = new PollHarness(true)
-      harness[part] = fails
-      expect(() => harness.give(2)).to.not.throw()
-      harness.poll.end({ type: 'timedOut' })
-      expect(harness.close(true), part).to.deep.equal(['give back', 'a bug', 'over', 'cancelled'])
+      const stage = new PollStage(true)
+      stage[part] = fails
+      expect(() => stage.give(2)).to.not.throw()
+      stage.poll.end({ type: 'timedOut' })
+      expect(stage.close(true), part).to.deep.equal(['give back', 'a bug', 'over', 'cancelled'])
     }
   })
 
   it('acknowledges messages that it skips, and waits for others', async () => {
-    const harness = new PollHarness(false)
+    const stage = new PollStage(false)
     let left = 2
-    harness.skips = () => left-- > 0
-    harness.give(3)
-    harness.give(1)
-    expect(harness.told).to.deep.equal(['ack', 'ack'])
+    stage.skips = () => left-- > 0
+    stage.give(3)
+    stage.give(1)
+    expect(stage.told).to.deep.equal(['ack', 'ack'])
     await new Promise(resolve => setImmediate(resolve))
-    harness.give(2)
-    expect(harness.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled'])
+    stage.give(2)
+    expect(stage.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled'])
   })
 
   it('asks no more after it has skipped messages when the client has gone away', async () => {
-    const harness = new PollHarness(false)
-    harness.skips = () => true
-    harness.give(3)
-    harness.close(false)
+    const stage = new PollStage(false)
+    stage.skips = () => true
+    stage.give(3)
+    stage.close(false)
     await new Promise(resolve => setImmediate(resolve))
-    expect(harness.asked).to.equal(1)
+    expect(stage.asked).to.equal(1)
   })
 })

@@ -16,7 +16,7 @@ const LIMITS: Partial<ConnectionLimits> = {
 
 describe('a connection of the engine', () => {
   let clock: sinon.SinonFakeTimers
-  let world: ReturnType<typeof connectionsWith>
+  let stage: ReturnType<typeof connectionsWith>
   let client: Client
   let socket: FakeSocket
   let connection: Connection
@@ -34,8 +34,8 @@ describe('a connection of the engine', () => {
   })
 
   function connect(limits: Parameters<typeof connectionsWith>[0] = {}): void {
-    world = connectionsWith({ ...LIMITS, ...limits }, () => clock.now)
-    client = world.connect()
+    stage = connectionsWith({ ...LIMITS, ...limits }, () => clock.now)
+    client = stage.connect()
     ;({ socket, connection, answers } = client)
   }
   const take = (text: string): boolean => client.take(text)
@@ -209,7 +209,7 @@ describe('a connection of the engine', () => {
     }
     /** Other connections keep pieces, too. */
     const keepOthers = (): void => {
-      world.connect().take(post('/other', 'c'.repeat(40_000)).slice(0, -1))
+      stage.connect().take(post('/other', 'c'.repeat(40_000)).slice(0, -1))
     }
     it('reads no more, and gives the piece to the reader that comes', () => {
       const request = began()
@@ -400,7 +400,7 @@ describe('a connection of the engine', () => {
         expect(socket.newly(), `${now}`).to.deep.equal([])
       }
       connection.check(8_998)
-      expect([socket.newly(), world.logged]).to.deep.equal([['destroy'], []])
+      expect([socket.newly(), stage.logged]).to.deep.equal([['destroy'], []])
     })
 
     it('ends after 30 s when more than 1 MiB of answers waits, and of a connection that was upgraded, too', () => {
@@ -414,7 +414,7 @@ describe('a connection of the engine', () => {
         connection.check(0)
         connection.check(59_999)
         if (isUpgraded) connection.check(1_000_000)
-        expect([socket.newly(), world.logged]).to.deep.equal([[], []])
+        expect([socket.newly(), stage.logged]).to.deep.equal([[], []])
         socket._handle = { writeQueueSize: 1 }
         socket.bytesWritten = ++socket.writableLength
         connection.check(1_000_000)
@@ -422,7 +422,7 @@ describe('a connection of the engine', () => {
         expect(socket.newly()).to.deep.equal([])
         connection.check(1_030_000)
         const ended = ['a connection was ended whose client does not read its answers']
-        expect([world.gaugeOf('connections_ended_unread_total'), world.logged, socket.newly()]).to.deep.equal([
+        expect([stage.gaugeOf('connections_ended_unread_total'), stage.logged, socket.newly()]).to.deep.equal([
           1,
           ended,
           ['destroy']

@@ -18,8 +18,8 @@ describe('http: what connections hold', () => {
   })
 
   const setUp = (limits: Partial<ConnectionsLimits> = {}, maxBytes = 1_000_000) => {
-    const world = connectionsWith({ maxBodiesInFlightBytes: maxBytes, ...limits }, () => clock.now)
-    return { ...world, held: () => world.gaugeOf('bodies_in_flight_bytes') }
+    const stage = connectionsWith({ maxBodiesInFlightBytes: maxBytes, ...limits }, () => clock.now)
+    return { ...stage, held: () => stage.gaugeOf('bodies_in_flight_bytes') }
   }
   const answer = (client: Client, at: number): void => {
     client.answers[at]!.end('x')
@@ -133,17 +133,17 @@ describe('http: what connections hold', () => {
   describe('when there is no room', () => {
     /** Unfinished bodies of these sizes fill the room. */
     function full(...sizes: readonly number[]) {
-      const world = setUp(
+      const stage = setUp(
         {},
         sizes.reduce((sum, size) => sum + size, 0)
       )
       const hogs = sizes.map(size => {
-        const hog = world.connect().request(3 * size)
+        const hog = stage.connect().request(3 * size)
         expect(hog.send(size)).to.equal(true)
         return hog
       })
       const refused = (): number[] => hogs.flatMap(({ reader }, at) => (reader.isRefused ? [at] : []))
-      return { ...world, hogs, refused }
+      return { ...stage, hogs, refused }
     }
 
     it('all of it is given to the last byte, and one body of any size fits where there is no other', () => {
@@ -242,13 +242,13 @@ describe('http: what connections hold', () => {
 
   describe('is ended', () => {
     const silent = () => {
-      const world = setUp()
+      const stage = setUp()
       const silence = new SilenceLimit()
       silence.limitMs = 100
       const ended = { count: 0 }
       silence.onEnd = () => ended.count++
-      const client = world.connect(undefined, silence)
-      world.connections.limitSilence(silence)
+      const client = stage.connect(undefined, silence)
+      stage.connections.limitSilence(silence)
       return { ...client, ended }
     }
 

@@ -15,12 +15,12 @@ describe('http: a request of the engine', () => {
   const BODY_BYTES = 2_000
 
   beforeEach(() => {
-    const world = connectionsWith({}, () => 0)
-    connections = world.connections
+    const stage = connectionsWith({}, () => 0)
+    connections = stage.connections
     const { take } = connections
     hasRoom = true
     connections.take = (...args) => (hasRoom ? take.apply(connections, args) : noCapacity)
-    client = world.connect()
+    client = stage.connect()
     client.take(post('/', '', BODY_BYTES))
     request = client.answers[0]!.req
   })

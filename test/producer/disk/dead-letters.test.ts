@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
 import { record } from '../../support/delivery-stage.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 
 describe('durable: records that Kafka refuses for good', () => {
-  let harness: DurableHarness
+  let stage: DurableStage
   const lines: string[] = []
   const log = {
     debug: () => undefined,
@@ -13,15 +13,15 @@ describe('durable: records that Kafka refuses for good', () => {
     error: (_: object, message: string) => lines.push(message)
   }
   beforeEach(() => lines.splice(0))
-  afterEach(() => harness.restore())
-  const values = (): (string | null)[] => harness.router.partition('orders', 0).values
+  afterEach(() => stage.restore())
+  const values = (): (string | null)[] => stage.router.partition('orders', 0).values
 
   it('durable-queue: arion 22: become dead letters alone, are told of everywhere, and are not sent again', async () => {
-    harness = new DurableHarness({ topics: { orders: 1 }, log })
-    await harness.start()
-    harness.router.partition('orders', 0).poison.add('poison')
-    const sent = ['A', 'B', 'poison', 'C', 'D'].map(value => harness.send(record('orders', value), 30_000))
-    await harness.pass(2_000)
+    stage = new DurableStage({ topics: { orders: 1 }, log })
+    await stage.start()
+    stage.router.partition('orders', 0).poison.add('poison')
+    const sent = ['A', 'B', 'poison', 'C', 'D'].map(value => stage.send(record('orders', value), 30_000))
+    await stage.pass(2_000)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(sent[2]!.outcomes?.[0]).to.include({
       type: 'failed',
@@ -31,40 +31,40 @@ describe('durable: records that Kafka refuses for good', () => {
     })
     expect(lines).to.have.length(1)
     expect(lines[0]).to.match(/a record is a dead letter now: .*castellan wal dead-letters/)
-    expect(harness.delivery.stats()).to.include({ deadLettered: 1, delivered: 4 })
-    expect((await harness.queue.view()).stats).to.deep.include({ deadDestinations: [['default/orders', 1]] })
-    const letters = [...readDeadLetters(harness.disk.directory)]
+    expect(stage.delivery.stats()).to.include({ deadLettered: 1, delivered: 4 })
+    expect((await stage.queue.view()).stats).to.deep.include({ deadDestinations: [['default/orders', 1]] })
+    const letters = [...readDeadLetters(stage.disk.directory)]
     expect(letters.map(({ reason, destination }) => [reason.code, destination])).to.deep.equal([
       ['INVALID_RECORD', 'default/orders']
     ])
-    await harness.restart()
-    await harness.pass(2_000)
+    await stage.restart()
+    await stage.pass(2_000)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
-    expect([...readDeadLetters(harness.disk.directory)]).to.have.length(1)
+    expect([...readDeadLetters(stage.disk.directory)]).to.have.length(1)
   })
 
   it('durable-queue: stop their partition, and no other, while dead letters have no room', async () => {
-    harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, wal: { maxDeadLetterBytes: 1 }, log })
-    await harness.start()
-    harness.router.partition('orders', 0).poison.add('poison')
-    for (const value of ['A', 'poison', 'B']) harness.send([record('orders', value), record('audit', value)])
-    await harness.pass(20_000)
+    stage = new DurableStage({ topics: { orders: 1, audit: 1 }, wal: { maxDeadLetterBytes: 1 }, log })
+    await stage.start()
+    stage.router.partition('orders', 0).poison.add('poison')
+    for (const value of ['A', 'poison', 'B']) stage.send([record('orders', value), record('audit', value)])
+    await stage.pass(20_000)
     expect(values()).to.deep.equal(['A'])
-    expect(harness.router.partition('audit', 0).values).to.deep.equal(['A', 'poison', 'B'])
+    expect(stage.router.partition('audit', 0).values).to.deep.equal(['A', 'poison', 'B'])
     expect(lines.some(line => line.includes('stops its partition'))).to.equal(true)
-    harness.router.partition('orders', 0).poison.clear()
-    await harness.pass(5_000)
+    stage.router.partition('orders', 0).poison.clear()
+    await stage.pass(5_000)
     expect(values()).to.deep.equal(['A', 'poison', 'B'])
   })
 
   it('durable-queue: records that are too large for their topic are found by halving their batch', async () => {
-    harness = new DurableHarness({ topics: { orders: 1 }, log })
-    await harness.start()
-    harness.router.partition('orders', 0).maxBatchBytes = 2_000
+    stage = new DurableStage({ topics: { orders: 1 }, log })
+    await stage.start()
+    stage.router.partition('orders', 0).maxBatchBytes = 2_000
     const large = 'x'.repeat(3_000)
-    for (const value of ['A', large, 'B', large, 'C']) harness.send(record('orders', value))
-    await harness.pass(5_000)
+    for (const value of ['A', large, 'B', large, 'C']) stage.send(record('orders', value))
+    await stage.pass(5_000)
     expect(values()).to.deep.equal(['A', 'B', 'C'])
-    expect([...readDeadLetters(harness.disk.directory)]).to.have.length(2)
+    expect([...readDeadLetters(stage.disk.directory)]).to.have.length(2)
   })
 })

@@ -3,7 +3,7 @@ import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
 import type { FakePartition } from '../../support/fake-router.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -12,44 +12,44 @@ const TOPIC_AUTHORIZATION_FAILED = 29
 const UNKNOWN_SERVER_ERROR = -1
 
 describe('durable: a batch whose answer was lost, and that Kafka may not recognise', () => {
-  let harness: DurableHarness
+  let stage: DurableStage
   let metrics: CountingMetrics
   let warnings: string[]
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
-  const partition = (at = 0): FakePartition => harness.router.partition('orders', at)
+  const partition = (at = 0): FakePartition => stage.router.partition('orders', at)
   const values = (): (string | null)[] => partition().values
   const attempts = (): string[] =>
     partition().attempts.map(({ epoch, baseSequence, count }) => `${epoch}/${baseSequence}+${count}`)
-  const asked = (type: string): number => harness.router.messages.filter(message => message.type === type).length
+  const asked = (type: string): number => stage.router.messages.filter(message => message.type === type).length
 
   /** `B` and `C` are one batch that Kafka has not answered; `A` before it is acknowledged. */
   async function sendWithoutAnswer(isWritten: boolean): Promise<void> {
     metrics = new CountingMetrics()
     warnings = []
     const log: Logger = { ...silentLogger, warn: (_, message) => warnings.push(message) }
-    harness = new DurableHarness({ topics: { orders: 2 }, metrics, log })
-    await harness.start()
-    harness.send(record('orders', 'A', 0))
-    await harness.pass(100)
+    stage = new DurableStage({ topics: { orders: 2 }, metrics, log })
+    await stage.start()
+    stage.send(record('orders', 'A', 0))
+    await stage.pass(100)
     partition().script.push({ type: isWritten ? 'loseResponse' : 'loseRequest' })
-    harness.send([record('orders', 'B', 0), record('orders', 'C', 0)])
-    await harness.pass(4)
+    stage.send([record('orders', 'B', 0), record('orders', 'C', 0)])
+    await stage.pass(4)
     expect(attempts()).to.deep.equal(['0/0+1', '0/1+2'])
   }
 
   /** Nothing runs meanwhile. Kafka forgets the producer. */
   function timePasses(milliseconds: number): void {
-    harness.clock.setSystemTime(Date.now() + milliseconds)
+    stage.clock.setSystemTime(Date.now() + milliseconds)
     partition().forgetProducers()
   }
 
   async function restartAfter(milliseconds: number): Promise<void> {
-    harness.kill()
+    stage.kill()
     timePasses(milliseconds)
-    await harness.start()
-    harness.send(record('orders', 'D', 0))
-    await harness.pass(2_000)
+    await stage.start()
+    stage.send(record('orders', 'D', 0))
+    await stage.pass(2_000)
   }
 
   it('is found in the log after a restart, and the next one follows it', async () => {
@@ -58,7 +58,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(attempts()).to.deep.equal(['0/0+1', '0/1+2', '0/3+1'])
     expect(metrics.of('found_batches')).to.equal(1)
-    expect((await harness.queue.log!.look()).openEntries).to.equal(0)
+    expect((await stage.queue.log!.look()).openEntries).to.equal(0)
   })
 
   it('is sent again under its number when it is not in the log', async () => {
@@ -78,14 +78,14 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
 
   it('is not looked for within seconds, and brokers are not asked for the sake of it', async () => {
     await sendWithoutAnswer(true)
-    await harness.pass(5_000)
+    await stage.pass(5_000)
     expect(values()).to.deep.equal(['A', 'B', 'C'])
     expect(asked('describeConfigs') + asked('fetchTopicMetadata') + asked('fetchData')).to.equal(0)
   })
 
   it('is looked for after the time for which the brokers say that they remember producers', async () => {
     await sendWithoutAnswer(true)
-    harness.router.producerIdExpirationMs = HOUR_MS
+    stage.router.producerIdExpirationMs = HOUR_MS
     await restartAfter(HOUR_MS)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(metrics.of('found_batches')).to.equal(1)
@@ -93,7 +93,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
 
   it('is looked for after a day when brokers do not say', async () => {
     await sendWithoutAnswer(true)
-    harness.router.producerIdExpirationMs = undefined
+    stage.router.producerIdExpirationMs = undefined
     await restartAfter(DAY_MS)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(metrics.of('found_batches')).to.equal(1)
@@ -101,13 +101,13 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
 
   it('is found by a gateway that Kafka was away from for days', async () => {
     await sendWithoutAnswer(true)
-    harness.router.isAway = true
-    harness.send(record('orders', 'D', 0))
-    await harness.pass(10_000)
+    stage.router.isAway = true
+    stage.send(record('orders', 'D', 0))
+    await stage.pass(10_000)
     timePasses(2 * DAY_MS)
-    await harness.pass(60_000)
-    harness.router.isAway = false
-    await harness.pass(60_000)
+    await stage.pass(60_000)
+    stage.router.isAway = false
+    await stage.pass(60_000)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect([metrics.of('found_batches'), metrics.of('unchecked_batches')]).to.deep.equal([1, 0])
   })
@@ -115,15 +115,15 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
   it('is found when a broker says that it does not know the producer any more', async () => {
     await sendWithoutAnswer(true)
     partition().script.push({ type: 'reject', errorCode: OUT_OF_ORDER })
-    harness.send(record('orders', 'D', 0))
-    await harness.pass(10_000)
+    stage.send(record('orders', 'D', 0))
+    await stage.pass(10_000)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(attempts()).to.deep.equal(['0/0+1', '0/1+2', '0/1+2', '1/0+1'])
   })
 
   it('is sent again, with a warning, when the topic may not be read', async () => {
     await sendWithoutAnswer(true)
-    harness.router.readRefusal = { errorCode: TOPIC_AUTHORIZATION_FAILED, retriable: false }
+    stage.router.readRefusal = { errorCode: TOPIC_AUTHORIZATION_FAILED, retriable: false }
     await restartAfter(2 * DAY_MS)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'B', 'C', 'D'])
     expect(metrics.of('unchecked_batches')).to.equal(1)
@@ -132,25 +132,25 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
 
   it('is sent again, with a warning, when reading does not succeed for long; other partitions do not wait', async () => {
     await sendWithoutAnswer(true)
-    harness.router.readRefusal = { errorCode: UNKNOWN_SERVER_ERROR, retriable: true }
+    stage.router.readRefusal = { errorCode: UNKNOWN_SERVER_ERROR, retriable: true }
     await restartAfter(2 * DAY_MS)
-    harness.send(record('orders', 'E', 1))
-    await harness.pass(1_000)
+    stage.send(record('orders', 'E', 1))
+    await stage.pass(1_000)
     expect(partition(1).values).to.deep.equal(['E'])
     expect(values()).to.deep.equal(['A', 'B', 'C'])
-    await harness.pass(120_000)
+    await stage.pass(120_000)
     expect(values()).to.deep.equal(['A', 'B', 'C', 'B', 'C', 'D'])
     expect(metrics.of('unchecked_batches')).to.equal(1)
   })
 
   it('goes to the next cluster when another one answers while it is looked for', async () => {
     await sendWithoutAnswer(true)
-    harness.router.readRefusal = { errorCode: UNKNOWN_SERVER_ERROR, retriable: true }
+    stage.router.readRefusal = { errorCode: UNKNOWN_SERVER_ERROR, retriable: true }
     await restartAfter(2 * DAY_MS)
-    harness.router.readRefusal = undefined
-    harness.router.wipe({ orders: 2 })
-    harness.delivery.clusterChanged({ before: 'cluster-1', now: 'cluster-2' })
-    await harness.pass(60_000)
+    stage.router.readRefusal = undefined
+    stage.router.wipe({ orders: 2 })
+    stage.delivery.clusterChanged({ before: 'cluster-1', now: 'cluster-2' })
+    await stage.pass(60_000)
     expect(values()).to.deep.equal(['B', 'C', 'D'])
   })
 })

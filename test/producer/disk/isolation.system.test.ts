@@ -2,20 +2,20 @@ import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 
 const KIB = 1024
 const value = (at: number, bytes = KIB): string => `${at} ${'x'.repeat(bytes)}`
 
 describe('durable: topics and partitions in trouble', () => {
-  let harness: DurableHarness
-  afterEach(() => harness.restore())
+  let stage: DurableStage
+  afterEach(() => stage.restore())
   const stick = (topic: string, partition: number): void => {
-    const { script } = harness.router.partition(topic, partition)
+    const { script } = stage.router.partition(topic, partition)
     for (let time = 0; time < 1_000; time++) script.push({ type: 'notSent', reason: 'noLeader' })
   }
   const heal = (topic: string, partition: number): void => {
-    harness.router.partition(topic, partition).script.length = 0
+    stage.router.partition(topic, partition).script.length = 0
   }
   const to = (topic: string, at: number, partition?: number, bytes?: number): ProduceRecord => ({
     topic,
@@ -24,115 +24,114 @@ describe('durable: topics and partitions in trouble', () => {
     value: value(at, bytes)
   })
   const numbersIn = (topic: string, partition: number): number[] =>
-    harness.router.partition(topic, partition).values.map(text => Number.parseInt(text!, 10))
+    stage.router.partition(topic, partition).values.map(text => Number.parseInt(text!, 10))
   const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
 
   it('durable-queue: arion 23: a topic that is not there delays no other, and is delivered when it is made', async () => {
-    harness = new DurableHarness({ topics: { orders: 1 }, delivery: { createTopics: false } })
-    await harness.start()
-    for (let at = 0; at < 200; at++) harness.send([to('nowhere', at), to('orders', at)])
-    await harness.pass(2_000)
+    stage = new DurableStage({ topics: { orders: 1 }, delivery: { createTopics: false } })
+    await stage.start()
+    for (let at = 0; at < 200; at++) stage.send([to('nowhere', at), to('orders', at)])
+    await stage.pass(2_000)
     expect(numbersIn('orders', 0)).to.deep.equal(upTo(200))
-    await harness.pass(60_000)
-    const lookUps = harness.router.lookUps.length
-    await harness.pass(60_000)
-    expect(harness.router.lookUps.length - lookUps, 'looked up now and then').to.be.within(2, 60)
-    harness.router.create('nowhere', 1)
-    await harness.pass(20_000)
+    await stage.pass(60_000)
+    const lookUps = stage.router.lookUps.length
+    await stage.pass(60_000)
+    expect(stage.router.lookUps.length - lookUps, 'looked up now and then').to.be.within(2, 60)
+    stage.router.create('nowhere', 1)
+    await stage.pass(20_000)
     expect(numbersIn('nowhere', 0)).to.deep.equal(upTo(200))
   })
 
   it('durable-queue: arion 24: a partition that is stuck delays no other of its topic', async () => {
-    harness = new DurableHarness({ topics: { orders: 3 }, delivery: { batchMaxBytes: 8 * KIB } })
-    await harness.start()
+    stage = new DurableStage({ topics: { orders: 3 }, delivery: { batchMaxBytes: 8 * KIB } })
+    await stage.start()
     stick('orders', 1)
-    for (let at = 0; at < 600; at++) harness.send(to('orders', at, at % 3))
-    await harness.pass(5_000)
+    for (let at = 0; at < 600; at++) stage.send(to('orders', at, at % 3))
+    await stage.pass(5_000)
     expect([0, 2].map(partition => numbersIn('orders', partition).length)).to.deep.equal([200, 200])
-    expect(harness.queue.readAhead.bytes).to.be.lessThan(20 * KIB)
+    expect(stage.queue.readAhead.bytes).to.be.lessThan(20 * KIB)
     heal('orders', 1)
-    await harness.pass(10_000)
+    await stage.pass(10_000)
     expect(numbersIn('orders', 1)).to.deep.equal(upTo(600).filter(at => at % 3 === 1))
   })
 
   it('durable-queue: records without a key go round a partition that is stuck', async () => {
-    harness = new DurableHarness({ topics: { orders: 3 }, delivery: { batchMaxBytes: 8 * KIB } })
-    await harness.start()
+    stage = new DurableStage({ topics: { orders: 3 }, delivery: { batchMaxBytes: 8 * KIB } })
+    await stage.start()
     stick('orders', 1)
-    for (let at = 0; at < 600; at++) harness.send(to('orders', at))
-    await harness.pass(5_000)
+    for (let at = 0; at < 600; at++) stage.send(to('orders', at))
+    await stage.pass(5_000)
     expect(numbersIn('orders', 0).length + numbersIn('orders', 2).length).to.be.at.least(580)
   })
 
   it('durable-queue: many partitions that are stuck, and the memory they hold, leave enough to one that is not', async () => {
     const stuck = upTo(300).map(at => `stuck-${at}`)
-    harness = new DurableHarness({
+    stage = new DurableStage({
       topics: Object.fromEntries([...stuck, 'orders'].map(name => [name, 1])),
       wal: { readAheadBytes: 256 * KIB, segmentBytes: 1024 * KIB }
     })
-    await harness.start()
+    await stage.start()
     for (const topic of stuck) stick(topic, 0)
-    for (const topic of stuck) for (let at = 0; at < 20; at++) harness.send(to(topic, at))
-    await harness.pass(10_000)
-    expect(harness.queue.readAhead.bytes).to.be.at.most(256 * KIB)
-    for (let at = 0; at < 500; at++) harness.send(to('orders', at))
-    await harness.pass(5_000)
+    for (const topic of stuck) for (let at = 0; at < 20; at++) stage.send(to(topic, at))
+    await stage.pass(10_000)
+    expect(stage.queue.readAhead.bytes).to.be.at.most(256 * KIB)
+    for (let at = 0; at < 500; at++) stage.send(to('orders', at))
+    await stage.pass(5_000)
     expect(numbersIn('orders', 0)).to.deep.equal(upTo(500))
-    expect(harness.queue.readAhead.bytes).to.be.at.most(256 * KIB)
+    expect(stage.queue.readAhead.bytes).to.be.at.most(256 * KIB)
     for (const topic of stuck) heal(topic, 0)
-    await harness.pass(30_000)
+    await stage.pass(30_000)
     expect(stuck.filter(topic => numbersIn(topic, 0).length < 20)).to.deep.equal([])
   })
 
   it('durable-queue: large records of partitions that are stuck leave room for large ones of others', async () => {
     const stuck = upTo(40).map(at => `stuck-${at}`)
-    harness = new DurableHarness({
+    stage = new DurableStage({
       topics: Object.fromEntries([...stuck, 'orders'].map(name => [name, 1])),
       wal: { readAheadBytes: 256 * KIB, segmentBytes: 1024 * KIB }
     })
-    await harness.start()
+    await stage.start()
     for (const topic of stuck) stick(topic, 0)
-    for (const topic of stuck) for (let at = 0; at < 3; at++) harness.send(to(topic, at, 0, 40 * KIB))
-    await harness.pass(10_000)
-    for (let at = 0; at < 20; at++) harness.send(to('orders', at, 0, 40 * KIB))
-    await harness.pass(20_000)
+    for (const topic of stuck) for (let at = 0; at < 3; at++) stage.send(to(topic, at, 0, 40 * KIB))
+    await stage.pass(10_000)
+    for (let at = 0; at < 20; at++) stage.send(to('orders', at, 0, 40 * KIB))
+    await stage.pass(20_000)
     expect(numbersIn('orders', 0)).to.deep.equal(upTo(20))
   })
 
   it('durable-queue: 9 of 1,000 topics that are gone cost the others nothing, however much waits for them', async () => {
     const names = upTo(1_000).map(at => `topic-${at}`)
     const gone = new Set(names.filter((_, at) => at % 111 === 5))
-    harness = new DurableHarness({
+    stage = new DurableStage({
       topics: Object.fromEntries(names.filter(name => !gone.has(name)).map(name => [name, 1])),
       delivery: { createTopics: false },
       wal: { segmentBytes: 1024 * KIB }
     })
-    await harness.start()
-    harness.router.isAway = true
-    for (let at = 0; at < 5; at++)
-      harness.send(names.map(name => to(name, at, undefined, gone.has(name) ? 8 * KIB : 10)))
-    await harness.pass(1_000)
-    await harness.restart()
-    harness.router.isAway = false
-    const reads = harness.reads
-    await harness.pass(8_000)
+    await stage.start()
+    stage.router.isAway = true
+    for (let at = 0; at < 5; at++) stage.send(names.map(name => to(name, at, undefined, gone.has(name) ? 8 * KIB : 10)))
+    await stage.pass(1_000)
+    await stage.restart()
+    stage.router.isAway = false
+    const reads = stage.reads
+    await stage.pass(8_000)
     const incomplete = names.filter(name => !gone.has(name) && numbersIn(name, 0).length < 5)
     expect(incomplete).to.deep.equal([])
-    expect(harness.reads - reads).to.be.lessThan(500)
+    expect(stage.reads - reads).to.be.lessThan(500)
   })
 
   it('durable-queue: an operator has time to give the right to write', async () => {
-    harness = new DurableHarness({ topics: { orders: 1 } })
-    await harness.start()
-    const { script } = harness.router.partition('orders', 0)
+    stage = new DurableStage({ topics: { orders: 1 } })
+    await stage.start()
+    const { script } = stage.router.partition('orders', 0)
     for (let time = 0; time < 100; time++) {
       script.push({ type: 'reject', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })
     }
-    for (let at = 0; at < 10; at++) harness.send(to('orders', at))
-    await harness.pass(30_000)
-    expect([...readDeadLetters(harness.disk.directory)]).to.deep.equal([])
+    for (let at = 0; at < 10; at++) stage.send(to('orders', at))
+    await stage.pass(30_000)
+    expect([...readDeadLetters(stage.disk.directory)]).to.deep.equal([])
     heal('orders', 0)
-    await harness.pass(5_000)
+    await stage.pass(5_000)
     expect(numbersIn('orders', 0)).to.deep.equal(upTo(10))
   })
 })

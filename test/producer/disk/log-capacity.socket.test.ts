@@ -7,7 +7,7 @@ import { type ProduceRecord, silentLogger } from '../../../src/core/model.js'
 import { DurableQueue } from '../../../src/producer/disk/durable-queue.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { logWorker } from '../../support/built.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 
 const KIB = 1024
 
@@ -68,59 +68,59 @@ describe('the room for records that wait for the disk', () => {
 })
 
 describe('durable: topics that Kafka does not have', () => {
-  let harness: DurableHarness
+  let stage: DurableStage
   beforeEach(async () => {
-    harness = new DurableHarness({
+    stage = new DurableStage({
       topics: { orders: 1 },
       delivery: { createTopics: false },
       wal: { segmentBytes: 64 * KIB, maxBytes: 2048 * KIB }
     })
-    await harness.start()
+    await stage.start()
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
   const to = (topic: string, bytes = 32 * KIB): ProduceRecord => ({ topic, key: null, value: Buffer.alloc(bytes) })
   /** Sends one record after another until one is refused, with its reason. */
   const untilRefused = async (topicOf: (at: number) => string): Promise<{ taken: number; reason: string }> => {
     for (let taken = 0; ; taken++) {
-      const sent = harness.send(to(topicOf(taken)))
-      await harness.pass(1_100)
+      const sent = stage.send(to(topicOf(taken)))
+      await stage.pass(1_100)
       const refused = sent.refused?.[0] ?? sent.lateRefusals?.[0]
       if (refused !== undefined) return { taken, reason: refused.message }
     }
   }
 
   it('leave half of the log to those that it has', async () => {
-    harness.send(to('orders'))
-    await harness.pass(1_000)
+    stage.send(to('orders'))
+    await stage.pass(1_000)
     const { taken, reason } = await untilRefused(() => 'gone')
     expect(taken).to.be.within(24, 36)
     expect(reason).to.contain('topics that kafka does not have are taken up to 50 %')
-    harness.router.isAway = true
+    stage.router.isAway = true
     expect((await untilRefused(() => 'orders')).taken).to.be.above(20)
-    harness.router.isAway = false
-    harness.router.create('gone', 1)
-    await harness.pass(20_000)
-    expect(harness.router.values('gone')).to.have.length(taken)
-    expect(harness.send(to('gone')).refused).to.equal(undefined)
+    stage.router.isAway = false
+    stage.router.create('gone', 1)
+    await stage.pass(20_000)
+    expect(stage.router.values('gone')).to.have.length(taken)
+    expect(stage.send(to('gone')).refused).to.equal(undefined)
   })
 
   it('leave it also when each record has another name', async () => {
-    harness.send(to('orders'))
-    await harness.pass(1_000)
+    stage.send(to('orders'))
+    await stage.pass(1_000)
     expect((await untilRefused(at => `invented-${at}`)).taken).to.be.within(36, 54)
-    expect(harness.send(to('orders')).refused).to.equal(undefined)
+    expect(stage.send(to('orders')).refused).to.equal(undefined)
   })
 
   it('are not known while Kafka is away: everything is taken as far as the log goes', async () => {
-    harness.router.isAway = true
+    stage.router.isAway = true
     expect((await untilRefused(() => 'orders')).taken).to.be.above(52)
   })
 
   it('may have been there before', async () => {
-    harness.send(to('orders'))
-    await harness.pass(1_000)
-    harness.router.topics.delete('orders')
+    stage.send(to('orders'))
+    await stage.pass(1_000)
+    stage.router.topics.delete('orders')
     expect((await untilRefused(() => 'orders')).taken).to.be.within(24, 36)
   })
 })

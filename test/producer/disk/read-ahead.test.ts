@@ -95,36 +95,36 @@ describe('durable: memory for records that were read from the log', () => {
 })
 
 describe('durable: which partitions have room', () => {
-  interface World {
+  interface Stage {
     share: number
     free: number
     held: number[]
     reserved: Set<number>
     behind: Set<number>
   }
-  let world: World
+  let stage: Stage
   let starved: number
   let capacity: CursorCapacity
   beforeEach(() => {
-    world = { share: 100, free: 1_000, held: [0, 0, 0], reserved: new Set(), behind: new Set() }
+    stage = { share: 100, free: 1_000, held: [0, 0, 0], reserved: new Set(), behind: new Set() }
     starved = 0
     capacity = new CursorCapacity({
       readAhead: {
         get share() {
-          return world.share
+          return stage.share
         },
-        hasCapacity: bytes => bytes <= world.free,
+        hasCapacity: bytes => bytes <= stage.free,
         starve: () => void starved++
       },
       maxPartitionBytes: 200,
       cursors: {
         get behind() {
-          return new Map([...world.behind].map(cursor => [cursor, 0]))
+          return new Map([...stage.behind].map(cursor => [cursor, 0]))
         }
       },
-      partitionCount: () => world.held.length,
-      heldBy: partition => world.held[partition]!,
-      isReserved: partition => world.reserved.has(partition),
+      partitionCount: () => stage.held.length,
+      heldBy: partition => stage.held[partition]!,
+      isReserved: partition => stage.reserved.has(partition),
       starved: { fed: () => undefined }
     })
   })
@@ -132,7 +132,7 @@ describe('durable: which partitions have room', () => {
   it('are also those that hold nothing, whatever the record takes, if there is memory for it', () => {
     expect([capacity.hasCapacity(1, 1_000), starved]).to.deep.equal([true, 0])
     expect([capacity.hasCapacity(1, 1_001), starved]).to.deep.equal([false, 1])
-    world.held = [1, 0, 0]
+    stage.held = [1, 0, 0]
     expect(capacity.hasCapacity(0, 300)).to.equal(false)
   })
 
@@ -147,11 +147,11 @@ describe('durable: which partitions have room', () => {
   })
 
   it('are for records that may go anywhere those of which any has room and is not behind', () => {
-    world.held = [200, 200, 0]
+    stage.held = [200, 200, 0]
     expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry()]).to.deep.equal([true, true])
-    world.behind.add(2)
+    stage.behind.add(2)
     expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry()]).to.deep.equal([false, false])
-    world.behind.clear()
+    stage.behind.clear()
     capacity.lacks(ANY_PARTITION, 1_001)
     expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry(), capacity.isAnyHungry(1_001)]).to.deep.equal([
       false,

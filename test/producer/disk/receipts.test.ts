@@ -6,21 +6,21 @@ import { salvageLog } from '../../../src/producer/log/salvage.js'
 import { ReceiptDesk, type ReceiptReply } from '../../../src/verbs/receipts.js'
 import { record } from '../../support/delivery-stage.js'
 import { eio } from '../../support/simulated-disk.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 import { storeOptions } from '../log/stage.js'
 
 const NONE = 3
 
 describe('durable: receipts', () => {
-  let harness: DurableHarness
-  afterEach(() => harness.restore())
+  let stage: DurableStage
+  afterEach(() => stage.restore())
 
-  const started = async (options: ConstructorParameters<typeof DurableHarness>[0] = {}): Promise<void> => {
-    harness = new DurableHarness({ topics: { orders: 1 }, ...options })
-    await harness.start()
+  const started = async (options: ConstructorParameters<typeof DurableStage>[0] = {}): Promise<void> => {
+    stage = new DurableStage({ topics: { orders: 1 }, ...options })
+    await stage.start()
   }
   const ask = (id: string | undefined, waitMs = 0, principal = 'anonymous'): Promise<ReceiptReply> =>
-    new ReceiptDesk(harness.receipts).read({ id: id!, principals: [principal], waitMs })
+    new ReceiptDesk(stage.receipts).read({ id: id!, principals: [principal], waitMs })
   const states = async (id: string | undefined): Promise<unknown[]> => {
     const reply = await ask(id)
     return reply.type === 'found' ? [...reply.records] : [reply.type]
@@ -35,9 +35,9 @@ describe('durable: receipts', () => {
 
   it('tell where Kafka has the records, in the order of their request', async () => {
     await started()
-    const first = harness.send(record('orders', 'A'))
-    const second = harness.send([record('orders', 'B'), record('orders', 'C')])
-    await harness.pass(1_000)
+    const first = stage.send(record('orders', 'A'))
+    const second = stage.send([record('orders', 'B'), record('orders', 'C')])
+    await stage.pass(1_000)
     expect(await states(first.holder.receipt)).to.deep.equal([inKafka(0)])
     expect(await ask(second.holder.receipt)).to.deep.equal({
       type: 'found',
@@ -76,17 +76,17 @@ describe('durable: receipts', () => {
 
   it('begin with the first record where a program asks for one before it', async () => {
     await started()
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(1_000)
-    const desk = new ReceiptDesk(harness.receipts)
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(1_000)
+    const desk = new ReceiptDesk(stage.receipts)
     const reply = await desk.read({ id: sent.holder.receipt!, principals: ['anonymous'], waitMs: 0, from: -1 })
     expect(reply).to.deep.equal({ type: 'found', count: 1, from: 0, isSettled: true, records: [inKafka(0)] })
   })
 
   it('are there as soon as the records are accepted, and survive the death of the process', async () => {
     await started({ topics: {} })
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(100)
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(100)
     expect(sent.isAccepted).to.equal(true)
     const [waiting] = await states(sent.holder.receipt)
     expect(waiting).to.deep.equal({
@@ -95,23 +95,23 @@ describe('durable: receipts', () => {
       sinceMs: 1_000_000,
       why: 'looking up the topic'
     })
-    await harness.restart()
+    await stage.restart()
     expect(await states(sent.holder.receipt)).to.deep.equal([
       { state: 'waiting', topic: 'orders', sinceMs: 1_000_000, why: 'looking up the topic, after others' }
     ])
-    harness.router.create('orders', 1)
-    await harness.pass(60_000)
+    stage.router.create('orders', 1)
+    await stage.pass(60_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
-    await harness.restart()
+    await stage.restart()
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
   it('are told soon for a request whose records name thousands of partitions that there are not', async () => {
     await started()
-    const sent = harness.send(
+    const sent = stage.send(
       Array.from({ length: 10_000 }, (_, at) => ({ ...record('orders', 'A'), partition: 9 + at }))
     )
-    await harness.pass(3_500)
+    await stage.pass(3_500)
     const before = process.cpuUsage()
     const known = await states(sent.holder.receipt)
     // It took seconds, in which nobody else was served.
@@ -122,36 +122,36 @@ describe('durable: receipts', () => {
 
   it('say that the topic has no such partition, which is trouble, until it has one', async () => {
     await started()
-    const sent = harness.send({ ...record('orders', 'A'), partition: 9 })
-    await harness.pass(3_500)
+    const sent = stage.send({ ...record('orders', 'A'), partition: 9 })
+    await stage.pass(3_500)
     const why = 'the topic orders has no partition 9; it waits until there is one'
     expect(await states(sent.holder.receipt)).to.deep.equal([
       { state: 'waiting', topic: 'orders', sinceMs: 1_000_000, why }
     ])
-    expect([...harness.delivery.topicViews()][0]).to.include({ state: 'stuck', troubledCount: 1 })
+    expect([...stage.delivery.topicViews()][0]).to.include({ state: 'stuck', troubledCount: 1 })
     const message = 'the topic orders has no partition 9'
-    expect(harness.delivery.troubledIn('orders')).to.deep.equal([
+    expect(stage.delivery.troubledIn('orders')).to.deep.equal([
       { partition: 9, state: 'suspended', attempts: 1, obstacle: { error: 'unknownPartition', message } }
     ])
-    harness.router.create('orders', 10)
-    harness.router.tables.want('orders')
-    await harness.pass(5_000)
+    stage.router.create('orders', 10)
+    stage.router.tables.want('orders')
+    await stage.pass(5_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([{ ...inKafka(0), partition: 9 }])
-    expect(harness.delivery.troubledIn('orders')).to.deep.equal([])
+    expect(stage.delivery.troubledIn('orders')).to.deep.equal([])
   })
 
   it('are waiting, set aside, for records that the disk cannot read, until an operator puts them back', async () => {
     await started({ topics: {} })
-    const sent = harness.send([record('orders', 'A'), record('orders', 'B')])
-    await harness.pass(100)
-    harness.kill()
-    harness.disk.faults.before = (operation, name) => {
+    const sent = stage.send([record('orders', 'A'), record('orders', 'B')])
+    await stage.pass(100)
+    stage.kill()
+    stage.disk.faults.before = (operation, name) => {
       if (operation === 'read' && name === '0000000000000001.slab') throw eio()
     }
-    await harness.start()
-    harness.router.create('orders', 1)
-    const later = harness.send(record('orders', 'C'))
-    await harness.pass(60_000)
+    await stage.start()
+    stage.router.create('orders', 1)
+    const later = stage.send(record('orders', 'C'))
+    await stage.pass(60_000)
     expect(await states(later.holder.receipt), 'newer records do not wait').to.deep.equal([inKafka(0, 1_000_100)])
     const why = 'set aside: the disk cannot read it; castellan wal salvage reads what can be read'
     expect(await states(sent.holder.receipt)).to.deep.equal([
@@ -159,40 +159,40 @@ describe('durable: receipts', () => {
       { state: 'waiting', why }
     ])
     expect(await ask(sent.holder.receipt)).to.include({ isSettled: false })
-    expect(harness.delivery.warnings).to.have.length(1)
-    expect(harness.delivery.warnings[0]).to.contain('castellan wal salvage --append')
-    harness.kill()
-    delete harness.disk.faults.before
-    salvageLog(storeOptions(harness.disk, [], {}), () => undefined)
-    await harness.start()
-    await harness.pass(60_000)
+    expect(stage.delivery.warnings).to.have.length(1)
+    expect(stage.delivery.warnings[0]).to.contain('castellan wal salvage --append')
+    stage.kill()
+    delete stage.disk.faults.before
+    salvageLog(storeOptions(stage.disk, [], {}), () => undefined)
+    await stage.start()
+    await stage.pass(60_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(1), inKafka(2)])
-    expect([harness.router.values('orders'), harness.delivery.warnings]).to.deep.equal([['C', 'A', 'B'], []])
+    expect([stage.router.values('orders'), stage.delivery.warnings]).to.deep.equal([['C', 'A', 'B'], []])
   })
 
   it('wait for a disk that cannot be read, and invent no damage', async () => {
     await started()
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(1_000)
-    harness.disk.faults.before = (operation, name) => {
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(1_000)
+    stage.disk.faults.before = (operation, name) => {
       if (operation === 'read' && name.endsWith('.rows')) throw eio()
     }
     const error = await ask(sent.holder.receipt).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(UnavailableError).and.include({ code: 'logUnavailable', retriable: true })
-    delete harness.disk.faults.before
+    delete stage.disk.faults.before
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
   it('invent no damage where receipts were off when a record was settled', async () => {
     await started({ topics: {} })
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(100)
-    harness.receiptLimits = { maxBytes: 0 }
-    await harness.restart()
-    harness.router.create('orders', 1)
-    await harness.pass(60_000)
-    harness.receiptLimits = {}
-    await harness.restart()
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(100)
+    stage.receiptLimits = { maxBytes: 0 }
+    await stage.restart()
+    stage.router.create('orders', 1)
+    await stage.pass(60_000)
+    stage.receiptLimits = {}
+    await stage.restart()
     const [state] = (await states(sent.holder.receipt)) as { readonly state: string; readonly why: string }[]
     expect(state).to.include({ state: 'unknown' })
     expect(state!.why).to.match(/receipts were switched off/)
@@ -200,28 +200,28 @@ describe('durable: receipts', () => {
 
   it('say why Kafka does not have a record yet', async () => {
     await started()
-    harness.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 }, { type: 'hold' })
-    const sent = [harness.send(record('orders', 'A')), harness.send(record('orders', 'B'))]
-    await harness.pass(60)
+    stage.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 }, { type: 'hold' })
+    const sent = [stage.send(record('orders', 'A')), stage.send(record('orders', 'B'))]
+    await stage.pass(60)
     const why = async (nth: number): Promise<string> =>
       ((await states(sent[nth]!.holder.receipt))[0] as { readonly why: string }).why
     expect(await why(0)).to.match(/^backing off: /)
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(await why(0)).to.equal('it was sent, and kafka has not acknowledged it yet')
-    harness.router.release()
-    await harness.pass(1_000)
+    stage.router.release()
+    await stage.pass(1_000)
     expect(await states(sent[1]!.holder.receipt)).to.deep.equal([inKafka(1)])
   })
 
   it('tell dead letters with their reason', async () => {
     await started()
-    harness.router.partition('orders', 0).poison.add('poison')
-    const sent = harness.send(['A', 'poison', 'B'].map(value => record('orders', value)))
-    await harness.pass(2_000)
+    stage.router.partition('orders', 0).poison.add('poison')
+    const sent = stage.send(['A', 'poison', 'B'].map(value => record('orders', value)))
+    await stage.pass(2_000)
     const [first, dead, last] = await states(sent.holder.receipt)
     expect([first, last]).to.deep.equal([inKafka(0), inKafka(1)])
     expect(dead).to.include({ state: 'deadLetter', topic: 'orders', code: 'INVALID_RECORD' })
-    await harness.restart()
+    await stage.restart()
     expect((await states(sent.holder.receipt))[1]).to.include({ state: 'deadLetter', code: 'INVALID_RECORD' })
   })
 
@@ -230,21 +230,21 @@ describe('durable: receipts', () => {
     const values = ['A', 'too large', 'B', 'C']
     const holder = { principal: 'anonymous', receipt: undefined as string | undefined }
     const options = { partitioner: 'murmur2', deadlineMs: 0, durability: 'disk', maxRecordBytes: NONE } as const
-    harness.delivery.accept(
+    stage.delivery.accept(
       values.map(value => ({ topic: 'orders', key: null, value })),
       options,
       holder
     )
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(await states(holder.receipt)).to.deep.equal([inKafka(0), { state: 'refused' }, inKafka(1), inKafka(2)])
     const places = { count: 5, indexes: [1, 4] }
     const placed = { principal: 'anonymous', receipt: undefined as string | undefined, places }
-    harness.delivery.accept(
+    stage.delivery.accept(
       ['D', 'E'].map(value => ({ topic: 'orders', key: null, value })),
       options,
       placed
     )
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     const refused = { state: 'refused' }
     expect(await states(placed.receipt)).to.deep.equal([
       refused,
@@ -259,33 +259,33 @@ describe('durable: receipts', () => {
     await started()
     const holder = { principal: 'anonymous', receipt: undefined as string | undefined }
     const options = { partitioner: 'murmur2', deadlineMs: 0, durability: 'disk', maxRecordBytes: NONE } as const
-    harness.delivery.accept([{ topic: 'orders', key: null, value: 'too large' }], options, holder)
-    await harness.pass(1_000)
+    stage.delivery.accept([{ topic: 'orders', key: null, value: 'too large' }], options, holder)
+    await stage.pass(1_000)
     expect(holder.receipt).to.equal(undefined)
   })
 
   it('belong to the client that sent the records', async () => {
     await started()
-    const sent = harness.send(record('orders', 'A'), 0, 'ann')
-    await harness.pass(1_000)
+    const sent = stage.send(record('orders', 'A'), 0, 'ann')
+    await stage.pass(1_000)
     expect(await ask(sent.holder.receipt, 0, 'bob')).to.deep.equal({ type: 'notFound' })
     expect(await ask(sent.holder.receipt, 0, 'ann')).to.include({ type: 'found' })
   })
 
   it('wait until all records are settled, or until their time is over', async () => {
     await started()
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
-    const sent = harness.send([record('orders', 'A'), record('orders', 'B')])
-    await harness.pass(100)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
+    const sent = stage.send([record('orders', 'A'), record('orders', 'B')])
+    await stage.pass(100)
     let settled: ReceiptReply | undefined
     let late: ReceiptReply | undefined
     void ask(sent.holder.receipt, 60_000).then(reply => (settled = reply))
     void ask(sent.holder.receipt, 500).then(reply => (late = reply))
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(late).to.include({ isSettled: false })
     expect(settled).to.equal(undefined)
-    harness.router.release()
-    await harness.pass(100)
+    stage.router.release()
+    await stage.pass(100)
     expect(settled)
       .to.include({ isSettled: true })
       .and.deep.include({ records: [inKafka(0), inKafka(1)] })
@@ -294,48 +294,48 @@ describe('durable: receipts', () => {
 
   it('wait for dead letters, too, and no longer than the gateway serves', async () => {
     await started()
-    harness.router.partition('orders', 0).poison.add('poison')
-    const desk = new ReceiptDesk(harness.receipts)
-    const dead = harness.send(record('orders', 'poison'))
-    const stuck = harness.send(record('elsewhere', 'A'))
-    await harness.pass(0)
-    await harness.pass(0)
+    stage.router.partition('orders', 0).poison.add('poison')
+    const desk = new ReceiptDesk(stage.receipts)
+    const dead = stage.send(record('orders', 'poison'))
+    const stuck = stage.send(record('elsewhere', 'A'))
+    await stage.pass(0)
+    await stage.pass(0)
     const replies: ReceiptReply[] = []
     for (const { holder } of [dead, stuck]) {
       const question = { id: holder.receipt!, principals: ['anonymous'], waitMs: 300_000 }
       void desk.read(question).then(reply => replies.push(reply))
     }
-    await harness.pass(5_000)
+    await stage.pass(5_000)
     expect(replies).to.have.length(1)
     desk.endWaits()
-    await harness.pass(100)
+    await stage.pass(100)
     expect(replies[1]).to.include({ isSettled: false })
   })
 
   it('are waited for by many at once, while records of several partitions are settled in any order', async () => {
     await started({ topics: { orders: 1, events: 1, bills: 1 } })
     const topics = ['orders', 'events', 'bills', 'orders', 'events', 'bills', 'orders']
-    for (const topic of ['orders', 'events', 'bills']) harness.router.partition(topic, 0).script.push({ type: 'hold' })
-    const sent = harness.send(topics.map((topic, nth) => record(topic, `${nth}`)))
-    await harness.pass(100)
+    for (const topic of ['orders', 'events', 'bills']) stage.router.partition(topic, 0).script.push({ type: 'hold' })
+    const sent = stage.send(topics.map((topic, nth) => record(topic, `${nth}`)))
+    await stage.pass(100)
     const replies: ReceiptReply[] = []
     for (let nth = 0; nth < 20; nth++) void ask(sent.holder.receipt, 60_000).then(reply => replies.push(reply))
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(replies).to.have.length(0)
-    harness.router.release()
-    await harness.pass(1_000)
+    stage.router.release()
+    await stage.pass(1_000)
     expect(replies).to.have.length(20)
     for (const reply of replies) expect(reply).to.include({ isSettled: true })
   })
 
   it('expire, and are then told apart from those that were never given', async () => {
     await started({ receipts: { retentionMs: 60_000 } })
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(30_000)
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(30_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
-    await harness.pass(60_000)
+    await stage.pass(60_000)
     expect(await ask(sent.holder.receipt)).to.deep.equal({ type: 'expired' })
-    await harness.restart()
+    await stage.restart()
     expect(await ask(sent.holder.receipt)).to.deep.equal({ type: 'expired' })
     const letter = sent.holder.receipt!.endsWith('A') ? 'B' : 'A'
     expect(await ask(sent.holder.receipt!.slice(0, -1) + letter)).to.deep.equal({ type: 'notFound' })
@@ -343,37 +343,35 @@ describe('durable: receipts', () => {
 
   it('do not expire while a record waits', async () => {
     await started({ topics: {}, receipts: { retentionMs: 60_000 } })
-    const sent = harness.send(record('orders', 'A'))
-    await harness.pass(300_000)
+    const sent = stage.send(record('orders', 'A'))
+    await stage.pass(300_000)
     expect((await states(sent.holder.receipt))[0]).to.include({ state: 'waiting' })
-    harness.router.create('orders', 1)
-    await harness.pass(60_000)
+    stage.router.create('orders', 1)
+    await stage.pass(60_000)
     expect(await states(sent.holder.receipt)).to.deep.equal([inKafka(0)])
   })
 
   it('tell the truth after a crash at any moment of delivery', async () => {
     for (let steps = 0; steps < 40; steps++) {
       await started({ topics: { orders: 2 } })
-      harness.router.partition('orders', 0).script.push({ type: 'loseResponse' })
+      stage.router.partition('orders', 0).script.push({ type: 'loseResponse' })
       const sent = Array.from({ length: 6 }, (_, nth) =>
-        harness.send([record('orders', `${nth}a`), record('orders', `${nth}b`)])
+        stage.send([record('orders', `${nth}a`), record('orders', `${nth}b`)])
       )
-      await harness.pass(5)
-      harness.disk.operationsLeft = steps
-      await harness.pass(200).catch(() => undefined)
-      harness.kill()
-      harness.disk.operationsLeft = Number.POSITIVE_INFINITY
-      await harness.start()
-      await harness.pass(60_000)
+      await stage.pass(5)
+      stage.disk.operationsLeft = steps
+      await stage.pass(200).catch(() => undefined)
+      stage.kill()
+      stage.disk.operationsLeft = Number.POSITIVE_INFINITY
+      await stage.start()
+      await stage.pass(60_000)
       for (const [nth, { isAccepted, holder }] of sent.entries()) {
         if (!isAccepted) continue
         const found = (await states(holder.receipt)) as { state: string; partition: number; offset: number }[]
-        const values = found.map(
-          ({ partition, offset }) => harness.router.partition('orders', partition).values[offset]
-        )
+        const values = found.map(({ partition, offset }) => stage.router.partition('orders', partition).values[offset])
         expect(values, `crash after ${steps} operations`).to.deep.equal([`${nth}a`, `${nth}b`])
       }
-      harness.restore()
+      stage.restore()
     }
     await started()
   })

@@ -4,7 +4,7 @@ import { askForRetention, retentionOf } from '../../../src/producer/disk/retenti
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
-import { DurableHarness, type DurableHarnessOptions } from '../durable-stage.js'
+import { DurableStage, type DurableStageOptions } from '../durable-stage.js'
 
 const HOUR_MS = 3_600_000
 
@@ -56,14 +56,14 @@ describe('durable: how long a topic keeps records', () => {
 })
 
 describe('durable: records that wait for nearly as long as their topic keeps them', () => {
-  let harness: DurableHarness
+  let stage: DurableStage
   let metrics: CountingMetrics
   let lines: { readonly topic: string; readonly message: string }[]
   let answers: Map<string, number>
   let asked: string[]
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
-  async function start(options: DurableHarnessOptions = {}): Promise<void> {
+  async function start(options: DurableStageOptions = {}): Promise<void> {
     metrics = new CountingMetrics()
     lines = []
     asked = []
@@ -73,65 +73,65 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     const log: Logger = { debug: () => {}, info: () => {}, warn: warn as Logger['warn'], error: () => {} }
     const retention = async (topic: string): Promise<number | undefined> => {
       asked.push(topic)
-      return harness.router.isAway ? undefined : answers.get(topic)
+      return stage.router.isAway ? undefined : answers.get(topic)
     }
-    harness = new DurableHarness({ topics: { orders: 1, audit: 1 }, metrics, log, retentionOf: retention, ...options })
-    await harness.start()
-    harness.send([record('orders', 'first'), record('audit', 'first')])
-    await harness.pass(10_000)
-    harness.router.isAway = true
-    harness.send([record('orders', 'A'), record('audit', 'B')])
+    stage = new DurableStage({ topics: { orders: 1, audit: 1 }, metrics, log, retentionOf: retention, ...options })
+    await stage.start()
+    stage.send([record('orders', 'first'), record('audit', 'first')])
+    await stage.pass(10_000)
+    stage.router.isAway = true
+    stage.send([record('orders', 'A'), record('audit', 'B')])
   }
   const told = (): string[] => lines.filter(({ message }) => message.includes('retention.ms')).map(({ topic }) => topic)
   const ratio = (): number | undefined => metrics.gaugeOf('backlog_retention_ratio')
 
   it('are told of by a metric, a warning, and one line of the log, until they are in Kafka', async () => {
     await start()
-    await harness.pass(0.4 * HOUR_MS)
-    expect([harness.delivery.warnings, told()]).to.deep.equal([[], []])
+    await stage.pass(0.4 * HOUR_MS)
+    expect([stage.delivery.warnings, told()]).to.deep.equal([[], []])
     expect(ratio()).to.be.closeTo(0.4, 0.01)
-    await harness.pass(0.2 * HOUR_MS)
+    await stage.pass(0.2 * HOUR_MS)
     expect(told()).to.deep.equal(['orders'])
-    expect(harness.delivery.warnings).to.have.length(1)
-    expect(harness.delivery.warnings[0]).to.match(
+    expect(stage.delivery.warnings).to.have.length(1)
+    expect(stage.delivery.warnings[0]).to.match(
       /^records of orders have waited 0\.6\d* h .* for 1\.0 h .*those that wait longer/
     )
-    await harness.pass(0.5 * HOUR_MS)
+    await stage.pass(0.5 * HOUR_MS)
     expect(told()).to.deep.equal(['orders'])
     expect(ratio()).to.be.closeTo(1.1, 0.01)
-    harness.router.isAway = false
-    await harness.pass(25_000)
-    expect(harness.router.values('orders')).to.deep.equal(['first', 'A'])
-    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+    stage.router.isAway = false
+    await stage.pass(25_000)
+    expect(stage.router.values('orders')).to.deep.equal(['first', 'A'])
+    expect([stage.delivery.warnings, ratio()]).to.deep.equal([[], 0])
   })
 
   it('are told of again after a restart, once Kafka tells how long it keeps them', async () => {
     await start()
-    await harness.pass(0.6 * HOUR_MS)
-    await harness.restart()
-    harness.router.isAway = false
-    const { script } = harness.router.partition('orders', 0)
+    await stage.pass(0.6 * HOUR_MS)
+    await stage.restart()
+    stage.router.isAway = false
+    const { script } = stage.router.partition('orders', 0)
     for (let at = 0; at < 100; at++) script.push({ type: 'reject', errorCode: 19 })
-    await harness.pass(25_000)
-    expect(harness.delivery.warnings).to.have.length(1)
+    await stage.pass(25_000)
+    expect(stage.delivery.warnings).to.have.length(1)
   })
 
   it('are not told of once the setting of the topic is another one', async () => {
     await start()
-    harness.router.isAway = false
-    const { script } = harness.router.partition('orders', 0)
+    stage.router.isAway = false
+    const { script } = stage.router.partition('orders', 0)
     for (let at = 0; at < 10_000; at++) script.push({ type: 'reject', errorCode: 19 })
-    harness.send(record('orders', 'stuck'))
-    await harness.pass(0.6 * HOUR_MS)
-    expect(harness.delivery.warnings).to.have.length(1)
+    stage.send(record('orders', 'stuck'))
+    await stage.pass(0.6 * HOUR_MS)
+    expect(stage.delivery.warnings).to.have.length(1)
     answers.set('orders', Number.POSITIVE_INFINITY)
-    await harness.pass(70_000)
-    expect([harness.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+    await stage.pass(70_000)
+    expect([stage.delivery.warnings, ratio()]).to.deep.equal([[], 0])
   })
 
   it('are no matter where records get the time at which they are sent', async () => {
     await start({ wal: { timestamps: 'sent' } })
-    await harness.pass(2 * HOUR_MS)
-    expect([harness.delivery.warnings, told(), asked, ratio()]).to.deep.equal([[], [], [], 0])
+    await stage.pass(2 * HOUR_MS)
+    expect([stage.delivery.warnings, told(), asked, ratio()]).to.deep.equal([[], [], [], 0])
   })
 })

@@ -8,7 +8,7 @@ import type { StoredEntry } from '../../../src/producer/log/entry.js'
 import type { LogReadRequest } from '../../../src/producer/log/entry-reader.js'
 import { readDeadLetters } from '../../../src/producer/log/inspect.js'
 import { record } from '../../support/delivery-stage.js'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 
 const entryOf = (sequence: number, destination = 'default/orders'): StoredEntry => ({
   sequence,
@@ -24,77 +24,77 @@ function keeping(lines: string[]): Logger {
 }
 
 describe('durable: a log that fails for a while', () => {
-  let harness: DurableHarness
+  let stage: DurableStage
   let lines: string[]
   beforeEach(async () => {
     lines = []
-    harness = new DurableHarness({ topics: { orders: 1 }, log: keeping(lines) })
-    await harness.start()
-    harness.send(record('orders', 'before'))
-    await harness.pass(100)
+    stage = new DurableStage({ topics: { orders: 1 }, log: keeping(lines) })
+    await stage.start()
+    stage.send(record('orders', 'before'))
+    await stage.pass(100)
   })
-  afterEach(() => harness.restore())
-  const values = (): (string | null)[] => harness.router.values('orders')
+  afterEach(() => stage.restore())
+  const values = (): (string | null)[] => stage.router.values('orders')
 
   it('does not stop batches that cannot be noted, and says what that may cost', async () => {
     expect(lines).to.deep.equal([])
-    harness.failing.add('note')
-    harness.send(record('orders', 'A'))
-    await harness.pass(100)
+    stage.failing.add('note')
+    stage.send(record('orders', 'A'))
+    await stage.pass(100)
     expect(values()).to.deep.equal(['before', 'A'])
     expect(lines).to.deep.equal(['batches could not be noted: after a crash they may be in Kafka twice'])
-    harness.failing.clear()
-    harness.send(record('orders', 'B'))
-    await harness.pass(100)
+    stage.failing.clear()
+    stage.send(record('orders', 'B'))
+    await stage.pass(100)
     expect([values(), lines.length]).to.deep.equal([['before', 'A', 'B'], 1])
   })
 
   it('keeps a record that Kafka refuses where it is, and what comes behind it, until it can be a dead letter', async () => {
-    harness.router.partition('orders', 0).poison.add('poison')
-    harness.failing.add('deadLetter')
-    const sent = ['poison', 'A'].map(value => harness.send(record('orders', value), 60_000))
-    await harness.pass(3_000)
+    stage.router.partition('orders', 0).poison.add('poison')
+    stage.failing.add('deadLetter')
+    const sent = ['poison', 'A'].map(value => stage.send(record('orders', value), 60_000))
+    await stage.pass(3_000)
     expect(values()).to.deep.equal(['before'])
     const ofLetters = lines.filter(line => line === 'a record that Kafka refuses could not become a dead letter')
     expect(ofLetters.length, 'tried again and again').to.be.above(1)
     expect(sent[0]!.outcomes).to.equal(undefined)
-    harness.failing.clear()
-    await harness.pass(10_000)
+    stage.failing.clear()
+    await stage.pass(10_000)
     expect(values()).to.deep.equal(['before', 'A'])
     expect(sent.map(({ outcomes }) => outcomes?.[0]?.type)).to.deep.equal(['failed', 'delivered'])
-    expect([...readDeadLetters(harness.disk.directory)]).to.have.length(1)
+    expect([...readDeadLetters(stage.disk.directory)]).to.have.length(1)
   })
 
   it('is read again when it can be, also for the batch that another process has sent', async () => {
-    const { script } = harness.router.partition('orders', 0)
+    const { script } = stage.router.partition('orders', 0)
     script.push({ type: 'loseRequest' })
-    harness.send(record('orders', 'A'))
-    await harness.pass(4)
-    harness.kill()
-    harness.failing.add('read')
-    await harness.start()
-    await harness.pass(5_000)
+    stage.send(record('orders', 'A'))
+    await stage.pass(4)
+    stage.kill()
+    stage.failing.add('read')
+    await stage.start()
+    await stage.pass(5_000)
     expect(values()).to.deep.equal(['before'])
     expect(lines).to.include('a batch could not be read from the durable log')
-    harness.failing.clear()
-    harness.send(record('orders', 'B'))
-    await harness.pass(5_000)
+    stage.failing.clear()
+    stage.send(record('orders', 'B'))
+    await stage.pass(5_000)
     expect(values()).to.deep.equal(['before', 'A', 'B'])
   })
 
   it('is looked through for topics when it can be', async () => {
-    harness.router.isAway = true
-    harness.send(record('orders', 'A'))
-    await harness.pass(100)
-    harness.router.isAway = false
-    harness.kill()
-    harness.failing.add('search')
-    await harness.start()
-    await harness.pass(4_000)
+    stage.router.isAway = true
+    stage.send(record('orders', 'A'))
+    await stage.pass(100)
+    stage.router.isAway = false
+    stage.kill()
+    stage.failing.add('search')
+    await stage.start()
+    await stage.pass(4_000)
     expect(values()).to.deep.equal(['before'])
     expect(lines).to.deep.equal(['the durable log could not be looked through for topics; trying again'])
-    harness.failing.clear()
-    await harness.pass(6_000)
+    stage.failing.clear()
+    await stage.pass(6_000)
     expect(values()).to.deep.equal(['before', 'A'])
   })
 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DurableHarness } from '../durable-stage.js'
+import { DurableStage } from '../durable-stage.js'
 import { sendWithKey, toHash } from './send-with-key.js'
 
 const VALUES = Array.from({ length: 12 }, (_, at) => `${at}`)
@@ -11,12 +11,12 @@ const doneWith = (deadlineMs: number): Told => (deadlineMs === 0 ? 'pending' : '
 type Told = string | undefined
 
 describe('keys of requests whose process is killed', () => {
-  let harness: DurableHarness
-  afterEach(() => harness.restore())
+  let stage: DurableStage
+  afterEach(() => stage.restore())
 
   /** Sends a request with two records; resolves when it is answered. */
   const send = (value: string, deadlineMs: number): Promise<Told> =>
-    sendWithKey(harness, value, [`${value}a`, `${value}b`], deadlineMs)
+    sendWithKey(stage, value, [`${value}a`, `${value}b`], deadlineMs)
 
   const sendAll = (deadlineMs: number, told: Map<string, Told>): void => {
     for (const value of VALUES) {
@@ -28,27 +28,27 @@ describe('keys of requests whose process is killed', () => {
     const mode = deadlineMs === 0 ? 'an asynchronous' : 'a synchronous'
     it(`${mode} request that is sent again has its records once, whenever the process was killed`, async () => {
       for (let moment = 0; moment < 40; moment++) {
-        harness?.restore()
-        harness = new DurableHarness({ topics: { orders: 2 } })
-        await harness.start()
+        stage?.restore()
+        stage = new DurableStage({ topics: { orders: 2 } })
+        await stage.start()
         const told = new Map<string, Told>()
         sendAll(deadlineMs, told)
-        for (let step = 0; step < moment; step++) await harness.clock.nextAsync()
-        await harness.restart()
+        for (let step = 0; step < moment; step++) await stage.clock.nextAsync()
+        await stage.restart()
         sendAll(deadlineMs, told)
-        for (let step = 0; step < moment % 7; step++) await harness.clock.nextAsync()
-        await harness.restart()
+        for (let step = 0; step < moment % 7; step++) await stage.clock.nextAsync()
+        await stage.restart()
         sendAll(deadlineMs, told)
         for (let attempt = 0; attempt < 3; attempt++) {
-          await harness.pass(10_000)
+          await stage.pass(10_000)
           sendAll(deadlineMs, told)
         }
-        await harness.pass(10_000)
+        await stage.pass(10_000)
         expect([...new Set(told.values())], `killed after ${moment} steps`).to.deep.equal([doneWith(deadlineMs)])
-        const values = harness.router.values('orders')
+        const values = stage.router.values('orders')
         const expected = VALUES.flatMap(value => [`${value}a`, `${value}b`])
         expect(values.toSorted(), `killed after ${moment} steps`).to.deep.equal(expected.toSorted())
-        expect(harness.keys.claim({ hash: toHash('0'), fingerprint: 'another-' })).to.include({ type: 'conflict' })
+        expect(stage.keys.claim({ hash: toHash('0'), fingerprint: 'another-' })).to.include({ type: 'conflict' })
       }
     })
   }

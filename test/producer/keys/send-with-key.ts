@@ -1,7 +1,7 @@
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { certaintyOf, persistedText } from '../../../src/verbs/persisted.js'
-import type { DurableHarness } from '../durable-stage.js'
+import type { DurableStage } from '../durable-stage.js'
 
 export const toHash = (key: string): string => key.padStart(16, 'k')
 
@@ -10,7 +10,7 @@ export const toHash = (key: string): string => key.padStart(16, 'k')
  * the header `x-castellan-persisted`, or why the request was not carried out.
  */
 export async function sendWithKey(
-  { delivery, keys }: DurableHarness,
+  { delivery, keys }: DurableStage,
   key: string,
   values: readonly string[],
   deadlineMs: number

@@ -2,176 +2,176 @@ import { expect } from 'chai'
 import type { ProduceOptions } from '../../../src/producer/memory/delivery.js'
 import { partitioners } from '../../../src/producer/memory/partitioners.js'
 import type { ProduceResult } from '../../../src/router/messages/operations.js'
-import { DeliveryHarness, offsetsOf, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
+import { DeliveryStage, offsetsOf, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 /** What the first record of a request is charged beside its bytes. */
 const FIRST_BYTES = 1_024
 
 describe('delivery: what it tells of itself', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
-  const stats = () => harness.delivery.stats()
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
+  const stats = () => stage.delivery.stats()
 
   it('is how old the oldest record is, of those that wait for their topic as of those in partitions', async () => {
-    harness = new DeliveryHarness({ orders: 3 })
-    await harness.warmUp('orders', 1)
+    stage = new DeliveryStage({ orders: 3 })
+    await stage.warmUp('orders', 1)
     expect(stats().oldestRecordAgeMs, 'nothing waits').to.equal(0)
-    harness.router.partition('orders', 1).script.push({ type: 'hold' })
-    harness.send(record('orders', 'A', 1))
-    await harness.pass(300)
-    harness.send(record('nowhere', 'B'))
-    await harness.pass(100)
+    stage.router.partition('orders', 1).script.push({ type: 'hold' })
+    stage.send(record('orders', 'A', 1))
+    await stage.pass(300)
+    stage.send(record('nowhere', 'B'))
+    await stage.pass(100)
     expect(stats().oldestRecordAgeMs).to.equal(400)
-    harness.router.release()
-    await harness.pass(10)
+    stage.router.release()
+    await stage.pass(10)
     expect(stats().oldestRecordAgeMs, 'the one that waits for its topic').to.equal(110)
-    harness.send(record('orders', 'C', 1))
+    stage.send(record('orders', 'C', 1))
     expect(stats().oldestRecordAgeMs).to.equal(110)
-    await harness.pass(50)
-    expect(harness.metrics.gaugeOf('oldest_record_age_seconds')).to.be.closeTo(0.16, 0.051)
+    await stage.pass(50)
+    expect(stage.metrics.gaugeOf('oldest_record_age_seconds')).to.be.closeTo(0.16, 0.051)
   })
 
   it('is how many partitions there are, and how many of them wait before they try again', async () => {
-    harness = new DeliveryHarness({ orders: 4, others: 1 })
-    for (const partition of [1, 3]) await harness.warmUp('orders', partition)
+    stage = new DeliveryStage({ orders: 4, others: 1 })
+    for (const partition of [1, 3]) await stage.warmUp('orders', partition)
     expect(stats()).to.include({ producers: 2, producersBackingOff: 0 })
-    harness.router.partition('orders', 3).script.push({ type: 'reject', errorCode: 19 })
-    harness.send(record('orders', 'A', 3))
-    await harness.pass(60)
+    stage.router.partition('orders', 3).script.push({ type: 'reject', errorCode: 19 })
+    stage.send(record('orders', 'A', 3))
+    await stage.pass(60)
     expect(stats()).to.include({ producers: 2, producersBackingOff: 1, retries: 1 })
-    expect(harness.metrics.gaugeOf('partitions_backing_off')).to.equal(1)
-    await harness.pass(1_000)
+    expect(stage.metrics.gaugeOf('partitions_backing_off')).to.equal(1)
+    await stage.pass(1_000)
     expect(stats()).to.include({ producersBackingOff: 0 })
   })
 
   it('is what became of all records that were ever given to it', async () => {
-    harness = new DeliveryHarness({ orders: 2 }, { maxBytes: 100 * KIB, maxPartitionBytes: 20 * KIB })
-    await harness.warmUp('orders', 0)
-    const { script } = harness.router.partition('orders', 0)
+    stage = new DeliveryStage({ orders: 2 }, { maxBytes: 100 * KIB, maxPartitionBytes: 20 * KIB })
+    await stage.warmUp('orders', 0)
+    const { script } = stage.router.partition('orders', 0)
     script.push({ type: 'reject', errorCode: 29 })
-    harness.send([record('orders', 'A', 0), record('orders', 'B', 0)])
-    await harness.pass(20)
+    stage.send([record('orders', 'A', 0), record('orders', 'B', 0)])
+    await stage.pass(20)
     expect(stats()).to.include({ delivered: 1, failed: 2, withdrawn: 0, refused: 0 })
     script.push({ type: 'hold' })
-    harness.send(record('orders', 'x'.repeat(15 * KIB), 0))
-    await harness.pass(20)
-    harness.send(record('orders', 'late', 0), 500)
-    harness.send(record('orders', 'x'.repeat(15 * KIB), 0), 30_000, 700)
-    harness.send(record('nowhere', 'C'), 300)
-    await harness.pass(1_000)
+    stage.send(record('orders', 'x'.repeat(15 * KIB), 0))
+    await stage.pass(20)
+    stage.send(record('orders', 'late', 0), 500)
+    stage.send(record('orders', 'x'.repeat(15 * KIB), 0), 30_000, 700)
+    stage.send(record('nowhere', 'C'), 300)
+    await stage.pass(1_000)
     expect(stats()).to.include({ delivered: 1, failed: 2, withdrawn: 2, refused: 1 })
-    harness.router.release()
-    await harness.pass(100)
+    stage.router.release()
+    await stage.pass(100)
     expect(stats()).to.include({ delivered: 2, failed: 2, withdrawn: 2, refused: 1, bufferedRecords: 0 })
     const counters = ['delivered_records', 'failed_records', 'withdrawn_records', 'refused_records']
-    expect(counters.map(name => harness.metrics.of(name))).to.deep.equal([2, 2, 2, 1])
+    expect(counters.map(name => stage.metrics.of(name))).to.deep.equal([2, 2, 2, 1])
   })
 
   it('counts records for partitions that turned out not to be there as failed', async () => {
-    harness = new DeliveryHarness({ orders: 2 })
-    const sent = harness.send([record('orders', 'A', 0), record('orders', 'B', 2)])
-    await harness.pass(100)
+    stage = new DeliveryStage({ orders: 2 })
+    const sent = stage.send([record('orders', 'A', 0), record('orders', 'B', 2)])
+    await stage.pass(100)
     expect(resultsOf(sent)).to.deep.equal(['delivered', 'unknownPartition, no'])
     expect(stats()).to.include({ delivered: 1, failed: 1, withdrawn: 0, refused: 0 })
   })
 })
 
 describe('delivery: what it accepts', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
   const options: ProduceOptions = { partitioner: 'murmur2', deadlineMs: 1_000 }
 
   it('is as large as the caller says, where it says so', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxRecordBytes: 50 })
+    stage = new DeliveryStage({ orders: 1 }, { maxRecordBytes: 50 })
     const accept = (bytes: number, maxRecordBytes?: number) =>
-      harness.delivery.accept([record('orders', 'x'.repeat(bytes))], { ...options, maxRecordBytes }).refused?.[0]?.code
+      stage.delivery.accept([record('orders', 'x'.repeat(bytes))], { ...options, maxRecordBytes }).refused?.[0]?.code
     expect([accept(50), accept(51)]).to.deep.equal([undefined, 'recordTooLarge'])
     expect([accept(80, 80), accept(81, 80)]).to.deep.equal([undefined, 'recordTooLarge'])
     expect(accept(51, 10), 'smaller, too').to.equal('recordTooLarge')
   })
 
   it('is what the buffer has room for with its bookkeeping, to the byte', async () => {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
-    await harness.warmUp('orders', 0)
-    harness.router.isAway = true
-    for (const partition of [0, 1, 2]) harness.send(record('orders', 'x'.repeat(30 * KIB), partition))
-    const freeBytes = 100 * KIB - harness.delivery.stats().bufferedBytes
+    stage = new DeliveryStage({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
+    await stage.warmUp('orders', 0)
+    stage.router.isAway = true
+    for (const partition of [0, 1, 2]) stage.send(record('orders', 'x'.repeat(30 * KIB), partition))
+    const freeBytes = 100 * KIB - stage.delivery.stats().bufferedBytes
     expect(freeBytes).to.be.within(5 * KIB, 8 * KIB)
-    const send = (valueBytes: number): Sent => harness.send(record('orders', 'x'.repeat(valueBytes), 3))
+    const send = (valueBytes: number): Sent => stage.send(record('orders', 'x'.repeat(valueBytes), 3))
     expect(send(freeBytes - FIRST_BYTES + 1).refused?.[0]?.message).to.equal(
       'the buffer of records for kafka is full (limit 102400; delivery.maxBytes)'
     )
     expect(send(freeBytes - FIRST_BYTES).refused).to.equal(undefined)
     for (let at = 0; at < 200; at++) send(0)
-    expect(harness.delivery.stats().bufferedBytes).to.be.within(99 * KIB, 101 * KIB)
+    expect(stage.delivery.stats().bufferedBytes).to.be.within(99 * KIB, 101 * KIB)
   })
 
   it('waits for room although nothing is held, and is told when its time is over', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB })
-    await harness.warmUp('orders', 0)
-    await harness.pass(1_000)
-    expect(harness.clock.countTimers()).to.equal(0)
-    const sent = harness.send(record('orders', 'x'.repeat(90 * KIB), 0), 30_000, 1_000)
+    stage = new DeliveryStage({ orders: 1 }, { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB })
+    await stage.warmUp('orders', 0)
+    await stage.pass(1_000)
+    expect(stage.clock.countTimers()).to.equal(0)
+    const sent = stage.send(record('orders', 'x'.repeat(90 * KIB), 0), 30_000, 1_000)
     expect([sent.refused, sent.pendingProduce.isWaiting]).to.deep.equal([undefined, true])
-    await harness.pass(990)
+    await stage.pass(990)
     expect(sent.outcomes).to.equal(undefined)
-    await harness.pass(100)
+    await stage.pass(100)
     expect(resultsOf(sent)).to.deep.equal(['overloaded, no'])
-    await harness.pass(100)
-    expect([harness.delivery.stats().refused, harness.clock.countTimers()]).to.deep.equal([1, 0])
+    await stage.pass(100)
+    expect([stage.delivery.stats().refused, stage.clock.countTimers()]).to.deep.equal([1, 0])
   })
 
   it('goes where its key belongs when the Router brings it, and is answered as an operation', async () => {
-    harness = new DeliveryHarness({ orders: 16 })
+    stage = new DeliveryStage({ orders: 16 })
     const results: ProduceResult[] = []
     const produce = (records: unknown, timeoutMs?: number): void =>
-      harness.delivery.produce({
+      stage.delivery.produce({
         type: 'produce',
         records: records as never,
         timeoutMs,
         requester: { reply: result => results.push(result) }
       })
     produce([record('orders', 'A', undefined, 'some key')])
-    await harness.pass(100)
+    await stage.pass(100)
     const partition = partitioners.murmur2('some key', 16, 'orders')
     expect(results[0]).to.deep.include({ operation: 'produce', type: 'completed' })
     expect(results[0]!.outcomes[0]).to.deep.include({ type: 'delivered', partition })
     produce('no list')
-    await harness.pass(0)
+    await stage.pass(0)
     expect(results[1]!.outcomes).to.have.length(1)
     expect(results[1]!.outcomes[0]).to.deep.include({ type: 'failed', code: 'invalidRequest', persisted: 'no' })
-    harness.router.isAway = true
+    stage.router.isAway = true
     produce([record('orders', 'B')], 500)
     produce([record('orders', 'C')])
-    await harness.pass(600)
+    await stage.pass(600)
     expect(results).to.have.length(3)
-    await harness.pass(29_000)
+    await stage.pass(29_000)
     expect(results).to.have.length(3)
-    await harness.pass(500)
+    await stage.pass(500)
     expect(results, 'after half a minute where nothing was said').to.have.length(4)
   })
 
   it('waits neither longer nor less than the delivery time-out when its deadline is no number', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { timeoutMs: 20_000 })
-    await harness.warmUp('orders', 0)
-    harness.router.isAway = true
+    stage = new DeliveryStage({ orders: 1 }, { timeoutMs: 20_000 })
+    await stage.warmUp('orders', 0)
+    stage.router.isAway = true
     const sent = [Number.NaN, '5' as never, Number.POSITIVE_INFINITY, 20_000, 20_001].map(deadlineMs =>
-      harness.send(record('orders', 'A', 0), deadlineMs)
+      stage.send(record('orders', 'A', 0), deadlineMs)
     )
-    await harness.pass(19_950)
+    await stage.pass(19_950)
     expect(sent.map(({ outcomes }) => outcomes)).to.deep.equal(sent.map(() => undefined))
-    await harness.pass(100)
+    await stage.pass(100)
     expect(sent.flatMap(resultsOf)).to.deep.equal(sent.map(() => 'timedOut, no'))
   })
 
   it('says why no broker can be reached when its time is over', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
-    harness.router.isAway = true
-    harness.awayBecause = new Error('certificate has expired')
-    const sent = harness.send([record('orders', 'A', 0), record('nowhere', 'B')], 500)
-    await harness.pass(600)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
+    stage.router.isAway = true
+    stage.awayBecause = new Error('certificate has expired')
+    const sent = stage.send([record('orders', 'A', 0), record('nowhere', 'B')], 500)
+    await stage.pass(600)
     for (const outcome of sent.outcomes!) {
       expect(outcome).to.have.property('message').that.contains('last error: certificate has expired')
     }
@@ -179,116 +179,116 @@ describe('delivery: what it accepts', () => {
 })
 
 describe('delivery: the end', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
   it('comes at once when nothing is held, and nothing runs afterwards', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
-    await harness.pass(1_000)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
+    await stage.pass(1_000)
     const left: number[] = []
-    void harness.delivery.flush(10_000).then(count => left.push(count))
-    void harness.delivery.close(10_000).then(count => left.push(count))
-    await harness.pass(0)
-    expect([left, harness.clock.countTimers()]).to.deep.equal([[0, 0], 0])
-    expect(harness.send(record('orders', 'late', 0)).refused?.[0]?.code).to.equal('shuttingDown')
-    expect(harness.clock.countTimers()).to.equal(0)
+    void stage.delivery.flush(10_000).then(count => left.push(count))
+    void stage.delivery.close(10_000).then(count => left.push(count))
+    await stage.pass(0)
+    expect([left, stage.clock.countTimers()]).to.deep.equal([[0, 0], 0])
+    expect(stage.send(record('orders', 'late', 0)).refused?.[0]?.code).to.equal('shuttingDown')
+    expect(stage.clock.countTimers()).to.equal(0)
   })
 
   it('fails what is held, counts it, and tells the metrics, with no timer left', async () => {
-    harness = new DeliveryHarness({ orders: 3 }, { maxBytes: 400 * KIB, maxPartitionBytes: 20 * KIB })
-    await harness.warmUp('orders', 2)
-    harness.router.partition('orders', 2).script.push({ type: 'hold' })
-    harness.send(record('orders', 'x'.repeat(15 * KIB), 2))
-    const waiting = harness.send(record('orders', 'x'.repeat(15 * KIB), 2), 30_000, 10_000)
-    harness.send(record('orders', 'B', 1))
-    harness.router.partition('orders', 1).script.push({ type: 'reject', errorCode: 29 })
-    void harness.delivery.close(500)
-    await harness.pass(510)
-    expect(harness.clock.countTimers()).to.equal(0)
+    stage = new DeliveryStage({ orders: 3 }, { maxBytes: 400 * KIB, maxPartitionBytes: 20 * KIB })
+    await stage.warmUp('orders', 2)
+    stage.router.partition('orders', 2).script.push({ type: 'hold' })
+    stage.send(record('orders', 'x'.repeat(15 * KIB), 2))
+    const waiting = stage.send(record('orders', 'x'.repeat(15 * KIB), 2), 30_000, 10_000)
+    stage.send(record('orders', 'B', 1))
+    stage.router.partition('orders', 1).script.push({ type: 'reject', errorCode: 29 })
+    void stage.delivery.close(500)
+    await stage.pass(510)
+    expect(stage.clock.countTimers()).to.equal(0)
     expect(resultsOf(waiting)).to.deep.equal(['shuttingDown, no'])
-    expect(harness.delivery.stats()).to.include({ failed: 2, refused: 1, bufferedBytes: 0, bufferedRecords: 0 })
-    expect([harness.metrics.of('failed_records'), harness.metrics.gaugeOf('buffered_records')]).to.deep.equal([2, 0])
+    expect(stage.delivery.stats()).to.include({ failed: 2, refused: 1, bufferedBytes: 0, bufferedRecords: 0 })
+    expect([stage.metrics.of('failed_records'), stage.metrics.gaugeOf('buffered_records')]).to.deep.equal([2, 0])
   })
 
   it('asks for no producer id any more', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    harness.router.producerIdFailures = 1_000
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(1_000)
-    void harness.delivery.close(100)
-    await harness.pass(110)
+    stage = new DeliveryStage({ orders: 1 })
+    stage.router.producerIdFailures = 1_000
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(1_000)
+    void stage.delivery.close(100)
+    await stage.pass(110)
     expect(resultsOf(sent)).to.deep.equal(['shuttingDown, no'])
-    const asked = harness.router.messages.length
-    await harness.pass(10_000)
-    expect([harness.router.messages.length, harness.clock.countTimers()]).to.deep.equal([asked, 0])
+    const asked = stage.router.messages.length
+    await stage.pass(10_000)
+    expect([stage.router.messages.length, stage.clock.countTimers()]).to.deep.equal([asked, 0])
   })
 })
 
 describe('delivery: what topics and partitions leave behind', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
   it('is nothing, also of partitions between others and of those that have no number any more', async () => {
-    harness = new DeliveryHarness({ orders: 3, users: 3, busy: 1 }, { metadataMaxAgeMs: 1_000 })
-    harness.delivery.clusterChanged({ before: undefined, now: 'old' })
-    await harness.warmUp('orders', 1)
-    harness.delivery.clusterChanged({ before: 'old', now: 'new' })
-    await harness.warmUp('users', 1)
+    stage = new DeliveryStage({ orders: 3, users: 3, busy: 1 }, { metadataMaxAgeMs: 1_000 })
+    stage.delivery.clusterChanged({ before: undefined, now: 'old' })
+    await stage.warmUp('orders', 1)
+    stage.delivery.clusterChanged({ before: 'old', now: 'new' })
+    await stage.warmUp('users', 1)
     for (let second = 0; second < 12; second++) {
-      harness.send(record('busy', 'x', 0))
-      await harness.pass(1_000)
+      stage.send(record('busy', 'x', 0))
+      await stage.pass(1_000)
     }
-    expect(harness.delivery.stats().producers).to.equal(1)
+    expect(stage.delivery.stats().producers).to.equal(1)
   })
 
   it('goes on in the first cluster that is told, and under a new id in the second', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
     const idsAfter = async (before: string | undefined): Promise<bigint[]> => {
-      harness.delivery.clusterChanged({ before, now: 'now' })
-      harness.send(record('orders', 'A', 0))
-      await harness.pass(500)
-      return harness.router.partition('orders', 0).attempts.map(({ bytes }) => bytes.readBigInt64BE(43))
+      stage.delivery.clusterChanged({ before, now: 'now' })
+      stage.send(record('orders', 'A', 0))
+      await stage.pass(500)
+      return stage.router.partition('orders', 0).attempts.map(({ bytes }) => bytes.readBigInt64BE(43))
     }
     expect(await idsAfter(undefined)).to.deep.equal([1n, 1n])
     expect(await idsAfter('old')).to.deep.equal([1n, 1n, 2n])
   })
 
   it('is uncertain where a topic is gone before its record was acknowledged', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'loseResponse' })
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(5)
-    harness.router.topics.delete('orders')
-    const behind = harness.send(record('orders', 'B', 0))
-    await harness.pass(20_000)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'loseResponse' })
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(5)
+    stage.router.topics.delete('orders')
+    const behind = stage.send(record('orders', 'B', 0))
+    await stage.pass(20_000)
     expect([sent, behind].map(resultsOf)).to.deep.equal([['unknownTopic, unknown'], ['unknownTopic, no']])
-    harness.router.create('orders', 1)
-    await harness.pass(5_000)
-    const again = harness.send(record('orders', 'C', 0))
-    await harness.pass(1_000)
+    stage.router.create('orders', 1)
+    await stage.pass(5_000)
+    const again = stage.send(record('orders', 'C', 0))
+    await stage.pass(1_000)
     expect(offsetsOf(again)).to.deep.equal([0])
   })
 
   it('is no bug: news that cannot be read harm the topic that they are about, and no other', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(0)
-    const followed = harness.router.messages.find(message => message.type === 'followTopics')!
+    stage = new DeliveryStage({ orders: 1 })
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(0)
+    const followed = stage.router.messages.find(message => message.type === 'followTopics')!
     const broken = {
       topic: 'orders',
       get type(): never {
         throw new Error('broken')
       }
     }
-    harness.bugsExpected = 1
+    stage.bugsExpected = 1
     followed.follower.topicNews([
       broken,
       { type: 'known', topic: 'orders', partitionCount: 1, topicId: undefined, isDoubted: false }
     ])
-    await harness.pass(100)
+    await stage.pass(100)
     expect(resultsOf(sent)).to.deep.equal(['delivered'])
   })
 })

@@ -1,26 +1,26 @@
 import { expect } from 'chai'
-import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-stage.js'
+import { DeliveryStage, offsetsOf, record } from '../../support/delivery-stage.js'
 import type { Script } from '../../support/fake-router.js'
 
 const reject = (errorCode: number): Script => ({ type: 'reject', errorCode })
 const appendThenReject = (errorCode: number): Script => ({ type: 'appendThenReject', errorCode })
 
 describe('delivery: the cases clients get wrong', () => {
-  let harness: DeliveryHarness
+  let stage: DeliveryStage
   beforeEach(() => {
-    harness = new DeliveryHarness({ orders: 2 })
+    stage = new DeliveryStage({ orders: 2 })
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
   /** A first, B while A is on its way, and what became of them. */
   async function sendTwo(...script: Script[]) {
-    await harness.warmUp('orders', 0)
-    const partition = harness.router.partition('orders', 0)
+    await stage.warmUp('orders', 0)
+    const partition = stage.router.partition('orders', 0)
     partition.script.push(...script)
-    const first = harness.send(record('orders', 'A', 0))
-    await harness.pass(0)
-    const second = harness.send(record('orders', 'B', 0))
-    await harness.pass(20_000)
+    const first = stage.send(record('orders', 'A', 0))
+    await stage.pass(0)
+    const second = stage.send(record('orders', 'B', 0))
+    await stage.pass(20_000)
     expect(partition.script, 'faults that did not fire').to.deep.equal([])
     return {
       values: partition.values.slice(1),
@@ -54,48 +54,48 @@ describe('delivery: the cases clients get wrong', () => {
   }
 
   it('S3: one request to two partitions, the leader of the second moves', async () => {
-    harness.router.partition('orders', 1).script.push(reject(6))
-    const sent = harness.send([record('orders', 'A', 0), record('orders', 'B', 1)])
-    await harness.pass(1_000)
-    expect(harness.router.partition('orders', 0).values).to.deep.equal(['A'])
-    expect(harness.router.partition('orders', 1).values).to.deep.equal(['B'])
+    stage.router.partition('orders', 1).script.push(reject(6))
+    const sent = stage.send([record('orders', 'A', 0), record('orders', 'B', 1)])
+    await stage.pass(1_000)
+    expect(stage.router.partition('orders', 0).values).to.deep.equal(['A'])
+    expect(stage.router.partition('orders', 1).values).to.deep.equal(['B'])
     expect(offsetsOf(sent)).to.deep.equal([0, 0])
   })
 
   it('tries again within moments when the leader has moved', async () => {
     const { attempts } = await sendTwo(reject(6))
     expect(attempts).to.have.length(3)
-    harness.router.partition('orders', 0).script.push(reject(6))
-    const sent = harness.send(record('orders', 'C', 0))
-    await harness.pass(50)
+    stage.router.partition('orders', 0).script.push(reject(6))
+    const sent = stage.send(record('orders', 'C', 0))
+    await stage.pass(50)
     expect(offsetsOf(sent)).to.deep.equal([3])
   })
 
   it('keeps the order of bursts that are not awaited', async () => {
-    await harness.warmUp('orders', 0)
-    const partition = harness.router.partition('orders', 0)
+    await stage.warmUp('orders', 0)
+    const partition = stage.router.partition('orders', 0)
     partition.script.push(reject(19), appendThenReject(7), { type: 'append' }, { type: 'loseResponse' })
     const sent = []
     for (let burst = 0; burst < 20; burst++) {
-      for (let at = 0; at < 3; at++) sent.push(harness.send(record('orders', `${burst}-${at}`, 0)))
-      await harness.pass(burst % 5)
+      for (let at = 0; at < 3; at++) sent.push(stage.send(record('orders', `${burst}-${at}`, 0)))
+      await stage.pass(burst % 5)
     }
-    await harness.pass(10_000)
+    await stage.pass(10_000)
     const expected = sent.map((_, at) => `${Math.floor(at / 3)}-${at % 3}`)
     expect(partition.values.slice(1)).to.deep.equal(expected)
     expect(sent.map(one => offsetsOf(one)?.[0])).to.deep.equal(expected.map((_, at) => at + 1))
   })
 
   it('goes on under the next epoch when the broker has lost its state, and the order stays', async () => {
-    await harness.warmUp('orders', 0)
-    const partition = harness.router.partition('orders', 0)
-    harness.send(record('orders', 'A', 0))
-    await harness.pass(10)
+    await stage.warmUp('orders', 0)
+    const partition = stage.router.partition('orders', 0)
+    stage.send(record('orders', 'A', 0))
+    await stage.pass(10)
     partition.script.push(reject(45))
-    const sent = [harness.send(record('orders', 'B', 0))]
-    await harness.pass(0)
-    sent.push(harness.send(record('orders', 'C', 0)))
-    await harness.pass(5_000)
+    const sent = [stage.send(record('orders', 'B', 0))]
+    await stage.pass(0)
+    sent.push(stage.send(record('orders', 'C', 0)))
+    await stage.pass(5_000)
     expect(partition.values.slice(1)).to.deep.equal(['A', 'B', 'C'])
     expect(sent.map(offsetsOf)).to.deep.equal([[2], [3]])
     expect(partition.attempts.slice(-2).map(({ epoch, baseSequence }) => [epoch, baseSequence])).to.deep.equal([
@@ -105,20 +105,20 @@ describe('delivery: the cases clients get wrong', () => {
   })
 
   it('goes on above the epoch it was fenced by', async () => {
-    await harness.warmUp('orders', 0)
-    const partition = harness.router.partition('orders', 0)
+    await stage.warmUp('orders', 0)
+    const partition = stage.router.partition('orders', 0)
     partition.raiseEpoch()
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(5_000)
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(5_000)
     expect(partition.values.slice(1)).to.deep.equal(['A'])
     expect(offsetsOf(sent)).to.deep.equal([1])
   })
 
   it('takes DUPLICATE_SEQUENCE_NUMBER for a success', async () => {
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push(appendThenReject(7), reject(46))
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(2_000)
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push(appendThenReject(7), reject(46))
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(2_000)
     expect(sent.outcomes).to.deep.equal([{ type: 'delivered', partition: 0, offset: -1, timestampMs: 1_000_100 }])
   })
 })

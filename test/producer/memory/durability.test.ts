@@ -1,14 +1,14 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record } from '../../support/delivery-stage.js'
+import { DeliveryStage, record } from '../../support/delivery-stage.js'
 
 describe('delivery: where records are kept', () => {
-  let harness: DeliveryHarness
+  let stage: DeliveryStage
   beforeEach(() => {
-    harness = new DeliveryHarness({ orders: 1 })
+    stage = new DeliveryStage({ orders: 1 })
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
   const accept = (durability?: 'disk' | 'memory') =>
-    harness.delivery.accept([record('orders', 'A')], { partitioner: 'murmur2', deadlineMs: 1_000, durability })
+    stage.delivery.accept([record('orders', 'A')], { partitioner: 'murmur2', deadlineMs: 1_000, durability })
 
   it('accepts records in memory at once', async () => {
     const pendingProduce = accept()

@@ -1,48 +1,48 @@
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import type { ProduceResult } from '../../../src/router/messages/operations.js'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
+import { DeliveryStage, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
 describe('delivery: flow', () => {
-  let harness: DeliveryHarness
+  let stage: DeliveryStage
   beforeEach(async () => {
-    harness = new DeliveryHarness({ orders: 4, others: 1 })
-    await harness.warmUp('orders', 0)
-    await harness.warmUp('others', 0)
+    stage = new DeliveryStage({ orders: 4, others: 1 })
+    await stage.warmUp('orders', 0)
+    await stage.warmUp('others', 0)
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
   const everywhere = (value: string) => [0, 1, 2, 3].map(partition => record('orders', value, partition))
 
   it('sends all partitions of a turn in one message, one batch each', async () => {
-    const before = harness.router.produceMessages.length
-    for (let at = 0; at < 5; at++) harness.send([...everywhere(`${at}`), record('others', `${at}`)])
-    await harness.pass(20)
-    const messages = harness.router.produceMessages.slice(before)
+    const before = stage.router.produceMessages.length
+    for (let at = 0; at < 5; at++) stage.send([...everywhere(`${at}`), record('others', `${at}`)])
+    await stage.pass(20)
+    const messages = stage.router.produceMessages.slice(before)
     expect(messages.map(batches => batches.length)).to.deep.equal([5])
-    expect(harness.router.partition('orders', 3).values).to.deep.equal(['0', '1', '2', '3', '4'])
+    expect(stage.router.partition('orders', 3).values).to.deep.equal(['0', '1', '2', '3', '4'])
   })
 
   it('has one batch of a partition on its way, and all that came meanwhile in the next', async () => {
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
     for (let at = 0; at < 10; at++) {
-      harness.send(record('orders', `${at}`, 0))
-      await harness.pass(5)
+      stage.send(record('orders', `${at}`, 0))
+      await stage.pass(5)
     }
-    expect(harness.router.partition('orders', 0).attempts).to.have.length(2)
-    harness.router.release()
-    await harness.pass(20)
-    expect(harness.router.partition('orders', 0).attempts.map(({ count }) => count)).to.deep.equal([1, 1, 9])
+    expect(stage.router.partition('orders', 0).attempts).to.have.length(2)
+    stage.router.release()
+    await stage.pass(20)
+    expect(stage.router.partition('orders', 0).attempts.map(({ count }) => count)).to.deep.equal([1, 1, 9])
   })
 
   it('spreads records without a key as Sarama does: one by one, also the first ones of a topic', async () => {
     const random = new SeededRandom(7)
-    harness.restore()
-    harness = new DeliveryHarness({ orders: 4 }, {}, () => random.next())
+    stage.restore()
+    stage = new DeliveryStage({ orders: 4 }, {}, () => random.next())
     const records = Array.from({ length: 40 }, (_, at) => record('orders', String(at)))
-    harness.delivery.accept(records, { partitioner: 'fnv1a', deadlineMs: 30_000 })
-    await harness.pass(200)
-    const counts = [0, 1, 2, 3].map(partition => harness.router.partition('orders', partition).values.length)
+    stage.delivery.accept(records, { partitioner: 'fnv1a', deadlineMs: 30_000 })
+    await stage.pass(200)
+    const counts = [0, 1, 2, 3].map(partition => stage.router.partition('orders', partition).values.length)
     expect(counts.reduce((sum, count) => sum + count)).to.equal(40)
     for (const count of counts) expect(count).to.be.within(4, 20)
   })
@@ -50,27 +50,27 @@ describe('delivery: flow', () => {
   it('keeps records without a key together, and moves on with the next batch', async () => {
     const used: number[][] = []
     for (let batch = 0; batch < 40; batch++) {
-      const sent = harness.send(Array.from({ length: 5 }, () => record('orders', 'x')))
-      await harness.pass(20)
+      const sent = stage.send(Array.from({ length: 5 }, () => record('orders', 'x')))
+      await stage.pass(20)
       used.push([...new Set(sent.outcomes!.map(outcome => (outcome.type === 'delivered' ? outcome.partition : -1)))])
     }
     expect(used.every(partitions => partitions.length === 1)).to.equal(true)
   })
 
   it('spreads records without a key over all partitions, but for those in trouble', async () => {
-    harness.restore()
+    stage.restore()
     let turn = 0
-    harness = new DeliveryHarness({ orders: 4 }, {}, () => (turn++ % 8) / 8)
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 4 }, {}, () => (turn++ % 8) / 8)
+    await stage.warmUp('orders', 0)
     for (let at = 0; at < 500; at++) {
-      harness.router.partition('orders', 1).script.push({ type: 'notSent', reason: 'noLeader' })
+      stage.router.partition('orders', 1).script.push({ type: 'notSent', reason: 'noLeader' })
     }
-    harness.send(record('orders', 'stuck', 1))
-    await harness.pass(100)
+    stage.send(record('orders', 'stuck', 1))
+    await stage.pass(100)
     const seen = new Set<number>()
     for (let batch = 0; batch < 40; batch++) {
-      const sent = harness.send(record('orders', 'x'))
-      await harness.pass(20)
+      const sent = stage.send(record('orders', 'x'))
+      await stage.pass(20)
       for (const outcome of sent.outcomes ?? []) if (outcome.type === 'delivered') seen.add(outcome.partition)
     }
     expect([...seen].sort()).to.deep.equal([0, 2, 3])
@@ -78,8 +78,8 @@ describe('delivery: flow', () => {
 
   it('rotates and draws where it is asked to', async () => {
     const records = Array.from({ length: 8 }, (_, at) => ({ topic: 'orders', key: 'k', value: `${at}` }))
-    const rotated = harness.delivery.accept(records, { partitioner: 'roundRobin', deadlineMs: 1_000 }).outcomes()
-    await harness.pass(20)
+    const rotated = stage.delivery.accept(records, { partitioner: 'roundRobin', deadlineMs: 1_000 }).outcomes()
+    await stage.pass(20)
     const partitions = (await rotated).map(outcome => (outcome.type === 'delivered' ? outcome.partition : -1))
     expect(partitions.slice(0, 4).sort()).to.deep.equal([0, 1, 2, 3])
     expect(partitions.slice(4)).to.deep.equal(partitions.slice(0, 4))
@@ -87,24 +87,24 @@ describe('delivery: flow', () => {
 
   it('has its bytes before it returns', async () => {
     const [key, value] = [Buffer.from('key'), Buffer.from('value')]
-    harness.delivery.accept([{ topic: 'orders', partition: 2, key, value }], {
+    stage.delivery.accept([{ topic: 'orders', partition: 2, key, value }], {
       partitioner: 'murmur2',
       deadlineMs: 1_000
     })
     key.fill('x')
     value.fill('x')
-    await harness.pass(20)
-    expect(harness.router.partition('orders', 2).log).to.deep.equal([{ key: 'key', value: 'value' }])
+    await stage.pass(20)
+    expect(stage.router.partition('orders', 2).log).to.deep.equal([{ key: 'key', value: 'value' }])
   })
 
   it('gives empty and null different fates', async () => {
-    harness.send([
+    stage.send([
       { topic: 'others', key: null, value: null },
       { topic: 'others', key: '', value: '' },
       { topic: 'others', key: Buffer.alloc(0), value: Buffer.alloc(0) }
     ])
-    await harness.pass(20)
-    expect(harness.router.partition('others', 0).log.slice(1)).to.deep.equal([
+    await stage.pass(20)
+    expect(stage.router.partition('others', 0).log.slice(1)).to.deep.equal([
       { key: null, value: null },
       { key: '', value: '' },
       { key: '', value: '' }
@@ -112,27 +112,27 @@ describe('delivery: flow', () => {
   })
 
   it('says where and when a record was written', async () => {
-    const own = harness.send({ ...record('orders', 'own', 2), timestampMs: 42 })
-    const ours = harness.send(record('orders', 'ours', 2))
-    await harness.pass(20)
+    const own = stage.send({ ...record('orders', 'own', 2), timestampMs: 42 })
+    const ours = stage.send(record('orders', 'ours', 2))
+    await stage.pass(20)
     expect(own.outcomes).to.deep.equal([{ type: 'delivered', partition: 2, offset: 0, timestampMs: 42 }])
     expect(ours.outcomes![0]).to.deep.include({ offset: 1, timestampMs: 1_000_200 })
   })
 
   it('refuses times that are none', () => {
     for (const timestampMs of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
-      expect(harness.send({ ...record('orders', 'x'), timestampMs }).refused?.[0]?.code).to.equal('invalidRequest')
+      expect(stage.send({ ...record('orders', 'x'), timestampMs }).refused?.[0]?.code).to.equal('invalidRequest')
     }
   })
 
   it('answers the Produce operation, once, in order', async () => {
     const results: ProduceResult[] = []
-    harness.delivery.produce({
+    stage.delivery.produce({
       type: 'produce',
       records: [record('orders', 'A', 1), record('bad topic!', 'B'), record('orders', 'C', 1)],
       requester: { reply: result => results.push(result) }
     })
-    await harness.pass(20)
+    await stage.pass(20)
     expect(results).to.have.length(1)
     expect(results[0]!.outcomes.map(outcome => outcome.type)).to.deep.equal(['delivered', 'failed', 'delivered'])
   })
@@ -150,110 +150,109 @@ describe('delivery: flow', () => {
       { topic: 'orders', key: null, value: 'x', headers: [{ key: 'h', value: 'text' }] },
       { topic: 'orders', key: null, value: 'x', headers: [null] }
     ]
-    const sent = harness.send([...wrong, record('orders', 'right', 0)] as ProduceRecord[])
-    await harness.pass(20)
+    const sent = stage.send([...wrong, record('orders', 'right', 0)] as ProduceRecord[])
+    await stage.pass(20)
     expect(resultsOf(sent)).to.deep.equal([...wrong.map(() => 'invalidRequest, no'), 'delivered'])
   })
 
   it('answers a request without records at once', async () => {
-    const sent = harness.send([])
-    await harness.pass(0)
+    const sent = stage.send([])
+    await stage.pass(0)
     expect(sent.outcomes).to.deep.equal([])
   })
 
   it('fails what may not be written, and goes on', async () => {
     for (const errorCode of [29, 42, 17, 35]) {
-      harness.router.partition('orders', 0).script.push({ type: 'reject', errorCode })
-      const failed = harness.send([record('orders', 'x', 0), record('orders', 'y', 0)])
-      await harness.pass(20)
+      stage.router.partition('orders', 0).script.push({ type: 'reject', errorCode })
+      const failed = stage.send([record('orders', 'x', 0), record('orders', 'y', 0)])
+      await stage.pass(20)
       expect(failed.outcomes!.map(outcome => outcome.type === 'failed' && outcome.errorCode)).to.deep.equal([
         errorCode,
         errorCode
       ])
     }
-    const sent = harness.send(record('orders', 'z', 0))
-    await harness.pass(20)
+    const sent = stage.send(record('orders', 'z', 0))
+    await stage.pass(20)
     expect(offsetsOf(sent)).to.deep.equal([1])
-    expect(harness.router.partition('orders', 0).attempts.at(-1)).to.include({ epoch: 4, baseSequence: 0 })
+    expect(stage.router.partition('orders', 0).attempts.at(-1)).to.include({ epoch: 4, baseSequence: 0 })
   })
 
   it('lets a stuck partition wait alone', async () => {
-    for (let at = 0; at < 500; at++)
-      harness.router.partition('orders', 2).script.push({ type: 'reject', errorCode: 19 })
+    for (let at = 0; at < 500; at++) stage.router.partition('orders', 2).script.push({ type: 'reject', errorCode: 19 })
     for (let second = 0; second < 10; second++) {
-      const sent = harness.send(everywhere(`${second}`))
-      await harness.pass(200)
-      const quick = harness.send([record('orders', 'x', 0), record('others', 'x')])
-      await harness.pass(50)
+      const sent = stage.send(everywhere(`${second}`))
+      await stage.pass(200)
+      const quick = stage.send([record('orders', 'x', 0), record('others', 'x')])
+      await stage.pass(50)
       expect(sent.outcomes, 'the stuck one was answered').to.equal(undefined)
       expect(resultsOf(quick)).to.deep.equal(['delivered', 'delivered'])
     }
   })
 
   it('counts', async () => {
-    harness.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 })
-    harness.send(everywhere('x'))
-    harness.send(record('bad topic!', 'x'))
-    await harness.pass(1_000)
-    expect(harness.delivery.stats()).to.deep.include({ delivered: 6, refused: 1, retries: 1, failed: 0, producers: 5 })
+    stage.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 })
+    stage.send(everywhere('x'))
+    stage.send(record('bad topic!', 'x'))
+    await stage.pass(1_000)
+    expect(stage.delivery.stats()).to.deep.include({ delivered: 6, refused: 1, retries: 1, failed: 0, producers: 5 })
   })
 })
 
 describe('delivery: producer id', () => {
-  let harness: DeliveryHarness
+  let stage: DeliveryStage
   beforeEach(() => {
-    harness = new DeliveryHarness({ orders: 2 })
+    stage = new DeliveryStage({ orders: 2 })
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
   it('is asked for when the first record wants to leave, once for all partitions', async () => {
-    await harness.pass(1_000)
-    expect(harness.router.messages).to.deep.equal([])
-    harness.send([record('orders', 'A', 0), record('orders', 'B', 1)])
-    await harness.pass(100)
-    harness.send([record('orders', 'C', 0), record('orders', 'D', 1)])
-    await harness.pass(100)
-    expect(harness.router.messages.filter(message => message.type === 'initProducerId')).to.have.length(1)
-    expect(harness.router.values('orders')).to.deep.equal(['A', 'C', 'B', 'D'])
+    await stage.pass(1_000)
+    expect(stage.router.messages).to.deep.equal([])
+    stage.send([record('orders', 'A', 0), record('orders', 'B', 1)])
+    await stage.pass(100)
+    stage.send([record('orders', 'C', 0), record('orders', 'D', 1)])
+    await stage.pass(100)
+    expect(stage.router.messages.filter(message => message.type === 'initProducerId')).to.have.length(1)
+    expect(stage.router.values('orders')).to.deep.equal(['A', 'C', 'B', 'D'])
   })
 
   it('is asked for again while the coordinator is loading', async () => {
-    harness.router.producerIdFailures = 3
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(2_000)
+    stage.router.producerIdFailures = 3
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(2_000)
     expect(offsetsOf(sent)).to.deep.equal([0])
-    expect(harness.router.partition('orders', 0).attempts[0]!.bytes.readBigInt64BE(43)).to.equal(1n)
+    expect(stage.router.partition('orders', 0).attempts[0]!.bytes.readBigInt64BE(43)).to.equal(1n)
   })
 
   it('fails records at once when brokers will not give one, and asks again for later ones', async () => {
-    harness.router.producerIdRefusal = 31
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(100)
+    stage.router.producerIdRefusal = 31
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(100)
     expect(resultsOf(sent)).to.deep.equal(['notAuthorized, no'])
-    await harness.pass(10_000)
-    const asked = harness.router.messages.length
-    harness.router.producerIdRefusal = undefined
-    await harness.pass(10_000)
-    expect(harness.router.messages).to.have.length(asked)
-    const again = harness.send(record('orders', 'B', 0))
-    await harness.pass(2_000)
+    await stage.pass(10_000)
+    const asked = stage.router.messages.length
+    stage.router.producerIdRefusal = undefined
+    await stage.pass(10_000)
+    expect(stage.router.messages).to.have.length(asked)
+    const again = stage.send(record('orders', 'B', 0))
+    await stage.pass(2_000)
     expect(offsetsOf(again)).to.deep.equal([0])
   })
 
   it('withdraws what waits for it too long', async () => {
-    harness.router.producerIdFailures = 1_000
-    const sent = harness.send(record('orders', 'A', 0), 1_000)
-    await harness.pass(1_200)
+    stage.router.producerIdFailures = 1_000
+    const sent = stage.send(record('orders', 'A', 0), 1_000)
+    await stage.pass(1_200)
     expect(resultsOf(sent)).to.deep.equal(['timedOut, no'])
   })
 
   it('is replaced, for the partitions that need it, when all epochs are used up', async () => {
-    harness.router.firstEpoch = 32766
-    await harness.warmUp('orders', 0)
-    const last = harness.router.partition('orders', 0)
+    stage.router.firstEpoch = 32766
+    await stage.warmUp('orders', 0)
+    const last = stage.router.partition('orders', 0)
     last.script.push({ type: 'reject', errorCode: 45 }, { type: 'reject', errorCode: 45 })
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(3_000)
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(3_000)
     expect(offsetsOf(sent)).to.deep.equal([1])
     expect(last.attempts.map(({ epoch, bytes }) => [bytes.readBigInt64BE(43), epoch])).to.deep.equal([
       [1n, 32766],
@@ -265,65 +264,65 @@ describe('delivery: producer id', () => {
 })
 
 describe('delivery: leaving', () => {
-  let harness: DeliveryHarness
+  let stage: DeliveryStage
   beforeEach(async () => {
-    harness = new DeliveryHarness({ orders: 2 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 2 })
+    await stage.warmUp('orders', 0)
   })
-  afterEach(() => harness.restore())
+  afterEach(() => stage.restore())
 
   it('delivers what it holds, takes nothing more, and says that nothing was lost', async () => {
-    const sent = harness.send([record('orders', 'A', 0), record('orders', 'B', 1)])
+    const sent = stage.send([record('orders', 'A', 0), record('orders', 'B', 1)])
     let lost: number | undefined
-    harness.delivery.close(5_000).then(count => (lost = count))
-    expect(harness.send(record('orders', 'C', 0)).refused?.[0]).to.include({ code: 'shuttingDown', persisted: 'no' })
-    await harness.pass(100)
+    stage.delivery.close(5_000).then(count => (lost = count))
+    expect(stage.send(record('orders', 'C', 0)).refused?.[0]).to.include({ code: 'shuttingDown', persisted: 'no' })
+    await stage.pass(100)
     expect(lost).to.equal(0)
     expect(resultsOf(sent)).to.deep.equal(['delivered', 'delivered'])
-    expect(harness.clock.countTimers()).to.equal(0)
+    expect(stage.clock.countTimers()).to.equal(0)
   })
 
   it('waits no longer than it may, fails the rest, and counts it', async () => {
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
-    const onItsWay = harness.send(record('orders', 'A', 0))
-    await harness.pass(10)
-    const behind = harness.send([record('orders', 'B', 0), record('nowhere', 'C')])
-    harness.router.isAway = true
-    const elsewhere = harness.send(record('orders', 'D', 1))
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
+    const onItsWay = stage.send(record('orders', 'A', 0))
+    await stage.pass(10)
+    const behind = stage.send([record('orders', 'B', 0), record('nowhere', 'C')])
+    stage.router.isAway = true
+    const elsewhere = stage.send(record('orders', 'D', 1))
     let lost: number | undefined
-    harness.delivery.close(1_000).then(count => (lost = count))
-    await harness.pass(990)
+    stage.delivery.close(1_000).then(count => (lost = count))
+    await stage.pass(990)
     expect(lost).to.equal(undefined)
-    await harness.pass(20)
+    await stage.pass(20)
     expect(lost).to.equal(4)
     expect([onItsWay, behind, elsewhere].map(resultsOf)).to.deep.equal([
       ['shuttingDown, unknown'],
       ['shuttingDown, no', 'shuttingDown, no'],
       ['shuttingDown, no']
     ])
-    harness.router.isAway = false
-    const messages = harness.router.messages.length
-    harness.router.release()
-    await harness.pass(10_000)
-    expect(harness.router.messages).to.have.length(messages)
-    expect(harness.clock.countTimers()).to.equal(0)
+    stage.router.isAway = false
+    const messages = stage.router.messages.length
+    stage.router.release()
+    await stage.pass(10_000)
+    expect(stage.router.messages).to.have.length(messages)
+    expect(stage.clock.countTimers()).to.equal(0)
   })
 
   it('waits for parked records that move into their partition', async () => {
-    harness.router.create('new', 1)
-    const sent = harness.send(record('new', 'A'))
+    stage.router.create('new', 1)
+    const sent = stage.send(record('new', 'A'))
     let lost: number | undefined
-    harness.delivery.close(5_000).then(count => (lost = count))
-    await harness.pass(1_000)
+    stage.delivery.close(5_000).then(count => (lost = count))
+    await stage.pass(1_000)
     expect([lost, resultsOf(sent)]).to.deep.equal([0, ['delivered']])
   })
 
   it('can be emptied without leaving', async () => {
-    harness.send(record('orders', 'A', 0))
+    stage.send(record('orders', 'A', 0))
     let left: number | undefined
-    harness.delivery.flush(1_000).then(count => (left = count))
-    await harness.pass(50)
+    stage.delivery.flush(1_000).then(count => (left = count))
+    await stage.pass(50)
     expect(left).to.equal(0)
-    expect(harness.send(record('orders', 'B', 0)).refused).to.equal(undefined)
+    expect(stage.send(record('orders', 'B', 0)).refused).to.equal(undefined)
   })
 })

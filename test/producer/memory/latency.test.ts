@@ -1,25 +1,25 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record } from '../../support/delivery-stage.js'
+import { DeliveryStage, record } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 
 describe('delivery: where the time of a record goes', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
   it('tells how long a batch waited in its partition, and a record for room', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
-    await harness.warmUp('orders', 0)
-    const { metrics } = harness
+    stage = new DeliveryStage({ orders: 1 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
+    await stage.warmUp('orders', 0)
+    const { metrics } = stage
     const [batches, partitionMs] = [metrics.timesOf('partition_wait'), metrics.millisecondsOf('partition_wait')]
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
-    harness.send(record('orders', 'held', 0))
-    await harness.pass(10)
-    for (let at = 0; at < 5; at++) harness.send(record('orders', 'x'.repeat(10 * KIB), 0), 30_000, 1_000)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage.send(record('orders', 'held', 0))
+    await stage.pass(10)
+    for (let at = 0; at < 5; at++) stage.send(record('orders', 'x'.repeat(10 * KIB), 0), 30_000, 1_000)
     expect(metrics.timesOf('capacity_wait')).to.equal(0)
-    await harness.pass(300)
-    harness.router.release()
-    await harness.pass(100)
+    await stage.pass(300)
+    stage.router.release()
+    await stage.pass(100)
     expect(metrics.timesOf('capacity_wait')).to.equal(1)
     expect(metrics.millisecondsOf('capacity_wait')).to.be.within(300, 400)
     expect(metrics.timesOf('partition_wait') - batches).to.be.within(2, 4)

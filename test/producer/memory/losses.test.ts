@@ -4,57 +4,57 @@ import { silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Losses } from '../../../src/producer/memory/losses.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
-import { DeliveryHarness, record } from '../../support/delivery-stage.js'
+import { DeliveryStage, record } from '../../support/delivery-stage.js'
 import type { Script } from '../../support/fake-router.js'
 
 const records = (topic: string, count: number) =>
   Array.from({ length: count }, (_, index) => record(topic, `value ${index}`, 0))
 
 describe('accepted records that are lost', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
   /** What happens to all attempts from now on. */
   const script = (step: Script): void => {
-    const [partition] = harness.router.topics.get('orders')!
+    const [partition] = stage.router.topics.get('orders')!
     partition!.script.splice(0)
     partition!.script.push(...new Array<Script>(1_000).fill(step))
   }
   /** Records whose client has its answer. */
   const accept = (topic: string, count: number, deadlineMs = 10_000) =>
-    harness.delivery.accept(records(topic, count), { partitioner: 'murmur2', deadlineMs, answeredBy: 'kprf' })
-  const lost = (reason: string, api = 'kprf'): number => harness.metrics.ofTagged('lost_records', { api, reason })
+    stage.delivery.accept(records(topic, count), { partitioner: 'murmur2', deadlineMs, answeredBy: 'kprf' })
+  const lost = (reason: string, api = 'kprf'): number => stage.metrics.ofTagged('lost_records', { api, reason })
 
   it('are counted when they never left and their time is over', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
+    stage = new DeliveryStage({ orders: 1 })
     script({ type: 'park' })
     accept('orders', 50)
-    await harness.pass(11_000)
+    await stage.pass(11_000)
     expect(lost('timedOut')).to.equal(50)
-    expect(await harness.delivery.close(0)).to.equal(50)
+    expect(await stage.delivery.close(0)).to.equal(50)
   })
 
   it('are counted when their batch is tried until its time is over, and not before', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { timeoutMs: 10_000 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 }, { timeoutMs: 10_000 })
+    await stage.warmUp('orders', 0)
     script({ type: 'loseRequest' })
     accept('orders', 3, 5_000)
-    await harness.pass(6_000)
+    await stage.pass(6_000)
     expect(lost('timedOut')).to.equal(0)
-    await harness.pass(6_000)
+    await stage.pass(6_000)
     expect(lost('timedOut')).to.equal(3)
   })
 
   it('are none that come into Kafka after their deadline', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { timeoutMs: 10_000 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 }, { timeoutMs: 10_000 })
+    await stage.warmUp('orders', 0)
     script({ type: 'loseRequest' })
     accept('orders', 3, 2_000)
-    await harness.pass(3_000)
+    await stage.pass(3_000)
     script({ type: 'append' })
-    await harness.pass(10_000)
-    expect([lost('timedOut'), harness.delivery.stats().delivered]).to.deep.equal([0, 4])
-    expect(await harness.delivery.close(0)).to.equal(0)
+    await stage.pass(10_000)
+    expect([lost('timedOut'), stage.delivery.stats().delivered]).to.deep.equal([0, 4])
+    expect(await stage.delivery.close(0)).to.equal(0)
   })
 
   for (const [reason, code] of [
@@ -63,63 +63,63 @@ describe('accepted records that are lost', () => {
     ['recordRejected', errorCodes.INVALID_RECORD]
   ] as const) {
     it(`are counted when Kafka refuses them for good: ${reason}`, async () => {
-      harness = new DeliveryHarness({ orders: 1 })
-      await harness.warmUp('orders', 0)
+      stage = new DeliveryStage({ orders: 1 })
+      await stage.warmUp('orders', 0)
       script({ type: 'reject', errorCode: code })
       accept('orders', 4)
-      await harness.pass(1_000)
+      await stage.pass(1_000)
       expect(lost(reason)).to.equal(4)
     })
   }
 
   it('are counted when their topic is never found', async () => {
-    harness = new DeliveryHarness({})
+    stage = new DeliveryStage({})
     accept('nowhere', 2)
-    await harness.pass(20_000)
+    await stage.pass(20_000)
     expect(lost('unknownTopic')).to.equal(2)
   })
 
   it('are counted when their topic is deleted while they wait', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
     script({ type: 'notSent', reason: 'unknownTopic' })
     accept('orders', 2)
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(lost('unknownTopic')).to.equal(2)
   })
 
   it('are counted when the process stops', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
+    stage = new DeliveryStage({ orders: 1 })
     script({ type: 'park' })
     accept('orders', 5)
     accept('parked', 2)
-    const closing = harness.delivery.close(1_000)
-    await harness.pass(2_000)
+    const closing = stage.delivery.close(1_000)
+    await stage.pass(2_000)
     expect([await closing, lost('shuttingDown')]).to.deep.equal([7, 7])
   })
 
   it('are not those whose caller waits for the outcome and is told', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
     script({ type: 'reject', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })
-    harness.send(records('orders', 3))
-    await harness.pass(1_000)
+    stage.send(records('orders', 3))
+    await stage.pass(1_000)
     expect([lost('notAuthorized'), lost('notAuthorized', 'library')]).to.deep.equal([0, 0])
-    expect(await harness.delivery.close(0)).to.equal(0)
+    expect(await stage.delivery.close(0)).to.equal(0)
   })
 
   it('are those whose caller in the library has not asked for the outcome', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 1 })
+    await stage.warmUp('orders', 0)
     script({ type: 'reject', errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })
-    harness.delivery.accept(records('orders', 3), { partitioner: 'murmur2', deadlineMs: 5_000 })
-    await harness.pass(1_000)
+    stage.delivery.accept(records('orders', 3), { partitioner: 'murmur2', deadlineMs: 5_000 })
+    await stage.pass(1_000)
     expect(lost('notAuthorized', 'library')).to.equal(3)
-    expect(await harness.delivery.close(0)).to.equal(3)
+    expect(await stage.delivery.close(0)).to.equal(3)
   })
 
   it('are not those that were refused before their client was answered', () => {
-    harness = new DeliveryHarness({ orders: 1 })
+    stage = new DeliveryStage({ orders: 1 })
     const { refused } = accept('no/topic', 2)
     expect(refused).to.have.length(2)
     expect(lost('invalidTopic')).to.equal(0)

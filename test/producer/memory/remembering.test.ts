@@ -1,98 +1,98 @@
 import { expect } from 'chai'
-import { DeliveryHarness, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
+import { DeliveryStage, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 
 describe('delivery: what is remembered, and for how long', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
   it('keeps no topic that nobody has produced to for long, nor its partitions', async () => {
     const names = Array.from({ length: 200 }, (_, at) => `topic-${at}`)
-    harness = new DeliveryHarness(Object.fromEntries([...names, 'busy'].map(name => [name, 1])))
-    harness.send(names.map(name => record(name, 'x')))
-    await harness.pass(1_000)
-    expect(harness.delivery.stats().producers).to.equal(200)
+    stage = new DeliveryStage(Object.fromEntries([...names, 'busy'].map(name => [name, 1])))
+    stage.send(names.map(name => record(name, 'x')))
+    await stage.pass(1_000)
+    expect(stage.delivery.stats().producers).to.equal(200)
     for (let second = 0; second < 310; second++) {
-      harness.send(record('busy', 'x'))
-      await harness.pass(1_000)
+      stage.send(record('busy', 'x'))
+      await stage.pass(1_000)
     }
-    expect(harness.delivery.stats().producers).to.equal(1)
+    expect(stage.delivery.stats().producers).to.equal(1)
   })
 
   it('repeats no sequence of a partition that was forgotten', async () => {
-    harness = new DeliveryHarness({ orders: 1, busy: 1 }, { metadataMaxAgeMs: 1_000 })
+    stage = new DeliveryStage({ orders: 1, busy: 1 }, { metadataMaxAgeMs: 1_000 })
     for (let round = 0; round < 3; round++) {
-      const sent = harness.send([record('orders', `${round}a`, 0), record('orders', `${round}b`, 0)])
+      const sent = stage.send([record('orders', `${round}a`, 0), record('orders', `${round}b`, 0)])
       for (let at = 0; at < 12; at++) {
-        await harness.pass(1_000)
-        harness.send(record('busy', 'x'))
+        await stage.pass(1_000)
+        stage.send(record('busy', 'x'))
       }
       expect(offsetsOf(sent)).to.deep.equal([2 * round, 2 * round + 1])
     }
-    const { attempts, values } = harness.router.partition('orders', 0)
+    const { attempts, values } = stage.router.partition('orders', 0)
     expect(values).to.deep.equal(['0a', '0b', '1a', '1b', '2a', '2b'])
     expect(attempts.map(({ epoch, baseSequence }) => [epoch, baseSequence])).to.deep.equal([
       [0, 0],
       [1, 0],
       [2, 0]
     ])
-    expect(harness.router.partition('busy', 0).attempts.every(({ epoch }) => epoch === 0)).to.equal(true)
+    expect(stage.router.partition('busy', 0).attempts.every(({ epoch }) => epoch === 0)).to.equal(true)
   })
 
   it('has one producer per partition after a name was forgotten and met again', async () => {
-    harness = new DeliveryHarness({ other: 1 })
-    harness.send(record('late', 'too early'), 500)
-    await harness.pass(15_000)
-    expect(harness.delivery.stats().unknownTopics).to.equal(0)
-    harness.router.create('late', 1)
+    stage = new DeliveryStage({ other: 1 })
+    stage.send(record('late', 'too early'), 500)
+    await stage.pass(15_000)
+    expect(stage.delivery.stats().unknownTopics).to.equal(0)
+    stage.router.create('late', 1)
     const values = ['A', 'B', 'C', 'D']
     for (const value of values) {
-      harness.send(record('late', value))
-      harness.send(record('other', value))
-      await harness.pass(200)
+      stage.send(record('late', value))
+      stage.send(record('other', value))
+      await stage.pass(200)
     }
-    expect(harness.router.partition('late', 0).values).to.deep.equal(values)
-    expect(harness.router.partition('late', 0).attempts.map(({ baseSequence }) => baseSequence)).to.deep.equal([
+    expect(stage.router.partition('late', 0).values).to.deep.equal(values)
+    expect(stage.router.partition('late', 0).attempts.map(({ baseSequence }) => baseSequence)).to.deep.equal([
       0, 1, 2, 3
     ])
   })
 
   it('does not believe a broker that lags and names fewer partitions', async () => {
-    harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
-    await harness.warmUp('orders', 0)
-    const all = harness.router.topics.get('orders')!
+    stage = new DeliveryStage({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+    await stage.warmUp('orders', 0)
+    const all = stage.router.topics.get('orders')!
     const partitionsOf = async (): Promise<number[]> => {
-      const sent = harness.send(Array.from({ length: 20 }, (_, at) => record('orders', 'x', undefined, `key-${at}`)))
-      await harness.pass(100)
+      const sent = stage.send(Array.from({ length: 20 }, (_, at) => record('orders', 'x', undefined, `key-${at}`)))
+      await stage.pass(100)
       return sent.outcomes!.map(outcome => (outcome.type === 'delivered' ? outcome.partition : -1))
     }
     const before = await partitionsOf()
-    const lookUps = harness.router.lookUps.length
-    harness.router.answerOnce('orders', 3)
-    await harness.pass(1_000)
+    const lookUps = stage.router.lookUps.length
+    stage.router.answerOnce('orders', 3)
+    await stage.pass(1_000)
     await partitionsOf()
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(await partitionsOf()).to.deep.equal(before)
-    expect(harness.router.lookUps.length).to.be.greaterThan(lookUps + 1)
-    harness.router.topics.set('orders', all.slice(0, 3))
+    expect(stage.router.lookUps.length).to.be.greaterThan(lookUps + 1)
+    stage.router.topics.set('orders', all.slice(0, 3))
     for (let second = 0; second < 6; second++) {
-      harness.send(record('orders', 'x', 0))
-      await harness.pass(1_000)
+      stage.send(record('orders', 'x', 0))
+      await stage.pass(1_000)
     }
     expect(Math.max(...(await partitionsOf())), 'fewer for good: the topic was made anew').to.equal(2)
   })
 
   const keysOf = async (): Promise<number[]> => {
-    const sent = harness.send(Array.from({ length: 20 }, (_, at) => record('orders', 'x', undefined, `key-${at}`)))
-    await harness.pass(100)
+    const sent = stage.send(Array.from({ length: 20 }, (_, at) => record('orders', 'x', undefined, `key-${at}`)))
+    await stage.pass(100)
     return sent.outcomes!.map(outcome => (outcome.type === 'delivered' ? outcome.partition : -1))
   }
   /** Looked up again, and again where that left a doubt, while records keep coming. */
   const lookAgain = async (seconds = 1): Promise<void> => {
     for (let second = 0; second < seconds; second++) {
-      harness.send(record('orders', 'x', 0))
-      await harness.pass(1_100)
+      stage.send(record('orders', 'x', 0))
+      await stage.pass(1_100)
     }
   }
 
@@ -104,74 +104,74 @@ describe('delivery: what is remembered, and for how long', () => {
   }
   for (const [what, { now, told }] of Object.entries(laggards)) {
     it(`keeps keys where they are when a broker that lags tells another number, ${what}`, async () => {
-      harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
-      if (now !== undefined) harness.router.topicIds.set('orders', now)
-      await harness.warmUp('orders', 0)
+      stage = new DeliveryStage({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+      if (now !== undefined) stage.router.topicIds.set('orders', now)
+      await stage.warmUp('orders', 0)
       const before = await keysOf()
-      const lookUps = harness.router.lookUps.length
+      const lookUps = stage.router.lookUps.length
       for (let round = 0; round < 3; round++) {
-        harness.router.answerOnce('orders', 3, { topicId: told })
+        stage.router.answerOnce('orders', 3, { topicId: told })
         await lookAgain()
         expect(await keysOf()).to.deep.equal(before)
       }
-      expect(harness.router.lookUps.length).to.be.greaterThan(lookUps + 2)
+      expect(stage.router.lookUps.length).to.be.greaterThan(lookUps + 2)
     })
   }
 
   it('never takes partitions from a topic that lives, however often brokers that lag tell fewer', async () => {
-    harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
-    harness.router.topicIds.set('orders', 'id')
-    await harness.warmUp('orders', 0)
+    stage = new DeliveryStage({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+    stage.router.topicIds.set('orders', 'id')
+    await stage.warmUp('orders', 0)
     const before = await keysOf()
-    const all = harness.router.topics.get('orders')!
-    harness.router.topics.set('orders', all.slice(0, 3))
+    const all = stage.router.topics.get('orders')!
+    stage.router.topics.set('orders', all.slice(0, 3))
     await lookAgain(6)
-    harness.router.topics.set('orders', all)
+    stage.router.topics.set('orders', all)
     expect(await keysOf()).to.deep.equal(before)
   })
 
   it('follows a topic that was made anew with another number of partitions', async () => {
-    harness = new DeliveryHarness({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
-    harness.router.topicIds.set('orders', 'one')
-    await harness.warmUp('orders', 0)
-    harness.router.topicIds.set('orders', 'two')
-    harness.router.topics.set('orders', harness.router.topics.get('orders')!.slice(0, 3))
+    stage = new DeliveryStage({ orders: 8 }, { metadataMaxAgeMs: 1_000 })
+    stage.router.topicIds.set('orders', 'one')
+    await stage.warmUp('orders', 0)
+    stage.router.topicIds.set('orders', 'two')
+    stage.router.topics.set('orders', stage.router.topics.get('orders')!.slice(0, 3))
     await lookAgain(5)
     expect(Math.max(...(await keysOf()))).to.equal(2)
   })
 
   it('learns how large the batches of a topic may be, and tries larger ones later', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { batchMaxBytes: 100 * KIB })
-    await harness.warmUp('orders', 0)
-    const partition = harness.router.partition('orders', 0)
+    stage = new DeliveryStage({ orders: 1 }, { batchMaxBytes: 100 * KIB })
+    await stage.warmUp('orders', 0)
+    const partition = stage.router.partition('orders', 0)
     partition.maxBatchBytes = 60 * KIB
     const fill = async (): Promise<number> => {
       const before = partition.attempts.length
-      const sent = harness.send(Array.from({ length: 190 }, () => record('orders', 'x'.repeat(KIB), 0)))
-      await harness.pass(2_000)
+      const sent = stage.send(Array.from({ length: 190 }, () => record('orders', 'x'.repeat(KIB), 0)))
+      await stage.pass(2_000)
       expect(resultsOf(sent)!.every(result => result === 'delivered')).to.equal(true)
       return partition.attempts.slice(before).filter(({ bytes }) => bytes.length > 60 * KIB).length
     }
     expect(await fill(), 'batches refused at first').to.equal(1)
     expect(await fill(), 'and later').to.equal(0)
-    await harness.pass(600_000)
+    await stage.pass(600_000)
     expect(await fill(), 'after ten minutes').to.equal(1)
     partition.maxBatchBytes = 200 * KIB
-    await harness.pass(600_000)
+    await stage.pass(600_000)
     await fill()
     expect(Math.max(...partition.attempts.slice(-2).map(({ bytes }) => bytes.length))).to.be.greaterThan(60 * KIB)
   })
 
   it('does not say of a record that may be written that it is not, when no id is given any more', async () => {
-    harness = new DeliveryHarness({ orders: 1 })
-    harness.router.firstEpoch = 32767
-    await harness.warmUp('orders', 0)
-    harness.router.producerIdRefusal = 31
-    harness.router.partition('orders', 0).script.push({ type: 'loseRequest' }, { type: 'reject', errorCode: 45 })
-    const sent = harness.send(record('orders', 'A', 0))
-    await harness.pass(10)
-    const behind = harness.send(record('orders', 'B', 0))
-    await harness.pass(3_000)
+    stage = new DeliveryStage({ orders: 1 })
+    stage.router.firstEpoch = 32767
+    await stage.warmUp('orders', 0)
+    stage.router.producerIdRefusal = 31
+    stage.router.partition('orders', 0).script.push({ type: 'loseRequest' }, { type: 'reject', errorCode: 45 })
+    const sent = stage.send(record('orders', 'A', 0))
+    await stage.pass(10)
+    const behind = stage.send(record('orders', 'B', 0))
+    await stage.pass(3_000)
     expect([sent, behind].flatMap(resultsOf)).to.deep.equal(['notAuthorized, unknown', 'notAuthorized, no'])
   })
 })

@@ -3,7 +3,7 @@ import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { Batch } from '../../../src/producer/memory/batch.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { DeliveryHarness, offsetsOf, record } from '../../support/delivery-stage.js'
+import { DeliveryStage, offsetsOf, record } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
 const options = { compression: 'none', timeoutMs: 1_000 } as const
@@ -14,10 +14,10 @@ const valuesOf = (count: number, from = 0): ProduceRecord[] =>
   Array.from({ length: count }, (_, at) => record('orders', `${from + at}`))
 
 describe('delivery: records in a row', () => {
-  let harness: DeliveryHarness | undefined
+  let stage: DeliveryStage | undefined
   afterEach(() => {
-    harness?.restore()
-    harness = undefined
+    stage?.restore()
+    stage = undefined
   })
 
   describe('in a batch', () => {
@@ -163,11 +163,11 @@ describe('delivery: records in a row', () => {
 
   it('are at the offsets that their outcomes name, in the order of each partition, however they are mixed', async () => {
     for (let seed = 1; seed <= 10; seed++) {
-      harness?.restore()
+      stage?.restore()
       const random = new SeededRandom(seed)
       const settings = { batchMaxBytes: random.pick([400, 2_000, 1_000_000]) }
-      harness = new DeliveryHarness({ orders: 3, others: 1 }, settings, () => random.next())
-      for (const topic of ['orders', 'others']) await harness.warmUp(topic, 0)
+      stage = new DeliveryStage({ orders: 3, others: 1 }, settings, () => random.next())
+      for (const topic of ['orders', 'others']) await stage.warmUp(topic, 0)
       let value = 0
       const requests = Array.from({ length: 6 }, () => {
         const records: ProduceRecord[] = []
@@ -183,20 +183,20 @@ describe('delivery: records in a row', () => {
             records.push({ ...like, value: `${++value}`.padStart(size, ' ') })
           }
         }
-        return { records, sent: harness!.send(records) }
+        return { records, sent: stage!.send(records) }
       })
-      await harness.pass(1_000)
+      await stage.pass(1_000)
       for (const { records, sent } of requests) {
         expect(offsetsOf(sent), `seed ${seed}`).to.have.length(records.length)
         for (const [at, outcome] of sent.outcomes!.entries()) {
           if (outcome.type !== 'delivered') throw new Error(`seed ${seed}: ${outcome.message}`)
-          const log = harness.router.partition(records[at]!.topic, outcome.partition).values
+          const log = stage.router.partition(records[at]!.topic, outcome.partition).values
           expect(log[outcome.offset], `seed ${seed}`).to.equal(records[at]!.value)
         }
       }
       for (const [topic, partitions] of [['orders', 3] as const, ['others', 1] as const]) {
         for (let partition = 0; partition < partitions; partition++) {
-          const values = harness.router
+          const values = stage.router
             .partition(topic, partition)
             .values.slice(partition === 0 ? 1 : 0)
             .map(Number)
@@ -208,19 +208,19 @@ describe('delivery: records in a row', () => {
 
   it('are refused one by one where the room ends, and the buffer holds no more than it may', async () => {
     const maxBytes = 64 * 1024
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes })
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
-    harness.send(record('orders', 'held', 0))
-    await harness.pass(10)
-    const sent = Array.from({ length: 20 }, () => harness!.send(valuesOf(50)))
-    expect(harness.delivery.stats().bufferedBytes).to.be.within(maxBytes / 8, maxBytes)
+    stage = new DeliveryStage({ orders: 1 }, { maxBytes })
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage.send(record('orders', 'held', 0))
+    await stage.pass(10)
+    const sent = Array.from({ length: 20 }, () => stage!.send(valuesOf(50)))
+    expect(stage.delivery.stats().bufferedBytes).to.be.within(maxBytes / 8, maxBytes)
     const refused = sent.flatMap(({ refused }) => refused ?? []).filter(failure => failure !== undefined)
     expect(new Set(refused.map(({ code }) => code))).to.deep.equal(new Set(['overloaded']))
-    expect(harness.delivery.stats().refused).to.equal(refused.length)
-    harness.router.release()
-    await harness.pass(1_000)
-    const { delivered, bufferedBytes, bufferedRecords } = harness.delivery.stats()
+    expect(stage.delivery.stats().refused).to.equal(refused.length)
+    stage.router.release()
+    await stage.pass(1_000)
+    const { delivered, bufferedBytes, bufferedRecords } = stage.delivery.stats()
     expect([delivered + refused.length, bufferedBytes, bufferedRecords]).to.deep.equal([1_000 + 2, 0, 0])
   })
 })

@@ -1,115 +1,115 @@
 import { expect } from 'chai'
-import { DeliveryHarness, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
+import { DeliveryStage, record, resultsOf, type Sent } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 
 describe('delivery: topics whose partitions are not known yet', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
   const refusalOf = (sent: Sent) => sent.refused?.find(Boolean)?.code
 
   it('takes the first burst after the start, as much as a partition holds', async () => {
-    harness = new DeliveryHarness({ orders: 4 })
-    const burst = Array.from({ length: 12 }, () => harness.send(record('orders', 'x'.repeat(1_000_000))))
+    stage = new DeliveryStage({ orders: 4 })
+    const burst = Array.from({ length: 12 }, () => stage.send(record('orders', 'x'.repeat(1_000_000))))
     expect(burst.map(refusalOf)).to.deep.equal(burst.map(() => undefined))
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(burst.flatMap(resultsOf)).to.deep.equal(burst.map(() => 'delivered'))
-    expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
+    expect(stage.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
   })
 
   it('has a quarter of the buffer for all of them together', async () => {
     const names = Array.from({ length: 10 }, (_, at) => `topic-${at}`)
-    harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])), {
+    stage = new DeliveryStage(Object.fromEntries(names.map(name => [name, 1])), {
       maxBytes: 64 * KIB,
       maxPartitionBytes: 8 * KIB
     })
-    const sent = names.map(name => harness.send(record(name, 'x'.repeat(3 * KIB))))
+    const sent = names.map(name => stage.send(record(name, 'x'.repeat(3 * KIB))))
     expect(sent.map(refusalOf)).to.deep.equal([...Array(4).fill(undefined), ...Array(6).fill('overloaded')])
-    expect(harness.delivery.stats().bufferedBytes).to.be.within(14 * KIB, 17 * KIB)
-    await harness.pass(100)
+    expect(stage.delivery.stats().bufferedBytes).to.be.within(14 * KIB, 17 * KIB)
+    await stage.pass(100)
     expect(sent.slice(0, 4).flatMap(resultsOf)).to.deep.equal(Array(4).fill('delivered'))
-    expect(refusalOf(harness.send(record('topic-9', 'x'.repeat(3 * KIB))))).to.equal(undefined)
+    expect(refusalOf(stage.send(record('topic-9', 'x'.repeat(3 * KIB))))).to.equal(undefined)
   })
 
   it('keeps the small room for names that the brokers denied', async () => {
-    harness = new DeliveryHarness({}, { unknownTopicMaxBytes: 10 * KIB })
-    const first = harness.send(record('nowhere', 'x'.repeat(100 * KIB)))
+    stage = new DeliveryStage({}, { unknownTopicMaxBytes: 10 * KIB })
+    const first = stage.send(record('nowhere', 'x'.repeat(100 * KIB)))
     expect(refusalOf(first)).to.equal(undefined)
-    await harness.pass(100)
-    expect(refusalOf(harness.send(record('nowhere', 'x'.repeat(KIB)))), 'the room holds more already').to.equal(
+    await stage.pass(100)
+    expect(refusalOf(stage.send(record('nowhere', 'x'.repeat(KIB)))), 'the room holds more already').to.equal(
       'overloaded'
     )
-    await harness.pass(6_000)
+    await stage.pass(6_000)
     expect(resultsOf(first)).to.deep.equal(['unknownTopic, no'])
   })
 
   it('never refuses a record later that it has accepted', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxPartitionBytes: 100 * KIB, maxBytes: 4 * MIB })
+    stage = new DeliveryStage({ orders: 1 }, { maxPartitionBytes: 100 * KIB, maxBytes: 4 * MIB })
     // As text it is a third of what it is as bytes.
-    const sent = Array.from({ length: 80 }, () => harness.send(record('orders', '€'.repeat(200))))
+    const sent = Array.from({ length: 80 }, () => stage.send(record('orders', '€'.repeat(200))))
     expect(sent.map(refusalOf).filter(Boolean), 'refused at once').to.deep.equal([])
-    await harness.pass(1_000)
+    await stage.pass(1_000)
     expect(sent.flatMap(resultsOf)).to.deep.equal(sent.map(() => 'delivered'))
   })
 
   it('takes existing topics at once while invented ones come by the thousand', async () => {
     const names = Array.from({ length: 12 }, (_, at) => `existing-${at}`)
-    harness = new DeliveryHarness(Object.fromEntries(names.map(name => [name, 1])))
+    stage = new DeliveryStage(Object.fromEntries(names.map(name => [name, 1])))
     const existing: Sent[] = []
     for (let second = 0; second < 12; second++) {
-      for (let at = 0; at < 300; at++) harness.send(record(`invented-${second}-${at}`, 'x'))
-      await harness.pass(500)
-      existing.push(harness.send(record(names[second]!, 'x')))
-      await harness.pass(200)
+      for (let at = 0; at < 300; at++) stage.send(record(`invented-${second}-${at}`, 'x'))
+      await stage.pass(500)
+      existing.push(stage.send(record(names[second]!, 'x')))
+      await stage.pass(200)
       expect(resultsOf(existing.at(-1)!), names[second]).to.deep.equal(['delivered'])
-      await harness.pass(300)
+      await stage.pass(300)
     }
   })
 
   it('asks for names nobody has met before those that were denied', async () => {
-    harness = new DeliveryHarness({ existing: 1 })
-    for (let at = 0; at < 900; at++) harness.send(record(`invented-${at}`, 'x'))
-    await harness.pass(300)
-    const before = harness.router.lookUps.length
-    harness.send(record('existing', 'x'))
-    await harness.pass(60)
-    const next = harness.router.lookUps.slice(before)
+    stage = new DeliveryStage({ existing: 1 })
+    for (let at = 0; at < 900; at++) stage.send(record(`invented-${at}`, 'x'))
+    await stage.pass(300)
+    const before = stage.router.lookUps.length
+    stage.send(record('existing', 'x'))
+    await stage.pass(60)
+    const next = stage.router.lookUps.slice(before)
     expect(next.findIndex(({ topics }) => topics!.includes('existing'))).to.be.within(0, 1)
   })
 
   it('sends away the name that was denied first when there are too many, and says why', async () => {
-    harness = new DeliveryHarness({}, { maxUnknownTopics: 5 })
+    stage = new DeliveryStage({}, { maxUnknownTopics: 5 })
     const sent: Sent[] = []
     for (let at = 0; at < 8; at++) {
-      sent.push(harness.send(record(`invented-${at}`, 'x')))
-      await harness.pass(100)
+      sent.push(stage.send(record(`invented-${at}`, 'x')))
+      await stage.pass(100)
     }
     expect(sent.map(resultsOf)).to.deep.equal([...Array(3).fill(['unknownTopic, no']), ...Array(5).fill(undefined)])
-    await harness.pass(6_000)
+    await stage.pass(6_000)
     expect(sent.flatMap(resultsOf)).to.deep.equal(Array(8).fill('unknownTopic, no'))
   })
 
   it('leaves places to others when one request names very many topics', async () => {
-    harness = new DeliveryHarness({ existing: 1 })
-    harness.send(Array.from({ length: 50_000 }, (_, at) => record(`invented-${at}`, 'x')))
-    const existing = harness.send(record('existing', 'x'))
+    stage = new DeliveryStage({ existing: 1 })
+    stage.send(Array.from({ length: 50_000 }, (_, at) => record(`invented-${at}`, 'x')))
+    const existing = stage.send(record('existing', 'x'))
     expect(refusalOf(existing)).to.equal(undefined)
-    await harness.pass(3_000)
+    await stage.pass(3_000)
     expect(resultsOf(existing)).to.deep.equal(['delivered'])
   })
 
   it('holds no more and works no longer after very many names', async () => {
-    harness = new DeliveryHarness({ existing: 1 })
+    stage = new DeliveryStage({ existing: 1 })
     for (let round = 0; round < 40; round++) {
-      for (let at = 0; at < 500; at++) harness.send(record(`invented-${round}-${at}`, 'x'))
-      await harness.pass(50)
+      for (let at = 0; at < 500; at++) stage.send(record(`invented-${round}-${at}`, 'x'))
+      await stage.pass(50)
     }
-    expect(harness.delivery.stats().unknownTopics).to.be.at.most(2_000)
-    await harness.pass(20_000)
-    expect(harness.delivery.stats()).to.include({ unknownTopics: 0, bufferedRecords: 0, bufferedBytes: 0 })
-    const before = harness.router.lookUps.length
-    await harness.pass(20_000)
-    expect(harness.router.lookUps, 'nobody asks for what nobody waits for').to.have.length(before)
+    expect(stage.delivery.stats().unknownTopics).to.be.at.most(2_000)
+    await stage.pass(20_000)
+    expect(stage.delivery.stats()).to.include({ unknownTopics: 0, bufferedRecords: 0, bufferedBytes: 0 })
+    const before = stage.router.lookUps.length
+    await stage.pass(20_000)
+    expect(stage.router.lookUps, 'nobody asks for what nobody waits for').to.have.length(before)
   })
 })

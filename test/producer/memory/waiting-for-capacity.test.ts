@@ -1,27 +1,27 @@
 import { expect } from 'chai'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { DeliveryHarness, record, resultsOf } from '../../support/delivery-stage.js'
+import { DeliveryStage, record, resultsOf } from '../../support/delivery-stage.js'
 
 const KIB = 1024
 const WAIT_MS = 1_000
 
 describe('delivery: records that wait for room in their partition', () => {
-  let harness: DeliveryHarness
-  afterEach(() => harness.restore())
+  let stage: DeliveryStage
+  afterEach(() => stage.restore())
 
-  async function start(settings: ConstructorParameters<typeof DeliveryHarness>[1] = {}): Promise<void> {
-    harness = new DeliveryHarness({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB, ...settings })
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+  async function start(settings: ConstructorParameters<typeof DeliveryStage>[1] = {}): Promise<void> {
+    stage = new DeliveryStage({ orders: 4 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB, ...settings })
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
   }
   const send = (value: string, partition = 0, capacityWaitMs = WAIT_MS) =>
-    harness.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, capacityWaitMs)
+    stage.send(record('orders', value.padEnd(10 * KIB, '.'), partition), 30_000, capacityWaitMs)
   /** As many as fit, and `more` that do not. */
   const flood = (more: number) => Array.from({ length: 4 + more }, (_, at) => send(String(at)))
   const stateOf = async ({ pendingProduce }: { pendingProduce: PendingProduce }) => {
     let state = 'waiting'
     void pendingProduce.accepted().then(refused => (state = refused === undefined ? 'accepted' : 'refused'))
-    await harness.pass(0)
+    await stage.pass(0)
     return state
   }
 
@@ -34,13 +34,13 @@ describe('delivery: records that wait for room in their partition', () => {
     ])
     expect(sent.filter(({ refused }) => refused !== undefined)).to.deep.equal([])
     expect(await stateOf(sent[5]!)).to.equal('waiting')
-    await harness.pass(10)
-    harness.router.release()
-    await harness.pass(100)
+    await stage.pass(10)
+    stage.router.release()
+    await stage.pass(100)
     expect(await stateOf(sent[5]!)).to.equal('accepted')
     expect(sent.flatMap(resultsOf)).to.deep.equal(Array(9).fill('delivered'))
     expect(
-      harness.router
+      stage.router
         .partition('orders', 0)
         .values.slice(1)
         .map(value => Number.parseInt(value!, 10))
@@ -50,9 +50,9 @@ describe('delivery: records that wait for room in their partition', () => {
   it('are refused when there was none in time', async () => {
     await start()
     const last = flood(1).at(-1)!
-    await harness.pass(WAIT_MS - 100)
+    await stage.pass(WAIT_MS - 100)
     expect(await stateOf(last)).to.equal('waiting')
-    await harness.pass(200)
+    await stage.pass(200)
     expect(await stateOf(last)).to.equal('refused')
     expect(resultsOf(last)).to.deep.equal(['overloaded, no'])
     expect((await last.pendingProduce.accepted())?.[0]?.message)
@@ -71,13 +71,13 @@ describe('delivery: records that wait for room in their partition', () => {
   it('are not overtaken by smaller ones that would fit', async () => {
     await start()
     flood(2)
-    const small = harness.send(record('orders', 'small', 0), 30_000, WAIT_MS)
+    const small = stage.send(record('orders', 'small', 0), 30_000, WAIT_MS)
     expect(small.pendingProduce.isWaiting).to.equal(true)
-    expect(harness.send(record('orders', 'impatient', 0)).refused?.[0]?.code).to.equal('overloaded')
-    await harness.pass(10)
-    harness.router.release()
-    await harness.pass(100)
-    expect(harness.router.partition('orders', 0).values.at(-1)).to.equal('small')
+    expect(stage.send(record('orders', 'impatient', 0)).refused?.[0]?.code).to.equal('overloaded')
+    await stage.pass(10)
+    stage.router.release()
+    await stage.pass(100)
+    expect(stage.router.partition('orders', 0).values.at(-1)).to.equal('small')
   })
 
   it('are the last of a call that stops where it is full: all behind the first without room are refused', async () => {
@@ -86,9 +86,7 @@ describe('delivery: records that wait for room in their partition', () => {
     const fitting = record('orders', 'elsewhere', 1)
     const options = { partitioner: 'murmur2', deadlineMs: 30_000, capacityWaitMs: WAIT_MS } as const
     const refusedOf = (stopsWhereFull: boolean) =>
-      harness.delivery
-        .accept([...values, fitting], { ...options, stopsWhereFull })
-        .refused!.map(failure => failure?.code)
+      stage.delivery.accept([...values, fitting], { ...options, stopsWhereFull }).refused!.map(failure => failure?.code)
     const codes = refusedOf(true)
     const first = codes.indexOf('overloaded')
     expect(first).to.be.within(1, 89)
@@ -101,7 +99,7 @@ describe('delivery: records that wait for room in their partition', () => {
     flood(4)
     const other = send('other', 1)
     expect(other.pendingProduce.isWaiting).to.equal(false)
-    await harness.pass(50)
+    await stage.pass(50)
     expect(resultsOf(other)).to.deep.equal(['delivered'])
   })
 
@@ -111,92 +109,87 @@ describe('delivery: records that wait for room in their partition', () => {
     const waiting = sent.filter(({ pendingProduce }) => pendingProduce.isWaiting).length
     expect(waiting).to.be.within(15, 19)
     expect(sent.at(-1)!.refused?.[0]?.code).to.equal('overloaded')
-    expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
+    expect(stage.delivery.stats().bufferedBytes).to.be.lessThan(50 * KIB)
   })
 
   it('take as much as requests may hold where those are counted elsewhere, and the partition its half of it', async () => {
-    harness = new DeliveryHarness(
-      { orders: 4 },
-      { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB },
-      undefined,
-      800 * KIB
-    )
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage = new DeliveryStage({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB }, undefined, 800 * KIB)
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
     const values = Array.from({ length: 60 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
-    const sent = harness.send(values, 30_000, WAIT_MS)
+    const sent = stage.send(values, 30_000, WAIT_MS)
     const isTaken = (at: number): boolean => sent.refused?.[at] === undefined
     expect([isTaken(40), isTaken(59)]).to.deep.equal([true, false])
-    expect(harness.delivery.stats().bufferedBytes).to.be.lessThan(100 * KIB)
-    await harness.pass(10)
-    harness.router.release()
-    await harness.pass(100)
+    expect(stage.delivery.stats().bufferedBytes).to.be.lessThan(100 * KIB)
+    await stage.pass(10)
+    stage.router.release()
+    await stage.pass(100)
     const taken = values.flatMap(({ value }, at) => (isTaken(at) ? [String(value)] : []))
-    expect(harness.router.partition('orders', 0).values.slice(1)).to.deep.equal(taken)
+    expect(stage.router.partition('orders', 0).values.slice(1)).to.deep.equal(taken)
   })
 
   it('may be the first of their topic: the buffer is full of others, and its partitions are looked up meanwhile', async () => {
-    harness = new DeliveryHarness({ orders: 1, audit: 1 }, { maxBytes: 100 * KIB })
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage = new DeliveryStage({ orders: 1, audit: 1 }, { maxBytes: 100 * KIB })
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
     const full = Array.from({ length: 9 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
-    const sent = harness.send(
+    const sent = stage.send(
       [...full, record('audit', 'a'.repeat(20 * KIB), 0), record('audit', 'b', 0)],
       30_000,
       WAIT_MS
     )
     expect(sent.refused).to.equal(undefined)
     expect(sent.pendingProduce.isWaiting).to.equal(true)
-    await harness.pass(200)
+    await stage.pass(200)
     expect(sent.outcomes, 'the buffer is still full').to.equal(undefined)
-    harness.router.release()
-    await harness.pass(200)
+    stage.router.release()
+    await stage.pass(200)
     expect(resultsOf(sent)).to.deep.equal(Array(11).fill('delivered'))
-    expect(harness.router.partition('audit', 0).values.map(value => value![0])).to.deep.equal(['a', 'b'])
+    expect(stage.router.partition('audit', 0).values.map(value => value![0])).to.deep.equal(['a', 'b'])
   })
 
   it('are refused in time although their topic was never found, and leave nothing behind', async () => {
-    harness = new DeliveryHarness({ orders: 1 }, { maxBytes: 100 * KIB })
-    await harness.warmUp('orders', 0)
-    harness.router.partition('orders', 0).script.push({ type: 'hold' })
-    harness.send(Array.from({ length: 9 }, () => record('orders', 'x'.repeat(10 * KIB), 0)))
-    const sent = harness.send(record('none', 'a'.repeat(20 * KIB)), 30_000, WAIT_MS)
+    stage = new DeliveryStage({ orders: 1 }, { maxBytes: 100 * KIB })
+    await stage.warmUp('orders', 0)
+    stage.router.partition('orders', 0).script.push({ type: 'hold' })
+    stage.send(Array.from({ length: 9 }, () => record('orders', 'x'.repeat(10 * KIB), 0)))
+    const sent = stage.send(record('none', 'a'.repeat(20 * KIB)), 30_000, WAIT_MS)
     expect(sent.refused).to.equal(undefined)
-    await harness.pass(WAIT_MS + 100)
+    await stage.pass(WAIT_MS + 100)
     expect(resultsOf(sent)).to.deep.equal(['overloaded, no'])
-    harness.router.release()
-    await harness.pass(10_000)
-    expect(harness.delivery.stats()).to.include({ bufferedBytes: 0, unknownTopics: 0 })
+    stage.router.release()
+    await stage.pass(10_000)
+    expect(stage.delivery.stats()).to.include({ bufferedBytes: 0, unknownTopics: 0 })
   })
 
   it('keep no bytes of their caller', async () => {
     await start()
     flood(0)
     const value = Buffer.alloc(10 * KIB, 'a')
-    harness.send({ topic: 'orders', partition: 0, key: null, value }, 30_000, WAIT_MS)
+    stage.send({ topic: 'orders', partition: 0, key: null, value }, 30_000, WAIT_MS)
     value.fill('b')
-    await harness.pass(10)
-    harness.router.release()
-    await harness.pass(100)
-    expect(harness.router.partition('orders', 0).values.at(-1)).to.match(/^a+$/)
+    await stage.pass(10)
+    stage.router.release()
+    await stage.pass(100)
+    expect(stage.router.partition('orders', 0).values.at(-1)).to.match(/^a+$/)
   })
 
   it('wait no longer than their request', async () => {
     await start()
     flood(0)
-    const brief = harness.send(record('orders', 'x'.repeat(10 * KIB), 0), 300, WAIT_MS)
-    await harness.pass(400)
+    const brief = stage.send(record('orders', 'x'.repeat(10 * KIB), 0), 300, WAIT_MS)
+    await stage.pass(400)
     expect(resultsOf(brief)).to.deep.equal(['overloaded, no'])
   })
 
   it('are told when delivery ends, and leave nothing behind', async () => {
     await start()
     const last = flood(1).at(-1)!
-    const closed = harness.delivery.close(100)
-    await harness.pass(200)
+    const closed = stage.delivery.close(100)
+    await stage.pass(200)
     await closed
     expect(resultsOf(last)).to.deep.equal(['shuttingDown, no'])
     expect(await stateOf(last)).to.equal('refused')
-    expect(harness.delivery.stats().bufferedBytes).to.equal(0)
+    expect(stage.delivery.stats().bufferedBytes).to.equal(0)
   })
 })

@@ -6,7 +6,7 @@ import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
 import { produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
-import { ProcessorHarness } from '../processors/stage.js'
+import { ProcessorStage } from '../processors/stage.js'
 
 const IDLE_MS = 20_000
 
@@ -18,7 +18,7 @@ interface Call {
 
 describe('connections to one broker', () => {
   let system: ActorSystem
-  let harness: ProcessorHarness
+  let stage: ProcessorStage
   let proxy: BrokerProxy
   let calls: Call[]
   let closed: string[]
@@ -27,7 +27,7 @@ describe('connections to one broker', () => {
   let answered: BrokerProxy[]
   beforeEach(() => {
     system = new ActorSystem()
-    harness = new ProcessorHarness()
+    stage = new ProcessorStage()
     calls = []
     closed = []
     reported = []
@@ -39,8 +39,8 @@ describe('connections to one broker', () => {
       )
     proxy = new BrokerProxy({ nodeId: 1, host: 'mock-1', port: 8000, rack: null }, {
       system,
-      openRequests: harness.openRequests,
-      metrics: harness.metrics,
+      openRequests: stage.openRequests,
+      metrics: stage.metrics,
       readCache: { isolationLevel: 'readUncommitted' },
       callTimeoutMs: 1_000,
       fetch: {},
@@ -65,7 +65,7 @@ describe('connections to one broker', () => {
   afterEach(() => {
     proxy.stop()
     system.stop()
-    harness.stop()
+    stage.stop()
   })
 
   /** Every call of it waits until the test answers. */
@@ -87,11 +87,9 @@ describe('connections to one broker', () => {
     await turns(4)
   }
   const askOffset = (topic: string): Promise<void> =>
-    submit(harness.accept('fetchOffset', { topicPartition: { topic, partition: 0 }, offsetType: 'latest' } as never))
+    submit(stage.accept('fetchOffset', { topicPartition: { topic, partition: 0 }, offsetType: 'latest' } as never))
   const beat = (memberId: string): Promise<void> =>
-    submit(
-      harness.accept('heartbeat', { groupId: 'billing', memberId, generationId: 1, connection: memberId } as never)
-    )
+    submit(stage.accept('heartbeat', { groupId: 'billing', memberId, generationId: 1, connection: memberId } as never))
   const fail = async (call: number): Promise<void> => {
     calls[call]!.fail(new TimedOutError('a call', 1_000))
     await turns(4)
@@ -118,7 +116,7 @@ describe('connections to one broker', () => {
       await answer(0)
       await beat('b')
       await answer(1)
-      harness.now = IDLE_MS
+      stage.now = IDLE_MS
       await beat('a')
       await answer(2)
       proxy.tidy(2 * IDLE_MS)
@@ -132,7 +130,7 @@ describe('connections to one broker', () => {
       await answer(0)
       await beat('b')
       await answer(1)
-      await submit(harness.accept('leaveGroup', { groupId: 'billing', memberId: 'a', connection: 'a' } as never))
+      await submit(stage.accept('leaveGroup', { groupId: 'billing', memberId: 'a', connection: 'a' } as never))
       proxy.tidy(1)
       expect(closed).to.deep.equal(['member'])
       await beat('b')
@@ -145,15 +143,15 @@ describe('connections to one broker', () => {
       const lost = new UnavailableError('brokerUnreachable', 'closed the connection')
       await beat('a')
       await beat('b')
-      harness.now = 1_000
+      stage.now = 1_000
       await answer(0)
-      harness.now = 2_000
+      stage.now = 2_000
       calls[1]!.fail(lost)
       await turns(4)
       expect(reported).to.deep.equal([])
       expect(proxy.held).to.equal(0)
       await beat('b')
-      harness.now = 2_001
+      stage.now = 2_001
       calls[2]!.fail(lost)
       await turns(4)
       expect(reported, 'when it is silent').to.deep.equal(['unreachable'])
@@ -171,7 +169,7 @@ describe('connections to one broker', () => {
     it('the broker is unreachable after two on whatever connections, without an answer', async () => {
       await askOffset('orders')
       await beat('a')
-      harness.now = 1_000
+      stage.now = 1_000
       await fail(0)
       expect(reported).to.deep.equal(['returned staleTopic'])
       await fail(1)
@@ -181,9 +179,9 @@ describe('connections to one broker', () => {
     it('a call is to blame when another one was answered since it was sent', async () => {
       await askOffset('orders')
       await beat('a')
-      harness.now = 500
+      stage.now = 500
       await answer(1)
-      harness.now = 1_000
+      stage.now = 1_000
       await fail(0)
       for (const call of [2, 3]) {
         await askOffset('orders')
@@ -229,7 +227,7 @@ describe('connections to one broker', () => {
   it('are replaced when their dispatcher met a bug, which others do not feel', async () => {
     await beat('a')
     await askOffset('orders')
-    await submit(harness.accept('fetchOffset', {} as never))
+    await submit(stage.accept('fetchOffset', {} as never))
     expect(reported).to.deep.equal(['crashed'])
     expect(closed).to.deep.equal(['control'])
     await askOffset('orders')
@@ -253,7 +251,7 @@ describe('connections to one broker', () => {
     const refused: { code?: string; message?: string }[] = []
     const request = { topicPartition: { topic: 'orders', partition: 0 }, offsetType: 'latest' }
     for (let count = 0; count <= 10; count++) {
-      await submit(harness.accept('fetchOffset', request as never, refused as never))
+      await submit(stage.accept('fetchOffset', request as never, refused as never))
     }
     expect(refused).to.have.length(1)
     expect(refused[0]).to.include({ code: 'overloaded' })
@@ -264,8 +262,8 @@ describe('connections to one broker', () => {
     const answers: unknown[] = []
     for (let partition = 0; partition <= 20; partition++) {
       const batch = { topic: 'orders', partition, bytes: Buffer.alloc(9), answer: (one: unknown) => answers.push(one) }
-      const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
-      accepted.partition = harness.partition('orders', partition)
+      const accepted = stage.openRequests.accept(produceBatch, batch as never, 5_000, 0)
+      accepted.partition = stage.partition('orders', partition)
       await submit(accepted)
     }
     expect([answers, proxy.held]).to.deep.equal([[], 21])

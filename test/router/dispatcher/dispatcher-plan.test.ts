@@ -2,15 +2,15 @@ import { expect } from 'chai'
 import { type DispatcherPlanOptions, planDispatcher } from '../../../src/router/dispatcher/dispatcher-plan.js'
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { Role } from '../../../src/router/requests/operation.js'
-import { ProcessorHarness } from '../processors/stage.js'
+import { ProcessorStage } from '../processors/stage.js'
 
 describe('connections to one broker by role', () => {
-  const harness = new ProcessorHarness()
+  const stage = new ProcessorStage()
   const plan = (role: Role, more: Partial<DispatcherPlanOptions> = {}) => {
     const options = {
-      openRequests: harness.openRequests,
-      metrics: harness.metrics,
-      tags: harness.tags,
+      openRequests: stage.openRequests,
+      metrics: stage.metrics,
+      tags: stage.tags,
       readCache: { isolationLevel: 'readUncommitted' },
       callTimeoutMs: 1_000,
       fetch: {},

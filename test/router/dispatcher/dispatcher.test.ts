@@ -8,14 +8,14 @@ import { Dispatcher, type DispatcherOptions } from '../../../src/router/dispatch
 import type { QueueProcessor } from '../../../src/router/processors/queue-processor.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
-import { ProcessorHarness, type Results } from '../processors/stage.js'
+import { ProcessorStage, type Results } from '../processors/stage.js'
 import { answering, Broker, failing, Queue, reportsTo, submitTo } from './fake-broker.js'
 
 type Measure = readonly [kind: string, name: string, value: number, tags: MetricTags]
 
 describe('dispatcher of a broker', () => {
   let system: ActorSystem
-  let harness: ProcessorHarness
+  let stage: ProcessorStage
   let broker: Broker
   let queue: Queue
   let measured: Measure[]
@@ -24,7 +24,7 @@ describe('dispatcher of a broker', () => {
   let bug: Error | undefined
   beforeEach(() => {
     system = new ActorSystem()
-    harness = new ProcessorHarness()
+    stage = new ProcessorStage()
     broker = new Broker()
     queue = new Queue()
     measured = []
@@ -33,7 +33,7 @@ describe('dispatcher of a broker', () => {
   })
   afterEach(() => {
     system.stop()
-    harness.stop()
+    stage.stop()
   })
 
   const start = (options: Partial<DispatcherOptions> = {}): Dispatcher =>
@@ -41,7 +41,7 @@ describe('dispatcher of a broker', () => {
       name: 'broker-1-control',
       role: 'control',
       system,
-      openRequests: harness.openRequests,
+      openRequests: stage.openRequests,
       admission: {
         answerFromCache: () => false,
         addToQueue: request => {
@@ -66,7 +66,7 @@ describe('dispatcher of a broker', () => {
     })
 
   const request = (results: Results<'fetchOffset'> = []): OpenRequest =>
-    harness.accept(
+    stage.accept(
       'fetchOffset',
       { topicPartition: { topic: 'orders', partition: 0 }, position: 'latest' } as never,
       results
@@ -108,7 +108,7 @@ describe('dispatcher of a broker', () => {
     it('how long each call was on its way, in nanoseconds', async () => {
       const dispatcher = start()
       await submit(dispatcher)
-      harness.now += 7
+      stage.now += 7
       await answer(0)
       expect(sumsOf('time')).to.deep.equal({ 'kafka_dispatcher call': 7_000_000 })
     })
@@ -316,7 +316,7 @@ describe('dispatcher of a broker', () => {
     const submitOf = async (group: string): Promise<Results<'fetchOffset'>> => {
       const results: Results<'fetchOffset'> = []
       const one = request(results)
-      one.partition = harness.partition(group, 0)
+      one.partition = stage.partition(group, 0)
       dispatcher.submit(one)
       await turns(4)
       return results

@@ -2,7 +2,7 @@ import type { RoutedKind } from '../../../src/router/messages/operations.js'
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import type { OperationProcessor, Returned } from '../../../src/router/processors/queue-processor.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 export const CALL_TIMEOUT_MS = 5_000
 
@@ -12,7 +12,7 @@ export interface Told {
 }
 
 /** One processor, what it would send, and what each requester is told. */
-export class Asked extends ProcessorHarness {
+export class Asked extends ProcessorStage {
   readonly kind: RoutedKind
   readonly processor: OperationProcessor
   readonly told: Told[][] = []

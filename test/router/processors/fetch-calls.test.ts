@@ -11,18 +11,18 @@ import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { fakeBatch, fakeBatchOf } from '../../support/fake-batch.js'
 import { turns } from '../../support/ticks.js'
-import { B, FetchHarness, offsetsOf, T16 } from './fetch-stage.js'
-import { ProcessorHarness } from './stage.js'
+import { B, FetchStage, offsetsOf, T16 } from './fetch-stage.js'
+import { ProcessorStage } from './stage.js'
 
 const LARGEST = 1_000_000
 const SMALLEST = 64 * 1024
 
 describe('fetch data processor: its calls', () => {
   it('ask without waiting for records that exist, and let the broker wait at the end of the log', async () => {
-    const harness = new FetchHarness(100)
-    harness.identity = { topicId: 'id', leaderEpoch: 3 }
-    harness.ask(50)
-    const [call, catchUp] = await harness.send()
+    const stage = new FetchStage(100)
+    stage.identity = { topicId: 'id', leaderEpoch: 3 }
+    stage.ask(50)
+    const [call, catchUp] = await stage.send()
     expect(catchUp).to.deep.include({
       maxWaitMs: 0,
       minBytes: 0,
@@ -31,25 +31,25 @@ describe('fetch data processor: its calls', () => {
       timeoutMs: 5_000,
       partitions: [{ ...T16, topicId: 'id', fetchOffset: 50, maxBytes: 498_452, currentLeaderEpoch: 3 }]
     })
-    harness.answer(call, { 'perf/16@50': {} })
-    const [, tail] = await harness.send('tail')
+    stage.answer(call, { 'perf/16@50': {} })
+    const [, tail] = await stage.send('tail')
     expect(tail).to.include({ maxWaitMs: 100, minBytes: 1, timeoutMs: 5_100 })
-    expect(harness.metrics.of('fetches')).to.equal(2)
+    expect(stage.metrics.of('fetches')).to.equal(2)
   })
 
   const PATIENT_MS = 10_000
 
   /** The long poll of a partition each, all at the end of their logs. */
-  async function longPollOf(harness: FetchHarness, partitions: number, maxWaitMs?: number): Promise<FetchCall> {
+  async function longPollOf(stage: FetchStage, partitions: number, maxWaitMs?: number): Promise<FetchCall> {
     const end = { highWatermark: 50 }
     const names = Array.from({ length: partitions }, (_, partition) => ({ topic: 'perf', partition }))
-    for (const name of names) harness.ask(50, name, [], maxWaitMs)
+    for (const name of names) stage.ask(50, name, [], maxWaitMs)
     for (let left = partitions; left > 0; ) {
-      const call = harness.issue()
-      harness.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, end])))
+      const call = stage.issue()
+      stage.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, end])))
       left -= call.partitions.size
     }
-    return (await harness.send('tail'))[1]
+    return (await stage.send('tail'))[1]
   }
 
   it('poll many idle partitions less often, a second apart at most, where their readers are patient', async () => {
@@ -61,7 +61,7 @@ describe('fetch data processor: its calls', () => {
     ] as const
     const lengths: number[] = []
     for (const [partitions, maxWaitMs] of polls) {
-      const call = await longPollOf(new FetchHarness(100, 'readUncommitted', 2_000), partitions, maxWaitMs)
+      const call = await longPollOf(new FetchStage(100, 'readUncommitted', 2_000), partitions, maxWaitMs)
       expect(call.partitions).to.have.length(partitions)
       lengths.push(call.maxWaitMs)
     }
@@ -71,91 +71,91 @@ describe('fetch data processor: its calls', () => {
   it('poll briefly for a minute after a reader without much patience, which may come again during a poll', async () => {
     const lengths: number[] = []
     for (const laterMs of [59_999, 60_000]) {
-      const harness = new FetchHarness(100, 'readUncommitted', 2_000)
-      harness.ask(7, B)
-      harness.answer(harness.issue(), { 'api/17@7': { batches: [fakeBatch(7, [10])], highWatermark: 8 } })
-      harness.now += laterMs
-      lengths.push((await longPollOf(harness, 1_000, PATIENT_MS)).maxWaitMs)
+      const stage = new FetchStage(100, 'readUncommitted', 2_000)
+      stage.ask(7, B)
+      stage.answer(stage.issue(), { 'api/17@7': { batches: [fakeBatch(7, [10])], highWatermark: 8 } })
+      stage.now += laterMs
+      lengths.push((await longPollOf(stage, 1_000, PATIENT_MS)).maxWaitMs)
     }
     expect(lengths).to.deep.equal([100, 500])
   })
 
   it('poll briefly while readers wait for the next long poll', async () => {
-    const call = await longPollOf(new FetchHarness(100, 'readUncommitted', 100), 1_001, PATIENT_MS)
+    const call = await longPollOf(new FetchStage(100, 'readUncommitted', 100), 1_001, PATIENT_MS)
     expect([call.partitions.length, call.maxWaitMs]).to.deep.equal([1_000, 100])
   })
 
   it('never wait where the Router does not', async () => {
-    const harness = new FetchHarness(0, 'readUncommitted', 2_000)
-    harness.ask(50, T16, [], PATIENT_MS)
-    expect((await harness.send())[1].maxWaitMs).to.equal(0)
+    const stage = new FetchStage(0, 'readUncommitted', 2_000)
+    stage.ask(50, T16, [], PATIENT_MS)
+    expect((await stage.send())[1].maxWaitMs).to.equal(0)
   })
 
   it('are named for their slots', () => {
-    const { catchUp, tail } = new FetchHarness().fetch
+    const { catchUp, tail } = new FetchStage().fetch
     expect([catchUp.name, tail.name]).to.deep.equal(['catchUp', 'tail'])
   })
 
   it('ask for a quarter after a time-out, down to 64 KiB, and for twice as much after each answer', async () => {
-    const harness = new FetchHarness()
+    const stage = new FetchStage()
     const sizes: number[] = []
     for (const isAnswered of [false, false, false, true, true, true, true, true, true]) {
-      harness.ask(1)
-      const [call, { maxBytes }] = await harness.send()
+      stage.ask(1)
+      const [call, { maxBytes }] = await stage.send()
       sizes.push(maxBytes)
-      if (isAnswered) harness.answer(call, { 'perf/16@1': { highWatermark: 1 } })
-      else harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
+      if (isAnswered) stage.answer(call, { 'perf/16@1': { highWatermark: 1 } })
+      else stage.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
     }
     const grown = [1, 2, 4, 8].map(times => times * SMALLEST)
     expect(sizes).to.deep.equal([LARGEST, LARGEST / 4, SMALLEST, ...grown, LARGEST, LARGEST])
   })
 
   it('ask for as much as before after a lost connection', async () => {
-    const harness = new FetchHarness()
-    harness.ask(1)
-    const [call] = await harness.send()
+    const stage = new FetchStage()
+    stage.ask(1)
+    const [call] = await stage.send()
     const lost = new UnavailableError('brokerUnreachable', 'cut')
-    expect(harness.fetch.catchUp.callFailed(call, lost, true)).to.have.length(1)
-    harness.ask(1)
-    const [, { maxBytes }] = await harness.send()
+    expect(stage.fetch.catchUp.callFailed(call, lost, true)).to.have.length(1)
+    stage.ask(1)
+    const [, { maxBytes }] = await stage.send()
     expect(maxBytes).to.equal(LARGEST)
   })
 
   it('give all who wait for them back when they fail, but those who were answered, and nobody joins them then', () => {
-    const harness = new FetchHarness()
-    harness.ask(1)
-    const call = harness.issue()
-    const joined = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
-    const answered = harness.accept('fetchData', { topicPartition: T16, offset: 1 })
-    for (const one of [joined, answered]) harness.fetch.addToQueue(one as OpenRequest)
+    const stage = new FetchStage()
+    stage.ask(1)
+    const call = stage.issue()
+    const joined = stage.accept('fetchData', { topicPartition: T16, offset: 1 })
+    const answered = stage.accept('fetchData', { topicPartition: T16, offset: 1 })
+    for (const one of [joined, answered]) stage.fetch.addToQueue(one as OpenRequest)
     answered.settled = true
-    const back = harness.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
+    const back = stage.fetch.catchUp.callFailed(call, new TimedOutError('Fetch', 1), true)
     expect([back.length, back.includes(joined as OpenRequest)]).to.deep.equal([2, true])
-    harness.ask(1)
-    expect(harness.fetch.catchUp.isEmpty, 'asked by a call of its own').to.equal(false)
+    stage.ask(1)
+    expect(stage.fetch.catchUp.isEmpty, 'asked by a call of its own').to.equal(false)
   })
 
   it('count the bytes that came, and requests that shared a call', () => {
-    const harness = new FetchHarness()
-    for (let reader = 0; reader < 2; reader++) harness.ask(1)
-    const call = harness.issue()
-    for (let reader = 0; reader < 3; reader++) harness.ask(1)
-    harness.answer(call, { 'perf/16@1': { batches: [fakeBatch(1, [5])] } })
+    const stage = new FetchStage()
+    for (let reader = 0; reader < 2; reader++) stage.ask(1)
+    const call = stage.issue()
+    for (let reader = 0; reader < 3; reader++) stage.ask(1)
+    stage.answer(call, { 'perf/16@1': { batches: [fakeBatch(1, [5])] } })
     const counts = ['bytes_fetched', 'batched_requests', 'avoided_fetches', 'cache_hits', 'invalid_messages']
-    expect(counts.map(name => harness.metrics.of(name))).to.deep.equal([100, 2, 3, 0, 0])
-    harness.hit(1)
-    expect(harness.metrics.of('cache_hits')).to.equal(1)
-    harness.ask(9)
-    harness.answer(harness.issue(), { 'perf/16@9': { errorCode: errorCodes.CORRUPT_MESSAGE } })
-    expect(harness.metrics.of('invalid_messages')).to.equal(1)
-    harness.ask(9)
-    harness.answer(harness.issue(), { 'perf/16@9': { errorCode: 3 } })
-    expect(harness.metrics.of('unknown_topic_or_partition_responses')).to.equal(1)
+    expect(counts.map(name => stage.metrics.of(name))).to.deep.equal([100, 2, 3, 0, 0])
+    stage.hit(1)
+    expect(stage.metrics.of('cache_hits')).to.equal(1)
+    stage.ask(9)
+    stage.answer(stage.issue(), { 'perf/16@9': { errorCode: errorCodes.CORRUPT_MESSAGE } })
+    expect(stage.metrics.of('invalid_messages')).to.equal(1)
+    stage.ask(9)
+    stage.answer(stage.issue(), { 'perf/16@9': { errorCode: 3 } })
+    expect(stage.metrics.of('unknown_topic_or_partition_responses')).to.equal(1)
   })
 
   describe('are answered', () => {
-    const settle = (harness: FetchHarness, call: FetchDataCall, response: Partial<FetchResponse>) =>
-      harness.fetch[call.slot].processResponse(call, {
+    const settle = (stage: FetchStage, call: FetchDataCall, response: Partial<FetchResponse>) =>
+      stage.fetch[call.slot].processResponse(call, {
         throttleTimeMs: 0,
         errorCode: 0,
         sessionId: 0,
@@ -165,23 +165,23 @@ describe('fetch data processor: its calls', () => {
       })
 
     it('with a partition left out: it is asked for again', () => {
-      const harness = new FetchHarness()
-      const results = harness.ask(1)
-      const [back] = settle(harness, harness.issue(), {})
+      const stage = new FetchStage()
+      const results = stage.ask(1)
+      const [back] = settle(stage, stage.issue(), {})
       expect([back?.reason, back?.requests.length, results]).to.deep.equal(['retryLater', 1, []])
     })
 
     it('with an error of the whole call: it is that of every partition', () => {
-      const harness = new FetchHarness()
-      const answers = [harness.ask(1), harness.ask(1, B)]
-      settle(harness, harness.issue(), { errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
+      const stage = new FetchStage()
+      const answers = [stage.ask(1), stage.ask(1, B)]
+      settle(stage, stage.issue(), { errorCode: errorCodes.CLUSTER_AUTHORIZATION_FAILED })
       for (const [answer] of answers) expect(answer).to.include({ type: 'failed', errorCode: 31 })
     })
   })
 
   describe('bring no records', () => {
     /** Settles a call for offset 10, of which the broker tells this. */
-    const settle = (harness: FetchHarness, slot: 'catchUp' | 'tail', records: object, highWatermark = 20) => {
+    const settle = (stage: FetchStage, slot: 'catchUp' | 'tail', records: object, highWatermark = 20) => {
       const partition = {
         ...T16,
         errorCode: 0,
@@ -192,17 +192,17 @@ describe('fetch data processor: its calls', () => {
         records: { sizeBytes: 0, batches: [], nextOffset: 10, hasPartialBatch: false, isLeftOut: false, ...records }
       } as unknown as FetchResponse['partitions'][number]
       const response = { throttleTimeMs: 0, errorCode: 0, sessionId: 0, sizeBytes: 0, partitions: [partition] }
-      return harness.fetch[slot].processResponse(harness.issue(slot), response)
+      return stage.fetch[slot].processResponse(stage.issue(slot), response)
     }
     const unavailable = (offset: number) => ({ unavailable: { offset, reason: 'no such codec here' } })
 
     it('where their compression is not known here: that is told, and reading goes on before such a batch', () => {
-      const harness = new FetchHarness()
-      const results = harness.ask(10)
-      settle(harness, 'catchUp', { ...unavailable(12), nextOffset: 12 })
+      const stage = new FetchStage()
+      const results = stage.ask(10)
+      settle(stage, 'catchUp', { ...unavailable(12), nextOffset: 12 })
       expect(results).to.deep.equal([])
-      expect([...harness.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
-      const another = new FetchHarness()
+      expect([...stage.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
+      const another = new FetchStage()
       const told = another.ask(10)
       settle(another, 'catchUp', unavailable(10))
       expect(told[0]).to.include({ type: 'failed', code: 'protocol', message: 'no such codec here', retriable: false })
@@ -213,33 +213,33 @@ describe('fetch data processor: its calls', () => {
         { corruption: { offset: 12, nextOffset: 15, reason: 'crc' } },
         { tooLarge: { offset: 12, nextOffset: 15, maxBytes: 1_000 } }
       ]) {
-        const harness = new FetchHarness()
-        const results = harness.ask(10)
-        expect(settle(harness, 'catchUp', { ...records, nextOffset: 12 })).to.deep.equal([])
+        const stage = new FetchStage()
+        const results = stage.ask(10)
+        expect(settle(stage, 'catchUp', { ...records, nextOffset: 12 })).to.deep.equal([])
         expect(results).to.deep.equal([])
-        expect([...harness.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
+        expect([...stage.issue().partitions.values()].map(({ position }) => position)).to.deep.equal([12])
       }
     })
 
     it('to a long poll although there are some: they are asked for without waiting, by who waits still', () => {
-      const harness = new FetchHarness(100)
-      const results = harness.ask(10)
-      settle(harness, 'catchUp', {}, 10)
-      expect(settle(harness, 'tail', {}, 20)).to.deep.equal([])
+      const stage = new FetchStage(100)
+      const results = stage.ask(10)
+      settle(stage, 'catchUp', {}, 10)
+      expect(settle(stage, 'tail', {}, 20)).to.deep.equal([])
       expect(results).to.deep.equal([])
-      expect([...harness.issue().partitions.keys()]).to.deep.equal(['perf/16'])
-      expect(harness.fetch.tail.isEmpty).to.equal(true)
+      expect([...stage.issue().partitions.keys()]).to.deep.equal(['perf/16'])
+      expect(stage.fetch.tail.isEmpty).to.equal(true)
     })
 
     it('and nobody waits any more: nothing is asked again', () => {
-      const harness = new FetchHarness()
-      const request = harness.accept('fetchData', { topicPartition: T16, offset: 10 })
-      harness.fetch.addToQueue(request as OpenRequest)
-      harness.ask(1, B)
-      const call = harness.issue()
+      const stage = new FetchStage()
+      const request = stage.accept('fetchData', { topicPartition: T16, offset: 10 })
+      stage.fetch.addToQueue(request as OpenRequest)
+      stage.ask(1, B)
+      const call = stage.issue()
       request.settled = true
-      harness.answer(call, { 'perf/16@10': { highWatermark: 20 }, 'api/17@1': { highWatermark: 1 } })
-      expect(harness.fetch.catchUp.isEmpty).to.equal(true)
+      stage.answer(call, { 'perf/16@10': { highWatermark: 20 }, 'api/17@1': { highWatermark: 1 } })
+      expect(stage.fetch.catchUp.isEmpty).to.equal(true)
     })
   })
 
@@ -248,34 +248,34 @@ describe('fetch data processor: its calls', () => {
     [100, ['perf/16']]
   ] as const) {
     it(`are for ${polled.length} of two partitions ${passedMs} ms after the readers of one were answered`, () => {
-      const harness = new FetchHarness(100)
-      harness.ask(50)
-      harness.ask(7, B)
-      harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
-      harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
-      harness.now += passedMs
-      expect([...harness.issue('tail').partitions.keys()]).to.have.members(polled)
+      const stage = new FetchStage(100)
+      stage.ask(50)
+      stage.ask(7, B)
+      stage.answer(stage.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+      stage.answer(stage.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+      stage.now += passedMs
+      expect([...stage.issue('tail').partitions.keys()]).to.have.members(polled)
     })
   }
 
   it('are for partitions whose readers were answered just now at the end of the log only', () => {
-    const harness = new FetchHarness(100)
-    harness.ask(50)
-    harness.ask(7, B)
-    harness.answer(harness.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
-    harness.answer(harness.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
-    harness.ask(1, { topic: 'many', partition: 0 })
-    expect([...harness.issue().partitions.keys()]).to.deep.equal(['many/0'])
-    expect([...harness.issue('tail').partitions.keys()]).to.have.members(['perf/16', 'api/17'])
+    const stage = new FetchStage(100)
+    stage.ask(50)
+    stage.ask(7, B)
+    stage.answer(stage.issue(), { 'perf/16@50': {}, 'api/17@7': {} })
+    stage.answer(stage.issue('tail'), { 'api/17@7': { batches: [fakeBatch(7, [5])] }, 'perf/16@50': {} })
+    stage.ask(1, { topic: 'many', partition: 0 })
+    expect([...stage.issue().partitions.keys()]).to.deep.equal(['many/0'])
+    expect([...stage.issue('tail').partitions.keys()]).to.have.members(['perf/16', 'api/17'])
   })
 
   it('answer all who want a refused offset, in the queue as well, and nobody else', () => {
-    const harness = new FetchHarness()
-    const first = harness.ask(5)
-    const call = harness.issue()
-    harness.identity = { topicId: undefined, leaderEpoch: 0 }
-    const [same, other] = [harness.ask(5), harness.ask(6)]
-    harness.answer(call, { 'perf/16@5': { errorCode: errorCodes.OFFSET_OUT_OF_RANGE } })
+    const stage = new FetchStage()
+    const first = stage.ask(5)
+    const call = stage.issue()
+    stage.identity = { topicId: undefined, leaderEpoch: 0 }
+    const [same, other] = [stage.ask(5), stage.ask(6)]
+    stage.answer(call, { 'perf/16@5': { errorCode: errorCodes.OFFSET_OUT_OF_RANGE } })
     expect([first, same, other].map(([one]) => one?.type)).to.deep.equal([
       'offsetOutOfRange',
       'offsetOutOfRange',
@@ -284,11 +284,11 @@ describe('fetch data processor: its calls', () => {
   })
 
   it('answer queued requests from the batch that came, up to its last record', () => {
-    const harness = new FetchHarness()
-    harness.ask(10)
-    const call = harness.issue()
-    const [before, last, behind] = [harness.ask(9), harness.ask(14), harness.ask(15)]
-    harness.answer(call, { 'perf/16@10': { batches: [fakeBatchOf(10, 5, 50)] } })
+    const stage = new FetchStage()
+    stage.ask(10)
+    const call = stage.issue()
+    const [before, last, behind] = [stage.ask(9), stage.ask(14), stage.ask(15)]
+    stage.answer(call, { 'perf/16@10': { batches: [fakeBatchOf(10, 5, 50)] } })
     expect([before, last, behind].map(([one]) => offsetsOf(one))).to.deep.equal([undefined, [14], undefined])
   })
 
@@ -306,14 +306,14 @@ describe('fetch data processor: its calls', () => {
 })
 
 describe('readers at the end of a log', () => {
-  let harness: ProcessorHarness
+  let stage: ProcessorStage
   let readers: ReadersAtEnd
   beforeEach(() => {
-    harness = new ProcessorHarness()
+    stage = new ProcessorStage()
     readers = new ReadersAtEnd()
   })
   const reader = (results: FetchDataResult[] = []): OpenRequest<'fetchData'> => {
-    const one = harness.accept('fetchData', { topicPartition: T16, offset: 5 }, results)
+    const one = stage.accept('fetchData', { topicPartition: T16, offset: 5 }, results)
     readers.add([one])
     return one
   }
@@ -321,7 +321,7 @@ describe('readers at the end of a log', () => {
   it('give way after a second, one at a time, the first one first', () => {
     const [first, second]: FetchDataResult[][] = [[], []]
     reader(first)
-    harness.now = 1
+    stage.now = 1
     reader(second)
     readers.answerOldest(999)
     expect([first, second]).to.deep.equal([[], []])

@@ -6,7 +6,7 @@ import { type FetchDataCall, FetchQueues } from '../../../src/router/processors/
 import { waitersOf } from '../../../src/router/processors/long-poll.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { SeededRandom } from '../../support/random.js'
-import { FetchHarness, offsetsOf } from './fetch-stage.js'
+import { FetchStage, offsetsOf } from './fetch-stage.js'
 
 const SESSION = 7
 const PATIENT_MS = 10_000
@@ -23,75 +23,75 @@ const saidBy = ({ session, partitions }: FetchCall) => ({
 })
 
 describe('fetch data processor: its session', () => {
-  let harness: FetchHarness
+  let stage: FetchStage
   let results: FetchDataResult[][]
 
   /** Readers of so many partitions at the end of their logs, and the call that begins the session. */
   async function waiting(partitions: number, maxWaitMs = PATIENT_MS): Promise<[FetchDataCall, FetchCall]> {
-    results = Array.from({ length: partitions }, (_, partition) => harness.ask(50, at(partition), [], maxWaitMs))
+    results = Array.from({ length: partitions }, (_, partition) => stage.ask(50, at(partition), [], maxWaitMs))
     for (let left = partitions; left > 0; ) {
-      const call = harness.issue()
-      harness.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, {}])))
+      const call = stage.issue()
+      stage.answer(call, Object.fromEntries([...call.partitions.keys()].map(key => [`${key}@50`, {}])))
       left -= call.partitions.size
     }
-    return harness.send('tail')
+    return stage.send('tail')
   }
   const allAt50 = (partitions: number) =>
     Object.fromEntries(Array.from({ length: partitions }, (_, partition) => [`perf/${partition}@50`, {}]))
   /** The same, one poll later, in the session. */
   async function inSession(partitions: number, maxWaitMs = PATIENT_MS): Promise<[FetchDataCall, FetchCall]> {
     const [call] = await waiting(partitions, maxWaitMs)
-    harness.tell(call, SESSION, allAt50(partitions))
-    return harness.send('tail')
+    stage.tell(call, SESSION, allAt50(partitions))
+    return stage.send('tail')
   }
   const open = (): number => results.filter(answers => answers.length === 0).length
 
   beforeEach(() => {
-    harness = new FetchHarness(PATIENCE_MS, 'readUncommitted', 6_000)
-    harness.identity = { topicId: 'id', leaderEpoch: 3 }
+    stage = new FetchStage(PATIENCE_MS, 'readUncommitted', 6_000)
+    stage.identity = { topicId: 'id', leaderEpoch: 3 }
   })
 
   it('begins with all partitions, and names none while nothing changes', async () => {
     const [first, asked] = await waiting(3)
     expect(saidBy(asked)).to.deep.equal({ id: 0, epoch: 0, named: ['0@50', '1@50', '2@50'], forgotten: [] })
-    harness.tell(first, SESSION, allAt50(3))
+    stage.tell(first, SESSION, allAt50(3))
     for (const epoch of [1, 2, 3]) {
-      const [call, next] = await harness.send('tail')
+      const [call, next] = await stage.send('tail')
       expect(saidBy(next)).to.deep.equal({ id: SESSION, epoch, named: [], forgotten: [] })
       expect(next).to.include({ maxWaitMs: PATIENCE_MS, minBytes: 1 })
-      expect(harness.tell(call, SESSION)).to.deep.equal([])
+      expect(stage.tell(call, SESSION)).to.deep.equal([])
     }
     expect(open()).to.equal(3)
   })
 
   it('is not for calls that catch up', async () => {
-    harness.ask(50, at(0))
-    const [, asked] = await harness.send()
+    stage.ask(50, at(0))
+    const [, asked] = await stage.send()
     expect(asked.session).to.equal(undefined)
   })
 
   it('names a partition again from the next record on, and gives it up when nobody asks for more', async () => {
     const [call] = await inSession(2)
-    harness.tell(call, SESSION, { 'perf/1@50': record(50) })
+    stage.tell(call, SESSION, { 'perf/1@50': record(50) })
     expect(offsetsOf(results[1]![0])).to.deep.equal([50])
-    const [second, asked] = await harness.send('tail')
+    const [second, asked] = await stage.send('tail')
     expect(saidBy(asked)).to.include({ epoch: 2 })
     expect(saidBy(asked).named).to.deep.equal(['1@51'])
-    harness.tell(second, SESSION)
-    const [, last] = await harness.send('tail')
+    stage.tell(second, SESSION)
+    const [, last] = await stage.send('tail')
     expect(saidBy(last)).to.deep.equal({ id: SESSION, epoch: 3, named: [], forgotten: [1] })
     expect(open()).to.equal(1)
   })
 
   it('keeps a partition whose reader asks for more during the call', async () => {
     const [call] = await inSession(2)
-    harness.tell(call, SESSION, { 'perf/1@50': record(50) })
-    const [second] = await harness.send('tail')
-    const more = harness.ask(51, at(1), [], PATIENT_MS)
-    harness.tell(second, SESSION)
-    const [third, asked] = await harness.send('tail')
+    stage.tell(call, SESSION, { 'perf/1@50': record(50) })
+    const [second] = await stage.send('tail')
+    const more = stage.ask(51, at(1), [], PATIENT_MS)
+    stage.tell(second, SESSION)
+    const [third, asked] = await stage.send('tail')
     expect(saidBy(asked)).to.include({ epoch: 3 }).and.to.deep.include({ named: [], forgotten: [] })
-    harness.tell(third, SESSION, { 'perf/1@51': record(51) })
+    stage.tell(third, SESSION, { 'perf/1@51': record(51) })
     expect(more.map(offsetsOf)).to.deep.equal([[51]])
   })
 
@@ -99,21 +99,21 @@ describe('fetch data processor: its session', () => {
     const [call] = await inSession(1)
     const response = { throttleTimeMs: 0, errorCode: 0, sessionId: SESSION, sizeBytes: 9, partitions: [] }
     const told: FetchResponse['partitions'][number][] = []
-    const { processResponse } = harness.fetch.tail
-    harness.fetch.tail.processResponse = (same, { partitions }: FetchResponse) => {
+    const { processResponse } = stage.fetch.tail
+    stage.fetch.tail.processResponse = (same, { partitions }: FetchResponse) => {
       told.push(...partitions)
       return processResponse(same, { ...response, partitions: [...partitions, ...partitions] })
     }
-    harness.tell(call, SESSION, { 'perf/0@50': record(50) })
+    stage.tell(call, SESSION, { 'perf/0@50': record(50) })
     expect(told).to.have.length(1)
     expect(results[0]!.map(offsetsOf)).to.deep.equal([[50]])
   })
 
   it('names a partition anew when its leader epoch changes, without an answer to its reader', async () => {
     const [call] = await inSession(2)
-    harness.readCache.setIdentity('perf/1', { topicId: 'id', leaderEpoch: 4 })
-    expect(harness.tell(call, SESSION)).to.deep.equal([])
-    const [, asked] = await harness.send('tail')
+    stage.readCache.setIdentity('perf/1', { topicId: 'id', leaderEpoch: 4 })
+    expect(stage.tell(call, SESSION)).to.deep.equal([])
+    const [, asked] = await stage.send('tail')
     expect(asked.partitions.map(({ partition, currentLeaderEpoch }) => [partition, currentLeaderEpoch])).to.deep.equal([
       [1, 4]
     ])
@@ -123,77 +123,77 @@ describe('fetch data processor: its session', () => {
   it('gives the requests for a topic that was created anew back, and begins another session for the new one', async () => {
     const [call] = await inSession(2)
     const renewed = { topicId: 'another', leaderEpoch: 0 }
-    harness.readCache.setIdentity('perf/1', renewed)
-    const back = harness.tell(call, SESSION, { 'perf/1@50': record(50) })
+    stage.readCache.setIdentity('perf/1', renewed)
+    const back = stage.tell(call, SESSION, { 'perf/1@50': record(50) })
     expect(back.map(({ reason, requests }) => [reason, requests.map(({ key }) => key)])).to.deep.equal([
       ['retryLater', ['perf/1']]
     ])
     expect(results[1], 'the record is of the former log').to.deep.equal([])
-    harness.identity = renewed
-    const again = harness.ask(0, at(1))
-    harness.answer(harness.issue(), { 'perf/1@0': {} })
-    const [, asked] = await harness.send('tail')
+    stage.identity = renewed
+    const again = stage.ask(0, at(1))
+    stage.answer(stage.issue(), { 'perf/1@0': {} })
+    const [, asked] = await stage.send('tail')
     expect(saidBy(asked)).to.deep.equal({ id: SESSION, epoch: 0, named: ['0@50', '1@0'], forgotten: [] })
     expect(again).to.deep.equal([])
   })
 
   it('gives a request back whose topic was forgotten while nothing was new', async () => {
     const [call] = await inSession(2)
-    harness.readCache.forget('perf/0')
-    expect(harness.tell(call, SESSION).map(({ reason }) => reason)).to.deep.equal(['retryLater'])
-    expect(saidBy((await harness.send('tail'))[1]).forgotten).to.deep.equal([0])
+    stage.readCache.forget('perf/0')
+    expect(stage.tell(call, SESSION).map(({ reason }) => reason)).to.deep.equal(['retryLater'])
+    expect(saidBy((await stage.send('tail'))[1]).forgotten).to.deep.equal([0])
   })
 
   for (const errorCode of [70, 71, 106]) {
     it(`is begun anew at once after code ${errorCode}, and nobody notices`, async () => {
       const [call] = await inSession(3)
-      const joined = harness.ask(50, at(2), [], PATIENT_MS)
-      expect(harness.tell(call, 0, {}, { errorCode })).to.deep.equal([])
-      const [next, asked] = await harness.send('tail')
+      const joined = stage.ask(50, at(2), [], PATIENT_MS)
+      expect(stage.tell(call, 0, {}, { errorCode })).to.deep.equal([])
+      const [next, asked] = await stage.send('tail')
       expect(saidBy(asked)).to.deep.equal({ id: 0, epoch: 0, named: ['0@50', '1@50', '2@50'], forgotten: [] })
       expect(open()).to.equal(3)
-      harness.tell(next, 8, { ...allAt50(3), 'perf/2@50': record(50) })
+      stage.tell(next, 8, { ...allAt50(3), 'perf/2@50': record(50) })
       expect([results[2]!, joined].map(([answer]) => offsetsOf(answer))).to.deep.equal([[50], [50]])
-      expect(saidBy((await harness.send('tail'))[1])).to.include({ id: 8, epoch: 1 })
+      expect(saidBy((await stage.send('tail'))[1])).to.include({ id: 8, epoch: 1 })
     })
   }
 
   it('is not begun over and over where a broker refuses its first call: the requests go back', async () => {
     const [call] = await waiting(2)
-    const back = harness.tell(call, 0, {}, { errorCode: 70 })
+    const back = stage.tell(call, 0, {}, { errorCode: 70 })
     expect(back.flatMap(({ reason, requests }) => requests.map(() => reason))).to.deep.equal([
       'retryLater',
       'retryLater'
     ])
-    expect(harness.fetch.tail.isEmpty).to.equal(true)
+    expect(stage.fetch.tail.isEmpty).to.equal(true)
   })
 
   it('is begun anew after a lost connection, and ends the one that the broker may still have', async () => {
     const [call] = await inSession(2)
     const lost = new UnavailableError('brokerUnreachable', 'cut')
-    const back = harness.fetch.tail.callFailed(call, lost, true)
+    const back = stage.fetch.tail.callFailed(call, lost, true)
     expect(back).to.have.length(2)
-    expect(harness.fetch.tail.isEmpty).to.equal(true)
-    for (const request of back) harness.again(request)
-    const [, asked] = await harness.send('tail')
+    expect(stage.fetch.tail.isEmpty).to.equal(true)
+    for (const request of back) stage.again(request)
+    const [, asked] = await stage.send('tail')
     expect(saidBy(asked)).to.deep.equal({ id: SESSION, epoch: 0, named: ['0@50', '1@50'], forgotten: [] })
   })
 
   it('is not there with a broker that has none: each call names all', async () => {
     const [call] = await waiting(2)
-    harness.tell(call, 0, allAt50(2))
+    stage.tell(call, 0, allAt50(2))
     for (let round = 0; round < 3; round++) {
-      const [next, asked] = await harness.send('tail')
+      const [next, asked] = await stage.send('tail')
       expect(saidBy(asked)).to.deep.equal({ id: 0, epoch: 0, named: ['0@50', '1@50'], forgotten: [] })
-      harness.tell(next, 0, allAt50(2))
+      stage.tell(next, 0, allAt50(2))
     }
     expect(open()).to.equal(2)
   })
 
   it('ends when a broker answers with another one: what it left out is asked for again', async () => {
     const [call] = await inSession(2)
-    harness.tell(call, 9)
-    expect(saidBy((await harness.send('tail'))[1]))
+    stage.tell(call, 9)
+    expect(saidBy((await stage.send('tail'))[1]))
       .to.include({ epoch: 0 })
       .and.to.deep.include({
         named: ['0@50', '1@50']
@@ -202,19 +202,19 @@ describe('fetch data processor: its session', () => {
   })
 
   it('goes by names while a topic has no id, and by ids again once it has left', async () => {
-    harness.identity = { topicId: undefined, leaderEpoch: -1 }
-    const nameless = harness.ask(1, { topic: 'old', partition: 0 }, [], 200)
-    harness.answer(harness.issue(), { 'old/0@1': {} })
-    harness.identity = { topicId: 'id', leaderEpoch: 3 }
-    harness.ask(50, at(0), [], PATIENT_MS)
-    harness.answer(harness.issue(), { 'perf/0@50': {} })
+    stage.identity = { topicId: undefined, leaderEpoch: -1 }
+    const nameless = stage.ask(1, { topic: 'old', partition: 0 }, [], 200)
+    stage.answer(stage.issue(), { 'old/0@1': {} })
+    stage.identity = { topicId: 'id', leaderEpoch: 3 }
+    stage.ask(50, at(0), [], PATIENT_MS)
+    stage.answer(stage.issue(), { 'perf/0@50': {} })
     const ids: (boolean | undefined)[] = []
     for (let round = 0; round < 5; round++) {
-      const [call, { session, partitions }] = await harness.send('tail')
+      const [call, { session, partitions }] = await stage.send('tail')
       ids.push(session?.usesTopicIds)
-      harness.now += PATIENCE_MS
+      stage.now += PATIENCE_MS
       const told = partitions.map(({ topic, partition, fetchOffset }) => [`${topic}/${partition}@${fetchOffset}`, {}])
-      harness.tell(call, SESSION, Object.fromEntries(told))
+      stage.tell(call, SESSION, Object.fromEntries(told))
     }
     expect(nameless[0]).to.include({ type: 'noMessages' })
     expect(ids[0]).to.equal(false)
@@ -225,11 +225,11 @@ describe('fetch data processor: its session', () => {
     const [first] = await inSession(1_500, 2_000)
     const answered: number[] = []
     let call = first
-    for (harness.now = 500; harness.now <= 2_500; harness.now += 500) {
-      harness.tell(call, SESSION)
+    for (stage.now = 500; stage.now <= 2_500; stage.now += 500) {
+      stage.tell(call, SESSION)
       answered.push(1_500 - open())
-      if (harness.fetch.tail.isEmpty) break
-      ;[call] = await harness.send('tail')
+      if (stage.fetch.tail.isEmpty) break
+      ;[call] = await stage.send('tail')
     }
     expect(answered).to.deep.equal([0, 0, 0, 1_500])
     expect(results[0]![0]).to.deep.include({ type: 'noMessages', leaderEpoch: 3 })
@@ -237,12 +237,12 @@ describe('fetch data processor: its session', () => {
 
   it('takes an answer of a broker that throttles, which leaves out all partitions, for no news of any', async () => {
     const session = await inSession(1)
-    const [reader] = [harness.ask(50, at(0))]
-    harness.now += PATIENCE_MS
-    harness.tell(session[0], SESSION, {}, { throttleTimeMs: 1_000 })
+    const [reader] = [stage.ask(50, at(0))]
+    stage.now += PATIENCE_MS
+    stage.tell(session[0], SESSION, {}, { throttleTimeMs: 1_000 })
     expect(reader).to.deep.equal([])
-    const [call] = await harness.send('tail')
-    harness.tell(call, SESSION, { 'perf/0@50': record(50) })
+    const [call] = await stage.send('tail')
+    stage.tell(call, SESSION, { 'perf/0@50': record(50) })
     expect(reader!.map(({ type }) => type)).to.deep.equal(['success'])
   })
 
@@ -252,45 +252,45 @@ describe('fetch data processor: its session', () => {
     const answers: FetchDataResult[] = []
     for (let partition = 0; partition < many; partition++) {
       const asked = { topicPartition: at(partition), offset: 50, maxWaitMs: PATIENT_MS, isWanted: () => isWanted }
-      const request = harness.accept('fetchData', asked, answers)
-      request.identity = harness.identity
-      harness.fetch.addToQueue(request)
+      const request = stage.accept('fetchData', asked, answers)
+      request.identity = stage.identity
+      stage.fetch.addToQueue(request)
     }
-    harness.answer(harness.issue(), allAt50(many))
-    harness.tell((await harness.send('tail'))[0], SESSION, allAt50(many))
-    harness.tell((await harness.send('tail'))[0], SESSION)
+    stage.answer(stage.issue(), allAt50(many))
+    stage.tell((await stage.send('tail'))[0], SESSION, allAt50(many))
+    stage.tell((await stage.send('tail'))[0], SESSION)
     isWanted = false
     for (let left = 5; left > 0; left--) {
-      const [call] = await harness.send('tail')
-      harness.now += 1_000
-      harness.tell(call, SESSION)
+      const [call] = await stage.send('tail')
+      stage.now += 1_000
+      stage.tell(call, SESSION)
       if (answers.length > 0) break
     }
     expect(answers).to.have.length(many)
-    expect(harness.now).to.be.at.most(5_000)
+    expect(stage.now).to.be.at.most(5_000)
   })
 
   it('leaves requests queued where a broker asks for a pause, so that they can be served or taken meanwhile', async () => {
     const [call] = await inSession(2)
-    harness.tell(call, SESSION, {}, { throttleTimeMs: 1_000 })
-    const early = harness.ask(49, at(0))
-    harness.answer(harness.issue(), { 'perf/0@49': { batches: [fakeBatch(49, [5, 5])] } })
+    stage.tell(call, SESSION, {}, { throttleTimeMs: 1_000 })
+    const early = stage.ask(49, at(0))
+    stage.answer(stage.issue(), { 'perf/0@49': { batches: [fakeBatch(49, [5, 5])] } })
     expect([early, results[0]!].map(([answer]) => offsetsOf(answer))).to.deep.equal([[49, 50], [50]])
-    expect(harness.fetch.drain().map(({ key }) => key)).to.deep.equal(['perf/1'])
-    expect(harness.fetch.tail.isEmpty).to.equal(true)
+    expect(stage.fetch.drain().map(({ key }) => key)).to.deep.equal(['perf/1'])
+    expect(stage.fetch.tail.isEmpty).to.equal(true)
   })
 
   it('asks for a partition whose records had no room in the answer without waiting', async () => {
     const [call] = await inSession(2)
-    harness.tell(call, SESSION, { 'perf/1@50': { highWatermark: 60, nextOffset: 50 } })
-    expect([...harness.issue('catchUp').partitions.keys()]).to.deep.equal(['perf/1'])
-    expect(saidBy((await harness.send('tail'))[1]).forgotten).to.deep.equal([1])
+    stage.tell(call, SESSION, { 'perf/1@50': { highWatermark: 60, nextOffset: 50 } })
+    expect([...stage.issue('catchUp').partitions.keys()]).to.deep.equal(['perf/1'])
+    expect(saidBy((await stage.send('tail'))[1]).forgotten).to.deep.equal([1])
   })
 
   it('loses no request for one offset, whatever each knows of the topic', () => {
     const queues = new FetchQueues({ identityOf: () => undefined, identityVersion: 1 })
     const requests = ['one', 'another'].map(topicId => {
-      const request = harness.accept('fetchData', { topicPartition: at(0), offset: 5 })
+      const request = stage.accept('fetchData', { topicPartition: at(0), offset: 5 })
       request.identity = { topicId, leaderEpoch: 0 }
       return request
     })
@@ -305,8 +305,8 @@ describe('fetch data processor: its session', () => {
   })
 
   it('takes turns where partitions have no room in one poll', async () => {
-    harness = new FetchHarness(PATIENCE_MS, 'readUncommitted', 1)
-    harness.identity = { topicId: 'id', leaderEpoch: 3 }
+    stage = new FetchStage(PATIENCE_MS, 'readUncommitted', 1)
+    stage.identity = { topicId: 'id', leaderEpoch: 3 }
     const [first] = await waiting(25)
     const polled: number[] = []
     const seen = new Set<number>()
@@ -315,8 +315,8 @@ describe('fetch data processor: its session', () => {
       const asked = new Set([...call.partitions.values()].map(({ partition }) => partition))
       polled.push(asked.size)
       for (const partition of asked) seen.add(partition)
-      harness.tell(call, SESSION)
-      ;[call] = await harness.send('tail')
+      stage.tell(call, SESSION)
+      ;[call] = await stage.send('tail')
     }
     expect(Math.max(...polled)).to.be.at.most(10)
     expect(seen.size).to.equal(25)
@@ -366,8 +366,8 @@ describe('fetch data processor: its session', () => {
 
   it('skips no record and gives none twice, whatever becomes of sessions and calls', async () => {
     for (let seed = 1; seed <= 8; seed++) {
-      harness = new FetchHarness(PATIENCE_MS, 'readUncommitted', 6)
-      harness.identity = { topicId: 'id', leaderEpoch: 3 }
+      stage = new FetchStage(PATIENCE_MS, 'readUncommitted', 6)
+      stage.identity = { topicId: 'id', leaderEpoch: 3 }
       const random = new SeededRandom(seed)
       const broker = new Broker(random)
       const readers = Array.from({ length: 8 }, (_, partition) => ({
@@ -380,7 +380,7 @@ describe('fetch data processor: its session', () => {
         reader.asked++
         const topicPartition = at(reader.partition)
         const asked = { topicPartition, offset: reader.read.length, maxWaitMs: random.pick([0, 150, PATIENT_MS]) }
-        harness.again(harness.accept('fetchData', asked, reader.answers))
+        stage.again(stage.accept('fetchData', asked, reader.answers))
       }
       const readOn = (): void => {
         for (const reader of readers) {
@@ -397,26 +397,26 @@ describe('fetch data processor: its session', () => {
       }
       const calls = new Map<'catchUp' | 'tail', [FetchDataCall, FetchCall]>()
       const step = async (isCalm: boolean): Promise<void> => {
-        harness.now += random.between(0, 60)
+        stage.now += random.between(0, 60)
         if (!isCalm && random.next() < 0.3) write()
         if (!isCalm && random.next() < 0.05) broker.forget()
         readOn()
         for (const slot of ['catchUp', 'tail'] as const) {
-          if (!calls.has(slot) && !harness.fetch[slot].isEmpty) {
-            const call = harness.fetch[slot].nextCall()
+          if (!calls.has(slot) && !stage.fetch[slot].isEmpty) {
+            const call = stage.fetch[slot].nextCall()
             if (call) calls.set(slot, await sentWith(slot, call as FetchDataCall))
           } else if (calls.has(slot) && random.next() < 0.6) {
             const [call, asked] = calls.get(slot)!
             calls.delete(slot)
             const lost = isCalm ? 1 : random.next()
             if (lost < 0.05) {
-              const back = harness.fetch[slot].callFailed(call, new UnavailableError('brokerUnreachable', 'cut'), true)
-              for (const request of back) harness.again(request)
+              const back = stage.fetch[slot].callFailed(call, new UnavailableError('brokerUnreachable', 'cut'), true)
+              for (const request of back) stage.again(request)
               continue
             }
             const back =
-              slot === 'tail' ? tellFrom(call, broker.answer(asked)) : harness.answer(call, catchUpTable(asked))
-            for (const { requests } of back) for (const request of requests) harness.again(request)
+              slot === 'tail' ? tellFrom(call, broker.answer(asked)) : stage.answer(call, catchUpTable(asked))
+            for (const { requests } of back) for (const request of requests) stage.again(request)
           }
         }
       }
@@ -431,10 +431,10 @@ describe('fetch data processor: its session', () => {
           })
         )
       const tellFrom = (call: FetchDataCall, { code, id, table }: ReturnType<Broker['answer']>) =>
-        harness.tell(call, id, table, { errorCode: code })
+        stage.tell(call, id, table, { errorCode: code })
       const sentWith = async (slot: 'catchUp' | 'tail', call: FetchDataCall): Promise<[FetchDataCall, FetchCall]> => {
         const asked: FetchCall[] = []
-        await harness.fetch[slot].send({ fetch: async (one: FetchCall) => asked.push(one) } as never, call)
+        await stage.fetch[slot].send({ fetch: async (one: FetchCall) => asked.push(one) } as never, call)
         return [call, { ...asked[0]!, partitions: [...asked[0]!.partitions] }]
       }
       for (let round = 0; round < 400; round++) await step(false)

@@ -9,13 +9,13 @@ import { ReadCache } from '../../../src/router/processors/read-cache.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { FakeBatch } from '../../support/fake-batch.js'
 import { fetchReply, ScriptedCluster, type ScriptedFetch } from '../../support/scripted-client.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 export const T16 = { topic: 'perf', partition: 16 }
 export const B = { topic: 'api', partition: 17 }
 
 /** A fetch processor whose calls are answered by hand. */
-export class FetchHarness extends ProcessorHarness {
+export class FetchStage extends ProcessorStage {
   readonly cache = new MessageCache({ maxBytes: 10_000_000, bufferBytes: 498_452, concat: FakeBatch.concat })
   readonly readCache: ReadCache
   readonly fetch: FetchAdmission

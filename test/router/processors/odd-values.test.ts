@@ -10,7 +10,7 @@ import { operations } from '../../../src/router/processors/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { ProcessorContext, Returned } from '../../../src/router/processors/queue-processor.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 /** What one partition's part of a shared answer says. */
 interface Part {
@@ -42,7 +42,7 @@ const good = (partition: number): Part => ({
 /** Asks something of three partitions in one call, answers it with these parts, and says what each was told. */
 type Ask = (parts: readonly Part[]) => { readonly told: readonly (Told | undefined)[]; readonly returned: number }
 
-class Sharing extends ProcessorHarness {
+class Sharing extends ProcessorStage {
   readonly told: (Told | undefined)[] = []
   readonly options: ProcessorContext = {
     callTimeoutMs: 5_000,

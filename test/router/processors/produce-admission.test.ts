@@ -6,11 +6,11 @@ import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { notSent, ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
 import { answerTimedOut, answerUnknown, fail, type OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
 
-class ProduceHarness extends ProcessorHarness {
+class ProduceStage extends ProcessorStage {
   readonly produce = new ProduceAdmission({
     requestMaxBytes: 100,
     brokerTimeoutMs: 1_500,
@@ -52,43 +52,43 @@ class ProduceHarness extends ProcessorHarness {
 const partitionsOf = (call: BatchesCall | undefined): string[] => (call?.batches ?? []).map(({ key }) => key)
 
 describe('produce processor', () => {
-  let harness: ProduceHarness
-  beforeEach(() => (harness = new ProduceHarness()))
-  const next = (producer: PartitionProducer = 'main') => harness.produce[producer].nextCall()!
+  let stage: ProduceStage
+  beforeEach(() => (stage = new ProduceStage()))
+  const next = (producer: PartitionProducer = 'main') => stage.produce[producer].nextCall()!
 
   it('sends everything that waits in one call, one batch per partition', () => {
-    for (const partition of [0, 1, 2, 1]) harness.add(partition)
+    for (const partition of [0, 1, 2, 1]) stage.add(partition)
     expect(partitionsOf(next())).to.deep.equal(['orders/0', 'orders/1', 'orders/2'])
     expect(partitionsOf(next())).to.deep.equal(['orders/1'])
-    expect(harness.produce.main.isEmpty).to.equal(true)
+    expect(stage.produce.main.isEmpty).to.equal(true)
   })
 
   it('keeps a request below its limit, and partitions in turn', () => {
-    for (const partition of [0, 1, 2]) harness.add(partition, 45)
-    harness.add(0, 45)
+    for (const partition of [0, 1, 2]) stage.add(partition, 45)
+    stage.add(0, 45)
     expect(partitionsOf(next())).to.deep.equal(['orders/0', 'orders/1'])
     expect(partitionsOf(next())).to.deep.equal(['orders/2', 'orders/0'])
   })
 
   it('sends a batch larger than the limit alone', () => {
-    harness.add(0, 500)
-    harness.add(1)
+    stage.add(0, 500)
+    stage.add(1)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     expect(partitionsOf(next())).to.deep.equal(['orders/1'])
   })
 
   it('sends no more than 2,000 batches in one call, and the later batch of a partition behind all others', () => {
-    for (let partition = 0; partition < 2_001; partition++) harness.add(partition, 0)
-    harness.add(0, 0)
-    harness.add(0, 1)
+    for (let partition = 0; partition < 2_001; partition++) stage.add(partition, 0)
+    stage.add(0, 0)
+    stage.add(0, 1)
     expect(next().batches.length).to.equal(2_000)
     expect(partitionsOf(next())).to.deep.equal(['orders/2000', 'orders/0'])
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
-    expect(harness.produce.main.isEmpty).to.equal(true)
+    expect(stage.produce.main.isEmpty).to.equal(true)
   })
 
   it('finds the batch of each answer in whatever order a broker answers, and hears each once', () => {
-    const answers = [0, 1, 2, 3].map(partition => harness.add(partition))
+    const answers = [0, 1, 2, 3].map(partition => stage.add(partition))
     const call = next()
     notSent(call.batches[1]!, 'noLeader')
     const partitions = [0, 3, 2, 2, 9].map((partition, at) => ({
@@ -99,26 +99,26 @@ describe('produce processor', () => {
       logAppendTimeMs: -1,
       logStartOffset: 0
     }))
-    harness.produce.main.processResponse(call, { throttleTimeMs: 0, partitions })
+    stage.produce.main.processResponse(call, { throttleTimeMs: 0, partitions })
     const offsets = answers.map(given => given.map(answer => (answer.type === 'appended' ? answer.baseOffset : 'none')))
     expect(offsets).to.deep.equal([[0], ['none'], [2], [1]])
   })
 
   it('answers each batch with its own partition', () => {
-    const [good, bad] = [harness.add(0), harness.add(1)]
-    harness.answer(next(), { 0: 0, 1: 10 })
+    const [good, bad] = [stage.add(0), stage.add(1)]
+    stage.answer(next(), { 0: 0, 1: 10 })
     expect(good).to.deep.equal([{ type: 'appended', baseOffset: 40, logAppendTimeMs: -1 }])
     expect(bad).to.deep.equal([{ type: 'rejected', errorCode: 10 }])
   })
 
   it('has done with a batch only when it was appended', () => {
     const requests = [0, 1, 2, 3].map(partition => {
-      harness.add(partition)
-      return harness.added!
+      stage.add(partition)
+      return stage.added!
     })
     const call = next()
     notSent(requests[3]!, 'noLeader')
-    harness.answer(call, { 0: 0, 1: 6, 3: 0 })
+    stage.answer(call, { 0: 0, 1: 6, 3: 0 })
     expect(requests.map(({ settled, isOver }) => [settled, isOver])).to.deep.equal([
       [true, true],
       [true, false],
@@ -128,37 +128,37 @@ describe('produce processor', () => {
   })
 
   it('says nobody knows where a response leaves a partition out', () => {
-    const left = harness.add(0)
-    harness.answer(next(), {})
+    const left = stage.add(0)
+    stage.answer(next(), {})
     expect(left[0]?.type).to.equal('unanswered')
   })
 
   it('tells the Router to look again where the leader was the wrong one, and never retries itself', () => {
-    const answers = harness.add(3)
-    const returned = harness.answer(next(), { 3: 6 })
+    const answers = stage.add(3)
+    const returned = stage.answer(next(), { 3: 6 })
     expect(returned).to.deep.equal([{ reason: 'notLeader', requests: [], topic: 'orders', partition: 3 }])
     expect(answers).to.deep.equal([{ type: 'rejected', errorCode: 6 }])
-    expect(harness.produce.main.isEmpty && harness.produce.slow.isEmpty).to.equal(true)
+    expect(stage.produce.main.isEmpty && stage.produce.slow.isEmpty).to.equal(true)
   })
 
   for (const errorCode of [7, 19]) {
     it(`moves a partition that answered ${errorCode} to the second connection until it is healthy`, () => {
-      harness.add(0)
-      harness.answer(next(), { 0: errorCode })
-      harness.add(0)
-      harness.add(1)
+      stage.add(0)
+      stage.answer(next(), { 0: errorCode })
+      stage.add(0)
+      stage.add(1)
       expect(partitionsOf(next())).to.deep.equal(['orders/1'])
-      harness.answer(next('slow'), { 0: 0 }, 'slow')
-      harness.add(0)
+      stage.answer(next('slow'), { 0: 0 }, 'slow')
+      stage.add(0)
       expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     })
   }
 
   it('moves partitions whose call timed out, too; nobody knows what became of their batches', () => {
-    const answers = harness.add(0)
-    expect(harness.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)).to.deep.equal([])
+    const answers = stage.add(0)
+    expect(stage.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)).to.deep.equal([])
     expect(answers[0]?.type).to.equal('unanswered')
-    harness.add(0)
+    stage.add(0)
     expect(partitionsOf(next('slow'))).to.deep.equal(['orders/0'])
   })
 
@@ -172,19 +172,19 @@ describe('produce processor', () => {
     async function exchange(producer: PartitionProducer): Promise<number[]> {
       const call = next(producer)
       if (call === undefined) return []
-      await harness.produce[producer].send({ produce: async () => [] } as unknown as BrokerClient, call)
+      await stage.produce[producer].send({ produce: async () => [] } as unknown as BrokerClient, call)
       const partitions = call.batches.map(({ request }) => request.partition)
-      harness.now += partitions.some(partition => SLOW.has(partition)) ? SLOW_MS : QUICK_MS
-      harness.answer(call, Object.fromEntries(partitions.map(partition => [partition, 0])), producer)
+      stage.now += partitions.some(partition => SLOW.has(partition)) ? SLOW_MS : QUICK_MS
+      stage.answer(call, Object.fromEntries(partitions.map(partition => [partition, 0])), producer)
       return partitions
     }
 
     /** All partitions are written to at once. @returns the calls on the shared connection, and those on the other one */
     async function round(count: number): Promise<{ main: number[][]; slow: number[][] }> {
-      for (let partition = 0; partition < count; partition++) harness.add(partition, 1)
+      for (let partition = 0; partition < count; partition++) stage.add(partition, 1)
       const calls = { main: [] as number[][], slow: [] as number[][] }
       for (const producer of ['main', 'slow'] as const) {
-        while (!harness.produce[producer].isEmpty) calls[producer].push(await exchange(producer))
+        while (!stage.produce[producer].isEmpty) calls[producer].push(await exchange(producer))
       }
       return calls
     }
@@ -234,8 +234,8 @@ describe('produce processor', () => {
     })
 
     it('are told from those that share a call with them when it times out', async () => {
-      for (let partition = 0; partition < 8; partition++) harness.add(partition)
-      harness.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)
+      for (let partition = 0; partition < 8; partition++) stage.add(partition)
+      stage.produce.main.callFailed(next(), new TimedOutError('produce', 1), true)
       SLOW.add(5)
       const { slow } = await rounds(4, 8)
       expect(slow).to.deep.equal([[5]])
@@ -243,15 +243,15 @@ describe('produce processor', () => {
   })
 
   it('gives back what never left', () => {
-    const answers = harness.add(0)
+    const answers = stage.add(0)
     const error = new UnavailableError('brokerUnreachable', 'refused')
-    expect(harness.produce.main.callFailed(next(), error, false)).to.have.length(1)
+    expect(stage.produce.main.callFailed(next(), error, false)).to.have.length(1)
     expect(answers).to.have.length(0)
   })
 
   it('does not send a batch that was given back while the connection was being opened', async () => {
-    harness.add(0)
-    harness.add(1)
+    stage.add(0)
+    stage.add(1)
     const sent: number[][] = []
     const client = {
       produce: async ({ partitions }: ProduceCall) => {
@@ -261,20 +261,20 @@ describe('produce processor', () => {
     } as unknown as BrokerClient
     const call = next()
     notSent(call.batches[0]!, 'noLeader')
-    await harness.produce.main.send(client, call)
+    await stage.produce.main.send(client, call)
     expect(sent).to.deep.equal([[1]])
-    harness.add(2)
+    stage.add(2)
     const another = next()
     notSent(another.batches[0]!, 'noLeader')
-    expect(await harness.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
+    expect(await stage.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
     expect(sent).to.have.length(1)
   })
 
   it('does not send a batch whose time ran out while it waited', () => {
     const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(1), answer() {} }
-    const accepted = harness.openRequests.accept(produceBatch, batch, 5_000, 0)
-    accepted.partition = harness.partition('orders', 0)
-    harness.produce.addToQueue(accepted)
+    const accepted = stage.openRequests.accept(produceBatch, batch, 5_000, 0)
+    accepted.partition = stage.partition('orders', 0)
+    stage.produce.addToQueue(accepted)
     accepted.answer({ type: 'notSent', reason: 'noLeader', message: '' })
     expect(next()).to.equal(undefined)
   })
@@ -283,8 +283,8 @@ describe('produce processor', () => {
     const calls: ProduceCall[] = []
     const client = { produce: async (call: ProduceCall) => calls.push(call) } as unknown as BrokerClient
     for (const bytes of [2_048, 2_049]) {
-      harness.add(0, bytes)
-      await harness.produce.main.send(client, next())
+      stage.add(0, bytes)
+      await stage.produce.main.send(client, next())
     }
     expect(calls.map(({ acks, brokerTimeoutMs, timeoutMs }) => [acks, brokerTimeoutMs, timeoutMs])).to.deep.equal([
       [-1, 1_500, 3_002],
@@ -294,39 +294,39 @@ describe('produce processor', () => {
     expect(partitions.map(({ topic, partition, bytes }) => [topic, partition, bytes])).to.deep.equal([
       ['orders', 0, Buffer.alloc(2_048)]
     ])
-    expect(harness.added?.state.inFlight).to.equal(true)
+    expect(stage.added?.state.inFlight).to.equal(true)
   })
 
   it('names each of its queues, and the topics of a call', () => {
-    const { main, newTopics, slow } = harness.produce
+    const { main, newTopics, slow } = stage.produce
     expect([main, newTopics, slow].map(({ name }) => name)).to.deep.equal([
       'produce',
       'produceNewTopics',
       'produceSlow'
     ])
-    harness.add(0)
-    harness.add(0, 10, 'payments')
+    stage.add(0)
+    stage.add(0, 10, 'payments')
     expect(main.topicsOf!(next())).to.deep.equal(['orders', 'payments'])
   })
 
   it('gives back what waits in all of its queues', () => {
-    harness.add(0)
-    harness.answer(next(), { 0: 7 })
-    harness.add(0)
-    harness.add(1)
-    harness.add(2, 10, 'orders', true)
-    harness.added!.settled = true
-    expect(harness.produce.drain().map(({ key }) => key)).to.deep.equal(['orders/1', 'orders/0'])
+    stage.add(0)
+    stage.answer(next(), { 0: 7 })
+    stage.add(0)
+    stage.add(1)
+    stage.add(2, 10, 'orders', true)
+    stage.added!.settled = true
+    expect(stage.produce.drain().map(({ key }) => key)).to.deep.equal(['orders/1', 'orders/0'])
     expect(next(), 'nothing is left').to.equal(undefined)
     expect(next('slow')).to.equal(undefined)
   })
 
   describe('partitions of a topic that was just created', () => {
-    const add = (): BatchAnswer[] => harness.add(0, 10, 'orders', true)
+    const add = (): BatchAnswer[] => stage.add(0, 10, 'orders', true)
 
     it('go by themselves until they have been written to', () => {
       add()
-      harness.add(1)
+      stage.add(1)
       expect([partitionsOf(next()), partitionsOf(next('newTopics'))]).to.deep.equal([['orders/1'], ['orders/0']])
     })
 
@@ -336,7 +336,7 @@ describe('produce processor', () => {
         [0, 'main']
       ] as const) {
         add()
-        harness.answer(next('newTopics'), { 0: errorCode }, 'newTopics')
+        stage.answer(next('newTopics'), { 0: errorCode }, 'newTopics')
         add()
         expect(partitionsOf(next(producer)), `after ${errorCode}`).to.deep.equal(['orders/0'])
       }
@@ -344,16 +344,16 @@ describe('produce processor', () => {
 
     it('go by themselves again once a broker did not lead them: the topic may be another one', () => {
       add()
-      harness.answer(next('newTopics'), { 0: 0 }, 'newTopics')
+      stage.answer(next('newTopics'), { 0: 0 }, 'newTopics')
       add()
-      harness.answer(next(), { 0: 6 })
+      stage.answer(next(), { 0: 6 })
       add()
       expect(partitionsOf(next('newTopics'))).to.deep.equal(['orders/0'])
     })
 
     it('go with the slow ones where they hold up a call', () => {
       add()
-      harness.answer(next('newTopics'), { 0: 7 }, 'newTopics')
+      stage.answer(next('newTopics'), { 0: 7 }, 'newTopics')
       add()
       expect([next('newTopics'), partitionsOf(next('slow'))]).to.deep.equal([undefined, ['orders/0']])
     })
@@ -366,40 +366,40 @@ describe('produce processor', () => {
     [74, 'notLeader']
   ] as const) {
     it(`has the leader looked up after ${errorCode}`, () => {
-      harness.add(3)
-      const [news] = harness.answer(next(), { 3: errorCode })
+      stage.add(3)
+      const [news] = stage.answer(next(), { 3: errorCode })
       expect(news).to.deep.equal({ reason, requests: [], topic: 'orders', partition: 3 })
     })
   }
 
   it('has nothing looked up after a refusal that is not about the leader, or an answer about another partition', () => {
-    const answers = harness.add(3)
-    expect(harness.answer(next(), { 3: 10, 4: 6 })).to.deep.equal([])
+    const answers = stage.add(3)
+    expect(stage.answer(next(), { 3: 10, 4: 6 })).to.deep.equal([])
     expect(answers).to.have.length(1)
   })
 
   it('tells what a broker says of a whole call, which is then not on its way any more', () => {
-    const [one, two] = [harness.add(0), harness.add(1)]
+    const [one, two] = [stage.add(0), stage.add(1)]
     const call = next()
     for (const batch of call.batches.values()) batch.state.inFlight = true
     const refusal = new KafkaError(35, 'another version', false)
-    expect(harness.produce.main.callFailed(call, refusal, true)).to.deep.equal([])
+    expect(stage.produce.main.callFailed(call, refusal, true)).to.deep.equal([])
     expect([one, two]).to.deep.equal([[{ type: 'rejected', errorCode: 35 }], [{ type: 'rejected', errorCode: 35 }]])
     expect(call.batches.map(({ state }) => state.inFlight)).to.deep.equal([false, false])
-    harness.add(0)
+    stage.add(0)
     expect(partitionsOf(next()), 'no reason to keep it apart').to.deep.equal(['orders/0'])
   })
 
   it('keeps no partition apart for a call that timed out before it left, and tells why its batches wait', () => {
-    harness.add(0)
-    const batch = harness.added!
-    const back = harness.produce.main.callFailed(next(), new TimedOutError('connect', 1), false)
+    stage.add(0)
+    const batch = stage.added!
+    const back = stage.produce.main.callFailed(next(), new TimedOutError('connect', 1), false)
     expect([back, batch.state.obstacle]).to.deep.equal([[batch], 'brokerUnreachable'])
-    harness.produce.addToQueue(batch)
+    stage.produce.addToQueue(batch)
     expect(partitionsOf(next())).to.deep.equal(['orders/0'])
     batch.settled = true
     expect(
-      harness.produce.main.callFailed(
+      stage.produce.main.callFailed(
         { batches: [batch], sizeBytes: 10, sentAt: 0 },
         new TimedOutError('connect', 1),
         false
@@ -410,7 +410,7 @@ describe('produce processor', () => {
 })
 
 describe('answers to sealed batches', () => {
-  const harness = new ProcessorHarness()
+  const stage = new ProcessorStage()
   let answers: BatchAnswer[]
   let batch: OpenRequest<'produceBatch'>
   beforeEach(() => {
@@ -421,7 +421,7 @@ describe('answers to sealed batches', () => {
       bytes: Buffer.alloc(1),
       answer: (told: BatchAnswer) => answers.push(told)
     }
-    batch = harness.openRequests.accept(produceBatch, sealed as never, 5_000, 0)
+    batch = stage.openRequests.accept(produceBatch, sealed as never, 5_000, 0)
   })
   const any = (): OpenRequest => batch as OpenRequest
 

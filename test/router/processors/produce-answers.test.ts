@@ -4,7 +4,7 @@ import { produceV7 } from '../../../src/kafka/protocol/produce.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { ResponseBuilder } from '../../support/response-builder.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 /** A partition of an answer. Its offset tells which one it is. */
 type Answered = readonly [topic: string, partition: number, baseOffset: number, errorCode?: number]
@@ -27,9 +27,9 @@ function payloadOf(rows: readonly Answered[]): Buffer {
 
 /** What each batch of a call is told: offsets, error codes, or that nothing is known. */
 function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> {
-  const harness = new ProcessorHarness()
+  const stage = new ProcessorStage()
   const limits = { requestMaxBytes: 100_000, brokerTimeoutMs: 1_500, callMarginMs: 1_500 }
-  const produce = new ProduceAdmission({ ...limits, now: () => harness.now })
+  const produce = new ProduceAdmission({ ...limits, now: () => stage.now })
   const told: Record<string, (number | string)[]> = {}
   for (const [topic, partition] of ASKED) {
     const answers: (number | string)[] = []
@@ -39,8 +39,8 @@ function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> 
       else answers.push(one.type === 'rejected' ? `code ${one.errorCode}` : one.type)
     }
     const batch = { topic, partition, bytes: Buffer.alloc(10), answer }
-    const accepted = harness.openRequests.accept(produceBatch, batch, 5_000, harness.now)
-    accepted.partition = harness.partition(topic, partition)
+    const accepted = stage.openRequests.accept(produceBatch, batch, 5_000, stage.now)
+    accepted.partition = stage.partition(topic, partition)
     produce.addToQueue(accepted)
   }
   const call = produce.main.nextCall()!
@@ -49,7 +49,7 @@ function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> 
   const response = produceV7.decode(reader, { acks: -1, brokerTimeoutMs: 1, timeoutMs: 1, partitions })
   reader.end()
   produce.main.processResponse(call, response)
-  expect(harness.openRequests.open).to.equal(0)
+  expect(stage.openRequests.open).to.equal(0)
   return told
 }
 

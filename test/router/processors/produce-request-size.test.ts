@@ -2,13 +2,13 @@ import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 const BROKER_MAX_BYTES = 30
 const closed = new UnavailableError('brokerUnreachable', 'the connection was closed by the other side')
 
 /** A broker that closes the connection on requests it finds too large, and partitions that try again. */
-class SmallBroker extends ProcessorHarness {
+class SmallBroker extends ProcessorStage {
   readonly produce = new ProduceAdmission({
     requestMaxBytes: 100,
     brokerTimeoutMs: 1_500,

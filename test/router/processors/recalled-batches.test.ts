@@ -3,13 +3,13 @@ import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
-import { ProcessorHarness } from './stage.js'
+import { ProcessorStage } from './stage.js'
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 describe('batches that were recalled', () => {
-  const harness = new ProcessorHarness()
+  const stage = new ProcessorStage()
   const produce = new ProduceAdmission({
     requestMaxBytes: 100,
     brokerTimeoutMs: 1_500,
@@ -18,8 +18,8 @@ describe('batches that were recalled', () => {
   })
   const add = (): OpenRequest<'produceBatch'> => {
     const batch = { topic: 'orders', partition: 0, bytes: Buffer.alloc(10), answer() {} }
-    const accepted = harness.openRequests.accept(produceBatch, batch as never, 5_000, 0)
-    accepted.partition = harness.partition('orders', 0)
+    const accepted = stage.openRequests.accept(produceBatch, batch as never, 5_000, 0)
+    accepted.partition = stage.partition('orders', 0)
     produce.addToQueue(accepted)
     return accepted
   }

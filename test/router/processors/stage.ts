@@ -9,7 +9,7 @@ import { CountingMetrics } from '../../support/counting-metrics.js'
 export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
 
 /** Accepts requests as the Router does, and keeps what each requester is told. */
-export class ProcessorHarness {
+export class ProcessorStage {
   now = 0
   readonly metrics = new CountingMetrics()
   readonly openRequests = new OpenRequests({

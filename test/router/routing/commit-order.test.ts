@@ -3,13 +3,13 @@ import type { CommitConsumerOffsetResult } from '../../../src/router/messages/op
 import { landed } from '../../../src/router/processors/commit-consumer-offset.js'
 import { answerTimedOut, type OpenRequest, reply } from '../../../src/router/requests/open-requests.js'
 import { CommitOrder } from '../../../src/router/routing/group-routing.js'
-import { ProcessorHarness } from '../processors/stage.js'
+import { ProcessorStage } from '../processors/stage.js'
 
 const A = { topic: 'perf', partition: 1 }
 const B = { topic: 'api', partition: 17 }
 type Commit = OpenRequest<'commitConsumerOffset'>
 
-class LinesHarness extends ProcessorHarness {
+class LinesStage extends ProcessorStage {
   readonly turns: string[] = []
   readonly lines = new CommitOrder(key => this.turns.push(key))
   readonly told: string[] = []
@@ -42,58 +42,58 @@ const summaryOf = (result: CommitConsumerOffsetResult): string =>
     : result.type
 
 describe('commit lines', () => {
-  let harness: LinesHarness
+  let stage: LinesStage
   let lines: CommitOrder
   beforeEach(() => {
-    harness = new LinesHarness()
-    lines = harness.lines
+    stage = new LinesStage()
+    lines = stage.lines
   })
 
   it('castle 14 the highest offset of a group and partition waits, the others are told what took their place', () => {
-    expect(harness.enter('one', 'c1', A, 100)).to.deep.equal(['go'])
-    expect(harness.enter('one', 'c1', A, 200)).to.deep.equal(['go', 'one: superseded 100 by 200'])
-    expect(harness.enter('one', 'c1', A, 17)).to.deep.equal(['answered', 'one: superseded 17 by 200'])
-    expect(harness.enter('two', 'c1', A, 23)).to.deep.equal(['answered', 'two: superseded 23 by 200'])
-    expect(harness.enter('two', 'c1', A, 309)).to.deep.equal(['go', 'one: superseded 200 by 309'])
-    expect(harness.enter('two', 'c1', B, 11)).to.deep.equal(['go'])
-    expect(harness.enter('two', 'c1', B, 43)).to.deep.equal(['go', 'two: superseded 11 by 43'])
-    expect(harness.enter('one', 'c1', B, 43)).to.deep.equal(['answered', 'one: superseded 43 by 43'])
-    expect(harness.enter('one', 'c2', A, 10)).to.deep.equal(['go'])
-    expect(harness.enter('one', 'c2', A, 55)).to.deep.equal(['go', 'one: superseded 10 by 55'])
+    expect(stage.enter('one', 'c1', A, 100)).to.deep.equal(['go'])
+    expect(stage.enter('one', 'c1', A, 200)).to.deep.equal(['go', 'one: superseded 100 by 200'])
+    expect(stage.enter('one', 'c1', A, 17)).to.deep.equal(['answered', 'one: superseded 17 by 200'])
+    expect(stage.enter('two', 'c1', A, 23)).to.deep.equal(['answered', 'two: superseded 23 by 200'])
+    expect(stage.enter('two', 'c1', A, 309)).to.deep.equal(['go', 'one: superseded 200 by 309'])
+    expect(stage.enter('two', 'c1', B, 11)).to.deep.equal(['go'])
+    expect(stage.enter('two', 'c1', B, 43)).to.deep.equal(['go', 'two: superseded 11 by 43'])
+    expect(stage.enter('one', 'c1', B, 43)).to.deep.equal(['answered', 'one: superseded 43 by 43'])
+    expect(stage.enter('one', 'c2', A, 10)).to.deep.equal(['go'])
+    expect(stage.enter('one', 'c2', A, 55)).to.deep.equal(['go', 'one: superseded 10 by 55'])
     expect(lines.size).to.equal(3)
   })
 
   it('where a group stands is set over commits that wait, whatever their offset', () => {
-    lines.enter(harness.make('acked', 'g', A, 100))
-    const set = harness.make('set', 'g', A, 0, true)
-    expect([lines.enter(set), harness.newly()]).to.deep.equal(['go', ['acked: superseded 100 by 0']])
-    harness.send(set)
-    expect(harness.enter('acked', 'g', A, 7)).to.deep.equal(['wait'])
-    expect(lines.enter(harness.make('again', 'g', A, 3, true))).to.equal('wait')
-    expect(harness.newly()).to.deep.equal(['acked: superseded 7 by 3'])
-    expect(harness.enter('late', 'g', A, 2)).to.deep.equal(['answered', 'late: superseded 2 by 3'])
+    lines.enter(stage.make('acked', 'g', A, 100))
+    const set = stage.make('set', 'g', A, 0, true)
+    expect([lines.enter(set), stage.newly()]).to.deep.equal(['go', ['acked: superseded 100 by 0']])
+    stage.send(set)
+    expect(stage.enter('acked', 'g', A, 7)).to.deep.equal(['wait'])
+    expect(lines.enter(stage.make('again', 'g', A, 3, true))).to.equal('wait')
+    expect(stage.newly()).to.deep.equal(['acked: superseded 7 by 3'])
+    expect(stage.enter('late', 'g', A, 2)).to.deep.equal(['answered', 'late: superseded 2 by 3'])
   })
 
   it('nothing follows a commit on its way, not even when that has been answered by its deadline', () => {
-    const first = harness.make('one', 'g', A, 100)
+    const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
-    harness.send(first)
-    const next = harness.make('two', 'g', A, 200)
+    stage.send(first)
+    const next = stage.make('two', 'g', A, 200)
     expect(lines.enter(next)).to.equal('wait')
     answerTimedOut(first)
     expect(lines.enter(next), 'asked again by mistake').to.equal('wait')
-    expect(harness.turns).to.deep.equal([])
+    expect(stage.turns).to.deep.equal([])
     landed(first)
-    expect(harness.turns).to.have.length(1)
+    expect(stage.turns).to.have.length(1)
     expect(lines.enter(next)).to.equal('go')
-    expect(harness.newly()).to.deep.equal(['one: timedOut'])
+    expect(stage.newly()).to.deep.equal(['one: timedOut'])
   })
 
   it('a lower offset asked for while a higher one is on its way follows it: readers may go back', () => {
-    const first = harness.make('one', 'g', A, 100)
+    const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
-    harness.send(first)
-    const back = harness.make('two', 'g', A, 50)
+    stage.send(first)
+    const back = stage.make('two', 'g', A, 50)
     expect(lines.enter(back)).to.equal('wait')
     landed(first)
     reply(first, { type: 'success' })
@@ -102,57 +102,57 @@ describe('commit lines', () => {
 
   it('one that has to be sent again yields to a later one, whatever their offsets', () => {
     for (const later of [200, 50]) {
-      const first = harness.make('one', 'g', A, 100)
+      const first = stage.make('one', 'g', A, 100)
       lines.enter(first)
-      harness.send(first)
-      const next = harness.make('two', 'g', A, later)
+      stage.send(first)
+      const next = stage.make('two', 'g', A, later)
       lines.enter(next)
       expect(lines.yields(first), 'not while it is the later one').to.equal(true)
       expect(lines.yields(next)).to.equal(false)
       landed(first)
       expect(lines.enter(next)).to.equal('go')
-      expect(harness.newly()).to.deep.equal([`one: superseded 100 by ${later}`])
+      expect(stage.newly()).to.deep.equal([`one: superseded 100 by ${later}`])
       reply(next, { type: 'success' })
-      harness.newly()
+      stage.newly()
     }
     expect(lines.size).to.equal(0)
   })
 
   it('one that rests before it is sent again is not sent after a later one', () => {
-    const first = harness.make('one', 'g', A, 100)
+    const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
-    harness.send(first)
+    stage.send(first)
     landed(first)
     expect(lines.yields(first), 'nobody waits yet').to.equal(false)
-    expect(harness.enter('two', 'g', A, 50)).to.deep.equal(['go', 'one: superseded 100 by 50'])
+    expect(stage.enter('two', 'g', A, 50)).to.deep.equal(['go', 'one: superseded 100 by 50'])
     expect(first.settled).to.equal(true)
   })
 
   it('keeps the order of those that come between an answer and the turn of the next', () => {
-    const first = harness.make('one', 'g', A, 100)
+    const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
-    harness.send(first)
-    const next = harness.make('two', 'g', A, 200)
+    stage.send(first)
+    const next = stage.make('two', 'g', A, 200)
     lines.enter(next)
     landed(first)
     reply(first, { type: 'success' })
-    const late = harness.make('three', 'g', A, 300)
+    const late = stage.make('three', 'g', A, 300)
     expect(lines.enter(late)).to.equal('wait')
-    expect(harness.newly()).to.deep.equal(['one: success', 'two: superseded 200 by 300'])
+    expect(stage.newly()).to.deep.equal(['one: success', 'two: superseded 200 by 300'])
     expect(lines.enter(late)).to.equal('go')
   })
 
   it('ends with its last commit, also when that ran out of time between an answer and its turn', () => {
-    const first = harness.make('one', 'g', A, 100)
+    const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
-    harness.send(first)
-    const next = harness.make('two', 'g', A, 200)
+    stage.send(first)
+    const next = stage.make('two', 'g', A, 200)
     lines.enter(next)
     landed(first)
     reply(first, { type: 'success' })
     answerTimedOut(next)
     expect(lines.size).to.equal(0)
-    expect(harness.enter('three', 'g', A, 50)).to.deep.equal(['go', 'one: success', 'two: timedOut'])
+    expect(stage.enter('three', 'g', A, 50)).to.deep.equal(['go', 'one: success', 'two: timedOut'])
   })
 
   it('tells groups and topics apart that read alike', () => {
@@ -162,7 +162,7 @@ describe('commit lines', () => {
       ['__proto__', '__proto__'],
       ['1 a', 'b']
     ] as const) {
-      expect(harness.enter('one', groupId, { topic, partition: 0 }, 1)).to.deep.equal(['go'])
+      expect(stage.enter('one', groupId, { topic, partition: 0 }, 1)).to.deep.equal(['go'])
     }
     expect(lines.size).to.equal(4)
   })

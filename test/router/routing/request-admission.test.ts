@@ -18,7 +18,7 @@ import {
   type RequestAdmissionOptions
 } from '../../../src/router/routing/request-admission.js'
 import { toRouterSettings } from '../../../src/router/routing/settings.js'
-import { ProcessorHarness } from '../processors/stage.js'
+import { ProcessorStage } from '../processors/stage.js'
 
 interface Told {
   readonly type: string
@@ -29,7 +29,7 @@ interface Told {
 const BUG = ownFailure('shuttingDown', 'a bug', true)
 
 describe('router: messages from outside', () => {
-  let harness: ProcessorHarness
+  let stage: ProcessorStage
   let cluster: ClusterIdentity
   let routed: OpenRequest[]
   let followed: string[]
@@ -38,7 +38,7 @@ describe('router: messages from outside', () => {
   /** Routing the request that names it throws. */
   let poison: string | undefined
   beforeEach(() => {
-    harness = new ProcessorHarness()
+    stage = new ProcessorStage()
     cluster = new ClusterIdentity()
     routed = []
     followed = []
@@ -49,10 +49,10 @@ describe('router: messages from outside', () => {
   const nameOf = ({ request }: OpenRequest): string => (request as unknown as { topic: string }).topic
   const admissionOf = (options: Partial<RequestAdmissionOptions> = {}): RequestAdmission =>
     new RequestAdmission({
-      openRequests: harness.openRequests,
+      openRequests: stage.openRequests,
       cluster,
       settings: toRouterSettings({ requestTimeoutMs: 7_000, produceWaitMs: 500 }),
-      clock: () => harness.now,
+      clock: () => stage.now,
       log: silentLogger,
       delivery: { produce: request => void produced.push(request) },
       route: request => {
@@ -124,7 +124,7 @@ describe('router: messages from outside', () => {
     for (const type of ['followTopics', 'unfollowTopics'] as const) admission.take(message({ type, topics: [] }), 0)
     admission.take(message({ type: 'requests', requests: [produce('a'), fetchOffset('b')] }), 0)
     expect([followed, produced.length, routed.length]).to.deep.equal([['followTopics', 'unfollowTopics'], 1, 1])
-    expect(harness.openRequests.accepted, 'delivery has its own book').to.equal(1)
+    expect(stage.openRequests.accepted, 'delivery has its own book').to.equal(1)
   })
 
   it('that produce are refused where there is no delivery', () => {
@@ -192,14 +192,14 @@ describe('router: messages from outside', () => {
       request.attempts = { returns: 1, crashes: 1, unknownAt: 1, unknownTimes: 1, lastError: 'lost' }
       request.answer({ type: 'appended', baseOffset: 0, logAppendTimeMs: -1 })
       request.isOver = true
-      expect(harness.openRequests.open).to.equal(0)
+      expect(stage.openRequests.open).to.equal(0)
       admission.take(message({ type: 'produceBatches', batches: [sealed] }), 9_000)
       expect(routed[1]).to.equal(request)
       expect(request).to.include({ settled: false, isOver: false, acceptedAt: 9_000, deadlineAt: 9_500 })
       expect(request.state).to.deep.equal({ inFlight: false, obstacle: 'noLeader' })
-      expect([request.attempts, harness.openRequests.open]).to.deep.equal([undefined, 1])
+      expect([request.attempts, stage.openRequests.open]).to.deep.equal([undefined, 1])
       expect(recall(sealed)).to.equal(true)
-      expect([request.settled, harness.openRequests.open]).to.deep.equal([true, 0])
+      expect([request.settled, stage.openRequests.open]).to.deep.equal([true, 0])
     })
 
     it('get another request when the Router may still hold the last one', () => {
@@ -227,7 +227,7 @@ describe('router: messages from outside', () => {
     it('have the request in hand and those behind it answered, and none that went on its way', () => {
       crash(admissionOf(), message({ type: 'requests', requests: names.map(name => fetchOffset(name)) }))
       expect(answers()).to.deep.equal(['b', 'c', 'd'].map(name => [name, 'failed', 'shuttingDown']))
-      expect(harness.openRequests.open).to.equal(1)
+      expect(stage.openRequests.open).to.equal(1)
     })
 
     it('have odd requests, those of delivery and batches before the one in hand answered once', () => {
@@ -259,7 +259,7 @@ describe('router: messages from outside', () => {
     it('have those of messages that were not taken yet answered, whatever they carry', () => {
       const admission = admissionOf()
       const accepted = (name: string): OpenRequest =>
-        harness.accept(
+        stage.accept(
           'fetchOffset',
           fetchOffset(name) as never,
           { push: () => told.push([name, { type: 'failed' }]) } as never

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { Metadata } from '@grpc/grpc-js'
 import { expect } from 'chai'
 import { type App, startApp } from '../../../src/server/app/app.js'
-import { GrpcHarness } from '../../apis/kafka-pixy/grpc-stage.js'
+import { GrpcStage } from '../../apis/kafka-pixy/grpc-stage.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { call, configOf, TestFolder } from '../../support/access.js'
 import { logWorker } from '../../support/built.js'
@@ -31,7 +31,7 @@ describe('gateways that know each other, and what their clients may do', functio
   let folder: TestFolder
   let addresses: PeerAddress[]
   let apps: App[]
-  let grpc: GrpcHarness[]
+  let grpc: GrpcStage[]
   let topic: string
   let group: string
   before(async () => {
@@ -48,7 +48,7 @@ describe('gateways that know each other, and what their clients may do', functio
       const started = await startApp(configOf(folder, settings(at)), { log, version: '0.0.0-test', logWorker })
       const app = stage.keep(started, ({ stop }) => stop())
       apps.push(app)
-      grpc.push(stage.keep(GrpcHarness.of(app, lines), ({ client }) => client.close()))
+      grpc.push(stage.keep(GrpcStage.of(app, lines), ({ client }) => client.close()))
       address.target = app.peersAddress
     }
     const castellan = await stage.library()
@@ -189,7 +189,7 @@ describe('gateways that know each other, and what their clients may do', functio
       return { metadata }
     }
     const owner = metadataOf('owner')
-    const [here, there] = grpc as [GrpcHarness, GrpcHarness]
+    const [here, there] = grpc as [GrpcStage, GrpcStage]
     const consume = (): Promise<{ offset: number } | undefined> =>
       here.ask('ConsumeNAck', { ...asked, no_ack: true }, owner).catch(() => undefined)
     let given = await consume()

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { brief, type PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
+import { brief, type PixyGateway } from '../../apis/kafka-pixy/stage.js'
 import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 
@@ -28,9 +28,9 @@ describe('pixy: consume', function () {
   after(() => stage?.close())
   beforeEach(() => (group = freshTopic('foo')))
 
-  const poll = (pixy: PixyUnderTest, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
+  const poll = (pixy: PixyGateway, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
   /** Asks until there is a message. */
-  async function next(pixy: PixyUnderTest, query = ''): Promise<Message> {
+  async function next(pixy: PixyGateway, query = ''): Promise<Message> {
     for (;;) {
       const answer = await poll(pixy, query)
       if (answer.status === 200) return jsonOf(answer)
@@ -38,7 +38,7 @@ describe('pixy: consume', function () {
     }
   }
   /** The group stands at the end of the topic, as after its first poll. */
-  async function isAtHead(pixy: PixyUnderTest, partitions: number): Promise<void> {
+  async function isAtHead(pixy: PixyGateway, partitions: number): Promise<void> {
     expect(brief(await poll(pixy))).to.equal(TIMED_OUT)
     for (let partition = 0; partition < partitions; partition++) {
       await until(async () => (await stage.committed(group, topic, partition)) !== 'none')

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Fields } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
-import { GrpcHarness } from '../../apis/kafka-pixy/grpc-stage.js'
+import { GrpcStage } from '../../apis/kafka-pixy/grpc-stage.js'
 import { PixyStage, QUICK_COMMITS, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 
@@ -13,13 +13,13 @@ const bytes = (text: string): Buffer => Buffer.from(text)
 describe("pixy: Kafka-Pixy's gRPC service", function () {
   this.timeout(120_000)
   let stage: PixyStage
-  let grpc: GrpcHarness
-  let others: GrpcHarness[]
+  let grpc: GrpcStage
+  let others: GrpcStage[]
   let topic: string
   let group: string
   before(async () => {
     stage = await PixyStage.open()
-    grpc = await GrpcHarness.start(stage.cluster.bootstrap, QUICK_COMMITS)
+    grpc = await GrpcStage.start(stage.cluster.bootstrap, QUICK_COMMITS)
   })
   after(async () => {
     await grpc?.stop()
@@ -33,26 +33,26 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
   afterEach(() => Promise.all(others.map(other => other.stop())))
 
   /** A further process. */
-  async function another(settings: Readonly<Record<string, string>> = {}): Promise<GrpcHarness> {
-    const other = await GrpcHarness.start(stage.cluster.bootstrap, { ...QUICK_COMMITS, ...settings })
+  async function another(settings: Readonly<Record<string, string>> = {}): Promise<GrpcStage> {
+    const other = await GrpcStage.start(stage.cluster.bootstrap, { ...QUICK_COMMITS, ...settings })
     others.push(other)
     return other
   }
-  async function stopped(other: GrpcHarness): Promise<void> {
+  async function stopped(other: GrpcStage): Promise<void> {
     others = others.filter(one => one !== other)
     await other.stop()
   }
   const ends = () => stage.ends(topic, 4)
   const committed = () => Promise.all([0, 1, 2, 3].map(partition => stage.committed(group, topic, partition)))
   /** Asks until there is a message. */
-  async function next(from: GrpcHarness, asked: Partial<Fields>): Promise<Fields> {
+  async function next(from: GrpcStage, asked: Partial<Fields>): Promise<Fields> {
     for (;;) {
       const answer = await from.ask('ConsumeNAck', { topic, group, ...asked }).catch((error: Error) => error)
       if (!(answer instanceof Error)) return answer
       expect(answer.message).to.include('long polling timeout')
     }
   }
-  async function isAtHead(from: GrpcHarness): Promise<void> {
+  async function isAtHead(from: GrpcStage): Promise<void> {
     expect(await from.refusal(from.ask('ConsumeNAck', { topic, group, auto_ack: true }))).to.equal(TIMED_OUT)
     await until(async () => !(await committed()).includes('none'))
   }

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Answer, brief, type PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
+import { type Answer, brief, type PixyGateway } from '../../apis/kafka-pixy/stage.js'
 import { jsonOf, PixyStage, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
 
@@ -41,7 +41,7 @@ describe('pixy: offsets, consumers and topics', function () {
     jsonOf(await stage.pixy.get(`/topics/${topic}/offsets?group=${group}`))
   const set = async (body: object) =>
     brief(await stage.pixy.post(`/topics/${topic}/offsets?group=${group}`, JSON.stringify(body), JSON_TYPE))
-  const poll = async (pixy: PixyUnderTest, of = topic, by = group) =>
+  const poll = async (pixy: PixyGateway, of = topic, by = group) =>
     brief(await pixy.get(`/topics/${of}/messages?group=${by}`))
   /** Asks until there is a message: brokers may need longer for it than a request waits. */
   const next = async (): Promise<number> => {
@@ -107,7 +107,7 @@ describe('pixy: offsets, consumers and topics', function () {
       const { partition, offset } = jsonOf<{ partition: number; offset: number }>(await asked)
       return `${partition}/${offset}`
     }
-    const ask = (pixy: PixyUnderTest, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
+    const ask = (pixy: PixyGateway, query = '') => pixy.get(`/topics/${topic}/messages?group=${group}${query}`)
     /** Asks until there is a message: brokers may need longer for it than a request waits. */
     const next = async (query = ''): Promise<string> => {
       let answer = await ask(stage.pixy, query)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { GrpcHarness } from '../../apis/kafka-pixy/grpc-stage.js'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
+import { GrpcStage } from '../../apis/kafka-pixy/grpc-stage.js'
+import { brief, PixyGateway } from '../../apis/kafka-pixy/stage.js'
 import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
 import { QUICK_COMMITS, until } from '../../support/pixy-stage.js'
 import { onCluster } from '../../support/stage.js'
@@ -26,18 +26,18 @@ describe('pixy: gateways that know each other', function () {
     'consumer.longPollMs': '1000',
     ...peerSettings(addresses)
   })
-  async function start(number: 0 | 1, more: Record<string, string> = {}): Promise<PixyUnderTest> {
-    const pixy = stage.keep(await PixyUnderTest.at(stage.bootstrap, { ...settings(), ...more }), one => one.stop())
+  async function start(number: 0 | 1, more: Record<string, string> = {}): Promise<PixyGateway> {
+    const pixy = stage.keep(await PixyGateway.at(stage.bootstrap, { ...settings(), ...more }), one => one.stop())
     addresses[number]!.target = pixy.app.peersAddress
     return pixy
   }
   const messages = (): string => `/topics/${topic}/messages?group=${group}`
   const acks = (offset: number): string => `/topics/${topic}/acks?group=${group}&partition=0&offset=${offset}`
-  const write = async (at: PixyUnderTest, ...values: string[]): Promise<void> => {
+  const write = async (at: PixyGateway, ...values: string[]): Promise<void> => {
     for (const value of values) expect((await at.produce(`/topics/${topic}/messages?sync`, value)).status).to.equal(200)
   }
   /** Offset of the next message. */
-  async function take(from: PixyUnderTest): Promise<number> {
+  async function take(from: PixyGateway): Promise<number> {
     let offset: number | undefined
     await until(async () => {
       const answer = await from.get(messages())
@@ -46,7 +46,7 @@ describe('pixy: gateways that know each other', function () {
     })
     return offset!
   }
-  const committed = async (at: PixyUnderTest): Promise<number> => {
+  const committed = async (at: PixyGateway): Promise<number> => {
     const [{ offset }] = JSON.parse((await at.get(`/topics/${topic}/offsets?group=${group}`)).body) as [
       { offset: number }
     ]
@@ -70,7 +70,7 @@ describe('pixy: gateways that know each other', function () {
   })
 
   it('acknowledge at the first one what the second one has given out, over gRPC too', async () => {
-    const a = stage.keep(await GrpcHarness.start(stage.bootstrap, settings()), one => one.stop())
+    const a = stage.keep(await GrpcStage.start(stage.bootstrap, settings()), one => one.stop())
     addresses[0]!.target = a.app.peersAddress
     const b = await start(1)
     await write(b, 'm0')
@@ -120,7 +120,7 @@ describe('pixy: gateways that know each other', function () {
   })
 
   it('are off by default: nothing listens, and the answer is that of Kafka-Pixy', async () => {
-    const alone = stage.keep(await PixyUnderTest.at(stage.bootstrap, QUICK_COMMITS), one => one.stop())
+    const alone = stage.keep(await PixyGateway.at(stage.bootstrap, QUICK_COMMITS), one => one.stop())
     expect(alone.app.peersAddress).to.equal(undefined)
     expect(brief(await alone.post(acks(0)))).to.equal(`500 {"error":"acks channel missing for {${group} ${topic} 0}"}`)
   })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
+import { brief, PixyGateway } from '../../apis/kafka-pixy/stage.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { checkRows } from '../../support/rows.js'
 import { onCluster } from '../../support/stage.js'
@@ -98,12 +98,12 @@ const NO_MESSAGE = `408 ${asGo({ error: 'long polling timeout' })}`
 describe('pixy: what Kafka-Pixy answered', function () {
   this.timeout(120_000)
   const stage = onCluster()
-  let pixy: PixyUnderTest
+  let pixy: PixyGateway
   let others: GroupInstance
 
   before(async () => {
     await createTopics(stage.bootstrap)
-    const started = await PixyUnderTest.at(stage.bootstrap, {
+    const started = await PixyGateway.at(stage.bootstrap, {
       'delivery.createTopics': 'false',
       'consumer.longPollMs': '250',
       'advanced.consumer.commitIntervalMs': '20',
@@ -134,7 +134,7 @@ describe('pixy: what Kafka-Pixy answered', function () {
     }))
 
   it('pixy C10: a group that asks for nothing any more leaves', async () => {
-    const quick = await PixyUnderTest.at(stage.bootstrap, {
+    const quick = await PixyGateway.at(stage.bootstrap, {
       'consumer.longPollMs': '250',
       'consumer.subscriptionTimeoutMs': '300'
     })

@@ -94,7 +94,7 @@ class GroupLog {
 }
 
 /** Everything that the clients share. */
-class World {
+class Stage {
   readonly random: SeededRandom
   readonly topic = freshTopic('two')
   readonly gateways: Gateway[] = []
@@ -160,13 +160,13 @@ interface Given {
 }
 
 /** A client of one consumer instance: reads at either gateway, and commits at either what it has got. */
-async function useInstance(world: World, group: GroupLog, name: string): Promise<void> {
+async function useInstance(stage: Stage, group: GroupLog, name: string): Promise<void> {
   const path = `/confluent/consumers/${group.name}/instances/${name}`
   const typed = { 'content-type': V2 }
   let answeredAt = performance.now()
   let isCreated = false
   const paused = (): void => {
-    if (isCreated) world.longestPauseMs = Math.max(world.longestPauseMs, performance.now() - answeredAt)
+    if (isCreated) stage.longestPauseMs = Math.max(stage.longestPauseMs, performance.now() - answeredAt)
   }
   /** Repeats a request until it succeeds. */
   const until = async (
@@ -175,10 +175,10 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
     headers: Record<string, string>,
     body?: object
   ): Promise<Answer | undefined> => {
-    while (!world.isStopped) {
-      const answer = await world.ask(method, at, headers, body)
+    while (!stage.isStopped) {
+      const answer = await stage.ask(method, at, headers, body)
       const { status = 0 } = answer ?? {}
-      if (status === 404 && isCreated) world.problem(`${name}: ${method} ${at} was answered 404`)
+      if (status === 404 && isCreated) stage.problem(`${name}: ${method} ${at} was answered 404`)
       // A repeated creation finds what the first one has made.
       const isThere = status === 409 && !isCreated
       if ((status >= 200 && status < 300) || isThere) {
@@ -187,7 +187,7 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
         return answer
       }
       if (status >= 400 && status < 500 && status !== 404)
-        world.problem(`${name}: ${method} ${at} was answered ${status} ${JSON.stringify(answer?.body)}`)
+        stage.problem(`${name}: ${method} ${at} was answered ${status} ${JSON.stringify(answer?.body)}`)
       await sleep(RETRY_MS)
     }
     return undefined
@@ -195,8 +195,8 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
   const settings = { name, format: 'binary', 'auto.offset.reset': 'earliest', 'auto.commit.enable': false }
   await until('POST', `/confluent/consumers/${group.name}`, typed, settings)
   isCreated = true
-  await until('POST', `${path}/subscription`, typed, { topics: [world.topic] })
-  while (!world.isStopped) {
+  await until('POST', `${path}/subscription`, typed, { topics: [stage.topic] })
+  while (!stage.isStopped) {
     const answer = await until('GET', `${path}/records?timeout=500`, { accept: BINARY })
     if (answer?.status !== 200) continue
     const ends = new Map<number, number>()
@@ -205,25 +205,25 @@ async function useInstance(world: World, group: GroupLog, name: string): Promise
       ends.set(partition, offset)
     }
     if (ends.size === 0) continue
-    const offsets = [...ends].map(([partition, offset]) => ({ topic: world.topic, partition, offset }))
+    const offsets = [...ends].map(([partition, offset]) => ({ topic: stage.topic, partition, offset }))
     // A commit after a rebalance is refused; then the records come again, here or elsewhere.
-    const isNamed = world.random.next() < 0.5
-    const committed = await world.ask('POST', `${path}/offsets`, typed, isNamed ? { offsets } : undefined)
-    if (committed?.status === 404) world.problem(`${name}: a commit was answered 404`)
+    const isNamed = stage.random.next() < 0.5
+    const committed = await stage.ask('POST', `${path}/offsets`, typed, isNamed ? { offsets } : undefined)
+    if (committed?.status === 404) stage.problem(`${name}: a commit was answered 404`)
   }
   paused()
 }
 
 /** A client of a group of Kafka-Pixy's API: consumes at one gateway, and acknowledges at the other one as often as not. */
-async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
-  const path = `/pixy/topics/${world.topic}`
-  for (let at = 0; !world.isStopped; ) {
-    const answer = await world.ask(
+async function usePixyGroup(stage: Stage, group: GroupLog): Promise<void> {
+  const path = `/pixy/topics/${stage.topic}`
+  for (let at = 0; !stage.isStopped; ) {
+    const answer = await stage.ask(
       'GET',
       `${path}/messages?group=${group.name}&noAck`,
       {},
       undefined,
-      world.gateways[at]
+      stage.gateways[at]
     )
     if (answer?.status !== 200) {
       // The other gateway may read the partitions that have records.
@@ -235,15 +235,15 @@ async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
     group.add(partition, offset)
     for (let tries = 0; tries < 3; tries++) {
       const ack = `${path}/acks?group=${group.name}&partition=${partition}&offset=${offset}`
-      const to = world.random.pick(world.gateways)
-      if ((await world.ask('POST', ack, {}, undefined, to))?.status === 200) {
-        if (to !== world.gateways[at]) world.acksElsewhere++
+      const to = stage.random.pick(stage.gateways)
+      if ((await stage.ask('POST', ack, {}, undefined, to))?.status === 200) {
+        if (to !== stage.gateways[at]) stage.acksElsewhere++
         break
       }
-      world.acksRefused++
+      stage.acksRefused++
       await sleep(RETRY_MS)
     }
-    if (world.random.next() < 0.05) at = 1 - at
+    if (stage.random.next() < 0.05) at = 1 - at
   }
 }
 
@@ -255,12 +255,12 @@ async function usePixyGroup(world: World, group: GroupLog): Promise<void> {
 export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGatewaysResult> {
   const { cluster, instances, pixyGroups, clients: clientsOfGroup = 2, recordsPerSecond = 50, say } = options
   const directory = mkdtempSync(join(tmpdir(), 'castellan-two-'))
-  const world = new World(options.seed)
-  await cluster.createTopic(world.topic, PARTITIONS)
+  const stage = new Stage(options.seed)
+  await cluster.createTopic(stage.topic, PARTITIONS)
   const ports = await freePorts(2)
   const peers = ports.map(port => `127.0.0.1:${port}`)
   const castellan = await openCastellan({ brokers: cluster.bootstrap.split(',') })
-  const broker = new OneBrokerDown(cluster, world.random)
+  const broker = new OneBrokerDown(cluster, stage.random)
   try {
     for (const [at, listen] of peers.entries()) {
       const own = join(directory, String(at))
@@ -276,79 +276,79 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
         // A message whose acknowledgement was lost with a gateway comes again after this time.
         'consumer.ackTimeoutMs=5000'
       ]
-      world.gateways.push(await Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags }))
+      stage.gateways.push(await Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags }))
     }
-    await Promise.all(world.gateways.map(gateway => gateway.start()))
+    await Promise.all(stage.gateways.map(gateway => gateway.start()))
     const instanceGroups = Array.from(
       { length: Math.ceil(instances / INSTANCES_OF_GROUP) },
-      (_, at) => new GroupLog(`${world.topic}-instances-${at}`)
+      (_, at) => new GroupLog(`${stage.topic}-instances-${at}`)
     )
-    const pixys = Array.from({ length: pixyGroups }, (_, at) => new GroupLog(`${world.topic}-pixy-${at}`))
+    const pixys = Array.from({ length: pixyGroups }, (_, at) => new GroupLog(`${stage.topic}-pixy-${at}`))
     const clients = [
       ...Array.from({ length: instances }, (_, at) =>
-        useInstance(world, instanceGroups[Math.floor(at / INSTANCES_OF_GROUP)]!, `i${at}`)
+        useInstance(stage, instanceGroups[Math.floor(at / INSTANCES_OF_GROUP)]!, `i${at}`)
       ),
-      ...pixys.flatMap(group => Array.from({ length: clientsOfGroup }, () => usePixyGroup(world, group)))
+      ...pixys.flatMap(group => Array.from({ length: clientsOfGroup }, () => usePixyGroup(stage, group)))
     ]
     const endsAt = performance.now() + options.seconds * 1_000
     const groups = [...instanceGroups, ...pixys]
-    const checking = checkAgainAndAgain(cluster.bootstrap, world, groups, new Set(pixys))
+    const checking = checkAgainAndAgain(cluster.bootstrap, stage, groups, new Set(pixys))
     let isDisturbed = true
-    const isDue = (): boolean => isDisturbed || performance.now() < endsAt || world.writtenCount < MIN_RECORDS
-    const writing = write(world, castellan, (recordsPerSecond * WRITE_PAUSE_MS) / 1_000, isDue)
-    const { kills, pauses } = await disturb(options, world, broker, endsAt)
+    const isDue = (): boolean => isDisturbed || performance.now() < endsAt || stage.writtenCount < MIN_RECORDS
+    const writing = write(stage, castellan, (recordsPerSecond * WRITE_PAUSE_MS) / 1_000, isDue)
+    const { kills, pauses } = await disturb(options, stage, broker, endsAt)
     isDisturbed = false
     await writing
     await broker.heal()
-    say(`${world.writtenCount} records written; waiting until all groups have them`)
+    say(`${stage.writtenCount} records written; waiting until all groups have them`)
     let [left, leftSince] = [Number.POSITIVE_INFINITY, performance.now()]
     while (left > 0 && performance.now() - leftSince < IDLE_MS) {
       await sleep(500)
-      const now = groups.reduce((sum, group) => sum + world.missingIn(group).length, 0)
+      const now = groups.reduce((sum, group) => sum + stage.missingIn(group).length, 0)
       if (now < left) [left, leftSince] = [now, performance.now()]
     }
-    world.isStopped = true
+    stage.isStopped = true
     await Promise.all([checking, ...clients])
     for (const group of groups) {
-      const missing = world.missingIn(group)
+      const missing = stage.missingIn(group)
       if (missing.length > 0)
-        world.problem(`${group.name} was not given ${missing.length} records: ${missing.slice(0, 5).join(' ')}`)
+        stage.problem(`${group.name} was not given ${missing.length} records: ${missing.slice(0, 5).join(' ')}`)
     }
-    if (options.maxPauseMs !== undefined && world.longestPauseMs > options.maxPauseMs)
-      world.problem(`an instance was not served for ${Math.round(world.longestPauseMs)} ms`)
-    if (world.acksElsewhere === 0) world.problem('no message was acknowledged at the other gateway')
-    const codes = await Promise.all(world.gateways.map(gateway => gateway.stop()))
-    for (const code of codes) if (code !== 0) world.problem(`a gateway ended with ${code}`)
+    if (options.maxPauseMs !== undefined && stage.longestPauseMs > options.maxPauseMs)
+      stage.problem(`an instance was not served for ${Math.round(stage.longestPauseMs)} ms`)
+    if (stage.acksElsewhere === 0) stage.problem('no message was acknowledged at the other gateway')
+    const codes = await Promise.all(stage.gateways.map(gateway => gateway.stop()))
+    for (const code of codes) if (code !== 0) stage.problem(`a gateway ended with ${code}`)
     rmSync(directory, { recursive: true, force: true })
     const sum = (of: (group: GroupLog) => number): number => groups.reduce((total, group) => total + of(group), 0)
     return {
-      written: world.writtenCount,
+      written: stage.writtenCount,
       kills,
       brokerKills: broker.kills,
       pauses,
       given: sum(({ given }) => given),
       duplicates: sum(({ duplicates }) => duplicates),
-      longestPauseMs: world.longestPauseMs,
-      acksElsewhere: world.acksElsewhere,
-      acksRefused: world.acksRefused,
-      commitChecks: world.commitChecks,
-      problems: world.problems
+      longestPauseMs: stage.longestPauseMs,
+      acksElsewhere: stage.acksElsewhere,
+      acksRefused: stage.acksRefused,
+      commitChecks: stage.commitChecks,
+      problems: stage.problems
     }
   } finally {
-    world.isStopped = true
-    for (const gateway of world.gateways) gateway.end()
+    stage.isStopped = true
+    for (const gateway of stage.gateways) gateway.end()
     await castellan.close()
   }
 }
 
 async function write(
-  world: World,
+  stage: Stage,
   { gateway: verbs }: Awaited<ReturnType<typeof openCastellan>>,
   recordsAtOnce: number,
   isDue: () => boolean
 ): Promise<void> {
-  const { topic, written, random } = world
-  while (!world.isStopped && isDue()) {
+  const { topic, written, random } = stage
+  while (!stage.isStopped && isDue()) {
     const records = Array.from({ length: recordsAtOnce }, () => ({
       topic,
       partition: random.between(0, PARTITIONS - 1),
@@ -365,7 +365,7 @@ async function write(
 /** Kills gateways and brokers, and stops gateways for a while, at moments that are spread over the time. */
 async function disturb(
   { kills, brokerKills, pauses = 0, seconds, say }: TwoGatewaysOptions,
-  { gateways, random }: World,
+  { gateways, random }: Stage,
   broker: OneBrokerDown,
   endsAt: number
 ): Promise<Pick<TwoGatewaysResult, 'kills' | 'pauses'>> {
@@ -403,29 +403,29 @@ async function disturb(
  */
 async function checkAgainAndAgain(
   bootstrap: string,
-  world: World,
+  stage: Stage,
   groups: readonly GroupLog[],
   ascending: ReadonlySet<GroupLog>
 ): Promise<void> {
   const last = new Map<string, number>()
   await withAdmin(bootstrap, async admin => {
-    while (!world.isStopped) {
+    while (!stage.isStopped) {
       for (const group of groups) {
-        const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [world.topic] }).catch(() => [])
+        const [found] = await admin.fetchOffsets({ groupId: group.name, topics: [stage.topic] }).catch(() => [])
         for (const { partition, offset } of found?.partitions ?? []) {
           const place = `${group.name} ${partition}`
           const before = last.get(place) ?? -1
           if (ascending.has(group) && Number(offset) < before)
-            world.problem(`${group.name} has committed ${partition}/${offset} after ${before}`)
+            stage.problem(`${group.name} has committed ${partition}/${offset} after ${before}`)
           last.set(place, Number(offset))
-          const early = [...world.written[partition]!].find(
+          const early = [...stage.written[partition]!].find(
             written => written < Number(offset) && !group.has(partition, written)
           )
           if (early !== undefined)
-            world.problem(`${group.name} has committed ${partition}/${offset} before it was given ${early}`)
+            stage.problem(`${group.name} has committed ${partition}/${offset} before it was given ${early}`)
         }
       }
-      world.commitChecks++
+      stage.commitChecks++
       await sleep(CHECK_PAUSE_MS)
     }
   })

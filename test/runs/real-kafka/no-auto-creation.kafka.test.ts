@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { brief, PixyUnderTest } from '../../apis/kafka-pixy/stage.js'
+import { brief, PixyGateway } from '../../apis/kafka-pixy/stage.js'
 import { KafkaCluster } from './cluster.js'
 
 const NO_SUCH_TOPIC = 'kafka server: Request was for a topic or partition that does not exist on this broker.'
@@ -8,11 +8,11 @@ const NO_SUCH_TOPIC = 'kafka server: Request was for a topic or partition that d
 describe('a cluster that creates no topics by itself', function () {
   this.timeout(300_000)
   let kafka: KafkaCluster
-  let pixy: PixyUnderTest
+  let pixy: PixyGateway
   before(async () => {
     kafka = await KafkaCluster.start({ 'auto.create.topics.enable': 'false' })
     // Longer than the test: only look-ups that confirm it can tell that a topic is missing.
-    pixy = await PixyUnderTest.at(kafka.bootstrap, { 'advanced.router.unknownTopicTimeoutMs': '600000' })
+    pixy = await PixyGateway.at(kafka.bootstrap, { 'advanced.router.unknownTopicTimeoutMs': '600000' })
   })
   after(async () => {
     await pixy?.stop()

@@ -27,7 +27,7 @@ import {
 } from '../../support/access.js'
 import { isBuilt } from '../../support/built.js'
 import { testCertificate, testKey } from '../../support/test-certificate.js'
-import { apisUnderTest } from '../../support/tested-apis.js'
+import { testedApis } from '../../support/tested-apis.js'
 import { sideBySide } from './side-by-side.js'
 
 /** Settings as they stand in a file. */
@@ -114,7 +114,7 @@ const SCENES = [
 ] as const
 
 /** `kprf: rate limit` */
-const SCENES_OF_APIS = [...apisUnderTest].flatMap(([api, { scenes = {} }]) =>
+const SCENES_OF_APIS = [...testedApis].flatMap(([api, { scenes = {} }]) =>
   Object.entries(scenes).map(([scene, settings]) => ({ name: `${api}: ${scene}`, api, settings }))
 )
 
@@ -154,7 +154,7 @@ const TOGETHER: [string, (typeof SCENES)[number][]][] = [
 function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[] {
   if (VALUES.has(name)) return [VALUES.get(name)]
   const [, api, setting = ''] = name.match(/^(?:advanced\.)?apis\.([^.]+)\.(.+)$/) ?? []
-  const { otherValues } = apisUnderTest.get(api ?? '') ?? { otherValues: {} }
+  const { otherValues } = testedApis.get(api ?? '') ?? { otherValues: {} }
   const ofApi = { ...OF_ALL_APIS, ...otherValues } as Readonly<Record<string, unknown>>
   if (api !== undefined && setting in ofApi) return [ofApi[setting]]
   const words = [...type.matchAll(/`([^`]+)`/g)].map(([, word]) => word).filter(word => word !== defaultValue)
@@ -203,7 +203,7 @@ const BASE: Settings = {
   http: { port: 0 },
   management: { port: 0 },
   embedded: { port: 0 },
-  apis: Object.fromEntries([...apisUnderTest].map(([name, { patient }]) => [name, patient])),
+  apis: Object.fromEntries([...testedApis].map(([name, { patient }]) => [name, patient])),
   shutdown: { drainMs: 0 },
   // A machine that is busy with other gateways makes the event loop late, and requests are then refused.
   advanced: { http: { maxEventLoopDelayMs: 0 } }
@@ -263,7 +263,7 @@ const byTwoWorkers = (config: Config): Promise<Started> => {
 
 async function servesAllApis({ urls }: Started, client: Call): Promise<void> {
   for (const { name, prefix } of apis) {
-    const { isServed } = apisUnderTest.get(name)!
+    const { isServed } = testedApis.get(name)!
     await isServed(`${urls.shared}${prefix}`, client)
     const own = urls.apis.get(name)
     if (own !== undefined) await isServed(own, client)
