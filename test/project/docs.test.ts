@@ -25,6 +25,16 @@ describe('documentation', () => {
     })
   }
 
+  it('has a row in docs/testing.md for each entry of test/ and each kind of whole runs', () => {
+    const page = readFileSync('docs/testing.md', 'utf8')
+    const named = [...page.matchAll(/^\| `([^`]+?)\/?` \|/gm)].map(([, name]) => name!)
+    expect(named.filter(name => !/[*/]/.test(name)).sort()).to.deep.equal(readdirSync('test').sort())
+    const kinds = readdirSync('test/runs', { withFileTypes: true }).filter(entry => entry.isDirectory())
+    const rows = page.split('\n').filter(line => line.startsWith('| '))
+    const missing = kinds.filter(({ name }) => !rows.some(row => row.includes(`\`test/runs/${name}/`)))
+    expect(missing.map(({ name }) => name)).to.deep.equal([])
+  })
+
   it('names tests in docs/security.md that exist', () => {
     const sources = readdirSync('test', { withFileTypes: true, recursive: true })
       .filter(entry => entry.isFile() && entry.name.endsWith('.test.ts'))
