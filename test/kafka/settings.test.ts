@@ -5,16 +5,6 @@ describe('the settings of a cluster', () => {
   const errorsOf = (settings: object): string[] =>
     clusterSettings.safeParse(settings).error?.issues.map(({ path }) => path.join('.')) ?? []
 
-  it('are these unless others are given', () => {
-    expect(clusterSettings.parse({})).to.deep.equal({
-      brokers: [],
-      clientId: 'castellan',
-      connectTimeoutMs: 3_000,
-      requestTimeoutMs: 10_000,
-      tls: { enabled: false, rejectUnauthorized: true }
-    })
-  })
-
   it('hold what is needed to log in by each mechanism', () => {
     for (const mechanism of ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer']) {
       expect(errorsOf({ sasl: { mechanism } })).to.deep.equal([])

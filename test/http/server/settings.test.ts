@@ -9,28 +9,6 @@ const problemsOf = (
 ): string[] => settings.safeParse(value).error?.issues.map(({ path }) => path.join('.')) ?? []
 
 describe('http: settings', () => {
-  it('stand for themselves: nothing has to be set', () => {
-    expect(httpSettings.parse(undefined)).to.deep.equal(httpSettings.parse({}))
-    expect(managementSettings.parse(undefined)).to.deep.equal(managementSettings.parse({}))
-    expect(httpSettings.parse({})).to.deep.include({
-      host: '127.0.0.1',
-      port: 8080,
-      unixSocketMode: '660',
-      allowAnonymous: false,
-      allowedHosts: [],
-      allowedOrigins: [],
-      perAddress: {},
-      accessLog: { target: 'off', share: 1 },
-      tls: { clientAuth: 'none', minVersion: 'TLSv1.2', reloadIntervalMs: 10_000 }
-    })
-    expect(managementSettings.parse({})).to.deep.equal({
-      host: '127.0.0.1',
-      port: 8081,
-      openProbes: true,
-      tls: { clientAuth: 'none', minVersion: 'TLSv1.2', reloadIntervalMs: 10_000 }
-    })
-  })
-
   it('take origins only as browsers send them, and say how to write others', () => {
     const problemOf = (origin: string | null): string | undefined =>
       httpSettings.safeParse({ allowedOrigins: [origin] }).error?.issues[0]?.message

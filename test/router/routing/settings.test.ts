@@ -13,15 +13,6 @@ describe('settings of the Router', () => {
     return 'taken'
   }
 
-  it('are complete without any: it connects at once, lets topics be created, and follows a new cluster', () => {
-    expect(toRouterSettings()).to.include({
-      connectAtStart: true,
-      allowAutoTopicCreation: true,
-      onClusterChange: 'follow',
-      isolationLevel: 'readUncommitted'
-    })
-  })
-
   it('name one of the choices there are', () => {
     expect(toRouterSettings({ isolationLevel: 'readCommitted', onClusterChange: 'stop' })).to.include({
       isolationLevel: 'readCommitted',
