@@ -203,7 +203,7 @@ describe('a body of JSON that is parsed', () => {
     }
   })
 
-  it('is none where a value is written in its shortest form', async () => {
+  it('is not parsed where its values are only written in their shortest form', async () => {
     const { gateway: verbs, post } = await serve(confluent)
     const parse = sinon.spy(JSON, 'parse')
     try {

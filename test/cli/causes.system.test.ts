@@ -157,7 +157,7 @@ describe('causes reach people', () => {
   const reasonsOf = async (app: App): Promise<string[]> =>
     ((await (await fetch(`${app.urls.management}/ready/kafka`)).json()) as { reasons: string[] }).reasons
 
-  it('told by results of the library that ran out of time', async () => {
+  it('each is told by results of the library that ran out of time', async () => {
     const castellan = await openCastellan({ brokers: '127.0.0.1:1' })
     try {
       while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
@@ -176,7 +176,7 @@ describe('causes reach people', () => {
     }
   })
 
-  it('told by records that could not be delivered: no broker can be reached', async () => {
+  it('are told by records that could not be delivered: no broker can be reached', async () => {
     const castellan = await openCastellan({ brokers: '127.0.0.1:1' })
     try {
       while (castellan.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
@@ -191,7 +191,7 @@ describe('causes reach people', () => {
     }
   })
 
-  it('told by records whose leader cannot be reached, while another broker of the cluster answers', async () => {
+  it('are told by records whose leader cannot be reached, while another broker of the cluster answers', async () => {
     const cluster = await startEmbeddedCluster({ nodes: 2 })
     // Without replicas, so that nobody else can lead it.
     cluster.createTopic('orders', { partitions: 2, replicationFactor: 1 })

@@ -53,11 +53,11 @@ describe('castellan kafka-pixy', function () {
       const produce = async (query: string, message: string, headers = {}) =>
         brief(await client().produce(`/topics/${topic}/messages?${query}`, message, headers))
 
-      it('pixy H41 H51: ping, and nothing but GET', async () => {
+      it('pixy H41 H51: ping is answered, and to GET only', async () => {
         expect([await get('/_ping'), brief(await client().post('/_ping', ''))]).to.deep.equal(['200 pong', '405'])
       })
 
-      it('pixy H17 H18 H25 H33: requests about groups', async () => {
+      it('pixy H17 H18 H25 H33: requests name one group, and are told of groups that there are not', async () => {
         expect(await get(`/topics/${topic}/messages`)).to.include('one consumer group is expected, but 0 provided')
         expect(await get(`/topics/${topic}/messages?group=a&group=b`)).to.include('but 2 provided')
         const offsets = JSON.parse((await client().get(`/topics/${topic}/offsets?group=never`)).body) as object[]
@@ -90,12 +90,12 @@ describe('castellan kafka-pixy', function () {
         while ((await committed()).offset !== 2);
       })
 
-      it('pixy H13: the largest message', async () => {
+      it('pixy H13: the largest message is taken, and one with a byte more is not', async () => {
         expect(await produce('key=foo&sync', 'x'.repeat(999_961))).to.equal('200 {"partition":1,"offset":2}')
         expect(await produce('key=foo&sync', 'x'.repeat(999_962))).to.match(/^500 .*Message was too large/)
       })
 
-      it('pixy H27 H38: offsets that are set, and topics with partitions', async () => {
+      it('pixy H27 H38: offsets that were set and the partitions of topics are told', async () => {
         const set = await client().post(`/topics/${topic}/offsets?group=set-${at}`, '[{"partition":3,"offset":5}]')
         expect(brief(set)).to.equal('200 {}')
         const [, , , last] = JSON.parse((await client().get(`/topics/${topic}/offsets?group=set-${at}`)).body)
@@ -108,7 +108,7 @@ describe('castellan kafka-pixy', function () {
 
   // Nested tests come after those beside them.
   describe('at the end', () => {
-    it('pixy H1: a directory in the place of the unix socket', async () => {
+    it('pixy H1: a directory in the place of the unix socket keeps the process from starting', async () => {
       mkdirSync(file('directory'))
       const failed = children.start([
         'kafka-pixy',

@@ -187,7 +187,7 @@ describe('a token that is taken away', function () {
     expect(await status({})).to.equal(401)
   })
 
-  it('and rules that change end what they do not allow any more', async () => {
+  it('is no different from rules that change: these end what they do not allow any more', async () => {
     const { gateway, grpc } = await start(1)
     const client = new OpenClient(gateway, stayer.token, grpc)
     await client.open('keeps')

@@ -61,7 +61,7 @@ describe('turns of long work', () => {
     expect(done.join('')).to.equal('--.aa')
   })
 
-  it('a list of texts is put together in pieces', () => {
+  it('put a list of texts together in pieces', () => {
     const items = Array.from({ length: 1_000 }, (_, at) => at)
     const text = joined('[', items, (item, at) => `${item}ü${at}`, ']')
     const { value, done } = text.next()

@@ -22,7 +22,7 @@ describe('shares of clients', () => {
     for (const release of taken) release()
   })
 
-  it('are given back', () => {
+  it('are free for others once they are given back', () => {
     const shares = new Shares(2, 'places')
     const give = [shares.take('a'), shares.take('a')]
     expect(shares.problemOf('b')).to.equal('full')

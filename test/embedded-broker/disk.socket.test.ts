@@ -89,7 +89,7 @@ describe('broker: a disk that fails', () => {
   const send = async (value: string, topic = 'orders') => (await produce(client, topic, 0, batchOf([value]))).errorCode
   const nextTurn = () => new Promise(resolve => setImmediate(resolve))
 
-  it('a full disk is answered 56, half a batch does not stay, and room heals it', async () => {
+  it('is full: a batch is answered 56, half of it does not stay, and room heals it', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     expect(await send('a')).to.equal(0)
     disk.isFull = true

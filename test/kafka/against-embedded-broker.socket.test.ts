@@ -204,7 +204,7 @@ describe('every call, against the embedded broker', () => {
     ])
   })
 
-  it('DescribeConfigs and DeleteTopics', async () => {
+  it('DescribeConfigs tells the settings that are named, and DeleteTopics deletes', async () => {
     const resources = [{ type: 'topic', name: 'orders' }] as const
     const { resources: topics } = await client.describeConfigs({ resources, names: ['min.insync.replicas'] })
     expect(topics[0]!.configs.map(({ name }) => name)).to.deep.equal(['min.insync.replicas'])

@@ -27,14 +27,14 @@ describe('record batch: the cases of Castle', () => {
     expect(() => concatBatches([])).to.throw(RangeError)
   })
 
-  it('castle 71 one record', () => {
+  it('castle 71 a batch of one record knows its offsets and its size', () => {
     const batch = batchFrom(50, 'm50')
     expect(batch).to.include({ offset: 50, nextOffset: 51, recordCount: 1, maxOffset: 50 })
     // length, attributes, timestamp delta, offset delta, key length, value length, value, header count
     expect(batch.sizeBytes).to.equal(6 + 3 + 1)
   })
 
-  it('castle 72 two records', () => {
+  it('castle 72 a batch of two records knows its offsets', () => {
     expect(batchFrom(50, 'a', 'b')).to.include({ offset: 50, nextOffset: 52, recordCount: 2 })
   })
 
@@ -55,7 +55,7 @@ describe('record batch: the cases of Castle', () => {
     expect(concatBatches([batchFrom(50, 'a'), batchFrom(60, 'b')])).to.include({ recordCount: 2, nextOffset: 61 })
   })
 
-  it('castle 75 has no slice outside', () => {
+  it('castle 75 has no slice at an offset outside of it', () => {
     const batch = batchFrom(50, 'a', 'b', 'c')
     for (const offset of [-1, 0, 5, 49, 53]) expect(batch.sliceFrom(offset), `${offset}`).to.equal(undefined)
   })
@@ -74,7 +74,7 @@ describe('record batch: the cases of Castle', () => {
     expect(valuesOf(batch.sliceFrom(51)!)).to.deep.equal(['bb', 'ccc'])
   })
 
-  it('castle 79 slices of a joined batch', () => {
+  it('castle 79 a joined batch is sliced across its parts', () => {
     const joined = concatBatches([batchFrom(50, 'a', 'b'), batchFrom(52, 'c', 'd')])
     for (const offset of [49, 54]) expect(joined.sliceFrom(offset)).to.equal(undefined)
     expect(valuesOf(joined.sliceFrom(51)!)).to.deep.equal(['b', 'c', 'd'])

@@ -14,7 +14,7 @@ const failure = (code: string | undefined, message = 'what the system says'): No
 const told = (code: string | undefined, isTls = false, message?: string): string =>
   connectionRefused(NAME, failure(code, message), isTls).message
 
-describe('why there is no connection to a broker', () => {
+describe('the reason why there is no connection to a broker', () => {
   const advice: Record<string, RegExp> = {
     ECONNREFUSED: /connection refused; is a broker running there\?/,
     ENOTFOUND: /cannot be resolved; is it spelt right\?/,
@@ -34,20 +34,20 @@ describe('why there is no connection to a broker', () => {
     CERT_NOT_YET_VALID: /not valid yet; is the clock right\?/,
     ERR_TLS_CERT_ALTNAME_INVALID: /for other names; use one of its names as address, or set tls\.serverName/
   }
-  it('each code of the system is told, with what to check', () =>
+  it('tells what to check, for each code of the system', () =>
     checkRows(Object.entries(advice), ([code, text]) =>
       expect(told(code))
         .to.match(text)
         .and.to.match(new RegExp(`^no connection to broker\\.test:9092: .*[^;] \\(${code}\\)$`))
     ))
 
-  it('is a short reason for those who know the broker, and the error that it comes from', () => {
+  it('is short for those who know the broker, and has the error that it comes from', () => {
     const error = failure('ECONNREFUSED')
     const refused = connectionRefused(NAME, error, false)
     expect(refused).to.include({ code: 'brokerUnreachable', brief: 'connection refused', cause: error })
   })
 
-  it('is what the system says where that is not known, in one line and without a code that is not there', () => {
+  it('is what the system says where its code is not known, in one line and without a code that is not there', () => {
     expect(told('EWHATEVER', false, 'first line\nsecond line')).to.equal(
       `no connection to ${NAME}: first line (EWHATEVER)`
     )
@@ -77,7 +77,7 @@ describe('why there is no connection to a broker', () => {
   })
 })
 
-describe('why a connection to a broker was lost', () => {
+describe('the reason why a connection to a broker was lost', () => {
   const lost = (more: Partial<LostConnection>): string =>
     connectionLost(NAME, {
       isConnected: true,

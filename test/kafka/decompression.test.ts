@@ -34,7 +34,7 @@ const collectGarbage = runInNewContext('gc') as () => void
 describe('decompression', () => {
   before(prepareCompression)
 
-  it('one turn of the event loop decompresses no more than 16 MiB behind the first batch', () => {
+  it('decompresses no more than 16 MiB behind the first batch in one turn of the event loop', () => {
     const limits = { memory: new DecompressedMemory(128 * MIB), responseMaxBytes: 64 * MIB }
     const large = Array.from({ length: 4 }, (_, at) => bombAt(at * 900, 900, 'zstd'))
     const whole = read(Buffer.concat(large), new DecompressionAllowance(limits))
@@ -48,7 +48,7 @@ describe('decompression', () => {
   })
 
   for (const codec of codecs) {
-    it(`one response is decompressed to no more than it may be, the rest is left out (${codec})`, () => {
+    it(`of one response ends where it may be no larger, and the rest is left out (${codec})`, () => {
       const memory = new DecompressedMemory(10 * MIB)
       const allowance = new DecompressionAllowance({ memory, responseMaxBytes: MIB })
       const bomb = bombAt(0, 50, codec)
@@ -60,7 +60,7 @@ describe('decompression', () => {
       expect(memory.heldBytes).to.be.within(1_000_000, MIB)
     })
 
-    it(`a batch that alone would be too much is named, those before it are delivered (${codec})`, () => {
+    it(`names a batch that alone would be too much, and delivers those before it (${codec})`, () => {
       const limits = { memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB }
       const bytes = Buffer.concat([bombAt(0, 5, codec), bombAt(5, 150, codec), bombAt(155, 5, codec)])
       const first = read(bytes, new DecompressionAllowance(limits))
@@ -72,7 +72,7 @@ describe('decompression', () => {
       expect(read(bytes, new DecompressionAllowance(limits), 155).batches).to.have.length(1)
     })
 
-    it(`all batches together hold no more than the memory, and are still read right (${codec})`, () => {
+    it(`holds no more than the memory for all batches together, and reads them right (${codec})`, () => {
       const memory = new DecompressedMemory(MIB)
       const batches: RecordBatch[] = []
       for (let at = 0; at < 40; at++) {
@@ -95,7 +95,7 @@ describe('decompression', () => {
       expect([slice.recordCount, slice.at(0).offset, slice.at(9).offset]).to.deep.equal([10, 110, 119])
     })
 
-    it(`limits of many GiB, and of half bytes, are no damage (${codec})`, () => {
+    it(`takes limits of many GiB, and of half bytes, for no damage (${codec})`, () => {
       const memory = new DecompressedMemory(12 * KIB * MIB)
       const read12 = read(bombAt(0, 5, codec), new DecompressionAllowance({ memory, responseMaxBytes: 6 * KIB * MIB }))
       expect(read12).to.deep.include({ corruption: undefined, tooLarge: undefined })
@@ -104,7 +104,7 @@ describe('decompression', () => {
       expect(read(bombAt(0, 150, codec), half).tooLarge).to.include({ maxBytes: MIB + 1 })
     })
 
-    it(`tells too much from damage (${codec})`, () => {
+    it(`tells what is too much from damage (${codec})`, () => {
       const packed = bombAt(0, 100, codec).subarray(61)
       expect(() => decompress(codec, packed, 100 * KIB)).to.throw(DecompressionLimitError)
       expect(() => decompress(codec, packed.subarray(0, packed.length - 9), 10 * MIB))
@@ -113,7 +113,7 @@ describe('decompression', () => {
     })
   }
 
-  it('many readers of one batch share what was decompressed; who reads while memory is short reads on', () => {
+  it('is shared by many readers of one batch; who reads while memory is short reads on', () => {
     const memory = new DecompressedMemory(MIB)
     const limits = { memory, responseMaxBytes: MIB }
     const [batch] = read(bombAt(0, 50, 'gzip'), new DecompressionAllowance(limits)).batches
@@ -128,7 +128,7 @@ describe('decompression', () => {
     expect(valuesOf(other)).to.have.length(60)
   })
 
-  it('the least recently read batch lets go first', () => {
+  it('lets the least recently read batch go first', () => {
     const memory = new DecompressedMemory(MIB)
     const limits = { memory, responseMaxBytes: MIB }
     const [old, recent] = [0, 40].map(
@@ -142,7 +142,7 @@ describe('decompression', () => {
     expect(valuesOf(third)).to.have.length(40)
   })
 
-  it('what a batch took comes back when nobody holds the batch any more', async () => {
+  it('gets back what a batch took when nobody holds the batch any more', async () => {
     const seen: number[] = []
     const memory = new DecompressedMemory(10 * MIB, bytes => seen.push(bytes))
     const limits = { memory, responseMaxBytes: MIB }
@@ -162,7 +162,7 @@ describe('decompression', () => {
     expect(kept.at(49).offset).to.equal(49)
   })
 
-  it('damaged batches cost no more work than good ones: one, and the rest of the response is left out', () => {
+  it('costs no more work for damaged batches than for good ones: one, and the rest is left out', () => {
     const allowance = new DecompressionAllowance({ memory: new DecompressedMemory(10 * MIB), responseMaxBytes: MIB })
     // One record more than the header says.
     const damaged = batchAt(0, ['a'.repeat(KIB), 'b'], { codec: 'gzip' }, batch => batch.writeInt32BE(1, 57))
@@ -170,7 +170,7 @@ describe('decompression', () => {
     expect(read(bombAt(0, 5, 'gzip'), allowance)).to.deep.include({ isLeftOut: true, corruption: undefined })
   })
 
-  it('sizes that lie are damage, whatever they claim', () => {
+  it('takes sizes that lie for damage, whatever they claim', () => {
     const limit = 8 * MIB
     const gzip = Buffer.from(gzipSync(Buffer.alloc(1000)))
     gzip.writeUInt32LE(0xffffffff, gzip.length - 4)

@@ -195,7 +195,7 @@ describe('decodeFetchedRecords', () => {
     const bad = () => Buffer.from(batchAt(2, ['c', 'd', 'e']))
     const after = batchAt(5, ['f'])
 
-    it('a flipped bit anywhere behind the CRC is found, what lies before is delivered', () => {
+    it('is found at any flipped bit behind the CRC, and what lies before is delivered', () => {
       const whole = bad()
       for (let bit = 17 * 8; bit < whole.length * 8; bit++) {
         const damaged = Buffer.from(whole)
@@ -207,19 +207,19 @@ describe('decodeFetchedRecords', () => {
       }
     })
 
-    it('reading goes on at the next whole batch', () => {
+    it('lets reading go on at the next whole batch', () => {
       const damaged = bad()
       damaged[70]! ^= 1
       expect(read(Buffer.concat([damaged, after]), 3).corruption).to.deep.include({ offset: 3, nextOffset: 5 })
     })
 
-    it('or behind the last offset, when the header agrees with itself', () => {
+    it('lets reading go on behind the last offset when the header agrees with itself', () => {
       const damaged = bad()
       damaged[70]! ^= 1
       expect(read(damaged, 2).corruption).to.deep.include({ offset: 2, nextOffset: 5 })
     })
 
-    it('or one offset further, when nothing can be believed', () => {
+    it('lets reading go on one offset further when nothing can be believed', () => {
       const damaged = bad()
       damaged.writeInt32BE(77, 23)
       expect(read(damaged, 2).corruption).to.deep.include({ offset: 2, nextOffset: 3 })
@@ -229,13 +229,13 @@ describe('decodeFetchedRecords', () => {
       expect(read(length, 2).corruption).to.deep.include({ offset: 2, nextOffset: 3 })
     })
 
-    it('old message formats are named', () => {
+    it('is named where the message format is an old one', () => {
       const old = bad()
       old[16] = 1
       expect(read(old, 2).corruption!.reason).to.contain('message format 1')
     })
 
-    it('records that are not what the header says are damage, even under a right CRC', () => {
+    it('is found where records are not what the header says, even under a right CRC', () => {
       const changes: Record<string, (batch: Buffer) => void> = {
         'more records than there are': batch => batch.writeInt32BE(4, 57),
         'fewer records than there are': batch => batch.writeInt32BE(2, 57),

@@ -71,7 +71,7 @@ describe('a metadata answer that holds too much', () => {
     const read = (payload: Buffer, topics: readonly string[] | null) =>
       decode(api, payload, { topics, allowAutoTopicCreation: false })
 
-    it(`v${version}: 10,000 brokers are taken, 100,000 refused before anything is built of them`, () => {
+    it(`v${version}: is taken with 10,000 brokers, and refused with 100,000 before anything is built of them`, () => {
       expect(read(new Answer(version).payload(10_000, []), []).brokers).to.have.length(10_000)
       expect(() => read(new Answer(version).payload(100_000, []), [])).to.throw(
         ResponseTooLargeError,
@@ -79,7 +79,7 @@ describe('a metadata answer that holds too much', () => {
       )
     })
 
-    it(`v${version}: topics that were not asked for are dropped, more than were asked for refused`, () => {
+    it(`v${version}: loses topics that were not asked for, and is refused with more topics than were asked for`, () => {
       const payload = new Answer(version).payload(1, [
         ['orders', 1],
         ['unasked', 1]
@@ -89,7 +89,7 @@ describe('a metadata answer that holds too much', () => {
       expect(() => read(payload, [])).to.throw(ProtocolError, 'more than the 0 topics that were asked for')
     })
 
-    it(`v${version}: more than a million partitions are refused, over all topics`, () => {
+    it(`v${version}: is refused with more than a million partitions over all topics`, () => {
       const payload = new Answer(version).payload(1, [
         ['a', 600_000],
         ['b', 600_000]
@@ -99,7 +99,7 @@ describe('a metadata answer that holds too much', () => {
     })
   }
 
-  it('a million topics are refused before anything is built of them', () => {
+  it('is refused with a million topics before anything is built of them', () => {
     const topic = new ResponseBuilder().int16(0).string('a').int8(0).int32(0).payload
     const head = new Answer(7).builder.int32(0).string(null).int32(1).int32(1_000_000).payload
     const payload = Buffer.concat([head, repeat(topic, 1_000_000)])

@@ -15,7 +15,7 @@ const noTopics = { topics: [], allowAutoTopicCreation: false }
 const metadataPayload = new ResponseBuilder().int32(0).int32(0).string('cluster').int32(1).int32(0).payload
 const [HANDSHAKE, AUTHENTICATE, API_VERSIONS, METADATA] = [17, 36, 18, 3]
 
-describe('security', () => {
+describe('a login to a broker', () => {
   let broker: ScriptedBroker
   let client: BrokerClient
   let sessionLifetimeMs: number
@@ -93,7 +93,7 @@ describe('security', () => {
     })
   }
 
-  it('a server that does not prove to know the password is not trusted', async () => {
+  it('does not trust a server that does not prove to know the password', async () => {
     serve('SCRAM-SHA-256', () => {
       const honest = scramServer('sha256', 'ann', 'secret')
       return message => {
@@ -105,7 +105,7 @@ describe('security', () => {
     expect((await refusalOf(client.connect())).message).to.contain('Invalid server signature')
   })
 
-  it('a mechanism the broker does not offer is named', async () => {
+  it('names a mechanism that the broker does not offer', async () => {
     serve('GSSAPI', () => () => null)
     use({ mechanism: 'plain', username: 'ann', password: 'secret' })
     expect((await refusalOf(client.connect())).message).to.contain('plain')
@@ -131,7 +131,7 @@ describe('security', () => {
     expect((await refusalOf(client.connect())).message).to.contain('invalid_token')
   })
 
-  it('a token that cannot be had is a failed login', async () => {
+  it('takes a token that cannot be had for a failed login', async () => {
     serve('OAUTHBEARER', () => () => Buffer.alloc(0))
     use({ mechanism: 'oauthbearer', token: () => Promise.reject(new Error('no token today')) })
     expect((await refusalOf(client.connect())).message).to.contain('no token today')

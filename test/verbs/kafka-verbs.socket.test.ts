@@ -11,7 +11,7 @@ const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
 const results = (outcomes: readonly RecordOutcome[]) =>
   outcomes.map(outcome => (outcome.type === 'delivered' ? `${outcome.partition}@${outcome.offset}` : outcome.code))
 
-describe('kafka gateway on the embedded broker', () => {
+describe('the gateway of a Kafka cluster, on the embedded broker', () => {
   let stack: EmbeddedStack
   beforeEach(async () => {
     stack = await startEmbeddedStack({ nodes: 2 })
@@ -112,7 +112,7 @@ describe('kafka gateway on the embedded broker', () => {
     })
   }
 
-  it('S3: one request to two partitions, the leader of the second moves', async () => {
+  it('S3: one request to two partitions is answered once when the leader of the second moves', async () => {
     stack.cluster.moveLeader('orders', 0, 1)
     stack.cluster.moveLeader('orders', 1, 2)
     await warmUp()
@@ -209,7 +209,7 @@ describe('kafka gateway on the embedded broker', () => {
   })
 })
 
-describe('kafka gateway without Kafka', () => {
+describe('the gateway of a Kafka cluster without Kafka', () => {
   it('takes records, refuses beyond its bounds, and delivers when Kafka appears', async () => {
     const cluster = await startEmbeddedCluster({ nodes: 1 })
     cluster.createTopic('orders', { partitions: 1 })

@@ -6,7 +6,7 @@ import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../suppo
 
 const PATIENCE_MS = 15_000
 
-describe('the gateway tells and sets where groups stand', () => {
+describe('offsets of groups that the gateway tells and sets', () => {
   let stack: EmbeddedStack
   beforeEach(async () => {
     stack = await startEmbeddedStack()
@@ -29,7 +29,7 @@ describe('the gateway tells and sets where groups stand', () => {
       (error: unknown) => error
     )
 
-  it('every partition, also where nothing is written or committed', async () => {
+  it('are told for every partition, also where nothing is written or committed', async () => {
     await write('a', 'b')
     expect(await offsets()).to.deep.equal([
       { partition: 0, earliest: 0, latest: 0, committed: undefined, acknowledged: [] },
@@ -37,7 +37,7 @@ describe('the gateway tells and sets where groups stand', () => {
     ])
   })
 
-  it('what was committed, backwards too, with metadata as it stands', async () => {
+  it('are told as they were committed, backwards too, with metadata as it stands', async () => {
     await write('a', 'b')
     expect([...(await commit(1, 2, 'first'))]).to.deep.equal([[1, 'committed']])
     expect((await offsets())![1]!.committed).to.deep.include({ offset: 2, metadata: 'first' })
@@ -46,7 +46,7 @@ describe('the gateway tells and sets where groups stand', () => {
     expect((await offsets('orders', 'others'))![1]!.committed).to.equal(undefined)
   })
 
-  it('no offset that was committed in a former topic of the name, and one that was committed in this one', async () => {
+  it('are told where they were committed in this topic, and not where in a former one of the name', async () => {
     await write('a', 'b')
     const { topicId } = (await stack.gateway.topics(['orders'], PATIENCE_MS)).get('orders')!
     const former = 'BBBBBBBBQACAAAAAAAAAAg'
@@ -60,12 +60,12 @@ describe('the gateway tells and sets where groups stand', () => {
     expect((await offsets())![1]!.committed).to.deep.equal({ offset: 1 })
   })
 
-  it('no topic that does not exist, and creates none by asking', async () => {
+  it('are not told of a topic that does not exist, which asking does not create', async () => {
     expect(await offsets('no-such-topic')).to.equal(undefined)
     expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.not.include('no-such-topic')
   })
 
-  it('that a partition to commit for does not exist', async () => {
+  it('are refused for a partition that does not exist', async () => {
     const offset = { offset: 1 }
     const outcomes = await stack.gateway.groups.commit(
       'billing',
@@ -82,7 +82,7 @@ describe('the gateway tells and sets where groups stand', () => {
     ])
   })
 
-  it('what was set although a coordinator does not know the partition at first', async () => {
+  it('are set although a coordinator does not know the partition at first', async () => {
     const unknown = { type: 'error', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION } as const
     const fault = stack.cluster.faults.add({ api: 'OffsetCommit', count: 3 }, unknown)
     expect([...(await commit(1, 2))]).to.deep.equal([[1, 'committed']])
@@ -90,13 +90,13 @@ describe('the gateway tells and sets where groups stand', () => {
     expect((await offsets())![1]!.committed!.offset).to.equal(2)
   })
 
-  it('topics of many partitions, without taking the places of all waiting requests', async () => {
+  it('are told of many partitions without taking the places of all waiting requests', async () => {
     stack.cluster.createTopic('wide', { partitions: 600 })
     const found = (await offsets('wide'))!
     expect(found.map(({ partition }) => partition)).to.deep.equal(Array.from({ length: 600 }, (_, at) => at))
   })
 
-  it('why it cannot be told', async () => {
+  it('are answered with the error of Kafka where they cannot be told', async () => {
     const errorCode = errorCodes.GROUP_AUTHORIZATION_FAILED
     stack.cluster.faults.add({ api: 'OffsetFetch', count: Infinity }, { type: 'error', errorCode })
     expect(await errorOf(offsets()))
@@ -105,7 +105,7 @@ describe('the gateway tells and sets where groups stand', () => {
     stack.cluster.faults.clear()
   })
 
-  it('that time is over, with the last cause', async () => {
+  it('are answered with the last cause when their time is over', async () => {
     const away = startCastellan('127.0.0.1:1')
     while (away.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
     for (const asked of [
@@ -119,7 +119,7 @@ describe('the gateway tells and sets where groups stand', () => {
     await away.close()
   })
 
-  it('every topic there is', async () => {
+  it('belong to topics that are all listed, whatever their names are', async () => {
     stack.cluster.createTopic('__proto__', { partitions: 1 })
     expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.include.members(['orders', '__proto__'])
   })

@@ -151,7 +151,7 @@ describe('arion answers', () => {
     await untilNothingIsHeld(served)
   })
 
-  it('of several mistakes the first is named: topic, size, mode', async () => {
+  it('a request with several mistakes is told the first of them: topic, size, mode', async () => {
     await serve({ settings: { maxMessageBytes: 10 } })
     const large = 'x'.repeat(11)
     const errorOf = async (path: string, body: string) => jsonOf(await post(path, body)).error

@@ -130,7 +130,7 @@ describe("Arion's environment variables", () => {
     ['STATSD_PORT', 'x', /^statsd\.port: .*"x".*STATSD_PORT/],
     ['KAFKA_BOOTSTRAP', 'nowhere', /^clusters\.default\.brokers.*nowhere.*KAFKA_BOOTSTRAP/]
   ]
-  it('arion 36: a wrong value is one error, which names the variable', () =>
+  it('arion 36: are one error where a value is wrong, which names the variable', () =>
     checkRows(wrong, ([name, value, problem]) => {
       expect(problemsOf({ [name]: value })).to.have.length(1)
       expect(problemsOf({ [name]: value })[0]).to.match(problem)

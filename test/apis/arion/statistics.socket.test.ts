@@ -104,7 +104,7 @@ describe("arion: what is sent to StatsD under Arion's names", () => {
   })
 })
 
-describe('arion: what clients read about Kafka', () => {
+describe('arion: the measurements of Kafka that clients read', () => {
   function stage() {
     const metrics = createPrometheusMetrics()
     let clock = 100_000
@@ -122,7 +122,7 @@ describe('arion: what clients read about Kafka', () => {
     }
   }
 
-  it('is a rate over the last ten seconds or more, not over the life of the process', async () => {
+  it('have rates over the last ten seconds or more, not over the life of the process', async () => {
     const { counter, pass, read } = stage()
     const delivered = counter('castellan_delivery_delivered_records_total')
     delivered({ topic: 'a' }).value = 30
@@ -140,13 +140,13 @@ describe('arion: what clients read about Kafka', () => {
     expect((await read())['record-send-rate']).to.equal(0)
   })
 
-  it('is zero where nothing was measured', async () => {
+  it('are zero where nothing was measured', async () => {
     const all = await stage().read()
     expect(new Set(Object.values(all))).to.deep.equal(new Set([0]))
     expect(Object.keys(all)).to.have.length(12)
   })
 
-  it('names each measurement of Castellan as the Java client does', async () => {
+  it('have for each measurement of Castellan the name that the Java client has for it', async () => {
     const { counter, gauge, pass, read } = stage()
     counter('castellan_delivery_failed_records_total')().value = 20
     counter('castellan_delivery_retried_batches_total')().value = 40
@@ -175,7 +175,7 @@ describe('arion: what clients read about Kafka', () => {
     })
   })
 
-  it('shows no negative room, and no infinite rate', async () => {
+  it('have no negative room and no infinite rate', async () => {
     const { counter, gauge, read } = stage()
     gauge('castellan_delivery_buffered_bytes')().value = 1_500
     gauge('castellan_delivery_buffer_limit_bytes')().value = 1_000
@@ -184,15 +184,15 @@ describe('arion: what clients read about Kafka', () => {
   })
 })
 
-describe('arion: what clients read about the queue', () => {
-  it('is that of the log, where messages are kept there', () => {
+describe('arion: the numbers of the queue that clients read', () => {
+  it('are those of the durable log where messages are kept on disk', () => {
     const log = { segmentCount: 3, enqueued: 9, completed: 4, openEntries: 5, deadLetters: 2 } as DurableLogStats
     const expected = { retried: 0, enqueued: 9, completed: 4, 'in-progress': 5, 'dead-letters': 2 }
     expect(diskStats(log)).to.deep.equal({ 'num-slabs': 3, 'num-active-slabs': 1, ...expected })
     expect(diskStats({ ...log, segmentCount: 0 })).to.deep.equal({ 'num-slabs': 0, 'num-active-slabs': 0, ...expected })
   })
 
-  it('is counted where messages are in memory, for all processes together', () => {
+  it('are counted where messages are in memory, for all processes together', () => {
     const none = { 'num-slabs': 0, 'num-active-slabs': 0, retried: 0 }
     expect(memoryStats([])).to.deep.equal({ ...none, enqueued: 0, completed: 0, 'in-progress': 0 })
     const all = memoryStats([

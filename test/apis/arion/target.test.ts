@@ -5,8 +5,8 @@ import { checkRows } from '../../support/rows.js'
 const post = (path: string) => targetOf('POST', path, false)
 const produce = (mode: string, topic: string, key: string | null) => ({ type: 'produce', mode, topic, key })
 
-describe('arion targets', () => {
-  it('arion 4: a path without key, and one that ends behind the topic', () => {
+describe('the target of a request to Arion', () => {
+  it('arion 4: has no key where the path ends with the topic, with a slash or without', () => {
     expect(post('/sync/test')).to.deep.equal(produce('sync', 'test', null))
     expect(post('/async/test/')).to.deep.equal(produce('async', 'test', null))
   })
@@ -24,18 +24,18 @@ describe('arion targets', () => {
     ['a#b', 'a#b'],
     ['%2B', '+']
   ]
-  it('arion 3: a key is decoded as forms are', () =>
+  it('arion 3: has a key that is decoded as forms are', () =>
     checkRows(keys, ([path, key]) => expect(post(`/sync/t/${path}`)).to.deep.equal(produce('sync', 't', key))))
 
   const topics = ['.', '..', 'te%20st', 'te%2Fst', 'te+st', 'x'.repeat(256), 'x'.repeat(250), 'test%0A', 'a%FF', 'a~b']
-  it('arion 11: a topic that Kafka cannot have is refused in each mode', () =>
+  it('arion 11: is refused in each mode where Kafka cannot have the topic', () =>
     checkRows(topics, topic => {
       for (const mode of ['sync', 'async', 'websocket', 'other']) {
         expect(post(`/${mode}/${topic}/key`)).to.deep.equal({ type: 'malformedTopic' })
       }
     }))
 
-  it('arion 11: takes every other topic that Kafka takes', () => {
+  it('arion 11: has every other topic that Kafka takes', () => {
     for (const topic of ['a', 'A-b_c.9', 'x'.repeat(249), '...', '%61']) {
       expect(post(`/sync/${topic}`)).to.deep.equal(produce('sync', decodeURIComponent(topic), null))
     }
@@ -51,12 +51,12 @@ describe('arion targets', () => {
       character => [`/sync/${character}`, `Illegal character in path at index 6: /sync/${character}`] as const
     )
   ] as const
-  it('arion 12: a malformed path is refused with what is wrong in it', () =>
+  it('arion 12: is refused with what is wrong in a malformed path', () =>
     checkRows(malformed, ([path, details]) =>
       expect(targetOf('PUT', path, false)).to.deep.equal({ type: 'malformedUrl', details })
     ))
 
-  it('takes any word for a mode, and says later that it is not supported', () => {
+  it('has any word for a mode, which is said later not to be supported', () => {
     for (const path of ['/foo/t', '/stats/x', '/health-check/x', '/SYNC/t/k', '/a.b-c_9/t']) {
       for (const method of ['GET', 'POST']) {
         expect(targetOf(method, path, false)).to.deep.equal({ type: 'unsupportedMode' })
@@ -75,12 +75,12 @@ describe('arion targets', () => {
     ['GET', '/health-check/'],
     ['GET', '/Stats']
   ]
-  it('arion 14: other methods and paths are unknown resources', () =>
+  it('arion 14: is an unknown resource for other methods and paths', () =>
     checkRows(nowhere, ([method, path]) =>
       expect(targetOf(method, path, false)).to.deep.equal({ type: 'unknownResource' })
     ))
 
-  it('arion 15: health for GET and HEAD, statistics for GET', () => {
+  it('arion 15: is health for GET and HEAD, and statistics for GET', () => {
     expect(targetOf('GET', '/health-check', false)).to.deep.equal({ type: 'health' })
     expect(targetOf('HEAD', '/health-check', false)).to.deep.equal({ type: 'health' })
     expect(targetOf('GET', '/stats', false)).to.deep.equal({ type: 'stats' })
@@ -91,7 +91,7 @@ describe('arion targets', () => {
     expect(targetOf('GET', '/websocket/t', false)).to.deep.equal(produce('websocket', 't', null))
   })
 
-  it('takes any path in time that grows with its length only', () => {
+  it('is found in time that grows with the length of the path only', () => {
     for (const path of [`/sync/t/${'%41'.repeat(5_000)}`, `/${'a'.repeat(16_000)}|`, '/'.repeat(16_000)]) {
       const before = process.cpuUsage()
       post(path)

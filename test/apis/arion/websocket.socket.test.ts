@@ -227,7 +227,7 @@ describe('arion websockets', () => {
     await untilNothingIsHeld(served)
   }).timeout(60_000)
 
-  it('arion 34: without an upgrade, in another version, and with a malformed topic', async () => {
+  it('arion 34: a request without an upgrade, in another version or with a malformed topic is refused', async () => {
     const { url, verbs } = await serve()
     for (const method of ['GET', 'POST']) {
       const plain = await ask(url, method, '/websocket/test')

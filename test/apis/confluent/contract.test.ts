@@ -19,7 +19,7 @@ describe('confluent: what is said of the answers', () => {
     }
   })
 
-  describe('an answer is refused by the check', () => {
+  describe('the check of an answer against the contract', () => {
     const record =
       '{"error_code":200,"cluster_id":"c","topic_name":"t","partition_id":0,"offset":1,"timestamp":"x"}\r\n'
     const right: AnswerSeen = {
@@ -55,11 +55,11 @@ describe('confluent: what is said of the answers', () => {
       ],
       ['there is no such operation', { ...right, path: '/nope' }]
     ]
-    it('but not the right ones', () => {
+    it('takes right answers', () => {
       for (const seen of [right, { ...right, body: record + record }, rightList]) confluentContract.check(seen)
       confluentContract.check({ ...rightList, path: '/nope', status: 404, body: '{"error_code":404,"message":"m"}' })
     })
-    it('each difference from the contract is found', () =>
+    it('finds each difference from the contract', () =>
       checkRows(wrong, ([, seen]) => expect(() => confluentContract.check(seen)).to.throw(seen.path)))
   })
 

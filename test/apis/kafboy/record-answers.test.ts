@@ -31,8 +31,8 @@ const told: Record<ErrorCode, string> = {
   kafka: '502 -1'
 }
 
-describe('kafboy: what is said of records', () => {
-  it('is the number or the word of each failure, and a status', () => {
+describe('kafboy: the answer for a record that failed', () => {
+  it('is a number or a word, and a status', () => {
     const codes = Object.keys(told) as ErrorCode[]
     const said = codes.map(code => {
       const { error, status } = toldOf(failure(code), true)

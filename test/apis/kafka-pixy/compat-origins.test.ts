@@ -68,7 +68,7 @@ const nested = (path: string, value: unknown): object =>
 const fileWith = (cluster: object, rest: object = {}): string => JSON.stringify({ ...rest, proxies: { main: cluster } })
 
 describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
-  it('is that nothing is named: its defaults', async () => {
+  it('a setting without any source is said to have its default', async () => {
     expect(await settingsOf(undefined)).to.deep.equal([...ADDRESSES, BROKERS])
     const named = ADDRESSES.map((line, at) =>
       at === 0 ? line : line.replace(DEFAULT, `(f.yaml, ${at < 3 ? 'tcp_addr' : 'grpc_addr'})`)
@@ -97,13 +97,13 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
       expect((await settingsOf(text)).filter(one => one.startsWith(setting))).to.deep.equal([])
     }))
 
-  it('are all keys that set something', () => {
+  it('the tests beside this one know all keys that set something', () => {
     const setting = (keys: Keys) => Object.keys(keys).filter(path => keys[path]!.setting !== undefined)
     expect(setting(CLUSTER_KEYS)).to.have.members(keysOfCluster.map(([path]) => path))
     expect(setting(PROCESS_KEYS)).to.have.members(keysOfProcess.map(([path]) => path))
   })
 
-  it('are addresses, certificates, loggers and credentials', async () => {
+  it('addresses, certificates, loggers and credentials come from the keys of the file that name them', async () => {
     const sasl = { net: { sasl: { enable: true, user: 'u', password: 'p' } } }
     const [port, ...settings] = await settingsOf(
       fileWith(sasl, {
@@ -133,7 +133,7 @@ describe("pixy 1.12: where settings of Kafka-Pixy's file come from", () => {
     ])
   })
 
-  it('are flags, behind what the file says', async () => {
+  it('flags come behind what the file says', async () => {
     const flags = {
       tcpAddr: 'b:3',
       unixAddr: '/t',

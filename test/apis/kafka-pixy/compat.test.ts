@@ -32,7 +32,7 @@ describe("pixy: Kafka-Pixy's configuration", () => {
     expect((await load(undefined)).pixy.port).to.equal(19_092)
   })
 
-  it('pixy Y1: a file without clusters', async () => {
+  it('pixy Y1: a file without clusters is refused', async () => {
     const none = 'pixy.yaml: invalid config parameter: at least on proxy must be configured'
     for (const text of ['', 'proxies:', 'proxies: {}', 'proxies: []', 'proxies: a', '[]', 'a', '{}', 'tcp_addr: 1:2']) {
       expect(await refusal(text), text).to.equal(none)
@@ -70,7 +70,7 @@ describe("pixy: Kafka-Pixy's configuration", () => {
     expect(await refusal(`default_cluster: three\n${two}`)).to.include('no cluster three')
   })
 
-  it('pixy Y6 Y7 Y8: addresses and certificates', async () => {
+  it('pixy Y6 Y7 Y8: addresses and certificates of the file are those of the gateway', async () => {
     const text =
       'tcp_addr: 127.0.0.1:1\nunix_addr: /tmp/pixy.sock\ntls: { certificate_path: c.pem, key_path: k.pem }\n' +
       'proxies: { main: { kafka: { tls: true, ca_certificate_file: ca.pem, client_certificate_file: a, client_key_file: b, insecure: true } } }'

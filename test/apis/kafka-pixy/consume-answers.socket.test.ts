@@ -56,7 +56,7 @@ describe('pixy: who may consume', () => {
 })
 
 describe('pixy: a request for messages', () => {
-  it('is one for a message, which is written as Kafka-Pixy does', async () => {
+  it('is answered with one message, written as Kafka-Pixy does', async () => {
     const pixy = await startWithMessage()
     const said = await pixy.get(MESSAGES)
     expect([said.status, said.headers['content-type'], said.body]).to.deep.equal([200, 'application/json', MESSAGE])
@@ -64,7 +64,7 @@ describe('pixy: a request for messages', () => {
     expect(pixy.verbs.asked).to.deep.equal([['consume', 'g', 't', ONE_MESSAGE, undefined]])
   })
 
-  it('is one for several where it has a count, at most for a thousand', async () => {
+  it('is answered with several where it has a count, at most with a thousand', async () => {
     const pixy = await start(ofMessage.messages({ offset: 1 }, { offset: 2 }))
     const one = (offset: number) =>
       `  {\n    "key": null,\n    "value": null,\n    "partition": 0,\n    "offset": ${offset},\n    "headers": []\n  }`
@@ -211,7 +211,7 @@ describe('pixy: a request to acknowledge a message', () => {
     expect(errorOf(await form('text/plain'))).to.equal('400 one consumer group is expected, but 0 provided')
   })
 
-  it('without a place names none: -2 where none is given, -1 where none is wanted', async () => {
+  it('means no place: -2 where it names none, -1 where it wants none', async () => {
     const pixy = await start('none')
     const said = async (query: string) => errorOf(await pixy.ask('POST', `${ACKS}?group=g${query}`))
     expect(await said('')).to.equal('500 acks channel missing for {g t -2}')

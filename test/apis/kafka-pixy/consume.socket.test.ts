@@ -66,20 +66,20 @@ describe('pixy: consume', function () {
     while (!(await isTrue())) await new Promise(resolve => setTimeout(resolve, 10))
   }
 
-  it('pixy H17 H18: exactly one group, which has a name', async () => {
+  it('pixy H17 H18: a request that does not name exactly one group is refused', async () => {
     const said = async (query: string) => brief(await quick.get(`/topics/test.1/messages${query}`))
     expect(await said('')).to.equal('400 {"error":"one consumer group is expected, but 0 provided"}')
     expect(await said('?group=a&group=b')).to.equal('400 {"error":"one consumer group is expected, but 2 provided"}')
     expect(await said('?group=')).to.equal('400 {"error":"one consumer group is expected, but its name is empty"}')
   })
 
-  it('pixy H19: there is no message, or no such topic', async () => {
+  it('pixy H19: a request is told the same where there is no message and where there is no such topic', async () => {
     const timeout = '408 {"error":"long polling timeout"}'
     expect(brief(await quick.get('/topics/gone/messages?group=g'))).to.equal(timeout)
     expect(brief(await quick.get('/topics/test.1/messages?group=nothing'))).to.equal(timeout)
   })
 
-  it('pixy H23: a consumer that is switched off', async () => {
+  it('pixy H23: a consumer that is switched off refuses requests with 503', async () => {
     const pixy = await PixyGateway.over(cluster, { 'apis.kafka-pixy.consumerDisabled': 'true' })
     try {
       expect(brief(await pixy.get('/topics/test.1/messages?group=g'))).to.equal(
@@ -91,7 +91,7 @@ describe('pixy: consume', function () {
     }
   })
 
-  it('pixy H24: headers, keys and values to the byte', async () => {
+  it('pixy H24: headers, keys and values are answered to the byte', async () => {
     const topic = await topicWith(0)
     const headers = { 'X-Kafka-Foo': 'YmFy', 'X-Kafka-': '' }
     await patient.produce(`/topics/${topic}/messages?sync&key=`, '<&>', headers)
@@ -105,14 +105,14 @@ describe('pixy: consume', function () {
     )
   })
 
-  it('pixy H42: the cluster may be named', async () => {
+  it('pixy H42: the path may name the cluster', async () => {
     const topic = await topicWith(1)
     const { body } = await patient.get(`/clusters/default/topics/${topic}/messages?group=${topic}`)
     expect(text((JSON.parse(body) as Message).value)).to.equal('m0')
     expect((await patient.get(`/clusters/nope/topics/${topic}/messages?group=${topic}`)).status).to.equal(400)
   })
 
-  it('pixy H50: so many messages may wait for acks, and one more', async () => {
+  it('pixy H50: one message more than the setting says may wait for its ack', async () => {
     const topic = await topicWith(6)
     const pixy = await PixyGateway.over(cluster, {
       ...QUICK,
@@ -178,7 +178,7 @@ describe('pixy: consume', function () {
   })
 
   describe('acks', () => {
-    it('in any order, in a form, twice, and never of what was not offered', async () => {
+    it('are taken in any order, in a form and twice, and never for what was not offered', async () => {
       const topic = await topicWith(3)
       for (let i = 0; i < 3; i++) await next(patient, topic, `group=${topic}&noAck`)
       const ack = async (offset: number) =>

@@ -161,7 +161,7 @@ describe("Kafka-Pixy's gRPC service: each call", () => {
     expect(play.logged).to.deep.equal(['a call of gRPC failed unexpectedly'])
   })
 
-  it('is one of 10,000', async () => {
+  it('is refused while 10,000 others are open', async () => {
     const play = new GrpcPlay()
     play.verbs.result = 'none'
     const waiting = Array.from({ length: 10_000 }, () => play.ask('ConsumeNAck'))
@@ -562,7 +562,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     expect(play.verbs.asked).to.deep.equal([['topics', 'all', 10_000]])
   })
 
-  it('knows topics that do not exist', async () => {
+  it('tells that a topic does not exist', async () => {
     const play = new GrpcPlay()
     for (const metadata of [new Map(), topics(topic('t', 3, [1]))]) {
       play.verbs.metadata = metadata

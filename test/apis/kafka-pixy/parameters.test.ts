@@ -273,7 +273,7 @@ describe('pixy: the place that an event of a tail names', () => {
     expect(idOf(new Map())).to.equal('')
   })
 
-  it('is nothing else', () => {
+  it('is refused in any other form', () => {
     const wrong = [
       '',
       '0',
@@ -295,7 +295,7 @@ describe('pixy: the place that an event of a tail names', () => {
   })
 })
 
-describe('pixy: what a request is', () => {
+describe('pixy: the target of a request', () => {
   const asked = (method: string, url: string) => ({ method, url }) as IncomingMessage
 
   it('has a path below the prefix and a query', () => {

@@ -254,7 +254,7 @@ describe('pixy: a message that is produced', () => {
     expect(pixy.verbs.calls).to.have.length(1)
   })
 
-  it('is where the answer says, with what else is asked for', async () => {
+  it('is answered with its place, and with what else is asked for', async () => {
     const outcome = { type: 'delivered', partition: 3, offset: 9, timestampMs: 17 } as const
     const pixy = await startWith({ outcomes: async () => [outcome] })
     const bodyOf = async (query: string): Promise<string> => (await produce(pixy, `${SYNC}${query}`)).body

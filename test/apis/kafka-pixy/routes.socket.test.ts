@@ -16,7 +16,7 @@ describe('pixy: routes', function () {
   })
   after(() => pixy.stopAll())
 
-  it('pixy H41: ping', async () => {
+  it('pixy H41: ping is answered pong', async () => {
     expect(said(await pixy.get('/_ping'))).to.equal('200 text/plain; charset=utf-8 pong')
   })
 

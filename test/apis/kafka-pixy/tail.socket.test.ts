@@ -135,7 +135,7 @@ describe('pixy: tail', function () {
     while ((await openTails()) > 0);
   })
 
-  it('that wait behind another one of their connection end with it', async () => {
+  it('ends with its connection also where it waits behind another one', async () => {
     const topic = await topicWith(1)
     const socket = await RawSocket.open(pixy.app.urls.apis.get('kafka-pixy')!)
     await socket.send(`GET /topics/${topic}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`.repeat(5))

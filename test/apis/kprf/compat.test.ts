@@ -186,7 +186,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
       )
     })
 
-    it('is that with another ending than one that kprf does not know', async () => {
+    it('is not one with an ending that kprf does not know', async () => {
       files.set('kprf.json', '{"kafka":{"brokers":["a:1"]}}')
       expect((await named('kprf.conf')).settings).to.be.an('array')
     })

@@ -55,9 +55,9 @@ const refused = [
 ]
 
 describe('kprf isJsonContentType', () => {
-  it('a content type of JSON is accepted, however it is written', () =>
+  it('takes a content type of JSON, however it is written', () =>
     checkRows(accepted, header => expect(isJsonContentType(header)).to.equal(true)))
-  it('a content type of anything else is refused', () =>
+  it('refuses a content type of anything else', () =>
     checkRows(refused, header => expect(isJsonContentType(header)).to.equal(false)))
 
   it('answers a long hostile header at once', () => {

@@ -36,7 +36,7 @@ describe('kprf: a push and what surrounds it', () => {
       payload: pushOf(topics, isSync)
     })
 
-  it('whose outcome cannot be told is answered 500 without a body, and nothing is known of its records', async () => {
+  it('a push whose outcome cannot be told is answered 500 without a body, and nothing is known of its records', async () => {
     const broken = (): FakeVerbs => {
       const verbs = new FakeVerbs({ outcome: 'by hand' })
       const produce = verbs.produce.bind(verbs)
@@ -60,7 +60,7 @@ describe('kprf: a push and what surrounds it', () => {
     }
   })
 
-  it('is counted by its mode and by whether a record failed, also where the answer has another form', async () => {
+  it('a push is counted by its mode and by whether a record failed, also where the answer has another form', async () => {
     const verbs = new FakeVerbs({ outcome: ({ topic }) => failure(topic === 'bad' ? 'kafka' : 'timedOut') })
     await serve(verbs)
     await push(['bad'], true, { accept: MODERN_TYPE })
@@ -131,7 +131,7 @@ describe('kprf: a push and what surrounds it', () => {
     })
   })
 
-  it('has a word for failure of up to 64 characters that need no escape', () => {
+  it('the word for failure may have up to 64 characters that need no escape', () => {
     const isTaken = (failureWord: string): boolean => kprfSettings.safeParse({ failureWord }).success
     expect(['e', 'not ok!', '~'.repeat(64), '[]#'].map(isTaken)).to.deep.equal([true, true, true, true])
     expect(['', '"', 'a\\b', 'é', 'a\nb', 'x'.repeat(65)].map(isTaken)).to.deep.equal(new Array(6).fill(false))

@@ -16,7 +16,7 @@ async function valuesOf({ metrics }: Served, name: string): Promise<string[]> {
 }
 
 // Source: metric names, types and labels of kprf fd32acc; the values are what they should have been.
-describe('kprf metrics', () => {
+describe('the metrics of kprf', () => {
   it('counts pushes by status and mode in milliseconds', async () => {
     const verbs = new FakeVerbs({ outcome: ({ topic }) => (topic === 'bad' ? failure('timedOut') : delivered()) })
     const served = await serve({ verbs })

@@ -72,7 +72,7 @@ interface Vector {
 }
 
 describe('kprf parsePush', () => {
-  it('each body is answered as kprf answers it', () =>
+  it('answers each body as kprf answers it', () =>
     checkRows(answersOfKprf, ([body, text]) => expect(answerTo(body)).to.equal(text)))
 
   // Source: test/data/README.md
@@ -237,7 +237,7 @@ describe('kprf scanPush', () => {
     'an end too early': '{"records":[{"topic":"t","data":"d',
     nothing: ''
   }
-  it('an unusual body is left to the slow path', () =>
+  it('leaves an unusual body to the slow path', () =>
     checkRows(Object.entries(unusual), ([, body]) => expect(scan(body)).to.equal(undefined)))
 
   it('leaves invalid UTF-8 to the slow path', () => {

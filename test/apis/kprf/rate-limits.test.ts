@@ -42,14 +42,14 @@ describe('kprf RateLimiter', () => {
     expect(ask(twice, 10, 0)).to.equal(3)
   })
 
-  it('counts what it refuses, so hammering stays blocked', () => {
+  it('counts what it refuses, so that a client which goes on stays blocked', () => {
     const hammered = limiter()
     for (let second = 0; second < 200; second++) ask(hammered, 50, second * 1_000)
     expect(ask(hammered, 1, 200_000)).to.equal(0)
     expect(ask(hammered, 1, 300_000)).to.equal(1)
   })
 
-  it('42 per minute are 42 within any 60 seconds, over the boundaries of minutes and seconds', () => {
+  it('lets 42 a minute be 42 within any 60 seconds, over the boundaries of minutes and seconds', () => {
     const times = fc.array(fc.integer({ min: 0, max: 200_000 }), { minLength: 1, maxLength: 400 })
     fc.assert(
       fc.property(times, fc.integer({ min: 1, max: 42 }), (asked, limit) => {

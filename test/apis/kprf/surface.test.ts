@@ -25,7 +25,7 @@ describe('kprf surface', () => {
     '/kprf/push/x',
     '/kprf/pushx'
   ]
-  it('a path that kprf does not have is answered 404 to each method', () =>
+  it('answers a path that kprf does not have with 404 to each method', () =>
     checkRows([...strangers, '/kprf/metrics', '/%6bprf/push', '/kprf/push%2F', '/kprf/push%3F'], async url => {
       for (const method of ['POST', 'GET', 'PUT'] as const) {
         const answer = await app.inject({ method, url, headers: { 'content-type': 'text/plain' }, payload: 'x' })

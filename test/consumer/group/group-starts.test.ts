@@ -174,7 +174,7 @@ function decideWithout(
 }
 
 describe('the decision where a group begins, when nothing is told about a topic', () => {
-  it('waits for its ends for a second and a half, and gives other topics theirs', () => {
+  it('waits a second and a half for the ends of the topic, and is made for other topics meanwhile', () => {
     const topics = [topicOf('bad', 2), topicOf('good', 1), topicOf('worse', 1)]
     const { starts, afterMs } = decideWithout('fetchOffset', ['bad', 'worse'], topics)
     expect(afterMs).to.equal(1_500)

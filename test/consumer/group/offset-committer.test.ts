@@ -217,7 +217,7 @@ describe('the commits of a group', () => {
     expect(stage.commits()).to.deep.equal([])
   })
 
-  it('of a partition that its topic does not have any more are such, too', () => {
+  it('of a partition that its topic does not have any more hold no flush up either', () => {
     const stage = new Stage()
     stage.answer(unknown)
     stage.runtime.answers.push({ kind: 'fetchTopicMetadata', result: metadata('a', [1]) })

@@ -182,7 +182,7 @@ describe('one partition of a group', () => {
     expect([stage.position!.offset, stage.sparse]).to.deep.equal([1, '1-4,6-8'])
   })
 
-  it('pixy P9 without retries a message is offered once, and the commit moves past it', () => {
+  it('pixy P9 offers a message once where there are no retries, and the commit moves past it', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime, { maxRetries: 0 })
@@ -192,7 +192,7 @@ describe('one partition of a group', () => {
     expect(stage.position!.offset).to.equal(1)
   })
 
-  it('pixy P10 without a limit it comes again for ever, each time after one fresh message; the commit stays', () => {
+  it('pixy P10 offers a message for ever where there is no limit, each time after one fresh message; the commit stays', () => {
     const runtime = new FakeRuntime(run(0, 10))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime)
@@ -209,7 +209,7 @@ describe('one partition of a group', () => {
     expect([stage.position!.offset, stage.sparse]).to.deep.equal([0, '1-4'])
   })
 
-  it('pixy P11 after the last retry messages are dropped and committed', () => {
+  it('pixy P11 drops and commits messages after their last retry', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime, { maxRetries: 3 })
@@ -246,7 +246,7 @@ describe('one partition of a group', () => {
     expect(stage.position).to.deep.equal({ offset: 1, metadata: '' })
   })
 
-  it('pixy P13 without fresh messages the expired one comes while a request waits', () => {
+  it('pixy P13 offers the expired message while a request waits and no fresh one comes', () => {
     const runtime = new FakeRuntime(run(0, 1))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime)

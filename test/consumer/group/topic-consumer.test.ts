@@ -200,7 +200,7 @@ describe('one topic of a group', () => {
     expect(stage.newly()).to.deep.equal(['ann: 1/0'])
   })
 
-  it('pixy M6 M9 M10 the partitions it begins with, other ones in their place, and the same again', () => {
+  it('pixy M6 M9 M10 serves the partitions that it begins with, others in their place, and the first ones again', () => {
     const stage = new TopicStage(time, [4, 4, 4, 4])
     stage.consumer.assign([0, 1])
     stage.consumer.resume()
@@ -329,7 +329,7 @@ describe('one topic of a group', () => {
       expect(stage.submitted).to.deep.equal(['1@3', '0@3'])
     })
 
-    it('count as they are where some are acknowledged one by one before', () => {
+    it('are counted right where some of them were acknowledged one by one before', () => {
       const stage = new TopicStage(time, [5])
       stage.consumer.resume()
       const [got] = stage.askMany('ann', many)

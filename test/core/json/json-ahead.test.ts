@@ -58,7 +58,7 @@ describe('a value that is skipped in steps', () => {
     )
   })
 
-  it('has its words where brackets, names and commas are wrong', () =>
+  it('fails with the words of its place where brackets, names and commas are wrong', () =>
     checkRows(
       [
         ['[', 'EOF while parsing a list at line 1 column 1'],

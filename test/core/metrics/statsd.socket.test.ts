@@ -61,7 +61,7 @@ describe('StatsD', () => {
     expect(later.map(({ type }) => type).sort()).to.deep.equal(['c', 'c', 'c', 'g'])
   })
 
-  it('rates follow what happens, the longer ones more slowly', () => {
+  it('has rates that follow what happens, the longer ones more slowly', () => {
     const meter = new Meter(0)
     meter.count = 100
     expect(byName(meter.toValues('m', 10_000))).to.deep.include({ 'm.count': 100, 'm.m1_rate': 10, 'm.m15_rate': 10 })
@@ -71,7 +71,7 @@ describe('StatsD', () => {
     expect(idle['m.mean_rate']).to.be.closeTo(100 / 70, 1e-9)
   })
 
-  it('percentiles are of the last measurements', () => {
+  it('has percentiles of the last measurements', () => {
     const histogram = new Histogram()
     expect(byName(histogram.toValues('h'))).to.include({ 'h.count': 0, 'h.max': 0, 'h.p99': 0 })
     for (let value = 0; value < 5_000; value++) histogram.observe(value)
@@ -102,7 +102,7 @@ describe('StatsD', () => {
     server.close()
   })
 
-  it('a server that cannot be found, and a source that throws, are said once', async () => {
+  it('says once that a server cannot be found, or that a source throws', async () => {
     const messages: string[] = []
     const target = { host: 'no-such-host.invalid', port: 1, intervalMs: 3_600_000 }
     const reporter = new StatsdReporter(target, (_, message) => messages.push(message))

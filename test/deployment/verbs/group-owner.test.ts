@@ -277,7 +277,7 @@ describe('consumer groups of several workers', () => {
     expect(asked!.own.commits.size).to.equal(1)
   })
 
-  it('stand where their owner says, whichever worker is asked', async () => {
+  it('have the offsets that their owner tells, whichever worker is asked', async () => {
     const { workers, end } = workersOf(2)
     const [asked, owner] = workers
     const group = groupOf(2)

@@ -81,7 +81,7 @@ describe('access', () => {
       })
     }
 
-    it('429 once the quota is overdrawn', async () => {
+    it('429 once the quota is used up', async () => {
       await start({ auth, access, quotas: { perPrincipal: { recordsPerSecond: 1, bytesPerSecond: 1 } } })
       const { shared } = guarded.http.urls
       expect((await push(shared, 'orders', { headers: bearer })).status).to.equal(200)
@@ -389,7 +389,7 @@ describe('access', () => {
       ])
     })
 
-    it('and the log of a bug hold no credential', async () => {
+    it('holds no credential, and neither does the log of a bug', async () => {
       const verbs = new FakeVerbs({
         refuse: () => {
           throw new Error('a bug')

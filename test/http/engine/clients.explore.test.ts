@@ -263,7 +263,7 @@ describe('clients of standard libraries', () => {
           await compare(client, one, engineOf(started.engine), started.node)
         })
 
-      it('a server that drains', async () => {
+      it('sees a server that drains as it sees node:http', async () => {
         const engine = engineOf(await startHttp({ plugin, http: LIMITS }))
         const node = await startNode()
         begun = 0
@@ -289,7 +289,7 @@ describe('clients of standard libraries', () => {
         })
 
       if (client.gzips)
-        it('a body that is compressed', async () => {
+        it('has its compressed body decoded', async () => {
           verbs.calls.length = 0
           const { said } = ask(client, started.engine.http.urls.shared, [`POST /kprf/push gzip ${GZIPPED}`])
           expect(outcomesIn(await said)).to.match(/^200 /)

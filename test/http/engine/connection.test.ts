@@ -264,7 +264,7 @@ describe('a connection of the engine', () => {
     })
   })
 
-  describe('whose request', () => {
+  describe('with one request', () => {
     const requestOf = (text: string): EngineRequest => {
       take(text)
       newly()
@@ -272,19 +272,19 @@ describe('a connection of the engine', () => {
       return answers.at(-1)!.req as EngineRequest
     }
 
-    it('is shown as Node shows one', () => {
+    it('shows it as Node does', () => {
       const { httpVersionMinor, rawHeaders } = requestOf('GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n')
       expect([httpVersionMinor, rawHeaders]).to.deep.equal([1, ['Host', 'a', 'X-A', '1', 'x-a', '2']])
       expect(requestOf('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n').httpVersionMinor).to.equal(0)
     })
 
-    it('is aborted by the end of its connection only if some of it is missing', () => {
+    it('aborts it at its own end only if some of it is missing', () => {
       const [whole, half] = [requestOf(get('/1')), requestOf(post('/2', 'abc').slice(0, -1))]
       socket.destroy()
       expect([whole.aborted, half.aborted]).to.deep.equal([false, true])
     })
 
-    it('hands on nothing of a stream behind its answer, and the connection is read on', async () => {
+    it('hands on nothing of its stream behind its answer, and is read on', async () => {
       const request = requestOf(post('/1', 'x'.repeat(70_000)).slice(0, 200))
       const heard: number[] = []
       request.on('data', ({ length }) => heard.push(length))
@@ -297,7 +297,7 @@ describe('a connection of the engine', () => {
       expect(socket.newly()).not.to.include('pause')
     })
 
-    it('ends its connection when it is destroyed, and tells those who listen', done => {
+    it('ends when it is destroyed, and tells those who listen', done => {
       const request = requestOf(post('/1', 'abc').slice(0, -1))
       const told: string[] = []
       request.on('aborted', () => told.push('aborted'))

@@ -5,7 +5,7 @@ import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
 import { type Client, closeConnections, connectionsWith, get } from './fake-connections.js'
 import { FakeSocket } from './fake-socket.js'
 
-describe('http: what connections hold', () => {
+describe('http: a connection and what it holds', () => {
   let clock: sinon.SinonFakeTimers
   beforeEach(() => {
     clock = sinon.useFakeTimers({
@@ -169,7 +169,7 @@ describe('http: what connections hold', () => {
       expect([refused(), held()]).to.deep.equal([[1], 2_200])
     })
 
-    it('each that comes is looked for anew, as long as something was found', () => {
+    it('each body that comes may have further ones refused, as long as something is found', () => {
       const { connect, refused } = full(1_000, 1_000, 1_000)
       for (const expected of [[0], [0, 1], [0, 1, 2]]) {
         expect(connect().request().send(250)).to.equal(true)
@@ -188,7 +188,7 @@ describe('http: what connections hold', () => {
       expect(refused()).to.deep.equal([0])
     })
 
-    it('a vain search is not repeated for as much within ten milliseconds, and is for less', () => {
+    it('a search that found nothing is not repeated for as many bytes within ten milliseconds, but for fewer', () => {
       const { connections, connect, refused, hogs } = full(1_000, 900)
       expect(connect().request().send(300)).to.equal(false)
       const limits = connections.limits as { maxBodiesInFlightBytes: number }

@@ -13,11 +13,11 @@ describe('the way of a record, on the page', () => {
   }
   const whenOf = (...samples: readonly Sample[]) => wayOf(samples)?.when
 
-  it('is that of all since the start at the first look, and says nothing of the last minute', () => {
+  it('covers all records since the start at the first look', () => {
     expect(whenOf(look(0, 20))).to.equal('since the start')
   })
 
-  it('names the time in which it has looked', () => {
+  it('names the time that it covers', () => {
     expect(whenOf(look(0, 20), look(2_000, 21))).to.equal('of the last 2 s')
     expect(whenOf(look(0, 20), look(2_000, 20), look(4_100, 20))).to.equal(
       'since the start; nothing was sent in the last 4 s'
@@ -31,12 +31,12 @@ describe('the way of a record, on the page', () => {
     expect(whenOf(look(0, 20), look(2_000, 21), look(3_600_000, 21))).to.equal('since the start')
   })
 
-  it('is none while no record was sent to Kafka, whatever was refused', () => {
+  it('is not shown while no record was sent to Kafka, whatever was refused', () => {
     expect(wayOf([look(0, 0, 20)])).to.equal(undefined)
     expect(whenOf(look(0, 20), look(2_000, 20, 5))).to.equal('since the start; nothing was sent in the last 2 s')
   })
 
-  it('is that of all since the start when a worker has taken its numbers with it', () => {
+  it('covers all records since the start when a worker has taken its numbers with it', () => {
     expect(whenOf(look(0, 20), look(2_000, 5))).to.equal('since the start')
     expect(wayOf([look(0, 20), look(2_000, 5)])!.stages.find(({ name }) => name === 'Broker')!.ms).to.equal(10)
   })

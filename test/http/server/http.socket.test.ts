@@ -43,7 +43,7 @@ describe('http', () => {
       expect((await missing.json()) as object).to.deep.include({ error: 'not found', prefixes: ['/loud'] })
     })
 
-    it('reads no body that comes to a path that nobody serves, whatever its type', async () => {
+    it('reads no body that comes to a path which nobody serves, whatever its type', async () => {
       const { urls } = (await start()).http
       for (const url of [`${urls.shared}/nowhere`, `${urls.management}/nowhere`]) {
         for (const type of ['application/json', 'text/plain', 'text/xml']) {
@@ -238,7 +238,7 @@ describe('http', () => {
       })
     }
 
-    it('are given back when the client leaves in the middle', async () => {
+    it('are given back when the client leaves in the middle of one', async () => {
       const { http, metricsText } = await start()
       const { port } = new URL(http.urls.shared)
       const request = httpRequest({ port, path: '/loud/push', method: 'POST', headers: { 'content-length': '500' } })
@@ -250,7 +250,7 @@ describe('http', () => {
       await untilMetrics(metricsText, 'castellan_http_requests_total{api="loud",method="POST",status="aborted"} 1\n')
     })
 
-    it('one body larger than the limit is answered 413, announced or not', async () => {
+    it('are answered 413 where one is larger than the limit, announced or not', async () => {
       const { http } = await start({ http: { maxBodyBytes: 100 } })
       const url = `${http.urls.shared}/loud/push`
       expect((await fetch(url, { method: 'POST', body: 'x'.repeat(101) })).status).to.equal(413)

@@ -4,7 +4,7 @@ import { createPrometheusMetrics, type PrometheusMetrics } from '../../../src/co
 import { type LoadLimits, LoadShedder } from '../../../src/http/server/load-shedder.js'
 import { type LogLine, recordingLogger } from './stage.js'
 
-describe('strain of the process', () => {
+describe('load shedding of the process', () => {
   let clock: SinonFakeTimers
   /** By so much the event loop is late each time. */
   let delayMs: number
@@ -81,7 +81,7 @@ describe('strain of the process', () => {
     expect(after).to.equal(before)
   })
 
-  it('says which of the two it is and which setting decides, and counts', async () => {
+  it('says whether event loop or heap is the cause and which setting decides, and counts', async () => {
     const before = await metric('castellan_http_shed_requests_total')
     heapShare = 0.95
     pass(3)

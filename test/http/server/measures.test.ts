@@ -3,7 +3,7 @@ import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js
 import { HttpMetrics } from '../../../src/http/server/request-log.js'
 
 describe('http: metrics of requests', () => {
-  it('tell counts by API, method and status, and times in seconds', async () => {
+  it('are counts by API, method and status, and times in seconds', async () => {
     const prometheus = createPrometheusMetrics()
     const metrics = new HttpMetrics(prometheus)
     metrics.answered('kprf', 'POST', 200, 500, 250)

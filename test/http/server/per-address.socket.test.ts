@@ -5,7 +5,7 @@ describe('http: what one address may do', () => {
   let started: Started
   afterEach(() => started.http.close())
 
-  it('any number of requests one after another, and so many at a time', async () => {
+  it('is any number of requests one after another, and as many at a time as the limit says', async () => {
     const gates = new Map()
     started = await startHttp({ http: { perAddress: { maxRequestsInFlight: 2 } }, plugin: loudApi(gates) })
     const { shared } = started.http.urls
@@ -22,7 +22,7 @@ describe('http: what one address may do', () => {
     await until(async () => (await look()) === 200, 'a request of this address served again')
   })
 
-  it('so many bytes of bodies at a time, given back with each request', async () => {
+  it('is to hold as many bytes of bodies as the limit says, which are free with the end of each request', async () => {
     started = await startHttp({ http: { perAddress: { maxBodiesInFlightBytes: 20_000 } } })
     const { shared } = started.http.urls
     const push = async (bytes: number): Promise<number> =>
@@ -32,7 +32,7 @@ describe('http: what one address may do', () => {
     expect(await push(8_000)).to.equal(200)
   })
 
-  it('is told with brackets where the address it listens at is one of IPv6', async () => {
+  it('is served at an address of IPv6, too, which is told with brackets', async () => {
     started = await startHttp({ http: { host: '::1' } })
     const { shared } = started.http.urls
     expect(shared).to.match(/^http:\/\/\[::1\]:\d+$/)

@@ -5,7 +5,7 @@ import { type LogLine, recordingLogger } from './stage.js'
 const failed = { requestId: 'a', method: 'POST', route: '/push', status: 503, durationMs: 1 }
 
 describe('RequestLog', () => {
-  it('wants failures and slow requests only', () => {
+  it('has a line for failures and slow requests only', () => {
     const log = new RequestLog(recordingLogger([]), () => 0)
     expect(log.wants(200, 4_999)).to.equal(false)
     expect(log.wants(404, 4_999)).to.equal(false)

@@ -9,7 +9,7 @@ import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, un
 const get = (url: string, ...headers: string[]): string =>
   `GET ${url} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
 
-describe('http: what is served how', () => {
+describe('http: answers of the server', () => {
   let started: Started
   afterEach(() => started.http.close())
   const start = async (settings: StartSettings = {}): Promise<Started> => (started = await startHttp(settings))

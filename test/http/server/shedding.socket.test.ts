@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type Started, startHttp, until } from './stage.js'
 
-describe('http under strain', () => {
+describe('http while load is shed', () => {
   const limits = { maxEventLoopDelayMs: 500 }
   let started: Started
   afterEach(() => started.http.close())

@@ -11,7 +11,7 @@ describe('cards of troubles', () => {
   const shown = (trouble: readonly Trouble[]) =>
     cardsOf(trouble).map(all => [all[0]!.kind, all[0]!.subject, all.length])
 
-  it('are one for each row of a few', () => {
+  it('are as many as rows where these are few', () => {
     expect(shown([row('logFull', 'log'), ...rows(3, 'noLeader')])).to.deep.equal([
       ['logFull', 'log', 1],
       ['noLeader', 't0', 1],
@@ -20,7 +20,7 @@ describe('cards of troubles', () => {
     ])
   })
 
-  it('are one for a hundred rows of one kind, of each severity, in the order of the rows', () => {
+  it('show a hundred rows of one kind as one for each severity, in the order of the rows', () => {
     expect(
       shown([...rows(100, 'partitionStuck'), ...rows(2, 'constructor'), ...rows(4, 'partitionStuck', 'warning')])
     ).to.deep.equal([

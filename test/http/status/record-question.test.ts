@@ -17,8 +17,8 @@ const withRow = (row: Partial<typeof calmTopic>): Status => ({
   topics: { total: 1, rows: [{ ...calmTopic, ...row }] }
 })
 
-describe('what the answer about a key says of records that are not in Kafka', () => {
-  it('is nothing while none waits and none is lost, and nothing about other topics', () => {
+describe('the note on records that are not in Kafka, in the answer about a key,', () => {
+  it('is absent while none waits and none is lost, and says nothing about other topics', () => {
     for (const verdict of ['yes', 'no'] as const) {
       expect(withCaveat(found(verdict), question, idle)).to.deep.equal(found(verdict))
       expect(withCaveat(found(verdict), question, withRow({ topic: 'bills' }))).to.deep.equal(found(verdict))
@@ -26,7 +26,7 @@ describe('what the answer about a key says of records that are not in Kafka', ()
     }
   })
 
-  it('is that a newer record may wait, or that the record may still come', () => {
+  it('says that a newer record may wait, or that the record may still come', () => {
     const status = withRow({ log: { records: 154, bytesInMemory: 0 } })
     expect(withCaveat(found('yes'), question, status).caveat).to.equal(
       '156 records of topic orders wait in the gateway: a newer record with this key may not be in Kafka yet.'
@@ -38,7 +38,7 @@ describe('what the answer about a key says of records that are not in Kafka', ()
     expect(withCaveat(found('yes'), receipt, status)).not.to.have.property('caveat')
   })
 
-  it('is why Kafka does not take the topic, and how many records are lost', () => {
+  it('says why Kafka does not take the topic, and how many records are lost', () => {
     const none = { memory: { records: 0, bytes: 0, oldestAgeMs: 0 } }
     const refused = withRow({ ...none, state: 'refused', refusal: { code: 'notAuthorized', message: 'FAILED (29)' } })
     const loss = {
@@ -65,7 +65,7 @@ describe('what the answer about a key says of records that are not in Kafka', ()
     )
   })
 
-  it('is that it is not known where a worker is silent, or more topics wait than are listed', () => {
+  it('says that it is not known where a worker is silent, or more topics wait than are listed', () => {
     const silent = { ...idle, gateway: { ...calm.gateway, silentWorkers: [2] }, topics: { total: 60, rows: [] } }
     expect(withCaveat(found('no'), question, silent).caveat)
       .to.include('Worker 2 does not answer')

@@ -24,7 +24,7 @@ class Member implements QueueMember {
   }
 }
 
-describe('durable: the log is opened', () => {
+describe('durable: opening the log', () => {
   let stage: DurableStage
   let metrics: CountingMetrics
   let directory: string
@@ -44,7 +44,7 @@ describe('durable: the log is opened', () => {
   }
   const values = (): (string | null)[] => stage.router.values('orders')
 
-  it('with the first record, which is accepted when it is there', async () => {
+  it('happens with the first record, which is accepted when it is there', async () => {
     await unopened()
     await stage.pass(5_000)
     expect([stage.opens, stage.queue.log, stage.queue.path, await stage.delivery.logStats()]).to.deep.equal([
@@ -66,7 +66,7 @@ describe('durable: the log is opened', () => {
     expect(values()).to.deep.equal(['A', 'B', 'C'])
   })
 
-  it('again soon after it could not be, whatever happens to the clock of the machine meanwhile', async () => {
+  it('is tried again soon after it failed, whatever happens to the clock of the machine meanwhile', async () => {
     await unopened()
     stage.openErrors.push(new Error('no directory'))
     const refused = stage.send(record('orders', 'A'), 1_000)
@@ -79,7 +79,7 @@ describe('durable: the log is opened', () => {
     expect([sent.isAccepted, values()]).to.deep.equal([true, ['B']])
   })
 
-  it('and says so where it could not be, once somebody needed it', async () => {
+  it('is told to have failed once somebody needed the log', async () => {
     await unopened()
     expect(await stage.queue.whyNotOpened()).to.equal(undefined)
     for (const _ of [1, 2]) stage.openErrors.push(new Error('no directory'))
@@ -90,7 +90,7 @@ describe('durable: the log is opened', () => {
     expect(stage.queue.log).to.not.equal(undefined)
   })
 
-  it('at the start where an earlier process has left something', async () => {
+  it('happens at the start where an earlier process has left something', async () => {
     const asked: string[] = []
     let isEmpty = true
     const holdsRecords = (path: string): boolean => {
@@ -105,14 +105,14 @@ describe('durable: the log is opened', () => {
     expect(stage.opens).to.equal(1)
   })
 
-  it('once, however many ask for it', async () => {
+  it('happens once, however many ask for it', async () => {
     await unopened()
     stage.send(record('orders', 'A'))
     await Promise.all([stage.queue.open(), stage.queue.open()])
     expect(stage.opens).to.equal(1)
   })
 
-  it('and records that wait for that are bytes of their own', async () => {
+  it('lets records wait for it, with bytes of their own', async () => {
     await unopened()
     const [key, value, header] = ['key', 'value', 'header'].map(text => Buffer.from(text))
     const headers = [
@@ -139,7 +139,7 @@ describe('durable: the log is opened', () => {
     expect(entries[0]!.body.includes('header')).to.equal(true)
   })
 
-  it('and no more waits for that than may wait for the disk', async () => {
+  it('lets no more records wait than may wait for the disk', async () => {
     // A record takes 78 bytes beside its key and its value: those of the entry, its destination and the record's own.
     await unopened({ wal: { maxWaitingBytes: 2 * (78 + 100) } })
     const value = 'x'.repeat(100)
@@ -154,7 +154,7 @@ describe('durable: the log is opened', () => {
     expect([stage.queue.capacity.usedBytes, values()]).to.deep.equal([0, [value, value]])
   })
 
-  it('a second after it could not be, and refuses records with the reason until then', async () => {
+  it('is tried again a second after it failed; until then records are refused with the reason', async () => {
     const lines: string[] = []
     const error = (_: object, message: string): number => lines.push(message)
     await unopened({ log: { ...silentLogger, error } as unknown as Logger })
@@ -178,7 +178,7 @@ describe('durable: the log is opened', () => {
     expect(metrics.gaugeOf('writable')).to.equal(1)
   })
 
-  it('for whoever asks why it cannot be used, when the reason is known to no other', async () => {
+  it('is tried for whoever asks why the log cannot be used, when the reason is known to no other', async () => {
     await unopened({ wal: { directory: join(directory, 'new') } })
     expect([await stage.queue.whyUnusable(), stage.opens]).to.deep.equal([undefined, 0])
     stage.openErrors.push(new Error('another release wrote it'), new Error('another release wrote it'))
@@ -193,7 +193,7 @@ describe('durable: the log is opened', () => {
     expect(metrics.gaugeOf('writable'), 'what the open log says is told elsewhere').to.equal(7)
   })
 
-  it('never in a place that is no directory, which is told without trying', async () => {
+  it('is not tried in a place that is no directory, which is told at once', async () => {
     const file = join(directory, 'file')
     await unopened({ wal: { directory: join(file, 'wal') } })
     stage.openErrors.push(new Error('another release wrote it'))
@@ -206,7 +206,7 @@ describe('durable: the log is opened', () => {
     expect([metrics.gaugeOf('writable'), stage.opens]).to.deep.equal([0, before])
   })
 
-  it('and tells each cluster what an earlier process has left for it', async () => {
+  it('tells each cluster what an earlier process has left for it', async () => {
     stage = new DurableStage({ topics: { orders: 1, audit: 1 } })
     await stage.start()
     stage.router.isAway = true
@@ -237,7 +237,7 @@ describe('durable: the log is opened', () => {
     expect(late.drains, 'told when it joins').to.equal(1)
   })
 
-  it('and tells those that joined before', async () => {
+  it('tells clusters that joined before', async () => {
     await unopened()
     const member = new Member('eu')
     stage.queue.join(member)
@@ -248,7 +248,7 @@ describe('durable: the log is opened', () => {
     expect(member.opens[0]!.isIntact).to.equal(true)
   })
 
-  it('offers nothing any more when it broke, and says so', async () => {
+  it('is over when the log breaks: it offers nothing any more, and says so', async () => {
     await unopened()
     await stage.queue.open()
     stage.router.isAway = true
@@ -262,7 +262,7 @@ describe('durable: the log is opened', () => {
     expect(stage.reads).to.equal(reads)
   })
 
-  it('is closed once it is open, takes nothing any more, and leaves no timer', async () => {
+  it('is waited for by the end, which takes nothing any more and leaves no timer', async () => {
     await unopened()
     const sent = stage.send(record('orders', 'A'))
     const closing = stage.queue.close()

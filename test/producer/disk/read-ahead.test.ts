@@ -94,7 +94,7 @@ describe('durable: memory for records that were read from the log', () => {
   })
 })
 
-describe('durable: which partitions have room', () => {
+describe('durable: the room of partitions for records that are read from the log', () => {
   interface Stage {
     share: number
     free: number
@@ -129,14 +129,14 @@ describe('durable: which partitions have room', () => {
     })
   })
 
-  it('are also those that hold nothing, whatever the record takes, if there is memory for it', () => {
+  it('is there in a partition that holds nothing, whatever the record takes, if there is memory for it', () => {
     expect([capacity.hasCapacity(1, 1_000), starved]).to.deep.equal([true, 0])
     expect([capacity.hasCapacity(1, 1_001), starved]).to.deep.equal([false, 1])
     stage.held = [1, 0, 0]
     expect(capacity.hasCapacity(0, 300)).to.equal(false)
   })
 
-  it('are not while a flow waits for a former batch', () => {
+  it('is none in a partition whose flow waits for a former batch', () => {
     capacity.holdUp(0)
     expect([capacity.isHungry(0), capacity.isHungry(1)]).to.deep.equal([false, true])
     capacity.release()
@@ -146,7 +146,7 @@ describe('durable: which partitions have room', () => {
     expect(capacity.isHungry(0)).to.equal(true)
   })
 
-  it('are for records that may go anywhere those of which any has room and is not behind', () => {
+  it('is there for records that may go anywhere while any partition has some and is not behind', () => {
     stage.held = [200, 200, 0]
     expect([capacity.isHungry(ANY_PARTITION), capacity.isAnyHungry()]).to.deep.equal([true, true])
     stage.behind.add(2)

@@ -129,7 +129,7 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     expect([stage.delivery.warnings, ratio()]).to.deep.equal([[], 0])
   })
 
-  it('are no matter where records get the time at which they are sent', async () => {
+  it('are not told of where records get the time at which they are sent', async () => {
     await start({ wal: { timestamps: 'sent' } })
     await stage.pass(2 * HOUR_MS)
     expect([stage.delivery.warnings, told(), asked, ratio()]).to.deep.equal([[], [], [], 0])

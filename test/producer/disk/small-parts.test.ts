@@ -187,7 +187,7 @@ describe('durable: what metrics are told', () => {
     }
   })
 
-  it('is of the log its limits at once, and its state later', () => {
+  it('is the limits of the log at once, and its state later', () => {
     const reporting = new LogMetrics(metrics, walSettings.parse({ maxBytes: 1_000, readAheadBytes: 500 }))
     expect(told).to.include.members([
       'wal.limit_bytes 1000',

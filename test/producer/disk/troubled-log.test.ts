@@ -99,7 +99,7 @@ describe('durable: a log that fails for a while', () => {
   })
 })
 
-describe('durable: batches that were sent are read again', () => {
+describe('durable: a batch that was sent and is read again from the log', () => {
   let reads: LogReadRequest[]
   let answers: { entries: StoredEntry[]; nextSequence: number; isAtEnd: boolean }[]
   let completed: number[]
@@ -138,7 +138,7 @@ describe('durable: batches that were sent are read again', () => {
   const recall = (...sequences: number[]) => notes.recall('default/orders', batchOf(...sequences))
   const sequencesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ sequence }) => sequence)
 
-  it('piece by piece, from the first to the last of their records, and no others', async () => {
+  it('comes piece by piece, from the first to the last of its records, and with no others', async () => {
     answers.push(
       { entries: [entryOf(5), entryOf(6)], nextSequence: 7, isAtEnd: false },
       { entries: [entryOf(7), entryOf(8), entryOf(9)], nextSequence: 10, isAtEnd: false }
@@ -153,14 +153,14 @@ describe('durable: batches that were sent are read again', () => {
     expect(completed).to.deep.equal([])
   })
 
-  it('as nothing when none of their records is there any more, and until the end of the log', async () => {
+  it('is empty when none of its records is in the log any more', async () => {
     expect(await recall(5, 9)).to.deep.equal({ entries: [], isWhole: true })
     expect(reads).to.have.length(1)
     expect(await recall()).to.deep.equal({ entries: [], isWhole: true })
     expect([reads.length, completed]).to.deep.equal([1, []])
   })
 
-  it('also when they are one record', async () => {
+  it('may be a single record', async () => {
     answers.push({ entries: [entryOf(5)], nextSequence: 6, isAtEnd: false })
     expect(sequencesOf((await recall(5)).entries)).to.deep.equal([5])
     expect(reads).to.have.length(1)
@@ -168,14 +168,14 @@ describe('durable: batches that were sent are read again', () => {
 
   const inPart = (): void => void answers.push({ entries: [entryOf(5), entryOf(9)], nextSequence: 10, isAtEnd: true })
 
-  it('are in Kafka when some of their records are completed, and nothing was ever lost', async () => {
+  it('is in Kafka when some of its records are completed and nothing was ever lost', async () => {
     inPart()
     expect(await recall(5, 7, 9)).to.deep.equal({ entries: [], isWhole: true })
     expect(completed).to.deep.equal([5, 9])
   })
 
   for (const loss of ['now', 'before it was opened'] as const) {
-    it(`are sent under another number when damage may have taken the others ${loss}`, async () => {
+    it(`is sent under another number when damage may have taken its other records ${loss}`, async () => {
       if (loss === 'now') damagedEntries = 1
       else wasIntact = false
       inPart()

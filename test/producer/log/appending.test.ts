@@ -50,8 +50,8 @@ const valuesIn = async (log: DurableLog): Promise<string[]> =>
 const OVERHEAD_BYTES = 40 + 'default/orders'.length + 24
 const SEGMENT_HEADER_BYTES = 64
 
-describe('what may be appended', () => {
-  it('is what fits into a segment, to the byte; the largest entry of an append decides', async () => {
+describe('an entry for the durable log', () => {
+  it('may be as large as fits into a segment, to the byte; the largest entry of an append decides', async () => {
     const { log } = open()
     const most = 10_000 - SEGMENT_HEADER_BYTES - OVERHEAD_BYTES
     const refusal = log.append([entry('x'.repeat(most + 1)), entry('small')], () => undefined)
@@ -63,7 +63,7 @@ describe('what may be appended', () => {
     await log.close()
   })
 
-  it('is what fits beside what waits for the disk, to the byte, and again once that is written', async () => {
+  it('may be as large as fits beside what waits for the disk, to the byte, and again once that is written', async () => {
     const taken: number[] = []
     const { log } = open({ maxWaitingBytes: 1_000, onTaken: () => taken.push(log.waitingBytes) })
     const first = append(log, [entry('x'.repeat(400 - OVERHEAD_BYTES))])
@@ -105,7 +105,7 @@ describe('what may be appended', () => {
     await log.close()
   })
 
-  it('is nothing once the log is abandoned, and the reason is told', async () => {
+  it('is refused once the log is abandoned, with the reason', async () => {
     const { log } = open()
     await append(log, [entry('kept')])
     log.abandon('the lock is gone')

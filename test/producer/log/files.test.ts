@@ -125,7 +125,7 @@ describe('the files of the durable log', () => {
   })
 })
 
-describe('the file that names the format', () => {
+describe('the file that names the format of the durable log', () => {
   const withFormat = (text: string | Buffer): SimulatedDisk => {
     const disk = new SimulatedDisk()
     disk.directory.open('FORMAT', 'create').write(Buffer.from(text as string), 0)

@@ -7,7 +7,7 @@ import { eio, enospc, SimulatedDisk } from '../../support/simulated-disk.js'
 
 const HOUR_MS = 3_600_000
 
-describe('log: what became of its entries', () => {
+describe('log: the outcome of an entry', () => {
   let disk: SimulatedDisk
   let nowMs: number
   let messages: string[]

@@ -173,7 +173,7 @@ describe('segments with a header that is not whole', () => {
   })
 })
 
-describe('what a start tells about damage', () => {
+describe('the damage that a start tells', () => {
   it('is the sum over all files', () => {
     const disk = killed(8)
     const names = segmentsOn(disk)
@@ -198,7 +198,7 @@ describe('what a start tells about damage', () => {
     })
   })
 
-  it('is what stands behind the first GiB of a journal, which is all that one read can give', () => {
+  it('includes what stands behind the first GiB of a journal, which is all that one read can give', () => {
     const disk = new SimulatedDisk()
     createJournalFile(disk.directory, 1, 1, [note('kept', 'x')])
     const asked: number[] = []

@@ -16,12 +16,12 @@ function broken(disk: SimulatedDisk, error: () => Error): { attempts: number } {
 
 const isTaken = (store: LogStore, body = 'x'): boolean => store.commit(group([body])).refusal === undefined
 
-describe('what the durable log refuses', () => {
+describe('refusals of the durable log', () => {
   for (const { name, error, kind, waitMs } of [
     { name: 'ten seconds after the disk failed', error: eio, kind: 'failed', waitMs: 10_000 },
     { name: 'a second after the disk was full', error: enospc, kind: 'full', waitMs: 1_000 }
   ]) {
-    it(`is tried again ${name}, and until then the disk is left alone`, () => {
+    it(`end with another attempt ${name}, and until then the disk is left alone`, () => {
       const disk = new SimulatedDisk()
       let clock = 5_000
       const { store, reports } = openStore(disk, { clock: () => clock })
@@ -45,7 +45,7 @@ describe('what the durable log refuses', () => {
     })
   }
 
-  it('is everything once it is closed, and closing it again does nothing', () => {
+  it('are for everything once it is closed, and closing it again does nothing', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     store.commit(group(['kept']))
@@ -64,7 +64,7 @@ describe('what the durable log refuses', () => {
     expect(readAll(openStore(disk).store)).to.deep.equal(['kept'])
   })
 
-  it('is what would take more than its limit, to the byte', () => {
+  it('are for what would take more than its limit, to the byte', () => {
     const measured = openStore(new SimulatedDisk()).store
     measured.commit(group(['first']))
     const next = group(['second'])
@@ -82,7 +82,7 @@ describe('what the durable log refuses', () => {
     }
   })
 
-  it('is everything while the disk is nearly full, from one look at the disk to the next', () => {
+  it('are for everything while the disk is nearly full, from one look at the disk to the next', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { minFreeBytes: 1_000_000 })
     expect(isTaken(store, 'first')).to.equal(true)
@@ -101,7 +101,7 @@ describe('what the durable log refuses', () => {
     expect(readAll(store)).to.deep.equal(['first', 'second'])
   })
 
-  it('is not more because the free space cannot be told', () => {
+  it('are no more because the free space cannot be told', () => {
     const disk = new SimulatedDisk()
     const { directory } = disk
     let isKnown = true
@@ -118,8 +118,8 @@ describe('what the durable log refuses', () => {
   })
 })
 
-describe('what the durable log tells about itself', () => {
-  it('is what it takes on disk, spare files and journal included', () => {
+describe('the numbers of the durable log', () => {
+  it('tell what it takes on disk, spare files and journal included', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk)
     expect(store.stats.sizeBytes).to.equal(0)
@@ -135,7 +135,7 @@ describe('what the durable log tells about itself', () => {
     isNearTheTruth()
   })
 
-  it('counts what came, what went, and every sync of a file', () => {
+  it('count what came, what went, and every sync of a file', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { segmentBytes: 100_000 })
     expect(store.stats).to.deep.equal({
@@ -165,7 +165,7 @@ describe('what the durable log tells about itself', () => {
     expect(store.stats).to.include({ enqueued: 4, completed: 2, openEntries: 2, segmentCount: 1, syncs: syncs + 3 })
   })
 
-  it('goes on with the syncs of segments that are closed', () => {
+  it('go on with the syncs of segments that are closed', () => {
     const { store } = openStore(new SimulatedDisk())
     let last = 0
     for (let at = 0; at < 30; at++) {
@@ -177,14 +177,14 @@ describe('what the durable log tells about itself', () => {
   })
 })
 
-describe('when the durable log syncs', () => {
+describe('syncs of the durable log', () => {
   const unlucky = (disk: SimulatedDisk): string[] => {
     // Everything that is not synced is gone.
     disk.powerCut(() => 0.39)
     return readAll(openStore(disk).store)
   }
 
-  it('appends need no sync where the settings say so, and survive a power cut from the next sync on', () => {
+  it('are not made for appends where the settings say so; these survive a power cut from the next sync on', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { syncPuts: false, segmentBytes: 100_000 })
     store.commit(group(['a']))
@@ -198,7 +198,7 @@ describe('when the durable log syncs', () => {
     expect(unlucky(disk)).to.deep.equal(['a', 'b', 'c'])
   })
 
-  it('a sync that fails says so, and what comes later is kept elsewhere', () => {
+  it('that fail are told, and what comes later is kept elsewhere', () => {
     const disk = new SimulatedDisk()
     const { store, reports } = openStore(disk, { syncPuts: false, segmentBytes: 100_000 })
     store.commit(group(['a']))
@@ -219,7 +219,7 @@ describe('when the durable log syncs', () => {
   })
 
   for (const syncTakes of [true, false]) {
-    it(`completions ${syncTakes ? 'survive a power cut at once' : 'cost no sync'} where the settings say so`, () => {
+    it(`${syncTakes ? 'let completions survive a power cut at once' : 'are not made for completions'} where the settings say so`, () => {
       const disk = new SimulatedDisk()
       const { store } = openStore(disk, { syncTakes, segmentBytes: 100_000 })
       store.commit(group(['a', 'b']))
@@ -230,7 +230,7 @@ describe('when the durable log syncs', () => {
     })
   }
 
-  it('completing what is completed writes nothing', () => {
+  it('are not made for completing what is completed, which writes nothing', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { syncTakes: true, segmentBytes: 100_000 })
     store.commit(group(['a', 'b']))
@@ -243,7 +243,7 @@ describe('when the durable log syncs', () => {
   })
 })
 
-describe('when segments are merged', () => {
+describe('merging of segments', () => {
   /** Segments in which one entry of seventeen is open. */
   function sparse(store: LogStore): void {
     for (let round = 0; round < 20; round++) {
@@ -256,7 +256,7 @@ describe('when segments are merged', () => {
     return store.stats.segmentCount
   }
 
-  it('is once they waste more than an eighth of the limit', () => {
+  it('begins once they waste more than an eighth of the limit', () => {
     const { store: roomy } = openStore(new SimulatedDisk(), { maxBytes: 1_000_000 })
     sparse(roomy)
     const { segmentCount, sizeBytes } = roomy.stats
@@ -268,7 +268,7 @@ describe('when segments are merged', () => {
     expect(readAll(narrow)).to.have.length(20)
   })
 
-  it('is also when less is wasted and the disk is nearly full', () => {
+  it('begins also when less is wasted and the disk is nearly full', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { minFreeBytes: 1_000_000 })
     sparse(store)
@@ -296,7 +296,7 @@ describe('when segments are merged', () => {
     return { store, disk }
   }
 
-  it('is of so many at once that no more than 4 MiB are copied', () => {
+  it('takes so many at once that no more than 4 MiB are copied', () => {
     const { store } = large(4, 1.5 * MIB)
     expect(store.stats.segmentCount).to.equal(5)
     expect(segmentsAfterTick(store), 'the first two').to.equal(4)
@@ -306,7 +306,7 @@ describe('when segments are merged', () => {
     expect(left).to.deep.equal(['05', '15', '25', '35', 'th'])
   })
 
-  it('is also of a single one that is larger', () => {
+  it('takes also a single one that is larger', () => {
     const { store, disk } = large(1, 5 * MIB)
     const before = disk.usedBytes
     store.tick()
@@ -314,7 +314,7 @@ describe('when segments are merged', () => {
     expect(readEntries(store, {}, 100 * MIB)).to.have.length(2)
   })
 
-  it('is never once the log is closed', () => {
+  it('never begins once the log is closed', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, { maxWastedBytes: 0 })
     sparse(store)

@@ -8,12 +8,12 @@ const KIB = 1024
 /** What the first record of a request is charged beside its bytes. */
 const FIRST_BYTES = 1_024
 
-describe('delivery: what it tells of itself', () => {
+describe('delivery: the numbers about itself', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
   const stats = () => stage.delivery.stats()
 
-  it('is how old the oldest record is, of those that wait for their topic as of those in partitions', async () => {
+  it('tell how old the oldest record is, of those that wait for their topic as of those in partitions', async () => {
     stage = new DeliveryStage({ orders: 3 })
     await stage.warmUp('orders', 1)
     expect(stats().oldestRecordAgeMs, 'nothing waits').to.equal(0)
@@ -32,7 +32,7 @@ describe('delivery: what it tells of itself', () => {
     expect(stage.metrics.gaugeOf('oldest_record_age_seconds')).to.be.closeTo(0.16, 0.051)
   })
 
-  it('is how many partitions there are, and how many of them wait before they try again', async () => {
+  it('tell how many partitions there are, and how many of them wait before they try again', async () => {
     stage = new DeliveryStage({ orders: 4, others: 1 })
     for (const partition of [1, 3]) await stage.warmUp('orders', partition)
     expect(stats()).to.include({ producers: 2, producersBackingOff: 0 })
@@ -45,7 +45,7 @@ describe('delivery: what it tells of itself', () => {
     expect(stats()).to.include({ producersBackingOff: 0 })
   })
 
-  it('is what became of all records that were ever given to it', async () => {
+  it('tell what became of all records that were ever given to it', async () => {
     stage = new DeliveryStage({ orders: 2 }, { maxBytes: 100 * KIB, maxPartitionBytes: 20 * KIB })
     await stage.warmUp('orders', 0)
     const { script } = stage.router.partition('orders', 0)
@@ -68,7 +68,7 @@ describe('delivery: what it tells of itself', () => {
     expect(counters.map(name => stage.metrics.of(name))).to.deep.equal([2, 2, 2, 1])
   })
 
-  it('counts records for partitions that turned out not to be there as failed', async () => {
+  it('count records for partitions that turned out not to be there as failed', async () => {
     stage = new DeliveryStage({ orders: 2 })
     const sent = stage.send([record('orders', 'A', 0), record('orders', 'B', 2)])
     await stage.pass(100)
@@ -77,12 +77,12 @@ describe('delivery: what it tells of itself', () => {
   })
 })
 
-describe('delivery: what it accepts', () => {
+describe('delivery: a record that is offered', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
   const options: ProduceOptions = { partitioner: 'murmur2', deadlineMs: 1_000 }
 
-  it('is as large as the caller says, where it says so', async () => {
+  it('may be as large as the caller says, where it says so', async () => {
     stage = new DeliveryStage({ orders: 1 }, { maxRecordBytes: 50 })
     const accept = (bytes: number, maxRecordBytes?: number) =>
       stage.delivery.accept([record('orders', 'x'.repeat(bytes))], { ...options, maxRecordBytes }).refused?.[0]?.code
@@ -91,7 +91,7 @@ describe('delivery: what it accepts', () => {
     expect(accept(51, 10), 'smaller, too').to.equal('recordTooLarge')
   })
 
-  it('is what the buffer has room for with its bookkeeping, to the byte', async () => {
+  it('is taken where the buffer has room for it and its bookkeeping, to the byte', async () => {
     stage = new DeliveryStage({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     await stage.warmUp('orders', 0)
     stage.router.isAway = true
@@ -225,11 +225,11 @@ describe('delivery: the end', () => {
   })
 })
 
-describe('delivery: what topics and partitions leave behind', () => {
+describe('delivery: the state of topics and partitions', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
 
-  it('is nothing, also of partitions between others and of those that have no number any more', async () => {
+  it('is gone with them, also of partitions between others and of those that have no number any more', async () => {
     stage = new DeliveryStage({ orders: 3, users: 3, busy: 1 }, { metadataMaxAgeMs: 1_000 })
     stage.delivery.clusterChanged({ before: undefined, now: 'old' })
     await stage.warmUp('orders', 1)
@@ -255,7 +255,7 @@ describe('delivery: what topics and partitions leave behind', () => {
     expect(await idsAfter('old')).to.deep.equal([1n, 1n, 2n])
   })
 
-  it('is uncertain where a topic is gone before its record was acknowledged', async () => {
+  it('leaves it uncertain what became of a record whose topic was gone before it was acknowledged', async () => {
     stage = new DeliveryStage({ orders: 1 })
     await stage.warmUp('orders', 0)
     stage.router.partition('orders', 0).script.push({ type: 'loseResponse' })
@@ -272,7 +272,7 @@ describe('delivery: what topics and partitions leave behind', () => {
     expect(offsetsOf(again)).to.deep.equal([0])
   })
 
-  it('is no bug: news that cannot be read harm the topic that they are about, and no other', async () => {
+  it('suffers for one topic alone from news about it that cannot be read, which is no bug', async () => {
     stage = new DeliveryStage({ orders: 1 })
     const sent = stage.send(record('orders', 'A', 0))
     await stage.pass(0)

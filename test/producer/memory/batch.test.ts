@@ -63,8 +63,8 @@ describe('delivery: the end of a wait for a batch', () => {
   })
 })
 
-describe('delivery: what becomes of a batch', () => {
-  it('is told to each record: where, and when by its own time or by that of the log', async () => {
+describe('delivery: a batch and its outcome', () => {
+  it('tells each record: where, and when by its own time or by that of the log', async () => {
     for (const [baseOffset, logTime, offsets, times] of [
       [5, -1, [5, 6], [10, 11]],
       [0, 0, [0, 1], [0, 0]],
@@ -80,7 +80,7 @@ describe('delivery: what becomes of a batch', () => {
     }
   })
 
-  it('refers to no request afterwards', () => {
+  it('refers to no request once it has an outcome', () => {
     const batch = batchOf()
     batch.append(record('t', 'a'), 10, pendingOf(), 0)
     expect(batch.oldestAt).to.equal(5)
@@ -88,7 +88,7 @@ describe('delivery: what becomes of a batch', () => {
     expect(batch.oldestAt, 'the oldest of its requests').to.equal(Number.POSITIVE_INFINITY)
   })
 
-  it('is told to its halves: both are closed, and as uncertain as it was', () => {
+  it('is closed when it is halved, and both halves are as uncertain as it was', () => {
     const header = { key: 'h', value: Buffer.from('v') }
     for (const maybeWritten of [true, false]) {
       const batch = batchOf()
@@ -132,7 +132,7 @@ describe('delivery: what becomes of a batch', () => {
   })
 })
 
-describe('delivery: how large the batches of a topic may be', () => {
+describe('delivery: the limit for batches of a topic', () => {
   const TEN_MINUTES_MS = 600_000
   let nowMs = 5_000
   const limitOf = (maxBytes: number): BatchLimit => new BatchLimit(maxBytes, () => nowMs)

@@ -3,7 +3,7 @@ import { DeliveryStage, offsetsOf, record, resultsOf } from '../../support/deliv
 
 const KIB = 1024
 
-describe('delivery: bounds', () => {
+describe('delivery: its bounds', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
 

@@ -53,7 +53,7 @@ describe('delivery: the cases clients get wrong', () => {
     })
   }
 
-  it('S3: one request to two partitions, the leader of the second moves', async () => {
+  it('S3: one request to two partitions is delivered once to each when the leader of the second moves', async () => {
     stage.router.partition('orders', 1).script.push(reject(6))
     const sent = stage.send([record('orders', 'A', 0), record('orders', 'B', 1)])
     await stage.pass(1_000)

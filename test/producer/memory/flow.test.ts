@@ -4,7 +4,7 @@ import type { ProduceResult } from '../../../src/router/messages/operations.js'
 import { DeliveryStage, offsetsOf, record, resultsOf } from '../../support/delivery-stage.js'
 import { SeededRandom } from '../../support/random.js'
 
-describe('delivery: flow', () => {
+describe('delivery: the way of records into their partitions', () => {
   let stage: DeliveryStage
   beforeEach(async () => {
     stage = new DeliveryStage({ orders: 4, others: 1 })
@@ -76,7 +76,7 @@ describe('delivery: flow', () => {
     expect([...seen].sort()).to.deep.equal([0, 2, 3])
   })
 
-  it('rotates and draws where it is asked to', async () => {
+  it('goes round the partitions where a request wants that', async () => {
     const records = Array.from({ length: 8 }, (_, at) => ({ topic: 'orders', key: 'k', value: `${at}` }))
     const rotated = stage.delivery.accept(records, { partitioner: 'roundRobin', deadlineMs: 1_000 }).outcomes()
     await stage.pass(20)
@@ -85,7 +85,7 @@ describe('delivery: flow', () => {
     expect(partitions.slice(4)).to.deep.equal(partitions.slice(0, 4))
   })
 
-  it('has its bytes before it returns', async () => {
+  it('copies the bytes of a record before it returns', async () => {
     const [key, value] = [Buffer.from('key'), Buffer.from('value')]
     stage.delivery.accept([{ topic: 'orders', partition: 2, key, value }], {
       partitioner: 'murmur2',
@@ -189,7 +189,7 @@ describe('delivery: flow', () => {
     }
   })
 
-  it('counts', async () => {
+  it('counts what was delivered, refused and tried again', async () => {
     stage.router.partition('orders', 0).script.push({ type: 'reject', errorCode: 19 })
     stage.send(everywhere('x'))
     stage.send(record('bad topic!', 'x'))

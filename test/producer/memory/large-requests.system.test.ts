@@ -27,7 +27,7 @@ describe('delivery: requests of very many records', () => {
     })
   }
 
-  it('takes them for a topic that it has not met yet', async () => {
+  it('takes 100,000 records for a topic that it has not met yet', async () => {
     stage = new DeliveryStage({ orders: 4 })
     const sent = stage.send(many(() => record('orders', 'x')))
     expect(sent.refused).to.equal(undefined)

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { DeliveryStage, record, resultsOf } from '../../support/delivery-stage.js'
 
-describe('delivery: what the Router is asked to tell of topics', () => {
+describe('delivery: the Router, which tells of topics,', () => {
   let stage: DeliveryStage
   const start = (...parts: ConstructorParameters<typeof DeliveryStage>): void => {
     stage = new DeliveryStage(...parts)

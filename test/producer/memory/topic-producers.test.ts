@@ -3,7 +3,7 @@ import type { PartitionProducer } from '../../../src/producer/memory/partition-p
 import type { Choice, Partitioner } from '../../../src/producer/memory/partitioners.js'
 import { PartitionChoice } from '../../../src/producer/memory/topic-producers.js'
 
-describe('delivery: where records without a partition go', () => {
+describe('delivery: the partition of records that name none', () => {
   const always =
     (choice: Choice): Partitioner =>
     () =>

@@ -8,7 +8,7 @@ import { appended, rejected, unanswered } from './partition-producer-stage.js'
 
 const NOT_LEADER = 6
 
-describe('delivery: why a record is not in Kafka yet', () => {
+describe('delivery: the reason why a record is not in Kafka yet', () => {
   const setUp = () => {
     const cluster = { clusterId: undefined, awayBecause: undefined as string | undefined }
     const trouble = new Attempts({ topic: 'orders', partition: 3 }, cluster, silentLogger)
@@ -107,7 +107,7 @@ describe('delivery: a verdict about records on disk', () => {
     }
   })
 
-  it('in memory, too, tries again soon in another cluster, and gives up with the last error named', () => {
+  it('lets records in memory, too, be tried again soon in another cluster, and gives up with the last error named', () => {
     const memory = { ...head, isDurable: false }
     expect(judge(memory, notSent('clusterChanged'))).to.include({ type: 'retry', soon: true, maybeWritten: false })
     expect(judge(memory, notSent('noLeader'))).to.include({ type: 'retry', soon: false })
@@ -162,8 +162,8 @@ describe('delivery: failures', () => {
   })
 })
 
-describe('delivery: what is told where a partition is full', () => {
-  it('is the limit that holds: its share, or what all that are stuck may have', () => {
+describe('delivery: the limit that a full partition names', () => {
+  it('is the one that holds: its share, or what all that are stuck may have', () => {
     const budget = new Budget(1_000, () => undefined)
     const charge = new PartitionCharge(budget, 300)
     const told = (bytes: number): string =>

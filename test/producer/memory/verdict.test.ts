@@ -39,7 +39,7 @@ describe('verdict on an answer', () => {
     })
   }
 
-  it('stays uncertain: a 19 after a 7 does not mean "not written"', () => {
+  it('stays uncertain when a 19 follows a 7: that does not mean "not written"', () => {
     expect(judge({ ...fresh, maybeWritten: true }, rejected(19))).to.include({ type: 'retry', maybeWritten: true })
   })
 

@@ -42,7 +42,7 @@ function hasSection(section: string): boolean {
 const all = (descriptions: readonly CommandDescription[]): CommandDescription[] =>
   descriptions.flatMap(description => [description, ...all(description.commands ?? [])])
 
-describe('names in the docs exist', () => {
+describe('the docs name only what exists:', () => {
   const { leaves, sections } = describeSettings()
   const settings = new Set([...leaves, ...sections].map(({ path }) => path.join('.').replaceAll('*', '<name>')))
   const tops = [...new Set(leaves.map(({ path }) => path[0]!))].join('|')

@@ -98,7 +98,7 @@ describe('commitConsumerOffset', () => {
     expect(asked.processor.drain()).to.have.length(1)
   })
 
-  it('castle 16 code 3 is answered and counted, and told once to whoever keeps the tables', async () => {
+  it('castle 16 is answered and counted for code 3, and told once to whoever keeps the tables', async () => {
     asked.ask(requestFor(0))
     const back = await asked.settle({ partitions: [at(0, { errorCode: 3 })] })
     expect(asked.told[0]!.map(({ type }) => type)).to.deep.equal(['unknownTopicOrPartition'])
@@ -106,7 +106,7 @@ describe('commitConsumerOffset', () => {
     expect(asked.metrics.of('unknown_topic_or_partition_responses')).to.equal(1)
   })
 
-  it('codes 2 and 9 are no success: the coordinator has not stored the offset', async () => {
+  it('is no success with codes 2 and 9: the coordinator has not stored the offset', async () => {
     for (const errorCode of [2, 9]) {
       const commit = asked.ask(requestFor(0))
       expect(await asked.settle({ partitions: [at(0, { errorCode })] })).to.deep.equal(retried([commit]))
@@ -114,7 +114,7 @@ describe('commitConsumerOffset', () => {
     }
   })
 
-  it('gives every code there is exactly one fate', async () => {
+  it('has exactly one fate for every code there is', async () => {
     for (let errorCode = -2; errorCode <= 255; errorCode++) {
       asked.ask(requestFor(0))
       const back = await asked.settle({ partitions: [at(0, { errorCode })] })

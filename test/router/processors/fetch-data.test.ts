@@ -97,7 +97,7 @@ describe('fetch data processor', () => {
     expect(stage.fetch.answerFromCache(stage.accept('fetchData', { topicPartition: T16, offset: 7 }))).to.equal(true)
   })
 
-  it('castle 9.16-D9 a compacted gap: the first record behind the offset answers it', () => {
+  it('castle 9.16-D9 answers an offset in a compacted gap with the first record behind it', () => {
     const stage = new FetchStage()
     const results = stage.ask(100)
     const queued = stage.ask(104)
@@ -108,7 +108,7 @@ describe('fetch data processor', () => {
     expect(offsetsOf(queued[0])).to.deep.equal([104])
   })
 
-  it('castle 9.16-D9 control and empty batches: reading goes on behind them, the answer names the offset asked for', () => {
+  it('castle 9.16-D9 reads on behind control batches and empty ones, and names the offset asked for', () => {
     const stage = new FetchStage()
     const results = stage.ask(200)
     stage.answer(stage.issue(), { 'perf/16@200': { nextOffset: 203, highWatermark: 210 } })
@@ -120,7 +120,7 @@ describe('fetch data processor', () => {
     expect(offsetsOf(results[0])).to.deep.equal([203])
   })
 
-  it('castle 9.16-D9 nothing but control batches up to the end: noMessages', () => {
+  it('castle 9.16-D9 answers noMessages where nothing but control batches follow up to the end', () => {
     const stage = new FetchStage()
     const results = stage.ask(200)
     stage.answer(stage.issue(), { 'perf/16@200': { nextOffset: 203, highWatermark: 203 } })
@@ -301,7 +301,7 @@ describe('fetch data processor', () => {
     expect(stage.hit(1), 'the log was cut below 3 and has grown since').to.equal(undefined)
   })
 
-  it('a fetch below the log start leaves what is above it in the cache', () => {
+  it('keeps what is above the log start when a fetch below it is refused', () => {
     const stage = new FetchStage()
     stage.ask(10)
     stage.answer(stage.issue(), {
@@ -324,7 +324,7 @@ describe('fetch data processor', () => {
     expect(stage.hit(15)).to.deep.equal([15])
   })
 
-  it('a fetch that shows where the log ends drops what is above, and only that', () => {
+  it('drops what is above the end of the log that a fetch shows, and only that', () => {
     for (const topicId of ['id-of-this-topic', undefined]) {
       const stage = new FetchStage()
       stage.identity = { topicId, leaderEpoch: 3 }
@@ -344,7 +344,7 @@ describe('fetch data processor', () => {
     }
   })
 
-  it('another topic id or leader epoch: nothing of the one before is served or joined', () => {
+  it('serves and joins nothing of the log before when topic id or leader epoch are others', () => {
     for (const later of [
       { topicId: 'second', leaderEpoch: 0 },
       { topicId: 'first', leaderEpoch: 1 }
@@ -400,7 +400,7 @@ describe('fetch data processor', () => {
     expect(stage.cache.entryCount).to.equal(0)
   })
 
-  it('an offset of a topic that is gone is out of range in the new one, unless it is where that begins', () => {
+  it('answers out of range for an offset of a topic that is gone, unless the new one begins there', () => {
     const stage = new FetchStage()
     stage.identity = { topicId: 'first', leaderEpoch: 0 }
     const [later, first] = [stage.ask(3), stage.ask(0)]
@@ -446,7 +446,7 @@ describe('fetch data processor', () => {
     expect(results[0]).to.include({ type: 'failed', errorCode: 9_999, retriable: true })
   })
 
-  it('gives every code there is exactly one fate', () => {
+  it('has exactly one fate for every code there is', () => {
     for (let errorCode = -2; errorCode <= 255; errorCode++) {
       const stage = new FetchStage()
       const results = stage.ask(1)

@@ -162,7 +162,7 @@ describe('message cache: the cases of Castle', () => {
     expect(cache.get(TP, 1)).to.include({ sizeBytes: 100 })
   })
 
-  it('castle 51, castle 52, castle 65 an unknown offset, an empty cache and an unknown partition miss', () => {
+  it('castle 51, castle 52, castle 65 misses for an unknown offset, when it is empty, and for an unknown partition', () => {
     const cache = cacheOf(1000)
     expect(cache.get(TP, 1)).to.equal(undefined)
     add(cache, fakeBatchOf(10, 2, 100))
@@ -219,7 +219,7 @@ describe('message cache: the cases of Castle', () => {
     expect(cache.get(TP, 486)).to.include({ recordCount: 14, nextOffset: 500 })
   })
 
-  it('castle 63 shrinking may drop the only batch', () => {
+  it('castle 63 drops its only batch when it shrinks', () => {
     const cache = cacheOf(100)
     add(cache, fakeBatchOf(1, 1, 100))
     cache.resize(99)
@@ -227,7 +227,7 @@ describe('message cache: the cases of Castle', () => {
     expect([cache.sizeBytes, cache.entryCount, cache.evictions]).to.deep.equal([0, 0, 1])
   })
 
-  it('castle 64 one partition may use the whole space', () => {
+  it('castle 64 lets one partition use the whole space', () => {
     const cache = cacheOf(57 + 79 + 219)
     for (const batch of [fakeBatchOf(1, 1, 57), fakeBatchOf(2, 1, 79), fakeBatchOf(3, 1, 219)]) add(cache, batch)
     expect([1, 2, 3].every(offset => cache.get(TP, offset))).to.equal(true)

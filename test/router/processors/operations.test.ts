@@ -25,7 +25,7 @@ describe('one descriptor per operation', () => {
     ])
   })
 
-  it('so is one of the members of groups', () => {
+  it('an operation of the members of groups is named in the same way', () => {
     expect(filesNaming('leaveGroup')).to.deep.equal([
       'consumer/group/group-member.ts',
       'kafka/broker-client.ts',

@@ -22,7 +22,7 @@ describe('request queue', () => {
     expect(queue.isEmpty).to.equal(true)
   })
 
-  it('castle 22 one in, one out, empty again', () => {
+  it('castle 22 is empty again when what came in has gone out', () => {
     queue.add('perf/1', 300, 'r1')
     expect(queue.isEmpty).to.equal(false)
     expect(takeHeads(queue)).to.deep.equal({ 'perf/1': [300, ['r1']] })

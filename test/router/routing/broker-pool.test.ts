@@ -111,7 +111,7 @@ describe('broker pool', () => {
       expect(pool.nodeIds(), 'it counts anew').to.deep.equal([1, 2])
     })
 
-    it('keeps its pause where every answer has named it', () => {
+    it('is not forgiven its failure by metadata that has named it all the time', () => {
       pool.failed(proxyOf(2), 0)
       pool.apply([node(1), node(2)])
       expect([isUp(2, 99), isUp(2, 100)]).to.deep.equal([false, true])

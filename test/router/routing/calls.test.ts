@@ -15,7 +15,7 @@ import { turns } from '../../support/ticks.js'
 
 const EARLIEST = -2
 
-describe('router: what it asks brokers for', () => {
+describe('the Router and its calls of brokers', () => {
   let castle: CastleRouter
   afterEach(() => castle.stop())
 
@@ -32,7 +32,7 @@ describe('router: what it asks brokers for', () => {
     expect(cluster.openConnections).to.equal(0)
   })
 
-  it('castle 107 a fetch names offset, buffer size and total size, and gives all records back unchanged', async () => {
+  it('castle 107 names offset, buffer size and total size in a fetch, and gives all records back unchanged', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     const batch = fakeBatch(1000, [20, 17, 36])
     cluster.always(1, 'fetch', fetchReply(cluster, { 'perf/1@1000': { batches: [batch] } }))
@@ -54,7 +54,7 @@ describe('router: what it asks brokers for', () => {
     ])
   })
 
-  it('castle 108 metadata of all topics is one call for all of them, which creates nothing', async () => {
+  it('castle 108 asks for metadata of all topics in one call for everybody, which creates nothing', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', () => metadataOf(cluster.nodes, { perf: { partitions: { 1: { leaderId: 1 } } } }))
     castle = new CastleRouter(cluster)
@@ -64,7 +64,7 @@ describe('router: what it asks brokers for', () => {
     expect(asked).to.include({ topics: null, allowAutoTopicCreation: false })
   })
 
-  it('castle 109 earliest and latest are the constants of the protocol', async () => {
+  it('castle 109 asks for earliest and latest by the constants of the protocol', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'listOffsets', listOffsetsReply(cluster, EARLIEST, 0, 5))
     castle = new CastleRouter(cluster, { isolationLevel: 'readCommitted' })
@@ -74,7 +74,7 @@ describe('router: what it asks brokers for', () => {
     ])
   })
 
-  it('castle 112 commits go to Kafka, as those of a stand-alone consumer', async () => {
+  it('castle 112 commits as a stand-alone consumer does', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'findCoordinator', coordinatorReply(cluster, 1))
     cluster.always(1, 'offsetCommit', commitReply(cluster, 'c1', { 'perf/1=7': 0 }))
@@ -84,7 +84,7 @@ describe('router: what it asks brokers for', () => {
     expect(cluster.callsOf(1, 'offsetCommit')[0]).to.include({ groupId: 'c1', generationId: -1, memberId: '' })
   })
 
-  it('cluster calls take turns on one connection, calls of groups on another', async () => {
+  it('makes cluster calls in turn on one connection, and calls of groups on another', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster
       .always(1, 'findCoordinator', coordinatorReply(cluster, 1))

@@ -41,7 +41,7 @@ const summaryOf = (result: CommitConsumerOffsetResult): string =>
     ? `superseded ${result.offsetAndMetadata.offset} by ${result.supersededBy.offset}`
     : result.type
 
-describe('commit lines', () => {
+describe('the order of commits', () => {
   let stage: LinesStage
   let lines: CommitOrder
   beforeEach(() => {
@@ -49,7 +49,7 @@ describe('commit lines', () => {
     lines = stage.lines
   })
 
-  it('castle 14 the highest offset of a group and partition waits, the others are told what took their place', () => {
+  it('castle 14 lets the highest offset of a group and partition wait, and tells the others what took their place', () => {
     expect(stage.enter('one', 'c1', A, 100)).to.deep.equal(['go'])
     expect(stage.enter('one', 'c1', A, 200)).to.deep.equal(['go', 'one: superseded 100 by 200'])
     expect(stage.enter('one', 'c1', A, 17)).to.deep.equal(['answered', 'one: superseded 17 by 200'])
@@ -63,7 +63,7 @@ describe('commit lines', () => {
     expect(lines.size).to.equal(3)
   })
 
-  it('where a group stands is set over commits that wait, whatever their offset', () => {
+  it("lets the setting of a group's place go over commits that wait, whatever their offset", () => {
     lines.enter(stage.make('acked', 'g', A, 100))
     const set = stage.make('set', 'g', A, 0, true)
     expect([lines.enter(set), stage.newly()]).to.deep.equal(['go', ['acked: superseded 100 by 0']])
@@ -74,7 +74,7 @@ describe('commit lines', () => {
     expect(stage.enter('late', 'g', A, 2)).to.deep.equal(['answered', 'late: superseded 2 by 3'])
   })
 
-  it('nothing follows a commit on its way, not even when that has been answered by its deadline', () => {
+  it('lets nothing follow a commit on its way, not even when that has been answered by its deadline', () => {
     const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
     stage.send(first)
@@ -89,7 +89,7 @@ describe('commit lines', () => {
     expect(stage.newly()).to.deep.equal(['one: timedOut'])
   })
 
-  it('a lower offset asked for while a higher one is on its way follows it: readers may go back', () => {
+  it('lets a lower offset follow a higher one that is on its way: readers may go back', () => {
     const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
     stage.send(first)
@@ -100,7 +100,7 @@ describe('commit lines', () => {
     expect(lines.enter(back)).to.equal('go')
   })
 
-  it('one that has to be sent again yields to a later one, whatever their offsets', () => {
+  it('lets one that has to be sent again yield to a later one, whatever their offsets', () => {
     for (const later of [200, 50]) {
       const first = stage.make('one', 'g', A, 100)
       lines.enter(first)
@@ -118,7 +118,7 @@ describe('commit lines', () => {
     expect(lines.size).to.equal(0)
   })
 
-  it('one that rests before it is sent again is not sent after a later one', () => {
+  it('lets one that rests before it is sent again yield to a later one', () => {
     const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
     stage.send(first)
@@ -128,7 +128,7 @@ describe('commit lines', () => {
     expect(first.settled).to.equal(true)
   })
 
-  it('keeps the order of those that come between an answer and the turn of the next', () => {
+  it('holds for those that come between an answer and the turn of the next', () => {
     const first = stage.make('one', 'g', A, 100)
     lines.enter(first)
     stage.send(first)

@@ -19,7 +19,7 @@ describe('an answer is never older than its request', () => {
   })
   afterEach(() => castle.stop())
 
-  it('latest does not join a call on its way: records may have been acknowledged since', async () => {
+  it('the latest offset does not join a call on its way: records may have been acknowledged since', async () => {
     cluster
       .on(1, 'listOffsets', 1, listOffsetsReply(cluster, -1, 0, 10))
       .on(1, 'listOffsets', 2, listOffsetsReply(cluster, -1, 0, 11))
@@ -38,7 +38,7 @@ describe('an answer is never older than its request', () => {
     expect(cluster.countOf(1, 'listOffsets'), 'those that wait together share a call').to.equal(2)
   })
 
-  it('nor does a look at a committed offset: a commit may have been accepted since', async () => {
+  it('a look at a committed offset does not join a call on its way: a commit may have been accepted since', async () => {
     cluster.on(1, 'offsetFetch', 1, offsetFetchReply(0, 10)).on(1, 'offsetFetch', 2, offsetFetchReply(0, 11))
     const held = cluster.hold(1, 'offsetFetch', 1)
     const inbox = new Inbox<'fetchConsumerOffset'>()
@@ -52,7 +52,7 @@ describe('an answer is never older than its request', () => {
     expect(results.map(result => result.type === 'success' && result.offsetAndMetadata.offset)).to.deep.equal([10, 11])
   })
 
-  it('nor does metadata: a topic may have been created since', async () => {
+  it('metadata does not join a call on its way: a topic may have been created since', async () => {
     await castle.ask({ type: 'fetchTopicMetadata', requestId: 0 })
     const before = cluster.countOf(0, 'metadata')
     cluster.on(0, 'metadata', before + 2, () => metadataOf(cluster.nodes, { perf: {}, created: {} }))

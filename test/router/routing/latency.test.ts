@@ -27,7 +27,7 @@ describe('router: turns of the event loop', () => {
     return passed
   }
 
-  it('a lone miss costs three, a hit two', async () => {
+  it('a lone miss costs three turns, a hit two', async () => {
     const cluster = metaGood(new ScriptedCluster([1]))
     cluster.always(1, 'fetch', call => {
       const { fetchOffset } = call.partitions[0]!

@@ -220,7 +220,7 @@ describe('leader table', () => {
     topicOf({ topicId, partitions: { 0: { leaderId, leaderEpoch }, 1: { leaderId } } })
   const identity = () => table.leaderOf('orders', 0)?.identity
 
-  it('another topic id is another life: all that is known of every partition is void', () => {
+  it('takes another topic id for another life: all that is known of every partition is void', () => {
     table.apply(created('one', 2, 5), 0, 0, false)
     expect(identity()).to.deep.equal({ topicId: 'one', leaderEpoch: 5 })
     table.apply(created('two', 3, 0), 10, 10, false)
@@ -229,13 +229,13 @@ describe('leader table', () => {
     expect(lookUp()).to.equal(3)
   })
 
-  it('another topic id with the same epochs is another life too', () => {
+  it('takes another topic id for another life though the epochs are the same', () => {
     table.apply(created('one'), 0, 0, false)
     table.apply(created('two'), 10, 10, false)
     expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
-  it('a lagging broker that tells the id before does not bring the life before back', () => {
+  it('is not brought back to the life before by a lagging broker that tells its id', () => {
     for (const [now, id] of ['one', 'two', 'one', 'two', 'one', 'one', 'two'].entries()) {
       table.apply(created(id), now, now, false)
     }
@@ -243,14 +243,14 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal(['orders/0', 'orders/1'])
   })
 
-  it('where the lagging broker was asked later, the id that lives wins by being told again and again', () => {
+  it('believes the id that lives when it is told again and again, though the lagging broker was asked later', () => {
     for (const [now, id] of ['new', 'old', 'new', 'new'].entries()) table.apply(created(id), now, now, false)
     expect(identity()?.topicId).to.equal('old')
     table.apply(created('new'), 4, 4, false)
     expect(identity()?.topicId).to.equal('new')
   })
 
-  it('brokers that do not tell ids change nothing, and the first id told is that of what is known', () => {
+  it('changes nothing for brokers that tell no ids, and takes the first id told for that of what is known', () => {
     table.apply(ledBy(2), 0, 0, false)
     const without = identity()
     table.apply(ledBy(2), 1, 1, false)
@@ -261,7 +261,7 @@ describe('leader table', () => {
     expect(recreated).to.deep.equal([])
   })
 
-  it('castle 9.16-D6 a leaderless partition hides no other', () => {
+  it('castle 9.16-D6 hides no partition because another one has no leader', () => {
     table.apply(topicOf({ partitions: { 0: { errorCode: 5 }, 1: { leaderId: 4 } } }), 0, 0, false)
     expect(lookUp(0)).to.equal('noLeader')
     expect(lookUp(1)).to.equal(4)

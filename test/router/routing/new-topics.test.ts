@@ -53,7 +53,7 @@ describe('router: writing to a topic that was just created', () => {
     })
   const produceConnections = (): string[] => cluster.connections.filter(name => name.includes('produce'))
 
-  it('its first call, which waits for replicas, holds up no first record of a topic that exists', async () => {
+  it('holds up no first record of a topic that exists, though its first call waits for replicas', async () => {
     const held = cluster.hold(1, 'produce', 1)
     const answered: string[] = []
     const invented = write('invented').then(({ type }) => answered.push(`invented ${type}`))
@@ -75,7 +75,7 @@ describe('router: writing to a topic that was just created', () => {
     await another
   })
 
-  it('topics that exist have one connection, from the first record on', async () => {
+  it('leaves topics that exist their one connection, from the first record on', async () => {
     await Promise.all([write('orders'), write('payments')])
     await write('orders')
     expect(produceConnections()).to.deep.equal(['1 produce'])

@@ -43,7 +43,7 @@ describe('a call that a broker does not take', () => {
     })
   }
 
-  it('a batch of it was not written', async () => {
+  it('has not written any batch of it', async () => {
     cluster.always(1, 'produce', refuse)
     const answer = await new Promise(resolve => {
       const batch = { ...A, bytes: Buffer.alloc(70), answer: resolve }
@@ -52,7 +52,7 @@ describe('a call that a broker does not take', () => {
     expect(answer).to.deep.equal({ type: 'rejected', errorCode: 35 })
   })
 
-  it('one that cannot be expressed fails its own requests, others of the broker go on', async () => {
+  it('fails its own requests where it cannot be expressed, and others of the broker go on', async () => {
     cluster.on(1, 'listOffsets', 1, () => {
       throw new InvalidRequestError('too long for Kafka')
     })

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { TopicNews } from '../../../src/router/messages/operations.js'
 import { SubscribedTopics } from '../../../src/router/routing/subscribed-topics.js'
 
-describe('router: topics that delivery follows', () => {
+describe('the Router, where delivery follows topics,', () => {
   let known: Map<string, TopicNews>
   let wanted: string[]
   let told: TopicNews[][]

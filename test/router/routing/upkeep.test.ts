@@ -11,7 +11,7 @@ const gone = new Error('nobody is there')
 const fetchOf = (topic: string) => ({ type: 'fetchData', topicPartition: { topic, partition: 0 }, offset: 0 }) as const
 const led: ScriptedTopic = { partitions: { 0: { leaderId: 1 } } }
 
-describe('router: what it does by itself', () => {
+describe('the Router by itself', () => {
   let time: FakeTime
   let cluster: ScriptedCluster
   let nodes: readonly BrokerNode[]

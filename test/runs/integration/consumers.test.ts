@@ -24,7 +24,7 @@ describe('who reads on behalf of consumer groups', () => {
   const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
     Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
 
-  it('pixy H34 S11 one member, its client id, address and partitions; the same among all groups', async () => {
+  it('pixy H34 S11 is told with one member, its client id, address and partitions, also among all groups', async () => {
     await stage.cluster.createTopic(topic, 4)
     const one = await start('pixy-1', 'pod-1')
     await one.produce(topic, 0, ['m0'])
@@ -38,7 +38,7 @@ describe('who reads on behalf of consumer groups', () => {
     expect(await readersOf(one, 'all')).to.deep.equal([reader])
   })
 
-  it('pixy H36 S7 two instances share the partitions, and other groups are not told of', async () => {
+  it('pixy H36 S7 is told with two instances that share the partitions, and without other groups', async () => {
     await stage.cluster.createTopic(topic, 4)
     const [one, two] = [await start('pixy-1'), await start('pixy-2')]
     for (const partition of [0, 1, 2, 3]) await one.produce(topic, partition, [`p${partition}`])
@@ -60,7 +60,7 @@ describe('who reads on behalf of consumer groups', () => {
     await waiting
   })
 
-  it('pixy H33 a group that nobody knows, and one that all members have left, have no readers', async () => {
+  it('pixy H33 is nobody for a group that nobody knows, and for one that all members have left', async () => {
     await stage.cluster.createTopic(topic, 1)
     const one = await start('pixy-1')
     expect(await readersOf(one)).to.deep.equal([])
@@ -73,7 +73,7 @@ describe('who reads on behalf of consumer groups', () => {
     expect([...(await one.castellan.gateway.groups.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
   })
 
-  it('a member whose assignment cannot be read, and a group of another protocol, read nothing that we know of', async () => {
+  it('is nobody that we know of where an assignment cannot be read, or the protocol is another one', async () => {
     const one = await start('pixy-1')
     const join = async (connection: string): Promise<void> => {
       const client = one.castellan.createClient(await coordinatorOf(one), 'test')

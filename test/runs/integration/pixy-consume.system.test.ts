@@ -109,7 +109,7 @@ describe('pixy: consume', function () {
     expect(await committed()).to.deep.equal(COMMITTED)
   })
 
-  it('pixy H24 H42 H45: headers, key and value, of a cluster that is named', async () => {
+  it('pixy H24 H42 H45: headers, key and value come from a cluster that the path names', async () => {
     topic = await stage.topic(4)
     await isAtHead(stage.pixy, 4)
     const headers = { 'X-Kafka-Foo': 'YmFy' }
@@ -153,7 +153,7 @@ describe('pixy: consume', function () {
     expect(text((await next(stage.pixy)).value)).to.equal('new')
   })
 
-  it('pixy H50: so many messages may wait for acks, and one more', async () => {
+  it('pixy H50: one message more than the setting says may wait for its ack', async () => {
     topic = await stage.topic(1)
     const pixy = await stage.another({ 'consumer.maxPendingMessages': '3', 'consumer.longPollMs': '1000' })
     await isAtHead(pixy, 1)

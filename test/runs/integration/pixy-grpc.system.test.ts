@@ -112,7 +112,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
     expect(await ends()).to.deep.equal([0, 0, 2, 0])
   })
 
-  it('pixy G6: headers where messages have none', async () => {
+  it('pixy G6: headers are refused where messages have none', async () => {
     const other = await another({ 'apis.kafka-pixy.messageHeaders': 'false' })
     const request = { topic, message: bytes('m'), headers: [{ key: 'Foo', value: bytes('bar') }] }
     expect(await other.refusal(other.ask('Produce', request))).to.match(

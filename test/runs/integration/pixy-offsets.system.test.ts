@@ -58,13 +58,13 @@ describe('pixy: offsets, consumers and topics', function () {
     )
   })
 
-  it('pixy H26 H28: a topic that does not exist', async () => {
+  it('pixy H26 H28: a topic that does not exist has no offsets to tell or to set', async () => {
     topic = freshTopic('gone')
     expect(await said(`/topics/${topic}/offsets?group=${group}`)).to.equal(UNKNOWN_TOPIC)
     expect(await set([{ partition: 0, offset: 1 }])).to.equal(UNKNOWN_TOPIC)
   })
 
-  it('pixy H27: offsets that were set, with metadata', async () => {
+  it('pixy H27: offsets that were set are told with their metadata', async () => {
     for (const key of ['1', '2', 'bar', '']) await stage.pixy.produce(`/topics/${topic}/messages?key=${key}&sync`, 'm')
     const changes = [1_100, 1_101, 1_102, -2].map((offset, partition) => ({
       partition,
@@ -211,7 +211,7 @@ describe('pixy: offsets, consumers and topics', function () {
     expect(await next()).to.equal(0)
   })
 
-  it('pixy H32 H33: consumers of what no group reads', async () => {
+  it('pixy H32 H33: who asks for the consumers of what no group reads is refused', async () => {
     await poll(stage.pixy)
     const other = await stage.topic(1)
     expect(await said(`/topics/${other}/consumers?group=${group}`)).to.equal(
@@ -222,7 +222,7 @@ describe('pixy: offsets, consumers and topics', function () {
     )
   })
 
-  it('pixy H34 H36: one reads all, two share, and other groups are not told of', async () => {
+  it('pixy H34 H36: one consumer reads all, two share, and other groups are not told of', async () => {
     const consumers = () => said(`/topics/${topic}/consumers?group=${group}`)
     await poll(stage.pixy)
     expect(await consumers()).to.equal(`200 {"${group}":{"one":[0,1,2,3]}}`)
@@ -236,7 +236,7 @@ describe('pixy: offsets, consumers and topics', function () {
     await two.stop()
   })
 
-  it('pixy H37: topics by name, those of the brokers as well', async () => {
+  it('pixy H37: topics are listed by name, those of the brokers as well', async () => {
     const names = jsonOf<string[]>(await stage.pixy.get('/topics'))
     expect(names).to.include(topic)
     expect(names).to.deep.equal([...names].sort())
@@ -244,7 +244,7 @@ describe('pixy: offsets, consumers and topics', function () {
     if (stage.cluster.kind === 'kafka') expect(names).to.include('__consumer_offsets')
   })
 
-  it('pixy H38 H39 H40: topics with partitions, settings, or both', async () => {
+  it('pixy H38 H39 H40: topics are told with partitions, settings, or both', async () => {
     const { [topic]: plain } = await described('withPartitions=true')
     expect(Object.keys(plain!)).to.deep.equal(['partitions'])
     const sizes = plain!.partitions!.map(({ replicas, isr }) => [replicas.length, isr.length])
@@ -264,7 +264,7 @@ describe('pixy: offsets, consumers and topics', function () {
     expect(Object.keys(both!)).to.deep.equal(['config', 'partitions'])
   })
 
-  it('pixy 1.14: a topic alone, and one that does not exist', async () => {
+  it('pixy 1.14: one topic is told alone, and one that does not exist is refused', async () => {
     expect(await said(`/topics/${topic}`)).to.equal('200 {"config":{"version":1,"config":{}}}')
     const gone = `/topics/${freshTopic('gone')}`
     expect(await said(gone)).to.equal('500 {"error":"failed to fetch topic configuration: zk: node does not exist"}')

@@ -98,7 +98,7 @@ describe('pixy: produce', () => {
     expect([header!.key, String(header!.value), none]).to.deep.equal(['Foo', 'bar', []])
   })
 
-  it('pixy H13: the largest message, uploaded slowly in pieces', async () => {
+  it('pixy H13: the largest message arrives when it is uploaded slowly in pieces', async () => {
     const value = Buffer.alloc(999_961, 'Castellan ')
     const sent = upload(new URL(`${stage.pixy.app.urls.apis.get('kafka-pixy')}${path('key=foo')}`), value.length)
     for (let at = 0; at < value.length; at += 100_000) {
@@ -117,7 +117,7 @@ describe('pixy: produce', () => {
     expect(await ends()).to.deep.equal([2, 0, 0, 0])
   })
 
-  it('pixy H16 R4: a topic that does not exist', async () => {
+  it('pixy H16 R4: a message for a topic that does not exist is refused with sync, and accepted without', async () => {
     topic = `${topic}-gone`
     expect(brief(await stage.pixy.produce(path('sync'), 'm'))).to.equal(`404 {"error":"${NO_SUCH_TOPIC}"}`)
     expect(brief(await stage.pixy.produce(path(), 'm'))).to.equal('200 {}')

@@ -56,7 +56,7 @@ describe('spans', function () {
   const isSpan = (one: SpanContext | undefined, other: SpanContext): boolean =>
     one?.spanId === other.spanId && one.traceId === other.traceId
 
-  it('of a push: the request below the trace of its client, and the batch linked to the request', async () => {
+  it('of a push are one below the trace of its client, and one of the batch that is linked to it', async () => {
     const answer = await push([{ topic: 'orders', key: 'k', data: 'a' }], {
       traceparent: PARENT,
       'user-agent': 'shop/1'
@@ -100,7 +100,7 @@ describe('spans', function () {
     )
   })
 
-  it('one batch of many requests is linked to each of them, and to 64 at most', async () => {
+  it('of one batch of many requests are one that is linked to each of them, and to 64 at most', async () => {
     // The first batch is tried again and again until the others have come.
     const held = stage.cluster.faults.add(
       { api: 'Produce', topic: 'orders', count: Infinity },
@@ -118,7 +118,7 @@ describe('spans', function () {
     expect(sends[1]!.attributes['messaging.batch.message_count']).to.equal(80)
   })
 
-  it('of a batch that is tried again has an event for each attempt that failed, and of one that Kafka refuses is an error', async () => {
+  it('of a batch have an event for each attempt that failed, and are an error where Kafka refuses it', async () => {
     stage.cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode: 19 })
     expect((await push([{ topic: 'orders', key: 'k', data: 'a' }])).status).to.equal(200)
     const [tried] = await finished('send orders')
@@ -136,7 +136,7 @@ describe('spans', function () {
     expect(request!.attributes).to.deep.include({ 'http.response.status_code': 500, 'error.type': 'recordRejected' })
   })
 
-  it('of a consumed message begins below the request, and is linked to the trace in the headers of the record', async () => {
+  it('of a consumed message begin below the request, and are linked to the trace in the headers of the record', async () => {
     const castellan = await openCastellan({ brokers: stage.bootstrap })
     stage.cluster.createTopic('parcels', { partitions: 1 })
     const headers = [{ key: 'traceparent', value: Buffer.from(PARENT) }]
@@ -178,7 +178,7 @@ describe('spans', function () {
     expect(answer.headers.get('traceparent')).to.equal(`00-${TRACE_ID}-${request!.spanContext().spanId}-01`)
   })
 
-  it('of a record of the durable log: until it is synced, and then as a batch', async () => {
+  it('of a record of the durable log are one until it is synced, and then one of its batch', async () => {
     const answer = await fetch(`${app.urls.shared}/arion/async/orders/k1`, {
       method: 'POST',
       body: 'a',
@@ -195,7 +195,7 @@ describe('spans', function () {
     expect(send!.attributes['castellan.durability']).to.equal('disk')
   })
 
-  it('of a refused request has no route beyond the one that it names, and of a probe there is none', async () => {
+  it('of a refused request have no route beyond the one that it names, and a probe has none', async () => {
     expect((await fetch(`${app.urls.shared}/kprf/nothing`)).status).to.equal(404)
     await fetch(`${app.urls.management}/ready`)
     const names = exporter.getFinishedSpans().map(span => span.name)

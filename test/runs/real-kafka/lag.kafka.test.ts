@@ -52,7 +52,7 @@ describe('the lag of groups on real Kafka', function () {
   const commit = (group: string, topic: string, offset: number): Promise<unknown> =>
     castellan.gateway.groups.commit(group, topic, new Map([[0, { offset }]]), PATIENCE_MS)
 
-  it('of a group that may not be read: its rows, its metric, the command and one line of the log say so', async () => {
+  it('is said to be unreadable for a group that may not be read: in its rows, its metric, the command and the log', async () => {
     const [topic, open, secret] = [freshTopic('orders'), freshTopic('open'), freshTopic('secret')]
     await kafka.createTopic(topic, 2)
     await write(topic, 6)
@@ -111,7 +111,7 @@ describe('the lag of groups on real Kafka', function () {
     expect(rowsOf(secret)[0]!.trouble).to.equal(undefined)
   })
 
-  it('of a group of the protocol of KIP-848, while its consumer reads and after it has ended', async () => {
+  it('is told of a group of the protocol of KIP-848, while its consumer reads and after it has ended', async () => {
     const [topic, group] = [freshTopic('orders'), freshTopic('next-generation')]
     await kafka.createTopic(topic, 2)
     await write(topic, 10)

@@ -95,7 +95,7 @@ const forHoursByTitle = new RegExp(
     'a broker that is gone, a partition without a leader',
     'arion 23: a topic that does not exist',
     'confluent 61: an instance that is not used',
-    'pixy H50: so many messages may wait',
+    'pixy H50: one message more',
     'pixy H56: a process with a message that is not acknowledged',
     'created anew with fewer, and with later ones'
   ].join('|')

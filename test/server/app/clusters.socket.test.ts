@@ -49,7 +49,7 @@ describe('several clusters', () => {
     expect(metrics).to.match(/^castellan_cluster_ready\{cluster="eu"\} 0$/m)
   })
 
-  it('one that an API can address does', async () => {
+  it('one that an API can address makes /ready fail', async () => {
     const [first, ...others] = ofDefaultOnly
     await start([{ ...first!, clusters: 'all' }, ...others])
     await defaultAnswers()

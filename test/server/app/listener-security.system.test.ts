@@ -4,7 +4,7 @@ import { stringify } from 'yaml'
 import { Children, Gateway } from '../../cli/child.js'
 import { call, makeToken, push, TestAuthority, TestFolder } from '../../support/access.js'
 
-describe('castellan as a process behind doors', function () {
+describe('castellan as a process with TLS and credentials', function () {
   this.timeout(120_000)
   const children = new Children()
   const folder = new TestFolder()

@@ -7,7 +7,7 @@ import { ProgressTeller } from '../../../src/server/app/progress.js'
 const MIB = 1024 * 1024
 const amount = (records: number, bytes: number) => ({ records, bytes })
 
-describe('how far long work is', () => {
+describe('the progress of long work', () => {
   it('is told each ten seconds: records, bytes, rate, and what is left', () => {
     const [said, clock] = [[] as string[], sinon.useFakeTimers({ toFake: ['performance'] })]
     const { tell } = new ProgressTeller(

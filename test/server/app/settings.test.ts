@@ -20,7 +20,7 @@ describe('settings of the rooms', () => {
     ])
   })
 
-  it('and as in delivery', () => {
+  it('have the same defaults in the configuration as in delivery', () => {
     expect(defaultDeliverySettings).to.deep.include({ ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs })
   })
 })

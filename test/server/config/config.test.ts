@@ -306,7 +306,7 @@ describe('config', () => {
       expect(Object.keys(Object.prototype)).to.deep.equal([])
     })
 
-    it('are such names inside of structures too', () => {
+    it('are also such names inside of structures', () => {
       const path = 'apis.kprf.ratelimit.rules'
       const rules = '[{"topic":"t","maxPerMinute":1,"__proto__":{"polluted":1}}]'
       expect(problemsOf({ flags: [flag(`--set ${path}`, path, rules)] })).to.have.length(1)
@@ -533,7 +533,7 @@ describe('config', () => {
     })
   })
 
-  describe('where values come from', () => {
+  describe('the source of a value', () => {
     const environment = {
       CASTELLAN_HTTP_PORT: '80',
       CASTELLAN_BROKERS: 'x:1,y:2',
@@ -546,7 +546,7 @@ describe('config', () => {
       return explainConfig({ file: file(text), environment, flags })
     }
 
-    it('is the last source that names them', () => {
+    it('is the last one that names it', () => {
       const { originOf } = explain()
       const origin = (path: string): string => originOf(path.split('.')).replace(`${directory}/`, '')
       expect(origin('http.port')).to.equal('CASTELLAN_HTTP_PORT')
@@ -556,7 +556,7 @@ describe('config', () => {
       expect(origin('clusters.default.sasl.username')).to.equal('castellan.yaml, line 8')
     })
 
-    it('is printed beside every one of them, and the text stays a configuration', () => {
+    it('is printed beside the value, and the text stays a configuration', () => {
       const { config, originOf } = explain()
       const printed = toYaml(config, originOf).replaceAll(`${directory}/`, '')
       expect(printed).to.include('  port: 80 # CASTELLAN_HTTP_PORT\n')

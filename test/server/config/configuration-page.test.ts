@@ -56,11 +56,11 @@ describe('settings', () => {
 })
 
 describe('examples/castellan.yaml', () => {
-  it('is a configuration, comments taken away included', () => {
+  it('is a configuration as it stands', () => {
     expect(() => loadConfig({ file: 'examples/castellan.yaml', environment: {} })).to.not.throw()
   })
 
-  it('stays one when its commented settings are used', () => {
+  it('has commented settings that can be used, too', () => {
     const text = readFileSync('examples/castellan.yaml', 'utf8').replace(/^( *)#([a-zA-Z-])/gm, '$1$2')
     expect(Object.keys(parse(text) as object)).to.include.members(['http', 'management', 'clusters', 'apis'])
   })
