@@ -9,6 +9,7 @@ import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { instanceSettings } from '../../support/instances.js'
+import { StateTopic } from '../../support/state-topic.js'
 
 /** The longest that a client waits for an answer about the state of an instance. */
 const LONGEST_MS = 20_000
@@ -78,23 +79,11 @@ describe('consumer instances while Kafka is slow', () => {
       expect(answered).to.deep.include({ type: 'failed', code: 'timedOut', retriable: true })
     })
 
-  /** Answers for a topic of instances that has what was written. */
-  const withLog = (): UnplacedRecord[] => {
-    const log: UnplacedRecord[] = []
-    answer = message => {
-      if (message.type === 'fetchOffset')
-        return { type: 'success', offset: message.offsetType === 'latest' ? log.length : 0 }
-      if (message.type === 'produce') {
-        const offset = log.push(...message.records) - 1
-        return { type: 'done', outcomes: [{ type: 'delivered', partition: 0, offset }] }
-      }
-      if (message.type === 'fetchData') {
-        const records = log.map((record, offset) => ({ ...record, offset })).slice(message.offset)
-        return { type: 'success', batch: Object.assign(records, { nextOffset: log.length }) }
-      }
-      return slowly(message)
-    }
-    return log
+  /** A topic of instances that has what was written. */
+  const withStates = (): StateTopic => {
+    const states = new StateTopic()
+    answer = message => states.answer(message)
+    return states
   }
 
   /** Lets time pass until a verb is answered. */
@@ -110,7 +99,7 @@ describe('consumer instances while Kafka is slow', () => {
     [1_100, 'are not committed, because another gateway may have taken the instance over']
   ] as const)
     it(`offsets of assigned partitions ${what} when Kafka answers the question for the owner after ${latencyMs} ms`, async () => {
-      withLog()
+      withStates()
       const kafka = answer
       answer = message => (message.type === 'commitConsumerOffset' ? { type: 'success' } : kafka(message))
       delayMs = 0
@@ -131,7 +120,7 @@ describe('consumer instances while Kafka is slow', () => {
 
   /** An instance with a partition, and the offsets that Kafka is told for it. */
   async function assigned() {
-    withLog()
+    withStates()
     const kafka = answer
     const committed: number[] = []
     answer = message => {
@@ -196,66 +185,66 @@ describe('consumer instances while Kafka is slow', () => {
 
   it('write no record when a position is set, because positions are not stored', async () => {
     delayMs = 0
-    const log = withLog()
+    const states = withStates()
     const partition = { topic: 'orders', partition: 0 }
     await answerOf(instances.create(instance, settings, undefined))
     await answerOf(instances.assign(instance, [partition]))
-    const written = log.length
+    const written = states.log.length
     expect(await answerOf(instances.seek(instance, [{ ...partition, position: 5 }]))).to.include({ type: 'done' })
-    expect(log).to.have.length(written)
+    expect(states.log).to.have.length(written)
   })
 
   describe('that are used', () => {
     const idleMs = 40_000
     const partition = { topic: 'orders', partition: 0 }
-    let log: UnplacedRecord[]
+    let states: StateTopic
     beforeEach(async () => {
       delayMs = 0
-      log = withLog()
+      states = withStates()
       await answerOf(instances.create(instance, { ...settings, idleMs }, undefined))
       await answerOf(instances.assign(instance, [partition]))
     })
     const use = (): Promise<unknown> => answerOf(instances.assignment(instance))
 
     it('tell it to others with each quarter of the idle time', async () => {
-      const written = log.length
+      const written = states.log.length
       for (let quarter = 1; quarter <= 4; quarter++) {
         await use()
         await clock.tickAsync(idleMs / 4)
         await use()
         await clock.tickAsync(100)
-        expect(log).to.have.length(written + quarter)
+        expect(states.log).to.have.length(written + quarter)
       }
     })
 
     it('tell it to others when a read ends that has waited', async () => {
-      const written = log.length
+      const written = states.log.length
       const read = instances.read(instance, { timeoutMs: idleMs / 2, maxBytes: undefined })
       await clock.tickAsync(idleMs / 2 - 1_000)
-      expect(log).to.have.length(written)
+      expect(states.log).to.have.length(written)
       expect(await answerOf(read)).to.include({ type: 'done' })
       await clock.tickAsync(100)
-      expect(log).to.have.length(written + 1)
+      expect(states.log).to.have.length(written + 1)
     })
 
     it('tell it to others with the next request when Kafka has not taken the record', async () => {
       const kafka = answer
       const outcome = { type: 'failed', code: 'timedOut', message: 'late', retriable: true }
       answer = message => (message.type === 'produce' ? { type: 'done', outcomes: [outcome] } : kafka(message))
-      const written = log.length
+      const written = states.log.length
       await clock.tickAsync(idleMs / 4)
       await use()
       await clock.tickAsync(100)
       answer = kafka
-      expect(log).to.have.length(written)
+      expect(states.log).to.have.length(written)
       await use()
       await clock.tickAsync(100)
-      expect(log).to.have.length(written + 1)
+      expect(states.log).to.have.length(written + 1)
     })
   })
 
   it('continue the creation that was answered too early, and have the instance then', async () => {
-    withLog()
+    withStates()
     let created: unknown
     void instances.create(instance, settings, undefined).then(result => (created = result))
     await clock.tickAsync(LONGEST_MS)
@@ -267,34 +256,34 @@ describe('consumer instances while Kafka is slow', () => {
 
   describe('of which another gateway has written a record that does not count', () => {
     const SOON_MS = 1_000
-    let log: UnplacedRecord[]
+    let states: StateTopic
     const byOther = (after: number): UnplacedRecord =>
       instanceRecordOf(instance, { settings, assigned: [] }, { owner: 'other', after }, 0)
     beforeEach(async () => {
       delayMs = 0
-      log = withLog()
+      states = withStates()
       await answerOf(instances.create(instance, settings, undefined))
     })
 
     it('leave the other one time to take the instance over: nothing is written meanwhile', async () => {
-      log.push(byOther(-1))
+      states.append(byOther(-1))
       expect(await answerOf(instances.assignment(instance))).to.include({ type: 'done' })
       await clock.tickAsync(SOON_MS)
-      log.push(byOther(log.length - 1))
+      states.append(byOther(states.log.length - 1))
       expect(await answerOf(instances.assignment(instance))).to.include({ code: 'clusterChanged' })
       await clock.tickAsync(60_000)
-      expect(log).to.have.length(3)
+      expect(states.log).to.have.length(3)
     })
 
     it('write their state once more, however many such records there are', async () => {
       for (let times = 0; times < 5; times++) {
-        log.push(byOther(-1))
+        states.append(byOther(-1))
         expect(await answerOf(instances.assignment(instance))).to.include({ type: 'done' })
       }
-      expect(log).to.have.length(1 + 5)
+      expect(states.log).to.have.length(1 + 5)
       await clock.tickAsync(60_000)
-      expect(log).to.have.length(1 + 5 + 1)
-      expect(log.at(-1)!.value).to.deep.equal(log[0]!.value)
+      expect(states.log).to.have.length(1 + 5 + 1)
+      expect(states.log.at(-1)!.value).to.deep.equal(states.log[0]!.value)
     })
   })
 
@@ -303,7 +292,7 @@ describe('consumer instances while Kafka is slow', () => {
     const taken = { code: 'clusterChanged', retriable: true }
     beforeEach(async () => {
       delayMs = 0
-      withLog()
+      withStates()
       await answerOf(instances.create(instance, settings, undefined))
     })
 

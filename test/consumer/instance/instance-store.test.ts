@@ -2,10 +2,11 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { type FoundInstance, InstanceStore, TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import type { InstanceName } from '../../../src/consumer/instance/instances.js'
-import type { StoredInstance } from '../../../src/consumer/instance/stored-instance.js'
+import type { StoredInstance, UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { instanceSettings } from '../../support/instances.js'
+import { StateTopic } from '../../support/state-topic.js'
 
 const HOUR_MS = 3_600_000
 const MINUTE_MS = 60_000
@@ -21,17 +22,9 @@ const NOT_AUTHORIZED = {
   retriable: false
 } as const
 
-interface Written {
-  readonly key: string
-  readonly value: string | null
-  readonly headers: Readonly<Record<string, string>>
-}
-
 /** One topic, which all stores of a test share. */
-class TopicOfInstances {
-  readonly log: (Written & { readonly offset: number })[] = []
+class TopicOfInstances extends StateTopic {
   configs: ReadonlyMap<string, string | null> | undefined
-  end = 0
   exists = false
   /** So many requests for metadata do not find the topic after its creation. */
   unseen = 0
@@ -40,8 +33,6 @@ class TopicOfInstances {
   fetches = 0
   /** So many requests for records find a new leader that shows none yet. */
   unshown = 0
-  /** A new leader shows no record from here on, and tells the end all the same. */
-  shownTo = Number.POSITIVE_INFINITY
   nowMs = 1_000_000_000
   /** What others do while the next record is on its way. */
   meanwhile: (() => Promise<unknown>) | undefined
@@ -49,15 +40,23 @@ class TopicOfInstances {
   onEnd: (() => Promise<unknown>) | undefined
   readonly stores: Store[] = []
 
-  write(key: string, value: string | null, headers: Readonly<Record<string, string>>): number {
+  constructor() {
+    super('instances')
+  }
+
+  override append(record: UnplacedRecord): number {
     this.exists = true
-    this.log.push({ key, value, headers, offset: this.end })
-    return this.end++
+    return super.append(record)
+  }
+
+  write(key: string, value: string | null, headers: Readonly<Record<string, string>>): void {
+    const list = Object.entries(headers).map(([name, text]) => ({ key: name, value: Buffer.from(text) }))
+    this.append({ key, value, headers: list })
   }
 
   /** Only the last record of each key remains, as after Kafka's compaction. */
   compact(): void {
-    const last = new Map(this.log.map(record => [record.key, record]))
+    const last = new Map(this.log.map(record => [String(record.key), record]))
     this.log.splice(0, this.log.length, ...[...last.values()].sort((one, other) => one.offset - other.offset))
   }
 
@@ -75,57 +74,27 @@ class TopicOfInstances {
     const isEnd = message.type === 'fetchOffset' && message.offsetType === 'latest'
     if (isEnd) this.onEnd = undefined
     void before.then(async () => {
-      const result = message.type === this.refuses ? NOT_AUTHORIZED : this.#answer(message)
+      const result = message.type === this.refuses ? NOT_AUTHORIZED : this.answer(message)
       if (isEnd) await onEnd?.()
       ;(message.requester as { reply(result: unknown): void }).reply(result)
     })
   }
 
-  #answer(message: RouterMessage): unknown {
+  override answer(message: RouterMessage): unknown {
     switch (message.type) {
       case 'fetchTopicMetadata':
-        return {
-          type: 'success',
-          topics: new Map([
-            ['instances', this.exists && this.unseen-- <= 0 ? { errorCode: 0, topicId: 'id' } : { errorCode: 3 }]
-          ])
-        }
+        if (this.exists && this.unseen-- <= 0) break
+        return { type: 'success', topics: new Map([['instances', { errorCode: 3 }]]) }
       case 'createTopic':
         if (message.configs.has(this.refusedConfig)) return { ...NOT_AUTHORIZED, errorCode: 44, code: 'kafka' }
         this.exists = true
         this.configs = message.configs
         return { type: 'success' }
-      case 'produce':
-        return {
-          type: 'done',
-          outcomes: message.records.map(({ key, value, headers }) => ({
-            type: 'delivered',
-            partition: 0,
-            offset: this.write(
-              String(key),
-              value === null ? null : String(value),
-              Object.fromEntries(headers!.map(header => [header.key, String(header.value)]))
-            )
-          }))
-        }
-      case 'fetchOffset':
-        return { type: 'success', offset: message.offsetType === 'latest' ? this.end : 0 }
-      case 'fetchData': {
+      case 'fetchData':
         this.fetches++
-        const rest = this.log.filter(({ offset }) => offset >= message.offset && offset < this.shownTo)
-        if (this.unshown-- > 0 || (rest.length === 0 && this.shownTo < this.end)) return { type: 'noMessages' }
-        if (rest.length === 0) return { type: 'noMessages', nextOffset: this.end }
-        const records = rest.map(({ key, value, headers, offset }) => ({
-          offset,
-          key: Buffer.from(key),
-          value: value === null ? null : Buffer.from(value),
-          headers: Object.entries(headers).map(([name, text]) => ({ key: name, value: Buffer.from(text) }))
-        }))
-        return { type: 'success', batch: Object.assign(records, { nextOffset: rest.at(-1)!.offset + 1 }) }
-      }
-      default:
-        return expect.fail(message.type)
+        if (this.unshown-- > 0) return { type: 'noMessages' }
     }
+    return super.answer(message) ?? expect.fail(message.type)
   }
 }
 
@@ -596,7 +565,8 @@ describe('the store of consumer instances', () => {
       pass(MINUTE_MS)
       await owner.verbs.catchUp()
       await removed()
-      expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
+      expect(topic.log.at(-1)!.value).to.equal(null)
+      expect(String(topic.log.at(-1)!.key)).to.equal('["g","one"]')
       topic.compact()
       expect(await topic.store('fresh').verbs.find(instance)).to.equal(undefined)
     })
@@ -750,7 +720,8 @@ describe('the store of consumer instances', () => {
       pass(KEPT_MS)
       await owner.verbs.catchUp()
       await removed()
-      expect(topic.log.at(-1)).to.deep.include({ key: '["g","one"]', value: null })
+      expect(topic.log.at(-1)!.value).to.equal(null)
+      expect(String(topic.log.at(-1)!.key)).to.equal('["g","one"]')
     })
 
     it('removes instances that have expired while it is asked for nothing', async () => {

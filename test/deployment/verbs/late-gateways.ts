@@ -1,7 +1,6 @@
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ConsumerInstances } from '../../../src/consumer/instance/consumer-instances.js'
 import type { InstanceName, InstanceVerbs } from '../../../src/consumer/instance/instances.js'
-import type { UnplacedRecord } from '../../../src/consumer/instance/stored-instance.js'
 import type { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -11,6 +10,7 @@ import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
+import { StateTopic } from '../../support/state-topic.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
@@ -21,8 +21,7 @@ interface Stage {
 }
 
 /** What all gateways share: the topic of states, and committed offsets. */
-export class Kafka {
-  readonly log: UnplacedRecord[] = []
+export class Kafka extends StateTopic {
   readonly commits: number[] = []
   onCommit: (offset: number) => void = () => undefined
   /** Kafka does not allow to write the topic of states. */
@@ -30,41 +29,25 @@ export class Kafka {
   /** Commits on their way; `undefined`: they are there at once. */
   onTheirWay: (() => void)[] | undefined
 
-  answer(message: RouterMessage): unknown {
-    switch (message.type) {
-      case 'fetchTopicMetadata':
-        return { type: 'success', topics: new Map([['__castellan_instances', { errorCode: 0, topicId: 'id' }]]) }
-      case 'fetchOffset':
-        return { type: 'success', offset: message.offsetType === 'latest' ? this.log.length : 0 }
-      case 'produce':
-        if (this.isForbidden) return { type: 'done', outcomes: [kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)] }
-        return {
-          type: 'done',
-          outcomes: [{ type: 'delivered', partition: 0, offset: this.log.push(...message.records) - 1 }]
-        }
-      case 'fetchData': {
-        const records = this.log.map((record, offset) => ({ ...record, offset })).slice(message.offset)
-        return { type: 'success', batch: Object.assign(records, { nextOffset: this.log.length }) }
-      }
-      case 'commitConsumerOffset': {
-        const done = { type: 'success' } as const
-        const commit = (): void => {
-          this.commits.push(message.offsetAndMetadata.offset)
-          this.onCommit(message.offsetAndMetadata.offset)
-        }
-        if (this.onTheirWay) {
-          this.onTheirWay.push(() => {
-            commit()
-            ;(message.requester as { reply(result: unknown): void }).reply(done)
-          })
-          return undefined
-        }
-        commit()
-        return done
-      }
-      default:
-        return undefined
+  override answer(message: RouterMessage): unknown {
+    if (message.type === 'produce' && this.isForbidden)
+      return { type: 'done', outcomes: [kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)] }
+    if (message.type !== 'commitConsumerOffset') return super.answer(message)
+    const { offset } = message.offsetAndMetadata
+    const done = { type: 'success' } as const
+    const commit = (): void => {
+      this.commits.push(offset)
+      this.onCommit(offset)
     }
+    if (this.onTheirWay) {
+      this.onTheirWay.push(() => {
+        commit()
+        ;(message.requester as { reply(result: unknown): void }).reply(done)
+      })
+      return undefined
+    }
+    commit()
+    return done
   }
 }
 

@@ -1,0 +1,52 @@
+import type { UnplacedRecord } from '../../src/consumer/instance/stored-instance.js'
+import type { RouterMessage } from '../../src/router/messages/operations.js'
+
+type Bytes = UnplacedRecord['key']
+const bufferOf = (bytes: Bytes): Buffer | null => (bytes === null ? null : Buffer.from(bytes as string))
+
+/** The topic with the states of consumer instances, and what a Router replies to those who ask for it. */
+export class StateTopic {
+  /** Compaction leaves holes between the offsets. */
+  readonly log: (UnplacedRecord & { readonly offset: number })[] = []
+  end = 0
+  /** A new leader shows no record from here on, and tells the end all the same. */
+  shownTo = Number.POSITIVE_INFINITY
+  readonly #name: string
+
+  constructor(name = '__castellan_instances') {
+    this.#name = name
+  }
+
+  /** @returns its offset */
+  append(record: UnplacedRecord): number {
+    this.log.push({ ...record, offset: this.end })
+    return this.end++
+  }
+
+  /** @returns `undefined`: the topic has no answer to that */
+  answer(message: RouterMessage): unknown {
+    switch (message.type) {
+      case 'fetchTopicMetadata':
+        return { type: 'success', topics: new Map([[this.#name, { errorCode: 0, topicId: 'id' }]]) }
+      case 'produce': {
+        const append = (record: UnplacedRecord) => ({ type: 'delivered', partition: 0, offset: this.append(record) })
+        return { type: 'done', outcomes: message.records.map(append) }
+      }
+      case 'fetchOffset':
+        return { type: 'success', offset: message.offsetType === 'latest' ? this.end : 0 }
+      case 'fetchData': {
+        const shown = this.log.filter(({ offset }) => offset >= message.offset && offset < this.shownTo)
+        if (shown.length === 0) return { type: 'noMessages', ...(this.shownTo >= this.end && { nextOffset: this.end }) }
+        const records = shown.map(({ offset, key, value, headers = [] }) => ({
+          offset,
+          key: bufferOf(key),
+          value: bufferOf(value),
+          headers
+        }))
+        return { type: 'success', batch: Object.assign(records, { nextOffset: shown.at(-1)!.offset + 1 }) }
+      }
+      default:
+        return undefined
+    }
+  }
+}
