@@ -45,19 +45,14 @@ const limits = {
 }
 
 const section = z.strictObject({
-  enabled: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Runs the embedded broker as the `default` cluster. It also runs when this cluster has no `brokers`, except with NODE_ENV=production'
-    ),
+  enabled: z.boolean().default(false).describe('Runs the embedded broker as the `default` cluster'),
   host: host
     .default('127.0.0.1')
     .describe('Listening address of the embedded broker. Addresses other than loopback need `http.allowAnonymous`'),
   advertisedHost: host
     .optional()
     .describe(
-      'The host in the metadata for clients; absent: `embedded.host` or, if it means every address of the machine (`0.0.0.0`, `::`), the address to which the client has connected. Necessary behind port forwarding'
+      'The host in the metadata for clients; absent: `embedded.host` or, if it means every address of the machine (`0.0.0.0`, `::`), the address to which the client has connected'
     ),
   port: listenPort
     .default(9092)

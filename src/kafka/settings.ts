@@ -11,12 +11,7 @@ const tls = z
     ),
     certFile: optionalText.describe('PEM file of the certificate to show to the brokers; needs `keyFile`'),
     keyFile: optionalText.describe('PEM file of the private key that belongs to `certFile`'),
-    rejectUnauthorized: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Refuses brokers whose certificate cannot be verified. With `false`, TLS does not protect against an active attacker'
-      ),
+    rejectUnauthorized: z.boolean().default(true).describe('Refuses brokers whose certificate cannot be verified'),
     serverName: optionalText.describe(
       'Host name that the certificate of the broker must have; absent: the host of the connection'
     )
@@ -70,9 +65,7 @@ export const clusterSettings = z.strictObject({
   brokers: z
     .array(brokerAddress)
     .default([])
-    .describe(
-      'Bootstrap brokers, each as HOST:PORT; the rest of the cluster is discovered from them. If `default` names none, the embedded broker is used'
-    ),
+    .describe('Bootstrap brokers, each as HOST:PORT; the rest of the cluster is discovered from them'),
   clientId: z
     .string()
     .min(1)

@@ -39,7 +39,7 @@ export const schemasSettings = z
           .boolean()
           .default(false)
           .describe(
-            "Takes Avro data in Avro's own JSON encoding only: values of unions with their type, and every field. Otherwise a value without its type is taken where exactly one type fits, and a field that is absent has its default"
+            "Takes Avro data in Avro's own JSON encoding only: values of unions with their type, and every field"
           )
       })
       .prefault({})

@@ -22,13 +22,11 @@ export const arionSettings = z
       .max(2_147_483_647)
       .default(15_000)
       .describe(
-        'A connection on which the client sends nothing for this long is closed, also while a synchronous request waits; 0: the limits of `http` apply alone'
+        'A connection on which the client sends nothing for this long is closed; 0: the limits of `http` apply alone'
       ),
     syncTimeoutMs: milliseconds
       .optional()
-      .describe(
-        'A synchronous request is answered 504 after this, while its message is still tried. Absent: it waits as long as its connection lasts, as in Arion'
-      ),
+      .describe('A synchronous request is answered 504 after this. Absent: it waits as long as its connection lasts'),
     producesByGet: z
       .boolean()
       .default(false)

@@ -84,7 +84,7 @@ export const kafboySettings = z
       .enum(['honest', 'original'])
       .default('honest')
       .describe(
-        'Status of a synchronous request that failed: `honest` 502, 503 or 504; `original` 200, as kafboy does. The body names the failure either way'
+        'Status of a synchronous request that failed: `honest` 502, 503 or 504; `original` 200, as kafboy does'
       ),
     whenFull,
     syncUrl: routeTemplate

@@ -39,7 +39,7 @@ export const kprfSettings = z
           .enum(['original', 'tooManyRequests'])
           .default('original')
           .describe(
-            'Status of a request with a record beyond a limit: `original` 500 in sync and 200 in async, as kprf does; `tooManyRequests` 429 with `Retry-After` in both. Records within their limits are produced either way'
+            'Status of a request with a record beyond a limit: `original` 500 in sync and 200 in async, as kprf does; `tooManyRequests` 429 with `Retry-After` in both'
           ),
         rules: z.array(rateLimitRule).default([]).describe('One limit per topic; the last one of a topic counts')
       })

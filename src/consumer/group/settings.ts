@@ -19,9 +19,7 @@ const section = z.strictObject({
   start: z
     .enum(['latest', 'earliest'])
     .default('latest')
-    .describe(
-      'Where a group begins to read a topic without committed offsets. The first offsets are committed at once. Partitions that are added later are read from their beginning'
-    ),
+    .describe('Where a group begins to read a topic without committed offsets'),
   subscriptionTimeoutMs: milliseconds
     .default(15_000)
     .describe(
@@ -36,9 +34,7 @@ const section = z.strictObject({
     .meta({ advanced: true }),
   ackTimeoutMs: milliseconds
     .default(300_000)
-    .describe(
-      'Time limit for the acknowledgement of an offered message. A message without an acknowledgement is then offered again'
-    ),
+    .describe('Time limit for the acknowledgement of an offered message, which is then offered again'),
   maxRetries: z
     .int()
     .min(-1)

@@ -25,27 +25,22 @@ export const peersSettings = z
       .array(brokerAddress)
       .default([])
       .describe(
-        'The gateways of this deployment, `host:port,…`. A host is resolved again every 2 s, and each of its addresses is a gateway. This gateway may be among them. Where each entry is one gateway and this one is among them, keys of requests hold over all of them. Empty: the gateways do not know each other'
+        'The gateways of this deployment, `host:port,…`; this one may be among them. Empty: the gateways do not know each other'
       ),
     listen: brokerAddress
       .optional()
       .describe('Address of the listener for the other gateways, `host:port`. Clients cannot use it'),
-    networks: z
-      .array(network)
-      .default(PRIVATE_NETWORKS)
-      .describe('Networks of the gateways. An address outside of them is neither called nor answered'),
+    networks: z.array(network).default(PRIVATE_NETWORKS).describe('Networks of the gateways'),
     token: commonToken
       .optional()
-      .describe(
-        'The common token of the gateways, at least 32 bytes. Each call has it; who calls without it is refused'
-      )
+      .describe('The common token of the gateways, at least 32 bytes')
       .meta({ secret: true }),
     tlsDirectory: z
       .string()
       .min(1)
       .optional()
       .describe(
-        'Directory with `tls.crt`, `tls.key` and `ca.crt` in PEM: the certificate of this gateway for its host in `peers.addresses`, its private key, and the authorities of the certificates of all. When set, gateways call each other over TLS only'
+        'Directory with `tls.crt`, `tls.key` and `ca.crt` in PEM. When set, gateways call each other over TLS only'
       )
   })
   .prefault({})

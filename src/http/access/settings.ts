@@ -80,21 +80,16 @@ const issuer = z
 
 export const authSettings = z
   .strictObject({
-    tokens: z
-      .array(bearerToken)
-      .default([])
-      .describe('Bearer tokens. Several may belong to one principal, so that they can be rotated'),
+    tokens: z.array(bearerToken).default([]).describe('Bearer tokens'),
     users: z.array(user).default([]).describe('User names and passwords for HTTP basic authentication'),
     certificates: z
       .array(certificate)
       .default([])
       .describe('Principals of client certificates, on listeners with `tls.clientAuth`; the first match counts'),
-    issuers: z.array(issuer).default([]).describe('Issuers of JSON Web Tokens, which are sent as bearer tokens'),
+    issuers: z.array(issuer).default([]).describe('Issuers of JSON Web Tokens'),
     unixSocketPrincipal: principal
       .optional()
-      .describe(
-        'Principal of clients of `http.unixSocket` that send no credentials; the mode of the socket file decides who can connect. Absent: they need credentials like all other clients'
-      )
+      .describe('Principal of clients of `http.unixSocket` that send no credentials. Absent: they need credentials')
   })
   .prefault({})
   .describe(

@@ -193,7 +193,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   port: listenPort
     .optional()
     .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`); 0: any free one. Absent: none. The originals had 4242, 8000, 80, 19092, 8082 and 8080; CloudEvents have no port of their own'
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`); 0: any free one. Absent: none'
     ),
   tls: z
     .enum(['inherit', 'off'])
@@ -202,7 +202,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   maxBodyBytes: bytes
     .default(maxBodyBytes)
     .describe(
-      'One request body; more is answered 413, by kafboy 400 `{"error":"no_body"}`. Arion only counts the bytes beyond `maxMessageBytes`. kafboy and, for forms, Kafka-Pixy had these limits; kprf had none'
+      'One request body; more is answered 413, by kafboy 400 `{"error":"no_body"}`. Arion only counts the bytes beyond `maxMessageBytes`'
     )
 })
 
@@ -212,7 +212,7 @@ export const durability = (original: 'memory' | 'disk') =>
     .enum(['memory', 'disk'])
     .default(original)
     .describe(
-      'Where a record is kept until Kafka has it when its request does not wait for Kafka: `disk` answers when the durable log has synced it, and delivers it after a crash, too; `memory` loses it with the process. The defaults are those of the originals'
+      'Where a record is kept until Kafka has it when its request does not wait for Kafka: `disk` answers when the durable log has synced it, and delivers it after a crash, too; `memory` loses it with the process'
     )
 
 /** The outcome of an asynchronous record that finds the buffer full. */

@@ -85,13 +85,13 @@ export const httpSettings = z
       .boolean()
       .default(false)
       .describe(
-        'Allows listening on addresses that other machines can reach without authentication. With authentication configured, clients without credentials are admitted as the principal `anonymous`'
+        'Allows listening on addresses that other machines can reach without authentication. With authentication configured, clients without credentials are the principal `anonymous`'
       ),
     allowedHosts: z
       .array(z.string().min(1))
       .default([])
       .describe(
-        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these, so that a web page cannot reach it by a domain name of its own. Other listeners check `Host` only when this is set; on `0.0.0.0` and `::` they then also serve `localhost` and all addresses. The page of the management port and `/status.json` need a known name on every listener. `*`: any'
+        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these; other listeners check `Host` only when this is set. `*`: any'
       ),
     allowedOrigins: z
       .array(
@@ -104,7 +104,7 @@ export const httpSettings = z
       )
       .default([])
       .describe(
-        'Origins of web pages whose requests are served, such as `https://app.example`, as browsers send them: without a path, and without the port that is usual; these pages may read answers (CORS). Other requests that a browser marks by `Origin` or `Sec-Fetch-Site` are answered 403. `*`: any'
+        'Origins of web pages whose requests are served, such as `https://app.example`: without a path, and without the port that is usual; these pages may read answers (CORS). `*`: any'
       ),
     recordHeaders: z
       .array(
@@ -115,14 +115,12 @@ export const httpSettings = z
       )
       .max(50)
       .default([])
-      .describe(
-        'Names of HTTP headers that become headers of the records of a request, in every API, and come back with a single record that is consumed. Where any is named, a valid trace context (`traceparent`, `tracestate`) does, too. Absent: none. Not allowed are `authorization`, `cookie`, `proxy-*`, `content-type`, and headers of one connection'
-      ),
+      .describe('Names of HTTP headers that become headers of the records of a request, in every API. Absent: none'),
     decodedApis: z
       .array(z.enum(['arion', 'kafboy', 'kafka-pixy']))
       .default([])
       .describe(
-        'APIs that decode the bodies of produce requests with `Content-Encoding`, where their originals keep them as they are sent. All other APIs decode them'
+        'APIs that decode the bodies of produce requests with `Content-Encoding`, where their originals keep them as they are sent'
       ),
     trustedProxies: z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
@@ -144,7 +142,7 @@ export const httpSettings = z
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'Limit of the bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request beyond it is refused as overload, unless much larger unfinished bodies can be refused instead'
+        'Limit of the bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request beyond it is refused as overload'
       ),
     maxBodyBytesPerConnection: bytes
       .default(16 * MIB)
@@ -200,9 +198,7 @@ export const httpSettings = z
           .string()
           .min(1)
           .default('off')
-          .describe(
-            'Where one line of JSON is written for each request: `off`, `stdout`, or a file, which is opened again on SIGHUP. A line has time, request id, address, method, route, status and duration; never a path, a header or a body'
-          ),
+          .describe('Where one line of JSON is written for each request: `off`, `stdout`, or a file'),
         share: z
           .number()
           .min(0)

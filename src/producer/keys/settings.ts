@@ -7,17 +7,13 @@ const MIB = 1024 * 1024
 /** The section `idempotency` of the configuration. */
 export const idempotencySettings = z
   .strictObject({
-    windowMs: milliseconds
-      .default(24 * HOUR_MS)
-      .describe(
-        'How long an `Idempotency-Key` is remembered. A request that comes again within this time gets the same answer, and is carried out once'
-      ),
+    windowMs: milliseconds.default(24 * HOUR_MS).describe('How long an `Idempotency-Key` is remembered'),
     maxBytes: z
       .int()
       .min(MIB)
       .default(256 * MIB)
       .describe(
-        'Memory for keys and for answers of routes that keep records in memory, about 80 bytes for each key with an answer and 400 without, and as much space on the disk for answers of other routes. When either is used up, new keys are answered 503; no key is forgotten early'
+        'Memory for keys and for answers of routes that keep records in memory, and as much space on the disk for answers of other routes. When either is used up, new keys are answered 503'
       )
   })
   .prefault({})

@@ -10,9 +10,7 @@ const section = z
       .string()
       .min(1)
       .default('castellan-data/wal')
-      .describe(
-        'Directory of the durable log, for this process alone. It is made when the first record comes that is to be kept on disk'
-      ),
+      .describe('Directory of the durable log, for this process alone'),
     segmentBytes: bytes
       .min(64 * 1024)
       .max(GIB)
@@ -48,13 +46,13 @@ const section = z
       .enum(['accepted', 'sent'])
       .default('accepted')
       .describe(
-        'The time that a record from the log has in Kafka: when it was accepted, or when it was sent. Kafka counts `retention.ms` from it: with `accepted`, records that have waited longer than that are deleted as soon as Kafka has them. A time that the caller has given stays. Has no effect on topics with `message.timestamp.type=LogAppendTime`'
+        'The time that a record from the log has in Kafka: when it was accepted, or when it was sent. A time that the caller has given stays. Has no effect on topics with `message.timestamp.type=LogAppendTime`'
       ),
     fsyncPuts: z
       .boolean()
       .default(true)
       .describe(
-        'Syncs a record to the disk before it is acknowledged; records of the same moment share one sync. `false`: a record survives the death of the process at once, a power cut only after the next sync'
+        'Syncs a record to the disk before it is acknowledged. `false`: a record survives a power cut only after the next sync'
       ),
     fsyncTakes: z
       .boolean()

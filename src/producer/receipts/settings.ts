@@ -12,9 +12,7 @@ const section = z.strictObject({
     .int()
     .min(0)
     .default(256 * MIB)
-    .describe(
-      'Disk space for what became of records, per durable log; the oldest outcomes are removed first. A record takes 16 bytes. 0: no receipts are given'
-    )
+    .describe('Disk space for what became of records, per durable log. 0: no receipts are given')
 })
 
 /** The section `receipts` of the configuration. */

@@ -141,11 +141,7 @@ const section = z.strictObject({
 export const routerSettings = section.prefault({}).describe('The Router: requests to Kafka')
 
 const cache = z.strictObject({
-  maxBytes: bytes
-    .default(16 * MIB)
-    .describe(
-      'Memory for fetched record batches of all brokers. More memory saves fetches when many readers read the same records at different times'
-    ),
+  maxBytes: bytes.default(16 * MIB).describe('Memory for fetched record batches of all brokers'),
   decompressedMaxBytes: bytes
     .default(128 * MIB)
     .describe(

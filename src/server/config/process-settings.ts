@@ -107,7 +107,7 @@ export const shutdownSettings = z
     drainMs: millisecondsOrZero
       .optional()
       .describe(
-        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503, so that load balancers stop sending requests first; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
+        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
       )
   })
   .prefault({})
