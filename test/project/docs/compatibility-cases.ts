@@ -5,8 +5,8 @@ import { pathToFileURL } from 'node:url'
 const HEAD = `# The numbered cases
 
 For those who want to know what has been tried of an imitated system. What it does was written down as numbered
-cases before it was built, and titles of tests begin with the cases that they show: \`arion 26\`, \`pixy H51\`. This page lists these titles;
-\`npm test -- --grep "pixy H51"\` runs the tests of one case. \`npm run docs\` makes the page anew.
+cases before it was built, and titles of tests begin with the cases that they show: \`arion 26\`, \`pixy H51\`. This page lists these titles by the
+file of the tests; \`npm test -- --grep "pixy H51"\` runs the tests of one case. \`npm run docs\` makes the page anew.
 `
 
 /** The systems with numbered cases, in the order of the page, by the word that titles begin with; kprf's have no numbers. */
@@ -31,17 +31,31 @@ interface NumberedTitle {
   readonly file: string
 }
 
-/** docs/compatibility/cases.md, made of the titles below `folder`. */
+/** docs/compatibility/cases.md, made of the titles below `folder`: per system a table for each file of tests. */
 export function casesPage(folder = 'test'): string {
   const titles = testFiles(folder).flatMap(titlesIn)
   const sections = SYSTEMS.map(([system, heading]) => {
-    const rows = titles
-      .filter(title => title.system === system)
-      .sort(inOrder)
-      .map(rowOf)
-    return `## ${heading}\n\n| case | what holds | test |\n|---|---|---|\n${[...new Set(rows)].join('\n')}`
+    const ofSystem = titles.filter(title => title.system === system).sort(inOrder)
+    const files = [...new Set(ofSystem.map(({ file }) => file))]
+    const tables = files.map(file =>
+      tableOf(
+        file,
+        ofSystem.filter(title => title.file === file)
+      )
+    )
+    return `## ${heading}\n\n${tables.join('\n\n')}`
   })
   return `${HEAD}\n${sections.join('\n\n')}\n`
+}
+
+/** One row for each sentence, with all cases that it shows. */
+function tableOf(file: string, titles: readonly NumberedTitle[]): string {
+  const numbers = new Map<string, Set<string>>()
+  for (const { sentence, number } of titles) {
+    numbers.set(sentence, (numbers.get(sentence) ?? new Set()).add(number))
+  }
+  const rows = [...numbers].map(([sentence, cases]) => `| ${[...cases].join(', ')} | ${textOf(sentence)} |`)
+  return `### \`${file}\`\n\n| cases | what holds |\n|---|---|\n${rows.join('\n')}`
 }
 
 const testFiles = (folder: string): string[] =>
@@ -68,10 +82,8 @@ function titlesIn(file: string): NumberedTitle[] {
 const inOrder = (a: NumberedTitle, b: NumberedTitle): number =>
   a.number.localeCompare(b.number, 'en', { numeric: true }) || a.file.localeCompare(b.file, 'en')
 
-function rowOf({ number, sentence, file }: NumberedTitle): string {
-  const text = sentence.replace(/\$\{[^}]*\}/g, '…').replaceAll('|', '\\|')
-  return `| ${number} | ${text} | \`${file}\` |`
-}
+/** Titles have parts that are filled in when the tests run. */
+const textOf = (sentence: string): string => sentence.replace(/\$\{[^}]*\}/g, '…').replaceAll('|', '\\|')
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   writeFileSync('docs/compatibility/cases.md', casesPage())
