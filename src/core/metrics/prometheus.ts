@@ -134,6 +134,10 @@ export const registerScrapedGauge = (
   read: () => Reading[]
 ): void => registerScraped(registry, 'gauge', name, help, acrossWorkers, read)
 
+/** A gauge without labels; the values of several workers are added. */
+export const registerSum = (registry: Registry, name: string, help: string, read: () => number): void =>
+  registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
+
 export const registerScrapedCounter = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
   registerScraped(registry, 'counter', name, help, 'sum', read)
 

@@ -3,7 +3,7 @@ import { TLSSocket } from 'node:tls'
 import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { counterFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
@@ -101,15 +101,15 @@ export class Connections implements ConnectionHost {
   }
 
   #show({ registry }: PrometheusMetrics): void {
-    const show = (name: string, help: string, read: () => number): void =>
-      registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
-    show(
+    registerSum(
+      registry,
       'castellan_http_bodies_in_flight_bytes',
       'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
       () => this.#bodies.value
     )
-    show('castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
-    show(
+    registerSum(registry, 'castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
+    registerSum(
+      registry,
       'castellan_http_unread_bytes',
       'Bytes of answers that clients have not read yet, and of requests that wait behind them',
       () => this.unreadBytes

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 
 /**
@@ -95,10 +95,14 @@ export class HttpMetrics {
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
-    const show = (name: string, help: string, read: () => number): void =>
-      registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
-    show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight.value)
-    show(
+    registerSum(
+      registry,
+      'castellan_http_requests_in_flight',
+      'Requests being answered',
+      () => this.requestsInFlight.value
+    )
+    registerSum(
+      registry,
       'castellan_http_upgraded_connections',
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
       () => this.upgradedConnections.value
