@@ -15,7 +15,17 @@ const MAX_REQUESTS_PER_TICK = 8
 /** Before Java 20, `HttpClient` never returns from an answer with a body that comes in place of `100 Continue` (JDK-8286171). */
 const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
 
-/** One connection: reads its requests, counts what they hold, and ends. */
+/**
+ * One connection: reads its requests, counts what they hold, and ends. The loop of `#read` calls the handler of a request, which
+ * may register a reader of its body, and the same loop feeds the reader:
+ *
+ *   #read ── a head ───────▶ #begin ─▶ handle ─▶ the handler ─▶ request.handOn(reader), in this call or later
+ *     ├───── a piece ──────▶ #readBody ─▶ IncomingBody.read, which undoes chunks ─▶ request.receive ─▶ reader.chunk
+ *     └───── the last one ─▶ #readBody ─▶ #received ─▶ request.received ─▶ reader.end
+ *
+ * A piece that comes before the reader is kept by the request, and the connection is not read until then (`holdBody`). Where the
+ * answer is over before its body, the rest is discarded. The next request begins when the body has come.
+ */
 export class Connection extends OpenRequests {
   readonly socket: Socket
   /** The request whose head arrived last; its body may be incomplete. */

@@ -128,15 +128,113 @@ export class LowerCaseNames {
 
 const names = new LowerCaseNames()
 
-/** Positions of the headers of the head that is being read: a name's first and last, its value's first and last. */
-let fields = new Int32Array(4 * 128)
+const NO_MORE = -1
+const MALFORMED = -2
+const OVERFLOW = -3
+
+/** The headers of a head that is being read, and what they say of the body. It is used for one head after another. */
+class HeaderScan {
+  /** Of each header: a name's first and last, its value's first and last. */
+  positions = new Int32Array(4 * 128)
+  /** Headers that have arrived whole, and those of which the name has. */
+  count = 0
+  begun = 0
+  hasLength = false
+  isCoded = false
+  isChunked = false
+  bodyBytes = 0
+
+  /**
+   * Finds the headers.
+   *
+   * @param maxBytes limit of their names and values
+   * @returns the position behind the empty line that ends them, or why there is none
+   */
+  find(bytes: Buffer, start: number, end: number, maxBytes: number): number {
+    this.hasLength = this.isCoded = this.isChunked = false
+    this.bodyBytes = 0
+    let { positions } = this
+    let at = start
+    let left = maxBytes
+    for (this.count = 0; ; this.count++) {
+      this.begun = this.count
+      const nameAt = at
+      while (at < end && IS_TOKEN[bytes[at]!] === 1) at++
+      if (at === nameAt && at < end) return endOfFields(bytes, at, end)
+      // Node's parser counts what has ended well, or came last.
+      if (at < end && bytes[at] !== COLON) return MALFORMED
+      left -= at - nameAt
+      if (left <= 0) return OVERFLOW
+      if (at >= end) return NO_MORE
+      const field = 4 * this.count
+      if (field === positions.length) positions = this.#grow()
+      positions[field] = nameAt
+      positions[field + 1] = at
+      this.begun++
+      at++
+      while (at < end && isBlank(bytes[at]!)) at++
+      const valueAt = at
+      while (at < end && isText(bytes[at]!)) at++
+      left -= at - valueAt
+      let valueEnd = at
+      while (valueEnd > valueAt && isBlank(bytes[valueEnd - 1]!)) valueEnd--
+      positions[field + 2] = valueAt
+      positions[field + 3] = valueEnd
+      if (left <= 0) return OVERFLOW
+      if (at >= end) return NO_MORE
+      if (bytes[at] !== CR) return MALFORMED
+      if (at + 1 >= end) return NO_MORE
+      if (bytes[at + 1] !== LF) return MALFORMED
+      at += 2
+    }
+  }
+
+  #grow(): Int32Array<ArrayBuffer> {
+    const larger = new Int32Array(2 * this.positions.length)
+    larger.set(this.positions)
+    this.positions = larger
+    return larger
+  }
+
+  /** The value of a header with the blanks around it, as far as it has come. @param start position of the first character */
+  sentValue(text: string, start: number, i: number): string {
+    const at = this.positions[4 * i + 1]! + 1 - start
+    const end = text.indexOf('\r', at)
+    return end < 0 ? text.slice(at) : text.slice(at, end)
+  }
+
+  /**
+   * Notes a length or coding. @returns whether it fits to those before it
+   *
+   * @param sent the value with the blanks around it, or what has come of it
+   */
+  noteFraming(special: Special, sent: string, isWhole: boolean): boolean {
+    if (special === 'length') {
+      if (this.hasLength || this.isCoded || !(isWhole ? LENGTH : BEGINNING_OF_LENGTH).test(sent)) return false
+      this.hasLength = true
+      this.bodyBytes = Number(sent)
+      if (this.bodyBytes <= Number.MAX_SAFE_INTEGER) return true
+      const digits = sent.trim().replace(/^0+/, '')
+      return digits.length <= MAX_LENGTH.length && digits.padStart(MAX_LENGTH.length, '0') <= MAX_LENGTH
+    }
+    if (special !== 'coding') return true
+    if (this.hasLength || this.isChunked || BLANK.test(sent)) return false
+    const codings = sent.replace(/^[ \t]+/, '').split(/,[ \t]*/)
+    this.isCoded = true
+    this.isChunked = CHUNKED.test(codings.pop()!)
+    return !codings.some(coding => CHUNKED.test(coding))
+  }
+}
+
+/** Heads are read in one piece, so one object serves all connections. */
+const ofAll = new HeaderScan()
 
 /**
  * Reads the head of a request as Node's parser does: the same heads are good, and others are refused at the same byte.
  *
  * @param start position of the first byte
  */
-export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head | NoHead {
+export function readHead(bytes: Buffer, start: number, limits: HeadLimits, scan = ofAll): Head | NoHead {
   const end = bytes.length
   const noMore = end - start > limits.maxHeaderBytes + MAX_UNCOUNTED_BYTES ? TOO_LARGE : 'incomplete'
   const method = methodAt(bytes, start, end)
@@ -154,14 +252,14 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
     ;[httpVersion, fieldsAt] = found
   }
   if (fieldsAt >= end) return noMore
-  const endsAt = scanFields(bytes, fieldsAt, end, limits.maxHeaderBytes - (urlEnd - urlAt))
+  const endsAt = scan.find(bytes, fieldsAt, end, limits.maxHeaderBytes - (urlEnd - urlAt))
   if (endsAt === MALFORMED) return BAD
   // One that will be refused is not worth a look at thousands of headers with each piece of it.
-  const isRefused = fieldCount > limits.maxHeaders
-  if (endsAt < 0 && !isRefused && !isGoodBeginning(bytes.toString('latin1', start, end), start)) return BAD
+  const isRefused = scan.count > limits.maxHeaders
+  if (endsAt < 0 && !isRefused && !isGoodBeginning(scan, bytes.toString('latin1', start, end), start)) return BAD
   if (endsAt < 0) return endsAt === OVERFLOW ? TOO_LARGE : noMore
   const url = bytes.toString('latin1', urlAt, urlEnd)
-  return toHead(bytes, fieldsAt, { method, url, httpVersion, endsAt }, limits.maxHeaders)
+  return toHead(scan, bytes, fieldsAt, { method, url, httpVersion, endsAt }, limits.maxHeaders)
 }
 
 /**
@@ -169,14 +267,14 @@ export function readHead(bytes: Buffer, start: number, limits: HeadLimits): Head
  *
  * @returns the position behind them
  */
-export function readTrailers(bytes: Buffer, { maxHeaderBytes }: HeadLimits): number | NoHead {
-  const endsAt = scanFields(bytes, 0, bytes.length, maxHeaderBytes)
+export function readTrailers(bytes: Buffer, { maxHeaderBytes }: HeadLimits, scan = ofAll): number | NoHead {
+  const endsAt = scan.find(bytes, 0, bytes.length, maxHeaderBytes)
   if (endsAt === MALFORMED) return BAD
   if (endsAt === OVERFLOW) return TOO_LARGE
   const text = bytes.toString('latin1', 0, endsAt === NO_MORE ? bytes.length : endsAt)
-  for (let i = 0; i < beginningCount(); i++) {
-    const part = SPECIAL.get(names.of(text.slice(fields[4 * i], fields[4 * i + 1])))
-    if (part === 'length' || (part === 'coding' && !BLANK.test(sentValue(text, 0, i)))) return BAD
+  for (let i = 0; i < scan.begun; i++) {
+    const part = SPECIAL.get(names.of(text.slice(scan.positions[4 * i], scan.positions[4 * i + 1])))
+    if (part === 'length' || (part === 'coding' && !BLANK.test(scan.sentValue(text, 0, i)))) return BAD
   }
   if (endsAt !== NO_MORE) return endsAt
   return bytes.length > maxHeaderBytes + MAX_UNCOUNTED_BYTES ? TOO_LARGE : 'incomplete'
@@ -236,61 +334,6 @@ function versionAt(bytes: Buffer, start: number, end: number): [version: string,
   return BEGINNING_OF_VERSION.test(text) ? [OLDEST, end] : undefined
 }
 
-const NO_MORE = -1
-const MALFORMED = -2
-const OVERFLOW = -3
-let fieldCount = 0
-/** Whether the name of the last header has arrived, but not its whole value. */
-let hasPartialField = false
-
-/**
- * Finds the headers.
- *
- * @param maxBytes limit of their names and values
- * @returns the position behind the empty line that ends them, or why there is none
- */
-function scanFields(bytes: Buffer, start: number, end: number, maxBytes: number): number {
-  let at = start
-  let left = maxBytes
-  for (fieldCount = 0; ; fieldCount++) {
-    hasPartialField = false
-    const nameAt = at
-    while (at < end && IS_TOKEN[bytes[at]!] === 1) at++
-    if (at === nameAt && at < end) return endOfFields(bytes, at, end)
-    // Node's parser counts what has ended well, or came last.
-    if (at < end && bytes[at] !== COLON) return MALFORMED
-    left -= at - nameAt
-    if (left <= 0) return OVERFLOW
-    if (at >= end) return NO_MORE
-    const field = 4 * fieldCount
-    if (field === fields.length) growFields()
-    fields[field] = nameAt
-    fields[field + 1] = at
-    hasPartialField = true
-    at++
-    while (at < end && isBlank(bytes[at]!)) at++
-    const valueAt = at
-    while (at < end && isText(bytes[at]!)) at++
-    left -= at - valueAt
-    let valueEnd = at
-    while (valueEnd > valueAt && isBlank(bytes[valueEnd - 1]!)) valueEnd--
-    fields[field + 2] = valueAt
-    fields[field + 3] = valueEnd
-    if (left <= 0) return OVERFLOW
-    if (at >= end) return NO_MORE
-    if (bytes[at] !== CR) return MALFORMED
-    if (at + 1 >= end) return NO_MORE
-    if (bytes[at + 1] !== LF) return MALFORMED
-    at += 2
-  }
-}
-
-function growFields(): void {
-  const larger = new Int32Array(2 * fields.length)
-  larger.set(fields)
-  fields = larger
-}
-
 function endOfFields(bytes: Buffer, at: number, end: number): number {
   if (bytes[at] !== CR) return MALFORMED
   if (at + 1 >= end) return NO_MORE
@@ -308,16 +351,9 @@ const MAX_SHARED_CHARACTERS = 1_024
 const partOf = (bytes: Buffer, text: string, start: number, from: number, to: number): string =>
   text.length > MAX_SHARED_CHARACTERS ? bytes.toString('latin1', from, to) : text.slice(from - start, to - start)
 
-/** What the headers of the head that is being read say of its body. */
-const framing = { hasLength: false, isCoded: false, isChunked: false, bodyBytes: 0 }
-
-function resetFraming(): void {
-  framing.hasLength = framing.isCoded = framing.isChunked = false
-  framing.bodyBytes = 0
-}
-
 /** @param start position of the first header */
 function toHead(
+  scan: HeaderScan,
   bytes: Buffer,
   start: number,
   line: Pick<Head, 'method' | 'url' | 'httpVersion' | 'endsAt'>,
@@ -329,32 +365,32 @@ function toHead(
   const headers: Head['headers'] = {}
   let [hosts, credentials] = [0, 0]
   let [isClosing, isKept, isUpgrading, isOffered] = [false, false, false, false]
-  resetFraming()
-  for (let i = 0; i < fieldCount; i++) {
+  const { count, positions } = scan
+  for (let i = 0; i < count; i++) {
     const field = 4 * i
-    const name = partOf(bytes, text, start, fields[field]!, fields[field + 1]!)
-    const value = partOf(bytes, text, start, fields[field + 2]!, fields[field + 3]!)
+    const name = partOf(bytes, text, start, positions[field]!, positions[field + 1]!)
+    const value = partOf(bytes, text, start, positions[field + 2]!, positions[field + 3]!)
     const key = names.of(name)
     const special = SPECIAL.get(key)
     if (special === 'host') hosts++
     else if (special === 'authorization') credentials++
     else if (special === 'upgrade') isOffered ||= value !== ''
     else if (special === 'connection' && !(isModern && value === 'keep-alive')) {
-      const options = sentValue(text, start, i)
+      const options = scan.sentValue(text, start, i)
       isClosing ||= CLOSE.test(options)
       isKept ||= KEEP_ALIVE.test(options)
       isUpgrading ||= UPGRADE.test(options)
-    } else if (special !== undefined && !isGoodFraming(special, sentValue(text, start, i), true)) return BAD
+    } else if (special !== undefined && !scan.noteFraming(special, scan.sentValue(text, start, i), true)) return BAD
     if (headers[key] === undefined && key !== COOKIES) headers[key] = value
     else addAgain(headers, key, value)
   }
-  if (framing.isCoded && !framing.isChunked) return BAD
+  if (scan.isCoded && !scan.isChunked) return BAD
   const isWaiting = isModern && CONTINUE.test(String(headers['expect'] ?? ''))
   let refusal: Head['refusal']
   if (method === CONNECT) refusal = 405
   else if (isModern && headers['expect'] !== undefined && !isWaiting) refusal = 417
   else if (!isModern && httpVersion !== '1.0') refusal = 505
-  else if (fieldCount > maxHeaders) refusal = 431
+  else if (count > maxHeaders) refusal = 431
   else if (hosts > 1 || credentials > 1 || (hosts === 0 && isModern)) refusal = 400
   return {
     method,
@@ -362,8 +398,8 @@ function toHead(
     httpVersion,
     headers,
     lines: text,
-    bodyBytes: framing.bodyBytes,
-    isChunked: framing.isChunked,
+    bodyBytes: scan.bodyBytes,
+    isChunked: scan.isChunked,
     mayStayOpen: isModern ? !isClosing : isKept,
     isUpgrade: isModern && isOffered && isUpgrading,
     isWaiting,
@@ -398,49 +434,18 @@ function addAgain(headers: Head['headers'], key: string, value: string): void {
   else if (!FIRST_ONLY.has(key)) headers[key] = `${before}${key === 'cookie' ? '; ' : ', '}${value}`
 }
 
-/**
- * Whether a length or coding fits to those before it.
- *
- * @param sent the value with the blanks around it, or what has come of it
- */
-function isGoodFraming(special: Special, sent: string, isWhole: boolean): boolean {
-  if (special === 'length') {
-    if (framing.hasLength || framing.isCoded || !(isWhole ? LENGTH : BEGINNING_OF_LENGTH).test(sent)) return false
-    framing.hasLength = true
-    framing.bodyBytes = Number(sent)
-    if (framing.bodyBytes <= Number.MAX_SAFE_INTEGER) return true
-    const digits = sent.trim().replace(/^0+/, '')
-    return digits.length <= MAX_LENGTH.length && digits.padStart(MAX_LENGTH.length, '0') <= MAX_LENGTH
-  }
-  if (special !== 'coding') return true
-  if (framing.hasLength || framing.isChunked || BLANK.test(sent)) return false
-  const codings = sent.replace(/^[ \t]+/, '').split(/,[ \t]*/)
-  framing.isCoded = true
-  framing.isChunked = CHUNKED.test(codings.pop()!)
-  return !codings.some(coding => CHUNKED.test(coding))
-}
-
-/** The value of a header with the blanks around it, as far as it has come. */
-function sentValue(text: string, start: number, i: number): string {
-  const at = fields[4 * i + 1]! + 1 - start
-  const end = text.indexOf('\r', at)
-  return end < 0 ? text.slice(at) : text.slice(at, end)
-}
-
-/** Number of headers of which the name has come. */
-const beginningCount = (): number => fieldCount + (hasPartialField ? 1 : 0)
-
 /** Whether an incomplete head whose bytes are all good can become a good one. */
-function isGoodBeginning(text: string, start: number): boolean {
-  resetFraming()
-  for (let i = 0; i < beginningCount(); i++) {
-    const special = SPECIAL.get(names.of(text.slice(fields[4 * i]! - start, fields[4 * i + 1]! - start)))
-    const sent = sentValue(text, start, i)
-    const isWhole = i < fieldCount
+function isGoodBeginning(scan: HeaderScan, text: string, start: number): boolean {
+  const { positions } = scan
+  for (let i = 0; i < scan.begun; i++) {
+    const special = SPECIAL.get(names.of(text.slice(positions[4 * i]! - start, positions[4 * i + 1]! - start)))
+    const sent = scan.sentValue(text, start, i)
+    const isWhole = i < scan.count
     // A blank in the next line would go on with the value, and is refused as such.
-    const isLast = fields[4 * i + 1]! - start + sent.length + 3 >= text.length
-    if ((special === 'length' && framing.isCoded) || (special === 'coding' && framing.hasLength)) return false
-    if (special !== undefined && !(isLast && BLANK.test(sent)) && !isGoodFraming(special, sent, isWhole)) return false
+    const isLast = positions[4 * i + 1]! - start + sent.length + 3 >= text.length
+    if ((special === 'length' && scan.isCoded) || (special === 'coding' && scan.hasLength)) return false
+    if (special !== undefined && !(isLast && BLANK.test(sent)) && !scan.noteFraming(special, sent, isWhole))
+      return false
   }
   return true
 }
