@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { QuietEmitter, type ResponseState } from './quiet-emitter.js'
+import { asServerResponse, QuietEmitter, type ResponseState } from './quiet-emitter.js'
 import type { EngineRequest } from './request.js'
 import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 
@@ -55,7 +55,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   /** Fastify and our handlers use no other members of Node's answers than this one has. */
   get asServerResponse(): ServerResponse {
-    return this as ResponseState as ServerResponse
+    return asServerResponse(this)
   }
 
   /** `null`: earlier answers come first, or the answer is over. */

@@ -7,7 +7,7 @@ type Done = (error: Error | null, bytes: Buffer) => void
 type Compress = (body: Buffer, done: Done) => void
 
 /** Node has it from 22.15 on. */
-const { zstdCompress } = zlib as unknown as { readonly zstdCompress?: Compress }
+const { zstdCompress }: Pick<typeof zlib, 'gzip'> & { readonly zstdCompress?: Compress } = zlib
 const GZIP_LEVEL = 3
 /** The default of the library takes seconds for a megabyte. */
 const BROTLI_OPTIONS = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } }

@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { QuietEmitter, type ResponseState } from '../engine/quiet-emitter.js'
+import { asServerResponse, QuietEmitter, type ResponseState } from '../engine/quiet-emitter.js'
 
 /** An answer as an API has written it. */
 export interface WrittenAnswer {
@@ -59,7 +59,7 @@ export class KeptResponse extends QuietEmitter implements ResponseState {
    * that is written: routes that read or stream must not have keys.
    */
   get asServerResponse(): ServerResponse {
-    return this as ResponseState as ServerResponse
+    return asServerResponse(this)
   }
 
   get writableEnded(): boolean {

@@ -31,7 +31,7 @@ export function TroubleList({ status: { trouble, topics } }: Of): VNode {
   return html`<ol class="trouble" role="list">
     ${cardsOf(trouble).map(toCard)}
   </ol>
-  ${left > 0 && html`<p class="note">Of ${countOf(topics.total, 'topic')} that wait or are in trouble, the worst ${topics.rows.length} are looked at here.</p>`}` as unknown as VNode
+  ${left > 0 && html`<p class="note">Of ${countOf(topics.total, 'topic')} that wait or are in trouble, the worst ${topics.rows.length} are looked at here.</p>`}`
 }
 
 function toCard(rows: readonly Rows.Trouble[]): VNode {

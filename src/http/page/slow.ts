@@ -8,7 +8,7 @@ import { MS_PER_SECOND, millisecondsText, type Sample, wayOf } from './way.js'
 /** Width and height of the course of a number. */
 const [WIDTH, HEIGHT] = [120, 24]
 
-export function Slow({ samples }: { readonly samples: readonly Sample[] }): readonly VNode[] {
+export function Slow({ samples }: { readonly samples: readonly Sample[] }): VNode {
   const { status } = samples[samples.length - 1]!
   return html`<div class="slow">
     <div>
@@ -24,7 +24,7 @@ export function Slow({ samples }: { readonly samples: readonly Sample[] }): read
       ${way(samples)}
     </div>
   </div>
-  <${RefusalLists} status=${status} />` as unknown as readonly VNode[]
+  <${RefusalLists} status=${status} />`
 }
 
 function way(samples: readonly Sample[]): VNode {

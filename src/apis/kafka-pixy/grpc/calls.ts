@@ -72,6 +72,7 @@ interface CallParts {
   readonly stream: ServerHttp2Stream
   decompressMessage(message: Buffer, encoding: string): Promise<Buffer> | Buffer
 }
+const partsOf = (call: object): CallParts => call as CallParts
 
 /**
  * Calls on their way in and out. Before its client is admitted, only the headers of a request are read. Then the
@@ -217,7 +218,7 @@ class IncomingCall implements IncomingRequest {
     if (!this.#calls.arriving.delete(this)) return
     // grpc-js would read and discard whatever the client goes on to send. Node sends the answer at the end of this
     // tick; from Node 22 on a reset in the same tick would overtake it.
-    const { stream } = this.#call as unknown as CallParts
+    const { stream } = partsOf(this.#call)
     setImmediate(() => {
       if (!stream.destroyed) stream.close()
     })
@@ -253,7 +254,7 @@ class IncomingCall implements IncomingRequest {
 
   /** Counts the bytes of the message as they come, and as what they may become: grpc-js decompresses each one at once. */
   #countMessage(): void {
-    const parts = this.#call as unknown as CallParts
+    const parts = partsOf(this.#call)
     const push = parts.stream.push.bind(parts.stream)
     // Before the client is admitted, chunks already wait in the stream.
     parts.stream.push = (chunk: Buffer | null, encoding) => {
