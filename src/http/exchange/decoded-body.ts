@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
-import { BodyThreads, type Decode, type Decoded, type Ended, type MakeDecoder } from './body-threads.js'
+import { BodyThreads, type Decode, type Decoded, type Ended, type LateBody, type MakeDecoder } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
 
@@ -29,7 +29,7 @@ const CODINGS = new Map([
 /** Those of bodies that are decoded as they come. The others need megabytes for each body. */
 const OF_STREAMS = new Map([...CODINGS].filter(([, { atOnce }]) => atOnce !== undefined))
 /** Before version 22.15 Node has none. */
-const { createZstdDecompress } = zlib as unknown as { readonly createZstdDecompress?: (options: object) => unknown }
+const { createZstdDecompress }: Pick<typeof zlib, 'gzip'> & { createZstdDecompress?(options: object): unknown } = zlib
 /** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
 const ZSTD_LIMITS = { params: { 100: 23 } }
 if (createZstdDecompress !== undefined)
@@ -170,27 +170,30 @@ export function collectDecoded(
     } else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       const ended = mustWait ? false : endAtOnce(reading, body)
-      if (ended !== false) {
-        threads.keepOrder(socket, ended)
-        return
-      }
-      const since = performance.now()
-      const late: Reading = {
-        ...reading,
-        end: (body, seenBytes, isRead, lasts) => end(body, seenBytes, isRead, lasts, performance.now() - since)
-      }
-      threads.add({
-        socket,
-        response,
-        address: holder?.address,
-        bytes: body,
-        waitMs: Math.min(waitMs || MAX_WAIT_MS, MAX_WAIT_MS),
-        endAtOnce: bytes => (mustWait ? endAtOnce(late, bytes) : false),
-        endByThread: (bytes, decode) => endByThread(late, bytes, decode),
-        refuse: refusal => end(refusal, 0, true)
-      })
+      if (ended !== false) threads.keepOrder(socket, ended)
+      else threads.add(lateBody(reading, body, mustWait, waitMs || MAX_WAIT_MS))
     }
   })
+}
+
+/** @param mustWait for bodies before it; otherwise for a thread only @param waitMs how long it may wait */
+function lateBody(reading: Reading, bytes: Buffer, mustWait: boolean, waitMs: number): LateBody {
+  const { request, response, end } = reading
+  const since = performance.now()
+  const late: Reading = {
+    ...reading,
+    end: (body, seenBytes, isRead, lasts) => end(body, seenBytes, isRead, lasts, performance.now() - since)
+  }
+  return {
+    socket: request.socket,
+    response,
+    address: request.holder?.address,
+    bytes,
+    waitMs: Math.min(waitMs, MAX_WAIT_MS),
+    endAtOnce: bytes => (mustWait ? endAtOnce(late, bytes) : false),
+    endByThread: (bytes, decode) => endByThread(late, bytes, decode),
+    refuse: refusal => end(refusal, 0, true)
+  }
 }
 
 /** Whether a body may be handed on later than bodies that come behind it: it is decoded, or waits for those before it. */

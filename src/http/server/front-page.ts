@@ -104,8 +104,28 @@ const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i
 /** One API on the page: a line about it, and commands. */
 type Section = readonly [about: string, ...commands: string[]]
 
-const toText = (title: string, sections: readonly Section[]): string =>
-  [[title], ...sections].map(([about, ...commands]) => `# ${about}\n${commands.join('\n')}`.trimEnd()).join('\n\n')
+const LOGIN = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
+
+/** The page as a text for a shell. */
+function commandsOf({ apis, status }: Pick<Welcome, 'apis' | 'status'>, url: string, asksForLogin: boolean): string {
+  const sections: readonly Section[] = [
+    [`castellan ${status.version}: write to Kafka and read from it`],
+    ...apis.map(({ name, prefix, page }): Section => {
+      const at = `${url}${prefix}`
+      return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
+    }),
+    ['all operations, as OpenAPI', `curl ${url}${OPENAPI_PATH}`],
+    ...(asksForLogin ? [[LOGIN] as const] : [])
+  ]
+  const texts = sections.map(([about, ...commands]) => `# ${about}\n${commands.join('\n')}`.trimEnd())
+  return `${texts.join('\n\n')}\n`
+}
+
+function sendPage(reply: FastifyReply, page: string): FastifyReply {
+  reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
+  const headers = { ...PAGE_HEADERS, 'content-security-policy': WELCOME_POLICY }
+  return reply.headers(headers).type('text/html; charset=utf-8').send(page)
+}
 
 /**
  * Answers `/` with commands that try each API, as a page for browsers and otherwise as a text that a shell understands; and with
@@ -117,17 +137,11 @@ export function addFrontPage(
   requestAccess?: RequestAccess,
   proxies = new TrustedProxies()
 ): void {
-  const login = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
-  const { apis, status } = welcome
+  const { apis } = welcome
   const urlOf = ({ protocol, headers, raw }: FastifyRequest): string => {
     const { scheme, host: called } = proxies.forwarded(raw)
     const host = called || (headers.host ?? '')
     return `${/^https?$/.test(scheme) ? scheme : protocol}://${HOST.test(host) ? host : '127.0.0.1:8080'}`
-  }
-  const sendPage = (reply: FastifyReply, page: string): FastifyReply => {
-    reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
-    const headers = { ...PAGE_HEADERS, 'content-security-policy': WELCOME_POLICY }
-    return reply.headers(headers).type('text/html; charset=utf-8').send(page)
   }
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     const send = (status: number, message: string): void =>
@@ -139,22 +153,20 @@ export function addFrontPage(
     const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
     const asksForLogin = requestAccess !== undefined
     if (isForBrowser(request)) return sendPage(reply, welcomePage({ ...welcome, asksForLogin }, url, hasLinks))
-    const sections = apis.map(({ name, prefix, page }): Section => {
-      const at = `${url}${prefix}`
-      return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
-    })
-    const further: Section = ['all operations, as OpenAPI', `curl ${url}${OPENAPI_PATH}`]
-    const all = [...sections, further, ...(requestAccess === undefined ? [] : [[login] as const])]
     reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
     reply.headers({
       'x-content-type-options': 'nosniff',
       'content-security-policy': "default-src 'none'"
     })
-    return reply
-      .type('text/plain; charset=utf-8')
-      .send(`${toText(`castellan ${status.version}: write to Kafka and read from it`, all)}\n`)
+    return reply.type('text/plain; charset=utf-8').send(commandsOf(welcome, url, asksForLogin))
   })
-  const prefixes = apis.map(({ prefix }) => prefix)
+  answerOtherPaths(
+    app,
+    apis.map(({ prefix }) => prefix)
+  )
+}
+
+function answerOtherPaths(app: FastifyInstance, prefixes: readonly string[]): void {
   const below = `each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`
   app.setNotFoundHandler(({ url }, reply) => {
     const isOfManagement = management.some(({ path }) => path === url.split('?', 1)[0])

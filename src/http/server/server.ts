@@ -1,5 +1,5 @@
 import type { RequestListener, ServerResponse } from 'node:http'
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import fastify, { type FastifyInstance, type FastifyRequest, type onSendHookHandler } from 'fastify'
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
 import { preflightOf, routeNameOf } from '../api/by-hand.js'
@@ -56,22 +56,24 @@ export function createHttpServer(
     } else done(error)
   })
   if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen, context.isExempt === true)
-  app.addHook('onSend', ({ raw }, reply, payload, done) => {
-    const type = reply.getHeader('content-type') as string | undefined
-    const body = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload : ''
-    if (reply.hasHeader('content-encoding') || !isCompressible(type, body.length)) {
-      done(null, payload)
-      return
-    }
-    reply.header('vary', varyOf(reply.raw))
-    const send = (body: string | Buffer, coding?: string): void => {
-      if (coding !== undefined) reply.header('content-encoding', coding).removeHeader('content-length')
-      done(null, body)
-    }
-    if (!compress(raw, body, send)) send(body)
-  })
+  app.addHook('onSend', compressAnswer)
   app.setErrorHandler(answerRefusal)
   return app
+}
+
+const compressAnswer: onSendHookHandler = ({ raw }, reply, payload, done) => {
+  const type = reply.getHeader('content-type') as string | undefined
+  const body = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload : ''
+  if (reply.hasHeader('content-encoding') || !isCompressible(type, body.length)) {
+    done(null, payload)
+    return
+  }
+  reply.header('vary', varyOf(reply.raw))
+  const send = (body: string | Buffer, coding?: string): void => {
+    if (coding !== undefined) reply.header('content-encoding', coding).removeHeader('content-length')
+    done(null, body)
+  }
+  if (!compress(raw, body, send)) send(body)
 }
 
 /** Counts a request as in flight, or returns the error when it may not begin. */
