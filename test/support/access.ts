@@ -105,6 +105,7 @@ export async function startGuarded(config: Config, verbs = new FakeVerbs()): Pro
     apis: [
       ...mountApis(enabledApis(apis, config), config, {
         ...context,
+        calls: context.otherProtocols.calls,
         shutdown: steps,
         drainSteps: steps,
         cutSteps: steps

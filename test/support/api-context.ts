@@ -20,7 +20,7 @@ export const contextFor = <Settings>(
 ): ApiContext<Settings> => ({
   verbs,
   verbsByCluster: new Map([['default', verbs]]),
-  calls: callCounts(),
+  otherProtocols: { calls: callCounts() },
   access: openAccess,
   settings,
   log: silentLogger,

@@ -31,14 +31,12 @@ export interface ApiContext<Settings> {
   /** Writes and reads records with schemas. Absent: no schema registry is configured. */
   readonly schemas?: Schemas | undefined
   readonly version?: string | undefined
-  /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`). */
+  /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`); for Strimzi's bridge alone. */
   readonly trustedProxies?: readonly string[] | undefined
-  /** Headers of requests that become headers of records (`http.recordHeaders`); listeners of HTTP need nothing of it. */
-  readonly recordHeaders?: readonly string[] | undefined
   /** The gateways of all clusters of the configuration, by name. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
-  /** Where calls are counted that come over a listener of the API's own, by another protocol than HTTP/1.1. */
-  readonly calls: CountedCalls
+  /** For Kafka-Pixy's gRPC alone. */
+  readonly otherProtocols: OtherProtocols
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */
   readonly access: Access
   readonly settings: Settings
@@ -55,8 +53,6 @@ export interface ApiContext<Settings> {
   readonly lifetime: Lifetime
   /** Where the API adds what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources
-  /** TLS of the shared port, for a listener that the API opens by itself; absent: `http.tls` is not set. */
-  readonly tls?: SharedTls | undefined
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
@@ -64,6 +60,16 @@ export interface ApiContext<Settings> {
    * are left out. Absent: this process is the only one.
    */
   readonly everywhere?: Everywhere | undefined
+}
+
+/** For a listener that an API opens by itself, with another protocol than HTTP/1.1. */
+export interface OtherProtocols {
+  /** Where its calls are counted. */
+  readonly calls: CountedCalls
+  /** Metadata of calls that becomes headers of records (`http.recordHeaders`); listeners of HTTP read those by themselves. */
+  readonly recordHeaders?: readonly string[] | undefined
+  /** TLS of the shared port; absent: `http.tls` is not set. */
+  readonly tls?: SharedTls | undefined
 }
 
 export interface SharedTls {

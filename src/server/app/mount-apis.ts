@@ -1,5 +1,5 @@
 import type { Access } from '../../http/access/access.js'
-import type { ApiContext, ApiSettings, Everywhere, HttpApi, OwnListener } from '../../http/api/api.js'
+import type { ApiContext, ApiSettings, Everywhere, HttpApi, OtherProtocols, OwnListener } from '../../http/api/api.js'
 import { SilenceLimit } from '../../http/engine/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
@@ -7,26 +7,25 @@ import type { DrainSteps, Shutdown } from './shutdown.js'
 
 /** Dependencies of the APIs besides their settings, and the registries for steps of the shutdown. */
 export interface ApisDeps
-  extends Pick<
-    ApiContext<unknown>,
-    | 'admission'
-    | 'diskAdmission'
-    | 'calls'
-    | 'idempotency'
-    | 'verbs'
-    | 'verbsByCluster'
-    | 'log'
-    | 'metrics'
-    | 'refused'
-    | 'undecodable'
-    | 'turns'
-    | 'schemas'
-    | 'statsd'
-    | 'now'
-    | 'clock'
-    | 'tls'
-    | 'version'
-  > {
+  extends Pick<OtherProtocols, 'calls' | 'tls'>,
+    Pick<
+      ApiContext<unknown>,
+      | 'admission'
+      | 'diskAdmission'
+      | 'idempotency'
+      | 'verbs'
+      | 'verbsByCluster'
+      | 'log'
+      | 'metrics'
+      | 'refused'
+      | 'undecodable'
+      | 'turns'
+      | 'schemas'
+      | 'statsd'
+      | 'now'
+      | 'clock'
+      | 'version'
+    > {
   readonly access: Access
   /** Collects values of an API from every process. Absent: there is only one process. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
@@ -59,13 +58,13 @@ function mountApi(
   api: HttpApi,
   settings: ApiSettings,
   http: Config['http'],
-  { shutdown, drainSteps, cutSteps, everywhereOf, ...deps }: ApisDeps
+  { shutdown, drainSteps, cutSteps, everywhereOf, calls, tls, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context = {
     ...deps,
     trustedProxies: http.trustedProxies,
-    recordHeaders: http.recordHeaders,
+    otherProtocols: { calls, recordHeaders: http.recordHeaders, tls },
     decodesBodies: http.decodedApis.some(one => one === name),
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },

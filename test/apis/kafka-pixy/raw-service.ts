@@ -49,8 +49,8 @@ export class RawService {
     const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
     const lifetime = { onDrain: add, onStop: add, onCut: add }
     const { metrics } = service
-    const calls = callCounts({ ...http }, metrics)
-    await startGrpc(contextFor(service.verbs, settings, { access, log, lifetime, metrics, calls }), limits)
+    const otherProtocols = { calls: callCounts({ ...http }, metrics) }
+    await startGrpc(contextFor(service.verbs, settings, { access, log, lifetime, metrics, otherProtocols }), limits)
     return service
   }
 

@@ -2,7 +2,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js'
 import { toListenError } from '../../../core/listen-error.js'
-import { registerScrapedGauge } from '../../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerSum } from '../../../core/metrics/prometheus.js'
 import type { ApiContext, SharedTls } from '../../../http/api/api.js'
 import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
 import { RecordHeaders } from '../../../http/exchange/record-headers.js'
@@ -137,11 +137,14 @@ const SMALLEST_REQUEST_LIMIT_BYTES = 1024 * 1024
 const BESIDE_MESSAGE_BYTES = 64 * 1024
 /** Calls of one connection at a time. All those of one read exist at once, of about 6 KB each. Each may have sent 128 KiB before it is admitted. */
 const MAX_STREAMS = 100
-/** A connection whose peer does not answer a ping in time is cut; one that never spoke HTTP/2 does not. */
-const PING_INTERVAL_MS = 20_000
-const PING_TIMEOUT_MS = 10_000
-/** A connection without calls is closed; clients of gRPC open another one when they need it. */
-const IDLE_MS = 300_000
+const SERVER_OPTIONS = {
+  'grpc.max_concurrent_streams': MAX_STREAMS,
+  // A connection whose peer does not answer a ping in time is cut; one that never spoke HTTP/2 does not.
+  'grpc.keepalive_time_ms': 20_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  // A connection without calls is closed; clients of gRPC open another one when they need it.
+  'grpc.max_connection_idle_ms': 300_000
+}
 const LIMITS: CallLimits = { maxArriving: 1_000, arrivalMs: 10_000, answerMs: 60_000 }
 
 /** Requests stay bytes until their elements have been counted. */
@@ -158,46 +161,32 @@ function serverDefinition(): ServiceDefinition {
  * @throws ListenError when the address cannot be used
  */
 export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
-  const { settings, access, calls, lifetime, log, metrics, recordHeaders = [] } = context
+  const { settings, lifetime, log } = context
+  const { calls, tls } = context.otherProtocols
   const { grpcPort = 0, grpcHost, grpcMaxConnections: maxConnections, maxMessageBytes } = settings
-  const tls = settings.tls === 'inherit' ? context.tls : undefined
   const accept = (socket: Socket): void => injector.injectConnection(socket)
-  const port = new GrpcPort(calls, maxConnections, tls, accept)
+  const port = new GrpcPort(calls, maxConnections, settings.tls === 'inherit' ? tls : undefined, accept)
   const maxRequestBytes = Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES)
   const refused = context.refused.of('kafka-pixy')
-  const broken = (error: unknown): StatusError => {
-    log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
-    return new StatusError(status.INTERNAL, 'internal error')
-  }
   const incoming = new Calls({
-    access,
+    ...callsOptionsOf(context),
     limits,
-    recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
-    maxHeaderBytes: calls.maxHeaderBytes,
     maxMessageBytes: maxRequestBytes,
     refused,
-    broken,
-    connectionOf: peer => port.connectionOf(peer)
+    connectionOf: port.connectionOf.bind(port)
   })
   const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), refused })
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,
-    'grpc.max_concurrent_streams': MAX_STREAMS,
-    'grpc.keepalive_time_ms': PING_INTERVAL_MS,
-    'grpc.keepalive_timeout_ms': PING_TIMEOUT_MS,
-    'grpc.max_connection_idle_ms': IDLE_MS
+    ...SERVER_OPTIONS
   })
   server.addService(serverDefinition(), service.handlers)
   // The port has already handled TLS, if it is on.
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
   const bound = await port.listen(grpcHost, grpcPort)
   log.info({ host: grpcHost, port: bound }, "Kafka-Pixy's gRPC service listens")
-  const gauge = (name: string, help: string, value: () => number): void =>
-    registerScrapedGauge(metrics.registry, name, help, 'sum', () => [{ labels: {}, value: value() }])
-  gauge('kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
-  gauge('kafka_pixy_arriving_calls', 'Calls of gRPC whose request has not arrived', () => incoming.arriving.size)
-  gauge('kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
+  showOpen(context.metrics, service, incoming, port)
   lifetime.onDrain(() => {
     service.stop()
     port.drain()
@@ -207,6 +196,27 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     server.forceShutdown()
     port.cut()
   })
+}
+
+/** What calls need of the process. */
+function callsOptionsOf({ access, log, otherProtocols }: ApiContext<KafkaPixySettings>) {
+  const { calls, recordHeaders = [] } = otherProtocols
+  return {
+    access,
+    recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
+    maxHeaderBytes: calls.maxHeaderBytes,
+    broken: (error: unknown): StatusError => {
+      log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
+      return new StatusError(status.INTERNAL, 'internal error')
+    }
+  }
+}
+
+function showOpen({ registry }: PrometheusMetrics, service: KafkaPixyService, incoming: Calls, port: GrpcPort): void {
+  const arriving = 'Calls of gRPC whose request has not arrived'
+  registerSum(registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
+  registerSum(registry, 'kafka_pixy_arriving_calls', arriving, () => incoming.arriving.size)
+  registerSum(registry, 'kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
 }
 
 /** The default cluster has the empty name, too. */
