@@ -1,12 +1,13 @@
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
+import type { Caller } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
-import { type EventParts, EventProblem } from './event-answers.js'
+import { type EventAnswers, type EventParts, EventProblem } from './event-answers.js'
 import { eventIn, jsonOf, toEventData } from './event-output.js'
 import {
   answerEvents,
@@ -15,7 +16,9 @@ import {
   foundIn,
   MAX_EVENT_BYTES,
   Query,
+  type Returned,
   STOPPING,
+  type WantedEvents,
   wantedOf
 } from './read-request.js'
 
@@ -41,85 +44,23 @@ export class FollowEndpoint {
     this.#verbs = verbs
   }
 
-  /** A client that waits for the first events behind a place. It is answered once. @throws EventProblem */
+  /** A client that waits for the first events behind a place. @throws EventProblem */
   poll(exchange: Exchange, topic: string, from: string, query: Query): void {
     const options = followOptionsOf(query, from)
-    const { mode, count, timeoutMs = DEFAULT_WAIT_MS } = wantedOf(exchange, query)
+    const wanted = wantedOf(exchange, query)
     const { access, answers } = this.#parts
-    const { request, response } = exchange
-    const caller = access.callerOf(request)
+    const caller = access.callerOf(exchange.request)
     const release = this.#enter(exchange)
-    const found: Found[] = []
-    let [records, bytes, isOver] = [0, 0, false]
-    let positions: ReadonlyMap<number, Offset> = new Map()
-    let subscription: TopicSubscription | undefined
-    let timer: NodeJS.Timeout | undefined
-    let warning: string | undefined
-    /** Ends the wait without an answer. @returns false: it was over already */
-    const end = (): boolean => {
-      if (isOver) return false
-      isOver = true
-      clearTimeout(timer)
-      subscription?.stop()
-      return true
-    }
-    const fail = (error: unknown): void => {
-      if (end()) this.#failed(exchange, error)
-    }
-    const answer = (): void => {
-      if (!end()) return
-      const beside = { skipped: records - found.length, next: idOf(positions), warning }
-      try {
-        caller.charge(records, bytes)
-        answerEvents(answers, exchange, mode, found, beside)
-      } catch (error) {
-        // It must not reach the reader of the topic, or the timer.
-        this.#failed(exchange, error)
-      }
-    }
-    const poll: Follower = {
-      follows(followed) {
-        subscription = followed
-        if (isOver) followed.stop()
-      },
-      begins(from) {
-        if (isOver) return
-        positions = from
-        timer = setTimeout(answer, timeoutMs)
-      },
-      get isFull() {
-        return isOver || found.length >= count || bytes >= MAX_EVENT_BYTES
-      },
-      take(partition: number, record: KafkaRecord) {
-        try {
-          const event = eventIn(record)
-          const place = { partition, offset: record.offset, headers: record.headers }
-          if (event !== undefined)
-            found.push(foundIn(event, place, mode, headers => returnedHeadersOf(request, headers)))
-        } catch (error) {
-          fail(error)
-          return
-        }
-        records++
-        bytes += sizeOfRecord(record)
-      },
-      flush() {
-        if (found.length > 0 || this.isFull) answer()
-      },
-      warn(text) {
-        warning ??= text
-      },
-      ended: fail
-    }
-    const stop = (): void => fail(STOPPING)
+    const events = new FirstEvents(exchange, wanted, caller, answers)
+    const stop = (): void => events.ended(STOPPING)
     this.#open.add(stop)
-    response.once('close', () => {
-      end()
+    exchange.response.once('close', () => {
+      events.end()
       this.#open.delete(stop)
       release()
     })
-    caller.watch('consume', { topic }, fail)
-    this.#follow(topic, options, poll, fail)
+    caller.watch('consume', { topic }, error => events.ended(error))
+    this.#follow(topic, options, events, error => events.ended(error))
   }
 
   /** @throws EventProblem */
@@ -177,9 +118,99 @@ export class FollowEndpoint {
     this.#verbs.follow(topic, options, sink).then(subscription => sink.follows(subscription), failed)
   }
 
-  /** @param error also the reason why reading has ended */
   #failed(exchange: Exchange, error: unknown): void {
-    const known = error instanceof Error ? error : EventProblem.of(error as Parameters<FollowSink['ended']>[0])
-    this.#parts.answers.fail(exchange, known)
+    this.#parts.answers.fail(exchange, problemOf(error))
+  }
+}
+
+/** @param error also the reason why reading has ended */
+const problemOf = (error: unknown): Error =>
+  error instanceof Error ? error : EventProblem.of(error as Parameters<FollowSink['ended']>[0])
+
+/** Collects the first events behind a place, for a client that is answered once. */
+class FirstEvents implements Follower {
+  readonly #exchange: Exchange
+  readonly #wanted: WantedEvents
+  readonly #caller: Caller
+  readonly #answers: EventAnswers
+  readonly #found: Found[] = []
+  /** What was read, with what is no event. */
+  #records = 0
+  #bytes = 0
+  #positions: ReadonlyMap<number, Offset> = new Map()
+  #subscription: TopicSubscription | undefined
+  #timer: NodeJS.Timeout | undefined
+  #warning: string | undefined
+  #isOver = false
+
+  constructor(exchange: Exchange, wanted: WantedEvents, caller: Caller, answers: EventAnswers) {
+    this.#exchange = exchange
+    this.#wanted = wanted
+    this.#caller = caller
+    this.#answers = answers
+  }
+
+  follows(subscription: TopicSubscription): void {
+    this.#subscription = subscription
+    if (this.#isOver) subscription.stop()
+  }
+
+  begins(from: ReadonlyMap<number, Offset>): void {
+    if (this.#isOver) return
+    this.#positions = from
+    this.#timer = setTimeout(() => this.#answer(), this.#wanted.timeoutMs ?? DEFAULT_WAIT_MS)
+  }
+
+  get isFull(): boolean {
+    return this.#isOver || this.#found.length >= this.#wanted.count || this.#bytes >= MAX_EVENT_BYTES
+  }
+
+  take(partition: number, record: KafkaRecord): void {
+    try {
+      const event = eventIn(record)
+      const place = { partition, offset: record.offset, headers: record.headers }
+      const returned: Returned = headers => returnedHeadersOf(this.#exchange.request, headers)
+      if (event !== undefined) this.#found.push(foundIn(event, place, this.#wanted.mode, returned))
+    } catch (error) {
+      this.ended(error)
+      return
+    }
+    this.#records++
+    this.#bytes += sizeOfRecord(record)
+  }
+
+  flush(): void {
+    if (this.#found.length > 0 || this.isFull) this.#answer()
+  }
+
+  warn(text: string): void {
+    this.#warning ??= text
+  }
+
+  /** @param why an error, or why reading has ended */
+  ended(why: unknown): void {
+    if (this.end()) this.#answers.fail(this.#exchange, problemOf(why))
+  }
+
+  /** Ends the wait without an answer. @returns false: it was over already */
+  end(): boolean {
+    if (this.#isOver) return false
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#subscription?.stop()
+    return true
+  }
+
+  #answer(): void {
+    if (!this.end()) return
+    const skipped = this.#records - this.#found.length
+    const beside = { skipped, next: idOf(this.#positions), warning: this.#warning }
+    try {
+      this.#caller.charge(this.#records, this.#bytes)
+      answerEvents(this.#answers, this.#exchange, this.#wanted.mode, this.#found, beside)
+    } catch (error) {
+      // It must not reach the reader of the topic, or the timer.
+      this.#answers.fail(this.#exchange, problemOf(error))
+    }
   }
 }
