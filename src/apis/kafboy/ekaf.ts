@@ -14,7 +14,7 @@ import {
   copied,
   memoryOf,
   type Placement,
-  placing,
+  RecordPlacer,
   refusalOfFull,
   type TopicOptions,
   topicOptionsOf
@@ -38,7 +38,7 @@ export class Ekaf {
   readonly #verbs: Verbs
   readonly #hooks: HookCalls | undefined
   readonly #onSettled: Settled
-  readonly #place: ReturnType<typeof placing>
+  readonly #placer: RecordPlacer
   /** Absent: there is no hook `massageBuffer`, so records wait for others nowhere but in the batches of delivery. */
   readonly #batches: Batches | undefined
 
@@ -58,7 +58,7 @@ export class Ekaf {
     this.options = { sync, async: produceOptionsOf(API, { ...sync, durability }).async }
     const optionsOf = topicOptionsOf(settings)
     const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
-    this.#place = placing(context, optionsOf, pick)
+    this.#placer = new RecordPlacer(context, optionsOf, pick)
     if (hooks?.has('massageBuffer') && durability === 'memory') {
       this.#batches = new Batches(optionsOf, (topic, gathered) => this.#flush(topic, hooks.massage(topic, gathered)))
     }
@@ -73,7 +73,7 @@ export class Ekaf {
   place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, place: Place): void {
     // Gathered records are placed when they are handed on.
     if (mode === 'batch' && this.#batches !== undefined) place(records, { type: 'placed', partitioner: 'random' })
-    else this.#place(topic, records, place)
+    else this.#placer.place(topic, records, place)
   }
 
   /**
@@ -174,7 +174,7 @@ export class Ekaf {
 
   #flush(topic: string, gathered: readonly ProduceRecord[]): void {
     if (gathered.length === 0) return
-    this.#place(topic, gathered, (records, placement) => {
+    this.#placer.place(topic, gathered, (records, placement) => {
       if (placement.type === 'failed') {
         this.#refused(records, 'batch', placement)
         this.#verbs.lost(API, { ...placement, topic }, records.length)

@@ -1,8 +1,8 @@
-import { isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import { isLegalTopicName, type MonotonicClock, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { PartitionerName } from '../../verbs/verbs.js'
+import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboySettings } from './settings.js'
 
@@ -72,27 +72,89 @@ const STICKY_CHECK_MS = 1_000
 /**
  * Finds the partitions of records by the strategy of their topic. Records of a topic come out in the order they went in. Where a
  * hook picks, it has to see all records of a key, so those of a topic that is not found are refused.
- *
- * @param pick absent: there is no hook that picks
- * @returns a function whose records are valid until it returns; `place` is called before, unless partitions are chosen here
  */
-export function placing(
-  { verbs, clock, settings }: ApiContext<KafboySettings>,
-  optionsOf: (topic: string) => TopicOptions,
-  pick: HookCalls['pick'] | undefined
-): (topic: string, records: readonly ProduceRecord[], place: Place) => void {
-  const all = new Map<string, KnownTopic>()
-  const timeoutMs = Math.min(LOOK_UP_TIMEOUT_MS, settings.syncTimeoutMs)
-  let waitingBytes = 0
+export class RecordPlacer {
+  readonly #verbs: Verbs
+  readonly #clock: MonotonicClock
+  readonly #timeoutMs: number
+  readonly #optionsOf: (topic: string) => TopicOptions
+  readonly #pick: HookCalls['pick'] | undefined
+  readonly #known = new Map<string, KnownTopic>()
+  #waitingBytes = 0
 
-  async function lookUp(topic: string, known: KnownTopic): Promise<void> {
+  /** @param pick absent: there is no hook that picks */
+  constructor(
+    { verbs, clock, settings }: ApiContext<KafboySettings>,
+    optionsOf: (topic: string) => TopicOptions,
+    pick: HookCalls['pick'] | undefined
+  ) {
+    this.#verbs = verbs
+    this.#clock = clock
+    this.#timeoutMs = Math.min(LOOK_UP_TIMEOUT_MS, settings.syncTimeoutMs)
+    this.#optionsOf = optionsOf
+    this.#pick = pick
+  }
+
+  /**
+   * @param records valid until this returns
+   * @param place called before this returns, unless partitions are chosen here
+   */
+  place(topic: string, records: readonly ProduceRecord[], place: Place): void {
+    const { partitionStrategy: strategy } = this.#optionsOf(topic)
+    const placed = PLACED[strategy] ?? (strategy === 'custom' && this.#pick === undefined ? BY_KEY : undefined)
+    if (placed !== undefined) place(records, placed)
+    else void this.#placeAmong(topic, records.map(copied), place)
+  }
+
+  async #placeAmong(topic: string, records: readonly ProduceRecord[], place: Place): Promise<void> {
+    const { partitionStrategy, stickyPartitionRecords } = this.#optionsOf(topic)
+    const known = this.#knownOf(topic)
+    const startedAt = this.#clock()
+    const sizeBytes = known.count === undefined ? memoryOf(records) : 0
+    if (this.#waitingBytes + sizeBytes > MAX_WAITING_BYTES) return place(records, FULL)
+    this.#waitingBytes += sizeBytes
+    // Records of one topic wait for the same promise, in their order. An expired number is used until another one is known.
+    await (known.count === undefined ? known.lookUp : undefined)
+    this.#waitingBytes -= sizeBytes
+    const { count } = known
+    const isPicked = partitionStrategy === 'custom'
+    if (isPicked && count === undefined) return place(records, known.refusal)
+    const picked = isPicked ? this.#pick!(topic, count!, records) : []
+    // A topic that is not known goes where the gateway says.
+    const partitionOf = (at: number): number | undefined =>
+      isPicked || count === undefined ? picked[at] : this.#stickyPartition(known, count, stickyPartitionRecords)
+    const placed = records.map((record, at) => ({ ...record, partition: partitionOf(at) }))
+    place(placed, { ...IN_TURN, waitedMs: this.#clock() - startedAt })
+  }
+
+  #knownOf(topic: string): KnownTopic {
+    let known = this.#known.get(topic)
+    if (known === undefined) {
+      for (const [name, { until }] of this.#known) {
+        // While a look-up is open, records wait for it, and further ones of its topic behind them.
+        if (this.#known.size < MAX_TOPICS || until === Number.POSITIVE_INFINITY) break
+        this.#known.delete(name)
+      }
+      const lookUp = Promise.resolve()
+      const own = { partition: undefined, picks: 0, checkedAt: this.#clock() }
+      known = { count: undefined, until: 0, lookUp, refusal: NOT_FOUND, ...own }
+      this.#known.set(topic, known)
+    }
+    if (this.#clock() >= known.until) {
+      known.until = Number.POSITIVE_INFINITY
+      known.lookUp = this.#lookUp(topic, known)
+    }
+    return known
+  }
+
+  async #lookUp(topic: string, known: KnownTopic): Promise<void> {
     // Where the gateway says, it has a missing topic created. Here it is created before the hook is asked.
-    const isPicked = optionsOf(topic).partitionStrategy === 'custom'
-    const endsAt = clock() + timeoutMs
+    const isPicked = this.#optionsOf(topic).partitionStrategy === 'custom'
+    const endsAt = this.#clock() + this.#timeoutMs
     let count: number | undefined
     known.refusal = isLegalTopicName(topic) ? NOT_FOUND : INVALID
-    for (let leftMs = timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - clock())) {
-      const found = (await verbs.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
+    for (let leftMs = this.#timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - this.#clock())) {
+      const found = (await this.#verbs.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
       count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
       if (found !== undefined) known.refusal = LASTING.get(found.errorCode) ?? MISSING
       if (found === undefined || count !== undefined || !isPicked || known.refusal !== MISSING) break
@@ -100,32 +162,12 @@ export function placing(
     }
     // A broker may lose sight of a topic for a while, so a known number stays until another one is known.
     known.count = count ?? known.count
-    known.until = clock() + (count === undefined ? UNKNOWN_BELIEVED_MS : BELIEVED_MS)
-  }
-
-  function knownOf(topic: string): KnownTopic {
-    let known = all.get(topic)
-    if (known === undefined) {
-      for (const [name, { until }] of all) {
-        // While a look-up is open, records wait for it, and further ones of its topic behind them.
-        if (all.size < MAX_TOPICS || until === Number.POSITIVE_INFINITY) break
-        all.delete(name)
-      }
-      const lookUp = Promise.resolve()
-      const own = { partition: undefined, picks: 0, checkedAt: clock() }
-      known = { count: undefined, until: 0, lookUp, refusal: NOT_FOUND, ...own }
-      all.set(topic, known)
-    }
-    if (clock() >= known.until) {
-      known.until = Number.POSITIVE_INFINITY
-      known.lookUp = lookUp(topic, known)
-    }
-    return known
+    known.until = this.#clock() + (count === undefined ? UNKNOWN_BELIEVED_MS : BELIEVED_MS)
   }
 
   /** Stays on a partition; once a second another is drawn if this one was picked more often than the limit. */
-  function stickyPartition(known: KnownTopic, count: number, maxRecords: number): number {
-    const nowMs = clock()
+  #stickyPartition(known: KnownTopic, count: number, maxRecords: number): number {
+    const nowMs = this.#clock()
     const isChecked = nowMs - known.checkedAt >= STICKY_CHECK_MS
     if (isChecked) known.checkedAt = nowMs
     let { partition } = known
@@ -138,34 +180,6 @@ export function placing(
     known.partition = partition
     known.picks++
     return partition
-  }
-
-  async function placeAmong(topic: string, records: readonly ProduceRecord[], place: Place): Promise<void> {
-    const { partitionStrategy, stickyPartitionRecords } = optionsOf(topic)
-    const known = knownOf(topic)
-    const startedAt = clock()
-    const sizeBytes = known.count === undefined ? memoryOf(records) : 0
-    if (waitingBytes + sizeBytes > MAX_WAITING_BYTES) return place(records, FULL)
-    waitingBytes += sizeBytes
-    // Records of one topic wait for the same promise, in their order. An expired number is used until another one is known.
-    await (known.count === undefined ? known.lookUp : undefined)
-    waitingBytes -= sizeBytes
-    const { count } = known
-    const isPicked = partitionStrategy === 'custom'
-    if (isPicked && count === undefined) return place(records, known.refusal)
-    const picked = isPicked ? pick!(topic, count!, records) : []
-    // A topic that is not known goes where the gateway says.
-    const partitionOf = (at: number): number | undefined =>
-      isPicked || count === undefined ? picked[at] : stickyPartition(known, count, stickyPartitionRecords)
-    const placed = records.map((record, at) => ({ ...record, partition: partitionOf(at) }))
-    place(placed, { ...IN_TURN, waitedMs: clock() - startedAt })
-  }
-
-  return (topic, records, place) => {
-    const { partitionStrategy: strategy } = optionsOf(topic)
-    const placed = PLACED[strategy] ?? (strategy === 'custom' && pick === undefined ? BY_KEY : undefined)
-    if (placed !== undefined) place(records, placed)
-    else void placeAmong(topic, records.map(copied), place)
   }
 }
 
