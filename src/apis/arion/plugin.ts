@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { createRequire } from 'node:module'
 import type { Duplex } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Caller } from '../../http/access/access.js'
@@ -33,83 +34,113 @@ const clock = (): number => performance.now()
 
 /** Serves Arion's API: it finds its routes by itself. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
-  const { settings, silence, lifetime, access, verbs, now } = context
+  const { settings, silence, lifetime } = context
   const metrics = new ArionMetrics(context.metrics, clock)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
     silence.onEnd = () => void metrics.meters['api.idle_close'].count++
   }
   lifetime.onStop(async () => void metrics.meters.stop.count++)
-  return app => {
+  return app => new ArionScope(context, metrics, app.prefix).serve(app)
+}
+
+/** The API in one scope of Fastify, with the counts of its messages. */
+class ArionScope {
+  readonly #context: ApiContext<ArionSettings>
+  readonly #metrics: ArionMetrics
+  readonly #prefix: string
+  readonly #answers: ArionAnswers
+  readonly #route: Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'broken' | 'guarded'>
+  readonly #stats: () => Promise<string>
+  readonly #openWebsocket: ReturnType<typeof websocketsOf>
+
+  constructor(context: ApiContext<ArionSettings>, metrics: ArionMetrics, prefix: string) {
+    const { settings, verbs, now } = context
     const counts: QueueCounts = { ...NO_MESSAGES }
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
     const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const answers = new ArionAnswers(metrics)
-    const stats = statisticsOf(context, metrics, counts)
     const options = produceOptions(settings, Number.POSITIVE_INFINITY)
     const { refused } = route
     const openWebsocket = websocketsOf(answers, { verbs, settings, options, metrics, refused, counts, clock, now })
-    /** The path counts as it was sent, without the prefix and the query. */
-    const targetIn = (request: IncomingMessage): ArionTarget => {
-      const [path] = sentUrlOf(request).split('?', 1)
-      return targetOf(request.method ?? '', path!.slice(app.prefix.length), settings.producesByGet)
-    }
-    const produce = (exchange: Exchange, mode: Mode, { topic, key }: Destination): void => {
-      const { request } = exchange
-      const caller = access.callerOf(request)
-      const isWebsocket = mode === 'websocket'
-      const ofBrowser = request.method === 'GET' ? browserRefusalOf(request) : undefined
-      const refusal = isWebsocket ? caller.refusalOf('produce', { topic }) : ofBrowser
-      const upgrade = isWebsocket && refusal === undefined ? upgradeOf(request) : undefined
-      if (refusal !== undefined) route.refuse(exchange, refusal)
-      else if (upgrade !== undefined) openWebsocket(exchange, upgrade, { topic, key }, caller)
-      else route.receive(exchange, { mode, topic, ...(key !== null && { key }) })
-    }
-    const sendStats = (exchange: Exchange): void => {
-      const refusal = access.callerOf(exchange.request).refusalOfUnruled()
-      if (refusal !== undefined) {
-        route.refuse(exchange, refusal)
-        return
-      }
-      stats().then(
-        body => answers.json(exchange, 200, body),
-        error => route.broken(exchange, error)
-      )
-    }
-    const serve = (exchange: Exchange, target: ArionTarget): void => {
-      const { request } = exchange
-      if (target.type === 'produce') produce(exchange, target.mode, target)
-      else if (target.type === 'malformedUrl')
-        route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
-      else if (target.type === 'malformedTopic') route.refuse(exchange, new ArionError('malformed topic'))
-      else if (target.type === 'unsupportedMode') route.receive(exchange, {})
-      else if (target.type === 'health') answers.json(exchange, 200, HEALTH_BODY)
-      else if (target.type === 'stats') sendStats(exchange)
-      else {
-        const [uri] = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).split('?')
-        answers.json(exchange, 404, arionErrorBody('unknown resource', { details: { uri } }))
-      }
-    }
-    nameRoutes(app, ({ raw }) => nameOf(targetIn(raw)))
+    this.#context = context
+    this.#metrics = metrics
+    this.#prefix = prefix
+    this.#answers = answers
+    this.#route = route
+    this.#stats = statisticsOf(context, metrics, counts)
+    this.#openWebsocket = openWebsocket
+  }
+
+  serve(app: FastifyInstance): void {
+    const { settings } = this.#context
+    const route = this.#route
+    nameRoutes(app, ({ raw }) => nameOf(this.#targetIn(raw)))
     const produces = (request: IncomingMessage): boolean => {
-      const target = targetIn(request)
+      const target = this.#targetIn(request)
       return target.type === 'produce' && target.mode !== 'websocket'
     }
     const { maxBodyBytes } = settings
     const receive = route.guarded({ maxBodyBytes, waitMs: waitMsOf(settings), produces }, exchange => {
-      metrics.watch(exchange.request.socket)
+      this.#metrics.watch(exchange.request.socket)
       try {
-        serve(exchange, targetIn(exchange.request))
+        this.#answer(exchange, this.#targetIn(exchange.request))
       } catch (error) {
         route.broken(exchange, error)
       }
     })
-    app.addHook('preParsing', byHand(receive, admissionOf(context, settings.durability)))
+    app.addHook('preParsing', byHand(receive, admissionOf(this.#context, settings.durability)))
     app.all('/*', neverCalled)
     app.setNotFoundHandler(neverCalled)
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
+  }
+
+  /** The path counts as it was sent, without the prefix and the query. */
+  #targetIn(request: IncomingMessage): ArionTarget {
+    const [path] = sentUrlOf(request).split('?', 1)
+    return targetOf(request.method ?? '', path!.slice(this.#prefix.length), this.#context.settings.producesByGet)
+  }
+
+  #answer(exchange: Exchange, target: ArionTarget): void {
+    const { request } = exchange
+    const route = this.#route
+    if (target.type === 'produce') this.#produce(exchange, target.mode, target)
+    else if (target.type === 'malformedUrl')
+      route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
+    else if (target.type === 'malformedTopic') route.refuse(exchange, new ArionError('malformed topic'))
+    else if (target.type === 'unsupportedMode') route.receive(exchange, {})
+    else if (target.type === 'health') this.#answers.json(exchange, 200, HEALTH_BODY)
+    else if (target.type === 'stats') this.#sendStats(exchange)
+    else {
+      const [uri] = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).split('?')
+      this.#answers.json(exchange, 404, arionErrorBody('unknown resource', { details: { uri } }))
+    }
+  }
+
+  #produce(exchange: Exchange, mode: Mode, { topic, key }: Destination): void {
+    const { request } = exchange
+    const caller = this.#context.access.callerOf(request)
+    const isWebsocket = mode === 'websocket'
+    const ofBrowser = request.method === 'GET' ? browserRefusalOf(request) : undefined
+    const refusal = isWebsocket ? caller.refusalOf('produce', { topic }) : ofBrowser
+    const upgrade = isWebsocket && refusal === undefined ? upgradeOf(request) : undefined
+    if (refusal !== undefined) this.#route.refuse(exchange, refusal)
+    else if (upgrade !== undefined) this.#openWebsocket(exchange, upgrade, { topic, key }, caller)
+    else this.#route.receive(exchange, { mode, topic, ...(key !== null && { key }) })
+  }
+
+  #sendStats(exchange: Exchange): void {
+    const refusal = this.#context.access.callerOf(exchange.request).refusalOfUnruled()
+    if (refusal !== undefined) {
+      this.#route.refuse(exchange, refusal)
+      return
+    }
+    this.#stats().then(
+      body => this.#answers.json(exchange, 200, body),
+      error => this.#route.broken(exchange, error)
+    )
   }
 }
 
