@@ -50,14 +50,108 @@ const OVERSIZED = { code: 'recordTooLarge', message: TOO_LARGE } as const
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE = { partition: -1, offset: -1 }
 
-/** The methods of the service over the verbs of the gateway, and what ends the calls that wait for a message. */
-export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
-  const { messageHeaders, maxMessageBytes, consumerDisabled } = settings
-  const options = messageOptionsFor(settings)
-  /** Ends of the calls that wait for a message. */
-  const waiting = new Set<(error: StatusError) => void>()
+const topicOf = ({ topic }: Fields): Target => ({ topic })
+const groupOf = ({ topic, group }: Fields): Target => ({ topic, group })
 
-  async function produce(verbs: Verbs, request: Fields, origin: ProduceOrigin): Promise<object> {
+/** The methods that look something up, or set offsets. */
+const lookUps: Readonly<Record<string, Method>> = {
+  GetOffsets: {
+    operation: 'offsets',
+    target: groupOf,
+    async run(verbs, { group, topic }) {
+      const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
+      if (offsets === undefined) throw unknownTopic()
+      return { offsets: offsets.map(toPartitionOffset) }
+    }
+  },
+  SetOffsets: {
+    operation: 'offsets',
+    target: groupOf,
+    async run(verbs, { group, topic, offsets }) {
+      if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
+      const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
+      const outcomes = await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS)
+      if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
+      return {}
+    }
+  },
+  ListTopics: {
+    operation: 'admin',
+    target: () => ({}),
+    async run(verbs, { with_partitions }, { request: { caller } }) {
+      const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
+      const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
+      const names = topics.map(([name]) => name)
+      const configs = await configsOf(verbs, names, LOOK_UP_TIMEOUT_MS)
+      const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
+      return { topics: Object.fromEntries(described) }
+    }
+  },
+  ListConsumers: {
+    operation: 'admin',
+    target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
+    async run(verbs, { topic, group }, { request: { caller } }) {
+      const asked = { topic, group: group === '' ? undefined : group }
+      const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
+      const groups = await readersOf(verbs, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
+        throw error instanceof NoReadersError ? notFound(error.message) : error
+      })
+      const described = [...groups].map(([name, clients]) => {
+        const consumers = Object.fromEntries([...clients].map(([client, partitions]) => [client, { partitions }]))
+        return [name, { consumers }] as const
+      })
+      return { groups: Object.fromEntries(described) }
+    }
+  },
+  GetTopicMetadata: {
+    operation: 'admin',
+    target: topicOf,
+    async run(verbs, { topic, with_partitions }) {
+      const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
+      if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
+      return toMetadata(found, await configsOf(verbs, [topic], LOOK_UP_TIMEOUT_MS), with_partitions)
+    }
+  }
+}
+
+/** The methods of the service over the verbs of the gateway. */
+export class PixyMethods {
+  /** By name. */
+  readonly all: Readonly<Record<string, Method>> = {
+    Produce: {
+      operation: 'produce',
+      target: topicOf,
+      recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
+      run: (verbs, request, _, origin) => this.#produce(verbs, request, origin)
+    },
+    ConsumeNAck: {
+      operation: 'consume',
+      target: groupOf,
+      run: (verbs, request, call) => this.#consume(verbs, request, call)
+    },
+    Ack: { operation: 'consume', target: groupOf, run: ack },
+    ...lookUps
+  }
+  readonly #settings: KafkaPixySettings
+  readonly #options: ReturnType<typeof messageOptionsFor>
+  readonly #refused: RefusedByApi
+  /** Ends of the calls that wait for a message. */
+  readonly #waiting = new Set<(error: StatusError) => void>()
+
+  constructor(settings: KafkaPixySettings, refused: RefusedByApi) {
+    this.#settings = settings
+    this.#options = messageOptionsFor(settings)
+    this.#refused = refused
+  }
+
+  /** Ends the calls that wait for a message. */
+  stop(): void {
+    for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
+  }
+
+  async #produce(verbs: Verbs, request: Fields, origin: ProduceOrigin): Promise<object> {
+    const { messageHeaders, maxMessageBytes } = this.#settings
+    const [options, refused] = [this.#options, this.#refused]
     const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
     const key = key_undefined ? null : key_value
     if (headers.length > 0 && !messageHeaders) {
@@ -80,16 +174,16 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     throw statusOf(known, status.INVALID_ARGUMENT, verbs.isReady)
   }
 
-  async function consume(verbs: Verbs, request: Fields, call: ReceivedCall): Promise<object> {
+  async #consume(verbs: Verbs, request: Fields, call: ReceivedCall): Promise<object> {
     const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
     const acksAnother = !no_ack && !auto_ack
     if (acksAnother) requirePlace(partition, offset)
     requireGroup(group)
-    if (consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
+    if (this.#settings.consumerDisabled) throw new StatusError(status.UNAVAILABLE, DISABLED)
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (acksAnother) void verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-    const { messages, ack, release } = await next(verbs, group, topic, call)
+    const { messages, ack, release } = await this.#next(verbs, group, topic, call)
     const message = messages[0]!
     // The next call of the client is refused when its quotas are used up.
     call.request.caller.charge(1, sizeOfRecord(message))
@@ -100,105 +194,30 @@ export function methodsOf(settings: KafkaPixySettings, refused: RefusedByApi) {
     return toAnswer(message)
   }
 
-  function next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
+  #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
-        waiting.delete(end)
+        this.#waiting.delete(end)
         reject(error)
       }
       const reply = (result: ConsumeManyResult): void => {
-        waiting.delete(end)
+        this.#waiting.delete(end)
         if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
         else if (call.cancelled) {
           result.messages.release()
           reject(gone())
         } else resolve(result.messages)
       }
-      waiting.add(end)
+      this.#waiting.add(end)
       const asker = { reply, client: clientAt(address, caller) }
       const cancel = verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, asker)
       caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
       call.once('cancelled', () => end(gone()))
     })
   }
-
-  const methods: Readonly<Record<string, Method>> = {
-    Produce: {
-      operation: 'produce',
-      target: topicOf,
-      recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
-      run: (verbs, request, _, origin) => produce(verbs, request, origin)
-    },
-    ConsumeNAck: { operation: 'consume', target: groupOf, run: consume },
-    Ack: { operation: 'consume', target: groupOf, run: ack },
-    GetOffsets: {
-      operation: 'offsets',
-      target: groupOf,
-      async run(verbs, { group, topic }) {
-        const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
-        if (offsets === undefined) throw unknownTopic()
-        return { offsets: offsets.map(toPartitionOffset) }
-      }
-    },
-    SetOffsets: {
-      operation: 'offsets',
-      target: groupOf,
-      async run(verbs, { group, topic, offsets }) {
-        if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
-        const changes = new Map(offsets.map(({ partition, offset, metadata }) => [partition, { offset, metadata }]))
-        const outcomes = await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS)
-        if ([...outcomes.values()].includes('unknownTopicOrPartition')) throw unknownTopic()
-        return {}
-      }
-    },
-    ListTopics: {
-      operation: 'admin',
-      target: () => ({}),
-      async run(verbs, { with_partitions }, { request: { caller } }) {
-        const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
-        const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
-        const names = topics.map(([name]) => name)
-        const configs = await configsOf(verbs, names, LOOK_UP_TIMEOUT_MS)
-        const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
-        return { topics: Object.fromEntries(described) }
-      }
-    },
-    ListConsumers: {
-      operation: 'admin',
-      target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
-      async run(verbs, { topic, group }, { request: { caller } }) {
-        const asked = { topic, group: group === '' ? undefined : group }
-        const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
-        const groups = await readersOf(verbs, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
-          throw error instanceof NoReadersError ? notFound(error.message) : error
-        })
-        const described = [...groups].map(([name, clients]) => {
-          const consumers = Object.fromEntries([...clients].map(([client, partitions]) => [client, { partitions }]))
-          return [name, { consumers }] as const
-        })
-        return { groups: Object.fromEntries(described) }
-      }
-    },
-    GetTopicMetadata: {
-      operation: 'admin',
-      target: topicOf,
-      async run(verbs, { topic, with_partitions }) {
-        const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
-        if (!found || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw unknownTopic()
-        return toMetadata(found, await configsOf(verbs, [topic], LOOK_UP_TIMEOUT_MS), with_partitions)
-      }
-    }
-  }
-  const stop = (): void => {
-    for (const end of [...waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
-  }
-  return { methods, stop }
 }
-
-const topicOf = ({ topic }: Fields): Target => ({ topic })
-const groupOf = ({ topic, group }: Fields): Target => ({ topic, group })
 
 const gone = (): StatusError => new StatusError(status.CANCELLED, 'the client has gone away')
 const notFound = (details: string): StatusError => new StatusError(status.NOT_FOUND, details)

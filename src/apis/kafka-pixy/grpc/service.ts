@@ -15,7 +15,7 @@ import type { ProduceOrigin, Verbs } from '../../../verbs/verbs.js'
 import { SHUTTING_DOWN } from '../pixy-answers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import { type Method, methodsOf } from './methods.js'
+import { type Method, PixyMethods } from './methods.js'
 import { countRefused, decodeRequest, StatusError, statusOfError } from './protocol.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
@@ -31,13 +31,13 @@ interface ServiceParts {
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
 export class KafkaPixyService {
   readonly #parts: ServiceParts
-  readonly #verbs: ReturnType<typeof methodsOf>
+  readonly #methods: PixyMethods
   readonly #calls = new HeldAmount('calls of gRPC')
   #isStopping = false
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
-    this.#verbs = methodsOf(settings, parts.refused)
+    this.#methods = new PixyMethods(settings, parts.refused)
   }
 
   get openCalls(): number {
@@ -46,7 +46,7 @@ export class KafkaPixyService {
 
   /** The functions that grpc-js calls. */
   get handlers(): UntypedServiceImplementation {
-    const handlers = Object.entries(this.#verbs.methods).map(([name, method]) => {
+    const handlers = Object.entries(this.#methods.all).map(([name, method]) => {
       const handler: handleUnaryCall<ReceivedRequest, object> = (call, callback) => {
         const release = this.#calls.take(1)
         this.#serve(name, method, call, callback).finally(release)
@@ -59,7 +59,7 @@ export class KafkaPixyService {
   /** Refuses calls from now on, and ends those that wait for a message. */
   stop(): void {
     this.#isStopping = true
-    this.#verbs.stop()
+    this.#methods.stop()
   }
 
   /** The request is decoded from its bytes only when it may be served. */
