@@ -112,24 +112,9 @@ export class ConsumeEndpoint {
       trace: traceOf(exchange.request),
       limits: count === undefined ? ONE_MESSAGE : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
-      answer: messages => {
-        const answer = (jsons: readonly RecordJson[]): void =>
-          jsons.length > 0 && jsons.length < messages.length
-            ? poll.askForFewer(jsons.length)
-            : this.#answer(request, messages, options, count !== undefined, jsons)
-        if (options.schemas === undefined) return answer([])
-        const limits = { maxBytes: MAX_ANSWER_BYTES, owner: clientOf(exchange.request, caller) }
-        recordJsons(options.schemas, messages, limits)
-          .then(answer)
-          .catch(error => {
-            if (error instanceof SchemaError) {
-              noteFailure(exchange.response, 'registryUnreachable')
-              poll.endWithout(() => answers.error(exchange, 503, error.message))
-            } else if (error instanceof OverloadedError) poll.endWithout(() => this.#parts.fail(request, error))
-            // Without an answer the messages are released.
-            else exchange.response.destroy(error as Error)
-          })
-        return undefined
+      answer: (messages, poll) => {
+        if (options.schemas === undefined) this.#answer(request, messages, options, count !== undefined, [])
+        else this.#decode(request, poll, messages, options, count !== undefined)
       },
       fail: reason => this.#failed(request, reason),
       onOver: () => this.#polls.delete(poll)
@@ -138,6 +123,32 @@ export class ConsumeEndpoint {
     caller.watch('consume', { topic, group: groupId }, error => {
       poll.endWith(() => answers.refuse(exchange, error, true))
     })
+  }
+
+  /** Answers when the messages are JSON, with as many as an answer takes. @param options with schemas */
+  #decode(
+    request: PixyRequest,
+    poll: Poll,
+    messages: readonly AcquiredMessage[],
+    options: MessageOptions,
+    isList: boolean
+  ): void {
+    const { access, answers, fail } = this.#parts
+    const { exchange } = request
+    const owner = clientOf(exchange.request, access.callerOf(exchange.request))
+    recordJsons(options.schemas!, messages, { maxBytes: MAX_ANSWER_BYTES, owner })
+      .then(jsons => {
+        if (jsons.length > 0 && jsons.length < messages.length) poll.askForFewer(jsons.length)
+        else this.#answer(request, messages, options, isList, jsons)
+      })
+      .catch(error => {
+        if (error instanceof SchemaError) {
+          noteFailure(exchange.response, 'registryUnreachable')
+          poll.endWithout(() => answers.error(exchange, 503, error.message))
+        } else if (error instanceof OverloadedError) poll.endWithout(() => fail(request, error))
+        // Without an answer the messages are released.
+        else exchange.response.destroy(error)
+      })
   }
 
   #answer(

@@ -6,7 +6,8 @@ import { describeTopic, listTopics, readConsumers, readOffsets, writeOffsets } f
 import { int32, int64, type PixyRequest, partitionList, type RouteParts, readForm, tailStart } from './pixy-request.js'
 import type { TailEndpoint } from './tail-endpoint.js'
 
-interface Pixy extends RouteParts {
+/** What answers the routes that do not produce. */
+export interface Pixy extends RouteParts {
   readonly consume: ConsumeEndpoint
   readonly tail: TailEndpoint
 }

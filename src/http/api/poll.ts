@@ -12,7 +12,7 @@ export interface PollOptions {
   readonly trace?: TraceOfRequest | undefined
   readonly limits: MessageLimits
   readonly isAutoAck: boolean
-  readonly answer: (messages: readonly AcquiredMessage[]) => void
+  readonly answer: (messages: readonly AcquiredMessage[], poll: Poll) => void
   /** @param reason an error: writing the answer has failed by a bug */
   readonly fail: (reason: NoMessage | Error) => void
   /** Called once at the end, whatever the outcome. */
@@ -105,7 +105,7 @@ export class Poll {
       }
       this.#messages = messages
       this.#isAnswered = true
-      this.#options.answer(messages.messages)
+      this.#options.answer(messages.messages, this)
     } catch (error) {
       // The client got no message. The error must not reach the group.
       this.#messages = undefined
