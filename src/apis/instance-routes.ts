@@ -4,8 +4,13 @@ import type { Caller, Operation } from '../http/access/access.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
 import type { DecodedRecords } from '../http/api/decoded-records.js'
 import { admits, type EndpointBase, type Params, type Receive } from '../http/api/endpoint.js'
-import { type RecordListOptions, type UndecodableRecord, writeRecordList } from '../http/api/record-list.js'
-import { handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
+import {
+  type RecordList,
+  type RecordListOptions,
+  type UndecodableRecord,
+  writeRecordList
+} from '../http/api/record-list.js'
+import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, traceOf } from '../http/exchange/exchange.js'
 import { toError } from '../verbs/offsets.js'
@@ -266,8 +271,7 @@ export class InstanceRoutes {
    * whole answer was sent.
    */
   async #read(ask: InstanceAsk, options: ReadTerms) {
-    const { exchange, instance } = ask
-    const { request, response } = exchange
+    const { request, response } = ask.exchange
     const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
     if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
     const gone = new AbortController()
@@ -296,12 +300,25 @@ export class InstanceRoutes {
     const { records, format } = read
     // The instance may belong to a client that may read more than this one.
     ask.require(topicNamesOf(records))
-    const { causes, ...decoded } = (await options.decode?.(format, records)) ?? { records }
+    const decoded = (await options.decode?.(format, records)) ?? { records, causes: undefined }
     if (response.destroyed) return undefined
+    const written = this.#write(ask, format, decoded, handling, options.membersOf)
+    count = written.count
+    return { body: written.body, format }
+  }
+
+  /** @throws the error for a first record that cannot be written */
+  #write(
+    { caller, instance }: InstanceAsk,
+    format: string,
+    { records, causes }: Pick<DecodedRecords, 'records'> & Pick<RecordListOptions, 'causes'>,
+    handling: Handling,
+    membersOf: ReadTerms['membersOf']
+  ): RecordList {
     const note = ({ record, cause }: UndecodableRecord): void =>
       this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
-    const written = writeRecordList(decoded.records, format === 'binary' || format === 'text' ? format : 'json', {
-      membersOf: options.membersOf,
+    const written = writeRecordList(records, format === 'binary' || format === 'text' ? format : 'json', {
+      membersOf,
       causes,
       insteadOf: undecodable => {
         if (handling === 'fail') return undefined
@@ -310,15 +327,14 @@ export class InstanceRoutes {
         return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(messageOf(undecodable))}`
       }
     })
-    ask.caller.charge(written.count, written.bytes)
+    caller.charge(written.count, written.bytes)
     if (written.count === 0 && written.poison !== undefined) {
       note(written.poison)
       throw this.#api.unreadable(
         `${messageOf(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
       )
     }
-    count = written.count
-    return { body: written.body, format }
+    return written
   }
 }
 

@@ -1,4 +1,4 @@
-import { registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { registerSum } from '../../core/metrics/prometheus.js'
 import { Shares } from '../../core/shares.js'
 import {
   type ApiContext,
@@ -11,7 +11,7 @@ import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
-import { hasBody } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { ConfluentAnswers } from './answers.js'
 import { ProblemError } from './failures.js'
 import { LongLists } from './long-lists.js'
@@ -47,19 +47,14 @@ const NOT_ACCEPTABLE = new ProblemError({
 export const confluentPlugin =
   (context: ApiContext<ConfluentSettings>): ApiPlugin =>
   app => {
-    const { access, verbs, log, clock, settings, lifetime, metrics } = context
+    const { access, verbs, log, clock, settings } = context
     const { administration } = settings
     const { prefix } = app
     const answers = new ConfluentAnswers(log)
     const lookUps = new Shares(MAX_LOOK_UPS, 'look-ups')
     const parts: ConfluentParts = { access, answers, pool: bodyPool(), lookUps, longLists: new LongLists() }
     const { maxBodyBytes } = settings
-    const { producing, records, stream } = producingOf(context, maxBodyBytes, parts)
-    lifetime.onDrain(async () => records.stop())
-    const help = 'Streams of records that are open'
-    registerScrapedGauge(metrics.registry, 'confluent_open_record_streams', help, 'sum', () => [
-      { labels: {}, value: records.openStreams }
-    ])
+    const { producing, stream } = producingOf(context, maxBodyBytes, parts)
     const admission = admissionOf(context, settings.durability)
     const { syncTimeoutMs: waitMs } = settings
     const receivers: ReadonlyMap<string, Receive> = new Map([
@@ -70,15 +65,9 @@ export const confluentPlugin =
     const routes = confluentOperations.flatMap(({ id, method, path }) => {
       const route = producing.get(id)
       const isOfStream = id === 'produceRecords'
-      const carryOut = isOfStream ? stream : receivers.get(id)
-      const receive: Receive = (exchange, params) => {
-        const isRead = !hasBody(exchange)
-        // Refuses clients that cannot read the answer.
-        if (isAcceptable(exchange.request.headers.accept, path.startsWith('/v3') ? 'v3' : 'v2'))
-          (carryOut ?? route!.receive.bind(route))(exchange, params)
-        else if (route === undefined) answers.fail(exchange, NOT_ACCEPTABLE, isRead)
-        else route.refuse(exchange, NOT_ACCEPTABLE, isRead)
-      }
+      const carryOut = isOfStream ? stream : (receivers.get(id) ?? route!.receive.bind(route))
+      const refuse = route === undefined ? answers.fail.bind(answers) : route.refuse.bind(route)
+      const receive = ifAcceptable(path, carryOut, refuse)
       const own = {
         name: `confluent ${id}`,
         waitMs,
@@ -86,15 +75,27 @@ export const confluentPlugin =
       }
       const keyed = route?.guarded(own, receive)
       const preParsing = keyed === undefined ? byHand(receive) : byHand(keyed, admission)
-      // A slash at the end does not count. HEAD is answered as GET is, without the body.
-      const paths = path === '/' ? [path] : [path, `${path}/`]
-      // As in Confluent's cloud.
-      if (path.startsWith('/v3')) paths.push(...paths.map(path => `/kafka${path}`))
+      // HEAD is answered as GET is, without the body.
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
       const refusing = route && { refuse: route.refuse.bind(route) }
-      return paths.flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...refusing })))
+      return pathsOf(path).flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...refusing })))
     })
     serveRoutes(app, routes, answers, NO_ROUTE, () => NO_METHOD)
+  }
+
+/** A slash at the end does not count. Those of version 3 have further paths, as in Confluent's cloud. */
+function pathsOf(path: string): string[] {
+  const paths = path === '/' ? [path] : [path, `${path}/`]
+  return path.startsWith('/v3') ? [...paths, ...paths.map(path => `/kafka${path}`)] : paths
+}
+
+/** Refuses clients that cannot read the answer. */
+const ifAcceptable =
+  (path: string, receive: Receive, refuse: (exchange: Exchange, error: Error, isRead: boolean) => void): Receive =>
+  (exchange, params) => {
+    const { accept } = exchange.request.headers
+    if (isAcceptable(accept, path.startsWith('/v3') ? 'v3' : 'v2')) receive(exchange, params)
+    else refuse(exchange, NOT_ACCEPTABLE, !hasBody(exchange))
   }
 
 /** The routes that produce, by id, and the endpoint of streams. */
@@ -108,7 +109,7 @@ function producingOf(
   const produce = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs: capacityWaitMsOf(context) } as const
   const { streamIdleMs: idleMs, streamMaxMs: maxMs } = settings
   const bufferBytes = admissionOf(context, durability)?.maxBytes ?? Number.POSITIVE_INFINITY
-  const { schemas, clock, log } = context
+  const { schemas, clock, log, lifetime, metrics } = context
   const writing = { access, answers, writer: schemas && new SchemaWriter(schemas, maxBodyBytes) }
   const limits = { maxRecordBytes: maxBodyBytes, idleMs, maxMs }
   const turns = new StreamTurns(turnLimitsOf(bufferBytes), context.turns)
@@ -123,8 +124,11 @@ function producingOf(
     ['produceRecords', ofRecords],
     ['produceBatch', ofBatches]
   ])
+  lifetime.onDrain(async () => records.stop())
+  const help = 'Streams of records that are open'
+  registerSum(metrics.registry, 'confluent_open_record_streams', help, () => records.openStreams)
   const stream: Receive = (exchange, params) => records.receive(exchange, params, ofRecords)
-  return { producing, records, stream }
+  return { producing, stream }
 }
 
 const receiversOf = <On>(routes: Readonly<Record<string, AnsweredRoute<On>>>, on: On): [id: string, Receive][] =>

@@ -56,11 +56,28 @@ const exclusive = (): BridgeError =>
 const noAssignments = (): BridgeError =>
   new BridgeError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
 
-export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
+/** What the bridge calls things, and its errors. */
+const words = {
   name: API,
   noun: 'consumer',
   group: 'groupid',
   instance: 'name',
+  unknown: () => new BridgeError(404, 'The specified consumer instance was not found.'),
+  nameTaken: () =>
+    new BridgeError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.'),
+  illegalState: message => new BridgeError(409, message),
+  otherFormat: () =>
+    new BridgeError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
+  failed: error => error,
+  unavailable: message => new BridgeError(503, message),
+  forbidden: error => error,
+  unreadable: message => new BridgeError(406, `Failed to decode: ${message}`),
+  unreadableCode: 406,
+  invalid: message => new BridgeError(400, `Validation error on: ${message}`)
+} satisfies Partial<InstanceApi>
+
+export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
+  ...words,
   parts,
   withBody(exchange, body, use) {
     if (body === 'noBody') withoutBody(parts, exchange, () => use(undefined))
@@ -79,19 +96,7 @@ export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
       if (result === undefined) parts.answers.noContent(exchange)
       else parts.answers.ok(exchange, result)
     })
-  },
-  unknown: () => new BridgeError(404, 'The specified consumer instance was not found.'),
-  nameTaken: () =>
-    new BridgeError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.'),
-  illegalState: message => new BridgeError(409, message),
-  otherFormat: () =>
-    new BridgeError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
-  failed: error => error,
-  unavailable: message => new BridgeError(503, message),
-  forbidden: error => error,
-  unreadable: message => new BridgeError(406, `Failed to decode: ${message}`),
-  unreadableCode: 406,
-  invalid: message => new BridgeError(400, `Validation error on: ${message}`)
+  }
 })
 
 const CONSUMERS = ['Consumers']

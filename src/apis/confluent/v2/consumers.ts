@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import { shortened } from '../../../core/printable.js'
 import type { ApiContext } from '../../../http/api/api.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Receive } from '../../../http/api/endpoint.js'
 import { clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
-import { SchemaError } from '../../../schemas/schemas.js'
+import { SchemaError, type Schemas } from '../../../schemas/schemas.js'
 import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadTerms } from '../../instance-routes.js'
 import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, type ConfluentParts, readSmallBody } from '../look-up.js'
@@ -43,11 +44,29 @@ const WRONG_FORMAT: Problem = {
 /** The original's code for a record that is not JSON. */
 const UNREADABLE = 40801
 
-const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
+/** What the API calls things, and its errors that do not depend on whether there is a registry. */
+const words = {
   name: CONFLUENT,
   noun: 'instance',
   group: 'group',
   instance: 'instance',
+  unknown: () => new ProblemError(NO_INSTANCE),
+  nameTaken: () => new ProblemError(NAME_TAKEN),
+  illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
+  failed(error) {
+    const problem = problemOf(error)
+    // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
+    return new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
+  },
+  unavailable: message => new ProblemError({ status: 503, code: 503, message }),
+  forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
+  unreadable: message => new ProblemError({ status: 408, code: UNREADABLE, message }),
+  unreadableCode: UNREADABLE,
+  invalid: message => new ProblemError({ status: 400, code: 400, message })
+} satisfies Partial<InstanceApi>
+
+const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
+  ...words,
   parts,
   withBody(exchange, _, use) {
     const { headers } = exchange.request
@@ -71,20 +90,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
       return undefined
     })
   },
-  unknown: () => new ProblemError(NO_INSTANCE),
-  nameTaken: () => new ProblemError(NAME_TAKEN),
-  illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
-  otherFormat: format => new ProblemError(hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY),
-  failed(error) {
-    const problem = problemOf(error)
-    // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
-    return new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
-  },
-  unavailable: message => new ProblemError({ status: 503, code: 503, message }),
-  forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
-  unreadable: message => new ProblemError({ status: 408, code: UNREADABLE, message }),
-  unreadableCode: UNREADABLE,
-  invalid: message => new ProblemError({ status: 400, code: 400, message })
+  otherFormat: format => new ProblemError(hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY)
 })
 
 /** What answers the routes of consumer instances. */
@@ -114,37 +120,41 @@ export function consumersOf(
       return `${base}/consumers/${part(group)}/instances/${part(name)}`
     }
   )
-  const optionsOf = ({ request }: Exchange): ReadTerms => {
-    const owner = clientOf(request, parts.access.callerOf(request))
-    const query = queryOf(sentUrlOf(request))
-    const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
-    return {
-      timeoutMs: aboveZero(query.get('timeout')),
-      maxBytes,
-      formats: recordFormatsOf(request.headers.accept).filter(format => schemas || isWithoutSchemas(format)),
-      decode: (format, records) => {
-        const schemaFormat = schemaFormatOf(format)
-        return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, owner)
-      }
-    }
-  }
-  const toError = (error: unknown, { request }: Exchange): unknown => {
-    const problem =
-      error instanceof SchemaError
-        ? { status: 500, code: 50003, message: error.message, reason: 'registryUnreachable' as const }
-        : failedProblemOf(error)
-    return problem === undefined
-      ? error
-      : new ProblemError({ ...problem, type: errorTypeOfRecords(request.headers.accept) })
-  }
+  const termsOf = ({ request }: Exchange): ReadTerms =>
+    termsIn(request, schemas, clientOf(request, parts.access.callerOf(request)))
   return {
     routes,
     create(exchange, params) {
       if (params.group) creates(exchange, params)
       else parts.answers.fail(exchange, NO_GROUP, !hasBody(exchange))
     },
-    read: routes.reads(optionsOf, format => RECORD_TYPES[format as Format], toError)
+    read: routes.reads(termsOf, format => RECORD_TYPES[format as Format], toReadError)
   }
+}
+
+/** How a request reads. @param owner the client whose share of the work with schemas it takes */
+function termsIn(request: IncomingMessage, schemas: Schemas | undefined, owner: string | undefined): ReadTerms {
+  const query = queryOf(sentUrlOf(request))
+  const maxBytes = Math.min(aboveZero(query.get('max_bytes')) ?? MAX_READ_BYTES, MAX_READ_BYTES)
+  return {
+    timeoutMs: aboveZero(query.get('timeout')),
+    maxBytes,
+    formats: recordFormatsOf(request.headers.accept).filter(format => schemas || isWithoutSchemas(format)),
+    decode: (format, records) => {
+      const schemaFormat = schemaFormatOf(format)
+      return schemaFormat && decodeRecords(schemas!, schemaFormat, records, maxBytes, owner)
+    }
+  }
+}
+
+function toReadError(error: unknown, { request }: Exchange): unknown {
+  const problem =
+    error instanceof SchemaError
+      ? { status: 500, code: 50003, message: error.message, reason: 'registryUnreachable' as const }
+      : failedProblemOf(error)
+  return problem === undefined
+    ? error
+    : new ProblemError({ ...problem, type: errorTypeOfRecords(request.headers.accept) })
 }
 
 const isWithoutSchemas = (format: string): boolean => schemaFormatOf(format) === undefined

@@ -131,47 +131,50 @@ const failures = z.object({
 const toChanges = (sent: z.output<typeof changesBody>): ConfigChange[] =>
   sent.map(({ name, value, operation }) => ({ name, value: operation === 'DELETE' ? null : (value ?? null) }))
 
+/** Finds what a request is about. */
+type Find = (ask: Ask) => Promise<ConfigResource>
+
+async function settingNamed(ask: Ask, resource: ConfigResource): Promise<Setting> {
+  const { name = '' } = ask.params
+  const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
+  if (found === undefined) throw noSetting(resource, name)
+  return found
+}
+
+const alterNamed = (ask: Ask, resource: ConfigResource, value: string | null): Promise<undefined> =>
+  alter(ask, resource, [{ name: ask.params.name ?? '', value }])
+
 /** The routes about the settings of one thing, by id. @param name of the thing in ids */
-function routesOf(
+const routesOf = (
   name: string,
   path: string,
   of: string,
   kind: Kind<Setting>,
-  find: (ask: Ask) => Promise<ConfigResource>,
+  find: Find,
   [reading, changing]: readonly [Operation, Operation],
   [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
+): Readonly<Record<string, V3Route>> => ({
+  [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), [reading]),
+  [`get${name}Config`]: one(`${path}/{name}`, any, kind, async ask => settingNamed(ask, await find(ask)), reading),
+  ...changesOf(name, path, of, find, changing)
+})
+
+function changesOf(
+  name: string,
+  path: string,
+  of: string,
+  find: Find,
+  permission: Operation
 ): Readonly<Record<string, V3Route>> {
-  const NAMED = `${path}/{name}`
-  const set = async (ask: Ask, value: string | null): Promise<undefined> =>
-    alter(ask, await find(ask), [{ name: ask.params.name ?? '', value }])
-  const findNamed = async (ask: Ask): Promise<Setting> => {
-    const { name = '' } = ask.params
-    const resource = await find(ask)
-    const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
-    if (found === undefined) throw noSetting(resource, name)
-    return found
-  }
+  const named = { path: `${path}/{name}`, permission }
   return {
-    [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), [reading]),
-    [`get${name}Config`]: one(NAMED, any, kind, findNamed, reading),
     [`set${name}Config`]: change(
-      {
-        method: 'put',
-        path: NAMED,
-        summary: `Sets a setting of ${of}`,
-        body: ['Its value', valueBody],
-        permission: changing
-      },
-      (ask, { value = null }) => set(ask, value)
+      { method: 'put', ...named, summary: `Sets a setting of ${of}`, body: ['Its value', valueBody] },
+      async (ask, { value = null }) => alterNamed(ask, await find(ask), value)
     ),
     [`reset${name}Config`]: change(
-      {
-        method: 'delete',
-        path: NAMED,
-        summary: `Gives a setting of ${of} its default again`,
-        permission: changing
-      },
-      ask => set(ask, null)
+      { method: 'delete', ...named, summary: `Gives a setting of ${of} its default again` },
+      async ask => alterNamed(ask, await find(ask), null)
     ),
     [`alter${name}Configs`]: change(
       {
@@ -179,7 +182,7 @@ function routesOf(
         path: `${path}:alter`,
         summary: `Changes settings of ${of}, all or none`,
         body: ['The changes', alterBody],
-        permission: changing
+        permission
       },
       async (ask, { data, validate_only }) => alter(ask, await find(ask), toChanges(data), validate_only === true)
     )
