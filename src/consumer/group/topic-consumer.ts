@@ -31,7 +31,18 @@ export interface TopicConsumerOptions {
 }
 
 /**
- * The requests of one group for one topic, in order of arrival, and the partitions of this topic that the member reads.
+ * The requests of one group for one topic, in order of arrival, and the partitions of this topic that the member reads. Only
+ * {@link TopicConsumer.#serve} answers a waiting request with messages. What may let it do so calls it:
+ *
+ *   a request comes       enqueue ─▶ #serve, which tells idle partitions that a message is wanted ─▶ want
+ *   a read has ended      GroupLogReader: onReady ─▶ PartitionConsumer#prefetch: a message is at hand ─▶ demand.prefetched ─▶ #serve
+ *   one is acknowledged   PartitionConsumer.ack ─▶ #prefetch, which may have waited for that (maxPendingMessages)
+ *   one comes back        releaseAll ─▶ PartitionConsumer.release ─▶ demand.prefetched ─▶ #serve
+ *   a deadline is over    the timer of PartitionConsumer ─▶ #prefetch, which has the message fetched again
+ *   the start is fixed    PartitionConsumer: onSettled ─▶ GroupConsumer ─▶ beginIfFixed ─▶ begin ─▶ #serve
+ *   partitions change     GroupConsumer: assign, readAnew, resume ─▶ #serve
+ *
+ * Records that are skipped wake nobody: onSkipped commits the position behind them, and onReady follows.
  * Partitions take turns in ascending order, with one message each. Partitions without a prefetched message are skipped
  * at no cost, so the cost of a message does not depend on the number of partitions.
  */
