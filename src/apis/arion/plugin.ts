@@ -10,7 +10,7 @@ import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
 import { recordHeadersOf } from '../../http/exchange/record-headers.js'
 import type { Verbs } from '../../verbs/verbs.js'
@@ -76,13 +76,13 @@ class ArionScope {
 
   serve(app: FastifyInstance): void {
     const { settings } = this.#context
+    const { maxBodyBytes, durability } = settings
     const route = this.#route
     nameRoutes(app, ({ raw }) => nameOf(this.#targetIn(raw)))
     const produces = (request: IncomingMessage): boolean => {
       const target = this.#targetIn(request)
       return target.type === 'produce' && target.mode !== 'websocket'
     }
-    const { maxBodyBytes } = settings
     const receive = route.guarded({ maxBodyBytes, waitMs: waitMsOf(settings), produces }, exchange => {
       this.#metrics.watch(exchange.request.socket)
       try {
@@ -91,7 +91,7 @@ class ArionScope {
         route.broken(exchange, error)
       }
     })
-    app.addHook('preParsing', byHand(receive, admissionOf(this.#context, settings.durability)))
+    app.addHook('preParsing', byHand(receive, admissionOf(this.#context, durability)))
     app.all('/*', neverCalled)
     app.setNotFoundHandler(neverCalled)
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
@@ -114,7 +114,7 @@ class ArionScope {
     else if (target.type === 'health') this.#answers.json(exchange, 200, HEALTH_BODY)
     else if (target.type === 'stats') this.#sendStats(exchange)
     else {
-      const [uri] = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).split('?')
+      const [uri] = writtenUrlOf(request).split('?')
       this.#answers.json(exchange, 404, arionErrorBody('unknown resource', { details: { uri } }))
     }
   }

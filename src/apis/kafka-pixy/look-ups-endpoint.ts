@@ -166,7 +166,7 @@ function checked(member: string, value: unknown): unknown {
 }
 
 const isWhole = (value: unknown, type: 'int32' | 'int64'): boolean =>
-  Number.isSafeInteger(value) && (type === 'int64' || Math.trunc(value as number) === ((value as number) | 0))
+  typeof value === 'number' && Number.isSafeInteger(value) && (type === 'int64' || Math.trunc(value) === (value | 0))
 
 /** @param isForNumber Go names the number that does not fit, if a number is expected */
 const mismatch = (value: unknown, type: string, isForNumber = false): GoJsonError =>

@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
-import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
 import type { Operation } from '../../http/openapi/operation.js'
 import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import {
@@ -303,7 +303,7 @@ function addressOf({ request }: Exchange, proxies: Bridge['proxies']): string {
   const { headers, socket } = request
   let scheme = (socket as TLSSocket).encrypted === true ? 'https' : 'http'
   let host = headers.host ?? `${socket.localAddress}:${socket.localPort}`
-  let path = ((request as { originalUrl?: string }).originalUrl ?? sentUrlOf(request)).replace(/[?#].*$/, '')
+  let path = writtenUrlOf(request).replace(/[?#].*$/, '')
   const said = proxies.forwarded(request)
   path = said.path || path
   if (said.scheme && said.host) [scheme, host] = [said.scheme, said.host]

@@ -205,10 +205,11 @@ export async function fetchKeys(url: string, timeoutMs: number): Promise<unknown
   }
   const chunks: Uint8Array[] = []
   let sizeBytes = 0
-  for await (const chunk of response.body ?? []) {
-    sizeBytes += (chunk as Uint8Array).length
+  const pieces: AsyncIterable<Uint8Array> | [] = response.body ?? []
+  for await (const chunk of pieces) {
+    sizeBytes += chunk.length
     if (sizeBytes > MAX_BYTES) throw new Error(`the answer is larger than ${MAX_BYTES} bytes`)
-    chunks.push(chunk as Uint8Array)
+    chunks.push(chunk)
   }
   return JSON.parse(Buffer.concat(chunks).toString('utf8'))
 }

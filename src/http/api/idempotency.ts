@@ -385,13 +385,11 @@ class Turns {
 
   /** As {@link add}, unless the request has its turn. */
   take({ exchange, hasTurn }: KeyedRequest, step: () => Promise<void>): Promise<void> {
-    return hasTurn === true
-      ? step().catch(error => void exchange.response.destroy(error as Error))
-      : this.add(exchange, step)
+    return hasTurn === true ? step().catch(error => void exchange.response.destroy(error)) : this.add(exchange, step)
   }
 
   /** @param step called when those before it have ended; the request ends with its connection if it fails @returns its end */
   add({ request: { socket }, response }: Exchange, step: () => Promise<void>): Promise<void> {
-    return this.#order.add(socket, step).catch(error => void response.destroy(error as Error))
+    return this.#order.add(socket, step).catch(error => void response.destroy(error))
   }
 }

@@ -4,7 +4,8 @@ import type { BodyReader, BodySource } from './body-source.js'
 /** Inherits from `Readable` without its constructor, which costs more than all else that a small request needs. */
 class Unopened {}
 Object.setPrototypeOf(Unopened.prototype, Readable.prototype)
-const UnopenedReadable = Unopened as new () => Partial<Readable> as new () => Readable
+const withoutState: new () => object = Unopened
+const UnopenedReadable = withoutState as new () => Readable
 
 /**
  * A stream that is made when it is used as one for the first time: most requests have no body, or a body that is handed

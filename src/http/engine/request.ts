@@ -373,6 +373,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 }
 
+/** For listeners: each of their requests is one of these. */
+export const engineRequest = (request: IncomingMessage): EngineRequest => request as EngineRequest
+
 const ignore = (): void => {}
 /** In the place of a reader that has all of its body. */
 const READ: BodyReader = { chunk: ignore, end: ignore, failed: ignore, closed: ignore }

@@ -120,7 +120,7 @@ export class BodyThreads {
           begin()
           await isAnswered
         })
-        .catch(error => response.destroy(error as Error))
+        .catch(error => response.destroy(error))
   }
 
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
@@ -155,7 +155,7 @@ export class BodyThreads {
         leave()
         await ended
       })
-      .catch(error => response.destroy(error as Error))
+      .catch(error => response.destroy(error))
       .finally(() => {
         turn.isRunning = false
         leave()

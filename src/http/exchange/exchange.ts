@@ -22,13 +22,16 @@ type Received = IncomingMessage & { readonly origin?: { readonly receipt: string
 /** The receipt for the records of a request; `undefined`: none was given. */
 export const receiptOf = (request: IncomingMessage): string | undefined => (request as Received).origin?.receipt
 
-type Sent = IncomingMessage & { sentUrl?: string }
+type Sent = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string }
 
 /**
  * The URL of a request as it was sent, below the prefix of its API on the API's own port, too. The field `url`
  * differs from it where the path cannot be decoded and had to be escaped for the router.
  */
 export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
+
+/** The URL of a request as its client has written it: without the prefix on the API's own port. */
+export const writtenUrlOf = (request: IncomingMessage): string => (request as Sent).originalUrl ?? sentUrlOf(request)
 
 /** The path as it was sent, below the prefix of its API, and the query behind it. */
 export function sentPartsOf(
@@ -41,7 +44,7 @@ export function sentPartsOf(
 
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
 export const isOnOwnPort = ({ request }: Pick<Exchange, 'request'>): boolean =>
-  (request as { originalUrl?: string }).originalUrl !== undefined
+  (request as Sent).originalUrl !== undefined
 
 /** For the listeners: sets the answer of {@link sentUrlOf}. */
 export const keepSentUrl = (request: IncomingMessage, url: string): void => {

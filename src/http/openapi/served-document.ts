@@ -4,6 +4,7 @@ import type { JsonSchema } from './operation.js'
 type Node = Record<string, unknown>
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value)
+const nodeOf = (value: unknown): Node => (isNode(value) ? value : {})
 
 /**
  * The document as it is served: OpenAPI 3.0 with shared components, the form from which the usual generators of clients make
@@ -11,16 +12,16 @@ const isNode = (value: unknown): value is Node => typeof value === 'object' && v
  * asks for them by {@link MODERN_TYPE}, and a generated client would have to choose between two bodies of one status.
  */
 export function toServedDocument({ openapi: _, info, ...document }: JsonSchema): JsonSchema {
-  const { identifier: __, ...license } = (info as Node).license as Node
-  const converted = converted30(document) as Node
+  const { identifier: __, ...license } = nodeOf(nodeOf(info).license)
+  const converted = nodeOf(converted30(document))
   const components = new Components()
-  const paths = components.share(converted.paths) as Node
+  const paths = components.share(nodeOf(converted.paths))
   return {
     openapi: '3.0.3',
-    info: { ...(info as Node), license },
+    info: { ...nodeOf(info), license },
     ...converted,
     paths,
-    components: { ...(converted.components as Node), ...components.all }
+    components: { ...nodeOf(converted.components), ...components.all }
   }
 }
 
@@ -36,8 +37,9 @@ function converted30(value: unknown): unknown {
   const kept = Object.entries(rest).filter(([, one]) => !isModernAnswer(one))
   const node: Node = Object.fromEntries(kept.map(([name, one]) => [name, converted30(one)]))
   if (isNode(node.content)) {
-    node.content = usualContent(node.content)
-    const isEmpty = Object.keys(node.content as Node).length === 0
+    const content = usualContent(node.content)
+    node.content = content
+    const isEmpty = Object.keys(content).length === 0
     // A body of a request says whether it is required; bodies of answers, which clients need not read, are left out.
     if (isEmpty && 'required' in node) node.content = ANY_BYTES
     else if (isEmpty) delete node.content
@@ -100,39 +102,39 @@ class Components {
   readonly #known = new Map<string, Node>()
 
   /** Puts references in place of the parts. */
-  share(paths: unknown): Node {
+  share(paths: Node): Node {
     const shared: Node = {}
-    for (const [path, methods] of Object.entries(paths as Node)) {
+    for (const [path, methods] of Object.entries(paths)) {
       shared[path] = Object.fromEntries(
-        Object.entries(methods as Node).map(([method, operation]) => [method, this.#operation(operation as Node)])
+        Object.entries(nodeOf(methods)).map(([method, operation]) => [method, this.#operation(nodeOf(operation))])
       )
     }
     return shared
   }
 
   #operation({ parameters, requestBody, responses, ...operation }: Node): Node {
-    const name = pascalCase(operation.operationId as string)
+    const name = pascalCase(String(operation.operationId))
     return {
       ...operation,
       ...(Array.isArray(parameters) && {
-        parameters: (parameters as Node[]).map(one =>
-          one.in === 'header' ? this.#refer('parameters', pascalCase(one.name as string), one) : one
+        parameters: parameters.map((one: Node) =>
+          one.in === 'header' ? this.#refer('parameters', pascalCase(String(one.name)), one) : one
         )
       }),
       ...(requestBody !== undefined && { requestBody: this.#schemasIn(requestBody, `${name}Body`) }),
       responses: Object.fromEntries(
-        Object.entries(responses as Node).map(([status, one]) => [status, this.#response(name, status, one as Node)])
+        Object.entries(nodeOf(responses)).map(([status, one]) => [status, this.#response(name, status, nodeOf(one))])
       )
     }
   }
 
   #response(operation: string, status: string, { headers = {}, ...response }: Node): Node {
     const isError = Number(status) >= 400
-    const named = Object.entries(headers as Node).map(([name, one]) => [
+    const named = Object.entries(nodeOf(headers)).map(([name, one]) => [
       name,
-      this.#refer('headers', pascalCase(name), one as Node)
+      this.#refer('headers', pascalCase(name), nodeOf(one))
     ])
-    const schemas = this.#schemasIn(response, `${operation}${isError ? 'Error' : 'Answer'}`) as Node
+    const schemas = nodeOf(this.#schemasIn(response, `${operation}${isError ? 'Error' : 'Answer'}`))
     const shared = { ...schemas, ...(named.length > 0 && { headers: Object.fromEntries(named) }) }
     return isError ? this.#refer('responses', `${operation}${status}`, shared) : shared
   }
@@ -145,12 +147,12 @@ class Components {
     const node: Node = Object.fromEntries(
       Object.entries(value).map(([key, one]) => [
         key,
-        key === 'properties' ? this.#membersOf(one as Node, name) : this.#schemasIn(one, inner(key))
+        key === 'properties' ? this.#membersOf(nodeOf(one), name) : this.#schemasIn(one, inner(key))
       ])
     )
     if (!isNode(node.properties) || node.type !== 'object') return node
     const { nullable, ...schema } = node
-    const reference = this.#refer('schemas', (schema.title as string | undefined) ?? name, schema)
+    const reference = this.#refer('schemas', typeof schema.title === 'string' ? schema.title : name, schema)
     return nullable === true ? { nullable: true, allOf: [reference] } : reference
   }
 

@@ -3,7 +3,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onReq
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
-import type { EngineRequest } from '../engine/request.js'
+import { type EngineRequest, engineRequest } from '../engine/request.js'
 
 type IsOpen = (request: FastifyRequest) => boolean
 
@@ -20,7 +20,7 @@ export function addAccessHooks(
 ): void {
   app.addHook('onRequest', (request, _, done) => {
     if (isOpen(request)) done()
-    else requestAccess.enter(new IncomingHttpRequest(request.raw as EngineRequest, request.id, isExempt), done)
+    else requestAccess.enter(new IncomingHttpRequest(engineRequest(request.raw), request.id, isExempt), done)
   })
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { RequestAccess } from '../access/request-access.js'
-import type { EngineRequest } from '../engine/request.js'
+import { engineRequest } from '../engine/request.js'
 import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
 import { TrustedProxies } from '../exchange/trusted-proxies.js'
@@ -137,7 +137,6 @@ export function addFrontPage(
   requestAccess?: RequestAccess,
   proxies = new TrustedProxies()
 ): void {
-  const { apis } = welcome
   const urlOf = ({ protocol, headers, raw }: FastifyRequest): string => {
     const { scheme, host: called } = proxies.forwarded(raw)
     const host = called || (headers.host ?? '')
@@ -150,23 +149,18 @@ export function addFrontPage(
   }
   app.get('/', { onRequest: requireRule(requestAccess), errorHandler }, (request, reply) => {
     const url = urlOf(request)
-    const hasLinks = (request.raw as EngineRequest).guard?.checksHost === true
+    const hasLinks = engineRequest(request.raw).guard?.checksHost === true
     const asksForLogin = requestAccess !== undefined
     if (isForBrowser(request)) return sendPage(reply, welcomePage({ ...welcome, asksForLogin }, url, hasLinks))
     reply.raw.setHeader('vary', varyOf(reply.raw, 'accept'))
-    reply.headers({
-      'x-content-type-options': 'nosniff',
-      'content-security-policy': "default-src 'none'"
-    })
+    reply.headers({ 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'" })
     return reply.type('text/plain; charset=utf-8').send(commandsOf(welcome, url, asksForLogin))
   })
-  answerOtherPaths(
-    app,
-    apis.map(({ prefix }) => prefix)
-  )
+  answerOtherPaths(app, welcome)
 }
 
-function answerOtherPaths(app: FastifyInstance, prefixes: readonly string[]): void {
+function answerOtherPaths(app: FastifyInstance, { apis }: Pick<Welcome, 'apis'>): void {
+  const prefixes = apis.map(({ prefix }) => prefix)
   const below = `each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`
   app.setNotFoundHandler(({ url }, reply) => {
     const isOfManagement = management.some(({ path }) => path === url.split('?', 1)[0])

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../verbs/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
 import { neverCalled } from '../api/by-hand.js'
-import type { EngineRequest } from '../engine/request.js'
+import { engineRequest } from '../engine/request.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { refuse, sendJson } from './access-hooks.js'
@@ -98,7 +98,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
 
 function leavingOf({ raw }: FastifyRequest): AbortSignal {
   const left = new AbortController()
-  ;(raw as EngineRequest).whenOver(() => left.abort())
+  engineRequest(raw).whenOver(() => left.abort())
   return left.signal
 }
 

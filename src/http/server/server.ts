@@ -3,7 +3,7 @@ import fastify, { type FastifyInstance, type FastifyRequest, type onSendHookHand
 import { type CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
 import { preflightOf, routeNameOf } from '../api/by-hand.js'
-import type { EngineRequest } from '../engine/request.js'
+import { type EngineRequest, engineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
 import { compress, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl, keepTrace } from '../exchange/exchange.js'
@@ -78,7 +78,7 @@ const compressAnswer: onSendHookHandler = ({ raw }, reply, payload, done) => {
 
 /** Counts a request as in flight, or returns the error when it may not begin. */
 function admit(context: HttpContext, request: FastifyRequest, response: ServerResponse): CastellanError | undefined {
-  const received = request.raw as EngineRequest
+  const received = engineRequest(request.raw)
   follow(context, request, received, response)
   const refusal = refusalOf(context, request, received)
   if (refusal !== undefined) context.refusals.note(refusal)
@@ -98,7 +98,7 @@ function refusalOf(context: HttpContext, request: FastifyRequest, received: Engi
 
 /** Probes and metrics are never refused because of overload, and neither is a request without a body. */
 const bringsWork = (request: FastifyRequest): boolean =>
-  (request.raw as EngineRequest).hasBody && mountNameOf(request) !== 'none'
+  engineRequest(request.raw).hasBody && mountNameOf(request) !== 'none'
 
 /** Logs and counts a request when it is over; an upgraded one when it is upgraded. */
 function follow(
@@ -163,12 +163,12 @@ function answered(
   requests.requestsInFlight.release(1)
   const durationMs = now() - startedAt
   const api = mountNameOf(request)
-  const { receivedAt } = request.raw as EngineRequest
+  const { receivedAt } = engineRequest(request.raw)
   if (api !== 'none' && typeof status === 'number' && status >= FAILED) refusals.answered(api, status, code)
   requests.answered(api, request.method, status, durationMs, receivedAt && Math.max(0, receivedAt - startedAt))
   if (accessLog?.wants()) {
     const { id: requestId, method } = request
-    const address = (request.raw as EngineRequest).holder.address.key
+    const address = engineRequest(request.raw).holder.address.key
     accessLog.write({ requestId, address, api, method, route: routeNameOf(request), status, durationMs })
   }
   if (status !== 'aborted' && requestLog.wants(status, durationMs)) {

@@ -105,8 +105,9 @@ export class HookCalls {
       try {
         const picked: unknown = this.#hooks.pickPartition!({ topic, ...toBuffers(record), partitionCount })
         if (typeof picked === 'object' && picked !== null && Object.hasOwn(picked, 'error')) return REFUSED_PARTITION
-        const isPartition = Number.isInteger(picked) && (picked as number) >= 0 && (picked as number) < partitionCount
-        return isPartition ? (picked as number) : undefined
+        const isPartition =
+          typeof picked === 'number' && Number.isInteger(picked) && picked >= 0 && picked < partitionCount
+        return isPartition ? picked : undefined
       } catch (error) {
         this.#problem('stray', PROBLEMS.stray, error)
         return undefined

@@ -206,7 +206,7 @@ function callsOptionsOf({ access, log, otherProtocols }: ApiContext<KafkaPixySet
     recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
     maxHeaderBytes: calls.maxHeaderBytes,
     broken: (error: unknown): StatusError => {
-      log.error({ err: error as Error }, 'a call of gRPC could not be admitted')
+      log.error({ err: error }, 'a call of gRPC could not be admitted')
       return new StatusError(status.INTERNAL, 'internal error')
     }
   }

@@ -95,7 +95,7 @@ export class KafkaPixyService {
       const metadata = receiptOf(origin)
       const known = statusOfError(error, verbs?.isReady ?? false)
       if (method.recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
-      if (!known) this.#parts.log.error({ err: error as Error, method: name }, 'a call of gRPC failed unexpectedly')
+      if (!known) this.#parts.log.error({ err: error, method: name }, 'a call of gRPC failed unexpectedly')
       const { code, message: details } = known ?? { code: status.INTERNAL, message: 'internal error' }
       callback({ code, details, ...(metadata && { metadata }) })
     }
