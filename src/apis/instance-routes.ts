@@ -302,7 +302,8 @@ export class InstanceRoutes {
     ask.require(topicNamesOf(records))
     const decoded = (await options.decode?.(format, records)) ?? { records, causes: undefined }
     if (response.destroyed) return undefined
-    const written = this.#write(ask, format, decoded, handling, options.membersOf)
+    const { membersOf } = options
+    const written = this.#write(ask, decoded.records, format, handling, { membersOf, causes: decoded.causes })
     count = written.count
     return { body: written.body, format }
   }
@@ -310,16 +311,15 @@ export class InstanceRoutes {
   /** @throws the error for a first record that cannot be written */
   #write(
     { caller, instance }: InstanceAsk,
+    records: readonly InstanceRecord[],
     format: string,
-    { records, causes }: Pick<DecodedRecords, 'records'> & Pick<RecordListOptions, 'causes'>,
     handling: Handling,
-    membersOf: ReadTerms['membersOf']
+    options: RecordListOptions
   ): RecordList {
     const note = ({ record, cause }: UndecodableRecord): void =>
       this.#undecodable.note(this.#api.name, instance.groupId, record, handling, cause)
     const written = writeRecordList(records, format === 'binary' || format === 'text' ? format : 'json', {
-      membersOf,
-      causes,
+      ...options,
       insteadOf: undecodable => {
         if (handling === 'fail') return undefined
         note(undecodable)

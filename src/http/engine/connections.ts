@@ -101,15 +101,14 @@ export class Connections implements ConnectionHost {
   }
 
   #show({ registry }: PrometheusMetrics): void {
-    registerSum(
-      registry,
+    const show = registerSum.bind(undefined, registry)
+    show(
       'castellan_http_bodies_in_flight_bytes',
       'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',
       () => this.#bodies.value
     )
-    registerSum(registry, 'castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
-    registerSum(
-      registry,
+    show('castellan_http_connections', 'Open connections of HTTP clients', () => this.#open.size)
+    show(
       'castellan_http_unread_bytes',
       'Bytes of answers that clients have not read yet, and of requests that wait behind them',
       () => this.unreadBytes

@@ -95,14 +95,9 @@ export class HttpMetrics {
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
-    registerSum(
-      registry,
-      'castellan_http_requests_in_flight',
-      'Requests being answered',
-      () => this.requestsInFlight.value
-    )
-    registerSum(
-      registry,
+    const show = registerSum.bind(undefined, registry)
+    show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight.value)
+    show(
       'castellan_http_upgraded_connections',
       'Open connections of HTTP clients that were upgraded to the websocket protocol',
       () => this.upgradedConnections.value

@@ -127,7 +127,7 @@ export class PixyMethods {
     ConsumeNAck: {
       operation: 'consume',
       target: groupOf,
-      run: (verbs, request, call) => this.#consume(verbs, request, call)
+      run: (verbs, asked, call) => this.#consume(verbs, asked, call)
     },
     Ack: { operation: 'consume', target: groupOf, run: ack },
     ...lookUps
