@@ -75,10 +75,7 @@ export class FollowEndpoint {
     const release = this.#enter(exchange)
     const tail = new Tail(exchange, {
       caller,
-      dataOf: (_, record) => {
-        const event = eventIn(record)
-        return event === undefined ? undefined : toEventData(jsonOf(event))
-      },
+      dataOf: (_, record) => eventDataIn(record),
       broken: error => this.#failed(exchange, error),
       onOver: () => {
         this.#open.delete(stop)
@@ -121,6 +118,11 @@ export class FollowEndpoint {
   #failed(exchange: Exchange, error: unknown): void {
     this.#parts.answers.fail(exchange, problemOf(error))
   }
+}
+
+function eventDataIn(record: KafkaRecord): string | undefined {
+  const event = eventIn(record)
+  return event === undefined ? undefined : toEventData(jsonOf(event))
 }
 
 /** @param error also the reason why reading has ended */

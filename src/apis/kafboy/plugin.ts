@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
@@ -29,12 +29,12 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise<ApiPlugin> {
   const { settings, lifetime, clock, access, metrics, log } = context
   const { callbackEditJson: module, callbackTimeoutMs: timeoutMs, syncTimeoutMs: waitMs, durability } = settings
-  const counted = kafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
+  const counted = new KafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
   const hooks =
     module === undefined
       ? undefined
-      : new HookCalls(await loadHooks(module), { timeoutMs, log, onProblem: counted.hookProblem })
-  const ekaf = new Ekaf(context, hooks, counted.settled)
+      : new HookCalls(await loadHooks(module), { timeoutMs, log, onProblem: problem => counted.hookProblem(problem) })
+  const ekaf = new Ekaf(context, hooks, counted.settled.bind(counted))
   lifetime.onStop(async () => {
     hooks?.close()
     ekaf.close()
@@ -127,45 +127,52 @@ function seriesOf<Series>(registry: PrometheusMetrics['registry'], family: Famil
   }
 }
 
-/**
- * Metrics of kafboy. Clients cannot choose the value of any label.
- *
- * @param openRequests requests that wait for a hook
- */
-function kafboyMetrics({ registry }: PrometheusMetrics, openRequests: () => number) {
-  const counter = (name: string, help: string, ...labels: string[]) =>
-    seriesOf(registry, counterFamily(name, help), ...labels)
-  const requests = counter('kafboy_requests_total', 'Requests to produce routes that were answered', 'mode', 'code')
-  const delivered = counter('kafboy_delivered_records_total', 'Records that are in Kafka', 'mode')
-  const logged = counter('kafboy_logged_records_total', 'Records that the durable log has taken', 'mode')
-  const failed = counter('kafboy_failed_records_total', 'Records that were refused or given up', 'mode', 'error')
-  const problems = counter('kafboy_hook_problems_total', 'What went wrong with hooks', 'problem')
-  const durations = durationFamily('kafboy_request_seconds', 'From the head of a request to its answer')
-  const seconds = seriesOf(registry, durations, 'mode')
-  const read = () => [{ labels: {}, value: openRequests() }]
-  registerScrapedGauge(registry, 'kafboy_hook_calls_pending', 'Requests that wait for a hook', 'sum', read)
-  return {
-    /** Counts a request when it is answered. */
-    begun(mode: ProduceMode, response: ServerResponse, clock: MonotonicClock): void {
-      const startedAt = clock()
-      response.once('finish', () => {
-        requests(mode, response.statusCode).value++
-        seconds(mode).observe((clock() - startedAt) / 1_000)
-      })
-    },
-    /** @param outcomes `undefined`: all records were delivered */
-    settled(mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined): void {
-      if (outcomes === undefined) delivered(mode).value += records
-      else {
-        for (const outcome of outcomes) {
-          if (outcome.type === 'delivered') delivered(mode).value++
-          else if (outcome.persisted === 'pending') logged(mode).value++
-          else failed(mode, outcome.code).value++
-        }
+/** Metrics of kafboy. Clients cannot choose the value of any label. */
+class KafboyMetrics {
+  readonly #requests
+  readonly #delivered
+  readonly #logged
+  readonly #failed
+  readonly #problems
+  readonly #seconds
+
+  /** @param openRequests requests that wait for a hook */
+  constructor({ registry }: PrometheusMetrics, openRequests: () => number) {
+    const counter = (name: string, help: string, ...labels: string[]) =>
+      seriesOf(registry, counterFamily(name, help), ...labels)
+    const answered = 'Requests to produce routes that were answered'
+    this.#requests = counter('kafboy_requests_total', answered, 'mode', 'code')
+    this.#delivered = counter('kafboy_delivered_records_total', 'Records that are in Kafka', 'mode')
+    this.#logged = counter('kafboy_logged_records_total', 'Records that the durable log has taken', 'mode')
+    this.#failed = counter('kafboy_failed_records_total', 'Records that were refused or given up', 'mode', 'error')
+    this.#problems = counter('kafboy_hook_problems_total', 'What went wrong with hooks', 'problem')
+    const durations = durationFamily('kafboy_request_seconds', 'From the head of a request to its answer')
+    this.#seconds = seriesOf(registry, durations, 'mode')
+    registerSum(registry, 'kafboy_hook_calls_pending', 'Requests that wait for a hook', openRequests)
+  }
+
+  /** Counts a request when it is answered. */
+  begun(mode: ProduceMode, response: ServerResponse, clock: MonotonicClock): void {
+    const startedAt = clock()
+    response.once('finish', () => {
+      this.#requests(mode, response.statusCode).value++
+      this.#seconds(mode).observe((clock() - startedAt) / 1_000)
+    })
+  }
+
+  /** @param outcomes `undefined`: all records were delivered */
+  settled(mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined): void {
+    if (outcomes === undefined) this.#delivered(mode).value += records
+    else {
+      for (const outcome of outcomes) {
+        if (outcome.type === 'delivered') this.#delivered(mode).value++
+        else if (outcome.persisted === 'pending') this.#logged(mode).value++
+        else this.#failed(mode, outcome.code).value++
       }
-    },
-    hookProblem(problem: HookProblem): void {
-      problems(problem).value++
     }
+  }
+
+  hookProblem(problem: HookProblem): void {
+    this.#problems(problem).value++
   }
 }

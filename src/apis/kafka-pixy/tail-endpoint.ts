@@ -82,12 +82,11 @@ export class TailEndpoint {
     const { exchange, verbs, topic } = request
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
-    const { schemas } = message
     const tail = new Tail(exchange, {
       caller,
       dataOf: (partition, record) => {
-        if (schemas === undefined) return lineJson({ partition, ...record }, message)
-        const json = recordJson(schemas, record, false, clientOf(exchange.request, caller))
+        if (message.schemas === undefined) return lineJson({ partition, ...record }, message)
+        const json = recordJson(message.schemas, record, false, clientOf(exchange.request, caller))
         // The bytes of a batch may not outlive the call.
         const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
         return json.then(json => lineJson({ partition, ...record, headers }, message, json))

@@ -67,6 +67,9 @@ export interface ManagementOptions {
   readonly shown: { readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'> }
 }
 
+const OTHER_PATH =
+  'this is the management port, without the APIs, which are on the shared port (http.port, by default 8080); the routes here are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
+
 /** `/health-check`, `/ready`, `/ready/kafka` and `/metrics`: GET only, no configuration, no addresses of brokers. */
 function addManagementRoutes(app: FastifyInstance, { status, shown: { registry } }: ManagementOptions): void {
   app.get('/health-check', () => ({
@@ -93,11 +96,7 @@ function addManagementRoutes(app: FastifyInstance, { status, shown: { registry }
         .code(405)
         .header('allow', allow)
         .send({ error: 'method not allowed', message: `${path} takes ${allow}` })
-    return reply.code(404).send({
-      error: 'not found',
-      message:
-        'this is the management port, without the APIs, which are on the shared port (http.port, by default 8080); the routes here are /, /health-check, /ready, /ready/kafka, /status.json, /metrics and /openapi.json'
-    })
+    return reply.code(404).send({ error: 'not found', message: OTHER_PATH })
   })
 }
 
