@@ -1,4 +1,6 @@
+import { z } from 'zod'
 import {
+  across,
   type ClockRow,
   type ClusterRow,
   type FailureRow,
@@ -10,8 +12,11 @@ import {
   type PartitionRow,
   type RefusalRow,
   type StatusPart,
+  statusSchema,
   type TopicRow
 } from './status.js'
+
+const { shape } = statusSchema
 
 /** Lines of the log that are answered. */
 const MAX_LINES = 20
@@ -67,19 +72,19 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
   return {
     workers: [...one.workers, ...other.workers].sort((a, b) => a.number - b.number),
     clusters: mergeEach(one.clusters, other.clusters, by('name'), mergeCluster),
-    memory: withSums(one.memory, other.memory),
+    memory: mergeNumbers(shape.memory, one.memory, other.memory),
     log: mergeLog(one.log, other.log),
     topics: mergeRows(one.topics, other.topics, by('cluster', 'topic'), mergeTopic),
     groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
     lag,
     certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
     clocks: mergeEach(one.clocks, other.clocks, by('comparedWith', 'cluster'), furtherOff),
-    requests: withSums(one.requests, other.requests),
-    way: withSums(one.way, other.way),
-    refusals: mergeEach(one.refusals, other.refusals, by('what', 'reason', 'setting'), addToLater),
-    failures: mergeEach(one.failures, other.failures, by('api', 'status', 'reason'), addToLater),
-    losses: mergeEach(one.losses, other.losses, by('cluster', 'api', 'topic', 'reason'), addToLater),
-    lines: mergeEach(one.lines, other.lines, by('message', 'topic', 'group'), addToLater)
+    requests: mergeNumbers(shape.requests, one.requests, other.requests),
+    way: mergeNumbers(shape.way, one.way, other.way),
+    refusals: mergeEach(one.refusals, other.refusals, by('what', 'reason', 'setting'), addToLater(shape.refusals)),
+    failures: mergeEach(one.failures, other.failures, by('api', 'status', 'reason'), addToLater(shape.failures)),
+    losses: mergeEach(one.losses, other.losses, by('cluster', 'api', 'topic', 'reason'), addToLater(shape.losses)),
+    lines: mergeEach(one.lines, other.lines, by('message', 'topic', 'group'), addToLater(shape.lines))
   }
 }
 
@@ -89,24 +94,22 @@ const by =
   (row: { readonly [name in Name]?: unknown }): string =>
     JSON.stringify(names.map(name => row[name]))
 
-/** Of these numbers the greater one counts. These are of one process alone. All others are sums. */
-const GREATER: ReadonlySet<string> = new Set(['oldestAgeMs', 'timeoutMs', 'firstAgoMs'])
-const OF_ONE: ReadonlySet<string> = new Set(['lastAgoMs', 'status', 'worker'])
-
-/** `kept` with the numbers of both, also of the objects in it; without fields that are undefined. */
-function withSums<Row extends object>(kept: Row, other: Row): Row {
+/** `kept` with the numbers of both as the schema says, also of the objects in it; without fields that are undefined. */
+function mergeNumbers<Row extends object>(schema: z.ZodObject, kept: Row, other: Row): Row {
   const theirs = new Map<string, unknown>(Object.entries(other))
   const defined = Object.entries(kept).filter(([, mine]) => mine !== undefined)
   const entries = defined.map(([name, mine]: [string, unknown]) => {
     const its = theirs.get(name)
-    if (OF_ONE.has(name) || its === undefined) return [name, mine]
-    if (typeof mine === 'number') return [name, GREATER.has(name) ? Math.max(mine, Number(its)) : mine + Number(its)]
-    return [name, isPlain(mine) && isPlain(its) ? withSums(mine, its) : mine]
+    const field = schema.shape[name]
+    const inner = field instanceof z.ZodOptional ? field.unwrap() : field
+    if (its === undefined || inner === undefined) return [name, mine]
+    if (inner instanceof z.ZodObject) return [name, mergeNumbers(inner, mine as object, its as object)]
+    const is = across.get(inner as z.ZodType)?.is
+    if (is === 'sum') return [name, Number(mine) + Number(its)]
+    return [name, is === 'max' ? Math.max(Number(mine), Number(its)) : mine]
   })
   return Object.fromEntries(entries) as Row
 }
-
-const isPlain = (value: unknown): value is object => value?.constructor === Object
 
 function worseFirst<Row extends { readonly state: string }>(
   one: Row,
@@ -116,14 +119,17 @@ function worseFirst<Row extends { readonly state: string }>(
   return states.indexOf(one.state) >= states.indexOf(other.state) ? [one, other] : [other, one]
 }
 
-const addToLater = <Row extends RefusalRow | FailureRow | LossRow | LineRow>(one: Row, other: Row): Row =>
-  one.lastAgoMs <= other.lastAgoMs ? withSums(one, other) : withSums(other, one)
+const addToLater =
+  ({ element }: z.ZodArray<z.ZodObject>) =>
+  <Row extends RefusalRow | FailureRow | LossRow | LineRow>(one: Row, other: Row): Row =>
+    one.lastAgoMs <= other.lastAgoMs ? mergeNumbers(element, one, other) : mergeNumbers(element, other, one)
 
 function mergeLog(one: StatusPart['log'], other: StatusPart['log']): StatusPart['log'] {
   const [ours, theirs] = [one.deadLetterTopics ?? [], other.deadLetterTopics ?? []]
-  const topics = mergeEach(ours, theirs, by('cluster', 'topic'), withSums)
+  const { element } = shape.log.shape.deadLetterTopics.unwrap()
+  const topics = mergeEach(ours, theirs, by('cluster', 'topic'), (mine, its) => mergeNumbers(element, mine, its))
   const deadLetterTopics = topics.length === 0 ? undefined : worst(topics, ({ count }) => count).rows
-  return { ...withSums(...worseFirst(one, other, LOG_STATES)), deadLetterTopics }
+  return { ...mergeNumbers(shape.log, ...worseFirst(one, other, LOG_STATES)), deadLetterTopics }
 }
 
 /** The partitions in trouble of two views, each once, by their numbers. */
@@ -134,20 +140,15 @@ export const mergeTroubled = (ones: readonly PartitionRow[], others: readonly Pa
 
 function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
   const [worse, better] = worseFirst(one, other, TOPIC_STATES)
+  const merged = mergeNumbers(shape.topics.shape.rows.element, worse, better)
   const troubled = mergeTroubled(worse.troubled, better.troubled)
-  return {
-    ...better,
-    ...withSums(worse, better),
-    // All processes see the same partitions.
-    partitions: Math.max(one.partitions, other.partitions),
-    troubledPartitions: Math.max(one.troubledPartitions, other.troubledPartitions, troubled.length),
-    troubled
-  }
+  const troubledPartitions = Math.max(merged.troubledPartitions, troubled.length)
+  return { ...better, ...merged, troubledPartitions, troubled }
 }
 
 const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
   ...other,
-  ...withSums(one, other),
+  ...mergeNumbers(shape.groups.shape.rows.element, one, other),
   topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS)
 })
 

@@ -8,11 +8,20 @@ export const MAX_ROWS = 50
 
 const text = z.string()
 const maybe = text.optional()
+/**
+ * What becomes of a number when the status of several processes is made one: `sum`; `max`: the greater one counts. A number
+ * without it is of one process alone: that of the first one stays.
+ */
+export const across = z.registry<{ readonly is: 'sum' | 'max' }>()
 const int = z.int()
-const count = int.nonnegative()
-/** Milliseconds, bytes and seconds. */
-const amount = z.number().nonnegative()
+const count = int.nonnegative().register(across, { is: 'sum' })
+const greatestCount = int.nonnegative().register(across, { is: 'max' })
 const number = z.number()
+const total = z.number().register(across, { is: 'sum' })
+/** Milliseconds and seconds. */
+const amount = number.nonnegative()
+const greatest = number.nonnegative().register(across, { is: 'max' })
+const bytes = number.nonnegative().register(across, { is: 'sum' })
 const share = number.optional()
 const instant = z.iso.datetime()
 
@@ -44,23 +53,25 @@ const topic = z.object({
   cluster: text,
   topic: text,
   state: z.enum(['idle', 'flowing', 'stuck', 'lookingUp', 'missing', 'refused']),
-  memory: z.object({ records: count, bytes: amount, oldestAgeMs: amount }),
-  log: z.object({ records: count, bytesInMemory: amount }).optional().describe('Records of the durable log'),
-  partitions: count,
-  troubledPartitions: count,
+  memory: z.object({ records: count, bytes, oldestAgeMs: greatest }),
+  log: z.object({ records: count, bytesInMemory: bytes }).optional().describe('Records of the durable log'),
+  // All processes see the same partitions.
+  partitions: greatestCount,
+  troubledPartitions: greatestCount,
   troubled: z.array(partition).describe('Some of the troubled partitions'),
   refusal: z.object({ code: text, message: text }).optional().describe('The last one, where it still counts')
 })
 
+const deadTopic = z.object({ cluster: text, topic: text, count })
 const durableLog = z.object({
   state: z.enum(['unused', 'ok', 'full', 'failed', 'closed']),
   why: maybe,
-  limitBytes: amount,
-  sizeBytes: amount,
+  limitBytes: bytes,
+  sizeBytes: bytes,
   records: count,
-  oldestAgeMs: amount,
+  oldestAgeMs: greatest,
   deadLetters: count,
-  deadLetterTopics: z.array(z.object({ cluster: text, topic: text, count })).optional(),
+  deadLetterTopics: z.array(deadTopic).optional(),
   damagedRecords: count,
   quarantinedSegments: count,
   setAsideRecords: count.describe('Records in files that the disk cannot read'),
@@ -111,7 +122,7 @@ const clock = z.object({
 })
 
 /** What was refused or failed, since the start and as of the last seconds. */
-const counted = { count, perSecond: number, lastAgoMs: amount }
+const counted = { count, perSecond: total, lastAgoMs: amount }
 const refused = z.object({
   reason: text.describe('A code of docs/errors.md'),
   setting: maybe.describe('The setting that the error names'),
@@ -129,8 +140,8 @@ const loss = z.object({
   reason: text.describe('A code of docs/errors.md'),
   message: text,
   records: count,
-  perSecond: number,
-  firstAgoMs: amount,
+  perSecond: total,
+  firstAgoMs: greatest,
   lastAgoMs: amount
 })
 const logLine = z.object({
@@ -143,7 +154,7 @@ const logLine = z.object({
   worker: int.optional()
 })
 
-const sum = z.object({ count, seconds: number })
+const sum = z.object({ count, seconds: total })
 /** The stages of the way of a record. */
 const stages = { request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum }
 const rowsOf = <Row extends z.ZodType>(row: Row) =>
@@ -167,11 +178,11 @@ export const statusSchema = z.object({
   clusters: z.array(cluster),
   memory: z.object({
     records: count,
-    bytes: amount,
-    limitBytes: amount.describe('`delivery.maxBytes` of all workers and clusters'),
-    stuckBytes: amount,
-    oldestAgeMs: amount,
-    timeoutMs: amount.describe('`delivery.timeoutMs`'),
+    bytes,
+    limitBytes: bytes.describe('`delivery.maxBytes` of all workers and clusters'),
+    stuckBytes: bytes,
+    oldestAgeMs: greatest,
+    timeoutMs: greatest.describe('`delivery.timeoutMs`'),
     delivered: count,
     failed: count,
     lost: count.describe('Accepted records that are lost')
