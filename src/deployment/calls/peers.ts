@@ -43,6 +43,39 @@ export interface Peers<Id = string> {
   onGone(listener: (id: Id) => void): void
 }
 
+/** What one of several processes has answered, or why it has not. */
+export interface Told<Id, Answer> {
+  readonly by: Id
+  readonly answer?: Answer
+  readonly error?: PeerError
+}
+
+/**
+ * Asks several processes at the same time. Never rejects.
+ *
+ * @param isEnough waits for no others after such an answer; default: waits for all
+ * @returns what was told until then, in the order in which it came
+ */
+export function askAll<Id, Answer>(
+  ids: readonly Id[],
+  ask: (id: Id) => Promise<Answer>,
+  isEnough: (answer: Answer) => boolean = () => false
+): Promise<readonly Told<Id, Answer>[]> {
+  const told: Told<Id, Answer>[] = []
+  return new Promise(resolve => {
+    const tell = (one: Told<Id, Answer>, isLast: boolean): void => {
+      if (told.push(one) === ids.length || isLast) resolve(told)
+    }
+    if (ids.length === 0) resolve(told)
+    for (const by of ids) {
+      ask(by).then(
+        answer => tell({ by, answer }, isEnough(answer)),
+        (error: PeerError) => tell({ by, error }, false)
+      )
+    }
+  })
+}
+
 /**
  * Calls all others that are known.
  *
@@ -54,8 +87,8 @@ export async function callOthers<Id>(
   body: unknown,
   options: CallOptions
 ): Promise<unknown[]> {
-  const answers = await Promise.allSettled(peers.others.map(id => peers.call(id, name, body, options)))
-  return answers.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+  const told = await askAll(peers.others, id => peers.call(id, name, body, options))
+  return told.flatMap(({ answer, error }) => (error === undefined ? [answer] : []))
 }
 
 /** The parts of an error that are sent to the other process. */

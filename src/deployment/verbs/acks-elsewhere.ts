@@ -1,7 +1,7 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
-import { isAway, type Peers } from '../calls/peers.js'
+import { askAll, isAway, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
@@ -21,6 +21,8 @@ const NOT_READ: AckResult = {
   type: 'notRead',
   reason: 'no gateway of this deployment that answers reads the partition for the group'
 }
+
+const isOfReader = ({ type }: AckResult): boolean => type !== 'notRead' && type !== 'failed'
 
 interface AskedAck extends MessageId {
   readonly groupId: string
@@ -59,17 +61,13 @@ export class AcksElsewhere<Id> {
         return result
       }
     }
-    let without: AckResult = NOT_READ
+    const further = others.filter(id => id !== owner)
     // At most one of them reads the partition; the others need not answer then.
-    const asked = others.map(async id => {
-      if (id === owner) throw NO_READER
-      const result = await this.at(id, groupId, message)
-      if (result.type === 'failed') without = result
-      if (result.type === 'failed' || result.type === 'notRead') throw result
-      remember(this.#owners, key, id)
-      return result
-    })
-    return Promise.any(asked).catch(() => without)
+    const told = await askAll(further, id => this.at(id, groupId, message), isOfReader)
+    const { by, answer } = told.find(one => one.answer && isOfReader(one.answer)) ?? {}
+    if (by === undefined) return told.findLast(one => one.answer?.type === 'failed')?.answer ?? NOT_READ
+    remember(this.#owners, key, by)
+    return answer!
   }
 
   /**

@@ -2,15 +2,8 @@ import { onAbort } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
-import type {
-  FormerReply,
-  ProcessReply,
-  ReceiptDesk,
-  ReceiptQuestion,
-  ReceiptReply,
-  ReceiptsElsewhere
-} from '../../verbs/receipts.js'
-import type { PeerError, Peers } from '../calls/peers.js'
+import type { ProcessReply, ReceiptDesk, ReceiptQuestion, ReceiptsElsewhere } from '../../verbs/receipts.js'
+import { askAll, type Peers, type Told } from '../calls/peers.js'
 
 const MESSAGE = 'receipt'
 /** Time limit for an answer, in addition to the time that the question may wait. */
@@ -27,7 +20,7 @@ interface Answer {
 }
 
 interface Found<Id> {
-  readonly reply: ReceiptReply | FormerReply | undefined
+  readonly reply: ProcessReply
   readonly by?: Id
 }
 
@@ -42,32 +35,37 @@ export function peerReceipts<Id>(
   peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
   areAllKnown: boolean
 ): ReceiptsElsewhere {
-  const waits = new Shares(MAX_WAITS, 'waits for receipts of other gateways')
   peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
+  return new PeerReceipts(peers, areAllKnown)
+}
 
-  /** @throws OverloadedError */
-  const ask = async (question: SentQuestion, others: readonly Id[]): Promise<Found<Id>> => {
-    const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
-    const asked = others.map(async by => {
-      const { reply } = (await peers.call(by, MESSAGE, question, { timeoutMs })) as Answer
-      if (reply === undefined || reply.type === 'former') throw new NotHereError(reply)
-      return { reply, by }
-    })
-    return Promise.any(asked).catch((error: AggregateError) => ({ reply: withoutAnswer(error.errors, areAllKnown) }))
+class PeerReceipts<Id> implements ReceiptsElsewhere {
+  readonly #peers: Pick<Peers<Id>, 'call' | 'others'>
+  readonly #areAllKnown: boolean
+  readonly #waits = new Shares(MAX_WAITS, 'waits for receipts of other gateways')
+
+  constructor(peers: Pick<Peers<Id>, 'call' | 'others'>, areAllKnown: boolean) {
+    this.#peers = peers
+    this.#areAllKnown = areAllKnown
+  }
+
+  async read({ waitMs = 0, signal, ...question }: ReceiptQuestion): Promise<ProcessReply> {
+    if (waitMs > 0) {
+      const release = placeOf(this.#waits, question.client, 'are waited for')
+      const found = await this.#wait(question, waitMs, signal).finally(release)
+      if (found !== undefined) return found.reply
+    }
+    return (await this.#ask(question, this.#peers.others)).reply
   }
 
   /** Waits until all records are settled, at most until the signal. @returns `undefined`: they are not */
-  const wait = async (
-    question: SentQuestion,
-    waitMs: number,
-    signal: AbortSignal | undefined
-  ): Promise<Found<Id> | undefined> => {
+  async #wait(question: SentQuestion, waitMs: number, signal: AbortSignal | undefined): Promise<Found<Id> | undefined> {
     const endsAt = performance.now() + waitMs
-    for (let others = peers.others; signal?.aborted !== true; ) {
+    for (let { others } = this.#peers; signal?.aborted !== true; ) {
       const startedAt = performance.now()
       const partMs = Math.min(PART_MS, endsAt - startedAt)
       if (partMs <= 0) return undefined
-      const found = await unlessAborted(ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
+      const found = await unlessAborted(this.#ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
       if (found === undefined) return undefined
       const { reply, by } = found
       if (reply?.type !== 'found' || reply.isSettled) return found
@@ -78,36 +76,26 @@ export function peerReceipts<Id>(
     return undefined
   }
 
-  return {
-    read: async ({ waitMs = 0, signal, ...question }) => {
-      if (waitMs > 0) {
-        const release = placeOf(waits, question.client, 'are waited for')
-        const found = await wait(question, waitMs, signal).finally(release)
-        if (found !== undefined) return found.reply
-      }
-      return (await ask(question, peers.others)).reply
-    }
+  /** @throws OverloadedError */
+  async #ask(question: SentQuestion, others: readonly Id[]): Promise<Found<Id>> {
+    const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
+    const call = (by: Id) => this.#peers.call(by, MESSAGE, question, { timeoutMs }) as Promise<Answer>
+    const told = await askAll(others, call, isKnown)
+    const { by, answer } = told.find(one => isKnown(one.answer)) ?? {}
+    return by === undefined ? { reply: withoutAnswer(told, this.#areAllKnown) } : { reply: answer?.reply, by }
   }
 }
+
+/** The process has given the receipt. */
+const isKnown = ({ reply }: Answer = {}): boolean => reply !== undefined && reply.type !== 'former'
 
 /** @throws OverloadedError when one of those that were asked is overloaded */
-function withoutAnswer(errors: readonly unknown[], areAllKnown: boolean): ReceiptReply | FormerReply | undefined {
-  const overload = errors.find(error => (error as Partial<PeerError>).cause?.code === 'overloaded')
-  if (overload !== undefined) throw new OverloadedError((overload as PeerError).message)
-  const refusals = errors.filter(error => error instanceof NotHereError)
-  const former = refusals.find(({ reply }) => reply !== undefined)?.reply
+function withoutAnswer(told: readonly Told<unknown, Answer>[], areAllKnown: boolean): ProcessReply {
+  const overload = told.find(({ error }) => error?.cause?.code === 'overloaded')?.error
+  if (overload !== undefined) throw new OverloadedError(overload.message)
+  const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply
   if (former !== undefined) return former
-  return refusals.length === errors.length && areAllKnown ? undefined : { type: 'unreachable' }
-}
-
-/** A process has answered that it has not given the receipt. */
-class NotHereError extends Error {
-  readonly reply: FormerReply | undefined
-
-  constructor(reply: FormerReply | undefined) {
-    super()
-    this.reply = reply
-  }
+  return told.every(({ error }) => error === undefined) && areAllKnown ? undefined : { type: 'unreachable' }
 }
 
 /** @returns `undefined`: the signal was first */

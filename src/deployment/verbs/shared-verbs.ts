@@ -55,22 +55,22 @@ export function sharedVerbs<Id extends number | string>(
     })
   }
   const ownerAmong = (name: string): Id => ownerOf(cluster, name, workers.count) as Id
-  const log = `durableLog ${cluster}`
-  peers.serve(log, () => own.durableLog())
+  const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
   return over(own, {
     groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
-    instances: peerInstances(
-      own,
-      cluster,
-      peers,
-      fixedOwner(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
-    ),
+    instances: peerInstances(own, cluster, peers, owner),
     admin: toldToAll(own.admin, cluster, peers),
-    durableLog: async () => {
-      const answers = await callOthers(peers, log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
-      return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
-    }
+    durableLog: sumOfLogs(own, cluster, peers)
   })
+}
+
+function sumOfLogs<Id>(own: Verbs, cluster: string, peers: Peers<Id>): Verbs['durableLog'] {
+  const log = `durableLog ${cluster}`
+  peers.serve(log, () => own.durableLog())
+  return async () => {
+    const answers = await callOthers(peers, log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
+    return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
+  }
 }
 
 /** Each worker changes topics by itself. The others take note of it before its client is answered. */

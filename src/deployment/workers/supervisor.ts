@@ -1,5 +1,6 @@
 import { backoffMs } from '../../core/backoff.js'
 import type { Logger } from '../../core/model.js'
+import { askAll } from '../calls/peers.js'
 import { Link, type LinkError } from './link.js'
 import type { ParentLink, ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from './messages.js'
 import type { WorkerProcess } from './worker-process.js'
@@ -82,13 +83,10 @@ export class Supervisor {
     name: Name,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, WorkerServes[Name]['answer']>> {
-    const answers = new Map<number, WorkerServes[Name]['answer']>()
-    const ask = async ({ number, link }: Slot): Promise<void> => {
-      const answer = await link?.call<ToAll>(name, undefined, timeoutMs).catch(() => undefined)
-      if (answer !== undefined) answers.set(number, answer as WorkerServes[Name]['answer'])
-    }
-    await Promise.all(this.#slots.map(ask))
-    return answers
+    const serving = this.#slots.filter(({ link }) => link !== undefined)
+    const told = await askAll(serving, ({ link }) => link!.call<ToAll>(name, undefined, timeoutMs))
+    const answers = told.flatMap(({ by, answer }) => (answer === undefined ? [] : [[by.number, answer] as const]))
+    return new Map(answers) as ReadonlyMap<number, WorkerServes[Name]['answer']>
   }
 
   /** Called when a worker has reported. A worker that sends no reports for a minute is killed and restarted. */
