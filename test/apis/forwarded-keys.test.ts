@@ -54,7 +54,7 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     }
   }
   const owners: KeyOwners | undefined = owner && {
-    reach: 'deployment',
+    scope: 'deployment',
     ownerOf: () => owner,
     serve: () => undefined,
     close: () => undefined

@@ -12,7 +12,7 @@ import { LIMIT, large, type Way, ways } from './ways.js'
 
 /** Refuses headers that are no key; a key is never asked for. */
 const idempotency = new Idempotency({
-  keys: { reach: 'gateway' },
+  keys: { scope: 'gateway' },
   count: () => undefined
 } as unknown as IdempotencyDeps)
 

@@ -10,7 +10,7 @@ import {
   type PassOn
 } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
-import { isAway, type PeerError } from '../calls/peers.js'
+import { askAll, isAway, type PeerError } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 
@@ -21,8 +21,8 @@ const CLIENT_AT = 12
 const LOOKS = 3
 
 /** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */
-const STANDING = 'keys of requests'
-const STANDING_TIMEOUT_MS = 2_000
+const SHARING = 'keys of requests'
+const SHARING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
 const REFUSED = 'requests with an Idempotency-Key are refused (503)'
 
@@ -43,7 +43,29 @@ export interface GatewayKeysDeps {
 }
 
 /** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
-type KeyStanding = 'shared' | 'alone' | 'refused'
+type KeySharing = 'shared' | 'alone' | 'refused'
+
+/** What a gateway has found out: who it is in the list, or that the list cannot be used and keys hold at this gateway only. */
+type KeyState = (Looking | Member | { readonly type: 'alone' }) & {
+  /** This gateway shares keys and another one serves them by itself, or the other way round. */
+  readonly isContested: boolean
+}
+
+/** Why it is not one of the list, in so many look-ups in a row. */
+interface Looking extends Lost {
+  readonly type: 'looking'
+  readonly times: number
+}
+
+interface Member {
+  readonly type: 'member'
+  /** The entry of this gateway. */
+  readonly self: string
+  /** Another gateway answers at the entry of this one: both would carry a request out. */
+  readonly isDoubled: boolean
+  /** How often in a row another gateway could not be called. */
+  readonly silent: ReadonlyMap<string, number>
+}
 
 /**
  * The keys of gateways that know each other. They hold over all of them when each entry of `peers.addresses` is one gateway
@@ -53,36 +75,25 @@ export class GatewayKeys implements KeyOwners {
   readonly #deps: GatewayKeysDeps
   readonly #list: KeyList
   /** How the others serve requests with keys, by process. */
-  readonly #standings = new Map<string, KeyStanding>()
-  /** The entry of this gateway, once it has found itself in the list. */
-  #self: string | undefined
-  /** Why it has not, in so many look-ups in a row. */
-  #lost: Lost & { readonly times: number } = { why: '', times: 0 }
-  /** The list cannot be used, so keys hold at this gateway only. */
-  #isAlone = false
-  /** Another gateway answers at the entry of this one: both would carry a request out. */
-  #isDoubled = false
-  /** This gateway shares keys and another one serves them by itself, or the other way round. */
-  #isContested = false
-  /** How often in a row another gateway could not be called. */
-  readonly #silent = new Map<string, number>()
+  readonly #sharings = new Map<string, KeySharing>()
+  #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
   #isClosed = false
 
   constructor(deps: GatewayKeysDeps) {
     this.#deps = deps
     this.#list = new KeyList(deps.addresses)
-    deps.peers.serve(STANDING, () => this.#standing)
+    deps.peers.serve(SHARING, () => this.#sharing)
     deps.peers.onRefreshed(() => this.#look())
   }
 
-  get reach(): KeyOwners['reach'] {
-    return this.#isAlone ? 'gateway' : 'deployment'
+  get scope(): KeyOwners['scope'] {
+    return this.#state.type === 'alone' ? 'gateway' : 'deployment'
   }
 
   ownerOf(hash: string): PassOn | undefined {
     const owner = this.#list.ownerOf(hash)
     // Where no request may be carried out, none is: not even those whose key this gateway owns.
-    const isOwn = this.#isAlone || owner === this.#self
+    const isOwn = this.#state.type === 'alone' || owner === this.#self
     return isOwn && this.#refusal === undefined
       ? undefined
       : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
@@ -100,68 +111,77 @@ export class GatewayKeys implements KeyOwners {
     this.#isClosed = true
   }
 
-  /** Why no request with a key is carried out at this gateway. `undefined`: they are. */
-  get #refusal(): string | undefined {
-    if (this.#self === undefined && !this.#isAlone) {
-      const { why } = this.#lost
-      return `this gateway does not know yet which of peers.addresses it is${why === '' ? '' : `: ${why}`}`
-    }
-    if (this.#isDoubled) return `another gateway answers at ${this.#self}`
-    return this.#isContested ? CONTESTED : undefined
+  /** The entry of this gateway, once it has found itself in the list. */
+  get #self(): string | undefined {
+    return this.#state.type === 'member' ? this.#state.self : undefined
   }
 
-  get #standing(): KeyStanding {
-    if (this.#self !== undefined) return this.#isDoubled ? 'refused' : 'shared'
-    return this.#isAlone && !this.#isContested ? 'alone' : 'refused'
+  /** Why no request with a key is carried out at this gateway. `undefined`: they are. */
+  get #refusal(): string | undefined {
+    const state = this.#state
+    if (state.type === 'looking') {
+      return `this gateway does not know yet which of peers.addresses it is${state.why === '' ? '' : `: ${state.why}`}`
+    }
+    if (state.type === 'member' && state.isDoubled) return `another gateway answers at ${state.self}`
+    return state.isContested ? CONTESTED : undefined
+  }
+
+  get #sharing(): KeySharing {
+    const state = this.#state
+    if (state.type === 'member') return state.isDoubled ? 'refused' : 'shared'
+    return state.type === 'alone' && !state.isContested ? 'alone' : 'refused'
   }
 
   /** What is wrong with keys of requests, one sentence each, for operators. */
   get warnings(): readonly string[] {
+    const state = this.#state
     const refusal = this.#refusal
-    if (this.#self === undefined && !this.#isAlone) return this.#lost.times < LOOKS ? [] : [`${REFUSED}: ${refusal}`]
+    if (state.type === 'looking') return state.times < LOOKS ? [] : [`${REFUSED}: ${refusal}`]
     const hint = refusal === CONTESTED ? 'peers.addresses and builds' : 'peers.addresses'
     if (refusal !== undefined) return [`${REFUSED}: ${refusal}; compare ${hint}`]
-    return [...this.#silent].flatMap(([name, looks]) =>
+    const silent = state.type === 'member' ? [...state.silent] : []
+    return silent.flatMap(([name, looks]) =>
       looks < LOOKS ? [] : [`${REFUSED} whose key the gateway ${name} owns, because it cannot be reached`]
     )
   }
 
   /** Finds out which gateway this one is, and whether others leave its keys to it. */
   #look(): void {
-    if (this.#self !== undefined) this.#lookForOthers(this.#self)
-    else if (!this.#isAlone) this.#lookForSelf()
+    const state = this.#state
+    if (state.type === 'member') this.#state = { ...state, ...this.#lookForOthers(state) }
+    else if (state.type === 'looking') this.#lookForSelf(state)
     void this.#askOthers().then(() => this.#compare())
   }
 
-  #lookForSelf(): void {
+  #lookForSelf(state: KeyState & Looking): void {
     const { log, peers } = this.#deps
+    const { isContested } = state
     const found = placeIn(this.#list, peers)
     if (typeof found === 'string') {
-      this.#self = found
+      this.#state = { type: 'member', self: found, isDoubled: false, silent: new Map(), isContested }
       log.info({}, `keys of requests hold at all ${this.#list.names.length} gateways; this one is ${found}`)
       return
     }
     // Gateways that are started again may exchange their addresses, so a result counts when it comes several times.
-    const times = found.why === this.#lost.why ? this.#lost.times + 1 : 1
-    this.#lost = { ...found, times }
+    const times = found.why === state.why ? state.times + 1 : 1
+    this.#state = { type: 'looking', ...found, times, isContested }
     if (found.alone !== undefined || times < LOOKS) return
     const message = 'requests with keys are refused (503) until this gateway knows which of peers.addresses it is'
     log.warn({}, `${message}: ${found.why}`)
   }
 
-  #lookForOthers(self: string): void {
+  #lookForOthers({ self, silent }: Member): Pick<Member, 'isDoubled' | 'silent'> {
     const { log, peers } = this.#deps
     const places = peers.processesAt(self)
-    this.#isDoubled = isSeveral(places) || idsOf(places).some(id => id !== peers.id)
-    if (this.#isDoubled) {
+    const isDoubled = isSeveral(places) || idsOf(places).some(id => id !== peers.id)
+    if (isDoubled) {
       const message = `another gateway answers at ${self}: requests with keys are refused (503)`
       log.error({}, `${message}; compare peers.addresses`)
     }
     // One that is started again is away for a moment, so it counts when it comes several times.
-    for (const name of this.#list.names) {
-      if (name === self || this.#processOf(name) !== undefined) this.#silent.delete(name)
-      else this.#silent.set(name, (this.#silent.get(name) ?? 0) + 1)
-    }
+    const isSilent = (name: string): boolean => name !== self && this.#processOf(name) === undefined
+    const silentNow = this.#list.names.filter(isSilent).map(name => [name, (silent.get(name) ?? 0) + 1] as const)
+    return { isDoubled, silent: new Map(silentNow) }
   }
 
   /** The process of another gateway that can be called. @returns `undefined`: there is none, or more than one */
@@ -177,30 +197,29 @@ export class GatewayKeys implements KeyOwners {
     const { peers, addresses } = this.#deps
     // One that is not called for a moment is still there.
     const there = new Set([...peers.others, ...addresses.flatMap(name => idsOf(peers.processesAt(name)))])
-    for (const id of this.#standings.keys()) if (!there.has(id)) this.#standings.delete(id)
-    const ask = async (id: string): Promise<void> => {
-      const asked = peers.call(id, STANDING, {}, { timeoutMs: STANDING_TIMEOUT_MS })
+    for (const id of this.#sharings.keys()) if (!there.has(id)) this.#sharings.delete(id)
+    const told = await askAll(peers.others, id => peers.call(id, SHARING, {}, { timeoutMs: SHARING_TIMEOUT_MS }))
+    for (const { by, answer, error } of told) {
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
-      const standing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
-      if (standing !== undefined) this.#standings.set(id, standing as KeyStanding)
+      if (error === undefined) this.#sharings.set(by, answer as KeySharing)
+      else if (isUnserved(error)) this.#sharings.set(by, 'alone')
     }
-    await Promise.all(peers.others.map(ask))
   }
 
   /** Keys are refused where others would carry requests with them out as well. */
   #compare(): void {
     const { log } = this.#deps
-    const isContested = [...this.#standings.values()].includes(this.#self === undefined ? 'shared' : 'alone')
-    if (isContested && !this.#isContested) {
+    const state = this.#state
+    const isContested = [...this.#sharings.values()].includes(state.type === 'member' ? 'alone' : 'shared')
+    if (isContested && !state.isContested) {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
-    this.#isContested = isContested
-    const { why, times, alone } = this.#lost
-    const mayBeAlone = alone === 'always' || (alone === 'now' && times >= LOOKS)
-    if (isContested || this.#self !== undefined || this.#isAlone || !mayBeAlone) return
-    const because = `because peers.addresses cannot be used for them: ${why}`
-    log.warn({}, `keys of requests hold at this gateway only, ${because}`)
-    this.#isAlone = true
+    this.#state = { ...state, isContested }
+    if (isContested || state.type !== 'looking') return
+    const { why, times, alone } = state
+    if (alone === undefined || (alone === 'now' && times < LOOKS)) return
+    log.warn({}, `keys of requests hold at this gateway only, because peers.addresses cannot be used for them: ${why}`)
+    this.#state = { type: 'alone', isContested }
   }
 
   async #passOn(to: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {

@@ -76,7 +76,7 @@ export const ownerOfKey = (hash: string, workers: number): number =>
 export function workerKeys(peers: WorkerPeers): KeyOwners {
   let isClosed = false
   return {
-    reach: 'gateway',
+    scope: 'gateway',
     ownerOf: hash => {
       const owner = ownerOfKey(hash, peers.count)
       if (owner === peers.id) return undefined

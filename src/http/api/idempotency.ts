@@ -116,11 +116,11 @@ export class Idempotency {
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
-    this.#answers = new KeyAnswers(() => this.#reach, deps.count)
+    this.#answers = new KeyAnswers(() => this.#scope, deps.count)
   }
 
-  get #reach(): KeyOwners['reach'] {
-    return this.#deps.owners?.reach ?? 'gateway'
+  get #scope(): KeyOwners['scope'] {
+    return this.#deps.owners?.scope ?? 'gateway'
   }
 
   guard(receive: Receive, options: GuardOptions): Receive {
@@ -277,7 +277,7 @@ export class Idempotency {
     let claim = keys.claim(asked)
     let early: EarlyReceipt | undefined
     if (claim.type === 'busy') {
-      const headers = { [REACH_HEADER]: this.#reach, [REPLAYED_HEADER]: 'true' }
+      const headers = { [REACH_HEADER]: this.#scope, [REPLAYED_HEADER]: 'true' }
       const answer = AsyncAnswer.of(exchange.request)
       if (answer !== undefined)
         early = new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
@@ -328,7 +328,7 @@ export class Idempotency {
     originOf(request).key = key
     const early = AsyncAnswer.of(request)
     if (early !== undefined) {
-      early.further[REACH_HEADER] = this.#reach
+      early.further[REACH_HEADER] = this.#scope
       delete early.further[REPLAYED_HEADER]
     }
     const payload = new KnownBody(body, waitedMs)

@@ -28,12 +28,12 @@ export const REPLAYED: Further = { headers: [[REPLAYED_HEADER, 'true']], lines: 
 export const NONE: Further = { headers: [], lines: '' }
 
 export class KeyAnswers {
-  readonly #reach: () => KeyOwners['reach']
+  readonly #scope: () => KeyOwners['scope']
   readonly #count: (result: KeyResult) => void
 
   /** @param count called with what happens to a request that is refused */
-  constructor(reach: () => KeyOwners['reach'], count: (result: KeyResult) => void) {
-    this.#reach = reach
+  constructor(scope: () => KeyOwners['scope'], count: (result: KeyResult) => void) {
+    this.#scope = scope
     this.#count = count
   }
 
@@ -44,8 +44,8 @@ export class KeyAnswers {
 
   write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
-    const reach = this.#reach()
-    const lines = `${further.lines}${REACH_HEADER}: ${reach}\r\n${REQUEST_ID}: ${requestId}\r\n`
+    const scope = this.#scope()
+    const lines = `${further.lines}${REACH_HEADER}: ${scope}\r\n${REQUEST_ID}: ${requestId}\r\n`
     if (further !== CLOSED && endWithLines(response, answer, lines)) return
     const { status, headers, body } = answer
     const all: Record<string, string | string[]> = {}
@@ -53,7 +53,7 @@ export class KeyAnswers {
       const before = all[name]
       all[name] = before === undefined ? value : [before, value].flat()
     }
-    const own = { [REACH_HEADER]: reach, [REQUEST_ID]: requestId, 'content-length': String(body.length) }
+    const own = { [REACH_HEADER]: scope, [REQUEST_ID]: requestId, 'content-length': String(body.length) }
     response.writeHead(status, { ...all, ...own })
     response.end(body)
   }

@@ -55,7 +55,7 @@ export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<F
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
 export interface KeyOwners {
   /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
-  readonly reach: 'gateway' | 'deployment'
+  readonly scope: 'gateway' | 'deployment'
   /** @returns `undefined`: this process owns the key */
   ownerOf(hash: string): PassOn | undefined
   /** Lets others pass on requests whose keys this process owns. */

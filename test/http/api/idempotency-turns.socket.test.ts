@@ -35,7 +35,7 @@ describe('requests of one connection whose keys another process owns', () => {
     const idempotency = new Idempotency({
       keys: localKeys(),
       owners: {
-        reach: 'deployment',
+        scope: 'deployment',
         ownerOf: hash => (hash === here ? undefined : owner),
         serve: () => undefined,
         close: () => undefined
