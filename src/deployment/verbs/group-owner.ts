@@ -58,7 +58,7 @@ interface EndOfRequest {
   readonly id: number
   readonly groupId: string
   /** Absent: the request is cancelled, or its messages are released. */
-  readonly acked?: readonly MessageId[]
+  readonly acked?: readonly MessageId[] | undefined
 }
 
 /** The answer to another worker. */
@@ -82,153 +82,138 @@ interface OwnersOfGroups<Id> {
 }
 
 export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): GroupVerbs {
-  const { cluster, peers, ownerOf, acks, longPollMs } = owners
-  serveGroups(own, cluster, peers)
-  let lastId = 0
+  const { peers, ownerOf, acks, longPollMs } = owners
+  serveGroups(own, owners.cluster, peers)
   const isOwn = (groupId: string): boolean => ownerOf(groupId) === peers.id
-  const call = (groupId: string, verb: string, body: unknown, timeoutMs: number): Promise<unknown> =>
-    peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
-  /** A failure is ignored: if the owner has ended, its messages are released anyway. */
-  const tellEnd = (end: EndOfRequest): void =>
-    void call(end.groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
-  /**
-   * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
-   *
-   * @throws CastellanError as the owner's gateway does
-   */
-  const atOwner =
-    <Verb extends PlainVerb>(verb: Verb) =>
-    async (...args: Parameters<GroupVerbs[Verb]>): Promise<ResultOf<Verb>> => {
-      const [groupId] = args
-      const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
-      if (isOwn(groupId)) return method.apply(own, args)
-      const timeoutMs = args.at(-1) as number
-      const asked: AskedVerb = { verb, args }
-      const called = call(groupId, 'verb', asked, timeoutMs + RETRY_MS).catch((error: unknown) => {
-        if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
-        return method.apply(own, args).then(value => ({ type: 'done', value }))
-      })
-      const result = (await called) as { readonly type: 'done'; readonly value: ResultOf<Verb> } | Failure
-      if (result.type === 'done') return result.value
-      throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
-    }
-  const consumeAtOwner: GroupVerbs['consume'] = (groupId, topic, limits, waitMs, { client, reply }) => {
-    const timeoutMs = waitMs ?? longPollMs
-    const endsAt = performance.now() + timeoutMs
-    const id = ++lastId
-    let isOver = false
-    const end = (result: ConsumeManyResult): void => {
-      isOver = true
-      clearTimeout(late)
-      reply(result)
-    }
-    const release = (): void => tellEnd({ id, groupId })
-    const late = setTimeout(
-      () => {
-        end(AWAY)
-        release()
-      },
-      timeoutMs + LONGEST_HOLD_MS + MARGIN_MS
-    )
-    const ask = async (): Promise<void> => {
-      const leftMs = Math.max(1, Math.ceil(endsAt - performance.now()))
-      const body: AskedMessages = { groupId, topic, limits, client, id, timeoutMs: leftMs }
-      try {
-        const result = (await call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)) as OwnerAnswer
-        if (isOver) {
-          if (result.type === 'messages') release()
-        } else if (result.type !== 'messages') end(result)
-        else {
-          const { messages, topicIds } = result
-          const acked = messages.map(({ topic, partition, offset }) => {
-            return { topic, partition, offset, topicId: topicIds?.get(partition) }
-          })
-          end({ type: 'messages', messages: { messages, ack: () => tellEnd({ id, groupId, acked }), release } })
-        }
-      } catch (error) {
-        if (isOver) return
-        if (!isAway(error)) end(ownFailure('overloaded', reasonOf(error, groupId), true))
-        else if (performance.now() + RETRY_MS < endsAt) setTimeout(() => isOver || void ask(), RETRY_MS)
-        else end(AWAY)
-      }
-    }
-    void ask()
-    return () => {
-      if (isOver) return
-      isOver = true
-      clearTimeout(late)
-      release()
-    }
-  }
+  let lastId = 0
   return over(own, {
     // Only the owner knows where the group begins in partitions without a committed offset.
-    offsets: atOwner('offsets'),
-    commit: atOwner('commit'),
-    consume: (groupId, ...args) => (isOwn(groupId) ? own.consume(groupId, ...args) : consumeAtOwner(groupId, ...args)),
+    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : atOwner(own, owners, 'offsets', args)),
+    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : atOwner(own, owners, 'commit', args)),
+    consume: (groupId, topic, limits, waitMs, asker) => {
+      if (isOwn(groupId)) return own.consume(groupId, topic, limits, waitMs, asker)
+      const asked = { groupId, topic, limits, client: asker.client, id: ++lastId, timeoutMs: waitMs ?? longPollMs }
+      const request = new RequestAtOwner(owners, asked, asker.reply)
+      return () => request.cancel()
+    },
     ack: (groupId, message) =>
       isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
   })
 }
 
-interface Kept<Id> {
-  readonly for: Id
-  readonly at: number
-  readonly given: ConsumedMessages
+function callOwner<Id>(
+  { peers, ownerOf, cluster }: OwnersOfGroups<Id>,
+  groupId: string,
+  verb: string,
+  body: unknown,
+  timeoutMs: number
+): Promise<unknown> {
+  return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
+}
+
+/**
+ * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
+ *
+ * @throws CastellanError as the owner's gateway does
+ */
+async function atOwner<Id, Verb extends PlainVerb>(
+  own: GroupVerbs,
+  owners: OwnersOfGroups<Id>,
+  verb: Verb,
+  args: Parameters<GroupVerbs[Verb]>
+): Promise<ResultOf<Verb>> {
+  const [groupId] = args
+  const timeoutMs = args.at(-1) as number
+  const asked: AskedVerb = { verb, args }
+  const called = callOwner(owners, groupId, 'verb', asked, timeoutMs + RETRY_MS).catch(async (error: unknown) => {
+    if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
+    const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
+    return { type: 'done', value: await method.apply(own, args) }
+  })
+  const result = (await called) as { readonly type: 'done'; readonly value: ResultOf<Verb> } | Failure
+  if (result.type === 'done') return result.value
+  throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
+}
+
+/** A request for messages that the owner of the group answers. */
+class RequestAtOwner<Id> {
+  readonly #owners: OwnersOfGroups<Id>
+  readonly #asked: AskedMessages
+  readonly #reply: (result: ConsumeManyResult) => void
+  readonly #endsAt: number
+  readonly #late: NodeJS.Timeout
+  #isOver = false
+
+  /** Asks the owner. @param reply called once, unless the request is cancelled */
+  constructor(owners: OwnersOfGroups<Id>, asked: AskedMessages, reply: (result: ConsumeManyResult) => void) {
+    this.#owners = owners
+    this.#asked = asked
+    this.#reply = reply
+    this.#endsAt = performance.now() + asked.timeoutMs
+    const late = (): void => {
+      this.#end(AWAY)
+      this.#tellEnd()
+    }
+    this.#late = setTimeout(late, asked.timeoutMs + LONGEST_HOLD_MS + MARGIN_MS)
+    void this.#ask()
+  }
+
+  /** The client is gone. */
+  cancel(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    clearTimeout(this.#late)
+    this.#tellEnd()
+  }
+
+  #end(result: ConsumeManyResult): void {
+    this.#isOver = true
+    clearTimeout(this.#late)
+    this.#reply(result)
+  }
+
+  /** Cancels the request, or releases its messages. A failure is ignored: if the owner has ended, they are released anyway. */
+  #tellEnd(acked?: readonly MessageId[]): void {
+    const { id, groupId } = this.#asked
+    const end: EndOfRequest = { id, groupId, acked }
+    void callOwner(this.#owners, groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
+  }
+
+  async #ask(): Promise<void> {
+    const { groupId, timeoutMs } = this.#asked
+    const leftMs = Math.max(1, Math.ceil(this.#endsAt - performance.now()))
+    const body: AskedMessages = { ...this.#asked, timeoutMs: leftMs }
+    try {
+      const called = callOwner(this.#owners, groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
+      this.#answered((await called) as OwnerAnswer)
+    } catch (error) {
+      if (this.#isOver) return
+      if (!isAway(error)) this.#end(ownFailure('overloaded', reasonOf(error, groupId), true))
+      else if (performance.now() + RETRY_MS < this.#endsAt) setTimeout(() => this.#isOver || void this.#ask(), RETRY_MS)
+      else this.#end(AWAY)
+    }
+  }
+
+  #answered(result: OwnerAnswer): void {
+    if (this.#isOver) {
+      if (result.type === 'messages') this.#tellEnd()
+    } else if (result.type !== 'messages') this.#end(result)
+    else {
+      const { messages, topicIds } = result
+      const acked = messages.map(({ topic, partition, offset }) => {
+        return { topic, partition, offset, topicId: topicIds?.get(partition) }
+      })
+      const given = { messages, ack: () => this.#tellEnd(acked), release: () => this.#tellEnd() }
+      this.#end({ type: 'messages', messages: given })
+    }
+  }
 }
 
 /** Answers the requests that other workers pass on to this one, which owns their groups. */
 function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>): void {
-  /** Functions that cancel the open requests, by worker and id of the request. */
-  const cancels = new Map<string, () => void>()
-  /** Messages that can be released, by worker and id of the request, oldest first. */
-  const kept = new Map<string, Kept<Id>>()
-  const keep = (key: string, from: Id, given: ConsumedMessages): void => {
-    const now = performance.now()
-    kept.set(key, { for: from, at: now, given })
-    for (const [oldest, { at }] of kept) {
-      if (kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
-      kept.delete(oldest)
-    }
-  }
-  const take = (key: string): ConsumedMessages | undefined => {
-    const given = kept.get(key)?.given
-    kept.delete(key)
-    return given
-  }
-  peers.serve(`consume ${cluster}`, (body, { from }): Promise<OwnerAnswer> => {
-    const { groupId, topic, limits, timeoutMs, client, id } = body as AskedMessages
-    const key = `${from}/${id}`
-    return new Promise(resolve => {
-      let isAnswered = false
-      const reply = (result: ConsumeManyResult): void => {
-        isAnswered = true
-        cancels.delete(key)
-        if (result.type === 'messages') keep(key, from, result.messages)
-        if (result.type !== 'messages') resolve(result)
-        else {
-          const { messages, topicIds } = result.messages
-          resolve({ type: 'messages', messages, topicIds })
-        }
-      }
-      const cancel = groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
-      if (isAnswered) return
-      cancels.set(key, () => {
-        cancels.delete(key)
-        cancel()
-        resolve({ type: 'timedOut' })
-      })
-    })
-  })
-  peers.serve(`end ${cluster}`, async (body, { from }) => {
-    const { id, groupId, acked } = body as EndOfRequest
-    const key = `${from}/${id}`
-    const given = take(key)
-    if (acked === undefined) {
-      cancels.get(key)?.()
-      given?.release()
-    } else if (given !== undefined) given.ack()
-    else await Promise.all(acked.map(message => groups.ack(groupId, message)))
-  })
+  const requests = new RequestsOfOthers<Id>(groups)
+  peers.serve(`consume ${cluster}`, (body, { from }) => requests.consume(body as AskedMessages, from))
+  peers.serve(`end ${cluster}`, (body, { from }) => requests.end(body as EndOfRequest, from))
   peers.serve(`verb ${cluster}`, body => {
     const { verb, args } = body as AskedVerb
     const method = groups[verb] as (...args: unknown[]) => Promise<unknown>
@@ -240,12 +225,81 @@ function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>):
       }
     )
   })
-  // The requests of a worker that has ended are cancelled, and messages released that may not have reached a client.
-  peers.onGone(gone => {
-    for (const [key, cancel] of [...cancels]) if (key.startsWith(`${gone}/`)) cancel()
-    const given = [...kept].filter(([, one]) => one.for === gone)
-    for (const [key] of given.reverse()) take(key)?.release()
-  })
+  peers.onGone(gone => requests.endAllOf(gone))
+}
+
+interface Kept<Id> {
+  readonly for: Id
+  readonly at: number
+  readonly given: ConsumedMessages
+}
+
+/** The requests for messages that other workers have passed on to this one. */
+class RequestsOfOthers<Id> {
+  readonly #groups: GroupVerbs
+  /** Functions that cancel the open requests, by worker and id of the request. */
+  readonly #cancels = new Map<string, () => void>()
+  /** Messages that can be released, by worker and id of the request, oldest first. */
+  readonly #kept = new Map<string, Kept<Id>>()
+
+  constructor(groups: GroupVerbs) {
+    this.#groups = groups
+  }
+
+  consume({ groupId, topic, limits, timeoutMs, client, id }: AskedMessages, from: Id): Promise<OwnerAnswer> {
+    const key = `${from}/${id}`
+    return new Promise(resolve => {
+      let isAnswered = false
+      const reply = (result: ConsumeManyResult): void => {
+        isAnswered = true
+        this.#cancels.delete(key)
+        if (result.type === 'messages') {
+          this.#keep(key, from, result.messages)
+          const { messages, topicIds } = result.messages
+          resolve({ type: 'messages', messages, topicIds })
+        } else resolve(result)
+      }
+      const cancel = this.#groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
+      if (isAnswered) return
+      this.#cancels.set(key, () => {
+        this.#cancels.delete(key)
+        cancel()
+        resolve({ type: 'timedOut' })
+      })
+    })
+  }
+
+  async end({ id, groupId, acked }: EndOfRequest, from: Id): Promise<void> {
+    const key = `${from}/${id}`
+    const given = this.#take(key)
+    if (acked === undefined) {
+      this.#cancels.get(key)?.()
+      given?.release()
+    } else if (given !== undefined) given.ack()
+    else await Promise.all(acked.map(message => this.#groups.ack(groupId, message)))
+  }
+
+  /** The requests of a worker that has ended are cancelled, and messages released that may not have reached a client. */
+  endAllOf(gone: Id): void {
+    for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${gone}/`)) cancel()
+    const given = [...this.#kept].filter(([, one]) => one.for === gone)
+    for (const [key] of given.reverse()) this.#take(key)?.release()
+  }
+
+  #keep(key: string, from: Id, given: ConsumedMessages): void {
+    const now = performance.now()
+    this.#kept.set(key, { for: from, at: now, given })
+    for (const [oldest, { at }] of this.#kept) {
+      if (this.#kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
+      this.#kept.delete(oldest)
+    }
+  }
+
+  #take(key: string): ConsumedMessages | undefined {
+    const given = this.#kept.get(key)?.given
+    this.#kept.delete(key)
+    return given
+  }
 }
 
 /** The text for the client: the error of the owner, or a sentence that the owner does not answer. */

@@ -7,7 +7,6 @@ import {
   type InstanceName,
   type InstanceRead,
   type InstanceReadLimits,
-  type InstanceRecord,
   type InstanceResult,
   type InstanceSettings,
   type InstanceTopics,
@@ -20,9 +19,19 @@ import {
 import { isAway, isNotSent, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
+import {
+  type AskedRead,
+  type AskedSubscription,
+  type Numbered,
+  type ReadAnswer,
+  type Settled,
+  serveInstances
+} from './served-instances.js'
 
 /** Time limit of verbs that make requests to Kafka; those have shorter ones. */
 const VERB_TIMEOUT_MS = 60_000
+/** Time limit of calls that make no requests to Kafka, and of the list of topics. */
+const SHORT_TIMEOUT_MS = 10_000
 /** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
 const LONGEST_WAIT_MS = 600_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
@@ -42,10 +51,6 @@ const MAX_UNTOLD = 1_000
 const TURN_MS = 2_000
 /** How often a verb is asked for whose instance changes meanwhile, or is taken over by another process. */
 const MAX_LOOKS = 8
-/** Limit of ends of reads that came before their reads. */
-const MAX_EARLY_ENDS = 10_000
-/** Time limit of calls that make no requests to Kafka, and of the list of topics. */
-const SHORT_TIMEOUT_MS = 10_000
 
 /** The verbs that change an instance, beside `subscribe`. */
 const CHANGES: ReadonlySet<PlainInstanceVerb> = new Set(['create', 'remove', 'unsubscribe', 'assign', 'seek', 'commit'])
@@ -53,6 +58,7 @@ const CHANGES: ReadonlySet<PlainInstanceVerb> = new Set(['create', 'remove', 'un
 const UNKNOWN = { type: 'unknownInstance' } as const
 /** The result of a call to a process that is gone. */
 const GONE = { type: 'unknownInstance' } as const
+/** The result of a call that was not sent. */
 const NOT_ASKED = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
 /** The result of a verb whose first attempt had no answer, where what is found may be what that attempt did. */
@@ -66,35 +72,10 @@ const isOfOther: { readonly [Verb in PlainInstanceVerb]?: (result: InstanceResul
 
 const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
 
-interface AskedRead {
-  readonly instance: InstanceName
-  readonly limits: Omit<InstanceReadLimits, 'gone'>
-  /** Number of the read, unique at its caller. */
-  readonly id: number
-}
-interface ReadAnswer {
-  readonly records: readonly InstanceRecord[]
-  readonly format?: string
-}
 /** How a verb is carried out in this process, and in another one. */
 interface PlannedVerb<Id, Result> {
   readonly here: (named: InstanceName) => Promise<Result>
-  readonly there: (owner: Id, named: InstanceName) => Promise<Result>
-}
-
-/** What the owner of an instance answers: a result, and the number that the instance has now. Release 0.2.0 tells none. */
-type Numbered<Result> = Result & { readonly number?: string | undefined }
-
-/** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
-interface Settled {
-  readonly id: number
-  readonly accepted: number
-}
-/** A subscription. The client may read only `allowed` of the topics that match; absent: all of them. */
-interface AskedSubscription {
-  readonly instance: InstanceName
-  readonly topics: { readonly topics: readonly string[] } | { readonly pattern: string }
-  readonly allowed: readonly string[] | undefined
+  readonly there: (owner: Id, named: InstanceName) => Promise<Numbered<Result>>
 }
 
 /**
@@ -170,80 +151,104 @@ export function peerInstances<Id>(
   peers: Peers<Id>,
   ownerOf: OwnerOfInstance<Id>
 ): InstanceVerbs {
-  const { instances } = own
-  serveInstances(instances, cluster, peers)
-  let lastId = 0
-  const all = new KnownInstances()
+  serveInstances(own.instances, cluster, peers)
+  const verbs = new VerbsAtOwners(own, cluster, peers, ownerOf)
+  const toPlain = (verb: PlainInstanceVerb) => {
+    const passed = (instance: InstanceName, ...rest: unknown[]) => verbs.plain(verb, instance, rest)
+    return [verb, passed] as const
+  }
+  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(toPlain)) as Pick<InstanceVerbs, PlainInstanceVerb>
+  return {
+    ...plain,
+    create: async (...args) => {
+      const result = await plain.create(...args)
+      return result.type === 'unknownInstance' ? AWAY : result
+    },
+    subscribe: (instance, topics) => verbs.subscribe(instance, topics),
+    read: (instance, limits) => verbs.read(instance, limits)
+  }
+}
+
+/** Finds the owner of an instance for each verb, and has it carry the verb out. */
+class VerbsAtOwners<Id> {
+  readonly #own: Verbs
+  readonly #cluster: string
+  readonly #peers: Peers<Id>
+  readonly #ownerOf: OwnerOfInstance<Id>
+  readonly #known = new KnownInstances()
+  #lastReadId = 0
   /** Reads whose owners have not answered how they have ended. */
-  let untold = 0
-  const call = async (to: Id, verb: string, body: object, timeoutMs: number, client?: string): Promise<unknown> => {
-    const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
-    try {
-      return await peers.call(to, `instance ${verb} ${cluster}`, body, { timeoutMs, client, kind })
-    } catch (error) {
-      if (isNotSent(error)) return NOT_ASKED
-      if (isAway(error)) return GONE
-      return (error as PeerError).cause === undefined
-        ? AWAY
-        : ownFailure('overloaded', (error as PeerError).message, true)
-    }
+  #untold = 0
+
+  constructor(own: Verbs, cluster: string, peers: Peers<Id>, ownerOf: OwnerOfInstance<Id>) {
+    this.#own = own
+    this.#cluster = cluster
+    this.#peers = peers
+    this.#ownerOf = ownerOf
   }
+
+  /** @param rest the arguments after the name */
+  plain(verb: PlainInstanceVerb, instance: InstanceName, rest: unknown[]): Promise<InstanceResult<unknown>> {
+    const { instances } = this.#own
+    const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
+    const planned: PlannedVerb<Id, InstanceResult<unknown>> = {
+      here: named => method.call(instances, named, ...rest),
+      there: (owner, named) => this.#call(owner, verb, [named, ...rest]) as Promise<InstanceResult<unknown>>
+    }
+    const work = () => this.#atOwner(instance, planned, isOfOther[verb])
+    return CHANGES.has(verb) ? this.#inTurn(instance, work) : work()
+  }
+
+  subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {
+    const planned: PlannedVerb<Id, InstanceResult<void>> = {
+      here: named => this.#own.instances.subscribe(named, topics),
+      there: async (owner, named) => {
+        const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
+        const body: AskedSubscription = { instance: named, topics: sent, allowed: await this.#allowedIn(topics) }
+        return (await this.#call(owner, 'subscribe', body)) as InstanceResult<void>
+      }
+    }
+    return this.#inTurn(instance, () => this.#atOwner(instance, planned))
+  }
+
+  read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    return this.#atOwner<InstanceResult<InstanceRead>>(instance, {
+      here: named => this.#own.instances.read(named, limits),
+      there: (owner, named) => this.#readAt(owner, named, limits)
+    })
+  }
+
   /**
-   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
-   * is gone for it.
+   * Passes changes of an instance on one after another: of several that name the same number, the owner takes the first one
+   * only, and all others would be asked for again.
    */
-  const settleAt = async (to: Id, settled: Settled, tries = 1): Promise<void> => {
-    if (tries === 2) untold++
-    const result = await call(to, 'settle', settled, SHORT_TIMEOUT_MS)
-    const isLost =
-      result === AWAY ||
-      result === GONE ||
-      result === NOT_ASKED ||
-      (result as Partial<Failure> | undefined)?.type === 'failed'
-    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || untold < MAX_UNTOLD)
-    if (isRepeated) setTimeout(() => void settleAt(to, settled, tries + 1), PAUSE_MS).unref()
-    else if (tries > 1) untold--
+  #inTurn<Result>(instance: InstanceName, work: () => Promise<Result | Failure>): Promise<Result | Failure> {
+    if (this.#ownerOf(instance, new Set()) === this.#peers.id) return work()
+    const known = this.#known.of(instance)
+    const turn = inTime(known.turn, TURN_MS, () => undefined).then(() =>
+      instance.isWanted?.() === false ? AWAY : work()
+    )
+    known.turn = turn.catch(() => undefined)
+    return turn
   }
-  /** Carries out one attempt, and takes note of the number that the owner answers. */
-  const attempt = async <Result extends { readonly type: string }>(
-    id: Id,
-    instance: InstanceName,
-    verb: PlannedVerb<Id, Result>
-  ): Promise<Result | typeof GONE | Failure> => {
-    const known = all.of(instance)
-    const isRepeated = known.isUnanswered
-    if (id === peers.id) {
-      const named = isRepeated ? { ...instance, attempt: { isPassedOn: false, isRepeated } } : instance
-      const result = await verb.here(named)
-      if (result.type === 'done') known.isUnanswered = false
-      return result
-    }
-    const named = passedOn(instance, known.number, isRepeated)
-    const answer = (await verb.there(id, named)) as Numbered<{ readonly type: string }>
-    if (answer === AWAY || answer === GONE) known.isUnanswered = true
-    const { number, ...result } = answer
-    if (number === undefined) return answer as Result
-    known.number = number
-    if (result.type === 'done') known.isUnanswered = false
-    return result as unknown as Result
-  }
+
   /** Carries out a verb at the owner. Where that does not answer, or stops, another process is the owner. */
-  const atOwner = async <Result extends { readonly type: string }>(
+  async #atOwner<Result extends { readonly type: string }>(
     instance: InstanceName,
     verb: PlannedVerb<Id, Result>,
     isOfOther?: (result: Result) => boolean
-  ): Promise<Result | typeof UNKNOWN | Failure> => {
+  ): Promise<Result | typeof UNKNOWN | Failure> {
     const away = new Set<Id>()
     // A process that is gone has lost its instances, unless their states are in Kafka: its successor continues them.
-    let refusal: Result | typeof UNKNOWN | Failure = instances.owners ? AWAY : UNKNOWN
+    let refusal: Result | typeof UNKNOWN | Failure = this.#own.instances.owners ? AWAY : UNKNOWN
     /** An owner that was asked may have carried the verb out, so what another one finds may be of this very request. */
     let isDoubtful = false
     const inDoubtIf = <Found extends Result | typeof UNKNOWN | Failure>(found: Found) =>
       isDoubtful && isOfOther?.(found as Result) ? IN_DOUBT : found
     for (let looks = 1; ; looks++) {
-      const id = ownerOf(instance, away)
+      const id = this.#ownerOf(instance, away)
       if (id === undefined) return inDoubtIf(refusal)
-      const result = await attempt(id, instance, verb)
+      const result = await this.#attempt(id, instance, verb)
       const { code } = result as Partial<Failure>
       if (result === GONE || result === NOT_ASKED) {
         away.add(id)
@@ -260,156 +265,90 @@ export function peerInstances<Id>(
       if (instance.isWanted?.() === false) return refusal
     }
   }
-  /**
-   * Passes changes of an instance on one after another: of several that name the same number, the owner takes the first one
-   * only, and all others would be asked for again.
-   */
-  const inTurn = <Result>(instance: InstanceName, work: () => Promise<Result | Failure>): Promise<Result | Failure> => {
-    if (ownerOf(instance, new Set()) === peers.id) return work()
-    const known = all.of(instance)
-    const turn = inTime(known.turn, TURN_MS, () => undefined).then(() =>
-      instance.isWanted?.() === false ? AWAY : work()
-    )
-    known.turn = turn.catch(() => undefined)
-    return turn
-  }
-  const passed =
-    <Verb extends PlainInstanceVerb>(verb: Verb) =>
-    (instance: InstanceName, ...rest: unknown[]): ReturnType<InstanceVerbs[Verb]> => {
-      const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<never>>
-      const planned: PlannedVerb<Id, InstanceResult<never>> = {
-        here: named => method.call(instances, named, ...rest),
-        there: (owner, named) => call(owner, verb, [named, ...rest], VERB_TIMEOUT_MS) as Promise<InstanceResult<never>>
-      }
-      const work = () => atOwner(instance, planned, isOfOther[verb])
-      return (CHANGES.has(verb) ? inTurn(instance, work) : work()) as ReturnType<InstanceVerbs[Verb]>
-    }
-  /** The names that a client may read now. Topics that are created later match only a later subscription. */
-  const allowedIn = async (topics: InstanceTopics): Promise<readonly string[] | undefined> => {
-    if ('topics' in topics || !topics.includes) return undefined
-    return [...(await own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
-  }
-  /** Release 0.2.0 does not tell the format of a read. */
-  const formatAt = async (owner: Id, instance: InstanceName): Promise<string> => {
-    const settings = (await call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)) as InstanceResult<InstanceSettings>
-    return settings.type === 'done' ? settings.value.format : ''
-  }
-  const readAt = async (
-    owner: Id,
+
+  /** Carries out one attempt, and takes note of the number that the owner answers. */
+  async #attempt<Result extends { readonly type: string }>(
+    id: Id,
     instance: InstanceName,
-    limits: InstanceReadLimits
-  ): Promise<InstanceResult<InstanceRead>> => {
-    const id = ++lastId
+    verb: PlannedVerb<Id, Result>
+  ): Promise<Result | typeof GONE | Failure> {
+    const known = this.#known.of(instance)
+    const isRepeated = known.isUnanswered
+    if (id === this.#peers.id) {
+      const named = isRepeated ? { ...instance, attempt: { isPassedOn: false, isRepeated } } : instance
+      const result = await verb.here(named)
+      if (result.type === 'done') known.isUnanswered = false
+      return result
+    }
+    const named = passedOn(instance, known.number, isRepeated)
+    const answer: Numbered<{ readonly type: string }> = await verb.there(id, named)
+    if (answer === AWAY || answer === GONE) known.isUnanswered = true
+    const { number, ...result } = answer
+    if (number === undefined) return answer as Result
+    known.number = number
+    if (result.type === 'done') known.isUnanswered = false
+    return result as Result
+  }
+
+  /** Never rejects. */
+  async #call(to: Id, verb: string, body: object, timeoutMs = VERB_TIMEOUT_MS, client?: string): Promise<unknown> {
+    const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
+    try {
+      return await this.#peers.call(to, `instance ${verb} ${this.#cluster}`, body, { timeoutMs, client, kind })
+    } catch (error) {
+      if (isNotSent(error)) return NOT_ASKED
+      if (isAway(error)) return GONE
+      return (error as PeerError).cause === undefined
+        ? AWAY
+        : ownFailure('overloaded', (error as PeerError).message, true)
+    }
+  }
+
+  /** The names that a client may read now. Topics that are created later match only a later subscription. */
+  async #allowedIn(topics: InstanceTopics): Promise<readonly string[] | undefined> {
+    if ('topics' in topics || !topics.includes) return undefined
+    return [...(await this.#own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
+  }
+
+  async #readAt(owner: Id, instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    const id = ++this.#lastReadId
     const { gone, timeoutMs = LONGEST_WAIT_MS, formats } = limits
     if (gone?.aborted) return NOTHING_READ
-    const settle = (accepted: number): void => void settleAt(owner, { id, accepted })
+    const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
     const cancel = (): void => settle(0)
     gone?.addEventListener('abort', cancel, { once: true })
     const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
     const asked: AskedRead = { instance, id, limits: { timeoutMs: limits.timeoutMs, maxBytes, formats } }
-    const result = (await call(
-      owner,
-      'read',
-      asked,
-      VERB_TIMEOUT_MS + Math.min(timeoutMs, LONGEST_WAIT_MS),
-      instance.principal
-    )) as Numbered<InstanceResult<ReadAnswer>>
+    const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs, LONGEST_WAIT_MS)
+    const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
+    const result = answer as Numbered<InstanceResult<ReadAnswer>>
     gone?.removeEventListener('abort', cancel)
     if (result.type === 'done') {
-      const { records, format = await formatAt(owner, instance) } = result.value
+      const { records, format = await this.#formatAt(owner, instance) } = result.value
       return { ...result, value: { records, format, settle } }
     }
     // The owner may have answered all the same.
     if (result === AWAY || result === GONE || result === NOT_ASKED) settle(0)
     return result
   }
-  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(verb => [verb, passed(verb)])) as Pick<
-    InstanceVerbs,
-    PlainInstanceVerb
-  >
-  return {
-    ...plain,
-    create: async (...args) => {
-      const result = await plain.create(...args)
-      return result.type === 'unknownInstance' ? AWAY : result
-    },
-    subscribe: (instance, topics) =>
-      inTurn(instance, () =>
-        atOwner<InstanceResult<void>>(instance, {
-          here: named => instances.subscribe(named, topics),
-          there: async (owner, named) => {
-            const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
-            const body: AskedSubscription = { instance: named, topics: sent, allowed: await allowedIn(topics) }
-            return (await call(owner, 'subscribe', body, VERB_TIMEOUT_MS)) as InstanceResult<void>
-          }
-        })
-      ),
-    read: (instance, limits) =>
-      atOwner<InstanceResult<InstanceRead>>(instance, {
-        here: named => instances.read(named, limits),
-        there: (owner, named) => readAt(owner, named, limits)
-      })
-  }
-}
 
-/** Answers the verbs that other processes pass on to this one. */
-function serveInstances<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
-  const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
-    peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
-  /** Adds the number that the instance has now. */
-  const numbered = async <Result extends object>(
-    instance: InstanceName,
-    carriedOut: Promise<Numbered<Result>>
-  ): Promise<Numbered<Result>> => {
-    const result = await carriedOut
-    const number = result.number ?? instances.numberOf?.(instance)
-    return number === undefined ? result : { ...result, number }
+  /** Release 0.2.0 does not tell the format of a read. */
+  async #formatAt(owner: Id, instance: InstanceName): Promise<string> {
+    const answer = await this.#call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)
+    const settings = answer as InstanceResult<InstanceSettings>
+    return settings.type === 'done' ? settings.value.format : ''
   }
-  for (const verb of PLAIN_INSTANCE_VERBS) {
-    const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
-    serve(verb, (args: [InstanceName, ...unknown[]]) => numbered(args[0], method.apply(instances, args)))
-  }
-  serve('subscribe', ({ instance, topics, allowed }: AskedSubscription) => {
-    const names = allowed && new Set(allowed)
-    const includes = names && ((topic: string): boolean => names.has(topic))
-    return numbered(instance, instances.subscribe(instance, 'topics' in topics ? topics : { ...topics, includes }))
-  })
-  /** Reads that are open or not settled, by caller and id. */
-  const reads = new Map<Id, Map<number, { readonly gone: AbortController; read?: InstanceRead }>>()
+
   /**
-   * Reads whose ends came before they did, by caller and id, also of callers that are gone: such a read would hold up all
-   * others until its time is over.
+   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
+   * is gone for it.
    */
-  const earlyEnds = new Set<string>()
-  const settle = (from: Id, id: number, accepted: number): void => {
-    const open = reads.get(from)?.get(id)
-    reads.get(from)?.delete(id)
-    if (open?.read) open.read.settle(accepted)
-    else if (open) open.gone.abort()
-    else {
-      earlyEnds.add(`${from} ${id}`)
-      if (earlyEnds.size > MAX_EARLY_ENDS) earlyEnds.delete(earlyEnds.values().next().value!)
-    }
+  async #settleAt(to: Id, settled: Settled, tries = 1): Promise<void> {
+    if (tries === 2) this.#untold++
+    // The owner answers nothing.
+    const isLost = (await this.#call(to, 'settle', settled, SHORT_TIMEOUT_MS)) !== undefined
+    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || this.#untold < MAX_UNTOLD)
+    if (isRepeated) setTimeout(() => void this.#settleAt(to, settled, tries + 1), PAUSE_MS).unref()
+    else if (tries > 1) this.#untold--
   }
-  const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {
-    if (earlyEnds.delete(`${from} ${id}`)) return { type: 'done', value: { records: [], format: '' } }
-    const open: { gone: AbortController; read?: InstanceRead } = { gone: new AbortController() }
-    const ofCaller = reads.get(from) ?? new Map<number, typeof open>()
-    reads.set(from, ofCaller.set(id, open))
-    const result = await instances.read(instance, { ...limits, gone: open.gone.signal })
-    if (result.type !== 'done') {
-      ofCaller.delete(id)
-      return result
-    }
-    open.read = result.value
-    if (open.gone.signal.aborted) result.value.settle(0)
-    const { records, format } = result.value
-    return { type: 'done', value: { records, format } }
-  }
-  serve('read', (asked: AskedRead, from) => numbered(asked.instance, read(asked, from)))
-  serve('settle', ({ id, accepted }: Settled, from) => settle(from, id, accepted))
-  peers.onGone(from => {
-    for (const id of [...(reads.get(from)?.keys() ?? [])]) settle(from, id, 0)
-    reads.delete(from)
-  })
 }
