@@ -1,6 +1,6 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { type CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
-import type { MonotonicClock, Offset } from '../core/model.js'
+import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import type { ConfigResourceId, DescribedConfig } from '../kafka/protocol/administration.js'
@@ -9,10 +9,14 @@ import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { kafkaFailure } from '../router/requests/failures.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
+  type AclOperation,
   type AdminVerbs,
+  type ChangeOptions,
+  type ClusterDescription,
   type ConfigChange,
   type ConfigEntry,
   type ConfigResource,
+  type LogEnds,
   type NewTopic,
   resourceName
 } from './admin.js'
@@ -39,184 +43,257 @@ const LOOK_MS = 5_000
 const MAX_SHOWN_WAIT_MS = 5_000
 
 /** The administration of a cluster by requests to the Router. */
-export function kafkaAdmin({ router, delivery, clock }: KafkaAdminDeps): AdminVerbs {
-  const topicChanged: AdminVerbs['topicChanged'] = (topic, isDeleted) => {
-    router.tell({ type: 'topicChanged', topic, isDeleted })
-    if (!isDeleted) delivery.topicChanged?.(topic)
+export class KafkaAdmin implements AdminVerbs {
+  readonly #deps: KafkaAdminDeps
+  readonly #router: KafkaAdminDeps['router']
+
+  constructor(deps: KafkaAdminDeps) {
+    this.#deps = deps
+    this.#router = deps.router
   }
-  const describeCluster: AdminVerbs['describeCluster'] = async timeoutMs => {
-    const result = await askRouter(router, { type: 'describeCluster', timeoutMs })
+
+  topicChanged(topic: string, isDeleted: boolean): void {
+    this.#router.tell({ type: 'topicChanged', topic, isDeleted })
+    if (!isDeleted) this.#deps.delivery.topicChanged?.(topic)
+  }
+
+  async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
+    const result = await askRouter(this.#router, { type: 'describeCluster', timeoutMs })
     if (result.type !== 'success') throw toAdminError(result, 'the description of the cluster', timeoutMs)
     const { clusterId, controllerId, brokers } = result
     return { clusterId, controllerId, brokers: [...brokers].sort((one, other) => one.nodeId - other.nodeId) }
   }
-  const describe = async (resources: readonly ConfigResource[], limit: TimeLimit) => {
+
+  async clusterId(timeoutMs: number): Promise<string | null> {
+    return this.#deps.delivery.clusterId ?? (await this.describeCluster(timeoutMs)).clusterId
+  }
+
+  async createTopic(topic: NewTopic, { timeoutMs, validateOnly = false }: ChangeOptions): Promise<void> {
+    const { name, partitions = DEFAULT, replicationFactor = DEFAULT } = topic
+    const { assignments = new Map(), configs = new Map() } = topic
+    const limit = this.#limit(timeoutMs)
+    const asked = { topic: name, partitions, replicationFactor, assignments, configs, validateOnly }
+    const before = validateOnly ? undefined : await this.#lookUp(name, limit)
+    const result = await askRouter(this.#router, { type: 'createTopic', ...asked, timeoutMs: limit.remainingMs })
+    const isMade = async (): Promise<boolean> =>
+      isGone(before) && isAsAsked(await this.#lookUp(name, limit), topic) && (await this.#areShown(topic, limit))
+    await requireDone(result, `the creation of topic ${name}`, validateOnly, limit, isMade)
+    if (validateOnly) return
+    this.#router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
+    await this.#shown(name, limit, hasLeaders)
+    this.topicChanged(name, false)
+  }
+
+  async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
+    const limit = this.#limit(timeoutMs)
+    const { topicId } = await this.#toDelete(topic, limit)
+    const isDeleted = (found: TopicMetadata | undefined): boolean =>
+      isGone(found) || (topicId !== undefined && found?.topicId !== undefined && found.topicId !== topicId)
+    const remove = (id?: string) =>
+      askRouter(this.#router, { type: 'deleteTopic', topic, topicId: id, timeoutMs: limit.remainingMs })
+    let result = await remove(topicId)
+    // Before Kafka 2.8, no topic can be named by its id.
+    if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) result = await remove()
+    const isMade = async (): Promise<boolean> => isDeleted(await this.#lookUp(topic, limit))
+    await requireDone(result, `the deletion of topic ${topic}`, false, limit, isMade)
+    await this.#shown(topic, limit, isDeleted)
+    this.topicChanged(topic, true)
+  }
+
+  async createPartitions(
+    topic: string,
+    total: number,
+    { timeoutMs, validateOnly = false }: ChangeOptions
+  ): Promise<void> {
+    const limit = this.#limit(timeoutMs)
+    const before = validateOnly ? undefined : await this.#lookUp(topic, limit)
+    const asked = { topic, total, validateOnly, timeoutMs: limit.remainingMs }
+    const result = await askRouter(this.#router, { type: 'createPartitions', ...asked })
+    const isMade = async (): Promise<boolean> => {
+      const found = await this.#lookUp(topic, limit)
+      if (before === undefined || found?.topicId !== before.topicId) return false
+      return (
+        before.errorCode === errorCodes.NONE && before.partitions.length < total && found?.partitions.length === total
+      )
+    }
+    await requireDone(result, `the growth of topic ${topic}`, validateOnly, limit, isMade)
+    if (validateOnly) return
+    await this.#shown(topic, limit, found => found.partitions.length >= total && hasLeaders(found))
+    this.topicChanged(topic, false)
+  }
+
+  async describeConfigs(
+    resources: readonly ConfigResource[],
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, readonly ConfigEntry[]>> {
+    const limit = this.#limit(timeoutMs)
+    const topics = resources.filter(({ type }) => type === 'topic')
+    if (topics.length > 0 && topics.length < resources.length) {
+      throw new InvalidRequestError('the settings of topics and of brokers cannot be described in one request')
+    }
+    const atOnce = topics.length > 0 ? MAX_TOPICS_PER_CALL : 1
+    const calls: (readonly ConfigResource[])[] = []
+    for (let at = 0; at < resources.length; at += atOnce) calls.push(resources.slice(at, at + atOnce))
+    const results = await mapInPortions(calls, call => this.#describe(call, limit))
+    return new Map(results.flatMap(found => [...found].map(([name, configs]) => [name, entriesOf(configs)] as const)))
+  }
+
+  async alterConfigs(
+    resource: ConfigResource,
+    changes: readonly ConfigChange[],
+    { timeoutMs, validateOnly = false }: ChangeOptions
+  ): Promise<void> {
+    const limit = this.#limit(timeoutMs)
+    const id = toId(resource)
+    const areChanged = async (): Promise<boolean> => {
+      const configs = await this.#describe([resource], limit)
+      return changes.every(change => isShownIn(configs.get(id.name) ?? [], change, id))
+    }
+    // What is shown before says nothing of this attempt.
+    const before = validateOnly || (await areChanged().catch(() => true))
+    const asked = { resource: id, changes, validateOnly, timeoutMs: limit.remainingMs }
+    const result = await askRouter(this.#router, { type: 'alterConfigs', ...asked })
+    const isMade = async (): Promise<boolean> => !before && (await areChanged())
+    await requireDone(result, `the change of settings of ${nameOf(resource)}`, validateOnly, limit, isMade)
+    if (!validateOnly) await this.#altered(resource, changes, limit.within(MAX_SHOWN_WAIT_MS))
+  }
+
+  async topicOperations(
+    topics: readonly string[] | 'all',
+    timeoutMs: number
+  ): Promise<ReadonlyMap<string, readonly AclOperation[]>> {
+    const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
+    const result = await askRouter(this.#router, { type: 'fetchTopicOperations', ...asked })
+    if (result.type === 'success') return result.operations
+    throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
+  }
+
+  logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]> {
+    const limit = this.#limit(timeoutMs)
+    return mapInPortions(partitions, async topicPartition => {
+      const asked = { topicPartition, timeoutMs: limit.remainingMs }
+      const [earliest, latest] = await Promise.all([
+        askRouter(this.#router, { type: 'fetchOffset', offsetType: 'earliest', ...asked }),
+        askRouter(this.#router, { type: 'fetchStableEnd', ...asked })
+      ])
+      const start = offsetOf(earliest, 'the request for the start of a log', timeoutMs)
+      const end = offsetOf(latest, 'the request for the end of a log', timeoutMs)
+      return start === undefined || end === undefined ? undefined : { start, end }
+    })
+  }
+
+  #limit(timeoutMs: number): TimeLimit {
+    return new TimeLimit(timeoutMs, this.#deps.clock)
+  }
+
+  async #describe(resources: readonly ConfigResource[], limit: TimeLimit) {
     const asked = { resources: resources.map(toId), withSynonyms: true, timeoutMs: limit.remainingMs }
-    const result = await askRouter(router, { type: 'describeConfigs', ...asked })
+    const result = await askRouter(this.#router, { type: 'describeConfigs', ...asked })
     if (result.type === 'success') return result.configs
     throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)
   }
-  const areShown = async ({ name, configs = new Map() }: NewTopic, limit: TimeLimit): Promise<boolean> => {
+
+  async #areShown({ name, configs = new Map() }: NewTopic, limit: TimeLimit): Promise<boolean> {
     if (configs.size === 0) return true
     const resource = { type: 'topic', name } as const
-    const found = (await describe([resource], limit)).get(name) ?? []
+    const found = (await this.#describe([resource], limit)).get(name) ?? []
     return [...configs].every(([setting, value]) => isShownIn(found, { name: setting, value }, resource))
   }
+
   /** A topic to delete. One that a broker does not show may be new, so as many must not show it as there are brokers. */
-  const found = async (topic: string, limit: TimeLimit): Promise<TopicMetadata> => {
+  async #toDelete(topic: string, limit: TimeLimit): Promise<TopicMetadata> {
     const thrown = (result: Unanswered) => toAdminError(result, `the deletion of topic ${topic}`, limit.timeoutMs)
     for (;;) {
-      const result = await ask(router, topic, limit)
+      const result = await this.#ask(topic, limit)
       if (result.type === 'failed') throw thrown(result)
       const one = result.type === 'success' ? result.topics.get(topic) : undefined
       if (one !== undefined && !isGone(one)) return one
-      if (one !== undefined && (await shown(router, topic, limit, clock, isGone)))
+      if (one !== undefined && (await this.#shown(topic, limit, isGone)))
         throw thrown(kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
       if (limit.remainingMs <= MAX_PAUSE_MS) throw thrown({ type: 'timedOut', reason: 'no broker tells the topic id' })
-      await new Promise(resolve => setTimeout(resolve, MAX_PAUSE_MS))
+      await pause(MAX_PAUSE_MS)
     }
   }
-  return {
-    describeCluster,
-    clusterId: async timeoutMs => delivery.clusterId ?? (await describeCluster(timeoutMs)).clusterId,
-    createTopic: async (topic, { timeoutMs, validateOnly = false }) => {
-      const { name, partitions = DEFAULT, replicationFactor = DEFAULT } = topic
-      const { assignments = new Map(), configs = new Map() } = topic
-      const limit = new TimeLimit(timeoutMs, clock)
-      const asked = { topic: name, partitions, replicationFactor, assignments, configs, validateOnly }
-      const before = validateOnly ? undefined : await lookUp(router, name, limit)
-      const result = await askRouter(router, { type: 'createTopic', ...asked, timeoutMs: limit.remainingMs })
-      const isMade = async (): Promise<boolean> =>
-        isGone(before) && isAsAsked(await lookUp(router, name, limit), topic) && (await areShown(topic, limit))
-      if (!(await isDone(result, validateOnly, limit, isMade))) {
-        throw toAdminError(result as Unanswered, `the creation of topic ${name}`, timeoutMs)
+
+  #ask(topic: string, limit: TimeLimit) {
+    const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
+    return askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
+  }
+
+  /** What a broker shows of a topic now; `undefined`: no broker has told. */
+  async #lookUp(topic: string, limit: TimeLimit): Promise<TopicMetadata | undefined> {
+    const result = await this.#ask(topic, limit)
+    return result.type === 'success' ? result.topics.get(topic) : undefined
+  }
+
+  /** Waits until all brokers show changed settings, because they learn of them one after another. */
+  async #altered(resource: ConfigResource, changes: readonly ConfigChange[], limit: TimeLimit): Promise<void> {
+    const cluster = await askRouter(this.#router, { type: 'describeCluster', timeoutMs: limit.remainingMs })
+    const brokers = cluster.type === 'success' ? cluster.brokers.map(({ nodeId }) => nodeId) : []
+    const id = toId(resource)
+    await mapInPortions(resource.type === 'broker' ? [resource.nodeId] : brokers, async nodeId => {
+      for (let pauseMs = FIRST_PAUSE_MS; limit.remainingMs > pauseMs; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+        const asked = { resources: [id], nodeId, timeoutMs: limit.remainingMs }
+        const result = await askRouter(this.#router, { type: 'describeConfigs', ...asked })
+        // A broker that cannot answer may be down; the change is made all the same.
+        if (result.type !== 'success') return
+        const configs = result.configs.get(id.name) ?? []
+        if (changes.every(change => isShownIn(configs, change, id))) return
+        await pause(pauseMs)
       }
-      if (validateOnly) return
-      router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
-      await shown(router, name, limit, clock, hasLeaders)
-      topicChanged(name, false)
-    },
-    deleteTopic: async (topic, timeoutMs) => {
-      const limit = new TimeLimit(timeoutMs, clock)
-      const { topicId } = await found(topic, limit)
-      const isDeleted = (found: TopicMetadata | undefined): boolean =>
-        isGone(found) || (topicId !== undefined && found?.topicId !== undefined && found.topicId !== topicId)
-      const remove = (id?: string) =>
-        askRouter(router, { type: 'deleteTopic', topic, topicId: id, timeoutMs: limit.remainingMs })
-      let result = await remove(topicId)
-      // Before Kafka 2.8, no topic can be named by its id.
-      if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) result = await remove()
-      if (!(await isDone(result, false, limit, async () => isDeleted(await lookUp(router, topic, limit))))) {
-        throw toAdminError(result as Unanswered, `the deletion of topic ${topic}`, timeoutMs)
-      }
-      await shown(router, topic, limit, clock, isDeleted)
-      topicChanged(topic, true)
-    },
-    createPartitions: async (topic, total, { timeoutMs, validateOnly = false }) => {
-      const limit = new TimeLimit(timeoutMs, clock)
-      const before = validateOnly ? undefined : await lookUp(router, topic, limit)
-      const asked = { topic, total, validateOnly, timeoutMs: limit.remainingMs }
-      const result = await askRouter(router, { type: 'createPartitions', ...asked })
-      const isMade = async (): Promise<boolean> => {
-        const found = await lookUp(router, topic, limit)
-        const isSame = before !== undefined && found?.topicId === before.topicId
-        return (
-          isSame &&
-          before.errorCode === errorCodes.NONE &&
-          before.partitions.length < total &&
-          found?.partitions.length === total
-        )
-      }
-      if (!(await isDone(result, validateOnly, limit, isMade))) {
-        throw toAdminError(result as Unanswered, `the growth of topic ${topic}`, timeoutMs)
-      }
-      if (validateOnly) return
-      await shown(router, topic, limit, clock, found => found.partitions.length >= total && hasLeaders(found))
-      topicChanged(topic, false)
-    },
-    describeConfigs: async (resources, timeoutMs) => {
-      const limit = new TimeLimit(timeoutMs, clock)
-      const topics = resources.filter(({ type }) => type === 'topic')
-      if (topics.length > 0 && topics.length < resources.length) {
-        throw new InvalidRequestError('the settings of topics and of brokers cannot be described in one request')
-      }
-      const atOnce = topics.length > 0 ? MAX_TOPICS_PER_CALL : 1
-      const calls: (readonly ConfigResource[])[] = []
-      for (let at = 0; at < resources.length; at += atOnce) calls.push(resources.slice(at, at + atOnce))
-      const results = await mapInPortions(calls, call => describe(call, limit))
-      return new Map(results.flatMap(found => [...found].map(([name, configs]) => [name, entriesOf(configs)] as const)))
-    },
-    alterConfigs: async (resource, changes, { timeoutMs, validateOnly = false }) => {
-      const limit = new TimeLimit(timeoutMs, clock)
-      const id = toId(resource)
-      const areChanged = async (): Promise<boolean> => {
-        const configs = await describe([resource], limit)
-        return changes.every(change => isShownIn(configs.get(id.name) ?? [], change, id))
-      }
-      // What is shown before says nothing of this attempt.
-      const before = validateOnly || (await areChanged().catch(() => true))
-      const asked = { resource: id, changes, validateOnly, timeoutMs: limit.remainingMs }
-      const result = await askRouter(router, { type: 'alterConfigs', ...asked })
-      if (!(await isDone(result, validateOnly, limit, async () => !before && (await areChanged())))) {
-        throw toAdminError(result as Unanswered, `the change of settings of ${nameOf(resource)}`, timeoutMs)
-      }
-      if (!validateOnly) await altered(router, resource, changes, ownOf(limit, clock))
-    },
-    topicOperations: async (topics, timeoutMs) => {
-      const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
-      const result = await askRouter(router, { type: 'fetchTopicOperations', ...asked })
-      if (result.type === 'success') return result.operations
-      throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
-    },
-    logEnds: (partitions, timeoutMs) => {
-      const limit = new TimeLimit(timeoutMs, clock)
-      return mapInPortions(partitions, async topicPartition => {
-        const asked = { topicPartition, timeoutMs: limit.remainingMs }
-        const [earliest, latest] = await Promise.all([
-          askRouter(router, { type: 'fetchOffset', offsetType: 'earliest', ...asked }),
-          askRouter(router, { type: 'fetchStableEnd', ...asked })
-        ])
-        const start = offsetOf(earliest, 'the request for the start of a log', timeoutMs)
-        const end = offsetOf(latest, 'the request for the end of a log', timeoutMs)
-        return start === undefined || end === undefined ? undefined : { start, end }
-      })
-    },
-    topicChanged
+    })
+  }
+
+  /**
+   * Waits until brokers show the change, because they learn of it one after another. Look-ups go to the brokers in turn,
+   * so as many must show it in a row as there are brokers.
+   *
+   * @returns false: they did not in time
+   */
+  async #shown(topic: string, whole: TimeLimit, isShown: (found: TopicMetadata) => boolean): Promise<boolean> {
+    const limit = whole.within(MAX_SHOWN_WAIT_MS)
+    let pauseMs = FIRST_PAUSE_MS
+    for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
+      const asked = { requestId: 0, topics: [topic], timeoutMs: limit.remainingMs }
+      const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
+      const found = result.type === 'success' ? result.topics.get(topic) : undefined
+      if (result.type === 'success') brokers = result.brokers.length
+      inRow = found !== undefined && isShown(found) ? inRow + 1 : 0
+      const isHidden = found?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
+      if (isHidden || limit.remainingMs <= pauseMs) return false
+      if (inRow > 0) continue
+      await pause(pauseMs)
+      pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
+    }
+    return true
   }
 }
 
 /**
  * Looks until the time is over whether an attempt without an answer has made a change; the attempt itself is not sent
  * again, because it may arrive later than what others change meanwhile.
+ *
+ * @param change for the error
+ * @throws CastellanError when the change is not made, or nothing shows it
  */
-async function isDone(
-  result: { readonly type: string },
+async function requireDone(
+  result: { readonly type: 'success' } | Unanswered,
+  change: string,
   validateOnly: boolean,
   limit: TimeLimit,
   isMade: () => Promise<boolean>
-): Promise<boolean> {
-  if (result.type !== 'timedOut' || validateOnly) return result.type === 'success'
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
-    if (await isMade().catch(() => false)) return true
-    if (limit.remainingMs <= pauseMs) return false
-    await new Promise(resolve => setTimeout(resolve, pauseMs))
+): Promise<void> {
+  if (result.type === 'success') return
+  for (let pauseMs = FIRST_PAUSE_MS; result.type === 'timedOut' && !validateOnly; ) {
+    if (await isMade().catch(() => false)) return
+    if (limit.remainingMs <= pauseMs) break
+    await pause(pauseMs)
+    pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
   }
+  throw toAdminError(result, change, limit.timeoutMs)
 }
 
-const ask = (router: KafkaAdminDeps['router'], topic: string, limit: TimeLimit) => {
-  const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
-  return askRouter(router, { type: 'fetchTopicMetadata', ...asked })
-}
-
-/** What a broker shows of a topic now; `undefined`: no broker has told. */
-async function lookUp(
-  router: KafkaAdminDeps['router'],
-  topic: string,
-  limit: TimeLimit
-): Promise<TopicMetadata | undefined> {
-  const result = await ask(router, topic, limit)
-  return result.type === 'success' ? result.topics.get(topic) : undefined
-}
+const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 const isGone = (found: TopicMetadata | undefined): boolean => found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 
@@ -242,62 +319,6 @@ function offsetOf(
   if (result.type === 'success') return result.offset
   if (result.type === 'unknownTopicOrPartition') return undefined
   throw toAdminError(result, what, timeoutMs)
-}
-
-const ownOf = (limit: TimeLimit, clock: MonotonicClock): TimeLimit =>
-  new TimeLimit(Math.min(limit.remainingMs, MAX_SHOWN_WAIT_MS), clock)
-
-/** Waits until all brokers show changed settings, because they learn of them one after another. */
-async function altered(
-  router: KafkaAdminDeps['router'],
-  resource: ConfigResource,
-  changes: readonly ConfigChange[],
-  limit: TimeLimit
-): Promise<void> {
-  const cluster = await askRouter(router, { type: 'describeCluster', timeoutMs: limit.remainingMs })
-  const brokers = cluster.type === 'success' ? cluster.brokers.map(({ nodeId }) => nodeId) : []
-  const id = toId(resource)
-  await mapInPortions(resource.type === 'broker' ? [resource.nodeId] : brokers, async nodeId => {
-    for (let pauseMs = FIRST_PAUSE_MS; limit.remainingMs > pauseMs; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
-      const asked = { resources: [id], nodeId, timeoutMs: limit.remainingMs }
-      const result = await askRouter(router, { type: 'describeConfigs', ...asked })
-      // A broker that cannot answer may be down; the change is made all the same.
-      if (result.type !== 'success') return
-      const configs = result.configs.get(id.name) ?? []
-      if (changes.every(change => isShownIn(configs, change, id))) return
-      await new Promise(resolve => setTimeout(resolve, pauseMs))
-    }
-  })
-}
-
-/**
- * Waits until brokers show the change, because they learn of it one after another. Look-ups go to the brokers in turn,
- * so as many must show it in a row as there are brokers.
- *
- * @returns false: they did not in time
- */
-async function shown(
-  router: KafkaAdminDeps['router'],
-  topic: string,
-  whole: TimeLimit,
-  clock: MonotonicClock,
-  isShown: (found: TopicMetadata) => boolean
-): Promise<boolean> {
-  const limit = ownOf(whole, clock)
-  let pauseMs = FIRST_PAUSE_MS
-  for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
-    const asked = { requestId: 0, topics: [topic], timeoutMs: limit.remainingMs }
-    const result = await askRouter(router, { type: 'fetchTopicMetadata', ...asked })
-    const found = result.type === 'success' ? result.topics.get(topic) : undefined
-    if (result.type === 'success') brokers = result.brokers.length
-    inRow = found !== undefined && isShown(found) ? inRow + 1 : 0
-    const isHidden = found?.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
-    if (isHidden || limit.remainingMs <= pauseMs) return false
-    if (inRow > 0) continue
-    await new Promise(resolve => setTimeout(resolve, pauseMs))
-    pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
-  }
-  return true
 }
 
 const hasLeaders = ({ errorCode, partitions }: TopicMetadata): boolean =>

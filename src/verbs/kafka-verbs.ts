@@ -16,7 +16,7 @@ import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminVerbs } from './admin.js'
 import { GroupReaders } from './group-readers.js'
-import { kafkaAdmin, toAdminError } from './kafka-admin.js'
+import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 import type { DurableLogStats, FollowOptions, GroupVerbs, TopicsByName, Verbs } from './verbs.js'
@@ -88,7 +88,7 @@ export class KafkaVerbs implements Verbs {
 
   get admin(): AdminVerbs {
     const { router, delivery, clock = performanceClock } = this.#deps
-    return (this.#admin ??= kafkaAdmin({ router, delivery, clock }))
+    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
   }
 
   produce(given: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {

@@ -194,6 +194,11 @@ export class TimeLimit {
     this.#clock = clock
   }
 
+  /** A limit that begins now, and ends with this one at the latest. */
+  within(timeoutMs: number): TimeLimit {
+    return new TimeLimit(Math.min(this.remainingMs, timeoutMs), this.#clock)
+  }
+
   /** Never below 1: when no time is left, the Router still gets the request and answers it with a time-out. */
   get remainingMs(): number {
     return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type CastellanError, KafkaError, TimedOutError } from '../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import { kafkaAdmin } from '../../src/verbs/kafka-admin.js'
+import { KafkaAdmin } from '../../src/verbs/kafka-admin.js'
 import { type EmbeddedStack, startCastellan, startEmbeddedStack } from '../support/castellan.js'
 
 const PATIENCE_MS = 15_000
@@ -156,7 +156,7 @@ describe('the id of a cluster', () => {
   it('is not asked for once it is known', async () => {
     const asked: unknown[] = []
     const router = { path: 'router', tell: (message: unknown) => void asked.push(message), stop: () => undefined }
-    const admin = kafkaAdmin({ router, delivery: { clusterId: 'known' }, clock: () => 0 })
+    const admin = new KafkaAdmin({ router, delivery: { clusterId: 'known' }, clock: () => 0 })
     expect([await admin.clusterId(PATIENCE_MS), asked]).to.deep.equal(['known', []])
   })
 

@@ -3,7 +3,7 @@ import { TimedOutError } from '../../src/core/errors.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import type { RouterMessage } from '../../src/router/messages/operations.js'
-import { kafkaAdmin } from '../../src/verbs/kafka-admin.js'
+import { KafkaAdmin } from '../../src/verbs/kafka-admin.js'
 import { type Castellan, startCastellan } from '../support/castellan.js'
 import { HoldingProxy, type ProxiedConnection } from '../support/holding-proxy.js'
 
@@ -97,7 +97,7 @@ describe('the deletion of a topic whose id no broker tells', () => {
       if ('requester' in message) (message.requester as { reply(result: unknown): void }).reply({ type: 'timedOut' })
     }
     const router = { path: 'router', tell, stop: () => undefined }
-    const admin = kafkaAdmin({ router, delivery: {}, clock: () => performance.now() })
+    const admin = new KafkaAdmin({ router, delivery: {}, clock: () => performance.now() })
     const error = await admin.deleteTopic('orders', 300).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(TimedOutError)
     expect([...new Set(asked)]).to.deep.equal(['fetchTopicMetadata'])
