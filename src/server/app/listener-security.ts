@@ -49,48 +49,61 @@ export async function openListenerSecurity(
   const managementCertificates =
     config.management.port === 'off' ? undefined : await openCertificates('management.tls', config.management.tls, log)
   const audit = openAuditLog(config.access, log)
-  let current: Pick<Config, 'auth' | 'access'> = config
-  let tokens = await createTokens(config.auth, log)
-  const authenticator = new Authenticator({
-    settings: config.auth,
-    tokens,
-    allowAnonymous: config.http.allowAnonymous,
-    now: Date.now
-  })
-  const requestAccess = RequestAccess.of(config, {
-    authenticator,
-    isAuthenticated: requiresCredentials(config.auth),
-    metrics: new AccessMetrics(metrics, refusals),
-    auditSink: line => audit.write(line),
-    clock: () => performance.now(),
-    now: Date.now
-  })
-  const prepareAccess = async ({ auth, access }: Pick<Config, 'auth' | 'access'>): Promise<() => void> => {
-    // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.
-    const isSame = isDeepStrictEqual(auth.issuers, current.auth.issuers)
-    const next = await createTokens(auth, log)
-    return () => {
-      if (!isSame) tokens = next
-      current = { auth, access }
-      authenticator.replace(auth, tokens)
-      requestAccess?.replaceRules(access, requiresCredentials(auth))
-      requestAccess?.checkAll()
-      if (requestAccess === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
-        log.warn({}, 'authentication and rules take effect after a restart, because there were none at the start')
-      }
-    }
-  }
-  const prepare = (next: Pick<Config, 'auth' | 'access'> = current): Promise<() => void> => {
-    audit.reopen()
-    return allPrepared([prepareAccess(next), certificates?.prepare(), managementCertificates?.prepare()])
-  }
+  const metricsOfAccess = new AccessMetrics(metrics, refusals)
+  const access = new ReplaceableAccess(config, await createTokens(config.auth, log), metricsOfAccess, audit, log)
   return {
-    requestAccess,
+    requestAccess: access.requestAccess,
     certificates,
     managementCertificates,
-    prepare,
+    prepare: next => {
+      audit.reopen()
+      return allPrepared([access.prepare(next), certificates?.prepare(), managementCertificates?.prepare()])
+    },
     reopen: () => audit.reopen(),
     close: () => closeAll(certificates, managementCertificates, audit)
+  }
+}
+
+/** How clients log in, and what they may do. Both can change while the process runs. */
+class ReplaceableAccess {
+  readonly requestAccess: RequestAccess | undefined
+  readonly #authenticator: Authenticator
+  readonly #log: Logger
+  #current: Pick<Config, 'auth' | 'access'>
+  #tokens: JsonWebTokens
+
+  constructor(config: Config, tokens: JsonWebTokens, metrics: AccessMetrics, audit: AuditLog, log: Logger) {
+    const { auth: settings, http } = config
+    const { allowAnonymous } = http
+    this.#log = log
+    this.#current = config
+    this.#tokens = tokens
+    this.#authenticator = new Authenticator({ settings, tokens, allowAnonymous, now: Date.now })
+    this.requestAccess = RequestAccess.of(config, {
+      authenticator: this.#authenticator,
+      isAuthenticated: requiresCredentials(settings),
+      metrics,
+      auditSink: line => audit.write(line),
+      clock: () => performance.now(),
+      now: Date.now
+    })
+  }
+
+  /** @returns a function that puts the settings into effect */
+  async prepare({ auth, access }: Pick<Config, 'auth' | 'access'> = this.#current): Promise<() => void> {
+    // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.
+    const isSame = isDeepStrictEqual(auth.issuers, this.#current.auth.issuers)
+    const next = await createTokens(auth, this.#log)
+    return () => {
+      if (!isSame) this.#tokens = next
+      this.#current = { auth, access }
+      this.#authenticator.replace(auth, this.#tokens)
+      this.requestAccess?.replaceRules(access, requiresCredentials(auth))
+      this.requestAccess?.checkAll()
+      if (this.requestAccess === undefined && (requiresCredentials(auth) || access.rules.length > 0)) {
+        this.#log.warn({}, 'authentication and rules take effect after a restart, because there were none at the start')
+      }
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { z } from 'zod'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -17,6 +18,7 @@ import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
+import type { DurableQueue } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
@@ -24,7 +26,7 @@ import { Losses } from '../../producer/memory/losses.js'
 import { startDelivery } from '../../producer/memory/memory-delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
-import { type RouterHandle, startRouter } from '../../router/routing/router.js'
+import { type RouterHandle, type StartRouterOptions, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { KafkaVerbs, PROGRAM } from '../../verbs/kafka-verbs.js'
@@ -226,105 +228,124 @@ export async function openCluster(
   checkCompression(settings.delivery.compression)
   // Most programs have no durable log.
   const logs = settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./durable-logs.js')
-  const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
-  const connection = { ...settings.connection, log }
+  const connection = { ...settings.connection, log: options.log ?? silentLogger }
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
-  const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
-  // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
-  // the Router. Delivery is created second.
-  const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
-  let delivery: Delivery | undefined
-  let durable: DurableDelivery | undefined
-  let orphaned: readonly DurableDelivery[] = []
-  const router = startRouter({
-    ...shared,
-    system,
-    createClient,
-    bootstrap: settings.brokers.map(toBrokerAddress),
-    settings: { ...settings.router, ...formerTopicSettings(options) },
-    decompressedMemory: options.decompressedMemory,
-    delivery: { produce: request => delivery!.produce(request) },
-    onClusterChanged: change => {
-      delivery!.clusterChanged(change)
-      durable?.clusterChanged(change)
-      for (const one of orphaned) one.clusterChanged(change)
-    },
-    onFatal
-  })
-  const awayBecause = (): Error | undefined => router.awayBecause
-  const losses = new Losses(shared)
-  const deliveryDeps = {
-    ...shared,
-    receipts: receipts?.ofMemory ?? sharedPlace?.receipts,
-    losses,
-    router: router.ref,
-    settings: settings.delivery,
-    now: Date.now,
-    awayBecause,
-    tracing: registeredTracing()
+  return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes).open()
+}
+
+type OpenSettings = z.output<typeof openOptions>
+
+/** The parts of one cluster, from their start to their end. */
+class ClusterParts {
+  readonly #options: OpenCastellanOptions
+  readonly #settings: OpenSettings
+  readonly #receipts: ReceiptParts | undefined
+  /** The durable log of this cluster alone. */
+  readonly #queue: DurableQueue | undefined
+  /** The delivery from the log of the cluster, then those from orphaned logs. */
+  readonly #fromLogs: readonly DurableDelivery[]
+  readonly #parts: Omit<Castellan, 'receipt' | 'consume' | 'read' | 'close'>
+  readonly #closed = new AbortController()
+  #closing: Promise<number> | undefined
+
+  constructor(
+    options: OpenCastellanOptions,
+    settings: OpenSettings,
+    createClient: BrokerClientFactory,
+    logs: typeof import('./durable-logs.js') | undefined,
+    sharedPlace: PlaceInLog | undefined,
+    waitingMaxBytes: number | undefined
+  ) {
+    this.#options = options
+    this.#settings = settings
+    const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
+    const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
+    // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
+    // the Router. Delivery is created second.
+    const router = this.#startRouter({ ...shared, system, createClient, onFatal })
+    const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
+    const losses = new Losses(shared)
+    const deliveryDeps = {
+      ...shared,
+      receipts: receipts?.ofMemory ?? sharedPlace?.receipts,
+      losses,
+      router: router.ref,
+      settings: settings.delivery,
+      now: Date.now,
+      awayBecause: () => router.awayBecause,
+      tracing: registeredTracing()
+    }
+    const delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
+    const ofLog = { ...shared, receipts: receipts?.ofLogs, now: Date.now, onBroken: onFatal }
+    const queue = settings.wal && logs!.createQueue({ ...ofLog, settings: settings.wal })
+    const place = queue ? { queue, cluster: DEFAULT_CLUSTER } : sharedPlace
+    this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
+    const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
+    const groups = new ConsumerGroups({ ...ofReaders, awayBecause: deliveryDeps.awayBecause })
+    const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
+    const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances }
+    const { createTopics } = settings.delivery
+    const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
+    this.#receipts = receipts
+    this.#queue = queue
+    this.#parts = { ...kept, system, router, gateway: verbs, createClient }
   }
-  delivery = startDelivery({ ...deliveryDeps, waitingMaxBytes })
-  const ofLog = { ...shared, receipts: receipts?.ofLogs, now: Date.now, onBroken: onFatal }
-  const own = settings.wal && logs!.createQueue({ ...ofLog, settings: settings.wal })
-  const place = own ? { queue: own, cluster: DEFAULT_CLUSTER } : sharedPlace
-  if (place !== undefined) [durable, ...orphaned] = logs!.deliverFromLogs(place, deliveryDeps)
-  const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
-  const groups = new ConsumerGroups({ ...ofReaders, awayBecause })
-  const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
-  const isReady = (): boolean => router.isReady
-  const verbs = new KafkaVerbs({
-    delivery,
-    losses,
-    durable,
-    createTopics: settings.delivery.createTopics,
-    groups,
-    instances,
-    router: router.ref,
-    isReady,
-    log
-  })
-  const closed = new AbortController()
-  let closing: Promise<number> | undefined
-  const close = async (timeoutMs: number): Promise<number> => {
-    const graceMs = Math.min(settings.consumer.revocationMs, timeoutMs)
+
+  #startRouter(shared: Omit<StartRouterOptions, 'bootstrap' | 'settings' | 'delivery' | 'onClusterChanged'>) {
+    return startRouter({
+      ...shared,
+      bootstrap: this.#settings.brokers.map(toBrokerAddress),
+      settings: { ...this.#settings.router, ...formerTopicSettings(this.#options) },
+      decompressedMemory: this.#options.decompressedMemory,
+      delivery: { produce: request => this.#parts.delivery.produce(request) },
+      onClusterChanged: change => {
+        for (const one of [this.#parts.delivery, ...this.#fromLogs]) one.clusterChanged(change)
+      }
+    })
+  }
+
+  /** @throws LogUnusableError when the durable log has records but its directory cannot be used */
+  async open(): Promise<Castellan> {
+    await this.#queue?.openIfNotEmpty().catch(async error => {
+      await this.#close(0)
+      throw error
+    })
+    return {
+      ...this.#parts,
+      receipt: (id, options) => this.#receipt(id, options),
+      consume: options => consumeMessages(this.#parts.groups, options),
+      read: (topic, options) => this.#read(topic, options),
+      close: (timeoutMs = CLOSE_TIMEOUT_MS) => (this.#closing ??= this.#close(timeoutMs))
+    }
+  }
+
+  async #receipt(id: string, options: ReceiptOptions = {}): Promise<FoundReceipt | undefined> {
+    if (this.#closing !== undefined) throw new OverloadedError('the castellan is closed', 'shuttingDown')
+    return readReceipt(this.#receipts?.desk, id, options)
+  }
+
+  #read(topic: string, options: ReadOptions & ReadSchemas = {}): AsyncIterable<ReadRecord & ReadJson> {
+    const { system, router } = this.#parts
+    const runtime = { system, router: router.ref, closed: this.#closed.signal }
+    const { schemas } = options
+    if (schemas === undefined) return readRecords(runtime, topic, options)
+    const withJson = async (record: ReadRecord) => ({ ...record, json: await recordJson(schemas, record) })
+    return readRecords(runtime, topic, options, withJson)
+  }
+
+  async #close(timeoutMs: number): Promise<number> {
+    const { delivery, durable, groups, instances, router, system } = this.#parts
+    const graceMs = Math.min(this.#settings.consumer.revocationMs, timeoutMs)
     const instancesLeft = instances.stop(timeoutMs)
     // The states of instances are records, too.
     const written = writeWhatIsLeft(delivery, timeoutMs, instancesLeft)
     const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instancesLeft])
     const [lost] = await Promise.all([written, durable?.close(timeoutMs), groupsLeft])
-    await own?.close()
-    closed.abort()
+    await this.#queue?.close()
+    this.#closed.abort()
     await router.stop()
-    if (!options.system) system.stop()
+    if (!this.#options.system) system.stop()
     return lost
-  }
-  await own?.openIfNotEmpty().catch(async error => {
-    await close(0)
-    throw error
-  })
-  return {
-    system,
-    router,
-    delivery,
-    losses,
-    durable,
-    gateway: verbs,
-    groups,
-    instances,
-    createClient,
-    receipt: async (id, options = {}) => {
-      if (closing !== undefined) throw new OverloadedError('the castellan is closed', 'shuttingDown')
-      return readReceipt(receipts?.desk, id, options)
-    },
-    consume: options => consumeMessages(groups, options),
-    read: (topic, options = {}) => {
-      const runtime = { system, router: router.ref, closed: closed.signal }
-      const { schemas } = options
-      if (schemas === undefined) return readRecords(runtime, topic, options)
-      const withJson = async (record: ReadRecord) => ({ ...record, json: await recordJson(schemas, record) })
-      return readRecords(runtime, topic, options, withJson)
-    },
-    close: (timeoutMs = CLOSE_TIMEOUT_MS) => (closing ??= close(timeoutMs))
   }
 }
 
