@@ -6,7 +6,7 @@ import { suggestion } from '../core/settings/problems.js'
 import type { TopicMetadata } from '../kafka/broker-client.js'
 import type { FetchTopicMetadataResult, RouterMessage } from '../router/messages/operations.js'
 import type { Schemas } from '../schemas/schemas.js'
-import { startCluster } from '../server/app/kafka.js'
+import { type KafkaCluster, startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
 import type { Verbs } from '../verbs/verbs.js'
@@ -27,19 +27,47 @@ export interface ClientFlags {
   readonly debug?: boolean
 }
 
-/** A Router and an actor system, for commands that connect to a running cluster. */
-export interface Client {
+/** A running cluster, for commands that connect to it. */
+export class Client {
+  readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
   readonly verbs: Verbs
-  /** Why no broker answers. `undefined` until every broker has been tried. */
-  awayBecause(): Error | undefined
-  readonly system: ActorSystem
   readonly brokers: readonly string[]
   readonly timeoutMs: number
   readonly log: Logger
+  readonly #cluster: KafkaCluster
+  readonly #config: Config
+  #schemas: Schemas | undefined
+
+  constructor(cluster: KafkaCluster, brokers: readonly string[], timeoutMs: number, log: Logger, config: Config) {
+    this.system = cluster.system
+    this.router = cluster.router.ref
+    this.verbs = cluster.gateway
+    this.brokers = brokers
+    this.timeoutMs = timeoutMs
+    this.log = log
+    this.#cluster = cluster
+    this.#config = config
+  }
+
+  /** Why no broker answers. `undefined` until every broker has been tried. */
+  awayBecause(): Error | undefined {
+    return this.#cluster.router.awayBecause
+  }
+
   /** Those of the registry of the configuration. @throws CommandError when it names none */
-  schemas(): Promise<Schemas>
-  stop(): Promise<void>
+  async schemas(): Promise<Schemas> {
+    const { openSchemas } = await import('../server/app/schemas.js')
+    this.#schemas = openSchemas(this.#config.schemas)
+    if (this.#schemas !== undefined) return this.#schemas
+    throw new CommandError('there is no schema registry: --set schemas.registry.urls=URL')
+  }
+
+  async stop(): Promise<void> {
+    this.#schemas?.close()
+    await this.#cluster.close(0)
+    this.system.stop()
+  }
 }
 
 /**
@@ -69,33 +97,9 @@ export async function openClient(
   const onFatal = (error: Error): never => {
     throw error
   }
-  const system = new ActorSystem()
-  const {
-    router,
-    gateway: verbs,
-    close
-  } = await startCluster(cluster.name, cluster.brokers, {
-    system,
-    config,
-    log,
-    metrics: defaultLogger,
-    onFatal
-  })
-  let schemas: Schemas | undefined
-  const stop = async (): Promise<void> => {
-    schemas?.close()
-    await close(0)
-    system.stop()
-  }
-  const open = async (): Promise<Schemas> => {
-    const { openSchemas } = await import('../server/app/schemas.js')
-    schemas = openSchemas(config.schemas)
-    if (schemas === undefined) throw new CommandError('there is no schema registry: --set schemas.registry.urls=URL')
-    return schemas
-  }
-  const awayBecause = (): Error | undefined => router.awayBecause
   const { brokers } = cluster
-  return { router: router.ref, verbs, awayBecause, system, brokers, timeoutMs, log, schemas: open, stop }
+  const deps = { system: new ActorSystem(), config, log, metrics: defaultLogger, onFatal }
+  return new Client(await startCluster(name, brokers, deps), brokers, timeoutMs, log, config)
 }
 
 /**

@@ -9,7 +9,7 @@ import { packageFile } from '../core/package-file.js'
 import { startApp } from '../server/app/app.js'
 import { type AppLogger, createLogger } from '../server/app/logger.js'
 import { unixSocketsOf } from '../server/app/mount-apis.js'
-import type { WorkerOrder } from '../server/app/worker-order.js'
+import type { WorkerConfig } from '../server/app/worker-config.js'
 import type { Config } from '../server/config/config.js'
 import { workerCountOf } from '../server/config/worker-count.js'
 import { aborted, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
@@ -192,7 +192,7 @@ function writePidFile(file: string | undefined): void {
   }
 }
 
-type LogStyle = WorkerOrder['log']
+type LogStyle = WorkerConfig['log']
 
 function logStyleOf({ log }: Config, { stdout, environment }: Process): LogStyle {
   const automatic = log.file === undefined && stdout.isTTY ? 'text' : 'json'

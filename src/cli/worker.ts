@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { collectedStatsd } from '../deployment/workers/gathered-metrics.js'
 import { type Handlers, Link } from '../deployment/workers/link.js'
-import type { ParentServes, WorkerFarewell, WorkerGreeting, WorkerServes } from '../deployment/workers/messages.js'
+import type { ParentServes, WorkerGreeting, WorkerServes } from '../deployment/workers/messages.js'
 import { WorkerPeers } from '../deployment/workers/worker-peers.js'
 import { isLocked } from '../producer/log/directory-lock.js'
 import type { App } from '../server/app/app.js'
 import { holdYoungGeneration } from '../server/app/heap-growth.js'
-import { createLogger } from '../server/app/logger.js'
-import type { WorkerOrder } from '../server/app/worker-order.js'
+import { type AppLogger, createLogger } from '../server/app/logger.js'
+import type { WorkerConfig } from '../server/app/worker-config.js'
 import { EXIT_FAILURE, EXIT_OK } from './command.js'
 import { toReloadError } from './hang-up.js'
 import { version } from './version.js'
@@ -31,11 +31,11 @@ const crashed = new Promise<unknown>(resolve => process.on('uncaughtException', 
 const link = new Link<WorkerServes, ParentServes>(frame => process.send?.(frame, undefined, undefined, () => undefined))
 let exitCode = EXIT_OK
 process.on('message', message => link.receive(message))
-link.serve('start', order => start(order as WorkerOrder))
+link.serve('start', config => start(config as WorkerConfig))
 link.serve('exit', () => process.exit(exitCode))
 link.tell('hello')
 
-async function start({ config, place, log: style, drainMs, umask }: WorkerOrder): Promise<WorkerGreeting> {
+async function start({ config, place, log: style, drainMs, umask }: WorkerConfig): Promise<WorkerGreeting> {
   process.umask(umask)
   const { number, count } = place
   const peers = new WorkerPeers(link, number, count)
@@ -44,38 +44,38 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerOrder)
   await untilFree(config.wal.directory, config.shutdown.graceMs)
   const { startApp } = await import('../server/app/app.js')
   const app = await startApp(config, { log, version: version(), drainMs, worker: { ...place, peers, statsd } })
-  const stop = (isBroken: boolean): Promise<WorkerFarewell> => app.stop({ isBroken })
-  const served: Handlers<WorkerServes, ServedElsewhere> = {
-    stop: async () => {
-      const { lostRecords } = await stop(false)
-      exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
-      return { lostRecords }
-    },
-    reload: next => {
-      log.reopen()
-      if (next === undefined) app.reopenLogs()
-      else void app.reload(next as WorkerOrder['config']).catch((error: unknown) => log.error(...toReloadError(error)))
-    },
-    metrics: () => takeSnapshot(app.metrics.registry),
-    statsd: () => statsd.values(),
-    status: () => app.status(),
-    findRecord: ({ question, principal }) => app.findRecord(question, principal)
-  }
-  link.serveAll(served)
+  link.serveAll({ ...handlersOf(app, log), statsd: () => statsd.values() })
   const report = tellStatus(app)
   void Promise.race([app.crashed, crashed]).then(async error => {
     log.error({ err: error }, 'this process cannot recover from an error, and ends')
-    await stop(true)
+    await app.stop({ isBroken: true })
     report()
     process.exit(EXIT_FAILURE)
   })
   process.on('disconnect', () => {
     log.error({}, 'the parent process of this worker has ended')
     // Without the parent no connections arrive, and the next process needs the directory of the log.
-    void stop(true).then(() => process.exit(EXIT_FAILURE))
+    void app.stop({ isBroken: true }).then(() => process.exit(EXIT_FAILURE))
   })
   return { urls: app.urls }
 }
+
+/** What the parent may ask of the app. */
+const handlersOf = (app: App, log: AppLogger): Handlers<WorkerServes, ServedElsewhere | 'statsd'> => ({
+  stop: async () => {
+    const { lostRecords } = await app.stop()
+    exitCode = lostRecords > 0 ? EXIT_FAILURE : EXIT_OK
+    return { lostRecords }
+  },
+  reload: next => {
+    log.reopen()
+    if (next === undefined) app.reopenLogs()
+    else void app.reload(next as WorkerConfig['config']).catch((error: unknown) => log.error(...toReloadError(error)))
+  },
+  metrics: () => takeSnapshot(app.metrics.registry),
+  status: () => app.status(),
+  findRecord: ({ question, principal }) => app.findRecord(question, principal)
+})
 
 /** Waits until the directory is free. An earlier worker whose parent was killed may still write its records. */
 async function untilFree(directory: string, timeoutMs: number): Promise<void> {

@@ -84,7 +84,7 @@ async function read(line: Command, process: Process): Promise<number> {
     const full = new AbortController()
     const write = recordWriter(process.stdout, look, count, stopped, schemas, () => full.abort())
     const problems: CastellanError[] = []
-    const warn = (message: string): void => void process.stderr.write(`castellan read: ${printable(message)}\n`)
+    const warn = warnTo(process.stderr)
     const reading = readTopic(
       { metadata, partitions: chosen, start, follow },
       {
@@ -97,17 +97,21 @@ async function read(line: Command, process: Process): Promise<number> {
       }
     )
     // Ends when all partitions are read, when enough records are written, on a signal, or when stdout is closed.
-    const isRead = await Promise.race([
-      reading.then(() => true),
-      aborted(AbortSignal.any([stopped, full.signal])).then(() => false)
-    ])
-    if (!isRead) return EXIT_OK
-    for (const { message } of problems) process.stderr.write(`castellan read: ${printable(message)}\n`)
+    if (!(await endsBefore(reading, AbortSignal.any([stopped, full.signal])))) return EXIT_OK
+    for (const { message } of problems) warn(message)
     return problems.length > 0 ? EXIT_FAILURE : EXIT_OK
   } finally {
     await client.stop()
   }
 }
+
+const warnTo =
+  (stderr: Process['stderr']) =>
+  (message: string): void =>
+    void stderr.write(`castellan read: ${printable(message)}\n`)
+
+const endsBefore = (reading: Promise<unknown>, signal: AbortSignal): Promise<boolean> =>
+  Promise.race([reading.then(() => true), aborted(signal).then(() => false)])
 
 /**
  * Parses the value of `--from`:

@@ -89,7 +89,7 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
   try {
     // Tells at once that no broker answers. The brokers may create a missing topic with its first record.
     await askForTopics(client, [topic])
-    return { maxSending: 16, send, close: client.stop }
+    return { maxSending: 16, send, close: () => client.stop() }
   } catch (error) {
     await client.stop()
     throw error

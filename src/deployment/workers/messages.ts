@@ -44,7 +44,7 @@ interface PeerMessage {
 }
 
 export type WorkerServes = {
-  /** Tells the worker to serve. The body is a `WorkerOrder` of `app/`. */
+  /** Tells the worker to serve. The body is a `WorkerConfig` of `app/`. */
   start: Asked<unknown, WorkerGreeting>
   /** Tells the worker to answer open requests and then stop. */
   stop: Asked<undefined, WorkerFarewell>

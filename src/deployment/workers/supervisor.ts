@@ -171,11 +171,11 @@ class Slot implements WorkerView {
         resolve()
       })
     )
-    const makeOrder = prepare(this.number, link)
+    const configOf = prepare(this.number, link)
     const late = setTimeout(() => this.#startedTooSlowly(child), START_LIMIT_MS)
     // Frames that are sent before the worker's hello are lost.
     const hello = link.received('hello')
-    const greeting = await hello.then(() => link.call('start', makeOrder())).finally(() => clearTimeout(late))
+    const greeting = await hello.then(() => link.call('start', configOf())).finally(() => clearTimeout(late))
     if (this.#is('starting')) {
       this.#state = 'up'
       this.#upSince = performance.now()

@@ -53,7 +53,7 @@ import { startBrokerOfGateway } from './embedded.js'
 import { findRecord } from './find-record.js'
 import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { watchLag } from './lag.js'
-import { allPrepared, type ListenerSecurity, openListenerSecurity } from './listener-security.js'
+import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
 import { registerCertificates, registerClocks, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
 import { enabledApis, mountApis } from './mount-apis.js'
@@ -61,10 +61,11 @@ import { createIdempotency, openKeys } from './open-keys.js'
 import { certificateViews, clockRows, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
+import { Reloads } from './reloads.js'
 import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import { TroubleWatch } from './trouble-watch.js'
-import type { WorkerPlace } from './worker-order.js'
+import type { WorkerPlace } from './worker-config.js'
 
 /** Share of `shutdown.graceMs` for open requests. Those that still wait for Kafka are answered when delivery has ended. */
 const REQUESTS_SHARE = 0.5
@@ -162,11 +163,12 @@ export interface AppDeps {
  */
 export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   boundHeapGrowth()
-  const rooms = new ProcessParts(config, deps)
+  const parts = new ProcessParts(config, deps)
   try {
-    return await rooms.start()
+    await parts.start()
+    return parts
   } catch (error) {
-    await rooms.stop()
+    await parts.stop()
     throw error
   } finally {
     letYoungGenerationGrow()
@@ -186,14 +188,14 @@ function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
 }
 
 /** Builds the parts of the process, starts them from the bottom up, and stops them from the top down. */
-class ProcessParts {
+class ProcessParts implements App {
   readonly #config: Config
   readonly #log: Logger
   /** A logger that leaves out repeated failures while Kafka cannot be reached. */
   readonly #quietLog: Logger
-  readonly #version: string
+  readonly #deps: AppDeps
   readonly #shutdown: Shutdown
-  readonly #metrics: PrometheusMetrics
+  readonly metrics: PrometheusMetrics
   readonly #metricsLogger: PrometheusMetricsLogger
   readonly #startedAt = performance.now()
   readonly #refusals = new RefusalCounts(clock)
@@ -201,7 +203,9 @@ class ProcessParts {
   #security: ListenerSecurity | undefined
   #lag: LagSource | undefined
   #schemas: Schemas | undefined
-  readonly #readStatus: () => Promise<StatusPart>
+  #reloads: Reloads | undefined
+  embeddedBootstrap: string | undefined
+  readonly status: () => Promise<StatusPart>
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
   readonly #clusters: Clusters
@@ -222,27 +226,23 @@ class ProcessParts {
         keys: GatewayKeys | undefined
       }
     | undefined
-  readonly #worker: WorkerDeps | undefined
-  readonly #codecs: CodecHost | undefined
   readonly #receipts: ReceiptParts | undefined
   readonly #tracing: Tracing | undefined
 
   constructor(config: Config, deps: AppDeps) {
-    const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage, codecs } = deps
-    this.#codecs = codecs
+    const { version, drainMs = 0, apis: listed = apis, logWorker, logStorage } = deps
+    this.#deps = deps
     const log = this.#lines.of(deps.log)
-    this.#worker = deps.worker
     this.#tracing = registeredTracing(version)
-    this.#metrics = metricsOf(deps.worker)
-    this.#metricsLogger = new PrometheusMetricsLogger(this.#metrics.registry)
+    this.metrics = metricsOf(deps.worker)
+    this.#metricsLogger = new PrometheusMetricsLogger(this.metrics.registry)
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
     this.#apis = enabledApis(listed, config)
     this.#log = log
-    this.#quietLog = quietLogger(log, () => performance.now())
-    this.#version = version
-    this.#shutdown = new Shutdown(log, () => performance.now())
+    this.#quietLog = quietLogger(log, clock)
+    this.#shutdown = new Shutdown(log, clock)
     this.#cutSteps = new DrainSteps(log)
     let onFatal: (error: Error) => void = () => undefined
     this.crashed = new Promise(resolve => {
@@ -267,13 +267,17 @@ class ProcessParts {
       logStorage,
       orphanedDirectories: logStorage === undefined ? orphanedFor(config, deps.worker) : []
     })
-    this.#readStatus = processStatusReader({
-      number: deps.worker?.number ?? 1,
+    this.status = this.#statusReader()
+  }
+
+  #statusReader(): () => Promise<StatusPart> {
+    return processStatusReader({
+      number: this.#deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
       viewLog: () => this.#clusters.queue.view(),
-      memoryLimitBytes: config.delivery.maxBytes,
-      memoryTimeoutMs: config.delivery.timeoutMs,
-      metrics: this.#metrics,
+      memoryLimitBytes: this.#config.delivery.maxBytes,
+      memoryTimeoutMs: this.#config.delivery.timeoutMs,
+      metrics: this.metrics,
       shedder: () => this.#http?.shedder,
       refusals: this.#refusals,
       lines: this.#lines,
@@ -285,78 +289,64 @@ class ProcessParts {
     })
   }
 
-  async start(): Promise<App> {
-    registerProcessMetrics(this.#metrics.registry, this.#version)
-    const readiness = this.#readiness()
-    registerReadiness(this.#metrics, readiness)
-    registerClusters(this.#metrics, this.#clusters.all)
-    registerCertificates(this.#metrics, this.#certificates)
-    registerClocks(this.#metrics, this.#clocks)
+  async start(): Promise<void> {
+    this.#registerMetrics()
+    const [config, log, shutdown] = [this.#config, this.#log, this.#shutdown]
+    const { worker } = this.#deps
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
-    const { peers } = this.#worker ?? {}
-    const security = await openListenerSecurity(this.#config, this.#metrics, this.#quietLog, this.#refusals)
+    const security = await openListenerSecurity(config, this.metrics, this.#quietLog, this.#refusals)
     this.#security = security
-    this.#shutdown.add('closing the listeners', async () => security.close())
-    const accessLog = openAccessLog(this.#config.http.accessLog, this.#quietLog)
-    this.#shutdown.add('closing the access log', async () => accessLog?.close())
-    const embeddedBootstrap = this.#worker
-      ? this.#worker.embeddedBootstrap
-      : await startBrokerOfGateway(this.#config, this.#log, this.#shutdown)
-    if (this.#worker === undefined) {
-      announceBrokers(this.#config, this.#version, embeddedBootstrap, this.#log)
-      for (const line of warnings(this.#config, this.#apis)) this.#log.warn({}, line)
+    shutdown.add('closing the listeners', async () => security.close())
+    const accessLog = openAccessLog(config.http.accessLog, this.#quietLog)
+    shutdown.add('closing the access log', async () => accessLog?.close())
+    this.embeddedBootstrap = worker ? worker.embeddedBootstrap : await startBrokerOfGateway(config, log, shutdown)
+    if (worker === undefined) {
+      announceBrokers(config, this.#deps.version, this.embeddedBootstrap, log)
+      for (const line of warnings(config, this.#apis)) log.warn({}, line)
     }
-    const { registry } = this.#metrics
-    const [log, shutdown] = [this.#log, this.#shutdown]
-    const statsd = this.#worker?.statsd ?? reportToStatsd(this.#config.statsd, { registry, log, shutdown })
+    const { registry } = this.metrics
+    const statsd = worker?.statsd ?? reportToStatsd(config.statsd, { registry, log, shutdown })
     await this.#preparePeers()
-    await this.#startClusters(embeddedBootstrap)
-    const lag = watchLag({
-      settings: this.#config.metrics.lag,
-      clusters: this.#clusters.all,
-      metrics: this.#metrics,
-      peers: peers ?? this.#peers?.all,
-      log,
-      shutdown
-    })
-    this.#lag = lag
-    const urls = await this.#startHttp(security, statsd, accessLog)
-    if (this.#worker === undefined) announceUrls(this.#config, urls, embeddedBootstrap, this.#log, this.#apis)
+    await this.#startClusters(this.embeddedBootstrap)
+    const [settings, clusters, peers] = [config.metrics.lag, this.#clusters.all, worker?.peers ?? this.#peers?.all]
+    this.#lag = watchLag({ settings, clusters, metrics: this.metrics, peers, log, shutdown })
+    await this.#startHttp(security, statsd, accessLog)
+    if (worker === undefined) announceUrls(config, this.urls, this.embeddedBootstrap, log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
     this.#clusters.drainDurableLog()
-    const watch = this.#watchTrouble()
-    let running = this.#config
-    const reload = async (config: Config): Promise<void> => {
-      const use = await allPrepared([security.prepare(config), this.#clusters.prepareLogins(config.clusters)])
-      use()
-      running = config
-      watch.reloaded()
-    }
-    // Reloads run one after another, so that the last reload takes effect.
-    let last: Promise<void> = Promise.resolve()
-    return {
-      urls,
-      embeddedBootstrap,
-      peersAddress: this.#peers?.all.address,
-      crashed: this.crashed,
-      metrics: this.#metrics,
-      readiness,
-      memoryRecords: () => this.#clusters.memoryRecords(),
-      lagOf: () => lag.lagOf(),
-      status: this.#readStatus,
-      findRecord: (question, principal) => this.#findRecord(question, principal),
-      reload: config => {
-        accessLog?.reopen()
-        const reloading = last.then(() => reload(config ?? running))
-        last = reloading.catch(() => undefined)
-        return reloading
-      },
-      reopenLogs: () => {
-        accessLog?.reopen()
-        security.reopen()
-      },
-      stop: options => this.stop(options)
-    }
+    this.#reloads = new Reloads(config, security, this.#clusters, accessLog, this.#watchTrouble())
+  }
+
+  #registerMetrics(): void {
+    registerProcessMetrics(this.metrics.registry, this.#deps.version)
+    registerReadiness(this.metrics, this.readiness)
+    registerClusters(this.metrics, this.#clusters.all)
+    registerCertificates(this.metrics, this.#certificates)
+    registerClocks(this.metrics, this.#clocks)
+  }
+
+  get urls(): HttpUrls {
+    return this.#http!.urls
+  }
+
+  get peersAddress(): string | undefined {
+    return this.#peers?.all.address
+  }
+
+  memoryRecords(): { readonly waiting: number; readonly lost: number } {
+    return this.#clusters.memoryRecords()
+  }
+
+  lagOf(): readonly LagRow[] {
+    return this.#lag!.lagOf()
+  }
+
+  reload(config?: Config): Promise<void> {
+    return this.#reloads!.reload(config)
+  }
+
+  reopenLogs(): void {
+    this.#reloads!.reopenLogs()
   }
 
   stop({ isBroken = false }: StopOptions = {}): Promise<StopResult> {
@@ -405,86 +395,70 @@ class ProcessParts {
     return new Admission(
       capacity,
       this.#config.http.admissionWaitMs,
-      () => performance.now(),
+      clock,
       waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND),
       refusal => this.#refusals.note(refusal)
     )
   }
 
-  async #startHttp(
-    security: ListenerSecurity,
-    statsd: StatsdSources,
-    accessLog: AccessLog | undefined
-  ): Promise<HttpUrls> {
-    const { http, management } = this.#config
+  async #startHttp(security: ListenerSecurity, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<void> {
+    const { http, management, schemas } = this.#config
     const drainSteps = new DrainSteps(this.#log)
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const verbsByCluster = this.#gateways()
-    this.#schemas = openSchemas(this.#config.schemas, this.#quietLog, this.#shutdown, this.#codecs)
+    this.#schemas = openSchemas(schemas, this.#quietLog, this.#shutdown, this.#deps.codecs)
     this.#shareReceipts()
-    const { peers } = this.#worker ?? {}
     const owners = this.#keyOwners()
     drainSteps.add('requests of other processes', async () => owners?.close())
-    const access = security.requestAccess ?? openAccess
+    const { requestAccess, certificates, managementCertificates } = security
+    const access = requestAccess ?? openAccess
     const idempotency = createIdempotency({ keys: this.#keys, owners, access }, this.#metricsLogger, this.#quietLog)
     await this.#peers?.all.open()
-    const context = createHttpContext({
-      http,
-      metrics: this.#metrics,
-      log: this.#log,
-      refusals: this.#refusals,
-      requestAccess: security.requestAccess,
-      accessLog,
-      tracing: this.#tracing
-    })
+    const shared = { metrics: this.metrics, log: this.#log, refusals: this.#refusals, tracing: this.#tracing }
+    const context = createHttpContext({ ...shared, http, requestAccess, accessLog })
+    const { calls } = context
+    const own = { verbs: verbsByCluster.get('default')!, verbsByCluster, calls, idempotency, access, statsd }
     const server = await Http.start(context, {
       management,
-      apis: mountApis(this.#apis, this.#config, {
-        verbs: verbsByCluster.get('default')!,
-        verbsByCluster,
-        version: this.#version,
-        // APIs produce to the cluster `default`.
-        admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
-        diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
-        calls: context.calls,
-        idempotency,
-        schemas: this.#schemas,
-        access,
-        tls: security.certificates,
-        everywhereOf: peers && everywhereOf(peers),
-        log: this.#quietLog,
-        metrics: this.#metrics,
-        refused: new RefusedRecords(this.#metrics, this.#refusals),
-        undecodable: new UndecodableRecords(this.#metrics, this.#quietLog),
-        turns: new LoopTurns(),
-        statsd,
-        now: Date.now,
-        clock: () => performance.now(),
-        shutdown: this.#shutdown,
-        drainSteps,
-        cutSteps: this.#cutSteps
-      }),
+      apis: mountApis(this.#apis, this.#config, { ...this.#partsForApis(), ...own, tls: certificates, drainSteps }),
       receipts: this.#receipts?.desk,
-      certificates: security.certificates,
-      managementCertificates: security.managementCertificates,
-      shown: this.#metrics,
+      certificates,
+      managementCertificates,
+      shown: this.metrics,
       status: this.#status()
     })
     this.#http = server
     // The management port reports the state of the shutdown, so it is closed last.
     this.#shutdown.addFirst('closing the ports', () => server.close())
-    this.#shutdown.add(
-      'finishing the requests',
-      remainingMs => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)]),
-      REQUESTS_SHARE
-    )
-    return server.urls
+    const finish = (remainingMs: number) => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)])
+    this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
+  }
+
+  #partsForApis() {
+    const { peers } = this.#deps.worker ?? {}
+    return {
+      version: this.#deps.version,
+      // APIs produce to the cluster `default`.
+      admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
+      diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
+      schemas: this.#schemas,
+      everywhereOf: peers && everywhereOf(peers),
+      log: this.#quietLog,
+      metrics: this.metrics,
+      refused: new RefusedRecords(this.metrics, this.#refusals),
+      undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
+      turns: new LoopTurns(),
+      now: Date.now,
+      clock,
+      shutdown: this.#shutdown,
+      cutSteps: this.#cutSteps
+    }
   }
 
   /** Other workers, or other gateways, answer for the receipts that they have given. */
   #shareReceipts(): void {
     const { desk } = this.#receipts ?? {}
-    const { peers } = this.#worker ?? {}
+    const { peers } = this.#deps.worker ?? {}
     if (desk === undefined) return
     if (peers !== undefined) desk.elsewhere = peerReceipts(desk, peers, true)
     else if (this.#peers !== undefined) desk.elsewhere = peerReceipts(desk, this.#peers.all, false)
@@ -492,7 +466,7 @@ class ProcessParts {
 
   /** Keys of requests hold over all workers, or over all gateways. */
   #keyOwners(): KeyOwners | undefined {
-    const { peers } = this.#worker ?? {}
+    const { peers } = this.#deps.worker ?? {}
     if (peers !== undefined) return workerKeys(peers)
     if (this.#peers === undefined) return undefined
     const { all, GatewayKeys } = this.#peers
@@ -504,7 +478,7 @@ class ProcessParts {
   /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */
   #gateways(): ReadonlyMap<string, Verbs> {
     const { verbsByCluster } = this.#clusters
-    const { peers } = this.#worker ?? {}
+    const { peers } = this.#deps.worker ?? {}
     const { longPollMs } = this.#config.consumer
     const gatewayOf = (own: Verbs, name: string): Verbs => {
       if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs })
@@ -528,13 +502,13 @@ class ProcessParts {
       tls: tls as PeerTls | undefined,
       log: this.#quietLog,
       metrics: this.#metricsLogger,
-      clock: () => performance.now()
+      clock
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
     this.#peers = { all, GatewayKeys, certificate: tls?.cert, keys: undefined }
   }
 
-  #readiness(): Readiness {
+  get readiness(): Readiness {
     return {
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
       kafkaReasons: () => [...this.#phase(), ...this.#clusters.kafkaReasons()],
@@ -544,16 +518,16 @@ class ProcessParts {
 
   #status(): ProcessStatus {
     const facts = {
-      version: this.#version,
+      version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
-      ...this.#readiness()
+      ...this.readiness
     } as const
-    const read = async () => ({ whole: mergeParts([await this.#readStatus()]) })
-    return servedStatus(facts, read, (question, principal) => this.#findRecord(question, principal))
+    const read = async () => ({ whole: mergeParts([await this.status()]) })
+    return servedStatus(facts, read, (question, principal) => this.findRecord(question, principal))
   }
 
-  #findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
+  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
     const { all: clusters } = this.#clusters
     return findRecord({ clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }, question, principal)
   }
@@ -571,7 +545,7 @@ class ProcessParts {
       this.#quietLog,
       clock
     )
-    if ((this.#worker?.number ?? 1) > 1) return watch
+    if ((this.#deps.worker?.number ?? 1) > 1) return watch
     watch.look()
     const timer = setInterval(() => watch.look(), LOOK_FOR_TROUBLE_EVERY_MS).unref()
     this.#shutdown.add('looking for trouble', async () => clearInterval(timer))

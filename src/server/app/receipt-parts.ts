@@ -9,7 +9,7 @@ import { Receipts } from '../../producer/receipts/receipts.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import { ReceiptDesk } from '../../verbs/receipts.js'
 import type { Config } from '../config/config.js'
-import type { WorkerPlace } from './worker-order.js'
+import type { WorkerPlace } from './worker-config.js'
 
 export interface ReceiptParts {
   readonly desk: ReceiptDesk

@@ -1,5 +1,5 @@
 import { apis } from '../../apis/apis.js'
-import { CastellanError, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import { OverloadedError } from '../../core/errors.js'
 import {
   createPrometheusMetrics,
   type PrometheusMetrics,
@@ -34,7 +34,7 @@ import { enabledApis } from './mount-apis.js'
 import { parentPart, servedStatus, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
-import { configOfWorker, toStartError, type WorkerOrder } from './worker-order.js'
+import { configOfWorker, toOwnError, type WorkerConfig } from './worker-config.js'
 
 /** `/ready` answers 503 when a worker has not reported its status for this time. The worker still gets connections. */
 const SILENT_AFTER_MS = 10_000
@@ -50,7 +50,7 @@ export interface WorkersDeps {
   readonly log: Logger
   readonly version: string
   readonly drainMs: number
-  readonly logStyle: WorkerOrder['log']
+  readonly logStyle: WorkerConfig['log']
   readonly umask: number
   readonly fork: () => WorkerProcess
   /** Called whenever a worker begins to serve. */
@@ -82,7 +82,8 @@ export interface Workers {
 export async function startWorkers(config: Config, deps: WorkersDeps): Promise<Workers> {
   const parent = new Parent(config, deps)
   try {
-    return await parent.start()
+    await parent.start()
+    return parent
   } catch (error) {
     parent.kill()
     await parent.closeAll()
@@ -94,7 +95,7 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
 
 const clock = (): number => performance.now()
 
-class Parent {
+class Parent implements Workers {
   #config: Config
   #isReloaded = false
   readonly #deps: WorkersDeps
@@ -110,6 +111,8 @@ class Parent {
   /** Number of lost records in the last reports of workers that ended unexpectedly. */
   #lostByEnded = 0
   #embeddedBootstrap: string | undefined
+  #security: ListenerSecurity | undefined
+  #served: Pick<Workers, 'urls' | 'pids'> | undefined
   #phase: string | undefined = 'starting'
 
   constructor(config: Config, deps: WorkersDeps) {
@@ -127,7 +130,7 @@ class Parent {
       fork,
       prepare: (number, link) => {
         link.serveAll(this.#handlersOf(number))
-        return () => this.#orderFor(number)
+        return () => this.#configFor(number)
       },
       onStarted: number => {
         // The worker may have been starting while the others got the message to reload.
@@ -144,7 +147,7 @@ class Parent {
     })
   }
 
-  async start(): Promise<Workers> {
+  async start(): Promise<void> {
     const { log, version } = this.#deps
     const config = this.#config
     const enabled = enabledApis(apis, config)
@@ -152,41 +155,43 @@ class Parent {
     this.#embeddedBootstrap = await startBrokerOfGateway(config, log, this.#shutdown)
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
-    const { security, url } = await this.#openManagement()
+    const management = await this.#openManagement()
     const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
     statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
-      throw toStartError(error)
+      throw toOwnError(error)
     })
     this.#phase = undefined
-    const urls = { ...first!.urls, management: url }
-    const workers = this.#supervisor.workers.map(({ number, pid }) => ({ number, pid }))
+    const workers = this.#supervisor.workers.map(({ number, pid }) => ({ number, pid: pid! }))
+    this.#served = { urls: { ...first!.urls, management }, pids: workers.map(({ pid }) => pid) }
     log.info({ workers }, `${workers.length} workers serve`)
-    announceUrls(config, urls, this.#embeddedBootstrap, log, enabled)
-    const reopenLogs = (): void => {
-      this.#supervisor.tellAll(link => link.tell('reload'))
-      security.reopen()
-    }
-    return {
-      urls,
-      pids: workers.map(({ pid }) => pid!),
-      reload: async next => {
-        const config = next ?? this.#config
-        // Workers read the same files, so they are asked to reload only if this process can use the files.
-        const use = await security.prepare(config).catch((error: unknown) => {
-          reopenLogs()
-          throw error
-        })
-        this.#config = config
-        // Applies to workers that are being started, too.
-        this.#isReloaded = true
-        for (const { number } of this.#supervisor.workers) this.#tellReload(number)
-        use()
-      },
-      reopenLogs,
-      stop: () => this.stop(),
-      kill: () => this.kill()
-    }
+    announceUrls(config, this.urls, this.#embeddedBootstrap, log, enabled)
+  }
+
+  get urls(): HttpUrls {
+    return this.#served!.urls
+  }
+
+  get pids(): readonly number[] {
+    return this.#served!.pids
+  }
+
+  async reload(config = this.#config): Promise<void> {
+    // Workers read the same files, so they are asked to reload only if this process can use the files.
+    const use = await this.#security!.prepare(config).catch((error: unknown) => {
+      this.reopenLogs()
+      throw error
+    })
+    this.#config = config
+    // Applies to workers that are being started, too.
+    this.#isReloaded = true
+    for (const { number } of this.#supervisor.workers) this.#tellReload(number)
+    use()
+  }
+
+  reopenLogs(): void {
+    this.#supervisor.tellAll(link => link.tell('reload'))
+    this.#security?.reopen()
   }
 
   async stop(): Promise<WorkerFarewell> {
@@ -227,7 +232,7 @@ class Parent {
     workers[number - 1]?.link?.tell('reload', configOfWorker(this.#config, number, workers.length))
   }
 
-  #orderFor(number: number): WorkerOrder {
+  #configFor(number: number): WorkerConfig {
     const { logStyle, drainMs, umask } = this.#deps
     const count = this.#supervisor.workers.length
     const place = {
@@ -254,10 +259,12 @@ class Parent {
     }
   }
 
-  async #openManagement(): Promise<{ security: ListenerSecurity; url: string | undefined }> {
+  /** @returns the URL of the management port; `undefined`: it is off */
+  async #openManagement(): Promise<string | undefined> {
     const { log } = this.#deps
     const { http, management } = this.#config
     const security = await openListenerSecurity(this.#config, this.#metrics, log, this.#refusals)
+    this.#security = security
     this.#shutdown.add('closing the listeners', async () => security.close())
     const { requestAccess, managementCertificates } = security
     registerCertificates(this.#metrics, () => (managementCertificates ? [managementCertificates.view] : []))
@@ -266,13 +273,13 @@ class Parent {
       management,
       managementCertificates,
       shown: { registry: this.#gathered },
-      status: this.#status(security)
+      status: this.#status()
     })
     this.#shutdown.addFirst('closing the management port', () => port.close())
-    return { security, url: port.url }
+    return port.url
   }
 
-  #status(security: ListenerSecurity): ProcessStatus {
+  #status(): ProcessStatus {
     const facts = {
       version: this.#deps.version,
       brokerMode: usesEmbeddedBroker(this.#config) ? 'embedded' : 'kafka',
@@ -284,7 +291,7 @@ class Parent {
     const read = async () => {
       const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
       const parts = await this.#supervisor.callAll('status', STATUS_TIMEOUT_MS)
-      const own = parentPart(this.#refusals, this.#lines, security.managementCertificates?.view)
+      const own = parentPart(this.#refusals, this.#lines, this.#security?.managementCertificates?.view)
       const whole = withWorkers(mergeParts([own, ...parts.values()]), this.#supervisor.workers, clock())
       return { whole, silentWorkers: asked.filter(number => !parts.has(number)) }
     }
@@ -296,8 +303,7 @@ class Parent {
     const link = this.#supervisor.workers.find(({ isUp }) => isUp)?.link
     if (link === undefined) throw new OverloadedError('no worker serves now')
     return link.call('findRecord', { question, principal }, FIND_TIMEOUT_MS).catch((error: LinkError) => {
-      const { code, message } = error.cause ?? {}
-      throw code === undefined ? error : new CastellanError(code as ErrorCode, message ?? code, true)
+      throw toOwnError(error)
     })
   }
 

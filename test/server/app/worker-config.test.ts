@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { configOfWorker } from '../../../src/server/app/worker-order.js'
+import { configOfWorker } from '../../../src/server/app/worker-config.js'
 import { configOf, TestFolder } from '../../support/access.js'
 
 describe('the configuration of a worker', () => {

@@ -8,7 +8,7 @@ import { settingsOfApis } from '../config/schema.js'
 import type { LoggerOptions } from './logger.js'
 
 /** Body of the message that starts a worker. */
-export interface WorkerOrder {
+export interface WorkerConfig {
   readonly config: Config
   readonly place: WorkerPlace
   /**
@@ -54,8 +54,8 @@ export function configOfWorker(config: Config, number: number, count: number): C
   }
 }
 
-/** Turns the error of a worker that cannot start into the error that a single process throws in this case. */
-export function toStartError(error: LinkError): Error {
+/** Turns the error of a worker into the error that a single process throws in this case. */
+export function toOwnError(error: LinkError): Error {
   const { cause } = error
   if (cause?.name === 'ConfigError') return new ConfigError(cause.message)
   if (cause?.code === undefined) return error
