@@ -44,17 +44,19 @@ const MAX_SHOWN_WAIT_MS = 5_000
 
 /** The administration of a cluster by requests to the Router. */
 export class KafkaAdmin implements AdminVerbs {
-  readonly #deps: KafkaAdminDeps
   readonly #router: KafkaAdminDeps['router']
+  readonly #delivery: KafkaAdminDeps['delivery']
+  readonly #clock: MonotonicClock
 
-  constructor(deps: KafkaAdminDeps) {
-    this.#deps = deps
-    this.#router = deps.router
+  constructor({ router, delivery, clock }: KafkaAdminDeps) {
+    this.#router = router
+    this.#delivery = delivery
+    this.#clock = clock
   }
 
   topicChanged(topic: string, isDeleted: boolean): void {
     this.#router.tell({ type: 'topicChanged', topic, isDeleted })
-    if (!isDeleted) this.#deps.delivery.topicChanged?.(topic)
+    if (!isDeleted) this.#delivery.topicChanged?.(topic)
   }
 
   async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
@@ -65,7 +67,7 @@ export class KafkaAdmin implements AdminVerbs {
   }
 
   async clusterId(timeoutMs: number): Promise<string | null> {
-    return this.#deps.delivery.clusterId ?? (await this.describeCluster(timeoutMs)).clusterId
+    return this.#delivery.clusterId ?? (await this.describeCluster(timeoutMs)).clusterId
   }
 
   async createTopic(topic: NewTopic, { timeoutMs, validateOnly = false }: ChangeOptions): Promise<void> {
@@ -183,7 +185,7 @@ export class KafkaAdmin implements AdminVerbs {
   }
 
   #limit(timeoutMs: number): TimeLimit {
-    return new TimeLimit(timeoutMs, this.#deps.clock)
+    return new TimeLimit(timeoutMs, this.#clock)
   }
 
   async #describe(resources: readonly ConfigResource[], limit: TimeLimit) {

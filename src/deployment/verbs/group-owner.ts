@@ -211,7 +211,7 @@ class RequestAtOwner<Id> {
 
 /** Answers the requests that other workers pass on to this one, which owns their groups. */
 function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>): void {
-  const requests = new RequestsOfOthers<Id>(groups)
+  const requests = new RequestsOfOthers(groups)
   peers.serve(`consume ${cluster}`, (body, { from }) => requests.consume(body as AskedMessages, from))
   peers.serve(`end ${cluster}`, (body, { from }) => requests.end(body as EndOfRequest, from))
   peers.serve(`verb ${cluster}`, body => {
@@ -228,25 +228,19 @@ function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>):
   peers.onGone(gone => requests.endAllOf(gone))
 }
 
-interface Kept<Id> {
-  readonly for: Id
-  readonly at: number
-  readonly given: ConsumedMessages
-}
-
 /** The requests for messages that other workers have passed on to this one. */
-class RequestsOfOthers<Id> {
+class RequestsOfOthers {
   readonly #groups: GroupVerbs
   /** Functions that cancel the open requests, by worker and id of the request. */
   readonly #cancels = new Map<string, () => void>()
   /** Messages that can be released, by worker and id of the request, oldest first. */
-  readonly #kept = new Map<string, Kept<Id>>()
+  readonly #kept = new Map<string, { readonly at: number; readonly given: ConsumedMessages }>()
 
   constructor(groups: GroupVerbs) {
     this.#groups = groups
   }
 
-  consume({ groupId, topic, limits, timeoutMs, client, id }: AskedMessages, from: Id): Promise<OwnerAnswer> {
+  consume({ groupId, topic, limits, timeoutMs, client, id }: AskedMessages, from: unknown): Promise<OwnerAnswer> {
     const key = `${from}/${id}`
     return new Promise(resolve => {
       let isAnswered = false
@@ -254,7 +248,7 @@ class RequestsOfOthers<Id> {
         isAnswered = true
         this.#cancels.delete(key)
         if (result.type === 'messages') {
-          this.#keep(key, from, result.messages)
+          this.#keep(key, result.messages)
           const { messages, topicIds } = result.messages
           resolve({ type: 'messages', messages, topicIds })
         } else resolve(result)
@@ -269,7 +263,7 @@ class RequestsOfOthers<Id> {
     })
   }
 
-  async end({ id, groupId, acked }: EndOfRequest, from: Id): Promise<void> {
+  async end({ id, groupId, acked }: EndOfRequest, from: unknown): Promise<void> {
     const key = `${from}/${id}`
     const given = this.#take(key)
     if (acked === undefined) {
@@ -280,15 +274,15 @@ class RequestsOfOthers<Id> {
   }
 
   /** The requests of a worker that has ended are cancelled, and messages released that may not have reached a client. */
-  endAllOf(gone: Id): void {
+  endAllOf(gone: unknown): void {
     for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${gone}/`)) cancel()
-    const given = [...this.#kept].filter(([, one]) => one.for === gone)
-    for (const [key] of given.reverse()) this.#take(key)?.release()
+    const given = [...this.#kept.keys()].filter(key => key.startsWith(`${gone}/`))
+    for (const key of given.reverse()) this.#take(key)?.release()
   }
 
-  #keep(key: string, from: Id, given: ConsumedMessages): void {
+  #keep(key: string, given: ConsumedMessages): void {
     const now = performance.now()
-    this.#kept.set(key, { for: from, at: now, given })
+    this.#kept.set(key, { at: now, given })
     for (const [oldest, { at }] of this.#kept) {
       if (this.#kept.size <= MAX_KEPT && at >= now - KEPT_MS) break
       this.#kept.delete(oldest)

@@ -153,11 +153,8 @@ export function peerInstances<Id>(
 ): InstanceVerbs {
   serveInstances(own.instances, cluster, peers)
   const verbs = new VerbsAtOwners(own, cluster, peers, ownerOf)
-  const toPlain = (verb: PlainInstanceVerb) => {
-    const passed = (instance: InstanceName, ...rest: unknown[]) => verbs.plain(verb, instance, rest)
-    return [verb, passed] as const
-  }
-  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(toPlain)) as Pick<InstanceVerbs, PlainInstanceVerb>
+  const passed = (verb: PlainInstanceVerb) => [verb, verbs.plain.bind(verbs, verb)] as const
+  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(passed)) as Pick<InstanceVerbs, PlainInstanceVerb>
   return {
     ...plain,
     create: async (...args) => {
@@ -188,7 +185,7 @@ class VerbsAtOwners<Id> {
   }
 
   /** @param rest the arguments after the name */
-  plain(verb: PlainInstanceVerb, instance: InstanceName, rest: unknown[]): Promise<InstanceResult<unknown>> {
+  plain(verb: PlainInstanceVerb, instance: InstanceName, ...rest: unknown[]): Promise<InstanceResult<unknown>> {
     const { instances } = this.#own
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
     const planned: PlannedVerb<Id, InstanceResult<unknown>> = {

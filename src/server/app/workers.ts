@@ -137,12 +137,7 @@ class Parent implements Workers {
         if (this.#isReloaded) this.#tellReload(number)
         deps.onStarted?.()
       },
-      onEnded: number => {
-        this.#supervisor.tellAll(link => link.tell('gone', number))
-        this.#recordsOfEnded(number)
-        this.#reports.delete(number)
-        void this.#gathered.ended(number)
-      },
+      onEnded: number => this.#ended(number),
       log
     })
   }
@@ -202,6 +197,13 @@ class Parent implements Workers {
     const lostRecords = said.reduce((sum, { lostRecords: lost }) => sum + lost, this.#lostByEnded)
     this.#deps.log.info({ lostRecords }, 'all workers have stopped')
     return { lostRecords }
+  }
+
+  #ended(number: number): void {
+    this.#supervisor.tellAll(link => link.tell('gone', number))
+    this.#recordsOfEnded(number)
+    this.#reports.delete(number)
+    void this.#gathered.ended(number)
   }
 
   /** Logs the records that the last report of an unexpectedly ended worker names. */
