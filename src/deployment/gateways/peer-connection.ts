@@ -219,23 +219,10 @@ export class PeerConnection {
   }
 
   /** @throws Error when there is no answer of a gateway in time */
-  #send({ path, to, body, timeoutMs }: Asked, waitMs: number): Promise<Answered> {
-    const { id, token, tls } = this.#deps
+  #send(asked: Asked, waitMs: number): Promise<Answered> {
+    const { to, body } = asked
     return new Promise((resolve, reject) => {
-      const sent = (tls ? requestHttps : requestHttp)({
-        host: this.#host,
-        port: this.#port,
-        method: 'POST',
-        path,
-        agent: this.#agent,
-        headers: {
-          authorization: token.authorization,
-          [FROM_HEADER]: id,
-          [TO_HEADER]: to,
-          [TIMEOUT_HEADER]: Math.ceil(timeoutMs),
-          'content-length': body.length
-        }
-      })
+      const sent = this.#request(asked)
       if (to !== '') this.#open.add(sent)
       const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${waitMs} ms`)), waitMs)
       const end = (): void => {
@@ -258,6 +245,19 @@ export class PeerConnection {
       })
       sent.end(body)
     })
+  }
+
+  #request({ path, to, body, timeoutMs }: Asked): ClientRequest {
+    const { id, token, tls } = this.#deps
+    const headers = {
+      authorization: token.authorization,
+      [FROM_HEADER]: id,
+      [TO_HEADER]: to,
+      [TIMEOUT_HEADER]: Math.ceil(timeoutMs),
+      'content-length': body.length
+    }
+    const place = { host: this.#host, port: this.#port, path, agent: this.#agent }
+    return (tls ? requestHttps : requestHttp)({ ...place, method: 'POST', headers })
   }
 
   #answeredBy(id: string): void {

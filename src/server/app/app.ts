@@ -42,6 +42,7 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { LagRow, LagSource } from '../../verbs/lag.js'
+import { over } from '../../verbs/over.js'
 import { tracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -51,11 +52,11 @@ import { announceBrokers, announceUrls } from './announce.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { findRecord } from './find-record.js'
+import { registerCertificates, registerClocks, registerClusters, registerReadiness } from './gauges.js'
 import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { watchLag } from './lag.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
-import { registerCertificates, registerClocks, registerClusters, registerReadiness, reportToStatsd } from './metrics.js'
 import { enabledApis, mountApis } from './mount-apis.js'
 import { createIdempotency, openKeys } from './open-keys.js'
 import { certificateViews, clockRows, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
@@ -64,6 +65,7 @@ import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { Reloads } from './reloads.js'
 import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
+import { reportToStatsd } from './statsd.js'
 import { TroubleWatch } from './trouble-watch.js'
 import type { WorkerPlace } from './worker-config.js'
 
@@ -166,7 +168,8 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   const parts = new ProcessParts(config, deps)
   try {
     await parts.start()
-    return parts
+    // Programs may take methods apart.
+    return over<App>(parts, {})
   } catch (error) {
     await parts.stop()
     throw error
@@ -404,10 +407,9 @@ class ProcessParts implements App {
   async #startHttp(security: ListenerSecurity, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<void> {
     const { http, management, schemas } = this.#config
     const drainSteps = new DrainSteps(this.#log)
-    drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const verbsByCluster = this.#gateways()
     this.#schemas = openSchemas(schemas, this.#quietLog, this.#shutdown, this.#deps.codecs)
-    this.#shareReceipts()
+    this.#shareReceipts(drainSteps)
     const owners = this.#keyOwners()
     drainSteps.add('requests of other processes', async () => owners?.close())
     const { requestAccess, certificates, managementCertificates } = security
@@ -416,11 +418,17 @@ class ProcessParts implements App {
     await this.#peers?.all.open()
     const shared = { metrics: this.metrics, log: this.#log, refusals: this.#refusals, tracing: this.#tracing }
     const context = createHttpContext({ ...shared, http, requestAccess, accessLog })
-    const { calls } = context
-    const own = { verbs: verbsByCluster.get('default')!, verbsByCluster, calls, idempotency, access, statsd }
+    const own = {
+      verbs: verbsByCluster.get('default')!,
+      verbsByCluster,
+      idempotency,
+      access,
+      tls: certificates,
+      statsd
+    }
     const server = await Http.start(context, {
       management,
-      apis: mountApis(this.#apis, this.#config, { ...this.#partsForApis(), ...own, tls: certificates, drainSteps }),
+      apis: mountApis(this.#apis, this.#config, { ...this.#partsForApis(), ...own, calls: context.calls, drainSteps }),
       receipts: this.#receipts?.desk,
       certificates,
       managementCertificates,
@@ -456,7 +464,8 @@ class ProcessParts implements App {
   }
 
   /** Other workers, or other gateways, answer for the receipts that they have given. */
-  #shareReceipts(): void {
+  #shareReceipts(drainSteps: DrainSteps): void {
+    drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const { desk } = this.#receipts ?? {}
     const { peers } = this.#deps.worker ?? {}
     if (desk === undefined) return

@@ -56,12 +56,19 @@ export function watchLag({ settings, clusters, metrics, peers, log, shutdown }: 
   return watch
 }
 
+type NumberOf<Row> = (row: Row) => number | undefined
+
+const RECORDS =
+  'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one'
+const UNCOMMITTED = 'Partitions of a topic in which a group has committed no offset although it has in others'
+const READABLE = '1 when Kafka has answered the last question about the lag of a group, else 0'
+
 /**
  * Exports the lag of consumer groups as it was last read. Each group is read by one process, so the values of several
  * processes are of different groups.
  */
 function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lagOf' | 'groups'>): void {
-  const perTopic = (name: string, help: string, read: (row: LagRow) => number | undefined): void =>
+  const perTopic = (name: string, help: string, read: NumberOf<LagRow>): void =>
     registerScrapedGauge(registry, `castellan_lag_${name}`, help, 'max', () =>
       bounded(
         watch.lagOf().flatMap(row => {
@@ -71,12 +78,7 @@ function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lag
         })
       )
     )
-  const perGroup = (
-    name: string,
-    help: string,
-    across: 'min' | 'max',
-    read: (of: GroupReading) => number | undefined
-  ) =>
+  const perGroup = (name: string, help: string, across: 'min' | 'max', read: NumberOf<GroupReading>) =>
     registerScrapedGauge(registry, `castellan_lag_${name}`, help, across, () =>
       watch.groups().flatMap(reading => {
         const { cluster, group } = reading
@@ -84,13 +86,9 @@ function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lag
         return value === undefined ? [] : { labels: { cluster, group }, value }
       })
     )
-  const records =
-    'Records of a topic after the committed offsets of a group, in the partitions in which it has committed one'
-  const uncommitted = 'Partitions of a topic in which a group has committed no offset although it has in others'
-  const readable = '1 when Kafka has answered the last question about the lag of a group, else 0'
-  perTopic('records', records, ({ lag }) => lag)
-  perTopic('uncommitted_partitions', uncommitted, row => row.uncommitted)
-  perGroup('group_readable', readable, 'min', ({ isReadable }) => (isReadable ? 1 : 0))
+  perTopic('records', RECORDS, ({ lag }) => lag)
+  perTopic('uncommitted_partitions', UNCOMMITTED, row => row.uncommitted)
+  perGroup('group_readable', READABLE, 'min', ({ isReadable }) => (isReadable ? 1 : 0))
   perGroup('age_seconds', 'Age of what is known about the lag of a group', 'max', ({ asOf }) =>
     asOf === undefined ? undefined : Math.max(0, (Date.now() - asOf) / 1_000)
   )

@@ -27,13 +27,14 @@ import type { Config } from '../config/config.js'
 import { workerCountOf } from '../config/worker-count.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { startBrokerOfGateway } from './embedded.js'
+import { registerCertificates, registerReadiness } from './gauges.js'
 import { letYoungGenerationGrow } from './heap-growth.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
-import { registerCertificates, registerReadiness, reportToStatsd } from './metrics.js'
 import { enabledApis } from './mount-apis.js'
 import { parentPart, servedStatus, withWorkers } from './process-status.js'
 import { receiptSecretOf } from './receipt-parts.js'
 import { Shutdown } from './shutdown.js'
+import { reportToStatsd } from './statsd.js'
 import { configOfWorker, toOwnError, type WorkerConfig } from './worker-config.js'
 
 /** `/ready` answers 503 when a worker has not reported its status for this time. The worker still gets connections. */
@@ -57,29 +58,12 @@ export interface WorkersDeps {
   readonly onStarted?: (() => void) | undefined
 }
 
-/** A gateway that consists of several processes. */
-export interface Workers {
-  readonly urls: HttpUrls
-  /** Process ids of the workers. */
-  readonly pids: readonly number[]
-  /**
-   * @param config replaces the configuration, also for workers that are started later; absent: the configuration stays
-   * @throws ConfigError when a file cannot be used. Nothing is changed in any worker then.
-   */
-  reload(config?: Config): Promise<void>
-  /** Opens the audit file and the access log again, as {@link reload} does. */
-  reopenLogs(): void
-  /** Stops all workers within `shutdown.graceMs`. */
-  stop(): Promise<WorkerFarewell>
-  kill(): void
-}
-
 /**
  * Starts the workers and the parts that exist once for all of them: embedded broker, management port, reports by StatsD.
  *
  * @throws ConfigError, ListenError when they cannot be started. Parts that were already started are stopped.
  */
-export async function startWorkers(config: Config, deps: WorkersDeps): Promise<Workers> {
+export async function startWorkers(config: Config, deps: WorkersDeps): Promise<Omit<Parent, 'start' | 'closeAll'>> {
   const parent = new Parent(config, deps)
   try {
     await parent.start()
@@ -95,7 +79,8 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<W
 
 const clock = (): number => performance.now()
 
-class Parent implements Workers {
+/** A gateway that consists of several processes. */
+class Parent {
   #config: Config
   #isReloaded = false
   readonly #deps: WorkersDeps
@@ -112,7 +97,7 @@ class Parent implements Workers {
   #lostByEnded = 0
   #embeddedBootstrap: string | undefined
   #security: ListenerSecurity | undefined
-  #served: Pick<Workers, 'urls' | 'pids'> | undefined
+  #served: { readonly urls: HttpUrls; readonly pids: readonly number[] } | undefined
   #phase: string | undefined = 'starting'
 
   constructor(config: Config, deps: WorkersDeps) {
@@ -167,10 +152,15 @@ class Parent implements Workers {
     return this.#served!.urls
   }
 
+  /** Process ids of the workers. */
   get pids(): readonly number[] {
     return this.#served!.pids
   }
 
+  /**
+   * @param config replaces the configuration, also for workers that are started later; default: the configuration stays
+   * @throws ConfigError when a file cannot be used. Nothing is changed in any worker then.
+   */
   async reload(config = this.#config): Promise<void> {
     // Workers read the same files, so they are asked to reload only if this process can use the files.
     const use = await this.#security!.prepare(config).catch((error: unknown) => {
@@ -184,11 +174,13 @@ class Parent implements Workers {
     use()
   }
 
+  /** Opens the audit file and the access log again, as {@link reload} does. */
   reopenLogs(): void {
     this.#supervisor.tellAll(link => link.tell('reload'))
     this.#security?.reopen()
   }
 
+  /** Stops all workers within `shutdown.graceMs`. */
   async stop(): Promise<WorkerFarewell> {
     this.#phase = 'shutting down'
     const { graceMs } = this.#config.shutdown

@@ -1,0 +1,70 @@
+import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import type { CertificateView } from '../../http/server/certificates.js'
+import type { Readiness } from '../../http/server/management-port.js'
+import type { ClockRow } from '../../http/status/status.js'
+import type { RouterHandle } from '../../router/routing/router.js'
+import type { KafkaCluster } from './kafka.js'
+
+/** The label of all topics that have no series of their own. */
+const OTHER = 'other'
+
+export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
+  const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
+    registerScrapedGauge(registry, name, `1 while ${path} answers 200, else 0`, 'min', () => [
+      { labels: {}, value: reasons().length === 0 ? 1 : 0 }
+    ])
+  gauge('castellan_ready', '/ready', readiness.unreadyReasons)
+  gauge('castellan_ready_kafka', '/ready/kafka', readiness.kafkaReasons)
+}
+
+export function registerClusters(
+  { registry }: PrometheusMetrics,
+  clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'durable'>[]
+): void {
+  const perCluster = (
+    name: string,
+    help: string,
+    across: 'min' | 'max',
+    read: (router: RouterHandle) => number
+  ): void =>
+    registerScrapedGauge(registry, `castellan_cluster_${name}`, help, across, () =>
+      clusters.map(({ name: cluster, router }) => ({ labels: { cluster }, value: read(router) }))
+    )
+  const known =
+    'Brokers of the cluster, those that are gone and have replicas, or were named within the last hour, included'
+  const up = 'Brokers of the cluster that are not known to be down; 0 while no broker answers'
+  const unknown =
+    '1 for a topic that Kafka does not have and for which records wait in the durable log; the first 20 have their names, and `other` is the number of the rest'
+  perCluster('ready', '1 while a broker of the cluster answers, else 0', 'min', ({ isReady }) => (isReady ? 1 : 0))
+  perCluster('brokers_known', known, 'max', router => router.brokers().length)
+  perCluster('brokers_up', up, 'min', router => (router.isReady ? router.stats().brokersUp : 0))
+  registerScrapedGauge(registry, 'castellan_cluster_unknown_topics', unknown, 'max', () =>
+    clusters.flatMap(unknownTopicsOf)
+  )
+}
+
+function unknownTopicsOf({ name: cluster, durable }: Pick<KafkaCluster, 'name' | 'durable'>): Reading[] {
+  const { named = [], others = 0 } = durable?.missingTopics ?? {}
+  const counts = new Map(Array.from(named, topic => [topic, 1]))
+  if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))
+  return [...counts].map(([topic, value]) => ({ labels: { cluster, topic }, value }))
+}
+
+export function registerCertificates(
+  { registry }: PrometheusMetrics,
+  certificates: () => readonly CertificateView[]
+): void {
+  const help = 'When the certificate ends, in seconds since 1970; of a chain, the one that ends first'
+  registerScrapedGauge(registry, 'castellan_certificate_end_timestamp_seconds', help, 'min', () =>
+    certificates().map(({ of, validTo }) => ({ labels: { of }, value: validTo / 1_000 }))
+  )
+}
+
+export function registerClocks({ registry }: PrometheusMetrics, clocks: () => readonly ClockRow[]): void {
+  const help = 'How far the clock of this machine is ahead of those of other machines, at the least; negative: behind'
+  registerScrapedGauge(registry, 'castellan_clock_ahead_seconds', help, 'max', () =>
+    clocks().map(({ comparedWith, cluster = '', aheadMs }) => {
+      return { labels: { compared_with: comparedWith, cluster }, value: aheadMs / 1_000 }
+    })
+  )
+}
