@@ -10,7 +10,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_810,
   cli: 3_210,
   consumer: 9_870,
-  deployment: 3_510,
+  deployment: 3_590,
   core: 5_240,
   'embedded-broker': 7_440,
   verbs: 2_110,

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { z } from 'zod'
 import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
 import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
@@ -35,7 +34,7 @@ import { tracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
-import { openOptions, toBrokerAddress } from './open-options.js'
+import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -232,8 +231,6 @@ export async function openCluster(
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
   return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes).open()
 }
-
-type OpenSettings = z.output<typeof openOptions>
 
 /** The parts of one cluster, from their start to their end. */
 class ClusterParts {

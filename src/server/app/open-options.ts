@@ -67,6 +67,8 @@ export const openOptions = z.strictObject({
   onFatal: given
 })
 
+export type OpenSettings = z.output<typeof openOptions>
+
 /**
  * `kafka-1:9092` => `{host: 'kafka-1', port: 9092}`; the brackets of an IPv6 host are removed.
  *
