@@ -82,18 +82,20 @@ interface OwnersOfGroups<Id> {
 }
 
 export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): GroupVerbs {
-  const { peers, ownerOf, acks, longPollMs } = owners
-  serveGroups(own, owners.cluster, peers)
+  const { cluster, peers, ownerOf, acks, longPollMs } = owners
+  serveGroups(own, cluster, peers)
   const isOwn = (groupId: string): boolean => ownerOf(groupId) === peers.id
+  const call: CallOwner = (groupId, verb, body, timeoutMs) =>
+    peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
   let lastId = 0
   return over(own, {
     // Only the owner knows where the group begins in partitions without a committed offset.
-    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : atOwner(own, owners, 'offsets', args)),
-    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : atOwner(own, owners, 'commit', args)),
+    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : atOwner(own, call, 'offsets', args)),
+    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : atOwner(own, call, 'commit', args)),
     consume: (groupId, topic, limits, waitMs, asker) => {
       if (isOwn(groupId)) return own.consume(groupId, topic, limits, waitMs, asker)
       const asked = { groupId, topic, limits, client: asker.client, id: ++lastId, timeoutMs: waitMs ?? longPollMs }
-      const request = new RequestAtOwner(owners, asked, asker.reply)
+      const request = new RequestAtOwner(call, asked, asker.reply)
       return () => request.cancel()
     },
     ack: (groupId, message) =>
@@ -101,31 +103,23 @@ export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): Gr
   })
 }
 
-function callOwner<Id>(
-  { peers, ownerOf, cluster }: OwnersOfGroups<Id>,
-  groupId: string,
-  verb: string,
-  body: unknown,
-  timeoutMs: number
-): Promise<unknown> {
-  return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
-}
+type CallOwner = (groupId: string, verb: string, body: unknown, timeoutMs: number) => Promise<unknown>
 
 /**
  * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
  *
  * @throws CastellanError as the owner's gateway does
  */
-async function atOwner<Id, Verb extends PlainVerb>(
+async function atOwner<Verb extends PlainVerb>(
   own: GroupVerbs,
-  owners: OwnersOfGroups<Id>,
+  call: CallOwner,
   verb: Verb,
   args: Parameters<GroupVerbs[Verb]>
 ): Promise<ResultOf<Verb>> {
   const [groupId] = args
   const timeoutMs = args.at(-1) as number
   const asked: AskedVerb = { verb, args }
-  const called = callOwner(owners, groupId, 'verb', asked, timeoutMs + RETRY_MS).catch(async (error: unknown) => {
+  const called = call(groupId, 'verb', asked, timeoutMs + RETRY_MS).catch(async (error: unknown) => {
     if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
     const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
     return { type: 'done', value: await method.apply(own, args) }
@@ -136,8 +130,8 @@ async function atOwner<Id, Verb extends PlainVerb>(
 }
 
 /** A request for messages that the owner of the group answers. */
-class RequestAtOwner<Id> {
-  readonly #owners: OwnersOfGroups<Id>
+class RequestAtOwner {
+  readonly #call: CallOwner
   readonly #asked: AskedMessages
   readonly #reply: (result: ConsumeManyResult) => void
   readonly #endsAt: number
@@ -145,8 +139,8 @@ class RequestAtOwner<Id> {
   #isOver = false
 
   /** Asks the owner. @param reply called once, unless the request is cancelled */
-  constructor(owners: OwnersOfGroups<Id>, asked: AskedMessages, reply: (result: ConsumeManyResult) => void) {
-    this.#owners = owners
+  constructor(call: CallOwner, asked: AskedMessages, reply: (result: ConsumeManyResult) => void) {
+    this.#call = call
     this.#asked = asked
     this.#reply = reply
     this.#endsAt = performance.now() + asked.timeoutMs
@@ -176,7 +170,7 @@ class RequestAtOwner<Id> {
   #tellEnd(acked?: readonly MessageId[]): void {
     const { id, groupId } = this.#asked
     const end: EndOfRequest = { id, groupId, acked }
-    void callOwner(this.#owners, groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
+    void this.#call(groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
   }
 
   async #ask(): Promise<void> {
@@ -184,7 +178,7 @@ class RequestAtOwner<Id> {
     const leftMs = Math.max(1, Math.ceil(this.#endsAt - performance.now()))
     const body: AskedMessages = { ...this.#asked, timeoutMs: leftMs }
     try {
-      const called = callOwner(this.#owners, groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
+      const called = this.#call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
       this.#answered((await called) as OwnerAnswer)
     } catch (error) {
       if (this.#isOver) return
