@@ -1,6 +1,6 @@
 import type { FollowTopics, UnfollowTopics } from '../../src/router/messages/operations.js'
 import { LeaderTable } from '../../src/router/routing/leader-table.js'
-import { RefreshSchedule, TokenBucket } from '../../src/router/routing/refresh-schedule.js'
+import { CREATIONS_PER_SECOND, RefreshSchedule, TokenBucket } from '../../src/router/routing/refresh-schedule.js'
 import { defaultRouterSettings, type RouterSettings } from '../../src/router/routing/settings.js'
 import { SubscribedTopics } from '../../src/router/routing/subscribed-topics.js'
 
@@ -44,7 +44,7 @@ export class FakeTopics {
       ...this.#settings,
       random: () => 0.5,
       leaders,
-      creations: new TokenBucket(this.#settings.unknownTopicLookUpsPerSecond, performance.now())
+      creations: new TokenBucket(CREATIONS_PER_SECOND, performance.now())
     })
     this.#followed = new SubscribedTopics({ leaders, schedule: this.#schedule, mayCreate: this.#mayCreate })
   }

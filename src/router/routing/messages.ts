@@ -55,4 +55,5 @@ export type RouterNotice =
   | { readonly type: 'maintain' }
   | { readonly type: 'stop' }
 
+export type NoticeOf<Type extends RouterNotice['type']> = Extract<RouterNotice, { readonly type: Type }>
 export type RouterMailbox = RouterMessage | RouterNotice

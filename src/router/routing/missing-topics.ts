@@ -26,7 +26,6 @@ interface Missing {
 }
 
 export interface MissingTopicsOptions {
-  readonly unknownTopicRefreshes: number
   readonly unknownTopicTimeoutMs: number
   readonly unknownTopicRememberedMs: number
   /** True when brokers have reported that they do not create missing topics. Default: they may create them. */
@@ -41,6 +40,8 @@ export type MissingLookup =
 
 // Clients choose the names, so the number of names has a limit. Names with the oldest answers are forgotten first.
 const MAX_NAMES = 10_000
+/** Look-ups in a row that must not find a topic. A single broker may not know a new topic yet. */
+export const MISSES_OF_UNKNOWN = 3
 /**
  * Shortest time between two attempts to create a topic. Brokers need about 100 ms to create it. An earlier attempt only
  * uses up the budget of other topics.
@@ -122,7 +123,7 @@ export class MissingTopics {
 
   /** A look-up did not find the name. `couldBeCreated`: the look-up asked brokers to create it. */
   missed(name: string, couldBeCreated: boolean, now: number): void {
-    const { unknownTopicRefreshes, unknownTopicTimeoutMs, unknownTopicRememberedMs } = this.#options
+    const { unknownTopicTimeoutMs, unknownTopicRememberedMs } = this.#options
     const missing = this.#touch(name, now)
     missing.errorCode = 0
     missing.misses++
@@ -130,7 +131,7 @@ export class MissingTopics {
     if (couldBeCreated) this.#creationAsked(missing, now)
     const until = now + unknownTopicRememberedMs
     const isLong = now - missing.since >= unknownTopicTimeoutMs
-    const isOften = missing.misses >= unknownTopicRefreshes
+    const isOften = missing.misses >= MISSES_OF_UNKNOWN
     const confirmedAfterMs = isOften ? Math.min(CONFIRMED_AFTER_MS, unknownTopicTimeoutMs) : unknownTopicTimeoutMs
     if (now - missing.since >= confirmedAfterMs) missing.confirmedUntil = until
     if (isLong) missing.missedLongUntil = until

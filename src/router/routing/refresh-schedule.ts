@@ -269,6 +269,9 @@ export class RefreshSchedule {
   }
 }
 
+/** Topics that brokers are asked to create, so few that invented names cannot fill a cluster with topics. */
+export const CREATIONS_PER_SECOND = 20
+
 /** Gives `perSecond` tokens per second. After a second without use, `perSecond` tokens can be taken at once. */
 export class TokenBucket {
   readonly #perSecond: number

@@ -11,6 +11,8 @@ import { type RefreshPlan, RefreshSchedule, type RefreshScheduleOptions } from '
 // no further information.
 const MAX_CONNECTIONS = 3
 const AVOID_FOR_MS = 10_000
+// Time limit of a call. A healthy broker answers within milliseconds.
+const CALL_TIMEOUT_MS = 1_500
 // After this time without an answer, the next broker is asked as well. Requests wait for the answer, and a second call
 // costs less than the wait for a silent broker.
 const ASK_NEXT_AFTER_MS = 500
@@ -203,7 +205,6 @@ export class AutoCreation {
 
 interface RefresherOptions extends RefreshScheduleOptions {
   readonly createClient: BrokerClientFactory
-  readonly metadataTimeoutMs: number
   /** The addresses to ask, the best address first. */
   readonly addresses: (now: number) => BrokerAddress[]
   readonly metrics: MetricsLogger
@@ -225,7 +226,7 @@ export class Refresher {
   constructor(options: RefresherOptions) {
     this.#options = options
     this.schedule = new RefreshSchedule(options)
-    this.#source = new MetadataSource(options.createClient, options.metadataTimeoutMs)
+    this.#source = new MetadataSource(options.createClient, CALL_TIMEOUT_MS)
   }
 
   /** True when a broker has answered and the last attempt did not fail. */

@@ -12,7 +12,7 @@ import { answerTimedOut, type OpenRequest, OpenRequests } from '../requests/open
 import { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { LeaderTable } from './leader-table.js'
 import type { RouterNotice } from './messages.js'
-import { TokenBucket } from './refresh-schedule.js'
+import { CREATIONS_PER_SECOND, TokenBucket } from './refresh-schedule.js'
 import { Refresher } from './refresher.js'
 import { RequestAdmission } from './request-admission.js'
 import { Routing } from './routing.js'
@@ -51,12 +51,13 @@ export interface StartRouterOptions {
 }
 
 /** What the parts get of these options. */
-export interface RouterDeps extends Omit<StartRouterOptions, 'settings' | 'onFatal'> {
+export interface RouterDeps extends Omit<StartRouterOptions, 'settings'> {
   readonly settings: RouterSettings
-  /** Called when the Router cannot continue. Its owner then stops it. */
-  readonly onUnusable: (error: Error) => void
 }
 
+// A Fetch request with this many partitions has 100 kB. A long poll may have ten times as many, because its responses are
+// small.
+const MAX_FETCHED_PARTITIONS = 2_000
 // Margin of the time limit of a produce call, beyond the time that a broker may wait for its replicas. A short margin
 // detects a silent broker soon.
 const PRODUCE_CALL_MARGIN_MS = 1_500
@@ -82,7 +83,7 @@ export class RouterParts {
     const { settings, clock, metrics, log, random } = deps
     this.#deps = deps
     this.#self = self
-    this.#creations = new TokenBucket(settings.unknownTopicLookUpsPerSecond, clock())
+    this.#creations = new TokenBucket(CREATIONS_PER_SECOND, clock())
     this.openRequests = new OpenRequests({ now: clock, metrics, log, onExpired: request => this.#expire(request) })
     this.cache = this.#createCache()
     this.readCache = this.#createReadCache()
@@ -175,7 +176,7 @@ export class RouterParts {
       callTimeoutMs: settings.callTimeoutMs,
       maxQueued: settings.maxWaitingRequests,
       group: settings,
-      fetch: { ...settings, maxPartitionsPerCall: settings.fetchMaxPartitions },
+      fetch: { ...settings, maxPartitionsPerCall: MAX_FETCHED_PARTITIONS },
       produce: {
         connections: settings.produceConnections,
         requestMaxBytes: settings.produceRequestMaxBytes,

@@ -1,4 +1,4 @@
-import type { ActorRef, Requester } from '../../core/actor/actor.js'
+import type { ActorRef, OwnerLogic, Requester } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import type { ClusterChange } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
@@ -8,7 +8,7 @@ import type { TopicLookUp } from '../processors/queue-processor.js'
 import { invalid, ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
-import type { RouterMailbox, RouterNotice } from './messages.js'
+import type { NoticeOf, RouterMailbox, RouterNotice } from './messages.js'
 import { isFromOutside, isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
 import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
@@ -22,21 +22,34 @@ const REFRESH_AT_SHARE_OF_AGE = 0.75
 const LOOK_EVERY_MS = 500
 const LOOKS_PER_AGE = 10
 
-/** The logic of the Router actor. The actor calls {@link receive} with one message after another. */
-class RouterCore {
+/**
+ * The Router's actor and its address. Requests come by {@link tell}, which refuses them once the Router has stopped; the actor
+ * calls {@link receive} with one message after another.
+ */
+class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> {
+  readonly path: string
   readonly parts: RouterParts
   readonly #deps: RouterDeps
+  readonly #actor: ActorRef<RouterMailbox>
   readonly #maintenance: NodeJS.Timeout
   #waitedBefore = 0
   #maintainedAt: number
+  /** The answer to later requests; `undefined`: they are accepted. */
+  #over: Failure | undefined
   #stopped = false
+  #stopping: Promise<void> | undefined
+  #endWait = (): void => {}
+  /** Resolves when all requests from before the stop are answered. */
+  readonly #ended = new Promise<void>(resolve => (this.#endWait = resolve))
 
-  constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
-    const { settings, clock } = deps
+  constructor(deps: RouterDeps) {
+    const { settings, clock, system } = deps
     this.#deps = deps
-    this.parts = new RouterParts(deps, self)
+    this.#actor = system.spawnOwner<RouterMailbox>('router', this)
+    this.path = this.#actor.path
+    this.parts = new RouterParts(deps, this.#actor)
     const lookEveryMs = Math.min(LOOK_EVERY_MS, settings.metadataMaxAgeMs / LOOKS_PER_AGE)
-    this.#maintenance = setInterval(() => self.tell({ type: 'maintain' }), lookEveryMs)
+    this.#maintenance = setInterval(() => this.#actor.tell({ type: 'maintain' }), lookEveryMs)
     this.#maintainedAt = clock()
     this.#maintenance.unref()
     if (!settings.connectAtStart) return
@@ -44,7 +57,53 @@ class RouterCore {
     this.parts.refresher.pump(clock())
   }
 
+  get isOver(): boolean {
+    return this.#over !== undefined
+  }
+
+  tell(message: RouterMessage): void {
+    if (!isRouterMessage(message)) {
+      this.#deps.log.error({}, 'the router received a message that is not a request')
+      const { requester } = (message ?? {}) as { readonly requester?: Partial<Requester<never>> }
+      requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router') as never)
+    } else if (this.#over) this.parts.admission.refuse(message, this.#over)
+    else this.#actor.tell(message)
+  }
+
+  /** Stopping is a message, so that requests sent before it are accepted and answered like all others. */
+  stop(): Promise<void> {
+    if (!this.#stopping && !this.#over) this.#actor.tell({ type: 'stop' })
+    return (this.#stopping ??= this.#ended.then(() => this.#actor.stop()))
+  }
+
   receive(message: RouterMailbox): void {
+    if (message.type !== 'stop') this.#handle(message)
+    else if (this.#over) this.#endWait()
+    else {
+      // What is sent while open requests are answered is refused at once; what was sent before comes before the second stop.
+      this.#over = SHUTTING_DOWN
+      this.#handle(message)
+      this.#actor.tell(message)
+    }
+  }
+
+  onCrash(error: Error, message: RouterMailbox, unhandled: readonly RouterMailbox[]): void {
+    const { metrics, log, onFatal } = this.#deps
+    const { admission } = this.parts
+    const failure = ownFailure('shuttingDown', `the router has failed: ${error.message}`, true)
+    this.#over = failure
+    metrics.count('router', 'unexpected_failures', { actor: 'router' })
+    log.error({ err: error }, 'the router met a bug and has stopped')
+    this.#shutDown(failure)
+    // Of the message whose handling threw, and of all later ones.
+    admission.refuseRest(message, failure)
+    admission.nextMessage()
+    for (const one of unhandled) admission.refuseRest(one, failure)
+    this.#endWait()
+    onFatal(error)
+  }
+
+  #handle(message: RouterMailbox): void {
     const now = this.#deps.clock()
     const { admission } = this.parts
     admission.nextMessage()
@@ -57,7 +116,7 @@ class RouterCore {
   }
 
   /** Answers all open requests with a failure, and closes all connections. Idempotent. */
-  shutDown(failure = SHUTTING_DOWN): void {
+  #shutDown(failure = SHUTTING_DOWN): void {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#maintenance)
@@ -68,48 +127,19 @@ class RouterCore {
     this.parts.refresher.stop()
   }
 
-  /**
-   * Called after a bug, and after {@link shutDown}. Answers the open requests of the message whose handling threw, and
-   * of all later messages.
-   */
-  refuseOpen(message: RouterMailbox, behindIt: readonly RouterMailbox[], failure: Failure): void {
-    const { admission } = this.parts
-    admission.refuseRest(message, failure)
-    admission.nextMessage()
-    for (const unhandled of behindIt) admission.refuseRest(unhandled, failure)
-  }
-
   #notice(notice: RouterNotice, now: number): void {
     const { routing } = this.parts
     if (this.#stopped) return
     switch (notice.type) {
-      case 'metadataAnswered': {
-        const { plan, response, askedAt } = notice
-        // After a time in which no broker answered, the pauses of single brokers have no meaning.
-        if (this.parts.refresher.answered(notice.address)) this.parts.pool.forgive()
-        const change = this.parts.cluster.see(response.clusterId)
-        const waiting = change ? this.#clusterChanged(change) : []
-        if (this.#stopped) break
-        routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
-        routing.routeAll(waiting, now)
+      case 'metadataAnswered':
+        this.#metadataAnswered(notice, now)
         break
-      }
       case 'metadataFailed':
         this.parts.refresher.failed(notice.plan, notice.error, now)
         break
-      case 'metadataSeen': {
-        const { response, call } = notice
-        if (!this.parts.cluster.isSame(response.clusterId)) {
-          // Only the Router's own refreshes, which run one after another, show which of two clusters is the later one.
-          this.parts.refresher.schedule.wantBrokers()
-          break
-        }
-        const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
-        // The time of the user's call is unknown, so the answer only replaces older leader epochs, and clears no doubt
-        // about a leader.
-        routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, call.allowAutoTopicCreation, now)
+      case 'metadataSeen':
+        this.#metadataSeen(notice, now)
         break
-      }
       case 'returned':
         for (const group of notice.groups) routing.returned(group, notice.proxy.node.nodeId, now)
         break
@@ -137,8 +167,32 @@ class RouterCore {
         this.#maintain(now)
         break
       case 'stop':
-        this.shutDown()
+        this.#shutDown()
     }
+  }
+
+  #metadataAnswered({ plan, response, askedAt, address }: NoticeOf<'metadataAnswered'>, now: number): void {
+    const { refresher, pool, cluster, routing } = this.parts
+    // After a time in which no broker answered, the pauses of single brokers have no meaning.
+    if (refresher.answered(address)) pool.forgive()
+    const change = cluster.see(response.clusterId)
+    const waiting = change ? this.#clusterChanged(change) : []
+    if (this.#stopped) return
+    routing.apply(response, plan.topics, askedAt, plan.allowAutoTopicCreation, now)
+    routing.routeAll(waiting, now)
+  }
+
+  #metadataSeen({ response, call }: NoticeOf<'metadataSeen'>, now: number): void {
+    if (!this.parts.cluster.isSame(response.clusterId)) {
+      // Only the Router's own refreshes, which run one after another, show which of two clusters is the later one.
+      this.parts.refresher.schedule.wantBrokers()
+      return
+    }
+    const topics = response.topics.filter(topic => this.#isOfUse(topic, call))
+    // The time of the user's call is unknown, so the answer only replaces older leader epochs, and clears no doubt
+    // about a leader.
+    const { allowAutoTopicCreation } = call
+    this.parts.routing.apply({ ...response, topics }, [], Number.NEGATIVE_INFINITY, allowAutoTopicCreation, now)
   }
 
   /**
@@ -152,7 +206,7 @@ class RouterCore {
 
   /** Returns the requests that must be routed again, to the new cluster. */
   #clusterChanged(change: ClusterChange): readonly OpenRequest[] {
-    const { settings, metrics, log, onClusterChanged, onUnusable } = this.#deps
+    const { settings, metrics, log, onClusterChanged } = this.#deps
     if (change.before === undefined) {
       onClusterChanged?.(change)
       return []
@@ -161,7 +215,7 @@ class RouterCore {
     const what = 'another Kafka cluster answers at the same addresses'
     if (settings.onClusterChange === 'stop') {
       const ids = `${change.now}, before it was ${change.before}`
-      onUnusable(new UnavailableError('brokerUnreachable', `${what}: ${ids} (advanced.router.onClusterChange: stop)`))
+      this.#giveUp(`${what}: ${ids} (advanced.router.onClusterChange: stop)`)
       return []
     }
     log.error({ ...change }, `${what}; everything known of the cluster before is forgotten`)
@@ -170,6 +224,16 @@ class RouterCore {
     this.parts.refresher.clusterChanged()
     onClusterChanged?.(change)
     return waiting
+  }
+
+  /** Stops by itself: it cannot go on. */
+  #giveUp(why: string): void {
+    const error = new UnavailableError('brokerUnreachable', why)
+    this.#over = ownFailure('shuttingDown', error.message, true)
+    this.#deps.log.error({ err: error }, 'the router has stopped')
+    this.#shutDown(this.#over)
+    this.#endWait()
+    this.#deps.onFatal(error)
   }
 
   #maintain(now: number): void {
@@ -237,70 +301,21 @@ export interface RouterHandle {
 
 /** Starts the root actor. It connects at once or at the first request; see `connectAtStart`. */
 export function startRouter(options: StartRouterOptions): RouterHandle {
-  const { system, onFatal, log, metrics } = options
-  let over: { readonly failure: ReturnType<typeof ownFailure> } | undefined
-  let stopping: Promise<void> | undefined
-  let shutDown = (): void => {}
-  const whenShutDown = new Promise<void>(resolve => (shutDown = resolve))
-  const onUnusable = (error: Error): void => {
-    over = { failure: ownFailure('shuttingDown', error.message, true) }
-    log.error({ err: error }, 'the router has stopped')
-    core.shutDown(over.failure)
-    shutDown()
-    onFatal(error)
-  }
-  const actor = system.spawnOwner<RouterMailbox>('router', {
-    receive: message => {
-      if (message.type !== 'stop') core.receive(message)
-      else if (over) shutDown()
-      else {
-        // What is sent while open requests are answered is refused at once; what was sent before comes before the second stop.
-        over = { failure: SHUTTING_DOWN }
-        core.receive(message)
-        actor.tell(message)
-      }
-    },
-    onCrash: (error, message, unhandled) => {
-      const failure = ownFailure('shuttingDown', `the router has failed: ${error.message}`, true)
-      over = { failure }
-      metrics.count('router', 'unexpected_failures', { actor: 'router' })
-      log.error({ err: error }, 'the router met a bug and has stopped')
-      core.shutDown(failure)
-      core.refuseOpen(message, unhandled, failure)
-      shutDown()
-      onFatal(error)
-    }
-  })
-  const core = new RouterCore({ ...options, settings: toRouterSettings(options.settings), onUnusable }, actor)
-  const stop = (): Promise<void> => {
-    // Stopping is a message, so that requests sent before it are accepted and answered like all others.
-    if (!stopping && !over) actor.tell({ type: 'stop' })
-    return (stopping ??= whenShutDown.then(() => actor.stop()))
-  }
+  const actor = new RouterActor({ ...options, settings: toRouterSettings(options.settings) })
+  const { pool, leaders, refresher, cache } = actor.parts
   return {
-    ref: {
-      path: actor.path,
-      tell: message => {
-        if (!isRouterMessage(message)) {
-          log.error({}, 'the router received a message that is not a request')
-          const { requester } = (message ?? {}) as { readonly requester?: Partial<Requester<never>> }
-          requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router') as never)
-        } else if (over) core.parts.admission.refuse(message, over.failure)
-        else actor.tell(message)
-      },
-      stop: () => void stop()
-    },
+    ref: actor,
     get isReady() {
-      return over === undefined && core.parts.refresher.isInTouch
+      return !actor.isOver && refresher.isInTouch
     },
     get awayBecause() {
-      return core.parts.refresher.awayBecause
+      return refresher.awayBecause
     },
-    stats: () => statsOf(core.parts, options.clock()),
-    brokers: () => core.parts.pool.views(options.clock()),
-    leaderOf: (topic, partition) => core.parts.leaders.leaderOf(topic, partition)?.leaderId,
-    resizeCache: bytes => core.parts.cache.resize(bytes),
-    stop
+    stats: () => statsOf(actor.parts, options.clock()),
+    brokers: () => pool.views(options.clock()),
+    leaderOf: (topic, partition) => leaders.leaderOf(topic, partition)?.leaderId,
+    resizeCache: bytes => cache.resize(bytes),
+    stop: () => actor.stop()
   }
 }
 

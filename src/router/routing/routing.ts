@@ -24,6 +24,7 @@ import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { GroupRouting } from './group-routing.js'
 import type { LeaderTable } from './leader-table.js'
 import type { RouterNotice, WaitingPlace } from './messages.js'
+import { MISSES_OF_UNKNOWN } from './missing-topics.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RouterSettings } from './settings.js'
 import type { SubscribedTopics } from './subscribed-topics.js'
@@ -287,7 +288,7 @@ export class Routing {
   #toLeader(request: OpenRequest, partition: Partition, now: number): void {
     const { leaderId } = partition
     const { attempts } = request
-    if (attempts?.unknownAt === leaderId && attempts.unknownTimes >= this.#options.settings.unknownTopicRefreshes) {
+    if (attempts?.unknownAt === leaderId && attempts.unknownTimes >= MISSES_OF_UNKNOWN) {
       // The leader has answered repeatedly that it does not know the partition, although refreshes named it as leader.
       answerUnknown(request, 'partition')
       return

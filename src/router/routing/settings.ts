@@ -7,16 +7,6 @@ const MIB = 1024 * 1024
 /** Constants of a Router. No deployment has needed other values. Tests pass other values to `startRouter`. */
 const constants = {
   /**
-   * A Fetch request with this many partitions has 100 kB. A long poll may have ten times as many, because its responses
-   * are small.
-   */
-  fetchMaxPartitions: 2_000,
-  /**
-   * Time limit of a metadata call. A healthy broker answers within milliseconds. After half a second another broker is
-   * asked as well.
-   */
-  metadataTimeoutMs: 1_500,
-  /**
    * Connections to one broker: one for groups with quick calls, and three for slow groups. Each costs the broker a
    * socket.
    */
@@ -33,14 +23,10 @@ const constants = {
   refreshBackoffMs: 100,
   /** The longest pause between look-ups, as in an election of more than a second. */
   refreshBackoffMaxMs: 1_000,
-  /** Look-ups in a row that must not find a topic. A single broker may not know a new topic yet. */
-  unknownTopicRefreshes: 3,
   /**
    * For this time, requests for a missing topic cost no look-up. A topic that is created meanwhile is found afterwards.
    */
   unknownTopicRememberedMs: 5_000,
-  /** The rate is low, so that invented names cannot fill a cluster with topics. */
-  unknownTopicLookUpsPerSecond: 20,
   /**
    * First pause after a broker has failed. A broker that only dropped its connections answers again at once. The pause
    * doubles each time.

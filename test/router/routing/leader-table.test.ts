@@ -14,7 +14,6 @@ describe('leader table', () => {
   beforeEach(() => {
     recreated = []
     table = new LeaderTable({
-      unknownTopicRefreshes: 3,
       unknownTopicTimeoutMs: 5_000,
       unknownTopicRememberedMs: 5_000,
       onRecreated: key => recreated.push(key)

@@ -14,7 +14,6 @@ describe('missing topics', () => {
   beforeEach(() => {
     createsNone = false
     missing = new MissingTopics({
-      unknownTopicRefreshes: 3,
       unknownTopicTimeoutMs: TIMEOUT_MS,
       unknownTopicRememberedMs: REMEMBERED_MS,
       createsNone: () => createsNone
@@ -72,7 +71,6 @@ describe('missing topics', () => {
   it('counts look-ups together that are further apart than the time-out, because it is short', () => {
     const [timeoutMs, pauseMs] = [50, 250]
     missing = new MissingTopics({
-      unknownTopicRefreshes: 3,
       unknownTopicTimeoutMs: timeoutMs,
       unknownTopicRememberedMs: timeoutMs
     })

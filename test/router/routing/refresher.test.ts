@@ -45,7 +45,6 @@ describe('router: refreshes of metadata', () => {
         }
         return { metadata, close: async () => void closed++ } as unknown as BrokerClient
       },
-      metadataTimeoutMs: 1_500,
       addresses: () => [address],
       metrics,
       log,
