@@ -79,13 +79,8 @@ export class GroupLeader {
         isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found.partitionsOf(topic)
       this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
-      const ofCastellan = new Set(
-        subscribers.filter(({ isCastellan }) => isCastellan).flatMap(subscriber => subscriber.topics)
-      )
-      const begunByOthers = new Set(subscribers.flatMap(subscriber => subscriber.begun))
-      const isFirst = (topic: string): boolean => ofCastellan.has(topic) && !begunByOthers.has(topic) && !begun(topic)
-      const first = topics
-        .filter(topic => isFirst(topic) && partitionsOf(topic).length > 0)
+      const first = notBegun(topics, subscribers)
+        .filter(topic => !begun(topic) && partitionsOf(topic).length > 0)
         .map((topic): FirstAssigned => {
           const leaderless = found.leaderlessIn(topic)
           return { topic, topicId: found.idOf(topic), partitions: partitionsOf(topic), leaderless }
@@ -198,6 +193,13 @@ export function assignRanges(
     })
   }
   return assignments
+}
+
+/** Those of the topics that a Castellan reads, and that no member has begun to read. */
+function notBegun(topics: readonly string[], subscriptions: readonly Subscription[]): readonly string[] {
+  const ofCastellan = new Set(subscriptions.filter(one => one.isCastellan).flatMap(one => one.topics))
+  const begun = new Set(subscriptions.flatMap(one => one.begun))
+  return topics.filter(topic => ofCastellan.has(topic) && !begun.has(topic))
 }
 
 /** The readers of each topic. A client that is not Castellan may name thousands of topics, and the same topic twice. */

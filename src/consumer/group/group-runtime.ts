@@ -40,40 +40,51 @@ export interface GroupRuntime {
  * The runtime of a part of a group that may be stopped. After that it calls back no more, and its timers are cancelled: a
  * pause of half a minute would keep the process alive.
  */
-export function stoppable(runtime: GroupRuntime): GroupRuntime & { stop(): void } {
-  const { groupId, clock, log, metrics } = runtime
-  const timers = new Set<Timer>()
-  let isStopped = false
-  return {
-    groupId,
-    clock,
-    log,
-    metrics,
-    ask: (kind, request, onResult) => {
-      if (isStopped) return
-      runtime.ask(kind, request, result => {
-        if (!isStopped) onResult(result)
-      })
-    },
-    after: (delayMs, run) => {
-      const started = runtime.after(delayMs, () => {
-        timers.delete(timer)
-        run()
-      })
-      const timer = {
-        cancel: () => {
-          timers.delete(timer)
-          started.cancel()
-        }
-      }
-      timers.add(timer)
-      return timer
-    },
-    watchTopics: (counts, onChanged) => runtime.watchTopics(counts, onChanged),
-    stop: () => {
-      isStopped = true
-      for (const timer of timers) timer.cancel()
+export const stoppable = (runtime: GroupRuntime): StoppableRuntime => new StoppableRuntime(runtime)
+
+class StoppableRuntime implements GroupRuntime {
+  readonly groupId: string
+  readonly clock: MonotonicClock
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+  readonly watchTopics: GroupRuntime['watchTopics']
+  readonly #runtime: GroupRuntime
+  readonly #timers = new Set<Timer>()
+  #isStopped = false
+
+  constructor(runtime: GroupRuntime) {
+    this.groupId = runtime.groupId
+    this.clock = runtime.clock
+    this.log = runtime.log
+    this.metrics = runtime.metrics
+    this.watchTopics = (counts, onChanged) => runtime.watchTopics(counts, onChanged)
+    this.#runtime = runtime
+  }
+
+  readonly ask: GroupRuntime['ask'] = (kind, request, onResult) => {
+    if (this.#isStopped) return
+    this.#runtime.ask(kind, request, result => {
+      if (!this.#isStopped) onResult(result)
+    })
+  }
+
+  readonly after = (delayMs: number, run: () => void): Timer => {
+    const started = this.#runtime.after(delayMs, () => {
+      this.#timers.delete(timer)
+      run()
+    })
+    const cancel = (): void => {
+      this.#timers.delete(timer)
+      started.cancel()
     }
+    const timer = { cancel }
+    this.#timers.add(timer)
+    return timer
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    for (const timer of this.#timers) timer.cancel()
   }
 }
 

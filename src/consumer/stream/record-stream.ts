@@ -69,47 +69,22 @@ async function* recordsIn<Given>(
   toGiven: (record: ReadRecord) => Given | Promise<Given>
 ): AsyncGenerator<Given, void, undefined> {
   const { from = 'earliest', follow = false, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
-  /** Batches that were read, one of each partition at most. Its reader goes on when it was taken. */
-  const fed: FedBatch[] = []
-  /** The first problem of a reader ends all reading. */
-  let problem: CastellanError | undefined
-  let isOver = false
-  let wake = (): void => undefined
-  const fail = (error: CastellanError): void => {
-    problem ??= error
-    wake()
-  }
-  const warn = options.onWarning ?? (() => undefined)
-  const runtime = {
-    router,
-    requestTimeoutMs,
-    write: ({ partition }: TopicPartition, batch: RecordBatch, end: Offset) =>
-      new Promise<Offset>(resolve => {
-        fed.push({ partition, batch, end, taken: () => resolve(batch.nextOffset) })
-        wake()
-      }),
-    warn,
-    onRetry: warn,
-    stopped: stop.signal,
-    onProblem: fail
-  }
+  const fed = new FedBatches()
   const stopped = new Promise<undefined>(resolve => onAbort(stop.signal, () => resolve(undefined)))
   const leave = [
     onAbort(options.signal, () => stop.abort()),
-    onAbort(closed, () => fail(new CastellanError('shuttingDown', 'castellan was closed while reading', false))),
-    onAbort(stop.signal, () => wake())
+    onAbort(closed, () => fed.fail(new CastellanError('shuttingDown', 'castellan was closed while reading', false))),
+    onAbort(stop.signal, () => fed.end())
   ]
   try {
-    if (problem) throw problem
+    fed.throwProblem()
     const metadata = await Promise.race([fetchTopic(router, topic, requestTimeoutMs), stopped])
     if (metadata === undefined) return
-    void readTopic({ metadata, partitions: options.partitions, start: from, follow }, runtime).then(() => {
-      isOver = true
-      wake()
-    })
+    const plan = { metadata, partitions: options.partitions, start: from, follow }
+    const runtime = { router, requestTimeoutMs, stopped: stop.signal, ...fed.asRuntime(options.onWarning) }
+    void readTopic(plan, runtime).then(() => fed.end())
     while (!stop.signal.aborted) {
-      if (problem) throw problem
-      const next = fed.shift()
+      const next = fed.take()
       if (next !== undefined) {
         const { partition, batch, end, taken } = next
         const begun: Promise<Given>[] = []
@@ -124,8 +99,8 @@ async function* recordsIn<Given>(
         }
         for (const given of begun) yield await given
         taken()
-      } else if (isOver) return
-      else await new Promise<void>(resolve => (wake = resolve))
+      } else if (fed.isOver) return
+      else await fed.changed()
     }
   } finally {
     for (const one of leave) one()
@@ -140,6 +115,58 @@ interface FedBatch {
   readonly end: Offset
   /** Lets the reader of the partition go on behind the batch. */
   taken(): void
+}
+
+/** Batches that were read, one of each partition at most. The first problem of a reader ends all reading. */
+class FedBatches {
+  readonly #fed: FedBatch[] = []
+  #problem: CastellanError | undefined
+  #isOver = false
+  #wake = (): void => undefined
+
+  /** No batch follows those that are here. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  end(): void {
+    this.#isOver = true
+    this.#wake()
+  }
+
+  fail(error: CastellanError): void {
+    this.#problem ??= error
+    this.#wake()
+  }
+
+  /** What the readers do with their batches, warnings and problems. */
+  asRuntime(warn: (message: string) => void = () => undefined) {
+    return {
+      write: ({ partition }: TopicPartition, batch: RecordBatch, end: Offset) =>
+        new Promise<Offset>(resolve => {
+          this.#fed.push({ partition, batch, end, taken: () => resolve(batch.nextOffset) })
+          this.#wake()
+        }),
+      warn,
+      onRetry: warn,
+      onProblem: (error: CastellanError) => this.fail(error)
+    }
+  }
+
+  throwProblem(): void {
+    if (this.#problem) throw this.#problem
+  }
+
+  /** @returns `undefined`: there is none now @throws the first problem */
+  take(): FedBatch | undefined {
+    this.throwProblem()
+    return this.#fed.shift()
+  }
+
+  /** Resolves with the next batch, problem or end. */
+  changed(): Promise<void> {
+    return new Promise(resolve => (this.#wake = resolve))
+  }
 }
 
 async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeoutMs: number): Promise<TopicMetadata> {

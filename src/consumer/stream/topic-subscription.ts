@@ -57,54 +57,68 @@ interface FollowerOptions {
  * Follows partitions from given offsets on. It holds no batch. Records that the sink cannot take are requested again
  * later, and usually come from the Router's cache. So a slow sink only delays its own reading, and costs no memory.
  */
-export function followTopic(options: FollowerOptions): TopicSubscription {
-  const { router, metadata, positions: found, maxPartitions, sink } = options
-  const stop = new AbortController()
-  const positions = new Map(Array.from(found, ([partition, { offset }]) => [partition, offset]))
+export const followTopic = (options: FollowerOptions): TopicSubscription => new FollowedTopic(options)
+
+class FollowedTopic implements TopicSubscription {
+  readonly #sink: FollowSink
+  /** By partition: the offset after the last record that was taken. */
+  readonly #positions: Map<number, Offset>
+  readonly #stop = new AbortController()
   /** Partitions that wait until the sink can take records. */
-  let paused: (() => void)[] = []
+  #paused: (() => void)[] = []
+
+  constructor({ router, metadata, positions: start, maxPartitions, sink }: FollowerOptions) {
+    this.#sink = sink
+    this.#positions = new Map(Array.from(start, ([partition, { offset }]) => [partition, offset]))
+    const partitions = maxPartitions === undefined ? [...start.keys()] : undefined
+    sink.begins(this.#positions)
+    void readTopic(
+      { metadata, partitions, start, follow: true, maxPartitions },
+      {
+        router,
+        requestTimeoutMs: TIMEOUT_MS,
+        maxWaitMs: MAX_WAIT_MS,
+        stopped: this.#stop.signal,
+        write: ({ partition }, batch) => this.#write(partition, batch),
+        warn: text => sink.warn(text),
+        onMoved: (partition, offset) => this.#positions.set(partition, offset),
+        onProblem: problem => {
+          if (this.#stop.signal.aborted) return
+          this.#stop.abort()
+          sink.ended(problem)
+        }
+      }
+    )
+  }
+
+  #write(partition: number, batch: RecordBatch): Promise<Offset> {
+    const isTaken = this.#hand(partition, batch)
+    this.#sink.flush()
+    const next = (): Offset => this.#positions.get(partition)!
+    if (isTaken && !this.#sink.isFull) return Promise.resolve(next())
+    return new Promise(resolve => this.#paused.push(() => resolve(next())))
+  }
+
   /** Passes records to the sink until it is full. The position is set before, because the sink tells it its client. */
-  const hand = (partition: number, batch: RecordBatch): boolean => {
+  #hand(partition: number, batch: RecordBatch): boolean {
+    const positions = this.#positions
     for (let index = 0; index < batch.recordCount; index++) {
       const record = batch.at(index)
       if (record.offset < positions.get(partition)!) continue
-      if (stop.signal.aborted || sink.isFull) return false
+      if (this.#stop.signal.aborted || this.#sink.isFull) return false
       positions.set(partition, record.offset + 1)
-      sink.take(partition, record)
+      this.#sink.take(partition, record)
     }
     positions.set(partition, Math.max(positions.get(partition)!, batch.nextOffset))
     return true
   }
-  const partitions = maxPartitions === undefined ? [...found.keys()] : undefined
-  const plan = { metadata, partitions, start: found, follow: true, maxPartitions }
-  sink.begins(positions)
-  void readTopic(plan, {
-    router,
-    requestTimeoutMs: TIMEOUT_MS,
-    maxWaitMs: MAX_WAIT_MS,
-    stopped: stop.signal,
-    write: ({ partition }, batch) => {
-      const isTaken = hand(partition, batch)
-      sink.flush()
-      const next = (): Offset => positions.get(partition)!
-      if (isTaken && !sink.isFull) return Promise.resolve(next())
-      return new Promise(resolve => paused.push(() => resolve(next())))
-    },
-    warn: text => sink.warn(text),
-    onMoved: (partition, offset) => positions.set(partition, offset),
-    onProblem: problem => {
-      if (stop.signal.aborted) return
-      stop.abort()
-      sink.ended(problem)
-    }
-  })
-  return {
-    resume: () => {
-      for (const resume of paused.splice(0)) resume()
-    },
-    stop: () => {
-      paused = []
-      stop.abort()
-    }
+
+  resume(): void {
+    for (const resume of this.#paused.splice(0)) resume()
+  }
+
+  stop(): void {
+    this.#paused = []
+    this.#stop.abort()
   }
 }
