@@ -1,9 +1,15 @@
 import { InvalidRequestError } from '../core/errors.js'
-import { isLegalTopicName } from '../core/model.js'
+import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../core/model.js'
 import { parseOptions } from '../core/settings/options.js'
 import { prepareCompression } from '../kafka/compression.js'
 import { Cluster } from './cluster.js'
-import type { EmbeddedCluster, EmbeddedClusterOptions } from './embedded-cluster.js'
+import type {
+  ApiName,
+  EmbeddedCluster,
+  EmbeddedClusterOptions,
+  EmbeddedUsage,
+  TopicOptions
+} from './embedded-cluster.js'
 import { Node } from './node.js'
 import { compactBatches, decodeStoredRecords } from './protocol/records.js'
 import { saslMechanisms } from './sasl-mechanisms.js'
@@ -45,127 +51,182 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
     warn,
     storage: directory === undefined ? memoryStorage() : directoryStorage(directory, files, warn)
   })
-  return runCluster(cluster, settings, options.tls)
+  const running = new RunningCluster(cluster, settings, options.tls)
+  await running.start()
+  return running
 }
 
 /** True for an address that means all addresses of the machine. Clients cannot connect to such an address. */
 const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::'
 const LOOPBACK = '127.0.0.1'
 
-/** Starts the nodes of a cluster. */
-async function runCluster(
-  cluster: Cluster,
-  { nodes: count, host, port, advertisedHost = isWildcard(host) ? LOOPBACK : host }: EmbeddedClusterSettings,
-  tls: EmbeddedClusterOptions['tls']
-): Promise<EmbeddedCluster> {
-  const nodes = new Map<number, Node>()
-  for (let nodeId = 1; nodeId <= count; nodeId++) {
-    nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, cluster.connections, tls))
-  }
-  let closing: Promise<void> | undefined
-  const close = async (): Promise<void> => {
-    await Promise.all(Array.from(nodes.values(), node => node.stop()))
-    cluster.close()
-  }
-  try {
-    for (const node of nodes.values()) await node.listen()
-    for (const { nodeId, port } of nodes.values()) cluster.addNode({ nodeId, host: advertisedHost, port, rack: null })
-    cluster.restore()
-  } catch (error) {
-    await close()
-    throw error
-  }
-  for (const node of nodes.values()) node.serve(cluster)
+/** The nodes of a cluster, and what tests and tools do with them. */
+class RunningCluster implements EmbeddedCluster {
+  readonly faults: EmbeddedCluster['faults']
+  readonly #cluster: Cluster
+  readonly #nodes = new Map<number, Node>()
+  readonly #advertisedHost: string
+  #closing: Promise<void> | undefined
 
-  const topicOf = (topic: string): Topic => {
-    const found = cluster.topics.get(topic)
+  constructor(cluster: Cluster, settings: EmbeddedClusterSettings, tls: EmbeddedClusterOptions['tls']) {
+    const { nodes, host, port, advertisedHost = isWildcard(host) ? LOOPBACK : host } = settings
+    this.faults = cluster.faults
+    this.#cluster = cluster
+    this.#advertisedHost = advertisedHost
+    for (let nodeId = 1; nodeId <= nodes; nodeId++)
+      this.#nodes.set(nodeId, new Node(nodeId, host, port === 0 ? 0 : port + nodeId - 1, cluster.connections, tls))
+  }
+
+  /** @throws when a port is taken, or the state in the directory cannot be restored; nothing listens then */
+  async start(): Promise<void> {
+    try {
+      for (const node of this.#nodes.values()) await node.listen()
+      for (const node of this.#nodes.values()) this.#announce(node)
+      this.#cluster.restore()
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+    for (const node of this.#nodes.values()) node.serve(this.#cluster)
+  }
+
+  #announce({ nodeId, port }: Node): void {
+    this.#cluster.addNode({ nodeId, host: this.#advertisedHost, port, rack: null })
+  }
+
+  get nodes(): readonly BrokerNode[] {
+    return this.#cluster.nodes
+  }
+
+  get bootstrap(): string {
+    return this.nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',')
+  }
+
+  createTopic(topic: string, options: TopicOptions = {}): void {
+    if (!isLegalTopicName(topic)) throw new InvalidRequestError(`"${topic}" is not a topic name`, 'invalidTopic')
+    if (this.#cluster.topics.get(topic)) throw new InvalidRequestError(`topic ${topic} exists`, 'invalidTopic')
+    const { replicationFactor = 1, partitions = 1 } = options
+    const count = this.#nodes.size
+    if (replicationFactor < 1 || replicationFactor > count || partitions < 1)
+      throw new InvalidRequestError(`${partitions} partitions, ${replicationFactor} replicas on ${count} nodes`)
+    const newPartitions = options.partitions ?? this.#cluster.options.defaultPartitions
+    const problem = this.#cluster.capacityProblem(1, newPartitions)
+    if (problem !== undefined) throw new InvalidRequestError(problem)
+    this.#cluster.createTopic(topic, options)
+  }
+
+  deleteTopic(topic: string): void {
+    this.#cluster.deleteTopic(topic)
+  }
+
+  growTopic(topic: string, partitions: number): void {
+    this.#cluster.growTopic(this.#topic(topic), partitions)
+  }
+
+  usage(): EmbeddedUsage {
+    const { connections, held, groups, topics } = this.#cluster
+    return {
+      connections: connections.taken,
+      heldBytes: held.totalBytes,
+      groupBytes: groups.bytes.heldBytes,
+      topics: topics.count,
+      partitions: topics.partitionCount
+    }
+  }
+
+  leaderOf(topic: string, partition: number): number {
+    return this.#partition(topic, partition).leaderId
+  }
+
+  moveLeader(topic: string, partition: number, nodeId: number): void {
+    const found = this.#partition(topic, partition)
+    if (!this.#cluster.inSyncReplicas(found).includes(nodeId))
+      throw new InvalidRequestError(`node ${nodeId} is not a live replica of ${topic}/${partition}`)
+    found.moveLeader(nodeId)
+    this.#cluster.topicsChanged()
+  }
+
+  lagBehind(nodeId: number): () => void {
+    return this.#cluster.lag(this.#node(nodeId).nodeId)
+  }
+
+  truncate(topic: string, partition: number, offset: Offset): void {
+    const found = this.#partition(topic, partition)
+    found.log.truncate(offset)
+    found.beginTerm()
+    this.#cluster.topicsChanged()
+  }
+
+  async stopNode(nodeId: number): Promise<void> {
+    const node = this.#node(nodeId)
+    this.#cluster.nodeStopped(nodeId)
+    await node.stop()
+  }
+
+  async startNode(nodeId: number, { port }: { readonly port?: number } = {}): Promise<void> {
+    const node = this.#node(nodeId)
+    if (this.#cluster.isAlive(nodeId)) return
+    await node.listen(port)
+    this.#announce(node)
+    this.#cluster.nodeStarted(nodeId)
+    node.serve(this.#cluster)
+  }
+
+  records(topic: string, partition: number): KafkaRecord[] {
+    const { log } = this.#partition(topic, partition)
+    return [...log.batches()]
+      .filter(batch => !batch.isControl)
+      .flatMap(batch => decodeStoredRecords(batch))
+      .filter(({ offset }) => offset >= log.logStartOffset)
+      .map(({ offset, timestampMs, key, value, headers }) => ({ offset, timestampMs, key, value, headers }))
+  }
+
+  appendRaw(topic: string, partition: number, bytes: Buffer): void {
+    const { log, leaderEpoch } = this.#partition(topic, partition)
+    log.appendRaw(bytes, leaderEpoch)
+  }
+
+  compact(topic: string, partition: number): void {
+    const { log } = this.#partition(topic, partition)
+    log.replace(compactBatches([...log.batches()]))
+  }
+
+  requestCount(api: ApiName, nodeId?: number): number {
+    return this.#cluster.requestCount(api, nodeId)
+  }
+
+  logStartOffset(topic: string, partition: number): Offset {
+    return this.#partition(topic, partition).log.logStartOffset
+  }
+
+  highWatermark(topic: string, partition: number): Offset {
+    return this.#partition(topic, partition).log.highWatermark
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close())
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all(Array.from(this.#nodes.values(), node => node.stop()))
+    this.#cluster.close()
+  }
+
+  #topic(topic: string): Topic {
+    const found = this.#cluster.topics.get(topic)
     if (!found) throw new InvalidRequestError(`there is no topic ${topic}`, 'unknownTopic')
     return found
   }
-  const partitionOf = (topic: string, partition: number): Partition => {
-    const found = topicOf(topic).partitions[partition]
+
+  #partition(topic: string, partition: number): Partition {
+    const found = this.#topic(topic).partitions[partition]
     if (!found) throw new InvalidRequestError(`there is no partition ${topic}/${partition}`, 'unknownPartition')
     return found
   }
-  const nodeOf = (nodeId: number): Node => {
-    const node = nodes.get(nodeId)
+
+  #node(nodeId: number): Node {
+    const node = this.#nodes.get(nodeId)
     if (!node) throw new InvalidRequestError(`there is no node ${nodeId}`)
     return node
-  }
-  return {
-    get nodes() {
-      return cluster.nodes
-    },
-    get bootstrap() {
-      return cluster.nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(',')
-    },
-    faults: cluster.faults,
-    createTopic(topic, options = {}) {
-      if (!isLegalTopicName(topic)) throw new InvalidRequestError(`"${topic}" is not a topic name`, 'invalidTopic')
-      if (cluster.topics.get(topic)) throw new InvalidRequestError(`topic ${topic} exists`, 'invalidTopic')
-      const { replicationFactor = 1, partitions = 1 } = options
-      if (replicationFactor < 1 || replicationFactor > count || partitions < 1)
-        throw new InvalidRequestError(`${partitions} partitions, ${replicationFactor} replicas on ${count} nodes`)
-      const problem = cluster.capacityProblem(1, options.partitions ?? cluster.options.defaultPartitions)
-      if (problem !== undefined) throw new InvalidRequestError(problem)
-      cluster.createTopic(topic, options)
-    },
-    deleteTopic: topic => void cluster.deleteTopic(topic),
-    growTopic: (topic, partitions) => cluster.growTopic(topicOf(topic), partitions),
-    usage: () => ({
-      connections: cluster.connections.taken,
-      heldBytes: cluster.held.totalBytes,
-      groupBytes: cluster.groups.bytes.heldBytes,
-      topics: cluster.topics.count,
-      partitions: cluster.topics.partitionCount
-    }),
-    leaderOf: (topic, partition) => partitionOf(topic, partition).leaderId,
-    moveLeader(topic, partition, nodeId) {
-      const found = partitionOf(topic, partition)
-      if (!cluster.inSyncReplicas(found).includes(nodeId))
-        throw new InvalidRequestError(`node ${nodeId} is not a live replica of ${topic}/${partition}`)
-      found.moveLeader(nodeId)
-      cluster.topicsChanged()
-    },
-    lagBehind: nodeId => cluster.lag(nodeOf(nodeId).nodeId),
-    truncate(topic, partition, offset) {
-      const found = partitionOf(topic, partition)
-      found.log.truncate(offset)
-      found.beginTerm()
-      cluster.topicsChanged()
-    },
-    async stopNode(nodeId) {
-      const node = nodeOf(nodeId)
-      cluster.nodeStopped(nodeId)
-      await node.stop()
-    },
-    async startNode(nodeId, { port } = {}) {
-      const node = nodeOf(nodeId)
-      if (cluster.isAlive(nodeId)) return
-      await node.listen(port)
-      cluster.addNode({ nodeId, host: advertisedHost, port: node.port, rack: null })
-      cluster.nodeStarted(nodeId)
-      node.serve(cluster)
-    },
-    records(topic, partition) {
-      const { log } = partitionOf(topic, partition)
-      return [...log.batches()]
-        .filter(batch => !batch.isControl)
-        .flatMap(batch => decodeStoredRecords(batch))
-        .filter(({ offset }) => offset >= log.logStartOffset)
-        .map(({ offset, timestampMs, key, value, headers }) => ({ offset, timestampMs, key, value, headers }))
-    },
-    appendRaw(topic, partition, bytes) {
-      const { log, leaderEpoch } = partitionOf(topic, partition)
-      log.appendRaw(bytes, leaderEpoch)
-    },
-    compact(topic, partition) {
-      const { log } = partitionOf(topic, partition)
-      log.replace(compactBatches([...log.batches()]))
-    },
-    requestCount: (api, nodeId) => cluster.requestCount(api, nodeId),
-    logStartOffset: (topic, partition) => partitionOf(topic, partition).log.logStartOffset,
-    highWatermark: (topic, partition) => partitionOf(topic, partition).log.highWatermark,
-    close: () => (closing ??= close())
   }
 }

@@ -4,7 +4,7 @@ import { ConfigError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { ClusterFile } from './cluster-file.js'
 import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, writeWhole } from './file-bytes.js'
-import { isForgotten, type Storage, type StoredLogs, type StoredOffset } from './storage.js'
+import { isForgotten, type LogFiles, type Storage, type StoredLogs, type StoredOffset } from './storage.js'
 
 /** The journal is rewritten when the number of its lines exceeds the number of offsets by this number. */
 const STALE_LINES = 20_000
@@ -108,7 +108,7 @@ export function directoryStorage(directory: string, files: FileSystem, warn: (me
     return {
       cluster,
       offsets,
-      logs: logFolders(directory, files, warn),
+      logs: new LogFolders(directory, files, warn),
       close() {
         cluster.close()
         offsets.close()
@@ -125,53 +125,66 @@ const SEGMENT_NAME = /^(\d{20})\.log$/
 const segmentName = (baseOffset: number): string => `${String(baseOffset).padStart(20, '0')}.log`
 
 /** A folder of segments for each partition. */
-function logFolders(directory: string, files: FileSystem, warn: (message: string) => void): StoredLogs {
-  const folderOf = (topic: string, partition: number): string => join(directory, 'logs', `${topic}-${partition}`)
-  const segmentsIn = (folder: string): number[] =>
-    files
+class LogFolders implements StoredLogs {
+  readonly #directory: string
+  readonly #files: FileSystem
+  readonly #warn: (message: string) => void
+
+  constructor(directory: string, files: FileSystem, warn: (message: string) => void) {
+    this.#directory = directory
+    this.#files = files
+    this.#warn = warn
+  }
+
+  open(topic: string, partition: number, isNew: boolean): LogFiles {
+    const folder = this.#folderOf(topic, partition)
+    const isThere = this.#files.existsSync(folder)
+    // The folder is left over from a topic of the same name whose deletion failed.
+    if (isThere && isNew) this.#files.rmSync(folder, { recursive: true, force: true })
+    return {
+      open: baseOffset => new FileBytes(join(folder, segmentName(baseOffset)), this.#files),
+      rollsAtGaps: true,
+      baseOffsets: isThere && !isNew ? this.#segmentsIn(folder) : [],
+      quarantine: (baseOffset, position, bytes) => {
+        const name = `${topic}-${partition}-${segmentName(baseOffset).slice(0, -4)}-${position}.bin`
+        return this.#quarantine(join(folder, segmentName(baseOffset)), name, bytes)
+      }
+    }
+  }
+
+  remove(topic: string, partition: number): void {
+    const folder = this.#folderOf(topic, partition)
+    try {
+      this.#files.rmSync(folder, { recursive: true, force: true })
+    } catch (error) {
+      // The folder is removed when a topic with this name is created again.
+      this.#warn(`${folder} of a deleted topic cannot be removed: ${(error as Error).message}`)
+    }
+  }
+
+  #folderOf(topic: string, partition: number): string {
+    return join(this.#directory, 'logs', `${topic}-${partition}`)
+  }
+
+  #segmentsIn(folder: string): number[] {
+    return this.#files
       .readdirSync(folder)
       .flatMap(name => SEGMENT_NAME.exec(name)?.[1] ?? [])
       .sort()
       .map(Number)
       .filter(Number.isSafeInteger)
+  }
 
   /** @returns the name of the damaged file, and of the copy if one could be made */
-  function quarantine(damagedPath: string, name: string, bytes: Buffer): string {
-    const folder = join(directory, 'quarantine')
+  #quarantine(damagedPath: string, name: string, bytes: Buffer): string {
+    const folder = join(this.#directory, 'quarantine')
     const path = join(folder, name)
     try {
-      files.mkdirSync(folder, { recursive: true, mode: FOLDER_MODE })
-      files.writeFileSync(path, bytes, { mode: FILE_MODE })
+      this.#files.mkdirSync(folder, { recursive: true, mode: FOLDER_MODE })
+      this.#files.writeFileSync(path, bytes, { mode: FILE_MODE })
       return `${damagedPath} (copied to ${path})`
     } catch {
       return damagedPath
-    }
-  }
-
-  return {
-    open(topic, partition, isNew) {
-      const folder = folderOf(topic, partition)
-      const isThere = files.existsSync(folder)
-      // The folder is left over from a topic of the same name whose deletion failed.
-      if (isThere && isNew) files.rmSync(folder, { recursive: true, force: true })
-      return {
-        open: baseOffset => new FileBytes(join(folder, segmentName(baseOffset)), files),
-        rollsAtGaps: true,
-        baseOffsets: isThere && !isNew ? segmentsIn(folder) : [],
-        quarantine: (baseOffset, position, bytes) => {
-          const name = `${topic}-${partition}-${segmentName(baseOffset).slice(0, -4)}-${position}.bin`
-          return quarantine(join(folder, segmentName(baseOffset)), name, bytes)
-        }
-      }
-    },
-    remove(topic, partition) {
-      const folder = folderOf(topic, partition)
-      try {
-        files.rmSync(folder, { recursive: true, force: true })
-      } catch (error) {
-        // The folder is removed when a topic with this name is created again.
-        warn(`${folder} of a deleted topic cannot be removed: ${(error as Error).message}`)
-      }
     }
   }
 }
