@@ -95,58 +95,80 @@ export class ActorSystem {
    * that tick, in order. After a crash, the messages that are not handled go to `onCrash`.
    */
   spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): ActorRef<Message> {
-    let inbox: Message[] = []
-    let stopped = false
-    let crash: { message: Message; unhandled: Message[] } | undefined
-    const legalName = `${name.replace(/[^a-zA-Z0-9\-$_.+!*'(),]/g, '_')}-${++this.#spawned}`
-    const handleInbox = (): true => {
-      const messages = inbox
-      inbox = []
-      for (let at = 0; at < messages.length && !stopped; at++) {
-        try {
-          logic.receive(messages[at]!, ref)
-        } catch (error) {
-          crash = { message: messages[at]!, unhandled: messages.slice(at + 1) }
-          throw error
-        }
-      }
-      return true
-    }
-    const inner = nact.spawn(this.#system, handleInbox, legalName, {
-      initialState: true,
-      onCrash: (_, error, context) => {
-        if (!stopped && crash) {
-          stopped = true
-          this.#live.delete(ref)
-          const unhandled = [...crash.unhandled, ...inbox]
-          inbox = []
-          logic.onCrash(error instanceof Error ? error : new Error(String(error)), crash.message, unhandled)
-        }
-        return context.stop
-      }
-    })
-    const ref: ActorRef<Message> = {
-      path: legalName,
-      tell: message => {
-        if (stopped) return
-        if (inbox.push(message) === 1) nact.dispatch(inner, WAKE)
-      },
-      stop: () => {
-        if (stopped) return
-        stopped = true
-        inbox = []
-        this.#live.delete(ref)
-        nact.stop(inner)
-      }
-    }
-    this.#live.add(ref)
-    return ref
+    const path = `${name.replace(/[^a-zA-Z0-9\-$_.+!*'(),]/g, '_')}-${++this.#spawned}`
+    const actor: Mailbox<Message> = new Mailbox(this.#system, path, logic, () => this.#live.delete(actor))
+    this.#live.add(actor)
+    return actor
   }
 
   /** Stops every actor and drops its mailbox. Call it after the actors have finished their work. */
   stop(): void {
     for (const ref of [...this.#live]) ref.stop()
     nact.stop(this.#system)
+  }
+}
+
+/** One actor, its messages, and what nact calls. */
+class Mailbox<Message> implements ActorRef<Message> {
+  readonly path: string
+  readonly #logic: OwnerLogic<Message>
+  readonly #inner: NactRef
+  readonly #onStopped: () => void
+  #inbox: Message[] = []
+  #isStopped = false
+  #crash: { readonly message: Message; readonly unhandled: readonly Message[] } | undefined
+
+  constructor(system: NactRef, path: string, logic: OwnerLogic<Message>, onStopped: () => void) {
+    this.path = path
+    this.#logic = logic
+    this.#onStopped = onStopped
+    this.#inner = nact.spawn(system, () => this.#handleInbox(), path, {
+      initialState: true,
+      onCrash: (_, error, context) => {
+        this.#crashed(error)
+        return context.stop
+      }
+    })
+  }
+
+  tell(message: Message): void {
+    if (this.#isStopped) return
+    if (this.#inbox.push(message) === 1) nact.dispatch(this.#inner, WAKE)
+  }
+
+  stop(): void {
+    if (this.#isStopped) return
+    this.#end()
+    nact.stop(this.#inner)
+  }
+
+  #end(): readonly Message[] {
+    const dropped = this.#inbox
+    this.#isStopped = true
+    this.#inbox = []
+    this.#onStopped()
+    return dropped
+  }
+
+  #handleInbox(): true {
+    const messages = this.#inbox
+    this.#inbox = []
+    for (let at = 0; at < messages.length && !this.#isStopped; at++) {
+      try {
+        this.#logic.receive(messages[at]!, this)
+      } catch (error) {
+        this.#crash = { message: messages[at]!, unhandled: messages.slice(at + 1) }
+        throw error
+      }
+    }
+    return true
+  }
+
+  #crashed(error: unknown): void {
+    if (this.#isStopped || !this.#crash) return
+    const { message, unhandled } = this.#crash
+    const all = [...unhandled, ...this.#end()]
+    this.#logic.onCrash(error instanceof Error ? error : new Error(String(error)), message, all)
   }
 }
 
