@@ -251,58 +251,76 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean, room: 
   return { tag, title, accepts: isObject, write, read }
 }
 
-function union(types: readonly AvroType[], isStrict: boolean): AvroType {
-  const title = `one of ${types.slice(0, SHOWN_SYMBOLS).map(titleOf).join(', ')}${types.length > SHOWN_SYMBOLS ? ', …' : ''}`
-  const places = new Map(types.map(({ tag }, place) => [tag, place]))
-  const starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
-  const isWhole = (place: number): boolean => ['int', 'long'].includes(types[place]!.tag)
-  const writeAs = (out: AvroWriter, place: number, value: Json): void => {
-    out.long(place)
-    types[place]!.write(out, value)
+class Union implements AvroType {
+  readonly tag = 'union'
+  readonly title: string
+  readonly #types: readonly AvroType[]
+  readonly #isStrict: boolean
+  readonly #places: ReadonlyMap<string, number>
+  readonly #starts: readonly string[]
+
+  constructor(types: readonly AvroType[], isStrict: boolean) {
+    this.title = `one of ${types.slice(0, SHOWN_SYMBOLS).map(titleOf).join(', ')}${types.length > SHOWN_SYMBOLS ? ', …' : ''}`
+    this.#types = types
+    this.#isStrict = isStrict
+    this.#places = new Map(types.map(({ tag }, place) => [tag, place]))
+    this.#starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
   }
+
+  accepts(value: Json): boolean {
+    return this.#types.some(type => type.accepts(value))
+  }
+
+  write(out: AvroWriter, value: Json): void {
+    const [name = '', other] = isObject(value) && !out.isDefault ? Object.keys(value) : []
+    const tagged = name === 'null' || other !== undefined ? undefined : this.#places.get(name)
+    if (tagged !== undefined) {
+      this.#writeAs(out, tagged, (value as JsonObject)[name]!)
+      return
+    }
+    out.look(value, this.#types.length)
+    const isTagMissing = this.#isStrict && !out.isDefault && value !== null
+    const fitting = isTagMissing ? [] : this.#types.flatMap((type, place) => (type.accepts(value) ? [place] : []))
+    // A whole number is one of its own types where the union has one.
+    const isWhole = (place: number): boolean => ['int', 'long'].includes(this.#types[place]!.tag)
+    const some = fitting.some(isWhole) ? fitting.filter(isWhole) : fitting
+    if (some.length > 1 && !out.isDefault) out.raw(this.#onlyOf(out, some, value))
+    else this.#writeAs(out, some[0] ?? misfit(this.title, value), value)
+  }
+
+  read(source: AvroReader): void {
+    const place = source.int()
+    const start = this.#starts[place] ?? unreadable('a union has no such type')
+    source.add(start)
+    this.#types[place]!.read(source)
+    if (start !== '') source.add('}')
+  }
+
+  #writeAs(out: AvroWriter, place: number, value: Json): void {
+    out.long(place)
+    this.#types[place]!.write(out, value)
+  }
+
   /** The bytes of a value, where it fits exactly one of the types at some places. */
-  const onlyOf = (out: AvroWriter, some: readonly number[], value: Json): Buffer => {
+  #onlyOf(out: AvroWriter, some: readonly number[], value: Json): Buffer {
     const { length, depth } = out
     let only: Buffer | undefined
     for (const place of some) {
-      out.countTrial(title, value)
+      out.countTrial(this.title, value)
       let written: Buffer | undefined
       try {
-        writeAs(out, place, value)
+        this.#writeAs(out, place, value)
         written = out.taken(length)
       } catch (error) {
         if (!(error instanceof Misfit)) throw error
       }
       out.length = length
       out.depth = depth
-      if (only !== undefined && written !== undefined) misfit(`${title}, with its type since several fit`, value)
+      if (only !== undefined && written !== undefined) misfit(`${this.title}, with its type since several fit`, value)
       only ??= written
     }
-    return only ?? misfit(title, value)
+    return only ?? misfit(this.title, value)
   }
-  const write = (out: AvroWriter, value: Json): void => {
-    const [name = '', other] = isObject(value) && !out.isDefault ? Object.keys(value) : []
-    const tagged = name === 'null' || other !== undefined ? undefined : places.get(name)
-    if (tagged !== undefined) {
-      writeAs(out, tagged, (value as JsonObject)[name]!)
-      return
-    }
-    out.look(value, types.length)
-    const isTagMissing = isStrict && !out.isDefault && value !== null
-    const fitting = isTagMissing ? [] : types.flatMap((type, place) => (type.accepts(value) ? [place] : []))
-    // A whole number is one of its own types where the union has one.
-    const some = fitting.some(isWhole) ? fitting.filter(isWhole) : fitting
-    if (some.length > 1 && !out.isDefault) out.raw(onlyOf(out, some, value))
-    else writeAs(out, some[0] ?? misfit(title, value), value)
-  }
-  const read = (source: AvroReader): void => {
-    const place = source.int()
-    const start = starts[place] ?? unreadable('a union has no such type')
-    source.add(start)
-    types[place]!.read(source)
-    if (start !== '') source.add('}')
-  }
-  return { tag: 'union', title, accepts: value => types.some(type => type.accepts(value)), write, read }
 }
 
 /** Makes types of the JSON of a schema; its methods throw an Error with the reason why it is none. */
@@ -339,7 +357,7 @@ class AvroParser {
   #union(types: readonly AvroType[]): AvroType {
     const tags = new Set(types.map(({ tag }) => tag))
     if (tags.has('union') || tags.size < types.length) invalid('a union has a type twice, or another union')
-    return union(types, this.#isStrict)
+    return new Union(types, this.#isStrict)
   }
 
   #record(schema: JsonObject, outer: string, depth: number): AvroType {

@@ -138,6 +138,30 @@ const LIMITS = {
   exclusiveMinimum: ['>', '>', (order: number) => order > 0]
 } as const
 
+type Said = readonly [message: string, fits: Fits]
+
+function limitBy(name: keyof typeof LIMITS, limit: Compared, parent: Readonly<Record<string, unknown>>): Said {
+  // In draft 4 the keyword for an exclusive limit is beside the limit, and no number.
+  if (typeof limit.value === 'boolean') return ['', () => true]
+  const [operator, exclusive, isIn] = LIMITS[name]
+  const isExclusive = parent[`exclusive${name.charAt(0).toUpperCase()}${name.slice(1)}`] === true
+  const than = `${isExclusive ? exclusive : operator} ${limit.exact?.text ?? limit.value}`
+  const order = (data: Compared): number => compareDecimals(decimalIs(data), decimalIs(limit))
+  return [`must be ${than}`, data => isIn(order(data)) && !(isExclusive && order(data) === 0)]
+}
+
+function validateBy(keyword: string, [message, fits]: Said, ofValue: () => ExactNumbers): DataValidateFunction {
+  const errors: Partial<ErrorObject>[] = [{ keyword, message, params: {} }]
+  const check: DataValidateFunction = (value: unknown, context?: DataValidationCxt) => {
+    const { parentData, parentDataProperty } = context!
+    const exact = typeof value === 'number' ? ofValue().of(parentData, parentDataProperty) : undefined
+    const isFitting = fits({ value, exact })
+    check.errors = isFitting ? [] : errors
+    return isFitting
+  }
+  return check
+}
+
 /**
  * Has a validator compare numbers to the last digit.
  *
@@ -145,56 +169,34 @@ const LIMITS = {
  * @param ofValue those of the value that it checks, whose parent is given to it
  */
 export function compareExactly(ajv: Ajv, ofSchema: ExactNumbers, ofValue: () => ExactNumbers): void {
-  const keyword = (
-    name: string,
-    type: 'number' | undefined,
-    make: (limit: Compared, parent: Readonly<Record<string, unknown>>) => readonly [message: string, fits: Fits]
+  const replace = (
+    keyword: string,
+    make: (limit: Compared, parent: Readonly<Record<string, unknown>>) => Said,
+    type?: 'number'
   ): void => {
-    ajv.removeKeyword(name)
-    ajv.addKeyword({
-      keyword: name,
-      ...(type && { type }),
-      compile: (value: unknown, parent: Readonly<Record<string, unknown>>) => {
-        const [message, fits] = make({ value, exact: ofSchema.of(parent, name) }, parent)
-        const errors: Partial<ErrorObject>[] = [{ keyword: name, message, params: {} }]
-        const check: DataValidateFunction = (value: unknown, context?: DataValidationCxt) => {
-          const { parentData, parentDataProperty } = context!
-          const exact = typeof value === 'number' ? ofValue().of(parentData, parentDataProperty) : undefined
-          const isFitting = fits({ value, exact })
-          check.errors = isFitting ? [] : errors
-          return isFitting
-        }
-        return check
-      }
-    })
+    const compile = (value: unknown, parent: Readonly<Record<string, unknown>>) =>
+      validateBy(keyword, make({ value, exact: ofSchema.of(parent, keyword) }, parent), ofValue)
+    ajv.removeKeyword(keyword)
+    ajv.addKeyword({ keyword, ...(type && { type }), compile })
   }
-  for (const [name, [operator, exclusive, isIn]] of Object.entries(LIMITS)) {
-    keyword(name, 'number', (limit, parent) => {
-      // In draft 4 the keyword for an exclusive limit is beside the limit, and no number.
-      if (typeof limit.value === 'boolean') return ['', () => true]
-      const isExclusive = parent[`exclusive${name.charAt(0).toUpperCase()}${name.slice(1)}`] === true
-      const than = `${isExclusive ? exclusive : operator} ${limit.exact?.text ?? limit.value}`
-      const order = (data: Compared): number => compareDecimals(decimalIs(data), decimalIs(limit))
-      return [`must be ${than}`, data => isIn(order(data)) && !(isExclusive && order(data) === 0)]
-    })
-  }
-  keyword('multipleOf', 'number', divisor => [
+  for (const name of Object.keys(LIMITS) as (keyof typeof LIMITS)[])
+    replace(name, (limit, parent) => limitBy(name, limit, parent), 'number')
+  const multipleOf = (divisor: Compared): Said => [
     `must be multiple of ${divisor.exact?.text ?? divisor.value}`,
     data => isMultiple(decimalIs(data), decimalIs(divisor))
-  ])
-  keyword('const', undefined, ({ value, exact }) => {
+  ]
+  replace('multipleOf', multipleOf, 'number')
+  replace('const', ({ value, exact }) => {
     const wanted = canonicalNumber(value, exact, ofSchema)
     return ['must be equal to constant', data => canonicalNumber(data.value, data.exact, ofValue()) === wanted]
   })
-  keyword('enum', undefined, ({ value }) => {
+  replace('enum', ({ value }) => {
     const items = value as readonly unknown[]
     const wanted = new Set(items.map((item, at) => canonicalNumber(item, ofSchema.of(items, at), ofSchema)))
-    return [
-      'must be equal to one of the allowed values',
-      data => wanted.has(canonicalNumber(data.value, data.exact, ofValue()))
-    ]
+    const isWanted = ({ value, exact }: Compared): boolean => wanted.has(canonicalNumber(value, exact, ofValue()))
+    return ['must be equal to one of the allowed values', isWanted]
   })
-  keyword('uniqueItems', undefined, ({ value: isWanted }) => [
+  replace('uniqueItems', ({ value: isWanted }) => [
     'must have unique items',
     ({ value }) => !isWanted || !Array.isArray(value) || areUnique(value, ofValue())
   ])

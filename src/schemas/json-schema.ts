@@ -30,11 +30,11 @@ import { areUnique, compareExactly, ExactNumbers, type Held } from './exact-numb
 
 type Draft = typeof Ajv
 /** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
-const DRAFTS = new Map([
+const DRAFTS: ReadonlyMap<string, Draft> = new Map<string, Draft>([
   ['draft-04', draft04.default],
   ['2019-09', Ajv2019],
   ['2020-12', Ajv2020]
-]) as ReadonlyMap<string, unknown> as ReadonlyMap<string, Draft>
+])
 const MAX_PATTERN_LENGTH = 2_000
 
 /** Limits of the parts of a pattern, and of all patterns of a schema, with their repetitions written out. */
@@ -89,35 +89,53 @@ const OPTIONS: Options = {
 const ofSchemas = new Map<Draft, Ajv>()
 
 /** @throws Error with the reason why it is no JSON Schema */
-export function createJsonSchema({ text, used }: SchemaSource): Codec {
-  const ofSchema = new ExactNumbers()
-  const { '': schema } = ofSchema.parse(text)
-  const { validate, parts } = compile(schema, used, ofSchema)
-  const isComparing = COMPARING.test(text) || [...used.values()].some(other => COMPARING.test(other))
-  let ofValue = NO_NUMBERS
-  let validateExactly: ValidateFunction | undefined
-  return {
-    name: isObject(schema) && typeof schema.title === 'string' ? schema.title : undefined,
-    heldBytes: BYTES_PER_CHARACTER * lengthOf({ text, used }) + BYTES_PER_PART * parts,
-    encode: (json, maxBytes) => {
-      const bytes = Buffer.from(json)
-      const numbers = new ExactNumbers()
-      const held: Held = isComparing ? numbers.parse(json) : { '': JSON.parse(json) }
-      if (numbers.isEmpty && ofSchema.isEmpty) {
-        if (!validate(held[''])) throw misfitOf(validate.errors![0]!)
-        return within(bytes, maxBytes)
-      }
-      validateExactly ??= compile(schema, used, ofSchema, () => ofValue).validate
-      ofValue = numbers
-      const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
-      if (validateExactly(held[''], place)) return within(bytes, maxBytes)
-      throw misfitOf(validateExactly.errors![0]!, path => numbers.textAt(held, path))
-    },
-    decode: (bytes, maxBytes) => {
-      if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)
-      if (!isJson(bytes)) throw new Undecodable('it is not JSON')
-      return bytes.toString()
+export const createJsonSchema = (source: SchemaSource): Codec => new JsonSchema(source)
+
+class JsonSchema implements Codec {
+  readonly name: string | undefined
+  readonly heldBytes: number
+  readonly #source: SchemaSource
+  readonly #numbers = new ExactNumbers()
+  readonly #schema: unknown
+  readonly #validate: ValidateFunction
+  /** Whether it looks at the digits of numbers. */
+  readonly #isComparing: boolean
+  /** Made for the first value or schema with numbers that doubles do not hold; it looks at those of {@link #ofValue}. */
+  #validateExactly: ValidateFunction | undefined
+  #ofValue = NO_NUMBERS
+
+  constructor(source: SchemaSource) {
+    const { text, used } = source
+    this.#source = source
+    this.#schema = this.#numbers.parse(text)['']
+    const { validate, parts } = compile(this.#schema, used, this.#numbers)
+    this.#validate = validate
+    this.#isComparing = [text, ...used.values()].some(one => COMPARING.test(one))
+    const { title } = isObject(this.#schema) ? this.#schema : {}
+    this.name = typeof title === 'string' ? title : undefined
+    this.heldBytes = BYTES_PER_CHARACTER * lengthOf(source) + BYTES_PER_PART * parts
+  }
+
+  encode(json: string, maxBytes: number): Buffer {
+    const bytes = Buffer.from(json)
+    const numbers = new ExactNumbers()
+    const held: Held = this.#isComparing ? numbers.parse(json) : { '': JSON.parse(json) }
+    if (numbers.isEmpty && this.#numbers.isEmpty) {
+      if (!this.#validate(held[''])) throw misfitOf(this.#validate.errors![0]!)
+      return within(bytes, maxBytes)
     }
+    this.#validateExactly ??= compile(this.#schema, this.#source.used, this.#numbers, () => this.#ofValue).validate
+    const validate = this.#validateExactly
+    this.#ofValue = numbers
+    const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
+    if (validate(held[''], place)) return within(bytes, maxBytes)
+    throw misfitOf(validate.errors![0]!, path => numbers.textAt(held, path))
+  }
+
+  decode(bytes: Buffer, maxBytes: number): string {
+    if (bytes.length > maxBytes) throw new TooMuchJson(maxBytes)
+    if (!isJson(bytes)) throw new Undecodable('it is not JSON')
+    return bytes.toString()
   }
 }
 
@@ -137,24 +155,7 @@ function compile(
   const patterns = new Patterns()
   const regExp = Object.assign((pattern: string) => patterns.compile(pattern), { code: '' })
   const ajv = new Draft({ ...OPTIONS, code: { regExp } })
-  // Ajv's own compares each item with each other one.
-  ajv.removeKeyword('uniqueItems')
-  const uniqueItems = (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items, NO_NUMBERS)
-  ajv.addKeyword({
-    keyword: 'uniqueItems',
-    type: 'array',
-    error: { message: 'must have unique items' },
-    compile: uniqueItems
-  })
-  // Ajv's own divides doubles, and refuses 0.07 as a multiple of 0.01.
-  ajv.removeKeyword('multipleOf')
-  ajv.addKeyword({
-    keyword: 'multipleOf',
-    type: 'number',
-    schemaType: 'number',
-    error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
-    compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
-  })
+  replaceKeywords(ajv)
   refuseUnchecked(ajv)
   if (ofValue !== undefined) compareExactly(ajv, ofSchema, ofValue)
   const bare = (one: unknown): AnySchema => {
@@ -166,6 +167,26 @@ function compile(
   const validate: ValidateFunction = ajv.compile(bare(schema))
   if ('$async' in validate) throw new Error('$async is not known')
   return { validate, parts: patterns.parts }
+}
+
+function replaceKeywords(ajv: Ajv): void {
+  // Ajv's own compares each item with each other one.
+  ajv.removeKeyword('uniqueItems')
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    error: { message: 'must have unique items' },
+    compile: (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items, NO_NUMBERS)
+  })
+  // Ajv's own divides doubles, and refuses 0.07 as a multiple of 0.01.
+  ajv.removeKeyword('multipleOf')
+  ajv.addKeyword({
+    keyword: 'multipleOf',
+    type: 'number',
+    schemaType: 'number',
+    error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
+    compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
+  })
 }
 
 /** Ajv leaves out what these keywords have by the name `__proto__`. */

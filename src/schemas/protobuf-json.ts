@@ -212,7 +212,7 @@ function withAnyAmong(types: readonly DescMessage[]): ReadonlySet<DescMessage> {
 }
 
 function messagesIn(field: DescField, message: Message): readonly Message[] {
-  const { [field.oneof?.localName ?? field.localName]: value } = message as unknown as Readonly<Record<string, unknown>>
+  const { [field.oneof?.localName ?? field.localName]: value } = message as Message & Readonly<Record<string, unknown>>
   if (field.fieldKind === 'list') return value as readonly Message[]
   if (field.fieldKind === 'map') return Object.values(value as Readonly<Record<string, Message>>)
   const one = field.oneof === undefined ? value : of(value as { case?: string; value?: unknown }, field.localName)
