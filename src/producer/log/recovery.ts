@@ -89,20 +89,15 @@ export function recover(directory: LogDirectory): Recovered {
     if (segment === undefined) unreadable.push(one.name)
     return segment ?? []
   })
-  const unreadBytes = sum([...read.map(({ tornBytes }) => tornBytes), ...damagedNames.map(sizeIn(directory))])
   const segments = read.map(({ segment }) => segment)
   const quarantined = segmentsAside(directory)
   const before = quarantined.filter(({ name }) => !names.includes(name))
-  let { nextSequence: end } = applyProgress([], progress)
-  const guesses = unreadable.sort().map(name => {
-    const guess = guessed(directory, name, headed, segments, end)
-    end = Math.max(end, guess.endSequence)
-    return guess
-  })
-  const aside = [...before, ...guesses]
+  const { nextSequence: end } = applyProgress([], progress)
+  const aside = [...before, ...guessAll(directory, unreadable.sort(), headed, segments, end)]
   aside.sort((one, other) => one.id - other.id)
   const { notes, nextSequence, nextSegmentId } = applyProgress([segments, ...aside.map(one => [one])], progress)
   const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
+  const report = reportOf(read, damagedNames, journals)
   return {
     segments,
     aside,
@@ -112,23 +107,29 @@ export function recover(directory: LogDirectory): Recovered {
     // Unreadable bytes may have held entries, and notes may still name the sequences of such entries. New entries must
     // not get these sequences, so as many sequences are skipped as entries fit into these bytes.
     nextSequence:
-      [...segments, ...aside].reduce((next, segment) => Math.max(next, segment.endSequence), nextSequence) +
-      mostEntriesIn(unreadBytes),
+      [...segments, ...aside].reduce((next, { endSequence }) => Math.max(next, endSequence), nextSequence) +
+      mostEntriesIn(report.tornBytes + sum(damagedNames.map(sizeIn(directory)))),
     nextSegmentId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSegmentId),
     journalIds,
     useless: [...leftovers, ...names.filter(name => (spareIdOf(name) ?? mergeIdOf(name)) !== undefined)],
     returned: quarantined.filter(({ name }) => names.includes(name)),
-    report: {
-      openEntries: sum(segments.map(({ openCount }) => openCount)),
-      damagedEntries: sum(segments.map(({ damagedCount }) => damagedCount)),
-      cutEntries: sum(read.map(({ cutEntries }) => cutEntries)),
-      tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
-      tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
-      quarantinedFiles: damagedNames,
-      damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
-    }
+    report
   }
 }
+
+const reportOf = (
+  read: readonly ReadSegment[],
+  quarantinedFiles: readonly string[],
+  journals: readonly ReadProgress[]
+): RecoveryReport => ({
+  openEntries: sum(read.map(({ segment }) => segment.openCount)),
+  damagedEntries: sum(read.map(({ segment }) => segment.damagedCount)),
+  cutEntries: sum(read.map(({ cutEntries }) => cutEntries)),
+  tornBytes: sum(read.map(({ tornBytes }) => tornBytes)),
+  tornEntries: sum(read.map(({ tornEntries }) => tornEntries)),
+  quarantinedFiles,
+  damagedJournalBytes: sum(journals.map(({ damagedBytes }) => damagedBytes))
+})
 
 /** Removes files that nothing needs, and moves those without header and entries to `quarantine/`. @throws when the disk does */
 export function tidy(directory: LogDirectory, { useless, returned, report: { quarantinedFiles } }: Recovered): void {
@@ -158,6 +159,22 @@ function readable<T>(read: () => T): T | undefined {
     if (isOfDisk(error) && codeOf(error) !== 'ENOENT') return undefined
     throw error
   }
+}
+
+/** @param names in order; `end` is one past the last sequence that the journals know */
+function guessAll(
+  directory: LogDirectory,
+  names: readonly string[],
+  headed: readonly Headed[],
+  read: readonly LogSegment[],
+  end: number
+): readonly LogSegment[] {
+  const guesses: LogSegment[] = []
+  for (const name of names) {
+    const endSequence = guesses.reduce((most, guess) => Math.max(most, guess.endSequence), end)
+    guesses.push(guessed(directory, name, headed, read, endSequence))
+  }
+  return guesses
 }
 
 /**

@@ -63,46 +63,67 @@ interface Waiter {
  *
  * @throws LogUnusableError when the directory cannot be used
  */
-export async function openLogThread(
-  options: LogThreadOptions,
-  { log, onCrash, worker: file = packageFile('dist/log-worker.js') }: LogThreadDeps
-): Promise<OpenedLog> {
-  const worker = new Worker(file, { workerData: options, ...threadArguments(), name: 'castellan-log' })
-  /** Those who wait for answers, in the order of their calls. */
-  const waiters: Waiter[] = []
-  let end: Error | undefined
-  /** Until it is open, and since it is being closed, its end is no crash. */
-  let mayEnd = true
-  worker.on('message', (reply: LogReply) => {
-    if (reply.type === 'report') log.warn(reply.fields, reply.message)
-    else if (reply.type === 'answer') waiters.shift()?.resolve(reply.value as never)
-    else waiters.shift()?.reject(new Error(reply.message))
-  })
-  const ended = (error: Error): void => {
-    if (end !== undefined) return
-    end = error
-    for (const { reject } of waiters.splice(0)) reject(error)
-    if (!mayEnd) onCrash(error)
-  }
-  worker.on('error', ended)
-  worker.on('exit', code => ended(new Error(`the thread of the durable log ended with code ${code}`)))
-  const answer = <Value>(): Promise<Value> => new Promise((resolve, reject) => waiters.push({ resolve, reject }))
-  const call: LogHost['call'] = (name, ...args) => {
-    if (name === 'close') mayEnd = true
-    if (end !== undefined) return Promise.reject(end)
-    const moved = name === 'commit' ? (args as readonly Uint8Array[]).map(({ buffer }) => buffer as ArrayBuffer) : []
-    const message: LogCall = { name, args }
-    worker.postMessage(message, moved)
-    return answer()
-  }
-  const { report, notes, logId } = await answer<FoundLog>().catch((error: Error) => {
-    throw new LogUnusableError(error.message)
-  })
-  mayEnd = false
+export async function openLogThread(options: LogThreadOptions, deps: LogThreadDeps): Promise<OpenedLog> {
+  const host = new LogThread(options, deps)
+  const { report, notes, logId } = await host.open()
   return {
-    host: { call },
+    host,
     report,
     notes: new Map(notes.map(([key, value]) => [key, toBuffer(value)])),
     logId: logId && toBuffer(logId)
+  }
+}
+
+class LogThread implements LogHost {
+  readonly #deps: LogThreadDeps
+  readonly #worker: Worker
+  /** Those who wait for answers, in the order of their calls. */
+  readonly #waiters: Waiter[] = []
+  #end: Error | undefined
+  /** Until it is open, and since it is being closed, its end is no crash. */
+  #mayEnd = true
+
+  constructor(workerData: LogThreadOptions, deps: LogThreadDeps) {
+    const { worker: file = packageFile('dist/log-worker.js') } = deps
+    this.#deps = deps
+    this.#worker = new Worker(file, { workerData, ...threadArguments(), name: 'castellan-log' })
+    this.#worker.on('message', (reply: LogReply) => this.#replied(reply))
+    this.#worker.on('error', error => this.#ended(error))
+    this.#worker.on('exit', code => this.#ended(new Error(`the thread of the durable log ended with code ${code}`)))
+  }
+
+  /** Waits for the first answer. */
+  async open(): Promise<FoundLog> {
+    const found = await this.#answer<FoundLog>().catch((error: Error) => {
+      throw new LogUnusableError(error.message)
+    })
+    this.#mayEnd = false
+    return found
+  }
+
+  readonly call: LogHost['call'] = (name, ...args) => {
+    if (name === 'close') this.#mayEnd = true
+    if (this.#end !== undefined) return Promise.reject(this.#end)
+    const moved = name === 'commit' ? (args as readonly Uint8Array[]).map(({ buffer }) => buffer as ArrayBuffer) : []
+    const message: LogCall = { name, args }
+    this.#worker.postMessage(message, moved)
+    return this.#answer()
+  }
+
+  #answer<Value>(): Promise<Value> {
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }))
+  }
+
+  #replied(reply: LogReply): void {
+    if (reply.type === 'report') this.#deps.log.warn(reply.fields, reply.message)
+    else if (reply.type === 'answer') this.#waiters.shift()?.resolve(reply.value as never)
+    else this.#waiters.shift()?.reject(new Error(reply.message))
+  }
+
+  #ended(error: Error): void {
+    if (this.#end !== undefined) return
+    this.#end = error
+    for (const { reject } of this.#waiters.splice(0)) reject(error)
+    if (!this.#mayEnd) this.#deps.onCrash(error)
   }
 }
