@@ -45,8 +45,8 @@ export function describeApi<
 >({
   request,
   response,
-  requestOf = call => call as unknown as Request,
-  responseOf = told => told as unknown as Response,
+  requestOf = call => call as Call & Request,
+  responseOf = told => told as Told & Response,
   ...head
 }: ApiSpec<Call, Request, Told, Response>): Api<Call, Response> {
   return {

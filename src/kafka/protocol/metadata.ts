@@ -45,6 +45,22 @@ const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
 const operationsIn = (set: number): readonly AclOperation[] =>
   bits.filter(([bit]) => (set & (1 << bit)) !== 0).map(([, operation]) => operation)
 
+/** The topics that were asked for, with their partitions in order. */
+function toldOf(
+  topics: readonly (Omit<TopicWithOperations, 'authorizedOperations'> & { readonly operations: number })[],
+  call: MetadataCall
+): readonly TopicWithOperations[] {
+  const asked = call.topics && new Set(call.topics)
+  return topics
+    .filter(({ topic }) => asked?.has(topic) ?? true)
+    .map(({ operations, ...topic }) => {
+      const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
+      return call.withAuthorizedOperations && operations !== NOT_REPORTED
+        ? { ...topic, partitions, authorizedOperations: operationsIn(operations) }
+        : { ...topic, partitions }
+    })
+}
+
 /** Versions 7, 10 (Kafka 2.8, flexible) with topic ids, and 12 (Kafka 3.1). */
 export const [metadataV12, metadataV10, metadataV7] = inVersions([12, 10, 7], version => {
   const isFlexible = version >= 10
@@ -85,18 +101,6 @@ export const [metadataV12, metadataV10, metadataV7] = inVersions([12, 10, 7], ve
       _clusterOperations: t.onlyIf(version === 10, t.int32, NOT_REPORTED)
     }),
     asked: ({ topics }) => (topics === null ? undefined : new Set(topics).size),
-    responseOf({ topics, ...rest }, call): MetadataResponse {
-      const asked = call.topics && new Set(call.topics)
-      const isAskedFor = (topic: string): boolean => asked?.has(topic) ?? true
-      const told = topics
-        .filter(({ topic }) => isAskedFor(topic))
-        .map(({ operations, ...topic }): TopicWithOperations => {
-          const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
-          return call.withAuthorizedOperations && operations !== NOT_REPORTED
-            ? { ...topic, partitions, authorizedOperations: operationsIn(operations) }
-            : { ...topic, partitions }
-        })
-      return { ...rest, topics: told }
-    }
+    responseOf: ({ topics, ...rest }, call): MetadataResponse => ({ ...rest, topics: toldOf(topics, call) })
   })
 })

@@ -14,7 +14,7 @@ export function withRequester(request: object, timeoutMs: number | undefined, re
   const message = { timeoutMs, requester, ...request }
   message.timeoutMs = timeoutMs
   message.requester = requester
-  return message as object as RouterMessage
+  return message as typeof message & RouterMessage
 }
 
 /**
