@@ -40,6 +40,7 @@ const DONE = { type: 'done', value: undefined } as const
  * instance that this process does not have, and no other one, continues here with the first request for it.
  */
 export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
+  /** More topics make the stored state too large. */
   readonly #maxTopics: number
   readonly #open: OpenInstances
 
@@ -54,7 +55,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
 
   /** The groups of the instances; a group of several instances comes several times. */
   get groupIds(): Iterable<string> {
-    return this.#open.all.map(({ instance }) => instance.groupId)
+    return this.#open.all.map(({ options }) => options.instance.groupId)
   }
 
   async create(
@@ -95,14 +96,14 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
 
   async settingsOf(instance: InstanceName): Promise<InstanceResult<InstanceSettings>> {
     const found = await this.#find(instance, Number.POSITIVE_INFINITY)
-    return found.type === 'opened' ? { type: 'done', value: found.entry.settings } : found
+    return found.type === 'opened' ? { type: 'done', value: found.entry.options.settings } : found
   }
 
   /** The instance, confirmed to be of this process in the last `maxAgeMs`. */
   async #find(instance: InstanceName, maxAgeMs = 0): Promise<Opened> {
     const found = await this.#open.find(instance, maxAgeMs)
     const isOfAnotherApi =
-      found.type === 'opened' && instance.api !== undefined && instance.api !== found.entry.settings.api
+      found.type === 'opened' && instance.api !== undefined && instance.api !== found.entry.options.settings.api
     return isOfAnotherApi ? UNKNOWN : found
   }
 
@@ -120,12 +121,12 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
       if (names.length === 0) return this.unsubscribe(instance)
       const bad = names.find(topic => !isTopic(topic))
       const illegal = bad !== undefined && invalid('invalidTopic', `${JSON.stringify(bad)} is not a name of a topic`)
-      const problem = illegal || this.#tooManyTopics(names.length)
+      const problem = illegal || tooMany('topics', names.length, this.#maxTopics)
       return problem ?? this.#change(instance, (consumer, reply) => reply(consumer.subscribe({ topics: names })))
     }
     const found = await this.#find(instance)
     if (found.type !== 'opened') return found
-    const { client } = found.entry
+    const { client } = found.entry.options
     try {
       await this.#open.patterns.check(topics.pattern, client)
     } catch (error) {
@@ -138,11 +139,6 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
       if (result.type !== 'done') reply(result)
       else consumer.subscription(known => reply(known.type === 'done' ? result : known))
     })
-  }
-
-  /** So many topics make the stored state too large. */
-  #tooManyTopics(count: number): Failure | undefined {
-    return tooMany('topics', count, this.#maxTopics)
   }
 
   subscription(instance: InstanceName): Promise<InstanceResult<readonly string[]>> {
@@ -165,7 +161,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
   async assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>> {
     const problem =
       problemOfPartitions(partitions) ??
-      this.#tooManyTopics(new Set(partitions.map(({ topic }) => topic)).size) ??
+      tooMany('topics', new Set(partitions.map(({ topic }) => topic)).size, this.#maxTopics) ??
       tooMany('partitions', partitions.length, MAX_PARTITIONS)
     return problem ?? this.#change(instance, (consumer, reply) => reply(consumer.assign(partitions)))
   }

@@ -6,7 +6,7 @@ import { ownFailure } from '../../router/requests/failures.js'
 import { GroupActor, type SharedRuntime } from '../group/group-runtime.js'
 import { ConsumerInstance, type ConsumerInstanceOptions, type Reply } from './consumer-instance.js'
 import type { InstancePoint } from './instance-number.js'
-import type { InstanceName, InstanceResult, InstanceSettings, UnknownInstance } from './instances.js'
+import type { InstanceName, InstanceResult, UnknownInstance } from './instances.js'
 
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
 const VERB_TIMEOUT_MS = 60_000
@@ -17,6 +17,7 @@ export type VerbOf<Value> = (consumer: ConsumerInstance, reply: Reply<Value>) =>
 interface InstanceEntryOptions extends Omit<ConsumerInstanceOptions, 'runtime' | 'tick'> {
   readonly shared: SharedRuntime
   readonly client: string | undefined
+  /** Where it begins, counted in the memory of this process. */
   readonly point: InstancePoint
   readonly releaseShare: () => void
   /** Called after a bug, with the answer to open and later requests. */
@@ -25,12 +26,7 @@ interface InstanceEntryOptions extends Omit<ConsumerInstanceOptions, 'runtime' |
 
 /** An instance of this process: its actor, and the requests that it has not answered. */
 export class InstanceEntry {
-  readonly instance: InstanceName
-  readonly settings: InstanceSettings
-  readonly client: string | undefined
-  /** Where it began, counted in the memory of this process. */
-  readonly point: InstancePoint
-  readonly releaseShare: () => void
+  readonly options: InstanceEntryOptions
   readonly consumer: ConsumerInstance
   /** When its state was last written, or is about to be; -∞: that has failed. */
   storedAt: number
@@ -43,12 +39,8 @@ export class InstanceEntry {
   readonly #ended = new Promise<void>(resolve => (this.#hasEnded = resolve))
 
   constructor(options: InstanceEntryOptions) {
-    const { instance, settings, client, point, releaseShare, shared, onCrash } = options
-    this.instance = instance
-    this.settings = settings
-    this.client = client
-    this.point = point
-    this.releaseShare = releaseShare
+    const { instance, shared, onCrash } = options
+    this.options = options
     this.storedAt = shared.clock()
     const { groupId, name } = instance
     this.#actor = new GroupActor<never>(`instance-${keyOf(instance)}`, groupId, shared, {
@@ -73,7 +65,7 @@ export class InstanceEntry {
 
   async ask<Value>(verb: VerbOf<Value>): Promise<InstanceResult<Value>> {
     if (this.#endResult) return this.#endResult
-    const timeoutMs = VERB_TIMEOUT_MS + this.settings.maxWaitMs
+    const timeoutMs = VERB_TIMEOUT_MS + this.options.settings.maxWaitMs
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
         const reply: Reply<Value> = result => {

@@ -304,7 +304,7 @@ export class OpenInstances {
     return numberText(this.store?.has(instance) ? last : end)
   }
 
-  numberOf({ instance, consumer, point }: InstanceEntry, changes = consumer.changes): string {
+  numberOf({ options: { instance, point }, consumer }: InstanceEntry, changes = consumer.changes): string {
     // While Kafka does not take states, an instance that is made anew has the record of the one before it.
     return numberText(this.store?.lastOf(instance) ?? point, `${point.point}.${changes}`)
   }
@@ -320,17 +320,18 @@ export class OpenInstances {
 
   /** Stores the state of an instance. A failure: Kafka does not have it. */
   async save(entry: InstanceEntry): Promise<Failure | undefined> {
-    const { settings, client, consumer, instance } = entry
+    const { settings, client, instance } = entry.options
     entry.storedAt = this.#deps.clock()
-    const failure = await this.store?.write(instance, { settings, client, ...consumer.stored })
+    const failure = await this.store?.write(instance, { settings, client, ...entry.consumer.stored })
     if (failure) entry.storedAt = Number.NEGATIVE_INFINITY
     return failure
   }
 
   /** Tells other processes, now and then, that an instance is used. */
   #used(entry: InstanceEntry): void {
-    const { idleMs = Number.POSITIVE_INFINITY } = entry.settings
-    if (this.get(entry.instance) === entry && this.#deps.clock() - entry.storedAt >= idleMs / 4) void this.save(entry)
+    const { instance, settings } = entry.options
+    const { idleMs = Number.POSITIVE_INFINITY } = settings
+    if (this.get(instance) === entry && this.#deps.clock() - entry.storedAt >= idleMs / 4) void this.save(entry)
   }
 
   /** Whether an instance is still of this process, and was a moment ago. */
@@ -355,7 +356,7 @@ export class OpenInstances {
    * @returns a failure: the stored state is not removed
    */
   close(entry: InstanceEntry, result: typeof UNKNOWN | Failure, isKept: boolean): Promise<Failure | undefined> {
-    const { instance } = entry
+    const { instance } = entry.options
     const key = keyOf(instance)
     const other = this.#closing.get(key)
     if (other) return other.done
@@ -375,7 +376,7 @@ export class OpenInstances {
   #taken(key: string): void {
     const entry = this.#entries.get(key)
     if (!entry) return
-    entry.log.warn({ instance: entry.instance.name }, 'another process has taken over a consumer instance')
+    entry.log.warn({ instance: entry.options.instance.name }, 'another process has taken over a consumer instance')
     this.#forget(key, entry)
     entry.abandon(TAKEN)
   }
@@ -384,7 +385,7 @@ export class OpenInstances {
     if (this.#entries.get(key) !== entry) return
     this.#entries.delete(key)
     this.#inMemory.removed(key)
-    entry.releaseShare()
+    entry.options.releaseShare()
     this.#count()
   }
 

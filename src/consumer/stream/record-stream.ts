@@ -11,6 +11,7 @@ import { readTopic, requireTopic } from './topic-readers.js'
 /** Records that are made into something else at a time, where that takes a while. */
 const MAX_BEGUN = 16
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
+const doNothing = (): void => undefined
 
 /** The options for reading a topic. All of them have defaults. */
 export interface ReadOptions {
@@ -74,7 +75,7 @@ async function* recordsIn<Given>(
   const leave = [
     onAbort(options.signal, () => stop.abort()),
     onAbort(closed, () => fed.fail(new CastellanError('shuttingDown', 'castellan was closed while reading', false))),
-    onAbort(stop.signal, () => fed.end())
+    onAbort(stop.signal, fed.end)
   ]
   try {
     fed.throwProblem()
@@ -82,7 +83,7 @@ async function* recordsIn<Given>(
     if (metadata === undefined) return
     const plan = { metadata, partitions: options.partitions, start: from, follow }
     const runtime = { router, requestTimeoutMs, stopped: stop.signal, ...fed.asRuntime(options.onWarning) }
-    void readTopic(plan, runtime).then(() => fed.end())
+    void readTopic(plan, runtime).then(fed.end)
     while (!stop.signal.aborted) {
       const next = fed.take()
       if (next !== undefined) {
@@ -93,7 +94,7 @@ async function* recordsIn<Given>(
           const given = toGiven({ topic, partition, ...record })
           if (given instanceof Promise) {
             // What fails is told when its turn comes.
-            given.catch(() => undefined)
+            given.catch(doNothing)
             if (begun.push(given) === MAX_BEGUN) yield await begun.shift()!
           } else yield given
         }
@@ -122,14 +123,14 @@ class FedBatches {
   readonly #fed: FedBatch[] = []
   #problem: CastellanError | undefined
   #isOver = false
-  #wake = (): void => undefined
+  #wake = doNothing
 
   /** No batch follows those that are here. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  end(): void {
+  readonly end = (): void => {
     this.#isOver = true
     this.#wake()
   }
@@ -140,7 +141,7 @@ class FedBatches {
   }
 
   /** What the readers do with their batches, warnings and problems. */
-  asRuntime(warn: (message: string) => void = () => undefined) {
+  asRuntime(warn: (message: string) => void = doNothing) {
     return {
       write: ({ partition }: TopicPartition, batch: RecordBatch, end: Offset) =>
         new Promise<Offset>(resolve => {
