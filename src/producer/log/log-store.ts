@@ -125,16 +125,7 @@ export class LogStore {
     this.#indexes = new SegmentIndexes(directory, onDamaged, options.maxIndexBytes)
     for (const [segment, index] of found.indexes) this.#indexes.keep(segment, index)
     this.#spares = new SpareSegments(directory, clock)
-    this.#segments = new SegmentList({
-      directory,
-      segments: found.segments,
-      aside: found.aside,
-      spares: this.#spares,
-      minSpareBytes: options.segmentBytes / 2,
-      onRemoved: segment => this.#indexes.forget(segment),
-      keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
-      syncProgress: () => this.#syncProgress()
-    })
+    this.#segments = this.#newSegments(found)
     this.#reader = new LogReader(directory, this.#segments.all, this.#indexes, onDamaged)
     this.#merger = new SegmentMerger({ ...options, segments: this.#segments, reader: this.#reader })
     this.#progress = new ProgressJournal({ ...options, foundIds: found.journalIds, snapshot: () => this.#snapshot() })
@@ -153,6 +144,19 @@ export class LogStore {
     // The report counts no entries that are set aside.
     this.#enqueued += this.#completed
     if (isFormatDamaged) this.#mendFormat()
+  }
+
+  #newSegments({ segments, aside }: Recovered): SegmentList {
+    return new SegmentList({
+      directory: this.#directory,
+      segments,
+      aside,
+      spares: this.#spares,
+      minSpareBytes: this.#options.segmentBytes / 2,
+      onRemoved: segment => this.#indexes.forget(segment),
+      keepNext: () => this.#progress.write([this.#appender.next]) && this.#syncProgress(),
+      syncProgress: () => this.#syncProgress()
+    })
   }
 
   /** The last noted values, by key. */

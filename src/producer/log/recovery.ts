@@ -77,18 +77,14 @@ export function recover(directory: LogDirectory): Recovered {
   const names = directory.list()
   const journalIds = names.flatMap(name => journalIdOf(name) ?? []).sort((a, b) => a - b)
   const journals = journalIds.map(id => readProgress(directory, journalName(id)))
-  const { headed, damagedNames, leftovers, unreadable } = readHeaders(directory, names)
+  const headers = readHeaders(directory, names)
+  const { headed, damagedNames, leftovers, unreadable } = headers
   // Nothing of the log can be read: what it holds is not to be told by that.
   if (unreadable.length > 0 && headed.length === 0 && journals.some(({ isWhole }) => !isWhole))
     throw new LogUnusableError(`the disk cannot read the files in ${directory.path}`)
   const progress = journals.flatMap(one => one.progress)
   const synced = syncedEnds(progress)
-  const read = headed.flatMap((one, index) => {
-    const end = { synced: synced.get(one.header.id) ?? 0, progress }
-    const segment = readable(() => readSegment(directory, one, headed[index + 1]?.header, end))
-    if (segment === undefined) unreadable.push(one.name)
-    return segment ?? []
-  })
+  const read = readSegments(directory, headers, progress, synced)
   const segments = read.map(({ segment }) => segment)
   const quarantined = segmentsAside(directory)
   const before = quarantined.filter(({ name }) => !names.includes(name))
@@ -334,6 +330,20 @@ function readSegment(
     return { segment, index, tornBytes, tornEntries: torn.length, cutEntries }
   })
 }
+
+/** Adds those that the disk cannot read to the unreadable ones. */
+const readSegments = (
+  directory: LogDirectory,
+  { headed, unreadable }: Headers,
+  progress: readonly LogProgress[],
+  synced: ReadonlyMap<number, number>
+): readonly ReadSegment[] =>
+  headed.flatMap((one, index) => {
+    const end = { synced: synced.get(one.header.id) ?? 0, progress }
+    const segment = readable(() => readSegment(directory, one, headed[index + 1]?.header, end))
+    if (segment === undefined) unreadable.push(one.name)
+    return segment ?? []
+  })
 
 /** A segment in quarantine as it would be read at a start. @returns `undefined`: that is still not possible */
 export function readAgain(quarantine: LogDirectory, name: string, { synced }: Recovered): LogSegment | undefined {
