@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Attributes, Context, Link, Span, TextMapGetter, Tracer } from '@opentelemetry/api'
+import type { Attributes, Context, Link, Span, SpanStatusCode, TextMapGetter, Tracer } from '@opentelemetry/api'
 import type { RecordHeader, TopicPartition } from '../model.js'
 import { knownMethods, attributes as names, operations, RETRY_EVENT, SYSTEM } from './names.js'
 
@@ -137,20 +137,7 @@ export class Tracing {
       },
       ROOT_CONTEXT
     )
-    return {
-      delivered(offset, attempts) {
-        span.setAttribute(names.attempts, attempts)
-        if (offset >= 0) span.setAttribute(names.offset, offset)
-        span.end()
-      },
-      failed(code, attempts) {
-        span.setAttributes({ [names.attempts]: attempts, [names.errorType]: code })
-        span.setStatus({ code: SpanStatusCode.ERROR })
-        span.end()
-      },
-      retry: reason => void span.addEvent(RETRY_EVENT, { reason }),
-      replaced: () => span.end()
-    }
+    return new BatchSpan(span, SpanStatusCode.ERROR)
   }
 
   /** The span of messages that a client has got, from its question to the answer, linked to the contexts in their headers. */
@@ -217,6 +204,36 @@ export class Tracing {
 const headerGetter: TextMapGetter<readonly RecordHeader[]> = {
   keys: headers => headers.map(({ key }) => key),
   get: (headers, name) => headers.find(({ key }) => key.toLowerCase() === name)?.value?.toString()
+}
+
+class BatchSpan implements SendSpan {
+  readonly #span: Span
+  readonly #error: SpanStatusCode.ERROR
+
+  constructor(span: Span, error: SpanStatusCode.ERROR) {
+    this.#span = span
+    this.#error = error
+  }
+
+  delivered(offset: number, attempts: number): void {
+    this.#span.setAttribute(names.attempts, attempts)
+    if (offset >= 0) this.#span.setAttribute(names.offset, offset)
+    this.#span.end()
+  }
+
+  failed(code: string, attempts: number): void {
+    this.#span.setAttributes({ [names.attempts]: attempts, [names.errorType]: code })
+    this.#span.setStatus({ code: this.#error })
+    this.#span.end()
+  }
+
+  retry(reason: string): void {
+    this.#span.addEvent(RETRY_EVENT, { reason })
+  }
+
+  replaced(): void {
+    this.#span.end()
+  }
 }
 
 export class RequestSpan implements TraceOfRequest {
