@@ -1,0 +1,298 @@
+import type { Offset, RecordFailure } from '../../core/model.js'
+import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
+import { Attempts } from './attempts.js'
+import type { Batch } from './batch.js'
+import { PartitionCharge } from './budget.js'
+import { PartitionSearch } from './log-search.js'
+import { PartitionNumbering } from './numbering.js'
+import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
+import type { ScheduledProducer } from './partition-schedule.js'
+import { judge, type Verdict } from './verdict.js'
+import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
+
+const NO_PARTS: readonly Batch[] = []
+
+/**
+ * Sends the batches of one partition, in order. Batches wait until the one before them is settled: at most one sealed batch is
+ * unacknowledged, the *head*, and it is sent again unchanged. Not an actor, because it is called for every batch.
+ */
+export abstract class PartitionSender implements ScheduledProducer {
+  readonly topic: string
+  readonly partition: number
+  /** Accounts for the memory of its records. */
+  readonly charge: PartitionCharge
+  place: number | undefined
+  isEmptied = true
+  protected readonly deps: PartitionProducerDeps
+  protected readonly onBatchClosed: () => void
+  protected readonly waiting: WaitingBatches
+  protected readonly numbers: PartitionNumbering
+  protected readonly search: PartitionSearch
+  protected readonly sending: Attempts
+  protected current: PartitionProducerState = 'idle'
+  protected head: Batch | undefined
+  protected headSince = 0
+  protected isDeadLettering = false
+  /** The last batch that Kafka refused for good; a later batch that it takes ends that. */
+  protected refusal: { readonly failure: RecordFailure; readonly at: number } | undefined
+  readonly #limit: BatchLimit
+  #timer: NodeJS.Timeout | undefined
+  /** Only the last attempt with the head is answered. */
+  readonly #onAnswer = (answer: BatchAnswer): void => this.answered(this.head!, answer)
+
+  /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
+  constructor(
+    topic: string,
+    partition: number,
+    deps: PartitionProducerDeps,
+    limit: BatchLimit,
+    onBatchClosed: () => void
+  ) {
+    this.topic = topic
+    this.partition = partition
+    this.deps = deps
+    this.#limit = limit
+    this.onBatchClosed = onBatchClosed
+    this.waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
+    this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
+    this.numbers = new PartitionNumbering(deps.numbers)
+    this.search = new PartitionSearch(this, deps.written)
+    this.sending = new Attempts(this, deps.cluster, deps.log)
+  }
+
+  /** The topic has no such partition; the head may be taken away in this call. */
+  protected abstract misplaced(): void
+  abstract tick(nowMs: number): void
+  abstract close(failureOf: (maybeWritten: boolean) => RecordFailure): void
+
+  get state(): PartitionProducerState {
+    return this.current
+  }
+
+  /**
+   * The batch to send now. Called once after the partition has become ready. `undefined`: there is none, or no producer id yet;
+   * the partition becomes ready again when there is one.
+   */
+  take(nowMs: number): SealedBatch | undefined {
+    if (this.current !== 'ready') return undefined
+    if (this.head === undefined && this.waiting.isEmpty) {
+      this.becomeIdle()
+      return undefined
+    }
+    if (this.head === undefined) this.numbers.changeRecords()
+    else if (this.head.maybeWritten && this.search.isDue(this.head.newestMs)) {
+      void this.#seek(this.head)
+      return undefined
+    }
+    const numbering = this.numbers.start(this)
+    if (numbering === undefined) return undefined
+    const head = this.head ?? this.#takeNext(nowMs)
+    this.search.sent(numbering)
+    this.current = 'awaiting'
+    return this.sending.send(head.numbered(numbering, this.deps.sendTimeMs?.()), nowMs, this.#onAnswer)
+  }
+
+  #takeNext(nowMs: number): Batch {
+    let head = this.waiting.take()
+    while (head.recordCount > 1 && head.sizeBytes > this.#limit.bytes) {
+      this.#replace(head, head.split())
+      head = this.waiting.take()
+    }
+    if (this.waiting.isEmpty) this.onBatchClosed()
+    this.head = head
+    this.sending.begin()
+    this.headSince = nowMs
+    head.tryFrom(nowMs)
+    this.beginSpan(head)
+    this.lookBy(head.expiresAt)
+    this.search.begin()
+    this.deps.waitedInPartition?.(nowMs - head.oldestAt)
+    return head
+  }
+
+  protected beginSpan(head: Batch): void {
+    const { tracing, owner } = this.deps
+    if (tracing === undefined) return
+    const { topic, partition } = this
+    const { recordCount, sizeBytes } = head
+    const durability = owner === undefined ? 'memory' : 'disk'
+    head.span = tracing.send({ topic, partition, recordCount, sizeBytes, durability, contexts: head.traces() })
+  }
+
+  /** Searches Kafka's log for the head before sending it again. */
+  async #seek(head: Batch): Promise<void> {
+    this.enter('sought')
+    const numbering = this.search.sentAs
+    const finding = await this.search.look(head)
+    if (this.head !== head || this.current !== 'sought' || this.search.sentAs !== numbering) return
+    if (finding.type === 'found') {
+      // The answer to it was lost. If the number was raised meanwhile, the raised one was not used.
+      if (this.numbers.current === numbering) this.numbers.advance(head.recordCount)
+      this.#delivered(head, finding.baseOffset, -1)
+    } else this.becomeReady()
+  }
+
+  #delivered(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
+    this.deps.counters.delivered += head.recordCount
+    this.refusal = undefined
+    if (baseOffset >= 0) this.search.from = baseOffset + head.recordCount
+    this.settled(head)
+    head.span?.delivered(baseOffset, this.sending.count)
+    head.deliver(this.partition, baseOffset, logAppendTimeMs)
+  }
+
+  protected answered(head: Batch, answer: BatchAnswer): void {
+    this.sending.answered(answer)
+    if (answer.type !== 'notSent') this.numbers.seen()
+    this.search.attempted(answer.type !== 'notSent', head.recordCount)
+    if (answer.type === 'appended') {
+      const { ownTime, clock } = this.deps
+      // A batch that was sent before may have been appended before.
+      if (answer.logAppendTimeMs >= 0 && this.sending.count === 1 && !head.maybeWritten)
+        ownTime.appended(answer.logAppendTimeMs, clock() - head.oldestAt)
+      this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
+      return
+    }
+    const { owner, clock } = this.deps
+    const { topic, partition } = this
+    const { recordCount, maybeWritten, canRestamp, expiresAt } = head
+    const facts = { topic, partition, recordCount, maybeWritten, canRestamp, isExpired: clock() >= expiresAt }
+    const verdict = judge({ ...facts, isDurable: owner !== undefined, lastError: this.sending.cause }, answer)
+    this.#carryOut(head, verdict)
+  }
+
+  #appended(head: Batch, baseOffset: Offset, logAppendTimeMs: number): void {
+    this.numbers.advance(head.recordCount)
+    if (head.setBackMs !== undefined) this.deps.ownTime.accepted(head.setBackMs)
+    this.#delivered(head, baseOffset, logAppendTimeMs)
+    // A socket that was given up may still hold the bytes of an earlier attempt, and a search its batch.
+    if (this.sending.count !== 1) return
+    this.deps.batchBuffers.give(head.bytes)
+    if (!head.maybeWritten) this.waiting.giveBatch(head)
+  }
+
+  #carryOut(head: Batch, verdict: Verdict): void {
+    switch (verdict.type) {
+      case 'delivered':
+        this.#appended(head, verdict.baseOffset, verdict.logAppendTimeMs)
+        return
+      case 'retry':
+        head.maybeWritten = verdict.maybeWritten
+        if (verdict.refusal !== undefined) this.deps.owner?.refused?.(this.topic, verdict.refusal)
+        this.#backOff(verdict.reason, verdict.soon)
+        return
+      case 'restart':
+        this.sending.stateLost(this.numbers.current?.epoch, verdict.reason)
+        this.numbers.raise()
+        this.search.isForgotten = true
+        this.#backOff(verdict.reason, false)
+        return
+      case 'restamp':
+        this.#restamp(head, verdict.reason)
+        return
+      case 'split':
+        if (verdict.renumber) this.numbers.raise()
+        if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
+        this.settled(head, head.split())
+        head.span?.replaced()
+        return
+      case 'fail':
+        if (this.deps.owner !== undefined) {
+          void this.#deadLetter(head, verdict, this.deps.owner)
+          return
+        }
+        if (verdict.failure.code === 'unknownPartition' && !head.maybeWritten) {
+          this.enter('backingOff')
+          this.misplaced()
+        }
+        if (this.head === head) this.failHead(head, verdict.failure, verdict.renumber)
+        return
+      case 'suspend':
+        this.sending.refused(verdict.failure.message)
+        this.enter('suspended')
+        this.deps.owner!.suspended(this, verdict.failure)
+    }
+  }
+
+  #restamp(head: Batch, reason: string): void {
+    const { ownTime, counters } = this.deps
+    const setBackMs = ownTime.nextAfter(head.setBackMs)
+    head.restamp(ownTime.at(setBackMs), setBackMs)
+    head.span?.retry(reason)
+    counters.retries++
+    this.sending.refused(reason)
+    this.becomeReady()
+  }
+
+  /** Makes a dead letter of the only record of this batch before the next batch is sent. */
+  async #deadLetter(head: Batch, verdict: Verdict & { type: 'fail' }, owner: BatchOwner): Promise<void> {
+    this.enter('suspended')
+    this.isDeadLettering = true
+    const isDeadLetter = await owner.deadLetter(head.indexes[0]!, verdict.failure)
+    this.isDeadLettering = false
+    if (this.head !== head) return
+    if (isDeadLetter) this.failHead(head, verdict.failure, verdict.renumber)
+    else this.#backOff(verdict.failure.message, false)
+  }
+
+  protected failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {
+    if (renumber) this.numbers.raise()
+    this.deps.counters.failed += head.recordCount
+    this.refusal = { failure, at: this.deps.clock() }
+    this.sending.notDelivered(head.recordCount, failure)
+    this.settled(head)
+    head.span?.failed(failure.code, this.sending.count)
+    head.fail(failure, this.topic)
+  }
+
+  /** The head is settled; `parts` take its place. */
+  protected settled(head: Batch, parts = NO_PARTS): void {
+    this.head = undefined
+    this.charge.setStuck(false)
+    this.#replace(head, parts)
+    if (this.waiting.isEmpty) this.becomeIdle()
+    else this.becomeReady()
+  }
+
+  #replace(batch: Batch, parts: readonly Batch[]): void {
+    if (parts.length > 0) {
+      this.waiting.putBack(parts)
+      for (const part of parts) this.charge.holdBatch(part)
+    }
+    this.charge.releaseBatch(batch)
+  }
+
+  #backOff(reason: string, soon: boolean): void {
+    const { random, settings, counters } = this.deps
+    this.current = 'backingOff'
+    this.head?.span?.retry(reason)
+    counters.retries++
+    this.onBatchClosed()
+    const pauseMs = this.sending.pauseMs(reason, soon, settings, random)
+    this.#timer = setTimeout(() => this.becomeReady(), pauseMs)
+    this.deps.owner?.delayed(this)
+  }
+
+  protected becomeIdle(): void {
+    this.enter('idle')
+    this.charge.emptied()
+    this.deps.schedule.emptied(this)
+  }
+
+  protected becomeReady(): void {
+    this.enter('ready')
+    this.deps.schedule.ready(this)
+  }
+
+  protected enter(state: PartitionProducerState): void {
+    if (this.#timer !== undefined) {
+      clearTimeout(this.#timer)
+      this.#timer = undefined
+    }
+    this.current = state
+  }
+
+  protected lookBy(at: number): void {
+    this.deps.schedule.lookBy(this, at)
+  }
+}
