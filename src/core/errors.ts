@@ -33,11 +33,14 @@ export class CastellanError extends Error {
   override readonly name: string = 'CastellanError'
   readonly code: ErrorCode
   readonly retriable: boolean
+  /** The setting whose limit or rule it is, such as `http.maxConnections`; `undefined`: it comes from none. */
+  readonly setting: string | undefined
 
-  constructor(code: ErrorCode, message: string, retriable: boolean, cause?: unknown) {
+  constructor(code: ErrorCode, message: string, retriable: boolean, cause?: unknown, setting?: string) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     this.retriable = retriable
+    this.setting = setting
   }
 }
 
@@ -68,12 +71,12 @@ export class UnreadableBodyError extends CastellanError {
  */
 export class OverloadedError extends CastellanError {
   override readonly name = 'OverloadedError'
-  constructor(message: string, code: 'overloaded' | 'shuttingDown' = 'overloaded') {
+  constructor(message: string, setting?: string, code: 'overloaded' | 'shuttingDown' = 'overloaded') {
     // No stack is captured, because that takes 6 % of the time of a refusal, and an overloaded process refuses many
     // requests.
     const { stackTraceLimit } = Error
     Error.stackTraceLimit = 0
-    super(code, message, true)
+    super(code, message, true, undefined, setting)
     Error.stackTraceLimit = stackTraceLimit
   }
 }
@@ -92,8 +95,8 @@ export class UnauthenticatedError extends CastellanError {
 /** The client is authenticated but not authorized: HTTP's 403. */
 export class ForbiddenError extends CastellanError {
   override readonly name = 'ForbiddenError'
-  constructor(message: string) {
-    super('forbidden', message, false)
+  constructor(message: string, setting?: string) {
+    super('forbidden', message, false, undefined, setting)
   }
 }
 
@@ -102,8 +105,8 @@ export class QuotaExceededError extends CastellanError {
   override readonly name = 'QuotaExceededError'
   /** The value of `Retry-After`; at least 1. */
   readonly retryAfterSeconds: number
-  constructor(message: string, retryAfterSeconds: number) {
-    super('quotaExceeded', message, true)
+  constructor(message: string, retryAfterSeconds: number, setting?: string) {
+    super('quotaExceeded', message, true, undefined, setting)
     this.retryAfterSeconds = retryAfterSeconds
   }
 }

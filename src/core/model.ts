@@ -146,6 +146,8 @@ export interface RecordFailure {
   readonly message: string
   readonly persisted: Persisted
   readonly retriable: boolean
+  /** The setting whose limit refuses the record; absent: it comes from none. */
+  readonly setting?: string | undefined
 }
 
 /** The bytes of key, value and headers. A character in the key of a header counts as one byte. */

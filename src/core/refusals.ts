@@ -7,23 +7,16 @@ import { RecentRate } from './recent-rate.js'
 const MAX_REASONS = 100
 const OTHER = { reason: 'other', setting: undefined }
 
-/** The name of a setting where errors have one, in brackets or behind a limit: no name of a topic stands there. */
-const SETTING =
-  /(?:\([^()]*?|; |than )\b((?:advanced\.)?(?:access|apis|auth|consumer|delivery|http|management|quotas|router|wal|workers)\.[a-z](?:[\w-]*\w)?(?:\.\w+)*)/
-/** Errors that quote what a client has sent, and therefore could name any setting. */
-const QUOTING: ReadonlySet<string> = new Set([
-  'invalidConfig',
-  'invalidRequest',
-  'invalidTopic',
-  'unknownPartition',
-  'unknownTopic'
-])
-/** Sections that an error names as a whole, behind the name of a client, which may look like that of a setting. */
-const SECTION = /\((quotas|access\.rules)\)$/
-
 /** A record that is refused before Kafka is asked. */
 export function recordRefusal(code: ErrorCode, message: string, retriable: boolean): RecordFailure {
   return { type: 'failed', code, errorCode: undefined, message, persisted: 'no', retriable }
+}
+
+/** Why something was refused: an error, or the failure of a record. */
+export interface RefusalReason {
+  readonly code: ErrorCode
+  readonly message: string
+  readonly setting?: string | undefined
 }
 
 /** What was refused: requests, before their bodies were used, or single records. */
@@ -34,7 +27,7 @@ export interface RefusalCount {
   /** A code of docs/errors.md. */
   readonly reason: string
   readonly what: Refused
-  /** The setting that the error names; `undefined`: it names none. */
+  /** That of the error. */
   readonly setting: string | undefined
   readonly count: number
   /** As of the last seconds. */
@@ -60,7 +53,7 @@ type Counted<Row extends { perSecond: number }> = { -readonly [Field in keyof Om
   readonly rate: RecentRate
 }
 
-/** Counts requests and records that were refused, by reason and by the setting that the error names. */
+/** Counts requests and records that were refused, by reason and by setting. */
 export class RefusalCounts {
   readonly #clock: MonotonicClock
   readonly #counts = new Map<string, Counted<RefusalCount>>()
@@ -70,13 +63,8 @@ export class RefusalCounts {
     this.#clock = clock
   }
 
-  note(
-    { code, message }: { readonly code: string; readonly message: string },
-    times = 1,
-    what: Refused = 'requests'
-  ): void {
+  note({ code, message, setting }: RefusalReason, times = 1, what: Refused = 'requests'): void {
     const nowMs = this.#clock()
-    const setting = QUOTING.has(code) ? undefined : (SECTION.exec(message) ?? SETTING.exec(message))?.[1]
     const count = entryOf(this.#counts, `${what} ${code} ${setting}`, `${what} other`, isKnown => {
       const named = isKnown ? { reason: code, setting } : OTHER
       return { ...named, what, count: 0, lastAt: 0, message: '', rate: new RecentRate(nowMs) }

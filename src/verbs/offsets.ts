@@ -176,10 +176,10 @@ export type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?
 
 export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
   if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)
-  const { code, errorCode, message, retriable } = result
+  const { code, errorCode, message, retriable, setting } = result
   return code === 'kafka' && errorCode !== undefined
     ? new KafkaError(errorCode, message, retriable)
-    : new CastellanError(code, message, retriable)
+    : new CastellanError(code, message, retriable, undefined, setting)
 }
 
 /** A time limit for several requests to the Router together. It starts when the object is created. */

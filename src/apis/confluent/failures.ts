@@ -15,6 +15,8 @@ export interface Problem {
   readonly message: string
   /** The content type of the answer. Absent: that of the route. */
   readonly type?: string
+  /** The setting whose limit refuses the request. */
+  readonly setting?: string
   /** Why the request fails, in modern answers and counts. Absent: follows from the code. */
   readonly reason?: ErrorCode | undefined
 }
@@ -43,10 +45,12 @@ export const RETRY_OF_REGISTRY = { 'retry-after': String(Math.ceil(FAILURE_LASTS
 /** A request is answered with this problem. */
 export class ProblemError extends StacklessError {
   readonly problem: Problem
+  readonly setting: string | undefined
 
   constructor(problem: Problem) {
     super(problem.message)
     this.problem = problem
+    this.setting = problem.setting
   }
 }
 

@@ -1,18 +1,17 @@
 import type { z } from 'zod'
 import { decodeBase64 } from '../../core/base64.js'
-import type { ErrorCode } from '../../core/errors.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { readElements, readStringBytes, readValueBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
 import type { WantedSchema } from '../../schemas/schemas.js'
-import { ProblemError } from './failures.js'
+import { type Problem, ProblemError } from './failures.js'
 
 /** A body, or a part of it, cannot be used; nothing of it is produced. */
 export class BodyError extends ProblemError {
-  constructor(status: number, message: string, code = status, reason?: ErrorCode) {
-    super({ status, code, message, reason })
+  constructor(status: number, message: string, code = status, further?: Pick<Problem, 'reason' | 'setting'>) {
+    super({ status, code, message, ...further })
   }
 }
 

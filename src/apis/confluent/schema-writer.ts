@@ -189,7 +189,7 @@ function toBodyError({ reason, message, details }: SchemaError, where = ''): Bod
   if (details.registry !== undefined && DENIED.has(details.registry.code))
     return new BodyError(403, message, UNAUTHORIZED)
   const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, SERIALIZING]
-  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? reason : undefined)
+  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? { reason } : {})
 }
 
 const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>

@@ -4,6 +4,7 @@ import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Reply } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import type { Failure } from '../../router/messages/request.js'
 import { GoJsonError, goString } from './go-json.js'
 
 /** A request is answered with this status and the text, such as one with a wrong parameter. */
@@ -25,7 +26,7 @@ interface FailureAnswer {
   readonly text: string
 }
 
-export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
+export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'>, Pick<Failure, 'setting'> {
   /** Kafka's protocol error code when a broker said so. */
   readonly errorCode?: number | undefined
 }
@@ -90,8 +91,8 @@ const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
 /**
  * The answer to a request for a message when a limit is reached: in the words of the original if it has the same limit.
  */
-export const overloadedTextOf = ({ message }: AnyFailure): string =>
-  message.includes('advanced.consumer.maxWaitingRequests') ? TOO_MANY_REQUESTS : message
+export const overloadedTextOf = ({ message, setting }: AnyFailure): string =>
+  setting === 'advanced.consumer.maxWaitingRequests' ? TOO_MANY_REQUESTS : message
 
 /** The coordinator accepts commits of non-members only while a group has no members. */
 const HAS_MEMBERS: ReadonlySet<number | undefined> = new Set([

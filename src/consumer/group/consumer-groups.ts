@@ -223,7 +223,7 @@ export class ConsumerGroups {
     else {
       const whose = this.#shares.problemOf(client) === 'greedy' ? ' of one client' : ''
       const text = `too many groups${whose} (limit ${maxGroups}; advanced.consumer.maxGroups)`
-      message.request.answer(ownFailure('overloaded', text, true))
+      message.request.answer(ownFailure('overloaded', text, true, 'advanced.consumer.maxGroups'))
     }
   }
 

@@ -98,8 +98,9 @@ export class TopicConsumer {
     const { maxWaitingRequests, deadlines } = this.#options
     if (this.#queue.length > maxWaitingRequests) this.#queue = this.#queue.filter(({ settled }) => !settled)
     if (this.#queue.length > maxWaitingRequests) {
-      const limit = `limit ${maxWaitingRequests + 1}; advanced.consumer.maxWaitingRequests`
-      request.answer(ownFailure('overloaded', `too many requests wait (${limit})`, true))
+      const setting = 'advanced.consumer.maxWaitingRequests'
+      const text = `too many requests wait (limit ${maxWaitingRequests + 1}; ${setting})`
+      request.answer(ownFailure('overloaded', text, true, setting))
       return
     }
     if (!this.#options.start.isFixed) request.hold(LONGEST_HOLD_MS, () => deadlines.add(request))

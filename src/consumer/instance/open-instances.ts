@@ -165,7 +165,7 @@ export class OpenInstances {
     if (full === undefined) return undefined
     const whose = full === 'greedy' ? ' of one client' : ''
     const text = `too many consumer instances${whose} (limit ${this.#deps.settings.maxGroups}; advanced.consumer.maxGroups)`
-    return ownFailure('quotaExceeded', text, true)
+    return ownFailure('quotaExceeded', text, true, 'advanced.consumer.maxGroups')
   }
 
   /**

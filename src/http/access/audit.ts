@@ -1,8 +1,7 @@
-import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
-import type { RefusalCounts } from '../../core/refusals.js'
+import type { RefusalCounts, RefusalReason } from '../../core/refusals.js'
 import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
 import type { AccessSettings } from './settings.js'
 
@@ -101,7 +100,7 @@ export class AccessMetrics {
     this.requestsInFlight = inFlight.series({})
   }
 
-  refused(error: { readonly code: ErrorCode; readonly message: string }): void {
+  refused(error: RefusalReason): void {
     this.#refused.series({ reason: error.code }).value++
     this.#refusals?.note(error)
   }

@@ -98,7 +98,7 @@ export class QuotaAccount {
   #exceeded(what: string, waitMs: number): QuotaExceededError {
     const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
     const text = `the quota of ${what} of ${this.#of} is used up; try again in ${seconds} s (quotas)`
-    return new QuotaExceededError(text, seconds)
+    return new QuotaExceededError(text, seconds, 'quotas')
   }
 }
 

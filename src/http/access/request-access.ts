@@ -71,7 +71,10 @@ class RequestCaller implements Caller {
   refusalOfUnruled(): ForbiddenError | undefined {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
     this.#host.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
-    const error = new ForbiddenError(`${this.principal} may not do this: no rule names it (access.rules)`)
+    const error = new ForbiddenError(
+      `${this.principal} may not do this: no rule names it (access.rules)`,
+      'access.rules'
+    )
     this.#host.metrics.refused(error)
     return error
   }
@@ -128,7 +131,7 @@ class RequestCaller implements Caller {
   #forbidden(operation: Operation, { topic }: Target): ForbiddenError {
     const named = topic === undefined ? '' : `, for the topic ${printable(JSON.stringify(shortened(topic)))}`
     const text = `${this.principal} may not do this: no rule allows ${operation} here${named} (access.rules)`
-    const error = new ForbiddenError(text)
+    const error = new ForbiddenError(text, 'access.rules')
     this.#host.metrics.refused(error)
     return error
   }

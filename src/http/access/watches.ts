@@ -102,7 +102,10 @@ export class Watches {
     } else if (authentication.principal !== identity.principal) {
       this.#end(watch, new ForbiddenError('the credentials belong to another principal now'))
     } else if (!allows(identity.principal, operation, target)) {
-      this.#end(watch, new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`))
+      this.#end(
+        watch,
+        new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`, 'access.rules')
+      )
     } else {
       watch.verifiedAt = clock()
       this.#checkBeforeEnd(watch, authentication)

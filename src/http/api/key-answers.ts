@@ -62,7 +62,7 @@ export class KeyAnswers {
   refuse(exchange: Exchange, refusal: Refusal, records: RefusedByApi | undefined): void {
     const { result, status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
     this.#count(result)
-    if (persisted === 'no') records?.add({ code, message: detail })
+    if (persisted === 'no') records?.add({ code, message: detail, setting: refusal.setting })
     const retriable = status === 409 || status === 429 || status === 503
     const { type, body } = problemAnswer(status, detail, persisted, { code, retriable })
     noteFailure(exchange.response, code)
@@ -123,6 +123,7 @@ interface Refusal {
   /** Default: 1. */
   readonly retryAfterSeconds?: string
   readonly headers?: Readonly<Record<string, string>>
+  readonly setting?: string | undefined
 }
 
 const codes = {
@@ -169,8 +170,16 @@ export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}
 /** @param error the client may not go on */
 export const notAdmitted = (error: CastellanError): Refusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)
-  const { code, message: detail } = error
-  return { result: 'overloaded', status: refusalStatus(error) ?? 503, code, detail, headers, retryAfterSeconds }
+  const { code, message: detail, setting } = error
+  return {
+    result: 'overloaded',
+    status: refusalStatus(error) ?? 503,
+    code,
+    detail,
+    headers,
+    retryAfterSeconds,
+    setting
+  }
 }
 export const tooLarge = (maxBytes: number): Refusal =>
   refusal('invalid', 413, `the body is larger than ${maxBytes} bytes`, UNREAD)

@@ -2,6 +2,7 @@ import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
 import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
@@ -35,7 +36,7 @@ import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
 import { byHand } from './by-hand.js'
 import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
-import type { RefusalReason, RefusedByApi } from './refused-records.js'
+import type { RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
 import { RequestTurns } from './request-turns.js'
 import type { Route } from './routes.js'
@@ -507,7 +508,9 @@ const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pendin
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
   const code: ErrorCode = cause?.code ?? codeOfStatus(status)
-  return { code, message: error instanceof Error ? error.message : body.toString() }
+  if (!(error instanceof Error)) return { code, message: body.toString() }
+  const { message, setting } = error as Error & Pick<RefusalReason, 'setting'>
+  return { code, message, setting }
 }
 
 /** Merges the outcomes of records that were produced with the reasons of those that the API has refused. */

@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.js'
 import { type Cell, counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import type { RefusalCounts } from '../../core/refusals.js'
+import type { RefusalCounts, RefusalReason } from '../../core/refusals.js'
 import type { OutcomeSoFar } from '../exchange/modern-answers.js'
 
 /** Reasons whose counters exist from the start: a counter that appears with its first event hides this event from alerts. */
@@ -18,11 +18,6 @@ const COMMON: readonly ErrorCode[] = [
   'timedOut',
   'unknownTopic'
 ]
-
-export interface RefusalReason {
-  readonly code: ErrorCode
-  readonly message: string
-}
 
 /**
  * Counts records that are not written, and whose client was told so. All refusals, of the API and of the gateway, are counted where the

@@ -64,7 +64,8 @@ export class ClientAddresses {
     if (key === '' || requests <= maxRequestsInFlight) return undefined
     return new QuotaExceededError(
       `more than ${maxRequestsInFlight} requests of your address ${key} are in flight (http.perAddress.maxRequestsInFlight)`,
-      RETRY_AFTER_SECONDS
+      RETRY_AFTER_SECONDS,
+      'http.perAddress.maxRequestsInFlight'
     )
   }
 
@@ -72,7 +73,8 @@ export class ClientAddresses {
     const { maxBodiesInFlightBytes = Number.POSITIVE_INFINITY } = this.#limits
     if (key === '' || bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
-      `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`
+      `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`,
+      'http.perAddress.maxBodiesInFlightBytes'
     )
   }
 

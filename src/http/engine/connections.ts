@@ -42,10 +42,13 @@ export interface ReceivingBody extends BodyHolder {
   refuse(refusal: OverloadedError): void
 }
 
+const beyondSetting = (what: string, setting: string): OverloadedError =>
+  new OverloadedError(`${what} has more of them than ${setting}`, setting)
+
 const beyondLimit = {
-  all: new OverloadedError('a port has more of them than http.maxConnections'),
-  address: new OverloadedError('an address has more of them than http.perAddress.maxConnections'),
-  grpc: new OverloadedError('the gRPC port has more of them than advanced.apis.kafka-pixy.grpcMaxConnections')
+  all: beyondSetting('a port', 'http.maxConnections'),
+  address: beyondSetting('an address', 'http.perAddress.maxConnections'),
+  grpc: beyondSetting('the gRPC port', 'advanced.apis.kafka-pixy.grpcMaxConnections')
 }
 
 export interface ConnectionsDeps {
@@ -235,7 +238,8 @@ export class Connections implements ConnectionHost {
 
   get #error(): OverloadedError {
     return new OverloadedError(
-      `request bodies of ${this.#bodies.value} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`
+      `request bodies of ${this.#bodies.value} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`,
+      'http.maxBodiesInFlightBytes'
     )
   }
 

@@ -219,7 +219,8 @@ export class Admission {
   get #error(): OverloadedError {
     const { what, setting, usedBytes, maxBytes } = this.#capacity
     return new OverloadedError(
-      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and stayed full for ${this.waitMs} ms (http.admissionWaitMs)`
+      `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and stayed full for ${this.waitMs} ms (http.admissionWaitMs)`,
+      setting
     )
   }
 }

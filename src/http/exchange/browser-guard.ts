@@ -87,13 +87,19 @@ export class BrowserGuard implements ListenerGuard {
     const checksHost = this.checksHost || (needsHost && this.#boundHost !== undefined && !this.#allowsAnyHost)
     if (checksHost && host !== this.#lastHost && !this.#isKnownHost(host)) {
       this.#onForeignHost(host!)
-      return new ForbiddenError('requests for this host are not served; http.allowedHosts can allow it')
+      return new ForbiddenError(
+        'requests for this host are not served; http.allowedHosts can allow it',
+        'http.allowedHosts'
+      )
     }
     if (origin === undefined && site === undefined && referer === undefined) return undefined
     const isCertain = checksHost || this.#boundHost === undefined
     if (isPage && isCertain && isVisit(headers)) return undefined
     if (this.#isAllowedVisitor(headers, isCertain) && this.#isAllowedPage(headers, isCertain)) return undefined
-    return new ForbiddenError('requests of this web page are not served; http.allowedOrigins can allow its origin')
+    return new ForbiddenError(
+      'requests of this web page are not served; http.allowedOrigins can allow its origin',
+      'http.allowedOrigins'
+    )
   }
 
   /**
@@ -107,7 +113,8 @@ export class BrowserGuard implements ListenerGuard {
     const page = origin ?? (referer && originOf(referer))
     if (page !== undefined && this.#isNamed(page.toLowerCase())) return undefined
     return new ForbiddenError(
-      'a GET that consumes, acknowledges or produces is refused to browsers, because any web page could send it; http.allowedOrigins can allow pages, and requests with a bearer token are served'
+      'a GET that consumes, acknowledges or produces is refused to browsers, because any web page could send it; http.allowedOrigins can allow pages, and requests with a bearer token are served',
+      'http.allowedOrigins'
     )
   }
 

@@ -117,10 +117,13 @@ export class LoadShedder {
 
   get #error(): OverloadedError {
     const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
+    if (this.#isHeapFull) {
+      const text = `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full`
+      return new OverloadedError(`${text} (advanced.http.maxHeapShare)`, 'advanced.http.maxHeapShare')
+    }
     return new OverloadedError(
-      this.#isHeapFull
-        ? `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full (advanced.http.maxHeapShare)`
-        : `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (advanced.http.maxEventLoopDelayMs)`
+      `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (advanced.http.maxEventLoopDelayMs)`,
+      'advanced.http.maxEventLoopDelayMs'
     )
   }
 

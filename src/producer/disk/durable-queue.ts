@@ -4,7 +4,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { LocalKeys } from '../keys/local-keys.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
-import { type LogRefusal, type LogState, type LogStats, refuse } from '../log/availability.js'
+import { type LogRefusal, type LogState, type LogStats, refuse, tooMuchWaits } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
 import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
@@ -149,7 +149,8 @@ export class DurableQueue {
   #refusedAt = Number.NEGATIVE_INFINITY
   /** The log is treated as full until this time. */
   #fullUntil = Number.NEGATIVE_INFINITY
-  #lastError = ''
+  /** Why the log could not be opened. */
+  #openFailure: LogRefusal | undefined
   #lastRefusal: LogRefusal | undefined
   #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
   #isClosed = false
@@ -231,14 +232,14 @@ export class DurableQueue {
 
   /** Like {@link whyUnusable}, but `undefined` until an attempt to open the log has failed. */
   async whyNotOpened(): Promise<string | undefined> {
-    return this.#lastError === '' ? undefined : this.whyUnusable()
+    return this.#openFailure === undefined ? undefined : this.whyUnusable()
   }
 
   async #whyNotToOpen(): Promise<string | undefined> {
     await this.#opening?.catch(() => undefined)
     if (this.#opened !== undefined) return undefined
     const why = await whyNotToTake(resolve(this.#options.settings.directory))
-    if (why !== undefined || this.#lastError === '') return why
+    if (why !== undefined || this.#openFailure === undefined) return why
     // Only another attempt can tell whether the reason of the earlier failure still exists.
     return this.open().then(
       () => undefined,
@@ -254,9 +255,8 @@ export class DurableQueue {
   append(entries: readonly NewEntry[], settle: (result: AppendResult) => void): LogRefusal | undefined {
     if (this.#isClosed) return refuse('closed', 'the durable log is closed')
     if (this.#opened !== undefined) return this.#opened.log.append(entries, settle)
-    if (this.#opening === undefined && this.#options.clock() - this.#failedAt < RETRY_MS) {
-      return refuse('failed', this.#lastError)
-    }
+    const isLately = this.#options.clock() - this.#failedAt < RETRY_MS
+    if (this.#openFailure !== undefined && this.#opening === undefined && isLately) return this.#openFailure
     return this.#wait(entries, settle)
   }
 
@@ -265,7 +265,7 @@ export class DurableQueue {
     const { maxWaitingBytes } = this.#options.settings
     const bytes = entries.reduce((sum, entry) => sum + sizeInLog(entry), 0)
     if (this.#waitingBytes.value + bytes > maxWaitingBytes) {
-      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
+      return tooMuchWaits(maxWaitingBytes)
     }
     this.#waitingBytes.add(bytes)
     // The buffers of the records belong to the caller, which uses them again.
@@ -301,8 +301,10 @@ export class DurableQueue {
     } catch (error) {
       this.#failedAt = clock()
       this.#metrics.writable(false)
-      this.#lastError = (error as Error).message
-      this.#drainWaiting(({ settle }) => settle(nothingStored(refuse('failed', this.#lastError))))
+      const { message, setting } = error as Error & Pick<LogRefusal, 'setting'>
+      const failure = refuse('failed', message, setting)
+      this.#openFailure = failure
+      this.#drainWaiting(({ settle }) => settle(nothingStored(failure)))
       throw error
     }
   }
@@ -312,7 +314,7 @@ export class DurableQueue {
     this.#opened = opened
     const { logId } = log
     if (logId !== undefined) this.#giveReceipts(logId)
-    this.#lastError = ''
+    this.#openFailure = undefined
     this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
     this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)
@@ -353,7 +355,7 @@ export class DurableQueue {
     const { log } = this
     const limitBytes = this.#options.settings.maxBytes
     if (log === undefined) {
-      const why = this.#lastError === '' ? undefined : this.#lastError
+      const why = this.#openFailure?.message
       const state = why === undefined ? 'unused' : 'failed'
       return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG }
     }

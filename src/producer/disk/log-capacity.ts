@@ -46,12 +46,14 @@ export function refusalFor(standing: TopicStanding, usedShare: number): RecordFa
   if (usedShare < SHARES[standing]) return undefined
   const [used, limit] = [usedShare, SHARES[standing]].map(share => `${Math.floor(share * 100)} %`)
   return failures.logUnavailable(
-    `${used} of the durable log are in use (wal.maxBytes), and records of topics that kafka does not have are taken up to ${limit}`
+    `${used} of the durable log are in use (wal.maxBytes), and records of topics that kafka does not have are taken up to ${limit}`,
+    'no',
+    'wal.maxBytes'
   )
 }
 
 /** The failure of records that the log did not take. */
-export function toFailure({ kind, message, isCertain }: LogRefusal): RecordFailure {
-  const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown')
+export function toFailure({ kind, message, isCertain, setting }: LogRefusal): RecordFailure {
+  const failure = failures.logUnavailable(message, isCertain ? 'no' : 'unknown', setting)
   return kind === 'tooLarge' ? { ...failure, code: 'recordTooLarge', retriable: false } : failure
 }

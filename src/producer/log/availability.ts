@@ -17,16 +17,30 @@ export interface LogRefusal {
   readonly message: string
   /** False when the entries may reappear after a power cut, because the failed write could not be undone for certain. */
   readonly isCertain: boolean
+  /** The setting to change; absent: there is none. */
+  readonly setting?: string | undefined
 }
 
 /** A refusal of entries that are certainly not in the log. */
-export const refuse = (kind: RefusalKind, message: string): LogRefusal => ({ kind, message, isCertain: true })
+export const refuse = (kind: RefusalKind, message: string, setting?: string): LogRefusal => ({
+  kind,
+  message,
+  isCertain: true,
+  setting
+})
+
+export const tooMuchWaits = (maxBytes: number): LogRefusal =>
+  refuse(
+    'full',
+    `${maxBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`,
+    'advanced.wal.maxWaitingBytes'
+  )
 
 /** The directory cannot be used as a durable log; the message says why and what to do. */
 export class LogUnusableError extends CastellanError {
   override readonly name = 'LogUnusableError'
-  constructor(message: string, cause?: unknown) {
-    super('invalidConfig', message, false, cause)
+  constructor(message: string, cause?: unknown, setting?: string) {
+    super('invalidConfig', message, false, cause, setting)
   }
 }
 

@@ -134,11 +134,17 @@ async function takeAway(path: string, own: string): Promise<void> {
 
 const inUse = (directory: string): LogUnusableError =>
   new LogUnusableError(
-    `another process uses the durable log in ${directory}; stop it, or give each process a directory of its own (wal.directory)`
+    `another process uses the durable log in ${directory}; stop it, or give each process a directory of its own (wal.directory)`,
+    undefined,
+    'wal.directory'
   )
 
 const unusable = (directory: string, error: unknown): LogUnusableError =>
-  new LogUnusableError(`the durable log cannot use ${directory} (wal.directory): ${(error as Error).message}`, error)
+  new LogUnusableError(
+    `the durable log cannot use ${directory} (wal.directory): ${(error as Error).message}`,
+    error,
+    'wal.directory'
+  )
 
 function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {

@@ -7,7 +7,7 @@ import {
   SyncSchedule,
   type SyncScheduleOptions
 } from './append-groups.js'
-import { type LogRefusal, type LogStats, refuse } from './availability.js'
+import { type LogRefusal, type LogStats, refuse, tooMuchWaits } from './availability.js'
 import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
 import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
@@ -177,7 +177,7 @@ export class DurableLog {
       return await this.#options.host.call('states', range)
     } catch (error) {
       if (error instanceof CastellanError) throw error
-      if (this.#isClosed) throw new OverloadedError('the durable log is closed', 'shuttingDown')
+      if (this.#isClosed) throw new OverloadedError('the durable log is closed', undefined, 'shuttingDown')
       throw new UnavailableError('logUnavailable', 'the files of the durable log cannot be read now', error)
     }
   }
@@ -277,11 +277,12 @@ export class DurableLog {
     if (largest > segmentBytes - SEGMENT_HEADER_BYTES) {
       return refuse(
         'tooLarge',
-        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (advanced.wal.segmentBytes)`
+        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (advanced.wal.segmentBytes)`,
+        'advanced.wal.segmentBytes'
       )
     }
     if (this.#groups.waitingBytes + sizeBytes > maxWaitingBytes) {
-      return refuse('full', `${maxWaitingBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`)
+      return tooMuchWaits(maxWaitingBytes)
     }
     return undefined
   }

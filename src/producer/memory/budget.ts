@@ -221,6 +221,12 @@ export class PartitionCharge {
   }
 }
 
+/** The setting that limits a partition, and how its limits are told. */
+export const PARTITION_LIMITS = [
+  'advanced.delivery.maxPartitionBytes',
+  'advanced.delivery.maxPartitionBytes, delivery.maxBytes'
+] as const
+
 /** The failure of a record for which a partition has no capacity; names the limit that applies. */
 export function partitionFull(
   producer: { readonly topic: string; readonly partition: number; readonly charge: PartitionCharge },
@@ -230,13 +236,9 @@ export function partitionFull(
 ): RecordFailure {
   const { topic, partition, charge } = producer
   if (!charge.isStuck || budget.mayStick(bytes)) {
-    const limits = 'advanced.delivery.maxPartitionBytes, delivery.maxBytes'
-    return failures.overloaded(
-      `the buffer of ${topic}/${partition} is`,
-      Math.floor(budget.shareOf(maxPartitionBytes)),
-      limits
-    )
+    const limitBytes = Math.floor(budget.shareOf(maxPartitionBytes))
+    return failures.overloaded(`the buffer of ${topic}/${partition} is`, limitBytes, ...PARTITION_LIMITS)
   }
   const what = `the part of the buffer for stuck partitions such as ${topic}/${partition} is`
-  return failures.overloaded(what, budget.stuckPartitionsMaxBytes, 'half of delivery.maxBytes')
+  return failures.overloaded(what, budget.stuckPartitionsMaxBytes, 'delivery.maxBytes', 'half of delivery.maxBytes')
 }

@@ -26,10 +26,15 @@ export const failures = {
   /** Castellan's own check, against `delivery.maxRecordBytes` for example. Kafka's refusal is `rejected`, which has its code. */
   exceedsRecordLimit: (sizeBytes: number, maxBytes: number) =>
     failure('recordTooLarge', `the record has ${sizeBytes} bytes, more than ${maxBytes}`, false),
-  /** @param setting that raises the limit; absent: the limit is a constant */
-  overloaded: (what: string, limit: number, setting?: string) =>
-    failure('overloaded', `${what} full (limit ${limit}${setting === undefined ? '' : `; ${setting}`})`, true),
-  logUnavailable: (message: string, persisted: Persisted = 'no') => failure('logUnavailable', message, true, persisted),
+  /** @param setting that raises the limit; absent: the limit is a constant @param told in the place of its name */
+  overloaded: (what: string, limit: number, setting?: string, told = setting) => ({
+    ...failure('overloaded', `${what} full (limit ${limit}${told === undefined ? '' : `; ${told}`})`, true),
+    setting
+  }),
+  logUnavailable: (message: string, persisted: Persisted = 'no', setting?: string) => ({
+    ...failure('logUnavailable', message, true, persisted),
+    setting
+  }),
   /** The record is in the durable log, and will be delivered after its request has been answered. */
   stillPending: (why: string) =>
     failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),

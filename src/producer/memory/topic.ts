@@ -1,7 +1,7 @@
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { Budget } from './budget.js'
-import { partitionFull } from './budget.js'
+import { PARTITION_LIMITS, partitionFull } from './budget.js'
 import { failures } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
@@ -275,11 +275,7 @@ export class Topic implements UnknownTopic {
       return failures.overloaded(what, unknownTopicMaxBytes)
     }
     const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
-    return failures.overloaded(
-      what,
-      Math.min(maxPartitionBytes, maxBytes / 4),
-      'advanced.delivery.maxPartitionBytes, delivery.maxBytes'
-    )
+    return failures.overloaded(what, Math.min(maxPartitionBytes, maxBytes / 4), ...PARTITION_LIMITS)
   }
 
   told(news: TopicNews, nowMs: number): void {

@@ -16,6 +16,8 @@ export interface Failure {
   readonly message: string
   /** True: the same request may succeed later. */
   readonly retriable: boolean
+  /** The setting whose limit it is; absent: it comes from none. */
+  readonly setting?: string | undefined
 }
 /** There was no answer before the deadline of the request. */
 export interface TimedOut {

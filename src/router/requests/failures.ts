@@ -27,12 +27,13 @@ const failureCodeOf = (errorCode: number): ErrorCode => {
   }
 }
 
-export const ownFailure = (code: ErrorCode, message: string, retriable: boolean): Failure => ({
+export const ownFailure = (code: ErrorCode, message: string, retriable: boolean, setting?: string): Failure => ({
   type: 'failed',
   errorCode: undefined,
   code,
   message,
-  retriable
+  retriable,
+  setting
 })
 
 /** The failure for a broker's answer without an error code whose offset is impossible in a log or beyond 2^53. */
@@ -45,7 +46,8 @@ export const failureOf = (error: CastellanError): Failure => ({
   errorCode: error instanceof KafkaError ? error.errorCode : undefined,
   code: error.code,
   message: error.message,
-  retriable: error.retriable
+  retriable: error.retriable,
+  setting: error.setting
 })
 
 // The limit is far below that of the protocol, whose length field has 16 bits.

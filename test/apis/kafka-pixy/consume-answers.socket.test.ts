@@ -122,7 +122,7 @@ describe('pixy: a request for messages', () => {
 
   const tooMany = {
     ...failure('overloaded'),
-    message: 'too many requests wait (limit 64; advanced.consumer.maxWaitingRequests)'
+    setting: 'advanced.consumer.maxWaitingRequests'
   }
   const made = (code: string) => `made up for a test: ${code}`
   const failures: [result: NoMessage, said: string, retryAfter?: string][] = [

@@ -411,7 +411,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
 
   it('say in the words of the original that too many wait', async () => {
     const play = new GrpcPlay()
-    play.verbs.result = { ...failure('overloaded'), message: 'limit 64; advanced.consumer.maxWaitingRequests' }
+    play.verbs.result = { ...failure('overloaded'), setting: 'advanced.consumer.maxWaitingRequests' }
     expect(await play.ask('ConsumeNAck')).to.match(/^8: Too many requests. Consider increasing/)
   })
 

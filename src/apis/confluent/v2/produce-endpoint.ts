@@ -287,8 +287,9 @@ function* recordsIn(
 const ofRecord = ({ problem: { status, message, code } }: BodyError, at: number): BodyError =>
   new BodyError(status, `records[${at}]: ${message}`, code)
 
+const MAX_RECORDS = 'advanced.apis.confluent.maxRecordsPerRequest'
 const tooMany = (limit: number): BodyError =>
-  new BodyError(413, `there are more than ${limit} records (advanced.apis.confluent.maxRecordsPerRequest)`)
+  new BodyError(413, `there are more than ${limit} records (${MAX_RECORDS})`, 413, { setting: MAX_RECORDS })
 
 function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord {
   const read = of.format === 'binary' ? readBase64 : of.format === 'json' ? readJsonBytes : readJsonSlice

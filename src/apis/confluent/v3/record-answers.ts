@@ -72,6 +72,9 @@ export const refusalOfBody = ({ problem: { status, code, message, reason } }: Bo
 export function refusalOfEnd(end: SplitEnd | 'cut' | 'notJson', maxRecordBytes: number): RefusedRecord | undefined {
   if (end === 'notJson') return undefined
   return end === 'tooLarge'
-    ? refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`)
+    ? {
+        ...refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`),
+        setting: 'apis.confluent.maxBodyBytes'
+      }
     : refusedRecord(400, end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object')
 }

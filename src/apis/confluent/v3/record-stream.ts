@@ -417,4 +417,7 @@ export class RecordStream implements TurnTaker {
 
 const tooOld = (maxMs: number): RefusedRecord => refusedRecord(408, `the stream is older than ${maxMs} ms`)
 
-const refusedBy = (error: CastellanError): RefusedRecord => refusedRecord(refusalCodeOf(error), error.message)
+const refusedBy = (error: CastellanError): RefusedRecord => ({
+  ...refusedRecord(refusalCodeOf(error), error.message),
+  setting: error.setting
+})
