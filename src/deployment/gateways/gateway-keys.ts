@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import type { Logger } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 import {
   type CarryOut,
   type ForwardedAnswer,
@@ -132,16 +133,20 @@ export class GatewayKeys implements KeyOwners {
     return state.type === 'alone' && !state.isContested ? 'alone' : 'refused'
   }
 
-  /** What is wrong with keys of requests, one sentence each, for operators. */
-  get warnings(): readonly string[] {
+  /** What is wrong with keys of requests, for operators. */
+  get warnings(): readonly Notice[] {
+    return this.#problems.map(text => ({ kind: 'keysRefused', text: `${REFUSED}${text}` }))
+  }
+
+  get #problems(): readonly string[] {
     const state = this.#state
     const refusal = this.#refusal
-    if (state.type === 'looking') return state.times < LOOKS ? [] : [`${REFUSED}: ${refusal}`]
+    if (state.type === 'looking') return state.times < LOOKS ? [] : [`: ${refusal}`]
     const hint = refusal === CONTESTED ? 'peers.addresses and builds' : 'peers.addresses'
-    if (refusal !== undefined) return [`${REFUSED}: ${refusal}; compare ${hint}`]
+    if (refusal !== undefined) return [`: ${refusal}; compare ${hint}`]
     const silent = state.type === 'member' ? [...state.silent] : []
     return silent.flatMap(([name, looks]) =>
-      looks < LOOKS ? [] : [`${REFUSED} whose key the gateway ${name} owns, because it cannot be reached`]
+      looks < LOOKS ? [] : [` whose key the gateway ${name} owns, because it cannot be reached`]
     )
   }
 

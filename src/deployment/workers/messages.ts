@@ -1,5 +1,6 @@
 import type { MetricsSnapshot } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
+import type { Notice } from '../../core/notice.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { StatusPart } from '../../http/status/status.js'
@@ -28,12 +29,12 @@ export interface WorkerFarewell {
 
 /** The status of a worker, which it sends several times a second. */
 export interface WorkerReport {
-  readonly unreadyReasons: readonly string[]
-  readonly kafkaReasons: readonly string[]
+  readonly unreadyReasons: readonly Notice[]
+  readonly kafkaReasons: readonly Notice[]
   readonly waitingRecords: number
   /** Number of records that the worker has accepted into memory since its start and has already lost. */
   readonly lostRecords: number
-  readonly warnings: readonly string[]
+  readonly warnings: readonly Notice[]
 }
 
 /** A message of one worker to another. Users of {@link WorkerPeers} choose its name. */

@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
+import { type Notice, textsOf } from '../../core/notice.js'
 import type { SilenceLimit } from '../engine/silence-limit.js'
 import { BrowserGuard } from '../exchange/browser-guard.js'
 import type { StatusSource } from '../status/status.js'
@@ -42,10 +43,10 @@ export const openerOf =
 /** What `/ready` and `/ready/kafka` tell. */
 export interface Readiness {
   /** Why requests cannot be accepted as their routes promise; empty: ready. */
-  unreadyReasons(): readonly string[]
+  unreadyReasons(): readonly Notice[]
   /** Why records cannot come into Kafka, or from it, now. */
-  kafkaReasons(): readonly string[]
-  warnings(): readonly string[]
+  kafkaReasons(): readonly Notice[]
+  warnings(): readonly Notice[]
 }
 
 /** The state of the process that the management port reports. */
@@ -78,10 +79,10 @@ function addManagementRoutes(app: FastifyInstance, { status, shown: { registry }
     version: status.version,
     uptimeSeconds: Math.floor(status.uptimeSeconds())
   }))
-  const answer = (reply: FastifyReply, reasons: readonly string[]): unknown =>
+  const answer = (reply: FastifyReply, reasons: readonly Notice[]): unknown =>
     reply
       .code(reasons.length === 0 ? 200 : 503)
-      .send({ ready: reasons.length === 0, reasons, warnings: status.warnings() })
+      .send({ ready: reasons.length === 0, reasons: textsOf(reasons), warnings: textsOf(status.warnings()) })
   app.get('/ready', (_, reply) => answer(reply, status.unreadyReasons()))
   app.get('/ready/kafka', (_, reply) => answer(reply, status.kafkaReasons()))
   app.get('/metrics', async (_, reply) => {

@@ -1,3 +1,4 @@
+import { type Notice, textsOf } from '../../core/notice.js'
 import { isLoopback } from '../../core/settings/units.js'
 import type { HttpApi } from '../api/api.js'
 import { OPENAPI_PATH } from '../openapi/operation.js'
@@ -17,7 +18,7 @@ export interface Welcome {
   readonly status: {
     readonly version: string
     readonly brokerMode: 'embedded' | 'kafka'
-    kafkaReasons(): readonly string[]
+    kafkaReasons(): readonly Notice[]
   }
   readonly apis: readonly MountedApi[]
   /** The address of the management port; `undefined`: it is not known here, or there is none. */
@@ -93,7 +94,7 @@ export function welcomePage(welcome: Welcome, url: string, hasLinks: boolean): s
     link(docsUrl('docs/README.md'), 'Docs of this version'),
     toManagement(welcome, url)
   ]
-  const reasons = status.kafkaReasons()
+  const reasons = textsOf(status.kafkaReasons())
   const away = `<p>${escapeHtml(reasons.join('; '))}.</p><p class="soft">The gateway tries again by itself. The management page says more.</p>`
   return pageOf(`${status.version}, an HTTP gateway to Kafka`, [
     ...(reasons.length > 0 ? [section('Kafka is away', away, ' class="away"')] : []),

@@ -1,3 +1,4 @@
+import { type Notice, textsOf } from '../../core/notice.js'
 import { BEYOND_END } from '../../verbs/lag.js'
 import { groupBy } from './cards.js'
 import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
@@ -15,12 +16,15 @@ import {
 
 export type Judged = Omit<Status, 'trouble'>
 
+/** Reasons and warnings have their kind here: clusters, workers and damage of the log have rows of their own. */
+type Facts = Judged & { readonly notices: readonly Notice[] }
+
 /** A row without its kind. Default of `severity`: `bad`. */
 type Told = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity'>>
 
 /** One kind of trouble: what is looked for, and what is said about each thing that is found. */
 const kind =
-  <Found, Of = Judged>(when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told) =>
+  <Found, Of = Facts>(when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told) =>
   (status: Of): Told[] =>
     when(status).map(found => tell(found, status))
 
@@ -156,7 +160,7 @@ const troubles = {
     })
   ),
   notReady: kind(
-    ({ gateway }) => gateway.reasons.filter(isToldHere),
+    status => toldAs(status, 'notReady'),
     reason => ({
       subject: 'this gateway',
       cause: `It is not ready: ${reason}.`,
@@ -334,7 +338,7 @@ const troubles = {
     })
   ),
   keysRefused: kind(
-    status => warningsIn(status, 'keysRefused'),
+    status => toldAs(status, 'keysRefused'),
     warning => ({
       severity: 'warning',
       subject: 'keys of requests',
@@ -426,7 +430,7 @@ const troubles = {
     })
   ),
   clockAhead: kind(
-    status => warningsIn(status, 'clockAhead'),
+    status => toldAs(status, 'clockAhead'),
     warning => ({
       severity: 'warning',
       subject: 'clock',
@@ -449,7 +453,7 @@ const troubles = {
     }
   ),
   recordsOld: kind(
-    status => warningsIn(status, 'recordsOld'),
+    status => toldAs(status, 'recordsOld'),
     cause => ({
       severity: 'warning',
       subject: 'durable log',
@@ -465,7 +469,8 @@ export const RANKS = Object.keys(troubles) as readonly (keyof typeof troubles)[]
 const OF_TOPICS: ReadonlySet<string> = new Set(['noLeader', 'notAuthorized', 'partitionStuck', 'topicMissing'])
 
 /** Everything that is wrong, worst first, each with its cause and the next step. */
-export function troubleOf(status: Judged): Trouble[] {
+export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trouble[] {
+  const status = { ...judged, notices }
   const rows = RANKS.flatMap((kind, rank) => troubles[kind](status).map(told => ({ rank, row: rowOf(kind, told) })))
   // Kinds are in their order, and rows of one kind and subject stay in theirs.
   rows.sort(
@@ -670,14 +675,5 @@ const refusalsFor = ({ refusals }: Judged, reason: string): RefusalRow[] =>
 const latestText = ({ perSecond, count, lastAgoMs }: RefusalRow): string =>
   `${perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''}${countText(count)} since the start, the last one ${durationText(lastAgoMs)} ago`
 
-/** Clusters and workers have rows of their own. */
-const isToldHere = (text: string): boolean => !/^(no broker of cluster|worker \d+ )/.test(text)
-
-function warningsIn({ gateway: { warnings } }: Judged, kind: string): string[] {
-  const kindOf = (warning: string): string => {
-    if (/Idempotency-Key/.test(warning)) return 'keysRefused'
-    if (/castellan wal salvage/.test(warning)) return 'logDamaged'
-    return warning.startsWith('the clock ') ? 'clockAhead' : 'recordsOld'
-  }
-  return warnings.filter(warning => isToldHere(warning) && kindOf(warning) === kind)
-}
+const toldAs = ({ notices }: Facts, kind: Notice['kind']): string[] =>
+  textsOf(notices.filter(notice => notice.kind === kind))

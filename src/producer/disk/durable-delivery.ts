@@ -1,5 +1,6 @@
 import { costOf, type InPieces, MANY_RECORDS, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { StoredRecords } from '../keys/keyed-records.js'
@@ -170,7 +171,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   /** Warnings about records that wait too long, one sentence each. */
-  get warnings(): readonly string[] {
+  get warnings(): readonly Notice[] {
     return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]
   }
 

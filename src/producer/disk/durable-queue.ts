@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 import type { LocalKeys } from '../keys/local-keys.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
 import { type LogRefusal, type LogState, type LogStats, refuse, tooMuchWaits } from '../log/availability.js'
@@ -194,11 +195,12 @@ export class DurableQueue {
     return this.#options.keys?.logged
   }
 
-  /** Records that wait for an operator, in one sentence. */
-  get warnings(): readonly string[] {
+  /** Records that wait for an operator. */
+  get warnings(): readonly Notice[] {
     const { setAsideEntries = 0 } = this.log?.stats ?? {}
     const why = `${setAsideEntries} records of the durable log are set aside in quarantine/, because the disk cannot read them`
-    return setAsideEntries === 0 ? [] : [`${why}: stop the gateway, and run castellan wal salvage --append`]
+    const text = `${why}: stop the gateway, and run castellan wal salvage --append`
+    return setAsideEntries === 0 ? [] : [{ kind: 'logDamaged', text }]
   }
 
   /** Used share of `wal.maxBytes`, as of the last look at the disk. */

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import type { Notice } from '../../core/notice.js'
 import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
@@ -42,11 +43,11 @@ export class RetentionWatch {
     return [...this.#oldest.values()].reduce((most, { share }) => Math.max(most, share), 0)
   }
 
-  /** One sentence for each topic whose records have waited for too long. */
-  get warnings(): readonly string[] {
+  /** One for each topic whose records have waited for too long. */
+  get warnings(): readonly Notice[] {
     return [...this.#oldest]
       .filter(([, { share }]) => share >= NEAR)
-      .map(([topic, oldest]) => sentenceFor(topic, oldest))
+      .map(([topic, oldest]) => ({ kind: 'recordsOld', text: sentenceFor(topic, oldest) }))
   }
 
   /** Checks some of the topics that Kafka has. Does nothing while the last check is still running. Never rejects. */

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 import type { TraceContext, Tracing } from '../../core/tracing/tracing.js'
 import type { Produce, RouterMessage } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
@@ -97,7 +98,7 @@ export interface Delivery {
   /** The memory of accepted records. */
   readonly capacity: BufferCapacity
   /** For operators. */
-  readonly warnings: readonly string[]
+  readonly warnings: readonly Notice[]
   /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
   readonly clockAheadMs: number | undefined
   /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */

@@ -1,6 +1,7 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
 import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
@@ -116,7 +117,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return this.#ownTime.clockAheadMs
   }
 
-  get warnings(): readonly string[] {
+  get warnings(): readonly Notice[] {
     return this.#ownTime.warnings
   }
 

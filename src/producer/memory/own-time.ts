@@ -1,5 +1,6 @@
 import { aheadMsOf } from '../../core/clocks.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { Notice } from '../../core/notice.js'
 
 const FIRST_STEP_MS = 1_000
 /** 17 years: if Kafka refuses this, too, its reason is not the clock of this machine. */
@@ -74,8 +75,8 @@ export class OwnTime {
   }
 
   /** For operators, while times are set back. */
-  get warnings(): readonly string[] {
-    return this.setBackMs === 0 ? [] : [this.#warning]
+  get warnings(): readonly Notice[] {
+    return this.setBackMs === 0 ? [] : [{ kind: 'clockAhead', text: this.#warning }]
   }
 
   get #warning(): string {

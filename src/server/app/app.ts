@@ -9,6 +9,7 @@ import {
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
+import { type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'
 import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
@@ -562,8 +563,8 @@ class ProcessParts implements App {
   }
 
   /** `/ready` reports the phase: the management port is opened first and closed last. */
-  #phase(): string[] {
-    if (this.#isStopping) return ['shutting down']
-    return this.#http === undefined ? ['starting'] : []
+  #phase(): Notice[] {
+    if (this.#isStopping) return [notReady('shutting down')]
+    return this.#http === undefined ? [notReady('starting')] : []
   }
 }

@@ -2,6 +2,7 @@ import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Amount, Logger, TellProgress } from '../../core/model.js'
+import { distinct, type Notice, notReady } from '../../core/notice.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
@@ -141,39 +142,38 @@ export class Clusters {
    * it is needed: an API stores records there, or a request has asked for it. Another one is a cluster that requests
    * can reach and that has no broker that answers, unless an API stores records in the log, and the log takes them.
    */
-  unreadyReasons(): string[] {
+  unreadyReasons(): Notice[] {
     if (!this.#isKept) return this.kafkaReasons()
     const [away, { whyRefusing }] = [this.#clustersAway(), this.queue]
     const isOverfull = away.length > 0 && whyRefusing !== undefined
-    return [...(isOverfull ? [...away, whyRefusing] : []), ...this.#logProblem()]
+    return [...(isOverfull ? [...away, notReady(whyRefusing)] : []), ...this.#logProblem()]
   }
 
   /** Why records cannot come into Kafka, or from it, now: a cluster is away, or the durable log cannot be used. */
-  kafkaReasons(): string[] {
+  kafkaReasons(): Notice[] {
     return [...this.#clustersAway(), ...this.#logProblem()]
   }
 
   /** Warnings about records in the durable log, and clusters for which they wait. Requests are served nevertheless. */
-  warnings(): string[] {
+  warnings(): Notice[] {
     const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
     const all = [...this.#clusters.flatMap(({ delivery, durable }) => [delivery, durable ?? []].flat()), ...orphaned]
     const away = this.#isKept ? this.#clustersAway() : []
-    return [...away, ...new Set(all.flatMap(({ warnings }) => warnings))]
+    return [...away, ...distinct(all.flatMap(({ warnings }) => warnings))]
   }
 
-  #logProblem(): string[] {
+  #logProblem(): Notice[] {
     const { problem } = this.#logWatch ?? {}
-    return problem === undefined ? [] : [problem]
+    return problem === undefined ? [] : [notReady(problem)]
   }
 
-  #clustersAway(): string[] {
+  #clustersAway(): Notice[] {
     return this.#clusters
       .filter(({ name, gateway: verbs }) => !verbs.isReady && isAddressable(name, this.#deps.apis))
-      .map(({ name, router: { awayBecause } }) =>
-        awayBecause === undefined
-          ? `no broker of cluster ${name} answers`
-          : `no broker of cluster ${name} answers: ${briefOf(awayBecause)}`
-      )
+      .map(({ name, router: { awayBecause } }) => {
+        const why = awayBecause === undefined ? '' : `: ${briefOf(awayBecause)}`
+        return { kind: 'brokersAway', text: `no broker of cluster ${name} answers${why}` }
+      })
   }
 
   /**

@@ -9,7 +9,7 @@ import type { KafkaCluster } from './kafka.js'
 const OTHER = 'other'
 
 export function registerReadiness({ registry }: PrometheusMetrics, readiness: Omit<Readiness, 'warnings'>): void {
-  const gauge = (name: string, path: string, reasons: () => readonly string[]): void =>
+  const gauge = (name: string, path: string, reasons: () => readonly object[]): void =>
     registerScrapedGauge(registry, name, `1 while ${path} answers 200, else 0`, 'min', () => [
       { labels: {}, value: reasons().length === 0 ? 1 : 0 }
     ])

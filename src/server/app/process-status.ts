@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { textsOf } from '../../core/notice.js'
 import { inPortions } from '../../core/portions.js'
 import { shortened } from '../../core/printable.js'
 import type { RecentLines } from '../../core/recent-lines.js'
@@ -353,18 +354,18 @@ export function servedStatus(
 ): ProcessStatus {
   const look = async (): Promise<Status> => {
     const { whole, silentWorkers = [] } = await read()
-    const reasons = [...facts.unreadyReasons()]
+    const [reasons, warnings] = [facts.unreadyReasons(), facts.warnings()]
     const gateway = {
       version: facts.version,
       broker: facts.brokerMode,
       uptimeSeconds: facts.uptimeSeconds(),
       isReady: reasons.length === 0,
-      reasons,
-      warnings: [...facts.warnings()],
+      reasons: textsOf(reasons),
+      warnings: textsOf(warnings),
       silentWorkers
     }
     const judged = { version: STATUS_VERSION, at: new Date(Date.now()).toISOString(), gateway, ...whole } as const
-    return { ...judged, trouble: troubleOf(judged) }
+    return { ...judged, trouble: troubleOf(judged, [...reasons, ...warnings]) }
   }
   const source = sharedStatus(look, () => performance.now())
   const page = {

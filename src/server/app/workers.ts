@@ -8,6 +8,7 @@ import {
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
+import { distinct, type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'
 import { GatheredMetrics, mergeStatsd } from '../../deployment/workers/gathered-metrics.js'
@@ -280,7 +281,7 @@ class Parent {
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       unreadyReasons: () => this.#reasons('unreadyReasons'),
       kafkaReasons: () => this.#reasons('kafkaReasons'),
-      warnings: () => [...new Set([...this.#reports.values()].flatMap(({ warnings }) => warnings))]
+      warnings: () => distinct([...this.#reports.values()].flatMap(({ warnings }) => warnings))
     } as const
     const read = async () => {
       const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
@@ -301,15 +302,15 @@ class Parent {
     })
   }
 
-  #reasons(of: 'unreadyReasons' | 'kafkaReasons'): string[] {
-    if (this.#phase !== undefined) return [this.#phase]
+  #reasons(of: 'unreadyReasons' | 'kafkaReasons'): Notice[] {
+    if (this.#phase !== undefined) return [notReady(this.#phase)]
     const reasons = this.#supervisor.workers.flatMap(({ number, isUp }) => {
       const report = this.#reports.get(number)
-      if (!isUp || report === undefined) return [`worker ${number} is not up`]
-      if (performance.now() - report.at > SILENT_AFTER_MS) return [`worker ${number} does not report`]
-      return report[of]
+      if (!isUp || report === undefined) return [{ kind: 'workerDied', text: `worker ${number} is not up` } as const]
+      const isSilent = performance.now() - report.at > SILENT_AFTER_MS
+      return isSilent ? [{ kind: 'workerDied', text: `worker ${number} does not report` } as const] : report[of]
     })
-    return [...new Set(reasons)]
+    return distinct(reasons)
   }
 
   #registerMetrics(): void {

@@ -240,9 +240,12 @@ describe('requests with keys at gateways that know each other', () => {
           expect(await statusAt(name, A)).to.equal(503)
         }
         expect(errors()).to.include(REFUSED)
-        expect(gateways.at(A).owners.warnings.join()).to.match(
-          /^requests with an Idempotency-Key are refused \(503\): /
-        )
+        expect(
+          gateways
+            .at(A)
+            .owners.warnings.map(({ text }) => text)
+            .join()
+        ).to.match(/^requests with an Idempotency-Key are refused \(503\): /)
         for (const name of [B, C]) gateways.kill(name)
         await gateways.refresh(LOOKS)
         if (list.length === 1) expect(await statusAt(A, B)).to.equal(200)
@@ -280,7 +283,7 @@ describe('requests with keys at gateways that know each other', () => {
   })
 
   it('are a warning while an owner is away, but not for a moment only', async () => {
-    const warningsOf = ({ owners }: KeyGateway): readonly string[] => owners.warnings
+    const warningsOf = ({ owners }: KeyGateway): readonly string[] => owners.warnings.map(({ text }) => text)
     expect(warningsOf(gateways.at(A))).to.deep.equal([])
     gateways.kill(B)
     await gateways.refresh(2)

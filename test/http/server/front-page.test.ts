@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { UnauthenticatedError } from '../../../src/core/errors.js'
+import { notReady } from '../../../src/core/notice.js'
 import { TrustedProxies } from '../../../src/http/exchange/trusted-proxies.js'
 import { type DescribedApi, json } from '../../../src/http/openapi/operation.js'
 import {
@@ -171,7 +172,7 @@ describe('the front page', () => {
   })
 
   it('says that Kafka is away, and why', async () => {
-    const kafkaReasons = () => ['no broker of cluster default answers: connection refused']
+    const kafkaReasons = () => [notReady('no broker of cluster default answers: connection refused')]
     const { body } = await get(browser, { status: { ...facts.status, kafkaReasons } })
     expect(body).to.match(/<h2>Kafka is away<\/h2>.*<h2>Write a first record<\/h2>/s)
     expect(textOf(body)).to.include('no broker of cluster default answers: connection refused.')

@@ -6,6 +6,7 @@ import { type KprfSettings, kprfSettings } from '../../../src/apis/kprf/settings
 import { CastellanError, ForbiddenError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { Logger } from '../../../src/core/model.js'
+import { notReady } from '../../../src/core/notice.js'
 import { refusalStatus } from '../../../src/http/access/access.js'
 import type { HttpApi, OwnListener } from '../../../src/http/api/api.js'
 import type { Admission } from '../../../src/http/exchange/admission.js'
@@ -172,8 +173,8 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     metrics,
     status: {
       ...readyStatus,
-      unreadyReasons: () => reasons,
-      kafkaReasons: () => reasons,
+      unreadyReasons: () => reasons.map(notReady),
+      kafkaReasons: () => reasons.map(notReady),
       page: settings.page,
       source: settings.source
     },

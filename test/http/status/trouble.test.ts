@@ -464,8 +464,7 @@ describe('trouble', () => {
 
   it('says what to do about records that the disk cannot read, once', () => {
     const log = { ...calm.log, quarantinedSegments: 1, setAsideRecords: 7 }
-    const warnings = ['7 records of the durable log are set aside: run castellan wal salvage --append']
-    const rows = troubleOf({ ...calm, log, gateway: { ...calm.gateway, warnings } })
+    const rows = troubleOf({ ...calm, log }, [{ kind: 'logDamaged', text: '7 records are set aside' }])
     expect(rows.map(({ kind, subject }) => [kind, subject])).to.deep.equal([['logDamaged', 'durable log']])
     expect(rows[0]?.cause).to.contain('cannot read 7 records')
     expect(rows[0]?.next).to.contain('castellan wal salvage --append')
@@ -477,9 +476,13 @@ describe('trouble', () => {
   })
 
   it('has a kind of the list, and rows of the documented form', () => {
-    const warnings = ['they are old', 'requests with an Idempotency-Key are refused (503)']
-    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, reasons: ['starting'], warnings } })
-    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'keysRefused', 'recordsOld'])
+    const kinds = ['notReady', 'keysRefused', 'clockAhead', 'recordsOld', 'brokersAway', 'workerDied'] as const
+    const rows = troubleOf(
+      calm,
+      kinds.map(kind => ({ kind, text: 'one text for all' }))
+    )
+    // Clusters and workers have rows of their own.
+    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'keysRefused', 'clockAhead', 'recordsOld'])
     expect(statusSchema.parse({ ...calm, trouble: rows }).trouble).to.deep.equal(rows)
   })
 })

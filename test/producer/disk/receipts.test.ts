@@ -160,7 +160,7 @@ describe('durable: receipts', () => {
     ])
     expect(await ask(sent.holder.receipt)).to.include({ isSettled: false })
     expect(stage.delivery.warnings).to.have.length(1)
-    expect(stage.delivery.warnings[0]).to.contain('castellan wal salvage --append')
+    expect(stage.delivery.warnings[0]?.text).to.contain('castellan wal salvage --append')
     stage.kill()
     delete stage.disk.faults.before
     salvageLog(storeOptions(stage.disk, [], {}), () => undefined)

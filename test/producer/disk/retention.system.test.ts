@@ -93,7 +93,7 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     await stage.pass(0.2 * HOUR_MS)
     expect(told()).to.deep.equal(['orders'])
     expect(stage.delivery.warnings).to.have.length(1)
-    expect(stage.delivery.warnings[0]).to.match(
+    expect(stage.delivery.warnings[0]?.text).to.match(
       /^records of orders have waited 0\.6\d* h .* for 1\.0 h .*those that wait longer/
     )
     await stage.pass(0.5 * HOUR_MS)

@@ -37,7 +37,7 @@ describe('an orphaned durable log', () => {
       expect(await queue.log!.look()).to.include({ openEntries: 0, setAsideEntries: 1 })
       await new Promise(setImmediate)
     }
-    expect(queue.warnings[0]).to.contain('1 records of the durable log are set aside')
+    expect(queue.warnings[0]?.text).to.contain('1 records of the durable log are set aside')
     await orphaned.close(0)
   })
 })
