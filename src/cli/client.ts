@@ -147,9 +147,10 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
 }
 
 /** The error for a cluster that cannot be reached: one line. */
-function unreachable({ brokers, timeoutMs }: Client, reason: string | undefined): CommandError {
+function unreachable({ brokers, timeoutMs, awayBecause }: Client, reason: string | undefined): CommandError {
+  const { code } = (awayBecause()?.cause ?? {}) as NodeJS.ErrnoException
   const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`
-  const isAbsent = reason === undefined || reason.includes('ECONNREFUSED')
+  const isAbsent = reason === undefined || code === 'ECONNREFUSED'
   return new CommandError(
     isAbsent ? `${why} (--brokers HOST:PORT names another one; castellan broker starts one)` : why
   )

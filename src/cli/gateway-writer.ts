@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
+import { foreignTexts } from '../core/foreign-texts.js'
 import type { Bytes, ProduceRecord } from '../core/model.js'
+import { persistedIn } from '../verbs/persisted.js'
 
 /** What became of a record; with a message: why it is not known to be written. */
 export interface Fate {
@@ -65,18 +67,20 @@ async function ask(
   } catch (error) {
     const { code, message } = causeOf(error)
     // To some ports, such as 6000, `fetch` sends nothing, and neither without a trusted certificate.
-    const isRefusedHere = message === 'bad port' || noTls.test(code ?? '')
+    const isRefusedHere = badPort.test(message) || noTls.test(code ?? '')
     const isUnsent = isRefusedHere || code === 'ECONNREFUSED' || code === 'ENOTFOUND'
     return { persisted: isUnsent ? 'no' : 'unknown', message: whyNoAnswer(url, error), isRetriable: !isRefusedHere }
   }
 }
+
+const { badPort } = foreignTexts.node
 
 /** Codes of a handshake that fails at each attempt, before anything of a request is sent. */
 const noTls = /CERT|^UNABLE_TO_|^ERR_SSL_WRONG_VERSION_NUMBER$/
 
 /** For codes and texts of `fetch` and OpenSSL that do not tell what to change. */
 const clearer: readonly (readonly [RegExp, string])[] = [
-  [/^bad port$/, 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
+  [badPort, 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
   [/^ERR_SSL_WRONG_VERSION_NUMBER$/, 'it does not speak TLS on this port; is it http://?'],
   [
     /SELF_SIGNED|^UNABLE_TO_/,
@@ -94,15 +98,14 @@ export function whyNoAnswer(url: string | URL, error: unknown): string {
   return `${new URL(url).origin} does not answer: ${clear}`
 }
 
-/** The text of a failure ends with whether the record is in Kafka. */
 function fateOf(line: string): Fate {
   const { error_code: code, message = '' } = JSON.parse(line) as {
     readonly error_code: number
     readonly message?: string
   }
   if (code === 200) return { persisted: 'yes' }
-  const known = /\(in Kafka: (no|pending)\)$/.exec(message)?.[1] as 'no' | 'pending' | undefined
-  return known === 'pending' ? { persisted: known } : { persisted: known ?? 'unknown', message: `${code}: ${message}` }
+  const persisted = persistedIn(message)
+  return persisted === 'pending' ? { persisted } : { persisted, message: `${code}: ${message}` }
 }
 
 const bodyOf = ({ partition, key, value, headers = [], timestampMs }: ProduceRecord): string =>

@@ -1,32 +1,23 @@
 import type { Command, CommanderError } from 'commander'
+import { foreignTexts } from '../core/foreign-texts.js'
 import { suggestion } from '../core/settings/problems.js'
 import { isSetting } from './options.js'
 
-/**
- * commander's messages and our replacements. A replacement is one line and calls a word that begins with dashes a
- * "flag". A test produces each message, so an upgrade of commander that changes a message is noticed.
- */
-const rewrites: readonly (readonly [RegExp, string])[] = [
-  [/^error: option '[^']*?(--[\w-]+) [^']*' argument '' is invalid\..*$/s, '$1 needs a value'],
-  [
-    /^error: option '[^']*?(--[\w-]+)[^']*' argument '(.*)' is invalid\. (?:Allowed choices are )?(.*?)\.?$/s,
-    '$1 takes $3, not "$2"'
-  ],
-  [/^error: option '[^']*?(--[\w-]+) <([^']*)>' argument missing$/, '$1 needs a value: $1 $2'],
-  [/^error: command-argument value '' is invalid for argument '(.*)'\..*$/s, '$1 is empty'],
-  [
-    /^error: command-argument value '(.*)' is invalid for argument '(.*)'\. (?:Allowed choices are )?(.*?)\.?$/s,
-    '$2 is $3, not "$1"'
-  ],
-  [/^error: missing required argument '(.*)'$/, '$1 is missing'],
-  [
-    /^error: too many arguments.* Expected (\d+) arguments? but got (\d+)\.$/,
-    'too many arguments: expected $1, got $2'
-  ],
-  [/^error: /, '']
-]
+const texts = foreignTexts.commander
 
-const UNKNOWN_OPTION = /^error: unknown option '([^=]*?)(?:=.*)?'$/s
+/** commander's messages and our replacements. A replacement is one line and calls a word that begins with dashes a "flag". */
+const rewrites: readonly (readonly [RegExp, string])[] = [
+  [texts.emptyOption, '$1 needs a value'],
+  [texts.wrongOption, '$1 takes $3, not "$2"'],
+  [texts.optionWithoutValue, '$1 needs a value: $1 $2'],
+  [texts.emptyArgument, '$1 is empty'],
+  [texts.wrongArgument, '$2 is $3, not "$1"'],
+  [texts.missingArgument, '$1 is missing'],
+  [texts.tooManyArguments, 'too many arguments: expected $1, got $2'],
+  [texts.beginning, '']
+]
+/** Those whose reader does not know yet what belongs there. */
+const wantsExample: ReadonlySet<RegExp | undefined> = new Set([texts.emptyArgument, texts.missingArgument])
 
 /** The full name of a command, such as `castellan read` or `castellan wal verify`. */
 export const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.parent)} ${line.name()}` : line.name())
@@ -34,15 +25,15 @@ export const nameOf = (line: Command): string => (line.parent ? `${nameOf(line.p
 /** Describes in one line what is wrong with the command line, with a suggestion if there is a similar name. */
 export function usageMessage({ code, message }: CommanderError, line: Command, example: string | undefined): string {
   if (code === 'commander.help') return `a command is missing; there are ${commandsOf(line).join(', ')}`
-  const [, flag] = message.match(UNKNOWN_OPTION) ?? []
+  const [, flag] = message.match(texts.unknownOption) ?? []
   if (flag !== undefined) return unknownFlag(flag, line)
   // `--brokers a:1 create` is a line of the first command, which runs when none is named.
   const siblings = line.parent?.commands ?? []
   const named = siblings[0] === line && siblings.find(command => line.args.includes(command.name()))
   if (code === 'commander.excessArguments' && named) return `a command comes before its flags: ${nameOf(named)} [FLAGS]`
-  const [pattern, replacement] = rewrites.find(([candidate]) => candidate.test(message)) ?? ['', '']
-  const text = message.replace(pattern, replacement)
-  return / is (missing|empty)$/.test(text) && example !== undefined ? `${text}, for example: ${example}` : text
+  const [pattern, replacement] = rewrites.find(([candidate]) => candidate.test(message)) ?? []
+  const text = pattern === undefined ? message : message.replace(pattern, replacement!)
+  return wantsExample.has(pattern) && example !== undefined ? `${text}, for example: ${example}` : text
 }
 
 /** Commands of former releases, and what to type instead. */

@@ -172,8 +172,8 @@ export class KafkaError extends CastellanError {
 /** The configuration cannot be used; the message lists every problem found. */
 export class ConfigError extends CastellanError {
   override readonly name = 'ConfigError'
-  constructor(message: string) {
-    super('invalidConfig', message, false)
+  constructor(message: string, cause?: unknown) {
+    super('invalidConfig', message, false, cause)
   }
 }
 

@@ -1,4 +1,5 @@
 import { UnavailableError } from '../core/errors.js'
+import { foreignTexts } from '../core/foreign-texts.js'
 import type { ForeignProtocol, ForeignProtocolError } from './socket.js'
 
 /** The cause of a failed connection, without the address of the broker, and advice on what to check. */
@@ -68,7 +69,7 @@ export function connectionRefused(name: string, error: NodeJS.ErrnoException, is
 function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean): Trouble {
   if (isTls && code === 'ECONNRESET') return cutHandshake
   // For some failures only the message of OpenSSL names the cause.
-  if (code === 'EPROTO') return /alert/i.test(message) ? refusedHandshake : notTls
+  if (code === 'EPROTO') return foreignTexts.OpenSSL.alert.test(message) ? refusedHandshake : notTls
   if (/^ERR_SSL_.*ALERT/.test(code)) return refusedHandshake
   return troubles.get(code) ?? { brief: message.split('\n')[0] || 'it could not be opened' }
 }

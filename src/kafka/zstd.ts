@@ -1,4 +1,5 @@
 import * as zlib from 'node:zlib'
+import { foreignTexts } from '../core/foreign-texts.js'
 import { CodecUnavailableError, DecompressionLimitError, withinLimit } from './compression-errors.js'
 
 /**
@@ -21,8 +22,7 @@ interface WasmZstd {
 }
 
 const native = zlib as NativeZstd
-/** ZSTD_error_dstSize_tooSmall */
-const TOO_SMALL = /-70$/
+const { tooSmall } = foreignTexts['@bokuweb/zstd-wasm']
 const SMALLEST_GUESS_BYTES = 1024 * 1024
 
 let wasm: WasmZstd | undefined
@@ -94,7 +94,7 @@ function decompressInWasm(bytes: Buffer, claimedBytes: number | undefined, maxBy
     try {
       return view(loadedWasm().decompress(bytes, { defaultHeapSize: Math.min(guess, maxBytes) }))
     } catch (error) {
-      if (claimedBytes !== undefined || !TOO_SMALL.test((error as Error).message)) throw error
+      if (claimedBytes !== undefined || !tooSmall.test((error as Error).message)) throw error
       if (guess >= maxBytes) throw new DecompressionLimitError(maxBytes)
     }
   }

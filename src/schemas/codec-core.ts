@@ -1,4 +1,5 @@
 import { isAscii, isUtf8 } from 'node:buffer'
+import { foreignTexts } from '../core/foreign-texts.js'
 import {
   type Codec,
   MAX_JSON_LENGTH,
@@ -104,7 +105,9 @@ async function loadFormat(format: SchemaFormat): Promise<CreateCodec> {
 
 /** JavaScript's own words for a stack that is too deep say nothing of the data. */
 const wordsOf = (error: Error): string =>
-  error instanceof RangeError && /call stack/.test(error.message) ? 'it is nested too deeply' : error.message
+  error instanceof RangeError && foreignTexts.V8.deepStack.test(error.message)
+    ? 'it is nested too deeply'
+    : error.message
 
 /** The codecs of a thread, by number. */
 export class CodecCore {

@@ -8,6 +8,7 @@ import {
   FileDescriptorSetSchema
 } from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
+import { foreignTexts } from '../core/foreign-texts.js'
 import {
   type Codec,
   type Json,
@@ -182,7 +183,7 @@ function fitted<Value>(work: () => Value): Value {
     const { message, cause } = error as Error & { readonly cause?: { field?(): { readonly name: string } } }
     const name = cause?.field?.().name
     if (name === undefined) throw new Misfit(message)
-    throw new Misfit(message.replace(/^cannot (de|en)code .*? JSON: /, ''), [name])
+    throw new Misfit(message.replace(foreignTexts['@bufbuild/protobuf'].beginning, ''), [name])
   }
 }
 

@@ -16,6 +16,13 @@ const MAX_LETTERS = 1_000
 export const certaintyOf = (outcome: RecordOutcome): Certainty =>
   outcome.type === 'delivered' ? 'yes' : outcome.persisted
 
+/** The text of a failure, for answers that have neither a header nor a field for what is certain of each record. */
+export const withPersisted = (message: string, persisted: Persisted): string => `${message} (in Kafka: ${persisted})`
+
+/** What {@link withPersisted} has written; `unknown`: it has written nothing. */
+export const persistedIn = (text: string): Persisted =>
+  (['no', 'pending'] as const).find(persisted => text.endsWith(withPersisted('', persisted))) ?? 'unknown'
+
 /**
  * The value of the header. It is one word when all records have the same outcome. Otherwise it is the first letter of
  * each record's outcome, in order.

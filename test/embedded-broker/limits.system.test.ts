@@ -10,6 +10,7 @@ import { fetchOne, metadata, produce } from '../support/raw-kafka-calls.js'
 import { offsetCommit } from '../support/raw-kafka-group-calls.js'
 
 const MESSAGE_TOO_LARGE = 10
+const UNKNOWN_SERVER_ERROR = -1
 const POLICY_VIOLATION = 44
 const INVALID_PARTITIONS = 37
 const INVALID_REPLICA_ASSIGNMENT = 39
@@ -96,6 +97,15 @@ describe('broker: limits', () => {
         new BatchView(bomb).sealCrc()
         expect(await produce(client, 'orders', 0, bomb)).to.include({ errorCode: MESSAGE_TOO_LARGE })
       }
+    })
+
+    it('a snappy batch that claims more than it can hold is damaged, not too large', async () => {
+      const client = await start()
+      cluster.createTopic('orders', { partitions: 1 })
+      const damaged = compressedBatch('none', Buffer.from([0xc0, 0x84, 0x3d, 0]), 1)
+      damaged.writeInt16BE(codecNumbers.snappy, 21)
+      new BatchView(damaged).sealCrc()
+      expect(await produce(client, 'orders', 0, damaged)).to.include({ errorCode: UNKNOWN_SERVER_ERROR })
     })
 
     it('the limit of unpacked bytes is one for the whole request', async () => {

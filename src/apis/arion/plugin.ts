@@ -24,7 +24,7 @@ import {
   type QueueCounts,
   type QueueStats
 } from './arion-metrics.js'
-import { ArionError, ArionMessages, MessageIds, produceOptions } from './producer.js'
+import { ArionError, ArionMessages, MALFORMED_TOPIC, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type ArionTarget, type Destination, type Mode, targetOf } from './target.js'
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
@@ -109,7 +109,7 @@ class ArionScope {
     if (target.type === 'produce') this.#produce(exchange, target.mode, target)
     else if (target.type === 'malformedUrl')
       route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
-    else if (target.type === 'malformedTopic') route.refuse(exchange, new ArionError('malformed topic'))
+    else if (target.type === 'malformedTopic') route.refuse(exchange, MALFORMED_TOPIC)
     else if (target.type === 'unsupportedMode') route.receive(exchange, {})
     else if (target.type === 'health') this.#answers.json(exchange, 200, HEALTH_BODY)
     else if (target.type === 'stats') this.#sendStats(exchange)

@@ -65,6 +65,7 @@ export class ArionError extends StacklessError {
   }
 }
 
+export const MALFORMED_TOPIC = new ArionError('malformed topic')
 const UNSUPPORTED_MODE = new ArionError('unsupported broadcast mode')
 const NO_WEBSOCKET = new StacklessError(EXPECTED_WEBSOCKET)
 
@@ -218,9 +219,7 @@ export class ArionMessages implements ProduceApi<MessageHead> {
 function hintsOf(error: unknown): Readonly<Record<string, string>> {
   if (error === UNSUPPORTED_MODE) return warningOf('the path of a message begins with /sync/, /async/ or /websocket/')
   if (error === NO_WEBSOCKET) return warningOf('this path needs a GET with the header upgrade: websocket')
-  return error instanceof ArionError && error.message === 'malformed topic'
-    ? warningOf(error.message, 'invalidTopic')
-    : {}
+  return error === MALFORMED_TOPIC ? warningOf(MALFORMED_TOPIC.message, 'invalidTopic') : {}
 }
 
 const RETRY_AFTER = { 'retry-after': '1' }

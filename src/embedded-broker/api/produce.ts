@@ -1,4 +1,4 @@
-import { CodecUnavailableError } from '../../kafka/compression-errors.js'
+import { CodecUnavailableError, DecompressionLimitError } from '../../kafka/compression-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
@@ -237,7 +237,7 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
   } catch (error) {
     const { message } = error as Error
     if (error instanceof CodecUnavailableError) return refused(errorCodes.UNSUPPORTED_COMPRESSION_TYPE, message)
-    return isTooLarge(error as NodeJS.ErrnoException)
+    return error instanceof DecompressionLimitError
       ? refused(
           errorCodes.MESSAGE_TOO_LARGE,
           `the compressed batches of the request are too large unpacked: ${message}`
@@ -247,10 +247,6 @@ function validateRecords(batch: BatchView, limits: BatchLimits, allowance: Decod
   if (batch.codec !== 0) allowance.bytesLeft -= bytes.length
   return walk(batch, bytes, limits)
 }
-
-/** True when decompression reached its limit, which each codec reports in its own way. */
-const isTooLarge = ({ code, message }: NodeJS.ErrnoException): boolean =>
-  code === 'ERR_BUFFER_TOO_LARGE' || / more than |-70$/.test(message)
 
 function walk(batch: BatchView, bytes: Buffer, limits: BatchLimits): ValidatedBatch {
   let problem: string | undefined

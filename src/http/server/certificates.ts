@@ -1,6 +1,7 @@
 import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
+import { foreignTexts } from '../../core/foreign-texts.js'
 import type { Logger } from '../../core/model.js'
 import type { ListenerTlsSettings } from './settings.js'
 
@@ -168,11 +169,12 @@ function check(material: TlsMaterial, { section, settings }: CertificateSource):
   }
 }
 
+const { otherKey, noPem } = foreignTexts.OpenSSL
+
 /** Why OpenSSL does not take files, where its own words do not tell what to change. */
 export function whyUnusable({ message }: Error): string {
-  if (/key values mismatch/.test(message)) return 'the key of keyFile does not belong to the certificate of certFile'
-  if (/no start line|DECODER routines::unsupported/.test(message))
-    return 'keyFile has no private key, or certFile no certificate, in PEM form'
+  if (otherKey.test(message)) return 'the key of keyFile does not belong to the certificate of certFile'
+  if (noPem.test(message)) return 'keyFile has no private key, or certFile no certificate, in PEM form'
   return message
 }
 

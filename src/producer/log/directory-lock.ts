@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { foreignTexts } from '../../core/foreign-texts.js'
 import { codeOf, LogUnusableError } from './availability.js'
 import { tryTo } from './files.js'
 
@@ -97,7 +98,7 @@ function whyNotToWrite(directory: string, nearest: string): string | undefined {
     accessSync(`${nearest}/`, constants.W_OK | constants.X_OK)
     return undefined
   } catch (error) {
-    const cause = (error as Error).message.replace(/, access .*/, '')
+    const cause = (error as Error).message.replace(foreignTexts.node.call, '')
     return unusable(directory, new Error(`${cause}: ${nearest}`)).message
   }
 }

@@ -96,7 +96,7 @@ export function readText(fileName: string, hint = ''): string {
     return readUpTo(fileName, MAX_BYTES).toString('utf8')
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw new ConfigError(`cannot read ${fileName} (${(error as NodeJS.ErrnoException).code})${hint}`)
+    throw new ConfigError(`cannot read ${fileName} (${(error as NodeJS.ErrnoException).code})${hint}`, error)
   }
 }
 

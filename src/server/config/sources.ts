@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Document, LineCounter } from 'yaml'
+import { foreignTexts } from '../../core/foreign-texts.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, suggestion } from '../../core/settings/problems.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
@@ -52,7 +53,7 @@ export function fromYaml(text: string, fileName: string): SourceResult {
 const problem = (line: string): SourceResult => ({ assignments: [], problems: [line] })
 
 /** Cuts the parser's message where it begins to quote the file, because the file may contain secrets. */
-const withoutContent = (message: string): string => message.replace(/\s*[:!%"*(|].*$/s, '')
+const withoutContent = (message: string): string => message.replace(foreignTexts.yaml.quotation, '')
 
 function assignmentsOf(
   content: Record<string, unknown>,

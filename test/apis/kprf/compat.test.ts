@@ -172,7 +172,7 @@ describe('castellan kprf: the configuration file of kprf', () => {
     const named = (config: string) => {
       const readFile = (name: string): string => {
         const text = files.get(name)
-        if (text === undefined) throw new ConfigError(`cannot read ${name} (ENOENT)`)
+        if (text === undefined) throw new ConfigError('there is none', Object.assign(new Error(), { code: 'ENOENT' }))
         return text
       }
       return Promise.resolve(kprfCommand.translate({ flags: new Map([['config', config]]), environment: {}, readFile }))

@@ -1,4 +1,5 @@
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
+import { withPersisted } from '../../../verbs/persisted.js'
 import { errorObjectJson } from '../answers.js'
 import { type RefusedRecord, recordCodeOf, refusedRecord } from '../failures.js'
 import type { BodyError } from '../record-bytes.js'
@@ -61,7 +62,7 @@ const schemaJson = ({ schema }: DataSize): string =>
 /** The text says whether the record is in Kafka: a stream has no header for it. */
 export const problemOfFailure = (failure: RecordFailure) => ({
   code: recordCodeOf(failure, 'v3'),
-  message: `${failure.message} (in Kafka: ${failure.persisted})`
+  message: withPersisted(failure.message, failure.persisted)
 })
 
 /** The refusal of one record among several. Codes that have 422 or 503 as their status, such as 42206, are 422 or 503 here. */

@@ -158,7 +158,7 @@ function textOf(name: string, readFile: ForeignConfiguration['readFile']): strin
   try {
     return readFile(name)
   } catch (error) {
-    if (error instanceof ConfigError && error.message.includes('(ENOENT)')) return undefined
+    if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined
     throw error
   }
 }
