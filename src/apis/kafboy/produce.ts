@@ -68,6 +68,9 @@ interface Head extends ProduceHead {
   body: Buffer | undefined
   /** The early answer of a hook. */
   reply: string | undefined
+  /** Its records have their partitions, or are refused. */
+  isPlaced: boolean
+  onPlaced: (() => void) | undefined
   isOwnForm: boolean
 }
 
@@ -108,6 +111,8 @@ export class KafboyProduce implements ProduceApi<Head> {
       asked: undefined,
       body: undefined,
       reply: undefined,
+      isPlaced: false,
+      onPlaced: undefined,
       isOwnForm: false
     }
   }
@@ -141,17 +146,22 @@ export class KafboyProduce implements ProduceApi<Head> {
       this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, placement) => {
         head.placement = placement
         take(placed)
+        placedOrRefused(head)
       })
     }
-    if (asked === undefined || hooks === undefined) return take => place(records, take)
-    return (take, fail) =>
-      hooks.edit(asked, this.#producer, edited => {
-        try {
-          place(this.#decided(edited, head), take)
-        } catch (error) {
-          fail(error)
-        }
-      })
+    return (take, fail) => {
+      if (asked === undefined || hooks === undefined) place(records, take)
+      else
+        hooks.edit(asked, this.#producer, edited => {
+          try {
+            place(this.#decided(edited, head), take)
+          } catch (error) {
+            fail(error)
+            placedOrRefused(head)
+          }
+        })
+      return head.isPlaced ? undefined : new Promise(resolve => (head.onPlaced = resolve))
+    }
   }
 
   #decided(edited: Edited, head: Head): readonly ProduceRecord[] {
@@ -250,6 +260,11 @@ const failed = (status: number, body: string): ProduceAnswer => ({
   body,
   headers: status === 503 ? RETRY : undefined
 })
+
+function placedOrRefused(head: Head): void {
+  head.isPlaced = true
+  head.onPlaced?.()
+}
 
 const ekafModeOf = (mode: ProduceMode): EkafMode => (mode === 'batchAsync' || mode === 'batchSync' ? 'batch' : mode)
 

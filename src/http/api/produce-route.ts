@@ -79,8 +79,15 @@ export interface ProduceAnswer {
   readonly persisted?: 'unknown' | 'unsaid' | undefined
 }
 
-/** Calls exactly one of the two functions, once, at once or later. */
-export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
+/**
+ * Calls exactly one of the two functions, once.
+ *
+ * @returns resolves when that function, and what it has returned, has ended; `undefined`: it has ended already
+ */
+export type Later<Value> = (
+  take: (value: Value) => Promise<void> | undefined,
+  fail: (error: unknown) => void
+) => Promise<void> | undefined
 
 export interface RefusedRequest {
   readonly exchange: Reply
@@ -119,7 +126,7 @@ export interface ProduceApi<Head extends ProduceHead> {
   produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
   /** Called when records were handed on. They are valid during the call. */
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
-  answer(outcomes: Outcomes, head: Head): ProduceAnswer | Later<ProduceAnswer>
+  answer(outcomes: Outcomes, head: Head): ProduceAnswer
   /** {@link answer} for many records. Absent: the answer is short, however many they are. */
   answerInTurns?(outcomes: readonly OutcomeSoFar[], head: Head): InPieces<ProduceAnswer>
   /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
@@ -275,16 +282,12 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
     try {
       const read = this.#api.readBody(body, head)
-      if (typeof read !== 'function') this.#take(exchange, head, read, length)
-      else
-        read(
-          records => this.#take(exchange, head, records, length),
-          error => this.#unusable(exchange, error, length)
-        )
+      if (typeof read !== 'function') return this.#take(exchange, head, read, length)
+      return this.#takeLater(exchange, head, read, length)
     } catch (error) {
       this.#unusable(exchange, error, length)
+      return undefined
     }
-    return undefined
   }
 
   *#readInTurns(exchange: Exchange, head: Head, body: Buffer, turns: RequestTurns): InPieces<void> {
@@ -302,16 +305,9 @@ export class ProduceRoute<Head extends ProduceHead> {
       if (typeof read !== 'function') this.#take(exchange, head, read, length, turns)
       else {
         turns.hold()
-        read(
-          records => {
-            this.#take(exchange, head, records, length, turns)
-            turns.release()
-          },
-          error => {
-            this.#unusable(exchange, error, length)
-            turns.release()
-          }
-        )
+        const taken = this.#takeLater(exchange, head, read, length, turns)
+        if (taken === undefined) turns.release()
+        else void taken.finally(() => turns.release())
       }
     } catch (error) {
       this.#unusable(exchange, error, length)
@@ -324,7 +320,33 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.refuse(exchange, error, true)
   }
 
-  #take(exchange: Exchange, head: Head, records: readonly ProduceRecord[], bytes: number, turns?: RequestTurns): void {
+  /**
+   * Requests behind it on its connection wait until its records are produced. Otherwise, where the first request asks a registry
+   * for its schema and the next one has none, that one would be produced meanwhile, and its records would come first.
+   *
+   * @returns as {@link Later} does
+   */
+  #takeLater(
+    exchange: Exchange,
+    head: Head,
+    read: Later<readonly ProduceRecord[]>,
+    bytes: number,
+    turns?: RequestTurns
+  ): Promise<void> | undefined {
+    return read(
+      records => this.#take(exchange, head, records, bytes, turns),
+      error => this.#unusable(exchange, error, bytes)
+    )
+  }
+
+  /** @returns as {@link Later} does */
+  #take(
+    exchange: Exchange,
+    head: Head,
+    records: readonly ProduceRecord[],
+    bytes: number,
+    turns?: RequestTurns
+  ): Promise<void> | undefined {
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
     if (refusal === undefined && records.length > MANY_RECORDS) {
@@ -334,15 +356,14 @@ export class ProduceRoute<Head extends ProduceHead> {
     if (refusal === undefined && this.#api.topicOf === undefined) refusal = caller.refusalOfTopics('produce', records)
     if (refusal !== undefined) {
       this.refuse(exchange, refusal, true, records)
-      return
+      return undefined
     }
     const within = this.#api.limit === undefined ? records : this.#api.limit(records, head, exchange)
-    if (typeof within !== 'function') this.#produce(exchange, head, within, turns)
-    else
-      within(
-        records => this.#produce(exchange, head, records),
-        error => this.refuse(exchange, error, true)
-      )
+    if (typeof within !== 'function') return this.#produce(exchange, head, within, turns)
+    return within(
+      records => this.#produce(exchange, head, records),
+      error => this.refuse(exchange, error, true)
+    )
   }
 
   /** Hands records on, whose bytes are valid during the call; with `turns` they last. */
@@ -372,7 +393,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     return { ...sync, deadlineMs: Math.max(1, sync.deadlineMs - spentMs) }
   }
 
-  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): void {
+  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): undefined {
     const { refusals, isSync } = head
     if (records.length === 0) {
       this.#answer(exchange, head, inRequestOrder(refusals, []))
@@ -423,13 +444,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       return
     }
     try {
-      const answer = this.#api.answer(outcomes, head)
-      if (typeof answer !== 'function') this.#send(exchange, head, outcomes, answer)
-      else
-        answer(
-          answer => this.#send(exchange, head, outcomes, answer),
-          error => this.broken(exchange, error)
-        )
+      this.#send(exchange, head, outcomes, this.#api.answer(outcomes, head))
     } catch (error) {
       this.broken(exchange, error)
     }

@@ -68,6 +68,7 @@ const MAX_BYTES = 64 * 1024 * 1024
 /** What one that waits costs beside its bytes: its request, its timer and all that belongs to them. */
 const WAITING_BYTES = 8 * 1024
 const FULL = new OverloadedError('too many compressed bodies are being decoded')
+const BEHIND = new OverloadedError('the requests before it on its connection take too long')
 
 /**
  * The bodies of one process that cannot be handed on at once: they wait for those before them on their connection, so that
@@ -143,8 +144,9 @@ export class BodyThreads {
     response.once('close', leave)
     const timer = setTimeout(() => {
       if (turn.isRunning) return
+      const refusal = turn.start === undefined ? BEHIND : FULL
       leave()
-      body.refuse(FULL)
+      body.refuse(refusal)
     }, waitMs)
     this.#order
       .add(socket, async () => {

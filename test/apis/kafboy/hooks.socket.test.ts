@@ -12,7 +12,9 @@ import type {
 } from '../../../src/apis/kafboy/hooks/hooks.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
+import { RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
+import { turns } from '../../support/ticks.js'
 import { brief, type Served, serve, taken } from './stage.js'
 
 /** A hook may be written without types. */
@@ -192,6 +194,27 @@ describe('kafboy: the decisions of a hook', () => {
     await served.close()
     served = await serve({ hooks, verbs: new FakeVerbs({ refuse: () => failure('overloaded') }) })
     expect(await persisted('beside')).to.equal('no')
+  })
+
+  it('records of a hook that decides late come before those of the next request of the connection', async () => {
+    const late: KafboyAnswer[] = []
+    const editJson: EditJson = ({ topic }, answer) => {
+      if (topic === 'next') return { produce: {} }
+      late.push(answer)
+      return undefined
+    }
+    served = await serve({ hooks: { editJson } })
+    const client = await RawSocket.open(`http://127.0.0.1:${served.port}`)
+    const post = (topic: string): string =>
+      `POST /kafboy/async/${topic} HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\na`
+    await client.send(post('late'))
+    while (late.length === 0) await turns(1)
+    await client.send(post('next'))
+    await turns(20)
+    late[0]!({ produce: {} })
+    await client.until(() => client.answers === 2)
+    expect(served.gateway.records.map(({ topic }) => topic)).to.deep.equal(['late', 'next'])
+    client.destroy()
   })
 
   it('ekaf 4: a hook can ask what is known of a topic, and produce by itself', async () => {

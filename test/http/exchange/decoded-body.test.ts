@@ -87,6 +87,7 @@ const MANY = 8_000
 /** A body that is handed on when those before it on its connection were. */
 class Late {
   isHandedOn = false
+  refusal: string | undefined
 
   constructor(socket: Socket, threads: BodyThreads) {
     threads.add({
@@ -100,7 +101,9 @@ class Late {
         return undefined
       },
       endByThread: () => Promise.reject(new Error('it needs none')),
-      refuse: () => undefined
+      refuse: ({ message }) => {
+        this.refusal = message
+      }
     })
   }
 }
@@ -244,6 +247,23 @@ describe('compressed bodies that wait', () => {
       clock.tick(60_000)
       expect(await Promise.all([sent[0], sent[1], sent[3]])).to.deep.equal(Array(3).fill('hostile: 3'))
       expect([got(), bodies.state]).to.deep.equal([3, [0, 0, 0]])
+    } finally {
+      clock.restore()
+    }
+  })
+
+  it('for those before them on their connection are refused with this reason when their time is over', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const { threads } = new Bodies()
+      const socket = {} as Socket
+      threads.keepOrder(socket, new Promise(() => undefined))
+      const next = new Late(socket, threads)
+      clock.tick(1_000)
+      expect([next.refusal, next.isHandedOn]).to.deep.equal([
+        'the requests before it on its connection take too long',
+        false
+      ])
     } finally {
       clock.restore()
     }

@@ -1,0 +1,110 @@
+import { expect } from 'chai'
+import { confluent } from '../../../src/apis/confluent/api.js'
+import { Idempotency } from '../../../src/http/api/idempotency.js'
+import { Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
+import { type Started, startHttp, until } from '../../http/server/fixtures.js'
+import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { contextFor } from '../../support/api-context.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
+import { localKeys } from '../../support/local-keys.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { turns } from '../../support/ticks.js'
+
+interface Sent {
+  readonly path: string
+  readonly type: string
+  readonly body: object
+}
+
+const RECORDS = '/v3/clusters/c/topics/t/records'
+const VALUE = { type: 'AVRO', schema: '"int"', data: 1 }
+/** Requests whose record has a schema for which the registry has to be asked. */
+const WITH_SCHEMA: Readonly<Record<string, Sent>> = {
+  'a request of v2': {
+    path: '/topics/t',
+    type: 'application/vnd.kafka.avro.v2+json',
+    body: { value_schema: '"int"', records: [{ value: 1 }] }
+  },
+  'a request of v3': { path: RECORDS, type: 'application/json', body: { value: VALUE } },
+  'a batch of v3': {
+    path: `${RECORDS}:batch`,
+    type: 'application/json',
+    body: { entries: [{ id: '1', value: VALUE }] }
+  }
+}
+const NEXT: Sent = {
+  path: '/topics/t',
+  type: 'application/vnd.kafka.json.v2+json',
+  body: { records: [{ value: 'next' }] }
+}
+/** The `Idempotency-Key` of the request, and that of the next one. */
+const KEYS: Readonly<Record<string, readonly (string | undefined)[]>> = {
+  'neither has a key': [],
+  'it has a key': ['a'],
+  'the next one has a key': [undefined, 'b'],
+  'both have keys': ['a', 'b']
+}
+
+describe('confluent: a request whose record waits for its schema', () => {
+  let started: Started
+  let verbs: FakeVerbs
+  let registry: ScriptedRegistry
+  /** Lets the registry answer. */
+  let answer: () => void
+  let client: RawSocket
+
+  beforeEach(async () => {
+    verbs = new FakeVerbs()
+    registry = new ScriptedRegistry()
+    const isAnswering = new Promise<never>(resolve => (answer = resolve as () => void))
+    registry.script = () => isAnswering
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
+    const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
+    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
+    const context = contextFor(verbs, confluent.settings.parse({}), { schemas, idempotency })
+    const addRoutes = await confluent.plugin(context)
+    started = await startHttp({ plugin: async scope => addRoutes(scope) })
+    client = await RawSocket.open(started.http.urls.shared)
+  })
+  afterEach(async () => {
+    client.destroy()
+    await started.http.close()
+  })
+
+  const requestOf = ({ path, type, body }: Sent, key: string | undefined): string => {
+    const text = JSON.stringify(body)
+    const lines = [`content-type: ${type}`, `content-length: ${text.length}`]
+    if (key !== undefined) lines.push(`idempotency-key: ${key}`)
+    return `POST /loud${path} HTTP/1.1\r\nhost: localhost\r\n${lines.join('\r\n')}\r\n\r\n${text}`
+  }
+
+  /** Sends two requests at once, and lets the registry answer when the server has had time for both. */
+  async function sendBoth(both: string): Promise<readonly string[]> {
+    await client.send(both)
+    await until(() => registry.calls.length > 0, 'a call of the registry')
+    await turns(20)
+    answer()
+    await client.until(() => client.answers === 2)
+    expect(client.received.match(/HTTP\/1.1 20[07]/g)).to.have.length(2)
+    return verbs.records.map(({ value }) => ((value as Buffer)[0] === 0 ? 'with a schema' : 'next'))
+  }
+
+  for (const [first, withSchema] of Object.entries(WITH_SCHEMA)) {
+    for (const [when, [one, other]] of Object.entries(KEYS)) {
+      it(`${first} is not overtaken by the next one of its connection where ${when}`, async () => {
+        const order = await sendBoth(requestOf(withSchema, one) + requestOf(NEXT, other))
+        expect(order).to.deep.equal(['with a schema', 'next'])
+      })
+    }
+  }
+
+  it('a request of v2 is not overtaken by a stream of records behind it on its connection', async () => {
+    const record = '{"value":{"type":"STRING","data":"next"}}'
+    const head = `POST /loud${RECORDS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked`
+    const stream = `${head}\r\n\r\n${record.length.toString(16)}\r\n${record}\r\n0\r\n\r\n`
+    const order = await sendBoth(requestOf(WITH_SCHEMA['a request of v2']!, undefined) + stream)
+    expect(order).to.deep.equal(['with a schema', 'next'])
+  })
+})
