@@ -34,7 +34,7 @@ import type { WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
-import { OpenTopics } from './open-topics.js'
+import { OpenTopics } from './durable-topics.js'
 import { DurablePendingProduce, RecordOutcomes } from './record-outcomes.js'
 import { RetentionWatch } from './retention-watch.js'
 

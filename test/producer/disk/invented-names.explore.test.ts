@@ -2,7 +2,7 @@ import { queryObjects } from 'node:v8'
 import { expect } from 'chai'
 import type { ProduceRecord } from '../../../src/core/model.js'
 import { DurableTopic } from '../../../src/producer/disk/durable-topic.js'
-import { MAX_UNKNOWN_TOPICS } from '../../../src/producer/disk/open-topics.js'
+import { MAX_UNKNOWN_TOPICS } from '../../../src/producer/disk/durable-topics.js'
 import { DurableStage } from '../durable-stage.js'
 
 /** 80,000 show more, and take longer. */
