@@ -7,6 +7,7 @@ import { readLoggedRecord } from '../log/logged-record.js'
 import type { RecordPlace } from '../log/outcomes.js'
 import type { Numbering } from '../memory/numbering.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
+import type { ClusterState } from '../memory/partition-producer-deps.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 
 /**
@@ -52,10 +53,9 @@ export interface NotedTopic {
 
 export interface BatchNotesOptions {
   readonly log: Logger
-  readonly logOf: () => DurableLog
-  /** True when the log had lost no entry when it was opened. */
-  readonly wasIntact: () => boolean
-  readonly clusterId: () => string | undefined
+  /** The log is open before any batch is sent. `isIntact`: it had lost no entry when it was opened. */
+  readonly opened: () => { readonly wal: DurableLog; readonly isIntact: boolean }
+  readonly cluster: Pick<ClusterState, 'clusterId'>
   readonly topicOf: (producer: ScheduledProducer) => NotedTopic | undefined
 }
 
@@ -89,18 +89,26 @@ export class BatchNotes {
       })
     }
     if (notes.length === 0) return
-    const { log, logOf } = this.#options
-    const isKept = await logOf()
-      .note(notes)
-      .catch(() => false)
-    if (isKept) return
-    log.warn({ batches: notes.length }, 'batches could not be noted: after a crash they may be in Kafka twice')
+    if (await this.#keep(notes)) return
+    this.#options.log.warn(
+      { batches: notes.length },
+      'batches could not be noted: after a crash they may be in Kafka twice'
+    )
+  }
+
+  /** @returns false: the log could not note them */
+  #keep(notes: readonly { readonly key: string; readonly value: Buffer }[]): Promise<boolean> {
+    return this.#wal.note(notes).catch(() => false)
+  }
+
+  get #wal(): DurableLog {
+    return this.#options.opened().wal
   }
 
   #noteOf(topic: NotedTopic, partition: number): Buffer {
     const producer = topic.producers[partition]!
     return encodeBatchNote({
-      clusterId: this.#options.clusterId() ?? '',
+      clusterId: this.#options.cluster.clusterId ?? '',
       topicId: topic.topicId,
       numbering: producer.numbering!,
       partitionCount: topic.countOfSent(partition),
@@ -110,11 +118,7 @@ export class BatchNotes {
 
   /** Removes the notes of a topic's partitions, none of which has an open batch. */
   async forget(destination: string, partitions: readonly number[]): Promise<void> {
-    const notes = partitions.map(partition => ({ key: noteKeyOf(destination, partition), value: NOTHING }))
-    await this.#options
-      .logOf()
-      .note(notes)
-      .catch(() => false)
+    await this.#keep(partitions.map(partition => ({ key: noteKeyOf(destination, partition), value: NOTHING })))
   }
 
   /** Reads the records of a batch that are still in the log. */
@@ -124,7 +128,7 @@ export class BatchNotes {
     const last = sequences.at(-1) ?? 0
     for (let from = sequences[0] ?? 1; from <= last; ) {
       const destinations = new Map([[destination, from]])
-      const found = await this.#options.logOf().read({ fromSequence: from, maxBytes: RECALL_BYTES, destinations })
+      const found = await this.#wal.read({ fromSequence: from, maxBytes: RECALL_BYTES, destinations })
       for (const entry of found.entries) if (wanted.has(entry.sequence)) entries.push(entry)
       from = found.isAtEnd ? last + 1 : found.nextSequence
     }
@@ -142,15 +146,15 @@ export class BatchNotes {
     sequences: readonly number[],
     entries: readonly StoredEntry[]
   ): Promise<Recalled> {
-    const log = this.#options.logOf()
-    const { damagedEntries, quarantinedSegments } = await log.look()
-    if (damagedEntries + quarantinedSegments > 0 || !this.#options.wasIntact()) return { entries, isWhole: false }
+    const { wal, isIntact } = this.#options.opened()
+    const { damagedEntries, quarantinedSegments } = await wal.look()
+    if (damagedEntries + quarantinedSegments > 0 || !isIntact) return { entries, isWhole: false }
     const first = await this.#placeOfFirst(sequences, entries)
     for (const { sequence, body } of entries) {
-      if (first === undefined) log.complete(sequence)
+      if (first === undefined) wal.complete(sequence)
       else {
         const offset = first.offset < 0 ? first.offset : first.offset + sequences.indexOf(sequence)
-        log.delivered(destination, sequence, { ...first, offset, timestampMs: readLoggedRecord(body).timestampMs })
+        wal.delivered(destination, sequence, { ...first, offset, timestampMs: readLoggedRecord(body).timestampMs })
       }
     }
     return { entries: [], isWhole: true }
@@ -161,10 +165,9 @@ export class BatchNotes {
     const open = new Set(entries.map(({ sequence }) => sequence))
     const nth = sequences.findIndex(sequence => !open.has(sequence))
     const completed = sequences[nth]!
-    const log = this.#options.logOf()
-    if (log.logId === undefined) return undefined
+    if (this.#wal.logId === undefined) return undefined
     // Only receipts need it: a disk that cannot tell must not keep the batch from being sent.
-    const states = await log.states({ first: completed, count: 1 }).catch(() => undefined)
+    const states = await this.#wal.states({ first: completed, count: 1 }).catch(() => undefined)
     const outcome = states?.outcomes.get(completed)
     if (outcome?.type !== 'delivered') return undefined
     return { ...outcome, offset: outcome.offset < 0 ? outcome.offset : outcome.offset - nth }

@@ -1,24 +1,17 @@
 import { costOf, type InPieces, MANY_RECORDS, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
-import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { StoredRecords } from '../keys/keyed-records.js'
 import type { LogRefusal, LogStats } from '../log/availability.js'
-import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
+import type { AppendResult, NewEntry } from '../log/durable-log.js'
 import { unverifiedSizeBytes } from '../log/entry.js'
 import type { RecordTag } from '../log/logged-record.js'
 import type { SequenceRange } from '../log/segment.js'
-import { boundless } from '../memory/budget.js'
+import { ClusterSender } from '../memory/cluster-sender.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
-import { LogSearch } from '../memory/log-search.js'
-import { ProducerIdentity } from '../memory/numbering.js'
-import { OwnTime } from '../memory/own-time.js'
-import type { PartitionProducer } from '../memory/partition-producer.js'
-import { type ClusterState, newCounters } from '../memory/partition-producer-deps.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
-import { PartitionSchedule } from '../memory/partition-schedule.js'
 import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
@@ -32,9 +25,9 @@ import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import type { WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
+import { DurableTopics } from './durable-topics.js'
 import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
-import { OpenTopics } from './durable-topics.js'
 import { DurablePendingProduce, RecordOutcomes } from './record-outcomes.js'
 import { RetentionWatch } from './retention-watch.js'
 
@@ -75,8 +68,6 @@ const LOOK_AT_AGES_EVERY_MS = 10_000
 const FORGET_EVERY_MS = 10_000
 /** A topic without entries is forgotten after this multiple of the greatest age of metadata. */
 const UNUSED_TOPICS_KEPT_FOR = 60
-/** Memory of buffers that are kept for the next batches. */
-const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 /** Batches that a partition may hold: the one on its way, and the next one. */
 const BATCHES_PER_PARTITION = 2
 /** Pause before a refused producer id is requested again. */
@@ -92,24 +83,19 @@ const tagOf = (tag: KeyTag, at: number): RecordTag => ({
  * Delivers the records of one cluster from the durable log. A record is accepted when it is in the log, read back when
  * its partition has capacity, and completed when it is in Kafka. Records never expire.
  */
-export class DurableDelivery implements QueueMember, ClusterState {
+export class DurableDelivery implements QueueMember {
   readonly cluster: string
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings
-  readonly #topics: OpenTopics
+  readonly #sender: ClusterSender
+  readonly #topics: DurableTopics
   readonly #subscription: TopicSubscription<DurableTopic>
   readonly #notes: BatchNotes
   readonly #outcomes: RecordOutcomes
   readonly #metrics: DurableMetrics
   readonly #retention: RetentionWatch | undefined
-  readonly #schedule: PartitionSchedule
-  readonly #identity: ProducerIdentity
-  readonly #written: LogSearch
-  readonly #counters = newCounters()
-  readonly #ownTime: OwnTime
-  #openedQueue: OpenedQueue | undefined
+  #opened: OpenedQueue | undefined
   #topicDeps: DurableTopicDeps | undefined
-  clusterId: string | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
   /** Timers of partitions whose producer id was refused. */
@@ -121,29 +107,31 @@ export class DurableDelivery implements QueueMember, ClusterState {
   #whenSettled: (() => void) | undefined
 
   constructor(deps: DurableDeliveryDeps) {
+    const { clock, log, router, queue, cluster } = deps
     this.#deps = deps
-    this.#ownTime = new OwnTime(deps)
-    this.cluster = deps.cluster
-    this.#settings = toDeliverySettings(deps.settings)
-    const { clock, random, log, router, queue } = deps
-    this.#schedule = new PartitionSchedule({
-      router,
-      clock,
-      log,
-      beforeSending: batches => this.#beforeSending(batches)
+    this.cluster = cluster
+    // Records of the log never expire.
+    this.#settings = { ...toDeliverySettings(deps.settings), timeoutMs: Number.POSITIVE_INFINITY }
+    this.#sender = new ClusterSender(deps, {
+      settings: this.#settings,
+      beforeSending: batches => this.#beforeSending(batches),
+      identityRefused: producers => this.#makeReadyLater(producers)
     })
-    this.#identity = new ProducerIdentity(
-      { router, settings: this.#settings, random, log },
-      { ready: producers => this.#makeReady(producers), refused: producers => this.#makeReadyLater(producers) }
-    )
-    const logOf = (): DurableLog => this.#openedQueue!.log
-    this.#outcomes = new RecordOutcomes({ log, logOf, now: deps.now, keys: queue.keys })
+    const opened = (): OpenedQueue => this.#opened!
+    this.#outcomes = new RecordOutcomes({ log, opened, now: deps.now, keys: queue.keys })
     this.#notes = new BatchNotes({
       log,
-      logOf,
-      wasIntact: () => this.#openedQueue!.isIntact,
-      clusterId: () => this.clusterId,
-      topicOf: producer => this.#topics.byName(producer.topic)
+      opened,
+      cluster: this.#sender,
+      topicOf: ({ topic }) => this.#topics.byName(topic)
+    })
+    this.#topics = new DurableTopics({
+      cluster,
+      clock,
+      log,
+      opened,
+      make: (destination, from) => this.#makeTopic(destination, from),
+      onShelved: topic => this.#shelved(topic)
     })
     this.#subscription = new TopicSubscription({
       router,
@@ -151,28 +139,18 @@ export class DurableDelivery implements QueueMember, ClusterState {
       log,
       told: (news, nowMs) => this.#topics.told(news, nowMs)
     })
-    this.#topics = new OpenTopics({
-      cluster: deps.cluster,
-      clock,
-      log,
-      search: request => logOf().search(request),
-      make: (destination, from) => this.#makeTopic(destination, from),
-      onNamed: topic => this.#openedQueue!.notes.delete(topic.destination),
-      onShelved: topic => this.#shelved(topic)
-    })
     this.#metrics = new DurableMetrics(deps.metrics)
-    this.#written = new LogSearch(deps)
     if (deps.retentionOf && !queue.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
     queue.join(this)
   }
 
   get clockAheadMs(): number | undefined {
-    return this.#ownTime.clockAheadMs
+    return this.#sender.ownTime.clockAheadMs
   }
 
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly Notice[] {
-    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#ownTime.warnings]
+    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#sender.ownTime.warnings]
   }
 
   /** Keys of records are written first: afterwards the log need not have the records any more. */
@@ -245,7 +223,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
-    this.#counters.refused++
+    this.#sender.counters.refused++
     pendingProduce.refuse(index, failure)
   }
 
@@ -267,7 +245,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
   #logRefused(refusal: LogRefusal): void {
     this.#deps.queue.refused(refusal)
     // Reported here, because the ticker that reports later starts when the log is open.
-    if (this.#openedQueue === undefined) this.#report(this.#deps.clock())
+    if (this.#opened === undefined) this.#report(this.#deps.clock())
   }
 
   #stored(
@@ -302,16 +280,16 @@ export class DurableDelivery implements QueueMember, ClusterState {
     const accepted =
       indexes.length === count ? undefined : runsOf(indexes.map(index => places?.indexes[index] ?? index))
     holder.acceptedRecords = accepted === undefined ? count : undefined
-    holder.receipt = this.#openedQueue?.receiptIssuer?.issue(principal, firstSequence, { count, accepted })
+    holder.receipt = this.#opened?.receiptIssuer?.issue(principal, firstSequence, { count, accepted })
   }
 
   // ---- topics
 
-  opened(queue: OpenedQueue): void {
-    this.#openedQueue = queue
-    this.#topicDeps = this.#topicDepsFor(queue)
+  opened(opened: OpenedQueue): void {
+    this.#opened = opened
+    this.#topicDeps = this.#topicDepsFor(opened)
     this.#ticker = setInterval(() => this.#tick(), TICK_MS)
-    if (queue.backlogFrom !== undefined) this.#topics.found(queue.backlogFrom)
+    if (opened.backlogFrom !== undefined) this.#topics.found(opened.backlogFrom)
   }
 
   drain(): void {
@@ -320,39 +298,27 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   whyOpen(destination: string, range: SequenceRange): WhyOpen {
     const topic = this.#topics.byName(destination.slice(this.cluster.length + 1))
-    return topic?.whyOpen(range) ?? (() => this.awayBecause ?? 'looking up the topic, after others')
+    return topic?.whyOpen(range) ?? (() => this.#sender.awayBecause ?? 'looking up the topic, after others')
   }
 
-  #topicDepsFor({ log: durableLog, feed }: OpenedQueue): DurableTopicDeps {
-    const { clock, random, log, queue } = this.#deps
+  #topicDepsFor({ wal, feed }: OpenedQueue): DurableTopicDeps {
+    const { readAhead, stampsWhenSent } = this.#deps.queue
     const { maxPartitionBytes, batchMaxBytes } = this.#settings
+    const { shared } = this.#sender
     return {
-      settings: { ...this.#settings, timeoutMs: Number.POSITIVE_INFINITY },
-      clock,
-      random,
-      log,
-      counters: this.#counters,
-      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
-      cluster: this,
-      budget: boundless,
-      schedule: this.#schedule,
-      numbers: this.#identity,
-      written: this.#written,
-      ownTime: this.#ownTime,
-      sendTimeMs: queue.stampsWhenSent ? this.#ownTime.now : undefined,
-      durableLog,
+      partitions: { ...shared, sendTimeMs: stampsWhenSent ? shared.ownTime.now : undefined },
+      wal,
       feed,
-      readAhead: queue.readAhead,
+      readAhead,
       maxPartitionBytes: Math.min(maxPartitionBytes, BATCHES_PER_PARTITION * batchMaxBytes),
       subscription: this.#subscription,
       notes: this.#notes,
-      outcomes: this.#outcomes,
-      tracing: this.#deps.tracing
+      outcomes: this.#outcomes
     }
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
-    const notes = this.#openedQueue!.notes.get(destination) ?? new Map()
+    const notes = this.#opened!.notes.get(destination) ?? new Map()
     const topic = new DurableTopic(
       destination.slice(this.cluster.length + 1),
       destination,
@@ -371,28 +337,15 @@ export class DurableDelivery implements QueueMember, ClusterState {
   }
 
   /** Called by the Router when another Kafka cluster is connected. */
-  clusterChanged({ before, now }: ClusterChange): void {
-    this.clusterId = now
-    if (before === undefined) return
-    this.#identity.clusterChanged()
-    this.#written.clusterChanged()
-    this.#topics.clusterChanged()
-    for (const topic of this.#topics.all) topic.clusterChanged()
-  }
-
-  get awayBecause(): string | undefined {
-    return this.#deps.awayBecause?.()?.message
-  }
-
-  #makeReady(producers: readonly ScheduledProducer[]): void {
-    for (const producer of producers) this.#schedule.ready(producer)
+  clusterChanged(change: ClusterChange): void {
+    if (this.#sender.clusterChanged(change)) this.#topics.clusterChanged()
   }
 
   /** Records of the log wait until brokers grant a producer id. */
   #makeReadyLater(producers: readonly ScheduledProducer[]): void {
     const pause = setTimeout(() => {
       this.#pauses.delete(pause)
-      this.#makeReady(producers)
+      this.#sender.ready(producers)
     }, REFUSED_PAUSE_MS)
     this.#pauses.add(pause)
   }
@@ -401,8 +354,8 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #tick(): void {
     const nowMs = this.#deps.clock()
-    this.#schedule.tick(nowMs)
-    this.#outcomes.waiters.end(nowMs, () => this.awayBecause ?? 'kafka has not acknowledged it yet')
+    this.#sender.schedule.tick(nowMs)
+    this.#outcomes.waiters.end(nowMs, () => this.#sender.awayBecause ?? 'kafka has not acknowledged it yet')
     this.#subscription.tick(nowMs)
     this.#topics.tick(nowMs)
     if (nowMs - this.#reportedAt >= REPORT_EVERY_MS) this.#report(nowMs)
@@ -413,7 +366,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
 
   #lookAtAges(nowMs: number): void {
     this.#lookedAtAgesAt = nowMs
-    if (!this.#isClosed) void this.#retention?.look(this.#topics.all, this.#openedQueue!.log)
+    if (!this.#isClosed) void this.#retention?.look(this.#topics.all, this.#opened!.wal)
   }
 
   #report(nowMs: number): void {
@@ -430,16 +383,15 @@ export class DurableDelivery implements QueueMember, ClusterState {
   #forget(topic: DurableTopic): void {
     this.#topics.forget(topic)
     this.#subscription.unfollow(topic)
-    const producers = topic.producers.filter((producer): producer is PartitionProducer => producer !== undefined)
-    for (const { numbering } of producers) if (numbering !== undefined) this.#identity.retired(numbering)
-    const partitions = producers.map(({ partition }) => partition)
+    this.#sender.forget(topic.producers)
+    const partitions = topic.producers.flatMap(producer => producer?.partition ?? [])
     void this.#notes.forget(topic.destination, partitions)
   }
 
   stats(): DurableStats {
     const producers = [...this.#topics.all].flatMap(topic => topic.producers.filter(producer => producer !== undefined))
     return {
-      ...this.#counters,
+      ...this.#sender.counters,
       accepted: this.#accepted,
       deadLettered: this.#outcomes.deadLetters,
       topics: this.#topics.size,
@@ -455,7 +407,7 @@ export class DurableDelivery implements QueueMember, ClusterState {
     for (const topic of this.#topics.all) yield topic.view(nowMs)
   }
 
-  get missingTopics(): OpenTopics['missing'] {
+  get missingTopics(): DurableTopics['missing'] {
     return this.#topics.missing
   }
 
@@ -479,10 +431,9 @@ export class DurableDelivery implements QueueMember, ClusterState {
     this.#isClosed = true
     this.#topics.close()
     for (const topic of this.#topics.all) topic.close()
-    if (this.#openedQueue !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
+    if (this.#opened !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
     clearInterval(this.#ticker)
-    this.#identity.close()
-    this.#written.close()
+    this.#sender.close()
     for (const pause of this.#pauses) clearTimeout(pause)
     this.#subscription.close()
     for (const topic of this.#topics.all) {

@@ -34,7 +34,7 @@ import { ReadAhead } from './read-ahead.js'
 
 /** The open log, and what an earlier process has left in it for one cluster. The member owns the map of notes. */
 export interface OpenedQueue {
-  readonly log: DurableLog
+  readonly wal: DurableLog
   readonly feed: LogFeed
   /** Sequence of the cluster's first entry; `undefined`: it has none. */
   readonly backlogFrom: number | undefined
@@ -437,7 +437,7 @@ export class DurableQueue {
   #tell(member: QueueMember): void {
     const isOfMember = ([destination]: readonly [string, unknown]): boolean => clusterOf(destination) === member.cluster
     member.opened({
-      log: this.#opened!.log,
+      wal: this.#opened!.log,
       feed: this.#feed!,
       isIntact: isIntact(this.#opened!.report),
       receiptIssuer: this.#receiptIssuer,

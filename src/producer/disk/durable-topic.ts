@@ -24,8 +24,10 @@ import { FormerBatches, ReturningBatches } from './recalled-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
 
 /** Shared by all topics of the durable log. */
-export interface DurableTopicDeps extends PartitionProducerDeps {
-  readonly durableLog: DurableLog
+export interface DurableTopicDeps {
+  /** A topic adds its memory, and itself as the owner of the records. */
+  readonly partitions: Omit<PartitionProducerDeps, 'budget' | 'owner'>
+  readonly wal: DurableLog
   readonly feed: LogFeed
   readonly readAhead: ReadAhead
   /** Limit of the bytes that one partition may hold. */
@@ -103,11 +105,11 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       },
       hasSpare: (bytes: number): boolean => deps.readAhead.hasCapacity(bytes)
     }
-    this.#deps = { ...deps, budget, owner: this }
-    this.#producers = new TopicProducers(name, this.#deps)
+    this.#deps = deps
+    this.#producers = new TopicProducers(name, { ...deps.partitions, budget, owner: this })
     this.#returning = new ReturningBatches(notes, {
       topic: name,
-      log: deps.log,
+      log: deps.partitions.log,
       readAhead: deps.readAhead,
       recall: batch => deps.notes.recall(destination, batch),
       mayReturn: () => this.partitionCount > 0 && !this.#isClosed,
@@ -126,6 +128,10 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   get topicId(): string {
     return this.#topicId
+  }
+
+  get #clusterId(): string {
+    return this.#deps.partitions.cluster.clusterId ?? ''
   }
 
   get producers(): readonly (PartitionProducer | undefined)[] {
@@ -180,7 +186,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   whyOpen({ first, count }: SequenceRange): WhyOpen {
     if (this.partitionCount === 0) {
-      const why = this.#refusal?.message ?? this.#deps.cluster.awayBecause ?? 'looking up the topic'
+      const why = this.#refusal?.message ?? this.#deps.partitions.cluster.awayBecause ?? 'looking up the topic'
       return () => why
     }
     const sent = new Map<number, string>()
@@ -294,7 +300,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   #resume(): void {
     const topicId = this.#topicId
-    const clusterId = this.#deps.cluster.clusterId ?? ''
+    const clusterId = this.#clusterId
     const forgotten = this.#returning.resume((partition, batch) => {
       const isValid = partition < this.partitionCount && isSentTo(batch, clusterId, topicId)
       if (!isValid) this.#former.forget(partition)
@@ -316,7 +322,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     const batch = this.#producers.all[partition]?.setAside()
     if (batch === undefined) return
     this.#returning.setAside(partition, {
-      clusterId: this.#deps.cluster.clusterId ?? '',
+      clusterId: this.#clusterId,
       topicId: this.#topicId,
       numbering: batch.numbering,
       partitionCount: this.countOfSent(partition),
@@ -394,7 +400,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** Sets the time of sending here, so that a batch that is sent soon need not be encoded again. */
   #timeOf({ timestampMs, isTimeGiven }: LoggedRecord): number {
-    const { sendTimeMs, ownTime } = this.#deps
+    const { sendTimeMs, ownTime } = this.#deps.partitions
     return isTimeGiven ? timestampMs : (sendTimeMs?.() ?? timestampMs - ownTime.setBackMs)
   }
 
@@ -495,7 +501,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#capacity.clear()
     this.#isVoid = true
     // Records that were delivered a moment ago must not be read again.
-    this.#deps.durableLog.flushCompletions()
+    this.#deps.wal.flushCompletions()
   }
 
   /** Takes no more entries. Records that partitions have not sent stay in the log. */

@@ -1,22 +1,22 @@
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DestinationSearch, FoundDestinations } from '../log/backlog.js'
+import type { DurableLog } from '../log/durable-log.js'
 import { bodyAt } from '../log/entry.js'
+import type { OpenedQueue } from './durable-queue.js'
 import type { DurableTopic } from './durable-topic.js'
 import type { TopicStanding } from './log-capacity.js'
 import { MissingNames } from './missing-names.js'
 
-export interface OpenTopicsOptions {
+export interface DurableTopicsOptions {
   /** Name of the cluster: destinations in the log begin with it. */
   readonly cluster: string
   readonly clock: MonotonicClock
   readonly log: Logger
-  /** Searches the log for destinations. */
-  readonly search: (request: DestinationSearch) => Promise<FoundDestinations>
+  /** The log is open before any topic is. */
+  readonly opened: () => { readonly wal: Pick<DurableLog, 'search'>; readonly notes: OpenedQueue['notes'] }
   /** @param from where its first entry in the log may be; `undefined`: the log has no entry for it yet */
   readonly make: (destination: string, from: number | undefined) => DurableTopic
-  /** Called when Kafka knows the topic and its records are read. */
-  readonly onNamed: (topic: DurableTopic) => void
   /** Called when the topic is closed to free its place for others. None of its records was read or sent. */
   readonly onShelved: (topic: DurableTopic) => void
 }
@@ -42,8 +42,8 @@ const SHELVING_PAUSE_MS = 250
  *   open     a b                            both are known: two places are free
  *            a b x1 x2  ->  x3 x4  ->  c    denied names give way to the names behind them
  */
-export class OpenTopics {
-  readonly #options: OpenTopicsOptions
+export class DurableTopics {
+  readonly #options: DurableTopicsOptions
   readonly #topics = new Map<string, DurableTopic>()
   /** When each topic was last in use, and the end of its entries at that time. */
   readonly #lastUse = new WeakMap<DurableTopic, { readonly atMs: number; readonly end: number }>()
@@ -68,7 +68,7 @@ export class OpenTopics {
   #isHeld = true
   #isClosed = false
 
-  constructor(options: OpenTopicsOptions) {
+  constructor(options: DurableTopicsOptions) {
     this.#options = options
     this.#missingNames = new MissingNames(options.cluster, options.log)
   }
@@ -133,7 +133,8 @@ export class OpenTopics {
       this.#denied.delete(topic)
       this.#stopped.delete(topic)
       this.#missingNames.forget(news.topic)
-      if (this.#unknown.delete(topic)) this.#options.onNamed(topic)
+      // Its batches are recalled now: a later object of the topic must not recall them again.
+      if (this.#unknown.delete(topic)) this.#options.opened().notes.delete(topic.destination)
     } else {
       this.#stopped.set(topic, news.type)
       if (this.#unknown.has(topic)) this.#denied.add(topic)
@@ -176,6 +177,7 @@ export class OpenTopics {
     this.#stopped.clear()
     this.#missingNames.clear()
     this.#startOver()
+    for (const topic of this.#topics.values()) topic.clusterChanged()
   }
 
   tick(nowMs: number): void {
@@ -245,7 +247,7 @@ export class OpenTopics {
     this.#next = Number.POSITIVE_INFINITY
     this.#isSearching = true
     try {
-      this.#take(await this.#options.search(this.#requestFrom(from)))
+      this.#take(await this.#options.opened().wal.search(this.#requestFrom(from)))
     } catch (error) {
       this.#comeBackTo(from)
       this.#options.log.error({ err: error }, 'the durable log could not be looked through for topics; trying again')

@@ -2,11 +2,11 @@ import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
-import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type RefusedRecords, RequestOutcomes } from '../memory/pending-produce.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
+import type { OpenedQueue } from './durable-queue.js'
 
 /** The outcomes of one request whose records are written to the log first. */
 export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {
@@ -100,7 +100,8 @@ class Waiters {
 
 export interface RecordOutcomesOptions {
   readonly log: Logger
-  readonly logOf: () => DurableLog
+  /** The log is open before any record has an outcome. */
+  readonly opened: () => Pick<OpenedQueue, 'wal'>
   /** Epoch milliseconds. */
   readonly now: () => number
   /** The records of requests with a key. Absent: no request has one. */
@@ -126,7 +127,7 @@ export class RecordOutcomes {
   /** Kafka has the record: the log need not keep it. */
   delivered(destination: string, sequence: number, outcome: RecordOutcome & { type: 'delivered' }): void {
     this.#options.keys?.settled(sequence, outcome)
-    this.#options.logOf().delivered(destination, sequence, outcome)
+    this.#options.opened().wal.delivered(destination, sequence, outcome)
     this.waiters.settle(sequence, outcome)
   }
 
@@ -165,9 +166,9 @@ export class RecordOutcomes {
     const entry = await this.#entryAt(sequence)
     const code = failure.errorCode === undefined ? failure.code : kafkaErrorOf(failure.errorCode).name
     const fields = { destination: entry?.destination, sequence, code }
-    const { log, logOf, now } = this.#options
+    const { log, opened, now } = this.#options
     const { message, persisted } = failure
-    const refusal = entry && (await logOf().deadLetter(entry, { code, message, diedAtMs: now(), persisted }))
+    const refusal = entry && (await opened().wal.deadLetter(entry, { code, message, diedAtMs: now(), persisted }))
     if (refusal !== undefined) {
       log.error(
         fields,
@@ -183,7 +184,7 @@ export class RecordOutcomes {
 
   /** `undefined`: the entry is completed, set aside, or was lost to damage. */
   async #entryAt(sequence: number): Promise<StoredEntry | undefined> {
-    const { entries } = await this.#options.logOf().read({ fromSequence: sequence, maxBytes: 1 })
+    const { entries } = await this.#options.opened().wal.read({ fromSequence: sequence, maxBytes: 1 })
     return entries.find(entry => entry.sequence === sequence)
   }
 }

@@ -2,11 +2,11 @@ import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
 import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
-import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { Produce } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferCapacity, partitionFull } from './budget.js'
+import { ClusterSender } from './cluster-sender.js'
 import {
   type Delivery,
   type DeliveryDeps,
@@ -15,13 +15,8 @@ import {
   type ProduceOptions
 } from './delivery.js'
 import { failures } from './failures.js'
-import { LogSearch } from './log-search.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
-import { ProducerIdentity } from './numbering.js'
-import { OwnTime } from './own-time.js'
-import { type ClusterState, newCounters } from './partition-producer-deps.js'
-import { PartitionSchedule } from './partition-schedule.js'
 import { type Partitioner, partitioners } from './partitioners.js'
 import type { KeyTag } from './pending-produce.js'
 import { MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
@@ -37,23 +32,17 @@ import { CapacityQueues, roughSizeOf } from './waiting-records.js'
 const TICK_MS = 50
 /** So many partitions are looked at for the metrics in one tick on average. */
 const PRODUCERS_PER_TICK = 250
-/** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
-const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 /** At most so many records are looked at before they are taken in one go. */
 const MOST_IN_A_ROW = 256
 
 /** Delivery from memory: one flush per tick of the event loop, and one coarse timer for all deadlines. */
-export class MemoryDelivery implements Delivery, ClusterState {
+export class MemoryDelivery implements Delivery {
   readonly #deps: MemoryDeps
-  readonly #ownTime: OwnTime
-  readonly #awayBecause: () => Error | undefined
+  readonly #sender: ClusterSender
   readonly #topics: TopicTable
-  readonly #identity: ProducerIdentity
   readonly #budget: Budget
   readonly #capacityQueues: CapacityQueues
-  readonly #written: LogSearch
-  readonly #schedule: PartitionSchedule
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
   readonly #receipts: MemoryReceipts | undefined
@@ -62,63 +51,46 @@ export class MemoryDelivery implements Delivery, ClusterState {
   #lastTopic: Topic | undefined
   #ticksToReport = 0
   #isClosed = false
-  clusterId: string | undefined
   #whenEmpty: (() => void)[] = []
 
   constructor(deps: DeliveryDeps) {
-    const { router, clock, random, log } = deps
+    const { clock } = deps
     const settings = toDeliverySettings(deps.settings)
-    this.#ownTime = new OwnTime(deps)
-    this.#awayBecause = deps.awayBecause ?? (() => undefined)
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
     this.#capacityQueues = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
-    this.#written = new LogSearch(deps)
-    this.#schedule = new PartitionSchedule({ router, clock, log })
-    this.#identity = new ProducerIdentity(
-      { ...deps, settings },
-      {
-        ready: producers => {
-          for (const producer of producers) this.#schedule.ready(producer)
-        },
-        refused: (producers, refusal) => {
-          for (const producer of producers)
-            producer.close(maybeWritten => ({ ...refusal, persisted: persistedOf(maybeWritten) }))
-        }
-      }
-    )
-    this.#deps = {
+    this.#sender = new ClusterSender(deps, {
       settings,
+      identityRefused: (producers, refusal) => {
+        for (const producer of producers)
+          producer.close(maybeWritten => ({ ...refusal, persisted: persistedOf(maybeWritten) }))
+      }
+    })
+    this.#deps = {
+      ...this.#sender.shared,
       waitingMaxBytes,
-      clock,
-      ownTime: this.#ownTime,
-      random,
-      log,
-      counters: newCounters(),
-      batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
-      written: this.#written,
-      cluster: this,
       budget: this.#budget,
       capacityQueues: this.#capacityQueues,
-      schedule: this.#schedule,
-      numbers: this.#identity,
-      waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs),
-      tracing: deps.tracing
+      waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
     }
-    this.#topics = new TopicTable(router, this.#deps, topic => this.#forgotten(topic))
+    this.#topics = new TopicTable(deps.router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)
     this.#losses = deps.losses ?? new Losses(deps)
     this.#receipts = deps.receipts
   }
 
+  get clusterId(): string | undefined {
+    return this.#sender.clusterId
+  }
+
   get clockAheadMs(): number | undefined {
-    return this.#ownTime.clockAheadMs
+    return this.#sender.ownTime.clockAheadMs
   }
 
   get warnings(): readonly Notice[] {
-    return this.#ownTime.warnings
+    return this.#sender.ownTime.warnings
   }
 
   get capacity(): BufferCapacity {
@@ -133,7 +105,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
-    const timestampMs = this.#ownTime.now()
+    const timestampMs = this.#deps.ownTime.now()
     const { capacityWaitMs = 0 } = options
     const pendingProduce = new MemoryPendingProduce(
       records.length,
@@ -243,7 +215,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
   }
 
   whyWaiting(name: string): string {
-    return this.#topics.get(name)?.whyWaiting() ?? this.awayBecause ?? 'it is about to be sent'
+    return this.#topics.get(name)?.whyWaiting() ?? this.#sender.awayBecause ?? 'it is about to be sent'
   }
 
   /** Untyped callers may pass something that is not a number: such a deadline would never pass. */
@@ -310,16 +282,8 @@ export class MemoryDelivery implements Delivery, ClusterState {
     return taken
   }
 
-  get awayBecause(): string | undefined {
-    return this.#awayBecause()?.message
-  }
-
-  /** Forgets all that belongs to the former cluster. Unacknowledged records are sent under a new producer id. */
-  clusterChanged({ before, now }: ClusterChange): void {
-    this.clusterId = now
-    if (before === undefined) return
-    this.#identity.clusterChanged()
-    this.#written.clusterChanged()
+  clusterChanged(change: ClusterChange): void {
+    if (!this.#sender.clusterChanged(change)) return
     for (const topic of this.#topics.values()) topic.clusterChanged()
   }
 
@@ -329,9 +293,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
   #forgotten(topic: Topic): void {
     if (this.#lastTopic === topic) this.#lastTopic = undefined
-    for (const producer of topic.producers) {
-      if (producer?.numbering !== undefined) this.#identity.retired(producer.numbering)
-    }
+    this.#sender.forget(topic.producers)
   }
 
   produce({ records, timeoutMs = DEFAULT_PRODUCE_TIMEOUT_MS, requester }: Produce): void {
@@ -367,7 +329,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
 
   #tick(): void {
     const nowMs = this.#deps.clock()
-    this.#schedule.tick(nowMs)
+    this.#sender.schedule.tick(nowMs)
     this.#topics.tick(nowMs)
     this.#deps.counters.refused += this.#capacityQueues.tick(nowMs, (producer, bytes) =>
       partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxPartitionBytes)
@@ -452,8 +414,7 @@ export class MemoryDelivery implements Delivery, ClusterState {
     const held = await this.flush(timeoutMs)
     const lostBefore = this.#losses.records
     this.#topics.close()
-    this.#identity.close()
-    this.#written.close()
+    this.#sender.close()
     for (const topic of this.#topics.values()) {
       topic.failHeld(failures.shuttingDown())
       for (const producer of topic.producers) {

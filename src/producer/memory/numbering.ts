@@ -110,7 +110,7 @@ const TIMEOUT_MS = 1_500
 /** Margin beyond the time limit of the call: the Router itself answers within the limit. */
 const BELT_MS = 1_000
 
-interface IdentityWaiters {
+export interface IdentityWaiters {
   /** There is a producer id now: `take` of these producers returns a batch. */
   ready(producers: readonly ScheduledProducer[]): void
   refused(producers: readonly ScheduledProducer[], refusal: ResultOf<'initProducerId'> & { type: 'failed' }): void

@@ -59,7 +59,8 @@ export interface ClusterState {
   readonly awayBecause: string | undefined
 }
 
-export interface PartitionProducerDeps {
+/** What all partitions of one delivery share. */
+export interface SharedByPartitions {
   /** Records of a partition whose `timeoutMs` is infinite never expire. */
   readonly settings: DeliverySettings
   readonly clock: MonotonicClock
@@ -68,18 +69,21 @@ export interface PartitionProducerDeps {
   readonly counters: DeliveryCounters
   readonly batchBuffers: BatchBufferPool
   readonly cluster: ClusterState
-  readonly budget: PartitionBudget
   readonly schedule: Schedule
   readonly numbers: Numbers
   readonly ownTime: OwnTime
+  /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */
+  readonly written?: WrittenBatches | undefined
+  /** Records spans of batches. Absent: nothing does. */
+  readonly tracing?: Pick<Tracing, 'send'> | undefined
+}
+
+export interface PartitionProducerDeps extends SharedByPartitions {
+  readonly budget: PartitionBudget
   /** Epoch milliseconds: the timestamp that records get when they are sent. Absent: they keep their own. */
   readonly sendTimeMs?: (() => number) | undefined
   /** Called when a batch is sent for the first time, with the time that its oldest record has waited. */
   readonly waitedInPartition?: ((waitedMs: number) => void) | undefined
-  /** Records spans of batches. Absent: nothing does. */
-  readonly tracing?: Pick<Tracing, 'send'> | undefined
-  /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */
-  readonly written?: WrittenBatches | undefined
   /** Absent: records may be given up, and waiting requests get a failure. */
   readonly owner?: BatchOwner | undefined
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
 import type { DurableTopic } from '../../../src/producer/disk/durable-topic.js'
-import { MAX_UNKNOWN_TOPICS, OpenTopics } from '../../../src/producer/disk/durable-topics.js'
+import { DurableTopics, MAX_UNKNOWN_TOPICS } from '../../../src/producer/disk/durable-topics.js'
 import type { DestinationSearch, FoundDestinations } from '../../../src/producer/log/backlog.js'
 import { encodeEntry } from '../../../src/producer/log/entry.js'
 import type { TopicNews } from '../../../src/router/messages/operations.js'
@@ -31,6 +31,9 @@ class StubTopic {
   told({ type }: TopicNews, nowMs: number): void {
     this.heard.push(`${type} at ${nowMs}`)
   }
+  clusterChanged(): void {
+    this.heard.push('another cluster')
+  }
 }
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, at) => at)
@@ -51,7 +54,7 @@ describe('durable: topics that are open', () => {
   let shelved: string[]
   let errors: number
   let lines: { level: string; cluster: string; topic?: string; text: string }[]
-  let topics: OpenTopics
+  let topics: DurableTopics
   beforeEach(() => {
     clock = useFakeTimers({ now: 100_000 })
     searches = []
@@ -63,7 +66,15 @@ describe('durable: topics that are open', () => {
     lines = []
     const write = (level: string) => (fields: object, text: string) =>
       lines.push({ level, text, ...(fields as { cluster: string; topic?: string }) })
-    topics = new OpenTopics({
+    const search = async (request: DestinationSearch): Promise<FoundDestinations> => {
+      searches.push(request)
+      const answer = answers.shift() ?? found({})
+      if (answer instanceof Error) throw answer
+      return answer
+    }
+    const notes = new Map()
+    notes.delete = (destination: string) => named.push(destination) > 0
+    topics = new DurableTopics({
       cluster: 'default',
       clock: () => Date.now(),
       log: {
@@ -71,18 +82,12 @@ describe('durable: topics that are open', () => {
         warn: write('warn'),
         error: () => errors++
       } as unknown as typeof silentLogger,
-      search: async request => {
-        searches.push(request)
-        const answer = answers.shift() ?? found({})
-        if (answer instanceof Error) throw answer
-        return answer
-      },
+      opened: () => ({ wal: { search }, notes }),
       make: (destination, from) => {
         const topic = new StubTopic(destination, from)
         made.push(topic)
         return topic as unknown as DurableTopic
       },
-      onNamed: ({ destination }) => named.push(destination),
       onShelved: ({ destination }) => shelved.push(destination)
     })
   })

@@ -229,7 +229,7 @@ describe('durable: opening the log', () => {
       [4],
       [undefined]
     ])
-    expect([west.drains, west.opens[0]!.log === stage.queue.log]).to.deep.equal([0, true])
+    expect([west.drains, west.opens[0]!.wal === stage.queue.log]).to.deep.equal([0, true])
     stage.queue.drain()
     expect([west.drains, nobody.drains]).to.deep.equal([1, 1])
     const late = new Member('eu/west')

@@ -22,9 +22,8 @@ describe('durable: a batch whose completion was interrupted', () => {
     }
     const notes = new BatchNotes({
       log: silentLogger,
-      logOf: () => log as DurableLog,
-      wasIntact: () => true,
-      clusterId: () => 'c',
+      opened: () => ({ wal: log as DurableLog, isIntact: true }),
+      cluster: { clusterId: 'c' },
       topicOf: () => undefined
     })
     const numbering = { producerId: 1n, epoch: 0, nextSequence: 0 }

@@ -122,9 +122,8 @@ describe('durable: a batch that was sent and is read again from the log', () => 
     }
     notes = new BatchNotes({
       log: silentLogger,
-      logOf: () => log as unknown as DurableLog,
-      wasIntact: () => wasIntact,
-      clusterId: () => 'cluster-1',
+      opened: () => ({ wal: log as unknown as DurableLog, isIntact: wasIntact }),
+      cluster: { clusterId: 'cluster-1' },
       topicOf: () => undefined
     })
   })
@@ -208,8 +207,8 @@ describe('durable: a record that becomes a dead letter', () => {
         return answer()
       }
     }
-    const logOf = (): DurableLog => log as unknown as DurableLog
-    outcomes = new RecordOutcomes({ log: keeping(lines), logOf, now: () => 4_321 })
+    const opened = () => ({ wal: log as unknown as DurableLog })
+    outcomes = new RecordOutcomes({ log: keeping(lines), opened, now: () => 4_321 })
   })
   const failure = (errorCode: number | undefined): RecordFailure => ({
     type: 'failed',
