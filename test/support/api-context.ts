@@ -3,7 +3,8 @@ import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/
 import { silentLogger } from '../../src/core/model.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
-import { type RefusedByApi, RefusedRecords } from '../../src/http/api/refused-records.js'
+import { ApiProducer, type ProducingApi } from '../../src/http/api/api-producer.js'
+import { RefusedRecords } from '../../src/http/api/refused-records.js'
 import { UndecodableRecords } from '../../src/http/api/undecodable.js'
 import { SilenceLimit } from '../../src/http/engine/silence-limit.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
@@ -36,9 +37,13 @@ export const contextFor = <Settings>(
   ...overrides
 })
 
-/** Counts records that are refused by an API. */
-export const refusedBy = (api: string, metrics: PrometheusMetrics = createPrometheusMetrics()): RefusedByApi =>
-  new RefusedRecords(metrics).of(api)
+/** Produces records of an API as these options say, and counts those that are refused. */
+export const producerOf = (
+  name: string,
+  verbs: Verbs,
+  options: ProducingApi['options'],
+  metrics: PrometheusMetrics = createPrometheusMetrics()
+): ApiProducer => new ApiProducer({ name, options }, { verbs, refused: new RefusedRecords(metrics) })
 
 /**
  * Counts calls by the settings that HTTP has, defaults apart from those given. A late event loop refuses nothing, because

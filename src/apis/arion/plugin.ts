@@ -7,6 +7,7 @@ import type { WebSocket, WebSocketServer } from 'ws'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiProducer } from '../../http/api/api-producer.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
@@ -55,7 +56,7 @@ class ArionScope {
   readonly #openWebsocket: ReturnType<typeof websocketsOf>
 
   constructor(context: ApiContext<ArionSettings>, metrics: ArionMetrics, prefix: string) {
-    const { settings, verbs, now } = context
+    const { settings, now } = context
     const counts: QueueCounts = { ...NO_MESSAGES }
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
@@ -63,8 +64,9 @@ class ArionScope {
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const answers = new ArionAnswers(metrics)
     const options = produceOptions(settings, Number.POSITIVE_INFINITY)
-    const { refused } = route
-    const openWebsocket = websocketsOf(answers, { verbs, settings, options, metrics, refused, counts, clock, now })
+    // A websocket has no time limit of its own, and its messages do not wait for capacity.
+    const producer = new ApiProducer({ name: message.name, options: { sync: options, async: options } }, context)
+    const openWebsocket = websocketsOf(answers, { producer, settings, metrics, counts, clock, now })
     this.#context = context
     this.#metrics = metrics
     this.#prefix = prefix

@@ -2,10 +2,10 @@ import type { WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Caller } from '../../http/access/access.js'
-import type { RefusedByApi } from '../../http/api/refused-records.js'
+import type { ApiProducer } from '../../http/api/api-producer.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
 import { withOriginHeaders } from '../../verbs/produce-origin.js'
-import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
+import type { PendingProduce } from '../../verbs/verbs.js'
 import { sentReply } from './arion-answers.js'
 import type { ArionMetrics, QueueCounts } from './arion-metrics.js'
 import type { ArionSettings } from './settings.js'
@@ -25,17 +25,16 @@ const HEAD_BYTES = 6
 /** Pause before a message that was refused because a buffer was full is offered again. */
 const FULL_PAUSE_MS = 50
 const MS_PER_SECOND = 1_000
+const WAITS_FOR_KAFKA = { isSync: true }
 
 export interface SessionParts {
-  readonly verbs: Pick<Verbs, 'produce'>
+  readonly producer: ApiProducer
   readonly destination: Destination
   readonly caller: Caller
   /** Headers of each record: those of the request that has opened the websocket. */
   readonly recordHeaders: readonly RecordHeader[]
   readonly settings: ArionSettings
-  readonly options: ProduceOptions
   readonly metrics: ArionMetrics
-  readonly refused: RefusedByApi
   readonly counts: QueueCounts
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
@@ -221,7 +220,7 @@ export class WebsocketSession implements UpgradeOwner {
   }
 
   #produce(records: readonly ProduceRecord[]): void {
-    const { verbs, options, caller, recordHeaders } = this.#parts
+    const { producer, caller, recordHeaders } = this.#parts
     const tooMuch = caller.charge(records.length, sizeOf(records))
     if (tooMuch !== undefined) {
       // If the credentials have expired, their check ends the websocket during this pause.
@@ -229,7 +228,7 @@ export class WebsocketSession implements UpgradeOwner {
       this.#offerAgain(records, seconds * MS_PER_SECOND)
       return
     }
-    const pendingProduce = verbs.produce(withOriginHeaders(records, { recordHeaders }), options)
+    const pendingProduce = producer.produce(withOriginHeaders(records, { recordHeaders }), WAITS_FOR_KAFKA)
     const refused = pendingProduce.refused?.findIndex(failure => failure !== undefined) ?? -1
     if (refused < 0) this.#follow(records, pendingProduce)
     else this.#refused(records, pendingProduce, refused)
@@ -310,7 +309,7 @@ export class WebsocketSession implements UpgradeOwner {
 
   #fail(failure: RecordFailure): void {
     this.#parts.metrics.websocketAnswered(false)
-    this.#parts.refused.addFailed([failure])
+    this.#parts.producer.countFailed([failure])
     this.#close(closeCodeOf(failure), failure.message)
   }
 

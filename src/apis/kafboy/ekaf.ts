@@ -1,6 +1,7 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiProducer } from '../../http/api/api-producer.js'
 import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/api/produce-route.js'
 import { whenSettled } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -36,6 +37,7 @@ export class Ekaf {
   /** The partitioner is that of the topic. */
   readonly options: ProduceApi<ProduceHead>['options']
   readonly #verbs: Verbs
+  readonly #producer: ApiProducer
   readonly #hooks: HookCalls | undefined
   readonly #onSettled: Settled
   readonly #placer: RecordPlacer
@@ -56,6 +58,7 @@ export class Ekaf {
     this.#onSettled = onSettled
     // Records that a request waits for are not written to the log.
     this.options = { sync, async: produceOptionsOf(API, { ...sync, durability }).async }
+    this.#producer = new ApiProducer({ name: API, options: this.options }, context)
     const optionsOf = topicOptionsOf(settings)
     const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
     this.#placer = new RecordPlacer(context, optionsOf, pick)
@@ -89,11 +92,8 @@ export class Ekaf {
   ): PendingProduce {
     if (placement.type === 'failed') return this.#refused(records, mode, placement)
     if (mode === 'batch' && this.#batches !== undefined) return this.#gather(this.#batches, records, origin)
-    const { partitioner, waitedMs = 0 } = placement
-    const { deadlineMs, ...options } = this.options[mode === 'sync' ? 'sync' : 'async']
-    // The time limit of a request that waits for Kafka includes the wait for its topic.
-    const leftMs = mode === 'sync' ? Math.max(1, deadlineMs - waitedMs) : deadlineMs
-    return this.#begin(records, mode, { ...options, partitioner, deadlineMs: leftMs }, origin)
+    const { partitioner, waitedMs } = placement
+    return this.#begin(records, mode, { partitioner }, origin, waitedMs)
   }
 
   forHooks(): KafboyProducer {
@@ -145,9 +145,16 @@ export class Ekaf {
     return { topic, bufferedRecords: this.#batches?.recordsOf(topic) ?? 0, workers }
   }
 
-  #begin(records: readonly ProduceRecord[], mode: EkafMode, options: ProduceOptions, origin?: ProduceOrigin) {
+  /** @param own options in place of those of kafboy @param waitedMs for the topic */
+  #begin(
+    records: readonly ProduceRecord[],
+    mode: EkafMode,
+    own: Partial<ProduceOptions>,
+    origin?: ProduceOrigin,
+    waitedMs = 0
+  ): PendingProduce {
     const hooks = this.#hooks
-    const pending = this.#verbs.produce(records, options, origin)
+    const pending = this.#producer.produce(records, { isSync: mode === 'sync', waitedMs }, origin, own)
     // No reference to the records is kept: waiting bodies would burden the garbage collector.
     const count = records.length
     whenSettled(pending, outcomes => this.#onSettled(mode, count, outcomes))
@@ -181,10 +188,9 @@ export class Ekaf {
         return
       }
       const { partitioner } = placement
-      const deadlineMs = ASYNC_TIMEOUT_MS
       // Gathered records were accepted before, when their requests came.
-      const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs, stopsWhereFull: true, answeredBy: API }
-      for (const failure of this.#begin(records, 'batch', options).refused ?? []) {
+      const own = { partitioner, capacityWaitMs: ASYNC_TIMEOUT_MS, stopsWhereFull: true }
+      for (const failure of this.#begin(records, 'batch', own).refused ?? []) {
         // The gateway counts what it refuses for another reason, or later.
         if (failure?.code === 'overloaded') this.#verbs.lost(API, { ...failure, topic }, 1)
       }

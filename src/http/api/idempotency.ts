@@ -11,6 +11,7 @@ import { ConnectionOrder } from '../exchange/connection-order.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
 import type { Exchange } from '../exchange/exchange.js'
 import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
+import type { ApiProducer } from './api-producer.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
 import { bodyPool, type Params, type Receive } from './endpoint.js'
@@ -40,7 +41,6 @@ import {
   requestOf,
   toForwarded
 } from './key-owners.js'
-import type { RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
 import { EarlyReceipt, RECEIPT_LIMIT_MS, WaitingBody } from './waiting-request.js'
 
@@ -64,7 +64,7 @@ export interface GuardOptions {
   /** Whether a request produces records. Absent: all do. */
   readonly produces?: ((request: IncomingMessage) => boolean) | undefined
   /** Counts records whose key is refused. Absent: they are not counted. */
-  readonly refused?: RefusedByApi
+  readonly producer?: ApiProducer
   /** Bodies of unknown length are streams of records. */
   readonly streams?: boolean | undefined
   /** Undoes content codings of bodies, which then do not count. Absent: bodies count as they are sent. */
@@ -149,7 +149,7 @@ export class Idempotency {
     const { streams = false, decoding, waitMs } = route
     const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
     if (key === undefined || isStream) {
-      this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.refused)
+      this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.producer)
       placed?.()
       return
     }
@@ -157,11 +157,11 @@ export class Idempotency {
     const refuse = (error: Error | 'tooLarge', seenBytes: number, isRead: boolean): void => {
       if (decoding !== undefined && isRead && error === 'tooLarge')
         decoding.refuse(exchange, new BodyTooLargeError(maxBytes, seenBytes, false), seenBytes)
-      else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.refused)
+      else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.producer)
       else if (decoding !== undefined && isRead) decoding.refuse(exchange, error, seenBytes)
       // Its API refuses it before it reads the body.
       else if (error instanceof UnreadableBodyError) route.receive(exchange, params)
-      else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.refused)
+      else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.producer)
       // A client that has left gets no answer.
     }
     const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
@@ -208,7 +208,7 @@ export class Idempotency {
       if (kept === undefined) return
       const refusal = caller?.charge(0, 0)
       if (refusal !== undefined) {
-        this.#answers.refuse(exchange, notAdmitted(refusal), route.refused)
+        this.#answers.refuse(exchange, notAdmitted(refusal), route.producer)
         return
       }
       const forwarded = toForwarded(exchange, name, params, asked, kept, Math.min(waitMs, MAX_WAIT_MS))
@@ -222,7 +222,7 @@ export class Idempotency {
       } catch (error) {
         const { message } = error as Error
         const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
-        this.#answers.refuse(exchange, refusal, route.refused)
+        this.#answers.refuse(exchange, refusal, route.producer)
       }
     })
   }
@@ -305,7 +305,7 @@ export class Idempotency {
     if (claim.type === 'answered') {
       this.#deps.count('replayed')
       this.#answers.write(exchange, claim.answer, REPLAYED)
-    } else this.#answers.refuse(exchange, refusalOf(claim), route.refused)
+    } else this.#answers.refuse(exchange, refusalOf(claim), route.producer)
     return undefined
   }
 

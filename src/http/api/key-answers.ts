@@ -7,8 +7,8 @@ import { atEndOfTick, endWithLines, noteFailure } from '../exchange/answers.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
+import type { ApiProducer } from './api-producer.js'
 import type { KeyOwners } from './key-owners.js'
-import type { RefusedByApi } from './refused-records.js'
 
 /** Where a key is known: `gateway` or `deployment`. */
 export const REACH_HEADER = 'x-castellan-idempotency'
@@ -58,11 +58,11 @@ export class KeyAnswers {
     response.end(body)
   }
 
-  /** @param records counts those that are refused */
-  refuse(exchange: Exchange, refusal: Refusal, records: RefusedByApi | undefined): void {
+  /** @param producer counts the records that are refused */
+  refuse(exchange: Exchange, refusal: Refusal, producer: ApiProducer | undefined): void {
     const { result, status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
     this.#count(result)
-    if (persisted === 'no') records?.add({ code, message: detail, setting: refusal.setting })
+    if (persisted === 'no') producer?.countRefused({ code, message: detail, setting: refusal.setting })
     const retriable = status === 409 || status === 429 || status === 503
     const { type, body } = problemAnswer(status, detail, persisted, { code, retriable })
     noteFailure(exchange.response, code)

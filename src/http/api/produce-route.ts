@@ -1,11 +1,11 @@
 import type { preParsingHookHandler } from 'fastify'
-import { CastellanError, type ErrorCode, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
-import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
+import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { OpenEnded } from '../engine/body-source.js'
 import {
@@ -33,24 +33,18 @@ import {
   wantsModern
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
+import { ApiProducer, type ProduceRequest, type ProducingApi } from './api-producer.js'
 import { byHand } from './by-hand.js'
 import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
-import type { RefusedByApi } from './refused-records.js'
 import { originOf } from './request-origin.js'
 import { RequestTurns } from './request-turns.js'
 import type { Route } from './routes.js'
 
 /** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
-export interface ProduceHead {
-  /** Whether the answer waits for Kafka. */
-  isSync: boolean
-  /** How long the body waited to be decoded, in milliseconds. Absent: not at all. */
-  waitedMs?: number
+export interface ProduceHead extends ProduceRequest {
   /** Why the API refuses records by itself: one entry per record of the request, `undefined` for those that are produced. */
   refusals?: readonly (RecordFailure | undefined)[] | undefined
-  /** Absent: that of the cluster `default`. */
-  readonly verbs?: Verbs
   /** The answer has the API's own form, also for clients that ask for modern answers. */
   readonly isOwnForm?: boolean
 }
@@ -89,6 +83,9 @@ export type Later<Value> = (
   fail: (error: unknown) => void
 ) => Promise<void> | undefined
 
+/** The records of a body. */
+export type RecordsOrLater = readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+
 export interface RefusedRequest {
   readonly exchange: Reply
   readonly isRead: boolean
@@ -97,10 +94,7 @@ export interface RefusedRequest {
 }
 
 /** The part of a route to produce that differs from API to API. */
-export interface ProduceApi<Head extends ProduceHead> {
-  readonly name: string
-  /** How records are produced whose requests wait for Kafka, and others. */
-  readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
+export interface ProduceApi<Head extends ProduceHead> extends ProducingApi {
   /** Whether the answer to records that were all delivered names their offsets. */
   readonly namesOffsets: boolean
   /** A compressed body is a message as it is, unless the settings say otherwise. */
@@ -113,15 +107,11 @@ export interface ProduceApi<Head extends ProduceHead> {
    * Reads the records of a body, which is valid during the call only, as the records are. What it throws is answered by
    * {@link refuse}, and the body is charged all the same.
    */
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  readBody(body: Buffer, head: Head): RecordsOrLater
   /** {@link readBody} for a long body, which lasts, as the records do. Absent: bodies of any length are read at once. */
-  readInTurns?(body: Buffer, head: Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>>
+  readInTurns?(body: Buffer, head: Head): InPieces<RecordsOrLater>
   /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
-  limit?(
-    records: readonly ProduceRecord[],
-    head: Head,
-    exchange: Exchange
-  ): readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
+  limit?(records: readonly ProduceRecord[], head: Head, exchange: Exchange): RecordsOrLater
   /** Produces the records, whose bytes are valid during the call. Absent: the gateway does. */
   produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
   /** Called when records were handed on. They are valid during the call. */
@@ -138,7 +128,7 @@ export interface ProduceApi<Head extends ProduceHead> {
 }
 
 /** The options of requests that wait for Kafka, and those of others: a record on disk has no deadline. */
-export function produceOptionsOf(api: string, sync: ProduceOptions): ProduceApi<ProduceHead>['options'] {
+export function produceOptionsOf(api: string, sync: ProduceOptions): ProducingApi['options'] {
   const deadlineMs = sync.durability === 'disk' ? 0 : ASYNC_TIMEOUT_MS
   return { sync, async: { ...sync, deadlineMs, answeredBy: api } }
 }
@@ -158,12 +148,12 @@ const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
 /**
  * A route to produce, for any API. It does what all have in common, in this order: permission, head, body within its limit,
  * charge, permission for topics that the body names, `produce`, the wait for Kafka where the client wants it, and the answer,
- * with which refused records are counted.
+ * with which refused records are counted. {@link ApiProducer} is the part that needs no HTTP exchange.
  */
 export class ProduceRoute<Head extends ProduceHead> {
   readonly #api: ProduceApi<Head>
   readonly #parts: ApiContext<unknown>
-  readonly refused: RefusedByApi
+  readonly producer: ApiProducer
   readonly #maxBodyBytes: number
   readonly #pool: BufferPool
 
@@ -172,7 +162,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.#pool = pool
     this.#api = api
     this.#parts = parts
-    this.refused = parts.refused.of(api.name)
+    this.producer = new ApiProducer(api, parts)
     this.#maxBodyBytes = maxBodyBytes
   }
 
@@ -193,7 +183,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const maxBytes = this.#maxBodyBytes
     const refuse = this.#unusable.bind(this)
     const decoding = this.#decodes ? { decoding: { maxBytes, refuse } } : {}
-    const own = { name: this.#api.name, maxBodyBytes: maxBytes, refused: this.refused, ...decoding }
+    const own = { name: this.#api.name, maxBodyBytes: maxBytes, producer: this.producer, ...decoding }
     return this.#parts.idempotency?.guard(receive, { ...own, ...options }) ?? receive
   }
 
@@ -244,7 +234,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     const known = error instanceof CastellanError ? error : undefined
     const cause = answer.cause ?? known
     if (answer.persisted === undefined)
-      this.refused.add(reasonOf(answer, cause, error), records?.length ?? 1, refusalStatus(error) !== undefined)
+      this.producer.countRefused(
+        reasonOf(answer, cause, error),
+        records?.length ?? 1,
+        refusalStatus(error) !== undefined
+      )
     const unread = closes === undefined && !isRead ? unreadBodyHeaders(response, error) : closes === true ? CLOSE : {}
     const headers = {
       ...unread,
@@ -281,9 +275,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       return turns.whenTaken
     }
     try {
-      const read = this.#api.readBody(body, head)
-      if (typeof read !== 'function') return this.#take(exchange, head, read, length)
-      return this.#takeLater(exchange, head, read, length)
+      return this.#take(exchange, head, this.#api.readBody(body, head), length)
     } catch (error) {
       this.#unusable(exchange, error, length)
       return undefined
@@ -302,13 +294,10 @@ export class ProduceRoute<Head extends ProduceHead> {
         this.#callerOf(exchange).charge(0, length)
         return
       }
-      if (typeof read !== 'function') this.#take(exchange, head, read, length, turns)
-      else {
-        turns.hold()
-        const taken = this.#takeLater(exchange, head, read, length, turns)
-        if (taken === undefined) turns.release()
-        else void taken.finally(() => turns.release())
-      }
+      const taken = this.#take(exchange, head, read, length, turns)
+      if (taken === undefined) return
+      turns.hold()
+      void taken.finally(() => turns.release())
     } catch (error) {
       this.#unusable(exchange, error, length)
     }
@@ -321,32 +310,25 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /**
-   * Requests behind it on its connection wait until its records are produced. Otherwise, where the first request asks a registry
-   * for its schema and the next one has none, that one would be produced meanwhile, and its records would come first.
+   * Takes the records of a body, at once or later. Requests behind it on its connection wait until they are produced: otherwise,
+   * where the registry is asked for the schema of the first request and the next one has none, that one would be produced
+   * meanwhile, and its records would come first.
    *
    * @returns as {@link Later} does
    */
-  #takeLater(
-    exchange: Exchange,
-    head: Head,
-    read: Later<readonly ProduceRecord[]>,
-    bytes: number,
-    turns?: RequestTurns
-  ): Promise<void> | undefined {
-    return read(
-      records => this.#take(exchange, head, records, bytes, turns),
-      error => this.#unusable(exchange, error, bytes)
-    )
-  }
-
-  /** @returns as {@link Later} does */
   #take(
     exchange: Exchange,
     head: Head,
-    records: readonly ProduceRecord[],
+    records: RecordsOrLater,
     bytes: number,
     turns?: RequestTurns
   ): Promise<void> | undefined {
+    if (typeof records === 'function') {
+      return records(
+        read => this.#take(exchange, head, read, bytes, turns),
+        error => this.#unusable(exchange, error, bytes)
+      )
+    }
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
     if (refusal === undefined && records.length > MANY_RECORDS) {
@@ -366,31 +348,24 @@ export class ProduceRoute<Head extends ProduceHead> {
     )
   }
 
-  /** Hands records on, whose bytes are valid during the call; with `turns` they last. */
-  produceRecords(
+  /** Produces records, whose bytes are valid during the call; with `turns` they last. */
+  #pendingOf(
     { request }: Exchange,
     head: Head,
     records: readonly ProduceRecord[],
     turns?: RequestTurns
   ): PendingProduce {
-    const { refusals, verbs = this.#parts.verbs } = head
+    const { refusals, waitedMs = 0 } = head
     const origin = originOf(request)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
     if (own !== undefined) return own
-    if (turns !== undefined) origin.inTurns = work => turns.run(work, true)
-    const pending = verbs.produce(records, this.#optionsFor(head, turns), origin)
+    if (turns === undefined) return this.producer.produce(records, head, origin)
+    origin.inTurns = work => turns.run(work, true)
+    const pending = this.producer.produce(records, { ...head, waitedMs: waitedMs + turns.spentMs }, origin)
     // The last request of a connection is kept while the connection is idle.
     origin.inTurns = undefined
     return pending
-  }
-
-  /** The time limit of a request that waits for Kafka includes the wait of its body, and its reading. */
-  #optionsFor({ isSync, waitedMs = 0 }: Head, turns: RequestTurns | undefined): ProduceOptions {
-    const { sync, async } = this.#api.options
-    const spentMs = waitedMs + (turns?.spentMs ?? 0)
-    if (!isSync || spentMs === 0) return isSync ? sync : async
-    return { ...sync, deadlineMs: Math.max(1, sync.deadlineMs - spentMs) }
   }
 
   #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): undefined {
@@ -400,11 +375,11 @@ export class ProduceRoute<Head extends ProduceHead> {
       return
     }
     try {
-      const pending = this.produceRecords(exchange, head, records, turns)
+      const pending = this.#pendingOf(exchange, head, records, turns)
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)
-      else this.#whenAccepted(exchange, head, pending, records.length)
+      else this.#whenAccepted(exchange, head, this.producer.refusedOf(pending), records.length)
     } catch (error) {
       if (refusalStatus(error) === undefined) this.broken(exchange, error)
       else this.refuse(exchange, error, true, records)
@@ -419,23 +394,15 @@ export class ProduceRoute<Head extends ProduceHead> {
     else pending.outcomes().then(answer, error => this.broken(exchange, error))
   }
 
-  #whenAccepted(exchange: Exchange, head: Head, pending: PendingProduce, records: number): void {
-    const { durability } = this.#api.options.async
-    if (durability !== 'disk' && pending.isWaiting !== true) this.#accepted(exchange, head, records, pending.refused)
-    else {
-      pending.accepted().then(
-        refused => this.#accepted(exchange, head, records, refused),
+  #whenAccepted(exchange: Exchange, head: Head, refused: ReturnType<ApiProducer['refusedOf']>, records: number): void {
+    if (refused instanceof Promise) {
+      refused.then(
+        known => this.#whenAccepted(exchange, head, known, records),
         error => this.broken(exchange, error)
       )
-    }
-  }
-
-  #accepted(exchange: Exchange, head: Head, records: number, refused: PendingProduce['refused']): void {
-    const isWhole = refused === undefined && head.refusals === undefined
-    if (isWhole && !wantsModern(exchange.request)) this.#answer(exchange, head, 'pending')
-    else {
-      this.#answer(exchange, head, inRequestOrder(head.refusals, knownOfAccepted(records, refused)))
-    }
+    } else if (refused === undefined && head.refusals === undefined && !wantsModern(exchange.request))
+      this.#answer(exchange, head, 'pending')
+    else this.#answer(exchange, head, inRequestOrder(head.refusals, knownOfAccepted(records, refused)))
   }
 
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
@@ -474,7 +441,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     let further = answer.headers
     let persisted: string | undefined = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {
-      this.refused.addFailed(outcomes)
+      this.producer.countFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       const failed = firstFailureOf(outcomes)
       if (isSync || status >= 400) noteFailure(response, cause?.code ?? failed?.code)
@@ -522,7 +489,7 @@ function isLong(body: Buffer): boolean {
 const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
-  const code: ErrorCode = cause?.code ?? codeOfStatus(status)
+  const code = cause?.code ?? codeOfStatus(status)
   if (!(error instanceof Error)) return { code, message: body.toString() }
   const { message, setting } = error as Error & Pick<RefusalReason, 'setting'>
   return { code, message, setting }

@@ -7,7 +7,7 @@ import { closeCodeOf, closePolitely, WebsocketSession } from '../../../src/apis/
 import { OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import type { RecordFailure } from '../../../src/core/model.js'
-import { refusedBy } from '../../support/api-context.js'
+import { producerOf } from '../../support/api-context.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 /** A connection whose bytes the test sends; it notes what is held of them. */
@@ -48,8 +48,9 @@ describe('arion: a session of a websocket', () => {
     const counts = { enqueued: 0, completed: 0 }
     const charges: string[] = []
     const quota: { refusal?: QuotaExceededError } = {}
+    const options = { partitioner: 'javaHashCode', deadlineMs: 1_000 } as const
     const session = new WebsocketSession({
-      verbs,
+      producer: producerOf('arion', verbs, { sync: options, async: options }),
       destination: { topic: 't', key: null },
       caller: {
         principal: 'shop',
@@ -66,9 +67,7 @@ describe('arion: a session of a websocket', () => {
       },
       recordHeaders: [],
       settings: arionSettings.parse({}),
-      options: { partitioner: 'javaHashCode', deadlineMs: 1_000 },
       metrics,
-      refused: refusedBy('arion'),
       counts,
       clock: () => time.nowMs,
       now: () => Date.UTC(2026, 0, 1)
@@ -108,7 +107,6 @@ describe('arion: a session of a websocket', () => {
       socket,
       gateway: verbs,
       metrics,
-      refused: refusedBy('arion'),
       counts,
       charges,
       quota,

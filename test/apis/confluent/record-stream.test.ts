@@ -10,8 +10,8 @@ import { type CastellanError, ForbiddenError, OverloadedError, QuotaExceededErro
 import { costOf } from '../../../src/core/loop-turns.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
+import type { BodySource } from '../../../src/http/engine/body-source.js'
 import { BufferPool } from '../../../src/http/exchange/body-collector.js'
-import { type BodySource } from '../../../src/http/engine/body-source.js'
 import { confluentContract } from '../../support/confluent-contract.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
@@ -137,8 +137,9 @@ describe('confluent: a stream of records', () => {
         limits: { maxRecordBytes: 1_000, idleMs: IDLE_MS, maxMs: MAX_MS },
         log: silentLogger,
         clock: time.now,
-        refused: {
-          addFailed: known =>
+        producer: {
+          produce: records => verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 1 }),
+          countFailed: known =>
             void counted.push(...known.map(one => (one as Partial<RefusedRecord>).answerCode ?? 'sent'))
         },
         writer: {
@@ -150,8 +151,7 @@ describe('confluent: a stream of records', () => {
           }
         },
         turns: streamTurns,
-        pool: new BufferPool(1024 * 1024),
-        produce: records => verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 1 })
+        pool: new BufferPool(1024 * 1024)
       }
     )
     stream.start(() => events.push('over'))

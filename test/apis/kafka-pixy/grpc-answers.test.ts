@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { KafkaPixyService } from '../../../src/apis/kafka-pixy/grpc/service.js'
+import { messageOptionsFor } from '../../../src/apis/kafka-pixy/produce.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import {
   CastellanError,
@@ -17,7 +18,7 @@ import {
   type PendingProduce,
   type ProduceOptions
 } from '../../../src/verbs/verbs.js'
-import { refusedBy } from '../../support/api-context.js'
+import { producerOf } from '../../support/api-context.js'
 import { failure } from '../../support/fake-verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
@@ -100,9 +101,10 @@ class GrpcPlay {
 
   constructor(settings: object = {}) {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
-    const refused = refusedBy('kafka-pixy', this.metrics)
-    const parts = { verbsByCluster: new Map([['', this.verbs]]), log, refused }
-    this.service = new KafkaPixyService(kafkaPixySettings.parse(settings), parts)
+    const parsed = kafkaPixySettings.parse(settings)
+    const producer = producerOf('kafka-pixy', this.verbs, messageOptionsFor(parsed), this.metrics)
+    const parts = { verbsByCluster: new Map([['', this.verbs]]), log, producer }
+    this.service = new KafkaPixyService(parsed, parts)
   }
 
   /** Refused messages by reason. */

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { OverloadedError } from '../../../src/core/errors.js'
+import type { HeldRequest } from '../../../src/http/engine/held-request.js'
 import { Admission } from '../../../src/http/exchange/admission.js'
-import { type HeldRequest } from '../../../src/http/engine/held-request.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB

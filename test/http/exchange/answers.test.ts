@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import { ForbiddenError, OverloadedError } from '../../../src/core/errors.js'
-import { AnswerTemplate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
 import { currentDate } from '../../../src/http/engine/current-date.js'
+import { AnswerTemplate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
 
 const KIB = 1024
 const answerTo = (headers: Record<string, string>): ServerResponse =>

@@ -6,7 +6,13 @@ import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
-import type { Later, Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../../http/api/produce-route.js'
+import type {
+  Outcomes,
+  ProduceAnswer,
+  ProduceApi,
+  ProduceHead,
+  RecordsOrLater
+} from '../../../http/api/produce-route.js'
 import type { Exchange, Reply } from '../../../http/exchange/exchange.js'
 import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
@@ -111,14 +117,14 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     }
   }
 
-  readBody(body: Buffer, head: V2Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+  readBody(body: Buffer, head: V2Head): RecordsOrLater {
     const { writer } = this.#parts
     if (head.schemaFormat === undefined || writer === undefined) return atOnce(readProduceBody(body, head)).records
     // The bytes of the body are valid during this call only.
     return this.#encoded(atOnce(readProduceBody(Buffer.from(body), head)), body.length, head, writer)
   }
 
-  *readInTurns(body: Buffer, head: V2Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
+  *readInTurns(body: Buffer, head: V2Head): InPieces<RecordsOrLater> {
     const { writer } = this.#parts
     const read = yield* readProduceBody(body, head, true)
     return head.schemaFormat === undefined || writer === undefined
@@ -126,12 +132,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
       : this.#encoded(read, body.length, head, writer)
   }
 
-  #encoded(
-    { records, schemas }: V2Read,
-    bytes: number,
-    head: V2Head,
-    writer: SchemaWriter
-  ): Later<readonly ProduceRecord[]> {
+  #encoded({ records, schemas }: V2Read, bytes: number, head: V2Head, writer: SchemaWriter): RecordsOrLater {
     const keys = schemaOf('key', 42201, records, schemas)
     const values = schemaOf('value', 42202, records, schemas)
     return writer.hold(bytes, async () => {

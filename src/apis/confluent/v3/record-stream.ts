@@ -2,12 +2,12 @@ import { CastellanError, OverloadedError, QuotaExceededError } from '../../../co
 import { costOf, type TurnTaker } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import type { Caller } from '../../../http/access/access.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ApiProducer } from '../../../http/api/api-producer.js'
+import { originOf } from '../../../http/api/request-origin.js'
 import type { BufferPool } from '../../../http/exchange/body-collector.js'
 import { addressOf } from '../../../http/exchange/client.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { PERSISTED_HEADER, persistedText } from '../../../verbs/persisted.js'
-import type { PendingProduce } from '../../../verbs/verbs.js'
 import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { type Charset, JSON_TYPE } from '../media-types.js'
@@ -43,9 +43,7 @@ export interface RecordStreamParts {
   readonly turns: StreamTurns
   /** Memory for what waits for a turn. */
   readonly pool: BufferPool
-  /** Hands records to Kafka; copies their bytes. */
-  produce(records: readonly ProduceRecord[]): PendingProduce
-  readonly refused: Pick<RefusedByApi, 'addFailed'>
+  readonly producer: Pick<ApiProducer, 'produce' | 'countFailed'>
   /** Absent: there is no schema registry. */
   readonly writer?: Pick<SchemaWriter, 'encodeEach'> | undefined
 }
@@ -57,6 +55,7 @@ interface Group {
   outcomes: readonly RecordOutcome[] | undefined
 }
 
+const WAITS_FOR_KAFKA = { isSync: true }
 const NO_BYTES = Buffer.alloc(0)
 const SMALL_BYTES = 8 * 1024
 
@@ -269,8 +268,8 @@ export class RecordStream implements TurnTaker {
       this.#settled(group, [])
       return
     }
-    this.#parts
-      .produce(records)
+    this.#parts.producer
+      .produce(records, WAITS_FOR_KAFKA, originOf(this.#exchange.request))
       .outcomes()
       .then(outcomes => {
         this.#settled(group, outcomes)
@@ -290,7 +289,7 @@ export class RecordStream implements TurnTaker {
   /** @param outcomes of the records that are not refused */
   #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
     group.outcomes = outcomesOf(group.items, outcomes)
-    this.#parts.refused.addFailed(group.outcomes)
+    this.#parts.producer.countFailed(group.outcomes)
     this.#answer()
   }
 

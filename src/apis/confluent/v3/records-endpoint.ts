@@ -7,12 +7,12 @@ import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcom
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type {
-  Later,
   Outcomes,
   ProduceAnswer,
   ProduceApi,
   ProduceHead,
-  ProduceRoute
+  ProduceRoute,
+  RecordsOrLater
 } from '../../../http/api/produce-route.js'
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
@@ -85,19 +85,15 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     return { isSync: true, topic, mayRegister, owner, charset, answers, items: [], ids: [], isOwnForm: true }
   }
 
-  readBody(body: Buffer, head: V3Head): readonly ProduceRecord[] | Later<readonly ProduceRecord[]> {
+  readBody(body: Buffer, head: V3Head): RecordsOrLater {
     return atOnce(this.#read(body, head, false))
   }
 
-  readInTurns(body: Buffer, head: V3Head): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
+  readInTurns(body: Buffer, head: V3Head): InPieces<RecordsOrLater> {
     return this.#read(body, head, true)
   }
 
-  *#read(
-    body: Buffer,
-    head: V3Head,
-    inTurns: boolean
-  ): InPieces<readonly ProduceRecord[] | Later<readonly ProduceRecord[]>> {
+  *#read(body: Buffer, head: V3Head, inTurns: boolean): InPieces<RecordsOrLater> {
     const { writer } = this.parts
     const decoded = head.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
     const to = { topic: head.topic, hasRegistry: writer !== undefined }
@@ -177,8 +173,7 @@ export class V3Records extends V3Produce {
       ...this.#options,
       writer: this.parts.writer,
       caller: this.parts.access.callerOf(exchange.request),
-      refused: route.refused,
-      produce: records => route.produceRecords(exchange, head, records)
+      producer: route.producer
     })
     this.#streams.add(stream)
     stream.start(() => this.#streams.delete(stream))

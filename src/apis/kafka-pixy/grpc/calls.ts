@@ -4,7 +4,7 @@ import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from
 import type { CastellanError } from '../../../core/errors.js'
 import type { RecordHeader } from '../../../core/model.js'
 import type { Access, Caller, IncomingRequest } from '../../../http/access/access.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ApiProducer } from '../../../http/api/api-producer.js'
 import type { CountedCall, CountedConnection } from '../../../http/exchange/other-protocols.js'
 import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
 import { countRefused, StatusError, statusOfError } from './protocol.js'
@@ -34,7 +34,7 @@ export interface CallsOptions {
   readonly recordHeaders?: RecordHeaders | undefined
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
-  readonly refused: RefusedByApi
+  readonly producer: ApiProducer
   /** Logs a bug and returns the status to answer. */
   readonly broken: (error: unknown) => StatusError
 }
@@ -308,7 +308,7 @@ class IncomingCall implements IncomingRequest {
   }
 
   #countRefused(refusal: StatusError): void {
-    if (this.#isProduce) countRefused(this.#calls.options.refused, refusal)
+    if (this.#isProduce) countRefused(this.#calls.options.producer, refusal)
   }
 }
 

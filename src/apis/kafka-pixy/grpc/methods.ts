@@ -1,8 +1,9 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { sizeOfRecord } from '../../../core/model.js'
+import { recordRefusal } from '../../../core/refusals.js'
 import type { Operation, Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import { sparseAcksOf } from '../../../verbs/offsets.js'
@@ -29,7 +30,7 @@ import {
   UNKNOWN_TOPIC
 } from '../groups.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN, TOO_LARGE } from '../pixy-answers.js'
-import { API, messageOptionsFor, messageSizeOf, NO_HEADERS_YET, PASSING } from '../produce.js'
+import { API, messageSizeOf, NO_HEADERS_YET, PASSING } from '../produce.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
 import { type Fields, StatusError, statusOf, statusOfError } from './protocol.js'
@@ -46,7 +47,7 @@ export interface Method {
 }
 
 const EMPTY = Buffer.alloc(0)
-const OVERSIZED = { code: 'recordTooLarge', message: TOO_LARGE } as const
+const OVERSIZED = recordRefusal('recordTooLarge', TOO_LARGE, false)
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE = { partition: -1, offset: -1 }
 
@@ -133,15 +134,13 @@ export class PixyMethods {
     ...lookUps
   }
   readonly #settings: KafkaPixySettings
-  readonly #options: ReturnType<typeof messageOptionsFor>
-  readonly #refused: RefusedByApi
+  readonly #producer: ApiProducer
   /** Ends of the calls that wait for a message. */
   readonly #waiting = new Set<(error: StatusError) => void>()
 
-  constructor(settings: KafkaPixySettings, refused: RefusedByApi) {
+  constructor(settings: KafkaPixySettings, producer: ApiProducer) {
     this.#settings = settings
-    this.#options = messageOptionsFor(settings)
-    this.#refused = refused
+    this.#producer = producer
   }
 
   /** Ends the calls that wait for a message. */
@@ -151,25 +150,22 @@ export class PixyMethods {
 
   async #produce(verbs: Verbs, request: Fields, origin: ProduceOrigin): Promise<object> {
     const { messageHeaders, maxMessageBytes } = this.#settings
-    const [options, refused] = [this.#options, this.#refused]
+    const producer = this.#producer
     const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
     const key = key_undefined ? null : key_value
     if (headers.length > 0 && !messageHeaders) {
-      refused.add({ code: 'invalidRequest', message: NO_HEADERS_YET })
+      producer.countRefused({ code: 'invalidRequest', message: NO_HEADERS_YET })
       throw new StatusError(status.INVALID_ARGUMENT, NO_HEADERS_YET)
     }
-    if (messageSizeOf(value, key, headers) > maxMessageBytes) {
-      refused.add(OVERSIZED)
-      // An asynchronous message that can never be written is accepted and dropped.
-      if (isAsync) return dropped(verbs, topic, OVERSIZED)
-      throw new StatusError(status.INTERNAL, TOO_LARGE)
-    }
-    const pending = verbs.produce([{ topic, key, value, headers }], isAsync ? options.async : options.sync, origin)
-    const isOnDisk = options.async.durability === 'disk'
-    const [known] = (isAsync ? (isOnDisk ? await pending.accepted() : pending.refused) : await pending.outcomes()) ?? []
+    const isTooLarge = messageSizeOf(value, key, headers) > maxMessageBytes
+    const records = [{ topic, key, value, headers }]
+    const pending = isTooLarge ? undefined : producer.produce(records, { isSync: !isAsync, verbs }, origin)
+    const outcomes = pending && (await (isAsync ? producer.refusedOf(pending) : pending.outcomes()))
+    const known = isTooLarge ? OVERSIZED : outcomes?.[0]
     if (known === undefined) return NO_PLACE
     if (known.type === 'delivered') return { partition: known.partition, offset: known.offset }
-    refused.addFailed([known])
+    producer.countFailed([known])
+    // An asynchronous message that can never be written is accepted and dropped.
     if (isAsync && !PASSING.has(known.code)) return dropped(verbs, topic, known)
     throw statusOf(known, status.INVALID_ARGUMENT, verbs.isReady)
   }

@@ -4,7 +4,7 @@ import { loadSync } from '@grpc/proto-loader'
 import protobuf from 'protobufjs'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { packageFile } from '../../../core/package-file.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../pixy-answers.js'
 
 const REASONS: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
@@ -28,8 +28,8 @@ export class StatusError extends Error {
 }
 
 /** Counts a record whose call was refused. The status page shows calls that access or a limit refuses as such. */
-export const countRefused = (refused: RefusedByApi, { reason, message }: StatusError): void =>
-  refused.add({ code: reason, message }, 1, reason !== 'recordTooLarge' && reason !== 'invalidRequest')
+export const countRefused = (producer: ApiProducer, { reason, message }: StatusError): void =>
+  producer.countRefused({ code: reason, message }, 1, reason !== 'recordTooLarge' && reason !== 'invalidRequest')
 
 /** Statuses of Castellan's errors. All other errors are INTERNAL. */
 const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([

@@ -4,8 +4,10 @@ import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc
 import { toListenError } from '../../../core/listen-error.js'
 import { type PrometheusMetrics, registerSum } from '../../../core/metrics/prometheus.js'
 import type { ApiContext, SharedTls } from '../../../http/api/api.js'
+import { ApiProducer } from '../../../http/api/api-producer.js'
 import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
 import { RecordHeaders } from '../../../http/exchange/record-headers.js'
+import { API, messageOptionsFor } from '../produce.js'
 import type { KafkaPixySettings } from '../settings.js'
 import { DEFAULT_CLUSTER, withAlias } from '../target.js'
 import { type CallLimits, Calls, type GrpcConnection } from './calls.js'
@@ -167,15 +169,15 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
   const accept = (socket: Socket): void => injector.injectConnection(socket)
   const port = new GrpcPort(calls, maxConnections, settings.tls === 'inherit' ? tls : undefined, accept)
   const maxRequestBytes = Math.max(SMALLEST_REQUEST_LIMIT_BYTES, maxMessageBytes + BESIDE_MESSAGE_BYTES)
-  const refused = context.refused.of('kafka-pixy')
+  const producer = new ApiProducer({ name: API, options: messageOptionsFor(settings) }, context)
   const incoming = new Calls({
     ...callsOptionsOf(context),
     limits,
     maxMessageBytes: maxRequestBytes,
-    refused,
+    producer,
     connectionOf: port.connectionOf.bind(port)
   })
-  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), refused })
+  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), producer })
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,

@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js'
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
-import type { RefusedByApi } from '../../../http/api/refused-records.js'
+import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../verbs/receipts.js'
 import type { ProduceOrigin, Verbs } from '../../../verbs/verbs.js'
@@ -25,7 +25,7 @@ interface ServiceParts {
   /** Gateways by name of the cluster; the empty name is the default cluster. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   readonly log: Logger
-  readonly refused: RefusedByApi
+  readonly producer: ApiProducer
 }
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
@@ -37,7 +37,7 @@ export class KafkaPixyService {
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
-    this.#methods = new PixyMethods(settings, parts.refused)
+    this.#methods = new PixyMethods(settings, parts.producer)
   }
 
   get openCalls(): number {
@@ -94,7 +94,7 @@ export class KafkaPixyService {
     } catch (error) {
       const metadata = receiptOf(origin)
       const known = statusOfError(error, verbs?.isReady ?? false)
-      if (method.recordBytesOf && origin === undefined && known) countRefused(this.#parts.refused, known)
+      if (method.recordBytesOf && origin === undefined && known) countRefused(this.#parts.producer, known)
       if (!known) this.#parts.log.error({ err: error, method: name }, 'a call of gRPC failed unexpectedly')
       const { code, message: details } = known ?? { code: status.INTERNAL, message: 'internal error' }
       callback({ code, details, ...(metadata && { metadata }) })
