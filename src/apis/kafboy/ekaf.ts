@@ -109,14 +109,10 @@ export class Ekaf {
       return true
     }
     return {
-      produceSync: async (topic, data) =>
-        new Promise((resolve, reject) => {
-          try {
-            const told = (outcomes: readonly RecordOutcome[]): void => resolve(outcomes.map(toKafboyOutcome))
-            if (!produce(topic, data, 'sync', pending => void pending.outcomes().then(told))) resolve([])
-          } catch (error) {
-            reject(error)
-          }
+      produceSync: (topic, data) =>
+        new Promise(resolve => {
+          const told = (outcomes: readonly RecordOutcome[]): void => resolve(outcomes.map(toKafboyOutcome))
+          if (!produce(topic, data, 'sync', pending => void pending.outcomes().then(told))) resolve([])
         }),
       produceAsync: (topic, data) => void produce(topic, data, 'async', () => {}),
       produceAsyncBatched: (topic, data) => void produce(topic, data, 'batch', () => {}),

@@ -18,7 +18,7 @@ export const kprfPlugin =
     const metrics = new KprfMetrics(context)
     const { maxBodyBytes } = settings
     const route = new ProduceRoute(new PushApi(context, metrics), context, maxBodyBytes)
-    const preParsing = route.hook({ waitMs: settings.messageTimeoutMs })
+    const { preParsing } = route.at(settings.messageTimeoutMs)
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
     const unknown = (reply: FastifyReply): void => void reply.code(404).headers(UNKNOWN_PATH).send()
     answerEscaped(app, unknown)

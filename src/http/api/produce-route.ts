@@ -1,4 +1,3 @@
-import type { preParsingHookHandler } from 'fastify'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
@@ -168,11 +167,9 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
   at(waitMs: number | undefined): Pick<Route, 'preParsing' | 'refuse'> {
-    return { preParsing: this.hook({ waitMs }), refuse: (exchange, error) => this.refuse(exchange, error) }
-  }
-
-  hook(options: Partial<GuardOptions> & Pick<GuardOptions, 'waitMs'>): preParsingHookHandler {
-    return byHand(this.guarded(options), admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory'))
+    const admission = admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory')
+    const preParsing = byHand(this.guarded({ waitMs }), admission)
+    return { preParsing, refuse: (exchange, error) => this.refuse(exchange, error) }
   }
 
   /** Carries out a request with a key once. @param receive the endpoint that calls {@link receive}, if there is one */

@@ -1,3 +1,4 @@
+import { inTime } from '../../core/in-time.js'
 import { costOf, type InPieces, MANY_RECORDS, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
@@ -23,7 +24,7 @@ import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
-import type { WhyOpen } from './durable-receipts.js'
+import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { DurableTopics } from './durable-topics.js'
 import { refusalFor, toFailure } from './log-capacity.js'
@@ -39,15 +40,10 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
 
-/** How records of a call become entries of the log. */
-interface EntryForm {
-  readonly partitioner: ProduceOptions['partitioner']
+/** Records of one call on their way into the log. */
+interface DurableRequest extends Pick<ProduceOptions, 'partitioner'> {
   readonly timestampMs: number
   readonly maxRecordBytes: number
-}
-
-/** Records of one call on their way into the log. */
-interface DurableRequest {
   readonly pendingProduce: DurablePendingProduce
   readonly entries: NewEntry[]
   /** The place of each entry in the call. */
@@ -131,7 +127,10 @@ export class DurableDelivery implements QueueMember {
       log,
       opened,
       make: (destination, from) => this.#makeTopic(destination, from),
-      onShelved: topic => this.#shelved(topic)
+      onShelved: topic => {
+        this.#subscription.unfollow(topic)
+        topic.close()
+      }
     })
     this.#subscription = new TopicSubscription({
       router,
@@ -145,12 +144,12 @@ export class DurableDelivery implements QueueMember {
   }
 
   get clockAheadMs(): number | undefined {
-    return this.#sender.ownTime.clockAheadMs
+    return this.#sender.shared.ownTime.clockAheadMs
   }
 
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly Notice[] {
-    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#sender.ownTime.warnings]
+    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#sender.shared.ownTime.warnings]
   }
 
   /** Keys of records are written first: afterwards the log need not have the records any more. */
@@ -170,27 +169,26 @@ export class DurableDelivery implements QueueMember {
   ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
-    const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
+    const { deadlineMs, partitioner, maxRecordBytes = this.#settings.maxRecordBytes } = options
     const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs, options.trace)
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
-    const { partitioner } = options
-    const request = { pendingProduce, entries: [], indexes: [], isAwaited: deadlineMs > 0, holder, tag }
-    const as = { partitioner, timestampMs, maxRecordBytes }
+    const as = { partitioner, timestampMs, maxRecordBytes, isAwaited: deadlineMs > 0, holder, tag }
+    const request = { pendingProduce, entries: [], indexes: [], ...as }
     const inTurns = records.length > MANY_RECORDS ? holder?.inTurns : undefined
-    if (inTurns !== undefined) inTurns(this.#addInTurns(request, records, as))
+    if (inTurns !== undefined) inTurns(this.#addInTurns(request, records))
     else {
-      for (let index = 0; index < records.length; index++) this.#add(request, records[index]!, index, as)
+      for (let index = 0; index < records.length; index++) this.#add(request, records[index]!, index)
       this.#append(request)
     }
     return pendingProduce
   }
 
-  *#addInTurns(request: DurableRequest, records: readonly ProduceRecord[], as: EntryForm): InPieces<void> {
+  *#addInTurns(request: DurableRequest, records: readonly ProduceRecord[]): InPieces<void> {
     let cost = 0
     for (let index = 0; index < records.length; index++) {
       const record = records[index]!
-      this.#add(request, record, index, as)
+      this.#add(request, record, index)
       cost += costOf(roughSizeOf(record), 1)
       if (cost < PIECE_COST) continue
       yield cost
@@ -199,9 +197,8 @@ export class DurableDelivery implements QueueMember {
     this.#append(request)
   }
 
-  #add(request: DurableRequest, record: ProduceRecord, index: number, as: EntryForm): void {
-    const { partitioner, timestampMs, maxRecordBytes } = as
-    const { pendingProduce, entries, indexes, tag } = request
+  #add(request: DurableRequest, record: ProduceRecord, index: number): void {
+    const { pendingProduce, entries, indexes, tag, partitioner, timestampMs, maxRecordBytes } = request
     const failure = this.#refusalOf(record, maxRecordBytes)
     if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
     else {
@@ -223,7 +220,7 @@ export class DurableDelivery implements QueueMember {
   }
 
   #refuse(pendingProduce: DurablePendingProduce, index: number, failure: RecordFailure): void {
-    this.#sender.counters.refused++
+    this.#sender.shared.counters.refused++
     pendingProduce.refuse(index, failure)
   }
 
@@ -286,26 +283,12 @@ export class DurableDelivery implements QueueMember {
   // ---- topics
 
   opened(opened: OpenedQueue): void {
-    this.#opened = opened
-    this.#topicDeps = this.#topicDepsFor(opened)
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
-    if (opened.backlogFrom !== undefined) this.#topics.found(opened.backlogFrom)
-  }
-
-  drain(): void {
-    this.#topics.drain()
-  }
-
-  whyOpen(destination: string, range: SequenceRange): WhyOpen {
-    const topic = this.#topics.byName(destination.slice(this.cluster.length + 1))
-    return topic?.whyOpen(range) ?? (() => this.#sender.awayBecause ?? 'looking up the topic, after others')
-  }
-
-  #topicDepsFor({ wal, feed }: OpenedQueue): DurableTopicDeps {
+    const { wal, feed, backlogFrom } = opened
     const { readAhead, stampsWhenSent } = this.#deps.queue
     const { maxPartitionBytes, batchMaxBytes } = this.#settings
     const { shared } = this.#sender
-    return {
+    this.#opened = opened
+    this.#topicDeps = {
       partitions: { ...shared, sendTimeMs: stampsWhenSent ? shared.ownTime.now : undefined },
       wal,
       feed,
@@ -315,25 +298,24 @@ export class DurableDelivery implements QueueMember {
       notes: this.#notes,
       outcomes: this.#outcomes
     }
+    this.#ticker = setInterval(() => this.#tick(), TICK_MS)
+    if (backlogFrom !== undefined) this.#topics.found(backlogFrom)
+  }
+
+  drain(): void {
+    this.#topics.drain()
+  }
+
+  whyOpen(destination: string, range: SequenceRange): WhyOpen {
+    const topic = this.#topics.byName(topicOf(destination))
+    return topic?.whyOpen(range) ?? (() => this.#sender.awayBecause ?? 'looking up the topic, after others')
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
     const notes = this.#opened!.notes.get(destination) ?? new Map()
-    const topic = new DurableTopic(
-      destination.slice(this.cluster.length + 1),
-      destination,
-      from,
-      notes,
-      this.#topicDeps!
-    )
+    const topic = new DurableTopic(destination, from, notes, this.#topicDeps!)
     this.#subscription.follow(topic)
     return topic
-  }
-
-  /** Removes a topic that Kafka does not know, because other topics need its place. */
-  #shelved(topic: DurableTopic): void {
-    this.#subscription.unfollow(topic)
-    topic.close()
   }
 
   /** Called by the Router when another Kafka cluster is connected. */
@@ -391,7 +373,7 @@ export class DurableDelivery implements QueueMember {
   stats(): DurableStats {
     const producers = [...this.#topics.all].flatMap(topic => topic.producers.filter(producer => producer !== undefined))
     return {
-      ...this.#sender.counters,
+      ...this.#sender.shared.counters,
       accepted: this.#accepted,
       deadLettered: this.#outcomes.deadLetters,
       topics: this.#topics.size,
@@ -431,7 +413,8 @@ export class DurableDelivery implements QueueMember {
     this.#isClosed = true
     this.#topics.close()
     for (const topic of this.#topics.all) topic.close()
-    if (this.#opened !== undefined && !this.#isSettled) await this.#settledOr(timeoutMs)
+    const isSettled = new Promise<void>(resolve => (this.#whenSettled = resolve))
+    if (this.#opened !== undefined && !this.#isSettled) await inTime(isSettled, timeoutMs, () => undefined)
     clearInterval(this.#ticker)
     this.#sender.close()
     for (const pause of this.#pauses) clearTimeout(pause)
@@ -441,15 +424,5 @@ export class DurableDelivery implements QueueMember {
     }
     this.#outcomes.waiters.end(Number.POSITIVE_INFINITY, () => 'shutting down')
     this.#metrics.report(this.stats())
-  }
-
-  #settledOr(timeoutMs: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, timeoutMs)
-      this.#whenSettled = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
   }
 }

@@ -24,7 +24,8 @@ const SET_ASIDE: RecordState = {
 const NOT_KEPT: RecordState = { state: 'unknown', why: 'its outcome is not kept any more' }
 const REFUSED: RecordState = { state: 'refused' }
 
-const topicOf = (destination: string): string => destination.slice(destination.lastIndexOf('/') + 1)
+/** A cluster's name may hold slashes, a topic's may not. */
+export const topicOf = (destination: string): string => destination.slice(destination.lastIndexOf('/') + 1)
 
 /**
  * The receipts of the durable log. Their ids name the entries, so nothing is kept for a record that waits; what became of

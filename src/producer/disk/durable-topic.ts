@@ -15,7 +15,7 @@ import type { TopicSubscription } from '../memory/topic-subscription.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
-import type { WhyOpen } from './durable-receipts.js'
+import { topicOf, type WhyOpen } from './durable-receipts.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
 import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cursors.js'
@@ -87,13 +87,12 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
    * @param notes the last batch that another process has sent to each partition
    */
   constructor(
-    name: string,
     destination: string,
     backlogFrom: number | undefined,
     notes: ReadonlyMap<number, BatchNote>,
     deps: DurableTopicDeps
   ) {
-    this.name = name
+    this.name = topicOf(destination)
     this.destination = destination
     this.#cursors = new PartitionCursors(backlogFrom ?? 0)
     this.#hasBacklog = backlogFrom !== undefined
@@ -106,9 +105,9 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       hasSpare: (bytes: number): boolean => deps.readAhead.hasCapacity(bytes)
     }
     this.#deps = deps
-    this.#producers = new TopicProducers(name, { ...deps.partitions, budget, owner: this })
+    this.#producers = new TopicProducers(this.name, { ...deps.partitions, budget, owner: this })
     this.#returning = new ReturningBatches(notes, {
-      topic: name,
+      topic: this.name,
       log: deps.partitions.log,
       readAhead: deps.readAhead,
       recall: batch => deps.notes.recall(destination, batch),
@@ -128,10 +127,6 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   get topicId(): string {
     return this.#topicId
-  }
-
-  get #clusterId(): string {
-    return this.#deps.partitions.cluster.clusterId ?? ''
   }
 
   get producers(): readonly (PartitionProducer | undefined)[] {
@@ -300,7 +295,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   #resume(): void {
     const topicId = this.#topicId
-    const clusterId = this.#clusterId
+    const clusterId = this.#deps.partitions.cluster.clusterId ?? ''
     const forgotten = this.#returning.resume((partition, batch) => {
       const isValid = partition < this.partitionCount && isSentTo(batch, clusterId, topicId)
       if (!isValid) this.#former.forget(partition)
@@ -322,7 +317,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     const batch = this.#producers.all[partition]?.setAside()
     if (batch === undefined) return
     this.#returning.setAside(partition, {
-      clusterId: this.#clusterId,
+      clusterId: this.#deps.partitions.cluster.clusterId ?? '',
       topicId: this.#topicId,
       numbering: batch.numbering,
       partitionCount: this.countOfSent(partition),

@@ -25,8 +25,6 @@ export interface ClusterSenderOptions extends Pick<PartitionScheduleOptions, 'be
  */
 export class ClusterSender implements ClusterState {
   readonly schedule: PartitionSchedule
-  readonly ownTime: OwnTime
-  readonly counters = newCounters()
   /** What all of its partitions have in common. */
   readonly shared: SharedByPartitions
   readonly #identity: ProducerIdentity
@@ -37,7 +35,6 @@ export class ClusterSender implements ClusterState {
   constructor(deps: DeliveryDeps, { settings, beforeSending, identityRefused }: ClusterSenderOptions) {
     const { router, clock, random, log, tracing } = deps
     this.#awayBecause = deps.awayBecause
-    this.ownTime = new OwnTime(deps)
     this.schedule = new PartitionSchedule({ router, clock, log, beforeSending })
     this.#written = new LogSearch(deps)
     this.#identity = new ProducerIdentity(
@@ -49,13 +46,13 @@ export class ClusterSender implements ClusterState {
       clock,
       random,
       log,
-      counters: this.counters,
+      counters: newCounters(),
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
       cluster: this,
       schedule: this.schedule,
       numbers: this.#identity,
       written: this.#written,
-      ownTime: this.ownTime,
+      ownTime: new OwnTime(deps),
       tracing
     }
   }

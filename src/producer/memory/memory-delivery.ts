@@ -1,4 +1,5 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
+import { inTime } from '../../core/in-time.js'
 import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
@@ -86,11 +87,11 @@ export class MemoryDelivery implements Delivery {
   }
 
   get clockAheadMs(): number | undefined {
-    return this.#sender.ownTime.clockAheadMs
+    return this.#sender.shared.ownTime.clockAheadMs
   }
 
   get warnings(): readonly Notice[] {
-    return this.#sender.ownTime.warnings
+    return this.#sender.shared.ownTime.warnings
   }
 
   get capacity(): BufferCapacity {
@@ -395,18 +396,11 @@ export class MemoryDelivery implements Delivery {
   async flush(timeoutMs: number): Promise<number> {
     const until = this.#deps.clock() + timeoutMs
     // Repeated, because waiting records that move into a partition are not counted for a moment.
-    while (this.#isBusy && this.#deps.clock() < until) await this.#emptyOr(until - this.#deps.clock())
+    while (this.#isBusy && this.#deps.clock() < until) {
+      const isEmpty = new Promise<void>(resolve => this.#whenEmpty.push(resolve))
+      await inTime(isEmpty, Math.ceil(until - this.#deps.clock()), () => undefined)
+    }
     return this.#budget.records
-  }
-
-  #emptyOr(timeoutMs: number): Promise<void> {
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, Math.ceil(timeoutMs))
-      this.#whenEmpty.push(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
   }
 
   async close(timeoutMs: number): Promise<number> {
