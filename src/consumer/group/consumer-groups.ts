@@ -13,6 +13,7 @@ import { Shares } from '../../core/shares.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import { asking } from '../partition/ask.js'
 import {
   type AckResult,
   type Asker,
@@ -27,7 +28,7 @@ import {
   WaitingRequest
 } from './consume-result.js'
 import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
-import { asking, GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
+import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'

@@ -2,15 +2,8 @@ import type { ActorRef, ActorSystem, Requester } from '../../core/actor/actor.js
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, type MonotonicClock, topicPartitionKey } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
-import type {
-  AskedKind,
-  FetchData,
-  FetchDataResult,
-  RoutedOperations,
-  RouterMessage
-} from '../../router/messages/operations.js'
-
-export type GroupRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>
+import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
+import type { Ask } from '../partition/ask.js'
 
 export interface Timer {
   cancel(): void
@@ -22,11 +15,7 @@ export interface Timer {
  */
 export interface GroupRuntime {
   readonly groupId: string
-  ask<Kind extends AskedKind>(
-    kind: Kind,
-    request: GroupRequest<Kind>,
-    onResult: (result: RoutedOperations[Kind]['result']) => void
-  ): void
+  readonly ask: Ask
   after(delayMs: number, run: () => void): Timer
   /** Calls back once, when one of the topics has more partitions than `counts` says. */
   watchTopics(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer
@@ -87,12 +76,6 @@ class StoppableRuntime implements GroupRuntime {
     for (const timer of this.#timers) timer.cancel()
   }
 }
-
-/** Sends a request to the Router, and calls back in the tick in which the Router answers. */
-export const asking =
-  (router: ActorRef<RouterMessage>): GroupRuntime['ask'] =>
-  (kind, request, reply) =>
-    router.tell({ type: kind, ...request, requester: { reply } } as RouterMessage)
 
 /** The parts that the groups of a process share. */
 export interface SharedRuntime {

@@ -1,6 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ResultOf } from '../../router/messages/operations.js'
-import type { GroupRequest, GroupRuntime, Timer } from './group-runtime.js'
+import type { AskedRequest } from '../partition/ask.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 
 /**
  * Longest interval while another rebalance is likely to help or to come: while clients wait and the member has no partitions
@@ -39,7 +40,7 @@ export class Heartbeats {
   }
 
   /** @param wasIn the member was in the group before this rebalance, too */
-  start(member: GroupRequest<'heartbeat'>, wasIn: boolean): void {
+  start(member: AskedRequest<'heartbeat'>, wasIn: boolean): void {
     this.stop()
     const { runtime, sessionTimeoutMs } = this.#options
     this.#answeredAt = runtime.clock()
@@ -59,7 +60,7 @@ export class Heartbeats {
     if (next && next.at - this.#options.runtime.clock() > SHORT_INTERVAL_MS) this.#set(next.beat, SHORT_INTERVAL_MS)
   }
 
-  #later(member: GroupRequest<'heartbeat'>, run: number): void {
+  #later(member: AskedRequest<'heartbeat'>, run: number): void {
     const { runtime, heartbeatIntervalMs, isWaiting } = this.#options
     if (run !== this.#run) return
     const longestMs = isWaiting() || runtime.clock() < this.#shortUntil ? SHORT_INTERVAL_MS : heartbeatIntervalMs
@@ -73,7 +74,7 @@ export class Heartbeats {
     this.#timer = runtime.after(delayMs, beat)
   }
 
-  #beat(member: GroupRequest<'heartbeat'>, run: number): void {
+  #beat(member: AskedRequest<'heartbeat'>, run: number): void {
     const { runtime, sessionTimeoutMs } = this.#options
     this.#next = undefined
     const timeoutMs = Math.max(1, this.#answeredAt + sessionTimeoutMs - runtime.clock())

@@ -6,11 +6,12 @@ import {
   type GroupMembership
 } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
+import type { AskedRequest } from '../partition/ask.js'
+import { partitionNow } from '../partition/partition-now.js'
 import type { SetOffsetsResult } from './consume-result.js'
-import type { GroupRequest, GroupRuntime } from './group-runtime.js'
+import type { GroupRuntime } from './group-runtime.js'
 import type { OffsetCommitter } from './offset-committer.js'
 import type { TopicConsumer } from './topic-consumer.js'
-import { partitionNow } from './topic-look-ups.js'
 
 /** Pauses between attempts to commit for a partition that the coordinator does not know although it exists. */
 const FIRST_PAUSE_MS = 100
@@ -55,7 +56,7 @@ export function changeOffsets(change: OffsetChange, onResult: (result: SetOffset
   }
 }
 
-type Commit = GroupRequest<'commitConsumerOffset'>
+type Commit = AskedRequest<'commitConsumerOffset'>
 
 /**
  * Commits an offset. A coordinator whose metadata lags may not know an existing partition, so the commit is repeated

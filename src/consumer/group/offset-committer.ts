@@ -2,10 +2,10 @@ import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure } from '../../router/requests/failures.js'
+import { partitionNow } from '../partition/partition-now.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
 import { isForbidden, RefusalLog } from './refusals.js'
-import { partitionNow } from './topic-look-ups.js'
 
 export interface OffsetCommitterOptions {
   readonly runtime: GroupRuntime

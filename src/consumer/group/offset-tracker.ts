@@ -1,6 +1,6 @@
 import type { Offset } from '../../core/model.js'
+import { EpochHistory } from '../partition/epoch-history.js'
 import { acksIn, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
-import { EpochHistory } from './checked-reads.js'
 
 /**
  * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost

@@ -1,4 +1,3 @@
-import { incarnationOfTopic, type TopicPartition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { isTopic } from '../../router/requests/failures.js'
@@ -61,37 +60,6 @@ export function lookUpTopics(
   ask('fetchTopicMetadata', request, result =>
     onFound(result.type === 'success' ? new FoundTopics(topics, result.topics) : undefined)
   )
-}
-
-const PARTITION_TIMEOUT_MS = 5_000
-
-/**
- * The present state of a partition. `another`: its topic was created again. `gone`: there is no such topic or
- * partition. `unclear`: brokers do not know it at the moment.
- */
-type PartitionNow = 'same' | 'another' | 'gone' | 'unclear'
-
-/**
- * Looks up the present state of a partition whose topic had this id.
- *
- * @param topicId `undefined`: the id is unknown, so any topic of this name counts as the same
- */
-export function partitionNow(
-  { ask }: Pick<GroupRuntime, 'ask'>,
-  { topic, partition }: TopicPartition,
-  topicId: string | undefined,
-  onKnown: (now: PartitionNow) => void
-): void {
-  ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: PARTITION_TIMEOUT_MS }, result => {
-    const found = result.type === 'success' ? result.topics.get(topic) : undefined
-    if (found?.errorCode === UNKNOWN) onKnown('gone')
-    else if (found?.errorCode !== errorCodes.NONE) onKnown('unclear')
-    else {
-      const incarnation = incarnationOfTopic(topicId, found.topicId)
-      if (incarnation === 'same') onKnown(found.partitions.some(one => one.partition === partition) ? 'same' : 'gone')
-      else onKnown(incarnation)
-    }
-  })
 }
 
 /** Limit of the names in one request. Early look-ups make one request. */

@@ -5,7 +5,7 @@ import type { LogPosition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
-import { asking } from '../group/group-runtime.js'
+import { asking } from '../partition/ask.js'
 import { PartitionReader, type PartitionReaderOptions, type ReaderRuntime, type ReadStart } from './partition-reader.js'
 
 /**

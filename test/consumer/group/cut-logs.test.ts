@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
-import { EpochHistory } from '../../../src/consumer/group/checked-reads.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
+import { EpochHistory } from '../../../src/consumer/partition/epoch-history.js'
 import { FakeRuntime, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
