@@ -1,20 +1,15 @@
 import { CastellanError } from '../../core/errors.js'
 import {
-  incarnationOfTopic,
   type LogPosition,
   type Offset,
-  positionIn,
   type RecordBatch,
-  type TopicPartition
+  type TopicPartition,
+  topicPartitionKey
 } from '../../core/model.js'
-import type {
-  FetchDataResult,
-  FetchOffsetResult,
-  FetchTopicMetadataResult,
-  OffsetType
-} from '../../router/messages/operations.js'
-import { CheckedReads, type LogCut } from '../group/checked-reads.js'
-import type { GroupRuntime } from '../group/group-runtime.js'
+import type { OffsetType } from '../../router/messages/operations.js'
+import type { Ask } from '../partition/ask.js'
+import { PartitionLog } from '../partition/partition-log.js'
+import { errorOf, type LogChange, type ReadOutcome, sentenceOf, type Trouble } from '../partition/read-outcome.js'
 
 /** The start of reading. `last`: this many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
@@ -56,7 +51,7 @@ export interface PartitionReaderOptions {
   readonly follow: boolean
   readonly runtime: ReaderRuntime
   /** Calls back only while the records are wanted. */
-  readonly ask: GroupRuntime['ask']
+  readonly ask: Ask
   /** Resolves after this time, while the records are wanted. */
   readonly pause: (delayMs: number) => Promise<void>
   readonly isWanted: () => boolean
@@ -65,9 +60,8 @@ export interface PartitionReaderOptions {
 /** Reads one partition, one request at a time: the start of the log, the records, and where to go on after a loss. */
 export class PartitionReader {
   readonly #options: PartitionReaderOptions
-  readonly #reads: CheckedReads
+  readonly #log: PartitionLog
   readonly #name: string
-  #topicId: string | undefined
   #failures = 0
   /** The end of the log when reading began. Known where the reader does not follow. */
   #end: Offset = Number.POSITIVE_INFINITY
@@ -78,11 +72,10 @@ export class PartitionReader {
   #named: Offset | undefined
 
   constructor(options: PartitionReaderOptions) {
-    const { topicPartition, topicId, ask } = options
+    const { topicPartition, topicId, ask, runtime } = options
     this.#options = options
-    this.#topicId = topicId
-    this.#reads = new CheckedReads(ask, topicPartition)
-    this.#name = `${topicPartition.topic}/${topicPartition.partition}`
+    this.#log = new PartitionLog(ask, topicPartition, { topicId, timeoutMs: runtime.requestTimeoutMs })
+    this.#name = topicPartitionKey(topicPartition.topic, topicPartition.partition)
   }
 
   /**
@@ -115,7 +108,7 @@ export class PartitionReader {
     const { offset } = start
     this.#named = offset
     if (offset <= end.offset) return { ...end, offset }
-    if (!this.#options.follow) throw this.#wrongOffset(offset, end.offset)
+    if (!this.#options.follow) throw this.#wrongOffset(end, offset)
     return { offset }
   }
 
@@ -135,113 +128,80 @@ export class PartitionReader {
   /** Reads the next batch, or finds out why there is none. @returns false: no more records are wanted */
   async #readNext(): Promise<boolean> {
     const { follow, pause, topicPartition, runtime } = this.#options
-    const result = await this.#fetch()
-    switch (result.type) {
-      case 'success': {
+    const outcome = await this.#read()
+    switch (outcome.type) {
+      case 'records': {
         this.#failures = 0
         this.#named = undefined
-        const next = await runtime.write(topicPartition, result.batch, this.#end).catch(() => undefined)
+        const next = await runtime.write(topicPartition, outcome.batch, this.#end).catch(() => undefined)
         if (next === undefined) return false
         this.#moveTo(next)
         break
       }
-      case 'noMessages':
-        if (follow) {
-          this.#failures = 0
-          await pause(SHORTEST_POLL_MS)
-        } else if (result.nextOffset === undefined) await this.#again(this.#shortLog())
-        // Offsets without a record count as read.
-        else this.#moveTo(result.nextOffset)
-        break
-      case 'corruptMessage':
-        this.#skipTo(result.nextOffset, 'are damaged and were skipped')
+      case 'end':
+        this.#failures = 0
+        await pause(SHORTEST_POLL_MS)
         break
       case 'cut':
         this.#failures = 0
-        this.#moveTo(result.cutAt, `the end of ${this.#name} was lost from ${result.cutAt} on, and is read from there`)
+        this.#moveTo(outcome.at, this.#sentenceOf(outcome))
         break
-      case 'offsetOutOfRange':
-        await this.#recover()
+      case 'skipped':
+        await this.#skip(outcome)
+        break
+      case 'beyond':
+        if (this.#offset === this.#named) throw this.#wrongOffset(outcome.end)
+        this.#beginAt(outcome.end, this.#sentenceOf(outcome))
+        break
+      case 'recreated':
+        if (!follow)
+          throw new CastellanError('kafka', `${this.#name} was deleted and created anew while it was read`, true)
+        this.#named = undefined
+        this.#log.topicId = outcome.topicId
+        this.#beginAt(outcome.earliest, this.#sentenceOf(outcome))
         break
       default:
-        await this.#again(this.#problemOf(result))
+        await this.#again(outcome)
     }
     return true
   }
 
-  #fetch(): Promise<FetchDataResult | LogCut> {
-    const { runtime, isWanted } = this.#options
+  #read(): Promise<ReadOutcome> {
+    const { follow, runtime, isWanted } = this.#options
     const { requestTimeoutMs: timeoutMs, maxWaitMs } = runtime
-    const request = { offset: this.#offset, topicId: this.#topicId, foundIn: this.#foundIn, isWanted, timeoutMs }
-    return new Promise(resolve =>
-      this.#reads.read({ ...request, ...(maxWaitMs !== undefined && { maxWaitMs }) }, resolve)
-    )
+    const told = follow ? undefined : this.#end
+    return this.#log.readOnce({ offset: this.#offset, told, foundIn: this.#foundIn, maxWaitMs, isWanted, timeoutMs })
   }
 
-  /**
-   * The log ends before the end that was found at the start. After a change of leaders this is temporary, because the
-   * new leader reports the former end when its followers have caught up. After a cut of the log it is permanent.
-   */
-  #shortLog(): CastellanError {
-    const ends = `${this.#name} ends at offset ${this.#offset} now, and ended at ${this.#end} when reading began`
-    return new CastellanError('kafka', ends, true)
-  }
-
-  /** The offset is not in the log. The name may belong to another topic by now. */
-  async #recover(): Promise<void> {
-    const { ask, topicPartition, runtime, follow } = this.#options
-    const { topic } = topicPartition
-    const asked = { requestId: 0, topics: [topic], timeoutMs: runtime.requestTimeoutMs }
-    const result = await new Promise<FetchTopicMetadataResult>(resolve => ask('fetchTopicMetadata', asked, resolve))
-    if (result.type !== 'success') return this.#again(this.#problemOf(result))
-    const { topicId } = result.topics.get(topic) ?? {}
-    const incarnation = incarnationOfTopic(this.#topicId, topicId)
-    if (incarnation === 'unclear')
-      return this.#again(new CastellanError('unknownTopic', `${this.#name} does not exist`, true))
-    if (incarnation === 'another' && !follow)
-      throw new CastellanError('kafka', `${this.#name} was deleted and created anew while it was read`, true)
-    this.#topicId = topicId ?? this.#topicId
-    if (incarnation === 'same') return this.#outOfRange()
-    this.#named = undefined
-    const warning = `${this.#name} was created anew, and is read from its beginning`
-    this.#beginAt(await this.#bound('earliest'), warning)
-  }
-
-  /**
-   * Records that existed may have been deleted by retention, or the end of the log was lost. An offset that the caller
-   * has named, and that never existed, is an error.
-   */
-  async #outOfRange(): Promise<void> {
-    const offset = this.#offset
-    const end = await this.#bound('latest')
-    if (offset === this.#named) throw this.#wrongOffset(offset, end.offset)
-    if (offset > end.offset) {
-      const ends = `ends at ${end.offset}, before ${offset}`
-      this.#beginAt(end, `the log of ${this.#name} ${ends}, and is read from its end`)
-      return
+  async #skip(outcome: Extract<LogChange, { type: 'skipped' }>): Promise<void> {
+    const { follow, pause } = this.#options
+    const { next, why } = outcome
+    if (why === 'deleted' && this.#offset === this.#named) throw this.#wrongOffset(await this.#bound('latest'))
+    if (why !== 'empty') this.#moveTo(next, this.#sentenceOf(outcome))
+    // Offsets without a record count as read. A reader that follows waits there for the next record.
+    else if (!follow) this.#moveTo(next)
+    else {
+      this.#failures = 0
+      await pause(SHORTEST_POLL_MS)
     }
-    const first = await this.#bound('earliest')
-    if (offset < first.offset) this.#skipTo(first.offset, 'were deleted before they were read')
-    else await this.#again(new CastellanError('kafka', `offset ${offset} of ${this.#name} is missing`, true))
   }
 
-  #wrongOffset(offset: Offset, end: Offset): CastellanError {
-    const range = `offset ${offset} of ${this.#name} is out of range (the end is ${end})`
+  #sentenceOf(change: LogChange): string {
+    return sentenceOf(change, this.#name, this.#offset)
+  }
+
+  /** An offset that the caller has named, and that never existed, is an error. */
+  #wrongOffset(end: LogPosition, offset = this.#offset): CastellanError {
+    const range = `offset ${offset} of ${this.#name} is out of range (the end is ${end.offset})`
     return new CastellanError('invalidRequest', `${range}; read from earliest or latest instead`, false)
-  }
-
-  #skipTo(offset: Offset, why: string): void {
-    this.#moveTo(offset, `records ${this.#offset} to ${offset - 1} of ${this.#name} ${why}`)
   }
 
   /** Looks up a bound of the log, or the first record at or after a time, again and again. */
   async #bound(offsetType: OffsetType): Promise<LogPosition> {
-    const { ask, topicPartition, runtime } = this.#options
-    const asked = { topicPartition, offsetType, timeoutMs: runtime.requestTimeoutMs }
     for (;;) {
-      const result = await new Promise<FetchOffsetResult>(resolve => ask('fetchOffset', asked, resolve))
-      if (result.type === 'success') return positionIn(result)
-      await this.#again(this.#problemOf(result))
+      const found = await new Promise<LogPosition | Trouble>(resolve => this.#log.bound(offsetType, resolve, resolve))
+      if (!('type' in found)) return found
+      await this.#again(found)
     }
   }
 
@@ -250,8 +210,9 @@ export class PartitionReader {
    *
    * @throws CastellanError this problem
    */
-  async #again(problem: CastellanError): Promise<void> {
+  async #again(trouble: Trouble): Promise<void> {
     const { follow, pause, runtime } = this.#options
+    const problem = errorOf(trouble, this.#name)
     const failures = ++this.#failures
     // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
     // new topic.
@@ -262,20 +223,4 @@ export class PartitionReader {
     if (failures === 1) runtime.onRetry?.(`${problem.message}; trying again`)
     await pause(RETRY_DELAY_MS)
   }
-
-  #problemOf(result: Trouble): CastellanError {
-    switch (result.type) {
-      case 'unknownTopicOrPartition':
-        return new CastellanError('unknownTopic', `${this.#name} does not exist`, false)
-      case 'timedOut':
-        return new CastellanError('timedOut', `${this.#name}: ${result.reason ?? 'no answer in time'}`, true)
-      case 'failed':
-        return new CastellanError(result.code, `${this.#name}: ${result.message}`, result.retriable)
-    }
-  }
 }
-
-type Trouble = Exclude<
-  FetchDataResult | FetchOffsetResult | FetchTopicMetadataResult,
-  { type: 'success' | 'noMessages' | 'corruptMessage' | 'offsetOutOfRange' }
->

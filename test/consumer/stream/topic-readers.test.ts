@@ -22,6 +22,7 @@ const metadataOf = (count: number): TopicMetadata =>
   ({
     topic: 't',
     topicId: 'first',
+    errorCode: errorCodes.NONE,
     partitions: Array.from({ length: count }, (_, partition) => ({ partition }))
   }) as never
 
@@ -43,7 +44,10 @@ class Stage implements FollowSink {
       if (message.type === 'followTopics') this.following.push(message)
       else if (message.type === 'unfollowTopics') this.following = []
       else if (message.type === 'fetchTopicMetadata')
-        message.requester.reply({ type: 'success', topics: new Map([['t', { topicId: this.topicId }]]) } as never)
+        message.requester.reply({
+          type: 'success',
+          topics: new Map([['t', { ...metadataOf(9), topicId: this.topicId }]])
+        } as never)
       else this.asked.push(message as FetchData)
     },
     stop: () => undefined
@@ -210,17 +214,17 @@ describe('readers of a topic', () => {
     await stage.answer(at(6))
     expect(stage.newly()).to.deep.equal([text(99, 6), 'over'])
     await stage.read({ offset: 2 })
-    await stage.answer(at(9), OUT_OF_RANGE, at(9))
+    await stage.answer(at(9), OUT_OF_RANGE, at(5), at(9))
     expect(stage.newly()).to.deep.equal([text(2, 9), 'over'])
   })
 
   it('say what was deleted, damaged or lost, and go on', async () => {
     await stage.follow([[0, 3]])
-    await stage.answer(OUT_OF_RANGE, at(20), at(8))
+    await stage.answer(OUT_OF_RANGE, at(8))
     expect(stage.newly()).to.deep.equal(['records 3 to 7 of t/0 were deleted before they were read'])
     await stage.answer({ type: 'corruptMessage', nextOffset: 10 })
     expect(stage.newly()).to.deep.equal(['records 8 to 9 of t/0 are damaged and were skipped'])
-    await stage.answer(OUT_OF_RANGE, at(4))
+    await stage.answer(OUT_OF_RANGE, at(0), at(4))
     expect(stage.newly()).to.deep.equal(['the log of t/0 ends at 4, before 10, and is read from its end'])
     expect(stage.questions).to.deep.equal(['0@4'])
   })
@@ -233,7 +237,7 @@ describe('readers of a topic', () => {
     expect(stage.questions).to.deep.equal(['0@1 second'])
     stage.asked.length = 0
     await stage.read('earliest')
-    await stage.answer(at(9), at(2), OUT_OF_RANGE)
+    await stage.answer(at(9), at(2), OUT_OF_RANGE, at(0))
     expect(stage.newly()).to.deep.equal(['kafka: t/0 was deleted and created anew while it was read', 'over'])
   })
 

@@ -1,0 +1,252 @@
+import {
+  incarnationOfTopic,
+  type LogPosition,
+  type Offset,
+  positionIn,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
+import type { FetchData, FetchDataResult, OffsetType } from '../../router/messages/operations.js'
+import type { Ask } from './ask.js'
+import { EpochHistory } from './epoch-history.js'
+import { partitionNow } from './partition-now.js'
+import { late, notShown, type ReadOutcome, type Trouble, troubleOf } from './read-outcome.js'
+
+const EPOCH_TIMEOUT_MS = 10_000
+
+export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWanted' | 'timeoutMs'> {
+  /**
+   * The epoch of the leader in whose log the position was found. Used for the first read of a topic. Absent: unknown.
+   */
+  readonly foundIn?: number | undefined
+  /** The offset up to which the log goes, as the reader was told. The leader may not show all of it yet. */
+  readonly told?: Offset | undefined
+  /** The offset after the last record that is known. Default: the offset of the read. */
+  readonly knownEnd?: () => Offset
+  /** True: the offset was set beyond the end of the log, so no record before it is in the log of this leader. */
+  readonly isBeyond?: boolean
+  /**
+   * True: the log is checked before the first read, too, because that may wait long at an end that was lost and has
+   * grown again.
+   */
+  readonly checksFirst?: boolean
+}
+
+interface PartitionLogOptions {
+  /** The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). */
+  readonly topicId?: string | undefined
+  /** Time limit of looking up a bound of the log. Default: that of the Router. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** What is known of one topic of the name: its id, and what was read of it. */
+interface Known {
+  topicId: string | undefined
+  readonly history: EpochHistory
+  /** The epoch of the leader whose log has all that was read; `undefined`: none was asked. */
+  checkedIn: number | undefined
+}
+
+type OnOutcome = (outcome: ReadOutcome) => void
+
+/**
+ * The log of one partition, for one reader. Each read is answered once; several may be open. Position, pauses and attempts
+ * are the reader's.
+ *
+ * A lost end of the log is detected (KIP-320): when an answer has a new leader epoch, the leader is asked where the epoch
+ * of the last read record ends. Without epochs, a lost end is not detected.
+ */
+export class PartitionLog {
+  readonly #ask: Ask
+  readonly #topicPartition: TopicPartition
+  readonly #timeoutMs: number | undefined
+  /** The id of the topic to which positions belong. A reader that has got `recreated` sets the new one. */
+  topicId: string | undefined
+  #known = knowing(new EpochHistory())
+
+  constructor(ask: Ask, topicPartition: TopicPartition, { topicId, timeoutMs }: PartitionLogOptions = {}) {
+    this.#ask = ask
+    this.#topicPartition = topicPartition
+    this.#timeoutMs = timeoutMs
+    this.topicId = topicId
+  }
+
+  /** Reads that follow do not continue former ones. `history`: the epochs of what was read before them. */
+  begin(history = new EpochHistory()): void {
+    this.#known = knowing(history)
+  }
+
+  /** The epoch of the leader in whose log the record before the offset was; `undefined`: unknown. */
+  epochBefore(offset: Offset): number | undefined {
+    return this.#known.history.before(offset)
+  }
+
+  /** Looks up a bound of the log, or the first record at or after a time. */
+  bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onTrouble: (trouble: Trouble) => void): void {
+    const asked = { topicPartition: this.#topicPartition, offsetType, timeoutMs: this.#timeoutMs }
+    this.#ask('fetchOffset', asked, result => {
+      if (result.type === 'success') onFound(positionIn(result))
+      else onTrouble(troubleOf(result))
+    })
+  }
+
+  read(read: LogRead, onOutcome: OnOutcome): void {
+    const known = this.#knownOfTopic()
+    const { history } = known
+    if (read.foundIn !== undefined && known.checkedIn === undefined && history.isEmpty) {
+      history.begin(read.foundIn)
+      known.checkedIn = read.foundIn
+    }
+    const isUnchecked = known.checkedIn === undefined && history.before(endOf(read)) !== undefined
+    if (read.checksFirst && isUnchecked) this.#check(known, read, onOutcome, () => this.#fetch(known, read, onOutcome))
+    else this.#fetch(known, read, onOutcome)
+  }
+
+  readOnce(read: LogRead): Promise<ReadOutcome> {
+    return new Promise(resolve => this.read(read, resolve))
+  }
+
+  #knownOfTopic(): Known {
+    const { topicId } = this
+    if (incarnationOfTopic(this.#known.topicId, topicId) !== 'same') this.begin()
+    this.#known.topicId = topicId
+    return this.#known
+  }
+
+  #fetch(known: Known, read: LogRead, onOutcome: OnOutcome): void {
+    const { offset, maxWaitMs, isWanted, timeoutMs } = read
+    const asked = {
+      topicPartition: this.#topicPartition,
+      offset,
+      topicId: known.topicId,
+      maxWaitMs,
+      isWanted,
+      timeoutMs
+    }
+    this.#ask('fetchData', asked, result => {
+      if (isSure(known, read, result)) this.#answer(known, read, result, onOutcome)
+      else this.#check(known, read, onOutcome, () => this.#answer(known, read, result, onOutcome))
+    })
+  }
+
+  #answer(known: Known, read: LogRead, result: FetchDataResult, onOutcome: OnOutcome): void {
+    switch (result.type) {
+      case 'success':
+        known.checkedIn = result.leaderEpoch
+        known.history.read(result.batch.leaderEpochs ?? [])
+        onOutcome({ type: 'records', batch: result.batch })
+        break
+      case 'noMessages':
+        known.checkedIn = result.leaderEpoch
+        if (result.leaderEpoch !== undefined && !read.isBeyond) known.history.begin(result.leaderEpoch)
+        onOutcome(this.#nothingThere(read, result.nextOffset))
+        break
+      case 'corruptMessage':
+        onOutcome({ type: 'skipped', next: result.nextOffset, why: 'damaged' })
+        break
+      case 'offsetOutOfRange':
+        this.#outOfRange(known, read.offset, onOutcome)
+        break
+      default:
+        onOutcome(troubleOf(result))
+    }
+  }
+
+  /**
+   * The log may end before the end that was told. After a change of leaders this is temporary, because the new leader
+   * reports the former end when its followers have caught up. After a cut of the log it is permanent.
+   */
+  #nothingThere({ offset, told = offset }: LogRead, next: Offset | undefined): ReadOutcome {
+    if (next !== undefined) return { type: 'skipped', next, why: 'empty' }
+    if (offset >= told) return { type: 'end' }
+    return notShown('kafka', `${this.#name} ends at offset ${offset} now, and ended at ${told} when reading began`)
+  }
+
+  /** Finds out why the offset is not in the log. The name may belong to another topic by now. */
+  #outOfRange(known: Known, offset: Offset, onOutcome: OnOutcome): void {
+    const { topic } = this.#topicPartition
+    partitionNow({ ask: this.#ask }, this.#topicPartition, known.topicId, (now, answer) => {
+      if (answer.type !== 'success') onOutcome(troubleOf(answer))
+      else if (now === 'gone' || now === 'unclear') onOutcome(notShown('unknownTopic', `${this.#name} does not exist`))
+      else {
+        const topicId = answer.topics.get(topic)?.topicId
+        if (now === 'another')
+          this.bound('earliest', earliest => onOutcome({ type: 'recreated', earliest, topicId }), onOutcome)
+        else {
+          this.topicId ??= topicId
+          this.#outOfSameLog(offset, onOutcome)
+        }
+      }
+    })
+  }
+
+  #outOfSameLog(offset: Offset, onOutcome: OnOutcome): void {
+    const besides = (earliest: LogPosition, end: LogPosition): ReadOutcome =>
+      offset > end.offset
+        ? { type: 'beyond', earliest, end }
+        : notShown('kafka', `offset ${offset} of ${this.#name} is missing`)
+    this.bound(
+      'earliest',
+      earliest => {
+        if (offset < earliest.offset) onOutcome({ type: 'skipped', next: earliest.offset, why: 'deleted' })
+        else this.bound('latest', end => onOutcome(besides(earliest, end)), onOutcome)
+      },
+      onOutcome
+    )
+  }
+
+  /**
+   * Asks the leader where the epoch of the last read record ends. Calls `onKept` when the log still has what was read, or
+   * when the leader cannot tell, or the topic is another one, which the next read detects.
+   */
+  #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: () => void): void {
+    const topicPartition = this.#topicPartition
+    const { history } = known
+    const end = endOf(read)
+    const leaderEpoch = history.before(end)
+    if (leaderEpoch === undefined) {
+      onKept()
+      return
+    }
+    const kept = (currentLeaderEpoch: number): void => {
+      known.checkedIn = currentLeaderEpoch
+      onKept()
+    }
+    this.#ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: EPOCH_TIMEOUT_MS }, result => {
+      if (result.type === 'notFound') kept(result.currentLeaderEpoch)
+      else if (result.type === 'failed' && !result.retriable) onKept()
+      else if (result.type !== 'success') onOutcome(late())
+      else {
+        const { currentLeaderEpoch } = result
+        const at = history.partsAt(result)
+        if (at >= end) kept(currentLeaderEpoch)
+        else
+          partitionNow({ ask: this.#ask }, topicPartition, known.topicId, now => {
+            if (now === 'unclear') onOutcome(late())
+            else if (now !== 'same') onKept()
+            else {
+              history.cutAt(at)
+              known.checkedIn = currentLeaderEpoch
+              onOutcome({ type: 'cut', at, epochs: { leaderEpoch, currentLeaderEpoch } })
+            }
+          })
+      }
+    })
+  }
+
+  get #name(): string {
+    return topicPartitionKey(this.#topicPartition.topic, this.#topicPartition.partition)
+  }
+}
+
+const knowing = (history: EpochHistory): Known => ({ topicId: undefined, history, checkedIn: undefined })
+
+const endOf = ({ offset, knownEnd }: LogRead): Offset => knownEnd?.() ?? offset
+
+/** Whether the answer comes from a leader whose log has all that was read, or tells nothing of the log. */
+function isSure({ history, checkedIn }: Known, read: LogRead, result: FetchDataResult): boolean {
+  if (history.before(endOf(read)) === undefined) return true
+  if (result.type === 'offsetOutOfRange') return false
+  if (result.type !== 'success' && result.type !== 'noMessages') return true
+  return result.leaderEpoch === undefined || result.leaderEpoch === checkedIn
+}

@@ -1,0 +1,95 @@
+import { CastellanError } from '../../core/errors.js'
+import type { LogPosition, Offset, RecordBatch } from '../../core/model.js'
+import type { Failure, TimedOut } from '../../router/messages/request.js'
+import { ownFailure } from '../../router/requests/failures.js'
+
+/** What a reader finds at an offset. */
+export type ReadOutcome =
+  | { readonly type: 'records'; readonly batch: RecordBatch }
+  /** The log ends at the offset, and its leader shows all that the reader was told of. */
+  | { readonly type: 'end' }
+  | LogChange
+  | Trouble
+
+/** Why the log has no record at the offset, and where it goes on. */
+export type LogChange =
+  /** `deleted`: by retention. `empty`: there are markers of transactions, or what compaction or an abort has left. */
+  | { readonly type: 'skipped'; readonly next: Offset; readonly why: 'damaged' | 'deleted' | 'empty' }
+  | LogCut
+  /** The log ends before the offset: its end was lost, or the offset was set by a client. */
+  | { readonly type: 'beyond'; readonly earliest: LogPosition; readonly end: LogPosition }
+  /** The name belongs to another topic now, which has this id. `earliest`: where its log begins. */
+  | { readonly type: 'recreated'; readonly earliest: LogPosition; readonly topicId: string | undefined }
+
+/** The log has lost its end. Records from `at` on are gone, and other records take their offsets. */
+export interface LogCut {
+  readonly type: 'cut'
+  readonly at: Offset
+  /** The epoch of the last record that was read, and that of the present leader; as fields of a log line. */
+  readonly epochs: { readonly leaderEpoch: number; readonly currentLeaderEpoch: number }
+}
+
+/** Why the log cannot be read, or a bound of it not be found, at the moment. */
+export type Trouble =
+  /** There is no such topic or partition. */
+  | { readonly type: 'missing' }
+  /** The same request fails again. */
+  | { readonly type: 'refused'; readonly failure: Failure }
+  /**
+   * The same request may succeed later. `notShown`: brokers do not show yet what the reader knows of, such as records up to
+   * the end that it was told; the message of the failure names the partition.
+   */
+  | { readonly type: 'retry'; readonly why: 'failed' | 'timedOut' | 'notShown'; readonly failure: Failure }
+
+export function troubleOf(result: Failure | TimedOut | { readonly type: 'unknownTopicOrPartition' }): Trouble {
+  switch (result.type) {
+    case 'unknownTopicOrPartition':
+      return { type: 'missing' }
+    case 'timedOut':
+      return late(result.reason)
+    case 'failed':
+      return result.retriable ? { type: 'retry', why: 'failed', failure: result } : { type: 'refused', failure: result }
+  }
+}
+
+export const late = (reason = 'no answer in time'): Trouble => ({
+  type: 'retry',
+  why: 'timedOut',
+  failure: ownFailure('timedOut', reason, true)
+})
+
+export const notShown = (code: 'kafka' | 'unknownTopic', message: string): Trouble => ({
+  type: 'retry',
+  why: 'notShown',
+  failure: ownFailure(code, message, true)
+})
+
+const DAMAGED = 'are damaged and were skipped'
+const DELETED = 'were deleted before they were read'
+
+/**
+ * What a warning says to those who read the log.
+ *
+ * @param name for example `orders/3`
+ * @param from the offset that was read
+ */
+export function sentenceOf(change: LogChange, name: string, from: Offset): string {
+  switch (change.type) {
+    case 'skipped':
+      return `records ${from} to ${change.next - 1} of ${name} ${change.why === 'damaged' ? DAMAGED : DELETED}`
+    case 'cut':
+      return `the end of ${name} was lost from ${change.at} on, and is read from there`
+    case 'beyond':
+      return `the log of ${name} ends at ${change.end.offset}, before ${from}, and is read from its end`
+    case 'recreated':
+      return `${name} was created anew, and is read from its beginning`
+  }
+}
+
+/** The error of a reader that gives up. */
+export function errorOf(trouble: Trouble, name: string): CastellanError {
+  if (trouble.type === 'missing') return new CastellanError('unknownTopic', `${name} does not exist`, false)
+  const { code, message, retriable } = trouble.failure
+  const isWhole = trouble.type === 'retry' && trouble.why === 'notShown'
+  return new CastellanError(code, isWhole ? message : `${name}: ${message}`, retriable)
+}
