@@ -1,11 +1,14 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { CastellanError } from '../../core/errors.js'
-import type { KafkaRecord, Logger, Offset } from '../../core/model.js'
+import type { KafkaRecord, Logger, LogPosition, Offset } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { askRouter } from '../../router/routing/ask-router.js'
+import { asking } from '../partition/ask.js'
+import { PartitionLog } from '../partition/partition-log.js'
+import type { ReadOutcome, Trouble } from '../partition/read-outcome.js'
 import type { UnplacedRecord } from './stored-instance.js'
 
 const TIMEOUT_MS = 10_000
@@ -45,7 +48,7 @@ export class CompactedTopic {
   /** The next offset to read; `undefined`: from the earliest record. */
   #next: Offset | undefined
   /** `undefined`: it is not known whether there is the topic. */
-  #id: string | undefined
+  #log: PartitionLog | undefined
 
   constructor(options: CompactedTopicOptions) {
     this.#options = options
@@ -54,7 +57,7 @@ export class CompactedTopic {
 
   /** The id of the topic; empty: it is not known, or the brokers have none. */
   get id(): string {
-    return this.#id ?? ''
+    return this.#log?.topicId ?? ''
   }
 
   /** The offset up to which the log was read; -1: nothing was. */
@@ -64,14 +67,17 @@ export class CompactedTopic {
 
   /** Reads all records that are in the log at the time of the call. @throws TopicError, TimedOutError */
   async readToEnd(): Promise<void> {
-    if (this.#id === undefined) await this.#find()
-    if (this.#id === undefined) return
-    const end = await this.#offset('latest')
-    if (end < (this.#next ?? 0)) this.forget(true)
-    this.#next ??= await this.#offset('earliest')
+    const log = (this.#log ??= await this.#find())
+    if (log === undefined) return
+    const end = await this.#bound(log, 'latest')
+    if (end.offset < (this.#next ?? 0)) return this.#readAnew()
+    this.#next ??= (await this.#bound(log, 'earliest')).offset
     let shortReads = 0
-    while (this.#next < end) {
-      const next = await this.#readBatch(this.#next)
+    while (this.#next < end.offset || log.isNewLeader(end.leaderEpoch)) {
+      const outcome = await log.readOnce({ offset: this.#next, told: end.offset, timeoutMs: TIMEOUT_MS })
+      if (outcome.type === 'end') return
+      if (outcome.type === 'cut') return this.#readAnew()
+      const next = this.#nextAfter(outcome)
       if (next !== undefined) [this.#next, shortReads] = [next, 0]
       // A new leader shows the former end when its followers have caught up.
       else if (++shortReads > MAX_SHORT_READS) throw new TopicError(LATE)
@@ -79,15 +85,31 @@ export class CompactedTopic {
     }
   }
 
+  /** @returns `undefined`: the leader does not show all records yet @throws TopicError */
+  #nextAfter(outcome: ReadOutcome): Offset | undefined {
+    if (outcome.type === 'records') {
+      for (const record of outcome.batch) this.#options.onRecord(record)
+      return outcome.batch.nextOffset
+    }
+    if (outcome.type === 'skipped' && outcome.why !== 'deleted') return outcome.next
+    return outcome.type === 'retry' && outcome.why === 'notShown' ? undefined : this.#fail(outcome)
+  }
+
+  /** The log has lost its end, and records that were read with it. */
+  #readAnew(): Promise<void> {
+    this.forget(true)
+    return this.readToEnd()
+  }
+
   /** The next read begins at the earliest record. */
   forget(isAnother: boolean): void {
-    this.#id = this.#next = undefined
+    this.#log = this.#next = undefined
     this.#options.onForgotten(isAnother)
   }
 
   /** @returns the offset of the last record @throws TopicError, TimedOutError */
   async append(records: readonly UnplacedRecord[]): Promise<Offset> {
-    if (this.#id === undefined) await this.#create()
+    if (this.#log === undefined) await this.#create()
     const placed = records.map(record => ({ ...record, ...this.#place }))
     const asked = { type: 'produce', records: placed, timeoutMs: TIMEOUT_MS } as const
     let last = 0
@@ -113,40 +135,26 @@ export class CompactedTopic {
     log.info({ topic }, 'the topic for the states of consumer instances was created')
   }
 
-  async #find(): Promise<void> {
+  /** @returns `undefined`: there is no such topic */
+  async #find(): Promise<PartitionLog | undefined> {
     const { router, topic } = this.#options
     const asked = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
-    const { errorCode, topicId = '' } = answered(await askRouter(router, asked)).topics.get(topic)!
-    if (errorCode === errorCodes.NONE) this.#id = topicId
-    else if (errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION) throw new TopicError(kafkaFailure(errorCode))
+    const { errorCode, topicId } = answered(await askRouter(router, asked)).topics.get(topic)!
+    if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
+    if (errorCode !== errorCodes.NONE) throw new TopicError(kafkaFailure(errorCode))
+    return new PartitionLog(asking(router), this.#place, { topicId, timeoutMs: TIMEOUT_MS })
   }
 
-  async #offset(offsetType: 'latest' | 'earliest'): Promise<Offset> {
-    const asked = { type: 'fetchOffset', topicPartition: this.#place, offsetType, timeoutMs: TIMEOUT_MS } as const
-    const result = answered(await askRouter(this.#options.router, asked))
-    return result.type === 'success' ? result.offset : this.#gone()
-  }
-
-  /** @returns the next offset; `undefined`: the leader shows no record there yet */
-  async #readBatch(offset: Offset): Promise<Offset | undefined> {
-    const asked = { topicPartition: this.#place, offset, topicId: this.#id || undefined, timeoutMs: TIMEOUT_MS }
-    const result = answered(await askRouter(this.#options.router, { type: 'fetchData', ...asked }))
-    switch (result.type) {
-      case 'success':
-        for (const record of result.batch) this.#options.onRecord(record)
-        return result.batch.nextOffset
-      case 'noMessages':
-        // Told: compaction has removed what was there.
-        return result.nextOffset
-      case 'corruptMessage':
-        return result.nextOffset
-      default:
-        return this.#gone()
-    }
+  async #bound(log: PartitionLog, offsetType: 'latest' | 'earliest'): Promise<LogPosition> {
+    const found = await new Promise<LogPosition | Trouble>(resolve => log.bound(offsetType, resolve, resolve))
+    return 'type' in found ? this.#fail(found) : found
   }
 
   /** @throws TopicError */
-  #gone(): never {
+  #fail(outcome: ReadOutcome): never {
+    if (outcome.type === 'refused' || (outcome.type === 'retry' && outcome.why === 'failed'))
+      throw new TopicError(outcome.failure)
+    if (outcome.type === 'retry') throw new TopicError(LATE)
     this.forget(true)
     throw new TopicError(CHANGED)
   }

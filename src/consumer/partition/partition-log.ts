@@ -81,6 +81,11 @@ export class PartitionLog {
     return this.#known.history.before(offset)
   }
 
+  /** Whether a leader of this epoch may lack what was read: no leader of this or a later epoch was asked. */
+  isNewLeader(leaderEpoch: number | undefined): boolean {
+    return (leaderEpoch ?? -1) > (this.#known.checkedIn ?? Number.POSITIVE_INFINITY)
+  }
+
   /** Looks up a bound of the log, or the first record at or after a time. */
   bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onTrouble: (trouble: Trouble) => void): void {
     const asked = { topicPartition: this.#topicPartition, offsetType, timeoutMs: this.#timeoutMs }

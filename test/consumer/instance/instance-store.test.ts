@@ -232,6 +232,26 @@ describe('the store of consumer instances', () => {
       }
     })
 
+  for (const [what, written] of [
+    ['as long as before', 1],
+    ['longer than before', 2]
+  ] as const)
+    it(`reads all states again when the topic has lost its end and is ${what} again`, async () => {
+      topic.cut(0)
+      await former.claim(instance, subscribed('a'))
+      await former.verbs.write(instance, subscribed('b'))
+      expect(await owner.verbs.find(instance)).to.deep.include({ topics: { topics: ['b'] } })
+      topic.cut(1)
+      const next = topic.store('next')
+      const created = Array.from({ length: written }, (_, at) => ({ groupId: 'g', name: `other${at}` }))
+      for (const other of created) await next.claim(other, subscribed('c'))
+      expect(await owner.verbs.find(created[0]!)).to.deep.include({ owner: 'next', topics: { topics: ['c'] } })
+      expect(await owner.verbs.find(instance)).to.deep.include({ topics: { topics: ['a'] } })
+      const { fetches } = topic
+      await owner.verbs.catchUp()
+      expect(topic.fetches, 'nothing more is read').to.equal(fetches)
+    })
+
   it('does not write the state of an instance that another process has', async () => {
     await former.claim(instance, subscribed('a'))
     await owner.claim(instance, subscribed('b'))
