@@ -7,6 +7,7 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { Failure, FetchDataResult } from '../../router/messages/operations.js'
+import type { PartitionLog } from '../partition/partition-log.js'
 import { CheckedReads, type LogCut } from './checked-reads.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
@@ -38,6 +39,7 @@ export interface GroupLogReaderOptions {
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
   readonly finder: PositionFinder
+  readonly log: PartitionLog
   readonly retryBackoffMs: number
   /** True while a client waits for a record. Otherwise a read ends with its current long poll. */
   readonly isWanted: () => boolean
@@ -147,7 +149,7 @@ export class GroupLogReader implements BatchHolder {
   }
 
   #readOf(tracker: OffsetTracker, offset: Offset): Parameters<CheckedReads['read']>[0] {
-    const { topicId } = this.#options.finder
+    const { topicId } = this.#options.log
     const isBeyond = (): boolean => tracker.offset > this.#cursor.position
     /**
      * The offset after the last known record. Records in memory and acknowledged records may lie after the position. A
@@ -212,7 +214,7 @@ export class GroupLogReader implements BatchHolder {
 
   #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
     const { runtime, batches } = this.#options
-    const pauseMs = this.#pauseMs(result.type)
+    const pauseMs = this.#pauseMs(result.type === 'unknownTopicOrPartition' ? 'missing' : result.type)
     switch (result.type) {
       case 'success':
         this.#hasRead = true

@@ -6,6 +6,7 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
+import { PartitionLog } from '../partition/partition-log.js'
 import { withMark } from './ack-encoding.js'
 import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
@@ -65,7 +66,7 @@ export class PartitionConsumer {
   readonly #runtime: ReturnType<typeof stoppable>
   #tracker: OffsetTracker | undefined
   #source: PositionSource | undefined
-  readonly #finder: PositionFinder
+  readonly #log: PartitionLog
   readonly #reader: GroupLogReader
   #prefetched: KafkaRecord | undefined
   /** Messages that were released or not acknowledged in time. They are offered before all others. */
@@ -80,12 +81,13 @@ export class PartitionConsumer {
     const { topic, partition } = options.topicPartition
     this.#name = topicPartitionKey(topic, partition)
     const runtime = (this.#runtime = stoppable(options.runtime))
-    const finder = new PositionFinder({ ...options, runtime, onEarliest: () => this.#startIsFixed() })
-    this.#finder = finder
+    const log = (this.#log = new PartitionLog(runtime.ask, options.topicPartition))
+    const finder = new PositionFinder({ ...options, log, runtime, onEarliest: () => this.#startIsFixed() })
     this.#reader = new GroupLogReader({
       ...options,
       runtime,
       finder,
+      log,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
       releasePrefetched: () => this.#releasePrefetched(),
       onReady: () => this.#prefetch(),
@@ -125,7 +127,7 @@ export class PartitionConsumer {
    * group. `undefined`: unknown.
    */
   positionIn(topicId: string | undefined): Offset | undefined {
-    return incarnationOfTopic(this.#finder.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
+    return incarnationOfTopic(this.#log.topicId, topicId) === 'same' ? this.#tracker?.offset : undefined
   }
   get pending(): number {
     return this.#tracker?.pending ?? 0
@@ -347,7 +349,7 @@ export class PartitionConsumer {
 
   /** The position source of a tracker. Each incarnation of the topic has a tracker of its own. */
   #sourceOf(tracker: OffsetTracker): PositionSource {
-    const { topicId } = this.#finder
+    const { topicId } = this.#log
     return {
       topicId,
       get position() {

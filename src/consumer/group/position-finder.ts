@@ -8,14 +8,16 @@ import {
 } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
+import type { PartitionLog } from '../partition/partition-log.js'
 import { endSetIn, isOfAnother, markIn, STORED_LATEST } from './ack-encoding.js'
 import type { GroupRuntime } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { isForbidden, pausesOfUnknown } from './refusals.js'
+import { isForbidden, isRefusal, pausesOfUnknown } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
 
 export interface PositionFinderOptions {
   readonly topicPartition: TopicPartition
+  readonly log: PartitionLog
   readonly runtime: GroupRuntime
   /** Finds where to begin if there is no committed offset. */
   readonly start: FindStart
@@ -48,27 +50,21 @@ const CREATED_ANEW =
 export class PositionFinder {
   readonly #options: PositionFinderOptions
   readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
-  #topicId: string | undefined
 
   constructor(options: PositionFinderOptions) {
     this.#options = options
     this.#pauseMs = pausesOfUnknown(options.retryBackoffMs)
   }
 
-  /** The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). */
-  get topicId(): string | undefined {
-    return this.#topicId
-  }
-
   /** Finds the first position. Look-ups are repeated until it is known. `isNew`: the position is not committed yet. */
   findStart(onFound: (position: TrackedPosition, isNew: boolean) => void): void {
     const missing = (): void => {
       this.#options.onEarliest()
-      this.#afterPause('unknownTopicOrPartition', () => this.findStart(onFound))
+      this.#afterPause('missing', () => this.findStart(onFound))
     }
     // The topic id is looked up first, so the position belongs to this incarnation or a later one.
     this.#idOfTopic((topicId, isThere) => {
-      this.#topicId = topicId
+      this.#options.log.topicId = topicId
       if (isThere) this.#findPosition(onFound, missing)
       else missing()
     })
@@ -85,7 +81,7 @@ export class PositionFinder {
       else {
         const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
         const end = endSetIn({ offset, metadata })
-        if (isOfAnother(markIn({ offset, metadata }), this.#topicId))
+        if (isOfAnother(markIn({ offset, metadata }), this.#options.log.topicId))
           this.#confirm(
             () => this.#beginAnew(offset, begin, onMissing),
             () => this.findStart(onFound)
@@ -103,7 +99,7 @@ export class PositionFinder {
    * offsets are void only after two look-ups.
    */
   #confirm(isSame: () => void, isAnother: () => void): void {
-    this.#again(() => this.#idOfTopic(topicId => (topicId === this.#topicId ? isSame() : isAnother())))
+    this.#again(() => this.#idOfTopic(topicId => (topicId === this.#options.log.topicId ? isSame() : isAnother())))
   }
 
   /** Begins at the earliest record, because the committed offset belongs to a former incarnation of the topic. */
@@ -135,14 +131,14 @@ export class PositionFinder {
   }
 
   #isInAnother(start: Start): boolean {
-    return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#topicId) === 'another'
+    return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#options.log.topicId) === 'another'
   }
 
   /** @param hasRead true: the group has read up to the position, so the position was in the log before */
   recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
     this.#idOfTopic(topicId => {
-      const incarnation = incarnationOfTopic(this.#topicId, topicId)
-      this.#topicId = topicId ?? this.#topicId
+      const incarnation = incarnationOfTopic(this.#options.log.topicId, topicId)
+      this.#options.log.topicId = topicId ?? this.#options.log.topicId
       if (incarnation === 'same') this.#recoverInLog(position, hasRead, onFound)
       else if (incarnation === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
       else this.#bound('earliest', earliest => onFound({ type: 'recreated', ...earliest }))
@@ -175,16 +171,11 @@ export class PositionFinder {
     })
   }
 
-  /** @param onMissing called when the partition does not exist; without it, the look-up is repeated */
   #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing?: () => void): void {
-    const { runtime, topicPartition } = this.#options
-    runtime.ask('fetchOffset', { topicPartition, offsetType }, result => {
-      if (result.type === 'success') onFound(positionIn(result))
-      else {
-        if (isForbidden(result)) this.#options.onRefused(result)
-        if (result.type === 'unknownTopicOrPartition' && onMissing) onMissing()
-        else this.#afterPause(result.type, () => this.#bound(offsetType, onFound, onMissing))
-      }
+    this.#options.log.bound(offsetType, onFound, trouble => {
+      if (isRefusal(trouble)) this.#options.onRefused(trouble.failure)
+      if (trouble.type === 'missing' && onMissing) onMissing()
+      else this.#afterPause(trouble.type, () => this.#bound(offsetType, onFound, onMissing))
     })
   }
 

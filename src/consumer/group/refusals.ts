@@ -1,9 +1,14 @@
 import type { Logger } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
+import type { ReadOutcome } from '../partition/read-outcome.js'
 
 /** True when Kafka's ACLs forbid the request. Further attempts fail until the permission is granted. */
 export const isForbidden = (result: { readonly type: string }): result is Failure =>
   result.type === 'failed' && (result as Failure).code === 'notAuthorized'
+
+/** The same of a read. */
+export const isRefusal = (outcome: ReadOutcome): outcome is Extract<ReadOutcome, { type: 'refused' }> =>
+  outcome.type === 'refused' && isForbidden(outcome.failure)
 
 /** Logs the reason of a refusal once, however often the request is repeated. */
 export class RefusalLog {
@@ -38,7 +43,7 @@ const MAX_PAUSE_MS = 30_000
 export function pausesOfUnknown(firstMs: number): (type: string) => number {
   let nextMs = firstMs
   return type => {
-    const isUnknown = type === 'unknownTopicOrPartition'
+    const isUnknown = type === 'missing'
     const pauseMs = isUnknown ? nextMs : firstMs
     nextMs = isUnknown ? Math.max(pauseMs, Math.min(2 * pauseMs, MAX_PAUSE_MS)) : pauseMs
     return pauseMs

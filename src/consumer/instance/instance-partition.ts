@@ -7,12 +7,13 @@ import {
 } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { invalid } from '../../router/requests/failures.js'
-import { CheckedReads } from '../group/checked-reads.js'
 import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
-import { isForbidden } from '../group/refusals.js'
+import { isRefusal } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
+import { PartitionLog } from '../partition/partition-log.js'
+import { INSTANCE_LINES, type LogChange, type ReadOutcome } from '../partition/read-outcome.js'
 import type { InstanceRecord } from './instances.js'
 
 /** A request waits this much longer for an answer than for records. */
@@ -54,7 +55,7 @@ export class InstancePartition implements BatchHolder {
   readonly #options: InstancePartitionOptions
   readonly #runtime: ReturnType<typeof stoppable>
   readonly #finder: PositionFinder
-  #reads: CheckedReads
+  readonly #log: PartitionLog
   /** The offset after the accepted records; `undefined`: no position is known. */
   accepted: Offset | undefined
   /** The offset after the records that were taken. Not below `accepted`. */
@@ -84,9 +85,10 @@ export class InstancePartition implements BatchHolder {
     this.furthest = options.readBefore
     this.#options = options
     this.#runtime = stoppable(options.runtime)
-    this.#reads = new CheckedReads(this.#runtime.ask, topicPartition)
+    this.#log = new PartitionLog(this.#runtime.ask, topicPartition)
     this.#finder = new PositionFinder({
       topicPartition,
+      log: this.#log,
       runtime: this.#runtime,
       start: start === 'none' ? () => this.#fail(noStart(topicPartition)) : start,
       onEarliest: () => undefined,
@@ -100,7 +102,7 @@ export class InstancePartition implements BatchHolder {
   }
   /** The id of the topic to which the position belongs. */
   get topicId(): string | undefined {
-    return this.#finder.topicId
+    return this.#log.topicId
   }
   get hasBatch(): boolean {
     return this.#batch !== undefined
@@ -112,7 +114,7 @@ export class InstancePartition implements BatchHolder {
    */
   epochBefore(offset: Offset): number | undefined {
     if (offset > this.taken) return epochWithin(this.furthest, offset)
-    return this.#reads.epochBefore(offset) ?? this.#foundIn
+    return this.#log.epochBefore(offset) ?? this.#foundIn
   }
 
   /** Forgets that records could not be fetched, before they are fetched again. */
@@ -138,7 +140,7 @@ export class InstancePartition implements BatchHolder {
   seek(offset: Offset): void {
     this.#foundIn = undefined
     // The log between the former position and this one was not read.
-    this.#reads = new CheckedReads(this.#runtime.ask, this.topicPartition)
+    this.#log.begin()
     this.beganAt ??= offset
     this.#place(offset)
     this.#sought = offset
@@ -198,14 +200,13 @@ export class InstancePartition implements BatchHolder {
       offset: this.taken,
       maxWaitMs,
       isWanted,
-      topicId: this.#finder.topicId,
-      ...(this.#foundIn !== undefined && { foundIn: this.#foundIn }),
+      foundIn: this.#foundIn,
       timeoutMs: maxWaitMs + ANSWER_MS
     }
-    this.#reads.read(request, result => {
+    this.#log.read(request, outcome => {
       if (this.#fetching !== fetching) return
       this.#fetching = undefined
-      this.#fetched(result)
+      this.#found(outcome)
     })
   }
 
@@ -222,75 +223,73 @@ export class InstancePartition implements BatchHolder {
     this.#index = 0
   }
 
-  #fetched(result: Parameters<Parameters<CheckedReads['read']>[1]>[0]): void {
+  #found(outcome: ReadOutcome): void {
     const { runtime, onChanged, batches } = this.#options
-    switch (result.type) {
-      case 'success':
+    const offset = this.taken
+    switch (outcome.type) {
+      case 'records':
         this.problem = this.#sought = undefined
-        this.#batch = result.batch
+        this.#batch = outcome.batch
         this.#index = 0
-        batches.hold(this, result.batch.heapBytes ?? result.batch.sizeBytes)
+        batches.hold(this, outcome.batch.heapBytes ?? outcome.batch.sizeBytes)
         onChanged()
         break
-      case 'noMessages':
-        this.problem = this.#sought = undefined
-        onChanged()
+      case 'end':
+        this.#readToEnd()
         break
-      case 'corruptMessage':
-        runtime.log.error(
-          { partition: this.key, offset: result.offset, nextOffset: result.nextOffset },
-          'a damaged batch is skipped'
-        )
-        this.taken = result.nextOffset
-        if (this.accepted === result.offset) this.accepted = result.nextOffset
-        onChanged()
+      case 'skipped':
+        this.#skip(outcome)
         break
       case 'cut':
-        runtime.log.warn({ partition: this.key, offset: result.cutAt }, 'the end of the log was lost; continuing there')
-        this.#logChanged(Math.min(result.cutAt, this.accepted!))
+        runtime.log.warn({ partition: this.key, offset: outcome.at }, INSTANCE_LINES.cut)
+        this.#logChanged(Math.min(outcome.at, this.accepted!))
         break
-      case 'offsetOutOfRange':
-        this.#recover()
+      case 'beyond':
+        if (this.committed === offset || this.#sought === offset) this.#reset(offset, outcome)
+        else {
+          this.#tell(offset, outcome.end.offset, 'lost')
+          this.#logChanged(Math.min(outcome.end.offset, this.accepted!))
+        }
+        break
+      case 'recreated':
+        this.#log.topicId = outcome.topicId
+        this.furthest = undefined
+        this.#continueAt(outcome.earliest.offset, outcome.type)
         break
       default:
-        if (isForbidden(result)) this.#fail(result)
+        if (isRefusal(outcome)) this.#fail(outcome.failure)
         this.#runtime.after(this.#options.retryBackoffMs, onChanged)
     }
   }
+  #skip({ next, why }: Extract<LogChange, { type: 'skipped' }>): void {
+    const { log } = this.#runtime
+    if (why === 'empty') this.#readToEnd()
+    else if (why === 'deleted') this.#continueAt(next, why)
+    else {
+      log.error({ partition: this.key, offset: this.taken, nextOffset: next }, INSTANCE_LINES.damaged)
+      if (this.accepted === this.taken) this.accepted = next
+      this.taken = next
+      this.#options.onChanged()
+    }
+  }
 
-  #recover(): void {
-    const offset = this.taken
-    const fetching = {}
-    this.#fetching = fetching
-    const hasRead = this.committed !== offset && this.#sought !== offset
-    this.#finder.recover(offset, hasRead, recovery => {
-      if (this.#fetching !== fetching) return
-      if (recovery.type === 'notYet') {
-        this.#reset(fetching, offset, recovery)
-        return
-      }
-      this.#fetching = undefined
-      if (recovery.type !== 'inRange') {
-        this.#tell(offset, recovery.offset, recovery.type)
-        if (recovery.type === 'recreated') this.furthest = undefined
-        this.#logChanged(recovery.type === 'lost' ? Math.min(recovery.offset, this.accepted!) : recovery.offset)
-      } else this.#options.onChanged()
-    })
+  #readToEnd(): void {
+    this.problem = this.#sought = undefined
+    this.#options.onChanged()
   }
 
   /** An offset that the client or a commit has set lies beyond the end: `auto.offset.reset` decides. */
-  #reset(fetching: object, from: Offset, { earliest, offset: end }: { earliest: Offset; offset: Offset }): void {
+  #reset(from: Offset, { earliest, end }: Extract<LogChange, { type: 'beyond' }>): void {
     const { start } = this.#options
     if (start === 'none') {
-      this.#fetching = undefined
-      this.#fail(outOfRange(this.topicPartition, from, end))
+      this.#fail(outOfRange(this.topicPartition, from, end.offset))
       return
     }
+    const fetching = (this.#fetching = {})
     start(at => {
       if (this.#fetching !== fetching) return
-      this.#fetching = undefined
-      const to = at === 'earliest' ? earliest : at === 'latest' ? end : Math.min(at.offset, end)
-      this.#tell(from, to, 'beyond the end', end)
+      const to = at === 'earliest' ? earliest.offset : at === 'latest' ? end.offset : Math.min(at.offset, end.offset)
+      this.#tell(from, to, 'beyond the end', end.offset)
       this.#logChanged(to)
     })
   }
@@ -298,7 +297,12 @@ export class InstancePartition implements BatchHolder {
   #tell(offset: Offset, continuesAt: Offset, cause: string, end?: Offset): void {
     const { log, groupId: group } = this.#runtime
     const fields = { group, partition: this.key, offset, continuesAt, cause, ...(end !== undefined && { end }) }
-    log.warn(fields, 'an instance was outside of the log')
+    log.warn(fields, INSTANCE_LINES.outside)
+  }
+
+  #continueAt(offset: Offset, cause: 'deleted' | 'recreated'): void {
+    this.#tell(this.taken, offset, cause)
+    this.#logChanged(offset)
   }
 
   #logChanged(offset: Offset): void {

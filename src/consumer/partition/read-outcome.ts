@@ -93,3 +93,10 @@ export function errorOf(trouble: Trouble, name: string): CastellanError {
   const isWhole = trouble.type === 'retry' && trouble.why === 'notShown'
   return new CastellanError(code, isWhole ? message : `${name}: ${message}`, retriable)
 }
+
+/** What lines of the log say about an instance; their fields name the partition and offsets. */
+export const INSTANCE_LINES = {
+  damaged: 'a damaged batch is skipped',
+  cut: 'the end of the log was lost; continuing there',
+  outside: 'an instance was outside of the log'
+} as const
