@@ -6,14 +6,13 @@ import {
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'
-import type { Failure, FetchDataResult } from '../../router/messages/operations.js'
-import type { PartitionLog } from '../partition/partition-log.js'
-import { CheckedReads, type LogCut } from './checked-reads.js'
+import type { Failure } from '../../router/messages/operations.js'
+import type { LogRead, PartitionLog } from '../partition/partition-log.js'
+import { GROUP_LINES, type LogCut, type ReadOutcome } from '../partition/read-outcome.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
-import type { PositionFinder } from './position-finder.js'
-import { isForbidden, pausesOfUnknown } from './refusals.js'
+import { isRefusal, pausesOfUnknown } from './refusals.js'
 
 /**
  * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
@@ -31,14 +30,13 @@ const FIRST_MAX_WAIT_MS = 10_000
 /** Time limit of a request, long enough for a broker to come back. */
 const TIMEOUT_MS = 40_000
 
-/** Answers to a read of one offset which mean that its record is gone. */
-const goneTypes: ReadonlySet<FetchDataResult['type']> = new Set(['success', 'offsetOutOfRange', 'corruptMessage'])
+/** What a read of one offset tells where its record is read, or gone. */
+const goneTypes: ReadonlySet<ReadOutcome['type']> = new Set(['records', 'skipped', 'beyond', 'recreated'])
 
 export interface GroupLogReaderOptions {
   readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
-  readonly finder: PositionFinder
   readonly log: PartitionLog
   readonly retryBackoffMs: number
   /** True while a client waits for a record. Otherwise a read ends with its current long poll. */
@@ -76,13 +74,13 @@ export class GroupLogReader implements BatchHolder {
    * means that the log has lost its end.
    */
   #hasRead = false
-  #reads: CheckedReads
+  /** That of the reads; an answer that comes with another one is for a position which the group has left. */
+  #tracker: OffsetTracker | undefined
 
   constructor(options: GroupLogReaderOptions) {
     this.#options = options
     this.#pauseMs = pausesOfUnknown(options.retryBackoffMs)
     this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
-    this.#reads = new CheckedReads(options.runtime.ask, options.topicPartition)
   }
 
   /** True while a fetch is in flight, and during the pause after it. */
@@ -98,8 +96,8 @@ export class GroupLogReader implements BatchHolder {
   begin(tracker: OffsetTracker): void {
     this.stop()
     this.#cursor.position = tracker.nextNotAcked(tracker.offset)
-    const { runtime, topicPartition } = this.#options
-    this.#reads = new CheckedReads(runtime.ask, topicPartition, tracker.epochs)
+    this.#tracker = tracker
+    this.#options.log.resume(tracker.epochs)
   }
 
   /** Drops the batch to free memory. Its remaining records are fetched again later. */
@@ -126,40 +124,35 @@ export class GroupLogReader implements BatchHolder {
 
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
-    const { runtime, isWanted } = this.#options
+    const { runtime, isWanted, log } = this.#options
     const askedAt = runtime.clock()
     const { position: offset } = this.#cursor
-    const reads = this.#reads
     const isFirst = tracker.epochs.before(offset) === undefined
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
     const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS, checksFirst: true }
-    reads.read({ ...this.#readOf(tracker, offset), ...wait }, result => {
-      if (reads === this.#reads && result.type === 'cut') {
-        this.#cutAt(result)
-        this.#ready()
-      }
+    log.read({ ...this.#readOf(tracker, offset), ...wait }, outcome => {
       // The position has changed: the log was cut meanwhile, or the batch was dropped to free memory.
-      else if (reads !== this.#reads || offset !== this.#cursor.position || result.type === 'cut') this.#ready()
+      const isLeft = offset !== this.#cursor.position && outcome.type !== 'cut'
+      if (isLeft || tracker !== this.#tracker) this.#ready()
       else {
         const isNewEpoch = isFirst && tracker.epochs.before(offset) !== undefined
-        if (isNewEpoch && result.type === 'noMessages') this.#options.onSkipped()
-        this.#fetched(result, tracker, askedAt)
+        if (isNewEpoch && outcome.type === 'end') this.#options.onSkipped()
+        this.#found(outcome, tracker, askedAt)
       }
     })
   }
 
-  #readOf(tracker: OffsetTracker, offset: Offset): Parameters<CheckedReads['read']>[0] {
-    const { topicId } = this.#options.log
+  #readOf(tracker: OffsetTracker, offset: Offset): LogRead {
     const isBeyond = (): boolean => tracker.offset > this.#cursor.position
     /**
      * The offset after the last known record. Records in memory and acknowledged records may lie after the position. A
      * committed offset above the position was set beyond the end of the log, and is ignored.
      */
-    const end = (): Offset => {
+    const knownEnd = (): Offset => {
       const { readEnd } = this.#cursor
       return isBeyond() ? readEnd : Math.max(readEnd, tracker.ackedEnd)
     }
-    return { offset, topicId, end, isBeyond: isBeyond() }
+    return { offset, knownEnd, isBeyond: isBeyond() }
   }
 
   /**
@@ -175,31 +168,20 @@ export class GroupLogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { runtime, retryBackoffMs, onReady } = this.#options
+    const { runtime, log, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       onReady()
     }
-    const take = (result: FetchDataResult): void => {
-      const record = result.type === 'success' ? result.batch.at(0) : undefined
+    log.read(this.#readOf(tracker, offset), outcome => {
+      if (outcome.type === 'cut' && tracker === this.#tracker) this.#cutAt(outcome)
+      const record = outcome.type === 'records' ? outcome.batch.at(0) : undefined
       if (record?.offset === offset) onFetched(copyOf(record))
-      else if (goneTypes.has(result.type)) onFetched(undefined)
-      else {
-        // A permanent failure uses up the retries of the message; other failures count as no retry.
-        if (result.type !== 'failed' || result.retriable) onFailed()
-        runtime.after(retryBackoffMs, over)
-        return
-      }
-      over()
-    }
-    const reads = this.#reads
-    reads.read(this.#readOf(tracker, offset), result => {
-      if (result.type !== 'cut') take(result)
-      else {
-        if (reads === this.#reads) this.#cutAt(result)
-        onFailed()
-        over()
-      }
+      else if (goneTypes.has(outcome.type)) onFetched(undefined)
+      // A permanent failure uses up the retries of the message; other failures count as no retry.
+      else if (outcome.type !== 'refused') onFailed()
+      if (outcome.type === 'cut' || goneTypes.has(outcome.type)) over()
+      else runtime.after(retryBackoffMs, over)
     })
   }
 
@@ -212,69 +194,61 @@ export class GroupLogReader implements BatchHolder {
     this.#options.runtime.after(delayMs, () => this.#ready())
   }
 
-  #fetched(result: FetchDataResult, tracker: OffsetTracker, askedAt: number): void {
-    const { runtime, batches } = this.#options
-    const pauseMs = this.#pauseMs(result.type === 'unknownTopicOrPartition' ? 'missing' : result.type)
-    switch (result.type) {
-      case 'success':
+  #found(outcome: ReadOutcome, tracker: OffsetTracker, askedAt: number): void {
+    const { runtime, batches, log, onRefused } = this.#options
+    const pauseMs = this.#pauseMs(outcome.type)
+    switch (outcome.type) {
+      case 'records':
         this.#hasRead = true
-        this.#cursor.take(result.batch)
-        batches.hold(this, result.batch.sizeBytes)
+        this.#cursor.take(outcome.batch)
+        batches.hold(this, outcome.batch.sizeBytes)
         this.#ready()
         break
-      case 'noMessages':
+      case 'end':
         this.#hasRead = true
         if (runtime.clock() - askedAt >= SHORTEST_POLL_MS) this.#ready()
         else this.#readyAfter(SHORTEST_POLL_MS)
         break
-      case 'offsetOutOfRange':
-        this.#outOfRange(tracker)
+      case 'skipped':
+        if (outcome.why === 'damaged') runtime.metrics.count('groups', 'skipped_batches')
+        this.#skipTo(outcome.next, tracker, outcome.why === 'damaged' ? GROUP_LINES.damaged : GROUP_LINES.deleted)
         break
-      case 'corruptMessage':
-        runtime.metrics.count('groups', 'skipped_batches')
-        this.#skipTo(result.nextOffset, tracker, 'records are damaged and were skipped')
+      case 'cut':
+        this.#cutAt(outcome)
+        this.#ready()
+        break
+      case 'beyond':
+        this.#beyond(outcome.end, tracker)
+        break
+      case 'recreated':
+        this.#say(GROUP_LINES.recreated, outcome.earliest.offset)
+        log.topicId = outcome.topicId
+        this.#startOver(outcome.earliest)
         break
       default:
-        if (isForbidden(result)) this.#options.onRefused(result)
+        if (isRefusal(outcome)) onRefused(outcome.failure)
         this.#readyAfter(pauseMs)
     }
   }
 
-  #outOfRange(tracker: OffsetTracker): void {
+  /** The log ends before the position, because its end was lost, or the position was set there. */
+  #beyond(end: LogPosition, tracker: OffsetTracker): void {
+    const { runtime } = this.#options
     const { position } = this.#cursor
+    const { offset } = end
     // An offset with a leader epoch was read by the group; an offset that a client has set has no epoch.
-    const hasRead = this.#hasRead || tracker.epochs.before(position) !== undefined
-    this.#options.finder.recover(position, hasRead, recovery => {
-      switch (recovery.type) {
-        case 'deleted':
-          this.#skipTo(recovery.offset, tracker, 'records were deleted before the group has read them')
-          break
-        case 'recreated':
-          this.#say('the topic was created anew; the group reads it from its beginning', recovery.offset)
-          this.#startOver(recovery)
-          break
-        case 'lost':
-          this.#say(
-            'the log ends before the position of the group, which continues at the end of the log',
-            recovery.offset
-          )
-          this.#options.runtime.metrics.count('groups', 'truncated_logs')
-          this.#startOver(recovery)
-          break
-        case 'notYet':
-          // They are read but not offered.
-          this.#options.runtime.log.warn(
-            { group: this.#options.runtime.groupId, partition: this.#name, committed: position, end: recovery.offset },
-            'the committed offset of a group is beyond the end of the log: records below it count as acknowledged'
-          )
-          this.#hasRead = true
-          this.#cursor.position = recovery.offset
-          this.#ready()
-          break
-        case 'inRange':
-          this.#readyAfter(this.#options.retryBackoffMs)
-      }
-    })
+    if (this.#hasRead || tracker.epochs.before(position) !== undefined) {
+      this.#say(GROUP_LINES.lost, offset)
+      runtime.metrics.count('groups', 'truncated_logs')
+      this.#startOver(end)
+    } else {
+      // Records from the end on are read but not offered.
+      const fields = { group: runtime.groupId, partition: this.#name, committed: position, end: offset }
+      runtime.log.warn(fields, GROUP_LINES.setBeyond)
+      this.#hasRead = true
+      this.#cursor.position = offset
+      this.#ready()
+    }
   }
 
   #startOver(at: LogPosition): void {
@@ -282,10 +256,10 @@ export class GroupLogReader implements BatchHolder {
     this.#ready()
   }
 
-  #cutAt({ cutAt: offset, epochs }: LogCut): void {
+  #cutAt({ at: offset, epochs }: LogCut): void {
     const { runtime, batches, onCut } = this.#options
     const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
-    runtime.log.warn(fields, 'the end of the log was lost; the group continues where the logs diverge')
+    runtime.log.warn(fields, GROUP_LINES.cut)
     runtime.metrics.count('groups', 'truncated_logs')
     this.#cursor.drop()
     batches.release(this)

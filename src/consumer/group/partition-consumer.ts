@@ -86,7 +86,6 @@ export class PartitionConsumer {
     this.#reader = new GroupLogReader({
       ...options,
       runtime,
-      finder,
       log,
       isWanted: () => !this.#isStopped && options.demand.isOpen(),
       releasePrefetched: () => this.#releasePrefetched(),

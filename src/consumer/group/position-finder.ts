@@ -28,25 +28,12 @@ export interface PositionFinderOptions {
   readonly onRefused: (failure: Failure) => void
 }
 
-/** The reason why an offset is outside the log, and the offset at which reading continues. */
-export type Recovery =
-  /** Records up to `offset` were deleted. */
-  | { readonly type: 'deleted'; readonly offset: Offset }
-  /** The topic was created again, and its new log begins at `offset`. The group has read nothing of the new log. */
-  | ({ readonly type: 'recreated' } & LogPosition)
-  /** The end of the log was lost. The log now ends at `offset`. */
-  | ({ readonly type: 'lost' } & LogPosition)
-  /** An offset that was set lies beyond the end of the log, which is `offset`. */
-  | { readonly type: 'notYet'; readonly earliest: Offset; readonly offset: Offset }
-  /** The offset is inside the log again. */
-  | { readonly type: 'inRange' }
-
 const METADATA_TIMEOUT_MS = 10_000
 
 const CREATED_ANEW =
   'an offset was committed in a former topic of this name; the group reads the new one from its beginning'
 
-/** Finds the position of a group in a partition, at the start and when the position is no longer in the log. */
+/** Finds where a group begins to read a partition. */
 export class PositionFinder {
   readonly #options: PositionFinderOptions
   readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
@@ -134,30 +121,6 @@ export class PositionFinder {
     return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#options.log.topicId) === 'another'
   }
 
-  /** @param hasRead true: the group has read up to the position, so the position was in the log before */
-  recover(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
-    this.#idOfTopic(topicId => {
-      const incarnation = incarnationOfTopic(this.#options.log.topicId, topicId)
-      this.#options.log.topicId = topicId ?? this.#options.log.topicId
-      if (incarnation === 'same') this.#recoverInLog(position, hasRead, onFound)
-      else if (incarnation === 'unclear') this.#again(() => this.recover(position, hasRead, onFound))
-      else this.#bound('earliest', earliest => onFound({ type: 'recreated', ...earliest }))
-    })
-  }
-
-  #recoverInLog(position: Offset, hasRead: boolean, onFound: (recovery: Recovery) => void): void {
-    this.#bound('earliest', earliest => {
-      if (position < earliest.offset) onFound({ type: 'deleted', offset: earliest.offset })
-      else {
-        this.#bound('latest', latest => {
-          if (position <= latest.offset) onFound({ type: 'inRange' })
-          else if (hasRead) onFound({ type: 'lost', ...latest })
-          else onFound({ type: 'notYet', earliest: earliest.offset, offset: latest.offset })
-        })
-      }
-    })
-  }
-
   /** Looks up the topic id until a broker answers. A topic that does not exist has no id. */
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
     const { runtime, topicPartition } = this.#options
@@ -171,11 +134,14 @@ export class PositionFinder {
     })
   }
 
-  #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing?: () => void): void {
-    this.#options.log.bound(offsetType, onFound, trouble => {
-      if (isRefusal(trouble)) this.#options.onRefused(trouble.failure)
-      if (trouble.type === 'missing' && onMissing) onMissing()
-      else this.#afterPause(trouble.type, () => this.#bound(offsetType, onFound, onMissing))
+  #bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onMissing: () => void): void {
+    this.#options.log.bound(offsetType, found => {
+      if (!('type' in found)) onFound(found)
+      else {
+        if (isRefusal(found)) this.#options.onRefused(found.failure)
+        if (found.type === 'missing') onMissing()
+        else this.#afterPause(found.type, () => this.#bound(offsetType, onFound, onMissing))
+      }
     })
   }
 

@@ -142,11 +142,11 @@ export class CompactedTopic {
     const { errorCode, topicId } = answered(await askRouter(router, asked)).topics.get(topic)!
     if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
     if (errorCode !== errorCodes.NONE) throw new TopicError(kafkaFailure(errorCode))
-    return new PartitionLog(asking(router), this.#place, { topicId, timeoutMs: TIMEOUT_MS })
+    return new PartitionLog(asking(router), this.#place, topicId, TIMEOUT_MS)
   }
 
   async #bound(log: PartitionLog, offsetType: 'latest' | 'earliest'): Promise<LogPosition> {
-    const found = await new Promise<LogPosition | Trouble>(resolve => log.bound(offsetType, resolve, resolve))
+    const found = await new Promise<LogPosition | Trouble>(resolve => log.bound(offsetType, resolve))
     return 'type' in found ? this.#fail(found) : found
   }
 

@@ -69,7 +69,6 @@ export class InstancePartition implements BatchHolder {
   epoch = 0
   /** Why the partition cannot be read; asking again may help. */
   problem: Failure | undefined
-  #foundIn: number | undefined
   /** The furthest position that was read; `undefined`: none. */
   furthest: Furthest | undefined
   /** The offset to which the client has moved, while no broker has said that the log has it. */
@@ -114,7 +113,7 @@ export class InstancePartition implements BatchHolder {
    */
   epochBefore(offset: Offset): number | undefined {
     if (offset > this.taken) return epochWithin(this.furthest, offset)
-    return this.#log.epochBefore(offset) ?? this.#foundIn
+    return this.#log.epochBefore(offset)
   }
 
   /** Forgets that records could not be fetched, before they are fetched again. */
@@ -125,9 +124,10 @@ export class InstancePartition implements BatchHolder {
   /** Finds the committed offset, or else the start. */
   begin(): void {
     const epoch = this.epoch
-    this.#finder.findStart(({ offset, leaderEpoch }, isNew) => {
+    this.#finder.findStart((position, isNew) => {
       if (epoch !== this.epoch) return
-      this.#foundIn = leaderEpoch
+      const { offset } = position
+      this.#log.begin(position)
       if (isNew) this.beganAt = offset
       else this.committed = offset
       if (this.furthest?.topicId !== this.topicId) this.furthest = undefined
@@ -138,9 +138,8 @@ export class InstancePartition implements BatchHolder {
 
   /** Continues at this offset. Batches in memory and fetches on their way are dropped. */
   seek(offset: Offset): void {
-    this.#foundIn = undefined
     // The log between the former position and this one was not read.
-    this.#log.begin()
+    this.#log.begin({})
     this.beganAt ??= offset
     this.#place(offset)
     this.#sought = offset
@@ -200,7 +199,6 @@ export class InstancePartition implements BatchHolder {
       offset: this.taken,
       maxWaitMs,
       isWanted,
-      foundIn: this.#foundIn,
       timeoutMs: maxWaitMs + ANSWER_MS
     }
     this.#log.read(request, outcome => {
@@ -235,7 +233,8 @@ export class InstancePartition implements BatchHolder {
         onChanged()
         break
       case 'end':
-        this.#readToEnd()
+        this.problem = this.#sought = undefined
+        onChanged()
         break
       case 'skipped':
         this.#skip(outcome)
@@ -253,6 +252,7 @@ export class InstancePartition implements BatchHolder {
         break
       case 'recreated':
         this.#log.topicId = outcome.topicId
+        this.#log.begin(outcome.earliest)
         this.furthest = undefined
         this.#continueAt(outcome.earliest.offset, outcome.type)
         break
@@ -263,19 +263,13 @@ export class InstancePartition implements BatchHolder {
   }
   #skip({ next, why }: Extract<LogChange, { type: 'skipped' }>): void {
     const { log } = this.#runtime
-    if (why === 'empty') this.#readToEnd()
-    else if (why === 'deleted') this.#continueAt(next, why)
+    if (why === 'deleted') this.#continueAt(next, why)
     else {
       log.error({ partition: this.key, offset: this.taken, nextOffset: next }, INSTANCE_LINES.damaged)
       if (this.accepted === this.taken) this.accepted = next
       this.taken = next
       this.#options.onChanged()
     }
-  }
-
-  #readToEnd(): void {
-    this.problem = this.#sought = undefined
-    this.#options.onChanged()
   }
 
   /** An offset that the client or a commit has set lies beyond the end: `auto.offset.reset` decides. */

@@ -10,16 +10,15 @@ import type { FetchData, FetchDataResult, OffsetType } from '../../router/messag
 import type { Ask } from './ask.js'
 import { EpochHistory } from './epoch-history.js'
 import { partitionNow } from './partition-now.js'
-import { late, notShown, type ReadOutcome, type Trouble, troubleOf } from './read-outcome.js'
+import { notShown, type ReadOutcome, type Trouble, troubleOf } from './read-outcome.js'
 
 const EPOCH_TIMEOUT_MS = 10_000
 
 export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWanted' | 'timeoutMs'> {
   /**
-   * The epoch of the leader in whose log the position was found. Used for the first read of a topic. Absent: unknown.
+   * The offset up to which the log goes, as the reader was told. The leader may not show all of it yet. Absent: the reader
+   * waits for records where there is none.
    */
-  readonly foundIn?: number | undefined
-  /** The offset up to which the log goes, as the reader was told. The leader may not show all of it yet. */
   readonly told?: Offset | undefined
   /** The offset after the last record that is known. Default: the offset of the read. */
   readonly knownEnd?: () => Offset
@@ -30,13 +29,6 @@ export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWan
    * grown again.
    */
   readonly checksFirst?: boolean
-}
-
-interface PartitionLogOptions {
-  /** The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). */
-  readonly topicId?: string | undefined
-  /** Time limit of looking up a bound of the log. Default: that of the Router. */
-  readonly timeoutMs?: number | undefined
 }
 
 /** What is known of one topic of the name: its id, and what was read of it. */
@@ -58,22 +50,32 @@ type OnOutcome = (outcome: ReadOutcome) => void
  */
 export class PartitionLog {
   readonly #ask: Ask
-  readonly #topicPartition: TopicPartition
+  readonly #place: TopicPartition
   readonly #timeoutMs: number | undefined
-  /** The id of the topic to which positions belong. A reader that has got `recreated` sets the new one. */
+  /**
+   * The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). A reader that has got
+   * `recreated` sets the new one.
+   */
   topicId: string | undefined
-  #known = knowing(new EpochHistory())
+  #known!: Known
 
-  constructor(ask: Ask, topicPartition: TopicPartition, { topicId, timeoutMs }: PartitionLogOptions = {}) {
+  /** @param timeoutMs of looking up a bound of the log; default: that of the Router */
+  constructor(ask: Ask, topicPartition: TopicPartition, topicId?: string, timeoutMs?: number) {
     this.#ask = ask
-    this.#topicPartition = topicPartition
-    this.#timeoutMs = timeoutMs
+    this.#place = topicPartition
     this.topicId = topicId
+    this.#timeoutMs = timeoutMs
+    this.begin({})
   }
 
-  /** Reads that follow do not continue former ones. `history`: the epochs of what was read before them. */
-  begin(history = new EpochHistory()): void {
-    this.#known = knowing(history)
+  /** Reads that follow continue at this position, not where former ones have ended. */
+  begin({ leaderEpoch }: Pick<LogPosition, 'leaderEpoch'>): void {
+    this.#known = { topicId: undefined, history: new EpochHistory(leaderEpoch), checkedIn: leaderEpoch }
+  }
+
+  /** Reads that follow continue behind records of these epochs. */
+  resume(history: EpochHistory): void {
+    this.#known = { topicId: undefined, history, checkedIn: undefined }
   }
 
   /** The epoch of the leader in whose log the record before the offset was; `undefined`: unknown. */
@@ -87,22 +89,16 @@ export class PartitionLog {
   }
 
   /** Looks up a bound of the log, or the first record at or after a time. */
-  bound(offsetType: OffsetType, onFound: (position: LogPosition) => void, onTrouble: (trouble: Trouble) => void): void {
-    const asked = { topicPartition: this.#topicPartition, offsetType, timeoutMs: this.#timeoutMs }
-    this.#ask('fetchOffset', asked, result => {
-      if (result.type === 'success') onFound(positionIn(result))
-      else onTrouble(troubleOf(result))
-    })
+  bound(offsetType: OffsetType, onFound: (found: LogPosition | Trouble) => void): void {
+    const asked = { topicPartition: this.#place, offsetType, timeoutMs: this.#timeoutMs }
+    this.#ask('fetchOffset', asked, result =>
+      onFound(result.type === 'success' ? positionIn(result) : troubleOf(result))
+    )
   }
 
   read(read: LogRead, onOutcome: OnOutcome): void {
     const known = this.#knownOfTopic()
-    const { history } = known
-    if (read.foundIn !== undefined && known.checkedIn === undefined && history.isEmpty) {
-      history.begin(read.foundIn)
-      known.checkedIn = read.foundIn
-    }
-    const isUnchecked = known.checkedIn === undefined && history.before(endOf(read)) !== undefined
+    const isUnchecked = known.checkedIn === undefined && known.history.before(endOf(read)) !== undefined
     if (read.checksFirst && isUnchecked) this.#check(known, read, onOutcome, () => this.#fetch(known, read, onOutcome))
     else this.#fetch(known, read, onOutcome)
   }
@@ -113,21 +109,14 @@ export class PartitionLog {
 
   #knownOfTopic(): Known {
     const { topicId } = this
-    if (incarnationOfTopic(this.#known.topicId, topicId) !== 'same') this.begin()
+    if (incarnationOfTopic(this.#known.topicId, topicId) !== 'same') this.begin({})
     this.#known.topicId = topicId
     return this.#known
   }
 
   #fetch(known: Known, read: LogRead, onOutcome: OnOutcome): void {
     const { offset, maxWaitMs, isWanted, timeoutMs } = read
-    const asked = {
-      topicPartition: this.#topicPartition,
-      offset,
-      topicId: known.topicId,
-      maxWaitMs,
-      isWanted,
-      timeoutMs
-    }
+    const asked = { topicPartition: this.#place, offset, topicId: known.topicId, maxWaitMs, isWanted, timeoutMs }
     this.#ask('fetchData', asked, result => {
       if (isSure(known, read, result)) this.#answer(known, read, result, onOutcome)
       else this.#check(known, read, onOutcome, () => this.#answer(known, read, result, onOutcome))
@@ -161,43 +150,37 @@ export class PartitionLog {
    * The log may end before the end that was told. After a change of leaders this is temporary, because the new leader
    * reports the former end when its followers have caught up. After a cut of the log it is permanent.
    */
-  #nothingThere({ offset, told = offset }: LogRead, next: Offset | undefined): ReadOutcome {
+  #nothingThere({ offset, told }: LogRead, next: Offset | undefined): ReadOutcome {
+    if (told === undefined || offset >= told) return { type: 'end' }
     if (next !== undefined) return { type: 'skipped', next, why: 'empty' }
-    if (offset >= told) return { type: 'end' }
-    return notShown('kafka', `${this.#name} ends at offset ${offset} now, and ended at ${told} when reading began`)
+    return notShown(`${this.#name} ends at offset ${offset} now, and ended at ${told} when reading began`)
   }
 
   /** Finds out why the offset is not in the log. The name may belong to another topic by now. */
-  #outOfRange(known: Known, offset: Offset, onOutcome: OnOutcome): void {
-    const { topic } = this.#topicPartition
-    partitionNow({ ask: this.#ask }, this.#topicPartition, known.topicId, (now, answer) => {
+  #outOfRange({ topicId }: Known, offset: Offset, onOutcome: OnOutcome): void {
+    const { topic } = this.#place
+    partitionNow({ ask: this.#ask }, this.#place, topicId, (now, answer) => {
       if (answer.type !== 'success') onOutcome(troubleOf(answer))
-      else if (now === 'gone' || now === 'unclear') onOutcome(notShown('unknownTopic', `${this.#name} does not exist`))
+      else if (now === 'gone' || now === 'unclear') onOutcome(notShown(`${this.#name} does not exist`, 'unknownTopic'))
       else {
-        const topicId = answer.topics.get(topic)?.topicId
-        if (now === 'another')
-          this.bound('earliest', earliest => onOutcome({ type: 'recreated', earliest, topicId }), onOutcome)
-        else {
-          this.topicId ??= topicId
-          this.#outOfSameLog(offset, onOutcome)
-        }
+        const id = answer.topics.get(topic)?.topicId
+        if (now === 'same') this.topicId ??= id
+        this.bound('earliest', earliest => {
+          if ('type' in earliest) onOutcome(earliest)
+          else if (now === 'another') onOutcome({ type: 'recreated', earliest, topicId: id })
+          else if (offset < earliest.offset) onOutcome({ type: 'skipped', next: earliest.offset, why: 'deleted' })
+          else this.#compareWithEnd(offset, earliest, onOutcome)
+        })
       }
     })
   }
 
-  #outOfSameLog(offset: Offset, onOutcome: OnOutcome): void {
-    const besides = (earliest: LogPosition, end: LogPosition): ReadOutcome =>
-      offset > end.offset
-        ? { type: 'beyond', earliest, end }
-        : notShown('kafka', `offset ${offset} of ${this.#name} is missing`)
-    this.bound(
-      'earliest',
-      earliest => {
-        if (offset < earliest.offset) onOutcome({ type: 'skipped', next: earliest.offset, why: 'deleted' })
-        else this.bound('latest', end => onOutcome(besides(earliest, end)), onOutcome)
-      },
-      onOutcome
-    )
+  #compareWithEnd(offset: Offset, earliest: LogPosition, onOutcome: OnOutcome): void {
+    this.bound('latest', end => {
+      if ('type' in end) onOutcome(end)
+      else if (offset > end.offset) onOutcome({ type: 'beyond', earliest, end })
+      else onOutcome(notShown(`offset ${offset} of ${this.#name} is missing`))
+    })
   }
 
   /**
@@ -205,7 +188,7 @@ export class PartitionLog {
    * when the leader cannot tell, or the topic is another one, which the next read detects.
    */
   #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: () => void): void {
-    const topicPartition = this.#topicPartition
+    const topicPartition = this.#place
     const { history } = known
     const end = endOf(read)
     const leaderEpoch = history.before(end)
@@ -220,14 +203,14 @@ export class PartitionLog {
     this.#ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: EPOCH_TIMEOUT_MS }, result => {
       if (result.type === 'notFound') kept(result.currentLeaderEpoch)
       else if (result.type === 'failed' && !result.retriable) onKept()
-      else if (result.type !== 'success') onOutcome(late())
+      else if (result.type !== 'success') onOutcome(troubleOf({ type: 'timedOut' }))
       else {
         const { currentLeaderEpoch } = result
         const at = history.partsAt(result)
         if (at >= end) kept(currentLeaderEpoch)
         else
           partitionNow({ ask: this.#ask }, topicPartition, known.topicId, now => {
-            if (now === 'unclear') onOutcome(late())
+            if (now === 'unclear') onOutcome(troubleOf({ type: 'timedOut' }))
             else if (now !== 'same') onKept()
             else {
               history.cutAt(at)
@@ -240,11 +223,9 @@ export class PartitionLog {
   }
 
   get #name(): string {
-    return topicPartitionKey(this.#topicPartition.topic, this.#topicPartition.partition)
+    return topicPartitionKey(this.#place.topic, this.#place.partition)
   }
 }
-
-const knowing = (history: EpochHistory): Known => ({ topicId: undefined, history, checkedIn: undefined })
 
 const endOf = ({ offset, knownEnd }: LogRead): Offset => knownEnd?.() ?? offset
 

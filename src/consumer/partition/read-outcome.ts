@@ -42,23 +42,15 @@ export type Trouble =
   | { readonly type: 'retry'; readonly why: 'failed' | 'timedOut' | 'notShown'; readonly failure: Failure }
 
 export function troubleOf(result: Failure | TimedOut | { readonly type: 'unknownTopicOrPartition' }): Trouble {
-  switch (result.type) {
-    case 'unknownTopicOrPartition':
-      return { type: 'missing' }
-    case 'timedOut':
-      return late(result.reason)
-    case 'failed':
-      return result.retriable ? { type: 'retry', why: 'failed', failure: result } : { type: 'refused', failure: result }
+  if (result.type === 'unknownTopicOrPartition') return { type: 'missing' }
+  if (result.type === 'timedOut') {
+    const failure = ownFailure('timedOut', result.reason ?? 'no answer in time', true)
+    return { type: 'retry', why: 'timedOut', failure }
   }
+  return result.retriable ? { type: 'retry', why: 'failed', failure: result } : { type: 'refused', failure: result }
 }
 
-export const late = (reason = 'no answer in time'): Trouble => ({
-  type: 'retry',
-  why: 'timedOut',
-  failure: ownFailure('timedOut', reason, true)
-})
-
-export const notShown = (code: 'kafka' | 'unknownTopic', message: string): Trouble => ({
+export const notShown = (message: string, code: 'kafka' | 'unknownTopic' = 'kafka'): Trouble => ({
   type: 'retry',
   why: 'notShown',
   failure: ownFailure(code, message, true)
@@ -94,7 +86,17 @@ export function errorOf(trouble: Trouble, name: string): CastellanError {
   return new CastellanError(code, isWhole ? message : `${name}: ${message}`, retriable)
 }
 
-/** What lines of the log say about an instance; their fields name the partition and offsets. */
+/** What lines of the log say about a group; their fields name the partition and offsets. */
+export const GROUP_LINES = {
+  damaged: 'records are damaged and were skipped',
+  deleted: 'records were deleted before the group has read them',
+  recreated: 'the topic was created anew; the group reads it from its beginning',
+  cut: 'the end of the log was lost; the group continues where the logs diverge',
+  lost: 'the log ends before the position of the group, which continues at the end of the log',
+  setBeyond: 'the committed offset of a group is beyond the end of the log: records below it count as acknowledged'
+} as const
+
+/** The same about an instance. */
 export const INSTANCE_LINES = {
   damaged: 'a damaged batch is skipped',
   cut: 'the end of the log was lost; continuing there',

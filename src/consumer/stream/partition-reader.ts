@@ -66,15 +66,13 @@ export class PartitionReader {
   /** The end of the log when reading began. Known where the reader does not follow. */
   #end: Offset = Number.POSITIVE_INFINITY
   #offset = 0
-  /** A leader epoch in which the offset was in the log when it was found; `undefined`: unknown. */
-  #foundIn: number | undefined
   /** The offset that the caller has named, until a record was read. */
   #named: Offset | undefined
 
   constructor(options: PartitionReaderOptions) {
     const { topicPartition, topicId, ask, runtime } = options
     this.#options = options
-    this.#log = new PartitionLog(ask, topicPartition, { topicId, timeoutMs: runtime.requestTimeoutMs })
+    this.#log = new PartitionLog(ask, topicPartition, topicId, runtime.requestTimeoutMs)
     this.#name = topicPartitionKey(topicPartition.topic, topicPartition.partition)
   }
 
@@ -112,9 +110,9 @@ export class PartitionReader {
     return { offset }
   }
 
-  #beginAt({ offset, leaderEpoch }: LogPosition, warning?: string): void {
-    this.#foundIn = leaderEpoch
-    this.#moveTo(offset, warning)
+  #beginAt(position: LogPosition, warning?: string): void {
+    this.#log.begin(position)
+    this.#moveTo(position.offset, warning)
   }
 
   /** A warning comes after the position that it is about: a client of a tail may go on there. */
@@ -147,7 +145,10 @@ export class PartitionReader {
         this.#moveTo(outcome.at, this.#sentenceOf(outcome))
         break
       case 'skipped':
-        await this.#skip(outcome)
+        if (outcome.why === 'deleted' && this.#offset === this.#named)
+          throw this.#wrongOffset(await this.#bound('latest'))
+        // Offsets without a record count as read.
+        this.#moveTo(outcome.next, outcome.why === 'empty' ? undefined : this.#sentenceOf(outcome))
         break
       case 'beyond':
         if (this.#offset === this.#named) throw this.#wrongOffset(outcome.end)
@@ -170,20 +171,7 @@ export class PartitionReader {
     const { follow, runtime, isWanted } = this.#options
     const { requestTimeoutMs: timeoutMs, maxWaitMs } = runtime
     const told = follow ? undefined : this.#end
-    return this.#log.readOnce({ offset: this.#offset, told, foundIn: this.#foundIn, maxWaitMs, isWanted, timeoutMs })
-  }
-
-  async #skip(outcome: Extract<LogChange, { type: 'skipped' }>): Promise<void> {
-    const { follow, pause } = this.#options
-    const { next, why } = outcome
-    if (why === 'deleted' && this.#offset === this.#named) throw this.#wrongOffset(await this.#bound('latest'))
-    if (why !== 'empty') this.#moveTo(next, this.#sentenceOf(outcome))
-    // Offsets without a record count as read. A reader that follows waits there for the next record.
-    else if (!follow) this.#moveTo(next)
-    else {
-      this.#failures = 0
-      await pause(SHORTEST_POLL_MS)
-    }
+    return this.#log.readOnce({ offset: this.#offset, told, maxWaitMs, isWanted, timeoutMs })
   }
 
   #sentenceOf(change: LogChange): string {
@@ -199,7 +187,7 @@ export class PartitionReader {
   /** Looks up a bound of the log, or the first record at or after a time, again and again. */
   async #bound(offsetType: OffsetType): Promise<LogPosition> {
     for (;;) {
-      const found = await new Promise<LogPosition | Trouble>(resolve => this.#log.bound(offsetType, resolve, resolve))
+      const found = await new Promise<LogPosition | Trouble>(resolve => this.#log.bound(offsetType, resolve))
       if (!('type' in found)) return found
       await this.#again(found)
     }
