@@ -1,14 +1,7 @@
-import {
-  type KafkaRecord,
-  type LogPosition,
-  type Offset,
-  positionIn,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import { type KafkaRecord, type LogPosition, type Offset, positionIn } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { LogRead, PartitionLog } from '../partition/partition-log.js'
-import { GROUP_LINES, type LogCut, type ReadOutcome } from '../partition/read-outcome.js'
+import { GROUP_LINES, type LogChange, type ReadOutcome } from '../partition/read-outcome.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
@@ -34,7 +27,6 @@ const TIMEOUT_MS = 40_000
 const goneTypes: ReadonlySet<ReadOutcome['type']> = new Set(['records', 'skipped', 'beyond', 'recreated'])
 
 export interface GroupLogReaderOptions {
-  readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
   readonly log: PartitionLog
@@ -64,7 +56,6 @@ export interface GroupLogReaderOptions {
 /** Reads the log of one partition for a group, one fetch at a time, and only on request. */
 export class GroupLogReader implements BatchHolder {
   readonly #options: GroupLogReaderOptions
-  readonly #name: string
   readonly #cursor = new BatchCursor(0)
   readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
   #isBusy = false
@@ -80,7 +71,6 @@ export class GroupLogReader implements BatchHolder {
   constructor(options: GroupLogReaderOptions) {
     this.#options = options
     this.#pauseMs = pausesOfUnknown(options.retryBackoffMs)
-    this.#name = topicPartitionKey(options.topicPartition.topic, options.topicPartition.partition)
   }
 
   /** True while a fetch is in flight, and during the pause after it. */
@@ -243,7 +233,7 @@ export class GroupLogReader implements BatchHolder {
       this.#startOver(end)
     } else {
       // Records from the end on are read but not offered.
-      const fields = { group: runtime.groupId, partition: this.#name, committed: position, end: offset }
+      const fields = { group: runtime.groupId, partition: this.#options.log.name, committed: position, end: offset }
       runtime.log.warn(fields, GROUP_LINES.setBeyond)
       this.#hasRead = true
       this.#cursor.position = offset
@@ -256,9 +246,9 @@ export class GroupLogReader implements BatchHolder {
     this.#ready()
   }
 
-  #cutAt({ at: offset, epochs }: LogCut): void {
+  #cutAt({ at: offset, epochs }: Extract<LogChange, { type: 'cut' }>): void {
     const { runtime, batches, onCut } = this.#options
-    const fields = { partition: this.#name, from: this.#cursor.position, to: offset, ...epochs }
+    const fields = { partition: this.#options.log.name, from: this.#cursor.position, to: offset, ...epochs }
     runtime.log.warn(fields, GROUP_LINES.cut)
     runtime.metrics.count('groups', 'truncated_logs')
     this.#cursor.drop()
@@ -277,6 +267,6 @@ export class GroupLogReader implements BatchHolder {
 
   #say(what: string, offset: Offset): void {
     const { log } = this.#options.runtime
-    log.warn({ partition: this.#name, from: this.#cursor.position, to: offset }, what)
+    log.warn({ partition: this.#options.log.name, from: this.#cursor.position, to: offset }, what)
   }
 }

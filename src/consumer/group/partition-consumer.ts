@@ -1,10 +1,4 @@
-import {
-  incarnationOfTopic,
-  type KafkaRecord,
-  type Offset,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import { incarnationOfTopic, type KafkaRecord, type Offset, type TopicPartition } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { PartitionLog } from '../partition/partition-log.js'
 import { withMark } from './ack-encoding.js'
@@ -62,7 +56,6 @@ export interface TakenRecords {
  */
 export class PartitionConsumer {
   readonly #options: PartitionConsumerOptions
-  readonly #name: string
   readonly #runtime: ReturnType<typeof stoppable>
   #tracker: OffsetTracker | undefined
   #source: PositionSource | undefined
@@ -78,8 +71,6 @@ export class PartitionConsumer {
 
   constructor(options: PartitionConsumerOptions) {
     this.#options = options
-    const { topic, partition } = options.topicPartition
-    this.#name = topicPartitionKey(topic, partition)
     const runtime = (this.#runtime = stoppable(options.runtime))
     const log = (this.#log = new PartitionLog(runtime.ask, options.topicPartition))
     const finder = new PositionFinder({ ...options, log, runtime, onEarliest: () => this.#startIsFixed() })
@@ -293,7 +284,7 @@ export class PartitionConsumer {
     const retry = tracker.nextRetry(runtime.clock(), offset => {
       givenUp++
       runtime.log.warn(
-        { partition: this.#name, offset },
+        { partition: this.#log.name, offset },
         'a message was offered as often as allowed without an acknowledgement; it counts as acknowledged'
       )
     })

@@ -1,11 +1,4 @@
-import {
-  incarnationOfTopic,
-  type LogPosition,
-  type Offset,
-  positionIn,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import { incarnationOfTopic, type LogPosition, type Offset, positionIn } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import type { PartitionLog } from '../partition/partition-log.js'
@@ -16,7 +9,6 @@ import { isForbidden, isRefusal, pausesOfUnknown } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
 
 export interface PositionFinderOptions {
-  readonly topicPartition: TopicPartition
   readonly log: PartitionLog
   readonly runtime: GroupRuntime
   /** Finds where to begin if there is no committed offset. */
@@ -58,8 +50,8 @@ export class PositionFinder {
   }
 
   #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void, onMissing: () => void): void {
-    const { runtime, topicPartition } = this.#options
-    const request = { groupId: runtime.groupId, topicPartition, ...AS_STORED }
+    const { runtime, log } = this.#options
+    const request = { groupId: runtime.groupId, topicPartition: log.topicPartition, ...AS_STORED }
     const begin = (position: LogPosition): void => onFound({ ...position, metadata: '' }, true)
     runtime.ask('fetchConsumerOffset', request, result => {
       if (isForbidden(result)) this.#options.onRefused(result)
@@ -68,7 +60,7 @@ export class PositionFinder {
       else {
         const { offset, metadata = '', leaderEpoch } = result.offsetAndMetadata
         const end = endSetIn({ offset, metadata })
-        if (isOfAnother(markIn({ offset, metadata }), this.#options.log.topicId))
+        if (isOfAnother(markIn({ offset, metadata }), log.topicId))
           this.#confirm(
             () => this.#beginAnew(offset, begin, onMissing),
             () => this.findStart(onFound)
@@ -91,9 +83,8 @@ export class PositionFinder {
 
   /** Begins at the earliest record, because the committed offset belongs to a former incarnation of the topic. */
   #beginAnew(offset: Offset, begin: (position: LogPosition) => void, onMissing: () => void): void {
-    const { runtime, topicPartition, onEarliest } = this.#options
-    const partition = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    runtime.log.warn({ partition, committed: offset }, CREATED_ANEW)
+    const { runtime, log, onEarliest } = this.#options
+    runtime.log.warn({ partition: log.name, committed: offset }, CREATED_ANEW)
     onEarliest()
     this.#bound('earliest', begin, onMissing)
   }
@@ -123,8 +114,8 @@ export class PositionFinder {
 
   /** Looks up the topic id until a broker answers. A topic that does not exist has no id. */
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
-    const { runtime, topicPartition } = this.#options
-    const { topic } = topicPartition
+    const { runtime, log } = this.#options
+    const { topic } = log.topicPartition
     runtime.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
       if (result.type !== 'success') this.#again(() => this.#idOfTopic(onKnown))
       else {

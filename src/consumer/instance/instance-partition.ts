@@ -1,10 +1,4 @@
-import {
-  type LogPosition,
-  type Offset,
-  type RecordBatch,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import type { LogPosition, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { invalid } from '../../router/requests/failures.js'
 import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
@@ -86,7 +80,6 @@ export class InstancePartition implements BatchHolder {
     this.#runtime = stoppable(options.runtime)
     this.#log = new PartitionLog(this.#runtime.ask, topicPartition)
     this.#finder = new PositionFinder({
-      topicPartition,
       log: this.#log,
       runtime: this.#runtime,
       start: start === 'none' ? () => this.#fail(noStart(topicPartition)) : start,
@@ -97,7 +90,7 @@ export class InstancePartition implements BatchHolder {
   }
 
   get key(): string {
-    return topicPartitionKey(this.topicPartition.topic, this.topicPartition.partition)
+    return this.#log.name
   }
   /** The id of the topic to which the position belongs. */
   get topicId(): string | undefined {
@@ -195,12 +188,7 @@ export class InstancePartition implements BatchHolder {
     if (this.#fetching || this.#batch || this.accepted === undefined || this.#isOver) return
     const fetching = {}
     this.#fetching = fetching
-    const request = {
-      offset: this.taken,
-      maxWaitMs,
-      isWanted,
-      timeoutMs: maxWaitMs + ANSWER_MS
-    }
+    const request = { offset: this.taken, maxWaitMs, isWanted, timeoutMs: maxWaitMs + ANSWER_MS }
     this.#log.read(request, outcome => {
       if (this.#fetching !== fetching) return
       this.#fetching = undefined
@@ -245,10 +233,7 @@ export class InstancePartition implements BatchHolder {
         break
       case 'beyond':
         if (this.committed === offset || this.#sought === offset) this.#reset(offset, outcome)
-        else {
-          this.#tell(offset, outcome.end.offset, 'lost')
-          this.#logChanged(Math.min(outcome.end.offset, this.accepted!))
-        }
+        else this.#continueAt(outcome.end.offset, 'lost')
         break
       case 'recreated':
         this.#log.topicId = outcome.topicId
@@ -261,6 +246,7 @@ export class InstancePartition implements BatchHolder {
         this.#runtime.after(this.#options.retryBackoffMs, onChanged)
     }
   }
+
   #skip({ next, why }: Extract<LogChange, { type: 'skipped' }>): void {
     const { log } = this.#runtime
     if (why === 'deleted') this.#continueAt(next, why)
@@ -283,20 +269,15 @@ export class InstancePartition implements BatchHolder {
     start(at => {
       if (this.#fetching !== fetching) return
       const to = at === 'earliest' ? earliest.offset : at === 'latest' ? end.offset : Math.min(at.offset, end.offset)
-      this.#tell(from, to, 'beyond the end', end.offset)
-      this.#logChanged(to)
+      this.#continueAt(to, 'beyond the end', end.offset)
     })
   }
 
-  #tell(offset: Offset, continuesAt: Offset, cause: string, end?: Offset): void {
+  #continueAt(continuesAt: Offset, cause: string, end?: Offset): void {
     const { log, groupId: group } = this.#runtime
-    const fields = { group, partition: this.key, offset, continuesAt, cause, ...(end !== undefined && { end }) }
-    log.warn(fields, INSTANCE_LINES.outside)
-  }
-
-  #continueAt(offset: Offset, cause: 'deleted' | 'recreated'): void {
-    this.#tell(this.taken, offset, cause)
-    this.#logChanged(offset)
+    const at = { group, partition: this.key, offset: this.taken, continuesAt, cause }
+    log.warn({ ...at, ...(end !== undefined && { end }) }, INSTANCE_LINES.outside)
+    this.#logChanged(cause === 'lost' ? Math.min(continuesAt, this.accepted!) : continuesAt)
   }
 
   #logChanged(offset: Offset): void {

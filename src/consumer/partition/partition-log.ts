@@ -50,7 +50,9 @@ type OnOutcome = (outcome: ReadOutcome) => void
  */
 export class PartitionLog {
   readonly #ask: Ask
-  readonly #place: TopicPartition
+  readonly topicPartition: TopicPartition
+  /** For example `orders/3`. */
+  readonly name: string
   readonly #timeoutMs: number | undefined
   /**
    * The id of the topic to which positions belong; `undefined`: brokers have not reported it (yet). A reader that has got
@@ -62,7 +64,8 @@ export class PartitionLog {
   /** @param timeoutMs of looking up a bound of the log; default: that of the Router */
   constructor(ask: Ask, topicPartition: TopicPartition, topicId?: string, timeoutMs?: number) {
     this.#ask = ask
-    this.#place = topicPartition
+    this.topicPartition = topicPartition
+    this.name = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     this.topicId = topicId
     this.#timeoutMs = timeoutMs
     this.begin({})
@@ -90,7 +93,7 @@ export class PartitionLog {
 
   /** Looks up a bound of the log, or the first record at or after a time. */
   bound(offsetType: OffsetType, onFound: (found: LogPosition | Trouble) => void): void {
-    const asked = { topicPartition: this.#place, offsetType, timeoutMs: this.#timeoutMs }
+    const asked = { topicPartition: this.topicPartition, offsetType, timeoutMs: this.#timeoutMs }
     this.#ask('fetchOffset', asked, result =>
       onFound(result.type === 'success' ? positionIn(result) : troubleOf(result))
     )
@@ -116,7 +119,8 @@ export class PartitionLog {
 
   #fetch(known: Known, read: LogRead, onOutcome: OnOutcome): void {
     const { offset, maxWaitMs, isWanted, timeoutMs } = read
-    const asked = { topicPartition: this.#place, offset, topicId: known.topicId, maxWaitMs, isWanted, timeoutMs }
+    const { topicPartition } = this
+    const asked = { topicPartition, offset, topicId: known.topicId, maxWaitMs, isWanted, timeoutMs }
     this.#ask('fetchData', asked, result => {
       if (isSure(known, read, result)) this.#answer(known, read, result, onOutcome)
       else this.#check(known, read, onOutcome, () => this.#answer(known, read, result, onOutcome))
@@ -153,15 +157,15 @@ export class PartitionLog {
   #nothingThere({ offset, told }: LogRead, next: Offset | undefined): ReadOutcome {
     if (told === undefined || offset >= told) return { type: 'end' }
     if (next !== undefined) return { type: 'skipped', next, why: 'empty' }
-    return notShown(`${this.#name} ends at offset ${offset} now, and ended at ${told} when reading began`)
+    return notShown(`${this.name} ends at offset ${offset} now, and ended at ${told} when reading began`)
   }
 
   /** Finds out why the offset is not in the log. The name may belong to another topic by now. */
   #outOfRange({ topicId }: Known, offset: Offset, onOutcome: OnOutcome): void {
-    const { topic } = this.#place
-    partitionNow({ ask: this.#ask }, this.#place, topicId, (now, answer) => {
+    const { topic } = this.topicPartition
+    partitionNow({ ask: this.#ask }, this.topicPartition, topicId, (now, answer) => {
       if (answer.type !== 'success') onOutcome(troubleOf(answer))
-      else if (now === 'gone' || now === 'unclear') onOutcome(notShown(`${this.#name} does not exist`, 'unknownTopic'))
+      else if (now === 'gone' || now === 'unclear') onOutcome(notShown(`${this.name} does not exist`, 'unknownTopic'))
       else {
         const id = answer.topics.get(topic)?.topicId
         if (now === 'same') this.topicId ??= id
@@ -179,7 +183,7 @@ export class PartitionLog {
     this.bound('latest', end => {
       if ('type' in end) onOutcome(end)
       else if (offset > end.offset) onOutcome({ type: 'beyond', earliest, end })
-      else onOutcome(notShown(`offset ${offset} of ${this.#name} is missing`))
+      else onOutcome(notShown(`offset ${offset} of ${this.name} is missing`))
     })
   }
 
@@ -188,7 +192,7 @@ export class PartitionLog {
    * when the leader cannot tell, or the topic is another one, which the next read detects.
    */
   #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: () => void): void {
-    const topicPartition = this.#place
+    const { topicPartition } = this
     const { history } = known
     const end = endOf(read)
     const leaderEpoch = history.before(end)
@@ -220,10 +224,6 @@ export class PartitionLog {
           })
       }
     })
-  }
-
-  get #name(): string {
-    return topicPartitionKey(this.#place.topic, this.#place.partition)
   }
 }
 

@@ -15,19 +15,19 @@ export type ReadOutcome =
 export type LogChange =
   /** `deleted`: by retention. `empty`: there are markers of transactions, or what compaction or an abort has left. */
   | { readonly type: 'skipped'; readonly next: Offset; readonly why: 'damaged' | 'deleted' | 'empty' }
-  | LogCut
+  /**
+   * The log has lost its end. Records from `at` on are gone, and other records take their offsets. `epochs`: of the last
+   * record that was read, and of the present leader; as fields of a log line.
+   */
+  | {
+      readonly type: 'cut'
+      readonly at: Offset
+      readonly epochs: { readonly leaderEpoch: number; readonly currentLeaderEpoch: number }
+    }
   /** The log ends before the offset: its end was lost, or the offset was set by a client. */
   | { readonly type: 'beyond'; readonly earliest: LogPosition; readonly end: LogPosition }
   /** The name belongs to another topic now, which has this id. `earliest`: where its log begins. */
   | { readonly type: 'recreated'; readonly earliest: LogPosition; readonly topicId: string | undefined }
-
-/** The log has lost its end. Records from `at` on are gone, and other records take their offsets. */
-export interface LogCut {
-  readonly type: 'cut'
-  readonly at: Offset
-  /** The epoch of the last record that was read, and that of the present leader; as fields of a log line. */
-  readonly epochs: { readonly leaderEpoch: number; readonly currentLeaderEpoch: number }
-}
 
 /** Why the log cannot be read, or a bound of it not be found, at the moment. */
 export type Trouble =

@@ -1,11 +1,5 @@
 import { CastellanError } from '../../core/errors.js'
-import {
-  type LogPosition,
-  type Offset,
-  type RecordBatch,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import type { LogPosition, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import type { Ask } from '../partition/ask.js'
 import { PartitionLog } from '../partition/partition-log.js'
@@ -61,7 +55,6 @@ export interface PartitionReaderOptions {
 export class PartitionReader {
   readonly #options: PartitionReaderOptions
   readonly #log: PartitionLog
-  readonly #name: string
   #failures = 0
   /** The end of the log when reading began. Known where the reader does not follow. */
   #end: Offset = Number.POSITIVE_INFINITY
@@ -73,7 +66,6 @@ export class PartitionReader {
     const { topicPartition, topicId, ask, runtime } = options
     this.#options = options
     this.#log = new PartitionLog(ask, topicPartition, topicId, runtime.requestTimeoutMs)
-    this.#name = topicPartitionKey(topicPartition.topic, topicPartition.partition)
   }
 
   /**
@@ -110,17 +102,18 @@ export class PartitionReader {
     return { offset }
   }
 
-  #beginAt(position: LogPosition, warning?: string): void {
+  #beginAt(position: LogPosition, change?: LogChange): void {
     this.#log.begin(position)
-    this.#moveTo(position.offset, warning)
+    this.#moveTo(position.offset, change)
   }
 
   /** A warning comes after the position that it is about: a client of a tail may go on there. */
-  #moveTo(offset: Offset, warning?: string): void {
+  #moveTo(offset: Offset, change?: LogChange): void {
     const { runtime, topicPartition } = this.#options
+    const from = this.#offset
     this.#offset = offset
     runtime.onMoved?.(topicPartition.partition, offset)
-    if (warning !== undefined) runtime.warn(warning)
+    if (change !== undefined) runtime.warn(sentenceOf(change, this.#log.name, from))
   }
 
   /** Reads the next batch, or finds out why there is none. @returns false: no more records are wanted */
@@ -142,24 +135,24 @@ export class PartitionReader {
         break
       case 'cut':
         this.#failures = 0
-        this.#moveTo(outcome.at, this.#sentenceOf(outcome))
+        this.#moveTo(outcome.at, outcome)
         break
       case 'skipped':
         if (outcome.why === 'deleted' && this.#offset === this.#named)
           throw this.#wrongOffset(await this.#bound('latest'))
         // Offsets without a record count as read.
-        this.#moveTo(outcome.next, outcome.why === 'empty' ? undefined : this.#sentenceOf(outcome))
+        this.#moveTo(outcome.next, outcome.why === 'empty' ? undefined : outcome)
         break
       case 'beyond':
         if (this.#offset === this.#named) throw this.#wrongOffset(outcome.end)
-        this.#beginAt(outcome.end, this.#sentenceOf(outcome))
+        this.#beginAt(outcome.end, outcome)
         break
       case 'recreated':
         if (!follow)
-          throw new CastellanError('kafka', `${this.#name} was deleted and created anew while it was read`, true)
+          throw new CastellanError('kafka', `${this.#log.name} was deleted and created anew while it was read`, true)
         this.#named = undefined
         this.#log.topicId = outcome.topicId
-        this.#beginAt(outcome.earliest, this.#sentenceOf(outcome))
+        this.#beginAt(outcome.earliest, outcome)
         break
       default:
         await this.#again(outcome)
@@ -174,13 +167,9 @@ export class PartitionReader {
     return this.#log.readOnce({ offset: this.#offset, told, maxWaitMs, isWanted, timeoutMs })
   }
 
-  #sentenceOf(change: LogChange): string {
-    return sentenceOf(change, this.#name, this.#offset)
-  }
-
   /** An offset that the caller has named, and that never existed, is an error. */
   #wrongOffset(end: LogPosition, offset = this.#offset): CastellanError {
-    const range = `offset ${offset} of ${this.#name} is out of range (the end is ${end.offset})`
+    const range = `offset ${offset} of ${this.#log.name} is out of range (the end is ${end.offset})`
     return new CastellanError('invalidRequest', `${range}; read from earliest or latest instead`, false)
   }
 
@@ -200,7 +189,7 @@ export class PartitionReader {
    */
   async #again(trouble: Trouble): Promise<void> {
     const { follow, pause, runtime } = this.#options
-    const problem = errorOf(trouble, this.#name)
+    const problem = errorOf(trouble, this.#log.name)
     const failures = ++this.#failures
     // A topic that existed and is now missing may be created again soon. A reader that follows waits for a while for the
     // new topic.

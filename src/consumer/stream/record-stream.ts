@@ -5,6 +5,7 @@ import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../cor
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
+import { errorOf, troubleOf } from '../partition/read-outcome.js'
 import type { ReadStart } from './partition-reader.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
@@ -173,8 +174,6 @@ class FedBatches {
 async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeoutMs: number): Promise<TopicMetadata> {
   const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs } as const
   const result = await askRouter(router, request)
-  if (result.type === 'failed') throw new CastellanError(result.code, `${topic}: ${result.message}`, result.retriable)
-  if (result.type === 'timedOut')
-    throw new CastellanError('timedOut', `${topic}: ${result.reason ?? 'no answer in time'}`, true)
+  if (result.type !== 'success') throw errorOf(troubleOf(result), topic)
   return requireTopic(topic, result.topics)
 }
