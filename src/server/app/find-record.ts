@@ -1,12 +1,14 @@
+import { asking } from '../../consumer/partition/ask.js'
+import { BackwardScan } from '../../consumer/partition/backward-scan.js'
+import { PartitionLog } from '../../consumer/partition/partition-log.js'
 import { requireTopic } from '../../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
-import { isLegalTopicName, type KafkaRecord, type Offset } from '../../core/model.js'
+import { isLegalTopicName, type KafkaRecord } from '../../core/model.js'
 import { ANONYMOUS } from '../../http/access/access.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
-import { askRouter } from '../../router/routing/ask-router.js'
 import type { RouterHandle } from '../../router/routing/router.js'
 import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { LogEnds } from '../../verbs/admin.js'
@@ -20,9 +22,6 @@ const MAX_BYTES = 16 * 1024 * 1024
 /** Partitions that are looked at besides those of the key. */
 const MAX_OTHERS = 64
 const TIMEOUT_MS = 15_000
-/** The first step back; the largest records fit into it. Later steps grow as far as the bytes that are left allow. */
-const FIRST_STEP = 8
-const GROWTH = 10
 /** Records that are named, and partitions that the message names one by one. */
 const MAX_FOUND = 20
 const MAX_NAMED = 5
@@ -104,12 +103,16 @@ class KeySearch {
   readonly #schemas: Decoding | undefined
   /** The JSON that a key with a schema may have. */
   readonly #jsons: ReadonlySet<string>
-  readonly #endsAt = performance.now() + TIMEOUT_MS
+  readonly #scan = new BackwardScan({
+    maxRecords: MAX_RECORDS,
+    maxBytes: MAX_BYTES,
+    timeoutMs: TIMEOUT_MS,
+    maxFound: MAX_FOUND,
+    look: (partition, record) => this.#look(partition, record)
+  })
   readonly #found: FoundRecords['records'] = []
   readonly #searched: Searched[] = []
   #isFoundAsAsked = false
-  #recordsLeft = MAX_RECORDS
-  #bytesLeft = MAX_BYTES
 
   constructor(
     { router, gateway: verbs }: FindRecordDeps['clusters'][number],
@@ -129,7 +132,7 @@ class KeySearch {
   async run(): Promise<FoundRecords> {
     const topic = this.#topic
     if (!isLegalTopicName(topic)) throw new InvalidRequestError('this is not a legal topic name', 'invalidTopic')
-    const { partitions } = requireTopic(topic, await this.#verbs.topics([topic], this.#leftMs))
+    const { partitions } = requireTopic(topic, await this.#verbs.topics([topic], this.#scan.leftMs))
     const led = partitions.flatMap(({ partition, leaderId }) => (leaderId < 0 ? [] : [partition]))
     const own = new Set(this.#spellings.flatMap(key => partitionsOf(key, topic, partitions.length)))
     await this.#search(led.filter(partition => own.has(partition)))
@@ -156,14 +159,6 @@ class KeySearch {
     }
   }
 
-  get #leftMs(): number {
-    return Math.max(1, Math.ceil(this.#endsAt - performance.now()))
-  }
-
-  get #isOver(): boolean {
-    return this.#recordsLeft <= 0 || this.#bytesLeft <= 0 || performance.now() >= this.#endsAt
-  }
-
   /** @param mayFail a partition that cannot be read is left out */
   async #search(partitions: readonly number[], mayFail = false): Promise<void> {
     const orNone = (error: unknown): undefined => {
@@ -171,91 +166,36 @@ class KeySearch {
     }
     const logs: (LogEnds & { readonly partition: number })[] = []
     for (const partition of partitions) {
-      if (mayFail && this.#isOver) break
-      const asked = this.#verbs.admin.logEnds([{ topic: this.#topic, partition }], this.#leftMs)
+      if (mayFail && this.#scan.isOver) break
+      const asked = this.#verbs.admin.logEnds([{ topic: this.#topic, partition }], this.#scan.leftMs)
       const [ends] = (await asked.catch(orNone)) ?? []
       if (ends !== undefined) logs.push({ partition, ...ends })
     }
     // A short one leaves its share to the longer ones.
     logs.sort((one, other) => one.end - one.start - (other.end - other.start))
     for (const [index, { partition, start, end }] of logs.entries()) {
+      const log = new PartitionLog(asking(this.#router), { topic: this.#topic, partition })
       const searched: Searched = { partition, from: end, to: 0, records: 0, isWhole: true }
-      await this.#searchLog(searched, start, logs.length - index).catch(orNone)
+      await this.#scan.readBack(log, searched, start, logs.length - index).catch(orNone)
       searched.to = Math.max(searched.from, end - 1)
       searched.isWhole &&= searched.from <= start
       if (searched.records > 0 || searched.from < end || end <= start) this.#searched.push(searched)
     }
   }
 
-  /** Goes back in one partition to its earliest record, with its share of the bounds. */
-  async #searchLog(searched: Searched, earliest: Offset, sharers: number): Promise<void> {
-    const [bytesBefore, foundBefore] = [this.#bytesLeft, this.#found.length]
-    const maxRecords = Math.ceil(this.#recordsLeft / sharers)
-    let step = FIRST_STEP
-    while (searched.from > earliest && step > 0 && !this.#isOver && this.#found.length - foundBefore < MAX_FOUND) {
-      const start = Math.max(earliest, searched.from - step)
-      if (!(await this.#readBlock(searched, start))) return
-      searched.from = start
-      const bytes = bytesBefore - this.#bytesLeft
-      const bytesPerRecord = Math.max(1, bytes / Math.max(1, searched.records))
-      const fitting = Math.floor((bytesBefore / sharers - bytes) / bytesPerRecord)
-      step = Math.min(GROWTH * step, maxRecords - searched.records, fitting)
-    }
-  }
-
-  /** Reads the records from `start` to those that were searched before. @returns false: time or bytes are used up */
-  async #readBlock(searched: Searched, start: Offset): Promise<boolean> {
-    const { partition, from: end } = searched
-    for (let offset = start; offset < end; ) {
-      if (this.#bytesLeft <= 0) return false
-      const topicPartition = { topic: this.#topic, partition }
-      const asked = { type: 'fetchData', topicPartition, offset, timeoutMs: this.#leftMs } as const
-      const result = await askRouter(this.#router, asked)
-      switch (result.type) {
-        case 'success':
-          for (const record of result.batch) {
-            if (record.offset >= end) break
-            searched.records++
-            this.#recordsLeft--
-            await this.#look(partition, record)
-          }
-          this.#bytesLeft -= result.batch.sizeBytes
-          offset = result.batch.nextOffset
-          break
-        case 'corruptMessage':
-          searched.isWhole = false
-          offset = result.nextOffset
-          break
-        case 'noMessages':
-        case 'offsetOutOfRange': {
-          const next = result.type === 'noMessages' ? result.nextOffset : undefined
-          // Without a next one, the rest was deleted, or its transaction was, since the ends of the log were read.
-          searched.isWhole &&= next !== undefined
-          offset = next ?? end
-          break
-        }
-        default:
-          // What was looked at before counts when time is over.
-          if (result.type === 'timedOut' && searched.records > 0) return false
-          throw result.type === 'failed'
-            ? new CastellanError(result.code, result.message, result.retriable)
-            : new CastellanError('timedOut', 'Kafka did not answer in time', true)
-      }
-    }
-    return true
-  }
-
-  async #look(partition: number, { key, offset, timestampMs, value, headers }: KafkaRecord): Promise<void> {
+  /** @returns whether the record has the key */
+  async #look(partition: number, { key, offset, timestampMs, value, headers }: KafkaRecord): Promise<boolean> {
     let isAsAsked = false
-    if (this.#schemas !== undefined && key?.[0] === 0 && performance.now() < this.#endsAt) {
+    if (this.#schemas !== undefined && key?.[0] === 0 && !this.#scan.isLate) {
       const { key: json } = await recordJson(this.#schemas, { key, value: null, headers })
       isAsAsked = this.#jsons.has(json) || this.#jsons.has(sameJson(json))
     }
     const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
-    if (!isAsAsked && spelling < 0) return
+    if (!isAsAsked && spelling < 0) return false
     this.#isFoundAsAsked ||= isAsAsked || spelling === 0
     const timestamp = timestampMs >= 0 ? timestampMs : undefined
     this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+    return true
   }
 }
 
