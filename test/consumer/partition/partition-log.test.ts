@@ -1,0 +1,122 @@
+import { expect } from 'chai'
+import { type LogRead, PartitionLog } from '../../../src/consumer/partition/partition-log.js'
+import { errorOf, type ReadOutcome, sentenceOf, type Trouble } from '../../../src/consumer/partition/read-outcome.js'
+import type { AskedKind } from '../../../src/router/messages/operations.js'
+import { GroupWorld, run } from '../group/group-world.js'
+
+const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
+
+describe('one read of a partition', () => {
+  let world: GroupWorld
+  let log: PartitionLog
+  beforeEach(() => {
+    world = new GroupWorld(run(0, 10))
+    log = new PartitionLog(world.ask, TOPIC_PARTITION)
+  })
+
+  const answer = (kind: AskedKind, result: object): unknown => world.answers.push({ kind, result })
+
+  /** What a read is answered: its outcome, and an error if it is answered twice or not at all. */
+  const read = (request: LogRead): ReadOutcome => {
+    const outcomes: ReadOutcome[] = []
+    log.read(request, outcome => outcomes.push(outcome))
+    world.settle()
+    expect(outcomes).to.have.length(1)
+    return outcomes[0]!
+  }
+
+  it('ends the log only where its leader shows all that the reader was told of', () => {
+    const outcomes = [10, 12, undefined].map(told => {
+      answer('fetchData', { type: 'noMessages' })
+      return read({ offset: 10, told })
+    })
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(['end', 'retry', 'end'])
+    expect(errorOf(outcomes[1] as Trouble, log.name)).to.include({
+      message: 'orders/0 ends at offset 10 now, and ended at 12 when reading began',
+      retriable: true
+    })
+  })
+
+  it('passes offsets without a record up to the end that the reader was told', () => {
+    answer('fetchData', { type: 'noMessages', nextOffset: 11 })
+    expect(read({ offset: 10, told: 12 })).to.deep.equal({ type: 'skipped', next: 11, why: 'empty' })
+    answer('fetchData', { type: 'noMessages', nextOffset: 11 })
+    expect(read({ offset: 10 }), 'a reader that waits for the next record').to.deep.equal({ type: 'end' })
+  })
+
+  it('finds out why an offset is not in the log', () => {
+    world.logStart = 4
+    expect(read({ offset: 2 })).to.deep.equal({ type: 'skipped', next: 4, why: 'deleted' })
+    expect(read({ offset: 12 })).to.deep.equal({ type: 'beyond', earliest: { offset: 4 }, end: { offset: 10 } })
+    answer('fetchData', { type: 'offsetOutOfRange' })
+    expect(read({ offset: 6 })).to.deep.include({ type: 'retry', why: 'notShown' })
+  })
+
+  it('tells a topic that was created anew from one that brokers do not show, and keeps its id until the reader begins anew', () => {
+    world.topicId = 'first'
+    expect(read({ offset: 12 }).type).to.equal('beyond')
+    expect(log.topicId, 'learned').to.equal('first')
+    world.recreateTopic('second')
+    for (let reads = 0; reads < 2; reads++)
+      expect(read({ offset: 12 })).to.deep.equal({ type: 'recreated', earliest: { offset: 0 }, topicId: 'second' })
+    world.topicId = undefined
+    expect(read({ offset: 12 })).to.deep.include({ type: 'retry', why: 'notShown' })
+  })
+
+  for (const [what, result, outcome] of [
+    ['a partition that does not exist', { type: 'unknownTopicOrPartition' }, { type: 'missing' }],
+    ['an answer that does not come', { type: 'timedOut' }, { type: 'retry', why: 'timedOut' }],
+    ['a failure that may pass', { type: 'failed', retriable: true }, { type: 'retry', why: 'failed' }],
+    ['a failure that does not pass', { type: 'failed', retriable: false }, { type: 'refused' }]
+  ] as const)
+    it(`tells ${what} in the same way of records, of the topic and of the bounds of its log`, () => {
+      answer('fetchData', result)
+      const outcomes: object[] = [read({ offset: 1 })]
+      if (result.type !== 'unknownTopicOrPartition') {
+        answer('fetchTopicMetadata', result)
+        outcomes.push(read({ offset: 12 }))
+      }
+      answer('fetchOffset', result)
+      outcomes.push(read({ offset: 12 }))
+      for (const one of outcomes) expect(one).to.deep.include(outcome)
+    })
+
+  it('finds where another leader has cut the log, for each of two reads that are open', () => {
+    world.epochs = [{ leaderEpoch: 0, from: 0 }]
+    expect(read({ offset: 0 }).type).to.equal('records')
+    const outcomes: ReadOutcome[] = []
+    for (const offset of [10, 5]) log.read({ offset, knownEnd: () => 10 }, outcome => outcomes.push(outcome))
+    world.held.add('fetchEpochEnd')
+    world.cut(7)
+    world.write(...run(7, 6))
+    world.settle()
+    expect(outcomes).to.deep.equal([])
+    world.held.clear()
+    world.settle()
+    const cut = { type: 'cut', at: 7, epochs: { leaderEpoch: 0, currentLeaderEpoch: 1 } }
+    expect(outcomes).to.deep.equal([cut, cut])
+    expect(log.epochBefore(7)).to.equal(0)
+    expect(read({ offset: 7 }).type).to.equal('records')
+  })
+
+  it('says in a sentence what has happened to the log', () => {
+    const earliest = { offset: 4 }
+    expect(
+      [
+        sentenceOf({ type: 'skipped', next: 9, why: 'damaged' }, 'orders/0', 7),
+        sentenceOf({ type: 'skipped', next: 9, why: 'deleted' }, 'orders/0', 7),
+        sentenceOf({ type: 'cut', at: 5, epochs: { leaderEpoch: 0, currentLeaderEpoch: 1 } }, 'orders/0', 7),
+        sentenceOf({ type: 'beyond', earliest, end: { offset: 6 } }, 'orders/0', 7),
+        sentenceOf({ type: 'recreated', earliest, topicId: 'second' }, 'orders/0', 7)
+      ].join('\n')
+    ).to.equal(
+      [
+        'records 7 to 8 of orders/0 are damaged and were skipped',
+        'records 7 to 8 of orders/0 were deleted before they were read',
+        'the end of orders/0 was lost from 5 on, and is read from there',
+        'the log of orders/0 ends at 6, before 7, and is read from its end',
+        'orders/0 was created anew, and is read from its beginning'
+      ].join('\n')
+    )
+  })
+})
