@@ -383,15 +383,15 @@ describe('one partition of a group', () => {
   }
 
   it('offers a message again whose offset a broker refuses at first, and says to be in the log', () => {
-    const world = new GroupWorld(run(0, 1))
-    world.committed = { offset: 0, metadata: '' }
-    const harness = new PartitionHarness(world)
-    expect(harness.next()).to.equal(0)
-    world.pass(ACK_TIMEOUT_MS + 1)
-    world.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
-    expect([harness.next(), harness.consumer.pending]).to.deep.equal([undefined, 1])
-    world.pass(10 * ACK_TIMEOUT_MS)
-    expect([harness.next(), harness.consumer.retriesOf(0)]).to.deep.equal([0, 1])
+    const runtime = new FakeRuntime(run(0, 1))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.next()).to.equal(0)
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
+    expect([stage.next(), stage.consumer.pending]).to.deep.equal([undefined, 1])
+    runtime.pass(10 * ACK_TIMEOUT_MS)
+    expect([stage.next(), stage.consumer.retriesOf(0)]).to.deep.equal([0, 1])
   })
 
   it('says so when damaged records are skipped, and counts it', () => {

@@ -2,25 +2,25 @@ import { expect } from 'chai'
 import { type LogRead, PartitionLog } from '../../../src/consumer/partition/partition-log.js'
 import { errorOf, type ReadOutcome, sentenceOf, type Trouble } from '../../../src/consumer/partition/read-outcome.js'
 import type { AskedKind } from '../../../src/router/messages/operations.js'
-import { GroupWorld, run } from '../group/group-world.js'
+import { FakeRuntime, run } from '../group/fake-runtime.js'
 
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
 
 describe('one read of a partition', () => {
-  let world: GroupWorld
+  let runtime: FakeRuntime
   let log: PartitionLog
   beforeEach(() => {
-    world = new GroupWorld(run(0, 10))
-    log = new PartitionLog(world.ask, TOPIC_PARTITION)
+    runtime = new FakeRuntime(run(0, 10))
+    log = new PartitionLog(runtime.ask, TOPIC_PARTITION)
   })
 
-  const answer = (kind: AskedKind, result: object): unknown => world.answers.push({ kind, result })
+  const answer = (kind: AskedKind, result: object): unknown => runtime.answers.push({ kind, result })
 
   /** What a read is answered: its outcome, and an error if it is answered twice or not at all. */
   const read = (request: LogRead): ReadOutcome => {
     const outcomes: ReadOutcome[] = []
     log.read(request, outcome => outcomes.push(outcome))
-    world.settle()
+    runtime.settle()
     expect(outcomes).to.have.length(1)
     return outcomes[0]!
   }
@@ -45,7 +45,7 @@ describe('one read of a partition', () => {
   })
 
   it('finds out why an offset is not in the log', () => {
-    world.logStart = 4
+    runtime.logStart = 4
     expect(read({ offset: 2 })).to.deep.equal({ type: 'skipped', next: 4, why: 'deleted' })
     expect(read({ offset: 12 })).to.deep.equal({ type: 'beyond', earliest: { offset: 4 }, end: { offset: 10 } })
     answer('fetchData', { type: 'offsetOutOfRange' })
@@ -53,13 +53,13 @@ describe('one read of a partition', () => {
   })
 
   it('tells a topic that was created anew from one that brokers do not show, and keeps its id until the reader begins anew', () => {
-    world.topicId = 'first'
+    runtime.topicId = 'first'
     expect(read({ offset: 12 }).type).to.equal('beyond')
     expect(log.topicId, 'learned').to.equal('first')
-    world.recreateTopic('second')
+    runtime.recreateTopic('second')
     for (let reads = 0; reads < 2; reads++)
       expect(read({ offset: 12 })).to.deep.equal({ type: 'recreated', earliest: { offset: 0 }, topicId: 'second' })
-    world.topicId = undefined
+    runtime.topicId = undefined
     expect(read({ offset: 12 })).to.deep.include({ type: 'retry', why: 'notShown' })
   })
 
@@ -82,17 +82,17 @@ describe('one read of a partition', () => {
     })
 
   it('finds where another leader has cut the log, for each of two reads that are open', () => {
-    world.epochs = [{ leaderEpoch: 0, from: 0 }]
+    runtime.epochs = [{ leaderEpoch: 0, from: 0 }]
     expect(read({ offset: 0 }).type).to.equal('records')
     const outcomes: ReadOutcome[] = []
     for (const offset of [10, 5]) log.read({ offset, knownEnd: () => 10 }, outcome => outcomes.push(outcome))
-    world.held.add('fetchEpochEnd')
-    world.cut(7)
-    world.write(...run(7, 6))
-    world.settle()
+    runtime.held.add('fetchEpochEnd')
+    runtime.cut(7)
+    runtime.write(...run(7, 6))
+    runtime.settle()
     expect(outcomes).to.deep.equal([])
-    world.held.clear()
-    world.settle()
+    runtime.held.clear()
+    runtime.settle()
     const cut = { type: 'cut', at: 7, epochs: { leaderEpoch: 0, currentLeaderEpoch: 1 } }
     expect(outcomes).to.deep.equal([cut, cut])
     expect(log.epochBefore(7)).to.equal(0)
