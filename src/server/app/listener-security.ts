@@ -60,7 +60,9 @@ export async function openListenerSecurity(
       return allPrepared([access.prepare(next), certificates?.prepare(), managementCertificates?.prepare()])
     },
     reopen: () => audit.reopen(),
-    close: () => closeAll(certificates, managementCertificates, audit)
+    close: () => {
+      for (const one of [certificates, managementCertificates, audit]) one?.close()
+    }
   }
 }
 
@@ -122,16 +124,6 @@ export async function allPrepared(parts: readonly (Promise<() => void> | undefin
   return () => {
     for (const part of settled) if (part.status === 'fulfilled') part.value?.()
   }
-}
-
-function closeAll(
-  certificates: Certificates | undefined,
-  managementCertificates: Certificates | undefined,
-  audit: AuditLog
-): void {
-  certificates?.close()
-  managementCertificates?.close()
-  audit.close()
 }
 
 async function openCertificates(
