@@ -2,7 +2,7 @@ import pino from 'pino'
 import type { Logger } from '../../core/model.js'
 import type { AuditLine } from '../../http/access/audit.js'
 import type { AccessSettings } from '../../http/access/settings.js'
-import { type AccessLog, toAccessLine } from '../../http/server/request-log.js'
+import { type AccessFields, type AccessLog, toAccessLine } from '../../http/server/request-log.js'
 import type { HttpSettings } from '../../http/server/settings.js'
 import { openToAppend, whileOpenToAppend } from '../config/append-file.js'
 
@@ -17,13 +17,6 @@ const STDOUT = 1
 /** Time limit of closing. Lines that are not written by then are dropped. */
 const CLOSE_MS = 2_000
 
-export interface OpenAccessLog extends AccessLog {
-  /** Opens the file again, after log rotation has renamed it. */
-  reopen(): void
-  /** Closes the log. Resolves when every line is written or dropped. */
-  close(): Promise<void>
-}
-
 /**
  * Opens the access log.
  *
@@ -31,92 +24,110 @@ export interface OpenAccessLog extends AccessLog {
  * @returns `undefined`: the access log is off
  * @throws ConfigError when the file cannot be opened
  */
-export function openAccessLog(
+export const openAccessLog = (
   { target, share }: HttpSettings['accessLog'],
   log: Logger,
   random: () => number = Math.random
-): OpenAccessLog | undefined {
-  if (target === 'off') return undefined
-  let file = openAccessFile(target, log)
-  let isClosed = false
+): OpenAccessLog | undefined => (target === 'off' ? undefined : new OpenAccessLog(target, share, log, random))
+
+export class OpenAccessLog implements AccessLog {
+  readonly #target: string
+  readonly #share: number
+  readonly #log: Logger
+  readonly #random: () => number
+  readonly #flusher: NodeJS.Timeout
+  #file: AccessFile
+  #isClosed = false
   // The text of the time is reused within the same millisecond, because many requests end in it.
-  let [nowMs, now] = [0, '']
-  const flusher = setInterval(() => file.lines.flush(), FLUSH_MS).unref()
-  return {
-    wants: () => !isClosed && (share === 1 || random() < share),
-    write: fields => {
-      if (Date.now() !== nowMs) {
-        nowMs = Date.now()
-        now = new Date(nowMs).toISOString()
-      }
-      file.lines.write(toAccessLine(now, fields))
-    },
-    reopen: () => {
-      if (target === 'stdout' || isClosed) return
-      const before = file
-      try {
-        file = openAccessFile(target, log)
-      } catch (error) {
-        log.error({}, (error as Error).message)
-        return
-      }
-      void before.close()
-    },
-    close: () => {
-      isClosed = true
-      clearInterval(flusher)
-      return file.close()
+  #nowMs = 0
+  #now = ''
+
+  constructor(target: string, share: number, log: Logger, random: () => number) {
+    this.#target = target
+    this.#share = share
+    this.#log = log
+    this.#random = random
+    this.#file = new AccessFile(target, log)
+    this.#flusher = setInterval(() => this.#file.lines.flush(), FLUSH_MS).unref()
+  }
+
+  wants(): boolean {
+    return !this.#isClosed && (this.#share === 1 || this.#random() < this.#share)
+  }
+
+  write(fields: AccessFields): void {
+    if (Date.now() !== this.#nowMs) {
+      this.#nowMs = Date.now()
+      this.#now = new Date(this.#nowMs).toISOString()
     }
+    this.#file.lines.write(toAccessLine(this.#now, fields))
+  }
+
+  /** Opens the file again, after log rotation has renamed it. */
+  reopen(): void {
+    if (this.#target === 'stdout' || this.#isClosed) return
+    const before = this.#file
+    try {
+      this.#file = new AccessFile(this.#target, this.#log)
+    } catch (error) {
+      this.#log.error({}, (error as Error).message)
+      return
+    }
+    void before.close()
+  }
+
+  /** Closes the log. Resolves when every line is written or dropped. */
+  close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#flusher)
+    return this.#file.close()
   }
 }
 
-interface AccessFile {
+class AccessFile {
   readonly lines: AppendedFile
+  readonly #destroy: () => void
+  #isBroken = false
+  #isGivenUp = false
+
+  /** @throws ConfigError when it cannot be opened */
+  constructor(target: string, log: Logger) {
+    const dest = target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
+    const size = { minLength: WRITE_BYTES, maxLength: MAX_WAITING_BYTES }
+    this.lines = pino.destination({ sync: false, ...size, dest, retryEAGAIN: () => !this.#isGivenUp })
+    // pino takes it from the file when a pipe is broken.
+    this.#destroy = this.lines.destroy.bind(this.lines)
+    this.lines.on('error', (error: NodeJS.ErrnoException) => {
+      this.#isBroken = error.code === 'EPIPE'
+      log.error({ err: error }, `access lines cannot be written to ${target}`)
+    })
+    this.lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
+  }
+
   /**
    * Resolves when all lines are written or dropped, and after CLOSE_MS at the latest. A slow disk therefore does not
    * prevent the process from ending.
    */
-  close(): Promise<void>
-}
-
-/** @throws ConfigError when it cannot be opened */
-function openAccessFile(target: string, log: Logger): AccessFile {
-  let isBroken = false
-  let isGivenUp = false
-  const lines = pino.destination({
-    sync: false,
-    minLength: WRITE_BYTES,
-    maxLength: MAX_WAITING_BYTES,
-    dest: target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE),
-    retryEAGAIN: () => !isGivenUp
-  })
-  // pino takes it from the file when a pipe is broken.
-  const destroy = lines.destroy.bind(lines)
-  lines.on('error', (error: NodeJS.ErrnoException) => {
-    isBroken = error.code === 'EPIPE'
-    log.error({ err: error }, `access lines cannot be written to ${target}`)
-  })
-  lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
-  const close = (): Promise<void> =>
-    new Promise(resolve => {
+  close(): Promise<void> {
+    return new Promise(resolve => {
       const over = (): void => {
         clearTimeout(timer)
-        destroy()
+        this.#destroy()
         resolve()
       }
       const timer = setTimeout(() => {
         // The file stays open until its last write has ended. Otherwise that write, or the next attempt, would go to the
         // file or connection that has got the same descriptor.
-        isGivenUp = true
-        lines.flushSync = () => undefined
+        this.#isGivenUp = true
+        this.lines.flushSync = () => undefined
         resolve()
       }, CLOSE_MS)
-      if (isBroken) return over()
-      lines.once('close', over)
-      lines.once('error', over)
-      lines.end()
+      if (this.#isBroken) return over()
+      this.lines.once('close', over)
+      this.lines.once('error', over)
+      this.lines.end()
     })
-  return { lines, close }
+  }
 }
 
 export type AppendedFile = ReturnType<typeof pino.destination>
