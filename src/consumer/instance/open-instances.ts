@@ -59,14 +59,17 @@ export interface ConsumerInstancesDeps extends GroupDeps {
 }
 
 /**
- * The instances that one process has, from the request that creates or continues one to the end of the last work for it:
+ * The instances that one process has. Each map has those of one part of the way:
  *
- *   create, or the first                                    removed, idle,
- *   request after another    #opening --> #entries -->      or asked to release  --> #closing --> in no map
- *   process has had it       (at most 20 s)   |
- *                                             '--> taken by another process, which knows it already --> in no map
+ *   #opening --> #entries --> #closing --> none
+ *       |            |
+ *       |            '----> none, at once: another process has taken the instance over
+ *       '-----------------> none: there is no such instance, no place for it, or another process has it
  *
- * A name is opened once at a time, and only after the instance of this name before it is closed.
+ * `#opening`: a request creates it, or continues one that no process has; its state, where states are stored, is read, and written
+ * with this process as its owner. `#entries`: it answers requests. `#closing`: it was removed, was idle, or goes to another
+ * process; it commits, leaves its group, and its state is removed or released. A name is opened once at a time, and after the
+ * instance before it is closed.
  */
 export class OpenInstances {
   readonly store: InstanceStore | undefined
@@ -126,7 +129,7 @@ export class OpenInstances {
     for (let other = this.#opening.get(key); other; other = this.#opening.get(key))
       if ((await withinTime(other)) === NOT_OPEN) return NOT_OPEN
     if (this.#entries.has(key)) return { type: 'done', value: false }
-    const opened = await this.#opens(key, () => this.#create(instance, { settings, client, assigned: [] }))
+    const opened = await this.#openOnce(key, () => this.#create(instance, { settings, client, assigned: [] }))
     if (opened.type === 'exists') return { type: 'done', value: false }
     return opened.type === 'opened' ? { type: 'done', value: true } : opened
   }
@@ -138,7 +141,7 @@ export class OpenInstances {
       // It may have gone on while this one waited for the end of the instance before.
       if (instance.isWanted?.() === false) return UNKNOWN
       if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
-      return (await this.store?.claim(instance, stored)) ?? this.#opened(instance, stored, releaseShare)
+      return (await this.store?.claim(instance, stored)) ?? this.#enter(instance, stored, releaseShare)
     })
   }
 
@@ -173,7 +176,7 @@ export class OpenInstances {
    * Carries out the creation of an entry, when the one before it has ended. A second one for the same instance waits for
    * the first. It goes on when its time limit is over, and later requests find the entry.
    */
-  #opens(key: string, open: () => Promise<Created>): Promise<Created> {
+  #openOnce(key: string, open: () => Promise<Created>): Promise<Created> {
     const begin = async (): Promise<Created> => {
       await this.#closing.get(key)?.done
       return open()
@@ -183,7 +186,8 @@ export class OpenInstances {
     return withinTime(opening)
   }
 
-  #opened({ groupId, name, principal }: InstanceName, stored: StoredInstance, releaseShare: () => void): Opened {
+  /** It is here from now on, unless this process stops, or has lost it meanwhile. */
+  #enter({ groupId, name, principal }: InstanceName, stored: StoredInstance, releaseShare: () => void): Opened {
     const instance = { groupId, name, principal }
     if (this.#isStopped) {
       this.store?.release(instance)
@@ -230,7 +234,7 @@ export class OpenInstances {
     const entry = this.#entries.get(key)
     if (this.#isStopped) return SHUTTING_DOWN
     if (!entry) {
-      const look = () => this.#opens(key, () => this.#continue(instance))
+      const look = () => this.#openOnce(key, () => this.#continue(instance))
       const isBegun = this.#opening.has(key)
       let opened = await look()
       // It may have been made since that look was begun.
@@ -263,7 +267,7 @@ export class OpenInstances {
       this.#deps.log.info({ instance: instance.name, owner }, 'a consumer instance of another process goes on here')
     const opened = await this.#inPlace<Opened>(client, async releaseShare => {
       const failure = await this.store!.claim(instance, { settings, client, topics, assigned }, found)
-      return failure ?? this.#opened(instance, found, releaseShare)
+      return failure ?? this.#enter(instance, found, releaseShare)
     })
     if (opened.type !== 'opened') return opened
     const chosen = this.#chosenBy(found)
