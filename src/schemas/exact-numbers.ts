@@ -150,6 +150,11 @@ function limitBy(name: keyof typeof LIMITS, limit: Compared, parent: Readonly<Re
   return [`must be ${than}`, data => isIn(order(data)) && !(isExclusive && order(data) === 0)]
 }
 
+const multipleOf = (divisor: Compared): Said => [
+  `must be multiple of ${divisor.exact?.text ?? divisor.value}`,
+  data => isMultiple(decimalIs(data), decimalIs(divisor))
+]
+
 function validateBy(keyword: string, [message, fits]: Said, ofValue: () => ExactNumbers): DataValidateFunction {
   const errors: Partial<ErrorObject>[] = [{ keyword, message, params: {} }]
   const check: DataValidateFunction = (value: unknown, context?: DataValidationCxt) => {
@@ -181,10 +186,6 @@ export function compareExactly(ajv: Ajv, ofSchema: ExactNumbers, ofValue: () => 
   }
   for (const name of Object.keys(LIMITS) as (keyof typeof LIMITS)[])
     replace(name, (limit, parent) => limitBy(name, limit, parent), 'number')
-  const multipleOf = (divisor: Compared): Said => [
-    `must be multiple of ${divisor.exact?.text ?? divisor.value}`,
-    data => isMultiple(decimalIs(data), decimalIs(divisor))
-  ]
   replace('multipleOf', multipleOf, 'number')
   replace('const', ({ value, exact }) => {
     const wanted = canonicalNumber(value, exact, ofSchema)

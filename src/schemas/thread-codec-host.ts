@@ -203,21 +203,7 @@ export class ThreadCodecs implements CodecHost {
    */
   #send(): void {
     if (this.#sent.length > 0 || this.#isClosed) return
-    for (let bytes = 0; this.#lines.size > 0 && this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
-      const [owner, isSlow] = this.#nextOwner()
-      const isAlone = isSlow || this.#isCareful
-      if (isAlone && this.#sent.length > 0) break
-      const job = this.#next(owner)
-      if (job === undefined) continue
-      const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
-      for (const codec of unread) {
-        this.#keep(codec)
-        this.#sent.push({ job, codec })
-      }
-      if (job.work !== undefined) this.#sent.push({ job, codec: undefined })
-      bytes += textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
-      if (isAlone) break
-    }
+    this.#takeInTurn()
     if (this.#sent.length === 0) return
     this.#thread ??= this.#start()
     this.#seen = { place: 0, sinceMs: 0 }
@@ -234,6 +220,25 @@ export class ThreadCodecs implements CodecHost {
     }
     this.#thread.worker.postMessage(message, runs.length === 0 ? [] : [runs[0]!.bytes.buffer as ArrayBuffer])
     this.#sentAtMs = performance.now()
+  }
+
+  /** Chooses what is sent next, with the codecs that the thread does not have. */
+  #takeInTurn(): void {
+    for (let bytes = 0; this.#lines.size > 0 && this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
+      const [owner, isSlow] = this.#nextOwner()
+      const isAlone = isSlow || this.#isCareful
+      if (isAlone && this.#sent.length > 0) break
+      const job = this.#next(owner)
+      if (job === undefined) continue
+      const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
+      for (const codec of unread) {
+        this.#keep(codec)
+        this.#sent.push({ job, codec })
+      }
+      if (job.work !== undefined) this.#sent.push({ job, codec: undefined })
+      bytes += textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
+      if (isAlone) break
+    }
   }
 
   /** The owner whose turn it is, and whether it waits behind others. */

@@ -153,16 +153,21 @@ export class BrokerProxy {
       },
       isSilent: INDEPENDENT.has(role) ? sentAt => this.#isSilent(sentAt) : undefined,
       isAlone: role === 'member' ? () => openRequests.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
-      reports: {
-        returned: groups => reports.returned(this, groups),
-        unreachable: (error, requests) => reports.unreachable(this, error, requests),
-        spoiled: (error, requests) => reports.crashed(this, error, requests),
-        crashed: (error, requests) => {
-          this.#dispatchers.delete(key)
-          reports.crashed(this, error, requests)
-        }
-      }
+      reports: this.#reportsOf(key)
     })
+  }
+
+  #reportsOf(key: string): DispatcherReports {
+    const { reports } = this.#options
+    return {
+      returned: groups => reports.returned(this, groups),
+      unreachable: (error, requests) => reports.unreachable(this, error, requests),
+      spoiled: (error, requests) => reports.crashed(this, error, requests),
+      crashed: (error, requests) => {
+        this.#dispatchers.delete(key)
+        reports.crashed(this, error, requests)
+      }
+    }
   }
 }
 

@@ -87,11 +87,7 @@ export class RouterParts {
     this.openRequests = new OpenRequests({ now: clock, metrics, log, onExpired: request => this.#expire(request) })
     this.cache = this.#createCache()
     this.readCache = this.#createReadCache()
-    this.leaders = new LeaderTable({
-      ...settings,
-      createsNone: () => this.refresher.createsNone,
-      onRecreated: key => this.readCache.forget(key)
-    })
+    this.leaders = this.#createLeaders()
     this.pool = this.#createPool()
     this.refresher = this.#createRefresher()
     const { schedule } = this.refresher
@@ -138,6 +134,14 @@ export class RouterParts {
         // The other half is for what readers hold meanwhile.
         responseMaxBytes: settings.decompressedMaxBytes / 2
       }
+    })
+  }
+
+  #createLeaders(): LeaderTable {
+    return new LeaderTable({
+      ...this.#deps.settings,
+      createsNone: () => this.refresher.createsNone,
+      onRecreated: key => this.readCache.forget(key)
     })
   }
 
