@@ -169,14 +169,8 @@ export class ThreadCodecs implements CodecHost {
         if (result instanceof Error) reject(result)
         else resolve(result as Result)
       }
-      this.#wait({
-        work,
-        bytes,
-        codecs,
-        owner,
-        overdueAtMs: performance.now() + (work === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS),
-        settle
-      })
+      const overdueAtMs = performance.now() + (work === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS)
+      this.#wait({ work, bytes, codecs, owner, overdueAtMs, settle })
       this.#sendSoon()
     })
   }

@@ -77,6 +77,10 @@ export interface KnownEntries extends FoundOutcomes {
   readonly openSinceMs: number | undefined
 }
 
+const FORMAT_DAMAGED =
+  'the file FORMAT of the durable log is damaged: its other files name their format, and nothing is lost'
+const SET_ASIDE =
+  'a file of the durable log cannot be read: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
 const NO_OUTCOMES: FoundOutcomes = { outcomes: new Map(), expiredUpTo: 0 }
 
 /**
@@ -309,10 +313,7 @@ export class LogStore {
           this.complete(Array.from(known, sequence => ({ first: sequence, count: 1 })))
         })
     const { name, openCount: records } = segment
-    if (records === 0) return
-    const message =
-      'a file of the durable log cannot be read: its records are set aside in quarantine/, and wait there. Stop the gateway and run castellan wal salvage'
-    this.#options.report({ segment: name, records, err }, message)
+    if (records > 0) this.#options.report({ segment: name, records, err }, SET_ASIDE)
   }
 
   /** Makes everything committed so far survive a power cut. Returns false when that failed. */
@@ -392,9 +393,7 @@ export class LogStore {
   }
 
   #mendFormat(): void {
-    const message =
-      'the file FORMAT of the durable log is damaged: its other files name their format, and nothing is lost'
-    this.#options.report({ directory: this.#directory.path }, message)
+    this.#options.report({ directory: this.#directory.path }, FORMAT_DAMAGED)
     tryTo(() => {
       writeFormat(this.#directory)
       this.#directory.sync()
