@@ -20,7 +20,6 @@ const limits: Readonly<Record<string, readonly [count: number, limit: string]>> 
   'apis/kprf/push.ts': [1, HEAD],
   'cli/commands/read.ts': [1, OPERATOR],
   'core/pattern-parts.ts': [1, 'patterns of 1,000 and 2,000 characters (MAX_PATTERN_LENGTH where it is called)'],
-  'core/refusals.ts': [1, 'texts of errors of this process'],
   'embedded-broker/topics/topic-config.ts': [2, 'values of 32 KiB (MAX_VALUE_LENGTH)'],
   'http/api/asked-key.ts': [1, HEAD],
   'http/api/tail.ts': [1, HEAD],

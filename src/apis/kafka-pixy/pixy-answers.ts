@@ -4,7 +4,6 @@ import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Reply } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Failure } from '../../router/messages/request.js'
 import { GoJsonError, goString } from './go-json.js'
 
 /** A request is answered with this status and the text, such as one with a wrong parameter. */
@@ -26,7 +25,8 @@ interface FailureAnswer {
   readonly text: string
 }
 
-export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'>, Pick<Failure, 'setting'> {
+export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
+  readonly setting?: string | undefined
   /** Kafka's protocol error code when a broker said so. */
   readonly errorCode?: number | undefined
 }

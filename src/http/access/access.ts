@@ -139,6 +139,10 @@ export const openAccess: Access = { callerOf: () => openCaller }
 const RETRY_AFTER_SECONDS = 1
 
 /** The status for refusing a request before it is carried out; `undefined` for errors of another kind. */
+/** @param text who may not do what */
+export const forbiddenByRules = (text: string): ForbiddenError =>
+  new ForbiddenError(`${text} (access.rules)`, 'access.rules')
+
 export function refusalStatus(error: unknown): number | undefined {
   if (error instanceof UnauthenticatedError) return 401
   if (error instanceof ForbiddenError) return 403

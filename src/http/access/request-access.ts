@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { type CastellanError, ForbiddenError } from '../../core/errors.js'
+import type { CastellanError, ForbiddenError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { printable, shortened } from '../../core/printable.js'
 import {
@@ -11,6 +11,7 @@ import {
   type Caller,
   deniedCaller,
   type ForwardedCaller,
+  forbiddenByRules,
   type Identity,
   type IncomingRequest,
   isRefusal,
@@ -71,10 +72,7 @@ class RequestCaller implements Caller {
   refusalOfUnruled(): ForbiddenError | undefined {
     if (this.#grants === undefined || this.#grants.isAny) return undefined
     this.#host.audit.refused(this.#incoming, this.#identity, 'no rule names this principal')
-    const error = new ForbiddenError(
-      `${this.principal} may not do this: no rule names it (access.rules)`,
-      'access.rules'
-    )
+    const error = forbiddenByRules(`${this.principal} may not do this: no rule names it`)
     this.#host.metrics.refused(error)
     return error
   }
@@ -130,8 +128,7 @@ class RequestCaller implements Caller {
 
   #forbidden(operation: Operation, { topic }: Target): ForbiddenError {
     const named = topic === undefined ? '' : `, for the topic ${printable(JSON.stringify(shortened(topic)))}`
-    const text = `${this.principal} may not do this: no rule allows ${operation} here${named} (access.rules)`
-    const error = new ForbiddenError(text, 'access.rules')
+    const error = forbiddenByRules(`${this.principal} may not do this: no rule allows ${operation} here${named}`)
     this.#host.metrics.refused(error)
     return error
   }

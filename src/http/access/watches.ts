@@ -2,6 +2,7 @@ import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../..
 import type { MonotonicClock } from '../../core/model.js'
 import {
   type Authentication,
+  forbiddenByRules,
   type Identity,
   type IncomingRequest,
   isRefusal,
@@ -102,10 +103,7 @@ export class Watches {
     } else if (authentication.principal !== identity.principal) {
       this.#end(watch, new ForbiddenError('the credentials belong to another principal now'))
     } else if (!allows(identity.principal, operation, target)) {
-      this.#end(
-        watch,
-        new ForbiddenError(`no rule allows ${identity.principal} to go on (access.rules)`, 'access.rules')
-      )
+      this.#end(watch, forbiddenByRules(`no rule allows ${identity.principal} to go on`))
     } else {
       watch.verifiedAt = clock()
       this.#checkBeforeEnd(watch, authentication)

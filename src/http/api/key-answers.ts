@@ -171,15 +171,8 @@ export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}
 export const notAdmitted = (error: CastellanError): Refusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)
   const { code, message: detail, setting } = error
-  return {
-    result: 'overloaded',
-    status: refusalStatus(error) ?? 503,
-    code,
-    detail,
-    headers,
-    retryAfterSeconds,
-    setting
-  }
+  const status = refusalStatus(error) ?? 503
+  return { result: 'overloaded', status, code, detail, headers, retryAfterSeconds, setting }
 }
 export const tooLarge = (maxBytes: number): Refusal =>
   refusal('invalid', 413, `the body is larger than ${maxBytes} bytes`, UNREAD)
