@@ -304,7 +304,7 @@ export class DurableQueue {
       this.#failedAt = clock()
       this.#metrics.writable(false)
       const { message, setting } = error as Error & Pick<LogRefusal, 'setting'>
-      const failure = refuse('failed', message, setting)
+      const failure = { ...refuse('failed', message), setting }
       this.#openFailure = failure
       this.#drainWaiting(({ settle }) => settle(nothingStored(failure)))
       throw error

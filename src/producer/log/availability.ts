@@ -22,19 +22,12 @@ export interface LogRefusal {
 }
 
 /** A refusal of entries that are certainly not in the log. */
-export const refuse = (kind: RefusalKind, message: string, setting?: string): LogRefusal => ({
-  kind,
-  message,
-  isCertain: true,
-  setting
-})
+export const refuse = (kind: RefusalKind, message: string): LogRefusal => ({ kind, message, isCertain: true })
 
-export const tooMuchWaits = (maxBytes: number): LogRefusal =>
-  refuse(
-    'full',
-    `${maxBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`,
-    'advanced.wal.maxWaitingBytes'
-  )
+export const tooMuchWaits = (maxBytes: number): LogRefusal => ({
+  ...refuse('full', `${maxBytes} bytes wait for the disk already (advanced.wal.maxWaitingBytes)`),
+  setting: 'advanced.wal.maxWaitingBytes'
+})
 
 /** The directory cannot be used as a durable log; the message says why and what to do. */
 export class LogUnusableError extends CastellanError {

@@ -275,11 +275,9 @@ export class DurableLog {
     if (this.#abandoned !== undefined) return refuse('failed', this.#abandoned)
     const largest = sizes.reduce((most, size) => Math.max(most, size), 0)
     if (largest > segmentBytes - SEGMENT_HEADER_BYTES) {
-      return refuse(
-        'tooLarge',
-        `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes (advanced.wal.segmentBytes)`,
-        'advanced.wal.segmentBytes'
-      )
+      const text = `an entry of ${largest} bytes does not fit into a segment of ${segmentBytes} bytes`
+      const setting = 'advanced.wal.segmentBytes'
+      return { ...refuse('tooLarge', `${text} (${setting})`), setting }
     }
     if (this.#groups.waitingBytes + sizeBytes > maxWaitingBytes) {
       return tooMuchWaits(maxWaitingBytes)

@@ -72,7 +72,8 @@ describe('an entry for the durable log', () => {
     expect(refusal).to.deep.equal({
       kind: 'full',
       message: '1000 bytes wait for the disk already (advanced.wal.maxWaitingBytes)',
-      isCertain: true
+      isCertain: true,
+      setting: 'advanced.wal.maxWaitingBytes'
     })
     expect(log.waitingBytes).to.equal(400)
     const second = append(log, [entry('x'.repeat(600 - OVERHEAD_BYTES))])
