@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { copyProject } from '../runs/simulation/mutants/project-copy.js'
+import { copyProject } from '../support/project-copy.js'
 
 /** Two words in a row: a text for people, and no name, header, path or pattern of bytes. */
 const SENTENCE = /[A-Za-z]{2,}[,:;.]? [A-Za-z]{2,}/

@@ -7,7 +7,7 @@ import { countOption, toolOptions } from '../../../support/tool-options.js'
 import { endOnSignals } from '../../tool.js'
 import { plantedBugs } from './bugs.js'
 import { type PlantedBug, plant, readSources } from './plant.js'
-import { copyProject, removeCopy } from './project-copy.js'
+import { copyProject, removeCopy } from '../../../support/project-copy.js'
 
 const COPIED = ['src', 'test/runs/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
