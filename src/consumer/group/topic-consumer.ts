@@ -42,7 +42,7 @@ export interface TopicConsumerOptions {
  *   the start is fixed    PartitionConsumer: onSettled ─▶ GroupConsumer ─▶ beginIfFixed ─▶ begin ─▶ #serve
  *   partitions change     GroupConsumer: assign, readAnew, resume ─▶ #serve
  *
- * Records that are skipped wake no request: onSkipped commits the position behind them, and onReady follows.
+ * Skipped records answer no request: onSkipped commits the position behind them, and onReady follows.
  * Partitions take turns in ascending order, with one message each. Partitions without a prefetched message are skipped
  * at no cost, so the cost of a message does not depend on the number of partitions.
  */
