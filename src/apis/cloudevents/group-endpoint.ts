@@ -44,7 +44,6 @@ export class GroupEndpoint {
     const { groups } = this.#verbs
     const caller = access.callerOf(exchange.request)
     const startedAt = this.#clock()
-    let skipped = 0
     const poll = new Poll(exchange, {
       groups,
       groupId: group,
@@ -58,16 +57,15 @@ export class GroupEndpoint {
       skips: messages => {
         const isForeign = messages.every(message => eventIn(message) === undefined)
         if (!isForeign || this.#clock() - startedAt >= SKIP_MS) return false
-        skipped += messages.length
         caller.charge(messages.length, bytesIn(messages))
         return true
       },
-      answer: messages => {
+      answer: (messages, { skipped }) => {
         // The messages have been read already, so an exceeded quota refuses the next request.
         caller.charge(messages.length, bytesIn(messages))
         this.#answer(exchange, wanted, group, messages, skipped)
       },
-      fail: reason => this.#failed(exchange, wanted, reason, skipped),
+      fail: (reason, { skipped }) => this.#failed(exchange, wanted, reason, skipped),
       onOver: () => this.#polls.delete(poll)
     })
     this.#polls.add(poll)

@@ -1,15 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { hostname } from 'node:os'
+import type { FastifyInstance } from 'fastify'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
+import { admitsRuled } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { sendAnswer, UNKNOWN_PATH, warningOf } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import { type Exchange, hasBody, sentPartsOf } from '../../http/exchange/exchange.js'
+import { type Exchange, hasBody, type Reply, sentPartsOf } from '../../http/exchange/exchange.js'
 import { isJsonType, parseForm, toJsonObject } from './content.js'
 import { Ekaf, type EkafMode } from './ekaf.js'
 import { HookCalls, type HookProblem, loadHooks } from './hooks/hook-calls.js'
@@ -27,8 +29,8 @@ const JSON_TYPE = 'application/json; charset=utf-8'
  * @throws ConfigError when the module of hooks cannot be used
  */
 export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise<ApiPlugin> {
-  const { settings, lifetime, clock, access, metrics, log } = context
-  const { callbackEditJson: module, callbackTimeoutMs: timeoutMs, syncTimeoutMs: waitMs, durability } = settings
+  const { settings, lifetime, metrics, log } = context
+  const { callbackEditJson: module, callbackTimeoutMs: timeoutMs } = settings
   const counted = new KafboyMetrics(metrics, () => hooks?.openRequests ?? 0)
   const hooks =
     module === undefined
@@ -41,43 +43,57 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   })
   return app => {
     const { maxBodyBytes } = settings
-    const produce = new KafboyProduce(context, ekaf, hooks)
     const pool = new BufferPool(POOL_BYTES)
-    const produceRoute = new ProduceRoute(produce, context, maxBodyBytes, pool)
-    const disco = discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES))
-    const table = new RouteTable(settings)
-    const routeOf = (request: IncomingMessage): FoundRoute | undefined =>
-      table.find(sentPartsOf(request, app.prefix).path)
-    nameRoutes(app, request => routeOf(request.raw)?.path)
-    const receive = (exchange: Exchange): void => {
-      const route = routeOf(exchange.request)
-      const { method } = exchange.request
-      if (route?.type === 'disco') {
-        const refusal = access.callerOf(exchange.request).refusalOfUnruled()
-        if (refusal !== undefined) produceRoute.refuse(exchange, refusal, !hasBody(exchange))
-        else disco(exchange)
-      } else if (route?.type !== 'produce') sendEmpty(exchange, route === undefined ? 404 : 400)
-      else if (method === 'POST') produceRoute.receive(exchange, route)
-      else
-        produceRoute.refuse(exchange, new KafboyError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))
-    }
-    const produces = (request: IncomingMessage): boolean =>
-      request.method === 'POST' && routeOf(request)?.type === 'produce'
-    const keyed = produceRoute.guarded({ waitMs, produces }, receive)
-    const atOnce = byHand(keyed)
-    const whenAdmitted = byHand(keyed, admissionOf(context, 'memory'))
-    const whenAsyncAdmitted = byHand(keyed, admissionOf(context, durability))
-    app.addHook('preParsing', function (request, reply, payload, done) {
-      const route = routeOf(request.raw)
-      if (route?.type === 'produce') counted.begun(route.mode, reply.raw, clock)
-      const waits = route?.type === 'produce' && request.method === 'POST'
-      const entry = waits ? (route.mode === 'sync' ? whenAdmitted : whenAsyncAdmitted) : atOnce
-      entry.call(this, request, reply, payload, done)
-    })
-    app.all('/*', neverCalled)
-    app.setNotFoundHandler(neverCalled)
-    app.setErrorHandler(refusedBy((exchange, error) => produceRoute.refuse(exchange, error)))
+    const produce = new ProduceRoute(new KafboyProduce(context, ekaf, hooks), context, maxBodyBytes, pool)
+    serveAll(app, context, produce, discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES)), counted)
   }
+}
+
+type Producing = Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>
+
+/** Serves all requests of the scope. @param disco answers those that write nothing */
+function serveAll(
+  app: FastifyInstance,
+  context: ApiContext<KafboySettings>,
+  produce: Producing,
+  disco: (exchange: Exchange) => void,
+  counted: KafboyMetrics
+): void {
+  const { settings, clock, access } = context
+  const { syncTimeoutMs: waitMs, durability } = settings
+  const table = new RouteTable(settings)
+  const routeOf = (request: IncomingMessage): FoundRoute | undefined =>
+    table.find(sentPartsOf(request, app.prefix).path)
+  const fail = (asked: Reply, error: unknown, isRead?: boolean): void => produce.refuse(asked, error, isRead)
+  const receive = (exchange: Exchange): void => {
+    const route = routeOf(exchange.request)
+    if (route?.type === 'produce') receiveRecords(exchange, route, produce)
+    else if (route?.type !== 'disco') sendEmpty(exchange, route === undefined ? 404 : 400)
+    else if (admitsRuled({ access, answers: { fail } }, exchange)) disco(exchange)
+  }
+  const produces = (request: IncomingMessage): boolean =>
+    request.method === 'POST' && routeOf(request)?.type === 'produce'
+  const keyed = produce.guarded({ waitMs, produces }, receive)
+  const atOnce = byHand(keyed)
+  const whenAdmitted = byHand(keyed, admissionOf(context, 'memory'))
+  const whenAsyncAdmitted = byHand(keyed, admissionOf(context, durability))
+  nameRoutes(app, request => routeOf(request.raw)?.path)
+  app.addHook('preParsing', function (request, reply, payload, done) {
+    const route = routeOf(request.raw)
+    if (route?.type === 'produce') counted.begun(route.mode, reply.raw, clock)
+    const waits = route?.type === 'produce' && request.method === 'POST'
+    const entry = waits ? (route.mode === 'sync' ? whenAdmitted : whenAsyncAdmitted) : atOnce
+    entry.call(this, request, reply, payload, done)
+  })
+  app.all('/*', neverCalled)
+  app.setNotFoundHandler(neverCalled)
+  app.setErrorHandler(refusedBy(fail))
+}
+
+function receiveRecords(exchange: Exchange, route: FoundRoute & { type: 'produce' }, produce: Producing): void {
+  const { method } = exchange.request
+  if (method === 'POST') produce.receive(exchange, route)
+  else produce.refuse(exchange, new KafboyError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))
 }
 
 const sendEmpty = ({ response, requestId }: Exchange, status: number): void =>

@@ -14,7 +14,7 @@ export interface PollOptions {
   readonly isAutoAck: boolean
   readonly answer: (messages: readonly AcquiredMessage[], poll: Poll) => void
   /** @param reason an error: writing the answer has failed by a bug */
-  readonly fail: (reason: NoMessage | Error) => void
+  readonly fail: (reason: NoMessage | Error, poll: Poll) => void
   /** Called once at the end, whatever the outcome. */
   readonly onOver: () => void
   /** How long to wait for messages, at each request for them; absent: `consumer.longPollMs`. */
@@ -37,6 +37,8 @@ export class Poll {
   #cancel: () => void = () => undefined
   #messages: ConsumedMessages | undefined
   #isAnswered = false
+  /** Messages that were acknowledged without an answer. */
+  skipped = 0
 
   constructor(asked: Reply, options: PollOptions) {
     this.#asked = asked
@@ -47,7 +49,7 @@ export class Poll {
   }
 
   end(reason: NoMessage): void {
-    this.endWith(() => this.#options.fail(reason))
+    this.endWith(() => this.#options.fail(reason, this))
   }
 
   /** Makes another answer for the same messages. */
@@ -100,6 +102,7 @@ export class Poll {
     try {
       if (this.#options.skips?.(messages.messages) === true) {
         messages.ack()
+        this.skipped += messages.messages.length
         this.#askSoon()
         return
       }
@@ -111,7 +114,7 @@ export class Poll {
       this.#messages = undefined
       this.#isAnswered = true
       messages.release()
-      this.#options.fail(error as Error)
+      this.#options.fail(error as Error, this)
     }
   }
 
