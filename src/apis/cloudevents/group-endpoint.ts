@@ -1,3 +1,4 @@
+import type { Caller } from '../../http/access/access.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
@@ -54,12 +55,7 @@ export class GroupEndpoint {
       isAutoAck,
       timeoutMs: () =>
         wanted.timeoutMs === undefined ? undefined : Math.max(0, wanted.timeoutMs - (this.#clock() - startedAt)),
-      skips: messages => {
-        const isForeign = messages.every(message => eventIn(message) === undefined)
-        if (!isForeign || this.#clock() - startedAt >= SKIP_MS) return false
-        caller.charge(messages.length, bytesIn(messages))
-        return true
-      },
+      skips: messages => this.#clock() - startedAt < SKIP_MS && areSkipped(messages, caller),
       answer: (messages, { skipped }) => {
         // The messages have been read already, so an exceeded quota refuses the next request.
         caller.charge(messages.length, bytesIn(messages))
@@ -131,6 +127,13 @@ export class GroupEndpoint {
       answers.fail(exchange, new EventProblem(409, detail, undefined, NOT_OFFERED))
     }
   }
+}
+
+/** Whether none of the records is an event. They are charged then: no answer will do it. */
+function areSkipped(messages: readonly AcquiredMessage[], caller: Caller): boolean {
+  const isForeign = messages.every(message => eventIn(message) === undefined)
+  if (isForeign) caller.charge(messages.length, bytesIn(messages))
+  return isForeign
 }
 
 const TIMED_OUT = { code: 'timedOut', retriable: true } as const

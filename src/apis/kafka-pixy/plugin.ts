@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, preParsingHookHandler } from 'fastify'
 import type { CastellanError } from '../../core/errors.js'
 import { registerSum } from '../../core/metrics/prometheus.js'
+import type { Logger } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { byHand, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
@@ -34,22 +35,13 @@ const NO_HEAP_PROFILE =
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, log, lifetime, metrics, schemas, clock } = context
+    const { settings, access, log, schemas, clock } = context
     const { maxBodyBytes } = settings
     const answers = new PixyAnswers()
-    const fail: RouteParts['fail'] = ({ exchange, verbs }, error) => {
-      if (answers.failed(exchange, error, verbs.isReady)) return
-      log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
-      answers.error(exchange, 500, 'internal error')
-    }
+    const fail = failing(answers, log)
     const parts: RouteParts = { settings, access, answers, schemas, pool: bodyPool(), maxBodyBytes, clock, fail }
     const [consume, tail] = [new ConsumeEndpoint(parts), new TailEndpoint(parts)]
-    registerSum(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => consume.openPolls)
-    registerSum(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => tail.openTails)
-    lifetime.onDrain(async () => {
-      consume.stop()
-      tail.stop()
-    })
+    followLifetime(context, consume, tail)
     app.setErrorHandler(refusedBy(refusingBy(answers, app.prefix)))
     app.setNotFoundHandler(neverCalled)
     addOddPaths(app, answers)
@@ -70,6 +62,28 @@ export const kafkaPixyPlugin =
       byHand(asked => answers.notFound(asked))
     )
   }
+
+const failing =
+  (answers: PixyAnswers, log: Logger): RouteParts['fail'] =>
+  ({ exchange, verbs }, error) => {
+    if (answers.failed(exchange, error, verbs.isReady)) return
+    log.error({ err: error, url: sentUrlOf(exchange.request) }, 'a request of Kafka-Pixy failed unexpectedly')
+    answers.error(exchange, 500, 'internal error')
+  }
+
+/** Counts clients that wait or follow, and answers them when the process stops. */
+function followLifetime(
+  { metrics, lifetime }: ApiContext<KafkaPixySettings>,
+  consume: ConsumeEndpoint,
+  tail: TailEndpoint
+): void {
+  registerSum(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => consume.openPolls)
+  registerSum(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => tail.openTails)
+  lifetime.onDrain(async () => {
+    consume.stop()
+    tail.stop()
+  })
+}
 
 /** Paths that the router would read otherwise than the original. Those of the API's own port have no prefix. */
 function addOddPaths(app: FastifyInstance, answers: PixyAnswers): void {

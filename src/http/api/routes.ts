@@ -104,7 +104,31 @@ export function addRoutes(
     const config = { isOpen } as NamedRoute
     app.route({ method, url: urlOf(path), preParsing, handler: neverCalled, exposeHeadRoute: false, config, ...own })
   }
-  const known = [...methodsOf].flatMap(([path, methods]) => {
+  const known = answerOtherMethods(app, methodsOf, notAllowed)
+  const knownOf = ({ raw: { url } }: FastifyRequest): KnownPath | undefined => {
+    const sent = partsOf(url!)
+    return known.find(({ parts }) => areMatchedBy(sent, parts))
+  }
+  nameRoutes(app, request => (request.is404 ? knownOf(request)?.name : undefined))
+  app.addHook('preParsing', function (request, reply, payload, done) {
+    if (request.is404) (knownOf(request)?.answer ?? unknown).call(this, request, reply, payload, done)
+    else done(null, payload)
+  })
+}
+
+interface KnownPath {
+  readonly name: string
+  readonly parts: readonly string[]
+  /** Answers methods that the path does not have. */
+  readonly answer: preParsingHookHandler
+}
+
+function answerOtherMethods(
+  app: FastifyInstance,
+  methodsOf: ReadonlyMap<string, ReadonlySet<string>>,
+  notAllowed: (allowed: string) => preParsingHookHandler
+): readonly KnownPath[] {
+  return [...methodsOf].flatMap(([path, methods]) => {
     const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
     // Fastify's router would find `/topics/{topic}` for `/topics/`, without a topic.
     const isMistaken = (other: string): boolean => path.endsWith('/') && areMatchedBy(path.split('/'), other.split('/'))
@@ -113,15 +137,6 @@ export function addRoutes(
     if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: neverCalled })
     const paths = path === '/' ? ['', path] : [path]
     return paths.map(path => ({ name: urlOf(path), parts: (app.prefix + path).split('/'), answer }))
-  })
-  const knownOf = ({ raw: { url } }: FastifyRequest): (typeof known)[number] | undefined => {
-    const sent = partsOf(url!)
-    return known.find(({ parts }) => areMatchedBy(sent, parts))
-  }
-  nameRoutes(app, request => (request.is404 ? knownOf(request)?.name : undefined))
-  app.addHook('preParsing', function (request, reply, payload, done) {
-    if (request.is404) (knownOf(request)?.answer ?? unknown).call(this, request, reply, payload, done)
-    else done(null, payload)
   })
 }
 

@@ -149,19 +149,22 @@ export class BodyThreads {
       body.refuse(refusal)
     }, waitMs)
     this.#order
-      .add(socket, async () => {
-        if (turn.bytes === undefined) return
-        const atOnce = body.endAtOnce(turn.bytes)
-        const { ended } = atOnce === false ? await this.#endByThread(owner, turn, body) : { ended: atOnce }
-        turn.isRunning = false
-        leave()
-        await ended
-      })
+      .add(socket, () => this.#end(owner, turn, body))
       .catch(error => response.destroy(error))
       .finally(() => {
         turn.isRunning = false
         leave()
       })
+  }
+
+  /** The bodies before it on its connection were handed on. */
+  async #end(owner: object, turn: Turn, body: LateBody): Promise<void> {
+    if (turn.bytes === undefined) return
+    const atOnce = body.endAtOnce(turn.bytes)
+    const { ended } = atOnce === false ? await this.#endByThread(owner, turn, body) : { ended: atOnce }
+    turn.isRunning = false
+    this.#leave(owner, turn)
+    await ended
   }
 
   async #endByThread(owner: object, turn: Turn, body: LateBody): Promise<Ended> {
