@@ -27,7 +27,7 @@ export class StateTopic {
 
   /** Another leader is elected whose log ends here. */
   cut(end: number): void {
-    this.log.splice(this.log.findIndex(({ offset }) => offset >= end))
+    this.log.splice(this.log.filter(({ offset }) => offset < end).length)
     this.end = end
     this.leaders.push({ leaderEpoch: this.leaders.length, offset: end })
   }
