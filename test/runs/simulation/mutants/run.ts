@@ -3,11 +3,11 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Command, Option } from 'commander'
+import { copyProject, removeCopy } from '../../../support/project-copy.js'
 import { countOption, toolOptions } from '../../../support/tool-options.js'
 import { endOnSignals } from '../../tool.js'
 import { plantedBugs } from './bugs.js'
 import { type PlantedBug, plant, readSources } from './plant.js'
-import { copyProject, removeCopy } from '../../../support/project-copy.js'
 
 const COPIED = ['src', 'test/runs/simulation', 'test/support', 'package.json', 'tsconfig.json']
 const run = promisify(execFile)
