@@ -18,6 +18,7 @@ import type { AdminVerbs } from './admin.js'
 import { GroupReaders } from './group-readers.js'
 import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
+import { over } from './over.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 import type { DurableLogStats, FollowOptions, GroupVerbs, TopicsByName, Verbs } from './verbs.js'
 
@@ -88,7 +89,8 @@ export class KafkaVerbs implements Verbs {
 
   get admin(): AdminVerbs {
     const { router, delivery, clock = performanceClock } = this.#deps
-    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
+    // Programs may take a verb from it.
+    return (this.#admin ??= over<AdminVerbs>(new KafkaAdmin({ router, delivery, clock }), {}))
   }
 
   produce(given: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
