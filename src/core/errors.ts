@@ -71,7 +71,7 @@ export class UnreadableBodyError extends CastellanError {
  */
 export class OverloadedError extends CastellanError {
   override readonly name = 'OverloadedError'
-  constructor(message: string, setting?: string, code: 'overloaded' | 'shuttingDown' = 'overloaded') {
+  constructor(message: string, code: 'overloaded' | 'shuttingDown' = 'overloaded', setting?: string) {
     // No stack is captured, because that takes 6 % of the time of a refusal, and an overloaded process refuses many
     // requests.
     const { stackTraceLimit } = Error

@@ -88,7 +88,7 @@ export interface ThreadCodecsOptions {
   readonly worker?: URL | undefined
 }
 
-const CLOSED = new OverloadedError('the process is shutting down', undefined, 'shuttingDown')
+const CLOSED = new OverloadedError('the process is shutting down', 'shuttingDown')
 
 /**
  * Runs codecs on a thread. It starts with the first work, keeps the process alive only while there is work, and is

@@ -74,6 +74,7 @@ export class ClientAddresses {
     if (key === '' || bodyBytes + sizeBytes <= maxBodiesInFlightBytes) return undefined
     return new OverloadedError(
       `request bodies of ${bodyBytes} bytes of your address ${key} are in flight (limit ${maxBodiesInFlightBytes}; http.perAddress.maxBodiesInFlightBytes)`,
+      'overloaded',
       'http.perAddress.maxBodiesInFlightBytes'
     )
   }

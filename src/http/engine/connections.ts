@@ -43,7 +43,7 @@ export interface ReceivingBody extends BodyHolder {
 }
 
 const beyondSetting = (what: string, setting: string): OverloadedError =>
-  new OverloadedError(`${what} has more of them than ${setting}`, setting)
+  new OverloadedError(`${what} has more of them than ${setting}`, 'overloaded', setting)
 
 const beyondLimit = {
   all: beyondSetting('a port', 'http.maxConnections'),
@@ -239,6 +239,7 @@ export class Connections implements ConnectionHost {
   get #error(): OverloadedError {
     return new OverloadedError(
       `request bodies of ${this.#bodies.value} bytes are in flight (limit ${this.limits.maxBodiesInFlightBytes}; http.maxBodiesInFlightBytes)`,
+      'overloaded',
       'http.maxBodiesInFlightBytes'
     )
   }

@@ -220,6 +220,7 @@ export class Admission {
     const { what, setting, usedBytes, maxBytes } = this.#capacity
     return new OverloadedError(
       `${what} is full (${usedBytes} of ${maxBytes} bytes; ${setting}), and stayed full for ${this.waitMs} ms (http.admissionWaitMs)`,
+      'overloaded',
       setting
     )
   }

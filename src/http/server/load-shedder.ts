@@ -119,10 +119,11 @@ export class LoadShedder {
     const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
     if (this.#isHeapFull) {
       const text = `the heap of the process is more than ${Math.round(maxHeapShare * 100)} % full`
-      return new OverloadedError(`${text} (advanced.http.maxHeapShare)`, 'advanced.http.maxHeapShare')
+      return new OverloadedError(`${text} (advanced.http.maxHeapShare)`, 'overloaded', 'advanced.http.maxHeapShare')
     }
     return new OverloadedError(
       `the event loop of the process is late by more than ${maxEventLoopDelayMs} ms (advanced.http.maxEventLoopDelayMs)`,
+      'overloaded',
       'advanced.http.maxEventLoopDelayMs'
     )
   }

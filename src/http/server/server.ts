@@ -85,8 +85,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
   return refusal
 }
 
-export const shuttingDown = (): OverloadedError =>
-  new OverloadedError('the gateway is shutting down', undefined, 'shuttingDown')
+export const shuttingDown = (): OverloadedError => new OverloadedError('the gateway is shutting down', 'shuttingDown')
 
 function refusalOf(context: HttpContext, request: FastifyRequest, received: EngineRequest): CastellanError | undefined {
   if (context.isDraining) return shuttingDown()

@@ -177,7 +177,7 @@ export class DurableLog {
       return await this.#options.host.call('states', range)
     } catch (error) {
       if (error instanceof CastellanError) throw error
-      if (this.#isClosed) throw new OverloadedError('the durable log is closed', undefined, 'shuttingDown')
+      if (this.#isClosed) throw new OverloadedError('the durable log is closed', 'shuttingDown')
       throw new UnavailableError('logUnavailable', 'the files of the durable log cannot be read now', error)
     }
   }

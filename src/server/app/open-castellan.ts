@@ -317,7 +317,7 @@ class ClusterParts {
   }
 
   async #receipt(id: string, options: ReceiptOptions = {}): Promise<FoundReceipt | undefined> {
-    if (this.#closing !== undefined) throw new OverloadedError('the castellan is closed', undefined, 'shuttingDown')
+    if (this.#closing !== undefined) throw new OverloadedError('the castellan is closed', 'shuttingDown')
     return readReceipt(this.#receipts?.desk, id, options)
   }
 
