@@ -16,7 +16,7 @@ export const producerBugs: readonly PlantedBug[] = [
   {
     name: 'cluster-change-unnoticed',
     about: 'Partitions go on under their producer ids when another cluster answers.',
-    edits: [{ in: 'PartitionProducer.clusterChanged', find: 'this.#numbering.forget()', replaceWith: '' }]
+    edits: [{ in: 'PartitionProducer.clusterChanged', find: 'this.numbers.forget()', replaceWith: '' }]
   },
   {
     name: 'completed-before-acknowledged',
@@ -24,13 +24,13 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'BatchNotes.note',
-        find: 'if (isKept) return',
+        find: 'if (await this.#keep(notes)) return',
         replaceWith: `
           for (const producer of batches.keys()) {
             const topic = this.#options.topicOf(producer)
-            for (const sequence of topic?.producers[producer.partition]?.sentIndexes ?? []) logOf().complete(sequence)
+            for (const sequence of topic?.producers[producer.partition]?.sentIndexes ?? []) this.#options.opened().wal.complete(sequence)
           }
-          if (isKept) return`
+          if (await this.#keep(notes)) return`
       }
     ]
   },
@@ -71,7 +71,7 @@ export const producerBugs: readonly PlantedBug[] = [
     name: 'expired-batch-leaves-its-sequence',
     about: 'The batch behind one that was given up has the same sequence numbers: brokers take it for a copy.',
     edits: [
-      { in: 'PartitionProducer.#failHead', find: 'if (renumber) this.#numbering.raise()', replaceWith: '' },
+      { in: 'PartitionSender.failHead', find: 'if (renumber) this.numbers.raise()', replaceWith: '' },
       { in: 'PartitionNumbering.changeRecords', find: 'if (this.#isSeen) this.raise()', replaceWith: '' }
     ]
   },
@@ -175,13 +175,13 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A batch that has to be tried again goes behind those that wait.',
     edits: [
       {
-        in: 'PartitionProducer.#carryOut',
+        in: 'PartitionSender.#carryOut',
         find: 'this.#backOff(verdict.reason, verdict.soon)',
         replaceWith: `
-          if (!this.#waiting.isEmpty) {
-            const next = this.#waiting.take()
-            this.#waiting.putBack([head])
-            this.#head = next
+          if (!this.waiting.isEmpty) {
+            const next = this.waiting.take()
+            this.waiting.putBack([head])
+            this.head = next
           }
           this.#backOff(verdict.reason, verdict.soon)`
       }
@@ -192,10 +192,10 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A batch that is tried again gets new sequence numbers, so brokers do not know it again.',
     edits: [
       {
-        in: 'PartitionProducer.#carryOut',
+        in: 'PartitionSender.#carryOut',
         find: 'this.#backOff(verdict.reason, verdict.soon)',
         replaceWith: `
-          this.#numbering.advance(head.recordCount)
+          this.numbers.advance(head.recordCount)
           this.#backOff(verdict.reason, verdict.soon)`
       }
     ]
@@ -211,27 +211,27 @@ export const producerBugs: readonly PlantedBug[] = [
       },
       {
         in: 'PartitionProducer.append',
-        find: "if (this.#state === 'idle') this.#becomeReady()",
+        find: "if (this.current === 'idle') this.becomeReady()",
         replaceWith: `
-          if (this.#state === 'idle') this.#becomeReady()
+          if (this.current === 'idle') this.becomeReady()
           else if (
-            this.#state === 'awaiting' && this.#head !== undefined && this.#numbering.current !== undefined
+            this.current === 'awaiting' && this.head !== undefined && this.numbers.current !== undefined
           ) {
-            this.#numbering.advance(this.#head.recordCount)
-            this.#head = undefined
-            this.#becomeReady()
+            this.numbers.advance(this.head.recordCount)
+            this.head = undefined
+            this.becomeReady()
           }`
       },
       {
-        in: 'PartitionProducer.#appended',
-        find: 'this.#numbering.advance(head.recordCount)',
-        replaceWith: 'if (this.#head === head) this.#numbering.advance(head.recordCount)'
+        in: 'PartitionSender.#appended',
+        find: 'this.numbers.advance(head.recordCount)',
+        replaceWith: 'if (this.head === head) this.numbers.advance(head.recordCount)'
       },
       {
-        in: 'PartitionProducer.#carryOut',
+        in: 'PartitionSender.#carryOut',
         find: 'this.#backOff(verdict.reason, verdict.soon)',
         replaceWith: `
-          if (this.#head !== head) this.#waiting.putBack([head])
+          if (this.head !== head) this.waiting.putBack([head])
           this.#backOff(verdict.reason, verdict.soon)`
       }
     ]
@@ -241,11 +241,11 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'The bytes of a batch are given to the next one while they are still to be sent.',
     edits: [
       {
-        in: 'PartitionProducer.take',
-        find: "this.#state = 'awaiting'",
+        in: 'PartitionSender.take',
+        find: "this.current = 'awaiting'",
         replaceWith: `
-          this.#state = 'awaiting'
-          this.#deps.batchBuffers.give(bytes)`
+          this.current = 'awaiting'
+          this.deps.batchBuffers.give(head.bytes)`
       }
     ]
   },
@@ -263,7 +263,7 @@ export const producerBugs: readonly PlantedBug[] = [
   {
     name: 'timer-left-behind',
     about: 'A partition forgets to stop its timer when it has something else to do.',
-    edits: [{ in: 'PartitionProducer.#enter', find: 'clearTimeout(this.#timer)', replaceWith: '' }]
+    edits: [{ in: 'PartitionSender.enter', find: 'clearTimeout(this.#timer)', replaceWith: '' }]
   },
   {
     name: 'receipt-of-next-entry',
