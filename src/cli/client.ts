@@ -147,8 +147,9 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
 }
 
 /** The error for a cluster that cannot be reached: one line. */
-function unreachable({ brokers, timeoutMs, awayBecause }: Client, reason: string | undefined): CommandError {
-  const { code } = (awayBecause()?.cause ?? {}) as NodeJS.ErrnoException
+function unreachable(client: Client, reason: string | undefined): CommandError {
+  const { brokers, timeoutMs } = client
+  const { code } = (client.awayBecause()?.cause ?? {}) as NodeJS.ErrnoException
   const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`
   const isAbsent = reason === undefined || code === 'ECONNREFUSED'
   return new CommandError(

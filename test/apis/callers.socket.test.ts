@@ -240,7 +240,7 @@ describe('APIs: what callers may do, and what they are charged', () => {
       ['beyond a quota', new QuotaExceededError('used up', 7), small],
       ['no room, small', new OverloadedError('made up'), small],
       ['no room, large', new OverloadedError('made up'), large],
-      ['stopping', new OverloadedError('made up', undefined, 'shuttingDown'), small],
+      ['stopping', new OverloadedError('made up', 'shuttingDown'), small],
       ['unavailable', new UnavailableError('issuerUnreachable', 'made up'), small]
     ]
     const kprfBody = (message: string): string => JSON.stringify({ status: 'err', errors: [{ error: true, message }] })

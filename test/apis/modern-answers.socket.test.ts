@@ -148,7 +148,7 @@ describe('modern answers', () => {
       return [code, retriable]
     }
     expect(said()).to.deep.equal(['overloaded', true])
-    expect(said(new OverloadedError('stopping', undefined, 'shuttingDown'))).to.deep.equal(['shuttingDown', true])
+    expect(said(new OverloadedError('stopping', 'shuttingDown'))).to.deep.equal(['shuttingDown', true])
     expect(said(new CastellanError('unknownTopic', 'none', false))).to.deep.equal(['unknownTopic', false])
   })
 

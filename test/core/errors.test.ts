@@ -10,7 +10,7 @@ describe('an error of an overload', () => {
   })
 
   it('leaves other errors their stack', () => {
-    new OverloadedError('the buffer is full', undefined, 'shuttingDown')
+    new OverloadedError('the buffer is full', 'shuttingDown')
     expect(new Error('another').stack).to.contain('\n    at ')
   })
 })

@@ -60,7 +60,7 @@ describe('a request that is refused unread', () => {
   for (const [what, headers, error] of [
     ['its body is large', { 'content-length': String(129 * KIB) }, overloaded],
     ['its body is not announced', { 'transfer-encoding': 'chunked' }, overloaded],
-    ['the process stops', { 'content-length': '1' }, new OverloadedError('stopping', undefined, 'shuttingDown')],
+    ['the process stops', { 'content-length': '1' }, new OverloadedError('stopping', 'shuttingDown')],
     ['it is forbidden', { 'content-length': '1' }, new ForbiddenError('not yours')]
   ] as const) {
     it(`ends it where ${what}`, () => {
