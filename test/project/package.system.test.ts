@@ -216,7 +216,7 @@ describe('the package', function () {
 
   it('is built with source maps that carry their sources, which a checkout runs with', () => {
     const { sources, sourcesContent } = read<SourceMap>('dist/main.js.map')
-    expect(sourcesContent[sources.indexOf('../../src/main.ts')]).to.equal(readFileSync('src/main.ts', 'utf8'))
+    expect(sourcesContent[sources.indexOf('../src/main.ts')]).to.equal(readFileSync('src/main.ts', 'utf8'))
   })
 })
 
@@ -293,7 +293,7 @@ function createReporter(): Reporter {
 
 /** The sources of a built file, as \`src/index.ts\`. */
 const sourcesOf = (file: string): readonly string[] =>
-  read<SourceMap>(`${file}.map`).sources.map(source => source.replace('../../', ''))
+  read<SourceMap>(`${file}.map`).sources.map(source => source.replace('../', ''))
 
 /** What a program of these arguments of Node loads. */
 function loadedBy(...args: readonly string[]): ReadonlySet<string> {
