@@ -56,7 +56,8 @@ describe('castellan serve --workers: each promise', function () {
   })
 
   it('workers 16: says what is known of the records of a process that was killed, and counts what it had lost', async () => {
-    const flags = ['--brokers', '127.0.0.1:1', '--set', 'delivery.timeoutMs=200']
+    // Those of the second half have to wait until a process is killed.
+    const flags = ['--brokers', '127.0.0.1:1', '--set', 'delivery.timeoutMs=15000']
     const gateway = await Gateway.start(children, [...TWO, ...flags, '--set', 'shutdown.graceMs=500'])
     const clients = clientsOf(gateway.url, 8)
     await Promise.all(clients.map(client => client.push('lost', false)))
