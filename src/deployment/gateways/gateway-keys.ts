@@ -203,12 +203,13 @@ export class GatewayKeys implements KeyOwners {
     // One that is not called for a moment is still there.
     const there = new Set([...peers.others, ...addresses.flatMap(name => idsOf(peers.processesAt(name)))])
     for (const id of this.#sharings.keys()) if (!there.has(id)) this.#sharings.delete(id)
-    const told = await askAll(peers.others, id => peers.call(id, SHARING, {}, { timeoutMs: SHARING_TIMEOUT_MS }))
-    for (const { by, answer, error } of told) {
+    await askAll(peers.others, async id => {
+      const asked = peers.call(id, SHARING, {}, { timeoutMs: SHARING_TIMEOUT_MS })
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
-      if (error === undefined) this.#sharings.set(by, answer as KeySharing)
-      else if (isUnserved(error)) this.#sharings.set(by, 'alone')
-    }
+      const sharing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
+      // Each counts as it comes: B answers a look and ends, the next look forgets B, then C answers the first look.
+      if (sharing !== undefined) this.#sharings.set(id, sharing as KeySharing)
+    })
   }
 
   /** Keys are refused where others would carry requests with them out as well. */

@@ -282,6 +282,25 @@ describe('requests with keys at gateways that know each other', () => {
     })
   })
 
+  it('are carried out when an earlier build is gone, though a third gateway answers only then', async () => {
+    const answers: ((sharing: string) => void)[] = []
+    gateways.at(B).peers.handlers.clear()
+    gateways
+      .at(C)
+      .peers.handlers.set('keys of requests', (_, { from }) =>
+        from === gateways.at(A).id ? new Promise(resolve => answers.push(resolve)) : 'shared'
+      )
+    await gateways.refresh()
+    gateways.kill(B)
+    await gateways.start(B)
+    expect(answers).to.have.length(2)
+    // The earlier build has answered the first look, which ends only now.
+    answers[0]!('shared')
+    await tick()
+    expect((await send(A, gateways.keyOf(A))).status).to.equal(200)
+    answers[1]!('shared')
+  })
+
   it('are a warning while an owner is away, but not for a moment only', async () => {
     const warningsOf = ({ owners }: KeyGateway): readonly string[] => owners.warnings.map(({ text }) => text)
     expect(warningsOf(gateways.at(A))).to.deep.equal([])
