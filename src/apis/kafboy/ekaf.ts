@@ -83,17 +83,19 @@ export class Ekaf {
    * Hands placed records on, or gathers them for the hook `massageBuffer`.
    *
    * @param origin the request that brings them; absent: a hook does
+   * @param waitedMs how long the request has waited, also for its topic. Absent: as long as for its topic
    */
   produce(
     records: readonly ProduceRecord[],
     placement: Placement,
     mode: EkafMode,
-    origin?: ProduceOrigin
+    origin?: ProduceOrigin,
+    waitedMs?: number
   ): PendingProduce {
     if (placement.type === 'failed') return this.#refused(records, mode, placement)
     if (mode === 'batch' && this.#batches !== undefined) return this.#gather(this.#batches, records, origin)
-    const { partitioner, waitedMs } = placement
-    return this.#begin(records, mode, { partitioner }, origin, waitedMs)
+    const { partitioner } = placement
+    return this.#begin(records, mode, { partitioner }, origin, waitedMs ?? placement.waitedMs)
   }
 
   forHooks(): KafboyProducer {
@@ -141,7 +143,7 @@ export class Ekaf {
     return { topic, bufferedRecords: this.#batches?.recordsOf(topic) ?? 0, workers }
   }
 
-  /** @param own options in place of those of kafboy @param waitedMs for the topic */
+  /** @param own options in place of those of kafboy */
   #begin(
     records: readonly ProduceRecord[],
     mode: EkafMode,

@@ -193,8 +193,12 @@ export class KafboyProduce implements ProduceApi<Head> {
     return records ?? this.#recordsIn(head.body!, head)
   }
 
-  produce(records: readonly ProduceRecord[], { placement, mode }: Head, origin: ProduceOrigin): PendingProduce {
-    return this.#ekaf.produce(records, placement, ekafModeOf(mode), origin)
+  produce(
+    records: readonly ProduceRecord[],
+    { placement, mode, waitedMs }: Head,
+    origin: ProduceOrigin
+  ): PendingProduce {
+    return this.#ekaf.produce(records, placement, ekafModeOf(mode), origin, waitedMs)
   }
 
   answer(outcomes: Outcomes, { reply, isSync, isKeyed, placement }: Head): ProduceAnswer {

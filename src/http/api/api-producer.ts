@@ -16,7 +16,7 @@ export interface ProducingApi {
 export interface ProduceRequest {
   /** Whether the answer waits for Kafka. */
   isSync: boolean
-  /** How long the request has waited before, in milliseconds: for its body to be decoded, or for its topic. Absent: not at all. */
+  /** How long the request has waited before, in milliseconds: for its body, its schemas, a hook or its topic. Absent: not at all. */
   waitedMs?: number
   /** Absent: those of the cluster `default`. */
   readonly verbs?: Verbs

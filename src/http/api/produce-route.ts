@@ -46,6 +46,8 @@ export interface ProduceHead extends ProduceRequest {
   refusals?: readonly (RecordFailure | undefined)[] | undefined
   /** The answer has the API's own form, also for clients that ask for modern answers. */
   readonly isOwnForm?: boolean
+  /** Since when it waits for its records. Absent: it does not. */
+  waitsSince?: number
 }
 
 /** What became of the records of a request: one word where it is the same for all, and no more is asked. */
@@ -321,10 +323,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     turns?: RequestTurns
   ): Promise<void> | undefined {
     if (typeof records === 'function') {
-      return records(
-        read => this.#take(exchange, head, read, bytes, turns),
+      const taken = records(
+        read => this.#take(exchange, this.#waited(head, turns), read, bytes, turns),
         error => this.#unusable(exchange, error, bytes)
       )
+      return this.#waits(head, taken)
     }
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
@@ -339,10 +342,24 @@ export class ProduceRoute<Head extends ProduceHead> {
     }
     const within = this.#api.limit === undefined ? records : this.#api.limit(records, head, exchange)
     if (typeof within !== 'function') return this.#produce(exchange, head, within, turns)
-    return within(
-      records => this.#produce(exchange, head, records),
+    const produced = within(
+      records => this.#produce(exchange, this.#waited(head), records),
       error => this.refuse(exchange, error, true)
     )
+    return this.#waits(head, produced)
+  }
+
+  /** @param until `undefined`: it does not wait any more */
+  #waits(head: Head, until: Promise<void> | undefined): Promise<void> | undefined {
+    if (until !== undefined) head.waitsSince = this.#parts.clock()
+    return until
+  }
+
+  /** The wait for records is part of the time limit. @param turns have counted it */
+  #waited(head: Head, turns?: RequestTurns): Head {
+    const { waitsSince, waitedMs = 0 } = head
+    if (waitsSince !== undefined && turns === undefined) head.waitedMs = waitedMs + this.#parts.clock() - waitsSince
+    return head
   }
 
   /** Produces records, whose bytes are valid during the call; with `turns` they last. */

@@ -100,6 +100,14 @@ describe('confluent: a request whose record waits for its schema', () => {
     }
   }
 
+  for (const [first, withSchema] of Object.entries(WITH_SCHEMA)) {
+    it(`${first} has less time for Kafka by what it has waited, as the next one has`, async () => {
+      await sendBoth(requestOf(withSchema, undefined) + requestOf(NEXT, undefined))
+      expect(verbs.calls).to.have.length(2)
+      for (const { options } of verbs.calls) expect(options.deadlineMs).to.be.within(1, 59_999.999)
+    })
+  }
+
   it('a request of v2 is not overtaken by a stream of records behind it on its connection', async () => {
     const record = '{"value":{"type":"STRING","data":"next"}}'
     const head = `POST /loud${RECORDS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked`

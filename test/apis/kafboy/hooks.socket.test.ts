@@ -217,6 +217,24 @@ describe('kafboy: the decisions of a hook', () => {
     client.destroy()
   })
 
+  it('what a request waits for hooks, its own and those before it, is part of its time for Kafka', async () => {
+    const late: KafboyAnswer[] = []
+    served = await serve({ hooks: { editJson: (_, answer) => void late.push(answer) } })
+    const client = await RawSocket.open(`http://127.0.0.1:${served.port}`)
+    const post = (topic: string): string =>
+      `POST /kafboy/sync/${topic} HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\na`
+    await client.send(post('first') + post('next'))
+    while (late.length === 0) await turns(1)
+    await turns(20)
+    late[0]!({ produce: {} })
+    while (late.length === 1) await turns(1)
+    // Its own hook decides at once.
+    late[1]!({ produce: {} })
+    await client.until(() => client.answers === 2)
+    for (const { options } of served.gateway.calls) expect(options.deadlineMs).to.be.within(1, 4_999.999)
+    client.destroy()
+  })
+
   it('ekaf 4: a hook can ask what is known of a topic, and produce by itself', async () => {
     const verbs = new FakeVerbs({
       outcome: ({ value }) => (value === 'no' ? failure('recordTooLarge') : delivered(0, 7))
