@@ -149,7 +149,9 @@ describe('APIs: what callers may do, and what they are charged', () => {
       await post('/kafboy/async/t', 'a=1&b=2')
       await post('/kafboy/sync/t', '{"a":1}', { 'content-type': 'application/json' })
       expect((await post('/kafboy/sync/t', 'a=%zz')).status).to.equal(400)
-      expect(caller.charges).to.deep.equal(['2 7', '1 7', '0 5'])
+      // Once, also where there is no record.
+      expect((await post('/kafboy/sync/t', '&&')).status).to.equal(400)
+      expect(caller.charges).to.deep.equal(['2 7', '1 7', '0 5', '0 2'])
     })
 
     it('a forbidden topic is refused before the body is read, and the connection ends', async () => {

@@ -140,8 +140,12 @@ export class KafboyProduce implements ProduceApi<Head> {
   limit(records: readonly ProduceRecord[], head: Head): Later<readonly ProduceRecord[]> {
     const hooks = this.#hooks
     const { asked } = head
-    const place = (given: readonly ProduceRecord[], take: (records: readonly ProduceRecord[]) => void): void => {
-      if (given.length === 0 && head.isSync) throw empty()
+    const place = (given: readonly ProduceRecord[], ...[take, fail]: Parameters<Later<typeof records>>): void => {
+      if (given.length === 0 && head.isSync) {
+        fail(empty())
+        placedOrRefused(head)
+        return
+      }
       head.isKeyed = given.some(({ key }) => key !== null)
       this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, placement) => {
         head.placement = placement
@@ -150,11 +154,11 @@ export class KafboyProduce implements ProduceApi<Head> {
       })
     }
     return (take, fail) => {
-      if (asked === undefined || hooks === undefined) place(records, take)
+      if (asked === undefined || hooks === undefined) place(records, take, fail)
       else
         hooks.edit(asked, this.#producer, edited => {
           try {
-            place(this.#decided(edited, head), take)
+            place(this.#decided(edited, head), take, fail)
           } catch (error) {
             fail(error)
             placedOrRefused(head)
