@@ -67,7 +67,7 @@ const MAX_RUNNING = 2
 const MAX_BYTES = 64 * 1024 * 1024
 /** What one that waits costs beside its bytes: its request, its timer and all that belongs to them. */
 const WAITING_BYTES = 8 * 1024
-const FULL = new OverloadedError('too many compressed bodies are being decoded')
+const FULL = new OverloadedError('too many bodies wait to be decoded, or for those before them on their connections')
 const BEHIND = new OverloadedError('the requests before it on its connection take too long')
 
 /**

@@ -79,7 +79,7 @@ class Bodies {
 
 const polite = { key: 'polite' }
 const hostile = { key: 'hostile' }
-const FULL = 'too many compressed bodies are being decoded'
+const FULL = 'too many bodies wait to be decoded, or for those before them on their connections'
 /** What a body that waits costs beside its bytes. */
 const BESIDE = 8 * 1024
 const MANY = 8_000
