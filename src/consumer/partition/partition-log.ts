@@ -123,7 +123,11 @@ export class PartitionLog {
     const asked = { topicPartition, offset, topicId: known.topicId, maxWaitMs, isWanted, timeoutMs }
     this.#ask('fetchData', asked, result => {
       if (isSure(known, read, result)) this.#answer(known, read, result, onOutcome)
-      else this.#check(known, read, onOutcome, () => this.#answer(known, read, result, onOutcome))
+      else
+        this.#check(known, read, onOutcome, leaderEpoch => {
+          if (isOfFormer(result, leaderEpoch)) onOutcome(notShown(`${this.name} was read from a former leader`))
+          else this.#answer(known, read, result, onOutcome)
+        })
     })
   }
 
@@ -190,8 +194,10 @@ export class PartitionLog {
   /**
    * Asks the leader where the epoch of the last read record ends. Calls `onKept` when the log still has what was read, or
    * when the leader cannot tell, or the topic is another one, which the next read detects.
+   *
+   * @param onKept called with the epoch of the leader that was asked; `undefined`: it is not known
    */
-  #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: () => void): void {
+  #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: (currentLeaderEpoch?: number) => void): void {
     const { topicPartition } = this
     const { history } = known
     const end = endOf(read)
@@ -202,7 +208,7 @@ export class PartitionLog {
     }
     const kept = (currentLeaderEpoch: number): void => {
       known.checkedIn = currentLeaderEpoch
-      onKept()
+      onKept(currentLeaderEpoch)
     }
     this.#ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: EPOCH_TIMEOUT_MS }, result => {
       if (result.type === 'notFound') kept(result.currentLeaderEpoch)
@@ -216,6 +222,9 @@ export class PartitionLog {
           partitionNow({ ask: this.#ask }, topicPartition, known.topicId, now => {
             if (now === 'unclear') onOutcome(troubleOf({ type: 'timedOut' }))
             else if (now !== 'same') onKept()
+            // Two reads ask where the epoch ends, the first one is answered, records are read behind the cut, then the second
+            // one is answered.
+            else if (history.before(end) !== leaderEpoch) onOutcome(notShown(`${this.name} was cut meanwhile`))
             else {
               history.cutAt(at)
               known.checkedIn = currentLeaderEpoch
@@ -226,6 +235,14 @@ export class PartitionLog {
     })
   }
 }
+
+/**
+ * Whether the answer comes from a leader before the one that was asked: a read waits at the former leader, its successor
+ * answers another read, then the former one answers with records that are lost. Behind records of the successor they would
+ * not be told from those that took their offsets.
+ */
+const isOfFormer = (result: FetchDataResult, leaderEpoch = -1): boolean =>
+  (result.type === 'success' || result.type === 'noMessages') && (result.leaderEpoch ?? leaderEpoch) < leaderEpoch
 
 const endOf = ({ offset, knownEnd }: LogRead): Offset => knownEnd?.() ?? offset
 

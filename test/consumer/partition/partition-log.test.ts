@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { type LogRead, PartitionLog } from '../../../src/consumer/partition/partition-log.js'
 import { errorOf, type ReadOutcome, sentenceOf, type Trouble } from '../../../src/consumer/partition/read-outcome.js'
 import type { AskedKind } from '../../../src/router/messages/operations.js'
+import { fakeBatch } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from '../group/fake-runtime.js'
 
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
@@ -97,6 +98,49 @@ describe('one read of a partition', () => {
     expect(outcomes).to.deep.equal([cut, cut])
     expect(log.epochBefore(7)).to.equal(0)
     expect(read({ offset: 7 }).type).to.equal('records')
+  })
+
+  /** Reads ten records of epoch 0. @returns answers the first question of the kind that is asked then */
+  const answeringLate = (late: AskedKind): ((result: object) => void) => {
+    let [hasBegun, reply]: [boolean, ((result: never) => void)?] = [false]
+    log = new PartitionLog((kind, request, onResult) => {
+      if (hasBegun && kind === late && !reply) reply = onResult as never
+      else runtime.ask(kind, request, onResult)
+    }, TOPIC_PARTITION)
+    runtime.epochs = [{ leaderEpoch: 0, from: 0 }]
+    expect(read({ offset: 0 }).type).to.equal('records')
+    hasBegun = true
+    return result => {
+      reply!(result as never)
+      runtime.settle()
+    }
+  }
+
+  it('takes no records of a former leader that come after the answer of its successor to another read', () => {
+    const reply = answeringLate('fetchData')
+    const outcomes: ReadOutcome[] = []
+    log.read({ offset: 10 }, outcome => outcomes.push(outcome))
+    runtime.electLeader()
+    runtime.write(10, 11, 12, 13)
+    expect(read({ offset: 5 }).type).to.equal('records')
+    reply({ type: 'success', batch: fakeBatch(10, [1, 1, 1]), leaderEpoch: 0 })
+    expect(outcomes).to.have.length(1)
+    expect(outcomes[0]).to.deep.include({ type: 'retry', why: 'notShown' })
+    expect(read({ offset: 10 }).type).to.equal('records')
+  })
+
+  it('does not cut records that were read after another read has found the cut', () => {
+    const reply = answeringLate('fetchEpochEnd')
+    const outcomes: ReadOutcome[] = []
+    runtime.cut(7)
+    runtime.write(...run(7, 6))
+    const knownEnd = (): number => 10
+    log.read({ offset: 5, knownEnd }, outcome => outcomes.push(outcome))
+    expect(read({ offset: 10, knownEnd })).to.deep.include({ type: 'cut', at: 7 })
+    expect(read({ offset: 7 }).type).to.equal('records')
+    reply({ type: 'success', leaderEpoch: 0, endOffset: 7, currentLeaderEpoch: 1 })
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(['retry'])
+    expect(log.epochBefore(13)).to.equal(1)
   })
 
   it('says in a sentence what has happened to the log', () => {
