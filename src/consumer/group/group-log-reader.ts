@@ -60,6 +60,8 @@ export class GroupLogReader implements BatchHolder {
   readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
   #isBusy = false
   #isFetchingAgain = false
+  /** How often the log was cut. An answer to a question from before a cut may have records that are lost. */
+  #cuts = 0
   /**
    * True after the first read. Before it, a position above the end of the log may be right. After it, such a position
    * means that the log has lost its end.
@@ -117,13 +119,14 @@ export class GroupLogReader implements BatchHolder {
     const { runtime, isWanted, log } = this.#options
     const askedAt = runtime.clock()
     const { position: offset } = this.#cursor
+    const cuts = this.#cuts
     const isFirst = tracker.epochs.before(offset) === undefined
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
     const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS, checksFirst: true }
     log.read({ ...this.#readOf(tracker, offset), ...wait }, outcome => {
-      // The position has changed: the log was cut meanwhile, or the batch was dropped to free memory.
-      const isLeft = offset !== this.#cursor.position && outcome.type !== 'cut'
-      if (isLeft || tracker !== this.#tracker) this.#ready()
+      // The log was cut meanwhile, or the batch was dropped to free memory.
+      const isLeft = cuts !== this.#cuts || offset !== this.#cursor.position
+      if ((isLeft && outcome.type !== 'cut') || tracker !== this.#tracker) this.#ready()
       else {
         const isNewEpoch = isFirst && tracker.epochs.before(offset) !== undefined
         if (isNewEpoch && outcome.type === 'end') this.#options.onSkipped()
@@ -163,10 +166,13 @@ export class GroupLogReader implements BatchHolder {
       this.#isFetchingAgain = false
       onReady()
     }
+    const cuts = this.#cuts
     log.read(this.#readOf(tracker, offset), outcome => {
+      const isLeft = cuts !== this.#cuts
       if (outcome.type === 'cut' && tracker === this.#tracker) this.#cutAt(outcome)
       const record = outcome.type === 'records' ? outcome.batch.at(0) : undefined
-      if (record?.offset === offset) onFetched(copyOf(record))
+      if (isLeft) onFailed()
+      else if (record?.offset === offset) onFetched(copyOf(record))
       else if (goneTypes.has(outcome.type)) onFetched(undefined)
       // A permanent failure uses up the retries of the message; other failures count as no retry.
       else if (outcome.type !== 'refused') onFailed()
@@ -251,6 +257,7 @@ export class GroupLogReader implements BatchHolder {
     const fields = { partition: this.#options.log.name, from: this.#cursor.position, to: offset, ...epochs }
     runtime.log.warn(fields, GROUP_LINES.cut)
     runtime.metrics.count('groups', 'truncated_logs')
+    this.#cuts++
     this.#cursor.drop()
     batches.release(this)
     this.#cursor.position = Math.min(this.#cursor.position, offset)

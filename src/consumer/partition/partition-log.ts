@@ -195,7 +195,7 @@ export class PartitionLog {
    * Asks the leader where the epoch of the last read record ends. Calls `onKept` when the log still has what was read, or
    * when the leader cannot tell, or the topic is another one, which the next read detects.
    *
-   * @param onKept called with the epoch of the leader that was asked; `undefined`: it is not known
+   * @param onKept called with the newest epoch of a leader that was asked; `undefined`: it is not known
    */
   #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: (currentLeaderEpoch?: number) => void): void {
     const { topicPartition } = this
@@ -207,8 +207,13 @@ export class PartitionLog {
       return
     }
     const kept = (currentLeaderEpoch: number): void => {
-      known.checkedIn = currentLeaderEpoch
-      onKept(currentLeaderEpoch)
+      // This read asks the new leader, the former one answers another read with more records, then the new one answers.
+      if (endOf(read) > end) onOutcome(notShown(`more of ${this.name} was read meanwhile`))
+      else {
+        const newest = Math.max(currentLeaderEpoch, known.checkedIn ?? currentLeaderEpoch)
+        known.checkedIn = currentLeaderEpoch
+        onKept(newest)
+      }
     }
     this.#ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: EPOCH_TIMEOUT_MS }, result => {
       if (result.type === 'notFound') kept(result.currentLeaderEpoch)

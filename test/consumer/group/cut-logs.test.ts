@@ -5,6 +5,7 @@ import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
 import { EpochHistory } from '../../../src/consumer/partition/epoch-history.js'
+import { FakeBatch, fakeRecord } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
@@ -353,6 +354,37 @@ describe('a group whose log was cut', () => {
     for (let looks = 0; looks < 3; looks++) topicIs('b')
     expect(log.process(41)).to.deep.equal([...run(0, 40), undefined])
     expect(log.truncations).to.equal(0)
+  })
+
+  it('offers no lost record whose leader was asked before the cut and answers after it', () => {
+    const log = new CutLog(5).start()
+    const { runtime, consumer } = log
+    log.take(6)
+    const { ask } = runtime
+    let reply: ((result: object) => void) | undefined
+    Object.assign(runtime, {
+      ask: (...[kind, request, onResult]: Parameters<typeof ask>) => {
+        if (kind === 'fetchData' && !reply) reply = onResult as never
+        else ask(kind, request, onResult)
+      }
+    })
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    runtime.cut(0)
+    runtime.electLeader(1)
+    runtime.write(0, 1, 2)
+    runtime.settle()
+    const lost = [{ ...fakeRecord(0), value: Buffer.from('lost') }]
+    reply!({ type: 'success', batch: new FakeBatch(lost, [1]), leaderEpoch: 0 })
+    runtime.pass(1_000)
+    const values: string[] = []
+    for (let index = 0; index < 3; index++) {
+      consumer.want()
+      runtime.settle()
+      const { offset, value } = consumer.take()
+      consumer.ack(offset)
+      values.push(String(value))
+    }
+    expect(values).to.deep.equal(['m0', 'm1', 'm2'])
   })
 })
 

@@ -129,6 +129,38 @@ describe('one read of a partition', () => {
     expect(read({ offset: 10 }).type).to.equal('records')
   })
 
+  it('takes no records of a former leader that were checked late, after the answer of its successor', () => {
+    const reply = answeringLate('fetchEpochEnd')
+    const outcomes: ReadOutcome[] = []
+    runtime.electLeader()
+    runtime.write(10, 11, 12)
+    log.read({ offset: 10 }, outcome => outcomes.push(outcome))
+    runtime.settle()
+    runtime.cut(10)
+    runtime.electLeader(2)
+    runtime.write(10, 11, 12, 13)
+    expect(read({ offset: 5 }).type).to.equal('records')
+    reply({ type: 'success', leaderEpoch: 0, endOffset: 10, currentLeaderEpoch: 1 })
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(['retry'])
+  })
+
+  it('does not count as checked what another read has taken meanwhile', () => {
+    const reply = answeringLate('fetchEpochEnd')
+    const outcomes: ReadOutcome[] = []
+    let end = 10
+    const knownEnd = (): number => end
+    runtime.electLeader()
+    runtime.write(...run(10, 5))
+    log.read({ offset: 5, knownEnd }, outcome => outcomes.push(outcome))
+    runtime.settle()
+    answer('fetchData', { type: 'success', batch: fakeBatch(10, [1, 1, 1]), leaderEpoch: 0 })
+    expect(read({ offset: 10, knownEnd }).type).to.equal('records')
+    end = 13
+    reply({ type: 'success', leaderEpoch: 0, endOffset: 10, currentLeaderEpoch: 1 })
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(['retry'])
+    expect(read({ offset: 13, knownEnd })).to.deep.include({ type: 'cut', at: 10 })
+  })
+
   it('does not cut records that were read after another read has found the cut', () => {
     const reply = answeringLate('fetchEpochEnd')
     const outcomes: ReadOutcome[] = []
