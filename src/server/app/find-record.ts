@@ -174,7 +174,8 @@ class KeySearch {
     // A short one leaves its share to the longer ones.
     logs.sort((one, other) => one.end - one.start - (other.end - other.start))
     for (const [index, { partition, start, end }] of logs.entries()) {
-      const log = new PartitionLog(asking(this.#router), { topic: this.#topic, partition })
+      const place = { topic: this.#topic, partition }
+      const log = new PartitionLog(asking(this.#router), place, undefined, this.#scan.leftMs)
       const searched: Searched = { partition, from: end, to: 0, records: 0, isWhole: true }
       await this.#scan.readBack(log, searched, start, logs.length - index).catch(orNone)
       searched.to = Math.max(searched.from, end - 1)

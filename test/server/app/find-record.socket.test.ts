@@ -64,6 +64,26 @@ describe('the search for a record', () => {
     expect((await findRecord({ clusters, schemas: unknown }, asked, 'ann')).verdict).to.equal('yes')
   })
 
+  it('waits for no answer longer than a search may take, also where the records are deleted before they are read', async () => {
+    stage.cluster.createTopic('cleared', { partitions: 1 })
+    await write('cleared', [{ key: 'a', value: 'x' }])
+    const { router, gateway } = stage.reader
+    const limits = new Map<string, number>()
+    const tell: typeof router.ref.tell = message => {
+      if ('timeoutMs' in message) limits.set(message.type, message.timeoutMs ?? Number.POSITIVE_INFINITY)
+      if (message.type !== 'fetchData') router.ref.tell(message)
+      else {
+        const { topicPartition, offset, requester } = message
+        const answer = { operation: 'fetchData', topicPartition, offset, type: 'offsetOutOfRange' } as const
+        if ('reply' in requester) requester.reply(answer)
+      }
+    }
+    const clusters = [{ name: 'default', gateway, router: { ...router, ref: { ...router.ref, tell } } }]
+    await findRecord({ clusters }, { by: 'key', topic: 'cleared', key: 'a' }, 'ann')
+    expect([...limits.keys()]).to.include('fetchOffset')
+    expect(Math.max(...limits.values())).to.be.at.most(15_000)
+  })
+
   it('says how old the newest record is', async () => {
     stage.cluster.createTopic('dated', { partitions: 1 })
     await write('dated', [{ key: 'a', value: 'x' }])
