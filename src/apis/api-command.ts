@@ -72,9 +72,9 @@ export class Unusable extends StacklessError {}
 export type Keys = Readonly<Record<string, Key>>
 
 /** A part of a file that has keys of its own. */
-export type Section = Readonly<Record<string, unknown>>
+export type FileSection = Readonly<Record<string, unknown>>
 
-export const isSection = (value: unknown): value is Section =>
+export const isSection = (value: unknown): value is FileSection =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The values of a section by keys, and what is wrong with keys that there are not: ` is …; did you mean port?` */
@@ -84,11 +84,11 @@ export interface Entries {
 }
 
 /** @param fold the same for all spellings of a key; default: there is one */
-export function entriesOf(section: Section, keys: Iterable<string>, fold = (key: string): string => key): Entries {
+export function entriesOf(section: FileSection, keys: Iterable<string>, fold = (key: string): string => key): Entries {
   const all = [...keys]
   const values = new Map<string, unknown>()
   const unknown = new Map<string, string>()
-  const enter = (inside: Section, prefix: string): void => {
+  const enter = (inside: FileSection, prefix: string): void => {
     const below = all.filter(key => key.startsWith(prefix)).map(key => key.slice(prefix.length).split('.')[0]!)
     for (const [written, value] of Object.entries(inside)) {
       const path = prefix + fold(written)

@@ -100,7 +100,7 @@ export function notEmpty(text: string): string {
 }
 
 /** @throws InvalidArgumentError for a name that Kafka refuses */
-export function topicName(text: string): string {
+export function legalTopic(text: string): string {
   if (isLegalTopicName(notEmpty(text))) return text
   throw new InvalidArgumentError('1 to 249 of the characters a-z, A-Z, 0-9, ".", "_" and "-"')
 }
@@ -112,7 +112,7 @@ export function settingOfTopic(text: string, former: ReadonlyMap<string, string>
   throw new InvalidArgumentError('NAME=VALUE, such as cleanup.policy=compact (a YAML file: --castellan-config)')
 }
 
-export const topicArgument = new Argument('<TOPIC>').argParser(topicName)
+export const topicArgument = new Argument('<TOPIC>').argParser(legalTopic)
 
 function httpUrl(text: string): string {
   if (/^https?:\/\//.test(text) && URL.canParse(text)) return text

@@ -3,7 +3,7 @@ import { ProtocolError } from '../core/errors.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
 import { type Call, type Peer, serves } from './api/api.js'
-import { API_VERSIONS_KEY, apiOf, apis, writeApiVersions } from './api/kafka-apis.js'
+import { API_VERSIONS_KEY, apiOf, servedApis, writeApiVersions } from './api/kafka-apis.js'
 import { openToStrangers } from './api/sasl.js'
 import type { Cluster } from './cluster.js'
 import { noEffects } from './faults.js'
@@ -22,7 +22,7 @@ const UNSERVED_FRAMES = 64
 const UNSERVED_BYTES = 4 * 1024 * 1024
 
 /** The connection of one client. As in Kafka, its requests are answered strictly one after another. */
-export class Connection implements Peer, ByteHolder {
+export class ClientConnection implements Peer, ByteHolder {
   principal: string | undefined
   sasl: SaslExchange | undefined
   readonly host: string
@@ -224,7 +224,7 @@ export class Connection implements Peer, ByteHolder {
     if (key !== API_VERSIONS_KEY) return void this.#socket.destroy()
     this.#cluster.count('ApiVersions', this.#nodeId)
     const response = new ProtocolWriter().int32(0).int32(correlationId)
-    writeApiVersions(response, apis, errorCodes.UNSUPPORTED_VERSION, 0)
+    writeApiVersions(response, servedApis, errorCodes.UNSUPPORTED_VERSION, 0)
     this.#send(response)
   }
 

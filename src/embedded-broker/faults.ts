@@ -2,7 +2,7 @@ import { errorCodes } from '../kafka/error-codes.js'
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
 
 /** A topic and partition in a request. Without a partition, it is the whole topic. */
-export interface Target {
+export interface FaultTarget {
   readonly topic: string
   readonly partition?: number
 }
@@ -64,7 +64,7 @@ class ArmedFault implements Fault {
     )
   }
 
-  covered(targets: readonly Target[]): readonly (Target | undefined)[] {
+  covered(targets: readonly FaultTarget[]): readonly (FaultTarget | undefined)[] {
     if (this.match.topic !== undefined || this.match.partition !== undefined) {
       return targets.filter(({ topic, partition }) => this.covers(topic, partition))
     }
@@ -104,7 +104,7 @@ export class FaultTable implements Faults {
     this.#armed = []
   }
 
-  judge(api: ApiName, nodeId: number, targetsOf: () => readonly Target[]): FaultEffects {
+  judge(api: ApiName, nodeId: number, targetsOf: () => readonly FaultTarget[]): FaultEffects {
     if (this.#armed.length === 0) return noEffects
     const candidates = this.#armed.filter(
       ({ match }) => match.api === api && (match.nodeId === undefined || match.nodeId === nodeId)
@@ -113,7 +113,7 @@ export class FaultTable implements Faults {
   }
 }
 
-function judgeRequest(candidates: readonly ArmedFault[], targets: readonly Target[]): FaultEffects {
+function judgeRequest(candidates: readonly ArmedFault[], targets: readonly FaultTarget[]): FaultEffects {
   let delayMs = 0
   let answerDelayMs = 0
   let transport: TransportAction | undefined

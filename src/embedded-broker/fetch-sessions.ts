@@ -11,7 +11,7 @@ const LARGEST_ID = 0x7fffffff
 /** Kafka has no topic with a longer name. Each partition of a session holds the name. */
 const LONGEST_NAME = 249
 
-export interface AskedPartition {
+export interface SessionPartition {
   readonly partition: number
   readonly currentLeaderEpoch: number
   readonly fetchOffset: number
@@ -23,7 +23,7 @@ export interface FetchTopic {
   readonly topic: string
   /** Undefined: the topic was requested by name. */
   readonly topicId: string | undefined
-  readonly partitions: readonly AskedPartition[]
+  readonly partitions: readonly SessionPartition[]
 }
 
 export interface ReportedPartition {
@@ -35,7 +35,7 @@ export interface ReportedPartition {
 
 interface Remembered {
   readonly topic: FetchTopic
-  asked: AskedPartition
+  asked: SessionPartition
   /** The value in the last response; -1: there was no response yet, or it had an error. */
   highWatermark: number
   logStartOffset: number
@@ -188,7 +188,7 @@ export class FetchSessions {
 const hasLongName = ({ topic }: FetchTopic): boolean => topic.length > LONGEST_NAME
 
 function inOrder(partitions: Iterable<Remembered>): FetchTopic[] {
-  const topics: { topic: string; topicId: string | undefined; partitions: AskedPartition[] }[] = []
+  const topics: { topic: string; topicId: string | undefined; partitions: SessionPartition[] }[] = []
   for (const { topic, asked } of partitions) {
     const last = topics.at(-1)
     if (last?.topic === topic.topic) last.partitions.push(asked)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import type { Cluster } from './cluster.js'
-import { Connection } from './connection.js'
+import { ClientConnection } from './connection.js'
 
 /** One broker: a port, and the connections to it. */
 export class Node {
@@ -10,7 +10,7 @@ export class Node {
   readonly #host: string
   readonly #tls: TlsOptions | undefined
   readonly #all: Cluster['connections']
-  readonly #connections = new Set<Connection>()
+  readonly #connections = new Set<ClientConnection>()
   readonly #sockets = new Set<Socket>()
   /** Sockets of clients that connected before the cluster was complete. */
   #early: Socket[] = []
@@ -81,7 +81,7 @@ export class Node {
     if (!this.#server) return void socket.destroy()
     if (!cluster) return void this.#early.push(socket)
     const closed = () => this.#connections.delete(connection)
-    const connection: Connection = new Connection(socket, cluster, this.nodeId, closed)
+    const connection: ClientConnection = new ClientConnection(socket, cluster, this.nodeId, closed)
     this.#connections.add(connection)
   }
 }

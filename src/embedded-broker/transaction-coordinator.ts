@@ -28,7 +28,7 @@ interface Transaction {
   timer: NodeJS.Timeout | undefined
 }
 
-export interface ProducerIdentity {
+export interface IdAndEpoch {
   readonly producerId: number
   readonly producerEpoch: number
 }
@@ -61,7 +61,7 @@ export class TransactionCoordinator {
    * @param current the producer's present id and epoch, which are refused when another producer has replaced it. An
    *   unknown id starts a new producer
    */
-  begin(transactionalId: string, timeoutMs: number, current: ProducerIdentity | undefined): ProducerIdentity | number {
+  begin(transactionalId: string, timeoutMs: number, current: IdAndEpoch | undefined): IdAndEpoch | number {
     if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errorCodes.INVALID_TRANSACTION_TIMEOUT
     let transaction = this.#transactions.get(transactionalId)
     if (current && transaction && !isThis(transaction, current)) return errorCodes.PRODUCER_FENCED
@@ -181,7 +181,7 @@ export class TransactionCoordinator {
   }
 }
 
-const isThis = (transaction: Transaction, { producerId, producerEpoch }: ProducerIdentity): boolean =>
+const isThis = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
   transaction.producerId === producerId && transaction.epoch === producerEpoch
 
 const newTransaction = (producerId: number): Transaction => ({

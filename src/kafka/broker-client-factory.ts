@@ -36,12 +36,12 @@ export const createBrokerClientFactory =
 
 /** One method per call, which passes the call to `exchange`. */
 export function apiCalls(
-  exchange: <Call extends client.CallOptions, Response extends client.Throttled>(
+  exchange: <Call extends client.CallTimeLimit, Response extends client.Throttled>(
     api: Api<Call, Response>,
     call: Call
   ) => Promise<Response>
 ): client.ApiCalls {
-  const methods = Object.entries(client.apis).map(([name, api]) => [
+  const methods = Object.entries(client.calledApis).map(([name, api]) => [
     name,
     (call: never) => exchange(api as never, call)
   ])
@@ -91,7 +91,7 @@ class KafkajsSessions {
   }
 
   /** Sends at once when the connection is ready; otherwise connects, or logs in again, before it sends. */
-  call<Call extends client.CallOptions, Response extends client.Throttled>(
+  call<Call extends client.CallTimeLimit, Response extends client.Throttled>(
     api: Api<Call, Response>,
     call: Call
   ): Promise<Response> {
@@ -107,7 +107,7 @@ class KafkajsSessions {
     return session
   }
 
-  #exchange<Call extends client.CallOptions, Response extends client.Throttled>(
+  #exchange<Call extends client.CallTimeLimit, Response extends client.Throttled>(
     session: Session,
     api: Api<Call, Response>,
     call: Call

@@ -15,7 +15,7 @@ export type * from './protocol/offsets.js'
 export { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP } from './protocol/offsets.js'
 
 /**
- * One connection to one broker, with one method per call; {@link apis} lists them. A broker answers the calls of a
+ * One connection to one broker, with one method per call; {@link calledApis} lists them. A broker answers the calls of a
  * connection one after another, so a call that must not wait for others needs a client of its own. A call connects
  * first when there is no connection.
  *
@@ -89,7 +89,7 @@ export const DEFAULT_MAX_THROTTLE_MS = 10_000
 export const DEFAULT_MAX_RESPONSE_BYTES = 100 * 1024 * 1024
 
 /** All calls, each in its newest version. To add a call, write its codec in protocol/ and a line here. */
-export const apis = {
+export const calledApis = {
   metadata: metadataV12,
   produce: produceV8,
   fetch: fetchV13,
@@ -113,10 +113,10 @@ export const apis = {
   createPartitions: administration.createPartitionsV1
 } as const
 
-export type CallName = keyof typeof apis
+export type CallName = keyof typeof calledApis
 
 export type ApiCalls = {
-  readonly [Name in CallName]: (typeof apis)[Name] extends Api<infer Call, infer Response>
+  readonly [Name in CallName]: (typeof calledApis)[Name] extends Api<infer Call, infer Response>
     ? (call: Call) => Promise<Response>
     : never
 }

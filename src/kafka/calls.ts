@@ -2,7 +2,7 @@ import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { FetchedRecords } from './fetched-records.js'
 import type { DecompressionLimits } from './packed-records.js'
 
-export interface CallOptions {
+export interface CallTimeLimit {
   /** Time limit for the answer. Default: `requestTimeoutMs` of the connection. */
   readonly timeoutMs?: number | undefined
 }
@@ -17,7 +17,7 @@ export interface PartitionResponse extends TopicPartition {
   readonly errorCode: number
 }
 
-export interface MetadataCall extends CallOptions {
+export interface MetadataCall extends CallTimeLimit {
   /** `null` asks for all topics, `[]` only for brokers. */
   readonly topics: readonly string[] | null
   readonly allowAutoTopicCreation: boolean
@@ -69,7 +69,7 @@ export interface MetadataResponse extends Throttled {
   readonly topics: readonly TopicWithOperations[]
 }
 
-export interface ProduceCall extends CallOptions {
+export interface ProduceCall extends CallTimeLimit {
   /** -1: the broker answers when all in-sync replicas have the records. Castellan always asks for this. */
   readonly acks: -1
   /** How long the broker may wait for the in-sync replicas. */
@@ -118,7 +118,7 @@ export interface FetchSessionCall {
   /** The names of the topics of the session by their ids. */
   readonly names: ReadonlyMap<string | undefined, string>
 }
-export interface FetchCall extends CallOptions {
+export interface FetchCall extends CallTimeLimit {
   readonly maxWaitMs: number
   readonly minBytes: number
   readonly maxBytes: number

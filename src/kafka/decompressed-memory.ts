@@ -14,7 +14,7 @@ export interface HeldPlace {
   readonly bytes: number
 }
 
-export const heldBytesOf = ({
+export const heldBytesOfOpenRecords = ({
   records,
   positions,
   offsetDeltas

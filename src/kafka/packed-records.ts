@@ -4,7 +4,7 @@ import {
   type DecompressedHolder,
   DecompressedMemory,
   type HeldPlace,
-  heldBytesOf,
+  heldBytesOfOpenRecords,
   type OpenRecords
 } from './decompressed-memory.js'
 import { indexRecords } from './record-reader.js'
@@ -47,7 +47,7 @@ export class PlainRecords implements RecordSource {
 
   constructor(opened: OpenRecords) {
     this.opened = opened
-    this.heapBytes = heldBytesOf(opened)
+    this.heapBytes = heldBytesOfOpenRecords(opened)
   }
 
   open(): OpenRecords {
@@ -92,7 +92,7 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
     const records = decompress(codec, bytes, Math.ceil(Math.min(maxBytes, this.#memory.maxBytes, LARGEST_BYTES)))
     const opened = openRecords(records, recordCount, lastOffsetDelta)
-    const heldBytes = heldBytesOf(opened)
+    const heldBytes = heldBytesOfOpenRecords(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)
     this.#place = this.#memory.hold(this, heldBytes)
     this.opened = opened

@@ -127,7 +127,7 @@ export function byteLengthOf(text: string): number {
 }
 
 /** Length of a key or value; -1: null. */
-export const lengthOf = (bytes: Bytes): number =>
+export const lengthOfBytes = (bytes: Bytes): number =>
   bytes === null ? -1 : typeof bytes === 'string' ? byteLengthOf(bytes) : bytes.length
 
 /** Bytes that a key or value of this length takes. */
@@ -135,7 +135,7 @@ export const sizeOfBytes = (length: number): number => (length < 0 ? 1 : sizeOfV
 
 export function sizeOfHeaders(headers: readonly RecordHeader[]): number {
   let size = sizeOfVarint(headers.length)
-  for (const { key, value } of headers) size += sizeOfBytes(byteLengthOf(key)) + sizeOfBytes(lengthOf(value))
+  for (const { key, value } of headers) size += sizeOfBytes(byteLengthOf(key)) + sizeOfBytes(lengthOfBytes(value))
   return size
 }
 
@@ -166,7 +166,7 @@ export function writeHeaders(target: Buffer, headers: readonly RecordHeader[], a
   at = writeVarint(target, headers.length, at)
   for (const { key, value } of headers) {
     at = writeBytes(target, key, byteLengthOf(key), at)
-    at = writeBytes(target, value, lengthOf(value), at)
+    at = writeBytes(target, value, lengthOfBytes(value), at)
   }
   return at
 }

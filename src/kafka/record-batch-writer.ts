@@ -4,7 +4,7 @@ import { crc32c } from './crc32c.js'
 import * as layout from './record-batch-layout.js'
 import {
   BATCH_HEADER_BYTES,
-  lengthOf,
+  lengthOfBytes,
   sizeOfBytes,
   sizeOfHeaders,
   sizeOfVarint,
@@ -35,8 +35,8 @@ export const noProducer: ProducerState = { producerId: -1n, producerEpoch: -1, b
  * Bytes of the record when it is the first record of a batch. A later record takes up to 14 bytes more, for time,
  * offset and length.
  */
-export function sizeOfRecord(key: Bytes, value: Bytes, headers: readonly RecordHeader[] = noHeaders): number {
-  const body = 3 + sizeOfBytes(lengthOf(key)) + sizeOfBytes(lengthOf(value)) + sizeOfHeaders(headers)
+export function sizeOfEncodedRecord(key: Bytes, value: Bytes, headers: readonly RecordHeader[] = noHeaders): number {
+  const body = 3 + sizeOfBytes(lengthOfBytes(key)) + sizeOfBytes(lengthOfBytes(value)) + sizeOfHeaders(headers)
   return sizeOfVarint(body) + body
 }
 
@@ -102,8 +102,8 @@ export class RecordBatchWriter {
   append(key: Bytes, value: Bytes, headers: readonly RecordHeader[] | undefined, timestampMs: number): boolean {
     const count = this.#count
     const timestampDelta = count === 0 ? 0 : timestampMs - this.#baseTimestampMs
-    const keyLength = lengthOf(key)
-    const valueLength = lengthOf(value)
+    const keyLength = lengthOfBytes(key)
+    const valueLength = lengthOfBytes(value)
     const headerBytes = headers === undefined || headers.length === 0 ? 1 : sizeOfHeaders(headers)
     const body =
       1 +

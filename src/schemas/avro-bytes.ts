@@ -13,7 +13,7 @@ import {
 const FIRST_BYTES = 4_096
 const MAX_KEPT_BYTES = 1024 * 1024
 /** So many values may be in each other, so that reading them ends before the stack does. */
-export const MAX_DEPTH = 300
+export const MAX_AVRO_DEPTH = 300
 const MAX_NUMBER_BYTES = 10
 /** So many items and records of one value may have no bytes. */
 const MAX_EMPTY = 100_000
@@ -76,7 +76,7 @@ export class AvroWriter {
   /** @param parts items or fields that are written now */
   enter(parts: number): void {
     this.#take(parts)
-    if (this.depth >= MAX_DEPTH) misfit(`at most ${MAX_DEPTH} values in each other`, {})
+    if (this.depth >= MAX_AVRO_DEPTH) misfit(`at most ${MAX_AVRO_DEPTH} values in each other`, {})
     this.#path[this.depth++] = ''
   }
 
@@ -211,7 +211,7 @@ export class AvroReader {
   /** Called for each item and each record. They may have no bytes, so a few bytes could be any number of them. */
   check(): void {
     if (--this.#left < 0) unreadable('it has too many values without bytes')
-    if (this.depth > MAX_DEPTH) unreadable(`more than ${MAX_DEPTH} values are in each other`)
+    if (this.depth > MAX_AVRO_DEPTH) unreadable(`more than ${MAX_AVRO_DEPTH} values are in each other`)
   }
 
   byte(): number {

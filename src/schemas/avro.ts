@@ -1,4 +1,4 @@
-import { AvroReader, AvroWriter, MAX_DEPTH, misfit, unreadable } from './avro-bytes.js'
+import { AvroReader, AvroWriter, MAX_AVRO_DEPTH, misfit, unreadable } from './avro-bytes.js'
 import {
   type Codec,
   isObject,
@@ -335,7 +335,7 @@ class AvroParser {
   }
 
   parse(schema: Json | undefined, namespace = '', depth = 0): AvroType {
-    if (depth > MAX_DEPTH) invalid(`more than ${MAX_DEPTH} types are in each other`)
+    if (depth > MAX_AVRO_DEPTH) invalid(`more than ${MAX_AVRO_DEPTH} types are in each other`)
     const inside = (part: Json | undefined): AvroType => this.parse(part, namespace, depth + 1)
     if (Array.isArray(schema)) return this.#union((schema as readonly Json[]).map(inside))
     if (!isObject(schema)) return this.#find(schema, namespace)

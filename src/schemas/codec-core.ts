@@ -82,7 +82,7 @@ const MAX_ALL_WORDS = 1024 * 1024
 const FEW_WORDS_LENGTH = 100
 
 /** The byte before the id. */
-export const MAGIC = 0
+export const SCHEMA_MAGIC = 0
 export const ID_END = 5
 
 type CreateCodec = (source: SchemaSource, isStrict: boolean) => Codec
@@ -180,7 +180,7 @@ export class Run implements Iterable<undefined> {
   #encode(codec: Codec, id: number, json: string): void {
     const payload = codec.encode(json, Math.min(this.#left - ID_END, MAX_RECORD_BYTES))
     this.#reserve(ID_END + payload.length)
-    this.#made[this.#end] = MAGIC
+    this.#made[this.#end] = SCHEMA_MAGIC
     this.#made.writeUInt32BE(id, this.#end + 1)
     this.#end += ID_END
     this.#add(payload)

@@ -53,7 +53,7 @@ export class WorkEndedError extends Error {
 
 /** The calls of pieces of work. Their bytes are one copy, in memory of its own, which may be moved to a thread. */
 export function callsOf(works: readonly Work[]): RunCall[] {
-  const whole = Buffer.allocUnsafeSlow(works.reduce((sum, { items }) => sum + bytesOf(items), 0))
+  const whole = Buffer.allocUnsafeSlow(works.reduce((sum, { items }) => sum + bytesOfItems(items), 0))
   let end = 0
   return works.map(({ type, items, maxBytes }) => {
     const start = end
@@ -69,7 +69,7 @@ export function callsOf(works: readonly Work[]): RunCall[] {
   })
 }
 
-export const bytesOf = (items: Work['items']): number => items.reduce((sum, { bytes }) => sum + bytes.length, 0)
+export const bytesOfItems = (items: Work['items']): number => items.reduce((sum, { bytes }) => sum + bytes.length, 0)
 
 /** The results of other work in one piece with them: small ones, which may be kept for long, do not keep more than this. */
 const MAX_KEPT_BYTES = 256 * 1024

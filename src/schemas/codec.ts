@@ -29,9 +29,6 @@ export interface SchemaSource {
   readonly used: ReadonlyMap<string, string>
 }
 
-/** UTF-8 has at most so many bytes for each unit of a string. */
-const BYTES_OF_UNIT = 3
-
 /** Characters of a schema with all that it uses. */
 export const lengthOf = ({ text, used }: SchemaSource): number =>
   [text, ...used.values()].reduce((sum, { length }) => sum + length, 0)
@@ -42,10 +39,6 @@ export const MAX_RECORD_BYTES = 16 * 1024 * 1024
 export const MAX_JSON_LENGTH = 4 * 1024 * 1024
 /** Encoded defaults are kept up to so many times the length of their schema's text. */
 export const KEPT_DEFAULTS_FACTOR = 20
-
-/** Whether JSON that a schema reads is within its limit. */
-export const withinLimit = (json: Uint8Array | string): boolean =>
-  BYTES_OF_UNIT * json.length <= MAX_JSON_LENGTH || Buffer.byteLength(json) <= MAX_JSON_LENGTH
 
 /** The bytes of a value would be more than allowed. */
 export class TooManyBytes extends RangeError {

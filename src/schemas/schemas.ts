@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { inTime as within } from '../core/in-time.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { lengthOf, MAX_RECORD_BYTES } from './codec.js'
-import { ID_END, type ItemFailure, MAGIC, type OpenResult } from './codec-core.js'
+import { ID_END, type ItemFailure, type OpenResult, SCHEMA_MAGIC } from './codec-core.js'
 import {
   type CodecHost,
   type HostedCodec,
@@ -515,7 +515,7 @@ function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | u
     // Behind the GUID is what Protobuf has before its payload.
     return { name, id: undefined, payload: Buffer.concat([header.subarray(GUID_END), buffer]) }
   }
-  if (buffer.length < ID_END || buffer[0] !== MAGIC) return undefined
+  if (buffer.length < ID_END || buffer[0] !== SCHEMA_MAGIC) return undefined
   const id = buffer.readUInt32BE(1)
   return { name: id, id, payload: buffer.subarray(ID_END) }
 }

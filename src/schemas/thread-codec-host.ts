@@ -17,7 +17,7 @@ import {
   type ThreadMessage
 } from './codec-core.js'
 import {
-  bytesOf,
+  bytesOfItems,
   type CodecHost,
   callsOf,
   type HostedCodec,
@@ -158,7 +158,7 @@ export class ThreadCodecs implements CodecHost {
     codecs: readonly HostedCodec[],
     owner: string | undefined
   ): Promise<Result> {
-    const bytes = work === undefined ? textLengthOf(codecs) : bytesOf(work.items)
+    const bytes = work === undefined ? textLengthOf(codecs) : bytesOfItems(work.items)
     if (this.#isClosed) return Promise.reject(CLOSED)
     if (this.#shares.problemOf(owner, bytes) !== undefined)
       return Promise.reject(new OverloadedError('too many records wait for the thread of the schemas'))

@@ -1,5 +1,9 @@
 import { expect } from 'chai'
-import { type DecompressedHolder, DecompressedMemory, heldBytesOf } from '../../src/kafka/decompressed-memory.js'
+import {
+  type DecompressedHolder,
+  DecompressedMemory,
+  heldBytesOfOpenRecords
+} from '../../src/kafka/decompressed-memory.js'
 import { zstdFrames } from '../../src/kafka/zstd.js'
 
 describe('the memory of decompressed records', () => {
@@ -46,8 +50,8 @@ describe('the memory of decompressed records', () => {
 
   it('counts the records and what finds them', () => {
     const [records, positions] = [Buffer.alloc(10), new Uint32Array(3)]
-    expect(heldBytesOf({ records, positions, offsetDeltas: undefined })).to.equal(22)
-    expect(heldBytesOf({ records, positions, offsetDeltas: new Uint32Array(2) })).to.equal(30)
+    expect(heldBytesOfOpenRecords({ records, positions, offsetDeltas: undefined })).to.equal(22)
+    expect(heldBytesOfOpenRecords({ records, positions, offsetDeltas: new Uint32Array(2) })).to.equal(30)
   })
 })
 

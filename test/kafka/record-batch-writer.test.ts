@@ -7,7 +7,7 @@ import {
   noProducer,
   RecordBatchWriter,
   resealBatch,
-  sizeOfRecord
+  sizeOfEncodedRecord
 } from '../../src/kafka/record-batch-writer.js'
 import { readBack } from '../../src/kafka/record-reader.js'
 import { decodeWithKafkajs } from './kafkajs-records.js'
@@ -87,7 +87,7 @@ describe('RecordBatchWriter', () => {
   })
 
   it('refuses what does not fit and stays as it was', async () => {
-    const fits = 61 + sizeOfRecord('key', 'value')
+    const fits = 61 + sizeOfEncodedRecord('key', 'value')
     const writer = new RecordBatchWriter(fits + 5)
     expect(writer.append('key', 'value', [], now)).to.equal(true)
     expect(writer.append('key', 'value', [], now)).to.equal(false)
@@ -105,7 +105,7 @@ describe('RecordBatchWriter', () => {
         (key, value, headers) => {
           const writer = new RecordBatchWriter(100_000)
           writer.append(key, value, headers, now)
-          expect(writer.sizeBytes).to.equal(61 + sizeOfRecord(key, value, headers))
+          expect(writer.sizeBytes).to.equal(61 + sizeOfEncodedRecord(key, value, headers))
         }
       )
     )

@@ -4,7 +4,7 @@ import { silentLogger } from '../../src/core/model.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
 import { ApiProducer, type ProducingApi } from '../../src/http/api/api-producer.js'
-import { RefusedRecords } from '../../src/http/api/refused-records.js'
+import { RefusedRecordCounts } from '../../src/http/api/refused-records.js'
 import { UndecodableRecords } from '../../src/http/api/undecodable.js'
 import { SilenceLimit } from '../../src/http/engine/silence-limit.js'
 import type { CountedCalls } from '../../src/http/exchange/other-protocols.js'
@@ -26,7 +26,7 @@ export const contextFor = <Settings>(
   settings,
   log: silentLogger,
   metrics,
-  refused: new RefusedRecords(metrics),
+  refused: new RefusedRecordCounts(metrics),
   undecodable: new UndecodableRecords(metrics, silentLogger),
   turns: new LoopTurns(),
   now: Date.now,
@@ -43,7 +43,7 @@ export const producerOf = (
   verbs: Verbs,
   options: ProducingApi['options'],
   metrics: PrometheusMetrics = createPrometheusMetrics()
-): ApiProducer => new ApiProducer({ name, options }, { verbs, refused: new RefusedRecords(metrics) })
+): ApiProducer => new ApiProducer({ name, options }, { verbs, refused: new RefusedRecordCounts(metrics) })
 
 /**
  * Counts calls by the settings that HTTP has, defaults apart from those given. A late event loop refuses nothing, because

@@ -2,10 +2,10 @@ import { UnavailableError } from '../../src/core/errors.js'
 import type { BrokerAddress, BrokerNode, Offset, RecordBatch } from '../../src/core/model.js'
 import {
   type ApiCalls,
-  apis,
   type BrokerClient,
   type BrokerClientFactory,
   type CallName,
+  calledApis,
   type FetchPartitionResponse,
   type FetchResponse,
   type MetadataResponse,
@@ -96,7 +96,7 @@ export class ScriptedCluster {
     const node = this.nodes.find(({ host, port }) => host === address.host && port === address.port)
     const client = new ScriptedClient(this, address, node?.nodeId ?? -1, purpose)
     this.#open.add(client)
-    const methods = Object.keys(apis).map(api => [api, (call: unknown) => client.call(api as ScriptedApi, call)])
+    const methods = Object.keys(calledApis).map(api => [api, (call: unknown) => client.call(api as ScriptedApi, call)])
     return Object.assign(client, Object.fromEntries(methods) as ApiCalls)
   }
 

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { sendAnswer } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import type { Destination } from './target.js'
 
@@ -54,7 +55,6 @@ export const TOO_MANY_REQUESTS = 'too many concurrent requests; backoff and retr
 export const UNEXPECTED = 'server encountered an error processing request'
 export const EXPECTED_WEBSOCKET = 'expected websocket request'
 
-export const ARION_TYPE = 'application/json'
 /** The rest of an unwanted body is not read: the connection ends with the answer. */
 const CLOSE = { connection: 'close' }
 
@@ -109,7 +109,7 @@ export class ArionAnswers {
   }
 
   json(asked: Exchange, status: number, body: string): void {
-    this.#write(asked, status, ARION_TYPE, body)
+    this.#write(asked, status, JSON_TYPE, body)
   }
 
   /** Text without JSON; the connection ends with it. */

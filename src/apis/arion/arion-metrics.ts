@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
-import { Histogram, Meter, Timer } from '../../core/metrics/meter.js'
+import { DurationMeter, Histogram, Meter } from '../../core/metrics/meter.js'
 import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { MonotonicClock } from '../../core/model.js'
@@ -148,7 +148,7 @@ const TIMERS = [
 export class ArionMetrics {
   readonly #clock: MonotonicClock
   readonly meters: Readonly<Record<(typeof METERS)[number], Meter>>
-  readonly #timers: Readonly<Record<(typeof TIMERS)[number], Timer>>
+  readonly #timers: Readonly<Record<(typeof TIMERS)[number], DurationMeter>>
   readonly #messageSizes = new Histogram()
   readonly #sent: Cell
   readonly #failed: Cell
@@ -162,7 +162,7 @@ export class ArionMetrics {
     this.#clock = clock
     const startedAt = clock()
     this.meters = perName(METERS, () => new Meter(startedAt))
-    this.#timers = perName(TIMERS, () => new Timer(startedAt))
+    this.#timers = perName(TIMERS, () => new DurationMeter(startedAt))
     this.meters.start.count++
     const messages = counterFamily('castellan_arion_websocket_messages_total', 'Messages that came by websocket')
     const inFlight = gaugeFamily(

@@ -6,10 +6,9 @@ import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../htt
 import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { whenSettled } from '../../http/exchange/modern-answers.js'
+import { JSON_TYPE, whenSettled } from '../../http/exchange/modern-answers.js'
 import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import {
-  ARION_TYPE,
   arionErrorBody,
   EXPECTED_WEBSOCKET,
   enqueuedBody,
@@ -97,8 +96,8 @@ export class ArionMessages implements ProduceApi<MessageHead> {
       sync: { ...produceOptions(settings, syncTimeoutMs), capacityWaitMs },
       async: { ...produceOptions(settings, asyncDeadlineMs(settings)), capacityWaitMs, answeredBy: this.name }
     }
-    this.#sent = { status: 201, body: '', template: new AnswerTemplate(201, ARION_TYPE) }
-    this.#enqueued = { status: 202, body: '', template: new AnswerTemplate(202, ARION_TYPE) }
+    this.#sent = { status: 201, body: '', template: new AnswerTemplate(201, JSON_TYPE) }
+    this.#enqueued = { status: 202, body: '', template: new AnswerTemplate(202, JSON_TYPE) }
   }
 
   /** That of a request for a websocket has been checked. */
@@ -158,7 +157,7 @@ export class ArionMessages implements ProduceApi<MessageHead> {
     }
     const wasTaken = isSync && isTaken
     if (known.code === 'recordTooLarge' && !wasTaken)
-      return { status: 400, type: ARION_TYPE, body: tooLargeBody(sizeBytes, settings.maxMessageBytes) }
+      return { status: 400, type: JSON_TYPE, body: tooLargeBody(sizeBytes, settings.maxMessageBytes) }
     return failureAnswer(known, known.persisted === 'pending' ? { id: ids.next(now()) } : {})
   }
 
@@ -170,25 +169,25 @@ export class ArionMessages implements ProduceApi<MessageHead> {
 
   #refusal(error: unknown): ProduceAnswer | undefined {
     const headers = hintsOf(error)
-    if (error instanceof ArionError) return { status: 400, type: ARION_TYPE, body: error.body, headers, closes: false }
+    if (error instanceof ArionError) return { status: 400, type: JSON_TYPE, body: error.body, headers, closes: false }
     if (error === NO_WEBSOCKET)
       return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, headers, closes: true, persisted: 'unsaid' }
     if (error instanceof BodyTooLargeError) {
       const { seenBytes, maxBytes } = error
       const closes = seenBytes > this.#parts.settings.maxBodyBytes
-      return { status: 400, type: ARION_TYPE, body: tooLargeBody(seenBytes, maxBytes), closes }
+      return { status: 400, type: JSON_TYPE, body: tooLargeBody(seenBytes, maxBytes), closes }
     }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
     const isOverload = error instanceof OverloadedError
     const body = isOverload ? serverErrorBody(TOO_MANY_REQUESTS, error.message) : arionErrorBody(error.message)
-    return { status, type: ARION_TYPE, body }
+    return { status, type: JSON_TYPE, body }
   }
 
   broken(error: unknown): ProduceAnswer {
     this.#parts.metrics.answered(500)
     const details = error instanceof Error ? error.message : null
-    return { status: 500, type: ARION_TYPE, body: serverErrorBody(UNEXPECTED, details) }
+    return { status: 500, type: JSON_TYPE, body: serverErrorBody(UNEXPECTED, details) }
   }
 
   /**
@@ -228,7 +227,7 @@ const RETRY_AFTER = { 'retry-after': '1' }
 function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, unknown>>): ProduceAnswer {
   const status = statusByCode[failure.code]
   const headers = status === 503 ? RETRY_AFTER : undefined
-  return { status, type: ARION_TYPE, body: failureBody(failure, further), headers, cause: failure }
+  return { status, type: JSON_TYPE, body: failureBody(failure, further), headers, cause: failure }
 }
 
 /** Time from the start of the Gregorian calendar to 1970, in steps of 100 ns. */

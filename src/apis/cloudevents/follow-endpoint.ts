@@ -16,7 +16,7 @@ import {
   foundIn,
   MAX_EVENT_BYTES,
   Query,
-  type Returned,
+  type ReturnedHeaders,
   STOPPING,
   type WantedEvents,
   wantedOf
@@ -171,7 +171,7 @@ class FirstEvents implements Follower {
     try {
       const event = eventIn(record)
       const place = { partition, offset: record.offset, headers: record.headers }
-      const returned: Returned = headers => returnedHeadersOf(this.#exchange.request, headers)
+      const returned: ReturnedHeaders = headers => returnedHeadersOf(this.#exchange.request, headers)
       if (event !== undefined) this.#found.push(foundIn(event, place, this.#wanted.mode, returned))
     } catch (error) {
       this.ended(error)

@@ -13,7 +13,7 @@ import {
   foundIn,
   MAX_EVENT_BYTES,
   Query,
-  type Returned,
+  type ReturnedHeaders,
   STOPPING,
   type WantedEvents,
   wantedOf
@@ -95,7 +95,7 @@ export class GroupEndpoint {
     messages: readonly AcquiredMessage[],
     skippedBefore: number
   ): void {
-    const returned: Returned = headers => returnedHeadersOf(exchange.request, headers)
+    const returned: ReturnedHeaders = headers => returnedHeadersOf(exchange.request, headers)
     const found = messages.flatMap(message => {
       const event = eventIn(message)
       if (event !== undefined) return [foundIn(event, message, mode, returned)]

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
-import { readRecords } from '../../core/json/json-slices.js'
+import { readListOfRecords } from '../../core/json/json-slices.js'
 import { atOnce, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
@@ -120,7 +120,7 @@ function* jsonRecords(
       readEvent()
       if (ahead !== undefined) yield* ahead.between()
     } else {
-      yield* readRecords(reader, ahead, () => {
+      yield* readListOfRecords(reader, ahead, () => {
         if (records.length >= MAX_RECORDS_OF_BODY)
           throw new EventProblem(413, `there are more than ${MAX_RECORDS_OF_BODY} events`)
         readEvent(records.length)

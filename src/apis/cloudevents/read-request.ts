@@ -165,7 +165,7 @@ export interface Found extends Place {
 }
 
 /** Headers of a record that the answer with its event alone has. */
-export type Returned = (headers: readonly RecordHeader[]) => Output['headers']
+export type ReturnedHeaders = (headers: readonly RecordHeader[]) => Output['headers']
 
 interface Located extends Place {
   readonly headers: readonly RecordHeader[]
@@ -175,7 +175,7 @@ export function foundIn(
   event: ReadEvent,
   { partition, offset, headers }: Located,
   mode: ContentMode,
-  returned: Returned
+  returned: ReturnedHeaders
 ): Found {
   if (mode === 'batch') return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
   const further = returned(headers)

@@ -5,7 +5,7 @@ import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Reply, sentUrlOf } from '../../http/exchange/exchange.js'
-import { codeOfStatus } from '../../http/exchange/modern-answers.js'
+import { codeOfStatus, JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import {
   failedProblemOf,
   type Problem,
@@ -15,7 +15,7 @@ import {
   reasonOf,
   type Version
 } from './failures.js'
-import { errorTypeOf, JSON_TYPE, V2_TYPE } from './media-types.js'
+import { errorTypeOf, V2_TYPE } from './media-types.js'
 import { BodyError } from './record-bytes.js'
 
 export const errorObjectJson = (code: number, message: string): string =>

@@ -1,10 +1,9 @@
-import { MODERN_TYPE } from '../../http/exchange/modern-answers.js'
+import { JSON_TYPE, MODERN_TYPE } from '../../http/exchange/modern-answers.js'
 import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { SchemaFormat } from '../../schemas/schemas.js'
 import { ProblemError, type Version } from './failures.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
-export const JSON_TYPE = 'application/json'
 export const BINARY_TYPE = 'application/vnd.kafka.binary.v2+json'
 export const EMBEDDED_JSON_TYPE = 'application/vnd.kafka.json.v2+json'
 

@@ -6,7 +6,7 @@ import { type ProduceApi, type ProduceHead, produceOptionsOf } from '../../http/
 import { whenSettled } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { PendingProduce, ProduceOptions, ProduceOrigin, Verbs } from '../../verbs/verbs.js'
-import { readRecords } from './hooks/decision.js'
+import { readDecidedRecords } from './hooks/decision.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hooks.js'
 import { toldOf } from './record-answers.js'
@@ -17,7 +17,7 @@ import {
   type Placement,
   RecordPlacer,
   refusalOfFull,
-  type TopicOptions,
+  type TopicSettings,
   topicOptionsOf
 } from './strategies.js'
 
@@ -100,7 +100,7 @@ export class Ekaf {
 
   forHooks(): KafboyProducer {
     const produce = (topic: unknown, data: unknown, mode: EkafMode, begun: (pending: PendingProduce) => void) => {
-      const given = typeof topic === 'string' ? readRecords(topic, data) : undefined
+      const given = typeof topic === 'string' ? readDecidedRecords(topic, data) : undefined
       if (typeof topic !== 'string' || given === undefined) throw new TypeError('ekaf takes a topic and records')
       if (given.length === 0) return false
       this.place(topic, given, mode, (records, placement) => {
@@ -215,13 +215,13 @@ interface Batch {
  * enough of them or their time is over.
  */
 class Batches {
-  readonly #optionsOf: (topic: string) => TopicOptions
+  readonly #optionsOf: (topic: string) => TopicSettings
   readonly #flush: (topic: string, records: readonly ProduceRecord[]) => void
   readonly #byTopic = new Map<string, Batch>()
   readonly #held = new HeldAmount('bytes of the hook massageBuffer')
 
   constructor(
-    optionsOf: (topic: string) => TopicOptions,
+    optionsOf: (topic: string) => TopicSettings,
     flush: (topic: string, records: readonly ProduceRecord[]) => void
   ) {
     this.#optionsOf = optionsOf

@@ -15,7 +15,7 @@ import { type Exchange, hasBody, type Reply, sentPartsOf } from '../../http/exch
 import { isJsonType, parseForm, toJsonObject } from './content.js'
 import { Ekaf, type EkafMode } from './ekaf.js'
 import { HookCalls, type HookProblem, loadHooks } from './hooks/hook-calls.js'
-import { KafboyError, KafboyProduce } from './produce.js'
+import { KafboyError, KafboyProduceApi } from './produce.js'
 import { type FoundRoute, type ProduceMode, RouteTable } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
@@ -44,7 +44,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   return app => {
     const { maxBodyBytes } = settings
     const pool = new BufferPool(POOL_BYTES)
-    const produce = new ProduceRoute(new KafboyProduce(context, ekaf, hooks), context, maxBodyBytes, pool)
+    const produce = new ProduceRoute(new KafboyProduceApi(context, ekaf, hooks), context, maxBodyBytes, pool)
     serveAll(app, context, produce, discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES)), counted)
   }
 }

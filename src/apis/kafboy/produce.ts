@@ -75,7 +75,7 @@ interface Head extends ProduceHead {
 }
 
 /** The produce routes: a body is one record or several, of which a hook may make others. */
-export class KafboyProduce implements ProduceApi<Head> {
+export class KafboyProduceApi implements ProduceApi<Head> {
   readonly name = 'kafboy'
   readonly namesOffsets = false
   readonly keepsCompressed = true

@@ -3,7 +3,7 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** The answer to a failure: Kafka's error number, or a word where Kafka has no number. */
-export interface Told {
+interface Told {
   readonly error: number | string
   readonly status: 502 | 503 | 504
 }

@@ -7,13 +7,13 @@ import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboySettings } from './settings.js'
 
 /** The settings of one topic: its own ones, else those of all topics. */
-export type TopicOptions = Pick<
+export type TopicSettings = Pick<
   KafboySettings,
   'maxBufferRecords' | 'bufferTtlMs' | 'partitionStrategy' | 'stickyPartitionRecords'
 >
 
-export function topicOptionsOf(settings: KafboySettings): (topic: string) => TopicOptions {
-  const byTopic = new Map(settings.topics.map(({ topic, ...own }) => [topic, { ...settings, ...own } as TopicOptions]))
+export function topicOptionsOf(settings: KafboySettings): (topic: string) => TopicSettings {
+  const byTopic = new Map(settings.topics.map(({ topic, ...own }) => [topic, { ...settings, ...own } as TopicSettings]))
   return topic => byTopic.get(topic) ?? settings
 }
 
@@ -32,7 +32,7 @@ type Place = (records: readonly ProduceRecord[], placement: Placement) => void
 const placedBy = (partitioner: PartitionerName): Placed => ({ type: 'placed', partitioner })
 const IN_TURN = placedBy('roundRobin')
 /** Strategies that are a partitioner of delivery. Absent: partitions are chosen here. */
-const PLACED: Partial<Record<TopicOptions['partitionStrategy'], Placed>> = {
+const PLACED: Partial<Record<TopicSettings['partitionStrategy'], Placed>> = {
   random: placedBy('random'),
   strict_round_robin: IN_TURN
 }
@@ -77,7 +77,7 @@ export class RecordPlacer {
   readonly #verbs: Verbs
   readonly #clock: MonotonicClock
   readonly #timeoutMs: number
-  readonly #optionsOf: (topic: string) => TopicOptions
+  readonly #optionsOf: (topic: string) => TopicSettings
   readonly #pick: HookCalls['pick'] | undefined
   readonly #known = new Map<string, KnownTopic>()
   #waitingBytes = 0
@@ -85,7 +85,7 @@ export class RecordPlacer {
   /** @param pick absent: there is no hook that picks */
   constructor(
     { verbs, clock, settings }: ApiContext<KafboySettings>,
-    optionsOf: (topic: string) => TopicOptions,
+    optionsOf: (topic: string) => TopicSettings,
     pick: HookCalls['pick'] | undefined
   ) {
     this.#verbs = verbs

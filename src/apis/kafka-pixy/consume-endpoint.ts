@@ -10,11 +10,11 @@ import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
 import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
-import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
 import {
   type AckOf,
   ackOf,
-  admits,
+  allows,
   groupOf,
   int32,
   merged,
@@ -32,7 +32,7 @@ const STOPPING: NoMessage = {
   type: 'failed',
   code: 'shuttingDown',
   errorCode: undefined,
-  message: SHUTTING_DOWN,
+  message: SHUTTING_DOWN_TEXT,
   retriable: true
 }
 
@@ -70,7 +70,7 @@ export class ConsumeEndpoint {
     const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
     const count = countOf(query.values)
     const options = messageOptionsOf(query.values, this.#parts.schemas)
-    if (!admits(this.#parts, request, 'consume', { topic, group: groupId }, browserRefusalOf(exchange.request))) return
+    if (!allows(this.#parts, request, 'consume', { topic, group: groupId }, browserRefusalOf(exchange.request))) return
     if (this.#parts.settings.consumerDisabled) throw new PixyError(503, DISABLED)
     this.#poll(request, groupId, ack, options, count)
   }
@@ -81,7 +81,7 @@ export class ConsumeEndpoint {
     const values = merged(form, query.values)
     const groupId = groupOf(values)
     const place = ackOf(values, 'partition', 'offset')
-    if (!admits(this.#parts, request, 'consume', { topic, group: groupId })) return
+    if (!allows(this.#parts, request, 'consume', { topic, group: groupId })) return
     if (typeof place === 'string') {
       const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
       throw new PixyError(500, notRead(groupId, topic, partition))

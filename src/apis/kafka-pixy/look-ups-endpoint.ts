@@ -5,12 +5,12 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import { byBytes, checkJson, GoJsonError, goJson, goJsonOfMany, type Json, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
-import { NO_SUCH_TOPIC, PixyError } from './pixy-answers.js'
-import { admits, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
+import { NO_SUCH_TOPIC_TEXT, PixyError } from './pixy-answers.js'
+import { allows, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
 
 /** Kept for old clients, although ZooKeeper is not used. */
 const NO_CONFIG = 'failed to fetch topic configuration: zk: node does not exist'
-const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC}`
+const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC_TEXT}`
 
 /** `GET /topics/{topic}/offsets`. */
 export function readOffsets(parts: RouteParts, request: PixyRequest): void {
@@ -91,7 +91,7 @@ function answer(
   target: Target,
   work: () => Promise<string>
 ): void {
-  if (!admits(parts, request, operation, target)) return
+  if (!allows(parts, request, operation, target)) return
   work().then(
     json => parts.answers.ok(request.exchange, json),
     error => parts.fail(request, error)

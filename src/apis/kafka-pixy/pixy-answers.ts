@@ -3,6 +3,7 @@ import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Reply } from '../../http/exchange/exchange.js'
+import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
 
@@ -31,7 +32,7 @@ export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
   readonly errorCode?: number | undefined
 }
 
-export const SHUTTING_DOWN = 'service is shutting down'
+export const SHUTTING_DOWN_TEXT = 'service is shutting down'
 export const DISABLED = 'service is disabled by configuration'
 export const LONG_POLL_TIMEOUT = 'long polling timeout'
 const TOO_MANY_REQUESTS =
@@ -72,7 +73,7 @@ const kafkaText = (errorCode: number): string | undefined => {
 }
 
 export const TOO_LARGE = kafkaText(MESSAGE_TOO_LARGE)!
-export const NO_SUCH_TOPIC = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
+export const NO_SUCH_TOPIC_TEXT = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
 
 /** Kafka's codes for Castellan's own errors. */
 const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
@@ -106,7 +107,7 @@ export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_ME
 /** @param isReady whether any broker can be reached */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { code, message } = failure
-  if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN }
+  if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN_TEXT }
   if (BUSY.has(code)) return { status: 503, text: message }
   if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
   if (failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL) return { status: 409, text: message }
@@ -115,10 +116,9 @@ export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureA
 
 export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { status, text } = failureAnswerOf(failure, isReady)
-  return { status: text === NO_SUCH_TOPIC ? 404 : status, text }
+  return { status: text === NO_SUCH_TOPIC_TEXT ? 404 : status, text }
 }
 
-export const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 const NO_SNIFFING = { 'x-content-type-options': 'nosniff' }
 export const RETRY = { 'retry-after': '1' }
@@ -168,7 +168,7 @@ export class PixyAnswers extends ApiAnswers {
 
   /** Refuses a request for a reason of {@link refusalStatus}. */
   refuse(asked: Reply, error: CastellanError, isRead = false): void {
-    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
+    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN_TEXT : error.message
     const options = { headers: refusalHeaders(error), isRead, cause: error }
     this.send(asked, refusalStatus(error)!, JSON_TYPE, errorBody(text), options)
   }

@@ -174,7 +174,7 @@ export interface RouteParts {
  *
  * @returns whether it is admitted
  */
-export function admits(
+export function allows(
   { access, answers }: RouteParts,
   { exchange }: PixyRequest,
   operation: Operation,

@@ -14,9 +14,9 @@ import {
 import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
-import { wantsModern } from '../../http/exchange/modern-answers.js'
+import { JSON_TYPE, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
-import { errorBody, JSON_TYPE, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN, TOO_LARGE } from './pixy-answers.js'
+import { errorBody, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN_TEXT, TOO_LARGE } from './pixy-answers.js'
 import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
@@ -187,7 +187,7 @@ export class MessageApi implements ProduceApi<Head> {
     }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
-    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN : error.message
+    const text = error.code === 'shuttingDown' ? SHUTTING_DOWN_TEXT : error.message
     return { status, type: JSON_TYPE, body: errorBody(text), closes }
   }
 

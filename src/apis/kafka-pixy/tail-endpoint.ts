@@ -7,9 +7,9 @@ import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { recordJson } from '../../schemas/record-json.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
-import { DISABLED, NO_SUCH_TOPIC, PixyError, SHUTTING_DOWN } from './pixy-answers.js'
+import { DISABLED, NO_SUCH_TOPIC_TEXT, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
 import {
-  admits,
+  allows,
   type PixyRequest,
   partitionList,
   type RouteParts,
@@ -48,9 +48,9 @@ export class TailEndpoint {
     const { exchange, topic, query } = request
     const options = this.#optionsOf(request)
     const message = messageOptionsOf(query.values, schemas)
-    if (!admits(this.#parts, request, 'consume', { topic }, browserRefusalOf(exchange.request))) return
+    if (!allows(this.#parts, request, 'consume', { topic }, browserRefusalOf(exchange.request))) return
     if (settings.consumerDisabled) throw new PixyError(503, DISABLED)
-    if (this.#isStopped) throw new PixyError(503, SHUTTING_DOWN)
+    if (this.#isStopped) throw new PixyError(503, SHUTTING_DOWN_TEXT)
     const client = clientOf(exchange.request, access.callerOf(exchange.request))
     const problem = this.#shares.problemOf(client)
     const whose = problem === 'greedy' ? ' of one client' : ''
@@ -64,7 +64,7 @@ export class TailEndpoint {
     for (const [tail, { exchange }] of this.#tails) {
       tail.end()
       // Does nothing where it has begun.
-      this.#parts.answers.error(exchange, 503, SHUTTING_DOWN)
+      this.#parts.answers.error(exchange, 503, SHUTTING_DOWN_TEXT)
     }
   }
 
@@ -113,7 +113,7 @@ export class TailEndpoint {
 /** A topic or partition that is not there is told otherwise than by requests that look them up. */
 function refusalOf(error: unknown): unknown {
   const { code, message } = error as CastellanError
-  if (code === 'unknownTopic') return new PixyError(404, NO_SUCH_TOPIC)
+  if (code === 'unknownTopic') return new PixyError(404, NO_SUCH_TOPIC_TEXT)
   return code === 'unknownPartition' || code === 'invalidRequest' ? new PixyError(400, message) : error
 }
 

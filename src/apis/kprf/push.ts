@@ -8,13 +8,13 @@ import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest }
 import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { type OutcomeSoFar, whenSettled } from '../../http/exchange/modern-answers.js'
+import { JSON_TYPE, type OutcomeSoFar, whenSettled } from '../../http/exchange/modern-answers.js'
 import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
-import { messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge, textOf } from './record-errors.js'
+import { failureText, messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 /**
@@ -22,7 +22,6 @@ import type { KprfSettings } from './settings.js'
  */
 const OVERHEAD_BYTES = 36
 
-const JSON_TYPE = 'application/json'
 /** The response body of a push without any failed record. */
 const OK_BODY = '{"status":"ok","errors":[]}'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
@@ -45,7 +44,7 @@ const COUNTS_AS_JSON = new RegExp(
  * src/parse.rs.
  */
 export const isJsonContentType = (header: string | undefined): boolean =>
-  header === undefined || header === 'application/json' || COUNTS_AS_JSON.test(header)
+  header === undefined || header === JSON_TYPE || COUNTS_AS_JSON.test(header)
 
 /** Records that follow each other, one a line. kprf had only `application/json`. */
 const IS_LINES = new RegExp(`^${LINES_TYPE}[ \\t]*(?:;|$)`, 'i')
@@ -184,7 +183,7 @@ export class PushApi implements ProduceApi<PushHead> {
   ): readonly (string | undefined)[] {
     const isTold = (failure: RecordFailure, at: number): boolean =>
       isSync || isFull(failure) || (retryAfterSeconds !== undefined && refusals?.[at] !== undefined)
-    return known.map((one, at) => (isFailed(one) && isTold(one, at) ? textOf(one) : undefined))
+    return known.map((one, at) => (isFailed(one) && isTold(one, at) ? failureText(one) : undefined))
   }
 
   /** A shipper sends its lines again after 500, for ever and all of them, and drops them after 400. */

@@ -109,7 +109,7 @@ export const recordTooLarge = recordRefusal('recordTooLarge', toMessage(messageT
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)
 
-export const textOf = (failure: RecordFailure): string =>
+export const failureText = (failure: RecordFailure): string =>
   failure === rateLimited ? RATE_LIMITED : toMessage(toClientError(failure))
 
 export function toMessage(error: ClientError): string {

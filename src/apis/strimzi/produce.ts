@@ -4,7 +4,7 @@ import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import {
   readElements,
   readInteger,
-  readRecords,
+  readListOfRecords,
   readStringBytes,
   readValueBytes,
   takeNull
@@ -24,9 +24,9 @@ import {
   BRIDGE_TYPES,
   BridgeError,
   type BridgeFormat,
+  bridgeProblemAnswer,
   mediaTypeOf,
   partitionNumberIn,
-  problemAnswer,
   problemJson,
   schemaProblem,
   wrongType
@@ -83,7 +83,7 @@ class RecordsReader {
       if (name !== 'records') throw unknownProperty(name)
       const all: ProduceRecord[] = []
       this.#expect('array')
-      yield* readRecords(json, ahead, () => {
+      yield* readListOfRecords(json, ahead, () => {
         if (all.length >= MAX_RECORDS_OF_BODY)
           throw new BridgeError(413, `there are more than ${MAX_RECORDS_OF_BODY} records`)
         all.push(this.#record())
@@ -242,7 +242,7 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
     const refused = firstFailureOf(known)
     if (refused === undefined) return { status: 204, body: '' }
-    return problemAnswer({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
+    return bridgeProblemAnswer({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
   }
 }
 

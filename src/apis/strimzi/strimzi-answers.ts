@@ -43,7 +43,7 @@ export const problemJson = ({ status, message, validationErrors }: BridgeProblem
   ...(validationErrors && { validation_errors: validationErrors })
 })
 
-export const problemAnswer = (problem: BridgeProblem): ErrorAnswer => ({
+export const bridgeProblemAnswer = (problem: BridgeProblem): ErrorAnswer => ({
   status: problem.status,
   type: BRIDGE_TYPE,
   body: JSON.stringify(problemJson(problem))
@@ -58,7 +58,7 @@ export class StrimziAnswers extends ErrorAnswers {
 
   answerTo(error: unknown): ErrorAnswer | undefined {
     const problem = problemOf(error)
-    return problem && { ...problemAnswer(problem), ...(error === BAD_TYPE && { headers: TYPES_TAKEN }) }
+    return problem && { ...bridgeProblemAnswer(problem), ...(error === BAD_TYPE && { headers: TYPES_TAKEN }) }
   }
 }
 

@@ -8,9 +8,9 @@ import {
   castellanConfigOption,
   clientOptions,
   formatOption,
+  legalTopic,
   settingOfTopic,
   topicArgument,
-  topicName,
   wholeNumber
 } from '../options.js'
 import { writeTable } from '../standard-output.js'
@@ -59,7 +59,7 @@ export const topicsCommand: CommandDescription = {
       name: 'delete',
       summary: 'deletes topics with all their records, for good and without a question',
       arguments: [
-        new Argument('<TOPIC...>').argParser((text, former: readonly string[] = []) => [...former, topicName(text)])
+        new Argument('<TOPIC...>').argParser((text, former: readonly string[] = []) => [...former, legalTopic(text)])
       ],
       options: clientOptions,
       notes: 'Writes the name of each topic once it is deleted. The exit code is 1 when one is not.',

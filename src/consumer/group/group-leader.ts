@@ -1,6 +1,6 @@
 import { type LogPosition, positionIn, type TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
-import { inPortions } from '../../router/routing/ask-router.js'
+import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import {
   checksumOf,
@@ -21,7 +21,7 @@ export interface JoinedMember {
   readonly metadata: Buffer
 }
 
-export interface Assignment {
+export interface AssignedMember {
   readonly memberId: string
   readonly assignment: Buffer
 }
@@ -62,7 +62,7 @@ export class GroupLeader {
     members: readonly JoinedMember[],
     leaderId: string,
     begun: (topic: string) => boolean,
-    onAssigned: (assignments: readonly Assignment[] | undefined) => void
+    onAssigned: (assignments: readonly AssignedMember[] | undefined) => void
   ): void {
     const subscribers = members.map(subscriptionOf)
     const topicsOf = new Map(subscribers.map(({ memberId, topics }) => [memberId, topics]))
@@ -269,7 +269,7 @@ export function decideStarts(
   let capacity = MAX_PARTITIONS
   const decisionEndsAt = runtime.clock() + DECISION_MS
   const leftMs = (): number => Math.min(ANSWER_MS, decisionEndsAt - runtime.clock())
-  inPortions(
+  askForEach(
     topics,
     (first, answered) => {
       capacity -= first.partitions.length
@@ -309,7 +309,7 @@ function findEnds(
 ): void {
   const ends = new Map<number, LogPosition>()
   let isRefused = false
-  inPortions(
+  askForEach(
     partitions.filter(partition => !leaderless.has(partition)),
     (partition, answered) => {
       const timeoutMs = leftMs()

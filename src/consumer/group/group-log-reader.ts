@@ -5,7 +5,7 @@ import { GROUP_LINES, type LogChange, type ReadOutcome } from '../partition/read
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
-import { isRefusal, pausesOfUnknown } from './refusals.js'
+import { isForbiddenRead, pausesOfUnknown } from './refusals.js'
 
 /**
  * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
@@ -222,7 +222,7 @@ export class GroupLogReader implements BatchHolder {
         this.#startOver(outcome.earliest)
         break
       default:
-        if (isRefusal(outcome)) onRefused(outcome.failure)
+        if (isForbiddenRead(outcome)) onRefused(outcome.failure)
         this.#readyAfter(pauseMs)
     }
   }

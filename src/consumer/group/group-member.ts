@@ -2,7 +2,7 @@ import type { TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { encodeSubscription } from '../../kafka/protocol/consumer-protocol.js'
 import type { Failure, GroupMembership, ResultOf } from '../../router/messages/operations.js'
-import { type Assignment, GroupLeader, type JoinedMember } from './group-leader.js'
+import { type AssignedMember, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
 import { encodeBegun, type GroupStarts, madeFrom, readAssignment } from './start-messages.js'
@@ -299,7 +299,7 @@ export class GroupMember {
     })
   }
 
-  #sync(assignments: readonly Assignment[]): void {
+  #sync(assignments: readonly AssignedMember[]): void {
     const { runtime, rebalanceTimeoutMs } = this.#options
     const attempt = this.#attempt
     const request = {

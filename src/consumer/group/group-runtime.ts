@@ -3,7 +3,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, type MonotonicClock, topicPartitionKey } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
-import type { Ask } from '../partition/ask.js'
+import type { AskRouter } from '../partition/ask.js'
 
 export interface Timer {
   cancel(): void
@@ -15,7 +15,7 @@ export interface Timer {
  */
 export interface GroupRuntime {
   readonly groupId: string
-  readonly ask: Ask
+  readonly ask: AskRouter
   after(delayMs: number, run: () => void): Timer
   /** Calls back once, when one of the topics has more partitions than `counts` says. */
   watchTopics(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer

@@ -5,7 +5,7 @@ import type { PartitionLog } from '../partition/partition-log.js'
 import { endSetIn, isOfAnother, markIn, STORED_LATEST } from './ack-encoding.js'
 import type { GroupRuntime } from './group-runtime.js'
 import type { TrackedPosition } from './offset-tracker.js'
-import { isForbidden, isRefusal, pausesOfUnknown } from './refusals.js'
+import { isForbidden, isForbiddenRead, pausesOfUnknown } from './refusals.js'
 import type { FindStart, Start } from './topic-start.js'
 
 export interface PositionFinderOptions {
@@ -129,7 +129,7 @@ export class PositionFinder {
     this.#options.log.bound(offsetType, found => {
       if (!('type' in found)) onFound(found)
       else {
-        if (isRefusal(found)) this.#options.onRefused(found.failure)
+        if (isForbiddenRead(found)) this.#options.onRefused(found.failure)
         if (found.type === 'missing') onMissing()
         else this.#afterPause(found.type, () => this.#bound(offsetType, onFound, onMissing))
       }

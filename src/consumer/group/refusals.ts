@@ -7,7 +7,7 @@ export const isForbidden = (result: { readonly type: string }): result is Failur
   result.type === 'failed' && (result as Failure).code === 'notAuthorized'
 
 /** The same of a read. */
-export const isRefusal = (outcome: ReadOutcome): outcome is Extract<ReadOutcome, { type: 'refused' }> =>
+export const isForbiddenRead = (outcome: ReadOutcome): outcome is Extract<ReadOutcome, { type: 'refused' }> =>
   outcome.type === 'refused' && isForbidden(outcome.failure)
 
 /** Logs the reason of a refusal once, however often the request is repeated. */

@@ -1,6 +1,6 @@
 import type { LogPosition, TopicPartition } from '../../core/model.js'
 import { AS_STORED } from '../../router/messages/operations.js'
-import { inPortions } from '../../router/routing/ask-router.js'
+import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { hasBegunIn, type TopicEnds } from './start-messages.js'
 import { lookUpTopics } from './topic-look-ups.js'
@@ -31,7 +31,7 @@ export function findCommitted(
   leftMs: () => number = () => TIMEOUT_MS
 ): void {
   let committed: Committed = 'none'
-  inPortions(
+  askForEach(
     partitions,
     (topicPartition, answered) => {
       const timeoutMs = leftMs()

@@ -8,7 +8,7 @@ import { failureOf, kafkaFailure, ownFailure } from '../../router/requests/failu
 import { askRouter } from '../../router/routing/ask-router.js'
 import { asking } from '../partition/ask.js'
 import { PartitionLog } from '../partition/partition-log.js'
-import type { ReadOutcome, Trouble } from '../partition/read-outcome.js'
+import type { ReadOutcome, ReadTrouble } from '../partition/read-outcome.js'
 import type { UnplacedRecord } from './stored-instance.js'
 
 const TIMEOUT_MS = 10_000
@@ -146,7 +146,7 @@ export class CompactedTopic {
   }
 
   async #bound(log: PartitionLog, offsetType: 'latest' | 'earliest'): Promise<LogPosition> {
-    const found = await new Promise<LogPosition | Trouble>(resolve => log.bound(offsetType, resolve))
+    const found = await new Promise<LogPosition | ReadTrouble>(resolve => log.bound(offsetType, resolve))
     return 'type' in found ? this.#fail(found) : found
   }
 

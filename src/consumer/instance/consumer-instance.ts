@@ -2,7 +2,7 @@ import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import { inPortions } from '../../router/routing/ask-router.js'
+import { askForEach } from '../../router/routing/ask-router.js'
 import { withoutMark } from '../group/ack-encoding.js'
 import type { Timer } from '../group/group-runtime.js'
 import type { HeldBatches } from '../group/held-batches.js'
@@ -15,7 +15,7 @@ import type { StoredInstance } from './stored-instance.js'
 import type { ChosenTopics } from './topic-patterns.js'
 
 /** Answers a request; once. */
-export type Reply<Value> = (result: InstanceResult<Value>) => void
+export type InstanceReply<Value> = (result: InstanceResult<Value>) => void
 
 export interface ConsumerInstanceOptions extends JoiningOptions {
   /** Calls back in a later tick of the actor. */
@@ -99,13 +99,13 @@ export class ConsumerInstance {
   }
 
   /** The topics of the subscription, once those of a pattern are known; none: it is not subscribed. */
-  subscription(reply: Reply<readonly string[]>): void {
+  subscription(reply: InstanceReply<readonly string[]>): void {
     this.#membership.whenTopicsKnown(names =>
       reply(names ? { type: 'done', value: names } : late('the question for the topics of the pattern'))
     )
   }
 
-  unsubscribe(reply: Reply<void>): void {
+  unsubscribe(reply: InstanceReply<void>): void {
     this.#isAssigned = false
     this.#membership.leave(() => reply(DONE))
   }
@@ -141,7 +141,7 @@ export class ConsumerInstance {
     return this.#partitions.assignment
   }
 
-  seek(positions: readonly InstancePosition[], reply: Reply<void>): void {
+  seek(positions: readonly InstancePosition[], reply: InstanceReply<void>): void {
     const missing = positions.find(position => !this.#partitions.now.has(keyOf(position)))
     if (missing) {
       reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
@@ -150,7 +150,7 @@ export class ConsumerInstance {
     const found: [key: string, offset: Offset][] = []
     const turn = ++this.#seeks
     let failure: Failure | undefined
-    inPortions(
+    askForEach(
       positions,
       (position, answered) =>
         this.#findOffset(position, offset => {
@@ -186,7 +186,7 @@ export class ConsumerInstance {
     })
   }
 
-  read(limits: InstanceReadLimits, reply: Reply<InstanceRead>): void {
+  read(limits: InstanceReadLimits, reply: InstanceReply<InstanceRead>): void {
     const { settings } = this.#options
     const { format } = settings
     if (limits.formats?.includes(format) === false) {
@@ -205,7 +205,7 @@ export class ConsumerInstance {
     })
   }
 
-  commit(offsets: readonly InstanceOffset[] | 'accepted', reply: Reply<void>): void {
+  commit(offsets: readonly InstanceOffset[] | 'accepted', reply: InstanceReply<void>): void {
     const answer = (failure: Failure | undefined): void => reply(failure ?? DONE)
     if (offsets !== 'accepted') {
       const stored = offsets.map(offset => this.#partitions.withEpoch(offset))
@@ -219,11 +219,11 @@ export class ConsumerInstance {
     this.#commits.store(this.#partitions.uncommitted, this.#membership.current, done)
   }
 
-  committed(partitions: readonly TopicPartition[], reply: Reply<readonly InstanceOffset[]>): void {
+  committed(partitions: readonly TopicPartition[], reply: InstanceReply<readonly InstanceOffset[]>): void {
     const { runtime } = this.#options
     const found = new Map<number, InstanceOffset>()
     let failure: Failure | undefined
-    inPortions(
+    askForEach(
       partitions.map((topicPartition, at) => ({ topicPartition, at })),
       ({ topicPartition, at }, answered) => {
         const request = { groupId: runtime.groupId, topicPartition, ...AS_STORED, timeoutMs: TIMEOUT_MS }

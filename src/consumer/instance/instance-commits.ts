@@ -2,7 +2,7 @@ import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import { inPortions } from '../../router/routing/ask-router.js'
+import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { fencingCodes } from '../group/offset-committer.js'
 import type { InstanceOffset } from './instances.js'
@@ -13,7 +13,7 @@ export const TIMEOUT_MS = 10_000
 const MAX_REPETITIONS = 3
 
 /** An offset to commit, and the leader epoch of the records before it. */
-export interface StoredOffset extends InstanceOffset {
+export interface OffsetToCommit extends InstanceOffset {
   readonly leaderEpoch?: number | undefined
 }
 
@@ -34,7 +34,7 @@ type Done = (failure: Failure | undefined) => void
 
 /** A commit for one partition that is not answered. */
 interface Commit {
-  readonly stored: StoredOffset
+  readonly stored: OffsetToCommit
   readonly member: GroupMembership | undefined
   readonly done: Done[]
   repetitions: number
@@ -61,7 +61,7 @@ export class InstanceCommits {
   }
 
   /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
-  store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {
+  store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: Done): void {
     const { confirm, tick } = this.#options
     this.#unanswered++
     const answered: Done = failure => {
@@ -81,9 +81,9 @@ export class InstanceCommits {
     else this.#whenIdle.push(run)
   }
 
-  #store(offsets: readonly StoredOffset[], member: GroupMembership | undefined, done: Done): void {
+  #store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: Done): void {
     let failure: Failure | undefined
-    inPortions(
+    askForEach(
       offsets,
       (stored, answered) => {
         const ended: Done = problem => {

@@ -4,7 +4,7 @@ import type { Logger } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { GroupActor, type SharedRuntime } from '../group/group-runtime.js'
-import { ConsumerInstance, type ConsumerInstanceOptions, type Reply } from './consumer-instance.js'
+import { ConsumerInstance, type ConsumerInstanceOptions, type InstanceReply } from './consumer-instance.js'
 import type { InstancePoint } from './instance-number.js'
 import type { InstanceName, InstanceResult, UnknownInstance } from './instances.js'
 
@@ -12,7 +12,7 @@ import type { InstanceName, InstanceResult, UnknownInstance } from './instances.
 const VERB_TIMEOUT_MS = 60_000
 
 /** What an instance does for a request, in a tick of its actor. */
-export type VerbOf<Value> = (consumer: ConsumerInstance, reply: Reply<Value>) => void
+export type VerbOf<Value> = (consumer: ConsumerInstance, reply: InstanceReply<Value>) => void
 
 interface InstanceEntryOptions extends Omit<ConsumerInstanceOptions, 'runtime' | 'tick'> {
   readonly shared: SharedRuntime
@@ -32,7 +32,7 @@ export class InstanceEntry {
   storedAt: number
   readonly #actor: GroupActor<never>
   /** Answer the requests that are not answered, at the latest when the instance begins to end. */
-  readonly #open = new Set<Reply<never>>()
+  readonly #open = new Set<InstanceReply<never>>()
   /** The answer to requests from then on. */
   #endResult: UnknownInstance | Failure | undefined
   #hasEnded: () => void = () => undefined
@@ -68,7 +68,7 @@ export class InstanceEntry {
     const timeoutMs = VERB_TIMEOUT_MS + this.options.settings.maxWaitMs
     try {
       return await ask<InstanceResult<Value>>('instance', timeoutMs, requester => {
-        const reply: Reply<Value> = result => {
+        const reply: InstanceReply<Value> = result => {
           if (this.#open.delete(reply)) requester.reply(result)
         }
         this.#open.add(reply)

@@ -4,7 +4,7 @@ import { invalid } from '../../router/requests/failures.js'
 import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
 import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
-import { isRefusal } from '../group/refusals.js'
+import { isForbiddenRead } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
 import { PartitionLog } from '../partition/partition-log.js'
 import { INSTANCE_LINES, type LogChange, type ReadOutcome } from '../partition/read-outcome.js'
@@ -242,7 +242,7 @@ export class InstancePartition implements BatchHolder {
         this.#continueAt(outcome.earliest.offset, outcome.type)
         break
       default:
-        if (isRefusal(outcome)) this.#fail(outcome.failure)
+        if (isForbiddenRead(outcome)) this.#fail(outcome.failure)
         this.#runtime.after(this.#options.retryBackoffMs, onChanged)
     }
   }

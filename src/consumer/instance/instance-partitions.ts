@@ -4,7 +4,7 @@ import type { HeldBatches } from '../group/held-batches.js'
 import type { ConsumerSettings } from '../group/settings.js'
 import { decisionOn, type GroupStarts } from '../group/start-messages.js'
 import type { FindStart } from '../group/topic-start.js'
-import type { StoredOffset } from './instance-commits.js'
+import type { OffsetToCommit } from './instance-commits.js'
 import { epochWithin, type Furthest, InstancePartition } from './instance-partition.js'
 import type { InstanceOffset, InstanceSettings } from './instances.js'
 
@@ -122,7 +122,7 @@ export class InstancePartitions {
   }
 
   /** The offsets behind accepted records that the group has not committed. */
-  get uncommitted(): readonly StoredOffset[] {
+  get uncommitted(): readonly OffsetToCommit[] {
     return [...this.#now.values()].flatMap(({ topicPartition, accepted, committed }) =>
       accepted === undefined || accepted === committed
         ? []
@@ -134,7 +134,7 @@ export class InstancePartitions {
    * What to commit before other members may get the partitions. Without automatic commits, only the offsets where the
    * instance began at the end of a log: another member would begin elsewhere.
    */
-  get lastOffsets(): readonly StoredOffset[] {
+  get lastOffsets(): readonly OffsetToCommit[] {
     const { autoCommitMs, start } = this.#options.settings
     if (autoCommitMs !== undefined) return this.uncommitted
     return [...this.#now.values()].flatMap(({ topicPartition, committed, beganAt }) =>
@@ -144,7 +144,7 @@ export class InstancePartitions {
     )
   }
 
-  withEpoch(stored: InstanceOffset): StoredOffset {
+  withEpoch(stored: InstanceOffset): OffsetToCommit {
     const { topic, partition, offset } = stored
     const key = topicPartitionKey(topic, partition)
     const read = this.#now.get(key)

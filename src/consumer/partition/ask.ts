@@ -4,7 +4,7 @@ import type { AskedKind, RoutedOperations, RouterMessage } from '../../router/me
 export type AskedRequest<Kind extends AskedKind> = Omit<RoutedOperations[Kind]['request'], 'requester' | 'type'>
 
 /** Sends a request to the Router. Calls back once, unless the reader has ended meanwhile. */
-export type Ask = <Kind extends AskedKind>(
+export type AskRouter = <Kind extends AskedKind>(
   kind: Kind,
   request: AskedRequest<Kind>,
   onResult: (result: RoutedOperations[Kind]['result']) => void
@@ -12,6 +12,6 @@ export type Ask = <Kind extends AskedKind>(
 
 /** Sends a request to the Router, and calls back in the tick in which the Router answers. */
 export const asking =
-  (router: ActorRef<RouterMessage>): Ask =>
+  (router: ActorRef<RouterMessage>): AskRouter =>
   (kind, request, reply) =>
     router.tell({ type: kind, ...request, requester: { reply } } as RouterMessage)

@@ -7,10 +7,10 @@ import {
   topicPartitionKey
 } from '../../core/model.js'
 import type { FetchData, FetchDataResult, OffsetType } from '../../router/messages/operations.js'
-import type { Ask } from './ask.js'
+import type { AskRouter } from './ask.js'
 import { EpochHistory } from './epoch-history.js'
 import { partitionNow } from './partition-now.js'
-import { notShown, type ReadOutcome, type Trouble, troubleOf } from './read-outcome.js'
+import { notShown, type ReadOutcome, type ReadTrouble, readTroubleOf } from './read-outcome.js'
 
 const EPOCH_TIMEOUT_MS = 10_000
 
@@ -49,7 +49,7 @@ type OnOutcome = (outcome: ReadOutcome) => void
  * of the last read record ends. Without epochs, a lost end is not detected.
  */
 export class PartitionLog {
-  readonly #ask: Ask
+  readonly #ask: AskRouter
   readonly topicPartition: TopicPartition
   /** For example `orders/3`. */
   readonly name: string
@@ -62,7 +62,7 @@ export class PartitionLog {
   #known!: Known
 
   /** @param timeoutMs of looking up a bound of the log; default: that of the Router */
-  constructor(ask: Ask, topicPartition: TopicPartition, topicId?: string, timeoutMs?: number) {
+  constructor(ask: AskRouter, topicPartition: TopicPartition, topicId?: string, timeoutMs?: number) {
     this.#ask = ask
     this.topicPartition = topicPartition
     this.name = topicPartitionKey(topicPartition.topic, topicPartition.partition)
@@ -92,10 +92,10 @@ export class PartitionLog {
   }
 
   /** Looks up a bound of the log, or the first record at or after a time. */
-  bound(offsetType: OffsetType, onFound: (found: LogPosition | Trouble) => void): void {
+  bound(offsetType: OffsetType, onFound: (found: LogPosition | ReadTrouble) => void): void {
     const asked = { topicPartition: this.topicPartition, offsetType, timeoutMs: this.#timeoutMs }
     this.#ask('fetchOffset', asked, result =>
-      onFound(result.type === 'success' ? positionIn(result) : troubleOf(result))
+      onFound(result.type === 'success' ? positionIn(result) : readTroubleOf(result))
     )
   }
 
@@ -150,7 +150,7 @@ export class PartitionLog {
         this.#outOfRange(known, read.offset, onOutcome)
         break
       default:
-        onOutcome(troubleOf(result))
+        onOutcome(readTroubleOf(result))
     }
   }
 
@@ -168,7 +168,7 @@ export class PartitionLog {
   #outOfRange({ topicId }: Known, offset: Offset, onOutcome: OnOutcome): void {
     const { topic } = this.topicPartition
     partitionNow({ ask: this.#ask }, this.topicPartition, topicId, (now, answer) => {
-      if (answer.type !== 'success') onOutcome(troubleOf(answer))
+      if (answer.type !== 'success') onOutcome(readTroubleOf(answer))
       else if (now === 'gone' || now === 'unclear') onOutcome(notShown(`${this.name} does not exist`, 'unknownTopic'))
       else {
         const id = answer.topics.get(topic)?.topicId
@@ -218,14 +218,14 @@ export class PartitionLog {
     this.#ask('fetchEpochEnd', { topicPartition, leaderEpoch, timeoutMs: EPOCH_TIMEOUT_MS }, result => {
       if (result.type === 'notFound') kept(result.currentLeaderEpoch)
       else if (result.type === 'failed' && !result.retriable) onKept()
-      else if (result.type !== 'success') onOutcome(troubleOf({ type: 'timedOut' }))
+      else if (result.type !== 'success') onOutcome(readTroubleOf({ type: 'timedOut' }))
       else {
         const { currentLeaderEpoch } = result
         const at = history.partsAt(result)
         if (at >= end) kept(currentLeaderEpoch)
         else
           partitionNow({ ask: this.#ask }, topicPartition, known.topicId, now => {
-            if (now === 'unclear') onOutcome(troubleOf({ type: 'timedOut' }))
+            if (now === 'unclear') onOutcome(readTroubleOf({ type: 'timedOut' }))
             else if (now !== 'same') onKept()
             // Two reads ask where the epoch ends, the first one is answered, records are read behind the cut, then the second
             // one is answered.

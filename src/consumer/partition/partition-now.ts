@@ -1,7 +1,7 @@
 import { incarnationOfTopic, type TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { FetchTopicMetadataResult } from '../../router/messages/operations.js'
-import type { Ask } from './ask.js'
+import type { AskRouter } from './ask.js'
 
 const TIMEOUT_MS = 5_000
 
@@ -17,7 +17,7 @@ type PartitionNow = 'same' | 'another' | 'gone' | 'unclear'
  * @param topicId `undefined`: the id is unknown, so any topic of this name counts as the same
  */
 export function partitionNow(
-  { ask }: { readonly ask: Ask },
+  { ask }: { readonly ask: AskRouter },
   { topic, partition }: TopicPartition,
   topicId: string | undefined,
   onKnown: (now: PartitionNow, answer: FetchTopicMetadataResult) => void

@@ -9,7 +9,7 @@ export type ReadOutcome =
   /** The log ends at the offset, and its leader shows all that the reader was told of. */
   | { readonly type: 'end' }
   | LogChange
-  | Trouble
+  | ReadTrouble
 
 /** Why the log has no record at the offset, and where it goes on. */
 export type LogChange =
@@ -30,7 +30,7 @@ export type LogChange =
   | { readonly type: 'recreated'; readonly earliest: LogPosition; readonly topicId: string | undefined }
 
 /** Why the log cannot be read, or a bound of it not be found, at the moment. */
-export type Trouble =
+export type ReadTrouble =
   /** There is no such topic or partition. */
   | { readonly type: 'missing' }
   /** The same request fails again. */
@@ -41,7 +41,7 @@ export type Trouble =
    */
   | { readonly type: 'retry'; readonly why: 'failed' | 'timedOut' | 'notShown'; readonly failure: Failure }
 
-export function troubleOf(result: Failure | TimedOut | { readonly type: 'unknownTopicOrPartition' }): Trouble {
+export function readTroubleOf(result: Failure | TimedOut | { readonly type: 'unknownTopicOrPartition' }): ReadTrouble {
   if (result.type === 'unknownTopicOrPartition') return { type: 'missing' }
   if (result.type === 'timedOut') {
     const failure = ownFailure('timedOut', result.reason ?? 'no answer in time', true)
@@ -50,7 +50,7 @@ export function troubleOf(result: Failure | TimedOut | { readonly type: 'unknown
   return result.retriable ? { type: 'retry', why: 'failed', failure: result } : { type: 'refused', failure: result }
 }
 
-export const notShown = (message: string, code: 'kafka' | 'unknownTopic' = 'kafka'): Trouble => ({
+export const notShown = (message: string, code: 'kafka' | 'unknownTopic' = 'kafka'): ReadTrouble => ({
   type: 'retry',
   why: 'notShown',
   failure: ownFailure(code, message, true)
@@ -79,7 +79,7 @@ export function sentenceOf(change: LogChange, name: string, from: Offset): strin
 }
 
 /** The error of a reader that gives up. */
-export function errorOf(trouble: Trouble, name: string): CastellanError {
+export function errorOf(trouble: ReadTrouble, name: string): CastellanError {
   if (trouble.type === 'missing') return new CastellanError('unknownTopic', `${name} does not exist`, false)
   const { code, message, retriable } = trouble.failure
   const isWhole = trouble.type === 'retry' && trouble.why === 'notShown'

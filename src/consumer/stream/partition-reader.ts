@@ -1,9 +1,9 @@
 import { CastellanError } from '../../core/errors.js'
 import type { LogPosition, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import type { OffsetType } from '../../router/messages/operations.js'
-import type { Ask } from '../partition/ask.js'
+import type { AskRouter } from '../partition/ask.js'
 import { PartitionLog } from '../partition/partition-log.js'
-import { errorOf, type LogChange, type ReadOutcome, sentenceOf, type Trouble } from '../partition/read-outcome.js'
+import { errorOf, type LogChange, type ReadOutcome, type ReadTrouble, sentenceOf } from '../partition/read-outcome.js'
 
 /** The start of reading. `last`: this many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
@@ -45,7 +45,7 @@ export interface PartitionReaderOptions {
   readonly follow: boolean
   readonly runtime: ReaderRuntime
   /** Calls back only while the records are wanted. */
-  readonly ask: Ask
+  readonly ask: AskRouter
   /** Resolves after this time, while the records are wanted. */
   readonly pause: (delayMs: number) => Promise<void>
   readonly isWanted: () => boolean
@@ -176,7 +176,7 @@ export class PartitionReader {
   /** Looks up a bound of the log, or the first record at or after a time, again and again. */
   async #bound(offsetType: OffsetType): Promise<LogPosition> {
     for (;;) {
-      const found = await new Promise<LogPosition | Trouble>(resolve => this.#log.bound(offsetType, resolve))
+      const found = await new Promise<LogPosition | ReadTrouble>(resolve => this.#log.bound(offsetType, resolve))
       if (!('type' in found)) return found
       await this.#again(found)
     }
@@ -187,7 +187,7 @@ export class PartitionReader {
    *
    * @throws CastellanError this problem
    */
-  async #again(trouble: Trouble): Promise<void> {
+  async #again(trouble: ReadTrouble): Promise<void> {
     const { follow, pause, runtime } = this.#options
     const problem = errorOf(trouble, this.#log.name)
     const failures = ++this.#failures

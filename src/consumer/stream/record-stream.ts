@@ -5,7 +5,7 @@ import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../cor
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
-import { errorOf, troubleOf } from '../partition/read-outcome.js'
+import { errorOf, readTroubleOf } from '../partition/read-outcome.js'
 import type { ReadStart } from './partition-reader.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
@@ -174,6 +174,6 @@ class FedBatches {
 async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeoutMs: number): Promise<TopicMetadata> {
   const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs } as const
   const result = await askRouter(router, request)
-  if (result.type !== 'success') throw errorOf(troubleOf(result), topic)
+  if (result.type !== 'success') throw errorOf(readTroubleOf(result), topic)
   return requireTopic(topic, result.topics)
 }

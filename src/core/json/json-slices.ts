@@ -42,7 +42,7 @@ export function readElements(reader: JsonReader, read: () => void): void {
  * @param ahead looks at each before it is read, and yields; absent: nothing is yielded
  * @param read called at each record, which it consumes
  */
-export function* readRecords(
+export function* readListOfRecords(
   reader: JsonReader,
   ahead: JsonAhead | undefined,
   read: () => void

@@ -96,7 +96,7 @@ export class Histogram {
 }
 
 /** The distribution of durations in milliseconds, and their rate per second. */
-export class Timer {
+export class DurationMeter {
   readonly #meter: Meter
   readonly #histogram = new Histogram()
 

@@ -33,7 +33,7 @@ export const attributes = {
 } as const
 
 /** The operations of messaging, and the beginnings of the names of their spans. */
-export const operations = {
+export const spanOperations = {
   /** A batch on its way to Kafka: `send orders`. */
   send: 'send',
   /** Messages that a client gets: `process orders`. */

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Attributes, Context, Link, Span, SpanStatusCode, TextMapGetter, Tracer } from '@opentelemetry/api'
 import type { RecordHeader, TopicPartition } from '../model.js'
-import { knownMethods, attributes as names, operations, RETRY_EVENT, SYSTEM } from './names.js'
+import { knownMethods, attributes as names, RETRY_EVENT, SYSTEM, spanOperations } from './names.js'
 
 type Api = typeof import('@opentelemetry/api')
 
@@ -38,7 +38,7 @@ export interface SendSpan {
   replaced(): void
 }
 
-export interface SentBatch extends TopicPartition {
+export interface TracedBatch extends TopicPartition {
   readonly recordCount: number
   readonly sizeBytes: number
   readonly durability: 'memory' | 'disk'
@@ -116,18 +116,18 @@ export class Tracing {
   }
 
   /** The span of a batch from its first attempt to its outcome, linked to the requests whose records it has. */
-  send({ topic, partition, recordCount, sizeBytes, durability, contexts }: SentBatch): SendSpan {
+  send({ topic, partition, recordCount, sizeBytes, durability, contexts }: TracedBatch): SendSpan {
     const { SpanKind, SpanStatusCode, ROOT_CONTEXT } = this.#api
     const span = this.#tracer.startSpan(
-      `${operations.send} ${topic}`,
+      `${spanOperations.send} ${topic}`,
       {
         // The context in the records, if any, is that of the request: the convention's kind for such a send is CLIENT.
         kind: SpanKind.CLIENT,
         links: this.#linksTo(contexts),
         attributes: {
           [names.system]: SYSTEM,
-          [names.operation]: operations.send,
-          [names.operationType]: operations.send,
+          [names.operation]: spanOperations.send,
+          [names.operationType]: spanOperations.send,
           [names.destination]: topic,
           [names.partition]: String(partition),
           [names.batchCount]: recordCount,
@@ -146,15 +146,15 @@ export class Tracing {
     const contexts = Array.from(headers, ofOne => propagation.extract(ROOT_CONTEXT, ofOne, headerGetter))
     this.#tracer
       .startSpan(
-        `${operations.process} ${topic}`,
+        `${spanOperations.process} ${topic}`,
         {
           kind: SpanKind.CONSUMER,
           startTime: askedAt,
           links: this.#linksTo(contexts),
           attributes: {
             [names.system]: SYSTEM,
-            [names.operation]: operations.process,
-            [names.operationType]: operations.process,
+            [names.operation]: spanOperations.process,
+            [names.operationType]: spanOperations.process,
             [names.destination]: topic,
             [names.partition]: String(partition),
             [names.group]: group,
@@ -174,7 +174,7 @@ export class Tracing {
    */
   append(topic: string, records: number, parent: TraceContext): (refused: number) => void {
     const span = this.#tracer.startSpan(
-      operations.append,
+      spanOperations.append,
       { attributes: { [names.destination]: topic, [names.batchCount]: records, [names.durability]: 'disk' } },
       parent
     )

@@ -3,7 +3,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader, ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
-import type { FaultEffects, Target } from '../faults.js'
+import type { FaultEffects, FaultTarget } from '../faults.js'
 import type { SaslExchange } from '../sasl-mechanisms.js'
 
 export interface Peer {
@@ -52,7 +52,7 @@ export interface ApiSpec<Request> {
   /** @throws ProtocolError */
   read(reader: ProtocolReader, version: number): Request
   /** Returns the topics and partitions of a request that faults can match. Absent: faults match the whole call. */
-  targets?(request: Request, cluster: Cluster, nodeId: number): Target[]
+  targets?(request: Request, cluster: Cluster, nodeId: number): FaultTarget[]
   answer(request: Request, call: Call): void | Promise<void>
 }
 
@@ -83,7 +83,7 @@ export const readNumbersByTopic = (reader: ProtocolReader): ByTopic<{ readonly p
     partitions: reader.array(() => ({ partition: reader.int32() }))
   }))
 
-export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): Target[] =>
+export const targetsByTopic = (topics: readonly ByTopic<{ readonly partition: number }>[]): FaultTarget[] =>
   topics.flatMap(({ topic, partitions }) => partitions.map(({ partition }) => ({ topic, partition })))
 
 export function writeByTopic<Partition>(

@@ -1,7 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
-import type { Target } from '../faults.js'
+import type { FaultTarget } from '../faults.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import { type Api, type Call, defineApi } from './api.js'
 
@@ -37,7 +37,7 @@ interface Entry extends Value {
   readonly synonyms: readonly Value[]
 }
 
-const topicTargets = (resources: readonly Resource[]): Target[] =>
+const topicTargets = (resources: readonly Resource[]): FaultTarget[] =>
   resources.filter(({ type }) => type === TOPIC).map(({ name }) => ({ topic: name }))
 
 const describeConfigs = defineApi({

@@ -1,7 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
-import type { AskedPartition, FetchTopic, ForgottenTopics, KeptSession } from '../fetch-sessions.js'
+import type { FetchTopic, ForgottenTopics, KeptSession, SessionPartition } from '../fetch-sessions.js'
 import type { PartitionLog } from '../log/partition-log.js'
 import { type Call, defineApi, targetsByTopic } from './api.js'
 
@@ -173,7 +173,7 @@ function writeRefusal({ response }: Call, errorCode: number): void {
 }
 
 interface ReadPartition {
-  readonly asked: AskedPartition
+  readonly asked: SessionPartition
   readonly errorCode: number
   readonly records: Buffer
   /** Undefined: the answer has an error. */
@@ -236,7 +236,7 @@ function readOne(
   { isReadCommitted }: FetchRequest,
   call: Call,
   topic: string,
-  asked: AskedPartition,
+  asked: SessionPartition,
   left: number,
   wholeFirst: boolean
 ): ReadPartition {
@@ -257,7 +257,7 @@ function readOne(
 }
 
 /** Returns 0, or the error code of a partition that cannot be read. From v11 on, followers also answer, as in Kafka. */
-function partitionError(call: Call, topic: string, asked: AskedPartition): number {
+function partitionError(call: Call, topic: string, asked: SessionPartition): number {
   const { cluster, faults, nodeId, version } = call
   const injected = faults.before(topic, asked.partition)
   if (injected && !sessionErrors.has(injected)) return injected

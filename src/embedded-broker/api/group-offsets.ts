@@ -1,6 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { CommittedOffset } from '../groups/group-coordinator.js'
+import type { OffsetInGroup } from '../groups/group-coordinator.js'
 import type { StoredOffset } from '../storage/storage.js'
 import {
   type Api,
@@ -138,7 +138,7 @@ function writeGroup(call: Call, { groupId, topics }: OffsetFetchGroup, requiresS
   if (version >= 2) response.int16(refusal || faults.after())
 }
 
-function groupByTopic(offsets: readonly CommittedOffset[]): ByTopic<{ readonly partition: number }>[] {
+function groupByTopic(offsets: readonly OffsetInGroup[]): ByTopic<{ readonly partition: number }>[] {
   const topics = new Map<string, { readonly partition: number }[]>()
   for (const { topic, partition } of offsets) {
     const partitions = topics.get(topic)

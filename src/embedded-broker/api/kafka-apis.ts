@@ -37,11 +37,11 @@ const apiVersions = defineApi({
     reader.string()
   },
   answer(_request, { response, faults, version }) {
-    writeApiVersions(response, apis, faults.before() || faults.after() || errorCodes.NONE, version)
+    writeApiVersions(response, servedApis, faults.before() || faults.after() || errorCodes.NONE, version)
   }
 })
 
-export const apis: readonly Api[] = [
+export const servedApis: readonly Api[] = [
   apiVersions,
   produce,
   fetch,
@@ -55,5 +55,5 @@ export const apis: readonly Api[] = [
   ...sasl
 ].sort((one, other) => one.key - other.key)
 
-const byKey = new Map(apis.map(api => [api.key, api]))
+const byKey = new Map(servedApis.map(api => [api.key, api]))
 export const apiOf = (key: number): Api | undefined => byKey.get(key)

@@ -1,7 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { StoredOffset } from '../storage/storage.js'
-import type { ProducerIdentity, TransactionalProducer } from '../transaction-coordinator.js'
+import type { IdAndEpoch, TransactionalProducer } from '../transaction-coordinator.js'
 import {
   type Api,
   type ByTopic,
@@ -22,7 +22,7 @@ interface InitProducerIdRequest {
   readonly transactionalId: string | null
   readonly timeoutMs: number
   /** The producer's current id and epoch; undefined: the producer has none, or does not send them. */
-  readonly current: ProducerIdentity | undefined
+  readonly current: IdAndEpoch | undefined
 }
 
 const initProducerId = defineApi<InitProducerIdRequest>({

@@ -83,13 +83,13 @@ export class GroupCoordinator {
   }
 }
 
-export type CommittedOffset = Omit<StoredOffset, 'groupId'>
+export type OffsetInGroup = Omit<StoredOffset, 'groupId'>
 
-const sizeOf = (groupId: string, { topic, metadata }: CommittedOffset): number =>
+const sizeOf = (groupId: string, { topic, metadata }: OffsetInGroup): number =>
   OFFSET_BYTES + groupId.length + topic.length + metadata.length
 
 export class CommittedOffsets {
-  readonly #groups = new Map<string, Map<string, CommittedOffset>>()
+  readonly #groups = new Map<string, Map<string, OffsetInGroup>>()
   readonly #storage: StoredOffsets
   readonly #bytes: GroupBytes
 
@@ -107,11 +107,11 @@ export class CommittedOffsets {
     return this.#groups.has(groupId)
   }
 
-  get(groupId: string, topic: string, partition: number): CommittedOffset | undefined {
+  get(groupId: string, topic: string, partition: number): OffsetInGroup | undefined {
     return this.#groups.get(groupId)?.get(topicPartitionKey(topic, partition))
   }
 
-  of(groupId: string): CommittedOffset[] {
+  of(groupId: string): OffsetInGroup[] {
     return [...(this.#groups.get(groupId)?.values() ?? [])]
   }
 

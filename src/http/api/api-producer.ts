@@ -3,7 +3,7 @@ import type { RefusalReason } from '../../core/refusals.js'
 import type { ProduceOrigin } from '../../verbs/produce-origin.js'
 import type { PendingProduce, ProduceOptions, Verbs } from '../../verbs/verbs.js'
 import type { OutcomeSoFar } from '../exchange/modern-answers.js'
-import type { RefusedRecords } from './refused-records.js'
+import type { RefusedRecordCounts } from './refused-records.js'
 
 /** An API that produces records. */
 export interface ProducingApi {
@@ -29,9 +29,9 @@ export interface ProduceRequest {
 export class ApiProducer {
   readonly #api: ProducingApi
   readonly #verbs: Verbs
-  readonly #refused: RefusedRecords
+  readonly #refused: RefusedRecordCounts
 
-  constructor(api: ProducingApi, { verbs, refused }: { readonly verbs: Verbs; readonly refused: RefusedRecords }) {
+  constructor(api: ProducingApi, { verbs, refused }: { readonly verbs: Verbs; readonly refused: RefusedRecordCounts }) {
     this.#api = api
     this.#verbs = verbs
     this.#refused = refused

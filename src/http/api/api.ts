@@ -14,7 +14,7 @@ import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { Operation } from '../openapi/operation.js'
 import type { Idempotency } from './idempotency.js'
-import type { RefusedRecords } from './refused-records.js'
+import type { RefusedRecordCounts } from './refused-records.js'
 import type { UndecodableRecords } from './undecodable.js'
 
 export interface ApiContext<Settings> {
@@ -42,7 +42,7 @@ export interface ApiContext<Settings> {
   readonly settings: Settings
   readonly log: Logger
   readonly metrics: PrometheusMetrics
-  readonly refused: RefusedRecords
+  readonly refused: RefusedRecordCounts
   readonly undecodable: UndecodableRecords
   /** Of all long requests of the process. */
   readonly turns: LoopTurns

@@ -21,7 +21,7 @@ const COMMON: readonly ErrorCode[] = [
 /**
  * Counts records that are not written, and whose client was told so: by {@link ApiProducer}, where the answer is made.
  */
-export class RefusedRecords {
+export class RefusedRecordCounts {
   readonly #family = counterFamily(
     'castellan_refused_records_total',
     'Records that are not in Kafka, and whose client was told so. A request that was refused before its records were read counts as one'

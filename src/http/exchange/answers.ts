@@ -4,9 +4,9 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { currentDate } from '../engine/current-date.js'
-import { compress, isCompressible, varyOf } from './compressed-answer.js'
+import { compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
-import { KeptResponse, linesOf, type WrittenAnswer } from './kept-response.js'
+import { headerLinesOf, KeptResponse, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -99,7 +99,7 @@ export function sendAnswer(
   }
   if (persisted === undefined && isCompressible(type, body.length)) {
     headers.vary = varyOf(response)
-    if (compress(response.req, body, write)) return
+    if (compressAnswer(response.req, body, write)) return
   }
   write(body)
 }
@@ -294,7 +294,7 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   const { status, body } = answer
   const hasText = body.length <= MAX_TEXT_BYTES && status >= 200 && status !== 204 && status !== 304
   if (!hasText || !isUsual(response)) return false
-  const lines = answer.lines ?? linesOf(answer.headers)
+  const lines = answer.lines ?? headerLinesOf(answer.headers)
   if (lines === undefined) return false
   endWith(response, status, `${lines}${further}`, endOf(body))
   return true

@@ -8,7 +8,7 @@ import { ConnectionOrder } from './connection-order.js'
 import { FairQueue, QUANTUM } from './fair-queue.js'
 
 /** What was made of a body, and how many of its bytes that took. */
-export interface Decoded {
+export interface Unpacked {
   readonly buffer: Buffer
   readonly readBytes: number
 }
@@ -28,7 +28,7 @@ export type Decode = (
   bytes: Buffer,
   maxBytes: number,
   isWanted: () => boolean
-) => Promise<Decoded | undefined>
+) => Promise<Unpacked | undefined>
 
 /** A body was handed on. `ended`: what those behind it on its connection wait for; it does not reject. */
 export interface Ended {
@@ -218,7 +218,7 @@ async function decodeByThread(
   bytes: Buffer,
   maxBytes: number,
   isWanted: () => boolean
-): Promise<Decoded | undefined> {
+): Promise<Unpacked | undefined> {
   const decoder = make({ chunkSize: PIECE_BYTES })
   const pieces: Buffer[] = []
   let length = 0

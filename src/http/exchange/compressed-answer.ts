@@ -93,7 +93,7 @@ type Listened = IncomingMessage & { readonly holder?: { readonly served: Partial
  * @param done called once, later; without a coding where that has failed
  * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
  */
-export function compress(
+export function compressAnswer(
   request: IncomingMessage,
   body: string | Buffer,
   done: (bytes: string | Buffer, coding?: string) => void

@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
-import { BodyThreads, type Decode, type Decoded, type Ended, type LateBody, type MakeDecoder } from './body-threads.js'
+import { BodyThreads, type Decode, type Ended, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
 
@@ -229,7 +229,7 @@ function endAtOnce(reading: Reading, bytes: Buffer): Promise<void> | undefined |
 function endWith(
   { request, end }: Reading,
   sent: Buffer,
-  { buffer: made, readBytes }: Decoded
+  { buffer: made, readBytes }: Unpacked
 ): Promise<void> | undefined {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
@@ -246,7 +246,7 @@ const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
 /** A thread is done with it: what is returned is awaited by the bodies behind it on its connection only. */
 async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<Ended> {
   const { coding, maxBytes, end, response } = reading
-  let decoded: Decoded | undefined | Error
+  let decoded: Unpacked | undefined | Error
   try {
     decoded = await decode(exactCoding(coding!, bytes).make, bytes, maxBytes, () => !response.destroyed)
   } catch (error) {

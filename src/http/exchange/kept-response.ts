@@ -7,7 +7,7 @@ export interface WrittenAnswer {
   /** With names as the API writes them. */
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
-  /** The headers as a connection takes them, each character one byte. Absent: {@link linesOf} has to make them. */
+  /** The headers as a connection takes them, each character one byte. Absent: {@link headerLinesOf} has to make them. */
   readonly lines?: string | undefined
   /** Whether its records are in Kafka. Absent: a header says so, or none does, and others may be of this answer only. */
   readonly persisted?: string | undefined
@@ -17,7 +17,7 @@ export interface WrittenAnswer {
 const REFUSED = /[^\t\x20-\x7e\x80-\xff]/
 
 /** Headers as a connection takes them. `undefined`: Node refuses them, or writes them in another way. */
-export function linesOf(headers: WrittenAnswer['headers']): string | undefined {
+export function headerLinesOf(headers: WrittenAnswer['headers']): string | undefined {
   let lines = ''
   for (const [name, value] of headers) {
     const line = `${name}: ${value}`

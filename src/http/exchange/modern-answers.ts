@@ -14,6 +14,7 @@ export const MODERN_TYPE = 'application/vnd.castellan.v1+json'
 export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
   accept?.includes(MODERN_TYPE) === true
 
+export const JSON_TYPE = 'application/json'
 /** Source: RFC 9457. */
 export const PROBLEM_TYPE = 'application/problem+json'
 

@@ -6,7 +6,7 @@ import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-export type Method = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete' | 'options'
+type Method = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete' | 'options'
 
 /** Schemas of a request's parameters by name. A parameter is required if its schema refuses `undefined`. */
 export type Parameters = Readonly<Record<string, z.ZodType>>

@@ -97,13 +97,13 @@ export function answerRefusal(
   else send(status, error.message)
 }
 
-export const JSON_TYPE = 'application/json; charset=utf-8'
+export const JSON_UTF8_TYPE = 'application/json; charset=utf-8'
 
 export const sendJson = (reply: FastifyReply, status: number, body: object): FastifyReply =>
   reply
     .code(status)
-    .type(JSON_TYPE)
+    .type(JSON_UTF8_TYPE)
     .send(`${JSON.stringify(body)}\n`)
 
-export const refuse = (reply: FastifyReply, status: number, error: string, message: string): FastifyReply =>
+export const deny = (reply: FastifyReply, status: number, error: string, message: string): FastifyReply =>
   sendJson(reply, status, { error, message })

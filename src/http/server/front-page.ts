@@ -16,7 +16,7 @@ import {
   writtenOnce
 } from '../openapi/operation.js'
 import { toServedDocument } from '../openapi/served-document.js'
-import { answerRefusal, JSON_TYPE, requireRule, sendJson } from './access-hooks.js'
+import { answerRefusal, JSON_UTF8_TYPE, requireRule, sendJson } from './access-hooks.js'
 import { PAGE_HEADERS } from './page-policy.js'
 import { pageOperations } from './page-routes.js'
 import { receiptOperation } from './receipt-route.js'
@@ -67,13 +67,13 @@ export function addDescriptions(
   const shared = servedOnce(() =>
     toDocument('Castellan', version, [own(frontPage, description, receiptOperation), ...apis])
   )
-  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type(JSON_TYPE).send(shared()))
+  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(shared()))
   for (const api of apis) {
     const alone = servedOnce(() =>
       toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
-      reply.type(JSON_TYPE).send(isOnOwnPort({ request: request.raw }) ? alone() : shared())
+      reply.type(JSON_UTF8_TYPE).send(isOnOwnPort({ request: request.raw }) ? alone() : shared())
     })
   }
 }
@@ -88,14 +88,14 @@ export function addPartDescription(
   const apis = [own(description), { ...part, prefix: '' }]
   const document = servedOnce(() => toDocument(`Castellan: ${part.name}`, version, apis))
   const answer = { onRequest: requireRule(requestAccess) }
-  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_TYPE).send(document()))
+  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
 }
 
 const servedOnce = (toDocument: () => JsonSchema): (() => Buffer) => writtenOnce(() => toServedDocument(toDocument()))
 
 export function addManagementDescription(app: FastifyInstance, version: string): void {
   const document = servedOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
-  app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_TYPE).send(document()))
+  app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
 }
 
 /** Of clients, whose text is repeated on the page: a name or an address with a port. */

@@ -9,7 +9,7 @@ import { isOfThisMachine } from '../exchange/client.js'
 import { json, type Operation, reading } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
-import { answerRefusal, JSON_TYPE, refuse } from './access-hooks.js'
+import { answerRefusal, deny, JSON_UTF8_TYPE } from './access-hooks.js'
 import { PAGE_HEADERS, policyOf } from './page-policy.js'
 
 export const PAGE_PATH = '/'
@@ -53,7 +53,7 @@ export const pageOperations: readonly Operation[] = [
 export function addStatusRoute(app: FastifyInstance, source: StatusSource): void {
   app.get(STATUS_PATH, async (_, reply) => {
     const status = await source()
-    return reply.headers(FOUND_HEADERS).type(JSON_TYPE).send(JSON.stringify(status))
+    return reply.headers(FOUND_HEADERS).type(JSON_UTF8_TYPE).send(JSON.stringify(status))
   })
 }
 
@@ -66,7 +66,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
   app.get(PAGE_PATH, async (_, reply) => {
     if (page === undefined) {
       const html = await source.html()
-      if (html === undefined) return refuse(reply, 404, 'not found', 'the page is not built; npm run build makes it')
+      if (html === undefined) return deny(reply, 404, 'not found', 'the page is not built; npm run build makes it')
       page = { bytes: Buffer.from(html), policy: policyOf(html) }
     }
     reply.headers({ ...PAGE_HEADERS, 'cache-control': 'no-cache', 'content-security-policy': page.policy })
@@ -80,18 +80,18 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
     scope.post(FIND_PATH, { errorHandler: answerUnreadable }, async (request, reply) => {
       reply.headers(FOUND_HEADERS)
       const parsed = recordQuestion.safeParse(request.body)
-      if (!parsed.success) return refuse(reply, 400, 'invalidRequest', WRONG_QUESTION)
+      if (!parsed.success) return deny(reply, 400, 'invalidRequest', WRONG_QUESTION)
       const principal = requireReader(request, parsed.data, access)
       if (searches.problemOf(principal) !== undefined)
         throw new OverloadedError('too many records are looked for at the same time')
       const release = searches.take(principal)
       try {
         const found = await source.findRecord(parsed.data, principal)
-        return reply.type(JSON_TYPE).send(JSON.stringify(found))
+        return reply.type(JSON_UTF8_TYPE).send(JSON.stringify(found))
       } catch (error) {
         if (!(error instanceof CastellanError)) throw error
         const status = error.code === 'unknownTopic' ? 404 : error instanceof InvalidRequestError ? 400 : 503
-        return refuse(reply, status, error.code, error.message)
+        return deny(reply, status, error.code, error.message)
       } finally {
         release()
       }
@@ -107,7 +107,7 @@ const FOUND_HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': '
 function answerUnreadable(error: FastifyError | CastellanError, request: FastifyRequest, reply: FastifyReply): void {
   const { statusCode: status = 500 } = error as FastifyError
   if (error instanceof CastellanError || status >= 500) answerRefusal(error, request, reply)
-  else refuse(reply.headers(FOUND_HEADERS), status, 'invalidRequest', status === 400 ? WRONG_QUESTION : error.message)
+  else deny(reply.headers(FOUND_HEADERS), status, 'invalidRequest', status === 400 ? WRONG_QUESTION : error.message)
 }
 
 /**

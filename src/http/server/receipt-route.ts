@@ -6,7 +6,7 @@ import { neverCalled } from '../api/by-hand.js'
 import { engineRequest } from '../engine/request.js'
 import { clientOf } from '../exchange/client.js'
 import { json, type Operation } from '../openapi/operation.js'
-import { refuse, sendJson } from './access-hooks.js'
+import { deny, sendJson } from './access-hooks.js'
 
 /** The beginning of the path of receipts, on every port whose API produces. */
 export const RECEIPT_PATH = '/receipts/'
@@ -75,7 +75,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
     url: `${RECEIPT_PATH}:id`,
     preParsing: async (_, reply) => {
       reply.header('allow', 'GET, HEAD')
-      return refuse(reply, 405, 'method not allowed', 'a receipt can only be read: GET')
+      return deny(reply, 405, 'method not allowed', 'a receipt can only be read: GET')
     },
     handler: neverCalled
   })
@@ -83,10 +83,10 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
     `${RECEIPT_PATH}:id`,
     async (request, reply) => {
       reply.header('cache-control', 'no-store')
-      if (desk === undefined) return refuse(reply, 404, 'unknown receipt', SWITCHED_OFF)
+      if (desk === undefined) return deny(reply, 404, 'unknown receipt', SWITCHED_OFF)
       const [waitMs, from] = [waitMsOf(request.query.wait), fromOf(request.query.from)]
-      if (waitMs === undefined) return refuse(reply, 400, 'invalid wait', `write wait as 500ms, 30s or 5m; at most 5m`)
-      if (from === undefined) return refuse(reply, 400, 'invalid from', 'from is the index of a record: a whole number')
+      if (waitMs === undefined) return deny(reply, 400, 'invalid wait', `write wait as 500ms, 30s or 5m; at most 5m`)
+      if (from === undefined) return deny(reply, 400, 'invalid from', 'from is the index of a record: a whole number')
       const { id } = request.params
       const principals = [...new Set([principalOf(request.raw), ANONYMOUS])]
       const signal = waitMs === 0 ? undefined : leavingOf(request)
@@ -107,9 +107,9 @@ function answer(reply: FastifyReply, id: string, found: ReceiptReply): FastifyRe
     case 'found':
       return sendJson(reply, 200, receiptJson(id, found))
     case 'notFound':
-      return refuse(reply, 404, 'unknown receipt', 'no receipt with this id was given to this client')
+      return deny(reply, 404, 'unknown receipt', 'no receipt with this id was given to this client')
     case 'expired':
-      return refuse(
+      return deny(
         reply,
         410,
         'expired receipt',
@@ -117,7 +117,7 @@ function answer(reply: FastifyReply, id: string, found: ReceiptReply): FastifyRe
       )
     case 'unreachable':
       reply.header('retry-after', RETRY_AFTER_SECONDS)
-      return refuse(reply, 503, 'unreachable gateway', 'the gateway that has given this receipt does not answer now')
+      return deny(reply, 503, 'unreachable gateway', 'the gateway that has given this receipt does not answer now')
   }
 }
 

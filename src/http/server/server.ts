@@ -5,7 +5,7 @@ import type { RequestSpan, Tracing } from '../../core/tracing/tracing.js'
 import { preflightOf, routeNameOf } from '../api/by-hand.js'
 import { type EngineRequest, engineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
-import { compress, isCompressible, varyOf } from '../exchange/compressed-answer.js'
+import { compressAnswer, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl, keepTrace } from '../exchange/exchange.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import type { HttpContext } from './context.js'
@@ -56,12 +56,12 @@ export function createHttpServer(
     } else done(error)
   })
   if (context.requestAccess) addAccessHooks(app, context.requestAccess, isOpen, context.isExempt === true)
-  app.addHook('onSend', compressAnswer)
+  app.addHook('onSend', sendCompressed)
   app.setErrorHandler(answerRefusal)
   return app
 }
 
-const compressAnswer: onSendHookHandler = ({ raw }, reply, payload, done) => {
+const sendCompressed: onSendHookHandler = ({ raw }, reply, payload, done) => {
   const type = reply.getHeader('content-type') as string | undefined
   const body = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload : ''
   if (reply.hasHeader('content-encoding') || !isCompressible(type, body.length)) {
@@ -73,7 +73,7 @@ const compressAnswer: onSendHookHandler = ({ raw }, reply, payload, done) => {
     if (coding !== undefined) reply.header('content-encoding', coding).removeHeader('content-length')
     done(null, body)
   }
-  if (!compress(raw, body, send)) send(body)
+  if (!compressAnswer(raw, body, send)) send(body)
 }
 
 /** Counts a request as in flight, or returns the error when it may not begin. */

@@ -1,4 +1,4 @@
-import type { CallOptions } from '../calls.js'
+import type { CallTimeLimit } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { atMost, noMoreThanAsked } from './encoding.js'
@@ -65,7 +65,7 @@ export const [createTopicsV4, createTopicsV3] = inVersions([4, 3], version =>
   })
 )
 
-export interface DeleteTopicsCall extends CallOptions {
+export interface DeleteTopicsCall extends CallTimeLimit {
   readonly topics: readonly string[]
   /** The topics by their ids instead; only version 6 can express them. */
   readonly topicIds?: readonly string[]

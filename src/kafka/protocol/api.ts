@@ -1,4 +1,4 @@
-import type { CallOptions, Throttled } from '../calls.js'
+import type { CallTimeLimit, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { atMost, type ProtocolReader, type ProtocolWriter } from './encoding.js'
 import type { Field } from './schema.js'
@@ -40,7 +40,7 @@ interface ApiSpec<Call, Request, Told, Response> extends ApiHead<Call> {
 export function describeApi<
   Request,
   Told extends Throttled,
-  Call = Request & CallOptions,
+  Call = Request & CallTimeLimit,
   Response extends Throttled = Told
 >({
   request,

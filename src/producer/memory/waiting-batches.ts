@@ -1,5 +1,5 @@
 import type { MonotonicClock, Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
-import { type BatchBufferPool, sizeOfRecord } from '../../kafka/record-batch-writer.js'
+import { type BatchBufferPool, sizeOfEncodedRecord } from '../../kafka/record-batch-writer.js'
 import { Batch, type BatchOptions } from './batch.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
@@ -154,7 +154,7 @@ const LONE_RECORD_SLACK_BYTES = 256
 
 /** A batch for one record above the size limit of batches. Kafka decides whether it is too large. */
 export function loneBatch(record: ProduceRecord, options: BatchOptions, batchBuffers: BatchBufferPool): Batch {
-  const maxBytes = sizeOfRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
+  const maxBytes = sizeOfEncodedRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
   return new Batch(options, maxBytes, batchBuffers)
 }
 

@@ -2,13 +2,13 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import { FetchAdmission, type FetchDataOptions } from '../processors/fetch-data.js'
 import type { MayGo } from '../processors/group-processor.js'
-import { operationsOf } from '../processors/operations.js'
+import { operationsOfRole } from '../processors/operations.js'
 import { ProduceAdmission, type ProduceAdmissionOptions } from '../processors/produce-admission.js'
 import type {
-  Admission,
   BrokerTags,
   OperationProcessor,
   ProcessorContext,
+  QueueAdmission,
   QueueProcessor,
   TopicLookUp
 } from '../processors/queue-processor.js'
@@ -33,12 +33,12 @@ type GroupProcessor = OperationProcessor & {
 }
 
 /** The operations of one role. They take turns on one connection. */
-class RoleAdmission implements Admission {
+class RoleAdmission implements QueueAdmission {
   readonly processors: readonly OperationProcessor[]
   readonly #processorOf: ReadonlyMap<string, OperationProcessor>
 
   constructor(role: 'control' | 'admin' | 'member' | 'group', context: ProcessorContext) {
-    const entries = operationsOf(role).map(
+    const entries = operationsOfRole(role).map(
       ({ kind, createProcessor }) => [kind, createProcessor(context) as OperationProcessor] as const
     )
     this.#processorOf = new Map(entries)
@@ -207,7 +207,7 @@ export interface DispatcherPlanOptions {
 export function planDispatcher(
   role: Role,
   options: DispatcherPlanOptions
-): { readonly admission: Admission; readonly connections: readonly ConnectionPlan[] } {
+): { readonly admission: QueueAdmission; readonly connections: readonly ConnectionPlan[] } {
   const { fetch, group, produce, readCache, metrics, openRequests, callTimeoutMs, tags } = options
   switch (role) {
     case 'control':

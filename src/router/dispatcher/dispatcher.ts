@@ -10,7 +10,7 @@ import {
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { Admission, BrokerTags, QueueProcessor, Returned } from '../processors/queue-processor.js'
+import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
@@ -47,7 +47,7 @@ export interface DispatcherOptions {
   readonly role: Role
   readonly system: ActorSystem
   readonly openRequests: OpenRequests
-  readonly admission: Admission
+  readonly admission: QueueAdmission
   readonly connections: readonly ConnectionPlan[]
   readonly createClient: (purpose: string) => BrokerClient
   readonly reports: DispatcherReports

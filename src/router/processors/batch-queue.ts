@@ -1,10 +1,10 @@
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
-export type Batch = OpenRequest<'produceBatch'>
+export type BatchRequest = OpenRequest<'produceBatch'>
 
 /** The batches of one call, at most one per partition. */
 export interface BatchesCall {
-  readonly batches: readonly Batch[]
+  readonly batches: readonly BatchRequest[]
   readonly sizeBytes: number
   /** When the call was sent. `undefined` until then. */
   sentAt: number | undefined
@@ -24,7 +24,7 @@ let calls = 0
 
 /** Batches of partitions in arrival order. Each call has at most one batch of a partition, and partitions take turns. */
 export class BatchQueue {
-  #batches: Batch[] = []
+  #batches: BatchRequest[] = []
   /** When there are so many, recalled ones are dropped. */
   #tidyAt = MOST_RECALLED
   readonly #limit: RequestLimit
@@ -40,7 +40,7 @@ export class BatchQueue {
   }
 
   /** Records of a waiting batch may be withdrawn one after another, each time with a new batch in place of a recalled one. */
-  add(batch: Batch): void {
+  add(batch: BatchRequest): void {
     if (this.#batches.length >= this.#tidyAt) {
       this.#batches = stillOpen(this.#batches)
       this.#tidyAt = 2 * this.#batches.length + MOST_RECALLED
@@ -50,9 +50,9 @@ export class BatchQueue {
 
   takeCall(): BatchesCall | undefined {
     const call = ++calls
-    const batches: Batch[] = []
-    const passed: Batch[] = []
-    const later: Batch[] = []
+    const batches: BatchRequest[] = []
+    const passed: BatchRequest[] = []
+    const later: BatchRequest[] = []
     let sizeBytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
     let at = 0
@@ -76,7 +76,7 @@ export class BatchQueue {
     return batches.length > 0 ? { batches, sizeBytes, sentAt: undefined } : undefined
   }
 
-  drain(): Batch[] {
+  drain(): BatchRequest[] {
     const batches = stillOpen(this.#batches)
     this.#batches = []
     return batches

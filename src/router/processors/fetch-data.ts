@@ -10,7 +10,7 @@ import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import { type FetchWaiter, ReadersAtEnd, waitersOf } from './long-poll.js'
-import type { Admission, BrokerTags, QueueProcessor, Returned } from './queue-processor.js'
+import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 
 export interface FetchDataOptions {
@@ -61,7 +61,7 @@ const IMPATIENT_FOR_MS = 60_000
  * the next record, and can then join the call in flight. When the dispatcher is nearly full, readers that have waited
  * at the end for a second are answered `noMessages`.
  */
-export class FetchAdmission implements Admission {
+export class FetchAdmission implements QueueAdmission {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #readCache: ReadCache

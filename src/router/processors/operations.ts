@@ -66,7 +66,7 @@ export const operations = {
 type Descriptor = (typeof operations)[RoutedKind]
 
 /** The operations that share the connections of one role. */
-export const operationsOf = <Role extends Descriptor['role']>(
+export const operationsOfRole = <Role extends Descriptor['role']>(
   role: Role
 ): readonly Extract<Descriptor, { role: Role }>[] =>
   Object.values(operations).filter((one): one is Extract<Descriptor, { role: Role }> => one.role === role)

@@ -5,12 +5,12 @@ import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
-import { describeOperation, type Obstacle, type OperationDescriptor, type StateOf } from '../requests/operation.js'
+import { describeOperation, type OperationDescriptor, type ReasonNotSent, type StateOf } from '../requests/operation.js'
 import type { Partition } from '../requests/partition.js'
-import type { Batch } from './batch-queue.js'
+import type { BatchRequest } from './batch-queue.js'
 import { type BatchesCall, BatchQueue, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
-import type { Admission, ProcessorContext, QueueProcessor, Returned } from './queue-processor.js'
+import type { ProcessorContext, QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
 import { SlowPartitions } from './slow-partitions.js'
 
@@ -54,7 +54,7 @@ const NO_OFFSET = -1
  * A batch that may have been sent is not sent again by this class. The partition that sealed the batch decides about a
  * retry.
  */
-export class ProduceAdmission implements Admission {
+export class ProduceAdmission implements QueueAdmission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>
@@ -75,7 +75,7 @@ export class ProduceAdmission implements Admission {
   }
 
   addToQueue(request: OpenRequest): void {
-    const batch = request as Batch
+    const batch = request as BatchRequest
     this.#queues[this.#queueOf(batch.partition!)].add(batch)
   }
 
@@ -125,7 +125,7 @@ export class ProduceAdmission implements Admission {
     // before its call was recalled, and not sent.
     const inOrder = batches.some(({ settled }) => settled) ? batches.filter(batch => !batch.settled) : batches
     const now = this.#now()
-    let byPlace: ReadonlyMap<string, Batch> | undefined
+    let byPlace: ReadonlyMap<string, BatchRequest> | undefined
     let at = 0
     for (const partition of response.partitions) {
       const expected = inOrder[at]
@@ -148,7 +148,7 @@ export class ProduceAdmission implements Admission {
     return this.#now() - (sentAt ?? this.#now()) - sizeBytes / BYTES_PER_MS
   }
 
-  #answer(batch: Batch, response: ProducePartitionResponse, news: Returned[], now: number): void {
+  #answer(batch: BatchRequest, response: ProducePartitionResponse, news: Returned[], now: number): void {
     const { errorCode, baseOffset, logAppendTimeMs, errorMessage: words } = response
     const partition = batch.partition!
     partition.isUnhealthy = errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS
@@ -241,21 +241,21 @@ export const produceBatch = {
 } as const satisfies OperationDescriptor<'produceBatch'>
 
 /** Answers a batch of which no byte was sent. */
-export const notSent = (accepted: AcceptedBatch, reason: Obstacle): boolean =>
+export const notSent = (accepted: AcceptedBatch, reason: ReasonNotSent): boolean =>
   accepted.answer(notSentAnswer(accepted.request, reason))
 
-const notSentAnswer = ({ topic, partition }: SealedBatch, reason: Obstacle): BatchAnswer => ({
+const notSentAnswer = ({ topic, partition }: SealedBatch, reason: ReasonNotSent): BatchAnswer => ({
   type: 'notSent',
   reason,
   message: `${topic}/${partition}: ${OBSTACLES[reason]}`
 })
 
-const reasonOf = (code: ErrorCode): Obstacle =>
+const reasonOf = (code: ErrorCode): ReasonNotSent =>
   code === 'shuttingDown' || code === 'brokerUnreachable' || code === 'overloaded' || code === 'unknownTopic'
     ? code
     : 'noLeader'
 
-const OBSTACLES: Readonly<Record<Obstacle, string>> = {
+const OBSTACLES: Readonly<Record<ReasonNotSent, string>> = {
   noLeader: 'no leader was found for the partition in time',
   unknownTopic: 'the topic does not exist',
   unknownPartition: 'the topic has no such partition',

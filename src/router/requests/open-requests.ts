@@ -17,7 +17,7 @@ export interface Holder {
 }
 
 /** The failed attempts to get an answer for a request. Routing updates the fields. */
-export interface Attempts {
+interface Attempts {
   /** How often a broker returned the request to the Router. */
   returns: number
   /** How often a dispatcher crashed while it held the request. */

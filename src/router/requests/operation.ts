@@ -20,7 +20,7 @@ export type RoutingTarget<Request> =
   | { readonly type: 'any' }
 
 /** The reason why a batch has not been sent yet. Its answer at the deadline has this reason. */
-export type Obstacle = Extract<BatchAnswer, { type: 'notSent' }>['reason']
+export type ReasonNotSent = Extract<BatchAnswer, { type: 'notSent' }>['reason']
 
 export interface ChangeState {
   /** True when an attempt had no answer, so that Kafka may have made the change. */
@@ -59,7 +59,7 @@ interface States {
   produceBatch: {
     /** True while a call with this batch is in flight. Until the call ends, the batch is not answered. */
     inFlight: boolean
-    obstacle: Obstacle
+    obstacle: ReasonNotSent
   }
 }
 type AllStates = States & { readonly [Kind in Exclude<RoutedKind, keyof States>]: undefined }

@@ -39,7 +39,7 @@ export function askRouter<Operation extends keyof AskableOperations>(
 const AT_ONCE = 250
 
 /** Calls `ask` for every item, for a limited number of items at a time. `ask` may end this early. */
-export function inPortions<Item>(
+export function askForEach<Item>(
   items: readonly Item[],
   ask: (item: Item, answered: (isEnough?: boolean) => void) => void,
   onOver: () => void
@@ -72,7 +72,7 @@ export function mapInPortions<Item, Result>(
 ): Promise<Result[]> {
   const results: Result[] = new Array(items.length)
   return new Promise((resolve, reject) => {
-    inPortions(
+    askForEach(
       [...items.entries()],
       ([at, item], answered) => {
         work(item).then(

@@ -31,7 +31,7 @@ export interface RequestAdmissionOptions {
 
 type Asked = RequestFor<AskedKind>
 
-export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
+export const ROUTER_SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
 const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started without delivery', false)
 
 /**
@@ -88,7 +88,7 @@ export class RequestAdmission {
   }
 
   /** Answers a message that came too late to be accepted. A message that cannot be understood is logged. */
-  refuse(message: RouterMessage, failure = SHUTTING_DOWN): void {
+  refuse(message: RouterMessage, failure = ROUTER_SHUTTING_DOWN): void {
     try {
       this.#refuse(message, failure)
     } catch (error) {

@@ -9,7 +9,7 @@ import { invalid, ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
 import type { NoticeOf, RouterMailbox, RouterNotice } from './messages.js'
-import { isFromOutside, isRouterMessage, SHUTTING_DOWN } from './request-admission.js'
+import { isFromOutside, isRouterMessage, ROUTER_SHUTTING_DOWN } from './request-admission.js'
 import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
 
@@ -81,7 +81,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     else if (this.#over) this.#endWait()
     else {
       // What is sent while open requests are answered is refused at once; what was sent before comes before the second stop.
-      this.#over = SHUTTING_DOWN
+      this.#over = ROUTER_SHUTTING_DOWN
       this.#handle(message)
       this.#actor.tell(message)
     }
@@ -116,7 +116,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
   }
 
   /** Answers all open requests with a failure, and closes all connections. Idempotent. */
-  #shutDown(failure = SHUTTING_DOWN): void {
+  #shutDown(failure = ROUTER_SHUTTING_DOWN): void {
     if (this.#stopped) return
     this.#stopped = true
     clearInterval(this.#maintenance)

@@ -23,7 +23,7 @@ import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-pe
 import { openAccess } from '../../http/access/access.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
-import { RefusedRecords } from '../../http/api/refused-records.js'
+import { RefusedRecordCounts } from '../../http/api/refused-records.js'
 import { UndecodableRecords } from '../../http/api/undecodable.js'
 import { Admission } from '../../http/exchange/admission.js'
 import type { CertificateView } from '../../http/server/certificates.js'
@@ -454,7 +454,7 @@ class ProcessParts implements App {
       everywhereOf: peers && everywhereOf(peers),
       log: this.#quietLog,
       metrics: this.metrics,
-      refused: new RefusedRecords(this.metrics, this.#refusals),
+      refused: new RefusedRecordCounts(this.metrics, this.#refusals),
       undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
       turns: new LoopTurns(),
       now: Date.now,

@@ -1,12 +1,6 @@
 import { expect } from 'chai'
-import {
-  charsetOf,
-  errorTypeOf,
-  formatOf,
-  isAcceptable,
-  JSON_TYPE,
-  V2_TYPE
-} from '../../../src/apis/confluent/media-types.js'
+import { charsetOf, errorTypeOf, formatOf, isAcceptable, V2_TYPE } from '../../../src/apis/confluent/media-types.js'
+import { JSON_TYPE } from '../../../src/http/exchange/modern-answers.js'
 import { checkRows } from '../../support/rows.js'
 
 describe('confluent: media types', () => {

@@ -1,5 +1,5 @@
 import { type ChannelCredentials, type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
-import { type Fields, loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import { type GrpcRequestFields, loadDefinition } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import type { App } from '../../../src/server/app/app.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { startTestApp } from '../../support/test-app.js'
@@ -48,7 +48,7 @@ export class GrpcStage {
 
   ask(
     name: string,
-    request: Partial<Fields>,
+    request: Partial<GrpcRequestFields>,
     { metadata = new Metadata(), cancelled }: { metadata?: Metadata; cancelled?: Promise<unknown> } = {}
     // biome-ignore lint/suspicious/noExplicitAny: tests compare it
   ): Promise<any> {

@@ -1,6 +1,11 @@
 import { expect } from 'chai'
 import { type LogRead, PartitionLog } from '../../../src/consumer/partition/partition-log.js'
-import { errorOf, type ReadOutcome, sentenceOf, type Trouble } from '../../../src/consumer/partition/read-outcome.js'
+import {
+  errorOf,
+  type ReadOutcome,
+  type ReadTrouble,
+  sentenceOf
+} from '../../../src/consumer/partition/read-outcome.js'
 import type { AskedKind } from '../../../src/router/messages/operations.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from '../group/fake-runtime.js'
@@ -32,7 +37,7 @@ describe('one read of a partition', () => {
       return read({ offset: 10, told })
     })
     expect(outcomes.map(({ type }) => type)).to.deep.equal(['end', 'retry', 'end'])
-    expect(errorOf(outcomes[1] as Trouble, log.name)).to.include({
+    expect(errorOf(outcomes[1] as ReadTrouble, log.name)).to.include({
       message: 'orders/0 ends at offset 10 now, and ended at 12 when reading began',
       retriable: true
     })

@@ -6,7 +6,7 @@ import { JsonRewriter } from '../../../src/core/json/json-rewriter.js'
 import {
   readElements,
   readInteger,
-  readRecords,
+  readListOfRecords,
   readStringBytes,
   readValueBytes
 } from '../../../src/core/json/json-slices.js'
@@ -109,7 +109,7 @@ describe('long records that are looked at before they are read', () => {
   ): InPieces<readonly string[]> {
     const reader = new JsonReader(bytes)
     const members: string[] = []
-    yield* readRecords(reader, ahead?.(reader), () => {
+    yield* readListOfRecords(reader, ahead?.(reader), () => {
       for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember())
         members.push(name, read(reader).toString('latin1'), String(reader.index))
     })
@@ -137,7 +137,7 @@ describe('long records that are looked at before they are read', () => {
         const records = Array.from({ length: before }, (_, at) => fine[at % 3])
         const bytes = Buffer.from(`[\n${[...records, wrong].join(',\n')}`)
         const messageOf = (ahead?: (reader: JsonReader) => JsonAhead): string =>
-          endOf(bytes, reader => atOnce(readRecords(reader, ahead?.(reader), () => skipValue(reader))))
+          endOf(bytes, reader => atOnce(readListOfRecords(reader, ahead?.(reader), () => skipValue(reader))))
         const expected = messageOf()
         expect(expected).to.match(/ at line \d+ column \d+$/)
         expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(expected)
@@ -152,7 +152,7 @@ describe('long records that are looked at before they are read', () => {
           if (reader.peekToken() !== 0x5b) skipValue(reader)
           else readElements(reader, () => readInteger(reader, bytes))
         }
-        atOnce(readRecords(reader, ahead?.(reader), read))
+        atOnce(readListOfRecords(reader, ahead?.(reader), read))
       })
     expect(messageOf()).to.equal('expected a whole number at line 4 column 3')
     expect(messageOf(reader => new JsonAhead(reader, bytes))).to.equal(messageOf())

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import { counterFamily, durationFamily, gaugeFamily } from '../../../src/core/metrics/family.js'
-import { Histogram, Meter, Timer } from '../../../src/core/metrics/meter.js'
+import { DurationMeter, Histogram, Meter } from '../../../src/core/metrics/meter.js'
 import { createPrometheusMetrics, registerFamily } from '../../../src/core/metrics/prometheus.js'
 import {
   MAX_DATAGRAM_BYTES,
@@ -78,7 +78,7 @@ describe('StatsD', () => {
     const values = byName(histogram.toValues('h'))
     expect(values).to.include({ 'h.count': 5_000, 'h.max': 4_999, 'h.min': 3_976 })
     expect(values['h.p50']).to.be.closeTo(4_488, 2)
-    const timer = new Timer(0)
+    const timer = new DurationMeter(0)
     timer.observe(20)
     expect(byName(timer.toValues('t', 1_000))).to.include({ 't.count': 1, 't.max': 20, 't.stddev': 0, 't.m1_rate': 1 })
   })

@@ -7,7 +7,7 @@ import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../.
 import { formerCommands } from '../../../src/cli/usage-message.js'
 import { environmentName } from '../../../src/core/settings/setting-names.js'
 import { attributes } from '../../../src/core/tracing/names.js'
-import { apis } from '../../../src/embedded-broker/api/kafka-apis.js'
+import { servedApis } from '../../../src/embedded-broker/api/kafka-apis.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 import { commandLinePage } from './command-line.js'
@@ -95,7 +95,7 @@ describe('the docs name only what exists:', () => {
   it('APIs of the embedded broker, each with the versions that are served', () => {
     const rows = pages.get('docs/embedded-broker.md')!.matchAll(/\| ([A-Z][A-Za-z]+) \| (\d+)(?:-(\d+))?(?= \|)/g)
     const told = [...rows].map(([, name, first, last]) => `${name} ${first}-${last ?? first}`)
-    const served = apis.map(api => `${api.name} ${api.servedFrom ?? api.minVersion}-${api.maxVersion}`)
+    const served = servedApis.map(api => `${api.name} ${api.servedFrom ?? api.minVersion}-${api.maxVersion}`)
     expect(told.sort()).to.deep.equal(served.sort())
   })
 

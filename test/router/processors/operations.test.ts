@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { expect } from 'chai'
-import { operations, operationsOf } from '../../../src/router/processors/operations.js'
+import { operations, operationsOfRole } from '../../../src/router/processors/operations.js'
 
 /** The embedded broker apart: it is the other side of the protocol. */
 const filesNaming = (word: string): string[] => {
@@ -42,9 +42,9 @@ describe('one descriptor per operation', () => {
   })
 
   it('every operation that shares connections with others has a processor of its own', () => {
-    const shared = [...operationsOf('control'), ...operationsOf('group')]
+    const shared = [...operationsOfRole('control'), ...operationsOfRole('group')]
     expect(shared.map(({ createProcessor }) => typeof createProcessor)).to.deep.equal(shared.map(() => 'function'))
-    const alone = [...operationsOf('fetch'), ...operationsOf('produce')].map(({ kind }) => kind)
+    const alone = [...operationsOfRole('fetch'), ...operationsOfRole('produce')].map(({ kind }) => kind)
     expect(alone).to.deep.equal(['fetchData', 'produceBatch'])
   })
 })

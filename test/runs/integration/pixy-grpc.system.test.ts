@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Fields } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
+import type { GrpcRequestFields } from '../../../src/apis/kafka-pixy/grpc/protocol.js'
 import { GrpcStage } from '../../apis/kafka-pixy/grpc-stage.js'
 import { PixyStage, QUICK_COMMITS, until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -45,7 +45,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
   const ends = () => stage.ends(topic, 4)
   const committed = () => Promise.all([0, 1, 2, 3].map(partition => stage.committed(group, topic, partition)))
   /** Asks until there is a message. */
-  async function next(from: GrpcStage, asked: Partial<Fields>): Promise<Fields> {
+  async function next(from: GrpcStage, asked: Partial<GrpcRequestFields>): Promise<GrpcRequestFields> {
     for (;;) {
       const answer = await from.ask('ConsumeNAck', { topic, group, ...asked }).catch((error: Error) => error)
       if (!(answer instanceof Error)) return answer
@@ -63,7 +63,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
       }
     }
   }
-  function isWholeLoad(messages: readonly Fields[]): void {
+  function isWholeLoad(messages: readonly GrpcRequestFields[]): void {
     for (const [key, count] of Object.entries(LOAD)) {
       const ofKey = messages.filter(({ key_value }) => String(key_value) === key)
       const expected = Array.from({ length: count }, (_, offset) => `${key}${offset}@${offset}`)
@@ -125,7 +125,7 @@ describe("pixy: Kafka-Pixy's gRPC service", function () {
     const other = await another()
     await isAtHead(other)
     await produceLoad()
-    const messages: Fields[] = []
+    const messages: GrpcRequestFields[] = []
     while (messages.length < 88) messages.push(await next(other, { auto_ack: true }))
     await stopped(other)
     isWholeLoad(messages)

@@ -1,6 +1,6 @@
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readInteger, readRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
+import { readInteger, readListOfRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
@@ -274,7 +274,7 @@ function* recordsIn(
   const records: ProduceRecord[] = []
   if (ahead !== undefined) yield* ahead.between(1)
   if (takeNull(reader)) return records
-  yield* readRecords(reader, ahead, () => {
+  yield* readListOfRecords(reader, ahead, () => {
     if (records.length >= head.maxRecords) throw tooMany(head.maxRecords)
     try {
       records.push(readRecord(reader, body, head))

@@ -1,6 +1,6 @@
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
-import { readRecords, readStringBytes } from '../../../core/json/json-slices.js'
+import { readListOfRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
@@ -18,11 +18,12 @@ import type { BodySource, BufferPool } from '../../../http/exchange/body-collect
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
+import { JSON_TYPE } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
 import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
-import { charsetOf, JSON_TYPE } from '../media-types.js'
+import { charsetOf } from '../media-types.js'
 import { BodyError, unknownMember } from '../record-bytes.js'
 import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
@@ -235,7 +236,7 @@ export class V3Batch extends V3Produce {
     for (let name = reader.firstMember(); name !== undefined; name = reader.nextMember()) {
       if (name !== 'entries') throw unknownMember(name)
       const entries: Buffer[] = []
-      yield* readRecords(reader, ahead, () => {
+      yield* readListOfRecords(reader, ahead, () => {
         reader.peekToken()
         const start = reader.index
         skipValue(reader)

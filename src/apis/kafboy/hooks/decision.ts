@@ -56,13 +56,13 @@ function readProduce(produce: unknown, path: string): HookProduce | undefined {
   if (typeof produce !== 'object' || produce === null) return undefined
   const { topic = path, mode, data } = ownOf(produce)
   if (typeof topic !== 'string' || (mode !== undefined && !MODES.has(mode))) return undefined
-  const records = data === undefined ? undefined : readRecords(topic, data)
+  const records = data === undefined ? undefined : readDecidedRecords(topic, data)
   if (data !== undefined && records === undefined) return undefined
   return { topic, mode: mode as ProduceMode | undefined, records }
 }
 
 /** Reads one record or a list of records; `undefined`: one of them is none. */
-export function readRecords(topic: string, data: unknown): readonly ProduceRecord[] | undefined {
+export function readDecidedRecords(topic: string, data: unknown): readonly ProduceRecord[] | undefined {
   const records: ProduceRecord[] = []
   for (const one of Array.isArray(data) ? data : [data]) {
     if (one === null) return undefined

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../../../core/errors.js'
 import type { Logger, ProduceRecord } from '../../../core/model.js'
-import { type Decided, readDecision, readRecords } from './decision.js'
+import { type Decided, readDecidedRecords, readDecision } from './decision.js'
 import type { KafboyBatchRecord, KafboyEvent, KafboyHooks, KafboyProducer, KafboyRequest } from './hooks.js'
 
 /** Requests that wait for a hook; those beyond are answered 503. Each of them keeps its body. */
@@ -118,7 +118,7 @@ export class HookCalls {
   /** The records that a batch becomes; itself when the hook fails. */
   massage(topic: string, batch: readonly ProduceRecord[]): readonly ProduceRecord[] {
     try {
-      const massaged = readRecords(topic, this.#hooks.massageBuffer!({ topic, records: batch.map(toBuffers) }))
+      const massaged = readDecidedRecords(topic, this.#hooks.massageBuffer!({ topic, records: batch.map(toBuffers) }))
       if (massaged !== undefined) return massaged
       throw new Error('massageBuffer returned neither a record nor a list of records')
     } catch (error) {

@@ -1,12 +1,12 @@
 import { ConfigError } from '../../../core/errors.js'
 import {
   entriesOf,
+  type FileSection,
   Findings,
   type ForeignConfiguration,
   isSection,
   type Keys,
   readYaml,
-  type Section,
   type Translation
 } from '../../api-command.js'
 import { CLUSTER_KEYS, FILE_KEYS, FLAG_KEYS, PROCESS_KEYS, unknownKeys } from './pixy-keys.js'
@@ -42,17 +42,17 @@ export async function translateKafkaPixy(given: ForeignConfiguration): Promise<T
   return found.translation()
 }
 
-async function read(name: string, text: string): Promise<Section> {
+async function read(name: string, text: string): Promise<FileSection> {
   const content = await readYaml(name, text)
   if (isSection(content) && Object.keys(sectionOf(content.proxies)).length > 0) return content
   throw new ConfigError(`${name}: ${NO_PROXIES}`)
 }
 
 /** A value that is no section has no keys. */
-const sectionOf = (value: unknown): Section => (isSection(value) ? value : {})
+const sectionOf = (value: unknown): FileSection => (isSection(value) ? value : {})
 
 /** An address with a colon is a TCP address, any other a unix socket. */
-function listen(found: Findings, file: Section, flags: Flags, origin: (path: string) => string): void {
+function listen(found: Findings, file: FileSection, flags: Flags, origin: (path: string) => string): void {
   const tcp = textOf(flags, 'tcpAddr') ?? file.tcp_addr
   const unix = textOf(flags, 'unixAddr') ?? file.unix_addr
   const named = textOf(flags, 'grpcAddr') ?? file.grpc_addr
@@ -93,7 +93,7 @@ function nameAsNomad(found: Findings, { NOMAD_ALLOC_ID: id, NOMAD_ALLOC_INDEX: i
   found.set('clusters.default.clientId', name, 'NOMAD_ALLOC_ID')
 }
 
-function translateClusters(found: Findings, file: Section, origin: (path: string) => string): void {
+function translateClusters(found: Findings, file: FileSection, origin: (path: string) => string): void {
   const proxies = sectionOf(file.proxies)
   const main = typeof file.default_cluster === 'string' ? file.default_cluster : Object.keys(proxies)[0]!
   if (!Object.hasOwn(proxies, main)) found.problems.push(`default_cluster: there is no cluster ${main} in proxies`)
@@ -111,7 +111,7 @@ function translateClusters(found: Findings, file: Section, origin: (path: string
 
 function translateKeys(
   found: Findings,
-  proxy: Section,
+  proxy: FileSection,
   keys: Keys,
   cluster: string,
   origin: (path: string) => string
@@ -126,7 +126,7 @@ function translateKeys(
   }
 }
 
-function translateSasl(found: Findings, sasl: Section, cluster: string, origin: (path: string) => string): void {
+function translateSasl(found: Findings, sasl: FileSection, cluster: string, origin: (path: string) => string): void {
   if (sasl.enable !== true) return
   found.set(`clusters.${cluster}.sasl.mechanism`, 'plain', origin('net.sasl.enable'))
   found.set(`clusters.${cluster}.sasl.username`, sasl.user, origin('net.sasl.user'))
@@ -134,7 +134,7 @@ function translateSasl(found: Findings, sasl: Section, cluster: string, origin: 
 }
 
 /** Keys that each cluster of Kafka-Pixy has, and that hold for all clusters here. */
-function explainShared(found: Findings, name: string, proxy: Section, main: Section): void {
+function explainShared(found: Findings, name: string, proxy: FileSection, main: FileSection): void {
   const ofMain = entriesOf(main, Object.keys(PROCESS_KEYS)).values
   for (const [path, value] of entriesOf(proxy, Object.keys(PROCESS_KEYS)).values) {
     const setting = PROCESS_KEYS[path]?.setting

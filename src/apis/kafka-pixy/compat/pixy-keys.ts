@@ -1,4 +1,4 @@
-import { entriesOf, isSection, type Keys, type Section, Unusable } from '../../api-command.js'
+import { entriesOf, type FileSection, isSection, type Keys, Unusable } from '../../api-command.js'
 
 type Note = (text: string) => void
 
@@ -168,7 +168,7 @@ const OF_CLUSTER = [
  * A line for each key of the file that Kafka-Pixy does not know, with the key that was probably meant. Kafka-Pixy
  * itself ignores such keys silently, so they do not prevent the start.
  */
-export function unknownKeys(file: Section): string[] {
+export function unknownKeys(file: FileSection): string[] {
   const notes = [...entriesOf(file, OF_FILE).unknown]
   for (const [name, cluster] of Object.entries(isSection(file.proxies) ? file.proxies : {})) {
     if (!isSection(cluster)) continue

@@ -29,21 +29,21 @@ import {
   type TopicConfigs,
   UNKNOWN_TOPIC
 } from '../groups.js'
-import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN, TOO_LARGE } from '../pixy-answers.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN_TEXT, TOO_LARGE } from '../pixy-answers.js'
 import { API, messageSizeOf, NO_HEADERS_YET, PASSING } from '../produce.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import { type Fields, StatusError, statusOf, statusOfError } from './protocol.js'
+import { type GrpcRequestFields, StatusError, statusOf, statusOfError } from './protocol.js'
 
 type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
 /** What one method does. The result has the fields of its answer in kafka-pixy.proto. */
-export interface Method {
+export interface GrpcMethod {
   readonly operation: Operation
-  target(request: Fields): Target
+  target(request: GrpcRequestFields): Target
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
-  recordBytesOf?(request: Fields): number
-  run(verbs: Verbs, request: Fields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
+  recordBytesOf?(request: GrpcRequestFields): number
+  run(verbs: Verbs, request: GrpcRequestFields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
 }
 
 const EMPTY = Buffer.alloc(0)
@@ -51,11 +51,11 @@ const OVERSIZED = recordRefusal('recordTooLarge', TOO_LARGE, false)
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE = { partition: -1, offset: -1 }
 
-const topicOf = ({ topic }: Fields): Target => ({ topic })
-const groupOf = ({ topic, group }: Fields): Target => ({ topic, group })
+const topicOf = ({ topic }: GrpcRequestFields): Target => ({ topic })
+const groupOf = ({ topic, group }: GrpcRequestFields): Target => ({ topic, group })
 
 /** The methods that look something up, or set offsets. */
-const lookUps: Readonly<Record<string, Method>> = {
+const lookUps: Readonly<Record<string, GrpcMethod>> = {
   GetOffsets: {
     operation: 'offsets',
     target: groupOf,
@@ -118,7 +118,7 @@ const lookUps: Readonly<Record<string, Method>> = {
 /** The methods of the service over the verbs of the gateway. */
 export class PixyMethods {
   /** By name. */
-  readonly all: Readonly<Record<string, Method>> = {
+  readonly all: Readonly<Record<string, GrpcMethod>> = {
     Produce: {
       operation: 'produce',
       target: topicOf,
@@ -145,10 +145,10 @@ export class PixyMethods {
 
   /** Ends the calls that wait for a message. */
   stop(): void {
-    for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN))
+    for (const end of [...this.#waiting]) end(new StatusError(status.UNAVAILABLE, SHUTTING_DOWN_TEXT))
   }
 
-  async #produce(verbs: Verbs, request: Fields, origin: ProduceOrigin): Promise<object> {
+  async #produce(verbs: Verbs, request: GrpcRequestFields, origin: ProduceOrigin): Promise<object> {
     const { messageHeaders, maxMessageBytes } = this.#settings
     const producer = this.#producer
     const { topic, key_value, key_undefined, message: value, async_mode: isAsync, headers } = request
@@ -170,7 +170,7 @@ export class PixyMethods {
     throw statusOf(known, status.INVALID_ARGUMENT, verbs.isReady)
   }
 
-  async #consume(verbs: Verbs, request: Fields, call: ReceivedCall): Promise<object> {
+  async #consume(verbs: Verbs, request: GrpcRequestFields, call: ReceivedCall): Promise<object> {
     const { group, topic, no_ack, auto_ack, ack_partition: partition, ack_offset: offset } = request
     const acksAnother = !no_ack && !auto_ack
     if (acksAnother) requirePlace(partition, offset)
@@ -225,7 +225,7 @@ function dropped(verbs: Verbs, topic: string, { code, message }: Loss): object {
   return NO_PLACE
 }
 
-async function ack(verbs: Verbs, { group, topic, partition, offset }: Fields): Promise<object> {
+async function ack(verbs: Verbs, { group, topic, partition, offset }: GrpcRequestFields): Promise<object> {
   requirePlace(partition, offset)
   requireGroup(group)
   const result = await verbs.groups.ack(group, { topic, partition, offset })

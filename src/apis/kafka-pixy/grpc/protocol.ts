@@ -5,7 +5,7 @@ import protobuf from 'protobufjs'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { packageFile } from '../../../core/package-file.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
-import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC } from '../pixy-answers.js'
+import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC_TEXT } from '../pixy-answers.js'
 
 const REASONS: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
   [status.INVALID_ARGUMENT, 'invalidRequest'],
@@ -50,7 +50,7 @@ const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
 export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
   const { status: httpStatus, text } = failureAnswerOf(failure, isReady)
   if (httpStatus === 409) return new StatusError(status.FAILED_PRECONDITION, text, failure.code)
-  const code = text === NO_SUCH_TOPIC ? unknownTopic : STATUSES.get(failure.code)
+  const code = text === NO_SUCH_TOPIC_TEXT ? unknownTopic : STATUSES.get(failure.code)
   return new StatusError(code ?? status.INTERNAL, text, failure.code)
 }
 
@@ -68,7 +68,7 @@ export function statusOfError(error: unknown, isReady: boolean): StatusError | u
  * The fields of requests as kafka-pixy.proto has them. A request has those of its method; what its client does not set has the
  * default of its type.
  */
-export interface Fields {
+export interface GrpcRequestFields {
   /** Empty: the default one. */
   readonly cluster: string
   readonly topic: string
@@ -121,10 +121,10 @@ const ELEMENT_BYTES = 256
  * @param hold counts memory, or refuses it
  * @throws StatusError
  */
-export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: number) => void): Fields {
+export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: number) => void): GrpcRequestFields {
   try {
     hold(countElements(bytes, LISTS.get(method)) * ELEMENT_BYTES)
-    return service[method]!.requestDeserialize(bytes) as Fields
+    return service[method]!.requestDeserialize(bytes) as GrpcRequestFields
   } catch (error) {
     if (error instanceof StatusError || error instanceof CastellanError) throw error
     throw new StatusError(status.INTERNAL, 'Error deserializing request')

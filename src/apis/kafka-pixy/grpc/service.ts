@@ -12,10 +12,10 @@ import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../verbs/receipts.js'
 import type { ProduceOrigin, Verbs } from '../../../verbs/verbs.js'
-import { SHUTTING_DOWN } from '../pixy-answers.js'
+import { SHUTTING_DOWN_TEXT } from '../pixy-answers.js'
 import type { KafkaPixySettings } from '../settings.js'
 import type { ReceivedRequest } from './calls.js'
-import { type Method, PixyMethods } from './methods.js'
+import { type GrpcMethod, PixyMethods } from './methods.js'
 import { countRefused, decodeRequest, StatusError, statusOfError } from './protocol.js'
 
 /** Limit of calls at a time; each call holds its request, and a long poll also holds a place in its group's queue. */
@@ -65,14 +65,14 @@ export class KafkaPixyService {
   /** The request is decoded from its bytes only when it may be served. */
   async #serve(
     name: string,
-    method: Method,
+    method: GrpcMethod,
     call: ServerUnaryCall<ReceivedRequest, object>,
     callback: sendUnaryData<object>
   ): Promise<void> {
     let verbs: Verbs | undefined
     let origin: ProduceOrigin | undefined
     try {
-      if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN, 'shuttingDown')
+      if (this.#isStopping) throw new StatusError(status.UNAVAILABLE, SHUTTING_DOWN_TEXT, 'shuttingDown')
       if (this.#calls.value > MAX_CALLS) throw new StatusError(status.RESOURCE_EXHAUSTED, 'too many calls at a time')
       const { bytes, hold } = call.request
       const request = decodeRequest(name, bytes, hold)
