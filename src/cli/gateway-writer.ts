@@ -99,10 +99,7 @@ export function whyNoAnswer(url: string | URL, error: unknown): string {
 }
 
 function fateOf(line: string): Fate {
-  const { error_code: code, message = '' } = JSON.parse(line) as {
-    readonly error_code: number
-    readonly message?: string
-  }
+  const { error_code: code, message = '' }: { error_code: number; message?: string } = JSON.parse(line)
   if (code === 200) return { persisted: 'yes' }
   const persisted = persistedIn(message)
   return persisted === 'pending' ? { persisted } : { persisted, message: `${code}: ${message}` }

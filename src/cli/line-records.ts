@@ -64,7 +64,7 @@ function toBytes(what: string, value: unknown): Buffer | null {
 }
 
 function toNumber(what: string, value: unknown): number | undefined {
-  if (value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0)) return value as undefined | number
+  if (value === undefined || (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0)) return value
   throw new SyntaxError(`${what} is not a whole number`)
 }
 

@@ -6,4 +6,4 @@ const MIN_SHARED_LENGTH = 13
  * whole head of that request in memory: names that outlive their request are copied.
  */
 export const ownText = (text: string): string =>
-  text.length < MIN_SHARED_LENGTH ? text : (JSON.parse(JSON.stringify(text)) as string)
+  text.length < MIN_SHARED_LENGTH ? text : JSON.parse(JSON.stringify(text))

@@ -10,7 +10,7 @@ import { toKafkajsSasl } from './sasl.js'
 import { ForeignProtocolError, FrameReader, openSocket, resetSocket } from './socket.js'
 
 // An ESM import would first parse all files of kafkajs for the names that they export.
-const Connection = createRequire(import.meta.url)('kafkajs/src/network/connection.js') as typeof KafkajsSocket
+const Connection: typeof KafkajsSocket = createRequire(import.meta.url)('kafkajs/src/network/connection.js')
 
 /** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 interface OutgoingRequest {

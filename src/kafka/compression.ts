@@ -17,7 +17,7 @@ const load = createRequire(import.meta.url)
  */
 function loadLz4(): Lz4 {
   try {
-    return load('lz4-napi') as Lz4
+    return load('lz4-napi')
   } catch (error) {
     throw new CodecUnavailableError('lz4', 'lz4-napi', error)
   }
@@ -132,7 +132,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
     case 'gzip':
       return gzipSync(bytes)
     case 'snappy':
-      return (load('snappyjs') as typeof import('snappyjs').default).compress(bytes)
+      return load('snappyjs').compress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':

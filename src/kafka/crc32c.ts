@@ -46,7 +46,7 @@ export const crc32cOfJavaScript: Crc32c = (bytes, initial = 0) => {
 /** The native implementation, or `undefined` if its binary is missing. */
 export function loadNativeCrc32c(): Crc32c | undefined {
   try {
-    return (createRequire(import.meta.url)('@node-rs/crc32') as { crc32c: Crc32c }).crc32c
+    return createRequire(import.meta.url)('@node-rs/crc32').crc32c
   } catch {
     return undefined
   }

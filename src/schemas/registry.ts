@@ -206,7 +206,7 @@ function versionIn({ id, version }: Fields): SchemaVersion {
 
 /** Records have the id in four bytes. */
 const isId = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) > 0 && (value as number) < 2 ** 32
+  typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 2 ** 32
 
 const bodyOf = ({ format, text, references }: SchemaText): string =>
   JSON.stringify({

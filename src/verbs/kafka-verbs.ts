@@ -1,5 +1,5 @@
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
-import { type InstanceVerbs, PLAIN_INSTANCE_VERBS } from '../consumer/instance/instances.js'
+import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
@@ -60,9 +60,21 @@ const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without
 
 const refuseInstances = (): Promise<Failure> =>
   Promise.resolve(ownFailure('invalidRequest', 'this gateway was started without consumer instances', false))
-const NO_INSTANCES = Object.fromEntries(
-  [...PLAIN_INSTANCE_VERBS, 'subscribe', 'read'].map(verb => [verb, refuseInstances])
-) as object as InstanceVerbs
+const NO_INSTANCES: InstanceVerbs = {
+  create: refuseInstances,
+  settingsOf: refuseInstances,
+  remove: refuseInstances,
+  subscribe: refuseInstances,
+  subscription: refuseInstances,
+  describe: refuseInstances,
+  unsubscribe: refuseInstances,
+  assign: refuseInstances,
+  assignment: refuseInstances,
+  seek: refuseInstances,
+  read: refuseInstances,
+  commit: refuseInstances,
+  committed: refuseInstances
+}
 
 const hasNoKey = (record: NewRecord): boolean => record?.key === undefined && typeof record === 'object'
 

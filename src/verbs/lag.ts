@@ -96,7 +96,7 @@ export async function readLag(
   )
   // All topics are asked about together, so that a partition without a leader costs the others no time.
   const ends = await mapInPortions(asked, topicPartition => endOf(router, topicPartition, limit))
-  const byTopic = new Map(names.map(topic => [topic, [] as End[]]))
+  const byTopic = new Map<string, End[]>(names.map(topic => [topic, []]))
   for (const end of ends) byTopic.get(end.topic)!.push(end)
   return names.map(topic => lagIn(topic, topics.get(topic), committed.get(topic)!, byTopic.get(topic)!))
 }

@@ -13,7 +13,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   deployment: 3_590,
   core: 5_240,
   'embedded-broker': 7_440,
-  verbs: 2_110,
+  verbs: 2_120,
   http: 15_710,
   kafka: 5_930,
   producer: 18_250,

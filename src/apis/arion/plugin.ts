@@ -239,7 +239,7 @@ function websocketsOf(
 
 /** The package is loaded for the first websocket. Extensions and subprotocols are declined. */
 function createServer(maxMessageBytes: number): WebSocketServer {
-  const { WebSocketServer } = createRequire(import.meta.url)('ws') as typeof import('ws')
+  const { WebSocketServer }: typeof import('ws') = createRequire(import.meta.url)('ws')
   return new WebSocketServer({
     noServer: true,
     clientTracking: false,

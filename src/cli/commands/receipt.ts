@@ -67,13 +67,13 @@ async function ask(url: URL, headers: Readonly<Record<string, string>>, signal: 
     throw new CommandError(whyNoAnswer(url, error))
   })
   const text = await response.text()
-  if (response.status === 200) return JSON.parse(text) as Told
+  if (response.status === 200) return JSON.parse(text)
   throw new CommandError(`${response.status}: ${messageIn(text)}`)
 }
 
 function messageIn(text: string): string {
   try {
-    return printable(String((JSON.parse(text) as { readonly message?: unknown }).message))
+    return printable(String(JSON.parse(text).message))
   } catch {
     return printable(text)
   }

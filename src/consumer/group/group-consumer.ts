@@ -280,7 +280,7 @@ export class GroupConsumer {
   }
 
   #assigned({ partitions, followsDirectly, topics, starts }: AssignedToMember): void {
-    const byTopic = new Map([...this.#topics.keys()].map(name => [name, [] as number[]]))
+    const byTopic = new Map<string, number[]>([...this.#topics.keys()].map(name => [name, []]))
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
     for (const [name, topic] of this.#topics) {
       const { consumer } = topic

@@ -180,7 +180,7 @@ export function assignRanges(
   subscribers: readonly Subscriber[],
   partitionsOf: (topic: string) => readonly number[]
 ): ReadonlyMap<string, readonly TopicPartition[]> {
-  const assignments = new Map(subscribers.map(({ memberId }) => [memberId, [] as TopicPartition[]]))
+  const assignments = new Map<string, TopicPartition[]>(subscribers.map(({ memberId }) => [memberId, []]))
   const readersOf = byTopic([...subscribers].sort((one, other) => compare(sortKey(one), sortKey(other))))
   for (const [topic, readers] of [...readersOf].sort(([one], [other]) => compare(one, other))) {
     const runs = divide(

@@ -136,7 +136,7 @@ const encode = (what: object): Buffer => Buffer.from(JSON.stringify({ castellan:
 function decode(userData: Buffer, maxBytes: number): Record<string, unknown> | undefined {
   if (userData.length > maxBytes || !userData.subarray(0, MARK.length).equals(MARK)) return undefined
   try {
-    return JSON.parse(String(userData)) as Record<string, unknown>
+    return JSON.parse(String(userData))
   } catch {
     return undefined
   }
@@ -155,7 +155,8 @@ function endsIn(offsets: readonly unknown[], epochs: readonly unknown[]): Readon
   return ends
 }
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+const isCount = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
   typeof pair[0] === 'string' && isCount(pair[1])

@@ -51,7 +51,7 @@ export type StoredTopics =
 
 export const keyOfInstance = ({ groupId, name }: InstanceName): string => JSON.stringify([groupId, name])
 export function instanceOfKey(key: string): InstanceName {
-  const [groupId, name] = JSON.parse(key) as [string, string]
+  const [groupId, name]: [string, string] = JSON.parse(key)
   return { groupId, name }
 }
 

@@ -23,7 +23,7 @@ interface NactOptions {
 }
 
 // nact is CommonJS, and ESM imports do not see all of its exports.
-const nact = createRequire(import.meta.url)('nact') as Nact
+const nact: Nact = createRequire(import.meta.url)('nact')
 
 const WAKE = 'wake'
 

@@ -35,7 +35,7 @@ export function createPrometheusMetrics(): PrometheusMetrics {
 }
 
 /** Loads prom-client when it is first used, so that programs without Prometheus do not load it. */
-const loadPromClient = () => createRequire(import.meta.url)('prom-client') as typeof import('prom-client')
+const loadPromClient = (): typeof import('prom-client') => createRequire(import.meta.url)('prom-client')
 
 /** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. */
 export const registerFamily = (registry: Registry, family: Exportable): void =>
@@ -187,7 +187,7 @@ export function registerProcessMetrics(registry: Registry, version: string): voi
  */
 function collect(registry: Registry, name: string, acrossWorkers: AcrossWorkers): void {
   const before = new Set(registry.getMetricsAsArray().map(metric => metric.name))
-  const module = createRequire(import.meta.url)(`prom-client/lib/metrics/${name}`) as Collector
+  const module: Collector = createRequire(import.meta.url)(`prom-client/lib/metrics/${name}`)
   module(registry, {})
   const added = registry.getMetricsAsArray().filter(metric => !before.has(metric.name))
   for (const metric of added) Object.assign(metric, { aggregator: acrossWorkers })

@@ -276,6 +276,6 @@ const REGISTERED = Symbol.for('opentelemetry.js.api.1')
 export function registeredTracing(version?: string): Tracing | undefined {
   const registered = (globalThis as { [REGISTERED]?: { readonly trace?: unknown } })[REGISTERED]
   if (registered?.trace === undefined) return undefined
-  const api = createRequire(import.meta.url)('@opentelemetry/api') as Api
+  const api: Api = createRequire(import.meta.url)('@opentelemetry/api')
   return new Tracing(api, api.trace.getTracer('castellan', version))
 }

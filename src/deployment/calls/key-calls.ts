@@ -35,10 +35,10 @@ export async function answerOf(owner: string, called: Promise<unknown>): Promise
  * @param refusal why none is carried out now
  */
 export function carriedOut(
-  request: unknown,
+  request: ForwardedRequest,
   carryOut: CarryOut,
   refusal: string | undefined
 ): Promise<ForwardedAnswer> {
   if (refusal !== undefined) throw new NotCarriedOutError(refusal)
-  return carryOut(request as ForwardedRequest)
+  return carryOut(request)
 }

@@ -8,8 +8,11 @@ export interface PeerCall<Id> {
   readonly timeoutMs: number | undefined
 }
 
-/** Handles a call. An error that it throws fails the call with its message and its code. */
-export type PeerHandler<Id> = (body: unknown, call: PeerCall<Id>) => unknown
+/**
+ * Handles a call, whose body has the shape that callers of this name send: a method, so that a handler can declare it. An
+ * error that it throws fails the call with its message and its code.
+ */
+export type PeerHandler<Id> = { handle(body: unknown, call: PeerCall<Id>): unknown }['handle']
 
 export interface CallOptions {
   readonly timeoutMs: number

@@ -101,8 +101,7 @@ export class GatewayKeys implements KeyOwners {
   }
 
   serve(carryOut: CarryOut): void {
-    this.#deps.peers.serve(KEYED_REQUEST, message => {
-      const envelope = message as Envelope
+    this.#deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) => {
       const refusal = this.#isClosed ? 'it is stopping' : (this.#refusal ?? this.#disagreement(envelope))
       return carriedOut(envelope.request, carryOut, refusal)
     })
@@ -236,7 +235,7 @@ export class GatewayKeys implements KeyOwners {
     const client = request.asked.hash.slice(CLIENT_AT)
     const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
     const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
-    called.catch(error => this.#note(to, error as PeerError))
+    called.catch((error: PeerError) => this.#note(to, error))
     return answerOf(`the gateway ${to}`, called)
   }
 

@@ -42,8 +42,8 @@ export class AcksElsewhere<Id> {
     this.#peers = peers
     this.#message = `acks ${cluster}`
     // The own groups answer, so an acknowledgement is not passed on again.
-    peers.serve(this.#message, body =>
-      Promise.all((body as AskedAck[]).map(({ groupId, ...message }) => groups.ack(groupId, message)))
+    peers.serve(this.#message, (asked: readonly AskedAck[]) =>
+      Promise.all(asked.map(({ groupId, ...message }) => groups.ack(groupId, message)))
     )
     peers.onGone(id => this.#queues.delete(id))
   }

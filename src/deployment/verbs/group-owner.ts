@@ -206,10 +206,9 @@ class RequestAtOwner {
 /** Answers the requests that other workers pass on to this one, which owns their groups. */
 function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>): void {
   const requests = new RequestsOfOthers(groups)
-  peers.serve(`consume ${cluster}`, (body, { from }) => requests.consume(body as AskedMessages, from))
-  peers.serve(`end ${cluster}`, (body, { from }) => requests.end(body as EndOfRequest, from))
-  peers.serve(`verb ${cluster}`, body => {
-    const { verb, args } = body as AskedVerb
+  peers.serve(`consume ${cluster}`, (body: AskedMessages, { from }) => requests.consume(body, from))
+  peers.serve(`end ${cluster}`, (body: EndOfRequest, { from }) => requests.end(body, from))
+  peers.serve(`verb ${cluster}`, ({ verb, args }: AskedVerb) => {
     const method = groups[verb] as (...args: unknown[]) => Promise<unknown>
     return method.apply(groups, [...args]).then(
       value => ({ type: 'done', value }),

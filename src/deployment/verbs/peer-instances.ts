@@ -103,7 +103,7 @@ export function hashedOwner<Id extends number | string>(
   peers: Peers<Id>
 ): OwnerOfInstance<Id> {
   const release = `instance release ${cluster}`
-  peers.serve(release, instance => owners?.release(instance as InstanceName))
+  peers.serve(release, (instance: InstanceName) => owners?.release(instance))
   const askToRelease: AskToRelease = async (owner, instance, number) => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false

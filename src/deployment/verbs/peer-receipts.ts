@@ -35,7 +35,7 @@ export function peerReceipts<Id>(
   peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
   areAllKnown: boolean
 ): ReceiptsElsewhere {
-  peers.serve(MESSAGE, async (asked): Promise<Answer> => ({ reply: await desk.readHere(asked as SentQuestion) }))
+  peers.serve(MESSAGE, async (asked: SentQuestion): Promise<Answer> => ({ reply: await desk.readHere(asked) }))
   return new PeerReceipts(peers, areAllKnown)
 }
 

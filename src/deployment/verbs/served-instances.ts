@@ -41,7 +41,7 @@ export interface AskedSubscription {
 /** Answers the verbs that other processes pass on to this one. */
 export function serveInstances<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
   const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
-    peers.serve(`instance ${verb} ${cluster}`, (body, { from }) => handler(body as Body, from))
+    peers.serve(`instance ${verb} ${cluster}`, (body: Body, { from }) => handler(body, from))
   for (const verb of PLAIN_INSTANCE_VERBS) {
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
     serve(verb, (args: [InstanceName, ...unknown[]]) => numbered(instances, args[0], method.apply(instances, args)))

@@ -76,7 +76,7 @@ function sumOfLogs<Id>(own: Verbs, cluster: string, peers: Peers<Id>): Verbs['du
 /** Each worker changes topics by itself. The others take note of it before its client is answered. */
 function toldToAll<Id>(own: AdminVerbs, cluster: string, peers: Peers<Id>): AdminVerbs {
   const message = `topicChanged ${cluster}`
-  peers.serve(message, body => own.topicChanged(...(body as Parameters<AdminVerbs['topicChanged']>)))
+  peers.serve(message, (body: Parameters<AdminVerbs['topicChanged']>) => own.topicChanged(...body))
   const tell = async (topic: string, isDeleted: boolean): Promise<void> => {
     await callOthers(peers, message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
   }

@@ -1,4 +1,4 @@
-import type { KeyOwners } from '../../http/api/key-owners.js'
+import type { ForwardedRequest, KeyOwners } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../calls/peers.js'
 import type { Handlers, LinkError } from './link.js'
@@ -84,7 +84,9 @@ export function workerKeys(peers: WorkerPeers): KeyOwners {
         answerOf(`the worker ${owner}`, peers.call(owner, KEYED_REQUEST, request, { timeoutMs }))
     },
     serve: carryOut =>
-      peers.serve(KEYED_REQUEST, request => carriedOut(request, carryOut, isClosed ? 'it is stopping' : undefined)),
+      peers.serve(KEYED_REQUEST, (request: ForwardedRequest) =>
+        carriedOut(request, carryOut, isClosed ? 'it is stopping' : undefined)
+      ),
     close: () => {
       isClosed = true
     }

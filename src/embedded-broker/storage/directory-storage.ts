@@ -56,7 +56,7 @@ class OffsetJournal {
 
   #load(line: string): void {
     try {
-      const stored = JSON.parse(line) as StoredOffset
+      const stored: StoredOffset = JSON.parse(line)
       if (isStoredOffset(stored)) this.#put(stored)
     } catch {
       // The line is empty or was torn by a crash. Its offsets were not acknowledged.

@@ -123,14 +123,16 @@ export interface NamedRoute {
   readonly isOpen?: boolean
 }
 
-export const isOpenRoute = ({ routeOptions: { config } }: FastifyRequest): boolean =>
-  (config as NamedRoute | undefined)?.isOpen === true
+/** A request with the route that Fastify has found for it. */
+interface Routed {
+  readonly routeOptions: { readonly url?: string | undefined; readonly config?: NamedRoute & { readonly url?: string } }
+}
 
-export const routeNameOf = (request: FastifyRequest): string | undefined => {
+export const isOpenRoute = ({ routeOptions: { config } }: Routed): boolean => config?.isOpen === true
+
+export const routeNameOf = (request: FastifyRequest & Routed & { routeNameOf?: NameOf }): string | undefined => {
   const { url, config } = request.routeOptions
-  return (
-    (request as { routeNameOf?: NameOf }).routeNameOf?.(request) ?? (config as NamedRoute | undefined)?.routeName ?? url
-  )
+  return request.routeNameOf?.(request) ?? config?.routeName ?? url
 }
 
 /** What an API says of itself to browsers that ask whether a page may send a request. */
@@ -147,5 +149,5 @@ export function answerPreflights(scope: FastifyInstance, answer: PreflightAnswer
 }
 
 /** What {@link answerPreflights} has set for the scope of a request. */
-export const preflightOf = (request: FastifyRequest): PreflightAnswer | undefined =>
-  (request as { preflight?: PreflightAnswer }).preflight
+export const preflightOf = (request: FastifyRequest & { preflight?: PreflightAnswer }): PreflightAnswer | undefined =>
+  request.preflight

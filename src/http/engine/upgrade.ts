@@ -39,7 +39,7 @@ export interface Upgrade {
  * The upgrade that a request asks for; `undefined` when it asks for none. The request has passed the same checks as any
  * other: access, quotas, foreign web pages. An answer instead of the upgrade ends the connection.
  */
-export const upgradeOf = (request: IncomingMessage): Upgrade | undefined => (request as { offer?: Upgrade }).offer
+export const upgradeOf = (request: IncomingMessage & { readonly offer?: Upgrade }): Upgrade | undefined => request.offer
 
 /** One of a list of protocols. Source: RFC 9110, section 7.8. */
 const WEBSOCKET = /(?:^|,)[ \t]*websocket[ \t]*(?:,|$)/i

@@ -35,16 +35,16 @@ export class AsyncAnswer {
   }
 
   /** Takes note of the preference of a request, if it has this one. */
-  static note(request: IncomingMessage, response: ServerResponse, send: SendEarly): void {
+  static note(request: Preferring, response: ServerResponse, send: SendEarly): void {
     const prefer = request.headers.prefer
     const text = Array.isArray(prefer) ? prefer.join(',') : prefer
     if (text === undefined || !RESPOND_ASYNC.test(text)) return
     const [, seconds = '0'] = WAIT.exec(text) ?? []
-    ;(request as Preferring).asyncAnswer = new AsyncAnswer(response, Number(seconds) * 1_000, send)
+    request.asyncAnswer = new AsyncAnswer(response, Number(seconds) * 1_000, send)
   }
 
-  static of(request: IncomingMessage): AsyncAnswer | undefined {
-    return (request as Preferring).asyncAnswer
+  static of(request: Preferring): AsyncAnswer | undefined {
+    return request.asyncAnswer
   }
 
   /** The records are in the durable log. An API that does not wait for Kafka answers by itself before the next tick. */

@@ -13,8 +13,8 @@ interface Guarded extends IncomingMessage {
  * every route that takes, acknowledges or writes messages by GET. Requests that name a foreign page have been refused
  * before.
  */
-export const browserRefusalOf = (request: IncomingMessage): ForbiddenError | undefined =>
-  (request as Guarded).guard?.refusalOfEffect(request.headers)
+export const browserRefusalOf = (request: Guarded): ForbiddenError | undefined =>
+  request.guard?.refusalOfEffect(request.headers)
 
 /** A request that came to a listener, which has a key for its address: an IPv6 /64 is one. */
 interface Addressed extends IncomingMessage {
@@ -22,7 +22,7 @@ interface Addressed extends IncomingMessage {
 }
 
 /** The address of a client as limits count it; `undefined`: it has none. */
-export const addressOf = (request: IncomingMessage): string | undefined => (request as Addressed).holder?.address.key
+export const addressOf = (request: Addressed): string | undefined => request.holder?.address.key
 
 /**
  * The client to which a limited thing, such as a group or a tail, is counted: the principal, or the address of an

@@ -94,11 +94,11 @@ type Listened = IncomingMessage & { readonly holder?: { readonly served: Partial
  * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
  */
 export function compressAnswer(
-  request: IncomingMessage,
+  request: Listened,
   body: string | Buffer,
   done: (bytes: string | Buffer, coding?: string) => void
 ): boolean {
-  const coding = codingFor(request.headers['accept-encoding'] as string | undefined)
-  const { answers = OF_NO_LISTENER } = (request as Listened).holder?.served ?? {}
+  const coding = codingFor(request.headers['accept-encoding'])
+  const { answers = OF_NO_LISTENER } = request.holder?.served ?? {}
   return coding !== undefined && answers.compress(body, coding, done)
 }

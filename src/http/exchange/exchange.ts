@@ -20,7 +20,7 @@ export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): bo
 type Received = IncomingMessage & { readonly origin?: { readonly receipt: string | undefined } }
 
 /** The receipt for the records of a request; `undefined`: none was given. */
-export const receiptOf = (request: IncomingMessage): string | undefined => (request as Received).origin?.receipt
+export const receiptOf = (request: Received): string | undefined => request.origin?.receipt
 
 type Sent = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string }
 
@@ -28,10 +28,10 @@ type Sent = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string 
  * The URL of a request as it was sent, below the prefix of its API on the API's own port, too. The field `url`
  * differs from it where the path cannot be decoded and had to be escaped for the router.
  */
-export const sentUrlOf = (request: IncomingMessage): string => (request as Sent).sentUrl ?? request.url ?? '/'
+export const sentUrlOf = (request: Sent): string => request.sentUrl ?? request.url ?? '/'
 
 /** The URL of a request as its client has written it: without the prefix on the API's own port. */
-export const writtenUrlOf = (request: IncomingMessage): string => (request as Sent).originalUrl ?? sentUrlOf(request)
+export const writtenUrlOf = (request: Sent): string => request.originalUrl ?? sentUrlOf(request)
 
 /** The path as it was sent, below the prefix of its API, and the query behind it. */
 export function sentPartsOf(
@@ -43,20 +43,19 @@ export function sentPartsOf(
 }
 
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
-export const isOnOwnPort = ({ request }: Pick<Exchange, 'request'>): boolean =>
-  (request as Sent).originalUrl !== undefined
+export const isOnOwnPort = ({ request }: { readonly request: Sent }): boolean => request.originalUrl !== undefined
 
 /** For the listeners: sets the answer of {@link sentUrlOf}. */
-export const keepSentUrl = (request: IncomingMessage, url: string): void => {
-  ;(request as Sent).sentUrl = url
+export const keepSentUrl = (request: Sent, url: string): void => {
+  request.sentUrl = url
 }
 
 type Traced = IncomingMessage & { trace?: TraceOfRequest }
 
 /** The trace of a request. `undefined`: nothing records spans, or the request has none. */
-export const traceOf = (request: IncomingMessage): TraceOfRequest | undefined => (request as Traced).trace
+export const traceOf = (request: Traced): TraceOfRequest | undefined => request.trace
 
 /** For the listeners: sets the answer of {@link traceOf}. */
-export const keepTrace = (request: IncomingMessage, trace: TraceOfRequest): void => {
-  ;(request as Traced).trace = trace
+export const keepTrace = (request: Traced, trace: TraceOfRequest): void => {
+  request.trace = trace
 }

@@ -126,6 +126,6 @@ export function problemAnswer(
 /** The text of an API's error: of JSON its `error` or `message`, else all of it. */
 function detailOf(body: string): string {
   if (!body.startsWith('{') || body.length > MAX_PARSED_BYTES) return body
-  const { error, message } = JSON.parse(body) as { error?: unknown; message?: unknown }
+  const { error, message }: { error?: unknown; message?: unknown } = JSON.parse(body)
   return typeof error === 'string' ? error : typeof message === 'string' ? message : body
 }

@@ -181,7 +181,7 @@ function answered(
 }
 
 /** The API a request was routed to; {@link mount} leaves the name on the requests of its scope. */
-const mountNameOf = (request: FastifyRequest): string => (request as { mountName?: string }).mountName ?? 'none'
+const mountNameOf = (request: FastifyRequest & { mountName?: string }): string => request.mountName ?? 'none'
 
 export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)

@@ -272,7 +272,7 @@ export class DurableQueue {
     this.#waitingBytes.add(bytes)
     // The buffers of the records belong to the caller, which uses them again.
     this.#waiting.push({ entries: entries.map(entry => ({ ...entry, record: ownCopyOf(entry.record) })), settle })
-    this.open().catch(error => this.#options.log.error({}, (error as Error).message))
+    this.open().catch((error: Error) => this.#options.log.error({}, error.message))
     return undefined
   }
 

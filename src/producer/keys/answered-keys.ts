@@ -247,7 +247,7 @@ const COLON = ': '
 const headOf = (answer: KeptAnswer): string | Buffer => answer.lines ?? Buffer.from(JSON.stringify(answer.headers))
 
 function headersIn(head: Buffer): KeptAnswer['headers'] {
-  if (head[0] === JSON_BEGIN) return JSON.parse(head.toString()) as KeptAnswer['headers']
+  if (head[0] === JSON_BEGIN) return JSON.parse(head.toString())
   const lines = head.toString('latin1')
   const pairs: (readonly [string, string])[] = []
   for (let at = 0; at < lines.length; ) {

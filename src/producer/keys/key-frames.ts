@@ -167,8 +167,7 @@ function newsIn(frame: Buffer): ReadFrame['news'] | undefined {
   const type = typeAt(frame)
   if (type === undefined || type === 'answered' || type === 'ended') return type && { type }
   const index = frame.readUInt32BE(NEWS_AT)
-  if (type === 'outcome')
-    return { type, index, outcome: JSON.parse(frame.toString('utf8', NEWS_AT + 4)) as RecordOutcome }
+  if (type === 'outcome') return { type, index, outcome: JSON.parse(frame.toString('utf8', NEWS_AT + 4)) }
   return { type, index, sequence: readUInt64(frame, NEWS_AT + 4), count: frame.readUInt32BE(NEWS_AT + 12) }
 }
 
@@ -178,7 +177,7 @@ export function answerIn(frame: Buffer, salt: number): KeptAnswer | undefined {
   const bodyAt = NEWS_AT + 6 + frame.readUInt32BE(NEWS_AT + 2)
   return {
     status: frame.readUInt16BE(NEWS_AT),
-    headers: JSON.parse(frame.toString('utf8', NEWS_AT + 6, bodyAt)) as KeptAnswer['headers'],
+    headers: JSON.parse(frame.toString('utf8', NEWS_AT + 6, bodyAt)),
     body: Buffer.from(frame.subarray(bodyAt))
   }
 }

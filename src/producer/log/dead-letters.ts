@@ -116,7 +116,7 @@ export function toDeadLetter({ sequence, destination, acceptedAtMs, body }: Stor
     sequence,
     destination,
     acceptedAtMs,
-    reason: JSON.parse(body.toString('utf8', LENGTH_BYTES, reasonEnd)) as DeadLetterReason,
+    reason: JSON.parse(body.toString('utf8', LENGTH_BYTES, reasonEnd)),
     body: body.subarray(reasonEnd)
   }
 }

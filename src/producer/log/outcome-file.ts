@@ -156,7 +156,7 @@ export class OutcomeFile {
       const [, text = '', crc] = LINE.exec(bytes.toString('utf8', from, end)) ?? []
       if (crc !== hexOf(this.#crcOf(text))) areWhole = false
       else {
-        this.#add(JSON.parse(text) as Place)
+        this.#add(JSON.parse(text))
         this.#linesEnd = end + 1
         // A crash cuts the end only.
         this.areLinesWhole = areWhole

@@ -159,7 +159,7 @@ async function createTokens(settings: Config['auth'], log: Logger): Promise<Json
 /** @throws ConfigError when the text is no JSON */
 function toKeys(text: string, fileName: string): unknown {
   try {
-    return JSON.parse(text) as unknown
+    return JSON.parse(text)
   } catch {
     throw new ConfigError(`auth.issuers.jwksFile: ${fileName} is no JSON`)
   }

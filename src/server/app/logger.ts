@@ -157,7 +157,7 @@ const COMMAND = /: (?:curl|npx) /
  * @param line as pino writes it in JSON; the texts in its fields are printable
  */
 export function logText(line: string, { colors, columns }: TextLook): string {
-  const { time, level, msg, err, ...fields } = JSON.parse(line) as Readonly<Record<string, unknown>>
+  const { time, level, msg, err, ...fields }: Readonly<Record<string, unknown>> = JSON.parse(line)
   const message = printable(String(msg ?? ''))
   const { message: reason, stack } = (err ?? {}) as { readonly message?: string; readonly stack?: string }
   const untold = Object.entries({ ...fields, ...(stack === undefined && reason !== undefined && { reason }) })

@@ -26,7 +26,7 @@ export interface SourceResult {
  */
 export function fromYaml(text: string, fileName: string): SourceResult {
   // The YAML library is loaded only when a file is read, because most programs that use the library have no file.
-  const yaml = createRequire(import.meta.url)('yaml') as typeof import('yaml')
+  const yaml: typeof import('yaml') = createRequire(import.meta.url)('yaml')
   const lines = new yaml.LineCounter()
   const document = yaml.parseDocument(text, {
     lineCounter: lines,

@@ -78,7 +78,7 @@ function tokenOf(where: string, text: string): string {
 function lifetimeOf(where: string, token: string): number {
   let endsAt: unknown
   try {
-    endsAt = (JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()) as { readonly exp?: unknown }).exp
+    endsAt = JSON.parse(Buffer.from(token.split('.')[1]!, 'base64url').toString()).exp
   } catch {
     // It is another kind of token.
   }

@@ -6,15 +6,8 @@ import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
-import type {
-  Outcomes,
-  ProduceAnswer,
-  ProduceApi,
-  ProduceHead,
-  RecordsOrLater
-} from '../../../http/api/produce-route.js'
+import type { ProduceAnswer, ProduceApi, ProduceHead, RecordsOrLater } from '../../../http/api/produce-route.js'
 import type { Exchange, Reply } from '../../../http/exchange/exchange.js'
-import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import {
@@ -145,15 +138,13 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     })
   }
 
-  answer(outcomes: Outcomes, head: V2Head): ProduceAnswer {
-    const known = outcomes as readonly RecordOutcome[]
+  answer(known: readonly RecordOutcome[], head: V2Head): ProduceAnswer {
     let offsets = ''
     for (const outcome of known) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
     return this.#answer(known, START + offsets + endOf(head), head)
   }
 
-  *answerInTurns(outcomes: readonly OutcomeSoFar[], head: V2Head): InPieces<ProduceAnswer> {
-    const known = outcomes as readonly RecordOutcome[]
+  *answerInTurns(known: readonly RecordOutcome[], head: V2Head): InPieces<ProduceAnswer> {
     return this.#answer(known, yield* joined(START, known, entryOf, endOf(head)), head)
   }
 

@@ -17,7 +17,6 @@ import type {
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import type { OutcomeSoFar } from '../../../http/exchange/modern-answers.js'
 import { JSON_TYPE } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
@@ -194,13 +193,11 @@ export class V3Records extends V3Produce {
     return collected
   }
 
-  answer(outcomes: Outcomes, { items, answers }: V3Head): ProduceAnswer {
-    const body = answersTo(items, outcomes as readonly RecordOutcome[], answers)
-    return this.#answer(body, outcomes as readonly RecordOutcome[])
+  answer(outcomes: readonly RecordOutcome[], { items, answers }: V3Head): ProduceAnswer {
+    return this.#answer(answersTo(items, outcomes, answers), outcomes)
   }
 
-  *answerInTurns(outcomes: readonly OutcomeSoFar[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
-    const all = outcomes as readonly RecordOutcome[]
+  *answerInTurns(all: readonly RecordOutcome[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
     return this.#answer(yield* answersInTurns(items, all, answers), all)
   }
 
@@ -260,12 +257,12 @@ export class V3Batch extends V3Produce {
     return collected
   }
 
-  answer(outcomes: Outcomes, { ids, items, answers }: V3Head): ProduceAnswer {
+  answer(outcomes: readonly RecordOutcome[], { ids, items, answers }: V3Head): ProduceAnswer {
     const successes: string[] = []
     const failures: string[] = []
-    const failed = unaskedAmong(outcomes as readonly RecordOutcome[])
+    const failed = unaskedAmong(outcomes)
     if (failed !== undefined) return unasked(failed)
-    for (const [at, outcome] of (outcomes as readonly RecordOutcome[]).entries()) {
+    for (const [at, outcome] of outcomes.entries()) {
       const id = `"id":"${ids[at]}"`
       if (outcome.type === 'delivered') successes.push(`{${id},${answers.placed(outcome, items[at]!)}}`)
       else {
