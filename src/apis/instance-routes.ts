@@ -29,6 +29,8 @@ import type {
 
 /** Limit for the keys and values of one answer: writing them holds up other requests. The next read has the others. */
 export const MAX_READ_BYTES = 4 * 1024 * 1024
+/** Kafka's default. */
+export const AUTO_COMMIT_MS = 5_000
 /** A failed verb that another attempt carries out once gateways and Kafka answer again. */
 const UNAVAILABLE: readonly ErrorCode[] = ['clusterChanged', 'overloaded', 'shuttingDown', 'timedOut']
 /** The time limit in the texts of errors. */

@@ -5,11 +5,10 @@ import {
   count,
   host,
   listenPort,
+  MIB,
   milliseconds,
   millisecondsOrZero
 } from '../core/settings/units.js'
-
-const MIB = 1024 * 1024
 
 /**
  * Limits of the embedded broker, so that no client can use up the resources of the process. They apply to memory

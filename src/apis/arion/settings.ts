@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { bytes, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, MIB } from '../../http/api/api.js'
+import { bytes, MIB, milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
 export const arionSettings = z

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
+import { MIB } from '../../core/settings/units.js'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 export const cloudeventsSettings = z
   .strictObject({

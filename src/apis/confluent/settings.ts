@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { count, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, MAX_RECORDS_OF_BODY, MIB, syncTimeoutMs } from '../../http/api/api.js'
+import { count, MIB, milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability, MAX_RECORDS_OF_BODY, syncTimeoutMs } from '../../http/api/api.js'
 
 const DAY_MS = 24 * 60 * 60 * 1_000
 

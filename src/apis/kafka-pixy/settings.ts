@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort } from '../../core/settings/units.js'
-import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
+import { bytes, count, host, listenPort, MIB } from '../../core/settings/units.js'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */
 export const kafkaPixySettings = z

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { bytes, listenPort, milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, MIB, whenFull } from '../../http/api/api.js'
+import { bytes, listenPort, MIB, milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability, whenFull } from '../../http/api/api.js'
 
 const rateLimitRule = z.strictObject({
   topic: z.string().describe('The topic; its name as clients write it'),

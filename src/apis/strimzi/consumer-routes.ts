@@ -7,6 +7,7 @@ import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exch
 import type { Operation } from '../../http/openapi/operation.js'
 import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import {
+  AUTO_COMMIT_MS,
   type InstanceApi,
   type InstanceAsk,
   MAX_READ_BYTES,
@@ -42,7 +43,6 @@ import {
 
 const API = 'strimzi'
 const FORMATS: readonly BridgeFormat[] = ['binary', 'json', 'text']
-const AUTO_COMMIT_MS = 5_000
 const POLL_MS = 100
 /** The longest wait of a read, whatever `timeout` says. */
 const MAX_WAIT_MS = 10 * 60_000

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { milliseconds } from '../../core/settings/units.js'
-import { commonSettings, durability, MIB, syncTimeoutMs } from '../../http/api/api.js'
+import { MIB, milliseconds } from '../../core/settings/units.js'
+import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of the API of Strimzi's bridge. `castellan strimzi` sets them from `application.properties`. */
 export const strimziSettings = z

@@ -1,17 +1,11 @@
 import { type KafkaRecord, type LogPosition, type Offset, positionIn } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { LogRead, PartitionLog } from '../partition/partition-log.js'
-import { GROUP_LINES, type LogChange, type ReadOutcome } from '../partition/read-outcome.js'
+import { GROUP_LINES, type LogChange, type ReadOutcome, SHORTEST_POLL_MS } from '../partition/read-outcome.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, copyOf, type HeldBatches } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import { isForbiddenRead, pausesOfUnknown } from './refusals.js'
-
-/**
- * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
- * busy loop.
- */
-const SHORTEST_POLL_MS = 20
 
 /**
  * Time limit of a read at the end of the log. A partition without new messages costs one request per this time, instead

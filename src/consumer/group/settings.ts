@@ -1,7 +1,5 @@
 import { z } from 'zod'
-import { bytes, constantOptions, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
-
-const MIB = 1024 * 1024
+import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of consumer groups. No deployment has needed other values. Tests pass other values to `openCastellan`. */
 const constants = {

@@ -3,6 +3,12 @@ import type { LogPosition, Offset, RecordBatch } from '../../core/model.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { ownFailure } from '../../router/requests/failures.js'
 
+/**
+ * Shortest time between two reads. A Router that does not wait for records answers at once, and this pause prevents a
+ * busy loop.
+ */
+export const SHORTEST_POLL_MS = 20
+
 /** What a reader finds at an offset. */
 export type ReadOutcome =
   | { readonly type: 'records'; readonly batch: RecordBatch }

@@ -3,7 +3,14 @@ import type { LogPosition, Offset, RecordBatch, TopicPartition } from '../../cor
 import type { OffsetType } from '../../router/messages/operations.js'
 import type { AskRouter } from '../partition/ask.js'
 import { PartitionLog } from '../partition/partition-log.js'
-import { errorOf, type LogChange, type ReadOutcome, type ReadTrouble, sentenceOf } from '../partition/read-outcome.js'
+import {
+  errorOf,
+  type LogChange,
+  type ReadOutcome,
+  type ReadTrouble,
+  SHORTEST_POLL_MS,
+  sentenceOf
+} from '../partition/read-outcome.js'
 
 /** The start of reading. `last`: this many records before the end of each partition. */
 export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly last: number }
@@ -13,8 +20,6 @@ export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly la
  */
 const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
-/** A Router that does not wait for records answers at once; this pause prevents a busy loop at the end of a log. */
-const SHORTEST_POLL_MS = 20
 
 /** What the readers of a topic do with its records. */
 export interface ReaderRuntime {

@@ -1,6 +1,9 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
 
+export const MIB = 1024 * 1024
+export const HOUR_MS = 3_600_000
+
 export const milliseconds = z.int().min(1).max(MAX_TIMER_MS)
 
 /** Whole milliseconds, at least 0. The description of the setting must say what 0 means. */

@@ -5,7 +5,7 @@ import type { LoopTurns } from '../../core/loop-turns.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
-import { bytes, host, listenPort, milliseconds } from '../../core/settings/units.js'
+import { bytes, host, listenPort, MIB, milliseconds } from '../../core/settings/units.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { Durability, Verbs } from '../../verbs/verbs.js'
 import type { Access } from '../access/access.js'
@@ -186,8 +186,6 @@ export interface OwnListener {
   /** The operations in its `/openapi.json`. Absent: those of the API. */
   readonly operations?: readonly Operation[]
 }
-
-export const MIB = 1024 * 1024
 
 /** Of one body: a record counts as 256 bytes at least, and all of them have 16 MiB, whatever the limit of the body is. */
 export const MAX_RECORDS_OF_BODY = (16 * MIB) / 256

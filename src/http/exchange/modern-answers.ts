@@ -28,7 +28,7 @@ export interface ModernAnswer<Body = string> {
   readonly body: Body
 }
 
-const MULTI_STATUS = 207
+export const MULTI_STATUS = 207
 
 /**
  * One entry per record, in their order:

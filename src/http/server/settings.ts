@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { bytes, count, host, listenPort, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytes, count, host, listenPort, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../exchange/record-headers.js'
 import { NULL_ORIGIN, originProblem } from './cors.js'
 
@@ -33,8 +33,6 @@ export const httpTlsSettings = listenerTls
 const managementTlsSettings = listenerTls.prefault({}).describe('TLS of the management port')
 
 export type ListenerTlsSettings = z.output<typeof listenerTls>
-
-const MIB = 1024 * 1024
 
 /** Off unless set: behind a proxy all clients share one address. */
 const addressSettings = z

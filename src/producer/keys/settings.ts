@@ -1,8 +1,5 @@
 import { z } from 'zod'
-import { milliseconds } from '../../core/settings/units.js'
-
-const HOUR_MS = 60 * 60 * 1_000
-const MIB = 1024 * 1024
+import { HOUR_MS, MIB, milliseconds } from '../../core/settings/units.js'
 
 /** The section `idempotency` of the configuration. */
 export const idempotencySettings = z

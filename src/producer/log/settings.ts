@@ -1,7 +1,6 @@
 import { z } from 'zod'
-import { bytes, count, milliseconds } from '../../core/settings/units.js'
+import { bytes, count, MIB, milliseconds } from '../../core/settings/units.js'
 
-const MIB = 1024 * 1024
 const GIB = 1024 * MIB
 
 const section = z

@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { parseOptions } from '../../core/settings/options.js'
-import { bytes, constantOptions, milliseconds } from '../../core/settings/units.js'
+import { bytes, constantOptions, MIB, milliseconds } from '../../core/settings/units.js'
 import { defaultRouterSettings, type RouterSettingsOverrides } from '../../router/routing/settings.js'
-
-const MIB = 1024 * 1024
 
 /** Constants of delivery: no deployment has needed other values. Tests pass other values to `startDelivery`. */
 const constants = {

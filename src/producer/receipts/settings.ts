@@ -1,8 +1,5 @@
 import { z } from 'zod'
-import { millisecondsOrZero } from '../../core/settings/units.js'
-
-const HOUR_MS = 3_600_000
-const MIB = 1024 * 1024
+import { HOUR_MS, MIB, millisecondsOrZero } from '../../core/settings/units.js'
 
 const section = z.strictObject({
   retentionMs: millisecondsOrZero

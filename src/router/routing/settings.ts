@@ -1,8 +1,6 @@
 import { z } from 'zod'
 import { parseOptions } from '../../core/settings/options.js'
-import { bytes, constantOptions, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
-
-const MIB = 1024 * 1024
+import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of a Router. No deployment has needed other values. Tests pass other values to `startRouter`. */
 const constants = {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { timeOf } from '../../../core/time-of.js'
 import type { InstanceSettings } from '../../../verbs/verbs.js'
-import { MAX_READ_BYTES } from '../../instance-routes.js'
+import { AUTO_COMMIT_MS, MAX_READ_BYTES } from '../../instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
 import { BodyError, checked, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
@@ -13,8 +13,6 @@ const INVALID_BYTES = 40001
 const INVALID_SETTING = 42204
 const NEEDS_REGISTRY = 42206
 const MAX_FETCH_MIN_BYTES = 10_000_000
-/** Kafka's default. */
-const AUTO_COMMIT_MS = 5_000
 const MAX_WAIT_MS = 600_000
 
 const text = z.string()

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Operation } from '../../../http/access/access.js'
+import { MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import { json } from '../../../http/openapi/operation.js'
 import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
 import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
@@ -8,7 +9,6 @@ import { type Kind, kind, type Members, type Resource, type ResourcePlace, text 
 import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
 import { requireNamedOnce, visibleTopics } from './topic-routes.js'
 
-const MULTI_STATUS = 207
 /** Topics whose settings are in one answer. A topic has about 25 KB of them. */
 const MAX_TOPICS = 1_000
 /** Topics or brokers of a list that are described at the same time. */

@@ -17,7 +17,7 @@ import type {
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
-import { JSON_TYPE } from '../../../http/exchange/modern-answers.js'
+import { JSON_TYPE, MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
 import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
@@ -210,7 +210,6 @@ export class V3Records extends V3Produce {
 
 const QUOTE = 0x22
 const ID = /^[\w-]{1,80}$/
-const MULTI_STATUS = 207
 const MAX_ENTRIES = 'advanced.apis.confluent.maxRecordsPerBatch'
 
 /** `POST /v3/clusters/{cluster_id}/topics/{topic_name}/records:batch`. */
