@@ -1,5 +1,5 @@
 /**
- * A custom metrics logger: the Router reports to three functions, which must neither throw nor wait.
+ * A custom metrics logger: the Router reports to three functions, which must not wait.
  * The names are those of docs/metrics.md. For Prometheus there is PrometheusMetricsLogger.
  *
  * ```text

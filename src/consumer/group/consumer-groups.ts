@@ -237,7 +237,7 @@ export class ConsumerGroups {
     const groupId = ownText(sent)
     const group = this.#start(groupId, client)
     this.#groups.set(groupId, group)
-    metrics.gauge('groups', 'groups', {}, this.#groups.size)
+    metrics.gauge?.('groups', 'groups', {}, this.#groups.size)
     return group
   }
 
@@ -279,7 +279,7 @@ export class ConsumerGroups {
 
   #ended(groupId: string): void {
     this.#forget(groupId)
-    this.#deps.metrics.gauge('groups', 'groups', {}, this.#groups.size)
+    this.#deps.metrics.gauge?.('groups', 'groups', {}, this.#groups.size)
   }
 }
 

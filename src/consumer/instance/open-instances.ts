@@ -395,7 +395,7 @@ export class OpenInstances {
   }
 
   #count(): void {
-    this.#deps.metrics.gauge('groups', 'instances', {}, this.#entries.size)
+    this.#deps.metrics.gauge?.('groups', 'instances', {}, this.#entries.size)
   }
 
   /** Refuses further requests, commits as automatic commits do, and leaves all groups. Idempotent. */

@@ -2,6 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import { endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
+import { resultOfUser } from '../../core/users-code.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
@@ -142,7 +143,8 @@ class FedBatches {
   }
 
   /** What the readers do with their batches, warnings and problems. */
-  asRuntime(warn: (message: string) => void = doNothing) {
+  asRuntime(onWarning: (message: string) => void = doNothing) {
+    const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined)
     return {
       write: ({ partition }: TopicPartition, batch: RecordBatch, end: Offset) =>
         new Promise<Offset>(resolve => {

@@ -44,6 +44,11 @@ interface Crashes<Message> {
    * @param unhandled all messages that were sent to the actor and are not handled, in order
    */
   onCrash(error: Error, message: Message, unhandled: readonly Message[]): void
+  /**
+   * Called once, when the actor is stopped before it has crashed. Absent: what was sent to it is dropped.
+   * @param unhandled all messages that were sent to the actor and are not handled, in order
+   */
+  onStopped?(unhandled: readonly Message[]): void
 }
 
 /** Logic that decides in `transition` and acts in `run`. */
@@ -115,8 +120,11 @@ class Mailbox<Message> implements ActorRef<Message> {
   readonly #inner: NactRef
   readonly #onStopped: () => void
   #inbox: Message[] = []
+  /** The messages of this tick, and the index of the one in hand. */
+  #taken: readonly Message[] = []
+  #at = 0
   #isStopped = false
-  #crash: { readonly message: Message; readonly unhandled: readonly Message[] } | undefined
+  #crash: { readonly message: Message } | undefined
 
   constructor(system: NactRef, path: string, logic: OwnerLogic<Message>, onStopped: () => void) {
     this.path = path
@@ -138,37 +146,40 @@ class Mailbox<Message> implements ActorRef<Message> {
 
   stop(): void {
     if (this.#isStopped) return
-    this.#end()
+    const unhandled = this.#end()
     nact.stop(this.#inner)
+    this.#logic.onStopped?.(unhandled)
   }
 
   #end(): readonly Message[] {
-    const dropped = this.#inbox
+    const unhandled = [...this.#taken.slice(this.#at + 1), ...this.#inbox]
     this.#isStopped = true
+    this.#taken = []
     this.#inbox = []
     this.#onStopped()
-    return dropped
+    return unhandled
   }
 
   #handleInbox(): true {
     const messages = this.#inbox
+    this.#taken = messages
     this.#inbox = []
-    for (let at = 0; at < messages.length && !this.#isStopped; at++) {
+    for (this.#at = 0; this.#at < messages.length && !this.#isStopped; this.#at++) {
       try {
-        this.#logic.receive(messages[at]!, this)
+        this.#logic.receive(messages[this.#at]!, this)
       } catch (error) {
-        this.#crash = { message: messages[at]!, unhandled: messages.slice(at + 1) }
+        this.#crash = { message: messages[this.#at]! }
         throw error
       }
     }
+    this.#taken = []
     return true
   }
 
   #crashed(error: unknown): void {
     if (this.#isStopped || !this.#crash) return
-    const { message, unhandled } = this.#crash
-    const all = [...unhandled, ...this.#end()]
-    this.#logic.onCrash(error instanceof Error ? error : new Error(String(error)), message, all)
+    const { message } = this.#crash
+    this.#logic.onCrash(error instanceof Error ? error : new Error(String(error)), message, this.#end())
   }
 }
 

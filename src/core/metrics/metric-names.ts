@@ -178,7 +178,7 @@ export function startAtZero(metrics: MetricsLogger, operations: readonly string[
       for (const value of values) metrics.count(...partsOf(name), { [label]: value }, 0)
     }
   }
-  for (const name of Object.keys({ ...sumsFromZero, ...maximaFromZero })) metrics.gauge(...partsOf(name), {}, 0)
+  for (const name of Object.keys({ ...sumsFromZero, ...maximaFromZero })) metrics.gauge?.(...partsOf(name), {}, 0)
 }
 
 /** Creates the counters of a newly discovered broker, with the value 0. */

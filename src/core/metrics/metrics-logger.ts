@@ -3,15 +3,15 @@ export type MetricTags = Readonly<Record<string, string>>
 
 /**
  * Receives the measurements of all rooms. `count` and `time` are Castle's interface. The methods are called on the event loop
- * and must neither throw nor wait.
+ * and must not wait. What they throw is a warning of the process, once.
  *
  * Source: Box-Castle/router 1.0.3, metrics/MetricsLogger.scala.
  */
 export interface MetricsLogger {
   count(component: string, metricName: string, tags?: MetricTags, value?: number): void
   time(component: string, metricName: string, tags: MetricTags, nanoSeconds: number): void
-  /** Sets the current value of something that goes up and down, such as a queue depth. */
-  gauge(component: string, metricName: string, tags: MetricTags, value: number): void
+  /** Sets the current value of something that goes up and down, such as a queue depth. Absent: such values are dropped. */
+  gauge?(component: string, metricName: string, tags: MetricTags, value: number): void
 }
 
 /** Drops all measurements. */
@@ -40,7 +40,7 @@ export class TaggedMetricsLogger implements MetricsLogger {
   }
 
   gauge(component: string, metricName: string, tags: MetricTags, value: number): void {
-    this.#inner.gauge(component, metricName, this.#merge(tags), value)
+    this.#inner.gauge?.(component, metricName, this.#merge(tags), value)
   }
 
   #merge(tags: MetricTags): MetricTags {

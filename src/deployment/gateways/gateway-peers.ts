@@ -207,7 +207,7 @@ export class GatewayPeers implements Peers {
     const added = [...this.#connections.values()].filter(connection => !known.includes(connection))
     await Promise.all([...asked, ...added.map(connection => connection.hello())])
     this.#forgetSilent()
-    this.#deps.metrics?.gauge('peers', 'gateways', {}, this.others.length)
+    this.#deps.metrics?.gauge?.('peers', 'gateways', {}, this.others.length)
     for (const listener of this.#whenRefreshed) listener()
   }
 

@@ -64,7 +64,7 @@ export class DurableMetrics {
       const more = stats[name] - (this.#last?.[name] ?? 0)
       if (more > 0) this.#metrics.count(DELIVERY, counted[name], {}, more)
     }
-    for (const name of keysOf(gauged)) this.#metrics.gauge(DELIVERY, gauged[name], {}, stats[name])
+    for (const name of keysOf(gauged)) this.#metrics.gauge?.(DELIVERY, gauged[name], {}, stats[name])
     this.#last = stats
   }
 }
@@ -76,10 +76,10 @@ export class LogMetrics {
 
   constructor(metrics: MetricsLogger, { maxBytes, readAheadBytes }: WalSettings) {
     this.#metrics = metrics
-    metrics.gauge(LOG, 'limit_bytes', {}, maxBytes)
-    metrics.gauge(LOG, 'read_ahead_limit_bytes', {}, readAheadBytes)
+    metrics.gauge?.(LOG, 'limit_bytes', {}, maxBytes)
+    metrics.gauge?.(LOG, 'read_ahead_limit_bytes', {}, readAheadBytes)
     metrics.count(LOG, 'syncs', {}, 0)
-    for (const name of Object.values(logGauges)) metrics.gauge(LOG, name, {}, 0)
+    for (const name of Object.values(logGauges)) metrics.gauge?.(LOG, name, {}, 0)
     this.writable(true)
     this.#waiting(0, 0)
   }
@@ -87,7 +87,7 @@ export class LogMetrics {
   /** @param oldestAgeMs how long the oldest record has waited for Kafka */
   report(stats: LogStats, oldestAgeMs: number, readAheadBytes: number): void {
     const metrics = this.#metrics
-    for (const name of keysOf(logGauges)) metrics.gauge(LOG, logGauges[name], {}, stats[name])
+    for (const name of keysOf(logGauges)) metrics.gauge?.(LOG, logGauges[name], {}, stats[name])
     this.writable(stats.state === 'ok')
     this.#waiting(oldestAgeMs, readAheadBytes)
     if (stats.syncs > this.#syncs) metrics.count(LOG, 'syncs', {}, stats.syncs - this.#syncs)
@@ -95,12 +95,12 @@ export class LogMetrics {
   }
 
   #waiting(oldestAgeMs: number, readAheadBytes: number): void {
-    this.#metrics.gauge(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
-    this.#metrics.gauge(LOG, 'read_ahead_bytes', {}, readAheadBytes)
+    this.#metrics.gauge?.(LOG, 'oldest_record_age_seconds', {}, oldestAgeMs / 1_000)
+    this.#metrics.gauge?.(LOG, 'read_ahead_bytes', {}, readAheadBytes)
   }
 
   /** @param isWritable whether the log takes records, or can be opened to take them */
   writable(isWritable: boolean): void {
-    this.#metrics.gauge(LOG, 'writable', {}, isWritable ? 1 : 0)
+    this.#metrics.gauge?.(LOG, 'writable', {}, isWritable ? 1 : 0)
   }
 }

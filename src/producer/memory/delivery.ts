@@ -171,7 +171,7 @@ export class DeliveryMetrics {
 
   constructor(metrics: MetricsLogger, maxBytes: number) {
     this.#metrics = metrics
-    metrics.gauge(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
+    metrics.gauge?.(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
   }
 
   waitedForCapacity(waitedMs: number): void {
@@ -188,11 +188,11 @@ export class DeliveryMetrics {
       if (more > 0) this.#metrics.count(COMPONENT, counted[name], {}, more)
     }
     for (const name of keysOf(gauged)) {
-      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge(COMPONENT, gauged[name], {}, stats[name])
+      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge?.(COMPONENT, gauged[name], {}, stats[name])
     }
     const { oldestRecordAgeMs } = stats
     if (oldestRecordAgeMs !== this.#last?.oldestRecordAgeMs) {
-      this.#metrics.gauge(COMPONENT, 'oldest_record_age_seconds', {}, oldestRecordAgeMs / 1_000)
+      this.#metrics.gauge?.(COMPONENT, 'oldest_record_age_seconds', {}, oldestRecordAgeMs / 1_000)
     }
     this.#last = stats
   }

@@ -3,6 +3,7 @@ import { inTime } from '../../core/in-time.js'
 import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
+import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import type { Produce } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { overheadOf } from './batch.js'
@@ -434,4 +435,5 @@ const noDurableLog = ({ durability }: ProduceOptions): RecordFailure | undefined
   durability === 'disk' ? failures.logUnavailable('this cluster was opened without a durable log') : undefined
 
 /** Starts delivery; it asks nothing of the Router before the first record comes. */
-export const startDelivery = (deps: DeliveryDeps): Delivery => new MemoryDelivery(deps)
+export const startDelivery = (deps: DeliveryDeps): Delivery =>
+  new MemoryDelivery({ ...deps, log: guardedLog(deps.log), metrics: guardedMetrics(deps.metrics) })

@@ -216,7 +216,7 @@ export class Dispatcher implements Holder {
     // A queued request, or a request that was moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#issue(connection)
     // The dispatchers of members are left out, because their tags are equal.
-    if (role !== 'member') metrics.gauge('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
+    if (role !== 'member') metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
   }
 
   #takeIn(): void {

@@ -32,8 +32,8 @@ export interface FetchData extends Request<FetchDataResult> {
    */
   readonly maxWaitMs?: number | undefined
   /**
-   * Called after each long poll when the request has waited longer than `fetchMaxWaitMs`. False ends the wait. Default:
-   * the request continues to wait.
+   * Called after each long poll when the request has waited longer than `fetchMaxWaitMs`. False ends the wait, and so
+   * does an error that it throws. Default: the request continues to wait.
    */
   readonly isWanted?: (() => boolean) | undefined
   /**

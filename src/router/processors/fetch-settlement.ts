@@ -5,6 +5,7 @@ import {
   type RecordBatch,
   topicPartitionKey
 } from '../../core/model.js'
+import { resultOfUser } from '../../core/users-code.js'
 import type { FetchPartitionResponse, FetchResponse, IsolationLevel } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { FetchedRecords } from '../../kafka/fetched-records.js'
@@ -316,7 +317,7 @@ export class FetchSettlement {
 }
 
 const waitsLonger = ({ request: { maxWaitMs = 0, isWanted } }: FetchWaiter, waitedMs: number): boolean =>
-  waitedMs < maxWaitMs && (isWanted === undefined || isWanted())
+  waitedMs < maxWaitMs && (isWanted === undefined || resultOfUser('isWanted of a request', isWanted, false))
 
 /** Answers a request with a batch. The last argument is the identity of the partition that the batch was read from. */
 export function succeed(waiter: FetchWaiter, batch: RecordBatch, { leaderEpoch }: PartitionIdentity): void {

@@ -72,7 +72,7 @@ export class ReadCache {
 
   keep(key: string, start: Offset, batch: RecordBatch): void {
     this.cache.add(key, start, batch)
-    this.#metrics.gauge('router', 'cache_bytes', {}, this.cache.sizeBytes)
+    this.#metrics.gauge?.('router', 'cache_bytes', {}, this.cache.sizeBytes)
   }
 
   startOf(key: string): Offset | undefined {

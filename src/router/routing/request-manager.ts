@@ -1,5 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
+import { resultOfUser } from '../../core/users-code.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
 import { type Unasked, withRequester } from './ask-router.js'
 
@@ -136,7 +137,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     const send = (): void => {
       outstanding.timer = this.#startTimer(question, requestId, tryNumber)
       const { onRetry = warnOfRetry } = this.#options
-      onRetry(question.type, tryNumber, reason)
+      resultOfUser('onRetry', () => onRetry(question.type, tryNumber, reason), undefined)
       this.#send(question, requestId)
     }
     if (delayMs === 0) send()

@@ -123,7 +123,7 @@ export class RouterParts {
 
   #createReadCache(): ReadCache {
     const { settings, metrics, decompressedMemory } = this.#deps
-    const gauge = (bytes: number): void => metrics.gauge('router', 'decompressed_bytes', {}, bytes)
+    const gauge = (bytes: number): void => metrics.gauge?.('router', 'decompressed_bytes', {}, bytes)
     return new ReadCache({
       cache: this.cache,
       isolationLevel: settings.isolationLevel,

@@ -1,6 +1,7 @@
 import type { ActorRef, OwnerLogic, Requester } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import type { ClusterChange } from '../../core/model.js'
+import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, RouterMessage } from '../messages/operations.js'
@@ -97,10 +98,21 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     this.#shutDown(failure)
     // Of the message whose handling threw, and of all later ones.
     admission.refuseRest(message, failure)
-    admission.nextMessage()
-    for (const one of unhandled) admission.refuseRest(one, failure)
-    this.#endWait()
+    this.#refuseAll(unhandled, failure)
     onFatal(error)
+  }
+
+  /** The owner of the actor system has stopped it before the Router, or the Router has ended. */
+  onStopped(unhandled: readonly RouterMailbox[]): void {
+    this.#over ??= SHUTTING_DOWN
+    this.#shutDown()
+    this.#refuseAll(unhandled, this.#over)
+  }
+
+  #refuseAll(unhandled: readonly RouterMailbox[], failure: Failure): void {
+    this.parts.admission.nextMessage()
+    for (const one of unhandled) this.parts.admission.refuseRest(one, failure)
+    this.#endWait()
   }
 
   #handle(message: RouterMailbox): void {
@@ -258,7 +270,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     const deferred = this.parts.routing.queues.size
     if (deferred === this.#waitedBefore) return
     this.#waitedBefore = deferred
-    this.#deps.metrics.gauge('router', 'waiting_requests', {}, this.#waitedBefore)
+    this.#deps.metrics.gauge?.('router', 'waiting_requests', {}, this.#waitedBefore)
   }
 }
 
@@ -301,7 +313,12 @@ export interface RouterHandle {
 
 /** Starts the root actor. It connects at once or at the first request; see `connectAtStart`. */
 export function startRouter(options: StartRouterOptions): RouterHandle {
-  const actor = new RouterActor({ ...options, settings: toRouterSettings(options.settings) })
+  const actor = new RouterActor({
+    ...options,
+    settings: toRouterSettings(options.settings),
+    log: guardedLog(options.log),
+    metrics: guardedMetrics(options.metrics)
+  })
   const { pool, leaders, refresher, cache } = actor.parts
   return {
     ref: actor,

@@ -264,7 +264,7 @@ class ProcessParts implements App {
       quietLog: this.#quietLog,
       metrics: this.#metricsLogger,
       decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
-        this.#metricsLogger.gauge('router', 'decompressed_bytes', {}, bytes)
+        this.#metricsLogger.gauge?.('router', 'decompressed_bytes', {}, bytes)
       ),
       onFatal,
       logWorker,

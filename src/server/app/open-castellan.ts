@@ -11,6 +11,7 @@ import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-lo
 import { type Logger, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
+import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
@@ -152,8 +153,9 @@ export interface Castellan {
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
  * @throws ListenError when the address of `peers.listen` cannot be used
  */
-export async function openCastellan(options: OpenCastellanOptions): Promise<Castellan> {
-  const own = await openCluster(options)
+export async function openCastellan(given: OpenCastellanOptions): Promise<Castellan> {
+  const own = await openCluster(given)
+  const options = withGuards(given)
   const tracing = registeredTracing()
   const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
   const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
@@ -172,6 +174,13 @@ export async function openCastellan(options: OpenCastellanOptions): Promise<Cast
     }
   }
 }
+
+/** The options with loggers that never throw. */
+const withGuards = ({ log, metrics, ...options }: OpenCastellanOptions): OpenCastellanOptions => ({
+  ...options,
+  log: log && guardedLog(log),
+  metrics: metrics && guardedMetrics(metrics)
+})
 
 /** @returns `undefined`: the options name no other processes */
 async function openPeers({ gateway: verbs }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
@@ -218,12 +227,13 @@ const processWarnings: Logger = {
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
  */
 export async function openCluster(
-  options: OpenCastellanOptions,
+  given: OpenCastellanOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
 ): Promise<Castellan> {
-  const settings = parseOptions(openOptions, options, 'openCastellan')
+  const settings = parseOptions(openOptions, given, 'openCastellan')
+  const options = withGuards(given)
   checkCompression(settings.delivery.compression)
   // Most programs have no durable log.
   const logs = settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./durable-logs.js')
@@ -257,10 +267,10 @@ class ClusterParts {
     this.#settings = settings
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
     const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
+    const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
     // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
     // the Router. Delivery is created second.
     const router = this.#startRouter({ ...shared, system, createClient, onFatal })
-    const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
     const losses = new Losses(shared)
     const deliveryDeps = {
       ...shared,

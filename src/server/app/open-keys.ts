@@ -15,7 +15,7 @@ export const openKeys = (settings: IdempotencySettings, log: Logger, metrics: Me
   new LocalKeys({
     ...settings,
     now: Date.now,
-    report: usedRatio => metrics.gauge('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
+    report: usedRatio => metrics.gauge?.('http', 'idempotency_used_ratio', UNLABELLED, usedRatio),
     newSalt: () => randomBytes(4).readUInt32BE(),
     onUnresolved: error =>
       log.error(

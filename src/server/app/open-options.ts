@@ -48,8 +48,13 @@ function isFunction(value: unknown): boolean {
   return typeof value === 'function'
 }
 
-/** An option that is an object or a function of the caller. It is not checked. */
-const given = z.unknown().optional()
+/** An object of the caller with these methods. Nothing else of it is checked. */
+const having = (...methods: readonly string[]) =>
+  z
+    .custom<object>(value => methods.every(method => isFunction((value as Record<string, unknown> | null)?.[method])), {
+      error: `expected an object with ${methods.join(', ')}`
+    })
+    .optional()
 
 export const openOptions = z.strictObject({
   brokers,
@@ -60,11 +65,11 @@ export const openOptions = z.strictObject({
   receipts: receiptOptions,
   consumer: consumerOptions,
   peers: peersOptions,
-  metrics: given,
-  log: given,
-  system: given,
-  decompressedMemory: given,
-  onFatal: given
+  metrics: having('count', 'time'),
+  log: having('debug', 'info', 'warn', 'error'),
+  system: having('spawnOwner', 'stop'),
+  decompressedMemory: having('hold', 'touch'),
+  onFatal: z.custom<(error: Error) => void>(isFunction, { error: 'expected a function' }).optional()
 })
 
 export type OpenSettings = z.output<typeof openOptions>

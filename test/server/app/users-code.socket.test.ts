@@ -1,0 +1,137 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import {
+  ActorSystem,
+  askRouter,
+  type Castellan,
+  type Logger,
+  type MetricsLogger,
+  openCastellan
+} from '../../../src/index.js'
+import { onBroker } from '../../support/stage.js'
+
+const boom = (): never => {
+  throw new Error('boom')
+}
+const reject = async (): Promise<void> => boom()
+const throwingMetrics: MetricsLogger = { count: boom, time: boom, gauge: boom }
+const throwingLog: Logger = { debug: boom, info: boom, warn: boom, error: boom }
+const orders0 = { topic: 'orders', partition: 0 }
+const latest = { type: 'fetchOffset', topicPartition: orders0, offsetType: 'latest' } as const
+
+describe('code of the user of the library that fails', () => {
+  const stage = onBroker(undefined, true)
+  let warn: sinon.SinonStub
+  beforeEach(() => {
+    stage.cluster.createTopic('orders', { partitions: 1 })
+    warn = sinon.stub(process, 'emitWarning')
+  })
+  afterEach(() => warn.restore())
+
+  const warnings = (): string[] => warn.args.map(([message]) => String(message))
+
+  async function write(castellan: Castellan): Promise<void> {
+    const options = { partitioner: 'murmur2', deadlineMs: 20_000 } as const
+    const produced = castellan.gateway.produce([{ topic: 'orders', key: null, value: 'one' }], options)
+    expect((await produced.outcomes()).map(({ type }) => type)).to.deep.equal(['delivered'])
+  }
+
+  /** Writes a record, reads it, and reads it for a group. */
+  async function useAll(castellan: Castellan): Promise<void> {
+    await write(castellan)
+    expect(await askRouter(castellan.router.ref, latest)).to.include({ type: 'success', offset: 1 })
+    for await (const record of castellan.read('orders')) expect(String(record.value)).to.equal('one')
+    await castellan.groups.consume('billing', 'orders', 500)
+  }
+
+  const loggers: readonly (readonly [string, object, string])[] = [
+    ['metrics that throw', { metrics: throwingMetrics }, 'the metrics logger threw: boom'],
+    ['a log that throws', { log: throwingLog }, 'the log threw: boom'],
+    [
+      'a log that rejects',
+      { log: { debug: reject, info: reject, warn: reject, error: reject } },
+      'the log threw: boom'
+    ],
+    ['metrics that reject', { metrics: { count: reject, time: reject } }, 'the metrics logger threw: boom']
+  ]
+  for (const [what, options, message] of loggers) {
+    it(`stops nothing and is told once: ${what}`, async () => {
+      const castellan = await stage.library(options)
+      await useAll(castellan)
+      // Delivery reports its gauges once a second.
+      await new Promise(resolve => setTimeout(resolve, 1_200))
+      expect(await askRouter(castellan.router.ref, latest)).to.include({ type: 'success', offset: 1 })
+      await stage.close(castellan)
+      expect(warnings()).to.deep.equal([message])
+    })
+  }
+
+  it('is none where a metrics logger has the two methods of Castle', async () => {
+    const counted: string[] = []
+    const metrics: MetricsLogger = { count: (_, name) => void counted.push(name), time() {} }
+    await useAll(await stage.library({ metrics }))
+    expect(counted).to.include('fetches')
+    expect(warnings()).to.deep.equal([])
+  })
+
+  it('ends the wait of its own request only, where it is isWanted', async () => {
+    const castellan = await stage.library()
+    const atEnd = {
+      type: 'fetchData',
+      topicPartition: orders0,
+      offset: 0,
+      maxWaitMs: 20_000,
+      timeoutMs: 30_000
+    } as const
+    const waiting = askRouter(castellan.router.ref, atEnd)
+    const thrown = await askRouter(castellan.router.ref, { ...atEnd, isWanted: boom })
+    expect(thrown.type).to.equal('noMessages')
+    await write(castellan)
+    expect((await waiting).type).to.equal('success')
+    expect(warnings()).to.deep.equal(['isWanted of a request threw: boom'])
+  })
+
+  it('leaves nothing behind where openCastellan rejects it', async () => {
+    const brokers = stage.bootstrap
+    await new Promise(resolve => setImmediate(resolve))
+    const before = process.getActiveResourcesInfo().sort()
+    for (const wrong of [{ metrics: { count() {} } }, { log: { info() {} } }, { onFatal: 'exit' }, { system: {} }]) {
+      const error = await openCastellan({ brokers, ...wrong } as never).catch(rejected => rejected)
+      expect(error).to.include({ name: 'ConfigError' })
+      expect(error.message).to.contain(Object.keys(wrong)[0])
+    }
+    expect(process.getActiveResourcesInfo().sort()).to.deep.equal(before)
+  })
+})
+
+describe('a stopped Router', () => {
+  const stage = onBroker(undefined, true)
+
+  it('answers failed after close, to one and to many', async () => {
+    const castellan = await stage.library()
+    await castellan.close()
+    expect(await askRouter(castellan.router.ref, latest)).to.include({ type: 'failed', code: 'shuttingDown' })
+  })
+
+  it('answers failed when its actors were stopped without it, also what it was asked before', async () => {
+    stage.cluster.createTopic('orders', { partitions: 1 })
+    const system = new ActorSystem()
+    const castellan = await stage.library({ system })
+    await askRouter(castellan.router.ref, latest)
+    const atEnd = {
+      type: 'fetchData',
+      topicPartition: orders0,
+      offset: 0,
+      maxWaitMs: 20_000,
+      timeoutMs: 30_000
+    } as const
+    const waiting = askRouter(castellan.router.ref, atEnd)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    const unhandled = askRouter(castellan.router.ref, latest)
+    system.stop()
+    const after = askRouter(castellan.router.ref, latest)
+    for (const asked of [waiting, unhandled, after]) {
+      expect(await asked).to.include({ type: 'failed', code: 'shuttingDown' })
+    }
+  })
+})
