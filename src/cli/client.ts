@@ -173,7 +173,7 @@ export async function askForTopics(
 ): Promise<ReadonlyMap<string, TopicMetadata>> {
   const { router, timeoutMs } = client
   const asked = ask<FetchTopicMetadataResult>('topic metadata', timeoutMs + 1_000, requester =>
-    router.tell({ type: 'fetchTopicMetadata', requestId: 1, topics: names, requester, timeoutMs })
+    router.tell({ type: 'fetchTopicMetadata', topics: names, requester, timeoutMs })
   )
   const watch = watchForTrouble(client)
   try {

@@ -119,7 +119,7 @@ export class GroupReaders {
   }
 
   async #brokers(): Promise<number[]> {
-    const asked = { requestId: 0, topics: [], timeoutMs: this.#limit.remainingMs }
+    const asked = { topics: [], timeoutMs: this.#limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
     if (result.type !== 'success') throw toError(result, 'the request for the brokers', this.#limit.timeoutMs)
     return result.brokers.map(({ nodeId }) => nodeId)

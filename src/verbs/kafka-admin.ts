@@ -218,7 +218,7 @@ export class KafkaAdmin implements AdminVerbs {
   }
 
   #ask(topic: string, limit: TimeLimit) {
-    const asked = { requestId: 0, topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
+    const asked = { topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
     return askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
   }
 
@@ -256,7 +256,7 @@ export class KafkaAdmin implements AdminVerbs {
     const limit = whole.within(MAX_SHOWN_WAIT_MS)
     let pauseMs = FIRST_PAUSE_MS
     for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
-      const asked = { requestId: 0, topics: [topic], timeoutMs: limit.remainingMs }
+      const asked = { topics: [topic], timeoutMs: limit.remainingMs }
       const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
       const found = result.type === 'success' ? result.topics.get(topic) : undefined
       if (result.type === 'success') brokers = result.brokers.length

@@ -223,7 +223,7 @@ async function fetchTopics(
   timeoutMs: number,
   allowAutoTopicCreation = false
 ): Promise<TopicsByName> {
-  const asked = { type: 'fetchTopicMetadata', requestId: 0, topics, timeoutMs, allowAutoTopicCreation } as const
+  const asked = { type: 'fetchTopicMetadata', topics, timeoutMs, allowAutoTopicCreation } as const
   const result = await askRouter(router, asked)
   if (result.type === 'success') return result.topics
   throw toError(result, 'the request for the topics', timeoutMs)

@@ -127,7 +127,7 @@ async function topicsOf(
   limit: TimeLimit
 ): Promise<ReadonlyMap<string, TopicMetadata>> {
   if (names.length === 0) return new Map()
-  const asked = { type: 'fetchTopicMetadata', requestId: 0, topics: names, timeoutMs: limit.remainingMs } as const
+  const asked = { type: 'fetchTopicMetadata', topics: names, timeoutMs: limit.remainingMs } as const
   const result = await askRouter(router, asked)
   if (result.type === 'success') return result.topics
   throw toAdminError(result, 'the request for the topics of a group', limit.timeoutMs)

@@ -145,7 +145,7 @@ export class GroupOffsets {
   }
 
   async #metadataOf(topic: string): Promise<TopicMetadata | undefined> {
-    const request = { requestId: 0, topics: [topic], timeoutMs: this.#limit.remainingMs }
+    const request = { topics: [topic], timeoutMs: this.#limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...request })
     return result.type === 'success' ? result.topics.get(topic) : undefined
   }

@@ -116,7 +116,7 @@ export class PositionFinder {
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
     const { runtime, log } = this.#options
     const { topic } = log.topicPartition
-    runtime.ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
+    runtime.ask('fetchTopicMetadata', { topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
       if (result.type !== 'success') this.#again(() => this.#idOfTopic(onKnown))
       else {
         const { topicId, errorCode } = result.topics.get(topic) ?? {}

@@ -56,7 +56,7 @@ export function lookUpTopics(
   topics: readonly string[],
   onFound: (found: FoundTopics | undefined) => void
 ): void {
-  const request = { requestId: 0, topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
+  const request = { topics: topics.filter(isTopic), timeoutMs: TIMEOUT_MS }
   ask('fetchTopicMetadata', request, result =>
     onFound(result.type === 'success' ? new FoundTopics(topics, result.topics) : undefined)
   )

@@ -138,7 +138,7 @@ export class CompactedTopic {
   /** @returns `undefined`: there is no such topic */
   async #find(): Promise<PartitionLog | undefined> {
     const { router, topic } = this.#options
-    const asked = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS } as const
+    const asked = { type: 'fetchTopicMetadata', topics: [topic], timeoutMs: TIMEOUT_MS } as const
     const { errorCode, topicId } = answered(await askRouter(router, asked)).topics.get(topic)!
     if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
     if (errorCode !== errorCodes.NONE) throw new TopicError(kafkaFailure(errorCode))

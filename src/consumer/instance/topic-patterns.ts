@@ -111,7 +111,7 @@ export class PatternLookUps {
 
   #lookUpTopics(): Promise<boolean> {
     return new Promise(resolve => {
-      this.#ask('fetchTopicMetadata', { requestId: 0, topics: null, timeoutMs: TIMEOUT_MS }, result => {
+      this.#ask('fetchTopicMetadata', { topics: null, timeoutMs: TIMEOUT_MS }, result => {
         if (result.type === 'success') {
           const usable = [...result.topics.values()].filter(
             ({ errorCode, isInternal }) => errorCode === errorCodes.NONE && !isInternal

@@ -22,7 +22,7 @@ export function partitionNow(
   topicId: string | undefined,
   onKnown: (now: PartitionNow, answer: FetchTopicMetadataResult) => void
 ): void {
-  ask('fetchTopicMetadata', { requestId: 0, topics: [topic], timeoutMs: TIMEOUT_MS }, answer => {
+  ask('fetchTopicMetadata', { topics: [topic], timeoutMs: TIMEOUT_MS }, answer => {
     const found = answer.type === 'success' ? answer.topics.get(topic) : undefined
     if (found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) onKnown('gone', answer)
     else if (found?.errorCode !== errorCodes.NONE) onKnown('unclear', answer)

@@ -174,7 +174,7 @@ class FedBatches {
 }
 
 async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeoutMs: number): Promise<TopicMetadata> {
-  const request = { type: 'fetchTopicMetadata', requestId: 0, topics: [topic], timeoutMs } as const
+  const request = { type: 'fetchTopicMetadata', topics: [topic], timeoutMs } as const
   const result = await askRouter(router, request)
   if (result.type !== 'success') throw errorOf(readTroubleOf(result), topic)
   return requireTopic(topic, result.topics)

@@ -159,7 +159,7 @@ export class LogSearch {
   async #askForSetting() {
     const { router } = this.#options
     const asked = { timeoutMs: SETTING_TIMEOUT_MS }
-    const metadata = await askRouter(router, { type: 'fetchTopicMetadata', requestId: 0, topics: [], ...asked })
+    const metadata = await askRouter(router, { type: 'fetchTopicMetadata', topics: [], ...asked })
     const nodeId = metadata.type === 'success' ? metadata.brokers[0]?.nodeId : undefined
     if (nodeId === undefined) return undefined
     const resources = [{ type: 'broker', name: String(nodeId) }] as const

@@ -155,8 +155,8 @@ export type CommitConsumerOffsetResult = {
 
 export interface FetchTopicMetadata extends Request<FetchTopicMetadataResult> {
   readonly type: 'fetchTopicMetadata'
-  /** The number that the result repeats. */
-  readonly requestId: number
+  /** The number that the result repeats. Default: none. */
+  readonly requestId?: number | undefined
   /** `null` or absent: all topics. A named topic that does not exist is present with error code 3. */
   readonly topics?: readonly string[] | null | undefined
   /** Lets the broker create missing named topics. Default: false, so that a look-up creates no topic. */
@@ -164,7 +164,7 @@ export interface FetchTopicMetadata extends Request<FetchTopicMetadataResult> {
 }
 export type FetchTopicMetadataResult = {
   readonly operation: 'fetchTopicMetadata'
-  readonly requestId: number
+  readonly requestId: number | undefined
 } & (
   | {
       readonly type: 'success'

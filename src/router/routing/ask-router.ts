@@ -1,5 +1,12 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { AskableOperations, RequestOf, ResultOf, RouterMessage } from '../messages/operations.js'
+import type {
+  AskableOperations,
+  Operations,
+  RequestOf,
+  ResultOf,
+  RouterMessage,
+  RouterRequest
+} from '../messages/operations.js'
 
 export type Unasked<Operation extends keyof AskableOperations> = Operation extends keyof AskableOperations
   ? Omit<RequestOf<Operation>, 'requester'>
@@ -18,6 +25,15 @@ export function withRequester(request: object, timeoutMs: number | undefined, re
 }
 
 /**
+ * Asks many requests in one message.
+ *
+ * @returns the results in the order of the requests, when all of them are there
+ */
+export function askRouter<const Requests extends readonly AnyUnasked[]>(
+  router: ActorRef<RouterMessage>,
+  requests: Requests
+): Promise<ResultsOf<Requests>>
+/**
  * Asks the Router from code outside the actors. The type of the result follows from the type of the request:
  *
  *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
@@ -28,8 +44,34 @@ export function withRequester(request: object, timeoutMs: number | undefined, re
 export function askRouter<Operation extends keyof AskableOperations>(
   router: ActorRef<RouterMessage>,
   request: Unasked<Operation> & { readonly type: Operation }
-): Promise<ResultOf<Operation>> {
-  return new Promise(reply => router.tell(withRequester(request, request.timeoutMs, { reply })))
+): Promise<ResultOf<Operation>>
+export function askRouter(
+  router: ActorRef<RouterMessage>,
+  asked: AnyUnasked | readonly AnyUnasked[]
+): Promise<unknown> {
+  if (isList(asked)) return askAll(router, asked)
+  return new Promise(reply => router.tell(withRequester(asked, asked.timeoutMs, { reply })))
+}
+
+type AnyUnasked = { readonly [Operation in keyof Operations]: Unasked<Operation> }[keyof Operations]
+type ResultsOf<Requests extends readonly AnyUnasked[]> = {
+  -readonly [At in keyof Requests]: ResultOf<Requests[At]['type']>
+}
+
+const isList = (asked: AnyUnasked | readonly AnyUnasked[]): asked is readonly AnyUnasked[] => Array.isArray(asked)
+
+function askAll(router: ActorRef<RouterMessage>, asked: readonly AnyUnasked[]): Promise<unknown[]> {
+  const results: unknown[] = new Array(asked.length)
+  return new Promise(resolve => {
+    let open = asked.length
+    if (open === 0) resolve(results)
+    const replyAt = (at: number) => (result: unknown) => {
+      results[at] = result
+      if (--open === 0) resolve(results)
+    }
+    const requests = asked.map((one, at) => withRequester(one, one.timeoutMs, { reply: replyAt(at) }) as RouterRequest)
+    router.tell({ type: 'requests', requests })
+  })
 }
 
 /**

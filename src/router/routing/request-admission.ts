@@ -187,6 +187,10 @@ const plainMessages: ReadonlySet<unknown> = new Set([
   ...(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
 ])
 
+/** True for a list of requests, some of which the Router may not understand. */
+export const isList = (message: RouterMessage): message is Extract<RouterMessage, { type: 'requests' }> =>
+  message?.type === 'requests' && Array.isArray(message.requests)
+
 /** True for a message that the Router understands. JavaScript callers may send anything. */
 export function isRouterMessage(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false

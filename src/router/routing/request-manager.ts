@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { MAX_TIMER_MS } from '../../core/model.js'
+import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { resultOfUser } from '../../core/users-code.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
 import { type Unasked, withRequester } from './ask-router.js'
@@ -60,59 +60,67 @@ const RETRIES_PER_WARNING = 10
 
 interface Outstanding {
   readonly requestId: number
+  readonly key: string
   readonly question: Question
   tryNumber: number
   timer: NodeJS.Timeout
 }
 
 /**
- * Manages the questions of an actor to the Router. At most one question per operation is open, and it is repeated until
- * it is answered.
+ * Manages the questions of an actor to the Router. At most one question per operation and key is open, and it is
+ * repeated until it is answered. The key is the partition, of commits and committed offsets the group and the partition,
+ * of metadata its `requestId`. Questions to write records have no key: any number of them may be open.
  *
  *   manager.sendRequestToRouter({ type: 'fetchData', topicPartition, offset })
  *   // in the actor: on a message of type 'fromRouter'
  *   manager.checkResult(message, { fetchData: { success: …, noMessages: …, … } })
  *
- * - A second question of the same operation replaces the first question, whose answer and timer are then ignored.
+ * - A second question of the same operation and key replaces the first question, whose answer and timer are then ignored.
  * - A late answer to an earlier try counts. The answer to the later try is then dropped.
  * - The timer of an old question does not affect a new question for the same offset, which often follows `noMessages`.
  * - A failure is an answer: it ends the question, and its handler decides what to do.
- * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: answers are matched by a token instead of by
- * fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
+ * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: questions have keys, answers are matched by a
+ * token instead of by fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
  */
 export class RequestManager<Operation extends OperationName = OperationName> {
   readonly #options: RequestManagerOptions
-  readonly #outstanding = new Map<OperationName, Outstanding>()
+  /** By `requestId`, and the same by key. */
+  readonly #outstanding = new Map<number, Outstanding>()
+  readonly #byKey = new Map<string, Outstanding>()
   #lastRequestId = 0
 
   constructor(options: RequestManagerOptions) {
     this.#options = options
   }
 
-  /** True while a question of this operation waits for its answer. */
-  isWaiting(operation: Operation): boolean {
-    return this.#outstanding.has(operation)
+  /** True while a question of this operation, or one with the key of this question, waits for its answer. */
+  isWaiting(asked: Operation | Question<Operation>): boolean {
+    if (typeof asked === 'object') return this.#byKey.has(keyOf(asked))
+    for (const { question } of this.#outstanding.values()) if (question.type === asked) return true
+    return false
   }
 
   sendRequestToRouter(question: Question<Operation>): void {
-    this.#forget(question.type)
     const requestId = ++this.#lastRequestId
-    const timer = this.#startTimer(question, requestId, 1)
-    this.#outstanding.set(question.type, { requestId, question, tryNumber: 1, timer })
+    const key = question.type === 'produce' ? `produce ${requestId}` : keyOf(question)
+    this.#forget(this.#byKey.get(key))
+    const outstanding = { requestId, key, question, tryNumber: 1, timer: this.#startTimer(question, requestId, 1) }
+    this.#outstanding.set(requestId, outstanding)
+    this.#byKey.set(key, outstanding)
     this.#send(question, requestId)
   }
 
   /** Calls the handler for the answer. A message that belongs to an earlier question is ignored. */
   checkResult(message: FromRouter, handlers: ResultHandlers<Operation>): void {
-    const outstanding = this.#outstanding.get(message.operation)
-    if (outstanding?.requestId !== message.requestId) return
+    const outstanding = this.#outstanding.get(message.requestId)
+    if (outstanding === undefined) return
     const { news } = message
     if (news.type === 'timer') {
       if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0, 'the Router did not answer')
     } else if (news.result.type === 'timedOut') {
       this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber), news.result.reason)
     } else {
-      this.#forget(message.operation)
+      this.#forget(outstanding)
       const handle = handlers[message.operation as Operation] as Record<string, (result: never) => void>
       handle[news.result.type]!(news.result as never)
     }
@@ -120,14 +128,14 @@ export class RequestManager<Operation extends OperationName = OperationName> {
 
   /** Forgets all questions. The actor must call this when it stops. */
   close(): void {
-    for (const operation of [...this.#outstanding.keys()]) this.#forget(operation)
+    for (const outstanding of [...this.#outstanding.values()]) this.#forget(outstanding)
   }
 
-  #forget(operation: OperationName): void {
-    const outstanding = this.#outstanding.get(operation)
+  #forget(outstanding: Outstanding | undefined): void {
     if (!outstanding) return
     clearTimeout(outstanding.timer)
-    this.#outstanding.delete(operation)
+    this.#outstanding.delete(outstanding.requestId)
+    this.#byKey.delete(outstanding.key)
   }
 
   #tryAgain(outstanding: Outstanding, delayMs: number, reason: string | undefined): void {
@@ -174,6 +182,21 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     }
     this.#options.router.tell(withRequester(question, this.#timeoutMsOf(question), requester))
   }
+}
+
+/**
+ * The key of a question with its operation: `fetchData orders/0`, `commitConsumerOffset orders/0 billing`. No legal name of a
+ * topic contains a space.
+ */
+function keyOf(question: Question): string {
+  const { type, topicPartition, groupId = '', requestId = '' } = question as KeyParts
+  return `${type} ${topicPartition?.topic}/${topicPartition?.partition} ${groupId}${requestId}`
+}
+
+interface KeyParts extends Pick<Question, 'type'> {
+  readonly topicPartition?: TopicPartition
+  readonly groupId?: string
+  readonly requestId?: number
 }
 
 /** Warns that a request was not answered and is sent again. */

@@ -10,7 +10,7 @@ import { invalid, ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
 import type { NoticeOf, RouterMailbox, RouterNotice } from './messages.js'
-import { isFromOutside, isRouterMessage, ROUTER_SHUTTING_DOWN } from './request-admission.js'
+import { isFromOutside, isList, isRouterMessage, ROUTER_SHUTTING_DOWN } from './request-admission.js'
 import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
 
@@ -63,11 +63,17 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
   }
 
   tell(message: RouterMessage): void {
-    if (!isRouterMessage(message)) {
+    if (isRouterMessage(message)) this.#tell(message)
+    else if (isList(message)) for (const one of message.requests) this.tell(one)
+    else {
       this.#deps.log.error({}, 'the router received a message that is not a request')
       const { requester } = (message ?? {}) as { readonly requester?: Partial<Requester<never>> }
       requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router') as never)
-    } else if (this.#over) this.parts.admission.refuse(message, this.#over)
+    }
+  }
+
+  #tell(message: RouterMessage): void {
+    if (this.#over) this.parts.admission.refuse(message, this.#over)
     else this.#actor.tell(message)
   }
 
@@ -104,7 +110,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
 
   /** The owner of the actor system has stopped it before the Router, or the Router has ended. */
   onStopped(unhandled: readonly RouterMailbox[]): void {
-    this.#over ??= SHUTTING_DOWN
+    this.#over ??= ROUTER_SHUTTING_DOWN
     this.#shutDown()
     this.#refuseAll(unhandled, this.#over)
   }

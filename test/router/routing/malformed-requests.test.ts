@@ -53,6 +53,16 @@ describe('router: requests of callers without types', () => {
     expect(tell({ type: 'produce' }).map(({ type }) => type)).to.deep.equal(['completed'])
   })
 
+  it('are refused in a list, in which the others are answered, in its order', async () => {
+    castle = new CastleRouter(metaGood(new ScriptedCluster([1])))
+    const wrong = { type: 'fetchDta', topicPartition: at, offset: 0 } as never
+    const metadata = { type: 'fetchTopicMetadata', topics: ['perf'] } as const
+    const results = await askRouter(castle.router.ref, [metadata, wrong, { ...metadata, requestId: 7 }])
+    expect(results.map(({ type }: { type: string }) => type)).to.deep.equal(['success', 'failed', 'success'])
+    expect([results[0].requestId, results[2].requestId]).to.deep.equal([undefined, 7])
+    expect(await askRouter(castle.router.ref, [])).to.deep.equal([])
+  })
+
   it('may wait for ever without a timer that spins or holds up others', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', () => {

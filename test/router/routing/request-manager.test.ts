@@ -118,6 +118,91 @@ describe('request manager', () => {
     expect(seen).to.deep.equal(['success 90'])
   })
 
+  it('has a question open for each partition, and for each group and partition', () => {
+    const asked: RouterRequest[] = []
+    const seen: unknown[] = []
+    const see = (result: { type: string }): void => void seen.push(result)
+    const manager = new RequestManager<'fetchOffset' | 'fetchConsumerOffset' | 'fetchTopicMetadata'>({
+      router: {
+        path: 'router',
+        tell: (message: RouterMessage) => void asked.push(message as RouterRequest),
+        stop() {}
+      },
+      tellSelf: (message: FromRouter) =>
+        manager.checkResult(message, {
+          fetchOffset: { success: see, unknownTopicOrPartition: see, failed: see },
+          fetchConsumerOffset: { success: see, notFound: see, failed: see },
+          fetchTopicMetadata: { success: see, failed: see }
+        })
+    })
+    const others = [
+      { ...orders0, partition: 1 },
+      { topic: 'clicks', partition: 0 }
+    ]
+    const questions = [
+      ...[orders0, ...others].map(at => ({ type: 'fetchOffset', topicPartition: at, offsetType: 'latest' }) as const),
+      ...['billing', 'audit'].map(
+        groupId => ({ type: 'fetchConsumerOffset', groupId, topicPartition: orders0 }) as const
+      ),
+      { type: 'fetchConsumerOffset', groupId: 'billing', topicPartition: others[0]! },
+      ...[1, 2, undefined].map(requestId => ({ type: 'fetchTopicMetadata', requestId }) as const)
+    ] as const
+    for (const question of questions) manager.sendRequestToRouter(question)
+    for (const question of questions) expect(manager.isWaiting(question)).to.equal(true)
+    for (const question of questions) manager.sendRequestToRouter({ ...question })
+    expect(asked).to.have.length(2 * questions.length)
+    for (const [at, { requester }] of asked.entries()) requester.reply({ type: 'failed', at } as never)
+    expect(seen).to.deep.equal(questions.map((_, at) => ({ type: 'failed', at: questions.length + at })))
+    for (const question of questions) expect(manager.isWaiting(question)).to.equal(false)
+  })
+
+  it('replaces no question to write records, of which several may be open', () => {
+    const asked: RouterRequest[] = []
+    const seen: unknown[] = []
+    const manager = new RequestManager<'produce'>({
+      router: {
+        path: 'router',
+        tell: (message: RouterMessage) => void asked.push(message as RouterRequest),
+        stop() {}
+      },
+      tellSelf: (message: FromRouter) =>
+        manager.checkResult(message, { produce: { completed: ({ outcomes }) => void seen.push(outcomes) } })
+    })
+    for (const value of ['one', 'two']) {
+      manager.sendRequestToRouter({ type: 'produce', records: [{ topic: 'orders', key: null, value }] })
+    }
+    expect(manager.isWaiting('produce')).to.equal(true)
+    for (const at of [1, 0]) asked[at]!.requester.reply({ type: 'completed', outcomes: at } as never)
+    expect(seen).to.deep.equal([1, 0])
+    expect(manager.isWaiting('produce')).to.equal(false)
+  })
+
+  it('asks again also where the one who hears of its tries throws', () => {
+    const asked: RouterRequest[] = []
+    const warn = sinon.stub(process, 'emitWarning')
+    const manager = new RequestManager<'fetchData'>({
+      router: {
+        path: 'router',
+        tell: (message: RouterMessage) => void asked.push(message as RouterRequest),
+        stop() {}
+      },
+      tellSelf: (message: FromRouter) => manager.checkResult(message, {} as never),
+      timeoutsMs: { fetchData: 500 },
+      onRetry: () => {
+        throw new Error('boom')
+      }
+    })
+    try {
+      manager.sendRequestToRouter(askAt(7))
+      clock.tick(1_500)
+    } finally {
+      warn.restore()
+      manager.close()
+    }
+    expect(asked).to.have.length(2)
+    expect(warn.args.map(([message]) => message)).to.deep.equal(['onRetry threw: boom'])
+  })
+
   it('castle 9.16-D1 the Router saying timedOut is a reason to ask again, spread in time', () => {
     const { manager, asked, seen, answer } = anActor()
     manager.sendRequestToRouter(askAt(7))

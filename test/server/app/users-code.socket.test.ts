@@ -111,6 +111,9 @@ describe('a stopped Router', () => {
     const castellan = await stage.library()
     await castellan.close()
     expect(await askRouter(castellan.router.ref, latest)).to.include({ type: 'failed', code: 'shuttingDown' })
+    const [first, second] = await askRouter(castellan.router.ref, [latest, { type: 'produce', records: [] }])
+    expect(first).to.include({ type: 'failed', code: 'shuttingDown' })
+    expect(second).to.deep.include({ type: 'completed', outcomes: [] })
   })
 
   it('answers failed when its actors were stopped without it, also what it was asked before', async () => {
