@@ -120,40 +120,42 @@ export interface SaslOptions {
   readonly tokens?: ReadonlySet<string>
 }
 
-export type ApiName =
-  | 'Produce'
-  | 'Fetch'
-  | 'ListOffsets'
-  | 'Metadata'
-  | 'OffsetCommit'
-  | 'OffsetFetch'
-  | 'FindCoordinator'
-  | 'JoinGroup'
-  | 'Heartbeat'
-  | 'LeaveGroup'
-  | 'SyncGroup'
-  | 'DescribeGroups'
-  | 'ListGroups'
-  | 'SaslHandshake'
-  | 'ApiVersions'
-  | 'CreateTopics'
-  | 'DeleteTopics'
-  | 'DeleteRecords'
-  | 'InitProducerId'
-  | 'OffsetForLeaderEpoch'
-  | 'DescribeConfigs'
-  | 'AlterConfigs'
-  | 'SaslAuthenticate'
-  | 'CreatePartitions'
-  | 'DeleteGroups'
-  | 'OffsetDelete'
-  | 'IncrementalAlterConfigs'
-  | 'ListPartitionReassignments'
-  | 'AddPartitionsToTxn'
-  | 'AddOffsetsToTxn'
-  | 'EndTxn'
-  | 'TxnOffsetCommit'
-  | 'DescribeCluster'
+export const apiNames = [
+  'Produce',
+  'Fetch',
+  'ListOffsets',
+  'Metadata',
+  'OffsetCommit',
+  'OffsetFetch',
+  'FindCoordinator',
+  'JoinGroup',
+  'Heartbeat',
+  'LeaveGroup',
+  'SyncGroup',
+  'DescribeGroups',
+  'ListGroups',
+  'SaslHandshake',
+  'ApiVersions',
+  'CreateTopics',
+  'DeleteTopics',
+  'DeleteRecords',
+  'InitProducerId',
+  'OffsetForLeaderEpoch',
+  'DescribeConfigs',
+  'AlterConfigs',
+  'SaslAuthenticate',
+  'CreatePartitions',
+  'DeleteGroups',
+  'OffsetDelete',
+  'IncrementalAlterConfigs',
+  'ListPartitionReassignments',
+  'AddPartitionsToTxn',
+  'AddOffsetsToTxn',
+  'EndTxn',
+  'TxnOffsetCommit',
+  'DescribeCluster'
+] as const
+export type ApiName = (typeof apiNames)[number]
 
 /** The requests that a fault affects. An absent field matches every request. */
 export interface FaultMatch {

@@ -1,5 +1,6 @@
 import { errorCodes } from '../kafka/error-codes.js'
 import type { ApiName, Fault, FaultAction, FaultMatch, Faults } from './embedded-cluster.js'
+import { checkFault } from './fault-options.js'
 
 /** A topic and partition in a request. Without a partition, it is the whole topic. */
 export interface FaultTarget {
@@ -93,6 +94,7 @@ export class FaultTable implements Faults {
   #armed: ArmedFault[] = []
 
   add(match: FaultMatch, action: FaultAction): Fault {
+    checkFault(match, action)
     const fault = new ArmedFault(match, action, gone => {
       this.#armed = this.#armed.filter(other => other !== gone)
     })

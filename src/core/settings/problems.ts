@@ -101,18 +101,29 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
 export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): string {
   const became = whatBecameOf(path, leaves)
   if (became) return became
-  const wrong = path.at(-1)!.toLowerCase()
+  const lower = path.at(-1)!.toLowerCase()
+  const wrong = otherWords.get(lower) ?? lower
   const depth = path.length - 1
   const siblings = new Set(
     leaves
       .filter(leaf => leaf.path.length > depth && matches(leaf.path.slice(0, depth), path))
       .map(leaf => leaf.path[depth]!)
   )
-  const near = suggestion(wrong, [...siblings])
-  if (near) return near
   const elsewhere = leaves.find(leaf => leaf.path.at(-1)!.toLowerCase() === wrong)
-  return elsewhere ? `; did you mean ${elsewhere.path.join('.')}?` : ''
+  if (siblings.has(wrong) || elsewhere === undefined) return suggestion(wrong, [...siblings])
+  return `; did you mean ${elsewhere.path.join('.')}?`
 }
+
+/** Names that other clients of Kafka have for an option, in lower case. */
+const otherWords: ReadonlyMap<string, string> = new Map([
+  ['ssl', 'tls'],
+  ['bootstrapservers', 'brokers'],
+  ['bootstrap.servers', 'brokers'],
+  ['bootstrapbrokers', 'brokers'],
+  ['connectiontimeout', 'connecttimeoutms'],
+  ['requesttimeout', 'requesttimeoutms'],
+  ['logcreator', 'log']
+])
 
 /** Two swapped letters count as two typos. */
 const MAX_TYPOS = 2

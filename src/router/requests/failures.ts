@@ -68,7 +68,7 @@ export const isCount = (value: number): boolean => Number.isSafeInteger(value) &
 export function problemOfPartition({ topic, partition }: TopicPartition): Failure | undefined {
   if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not legal')
   if (isCount(partition) && partition <= MAX_PARTITION) return undefined
-  return invalid('invalidRequest', `not a partition number: ${partition}`)
+  return invalid('invalidRequest', `the partition must be a number of at least 0, got ${JSON.stringify(partition)}`)
 }
 
 export function problemOfGroup(groupId: unknown): Failure | undefined {

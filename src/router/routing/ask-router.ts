@@ -7,6 +7,7 @@ import type {
   RouterMessage,
   RouterRequest
 } from '../messages/operations.js'
+import { checkAddress, checkQuestion } from './mistakes.js'
 
 export type Unasked<Operation extends keyof AskableOperations> = Operation extends keyof AskableOperations
   ? Omit<RequestOf<Operation>, 'requester'>
@@ -39,7 +40,8 @@ export function askRouter<const Requests extends readonly AnyUnasked[]>(
  *   const result = await askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
  *   if (result.type === 'success') result.offset
  *
- * The promise does not reject: the Router answers each request by its deadline, and refuses it after it has stopped.
+ * The Router answers each request by its deadline, and refuses it after it has stopped. The promise rejects only for a
+ * mistake of a caller without types: an InvalidRequestError says which.
  */
 export function askRouter<Operation extends keyof AskableOperations>(
   router: ActorRef<RouterMessage>,
@@ -50,7 +52,11 @@ export function askRouter(
   asked: AnyUnasked | readonly AnyUnasked[]
 ): Promise<unknown> {
   if (isList(asked)) return askAll(router, asked)
-  return new Promise(reply => router.tell(withRequester(asked, asked.timeoutMs, { reply })))
+  return new Promise(reply => {
+    checkAddress(router)
+    checkQuestion(asked)
+    router.tell(withRequester(asked, asked.timeoutMs, { reply }))
+  })
 }
 
 type AnyUnasked = { readonly [Operation in keyof Operations]: Unasked<Operation> }[keyof Operations]
@@ -63,6 +69,8 @@ const isList = (asked: AnyUnasked | readonly AnyUnasked[]): asked is readonly An
 function askAll(router: ActorRef<RouterMessage>, asked: readonly AnyUnasked[]): Promise<unknown[]> {
   const results: unknown[] = new Array(asked.length)
   return new Promise(resolve => {
+    checkAddress(router)
+    for (const one of asked) checkQuestion(one)
     let open = asked.length
     if (open === 0) resolve(results)
     const replyAt = (at: number) => (result: unknown) => {

@@ -1,4 +1,5 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
+import { suggestion } from '../../core/settings/problems.js'
 import type {
   AskedKind,
   Failure,
@@ -186,6 +187,13 @@ const plainMessages: ReadonlySet<unknown> = new Set([
   ...Object.keys(operations).filter(type => type !== 'produceBatch'),
   ...(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
 ])
+
+/** What is wrong with a message that is no request, and which type its sender may have meant. */
+export function notRequest(message: unknown): Failure {
+  const { type } = (message ?? {}) as { readonly type?: unknown }
+  const meant = typeof type === 'string' ? suggestion(type, Object.keys(operations)) : ''
+  return invalid('invalidRequest', `this is not a request to the router${meant}`)
+}
 
 /** True for a list of requests, some of which the Router may not understand. */
 export const isList = (message: RouterMessage): message is Extract<RouterMessage, { type: 'requests' }> =>

@@ -3,6 +3,7 @@ import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
 import { resultOfUser } from '../../core/users-code.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
 import { type Unasked, withRequester } from './ask-router.js'
+import { checkAddress, checkQuestion } from './mistakes.js'
 
 type OperationName = keyof Operations
 
@@ -90,6 +91,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
   #lastRequestId = 0
 
   constructor(options: RequestManagerOptions) {
+    checkAddress(options.router)
     this.#options = options
   }
 
@@ -100,7 +102,9 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     return false
   }
 
+  /** @throws InvalidRequestError for a field that the question does not have, or a time below 0 */
   sendRequestToRouter(question: Question<Operation>): void {
+    checkQuestion(question)
     const requestId = ++this.#lastRequestId
     const key = question.type === 'produce' ? `produce ${requestId}` : keyOf(question)
     this.#forget(this.#byKey.get(key))

@@ -6,11 +6,11 @@ import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, RouterMessage } from '../messages/operations.js'
 import type { TopicLookUp } from '../processors/queue-processor.js'
-import { invalid, ownFailure } from '../requests/failures.js'
+import { ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { BrokerView } from './broker-pool.js'
 import type { NoticeOf, RouterMailbox, RouterNotice } from './messages.js'
-import { isFromOutside, isList, isRouterMessage, ROUTER_SHUTTING_DOWN } from './request-admission.js'
+import { isFromOutside, isList, isRouterMessage, notRequest, ROUTER_SHUTTING_DOWN } from './request-admission.js'
 import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
 
@@ -68,7 +68,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     else {
       this.#deps.log.error({}, 'the router received a message that is not a request')
       const { requester } = (message ?? {}) as { readonly requester?: Partial<Requester<never>> }
-      requester?.reply?.(invalid('invalidRequest', 'this is not a request to the router') as never)
+      requester?.reply?.(notRequest(message) as never)
     }
   }
 

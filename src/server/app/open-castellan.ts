@@ -4,6 +4,7 @@ import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consu
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
 import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
+import { checkReadOptions } from '../../consumer/stream/read-options.js'
 import { type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
@@ -110,6 +111,7 @@ export interface Castellan {
   /**
    * Reads a topic: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
+   * @throws ConfigError at once, that names every wrong option
    * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
    */
   read(topic: string, options?: ReadOptions & ReadSchemas): AsyncIterable<ReadRecord & ReadJson>
@@ -332,6 +334,7 @@ class ClusterParts {
   }
 
   #read(topic: string, options: ReadOptions & ReadSchemas = {}): AsyncIterable<ReadRecord & ReadJson> {
+    checkReadOptions(options)
     const { system, router } = this.#parts
     const runtime = { system, router: router.ref, closed: this.#closed.signal }
     const { schemas } = options

@@ -39,7 +39,11 @@ const connection = z
     requestTimeoutMs,
     maxThrottleMs: milliseconds.optional(),
     maxResponseBytes: bytes.optional(),
-    tls: z.looseObject({}).optional(),
+    tls: z
+      .custom<object>(value => typeof value === 'object' && value !== null, {
+        error: 'expected an object; {} accepts brokers whose certificates Node trusts'
+      })
+      .optional(),
     sasl: z.discriminatedUnion('mechanism', [login, bearer]).optional().meta({ secret: true })
   })
   .prefault({})

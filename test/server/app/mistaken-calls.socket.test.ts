@@ -3,9 +3,11 @@ import { expect } from 'chai'
 import {
   askRouter,
   type Castellan,
+  ConfigError,
   InvalidRequestError,
   openCastellan,
-  type ProduceOptions
+  type ProduceOptions,
+  RequestManager
 } from '../../../src/index.js'
 import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
@@ -42,6 +44,115 @@ describe('a mistaken call of the library', () => {
         }
       })
     }
+  }
+
+  const badOptions: readonly (readonly [string, object, string])[] = [
+    ['ssl', { ssl: true }, 'ssl: no such setting; did you mean connection.tls?'],
+    ['sasl', { sasl: {} }, 'sasl: no such setting; did you mean connection.sasl?'],
+    ['tls as a switch', { connection: { tls: true } }, 'connection.tls: expected an object'],
+    ['bootstrapServers', { bootstrapServers: 'a:1' }, 'bootstrapServers: no such setting; did you mean brokers?'],
+    [
+      'a time below 0',
+      { connection: { requestTimeoutMs: -5 } },
+      'connection.requestTimeoutMs: must be at least 1, got -5'
+    ]
+  ]
+  for (const [what, wrong, message] of badOptions) {
+    it(`rejects openCastellan for ${what}`, async () => {
+      const error = await openCastellan({ brokers: stage.bootstrap, ...wrong } as never).catch(rejected => rejected)
+      expect(error).to.be.instanceOf(ConfigError)
+      expect(error.message).to.contain(message)
+    })
+  }
+
+  const readings: readonly (readonly [object, string])[] = [
+    [{ from: 'begin' }, 'from: expected earliest, latest, {timestampMs}, {offset} or {last}'],
+    [{ from: 'begin' }, 'did you mean earliest?'],
+    [{ from: { timestampMs: -1 } }, 'none of them below 0'],
+    [{ folow: true }, 'folow: no such setting; did you mean follow?'],
+    [{ requestTimeoutMs: -1 }, 'requestTimeoutMs: must be at least 1, got -1'],
+    [{ partitions: ['0'] }, 'partitions.0: expected'],
+    [{ signal: new AbortController() }, 'signal: expected an AbortSignal']
+  ]
+  for (const [wrong, message] of readings) {
+    it(`throws at once from read(${JSON.stringify(wrong)}): ${message}`, () => {
+      expect(() => castellan.read('orders', wrong as never)).to.throw(ConfigError, message)
+    })
+  }
+
+  const orders0 = { topic: 'orders', partition: 0 }
+  const questions: readonly (readonly [object, string])[] = [
+    [
+      { type: 'fetchData', topicPartition: orders0, offset: 0, maxWait: 5 },
+      'maxWait: no such field of fetchData; did you mean maxWaitMs?'
+    ],
+    [{ type: 'fetchOffset', topicPartition: orders0, offsetTyp: 'latest' }, 'did you mean offsetType?'],
+    [
+      { type: 'fetchOffset', topicPartition: orders0, offsetType: 'latest', timeoutMs: -1 },
+      'timeoutMs must be at least 0, got -1'
+    ],
+    [{ type: 'fetchConsumerOffset', group: 'g', topicPartition: orders0 }, 'did you mean groupId?']
+  ]
+  for (const [wrong, message] of questions) {
+    it(`rejects askRouter, also in a list: ${message}`, async () => {
+      for (const asked of [wrong, [wrong]]) {
+        const error = await askRouter(castellan.router.ref, asked as never).catch((rejected: unknown) => rejected)
+        expect(error).to.be.instanceOf(InvalidRequestError)
+        expect(error).to.have.property('message').that.contains(message)
+      }
+    })
+  }
+
+  it('rejects askRouter for a Router in place of its address', async () => {
+    const question = { type: 'fetchOffset', topicPartition: orders0, offsetType: 'latest' } as const
+    for (const [given, meant] of [
+      [castellan.router, 'router.ref'],
+      [castellan, 'castellan.router.ref'],
+      [undefined, 'castellan.router.ref']
+    ] as const) {
+      const error = await askRouter(given as never, question).catch((rejected: unknown) => rejected)
+      expect(error).to.be.instanceOf(InvalidRequestError)
+      expect(error).to.have.property('message').that.contains(`did you mean ${meant}?`)
+      expect(() => new RequestManager({ router: given as never, tellSelf() {} })).to.throw(InvalidRequestError, meant)
+    }
+  })
+
+  it('is answered by the Router where a value or a type is wrong', async () => {
+    const asked = { type: 'fetchOffset', topicPartition: orders0, offsetType: 'latest' } as const
+    const textual = {
+      type: 'fetchOffset' as const,
+      topicPartition: { topic: 'orders', partition: '0' },
+      offsetType: 'latest'
+    }
+    const wrong = [textual, { ...textual, type: 'fetchOfset' }] as never as [typeof asked, typeof asked]
+    const [first, second] = await askRouter(castellan.router.ref, wrong)
+    expect(first).to.include({
+      code: 'invalidRequest',
+      message: 'the partition must be a number of at least 0, got "0"'
+    })
+    expect(second).to.have.property('message').that.contains('did you mean fetchOffset?')
+  })
+
+  const badFaults: readonly (readonly [object, object, string])[] = [
+    [
+      { api: 'Produce', tpoic: 'orders' },
+      { type: 'dropResponse' },
+      'match.tpoic: no such setting; did you mean topic?'
+    ],
+    [{ api: 'produce' }, { type: 'dropResponse' }, 'did you mean Produce?'],
+    [
+      { api: 'Produce', count: -1 },
+      { type: 'dropResponse' },
+      'match.count: expected a whole number of at least 0, or Infinity'
+    ],
+    [{ api: 'Produce' }, { type: 'dropResponce' }, 'did you mean dropResponse?'],
+    [{ api: 'Produce' }, { type: 'delay', delay: 5 }, 'action.delay: no such setting; did you mean delayMs?'],
+    [{ api: 'Produce' }, { type: 'delay', delayMs: -5 }, 'action.delayMs: must be at least 0, got -5']
+  ]
+  for (const [match, action, message] of badFaults) {
+    it(`throws from faults.add: ${message}`, () => {
+      expect(() => stage.cluster.faults.add(match as never, action as never)).to.throw(ConfigError, message)
+    })
   }
 
   it('of an actor is answered with one failure', async () => {
