@@ -7,92 +7,62 @@ const guards = new WeakMap<object, object>([
   [silentLogger, silentLogger]
 ])
 
-function guardOf<Logger extends object>(inner: Logger, create: () => Logger): Logger {
-  const known = guards.get(inner) as Logger | undefined
-  if (known !== undefined) return known
-  const guard = create()
-  guards.set(inner, guard)
+function guardOf<Given extends object>(inner: Given, create: (inner: Given) => Given): Given {
+  let guard = guards.get(inner) as Given | undefined
+  if (guard === undefined) guards.set(inner, (guard = create(inner)))
   guards.set(guard, guard)
   return guard
 }
 
-/** Tells of the first failure of something of the user, by a warning of the process. */
-class FirstFailure {
-  readonly #what: string
-  #isTold = false
+/** The loggers and functions whose first failure was told. */
+const told = new WeakSet<object>()
 
-  constructor(what: string) {
-    this.#what = what
-  }
-
-  readonly tell = (error: unknown): void => {
-    if (this.#isTold) return
-    this.#isTold = true
-    warnOf(this.#what, error)
-  }
-
-  /** Looks at what a method has returned: an `async` method fails by its promise. */
-  watch(returned: unknown): void {
-    if (returned instanceof Promise) returned.catch(this.tell)
-  }
+function tell(what: string, failed: object, error: unknown): void {
+  if (told.has(failed)) return
+  told.add(failed)
+  const { message, stack = '' } = error instanceof Error ? error : { message: String(error) }
+  const warning = { type: 'CastellanWarning', code: 'CASTELLAN_USERS_CODE', detail: stack }
+  process.emitWarning(`${what} threw: ${message}`, warning)
 }
 
-function warnOf(what: string, error: unknown): void {
-  const message = `${what} threw: ${error instanceof Error ? error.message : String(error)}`
-  const detail = error instanceof Error && error.stack !== undefined ? { detail: error.stack } : {}
-  process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_USERS_CODE', ...detail })
+/** An `async` method fails by its promise. */
+function watch(what: string, failed: object, returned: unknown): void {
+  if (returned instanceof Promise) returned.catch(error => tell(what, failed, error))
 }
 
 /**
  * A metrics logger that passes measurements on and never throws. The first failure of `inner` is a warning of the
  * process. A logger without `gauge` is not called for gauges.
  */
-export const guardedMetrics = (inner: MetricsLogger): MetricsLogger => guardOf(inner, () => guardMetrics(inner))
+export const guardedMetrics = (inner: MetricsLogger): MetricsLogger => guardOf(inner, guardMetrics)
 
 function guardMetrics(inner: MetricsLogger): MetricsLogger {
-  const failure = new FirstFailure('the metrics logger')
-  return {
-    count(component, metricName, tags, value) {
+  const what = 'the metrics logger'
+  const passOn =
+    (name: keyof MetricsLogger): Required<MetricsLogger>['gauge'] =>
+    (component, metricName, tags, value) => {
       try {
-        failure.watch(inner.count(component, metricName, tags, value))
+        watch(what, inner, inner[name]?.(component, metricName, tags, value))
       } catch (error) {
-        failure.tell(error)
-      }
-    },
-    time(component, metricName, tags, nanoSeconds) {
-      try {
-        failure.watch(inner.time(component, metricName, tags, nanoSeconds))
-      } catch (error) {
-        failure.tell(error)
-      }
-    },
-    gauge(component, metricName, tags, value) {
-      try {
-        failure.watch(inner.gauge?.(component, metricName, tags, value))
-      } catch (error) {
-        failure.tell(error)
+        tell(what, inner, error)
       }
     }
-  }
+  return { count: passOn('count') as MetricsLogger['count'], time: passOn('time'), gauge: passOn('gauge') }
 }
 
 /** A log that passes lines on and never throws. The first failure of `inner` is a warning of the process. */
-export const guardedLog = (inner: Logger): Logger => guardOf(inner, () => guardLog(inner))
+export const guardedLog = (inner: Logger): Logger => guardOf(inner, guardLog)
 
 function guardLog(inner: Logger): Logger {
-  const failure = new FirstFailure('the log')
   const passOn = (level: keyof Logger) => (fields: object, message: string) => {
     try {
-      failure.watch(inner[level](fields, message))
+      watch('the log', inner, inner[level](fields, message))
     } catch (error) {
-      failure.tell(error)
+      tell('the log', inner, error)
     }
   }
   return { debug: passOn('debug'), info: passOn('info'), warn: passOn('warn'), error: passOn('error') }
 }
-
-/** The functions whose failure was told. */
-const told = new WeakSet<object>()
 
 /**
  * Calls a function of the user. When it throws for the first time, that is a warning of the process.
@@ -104,8 +74,7 @@ export function resultOfUser<Result>(what: string, call: () => Result, otherwise
   try {
     return call()
   } catch (error) {
-    if (!told.has(call)) warnOf(what, error)
-    told.add(call)
+    tell(what, call, error)
     return otherwise
   }
 }

@@ -12,15 +12,13 @@ const start = z.union([
   z.strictObject({ last: whole })
 ])
 
-/** Words of other clients for the two ends of a log. */
-const otherEnds = new Map<unknown, string>([
-  ['begin', '; did you mean earliest?'],
-  ['beginning', '; did you mean earliest?'],
-  ['start', '; did you mean earliest?'],
-  ['end', '; did you mean latest?']
-])
-const meant = (given: unknown): string =>
-  otherEnds.get(given) ?? (typeof given === 'string' ? suggestion(given, ['earliest', 'latest']) : '')
+/** The end of a log that was probably meant; other clients call them `beginning` and `end`. */
+function meant(given: unknown): string {
+  const word = String(given)
+    .replace(/^(begin|start).*/, 'earliest')
+    .replace(/^end$/, 'latest')
+  return suggestion(word, ['earliest', 'latest'])
+}
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 

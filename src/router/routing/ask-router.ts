@@ -51,11 +51,13 @@ export function askRouter(
   router: ActorRef<RouterMessage>,
   asked: AnyUnasked | readonly AnyUnasked[]
 ): Promise<unknown> {
-  if (isList(asked)) return askAll(router, asked)
   return new Promise(reply => {
     checkAddress(router)
-    checkQuestion(asked)
-    router.tell(withRequester(asked, asked.timeoutMs, { reply }))
+    if (isList(asked)) reply(askAll(router, asked))
+    else {
+      checkQuestion(asked)
+      router.tell(withRequester(asked, asked.timeoutMs, { reply }))
+    }
   })
 }
 
@@ -67,19 +69,13 @@ type ResultsOf<Requests extends readonly AnyUnasked[]> = {
 const isList = (asked: AnyUnasked | readonly AnyUnasked[]): asked is readonly AnyUnasked[] => Array.isArray(asked)
 
 function askAll(router: ActorRef<RouterMessage>, asked: readonly AnyUnasked[]): Promise<unknown[]> {
-  const results: unknown[] = new Array(asked.length)
-  return new Promise(resolve => {
-    checkAddress(router)
-    for (const one of asked) checkQuestion(one)
-    let open = asked.length
-    if (open === 0) resolve(results)
-    const replyAt = (at: number) => (result: unknown) => {
-      results[at] = result
-      if (--open === 0) resolve(results)
-    }
-    const requests = asked.map((one, at) => withRequester(one, one.timeoutMs, { reply: replyAt(at) }) as RouterRequest)
-    router.tell({ type: 'requests', requests })
-  })
+  for (const one of asked) checkQuestion(one)
+  const requests: RouterRequest[] = []
+  const ask = (one: AnyUnasked) => (reply: (result: unknown) => void) =>
+    void requests.push(withRequester(one, one.timeoutMs, { reply }) as RouterRequest)
+  const results = asked.map(one => new Promise(ask(one)))
+  router.tell({ type: 'requests', requests })
+  return Promise.all(results)
 }
 
 /**

@@ -8,6 +8,28 @@ describe('actor', () => {
   beforeEach(() => (system = new ActorSystem()))
   afterEach(() => system.stop())
 
+  it('gives its owner what it has not handled when it is stopped, also of the tick in which it is', async () => {
+    const handled: string[] = []
+    const unhandled: string[] = []
+    const ref = system.spawnOwner<string>('stopped', {
+      receive: (message, self) => {
+        handled.push(message)
+        if (message === 'b') self.tell('e')
+        if (message === 'b') self.stop()
+      },
+      onCrash: error => {
+        throw error
+      },
+      onStopped: messages => void unhandled.push(...messages)
+    })
+    for (const message of ['a', 'b', 'c', 'd']) ref.tell(message)
+    await turns(3)
+    expect([handled, unhandled]).to.deep.equal([
+      ['a', 'b'],
+      ['c', 'd', 'e']
+    ])
+  })
+
   it('decides purely, then does, in order', async () => {
     const done: string[] = []
     const ref = system.spawn<number, 'add', string>('counter', {

@@ -91,6 +91,18 @@ describe('code of the user of the library that fails', () => {
     expect(warnings()).to.deep.equal(['isWanted of a request threw: boom'])
   })
 
+  it('does not end reading, where it is onWarning', async () => {
+    const castellan = await stage.library({ router: { callTimeoutMs: 300 } })
+    await write(castellan)
+    const fault = stage.cluster.faults.add({ api: 'Fetch', count: 2 }, { type: 'dropRequest' })
+    const values: string[] = []
+    const options = { requestTimeoutMs: 200, onWarning: boom }
+    for await (const { value } of castellan.read('orders', options)) values.push(String(value))
+    expect(values).to.deep.equal(['one'])
+    expect(fault.fired).to.be.greaterThan(0)
+    expect(warnings()).to.include('onWarning threw: boom')
+  })
+
   it('leaves nothing behind where openCastellan rejects it', async () => {
     const brokers = stage.bootstrap
     await new Promise(resolve => setImmediate(resolve))
