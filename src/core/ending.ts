@@ -36,19 +36,29 @@ function listen(signal: AbortSignal): Listened {
   return added
 }
 
+/** A loop that a program may leave by `break`, `return` and `throw`, and that `await using` ends. */
+export interface EndingLoop<Item> extends AsyncGenerator<Item, void, undefined> {
+  [Symbol.asyncDispose](): Promise<void>
+}
+
 /**
  * Makes a generator that can be ended while its next item is awaited. The `return` and the `throw` of a plain async
  * generator wait until there is an item, which is then lost. Streams of Node call them when they are destroyed.
  *
- * @param generate called at once with a controller, which is aborted when the generator is ended
+ * @param generate called at once with the controller
+ * @param end aborted when the generator is ended
  */
 export function endingAtOnce<Item>(
-  generate: (end: AbortController) => AsyncGenerator<Item, void, undefined>
-): AsyncGenerator<Item, void, undefined> {
-  const end = new AbortController()
+  generate: (end: AbortController) => AsyncGenerator<Item, void, undefined>,
+  end = new AbortController()
+): EndingLoop<Item> {
   const items = generate(end)
   const [finish, fail] = [items.return.bind(items), items.throw.bind(items)]
   return Object.assign(items, {
+    [Symbol.asyncDispose]: async () => {
+      end.abort()
+      await finish()
+    },
     return: (value: void | PromiseLike<void>) => {
       end.abort()
       return finish(value)

@@ -4,6 +4,7 @@ import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import type { TakenRecords } from './partition-consumer.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -46,11 +47,25 @@ export interface MessageLimits {
 
 export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
+export type TakenByPartition = ReadonlyMap<number, TakenRecords>
+
+/** The offers of one topic of a group, for clients that settle messages of several answers together. */
+export interface TopicOffers {
+  /** Acknowledges messages, in a later tick of the group's actor. */
+  readonly ackAll: (taken: TakenByPartition) => void
+  /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
+  readonly releaseAll: (taken: TakenByPartition) => void
+  /** True while this offer stands: nobody else is offered the message, and its time is not over. */
+  readonly stands: (message: AcquiredMessage, topicId: string | undefined) => boolean
+}
+
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */
 export interface ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
   /** The id of the topic that the messages of each partition are from, as far as brokers have told it. */
   readonly topicIds?: ReadonlyMap<number, string | undefined> | undefined
+  /** Settles single messages. Absent: another process offers them. */
+  readonly offers?: TopicOffers | undefined
   /** Acknowledges all messages, which have been processed. A second call does nothing. */
   ack(): void
   /** Releases the messages, which were not delivered. Messages that are not acknowledged are offered next. */

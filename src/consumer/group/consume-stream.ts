@@ -1,81 +1,162 @@
-import { endingAtOnce, onAbort } from '../../core/ending.js'
+import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
-import type { ConsumedMessage, ConsumeResult } from './consume-result.js'
+import { checkOptionNames } from '../../core/settings/option-names.js'
+import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
+import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
 
 /** The options of `castellan.consume`. */
 export interface ConsumeOptions {
   readonly group: string
-  readonly topic: string
+  /** One topic or several. They need not exist yet. */
+  readonly topics: string | readonly string[]
   /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
 }
 
+/** Limits of a batch. A batch is given as soon as there is a message. */
+export interface BatchOptions {
+  /** Default: 500. */
+  readonly maxMessages?: number | undefined
+  /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
+  readonly maxBytes?: number | undefined
+}
+
+export interface Batches extends AsyncIterableIterator<Batch>, AsyncDisposable {}
+
+/**
+ * The messages of topics on behalf of a group, one after another, in a loop. However the loop ends, the messages that it
+ * gave out and that are not acknowledged are released at once, in order.
+ */
+export interface Consumer extends AsyncIterableIterator<Message>, AsyncDisposable {
+  /** The messages in batches, each with the messages that are there when it is asked for. */
+  batches(options?: BatchOptions): Batches
+}
+
+const OPTIONS = ['group', 'topics', 'signal']
+/** Options of `read` and of other libraries. */
+const MEANT = new Map([
+  ['from', 'start'],
+  ['groupId', 'group'],
+  ['topic', 'topics']
+])
+const DEFAULT_BATCH = { maxMessages: 500, maxBytes: 1024 * 1024 }
+
 /** How long one request waits for a message. The next request follows at once. */
 const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
+const NONE: ReadonlySet<GivenMessage> = new Set()
 
 /**
- * The messages of a topic on behalf of a group, one after another. Each message must be acknowledged. An unacknowledged
- * message is offered again after `ackTimeoutMs`, maybe by another process. Concurrent loops share the messages. The
- * loop ends when the caller leaves it, when `signal` is aborted, and when the groups stop.
+ * The messages of topics on behalf of a group. Each message must be acknowledged. An unacknowledged message is offered
+ * again after `ackTimeoutMs`, maybe by another process. Concurrent loops share the messages. The loop ends when the
+ * caller leaves it, when `signal` is aborted, and when the groups stop.
  *
- *   for await (const message of consumeMessages(groups, { group: 'billing', topic: 'orders' })) {
+ *   for await (const message of openConsumer(groups, { group: 'billing', topics: ['orders', 'returns'] })) {
  *     await bill(message)
  *     message.ack()
  *   }
  *
- * @throws CastellanError from the loop, when the group cannot be joined or may not read the topic; `code` is the reason
+ * @throws InvalidRequestError when an option is wrong
+ * @throws CastellanError from the loop, when the group cannot be joined or may not read a topic; `code` is the reason
  */
-export const consumeMessages = (
-  groups: ConsumerGroups,
-  options: ConsumeOptions
-): AsyncGenerator<ConsumedMessage, void, undefined> => endingAtOnce(end => messagesOf(groups, options, end))
-
-async function* messagesOf(
-  groups: ConsumerGroups,
-  { group, topic, signal }: ConsumeOptions,
-  end: AbortController
-): AsyncGenerator<ConsumedMessage, void, undefined> {
-  if (group === '' || topic === '') throw new InvalidRequestError('a group and a topic are needed to consume')
-  const leave = onAbort(signal, () => end.abort())
-  try {
-    while (!end.signal.aborted) {
-      const result = await next(groups, group, topic, end.signal)
-      if (result?.type === 'message') {
-        // The generator may be ended in the tick in which the message comes: the loop would not get it then.
-        if (end.signal.aborted) result.message.release()
-        else yield result.message
-      } else if (result?.type === 'failed') {
-        if (result.code === 'shuttingDown') return
-        if (!result.retriable) throw new CastellanError(result.code, result.message, false)
-        await pause(end.signal)
-      }
-    }
-  } finally {
-    leave()
-  }
+export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions): Consumer {
+  const loop = new GroupLoop(groups, options)
+  return Object.assign(loop.messages(), { batches: (limits?: BatchOptions) => loop.batches(limits) })
 }
 
-/** Asks for the next message; `undefined`: the end came first. */
-function next(
-  groups: ConsumerGroups,
-  group: string,
-  topic: string,
-  ended: AbortSignal
-): Promise<ConsumeResult | undefined> {
-  return new Promise(resolve => {
-    let cancel = (): void => undefined
-    const leave = onAbort(ended, () => {
-      cancel()
-      resolve(undefined)
-    })
-    const reply = (result: ConsumeResult): void => {
+/** A loop over the messages of a group: asks for them, and knows which of them are neither acknowledged nor released. */
+class GroupLoop {
+  readonly #groups: ConsumerGroups
+  readonly #group: string
+  readonly #signal: AbortSignal | undefined
+  readonly #given = new GivenMessages()
+  readonly #end = new AbortController()
+  /** In the order in which they are asked next: the one that has answered last comes last. */
+  #topics: readonly string[]
+
+  constructor(groups: ConsumerGroups, options: ConsumeOptions) {
+    checkOptionNames('consume', options, OPTIONS, MEANT)
+    const { group, topics, signal } = options
+    this.#groups = groups
+    this.#group = group
+    this.#topics = typeof topics === 'string' ? [topics] : [...new Set(topics ?? [])]
+    this.#signal = signal
+    if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
+    if (this.#topics.length === 0 || this.#topics.some(topic => typeof topic !== 'string' || topic === ''))
+      throw new InvalidRequestError('consume: topics is the name of a topic, or a list of names')
+    onAbort(this.#end.signal, () => this.#given.releaseAllBut(NONE))
+  }
+
+  messages(): EndingLoop<Message> {
+    return endingAtOnce(() => this.#offers(ONE_MESSAGE, given => given[0]!), this.#end)
+  }
+
+  batches(options: BatchOptions = {}): EndingLoop<Batch> {
+    checkOptionNames('batches', options, Object.keys(DEFAULT_BATCH))
+    const { maxMessages = DEFAULT_BATCH.maxMessages, maxBytes = DEFAULT_BATCH.maxBytes } = options
+    for (const [name, limit] of Object.entries({ maxMessages, maxBytes }))
+      if (!Number.isSafeInteger(limit) || limit < 1)
+        throw new InvalidRequestError(`batches: ${name} is a whole number, at least 1`)
+    return endingAtOnce(() => this.#offers({ maxMessages, maxBytes }, given => new GivenBatch(given)), this.#end)
+  }
+
+  async *#offers<Item>(
+    limits: MessageLimits,
+    toItem: (given: GivenMessage[]) => Item
+  ): AsyncGenerator<Item, void, undefined> {
+    const end = this.#end
+    const leave = onAbort(this.#signal, () => end.abort())
+    try {
+      while (!end.signal.aborted) {
+        const result = await this.#next(limits)
+        if (result?.type === 'messages') {
+          // The loop may be ended in the tick in which the messages come: it would not get them then.
+          if (end.signal.aborted) result.messages.release()
+          else {
+            this.#answeredBy(result.messages.messages[0]!.topic)
+            yield toItem(this.#given.give(result.messages))
+          }
+        } else if (result?.type === 'failed') {
+          if (result.code === 'shuttingDown') {
+            this.#given.forget()
+            return
+          }
+          if (!result.retriable) throw new CastellanError(result.code, result.message, false)
+          await pause(end.signal)
+        }
+      }
+    } finally {
       leave()
-      resolve(result)
+      end.abort()
     }
-    cancel = groups.request(group, topic, POLL_MS, { reply })
-  })
+  }
+
+  /** Topics take turns: those behind the one that has answered come first. */
+  #answeredBy(topic: string): void {
+    if (this.#topics.length === 1) return
+    const next = this.#topics.indexOf(topic) + 1
+    this.#topics = [...this.#topics.slice(next), ...this.#topics.slice(0, next)]
+  }
+
+  /** Asks for the next messages; `undefined`: the end came first. */
+  #next(limits: MessageLimits): Promise<ConsumeManyResult | undefined> {
+    return new Promise(resolve => {
+      let cancel = (): void => undefined
+      const leave = onAbort(this.#end.signal, () => {
+        cancel()
+        resolve(undefined)
+      })
+      const reply = (result: ConsumeManyResult): void => {
+        leave()
+        resolve(result)
+      }
+      const topics = this.#topics
+      cancel = this.#groups.requestMany(this.#group, topics.length > 1 ? topics : topics[0]!, limits, POLL_MS, {
+        reply
+      })
+    })
+  }
 }
 
 const pause = (ended: AbortSignal): Promise<void> =>

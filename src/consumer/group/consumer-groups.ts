@@ -127,11 +127,13 @@ export class ConsumerGroups {
 
   /**
    * Waits for messages. Answers as soon as there is a message, with all available messages within the limits. They are
-   * offered together and acknowledged together.
+   * offered together and acknowledged together, and all are of one topic.
+   *
+   * @param topics in the order in which they are looked at: the first one with a message answers
    */
   requestMany(
     groupId: string,
-    topic: string,
+    topics: string | readonly string[],
     limits: MessageLimits,
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
@@ -139,7 +141,9 @@ export class ConsumerGroups {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
     const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
-    this.#tellGroup(groupId, { type: 'consume', topic, request }, requester.client)
+    const together = typeof topics === 'string' ? undefined : topics
+    for (const topic of together ?? [topics as string])
+      this.#tellGroup(groupId, { type: 'consume', topic, request, together }, requester.client)
     return () => {
       this.#deadlines.remove(request)
       request.cancel()

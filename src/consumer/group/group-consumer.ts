@@ -5,7 +5,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type { AckResult, MessageId, SetOffsetsResult, WaitingRequest } from './consume-result.js'
+import type { AckResult, MessageId, SetOffsetsResult, TopicOffers, WaitingRequest } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -40,7 +40,13 @@ const DENIED = kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED)
 export const SHUTTING_DOWN = ownFailure('shuttingDown', 'the consumer groups are shutting down', true)
 
 export type GroupMessage =
-  | { readonly type: 'consume'; readonly topic: string; readonly request: WaitingRequest }
+  | {
+      readonly type: 'consume'
+      readonly topic: string
+      readonly request: WaitingRequest
+      /** The topics that the client asks for with the same request. Absent: this one. */
+      readonly together?: readonly string[] | undefined
+    }
   | { readonly type: 'ack'; readonly message: MessageId; readonly requester: Requester<AckResult> }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
   | {
@@ -73,6 +79,8 @@ interface Topic {
   refusal: Failure | undefined
   /** When the last request came, or ended. */
   askedAt: number
+  /** The topics of the last request for several topics, this one among them. None is given up before the others. */
+  together: readonly string[]
   timer: Timer | undefined
   /** Runs until reading of the topic begins. */
   beginTimer: Timer | undefined
@@ -204,7 +212,7 @@ export class GroupConsumer {
     changeOffsets(change, result => requester.reply(result))
   }
 
-  #consume({ topic: name, request }: GroupMessage & { type: 'consume' }): void {
+  #consume({ topic: name, request, together }: GroupMessage & { type: 'consume' }): void {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
@@ -216,8 +224,18 @@ export class GroupConsumer {
     const asked = topic
     const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
     noteAsked()
+    if (together !== undefined) topic.together = together
+    // Another topic of the same request has answered it.
+    if (request.settled) return
+    const alsoAsked = request.onSettled
     // A client that has waited for long, and was told that there is no message, is about to ask again.
-    request.onSettled = noteAsked
+    request.onSettled =
+      alsoAsked === undefined
+        ? noteAsked
+        : () => {
+            alsoAsked()
+            noteAsked()
+          }
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)
     else {
@@ -227,7 +245,7 @@ export class GroupConsumer {
   }
 
   #add(name: string): Topic {
-    const { runtime, settings, deadlines, tick } = this.#options
+    const { runtime, settings, deadlines } = this.#options
     const start = new TopicStart(settings.start, runtime, name, settings.retryBackoffMs)
     const consumer = new TopicConsumer({
       topic: name,
@@ -237,12 +255,10 @@ export class GroupConsumer {
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      // The topic may be given up, and read again, before a client is done with a message.
-      ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
-      releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken))
+      offers: this.#offersOf(name)
     })
-    const rest = { refusal: undefined, askedAt: runtime.clock(), timer: undefined, beginTimer: undefined }
-    const topic: Topic = { consumer, start, ...rest }
+    const timers = { timer: undefined, beginTimer: undefined }
+    const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
     if (settings.start === 'latest') {
       topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
@@ -252,6 +268,16 @@ export class GroupConsumer {
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
     this.#member.subscribe([...this.#topics.keys()])
     return topic
+  }
+
+  /** The topic may be given up, and read again, before a client is done with a message. */
+  #offersOf(name: string): TopicOffers {
+    const { tick } = this.#options
+    return {
+      ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
+      releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      stands: (message, topicId) => this.#topics.get(name)?.consumer.stands(message, topicId) === true
+    }
   }
 
   #noteMissing(name: string, start: TopicStart): void {
@@ -368,7 +394,8 @@ export class GroupConsumer {
       const stoodStill = runtime.clock() - dueAt >= SAFE_CHECK_MS
       const idleMs = runtime.clock() - topic.askedAt
       const leftMs = settings.subscriptionTimeoutMs - idleMs
-      const mayBeAcked = topic.consumer.pending > 0 && idleMs < settings.ackTimeoutMs
+      const isPending = topic.together.some(other => (this.#topics.get(other)?.consumer.pending ?? 0) > 0)
+      const mayBeAcked = isPending && idleMs < settings.ackTimeoutMs
       if (leftMs > 0) this.#watch(name, topic, leftMs)
       else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)
       else this.#giveUp(name, topic)

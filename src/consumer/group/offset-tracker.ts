@@ -43,6 +43,8 @@ export class OffsetTracker {
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
   readonly #offers: Offer[] = []
+  /** Released messages that nobody was offered since. */
+  readonly #released = new Set<Offset>()
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
@@ -91,6 +93,7 @@ export class OffsetTracker {
    */
   offered(offset: Offset, now: number): void {
     if (this.isAcked(offset) || this.isAcquired(offset)) return
+    this.#released.delete(offset)
     const offer = { offset, deadlineAt: now + this.#options.ackTimeoutMs, retries: 0 }
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
     this.#offers.splice(this.#indexOf(offset), 0, offer)
@@ -114,6 +117,7 @@ export class OffsetTracker {
   skipped(from: Offset, to: Offset): boolean {
     const first = this.#indexOf(from)
     this.#offers.splice(first, this.#indexOf(to) - first)
+    for (const offset of this.#released) if (offset >= from && offset < to) this.#released.delete(offset)
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
     this.#offset = this.#acked.nextMissing(this.#offset)
     this.#acked.dropBelow(this.#offset)
@@ -126,15 +130,30 @@ export class OffsetTracker {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
     this.#offers.splice(this.#indexOf(offset))
+    for (const released of this.#released) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
   }
 
   /**
-   * Notes that the client did not get the message. It may be offered again at once, which does not count as a retry.
+   * Notes that the client did not get the message, or did not process it. It may be offered again at once, which does not
+   * count as a retry.
    */
   released(offset: Offset): void {
     const at = this.#indexOf(offset)
-    if (this.#offers[at]?.offset === offset) this.#offers.splice(at, 1)
+    if (this.#offers[at]?.offset !== offset) return
+    this.#offers.splice(at, 1)
+    this.#released.add(offset)
+  }
+
+  /** True when an acknowledgement counts: nobody else was offered the message since this process offered it. */
+  takesAckOf(offset: Offset): boolean {
+    return this.isAcquired(offset) || this.#released.has(offset)
+  }
+
+  /** True while the offer that came with this number of retries stands: its time is not over. */
+  stands(offset: Offset, retries: number, now: number): boolean {
+    const offer = this.#offers[this.#indexOf(offset)]
+    return offer?.offset === offset && offer.retries === retries && offer.deadlineAt >= now
   }
 
   /**

@@ -36,10 +36,13 @@ export interface PartitionConsumerOptions {
 
 export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
+/** A record that was offered. `retries`: the number that it came with. Absent: it is the last offer of the record. */
+export type TakenRecord = KafkaRecord & { readonly retries?: number }
+
 /** Records that were offered together, of the topic with this id. */
 export interface TakenRecords {
   readonly topicId: string | undefined
-  readonly records: KafkaRecord[]
+  readonly records: TakenRecord[]
 }
 
 /**
@@ -158,28 +161,39 @@ export class PartitionConsumer {
   }
 
   /**
-   * Acknowledges several messages. Those that were not offered, are already acknowledged, or are of a former topic of the
-   * name are ignored.
+   * Acknowledges several messages, also released ones that were not offered again. Those that were not offered, are
+   * already acknowledged, or are of a former topic of the name are ignored.
    */
   ackAll({ topicId, records }: TakenRecords): void {
     const tracker = this.#trackerOf(topicId)
     if (!tracker) return
     let isNew = false
-    for (const { offset } of records) if (tracker.isAcquired(offset) && tracker.acked(offset)) isNew = true
+    for (const { offset } of records) if (tracker.takesAckOf(offset) && tracker.acked(offset)) isNew = true
     if (isNew) this.#settled()
   }
 
-  /** Takes back messages that a client did not get. They are offered next. */
+  /**
+   * Takes back messages that a client did not get, or did not process. They are offered next, in order. An offer that
+   * ended before is ignored: the message may be offered to another client.
+   */
   release({ topicId, records }: TakenRecords): void {
     const tracker = this.#trackerOf(topicId)
-    const offered = this.#isStopped || !tracker ? [] : records.filter(({ offset }) => tracker.isAcquired(offset))
+    if (this.#isStopped || !tracker) return
+    const isLast = ({ offset, retries = tracker.retriesOf(offset) }: TakenRecord): boolean =>
+      tracker.isAcquired(offset) && tracker.retriesOf(offset) === retries
+    const offered = records.filter(isLast)
     if (offered.length === 0) return
-    for (const { offset } of offered) tracker!.released(offset)
+    for (const { offset } of offered) tracker.released(offset)
     const next = this.#prefetched ? [...offered, this.#prefetched] : offered
-    this.#released = [...next.map(copyOf), ...this.#released]
+    this.#released = [...next.map(copyOf), ...this.#released].sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
     this.#options.onSettled()
     this.#options.demand.prefetched()
+  }
+
+  /** True while this offer of the message stands: nobody else is offered the message, and its time is not over. */
+  stands(topicId: string | undefined, offset: Offset, retries: number): boolean {
+    return this.#trackerOf(topicId)?.stands(offset, retries, this.#options.runtime.clock()) === true
   }
 
   #trackerOf(topicId: string | undefined): OffsetTracker | undefined {
@@ -330,7 +344,16 @@ export class PartitionConsumer {
   #settled(): void {
     this.#submit()
     this.#options.onSettled()
+    this.#passAcked()
     this.#prefetch()
+  }
+
+  /** A released message may be acknowledged while it waits to be offered again. */
+  #passAcked(): void {
+    const tracker = this.#tracker!
+    if (!this.#prefetched || !tracker.isAcked(this.#prefetched.offset)) return
+    this.#prefetched = this.#nextInHand(tracker, this.#options.runtime.clock())
+    if (!this.#prefetched) this.#options.demand.idle()
   }
 
   #submit(): void {

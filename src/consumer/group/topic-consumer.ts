@@ -3,7 +3,14 @@ import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js
 import type { Failure } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import type { AcquiredMessage, ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
+import type {
+  AcquiredMessage,
+  ConsumedMessages,
+  MessageLimits,
+  TakenByPartition,
+  TopicOffers,
+  WaitingRequest
+} from './consume-result.js'
 import type { AckOutcome, PartitionConsumer, TakenRecords } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
@@ -15,8 +22,6 @@ import { type Demand, TurnOrder } from './turn-order.js'
  */
 export const LONGEST_HOLD_MS = 5_000
 
-type TakenByPartition = ReadonlyMap<number, TakenRecords>
-
 export interface TopicConsumerOptions {
   readonly topic: string
   readonly groupId: string
@@ -25,9 +30,7 @@ export interface TopicConsumerOptions {
   readonly maxWaitingRequests: number
   readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
-  /** Acknowledge or release messages, in a tick of the group's actor. */
-  readonly ackAll: (taken: TakenByPartition) => void
-  readonly releaseAll: (taken: TakenByPartition) => void
+  readonly offers: TopicOffers
 }
 
 /**
@@ -210,6 +213,10 @@ export class TopicConsumer {
     this.#serve()
   }
 
+  stands({ partition, offset, retries }: AcquiredMessage, topicId: string | undefined): boolean {
+    return this.#partitions.get(partition)?.stands(topicId, offset, retries) === true
+  }
+
   refuseWaiting(failure: Failure): void {
     const queue = this.#queue
     this.#queue = []
@@ -264,7 +271,7 @@ export class TopicConsumer {
 
   /** Takes messages within the limits, one of each prefetched partition in turn. */
   #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
-    const { ackAll, releaseAll } = this.#options
+    const { offers } = this.#options
     const messages: AcquiredMessage[] = []
     const taken = new Map<number, TakenRecords>()
     let bytes = 0
@@ -283,8 +290,9 @@ export class TopicConsumer {
       get topicIds() {
         return new Map(Array.from(taken, ([id, { topicId }]) => [id, topicId]))
       },
-      ack: () => ackAll(taken),
-      release: () => releaseAll(taken)
+      offers,
+      ack: () => offers.ackAll(taken),
+      release: () => offers.releaseAll(taken)
     }
   }
 

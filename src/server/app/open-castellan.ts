@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ConsumedMessage } from '../../consumer/group/consume-result.js'
-import { type ConsumeOptions, consumeMessages } from '../../consumer/group/consume-stream.js'
+import { type ConsumeOptions, type Consumer, openConsumer } from '../../consumer/group/consume-stream.js'
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
 import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
@@ -129,12 +128,14 @@ export interface Castellan {
   /** Named consumers with positions of their own, as HTTP APIs offer them. */
   readonly instances: ConsumerInstances
   /**
-   * Reads a topic on behalf of a consumer group: `for await (const message of castellan.consume({ group, topic })) …`. Each
-   * message has to be acknowledged by `message.ack()`. The first loop joins the group.
+   * Reads topics on behalf of a consumer group: `for await (const message of castellan.consume({ group, topics })) …`. Each
+   * message has to be acknowledged by `message.ack()`. The first loop joins the group. However the loop ends, messages
+   * without an acknowledgement are released at once.
    *
+   * @throws InvalidRequestError when an option is wrong
    * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
    */
-  consume(options: ConsumeOptions): AsyncIterable<ConsumedMessage>
+  consume(options: ConsumeOptions): Consumer
   /** Opens further connections to the same cluster, for calls that the Router does not offer. */
   readonly createClient: BrokerClientFactory
   /**
@@ -322,7 +323,7 @@ class ClusterParts {
     return {
       ...this.#parts,
       receipt: (id, options) => this.#receipt(id, options),
-      consume: options => consumeMessages(this.#parts.groups, options),
+      consume: options => openConsumer(this.#parts.groups, options),
       read: (topic, options) => this.#read(topic, options),
       close: (timeoutMs = CLOSE_TIMEOUT_MS) => (this.#closing ??= this.#close(timeoutMs))
     }

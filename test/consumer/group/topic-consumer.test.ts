@@ -59,8 +59,11 @@ class TopicStage {
       maxWaitingRequests,
       start: begun(),
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
-      ackAll: offsets => this.consumer.ackAll(offsets),
-      releaseAll: records => this.consumer.releaseAll(records)
+      offers: {
+        ackAll: offsets => this.consumer.ackAll(offsets),
+        releaseAll: records => this.consumer.releaseAll(records),
+        stands: (message, topicId) => this.consumer.stands(message, topicId)
+      }
     })
     this.consumer.assign(messages.map((_, partition) => partition))
     this.settle()

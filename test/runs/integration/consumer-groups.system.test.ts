@@ -290,7 +290,7 @@ describe('consumer groups', function () {
     await instance.produce(topic, 0, numbered('m', 5))
     const stop = new AbortController()
     const seen: string[] = []
-    for await (const message of instance.castellan.consume({ group, topic, signal: stop.signal })) {
+    for await (const message of instance.castellan.consume({ group, topics: topic, signal: stop.signal })) {
       seen.push(String(message.value))
       message.ack()
       if (seen.length === 5) setTimeout(() => stop.abort(), 100)

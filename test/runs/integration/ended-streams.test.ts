@@ -6,8 +6,8 @@ import {
   type ActorRef,
   ActorSystem,
   type Castellan,
-  type ConsumedMessage,
   type EmbeddedCluster,
+  type Message,
   type OwnerLogic,
   openCastellan,
   startEmbeddedCluster
@@ -122,8 +122,8 @@ describe('a stream that ends while it waits', () => {
       const topic = `orders-${nth}`
       cluster.createTopic(topic)
       await write(topic, 'one')
-      const consume = (signal?: AbortSignal) => castellan.consume({ group: 'billing', topic, signal })
-      await end(consume, message => (message as ConsumedMessage).ack())
+      const consume = (signal?: AbortSignal) => castellan.consume({ group: 'billing', topics: topic, signal })
+      await end(consume, message => (message as Message).ack())
       await write(topic, 'two', 'three', 'four')
       const values: string[] = []
       for await (const message of consume()) {
@@ -171,7 +171,7 @@ describe('a stream that ends while it waits', () => {
     }
     const loops = Array.from({ length: 11 }, () => [
       loop(castellan.read('orders-0', { follow: true, signal })),
-      loop(castellan.consume({ group: 'many', topic: 'orders-0', signal }))
+      loop(castellan.consume({ group: 'many', topics: 'orders-0', signal }))
     ])
     await turns(20)
     stop.abort()

@@ -69,7 +69,7 @@ describe('a group shared with kafka-clients and kcat', function () {
     const seen: string[] = []
     const stop = new AbortController()
     const reading = (async () => {
-      for await (const message of ours.castellan.consume({ group, topic, signal: stop.signal })) {
+      for await (const message of ours.castellan.consume({ group, topics: topic, signal: stop.signal })) {
         seen.push(String(message.value))
         message.ack()
       }

@@ -1,0 +1,166 @@
+import type { KafkaRecord, TopicPartition } from '../../core/model.js'
+import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
+import type { TakenRecords } from './partition-consumer.js'
+
+/**
+ * A message that a loop has given out. Key, value and header values are views, which must be copied to be kept for longer
+ * than the message is processed.
+ */
+export interface Message extends KafkaRecord, TopicPartition {
+  readonly group: string
+  /** How often this process offered the message before, without an acknowledgement in time. */
+  readonly retries: number
+  /**
+   * Acknowledges the message as processed. A second call does nothing. It counts also after the message was released or
+   * its loop has ended, until the message is offered again.
+   */
+  ack(): void
+  /** Gives the message back, so that it is offered next. Does nothing after an acknowledgement, and at a second call. */
+  release(): void
+}
+
+/** Messages that a loop has given out together, at least one; those of a partition in order. */
+export interface Batch extends Iterable<Message> {
+  readonly length: number
+  /** Acknowledges all messages. */
+  ack(): void
+  /** Gives back all messages that are not acknowledged, so that they are offered next, in order. */
+  release(): void
+}
+
+/** The messages that a loop has given out, and that are neither acknowledged nor released. */
+export class GivenMessages {
+  readonly #open = new Set<GivenMessage>()
+
+  give({ messages, topicIds, offers }: ConsumedMessages): GivenMessage[] {
+    return messages.map(message => {
+      const given = new GivenMessage(message, topicIds?.get(message.partition), offers!, this.#open)
+      this.#open.add(given)
+      return given
+    })
+  }
+
+  /** The group is being left: nothing is offered again, and acknowledgements still count. */
+  forget(): void {
+    this.#open.clear()
+  }
+
+  /** Releases all messages but these together, so that those of a partition are offered next, in order. */
+  releaseAllBut(kept: ReadonlySet<GivenMessage>): void {
+    const released = [...this.#open].filter(message => !kept.has(message))
+    for (const message of released) this.#open.delete(message)
+    settle('releaseAll', released)
+  }
+}
+
+/** The methods are fields, so that a caller may take them out of the message. */
+export class GivenMessage implements Message {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly timestampMs: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: KafkaRecord['headers']
+  readonly group: string
+  readonly retries: number
+  readonly #acquired: AcquiredMessage
+  readonly #topicId: string | undefined
+  readonly #offers: TopicOffers
+  /** The messages of the loop that are neither acknowledged nor released. */
+  readonly #open: Set<GivenMessage>
+  #isAcked = false
+
+  constructor(acquired: AcquiredMessage, topicId: string | undefined, offers: TopicOffers, open: Set<GivenMessage>) {
+    this.topic = acquired.topic
+    this.partition = acquired.partition
+    this.offset = acquired.offset
+    this.timestampMs = acquired.timestampMs
+    this.key = acquired.key
+    this.value = acquired.value
+    this.headers = acquired.headers
+    this.group = acquired.groupId
+    this.retries = acquired.retries
+    this.#acquired = acquired
+    this.#topicId = topicId
+    this.#offers = offers
+    this.#open = open
+  }
+
+  readonly ack = (): void => {
+    if (this.noteAcked()) settle('ackAll', [this])
+  }
+
+  readonly release = (): void => {
+    if (this.noteReleased()) settle('releaseAll', [this])
+  }
+
+  /** @returns false: it was acknowledged before */
+  noteAcked(): boolean {
+    this.#open.delete(this)
+    const isNew = !this.#isAcked
+    this.#isAcked = true
+    return isNew
+  }
+
+  /** @returns false: it was acknowledged or released before */
+  noteReleased(): boolean {
+    return this.#open.delete(this)
+  }
+
+  /** True while nobody else is offered the message, and its time is not over. */
+  get stands(): boolean {
+    return this.#open.has(this) && this.#offers.stands(this.#acquired, this.#topicId)
+  }
+
+  get place(): {
+    readonly offers: TopicOffers
+    readonly topicId: string | undefined
+    readonly record: AcquiredMessage
+  } {
+    return { offers: this.#offers, topicId: this.#topicId, record: this.#acquired }
+  }
+}
+
+export class GivenBatch implements Batch {
+  readonly #messages: readonly GivenMessage[]
+
+  constructor(messages: readonly GivenMessage[]) {
+    this.#messages = messages
+  }
+
+  get length(): number {
+    return this.#messages.length
+  }
+
+  [Symbol.iterator](): Iterator<Message> {
+    return this.#messages[Symbol.iterator]()
+  }
+
+  readonly ack = (): void =>
+    settle(
+      'ackAll',
+      this.#messages.filter(message => message.noteAcked())
+    )
+
+  readonly release = (): void =>
+    settle(
+      'releaseAll',
+      this.#messages.filter(message => message.noteReleased())
+    )
+}
+
+/** Settles the messages of each topic together. */
+function settle(how: 'ackAll' | 'releaseAll', messages: readonly GivenMessage[]): void {
+  const byTopic = new Map<TopicOffers, Map<number, TakenRecords>>()
+  for (const { place, partition } of messages) {
+    const { offers, topicId, record } = place
+    let ofTopic = byTopic.get(offers)
+    if (ofTopic === undefined) byTopic.set(offers, (ofTopic = new Map()))
+    const taken = ofTopic.get(partition)
+    // The messages of a topic that was deleted come before those of the topic that replaced it.
+    if (taken?.topicId === topicId && taken !== undefined) taken.records.push(record)
+    else ofTopic.set(partition, { topicId, records: [record] })
+  }
+  for (const [offers, taken] of byTopic) offers[how](taken)
+}
