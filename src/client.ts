@@ -49,6 +49,7 @@ export type {
 export type { Batches, BatchOptions, ConsumeOptions, Consumer } from './consumer/group/consume-stream.js'
 export type { ConsumerGroups } from './consumer/group/consumer-groups.js'
 export type { Batch, Message } from './consumer/group/given-messages.js'
+export type { Handler, HandlingOrder, RunOptions } from './consumer/group/handler-run.js'
 export type { ConsumerSettings, ConsumerSettingsOverrides } from './consumer/group/settings.js'
 /** Reading a topic as a stream. */
 export type { ReadStart } from './consumer/stream/partition-reader.js'

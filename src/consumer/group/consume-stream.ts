@@ -4,6 +4,7 @@ import { checkOptionNames } from '../../core/settings/option-names.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
+import { type Handler, HandlerRun, type RunOptions } from './handler-run.js'
 
 /** The options of `castellan.consume`. */
 export interface ConsumeOptions {
@@ -31,6 +32,13 @@ export interface Batches extends AsyncIterableIterator<Batch>, AsyncDisposable {
 export interface Consumer extends AsyncIterableIterator<Message>, AsyncDisposable {
   /** The messages in batches, each with the messages that are there when it is asked for. */
   batches(options?: BatchOptions): Batches
+  /**
+   * Handles the messages, several at a time if `concurrency` says so. A message is acknowledged when its handler resolves,
+   * unless the handler has released it. When a handler throws, its message and those that are not in flight are released,
+   * the handlers in flight are waited for, and `run` rejects with the error. Where the loop ends otherwise, handlers in
+   * flight are waited for as well, and `run` resolves.
+   */
+  run(handler: Handler, options?: RunOptions): Promise<void>
 }
 
 const OPTIONS = ['group', 'topics', 'signal']
@@ -45,7 +53,6 @@ const DEFAULT_BATCH = { maxMessages: 500, maxBytes: 1024 * 1024 }
 /** How long one request waits for a message. The next request follows at once. */
 const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
-const NONE: ReadonlySet<GivenMessage> = new Set()
 
 /**
  * The messages of topics on behalf of a group. Each message must be acknowledged. An unacknowledged message is offered
@@ -62,7 +69,10 @@ const NONE: ReadonlySet<GivenMessage> = new Set()
  */
 export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions): Consumer {
   const loop = new GroupLoop(groups, options)
-  return Object.assign(loop.messages(), { batches: (limits?: BatchOptions) => loop.batches(limits) })
+  return Object.assign(loop.messages(), {
+    batches: (limits?: BatchOptions) => loop.batches(limits),
+    run: (handler: Handler, how?: RunOptions) => loop.run(handler, how)
+  })
 }
 
 /** A loop over the messages of a group: asks for them, and knows which of them are neither acknowledged nor released. */
@@ -71,6 +81,8 @@ class GroupLoop {
   readonly #group: string
   readonly #signal: AbortSignal | undefined
   readonly #given = new GivenMessages()
+  /** Messages in flight of {@link run}, which the end of the loop does not release. */
+  readonly #inFlight = new Set<GivenMessage>()
   readonly #end = new AbortController()
   /** In the order in which they are asked next: the one that has answered last comes last. */
   #topics: readonly string[]
@@ -85,10 +97,10 @@ class GroupLoop {
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
     if (this.#topics.length === 0 || this.#topics.some(topic => typeof topic !== 'string' || topic === ''))
       throw new InvalidRequestError('consume: topics is the name of a topic, or a list of names')
-    onAbort(this.#end.signal, () => this.#given.releaseAllBut(NONE))
+    onAbort(this.#end.signal, () => this.#given.releaseAllBut(this.#inFlight))
   }
 
-  messages(): EndingLoop<Message> {
+  messages(): EndingLoop<GivenMessage> {
     return endingAtOnce(() => this.#offers(ONE_MESSAGE, given => given[0]!), this.#end)
   }
 
@@ -99,6 +111,10 @@ class GroupLoop {
       if (!Number.isSafeInteger(limit) || limit < 1)
         throw new InvalidRequestError(`batches: ${name} is a whole number, at least 1`)
     return endingAtOnce(() => this.#offers({ maxMessages, maxBytes }, given => new GivenBatch(given)), this.#end)
+  }
+
+  async run(handler: Handler, options: RunOptions = {}): Promise<void> {
+    await new HandlerRun(handler, options, this.#end, this.#inFlight).run(this.messages())
   }
 
   async *#offers<Item>(

@@ -70,6 +70,7 @@ export class GivenMessage implements Message {
   /** The messages of the loop that are neither acknowledged nor released. */
   readonly #open: Set<GivenMessage>
   #isAcked = false
+  #isReleased = false
 
   constructor(acquired: AcquiredMessage, topicId: string | undefined, offers: TopicOffers, open: Set<GivenMessage>) {
     this.topic = acquired.topic
@@ -105,7 +106,13 @@ export class GivenMessage implements Message {
 
   /** @returns false: it was acknowledged or released before */
   noteReleased(): boolean {
+    this.#isReleased = true
     return this.#open.delete(this)
+  }
+
+  /** Acknowledges the message, unless the program has released it. */
+  ackUnlessReleased(): void {
+    if (!this.#isReleased) this.ack()
   }
 
   /** True while nobody else is offered the message, and its time is not over. */

@@ -6,6 +6,7 @@ import {
   type EmbeddedCluster,
   type Message,
   openCastellan,
+  type RunOptions,
   startEmbeddedCluster
 } from '../../../src/index.js'
 import { turns } from '../../support/ticks.js'
@@ -165,7 +166,171 @@ describe('a loop over the messages of a group', function () {
     expect(await take(other, 2)).to.deep.equal(['m0', 'm2'])
   })
 
-  it('loses nothing in a rebalance, and what it leaves goes to the other member at once', async () => {
+  describe('with handlers', () => {
+    interface Handled {
+      readonly started: string[]
+      readonly ended: string[]
+      /** The most handlers that were in flight at the same time. */
+      most: number
+    }
+    /** Handles messages until so many are done; each handler takes a while, some longer than others. */
+    const handle = async (count: number, options: RunOptions, of: (message: Message) => string): Promise<Handled> => {
+      const handled: Handled = { started: [], ended: [], most: 0 }
+      const stop = new AbortController()
+      const inFlight = new Set<string>()
+      await consume(stop.signal).run(async message => {
+        const lane = of(message)
+        expect(inFlight.has(lane), `two of ${lane} at the same time`).to.equal(false)
+        inFlight.add(lane)
+        handled.most = Math.max(handled.most, inFlight.size)
+        handled.started.push(`${lane} ${message.offset}`)
+        await new Promise(resolve => setTimeout(resolve, 10 + ((message.offset * 7) % 5) * 10))
+        inFlight.delete(lane)
+        handled.ended.push(`${lane} ${message.offset}`)
+        if (handled.ended.length === count) stop.abort()
+      }, options)
+      return handled
+    }
+    const inOrder = (places: readonly string[]): void => {
+      const last = new Map<string, number>()
+      for (const place of places) {
+        const [lane, offset] = place.split(' ') as [string, string]
+        expect(Number(offset)).to.be.above(last.get(lane) ?? -1)
+        last.set(lane, Number(offset))
+      }
+    }
+
+    it('are one at a time by default, and each message is acknowledged when its handler resolves', async () => {
+      await write(topic, numbered('m', 5))
+      const { started, most } = await handle(3, {}, () => 'all')
+      expect(started).to.deep.equal(['all 0', 'all 1', 'all 2'])
+      expect(most).to.equal(1)
+      expect(await take(consume(), 2)).to.deep.equal(['m3', 'm4'])
+    })
+
+    it('handle the messages of a partition in order, and 20 partitions at the same time', async () => {
+      topic = `${topic}-many`
+      cluster.createTopic(topic, { partitions: 20 })
+      for (let partition = 0; partition < 20; partition++) await write(topic, numbered('m', 10), partition)
+      const handled = await handle(200, { concurrency: 20 }, ({ partition }) => `${partition}`)
+      expect(handled.most).to.be.within(15, 20)
+      inOrder(handled.ended)
+      expect(new Set(handled.ended).size).to.equal(200)
+    })
+
+    it('handle the messages of a key in order, and 20 keys at the same time', async () => {
+      const records = Array.from({ length: 200 }, (_, at) => ({ topic, key: `k${at % 40}`, value: `m${at}` }))
+      const pending = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 })
+      await pending.outcomes()
+      const handled = await handle(200, { concurrency: 20, order: 'key' }, ({ key }) => String(key))
+      expect(handled.most).to.be.within(15, 20)
+      inOrder(handled.ended)
+      expect(new Set(handled.ended).size).to.equal(200)
+    })
+
+    it('handle 20 messages of a partition at the same time without an order', async () => {
+      await write(topic, numbered('m', 100))
+      const handled = await handle(100, { concurrency: 20, order: 'none' }, ({ offset }) => `${offset}`)
+      expect(handled.most).to.equal(20)
+      expect(new Set(handled.ended).size).to.equal(100)
+    })
+
+    it('end with the error of the first that throws, when those in flight have ended', async () => {
+      await write(topic, numbered('m', 10))
+      const ended: string[] = []
+      let fail: (error: Error) => void = () => undefined
+      let finish: () => void = () => undefined
+      const running = consume().run(
+        async ({ value }) => {
+          if (String(value) === 'm1') await new Promise((_, reject) => (fail = reject))
+          else if (String(value) === 'm2') await new Promise<void>(resolve => (finish = resolve))
+          ended.push(String(value))
+        },
+        { concurrency: 3, order: 'none' }
+      )
+      let isOver = false
+      const error = running.catch((thrown: Error) => {
+        isOver = true
+        return thrown
+      })
+      while (ended.length < 8) await turns(10)
+      fail(new Error('m1 cannot be handled'))
+      await turns(20)
+      const next = (await consume().next()).value as Message
+      expect([String(next.value), isOver]).to.deep.equal(['m1', false])
+      finish()
+      expect(await error).to.include({ message: 'm1 cannot be handled' })
+      next.ack()
+      await write(topic, ['m10'])
+      expect(await take(consume(), 1)).to.deep.equal(['m10'])
+    })
+
+    it('release those that wait behind the one that throws, in order', async () => {
+      await write(topic, numbered('m', 10))
+      const running = consume().run(
+        ({ value }) => {
+          if (String(value) === 'm2') throw new Error('no more')
+        },
+        { concurrency: 5 }
+      )
+      expect(await running.catch(({ message }: Error) => message)).to.equal('no more')
+      expect(await take(consume(), 8)).to.deep.equal(numbered('m', 10).slice(2))
+    })
+
+    it('do not acknowledge what they release', async () => {
+      await write(topic, ['m0', 'm1'])
+      const stop = new AbortController()
+      const seen: string[] = []
+      await consume(stop.signal).run(message => {
+        seen.push(String(message.value))
+        if (seen.length === 1) message.release()
+        if (seen.length === 3) stop.abort()
+      })
+      expect(seen).to.deep.equal(['m0', 'm0', 'm1'])
+    })
+
+    it('are waited for when the signal ends their loop, and acknowledge then', async () => {
+      await write(topic, ['m0', 'm1'])
+      const stop = new AbortController()
+      await consume(stop.signal).run(async () => {
+        stop.abort()
+        await turns(20)
+      })
+      expect(await take(consume(), 1)).to.deep.equal(['m1'])
+    })
+
+    it('are not called for a message that was offered again while it waited', async () => {
+      await write(topic, numbered('m', 3))
+      const hurried = await openCastellan({
+        brokers: cluster.bootstrap,
+        consumer: { start: 'earliest', ackTimeoutMs: 1_000 }
+      })
+      const seen: string[] = []
+      const stop = new AbortController()
+      const running = hurried.consume({ group: 'hurried', topics: topic, signal: stop.signal }).run(
+        async ({ value, retries }) => {
+          seen.push(`${value} ${retries}`)
+          if (seen.length === 1) await new Promise(resolve => setTimeout(resolve, 1_500))
+          if (String(value) === 'm2') stop.abort()
+        },
+        { concurrency: 2 }
+      )
+      await running
+      await hurried.close()
+      expect(new Set(seen.map(text => text.split(' ')[0])).size, seen.join()).to.equal(3)
+      expect(seen).to.not.include('m1 0')
+    })
+
+    it('need a function, and options that there are', async () => {
+      const problemOf = (run: Promise<void>) => run.catch(({ message }: Error) => message)
+      expect(await problemOf(consume().run(undefined as never))).to.match(/function/)
+      expect(await problemOf(consume().run(() => 1, { concurency: 2 } as never))).to.match(/did you mean concurrency/)
+      expect(await problemOf(consume().run(() => 1, { concurrency: 0 }))).to.match(/at least 1/)
+      expect(await problemOf(consume().run(() => 1, { order: 'toString' as never }))).to.match(/partition, key, none/)
+    })
+  })
+
+  it('loses nothing while another member joins its group', async () => {
     cluster.createTopic(`${topic}-four`, { partitions: 4 })
     topic = `${topic}-four`
     for (let partition = 0; partition < 4; partition++) await write(topic, numbered(`p${partition}-`, 20), partition)
