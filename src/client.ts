@@ -53,7 +53,7 @@ export type { Handler, HandlingOrder, RunOptions } from './consumer/group/handle
 export type { ConsumerSettings, ConsumerSettingsOverrides } from './consumer/group/settings.js'
 /** Reading a topic as a stream. */
 export type { ReadStart } from './consumer/stream/partition-reader.js'
-export type { ReadOptions, ReadRecord } from './consumer/stream/record-stream.js'
+export type { Reader, ReadOptions, ReadRecord } from './consumer/stream/record-stream.js'
 /** For programs with their own actors. */
 export {
   type ActorLogic,

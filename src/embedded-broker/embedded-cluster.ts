@@ -2,7 +2,7 @@ import type { BrokerNode, KafkaRecord, Offset } from '../core/model.js'
 import type { EmbeddedLimits } from './settings.js'
 
 /** Kafka brokers in this process that speak Kafka's protocol on ports, for trials, development and tests. */
-export interface EmbeddedCluster {
+export interface EmbeddedCluster extends AsyncDisposable {
   readonly nodes: readonly BrokerNode[]
   /** The addresses of all nodes: `127.0.0.1:9092,127.0.0.1:9093`. An IPv6 host is in brackets. */
   readonly bootstrap: string
@@ -48,6 +48,7 @@ export interface EmbeddedCluster {
   requestCount(api: ApiName, nodeId?: number): number
   logStartOffset(topic: string, partition: number): Offset
   highWatermark(topic: string, partition: number): Offset
+  /** Idempotent. `await using` calls it as well. */
   close(): Promise<void>
 }
 

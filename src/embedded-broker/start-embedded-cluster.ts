@@ -203,6 +203,10 @@ class RunningCluster implements EmbeddedCluster {
     return this.#partition(topic, partition).log.highWatermark
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   close(): Promise<void> {
     return (this.#closing ??= this.#close())
   }

@@ -1,6 +1,7 @@
 import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { checkOptionNames } from '../../core/settings/option-names.js'
+import { topicsIn } from '../stream/read-options.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
@@ -92,11 +93,9 @@ class GroupLoop {
     const { group, topics, signal } = options
     this.#groups = groups
     this.#group = group
-    this.#topics = typeof topics === 'string' ? [topics] : [...new Set(topics ?? [])]
+    this.#topics = topicsIn('consume', topics)
     this.#signal = signal
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
-    if (this.#topics.length === 0 || this.#topics.some(topic => typeof topic !== 'string' || topic === ''))
-      throw new InvalidRequestError('consume: topics is the name of a topic, or a list of names')
     onAbort(this.#end.signal, () => this.#given.releaseAllBut(this.#inFlight))
   }
 

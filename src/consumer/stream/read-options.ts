@@ -1,43 +1,27 @@
-import { z } from 'zod'
-import { parseOptions } from '../../core/settings/options.js'
-import { suggestion } from '../../core/settings/problems.js'
-import { milliseconds } from '../../core/settings/units.js'
-import type { ReadStart } from './partition-reader.js'
+import { InvalidRequestError } from '../../core/errors.js'
 
-const whole = z.int().min(0)
-const start = z.union([
-  z.enum(['earliest', 'latest']),
-  z.strictObject({ timestampMs: z.number().min(0) }),
-  z.strictObject({ offset: whole }),
-  z.strictObject({ last: whole })
-])
-
-/** The end of a log that was probably meant; other clients call them `beginning` and `end`. */
-function meant(given: unknown): string {
-  const word = String(given)
-    .replace(/^(begin|start).*/, 'earliest')
-    .replace(/^end$/, 'latest')
-  return suggestion(word, ['earliest', 'latest'])
+/**
+ * The topics of a call, each once.
+ *
+ * @throws InvalidRequestError when there is none, or one of them is no name
+ */
+export function topicsIn(call: string, given: unknown): readonly string[] {
+  const topics: readonly unknown[] = Array.isArray(given) ? [...new Set(given)] : [given]
+  const names = topics.filter(topic => typeof topic === 'string' && topic !== '') as string[]
+  if (names.length === 0 || names.length < topics.length)
+    throw new InvalidRequestError(`${call}: the name of a topic is needed, or a list of names`)
+  return names
 }
 
-const isFunction = (value: unknown): boolean => typeof value === 'function'
-
-const readOptions = z.strictObject({
-  from: z
-    .custom<ReadStart>(value => start.safeParse(value).success, {
-      error: ({ input }) =>
-        `expected earliest, latest, {timestampMs}, {offset} or {last}, none of them below 0${meant(input)}`
-    })
-    .optional(),
-  follow: z.boolean().optional(),
-  partitions: z.array(whole).optional(),
-  signal: z.custom(value => value instanceof AbortSignal, { error: 'expected an AbortSignal' }).optional(),
-  requestTimeoutMs: milliseconds.optional(),
-  onWarning: z.custom(isFunction, { error: 'expected a function' }).optional(),
-  schemas: z.unknown().optional()
-})
-
-/** @throws ConfigError that names every wrong option of reading */
-export function checkReadOptions(options: unknown): void {
-  parseOptions(readOptions, options, 'read')
+/**
+ * @param places the fields that an object may have, one of them: `timestampMs`
+ * @throws InvalidRequestError when the option is given and names no place
+ */
+export function checkStart(call: string, option: string, given: unknown, places: readonly string[]): void {
+  if (given === undefined || given === 'earliest' || given === 'latest') return
+  const [[place, at] = ['', undefined], ...more] =
+    typeof given === 'object' && given !== null ? Object.entries(given) : []
+  if (places.includes(place) && more.length === 0 && Number.isSafeInteger(at) && (at as number) >= 0) return
+  const objects = places.map(name => `{${name}: number}`)
+  throw new InvalidRequestError(`${call}: ${option} is one of 'earliest', 'latest', ${objects.join(', ')}`)
 }

@@ -1,13 +1,15 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { endingAtOnce, onAbort } from '../../core/ending.js'
-import { CastellanError } from '../../core/errors.js'
+import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { resultOfUser } from '../../core/users-code.js'
+import { checkOptionNames } from '../../core/settings/option-names.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import { errorOf, readTroubleOf } from '../partition/read-outcome.js'
 import type { ReadStart } from './partition-reader.js'
+import { checkStart, topicsIn } from './read-options.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
 /** Records that are made into something else at a time, where that takes a while. */
@@ -15,7 +17,7 @@ const MAX_BEGUN = 16
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
 const doNothing = (): void => undefined
 
-/** The options for reading a topic. All of them have defaults. */
+/** The options for reading topics. All of them have defaults. */
 export interface ReadOptions {
   /**
    * The start of each partition; default `earliest`. Partitions that are added while the topic is followed always begin
@@ -27,7 +29,10 @@ export interface ReadOptions {
    * each partition is read up to the end that its log had at the start. If the log has become shorter, the loop throws.
    */
   readonly follow?: boolean | undefined
-  /** Default: all partitions that the topic has at the start, with `follow` also partitions that are added later. */
+  /**
+   * The partitions of a single topic. Default: all partitions that the topics have at the start, with `follow` also
+   * partitions that are added later.
+   */
   readonly partitions?: readonly number[] | undefined
   /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
@@ -43,6 +48,14 @@ export interface ReadOptions {
  */
 export interface ReadRecord extends KafkaRecord, TopicPartition {}
 
+/** `schemas` is an option of `castellan.read`. */
+const OPTIONS = ['from', 'follow', 'partitions', 'signal', 'requestTimeoutMs', 'onWarning', 'schemas']
+/** The option of `consume`. */
+const MEANT = new Map([['start', 'from']])
+
+/** The records of topics in a loop. Reading ends when the loop is left or disposed of. */
+export interface Reader<Given extends ReadRecord = ReadRecord> extends AsyncIterableIterator<Given>, AsyncDisposable {}
+
 export interface StreamRuntime {
   readonly router: ActorRef<RouterMessage>
   /** Aborted when the Router stops. The loop then ends with an error. */
@@ -50,23 +63,31 @@ export interface StreamRuntime {
 }
 
 /**
- * The records of a topic. Records of one partition come in order. The stream holds one batch per partition, and asks
- * for the next batch when the current batch has been read.
+ * The records of one topic or several. Records of one partition come in order. The stream holds one batch per partition,
+ * and asks for the next batch when the current batch has been read.
  *
  *   for await (const record of readRecords(runtime, 'orders')) console.log(record.offset, String(record.value))
  *
- * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` is the reason
+ * @throws InvalidRequestError when an option is wrong
+ * @throws CastellanError from the loop, when a topic or a partition cannot be read; `code` is the reason
  */
-export const readRecords = <Given extends ReadRecord = ReadRecord>(
+export function readRecords<Given extends ReadRecord = ReadRecord>(
   runtime: StreamRuntime,
-  topic: string,
+  topic: string | readonly string[],
   options: ReadOptions = {},
   toGiven: (record: ReadRecord) => Given | Promise<Given> = record => record as Given
-): AsyncGenerator<Given, void, undefined> => endingAtOnce(stop => recordsIn(runtime, topic, options, stop, toGiven))
+): EndingLoop<Given> {
+  checkOptionNames('read', options, OPTIONS, MEANT)
+  checkStart('read', 'from', options.from, ['offset', 'timestampMs', 'last'])
+  const topics = topicsIn('read', topic)
+  if (topics.length > 1 && options.partitions !== undefined)
+    throw new InvalidRequestError('read: partitions can be named of a single topic only')
+  return endingAtOnce(stop => recordsIn(runtime, topics, options, stop, toGiven))
+}
 
 async function* recordsIn<Given>(
   { router, closed }: StreamRuntime,
-  topic: string,
+  topics: readonly string[],
   options: ReadOptions,
   stop: AbortController,
   toGiven: (record: ReadRecord) => Given | Promise<Given>
@@ -81,15 +102,16 @@ async function* recordsIn<Given>(
   ]
   try {
     fed.throwProblem()
-    const metadata = await Promise.race([fetchTopic(router, topic, requestTimeoutMs), stopped])
-    if (metadata === undefined) return
-    const plan = { metadata, partitions: options.partitions, start: from, follow }
+    const found = await Promise.race([fetchTopics(router, topics, requestTimeoutMs), stopped])
+    if (found === undefined) return
+    const plan = { partitions: options.partitions, start: from, follow }
     const runtime = { router, requestTimeoutMs, stopped: stop.signal, ...fed.asRuntime(options.onWarning) }
-    void readTopic(plan, runtime).then(fed.end)
+    void Promise.all(found.map(metadata => readTopic({ metadata, ...plan }, runtime))).then(fed.end)
     while (!stop.signal.aborted) {
       const next = fed.take()
       if (next !== undefined) {
-        const { partition, batch, end, taken } = next
+        const { topicPartition, batch, end, taken } = next
+        const { topic, partition } = topicPartition
         const begun: Promise<Given>[] = []
         for (const record of batch) {
           if (record.offset >= end) break
@@ -112,7 +134,7 @@ async function* recordsIn<Given>(
 }
 
 interface FedBatch {
-  readonly partition: number
+  readonly topicPartition: TopicPartition
   readonly batch: RecordBatch
   /** Only records before this offset are wanted. */
   readonly end: Offset
@@ -146,9 +168,9 @@ class FedBatches {
   asRuntime(onWarning: (message: string) => void = doNothing) {
     const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined)
     return {
-      write: ({ partition }: TopicPartition, batch: RecordBatch, end: Offset) =>
+      write: (topicPartition: TopicPartition, batch: RecordBatch, end: Offset) =>
         new Promise<Offset>(resolve => {
-          this.#fed.push({ partition, batch, end, taken: () => resolve(batch.nextOffset) })
+          this.#fed.push({ topicPartition, batch, end, taken: () => resolve(batch.nextOffset) })
           this.#wake()
         }),
       warn,
@@ -173,9 +195,13 @@ class FedBatches {
   }
 }
 
-async function fetchTopic(router: ActorRef<RouterMessage>, topic: string, timeoutMs: number): Promise<TopicMetadata> {
-  const request = { type: 'fetchTopicMetadata', topics: [topic], timeoutMs } as const
+async function fetchTopics(
+  router: ActorRef<RouterMessage>,
+  topics: readonly string[],
+  timeoutMs: number
+): Promise<readonly TopicMetadata[]> {
+  const request = { type: 'fetchTopicMetadata', topics, timeoutMs } as const
   const result = await askRouter(router, request)
-  if (result.type !== 'success') throw errorOf(readTroubleOf(result), topic)
-  return requireTopic(topic, result.topics)
+  if (result.type !== 'success') throw errorOf(readTroubleOf(result), topics.join(', '))
+  return topics.map(topic => requireTopic(topic, result.topics))
 }

@@ -3,8 +3,7 @@ import { type ConsumeOptions, type Consumer, openConsumer } from '../../consumer
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
 import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
-import { checkReadOptions } from '../../consumer/stream/read-options.js'
-import { type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
+import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
@@ -108,12 +107,12 @@ export interface Castellan {
   readonly durable: DurableDelivery | undefined
   readonly gateway: Verbs
   /**
-   * Reads a topic: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
+   * Reads one topic or several: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
-   * @throws ConfigError at once, that names every wrong option
-   * @throws CastellanError from the loop, when the topic or a partition cannot be read; `code` says why
+   * @throws InvalidRequestError when an option is wrong
+   * @throws CastellanError from the loop, when a topic or a partition cannot be read; `code` says why
    */
-  read(topic: string, options?: ReadOptions & ReadSchemas): AsyncIterable<ReadRecord & ReadJson>
+  read(topic: string | readonly string[], options?: ReadOptions & ReadSchemas): Reader<ReadRecord & ReadJson>
   /**
    * What became of the records of a call of `gateway.produce`.
    *
@@ -334,8 +333,7 @@ class ClusterParts {
     return readReceipt(this.#receipts?.desk, id, options)
   }
 
-  #read(topic: string, options: ReadOptions & ReadSchemas = {}): AsyncIterable<ReadRecord & ReadJson> {
-    checkReadOptions(options)
+  #read(topic: string | readonly string[], options: ReadOptions & ReadSchemas = {}): Reader<ReadRecord & ReadJson> {
     const { system, router } = this.#parts
     const runtime = { system, router: router.ref, closed: this.#closed.signal }
     const { schemas } = options

@@ -50,6 +50,48 @@ describe('castellan.read', () => {
     return 'none'
   }
 
+  it('reads several topics, each from its own start to its own end, and tells of one that does not exist', async () => {
+    cluster.createTopic('returns')
+    const pending = castellan.gateway.produce([{ topic: 'returns', partition: 0, value: 'r' }], {
+      partitioner: 'murmur2',
+      deadlineMs: 20_000
+    })
+    await pending.outcomes()
+    const places: string[] = []
+    for await (const { topic, partition, offset } of castellan.read(['orders', 'returns', 'orders'], {
+      from: { last: 1 }
+    }))
+      places.push(`${topic}/${partition}@${offset}`)
+    expect(places.sort()).to.deep.equal(['orders/0@2', 'orders/1@1', 'returns/0@0'])
+    const missing = async () => {
+      for await (const _ of castellan.read(['orders', 'nowhere']));
+    }
+    expect(await missing().catch(({ message }: Error) => message)).to.equal('topic nowhere does not exist')
+  })
+
+  it('ends with the block of its await using', async () => {
+    await using reader = castellan.read('orders', { follow: true })
+    expect((await reader.next()).done).to.equal(false)
+  })
+
+  it('says which option was meant', () => {
+    const problemOf = (topic: unknown, options: object): string => {
+      try {
+        castellan.read(topic as string, options)
+        return 'none'
+      } catch (error) {
+        return (error as Error).message
+      }
+    }
+    expect(problemOf('orders', { start: 'earliest' })).to.equal('read: there is no option start; did you mean from?')
+    expect(problemOf('orders', { folow: true })).to.match(/did you mean follow\?/)
+    for (const from of ['begin', { offset: '3' }, { timestampMs: -1 }, { offset: 1, last: 2 }, null])
+      expect(problemOf('orders', { from })).to.match(/^read: from is one of 'earliest', 'latest', {offset: number}/)
+    for (const topic of ['', [], ['orders', ''], undefined])
+      expect(problemOf(topic, {})).to.match(/the name of a topic is needed/)
+    expect(problemOf(['orders', 'returns'], { partitions: [0] })).to.match(/single topic/)
+  })
+
   it('gives every record with its place, in order per partition, and ends where the logs ended', async () => {
     const records = await read()
     expect(records.filter(text => text.startsWith('0'))).to.deep.equal(['0@0=a', '0@1=b', '0@2=c'])

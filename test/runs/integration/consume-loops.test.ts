@@ -89,6 +89,19 @@ describe('a loop over the messages of a group', function () {
       expect(performance.now() - startedAt).to.be.below(2_000)
     })
 
+  it('leaves no cluster behind where that ends with the block of its await using', async () => {
+    let bootstrap = ''
+    {
+      await using own = await startEmbeddedCluster()
+      bootstrap = own.bootstrap
+      own.createTopic('orders')
+    }
+    const away = await openCastellan({ brokers: bootstrap })
+    await turns(20)
+    expect(away.router.isReady).to.equal(false)
+    await away.close(0)
+  })
+
   it('takes an acknowledgement after its end, until the message is offered again', async () => {
     await write(topic, numbered('m', 4))
     const given: Message[] = []
