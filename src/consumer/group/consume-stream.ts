@@ -1,7 +1,8 @@
 import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { checkOptionNames } from '../../core/settings/option-names.js'
-import { topicsIn } from '../stream/read-options.js'
+import type { OffsetType } from '../../router/messages/operations.js'
+import { checkStart, topicsIn } from '../stream/read-options.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
@@ -12,6 +13,11 @@ export interface ConsumeOptions {
   readonly group: string
   /** One topic or several. They need not exist yet. */
   readonly topics: string | readonly string[]
+  /**
+   * Where the group begins in partitions in which it has committed nothing. Default: `consumer.start`, which is `latest`.
+   * Loops of a process that read a topic for the same group name the same place.
+   */
+  readonly start?: OffsetType | undefined
   /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
 }
@@ -42,7 +48,7 @@ export interface Consumer extends AsyncIterableIterator<Message>, AsyncDisposabl
   run(handler: Handler, options?: RunOptions): Promise<void>
 }
 
-const OPTIONS = ['group', 'topics', 'signal']
+const OPTIONS = ['group', 'topics', 'start', 'signal']
 /** Options of `read` and of other libraries. */
 const MEANT = new Map([
   ['from', 'start'],
@@ -80,6 +86,7 @@ export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions): C
 class GroupLoop {
   readonly #groups: ConsumerGroups
   readonly #group: string
+  readonly #start: OffsetType | undefined
   readonly #signal: AbortSignal | undefined
   readonly #given = new GivenMessages()
   /** Messages in flight of {@link run}, which the end of the loop does not release. */
@@ -90,10 +97,12 @@ class GroupLoop {
 
   constructor(groups: ConsumerGroups, options: ConsumeOptions) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
-    const { group, topics, signal } = options
+    checkStart('consume', 'start', options.start, ['timestampMs'])
+    const { group, topics, start, signal } = options
     this.#groups = groups
     this.#group = group
     this.#topics = topicsIn('consume', topics)
+    this.#start = start
     this.#signal = signal
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
     onAbort(this.#end.signal, () => this.#given.releaseAllBut(this.#inFlight))
@@ -166,10 +175,8 @@ class GroupLoop {
         leave()
         resolve(result)
       }
-      const topics = this.#topics
-      cancel = this.#groups.requestMany(this.#group, topics.length > 1 ? topics : topics[0]!, limits, POLL_MS, {
-        reply
-      })
+      const topics = this.#topics.length > 1 ? this.#topics : this.#topics[0]!
+      cancel = this.#groups.requestMany(this.#group, topics, limits, POLL_MS, { reply }, this.#start)
     })
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
-import type { RouterMessage } from '../../router/messages/operations.js'
+import type { OffsetType, RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
@@ -130,20 +130,23 @@ export class ConsumerGroups {
    * offered together and acknowledged together, and all are of one topic.
    *
    * @param topics in the order in which they are looked at: the first one with a message answers
+   * @param start where the group begins if it has committed nothing; default: `consumer.start`. Requests that name another
+   *   place than the one where this process begins to read the topic are refused
    */
   requestMany(
     groupId: string,
     topics: string | readonly string[],
     limits: MessageLimits,
     timeoutMs: number | undefined,
-    requester: Asker<ConsumeManyResult>
+    requester: Asker<ConsumeManyResult>,
+    start?: OffsetType
   ): () => void {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
     const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
     const together = typeof topics === 'string' ? undefined : topics
     for (const topic of together ?? [topics as string])
-      this.#tellGroup(groupId, { type: 'consume', topic, request, together }, requester.client)
+      this.#tellGroup(groupId, { type: 'consume', topic, request, together, start }, requester.client)
     return () => {
       this.#deadlines.remove(request)
       request.cancel()

@@ -2,9 +2,9 @@ import type { Requester } from '../../core/actor/actor.js'
 import { incarnationOfTopic, type Offset, type OffsetAndMetadata, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Failure } from '../../router/messages/operations.js'
+import type { Failure, OffsetType } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
-import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { invalid, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, MessageId, SetOffsetsResult, TopicOffers, WaitingRequest } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
@@ -46,6 +46,8 @@ export type GroupMessage =
       readonly request: WaitingRequest
       /** The topics that the client asks for with the same request. Absent: this one. */
       readonly together?: readonly string[] | undefined
+      /** Where the group begins if it has committed nothing. Absent: where `consumer.start` says. */
+      readonly start?: OffsetType | undefined
     }
   | { readonly type: 'ack'; readonly message: MessageId; readonly requester: Requester<AckResult> }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
@@ -121,6 +123,7 @@ export class GroupConsumer {
       runtime,
       instanceId: settings.instanceId ?? null,
       begun: topic => this.hasBegun(topic),
+      startOf: topic => this.#topics.get(topic)?.start.setting,
       isWaiting: () => this.#consumers.some(({ waitsInVain }) => waitsInVain),
       onAssigned: assigned => this.#assigned(assigned),
       onRebalance: (cause, ready) => this.#revoke(cause === 'others' ? settings.revocationMs : 0, ready),
@@ -212,7 +215,7 @@ export class GroupConsumer {
     changeOffsets(change, result => requester.reply(result))
   }
 
-  #consume({ topic: name, request, together }: GroupMessage & { type: 'consume' }): void {
+  #consume({ topic: name, request, together, start }: GroupMessage & { type: 'consume' }): void {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
@@ -220,7 +223,14 @@ export class GroupConsumer {
       request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
-    topic ??= this.#add(ownText(name))
+    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start)
+    const other = start === undefined ? undefined : otherStart(topic.start.setting, start)
+    if (other !== undefined) {
+      request.answer(
+        invalid('invalidRequest', `the group begins to read ${name} at ${other} already: name no other start`)
+      )
+      return
+    }
     const asked = topic
     const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
     noteAsked()
@@ -244,9 +254,9 @@ export class GroupConsumer {
     }
   }
 
-  #add(name: string): Topic {
+  #add(name: string, startAt: OffsetType): Topic {
     const { runtime, settings, deadlines } = this.#options
-    const start = new TopicStart(settings.start, runtime, name, settings.retryBackoffMs)
+    const start = new TopicStart(startAt, runtime, name, settings.retryBackoffMs)
     const consumer = new TopicConsumer({
       topic: name,
       groupId: runtime.groupId,
@@ -260,7 +270,7 @@ export class GroupConsumer {
     const timers = { timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
-    if (settings.start === 'latest') {
+    if (startAt === 'latest') {
       topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
       // Joining may take seconds, and the topic may be created meanwhile.
       this.#noteMissing(name, start)
@@ -495,4 +505,10 @@ export class GroupConsumer {
       onStopped()
     }
   }
+}
+
+/** The place that is set, as text; `undefined`: it is the named one. */
+function otherStart(setting: OffsetType, named: OffsetType): string | undefined {
+  const [set, wanted] = [setting, named].map(start => (typeof start === 'string' ? start : `time ${start.timestampMs}`))
+  return set === wanted ? undefined : set
 }

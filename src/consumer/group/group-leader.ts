@@ -1,5 +1,6 @@
 import { type LogPosition, positionIn, type TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
+import type { OffsetType } from '../../router/messages/operations.js'
 import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import {
@@ -38,7 +39,7 @@ interface Subscription extends Subscriber {
 /** The leader's part in a group: assigns partitions to all members, and notices when topics get more partitions. */
 export class GroupLeader {
   readonly #runtime: GroupRuntime
-  readonly #start: 'latest' | 'earliest'
+  readonly #startOf: (topic: string) => OffsetType
   /** The number of partitions of each topic when the partitions were assigned. */
   #counts: ReadonlyMap<string, number> = new Map()
   /** Topics for which brokers could not report the partitions. The assignment of these topics does not change. */
@@ -46,10 +47,10 @@ export class GroupLeader {
   #watch: Timer | undefined
   #recheck: Timer | undefined
 
-  /** @param start where this process begins to read if there is no committed offset */
-  constructor(runtime: GroupRuntime, start: 'latest' | 'earliest') {
+  /** @param startOf where this process begins to read a topic if there is no committed offset */
+  constructor(runtime: GroupRuntime, startOf: (topic: string) => OffsetType) {
     this.#runtime = runtime
-    this.#start = start
+    this.#startOf = startOf
   }
 
   /**
@@ -96,8 +97,11 @@ export class GroupLeader {
           })
         )
       }
-      if (this.#start === 'latest') decideStarts(this.#runtime, first, decided)
-      else decided({ undecided: new Set(first.map(({ topic }) => topic)), ends: new Map() })
+      const isAtEnd = ({ topic }: FirstAssigned): boolean => this.#startOf(topic) === 'latest'
+      const elsewhere = first.filter(topic => !isAtEnd(topic)).map(({ topic }) => topic)
+      decideStarts(this.#runtime, first.filter(isAtEnd), ({ undecided, ends }) =>
+        decided({ undecided: new Set([...undecided, ...elsewhere]), ends })
+      )
     })
   }
 

@@ -1,7 +1,7 @@
 import type { TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { encodeSubscription } from '../../kafka/protocol/consumer-protocol.js'
-import type { Failure, GroupMembership, ResultOf } from '../../router/messages/operations.js'
+import type { Failure, GroupMembership, OffsetType, ResultOf } from '../../router/messages/operations.js'
 import { type AssignedMember, GroupLeader, type JoinedMember } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
@@ -34,8 +34,10 @@ export interface GroupMemberOptions {
   readonly heartbeatIntervalMs: number
   readonly rebalanceTimeoutMs: number
   readonly retryBackoffMs: number
-  /** Where this process begins to read if there is no committed offset. */
+  /** Where this process begins to read if there is no committed offset, in topics of which `startOf` says nothing. */
   readonly start: 'latest' | 'earliest'
+  /** Where this process begins to read a topic if there is no committed offset. Default: at `start`, everywhere. */
+  readonly startOf?: ((topic: string) => OffsetType | undefined) | undefined
   /** True when the member has begun to read a topic. The member reports this to the leader. */
   readonly begun: (topic: string) => boolean
   /** True while clients wait for messages of a topic without partitions of this member. */
@@ -129,7 +131,7 @@ export class GroupMember {
 
   constructor(options: GroupMemberOptions) {
     this.#options = options
-    this.#leader = new GroupLeader(options.runtime, options.start)
+    this.#leader = new GroupLeader(options.runtime, topic => options.startOf?.(topic) ?? options.start)
     this.#heartbeats = new Heartbeats({
       ...options,
       isWaiting: () => !this.#isAlone && options.isWaiting(),

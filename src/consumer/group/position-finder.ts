@@ -93,6 +93,7 @@ export class PositionFinder {
   #findNewStart(begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => {
       if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
+      else if (typeof start === 'object' && 'timestampMs' in start) this.#bound(start, begin, onMissing)
       else if (start === 'earliest' || this.#isInAnother(start)) {
         this.#options.onEarliest()
         this.#bound('earliest', begin, onMissing)
@@ -109,7 +110,11 @@ export class PositionFinder {
   }
 
   #isInAnother(start: Start): boolean {
-    return typeof start === 'object' && incarnationOfTopic(start.topicId, this.#options.log.topicId) === 'another'
+    return (
+      typeof start === 'object' &&
+      'topicId' in start &&
+      incarnationOfTopic(start.topicId, this.#options.log.topicId) === 'another'
+    )
   }
 
   /** Looks up the topic id until a broker answers. A topic that does not exist has no id. */

@@ -1,5 +1,5 @@
 import type { LogPosition, TopicPartition } from '../../core/model.js'
-import { AS_STORED } from '../../router/messages/operations.js'
+import { AS_STORED, type OffsetType } from '../../router/messages/operations.js'
 import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { hasBegunIn, type TopicEnds } from './start-messages.js'
@@ -51,8 +51,7 @@ export function findCommitted(
 }
 
 export type Start =
-  | 'latest'
-  | 'earliest'
+  | OffsetType
   /** `topicId`: the incarnation to which the offset belongs. Another incarnation is read from its earliest record. */
   | (LogPosition & { readonly topicId: string | undefined })
 
@@ -66,12 +65,12 @@ export type LeadersDecision = TopicEnds | 'earliest' | undefined
 
 /**
  * The start of reading in one topic. With `earliest`, every partition without a committed offset begins at its earliest
- * record. With `latest`, such a partition begins at its end, but only until the group has begun. As soon as a request
+ * record, and with a time at the first record from then on. With `latest`, such a partition begins at its end, but only until the group has begun. As soon as a request
  * for the topic may be answered, it begins at its earliest record, because records may have been written since. This
  * also holds after Kafka has deleted the commits together with their topic.
  */
 export class TopicStart {
-  readonly #setting: 'latest' | 'earliest'
+  readonly setting: OffsetType
   readonly #runtime: GroupRuntime
   readonly #topic: string
   readonly #retryBackoffMs: number
@@ -87,8 +86,8 @@ export class TopicStart {
   #wasMissing = false
   #byLeader: LeadersDecision
 
-  constructor(setting: 'latest' | 'earliest', runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
-    this.#setting = setting
+  constructor(setting: OffsetType, runtime: GroupRuntime, topic: string, retryBackoffMs: number) {
+    this.setting = setting
     this.#runtime = runtime
     this.#topic = topic
     this.#retryBackoffMs = retryBackoffMs
@@ -101,7 +100,7 @@ export class TopicStart {
 
   /** True when requests for the topic may be answered: the group gets every record that is written from now on. */
   get isFixed(): boolean {
-    return this.#setting === 'earliest' || this.#isBegun || this.#hasCommitted
+    return this.setting !== 'latest' || this.#isBegun || this.#hasCommitted
   }
 
   /**
@@ -147,7 +146,8 @@ export class TopicStart {
 
   find(partition: number, onStart: (start: Start) => void): void {
     const byLeader = this.#byLeader
-    if (this.#setting === 'earliest' || byLeader === 'earliest' || this.#wasMissing) onStart('earliest')
+    if (this.setting !== 'latest') onStart(this.setting)
+    else if (byLeader === 'earliest' || this.#wasMissing) onStart('earliest')
     else if (byLeader) {
       const end = byLeader.ends.get(partition)
       onStart(end === undefined ? 'earliest' : { ...end, topicId: byLeader.topicId })

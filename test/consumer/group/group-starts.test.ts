@@ -38,7 +38,7 @@ function decide(
     )
   }))
   let starts: GroupStarts | undefined
-  new GroupLeader(runtime, start).assign(members, 'm0', NOBODY, assignments => {
+  new GroupLeader(runtime, () => start).assign(members, 'm0', NOBODY, assignments => {
     const owner = assignments?.find(({ assignment }) => decodeAssignment(assignment).length > 0)
     starts = owner && decodeStarts(userDataOfAssignment(owner.assignment))
   })
@@ -90,7 +90,7 @@ describe('where members begin, as their leader decides', () => {
       instanceId: null,
       metadata
     }))
-    new GroupLeader(runtime, 'latest').assign(members, 'm0', NOBODY, () => {})
+    new GroupLeader(runtime, () => 'latest').assign(members, 'm0', NOBODY, () => {})
     runtime.settle()
     const asked = runtime.asked.filter(({ kind }) => kind === 'fetchOffset' || kind === 'fetchConsumerOffset')
     const topics = asked.map(({ request }) => (request['topicPartition'] as { topic: string }).topic)
@@ -106,7 +106,7 @@ describe('where members begin, as their leader decides', () => {
     }))
     const told: (readonly string[])[] = []
     const runtime = new FakeRuntime()
-    new GroupLeader(runtime, 'earliest').assign(members, 'm0', NOBODY, assignments => {
+    new GroupLeader(runtime, () => 'earliest').assign(members, 'm0', NOBODY, assignments => {
       for (const { assignment } of assignments!) {
         told.push([...decodeStarts(userDataOfAssignment(assignment))!.undecided])
       }

@@ -2,6 +2,8 @@ import { expect } from 'chai'
 import {
   type Batch,
   type Castellan,
+  type CastellanError,
+  type ConsumeOptions,
   type Consumer,
   type EmbeddedCluster,
   type Message,
@@ -177,6 +179,71 @@ describe('a loop over the messages of a group', function () {
     await one.return!()
     second.ack()
     expect(await take(other, 2)).to.deep.equal(['m0', 'm2'])
+  })
+
+  describe('with a start of its own', () => {
+    /** The setting of this process is `latest`. */
+    let plain: Castellan
+    before(async () => {
+      plain = await openCastellan({ brokers: cluster.bootstrap, consumer: { heartbeatIntervalMs: 200 } })
+    })
+    after(() => plain.close(0))
+    const from = (start: ConsumeOptions['start'], group = 'starting') =>
+      plain.consume({ group: `${group}-${topic}`, topics: topic, start })
+
+    it('begins at the earliest record where the group has committed nothing, and goes on where it has', async () => {
+      await write(topic, numbered('m', 5))
+      expect(await take(from('earliest'), 2)).to.deep.equal(['m0', 'm1'])
+      expect(await take(from('earliest'), 3)).to.deep.equal(['m2', 'm3', 'm4'])
+    })
+
+    it('begins at the end in a process whose other groups begin at the earliest record', async () => {
+      await write(topic, numbered('m', 5))
+      const late = take(castellan.consume({ group: `late-${topic}`, topics: topic, start: 'latest' }), 1)
+      await new Promise(resolve => setTimeout(resolve, 5_000))
+      await write(topic, ['late'])
+      expect(await late).to.deep.equal(['late'])
+    })
+
+    it('begins at the first record from a time on', async () => {
+      const records = [1_000, 2_000, 3_000].map(timestampMs => ({
+        topic,
+        partition: 0,
+        value: `t${timestampMs}`,
+        timestampMs
+      }))
+      await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 }).outcomes()
+      expect(await take(from({ timestampMs: 1_500 }), 2)).to.deep.equal(['t2000', 't3000'])
+    })
+
+    it('is told where another loop of the process has begun elsewhere', async () => {
+      await write(topic, ['m0'])
+      await take(from('earliest'), 1)
+      const codeOf = (loop: Consumer) => loop.next().catch(({ code }: CastellanError) => code)
+      expect(await codeOf(from('latest'))).to.equal('invalidRequest')
+      expect(await codeOf(from({ timestampMs: 1 }))).to.equal('invalidRequest')
+      await write(topic, ['m1', 'm2'])
+      expect(await take(from(undefined), 1)).to.deep.equal(['m1'])
+      expect(await take(from('earliest'), 1)).to.deep.equal(['m2'])
+    })
+
+    it('is refused when it is no place, or has the name that it has in read', () => {
+      const problemOf = (options: object): string => {
+        try {
+          plain.consume({ group: 'wrong', topics: topic, ...options })
+          return 'none'
+        } catch (error) {
+          return (error as Error).message
+        }
+      }
+      expect(problemOf({ start: 'begin' })).to.match(
+        /^consume: start is one of 'earliest', 'latest', {timestampMs: number}$/
+      )
+      expect(problemOf({ start: { offset: 3 } })).to.match(/^consume: start is one of/)
+      expect(problemOf({ from: 'earliest' })).to.equal('consume: there is no option from; did you mean start?')
+      expect(problemOf({ groupId: 'g' })).to.match(/did you mean group\?/)
+      expect(problemOf({ topic })).to.match(/did you mean topics\?/)
+    })
   })
 
   describe('with handlers', () => {
