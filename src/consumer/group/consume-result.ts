@@ -55,7 +55,7 @@ export interface TopicOffers {
   readonly ackAll: (taken: TakenByPartition) => void
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
-  /** True while this offer stands: nobody else is offered the message, and its time is not over. */
+  /** True while this offer stands: no other client has got the message, and its time is not over. */
   readonly stands: (message: AcquiredMessage, topicId: string | undefined) => boolean
 }
 

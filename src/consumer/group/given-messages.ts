@@ -115,7 +115,7 @@ export class GivenMessage implements Message {
     if (!this.#isReleased) this.ack()
   }
 
-  /** True while nobody else is offered the message, and its time is not over. */
+  /** True while the offer stands: no other client has got the message, and its time is not over. */
   get stands(): boolean {
     return this.#open.has(this) && this.#offers.stands(this.#acquired, this.#topicId)
   }

@@ -1,7 +1,7 @@
 import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/option-names.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { GivenMessage, Message } from './given-messages.js'
 
 /** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
@@ -22,7 +22,7 @@ export type Handler = (message: Message) => unknown
  */
 const TAKEN_PER_HANDLER = 4
 
-const lanes: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
+const sequences: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
   partition: ({ topic, partition }) => topicPartitionKey(topic, partition),
   key: ({ topic, partition, key }) =>
     key === null ? undefined : `${topicPartitionKey(topic, partition)} ${key.toString('latin1')}`,
@@ -30,9 +30,9 @@ const lanes: Readonly<Record<HandlingOrder, (message: Message) => string | undef
 }
 
 /**
- * Handles the messages of a loop, several at a time, and those of a lane one after another.
+ * Handles the messages of a loop, several at a time, and those of a sequence one after another.
  *
- *   taken ─▶ behind another one of its lane ─▶ ready ─▶ in flight ─▶ acknowledged, or released when the handler fails
+ *   taken ─▶ behind another one of its sequence ─▶ ready ─▶ in flight ─▶ acknowledged, or released when the handler fails
  *
  * The first failure ends the loop, which releases the failed message and those that are not in flight, in order.
  */
@@ -43,7 +43,7 @@ export class HandlerRun {
   readonly #end: AbortController
   /** Messages that the end of the loop does not release. */
   readonly #inFlight: Set<GivenMessage>
-  /** By lane: the messages behind the one that is ready or in flight. */
+  /** By sequence: the messages behind the one that is ready or in flight. */
   readonly #behind = new Map<string, GivenMessage[]>()
   #ready: GivenMessage[] = []
   #taken = 0
@@ -58,8 +58,8 @@ export class HandlerRun {
     if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
     if (!Number.isSafeInteger(concurrency) || concurrency < 1)
       throw new InvalidRequestError('run: concurrency is a whole number, at least 1')
-    if (!Object.hasOwn(lanes, order))
-      throw new InvalidRequestError(`run: order is one of ${Object.keys(lanes).join(', ')}`)
+    if (!Object.hasOwn(sequences, order))
+      throw new InvalidRequestError(`run: order is one of ${Object.keys(sequences).join(', ')}`)
     this.#handler = handler
     this.#concurrency = concurrency
     this.#order = order
@@ -88,8 +88,8 @@ export class HandlerRun {
   }
 
   get #isFull(): boolean {
-    const isInLanes = this.#concurrency > 1 && this.#order !== 'none'
-    return this.#taken >= this.#concurrency * (isInLanes ? TAKEN_PER_HANDLER : 1)
+    const isInSequences = this.#concurrency > 1 && this.#order !== 'none'
+    return this.#taken >= this.#concurrency * (isInSequences ? TAKEN_PER_HANDLER : 1)
   }
 
   /** Resolves when a handler has ended, and at the end of the loop. */
@@ -99,11 +99,11 @@ export class HandlerRun {
 
   #take(message: GivenMessage): void {
     this.#taken++
-    const lane = lanes[this.#order](message)
-    const behind = lane === undefined ? undefined : this.#behind.get(lane)
+    const sequence = sequences[this.#order](message)
+    const behind = sequence === undefined ? undefined : this.#behind.get(sequence)
     if (behind !== undefined) behind.push(message)
     else {
-      if (lane !== undefined) this.#behind.set(lane, [])
+      if (sequence !== undefined) this.#behind.set(sequence, [])
       this.#ready.push(message)
     }
     this.#startReady()
@@ -141,13 +141,13 @@ export class HandlerRun {
     this.#wake()
   }
 
-  /** Lets the next message of the lane begin. */
+  /** Lets the next message of the sequence begin. */
   #leave(message: GivenMessage): void {
     this.#taken--
-    const lane = lanes[this.#order](message)
-    if (lane === undefined) return
-    const next = this.#behind.get(lane)?.shift()
-    if (next === undefined) this.#behind.delete(lane)
+    const sequence = sequences[this.#order](message)
+    if (sequence === undefined) return
+    const next = this.#behind.get(sequence)?.shift()
+    if (next === undefined) this.#behind.delete(sequence)
     else this.#ready.push(next)
   }
 }

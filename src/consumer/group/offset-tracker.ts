@@ -43,7 +43,7 @@ export class OffsetTracker {
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
   readonly #offers: Offer[] = []
-  /** Released messages that nobody was offered since. */
+  /** Released messages that were not offered again. */
   readonly #released = new Set<Offset>()
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
@@ -145,7 +145,7 @@ export class OffsetTracker {
     this.#released.add(offset)
   }
 
-  /** True when an acknowledgement counts: nobody else was offered the message since this process offered it. */
+  /** True when an acknowledgement counts: the message is offered, or was released and not offered again. */
   takesAckOf(offset: Offset): boolean {
     return this.isAcquired(offset) || this.#released.has(offset)
   }

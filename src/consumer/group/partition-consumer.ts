@@ -191,7 +191,7 @@ export class PartitionConsumer {
     this.#options.demand.prefetched()
   }
 
-  /** True while this offer of the message stands: nobody else is offered the message, and its time is not over. */
+  /** True while this offer of the message stands: no other client has got the message, and its time is not over. */
   stands(topicId: string | undefined, offset: Offset, retries: number): boolean {
     return this.#trackerOf(topicId)?.stands(offset, retries, this.#options.runtime.clock()) === true
   }

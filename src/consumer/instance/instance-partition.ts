@@ -268,7 +268,12 @@ export class InstancePartition implements BatchHolder {
     const fetching = (this.#fetching = {})
     start(at => {
       if (this.#fetching !== fetching) return
-      const to = at === 'earliest' ? earliest.offset : at === 'latest' || !('offset' in at) ? end.offset : Math.min(at.offset, end.offset)
+      const to =
+        at === 'earliest'
+          ? earliest.offset
+          : at === 'latest' || !('offset' in at)
+            ? end.offset
+            : Math.min(at.offset, end.offset)
       this.#continueAt(to, 'beyond the end', end.offset)
     })
   }

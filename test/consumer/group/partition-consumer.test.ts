@@ -3,6 +3,7 @@ import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { PartitionConsumer, type PartitionConsumerOptions } from '../../../src/consumer/group/partition-consumer.js'
+import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
@@ -299,6 +300,41 @@ describe('one partition of a group', () => {
     expect(stage.consumer.pending).to.equal(0)
     expect(stage.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
     expect(stage.consumer.retriesOf(0)).to.equal(0)
+  })
+
+  it('a message that is acknowledged while it waits to be offered again is not offered again', () => {
+    const runtime = new FakeRuntime(run(0, 2))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    expect(stage.nextFew(3)).to.deep.equal([0, 1, undefined])
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    stage.consumer.want()
+    runtime.settle()
+    expect([stage.consumer.isPrefetched, stage.consumer.ack(0)]).to.deep.equal([true, 'acked'])
+    runtime.pass(1_000)
+    expect(stage.next()).to.equal(1)
+    stage.consumer.release({ topicId: undefined, records: [fakeRecord(1)] })
+    stage.consumer.ackAll({ topicId: undefined, records: [fakeRecord(1)] })
+    expect(stage.next()).to.equal(undefined)
+    expect(stage.position?.offset).to.equal(2)
+  })
+
+  it('an offer that ended before is not released: another client may have the message', () => {
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    const first = { ...fakeRecord(0), retries: 0 }
+    expect(stage.next()).to.equal(0)
+    expect(stage.consumer.stands(undefined, 0, 0)).to.equal(true)
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    expect(stage.consumer.stands(undefined, 0, 0)).to.equal(false)
+    expect(stage.nextFew(2)).to.deep.equal([1, 0])
+    expect([stage.consumer.stands(undefined, 0, 0), stage.consumer.stands(undefined, 0, 1)]).to.deep.equal([
+      false,
+      true
+    ])
+    stage.consumer.release({ topicId: undefined, records: [first] })
+    expect(stage.nextFew(2)).to.deep.equal([2, undefined])
   })
 
   it('a message that is offered again, or was given back, does not keep its batch in memory', () => {

@@ -16,8 +16,7 @@ import { inWorld } from './in-world.js'
 
 const numbered = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name}${at}`)
 
-describe('a loop over the messages of a group', function () {
-  this.timeout(30_000)
+describe('a loop over the messages of a group', () => {
   inWorld()
   let cluster: EmbeddedCluster
   let castellan: Castellan
@@ -259,14 +258,14 @@ describe('a loop over the messages of a group', function () {
       const stop = new AbortController()
       const inFlight = new Set<string>()
       await consume(stop.signal).run(async message => {
-        const lane = of(message)
-        expect(inFlight.has(lane), `two of ${lane} at the same time`).to.equal(false)
-        inFlight.add(lane)
+        const sequence = of(message)
+        expect(inFlight.has(sequence), `two of ${sequence} at the same time`).to.equal(false)
+        inFlight.add(sequence)
         handled.most = Math.max(handled.most, inFlight.size)
-        handled.started.push(`${lane} ${message.offset}`)
+        handled.started.push(`${sequence} ${message.offset}`)
         await new Promise(resolve => setTimeout(resolve, 10 + ((message.offset * 7) % 5) * 10))
-        inFlight.delete(lane)
-        handled.ended.push(`${lane} ${message.offset}`)
+        inFlight.delete(sequence)
+        handled.ended.push(`${sequence} ${message.offset}`)
         if (handled.ended.length === count) stop.abort()
       }, options)
       return handled
@@ -274,9 +273,9 @@ describe('a loop over the messages of a group', function () {
     const inOrder = (places: readonly string[]): void => {
       const last = new Map<string, number>()
       for (const place of places) {
-        const [lane, offset] = place.split(' ') as [string, string]
-        expect(Number(offset)).to.be.above(last.get(lane) ?? -1)
-        last.set(lane, Number(offset))
+        const [sequence, offset] = place.split(' ') as [string, string]
+        expect(Number(offset)).to.be.above(last.get(sequence) ?? -1)
+        last.set(sequence, Number(offset))
       }
     }
 

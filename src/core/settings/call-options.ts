@@ -1,4 +1,27 @@
-import { InvalidRequestError } from '../../core/errors.js'
+import { InvalidRequestError } from '../errors.js'
+import { printable } from '../printable.js'
+import { suggestion } from './problems.js'
+
+/**
+ * Refuses options that a call does not have.
+ *
+ * @param call how the caller writes the call: `consume`
+ * @param instead options of similar calls, and the option of this call that is meant
+ * @throws InvalidRequestError that names the option, and the one that was probably meant
+ */
+export function checkOptionNames(
+  call: string,
+  given: object,
+  known: readonly string[],
+  instead: ReadonlyMap<string, string> = new Map()
+): void {
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue
+    const meant = instead.get(name)
+    const hint = meant === undefined ? suggestion(name, known) : `; did you mean ${meant}?`
+    throw new InvalidRequestError(`${call}: there is no option ${printable(name)}${hint}`)
+  }
+}
 
 /**
  * The topics of a call, each once.
