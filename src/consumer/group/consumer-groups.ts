@@ -144,7 +144,7 @@ export class ConsumerGroups {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
     const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
-    const together = typeof topics === 'string' ? undefined : topics
+    const together: readonly string[] | undefined = Array.isArray(topics) ? topics : undefined
     for (const topic of together ?? [topics as string])
       this.#tellGroup(groupId, { type: 'consume', topic, request, together, start }, requester.client)
     return () => {
