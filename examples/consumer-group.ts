@@ -39,7 +39,7 @@ const bill = (castellan: Castellan): Promise<void> =>
 async function produce(from: number, count: number): Promise<void> {
   const orders = Array.from({ length: count }, (_, at) => `order ${from + at}`)
   const records = orders.map(order => ({ topic: 'orders', key: order, value: order }))
-  await second.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
+  await second.produceOrThrow(records)
 }
 
 const [firstEnded, secondEnded] = [bill(first), bill(second)]

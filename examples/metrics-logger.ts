@@ -39,8 +39,8 @@ const metrics = new SummingMetricsLogger()
 const broker = await startEmbeddedCluster()
 broker.createTopic('clicks', { partitions: 1 })
 const castellan = await openCastellan({ brokers: broker.bootstrap, metrics })
-const records = ['a', 'b', 'c'].map(value => ({ topic: 'clicks', key: null, value }))
-await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
+const records = ['a', 'b', 'c'].map(value => ({ topic: 'clicks', value }))
+await castellan.produceOrThrow(records)
 for (const offset of [0, 0, 1]) {
   await askRouter(castellan.router.ref, {
     type: 'fetchData',

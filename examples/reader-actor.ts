@@ -70,11 +70,7 @@ function spawnReader({ system, router }: Castellan, topic: string, done: () => v
 const broker = await startEmbeddedCluster()
 broker.createTopic('orders', { partitions: 1 })
 const castellan = await openCastellan({ brokers: broker.bootstrap })
-const written = castellan.gateway.produce(
-  ['first', 'second', 'third'].map(value => ({ topic: 'orders', key: null, value })),
-  { partitioner: 'murmur2', deadlineMs: 5_000 }
-)
-await written.outcomes()
+await castellan.produceOrThrow(['first', 'second', 'third'].map(value => ({ topic: 'orders', value })))
 
 await new Promise<void>(done => {
   spawnReader(castellan, 'orders', done).tell({ type: 'start' })

@@ -29,8 +29,8 @@ async function readAll({ router }: Castellan): Promise<number> {
 const broker = await startEmbeddedCluster()
 broker.createTopic('prices', { partitions: 1 })
 const castellan = await openCastellan({ brokers: broker.bootstrap })
-const records = Array.from({ length: RECORDS }, (_, at) => ({ topic: 'prices', key: null, value: `price ${at}` }))
-await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
+const records = Array.from({ length: RECORDS }, (_, at) => ({ topic: 'prices', value: `price ${at}` }))
+await castellan.produceOrThrow(records)
 
 for (const when of ['at once', 'later']) {
   const before = broker.requestCount('Fetch')

@@ -12,7 +12,13 @@ import type { Schemas } from './schemas/schemas.js'
 import type { SchemasOptions } from './schemas/settings.js'
 import type { Castellan, OpenCastellanOptions } from './server/app/open-castellan.js'
 
-export type { Castellan, OpenCastellanOptions, ReadJson, ReadSchemas } from './server/app/open-castellan.js'
+export type {
+  Castellan,
+  CloseOptions,
+  OpenCastellanOptions,
+  ReadJson,
+  ReadSchemas
+} from './server/app/open-castellan.js'
 
 /**
  * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
@@ -84,6 +90,7 @@ export type {
 export { DecompressedMemory } from './kafka/decompressed-memory.js'
 export type { WalSettings } from './producer/log/settings.js'
 export type { Delivery, DeliveryStats } from './producer/memory/delivery.js'
+export type { PartitionerFunction } from './producer/memory/partitioners.js'
 export type { DeliverySettings } from './producer/memory/settings.js'
 /** The Router, its requests and their results. */
 export type {
@@ -122,24 +129,22 @@ export { SchemaError } from './schemas/schema-error.js'
 export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
 export type { SchemasOptions } from './schemas/settings.js'
 /** Writing records. */
+export {
+  type Delivered,
+  type NewRecord,
+  type Produced,
+  ProduceError,
+  type ProduceOptions,
+  type RecordBytes
+} from './server/app/program-produce.js'
 export type {
-  AclOperation,
-  AdminVerbs as AdminGateway,
-  ChangeOptions,
   ClusterDescription,
-  CommitOutcome,
   CommittedOffset,
-  ConfigChange,
   ConfigEntry,
-  ConfigResource,
   Durability,
   GroupDescription,
   GroupOffset,
-  GroupVerbs as GroupGateway,
+  InstanceVerbs,
   LogEnds,
-  NewTopic,
-  PartitionerName,
-  PendingProduce,
-  ProduceOptions,
-  Verbs as Gateway
+  PartitionerName
 } from './verbs/verbs.js'

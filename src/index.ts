@@ -45,6 +45,14 @@ export { defaultRouterSettings } from './router/routing/settings.js'
 export type { App, AppDeps, StopResult } from './server/app/app.js'
 export { type Config, type ConfigSources, type FlagSetting, loadConfig } from './server/config/config.js'
 export { KafkaVerbs as KafkaGateway, type KafkaVerbsDeps as KafkaGatewayDeps } from './verbs/kafka-verbs.js'
+/** The verbs of a cluster, on which the HTTP APIs are built. */
+export type {
+  AdminVerbs as AdminGateway,
+  GroupVerbs as GroupGateway,
+  PendingProduce,
+  ProduceOptions as GatewayProduceOptions,
+  Verbs as Gateway
+} from './verbs/verbs.js'
 /** Starts the whole gateway. The HTTP server is loaded by this call, and not by programs that only import this file. */
 export const startApp = async (config: Config, deps: AppDeps): Promise<App> =>
   (await import('./server/app/app.js')).startApp(config, deps)

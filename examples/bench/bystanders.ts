@@ -84,6 +84,7 @@ async function openScene(freshTopics: number) {
   }
   const scene = await buildScene({
     ...castellan,
+    produce: (records, deadlineMs) => castellan.produce(records, { partitioner: 'crc32', deadlineMs }),
     bootstrap: broker.bootstrap,
     url: app.urls.shared!,
     cluster,
@@ -98,7 +99,7 @@ async function openScene(freshTopics: number) {
   })
   const close = async (): Promise<void> => {
     await app.stop()
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await broker.close()
   }
   return { scene, close }

@@ -13,7 +13,7 @@ import { median, type Row } from './tools/report.js'
 const MAIN = fileURLToPath(new URL('main.js', DIST))
 const CLIENT = new URL('client.js', DIST).href
 const OPEN = `const { openCastellan } = await import('${CLIENT}')
-await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
+await (await openCastellan({ brokers: '127.0.0.1:1' })).close({ timeoutMs: 0 })`
 const PORTS = ['--port', '0', '--management-port', '0', '--embedded-port', '0']
 const SERVE = ['serve', ...PORTS, '--set', `wal.directory=${join(OWN_FOLDER, 'wal')}`]
 

@@ -24,14 +24,13 @@ describe('countOrders', () => {
   })
 
   after(async () => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })
 
   async function order(customer: string): Promise<void> {
     const record = { topic: 'orders', key: customer, value: 'one book' }
-    const pendingProduce = castellan.gateway.produce([record], { partitioner: 'murmur2', deadlineMs: 10_000 })
-    const [outcome] = await pendingProduce.outcomes()
+    const [outcome] = await castellan.produce(record)
     assert.equal(outcome?.type, 'delivered')
   }
 

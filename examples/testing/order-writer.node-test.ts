@@ -8,9 +8,9 @@ import { type Castellan, openCastellan, type Persisted } from 'castellan/client'
 import { type EmbeddedCluster, startEmbeddedCluster } from 'castellan/testing'
 
 /** The code under test: writes an order, and says whether it is in the log. */
-async function placeOrder({ gateway }: Castellan, customer: string): Promise<'yes' | Persisted> {
+async function placeOrder(castellan: Castellan, customer: string): Promise<'yes' | Persisted> {
   const record = { topic: 'orders', key: customer, value: 'one book' }
-  const [outcome] = await gateway.produce([record], { partitioner: 'murmur2', deadlineMs: 10_000 }).outcomes()
+  const [outcome] = await castellan.produce(record)
   return outcome!.type === 'delivered' ? 'yes' : outcome!.persisted
 }
 
@@ -25,7 +25,7 @@ describe('placeOrder', () => {
   })
 
   after(async () => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })
 

@@ -65,7 +65,7 @@ export class Client {
 
   async stop(): Promise<void> {
     this.#schemas?.close()
-    await this.#cluster.close(0)
+    await this.#cluster.close({ timeoutMs: 0 })
     this.system.stop()
   }
 }

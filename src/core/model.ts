@@ -122,12 +122,6 @@ export interface ProduceRecord {
   readonly timestampMs?: number | undefined
 }
 
-/** A record as programs give it to a gateway. */
-export type NewRecord = Omit<ProduceRecord, 'key'> & {
-  /** Absent: null. */
-  readonly key?: Bytes | undefined
-}
-
 /**
  * Whether a record is in Kafka's log, judged by all attempts to write it. `no`: it is not there. `unknown`: it may be
  * there, even several times. `pending`: it is in the durable log, and is delivered after the caller's deadline.

@@ -4,7 +4,7 @@ import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
-import { type Logger, type MonotonicClock, type NewRecord, type ProduceRecord, silentLogger } from '../core/model.js'
+import { type Logger, type MonotonicClock, type ProduceRecord, silentLogger } from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
@@ -76,14 +76,6 @@ const NO_INSTANCES: InstanceVerbs = {
   committed: refuseInstances
 }
 
-const hasNoKey = (record: NewRecord): boolean => record?.key === undefined && typeof record === 'object'
-
-/** Programs may leave out the key. What is no list, or no record, is refused by `delivery`. */
-const withKeys = (records: readonly NewRecord[]): readonly ProduceRecord[] =>
-  Array.isArray(records) && records.some(hasNoKey)
-    ? records.map(record => (hasNoKey(record) ? { ...record, key: null } : record))
-    : (records as readonly ProduceRecord[])
-
 export class KafkaVerbs implements Verbs {
   readonly groups: GroupVerbs
   readonly #deps: KafkaVerbsDeps
@@ -105,9 +97,9 @@ export class KafkaVerbs implements Verbs {
     return (this.#admin ??= over<AdminVerbs>(new KafkaAdmin({ router, delivery, clock }), {}))
   }
 
-  produce(given: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
+  produce(given: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
     const { delivery, durable } = this.#deps
-    const all = origin === undefined ? withKeys(given) : withOriginHeaders(given as readonly ProduceRecord[], origin)
+    const all = origin === undefined ? given : withOriginHeaders(given, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
     const holder = origin ?? { principal: PROGRAM, acceptedRecords: undefined, receipt: undefined }
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery

@@ -1,7 +1,7 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
-import type { NewRecord, Offset, OffsetAndMetadata, TopicPartition } from '../core/model.js'
+import type { Offset, OffsetAndMetadata, ProduceRecord, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss } from '../producer/memory/losses.js'
@@ -151,7 +151,7 @@ export interface Verbs {
    *
    * @param origin the client's request; absent: there is none
    */
-  produce(records: readonly NewRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce
+  produce(records: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce
   /**
    * Counts records as lost. An API has answered that it accepted them, but they never reached {@link produce}, or
    * {@link produce} refused them.

@@ -172,7 +172,7 @@ describe('causes reach people', () => {
         expect((result as { reason?: string }).reason).to.match(/^no connection to 127\.0\.0\.1:1: connection refused/)
       }
     } finally {
-      await castellan.close(0)
+      await castellan.close({ timeoutMs: 0 })
     }
   })
 
@@ -187,7 +187,7 @@ describe('causes reach people', () => {
         /^the record was not delivered in time: the partitions of its topic are not known yet; last error: no connection to 127\.0\.0\.1:1: connection refused/
       )
     } finally {
-      await castellan.close(0)
+      await castellan.close({ timeoutMs: 0 })
     }
   })
 
@@ -209,7 +209,7 @@ describe('causes reach people', () => {
       expect(outcome).to.include({ type: 'failed', code: 'timedOut' })
       expect((outcome as { message: string }).message).to.match(/closed the connection|connection refused/)
     } finally {
-      await castellan.close(0)
+      await castellan.close({ timeoutMs: 0 })
       await cluster.close()
     }
   })

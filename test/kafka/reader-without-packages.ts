@@ -24,11 +24,11 @@ for (const compression of ['gzip', 'lz4', 'zstd'] as const) {
     const writer = await openCastellan({ brokers: cluster.bootstrap, delivery: { compression } })
     const { outcomes } = await askRouter(writer.router.ref, { type: 'produce', records })
     results[`writing ${compression}`] = outcomes[0]!.type === 'failed' ? outcomes[0]!.message : outcomes[0]!.type
-    await writer.close(0)
+    await writer.close({ timeoutMs: 0 })
   } catch (error) {
     results[`writing ${compression}`] = (error as Error).message
   }
 }
-await castellan.close(0)
+await castellan.close({ timeoutMs: 0 })
 await cluster.close()
 console.log(JSON.stringify(results))

@@ -195,7 +195,7 @@ describe('the package', function () {
 
   it('loads what reads and writes when a client is opened, and neither APIs nor the embedded broker', () => {
     const code = `const { openCastellan } = await import('./dist/client.js')
-      await (await openCastellan({ brokers: '127.0.0.1:1' })).close(0)`
+      await (await openCastellan({ brokers: '127.0.0.1:1' })).close({ timeoutMs: 0 })`
     const loaded = loadedBy('-e', code)
     expect(loaded).to.include('kafkajs').and.to.include('src/router/routing/router.ts')
     expect([...loaded].filter(name => /^src\/(apis|http|embedded-broker|cli)\//.test(name))).to.deep.equal([])

@@ -1,14 +1,14 @@
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
-import { type Castellan, openCastellan } from '../../src/index.js'
+import { type Cluster, openCluster } from '../../src/server/app/open-castellan.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
 
 /** One of several gateways in this process that know each other. Its links to the others can be cut. */
 export class LinkedGateway implements Peers {
-  readonly castellan: Castellan
+  readonly castellan: Cluster
   readonly verbs: Verbs
   readonly id: string
   readonly #all: LinkedGateway[]
@@ -16,7 +16,7 @@ export class LinkedGateway implements Peers {
   readonly #whenGone: ((id: string) => void)[] = []
   #isCut = false
 
-  private constructor(all: LinkedGateway[], id: string, castellan: Castellan) {
+  private constructor(all: LinkedGateway[], id: string, castellan: Cluster) {
     this.#all = all
     this.id = id
     this.castellan = castellan
@@ -27,9 +27,9 @@ export class LinkedGateway implements Peers {
   static async open(
     all: LinkedGateway[],
     id: string,
-    options: Parameters<typeof openCastellan>[0]
+    options: Parameters<typeof openCluster>[0]
   ): Promise<LinkedGateway> {
-    return new LinkedGateway(all, id, await openCastellan(options))
+    return new LinkedGateway(all, id, await openCluster(options))
   }
 
   /** It can be called by no other, and calls none. */

@@ -29,7 +29,7 @@ describe('records that are decoded by schemas', () => {
       { topic: 'orders', key: Buffer.from([0xff]), value: null },
       { topic: 'orders', key: 'k2', value: await encode('{"n":2}') }
     ]
-    await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+    await castellan.produceOrThrow(records)
   })
   after(async () => {
     schemas?.close()
@@ -93,7 +93,7 @@ describe('records that are decoded by schemas', () => {
     // Two hundred and twenty records of a thousand nulls: 3.7 MB of JSON.
     const value = Buffer.from([0, 0, 0, 0, id, 0xb8, 0x03, 0])
     const records = Array.from({ length: 60 }, () => ({ topic: 'nulls', key: null, value }))
-    await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+    await castellan.produceOrThrow(records)
     let held = 0
     let lines = 0
     const stdout = new Writable({

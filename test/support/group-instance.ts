@@ -1,7 +1,8 @@
 import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
-import { askRouter, type Castellan, openCastellan } from '../../src/index.js'
+import { askRouter } from '../../src/index.js'
+import { type CastellanWithVerbs, openCastellan } from '../../src/server/app/open-castellan.js'
 
 export interface Produced {
   readonly partition: number
@@ -10,9 +11,9 @@ export interface Produced {
 
 /** One process with consumer groups, as a test sees it. */
 export class GroupInstance {
-  readonly castellan: Castellan
+  readonly castellan: CastellanWithVerbs
 
-  private constructor(castellan: Castellan) {
+  private constructor(castellan: CastellanWithVerbs) {
     this.castellan = castellan
   }
 
@@ -70,6 +71,6 @@ export class GroupInstance {
   }
 
   stop(): Promise<number> {
-    return this.castellan.close(5_000)
+    return this.castellan.close({ timeoutMs: 5_000 })
   }
 }

@@ -5,8 +5,8 @@ import type { ConsumerSettingsOverrides } from '../../src/consumer/group/setting
 import type { Logger } from '../../src/core/model.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
-import { type Castellan as Library, openCastellan } from '../../src/index.js'
 import type { App } from '../../src/server/app/app.js'
+import { type CastellanWithVerbs as Library, openCastellan } from '../../src/server/app/open-castellan.js'
 import { Child, Children, Gateway } from '../cli/child.js'
 import { type Castellan, type CastellanOptions, startCastellan } from './castellan.js'
 import { GroupInstance } from './group-instance.js'
@@ -113,7 +113,7 @@ export class Stage<AnyCluster extends Cluster> {
 
   async library(options: Omit<Parameters<typeof openCastellan>[0], 'brokers'> = {}): Promise<Library> {
     const library = await openCastellan({ brokers: this.bootstrap, ...options })
-    return this.keep(library, castellan => castellan.close(5_000))
+    return this.keep(library, castellan => castellan.close({ timeoutMs: 5_000 }))
   }
 
   /** A process with consumer groups. */

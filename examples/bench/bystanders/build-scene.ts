@@ -1,4 +1,4 @@
-import type { BrokerClientFactory, Faults, Gateway, RouterHandle } from 'castellan'
+import type { BrokerClientFactory, Faults, RouterHandle } from 'castellan'
 import { INNOCENT, type Scene, type SceneCluster, troubledNode } from './scene.js'
 
 export interface SceneParts {
@@ -7,7 +7,7 @@ export interface SceneParts {
   readonly cluster: Omit<SceneCluster, 'coordinatorOf'>
   readonly faults: Faults | undefined
   readonly router: RouterHandle
-  readonly gateway: Gateway
+  readonly produce: Scene['produce']
   readonly createClient: BrokerClientFactory
   readonly askRouter: typeof import('castellan').askRouter
   readonly seal: Scene['seal']
@@ -17,7 +17,7 @@ export interface SceneParts {
 
 /** Creates the topics of the well-behaved clients on other nodes than the one that faults affect. */
 export async function buildScene(parts: SceneParts): Promise<Scene> {
-  const { cluster, router, gateway, askRouter } = parts
+  const { cluster, router, askRouter } = parts
   const [host = '', port] = parts.bootstrap.split(',')[0]!.split(':')
   const client = parts.createClient({ host, port: Number(port) }, 'scene')
   const freshTopics = Array.from({ length: parts.freshTopics }, (_, at) => `fresh-${at}`)
@@ -34,7 +34,6 @@ export async function buildScene(parts: SceneParts): Promise<Scene> {
       coordinatorOf: async groupId => (await client.findCoordinator({ groupId })).coordinator.nodeId
     },
     ask: request => askRouter(router.ref, request as never) as never,
-    produce: (records, deadlineMs) => gateway.produce(records, { partitioner: 'crc32', deadlineMs }).outcomes(),
     writeRaw: async ({ topic, partition }, bytes) => {
       const leader = parts.createClient(await leaderOf(topic), 'scene')
       await leader.produce({ acks: -1, brokerTimeoutMs: 5_000, partitions: [{ topic, partition, bytes }] })

@@ -31,7 +31,7 @@ export async function writeBacklog(bootstrap: string, backlog: Backlog): Promise
 }
 
 async function writeSome(
-  { gateway }: Awaited<ReturnType<typeof startInProcess>>,
+  castellan: Awaited<ReturnType<typeof startInProcess>>,
   { topic, partitions, value }: Backlog,
   first: number,
   count: number
@@ -39,7 +39,7 @@ async function writeSome(
   const records = Array.from({ length: count }, (_, at) => {
     return { topic, partition: (first + at) % partitions, key: null, value }
   })
-  const outcomes = await gateway.produce(records, { partitioner: 'murmur2', deadlineMs: TIMEOUT_MS }).outcomes()
+  const outcomes = await castellan.produce(records, { deadlineMs: TIMEOUT_MS })
   if (outcomes.some(({ type }) => type !== 'delivered')) throw new Error('the backlog could not be written')
 }
 

@@ -13,8 +13,9 @@ import { ClusterSender } from '../memory/cluster-sender.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
+import type { PartitionerName } from '../memory/partitioners.js'
 import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
-import { checkProduceCall, checkRecord } from '../memory/record-checks.js'
+import { checkProduceCall, checkRecord, namedPartitioner } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
 import { TopicSubscription } from '../memory/topic-subscription.js'
 import type { TopicView, TroubledPartition } from '../memory/topic-view.js'
@@ -41,7 +42,8 @@ export interface DurableDeliveryDeps extends DeliveryDeps {
 }
 
 /** Records of one call on their way into the log. */
-interface DurableRequest extends Pick<ProduceOptions, 'partitioner'> {
+interface DurableRequest {
+  readonly partitioner: PartitionerName
   readonly timestampMs: number
   readonly maxRecordBytes: number
   readonly pendingProduce: DurablePendingProduce
@@ -169,7 +171,8 @@ export class DurableDelivery implements QueueMember {
   ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
-    const { deadlineMs, partitioner, maxRecordBytes = this.#settings.maxRecordBytes } = options
+    const { deadlineMs, maxRecordBytes = this.#settings.maxRecordBytes } = options
+    const partitioner = namedPartitioner(options)
     const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs, options.trace)
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()

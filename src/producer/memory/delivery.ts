@@ -9,7 +9,7 @@ import type { BufferCapacity } from './budget.js'
 import type { Losses } from './losses.js'
 import type { MemoryReceipts } from './memory-receipts.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
-import type { PartitionerName } from './partitioners.js'
+import type { PartitionerFunction, PartitionerName } from './partitioners.js'
 import type { KeyTag, PendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 import type { TopicView, TroubledPartition } from './topic-view.js'
@@ -18,7 +18,8 @@ import type { TopicView, TroubledPartition } from './topic-view.js'
 export type Durability = 'memory' | 'disk'
 
 export interface ProduceOptions {
-  readonly partitioner: PartitionerName
+  /** Records on disk take no function: they may get their partition after the process has ended. */
+  readonly partitioner: PartitionerName | PartitionerFunction
   /**
    * How long the caller waits for outcomes.
    *

@@ -19,7 +19,7 @@ import {
 import { failures } from './failures.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
-import { type Partitioner, partitioners } from './partitioners.js'
+import { type Partitioner, partitionerOf } from './partitioners.js'
 import type { KeyTag } from './pending-produce.js'
 import { MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
 import { checkProduceCall, checkRecord } from './record-checks.js'
@@ -163,7 +163,7 @@ export class MemoryDelivery implements Delivery {
     pendingProduce: MemoryPendingProduce,
     before: RecordFailure | undefined
   ): RecordFailure | undefined {
-    const partitioner = partitioners[options.partitioner]
+    const partitioner = partitionerOf(options.partitioner)
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const nowMs = pendingProduce.acceptedAt
     let refusal = before
@@ -275,7 +275,7 @@ export class MemoryDelivery implements Delivery {
       const record = records[to]!
       if (checkRecord(record, maxBytes) !== undefined || record.topic !== topic.name) break
       if (record.partition !== partition || record.timestampMs !== undefined) break
-      if (partition === undefined && record.key !== null) break
+      if (partition === undefined && (record.key !== null || partitioner.isOfProgram)) break
       bytes += roughSizeOf(record) + overheadOf(to)
     }
     if (to - from < 2) return 0

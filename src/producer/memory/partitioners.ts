@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
-import type { Bytes } from '../../core/model.js'
+import type { Bytes, ProduceRecord, RecordFailure } from '../../core/model.js'
+import { failures } from './failures.js'
 
 /** How a record without a partition gets one. Each partitioner chooses the same partition as the system named beside it. */
 export type PartitionerName =
@@ -15,7 +16,20 @@ export type PartitionerName =
 export type Choice = number | 'sticky' | 'random' | 'roundRobin'
 
 /** `partitionCount` is at least 1. */
-export type Partitioner = (key: Bytes, partitionCount: number, topic: string) => Choice
+export interface Partitioner {
+  (key: Bytes, partitionCount: number, topic: string): Choice
+  /** It belongs to the program: it may throw, and may choose a partition that there is not. Use {@link placedBy}. */
+  readonly isOfProgram?: true
+}
+
+/**
+ * Chooses the partition of a record by a function of the program. It is called once for each record that names no
+ * partition, and again only when the record has to be placed anew because the topic has other partitions.
+ *
+ * @param partitions how many partitions the topic has; at least 1
+ * @returns a partition from 0 on, below `partitions`
+ */
+export type PartitionerFunction = (key: Buffer | null, partitions: number, topic: string) => number
 
 const text = (key: Buffer | string): string => (typeof key === 'string' ? key : key.toString())
 const bytes = (key: Buffer | string): Buffer => (typeof key === 'string' ? Buffer.from(key) : key)
@@ -37,6 +51,34 @@ export const partitioners: Readonly<Record<PartitionerName, Partitioner>> = {
   phash2: (key, count, topic) => phash2(bytes(key ?? topic)) % count,
   random: () => 'random',
   roundRobin: () => 'roundRobin'
+}
+
+export function partitionerOf(given: PartitionerName | PartitionerFunction): Partitioner {
+  if (typeof given !== 'function') return partitioners[given]
+  const choose = (key: Bytes, count: number, topic: string): number =>
+    given(key === null ? null : bytes(key), count, topic)
+  return Object.assign(choose, { isOfProgram: true as const })
+}
+
+/**
+ * The record with the partition that a partitioner of the program chooses.
+ *
+ * @returns a failure when the partitioner throws, or chooses a partition that there is not
+ */
+export function placedBy(
+  partitioner: Partitioner,
+  record: ProduceRecord,
+  count: number
+): ProduceRecord | RecordFailure {
+  try {
+    const partition: unknown = partitioner(record.key, count, record.topic)
+    if (typeof partition === 'number' && Number.isInteger(partition) && partition >= 0 && partition < count)
+      return { ...record, partition }
+    const chosen = typeof partition === 'number' ? partition : typeof partition
+    return failures.invalid(`the partitioner has to choose a partition from 0 to ${count - 1}, not ${chosen}`)
+  } catch (error) {
+    return failures.invalid(`the partitioner threw: ${error instanceof Error ? error.message : typeof error}`)
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { Losses } from './losses.js'
-import { type Partitioner, type PartitionerName, partitioners } from './partitioners.js'
+import { type Partitioner, type PartitionerFunction, type PartitionerName, partitionerOf } from './partitioners.js'
 
 /**
  * One entry per record of a request, `undefined` for a record that was not refused. `undefined` instead of a list: none
@@ -282,7 +282,7 @@ export interface Acceptance {
   readonly answeredBy?: string | undefined
   readonly stopsWhereFull?: boolean | undefined
   readonly trace?: TraceContext | undefined
-  readonly partitioner?: PartitionerName | undefined
+  readonly partitioner?: PartitionerName | PartitionerFunction | undefined
 }
 
 const NOT_ANSWERED: Acceptance = {}
@@ -411,7 +411,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     }
     // It is in a row whose end has not come.
     const isNamed = before % 2 === 1
-    return partitioner === undefined || isNamed ? undefined : partitioners[partitioner]
+    return partitioner === undefined || isNamed ? undefined : partitionerOf(partitioner)
   }
 
   traceOf(): TraceContext | undefined {

@@ -4,7 +4,7 @@ import { printable, shortened } from '../../core/printable.js'
 import { suggestion } from '../../core/settings/problems.js'
 import type { ProduceOptions } from './delivery.js'
 import { failures } from './failures.js'
-import { partitioners } from './partitioners.js'
+import { type PartitionerName, partitioners } from './partitioners.js'
 
 const DURABILITIES: readonly unknown[] = ['memory', 'disk', undefined]
 
@@ -20,7 +20,10 @@ export function checkProduceCall(records: readonly ProduceRecord[], options: Pro
     throw new InvalidRequestError('options with a partitioner are needed to produce')
   }
   const { partitioner, durability } = options
-  if (typeof partitioner !== 'string' || !Object.hasOwn(partitioners, partitioner)) {
+  if (
+    typeof partitioner !== 'function' &&
+    !(typeof partitioner === 'string' && Object.hasOwn(partitioners, partitioner))
+  ) {
     const names = Object.keys(partitioners)
     const hint = typeof partitioner === 'string' ? suggestion(partitioner, names) : ''
     throw new InvalidRequestError(`partitioner has to be one of ${names.join(', ')}, not ${textOf(partitioner)}${hint}`)
@@ -28,6 +31,13 @@ export function checkProduceCall(records: readonly ProduceRecord[], options: Pro
   if (!DURABILITIES.includes(durability)) {
     throw new InvalidRequestError(`durability has to be memory or disk, not ${textOf(durability)}`)
   }
+}
+
+/** @throws InvalidRequestError when the partitioner of records for the durable log is a function */
+export function namedPartitioner({ partitioner }: ProduceOptions): PartitionerName {
+  if (typeof partitioner !== 'function') return partitioner
+  const why = 'these records may get their partition after the process has ended'
+  throw new InvalidRequestError(`with durability disk the partitioner cannot be a function, because ${why}`)
 }
 
 const textOf = (value: unknown): string =>

@@ -5,7 +5,7 @@ import { PARTITION_LIMITS, partitionFull } from './budget.js'
 import { failures } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
-import type { Partitioner } from './partitioners.js'
+import { type Partitioner, placedBy } from './partitioners.js'
 import type { Arrival, MemoryPendingProduce, Row } from './pending-produce.js'
 import { TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
@@ -146,10 +146,12 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
-      const producer = this.#producers.withCapacity(record, partitioner, count, pendingProduce)
+      const placed = this.#placed(record, partitioner)
+      if (!('topic' in placed)) return placed
+      const producer = this.#producers.withCapacity(placed, partitioner, count, pendingProduce)
       if (producer === undefined)
-        return this.#waitForCapacity({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
-      producer.append(record, timestampMs, pendingProduce, index)
+        return this.#waitForCapacity({ record: placed, partitioner, timestampMs, pendingProduce, index }, nowMs)
+      producer.append(placed, timestampMs, pendingProduce, index)
       return undefined
     }
     if (count > 0 && nowMs - this.#absentAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
@@ -210,6 +212,12 @@ export class Topic implements UnknownTopic {
 
   #isDenied(nowMs: number): boolean {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
+  }
+
+  /** The record, with its partition if a partitioner of the program chooses it; or why there is none. */
+  #placed(record: ProduceRecord, partitioner: Partitioner): ProduceRecord | RecordFailure {
+    const isOfProgram = record.partition === undefined && partitioner.isOfProgram
+    return isOfProgram ? placedBy(partitioner, record, this.#partitionCount) : record
   }
 
   /** Its partition has no capacity: the record waits, if its request allows that. */
@@ -317,16 +325,18 @@ export class Topic implements UnknownTopic {
   #enterProducer({ record, partitioner, timestampMs, pendingProduce, index }: Arrival, nowMs: number): void {
     const { partition } = record
     const count = this.#partitionCount
-    if (partition !== undefined && partition >= count) {
-      this.#absentAt = nowMs
+    const isAbsent = partition !== undefined && partition >= count
+    if (isAbsent) this.#absentAt = nowMs
+    const placed = isAbsent ? failures.unknownPartition(this.name, partition) : this.#placed(record, partitioner)
+    if (!('topic' in placed)) {
       this.#deps.counters.failed++
-      pendingProduce.fail(index, failures.unknownPartition(this.name, partition), this.name)
+      pendingProduce.fail(index, placed, this.name)
       return
     }
     this.#lastUsedAt = nowMs
-    const producer = this.#producers.withCapacity(record, partitioner, count, pendingProduce)
-    const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(record, partitioner, count))
-    chosen.append(record, timestampMs, pendingProduce, index)
+    const producer = this.#producers.withCapacity(placed, partitioner, count, pendingProduce)
+    const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(placed, partitioner, count))
+    chosen.append(placed, timestampMs, pendingProduce, index)
   }
 
   #takeWaiting(nowMs: number): readonly Arrival[] {

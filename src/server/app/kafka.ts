@@ -13,7 +13,7 @@ import type { Config } from '../config/config.js'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
 import { mskToken, tokenInFile, tokenOfCommand } from '../config/tokens.js'
 import type { OrphanedLog } from './durable-logs.js'
-import { type Castellan, openCluster } from './open-castellan.js'
+import { type Cluster, openCluster } from './open-castellan.js'
 
 /** Parts of the process that a cluster uses. */
 export interface KafkaDeps {
@@ -32,7 +32,7 @@ export interface KafkaDeps {
   readonly decompressedMemory?: DecompressedMemory | undefined
 }
 
-export interface KafkaCluster extends Castellan {
+export interface KafkaCluster extends Cluster {
   readonly name: string
   readonly connection: ClusterConnection
 }

@@ -29,12 +29,14 @@ import { type RouterHandle, type StartRouterOptions, startRouter } from '../../r
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
 import { KafkaVerbs, PROGRAM } from '../../verbs/kafka-verbs.js'
+import { over } from '../../verbs/over.js'
 import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
 import { tracedVerbs } from '../../verbs/traced-verbs.js'
-import type { Verbs } from '../../verbs/verbs.js'
+import type { InstanceVerbs, Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
+import { type ProgramProduce, programProduce } from './program-produce.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -59,7 +61,7 @@ export interface OpenCastellanOptions {
   /** How long {@link Castellan.receipt} knows what became of records. */
   readonly receipts?: Partial<ReceiptSettings> | undefined
   /**
-   * Other processes that read for the same groups. `gateway.groups.ack` then also acknowledges what one of them has
+   * Other processes that read for the same groups. `groups.ack` then also acknowledges what one of them has
    * given out. Absent: this process does not know others.
    */
   readonly peers?: PeersOptions | undefined
@@ -96,8 +98,8 @@ export interface ReadJson {
   readonly json?: RecordJson | undefined
 }
 
-/** One Kafka cluster, ready for requests. */
-export interface Castellan {
+/** One Kafka cluster, ready for requests. `await using` closes it with its block. */
+export interface Castellan extends AsyncDisposable {
   readonly system: ActorSystem
   readonly router: RouterHandle
   readonly delivery: Delivery
@@ -105,7 +107,6 @@ export interface Castellan {
   readonly losses: Pick<Losses, 'records' | 'views'>
   /** Delivery from the durable log. `undefined`: there is no durable log. */
   readonly durable: DurableDelivery | undefined
-  readonly gateway: Verbs
   /**
    * Reads one topic or several: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
@@ -114,7 +115,21 @@ export interface Castellan {
    */
   read(topic: string | readonly string[], options?: ReadOptions & ReadSchemas): Reader<ReadRecord & ReadJson>
   /**
-   * What became of the records of a call of `gateway.produce`.
+   * Writes one record or many: `const [outcome] = await castellan.produce({ topic: 'orders', value: 'one book' })`. Their
+   * bytes are copied before it returns. Records of one partition keep the order of the calls, whether their outcomes are
+   * awaited or not.
+   *
+   * @throws InvalidRequestError at once, and not by the promise, when an option is wrong; no record was taken
+   */
+  readonly produce: ProgramProduce['produce']
+  /**
+   * Like `produce`, for a program that cannot go on without one of the records.
+   *
+   * @throws ProduceError when a record is not known to be in Kafka
+   */
+  readonly produceOrThrow: ProgramProduce['produceOrThrow']
+  /**
+   * What became of the records of a call of `produce`.
    *
    * @param id the `receipt` of its result
    * @returns `undefined`: no such receipt was given, what became of the records is not kept any more, or receipts are off
@@ -125,7 +140,7 @@ export interface Castellan {
   /** Consumer groups. A program asks for one message after another and acknowledges each message. */
   readonly groups: ConsumerGroups
   /** Named consumers with positions of their own, as HTTP APIs offer them. */
-  readonly instances: ConsumerInstances
+  readonly instances: InstanceVerbs
   /**
    * Reads topics on behalf of a consumer group: `for await (const message of castellan.consume({ group, topics })) …`. Each
    * message has to be acknowledged by `message.ack()`. The first loop joins the group. However the loop ends, messages
@@ -140,10 +155,25 @@ export interface Castellan {
   /**
    * Writes the remaining records, leaves the consumer groups, then stops. Idempotent.
    *
-   * @param timeoutMs time limit; default 10 s
    * @returns the number of records that were accepted since {@link openCastellan} and may not be in Kafka
    */
-  close(timeoutMs?: number): Promise<number>
+  close(options?: CloseOptions): Promise<number>
+}
+
+export interface CloseOptions {
+  /** Time limit. Default: 10 s. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** One of the clusters of a gateway. Its APIs are built on the verbs. */
+export interface Cluster extends Omit<Castellan, keyof ProgramProduce | typeof Symbol.asyncDispose | 'instances'> {
+  readonly gateway: Verbs
+  readonly instances: ConsumerInstances
+}
+
+/** What {@link openCastellan} gives. Programs are not told of the verbs. */
+export interface CastellanWithVerbs extends Castellan {
+  readonly gateway: Verbs
 }
 
 /**
@@ -155,25 +185,32 @@ export interface Castellan {
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
  * @throws ListenError when the address of `peers.listen` cannot be used
  */
-export async function openCastellan(given: OpenCastellanOptions): Promise<Castellan> {
-  const own = await openCluster(given)
+export async function openCastellan(given: OpenCastellanOptions): Promise<CastellanWithVerbs> {
+  // A program that hands in records faster than Kafka takes them holds their bytes in any case.
+  const own = await openCluster(given, undefined, Number.POSITIVE_INFINITY)
   const options = withGuards(given)
   const tracing = registeredTracing()
   const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
   const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     throw error
   })
   const watch = warnWhileAway(castellan, options)
+  const verbs = peers?.verbs ?? castellan.gateway
+  const close: Castellan['close'] = async closing => {
+    const lost = await castellan.close(closing)
+    watch.stop()
+    await peers?.close()
+    return lost
+  }
   return {
     ...castellan,
-    ...(peers && { gateway: peers.verbs }),
-    close: async timeoutMs => {
-      watch.stop()
-      const lost = await castellan.close(timeoutMs)
-      await peers?.close()
-      return lost
-    }
+    gateway: verbs,
+    instances: verbs.instances,
+    ...(peers && { groups: over(castellan.groups, { ack: (group, message) => verbs.groups.ack(group, message) }) }),
+    ...programProduce(verbs),
+    close,
+    [Symbol.asyncDispose]: async () => void (await close())
   }
 }
 
@@ -185,7 +222,7 @@ const withGuards = ({ log, metrics, ...options }: OpenCastellanOptions): OpenCas
 })
 
 /** @returns `undefined`: the options name no other processes */
-async function openPeers({ gateway: verbs }: Castellan, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
+async function openPeers({ gateway: verbs }: Cluster, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
@@ -197,15 +234,12 @@ async function openPeers({ gateway: verbs }: Castellan, { peers, metrics, log = 
 }
 
 /** For a program without a logger, emits a warning of the process that says why no broker answers. */
-function warnWhileAway(
-  { gateway: verbs, router }: Castellan,
-  { brokers, log = processWarnings }: OpenCastellanOptions
-) {
+function warnWhileAway({ router }: Cluster, { brokers, log = processWarnings }: OpenCastellanOptions) {
   const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
   const watched = {
     name: addresses.map(address => address.trim()).join(', '),
     brokers: addresses,
-    isReady: () => verbs.isReady,
+    isReady: () => router.isReady,
     awayBecause: () => router.awayBecause,
     onAppear: () => undefined
   }
@@ -233,7 +267,7 @@ export async function openCluster(
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
-): Promise<Castellan> {
+): Promise<Cluster> {
   const settings = parseOptions(openOptions, given, 'openCastellan')
   const options = withGuards(given)
   checkCompression(settings.delivery.compression)
@@ -253,7 +287,7 @@ class ClusterParts {
   readonly #queue: DurableQueue | undefined
   /** The delivery from the log of the cluster, then those from orphaned logs. */
   readonly #fromLogs: readonly DurableDelivery[]
-  readonly #parts: Omit<Castellan, 'receipt' | 'consume' | 'read' | 'close'>
+  readonly #parts: Omit<Cluster, 'receipt' | 'consume' | 'read' | 'close'>
   readonly #closed = new AbortController()
   #closing: Promise<number> | undefined
 
@@ -314,7 +348,7 @@ class ClusterParts {
   }
 
   /** @throws LogUnusableError when the durable log has records but its directory cannot be used */
-  async open(): Promise<Castellan> {
+  async open(): Promise<Cluster> {
     await this.#queue?.openIfNotEmpty().catch(async error => {
       await this.#close(0)
       throw error
@@ -324,7 +358,7 @@ class ClusterParts {
       receipt: (id, options) => this.#receipt(id, options),
       consume: options => openConsumer(this.#parts.groups, options),
       read: (topic, options) => this.#read(topic, options),
-      close: (timeoutMs = CLOSE_TIMEOUT_MS) => (this.#closing ??= this.#close(timeoutMs))
+      close: async options => (this.#closing ??= this.#close(closeTimeoutOf(options)))
     }
   }
 
@@ -356,6 +390,14 @@ class ClusterParts {
     if (!this.#options.system) system.stop()
     return lost
   }
+}
+
+/** @throws InvalidRequestError for anything but options with a time limit */
+function closeTimeoutOf(options: CloseOptions = {}): number {
+  const { timeoutMs = CLOSE_TIMEOUT_MS } = Object(options) as CloseOptions
+  if (typeof options === 'object' && options !== null && timeoutMs >= 0) return timeoutMs
+  const given = typeof options === 'number' ? `, as in close({timeoutMs: ${options}}), not a number` : ''
+  throw new InvalidRequestError(`close takes an object whose timeoutMs is a time limit, at least 0${given}`)
 }
 
 /**

@@ -331,7 +331,7 @@ describe('consumer groups on a cluster with faults', function () {
     const silence = (api: 'LeaveGroup' | 'OffsetCommit') =>
       cluster.faults.add({ api, count: Number.POSITIVE_INFINITY }, { type: 'dropRequest' })
     const [leaving] = [silence('LeaveGroup'), silence('OffsetCommit')]
-    await instance.castellan.close(700)
+    await instance.castellan.close({ timeoutMs: 700 })
     expect(instance.castellan.groups.size).to.equal(0)
     expect(leaving!.fired).to.be.at.most(1)
   })

@@ -21,7 +21,7 @@ describe('a group with more partitions of one broker than requests may wait ther
     })
   })
   after(async () => {
-    await reader.close(2_000)
+    await reader.close({ timeoutMs: 2_000 })
     await writer.stop()
     await cluster.close()
   })

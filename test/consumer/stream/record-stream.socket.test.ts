@@ -20,16 +20,12 @@ describe('castellan.read', () => {
     await write(1, 'x', 'y')
   })
   after(async () => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })
 
   async function write(partition: number, ...values: string[]): Promise<void> {
-    const pendingProduce = castellan.gateway.produce(
-      values.map(value => ({ topic: 'orders', partition, key: null, value, headers: [{ key: 'h', value: null }] })),
-      { partitioner: 'murmur2', deadlineMs: 20_000 }
-    )
-    for (const outcome of await pendingProduce.outcomes()) expect(outcome.type).to.equal('delivered')
+    await castellan.produceOrThrow(values.map(value => ({ topic: 'orders', partition, value, headers: { h: null } })))
   }
 
   async function read(options?: ReadOptions): Promise<string[]> {
@@ -52,11 +48,7 @@ describe('castellan.read', () => {
 
   it('reads several topics, each from its own start to its own end, and tells of one that does not exist', async () => {
     cluster.createTopic('returns')
-    const pending = castellan.gateway.produce([{ topic: 'returns', partition: 0, value: 'r' }], {
-      partitioner: 'murmur2',
-      deadlineMs: 20_000
-    })
-    await pending.outcomes()
+    await castellan.produceOrThrow({ topic: 'returns', partition: 0, value: 'r' })
     const places: string[] = []
     for await (const { topic, partition, offset } of castellan.read(['orders', 'returns', 'orders'], {
       from: { last: 1 }
@@ -127,7 +119,7 @@ describe('castellan.read', () => {
     const wait = async (): Promise<void> => {
       for await (const _ of other.read('orders', { from: { last: 1 }, follow: true, partitions: [0] })) {
         // A record has come: from now on it waits.
-        void other.close(0)
+        void other.close({ timeoutMs: 0 })
       }
     }
     for (const reading of [wait, wait]) await reading().catch((error: CastellanError) => codes.push(error.code))

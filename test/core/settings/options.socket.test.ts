@@ -80,14 +80,14 @@ describe('options of openCastellan', () => {
     const castellan = await openCastellan({ brokers: cluster.bootstrap })
     expect(cluster.bootstrap).to.match(/^\[::1\]:\d+$/)
     expect([...(await castellan.gateway.topics('all', 15_000)).keys()]).to.deep.equal([])
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })
 
   it('takes undefined for absent', async () => {
     const options = { brokers: ' 127.0.0.1:1 , 127.0.0.1:2 ', router: undefined, delivery: {}, log: undefined }
     const castellan = await openCastellan(options)
-    expect(await castellan.close(0)).to.equal(0)
+    expect(await castellan.close({ timeoutMs: 0 })).to.equal(0)
   })
 })
 

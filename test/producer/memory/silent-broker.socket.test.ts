@@ -30,7 +30,7 @@ describe('delivery: a broker that takes requests and answers none', () => {
       expect(faults.some(({ fired }) => fired > 0)).to.equal(true)
     } finally {
       cluster.faults.clear()
-      await castellan.close(0)
+      await castellan.close({ timeoutMs: 0 })
       await cluster.close()
     }
   }).timeout(20_000)

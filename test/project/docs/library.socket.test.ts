@@ -4,11 +4,12 @@ import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 
 const page = readFileSync('docs/library.md', 'utf8')
-const isOfMessages = ({ parentPath }: { parentPath: string }): boolean => parentPath.endsWith('router/messages')
+const isOfPrograms = ({ name, parentPath }: { name: string; parentPath: string }): boolean =>
+  parentPath.endsWith('router/messages') || name.startsWith('program-')
 const source = readdirSync('src', { withFileTypes: true, recursive: true })
   .filter(entry => entry.isFile() && entry.name.endsWith('.ts'))
-  // The Router's messages first: other rooms have interfaces of the same name.
-  .sort((a, b) => Number(isOfMessages(b)) - Number(isOfMessages(a)))
+  // What programs use comes first: other rooms have interfaces of the same name.
+  .sort((a, b) => Number(isOfPrograms(b)) - Number(isOfPrograms(a)))
   .map(entry => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
   .join('\n')
 

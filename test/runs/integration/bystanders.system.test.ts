@@ -42,7 +42,8 @@ describe('bystanders are answered rightly and before their deadline', () => {
       cluster,
       faults: cluster.faults,
       router: castellan.router,
-      gateway: castellan.gateway,
+      produce: (records, deadlineMs) =>
+        castellan.gateway.produce(records, { partitioner: 'crc32', deadlineMs }).outcomes(),
       createClient: createBrokerClientFactory({ clientId: 'scene', ...times, log: silentLogger }),
       askRouter,
       seal,

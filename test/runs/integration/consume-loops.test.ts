@@ -33,14 +33,14 @@ describe('a loop over the messages of a group', () => {
     cluster.createTopic(topic)
   })
   after(async () => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })
 
   const write = async (to: string, values: readonly string[], partition = 0): Promise<void> => {
     const records = values.map(value => ({ topic: to, partition, key: null, value }))
-    const pending = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 })
-    for (const outcome of await pending.outcomes()) expect(outcome.type).to.equal('delivered')
+    const pending = castellan.produce(records)
+    for (const outcome of await pending) expect(outcome.type).to.equal('delivered')
   }
   const consume = (signal?: AbortSignal) => castellan.consume({ group: 'billing', topics: topic, signal })
   /** Takes so many messages, acknowledges them, and leaves. */
@@ -100,7 +100,7 @@ describe('a loop over the messages of a group', () => {
     const away = await openCastellan({ brokers: bootstrap })
     await turns(20)
     expect(away.router.isReady).to.equal(false)
-    await away.close(0)
+    await away.close({ timeoutMs: 0 })
   })
 
   it('takes an acknowledgement after its end, until the message is offered again', async () => {
@@ -186,7 +186,7 @@ describe('a loop over the messages of a group', () => {
     before(async () => {
       plain = await openCastellan({ brokers: cluster.bootstrap, consumer: { heartbeatIntervalMs: 200 } })
     })
-    after(() => plain.close(0))
+    after(() => plain.close({ timeoutMs: 0 }))
     const from = (start: ConsumeOptions['start'], group = 'starting') =>
       plain.consume({ group: `${group}-${topic}`, topics: topic, start })
 
@@ -211,7 +211,7 @@ describe('a loop over the messages of a group', () => {
         value: `t${timestampMs}`,
         timestampMs
       }))
-      await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 }).outcomes()
+      await castellan.produce(records)
       expect(await take(from({ timestampMs: 1_500 }), 2)).to.deep.equal(['t2000', 't3000'])
     })
 
@@ -299,8 +299,8 @@ describe('a loop over the messages of a group', () => {
 
     it('handle the messages of a key in order, and 20 keys at the same time', async () => {
       const records = Array.from({ length: 200 }, (_, at) => ({ topic, key: `k${at % 40}`, value: `m${at}` }))
-      const pending = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 })
-      await pending.outcomes()
+      const pending = castellan.produce(records)
+      await pending
       const handled = await handle(200, { concurrency: 20, order: 'key' }, ({ key }) => String(key))
       expect(handled.most).to.be.within(15, 20)
       inOrder(handled.ended)

@@ -106,15 +106,13 @@ describe('a stream that ends while it waits', () => {
     castellan = await openCastellan({ brokers: cluster.bootstrap, consumer: { start: 'earliest' }, system })
   })
   after(async () => {
-    await castellan.close(0)
+    await castellan.close({ timeoutMs: 0 })
     system.stop()
     await cluster.close()
   })
 
   const write = async (topic: string, ...values: string[]): Promise<void> => {
-    const records = values.map(value => ({ topic, partition: 0, key: null, value }))
-    const pending = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 20_000 })
-    for (const outcome of await pending.outcomes()) expect(outcome.type).to.equal('delivered')
+    await castellan.produceOrThrow(values.map(value => ({ topic, partition: 0, value })))
   }
 
   for (const [nth, [how, end]] of Object.entries(ends).entries()) {
@@ -157,7 +155,7 @@ describe('a stream that ends while it waits', () => {
     const next = records.next()
     await records.return!()
     expect((await next).done).to.equal(true)
-    await away.close(0)
+    await away.close({ timeoutMs: 0 })
   })
 
   it('is one of many that share a signal, without a warning of a leak', async () => {

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TopicPartition } from '../../../src/core/model.js'
-import { type Castellan, openCastellan } from '../../../src/index.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { encodeAssignment, encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { JoinedMember } from '../../../src/kafka/protocol/groups.js'
+import { type CastellanWithVerbs, openCastellan } from '../../../src/server/app/open-castellan.js'
 
 type Assign = (
   members: readonly JoinedMember[]
@@ -15,7 +15,7 @@ const HEARTBEAT_MS = 50
 
 /** A connection to the coordinator of a group, which a test uses as another client would. */
 export async function clientOfCoordinator(
-  castellan: Castellan,
+  castellan: CastellanWithVerbs,
   bootstrap: string,
   groupId: string
 ): Promise<BrokerClient> {
@@ -40,13 +40,13 @@ export class ForeignLeader {
   #isOver = false
   #mustJoin = true
   #generationId = -1
-  readonly #castellan: Castellan
+  readonly #castellan: CastellanWithVerbs
   readonly #client: BrokerClient
   readonly #groupId: string
   readonly #topic: string
   #running: Promise<void> = Promise.resolve()
 
-  private constructor(castellan: Castellan, client: BrokerClient, groupId: string, topic: string) {
+  private constructor(castellan: CastellanWithVerbs, client: BrokerClient, groupId: string, topic: string) {
     this.#castellan = castellan
     this.#client = client
     this.#groupId = groupId

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, openCastellan } from '../../../src/index.js'
+import { type CastellanWithVerbs, openCastellan } from '../../../src/server/app/open-castellan.js'
 import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { startCastellan, type Castellan as Writer } from '../../support/castellan.js'
 import { instanceSettings as settings } from '../../support/instances.js'
@@ -37,7 +37,7 @@ interface Group {
 
 /** A process with instances. It is replaced by another one when it is closed or killed. */
 interface Gateway {
-  castellan: Castellan
+  castellan: CastellanWithVerbs
 }
 
 /**
@@ -61,7 +61,7 @@ class InstanceChaos {
     readonly cluster: TargetCluster,
     seed: number,
     writer: Writer,
-    castellans: readonly Castellan[]
+    castellans: readonly CastellanWithVerbs[]
   ) {
     this.#random = new SeededRandom(seed)
     this.#gateways = castellans.map(castellan => ({ castellan }))
@@ -142,7 +142,7 @@ class InstanceChaos {
     await this.cluster.moveLeader(name, partition, next)
   }
 
-  async #replace(end: (castellan: Castellan) => Promise<unknown>): Promise<void> {
+  async #replace(end: (castellan: CastellanWithVerbs) => Promise<unknown>): Promise<void> {
     const gateway = this.#random.pick(this.#gateways)
     const before = gateway.castellan
     gateway.castellan = await gatewayOf(this.cluster)
@@ -184,7 +184,7 @@ class InstanceChaos {
   async #read(
     group: Group,
     instance: InstanceName,
-    castellan: Castellan,
+    castellan: CastellanWithVerbs,
     random: SeededRandom
   ): Promise<'read' | 'failed' | 'unknown' | 'notSubscribed'> {
     const { instances } = castellan.gateway
@@ -222,7 +222,7 @@ class InstanceChaos {
   async #commit(
     group: Group,
     instance: InstanceName,
-    castellan: Castellan,
+    castellan: CastellanWithVerbs,
     taken: readonly InstanceRecord[]
   ): Promise<void> {
     const { instances } = castellan.gateway
@@ -242,7 +242,7 @@ class InstanceChaos {
   }
 
   /** Records below a committed offset have been accepted. Only of the topic whose logs keep their ends. */
-  async #checkCommitted({ groupId }: Group, instance: InstanceName, castellan: Castellan): Promise<void> {
+  async #checkCommitted({ groupId }: Group, instance: InstanceName, castellan: CastellanWithVerbs): Promise<void> {
     const { name } = this.#topics[0]!
     const partitions = [0, 1, 2].map(partition => ({ topic: name, partition }))
     const asking = castellan.gateway.instances.committed(instance, partitions)
@@ -316,13 +316,13 @@ class InstanceChaos {
   }
 }
 
-const gatewayOf = (cluster: TargetCluster): Promise<Castellan> =>
+const gatewayOf = (cluster: TargetCluster): Promise<CastellanWithVerbs> =>
   openCastellan({ brokers: cluster.bootstrap.split(','), consumer: QUICK })
 
 /** It says nothing to brokers any more: its members stay in their groups until their sessions are over. */
-async function killed(castellan: Castellan): Promise<void> {
+async function killed(castellan: CastellanWithVerbs): Promise<void> {
   await castellan.router.stop()
-  await castellan.close(0)
+  await castellan.close({ timeoutMs: 0 })
 }
 
 describe('chaos: consumer instances', function () {

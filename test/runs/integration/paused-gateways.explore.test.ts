@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { Castellan } from '../../../src/index.js'
+import type { CastellanWithVerbs } from '../../../src/server/app/open-castellan.js'
 import type { Gateway } from '../../cli/child.js'
 import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
 import { SeededRandom } from '../../support/random.js'
@@ -31,7 +31,7 @@ describe('consumer instances of gateways that stand still for longer than their 
   const stage = onBroker()
   const seed = Number(process.env.SEED ?? Date.now() % 100_000)
   const random = new SeededRandom(seed)
-  let castellan: Castellan
+  let castellan: CastellanWithVerbs
   let addresses: PeerAddress[]
   let gateways: Gateway[]
   before(async () => {

@@ -16,9 +16,7 @@ describe('castellan.read', () => {
   })
 
   async function write(values: readonly string[], partition = 0): Promise<void> {
-    const records = values.map(value => ({ topic, partition, key: null, value }))
-    const outcomes = await castellan.gateway.produce(records, { partitioner: 'crc32', deadlineMs: 30_000 }).outcomes()
-    for (const { type } of outcomes) expect(type).to.equal('delivered')
+    await castellan.produceOrThrow(values.map(value => ({ topic, partition, value })))
   }
 
   /** By a process of its own, as soon as that knows the partition: the reader has to find it by itself. */
@@ -27,13 +25,13 @@ describe('castellan.read', () => {
     for (let attempt = 0; ; attempt++) {
       const other = await openCastellan({ brokers: stage.bootstrap, delivery: { createTopics: false } })
       try {
-        const outcomes = await other.gateway.produce(records, { partitioner: 'crc32', deadlineMs: 30_000 }).outcomes()
+        const outcomes = await other.produce(records)
         if (outcomes.every(({ type }) => type === 'delivered')) return
         // A broker that lags denies the partition to all of them.
         const isDenied = outcomes.every(outcome => outcome.type === 'failed' && outcome.code === 'unknownPartition')
         if (!isDenied || attempt === 20) expect.fail(JSON.stringify(outcomes))
       } finally {
-        await other.close(0)
+        await other.close({ timeoutMs: 0 })
       }
       await sleep(100)
     }

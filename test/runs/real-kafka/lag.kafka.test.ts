@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import kafkajs from 'kafkajs'
-import { type Castellan, openCastellan } from '../../../src/index.js'
 import type { App } from '../../../src/server/app/app.js'
+import { type CastellanWithVerbs, openCastellan } from '../../../src/server/app/open-castellan.js'
 import { readLag, sumOf } from '../../../src/verbs/lag.js'
 import { runCommand } from '../../cli/run-command.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
@@ -21,7 +21,7 @@ const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel
 describe('the lag of groups on real Kafka', function () {
   this.timeout(300_000)
   let kafka: KafkaCluster
-  let castellan: Castellan
+  let castellan: CastellanWithVerbs
   let app: App | undefined
   const children: ChildProcess[] = []
   before(async () => {
@@ -34,7 +34,7 @@ describe('the lag of groups on real Kafka', function () {
   })
   after(async () => {
     for (const child of children) child.kill('SIGKILL')
-    await castellan?.close(0)
+    await castellan?.close({ timeoutMs: 0 })
     await kafka?.stop()
   })
   afterEach(async () => {

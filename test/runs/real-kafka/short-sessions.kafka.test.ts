@@ -44,8 +44,7 @@ describe('steady writes in sessions that are short, on real Kafka', function () 
     const write = async (at: number): Promise<number> => {
       const record = { topic, partition: at % PARTITIONS, key: null, value: String(at) }
       const startedAt = performance.now()
-      const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
-      const [outcome] = await castellan.gateway.produce([record], options).outcomes()
+      const [outcome] = await castellan.produce(record, { deadlineMs: 15_000 })
       if (outcome?.type !== 'delivered') failed.push(outcome)
       return performance.now() - startedAt
     }
@@ -59,7 +58,7 @@ describe('steady writes in sessions that are short, on real Kafka', function () 
       await pass(BETWEEN_WRITES_MS)
     }
     const waits = await Promise.all(written)
-    await castellan.close(5_000)
+    await castellan.close({ timeoutMs: 5_000 })
     return { connections, waits, failed }
   }
   const countIn = async (topic: string): Promise<number> => {

@@ -24,8 +24,7 @@ describe('keyed writes to a topic that is created anew with fewer partitions, on
     const write = async (key: string, at: number): Promise<void> => {
       const sentAt = performance.now()
       const record = { topic, key, value: `${key} ${at}` }
-      const options = { partitioner: 'murmur2', deadlineMs: 15_000 } as const
-      const [outcome] = await castellan.gateway.produce([record], options).outcomes()
+      const [outcome] = await castellan.produce(record, { deadlineMs: 15_000 })
       outcomes.set(record.value, { ...outcome!, sentAt })
     }
     // Nothing waits for an answer: several records of each key are under way.
@@ -48,7 +47,7 @@ describe('keyed writes to a topic that is created anew with fewer partitions, on
     isOver = true
     await writing
     await Promise.all(written)
-    await castellan.close(5_000)
+    await castellan.close({ timeoutMs: 5_000 })
 
     const placed = new Map<string, number[]>()
     const sequences = new Map<string, number[]>()

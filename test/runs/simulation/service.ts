@@ -1,5 +1,9 @@
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
-import { type Castellan, type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
+import {
+  type CastellanWithVerbs,
+  type OpenCastellanOptions,
+  openCastellan
+} from '../../../src/server/app/open-castellan.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 import type { SimulatedProcess } from './process.js'
 import type { Host } from './world/host.js'
@@ -19,11 +23,11 @@ export interface ServiceExtras {
 export class Service implements SimulatedProcess {
   readonly name: string
   readonly host: Host
-  readonly #castellan: Castellan
+  readonly #castellan: CastellanWithVerbs
   readonly #maxBytes: number
   readonly #closeTimeoutMs: number
 
-  private constructor(host: Host, castellan: Castellan, maxBytes: number, closeTimeoutMs: number) {
+  private constructor(host: Host, castellan: CastellanWithVerbs, maxBytes: number, closeTimeoutMs: number) {
     this.name = host.name
     this.host = host
     this.#castellan = castellan
@@ -69,7 +73,7 @@ export class Service implements SimulatedProcess {
   }
 
   close(): Promise<number> {
-    return this.#castellan.close(this.#closeTimeoutMs)
+    return this.#castellan.close({ timeoutMs: this.#closeTimeoutMs })
   }
 }
 

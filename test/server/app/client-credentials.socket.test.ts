@@ -62,7 +62,7 @@ describe('Kafka with tokens by client credentials', () => {
           { grant_type: 'client_credentials', scope: 'kafka' }
         ])
       } finally {
-        await castellan.close(0)
+        await castellan.close({ timeoutMs: 0 })
       }
       expect(toYaml(config)).to.not.contain('hush')
     })
@@ -94,7 +94,7 @@ describe('Kafka with tokens by client credentials', () => {
       await another.connect()
       expect(another.isConnected).to.equal(true)
     } finally {
-      await connect.close(0)
+      await connect.close({ timeoutMs: 0 })
     }
   })
 })

@@ -41,12 +41,9 @@ describe('the library', () => {
   })
   const topicPartition = { topic: 'orders', partition: 1 }
 
-  it('writes through the gateway and through the Router, and reads it back', async () => {
-    const pendingProduce = castellan.gateway.produce([{ topic: 'orders', partition: 1, key: 'k', value: 'one' }], {
-      partitioner: 'murmur2',
-      deadlineMs: 20_000
-    })
-    expect((await pendingProduce.outcomes())[0]).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
+  it('writes by itself and through the Router, and reads it back', async () => {
+    const [outcome] = await castellan.produce({ topic: 'orders', partition: 1, key: 'k', value: 'one' })
+    expect(outcome).to.deep.include({ type: 'delivered', partition: 1, offset: 0 })
     const produced = await askRouter(castellan.router.ref, {
       type: 'produce',
       records: [{ topic: 'orders', partition: 1, key: null, value: 'two' }]
@@ -58,7 +55,7 @@ describe('the library', () => {
     expect(String(fetched.batch.at(0).value)).to.equal('one')
     const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     expect(latest).to.deep.include({ type: 'success', offset: 2 })
-    expect(castellan.gateway.isReady).to.equal(true)
+    expect(castellan.router.isReady).to.equal(true)
   })
 
   it('acknowledges what another process has given out', async () => {
@@ -76,21 +73,16 @@ describe('the library', () => {
     const other = await open([address!])
     try {
       stage.cluster.createTopic('shared')
-      const { gateway: verbs } = castellan
-      const produced = verbs.produce([{ topic: 'shared', partition: 0, key: null, value: 'one' }], {
-        partitioner: 'murmur2',
-        deadlineMs: 30_000
-      })
-      expect((await produced.outcomes())[0]).to.include({ type: 'delivered' })
+      await castellan.produceOrThrow({ topic: 'shared', partition: 0, value: 'one' })
       const taken = await new Promise<ConsumeManyResult>(reply => {
-        one.gateway.groups.consume('billing', 'shared', ONE_MESSAGE, 30_000, { reply })
+        one.groups.requestMany('billing', 'shared', ONE_MESSAGE, 30_000, { reply })
       })
       expect(taken.type).to.equal('messages')
       const id = { topic: 'shared', partition: 0, offset: 0 }
-      expect(await verbs.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
+      expect(await castellan.groups.ack('billing', id)).to.deep.equal({ type: 'notRead' })
       // The first look-up of the other process may not be over.
-      let result = await other.gateway.groups.ack('billing', id)
-      while (result.type === 'notRead') result = await other.gateway.groups.ack('billing', id)
+      let result = await other.groups.ack('billing', id)
+      while (result.type === 'notRead') result = await other.groups.ack('billing', id)
       expect(result).to.deep.equal({ type: 'acked' })
     } finally {
       await Promise.all([one.close(), other.close()])
@@ -128,10 +120,9 @@ describe('the library', () => {
 
   it('says how many records closing has lost', async () => {
     const nowhere = await openCastellan({ brokers: '127.0.0.1:1' })
-    const records = ['a', 'b', 'c'].map(value => ({ topic: 'orders', key: null, value }))
-    const { refused } = nowhere.gateway.produce(records, { partitioner: 'random', deadlineMs: 60_000 })
-    expect(refused).to.equal(undefined)
-    expect(await nowhere.close(10)).to.equal(3)
+    const records = ['a', 'b', 'c'].map(value => ({ topic: 'orders', value }))
+    expect(await nowhere.produce(records, { partitioner: 'random', deadlineMs: 60_000 }).accepted()).to.equal(undefined)
+    expect(await nowhere.close({ timeoutMs: 10 })).to.equal(3)
   })
 
   it('runs the whole gateway in a process of another program', async () => {
@@ -175,28 +166,24 @@ describe('the library', () => {
     }
   })
 
-  it('says by receipt what became of records, in the log and in memory', async () => {
+  it('says by receipt what became of records in the durable log', async () => {
     const own = await openCastellan({ brokers: stage.bootstrap, wal: { directory: walDirectoryOf('apps') } })
     try {
-      for (const durability of ['disk', 'memory'] as const) {
-        const values = ['one', 'two']
-        const pending = own.gateway.produce(
-          values.map(value => ({ topic: 'orders', partition: 0, key: null, value })),
-          { partitioner: 'murmur2', deadlineMs: durability === 'disk' ? 0 : 30_000, durability, answeredBy: 'accept' }
-        )
-        await pending.accepted()
-        const found = await own.receipt(pending.receipt!, { waitMs: 30_000 })
-        expect(found, durability).to.include({ count: 2, isSettled: true })
-        const told = found!.records.map(record => (record.state === 'inKafka' ? record : undefined))
-        const inKafka = told.map(one => String(stage.cluster.records('orders', 0)[one!.offset]!.value))
-        expect(inKafka, durability).to.deep.equal(values)
-        const last = await own.receipt(pending.receipt!, { from: 1 })
-        expect(last!.records, durability).to.deep.equal(found!.records.slice(1))
-      }
+      const values = ['one', 'two']
+      const records = values.map(value => ({ topic: 'orders', partition: 0, value }))
+      const produced = own.produce(records, { durability: 'disk', deadlineMs: 0 })
+      expect(await produced.accepted()).to.equal(undefined)
+      const found = await own.receipt(produced.receipt!, { waitMs: 30_000 })
+      expect(found).to.include({ count: 2, isSettled: true })
+      const told = found!.records.map(record => (record.state === 'inKafka' ? record : undefined))
+      const inKafka = told.map(one => String(stage.cluster.records('orders', 0)[one!.offset]!.value))
+      expect(inKafka).to.deep.equal(values)
+      const last = await own.receipt(produced.receipt!, { from: 1 })
+      expect(last!.records).to.deep.equal(found!.records.slice(1))
       expect(await own.receipt('A'.repeat(38))).to.equal(undefined)
       expect(await codeOf(own.receipt('A'.repeat(38), { from: -1 }))).to.equal('invalidRequest')
     } finally {
-      await own.close(0)
+      await own.close({ timeoutMs: 0 })
     }
     expect(await codeOf(own.receipt('A'.repeat(38)))).to.equal('shuttingDown')
   })

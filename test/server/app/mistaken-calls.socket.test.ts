@@ -1,14 +1,8 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
-import {
-  askRouter,
-  type Castellan,
-  ConfigError,
-  InvalidRequestError,
-  openCastellan,
-  type ProduceOptions,
-  RequestManager
-} from '../../../src/index.js'
+import { askRouter, ConfigError, InvalidRequestError, openCastellan, RequestManager } from '../../../src/index.js'
+import type { CastellanWithVerbs } from '../../../src/server/app/open-castellan.js'
+import type { ProduceOptions } from '../../../src/verbs/verbs.js'
 import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
 
@@ -17,7 +11,7 @@ const good = { topic: 'orders', key: null, value: 'good' }
 
 describe('a mistaken call of the library', () => {
   const stage = onBroker(undefined, true)
-  let castellan: Castellan
+  let castellan: CastellanWithVerbs
   beforeEach(async () => {
     stage.cluster.createTopic('orders', { partitions: 2 })
     castellan = await stage.library({ wal: { directory: walDirectoryOf('apps') } })
@@ -181,8 +175,8 @@ describe('a mistaken call of the library', () => {
 
 describe('waiting for brokers that do not answer', () => {
   const brokers = '127.0.0.1:1'
-  let castellan: Castellan
-  afterEach(() => castellan.close(0))
+  let castellan: Awaited<ReturnType<typeof openCastellan>>
+  afterEach(() => castellan.close({ timeoutMs: 0 }))
 
   it('is a warning of the process, which names the brokers and the reason', async () => {
     castellan = await openCastellan({ brokers })

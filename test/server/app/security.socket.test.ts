@@ -61,7 +61,7 @@ describe('Kafka with TLS and passwords', () => {
       const result = await askRouter(router.ref, { type: 'fetchTopicMetadata', requestId: 1, timeoutMs: 15_000 })
       return result.type === 'success' ? [...result.topics.keys()] : result.type
     } finally {
-      await close(0)
+      await close({ timeoutMs: 0 })
       system.stop()
     }
   }

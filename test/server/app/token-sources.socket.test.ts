@@ -39,7 +39,7 @@ describe('Kafka with tokens of a file or a command', () => {
       try {
         await Promise.all(stage.cluster.nodes.map(node => castellan.createClient(node, 'test').connect()))
       } finally {
-        await castellan.close(0)
+        await castellan.close({ timeoutMs: 0 })
       }
     }
   }

@@ -1,0 +1,167 @@
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import type { Persisted, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import type { Durability } from '../../producer/memory/delivery.js'
+import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
+import type { PendingProduce, Verbs } from '../../verbs/verbs.js'
+
+const DEFAULT_DEADLINE_MS = 30_000
+
+/** A string stands for its UTF-8 bytes. `null` is Kafka's null, which is not the same as empty. */
+export type RecordBytes = string | Uint8Array | null
+
+/** A record to write. */
+export interface NewRecord {
+  readonly topic: string
+  /** `null` is a tombstone in a compacted topic. */
+  readonly value: RecordBytes
+  /** Default: `null`. */
+  readonly key?: RecordBytes | undefined
+  /** Absent: the partitioner decides. */
+  readonly partition?: number | undefined
+  /** Epoch milliseconds. Absent: the moment the record is accepted. */
+  readonly timestampMs?: number | undefined
+  /** As an object, in which a list of values repeats its key; or as a list in order. Default: none. */
+  readonly headers?:
+    | Readonly<Record<string, RecordBytes | readonly RecordBytes[]>>
+    | readonly { readonly key: string; readonly value: RecordBytes }[]
+    | undefined
+}
+
+/** Options of `castellan.produce`. All have defaults. */
+export interface ProduceOptions {
+  /** How a record that names no partition gets one. Default: `murmur2`, the partitioner of Kafka's Java client. */
+  readonly partitioner?: PartitionerName | PartitionerFunction | undefined
+  /**
+   * How long outcomes are waited for; default 30 s. A record in memory that no broker can have written by then is
+   * withdrawn. Records that find the buffer full wait, in order, for as long, in memory without a limit. Records in memory
+   * wait for at most `delivery.timeoutMs`.
+   */
+  readonly deadlineMs?: number | undefined
+  /** Where records wait for Kafka. `disk`: in the durable log. Default: `memory`. */
+  readonly durability?: Durability | undefined
+  /** Limit of key, value and headers of one record. Default: `delivery.maxRecordBytes`. */
+  readonly maxRecordBytes?: number | undefined
+}
+
+export type Delivered = Extract<RecordOutcome, { readonly type: 'delivered' }>
+
+/** A promise of the outcomes, one for each record, in order. It never rejects. */
+export interface Produced extends Promise<readonly RecordOutcome[]> {
+  /**
+   * Resolves when each record is accepted or refused, and accepted ones are as safe as their `durability` says.
+   * `undefined`: all are accepted. Otherwise one entry for each record, `undefined` for an accepted one. Never rejects.
+   */
+  accepted(): Promise<readonly (RecordFailure | undefined)[] | undefined>
+  /** The id for `receipt`, known when `accepted` has resolved. `undefined`: the records are not in the durable log. */
+  readonly receipt: string | undefined
+}
+
+/** Some of the records of a call of `produceOrThrow` are not known to be in Kafka. */
+export class ProduceError extends CastellanError {
+  override readonly name = 'ProduceError'
+  /** One for each record of the call, in order. */
+  readonly outcomes: readonly RecordOutcome[]
+  /** What is known of the records that failed, all together: `no` when none of them is in Kafka. */
+  readonly persisted: Persisted
+
+  /** @param failed the failures among the outcomes; at least one */
+  constructor(outcomes: readonly RecordOutcome[], failed: readonly RecordFailure[]) {
+    const { code, message, setting } = failed[0]!
+    const many = outcomes.length === 1 ? '' : `${failed.length} of ${outcomes.length} records failed, the first one: `
+    const retriable = failed.every(failure => failure.retriable)
+    super(code, `${many}${message}`, retriable, undefined, setting)
+    this.outcomes = outcomes
+    const uncertain = (['unknown', 'pending'] as const).find(one => failed.some(({ persisted }) => persisted === one))
+    this.persisted = uncertain ?? 'no'
+  }
+}
+
+export interface ProgramProduce {
+  /** @throws InvalidRequestError at once, and not by the promise, when an option is wrong; no record was taken */
+  produce(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Produced
+  /** @throws ProduceError when a record is not known to be in Kafka */
+  produceOrThrow(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Promise<readonly Delivered[]>
+}
+
+export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
+  const produce: ProgramProduce['produce'] = (records, options = {}) => {
+    const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes } = options
+    if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
+      throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
+    const times = { deadlineMs, capacityWaitMs: deadlineMs }
+    const given = Array.isArray(records) ? (records as readonly NewRecord[]) : [records as NewRecord]
+    return new LazyOutcomes(verbs.produce(toRecords(given), { partitioner, durability, maxRecordBytes, ...times }))
+  }
+  return {
+    produce,
+    produceOrThrow: async (records, options) => {
+      const outcomes = await produce(records, options)
+      const failed = outcomes.filter(outcome => outcome.type === 'failed')
+      if (failed.length > 0) throw new ProduceError(outcomes, failed)
+      return outcomes as readonly Delivered[]
+    }
+  }
+}
+
+/**
+ * It asks for the outcomes when the program waits for them: records that do not reach Kafka count as lost if the program
+ * has not.
+ */
+class LazyOutcomes implements Produced {
+  readonly [Symbol.toStringTag] = 'Promise'
+  readonly #pending: PendingProduce
+
+  constructor(pending: PendingProduce) {
+    this.#pending = pending
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: it is a promise.
+  then: Produced['then'] = (onFulfilled, onRejected) => this.#pending.outcomes().then(onFulfilled, onRejected)
+  catch: Produced['catch'] = onRejected => this.#pending.outcomes().catch(onRejected)
+  finally: Produced['finally'] = onFinally => this.#pending.outcomes().finally(onFinally)
+
+  accepted() {
+    return this.#pending.accepted()
+  }
+
+  get receipt(): string | undefined {
+    return this.#pending.receipt
+  }
+}
+
+/** The same list where each record is as delivery takes it. What is no record stays, and is refused by delivery. */
+const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
+  given.every(isAsTaken) ? given : given.map(record => (isAsTaken(record) ? record : toRecord(record)))
+
+const isForeign = (bytes: unknown): bytes is Uint8Array => bytes instanceof Uint8Array && !Buffer.isBuffer(bytes)
+
+function isAsTaken(record: NewRecord): record is ProduceRecord {
+  if (typeof record !== 'object' || record === null) return true
+  return record.key !== undefined && record.headers === undefined && !isForeign(record.key) && !isForeign(record.value)
+}
+
+const toRecord = (record: NewRecord): ProduceRecord => ({
+  ...record,
+  key: toBuffer(record.key ?? null),
+  value: toBuffer(record.value),
+  headers: toHeaders(record.headers)
+})
+
+/** A view of the same bytes. */
+const toBuffer = <Other>(bytes: Uint8Array | Other): Buffer | Other =>
+  isForeign(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : (bytes as Buffer | Other)
+
+function toHeaders(given: NewRecord['headers']): readonly RecordHeader[] | undefined {
+  if (typeof given !== 'object' || given === null) return given
+  if (Array.isArray(given)) return given.map(header => (header instanceof Object ? toHeader(header) : header))
+  return Object.entries(given).flatMap(([key, value]) =>
+    Array.isArray(value)
+      ? value.map(one => toHeader({ key, value: one }))
+      : [toHeader({ key, value: value as RecordBytes })]
+  )
+}
+
+const toHeader = ({ key, value }: { readonly key: string; readonly value: RecordBytes }): RecordHeader => ({
+  key,
+  value: typeof value === 'string' ? Buffer.from(value) : toBuffer(value)
+})
