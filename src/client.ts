@@ -128,6 +128,16 @@ export type { RecordJson } from './schemas/record-json.js'
 export { SchemaError } from './schemas/schema-error.js'
 export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
 export type { SchemasOptions } from './schemas/settings.js'
+/** Administration. */
+export { AdminError, type AdminErrorCode } from './server/app/admin-error.js'
+export type {
+  Admin,
+  AdminChangeOptions,
+  AdminOptions,
+  ConsumedPartition,
+  NewTopic,
+  Resource
+} from './server/app/program-admin.js'
 /** Writing records. */
 export {
   type Delivered,
@@ -139,11 +149,9 @@ export {
 } from './server/app/program-produce.js'
 export type {
   ClusterDescription,
-  CommittedOffset,
   ConfigEntry,
   Durability,
   GroupDescription,
-  GroupOffset,
   InstanceVerbs,
   LogEnds,
   PartitionerName

@@ -110,7 +110,9 @@ export const calledApis = {
   alterConfigs: administration.incrementalAlterConfigsV0,
   createTopics: administration.createTopicsV4,
   deleteTopics: administration.deleteTopicsV6,
-  createPartitions: administration.createPartitionsV1
+  createPartitions: administration.createPartitionsV1,
+  deleteRecords: administration.deleteRecordsV1,
+  deleteGroups: administration.deleteGroupsV1
 } as const
 
 export type CallName = keyof typeof calledApis

@@ -34,6 +34,13 @@ export interface AdminVerbs {
    */
   createPartitions(topic: string, total: number, options: ChangeOptions): Promise<void>
   /**
+   * Deletes the records of a partition before an offset, which may be the end of its log. When it resolves, the leader
+   * no longer has them.
+   */
+  deleteRecords(topicPartition: TopicPartition, offset: Offset, timeoutMs: number): Promise<void>
+  /** Deletes a group that has no members, with its offsets. */
+  deleteGroup(groupId: string, timeoutMs: number): Promise<void>
+  /**
    * All settings of resources of one type. Brokers are asked one by one, topics together.
    *
    * @returns settings in the order of their names, by {@link resourceName}; a topic that does not exist is absent

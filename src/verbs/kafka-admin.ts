@@ -124,6 +124,33 @@ export class KafkaAdmin implements AdminVerbs {
     this.topicChanged(topic, false)
   }
 
+  async deleteRecords(topicPartition: TopicPartition, offset: Offset, timeoutMs: number): Promise<void> {
+    const limit = this.#limit(timeoutMs)
+    const asked = { topicPartition, offset, timeoutMs: limit.remainingMs }
+    const result = await askRouter(this.#router, { type: 'deleteRecords', ...asked })
+    const what = `the deletion of records of ${topicPartition.topic}/${topicPartition.partition}`
+    const isMade = async (): Promise<boolean> => {
+      const start = { topicPartition, offsetType: 'earliest', timeoutMs: limit.remainingMs } as const
+      const found = await askRouter(this.#router, { type: 'fetchOffset', ...start })
+      return found.type === 'success' && found.offset >= offset
+    }
+    const isUnknown = result.type === 'unknownTopicOrPartition'
+    const answer = isUnknown ? kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION) : result
+    await requireDone(answer, what, false, limit, isMade)
+  }
+
+  async deleteGroup(groupId: string, timeoutMs: number): Promise<void> {
+    const limit = this.#limit(timeoutMs)
+    const result = await askRouter(this.#router, { type: 'deleteGroup', groupId, timeoutMs: limit.remainingMs })
+    const isMade = async (): Promise<boolean> => {
+      const asked = { groupId, timeoutMs: limit.remainingMs }
+      const group = await askRouter(this.#router, { type: 'describeGroup', ...asked })
+      const stored = await askRouter(this.#router, { type: 'fetchGroupOffsets', ...asked })
+      return group.type === 'notFound' && stored.type === 'success' && stored.offsets.length === 0
+    }
+    await requireDone(result, `the deletion of group ${groupId}`, false, limit, isMade)
+  }
+
   async describeConfigs(
     resources: readonly ConfigResource[],
     timeoutMs: number

@@ -36,7 +36,9 @@ describe('the calls of a broker', () => {
       '44 IncrementalAlterConfigs 0',
       '19 CreateTopics 4, 3',
       '20 DeleteTopics 6 flexible, 5 flexible, 1',
-      '37 CreatePartitions 1'
+      '37 CreatePartitions 1',
+      '21 DeleteRecords 1',
+      '42 DeleteGroups 1'
     ])
     expect([apiVersionsV1, apiVersionsV0].map(api => lineOf(api as AnyApi))).to.deep.equal([
       '18 ApiVersions 1',

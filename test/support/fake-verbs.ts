@@ -212,6 +212,8 @@ const unanswered: AdminVerbs = {
   createTopic: refuse,
   deleteTopic: refuse,
   createPartitions: refuse,
+  deleteRecords: refuse,
+  deleteGroup: refuse,
   describeConfigs: refuse,
   alterConfigs: refuse,
   topicOperations: refuse,

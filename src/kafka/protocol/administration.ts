@@ -118,6 +118,49 @@ export const createPartitionsV1 = describeApi({
   asked: ({ topics }) => topics.length
 })
 
+/** Version 1 (Kafka 2.0). Asked of the leaders of the partitions. */
+export const deleteRecordsV1 = describeApi({
+  key: 21,
+  version: 1,
+  name: 'DeleteRecords',
+  request: t.struct({
+    partitions: t.byTopic({
+      partition: t.int32,
+      /** The first offset that stays. */
+      offset: t.offset
+    }),
+    brokerTimeoutMs: t.int32
+  }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    partitions: t.byTopic(
+      {
+        partition: t.int32,
+        /** The first offset that the log still has; -1: the call has failed. */
+        logStart: t.offset,
+        errorCode: t.int16
+      },
+      noMoreThanAsked('partitions')
+    )
+  }),
+  asked: ({ partitions }) => partitions.length
+})
+export type DeleteRecordsResponse = ResponseOf<typeof deleteRecordsV1>
+
+/** Version 1 (Kafka 2.0). Asked of the coordinator of the groups. */
+export const deleteGroupsV1 = describeApi({
+  key: 42,
+  version: 1,
+  name: 'DeleteGroups',
+  request: t.struct({ groups: t.array(t.string) }),
+  response: t.struct({
+    throttleTimeMs: t.int32,
+    groups: t.array(t.struct({ groupId: t.string, errorCode: t.int16 }), noMoreThanAsked('groups'))
+  }),
+  asked: ({ groups }) => groups.length
+})
+export type DeleteGroupsResponse = ResponseOf<typeof deleteGroupsV1>
+
 const TOPIC = 2
 const BROKER = 4
 

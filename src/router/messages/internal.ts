@@ -286,6 +286,12 @@ interface Table {
   /** `total`: the number of partitions that the topic then has. */
   createPartitions: Change<{ readonly topic: string; readonly total: number }>
 
+  /** Deletes the records before an offset. */
+  deleteRecords: OfPartition<{ readonly offset: Offset }, Success>
+
+  /** Deletes a group that has no members, with its offsets. */
+  deleteGroup: OfGroup<unknown, Success>
+
   describeConfigs: Operation<
     {
       /** All of one type. Resources of type `broker` have one name, that of the broker that is asked. */

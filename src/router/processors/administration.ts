@@ -7,7 +7,11 @@ import {
   type OffsetFetchResponse
 } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { DescribeConfigsResponse } from '../../kafka/protocol/administration.js'
+import type {
+  DeleteGroupsResponse,
+  DeleteRecordsResponse,
+  DescribeConfigsResponse
+} from '../../kafka/protocol/administration.js'
 import type { Failure, ResultOf } from '../messages/operations.js'
 import {
   invalid,
@@ -21,7 +25,7 @@ import {
 import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
 import { askingPartitions, ofPartition } from './by-partition.js'
-import { groupAction, groupFailure } from './error-actions.js'
+import { groupAction, groupFailure, partitionAction } from './error-actions.js'
 import { askedPlacesOf } from './fetch-offset.js'
 import type { ProcessorContext } from './queue-processor.js'
 import { SharedCalls } from './shared-calls.js'
@@ -112,6 +116,40 @@ export const createPartitions = describeOperation('createPartitions', {
         client.createPartitions({ topics: [{ topic, total }], validateOnly, ...timesOf(callTimeoutMs) }),
       outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
       unanswered: unlessChecked
+    })
+})
+
+export const deleteRecords = describeOperation('deleteRecords', {
+  ...ofPartition,
+  role: 'admin',
+  problemOf: ({ topicPartition, offset }) =>
+    problemOfPartition(topicPartition) ??
+    (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`)),
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('deleteRecords', {
+      send: (client, { topicPartition, offset }) =>
+        client.deleteRecords({ partitions: [{ ...topicPartition, offset }], ...timesOf(callTimeoutMs) }),
+      outcomeOf({ partitions: [answer] }: DeleteRecordsResponse) {
+        const action = partitionAction(answer?.errorCode ?? errorCodes.NONE)
+        if (action === 'notLeader' || action === 'unknownTopicOrPartition') return action
+        return outcomeOfChange(answer && { ...answer, errorMessage: null }, false)
+      },
+      unanswered: () => IN_DOUBT
+    })
+})
+
+export const deleteGroup = describeOperation('deleteGroup', {
+  role: 'admin',
+  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
+  problemOf: ({ groupId }) => problemOfGroup(groupId),
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('deleteGroup', {
+      send: (client, { groupId }) => client.deleteGroups({ groups: [groupId], timeoutMs: callTimeoutMs }),
+      outcomeOf({ groups: [answer] }: DeleteGroupsResponse) {
+        if (answer === undefined || doubtful.has(answer.errorCode)) return IN_DOUBT
+        return groupAction(answer.errorCode) === 'success' ? SUCCESS : groupFailure(answer.errorCode)
+      },
+      unanswered: () => IN_DOUBT
     })
 })
 

@@ -18,7 +18,7 @@ interface SharedCall<Kind extends AskedKind, Response> {
   unanswered?(asked: OpenRequest<Kind>): Outcome<Kind> | undefined
 }
 
-type RetryReason = Extract<ReturnReason, 'notCoordinator' | 'notController' | 'retryLater'>
+type RetryReason = Exclude<ReturnReason, 'staleTopic'>
 /** No byte of such a call is written: the broker does not speak it, or it cannot be expressed. */
 const isRefusedHere = (error: Error): boolean =>
   !(error instanceof CastellanError) || error instanceof KafkaError || error instanceof InvalidRequestError

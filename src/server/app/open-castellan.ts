@@ -36,6 +36,7 @@ import type { InstanceVerbs, Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
+import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
@@ -150,6 +151,8 @@ export interface Castellan extends AsyncDisposable {
    * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
    */
   consume(options: ConsumeOptions): Consumer
+  /** Topics, settings, groups and their offsets. */
+  readonly admin: Admin
   /** Opens further connections to the same cluster, for calls that the Router does not offer. */
   readonly createClient: BrokerClientFactory
   /**
@@ -166,7 +169,8 @@ export interface CloseOptions {
 }
 
 /** One of the clusters of a gateway. Its APIs are built on the verbs. */
-export interface Cluster extends Omit<Castellan, keyof ProgramProduce | typeof Symbol.asyncDispose | 'instances'> {
+export interface Cluster
+  extends Omit<Castellan, keyof ProgramProduce | typeof Symbol.asyncDispose | 'admin' | 'instances'> {
   readonly gateway: Verbs
   readonly instances: ConsumerInstances
 }
@@ -209,6 +213,7 @@ export async function openCastellan(given: OpenCastellanOptions): Promise<Castel
     instances: verbs.instances,
     ...(peers && { groups: over(castellan.groups, { ack: (group, message) => verbs.groups.ack(group, message) }) }),
     ...programProduce(verbs),
+    admin: new ProgramAdmin(verbs),
     close,
     [Symbol.asyncDispose]: async () => void (await close())
   }

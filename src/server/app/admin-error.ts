@@ -1,0 +1,34 @@
+import type { ErrorCode } from '../../core/errors.js'
+import type { KafkaErrorName } from '../../kafka/error-codes.js'
+
+/** `TOPIC_ALREADY_EXISTS` => `topicAlreadyExists` */
+type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
+  ? `${Lowercase<First>}${Capitalize<CamelCase<Rest>>}`
+  : Lowercase<Name>
+
+/** Kafka's name of its error, or a code of Castellan where Kafka has not answered. */
+export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded' | (string & {})
+
+/** A call of `castellan.admin` has failed. */
+export class AdminError extends Error {
+  override readonly name = 'AdminError'
+  /** For several names: that of the first one that failed. */
+  readonly code: AdminErrorCode
+  /** Kafka's protocol error code; `undefined`: no broker has answered with an error. */
+  readonly errorCode: number | undefined
+  /** The same call may succeed later. */
+  readonly retriable: boolean
+  /** For a call with a list: the error of each name that failed. A partition has a name such as `orders/0`. */
+  readonly errors: ReadonlyMap<string, AdminError>
+
+  constructor(
+    { code, errorCode, message, retriable }: Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'>,
+    errors: ReadonlyMap<string, AdminError> = new Map()
+  ) {
+    super(message)
+    this.code = code
+    this.errorCode = errorCode
+    this.retriable = retriable
+    this.errors = errors
+  }
+}

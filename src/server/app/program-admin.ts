@@ -1,0 +1,309 @@
+import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { type MonotonicClock, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { mapInPortions } from '../../router/routing/ask-router.js'
+import { resourceName } from '../../verbs/admin.js'
+import { TimeLimit } from '../../verbs/offsets.js'
+import type {
+  ClusterDescription,
+  ConfigEntry,
+  ConfigResource,
+  GroupDescription,
+  LogEnds,
+  TopicMetadata,
+  Verbs
+} from '../../verbs/verbs.js'
+import { AdminError } from './admin-error.js'
+
+const DEFAULT_TIMEOUT_MS = 30_000
+
+export interface AdminOptions {
+  /** Time limit of the whole call. Default: 30 s. */
+  readonly timeoutMs?: number | undefined
+}
+export interface AdminChangeOptions extends AdminOptions {
+  /** True: Kafka only checks the change. Default: false. */
+  readonly validateOnly?: boolean | undefined
+}
+
+/** A topic to create. */
+export interface NewTopic {
+  readonly name: string
+  /** Absent: the brokers' default, or there are assignments. */
+  readonly partitions?: number | undefined
+  /** Absent: the brokers' default, or there are assignments. */
+  readonly replicationFactor?: number | undefined
+  /** The brokers of each partition, the preferred leader first. Absent: Kafka chooses. */
+  readonly assignments?: Readonly<Record<number, readonly number[]>> | undefined
+  /** Settings that differ from the brokers' defaults. */
+  readonly configs?: Readonly<Record<string, string | null>> | undefined
+}
+
+/** A topic, a broker, or the settings that all brokers share. */
+export type Resource = { readonly topic: string } | { readonly broker: number } | { readonly brokers: true }
+
+export interface ConsumedPartition extends TopicPartition {
+  /** `undefined`: the group has committed no offset. */
+  readonly committed: Offset | undefined
+  /** The first offset that the log still has. */
+  readonly earliest: Offset
+  /** The offset of the next record to be written. */
+  readonly latest: Offset
+}
+
+type OneOrMany<Item> = Item | readonly Item[]
+type AtOffset = TopicPartition & { readonly offset: Offset }
+
+/**
+ * Administration of the cluster. A call with one name throws the error of that name; a call with a list tries all, then
+ * throws one error with the `errors` of those that failed. All calls throw AdminError. Questions are repeated within
+ * `timeoutMs`. A change is not sent again once its bytes were written: look-ups then tell whether it was made.
+ */
+export interface Admin {
+  /** When it resolves, producers of this program find the topic. */
+  createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void>
+  /** Deletes topics with all their records. */
+  deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void>
+  /** @param total the number of partitions that the topic then has; more than before */
+  createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void>
+  /**
+   * Topics by name; one that does not exist is absent. `errorCode` above 0: the brokers tell no more of it.
+   *
+   * @param names default: all topics
+   */
+  topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>>
+  /**
+   * Start and end of logs, in the order of the partitions; the end is that for readers of committed records.
+   *
+   * @returns `undefined` in the place of a partition that does not exist
+   */
+  logEnds(partitions: readonly TopicPartition[], options?: AdminOptions): Promise<readonly (LogEnds | undefined)[]>
+  /** Deletes the records of partitions before an offset. */
+  deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void>
+  /**
+   * All settings of topics, or of brokers. The objects have no prototype.
+   *
+   * @returns by the name of the topic, the id of the broker, or `brokers`; a topic that does not exist is absent
+   */
+  describeConfigs(
+    of: OneOrMany<Resource>,
+    options?: AdminOptions
+  ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>>
+  /** Changes settings, all or none. Those that are not named stay as they are; `null`: the default again. */
+  alterConfigs(
+    of: Resource,
+    configs: Readonly<Record<string, string | null>>,
+    options?: AdminChangeOptions
+  ): Promise<void>
+  /**
+   * Groups by id, also those without members; a group that no coordinator knows is absent.
+   *
+   * @param groups default: all groups
+   */
+  describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>>
+  /** Deletes groups that have no members, with their offsets. */
+  deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void>
+  /**
+   * Where a group stands, by topic and partition.
+   *
+   * @param topic default: all topics of which the group has committed offsets
+   */
+  offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]>
+  /** Moves a group to other offsets. If this program reads a partition for the group, it goes on there. */
+  setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void>
+  describeCluster(options?: AdminOptions): Promise<ClusterDescription>
+}
+
+/** The administration of a program, over the verbs. */
+export class ProgramAdmin implements Admin {
+  readonly #verbs: Verbs
+  readonly #clock: MonotonicClock
+
+  constructor(verbs: Verbs, clock: MonotonicClock = () => performance.now()) {
+    this.#verbs = verbs
+    this.#clock = clock
+  }
+
+  async createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void> {
+    const limit = this.#limit(options)
+    const create = ({ assignments = {}, configs = {}, ...given }: NewTopic) => {
+      const placed = Object.entries(assignments).map(([partition, nodeIds]) => [Number(partition), nodeIds] as const)
+      const asked = { ...given, assignments: new Map(placed), configs: new Map(Object.entries(configs)) }
+      return this.#verbs.admin.createTopic(asked, changeOf(options, limit))
+    }
+    return ofEach(topic, ({ name }) => name, create)
+  }
+
+  async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
+    const limit = this.#limit(options)
+    return ofEach(topic, String, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
+  }
+
+  async createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void> {
+    const limit = this.#limit(options)
+    return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)))
+  }
+
+  async topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>> {
+    const found = await told(this.#verbs.topics(names ?? 'all', this.#limit(options).remainingMs))
+    return new Map([...found].filter(([, { errorCode }]) => errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
+  }
+
+  async logEnds(
+    partitions: readonly TopicPartition[],
+    options?: AdminOptions
+  ): Promise<readonly (LogEnds | undefined)[]> {
+    return told(this.#verbs.admin.logEnds(partitions, this.#limit(options).remainingMs))
+  }
+
+  async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
+    const limit = this.#limit(options)
+    return ofEach(before, placeOf, ({ topic, partition, offset }) =>
+      this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
+    )
+  }
+
+  async describeConfigs(of: OneOrMany<Resource>, options?: AdminOptions): ReturnType<Admin['describeConfigs']> {
+    const resources = listOf(of).map(toResource)
+    const found = await told(this.#verbs.admin.describeConfigs(resources, this.#limit(options).remainingMs))
+    return objectOf(
+      [...found].map(([name, entries]) => {
+        const configs = entries.map(({ name, ...entry }) => [name, entry] as const)
+        return [name === ALL_BROKERS ? 'brokers' : name, objectOf(configs)] as const
+      })
+    )
+  }
+
+  async alterConfigs(
+    of: Resource,
+    configs: Readonly<Record<string, string | null>>,
+    options?: AdminChangeOptions
+  ): Promise<void> {
+    const limit = this.#limit(options)
+    const changes = Object.entries(configs).map(([name, value]) => ({ name, value }))
+    return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)))
+  }
+
+  async describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>> {
+    const limit = this.#limit(options)
+    return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs)))
+  }
+
+  async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
+    const limit = this.#limit(options)
+    return ofEach(groups, String, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
+  }
+
+  async offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]> {
+    return told(this.#offsets(group, topic, this.#limit(options)))
+  }
+
+  async #offsets(group: string, only: string | undefined, limit: TimeLimit): Promise<readonly ConsumedPartition[]> {
+    const { groups } = this.#verbs
+    const committed = only === undefined ? await groups.committed(group, limit.remainingMs) : []
+    const topics = only === undefined ? [...new Set(committed.map(({ topic }) => topic))] : [only]
+    const found = await mapInPortions(topics, async topic => {
+      const offsets = (await groups.offsets(group, topic, limit.remainingMs)) ?? []
+      return offsets.map(({ partition, committed, earliest, latest }) => {
+        return { topic, partition, committed: committed?.offset, earliest, latest }
+      })
+    })
+    return found.flat()
+  }
+
+  async setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void> {
+    const limit = this.#limit(options)
+    const commit = async (topic: string) => {
+      const places = offsets.filter(place => place.topic === topic)
+      const wanted = new Map(places.map(({ partition, offset }) => [partition, { offset }]))
+      const [result] = await Promise.allSettled([this.#verbs.groups.commit(group, topic, wanted, limit.remainingMs)])
+      return [topic, result] as const
+    }
+    const results = new Map(await mapInPortions([...new Set(offsets.map(({ topic }) => topic))], commit))
+    return ofEach(offsets, placeOf, async place => {
+      const result = results.get(place.topic)!
+      if (result.status === 'rejected') throw result.reason
+      const outcome = result.value.get(place.partition)
+      if (outcome !== 'committed') throw refusedCommit(outcome ?? 'superseded', placeOf(place))
+    })
+  }
+
+  async describeCluster(options?: AdminOptions): Promise<ClusterDescription> {
+    return told(this.#verbs.admin.describeCluster(this.#limit(options).remainingMs))
+  }
+
+  /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
+  #limit(options: AdminOptions = {}): TimeLimit {
+    const { timeoutMs = DEFAULT_TIMEOUT_MS } = Object(options) as AdminOptions
+    if (typeof options === 'object' && options !== null && timeoutMs > 0) return new TimeLimit(timeoutMs, this.#clock)
+    throw new InvalidRequestError('the options have to be an object such as {timeoutMs: 30_000}, above 0')
+  }
+}
+
+const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: TimeLimit) => ({
+  timeoutMs: remainingMs,
+  validateOnly
+})
+
+const listOf = <Item>(given: OneOrMany<Item>): readonly Item[] =>
+  Array.isArray(given) ? (given as readonly Item[]) : [given as Item]
+
+const placeOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
+
+const ALL_BROKERS = resourceName({ type: 'brokers' })
+
+function toResource(of: Resource): ConfigResource {
+  if (of instanceof Object && 'topic' in of) return { type: 'topic', name: of.topic }
+  if (of instanceof Object && 'broker' in of) return { type: 'broker', nodeId: of.broker }
+  if (of instanceof Object && of.brokers) return { type: 'brokers' }
+  throw new InvalidRequestError("settings are those of {topic: 'NAME'}, {broker: ID} or {brokers: true}")
+}
+
+/** Without a prototype, since `__proto__` is a legal name of a topic. */
+const objectOf = <Value>(entries: readonly (readonly [string, Value])[]): Record<string, Value> =>
+  Object.assign(Object.create(null), Object.fromEntries(entries))
+
+/** Tries all. @throws AdminError for those that failed */
+async function ofEach<Item>(
+  given: OneOrMany<Item>,
+  nameOf: (item: Item) => string,
+  work: (item: Item) => Promise<unknown>
+): Promise<void> {
+  const items = listOf(given)
+  const errors = new Map<string, AdminError>()
+  await mapInPortions(items, item =>
+    told(work(item)).catch((error: unknown) => {
+      if (!(error instanceof AdminError)) throw error
+      errors.set(nameOf(item), error)
+    })
+  )
+  const [first] = errors.values()
+  if (first === undefined) return
+  if (!Array.isArray(given)) throw first
+  const message = `${errors.size} of ${items.length} failed: ${[...errors].map(([name, one]) => `${name}: ${one.message}`).join('; ')}`
+  throw new AdminError({ ...first, message, retriable: [...errors.values()].every(one => one.retriable) }, errors)
+}
+
+/** The same promise, whose errors have Kafka's names. */
+const told = <Value>(asked: Promise<Value>): Promise<Value> =>
+  asked.catch((error: unknown) => {
+    throw error instanceof CastellanError ? toAdminError(error) : error
+  })
+
+function toAdminError(error: CastellanError): AdminError {
+  const { message, retriable } = error
+  const errorCode = error instanceof KafkaError ? error.errorCode : undefined
+  const code = errorCode === undefined ? error.code : camelCase(kafkaErrorOf(errorCode).name)
+  return new AdminError({ code, errorCode, message, retriable })
+}
+
+const camelCase = (name: string): string => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())
+
+function refusedCommit(outcome: 'superseded' | 'unknownTopicOrPartition', place: string): AdminError {
+  const isSuperseded = outcome === 'superseded'
+  const message = isSuperseded
+    ? `${place}: another offset was committed at the same time, and is stored`
+    : `there is no partition ${place}`
+  const errorCode = isSuperseded ? undefined : errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  return new AdminError({ code: outcome, errorCode, message, retriable: isSuperseded })
+}
