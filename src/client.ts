@@ -131,11 +131,11 @@ export type { SchemasOptions } from './schemas/settings.js'
 /** Administration. */
 export { AdminError, type AdminErrorCode } from './server/app/admin-error.js'
 export type {
-  Admin,
   AdminChangeOptions,
   AdminOptions,
   ConsumedPartition,
   NewTopic,
+  ProgramAdmin as Admin,
   Resource
 } from './server/app/program-admin.js'
 /** Writing records. */

@@ -59,63 +59,7 @@ type AtOffset = TopicPartition & { readonly offset: Offset }
  * throws one error with the `errors` of those that failed. All calls throw AdminError. Questions are repeated within
  * `timeoutMs`. A change is not sent again once its bytes were written: look-ups then tell whether it was made.
  */
-export interface Admin {
-  /** When it resolves, producers of this program find the topic. */
-  createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void>
-  /** Deletes topics with all their records. */
-  deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void>
-  /** @param total the number of partitions that the topic then has; more than before */
-  createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void>
-  /**
-   * Topics by name; one that does not exist is absent. `errorCode` above 0: the brokers tell no more of it.
-   *
-   * @param names default: all topics
-   */
-  topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>>
-  /**
-   * Start and end of logs, in the order of the partitions; the end is that for readers of committed records.
-   *
-   * @returns `undefined` in the place of a partition that does not exist
-   */
-  logEnds(partitions: readonly TopicPartition[], options?: AdminOptions): Promise<readonly (LogEnds | undefined)[]>
-  /** Deletes the records of partitions before an offset. */
-  deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void>
-  /**
-   * All settings of topics, or of brokers. The objects have no prototype.
-   *
-   * @returns by the name of the topic, the id of the broker, or `brokers`; a topic that does not exist is absent
-   */
-  describeConfigs(
-    of: OneOrMany<Resource>,
-    options?: AdminOptions
-  ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>>
-  /** Changes settings, all or none. Those that are not named stay as they are; `null`: the default again. */
-  alterConfigs(
-    of: Resource,
-    configs: Readonly<Record<string, string | null>>,
-    options?: AdminChangeOptions
-  ): Promise<void>
-  /**
-   * Groups by id, also those without members; a group that no coordinator knows is absent.
-   *
-   * @param groups default: all groups
-   */
-  describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>>
-  /** Deletes groups that have no members, with their offsets. */
-  deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void>
-  /**
-   * Where a group stands, by topic and partition.
-   *
-   * @param topic default: all topics of which the group has committed offsets
-   */
-  offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]>
-  /** Moves a group to other offsets. If this program reads a partition for the group, it goes on there. */
-  setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void>
-  describeCluster(options?: AdminOptions): Promise<ClusterDescription>
-}
-
-/** The administration of a program, over the verbs. */
-export class ProgramAdmin implements Admin {
+export class ProgramAdmin {
   readonly #verbs: Verbs
   readonly #clock: MonotonicClock
 
@@ -124,6 +68,7 @@ export class ProgramAdmin implements Admin {
     this.#clock = clock
   }
 
+  /** When it resolves, producers of this program find the topic. */
   async createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void> {
     const limit = this.#limit(options)
     const create = ({ assignments = {}, configs = {}, ...given }: NewTopic) => {
@@ -134,21 +79,33 @@ export class ProgramAdmin implements Admin {
     return ofEach(topic, ({ name }) => name, create)
   }
 
+  /** Deletes topics with all their records. */
   async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     return ofEach(topic, String, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
   }
 
+  /** @param total the number of partitions that the topic then has; more than before */
   async createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void> {
     const limit = this.#limit(options)
     return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)))
   }
 
+  /**
+   * Topics by name; one that does not exist is absent. `errorCode` above 0: the brokers tell no more of it.
+   *
+   * @param names default: all topics
+   */
   async topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>> {
     const found = await told(this.#verbs.topics(names ?? 'all', this.#limit(options).remainingMs))
     return new Map([...found].filter(([, { errorCode }]) => errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
   }
 
+  /**
+   * Start and end of logs, in the order of the partitions; the end is that for readers of committed records.
+   *
+   * @returns `undefined` in the place of a partition that does not exist
+   */
   async logEnds(
     partitions: readonly TopicPartition[],
     options?: AdminOptions
@@ -156,6 +113,7 @@ export class ProgramAdmin implements Admin {
     return told(this.#verbs.admin.logEnds(partitions, this.#limit(options).remainingMs))
   }
 
+  /** Deletes the records of partitions before an offset. */
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     return ofEach(before, placeOf, ({ topic, partition, offset }) =>
@@ -163,7 +121,15 @@ export class ProgramAdmin implements Admin {
     )
   }
 
-  async describeConfigs(of: OneOrMany<Resource>, options?: AdminOptions): ReturnType<Admin['describeConfigs']> {
+  /**
+   * All settings of topics, or of brokers. The objects have no prototype.
+   *
+   * @returns by the name of the topic, the id of the broker, or `brokers`; a topic that does not exist is absent
+   */
+  async describeConfigs(
+    of: OneOrMany<Resource>,
+    options?: AdminOptions
+  ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>> {
     const resources = listOf(of).map(toResource)
     const found = await told(this.#verbs.admin.describeConfigs(resources, this.#limit(options).remainingMs))
     return objectOf(
@@ -174,6 +140,7 @@ export class ProgramAdmin implements Admin {
     )
   }
 
+  /** Changes settings, all or none. Those that are not named stay as they are; `null`: the default again. */
   async alterConfigs(
     of: Resource,
     configs: Readonly<Record<string, string | null>>,
@@ -184,16 +151,27 @@ export class ProgramAdmin implements Admin {
     return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)))
   }
 
+  /**
+   * Groups by id, also those without members; a group that no coordinator knows is absent.
+   *
+   * @param groups default: all groups
+   */
   async describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>> {
     const limit = this.#limit(options)
     return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs)))
   }
 
+  /** Deletes groups that have no members, with their offsets. */
   async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     return ofEach(groups, String, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
   }
 
+  /**
+   * Where a group stands, by topic and partition.
+   *
+   * @param topic default: all topics of which the group has committed offsets
+   */
   async offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]> {
     return told(this.#offsets(group, topic, this.#limit(options)))
   }
@@ -211,6 +189,7 @@ export class ProgramAdmin implements Admin {
     return found.flat()
   }
 
+  /** Moves a group to other offsets. If this program reads a partition for the group, it goes on there. */
   async setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     const commit = async (topic: string) => {

@@ -4,7 +4,16 @@ import type { AskedKind } from '../../../src/router/messages/operations.js'
 import { Asked } from './asked.js'
 
 /** What becomes of a request: the reason for which it is asked again, or the type of its result. */
-type Fate = 'notCoordinator' | 'notController' | 'retryLater' | 'failed' | 'notFound' | 'success' | 'timedOut'
+type Fate =
+  | 'notCoordinator'
+  | 'notController'
+  | 'notLeader'
+  | 'unknownTopicOrPartition'
+  | 'retryLater'
+  | 'failed'
+  | 'notFound'
+  | 'success'
+  | 'timedOut'
 type Fates = Readonly<Partial<Record<keyof typeof codes, Fate>>>
 
 const MESSAGE = 'the words of the broker'
@@ -75,6 +84,26 @@ const rows: readonly (readonly [AskedKind, request: object, answer: (errorCode: 
   ...(['joinGroup', 'syncGroup', 'heartbeat', 'leaveGroup'] as const).map(
     kind => [kind, member, ofWhole, ofCoordinator] as const
   ),
+  [
+    'deleteGroup',
+    group,
+    errorCode => ({ groups: [{ groupId: 'billing', errorCode }] }),
+    { ...ofCoordinator, NONE: 'success', NON_EMPTY_GROUP: 'failed', REQUEST_TIMED_OUT: 'timedOut' }
+  ],
+  [
+    'deleteRecords',
+    { topicPartition: { topic: 'orders', partition: 0 }, offset: 1 },
+    errorCode => ({ partitions: [{ topic: 'orders', partition: 0, logStart: 0, errorCode }] }),
+    {
+      NONE: 'success',
+      NOT_LEADER_OR_FOLLOWER: 'notLeader',
+      UNKNOWN_TOPIC_OR_PARTITION: 'unknownTopicOrPartition',
+      THROTTLING_QUOTA_EXCEEDED: 'retryLater',
+      REQUEST_TIMED_OUT: 'timedOut',
+      OFFSET_OUT_OF_RANGE: 'failed',
+      POLICY_VIOLATION: 'failed'
+    }
+  ],
   ['fetchGroupOffsets', group, errorCode => ({ errorCode, partitions: [] }), ofCoordinator],
   ['fetchGroupOffsets', group, inPartitions, ofCoordinator],
   [
