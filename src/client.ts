@@ -128,8 +128,6 @@ export type { RecordJson } from './schemas/record-json.js'
 export { SchemaError } from './schemas/schema-error.js'
 export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
 export type { SchemasOptions } from './schemas/settings.js'
-/** Administration. */
-export { AdminError, type AdminErrorCode } from './server/app/admin-error.js'
 export type {
   AdminChangeOptions,
   AdminOptions,
@@ -139,14 +137,15 @@ export type {
   Resource
 } from './server/app/program-admin.js'
 /** Writing records. */
-export {
-  type Delivered,
-  type NewRecord,
-  type Produced,
-  ProduceError,
-  type ProduceOptions,
-  type RecordBytes
+export type {
+  Delivered,
+  NewRecord,
+  Produced,
+  ProduceOptions,
+  RecordBytes
 } from './server/app/program-produce.js'
+/** Administration. */
+export { AdminError, type AdminErrorCode } from './verbs/admin-error.js'
 export type {
   ClusterDescription,
   ConfigEntry,

@@ -235,8 +235,7 @@ const cluster = await startEmbeddedCluster()
 export const fault: Fault = cluster.faults.add({ api: 'Produce' }, { type: 'dropResponse' })
 const castellan = await openCastellan({ brokers: cluster.bootstrap, metrics })
 for await (const { value } of castellan.read('orders')) if (value !== null) value.toString('utf8')
-const pending = castellan.gateway.produce([{ topic: 'orders', key: 'ann', value: 'x' }], { partitioner: 'murmur2', deadlineMs: 1 })
-export const outcomes: readonly RecordOutcome[] = await pending.outcomes()
+export const outcomes: readonly RecordOutcome[] = await castellan.produce({ topic: 'orders', key: 'ann', value: 'x' })
 const topicPartition = { topic: 'orders', partition: 0 }
 const result = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
 export const offset: number = result.type === 'success' ? result.offset : -1

@@ -3,6 +3,7 @@ import { type MonotonicClock, type Offset, type TopicPartition, topicPartitionKe
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { mapInPortions } from '../../router/routing/ask-router.js'
 import { resourceName } from '../../verbs/admin.js'
+import { AdminError } from '../../verbs/admin-error.js'
 import { TimeLimit } from '../../verbs/offsets.js'
 import type {
   ClusterDescription,
@@ -13,7 +14,6 @@ import type {
   TopicMetadata,
   Verbs
 } from '../../verbs/verbs.js'
-import { AdminError } from './admin-error.js'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 

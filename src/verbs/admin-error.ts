@@ -1,5 +1,5 @@
-import type { ErrorCode } from '../../core/errors.js'
-import type { KafkaErrorName } from '../../kafka/error-codes.js'
+import type { ErrorCode } from '../core/errors.js'
+import type { KafkaErrorName } from '../kafka/error-codes.js'
 
 /** `TOPIC_ALREADY_EXISTS` => `topicAlreadyExists` */
 type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}`
