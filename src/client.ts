@@ -146,6 +146,7 @@ export type {
 } from './server/app/program-produce.js'
 /** Administration. */
 export { AdminError, type AdminErrorCode } from './verbs/admin-error.js'
+export { ProduceError } from './verbs/produce-error.js'
 export type {
   ClusterDescription,
   ConfigEntry,

@@ -1,0 +1,22 @@
+import { CastellanError } from '../core/errors.js'
+import type { Persisted, RecordFailure, RecordOutcome } from '../core/model.js'
+
+/** Some of the records of a call of `produceOrThrow` are not known to be in Kafka. */
+export class ProduceError extends CastellanError {
+  override readonly name = 'ProduceError'
+  /** One for each record of the call, in order. */
+  readonly outcomes: readonly RecordOutcome[]
+  /** What is known of the records that failed, all together: `no` when none of them is in Kafka. */
+  readonly persisted: Persisted
+
+  /** @param failed the failures among the outcomes; at least one */
+  constructor(outcomes: readonly RecordOutcome[], failed: readonly RecordFailure[]) {
+    const { code, message, setting } = failed[0]!
+    const many = outcomes.length === 1 ? '' : `${failed.length} of ${outcomes.length} records failed, the first one: `
+    const retriable = failed.every(failure => failure.retriable)
+    super(code, `${many}${message}`, retriable, undefined, setting)
+    this.outcomes = outcomes
+    const uncertain = (['unknown', 'pending'] as const).find(one => failed.some(({ persisted }) => persisted === one))
+    this.persisted = uncertain ?? 'no'
+  }
+}
