@@ -3,42 +3,86 @@
  * worker and for the threads of the durable log and of the schemas, and common files for what they share: hundreds of small modules would
  * take twice the time to start.
  */
-import { chmodSync, cpSync, rmSync } from 'node:fs'
+import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { argv } from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { buildPage, docsTag } from './http/page/build.mjs'
 
 const SOURCES = import.meta.dirname
-const TARGET = join(SOURCES, '../dist')
-const define = docsTag(join(SOURCES, '..'))
+const ROOT = join(SOURCES, '..')
+const define = docsTag(ROOT)
 
-const entries = {
-  main: 'main.ts',
-  index: 'index.ts',
-  client: 'client.ts',
-  testing: 'testing.ts',
-  kafboy: 'apis/kafboy/hooks/hooks.ts',
-  worker: 'cli/worker.ts',
-  'log-worker': 'producer/log/log-worker.ts',
-  'codec-worker': 'schemas/codec-worker.ts'
+/** The files of `dist` and their sources, of each package that is made of this tree. */
+export const ENTRIES = {
+  castellan: {
+    main: 'main.ts',
+    index: 'index.ts',
+    client: 'client-with-schemas.ts',
+    testing: 'testing.ts',
+    kafboy: 'apis/kafboy/hooks/hooks.ts',
+    worker: 'cli/worker.ts',
+    'log-worker': 'producer/log/log-worker.ts',
+    'codec-worker': 'schemas/codec-worker.ts'
+  },
+  'castellan-client': { client: 'client.ts', 'log-worker': 'producer/log/log-worker.ts' },
+  'castellan-testing': { testing: 'testing.ts' }
 }
 
-rmSync(TARGET, { recursive: true, force: true })
-await build({
-  entryPoints: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(SOURCES, file)])),
-  outdir: TARGET,
-  chunkNames: 'common-[hash]',
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20.19',
-  packages: 'external',
-  sourcemap: true,
-  legalComments: 'none',
-  define
-})
-await buildPage(TARGET, define)
-const proto = 'apis/kafka-pixy/kafka-pixy.proto'
-cpSync(join(SOURCES, proto), join(TARGET, proto))
-chmodSync(join(TARGET, 'main.js'), 0o755)
+/**
+ * Makes the JavaScript of a package.
+ *
+ * @param {keyof typeof ENTRIES} name @param {string} target
+ * @param {string[]} [builtIn] packages that become part of it; their licences go to `licences.txt`
+ * @returns {Promise<string[]>} what it imports besides Node's own modules, as written: `kafkajs/src/network/connection.js`
+ */
+export async function bundle(name, target, builtIn = []) {
+  const { dependencies, peerDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+  const brought = Object.keys({ ...dependencies, ...peerDependencies })
+  rmSync(target, { recursive: true, force: true })
+  const { metafile } = await build({
+    entryPoints: Object.fromEntries(Object.entries(ENTRIES[name]).map(([file, source]) => [file, join(SOURCES, source)])),
+    outdir: target,
+    chunkNames: 'common-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    external: brought.filter(one => !builtIn.includes(one)),
+    sourcemap: true,
+    legalComments: 'none',
+    metafile: true,
+    define
+  })
+  const sources = Object.keys(metafile.inputs)
+  const contained = builtIn.filter(one => sources.some(source => source.includes(`node_modules/${one}/`)))
+  if (contained.length > 0) writeFileSync(join(target, 'licences.txt'), contained.map(licenceOf).join('\n'))
+  const files = Object.entries(metafile.outputs).filter(([file]) => file.endsWith('.js'))
+  const imports = files.flatMap(([, { imports }]) => imports.filter(({ external }) => external).map(({ path }) => path))
+  return [...new Set([...imports, ...requiredIn(target)])].filter(path => !path.startsWith('node:')).sort()
+}
+
+/** @param {string} name of a package that is installed here */
+function licenceOf(name) {
+  const folder = join(ROOT, 'node_modules', name)
+  const file = readdirSync(folder).find(one => /^LICEN[CS]E/i.test(one))
+  return `This package contains ${name}:\n\n${readFileSync(join(folder, file), 'utf8')}`
+}
+
+/** What is loaded by `createRequire(import.meta.url)('…')`, also in two steps: esbuild does not know of it. @param {string} target */
+const requiredIn = target =>
+  readdirSync(target)
+    .filter(file => file.endsWith('.js'))
+    .flatMap(file => [...readFileSync(join(target, file), 'utf8').matchAll(/\b(?:createRequire\d*\(import\.meta\.url\)|load\d*)\(["'`]([@a-z][\w@./-]*)/g)])
+    .map(([, path]) => path)
+
+if (argv[1] === fileURLToPath(import.meta.url)) {
+  const target = join(ROOT, 'dist')
+  await bundle('castellan', target)
+  await buildPage(target, define)
+  const proto = 'apis/kafka-pixy/kafka-pixy.proto'
+  cpSync(join(SOURCES, proto), join(target, proto))
+  chmodSync(join(target, 'main.js'), 0o755)
+}

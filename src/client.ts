@@ -1,5 +1,5 @@
 /**
- * `castellan/client`: for programs that read and write records.
+ * `castellan-client`: for programs that read and write records. `castellan/client` has the schemas, too.
  *
  *   const castellan = await openCastellan({ brokers: 'kafka-1:9092' })
  *   const result = await askRouter(castellan.router.ref, {
@@ -8,8 +8,6 @@
  *
  * Importing it loads no HTTP, no configuration of the gateway and no embedded broker. `openCastellan` loads the rest.
  */
-import type { Schemas } from './schemas/schemas.js'
-import type { SchemasOptions } from './schemas/settings.js'
 import type { Castellan, OpenCastellanOptions } from './server/app/open-castellan.js'
 
 export type {
@@ -30,15 +28,6 @@ export type {
  */
 export const openCastellan = async (options: OpenCastellanOptions): Promise<Castellan> =>
   (await import('./server/app/open-castellan.js')).openCastellan(options)
-
-/**
- * The schemas of a registry, to decode records by `castellan.read(topic, { schemas })`, and to encode them. `close` ends the
- * connections to the registry, which is first asked when a schema is needed.
- *
- * @throws ConfigError that names every wrong option
- */
-export const openSchemas = async (options: SchemasOptions): Promise<Schemas> =>
-  (await import('./server/app/schemas.js')).openSchemasOf(options)
 
 /** Consumer groups. */
 export type {
@@ -125,9 +114,6 @@ export {
 export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
 export type { RecordJson } from './schemas/record-json.js'
-export { SchemaError } from './schemas/schema-error.js'
-export type { ResolvedSchema, Schemas, WantedSchema } from './schemas/schemas.js'
-export type { SchemasOptions } from './schemas/settings.js'
 export type {
   AdminChangeOptions,
   AdminOptions,

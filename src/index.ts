@@ -31,7 +31,7 @@ export {
   type KafboyRecord,
   type KafboyRequest
 } from './apis/kafboy/hooks/hooks.js'
-export * from './client.js'
+export * from './client-with-schemas.js'
 /** The parts of a client, for programs that connect the parts themselves. */
 export { ConsumerGroups, type ConsumerGroupsDeps } from './consumer/group/consumer-groups.js'
 export { defaultConsumerSettings } from './consumer/group/settings.js'

@@ -1,8 +1,10 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { makePackage, packFolder, type SmallerPackage } from '../../.ci/pack.js'
+import { emitDeclarations } from '../../.ci/prepack.js'
 
 describe('the package, installed from the registry with all that it needs', function () {
   this.timeout(300_000)
@@ -49,6 +51,88 @@ describe('the package, installed from the registry with all that it needs', func
       string,
       string
     >
-    expect(version).to.equal(own[name])
+    expect(own[name]).to.equal(`^${version}`)
+  })
+})
+
+const MB = 1_000_000
+
+/** What `npm install` of the archives installs, in a folder of its own. */
+function install(folder: string, archives: readonly string[], ...options: readonly string[]): string {
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
+  const args = ['install', '--no-audit', '--no-fund', '--silent', ...options, ...archives]
+  execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] })
+  return folder
+}
+
+const runIn = (folder: string, program: string): unknown =>
+  JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', program], { cwd: folder, encoding: 'utf8' }))
+
+describe('castellan-client and castellan-testing, installed from the registry', function () {
+  this.timeout(300_000)
+  const folder = mkdtempSync(join(tmpdir(), 'castellan-packages-'))
+  const archiveOf = async (name: SmallerPackage): Promise<string> => {
+    mkdirSync(join(folder, name))
+    await makePackage(name, join(folder, name))
+    return packFolder(join(folder, name), folder)
+  }
+  let [client, testing, whole] = ['', '', '']
+
+  before(async () => {
+    emitDeclarations()
+    client = await archiveOf('castellan-client')
+    testing = await archiveOf('castellan-testing')
+    whole = packFolder('.', folder)
+  })
+  after(() => rmSync(folder, { recursive: true }))
+
+  it('are 14 packages and 18 MB at most, where the client alone is installed without what is optional', () => {
+    const installed = install(join(folder, 'small'), [client], '--omit=optional')
+    const listed = execFileSync('npm', ['ls', '--all', '--parseable'], { cwd: installed, encoding: 'utf8' })
+    const packages = listed.trim().split('\n').slice(1)
+    const files = readdirSync(join(installed, 'node_modules'), { recursive: true, encoding: 'utf8' })
+    const bytes = files.reduce((sum, file) => sum + statSync(join(installed, 'node_modules', file)).size, 0)
+    expect(packages.length).to.be.within(5, 14)
+    expect(bytes).to.be.within(2 * MB, 18 * MB)
+    const codecs = ['gzip', 'snappy', 'zstd'].map(
+      codec => `await (await openCastellan({ brokers: '127.0.0.1:1', delivery: { compression: '${codec}' } })).close(0)`
+    )
+    const program = `import { createPrometheusMetrics, openCastellan } from 'castellan-client'
+      ${codecs.join('\n')}
+      try { createPrometheusMetrics() } catch ({ name, code, message }) { console.log(JSON.stringify({ name, code, message })) }`
+    expect(runIn(installed, program)).to.deep.equal({
+      name: 'ConfigError',
+      code: 'invalidConfig',
+      message: 'createPrometheusMetrics needs the package prom-client, which is not installed: npm install prom-client'
+    })
+  })
+
+  it('work beside each other and beside castellan, whose errors have the same code and name and another class', () => {
+    const installed = install(join(folder, 'all'), [client, testing, whole])
+    const program = `import * as alone from 'castellan-client'
+      import * as inWhole from 'castellan/client'
+      import { startEmbeddedCluster } from 'castellan-testing'
+      const cluster = await startEmbeddedCluster()
+      const read = []
+      const errors = []
+      for (const { openCastellan, ConfigError } of [alone, inWhole]) {
+        const castellan = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: 'wal-' + read.length } })
+        for (const durability of ['memory', 'disk'])
+          await castellan.gateway.produce([{ topic: 'orders', key: 'k', value: 'v' }], { partitioner: 'murmur2', durability }).outcomes()
+        for await (const { offset } of castellan.read('orders', { from: 'earliest' })) if (read.push(offset) % 2 === 0) break
+        await castellan.close()
+        errors.push(await openCastellan({ broker: '' }).catch(error => error))
+        errors.at(-1).isOwn = errors.map(error => error instanceof ConfigError)
+      }
+      await cluster.close()
+      console.log(JSON.stringify({ read, errors: errors.map(({ name, code, isOwn }) => ({ name, code, isOwn })) }))`
+    expect(runIn(installed, program)).to.deep.equal({
+      read: [0, 1, 0, 1],
+      errors: [
+        { name: 'ConfigError', code: 'invalidConfig', isOwn: [true] },
+        { name: 'ConfigError', code: 'invalidConfig', isOwn: [false, true] }
+      ]
+    })
   })
 })

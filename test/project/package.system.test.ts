@@ -16,12 +16,16 @@ import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect } from 'chai'
-import { addDeclarations } from '../../.ci/prepack.js'
+import { makePackage, packageOf } from '../../.ci/pack.js'
+import { addDeclarations, emitDeclarations } from '../../.ci/prepack.js'
+import { bundle } from '../../src/build.mjs'
 
 interface Manifest {
   readonly engines: { readonly node: string }
   readonly overrides?: unknown
   readonly dependencies: Readonly<Record<string, string>>
+  readonly peerDependencies: Readonly<Record<string, string>>
+  readonly peerDependenciesMeta: Readonly<Record<string, { readonly optional: boolean }>>
 }
 interface Locked {
   readonly version: string
@@ -59,6 +63,22 @@ describe('the package', function () {
     expect(tooNew).to.deep.equal([])
   })
 
+  it('depends on what its code imports, and on one package to keep another one back', async () => {
+    const imported = await bundle('castellan', '.cache/bundled')
+    const named = new Set([...imported.map(packageOf), 'light-my-request'])
+    expect(Object.keys(manifest.dependencies).sort()).to.deep.equal([...named].sort())
+  })
+
+  it('takes later releases of packages, save of those whose inner parts it uses or whose next release does not fit', () => {
+    const others = Object.entries(manifest.dependencies).filter(([, range]) => !range.startsWith('^'))
+    expect(others.map(([name]) => name)).to.deep.equal([
+      '@grpc/grpc-js',
+      '@opentelemetry/api',
+      'kafkajs',
+      'light-my-request'
+    ])
+  })
+
   describe('when it is packed', () => {
     const folder = mkdtempSync(join(tmpdir(), 'castellan-package-'))
     const installed = join(folder, 'node_modules/castellan')
@@ -70,6 +90,7 @@ describe('the package', function () {
       const [packed] = JSON.parse(execFileSync('npm', pack, { encoding: 'utf8', stdio: 'pipe' })) as [Packed]
       execFileSync('tar', ['-xzf', join(folder, packed.filename), '-C', installed, '--strip-components=1'])
       // `npm pack` does it before it packs. Here the dist that other tests use must stay as it is.
+      emitDeclarations()
       addDeclarations(installed)
       const all = readdirSync(installed, { withFileTypes: true, recursive: true }).filter(entry => entry.isFile())
       paths = all.map(({ parentPath, name }) => relative(installed, join(parentPath, name)))
@@ -134,7 +155,7 @@ describe('the package', function () {
       const brought = ['castellan', ...Object.keys(manifest.dependencies)]
       const missing = new Set(named.filter(name => !name.startsWith('node:') && !brought.includes(name)))
       expect([...missing]).to.deep.equal([])
-      expect(brought).to.include('@types/node')
+      expect(manifest.peerDependenciesMeta['@types/node']).to.deep.equal({ optional: true })
     })
 
     // Its dependencies have the version that the lock file says; of them the types are needed only.
@@ -156,16 +177,47 @@ describe('the package', function () {
         writeFileSync(join(folder, 'program.mts'), PROGRAM)
       })
       for (const [name, options] of Object.entries(consumers)) {
-        it(name, () => {
-          const config = { compilerOptions: { ...strict, ...options }, include: ['program.mts'] }
-          writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
-          try {
-            execFileSync(resolve('node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
-          } catch (error) {
-            expect.fail((error as { stdout: string }).stdout)
-          }
-        })
+        it(name, () => compile(folder, { ...strict, ...options }))
       }
+    })
+
+    describe('beside castellan-client and castellan-testing, which are made of the same sources', () => {
+      const alone = join(folder, 'alone')
+      const folderOf = (name: string): string => join(alone, 'node_modules', name)
+
+      before(async () => {
+        for (const name of ['castellan-client', 'castellan-testing'] as const) {
+          mkdirSync(folderOf(name), { recursive: true })
+          await makePackage(name, folderOf(name))
+        }
+        for (const name of ['@types/node', 'undici-types'])
+          cpSync(join('node_modules', name), folderOf(name), { recursive: true, dereference: true })
+      })
+
+      it('is what has HTTP and schemas: they depend on less', () => {
+        const dependencies = (name: string) =>
+          Object.keys(read<Manifest>(join(folderOf(name), 'package.json')).dependencies)
+        const ofBoth = ['@bokuweb/zstd-wasm', '@node-rs/crc32', 'fastest-levenshtein', 'lz4-napi', 'snappyjs']
+        expect(dependencies('castellan-testing')).to.deep.equal(ofBoth)
+        expect(dependencies('castellan-client')).to.have.members([...ofBoth, 'kafkajs', 'nact', 're2js'])
+        const { peerDependencies } = read<Manifest>(join(folderOf('castellan-client'), 'package.json'))
+        expect(Object.keys(peerDependencies)).to.deep.equal(['prom-client', '@opentelemetry/api', '@types/node'])
+      })
+
+      it('leaves them to compile where only the types of Node are installed', () => {
+        writeFileSync(join(alone, 'program.mts'), PROGRAM_OF_CLIENT)
+        compile(alone, { ...strict, module: 'nodenext', types: ['node'] })
+      })
+
+      it('leaves them a page of one screen, a licence, and the licences of what is built in', () => {
+        for (const name of ['castellan-client', 'castellan-testing']) {
+          const text = (file: string): string => readFileSync(join(folderOf(name), file), 'utf8')
+          expect(text('README.md').split('\n').length, name).to.be.below(50)
+          expect(text('README.md'), name).to.not.match(/\]\((?!https:)/)
+          expect(text('LICENSE')).to.equal(readFileSync('LICENSE', 'utf8'))
+          expect(text('dist/licences.txt')).to.include('This package contains zod').and.to.include('Colin McDonnell')
+        }
+      })
     })
   })
 
@@ -241,7 +293,33 @@ const result = await askRouter(castellan.router.ref, { type: 'fetchOffset', topi
 export const offset: number = result.type === 'success' ? result.offset : -1
 `
 
-/** As \`npm install\` does it, without what only runs. */
+/** Uses what the packages have in place of types of zod, prom-client and OpenTelemetry. */
+const PROGRAM_OF_CLIENT = `
+import { createPrometheusMetrics, openCastellan, PrometheusMetricsLogger, type RouterSettings, type WalSettings } from 'castellan-client'
+import { startEmbeddedCluster } from 'castellan-testing'
+
+const cluster = await startEmbeddedCluster()
+const { registry } = createPrometheusMetrics()
+const wal: Partial<WalSettings> = { directory: 'wal', timestamps: 'sent', fsyncIntervalMs: 5 }
+// @ts-expect-error it is a number
+export const wrong: Partial<WalSettings> = { maxBytes: 'all' }
+export const timeOf = ({ requestTimeoutMs }: RouterSettings): number => requestTimeoutMs
+const castellan = await openCastellan({ brokers: cluster.bootstrap, wal, metrics: new PrometheusMetricsLogger(registry) })
+for await (const { value } of castellan.read('orders')) if (value !== null) value.toString('utf8')
+export const text: string = await registry.metrics()
+`
+
+function compile(folder: string, compilerOptions: object): void {
+  const [include, config] = [['program.mts'], join(folder, 'tsconfig.json')]
+  writeFileSync(config, JSON.stringify({ compilerOptions, include }))
+  try {
+    execFileSync(resolve('node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
+  } catch (error) {
+    expect.fail((error as { stdout: string }).stdout)
+  }
+}
+
+/** As `npm install` does it, without what only runs. */
 function installTypesOfDependencies(folder: string): void {
   const isOfTypes = (path: string): boolean =>
     statSync(path).isDirectory() || /(\.d\.[cm]?ts|package\.json)$/.test(path)

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream'
 import { expect } from 'chai'
-import { type Castellan, openCastellan, openSchemas, type Schemas } from '../../src/client.js'
+import { type Castellan, openCastellan, openSchemas, type Schemas } from '../../src/client-with-schemas.js'
 import { ConfigError } from '../../src/core/errors.js'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../src/testing.js'
 import { runCommand } from '../cli/run-command.js'

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import type { Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
+import { loadOptional } from '../optional-package.js'
 import {
   type AcrossWorkers,
   type Cell,
@@ -29,13 +30,15 @@ export interface PrometheusMetrics {
 export const wholeRegistry = async ({ registry, gather }: PrometheusMetrics): Promise<Registry> =>
   gather === undefined ? registry : gather()
 
+/** @throws ConfigError when prom-client is not installed */
 export function createPrometheusMetrics(): PrometheusMetrics {
   const { Registry } = loadPromClient()
   return { registry: new Registry() }
 }
 
-/** Loads prom-client when it is first used, so that programs without Prometheus do not load it. */
-const loadPromClient = (): typeof import('prom-client') => createRequire(import.meta.url)('prom-client')
+/** Loads prom-client when it is first used: programs without Prometheus need not have it. */
+const loadPromClient = (): typeof import('prom-client') =>
+  loadOptional('createPrometheusMetrics', 'prom-client', () => createRequire(import.meta.url)('prom-client'))
 
 /** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. */
 export const registerFamily = (registry: Registry, family: Exportable): void =>

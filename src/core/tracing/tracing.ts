@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Attributes, Context, Link, Span, SpanStatusCode, TextMapGetter, Tracer } from '@opentelemetry/api'
 import type { RecordHeader, TopicPartition } from '../model.js'
+import { loadOptional } from '../optional-package.js'
 import { knownMethods, attributes as names, RETRY_EVENT, SYSTEM, spanOperations } from './names.js'
 
 type Api = typeof import('@opentelemetry/api')
@@ -272,10 +273,14 @@ const REGISTERED = Symbol.for('opentelemetry.js.api.1')
 /**
  * The spans of the process. `undefined`: no SDK has registered a tracer; then the API is not even loaded. An SDK that
  * comes later is not noticed.
+ *
+ * @throws ConfigError when an SDK has registered a tracer, and the API is not installed beside this package
  */
 export function registeredTracing(version?: string): Tracing | undefined {
   const registered = (globalThis as { [REGISTERED]?: { readonly trace?: unknown } })[REGISTERED]
   if (registered?.trace === undefined) return undefined
-  const api: Api = createRequire(import.meta.url)('@opentelemetry/api')
+  const api: Api = loadOptional('a registered SDK of OpenTelemetry', '@opentelemetry/api', () =>
+    createRequire(import.meta.url)('@opentelemetry/api')
+  )
   return new Tracing(api, api.trace.getTracer('castellan', version))
 }

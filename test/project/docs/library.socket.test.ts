@@ -115,7 +115,7 @@ function compile(programs: readonly string[]): void {
         compilerOptions: {
           paths: {
             castellan: [resolve('src/index.ts')],
-            'castellan/client': [resolve('src/client.ts')],
+            'castellan/client': [resolve('src/client-with-schemas.ts')],
             'castellan/testing': [resolve('src/testing.ts')]
           },
           typeRoots: [resolve('node_modules/@types')]

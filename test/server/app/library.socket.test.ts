@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import * as client from '../../../src/client.js'
+import * as client from '../../../src/client-with-schemas.js'
 import {
   askRouter,
   type Castellan,
