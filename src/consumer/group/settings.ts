@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { defaultsOf } from '../../core/settings/options.js'
 import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of consumer groups. No deployment has needed other values. Tests pass other values to `openCastellan`. */
@@ -125,4 +126,4 @@ export const consumerSettings = section
 /** The options of consumer groups, as `openCastellan({ consumer })` takes them. */
 export const consumerOptions = options.prefault({})
 
-export const defaultConsumerSettings: ConsumerSettings = options.parse({})
+export const defaultConsumerSettings: ConsumerSettings = defaultsOf(options)

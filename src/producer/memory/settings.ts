@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseOptions } from '../../core/settings/options.js'
+import { defaultsOf, parseOptions } from '../../core/settings/options.js'
 import { bytes, constantOptions, MIB, milliseconds } from '../../core/settings/units.js'
 import { defaultRouterSettings, type RouterSettingsOverrides } from '../../router/routing/settings.js'
 
@@ -71,7 +71,7 @@ export const deliveryOptions = options.prefault({})
 /** Every limit and time of delivery; docs/configuration.md describes them. */
 export type DeliverySettings = Readonly<z.output<typeof options>>
 
-export const defaultDeliverySettings: DeliverySettings = options.parse({})
+export const defaultDeliverySettings: DeliverySettings = defaultsOf(options)
 
 /** @throws ConfigError naming every setting that is wrong */
 export const toDeliverySettings = (overrides: Partial<DeliverySettings> = {}): DeliverySettings =>

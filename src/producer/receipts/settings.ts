@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { defaultsOf } from '../../core/settings/options.js'
 import { HOUR_MS, MIB, millisecondsOrZero } from '../../core/settings/units.js'
 
 const section = z.strictObject({
@@ -21,4 +22,4 @@ export const receiptSettings = section
 export const receiptOptions = section.prefault({})
 
 export type ReceiptSettings = Readonly<z.output<typeof section>>
-export const defaultReceiptSettings: ReceiptSettings = section.parse({})
+export const defaultReceiptSettings: ReceiptSettings = defaultsOf(section)

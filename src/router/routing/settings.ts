@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseOptions } from '../../core/settings/options.js'
+import { defaultsOf, parseOptions } from '../../core/settings/options.js'
 import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of a Router. No deployment has needed other values. Tests pass other values to `startRouter`. */
@@ -156,7 +156,7 @@ export const routerOptions = options.prefault({})
 /** Every limit and time of a Router; docs/router.md and docs/configuration.md describe them. */
 export type RouterSettings = Readonly<z.output<typeof options>>
 
-export const defaultRouterSettings: RouterSettings = options.parse({})
+export const defaultRouterSettings: RouterSettings = defaultsOf(options)
 
 export type RouterSettingsOverrides = Partial<RouterSettings>
 
