@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DIST } from './tools/in-process.js'
+import { installed } from './tools/installed.js'
 import type { BenchOptions } from './tools/options.js'
 import { OWN_FOLDER } from './tools/own-folder.js'
 import { median, type Row } from './tools/report.js'
@@ -18,6 +19,19 @@ const PORTS = ['--port', '0', '--management-port', '0', '--embedded-port', '0']
 const SERVE = ['serve', ...PORTS, '--set', `wal.directory=${join(OWN_FOLDER, 'wal')}`]
 
 const LISTENS = /"msg":"listening on /
+/** Clients that are installed alone: what each costs on the disk, and until it is opened or at least imported. */
+const CLIENTS: Readonly<Record<string, string>> = {
+  'castellan-client': `const { openCastellan } = await import('castellan-client')
+    await openCastellan({ brokers: '127.0.0.1:1' })`,
+  kafkajs: `await import('kafkajs')`,
+  '@platformatic/kafka': `await import('@platformatic/kafka')`
+}
+const WORKS_OF_CLIENTS = Object.entries(CLIENTS).flatMap(([name, code]): [string, () => Promise<number>][] => [
+  [`packages-${name}`, async () => (await installed(name)).packages],
+  [`size-${name}`, async () => (await installed(name)).mb],
+  [`cpu-${name}`, async () => cpuOf(code, (await installed(name)).folder)]
+])
+
 /** Until the garbage of the start is collected, as far as it is. */
 const SETTLE_MS = 5_000
 
@@ -31,7 +45,8 @@ const works = new Map<string, () => Promise<number>>([
   ['open', () => cpuOf(OPEN)],
   ['version', () => untilExit([MAIN, '--version'])],
   ['serve', () => untilLine([MAIN, ...SERVE], LISTENS)],
-  ['rss', () => rssOf([MAIN, ...SERVE], LISTENS)]
+  ['rss', () => rssOf([MAIN, ...SERVE], LISTENS)],
+  ...WORKS_OF_CLIENTS
 ])
 
 /**
@@ -47,9 +62,22 @@ export async function start({ rounds, only }: BenchOptions): Promise<readonly Ro
   return chosen.map(([work]) => ({
     work,
     value: median(timesMs.get(work)!),
-    unit: work === 'rss' ? 'MB' : 'ms',
-    note: notes.get(work)!
+    unit: unitOf(work),
+    note: notes.get(work) ?? noteOfClient(work)
   }))
+}
+
+function unitOf(work: string): string {
+  if (work.startsWith('packages-')) return ''
+  return work === 'rss' || work.startsWith('size-') ? 'MB' : 'ms'
+}
+
+/** @param work such as `size-kafkajs` */
+function noteOfClient(work: string): string {
+  const [kind, name] = [work.slice(0, work.indexOf('-')), work.slice(work.indexOf('-') + 1)]
+  if (kind === 'packages') return `packages that npm installs for ${name} --omit=optional, itself included`
+  if (kind === 'size') return 'size of their files'
+  return name === 'castellan-client' ? 'CPU of import and openCastellan together' : `CPU of import('${name}')`
 }
 
 const notes = new Map([
@@ -71,8 +99,8 @@ async function untilExit(args: readonly string[]): Promise<number> {
   return performance.now() - startedAt
 }
 
-/** User and system time of some code, without the time of an idle Node process. */
-const cpuOf = (code: string): Promise<number> =>
+/** User and system time of some code in a folder, without the time of an idle Node process. */
+const cpuOf = (code: string, folder?: string): Promise<number> =>
   untilLine(
     [
       '--input-type=module',
@@ -82,7 +110,8 @@ const cpuOf = (code: string): Promise<number> =>
       const { user, system } = process.cpuUsage(before)
       console.log((user + system) / 1000)`
     ],
-    /^([\d.]+)$/
+    /^([\d.]+)$/,
+    folder
   )
 
 /** Resident memory in MB of a process of Linux, some time after a line that matches. */
@@ -99,9 +128,9 @@ async function rssOf(args: readonly string[], pattern: RegExp): Promise<number> 
 }
 
 /** Waits for a line that matches. Returns the number in the line, or the time until the line came. */
-async function untilLine(args: readonly string[], pattern: RegExp): Promise<number> {
+async function untilLine(args: readonly string[], pattern: RegExp, folder?: string): Promise<number> {
   const startedAt = performance.now()
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], cwd: folder })
   const exited = once(child, 'exit')
   let timeMs: number | undefined
   for await (const line of createInterface({ input: child.stdout })) {

@@ -118,8 +118,10 @@ describe('castellan-client and castellan-testing, installed from the registry', 
       const errors = []
       for (const { openCastellan, ConfigError } of [alone, inWhole]) {
         const castellan = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: 'wal-' + read.length } })
-        for (const durability of ['memory', 'disk'])
-          await castellan.gateway.produce([{ topic: 'orders', key: 'k', value: 'v' }], { partitioner: 'murmur2', durability }).outcomes()
+        for (const durability of ['memory', 'disk']) {
+          const options = { partitioner: 'murmur2', deadlineMs: 10_000, durability }
+          await castellan.gateway.produce([{ topic: 'orders', key: 'k', value: 'v' }], options).outcomes()
+        }
         for await (const { offset } of castellan.read('orders', { from: 'earliest' })) if (read.push(offset) % 2 === 0) break
         await castellan.close()
         errors.push(await openCastellan({ broker: '' }).catch(error => error))

@@ -1,0 +1,50 @@
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { makePackage, packFolder } from '../../../.ci/pack.js'
+import { emitDeclarations } from '../../../.ci/prepack.js'
+import { OWN_FOLDER } from './own-folder.js'
+
+export interface Installed {
+  readonly folder: string
+  /** With the package itself and all that it needs. */
+  readonly packages: number
+  readonly mb: number
+}
+
+const BYTES_PER_MB = 1_000_000
+const all = new Map<string, Promise<Installed>>()
+
+/**
+ * Installs a package alone, from the registry or, if it is `castellan-client`, from this tree, without what is optional.
+ * Each package is installed once.
+ */
+export function installed(name: string): Promise<Installed> {
+  const known = all.get(name) ?? install(name)
+  all.set(name, known)
+  return known
+}
+
+async function install(name: string): Promise<Installed> {
+  const folder = resolve(OWN_FOLDER, 'installed', name.replace('/', '-'))
+  mkdirSync(folder, { recursive: true })
+  const source = name === 'castellan-client' ? await archiveOfClient(folder) : name
+  writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
+  const args = ['install', '--omit=optional', '--no-audit', '--no-fund', '--silent', source]
+  execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+  const listed = execFileSync('npm', ['ls', '--all', '--parseable'], { cwd: folder, encoding: 'utf8' })
+  const modules = join(folder, 'node_modules')
+  const sizes = readdirSync(modules, { recursive: true, encoding: 'utf8' }).map(
+    file => statSync(join(modules, file)).size
+  )
+  const bytes = sizes.reduce((sum, size) => sum + size, 0)
+  return { folder, packages: listed.trim().split('\n').length - 1, mb: bytes / BYTES_PER_MB }
+}
+
+async function archiveOfClient(folder: string): Promise<string> {
+  const made = join(folder, 'made')
+  mkdirSync(made, { recursive: true })
+  emitDeclarations()
+  await makePackage('castellan-client', made)
+  return packFolder(made, folder)
+}
