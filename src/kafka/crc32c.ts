@@ -52,4 +52,8 @@ export function loadNativeCrc32c(): Crc32c | undefined {
   }
 }
 
-export const crc32c: Crc32c = loadNativeCrc32c() ?? crc32cOfJavaScript
+/** Loads the native implementation with its first call, in place of itself. */
+export let crc32c: Crc32c = (bytes, initial) => {
+  crc32c = loadNativeCrc32c() ?? crc32cOfJavaScript
+  return crc32c(bytes, initial)
+}

@@ -15,6 +15,7 @@ const floors: Floors = [
   ['apis', 'deployment'],
   ['server'],
   ['client', 'testing'],
+  ['client-with-schemas'],
   ['cli', 'index'],
   ['main']
 ]
