@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_810,
   cli: 3_210,
-  consumer: 10_330,
+  consumer: 10_800,
   deployment: 3_590,
-  core: 5_240,
+  core: 5_420,
   'embedded-broker': 7_440,
-  verbs: 2_120,
+  verbs: 2_200,
   http: 15_710,
   kafka: 5_930,
   producer: 18_250,
-  router: 10_590,
+  router: 10_600,
   schemas: 4_080,
-  server: 6_190
+  server: 6_580
 }
 
 function linesIn(path: string): number {

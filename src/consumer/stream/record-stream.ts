@@ -2,13 +2,14 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
-import { checkOptionNames, checkStart, topicsIn } from '../../core/settings/call-options.js'
+import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
 import { resultOfUser } from '../../core/users-code.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { askRouter } from '../../router/routing/ask-router.js'
 import { errorOf, readTroubleOf } from '../partition/read-outcome.js'
 import type { ReadStart } from './partition-reader.js'
+import { checkReadOptions, READ_OPTIONS } from './read-options.js'
 import { readTopic, requireTopic } from './topic-readers.js'
 
 /** Records that are made into something else at a time, where that takes a while. */
@@ -47,8 +48,6 @@ export interface ReadOptions {
  */
 export interface ReadRecord extends KafkaRecord, TopicPartition {}
 
-/** `schemas` is an option of `castellan.read`. */
-const OPTIONS = ['from', 'follow', 'partitions', 'signal', 'requestTimeoutMs', 'onWarning', 'schemas']
 /** The option of `consume`. */
 const MEANT = new Map([['start', 'from']])
 
@@ -76,8 +75,8 @@ export function readRecords<Given extends ReadRecord = ReadRecord>(
   options: ReadOptions = {},
   toGiven: (record: ReadRecord) => Given | Promise<Given> = record => record as Given
 ): EndingLoop<Given> {
-  checkOptionNames('read', options, OPTIONS, MEANT)
-  checkStart('read', 'from', options.from, ['offset', 'timestampMs', 'last'])
+  checkOptionNames('read', options, READ_OPTIONS, MEANT)
+  checkReadOptions(options)
   const topics = topicsIn('read', topic)
   if (topics.length > 1 && options.partitions !== undefined)
     throw new InvalidRequestError('read: partitions can be named of a single topic only')

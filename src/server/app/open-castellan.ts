@@ -111,7 +111,7 @@ export interface Castellan extends AsyncDisposable {
   /**
    * Reads one topic or several: `for await (const record of castellan.read('orders')) …`. Reading ends when the loop is left.
    *
-   * @throws InvalidRequestError when an option is wrong
+   * @throws InvalidRequestError when there is no such option; ConfigError when its value is wrong
    * @throws CastellanError from the loop, when a topic or a partition cannot be read; `code` says why
    */
   read(topic: string | readonly string[], options?: ReadOptions & ReadSchemas): Reader<ReadRecord & ReadJson>

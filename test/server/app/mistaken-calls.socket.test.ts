@@ -63,7 +63,6 @@ describe('a mistaken call of the library', () => {
     [{ from: 'begin' }, 'from: expected earliest, latest, {timestampMs}, {offset} or {last}'],
     [{ from: 'begin' }, 'did you mean earliest?'],
     [{ from: { timestampMs: -1 } }, 'none of them below 0'],
-    [{ folow: true }, 'folow: no such setting; did you mean follow?'],
     [{ requestTimeoutMs: -1 }, 'requestTimeoutMs: must be at least 1, got -1'],
     [{ partitions: ['0'] }, 'partitions.0: expected'],
     [{ signal: new AbortController() }, 'signal: expected an AbortSignal']
