@@ -118,7 +118,8 @@ export class Innocents {
   }
 
   async #commit(): Promise<void> {
-    const common = { groupId: this.#groupId, topicPartition: INNOCENT, timeoutMs: this.#deadlineMs }
+    const partition = { topicPartition: INNOCENT, timeoutMs: this.#deadlineMs }
+    const common = { groupId: this.#groupId, ...partition }
     for (let offset = 0; this.#isOn; offset++) {
       const commit = { type: 'commitConsumerOffset', ...common, offsetAndMetadata: { offset } } as const
       const told = await this.#timed('committer', () => this.#scene.ask(commit))
@@ -128,7 +129,7 @@ export class Innocents {
       const isStored = stored.type === 'success' && stored.offsetAndMetadata.offset === offset
       this.#expect('committer', isStored, { offset, stored })
       const acknowledged = this.#endOffset
-      const ask = { type: 'fetchOffset', offsetType: 'latest', ...common } as const
+      const ask = { type: 'fetchOffset', offsetType: 'latest', ...partition } as const
       const end = await this.#timed('committer', () => this.#scene.ask(ask))
       this.#expect('committer', end.type === 'success' && end.offset >= acknowledged, { acknowledged, end })
       await sleep(PAUSE_MS)

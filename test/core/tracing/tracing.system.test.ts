@@ -86,7 +86,7 @@ describe('tracing of a process', function () {
       import { createRequire } from 'node:module'
       const { openCastellan } = await import(${JSON.stringify(pathToFileURL(join(PROJECT, 'dist/index.js')).href)})
       const castellan = await openCastellan({ brokers: '127.0.0.1:1' })
-      await castellan.close(0)
+      await castellan.close({ timeoutMs: 0 })
       const { cache } = createRequire(${JSON.stringify(join(PROJECT, 'package.json'))})
       console.log(Object.keys(cache).filter(name => name.includes('opentelemetry')).length)
     `
