@@ -96,7 +96,8 @@ describe('castellan-client and castellan-testing, installed from the registry', 
     expect(packages.length).to.be.within(5, 14)
     expect(bytes).to.be.within(2 * MB, 18 * MB)
     const codecs = ['gzip', 'snappy', 'zstd'].map(
-      codec => `await (await openCastellan({ brokers: '127.0.0.1:1', delivery: { compression: '${codec}' } })).close({ timeoutMs: 0 })`
+      codec =>
+        `await (await openCastellan({ brokers: '127.0.0.1:1', delivery: { compression: '${codec}' } })).close({ timeoutMs: 0 })`
     )
     const program = `import { createPrometheusMetrics, openCastellan } from 'castellan-client'
       ${codecs.join('\n')}
