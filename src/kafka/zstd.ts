@@ -1,4 +1,5 @@
 import * as zlib from 'node:zlib'
+import { toBuffer } from '../core/bytes.js'
 import { foreignTexts } from '../core/foreign-texts.js'
 import { CodecUnavailableError, DecompressionLimitError, withinLimit } from './compression-errors.js'
 
@@ -54,10 +55,8 @@ function loadedWasm(): WasmZstd {
   return wasm
 }
 
-const view = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-
 export const zstdCompress = (bytes: Buffer): Buffer =>
-  native.zstdCompressSync !== undefined ? native.zstdCompressSync(bytes) : view(loadedWasm().compress(bytes, 3))
+  native.zstdCompressSync !== undefined ? native.zstdCompressSync(bytes) : toBuffer(loadedWasm().compress(bytes, 3))
 
 /**
  * @throws DecompressionLimitError when the result is larger than `maxBytes`
@@ -92,7 +91,7 @@ function decompressFrame({ bytes, claimedBytes, possibleBytes }: ZstdFrame, allo
 function decompressInWasm(bytes: Buffer, claimedBytes: number | undefined, maxBytes: number): Buffer {
   for (let guess = Math.max(SMALLEST_GUESS_BYTES, bytes.length * 4); ; guess *= 2) {
     try {
-      return view(loadedWasm().decompress(bytes, { defaultHeapSize: Math.min(guess, maxBytes) }))
+      return toBuffer(loadedWasm().decompress(bytes, { defaultHeapSize: Math.min(guess, maxBytes) }))
     } catch (error) {
       if (claimedBytes !== undefined || !tooSmall.test((error as Error).message)) throw error
       if (guess >= maxBytes) throw new DecompressionLimitError(maxBytes)

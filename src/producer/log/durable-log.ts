@@ -1,3 +1,4 @@
+import { toBuffer } from '../../core/bytes.js'
 import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
 import {
   AppendGroups,
@@ -9,7 +10,6 @@ import {
 } from './append-groups.js'
 import { type LogRefusal, type LogStats, refuse, tooMuchWaits } from './availability.js'
 import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
-import { toBuffer } from './bytes.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
 import type { LogReadRequest, ReadResult } from './entry-reader.js'

@@ -1,3 +1,4 @@
+import { toBuffer } from '../../core/bytes.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { Availability, type LogRefusal, refuse, type StoreStats } from './availability.js'
 import {
@@ -10,7 +11,6 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
-import { toBuffer } from './bytes.js'
 import type { LogReadRequest, ReadResult } from './entry-reader.js'
 import { LogReader } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'

@@ -1,3 +1,4 @@
+import { toBuffer } from '../../core/bytes.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import type { Durability } from '../../producer/memory/delivery.js'
@@ -123,14 +124,14 @@ function isAsTaken(record: NewRecord): record is ProduceRecord {
 
 const toRecord = (record: NewRecord): ProduceRecord => ({
   ...record,
-  key: toBuffer(record.key ?? null),
-  value: toBuffer(record.value),
+  key: toTaken(record.key ?? null),
+  value: toTaken(record.value),
   headers: toHeaders(record.headers)
 })
 
-/** A view of the same bytes. */
-const toBuffer = <Other>(bytes: Uint8Array | Other): Buffer | Other =>
-  isForeign(bytes) ? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) : (bytes as Buffer | Other)
+/** Bytes are a view of the same memory. */
+const toTaken = <Other>(bytes: Uint8Array | Other): Buffer | Other =>
+  isForeign(bytes) ? toBuffer(bytes) : (bytes as Buffer | Other)
 
 function toHeaders(given: NewRecord['headers']): readonly RecordHeader[] | undefined {
   if (typeof given !== 'object' || given === null) return given
@@ -144,5 +145,5 @@ function toHeaders(given: NewRecord['headers']): readonly RecordHeader[] | undef
 
 const toHeader = ({ key, value }: { readonly key: string; readonly value: RecordBytes }): RecordHeader => ({
   key,
-  value: typeof value === 'string' ? Buffer.from(value) : toBuffer(value)
+  value: typeof value === 'string' ? Buffer.from(value) : toTaken(value)
 })
