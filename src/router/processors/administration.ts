@@ -20,7 +20,8 @@ import {
   kafkaFailure,
   oddOffset,
   problemOfGroup,
-  problemOfPartition
+  problemOfPartition,
+  problemOfPlace
 } from '../requests/failures.js'
 import { replyAll } from '../requests/open-requests.js'
 import { type ChangeState, describeOperation } from '../requests/operation.js'
@@ -122,9 +123,7 @@ export const createPartitions = describeOperation('createPartitions', {
 export const deleteRecords = describeOperation('deleteRecords', {
   ...ofPartition,
   role: 'admin',
-  problemOf: ({ topicPartition, offset }) =>
-    problemOfPartition(topicPartition) ??
-    (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`)),
+  problemOf: request => problemOfPlace(request),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('deleteRecords', {
       send: (client, { topicPartition, offset }) =>

@@ -8,7 +8,7 @@ import {
 } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { OffsetType } from '../messages/operations.js'
-import { invalid, isCount, oddOffset, ownFailure, problemOfPartition } from '../requests/failures.js'
+import { invalid, isCount, oddOffset, ownFailure, problemOfPartition, problemOfPlace } from '../requests/failures.js'
 import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { type AskedPartition, askingPartitions, ofPartition } from './by-partition.js'
@@ -128,9 +128,7 @@ function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionR
 export const fetchOrigins = describeOperation('fetchOrigins', {
   ...ofPartition,
   role: 'control',
-  problemOf: ({ topicPartition, offset }) =>
-    problemOfPartition(topicPartition) ??
-    (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`)),
+  problemOf: request => problemOfPlace(request),
   createProcessor: askingPartitions('fetchOrigins', {
     subjectOf: ({ request }) => request.offset,
     ask: (client, wanted, { callTimeoutMs, decompression }) =>

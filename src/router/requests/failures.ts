@@ -1,5 +1,5 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
-import { MAX_TOPIC_LENGTH, type TopicPartition } from '../../core/model.js'
+import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
 
@@ -65,11 +65,20 @@ export const isTopic = (topic: unknown): boolean =>
 
 export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
+interface PlacedRequest {
+  readonly topicPartition: TopicPartition
+  readonly offset: Offset
+}
+
 export function problemOfPartition({ topic, partition }: TopicPartition): Failure | undefined {
   if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not legal')
   if (isCount(partition) && partition <= MAX_PARTITION) return undefined
   return invalid('invalidRequest', `the partition must be a number of at least 0, got ${JSON.stringify(partition)}`)
 }
+
+export const problemOfPlace = ({ topicPartition, offset }: PlacedRequest): Failure | undefined =>
+  problemOfPartition(topicPartition) ??
+  (isCount(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`))
 
 export function problemOfGroup(groupId: unknown): Failure | undefined {
   if (typeof groupId === 'string' && groupId.length <= MAX_GROUP_LENGTH) return undefined
