@@ -1,11 +1,11 @@
 import { z } from 'zod'
 import { parseOptions } from '../core/settings/options.js'
 import { suggestion } from '../core/settings/problems.js'
+import { countOrZero, functionOf } from '../core/settings/units.js'
 import { apiNames, type FaultAction, type FaultMatch } from './embedded-cluster.js'
 
-const whole = z.int().min(0)
 const isApi = (name: unknown): boolean => apiNames.some(known => known === name)
-const requests = z.custom<number>(value => value === Number.POSITIVE_INFINITY || whole.safeParse(value).success, {
+const requests = z.custom<number>(value => value === Number.POSITIVE_INFINITY || countOrZero.safeParse(value).success, {
   error: 'expected a whole number of at least 0, or Infinity'
 })
 
@@ -13,9 +13,9 @@ const match = z.strictObject({
   api: z.custom<FaultMatch['api']>(isApi, {
     error: ({ input }) => `expected the name of a request of Kafka${suggestion(String(input), apiNames)}`
   }),
-  nodeId: whole.optional(),
+  nodeId: countOrZero.optional(),
   topic: z.string().optional(),
-  partition: whole.optional(),
+  partition: countOrZero.optional(),
   count: requests.optional(),
   skip: requests.optional()
 })
@@ -27,11 +27,8 @@ const actions: { readonly [Type in FaultAction['type']]: z.ZodType } = {
   delay: z.strictObject({ type: z.literal('delay'), delayMs: z.number().min(0), afterWork }),
   dropResponse: z.strictObject({ type: z.literal('dropResponse') }),
   dropRequest: z.strictObject({ type: z.literal('dropRequest') }),
-  truncate: z.strictObject({ type: z.literal('truncate'), bytes: whole }),
-  corrupt: z.strictObject({
-    type: z.literal('corrupt'),
-    mutate: z.custom(value => typeof value === 'function', { error: 'expected a function' })
-  }),
+  truncate: z.strictObject({ type: z.literal('truncate'), bytes: countOrZero }),
+  corrupt: z.strictObject({ type: z.literal('corrupt'), mutate: functionOf() }),
   close: z.strictObject({ type: z.literal('close'), afterWork })
 }
 const typed = z.looseObject({

@@ -1,15 +1,14 @@
 import { z } from 'zod'
 import { parseOptions } from '../../core/settings/options.js'
 import { suggestion } from '../../core/settings/problems.js'
-import { milliseconds } from '../../core/settings/units.js'
+import { countOrZero, functionOf, milliseconds } from '../../core/settings/units.js'
 import type { ReadStart } from './partition-reader.js'
 
-const whole = z.int().min(0)
 const start = z.union([
   z.enum(['earliest', 'latest']),
   z.strictObject({ timestampMs: z.number().min(0) }),
-  z.strictObject({ offset: whole }),
-  z.strictObject({ last: whole })
+  z.strictObject({ offset: countOrZero }),
+  z.strictObject({ last: countOrZero })
 ])
 
 /** Words of other clients for the two ends of a log. */
@@ -22,8 +21,6 @@ const otherEnds = new Map<unknown, string>([
 const meant = (given: unknown): string =>
   otherEnds.get(given) ?? (typeof given === 'string' ? suggestion(given, ['earliest', 'latest']) : '')
 
-const isFunction = (value: unknown): boolean => typeof value === 'function'
-
 const readOptions = z.object({
   from: z
     .custom<ReadStart>(value => start.safeParse(value).success, {
@@ -32,10 +29,10 @@ const readOptions = z.object({
     })
     .optional(),
   follow: z.boolean().optional(),
-  partitions: z.array(whole).optional(),
+  partitions: z.array(countOrZero).optional(),
   signal: z.custom(value => value instanceof AbortSignal, { error: 'expected an AbortSignal' }).optional(),
   requestTimeoutMs: milliseconds.optional(),
-  onWarning: z.custom(isFunction, { error: 'expected a function' }).optional(),
+  onWarning: functionOf().optional(),
   schemas: z.unknown().optional()
 })
 

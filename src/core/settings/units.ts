@@ -13,6 +13,12 @@ export const bytes = z.int().min(1)
 
 export const count = z.int().min(1)
 
+export const countOrZero = z.int().min(0)
+
+/** A function of a program. Its parameters and its result are not checked. */
+export const functionOf = <Given>() =>
+  z.custom<Given>(value => typeof value === 'function', { error: 'expected a function' })
+
 /** Makes an option of each constant, so that tests can change it. The default of the option is the constant. */
 export const constantOptions = <Name extends string>(constants: Readonly<Record<Name, number>>) =>
   Object.fromEntries(

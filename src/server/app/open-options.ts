@@ -3,7 +3,7 @@ import { consumerOptions } from '../../consumer/group/settings.js'
 import { ConfigError } from '../../core/errors.js'
 import type { BrokerAddress } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
-import { brokerAddress, bytes, milliseconds } from '../../core/settings/units.js'
+import { brokerAddress, bytes, functionOf, milliseconds } from '../../core/settings/units.js'
 import { peersOptions } from '../../deployment/gateways/settings.js'
 import { clusterSettings } from '../../kafka/settings.js'
 import { walOptions } from '../../producer/log/settings.js'
@@ -73,7 +73,7 @@ export const openOptions = z.strictObject({
   log: having('debug', 'info', 'warn', 'error'),
   system: having('spawnOwner', 'stop'),
   decompressedMemory: having('hold', 'touch'),
-  onFatal: z.custom<(error: Error) => void>(isFunction, { error: 'expected a function' }).optional()
+  onFatal: functionOf<(error: Error) => void>().optional()
 })
 
 export type OpenSettings = z.output<typeof openOptions>
