@@ -1,6 +1,6 @@
 import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
-import { checkOptionNames, checkStart, topicsIn } from '../../core/settings/call-options.js'
+import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
@@ -81,6 +81,15 @@ export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions): C
   })
 }
 
+/** @throws InvalidRequestError when it is given and names no place */
+function checkStart(given: unknown): void {
+  if (given === undefined || given === 'earliest' || given === 'latest') return
+  const [[place, at] = ['', undefined], ...more] =
+    typeof given === 'object' && given !== null ? Object.entries(given) : []
+  if (place === 'timestampMs' && more.length === 0 && Number.isSafeInteger(at) && at >= 0) return
+  throw new InvalidRequestError("consume: start is one of 'earliest', 'latest', {timestampMs: number}")
+}
+
 /** A loop over the messages of a group: asks for them, and knows which of them are neither acknowledged nor released. */
 class GroupLoop {
   readonly #groups: ConsumerGroups
@@ -96,7 +105,7 @@ class GroupLoop {
 
   constructor(groups: ConsumerGroups, options: ConsumeOptions) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
-    checkStart('consume', 'start', options.start, ['timestampMs'])
+    checkStart(options.start)
     const { group, topics, start, signal } = options
     this.#groups = groups
     this.#group = group

@@ -35,16 +35,3 @@ export function topicsIn(call: string, given: unknown): readonly string[] {
     throw new InvalidRequestError(`${call}: the name of a topic is needed, or a list of names`)
   return names
 }
-
-/**
- * @param places the fields that an object may have, one of them: `timestampMs`
- * @throws InvalidRequestError when the option is given and names no place
- */
-export function checkStart(call: string, option: string, given: unknown, places: readonly string[]): void {
-  if (given === undefined || given === 'earliest' || given === 'latest') return
-  const [[place, at] = ['', undefined], ...more] =
-    typeof given === 'object' && given !== null ? Object.entries(given) : []
-  if (places.includes(place) && more.length === 0 && Number.isSafeInteger(at) && (at as number) >= 0) return
-  const objects = places.map(name => `{${name}: number}`)
-  throw new InvalidRequestError(`${call}: ${option} is one of 'earliest', 'latest', ${objects.join(', ')}`)
-}
