@@ -19,7 +19,7 @@ export interface ProduceRequest {
   /** How long the request has waited before, in milliseconds: for its body, its schemas, a hook or its topic. Absent: not at all. */
   waitedMs?: number
   /** Absent: those of the cluster `default`. */
-  readonly verbs?: Verbs
+  readonly verbs?: Verbs | undefined
 }
 
 /**

@@ -369,14 +369,14 @@ export class ProduceRoute<Head extends ProduceHead> {
     records: readonly ProduceRecord[],
     turns?: RequestTurns
   ): PendingProduce {
-    const { refusals, waitedMs = 0 } = head
+    const { refusals, isSync, verbs, waitedMs = 0 } = head
     const origin = originOf(request)
     if (refusals !== undefined) origin.places = placesOf(refusals.length, index => refusals[index] !== undefined)
     const own = this.#api.produce?.(records, head, origin)
     if (own !== undefined) return own
     if (turns === undefined) return this.producer.produce(records, head, origin)
     origin.inTurns = work => turns.run(work, true)
-    const pending = this.producer.produce(records, { ...head, waitedMs: waitedMs + turns.spentMs }, origin)
+    const pending = this.producer.produce(records, { isSync, verbs, waitedMs: waitedMs + turns.spentMs }, origin)
     // The last request of a connection is kept while the connection is idle.
     origin.inTurns = undefined
     return pending
