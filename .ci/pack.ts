@@ -8,7 +8,7 @@ import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { bundle } from '../src/build.mjs'
-import { addDeclarations, emitDeclarations, filesIn } from './prepack.js'
+import { addDeclarations, filesIn } from './prepack.js'
 
 interface Manifest {
   readonly version: string
@@ -48,7 +48,7 @@ const DECLARED_HERE: Readonly<Record<string, string>> = {
 export const packageOf = (path: string): string => path.match(/^(@[^/]+\/)?[^/]+/)![0]
 
 /**
- * Makes the folder of a package, with the declarations of its entry, after {@link emitDeclarations}.
+ * Makes the folder of a package, with the declarations of its entry, after emitDeclarations of prepack.ts.
  *
  * @throws Error when it imports a package that package.json does not name
  */
@@ -96,12 +96,13 @@ function declareHere(dist: string): void {
   }
 }
 
-/** @returns the names of all archives, that of `castellan` first */
+/**
+ * npm has run `prepack` before the script `pack`: `castellan` is built, and all declarations are emitted.
+ *
+ * @returns the names of all archives, that of `castellan` first
+ */
 async function packAll(out: string): Promise<readonly string[]> {
   mkdirSync(out, { recursive: true })
-  execFileSync('npm', ['run', 'build'], { stdio: 'inherit' })
-  emitDeclarations()
-  addDeclarations('.')
   const archives = [packFolder('.', out)]
   for (const name of Object.keys(SMALLER) as SmallerPackage[]) {
     const folder = join('.cache/packages', name)
