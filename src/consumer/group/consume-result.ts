@@ -4,7 +4,6 @@ import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import type { TakenRecords } from './partition-consumer.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -20,6 +19,10 @@ export interface Asker<in Result> extends Requester<Result> {
 /** A message that was offered to a client, with its record. */
 export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly groupId: string
+  /** The id of the topic that the message is from, as far as brokers have told it. */
+  readonly topicId?: string | undefined
+  /** Number of this offer, which no other offer of the process has. */
+  readonly serial: number
   /** How often the message was offered before. */
   readonly retries: number
 }
@@ -47,7 +50,7 @@ export interface MessageLimits {
 
 export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
-export type TakenByPartition = ReadonlyMap<number, TakenRecords>
+export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
 
 /** The offers of one topic of a group, for clients that settle messages of several answers together. */
 export interface TopicOffers {
@@ -56,7 +59,7 @@ export interface TopicOffers {
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
   /** True while this offer stands: no other client has got the message, and its time is not over. */
-  readonly stands: (message: AcquiredMessage, topicId: string | undefined) => boolean
+  readonly stands: (message: AcquiredMessage) => boolean
 }
 
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */

@@ -1,6 +1,5 @@
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
-import type { TakenRecords } from './partition-consumer.js'
 
 /**
  * A message that a loop has given out. Key, value and header values are views, which must be copied to be kept for longer
@@ -32,9 +31,9 @@ export interface Batch extends Iterable<Message> {
 export class GivenMessages {
   readonly #open = new Set<GivenMessage>()
 
-  give({ messages, topicIds, offers }: ConsumedMessages): GivenMessage[] {
+  give({ messages, offers }: ConsumedMessages): GivenMessage[] {
     return messages.map(message => {
-      const given = new GivenMessage(message, topicIds?.get(message.partition), offers!, this.#open)
+      const given = new GivenMessage(message, offers!, this.#open)
       this.#open.add(given)
       return given
     })
@@ -65,14 +64,13 @@ export class GivenMessage implements Message {
   readonly group: string
   readonly retries: number
   readonly #acquired: AcquiredMessage
-  readonly #topicId: string | undefined
   readonly #offers: TopicOffers
   /** The messages of the loop that are neither acknowledged nor released. */
   readonly #open: Set<GivenMessage>
   #isAcked = false
   #isReleased = false
 
-  constructor(acquired: AcquiredMessage, topicId: string | undefined, offers: TopicOffers, open: Set<GivenMessage>) {
+  constructor(acquired: AcquiredMessage, offers: TopicOffers, open: Set<GivenMessage>) {
     this.topic = acquired.topic
     this.partition = acquired.partition
     this.offset = acquired.offset
@@ -83,7 +81,6 @@ export class GivenMessage implements Message {
     this.group = acquired.groupId
     this.retries = acquired.retries
     this.#acquired = acquired
-    this.#topicId = topicId
     this.#offers = offers
     this.#open = open
   }
@@ -117,15 +114,11 @@ export class GivenMessage implements Message {
 
   /** True while the offer stands: no other client has got the message, and its time is not over. */
   get stands(): boolean {
-    return this.#open.has(this) && this.#offers.stands(this.#acquired, this.#topicId)
+    return this.#open.has(this) && this.#offers.stands(this.#acquired)
   }
 
-  get place(): {
-    readonly offers: TopicOffers
-    readonly topicId: string | undefined
-    readonly record: AcquiredMessage
-  } {
-    return { offers: this.#offers, topicId: this.#topicId, record: this.#acquired }
+  get place(): { readonly offers: TopicOffers; readonly record: AcquiredMessage } {
+    return { offers: this.#offers, record: this.#acquired }
   }
 }
 
@@ -159,15 +152,14 @@ export class GivenBatch implements Batch {
 
 /** Settles the messages of each topic together. */
 function settle(how: 'ackAll' | 'releaseAll', messages: readonly GivenMessage[]): void {
-  const byTopic = new Map<TopicOffers, Map<number, TakenRecords>>()
+  const byTopic = new Map<TopicOffers, Map<number, AcquiredMessage[]>>()
   for (const { place, partition } of messages) {
-    const { offers, topicId, record } = place
+    const { offers, record } = place
     let ofTopic = byTopic.get(offers)
     if (ofTopic === undefined) byTopic.set(offers, (ofTopic = new Map()))
     const taken = ofTopic.get(partition)
-    // The messages of a topic that was deleted come before those of the topic that replaced it.
-    if (taken?.topicId === topicId && taken !== undefined) taken.records.push(record)
-    else ofTopic.set(partition, { topicId, records: [record] })
+    if (taken === undefined) ofTopic.set(partition, [record])
+    else taken.push(record)
   }
   for (const [offers, taken] of byTopic) offers[how](taken)
 }

@@ -286,7 +286,7 @@ export class GroupConsumer {
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
-      stands: (message, topicId) => this.#topics.get(name)?.consumer.stands(message, topicId) === true
+      stands: message => this.#topics.get(name)?.consumer.stands(message) === true
     }
   }
 

@@ -38,11 +38,12 @@ export class HeldBatches {
 }
 
 /** Copies a record that may wait long. Unlike the record, its copy does not keep the whole batch in memory. */
-export const copyOf = (record: KafkaRecord): KafkaRecord => ({
-  ...record,
-  key: copied(record.key),
-  value: copied(record.value),
-  headers: record.headers.map(({ key, value }) => ({ key, value: copied(value) }))
+export const copyOf = ({ offset, timestampMs, key, value, headers }: KafkaRecord): KafkaRecord => ({
+  offset,
+  timestampMs,
+  key: copied(key),
+  value: copied(value),
+  headers: headers.map(header => ({ key: header.key, value: copied(header.value) }))
 })
 
 const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))

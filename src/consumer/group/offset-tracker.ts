@@ -25,11 +25,28 @@ export interface TrackedPosition {
   readonly leaderEpoch?: number | undefined
 }
 
-interface Offer {
+/** An offer of a message to one client. */
+export interface Offer {
   readonly offset: Offset
-  deadlineAt: number
-  retries: number
+  /**
+   * Unique in this process. Neither the offset nor the retries tell an offer from others: after a cut another record has the
+   * offset, and when the partition comes back its messages are offered from the beginning.
+   */
+  readonly serial: number
+  /** How often the message was offered before without an acknowledgement in time. */
+  readonly retries: number
 }
+
+interface OpenOffer {
+  readonly offset: Offset
+  serial: number
+  retries: number
+  deadlineAt: number
+  /** Its time is over, and the message is about to be offered again. */
+  isOver: boolean
+}
+
+let lastSerial = 0
 
 /**
  * The offered and the acknowledged messages of a partition. Messages may be acknowledged in any order.
@@ -42,9 +59,9 @@ export class OffsetTracker {
   #offset: Offset
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
-  readonly #offers: Offer[] = []
-  /** Released messages that were not offered again. */
-  readonly #released = new Set<Offset>()
+  readonly #offers: OpenOffer[] = []
+  /** The last offers of released messages that were not offered again, by offset. */
+  readonly #released = new Map<Offset, Offer>()
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
@@ -81,7 +98,12 @@ export class OffsetTracker {
   }
 
   isAcquired(offset: Offset): boolean {
-    return this.#offers[this.#indexOf(offset)]?.offset === offset
+    return this.#openOffer(offset) !== undefined
+  }
+
+  /** The newest offer of the message; `undefined`: it is not offered, or settled. */
+  offerOf(offset: Offset): Offer | undefined {
+    return this.#openOffer(offset)
   }
 
   nextNotAcked(offset: Offset): Offset {
@@ -89,20 +111,21 @@ export class OffsetTracker {
   }
 
   /**
-   * Notes that a client got a message. A call for a message that is acknowledged, or was offered before, does nothing.
+   * Notes that a client got a message, which begins a new offer: a former one of the message counts no longer. Does nothing
+   * for a message that is acknowledged.
    */
   offered(offset: Offset, now: number): void {
-    if (this.isAcked(offset) || this.isAcquired(offset)) return
-    this.#released.delete(offset)
-    const offer = { offset, deadlineAt: now + this.#options.ackTimeoutMs, retries: 0 }
-    this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
-    this.#offers.splice(this.#indexOf(offset), 0, offer)
-  }
-
-  /** Notes that a message is offered again. The time for its acknowledgement starts again. */
-  acquiredAgain(offset: Offset, now: number): void {
-    const offer = this.#offers[this.#indexOf(offset)]
-    if (offer?.offset === offset) offer.deadlineAt = now + this.#options.ackTimeoutMs
+    if (this.isAcked(offset)) return
+    const deadlineAt = now + this.#options.ackTimeoutMs
+    this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, deadlineAt)
+    const serial = ++lastSerial
+    const open = this.#openOffer(offset)
+    if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false })
+    else {
+      const retries = this.#released.get(offset)?.retries ?? 0
+      this.#released.delete(offset)
+      this.#offers.splice(this.#indexOf(offset), 0, { offset, serial, retries, deadlineAt, isOver: false })
+    }
   }
 
   /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
@@ -117,7 +140,7 @@ export class OffsetTracker {
   skipped(from: Offset, to: Offset): boolean {
     const first = this.#indexOf(from)
     this.#offers.splice(first, this.#indexOf(to) - first)
-    for (const offset of this.#released) if (offset >= from && offset < to) this.#released.delete(offset)
+    for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
     this.#offset = this.#acked.nextMissing(this.#offset)
     this.#acked.dropBelow(this.#offset)
@@ -130,37 +153,40 @@ export class OffsetTracker {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
     this.#offers.splice(this.#indexOf(offset))
-    for (const released of this.#released) if (released >= offset) this.#released.delete(released)
+    for (const released of this.#released.keys()) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
   }
 
   /**
-   * Notes that the client did not get the message, or did not process it. It may be offered again at once, which does not
-   * count as a retry.
+   * Notes that the client of an offer did not get the message, or did not process it. It may be offered again at once, which
+   * does not count as a retry.
+   *
+   * @returns false, and nothing is changed: another offer of the message is newer, or it is settled
    */
-  released(offset: Offset): void {
-    const at = this.#indexOf(offset)
-    if (this.#offers[at]?.offset !== offset) return
-    this.#offers.splice(at, 1)
-    this.#released.add(offset)
+  released(offset: Offset, serial: number): boolean {
+    const offer = this.#openOffer(offset)
+    if (offer?.serial !== serial) return false
+    this.#offers.splice(this.#indexOf(offset), 1)
+    this.#released.set(offset, offer)
+    return true
   }
 
-  /** True when an acknowledgement counts: the message is offered, or was released and not offered again. */
-  takesAckOf(offset: Offset): boolean {
-    return this.isAcquired(offset) || this.#released.has(offset)
+  /** True when the acknowledgement of an offer counts: it stands or is over, or was released, and none is newer. */
+  takesAckOf(offset: Offset, serial: number): boolean {
+    return (this.#openOffer(offset) ?? this.#released.get(offset))?.serial === serial
   }
 
-  /** True while the offer that came with this number of retries stands: its time is not over. */
-  stands(offset: Offset, retries: number, now: number): boolean {
-    const offer = this.#offers[this.#indexOf(offset)]
-    return offer?.offset === offset && offer.retries === retries && offer.deadlineAt >= now
+  /** True while the offer stands: none of the message is newer, and its time is not over. */
+  stands(offset: Offset, serial: number, now: number): boolean {
+    const offer = this.#openOffer(offset)
+    return offer?.serial === serial && !offer.isOver && offer.deadlineAt >= now
   }
 
   /**
-   * Returns the first message that was not acknowledged in time, so that it is offered again. Its time starts again.
-   * Messages without retries left count as acknowledged, and are passed to `onGivenUp`.
+   * Returns the offer of the first message that was not acknowledged in time, so that it is offered again. Its time starts
+   * again. Messages without retries left count as acknowledged, and are passed to `onGivenUp`.
    */
-  nextRetry(now: number, onGivenUp: (offset: Offset) => void): Offset | undefined {
+  nextRetry(now: number, onGivenUp: (offset: Offset) => void): Offer | undefined {
     if (!this.isRetryDue(now)) return undefined
     for (const offer of [...this.#offers]) {
       // A later offer may have an earlier deadline, if this message was offered again.
@@ -168,7 +194,8 @@ export class OffsetTracker {
       if (!this.#isLastRetry(offer)) {
         offer.retries++
         offer.deadlineAt = now + this.#options.ackTimeoutMs
-        return offer.offset
+        offer.isOver = true
+        return offer
       }
       this.acked(offer.offset)
       onGivenUp(offer.offset)
@@ -177,20 +204,15 @@ export class OffsetTracker {
   }
 
   /**
-   * Notes that the message could not be read. Another attempt follows at `retryAt`. The failed attempt does not count
-   * as a retry.
+   * Notes that the message of an offer could not be read again. Another attempt follows at `retryAt`. The failed attempt does
+   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled.
    */
-  notAcquiredAgain(offset: Offset, retryAt: number): void {
-    const offer = this.#offers[this.#indexOf(offset)]
-    if (offer?.offset !== offset) return
+  notAcquiredAgain(offset: Offset, serial: number, retryAt: number): void {
+    const offer = this.#openOffer(offset)
+    if (offer?.serial !== serial) return
     offer.retries--
     offer.deadlineAt = retryAt
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, retryAt)
-  }
-
-  retriesOf(offset: Offset): number {
-    const offer = this.#offers[this.#indexOf(offset)]
-    return offer?.offset === offset ? offer.retries : 0
   }
 
   /** True when a message was not acknowledged in time. */
@@ -210,6 +232,11 @@ export class OffsetTracker {
   /** Time until the last missing acknowledgement is due. */
   waitMs(now: number): number {
     return this.#offers.reduce((longest, { deadlineAt }) => Math.max(longest, deadlineAt - now), 0)
+  }
+
+  #openOffer(offset: Offset): OpenOffer | undefined {
+    const offer = this.#offers[this.#indexOf(offset)]
+    return offer?.offset === offset ? offer : undefined
   }
 
   #isLastRetry({ retries }: Offer): boolean {

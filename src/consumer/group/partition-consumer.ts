@@ -6,7 +6,7 @@ import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import { copyOf, type HeldBatches } from './held-batches.js'
 import type { PositionSource } from './offset-committer.js'
-import { OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
+import { type Offer, OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
 import type { FindStart } from './topic-start.js'
 import type { Demand } from './turn-order.js'
@@ -36,14 +36,8 @@ export interface PartitionConsumerOptions {
 
 export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
-/** A record that was offered. `retries`: the number that it came with. Absent: it is the last offer of the record. */
-export type TakenRecord = KafkaRecord & { readonly retries?: number }
-
-/** Records that were offered together, of the topic with this id. */
-export interface TakenRecords {
-  readonly topicId: string | undefined
-  readonly records: TakenRecord[]
-}
+/** A record that was offered, with the serial number of the offer. */
+export type TakenRecord = KafkaRecord & Pick<Offer, 'serial'>
 
 /**
  * Reads one partition for a member of a group: finds where to begin, fetches, offers one message after another, and
@@ -142,15 +136,15 @@ export class PartitionConsumer {
     const record = this.#prefetched!
     const tracker = this.#tracker!
     const now = this.#options.runtime.clock()
-    if (tracker.isAcquired(record.offset)) tracker.acquiredAgain(record.offset, now)
-    else tracker.offered(record.offset, now)
+    tracker.offered(record.offset, now)
     this.#prefetched = this.#nextInHand(tracker, now)
     if (!this.#prefetched) this.#options.demand.idle()
     return record
   }
 
-  retriesOf(offset: Offset): number {
-    return this.#tracker?.retriesOf(offset) ?? 0
+  /** The newest offer of the message; `undefined`: it is not offered, or settled. */
+  offerOf(offset: Offset): Offer | undefined {
+    return this.#tracker?.offerOf(offset)
   }
 
   ack(offset: Offset): AckOutcome {
@@ -161,14 +155,15 @@ export class PartitionConsumer {
   }
 
   /**
-   * Acknowledges several messages, also released ones that were not offered again. Those that were not offered, are
-   * already acknowledged, or are of a former topic of the name are ignored.
+   * Acknowledges several messages, also released ones that were not offered again. Those that were offered again since, are
+   * already acknowledged, or were offered before the partition was lost or its log was cut, are ignored.
    */
-  ackAll({ topicId, records }: TakenRecords): void {
-    const tracker = this.#trackerOf(topicId)
+  ackAll(records: readonly TakenRecord[]): void {
+    const tracker = this.#tracker
     if (!tracker) return
     let isNew = false
-    for (const { offset } of records) if (tracker.takesAckOf(offset) && tracker.acked(offset)) isNew = true
+    for (const { offset, serial } of records)
+      if (tracker.takesAckOf(offset, serial) && tracker.acked(offset)) isNew = true
     if (isNew) this.#settled()
   }
 
@@ -176,28 +171,23 @@ export class PartitionConsumer {
    * Takes back messages that a client did not get, or did not process. They are offered next, in order. An offer that
    * ended before is ignored: the message may be offered to another client.
    */
-  release({ topicId, records }: TakenRecords): void {
-    const tracker = this.#trackerOf(topicId)
+  release(records: readonly TakenRecord[]): void {
+    const tracker = this.#tracker
     if (this.#isStopped || !tracker) return
-    const isLast = ({ offset, retries = tracker.retriesOf(offset) }: TakenRecord): boolean =>
-      tracker.isAcquired(offset) && tracker.retriesOf(offset) === retries
-    const offered = records.filter(isLast)
-    if (offered.length === 0) return
-    for (const { offset } of offered) tracker.released(offset)
-    const next = this.#prefetched ? [...offered, this.#prefetched] : offered
-    this.#released = [...next.map(copyOf), ...this.#released].sort((one, other) => one.offset - other.offset)
+    const released = records.filter(({ offset, serial }) => tracker.released(offset, serial))
+    if (released.length === 0) return
+    const next = this.#prefetched ? [this.#prefetched, ...released] : released
+    // A message whose time is over may be in hand already.
+    const inHand = new Map([...this.#released, ...next.map(copyOf)].map(record => [record.offset, record]))
+    this.#released = [...inHand.values()].sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
     this.#options.onSettled()
     this.#options.demand.prefetched()
   }
 
   /** True while this offer of the message stands: no other client has got the message, and its time is not over. */
-  stands(topicId: string | undefined, offset: Offset, retries: number): boolean {
-    return this.#trackerOf(topicId)?.stands(offset, retries, this.#options.runtime.clock()) === true
-  }
-
-  #trackerOf(topicId: string | undefined): OffsetTracker | undefined {
-    return incarnationOfTopic(topicId, this.topicId) === 'another' ? undefined : this.#tracker
+  stands({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>): boolean {
+    return this.#tracker?.stands(offset, serial, this.#options.runtime.clock()) === true
   }
 
   /**
@@ -292,7 +282,7 @@ export class PartitionConsumer {
     return tracker.pending > this.#options.maxPendingMessages
   }
 
-  #nextRetry(tracker: OffsetTracker): Offset | undefined {
+  #nextRetry(tracker: OffsetTracker): Offer | undefined {
     const { runtime, onSettled } = this.#options
     let givenUp = 0
     const retry = tracker.nextRetry(runtime.clock(), offset => {
@@ -310,23 +300,24 @@ export class PartitionConsumer {
     return retry
   }
 
-  #fetchAgain(tracker: OffsetTracker, offset: Offset): void {
+  #fetchAgain(tracker: OffsetTracker, { offset, serial }: Offer): void {
     const { runtime, retryBackoffMs, tracker: settings } = this.#options
     const pauseMs = Math.min(settings.ackTimeoutMs, RETRY_PAUSES * retryBackoffMs)
     this.#reader.fetchAgain(
       tracker,
       offset,
-      record => this.#fetchedAgain(tracker, offset, record),
-      () => tracker.notAcquiredAgain(offset, runtime.clock() + pauseMs)
+      record => {
+        // Since it was asked for, the message was settled or released, or reading has started again with a new tracker.
+        if (tracker === this.#tracker && tracker.offerOf(offset)?.serial === serial) this.#fetchedAgain(offset, record)
+      },
+      () => tracker.notAcquiredAgain(offset, serial, runtime.clock() + pauseMs)
     )
   }
 
   /**
    * Offers a message again that was not acknowledged in time. If it is no longer in the log, it counts as acknowledged.
    */
-  #fetchedAgain(tracker: OffsetTracker, offset: Offset, record: KafkaRecord | undefined): void {
-    // Reading of the partition has started again meanwhile, with a new tracker.
-    if (tracker !== this.#tracker) return
+  #fetchedAgain(offset: Offset, record: KafkaRecord | undefined): void {
     if (record) this.#released.push(record)
     else this.ack(offset)
   }

@@ -11,7 +11,7 @@ import type {
   TopicOffers,
   WaitingRequest
 } from './consume-result.js'
-import type { AckOutcome, PartitionConsumer, TakenRecords } from './partition-consumer.js'
+import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
 
@@ -213,8 +213,8 @@ export class TopicConsumer {
     this.#serve()
   }
 
-  stands({ partition, offset, retries }: AcquiredMessage, topicId: string | undefined): boolean {
-    return this.#partitions.get(partition)?.stands(topicId, offset, retries) === true
+  stands(message: AcquiredMessage): boolean {
+    return this.#partitions.get(message.partition)?.stands(message) === true
   }
 
   refuseWaiting(failure: Failure): void {
@@ -273,22 +273,22 @@ export class TopicConsumer {
   #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
     const { offers } = this.#options
     const messages: AcquiredMessage[] = []
-    const taken = new Map<number, TakenRecords>()
+    const taken = new Map<number, AcquiredMessage[]>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
-      const record = this.#take(partition)
+      const message = this.#offered(partition, this.#take(partition))
       const ofPartition = taken.get(partition.partition)
-      if (ofPartition) ofPartition.records.push(record)
-      else taken.set(partition.partition, { topicId: partition.topicId, records: [record] })
-      bytes += sizeOfRecord(record)
-      messages.push(this.#offered(partition, record))
+      if (ofPartition) ofPartition.push(message)
+      else taken.set(partition.partition, [message])
+      bytes += sizeOfRecord(message)
+      messages.push(message)
       partition = this.#nextPrefetched()
     }
     return {
       messages,
       get topicIds() {
-        return new Map(Array.from(taken, ([id, { topicId }]) => [id, topicId]))
+        return new Map(messages.map(({ partition: id, topicId }) => [id, topicId]))
       },
       offers,
       ack: () => offers.ackAll(taken),
@@ -305,11 +305,12 @@ export class TopicConsumer {
 
   #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
     const { groupId, topic, metrics } = this.#options
-    const retries = partition.retriesOf(record.offset)
+    const { serial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')
     const { offset, timestampMs, key, value, headers } = record
+    const { partition: number, topicId } = partition
     // The fields are named one by one, because spread syntax takes ten times as long.
-    return { offset, timestampMs, key, value, headers, groupId, topic, partition: partition.partition, retries }
+    return { offset, timestampMs, key, value, headers, groupId, topic, topicId, partition: number, serial, retries }
   }
 }

@@ -20,6 +20,7 @@ const message = (offset: number, isEvent = true): AcquiredMessage => ({
   topic: 'orders',
   partition: 0,
   groupId: 'g',
+  serial: 1,
   retries: 0,
   offset,
   timestampMs: 0,

@@ -97,6 +97,7 @@ const offered = (message: Partial<AcquiredMessage>): AcquiredMessage => ({
   groupId: 'g',
   partition: 0,
   offset: 0,
+  serial: 1,
   retries: 0,
   timestampMs: 0,
   key: null,

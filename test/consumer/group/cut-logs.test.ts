@@ -6,7 +6,7 @@ import { PartitionConsumer } from '../../../src/consumer/group/partition-consume
 import type { Start } from '../../../src/consumer/group/topic-start.js'
 import { EpochHistory } from '../../../src/consumer/partition/epoch-history.js'
 import { FakeBatch, fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { FakeRuntime, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
@@ -52,9 +52,7 @@ class CutLog {
   }
 
   next(): number | undefined {
-    this.consumer.want()
-    this.runtime.settle()
-    return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
+    return takeFrom(this.consumer, this.runtime)?.offset
   }
 
   take(count: number): (number | undefined)[] {
@@ -202,11 +200,11 @@ describe('a group whose log was cut', () => {
     const log = new CutLog(100).start()
     const seen: object[] = []
     log.process(60)
-    expect(log.next()).to.equal(60)
-    const record = { offset: 60, timestampMs: 0, key: null, value: Buffer.from('old'), headers: [] }
+    const record = takeFrom(log.consumer, log.runtime)!
+    expect(record.offset).to.equal(60)
     log.cut(60, 5)
     log.runtime.pass(200)
-    log.consumer.release({ topicId: undefined, records: [record] })
+    log.consumer.release([record])
     log.runtime.pass(ACK_TIMEOUT_MS + 1)
     for (let count = 0; count < 5; count++) {
       log.consumer.want()
@@ -214,6 +212,28 @@ describe('a group whose log was cut', () => {
       if (log.consumer.isPrefetched) seen.push(log.consumer.take())
     }
     expect(seen.map(one => (one as { offset: number }).offset).slice(-5)).to.deep.equal(run(60, 5))
+  })
+
+  it('neither gives a lost record in the place of a new one nor acknowledges the new one for it', () => {
+    for (const end of ['release', 'ackAll'] as const) {
+      const log = new CutLog(3).start()
+      log.process(1)
+      const [lost, also] = [takeFrom(log.consumer, log.runtime)!, takeFrom(log.consumer, log.runtime)!]
+      log.consumer.want()
+      log.runtime.settle()
+      log.cut(1, 0)
+      log.runtime.pass(10)
+      log.runtime.write(1, 2)
+      log.runtime.pass(10)
+      const now = takeFrom(log.consumer, log.runtime)!
+      expect([lost.offset, now.offset, log.consumer.stands(lost)]).to.deep.equal([1, 1, false])
+      log.consumer[end]([{ ...lost, value: Buffer.from('lost') }, also])
+      log.consumer.release([now])
+      const again = takeFrom(log.consumer, log.runtime)!
+      expect([again.offset, String(again.value)], end).to.deep.equal([1, String(now.value)])
+      expect(log.process(2), end).to.deep.equal([2, undefined])
+      expect(log.position!.offset).to.equal(1)
+    }
   })
 
   it('knows the epoch of its start at the end of the log, though it has acknowledged nothing', () => {

@@ -1,4 +1,5 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
+import type { PartitionConsumer, TakenRecord } from '../../../src/consumer/group/partition-consumer.js'
 import { lookUpTopics, WatchedTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -261,6 +262,15 @@ const batchOf = (offsets: readonly Offset[], nextOffset: Offset): FakeBatch => {
     records.map(() => 10),
     nextOffset
   )
+}
+
+/** Asks the partition for its next message, and takes it; `undefined`: there is none at the moment. */
+export function takeFrom(consumer: PartitionConsumer, runtime: FakeRuntime): TakenRecord | undefined {
+  consumer.want()
+  runtime.settle()
+  if (!consumer.isPrefetched) return undefined
+  const record = consumer.take()
+  return { ...record, serial: consumer.offerOf(record.offset)!.serial }
 }
 
 /** `count` offsets from `first` on. */

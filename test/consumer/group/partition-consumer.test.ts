@@ -2,9 +2,12 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import { PartitionConsumer, type PartitionConsumerOptions } from '../../../src/consumer/group/partition-consumer.js'
-import { fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import {
+  PartitionConsumer,
+  type PartitionConsumerOptions,
+  type TakenRecord
+} from '../../../src/consumer/group/partition-consumer.js'
+import { FakeRuntime, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 
@@ -40,9 +43,15 @@ class PartitionStage {
 
   /** Takes the next message; `undefined` when there is none at the moment. */
   next(): number | undefined {
-    this.consumer.want()
-    this.runtime.settle()
-    return this.consumer.isPrefetched ? this.consumer.take().offset : undefined
+    return this.take()?.offset
+  }
+
+  take(): TakenRecord | undefined {
+    return takeFrom(this.consumer, this.runtime)
+  }
+
+  retriesOf(offset: number): number {
+    return this.consumer.offerOf(offset)?.retries ?? 0
   }
 
   /** Another partition gets a batch that needs all memory. */
@@ -263,7 +272,7 @@ describe('one partition of a group', () => {
     runtime.write()
     runtime.pass(60)
     expect(stage.next()).to.equal(0)
-    expect(stage.consumer.retriesOf(0)).to.equal(1)
+    expect(stage.retriesOf(0)).to.equal(1)
   })
 
   it('pixy P14 E9 goes on at the next offset there is when what it was to read is deleted', () => {
@@ -293,13 +302,10 @@ describe('one partition of a group', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime)
-    stage.consumer.want()
-    runtime.settle()
-    const record = stage.consumer.take()
-    stage.consumer.release({ topicId: undefined, records: [record] })
+    stage.consumer.release([stage.take()!])
     expect(stage.consumer.pending).to.equal(0)
     expect(stage.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-    expect(stage.consumer.retriesOf(0)).to.equal(0)
+    expect(stage.retriesOf(0)).to.equal(0)
   })
 
   it('a message that is acknowledged while it waits to be offered again is not offered again', () => {
@@ -312,9 +318,10 @@ describe('one partition of a group', () => {
     runtime.settle()
     expect([stage.consumer.isPrefetched, stage.consumer.ack(0)]).to.deep.equal([true, 'acked'])
     runtime.pass(1_000)
-    expect(stage.next()).to.equal(1)
-    stage.consumer.release({ topicId: undefined, records: [fakeRecord(1)] })
-    stage.consumer.ackAll({ topicId: undefined, records: [fakeRecord(1)] })
+    const last = stage.take()!
+    expect(last.offset).to.equal(1)
+    stage.consumer.release([last])
+    stage.consumer.ackAll([last])
     expect(stage.next()).to.equal(undefined)
     expect(stage.position?.offset).to.equal(2)
   })
@@ -323,38 +330,119 @@ describe('one partition of a group', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime)
-    const first = { ...fakeRecord(0), retries: 0 }
-    expect(stage.next()).to.equal(0)
-    expect(stage.consumer.stands(undefined, 0, 0)).to.equal(true)
+    const first = stage.take()!
+    expect(stage.consumer.stands(first)).to.equal(true)
     runtime.pass(ACK_TIMEOUT_MS + 1)
-    expect(stage.consumer.stands(undefined, 0, 0)).to.equal(false)
-    expect(stage.nextFew(2)).to.deep.equal([1, 0])
-    expect([stage.consumer.stands(undefined, 0, 0), stage.consumer.stands(undefined, 0, 1)]).to.deep.equal([
-      false,
-      true
-    ])
-    stage.consumer.release({ topicId: undefined, records: [first] })
+    expect(stage.consumer.stands(first)).to.equal(false)
+    expect(stage.next()).to.equal(1)
+    const again = stage.take()!
+    expect([first.offset, again.offset]).to.deep.equal([0, 0])
+    expect([stage.consumer.stands(first), stage.consumer.stands(again)]).to.deep.equal([false, true])
+    stage.consumer.release([first])
     expect(stage.nextFew(2)).to.deep.equal([2, undefined])
+  })
+
+  it('a late ack of a message counts until the message is offered again, and not after', () => {
+    for (const end of ['release', 'timeout'] as const) {
+      const runtime = new FakeRuntime(run(0, 4))
+      runtime.committed = { offset: 0, metadata: '' }
+      const stage = new PartitionStage(runtime)
+      const [first, second] = [stage.take()!, stage.take()!]
+      if (end === 'release') stage.consumer.release([first, second])
+      else runtime.pass(ACK_TIMEOUT_MS + 1)
+      stage.consumer.ackAll([first])
+      expect(stage.position, end).to.deep.equal({ offset: 1, metadata: '' })
+      const others = end === 'release' ? [] : [stage.next()]
+      const again = stage.take()!
+      expect(again.offset).to.equal(1)
+      stage.consumer.ackAll([second])
+      stage.consumer.release([again])
+      expect([...others, ...stage.nextFew(3)], end).to.deep.equal(end === 'release' ? [1, 2, 3] : [2, 1, 3, undefined])
+    }
+  })
+
+  it('a message whose time is over and that is released while it is read again comes once, and in order', () => {
+    const runtime = new FakeRuntime(run(0, 4))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxPendingMessages: 1 })
+    const first = stage.take()!
+    runtime.pass(ACK_TIMEOUT_MS - 10)
+    const second = stage.take()!
+    runtime.held.add('fetchData')
+    runtime.pass(20)
+    expect(stage.next(), 'the first one is read again').to.equal(undefined)
+    stage.consumer.release([first, second])
+    runtime.held.clear()
+    expect(stage.nextFew(2)).to.deep.equal([0, 1])
+    expect([stage.retriesOf(0), stage.retriesOf(1)]).to.deep.equal([1, 0])
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    stage.consumer.want()
+    runtime.settle()
+    expect(stage.consumer.isPrefetched, 'it has been read again').to.equal(true)
+    const now = stage.take()!
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    stage.consumer.want()
+    runtime.settle()
+    expect([now.offset, stage.consumer.stands(now)]).to.deep.equal([0, false])
+    stage.consumer.release([now])
+    expect(stage.nextFew(3)).to.deep.equal([0, 1, undefined])
+  })
+
+  it('a read of a message again that fails changes nothing in an offer that began meanwhile', () => {
+    const runtime = new FakeRuntime(run(0, 1))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    const first = stage.take()!
+    runtime.held.add('fetchData')
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    expect(stage.next(), 'it is read again').to.equal(undefined)
+    stage.consumer.release([first])
+    const again = stage.take()!
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'timedOut' } })
+    runtime.held.clear()
+    runtime.pass(ACK_TIMEOUT_MS - 1)
+    expect([again.offset, stage.retriesOf(0), stage.consumer.stands(again)]).to.deep.equal([0, 1, true])
+    expect(stage.next()).to.equal(undefined)
+  })
+
+  it('an offer from before the partition was lost is neither released nor acknowledged when it is read again', () => {
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const before = new PartitionStage(runtime).take()!
+    const stage = new PartitionStage(runtime)
+    const now = stage.take()!
+    expect([before.offset, now.offset, stage.consumer.stands(before)]).to.deep.equal([0, 0, false])
+    stage.consumer.ackAll([before])
+    expect(stage.position).to.equal(undefined)
+    stage.consumer.release([before, now])
+    expect(stage.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
+  })
+
+  it('a release does not forget how often the message was offered without an ack in time', () => {
+    const runtime = new FakeRuntime(run(0, 1))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime, { maxRetries: 1 })
+    stage.next()
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    stage.consumer.release([stage.take()!])
+    expect([stage.next(), stage.retriesOf(0)]).to.deep.equal([0, 1])
+    runtime.pass(ACK_TIMEOUT_MS + 1)
+    expect([stage.next(), stage.position?.offset], 'it is given up').to.deep.equal([undefined, 1])
   })
 
   it('a message that is offered again, or was given back, does not keep its batch in memory', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
     const stage = new PartitionStage(runtime)
-    const take = () => {
-      stage.consumer.want()
-      runtime.settle()
-      return stage.consumer.take()
-    }
-    const first = take()
-    stage.consumer.release({ topicId: undefined, records: [first] })
-    const again = stage.consumer.take()
-    expect(again).to.deep.equal(first)
+    const first = stage.take()!
+    stage.consumer.release([first])
+    const again = stage.take()!
+    expect(again).to.deep.equal({ ...first, serial: again.serial })
     expect(again.value).not.to.equal(first.value)
     const read = sinon.spy(runtime, 'ask')
     expect(stage.nextFew(2)).to.deep.equal([1, 2])
     runtime.pass(ACK_TIMEOUT_MS + 1)
-    const retried = take()
+    const retried = stage.take()!
     expect([retried.offset, read.calledWith('fetchData')]).to.deep.equal([0, true])
   })
 
@@ -382,8 +470,8 @@ describe('one partition of a group', () => {
     stage.needMemory()
     expect(stage.consumer.isPrefetched).to.equal(true)
     expect(stage.consumer.take().offset).to.equal(0)
-    expect(stage.consumer.retriesOf(0)).to.equal(1)
-    expect(stage.consumer.retriesOf(1)).to.equal(0)
+    expect(stage.retriesOf(0)).to.equal(1)
+    expect(stage.retriesOf(1)).to.equal(0)
     stage.consumer.ack(0)
     expect(stage.next()).to.equal(1)
   })
@@ -427,7 +515,7 @@ describe('one partition of a group', () => {
     runtime.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
     expect([stage.next(), stage.consumer.pending]).to.deep.equal([undefined, 1])
     runtime.pass(10 * ACK_TIMEOUT_MS)
-    expect([stage.next(), stage.consumer.retriesOf(0)]).to.deep.equal([0, 1])
+    expect([stage.next(), stage.retriesOf(0)]).to.deep.equal([0, 1])
   })
 
   it('says so when damaged records are skipped, and counts it', () => {

@@ -60,9 +60,9 @@ class TopicStage {
       start: begun(),
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       offers: {
-        ackAll: offsets => this.consumer.ackAll(offsets),
-        releaseAll: records => this.consumer.releaseAll(records),
-        stands: (message, topicId) => this.consumer.stands(message, topicId)
+        ackAll: taken => this.consumer.ackAll(taken),
+        releaseAll: taken => this.consumer.releaseAll(taken),
+        stands: message => this.consumer.stands(message)
       }
     })
     this.consumer.assign(messages.map((_, partition) => partition))

@@ -52,6 +52,7 @@ class GroupsByHand extends FakeVerbs {
       key: Buffer.alloc(0),
       value: null,
       headers: [{ key: 'h', value: null }],
+      serial: 1,
       retries: 1
     }))
     const ack = (): void =>

@@ -112,6 +112,19 @@ describe('a loop over the messages of a group', () => {
     expect(await take(consume(), 3)).to.deep.equal(['m0', 'm2', 'm3'])
   })
 
+  it('takes no acknowledgement once the message was offered again: its handler may still fail', async () => {
+    await write(topic, numbered('m', 2))
+    const first = (await consume().next()).value as Message
+    first.release()
+    const loop = consume()
+    const again = (await loop.next()).value as Message
+    expect([first.offset, again.offset]).to.deep.equal([0, 0])
+    first.ack()
+    await turns(20)
+    await loop.return!()
+    expect(await take(consume(), 2)).to.deep.equal(['m0', 'm1'])
+  })
+
   it('takes an acknowledgement of the message that would be offered next', async () => {
     await write(topic, numbered('m', 2))
     const { value } = await consume().next()
