@@ -59,6 +59,8 @@ export class PartitionConsumer {
   readonly #log: PartitionLog
   readonly #reader: GroupLogReader
   #prefetched: KafkaRecord | undefined
+  /** The prefetched message has bytes of its own: it was released, or read again. */
+  #isCopy = false
   /** Messages that were released or not acknowledged in time. They are offered before all others. */
   #released: KafkaRecord[] = []
   #isWanted = false
@@ -181,6 +183,7 @@ export class PartitionConsumer {
     const inHand = new Map([...this.#released, ...next.map(copyOf)].map(record => [record.offset, record]))
     this.#released = [...inHand.values()].sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
+    this.#isCopy = true
     this.#options.onSettled()
     this.#options.demand.prefetched()
   }
@@ -191,11 +194,12 @@ export class PartitionConsumer {
   }
 
   /**
-   * Gives up the prefetched message, which is read again later. A message that waits for an acknowledgement is kept.
+   * Gives up the prefetched message, which is read again later. One that has bytes of its own is kept: it keeps no batch in
+   * memory, and those that wait behind it would come before it.
    */
   #releasePrefetched(): Offset | undefined {
     const { offset } = this.#prefetched ?? {}
-    if (offset === undefined || this.#tracker!.isAcquired(offset)) return undefined
+    if (offset === undefined || this.#isCopy) return undefined
     this.#prefetched = undefined
     this.#options.demand.idle()
     return offset
@@ -273,8 +277,11 @@ export class PartitionConsumer {
   /** The next message in memory; `undefined` when another message has to be offered again first. */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
     for (let record = this.#released.shift(); record; record = this.#released.shift()) {
-      if (!tracker.isAcked(record.offset)) return record
+      if (tracker.isAcked(record.offset)) continue
+      this.#isCopy = true
+      return record
     }
+    this.#isCopy = false
     return tracker.isRetryDue(now) || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
   }
 

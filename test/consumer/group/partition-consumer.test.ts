@@ -460,6 +460,19 @@ describe('one partition of a group', () => {
     expect(runtime.newly('fetchData')).to.equal(2)
   })
 
+  it('offers released messages in order though memory is needed: they have bytes of their own', () => {
+    const runtime = new FakeRuntime(run(0, 8))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    const taken = Array.from({ length: 4 }, () => stage.take()!)
+    stage.consumer.release(taken.slice(0, 3))
+    stage.needMemory()
+    expect(stage.nextFew(2)).to.deep.equal([0, 1])
+    stage.needMemory()
+    expect(stage.nextFew(6)).to.deep.equal([2, 4, 5, 6, 7, undefined])
+    expect(runtime.newly('fetchData'), 'the batch was read again once, and then the end').to.equal(3)
+  })
+
   it('keeps a message that is to be offered again though memory is needed: it has bytes of its own', () => {
     const runtime = new FakeRuntime(run(0, 3))
     runtime.committed = { offset: 0, metadata: '' }
