@@ -105,7 +105,7 @@ export class ProtocolWriter {
     })
   }
 
-  /** Writes `[topic, [partition …]]` in the classic encoding; `write` writes the fields of one partition. */
+  /** Writes `[topic, [partition …]]`; `write` writes the fields of one partition. */
   byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): this {
     if (isEachOfAnotherTopic(partitions)) {
       this.#length(partitions.length)
@@ -113,12 +113,13 @@ export class ProtocolWriter {
         this.string(partition.topic)
         this.#length(1)
         write(partition)
+        this.tags().tags()
       }
       return this
     }
     const topics = mapByTopic(partitions)
     this.#length(topics.size)
-    for (const [topic, ofTopic] of topics) this.string(topic).array(ofTopic, write)
+    for (const [topic, ofTopic] of topics) this.string(topic).structs(ofTopic, write).tags()
     return this
   }
 
@@ -473,7 +474,11 @@ export class ProtocolReader {
     const partitions: T[] = []
     for (let topics = this.#count(); topics > 0; topics--) {
       const topic = this.#passName(expected?.(partitions.length)) ?? this.name()
-      for (let left = this.#count(limit); left > 0; left--) partitions.push(read(topic))
+      for (let left = this.#count(limit); left > 0; left--) {
+        partitions.push(read(topic))
+        this.tags()
+      }
+      this.tags()
     }
     return partitions
   }

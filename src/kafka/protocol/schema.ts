@@ -102,7 +102,7 @@ export function struct<Of extends Fields>(fields: Of): Field<StructOf<Of>> {
   }
 }
 
-/** `[topic, [partition …]]` in the classic encoding, as one list of partitions with their topics. */
+/** `[topic, [partition …]]` as one list of partitions with their topics. */
 export function byTopic<Of extends Fields>(
   fields: Of,
   limit?: Limit
