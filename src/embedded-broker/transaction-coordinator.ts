@@ -23,9 +23,18 @@ interface Transaction {
   ending: Outcome | undefined
   readonly partitions: Map<string, Partition>
   readonly groupIds: Set<string>
-  /** Offsets that become visible when the transaction commits. */
-  offsets: StoredOffset[]
+  /** Offsets that become visible when the transaction commits, in the order in which they came. */
+  offsets: PendingOffset[]
   timer: NodeJS.Timeout | undefined
+}
+
+/** An offset that a transaction commits, if it commits. */
+interface PendingOffset {
+  readonly stored: StoredOffset
+  /** Its place among all offsets of transactions. */
+  readonly at: number
+  /** An offset was committed that came later: of two, the later one counts, also if this transaction ends last. */
+  isOvertaken: boolean
 }
 
 export interface IdAndEpoch {
@@ -48,6 +57,7 @@ export class TransactionCoordinator {
   readonly #transactions = new Map<string, Transaction>()
   readonly #producerIds: ProducerIds
   readonly #offsets: CommittedOffsets
+  #lastPending = 0
 
   constructor(producerIds: ProducerIds, offsets: CommittedOffsets) {
     this.#producerIds = producerIds
@@ -93,15 +103,28 @@ export class TransactionCoordinator {
   }
 
   addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
-    this.#transactions.get(transactionalId)?.offsets.push(...offsets)
+    const pending = offsets.map(stored => ({ stored, at: ++this.#lastPending, isOvertaken: false }))
+    this.#transactions.get(transactionalId)?.offsets.push(...pending)
+  }
+
+  /**
+   * Notes that offsets are committed. Those of open transactions that came before them will not be.
+   *
+   * @param at the place of the offsets among all offsets of transactions; default: they have come now
+   */
+  overtaken(offsets: readonly StoredOffset[], at = Number.POSITIVE_INFINITY): void {
+    for (const { state, offsets: pending } of this.#transactions.values()) {
+      if (state !== 'ongoing') continue
+      for (const one of pending)
+        if (one.at < at && offsets.some(offset => isOfSame(offset, one.stored))) one.isOvertaken = true
+    }
   }
 
   /** True when an open transaction holds an offset for this partition. */
   willCommit(groupId: string, topic: string, partition: number): boolean {
     for (const { state, groupIds, offsets } of this.#transactions.values()) {
       if (state !== 'ongoing' || !groupIds.has(groupId)) continue
-      const isHeld = offsets.some(o => o.groupId === groupId && o.topic === topic && o.partition === partition)
-      if (isHeld) return true
+      if (offsets.some(({ stored }) => isOfSame(stored, { groupId, topic, partition }))) return true
     }
     return false
   }
@@ -161,7 +184,7 @@ export class TransactionCoordinator {
     transaction.ending = outcome
     try {
       this.#writeMarkers(transaction, outcome)
-      if (outcome === 'commit') this.#offsets.commit(transaction.offsets)
+      if (outcome === 'commit') this.#commit(transaction.offsets)
     } catch {
       transaction.timer = setTimeout(() => this.#finish(transaction, outcome), RETRY_MS).unref()
       return false
@@ -173,6 +196,12 @@ export class TransactionCoordinator {
     return true
   }
 
+  #commit(pending: readonly PendingOffset[]): void {
+    const counting = pending.filter(({ isOvertaken }) => !isOvertaken)
+    this.#offsets.commit(counting.map(({ stored }) => stored))
+    for (const { stored, at } of counting) this.overtaken([stored], at)
+  }
+
   #writeMarkers({ producerId, epoch, partitions }: Transaction, outcome: Outcome): void {
     for (const [key, { log, leaderEpoch }] of partitions) {
       if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
@@ -180,6 +209,10 @@ export class TransactionCoordinator {
     }
   }
 }
+
+type OfGroup = Pick<StoredOffset, 'groupId' | 'topic' | 'partition'>
+const isOfSame = (one: OfGroup, other: OfGroup): boolean =>
+  one.partition === other.partition && one.topic === other.topic && one.groupId === other.groupId
 
 const isThis = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
   transaction.producerId === producerId && transaction.epoch === producerEpoch

@@ -3,7 +3,7 @@ import { useFakeTimers } from 'sinon'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { fetchOne, produce } from '../support/raw-kafka-calls.js'
-import { offsetFetch } from '../support/raw-kafka-group-calls.js'
+import { joinAlone, offsetCommit, offsetFetch, offsetFetchStable } from '../support/raw-kafka-group-calls.js'
 import { brokersOfTests } from './brokers-of-tests.js'
 
 interface Producer {
@@ -23,8 +23,8 @@ describe('broker: transactions', () => {
     client = await connect(cluster.nodes[0]!)
   })
 
-  async function begin(timeoutMs = 60_000): Promise<Producer> {
-    const answer = await client.call(22, 1, body => body.nullableString('tx').int32(timeoutMs))
+  async function begin(timeoutMs = 60_000, transactionalId = 'tx'): Promise<Producer> {
+    const answer = await client.call(22, 1, body => body.nullableString(transactionalId).int32(timeoutMs))
     answer.int32()
     return { errorCode: answer.int16(), id: answer.int64(), epoch: answer.int16() }
   }
@@ -50,11 +50,21 @@ describe('broker: transactions', () => {
     const options = { producerId: id, producerEpoch: epoch, baseSequence, isTransactional: true }
     return (await produce(client, 'orders', partition, batchOf([value], options))).errorCode
   }
-  async function end({ id, epoch }: Producer, isCommit: boolean): Promise<number> {
-    const answer = await client.call(26, 2, body => body.string('tx').int64(id).int16(epoch).boolean(isCommit))
+  async function end({ id, epoch }: Producer, isCommit: boolean, transactionalId = 'tx'): Promise<number> {
+    const answer = await client.call(26, 2, body =>
+      body.string(transactionalId).int64(id).int16(epoch).boolean(isCommit)
+    )
     answer.int32()
     return answer.int16()
   }
+  async function addGroup({ id, epoch }: Producer, transactionalId = 'tx'): Promise<number> {
+    const answer = await client.call(25, 2, body =>
+      body.string(transactionalId).int64(id).int16(epoch).string('billing')
+    )
+    answer.int32()
+    return answer.int16()
+  }
+  const committed = async () => (await offsetFetch(client, 'billing', 'orders', [0])).partitions[0]!.offset
   const stable = async (partition = 0) => {
     const { lastStableOffset, highWatermark, aborted } = await fetchOne(client, 'orders', partition, 0, {
       isReadCommitted: true
@@ -127,22 +137,76 @@ describe('broker: transactions', () => {
   for (const version of [2, 3]) {
     it(`commits offsets with the transaction, not before (version ${version})`, async () => {
       const producer = await begin()
-      const { id, epoch } = producer
       expect(await commitOffset(client, producer, version)).to.equal(48)
-      const added = await client.call(25, 2, body => body.string('tx').int64(id).int16(epoch).string('billing'))
-      added.int32()
-      expect(added.int16()).to.equal(0)
+      expect(await addGroup(producer)).to.equal(0)
       expect(await commitOffset(client, producer, version)).to.equal(0)
-      const committed = async () => (await offsetFetch(client, 'billing', 'orders', [0])).partitions[0]!.offset
       expect(await committed()).to.equal(-1)
       await end(producer, true)
       expect(await committed()).to.equal(5)
     })
   }
+
+  it('keeps an offset that was committed after the one of the transaction', async () => {
+    const producer = await begin()
+    await addGroup(producer)
+    expect(await commitOffset(client, producer, 3)).to.equal(0)
+    expect(await offsetCommit(client, 'billing', 'orders', [[0, 3]])).to.deep.equal([0])
+    expect(await end(producer, true)).to.equal(0)
+    expect(await committed()).to.equal(3)
+  })
+
+  it('keeps the offset that came last of two transactions, whichever ends last', async () => {
+    const first = await begin()
+    const second = await begin(60_000, 'other')
+    await addGroup(first)
+    await addGroup(second, 'other')
+    expect(await commitOffset(client, first, 3)).to.equal(0)
+    expect(await commitOffset(client, second, 3, { transactionalId: 'other', offset: 9 })).to.equal(0)
+    expect(await end(second, true, 'other')).to.equal(0)
+    expect(await end(first, true)).to.equal(0)
+    expect(await committed()).to.equal(9)
+  })
+
+  it('answers 88 for an offset that a transaction holds, to those who require a stable one', async () => {
+    await offsetCommit(client, 'billing', 'orders', [[0, 2]])
+    const producer = await begin()
+    await addGroup(producer)
+    await commitOffset(client, producer, 3)
+    const fetched = () => offsetFetchStable(client, 'billing', 'orders', 0)
+    expect(await fetched()).to.deep.equal({ errorCode: 88, offset: -1 })
+    expect(await committed()).to.equal(2)
+    await end(producer, true)
+    expect(await fetched()).to.deep.equal({ errorCode: 0, offset: 5 })
+  })
+
+  it('takes offsets of the present member and generation only (25, 22), and metadata of up to 4,096 bytes (12)', async () => {
+    const { memberId, generationId } = await joinAlone(client, 'billing')
+    const producer = await begin()
+    await addGroup(producer)
+    const codeOf = (named: CommittedOffset) => commitOffset(client, producer, 3, named)
+    expect(await codeOf({ memberId: 'a stranger', generationId })).to.equal(25)
+    expect(await codeOf({ memberId, generationId: generationId - 1 })).to.equal(22)
+    expect(await codeOf({ memberId, generationId, metadata: 'x'.repeat(4097) })).to.equal(12)
+    expect(await codeOf({ memberId, generationId, metadata: 'x'.repeat(4096) })).to.equal(0)
+    expect(await codeOf({})).to.equal(0)
+  })
 })
 
+interface CommittedOffset {
+  readonly transactionalId?: string
+  readonly memberId?: string
+  readonly generationId?: number
+  readonly offset?: number
+  readonly metadata?: string
+}
+
 /** TxnOffsetCommit of offset 5; version 3 is a flexible one. */
-async function commitOffset(client: RawKafka, { id, epoch }: Producer, version: number): Promise<number> {
+async function commitOffset(
+  client: RawKafka,
+  { id, epoch }: Producer,
+  version: number,
+  { transactionalId = 'tx', memberId = '', generationId = -1, offset = 5, metadata = 'note' }: CommittedOffset = {}
+): Promise<number> {
   if (version < 3) {
     const answer = await client.call(28, version, body => {
       body.string('tx').string('billing').int64(id).int16(epoch)
@@ -156,11 +220,11 @@ async function commitOffset(client: RawKafka, { id, epoch }: Producer, version: 
     return answer.int16()
   }
   const answer = await client.callFlexible(28, version, body => {
-    body.string('tx').string('billing').int64(id).int16(epoch)
-    body.int32(-1).string('').nullableString(null)
+    body.string(transactionalId).string('billing').int64(id).int16(epoch)
+    body.int32(generationId).string(memberId).nullableString(null)
     body.structs(['orders'], topic => {
       body.string(topic)
-      body.structs([0], partition => body.int32(partition).int64(5).int32(-1).string('note'))
+      body.structs([0], partition => body.int32(partition).int64(offset).int32(-1).string(metadata))
     })
   })
   answer.int32()

@@ -72,6 +72,32 @@ export async function offsetFetch(
   return { partitions: fetched.flat(), errorCode: answer.int16() }
 }
 
+/** OffsetFetch v7 of one partition, which requires a stable offset. */
+export async function offsetFetchStable(
+  client: RawKafka,
+  groupId: string,
+  topic: string,
+  partition: number
+): Promise<{ errorCode: number; offset: number }> {
+  const answer = await client.callFlexible(9, 7, body => {
+    body.string(groupId)
+    body.structs([topic], name => body.string(name).array([partition], one => body.int32(one)))
+    body.boolean(true)
+  })
+  answer.int32()
+  const [[found]] = answer.structs(() => {
+    answer.string()
+    return answer.structs(() => {
+      answer.int32()
+      const offset = answer.int64()
+      answer.int32()
+      answer.nullableString()
+      return { offset, errorCode: answer.int16() }
+    })
+  }) as [[{ errorCode: number; offset: number }]]
+  return found
+}
+
 /** JoinGroup v5; with an empty member id the first answer is 79 and an id. The session outlasts a test on a busy machine. */
 export async function joinGroup(
   client: RawKafka,

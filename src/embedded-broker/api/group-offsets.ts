@@ -73,13 +73,14 @@ function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
   if (!cluster.groups.offsets.hasCapacityFor(offsets)) return errorCodes.POLICY_VIOLATION
   try {
     cluster.groups.offsets.commit(offsets)
+    cluster.transactions.overtaken(offsets)
     return errorCodes.NONE
   } catch {
     return errorCodes.COORDINATOR_NOT_AVAILABLE
   }
 }
 
-function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
+export function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
   if (!cluster.topics.partition(topic, partition)) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION
   return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errorCodes.OFFSET_METADATA_TOO_LARGE : errorCodes.NONE
 }

@@ -12,7 +12,7 @@ import {
   targetsByTopic,
   writeByTopic
 } from './api.js'
-import { type CommittedPartition, readCommitted } from './group-offsets.js'
+import { type CommittedPartition, partitionError, readCommitted } from './group-offsets.js'
 
 /** First version of InitProducerId that answers 90 to a fenced producer; older versions answer 47. */
 const INIT_FENCED_SINCE = 4
@@ -168,9 +168,8 @@ const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
     const answers = topics.map(({ topic, partitions }) => ({
       topic,
       partitions: partitions.map(committed => {
-        const isKnown = cluster.topics.partition(topic, committed.partition) !== undefined
         const injected = faults.before(topic, committed.partition)
-        const errorCode = injected || refusal || (isKnown ? errorCodes.NONE : errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+        const errorCode = injected || refusal || partitionError(call, topic, committed)
         if (!errorCode) accepted.push({ groupId, topic, committedAtMs: Date.now(), ...committed })
         return { partition: committed.partition, errorCode: faults.after(topic, committed.partition) || errorCode }
       })
@@ -187,8 +186,7 @@ function offsetsError(
 ) {
   const { transactions, groups } = call.cluster
   const refusal = coordinatorError(call, groupId) || fenced(call, transactions.offsetsError(producer, groupId))
-  const isMember = generationId >= 0 || memberId !== '' || groupInstanceId !== null
-  return refusal || (isMember ? groups.commitError(groupId, generationId, memberId, groupInstanceId) : errorCodes.NONE)
+  return refusal || groups.transactionalCommitError(groupId, generationId, memberId, groupInstanceId)
 }
 
 function readOffsets(reader: ProtocolReader, version: number): TxnOffsetCommitRequest {

@@ -51,6 +51,19 @@ export class GroupCoordinator {
     return generationId < 0 ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
   }
 
+  /** Returns 0, or the error code of offsets in a transaction. A transaction need not name a member. */
+  transactionalCommitError(
+    groupId: string,
+    generationId: number,
+    memberId: string,
+    groupInstanceId: string | null
+  ): number {
+    if (generationId < 0 && memberId === '' && groupInstanceId === null) return errorCodes.NONE
+    const group = this.#groups.get(groupId)
+    if (group) return group.memberError(generationId, memberId, groupInstanceId)
+    return generationId < 0 ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
+  }
+
   delete(groupId: string): number {
     const group = this.#groups.get(groupId)
     if (group && group.state !== 'Empty') return errorCodes.NON_EMPTY_GROUP

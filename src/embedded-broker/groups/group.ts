@@ -84,7 +84,7 @@ export class Group {
 
   sync(request: SyncRequest): SyncResult | Promise<SyncResult> {
     const { generationId, memberId, groupInstanceId, assignments } = request
-    const refusal = this.#memberError(generationId, memberId, groupInstanceId) || this.#protocolError(request)
+    const refusal = this.memberError(generationId, memberId, groupInstanceId) || this.#protocolError(request)
     if (refusal) return refusedSync(refusal)
     const member = this.#members.get(memberId)!
     if (this.#state === 'PreparingRebalance') return refusedSync(errorCodes.REBALANCE_IN_PROGRESS)
@@ -98,7 +98,7 @@ export class Group {
   }
 
   heartbeat(generationId: number, memberId: string, groupInstanceId: string | null): number {
-    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+    const refusal = this.memberError(generationId, memberId, groupInstanceId)
     if (refusal) return refusal
     this.#restartSession(this.#members.get(memberId)!)
     return this.#state === 'PreparingRebalance' ? errorCodes.REBALANCE_IN_PROGRESS : errorCodes.NONE
@@ -127,10 +127,17 @@ export class Group {
   commitError(generationId: number, memberId: string, groupInstanceId: string | null): number {
     if (generationId < 0 && this.#state === 'Empty') return errorCodes.NONE
     if (generationId < 0 && memberId === '' && groupInstanceId === null) return errorCodes.UNKNOWN_MEMBER_ID
-    const refusal = this.#memberError(generationId, memberId, groupInstanceId)
+    const refusal = this.memberError(generationId, memberId, groupInstanceId)
     if (refusal) return refusal
     this.#restartSession(this.#members.get(memberId)!)
     return this.#state === 'CompletingRebalance' ? errorCodes.REBALANCE_IN_PROGRESS : errorCodes.NONE
+  }
+
+  /** Returns 0, or the error code of a request of a member that is not this one of this generation. */
+  memberError(generationId: number, memberId: string, groupInstanceId: string | null): number {
+    if (this.#isFenced({ memberId, groupInstanceId })) return errorCodes.FENCED_INSTANCE_ID
+    if (!this.#members.has(memberId)) return errorCodes.UNKNOWN_MEMBER_ID
+    return generationId === this.#generationId ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
   }
 
   /** Called when another node became the coordinator. Every member gets a full session time-out. */
@@ -320,12 +327,6 @@ export class Group {
   #phase(timeoutMs: number, over: () => void): void {
     clearTimeout(this.#phaseTimer)
     this.#phaseTimer = setTimeout(over, timeoutMs)
-  }
-
-  #memberError(generationId: number, memberId: string, groupInstanceId: string | null): number {
-    if (this.#isFenced({ memberId, groupInstanceId })) return errorCodes.FENCED_INSTANCE_ID
-    if (!this.#members.has(memberId)) return errorCodes.UNKNOWN_MEMBER_ID
-    return generationId === this.#generationId ? errorCodes.NONE : errorCodes.ILLEGAL_GENERATION
   }
 
   /** Returns 0, or the error code for a member that names another protocol than the group has chosen. */
