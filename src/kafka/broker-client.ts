@@ -5,7 +5,7 @@ import type { Api } from './protocol/api.js'
 import { fetchV13 } from './protocol/fetch.js'
 import * as groups from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
-import { listOffsetsV4, offsetCommitV7, offsetFetchV5, offsetForLeaderEpochV3 } from './protocol/offsets.js'
+import { listOffsetsV4, offsetCommitV7, offsetFetchV7, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV8 } from './protocol/produce.js'
 
 export * from './calls.js'
@@ -97,7 +97,7 @@ export const calledApis = {
   offsetForLeaderEpoch: offsetForLeaderEpochV3,
   findCoordinator: groups.findCoordinatorV2,
   offsetCommit: offsetCommitV7,
-  offsetFetch: offsetFetchV5,
+  offsetFetch: offsetFetchV7,
   joinGroup: groups.joinGroupV5,
   syncGroup: groups.syncGroupV3,
   heartbeat: groups.heartbeatV3,

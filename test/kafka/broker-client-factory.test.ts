@@ -23,7 +23,7 @@ describe('the calls of a broker', () => {
       '23 OffsetForLeaderEpoch 3',
       '10 FindCoordinator 2',
       '8 OffsetCommit 7, 5',
-      '9 OffsetFetch 5, 4',
+      '9 OffsetFetch 7 flexible, 5, 4',
       '11 JoinGroup 5',
       '14 SyncGroup 3',
       '12 Heartbeat 3',

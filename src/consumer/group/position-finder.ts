@@ -51,7 +51,7 @@ export class PositionFinder {
 
   #findPosition(onFound: (position: TrackedPosition, isNew: boolean) => void, onMissing: () => void): void {
     const { runtime, log } = this.#options
-    const request = { groupId: runtime.groupId, topicPartition: log.topicPartition, ...AS_STORED }
+    const request = { groupId: runtime.groupId, topicPartition: log.topicPartition, ...AS_STORED, requireStable: true }
     const begin = (position: LogPosition): void => onFound({ ...position, metadata: '' }, true)
     runtime.ask('fetchConsumerOffset', request, result => {
       if (isForbidden(result)) this.#options.onRefused(result)

@@ -40,7 +40,8 @@ export function findCommitted(
         answered(true)
         return
       }
-      ask('fetchConsumerOffset', { groupId, topicPartition, timeoutMs, ...AS_STORED }, ({ type }) => {
+      const request = { groupId, topicPartition, timeoutMs, ...AS_STORED, requireStable: true }
+      ask('fetchConsumerOffset', request, ({ type }) => {
         if (type === 'success') committed = 'some'
         else if (type !== 'notFound' && committed === 'none') committed = 'unclear'
         answered(committed === 'some')

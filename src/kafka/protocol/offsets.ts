@@ -113,16 +113,22 @@ export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
 
 export type OffsetCommitResponse = ResponseOf<typeof offsetCommitV7>
 
-/** Versions 4, and 5 (Kafka 2.1) with leader epochs. */
-export const [offsetFetchV5, offsetFetchV4] = inVersions([5, 4], version =>
+/** Versions 4, 5 (Kafka 2.1) with leader epochs, and 7 (Kafka 2.5, flexible), which knows of pending transactions. */
+export const [offsetFetchV7, offsetFetchV5, offsetFetchV4] = inVersions([7, 5, 4], version =>
   describeApi({
     key: 9,
     version,
     name: 'OffsetFetch',
+    isFlexible: version === 7,
     request: t.struct({
       groupId: t.string,
       /** `null`: every partition for which the group has an offset. */
-      partitions: t.orNull(t.byTopic({ partition: t.int32 }))
+      partitions: t.orNull(t.byTopic({ partition: t.int32 })),
+      /**
+       * True: UNSTABLE_OFFSET_COMMIT is answered for a partition while a transaction with an offset for it is open. Older
+       * versions give the offset that was committed before.
+       */
+      requireStable: t.onlyIf(version === 7, t.optional(t.boolean, false), false)
     }),
     response: t.struct({
       throttleTimeMs: t.int32,
@@ -132,7 +138,7 @@ export const [offsetFetchV5, offsetFetchV4] = inVersions([5, 4], version =>
           /** -1: the group has no offset. `undefined`: the offset is beyond 2^53. */
           offset: t.offset,
           /** The epoch that was committed with the offset; -1: unknown. */
-          leaderEpoch: t.onlyIf(version === 5, t.int32, UNKNOWN_LEADER_EPOCH),
+          leaderEpoch: t.onlyIf(version >= 5, t.int32, UNKNOWN_LEADER_EPOCH),
           metadata: t.nullableString,
           errorCode: t.int16
         },
@@ -144,4 +150,4 @@ export const [offsetFetchV5, offsetFetchV4] = inVersions([5, 4], version =>
     asked: ({ partitions }) => partitions?.length
   })
 )
-export type OffsetFetchResponse = ResponseOf<typeof offsetFetchV5>
+export type OffsetFetchResponse = ResponseOf<typeof offsetFetchV7>

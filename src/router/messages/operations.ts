@@ -93,6 +93,11 @@ export interface FetchConsumerOffset extends Request<FetchConsumerOffsetResult> 
    * offset is a failure.
    */
   readonly negativeOffset?: boolean | undefined
+  /**
+   * While a transaction with an offset for this partition is open, the coordinator is asked again until the time limit. Brokers
+   * before Kafka 2.5 give the offset that was committed before. Default: that offset is given at once.
+   */
+  readonly requireStable?: boolean | undefined
 }
 export type FetchConsumerOffsetResult = {
   readonly operation: 'fetchConsumerOffset'

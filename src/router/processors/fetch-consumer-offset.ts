@@ -40,10 +40,28 @@ type PartitionAnswer = OffsetFetchResponse['partitions'][number]
 export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, PartitionAnswer, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
 
+  /**
+   * Takes the requests that require a stable offset, or those that do not: the latter would wait for a transaction as well.
+   * The others go back into the queue.
+   */
+  protected override taken(groupId: string, waiting: Map<string, OpenRequest<Kind>[]>): Map<string, Waiters> {
+    const taken = new Map<string, Waiters>()
+    let isStable: boolean | undefined
+    for (const [key, waiters] of waiting) {
+      isStable ??= requiresStable(waiters[0]!)
+      const alike = waiters.filter(waiter => requiresStable(waiter) === isStable)
+      const others = waiters.filter(waiter => requiresStable(waiter) !== isStable)
+      if (alike.length > 0) taken.set(key, alike)
+      if (others.length > 0) this.putBack(groupId, key, others)
+    }
+    return taken
+  }
+
   send(client: BrokerClient, { groupId, partitions }: GroupCall<Kind>): Promise<OffsetFetchResponse> {
     return client.offsetFetch({
       groupId,
       partitions: Array.from(partitions.values(), waiters => waiters[0]!.request.topicPartition),
+      requireStable: [...partitions.values()].some(([first]) => requiresStable(first!)),
       timeoutMs: this.context.callTimeoutMs
     })
   }
@@ -83,6 +101,8 @@ export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, Partition
     return []
   }
 }
+
+const requiresStable = ({ request }: OpenRequest<Kind>): boolean => request.requireStable === true
 
 export const fetchConsumerOffset = describeOperation('fetchConsumerOffset', {
   role: 'group',

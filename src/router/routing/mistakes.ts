@@ -7,7 +7,7 @@ import type { Operations, RequestOf, RouterMessage } from '../messages/operation
 const fields: { readonly [Operation in keyof Operations]: readonly (keyof RequestOf<Operation>)[] } = {
   fetchData: ['topicPartition', 'offset', 'maxWaitMs', 'isWanted', 'topicId'],
   fetchOffset: ['topicPartition', 'offsetType'],
-  fetchConsumerOffset: ['groupId', 'topicPartition', 'rawMetadata', 'negativeOffset'],
+  fetchConsumerOffset: ['groupId', 'topicPartition', 'rawMetadata', 'negativeOffset', 'requireStable'],
   commitConsumerOffset: [
     ...(['groupId', 'topicPartition', 'offsetAndMetadata', 'rawMetadata', 'negativeOffset'] as const),
     ...(['replacesWaiting', 'member'] as const)

@@ -140,10 +140,27 @@ describe('fetchConsumerOffset', () => {
         { topic: 'orders', partition: 0 },
         { topic: 'orders', partition: 1 }
       ],
+      requireStable: false,
       timeoutMs: CALL_TIMEOUT_MS
     })
     expect(types()).to.deep.equal([['success'], ['success'], ['success'], []])
     expect(asked.processor.isEmpty).to.equal(false)
+  })
+
+  it('is a call of its own for those who require a stable offset, which is asked again at code 88', async () => {
+    const stable = [0, 1].map(partition => asked.ask(requestFor(partition, { requireStable: true })))
+    asked.ask(requestFor(0))
+    const back = await asked.settle({
+      errorCode: 0,
+      partitions: [answer(0, { errorCode: 88, offset: -1 }), answer(1)]
+    })
+    expect(back).to.deep.equal(retried([stable[0]!]))
+    expect(await asked.settle({ errorCode: 0, partitions: [answer(0)] })).to.deep.equal([])
+    expect(asked.sent.map(({ call }) => call)).to.containSubset([
+      { requireStable: true, partitions: [{ partition: 0 }, { partition: 1 }] },
+      { requireStable: false, partitions: [{ partition: 0 }] }
+    ])
+    expect(types()).to.deep.equal([[], ['success'], ['success']])
   })
 
   it('is asked again where the answer leaves a partition out, and answered once where it comes twice', async () => {
