@@ -102,6 +102,8 @@ export class DurableDelivery implements QueueMember {
   #reportedAt = 0
   #lookedAtAgesAt = 0
   #isClosed = false
+  /** Nothing is sent and nobody is waited for any more. */
+  #isOver = false
   #whenSettled: (() => void) | undefined
 
   constructor(deps: DurableDeliveryDeps) {
@@ -257,12 +259,15 @@ export class DurableDelivery implements QueueMember {
       this.giveReceipt(holder, { firstSequence, indexes: stored, count: pendingProduce.recordCount })
     }
     this.#accepted += storedCount
+    // The caller produces, `close` ends all waits, and only then the log has synced: a wait that began now would not end.
+    const isLate = this.#isOver
     let offset = 0
     for (let at = 0; at < entries.length; at++) {
       if (at >= storedCount) this.#refuse(pendingProduce, indexes[at]!, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
         tag?.stored(tag.indexOf(indexes[at]!), sequence)
+        if (isLate) continue
         if (isAwaited) this.#outcomes.waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)
@@ -270,7 +275,7 @@ export class DurableDelivery implements QueueMember {
     }
     pendingProduce.stored()
     if (refusal !== undefined) this.#logRefused(refusal)
-    if (!isAwaited) pendingProduce.letGo('its outcome was not asked for')
+    if (!isAwaited || isLate) pendingProduce.letGo(isAwaited ? 'shutting down' : 'its outcome was not asked for')
   }
 
   /** Gives a receipt for records in the log. */
@@ -291,6 +296,8 @@ export class DurableDelivery implements QueueMember {
     const { maxPartitionBytes, batchMaxBytes } = this.#settings
     const { shared } = this.#sender
     this.#opened = opened
+    // Records came before the log was open, and `close` before it has opened: they only have to get into it.
+    if (this.#isOver) return
     this.#topicDeps = {
       partitions: { ...shared, sendTimeMs: stampsWhenSent ? shared.ownTime.now : undefined },
       wal,
@@ -418,6 +425,7 @@ export class DurableDelivery implements QueueMember {
     for (const topic of this.#topics.all) topic.close()
     const isSettled = new Promise<void>(resolve => (this.#whenSettled = resolve))
     if (this.#opened !== undefined && !this.#isSettled) await inTime(isSettled, timeoutMs, () => undefined)
+    this.#isOver = true
     clearInterval(this.#ticker)
     this.#sender.close()
     for (const pause of this.#pauses) clearTimeout(pause)
