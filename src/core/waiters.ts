@@ -1,3 +1,5 @@
+import { MAX_TIMER_MS } from './model.js'
+
 /** Waits for one event, each with its own limit. Nothing is left of a wait that has ended. */
 export class Waiters {
   readonly #waiting = new Set<() => void>()
@@ -21,7 +23,7 @@ export class Waiters {
       }
       const wake = (): void => end(true)
       const leave = (): void => end(false)
-      const timer = setTimeout(leave, limitMs)
+      const timer = setTimeout(leave, Math.min(limitMs, MAX_TIMER_MS))
       left?.addEventListener('abort', leave)
       this.#waiting.add(wake)
     })

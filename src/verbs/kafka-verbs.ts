@@ -4,7 +4,7 @@ import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
-import { type Logger, type MonotonicClock, type ProduceRecord, silentLogger } from '../core/model.js'
+import { type Logger, MAX_TIMER_MS, type MonotonicClock, type ProduceRecord, silentLogger } from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
@@ -245,7 +245,7 @@ export class AllTopics {
     const asked = (this.#next ??= this.#open.then(() => this.#begin()))
     return new Promise((resolve, reject) => {
       const late = (): void => reject(new TimedOutError('the request for the topics', timeoutMs))
-      const timer = setTimeout(late, timeoutMs + LATER_MS)
+      const timer = setTimeout(late, Math.min(timeoutMs + LATER_MS, MAX_TIMER_MS))
       asked.then(resolve, reject).finally(() => clearTimeout(timer))
     })
   }

@@ -1,4 +1,5 @@
 import { onAbort } from '../core/ending.js'
+import { MAX_TIMER_MS } from '../core/model.js'
 import type { ReceiptClaims } from '../producer/receipts/receipt-ids.js'
 import type { ReceiptAnswer, Receipts, RecordSpan, RecordState } from '../producer/receipts/receipts.js'
 
@@ -133,7 +134,7 @@ export class ReceiptDesk {
   ): Promise<Result> {
     const ends = new AbortController()
     const end = (): void => ends.abort()
-    const timer = setTimeout(end, waitMs)
+    const timer = setTimeout(end, Math.min(waitMs, MAX_TIMER_MS))
     this.#waits.add(end)
     const leave = onAbort(signal, end)
     try {

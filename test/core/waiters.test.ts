@@ -20,4 +20,13 @@ describe('waits for an event', () => {
     expect(await long).to.equal(true)
     expect([waiters.size, clock.countTimers()]).to.deep.equal([0, 0])
   })
+
+  it('do not end at once where their limit is longer than a timer of Node', async () => {
+    const waiters = new Waiters()
+    const waits = [waiters.wait(2 ** 31), waiters.wait(Number.POSITIVE_INFINITY)]
+    await clock.tickAsync(1_000)
+    expect(waiters.size).to.equal(2)
+    waiters.wake()
+    expect(await Promise.all(waits)).to.deep.equal([true, true])
+  })
 })

@@ -1,4 +1,4 @@
-import { MAX_TIMER_MS, type RecordFailure, type RecordOutcome } from '../../core/model.js'
+import { type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import { Waiters } from '../../core/waiters.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
@@ -207,7 +207,7 @@ export class KeyedRecords {
   async #when(isKnown: () => boolean, timeoutMs: number): Promise<void> {
     const endsAt = performance.now() + timeoutMs
     for (let leftMs = timeoutMs; leftMs > 0 && !isKnown(); leftMs = endsAt - performance.now()) {
-      await this.waiters.wait(Math.min(leftMs, MAX_TIMER_MS))
+      await this.waiters.wait(leftMs)
     }
   }
 }

@@ -7,7 +7,7 @@ import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../
 import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, silentLogger } from '../../core/model.js'
+import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
@@ -400,7 +400,8 @@ class ClusterParts {
 /** @throws InvalidRequestError for anything but options with a time limit */
 function closeTimeoutOf(options: CloseOptions = {}): number {
   const { timeoutMs = CLOSE_TIMEOUT_MS } = Object(options) as CloseOptions
-  if (typeof options === 'object' && options !== null && timeoutMs >= 0) return timeoutMs
+  const isTime = typeof timeoutMs === 'number' && timeoutMs >= 0
+  if (typeof options === 'object' && options !== null && isTime) return Math.min(timeoutMs, MAX_TIMER_MS)
   const given = typeof options === 'number' ? `, as in close({timeoutMs: ${options}}), not a number` : ''
   throw new InvalidRequestError(`close takes an object whose timeoutMs is a time limit, at least 0${given}`)
 }

@@ -1,5 +1,11 @@
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
-import { type MonotonicClock, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import {
+  MAX_TIMER_MS,
+  type MonotonicClock,
+  type Offset,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { mapInPortions } from '../../router/routing/ask-router.js'
 import { resourceName } from '../../verbs/admin.js'
@@ -214,7 +220,8 @@ export class ProgramAdmin {
   /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
   #limit(options: AdminOptions = {}): TimeLimit {
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = Object(options) as AdminOptions
-    if (typeof options === 'object' && options !== null && timeoutMs > 0) return new TimeLimit(timeoutMs, this.#clock)
+    if (typeof options === 'object' && options !== null && typeof timeoutMs === 'number' && timeoutMs > 0)
+      return new TimeLimit(Math.min(timeoutMs, MAX_TIMER_MS), this.#clock)
     throw new InvalidRequestError('the options have to be an object such as {timeoutMs: 30_000}, above 0')
   }
 }
