@@ -10,6 +10,7 @@ import { DurableLog } from '../../src/producer/log/durable-log.js'
 import { type LogCallName, LogCore, type LogHost } from '../../src/producer/log/log-host.js'
 import type { DurableLogDeps, OpenDurableLog } from '../../src/producer/log/open-durable-log.js'
 import { type WalSettings, walSettings } from '../../src/producer/log/settings.js'
+import { Losses } from '../../src/producer/memory/losses.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
 import { ReceiptKey } from '../../src/producer/receipts/receipt-ids.js'
 import { type ReceiptHolder, Receipts } from '../../src/producer/receipts/receipts.js'
@@ -45,6 +46,7 @@ export class DurableStage {
   clusterId = 'cluster-1'
   delivery!: DurableDelivery
   receipts!: Receipts
+  losses!: Losses
   /** What the next start sets for receipts. */
   receiptLimits: Partial<ReceiptSettings>
   queue!: DurableQueue
@@ -112,7 +114,9 @@ export class DurableStage {
     const tell = (message: RouterMessage): void => {
       if (isAlive.now) this.router.tell(message)
     }
+    this.losses = new Losses({ log, metrics, clock: () => performance.now() })
     this.delivery = new DurableDelivery({
+      losses: this.losses,
       cluster: 'default',
       queue: this.queue,
       router: { path: 'router', tell, stop: () => undefined },

@@ -14,7 +14,7 @@ import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { PartitionerName } from '../memory/partitioners.js'
-import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
+import { type KeyTag, NOBODY_ASKED, type PendingProduce } from '../memory/pending-produce.js'
 import { checkProduceCall, checkRecord, namedPartitioner } from '../memory/record-checks.js'
 import { type DeliverySettings, toDeliverySettings } from '../memory/settings.js'
 import { TopicSubscription } from '../memory/topic-subscription.js'
@@ -229,6 +229,13 @@ export class DurableDelivery implements QueueMember {
     pendingProduce.refuse(index, failure)
   }
 
+  /** Refuses a record after its call has returned. It is lost if its caller does not look. */
+  #refuseLate(pendingProduce: DurablePendingProduce, index: number, destination: string, failure: RecordFailure): void {
+    const { code, message } = failure
+    if (!pendingProduce.isWatched) this.#deps.losses?.add(NOBODY_ASKED, { code, message, topic: topicOf(destination) })
+    this.#refuse(pendingProduce, index, failure)
+  }
+
   #append(request: DurableRequest): void {
     const { pendingProduce, entries, indexes } = request
     if (entries.length === 0) {
@@ -263,7 +270,8 @@ export class DurableDelivery implements QueueMember {
     const isLate = this.#isOver
     let offset = 0
     for (let at = 0; at < entries.length; at++) {
-      if (at >= storedCount) this.#refuse(pendingProduce, indexes[at]!, toFailure(refusal!))
+      if (at >= storedCount)
+        this.#refuseLate(pendingProduce, indexes[at]!, entries[at]!.destination, toFailure(refusal!))
       else {
         const sequence = firstSequence + at
         tag?.stored(tag.indexOf(indexes[at]!), sequence)

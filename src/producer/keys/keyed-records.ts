@@ -1,4 +1,4 @@
-import { type RecordFailure, type RecordOutcome } from '../../core/model.js'
+import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { Waiters } from '../../core/waiters.js'
 import type { ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'

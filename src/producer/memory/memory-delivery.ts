@@ -187,7 +187,7 @@ export class MemoryDelivery implements Delivery {
       if (failure === undefined) continue
       this.#deps.counters.refused++
       if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
-      if (refusal === undefined) pendingProduce.refuseLate(index, failure)
+      if (refusal === undefined) pendingProduce.refuseTaken(index, failure)
       else pendingProduce.refuse(index, failure)
     }
     return refusal
@@ -407,16 +407,15 @@ export class MemoryDelivery implements Delivery {
   async close(timeoutMs: number): Promise<number> {
     this.#isClosed = true
     const held = await this.flush(timeoutMs)
-    const lostBefore = this.#losses.records
     this.#topics.close()
     this.#sender.close()
+    // Those that wait for capacity are not among the held ones.
+    for (const topic of this.#topics.values()) topic.refuseWaiting(failures.shuttingDown())
+    const lostBefore = this.#losses.records
     for (const topic of this.#topics.values()) {
       topic.failHeld(failures.shuttingDown())
-      for (const producer of topic.producers) {
-        if (producer === undefined) continue
-        this.#deps.counters.refused += this.#capacityQueues.close(producer, failures.shuttingDown())
-        producer.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
-      }
+      for (const producer of topic.producers)
+        producer?.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
     }
     clearInterval(this.#ticker)
     this.#metrics.report(this.stats())

@@ -163,6 +163,11 @@ export abstract class RequestOutcomes {
     return this.#outcomesPromise !== undefined || this.#onSettled !== undefined
   }
 
+  /** Whether its caller learns of a record that is refused now. A caller that is still in `accept` has asked nothing yet. */
+  get isWatched(): boolean {
+    return this.isAwaited || this.#acceptedPromise !== undefined
+  }
+
   isSettled(index: number): boolean {
     this.#listRows()
     return this.#outcomes[index] !== undefined
@@ -287,7 +292,7 @@ export interface Acceptance {
 
 const NOT_ANSWERED: Acceptance = {}
 /** Named as the API in reports of lost records whose caller did not ask for outcomes. */
-const NOBODY_ASKED = 'library'
+export const NOBODY_ASKED = 'library'
 
 /** Keeps what became of requests: it is notified once for each that is delivered. */
 export interface DeliverySubscriber {
@@ -337,16 +342,30 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
 
   fail(index: number, failure: RecordFailure, topic?: string): void {
     this.settle(index, failure)
-    const api = this.#acceptance.answeredBy ?? (this.isAwaited ? undefined : NOBODY_ASKED)
-    if (api !== undefined) this.#losses?.add(api, { code: failure.code, message: failure.message, topic })
+    this.#lostTo(this.#acceptance.answeredBy ?? (this.isAwaited ? undefined : NOBODY_ASKED), failure, topic)
   }
 
-  /** Refuses a record after it was accepted to wait. The record is lost if its client was answered already. */
+  /** Refuses a record while it is taken. The record is lost if its client was answered before. */
+  refuseTaken(index: number, failure: RecordFailure): void {
+    this.refuse(index, failure)
+    this.#lostTo(this.#answeredBefore, failure)
+  }
+
+  /** Refuses a record after it has waited. It is lost if its client was answered before, or its caller does not look. */
   refuseLate(index: number, failure: RecordFailure, topic?: string): void {
     this.refuse(index, failure)
+    const isUnseen = this.#acceptance.answeredBy === undefined && !this.isWatched
+    this.#lostTo(isUnseen ? NOBODY_ASKED : this.#answeredBefore, failure, topic)
+  }
+
+  /** The API that has answered before the call. */
+  get #answeredBefore(): string | undefined {
     const { answeredBy, stopsWhereFull } = this.#acceptance
-    if (stopsWhereFull !== true || answeredBy === undefined) return
-    this.#losses?.add(answeredBy, { code: failure.code, message: failure.message, topic })
+    return stopsWhereFull === true ? answeredBy : undefined
+  }
+
+  #lostTo(api: string | undefined, { code, message }: RecordFailure, topic?: string): void {
+    if (api !== undefined) this.#losses?.add(api, { code, message, topic })
   }
 
   /** Notifies it when all records are delivered next to each other. */

@@ -418,6 +418,14 @@ export class Topic implements UnknownTopic {
     if (!this.isKnown) this.#deps.lookUps.unfollow(this)
   }
 
+  /** Refuses all records that wait for capacity. */
+  refuseWaiting(failure: RecordFailure): void {
+    const { counters, capacityQueues } = this.#deps
+    counters.refused += this.#queue.enterAll(() => failure)
+    for (const producer of this.#producers.all)
+      if (producer !== undefined) counters.refused += capacityQueues.close(producer, failure)
+  }
+
   failHeld(failure: RecordFailure): void {
     this.#deps.counters.failed += this.#deferred.recordCount
     this.#deps.counters.refused += this.#queue.enterAll(() => failure)

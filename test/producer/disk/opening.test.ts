@@ -44,6 +44,18 @@ describe('durable: opening the log', () => {
   }
   const values = (): (string | null)[] => stage.router.values('orders')
 
+  it('counts the records that it fails for as lost, where nobody looks', async () => {
+    await unopened()
+    stage.openErrors.push(new Error('EIO'))
+    const options = { partitioner: 'murmur2', deadlineMs: 10_000, durability: 'disk' } as const
+    stage.delivery.accept([record('orders', 'A'), record('orders', 'B')], options)
+    stage.send(record('orders', 'C'), 10_000)
+    await stage.pass(100)
+    expect(stage.losses.views().map(({ api, reason, topic, records }) => [api, reason, topic, records])).to.deep.equal([
+      ['library', 'logUnavailable', 'orders', 2]
+    ])
+  })
+
   it('happens with the first record, which is accepted when it is there', async () => {
     await unopened()
     await stage.pass(5_000)

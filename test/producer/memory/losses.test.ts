@@ -118,6 +118,54 @@ describe('accepted records that are lost', () => {
     expect(await stage.delivery.close(0)).to.equal(3)
   })
 
+  /** One more of 10 KiB than a partition, or an unknown topic, has room for. */
+  const tooMany = (topic: string, capacityWaitMs: number) =>
+    Array.from({ length: 6 }, () =>
+      stage.delivery.accept([record(topic, 'x'.repeat(10 * 1024), 0)], {
+        partitioner: 'murmur2',
+        deadlineMs: 10_000,
+        capacityWaitMs
+      })
+    )
+  const small = { maxBytes: 400 * 1024, maxPartitionBytes: 50 * 1024 }
+
+  for (const topic of ['orders', 'nowhere']) {
+    it(`are those that waited for capacity in vain, where nobody looks: ${topic}`, async () => {
+      stage = new DeliveryStage({ orders: 1 }, small)
+      await stage.warmUp('orders', 0)
+      script({ type: 'park' })
+      const produced = tooMany(topic, 500)
+      const waiting = produced.filter(({ isWaiting }) => isWaiting).length
+      expect(waiting).to.be.above(0)
+      await stage.pass(1_000)
+      expect([lost('overloaded', 'library'), stage.delivery.stats().refused]).to.deep.equal([waiting, waiting])
+    })
+
+    it(`are those that wait for capacity when the process stops, where nobody looks: ${topic}`, async () => {
+      stage = new DeliveryStage({ orders: 1 }, small)
+      await stage.warmUp('orders', 0)
+      script({ type: 'park' })
+      const watched = tooMany(topic, 10_000).slice(0, 2)
+      for (const one of watched) void one.outcomes()
+      const closing = stage.delivery.close(100)
+      await stage.pass(200)
+      expect([await closing, lost('shuttingDown', 'library')]).to.deep.equal([6, 4])
+    })
+  }
+
+  it('are not those that waited for capacity in vain, and whose caller looks', async () => {
+    stage = new DeliveryStage({ orders: 1 }, small)
+    await stage.warmUp('orders', 0)
+    script({ type: 'park' })
+    const [awaited, accepted, settled] = [tooMany('orders', 500), tooMany('orders', 500), tooMany('orders', 500)]
+    for (const one of awaited) void one.outcomes()
+    for (const one of accepted) void one.accepted()
+    for (const one of settled) one.whenSettled?.(() => undefined)
+    await stage.pass(1_000)
+    expect(stage.delivery.stats().refused).to.be.above(10)
+    expect(lost('overloaded', 'library')).to.equal(0)
+  })
+
   it('are not those that were refused before their client was answered', () => {
     stage = new DeliveryStage({ orders: 1 })
     const { refused } = accept('no/topic', 2)
