@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { MAX_TIMER_MS, type TopicPartition } from '../../core/model.js'
+import { MAX_TIMER_MS, type RecordFailure, type TopicPartition } from '../../core/model.js'
 import { resultOfUser } from '../../core/users-code.js'
 import type { Operations, ResultOf, RouterMessage, RouterResult } from '../messages/operations.js'
 import { type Unasked, withRequester } from './ask-router.js'
@@ -59,6 +59,15 @@ const RETRY_DELAY_STEP_MS = 100
 const RETRY_DELAY_MAX_MS = 5_000
 const RETRIES_PER_WARNING = 10
 
+const UNKNOWN: RecordFailure = {
+  type: 'failed',
+  code: 'timedOut',
+  errorCode: undefined,
+  message: 'the Router did not answer',
+  retriable: true,
+  persisted: 'unknown'
+}
+
 interface Outstanding {
   readonly requestId: number
   readonly key: string
@@ -79,6 +88,7 @@ interface Outstanding {
  * - A second question of the same operation and key replaces the first question, whose answer and timer are then ignored.
  * - A late answer to an earlier try counts. The answer to the later try is then dropped.
  * - The timer of an old question does not affect a new question for the same offset, which often follows `noMessages`.
+ * - A question to write records is asked once. Where the Router does not answer it, the outcomes are unknown.
  * - A failure is an answer: it ends the question, and its handler decides what to do.
  * Source: Box-Castle/router 1.0.3, RouterRequestManager.scala. Differs: questions have keys, answers are matched by a
  * token instead of by fields, the metadata operation has its own time-out, repeated tries are spread, timers are cancelled.
@@ -95,10 +105,14 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     this.#options = options
   }
 
-  /** True while a question of this operation, or one with the key of this question, waits for its answer. */
+  /**
+   * True while a question of this operation, or one with the key of this question, waits for its answer. A question to
+   * write records waits by itself.
+   */
   isWaiting(asked: Operation | Question<Operation>): boolean {
-    if (typeof asked === 'object') return this.#byKey.has(keyOf(asked))
-    for (const { question } of this.#outstanding.values()) if (question.type === asked) return true
+    if (typeof asked === 'object' && asked.type !== 'produce') return this.#byKey.has(keyOf(asked))
+    for (const { question } of this.#outstanding.values())
+      if (question === asked || question.type === asked) return true
     return false
   }
 
@@ -120,14 +134,35 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     if (outstanding === undefined) return
     const { news } = message
     if (news.type === 'timer') {
-      if (news.tryNumber === outstanding.tryNumber) this.#tryAgain(outstanding, 0, 'the Router did not answer')
+      if (news.tryNumber !== outstanding.tryNumber) return
+      if (outstanding.question.type === 'produce') this.#waitLonger(outstanding, outstanding.question, handlers)
+      else this.#tryAgain(outstanding, 0, 'the Router did not answer')
     } else if (news.result.type === 'timedOut') {
       this.#tryAgain(outstanding, this.#retryDelayMs(outstanding.tryNumber), news.result.reason)
-    } else {
-      this.#forget(outstanding)
-      const handle = handlers[message.operation as Operation] as Record<string, (result: never) => void>
-      handle[news.result.type]!(news.result as never)
-    }
+    } else this.#end(outstanding, news.result, handlers)
+  }
+
+  #end(outstanding: Outstanding, result: RouterResult, handlers: ResultHandlers<Operation>): void {
+    this.#forget(outstanding)
+    const handle = handlers[outstanding.question.type as Operation] as Record<string, (result: never) => void>
+    handle[result.type]!(result as never)
+  }
+
+  /**
+   * Records that are written once more would be in Kafka twice. The first time, the process may have stood still: the timer
+   * is due, the broker has answered, and the answer is read after the timer. The second time, the outcomes are unknown.
+   */
+  #waitLonger(outstanding: Outstanding, { records }: Question<'produce'>, handlers: ResultHandlers<Operation>): void {
+    const { question, requestId, tryNumber } = outstanding
+    if (tryNumber === 1) {
+      outstanding.tryNumber++
+      outstanding.timer = this.#startTimer(question, requestId, outstanding.tryNumber)
+    } else
+      this.#end(
+        outstanding,
+        { operation: 'produce', type: 'completed', outcomes: records.map(() => UNKNOWN) },
+        handlers
+      )
   }
 
   /** Forgets all questions. The actor must call this when it stops. */

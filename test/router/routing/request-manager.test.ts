@@ -118,6 +118,58 @@ describe('request manager', () => {
     expect(seen).to.deep.equal(['success 90'])
   })
 
+  /** An actor that writes records: their outcomes, and what the Router was asked. */
+  const aWriter = () => {
+    const asked: RouterRequest[] = []
+    const seen: unknown[] = []
+    const manager = new RequestManager<'produce'>({
+      router: { path: 'router', tell: message => void asked.push(message as RouterRequest), stop() {} },
+      tellSelf: message =>
+        manager.checkResult(message, { produce: { completed: ({ outcomes }) => seen.push(outcomes) } }),
+      timeoutsMs: { produce: 500 }
+    })
+    const answer = (index: number): void => {
+      const { requester } = asked[index] as unknown as { requester: { reply(result: RouterResult): void } }
+      requester.reply({ operation: 'produce', type: 'completed', outcomes: delivered })
+    }
+    return { manager, asked, seen, answer }
+  }
+  const delivered = [{ type: 'delivered', partition: 0, offset: 7, timestampMs: 1 }] as const
+  const toWrite = (value: string) => ({ type: 'produce', records: [{ topic: 'orders', key: null, value }] }) as const
+
+  it('asks to write records once, also where the answer is late', () => {
+    const { manager, asked, seen, answer } = aWriter()
+    manager.sendRequestToRouter(toWrite('one'))
+    clock.tick(1_600)
+    answer(0)
+    clock.tick(10_000)
+    expect(asked).to.have.length(1)
+    expect(seen).to.deep.equal([delivered])
+  })
+
+  it('says that the outcomes of records are unknown when the Router never answers', () => {
+    const { manager, asked, seen, answer } = aWriter()
+    manager.sendRequestToRouter(toWrite('one'))
+    clock.tick(10_000)
+    answer(0)
+    expect(asked).to.have.length(1)
+    expect(seen).to.have.length(1)
+    const [[outcome]] = seen as [[object]]
+    expect(outcome).to.include({ type: 'failed', code: 'timedOut', persisted: 'unknown' })
+    expect(manager.isWaiting('produce')).to.equal(false)
+  })
+
+  it('tells of each question to write records whether it waits', () => {
+    const { manager, answer } = aWriter()
+    const [one, other] = [toWrite('one'), toWrite('other')]
+    manager.sendRequestToRouter(one)
+    expect([one, other].map(question => manager.isWaiting(question))).to.deep.equal([true, false])
+    manager.sendRequestToRouter(other)
+    answer(0)
+    expect([one, other].map(question => manager.isWaiting(question))).to.deep.equal([false, true])
+    manager.close()
+  })
+
   it('has a question open for each partition, and for each group and partition', () => {
     const asked: RouterRequest[] = []
     const seen: unknown[] = []
