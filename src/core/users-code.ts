@@ -20,15 +20,28 @@ const told = new WeakSet<object>()
 function tell(what: string, failed: object, error: unknown): void {
   if (told.has(failed)) return
   told.add(failed)
-  const { message, stack = '' } = error instanceof Error ? error : { message: String(error) }
+  const { message, stack } = wordsOf(error)
   const warning = { type: 'CastellanWarning', code: 'CASTELLAN_USERS_CODE', detail: stack }
   process.emitWarning(`${what} threw: ${message}`, warning)
 }
 
-/** An `async` method fails by its promise. */
-function watch(what: string, failed: object, returned: unknown): void {
-  if (returned instanceof Promise) returned.catch(error => tell(what, failed, error))
+/** Anything can be thrown, also an object that has no text. */
+export function wordsOf(error: unknown): { readonly message: string; readonly stack: string } {
+  try {
+    if (!(error instanceof Error)) return { message: String(error), stack: '' }
+    return { message: String(error.message), stack: String(error.stack ?? '') }
+  } catch {
+    return { message: `something without a text (${typeof error})`, stack: '' }
+  }
 }
+
+/** An `async` function fails by its promise. @param failed called with what it rejects with */
+export function watchRejection(returned: unknown, failed: (error: unknown) => void): void {
+  if (returned instanceof Promise) returned.catch(failed)
+}
+
+const watch = (what: string, failed: object, returned: unknown): void =>
+  watchRejection(returned, error => tell(what, failed, error))
 
 /**
  * A metrics logger that passes measurements on and never throws. The first failure of `inner` is a warning of the
@@ -65,16 +78,20 @@ function guardLog(inner: Logger): Logger {
 }
 
 /**
- * Calls a function of the user. When it throws for the first time, that is a warning of the process.
+ * Calls a function of the user. When it throws, or its promise rejects, for the first time, that is a warning of the
+ * process.
  *
  * @param what names the function in the warning
+ * @param own the function of the user, where `call` is another one that calls it
  * @returns the result of the function, or `otherwise` when it has thrown
  */
-export function resultOfUser<Result>(what: string, call: () => Result, otherwise: Result): Result {
+export function resultOfUser<Result>(what: string, call: () => Result, otherwise: Result, own: object = call): Result {
   try {
-    return call()
+    const result = call()
+    watch(what, own, result)
+    return result
   } catch (error) {
-    tell(what, call, error)
+    tell(what, own, error)
     return otherwise
   }
 }

@@ -164,7 +164,7 @@ class FedBatches {
 
   /** What the readers do with their batches, warnings and problems. */
   asRuntime(onWarning: (message: string) => void = doNothing) {
-    const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined)
+    const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined, onWarning)
     return {
       write: (topicPartition: TopicPartition, batch: RecordBatch, end: Offset) =>
         new Promise<Offset>(resolve => {

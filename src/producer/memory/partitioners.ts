@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import type { Bytes, ProduceRecord, RecordFailure } from '../../core/model.js'
+import { watchRejection, wordsOf } from '../../core/users-code.js'
 import { failures } from './failures.js'
 
 /** How a record without a partition gets one. Each partitioner chooses the same partition as the system named beside it. */
@@ -74,10 +75,13 @@ export function placedBy(
     const partition: unknown = partitioner(record.key, count, record.topic)
     if (typeof partition === 'number' && Number.isInteger(partition) && partition >= 0 && partition < count)
       return { ...record, partition }
-    const chosen = typeof partition === 'number' ? partition : typeof partition
+    // The outcome of the record tells the mistake.
+    watchRejection(partition, () => undefined)
+    const chosen =
+      typeof partition === 'number' ? partition : partition instanceof Promise ? 'a promise' : typeof partition
     return failures.invalid(`the partitioner has to choose a partition from 0 to ${count - 1}, not ${chosen}`)
   } catch (error) {
-    return failures.invalid(`the partitioner threw: ${error instanceof Error ? error.message : typeof error}`)
+    return failures.invalid(`the partitioner threw: ${wordsOf(error).message}`)
   }
 }
 

@@ -6,6 +6,7 @@ import {
   type TopicPartition,
   UNKNOWN_IDENTITY
 } from '../../core/model.js'
+import { watchRejection } from '../../core/users-code.js'
 import type { AskedKind, Failure, RoutedKind } from '../messages/operations.js'
 import { Deadlines, type Due } from './deadlines.js'
 import type { AskedDescriptor, OperationDescriptor, Outcome, RequestFor, ResultFor, StateOf } from './operation.js'
@@ -122,15 +123,17 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     this.heldBy(undefined)
     this.#openRequests.settle(this, now)
     try {
-      this.operation.give(this.request, result)
+      watchRejection(this.operation.give(this.request, result), error => this.#requesterThrew(error))
     } catch (error) {
-      this.#openRequests.log.error(
-        { err: error, operation: this.kind },
-        'a requester threw when it was given its answer'
-      )
+      this.#requesterThrew(error)
     }
     this.operation.onAnswered?.(this.state, this)
     return true
+  }
+
+  #requesterThrew(error: unknown): void {
+    const fields = { err: error, operation: this.kind }
+    this.#openRequests.log.error(fields, 'a requester threw when it was given its answer')
   }
 
   /** Sets the holder, and releases the request from the former holder. */

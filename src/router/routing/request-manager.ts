@@ -184,7 +184,7 @@ export class RequestManager<Operation extends OperationName = OperationName> {
     const send = (): void => {
       outstanding.timer = this.#startTimer(question, requestId, tryNumber)
       const { onRetry = warnOfRetry } = this.#options
-      resultOfUser('onRetry', () => onRetry(question.type, tryNumber, reason), undefined)
+      resultOfUser('onRetry', () => onRetry(question.type, tryNumber, reason), undefined, onRetry)
       this.#send(question, requestId)
     }
     if (delayMs === 0) send()

@@ -14,6 +14,9 @@ const boom = (): never => {
   throw new Error('boom')
 }
 const reject = async (): Promise<void> => boom()
+const wordless = (): never => {
+  throw Object.create(null)
+}
 const throwingMetrics: MetricsLogger = { count: boom, time: boom, gauge: boom }
 const throwingLog: Logger = { debug: boom, info: boom, warn: boom, error: boom }
 const orders0 = { topic: 'orders', partition: 0 }
@@ -52,7 +55,12 @@ describe('code of the user of the library that fails', () => {
       { log: { debug: reject, info: reject, warn: reject, error: reject } },
       'the log threw: boom'
     ],
-    ['metrics that reject', { metrics: { count: reject, time: reject } }, 'the metrics logger threw: boom']
+    ['metrics that reject', { metrics: { count: reject, time: reject } }, 'the metrics logger threw: boom'],
+    [
+      'metrics that throw what has no text',
+      { metrics: { count: wordless, time: wordless } },
+      'the metrics logger threw: something without a text (object)'
+    ]
   ]
   for (const [what, options, message] of loggers) {
     it(`stops nothing and is told once: ${what}`, async () => {
@@ -91,16 +99,48 @@ describe('code of the user of the library that fails', () => {
     expect(warnings()).to.deep.equal(['isWanted of a request threw: boom'])
   })
 
-  it('does not end reading, where it is onWarning', async () => {
-    const castellan = await stage.library({ router: { callTimeoutMs: 300 } })
+  it('does not end reading and is told once, where it is an onWarning that throws or rejects', async () => {
+    await write(await stage.library())
+    stage.cluster.faults.add({ api: 'Fetch', count: 8 }, { type: 'dropRequest' })
+    const calls = [0, 0]
+    const callbacks = [boom, reject].map((fail, at) => () => {
+      calls[at]!++
+      return fail()
+    })
+    const read = async (onWarning: () => unknown): Promise<void> => {
+      const { read } = await stage.library({ router: { callTimeoutMs: 300 } })
+      for await (const { value } of read('orders', { requestTimeoutMs: 200, onWarning }))
+        expect(String(value)).to.equal('one')
+    }
+    await Promise.all([...callbacks, ...callbacks].map(read))
+    for (const count of calls) expect(count).to.be.greaterThan(1)
+    expect(warnings()).to.deep.equal(['onWarning threw: boom', 'onWarning threw: boom'])
+  })
+
+  it('fails its own records only, where it is a partitioner that throws or returns a promise', async () => {
+    const castellan = await stage.library()
+    const one = { topic: 'orders', key: 'k', value: 'x' }
+    const failing = [boom, reject, wordless].map(partitioner => castellan.produce(one, { partitioner } as never))
+    const messages = (await Promise.all(failing)).map(([outcome]) => 'message' in outcome! && outcome.message)
+    expect(messages).to.deep.equal([
+      'the partitioner threw: boom',
+      'the partitioner has to choose a partition from 0 to 0, not a promise',
+      'the partitioner threw: something without a text (object)'
+    ])
     await write(castellan)
-    const fault = stage.cluster.faults.add({ api: 'Fetch', count: 2 }, { type: 'dropRequest' })
-    const values: string[] = []
-    const options = { requestTimeoutMs: 200, onWarning: boom }
-    for await (const { value } of castellan.read('orders', options)) values.push(String(value))
-    expect(values).to.deep.equal(['one'])
-    expect(fault.fired).to.be.greaterThan(0)
-    expect(warnings()).to.include('onWarning threw: boom')
+  })
+
+  it('stops nothing, where it is the reply of a requester that rejects', async () => {
+    const castellan = await stage.library()
+    const replied = new Promise<void>(resolve => {
+      const reply = (): Promise<void> => {
+        resolve()
+        return reject()
+      }
+      castellan.router.ref.tell({ ...latest, requester: { reply } } as never)
+    })
+    await replied
+    await useAll(castellan)
   })
 
   it('leaves nothing behind where openCastellan rejects it', async () => {
