@@ -250,11 +250,17 @@ export class Topic implements UnknownTopic {
       if (isFirst) this.#deps.unknown.leave(this, nowMs)
       return refusal ?? this.#noCapacity(isDenied)
     }
+    this.#defer(arrival)
+    if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
+    return undefined
+  }
+
+  /** The record waits until the partitions are known. */
+  #defer(arrival: Arrival): true {
     const charge = this.#deferred.add(arrival)
     this.#deps.budget.enqueue(charge, 1)
     this.#deps.unknown.grew(this, charge)
-    if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
-    return undefined
+    return true
   }
 
   /** A pending topic, which may exist, may hold as many bytes as a partition; a denied topic may hold fewer. */
@@ -361,8 +367,9 @@ export class Topic implements UnknownTopic {
       counters.withdrawn += expired
       budget.enqueue(this.#deferred.chargedBytes - bytes, -expired)
       unknown.grew(this, this.#deferred.chargedBytes - bytes)
-      if (this.#deferred.recordCount === 0) counters.refused += this.#queue.enterAll(() => failure)
     }
+    const isDenied = this.#isDenied(nowMs)
+    this.#queue.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
     if (this.#isWaitedFor) return
     if (!this.isKnown) this.#deps.lookUps.unfollow(this)
     unknown.leave(this, nowMs)

@@ -122,6 +122,16 @@ export class OverflowQueue {
     return this.#takeOut(() => true, enter)
   }
 
+  /** Passes records to `enter`, in order, up to the first that it does not take. */
+  enterWhile(enter: (arrival: Arrival) => boolean): void {
+    const stays = this.#arrivals.findIndex(arrival => !enter(arrival))
+    const entered = this.#arrivals.splice(0, stays < 0 ? this.#arrivals.length : stays)
+    for (const arrival of entered) {
+      this.#onHeld(-sizeOf(arrival))
+      arrival.pendingProduce.waited()
+    }
+  }
+
   /** Refuses records whose wait is over. @returns how many */
   refuseOver(nowMs: number, failure: () => RecordFailure): number {
     return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failure)

@@ -127,7 +127,7 @@ describe('accepted records that are lost', () => {
         capacityWaitMs
       })
     )
-  const small = { maxBytes: 400 * 1024, maxPartitionBytes: 50 * 1024 }
+  const small = { maxBytes: 400 * 1024, maxPartitionBytes: 50 * 1024, unknownTopicMaxBytes: 10 * 1024 }
 
   for (const topic of ['orders', 'nowhere']) {
     it(`are those that waited for capacity in vain, where nobody looks: ${topic}`, async () => {

@@ -44,6 +44,24 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(resultsOf(first)).to.deep.equal(['unknownTopic, no'])
   })
 
+  for (const isAway of [false, true]) {
+    it(`fails records at their own deadlines, not at that of those before them: ${isAway ? 'away' : 'denied'}`, async () => {
+      stage = new DeliveryStage({}, { maxBytes: 400 * KIB, unknownTopicMaxBytes: 400 * KIB }, undefined, 16 * MIB)
+      stage.router.isAway = isAway
+      const send = (deadlineMs: number) =>
+        Array.from({ length: 20 }, () => stage.send(record('nowhere', 'x'.repeat(4 * KIB)), deadlineMs, deadlineMs))
+      const [first, second] = [send(1_000), send(4_000)]
+      await stage.pass(1_100)
+      expect([...first, ...second].map(({ outcomes }) => outcomes !== undefined)).to.deep.equal([
+        ...Array(20).fill(true),
+        ...Array(20).fill(false)
+      ])
+      await stage.pass(3_000)
+      expect(new Set(second.flatMap(resultsOf))).to.deep.equal(new Set([isAway ? 'timedOut, no' : 'unknownTopic, no']))
+      expect(stage.delivery.stats()).to.include({ bufferedBytes: 0, bufferedRecords: 0 })
+    })
+  }
+
   it('never refuses a record later that it has accepted', async () => {
     stage = new DeliveryStage({ orders: 1 }, { maxPartitionBytes: 100 * KIB, maxBytes: 4 * MIB })
     // As text it is a third of what it is as bytes.
