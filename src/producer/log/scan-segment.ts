@@ -180,20 +180,50 @@ class Scan {
 
 const SALT_WINDOW_BYTES = 8 * 1024 * 1024
 
-/** The first entry of a file whose header is damaged: one that fits to some salt. `undefined`: it has none. */
+/**
+ * The first entry of a file whose header is damaged: one that fits to some salt. Where the file was another segment before,
+ * entries of that one may stand before and behind; theirs are the lower sequences. `undefined`: it has none.
+ */
 export function firstEntryOf(
   file: ReadableFile,
-  sizeBytes: number
-): { readonly salt: number; readonly sequence: number } | undefined {
-  for (let from = 0; from < sizeBytes; from += SALT_WINDOW_BYTES) {
-    const bytes = file.read(from, Math.min(SALT_WINDOW_BYTES, sizeBytes - from))
-    for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0; at = bytes.indexOf(ENTRY_MAGIC, at + 1)) {
-      if (at + ENTRY_HEADER_BYTES > bytes.length) break
+  sizeBytes: number,
+  windowBytes = SALT_WINDOW_BYTES
+): SaltedSequence | undefined {
+  let first: SaltedSequence | undefined
+  let last = -1
+  for (const one of entriesOfAnySalt(file, sizeBytes, windowBytes)) {
+    if (one.sequence <= last) continue
+    last = one.sequence
+    if (one.salt !== first?.salt) first = one
+  }
+  return first
+}
+
+interface SaltedSequence {
+  readonly salt: number
+  readonly sequence: number
+}
+
+/** In order of their places. What stands inside a whole entry is none. */
+function* entriesOfAnySalt(file: ReadableFile, sizeBytes: number, windowBytes: number): Generator<SaltedSequence> {
+  let next = 0
+  for (let from = 0; from + ENTRY_HEADER_BYTES <= sizeBytes; from = next) {
+    const bytes = file.read(from, Math.min(windowBytes, sizeBytes - from))
+    // The magic may lie across the end of the window.
+    next = from + bytes.length - (ENTRY_MAGIC.length - 1)
+    const isLast = next + ENTRY_HEADER_BYTES > sizeBytes
+    for (let at = bytes.indexOf(ENTRY_MAGIC); at >= 0 && at + ENTRY_HEADER_BYTES <= bytes.length; ) {
       const headerEnd = at + ENTRY_HEADER_BYTES + bytes.readUInt16BE(at + 10)
       const salt = saltBehind(bytes.readUInt32BE(at + 4), bytes.subarray(at + 8, headerEnd))
       const found = decodeEntry(bytes, at, salt)
-      if (found.type === 'entry') return { salt, sequence: found.sequence }
+      if (found.type === 'entry') yield { salt, sequence: found.sequence }
+      const endBytes = found.type === 'incomplete' ? at + found.sizeBytes : at + LARGEST_HEADER_BYTES
+      // The next window begins with what ends behind this one, unless that is larger than half of it.
+      if (!isLast && found.type !== 'entry' && endBytes > bytes.length && at > windowBytes / 2) {
+        next = from + at
+        break
+      }
+      at = bytes.indexOf(ENTRY_MAGIC, at + (found.type === 'entry' ? found.sizeBytes : 1))
     }
   }
-  return undefined
 }

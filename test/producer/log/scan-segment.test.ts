@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { ENTRY_HEADER_BYTES, ENTRY_MAGIC, encodeEntry, stampEntry } from '../../../src/producer/log/entry.js'
-import { entriesIn } from '../../../src/producer/log/scan-segment.js'
+import { entriesIn, firstEntryOf } from '../../../src/producer/log/scan-segment.js'
 import { SEGMENT_HEADER_BYTES } from '../../../src/producer/log/segment-header.js'
 import { SimulatedDisk } from '../../support/simulated-disk.js'
 
@@ -134,5 +134,24 @@ describe('the entries of a segment', () => {
       expect([...entriesIn(file, SALT, file.sizeBytes, windowBytes)]).to.have.length(300)
       expect(count, `windows of ${windowBytes} bytes`).to.be.at.most(reads)
     }
+  })
+})
+
+describe('the first entry of a file without a header', () => {
+  it('has the salt of the entry with the highest sequence, also among those of an earlier life and wherever windows end', () => {
+    const windows = fc.constantFrom(140_000, 200_000, 8 * 1024 * 1024)
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 12 }), windows, (pieces, windowBytes) => {
+        // Sequences of an earlier life are the lower ones.
+        const sequenceOf = (place: number): number => place + (pieces[place]!.kind === 'ofAnotherLife' ? 0 : 100)
+        const placeOf = (kind: Piece['kind']): number => pieces.findIndex(one => one.kind === kind)
+        const [own, other] = [placeOf('entry'), placeOf('ofAnotherLife')]
+        const expected = own >= 0 ? { salt: SALT, sequence: own + 100 } : { salt: SALT + 1, sequence: other }
+        const { file } = fileOf(pieces.map((one, place) => bytesOf(one, sequenceOf(place))))
+        const found = firstEntryOf(file, file.sizeBytes, windowBytes)
+        expect(found).to.deep.equal(own < 0 && other < 0 ? undefined : expected)
+      }),
+      { numRuns: 150 }
+    )
   })
 })

@@ -105,6 +105,27 @@ describe('a segment that the disk cannot read', () => {
     expect(valuesIn(openStore(disk).store)).to.deep.equal(['1', '2', '3', '4'])
   })
 
+  it('may be written over an earlier one, of which an entry stands before its own: only its own count', () => {
+    for (let bit = 0; bit < 64 * 8; bit += 5) {
+      const { store, disk } = filled(4)
+      const earlier = Buffer.from(disk.files().get(FIRST)!)
+      store.complete([{ first: 1, count: 3 }])
+      for (const number of ['5', '6', '7', '8', '9']) store.commit(group([recordBody(number.padEnd(200, '.'))]))
+      const third = '0000000000000003.slab'
+      disk.patch(third, bytes => {
+        // A power cut has taken the first entry of the file, and later a bit of its header has flipped.
+        earlier.copy(bytes, 64, 64, 64 + bytes.readUInt16BE(64 + 10) + bytes.readUInt32BE(64 + 12) + 40)
+        bytes[bit >> 3]! ^= 1 << (bit & 7)
+        return bytes
+      })
+      disk.directory.remove('0000000000000001.progress')
+      openStore(disk).store.close()
+      const [salvaged, ...others] = salvageOn(disk)
+      expect([salvaged?.name, salvaged?.records, others], `bit ${bit}`).to.deep.equal([third, 2, []])
+      expect(valuesIn(openStore(disk).store), `bit ${bit}`).to.deep.equal(['4', '5', '6', '8', '9'])
+    }
+  })
+
   it('is not set aside for a want of file descriptors or memory', () => {
     const { store, disk } = filled(12)
     for (const code of ['EMFILE', 'ENFILE', 'ENOMEM']) {
