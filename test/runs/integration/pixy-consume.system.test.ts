@@ -171,7 +171,10 @@ describe('pixy: consume', function () {
       // The newcomer has to be told first that there is nothing, for which it joins the group.
       'consumer.ackTimeoutMs': '15000',
       'advanced.consumer.revocationMs': '60000',
-      'consumer.longPollMs': '500'
+      'consumer.longPollMs': '500',
+      // Both times would begin with the owner's poll: it hands over, the newcomer is given the message, then the owner's
+      // subscription ends, and the newcomer joins anew only when its own message is over.
+      'consumer.subscriptionTimeoutMs': '60000'
     }
     const names = [1, 2].map(number => ({ ...settings, 'consumer.instanceId': `${group}-${number}` }))
     // The newcomer's name comes first, so that the only partition becomes its own.
