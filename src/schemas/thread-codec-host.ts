@@ -38,6 +38,8 @@ const AWAKE_FACTOR = 10
 /** Work waits at most so long for its turn, a schema that is new for less time than for its registry. */
 const MAX_WAIT_MS = 10_000
 const MAX_NEW_WAIT_MS = 4_000
+/** The same for what is done again, since the thread has died of other work. */
+const MAX_REDONE_WAIT_MS = 60_000
 /** Of all work that is not answered yet, as sent. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time. What comes back together is produced together, which costs less. */
@@ -57,7 +59,8 @@ interface Job {
   readonly bytes: number
   readonly codecs: readonly HostedCodec[]
   readonly owner: string | undefined
-  readonly overdueAtMs: number
+  /** Moves when it is done again. */
+  overdueAtMs: number
   /** Called once. */
   readonly settle: (result: CodecResult | Error) => void
 }
@@ -387,6 +390,9 @@ export class ThreadCodecs implements CodecHost {
       culprit.settle(new WorkEndedError(`it needs more than ${cause}`))
     }
     if (isBroken) this.#sent = []
+    // A thread that has little of a busy processor takes long to die, and that is not their fault.
+    const overdueAtMs = performance.now() + MAX_REDONE_WAIT_MS
+    for (const job of this.#jobsSent()) job.overdueAtMs = overdueAtMs
     this.#takeBack()
     this.#rest()
     this.#send()

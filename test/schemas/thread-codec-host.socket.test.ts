@@ -300,6 +300,30 @@ describe('the thread of the schemas', () => {
       .that.matches(/memory/)
   })
 
+  it('does again what it had begun to do when it died of other work, however long that took', async () => {
+    const code = `
+      import { parentPort } from 'node:worker_threads'
+      const opened = { type: 'opened', name: undefined, heldBytes: 1 }
+      parentPort.on('message', ({ calls }) => {
+        if (calls.some(({ codec }) => codec === 2))
+          throw Object.assign(new Error('no memory'), { code: 'ERR_WORKER_OUT_OF_MEMORY' })
+        parentPort.postMessage({ results: calls.map(() => opened), tookMs: calls.map(() => 0) })
+      })`
+    const clock = sinon.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+    try {
+      host = new ThreadCodecs({ worker: new URL(`data:text/javascript,${encodeURIComponent(code)}`) })
+      const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
+      const work = [1, 2, 3].map(number => host.open({ number, source }, 'ann').catch((error: Error) => error))
+      await new Promise(resolve => setImmediate(resolve))
+      clock.tick(10_000)
+      const [first, second, third] = await Promise.all(work)
+      expect([first, third]).to.deep.equal(Array(2).fill({ type: 'opened', name: undefined, heldBytes: 1 }))
+      expect(second).to.be.instanceOf(WorkEndedError)
+    } finally {
+      clock.restore()
+    }
+  })
+
   it('fails its work where the thread cannot start', async () => {
     host = new ThreadCodecs({ worker: new URL('./no-such-file.mjs', import.meta.url) })
     const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const

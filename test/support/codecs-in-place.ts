@@ -8,6 +8,13 @@ import {
   type WorkResults
 } from '../../src/schemas/codec-host.js'
 
+// Loading a format takes real time: in a test it could be more than a registry has, and time does not stand still in a world.
+const texts = { AVRO: '"int"', JSONSCHEMA: '{}', PROTOBUF: 'syntax = "proto3"; message M {}' } as const
+for (const format of ['AVRO', 'JSONSCHEMA', 'PROTOBUF'] as const) {
+  const source = { text: texts[format], used: new Map<string, string>() }
+  await new CodecCore().open({ type: 'open', codec: 1, format, source, isStrict: false })
+}
+
 /** Runs codecs at once, and keeps them all: for tests and worlds, which have no threads. */
 export class CodecsInPlace implements CodecHost {
   readonly #core = new CodecCore()

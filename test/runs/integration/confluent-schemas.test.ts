@@ -1,9 +1,6 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { expect } from 'chai'
-import { type SchemaFormat, Schemas } from '../../../src/schemas/schemas.js'
-import { schemasSettings } from '../../../src/schemas/settings.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
-import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { ConfluentStage } from '../../support/confluent-stage.js'
 import { codeOf, type ErrorBody, produceV2, readerOf, readOnce, readSome, schemaCases } from '../schema-cases.js'
 import { inWorld } from './in-world.js'
@@ -37,19 +34,6 @@ async function serve(registry: ScriptedRegistry): Promise<{ readonly server: Ser
 }
 
 describe('confluent: records with schemas', () => {
-  before(async () => {
-    // Time does not stand still in a world while a format is loaded.
-    const settings = schemasSettings.parse({ registry: { urls: ['http://registry'] } })
-    const schemas = new Schemas(settings, {
-      transport: new ScriptedRegistry(),
-      host: new CodecsInPlace(),
-      clock: () => 0
-    })
-    const texts = { AVRO: '"int"', JSONSCHEMA: '{}', PROTOBUF: 'syntax = "proto3"; message M {}' } as const
-    for (const [format, schema] of Object.entries(texts) as [SchemaFormat, string][])
-      await schemas.resolve({ topic: format, part: 'value', format, schema, mayRegister: () => true })
-  })
-
   describe('by a scripted registry', () => {
     inWorld()
     let stage: ConfluentStage
