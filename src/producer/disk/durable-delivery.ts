@@ -27,6 +27,7 @@ import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
 import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
+import { durableViewOf, troubledIn, whyOpen } from './durable-topic-view.js'
 import { DurableTopics } from './durable-topics.js'
 import { refusalFor, toFailure } from './log-capacity.js'
 import { toLoggedRecord } from './logged.js'
@@ -326,7 +327,7 @@ export class DurableDelivery implements QueueMember {
 
   whyOpen(destination: string, range: SequenceRange): WhyOpen {
     const topic = this.#topics.byName(topicOf(destination))
-    return topic?.whyOpen(range) ?? (() => this.#sender.awayBecause ?? 'looking up the topic, after others')
+    return whyOpen(topic, range, this.#sender.awayBecause)
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {
@@ -404,7 +405,7 @@ export class DurableDelivery implements QueueMember {
   /** What waits for each topic that has an object. It is computed while it is read. */
   *topicViews(): Iterable<TopicView> {
     const nowMs = this.#deps.clock()
-    for (const topic of this.#topics.all) yield topic.view(nowMs)
+    for (const topic of this.#topics.all) yield durableViewOf(topic, nowMs)
   }
 
   get missingTopics(): DurableTopics['missing'] {
@@ -413,7 +414,8 @@ export class DurableDelivery implements QueueMember {
 
   /** Some of the partitions of a topic whose records do not flow. */
   troubledIn(topic: string): readonly TroubledPartition[] {
-    return this.#topics.byName(topic)?.troubled ?? []
+    const known = this.#topics.byName(topic)
+    return known === undefined ? [] : troubledIn(known)
   }
 
   /** Statistics of the log, which all clusters share; `undefined` while it is not open. */

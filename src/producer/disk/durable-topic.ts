@@ -3,8 +3,6 @@ import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import type { DurableLog } from '../log/durable-log.js'
 import { type LoggedRecord, readLoggedRecord } from '../log/logged-record.js'
-import type { SequenceRange } from '../log/segment.js'
-import { boundless } from '../memory/budget.js'
 import { failures } from '../memory/failures.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import type { BatchOwner, PartitionProducerDeps } from '../memory/partition-producer-deps.js'
@@ -12,16 +10,16 @@ import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import type { TopicSubscription } from '../memory/topic-subscription.js'
-import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
 import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
-import { topicOf, type WhyOpen } from './durable-receipts.js'
+import { topicOf } from './durable-receipts.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
-import { ANY_PARTITION, CursorCapacity, PartitionCursors } from './partition-cursors.js'
+import { ANY_PARTITION, CursorCapacity, type PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
 import { FormerBatches, ReturningBatches } from './recalled-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
+import { TopicPosition } from './topic-position.js'
 
 /** Shared by all topics of the durable log. */
 export interface DurableTopicDeps {
@@ -43,9 +41,6 @@ export interface DurableTopicDeps {
  */
 const PAUSE_MS = 1_000
 
-/** So many partitions that a topic does not have are named one by one. */
-const MAX_ABSENT_NAMED = 5
-
 /**
  * One topic of the durable log. Its records are read as far as its partitions have capacity, in order per partition, and
  * sent by the same producers as records in memory. Records that a partition cannot send stay in the log and are read again
@@ -58,27 +53,16 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   readonly deadlineAt = Number.POSITIVE_INFINITY
   readonly #deps: DurableTopicDeps
   readonly #producers: TopicProducers
-  readonly #cursors: PartitionCursors
-  /** One past its last entry that this process has appended or read. */
-  end = 0
-  /** Entries of an earlier process may be in the log. */
-  #hasBacklog: boolean
+  readonly #position: TopicPosition
   /** 0: not known. */
   partitionCount = 0
   #topicId = ''
   readonly #returning: ReturningBatches
-  /**
-   * Entries that partitions hold already although cursors are going to read them again, and the last of these entries.
-   */
-  readonly #held = new Set<number>()
-  #lastHeld = 0
   readonly #former = new FormerBatches()
   readonly #capacity: CursorCapacity
   /** Producers that wait until their partition is known again. */
   readonly #suspended = new Set<PartitionProducer>()
-  /** Why brokers do not take its records, by the last news. */
   #refusal: RecordFailure | undefined
-  #isVoid = false
   #isClosed = false
   #timer: NodeJS.Timeout | undefined
 
@@ -94,17 +78,9 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   ) {
     this.name = topicOf(destination)
     this.destination = destination
-    this.#cursors = new PartitionCursors(backlogFrom ?? 0)
-    this.#hasBacklog = backlogFrom !== undefined
-    const budget = {
-      ...boundless,
-      hold: (bytes: number, records: number): void => {
-        deps.readAhead.hold(bytes)
-        if (records < 0) this.#want()
-      },
-      hasSpare: (bytes: number): boolean => deps.readAhead.hasCapacity(bytes)
-    }
+    this.#position = new TopicPosition(backlogFrom)
     this.#deps = deps
+    const budget = deps.readAhead.budgetOf(this)
     this.#producers = new TopicProducers(this.name, { ...deps.partitions, budget, owner: this })
     this.#returning = new ReturningBatches(notes, {
       topic: this.name,
@@ -117,11 +93,9 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
       maxPartitionBytes: deps.maxPartitionBytes,
-      cursors: this.#cursors,
-      partitionCount: () => this.partitionCount,
-      heldBy: partition => this.#producers.all[partition]?.charge.bytes ?? 0,
-      isReserved: partition => this.#returning.has(partition),
-      starved: this
+      cursors: this.#position.cursors,
+      topic: this,
+      returning: this.#returning
     })
   }
 
@@ -135,83 +109,28 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** It has no open entries and no batch on its way. */
   get isIdle(): boolean {
-    const isThrough = !this.#hasMore && this.#returning.isEmpty
+    const isThrough = !this.#position.hasMore && this.#returning.isEmpty
     return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
   }
 
-  /** Partitions whose records do not flow. */
-  get troubled(): readonly TroubledPartition[] {
-    const absent = this.#absent.slice(0, MAX_ABSENT_NAMED).map((partition): TroubledPartition => {
-      const obstacle = { error: 'unknownPartition' as const, message: this.#whyAbsent(partition) }
-      return { partition, state: 'suspended', attempts: 1, obstacle }
-    })
-    return [...troubledOf(this.#producers.all), ...absent]
+  /** Why brokers do not take its records, by the last news. */
+  get refusal(): RecordFailure | undefined {
+    return this.#refusal
   }
 
-  /** What of it is in memory, and why it does not flow, for the status page. */
-  view(nowMs: number): TopicView {
-    const producers = viewOf(this.#producers.all, nowMs)
-    const { records, bytes, oldestAt, partitions } = producers
-    const troubledCount = producers.troubledCount + this.#absent.length
-    const refusal = this.#refusal ?? producers.refusal
-    return {
-      topic: this.name,
-      state: this.#stateOf(refusal, troubledCount),
-      records,
-      bytes,
-      oldestAgeMs: Number.isFinite(oldestAt) ? Math.max(0, nowMs - oldestAt) : 0,
-      partitions,
-      troubledCount,
-      refusal
-    }
+  /** How far its partitions have read the log. */
+  get cursors(): PartitionCursors {
+    return this.#position.cursors
   }
 
-  #stateOf(refusal: TopicView['refusal'], troubled: number): TopicView['state'] {
-    if (refusal?.code === 'notAuthorized') return 'refused'
-    if (refusal?.code === 'unknownTopic') return 'missing'
-    if (troubled > 0) return 'stuck'
-    if (this.partitionCount === 0) return 'lookingUp'
-    return this.isIdle ? 'idle' : 'flowing'
+  /** One past its last entry that this process has appended or read. */
+  get end(): number {
+    return this.#position.end
   }
 
   /** A position at or before its first entry that no partition has taken. */
   get lowest(): number {
-    return this.#cursors.lowest
-  }
-
-  whyOpen({ first, count }: SequenceRange): WhyOpen {
-    if (this.partitionCount === 0) {
-      const why = this.#refusal?.message ?? this.#deps.partitions.cluster.awayBecause ?? 'looking up the topic'
-      return () => why
-    }
-    const sent = new Map<number, string>()
-    for (const producer of this.#producers.all)
-      for (const sequence of producer?.sentIndexes ?? [])
-        if (sequence >= first && sequence < first + count) sent.set(sequence, producer!.whyWaiting)
-    const stuck = this.#producers.all.find(
-      producer => producer?.state === 'backingOff' || producer?.state === 'suspended'
-    )
-    const why = stuck?.whyWaiting ?? this.#whyFirstAbsent
-    const behind = `it waits behind earlier records of the topic${why === undefined ? '' : ` (${why})`}`
-    return sequence => {
-      const partition = this.#cursors.stalledAt(sequence) ?? ANY_PARTITION
-      if (partition >= this.partitionCount) return `${this.#whyAbsent(partition)}; it waits until there is one`
-      return sent.get(sequence) ?? behind
-    }
-  }
-
-  /** Partitions that records name and the topic does not have. The records wait until it has them. */
-  get #absent(): number[] {
-    return [...this.#cursors.behind.keys()].filter(cursor => cursor >= this.partitionCount)
-  }
-
-  #whyAbsent(partition: number): string {
-    return failures.unknownPartition(this.name, partition, 'pending').message
-  }
-
-  get #whyFirstAbsent(): string | undefined {
-    for (const cursor of this.#cursors.behind.keys()) if (cursor >= this.partitionCount) return this.#whyAbsent(cursor)
-    return undefined
+    return this.#position.cursors.lowest
   }
 
   /** How many partitions the topic had when the batch that the partition is sending was assigned to it. */
@@ -219,26 +138,24 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return this.#former.countOf(partition) ?? this.partitionCount
   }
 
-  /** The log has entries that some cursor has not passed. */
-  get #hasMore(): boolean {
-    return this.#hasBacklog || this.#cursors.behind.size > 0 || this.#cursors.position < this.end
-  }
-
   /** An entry for this topic was appended. */
   appended(sequence: number): void {
-    if (!this.#hasMore) this.#cursors.skipTo(sequence)
-    this.end = Math.max(this.end, sequence + 1)
+    this.#position.appended(sequence)
     this.#want()
   }
 
   /** Partitions have taken all its entries, so it can take the next one without reading the log. */
   get isCaughtUp(): boolean {
-    return this.partitionCount > 0 && !this.#isVoid && this.#timer === undefined && !this.#hasMore && !this.#isClosed
+    return this.#mayRead && !this.#position.isVoid && !this.#position.hasMore
+  }
+
+  get #mayRead(): boolean {
+    return this.partitionCount > 0 && this.#timer === undefined && !this.#isClosed
   }
 
   /** Takes an entry that was appended just now, if there is capacity for it. Only when it {@link isCaughtUp}. */
   take(sequence: number, body: Buffer): void {
-    this.#cursors.skipTo(sequence)
+    this.#position.cursors.skipTo(sequence)
     this.offer({ sequence, body })
     this.offered(sequence + 1, false)
     this.#want()
@@ -347,23 +264,19 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   // ---- entries of the log
 
   nextWanted(): number | undefined {
-    this.#isVoid = false
-    if (this.partitionCount === 0 || this.#timer !== undefined || this.#isClosed) return undefined
-    const isSomethingThere = this.#hasBacklog || this.#cursors.position < this.end
-    return this.#cursors.next(
-      cursor => this.#capacity.isHungry(cursor),
-      isSomethingThere && this.#capacity.isAnyHungry()
-    )
+    this.#position.begin()
+    return this.#mayRead ? this.#position.next(this.#capacity) : undefined
   }
 
   offer({ sequence, body }: { readonly sequence: number; readonly body: Buffer }): void {
-    if (this.#isVoid || this.#held.has(sequence)) return
+    if (this.#position.isVoid || this.#position.isHeld(sequence)) return
+    const { cursors } = this.#position
     const record = readLoggedRecord(body)
     const cursor = this.#cursorOf(record)
-    if (!this.#cursors.isNext(cursor, sequence)) return
+    if (!cursors.isNext(cursor, sequence)) return
     const produced = toProduceRecord(record)
     const producer = this.#producerFor(record, produced, cursor)
-    if (producer === undefined) this.#cursors.stall(cursor, sequence)
+    if (producer === undefined) cursors.stall(cursor, sequence)
     else producer.append(produced, this.#timeOf(record), this, sequence)
   }
 
@@ -400,12 +313,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   offered(sequence: number, isAtEnd: boolean): void {
-    if (this.#isVoid) return
-    this.#cursors.reached(sequence)
-    // After a rewind, entries up to here are read again.
-    this.end = Math.max(this.end, this.#cursors.position)
-    if (isAtEnd) this.#hasBacklog = false
-    if (this.#held.size > 0 && this.#cursors.lowest > this.#lastHeld) this.#held.clear()
+    if (!this.#position.isVoid) this.#position.reached(sequence, isAtEnd)
   }
 
   fed(): void {
@@ -413,7 +321,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   #want(): void {
-    if (this.partitionCount > 0 && this.#hasMore) this.#deps.feed.want(this)
+    if (this.partitionCount > 0 && this.#position.hasMore) this.#deps.feed.want(this)
   }
 
   // ---- outcomes of records
@@ -476,8 +384,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
 
   /** A partition has dropped a record of the log. It is read again after a pause, because the cause may persist. */
   #released(sequence: number): void {
-    this.#cursors.rewind(sequence)
-    this.#isVoid = true
+    this.#position.rewind(sequence)
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#rewind()
@@ -489,12 +396,8 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   #rewind(forgotten: readonly number[] = []): void {
     const taken = [...forgotten, ...this.#producers.all.flatMap(producer => producer?.takeBack() ?? [])]
     const sent = this.#producers.all.flatMap(producer => producer?.sentIndexes ?? [])
-    this.#held.clear()
-    for (const sequence of [...sent, ...this.#returning.sequences]) this.#held.add(sequence)
-    this.#lastHeld = [...this.#held].reduce((most, one) => Math.max(most, one), 0)
-    this.#cursors.rewind(taken.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY))
+    this.#position.rewindTo(taken, [...sent, ...this.#returning.sequences])
     this.#capacity.clear()
-    this.#isVoid = true
     // Records that were delivered a moment ago must not be read again.
     this.#deps.wal.flushCompletions()
   }

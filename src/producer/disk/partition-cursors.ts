@@ -119,14 +119,17 @@ interface CursorCapacityOptions {
   /** Limit of the bytes that one partition may hold. */
   readonly maxPartitionBytes: number
   readonly cursors: { readonly behind: ReadonlyMap<number, number> }
-  /** 0: not known. */
-  readonly partitionCount: () => number
-  /** Bytes that the partition's producer holds. */
-  readonly heldBy: (partition: number) => number
-  /** The partition takes no record now, because it waits for a batch that was sent before. */
-  readonly isReserved: (partition: number) => boolean
   /** Called when there is memory again. */
-  readonly starved: Starved
+  readonly topic: TopicWithCapacity
+  /** Batches that were sent before: until theirs is back, partitions take no record. */
+  readonly returning: { has(partition: number): boolean }
+}
+
+interface TopicWithCapacity extends Starved {
+  /** 0: not known. */
+  readonly partitionCount: number
+  /** By partition; `undefined`: it holds nothing. */
+  readonly producers: readonly ({ readonly charge: { readonly bytes: number } } | undefined)[]
 }
 
 /** A read begins when a partition holds at most this share of its limit: one half is sent while the other is read. */
@@ -145,18 +148,22 @@ export class CursorCapacity {
   }
 
   hasCapacity(partition: number, bytes: number): boolean {
-    const { readAhead, maxPartitionBytes, partitionCount, heldBy, isReserved, starved } = this.#options
-    if (partition >= partitionCount() || isReserved(partition)) return false
-    const held = heldBy(partition)
+    const { readAhead, maxPartitionBytes, topic, returning } = this.#options
+    if (partition >= topic.partitionCount || returning.has(partition)) return false
+    const held = this.#heldBy(partition)
     if (held + bytes <= Math.min(maxPartitionBytes, readAhead.share)) return true
     if (held === 0 && readAhead.hasCapacity(bytes)) return true
-    if (held === 0 || held + bytes <= maxPartitionBytes) readAhead.starve(starved)
+    if (held === 0 || held + bytes <= maxPartitionBytes) readAhead.starve(topic)
     return false
+  }
+
+  #heldBy(partition: number): number {
+    return this.#options.topic.producers[partition]?.charge.bytes ?? 0
   }
 
   /** The first partition from `partition` on, going round once, that has capacity. */
   firstWithCapacity(partition: number, bytes: number): number | undefined {
-    const count = this.#options.partitionCount()
+    const count = this.#options.topic.partitionCount
     for (let step = 0; step < count; step++) {
       const next = (partition + step) % count
       if (this.hasCapacity(next, bytes)) return next
@@ -198,7 +205,7 @@ export class CursorCapacity {
 
   /** Whether any cursor that is not behind has that much free capacity. */
   isAnyHungry(bytes = 0): boolean {
-    const count = this.#options.partitionCount()
+    const count = this.#options.topic.partitionCount
     for (let partition = 0; partition < count; partition++) {
       if (!this.#options.cursors.behind.has(partition) && this.#isProducerHungry(partition, bytes)) return true
     }
@@ -207,7 +214,7 @@ export class CursorCapacity {
 
   #isProducerHungry(partition: number, bytes = 0): boolean {
     if (!this.hasCapacity(partition, bytes)) return false
-    const { readAhead, maxPartitionBytes, heldBy } = this.#options
-    return heldBy(partition) <= Math.min(maxPartitionBytes, readAhead.share) * SHARE_TO_READ_AT
+    const { readAhead, maxPartitionBytes } = this.#options
+    return this.#heldBy(partition) <= Math.min(maxPartitionBytes, readAhead.share) * SHARE_TO_READ_AT
   }
 }

@@ -1,4 +1,5 @@
 import { HeldAmount } from '../../core/held-amount.js'
+import { boundless, type PartitionBudget } from '../memory/budget.js'
 
 /** Share of the free memory that a partition may take. Stuck partitions thus leave memory to others. */
 const SHARE_OF_FREE = 1 / 4
@@ -44,6 +45,18 @@ export class ReadAhead {
   hold(bytes: number): void {
     this.#held.change(bytes)
     if (bytes < 0) this.#feedSoon()
+  }
+
+  /** The budget of the partitions of one reader, which is fed whenever they hold fewer records. */
+  budgetOf(reader: Starved): PartitionBudget {
+    return {
+      ...boundless,
+      hold: (bytes, records) => {
+        this.hold(bytes)
+        if (records < 0) reader.fed()
+      },
+      hasSpare: bytes => this.hasCapacity(bytes)
+    }
   }
 
   /** Bytes that a partition may hold now. */

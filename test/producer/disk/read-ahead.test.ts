@@ -122,10 +122,16 @@ describe('durable: the room of partitions for records that are read from the log
           return new Map([...stage.behind].map(cursor => [cursor, 0]))
         }
       },
-      partitionCount: () => stage.held.length,
-      heldBy: partition => stage.held[partition]!,
-      isReserved: partition => stage.reserved.has(partition),
-      starved: { fed: () => undefined }
+      topic: {
+        get partitionCount() {
+          return stage.held.length
+        },
+        get producers() {
+          return stage.held.map(bytes => ({ charge: { bytes } }))
+        },
+        fed: () => undefined
+      },
+      returning: stage.reserved
     })
   })
 
