@@ -1,4 +1,12 @@
-import { create, createFileRegistry, type DescMessage, fromBinary, fromJson, type JsonValue } from '@bufbuild/protobuf'
+import {
+  create,
+  createFileRegistry,
+  type DescMessage,
+  type FileRegistry,
+  fromBinary,
+  fromJson,
+  type JsonValue
+} from '@bufbuild/protobuf'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
 import {
   type DescriptorProto,
@@ -147,28 +155,45 @@ export function createProtobuf({ text, used }: SchemaSource): Codec {
   if (first === undefined) throw new Error('it has no message')
   const widest = Math.max(...[...registry].map(type => (type.kind === 'message' ? type.fields.length : 0)))
   if (widest > MAX_WIDTH) throw new Error(`a message has more than ${MAX_WIDTH} fields`)
-  const types = new CostsOfTypes(registry)
-  const jsons = new ProtobufJson(registry)
-  return {
-    name: first.typeName,
-    heldBytes: LEAST_HELD_BYTES + BYTES_PER_CHARACTER * lengthOf({ text, used }),
-    encode: (json, maxBytes) => {
-      const value = parseExactly(json, BigInt) as Json
-      new RecordCost(types).addJson(first, value)
-      // The byte is the path to the first message, in its short form.
-      const bytes = Buffer.concat([PATH_TO_FIRST, fitted(() => jsons.encode(first, value))])
-      if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
-      return bytes
-    },
-    decode: (bytes, maxBytes) => {
-      const source = new BinaryReader(bytes)
-      const message = messageAt(messages, source)
-      const payload = bytes.subarray(source.pos)
-      new RecordCost(types, maxBytes).addBytes(message, new BinaryReader(payload))
-      const json = jsons.decode(message, payload)
-      if (Buffer.byteLength(json) > maxBytes) throw new TooMuchJson(maxBytes)
-      return json
-    }
+  const heldBytes = LEAST_HELD_BYTES + BYTES_PER_CHARACTER * lengthOf({ text, used })
+  return new ProtobufCodec(registry, messages, first, heldBytes)
+}
+
+class ProtobufCodec implements Codec {
+  readonly name: string
+  readonly heldBytes: number
+  readonly #messages: readonly DescMessage[]
+  readonly #first: DescMessage
+  readonly #types: CostsOfTypes
+  readonly #jsons: ProtobufJson
+
+  /** @param messages of the file; `first` is the one for JSON */
+  constructor(registry: FileRegistry, messages: readonly DescMessage[], first: DescMessage, heldBytes: number) {
+    this.name = first.typeName
+    this.heldBytes = heldBytes
+    this.#messages = messages
+    this.#first = first
+    this.#types = new CostsOfTypes(registry)
+    this.#jsons = new ProtobufJson(registry)
+  }
+
+  encode(json: string, maxBytes: number): Buffer {
+    const value = parseExactly(json, BigInt) as Json
+    new RecordCost(this.#types).addJson(this.#first, value)
+    // The byte is the path to the first message, in its short form.
+    const bytes = Buffer.concat([PATH_TO_FIRST, fitted(() => this.#jsons.encode(this.#first, value))])
+    if (bytes.length > maxBytes) throw new TooManyBytes(maxBytes)
+    return bytes
+  }
+
+  decode(bytes: Buffer, maxBytes: number): string {
+    const source = new BinaryReader(bytes)
+    const message = messageAt(this.#messages, source)
+    const payload = bytes.subarray(source.pos)
+    new RecordCost(this.#types, maxBytes).addBytes(message, new BinaryReader(payload))
+    const json = this.#jsons.decode(message, payload)
+    if (Buffer.byteLength(json) > maxBytes) throw new TooMuchJson(maxBytes)
+    return json
   }
 }
 

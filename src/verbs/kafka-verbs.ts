@@ -1,10 +1,18 @@
+import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
-import { type Logger, MAX_TIMER_MS, type MonotonicClock, type ProduceRecord, silentLogger } from '../core/model.js'
+import {
+  type Logger,
+  MAX_TIMER_MS,
+  type MonotonicClock,
+  type OffsetAndMetadata,
+  type ProduceRecord,
+  silentLogger
+} from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
@@ -20,7 +28,17 @@ import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { over } from './over.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
-import type { DurableLogStats, FollowOptions, GroupVerbs, TopicsByName, Verbs } from './verbs.js'
+import type {
+  CommitOutcome,
+  CommittedOffset,
+  DurableLogStats,
+  FollowOptions,
+  GroupOffset,
+  GroupVerbs,
+  ReadersOnly,
+  TopicsByName,
+  Verbs
+} from './verbs.js'
 
 interface DurableAcceptor extends Pick<Delivery, 'accept'> {
   logStats(): Promise<DurableLogStats | undefined>
@@ -84,7 +102,7 @@ export class KafkaVerbs implements Verbs {
 
   constructor(deps: KafkaVerbsDeps) {
     this.#deps = deps
-    this.groups = kafkaGroups(deps)
+    this.groups = new KafkaGroups(deps)
   }
 
   get instances(): InstanceVerbs {
@@ -168,42 +186,78 @@ export class KafkaVerbs implements Verbs {
   }
 }
 
-function kafkaGroups(deps: KafkaVerbsDeps): GroupVerbs {
-  const { router, groups, log = silentLogger, clock = performanceClock } = deps
-  const offsetsOf = (groupId: string, timeoutMs: number): GroupOffsets =>
-    new GroupOffsets(router, groupId, timeoutMs, clock)
-  return {
-    offsets: async (groupId, topic, timeoutMs) => {
-      const group = offsetsOf(groupId, timeoutMs)
-      const found = (await fetchTopics(router, [topic], timeoutMs)).get(topic)
-      if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
-      const { name, message, retriable } = kafkaErrorOf(found.errorCode)
-      if (found.errorCode !== errorCodes.NONE)
-        throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
-      return group.read(found, groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
-    },
-    commit: async (groupId, topic, offsets, timeoutMs) => {
-      const group = offsetsOf(groupId, timeoutMs)
-      const wanted = await group.withEnds(topic, offsets)
-      const changed = wanted.size === 0 ? undefined : await groups?.setOffsets(groupId, topic, wanted, timeoutMs)
-      if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
-      if (changed.type === 'set') return changed.outcomes
-      throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
-    },
-    consumers: (wanted, timeoutMs, only = {}) => new GroupReaders({ router, log, timeoutMs, clock }, only).read(wanted),
-    describe: (wanted, timeoutMs, includes) =>
-      new GroupReaders({ router, log, timeoutMs, clock }, { includes }).describe(wanted),
-    committed: async (groupId, timeoutMs) => {
-      const result = await askRouter(router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
-      if (result.type === 'success') return committedOffsets(result.offsets)
-      throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
-    },
-    consume: (groupId, topic, limits, timeoutMs, requester) => {
-      if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
-      requester.reply(NO_GROUPS)
-      return () => undefined
-    },
-    ack: async (groupId, message) => groups?.ack(groupId, message) ?? NO_GROUPS
+class KafkaGroups implements GroupVerbs {
+  readonly #deps: KafkaVerbsDeps
+
+  constructor(deps: KafkaVerbsDeps) {
+    this.#deps = deps
+  }
+
+  async offsets(groupId: string, topic: string, timeoutMs: number): Promise<readonly GroupOffset[] | undefined> {
+    const { router, groups } = this.#deps
+    const group = this.#offsetsOf(groupId, timeoutMs)
+    const found = (await fetchTopics(router, [topic], timeoutMs)).get(topic)
+    if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) return undefined
+    const { name, message, retriable } = kafkaErrorOf(found.errorCode)
+    if (found.errorCode !== errorCodes.NONE)
+      throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
+    return group.read(found, groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
+  }
+
+  async commit(
+    groupId: string,
+    topic: string,
+    offsets: ReadonlyMap<number, OffsetAndMetadata>,
+    timeoutMs: number
+  ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    const group = this.#offsetsOf(groupId, timeoutMs)
+    const wanted = await group.withEnds(topic, offsets)
+    const changed =
+      wanted.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, wanted, timeoutMs)
+    if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
+    if (changed.type === 'set') return changed.outcomes
+    throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
+  }
+
+  #offsetsOf(groupId: string, timeoutMs: number): GroupOffsets {
+    const { router, clock = performanceClock } = this.#deps
+    return new GroupOffsets(router, groupId, timeoutMs, clock)
+  }
+
+  consumers(wanted: readonly string[] | 'all', timeoutMs: number, only: ReadersOnly = {}) {
+    return this.#readers(timeoutMs, only).read(wanted)
+  }
+
+  describe(wanted: readonly string[] | 'all', timeoutMs: number, includes?: (groupId: string) => boolean) {
+    return this.#readers(timeoutMs, { includes }).describe(wanted)
+  }
+
+  #readers(timeoutMs: number, only: ReadersOnly): GroupReaders {
+    const { router, log = silentLogger, clock = performanceClock } = this.#deps
+    return new GroupReaders({ router, log, timeoutMs, clock }, only)
+  }
+
+  async committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]> {
+    const result = await askRouter(this.#deps.router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
+    if (result.type === 'success') return committedOffsets(result.offsets)
+    throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
+  }
+
+  consume(
+    groupId: string,
+    topic: string,
+    limits: MessageLimits,
+    timeoutMs: number | undefined,
+    requester: Asker<ConsumeManyResult>
+  ): () => void {
+    const { groups } = this.#deps
+    if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
+    requester.reply(NO_GROUPS)
+    return () => undefined
+  }
+
+  async ack(groupId: string, message: MessageId): Promise<AckResult> {
+    return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
   }
 }
 

@@ -326,8 +326,7 @@ export class DurableDelivery implements QueueMember {
   }
 
   whyOpen(destination: string, range: SequenceRange): WhyOpen {
-    const topic = this.#topics.byName(topicOf(destination))
-    return whyOpen(topic, range, this.#sender.awayBecause)
+    return whyOpen(this.#topics.byName(topicOf(destination)), range, this.#sender.awayBecause)
   }
 
   #makeTopic(destination: string, from: number | undefined): DurableTopic {

@@ -92,7 +92,7 @@ export function recover(directory: LogDirectory): Recovered {
   const aside = [...before, ...guessAll(directory, unreadable.sort(), headed, segments, end)]
   aside.sort((one, other) => one.id - other.id)
   const { notes, nextSequence, nextSegmentId } = applyProgress([segments, ...aside.map(one => [one])], progress)
-  const usedIds = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...aside.map(({ id }) => id)]
+  const all = [...segments, ...aside]
   const report = reportOf(read, damagedNames, journals)
   return {
     segments,
@@ -100,17 +100,25 @@ export function recover(directory: LogDirectory): Recovered {
     indexes: new Map(read.flatMap(({ segment, index }) => (index ? [[segment, index] as const] : []))),
     notes,
     synced,
-    // Unreadable bytes may have held entries, and notes may still name the sequences of such entries. New entries must
-    // not get these sequences, so as many sequences are skipped as entries fit into these bytes.
-    nextSequence:
-      [...segments, ...aside].reduce((next, { endSequence }) => Math.max(next, endSequence), nextSequence) +
-      mostEntriesIn(report.tornBytes + sum(damagedNames.map(sizeIn(directory)))),
-    nextSegmentId: usedIds.reduce((next, id) => Math.max(next, id + 1), nextSegmentId),
+    nextSequence: freeSequence(all, nextSequence, report.tornBytes + sum(damagedNames.map(sizeIn(directory)))),
+    nextSegmentId: freeSegmentId(names, all, nextSegmentId),
     journalIds,
     useless: [...leftovers, ...names.filter(name => (spareIdOf(name) ?? mergeIdOf(name)) !== undefined)],
     returned: quarantined.filter(({ name }) => names.includes(name)),
     report
   }
+}
+
+/**
+ * Unreadable bytes may have held entries, and notes may still name the sequences of such entries. New entries must not get
+ * these sequences, so as many sequences are skipped as entries fit into these bytes.
+ */
+const freeSequence = (segments: readonly LogSegment[], nextSequence: number, unreadableBytes: number): number =>
+  segments.reduce((next, { endSequence }) => Math.max(next, endSequence), nextSequence) + mostEntriesIn(unreadableBytes)
+
+function freeSegmentId(names: readonly string[], segments: readonly LogSegment[], nextSegmentId: number): number {
+  const used = [...names.flatMap(name => segmentIdOf(name) ?? spareIdOf(name) ?? []), ...segments.map(({ id }) => id)]
+  return used.reduce((next, id) => Math.max(next, id + 1), nextSegmentId)
 }
 
 const reportOf = (

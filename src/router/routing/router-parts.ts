@@ -80,7 +80,7 @@ export class RouterParts {
   readonly #creations: TokenBucket
 
   constructor(deps: RouterDeps, self: ActorRef<RouterNotice>) {
-    const { settings, clock, metrics, log, random } = deps
+    const { settings, clock, metrics, log } = deps
     this.#deps = deps
     this.#self = self
     this.#creations = new TokenBucket(CREATIONS_PER_SECOND, clock())
@@ -93,16 +93,7 @@ export class RouterParts {
     const { schedule } = this.refresher
     const mayCreate = settings.allowAutoTopicCreation
     this.followed = new SubscribedTopics({ leaders: this.leaders, schedule, mayCreate })
-    this.routing = new Routing({
-      ...this,
-      settings,
-      random,
-      log,
-      metrics,
-      schedule,
-      isInTouch: () => this.refresher.isInTouch,
-      self
-    })
+    this.routing = this.#createRouting()
     this.admission = new RequestAdmission({
       ...deps,
       ...this,
@@ -167,9 +158,15 @@ export class RouterParts {
     })
   }
 
+  #createRouting(): Routing {
+    const { settings, random, log, metrics } = this.#deps
+    const { schedule } = this.refresher
+    const isInTouch = (): boolean => this.refresher.isInTouch
+    return new Routing({ ...this, settings, random, log, metrics, schedule, isInTouch, self: this.#self })
+  }
+
   #proxyOptions(): BrokerProxyOptions {
     const { system, createClient, metrics, settings } = this.#deps
-    const self = this.#self
     return {
       system,
       createClient,
@@ -187,16 +184,22 @@ export class RouterParts {
         brokerTimeoutMs: settings.produceBrokerTimeoutMs,
         callMarginMs: PRODUCE_CALL_MARGIN_MS
       },
-      reports: {
-        returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),
-        unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
-        crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
-        answered: proxy => {
-          if (this.pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
-        },
-        metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
-      },
+      reports: this.#proxyReports(),
       admitCreations: names => this.#admitCreations(names)
+    }
+  }
+
+  /** What proxies tell is told to the Router, in a turn of its own. */
+  #proxyReports(): BrokerProxyOptions['reports'] {
+    const self = this.#self
+    return {
+      returned: (proxy, groups) => self.tell({ type: 'returned', proxy, groups }),
+      unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
+      crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
+      answered: proxy => {
+        if (this.pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
+      },
+      metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
     }
   }
 

@@ -23,12 +23,45 @@ export interface HookCallsDeps {
   readonly onProblem: (problem: HookProblem) => void
 }
 
+/** A request that waits until a hook decides about it. */
+class DecisionWait {
+  readonly #onEnd: (read: () => Edited) => void
+  readonly #onProblem: (problem: 'twice' | 'late') => void
+  /** What a later decision is. */
+  #over: 'twice' | 'late' | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(onEnd: (read: () => Edited) => void, onProblem: (problem: 'twice' | 'late') => void) {
+    this.#onEnd = onEnd
+    this.#onProblem = onProblem
+  }
+
+  get isOver(): boolean {
+    return this.#over !== undefined
+  }
+
+  /** The first end counts. @param later what another one is @param read the decision */
+  end(later: 'twice' | 'late', read: () => Edited): void {
+    if (this.#over !== undefined) {
+      this.#onProblem(this.#over)
+      return
+    }
+    // Before the decision is read: its getters can decide, too.
+    this.#over = later
+    clearTimeout(this.#timer)
+    this.#onEnd(read)
+  }
+
+  limit(timeoutMs: number, read: () => Edited): void {
+    this.#timer = setTimeout(() => this.end('late', read), timeoutMs)
+  }
+}
+
 /** Calls the hooks. Nothing that a hook throws leaves it, and a promise that a hook returns is waited for within a limit. */
 export class HookCalls {
   readonly #hooks: KafboyHooks
   readonly #deps: HookCallsDeps
-  /** Ends the requests that wait for a decision. */
-  readonly #open = new Set<() => void>()
+  readonly #open = new Set<DecisionWait>()
 
   constructor(hooks: KafboyHooks, deps: HookCallsDeps) {
     this.#hooks = hooks
@@ -55,23 +88,16 @@ export class HookCalls {
       done({ type: 'overloaded' })
       return
     }
-    let ended: 'twice' | 'late' | undefined
-    let timer: NodeJS.Timeout | undefined
-    const end = (as: 'twice' | 'late', read: () => Edited): void => {
-      if (ended !== undefined) {
-        this.#problem(ended, PROBLEMS[ended])
-        return
-      }
-      // Before the decision is read: its getters can decide, too.
-      ended = as
-      clearTimeout(timer)
-      this.#open.delete(stop)
-      done(this.#guarded(read))
-    }
-    const stop = (): void => end('late', () => ({ type: 'threw' }))
-    const decide = (decision: unknown): void => end('twice', () => readDecision(decision, request.topic))
+    const wait = new DecisionWait(
+      read => {
+        this.#open.delete(wait)
+        done(this.#guarded(read))
+      },
+      problem => this.#problem(problem, PROBLEMS[problem])
+    )
+    const decide = (decision: unknown): void => wait.end('twice', () => readDecision(decision, request.topic))
     const fail = (error: unknown): void =>
-      end('twice', () => {
+      wait.end('twice', () => {
         throw error
       })
     try {
@@ -81,13 +107,9 @@ export class HookCalls {
     } catch (error) {
       fail(error)
     }
-    if (ended !== undefined) return
-    this.#open.add(stop)
-    const { timeoutMs } = this.#deps
-    timer = setTimeout(
-      () => end('late', () => this.#failed('timedOut', 'a kafboy hook has not decided in time')),
-      timeoutMs
-    )
+    if (wait.isOver) return
+    this.#open.add(wait)
+    wait.limit(this.#deps.timeoutMs, () => this.#failed('timedOut', 'a kafboy hook has not decided in time'))
   }
 
   /** Tells `onError`, which may not change the answer. */
@@ -129,7 +151,7 @@ export class HookCalls {
 
   /** Ends all requests that still wait. */
   close(): void {
-    for (const stop of [...this.#open]) stop()
+    for (const wait of [...this.#open]) wait.end('late', () => ({ type: 'threw' }))
   }
 
   #guarded(read: () => Edited): Edited {
