@@ -5,7 +5,7 @@ import { openCastellan } from '../../../src/index.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 
 describe('the settings of groups', () => {
-  it('are those of `consumer` and `advanced.consumer` in the configuration, as docs/library.md says', () => {
+  it('are those of `consumer` and `advanced.consumer` in the configuration, as docs/reading.md says', () => {
     const own = describeSchema(consumerSettings).leaves.map(({ path }) => path.join('.'))
     const configured = describeSettings().leaves.map(({ path }) => path.join('.'))
     const ofConsumer = configured.flatMap(name => /^(?:advanced\.)?consumer\.(.+)$/.exec(name)?.[1] ?? [])

@@ -3,7 +3,14 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 
-const page = readFileSync('docs/library.md', 'utf8')
+/** The pages of the library, by name. */
+const pages = new Map(
+  ['library.md', 'reading.md', 'router.md', 'embedded-broker.md'].map(name => [
+    name,
+    readFileSync(`docs/${name}`, 'utf8')
+  ])
+)
+const text = [...pages.values()].join('\n')
 const isOfPrograms = ({ name, parentPath }: { name: string; parentPath: string }): boolean =>
   parentPath.endsWith('router/messages') || name.startsWith('program-')
 const source = readdirSync('src', { withFileTypes: true, recursive: true })
@@ -15,7 +22,7 @@ const source = readdirSync('src', { withFileTypes: true, recursive: true })
 
 /** `### FetchData` and what follows it, up to the next heading. */
 const sections = new Map(
-  [...page.matchAll(/^### (\w+)\n([\s\S]*?)(?=^#|(?![\s\S]))/gm)].map(match => [match[1]!, match[2]!])
+  [...text.matchAll(/^### (\w+)\n([\s\S]*?)(?=^#|(?![\s\S]))/gm)].map(match => [match[1]!, match[2]!])
 )
 
 /** The two first cells of each row of a section's table. */
@@ -45,7 +52,7 @@ function variantsOf(name: string): [string, string[]][] | undefined {
   ])
 }
 
-describe('docs/library.md', function () {
+describe('the pages of the library', function () {
   this.timeout(120_000)
 
   it('names every field of every interface it describes, and no other', () => {
@@ -82,20 +89,28 @@ describe('docs/library.md', function () {
   })
 
   it('shows programs that compile, and the test that is run', () => {
-    const programs = [...page.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(match => match[1]!)
-    expect(programs.length).to.be.above(4)
+    const programs = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(match => match[1]!)
+    expect(programs.length).to.be.above(9)
     expect(programs).to.include(readFileSync('examples/testing/order-counter.test.ts', 'utf8'))
     compile(programs)
   })
 
-  it('links to what exists', () => {
-    const anchors = [...page.matchAll(/^#+ (.*)$/gm)].map(match => `#${match[1]!.toLowerCase().replaceAll(' ', '-')}`)
-    const links = [...page.matchAll(/\]\(([^)]+)\)/g)].map(match => match[1]!)
-    for (const link of links.filter(link => link.startsWith('#'))) expect(anchors).to.include(link)
-    for (const link of links.filter(link => !link.startsWith('#'))) {
-      const [file, anchor] = link.split('#')
-      const text = readFileSync(`docs/${file}`, 'utf8')
-      if (anchor) expect(text.toLowerCase()).to.contain(`# ${anchor.replaceAll('-', ' ')}`)
+  it('link to sections that exist', () => {
+    const anchorsIn = (page: string): string[] =>
+      [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+        heading!
+          .toLowerCase()
+          .replaceAll(/[^\w -]/g, '')
+          .replaceAll(' ', '-')
+      )
+    for (const [name, page] of pages) {
+      const links = [...page.matchAll(/\]\(((?!https?:)[^)]+)\)/g)].map(([, link]) => link!.split('#'))
+      expect(links, name).to.have.length.above(2)
+      for (const [file, anchor] of links) {
+        if (anchor === undefined) continue
+        const target = file === '' ? page : readFileSync(`docs/${file}`, 'utf8')
+        expect(anchorsIn(target), `${name}: ${file}`).to.include(anchor)
+      }
     }
   })
 })
