@@ -109,6 +109,34 @@ describe('castellan-client and castellan-testing, installed from the registry', 
     })
   })
 
+  for (const [runtime, ...flags] of [
+    ['bun@1.4.5', 'run'],
+    ['deno@2.9.6', 'run', '-A']
+  ] as const) {
+    const [name] = runtime.split('@')
+    it(`write, read and consume in ${name}`, () => {
+      const installed = install(join(folder, name!), [client, testing, runtime])
+      const program = `import { openCastellan } from 'castellan-client'
+        import { startEmbeddedCluster } from 'castellan-testing'
+        const cluster = await startEmbeddedCluster()
+        const castellan = await openCastellan({ brokers: cluster.bootstrap })
+        const [{ type }] = await castellan.produce({ topic: 'orders', key: 'ann', value: 'one book' })
+        const read = []
+        for await (const { key, value } of castellan.read('orders')) read.push(key + ': ' + value)
+        for await (const message of castellan.consume({ group: 'billing', topics: 'orders', start: 'earliest' })) {
+          read.push(String(message.value))
+          message.ack()
+          break
+        }
+        console.log(JSON.stringify({ type, read, left: await castellan.close() }))
+        await cluster.close()`
+      writeFileSync(join(installed, 'program.mjs'), program)
+      const runner = join(installed, 'node_modules/.bin', name!)
+      const told = execFileSync(runner, [...flags, 'program.mjs'], { cwd: installed, encoding: 'utf8' })
+      expect(JSON.parse(told)).to.deep.equal({ type: 'delivered', read: ['ann: one book', 'one book'], left: 0 })
+    })
+  }
+
   it('work beside each other and beside castellan, whose errors have the same code and name and another class', () => {
     const installed = install(join(folder, 'all'), [client, testing, whole])
     const program = `import * as alone from 'castellan-client'

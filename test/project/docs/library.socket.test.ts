@@ -115,6 +115,43 @@ describe('the pages of the library', function () {
   })
 })
 
+describe('docs/start/kafkajs.md', function () {
+  this.timeout(120_000)
+  const guide = readFileSync('docs/start/kafkajs.md', 'utf8')
+  const types = readFileSync('node_modules/kafkajs/types/index.d.ts', 'utf8')
+  /** The names in the first cells of tables. */
+  const told = new Set([...guide.matchAll(/^\| (.*?) \| /gm)].flatMap(([, cell]) => cell!.match(/\w+/g) ?? []))
+
+  /** Names of the members of a type of kafkajs. */
+  function membersOf(name: string): string[] {
+    const pattern = new RegExp(`^(?:export )?(?:interface|type|class) ${name}\\b[^{]*\\{\\n([\\s\\S]*?)^\\}`, 'm')
+    const [, body] = types.match(pattern)!
+    const members = [...body!.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(([, member]) => member!)
+    expect(members).to.have.length.above(1)
+    return members
+  }
+
+  for (const name of ['Sender', 'Producer', 'Consumer', 'Admin', 'Transaction']) {
+    it(`names every call of kafkajs's ${name}`, () => {
+      expect(membersOf(name).filter(member => !told.has(member))).to.deep.equal([])
+    })
+  }
+
+  for (const name of [
+    ...['KafkaConfig', 'ProducerConfig', 'Message', 'ConsumerConfig', 'ConsumerRunConfig', 'EachBatchPayload', 'Batch']
+  ]) {
+    it(`names every field of kafkajs's ${name}`, () => {
+      expect(membersOf(name).filter(member => !told.has(member))).to.deep.equal([])
+    })
+  }
+
+  it('shows a program that compiles', () => {
+    const programs = [...guide.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, program]) => program!)
+    expect(programs).to.have.length(1)
+    compile(programs)
+  })
+})
+
 /** Each program is a module of its own that uses the library. */
 function compile(programs: readonly string[]): void {
   mkdirSync('node_modules/.cache', { recursive: true })
