@@ -23,6 +23,8 @@ export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly topicId?: string | undefined
   /** Number of this offer, which no other offer of the process has. */
   readonly serial: number
+  /** That of the first offer of the message in this process. */
+  readonly firstSerial: number
   /** How often the message was offered before. */
   readonly retries: number
 }
@@ -58,6 +60,8 @@ export interface TopicOffers {
   readonly ackAll: (taken: TakenByPartition) => void
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
+  /** True while the message is neither settled nor offered again. */
+  readonly isOpen: (message: AcquiredMessage) => boolean
   /** True while this offer stands: no other client has got the message, and its time is not over. */
   readonly stands: (message: AcquiredMessage) => boolean
 }

@@ -100,6 +100,10 @@ class GroupLoop {
   /** Messages in flight of {@link run}, which the end of the loop does not release. */
   readonly #inFlight = new Set<GivenMessage>()
   readonly #end = new AbortController()
+  /** The end of the loop releases what it gave out. */
+  #releases = true
+  /** {@link run} handles the messages: those that wait for a handler at the end of the loop are not acknowledged any more. */
+  #isRun = false
   /** In the order in which they are asked next: the one that has answered last comes last. */
   #topics: readonly string[]
 
@@ -113,7 +117,9 @@ class GroupLoop {
     this.#start = start
     this.#signal = signal
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
-    onAbort(this.#end.signal, () => this.#given.releaseAllBut(this.#inFlight))
+    onAbort(this.#end.signal, () => {
+      if (this.#releases) this.#given.releaseAllBut(this.#inFlight)
+    })
   }
 
   messages(): EndingLoop<GivenMessage> {
@@ -130,6 +136,7 @@ class GroupLoop {
   }
 
   async run(handler: Handler, options: RunOptions = {}): Promise<void> {
+    this.#isRun = true
     await new HandlerRun(handler, options, this.#end, this.#inFlight).run(this.messages())
   }
 
@@ -151,7 +158,8 @@ class GroupLoop {
           }
         } else if (result?.type === 'failed') {
           if (result.code === 'shuttingDown') {
-            this.#given.forget()
+            // The groups wait for acknowledgements before they leave, and offer nothing again.
+            this.#releases = this.#isRun
             return
           }
           if (!result.retriable) throw new CastellanError(result.code, result.message, false)

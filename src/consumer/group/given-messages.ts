@@ -27,11 +27,16 @@ export interface Batch extends Iterable<Message> {
   release(): void
 }
 
+/** So many messages are kept before those are dropped that were settled by their offsets, or offered again. */
+const FEWEST_KEPT = 1_000
+
 /** The messages that a loop has given out, and that are neither acknowledged nor released. */
 export class GivenMessages {
   readonly #open = new Set<GivenMessage>()
+  #maxKept = FEWEST_KEPT
 
   give({ messages, offers }: ConsumedMessages): GivenMessage[] {
+    if (this.#open.size > this.#maxKept) this.#dropSettled()
     return messages.map(message => {
       const given = new GivenMessage(message, offers!, this.#open)
       this.#open.add(given)
@@ -39,16 +44,16 @@ export class GivenMessages {
     })
   }
 
-  /** The group is being left: nothing is offered again, and acknowledgements still count. */
-  forget(): void {
-    this.#open.clear()
-  }
-
   /** Releases all messages but these together, so that those of a partition are offered next, in order. */
   releaseAllBut(kept: ReadonlySet<GivenMessage>): void {
     const released = [...this.#open].filter(message => !kept.has(message))
     for (const message of released) this.#open.delete(message)
     settle('releaseAll', released)
+  }
+
+  #dropSettled(): void {
+    for (const message of this.#open) if (!message.isOpen) this.#open.delete(message)
+    this.#maxKept = Math.max(FEWEST_KEPT, 2 * this.#open.size)
   }
 }
 
@@ -107,9 +112,18 @@ export class GivenMessage implements Message {
     return this.#open.delete(this)
   }
 
-  /** Acknowledges the message, unless the program has released it. */
-  ackUnlessReleased(): void {
-    if (!this.#isReleased) this.ack()
+  get isReleased(): boolean {
+    return this.#isReleased
+  }
+
+  /** True when both are offers of one message, and not of records that took each other's place in the log. */
+  isOfSameMessage(other: GivenMessage): boolean {
+    return this.#acquired.firstSerial === other.#acquired.firstSerial
+  }
+
+  /** True while the message is neither settled nor offered again. */
+  get isOpen(): boolean {
+    return this.#offers.isOpen(this.#acquired)
   }
 
   /** True while the offer stands: no other client has got the message, and its time is not over. */

@@ -286,6 +286,7 @@ export class GroupConsumer {
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,
       stands: message => this.#topics.get(name)?.consumer.stands(message) === true
     }
   }

@@ -2,7 +2,7 @@ import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
-import type { GivenMessage, Message } from './given-messages.js'
+import { GivenBatch, type GivenMessage, type Message } from './given-messages.js'
 
 /** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
 export type HandlingOrder = 'partition' | 'key' | 'none'
@@ -34,7 +34,8 @@ const sequences: Readonly<Record<HandlingOrder, (message: Message) => string | u
  *
  *   taken ─▶ behind another one of its sequence ─▶ ready ─▶ in flight ─▶ acknowledged, or released when the handler fails
  *
- * The first failure ends the loop, which releases the failed message and those that are not in flight, in order.
+ * The first failure ends the loop, which releases the failed message and those that are not in flight, in order. A message
+ * whose time is over while it waits is released with those behind it, so that all of them come again in order.
  */
 export class HandlerRun {
   readonly #handler: Handler
@@ -43,8 +44,12 @@ export class HandlerRun {
   readonly #end: AbortController
   /** Messages that the end of the loop does not release. */
   readonly #inFlight: Set<GivenMessage>
+  /** By message in flight: the newest offer of it that this loop got. It is another one where its time was over. */
+  readonly #newest = new Map<GivenMessage, GivenMessage>()
   /** By sequence: the messages behind the one that is ready or in flight. */
   readonly #behind = new Map<string, GivenMessage[]>()
+  /** By sequence: the lowest offset that was released since a message was taken. */
+  readonly #released = new Map<string, number>()
   #ready: GivenMessage[] = []
   #taken = 0
   #running = 0
@@ -98,8 +103,16 @@ export class HandlerRun {
   }
 
   #take(message: GivenMessage): void {
-    this.#taken++
     const sequence = sequences[this.#order](message)
+    const releasedFrom = sequence === undefined ? undefined : this.#released.get(sequence)
+    this.#released.clear()
+    // The group answered the open request with a message, then the ones before it were released here, then the answer came.
+    if (releasedFrom !== undefined && message.offset > releasedFrom) {
+      message.release()
+      return
+    }
+    if (message.retries > 0 && this.#isInFlight(message)) return
+    this.#taken++
     const behind = sequence === undefined ? undefined : this.#behind.get(sequence)
     if (behind !== undefined) behind.push(message)
     else {
@@ -114,31 +127,63 @@ export class HandlerRun {
       const message = this.#ready.shift()!
       // While a message waits, its partition may go to another member, or its time may be over. It is then offered again.
       if (message.stands) void this.#handle(message)
-      else {
-        message.noteReleased()
-        this.#leave(message)
-      }
+      else this.#release(message)
     }
+  }
+
+  /** Notes the offer, if it is one of a message whose handler is in flight. */
+  #isInFlight(message: GivenMessage): boolean {
+    for (const [inFlight, newest] of this.#newest) {
+      if (inFlight.isReleased || !message.isOfSameMessage(inFlight)) continue
+      this.#newest.set(inFlight, message)
+      this.#inFlight.delete(newest)
+      this.#inFlight.add(message)
+      return true
+    }
+    return false
+  }
+
+  /** Releases a message and those that wait behind it. */
+  #release(message: GivenMessage): void {
+    const sequence = sequences[this.#order](message)
+    const released = [message]
+    if (sequence !== undefined) {
+      released.push(...(this.#behind.get(sequence) ?? []))
+      this.#behind.delete(sequence)
+      this.#released.set(sequence, Math.min(...released.map(({ offset }) => offset)))
+    }
+    this.#taken -= released.length
+    new GivenBatch(released).release()
   }
 
   async #handle(message: GivenMessage): Promise<void> {
     this.#running++
     this.#inFlight.add(message)
+    this.#newest.set(message, message)
     try {
       await this.#handler(message)
-      message.ackUnlessReleased()
-      this.#inFlight.delete(message)
+      const newest = this.#noLongerInFlight(message)
+      if (message.isReleased) newest.release()
+      else newest.ack()
     } catch (error) {
-      this.#inFlight.delete(message)
+      const newest = this.#noLongerInFlight(message)
       this.#failure ??= { error }
       // The end releases the message with those that wait behind it. A loop that has ended before does not.
-      if (this.#end.signal.aborted) message.release()
+      if (this.#end.signal.aborted) newest.release()
       else this.#end.abort()
     }
     this.#running--
     this.#leave(message)
     this.#startReady()
     this.#wake()
+  }
+
+  /** @returns the newest offer of the message */
+  #noLongerInFlight(message: GivenMessage): GivenMessage {
+    const newest = this.#newest.get(message)!
+    this.#newest.delete(message)
+    this.#inFlight.delete(newest)
+    return newest
   }
 
   /** Lets the next message of the sequence begin. */

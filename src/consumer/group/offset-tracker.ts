@@ -33,12 +33,15 @@ export interface Offer {
    * offset, and when the partition comes back its messages are offered from the beginning.
    */
   readonly serial: number
+  /** The serial number of the first offer of the message. Offers with the same one are of the same record. */
+  readonly firstSerial: number
   /** How often the message was offered before without an acknowledgement in time. */
   readonly retries: number
 }
 
 interface OpenOffer {
   readonly offset: Offset
+  readonly firstSerial: number
   serial: number
   retries: number
   deadlineAt: number
@@ -122,9 +125,9 @@ export class OffsetTracker {
     const open = this.#openOffer(offset)
     if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false })
     else {
-      const retries = this.#released.get(offset)?.retries ?? 0
+      const { firstSerial = serial, retries = 0 } = this.#released.get(offset) ?? {}
       this.#released.delete(offset)
-      this.#offers.splice(this.#indexOf(offset), 0, { offset, serial, retries, deadlineAt, isOver: false })
+      this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, isOver: false })
     }
   }
 

@@ -213,6 +213,10 @@ export class TopicConsumer {
     this.#serve()
   }
 
+  isOpen({ partition, offset, serial }: AcquiredMessage): boolean {
+    return this.#partitions.get(partition)?.offerOf(offset)?.serial === serial
+  }
+
   stands(message: AcquiredMessage): boolean {
     return this.#partitions.get(message.partition)?.stands(message) === true
   }
@@ -305,12 +309,25 @@ export class TopicConsumer {
 
   #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
     const { groupId, topic, metrics } = this.#options
-    const { serial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
+    const { serial = 0, firstSerial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')
     const { offset, timestampMs, key, value, headers } = record
     const { partition: number, topicId } = partition
     // The fields are named one by one, because spread syntax takes ten times as long.
-    return { offset, timestampMs, key, value, headers, groupId, topic, topicId, partition: number, serial, retries }
+    return {
+      offset,
+      timestampMs,
+      key,
+      value,
+      headers,
+      groupId,
+      topic,
+      topicId,
+      partition: number,
+      serial,
+      firstSerial,
+      retries
+    }
   }
 }

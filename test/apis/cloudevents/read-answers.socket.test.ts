@@ -21,6 +21,7 @@ const message = (offset: number, isEvent = true): AcquiredMessage => ({
   partition: 0,
   groupId: 'g',
   serial: 1,
+  firstSerial: 1,
   retries: 0,
   offset,
   timestampMs: 0,

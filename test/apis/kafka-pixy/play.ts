@@ -98,6 +98,7 @@ const offered = (message: Partial<AcquiredMessage>): AcquiredMessage => ({
   partition: 0,
   offset: 0,
   serial: 1,
+  firstSerial: 1,
   retries: 0,
   timestampMs: 0,
   key: null,

@@ -106,6 +106,46 @@ describe('messages of a group, in a loop', () => {
     expect(asked).to.have.length(ways.length)
   })
 
+  it('keep none that was settled otherwise or offered again', async () => {
+    const released: number[] = []
+    const open = new Set<number>()
+    const offers = {
+      isOpen: ({ offset }: AcquiredMessage) => open.has(offset),
+      releaseAll: (taken: ReadonlyMap<number, readonly AcquiredMessage[]>) =>
+        void released.push(...taken.get(0)!.map(({ offset }) => offset))
+    }
+    let offset = 0
+    requested = reply => {
+      open.add(++offset)
+      // All but the last hundred are acknowledged by their offsets.
+      open.delete(offset - 100)
+      reply({ type: 'messages', messages: { messages: [acquired(offset)], offers } } as never)
+    }
+    const messages = openConsumer(groups, { group: 'billing', topics: 'orders' })
+    for (let count = 0; count < 10_000; count++) await messages.next()
+    await messages.return!()
+    expect(released.slice(-100)).to.deep.equal([...open])
+    expect(released.length).to.be.below(2_000)
+  })
+
+  it('may be released one by one when the groups stop, and are not released by the end of their loop', async () => {
+    const released: number[] = []
+    const offers = {
+      isOpen: () => true,
+      releaseAll: (taken: ReadonlyMap<number, readonly AcquiredMessage[]>) =>
+        void released.push(...taken.get(0)!.map(({ offset }) => offset))
+    }
+    const given = (offset: number) => ({ type: 'messages', messages: { messages: [acquired(offset)], offers } })
+    results = [given(1), given(2), failed('shuttingDown', true)]
+    const messages = open()
+    const [first] = [(await messages.next()).value, (await messages.next()).value]
+    expect((await messages.next()).done).to.equal(true)
+    expect(released, 'acknowledgements still count').to.deep.equal([])
+    first.release()
+    first.release()
+    expect(released).to.deep.equal([1])
+  })
+
   it('end when they are aborted: before, while a request waits, and in the pause after a failure', async () => {
     expect((await open({ signal: AbortSignal.abort() }).next()).done).to.equal(true)
     expect(asked).to.deep.equal([])

@@ -62,6 +62,7 @@ class TopicStage {
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
+        isOpen: message => this.consumer.isOpen(message),
         stands: message => this.consumer.stands(message)
       }
     })

@@ -53,6 +53,7 @@ class GroupsByHand extends FakeVerbs {
       value: null,
       headers: [{ key: 'h', value: null }],
       serial: 1,
+      firstSerial: 1,
       retries: 1
     }))
     const ack = (): void =>

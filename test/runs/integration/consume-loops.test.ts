@@ -413,6 +413,30 @@ describe('a loop over the messages of a group', () => {
       expect(seen).to.not.include('m1 0')
     })
 
+    it('handle a message whose time was over while it waited before those that came later', async () => {
+      const send = (...values: string[]) => castellan.produce(values.map(value => ({ topic, key: 'k', value })))
+      await send('m0', 'm1')
+      await using hurried = await openCastellan({
+        brokers: cluster.bootstrap,
+        consumer: { start: 'earliest', ackTimeoutMs: 1_000 }
+      })
+      const first: string[] = []
+      const stop = new AbortController()
+      const running = hurried.consume({ group: 'hurried', topics: topic, signal: stop.signal }).run(
+        async message => {
+          const value = String(message.value)
+          if (!first.includes(value)) first.push(value)
+          if (first.length === 3) stop.abort()
+          if (value === 'm0') await new Promise(resolve => setTimeout(resolve, first.length > 1 ? 0 : 1_500))
+        },
+        { concurrency: 2, order: 'key' }
+      )
+      await new Promise(resolve => setTimeout(resolve, 800))
+      await send('m2')
+      await running
+      expect(first).to.deep.equal(['m0', 'm1', 'm2'])
+    })
+
     it('need a function, and options that there are', async () => {
       const problemOf = (run: Promise<void>) => run.catch(({ message }: Error) => message)
       expect(await problemOf(consume().run(undefined as never))).to.match(/function/)
