@@ -23,7 +23,7 @@ export interface ConsumeOptions {
 
 /** Limits of a batch. A batch is given as soon as there is a message. */
 export interface BatchOptions {
-  /** Default: 500. */
+  /** Default: 500. At most 301 of one partition come together (`maxPendingMessages`). */
   readonly maxMessages?: number | undefined
   /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
   readonly maxBytes?: number | undefined

@@ -1,6 +1,7 @@
 import type { Requester } from '../../core/actor/actor.js'
 import { incarnationOfTopic, type Offset, type OffsetAndMetadata, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
+import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
@@ -223,14 +224,12 @@ export class GroupConsumer {
       request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
-    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start)
-    const other = start === undefined ? undefined : otherStart(topic.start.setting, start)
-    if (other !== undefined) {
-      request.answer(
-        invalid('invalidRequest', `the group begins to read ${name} at ${other} already: name no other start`)
-      )
+    const problem = start === undefined ? undefined : this.#problemOfStart(start, together ?? [name])
+    if (problem !== undefined) {
+      request.answer(problem)
       return
     }
+    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start)
     const asked = topic
     const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
     noteAsked()
@@ -252,6 +251,20 @@ export class GroupConsumer {
       topic.consumer.enqueue(request)
       if (topic.consumer.waitsInVain) this.#member.hurry()
     }
+  }
+
+  /** The failure where any of the topics is read from another place already. */
+  #problemOfStart(start: OffsetType, names: readonly string[]): Failure | undefined {
+    const wanted = textOf(start)
+    for (const name of names) {
+      const topic = this.#topics.get(name)
+      const begun = topic === undefined ? wanted : textOf(topic.start.setting)
+      if (begun === wanted) continue
+      const seconds = this.#options.settings.subscriptionTimeoutMs / 1_000
+      const text = `this process reads ${shortened(name)} from ${begun} on for the group: name that start or none; another one may be named ${seconds} s after the last loop or request for the topic has ended (consumer.subscriptionTimeoutMs)`
+      return invalid('invalidRequest', text)
+    }
+    return undefined
   }
 
   #add(name: string, startAt: OffsetType): Topic {
@@ -508,8 +521,4 @@ export class GroupConsumer {
   }
 }
 
-/** The place that is set, as text; `undefined`: it is the named one. */
-function otherStart(setting: OffsetType, named: OffsetType): string | undefined {
-  const [set, wanted] = [setting, named].map(start => (typeof start === 'string' ? start : `time ${start.timestampMs}`))
-  return set === wanted ? undefined : set
-}
+const textOf = (start: OffsetType): string => (typeof start === 'string' ? start : `time ${start.timestampMs}`)

@@ -93,7 +93,7 @@ export class PositionFinder {
   #findNewStart(begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => {
       if (start === 'latest') this.#bound('latest', end => this.#beginAtEnd(end, begin, onMissing), onMissing)
-      else if (typeof start === 'object' && 'timestampMs' in start) this.#bound(start, begin, onMissing)
+      else if (typeof start === 'object' && 'timestampMs' in start) this.#beginAtTime(start, begin, onMissing)
       else if (start === 'earliest' || this.#isInAnother(start)) {
         this.#options.onEarliest()
         this.#bound('earliest', begin, onMissing)
@@ -107,6 +107,16 @@ export class PositionFinder {
    */
   #beginAtEnd(end: LogPosition, begin: (position: LogPosition) => void, onMissing: () => void): void {
     this.#options.start(start => (start === 'latest' ? begin(end) : this.#findNewStart(begin, onMissing)))
+  }
+
+  /**
+   * Begins at the first record from a time on. The end is looked up before: the broker says that no record is so late, one is
+   * written, then the broker tells the end, which is behind that record.
+   */
+  #beginAtTime(time: OffsetType, begin: (position: LogPosition) => void, onMissing: () => void): void {
+    const nearer = (end: LogPosition): void =>
+      this.#bound(time, found => begin(found.offset < end.offset ? found : end), onMissing)
+    this.#bound('latest', nearer, onMissing)
   }
 
   #isInAnother(start: Start): boolean {

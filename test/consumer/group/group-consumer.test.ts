@@ -13,6 +13,7 @@ import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/con
 import { decodeBegun } from '../../../src/consumer/group/start-messages.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
+import type { Failure, OffsetType } from '../../../src/router/messages/operations.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { FakeRuntime, run } from './fake-runtime.js'
@@ -69,6 +70,17 @@ class GroupStage {
     return answer.message
   }
 
+  /** Asks for a message of any of these topics as a loop does that names its start. */
+  loop(topics: readonly string[], start: OffsetType): ConsumeResult | undefined {
+    let answer: ConsumeResult | undefined
+    const reply = (result: ConsumeResult): void => void (answer = result)
+    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
+    for (const topic of topics) this.consumer.receive({ type: 'consume', topic, request, together: topics, start })
+    this.runtime.pass(1)
+    this.#deadlines.stop()
+    return answer
+  }
+
   /** Asks, and says later what came. */
   ask(): { answer: ConsumeResult | undefined } {
     const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
@@ -87,6 +99,16 @@ class GroupStage {
 }
 
 describe('a group, as one process takes part in it', () => {
+  it('refuses a loop that begins elsewhere than another one, reads none of its topics, and says until when', () => {
+    const stage = new GroupStage()
+    expect(stage.loop(['orders'], 'earliest')).to.include({ type: 'message' })
+    const refused = stage.loop(['audit', 'orders'], 'latest')
+    expect(refused).to.include({ type: 'failed', code: 'invalidRequest', retriable: false })
+    expect((refused as Failure).message).to.match(/orders from earliest .* 1 s .*subscriptionTimeoutMs/)
+    expect(stage.consumer.view().topics).to.deep.equal(['orders'])
+    expect(stage.loop(['orders', 'audit'], 'earliest')).to.include({ type: 'message' })
+  })
+
   it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
     const stage = new GroupStage()
     stage.next().ack()

@@ -103,6 +103,30 @@ describe('one partition of a group', () => {
     expect([stage.next(), stage.position?.offset]).to.deep.equal([6, 6])
   })
 
+  it('begins at a time with no record left out that is written while the place is looked up', () => {
+    const runtime = new FakeRuntime()
+    const { ask } = runtime
+    Object.assign(runtime, {
+      ask: (...[kind, request, onResult]: Parameters<typeof ask>) => {
+        const isByTime = typeof (request as { offsetType?: unknown }).offsetType === 'object'
+        // Nothing in the log is as late as that; a record comes before the broker is asked for the end.
+        if (isByTime) runtime.write(0)
+        ask(kind, request, onResult)
+      }
+    })
+    const stage = new PartitionStage(runtime, { start: onStart => onStart({ timestampMs: 1_000 }) })
+    expect(stage.nextFew(2)).to.deep.equal([0, undefined])
+    expect(stage.position?.offset).to.equal(0)
+  })
+
+  it('begins at a time at the record that is found, where it is before the end', () => {
+    const runtime = new FakeRuntime(run(0, 5))
+    const found = (offset: number) => ({ kind: 'fetchOffset', result: { type: 'success', offset } }) as const
+    runtime.answers.push(found(5), found(3))
+    const stage = new PartitionStage(runtime, { start: onStart => onStart({ timestampMs: 1_000 }) })
+    expect(stage.nextFew(3)).to.deep.equal([3, 4, undefined])
+  })
+
   it('begins at the oldest record where the offset was committed in a former topic of the name, and says so', () => {
     const [NOW, FORMER] = ['AAAAAAAAQACAAAAAAAAAAQ', 'BBBBBBBBQACAAAAAAAAAAg']
     for (const [topicId, first] of [
