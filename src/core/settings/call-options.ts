@@ -7,19 +7,21 @@ import { suggestion } from './problems.js'
  *
  * @param call how the caller writes the call: `consume`
  * @param instead options of similar calls, and the option of this call that is meant
+ * @param kind what they are, if they are not options
  * @throws InvalidRequestError that names the option, and the one that was probably meant
  */
 export function checkOptionNames(
   call: string,
   given: object,
   known: readonly string[],
-  instead: ReadonlyMap<string, string> = new Map()
+  instead: ReadonlyMap<string, string> = new Map(),
+  kind = 'option'
 ): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const meant = instead.get(name)
     const hint = meant === undefined ? suggestion(name, known) : `; did you mean ${meant}?`
-    throw new InvalidRequestError(`${call}: there is no option ${printable(name)}${hint}`)
+    throw new InvalidRequestError(`${call}: there is no ${kind} ${printable(name)}${hint}`)
   }
 }
 

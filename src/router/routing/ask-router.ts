@@ -111,7 +111,10 @@ export function askForEach<Item>(
   askMore()
 }
 
-/** Calls `work` for every item, for a limited number of items at a time. Returns the results in the order of items. */
+/**
+ * Calls `work` for every item, for a limited number of items at a time. Returns the results in the order of items. Rejects
+ * when `work` rejects or throws.
+ */
 export function mapInPortions<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>
@@ -121,7 +124,7 @@ export function mapInPortions<Item, Result>(
     askForEach(
       [...items.entries()],
       ([at, item], answered) => {
-        work(item).then(
+        attempt(work, item).then(
           result => {
             results[at] = result
             answered()
@@ -135,4 +138,9 @@ export function mapInPortions<Item, Result>(
       () => resolve(results)
     )
   })
+}
+
+/** A promise also where `work` throws: later items begin in the callbacks of others, where nobody would catch it. */
+async function attempt<Item, Result>(work: (item: Item) => Promise<Result>, item: Item): Promise<Result> {
+  return work(item)
 }

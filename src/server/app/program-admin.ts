@@ -20,6 +20,7 @@ import type {
   TopicMetadata,
   Verbs
 } from '../../verbs/verbs.js'
+import { checkAdminOptions, checkConfigs, checkNames, checkNewTopics, checkPlaces } from './admin-calls.js'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 
@@ -76,7 +77,8 @@ export class ProgramAdmin {
 
   /** When it resolves, producers of this program find the topic. */
   async createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void> {
-    const limit = this.#limit(options)
+    const limit = this.#limit(options, true)
+    checkNewTopics(listOf(topic))
     const create = ({ assignments = {}, configs = {}, ...given }: NewTopic) => {
       const placed = Object.entries(assignments).map(([partition, nodeIds]) => [Number(partition), nodeIds] as const)
       const asked = { ...given, assignments: new Map(placed), configs: new Map(Object.entries(configs)) }
@@ -88,12 +90,14 @@ export class ProgramAdmin {
   /** Deletes topics with all their records. */
   async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
+    checkNames('deleteTopic', listOf(topic))
     return ofEach(topic, String, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
   }
 
   /** @param total the number of partitions that the topic then has; more than before */
   async createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void> {
-    const limit = this.#limit(options)
+    const limit = this.#limit(options, true)
+    checkNames('createPartitions', [topic])
     return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)))
   }
 
@@ -103,7 +107,9 @@ export class ProgramAdmin {
    * @param names default: all topics
    */
   async topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>> {
-    const found = await told(this.#verbs.topics(names ?? 'all', this.#limit(options).remainingMs))
+    const limit = this.#limit(options)
+    checkNames('topics', names ?? [])
+    const found = await told(this.#verbs.topics(names ?? 'all', limit.remainingMs))
     return new Map([...found].filter(([, { errorCode }]) => errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
   }
 
@@ -116,12 +122,14 @@ export class ProgramAdmin {
     partitions: readonly TopicPartition[],
     options?: AdminOptions
   ): Promise<readonly (LogEnds | undefined)[]> {
+    checkPlaces('logEnds', partitions)
     return told(this.#verbs.admin.logEnds(partitions, this.#limit(options).remainingMs))
   }
 
   /** Deletes the records of partitions before an offset. */
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
+    checkPlaces('deleteRecords', listOf(before), 'offset')
     return ofEach(before, placeOf, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
@@ -152,7 +160,8 @@ export class ProgramAdmin {
     configs: Readonly<Record<string, string | null>>,
     options?: AdminChangeOptions
   ): Promise<void> {
-    const limit = this.#limit(options)
+    const limit = this.#limit(options, true)
+    checkConfigs('alterConfigs', configs)
     const changes = Object.entries(configs).map(([name, value]) => ({ name, value }))
     return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)))
   }
@@ -164,12 +173,14 @@ export class ProgramAdmin {
    */
   async describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>> {
     const limit = this.#limit(options)
+    checkNames('describeGroups', groups ?? [])
     return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs)))
   }
 
   /** Deletes groups that have no members, with their offsets. */
   async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
+    checkNames('deleteGroups', listOf(groups))
     return ofEach(groups, String, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
   }
 
@@ -179,7 +190,9 @@ export class ProgramAdmin {
    * @param topic default: all topics of which the group has committed offsets
    */
   async offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]> {
-    return told(this.#offsets(group, topic, this.#limit(options)))
+    const limit = this.#limit(options)
+    checkNames('offsets', [group, topic ?? ''])
+    return told(this.#offsets(group, topic, limit))
   }
 
   async #offsets(group: string, only: string | undefined, limit: TimeLimit): Promise<readonly ConsumedPartition[]> {
@@ -198,6 +211,8 @@ export class ProgramAdmin {
   /** Moves a group to other offsets. If this program reads a partition for the group, it goes on there. */
   async setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
+    checkNames('setOffsets', [group])
+    checkPlaces('setOffsets', offsets, 'offset')
     const commit = async (topic: string) => {
       const places = offsets.filter(place => place.topic === topic)
       const wanted = new Map(places.map(({ partition, offset }) => [partition, { offset }]))
@@ -218,7 +233,8 @@ export class ProgramAdmin {
   }
 
   /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
-  #limit(options: AdminOptions = {}): TimeLimit {
+  #limit(options: AdminOptions = {}, isChange = false): TimeLimit {
+    checkAdminOptions(options, isChange)
     const { timeoutMs = DEFAULT_TIMEOUT_MS } = Object(options) as AdminOptions
     if (typeof options === 'object' && options !== null && typeof timeoutMs === 'number' && timeoutMs > 0)
       return new TimeLimit(Math.min(timeoutMs, MAX_TIMER_MS), this.#clock)

@@ -1,6 +1,7 @@
 import { toBuffer } from '../../core/bytes.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { Durability } from '../../producer/memory/delivery.js'
 import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
 import { ProduceError } from '../../verbs/produce-error.js'
@@ -59,14 +60,32 @@ export interface Produced extends Promise<readonly RecordOutcome[]> {
 }
 
 export interface ProgramProduce {
-  /** @throws InvalidRequestError at once, and not by the promise, when an option is wrong; no record was taken */
+  /**
+   * @throws InvalidRequestError at once, and not by the promise, when an option is wrong, or a record has a field that there
+   * is not; no record was taken. A record that was read may be written as it is
+   */
   produce(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Produced
   /** @throws ProduceError when a record is not known to be in Kafka */
   produceOrThrow(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Promise<readonly Delivered[]>
 }
 
+const RECORD_FIELDS = ['topic', 'value', 'key', 'partition', 'timestampMs', 'headers']
+/** Fields of other clients, and what is meant. */
+const MEANT_OF_RECORD = new Map([
+  ['messages', 'a list of records, each with its value'],
+  ['timestamp', 'timestampMs']
+])
+const OPTIONS = ['partitioner', 'deadlineMs', 'durability', 'maxRecordBytes']
+const MEANT_OPTIONS = new Map([
+  ['timeout', 'deadlineMs'],
+  ['timeoutMs', 'deadlineMs']
+])
+
 export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
   const produce: ProgramProduce['produce'] = (records, options = {}) => {
+    if (typeof options !== 'object' || options === null)
+      throw new InvalidRequestError('produce takes an object of options, such as {deadlineMs: 5_000}')
+    checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
     const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes } = options
     if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
       throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
@@ -115,10 +134,34 @@ class LazyOutcomes implements Produced {
 const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
   given.every(isAsTaken) ? given : given.map(record => (isAsTaken(record) ? record : toRecord(record)))
 
+/** Called for each field of each record. */
+function isField(name: string): boolean {
+  switch (name) {
+    case 'topic':
+    case 'value':
+    case 'key':
+    case 'partition':
+    case 'timestampMs':
+    case 'headers':
+    // Those of a record that was read, with its JSON, and of a message that was consumed.
+    case 'offset':
+    case 'json':
+    case 'group':
+    case 'retries':
+    case 'ack':
+    case 'release':
+      return true
+    default:
+      return false
+  }
+}
+
 const isForeign = (bytes: unknown): bytes is Uint8Array => bytes instanceof Uint8Array && !Buffer.isBuffer(bytes)
 
 function isAsTaken(record: NewRecord): record is ProduceRecord {
   if (typeof record !== 'object' || record === null) return true
+  for (const name in record)
+    if (!isField(name)) checkOptionNames('produce', { [name]: 1 }, RECORD_FIELDS, MEANT_OF_RECORD, 'field of a record')
   return record.key !== undefined && record.headers === undefined && !isForeign(record.key) && !isForeign(record.value)
 }
 
@@ -136,6 +179,7 @@ const toTaken = <Other>(bytes: Uint8Array | Other): Buffer | Other =>
 function toHeaders(given: NewRecord['headers']): readonly RecordHeader[] | undefined {
   if (typeof given !== 'object' || given === null) return given
   if (Array.isArray(given)) return given.map(header => (header instanceof Object ? toHeader(header) : header))
+  if (given instanceof Map) throw new InvalidRequestError('produce: headers are an object or a list, not a Map')
   return Object.entries(given).flatMap(([key, value]) =>
     Array.isArray(value)
       ? value.map(one => toHeader({ key, value: one }))

@@ -1,6 +1,13 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
-import { askRouter, ConfigError, InvalidRequestError, openCastellan, RequestManager } from '../../../src/index.js'
+import {
+  askRouter,
+  type Castellan,
+  ConfigError,
+  InvalidRequestError,
+  openCastellan,
+  RequestManager
+} from '../../../src/index.js'
 import type { CastellanWithVerbs } from '../../../src/server/app/open-castellan.js'
 import type { ProduceOptions } from '../../../src/verbs/verbs.js'
 import { onBroker } from '../../support/stage.js'
@@ -39,6 +46,81 @@ describe('a mistaken call of the library', () => {
       })
     }
   }
+
+  const writes: readonly (readonly [unknown, unknown, string])[] = [
+    [{ topic: 'orders', value: 'x', timestamp: 1 }, {}, 'field of a record timestamp; did you mean timestampMs?'],
+    [{ topic: 'orders', vlaue: 'x' }, {}, 'field of a record vlaue; did you mean value?'],
+    [{ topic: 'orders', messages: [] }, {}, 'did you mean a list of records, each with its value?'],
+    [{ topic: 'orders', value: 'x', headers: new Map() }, {}, 'headers are an object or a list, not a Map'],
+    [good, { acks: -1 }, 'there is no option acks'],
+    [good, { deadline: 5 }, 'there is no option deadline; did you mean deadlineMs?'],
+    [good, { timeoutMs: 5 }, 'did you mean deadlineMs?'],
+    [good, 5_000, 'produce takes an object of options'],
+    [good, null, 'produce takes an object of options']
+  ]
+  for (const [record, options, message] of writes) {
+    it(`throws at once from produce, and takes no record: ${message}`, async () => {
+      const records = [good, record] as never
+      expect(() => castellan.produce(records, options as never)).to.throw(InvalidRequestError, message)
+      const error: unknown = await castellan.produceOrThrow(records, options as never).catch((e: unknown) => e)
+      expect(error).to.be.instanceOf(InvalidRequestError)
+      expect(stage.cluster.records('orders', 0)).to.deep.equal([])
+      expect(stage.cluster.records('orders', 1)).to.deep.equal([])
+    })
+  }
+
+  it('is none to write what was read, or what was consumed', async () => {
+    await castellan.produceOrThrow({ ...good, headers: { trace: ['1', '2'] } })
+    stage.cluster.createTopic('copies', { partitions: 2 })
+    for await (const record of castellan.read('orders')) await castellan.produceOrThrow({ ...record, topic: 'copies' })
+    for await (const message of castellan.consume({ group: 'g', topics: 'orders', start: 'earliest' })) {
+      await castellan.produceOrThrow({ ...message, topic: 'copies' })
+      await castellan.produceOrThrow(message)
+      message.ack()
+      break
+    }
+    const copies = [0, 1].flatMap(partition => stage.cluster.records('copies', partition))
+    expect(copies.map(({ value, headers }) => [String(value), headers!.length])).to.deep.equal([
+      ['good', 2],
+      ['good', 2]
+    ])
+  })
+
+  const orders = { topic: 'orders', partition: 0 }
+  const changes: readonly (readonly [string, (admin: Castellan['admin']) => Promise<unknown>, string])[] = [
+    ['null in a list', admin => admin.createTopic([{ name: 'a' }, null] as never), 'createTopic takes topics'],
+    ['a text as topic', admin => admin.createTopic('a' as never), "such as {name: 'orders', partitions: 3}"],
+    ['numPartitions', admin => admin.createTopic({ name: 'a', numPartitions: 7 } as never), 'mean partitions?'],
+    ['a number as name', admin => admin.createTopic({ name: 5 } as never), 'takes names'],
+    ['configs null', admin => admin.createTopic({ name: 'a', configs: null } as never), 'configs are an object'],
+    ['configs of numbers', admin => admin.createTopic({ name: 'a', configs: { a: 1 } } as never), 'texts or null'],
+    ['assignments null', admin => admin.createTopic({ name: 'a', assignments: null } as never), 'broker ids'],
+    ['changes null', admin => admin.alterConfigs({ topic: 'orders' }, null as never), 'configs are an object'],
+    ['validateOnly', admin => admin.deleteTopic('orders', { validateOnly: true } as never), 'no option validateOnly'],
+    ['timeout', admin => admin.topics(undefined, { timeout: 5 } as never), 'did you mean timeoutMs?'],
+    ['no name to delete', admin => admin.deleteTopic(['orders', undefined] as never), 'takes names'],
+    ['a text as list', admin => admin.topics('orders' as never), 'topics takes names'],
+    ['an offset below 0', admin => admin.setOffsets('g', [{ ...orders, offset: -7 }]), 'no number below 0'],
+    ['half an offset', admin => admin.setOffsets('g', [{ ...orders, offset: 1.5 }]), 'no number below 0'],
+    ['no offset', admin => admin.setOffsets('g', [orders] as never), 'offset: 0}'],
+    ['no list', admin => admin.setOffsets('g', { ...orders, offset: 1 } as never), 'setOffsets takes places'],
+    ['no partition', admin => admin.logEnds([{ topic: 'orders' }] as never), 'logEnds takes places']
+  ]
+  for (const [what, change, message] of changes) {
+    it(`rejects a call of admin, and changes nothing: ${what}`, async () => {
+      const error: unknown = await change(castellan.admin).catch((e: unknown) => e)
+      expect(error).to.be.instanceOf(InvalidRequestError).with.property('message').that.contains(message)
+      expect([...(await castellan.admin.topics()).keys()]).to.deep.equal(['orders'])
+    })
+  }
+
+  it('rejects a call of admin once for many names', async () => {
+    const many = Array.from({ length: 260 }, (_, at) => ({ name: `t${at}` }))
+    const error: unknown = await castellan.admin
+      .createTopic([...many, null] as never, { validateOnly: true })
+      .catch((e: unknown) => e)
+    expect(error).to.be.instanceOf(InvalidRequestError)
+  })
 
   const badOptions: readonly (readonly [string, object, string])[] = [
     ['ssl', { ssl: true }, 'ssl: no such setting; did you mean connection.tls?'],
