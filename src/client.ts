@@ -115,11 +115,11 @@ export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
 export type { RecordJson } from './schemas/record-json.js'
 export type {
+  Admin,
   AdminChangeOptions,
   AdminOptions,
   ConsumedPartition,
   NewTopic,
-  ProgramAdmin as Admin,
   Resource
 } from './server/app/program-admin.js'
 /** Writing records. */

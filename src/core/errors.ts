@@ -28,15 +28,18 @@ export type ErrorCode =
   | 'protocol'
   | 'kafka'
 
-/** Base of all errors. The class says who has to act, the code says what happened, and the message says what to do. */
-export class CastellanError extends Error {
+/**
+ * Base of all errors. The class says who has to act, the code says what happened, and the message says what to do. `Code`:
+ * the codes of a class that has others, too.
+ */
+export class CastellanError<Code extends string = ErrorCode> extends Error {
   override readonly name: string = 'CastellanError'
-  readonly code: ErrorCode
+  readonly code: Code
   readonly retriable: boolean
   /** The setting whose limit or rule it is, such as `http.maxConnections`; `undefined`: it comes from none. */
   readonly setting: string | undefined
 
-  constructor(code: ErrorCode, message: string, retriable: boolean, cause?: unknown, setting?: string) {
+  constructor(code: Code, message: string, retriable: boolean, cause?: unknown, setting?: string) {
     super(message, cause === undefined ? undefined : { cause })
     this.code = code
     this.retriable = retriable

@@ -1,4 +1,4 @@
-import type { ErrorCode } from '../core/errors.js'
+import { CastellanError, type ErrorCode } from '../core/errors.js'
 import type { KafkaErrorName } from '../kafka/error-codes.js'
 
 /** `TOPIC_ALREADY_EXISTS` => `topicAlreadyExists` */
@@ -9,15 +9,11 @@ type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}
 /** Kafka's name of its error, or a code of Castellan where Kafka has not answered. */
 export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded' | (string & {})
 
-/** A call of `castellan.admin` has failed. */
-export class AdminError extends Error {
+/** A call of `castellan.admin` has failed. For several names, `code` is that of the first one that failed. */
+export class AdminError extends CastellanError<AdminErrorCode> {
   override readonly name = 'AdminError'
-  /** For several names: that of the first one that failed. */
-  readonly code: AdminErrorCode
   /** Kafka's protocol error code; `undefined`: no broker has answered with an error. */
   readonly errorCode: number | undefined
-  /** The same call may succeed later. */
-  readonly retriable: boolean
   /** For a call with a list: the error of each name that failed. A partition has a name such as `orders/0`. */
   readonly errors: ReadonlyMap<string, AdminError>
 
@@ -25,10 +21,8 @@ export class AdminError extends Error {
     { code, errorCode, message, retriable }: Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'>,
     errors: ReadonlyMap<string, AdminError> = new Map()
   ) {
-    super(message)
-    this.code = code
+    super(code, message, retriable)
     this.errorCode = errorCode
-    this.retriable = retriable
     this.errors = errors
   }
 }

@@ -37,7 +37,7 @@ export class EventAnswers extends ErrorAnswers {
       return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
     if (!(error instanceof CastellanError)) return undefined
     const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    const status = refusalStatus(error) ?? (isMissing ? 404 : eventStatusByCode[error.code])
+    const status = refusalStatus(error) ?? (isMissing ? 404 : eventStatusByCode[error.code as ErrorCode])
     return eventProblem(status, error.message, persisted, error)
   }
 }

@@ -54,5 +54,5 @@ const byCode: Partial<Record<ErrorCode, string>> = {
  */
 export function briefOf(error: Error): string {
   if (error instanceof UnavailableError && error.brief !== undefined) return error.brief
-  return (error instanceof CastellanError ? byCode[error.code] : undefined) ?? 'see the log'
+  return (error instanceof CastellanError ? byCode[error.code as ErrorCode] : undefined) ?? 'see the log'
 }

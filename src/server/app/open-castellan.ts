@@ -36,7 +36,7 @@ import type { InstanceVerbs, Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
-import { ProgramAdmin } from './program-admin.js'
+import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
@@ -152,7 +152,7 @@ export interface Castellan extends AsyncDisposable {
    */
   consume(options: ConsumeOptions): Consumer
   /** Topics, settings, groups and their offsets. */
-  readonly admin: ProgramAdmin
+  readonly admin: Admin
   /** Opens further connections to the same cluster, for calls that the Router does not offer. */
   readonly createClient: BrokerClientFactory
   /**

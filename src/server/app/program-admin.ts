@@ -242,6 +242,9 @@ export class ProgramAdmin {
   }
 }
 
+/** What programs see of it. */
+export type Admin = Pick<ProgramAdmin, keyof ProgramAdmin>
+
 const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: TimeLimit) => ({
   timeoutMs: remainingMs,
   validateOnly
@@ -289,7 +292,7 @@ async function ofEach<Item>(
 /** The same promise, whose errors have Kafka's names. */
 const told = <Value>(asked: Promise<Value>): Promise<Value> =>
   asked.catch((error: unknown) => {
-    throw error instanceof CastellanError ? toAdminError(error) : error
+    throw error instanceof CastellanError && !(error instanceof AdminError) ? toAdminError(error) : error
   })
 
 function toAdminError(error: CastellanError): AdminError {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { AdminError, type Castellan } from '../../../src/client.js'
+import { AdminError, type Castellan, CastellanError } from '../../../src/client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { onBroker } from '../../support/stage.js'
 
@@ -152,6 +152,7 @@ describe('castellan.admin', () => {
     stage.cluster.faults.add({ api: 'CreateTopics', count: Infinity }, { type: 'dropRequest' })
     const error = await failed(castellan.admin.createTopic({ name: 'orders' }, { timeoutMs: 300 }))
     expect(error).to.include({ code: 'timedOut', errorCode: undefined, retriable: true })
+    expect(error).to.be.instanceOf(CastellanError)
     for (const options of [5_000, { timeoutMs: 0 }, { timeoutMs: 'soon' }, null]) {
       const thrown: unknown = await castellan.admin.deleteTopic('orders', options as never).catch((e: unknown) => e)
       expect(thrown, JSON.stringify(options)).to.include({ code: 'invalidRequest' })
