@@ -1,5 +1,5 @@
 import { getSystemErrorMap } from 'node:util'
-import type { TellProgress } from '../core/model.js'
+import { performanceClock, type TellProgress } from '../core/model.js'
 import { printable, printableJson } from '../core/printable.js'
 import { CommandError } from './command.js'
 
@@ -44,7 +44,7 @@ export async function openProgress(
   const shown = (text: string): string =>
     stderr.isTTY ? `${ANEW}${text.slice(0, (stderr.columns || USUAL_COLUMNS) - 1)}` : `${text}\n`
   const say = (text: string): unknown => stderr.write(shown(`${name}: ${text}`))
-  const { tell } = new ProgressTeller(say, () => performance.now(), stderr.isTTY ? REWRITE_EVERY_MS : undefined)
+  const { tell } = new ProgressTeller(say, performanceClock, stderr.isTTY ? REWRITE_EVERY_MS : undefined)
   return { tell, end: () => void (stderr.isTTY && stderr.write(ANEW)) }
 }
 

@@ -225,6 +225,9 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
  */
 export type MonotonicClock = () => number
 
+/** The clock of the process. */
+export const performanceClock: MonotonicClock = () => performance.now()
+
 /** A part of work that is counted. */
 export interface Amount {
   readonly records: number

@@ -11,6 +11,7 @@ import {
   type MonotonicClock,
   type OffsetAndMetadata,
   type ProduceRecord,
+  performanceClock,
   silentLogger
 } from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
@@ -260,8 +261,6 @@ class KafkaGroups implements GroupVerbs {
     return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
   }
 }
-
-const performanceClock: MonotonicClock = () => performance.now()
 
 async function fetchTopics(
   router: KafkaVerbsDeps['router'],

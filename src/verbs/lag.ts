@@ -1,7 +1,7 @@
 import { isOfAnother, markIn } from '../consumer/group/ack-encoding.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { InvalidRequestError, KafkaError } from '../core/errors.js'
-import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
+import { type MonotonicClock, type Offset, performanceClock, type TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { RouterMessage } from '../router/messages/operations.js'
@@ -78,7 +78,7 @@ export async function readLag(
   router: ActorRef<RouterMessage>,
   groupId: string,
   timeoutMs: number,
-  clock: MonotonicClock = () => performance.now()
+  clock: MonotonicClock = performanceClock
 ): Promise<readonly TopicLag[]> {
   const limit = new TimeLimit(timeoutMs, clock)
   const committed = await committedOf(router, groupId, limit)

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket, WebSocketServer } from 'ws'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
+import { performanceClock } from '../../core/model.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { ApiProducer } from '../../http/api/api-producer.js'
@@ -31,12 +32,10 @@ import { type ArionTarget, type Destination, type Mode, targetOf } from './targe
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
 
 const ID_BYTES = 8
-const clock = (): number => performance.now()
-
 /** Serves Arion's API: it finds its routes by itself. */
 export function arionPlugin(context: ApiContext<ArionSettings>): ApiPlugin {
   const { settings, silence, lifetime } = context
-  const metrics = new ArionMetrics(context.metrics, clock)
+  const metrics = new ArionMetrics(context.metrics, performanceClock)
   if (settings.idleTimeoutMs > 0) {
     silence.limitMs = settings.idleTimeoutMs
     silence.onEnd = () => void metrics.meters['api.idle_close'].count++
@@ -60,13 +59,13 @@ class ArionScope {
     const counts: QueueCounts = { ...NO_MESSAGES }
     const ids = new MessageIds(randomBytes(ID_BYTES))
     const capacityWaitMs = capacityWaitMsOf(context)
-    const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock, now })
+    const message = new ArionMessages({ settings, capacityWaitMs, metrics, counts, ids, clock: performanceClock, now })
     const route = new ProduceRoute(message, context, settings.maxMessageBytes)
     const answers = new ArionAnswers(metrics)
     const options = produceOptions(settings, Number.POSITIVE_INFINITY)
     // A websocket has no time limit of its own, and its messages do not wait for capacity.
     const producer = new ApiProducer({ name: message.name, options: { sync: options, async: options } }, context)
-    const openWebsocket = websocketsOf(answers, { producer, settings, metrics, counts, clock, now })
+    const openWebsocket = websocketsOf(answers, { producer, settings, metrics, counts, clock: performanceClock, now })
     this.#context = context
     this.#metrics = metrics
     this.#prefix = prefix
@@ -168,7 +167,7 @@ function statisticsOf(
   counts: QueueCounts
 ): () => Promise<string> {
   const inMemory = everywhere?.('queue', () => counts) ?? (async () => [counts])
-  const kafka = new KafkaStats(all, clock)
+  const kafka = new KafkaStats(all, performanceClock)
   const queue = async (): Promise<QueueStats> =>
     settings.durability === 'disk' ? onDisk(verbs) : memoryStats(await inMemory())
   statsd.add(async () => [

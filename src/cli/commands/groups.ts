@@ -1,5 +1,6 @@
 import { Argument, type Command, Option } from 'commander'
 import { CastellanError } from '../../core/errors.js'
+import { performanceClock } from '../../core/model.js'
 import type { TopicLag } from '../../verbs/lag.js'
 import type { GroupDescription } from '../../verbs/verbs.js'
 import type { Client, ClientFlags } from '../client.js'
@@ -78,7 +79,7 @@ const toMemberRows = ({ members }: GroupDescription) =>
 async function describe(client: Client, names: readonly string[] | 'all'): Promise<GroupDescription[]> {
   const { GroupReaders } = await import('../../verbs/group-readers.js')
   const { router, timeoutMs } = client
-  const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: () => performance.now() }, {})
+  const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: performanceClock }, {})
   const found = await failing(readers.describe(names))
   return [...found.values()].sort((one, other) => (one.groupId < other.groupId ? -1 : 1))
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type Logger, type MonotonicClock, performanceClock } from '../../core/model.js'
 import { RefusalCounts } from '../../core/refusals.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
@@ -114,7 +114,7 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
 }
 
 export function createHttpContext(options: ContextOptions): HttpContext {
-  const { http, metrics, log, now = () => performance.now(), idPrefix = randomBytes(4).toString('hex') } = options
+  const { http, metrics, log, now = performanceClock, idPrefix = randomBytes(4).toString('hex') } = options
   const { refusals = new RefusalCounts(now) } = options
   const limits = {
     ...http,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
+import { performanceClock } from '../../core/model.js'
 import type { ReadResult } from './entry-reader.js'
 import { type LogCallName, LogCore } from './log-host.js'
 import type { CommitResult, LogStoreOptions } from './log-store.js'
@@ -23,7 +24,7 @@ try {
     ...settings,
     directory: new NodeDirectory(path),
     now: Date.now,
-    clock: () => performance.now(),
+    clock: performanceClock,
     newSalt: () => (salt = (salt + SALT_STEP) >>> 0),
     report: (fields, message) => send({ type: 'report', fields: printable(fields), message })
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import type { TellProgress } from '../../core/model.js'
+import { performanceClock, type TellProgress } from '../../core/model.js'
 import { type LogRefusal, LogUnusableError } from './availability.js'
 import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
@@ -86,7 +86,7 @@ async function withOwnLog<T>(
       syncPuts: settings.fsyncPuts,
       syncTakes: settings.fsyncTakes,
       now: Date.now,
-      clock: () => performance.now(),
+      clock: performanceClock,
       newSalt: () => (salt = (salt + 1) >>> 0),
       report
     })

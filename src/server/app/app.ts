@@ -8,7 +8,7 @@ import {
   registerProcessMetrics
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, performanceClock } from '../../core/model.js'
 import { type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'
@@ -91,8 +91,6 @@ export interface WorkerDeps extends WorkerPlace {
   /** Collects the values that the parent reports by StatsD. */
   readonly statsd: StatsdSources
 }
-
-const clock = (): number => performance.now()
 
 /** A running gateway. */
 export interface App {
@@ -202,8 +200,8 @@ class ProcessParts implements App {
   readonly metrics: PrometheusMetrics
   readonly #metricsLogger: PrometheusMetricsLogger
   readonly #startedAt = performance.now()
-  readonly #refusals = new RefusalCounts(clock)
-  readonly #lines = new RecentLines(clock)
+  readonly #refusals = new RefusalCounts(performanceClock)
+  readonly #lines = new RecentLines(performanceClock)
   #security: ListenerSecurity | undefined
   #lag: LagSource | undefined
   #schemas: Schemas | undefined
@@ -245,8 +243,8 @@ class ProcessParts implements App {
     this.#config = config
     this.#apis = enabledApis(listed, config)
     this.#log = log
-    this.#quietLog = quietLogger(log, clock)
-    this.#shutdown = new Shutdown(log, clock)
+    this.#quietLog = quietLogger(log, performanceClock)
+    this.#shutdown = new Shutdown(log, performanceClock)
     this.#cutSteps = new DrainSteps(log)
     let onFatal: (error: Error) => void = () => undefined
     this.crashed = new Promise(resolve => {
@@ -288,7 +286,7 @@ class ProcessParts implements App {
       lag: () => this.#lag,
       certificates: this.#certificates,
       clocks: this.#clocks,
-      clock,
+      clock: performanceClock,
       now: Date.now
     })
   }
@@ -399,7 +397,7 @@ class ProcessParts implements App {
     return new Admission(
       capacity,
       this.#config.http.admissionWaitMs,
-      clock,
+      performanceClock,
       waitedMs => this.#metricsLogger.time('http', 'admission_wait', tags, waitedMs * NANOSECONDS_PER_MILLISECOND),
       refusal => this.#refusals.note(refusal)
     )
@@ -458,7 +456,7 @@ class ProcessParts implements App {
       undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
       turns: new LoopTurns(),
       now: Date.now,
-      clock,
+      clock: performanceClock,
       shutdown: this.#shutdown,
       cutSteps: this.#cutSteps
     }
@@ -512,7 +510,7 @@ class ProcessParts implements App {
       tls: tls as PeerTls | undefined,
       log: this.#quietLog,
       metrics: this.#metricsLogger,
-      clock
+      clock: performanceClock
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
     this.#peers = { all, GatewayKeys, certificate: tls?.cert, keys: undefined }
@@ -553,7 +551,7 @@ class ProcessParts implements App {
     const watch = new TroubleWatch(
       () => quietTroubleOf({ certificates: rows(), clocks: this.#clocks() }),
       this.#quietLog,
-      clock
+      performanceClock
     )
     if ((this.#deps.worker?.number ?? 1) > 1) return watch
     watch.look()

@@ -1,7 +1,7 @@
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Amount, Logger, TellProgress } from '../../core/model.js'
+import { type Amount, type Logger, performanceClock, type TellProgress } from '../../core/model.js'
 import { distinct, type Notice, notReady } from '../../core/notice.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -72,7 +72,7 @@ export class Clusters {
       log,
       metrics,
       now: Date.now,
-      clock: (): number => performance.now(),
+      clock: performanceClock,
       worker,
       receipts: receipts?.ofLogs
     }
@@ -132,7 +132,7 @@ export class Clusters {
   /** Looks once a second how far long work is. @returns what ends it */
   #tellProgress(what: string, look: (tell: TellProgress) => void): () => void {
     const say = (text: string): void => this.#deps.log.info({ progress: what }, `${what}: ${text}`)
-    const { tell } = new ProgressTeller(say, () => performance.now())
+    const { tell } = new ProgressTeller(say, performanceClock)
     const timer = setInterval(() => look(tell), LOOK_EVERY_MS)
     return () => clearInterval(timer)
   }

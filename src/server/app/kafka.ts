@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, performanceClock } from '../../core/model.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { type GrantedToken, requestToken, SharedToken } from '../../kafka/sasl.js'
@@ -141,7 +141,7 @@ function toSasl(name: string, { sasl, connectTimeoutMs }: ClusterSettings): Sasl
   if (mechanism !== 'oauthbearer') return { mechanism, username, password }
   if (tokenPath !== undefined) return { mechanism, token: () => tokenInFile(tokenPath) }
   const shared = (request: () => Promise<GrantedToken>): SaslOptions => {
-    const { get, refused } = new SharedToken(request, () => performance.now())
+    const { get, refused } = new SharedToken(request, performanceClock)
     return { mechanism, token: get, refused }
   }
   if (tokenCommand !== undefined) return shared(() => tokenOfCommand(tokenCommand))

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ConfigError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, performanceClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
 import { Authenticator } from '../../http/access/authenticator.js'
@@ -86,7 +86,7 @@ class ReplaceableAccess {
       isAuthenticated: requiresCredentials(settings),
       metrics,
       auditSink: line => audit.write(line),
-      clock: () => performance.now(),
+      clock: performanceClock,
       now: Date.now
     })
   }
@@ -142,14 +142,13 @@ async function openCertificates(
 const FETCH_TIMEOUT_MS = 5_000
 
 async function createTokens(settings: Config['auth'], log: Logger): Promise<JsonWebTokens> {
-  const clock = (): number => performance.now()
   const issuers = settings.issuers.map(issuer => {
     const { jwksUrl, jwksFile } = issuer
     const fetch = async (): Promise<unknown> =>
       jwksFile === undefined
         ? fetchKeys(jwksUrl!, FETCH_TIMEOUT_MS)
         : toKeys(await readTextFile('auth.issuers.jwksFile', jwksFile), jwksFile)
-    return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, { clock, log }), fetch }
+    return { settings: issuer, keys: new IssuerKeys(issuer.issuer, fetch, { clock: performanceClock, log }), fetch }
   })
   // At the start, only files are read: a missing file is an error. A URL that cannot be reached may be reachable later.
   for (const { settings: issuer, fetch } of issuers) if (issuer.jwksFile !== undefined) await fetch()

@@ -7,7 +7,7 @@ import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../
 import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
+import { type Logger, MAX_TIMER_MS, performanceClock, silentLogger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
@@ -232,7 +232,7 @@ async function openPeers({ gateway: verbs }: Cluster, { peers, metrics, log = si
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
   const { sharedVerbs } = await import('../../deployment/verbs/shared-verbs.js')
-  const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: () => performance.now() })
+  const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: performanceClock })
   const shared = sharedVerbs(verbs, DEFAULT_CLUSTER, all)
   await all.open()
   return { verbs: shared, close: () => all.close() }
@@ -307,7 +307,7 @@ class ClusterParts {
     this.#options = options
     this.#settings = settings
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
-    const shared = { clock: () => performance.now(), random: Math.random, log, metrics }
+    const shared = { clock: performanceClock, random: Math.random, log, metrics }
     const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
     // Router and delivery need each other: the Router passes produce requests to delivery, and delivery writes through
     // the Router. Delivery is created second.

@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { type MonotonicClock, performanceClock } from '../../core/model.js'
 import { textsOf } from '../../core/notice.js'
 import { inPortions } from '../../core/portions.js'
 import { shortened } from '../../core/printable.js'
@@ -367,7 +367,7 @@ export function servedStatus(
     const judged = { version: STATUS_VERSION, at: new Date(Date.now()).toISOString(), gateway, ...whole } as const
     return { ...judged, trouble: troubleOf(judged, [...reasons, ...warnings]) }
   }
-  const source = sharedStatus(look, () => performance.now())
+  const source = sharedStatus(look, performanceClock)
   const page = {
     html: readPage,
     findRecord: async (question: RecordQuestion, principal: string) =>

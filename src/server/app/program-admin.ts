@@ -3,6 +3,7 @@ import {
   MAX_TIMER_MS,
   type MonotonicClock,
   type Offset,
+  performanceClock,
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'
@@ -70,7 +71,7 @@ export class ProgramAdmin {
   readonly #verbs: Verbs
   readonly #clock: MonotonicClock
 
-  constructor(verbs: Verbs, clock: MonotonicClock = () => performance.now()) {
+  constructor(verbs: Verbs, clock: MonotonicClock = performanceClock) {
     this.#verbs = verbs
     this.#clock = clock
   }

@@ -1,6 +1,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { performanceClock } from '../../core/model.js'
 import type { DurableReceiptSettings } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
@@ -52,7 +53,7 @@ export function makeReceiptParts(
   const ofMemory = new MemoryReceipts({
     issuer,
     retentionMs: limits.retentionMs,
-    clock: () => performance.now(),
+    clock: performanceClock,
     now: Date.now
   })
   receipts.add(ofMemory)

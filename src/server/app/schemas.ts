@@ -1,5 +1,5 @@
 import { ConfigError } from '../../core/errors.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, performanceClock } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import { Schemas } from '../../schemas/schemas.js'
@@ -26,7 +26,7 @@ export function openSchemas(
   const { registry } = settings
   if (registry.urls.length === 0) return undefined
   const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
-  const schemas = new Schemas(settings, { transport, host, clock: () => performance.now(), log })
+  const schemas = new Schemas(settings, { transport, host, clock: performanceClock, log })
   shutdown?.add('closing the thread of the schemas and the connections to their registry', async () => schemas.close())
   return schemas
 }

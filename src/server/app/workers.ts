@@ -7,7 +7,7 @@ import {
   registerScrapedCounter,
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, performanceClock } from '../../core/model.js'
 import { distinct, type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'
@@ -78,8 +78,6 @@ export async function startWorkers(config: Config, deps: WorkersDeps): Promise<O
   }
 }
 
-const clock = (): number => performance.now()
-
 /** A gateway that consists of several processes. */
 class Parent {
   #config: Config
@@ -91,8 +89,8 @@ class Parent {
   readonly #shutdown: Shutdown
   readonly #reports = new Map<number, WorkerReport & { readonly at: number }>()
   readonly #startedAt = performance.now()
-  readonly #refusals = new RefusalCounts(clock)
-  readonly #lines = new RecentLines(clock)
+  readonly #refusals = new RefusalCounts(performanceClock)
+  readonly #lines = new RecentLines(performanceClock)
   readonly #receiptSecret: Buffer
   /** Number of lost records in the last reports of workers that ended unexpectedly. */
   #lostByEnded = 0
@@ -105,7 +103,7 @@ class Parent {
     this.#config = config
     this.#deps = { ...deps, log: this.#lines.of(deps.log) }
     this.#receiptSecret = receiptSecretOf(config)
-    this.#shutdown = new Shutdown(this.#deps.log, () => performance.now())
+    this.#shutdown = new Shutdown(this.#deps.log, performanceClock)
     this.#gathered = new GatheredMetrics(this.#metrics.registry, timeoutMs =>
       this.#supervisor.callAll('metrics', timeoutMs)
     )
@@ -287,7 +285,7 @@ class Parent {
       const asked = this.#supervisor.workers.filter(({ isUp }) => isUp).map(({ number }) => number)
       const parts = await this.#supervisor.callAll('status', STATUS_TIMEOUT_MS)
       const own = parentPart(this.#refusals, this.#lines, this.#security?.managementCertificates?.view)
-      const whole = withWorkers(mergeParts([own, ...parts.values()]), this.#supervisor.workers, clock())
+      const whole = withWorkers(mergeParts([own, ...parts.values()]), this.#supervisor.workers, performanceClock())
       return { whole, silentWorkers: asked.filter(number => !parts.has(number)) }
     }
     return servedStatus(facts, read, (question, principal) => this.#findRecord(question, principal))
