@@ -31,9 +31,10 @@ class RequestOrigin implements ProduceOrigin {
 
   set receipt(receipt: string | undefined) {
     this.#receipt = receipt
-    const [early, records] = [AsyncAnswer.of(this.#request), this.acceptedRecords]
-    if (receipt === undefined || records === undefined || (early ?? this.key) === undefined) return
-    if (this.key?.isWhole === false) return
+    const records = this.acceptedRecords
+    if (receipt === undefined || records === undefined || this.key?.isWhole === false) return
+    const early = AsyncAnswer.of(this.#request)
+    if (early === undefined && this.key === undefined) return
     const accepted = { id: receipt, records }
     early?.accepted(accepted)
     this.key?.given(accepted)

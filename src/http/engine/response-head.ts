@@ -36,6 +36,17 @@ export interface AnswerHead {
   readonly isLast: boolean
 }
 
+const dated = { second: Number.NaN, text: '' }
+
+/** The value of the header `date`, made once a second. @param second since the epoch */
+export function currentDate(second = Math.floor(Date.now() / 1_000)): string {
+  if (second !== dated.second) {
+    dated.second = second
+    dated.text = new Date(second * 1_000).toUTCString()
+  }
+  return dated.text
+}
+
 const NO_BODY_STATUS: ReadonlySet<number> = new Set([204, 304])
 
 export const isWithoutBody = (status: number): boolean => NO_BODY_STATUS.has(status) || status < 200

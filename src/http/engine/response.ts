@@ -1,6 +1,6 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { asServerResponse, QuietEmitter, type ResponseState } from './quiet-emitter.js'
+import { asServerResponse, QuietEmitter, type ResponseState } from './lazy-streams.js'
 import type { EngineRequest } from './request.js'
 import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
 

@@ -4,7 +4,6 @@ import type { Transform } from 'node:stream'
 import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { Shares } from '../../core/shares.js'
-import { ConnectionOrder } from './connection-order.js'
 import { FairQueue, QUANTUM } from './fair-queue.js'
 
 /** What was made of a body, and how many of its bytes that took. */
@@ -69,6 +68,25 @@ const MAX_BYTES = 64 * 1024 * 1024
 const WAITING_BYTES = 8 * 1024
 const FULL = new OverloadedError('too many bodies wait to be decoded, or for those before them on their connections')
 const BEHIND = new OverloadedError('the requests before it on its connection take too long')
+
+/** Steps that are carried out later, those of one connection in their order. */
+export class ConnectionOrder {
+  readonly #last = new Map<Socket, Promise<void>>()
+
+  /** Whether a step of the connection has not ended. */
+  has(socket: Socket): boolean {
+    return this.#last.size > 0 && this.#last.has(socket)
+  }
+
+  /** @param step called when those before it have ended, also where they have failed @returns its outcome */
+  add(socket: Socket, step: () => Promise<void>): Promise<void> {
+    const turn = (this.#last.get(socket) ?? Promise.resolve()).then(step)
+    const forget = (): void => void (this.#last.get(socket) === last && this.#last.delete(socket))
+    const last = turn.then(forget, forget)
+    this.#last.set(socket, last)
+    return turn
+  }
+}
 
 /**
  * The bodies of one process that cannot be handed on at once: they wait for those before them on their connection, so that

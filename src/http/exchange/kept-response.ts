@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { asServerResponse, QuietEmitter, type ResponseState } from '../engine/quiet-emitter.js'
+import { asServerResponse, QuietEmitter, type ResponseState } from '../engine/lazy-streams.js'
 
 /** An answer as an API has written it. */
 export interface WrittenAnswer {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import { ForbiddenError, OverloadedError } from '../../../src/core/errors.js'
-import { currentDate } from '../../../src/http/engine/current-date.js'
+import { currentDate } from '../../../src/http/engine/response-head.js'
 import { AnswerTemplate, sendAnswer, unreadBodyHeaders } from '../../../src/http/exchange/answers.js'
 
 const KIB = 1024

@@ -1,11 +1,39 @@
+import { EventEmitter } from 'node:events'
+import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { BodyReader, BodySource } from './body-source.js'
 
-/** Inherits from `Readable` without its constructor, which costs more than all else that a small request needs. */
-class Unopened {}
-Object.setPrototypeOf(Unopened.prototype, Readable.prototype)
-const withoutState: new () => object = Unopened
-const UnopenedReadable = withoutState as new () => Readable
+/**
+ * A class that inherits from one of Node's without its constructor, which costs more than all else that a small request
+ * needs.
+ */
+function withoutConstructor<Instance extends object>(node: { readonly prototype: Instance }): new () => Instance {
+  class Unopened {}
+  Object.setPrototypeOf(Unopened.prototype, node.prototype)
+  const unopened: new () => object = Unopened
+  return unopened as new () => Instance
+}
+
+export type ResponseState = Pick<
+  ServerResponse,
+  | 'statusCode'
+  | 'shouldKeepAlive'
+  | 'headersSent'
+  | 'destroyed'
+  | 'closed'
+  | 'finished'
+  | 'writable'
+  | 'writableEnded'
+  | 'socket'
+>
+
+/** An `EventEmitter` without the object for listeners, which most responses never have. It is made for the first one. */
+export const QuietEmitter = withoutConstructor(EventEmitter)
+
+/** Fastify and routes that produce use no other members of Node's answers than ours have. */
+export const asServerResponse = (response: ResponseState): ServerResponse => response as ServerResponse
+
+const UnopenedReadable = withoutConstructor(Readable)
 
 /**
  * A stream that is made when it is used as one for the first time: most requests have no body, or a body that is handed
