@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process'
+import { type ExecFileSyncOptions, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   cpSync,
@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -218,6 +219,19 @@ describe('the package', function () {
           expect(text('dist/licences.txt')).to.include('This package contains zod').and.to.include('Colin McDonnell')
         }
       })
+
+      it('leaves what a user writes at first to compile, and to do what it says', () => {
+        cpSync('test/project/first-program.node-test.ts', join(alone, 'first-program.mts'))
+        const emitting = { ...strict, module: 'nodenext', types: ['node'], noEmit: false }
+        compile(alone, emitting, 'first-program.mts')
+        for (const name of ['castellan-client', 'castellan-testing'])
+          for (const brought of Object.keys(read<Manifest>(join(folderOf(name), 'package.json')).dependencies))
+            if (!existsSync(folderOf(brought))) linkPackage(brought, folderOf(brought))
+        run(process.execPath, ['--test', 'first-program.mjs'], {
+          cwd: alone,
+          env: { ...process.env, NODE_OPTIONS: '' }
+        })
+      })
     })
   })
 
@@ -309,14 +323,24 @@ for await (const { value } of castellan.read('orders')) if (value !== null) valu
 export const text: string = await registry.metrics()
 `
 
-function compile(folder: string, compilerOptions: object): void {
-  const [include, config] = [['program.mts'], join(folder, 'tsconfig.json')]
+function compile(folder: string, compilerOptions: object, program = 'program.mts'): void {
+  const [include, config] = [[program], join(folder, 'tsconfig.json')]
   writeFileSync(config, JSON.stringify({ compilerOptions, include }))
+  run(resolve('node_modules/.bin/tsc'), ['-p', folder], {})
+}
+
+/** A failure is told with what the program has printed. */
+function run(program: string, args: readonly string[], options: ExecFileSyncOptions): void {
   try {
-    execFileSync(resolve('node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
+    execFileSync(program, args, { ...options, encoding: 'utf8', stdio: 'pipe' })
   } catch (error) {
     expect.fail((error as { stdout: string }).stdout)
   }
+}
+
+function linkPackage(name: string, path: string): void {
+  mkdirSync(dirname(path), { recursive: true })
+  symlinkSync(resolve('node_modules', name), path)
 }
 
 /** As `npm install` does it, without what only runs. */
