@@ -52,7 +52,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'lz4-napi': ['kafka'],
   '@bokuweb/zstd-wasm': ['kafka'],
   'lru-cache': ['router/processors', 'schemas'],
-  re2js: ['consumer/instance', 'schemas'],
+  re2js: ['consumer/group', 'schemas'],
   ajv: ['schemas'],
   'ajv-draft-04': ['schemas'],
   protobufjs: ['schemas', 'apis/kafka-pixy/grpc'],

@@ -6,13 +6,13 @@ import { askForEach } from '../../router/routing/ask-router.js'
 import { withoutMark } from '../group/ack-encoding.js'
 import type { Timer } from '../group/group-runtime.js'
 import type { HeldBatches } from '../group/held-batches.js'
+import type { ChosenTopics } from '../group/topic-patterns.js'
 import { InstanceCommits, late, TIMEOUT_MS } from './instance-commits.js'
 import { InstanceMembership, type JoiningOptions } from './instance-membership.js'
 import { InstancePartitions } from './instance-partitions.js'
 import { InstanceReads, type ReadBudget } from './instance-reads.js'
 import type { InstanceOffset, InstancePosition, InstanceRead, InstanceReadLimits, InstanceResult } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
-import type { ChosenTopics } from './topic-patterns.js'
 
 /** Answers a request; once. */
 export type InstanceReply<Value> = (result: InstanceResult<Value>) => void

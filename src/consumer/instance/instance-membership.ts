@@ -4,12 +4,12 @@ import { type AssignedToMember, GroupMember, LOST } from '../group/group-member.
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { Revocations } from '../group/revocations.js'
 import type { ConsumerSettings } from '../group/settings.js'
+import { type ChosenTopics, ChosenTopicsWatch, type PatternLookUps } from '../group/topic-patterns.js'
 import { type InstanceCommits, late, TIMEOUT_MS } from './instance-commits.js'
 import type { InstancePartitions } from './instance-partitions.js'
 import type { InstanceReads } from './instance-reads.js'
 import type { InstanceName, InstanceSettings } from './instances.js'
 import type { StoredTopics } from './stored-instance.js'
-import { type ChosenTopics, InstanceTopicsWatch, type PatternLookUps } from './topic-patterns.js'
 
 /** Time limit for the commit before the instance leaves its group. */
 const LAST_COMMIT_MS = 5_000
@@ -50,7 +50,7 @@ interface WaitingCommit {
 export class InstanceMembership {
   readonly #options: InstanceMembershipOptions
   readonly #revocations: Revocations
-  #topics: InstanceTopicsWatch | undefined
+  #topics: ChosenTopicsWatch | undefined
   #chosen: ChosenTopics | undefined
   #member: GroupMember | undefined
   /** Number of memberships, part of the name of a connection. */
@@ -103,7 +103,7 @@ export class InstanceMembership {
     const { runtime, consumer, patterns } = this.#options
     this.#topics?.stop()
     this.#chosen = topics
-    this.#topics = new InstanceTopicsWatch({
+    this.#topics = new ChosenTopicsWatch({
       runtime,
       topics,
       patterns,

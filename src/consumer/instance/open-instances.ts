@@ -7,6 +7,7 @@ import { ownFailure } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
 import type { SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
+import { type ChosenTopics, PatternLookUps } from '../group/topic-patterns.js'
 import { asking } from '../partition/ask.js'
 import { InstanceEntry, keyOf } from './instance-entry.js'
 import { type InstancePoint, isAfter, isAt, numberText, PointsInMemory } from './instance-number.js'
@@ -14,7 +15,6 @@ import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
 import type { AskToRelease, InstanceName, InstanceResult, InstanceSettings, Released } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
-import { type ChosenTopics, PatternLookUps } from './topic-patterns.js'
 
 /** Time limit until an instance is created or continued. The requests for its state have shorter ones, one after another. */
 const OPEN_TIMEOUT_MS = 20_000

@@ -2,6 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import type { ChosenTopics } from '../../../src/consumer/group/topic-patterns.js'
 import { ConsumerInstance } from '../../../src/consumer/instance/consumer-instance.js'
 import { ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
 import type {
@@ -12,7 +13,6 @@ import type {
   InstanceResult,
   InstanceSettings
 } from '../../../src/consumer/instance/instances.js'
-import type { ChosenTopics } from '../../../src/consumer/instance/topic-patterns.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'

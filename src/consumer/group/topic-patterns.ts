@@ -1,8 +1,8 @@
-import type { RE2JS } from 're2js'
+import { createRequire } from 'node:module'
 import type { MonotonicClock } from '../../core/model.js'
 import { partsOf } from '../../core/pattern-parts.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { GroupRuntime, Timer } from '../group/group-runtime.js'
+import type { GroupRuntime, Timer } from './group-runtime.js'
 
 const TIMEOUT_MS = 10_000
 const MAX_PATTERN_LENGTH = 1_000
@@ -12,9 +12,6 @@ const MAX_PARTS = 256
 const PORTION_MS = 4
 /** After a portion, matching pauses for so many times as long. */
 const PAUSES_PER_PORTION = 4
-
-/** Compiles a regular expression; it has to match a whole name. */
-export type CompilePattern = (text: string) => (topic: string) => boolean
 
 /** Which topics a client wants. */
 interface PatternChoice {
@@ -26,18 +23,17 @@ interface PatternChoice {
 }
 
 /**
- * Loads the compiler of regular expressions in RE2's syntax. Matching takes linear time in the length of a name, but a few
- * characters can make a program of any size, so the parts of a pattern are counted first. It throws for too many parts, and
- * for a pattern that is not valid.
+ * Compiles a regular expression in RE2's syntax, which has to match a whole name. Matching takes linear time in the length
+ * of a name, but a few characters can make a program of any size, so the parts of a pattern are counted first.
+ *
+ * @throws Error for too many parts, and for a pattern that is not valid
  */
-export async function loadCompiler(): Promise<CompilePattern> {
-  const re2js: { RE2JS: typeof RE2JS } = await import('re2js')
-  return text => {
-    const problem = problemOfPattern(text)
-    if (problem) throw new Error(problem)
-    const compiled = re2js.RE2JS.compile(text)
-    return topic => compiled.matches(topic)
-  }
+export function compilePattern(text: string): (topic: string) => boolean {
+  const problem = problemOfPattern(text)
+  if (problem) throw new Error(problem)
+  const { RE2JS }: typeof import('re2js') = createRequire(import.meta.url)('re2js')
+  const compiled = RE2JS.compile(text)
+  return topic => compiled.matches(topic)
 }
 
 function problemOfPattern(text: string): string | undefined {
@@ -60,7 +56,6 @@ export class PatternLookUps {
   readonly #last = new Map<string | undefined, Promise<unknown>>()
   /** Resolves when the next portion may begin. */
   #rested: Promise<unknown> = Promise.resolve()
-  #compile: Promise<CompilePattern> | undefined
   /** The look-up whose pattern was compiled last: what it finds. */
   #compiledFor: object | undefined
   #matches: (topic: string) => boolean = () => false
@@ -76,18 +71,14 @@ export class PatternLookUps {
 
   /** Throws for a pattern that cannot be used. */
   async check(text: string, client: string | undefined): Promise<void> {
-    this.#compile ??= loadCompiler()
-    const compile = await this.#compile
     await this.#turns(client, () => {
-      compile(text)
+      compilePattern(text)
       return true
     })
   }
 
   /** The topics that match now, without internal ones. `undefined`: Kafka has not answered. */
   async find({ text, includes, client }: PatternChoice): Promise<readonly string[] | undefined> {
-    this.#compile ??= loadCompiler()
-    const compile = await this.#compile
     // Those who ask later share the next question: they may know of a topic that is newer than this one.
     this.#nextAsking ??= this.#asking.then(() => {
       this.#nextAsking = undefined
@@ -101,7 +92,7 @@ export class PatternLookUps {
       topics ??= this.#topics.values()
       const next = topics.next()
       if (next.done) return true
-      if (this.#compiledFor !== found) this.#matches = compile(text)
+      if (this.#compiledFor !== found) this.#matches = compilePattern(text)
       this.#compiledFor = found
       if (includes(next.value) && this.#matches(next.value)) found.push(next.value)
       return false
@@ -166,8 +157,8 @@ interface MatchingTopics extends PatternChoice {
 
 export type ChosenTopics = { readonly topics: readonly string[] } | MatchingTopics
 
-interface InstanceTopicsOptions {
-  readonly runtime: GroupRuntime
+interface ChosenTopicsOptions {
+  readonly runtime: Pick<GroupRuntime, 'after' | 'log'>
   readonly topics: ChosenTopics
   readonly patterns: Pick<PatternLookUps, 'find'>
   /** Pause between two look-ups of the topics that match a pattern. */
@@ -181,8 +172,8 @@ interface InstanceTopicsOptions {
 }
 
 /** The topics of a subscription. Those of a pattern are looked up again and again. */
-export class InstanceTopicsWatch {
-  readonly #options: InstanceTopicsOptions
+export class ChosenTopicsWatch {
+  readonly #options: ChosenTopicsOptions
   /** `undefined`: the topics that match are not looked up yet. */
   #names: readonly string[] | undefined
   /** Called when the first look-up is over, with its topics, or without when there is none. */
@@ -190,7 +181,7 @@ export class InstanceTopicsWatch {
   #timer: Timer | undefined
   #isStopped = false
 
-  constructor(options: InstanceTopicsOptions) {
+  constructor(options: ChosenTopicsOptions) {
     this.#options = options
     const { topics, onChosen } = options
     if ('topics' in topics) {
