@@ -5,13 +5,14 @@ import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
+import { SHUTTING_DOWN } from './group-consumer.js'
 import { type Handler, HandlerRun, type RunOptions } from './handler-run.js'
+import type { MatchingNow } from './pattern-subscription.js'
+import { compilePattern } from './topic-patterns.js'
 
 /** The options of `castellan.consume`. */
-export interface ConsumeOptions {
+export type ConsumeOptions = {
   readonly group: string
-  /** One topic or several. They need not exist yet. */
-  readonly topics: string | readonly string[]
   /**
    * Where the group begins in partitions in which it has committed nothing. Default: `consumer.start`, which is `latest`.
    * Loops of a process that read a topic for the same group name the same place.
@@ -19,7 +20,21 @@ export interface ConsumeOptions {
   readonly start?: OffsetType | undefined
   /** When this signal is aborted, the loop ends without an error. */
   readonly signal?: AbortSignal | undefined
-}
+} & (
+  | {
+      /** One topic or several. They need not exist yet. */
+      readonly topics: string | readonly string[]
+      readonly pattern?: undefined
+    }
+  | {
+      /**
+       * All topics whose whole name matches, in RE2's syntax, those that come later included. Topics that Kafka calls
+       * internal never match, and names that begin with `__` only a pattern that does.
+       */
+      readonly pattern: string
+      readonly topics?: undefined
+    }
+)
 
 /** Limits of a batch. A batch is given as soon as there is a message. */
 export interface BatchOptions {
@@ -47,7 +62,7 @@ export interface Consumer extends AsyncIterableIterator<Message>, AsyncDisposabl
   run(handler: Handler, options?: RunOptions): Promise<void>
 }
 
-const OPTIONS = ['group', 'topics', 'start', 'signal']
+const OPTIONS = ['group', 'topics', 'pattern', 'start', 'signal']
 /** Options of `read` and of other libraries. */
 const MEANT = new Map([
   ['from', 'start'],
@@ -59,6 +74,7 @@ const DEFAULT_BATCH = { maxMessages: 500, maxBytes: 1024 * 1024 }
 /** How long one request waits for a message. The next request follows at once. */
 const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
+const IDLE = (): void => undefined
 
 /**
  * The messages of topics on behalf of a group. Each message must be acknowledged. An unacknowledged message is offered
@@ -90,6 +106,17 @@ function checkStart(given: unknown): void {
   throw new InvalidRequestError("consume: start is one of 'earliest', 'latest', {timestampMs: number}")
 }
 
+/** @throws InvalidRequestError when it is no pattern, or one that may take long to match */
+function checkPattern(given: unknown): void {
+  if (typeof given !== 'string' || given === '')
+    throw new InvalidRequestError("consume: a pattern is a text such as 'orders[.].*'")
+  try {
+    compilePattern(given)
+  } catch (error) {
+    throw new InvalidRequestError(`consume: the pattern is not valid: ${(error as Error).message}`)
+  }
+}
+
 /** A loop over the messages of a group: asks for them, and knows which of them are neither acknowledged nor released. */
 class GroupLoop {
   readonly #groups: ConsumerGroups
@@ -104,20 +131,29 @@ class GroupLoop {
   #releases = true
   /** {@link run} handles the messages: those that wait for a handler at the end of the loop are not acknowledged any more. */
   #isRun = false
+  readonly #pattern: string | undefined
   /** In the order in which they are asked next: the one that has answered last comes last. */
-  #topics: readonly string[]
+  #topics: readonly string[] = []
+  #later: MatchingNow['later'] | undefined
+  #watch: { stop(): void } | undefined
+  /** Ends the request that waits, since other topics match. */
+  #askAnew: () => void = IDLE
 
   constructor(groups: ConsumerGroups, options: ConsumeOptions) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
     checkStart(options.start)
-    const { group, topics, start, signal } = options
+    const { group, topics, pattern, start, signal } = options
     this.#groups = groups
     this.#group = group
-    this.#topics = topicsIn('consume', topics)
+    this.#pattern = pattern
+    if (pattern === undefined) this.#topics = topicsIn('consume', topics)
+    else if (topics === undefined) checkPattern(pattern)
+    else throw new InvalidRequestError('consume: topics or a pattern, not both')
     this.#start = start
     this.#signal = signal
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
     onAbort(this.#end.signal, () => {
+      this.#watch?.stop()
       if (this.#releases) this.#given.releaseAllBut(this.#inFlight)
     })
   }
@@ -146,6 +182,8 @@ class GroupLoop {
   ): AsyncGenerator<Item, void, undefined> {
     const end = this.#end
     const leave = onAbort(this.#signal, () => end.abort())
+    if (this.#pattern !== undefined && !end.signal.aborted)
+      this.#watch ??= this.#groups.watchPattern(this.#group, this.#pattern, matching => this.#matching(matching))
     try {
       while (!end.signal.aborted) {
         const result = await this.#next(limits)
@@ -179,20 +217,35 @@ class GroupLoop {
     this.#topics = [...this.#topics.slice(next), ...this.#topics.slice(0, next)]
   }
 
-  /** Asks for the next messages; `undefined`: the end came first. */
+  #matching({ topics, later }: MatchingNow): void {
+    this.#topics = topics
+    this.#later = later
+    this.#askAnew()
+  }
+
+  /** Asks for the next messages; `undefined`: the end came first, or a change of the topics. */
   #next(limits: MessageLimits): Promise<ConsumeManyResult | undefined> {
     return new Promise(resolve => {
-      let cancel = (): void => undefined
-      const leave = onAbort(this.#end.signal, () => {
+      let [cancel, leave] = [IDLE, IDLE]
+      const stop = (): void => {
+        leave()
         cancel()
         resolve(undefined)
-      })
+      }
       const reply = (result: ConsumeManyResult): void => {
         leave()
+        this.#askAnew = IDLE
         resolve(result)
       }
+      leave = onAbort(this.#end.signal, stop)
+      this.#askAnew = stop
+      if (this.#topics.length === 0) {
+        // No topic matches the pattern yet, and no group answers.
+        cancel = onAbort(this.#groups.stopped, () => reply(SHUTTING_DOWN))
+        return
+      }
       const topics = this.#topics.length > 1 ? this.#topics : this.#topics[0]!
-      cancel = this.#groups.requestMany(this.#group, topics, limits, POLL_MS, { reply }, this.#start)
+      cancel = this.#groups.requestMany(this.#group, topics, limits, POLL_MS, { reply }, this.#start, this.#later)
     })
   }
 }

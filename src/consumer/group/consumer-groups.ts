@@ -1,4 +1,5 @@
 import { type ActorRef, type ActorSystem, ask } from '../../core/actor/actor.js'
+import { onAbort } from '../../core/ending.js'
 import { inTime } from '../../core/in-time.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import {
@@ -30,8 +31,10 @@ import {
 import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
+import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
+import { PatternLookUps } from './topic-patterns.js'
 
 /** In characters, far below the limit of the protocol. Kafka has no topic with a longer name. */
 const LONGEST_TOPIC = 8_000
@@ -88,9 +91,10 @@ export class ConsumerGroups {
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
   readonly #shared: SharedRuntime
+  readonly #patterns: PatternLookUps
   readonly #groups = new Map<string, Group>()
   readonly #shares: Shares
-  #isStopped = false
+  readonly #stopping = new AbortController()
 
   constructor(deps: ConsumerGroupsDeps) {
     this.#deps = deps
@@ -98,8 +102,13 @@ export class ConsumerGroups {
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
     this.#shared = sharedRuntime(deps)
+    this.#patterns = new PatternLookUps(asking(deps.router), deps.clock)
   }
 
+  /** Aborted when the groups are being left: requests are refused from then on. */
+  get stopped(): AbortSignal {
+    return this.#stopping.signal
+  }
   /** Number of groups in which this process is a member. */
   get size(): number {
     return this.#groups.size
@@ -132,6 +141,7 @@ export class ConsumerGroups {
    * @param topics in the order in which they are looked at: the first one with a message answers
    * @param start where the group begins if it has committed nothing; default: `consumer.start`. Requests that name another
    *   place than the one where this process begins to read the topic are refused
+   * @param later those of the topics that a group without a commit reads from their beginning, where `start` is `latest`
    */
   requestMany(
     groupId: string,
@@ -139,17 +149,39 @@ export class ConsumerGroups {
     limits: MessageLimits,
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>,
-    start?: OffsetType
+    start?: OffsetType,
+    later?: ReadonlySet<string>
   ): () => void {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
     const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
     const together: readonly string[] | undefined = Array.isArray(topics) ? topics : undefined
-    for (const topic of together ?? [topics as string])
-      this.#tellGroup(groupId, { type: 'consume', topic, request, together, start }, requester.client)
+    for (const topic of together ?? [topics as string]) {
+      const isLater = later?.has(topic)
+      this.#tellGroup(groupId, { type: 'consume', topic, request, together, start, isLater }, requester.client)
+    }
     return () => {
       this.#deadlines.remove(request)
       request.cancel()
+    }
+  }
+
+  /**
+   * Watches which topics match a pattern, on behalf of a group.
+   *
+   * @param pattern in RE2's syntax, checked by `compilePattern`
+   */
+  watchPattern(groupId: string, pattern: string, onChanged: (matching: MatchingNow) => void): { stop(): void } {
+    const { router, settings, log } = this.#deps
+    const runtime = { after: startTimer, log }
+    const of = { groupId, pattern, patterns: this.#patterns, settings, onChanged }
+    const subscription = new PatternSubscription({ ...of, ask: asking(router), runtime })
+    const leave = onAbort(this.stopped, () => subscription.stop())
+    return {
+      stop: () => {
+        leave()
+        subscription.stop()
+      }
     }
   }
 
@@ -195,7 +227,7 @@ export class ConsumerGroups {
    *   session time-out, and messages without a committed acknowledgement are offered again
    */
   async stop(graceMs = this.#deps.settings.ackTimeoutMs, timeoutMs = MAX_TIMER_MS): Promise<void> {
-    this.#isStopped = true
+    this.#stopping.abort()
     const groups = Array.from(this.#groups, ([groupId, group]) => this.#leave(groupId, group, graceMs))
     await inTime(Promise.all(groups), timeoutMs, () => undefined)
     this.#abandonRest()
@@ -224,10 +256,10 @@ export class ConsumerGroups {
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }, client?: string): void {
     const { maxGroups } = this.#deps.settings
     const problem = problemOfGroup(groupId) ?? problemOfLength(message.topic)
-    const group = this.#isStopped || problem ? undefined : this.#groupFor(groupId, client)
+    const group = this.stopped.aborted || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)
-    else if (this.#isStopped) message.request.answer(SHUTTING_DOWN)
+    else if (this.stopped.aborted) message.request.answer(SHUTTING_DOWN)
     else {
       const whose = this.#shares.problemOf(client) === 'greedy' ? ' of one client' : ''
       const text = `too many groups${whose} (limit ${maxGroups}; advanced.consumer.maxGroups)`

@@ -49,6 +49,8 @@ export type GroupMessage =
       readonly together?: readonly string[] | undefined
       /** Where the group begins if it has committed nothing. Absent: where `consumer.start` says. */
       readonly start?: OffsetType | undefined
+      /** True: the group is offered every record of the topic, so `latest` is not for it. */
+      readonly isLater?: boolean | undefined
     }
   | { readonly type: 'ack'; readonly message: MessageId; readonly requester: Requester<AckResult> }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
@@ -216,7 +218,7 @@ export class GroupConsumer {
     changeOffsets(change, result => requester.reply(result))
   }
 
-  #consume({ topic: name, request, together, start }: GroupMessage & { type: 'consume' }): void {
+  #consume({ topic: name, request, together, start, isLater = false }: GroupMessage & { type: 'consume' }): void {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
@@ -229,7 +231,7 @@ export class GroupConsumer {
       request.answer(problem)
       return
     }
-    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start)
+    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start, isLater)
     const asked = topic
     const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
     noteAsked()
@@ -267,9 +269,10 @@ export class GroupConsumer {
     return undefined
   }
 
-  #add(name: string, startAt: OffsetType): Topic {
+  #add(name: string, startAt: OffsetType, isLater: boolean): Topic {
     const { runtime, settings, deadlines } = this.#options
     const start = new TopicStart(startAt, runtime, name, settings.retryBackoffMs)
+    if (isLater) start.missing()
     const consumer = new TopicConsumer({
       topic: name,
       groupId: runtime.groupId,

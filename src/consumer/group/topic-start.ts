@@ -123,7 +123,7 @@ export class TopicStart {
     this.#timer?.cancel()
   }
 
-  /** Notes that the topic did not exist when it was requested. */
+  /** Notes that the topic did not exist when it was requested, or may not have existed when its group was. */
   missing(): void {
     this.#wasMissing = true
   }

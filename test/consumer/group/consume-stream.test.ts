@@ -36,8 +36,8 @@ describe('messages of a group, in a loop', () => {
       return () => void cancelled++
     }
   } as unknown as ConsumerGroups
-  const open = (options: Partial<ConsumeOptions> = {}) =>
-    openConsumer(groups, { group: 'billing', topics: 'orders', ...options })
+  const open = (options: Partial<ConsumeOptions & { topics: string | string[] }> = {}) =>
+    openConsumer(groups, { group: 'billing', topics: 'orders', ...options } as ConsumeOptions)
   const acquired = (offset: number, topic = 'orders') => ({ topic, partition: 0, offset }) as AcquiredMessage
   const message = (offset: number, topic?: string): object => ({
     type: 'messages',
