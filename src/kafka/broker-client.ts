@@ -7,12 +7,14 @@ import * as groups from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV7, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV8 } from './protocol/produce.js'
+import * as transactions from './protocol/transactions.js'
 
 export * from './calls.js'
 export type { TopicErrorsResponse } from './protocol/administration.js'
 export type { FindCoordinatorResponse, ListGroupsResponse } from './protocol/groups.js'
 export type * from './protocol/offsets.js'
 export { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP } from './protocol/offsets.js'
+export type { AddPartitionsToTxnResponse, TxnOffsetCommitResponse } from './protocol/transactions.js'
 
 /**
  * One connection to one broker, with one method per call; {@link calledApis} lists them. A broker answers the calls of a
@@ -106,6 +108,11 @@ export const calledApis = {
   describeConsumerGroups: groups.describeConsumerGroupsV1,
   listGroups: groups.listGroupsV4,
   initProducerId: initProducerIdV1,
+  initTransactionalId: transactions.initProducerIdV4,
+  addPartitionsToTxn: transactions.addPartitionsToTxnV3,
+  addOffsetsToTxn: transactions.addOffsetsToTxnV3,
+  endTxn: transactions.endTxnV3,
+  txnOffsetCommit: transactions.txnOffsetCommitV3,
   describeConfigs: administration.describeConfigsV2,
   alterConfigs: administration.incrementalAlterConfigsV0,
   createTopics: administration.createTopicsV4,

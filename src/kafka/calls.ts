@@ -70,6 +70,8 @@ export interface MetadataResponse extends Throttled {
 }
 
 export interface ProduceCall extends CallTimeLimit {
+  /** Absent: the batches belong to no transaction. */
+  readonly transactionalId?: string | undefined
   /** -1: the broker answers when all in-sync replicas have the records. Castellan always asks for this. */
   readonly acks: -1
   /** How long the broker may wait for the in-sync replicas. */

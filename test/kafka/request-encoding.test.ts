@@ -15,6 +15,13 @@ import {
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
 import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'
+import {
+  addOffsetsToTxnV3,
+  addPartitionsToTxnV3,
+  endTxnV3,
+  initProducerIdV4,
+  txnOffsetCommitV3
+} from '../../src/kafka/protocol/transactions.js'
 
 const require = createRequire(import.meta.url)
 type Request = { apiKey: number; apiVersion: number; encode: () => Promise<{ buffer: Buffer }> }
@@ -243,6 +250,49 @@ describe('requests', () => {
     const tail = (api: typeof metadataV12) => encode(api, withOperations).toString('hex').slice(-10)
     // No topics, no creation, (only v10: not those of the cluster,) those of topics, no tags.
     expect([tail(metadataV10), tail(metadataV12)]).to.deep.equal(['0100000100', '0001000100'])
+  })
+
+  it('calls of a transaction are in the flexible encoding, with the producer before what they add', () => {
+    const producer = { transactionalId: 'etl', producerId: 2n ** 40n, producerEpoch: 3 }
+    const id = `04${Buffer.from('etl').toString('hex')}`
+    const numbers = '00000100000000000003'
+    const orders = `02 07${Buffer.from('orders').toString('hex')}`
+    // Correlation id, client id, no tags in the header.
+    const body = <Call>(api: Api<Call, { readonly throttleTimeMs: number }>, call: Call): string =>
+      encode(api, call)
+        .subarray(8)
+        .toString('hex')
+        .replace(/^[0-9a-f]{8}0007[0-9a-f]{14}00/, '')
+    const hex = (text: string): string => text.replaceAll(' ', '')
+    expect(body(initProducerIdV4, { ...producer, transactionTimeoutMs: 1000 })).to.equal(
+      hex(`${id} 000003e8 ${numbers} 00`)
+    )
+    const opened = { transactionalId: 'etl', transactionTimeoutMs: 1000 }
+    expect(body(initProducerIdV4, opened)).to.equal(hex(`${id} 000003e8 ffffffffffffffff ffff 00`))
+    const partitions = [
+      { topic: 'orders', partition: 1 },
+      { topic: 'orders', partition: 2 }
+    ]
+    expect(body(addPartitionsToTxnV3, { ...producer, partitions })).to.equal(
+      hex(`${id} ${numbers} ${orders} 03 00000001 00000002 00 00`)
+    )
+    expect(body(addOffsetsToTxnV3, { ...producer, groupId: 'g' })).to.equal(hex(`${id} ${numbers} 0267 00`))
+    expect(body(endTxnV3, { ...producer, isCommit: true })).to.equal(hex(`${id} ${numbers} 01 00`))
+    const position = { topic: 'orders', partition: 1, offset: 5, leaderEpoch: -1, metadata: 'm' }
+    const ofMember = { groupId: 'g', generationId: 7, memberId: 'm', instanceId: null, partitions: [position] }
+    expect(body(txnOffsetCommitV3, { ...producer, ...ofMember })).to.equal(
+      hex(`${id} 0267 ${numbers} 00000007 026d 00 ${orders} 02 00000001 0000000000000005 ffffffff 026d 00 00 00`)
+    )
+  })
+
+  it('a batch of a transaction names it in Produce', () => {
+    const call = { acks: -1, brokerTimeoutMs: 5, partitions: [] } as const
+    const tail = (transactionalId?: string) =>
+      encode(produceV7, { ...call, transactionalId })
+        .subarray(21)
+        .toString('hex')
+    expect(tail('etl')).to.equal('0003' + Buffer.from('etl').toString('hex') + 'ffff0000000500000000')
+    expect(tail()).to.equal('ffffffff0000000500000000')
   })
 
   it('Fetch v13 asks by topic id, and cannot express a partition whose topic has none', () => {

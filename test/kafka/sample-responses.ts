@@ -27,6 +27,13 @@ import {
   offsetForLeaderEpochV3
 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7, produceV8 } from '../../src/kafka/protocol/produce.js'
+import {
+  addOffsetsToTxnV3,
+  addPartitionsToTxnV3,
+  endTxnV3,
+  initProducerIdV4,
+  txnOffsetCommitV3
+} from '../../src/kafka/protocol/transactions.js'
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka/record-batch-writer.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { apiVersionsPayload } from '../support/scripted-broker.js'
@@ -380,6 +387,32 @@ function offsetCommit(): Buffer {
 
 const commits = ['a', 'b'].flatMap(topic => [0, 1].map(partition => ({ topic, partition, offset: 1, metadata: null })))
 
+const inTransaction = { transactionalId: 'etl', transactionTimeoutMs: 1, producerId: 9n, producerEpoch: 3 }
+const flexibleCode = (): Buffer => new ResponseBuilder().tags().int32(5).int16(51).tags().payload
+
+/** A code for each of two partitions, in the flexible encoding. */
+function codesByTopic(): Buffer {
+  const builder = new ResponseBuilder().tags().int32(5)
+  builder.compactArray(['a'], topic => {
+    builder.compactString(topic)
+    builder.compactArray([0, 1], partition =>
+      builder
+        .int32(partition)
+        .int16(partition * 55)
+        .tags()
+    )
+    builder.tags()
+  })
+  return builder.tags().payload
+}
+const codedPartitions = {
+  throttleTimeMs: 5,
+  partitions: [
+    { topic: 'a', partition: 0, errorCode: 0 },
+    { topic: 'a', partition: 1, errorCode: 55 }
+  ]
+}
+
 const SYNONYM = { name: 'synonym', value: 'x', source: 'DYNAMIC_TOPIC_CONFIG' } as const
 
 function describeConfigs(): Buffer {
@@ -645,6 +678,33 @@ export const samples: readonly Sample[] = [
     producerId: -1n,
     producerEpoch: -1
   }),
+  sample(
+    initProducerIdV4,
+    inTransaction,
+    new ResponseBuilder().tags().int32(5).int16(51).int64(9).int16(3).tags().payload,
+    {
+      throttleTimeMs: 5,
+      errorCode: 51,
+      producerId: 9n,
+      producerEpoch: 3
+    }
+  ),
+  sample(addPartitionsToTxnV3, { ...inTransaction, partitions: commits }, codesByTopic(), codedPartitions),
+  sample(addOffsetsToTxnV3, { ...inTransaction, groupId: 'g' }, flexibleCode(), { throttleTimeMs: 5, errorCode: 51 }),
+  sample(endTxnV3, { ...inTransaction, isCommit: true }, flexibleCode(), { throttleTimeMs: 5, errorCode: 51 }),
+  sample(
+    txnOffsetCommitV3,
+    {
+      ...inTransaction,
+      groupId: 'g',
+      generationId: 1,
+      memberId: 'm',
+      instanceId: null,
+      partitions: commits.map(commit => ({ ...commit, leaderEpoch: -1 }))
+    },
+    codesByTopic(),
+    codedPartitions
+  ),
   sample(
     describeConfigsV2,
     {

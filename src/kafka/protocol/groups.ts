@@ -3,13 +3,21 @@ import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { atMost, noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
-const GROUP = 0
+/** What a coordinator is for, by Kafka's numbers. */
+export const coordinated = { group: 0, transaction: 1 } as const
+export type Coordinated = keyof typeof coordinated
+const keyType: t.OptionalField<Coordinated> = {
+  isOptional: true,
+  write: (to, type = 'group') => to.int8(coordinated[type]),
+  read: from => (from.int8() === coordinated.group ? 'group' : 'transaction')
+}
 
 export const findCoordinatorV2 = describeApi({
   key: 10,
   version: 2,
   name: 'FindCoordinator',
-  request: t.struct({ groupId: t.string, _keyType: t.constant(t.int8, GROUP) }),
+  /** `groupId`: the id of the group or transaction. */
+  request: t.struct({ groupId: t.string, keyType }),
   response: t.struct({
     throttleTimeMs: t.int32,
     errorCode: t.int16,

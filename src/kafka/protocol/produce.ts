@@ -25,8 +25,8 @@ export const [produceV8, produceV7] = inVersions(
     key: 0,
     version,
     name: 'Produce',
-    encode(writer, { acks, brokerTimeoutMs, partitions }) {
-      writer.nullableString(null)
+    encode(writer, { transactionalId = null, acks, brokerTimeoutMs, partitions }) {
+      writer.nullableString(transactionalId)
       writer.int16(acks)
       writer.int32(brokerTimeoutMs)
       writer.byTopic(partitions, ({ partition, bytes }) => {
@@ -53,7 +53,7 @@ export const [produceV8, produceV7] = inVersions(
 
 /** Must be positive, although it has no meaning without a transactional id. */
 const TRANSACTION_TIMEOUT_MS = 60_000
-const producerId: t.Field<bigint> = { write() {}, read: reader => reader.bigInt64() }
+export const producerId: t.Field<bigint> = { write() {}, read: reader => reader.bigInt64() }
 
 /** Version 1, for an idempotent producer without transactions. */
 export const initProducerIdV1 = describeApi({
