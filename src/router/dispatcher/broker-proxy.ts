@@ -41,6 +41,7 @@ const MEMBER_IDLE_MS = 20_000
  *   group     commits and committed offsets                                  1, and more while calls of groups are slow
  *   fetch     catch-up and tail                                              2 connections
  *   member    JoinGroup, SyncGroup and Heartbeat of one member of a group    1 connection for each member
+ *             all calls of one transactional id                              1 connection for each id
  *   produce   all batches (1 connection or several), those of new topics (1), and of partitions that hold up others (1)
  */
 export class BrokerProxy {

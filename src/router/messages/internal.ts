@@ -1,7 +1,8 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
 import type { AclOperation } from '../../kafka/calls.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
-import type { ConsumerMember, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
+import type { ConsumerMember, Coordinated, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
+import type { GroupMembership } from './operations.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 /**
@@ -38,6 +39,8 @@ export interface SealedBatch {
   recall?: (() => boolean) | undefined
   /** Set by the Router, which has no function of its own for each batch. */
   accepted?: AcceptedBatch | undefined
+  /** The transaction of the records; a call has batches of one. Absent: none. */
+  readonly transactionalId?: string | undefined
   /** Called with the error of a failed attempt to send the batch. The Router tries again. */
   delayed?(lastError: string): void
 }
@@ -99,6 +102,18 @@ type OfMember<Fields, Told = Success> = OfGroup<
 type Success = { readonly type: 'success' }
 
 /**
+ * An operation of a transaction, by the protocol before KIP-890. It is not sent again once its bytes may have been
+ * written, because a late copy would count for the next transaction: without an answer the result is `timedOut`.
+ */
+type OfTransaction<Fields, Told = Success> = Operation<{ readonly transactionalId: string } & Fields, Told>
+
+/** The producer id of a transactional id, and the epoch that fences its former owners. */
+export interface TransactionalProducer {
+  readonly producerId: bigint
+  readonly producerEpoch: number
+}
+
+/**
  * A change is not sent again once its bytes may have been written, because they may still arrive: without an answer the
  * result is `timedOut`, also before the deadline. Only a topic is deleted by its id until Kafka answers.
  *
@@ -119,8 +134,8 @@ interface Table {
   /** From delivery: asks any broker for a producer id. */
   initProducerId: Operation<unknown, Success & { readonly producerId: bigint; readonly producerEpoch: number }>
 
-  /** From the Router itself: finds the broker that coordinates a group. Every broker can answer this request. */
-  findCoordinator: OfGroup<unknown, Success & { readonly coordinator: BrokerNode }>
+  /** From the Router itself: finds the broker that coordinates a group or a transactional id, which is then `groupId`. Every broker can answer this request. */
+  findCoordinator: OfGroup<{ readonly keyType: Coordinated }, Success & { readonly coordinator: BrokerNode }>
 
   /**
    * From readers: finds where a leader epoch ends in the log of the leader. A log that ends an epoch before a position
@@ -332,6 +347,35 @@ interface Table {
   fetchGroupOffsets: OfGroup<
     unknown,
     Success & { readonly offsets: readonly (TopicPartition & { readonly offset: Offset; readonly metadata: string })[] }
+  >
+
+  /** This and all following operations are used by transactions only. `current` absent: the id is opened. */
+  initTransactionalId: OfTransaction<
+    { readonly transactionTimeoutMs: number; readonly current: TransactionalProducer | undefined },
+    Success & TransactionalProducer
+  >
+
+  addPartitionsToTxn: OfTransaction<{
+    readonly producer: TransactionalProducer
+    readonly partitions: readonly TopicPartition[]
+  }>
+
+  addOffsetsToTxn: OfTransaction<{ readonly producer: TransactionalProducer; readonly group: string }>
+
+  endTxn: OfTransaction<{ readonly producer: TransactionalProducer; readonly isCommit: boolean }>
+
+  txnOffsetCommit: OfGroup<
+    {
+      readonly transactionalId: string
+      readonly producer: TransactionalProducer
+      readonly member: GroupMembership
+      readonly offsets: readonly (TopicPartition & {
+        readonly offset: Offset
+        readonly leaderEpoch: number
+        readonly metadata: string
+      })[]
+    },
+    Success | { readonly type: 'metadataTooLarge'; readonly topicPartition: TopicPartition }
   >
 }
 

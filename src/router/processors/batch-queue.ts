@@ -5,6 +5,8 @@ export type BatchRequest = OpenRequest<'produceBatch'>
 /** The batches of one call, at most one per partition. */
 export interface BatchesCall {
   readonly batches: readonly BatchRequest[]
+  /** The transaction of all batches; `undefined`: none. */
+  readonly transactionalId?: string | undefined
   readonly sizeBytes: number
   /** When the call was sent. `undefined` until then. */
   sentAt: number | undefined
@@ -55,14 +57,18 @@ export class BatchQueue {
     const later: BatchRequest[] = []
     let sizeBytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
+    let transactionalId: string | undefined
     let at = 0
     for (; at < this.#batches.length && batches.length < MOST_PER_CALL; at++) {
       const batch = this.#batches[at]!
       if (batch.settled) continue
       const partition = batch.partition!
-      isOfCall ??= this.#callOf(partition.key)
+      if (isOfCall === undefined) {
+        isOfCall = this.#callOf(partition.key)
+        transactionalId = batch.request.transactionalId
+      }
       const size = batch.request.sizeBytes ?? batch.request.bytes.length
-      if (!isOfCall(partition.key)) passed.push(batch)
+      if (batch.request.transactionalId !== transactionalId || !isOfCall(partition.key)) passed.push(batch)
       else if (partition.call === call) later.push(batch)
       else if (batches.length > 0 && sizeBytes + size > this.#limit.bytes) break
       else {
@@ -73,7 +79,7 @@ export class BatchQueue {
     }
     // The next batches of served partitions come after the batches of all other partitions.
     this.#batches = passed.concat(this.#batches.slice(at), later)
-    return batches.length > 0 ? { batches, sizeBytes, sentAt: undefined } : undefined
+    return batches.length > 0 ? { batches, transactionalId, sizeBytes, sentAt: undefined } : undefined
   }
 
   drain(): BatchRequest[] {

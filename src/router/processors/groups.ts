@@ -73,15 +73,15 @@ export const listGroups = describeOperation('listGroups', {
     })
 })
 
-/** The broker that coordinates a group. Only the Router itself makes this request. */
+/** The broker that coordinates a group or a transactional id. Only the Router itself makes this request. */
 export const findCoordinator = describeOperation('findCoordinator', {
   role: 'control',
   target: { type: 'any' },
   problemOf: ({ groupId }) => problemOfGroup(groupId),
   createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
     new SharedCalls('findCoordinator', {
-      keyOf: ({ groupId }) => groupId,
-      send: (client, { groupId }) => client.findCoordinator({ groupId, timeoutMs: callTimeoutMs }),
+      keyOf: ({ keyType, groupId }) => `${keyType} ${groupId}`,
+      send: (client, { keyType, groupId }) => client.findCoordinator({ keyType, groupId, timeoutMs: callTimeoutMs }),
       outcomeOf({ errorCode, coordinator }: FindCoordinatorResponse) {
         const action = anyBrokerAction(errorCode)
         if (action === 'fail') return kafkaFailure(errorCode)

@@ -30,6 +30,7 @@ import {
   syncGroup
 } from './groups.js'
 import { initProducerId, produceBatch } from './produce-admission.js'
+import { addOffsetsToTxn, addPartitionsToTxn, endTxn, initTransactionalId, txnOffsetCommit } from './transactions.js'
 
 /**
  * All operations that are sent to brokers. Dispatchers, routing, validation and metrics are derived from this list. The
@@ -64,6 +65,11 @@ export const operations = {
   fetchStableEnd,
   fetchLogEnd,
   fetchGroupOffsets,
+  initTransactionalId,
+  addPartitionsToTxn,
+  addOffsetsToTxn,
+  endTxn,
+  txnOffsetCommit,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

@@ -199,7 +199,7 @@ const staleLeaderCodes = codesOf(
 
 function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmissionOptions) {
   const { brokerTimeoutMs, callMarginMs, now } = options
-  const { batches, sizeBytes } = call
+  const { batches, transactionalId, sizeBytes } = call
   call.sentAt = now()
   const partitions: ProduceCall['partitions'][number][] = []
   for (const batch of batches) {
@@ -210,7 +210,7 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
   }
   if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
-  return client.produce({ acks: -1, brokerTimeoutMs, timeoutMs, partitions })
+  return client.produce({ transactionalId, acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }
 
 /** The state of a batch that was just accepted. */

@@ -7,6 +7,7 @@ import {
   UNKNOWN_IDENTITY
 } from '../../core/model.js'
 import { watchRejection } from '../../core/users-code.js'
+import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { AskedKind, Failure, RoutedKind } from '../messages/operations.js'
 import { Deadlines, type Due } from './deadlines.js'
 import type { AskedDescriptor, OperationDescriptor, Outcome, RequestFor, ResultFor, StateOf } from './operation.js'
@@ -95,6 +96,12 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   get topicPartition(): TopicPartition | undefined {
     const { target } = this.operation
     return target.type === 'leader' ? target.topicPartition(this.request) : undefined
+  }
+
+  /** What that coordinator is for; `groupId` is its id. */
+  get coordinated(): Coordinated {
+    const { target } = this.operation
+    return (target.type === 'coordinator' ? target.of : undefined) ?? 'group'
   }
 
   /** The group whose coordinator answers the request; `undefined`: the request is not for a coordinator. */

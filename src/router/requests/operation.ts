@@ -1,5 +1,6 @@
 import type { MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Offset, TopicPartition } from '../../core/model.js'
+import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { AskedKind, BatchAnswer, Failure, RoutedKind, RoutedOperations } from '../messages/operations.js'
 import type { TimedOut } from '../messages/request.js'
 import { ownFailure } from './failures.js'
@@ -13,7 +14,8 @@ export type Role = 'control' | 'admin' | 'group' | 'member' | 'fetch' | 'produce
 /** The broker that can answer a request. */
 export type RoutingTarget<Request> =
   | { readonly type: 'leader'; topicPartition(request: Request): TopicPartition }
-  | { readonly type: 'coordinator'; groupId(request: Request): string }
+  /** `of`: what the coordinator is for. Absent: a group. */
+  | { readonly type: 'coordinator'; readonly of?: Coordinated; groupId(request: Request): string }
   /** `undefined`: any broker. */
   | { readonly type: 'node'; nodeId(request: Request): number | undefined }
   | { readonly type: 'controller' }

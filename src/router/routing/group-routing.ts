@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { CommitConsumerOffset, ResultOf } from '../messages/operations.js'
 import type { Commit } from '../processors/commit-consumer-offset.js'
 import { operations } from '../processors/operations.js'
@@ -6,10 +7,10 @@ import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
 import { fail, isOf, type OpenRequest, type OpenRequests, reply } from '../requests/open-requests.js'
 import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
-import type { RouterNotice } from './messages.js'
+import type { NoticeOf, RouterNotice } from './messages.js'
 import { forgetOldest } from './missing-topics.js'
 import type { RouterSettings } from './settings.js'
-import { groupPlace, linePlace, type WaitingRequests } from './waiting-requests.js'
+import { coordinatorPlace, linePlace, type WaitingRequests } from './waiting-requests.js'
 
 interface Line {
   readonly key: string
@@ -147,7 +148,8 @@ export class GroupRouting {
   readonly #options: GroupRoutingOptions
   readonly #waiting: WaitingRequests
   readonly #routeAll: (requests: readonly OpenRequest[], now: number) => void
-  readonly coordinators = new CoordinatorTable()
+  /** The coordinators of groups, and of transactional ids. */
+  readonly coordinators = { group: new CoordinatorTable(), transaction: new CoordinatorTable() } as const
   readonly #commits: CommitOrder
 
   /** @param routeAll routes waiting requests and searches for coordinators */
@@ -192,50 +194,54 @@ export class GroupRouting {
 
   #toCoordinator(request: OpenRequest, now: number): void {
     const { pool } = this.#options
+    const { coordinated } = request
     const groupId = request.groupId!
-    const nodeId = this.coordinators.nodeOf(groupId)
+    const coordinators = this.coordinators[coordinated]
+    const nodeId = coordinators.nodeOf(groupId)
     const proxy = nodeId === undefined ? undefined : pool.upProxyOf(nodeId, now)
     if (proxy) {
       proxy.submit(request)
       return
     }
-    if (nodeId !== undefined) this.coordinators.forget(groupId, nodeId)
-    this.#waiting.enqueue(groupPlace(groupId), request)
-    this.#searchCoordinator(groupId, now)
+    if (nodeId !== undefined) coordinators.forget(groupId, nodeId)
+    this.#waiting.enqueue(coordinatorPlace(coordinated, groupId), request)
+    this.#searchCoordinator(coordinated, groupId, now)
   }
 
-  #searchCoordinator(groupId: string, now: number): void {
-    const attempts = this.coordinators.beginSearch(groupId, now)
+  #searchCoordinator(keyType: Coordinated, groupId: string, now: number): void {
+    const attempts = this.coordinators[keyType].beginSearch(groupId, now)
     if (attempts === undefined) return
     if (attempts === 0) {
-      this.askForCoordinator(groupId, now)
+      this.askForCoordinator(keyType, groupId, now)
       return
     }
     const { openRequests, self } = this.#options
-    const ask = (): void => self.tell({ type: 'searchCoordinator', groupId })
+    const ask = (): void => self.tell({ type: 'searchCoordinator', keyType, groupId })
     openRequests.deadlines.add(new Alarm(now + this.#waiting.pauseMs(attempts), ask))
   }
 
-  /** Asks for the coordinator of a group. Called after the pause before a search. */
-  askForCoordinator(groupId: string, now: number): void {
+  /** Asks for the coordinator of a group or transactional id. Called after the pause before a search. */
+  askForCoordinator(keyType: Coordinated, groupId: string, now: number): void {
     const { self, openRequests, settings } = this.#options
     const requester = {
-      reply: (result: ResultOf<'findCoordinator'>): void => self.tell({ type: 'coordinatorFound', groupId, result })
+      reply: (result: ResultOf<'findCoordinator'>): void =>
+        self.tell({ type: 'coordinatorFound', keyType, groupId, result })
     }
-    const request = { type: 'findCoordinator', groupId, requester } as const
+    const request = { type: 'findCoordinator', keyType, groupId, requester } as const
     this.#routeAll([openRequests.accept(operations.findCoordinator, request, 2 * settings.callTimeoutMs, now)], now)
   }
 
-  coordinatorFound(groupId: string, result: ResultOf<'findCoordinator'>, now: number): void {
-    this.coordinators.endSearch(groupId, now)
-    const waiting = this.#waiting.queues.take(groupPlace(groupId))
+  coordinatorFound({ keyType, groupId, result }: NoticeOf<'coordinatorFound'>, now: number): void {
+    const coordinators = this.coordinators[keyType]
+    coordinators.endSearch(groupId, now)
+    const waiting = this.#waiting.queues.take(coordinatorPlace(keyType, groupId))
     if (result.type === 'failed') {
       for (const request of waiting) fail(request, result)
       return
     }
     if (result.type === 'success') {
       this.#routeAll(this.#options.pool.ensure(result.coordinator), now)
-      this.coordinators.found(groupId, result.coordinator.nodeId)
+      coordinators.found(groupId, result.coordinator.nodeId)
     }
     this.#routeAll(waiting, now)
   }
@@ -243,7 +249,16 @@ export class GroupRouting {
   /** Forgets a coordinator that has answered that it does not coordinate the group of the request. */
   forgetCoordinator(request: OpenRequest, nodeId: number): void {
     const groupId = request.groupId
-    if (groupId !== undefined) this.coordinators.forget(groupId, nodeId)
+    if (groupId !== undefined) this.coordinators[request.coordinated].forget(groupId, nodeId)
+  }
+
+  /** Forgets all coordinators. Running searches continue. */
+  forgetCoordinators(): void {
+    for (const coordinators of Object.values(this.coordinators)) coordinators.forgetAll()
+  }
+
+  tidy(now: number): void {
+    for (const coordinators of Object.values(this.coordinators)) coordinators.tidy(now)
   }
 }
 

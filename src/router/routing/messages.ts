@@ -1,5 +1,6 @@
 import type { BrokerAddress } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
+import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
 import type { ResultOf, RouterMessage } from '../messages/operations.js'
 import type { Returned, TopicLookUp } from '../processors/queue-processor.js'
@@ -45,8 +46,14 @@ export type RouterNotice =
       readonly error: Error
       readonly requests: readonly OpenRequest[]
     }
-  | { readonly type: 'coordinatorFound'; readonly groupId: string; readonly result: ResultOf<'findCoordinator'> }
-  | { readonly type: 'searchCoordinator'; readonly groupId: string }
+  /** `groupId`: the id of the group or transaction. */
+  | {
+      readonly type: 'coordinatorFound'
+      readonly keyType: Coordinated
+      readonly groupId: string
+      readonly result: ResultOf<'findCoordinator'>
+    }
+  | { readonly type: 'searchCoordinator'; readonly keyType: Coordinated; readonly groupId: string }
   /** The requests that wait at this place may be routed again. */
   | { readonly type: 'wake'; readonly place: WaitingPlace }
   /** A broker has answered that was in a pause after a failure. */

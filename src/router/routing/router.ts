@@ -168,10 +168,10 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
         routing.crashed(notice.proxy, notice.error, notice.requests, now)
         break
       case 'coordinatorFound':
-        routing.groups.coordinatorFound(notice.groupId, notice.result, now)
+        routing.groups.coordinatorFound(notice, now)
         break
       case 'searchCoordinator':
-        routing.groups.askForCoordinator(notice.groupId, now)
+        routing.groups.askForCoordinator(notice.keyType, notice.groupId, now)
         break
       case 'wake':
         routing.wake(notice.place, now)
@@ -266,7 +266,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     schedule.wantBrokers()
     schedule.tidy(now)
     this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
-    this.parts.routing.groups.coordinators.tidy(now)
+    this.parts.routing.groups.tidy(now)
     const { leaders, pool } = this.parts
     pool.offline(leaders.offlineBrokers(), topic => leaders.isKnown(topic) || leaders.isMissing(topic), now)
     pool.tidy(now)

@@ -149,7 +149,7 @@ export class Routing {
     const { pool, leaders, followed } = this.#options
     leaders.clear()
     followed.clear()
-    this.groups.coordinators.forgetAll()
+    this.groups.forgetCoordinators()
     const rest: OpenRequest[] = []
     for (const request of [...pool.stop(), ...this.queues.takeAll()]) {
       if (isOf(request, 'produceBatch')) notSent(request, 'clusterChanged')

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { backoffMs } from '../../core/backoff.js'
 import { HeldAmount } from '../../core/held-amount.js'
+import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { Failure } from '../messages/operations.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -19,7 +20,7 @@ const TOPIC_PLACE = 'topic:'
 /** The place of requests that any broker can answer, while no broker can be reached. */
 export const ANY_NODE: WaitingPlace = 'anyNode'
 export const topicPlace = (topic: string): WaitingPlace => TOPIC_PLACE + topic
-export const groupPlace = (groupId: string): WaitingPlace => `group:${groupId}`
+export const coordinatorPlace = (keyType: Coordinated, groupId: string): WaitingPlace => `${keyType}:${groupId}`
 export const linePlace = (key: string): WaitingPlace => `commits:${key}`
 export const nodePlace = (nodeId: number): WaitingPlace => `node:${nodeId}`
 

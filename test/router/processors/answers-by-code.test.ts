@@ -14,12 +14,14 @@ type Fate =
   | 'notFound'
   | 'success'
   | 'timedOut'
+  | 'metadataTooLarge'
 type Fates = Readonly<Partial<Record<keyof typeof codes, Fate>>>
 
 const MESSAGE = 'the words of the broker'
 const group = { groupId: 'billing', errorMessage: MESSAGE, state: 'Stable', members: [] }
 const member = { ...group, memberId: 'm', instanceId: null, connection: 'one', generationId: 3, protocols: [] }
 const topic = { topic: 'orders', assignments: new Map(), configs: new Map() }
+const inTransaction = { transactionalId: 'etl', groupId: 'billing', producer: {}, partitions: [], offsets: [] }
 const resource = { type: 'topic', name: 'orders' }
 
 const ofCoordinator: Fates = {
@@ -80,6 +82,27 @@ const rows: readonly (readonly [AskedKind, request: object, answer: (errorCode: 
       CLUSTER_AUTHORIZATION_FAILED: 'failed',
       UNSUPPORTED_VERSION: 'failed'
     }
+  ],
+  ...(['initTransactionalId', 'addOffsetsToTxn', 'endTxn'] as const).map(
+    kind =>
+      [
+        kind,
+        inTransaction,
+        ofWhole,
+        { ...ofCoordinator, CONCURRENT_TRANSACTIONS: 'failed', PRODUCER_FENCED: 'failed' }
+      ] as const
+  ),
+  [
+    'addPartitionsToTxn',
+    inTransaction,
+    inPartitions,
+    { NONE: 'success', NOT_COORDINATOR: 'notCoordinator', UNKNOWN_TOPIC_OR_PARTITION: 'failed' }
+  ],
+  [
+    'txnOffsetCommit',
+    inTransaction,
+    inPartitions,
+    { NONE: 'success', ...ofCoordinator, ILLEGAL_GENERATION: 'failed', OFFSET_METADATA_TOO_LARGE: 'metadataTooLarge' }
   ],
   ...(['joinGroup', 'syncGroup', 'heartbeat', 'leaveGroup'] as const).map(
     kind => [kind, member, ofWhole, ofCoordinator] as const

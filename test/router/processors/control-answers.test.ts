@@ -201,13 +201,14 @@ describe('findCoordinator', () => {
   let asked: Asked
   beforeEach(() => (asked = new Asked('findCoordinator')))
 
-  it('asks once for all who look for the same group', async () => {
-    asked.ask({ groupId: 'billing' })
-    asked.ask({ groupId: 'audit' })
-    asked.ask({ groupId: 'billing' })
+  it('asks once for all who look for the same group, and by itself for a transactional id of its name', async () => {
+    asked.ask({ keyType: 'group', groupId: 'billing' })
+    asked.ask({ keyType: 'transaction', groupId: 'billing' })
+    asked.ask({ keyType: 'group', groupId: 'billing' })
     expect(await asked.settle({ errorCode: 0, coordinator: node })).to.deep.equal([])
     const [sent] = asked.sent
-    expect(sent).to.deep.equal({ api: 'findCoordinator', call: { groupId: 'billing', timeoutMs: CALL_TIMEOUT_MS } })
+    const call = { keyType: 'group', groupId: 'billing', timeoutMs: CALL_TIMEOUT_MS }
+    expect(sent).to.deep.equal({ api: 'findCoordinator', call })
     expect(asked.told.map(({ length }) => length)).to.deep.equal([1, 0, 1])
     expect(asked.told[0]![0]).to.deep.equal({ type: 'success', coordinator: node })
     expect(asked.processor.drain()).to.have.length(1)

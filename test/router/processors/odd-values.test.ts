@@ -231,7 +231,7 @@ describe('one odd value in a shared answer', () => {
     for (const [nodeId, host, port] of nodes) {
       const sharing = new Sharing()
       const processor = operations.findCoordinator.createProcessor({ callTimeoutMs: 5_000 } as ProcessorContext)
-      processor.addToQueue(sharing.accept('findCoordinator', { groupId: 'g' }, sharing.listen(0)))
+      processor.addToQueue(sharing.accept('findCoordinator', { keyType: 'group', groupId: 'g' }, sharing.listen(0)))
       const payload = new ResponseBuilder().int32(0).int16(0).string(null).int32(nodeId).string(host).int32(port)
       const response = decode(findCoordinatorV2, payload.payload, {} as never)
       const { told, returned } = sharing.result(processor.processResponse(processor.nextCall()!, response))
