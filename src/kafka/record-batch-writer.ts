@@ -23,6 +23,8 @@ export interface ProducerState {
   readonly producerId: bigint
   readonly producerEpoch: number
   readonly baseSequence: number
+  /** The records count when their transaction commits. Absent: at once. */
+  readonly isTransactional?: boolean
 }
 export interface SealOptions extends ProducerState {
   readonly codec: CompressionCodec
@@ -198,7 +200,11 @@ function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: Compres
   return batch
 }
 
-function writeProducer(batch: Buffer, { producerId, producerEpoch, baseSequence }: ProducerState): void {
+function writeProducer(
+  batch: Buffer,
+  { producerId, producerEpoch, baseSequence, isTransactional }: ProducerState
+): void {
+  if (isTransactional) batch[layout.AT_ATTRIBUTES + 1]! |= layout.TRANSACTIONAL_FLAG
   // Brokers count ids from 0, so that they are safe integers. BigInt arithmetic would create garbage.
   layout.writeInt64(batch, Number(producerId), layout.AT_PRODUCER_ID)
   batch.writeInt16BE(producerEpoch, layout.AT_PRODUCER_EPOCH)

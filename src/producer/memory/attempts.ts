@@ -62,6 +62,7 @@ export class Attempts {
     sealed.batch = batch
     sealed.sizeBytes = batch.sentSizeBytes
     sealed.clusterId = this.#cluster.clusterId
+    sealed.transactionalId = batch.transactionalId
     this.count++
     this.#awaited = sealed
     this.#sentAt = nowMs
@@ -179,6 +180,7 @@ export class Attempts {
 interface NumberedBatch {
   readonly bytes: Buffer
   readonly sentSizeBytes: number
+  readonly transactionalId?: string | undefined
 }
 const NO_BATCH: NumberedBatch = { bytes: Buffer.alloc(0), sentSizeBytes: 0 }
 
@@ -189,6 +191,7 @@ class SentBatch implements SealedBatch {
   batch = NO_BATCH
   sizeBytes = 0
   clusterId: string | undefined = undefined
+  transactionalId: string | undefined = undefined
   recall: (() => boolean) | undefined = undefined
   accepted: SealedBatch['accepted'] = undefined
   readonly #attempts: Attempts

@@ -12,7 +12,7 @@ import { type BatchRow, BatchRows } from './batch-rows.js'
 import type { Numbering } from './numbering.js'
 import { canSetBackFurther } from './own-time.js'
 import type { Arrival, MemoryPendingProduce, OutcomeReceiver, Row } from './pending-produce.js'
-import type { DeliverySettings } from './settings.js'
+import type { SenderSettings } from './settings.js'
 import { persistedOf } from './verdict.js'
 
 /**
@@ -33,7 +33,7 @@ export const overheadOf = (index: number): number =>
 const STAMP_AFTER_MS = 1_000
 
 /** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
-export type BatchOptions = Pick<DeliverySettings, 'compression' | 'timeoutMs'>
+export type BatchOptions = Pick<SenderSettings, 'compression' | 'timeoutMs' | 'transactionalId'>
 
 /**
  * Records of one partition that are sent together, and the request that each belongs to. Open: records are written into
@@ -192,7 +192,14 @@ export class Batch extends BatchRows {
   }
 
   #sealedAs({ producerId, epoch, nextSequence }: Numbering): SealOptions {
-    return { producerId, producerEpoch: epoch, baseSequence: nextSequence, codec: this.#options.compression }
+    const { compression: codec, transactionalId } = this.#options
+    const isTransactional = transactionalId !== undefined
+    return { producerId, producerEpoch: epoch, baseSequence: nextSequence, isTransactional, codec }
+  }
+
+  /** `undefined`: its records belong to no transaction. */
+  get transactionalId(): string | undefined {
+    return this.#options.transactionalId
   }
 
   /** The number of bytes to send, also before they are read. */

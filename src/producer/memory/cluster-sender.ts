@@ -2,21 +2,23 @@ import type { ClusterChange } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { DeliveryDeps } from './delivery.js'
 import { LogSearch } from './log-search.js'
-import { type IdentityWaiters, ProducerIdentity } from './numbering.js'
+import { type Identity, type IdentityWaiters, ProducerIdentity } from './numbering.js'
 import { OwnTime } from './own-time.js'
 import type { PartitionProducer } from './partition-producer.js'
 import { type ClusterState, newCounters, type SharedByPartitions } from './partition-producer-deps.js'
 import { PartitionSchedule, type PartitionScheduleOptions, type ScheduledProducer } from './partition-schedule.js'
-import type { DeliverySettings } from './settings.js'
+import type { SenderSettings } from './settings.js'
 
 /** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 
 /** What differs between records in memory and those of the durable log. */
 export interface ClusterSenderOptions extends Pick<PartitionScheduleOptions, 'beforeSending'> {
-  readonly settings: DeliverySettings
+  readonly settings: SenderSettings
   /** Brokers refuse to give these partitions a producer id. */
   readonly identityRefused: IdentityWaiters['refused']
+  /** Absent: the sender asks the brokers for a producer id. */
+  readonly identity?: Identity | undefined
 }
 
 /**
@@ -27,20 +29,22 @@ export class ClusterSender implements ClusterState {
   readonly schedule: PartitionSchedule
   /** What all of its partitions have in common. */
   readonly shared: SharedByPartitions
-  readonly #identity: ProducerIdentity
+  readonly #identity: Identity
   readonly #written: LogSearch
   readonly #awayBecause: DeliveryDeps['awayBecause']
   clusterId: string | undefined
 
-  constructor(deps: DeliveryDeps, { settings, beforeSending, identityRefused }: ClusterSenderOptions) {
+  constructor(deps: DeliveryDeps, { settings, beforeSending, identityRefused, identity }: ClusterSenderOptions) {
     const { router, clock, random, log, tracing } = deps
     this.#awayBecause = deps.awayBecause
     this.schedule = new PartitionSchedule({ router, clock, log, beforeSending })
     this.#written = new LogSearch(deps)
-    this.#identity = new ProducerIdentity(
-      { router, settings, random, log },
-      { ready: producers => this.ready(producers), refused: identityRefused }
-    )
+    this.#identity =
+      identity ??
+      new ProducerIdentity(
+        { router, settings, random, log },
+        { ready: producers => this.ready(producers), refused: identityRefused }
+      )
     this.shared = {
       settings,
       clock,
@@ -51,7 +55,8 @@ export class ClusterSender implements ClusterState {
       cluster: this,
       schedule: this.schedule,
       numbers: this.#identity,
-      written: this.#written,
+      // What a broker has forgotten ends a transaction.
+      written: identity === undefined ? this.#written : undefined,
       ownTime: new OwnTime(deps),
       tracing
     }

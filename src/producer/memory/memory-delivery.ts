@@ -1,14 +1,20 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
 import { inTime } from '../../core/in-time.js'
 import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
-import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import {
+  type ClusterChange,
+  isLegalTopicName,
+  type Persisted,
+  type ProduceRecord,
+  type RecordFailure
+} from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import type { Produce } from '../../router/messages/operations.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { overheadOf } from './batch.js'
 import { Budget, type BufferCapacity, partitionFull } from './budget.js'
-import { ClusterSender } from './cluster-sender.js'
+import { ClusterSender, type ClusterSenderOptions } from './cluster-sender.js'
 import {
   type Delivery,
   type DeliveryDeps,
@@ -19,6 +25,7 @@ import {
 import { failures } from './failures.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
+import type { PartitionProducer } from './partition-producer.js'
 import { type Partitioner, partitionerOf } from './partitioners.js'
 import type { KeyTag } from './pending-produce.js'
 import { MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
@@ -55,15 +62,18 @@ export class MemoryDelivery implements Delivery {
   #isClosed = false
   #whenEmpty: (() => void)[] = []
 
-  constructor(deps: DeliveryDeps) {
+  /** @param transaction absent: the records belong to none */
+  constructor(deps: DeliveryDeps, transaction?: TransactionalSending) {
     const { clock } = deps
-    const settings = toDeliverySettings(deps.settings)
+    const transactionalId = transaction?.transactionalId
+    const settings = { ...toDeliverySettings(deps.settings), transactionalId }
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
     this.#capacityQueues = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#sender = new ClusterSender(deps, {
+      ...transaction,
       settings,
       identityRefused: (producers, refusal) => {
         for (const producer of producers)
@@ -404,6 +414,37 @@ export class MemoryDelivery implements Delivery {
     return this.#budget.records
   }
 
+  /**
+   * Fails the records that are held. Those on their way to Kafka may be answered for a while.
+   *
+   * @returns whether one of them was still on its way then, and may arrive later
+   */
+  async giveUp(failureOf: (persisted: Persisted) => RecordFailure, graceMs: number): Promise<boolean> {
+    this.#failWaiting(failureOf)
+    const isOnItsWay = (await this.flush(graceMs)) > 0
+    for (const producer of this.#producers()) producer.close(maybeWritten => failureOf(persistedOf(maybeWritten)))
+    return isOnItsWay
+  }
+
+  /** The next batch of each partition begins the numbers anew. Called when there is another epoch. */
+  renumber(): void {
+    for (const producer of this.#producers()) producer.clusterChanged()
+  }
+
+  *#producers(): Iterable<PartitionProducer> {
+    for (const topic of this.#topics.values())
+      for (const producer of topic.producers) if (producer !== undefined) yield producer
+  }
+
+  #failWaiting(failureOf: (persisted: Persisted) => RecordFailure): void {
+    for (const topic of this.#topics.values()) {
+      topic.refuseWaiting(failureOf('no'))
+      topic.failHeld(failureOf('no'))
+    }
+    for (const producer of this.#producers())
+      producer.failWaiting(maybeWritten => failureOf(persistedOf(maybeWritten)))
+  }
+
   async close(timeoutMs: number): Promise<number> {
     this.#isClosed = true
     const held = await this.flush(timeoutMs)
@@ -412,11 +453,9 @@ export class MemoryDelivery implements Delivery {
     // Those that wait for capacity are not among the held ones.
     for (const topic of this.#topics.values()) topic.refuseWaiting(failures.shuttingDown())
     const lostBefore = this.#losses.records
-    for (const topic of this.#topics.values()) {
-      topic.failHeld(failures.shuttingDown())
-      for (const producer of topic.producers)
-        producer?.close(maybeWritten => failures.shuttingDown(maybeWritten ? 'unknown' : 'no'))
-    }
+    this.#failWaiting(failures.shuttingDown)
+    for (const producer of this.#producers())
+      producer.close(maybeWritten => failures.shuttingDown(persistedOf(maybeWritten)))
     clearInterval(this.#ticker)
     this.#metrics.report(this.stats())
     this.#losses.close()
@@ -428,6 +467,11 @@ export class MemoryDelivery implements Delivery {
     }
     return this.#losses.records + told
   }
+}
+
+/** How the records of one transactional id are sent. */
+export interface TransactionalSending extends Required<Pick<ClusterSenderOptions, 'identity' | 'beforeSending'>> {
+  readonly transactionalId: string
 }
 
 const noDurableLog = ({ durability }: ProduceOptions): RecordFailure | undefined =>

@@ -35,6 +35,8 @@ export interface Numbers {
   numbering(producer: ScheduledProducer): Numbering | undefined
   /** Called when a partition has used all epochs of this producer id. */
   usedUp(producerId: bigint): void
+  /** The epoch is that of a transactional id, which only its coordinator raises: one epoch is all of them. */
+  readonly isFixed?: boolean
 }
 
 /** The producer id, epoch and sequence of the next batch of a partition. */
@@ -94,7 +96,7 @@ export class PartitionNumbering {
     this.#isSeen = false
     const used = this.#current
     if (used === undefined) return
-    this.#current = raised(used)
+    this.#current = this.#numbers.isFixed ? undefined : raised(used)
     if (this.#current === undefined) this.#numbers.usedUp(used.producerId)
   }
 
@@ -103,6 +105,15 @@ export class PartitionNumbering {
     this.#isSeen = false
     this.#current = undefined
   }
+}
+
+/** Numbers for all partitions of one delivery. */
+export interface Identity extends Numbers {
+  /** A partition's producer is forgotten. A later one must not repeat its sequences. */
+  retired(numbering: Numbering): void
+  /** In the new cluster the id may belong to another producer. */
+  clusterChanged(): void
+  close(): void
 }
 
 /** Time limit for one attempt; after it another broker is asked. */
@@ -120,7 +131,7 @@ export interface IdentityWaiters {
  * The producer id of this process. It is requested when the first batch is ready, and until brokers grant it. Partitions that
  * are ready wait for it.
  */
-export class ProducerIdentity implements Numbers {
+export class ProducerIdentity implements Identity {
   readonly #router: ActorRef<RouterMessage>
   readonly #settings: DeliverySettings
   readonly #random: () => number
@@ -162,14 +173,12 @@ export class ProducerIdentity implements Numbers {
     if (this.#current?.producerId === producerId) this.#current = undefined
   }
 
-  /** A partition's producer is forgotten. A later one must not repeat its sequences. */
   retired({ producerId, epoch }: Numbering): void {
     if (this.#current?.producerId !== producerId) return
     this.#firstEpoch = Math.max(this.#firstEpoch, epoch + 1)
     if (this.#firstEpoch > MAX_EPOCH) this.#current = undefined
   }
 
-  /** In the new cluster the id may belong to another producer. */
   clusterChanged(): void {
     this.#current = undefined
   }

@@ -6,7 +6,7 @@ import type { WrittenBatches } from './log-search.js'
 import type { Numbers } from './numbering.js'
 import type { OwnTime } from './own-time.js'
 import type { Schedule, ScheduledProducer } from './partition-schedule.js'
-import type { DeliverySettings } from './settings.js'
+import type { SenderSettings } from './settings.js'
 
 /**
  * The states of one partition's producer.
@@ -62,7 +62,7 @@ export interface ClusterState {
 /** What all partitions of one delivery share. */
 export interface SharedByPartitions {
   /** Records of a partition whose `timeoutMs` is infinite never expire. */
-  readonly settings: DeliverySettings
+  readonly settings: SenderSettings
   readonly clock: MonotonicClock
   readonly random: () => number
   readonly log: Logger

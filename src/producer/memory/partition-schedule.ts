@@ -36,7 +36,10 @@ export interface PartitionScheduleOptions {
   readonly router: ActorRef<RouterMessage>
   readonly clock: MonotonicClock
   readonly log: Logger
-  /** Called with the batches of a tick and their partitions. The batches are sent when the promise resolves. */
+  /**
+   * Called with the batches of a tick and their partitions. The batches are sent when the promise resolves, unless with
+   * `false`: their partitions are then being given up.
+   */
   readonly beforeSending?: ((batches: ReadonlyMap<ScheduledProducer, SealedBatch>) => Promise<unknown>) | undefined
 }
 
@@ -149,7 +152,9 @@ export class PartitionSchedule implements Schedule {
     else
       beforeSending(new Map(senders.map((producer, at) => [producer, batches[at]!])))
         .catch(error => this.#options.log.error({ err: error }, 'the preparation of batches met a bug'))
-        .then(() => this.#send(batches))
+        .then(mayBeSent => {
+          if (mayBeSent !== false) this.#send(batches)
+        })
   }
 
   /** Those that wait take the places of those that have had their turn. */

@@ -71,6 +71,9 @@ export const deliveryOptions = options.prefault({})
 /** Every limit and time of delivery; docs/configuration.md describes them. */
 export type DeliverySettings = Readonly<z.output<typeof options>>
 
+/** The settings of the partitions of one delivery. `transactionalId`: their batches belong to a transaction of this id. */
+export type SenderSettings = DeliverySettings & { readonly transactionalId?: string | undefined }
+
 export const defaultDeliverySettings: DeliverySettings = defaultsOf(options)
 
 /** @throws ConfigError naming every setting that is wrong */

@@ -25,6 +25,7 @@ import { Losses } from '../../producer/memory/losses.js'
 import { startDelivery } from '../../producer/memory/memory-delivery.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
+import type { Transactions } from '../../producer/transactions/transactions.js'
 import { type RouterHandle, type StartRouterOptions, startRouter } from '../../router/routing/router.js'
 import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
@@ -38,6 +39,7 @@ import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
+import { noneConsumed, programTransactions, type RunTransaction } from './program-transactions.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -151,6 +153,14 @@ export interface Castellan extends AsyncDisposable {
    * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
    */
   consume(options: ConsumeOptions): Consumer
+  /**
+   * Runs a function whose records and acknowledgements count all together or not at all: `castellan.transaction('etl-1', async tx
+   * => …)`. It resolves with what the function gives, once committed. What the function throws aborts, and comes out unchanged.
+   *
+   * @throws TransactionError when it is not known to have committed; `code` says why, `committed` what is known
+   * @throws InvalidRequestError when an option is wrong, or inside the function of a transaction of the same id
+   */
+  readonly transaction: RunTransaction
   /** Topics, settings, groups and their offsets. */
   readonly admin: Admin
   /** Opens further connections to the same cluster, for calls that the Router does not offer. */
@@ -292,7 +302,10 @@ class ClusterParts {
   readonly #queue: DurableQueue | undefined
   /** The delivery from the log of the cluster, then those from orphaned logs. */
   readonly #fromLogs: readonly DurableDelivery[]
-  readonly #parts: Omit<Cluster, 'receipt' | 'consume' | 'read' | 'close'>
+  readonly #parts: Omit<Cluster, 'receipt' | 'consume' | 'read' | 'transaction' | 'close'>
+  /** Loads transactions when a program begins the first one. */
+  readonly #loadTransactions: () => Promise<Transactions>
+  #transactions: Transactions | undefined
   readonly #closed = new AbortController()
   #closing: Promise<number> | undefined
 
@@ -334,6 +347,10 @@ class ClusterParts {
     const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances }
     const { createTopics } = settings.delivery
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
+    this.#loadTransactions = async () => {
+      const { openTransactions } = await import('../../producer/transactions/transactions.js')
+      return (this.#transactions ??= openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId))
+    }
     this.#receipts = receipts
     this.#queue = queue
     this.#parts = { ...kept, system, router, gateway: verbs, createClient }
@@ -348,6 +365,7 @@ class ClusterParts {
       delivery: { produce: request => this.#parts.delivery.produce(request) },
       onClusterChanged: change => {
         for (const one of [this.#parts.delivery, ...this.#fromLogs]) one.clusterChanged(change)
+        this.#transactions?.clusterChanged(change)
       }
     })
   }
@@ -363,6 +381,7 @@ class ClusterParts {
       receipt: (id, options) => this.#receipt(id, options),
       consume: options => openConsumer(this.#parts.groups, options),
       read: (topic, options) => this.#read(topic, options),
+      transaction: programTransactions(this.#loadTransactions, noneConsumed),
       close: async options => (this.#closing ??= this.#close(closeTimeoutOf(options)))
     }
   }
@@ -382,6 +401,12 @@ class ClusterParts {
   }
 
   async #close(timeoutMs: number): Promise<number> {
+    const startedAt = performance.now()
+    await this.#transactions?.close(timeoutMs)
+    return this.#closeRest(Math.max(0, timeoutMs - (performance.now() - startedAt)))
+  }
+
+  async #closeRest(timeoutMs: number): Promise<number> {
     const { delivery, durable, groups, instances, router, system } = this.#parts
     const graceMs = Math.min(this.#settings.consumer.revocationMs, timeoutMs)
     const instancesLeft = instances.stop(timeoutMs)

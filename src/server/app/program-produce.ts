@@ -131,7 +131,7 @@ class LazyOutcomes implements Produced {
 }
 
 /** The same list where each record is as delivery takes it. What is no record stays, and is refused by delivery. */
-const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
+export const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
   given.every(isAsTaken) ? given : given.map(record => (isAsTaken(record) ? record : toRecord(record)))
 
 /** Called for each field of each record. */

@@ -1,0 +1,286 @@
+import { onAbort } from '../../core/ending.js'
+import { InvalidRequestError } from '../../core/errors.js'
+import { type ProduceRecord, type RecordOutcome, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { TransactionError } from '../../core/transaction-error.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { GroupMembership, SealedBatch } from '../../router/messages/operations.js'
+import type { PartitionerFunction, PartitionerName } from '../memory/partitioners.js'
+import type { TransactionOffset } from './transactional-calls.js'
+import type { TransactionalProducer } from './transactional-producer.js'
+
+/** Positions of a group under one of its members. */
+interface MemberPositions {
+  readonly group: string
+  readonly memberId: string
+  readonly generationId: number
+  readonly groupInstanceId: string | null
+  readonly offsets: readonly TransactionOffset[]
+}
+
+/** What a transaction acknowledges of the messages that groups have given out. */
+export interface ConsumedPositions {
+  readonly hasMessages: boolean
+  /** Called when the function has resolved. It may be called again, after `tooLarge`. */
+  prepare(signal: AbortSignal): Promise<readonly MemberPositions[]>
+  /** The broker has refused the metadata of this position. */
+  tooLarge(group: string, topicPartition: TopicPartition): void
+  /** Only the first call counts. */
+  end(result: 'committed' | 'aborted' | 'unknown'): void
+}
+
+/** The protocol's values for a commit without a member. */
+const STAND_ALONE = { memberId: '', generationId: -1, groupInstanceId: null } as const
+/** The group has moved on since the messages were given out, or another process has the instance id of the member. */
+const isLost = codesOf('ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID')
+/** How long an abort waits for the answers to batches that are on their way. Without them another epoch is needed. */
+const ANSWER_GRACE_MS = 1_000
+
+/** One transaction, from the moment its producer is ready to its end. */
+export class OpenTransaction {
+  readonly id: string
+  readonly #producer: TransactionalProducer
+  readonly #consumed: ConsumedPositions
+  readonly #until: number
+  readonly #clock: () => number
+  readonly #doomed = new AbortController()
+  readonly #settling = new Set<Promise<unknown>>()
+  /** Partitions and groups that the coordinator knows of. */
+  readonly #partitions = new Set<string>()
+  readonly #groups = new Set<string>()
+  /** By group, then by partition. */
+  readonly #offsets = new Map<string, Map<string, TransactionOffset>>()
+  /** The coordinator was asked to add something. */
+  #isBegun = false
+  #isOpen = true
+  #isOver = false
+  #failure: TransactionError | undefined
+
+  constructor(producer: TransactionalProducer, consumed: ConsumedPositions, until: number, clock: () => number) {
+    this.id = producer.id
+    this.#producer = producer
+    this.#consumed = consumed
+    this.#until = until
+    this.#clock = clock
+    producer.begin({
+      beforeSending: batches => this.#addPartitions(batches),
+      needsEpoch: () => void this.#learnWhy()
+    })
+  }
+
+  /** Aborted when the transaction can only abort. */
+  get signal(): AbortSignal {
+    return this.#doomed.signal
+  }
+
+  /** Why it can only abort; `undefined`: it may commit. */
+  get failure(): TransactionError | undefined {
+    return this.#failure
+  }
+
+  /** It has committed, or nobody knows whether it has. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** The first reason counts. */
+  fail(error: TransactionError): void {
+    if (this.#isOver || this.#failure !== undefined) return
+    this.#failure = error
+    this.#doomed.abort(error)
+  }
+
+  /**
+   * Writes records in the order of ordinary produce. Without a single record the transaction can only abort.
+   *
+   * @throws TransactionError when it can only abort; InvalidRequestError when it is over, or a record is none
+   */
+  async produce(
+    recordsOf: () => readonly ProduceRecord[],
+    partitioner: PartitionerName | PartitionerFunction
+  ): Promise<readonly RecordOutcome[]> {
+    this.checkOpen()
+    const outcomes = this.#accepted(recordsOf, partitioner)
+    this.#settling.add(outcomes)
+    try {
+      const settled = await outcomes
+      const failed = settled.find(outcome => outcome.type === 'failed')
+      if (failed !== undefined) this.fail(new TransactionError('aborted', `a record failed: ${failed.message}`))
+      return settled
+    } finally {
+      this.#settling.delete(outcomes)
+    }
+  }
+
+  /** A program may not await the promise: a mistake, too, lets the transaction only abort. */
+  #accepted(recordsOf: () => readonly ProduceRecord[], partitioner: PartitionerName | PartitionerFunction) {
+    const deadlineMs = Math.max(0, this.#until - this.#clock())
+    const options = { partitioner, deadlineMs, capacityWaitMs: deadlineMs }
+    try {
+      return this.#producer.delivery.accept(recordsOf(), options).outcomes()
+    } catch (error) {
+      this.fail(new TransactionError('aborted', (error as Error).message, 'no', error))
+      throw error
+    }
+  }
+
+  /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */
+  commitOffsets(group: string, offsets: readonly TransactionOffset[]): void {
+    this.checkOpen()
+    const ofGroup = this.#offsets.get(group) ?? new Map<string, TransactionOffset>()
+    this.#offsets.set(group, ofGroup)
+    for (const offset of offsets) {
+      const key = topicPartitionKey(offset.topic, offset.partition)
+      if (offset.offset >= (ofGroup.get(key)?.offset ?? 0)) ofGroup.set(key, offset)
+    }
+  }
+
+  /** @throws TransactionError when it can only abort; InvalidRequestError when it is over */
+  checkOpen(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (!this.#isOpen) throw new InvalidRequestError(`the function of the transaction ${this.id} has ended`)
+  }
+
+  /** Called before batches are sent. @returns false when they may not be sent */
+  async #addPartitions(batches: Iterable<SealedBatch>): Promise<boolean> {
+    if (this.#failure !== undefined || this.#isOver) return false
+    const fresh = [...batches].filter(batch => !this.#partitions.has(topicPartitionKey(batch.topic, batch.partition)))
+    if (fresh.length === 0) return true
+    this.#isBegun = true
+    const partitions = fresh.map(({ topic, partition }) => ({ topic, partition }))
+    const result = await this.#producer.calls.addPartitions(this.#producer.identified, partitions, this.#until)
+    if (this.#failure !== undefined || this.#isOver) {
+      await this.#giveUpRecords(0)
+      return false
+    }
+    if (result.type === 'success') {
+      for (const { topic, partition } of partitions) this.#partitions.add(topicPartitionKey(topic, partition))
+      return true
+    }
+    this.fail(this.#producer.errorOf(result))
+    await this.#giveUpRecords(0)
+    return false
+  }
+
+  /** A batch would need another epoch. The coordinator knows whether the id has another owner, or only a broker has forgotten it. */
+  async #learnWhy(): Promise<void> {
+    if (this.#failure !== undefined || this.#isOver) return
+    const forgotten = new TransactionError('aborted', `a broker does not know the producer of ${this.id} any more`)
+    const why = await this.#producer.abort(this.#until).then(
+      () => forgotten,
+      (error: unknown) => error
+    )
+    this.fail(why instanceof TransactionError ? why : forgotten)
+    await this.#giveUpRecords(0)
+  }
+
+  #giveUpRecords(graceMs: number): Promise<void> {
+    return this.#producer.giveUp(this.#failure?.message ?? `the transaction ${this.id} is aborted`, graceMs)
+  }
+
+  /**
+   * Waits for the records, sends the positions, and commits.
+   *
+   * @throws TransactionError; unless it {@link isOver} then, the transaction has to be aborted
+   */
+  async commit(): Promise<void> {
+    this.#isOpen = false
+    await unlessAborted(Promise.allSettled(this.#settling), this.signal)
+    if (this.#failure !== undefined) throw this.#failure
+    await this.#sendConsumed()
+    for (const [group, offsets] of this.#offsets) {
+      const result = await this.#sendPositions({ ...STAND_ALONE, group, offsets: [...offsets.values()] })
+      if (result.type !== 'success') throw this.#producer.errorOf(result)
+    }
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#isBegun) await this.#end()
+    this.#over('committed')
+  }
+
+  async #sendConsumed(): Promise<void> {
+    if (!this.#consumed.hasMessages) return
+    let isComplete = false
+    while (!isComplete) {
+      isComplete = true
+      for (const positions of await this.#consumed.prepare(this.signal)) {
+        const result = await this.#sendPositions(positions)
+        if (result.type === 'metadataTooLarge') {
+          this.#consumed.tooLarge(positions.group, result.topicPartition)
+          isComplete = false
+          break
+        }
+        if (result.type !== 'success') throw this.#positionsError(positions.group, result)
+      }
+    }
+  }
+
+  #positionsError(group: string, result: Parameters<TransactionalProducer['errorOf']>[0]): TransactionError {
+    if (result.errorCode === undefined || !isLost.has(result.errorCode)) return this.#producer.errorOf(result)
+    return new TransactionError('notAssigned', `group ${group} has rebalanced since the messages were given out`)
+  }
+
+  async #sendPositions({ group, memberId, generationId, groupInstanceId, offsets }: MemberPositions) {
+    const { calls, identified } = this.#producer
+    if (!this.#groups.has(group)) {
+      this.#isBegun = true
+      const result = await calls.addOffsets(identified, group, this.#until)
+      if (result.type !== 'success') return result
+      this.#groups.add(group)
+    }
+    const member = { memberId, generationId, instanceId: groupInstanceId } satisfies GroupMembership
+    return calls.commitOffsets(identified, group, member, offsets, this.#until)
+  }
+
+  async #end(): Promise<void> {
+    const { calls, identified } = this.#producer
+    const { unanswered } = calls
+    if (this.#clock() >= this.#until) throw this.#producer.errorOf({ type: 'timedOut' })
+    const result = await calls.end(identified, true, this.#until)
+    if (result.type === 'success') return
+    // Under its epoch, 48 tells that the coordinator has aborted it.
+    const isAborted = result.type === 'failed' && result.errorCode === errorCodes.INVALID_TXN_STATE
+    const isUnknown = calls.unanswered > unanswered && !isAborted
+    const error = this.#producer.errorOf(result, isUnknown ? 'unknown' : 'no')
+    if (isUnknown) this.#over('unknown')
+    throw error
+  }
+
+  #over(result: 'committed' | 'unknown'): void {
+    this.#isOver = true
+    this.#consumed.end(result)
+    this.#producer.settle(result === 'committed')
+  }
+
+  /**
+   * Aborts what is open. The wait for the answer has a limit of its own; the next transaction of the id begins with what is left
+   * to do.
+   *
+   * @returns why it could not be told to the coordinator
+   */
+  async abort(until: number): Promise<TransactionError | undefined> {
+    this.#isOpen = false
+    this.fail(new TransactionError('aborted', `the transaction ${this.id} was aborted`))
+    this.#consumed.end('aborted')
+    this.#producer.calls.interrupt()
+    await this.#giveUpRecords(Math.min(ANSWER_GRACE_MS, Math.max(0, until - this.#clock())))
+    try {
+      if (this.#isBegun) await this.#producer.abort(until)
+      this.#producer.settle(true)
+      return undefined
+    } catch (error) {
+      this.#producer.settle(false)
+      return error instanceof TransactionError ? error : undefined
+    }
+  }
+}
+
+/** What `work` gives, unless the signal is aborted before. @throws the reason of the signal */
+export async function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  signal.throwIfAborted()
+  let ignore = (): void => undefined
+  const aborted = new Promise<never>((_, reject) => (ignore = onAbort(signal, () => reject(signal.reason))))
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    ignore()
+  }
+}

@@ -1,0 +1,196 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { onAbort } from '../../core/ending.js'
+import { InvalidRequestError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
+import { type ClusterChange, MAX_TIMER_MS } from '../../core/model.js'
+import { TransactionError } from '../../core/transaction-error.js'
+import type { DeliveryDeps } from '../memory/delivery.js'
+import { MemoryDelivery } from '../memory/memory-delivery.js'
+import { type ConsumedPositions, OpenTransaction, unlessAborted } from './open-transaction.js'
+import { type TransactionalDeps, TransactionalProducer } from './transactional-producer.js'
+
+/** The brokers wait so much longer than the process, so that the process is the first to give up. */
+const BROKER_MARGIN_MS = 10_000
+/** How long the end of a transaction that has failed is asked for before its caller stops waiting, and in the background. */
+const ABORT_MS = 10_000
+/** The delivery of an id that was not used for this time is closed when another transaction begins. */
+const REST_AFTER_MS = 60_000
+
+export interface TransactionLimits {
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** `clusterIdOf`: the id of the connected cluster, as far as it is known. */
+export function openTransactions(
+  { receipts: _, losses: __, ...deps }: DeliveryDeps,
+  clusterIdOf: () => string | undefined
+): Transactions {
+  // A transaction has a time limit of its own. What is buffered now is told by ordinary delivery.
+  const settings = { ...deps.settings, timeoutMs: MAX_TIMER_MS }
+  const { metrics } = deps
+  const counting = {
+    count: metrics.count.bind(metrics),
+    time: metrics.time.bind(metrics)
+  }
+  return new Transactions({
+    router: deps.router,
+    clock: deps.clock,
+    createDelivery(sending) {
+      const delivery = new MemoryDelivery({ ...deps, settings, metrics: counting }, sending)
+      const now = clusterIdOf()
+      if (now !== undefined) delivery.clusterChanged({ before: undefined, now })
+      return delivery
+    }
+  })
+}
+
+/** The calls of one transactional id. */
+interface Turns {
+  readonly producer: TransactionalProducer
+  /** Resolves when the last call has left. */
+  last: Promise<unknown>
+  waiting: number
+  usedAt: number
+}
+
+/** Transactions of any number of ids: those of one id take turns, those of different ids run beside each other. */
+export class Transactions {
+  readonly #deps: TransactionalDeps
+  readonly #turns = new Map<string, Turns>()
+  /** The ids of the transactions inside whose functions the present code runs. */
+  readonly #inside = new AsyncLocalStorage<readonly string[]>()
+  readonly #closing = new AbortController()
+
+  constructor(deps: TransactionalDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Calls `work`, then commits. What it throws aborts, and comes out unchanged.
+   *
+   * @throws TransactionError when the transaction is not known to have committed
+   * @throws InvalidRequestError for a call inside a function of the same id, or a time limit beyond that of the brokers
+   */
+  async run<Result>(
+    id: string,
+    work: (transaction: OpenTransaction) => Promise<Result>,
+    { timeoutMs, signal }: TransactionLimits,
+    consumedUntil: (signal: AbortSignal) => ConsumedPositions
+  ): Promise<Result> {
+    const outer = this.#inside.getStore() ?? []
+    if (outer.includes(id))
+      throw new InvalidRequestError(`the transaction ${id} is open: its function would wait for itself`)
+    const until = this.#deps.clock() + timeoutMs
+    const stop = new AbortController()
+    const stopped = (code: string, why: string, cause?: unknown) => () =>
+      stop.abort(new TransactionError(code, `the transaction ${id} ${why}`, 'no', cause))
+    const timer = setTimeout(stopped('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
+    const ignore = [
+      onAbort(signal, () => stopped('aborted', 'was aborted by its signal', signal?.reason)()),
+      onAbort(this.#closing.signal, stopped('shuttingDown', 'was aborted, because the castellan is closed'))
+    ]
+    const turns = this.#turnsOf(id)
+    const turn = new Turn(turns, this.#deps.clock)
+    try {
+      await unlessAborted(turn.begins, stop.signal)
+      await unlessAborted(turn.holds(turns.producer.ready(timeoutMs + BROKER_MARGIN_MS, until)), stop.signal)
+      const consumed = consumedUntil(stop.signal)
+      const transaction = new OpenTransaction(turns.producer, consumed, until, this.#deps.clock)
+      const inside = () => this.#inside.run([...outer, id], async () => work(transaction))
+      return await this.#carryOut(transaction, inside, stop.signal, until, turn)
+    } finally {
+      clearTimeout(timer)
+      for (const end of ignore) end()
+      turn.ends()
+    }
+  }
+
+  async #carryOut<Result>(
+    transaction: OpenTransaction,
+    work: () => Promise<Result>,
+    stop: AbortSignal,
+    until: number,
+    turn: Turn
+  ): Promise<Result> {
+    const ignore = onAbort(stop, () => transaction.fail(stop.reason))
+    try {
+      const result = await unlessAborted(work(), stop)
+      await turn.holds(transaction.commit())
+      return result
+    } catch (error) {
+      const { clock } = this.#deps
+      const aborting = turn.holds(transaction.abort(Math.max(until, clock() + ABORT_MS)))
+      if (transaction.isOver) throw error
+      const why = await inTime(aborting, stop.aborted ? 0 : Math.min(ABORT_MS, until - clock()), () => undefined)
+      throw error instanceof TransactionError && why?.code === 'fenced' ? why : error
+    } finally {
+      ignore()
+    }
+  }
+
+  #turnsOf(id: string): Turns {
+    this.#rest()
+    const known = this.#turns.get(id)
+    if (known !== undefined) return known
+    const turns = {
+      producer: new TransactionalProducer(id, this.#deps),
+      last: Promise.resolve(),
+      waiting: 0,
+      usedAt: 0
+    }
+    this.#turns.set(id, turns)
+    return turns
+  }
+
+  #rest(): void {
+    const since = this.#deps.clock() - REST_AFTER_MS
+    for (const { producer, waiting, usedAt } of this.#turns.values())
+      if (waiting === 0 && usedAt < since) void producer.rest()
+  }
+
+  clusterChanged(change: ClusterChange): void {
+    for (const { producer } of this.#turns.values()) producer.clusterChanged(change)
+  }
+
+  /** Aborts transactions whose functions have not resolved, and waits for the ends of all of them. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closing.abort()
+    const turns = [...this.#turns.values()]
+    await inTime(Promise.all(turns.map(({ last }) => last)), timeoutMs, () => undefined)
+    await Promise.all(turns.map(({ producer }) => producer.rest()))
+  }
+}
+
+/** The place of one call among those of its id. */
+class Turn {
+  /** Resolves when the calls before it have left. */
+  readonly begins: Promise<unknown>
+  readonly #turns: Turns
+  readonly #clock: () => number
+  readonly #held: Promise<unknown>[] = []
+  #leave = (): void => undefined
+
+  constructor(turns: Turns, clock: () => number) {
+    this.#turns = turns
+    this.#clock = clock
+    this.begins = turns.last
+    turns.waiting++
+    const left = new Promise<void>(resolve => (this.#leave = resolve))
+    turns.last = turns.last.then(() => left)
+  }
+
+  /** The next call does not begin before this has ended. */
+  holds<Value>(work: Promise<Value>): Promise<Value> {
+    this.#held.push(work)
+    return work
+  }
+
+  ends(): void {
+    void Promise.allSettled(this.#held).then(() => {
+      this.#turns.waiting--
+      this.#turns.usedAt = this.#clock()
+      this.#leave()
+    })
+  }
+}

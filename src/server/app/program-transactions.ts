@@ -1,0 +1,166 @@
+import type { Batch, Message } from '../../consumer/group/given-messages.js'
+import type { ConsumedInTransaction } from '../../consumer/group/transaction-offsets.js'
+import { InvalidRequestError } from '../../core/errors.js'
+import { MAX_TIMER_MS } from '../../core/model.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
+import { TransactionError } from '../../core/transaction-error.js'
+import type { OpenTransaction } from '../../producer/transactions/open-transaction.js'
+import type { TransactionOffset } from '../../producer/transactions/transactional-calls.js'
+import type { Transactions } from '../../producer/transactions/transactions.js'
+import { ProduceError } from '../../verbs/produce-error.js'
+import { type Delivered, type NewRecord, type ProduceOptions, toRecords } from './program-produce.js'
+
+const DEFAULT_TIMEOUT_MS = 60_000
+const MAX_ID_BYTES = 32_000
+
+export interface TransactionOptions {
+  /**
+   * How long the whole call may take, the wait for its turn included; default 60 s. The brokers end a transaction 10 s later
+   * if its process cannot.
+   */
+  readonly timeoutMs?: number | undefined
+  /** Aborts the transaction, unless its end is already on its way. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The next offset to read in a partition. */
+export interface CommittedOffset {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly metadata?: string | undefined
+}
+
+/** One transaction. It can be used until its function has resolved. */
+export interface Transaction {
+  readonly id: string
+  /** Aborted when the transaction can only abort: its time is over, the id is fenced, a record failed, or `close` was called. */
+  readonly signal: AbortSignal
+  /**
+   * Writes records in the order of `castellan.produce`. Records that are not awaited are waited for before the end. If one
+   * fails, the promise rejects, and the transaction can only abort.
+   */
+  produce(
+    records: NewRecord | readonly NewRecord[],
+    options?: Pick<ProduceOptions, 'partitioner'>
+  ): Promise<readonly Delivered[]>
+  /**
+   * Acknowledges what `consume` has given out, when the transaction commits, and under the generation of the group in which it
+   * was given out.
+   *
+   * @throws TransactionError `notAssigned`: it was offered again, acknowledged or given up since, or belongs to another transaction
+   */
+  ack(consumed: Message | Batch): void
+  /**
+   * Commits positions that `consume` has not read. Of several offsets of a partition the highest counts.
+   *
+   * @throws InvalidRequestError when one of them is no offset of a partition
+   */
+  commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void>
+}
+
+/** Runs a function in a transaction. */
+export type RunTransaction = <Result>(
+  id: string,
+  run: (tx: Transaction) => Promise<Result>,
+  options?: TransactionOptions
+) => Promise<Result>
+
+/** @param consume what a transaction acknowledges of consumed messages */
+export function programTransactions(
+  load: () => Promise<Transactions>,
+  consume: (signal: AbortSignal) => ConsumedInTransaction
+): RunTransaction {
+  return async (id, run, options = {}) => {
+    const limits = checked(id, run, options)
+    const transactions = await load()
+    let consumed: ConsumedInTransaction
+    return transactions.run(
+      id,
+      open => run(new ProgramTransaction(open, consumed)),
+      limits,
+      signal => (consumed = consume(signal))
+    )
+  }
+}
+
+/** @throws InvalidRequestError */
+function checked(id: unknown, run: unknown, options: TransactionOptions) {
+  if (typeof id !== 'string' || id === '' || Buffer.byteLength(id) > MAX_ID_BYTES)
+    throw new InvalidRequestError('transaction: the first argument is its transactional id, a text that is not empty')
+  if (typeof run !== 'function') throw new InvalidRequestError('transaction: the second argument is an async function')
+  checkOptionNames('transaction', options, ['timeoutMs', 'signal'], new Map([['deadlineMs', 'timeoutMs']]))
+  const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options
+  if (!(Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= MAX_TIMER_MS / 2))
+    throw new InvalidRequestError('transaction: timeoutMs has to be a whole number of milliseconds, at least 1')
+  return { timeoutMs, signal }
+}
+
+class ProgramTransaction implements Transaction {
+  readonly id: string
+  readonly signal: AbortSignal
+  readonly #open: OpenTransaction
+  readonly #consumed: ConsumedInTransaction
+
+  constructor(open: OpenTransaction, consumed: ConsumedInTransaction) {
+    this.id = open.id
+    this.signal = open.signal
+    this.#open = open
+    this.#consumed = consumed
+  }
+
+  produce(records: NewRecord | readonly NewRecord[], options: Pick<ProduceOptions, 'partitioner'> = {}) {
+    const delivered = this.#produce(records, options)
+    // A program that does not await it learns of the failure when the transaction aborts.
+    delivered.catch(() => undefined)
+    return delivered
+  }
+
+  async #produce(
+    records: NewRecord | readonly NewRecord[],
+    options: Pick<ProduceOptions, 'partitioner'>
+  ): Promise<readonly Delivered[]> {
+    const outcomes = await this.#open.produce(() => {
+      checkOptionNames('tx.produce', options, ['partitioner'])
+      return toRecords(Array.isArray(records) ? records : [records])
+    }, options.partitioner ?? 'murmur2')
+    const failed = outcomes.filter(outcome => outcome.type === 'failed')
+    if (failed.length === 0) return outcomes as readonly Delivered[]
+    const { failure } = this.#open
+    throw failure !== undefined && failure.code !== 'aborted' ? failure : new ProduceError(outcomes, failed)
+  }
+
+  ack(consumed: Message | Batch): void {
+    this.#open.checkOpen()
+    try {
+      this.#consumed.add(consumed)
+    } catch (error) {
+      if (error instanceof TransactionError) this.#open.fail(error)
+      throw error
+    }
+  }
+
+  async commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void> {
+    if (typeof group !== 'string' || !Array.isArray(offsets))
+      throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
+    this.#open.commitOffsets(group, offsets.map(toOffset))
+  }
+}
+
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+
+function toOffset({ topic, partition, offset, metadata = '' }: CommittedOffset): TransactionOffset {
+  const isGood = typeof topic === 'string' && isCount(partition) && isCount(offset) && typeof metadata === 'string'
+  if (!isGood) throw new InvalidRequestError('tx.commitOffsets: an offset is {topic, partition, offset, metadata?}')
+  return { topic, partition, offset, leaderEpoch: -1, metadata }
+}
+
+export const noneConsumed = (): ConsumedInTransaction => ({
+  hasMessages: false,
+  add() {
+    throw new InvalidRequestError('tx.ack: not there yet')
+  },
+  prepare: async () => [],
+  tooLarge: () => undefined,
+  end: () => undefined
+})
