@@ -17,6 +17,8 @@ type Outcome = 'commit' | 'abort'
 interface Transaction {
   producerId: number
   epoch: number
+  /** The epoch that InitProducerId was last asked to replace; -1: it named none. Who repeats the question gets the same answer. */
+  replacedEpoch: number
   timeoutMs: number
   state: 'empty' | 'ongoing' | Outcome
   /** The outcome of a transaction whose markers are being written. */
@@ -74,6 +76,7 @@ export class TransactionCoordinator {
   begin(transactionalId: string, timeoutMs: number, current: IdAndEpoch | undefined): IdAndEpoch | number {
     if (timeoutMs <= 0 || timeoutMs > LONGEST_TIMEOUT_MS) return errorCodes.INVALID_TRANSACTION_TIMEOUT
     let transaction = this.#transactions.get(transactionalId)
+    if (current && transaction && isReplaced(transaction, current)) return answerOf(transaction)
     if (current && transaction && !isThis(transaction, current)) return errorCodes.PRODUCER_FENCED
     if (!transaction) {
       this.#forgetOldest()
@@ -83,7 +86,8 @@ export class TransactionCoordinator {
     if (transaction.state === 'ongoing') return errorCodes.CONCURRENT_TRANSACTIONS
     transaction.timeoutMs = timeoutMs
     transaction.state = 'empty'
-    return { producerId: transaction.producerId, producerEpoch: transaction.epoch }
+    transaction.replacedEpoch = current?.producerEpoch ?? -1
+    return answerOf(transaction)
   }
 
   addPartition(producer: TransactionalProducer, partition: Partition): void {
@@ -172,6 +176,7 @@ export class TransactionCoordinator {
 
   #fence(transaction: Transaction): void {
     if (transaction.epoch < LAST_EPOCH) transaction.epoch++
+    transaction.replacedEpoch = -1
     if (transaction.state === 'ongoing') this.#finish(transaction, transaction.ending ?? 'abort')
     if (transaction.epoch < LAST_EPOCH) return
     transaction.producerId = this.#producerIds.take()
@@ -217,9 +222,15 @@ const isOfSame = (one: OfGroup, other: OfGroup): boolean =>
 const isThis = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
   transaction.producerId === producerId && transaction.epoch === producerEpoch
 
+const isReplaced = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
+  transaction.producerId === producerId && transaction.replacedEpoch === producerEpoch
+
+const answerOf = ({ producerId, epoch }: Transaction): IdAndEpoch => ({ producerId, producerEpoch: epoch })
+
 const newTransaction = (producerId: number): Transaction => ({
   producerId,
   epoch: 0,
+  replacedEpoch: -1,
   timeoutMs: 0,
   state: 'empty',
   ending: undefined,

@@ -54,6 +54,8 @@ export class OpenTransaction {
   #isOpen = true
   #isOver = false
   #failure: TransactionError | undefined
+  /** The first reason was a record. */
+  #hasFailedRecords = false
 
   constructor(producer: TransactionalProducer, consumed: ConsumedPositions, until: number, clock: () => number) {
     this.id = producer.id
@@ -90,9 +92,10 @@ export class OpenTransaction {
   }
 
   /**
-   * Writes records in the order of ordinary produce. Without a single record the transaction can only abort.
+   * Writes records in the order of ordinary produce.
    *
-   * @throws TransactionError when it can only abort; InvalidRequestError when it is over, or a record is none
+   * @returns the outcomes of the records; with one that failed, the transaction can only abort
+   * @throws TransactionError when it can only abort for another reason; InvalidRequestError when it is over
    */
   async produce(
     recordsOf: () => readonly ProduceRecord[],
@@ -104,7 +107,10 @@ export class OpenTransaction {
     try {
       const settled = await outcomes
       const failed = settled.find(outcome => outcome.type === 'failed')
-      if (failed !== undefined) this.fail(new TransactionError('aborted', `a record failed: ${failed.message}`))
+      if (failed === undefined) return settled
+      if (this.#failure !== undefined && !this.#hasFailedRecords) throw this.#failure
+      this.#hasFailedRecords = true
+      this.fail(new TransactionError('aborted', `a record failed: ${failed.message}`))
       return settled
     } finally {
       this.#settling.delete(outcomes)

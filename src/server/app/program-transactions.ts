@@ -126,8 +126,7 @@ class ProgramTransaction implements Transaction {
     }, options.partitioner ?? 'murmur2')
     const failed = outcomes.filter(outcome => outcome.type === 'failed')
     if (failed.length === 0) return outcomes as readonly Delivered[]
-    const { failure } = this.#open
-    throw failure !== undefined && failure.code !== 'aborted' ? failure : new ProduceError(outcomes, failed)
+    throw new ProduceError(outcomes, failed)
   }
 
   ack(consumed: Message | Batch): void {

@@ -1,13 +1,17 @@
 import { expect } from 'chai'
-import { type Castellan, TransactionError } from '../../../src/client.js'
+import { type Castellan, type Transaction, TransactionError } from '../../../src/client.js'
+import { BatchView } from '../../../src/embedded-broker/protocol/record-batch.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { RawKafka } from '../../support/raw-kafka.js'
+import { fetchOne } from '../../support/raw-kafka-calls.js'
 import { onBroker } from '../../support/stage.js'
 
-/** The values of a topic as a reader of committed records gets them. */
-async function committed(castellan: Castellan, topic: string): Promise<(string | undefined)[]> {
+/** The values of a topic as a reader of committed records gets them, sorted. */
+async function committed(castellan: Castellan, topic = 'orders'): Promise<(string | undefined)[]> {
   const values: (string | undefined)[] = []
   for await (const { value } of castellan.read(topic, { from: 'earliest', follow: false }))
     values.push(value?.toString())
-  return values
+  return values.sort()
 }
 
 const failureOf = (asked: Promise<unknown>): Promise<TransactionError> =>
@@ -16,12 +20,25 @@ const failureOf = (asked: Promise<unknown>): Promise<TransactionError> =>
     (error: unknown) => (error instanceof TransactionError ? error : Promise.reject(error))
   )
 
+const thrownBy = (asked: Promise<unknown>): Promise<Error> =>
+  asked.then(
+    () => expect.fail('nothing was thrown'),
+    (error: Error) => error
+  )
+
+const write =
+  (value: string, partition = 0) =>
+  (tx: Transaction) =>
+    tx.produce({ topic: 'orders', partition, value })
+
 describe('castellan.transaction', () => {
   const stage = onBroker(undefined, true)
+  const open = (more: Parameters<typeof stage.library>[0] = {}) =>
+    stage.library({ router: { isolationLevel: 'readCommitted' }, ...more })
   let castellan: Castellan
   beforeEach(async () => {
     stage.cluster.createTopic('orders', { partitions: 2 })
-    castellan = await stage.library({ router: { isolationLevel: 'readCommitted' } })
+    castellan = await open()
   })
 
   it('resolves with what its function gives, and its records are read once it has committed', async () => {
@@ -31,21 +48,324 @@ describe('castellan.transaction', () => {
         { topic: 'orders', partition: 1, value: 'two' },
         { topic: 'orders', partition: 0, value: 'three' }
       ])
-      expect(await committed(castellan, 'orders')).to.deep.equal([])
+      expect(await committed(castellan)).to.deep.equal([])
       return delivered!.offset
     })
     expect(given).to.equal(0)
-    expect((await committed(castellan, 'orders')).sort()).to.deep.equal(['one', 'three', 'two'])
+    expect(await committed(castellan)).to.deep.equal(['one', 'three', 'two'])
   })
 
   it('aborts when its function throws, and what was thrown comes out unchanged', async () => {
     const thrown = new Error('no such book')
     const asked = castellan.transaction('etl', async tx => {
       await tx.produce({ topic: 'orders', value: 'never' })
+      void tx.produce({ topic: 'orders', value: 'not awaited' })
       throw thrown
     })
-    expect(await asked.catch((error: unknown) => error)).to.equal(thrown)
-    await castellan.transaction('etl', tx => tx.produce({ topic: 'orders', value: 'next' }))
-    expect(await committed(castellan, 'orders')).to.deep.equal(['next'])
+    expect(await thrownBy(asked)).to.equal(thrown)
+    await castellan.transaction('etl', write('next'))
+    expect(await committed(castellan)).to.deep.equal(['next'])
+  })
+
+  it('asks the coordinator for nothing when its function has written nothing', async () => {
+    const ended = stage.cluster.faults.add(
+      { api: 'EndTxn', count: Number.POSITIVE_INFINITY },
+      { type: 'close', afterWork: false }
+    )
+    expect(await castellan.transaction('etl', async () => 7)).to.equal(7)
+    expect(ended.fired).to.equal(0)
+  })
+
+  it('keeps the order of records of one transaction, many times as large as the buffer', async () => {
+    const small = await open({ delivery: { maxBytes: 40_000, batchMaxBytes: 5_000 } })
+    const values = Array.from({ length: 300 }, (_, at) => `${String(at).padStart(4, '0')} ${'x'.repeat(1_000)}`)
+    await small.transaction('etl', async tx => {
+      for (const value of values) void tx.produce({ topic: 'orders', partition: 0, value })
+    })
+    const read: string[] = []
+    for await (const { value } of small.read('orders', { from: 'earliest', follow: false }))
+      read.push(value!.toString())
+    expect(read).to.deep.equal(values)
+  })
+
+  describe('with one of several calls', () => {
+    it('calls of one id take turns', async () => {
+      const order: string[] = []
+      const call = (name: string) =>
+        castellan.transaction('etl', async tx => {
+          order.push(`${name} begins`)
+          await write(name)(tx)
+          order.push(`${name} ends`)
+        })
+      await Promise.all([call('a'), call('b'), call('c')])
+      expect(order).to.deep.equal(['a', 'b', 'c'].flatMap(name => [`${name} begins`, `${name} ends`]))
+    })
+
+    it('calls of different ids run beside each other', async () => {
+      const inner = await castellan.transaction('one', async tx => {
+        await write('one')(tx)
+        return castellan.transaction('two', async other => {
+          await write('two')(other)
+          return 'both are open'
+        })
+      })
+      expect(inner).to.equal('both are open')
+      expect(await committed(castellan)).to.deep.equal(['one', 'two'])
+    })
+
+    it('a call inside the function of the same id is refused', async () => {
+      const asked = castellan.transaction('etl', () => castellan.transaction('etl', async () => 1))
+      expect(await thrownBy(asked)).to.include({ name: 'InvalidRequestError' })
+      expect(await castellan.transaction('etl', async () => 2)).to.equal(2)
+    })
+
+    it('a call whose turn does not come in time has timed out', async () => {
+      let release = (): void => undefined
+      const first = castellan.transaction('etl', () => new Promise<void>(resolve => (release = resolve)))
+      const second = castellan.transaction('etl', async () => expect.fail('its turn came'), { timeoutMs: 30 })
+      expect(await failureOf(second)).to.include({ code: 'timedOut', committed: 'no' })
+      release()
+      await first
+      expect(await castellan.transaction('etl', async () => 3)).to.equal(3)
+    })
+  })
+
+  describe('fails', () => {
+    it('as a whole with one of its records, whether that was caught or not', async () => {
+      const tooLarge = { topic: 'orders', value: 'x'.repeat(2_000_000) }
+      const seen: string[] = []
+      const asked = castellan.transaction('etl', async tx => {
+        await write('never')(tx)
+        await tx.produce(tooLarge).catch((error: Error) => seen.push(error.name))
+      })
+      expect(await failureOf(asked)).to.include({ code: 'aborted', committed: 'no' })
+      expect(await thrownBy(castellan.transaction('etl', tx => tx.produce(tooLarge)))).to.include({
+        name: 'ProduceError'
+      })
+      const notAwaited = castellan.transaction('etl', async tx => void tx.produce(tooLarge))
+      expect(await failureOf(notAwaited)).to.include({ code: 'aborted' })
+      const disk = { durability: 'disk' }
+      const refused = castellan.transaction('etl', tx => tx.produce({ topic: 'orders', value: 'x' }, disk as object))
+      expect((await thrownBy(refused)).message).to.match(/no option durability/)
+      expect([seen, await committed(castellan)]).to.deep.equal([['ProduceError'], []])
+    })
+
+    it('when another process has taken the id over, and refuses the id from then on', async () => {
+      const other = await open()
+      const asked = castellan.transaction('etl', async tx => {
+        await write('never')(tx)
+        await other.transaction('etl', write('of the other'))
+      })
+      expect(await failureOf(asked)).to.include({ code: 'fenced', committed: 'no' })
+      expect(await failureOf(castellan.transaction('etl', async () => 1))).to.include({ code: 'fenced' })
+      await other.transaction('etl', write('still of the other'))
+      expect(await committed(castellan)).to.deep.equal(['of the other', 'still of the other'])
+    })
+
+    it('with its records, when another process has taken the id over before', async () => {
+      const other = await open()
+      await castellan.transaction('etl', write('first'))
+      await other.transaction('etl', async () => undefined)
+      const asked = castellan.transaction('etl', async tx => {
+        expect(await failureOf(write('never')(tx))).to.include({ code: 'fenced' })
+        expect(tx.signal.aborted).to.equal(true)
+      })
+      expect(await failureOf(asked)).to.include({ code: 'fenced', committed: 'no' })
+      expect(await committed(castellan)).to.deep.equal(['first'])
+    })
+
+    it('when a broker does not know its producer any more, and goes on under another epoch', async () => {
+      await castellan.transaction('etl', write('first'))
+      stage.cluster.faults.add({ api: 'Produce' }, { type: 'error', errorCode: errorCodes.UNKNOWN_PRODUCER_ID })
+      expect(await failureOf(castellan.transaction('etl', write('never')))).to.include({ code: 'aborted' })
+      await castellan.transaction('etl', write('second'))
+      expect(await committed(castellan)).to.deep.equal(['first', 'second'])
+    })
+
+    it('when its time is over, also while its function goes on', async () => {
+      let signal: AbortSignal | undefined
+      const asked = castellan.transaction(
+        'etl',
+        async tx => {
+          signal = tx.signal
+          await write('never')(tx)
+          await new Promise(() => undefined)
+        },
+        { timeoutMs: 200 }
+      )
+      expect(await failureOf(asked)).to.include({ code: 'timedOut', committed: 'no' })
+      expect(signal!.aborted).to.equal(true)
+      await castellan.transaction('etl', write('next'))
+      expect(await committed(castellan)).to.deep.equal(['next'])
+    })
+
+    it('when its signal is aborted, with the reason as the cause', async () => {
+      const abort = new AbortController()
+      const asked = castellan.transaction(
+        'etl',
+        async tx => {
+          await write('never')(tx)
+          abort.abort('enough')
+          await new Promise(() => undefined)
+        },
+        { signal: abort.signal }
+      )
+      expect(await failureOf(asked)).to.include({ code: 'aborted', committed: 'no', cause: 'enough' })
+      expect(await committed(castellan)).to.deep.equal([])
+    })
+
+    it('when the castellan is closed, and later ones are refused', async () => {
+      let closing: Promise<number> | undefined
+      const other = await open()
+      const asked = castellan.transaction('etl', async tx => {
+        await write('never')(tx)
+        closing = castellan.close()
+        await new Promise(() => undefined)
+      })
+      expect(await failureOf(asked)).to.include({ code: 'shuttingDown', committed: 'no' })
+      expect(await closing).to.equal(0)
+      expect(await failureOf(castellan.transaction('etl', async () => 1))).to.include({ code: 'shuttingDown' })
+      expect(await committed(other)).to.deep.equal([])
+    })
+
+    it('for a mistake of its caller, which is told', async () => {
+      const call = castellan.transaction as (...args: unknown[]) => Promise<unknown>
+      const messages = [
+        call(),
+        call('etl'),
+        call('etl', async () => 1, { timeout: 1 }),
+        call('etl', async () => 1, { timeoutMs: 0 }),
+        call('etl', async () => 1, { timeoutMs: 900_000 })
+      ].map(async asked => (await thrownBy(asked)).message)
+      expect(await Promise.all(messages)).to.deep.equal([
+        'transaction: the first argument is its transactional id, a text that is not empty',
+        'transaction: the second argument is an async function',
+        'transaction: there is no option timeout; did you mean timeoutMs?',
+        'transaction: timeoutMs has to be a whole number of milliseconds, at least 1',
+        'timeoutMs of a transaction and 10 s more (910000 ms) are more than transaction.max.timeout.ms of the brokers'
+      ])
+    })
+
+    it('for a call of its methods after the end', async () => {
+      let late: Transaction | undefined
+      await castellan.transaction('etl', async tx => void (late = tx))
+      expect(await thrownBy(late!.produce({ topic: 'orders', value: 'late' }))).to.include({
+        name: 'InvalidRequestError'
+      })
+      expect(await thrownBy(late!.commitOffsets('g', []))).to.include({ name: 'InvalidRequestError' })
+    })
+  })
+
+  describe('without an answer', () => {
+    const quick = () => open({ connection: { requestTimeoutMs: 300 } })
+
+    it('to its end, it asks again: committed once, and the next one begins under another epoch', async () => {
+      stage.cluster.faults.add({ api: 'EndTxn' }, { type: 'close', afterWork: true })
+      await castellan.transaction('etl', write('once'))
+      await castellan.transaction('etl', async tx => {
+        await write('next')(tx)
+        // The end of the first transaction comes late, under the epoch of then.
+        const raw = stage.keep(await RawKafka.connect(stage.cluster.nodes[0]!), client => client.close())
+        const { producerId, producerEpoch } = new BatchView((await fetchOne(raw, 'orders', 0, 0)).records)
+        const answer = await raw.call(26, 2, body =>
+          body.string('etl').int64(producerId).int16(producerEpoch).boolean(false)
+        )
+        answer.int32()
+        expect(answer.int16()).to.equal(errorCodes.PRODUCER_FENCED)
+      })
+      expect(await committed(castellan)).to.deep.equal(['next', 'once'])
+    })
+
+    it('to its end until its time is over, nobody knows whether it has committed', async () => {
+      const client = await quick()
+      const fault = stage.cluster.faults.add(
+        { api: 'EndTxn', count: Number.POSITIVE_INFINITY },
+        { type: 'dropRequest' }
+      )
+      const asked = client.transaction('etl', write('lost'), { timeoutMs: 500 })
+      expect(await failureOf(asked)).to.include({ code: 'timedOut', committed: 'unknown' })
+      fault.remove()
+      await client.transaction('etl', write('next'))
+      expect(await committed(client)).to.deep.equal(['next'])
+    })
+
+    for (const api of [
+      'InitProducerId',
+      'AddPartitionsToTxn',
+      'Produce',
+      'AddOffsetsToTxn',
+      'TxnOffsetCommit'
+    ] as const) {
+      for (const afterWork of [true, false]) {
+        it(`to ${api}, it is asked again${afterWork ? ', although it was done' : ''}`, async () => {
+          const fault = stage.cluster.faults.add({ api }, { type: 'close', afterWork })
+          const offset = { topic: 'orders', partition: 0, offset: 7 }
+          for (const value of ['one', 'two', 'three']) {
+            await castellan.transaction('etl', async tx => {
+              void write(value)(tx)
+              await tx.commitOffsets('billing', [offset])
+            })
+          }
+          expect(await committed(castellan)).to.deep.equal(['one', 'three', 'two'])
+          expect((await castellan.admin.offsets('billing', 'orders'))[0]).to.include({ committed: 7 })
+          expect(fault.fired).to.equal(1)
+        })
+      }
+    }
+
+    it('to an InitProducerId that names the present epoch, it asks again and keeps the id', async () => {
+      stage.cluster.faults.add({ api: 'EndTxn' }, { type: 'close', afterWork: true })
+      await castellan.transaction('etl', write('one'))
+      const renewal = stage.cluster.faults.add({ api: 'InitProducerId' }, { type: 'close', afterWork: true })
+      await castellan.transaction('etl', write('two'))
+      expect([renewal.fired, await committed(castellan)]).to.deep.equal([1, ['one', 'two']])
+    })
+  })
+
+  it('asks again while the markers of the last one are being written', async () => {
+    await castellan.transaction('etl', write('one'))
+    const busy = stage.cluster.faults.add(
+      { api: 'AddPartitionsToTxn', count: 3 },
+      { type: 'error', errorCode: errorCodes.CONCURRENT_TRANSACTIONS }
+    )
+    await castellan.transaction('etl', write('two'))
+    expect([busy.fired, await committed(castellan)]).to.deep.equal([3, ['one', 'two']])
+  })
+
+  it('commits the highest of several offsets of a partition, and none when it aborts', async () => {
+    const at = (offset: number) => ({ topic: 'orders', partition: 0, offset, metadata: `at ${offset}` })
+    await castellan.transaction('etl', async tx => {
+      await tx.commitOffsets('billing', [at(3), at(9), at(4)])
+      await tx.commitOffsets('billing', [at(5)])
+    })
+    const stored = async () => (await castellan.admin.offsets('billing', 'orders'))[0]!.committed
+    expect(await stored()).to.equal(9)
+    const asked = castellan.transaction('etl', async tx => {
+      await tx.commitOffsets('billing', [at(20)])
+      await write('never')(tx)
+      throw new Error('no')
+    })
+    expect((await thrownBy(asked)).message).to.equal('no')
+    expect(await stored()).to.equal(9)
+    const wrong = castellan.transaction('etl', tx => tx.commitOffsets('billing', [{ ...at(1), offset: -1 }]))
+    expect(await thrownBy(wrong)).to.include({ name: 'InvalidRequestError' })
+  })
+})
+
+describe('castellan.transaction in a cluster of several brokers', () => {
+  const stage = onBroker({ nodes: 3 }, true)
+
+  it('goes on when its coordinator moves', async () => {
+    stage.cluster.createTopic('orders', { partitions: 3, replicationFactor: 3 })
+    const castellan = await stage.library({ router: { isolationLevel: 'readCommitted' } })
+    for (const nodeId of stage.cluster.nodes.map(node => node.nodeId)) {
+      await castellan.transaction('etl', async tx => {
+        await tx.produce({ topic: 'orders', value: `before ${nodeId}` })
+        await stage.cluster.stopNode(nodeId)
+        await tx.produce({ topic: 'orders', value: `after ${nodeId}` })
+      })
+      await stage.cluster.startNode(nodeId)
+    }
+    expect(await committed(castellan)).to.have.length(6)
   })
 })
