@@ -54,6 +54,8 @@ export class OpenTransaction {
   #isOpen = true
   #isOver = false
   #failure: TransactionError | undefined
+  /** A batch would have needed another epoch. */
+  #isBroken = false
   /** The first reason was a record. */
   #hasFailedRecords = false
 
@@ -65,7 +67,11 @@ export class OpenTransaction {
     this.#clock = clock
     producer.begin({
       beforeSending: batches => this.#addPartitions(batches),
-      needsEpoch: () => void this.#learnWhy()
+      needsEpoch: () => void this.#learnWhy(),
+      clusterChanged: () => {
+        this.fail(new TransactionError('clusterChanged', `another Kafka cluster is connected than that of ${this.id}`))
+        void this.#giveUpRecords(0)
+      }
     })
   }
 
@@ -146,15 +152,19 @@ export class OpenTransaction {
     if (!this.#isOpen) throw new InvalidRequestError(`the function of the transaction ${this.id} has ended`)
   }
 
+  get #mayAdd(): boolean {
+    return this.#failure === undefined && !this.#isBroken && !this.#isOver
+  }
+
   /** Called before batches are sent. @returns false when they may not be sent */
   async #addPartitions(batches: Iterable<SealedBatch>): Promise<boolean> {
-    if (this.#failure !== undefined || this.#isOver) return false
+    if (!this.#mayAdd) return false
     const fresh = [...batches].filter(batch => !this.#partitions.has(topicPartitionKey(batch.topic, batch.partition)))
     if (fresh.length === 0) return true
     this.#isBegun = true
     const partitions = fresh.map(({ topic, partition }) => ({ topic, partition }))
     const result = await this.#producer.calls.addPartitions(this.#producer.identified, partitions, this.#until)
-    if (this.#failure !== undefined || this.#isOver) {
+    if (!this.#mayAdd) {
       await this.#giveUpRecords(0)
       return false
     }
@@ -169,7 +179,9 @@ export class OpenTransaction {
 
   /** A batch would need another epoch. The coordinator knows whether the id has another owner, or only a broker has forgotten it. */
   async #learnWhy(): Promise<void> {
-    if (this.#failure !== undefined || this.#isOver) return
+    if (!this.#mayAdd) return
+    this.#isBroken = true
+    this.#producer.calls.interrupt()
     const forgotten = new TransactionError('aborted', `a broker does not know the producer of ${this.id} any more`)
     const why = await this.#producer.abort(this.#until).then(
       () => forgotten,
@@ -281,7 +293,6 @@ export class OpenTransaction {
 
 /** What `work` gives, unless the signal is aborted before. @throws the reason of the signal */
 export async function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  signal.throwIfAborted()
   let ignore = (): void => undefined
   const aborted = new Promise<never>((_, reject) => (ignore = onAbort(signal, () => reject(signal.reason))))
   try {

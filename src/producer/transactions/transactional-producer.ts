@@ -19,6 +19,7 @@ interface Sending {
   beforeSending(batches: Iterable<SealedBatch>): Promise<boolean>
   /** A batch would need another epoch, which only the coordinator gives. */
   needsEpoch(): void
+  clusterChanged(): void
 }
 
 /** A call that was refused, or not answered in time. */
@@ -81,8 +82,8 @@ export class TransactionalProducer {
   }
 
   get #numbering(): Numbering | undefined {
-    const { producerId, producerEpoch } = this.identified
-    return this.#state === 'ready' ? newNumbering(producerId, producerEpoch) : undefined
+    const identified = this.#state === 'ready' ? this.#identified : undefined
+    return identified && newNumbering(identified.producerId, identified.producerEpoch)
   }
 
   /** Its producer id and epoch. Known after {@link ready}. */
@@ -141,7 +142,8 @@ export class TransactionalProducer {
    */
   async abort(until: number): Promise<void> {
     this.#checkOwner()
-    const result = await this.calls.end(this.identified, false, until)
+    if (this.#identified === undefined) return
+    const result = await this.calls.end(this.#identified, false, until)
     const isOver =
       result.type === 'success' || (result.type === 'failed' && result.errorCode === errorCodes.INVALID_TXN_STATE)
     if (!isOver) throw this.errorOf(result)
@@ -185,6 +187,7 @@ export class TransactionalProducer {
     this.#identified = undefined
     this.#toldTimeoutMs = 0
     this.#state = 'new'
+    this.#sending?.clusterChanged()
   }
 
   /** Frees what only a transaction needs. The next one begins under another epoch, because sequences are forgotten. */

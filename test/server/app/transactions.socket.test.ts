@@ -257,7 +257,7 @@ describe('castellan.transaction', () => {
   })
 
   describe('without an answer', () => {
-    const quick = () => open({ connection: { requestTimeoutMs: 300 } })
+    const quick = () => open({ router: { isolationLevel: 'readCommitted', callTimeoutMs: 300 } })
 
     it('to its end, it asks again: committed once, and the next one begins under another epoch', async () => {
       stage.cluster.faults.add({ api: 'EndTxn' }, { type: 'close', afterWork: true })
