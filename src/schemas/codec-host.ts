@@ -1,3 +1,4 @@
+import { OverloadedError } from '../core/errors.js'
 import type { ItemFailure, OpenCall, OpenResult, RunCall, RunResult } from './codec-core.js'
 
 /** A schema that codecs are made of. */
@@ -50,6 +51,8 @@ export interface CodecHost {
 export class WorkEndedError extends Error {
   override readonly name = 'WorkEndedError'
 }
+
+export const noTime = (): Error => new OverloadedError('the thread of the schemas had no time for it')
 
 /** The calls of pieces of work. Their bytes are one copy, in memory of its own, which may be moved to a thread. */
 export function callsOf(works: readonly Work[]): RunCall[] {

@@ -7,6 +7,7 @@ import {
   type CodecHost,
   type HostedCodec,
   type HostedSource,
+  noTime,
   type Work,
   WorkEndedError,
   type WorkItem
@@ -122,6 +123,8 @@ const GUID_END = 17
 const ANSWER_BYTES = 4_096
 /** The latest version, and that a schema is not registered, are asked for again after this time. */
 const SHORT_MS = 5_000
+/** While schemas are read, those who wait for one wait so long for the registry and for the reading together. */
+const MAX_READING_MS = 30_000
 
 /** A schema with its codec. */
 interface Known extends SchemaText {
@@ -144,6 +147,8 @@ export class Schemas {
   readonly #isStrict: boolean
   readonly #remembered: RememberedAnswers
   #codecs = 0
+  /** Codecs that the host reads now. */
+  #opening = 0
 
   constructor({ registry, avro }: SchemasSettings, { transport, host, clock, cacheMaxBytes, log }: SchemasDeps) {
     this.#host = host
@@ -153,13 +158,13 @@ export class Schemas {
     this.#remembered = new RememberedAnswers(cacheMaxBytes ?? CACHE_BYTES, sizeOf, clock)
   }
 
-  /** @throws SchemaError */
+  /** @throws SchemaError, OverloadedError */
   async resolve(wanted: WantedSchema): Promise<ResolvedSchema> {
     const { schema, id, version = 'latest' } = wanted
-    if (schema !== undefined) return inTime(this.#byText(wanted, schema))
+    if (schema !== undefined) return this.#inTime(this.#byText(wanted, schema))
     const resolved = id === undefined ? undefined : this.#rememberedById(wanted, id)
     if (resolved !== undefined) return resolved
-    return inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
+    return this.#inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
   }
 
   /**
@@ -252,7 +257,7 @@ export class Schemas {
   /** The schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
   async #askedFor({ name, id }: Framed, owner: string | undefined): Promise<Known | Decoded> {
     try {
-      return await inTime(this.#known(name, undefined, owner))
+      return await this.#inTime(this.#known(name, undefined, owner))
     } catch (error) {
       const { reason, message } = error as SchemaError
       if (reason !== 'unknownId' && reason !== 'invalidSchema') throw error
@@ -271,6 +276,18 @@ export class Schemas {
   close(): void {
     this.#host.close()
     this.#transport.close()
+  }
+
+  /** Reading a schema has limits of its own: of processor time, which is longer on a busy machine. */
+  async #inTime<Value>(work: Promise<Value>): Promise<Value> {
+    for (let waitedMs = 0; waitedMs === 0 || (this.#opening > 0 && waitedMs < MAX_READING_MS); ) {
+      const value = await within(work, REGISTRY_TIMEOUT_MS, () => undefined)
+      if (value !== undefined) return value
+      waitedMs += REGISTRY_TIMEOUT_MS
+    }
+    work.catch(() => undefined)
+    if (this.#opening > 0) throw noTime()
+    return fail('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
   }
 
   async #byText(wanted: WantedSchema, text: string): Promise<ResolvedSchema> {
@@ -359,7 +376,11 @@ export class Schemas {
     const { format, text } = schema
     const source: HostedSource = { format, source: { text, used }, isStrict: this.#isStrict }
     const codec = { number: ++this.#codecs, source }
-    const opened = await this.#host.open(codec, owner).catch(invalidOf)
+    this.#opening++
+    const opened = await this.#host
+      .open(codec, owner)
+      .catch(invalidOf)
+      .finally(() => this.#opening--)
     if (opened.type === 'invalid') throw invalid(opened.message, id)
     return { ...schema, codec, name: opened.name }
   }
@@ -418,13 +439,6 @@ function subjectOf({ subject, strategy = 'TOPIC_NAME', topic, part }: WantedSche
   if (strategy === 'TOPIC_NAME') return `${topic}-${part}`
   if (name !== undefined) return strategy === 'RECORD_NAME' ? name : `${topic}-${name}`
   return fail('cannotResolve', `${strategy} needs the name of the schema: give the schema, its id, or the subject`)
-}
-
-async function inTime<Value>(work: Promise<Value>): Promise<Value> {
-  const value = await within(work, REGISTRY_TIMEOUT_MS, () => undefined)
-  if (value !== undefined) return value
-  work.catch(() => undefined)
-  return fail('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
 }
 
 /** A schema of {@link Schemas}, with its codec. */

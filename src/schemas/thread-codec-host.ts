@@ -21,6 +21,7 @@ import {
   type CodecHost,
   callsOf,
   type HostedCodec,
+  noTime,
   resultsOf,
   type Work,
   WorkEndedError,
@@ -398,8 +399,6 @@ export class ThreadCodecs implements CodecHost {
     this.#send()
   }
 }
-
-const noTime = (): Error => new OverloadedError('the thread of the schemas had no time for it')
 
 const isOutOfMemory = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
 

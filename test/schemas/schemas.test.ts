@@ -355,6 +355,25 @@ describe('schemas', () => {
       expect(time.timers).to.equal(0)
     })
 
+    it('are read for longer than that once it has answered, as on a busy machine, but not for longer than 30 seconds', async () => {
+      stage.registry.script = () => undefined
+      const open = stage.host.open.bind(stage.host)
+      let seconds = 7
+      stage.host.open = async codec => {
+        await new Promise(resolve => setTimeout(resolve, seconds * 1_000))
+        return open(codec)
+      }
+      const read = stage.resolve({ id: stage.registry.add('orders-value', STRING) })
+      await time.pass(7_000, 500)
+      expect((await read).id).to.equal(1)
+      seconds = 31
+      const late = ask(stage.registry.add('orders-value', '"int"')).catch((error: Error) => error)
+      await time.pass(30_000, 500)
+      expect(await late).to.be.instanceOf(OverloadedError)
+      await time.pass(1_000, 500)
+      expect(time.timers).to.equal(0)
+    })
+
     it('are refused at once after three failures, but for one call in five seconds', async () => {
       const asked = [ask(1), ask(2), ask(3)]
       await time.pass(5_000, 100)
