@@ -61,6 +61,8 @@ export class GroupLogReader implements BatchHolder {
    * means that the log has lost its end.
    */
   #hasRead = false
+  /** The position was set beyond the end of the log: what is below it counts as acknowledged, and was not read. */
+  #isSetBeyond = false
   /** That of the reads; an answer that comes with another one is for a position which the group has left. */
   #tracker: OffsetTracker | undefined
 
@@ -81,6 +83,7 @@ export class GroupLogReader implements BatchHolder {
   /** Begins to read at the first offset that is not acknowledged. */
   begin(tracker: OffsetTracker): void {
     this.stop()
+    this.#isSetBeyond = false
     this.#cursor.position = tracker.nextNotAcked(tracker.offset)
     this.#tracker = tracker
     this.#options.log.resume(tracker.epochs)
@@ -113,6 +116,7 @@ export class GroupLogReader implements BatchHolder {
     const { runtime, isWanted, log } = this.#options
     const askedAt = runtime.clock()
     const { position: offset } = this.#cursor
+    if (tracker.offset <= offset) this.#isSetBeyond = false
     const cuts = this.#cuts
     const isFirst = tracker.epochs.before(offset) === undefined
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
@@ -130,7 +134,7 @@ export class GroupLogReader implements BatchHolder {
   }
 
   #readOf(tracker: OffsetTracker, offset: Offset): LogRead {
-    const isBeyond = (): boolean => tracker.offset > this.#cursor.position
+    const isBeyond = (): boolean => this.#isSetBeyond && tracker.offset > this.#cursor.position
     /**
      * The offset after the last known record. Records in memory and acknowledged records may lie after the position. A
      * committed offset above the position was set beyond the end of the log, and is ignored.
@@ -236,6 +240,7 @@ export class GroupLogReader implements BatchHolder {
       const fields = { group: runtime.groupId, partition: this.#options.log.name, committed: position, end: offset }
       runtime.log.warn(fields, GROUP_LINES.setBeyond)
       this.#hasRead = true
+      this.#isSetBeyond = true
       this.#cursor.position = offset
       this.#ready()
     }

@@ -139,6 +139,18 @@ describe('a group whose log was cut', () => {
     expect(log.position!.offset).to.equal(115)
   })
 
+  it('offers all that is written behind the cut though it has not passed what was acknowledged there', () => {
+    const log = new CutLog(100).start()
+    log.runtime.batchSize = 80
+    for (const offset of log.take(100) as number[]) if (offset >= 80) log.consumer.ack(offset)
+    log.restart()
+    expect(log.process(80)).to.deep.equal(run(0, 80))
+    expect(log.position!.offset).to.equal(100)
+    log.cut(85, 30)
+    expect(log.process(30)).to.deep.equal(run(85, 30))
+    expect(log.position!.offset).to.equal(115)
+  })
+
   it('reads again what was in memory when a message that is offered again shows the new leader', () => {
     const log = new CutLog(100).start()
     const messages = log.take(30) as number[]

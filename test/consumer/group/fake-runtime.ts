@@ -41,6 +41,8 @@ export class FakeRuntime implements GroupRuntime {
   epochs: { leaderEpoch: number; from: Offset }[] = []
   logEnd = 0
   batchSize = 100
+  /** The record that is in the log at an offset. */
+  recordAt: (offset: Offset) => KafkaRecord = fakeRecord
   committed: { offset: Offset; metadata: string; leaderEpoch?: number } | undefined
   /** Of all topics; `undefined`: brokers tell no ids. */
   topicId: string | undefined
@@ -168,12 +170,19 @@ export class FakeRuntime implements GroupRuntime {
     return this.epochs.at(-1)?.leaderEpoch
   }
 
+  /** Reads that wait at the end of the log are told that nothing has come. */
+  endPolls(): void {
+    for (const { answer } of this.#polls.splice(0)) answer({ type: 'noMessages', leaderEpoch: this.leaderEpoch })
+    this.settle()
+  }
+
   /** As in an unclean election: the log ends at `end`, and another leader writes from there on. */
   cut(end: Offset): void {
+    const leaderEpoch = (this.leaderEpoch ?? -1) + 1
     this.offsets = this.offsets.filter(offset => offset < end)
     this.logEnd = end
     this.epochs = this.epochs.filter(({ from }) => from < end)
-    this.electLeader()
+    this.electLeader(leaderEpoch)
   }
 
   /** The topic is deleted, and created anew without records; those that read at its end find out. */
@@ -244,7 +253,8 @@ export class FakeRuntime implements GroupRuntime {
   #batchOf(found: readonly Offset[]): FakeBatch {
     const starts = this.epochs.map(({ leaderEpoch, from: offset }) => ({ leaderEpoch, offset }))
     const first = starts.findLastIndex(({ offset }) => offset <= found[0]!)
-    return Object.assign(batchOf(found, this.#nextOf(found)), {
+    const records = found.map(offset => this.recordAt(offset))
+    return Object.assign(batchOf(records, this.#nextOf(found)), {
       leaderEpochs: starts.slice(Math.max(0, first)).filter(({ offset }) => offset <= found.at(-1)!)
     })
   }
@@ -255,14 +265,12 @@ export class FakeRuntime implements GroupRuntime {
   }
 }
 
-const batchOf = (offsets: readonly Offset[], nextOffset: Offset): FakeBatch => {
-  const records: KafkaRecord[] = offsets.map(fakeRecord)
-  return new FakeBatch(
+const batchOf = (records: KafkaRecord[], nextOffset: Offset): FakeBatch =>
+  new FakeBatch(
     records,
     records.map(() => 10),
     nextOffset
   )
-}
 
 /** Asks the partition for its next message, and takes it; `undefined`: there is none at the moment. */
 export function takeFrom(consumer: PartitionConsumer, runtime: FakeRuntime): TakenRecord | undefined {
