@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'clusterChanged'
   | 'noLeader'
   | 'timedOut'
+  | 'aborted'
   | 'protocol'
   | 'kafka'
 

@@ -84,6 +84,7 @@ export const statusByCode = {
   clusterChanged: 503,
   noLeader: 503,
   timedOut: 504,
+  aborted: 503,
   protocol: 503,
   kafka: 500
 } as const satisfies Record<ErrorCode, number>

@@ -77,6 +77,7 @@ export const eventStatusByCode: Readonly<Record<ErrorCode, number>> = {
   clusterChanged: 502,
   noLeader: 503,
   timedOut: 504,
+  aborted: 503,
   protocol: 502,
   kafka: 502
 }

@@ -91,6 +91,7 @@ const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }
   clusterChanged: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
   noLeader: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
   timedOut: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
+  aborted: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
   protocol: { v2: 'byRetriable', v3: 'byRetriable' },
   kafka: { v2: 'byRetriable', v3: 'byRetriable' }
 }

@@ -38,6 +38,7 @@ const byCode = {
   clusterChanged: downtime,
   noLeader: away(errorCodes.LEADER_NOT_AVAILABLE),
   timedOut: { error: 'timeout', status: 504 },
+  aborted: { error: 'timeout', status: 504 },
   protocol: refused(errorCodes.UNKNOWN_SERVER_ERROR),
   kafka: refused(errorCodes.UNKNOWN_SERVER_ERROR)
 } as const satisfies Record<ErrorCode, Told>

@@ -52,6 +52,7 @@ const byCode = {
   clusterChanged: timedOut,
   noLeader: timedOut,
   timedOut,
+  aborted: timedOut,
   protocol: { text: 'BadMessage (Local: Bad message format)', number: -199 },
   kafka: unknown
 } as const satisfies Record<ErrorCode, ClientError>

@@ -72,6 +72,8 @@ const BATCHES_PER_PARTITION = 2
 /** Pause before a refused producer id is requested again. */
 const REFUSED_PAUSE_MS = 1_000
 
+const ABORTED = 'the signal of its call was aborted'
+
 const tagOf = (tag: KeyTag, at: number): RecordTag => ({
   hash: tag.hash,
   fingerprint: tag.fingerprint,
@@ -181,6 +183,7 @@ export class DurableDelivery implements QueueMember {
     const timestampMs = this.#deps.now()
     const as = { partitioner, timestampMs, maxRecordBytes, isAwaited: deadlineMs > 0, holder, tag }
     const request = { pendingProduce, entries: [], indexes: [], ...as }
+    if (options.signal !== undefined) pendingProduce.onAbort(options.signal, () => this.#abort(pendingProduce))
     const inTurns = records.length > MANY_RECORDS ? holder?.inTurns : undefined
     if (inTurns !== undefined) inTurns(this.#addInTurns(request, records))
     else {
@@ -188,6 +191,12 @@ export class DurableDelivery implements QueueMember {
       this.#append(request)
     }
     return pendingProduce
+  }
+
+  /** What is in the log, or on its way into it, stays. */
+  #abort(pendingProduce: DurablePendingProduce): void {
+    pendingProduce.isAborted = true
+    this.#outcomes.waiters.leave(pendingProduce, ABORTED)
   }
 
   *#addInTurns(request: DurableRequest, records: readonly ProduceRecord[]): InPieces<void> {
@@ -205,7 +214,7 @@ export class DurableDelivery implements QueueMember {
 
   #add(request: DurableRequest, record: ProduceRecord, index: number): void {
     const { pendingProduce, entries, indexes, tag, partitioner, timestampMs, maxRecordBytes } = request
-    const failure = this.#refusalOf(record, maxRecordBytes)
+    const failure = pendingProduce.isAborted ? failures.aborted() : this.#refusalOf(record, maxRecordBytes)
     if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
     else {
       indexes.push(index)
@@ -268,7 +277,8 @@ export class DurableDelivery implements QueueMember {
     }
     this.#accepted += storedCount
     // The caller produces, `close` ends all waits, and only then the log has synced: a wait that began now would not end.
-    const isLate = this.#isOver
+    const ended = this.#isOver ? 'shutting down' : pendingProduce.isAborted ? ABORTED : undefined
+    const isWaiting = isAwaited && ended === undefined
     let offset = 0
     for (let at = 0; at < entries.length; at++) {
       if (at >= storedCount)
@@ -276,15 +286,15 @@ export class DurableDelivery implements QueueMember {
       else {
         const sequence = firstSequence + at
         tag?.stored(tag.indexOf(indexes[at]!), sequence)
-        if (isLate) continue
-        if (isAwaited) this.#outcomes.waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
+        if (this.#isOver) continue
+        if (isWaiting) this.#outcomes.waiters.add(sequence, pendingProduce, indexes[at]!, entries[at]!.destination)
         this.#topics.appended(entries[at]!.destination, sequence, bytes, offset)
         offset += unverifiedSizeBytes(bytes, offset)
       }
     }
     pendingProduce.stored()
     if (refusal !== undefined) this.#logRefused(refusal)
-    if (!isAwaited || isLate) pendingProduce.letGo(isAwaited ? 'shutting down' : 'its outcome was not asked for')
+    if (!isWaiting) pendingProduce.letGo(ended ?? 'its outcome was not asked for')
   }
 
   /** Gives a receipt for records in the log. */

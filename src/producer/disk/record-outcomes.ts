@@ -16,6 +16,8 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   holder: ReceiptHolder | undefined
   refused: RefusedRecords
   #isStored = false
+  /** The signal of its call was aborted. */
+  isAborted = false
 
   constructor(recordCount: number, deadlineAt: number, trace?: TraceContext) {
     super(recordCount, deadlineAt)
@@ -44,7 +46,7 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   /** Ends the wait: records without an outcome are delivered later, and their caller is not notified. */
   letGo(why: string): void {
     if (this.isComplete) return
-    const outcome = failures.stillPending(why)
+    const outcome = failures.stillPending(why, this.isAborted ? 'aborted' : undefined)
     for (let index = 0; index < this.recordCount; index++) this.settle(index, outcome)
   }
 }
@@ -87,13 +89,16 @@ class Waiters {
       if (waiter.destination === destination) this.settle(sequence, outcome)
   }
 
+  /** Ends the wait of a request. */
+  leave(pendingProduce: DurablePendingProduce, why: string): void {
+    for (const sequence of this.#pendingProduces.get(pendingProduce) ?? []) this.#bySequence.delete(sequence)
+    if (this.#pendingProduces.delete(pendingProduce)) pendingProduce.letGo(why)
+  }
+
   /** Ends waits whose deadline has passed; infinite: all. */
   end(nowMs: number, why: () => string): void {
-    for (const [pendingProduce, sequences] of this.#pendingProduces) {
-      if (pendingProduce.deadlineAt > nowMs) continue
-      this.#pendingProduces.delete(pendingProduce)
-      for (const sequence of sequences) this.#bySequence.delete(sequence)
-      pendingProduce.letGo(why())
+    for (const pendingProduce of this.#pendingProduces.keys()) {
+      if (pendingProduce.deadlineAt <= nowMs) this.leave(pendingProduce, why())
     }
   }
 }

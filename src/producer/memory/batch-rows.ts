@@ -72,6 +72,11 @@ export abstract class BatchRows {
     )
   }
 
+  /** It has records of the request. */
+  has(receiver: OutcomeReceiver): boolean {
+    return this.rows.some(row => row.receiver === receiver)
+  }
+
   /** No caller has given a timestamp. */
   get hasOwnTimes(): boolean {
     return !this.rows.some(({ isGiven }) => isGiven)

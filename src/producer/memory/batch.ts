@@ -257,6 +257,20 @@ export class Batch extends BatchRows {
     return this.#withdrawn - withdrawnBefore
   }
 
+  /** Takes out and fails the records of a request if no broker can have written them. @returns how many */
+  withdraw(receiver: OutcomeReceiver, failure: RecordFailure): number {
+    if (this.maybeWritten || !this.has(receiver)) return 0
+    this.toSingleRecords()
+    const withdrawnBefore = this.#withdrawn
+    for (const row of this.rows) {
+      if (row.receiver !== receiver || receiver.isSettled(row.index)) continue
+      receiver.fail(row.index, failure)
+      row.receiver = undefined
+      this.#withdrawn++
+    }
+    return this.#withdrawn - withdrawnBefore
+  }
+
   /** Fails all records. @param topic named in the report of lost records */
   fail(failure: RecordFailure, topic?: string): void {
     this.toSingleRecords()

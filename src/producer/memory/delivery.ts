@@ -50,6 +50,11 @@ export interface ProduceOptions {
   readonly answeredBy?: string | undefined
   /** Key, value and headers of one record; absent: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
+  /**
+   * Records in memory that are not sent yet fail when it is aborted (`aborted`, `persisted: no`); what is under way keeps
+   * its outcome. On disk it ends the wait only (`persisted: pending`).
+   */
+  readonly signal?: AbortSignal | undefined
   /** The trace to which the batches of the records are linked. Absent: none. */
   readonly trace?: TraceContext | undefined
 }

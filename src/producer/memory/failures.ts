@@ -36,11 +36,12 @@ export const failures = {
     setting
   }),
   /** The record is in the durable log, and will be delivered after its request has been answered. */
-  stillPending: (why: string) =>
-    failure('timedOut', `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
+  stillPending: (why: string, code: ErrorCode = 'timedOut') =>
+    failure(code, `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
   /** @param why the transaction of the record has failed */
   ofTransaction: (why: string, persisted: Persisted) => failure('kafka', why, true, persisted),
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
+  aborted: () => failure('aborted', 'the signal of its call was aborted before it was sent', true),
   bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; its log has the details', false, persisted),
   codecUnavailable: (message: string, persisted: Persisted) => failure('protocol', message, false, persisted),
   /** @param lastError why a broker could not be reached */

@@ -131,7 +131,7 @@ export class MemoryDelivery implements Delivery {
     const { length } = records
     const inTurns = length > MOST_IN_A_ROW ? holder?.inTurns : undefined
     if (inTurns === undefined) {
-      this.#take(records, 0, length, options, timestampMs, pendingProduce, noDurableLog(options))
+      this.#take(records, 0, length, options, timestampMs, pendingProduce, refusalOf(options))
       this.#taken(records, options, pendingProduce, holder)
     } else {
       // None is known to be accepted before the last one is.
@@ -148,7 +148,7 @@ export class MemoryDelivery implements Delivery {
     pendingProduce: MemoryPendingProduce,
     holder: ReceiptHolder | undefined
   ): InPieces<void> {
-    let refusal = noDurableLog(options)
+    let refusal = refusalOf(options)
     for (let from = 0, to = 0; from < records.length; from = to) {
       let cost = 0
       while (to < records.length && cost < PIECE_COST) cost += costOf(roughSizeOf(records[to++]!), 1)
@@ -210,6 +210,7 @@ export class MemoryDelivery implements Delivery {
     holder: ReceiptHolder | undefined
   ): void {
     if (pendingProduce.isWaiting) this.#startTicking()
+    if (options.signal !== undefined) pendingProduce.onAbort(options.signal, () => this.#withdraw(pendingProduce))
     // A caller that waits for the outcomes learns them without a receipt.
     if (
       holder !== undefined &&
@@ -218,6 +219,11 @@ export class MemoryDelivery implements Delivery {
       !pendingProduce.isRefused
     )
       this.#receipts.add(holder, pendingProduce, this.#topicsOf(records), this)
+  }
+
+  /** Looks at all partitions: few calls are given up. */
+  #withdraw(pendingProduce: MemoryPendingProduce): void {
+    for (const topic of this.#topics.values()) topic.withdraw(pendingProduce, failures.aborted())
   }
 
   /** The names of topics are those of our own objects where possible: names in requests would be kept with the receipts. */
@@ -474,8 +480,11 @@ export interface TransactionalSending extends Required<Pick<ClusterSenderOptions
   readonly transactionalId: string
 }
 
-const noDurableLog = ({ durability }: ProduceOptions): RecordFailure | undefined =>
-  durability === 'disk' ? failures.logUnavailable('this cluster was opened without a durable log') : undefined
+/** Why no record of a call is taken. */
+function refusalOf({ durability, signal }: ProduceOptions): RecordFailure | undefined {
+  if (durability === 'disk') return failures.logUnavailable('this cluster was opened without a durable log')
+  return signal?.aborted === true ? failures.aborted() : undefined
+}
 
 /** Starts delivery; it asks nothing of the Router before the first record comes. */
 export const startDelivery = (deps: DeliveryDeps): Delivery =>

@@ -218,10 +218,28 @@ export class PartitionProducer extends PartitionSender {
 
   /** Takes the batch back from the Router when a record's deadline has passed and no byte was sent. */
   #recall(head: Batch, nowMs: number): boolean {
-    if (head.earliestDeadlineAt > nowMs || head.maybeWritten || !this.sending.recall()) return false
+    return head.earliestDeadlineAt <= nowMs && !head.maybeWritten && this.#takeFromRouter()
+  }
+
+  #takeFromRouter(): boolean {
+    if (!this.sending.recall()) return false
     this.sending.recalled()
     this.becomeReady()
     return true
+  }
+
+  /** Fails the records of a request that no broker can have written. What is under way is left. */
+  withdraw(receiver: OutcomeReceiver, failure: RecordFailure): void {
+    this.#countWithdrawn(this.waiting.withdraw(receiver, failure, batch => this.charge.releaseBatch(batch)))
+    const head = this.head
+    if (head === undefined || head.maybeWritten || !head.has(receiver)) return
+    if (this.current === 'awaiting' && !this.#takeFromRouter()) return
+    const withdrawn = head.withdraw(receiver, failure)
+    if (withdrawn > 0) this.numbers.changeRecords()
+    this.#countWithdrawn(withdrawn)
+    if (!head.isEmpty) return
+    this.settled(head)
+    head.span?.failed(failure.code, this.sending.count)
   }
 
   #countWithdrawn(records: number): void {

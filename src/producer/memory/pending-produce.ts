@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/ending.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import type { Losses } from './losses.js'
@@ -52,6 +53,8 @@ export abstract class RequestOutcomes {
   #outcomesPromise: Promise<readonly RecordOutcome[]> | undefined
   #resolveOutcomes: ((outcomes: readonly RecordOutcome[]) => void) | undefined
   #onSettled: ((outcomes: readonly RecordOutcome[] | undefined) => void) | undefined
+  /** Stops to listen to the signal of its call. */
+  #leave: (() => void) | undefined
 
   constructor(recordCount: number, deadlineAt: number) {
     this.deadlineAt = deadlineAt
@@ -61,6 +64,11 @@ export abstract class RequestOutcomes {
 
   get isComplete(): boolean {
     return this.#open === 0
+  }
+
+  /** Calls back when the signal is aborted, unless every record has an outcome before. */
+  onAbort(signal: AbortSignal, aborted: () => void): void {
+    if (!this.isComplete) this.#leave = onAbort(signal, aborted)
   }
 
   /** Records refused so far. */
@@ -118,6 +126,8 @@ export abstract class RequestOutcomes {
     this.#open -= records
     if (this.#open > 0) return
     this.completed(row?.count === this.recordCount ? row : undefined)
+    this.#leave?.()
+    this.#leave = undefined
     const onSettled = this.#onSettled
     if (onSettled !== undefined) this.#onSettled = told
     onSettled?.(this.#unlessDelivered)
@@ -365,7 +375,8 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   }
 
   #lostTo(api: string | undefined, { code, message }: RecordFailure, topic?: string): void {
-    if (api !== undefined) this.#losses?.add(api, { code, message, topic })
+    // A program that aborts knows.
+    if (api !== undefined && code !== 'aborted') this.#losses?.add(api, { code, message, topic })
   }
 
   /** Notifies it when all records are delivered next to each other. */

@@ -425,6 +425,24 @@ export class Topic implements UnknownTopic {
     if (!this.isKnown) this.#deps.lookUps.unfollow(this)
   }
 
+  /** Fails the records of a request that were not sent. */
+  withdraw(pendingProduce: MemoryPendingProduce, failure: RecordFailure): void {
+    const { budget, counters, unknown, capacityQueues } = this.#deps
+    counters.refused += this.#queue.withdraw(pendingProduce, failure)
+    const bytes = this.#deferred.chargedBytes
+    const withdrawn = this.#deferred.withdraw(pendingProduce, failure)
+    if (withdrawn > 0) {
+      counters.withdrawn += withdrawn
+      budget.enqueue(this.#deferred.chargedBytes - bytes, -withdrawn)
+      unknown.grew(this, this.#deferred.chargedBytes - bytes)
+    }
+    for (const producer of this.#producers.all) {
+      if (producer === undefined) continue
+      counters.refused += capacityQueues.withdraw(producer, pendingProduce, failure)
+      producer.withdraw(pendingProduce, failure)
+    }
+  }
+
   /** Refuses all records that wait for capacity. */
   refuseWaiting(failure: RecordFailure): void {
     const { counters, capacityQueues } = this.#deps

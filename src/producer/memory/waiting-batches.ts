@@ -139,9 +139,18 @@ export class WaitingBatches {
     onEmpty: (batch: Batch) => void,
     topic?: string
   ): number {
+    return this.#takeOut(batch => batch.expire(nowMs, !batch.maybeWritten, failureOf, topic), onEmpty)
+  }
+
+  /** Fails the records of a request. @returns how many */
+  withdraw(receiver: OutcomeReceiver, failure: RecordFailure, onEmpty: (batch: Batch) => void): number {
+    return this.#takeOut(batch => batch.withdraw(receiver, failure), onEmpty)
+  }
+
+  #takeOut(takeFrom: (batch: Batch) => number, onEmpty: (batch: Batch) => void): number {
     let withdrawn = 0
     const batches = this.#all
-    for (const batch of batches) withdrawn += batch.expire(nowMs, !batch.maybeWritten, failureOf, topic)
+    for (const batch of batches) withdrawn += takeFrom(batch)
     if (withdrawn === 0) return 0
     for (const batch of batches) if (batch.isEmpty) onEmpty(batch)
     this.#keep(batches.filter(batch => !batch.isEmpty))

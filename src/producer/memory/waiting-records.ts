@@ -86,6 +86,15 @@ export class WaitingRecords {
     return before - this.#deferred.length
   }
 
+  /** Fails the records of a request. @returns how many */
+  withdraw(of: MemoryPendingProduce, failure: RecordFailure): number {
+    const leaving = this.#deferred.filter(({ pendingProduce }) => pendingProduce === of)
+    if (leaving.length === 0) return 0
+    this.#keep(this.#deferred.filter(({ pendingProduce }) => pendingProduce !== of))
+    for (const { index } of leaving) of.fail(index, failure)
+    return leaving.length
+  }
+
   #keep(deferred: Arrival[]): void {
     this.#deferred = deferred
     this.chargedBytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
@@ -135,6 +144,14 @@ export class OverflowQueue {
   /** Refuses records whose wait is over. @returns how many */
   refuseOver(nowMs: number, failure: () => RecordFailure): number {
     return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failure)
+  }
+
+  /** Refuses the records of a request. @returns how many */
+  withdraw(of: MemoryPendingProduce, failure: RecordFailure): number {
+    return this.#takeOut(
+      ({ pendingProduce }) => pendingProduce === of,
+      () => failure
+    )
   }
 
   #takeOut(isOver: (arrival: Arrival) => boolean, enter: (arrival: Arrival) => RecordFailure | undefined): number {
@@ -248,6 +265,20 @@ export class CapacityQueues {
     if (queue === undefined) return 0
     const refused = this.#refuse(producer, queue.arrivals, failure)
     this.#keep(producer, queue, [])
+    return refused
+  }
+
+  /** Refuses the records of a request. @returns how many */
+  withdraw(producer: PartitionProducer, of: MemoryPendingProduce, failure: RecordFailure): number {
+    const queue = this.#queues.get(producer)
+    if (queue === undefined) return 0
+    const leaving = queue.arrivals.filter(({ pendingProduce }) => pendingProduce === of)
+    const refused = this.#refuse(producer, leaving, failure)
+    this.#keep(
+      producer,
+      queue,
+      queue.arrivals.filter(({ pendingProduce }) => pendingProduce !== of)
+    )
     return refused
   }
 

@@ -44,6 +44,11 @@ export interface ProduceOptions {
   readonly durability?: Durability | undefined
   /** Limit of key, value and headers of one record. Default: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
+  /**
+   * When it is aborted, records in memory that are not sent yet fail with the code `aborted`, and `persisted: 'no'`. What is
+   * under way keeps its outcome. For records in the durable log it ends the wait (`aborted`, `persisted: 'pending'`).
+   */
+  readonly signal?: AbortSignal | undefined
 }
 
 export type Delivered = Extract<RecordOutcome, { readonly type: 'delivered' }>
@@ -75,7 +80,7 @@ const MEANT_OF_RECORD = new Map([
   ['messages', 'a list of records, each with its value'],
   ['timestamp', 'timestampMs']
 ])
-const OPTIONS = ['partitioner', 'deadlineMs', 'durability', 'maxRecordBytes']
+const OPTIONS = ['partitioner', 'deadlineMs', 'durability', 'maxRecordBytes', 'signal']
 const MEANT_OPTIONS = new Map([
   ['timeout', 'deadlineMs'],
   ['timeoutMs', 'deadlineMs']
@@ -86,12 +91,16 @@ export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
     if (typeof options !== 'object' || options === null)
       throw new InvalidRequestError('produce takes an object of options, such as {deadlineMs: 5_000}')
     checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
-    const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes } = options
+    const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options
     if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
       throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
+    if (signal !== undefined && !(signal instanceof AbortSignal))
+      throw new InvalidRequestError('produce: signal has to be an AbortSignal')
     const times = { deadlineMs, capacityWaitMs: deadlineMs }
     const given = Array.isArray(records) ? (records as readonly NewRecord[]) : [records as NewRecord]
-    return new LazyOutcomes(verbs.produce(toRecords(given), { partitioner, durability, maxRecordBytes, ...times }))
+    return new LazyOutcomes(
+      verbs.produce(toRecords(given), { partitioner, durability, maxRecordBytes, signal, ...times })
+    )
   }
   return {
     produce,

@@ -27,6 +27,7 @@ const told: Record<ErrorCode, string> = {
   clusterChanged: '503 downtime',
   noLeader: '503 5',
   timedOut: '504 timeout',
+  aborted: '504 timeout',
   protocol: '502 -1',
   kafka: '502 -1'
 }

@@ -35,6 +35,7 @@ const byCode: Record<ErrorCode, string> = {
   clusterChanged: timedOut,
   noLeader: timedOut,
   timedOut,
+  aborted: timedOut,
   protocol: 'BadMessage (Local: Bad message format) -199',
   kafka: unknown
 }

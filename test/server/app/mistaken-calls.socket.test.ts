@@ -55,6 +55,7 @@ describe('a mistaken call of the library', () => {
     [good, { acks: -1 }, 'there is no option acks'],
     [good, { deadline: 5 }, 'there is no option deadline; did you mean deadlineMs?'],
     [good, { timeoutMs: 5 }, 'did you mean deadlineMs?'],
+    [good, { signal: new AbortController() }, 'signal has to be an AbortSignal'],
     [good, 5_000, 'produce takes an object of options'],
     [good, null, 'produce takes an object of options']
   ]
