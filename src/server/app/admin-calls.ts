@@ -1,5 +1,9 @@
+import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
+import { AdminError } from '../../verbs/admin-error.js'
+import { TimeLimit } from '../../verbs/offsets.js'
 import type { NewTopic } from './program-admin.js'
 
 const NEW_TOPIC = ['name', 'partitions', 'replicationFactor', 'assignments', 'configs']
@@ -10,15 +14,43 @@ const MEANT_OF_TOPIC = new Map([
   ['replicaAssignment', 'assignments'],
   ['configEntries', 'configs']
 ])
-const LIMIT_OPTIONS = ['timeoutMs']
+const LIMIT_OPTIONS = ['timeoutMs', 'signal']
 const CHANGE_OPTIONS = [...LIMIT_OPTIONS, 'validateOnly']
+
+/** The time limit of a call, and the signal that ends it. */
+export class CallLimit extends TimeLimit {
+  readonly signal: AbortSignal | undefined
+
+  constructor(timeoutMs: number, clock: MonotonicClock, signal: AbortSignal | undefined) {
+    super(timeoutMs, clock)
+    this.signal = signal
+  }
+}
+
+export function callAborted(): AdminError {
+  const message = 'the signal of the call was aborted; a change that it had begun may still be made'
+  return new AdminError({ code: 'aborted', errorCode: undefined, message, retriable: true })
+}
+
+/** The same promise, which rejects when the signal is aborted. What becomes of `asked` does not count then. */
+export function unlessAborted<Value>(asked: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
+  if (signal === undefined) return asked
+  return new Promise((resolve, reject) => {
+    const leave = onAbort(signal, () => reject(callAborted()))
+    asked.then(resolve, reject).finally(leave)
+  })
+}
 
 const isObject = (given: unknown): given is object =>
   typeof given === 'object' && given !== null && !Array.isArray(given) && !(given instanceof Map)
 
 /** @throws InvalidRequestError for what a call of `admin` does not take in the place of its options */
 export function checkAdminOptions(options: object | undefined, isChange: boolean): void {
-  if (isObject(options)) checkOptionNames('admin', options, isChange ? CHANGE_OPTIONS : LIMIT_OPTIONS)
+  if (!isObject(options)) return
+  checkOptionNames('admin', options, isChange ? CHANGE_OPTIONS : LIMIT_OPTIONS)
+  const { signal } = options as { readonly signal?: unknown }
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidRequestError('admin: signal has to be an AbortSignal')
 }
 
 /** @throws InvalidRequestError for what is no topic to create */

@@ -11,7 +11,7 @@ import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { mapInPortions } from '../../router/routing/ask-router.js'
 import { resourceName } from '../../verbs/admin.js'
 import { AdminError } from '../../verbs/admin-error.js'
-import { TimeLimit } from '../../verbs/offsets.js'
+import type { TimeLimit } from '../../verbs/offsets.js'
 import type {
   ClusterDescription,
   ConfigEntry,
@@ -21,13 +21,24 @@ import type {
   TopicMetadata,
   Verbs
 } from '../../verbs/verbs.js'
-import { checkAdminOptions, checkConfigs, checkNames, checkNewTopics, checkPlaces } from './admin-calls.js'
+import {
+  CallLimit,
+  callAborted,
+  checkAdminOptions,
+  checkConfigs,
+  checkNames,
+  checkNewTopics,
+  checkPlaces,
+  unlessAborted
+} from './admin-calls.js'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 
 export interface AdminOptions {
   /** Time limit of the whole call. Default: 30 s. */
   readonly timeoutMs?: number | undefined
+  /** Ends the call when it is aborted (`aborted`). No further change is begun; one that was may still be made. */
+  readonly signal?: AbortSignal | undefined
 }
 export interface AdminChangeOptions extends AdminOptions {
   /** True: Kafka only checks the change. Default: false. */
@@ -85,21 +96,21 @@ export class ProgramAdmin {
       const asked = { ...given, assignments: new Map(placed), configs: new Map(Object.entries(configs)) }
       return this.#verbs.admin.createTopic(asked, changeOf(options, limit))
     }
-    return ofEach(topic, ({ name }) => name, create)
+    return ofEach(topic, ({ name }) => name, limit, create)
   }
 
   /** Deletes topics with all their records. */
   async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     checkNames('deleteTopic', listOf(topic))
-    return ofEach(topic, String, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
+    return ofEach(topic, String, limit, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
   }
 
   /** @param total the number of partitions that the topic then has; more than before */
   async createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void> {
     const limit = this.#limit(options, true)
     checkNames('createPartitions', [topic])
-    return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)))
+    return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)), limit)
   }
 
   /**
@@ -110,7 +121,7 @@ export class ProgramAdmin {
   async topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>> {
     const limit = this.#limit(options)
     checkNames('topics', names ?? [])
-    const found = await told(this.#verbs.topics(names ?? 'all', limit.remainingMs))
+    const found = await told(this.#verbs.topics(names ?? 'all', limit.remainingMs), limit)
     return new Map([...found].filter(([, { errorCode }]) => errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
   }
 
@@ -124,14 +135,15 @@ export class ProgramAdmin {
     options?: AdminOptions
   ): Promise<readonly (LogEnds | undefined)[]> {
     checkPlaces('logEnds', partitions)
-    return told(this.#verbs.admin.logEnds(partitions, this.#limit(options).remainingMs))
+    const limit = this.#limit(options)
+    return told(this.#verbs.admin.logEnds(partitions, limit.remainingMs), limit)
   }
 
   /** Deletes the records of partitions before an offset. */
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     checkPlaces('deleteRecords', listOf(before), 'offset')
-    return ofEach(before, placeOf, ({ topic, partition, offset }) =>
+    return ofEach(before, placeOf, limit, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
   }
@@ -146,7 +158,8 @@ export class ProgramAdmin {
     options?: AdminOptions
   ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>> {
     const resources = listOf(of).map(toResource)
-    const found = await told(this.#verbs.admin.describeConfigs(resources, this.#limit(options).remainingMs))
+    const limit = this.#limit(options)
+    const found = await told(this.#verbs.admin.describeConfigs(resources, limit.remainingMs), limit)
     return objectOf(
       [...found].map(([name, entries]) => {
         const configs = entries.map(({ name, ...entry }) => [name, entry] as const)
@@ -164,7 +177,7 @@ export class ProgramAdmin {
     const limit = this.#limit(options, true)
     checkConfigs('alterConfigs', configs)
     const changes = Object.entries(configs).map(([name, value]) => ({ name, value }))
-    return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)))
+    return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)), limit)
   }
 
   /**
@@ -175,14 +188,14 @@ export class ProgramAdmin {
   async describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>> {
     const limit = this.#limit(options)
     checkNames('describeGroups', groups ?? [])
-    return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs)))
+    return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs), limit))
   }
 
   /** Deletes groups that have no members, with their offsets. */
   async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     checkNames('deleteGroups', listOf(groups))
-    return ofEach(groups, String, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
+    return ofEach(groups, String, limit, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
   }
 
   /**
@@ -193,7 +206,7 @@ export class ProgramAdmin {
   async offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]> {
     const limit = this.#limit(options)
     checkNames('offsets', [group, topic ?? ''])
-    return told(this.#offsets(group, topic, limit))
+    return told(this.#offsets(group, topic, limit), limit)
   }
 
   async #offsets(group: string, only: string | undefined, limit: TimeLimit): Promise<readonly ConsumedPartition[]> {
@@ -217,11 +230,12 @@ export class ProgramAdmin {
     const commit = async (topic: string) => {
       const places = offsets.filter(place => place.topic === topic)
       const wanted = new Map(places.map(({ partition, offset }) => [partition, { offset }]))
-      const [result] = await Promise.allSettled([this.#verbs.groups.commit(group, topic, wanted, limit.remainingMs)])
+      const committing = this.#verbs.groups.commit(group, topic, wanted, limit.remainingMs)
+      const [result] = await Promise.allSettled([told(committing, limit)])
       return [topic, result] as const
     }
     const results = new Map(await mapInPortions([...new Set(offsets.map(({ topic }) => topic))], commit))
-    return ofEach(offsets, placeOf, async place => {
+    return ofEach(offsets, placeOf, limit, async place => {
       const result = results.get(place.topic)!
       if (result.status === 'rejected') throw result.reason
       const outcome = result.value.get(place.partition)
@@ -230,15 +244,17 @@ export class ProgramAdmin {
   }
 
   async describeCluster(options?: AdminOptions): Promise<ClusterDescription> {
-    return told(this.#verbs.admin.describeCluster(this.#limit(options).remainingMs))
+    const limit = this.#limit(options)
+    return told(this.#verbs.admin.describeCluster(limit.remainingMs), limit)
   }
 
   /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
-  #limit(options: AdminOptions = {}, isChange = false): TimeLimit {
+  #limit(options: AdminOptions = {}, isChange = false): CallLimit {
     checkAdminOptions(options, isChange)
-    const { timeoutMs = DEFAULT_TIMEOUT_MS } = Object(options) as AdminOptions
+    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = Object(options) as AdminOptions
+    if (signal?.aborted === true) throw callAborted()
     if (typeof options === 'object' && options !== null && typeof timeoutMs === 'number' && timeoutMs > 0)
-      return new TimeLimit(Math.min(timeoutMs, MAX_TIMER_MS), this.#clock)
+      return new CallLimit(Math.min(timeoutMs, MAX_TIMER_MS), this.#clock, signal)
     throw new InvalidRequestError('the options have to be an object such as {timeoutMs: 30_000}, above 0')
   }
 }
@@ -273,12 +289,13 @@ const objectOf = <Value>(entries: readonly (readonly [string, Value])[]): Record
 async function ofEach<Item>(
   given: OneOrMany<Item>,
   nameOf: (item: Item) => string,
+  limit: CallLimit,
   work: (item: Item) => Promise<unknown>
 ): Promise<void> {
   const items = listOf(given)
   const errors = new Map<string, AdminError>()
   await mapInPortions(items, item =>
-    told(work(item)).catch((error: unknown) => {
+    told(limit.signal?.aborted === true ? Promise.reject(callAborted()) : work(item), limit).catch((error: unknown) => {
       if (!(error instanceof AdminError)) throw error
       errors.set(nameOf(item), error)
     })
@@ -290,9 +307,9 @@ async function ofEach<Item>(
   throw new AdminError({ ...first, message, retriable: [...errors.values()].every(one => one.retriable) }, errors)
 }
 
-/** The same promise, whose errors have Kafka's names. */
-const told = <Value>(asked: Promise<Value>): Promise<Value> =>
-  asked.catch((error: unknown) => {
+/** The same promise, whose errors have Kafka's names. It rejects when the signal of the call is aborted. */
+const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =>
+  unlessAborted(asked, limit?.signal).catch((error: unknown) => {
     throw error instanceof CastellanError && !(error instanceof AdminError) ? toAdminError(error) : error
   })
 

@@ -160,4 +160,33 @@ describe('castellan.admin', () => {
     const thrown: unknown = await castellan.admin.describeConfigs('orders' as never).catch((e: unknown) => e)
     expect(thrown).to.include({ code: 'invalidRequest' })
   })
+
+  it('ends a call whose signal is aborted, and begins no further change', async () => {
+    const { admin } = castellan
+    stage.cluster.createTopic('orders')
+    const dropped = stage.cluster.faults.add({ api: 'Metadata', count: Infinity }, { type: 'dropRequest' })
+    const ends = Array.from({ length: 3 }, () => new AbortController())
+    const [one, many, before] = ends.map(({ signal }) => signal)
+    const names = Array.from({ length: 400 }, (_, at) => `t${at}`)
+    const asked = [
+      failed(admin.topics(undefined, { signal: one })),
+      failed(admin.logEnds([{ topic: 'orders', partition: 0 }], { signal: one })),
+      failed(admin.offsets('g', 'orders', { signal: one })),
+      failed(admin.deleteTopic(names, { signal: many }))
+    ]
+    ends[2]!.abort()
+    const refused = await failed(admin.createTopic({ name: 'late' }, { signal: before }))
+    for (const end of ends) end.abort()
+    for (const error of [...(await Promise.all(asked)), refused]) {
+      expect(error).to.include({ code: 'aborted', errorCode: undefined, retriable: true })
+    }
+    const { errors } = await asked[3]!
+    expect([...errors.keys()]).to.have.members(names)
+    dropped.remove()
+    expect([...(await admin.topics()).keys()]).to.deep.equal(['orders'])
+    expect(stage.cluster.requestCount('CreateTopics')).to.equal(0)
+    await admin.setOffsets('g', [{ topic: 'orders', partition: 0, offset: 0 }], {
+      signal: new AbortController().signal
+    })
+  })
 })
