@@ -105,7 +105,7 @@ export class DurableDelivery implements QueueMember {
   #reportedAt = 0
   #lookedAtAgesAt = 0
   #isClosed = false
-  /** Nothing is sent and nobody is waited for any more. */
+  /** It sends nothing any more, and all waits of callers have ended. */
   #isOver = false
   #whenSettled: (() => void) | undefined
 

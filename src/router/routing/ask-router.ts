@@ -140,7 +140,7 @@ export function mapInPortions<Item, Result>(
   })
 }
 
-/** A promise also where `work` throws: later items begin in the callbacks of others, where nobody would catch it. */
+/** A promise also where `work` throws: later items begin in the callbacks of others, which catch nothing. */
 async function attempt<Item, Result>(work: (item: Item) => Promise<Result>, item: Item): Promise<Result> {
   return work(item)
 }

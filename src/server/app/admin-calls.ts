@@ -4,7 +4,6 @@ import type { MonotonicClock } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { AdminError } from '../../verbs/admin-error.js'
 import { TimeLimit } from '../../verbs/offsets.js'
-import type { NewTopic } from './program-admin.js'
 
 const NEW_TOPIC = ['name', 'partitions', 'replicationFactor', 'assignments', 'configs']
 /** Fields of other clients, and the field that is meant. */
@@ -54,12 +53,12 @@ export function checkAdminOptions(options: object | undefined, isChange: boolean
 }
 
 /** @throws InvalidRequestError for what is no topic to create */
-export function checkNewTopics(topics: readonly NewTopic[]): void {
-  for (const topic of topics as readonly unknown[]) {
+export function checkNewTopics(topics: readonly unknown[]): void {
+  for (const topic of topics) {
     if (!isObject(topic))
       throw new InvalidRequestError("createTopic takes topics such as {name: 'orders', partitions: 3}")
     checkOptionNames('createTopic', topic, NEW_TOPIC, MEANT_OF_TOPIC, 'field of a topic')
-    const { name, assignments = {}, configs = {} } = topic as NewTopic
+    const { name, assignments = {}, configs = {} } = topic as { name?: unknown; assignments?: object; configs?: object }
     checkNames('createTopic', [name])
     checkValues('createTopic: assignments', assignments, Array.isArray, 'lists of broker ids')
     checkConfigs('createTopic', configs)
