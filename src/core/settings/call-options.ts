@@ -7,7 +7,7 @@ import { suggestion } from './problems.js'
  *
  * @param call how the caller writes the call: `consume`
  * @param instead options of similar calls, and the option of this call that is meant
- * @param kind what they are, if they are not options
+ * @param owner what has them as its fields, if they are not options: `a record`
  * @throws InvalidRequestError that names the option, and the one that was probably meant
  */
 export function checkOptionNames(
@@ -15,13 +15,14 @@ export function checkOptionNames(
   given: object,
   known: readonly string[],
   instead: ReadonlyMap<string, string> = new Map(),
-  kind = 'option'
+  owner?: string
 ): void {
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const meant = instead.get(name)
     const hint = meant === undefined ? suggestion(name, known) : `; did you mean ${meant}?`
-    throw new InvalidRequestError(`${call}: there is no ${kind} ${printable(name)}${hint}`)
+    const there = owner === undefined ? 'there is no option' : `${owner} has no field`
+    throw new InvalidRequestError(`${call}: ${there} ${printable(name)}${hint}`)
   }
 }
 

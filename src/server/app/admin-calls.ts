@@ -57,7 +57,7 @@ export function checkNewTopics(topics: readonly unknown[]): void {
   for (const topic of topics) {
     if (!isObject(topic))
       throw new InvalidRequestError("createTopic takes topics such as {name: 'orders', partitions: 3}")
-    checkOptionNames('createTopic', topic, NEW_TOPIC, MEANT_OF_TOPIC, 'field of a topic')
+    checkOptionNames('createTopic', topic, NEW_TOPIC, MEANT_OF_TOPIC, 'a topic')
     const { name, assignments = {}, configs = {} } = topic as { name?: unknown; assignments?: object; configs?: object }
     checkNames('createTopic', [name])
     checkValues('createTopic: assignments', assignments, Array.isArray, 'lists of broker ids')

@@ -170,7 +170,7 @@ const isForeign = (bytes: unknown): bytes is Uint8Array => bytes instanceof Uint
 function isAsTaken(record: NewRecord): record is ProduceRecord {
   if (typeof record !== 'object' || record === null) return true
   for (const name in record)
-    if (!isField(name)) checkOptionNames('produce', { [name]: 1 }, RECORD_FIELDS, MEANT_OF_RECORD, 'field of a record')
+    if (!isField(name)) checkOptionNames('produce', { [name]: 1 }, RECORD_FIELDS, MEANT_OF_RECORD, 'a record')
   return record.key !== undefined && record.headers === undefined && !isForeign(record.key) && !isForeign(record.value)
 }
 

@@ -48,8 +48,8 @@ describe('a mistaken call of the library', () => {
   }
 
   const writes: readonly (readonly [unknown, unknown, string])[] = [
-    [{ topic: 'orders', value: 'x', timestamp: 1 }, {}, 'field of a record timestamp; did you mean timestampMs?'],
-    [{ topic: 'orders', vlaue: 'x' }, {}, 'field of a record vlaue; did you mean value?'],
+    [{ topic: 'orders', value: 'x', timestamp: 1 }, {}, 'a record has no field timestamp; did you mean timestampMs?'],
+    [{ topic: 'orders', vlaue: 'x' }, {}, 'a record has no field vlaue; did you mean value?'],
     [{ topic: 'orders', messages: [] }, {}, 'did you mean a list of records, each with its value?'],
     [{ topic: 'orders', value: 'x', headers: new Map() }, {}, 'headers are an object or a list, not a Map'],
     [good, { acks: -1 }, 'there is no option acks'],
