@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { stringify } from 'yaml'
-import { type Executed, executedBy, type FileCalls, functionsIn } from './journey/executed.js'
+import { calledAtLeast, type Executed, executedBy, type FileCalls, functionsIn } from './journey/executed.js'
 import type { Subject } from './journey/process.js'
 import { writeBacklog } from './pixy/backlog.js'
 import { startBroker } from './tools/broker.js'
@@ -189,6 +189,7 @@ function toRow({ name, mostFiles }: Work, { ours, packages }: Executed, requests
   const byFiles = [...packages].sort(([, one], [, other]) => other.size - one.size)
   const packageFiles = byFiles.reduce((sum, [, files]) => sum + files.size, 0)
   const packageFunctions = byFiles.reduce((sum, [, files]) => sum + functionsIn(files), 0)
+  const often = calledAtLeast(requests / 20, ours)
   const named = byFiles.map(([name, files]) => `${name} ${files.size}`).join(', ')
   return {
     work: name,
@@ -202,7 +203,7 @@ function toRow({ name, mostFiles }: Work, { ours, packages }: Executed, requests
       against: `limit of ${mostFiles}`,
       mostValue: mostFiles
     }),
-    note: `${requests} requests; files of ${named || 'no package'}`
+    note: `${requests} requests; ${often.size} files and ${functionsIn(often)} functions by one in twenty or more of them; files of ${named || 'no package'}`
   }
 }
 

@@ -80,3 +80,12 @@ function totals(windows: readonly FileCalls[]): (FunctionCalls & { readonly url:
 
 export const functionsIn = (files: ReadonlyMap<string, readonly FunctionCalls[]>): number =>
   [...files.values()].reduce((sum, functions) => sum + functions.length, 0)
+
+/** Those of the functions that were called so often: others are work of the background that fell into these windows. */
+export function calledAtLeast(
+  calls: number,
+  files: ReadonlyMap<string, readonly FunctionCalls[]>
+): ReadonlyMap<string, readonly FunctionCalls[]> {
+  const often = [...files].map(([file, functions]) => [file, functions.filter(one => one.calls >= calls)] as const)
+  return new Map(often.filter(([, functions]) => functions.length > 0))
+}
