@@ -1,7 +1,3 @@
-import type { CheckedRecords } from './record-reader.js'
-
-export type OpenRecords = CheckedRecords
-
 /** Keeps decompressed records until their memory is needed. */
 export interface DecompressedHolder {
   /** Drops the records; the holder can decompress them again. */
@@ -13,13 +9,6 @@ export interface HeldPlace {
   readonly holder: WeakRef<DecompressedHolder>
   readonly bytes: number
 }
-
-export const heldBytesOfOpenRecords = ({
-  records,
-  positions,
-  offsetDeltas
-}: Pick<OpenRecords, 'records' | 'positions' | 'offsetDeltas'>): number =>
-  records.length + positions.byteLength + (offsetDeltas?.byteLength ?? 0)
 
 /**
  * Limits the memory of the decompressed records of all readers. The least recently read batch drops its records first, and

@@ -1,13 +1,7 @@
 import { type CompressionCodec, decompress } from './compression.js'
 import { DecompressionLimitError } from './compression-errors.js'
-import {
-  type DecompressedHolder,
-  DecompressedMemory,
-  type HeldPlace,
-  heldBytesOfOpenRecords,
-  type OpenRecords
-} from './decompressed-memory.js'
-import { indexRecords } from './record-reader.js'
+import { type DecompressedHolder, DecompressedMemory, type HeldPlace } from './decompressed-memory.js'
+import { type CheckedRecords, indexRecords } from './record-reader.js'
 
 /** Records have positions of 32 bits, and gzip of Node 20 refuses to begin with a higher limit. */
 const LARGEST_BYTES = 2 ** 32 - 1
@@ -19,6 +13,15 @@ export interface Packed {
   readonly recordCount: number
   readonly lastOffsetDelta: number
 }
+
+export type OpenRecords = CheckedRecords
+
+export const heldBytesOfOpenRecords = ({
+  records,
+  positions,
+  offsetDeltas
+}: Pick<OpenRecords, 'records' | 'positions' | 'offsetDeltas'>): number =>
+  records.length + positions.byteLength + (offsetDeltas?.byteLength ?? 0)
 
 /** The records of a batch: either plain, or compressed until they are read. */
 export interface RecordSource {

@@ -1,9 +1,6 @@
 import { expect } from 'chai'
-import {
-  type DecompressedHolder,
-  DecompressedMemory,
-  heldBytesOfOpenRecords
-} from '../../src/kafka/decompressed-memory.js'
+import { type DecompressedHolder, DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
+import { heldBytesOfOpenRecords } from '../../src/kafka/packed-records.js'
 import { zstdFrames } from '../../src/kafka/zstd.js'
 
 describe('the memory of decompressed records', () => {

@@ -25,9 +25,11 @@ export interface RequestAdmissionOptions {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly delivery?: { produce(request: Produce): void } | undefined
-  readonly route: (request: OpenRequest, now: number) => void
-  /** Takes news and subscriptions of topics, which have no answer. */
-  readonly notice: (message: Unanswered, now: number) => void
+  readonly routing: {
+    route(request: OpenRequest, now: number): void
+    /** Takes news and subscriptions of topics, which have no answer. */
+    notice(message: Unanswered, now: number): void
+  }
 }
 
 type Asked = RequestFor<AskedKind>
@@ -52,7 +54,7 @@ export class RequestAdmission {
   take(message: RouterMessage, now: number): void {
     if (message.type === 'requests') for (const request of message.requests) this.#takeOne(request, now)
     else if (message.type === 'produceBatches') for (const batch of message.batches) this.#takeBatch(batch, now)
-    else if (isUnanswered(message)) this.#options.notice(message, now)
+    else if (isUnanswered(message)) this.#options.routing.notice(message, now)
     else this.#takeOne(message, now)
   }
 
@@ -156,7 +158,7 @@ export class RequestAdmission {
     this.#inHand = request
     this.#taken++
     if (isOf(request, 'commitConsumerOffset')) request.state.clusterId = this.#options.cluster.id
-    this.#options.route(request, now)
+    this.#options.routing.route(request, now)
   }
 }
 

@@ -94,12 +94,7 @@ export class RouterParts {
     const mayCreate = settings.allowAutoTopicCreation
     this.followed = new SubscribedTopics({ leaders: this.leaders, schedule, mayCreate })
     this.routing = this.#createRouting()
-    this.admission = new RequestAdmission({
-      ...deps,
-      ...this,
-      route: (request, now) => this.routing.route(request, now),
-      notice: (message, now) => this.routing.notice(message, now)
-    })
+    this.admission = new RequestAdmission({ ...deps, ...this })
   }
 
   #createCache(): MessageCache {

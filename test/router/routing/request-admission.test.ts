@@ -55,11 +55,13 @@ describe('router: messages from outside', () => {
       clock: () => stage.now,
       log: silentLogger,
       delivery: { produce: request => void produced.push(request) },
-      route: request => {
-        if (poison !== undefined && nameOf(request) === poison) throw new Error('a bug')
-        routed.push(request)
+      routing: {
+        route: request => {
+          if (poison !== undefined && nameOf(request) === poison) throw new Error('a bug')
+          routed.push(request)
+        },
+        notice: ({ type }: FollowTopics | UnfollowTopics | TopicChanged) => void followed.push(type)
       },
-      notice: ({ type }: FollowTopics | UnfollowTopics | TopicChanged) => void followed.push(type),
       ...options
     })
 
