@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
-import { ConfigError } from '../core/errors.js'
+import { ConfigError, codeOf } from '../core/errors.js'
 import type { Logger } from '../core/model.js'
 import { packageFile } from '../core/package-file.js'
 import { startApp } from '../server/app/app.js'
@@ -53,7 +53,7 @@ function lookAt(path: string, setting: string): Stats | undefined {
   try {
     return lstatSync(path, { throwIfNoEntry: false })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
+    const code = codeOf(error)
     throw new CommandError(
       `cannot look at ${path} (${code}); let this process use its directory, or choose another path with ${setting}`
     )
@@ -188,7 +188,7 @@ function writePidFile(file: string | undefined): void {
       closeSync(descriptor)
     }
   } catch (error) {
-    throw new ConfigError(`service.pidFile: cannot write ${file} (${(error as NodeJS.ErrnoException).code})`)
+    throw new ConfigError(`service.pidFile: cannot write ${file} (${codeOf(error)})`)
   }
 }
 

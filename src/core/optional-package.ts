@@ -1,4 +1,4 @@
-import { ConfigError } from './errors.js'
+import { ConfigError, codeOf } from './errors.js'
 
 /**
  * Loads a package that a program installs only if it uses it.
@@ -10,7 +10,7 @@ export function loadOptional<Module>(what: string, name: string, load: () => Mod
   try {
     return load()
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error
+    if (codeOf(error) !== 'MODULE_NOT_FOUND') throw error
     throw new ConfigError(`${what} needs the package ${name}, which is not installed: npm install ${name}`, error)
   }
 }

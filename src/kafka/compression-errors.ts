@@ -1,3 +1,5 @@
+import { codeOf } from '../core/errors.js'
+
 /** The decompressed bytes take more memory than allowed. The compressed bytes may be intact. */
 export class DecompressionLimitError extends Error {
   override readonly name = 'DecompressionLimitError'
@@ -14,9 +16,7 @@ export function withinLimit(maxBytes: number, decompress: () => Buffer): Buffer 
   try {
     return decompress()
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
-      ? new DecompressionLimitError(maxBytes)
-      : error
+    throw codeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? new DecompressionLimitError(maxBytes) : error
   }
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { LRUCache } from 'lru-cache'
-import { OverloadedError } from '../core/errors.js'
+import { codeOf, OverloadedError } from '../core/errors.js'
 import { packageFile, threadArguments } from '../core/package-file.js'
 import { Shares } from '../core/shares.js'
 import { lengthOf } from './codec.js'
@@ -400,7 +400,7 @@ export class ThreadCodecs implements CodecHost {
   }
 }
 
-const isOutOfMemory = (error: Error): boolean => (error as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY'
+const isOutOfMemory = (error: Error): boolean => codeOf(error) === 'ERR_WORKER_OUT_OF_MEMORY'
 
 const isWhole = ({ job, codec }: Sent): boolean => job.work === undefined || codec === undefined
 

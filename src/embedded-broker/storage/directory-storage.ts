@@ -1,6 +1,6 @@
 import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { ConfigError } from '../../core/errors.js'
+import { ConfigError, codeOf } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { ClusterFile } from './cluster-file.js'
 import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, writeWhole } from './file-bytes.js'
@@ -224,7 +224,7 @@ function tryCreate(path: string): boolean {
     closeSync(descriptor)
     return true
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    if (codeOf(error) === 'EEXIST') return false
     throw error
   }
 }
@@ -235,6 +235,6 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0)
     return true
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return codeOf(error) === 'EPERM'
   }
 }

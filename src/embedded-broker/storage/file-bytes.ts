@@ -1,5 +1,6 @@
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
+import { codeOf } from '../../core/errors.js'
 import type { SegmentBytes } from '../log/segment.js'
 
 /**
@@ -70,7 +71,7 @@ export class FileBytes implements SegmentBytes {
     try {
       return this.#files.openSync(this.#path, this.#size > 0 ? 'r+' : 'w+', FILE_MODE)
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      if (codeOf(error) !== 'ENOENT') throw error
       this.#files.mkdirSync(dirname(this.#path), { recursive: true, mode: FOLDER_MODE })
       return this.#files.openSync(this.#path, 'w+', FILE_MODE)
     }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import * as zlib from 'node:zlib'
-import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { CastellanError, codeOf, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
 import { BodyThreads, type Decode, type Ended, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
@@ -238,7 +238,7 @@ function endWith(
   return end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
 }
 
-const isTooLarge = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+const isTooLarge = (error: unknown): boolean => codeOf(error) === 'ERR_BUFFER_TOO_LARGE'
 
 const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
   coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding

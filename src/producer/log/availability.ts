@@ -1,4 +1,4 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, codeOf } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 
 /** Why the log took no entry. */
@@ -36,8 +36,6 @@ export class LogUnusableError extends CastellanError {
     super('invalidConfig', message, false, cause, setting)
   }
 }
-
-export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code
 
 const FULL_CODES: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 

@@ -13,8 +13,9 @@ import {
 } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { codeOf } from '../../core/errors.js'
 import { foreignTexts } from '../../core/foreign-texts.js'
-import { codeOf, LogUnusableError } from './availability.js'
+import { LogUnusableError } from './availability.js'
 import { tryTo } from './files.js'
 
 const LOCK = 'LOCK'

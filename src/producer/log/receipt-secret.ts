@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { codeOf } from '../../core/errors.js'
 
 /** Its name in the directory of the durable log, or in the directory above those of workers. */
 const SECRET_NAME = 'RECEIPT-KEY'
@@ -33,7 +34,7 @@ export function keepReceiptSecret(directory: string, secret: Buffer): void {
     fsyncSync(descriptor)
     linkSync(draft, path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    if (codeOf(error) !== 'EEXIST') throw error
   } finally {
     closeSync(descriptor)
     rmSync(draft, { force: true })

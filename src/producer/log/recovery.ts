@@ -1,4 +1,5 @@
-import { codeOf, LogUnusableError } from './availability.js'
+import { codeOf } from '../../core/errors.js'
+import { LogUnusableError } from './availability.js'
 import { ENTRY_HEADER_BYTES } from './entry.js'
 import {
   journalIdOf,

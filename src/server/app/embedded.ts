@@ -1,3 +1,4 @@
+import { codeOf } from '../../core/errors.js'
 import { ListenError } from '../../core/listen-error.js'
 import type { Logger } from '../../core/model.js'
 import type { EmbeddedCluster } from '../../embedded-broker/embedded-cluster.js'
@@ -52,7 +53,7 @@ export async function startEmbeddedBroker(
       ...(retentionBytes !== undefined && { retentionBytes })
     })
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
+    const code = codeOf(error)
     const last = port === 0 ? port : port + nodes - 1
     const ports = last === port ? `port ${port}` : `one of the ports ${port} to ${last}`
     if (code === 'EADDRINUSE') {

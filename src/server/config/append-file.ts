@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs'
-import { ConfigError } from '../../core/errors.js'
+import { ConfigError, codeOf } from '../../core/errors.js'
 
 /**
  * The file may be a pipe. With O_NONBLOCK, a pipe without a reader does not block opening, and a full pipe does not
@@ -19,7 +19,7 @@ export function openToAppend(file: string, setting: string, mode?: number): numb
   try {
     return openSync(file, FLAGS, mode)
   } catch (error) {
-    throw new ConfigError(`${setting}: cannot write ${file} (${(error as NodeJS.ErrnoException).code})`)
+    throw new ConfigError(`${setting}: cannot write ${file} (${codeOf(error)})`)
   }
 }
 

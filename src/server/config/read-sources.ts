@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { ConfigError } from '../../core/errors.js'
+import { ConfigError, codeOf } from '../../core/errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, didYouMean } from '../../core/settings/problems.js'
 import { isWithin } from '../../core/settings/setting-names.js'
@@ -96,7 +96,7 @@ export function readText(fileName: string, hint = ''): string {
     return readUpTo(fileName, MAX_BYTES).toString('utf8')
   } catch (error) {
     if (error instanceof ConfigError) throw error
-    throw new ConfigError(`cannot read ${fileName} (${(error as NodeJS.ErrnoException).code})${hint}`, error)
+    throw new ConfigError(`cannot read ${fileName} (${codeOf(error)})${hint}`, error)
   }
 }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
-import { ConfigError } from '../../core/errors.js'
+import { ConfigError, codeOf } from '../../core/errors.js'
 import { type TlsMaterial, whyUnusable } from '../../http/server/certificates.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
@@ -81,7 +81,7 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
 }
 
 const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
-  new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${(error as NodeJS.ErrnoException).code})`)
+  new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${codeOf(error)})`)
 
 /** Problems with the files of a section. They are checked at the start. */
 export function problemsOfTlsFiles(section: string, tls: TlsFiles): string[] {

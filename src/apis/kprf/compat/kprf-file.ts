@@ -1,5 +1,5 @@
 import { extname, join, parse } from 'node:path'
-import { ConfigError } from '../../../core/errors.js'
+import { ConfigError, codeOf } from '../../../core/errors.js'
 import {
   areBrokersNamed,
   entriesOf,
@@ -158,7 +158,7 @@ function textOf(name: string, readFile: ForeignConfiguration['readFile']): strin
   try {
     return readFile(name)
   } catch (error) {
-    if (((error as Error).cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') return undefined
+    if (codeOf((error as Error).cause) === 'ENOENT') return undefined
     throw error
   }
 }
