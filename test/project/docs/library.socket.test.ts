@@ -3,14 +3,10 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 
-/** The pages of the library, by name. */
-const pages = new Map(
-  ['library.md', 'reading.md', 'router.md', 'embedded-broker.md'].map(name => [
-    name,
-    readFileSync(`docs/${name}`, 'utf8')
-  ])
-)
-const text = [...pages.values()].join('\n')
+/** The pages of the library. */
+const text = ['library.md', 'reading.md', 'router.md', 'embedded-broker.md']
+  .map(name => readFileSync(`docs/${name}`, 'utf8'))
+  .join('\n')
 const isOfPrograms = ({ name, parentPath }: { name: string; parentPath: string }): boolean =>
   parentPath.endsWith('router/messages') || name.startsWith('program-')
 const source = readdirSync('src', { withFileTypes: true, recursive: true })
@@ -93,25 +89,6 @@ describe('the pages of the library', function () {
     expect(programs.length).to.be.above(9)
     expect(programs).to.include(readFileSync('examples/testing/order-counter.test.ts', 'utf8'))
     compile(programs)
-  })
-
-  it('link to sections that exist', () => {
-    const anchorsIn = (page: string): string[] =>
-      [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-        heading!
-          .toLowerCase()
-          .replaceAll(/[^\w -]/g, '')
-          .replaceAll(' ', '-')
-      )
-    for (const [name, page] of pages) {
-      const links = [...page.matchAll(/\]\(((?!https?:)[^)]+)\)/g)].map(([, link]) => link!.split('#'))
-      expect(links, name).to.have.length.above(2)
-      for (const [file, anchor] of links) {
-        if (anchor === undefined) continue
-        const target = file === '' ? page : readFileSync(`docs/${file}`, 'utf8')
-        expect(anchorsIn(target), `${name}: ${file}`).to.include(anchor)
-      }
-    }
   })
 })
 

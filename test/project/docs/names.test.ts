@@ -185,6 +185,18 @@ describe('the docs name only what exists:', () => {
     expect(broken).to.deep.equal([])
   })
 
+  it('sections of pages that links name', () => {
+    const links = [...pages].flatMap(([path, text]) =>
+      [...text.matchAll(/\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)/g)].map(([, file, anchor]) => ({
+        path,
+        section: `${file === '' ? path : join(path, '..', file!)}#${anchor}`
+      }))
+    )
+    expect(links).to.have.length.above(200)
+    const broken = links.filter(({ section }) => !hasSection(section))
+    expect(broken.map(({ path, section }) => `${path}: ${section}`)).to.deep.equal([])
+  })
+
   it('source files', () => {
     const folders = ['.', 'src', 'test']
     const isKnown = (name: string): boolean => folders.some(folder => existsSync(join(folder, name)))
