@@ -137,6 +137,8 @@ export type { CommittedOffset, Transaction, TransactionOptions } from './server/
 export { AdminError, type AdminErrorCode } from './verbs/admin-error.js'
 export { ProduceError } from './verbs/produce-error.js'
 export type {
+  AclEntry,
+  AclFilter,
   ClusterDescription,
   ConfigEntry,
   Durability,

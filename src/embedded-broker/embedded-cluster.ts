@@ -142,6 +142,7 @@ export const apiNames = [
   'DeleteRecords',
   'InitProducerId',
   'OffsetForLeaderEpoch',
+  'DescribeAcls',
   'DescribeConfigs',
   'AlterConfigs',
   'SaslAuthenticate',

@@ -1,5 +1,6 @@
 import type { ConnectionOptions } from 'node:tls'
 import type { BrokerAddress, Logger } from '../core/model.js'
+import { describeAclsV1 } from './protocol/acls.js'
 import * as administration from './protocol/administration.js'
 import type { Api } from './protocol/api.js'
 import { fetchV13 } from './protocol/fetch.js'
@@ -115,6 +116,7 @@ export const calledApis = {
   txnOffsetCommit: transactions.txnOffsetCommitV3,
   describeConfigs: administration.describeConfigsV2,
   alterConfigs: administration.incrementalAlterConfigsV0,
+  describeAcls: describeAclsV1,
   createTopics: administration.createTopicsV4,
   deleteTopics: administration.deleteTopicsV6,
   createPartitions: administration.createPartitionsV1,

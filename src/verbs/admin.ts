@@ -1,8 +1,10 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { AclOperation } from '../kafka/calls.js'
+import type { AclEntry, AclFilter } from '../kafka/protocol/acls.js'
 import type { ConfigSource } from '../kafka/protocol/administration.js'
 
 export type { AclOperation } from '../kafka/calls.js'
+export type { AclEntry, AclFilter } from '../kafka/protocol/acls.js'
 export type { ConfigSource } from '../kafka/protocol/administration.js'
 
 /**
@@ -51,6 +53,8 @@ export interface AdminVerbs {
   ): Promise<ReadonlyMap<string, readonly ConfigEntry[]>>
   /** Changes settings of a resource, all or none. Settings that are not named stay as they are. */
   alterConfigs(resource: ConfigResource, changes: readonly ConfigChange[], options: ChangeOptions): Promise<void>
+  /** The entries of access control lists that a filter selects. */
+  describeAcls(filter: AclFilter, timeoutMs: number): Promise<readonly AclEntry[]>
   /**
    * What Kafka lets this gateway do with topics.
    *

@@ -9,6 +9,8 @@ import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { kafkaFailure } from '../router/requests/failures.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import {
+  type AclEntry,
+  type AclFilter,
   type AclOperation,
   type AdminVerbs,
   type ChangeOptions,
@@ -185,6 +187,12 @@ export class KafkaAdmin implements AdminVerbs {
     const isMade = async (): Promise<boolean> => !before && (await areChanged())
     await requireDone(result, `the change of settings of ${nameOf(resource)}`, validateOnly, limit, isMade)
     if (!validateOnly) await this.#altered(resource, changes, limit.within(MAX_SHOWN_WAIT_MS))
+  }
+
+  async describeAcls(filter: AclFilter, timeoutMs: number): Promise<readonly AclEntry[]> {
+    const result = await askRouter(this.#router, { type: 'describeAcls', filter, timeoutMs })
+    if (result.type === 'success') return result.entries
+    throw toAdminError(result, 'the request for access control lists', timeoutMs)
   }
 
   async topicOperations(

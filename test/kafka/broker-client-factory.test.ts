@@ -39,6 +39,7 @@ describe('the calls of a broker', () => {
       '28 TxnOffsetCommit 3 flexible',
       '32 DescribeConfigs 2',
       '44 IncrementalAlterConfigs 0',
+      '29 DescribeAcls 1',
       '19 CreateTopics 4, 3',
       '20 DeleteTopics 6 flexible, 5 flexible, 1',
       '37 CreatePartitions 1',

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
+import { describeAclsV1 } from '../../src/kafka/protocol/acls.js'
 import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
@@ -161,6 +162,34 @@ describe('requests', () => {
       'DescribeConfigs',
       2,
       { resources: [{ type: 2, name: 'orders', configNames: ['retention.ms'] }], includeSynonyms: false }
+    ],
+    [
+      'DescribeAcls of all',
+      encode(describeAclsV1, {}),
+      'DescribeAcls',
+      1,
+      {
+        ...{ resourceType: 1, resourceName: null, resourcePatternType: 1 },
+        ...{ principal: null, host: null, operation: 1, permissionType: 1 }
+      }
+    ],
+    [
+      'DescribeAcls of some',
+      encode(describeAclsV1, {
+        resourceType: 'TRANSACTIONAL_ID',
+        resourceName: 'etl',
+        patternType: 'PREFIXED',
+        principal: 'User:ann',
+        host: '*',
+        operation: 'IDEMPOTENT_WRITE',
+        permission: 'ALLOW'
+      }),
+      'DescribeAcls',
+      1,
+      {
+        ...{ resourceType: 5, resourceName: 'etl', resourcePatternType: 4 },
+        ...{ principal: 'User:ann', host: '*', operation: 12, permissionType: 3 }
+      }
     ],
     [
       'CreateTopics',

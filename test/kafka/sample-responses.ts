@@ -1,5 +1,6 @@
 import type { AclOperation } from '../../src/kafka/calls.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
+import { describeAclsV1 } from '../../src/kafka/protocol/acls.js'
 import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import { type Api, apiVersionsV1 } from '../../src/kafka/protocol/api.js'
 import { fetchV11, fetchV13 } from '../../src/kafka/protocol/fetch.js'
@@ -436,6 +437,22 @@ function describeConfigs(): Buffer {
   return builder.payload
 }
 
+function describeAcls(): Buffer {
+  const builder = new ResponseBuilder().int32(5).int16(0).string(null)
+  builder.array([2, 99], type => {
+    builder.int8(type).string('orders').int8(3)
+    builder.array([3, 99], operation => builder.string('User:ann').string('*').int8(operation).int8(1))
+  })
+  return builder.payload
+}
+/** `ANY`, which no broker tells, and what a later version may add. */
+const READABLE_ACLS = ['TOPIC', 'UNKNOWN'].map(resourceType => {
+  const entries = ['READ', 'UNKNOWN'].map(operation => {
+    return { principal: 'User:ann', host: '*', operation, permission: 'UNKNOWN' } as const
+  })
+  return { resourceType, resourceName: 'orders', patternType: 'LITERAL', entries } as never
+})
+
 const newTopics = ['a', 'b'].map(topic => ({ topic, partitions: 1, replicationFactor: 1 }))
 
 function topicErrors(withMessages: boolean): Buffer {
@@ -677,6 +694,12 @@ export const samples: readonly Sample[] = [
     errorCode: 14,
     producerId: -1n,
     producerEpoch: -1
+  }),
+  sample(describeAclsV1, {}, describeAcls(), {
+    throttleTimeMs: 5,
+    errorCode: 0,
+    errorMessage: null,
+    resources: READABLE_ACLS
   }),
   sample(
     initProducerIdV4,

@@ -216,6 +216,7 @@ const unanswered: AdminVerbs = {
   deleteGroup: refuse,
   describeConfigs: refuse,
   alterConfigs: refuse,
+  describeAcls: refuse,
   topicOperations: refuse,
   logEnds: refuse,
   topicChanged: () => undefined

@@ -1,5 +1,6 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolWriter } from '../../kafka/protocol/encoding.js'
+import { acls } from './acls.js'
 import { type Api, defineApi } from './api.js'
 import { clusterMetadata } from './cluster-metadata.js'
 import { configs } from './configs.js'
@@ -51,6 +52,7 @@ export const servedApis: readonly Api[] = [
   ...groupOffsets,
   ...topicAdmin,
   ...configs,
+  ...acls,
   ...transactions,
   ...sasl
 ].sort((one, other) => one.key - other.key)

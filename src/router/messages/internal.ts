@@ -1,5 +1,6 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
 import type { AclOperation } from '../../kafka/calls.js'
+import type { AclEntry, AclFilter } from '../../kafka/protocol/acls.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
 import type { ConsumerMember, Coordinated, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
 import type { GroupMembership } from './operations.js'
@@ -326,6 +327,9 @@ interface Table {
     readonly resource: ConfigResourceId
     readonly changes: readonly { readonly name: string; readonly value: string | null }[]
   }>
+
+  /** The entries of access control lists that a filter selects. */
+  describeAcls: Operation<{ readonly filter: AclFilter }, Success & { readonly entries: readonly AclEntry[] }>
 
   /** What Castellan may do with topics. `topics` null: all. */
   fetchTopicOperations: Operation<

@@ -7,6 +7,7 @@ import {
   type OffsetFetchResponse
 } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { DescribeAclsResponse } from '../../kafka/protocol/acls.js'
 import type {
   DeleteGroupsResponse,
   DeleteRecordsResponse,
@@ -183,6 +184,21 @@ export const alterConfigs = describeOperation('alterConfigs', {
         client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
       outcomeOf: (response, { request }) => outcomeOfChange(response, request.validateOnly),
       unanswered: unlessChecked
+    })
+})
+
+export const describeAcls = describeOperation('describeAcls', {
+  role: 'admin',
+  target: { type: 'any' },
+  problemOf: () => undefined,
+  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls('describeAcls', {
+      send: (client, { filter }) => client.describeAcls({ ...filter, timeoutMs: callTimeoutMs }),
+      outcomeOf({ resources, ...answer }: DescribeAclsResponse) {
+        if (answer.errorCode !== errorCodes.NONE) return outcomeOfError(answer)
+        const found = resources.flatMap(({ entries, ...of }) => entries.map(entry => ({ ...of, ...entry })))
+        return { type: 'success', entries: found }
+      }
     })
 })
 

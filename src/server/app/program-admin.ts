@@ -7,12 +7,17 @@ import {
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
+import { suggestion } from '../../core/settings/problems.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { aclWords } from '../../kafka/protocol/acls.js'
 import { mapInPortions } from '../../router/routing/ask-router.js'
 import { resourceName } from '../../verbs/admin.js'
 import { AdminError } from '../../verbs/admin-error.js'
 import type { TimeLimit } from '../../verbs/offsets.js'
 import type {
+  AclEntry,
+  AclFilter,
   ClusterDescription,
   ConfigEntry,
   ConfigResource,
@@ -181,6 +186,18 @@ export class ProgramAdmin {
   }
 
   /**
+   * Entries of access control lists.
+   *
+   * @param filter default: all entries
+   * @throws InvalidRequestError when the filter has a field or a word that there is not
+   * @throws AdminError `securityDisabled` when the brokers have no authorizer
+   */
+  async describeAcls(filter: AclFilter = {}, options?: AdminOptions): Promise<readonly AclEntry[]> {
+    checkAclFilter(filter)
+    return told(this.#verbs.admin.describeAcls(filter, this.#limit(options).remainingMs))
+  }
+
+  /**
    * Groups by id, also those without members; a group that no coordinator knows is absent.
    *
    * @param groups default: all groups
@@ -279,6 +296,18 @@ function toResource(of: Resource): ConfigResource {
   if (of instanceof Object && 'broker' in of) return { type: 'broker', nodeId: of.broker }
   if (of instanceof Object && of.brokers) return { type: 'brokers' }
   throw new InvalidRequestError("settings are those of {topic: 'NAME'}, {broker: ID} or {brokers: true}")
+}
+
+/** @throws InvalidRequestError that names the field or the word that there is not, and what was probably meant */
+function checkAclFilter(filter: AclFilter): void {
+  checkOptionNames('describeAcls', filter, [...Object.keys(aclWords), 'resourceName', 'principal', 'host'])
+  for (const [field, all] of Object.entries(aclWords)) {
+    const words: readonly string[] = all.filter(word => word !== 'UNKNOWN' && word !== 'ANY')
+    const given: unknown = filter[field as keyof AclFilter]
+    if (given === undefined || words.includes(given as string)) continue
+    const hint = suggestion(String(given), words)
+    throw new InvalidRequestError(`describeAcls: ${field} has to be one of ${words.join(', ')}${hint}`)
+  }
 }
 
 /** Without a prototype, since `__proto__` is a legal name of a topic. */

@@ -9,6 +9,7 @@ import { environmentName } from '../../../src/core/settings/setting-names.js'
 import { attributes } from '../../../src/core/tracing/names.js'
 import { servedApis } from '../../../src/embedded-broker/api/kafka-apis.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { aclWords } from '../../../src/kafka/protocol/acls.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 import { commandLinePage } from './command-line.js'
 import { casesPage } from './compatibility-cases.js'
@@ -160,7 +161,7 @@ describe('the docs name only what exists:', () => {
   it("Kafka's error codes", () => {
     const isLimit = (name: string): boolean => pages.get('docs/limits.md')!.includes(`\n| \`${name}\` |`)
     const isKnown = (name: string): boolean =>
-      Object.hasOwn(errorCodes, name) || namesOfOthers.has(name) || isLimit(name)
+      Object.hasOwn(errorCodes, name) || namesOfOthers.has(name) || isLimit(name) || wordsOfAcls.has(name)
     expect(unknown(/`(?!CASTELLAN_|ARION_|KAFKA_REST_)([A-Z]+(?:_[A-Z]+)+)`/g, isKnown)).to.deep.equal([])
   })
 
@@ -222,6 +223,8 @@ const flagsOfOthers: readonly string[] = [
 ]
 
 /** Names in capitals that are not Kafka's. */
+const wordsOfAcls: ReadonlySet<string> = new Set(Object.values(aclWords).flat())
+
 const namesOfOthers: ReadonlySet<string> = new Set([
   // Of Confluent's REST API.
   'TOPIC_NAME',

@@ -108,6 +108,17 @@ const rows: readonly (readonly [AskedKind, request: object, answer: (errorCode: 
     kind => [kind, member, ofWhole, ofCoordinator] as const
   ),
   [
+    'describeAcls',
+    { filter: {} },
+    errorCode => ({ errorCode, errorMessage: null, resources: [] }),
+    {
+      NONE: 'success',
+      SECURITY_DISABLED: 'failed',
+      CLUSTER_AUTHORIZATION_FAILED: 'failed',
+      REQUEST_TIMED_OUT: 'retryLater'
+    }
+  ],
+  [
     'deleteGroup',
     group,
     errorCode => ({ groups: [{ groupId: 'billing', errorCode }] }),

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { AdminError, type Castellan, CastellanError } from '../../../src/client.js'
+import { AdminError, type Castellan, CastellanError, InvalidRequestError } from '../../../src/client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { onBroker } from '../../support/stage.js'
 
@@ -54,6 +54,27 @@ describe('castellan.admin', () => {
     expect(await failed(admin.createPartitions('orders', 1))).to.include({ code: 'invalidPartitions' })
     expect(await failed(admin.deleteGroups('none'))).to.include({ code: 'groupIdNotFound' })
   })
+
+  it('asks for access control lists, which the embedded broker has not', async () => {
+    const { admin } = castellan
+    const error = await failed(admin.describeAcls({ resourceType: 'TOPIC', resourceName: 'orders' }))
+    expect(error).to.include({ name: 'AdminError', code: 'securityDisabled', errorCode: 54, retriable: false })
+    expect(error.message).to.equal('No Authorizer is configured on the broker')
+  })
+
+  const wrongFilters: readonly (readonly [object, RegExp])[] = [
+    [{ type: 'TOPIC' }, /^describeAcls: there is no option type$/],
+    [{ principals: 'User:ann' }, /did you mean principal\?$/],
+    [{ resourceType: 'topic' }, /^describeAcls: resourceType has to be one of TOPIC, GROUP, .*; did you mean TOPIC\?$/],
+    [{ operation: 'ANY' }, /^describeAcls: operation has to be one of ALL, READ, /],
+    [{ permission: null }, /^describeAcls: permission has to be one of DENY, ALLOW/]
+  ]
+  for (const [filter, message] of wrongFilters)
+    it(`is told what is wrong with the filter ${JSON.stringify(filter)}`, async () => {
+      const error: unknown = await castellan.admin.describeAcls(filter).catch((thrown: unknown) => thrown)
+      expect(error).to.be.instanceOf(InvalidRequestError)
+      expect(error).to.have.property('message').that.matches(message)
+    })
 
   it('tries all of a list, and tells the error of each name', async () => {
     const { admin } = castellan
