@@ -12,12 +12,21 @@ export interface Installed {
   readonly mb: number
 }
 
+/** The registry, or the npm cache of this machine, does not give all that a package needs. */
+export class NotInstalled extends Error {
+  constructor(name: string) {
+    super(`not measured: npm cannot install ${name} here, which needs a registry or its files in the cache of npm`)
+  }
+}
+
 const BYTES_PER_MB = 1_000_000
 const all = new Map<string, Promise<Installed>>()
 
 /**
  * Installs a package alone, from the registry or, if it is `castellan-client`, from this tree, without what is optional.
  * Each package is installed once.
+ *
+ * @throws NotInstalled
  */
 export function installed(name: string): Promise<Installed> {
   const known = all.get(name) ?? install(name)
@@ -30,8 +39,13 @@ async function install(name: string): Promise<Installed> {
   mkdirSync(folder, { recursive: true })
   const source = name === 'castellan-client' ? await archiveOfClient(folder) : name
   writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
-  const args = ['install', '--omit=optional', '--no-audit', '--no-fund', '--silent', source]
-  execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+  const once = ['--prefer-offline', '--fetch-retries=0']
+  const args = ['install', '--omit=optional', '--no-audit', '--no-fund', '--silent', ...once, source]
+  try {
+    execFileSync('npm', args, { cwd: folder, stdio: ['ignore', 'ignore', 'inherit'] })
+  } catch {
+    throw new NotInstalled(name)
+  }
   const listed = execFileSync('npm', ['ls', '--all', '--parseable'], { cwd: folder, encoding: 'utf8' })
   const modules = join(folder, 'node_modules')
   const sizes = readdirSync(modules, { recursive: true, encoding: 'utf8' }).map(

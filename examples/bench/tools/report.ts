@@ -75,6 +75,7 @@ export function toTable({ name, rows }: Report): string {
 
 function toCell(value: number | string | undefined): string {
   if (typeof value !== 'number') return value ?? ''
+  if (Number.isNaN(value)) return '-'
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString('en-US')
   return String(round(value))
 }

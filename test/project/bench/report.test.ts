@@ -24,6 +24,11 @@ describe('bench report', () => {
     )
   })
 
+  it('prints a dash for a figure that could not be measured', () => {
+    const missing = { work: 'size-kafkajs', value: median([]), unit: 'MB', note: 'not measured' }
+    expect(toTable({ name: 'start', rows: [missing] })).to.match(/^size-kafkajs +- +MB +not measured$/m)
+  })
+
   it('writes {name, rows} as JSON', () => {
     const folder = mkdtempSync(join(tmpdir(), 'castellan-bench-'))
     try {

@@ -222,9 +222,9 @@ const flagsOfOthers: readonly string[] = [
   ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
 ]
 
-/** Names in capitals that are not Kafka's. */
 const wordsOfAcls: ReadonlySet<string> = new Set(Object.values(aclWords).flat())
 
+/** Names in capitals that are not Kafka's. */
 const namesOfOthers: ReadonlySet<string> = new Set([
   // Of Confluent's REST API.
   'TOPIC_NAME',
