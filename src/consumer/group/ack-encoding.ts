@@ -96,16 +96,32 @@ export function encodeAcks(base: Offset, ranges: readonly OffsetRange[]): string
   return text
 }
 
-/** Encodes the first ranges, as far as they fit into `maxLength` characters. */
-export function encodeAcksWithin(maxLength: number, base: Offset, ranges: readonly OffsetRange[]): string {
-  let text = ''
-  for (const range of ranges) {
-    const longer = text + encodeAcks(base, [range])
-    if (longer.length > maxLength) break
-    text = longer
-    base = range.to
+/**
+ * Encodes the first ranges, as far as they fit into `maxLength` characters beside those that are kept.
+ *
+ * @param kept a part of `ranges` that fits by itself
+ */
+export function encodeAcksWithin(
+  maxLength: number,
+  base: Offset,
+  ranges: readonly OffsetRange[],
+  kept: readonly OffsetRange[] = []
+): string {
+  const withKept = (count: number): string => {
+    const union = new OffsetRanges(kept)
+    for (const { from, to } of ranges.slice(0, count)) union.add(from, to)
+    return encodeAcks(base, union.all)
   }
-  return text
+  const all = ranges.length * 2 <= maxLength ? encodeAcks(base, ranges) : undefined
+  if (all !== undefined && all.length <= maxLength) return all
+  let fitting = 0
+  // A range takes at least two characters.
+  for (let tooMany = Math.min(ranges.length, maxLength) + 1; tooMany - fitting > 1; ) {
+    const middle = (fitting + tooMany) >>> 1
+    if (withKept(middle).length <= maxLength) fitting = middle
+    else tooMany = middle
+  }
+  return withKept(fitting)
 }
 
 /** Decodes acknowledged offsets. `undefined` when the text is other metadata, which users may commit. */

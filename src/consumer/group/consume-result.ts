@@ -1,9 +1,11 @@
 import type { Requester } from '../../core/actor/actor.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../../core/model.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
+import type { GroupMembership } from '../../router/messages/operations.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
+import type { ReadPartition } from './held-messages.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -25,6 +27,8 @@ export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly serial: number
   /** That of the first offer of the message in this process. */
   readonly firstSerial: number
+  /** The member and generation that offer it. Absent: another process offers it. */
+  readonly member?: GroupMembership | undefined
   /** How often the message was offered before. */
   readonly retries: number
 }
@@ -64,6 +68,8 @@ export interface TopicOffers {
   readonly isOpen: (message: AcquiredMessage) => boolean
   /** True while this offer stands: no other client has got the message, and its time is not over. */
   readonly stands: (message: AcquiredMessage) => boolean
+  /** What is read of a partition now, for transactions. `undefined`: the partition is not read. */
+  readonly read: (partition: number) => ReadPartition | undefined
 }
 
 /** Messages that were offered to one client together, at least one; those of a partition in order. Their bytes are views. */

@@ -98,12 +98,23 @@ export class GivenMessage implements Message {
     if (this.noteReleased()) settle('releaseAll', [this])
   }
 
+  /** True when the message was acknowledged, or belongs to a transaction. */
+  get isAcked(): boolean {
+    return this.#isAcked
+  }
+
   /** @returns false: it was acknowledged before */
   noteAcked(): boolean {
     this.#open.delete(this)
     const isNew = !this.#isAcked
     this.#isAcked = true
     return isNew
+  }
+
+  /** Notes that the message belongs to a transaction: nothing else settles it, nor does its handler when it resolves. */
+  noteHeld(): void {
+    this.noteAcked()
+    this.#isReleased = true
   }
 
   /** @returns false: it was acknowledged or released before */
@@ -141,6 +152,10 @@ export class GivenBatch implements Batch {
 
   constructor(messages: readonly GivenMessage[]) {
     this.#messages = messages
+  }
+
+  get messages(): readonly GivenMessage[] {
+    return this.#messages
   }
 
   get length(): number {

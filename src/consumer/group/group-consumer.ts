@@ -10,6 +10,7 @@ import type { AckResult, MessageId, SetOffsetsResult, TopicOffers, WaitingReques
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
+import type { PartitionCommits } from './held-messages.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
@@ -280,6 +281,7 @@ export class GroupConsumer {
       deadlines,
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
+      membership: () => this.#member.membership,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
       offers: this.#offersOf(name)
     })
@@ -303,7 +305,8 @@ export class GroupConsumer {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,
-      stands: message => this.#topics.get(name)?.consumer.stands(message) === true
+      stands: message => this.#topics.get(name)?.consumer.stands(message) === true,
+      read: partition => this.#topics.get(name)?.consumer.read(partition)
     }
   }
 
@@ -323,6 +326,7 @@ export class GroupConsumer {
       start: onStart => start.find(topicPartition.partition, onStart),
       tracker: settings,
       submit: source => this.#committer.submit(topicPartition, source),
+      commits: this.#commitsOf(topicPartition, consumer),
       demand,
       onRefused: failure => this.#refuseTopic(topicPartition.topic, failure),
       onSettled: () => {
@@ -330,6 +334,23 @@ export class GroupConsumer {
         consumer.beginIfFixed()
       }
     })
+  }
+
+  /** The commits of a partition, for transactions. */
+  #commitsOf(topicPartition: TopicPartition, consumer: TopicConsumer): PartitionCommits {
+    const committer = this.#committer
+    return {
+      lock: onHeld => committer.lock(topicPartition, onHeld),
+      refusedLength: () => committer.refusedLengthOf(topicPartition),
+      noteRefusedLength: length => committer.noteRefusedLength(topicPartition, length),
+      readAnew: () => {
+        consumer.setAside([topicPartition.partition])
+        committer.drop(topicPartition)
+        consumer.readAnew([topicPartition.partition])
+        this.#revocations.check()
+      },
+      tick: this.#options.tick
+    }
   }
 
   #assigned({ partitions, followsDirectly, topics, starts }: AssignedToMember): void {
@@ -422,7 +443,8 @@ export class GroupConsumer {
       const idleMs = runtime.clock() - topic.askedAt
       const leftMs = settings.subscriptionTimeoutMs - idleMs
       const isPending = topic.together.some(other => (this.#topics.get(other)?.consumer.pending ?? 0) > 0)
-      const mayBeAcked = isPending && idleMs < settings.ackTimeoutMs
+      const isHeld = topic.together.some(other => (this.#topics.get(other)?.consumer.held ?? 0) > 0)
+      const mayBeAcked = isHeld || (isPending && idleMs < settings.ackTimeoutMs)
       if (leftMs > 0) this.#watch(name, topic, leftMs)
       else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)
       else this.#giveUp(name, topic)

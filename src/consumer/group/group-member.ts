@@ -84,11 +84,6 @@ export interface AssignedToMember {
 /** The member has lost its partitions, and has no assignment. */
 export const LOST: AssignedToMember = { partitions: [], followsDirectly: false, topics: new Set(), starts: undefined }
 
-interface Generation {
-  readonly id: number
-  readonly memberId: string
-}
-
 /**
  * A member of a consumer group, by Kafka's classic protocol. All members join, and the coordinator makes one of them
  * the leader. The leader assigns the partitions, and each member gets its own by SyncGroup. When a member comes, leaves
@@ -111,9 +106,9 @@ export class GroupMember {
   #renewals = 0
   /** True: no other member has partitions that this member may get. */
   #isAlone = false
-  #generation: Generation | undefined
+  #generation: GroupMembership | undefined
   /** The generation of the last assignment; `undefined` after the member has lost its partitions. */
-  #lastStable: Generation | undefined
+  #lastStable: GroupMembership | undefined
   /** The topics that the member reads, sorted. */
   #topics: readonly string[] = []
   #joinedTopics: readonly string[] = []
@@ -144,12 +139,9 @@ export class GroupMember {
     })
   }
 
-  /** The member and generation for commits; `undefined` while it is not in the group. */
+  /** The member and generation for commits, one object per generation; `undefined` while it is not in the group. */
   get membership(): GroupMembership | undefined {
-    const { instanceId } = this.#options
-    const inGroup = this.#phase === 'stable' || this.#phase === 'revoking'
-    if (!inGroup || !this.#generation) return undefined
-    return { memberId: this.#generation.memberId, generationId: this.#generation.id, instanceId }
+    return this.#phase === 'stable' || this.#phase === 'revoking' ? this.#generation : undefined
   }
 
   get isStable(): boolean {
@@ -251,7 +243,11 @@ export class GroupMember {
         break
       case 'success':
         this.#memberId = result.memberId
-        this.#generation = { id: result.generationId, memberId: result.memberId }
+        this.#generation = {
+          memberId: result.memberId,
+          generationId: result.generationId,
+          instanceId: this.#options.instanceId
+        }
         this.#phase = 'syncing'
         this.#isLeader = result.leaderId === result.memberId
         this.#isAlone = this.#isLeader && result.members.length === 1
@@ -306,7 +302,7 @@ export class GroupMember {
     const attempt = this.#attempt
     const request = {
       ...this.#identity(),
-      generationId: this.#generation!.id,
+      generationId: this.#generation!.generationId,
       rebalanceTimeoutMs,
       assignments,
       timeoutMs: 2 * rebalanceTimeoutMs
@@ -366,11 +362,11 @@ export class GroupMember {
     const { onAssigned } = this.#options
     this.#isUnknown = false
     const before = this.#lastStable
-    const followsDirectly = before !== undefined && isSameOrNext(this.#generation!.id, before.id)
+    const followsDirectly = before !== undefined && isSameOrNext(this.#generation!.generationId, before.generationId)
     this.#phase = 'stable'
     this.#stableSince = this.#options.runtime.clock()
     this.#lastStable = this.#generation
-    this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.id }, before !== undefined)
+    this.#heartbeats.start({ ...this.#identity(), generationId: this.#generation!.generationId }, before !== undefined)
     onAssigned({ partitions, followsDirectly, topics: new Set(this.#joinedTopics), starts })
     this.#joinAgainIfChanged()
   }

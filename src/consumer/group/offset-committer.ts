@@ -17,8 +17,21 @@ export interface OffsetCommitterOptions {
   readonly onFenced: (errorCode: number, member: GroupMembership) => void
 }
 
+/**
+ * Holds back the commits of a partition, so that nothing is committed between the position of a transaction and its end: of
+ * two commits Kafka keeps the one that stands later in its log.
+ */
+export interface CommitLock {
+  /** True when it is this lock's turn and all commits of the partition are answered. */
+  readonly isHeld: boolean
+  /** Commits go on, or the next lock has its turn. A second call does nothing. */
+  release(): void
+}
+
 export interface PositionSource {
   readonly position: TrackedPosition
+  /** For brokers that refuse the metadata of {@link position}. Absent: the position without metadata. */
+  readonly shortPosition?: TrackedPosition
   /** The id of the topic to which the position belongs; absent: unknown. */
   readonly topicId?: string | undefined
   /** Called when Kafka has accepted or refused a commit of the partition. */
@@ -43,9 +56,16 @@ interface Partition {
   /** How often in a row the coordinator has answered that it does not know the partition, and since when. */
   denials: number
   deniedSince: number
-  /** The length of metadata that was too large for brokers. The offset is then committed without metadata of this length. */
+  /** The length of metadata that was too large for brokers. The offset is then committed with as little as may be. */
   tooLong: number
+  isInFlight: boolean
+  /** True: the last commit got no answer, so it may come late. The next one is answered after it. */
+  isUnsure: boolean
+  /** In the order of their turns. */
+  readonly locks: (CommitLock & { isHeld: boolean; readonly onHeld: () => void })[]
 }
+
+const mayCommit = ({ locks, isUnsure }: Partition): boolean => locks.length === 0 || isUnsure
 
 const WITH_NEXT = Number.NEGATIVE_INFINITY
 const AT_ONCE = { dueAt: WITH_NEXT, isHopeful: true }
@@ -104,27 +124,38 @@ export class OffsetCommitter {
     this.#refusals = new RefusalLog(options.runtime.log)
   }
 
-  /** True when no commit is open, except those that will not be accepted soon. */
+  /** True when no commit is open, except those that will not be accepted soon, and no partition is locked. */
   get isIdle(): boolean {
-    return (
-      this.#inFlight === 0 && ![...this.#partitions.values()].some(({ waiting, isHopeful }) => waiting && isHopeful)
-    )
+    const isOpen = ({ waiting, isHopeful, locks }: Partition) => (waiting && isHopeful) || locks.length > 0
+    return this.#inFlight === 0 && ![...this.#partitions.values()].some(isOpen)
   }
 
   submit(topicPartition: TopicPartition, source: PositionSource): void {
-    const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    let partition = this.#partitions.get(key)
-    if (!partition) {
-      const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
-      partition = { key, topicPartition, waiting: undefined, ...AT_ONCE, ...never }
-      this.#partitions.set(key, partition)
-    }
+    const partition = this.#partition(topicPartition)
     // A commit for a partition that the coordinator does not know keeps its pause.
     const keepsPause = partition.waiting !== undefined && partition.denials > 0
     partition.waiting = source
     if (keepsPause) return
     Object.assign(partition, AT_ONCE)
-    this.#wakeAt(this.#nextAt)
+    if (mayCommit(partition)) this.#wakeAt(this.#nextAt)
+  }
+
+  /** @param onHeld called when the lock is held, maybe at once; the lock is not held at the end of a dropped partition */
+  lock(topicPartition: TopicPartition, onHeld: () => void): CommitLock {
+    const partition = this.#partition(topicPartition)
+    const lock = { isHeld: false, onHeld, release: () => this.#unlock(partition, lock) }
+    partition.locks.push(lock)
+    this.#giveTurn(partition)
+    return lock
+  }
+
+  /** Metadata of this length was refused by brokers; `undefined`: none was. */
+  refusedLengthOf(topicPartition: TopicPartition): number {
+    return this.#partition(topicPartition).tooLong
+  }
+
+  noteRefusedLength(topicPartition: TopicPartition, length: number): void {
+    this.#partition(topicPartition).tooLong = length
   }
 
   /** Drops the commits of a partition that another member has now. */
@@ -155,11 +186,40 @@ export class OffsetCommitter {
     this.#whenIdle = []
   }
 
+  #partition(topicPartition: TopicPartition): Partition {
+    const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
+    let partition = this.#partitions.get(key)
+    if (!partition) {
+      const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
+      const idle = { waiting: undefined, isInFlight: false, isUnsure: false, locks: [] }
+      partition = { key, topicPartition, ...idle, ...AT_ONCE, ...never }
+      this.#partitions.set(key, partition)
+    }
+    return partition
+  }
+
+  #giveTurn({ locks, isInFlight, isUnsure }: Partition): void {
+    const next = locks[0]
+    if (next === undefined || next.isHeld || isInFlight || isUnsure) return
+    next.isHeld = true
+    next.onHeld()
+  }
+
+  #unlock(partition: Partition, lock: CommitLock): void {
+    const at = partition.locks.findIndex(one => one === lock)
+    if (at < 0) return
+    partition.locks.splice(at, 1)
+    this.#giveTurn(partition)
+    this.#schedule()
+    this.#tellIfIdle()
+  }
+
   /** Plans the next commit of the group, if a position waits. */
   #schedule(): void {
-    for (const { waiting, dueAt } of this.#partitions.values()) {
+    for (const partition of this.#partitions.values()) {
+      const { waiting, dueAt } = partition
       // What had a pause of its own does not wait for `commitIntervalMs` as well.
-      if (waiting) this.#wakeAt(dueAt === WITH_NEXT ? this.#nextAt : dueAt)
+      if (waiting && mayCommit(partition)) this.#wakeAt(dueAt === WITH_NEXT ? this.#nextAt : dueAt)
     }
   }
 
@@ -180,7 +240,9 @@ export class OffsetCommitter {
     if (!member) return
     const now = runtime.clock()
     this.#nextAt = now + commitIntervalMs
-    const due = [...this.#partitions.values()].filter(({ waiting, dueAt }) => waiting && dueAt <= now)
+    const due = [...this.#partitions.values()].filter(
+      partition => partition.waiting && partition.dueAt <= now && mayCommit(partition)
+    )
     this.#inFlight = due.length
     for (const partition of due) this.#commit(partition, member)
     this.#schedule()
@@ -190,10 +252,10 @@ export class OffsetCommitter {
     const { runtime } = this.#options
     const { topicPartition, tooLong } = partition
     const source = partition.waiting!
-    Object.assign(partition, { waiting: undefined, ...AT_ONCE })
+    Object.assign(partition, { waiting: undefined, isInFlight: true, ...AT_ONCE })
     const { position } = source
     const isTooLong = position.metadata.length >= tooLong
-    const offsetAndMetadata = isTooLong ? { ...position, metadata: '' } : position
+    const offsetAndMetadata = isTooLong ? (source.shortPosition ?? { ...position, metadata: '' }) : position
     const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
     runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request }, result => {
       if (result.type === 'unknownTopicOrPartition' && this.#isKnown(partition)) this.#lookUp(partition, source, result)
@@ -209,7 +271,9 @@ export class OffsetCommitter {
   /** Called when a commit is no longer in flight. Calls `settle` unless the partition was dropped meanwhile. */
   #over(partition: Partition, settle: () => void): void {
     this.#inFlight--
+    partition.isInFlight = false
     if (this.#isKnown(partition)) settle()
+    this.#giveTurn(partition)
     if (this.#inFlight > 0) return
     this.#schedule()
     this.#tellIfIdle()
@@ -250,6 +314,7 @@ export class OffsetCommitter {
     const { runtime, retryBackoffMs, onFenced } = this.#options
     const errorCode = result.type === 'failed' ? (result.errorCode ?? errorCodes.NONE) : errorCodes.NONE
     partition.denials = 0
+    partition.isUnsure = result.type === 'timedOut' || (result.type === 'failed' && result.errorCode === undefined)
     // Commits again, unless a newer position was submitted meanwhile.
     const keep = (): void => void (partition.waiting ??= source)
     if (tooLargeCodes.has(errorCode) && !isTooLong) {

@@ -1,6 +1,6 @@
 import type { Offset } from '../../core/model.js'
 import { EpochHistory } from '../partition/epoch-history.js'
-import { acksIn, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
+import { acksIn, encodeAcks, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
 
 /**
  * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost
@@ -47,6 +47,8 @@ interface OpenOffer {
   deadlineAt: number
   /** Its time is over, and the message is about to be offered again. */
   isOver: boolean
+  /** It belongs to a transaction: its time does not run, and only the end of the transaction settles it. */
+  isHeld: boolean
 }
 
 let lastSerial = 0
@@ -59,6 +61,8 @@ let lastSerial = 0
 export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
+  /** Acknowledgements that are committed whatever else fits into the metadata: a transaction may have committed them. */
+  readonly #kept: OffsetRanges
   #offset: Offset
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
@@ -73,7 +77,10 @@ export class OffsetTracker {
     this.#options = options
     this.epochs = new EpochHistory(position.leaderEpoch)
     this.#offset = position.offset
-    this.#acked = new OffsetRanges(acksIn(position))
+    const acked = acksIn(position) ?? []
+    this.#acked = new OffsetRanges(acked)
+    const isShort = encodeAcks(position.offset, acked).length <= MAX_METADATA_LENGTH
+    this.#kept = new OffsetRanges(isShort ? acked : [])
   }
 
   /** All offsets below this offset are acknowledged. */
@@ -86,9 +93,29 @@ export class OffsetTracker {
   }
 
   get position(): TrackedPosition {
-    const metadata = encodeAcksWithin(MAX_METADATA_LENGTH, this.#offset, this.#acked.all)
-    const leaderEpoch = this.epochs.before(this.ackedEnd)
-    return { offset: this.#offset, metadata, ...(leaderEpoch !== undefined && { leaderEpoch }) }
+    const metadata = encodeAcksWithin(MAX_METADATA_LENGTH, this.#offset, this.#acked.all, this.#kept.all)
+    return this.#positionAt(this.#offset, metadata, this.ackedEnd)
+  }
+
+  /** The position with as little metadata as may be, for brokers that refuse that of {@link position}. */
+  get shortPosition(): TrackedPosition {
+    return this.#positionAt(this.#offset, encodeAcks(this.#offset, this.#kept.all), this.#offset)
+  }
+
+  /** The position if these messages were acknowledged as well. `undefined`: not all of its metadata fits. */
+  positionWith(offsets: Iterable<Offset>): TrackedPosition | undefined {
+    const acked = new OffsetRanges(this.#acked.all)
+    for (const offset of offsets) acked.add(offset)
+    const offset = acked.nextMissing(this.#offset)
+    acked.dropBelow(offset)
+    const metadata = encodeAcks(offset, acked.all)
+    if (metadata.length > MAX_METADATA_LENGTH) return undefined
+    return this.#positionAt(offset, metadata, acked.all.at(-1)?.to ?? offset)
+  }
+
+  #positionAt(offset: Offset, metadata: string, ackedEnd: Offset): TrackedPosition {
+    const leaderEpoch = this.epochs.before(ackedEnd)
+    return { offset, metadata, ...(leaderEpoch !== undefined && { leaderEpoch }) }
   }
 
   /** Number of messages that were offered and are not acknowledged. */
@@ -127,13 +154,56 @@ export class OffsetTracker {
     else {
       const { firstSerial = serial, retries = 0 } = this.#released.get(offset) ?? {}
       this.#released.delete(offset)
-      this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, isOver: false })
+      const isNew = { isOver: false, isHeld: false }
+      this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, ...isNew })
     }
+  }
+
+  /** True when a transaction may take the message of this offer: it stands, or was released, and none is newer. */
+  mayHold(offset: Offset, serial: number, now: number): boolean {
+    const isHeld = this.#openOffer(offset)?.isHeld === true
+    return !isHeld && (this.stands(offset, serial, now) || this.#released.get(offset)?.serial === serial)
+  }
+
+  /** Gives the message to a transaction. Until {@link settleHeld} its time does not run, and nothing else settles it. */
+  hold(offset: Offset): void {
+    const released = this.#released.get(offset)
+    if (released !== undefined) {
+      this.#released.delete(offset)
+      this.#offers.splice(this.#indexOf(offset), 0, { ...released, deadlineAt: 0, isOver: false, isHeld: false })
+    }
+    Object.assign(this.#openOffer(offset)!, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
+  }
+
+  isHeld(offset: Offset): boolean {
+    return this.#openOffer(offset)?.isHeld === true
+  }
+
+  /** Number of messages that belong to transactions. */
+  get held(): number {
+    return this.#offers.reduce((held, { isHeld }) => (isHeld ? held + 1 : held), 0)
+  }
+
+  /** True when these offers belong to a transaction still: the log was not cut before them. */
+  holdsAll(offers: Iterable<Pick<Offer, 'offset' | 'serial'>>): boolean {
+    for (const { offset, serial } of offers) if (this.#openOffer(offset)?.serial !== serial) return false
+    return true
+  }
+
+  /** Takes messages from their transaction, which has ended: they are acknowledged with it, or open. */
+  settleHeld(offsets: Iterable<Offset>, how: 'acknowledged' | 'open'): void {
+    for (const offset of offsets) {
+      const offer = this.#openOffer(offset)
+      if (offer?.isHeld !== true) continue
+      offer.isHeld = false
+      if (how === 'acknowledged' || this.isAcked(offset)) this.acked(offset)
+    }
+    if (how === 'acknowledged') for (const { from, to } of this.#acked.all) this.#kept.add(from, to)
   }
 
   /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
   acked(offset: Offset): boolean {
-    return this.skipped(offset, offset + 1)
+    return !this.isHeld(offset) && this.skipped(offset, offset + 1)
   }
 
   /**
@@ -142,11 +212,14 @@ export class OffsetTracker {
    */
   skipped(from: Offset, to: Offset): boolean {
     const first = this.#indexOf(from)
-    this.#offers.splice(first, this.#indexOf(to) - first)
+    const skipped = this.#offers.splice(first, this.#indexOf(to) - first)
+    // The end of its transaction settles a held message.
+    if (skipped.some(({ isHeld }) => isHeld)) this.#offers.splice(first, 0, ...skipped.filter(({ isHeld }) => isHeld))
     for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
     this.#offset = this.#acked.nextMissing(this.#offset)
     this.#acked.dropBelow(this.#offset)
+    this.#kept.dropBelow(this.#offset)
     this.epochs.dropBelow(this.#offset)
     return true
   }
@@ -155,6 +228,7 @@ export class OffsetTracker {
   cutAt(offset: Offset): void {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
+    this.#kept.dropFrom(offset)
     this.#offers.splice(this.#indexOf(offset))
     for (const released of this.#released.keys()) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
@@ -168,7 +242,7 @@ export class OffsetTracker {
    */
   released(offset: Offset, serial: number): boolean {
     const offer = this.#openOffer(offset)
-    if (offer?.serial !== serial) return false
+    if (offer?.serial !== serial || offer.isHeld) return false
     this.#offers.splice(this.#indexOf(offset), 1)
     this.#released.set(offset, offer)
     return true
@@ -223,13 +297,13 @@ export class OffsetTracker {
     return this.#firstDeadlineAt < now && (this.nextDeadlineAt ?? now) < now
   }
 
-  /** When the first message may be offered again; `undefined` when no message is offered. */
+  /** When the first message may be offered again; `undefined` when no message is offered, or all belong to transactions. */
   get nextDeadlineAt(): number | undefined {
     this.#firstDeadlineAt = this.#offers.reduce(
       (first, { deadlineAt }) => Math.min(first, deadlineAt),
       Number.POSITIVE_INFINITY
     )
-    return this.#offers.length === 0 ? undefined : this.#firstDeadlineAt
+    return Number.isFinite(this.#firstDeadlineAt) ? this.#firstDeadlineAt : undefined
   }
 
   /** Time until the last missing acknowledgement is due. */

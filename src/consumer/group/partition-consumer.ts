@@ -5,6 +5,7 @@ import { withMark } from './ack-encoding.js'
 import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import { copyOf, type HeldBatches } from './held-batches.js'
+import { type PartitionCommits, ReadPartition } from './held-messages.js'
 import type { PositionSource } from './offset-committer.js'
 import { type Offer, OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
@@ -27,6 +28,7 @@ export interface PartitionConsumerOptions {
   readonly maxPendingMessages: number
   readonly retryBackoffMs: number
   readonly submit: (source: PositionSource) => void
+  readonly commits: PartitionCommits
   readonly demand: Demand
   /** Called when Kafka's ACLs do not allow the group to read. The read is repeated while messages are wanted. */
   readonly onRefused: (failure: Failure) => void
@@ -56,6 +58,7 @@ export class PartitionConsumer {
   readonly #runtime: ReturnType<typeof stoppable>
   #tracker: OffsetTracker | undefined
   #source: PositionSource | undefined
+  #read: ReadPartition | undefined
   readonly #log: PartitionLog
   readonly #reader: GroupLogReader
   #prefetched: KafkaRecord | undefined
@@ -121,6 +124,14 @@ export class PartitionConsumer {
   get pending(): number {
     return this.#tracker?.pending ?? 0
   }
+  /** Number of messages that belong to transactions. */
+  get held(): number {
+    return this.#tracker?.held ?? 0
+  }
+  /** What is read now, for transactions; `undefined`: reading has not begun. */
+  get read(): ReadPartition | undefined {
+    return this.#read
+  }
   /** Time until the last deadline of an open acknowledgement. */
   waitMs(): number {
     return this.#tracker?.waitMs(this.#options.runtime.clock()) ?? 0
@@ -151,7 +162,8 @@ export class PartitionConsumer {
 
   ack(offset: Offset): AckOutcome {
     const tracker = this.#tracker
-    if (!tracker || !(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'
+    if (!tracker || tracker.isHeld(offset)) return 'notOffered'
+    if (!(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'
     if (tracker.acked(offset)) this.#settled()
     return 'acked'
   }
@@ -210,6 +222,7 @@ export class PartitionConsumer {
     this.#runtime.stop()
     this.#reader.stop()
     this.#prefetched = undefined
+    this.#read?.lose()
   }
 
   /** Begins at a position that is not committed yet. */
@@ -222,6 +235,8 @@ export class PartitionConsumer {
     const tracker = new OffsetTracker(position, this.#options.tracker)
     this.#tracker = tracker
     this.#source = this.#sourceOf(tracker)
+    this.#read?.lose()
+    this.#read = this.#readOf(tracker)
     this.#prefetched = undefined
     this.#released = []
     this.#reader.begin(tracker)
@@ -239,6 +254,7 @@ export class PartitionConsumer {
     }
     this.#submit()
     this.#options.onSettled()
+    this.#read?.changed()
   }
 
   #becomeIdle(): void {
@@ -277,7 +293,7 @@ export class PartitionConsumer {
   /** The next message in memory; `undefined` when another message has to be offered again first. */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
     for (let record = this.#released.shift(); record; record = this.#released.shift()) {
-      if (tracker.isAcked(record.offset)) continue
+      if (tracker.isAcked(record.offset) || tracker.isHeld(record.offset)) continue
       this.#isCopy = true
       return record
     }
@@ -341,15 +357,22 @@ export class PartitionConsumer {
 
   #settled(): void {
     this.#submit()
-    this.#options.onSettled()
-    this.#passAcked()
-    this.#prefetch()
+    this.#goOn()
   }
 
-  /** A released message may be acknowledged while it waits to be offered again. */
-  #passAcked(): void {
+  /** Goes on after acknowledgements. */
+  #goOn(): void {
+    this.#options.onSettled()
+    this.#passSettled()
+    this.#prefetch()
+    this.#read?.changed()
+  }
+
+  /** A released message may be acknowledged, or given to a transaction, while it waits to be offered again. */
+  #passSettled(): void {
     const tracker = this.#tracker!
-    if (!this.#prefetched || !tracker.isAcked(this.#prefetched.offset)) return
+    const { offset } = this.#prefetched ?? {}
+    if (offset === undefined || !(tracker.isAcked(offset) || tracker.isHeld(offset))) return
     this.#prefetched = this.#nextInHand(tracker, this.#options.runtime.clock())
     if (!this.#prefetched) this.#options.demand.idle()
   }
@@ -366,8 +389,33 @@ export class PartitionConsumer {
       get position() {
         return withMark(tracker.position, topicId)
       },
+      get shortPosition() {
+        const { shortPosition } = tracker
+        return shortPosition.metadata === '' ? shortPosition : withMark(shortPosition, topicId)
+      },
       answered: () => this.#startIsFixed()
     }
+  }
+
+  #readOf(tracker: OffsetTracker): ReadPartition {
+    const { topicPartition, runtime, commits } = this.#options
+    return new ReadPartition({
+      group: runtime.groupId,
+      topicPartition,
+      topicId: this.#log.topicId,
+      tracker,
+      clock: runtime.clock,
+      commits,
+      onHeld: () => this.#passSettled(),
+      settle: (messages, how) => {
+        tracker.settleHeld(
+          messages.map(({ offset }) => offset),
+          how
+        )
+        if (how === 'open') this.release(messages)
+        this.#goOn()
+      }
+    })
   }
 
   #startIsFixed(): void {

@@ -1,6 +1,6 @@
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
-import type { Failure } from '../../router/messages/operations.js'
+import type { Failure, GroupMembership } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type {
@@ -11,6 +11,7 @@ import type {
   TopicOffers,
   WaitingRequest
 } from './consume-result.js'
+import type { ReadPartition } from './held-messages.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
@@ -31,6 +32,8 @@ export interface TopicConsumerOptions {
   readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   readonly offers: TopicOffers
+  /** The member that offers messages now. */
+  readonly membership: () => GroupMembership | undefined
 }
 
 /**
@@ -85,6 +88,12 @@ export class TopicConsumer {
       if (position !== undefined) positions.set(number, position)
     }
     return positions
+  }
+  /** Number of messages that belong to transactions. */
+  get held(): number {
+    let held = 0
+    for (const partition of this.#partitions.values()) held += partition.held
+    return held
   }
   get pending(): number {
     let pending = 0
@@ -221,6 +230,11 @@ export class TopicConsumer {
     return this.#partitions.get(message.partition)?.stands(message) === true
   }
 
+  /** What is read of the partition now, for transactions. */
+  read(partition: number): ReadPartition | undefined {
+    return this.#partitions.get(partition)?.read
+  }
+
   refuseWaiting(failure: Failure): void {
     const queue = this.#queue
     this.#queue = []
@@ -308,7 +322,8 @@ export class TopicConsumer {
   }
 
   #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
-    const { groupId, topic, metrics } = this.#options
+    const { groupId, topic, metrics, membership } = this.#options
+    const member = membership()
     const { serial = 0, firstSerial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')
@@ -327,6 +342,7 @@ export class TopicConsumer {
       partition: number,
       serial,
       firstSerial,
+      member,
       retries
     }
   }

@@ -1,5 +1,10 @@
-import type { Offset, TopicPartition } from '../../core/model.js'
-import type { Batch, Message } from './given-messages.js'
+import { onAbort } from '../../core/ending.js'
+import { InvalidRequestError } from '../../core/errors.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { TransactionError } from '../../core/transaction-error.js'
+import type { GroupMembership } from '../../router/messages/operations.js'
+import { type Batch, GivenBatch, GivenMessage, type Message } from './given-messages.js'
+import { HeldMessages, type ReadPartition } from './held-messages.js'
 
 /** The next offset to read in a partition; all before it, and all that `metadata` lists, is acknowledged. */
 export interface TransactionPosition extends TopicPartition {
@@ -67,3 +72,132 @@ export interface ConsumedInTransaction {
    */
   end(result: TransactionEnd): void
 }
+
+const LOST = 'a message of the transaction was offered again, or its partition has gone to another member'
+
+/** See {@link ConsumedInTransaction}. */
+export class TransactionOffsets implements ConsumedInTransaction {
+  readonly #messages = new Set<GivenMessage>()
+  readonly #partitions = new Map<ReadPartition, HeldMessages>()
+  /** By group: the member and generation in which its messages were given out. */
+  readonly #members = new Map<string, GroupMembership>()
+  #isEnded = false
+  #isLocking = false
+  /** Lets {@link prepare} look again. */
+  #wake: () => void = () => undefined
+
+  get hasMessages(): boolean {
+    return this.#messages.size > 0
+  }
+
+  add(consumed: Message | Batch): void {
+    if (this.#isEnded) throw new TransactionError('aborted', 'the transaction has ended')
+    const added = messagesIn(consumed).filter(message => !this.#messages.has(message))
+    const partitions = added.map(message => this.#partitionFor(message))
+    for (const [at, message] of added.entries()) this.#take(message, partitions[at]!)
+  }
+
+  /** @throws TransactionError when the message may not be added */
+  #partitionFor(message: GivenMessage): ReadPartition {
+    const { partition } = message
+    const read = message.isAcked ? undefined : message.place.offers.read(partition)
+    const { record } = message.place
+    const { member } = record
+    const isOfMember = member !== undefined && isSame(this.#members.get(message.group) ?? member, member)
+    if (isOfMember && read?.mayHold(record) === true) return read
+    const name = `${topicPartitionKey(message.topic, partition)} at offset ${message.offset}`
+    throw new TransactionError(
+      'notAssigned',
+      `the message of ${name} was acknowledged, given up or offered again since, or another member has its partition`
+    )
+  }
+
+  #take(message: GivenMessage, partition: ReadPartition): void {
+    const { record } = message.place
+    let held = this.#partitions.get(partition)
+    if (held === undefined) {
+      this.#partitions.set(partition, (held = new HeldMessages(partition, () => this.#wake())))
+      this.#members.set(message.group, record.member!)
+    }
+    this.#messages.add(message)
+    message.noteHeld()
+    held.add(record)
+  }
+
+  async prepare(signal: AbortSignal): Promise<readonly GroupPositions[]> {
+    const leave = onAbort(signal, () => this.#wake())
+    this.#unlock()
+    try {
+      for (;;) {
+        signal.throwIfAborted()
+        if (this.#isEnded) throw new TransactionError('aborted', 'the transaction has ended')
+        const positions = this.#positionsIfLocked()
+        if (positions !== undefined) return positions
+        await new Promise<void>(resolve => (this.#wake = resolve))
+      }
+    } catch (error) {
+      this.#unlock()
+      throw error
+    } finally {
+      leave()
+    }
+  }
+
+  /**
+   * The partitions are locked in one step: of two transactions, one comes first in all of them. While a position does not
+   * fit, none is locked: another transaction may acknowledge what is missing.
+   */
+  #positionsIfLocked(): readonly GroupPositions[] | undefined {
+    const partitions = [...this.#partitions.values()]
+    if (partitions.some(({ isLost }) => isLost)) throw new TransactionError('notAssigned', LOST)
+    const positions = partitions.map(({ position }) => position).filter(position => position !== undefined)
+    if (positions.length < partitions.length) {
+      this.#unlock()
+      return undefined
+    }
+    if (!this.#isLocking) {
+      this.#isLocking = true
+      for (const held of partitions) held.lock()
+    }
+    return partitions.every(({ isLocked }) => isLocked) ? this.#byGroup(partitions, positions) : undefined
+  }
+
+  #byGroup(partitions: readonly HeldMessages[], positions: readonly TransactionPosition[]): readonly GroupPositions[] {
+    return Array.from(this.#members, ([group, { memberId, generationId, instanceId }]) => {
+      const offsets = positions.filter((_, at) => partitions[at]!.partition.group === group).sort(byPartition)
+      return { group, memberId, groupInstanceId: instanceId, generationId, offsets }
+    })
+  }
+
+  #unlock(): void {
+    this.#isLocking = false
+    for (const held of this.#partitions.values()) held.unlock()
+  }
+
+  tooLarge(group: string, { topic, partition }: TopicPartition): void {
+    for (const held of this.#partitions.values()) {
+      const { topicPartition: read } = held.partition
+      if (held.partition.group === group && read.topic === topic && read.partition === partition) held.noteTooLarge()
+    }
+  }
+
+  end(result: TransactionEnd): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    for (const held of this.#partitions.values()) held.end(result)
+    this.#wake()
+  }
+}
+
+/** The positions of a group go along under one generation: another one was over before. */
+const isSame = (one: GroupMembership, other: GroupMembership): boolean =>
+  one.memberId === other.memberId && one.generationId === other.generationId
+
+function messagesIn(consumed: Message | Batch): readonly GivenMessage[] {
+  if (consumed instanceof GivenMessage) return [consumed]
+  if (consumed instanceof GivenBatch) return consumed.messages
+  throw new InvalidRequestError('ack: a message or a batch of consume is needed')
+}
+
+const byPartition = (one: TopicPartition, other: TopicPartition): number =>
+  one.topic === other.topic ? one.partition - other.partition : one.topic < other.topic ? -1 : 1

@@ -6,7 +6,7 @@ import { PartitionConsumer } from '../../../src/consumer/group/partition-consume
 import type { Start } from '../../../src/consumer/group/topic-start.js'
 import { EpochHistory } from '../../../src/consumer/partition/epoch-history.js'
 import { FakeBatch, fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, run, takeFrom } from './fake-runtime.js'
+import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
@@ -37,6 +37,7 @@ class CutLog {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
+      commits: noTransactions,
       demand: { isOpen: () => true, prefetched: () => {}, idle: () => {} },
       onSettled: () => {},
       onRefused: () => {}

@@ -1,4 +1,5 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
+import type { PartitionCommits } from '../../../src/consumer/group/held-messages.js'
 import type { PartitionConsumer, TakenRecord } from '../../../src/consumer/group/partition-consumer.js'
 import { lookUpTopics, WatchedTopics } from '../../../src/consumer/group/topic-look-ups.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
@@ -271,6 +272,15 @@ const batchOf = (records: KafkaRecord[], nextOffset: Offset): FakeBatch =>
     records.map(() => 10),
     nextOffset
   )
+
+/** For partitions of which no transaction takes messages. */
+export const noTransactions: PartitionCommits = {
+  lock: () => ({ isHeld: false, release: () => undefined }),
+  refusedLength: () => Number.POSITIVE_INFINITY,
+  noteRefusedLength: () => undefined,
+  readAnew: () => undefined,
+  tick: run => run()
+}
 
 /** Asks the partition for its next message, and takes it; `undefined`: there is none at the moment. */
 export function takeFrom(consumer: PartitionConsumer, runtime: FakeRuntime): TakenRecord | undefined {

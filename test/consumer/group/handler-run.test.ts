@@ -2,8 +2,13 @@ import { expect } from 'chai'
 import type { AcquiredMessage, ConsumeManyResult, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { openConsumer } from '../../../src/consumer/group/consume-stream.js'
 import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
+import type { Message } from '../../../src/consumer/group/given-messages.js'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
+import { ReadPartition } from '../../../src/consumer/group/held-messages.js'
+import { OffsetTracker } from '../../../src/consumer/group/offset-tracker.js'
+import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { turns } from '../../support/ticks.js'
+import { noTransactions } from './fake-runtime.js'
 
 /** A loop whose handlers end when the test says so. Messages have offsets in partition 0, and serial numbers. */
 class RunStage {
@@ -11,6 +16,9 @@ class RunStage {
   readonly begun: string[] = []
   readonly released: string[] = []
   readonly acked: string[] = []
+  /** The messages whose handlers have begun. */
+  readonly handled: Message[] = []
+  read: ReadPartition | undefined
   /** The serial numbers of offers that do not stand. */
   readonly over = new Set<number>()
   readonly running: Promise<void>
@@ -21,7 +29,8 @@ class RunStage {
     ackAll: taken => void this.acked.push(...placesIn(taken)),
     releaseAll: taken => void this.released.push(...placesIn(taken)),
     isOpen: () => true,
-    stands: ({ serial }) => !this.over.has(serial)
+    stands: ({ serial }) => !this.over.has(serial),
+    read: () => this.read
   }
 
   constructor(options: RunOptions) {
@@ -32,8 +41,9 @@ class RunStage {
       }
     } as ConsumerGroups
     const loop = openConsumer(groups, { group: 'billing', topics: 'orders', signal: this.stop.signal })
-    this.running = loop.run(({ offset }) => {
-      this.begun.push(`${offset}`)
+    this.running = loop.run(message => {
+      this.begun.push(`${message.offset}`)
+      this.handled.push(message)
       return new Promise<void>((resolve, reject) => void this.#ends.push({ resolve, reject }))
     }, options)
   }
@@ -67,6 +77,35 @@ const placesIn = (taken: ReadonlyMap<number, readonly AcquiredMessage[]>): strin
   [...taken.values()].flat().map(({ offset, serial }) => `${offset} ${serial}`)
 
 describe('handlers of a loop', () => {
+  it('acknowledge nothing that belonged to a transaction, also where it was aborted and is offered again', async () => {
+    const stage = new RunStage({ concurrency: 2 })
+    const tracker = new OffsetTracker({ offset: 0, metadata: '' }, { ackTimeoutMs: 1_000, maxRetries: -1 })
+    tracker.offered(0, 0)
+    stage.read = new ReadPartition({
+      group: 'billing',
+      topicPartition: { topic: 'orders', partition: 0 },
+      topicId: undefined,
+      tracker,
+      clock: () => 0,
+      commits: noTransactions,
+      onHeld: () => undefined,
+      settle: () => undefined
+    })
+    const { serial } = tracker.offerOf(0)!
+    await stage.give(0, serial, { member: { memberId: 'm', generationId: 1, instanceId: null } })
+    const transaction = new TransactionOffsets()
+    transaction.add(stage.handled[0]!)
+    transaction.end('aborted')
+    await stage.give(0, serial + 1, { firstSerial: serial, retries: 1 })
+    await stage.end(0)
+    expect([stage.acked, stage.released]).to.deep.equal([[], []])
+    expect(stage.begun).to.deep.equal(['0', '0'])
+    await stage.end(1)
+    expect(stage.acked).to.deep.equal([`0 ${serial + 1}`])
+    stage.stop.abort()
+    await stage.running
+  })
+
   for (const order of ['partition', 'key'] as const)
     it(`are not called for a later message before one whose time was over while it waited: by ${order}`, async () => {
       const stage = new RunStage({ concurrency: 2, order })

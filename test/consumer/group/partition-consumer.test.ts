@@ -7,7 +7,7 @@ import {
   type PartitionConsumerOptions,
   type TakenRecord
 } from '../../../src/consumer/group/partition-consumer.js'
-import { FakeRuntime, run, takeFrom } from './fake-runtime.js'
+import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 
@@ -33,6 +33,7 @@ class PartitionStage {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
+      commits: noTransactions,
       demand: { isOpen: () => this.isWanted, prefetched: () => {}, idle: () => {} },
       onSettled: () => {},
       onRefused: () => {},

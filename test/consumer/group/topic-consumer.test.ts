@@ -21,7 +21,7 @@ import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { FakeRuntime, noTransactions, run } from './fake-runtime.js'
 
 const LONG_POLL_MS = 3_000
 
@@ -63,8 +63,10 @@ class TopicStage {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
         isOpen: message => this.consumer.isOpen(message),
-        stands: message => this.consumer.stands(message)
-      }
+        stands: message => this.consumer.stands(message),
+        read: partition => this.consumer.read(partition)
+      },
+      membership: () => undefined
     })
     this.consumer.assign(messages.map((_, partition) => partition))
     this.settle()
@@ -80,6 +82,7 @@ class TopicStage {
       maxPendingMessages: 300,
       retryBackoffMs: 100,
       submit: ({ position }) => void this.submitted.push(`${partition}@${position.offset}`),
+      commits: noTransactions,
       demand,
       onRefused: () => {},
       onSettled: () => {}

@@ -1,0 +1,141 @@
+import type { MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import { withMark } from './ack-encoding.js'
+import type { AcquiredMessage } from './consume-result.js'
+import type { CommitLock } from './offset-committer.js'
+import type { OffsetTracker } from './offset-tracker.js'
+import type { TransactionEnd, TransactionPosition } from './transaction-offsets.js'
+
+/** What transactions need of the group that reads a partition. */
+export interface PartitionCommits {
+  /** @param onHeld called when the lock is held, maybe at once */
+  lock(onHeld: () => void): CommitLock
+  /** The length of metadata that brokers have refused, and longer ones. */
+  refusedLength(): number
+  noteRefusedLength(length: number): void
+  /** Looks up the committed position, and begins there. What was offered before is forgotten. */
+  readAnew(): void
+  /** Calls back in a later tick of the group's actor. */
+  tick(run: () => void): void
+}
+
+interface ReadPartitionOptions {
+  readonly group: string
+  readonly topicPartition: TopicPartition
+  /** The incarnation of the topic that is read; `undefined`: unknown. */
+  readonly topicId: string | undefined
+  readonly tracker: OffsetTracker
+  readonly clock: MonotonicClock
+  readonly commits: PartitionCommits
+  /** Called when a transaction has taken a message, which may wait to be offered again. */
+  readonly onHeld: () => void
+  /** Settles what a transaction has held. */
+  readonly settle: (messages: readonly AcquiredMessage[], how: 'acknowledged' | 'open') => void
+}
+
+/** A partition from the position where a member began to read it until the member loses it, or begins anew. */
+export class ReadPartition {
+  readonly group: string
+  readonly topicPartition: TopicPartition
+  readonly options: ReadPartitionOptions
+  readonly open = new Set<HeldMessages>()
+  isLost = false
+
+  constructor(options: ReadPartitionOptions) {
+    this.group = options.group
+    this.topicPartition = options.topicPartition
+    this.options = options
+  }
+
+  /** True when a transaction may take this message: its offer stands, or was released, and none is newer. */
+  mayHold({ offset, serial }: AcquiredMessage): boolean {
+    const { tracker, clock } = this.options
+    return !this.isLost && tracker.mayHold(offset, serial, clock())
+  }
+
+  /** Called when acknowledgements count, and when the log was cut. */
+  changed(): void {
+    for (const held of this.open) held.onChanged()
+  }
+
+  lose(): void {
+    this.isLost = true
+    for (const held of this.open) held.unlock()
+    this.changed()
+  }
+}
+
+/** The messages of one partition that belong to a transaction. */
+export class HeldMessages {
+  readonly partition: ReadPartition
+  readonly onChanged: () => void
+  readonly #messages = new Map<Offset, AcquiredMessage>()
+  #lock: CommitLock | undefined
+  /** The length of the metadata that was given last. */
+  #givenLength = 0
+
+  /** @param onChanged called when {@link isLost}, {@link isLocked} or {@link position} may have changed */
+  constructor(partition: ReadPartition, onChanged: () => void) {
+    this.partition = partition
+    this.onChanged = onChanged
+    partition.open.add(this)
+  }
+
+  add(message: AcquiredMessage): void {
+    const { tracker, onHeld } = this.partition.options
+    this.#messages.set(message.offset, message)
+    tracker.hold(message.offset)
+    onHeld()
+  }
+
+  /** True when the messages cannot be acknowledged any more: the partition is lost, or its log was cut before them. */
+  get isLost(): boolean {
+    const { isLost, options } = this.partition
+    return isLost || !options.tracker.holdsAll(this.#messages.values())
+  }
+
+  /** True when all commits of the partition are answered, and none is sent until {@link unlock}. */
+  get isLocked(): boolean {
+    return this.#lock?.isHeld === true
+  }
+
+  lock(): void {
+    this.#lock = this.partition.options.commits.lock(this.onChanged)
+  }
+
+  unlock(): void {
+    this.#lock?.release()
+    this.#lock = undefined
+  }
+
+  /** The position that holds all that is acknowledged in the partition. `undefined`: it does not fit into its metadata. */
+  get position(): TransactionPosition | undefined {
+    const { tracker, topicId, topicPartition, commits } = this.partition.options
+    const position = tracker.positionWith(this.#messages.keys())
+    if (position === undefined) return undefined
+    const fits = ({ metadata }: { readonly metadata: string }) => metadata.length < commits.refusedLength()
+    const fitting = [withMark(position, topicId), position].find(fits)
+    if (fitting === undefined) return undefined
+    this.#givenLength = fitting.metadata.length
+    const { offset, metadata, leaderEpoch = -1 } = fitting
+    return { ...topicPartition, offset, metadata, leaderEpoch }
+  }
+
+  /** Notes that a broker has refused the metadata of the last position. */
+  noteTooLarge(): void {
+    this.partition.options.commits.noteRefusedLength(this.#givenLength)
+  }
+
+  /** Settles the messages, in a later tick of the group's actor. */
+  end(result: TransactionEnd): void {
+    const { partition } = this
+    const { commits, settle } = partition.options
+    partition.open.delete(this)
+    commits.tick(() => {
+      if (!partition.isLost) {
+        if (result === 'unknown') commits.readAnew()
+        else settle([...this.#messages.values()], result === 'committed' ? 'acknowledged' : 'open')
+      }
+      this.unlock()
+    })
+  }
+}
