@@ -1,9 +1,20 @@
-import type { MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import type { KafkaRecord, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
 import { withMark } from './ack-encoding.js'
-import type { AcquiredMessage } from './consume-result.js'
 import type { CommitLock } from './offset-committer.js'
-import type { OffsetTracker } from './offset-tracker.js'
-import type { TransactionEnd, TransactionPosition } from './transaction-offsets.js'
+import type { Offer, OffsetTracker } from './offset-tracker.js'
+
+/** The next offset to read in a partition; all before it, and all that `metadata` lists, is acknowledged. */
+export interface TransactionPosition extends TopicPartition {
+  readonly offset: Offset
+  /** -1: unknown. */
+  readonly leaderEpoch: number
+  readonly metadata: string
+}
+
+/** `unknown`: the end was not answered. The positions of the partitions are then looked up before more is offered. */
+export type TransactionEnd = 'committed' | 'aborted' | 'unknown'
+
+type OfferedRecord = KafkaRecord & Pick<Offer, 'serial'>
 
 /** What transactions need of the group that reads a partition. */
 export interface PartitionCommits {
@@ -29,7 +40,7 @@ interface ReadPartitionOptions {
   /** Called when a transaction has taken a message, which may wait to be offered again. */
   readonly onHeld: () => void
   /** Settles what a transaction has held. */
-  readonly settle: (messages: readonly AcquiredMessage[], how: 'acknowledged' | 'open') => void
+  readonly settle: (messages: readonly OfferedRecord[], how: 'acknowledged' | 'open') => void
 }
 
 /** A partition from the position where a member began to read it until the member loses it, or begins anew. */
@@ -47,7 +58,7 @@ export class ReadPartition {
   }
 
   /** True when a transaction may take this message: its offer stands, or was released, and none is newer. */
-  mayHold({ offset, serial }: AcquiredMessage): boolean {
+  mayHold({ offset, serial }: OfferedRecord): boolean {
     const { tracker, clock } = this.options
     return !this.isLost && tracker.mayHold(offset, serial, clock())
   }
@@ -68,7 +79,7 @@ export class ReadPartition {
 export class HeldMessages {
   readonly partition: ReadPartition
   readonly onChanged: () => void
-  readonly #messages = new Map<Offset, AcquiredMessage>()
+  readonly #messages = new Map<Offset, OfferedRecord>()
   #lock: CommitLock | undefined
   /** The length of the metadata that was given last. */
   #givenLength = 0
@@ -80,7 +91,7 @@ export class HeldMessages {
     partition.open.add(this)
   }
 
-  add(message: AcquiredMessage): void {
+  add(message: OfferedRecord): void {
     const { tracker, onHeld } = this.partition.options
     this.#messages.set(message.offset, message)
     tracker.hold(message.offset)

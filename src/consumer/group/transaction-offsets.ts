@@ -1,18 +1,10 @@
 import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
-import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { GroupMembership } from '../../router/messages/operations.js'
 import { type Batch, GivenBatch, GivenMessage, type Message } from './given-messages.js'
-import { HeldMessages, type ReadPartition } from './held-messages.js'
-
-/** The next offset to read in a partition; all before it, and all that `metadata` lists, is acknowledged. */
-export interface TransactionPosition extends TopicPartition {
-  readonly offset: Offset
-  /** -1: unknown. */
-  readonly leaderEpoch: number
-  readonly metadata: string
-}
+import { HeldMessages, type ReadPartition, type TransactionEnd, type TransactionPosition } from './held-messages.js'
 
 /** Positions of a group, which go along with a transaction under the member and generation that read their messages. */
 export interface GroupPositions {
@@ -24,9 +16,6 @@ export interface GroupPositions {
   /** Sorted by topic and partition. */
   readonly offsets: readonly TransactionPosition[]
 }
-
-/** `unknown`: the end was not answered. The positions of the partitions are then looked up before more is offered. */
-export type TransactionEnd = 'committed' | 'aborted' | 'unknown'
 
 /**
  * What a transaction acknowledges of the messages that groups have given out. From `add` to `end` a message belongs to

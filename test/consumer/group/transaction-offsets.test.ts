@@ -9,12 +9,9 @@ import {
 import { GivenBatch, type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import type { TransactionEnd } from '../../../src/consumer/group/held-messages.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import {
-  type GroupPositions,
-  type TransactionEnd,
-  TransactionOffsets
-} from '../../../src/consumer/group/transaction-offsets.js'
+import { type GroupPositions, TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
