@@ -8,7 +8,7 @@ import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { GROUP_LINES } from '../../../src/consumer/partition/read-outcome.js'
 import { fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, run, takeFrom } from './fake-runtime.js'
+import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
 const LOOPS = 2
@@ -70,7 +70,8 @@ class OffersStage {
     ackAll: taken => this.#consumer.ackAll(taken.get(0)!),
     releaseAll: taken => this.#consumer.release(taken.get(0)!),
     isOpen: ({ offset, serial }) => this.#consumer.offerOf(offset)?.serial === serial,
-    stands: message => this.#consumer.stands(message)
+    stands: message => this.#consumer.stands(message),
+    read: () => undefined
   }
 
   constructor() {
@@ -102,6 +103,7 @@ class OffersStage {
       batches: this.#batches,
       start: onStart => onStart('earliest'),
       tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
+      commits: noTransactions,
       maxPendingMessages: 4,
       retryBackoffMs: 10,
       submit: source => (this.#position = source.position),
