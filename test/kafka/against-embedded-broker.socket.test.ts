@@ -185,8 +185,14 @@ describe('every call, against the embedded broker', () => {
       ['orders', 5, 'nöte'],
       ['__proto__', 7, '']
     ])
-    const none = await client.offsetFetch({ groupId: 'g', partitions: [{ topic: 'orders', partition: 1 }] })
-    expect(none.partitions[0]).to.deep.include({ offset: -1, errorCode: 0 })
+    for (const requireStable of [false, true]) {
+      const asked = [0, 1].map(partition => ({ topic: 'orders', partition }))
+      const found = await client.offsetFetch({ groupId: 'g', partitions: asked, requireStable })
+      expect(found.partitions.map(({ offset, errorCode }) => [offset, errorCode])).to.deep.equal([
+        [5, 0],
+        [-1, 0]
+      ])
+    }
   })
 
   it('InitProducerId gives an id, under which a batch sent twice is in the log once', async () => {

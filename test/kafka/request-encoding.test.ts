@@ -1,7 +1,11 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
+<<<<<<< HEAD
 import { describeAclsV1 } from '../../src/kafka/protocol/acls.js'
+=======
+import type { TopicPartition } from '../../src/core/model.js'
+>>>>>>> 2dd3ca9c (kafka: name the partitions of OffsetFetch 7 by bare numbers)
 import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'
@@ -14,7 +18,7 @@ import {
   syncGroupV3
 } from '../../src/kafka/protocol/groups.js'
 import { metadataV7, metadataV10, metadataV12 } from '../../src/kafka/protocol/metadata.js'
-import { listOffsetsV3, offsetCommitV5, offsetFetchV4 } from '../../src/kafka/protocol/offsets.js'
+import { listOffsetsV3, offsetCommitV5, offsetFetchV4, offsetFetchV7 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7 } from '../../src/kafka/protocol/produce.js'
 import {
   addOffsetsToTxnV3,
@@ -279,6 +283,15 @@ describe('requests', () => {
     const tail = (api: typeof metadataV12) => encode(api, withOperations).toString('hex').slice(-10)
     // No topics, no creation, (only v10: not those of the cluster,) those of topics, no tags.
     expect([tail(metadataV10), tail(metadataV12)]).to.deep.equal(['0100000100', '0001000100'])
+  })
+
+  it('OffsetFetch v7 has the numbers of partitions alone, without tags, and then whether offsets have to be stable', () => {
+    const body = (partitions: readonly TopicPartition[] | null, requireStable?: boolean): string =>
+      encode(offsetFetchV7, { groupId: 'g', partitions, requireStable }).subarray(22).toString('hex')
+    const of = (topic: string, ...partitions: number[]) => partitions.map(partition => ({ topic, partition }))
+    expect(body([...of('a', 1), ...of('b', 2)], true)).to.equal('0267' + '03026102000000010002620200000002000100')
+    expect(body(of('a', 1, 2), true)).to.equal('0267' + '02026103000000010000000200' + '0100')
+    expect(body(null)).to.equal('0267' + '00' + '0000')
   })
 
   it('calls of a transaction are in the flexible encoding, with the producer before what they add', () => {

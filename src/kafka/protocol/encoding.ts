@@ -1,4 +1,5 @@
 import { InvalidRequestError, ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
+import type { TopicPartition } from '../../core/model.js'
 import { byteLengthOf, readInt64, writeInt32, writeInt64, writeString } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
@@ -121,6 +122,13 @@ export class ProtocolWriter {
     this.#length(topics.size)
     for (const [topic, ofTopic] of topics) this.string(topic).structs(ofTopic, write).tags()
     return this
+  }
+
+  /** The same where partitions are numbers alone. */
+  numbersByTopic(partitions: readonly TopicPartition[]): this {
+    return this.structs([...mapByTopic(partitions)], ([topic, ofTopic]) =>
+      this.string(topic).array(ofTopic, ({ partition }) => this.int32(partition))
+    )
   }
 
   /** @param text as Kafka prints it: 22 characters of base64url */

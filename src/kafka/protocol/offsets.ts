@@ -123,7 +123,7 @@ export const [offsetFetchV7, offsetFetchV5, offsetFetchV4] = inVersions([7, 5, 4
     request: t.struct({
       groupId: t.string,
       /** `null`: every partition for which the group has an offset. */
-      partitions: t.orNull(t.byTopic({ partition: t.int32 })),
+      partitions: t.orNull(t.numbersByTopic),
       /**
        * True: UNSTABLE_OFFSET_COMMIT is answered for a partition while a transaction with an offset for it is open. Older
        * versions give the offset that was committed before.

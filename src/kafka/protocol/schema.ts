@@ -1,3 +1,4 @@
+import type { TopicPartition } from '../../core/model.js'
 import { type Limit, type ProtocolReader, type ProtocolWriter, ZERO_UUID } from './encoding.js'
 
 /** One value of Kafka's protocol: how it is written into a request, and how it is read from a response. */
@@ -112,6 +113,15 @@ export function byTopic<Of extends Fields>(
     write: (to, partitions) => to.byTopic(partitions, partition => write(to, partition)),
     read: from => from.byTopic(topic => readInto(from, { topic }) as { topic: string } & StructOf<Of>, limit)
   }
+}
+
+/** `[topic, [partition]]`, whose partitions are numbers and no structures, as one list of partitions with their topics. */
+export const numbersByTopic: Field<readonly TopicPartition[]> = {
+  write: (to, partitions) => to.numbersByTopic(partitions),
+  read: from =>
+    from
+      .structs(() => ({ topic: from.string(), numbers: from.array(() => from.int32()) }))
+      .flatMap(({ topic, numbers }) => numbers.map(partition => ({ topic, partition })))
 }
 
 function codecOf(fields: Fields) {
