@@ -18,7 +18,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   kafka: 5_930,
   producer: 18_250,
   router: 10_600,
-  schemas: 4_080,
+  schemas: 4_090,
   server: 6_580
 }
 
