@@ -23,7 +23,8 @@ export const consumerBugs: readonly PlantedBug[] = [
           if (!this.#isLastRetry(offer)) {
             offer.retries++
             offer.deadlineAt = now + this.#options.ackTimeoutMs
-            return offer.offset
+            offer.isOver = true
+            return offer
           }`,
         replaceWith: 'if (!this.#isLastRetry(offer)) continue'
       }
@@ -61,8 +62,8 @@ export const consumerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'OffsetTracker.offered',
-        find: 'deadlineAt: now + this.#options.ackTimeoutMs',
-        replaceWith: 'deadlineAt: now - 1'
+        find: 'const deadlineAt = now + this.#options.ackTimeoutMs',
+        replaceWith: 'const deadlineAt = now - 1'
       }
     ]
   }
