@@ -136,6 +136,15 @@ export type AwayBecause = () => Error | undefined
 
 const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
 
+interface Hold {
+  /** Those who have not released the request: the topics that it asks for and that have not begun. */
+  readonly holders: Set<object>
+  readonly graceMs: number
+  readonly wait: () => void
+  /** The time limit of the request is over. */
+  isOver: boolean
+}
+
 /** The request of a client for one or several messages of a topic. It gets exactly one answer. */
 export class WaitingRequest implements Due {
   deadlineAt: number
@@ -147,7 +156,7 @@ export class WaitingRequest implements Due {
   settled = false
   /** Called when it is answered or cancelled. */
   onSettled: (() => void) | undefined
-  #hold: { readonly graceMs: number; readonly wait: () => void; isOver: boolean } | undefined
+  #hold: Hold | undefined
 
   constructor(
     deadlineAt: number,
@@ -184,17 +193,19 @@ export class WaitingRequest implements Due {
   }
 
   /**
-   * Holds the request: until it is released, it is not answered that there is no message. It fails when it is not
-   * released within `graceMs` after its time limit, or when its time limit ends while no broker can be reached.
+   * Holds the request: until all that hold it have released it, it is not answered that there is no message. It fails when it
+   * is not released within `graceMs` after its time limit, or when its time limit ends while no broker can be reached.
    *
    * @param wait schedules the request to become due again
    */
-  hold(graceMs: number, wait: () => void): void {
-    this.#hold = { graceMs, wait, isOver: false }
+  hold(holder: object, graceMs: number, wait: () => void): void {
+    this.#hold ??= { holders: new Set(), graceMs, wait, isOver: false }
+    this.#hold.holders.add(holder)
   }
 
-  releaseRequests(): void {
-    if (this.#hold?.isOver) this.deadlineAt -= this.#hold.graceMs
+  releaseRequests(holder: object): void {
+    if (!this.#hold?.holders.delete(holder) || this.#hold.holders.size > 0) return
+    if (this.#hold.isOver) this.deadlineAt -= this.#hold.graceMs
     this.#hold = undefined
   }
 

@@ -115,7 +115,7 @@ export class TopicConsumer {
       request.answer(ownFailure('overloaded', text, true, setting))
       return
     }
-    if (!this.#options.start.isFixed) request.hold(LONGEST_HOLD_MS, () => deadlines.add(request))
+    if (!this.#options.start.isFixed) request.hold(this, LONGEST_HOLD_MS, () => deadlines.add(request))
     this.#queue.push(request)
     this.#serve()
     if (!request.settled) deadlines.add(request)
@@ -189,7 +189,7 @@ export class TopicConsumer {
     const { deadlines } = this.#options
     for (const request of this.#queue) {
       deadlines.remove(request)
-      request.releaseRequests()
+      request.releaseRequests(this)
       if (!request.settled) deadlines.add(request)
     }
   }

@@ -43,7 +43,7 @@ class TopicStage {
   readonly #deadlines: Deadlines
   readonly #batches = new HeldBatches(1_000_000)
 
-  constructor(time: FakeTime, messages: readonly number[], maxWaitingRequests = 64) {
+  constructor(time: FakeTime, messages: readonly number[], maxWaitingRequests = 64, start = begun()) {
     this.#time = time
     this.#deadlines = new Deadlines(time.now)
     this.runtimes = messages.map(count => {
@@ -57,7 +57,7 @@ class TopicStage {
       metrics: defaultLogger,
       deadlines: this.#deadlines,
       maxWaitingRequests,
-      start: begun(),
+      start,
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
@@ -158,6 +158,24 @@ describe('one topic of a group', () => {
     stage.runtimes[0]!.write(0)
     stage.settle()
     expect(stage.newly()).to.deep.equal(['bob: 0/0'])
+  })
+
+  it('a request for several topics is not told that there is no message before all of them have begun', async () => {
+    const notBegun = () => new TopicStart('latest', new FakeRuntime(), 'test.4', 100)
+    const stages = [notBegun(), notBegun()].map(start => new TopicStage(time, [0], 64, start))
+    const told: string[] = []
+    const requester = { reply: ({ type }: ConsumeManyResult) => void told.push(type) }
+    const request = new WaitingRequest(time.now() + LONG_POLL_MS, requester, ONE_MESSAGE)
+    for (const { consumer } of stages) {
+      consumer.enqueue(request)
+      consumer.resume()
+    }
+    stages[0]!.consumer.begin()
+    await time.pass(LONG_POLL_MS + 20)
+    expect(told).to.deep.equal([])
+    stages[1]!.consumer.begin()
+    await time.pass(20)
+    expect(told).to.deep.equal(['timedOut'])
   })
 
   it('pixy C11 refuses what is too much at once', () => {
