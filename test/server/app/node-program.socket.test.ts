@@ -100,7 +100,7 @@ describe('a program of Node', () => {
     ['throws', () => JSON.parse('{'), /^the partitioner threw: /],
     ['chooses a partition that there is not', () => 4, /from 0 to 3, not 4$/],
     ['chooses no number', () => '1' as never, /from 0 to 3, not string$/],
-    ['is asynchronous', (async () => 1) as never, /from 0 to 3, not object$/]
+    ['is asynchronous', (async () => 1) as never, /from 0 to 3, not a promise$/]
   ] as const satisfies [string, ProduceOptions['partitioner'], RegExp][]) {
     it(`fails the records whose partitioner ${how}, and no others`, async () => {
       const records = [
