@@ -8,6 +8,7 @@ import { ActorSystem } from '../../core/actor/actor.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, MAX_TIMER_MS, performanceClock, silentLogger } from '../../core/model.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
@@ -425,6 +426,7 @@ class ClusterParts {
 /** @throws InvalidRequestError for anything but options with a time limit */
 function closeTimeoutOf(options: CloseOptions = {}): number {
   const { timeoutMs = CLOSE_TIMEOUT_MS } = Object(options) as CloseOptions
+  if (typeof options === 'object') checkOptionNames('close', options ?? {}, ['timeoutMs'])
   const isTime = typeof timeoutMs === 'number' && timeoutMs >= 0
   if (typeof options === 'object' && options !== null && isTime) return Math.min(timeoutMs, MAX_TIMER_MS)
   const given = typeof options === 'number' ? `, as in close({timeoutMs: ${options}}), not a number` : ''
@@ -473,9 +475,12 @@ async function readReceipt(
   id: string,
   options: ReceiptOptions
 ): Promise<FoundReceipt | undefined> {
-  const { from = 0 } = options
+  checkOptionNames('receipt', options, ['waitMs', 'from', 'signal'])
+  const { from = 0, waitMs = 0 } = options
   if (!Number.isSafeInteger(from) || from < 0)
     throw new InvalidRequestError('from is the index of a record: a whole number, at least 0')
+  if (typeof waitMs !== 'number' || !(waitMs >= 0))
+    throw new InvalidRequestError('waitMs is a number of milliseconds, at least 0')
   const reply = await desk?.read({ ...options, id, principals: [PROGRAM] })
   return reply?.type === 'found' ? reply : undefined
 }

@@ -43,7 +43,8 @@ describe('a time limit of the library that is longer than a timer of Node', () =
     'soon',
     { timeoutMs: '5' },
     { timeoutMs: -1 },
-    { timeoutMs: Number.NaN }
+    { timeoutMs: Number.NaN },
+    { timeout: 5_000 }
   ]
   for (const options of wrong) {
     it(`is told apart from what is no time limit: close(${JSON.stringify(options)})`, async () => {

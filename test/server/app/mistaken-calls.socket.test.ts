@@ -87,6 +87,19 @@ describe('a mistaken call of the library', () => {
     ])
   })
 
+  const questionsOfReceipts: readonly (readonly [object, string])[] = [
+    [{ wait: 5 }, 'receipt: there is no option wait; did you mean waitMs?'],
+    [{ waitMs: '5' }, 'waitMs is a number of milliseconds'],
+    [{ waitMs: -1 }, 'waitMs is a number of milliseconds'],
+    [{ from: 0.5 }, 'from is the index of a record']
+  ]
+  for (const [options, message] of questionsOfReceipts) {
+    it(`rejects the question for a receipt: ${message}`, async () => {
+      const error: unknown = await castellan.receipt('none', options as never).catch((e: unknown) => e)
+      expect(error).to.be.instanceOf(InvalidRequestError).with.property('message').that.contains(message)
+    })
+  }
+
   const orders = { topic: 'orders', partition: 0 }
   const changes: readonly (readonly [string, (admin: Castellan['admin']) => Promise<unknown>, string])[] = [
     ['null in a list', admin => admin.createTopic([{ name: 'a' }, null] as never), 'createTopic takes topics'],
