@@ -210,12 +210,13 @@ describe('10,000 random calls of the library while brokers fail', () => {
   after(() => void process.off('unhandledRejection', note))
 
   function addFault(random: SeededRandom): void {
-    const match = { api: random.pick(APIS), count: random.between(1, 3) }
+    const match = { api: random.next() < 0.5 ? 'Produce' : random.pick(APIS), count: random.between(1, 3) } as const
     const afterWork = random.next() < 0.5
     const actions = [
       { type: 'delay', delayMs: random.between(1, 400), afterWork },
       { type: 'close', afterWork },
       { type: 'dropRequest' },
+      { type: 'errorAfter', errorCode: errorCodes.REQUEST_TIMED_OUT },
       { type: 'error', errorCode: random.pick(CODES) }
     ] as const
     stage.cluster.faults.add(match, random.pick(actions))
@@ -234,7 +235,7 @@ describe('10,000 random calls of the library while brokers fail', () => {
     let next = 0
     const caller = async (): Promise<void> => {
       while (next < CALLS) {
-        if (next++ % 100 === 0) addFault(random)
+        if (next++ % 25 === 0) addFault(random)
         await calls.make()
       }
     }
