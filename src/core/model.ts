@@ -225,6 +225,9 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
  */
 export type MonotonicClock = () => number
 
+export const SECOND_MS = 1_000
+export const DAY_MS = 86_400_000
+
 /** The clock of the process. */
 export const performanceClock: MonotonicClock = () => performance.now()
 

@@ -1,7 +1,7 @@
 import type { MonotonicClock } from './model.js'
 
 /** A walk through many items gives way to other work after this time. */
-const PORTION_MS = 4
+export const PORTION_MS = 4
 /** The clock is read once per so many items, where they are small. */
 const ITEMS_PER_LOOK = 32
 

@@ -1,7 +1,8 @@
+import { SECOND_MS } from './model.js'
+
 const WINDOW_MS = 10_000
 /** What came within a shorter time says little about a second. */
 const LEAST_MS = 1_000
-const MS_PER_SECOND = 1_000
 
 /** How much comes per second now: the mean of the last 10 to 20 seconds. It has no timer. */
 export class RecentRate {
@@ -22,7 +23,7 @@ export class RecentRate {
   perSecond(nowMs: number): number {
     this.#turn(nowMs)
     const since = this.#before === undefined ? this.#since : this.#since - WINDOW_MS
-    return (((this.#before ?? 0) + this.#inWindow) / Math.max(LEAST_MS, nowMs - since)) * MS_PER_SECOND
+    return (((this.#before ?? 0) + this.#inWindow) / Math.max(LEAST_MS, nowMs - since)) * SECOND_MS
   }
 
   #turn(nowMs: number): void {

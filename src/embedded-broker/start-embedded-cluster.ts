@@ -1,6 +1,7 @@
 import { InvalidRequestError } from '../core/errors.js'
 import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../core/model.js'
 import { parseOptions } from '../core/settings/options.js'
+import { MIB } from '../core/settings/units.js'
 import { prepareCompression } from '../kafka/compression.js'
 import { Cluster } from './cluster.js'
 import type {
@@ -20,8 +21,6 @@ import { memoryStorage } from './storage/storage.js'
 import type { Partition } from './topics/partition.js'
 import type { Topic } from './topics/topic-table.js'
 
-const MEBIBYTE = 1024 * 1024
-
 /**
  * Starts the nodes and listens. Rejects when a port is taken.
  *
@@ -39,7 +38,7 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
   const cluster = new Cluster({
     defaultPartitions,
     autoCreateTopics,
-    retentionBytes: settings.retentionBytes ?? (directory === undefined ? 128 : 1024) * MEBIBYTE,
+    retentionBytes: settings.retentionBytes ?? (directory === undefined ? 128 : 1024) * MIB,
     saslMechanisms: options.sasl && saslMechanisms(options.sasl),
     minSessionTimeoutMs,
     producerExpiration: {

@@ -2,7 +2,7 @@ import { type IncomingMessage, request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import type { KafkajsSasl, SaslAuthenticationProvider } from 'kafkajs/src/network/connection.js'
 import { UnavailableError } from '../core/errors.js'
-import type { MonotonicClock } from '../core/model.js'
+import { type MonotonicClock, SECOND_MS } from '../core/model.js'
 import type { SaslOptions } from './broker-client.js'
 
 /** The options in the form of kafkajs. Each call creates a new object, because kafkajs writes into it. */
@@ -61,7 +61,6 @@ export interface GrantedToken {
 const MAX_BYTES = 64 * 1024
 /** The lifetime of a token when the endpoint does not report it. */
 const DEFAULT_LIFETIME_S = 300
-const SECOND_MS = 1_000
 /** The syntax of a bearer token. Source: RFC 6750, 2.1. */
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
 export const isBearerToken = (text: string): boolean => TOKEN.test(text)

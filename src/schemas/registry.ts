@@ -1,4 +1,5 @@
 import type { Logger, MonotonicClock } from '../core/model.js'
+import { MAX_WORDS_LENGTH } from './codec.js'
 import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
 import type { RegistryAnswer, Transport } from './transport.js'
 
@@ -30,7 +31,6 @@ export const REGISTRY_TIMEOUT_MS = 5_000
 /** Larger answers are not read to their end. A schema of {@link MAX_SCHEMA_BYTES} fits, with its escapes. */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024
 const MAX_SUBJECT_LENGTH = 1_000
-const MAX_WORDS_LENGTH = 1_000
 /** After so many failures in a row, the registry is asked once in this time only. */
 const FAILURES_OF_CIRCUIT = 3
 const CIRCUIT_MS = 5_000

@@ -1,6 +1,13 @@
 import type { WebSocket } from 'ws'
 import { type CastellanError, ForbiddenError, QuotaExceededError, UnauthenticatedError } from '../../core/errors.js'
-import type { MonotonicClock, ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
+import {
+  type MonotonicClock,
+  type ProduceRecord,
+  type RecordFailure,
+  type RecordHeader,
+  type RecordOutcome,
+  SECOND_MS
+} from '../../core/model.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiProducer } from '../../http/api/api-producer.js'
 import type { UpgradedSocket, UpgradeOwner } from '../../http/exchange/other-protocols.js'
@@ -24,7 +31,6 @@ const SLACK_BYTES = 1024
 const HEAD_BYTES = 6
 /** Pause before a message that was refused because a buffer was full is offered again. */
 const FULL_PAUSE_MS = 50
-const MS_PER_SECOND = 1_000
 const WAITS_FOR_KAFKA = { isSync: true }
 
 export interface SessionParts {
@@ -225,7 +231,7 @@ export class WebsocketSession implements UpgradeOwner {
     if (tooMuch !== undefined) {
       // If the credentials have expired, their check ends the websocket during this pause.
       const seconds = tooMuch instanceof QuotaExceededError ? tooMuch.retryAfterSeconds : 1
-      this.#offerAgain(records, seconds * MS_PER_SECOND)
+      this.#offerAgain(records, seconds * SECOND_MS)
       return
     }
     const pendingProduce = producer.produce(withOriginHeaders(records, { recordHeaders }), WAITS_FOR_KAFKA)

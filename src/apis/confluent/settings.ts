@@ -1,8 +1,6 @@
 import { z } from 'zod'
-import { count, MIB, milliseconds } from '../../core/settings/units.js'
+import { count, HOUR_MS, MIB, milliseconds } from '../../core/settings/units.js'
 import { commonSettings, durability, MAX_RECORDS_OF_BODY, syncTimeoutMs } from '../../http/api/api.js'
-
-const DAY_MS = 24 * 60 * 60 * 1_000
 
 /** The settings of Confluent's API. `castellan confluent` sets them from `kafka-rest.properties`. */
 export const confluentSettings = z
@@ -82,7 +80,7 @@ export const confluentSettings = z
       .describe('A stream of records that brings nothing for this long is ended (`idle.timeout.ms`)')
       .meta({ advanced: true }),
     streamMaxMs: milliseconds
-      .default(DAY_MS)
+      .default(24 * HOUR_MS)
       .describe(
         'Age from which a stream takes no further record: the next one is answered 408, and the stream ends (`streaming.connection.max.duration.ms`)'
       )

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import type { MonotonicClock } from '../../core/model.js'
 import { partsOf } from '../../core/pattern-parts.js'
+import { PORTION_MS } from '../../core/portions.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 
@@ -8,8 +9,6 @@ const TIMEOUT_MS = 10_000
 const MAX_PATTERN_LENGTH = 1_000
 /** Limit of the parts of a pattern with its repetitions written out: one name takes milliseconds then. */
 const MAX_PARTS = 256
-/** Matching gives way to other work after this time. */
-const PORTION_MS = 4
 /** After a portion, matching pauses for so many times as long. */
 const PAUSES_PER_PORTION = 4
 

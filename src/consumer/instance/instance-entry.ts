@@ -9,7 +9,7 @@ import type { InstancePoint } from './instance-number.js'
 import type { InstanceName, InstanceResult, UnknownInstance } from './instances.js'
 
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
-const VERB_TIMEOUT_MS = 60_000
+export const VERB_TIMEOUT_MS = 60_000
 
 /** What an instance does for a request, in a tick of its actor. */
 export type VerbOf<Value> = (consumer: ConsumerInstance, reply: InstanceReply<Value>) => void

@@ -14,6 +14,8 @@ export interface MetricsLogger {
   gauge?(component: string, metricName: string, tags: MetricTags, value: number): void
 }
 
+export const NANOSECONDS_PER_MILLISECOND = 1e6
+
 /** Drops all measurements. */
 export const defaultLogger: MetricsLogger = { count() {}, time() {}, gauge() {} }
 

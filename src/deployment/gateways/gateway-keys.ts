@@ -10,13 +10,11 @@ import {
   NotCarriedOutError,
   type PassOn
 } from '../../http/api/key-owners.js'
+import { CLIENT_AT } from '../../producer/keys/key-space.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
 import { askAll, isAway, type PeerError } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
-
-/** The end of a hash names the client. */
-const CLIENT_AT = 12
 
 /** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3

@@ -15,13 +15,13 @@ import {
   HELLO_PATH,
   MAX_BODY_BYTES,
   NO_ANSWER_IN_TIME,
+  OK,
   OTHER_PROCESS,
   type PeerTls,
   REFUSED
 } from './peer-listener.js'
 import { ANSWERED_BY, FROM_HEADER, type PeerToken, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
 
-const OK = 200
 /**
  * Default of the calls to one gateway that may be in progress; more are refused at once. Each has a connection, so that
  * calls with long handlers do not hold up others.

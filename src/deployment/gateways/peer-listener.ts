@@ -18,7 +18,7 @@ export const FAILED = 500
 export const OTHER_PROCESS = 421
 export const NO_ANSWER_IN_TIME = 504
 export const TOO_MANY_CALLS = 503
-const OK = 200
+export const OK = 200
 export const REFUSED = 403
 
 /** Path of calls; the name of the message follows. */

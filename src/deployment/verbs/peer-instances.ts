@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
 import { inTime } from '../../core/in-time.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -28,8 +29,6 @@ import {
   serveInstances
 } from './served-instances.js'
 
-/** Time limit of verbs that make requests to Kafka; those have shorter ones. */
-const VERB_TIMEOUT_MS = 60_000
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
 /** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */

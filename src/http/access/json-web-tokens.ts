@@ -9,7 +9,7 @@ import {
 } from 'jose'
 import { UnavailableError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type Logger, type MonotonicClock, SECOND_MS } from '../../core/model.js'
 import { type Identity, isPrincipal } from './access.js'
 import type { AuthSettings } from './settings.js'
 
@@ -17,7 +17,6 @@ import type { AuthSettings } from './settings.js'
 const CLOCK_TOLERANCE_MS = 30_000
 /** How long a verified token is remembered, which limits how long a revoked key is still accepted. */
 const TRUSTED_MS = 60_000
-const MS_PER_SECOND = 1_000
 
 type Issuer = AuthSettings['issuers'][number]
 
@@ -52,7 +51,7 @@ export class JsonWebTokens {
         issuer: issuer.settings.issuer,
         audience: issuer.settings.audience,
         algorithms: [...issuer.settings.algorithms],
-        clockTolerance: CLOCK_TOLERANCE_MS / MS_PER_SECOND,
+        clockTolerance: CLOCK_TOLERANCE_MS / SECOND_MS,
         currentDate: new Date(this.#now()),
         requiredClaims: ['exp']
       })
@@ -68,7 +67,7 @@ export class JsonWebTokens {
     if (typeof claim !== 'string' || claim === '') return 'invalid'
     const principal = principalPrefix + claim
     if (!isPrincipal(principal)) return 'invalid'
-    const expiresAt = payload.exp! * MS_PER_SECOND + CLOCK_TOLERANCE_MS
+    const expiresAt = payload.exp! * SECOND_MS + CLOCK_TOLERANCE_MS
     return { principal, method: 'jwt', validUntil: Math.min(expiresAt, this.#now() + TRUSTED_MS) }
   }
 }

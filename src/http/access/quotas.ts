@@ -1,9 +1,7 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { type MonotonicClock, SECOND_MS } from '../../core/model.js'
 import type { QuotaLimits, QuotaSettings } from './settings.js'
-
-const MS_PER_SECOND = 1_000
 
 /**
  * A rate limit that may be overdrawn once: as long as anything is left, a request may spend any amount, and the next
@@ -27,7 +25,7 @@ class Meter {
   /** Time until something is left; 0: now. */
   get waitMs(): number {
     this.#refill()
-    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * MS_PER_SECOND
+    return this.#left > 0 ? 0 : ((1 - this.#left) / this.#perSecond) * SECOND_MS
   }
 
   spend(amount: number): void {
@@ -41,7 +39,7 @@ class Meter {
 
   #refill(): void {
     const now = this.#clock()
-    const gained = ((now - this.#updatedAt) / MS_PER_SECOND) * this.#perSecond
+    const gained = ((now - this.#updatedAt) / SECOND_MS) * this.#perSecond
     this.#left = Math.min(this.#perSecond, this.#left + gained)
     this.#updatedAt = now
   }
@@ -76,7 +74,7 @@ export class QuotaAccount {
 
   /** Counts a request as in flight until {@link leave}, or returns the error when there are too many. */
   enter(): QuotaExceededError | undefined {
-    if (this.#requests.value >= this.#maxRequests) return this.#exceeded('requests in flight', MS_PER_SECOND)
+    if (this.#requests.value >= this.#maxRequests) return this.#exceeded('requests in flight', SECOND_MS)
     this.#requests.add(1)
     return undefined
   }
@@ -96,7 +94,7 @@ export class QuotaAccount {
   }
 
   #exceeded(what: string, waitMs: number): QuotaExceededError {
-    const seconds = Math.max(1, Math.ceil(waitMs / MS_PER_SECOND))
+    const seconds = Math.max(1, Math.ceil(waitMs / SECOND_MS))
     const text = `the quota of ${what} of ${this.#of} is used up; try again in ${seconds} s (quotas)`
     return new QuotaExceededError(text, seconds, 'quotas')
   }

@@ -1,5 +1,5 @@
 import { QuotaExceededError } from '../../core/errors.js'
-import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
+import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
 import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
@@ -8,7 +8,6 @@ import type { Reply } from '../exchange/exchange.js'
 const PIECE_CHARACTERS = 64 * 1024
 /** How soon a browser connects again. */
 const RECONNECT_MS = 1_000
-const SECOND_MS = 1_000
 /** A tail without events is sent a comment this often, so that its connection is not taken for a dead one. */
 const HEARTBEAT_MS = 15_000
 /** A client that takes nothing for this long, while there is something, is disconnected. */

@@ -2,7 +2,7 @@ import { getHeapStatistics } from 'node:v8'
 import { OverloadedError } from '../../core/errors.js'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type Logger, type MonotonicClock, SECOND_MS } from '../../core/model.js'
 import type { HttpSettings } from './settings.js'
 
 const SAMPLE_MS = 100
@@ -15,7 +15,6 @@ const STEP = 0.25
 const CALM = 0.5
 /** When the used share of the heap is this far below its limit, the heap has recovered. */
 const HEAP_SLACK = 0.1
-const MILLISECONDS_PER_SECOND = 1_000
 
 export type LoadLimits = Pick<HttpSettings, 'maxEventLoopDelayMs' | 'maxHeapShare'>
 
@@ -94,7 +93,7 @@ export class LoadShedder {
   view(): LoadView {
     const { maxEventLoopDelayMs, maxHeapShare } = this.#limits
     return {
-      eventLoopDelayMs: this.#ticker === undefined ? undefined : this.#delay.value * MILLISECONDS_PER_SECOND,
+      eventLoopDelayMs: this.#ticker === undefined ? undefined : this.#delay.value * SECOND_MS,
       maxEventLoopDelayMs,
       refusedShare: this.#share,
       heapShare: this.#heapShare(),
@@ -153,7 +152,7 @@ export class LoadShedder {
 
   #judge(nowMs: number): void {
     const wasShedding = this.#isShedding
-    this.#delay.value = this.#leastDelayMs / MILLISECONDS_PER_SECOND
+    this.#delay.value = this.#leastDelayMs / SECOND_MS
     this.#judgeEventLoop(this.#leastDelayMs)
     this.#judgeHeap(this.#leastHeapShare)
     if (this.#isShedding !== wasShedding) this.#tell()

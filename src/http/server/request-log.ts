@@ -3,7 +3,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
-import type { Logger } from '../../core/model.js'
+import { type Logger, SECOND_MS } from '../../core/model.js'
 
 /**
  * Limit of lines about single requests per window: while Kafka is away every request fails, and the log must not flood.
@@ -67,7 +67,6 @@ export class RequestLog {
   }
 }
 
-const MILLISECONDS_PER_SECOND = 1_000
 /** Methods that are timed separately: those that produce, and those that may wait for a message. */
 const TIMED_METHODS: ReadonlySet<string> = new Set(['GET', 'POST'])
 
@@ -124,8 +123,8 @@ export class HttpMetrics {
         ? last
         : this.#find(mount, method, status)
     series.cell.value++
-    series.durations.observe(durationMs / MILLISECONDS_PER_SECOND)
-    if (bodyMs !== undefined) series.bodies.observe(bodyMs / MILLISECONDS_PER_SECOND)
+    series.durations.observe(durationMs / SECOND_MS)
+    if (bodyMs !== undefined) series.bodies.observe(bodyMs / SECOND_MS)
   }
 
   #find(mount: string, method: string, status: number | 'aborted'): Series {

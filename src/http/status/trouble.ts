@@ -1,3 +1,4 @@
+import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
 import { BEYOND_END } from '../../verbs/lag.js'
 import { groupBy } from './cards.js'
@@ -33,7 +34,6 @@ export type Quiet = Pick<Judged, 'certificates' | 'clocks'>
 
 /** The setting of the certificate for other gateways. */
 export const PEERS_TLS = 'peers.tlsDirectory'
-const DAY_MS = 86_400_000
 /** A certificate is shown from this time before its end on, and as bad from the second one on. */
 const CERTIFICATE_SOON_MS = 21 * DAY_MS
 const CERTIFICATE_BAD_MS = 3 * DAY_MS

@@ -4,7 +4,7 @@ interface ClientUse {
 }
 
 /** The end of a hash names the client. */
-const CLIENT_AT = 12
+export const CLIENT_AT = 12
 
 /** Memory of a record that is held until its request has an answer, measured. */
 export const RECORD_BYTES = 90

@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import { type MetricsLogger, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import type { TraceContext, Tracing } from '../../core/tracing/tracing.js'
@@ -152,7 +152,6 @@ export interface Delivery {
 
 const COMPONENT = 'delivery'
 const NO_TAGS = {}
-const NANOSECONDS_PER_MILLISECOND = 1e6
 const counted = {
   delivered: 'delivered_records',
   failed: 'failed_records',

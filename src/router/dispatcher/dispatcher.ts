@@ -8,7 +8,7 @@ import {
   UnavailableError
 } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
-import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
+import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
@@ -80,7 +80,6 @@ interface Connection extends ConnectionPlan {
   pause: NodeJS.Timeout | undefined
 }
 
-const NANOSECONDS_PER_MILLISECOND = 1e6
 export const TIMEOUTS_BEFORE_UNREACHABLE = 2
 /**
  * When waiting requests reach this share of the limit, a dispatcher answers readers that have waited long enough, to

@@ -1,6 +1,7 @@
 import { apis } from '../../apis/apis.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { LoopTurns } from '../../core/loop-turns.js'
+import { NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import {
   createPrometheusMetrics,
   type PrometheusMetrics,
@@ -78,7 +79,6 @@ const REQUESTS_SHARE = 0.5
 const GROUPS_SHARE = 0.5
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
-const NANOSECONDS_PER_MILLISECOND = 1e6
 const LOOK_FOR_TROUBLE_EVERY_MS = 10_000
 
 const lossOf = (records: number): string =>

@@ -1,7 +1,6 @@
-import type { Amount, MonotonicClock, TellProgress } from '../../core/model.js'
+import { type Amount, type MonotonicClock, SECOND_MS, type TellProgress } from '../../core/model.js'
 import { bytesText, countOf, durationText } from '../../http/status/units.js'
 
-const MS_PER_SECOND = 1_000
 /** Between two lines of a log. */
 const TELL_EVERY_MS = 10_000
 
@@ -46,8 +45,7 @@ export class ProgressTeller {
 /** `12 345 records, 4.8 GiB, 310 MiB/s; 1.2 GiB left, 4 s` */
 function textOf(done: Amount, left: Amount, tookMs: number): string {
   const perMs = { records: done.records / tookMs, bytes: done.bytes / tookMs }
-  const rate =
-    done.bytes > 0 ? bytesText(perMs.bytes * MS_PER_SECOND) : countOf(perMs.records * MS_PER_SECOND, 'record')
+  const rate = done.bytes > 0 ? bytesText(perMs.bytes * SECOND_MS) : countOf(perMs.records * SECOND_MS, 'record')
   const [rest, restMs] =
     left.bytes > 0
       ? [bytesText(left.bytes), left.bytes / perMs.bytes]

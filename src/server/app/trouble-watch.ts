@@ -1,7 +1,5 @@
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import { DAY_MS, type Logger, type MonotonicClock } from '../../core/model.js'
 import type { Trouble } from '../../http/status/status.js'
-
-const DAY_MS = 86_400_000
 
 /** Writes trouble of this process that no request meets into the log: at once, and then once a day. */
 export class TroubleWatch {

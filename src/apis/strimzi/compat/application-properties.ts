@@ -1,3 +1,4 @@
+import { SECOND_MS } from '../../../core/model.js'
 import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../../api-command.js'
 import {
   brokers,
@@ -13,7 +14,6 @@ const STRIMZI = 'apis.strimzi'
 const DEFAULT_HOST = '0.0.0.0'
 const DEFAULT_PORT = 8_080
 const DEFAULT_TLS_PORT = 8_443
-const SECOND_MS = 1_000
 
 /** The words of Kafka for `router.isolationLevel`. */
 const ISOLATION: ReadonlyMap<string, string> = new Map([
