@@ -1,11 +1,8 @@
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import { InvalidRequestError } from '../../src/core/errors.js'
-<<<<<<< HEAD
-import { describeAclsV1 } from '../../src/kafka/protocol/acls.js'
-=======
 import type { TopicPartition } from '../../src/core/model.js'
->>>>>>> 2dd3ca9c (kafka: name the partitions of OffsetFetch 7 by bare numbers)
+import { describeAclsV1 } from '../../src/kafka/protocol/acls.js'
 import { createTopicsV3, deleteTopicsV1, describeConfigsV2 } from '../../src/kafka/protocol/administration.js'
 import type { Api } from '../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../src/kafka/protocol/encoding.js'

@@ -118,12 +118,17 @@ export class RefreshSchedule {
 
   /** Returns the call that is due, if any. It is in flight until {@link succeeded} or {@link failed}. */
   start(now: number): RefreshPlan | undefined {
-    if (this.#inFlight || now < this.#pausedUntil) return undefined
+    if (this.#inFlight || now < this.#pausedUntil || this.#isIdle) return undefined
     this.#inFlight = this.#createdLast
       ? (this.#planLookUp(now) ?? this.#planCreation(now))
       : (this.#planCreation(now) ?? this.#planLookUp(now))
     if (this.#inFlight) this.#createdLast = this.#inFlight.allowAutoTopicCreation
     return this.#inFlight
+  }
+
+  /** Nothing is wanted, which most messages to the Router find. */
+  get #isIdle(): boolean {
+    return !this.#wantsBrokers && this.#known.size + this.#unknown.size + this.#creations.size === 0
   }
 
   succeeded(): void {
@@ -149,7 +154,7 @@ export class RefreshSchedule {
 
   /** When {@link start} has a call to make; `undefined`: nothing is wanted. */
   nextAt(now: number): number | undefined {
-    if (this.#inFlight) return undefined
+    if (this.#inFlight || this.#isIdle) return undefined
     const times = [
       this.#wantsBrokers ? Math.max(now, this.#brokersNotBefore) : undefined,
       this.#known.nextAt(),
