@@ -1,6 +1,5 @@
 import type { RecordOutcome } from '../../core/model.js'
-import { FRAME_HEADER_BYTES, payloadAt, saltedCrc } from '../log/bytes.js'
-import { readUInt64, writeUInt64 } from '../log/segment-header.js'
+import { FRAME_HEADER_BYTES, payloadAt, readUInt64, saltedCrc, writeUInt64 } from '../log/bytes.js'
 
 /** Bytes of the hash of a key, and of the fingerprint of a request. */
 export const HASH_BYTES = 16

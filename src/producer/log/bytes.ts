@@ -25,6 +25,15 @@ export function saltBehind(crc: number, bytes: Uint8Array): number {
   return ~register >>> 0
 }
 
+/** Numbers in files are 64 bits wide; the ones used here stay safe integers for as long as a disk lives. */
+export function writeUInt64(bytes: Buffer, value: number, offset: number): void {
+  bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset)
+  bytes.writeUInt32BE(value % 0x1_0000_0000, offset + 4)
+}
+
+export const readUInt64 = (bytes: Buffer, offset: number): number =>
+  bytes.readUInt32BE(offset) * 0x1_0000_0000 + bytes.readUInt32BE(offset + 4)
+
 /** Of the journals: magic, version, salt, id, and their CRC. */
 export const JOURNAL_HEADER_BYTES = 32
 const VERSION = 1

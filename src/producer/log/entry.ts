@@ -1,5 +1,4 @@
-import { saltedCrc } from './bytes.js'
-import { readUInt64, writeUInt64 } from './segment-header.js'
+import { readUInt64, saltedCrc, writeUInt64 } from './bytes.js'
 
 /**
  * One entry, big-endian:

@@ -1,5 +1,5 @@
 import type { RecordHeader } from '../../core/model.js'
-import { readUInt64, writeUInt64 } from './segment-header.js'
+import { readUInt64, writeUInt64 } from './bytes.js'
 
 /** A record as the durable log keeps it. */
 export interface LoggedRecord {

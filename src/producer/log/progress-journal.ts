@@ -5,11 +5,12 @@ import {
   hasFrameBehind,
   JOURNAL_HEADER_BYTES,
   payloadAt,
-  saltOfJournal
+  readUInt64,
+  saltOfJournal,
+  writeUInt64
 } from './bytes.js'
 import { journalName, type LogDirectory, type LogFile, tryTo } from './files.js'
 import type { SequenceRange } from './segment.js'
-import { readUInt64, writeUInt64 } from './segment-header.js'
 
 /** A completion of entries of the log, or a small value that is kept by key. */
 export type LogProgress =

@@ -1,4 +1,4 @@
-import { saltedCrc } from './bytes.js'
+import { readUInt64, saltedCrc, writeUInt64 } from './bytes.js'
 
 export const SEGMENT_HEADER_BYTES = 64
 
@@ -58,12 +58,3 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | 'damaged' | 
     mergedUpTo: version === MERGED_VERSION ? id + bytes.readUInt32BE(MERGED_AT) : undefined
   }
 }
-
-/** Numbers in files are 64 bits wide; the ones used here stay safe integers for as long as a disk lives. */
-export function writeUInt64(bytes: Buffer, value: number, offset: number): void {
-  bytes.writeUInt32BE(Math.floor(value / 0x1_0000_0000), offset)
-  bytes.writeUInt32BE(value % 0x1_0000_0000, offset + 4)
-}
-
-export const readUInt64 = (bytes: Buffer, offset: number): number =>
-  bytes.readUInt32BE(offset) * 0x1_0000_0000 + bytes.readUInt32BE(offset + 4)

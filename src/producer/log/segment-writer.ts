@@ -1,4 +1,4 @@
-import { saltedCrc } from './bytes.js'
+import { readUInt64, saltedCrc, writeUInt64 } from './bytes.js'
 import {
   decodeEntry,
   destinationAt,
@@ -11,7 +11,7 @@ import {
 } from './entry.js'
 import { type LogFile, tryTo } from './files.js'
 import { LogSegment, type SegmentExtent } from './segment.js'
-import { readUInt64, SEGMENT_HEADER_BYTES, type SegmentHeader, writeUInt64 } from './segment-header.js'
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'
 
 const MAGIC = Buffer.from('CASTSEAL')
