@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -66,6 +66,19 @@ function install(folder: string, archives: readonly string[], ...options: readon
   return folder
 }
 
+/** Other runtimes than Node, and how each runs a file of tests. */
+const RUNTIMES = { bun: ['test'], deno: ['test', '--no-check', '--allow-all'] }
+
+/** The command of a runtime that this machine has, or that npm can install; `undefined`, and said: there is none. */
+function commandOf(runtime: string, folder: string): string | undefined {
+  if (spawnSync(runtime, ['--version']).status === 0) return runtime
+  spawnSync('npm', ['install', '--no-audit', '--no-fund', '--silent', runtime], { cwd: folder })
+  const command = join(folder, 'node_modules/.bin', runtime)
+  if (spawnSync(command, ['--version']).status === 0) return command
+  console.error(`!!! SKIPPED: ${runtime} is neither installed nor to be had from npm; nothing is tested on it`)
+  return undefined
+}
+
 const runIn = (folder: string, program: string): unknown =>
   JSON.parse(execFileSync(process.execPath, ['--input-type=module', '-e', program], { cwd: folder, encoding: 'utf8' }))
 
@@ -109,33 +122,17 @@ describe('castellan-client and castellan-testing, installed from the registry', 
     })
   })
 
-  for (const [runtime, ...flags] of [
-    ['bun@1.4.5', 'run'],
-    ['deno@2.9.6', 'run', '-A']
-  ] as const) {
-    const [name] = runtime.split('@')
-    it(`write, read and consume in ${name}`, () => {
-      const installed = install(join(folder, name!), [client, testing, runtime])
-      const program = `import { openCastellan } from 'castellan-client'
-        import { startEmbeddedCluster } from 'castellan-testing'
-        const cluster = await startEmbeddedCluster()
-        const castellan = await openCastellan({ brokers: cluster.bootstrap })
-        const [{ type }] = await castellan.produce({ topic: 'orders', key: 'ann', value: 'one book' })
-        const read = []
-        for await (const { key, value } of castellan.read('orders')) read.push(key + ': ' + value)
-        for await (const message of castellan.consume({ group: 'billing', topics: 'orders', start: 'earliest' })) {
-          read.push(String(message.value))
-          message.ack()
-          break
-        }
-        console.log(JSON.stringify({ type, read, left: await castellan.close() }))
-        await cluster.close()`
-      writeFileSync(join(installed, 'program.mjs'), program)
-      const runner = join(installed, 'node_modules/.bin', name!)
-      const told = execFileSync(runner, [...flags, 'program.mjs'], { cwd: installed, encoding: 'utf8' })
-      expect(JSON.parse(told)).to.deep.equal({ type: 'delivered', read: ['ann: one book', 'one book'], left: 0 })
+  for (const [runtime, test] of Object.entries(RUNTIMES))
+    it(`do on ${runtime} what a user writes at first`, function () {
+      const installed = install(join(folder, runtime), [client, testing])
+      const program = join(installed, 'first-program.test.mts')
+      cpSync('test/project/first-program.node-test.ts', program)
+      const command = commandOf(runtime, installed)
+      if (command === undefined) return this.skip()
+      const told = spawnSync(command, [...test, program], { cwd: installed, encoding: 'utf8', timeout: 60_000 })
+      expect(told.status, told.stdout + told.stderr).to.equal(0)
+      expect(told.stdout + told.stderr).to.match(/\b\d\d pass(ed)?\b/)
     })
-  }
 
   it('work beside each other and beside castellan, whose errors have the same code and name and another class', () => {
     const installed = install(join(folder, 'all'), [client, testing, whole])
