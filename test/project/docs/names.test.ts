@@ -219,7 +219,7 @@ const flagsOfOthers: readonly string[] = [
   ...['--json', '--seconds', '--rounds', '--only', '--seed', '--seeds', '--jobs', '--trace', '--script'],
   ...['--scenario', '--twice', '--tally', '--minutes', '--peer', '--peer-url', '--list'],
   // curl, Node and mocha
-  ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--exit', '--grep']
+  ...['--cert', '--key', '--cpu-prof', '--expose-gc', '--import', '--test', '--exit', '--grep']
 ]
 
 const wordsOfAcls: ReadonlySet<string> = new Set(Object.values(aclWords).flat())
