@@ -75,6 +75,7 @@ const forHours = [
     'commit-order',
     'confluent-durable',
     'confluent-many-streams',
+    'consume-patterns',
     'cut-logs',
     'fairness',
     'fetch-sessions',
