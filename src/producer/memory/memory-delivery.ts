@@ -447,8 +447,7 @@ export class MemoryDelivery implements Delivery {
       topic.refuseWaiting(failureOf('no'))
       topic.failHeld(failureOf('no'))
     }
-    for (const producer of this.#producers())
-      producer.failWaiting(maybeWritten => failureOf(persistedOf(maybeWritten)))
+    for (const producer of this.#producers()) producer.failWaiting(maybeWritten => failureOf(persistedOf(maybeWritten)))
   }
 
   async close(timeoutMs: number): Promise<number> {

@@ -3,10 +3,19 @@ import { InvalidRequestError } from '../../core/errors.js'
 import { type ProduceRecord, type RecordOutcome, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
-import type { GroupMembership, SealedBatch } from '../../router/messages/operations.js'
+import type { SealedBatch } from '../../router/messages/operations.js'
 import type { PartitionerFunction, PartitionerName } from '../memory/partitioners.js'
-import type { TransactionOffset } from './transactional-calls.js'
+import type { Refusal } from './transactional-calls.js'
 import type { TransactionalProducer } from './transactional-producer.js'
+
+/** An offset of a group that becomes its position when the transaction commits. */
+export interface TransactionOffset extends TopicPartition {
+  /** The next one to read. */
+  readonly offset: number
+  /** -1: unknown. */
+  readonly leaderEpoch: number
+  readonly metadata: string
+}
 
 /** Positions of a group under one of its members. */
 interface MemberPositions {
@@ -163,7 +172,8 @@ export class OpenTransaction {
     if (fresh.length === 0) return true
     this.#isBegun = true
     const partitions = fresh.map(({ topic, partition }) => ({ topic, partition }))
-    const result = await this.#producer.calls.addPartitions(this.#producer.identified, partitions, this.#until)
+    const { calls, identified: producer } = this.#producer
+    const result = await calls.ask({ type: 'addPartitionsToTxn', producer, partitions }, this.#until)
     if (!this.#mayAdd) {
       await this.#giveUpRecords(0)
       return false
@@ -231,28 +241,28 @@ export class OpenTransaction {
     }
   }
 
-  #positionsError(group: string, result: Parameters<TransactionalProducer['errorOf']>[0]): TransactionError {
+  #positionsError(group: string, result: Refusal): TransactionError {
     if (result.errorCode === undefined || !isLost.has(result.errorCode)) return this.#producer.errorOf(result)
     return new TransactionError('notAssigned', `group ${group} has rebalanced since the messages were given out`)
   }
 
   async #sendPositions({ group, memberId, generationId, groupInstanceId, offsets }: MemberPositions) {
-    const { calls, identified } = this.#producer
+    const { calls, identified: producer } = this.#producer
     if (!this.#groups.has(group)) {
       this.#isBegun = true
-      const result = await calls.addOffsets(identified, group, this.#until)
+      const result = await calls.ask({ type: 'addOffsetsToTxn', producer, group }, this.#until)
       if (result.type !== 'success') return result
       this.#groups.add(group)
     }
-    const member = { memberId, generationId, instanceId: groupInstanceId } satisfies GroupMembership
-    return calls.commitOffsets(identified, group, member, offsets, this.#until)
+    const member = { memberId, generationId, instanceId: groupInstanceId }
+    return calls.ask({ type: 'txnOffsetCommit', producer, groupId: group, member, offsets }, this.#until)
   }
 
   async #end(): Promise<void> {
-    const { calls, identified } = this.#producer
+    const { calls, identified: producer } = this.#producer
     const { unanswered } = calls
     if (this.#clock() >= this.#until) throw this.#producer.errorOf({ type: 'timedOut' })
-    const result = await calls.end(identified, true, this.#until)
+    const result = await calls.ask({ type: 'endTxn', producer, isCommit: true }, this.#until)
     if (result.type === 'success') return
     // Under its epoch, 48 tells that the coordinator has aborted it.
     const isAborted = result.type === 'failed' && result.errorCode === errorCodes.INVALID_TXN_STATE

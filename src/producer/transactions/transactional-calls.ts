@@ -1,41 +1,34 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { MonotonicClock, TopicPartition } from '../../core/model.js'
+import type { MonotonicClock } from '../../core/model.js'
 import { codesOf } from '../../kafka/error-codes.js'
-import type { GroupMembership, RouterMessage, TransactionalProducer } from '../../router/messages/operations.js'
-import { askRouter } from '../../router/routing/ask-router.js'
+import type { RequestOf, ResultOf, RouterMessage } from '../../router/messages/operations.js'
+import { askRouter, type Unasked } from '../../router/routing/ask-router.js'
 
 export interface CallsDeps {
   readonly router: ActorRef<RouterMessage>
   readonly clock: MonotonicClock
 }
 
-/** An offset of a group that becomes its position when the transaction commits. */
-export interface TransactionOffset extends TopicPartition {
-  /** The next one to read. */
-  readonly offset: number
-  /** -1: unknown. */
-  readonly leaderEpoch: number
-  readonly metadata: string
-}
+type Kind = 'initTransactionalId' | 'addPartitionsToTxn' | 'addOffsetsToTxn' | 'endTxn' | 'txnOffsetCommit'
+type Call<Of extends Kind> = Omit<RequestOf<Of>, 'transactionalId' | 'timeoutMs' | 'requester'> & { readonly type: Of }
 
-interface Answer {
+/** A call that was refused, or not answered in time. */
+export interface Refusal {
   readonly type: string
   readonly errorCode?: number | undefined
   readonly code?: string
+  readonly message?: string
   readonly retriable?: boolean
 }
-type NotAnswered = { readonly type: 'timedOut' }
-const NOT_ANSWERED: NotAnswered = { type: 'timedOut' }
 
-/** Another producer has the transactional id, or the coordinator has ended the transaction because it took too long. */
-const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING')
-export const isFencing = ({ errorCode }: Answer): boolean => errorCode !== undefined && fencing.has(errorCode)
-
-/** The markers of the last transaction are still being written. */
-const busy = codesOf('CONCURRENT_TRANSACTIONS')
-/** A topic that was just created is not known everywhere. */
-const busyOrNew = codesOf('CONCURRENT_TRANSACTIONS', 'UNKNOWN_TOPIC_OR_PARTITION')
-const busyOrRebalancing = codesOf('CONCURRENT_TRANSACTIONS', 'REBALANCE_IN_PROGRESS')
+/** The markers of the last transaction are being written, a topic is not known everywhere yet, or a group is rebalancing. */
+const passing = codesOf('CONCURRENT_TRANSACTIONS')
+const passingForPartitions = codesOf('CONCURRENT_TRANSACTIONS', 'UNKNOWN_TOPIC_OR_PARTITION')
+const passingForOffsets = codesOf('CONCURRENT_TRANSACTIONS', 'REBALANCE_IN_PROGRESS')
+const isPassing = (kind: Kind, errorCode: number): boolean => {
+  if (kind === 'addPartitionsToTxn') return passingForPartitions.has(errorCode)
+  return (kind === 'txnOffsetCommit' ? passingForOffsets : passing).has(errorCode)
+}
 
 /** Markers are mostly written after the first pause; each one is twice as long as the one before. */
 const FIRST_PAUSE_MS = 5
@@ -66,72 +59,34 @@ export class TransactionalCalls {
     this.#interruptions++
   }
 
-  init(transactionTimeoutMs: number, current: TransactionalProducer | undefined, until: number) {
-    const request = { type: 'initTransactionalId', transactionTimeoutMs, current, ...this.#id } as const
-    return this.#ask(timeoutMs => askRouter(this.#deps.router, { ...request, timeoutMs }), until)
-  }
-
-  addPartitions(producer: TransactionalProducer, partitions: readonly TopicPartition[], until: number) {
-    const request = { type: 'addPartitionsToTxn', producer, partitions, ...this.#id } as const
-    return this.#ask(timeoutMs => askRouter(this.#deps.router, { ...request, timeoutMs }), until, busyOrNew)
-  }
-
-  addOffsets(producer: TransactionalProducer, group: string, until: number) {
-    const request = { type: 'addOffsetsToTxn', producer, group, ...this.#id } as const
-    return this.#ask(timeoutMs => askRouter(this.#deps.router, { ...request, timeoutMs }), until)
-  }
-
-  commitOffsets(
-    producer: TransactionalProducer,
-    groupId: string,
-    member: GroupMembership,
-    offsets: readonly TransactionOffset[],
-    until: number
-  ) {
-    const request = { type: 'txnOffsetCommit', producer, groupId, member, offsets, ...this.#id } as const
-    return this.#ask(timeoutMs => askRouter(this.#deps.router, { ...request, timeoutMs }), until, busyOrRebalancing)
-  }
-
-  end(producer: TransactionalProducer, isCommit: boolean, until: number) {
-    const request = { type: 'endTxn', producer, isCommit, ...this.#id } as const
-    return this.#ask(timeoutMs => askRouter(this.#deps.router, { ...request, timeoutMs }), until)
-  }
-
-  get #id() {
-    return { transactionalId: this.#transactionalId }
-  }
-
-  #ask<Result extends Answer>(
-    send: (timeoutMs: number) => Promise<Result>,
-    until: number,
-    again: ReadonlySet<number> = busy
-  ): Promise<Result | NotAnswered> {
+  /** @param until when its time is over; it is then answered `timedOut` */
+  ask<Of extends Kind>(call: Call<Of>, until: number): Promise<ResultOf<Of>> {
     const interruptions = this.#interruptions
-    const asked = this.#last.then(() => this.#askUntil(send, until, again, () => this.#interruptions === interruptions))
+    const isWanted = (): boolean => this.#interruptions === interruptions
+    const asked = this.#last.then(() => this.#askUntil(call, until, isWanted))
     this.#last = asked.catch(() => undefined)
     return asked
   }
 
-  async #askUntil<Result extends Answer>(
-    send: (timeoutMs: number) => Promise<Result>,
-    until: number,
-    again: ReadonlySet<number>,
-    isWanted: () => boolean
-  ): Promise<Result | NotAnswered> {
-    const { clock } = this.#deps
+  async #askUntil<Of extends Kind>(call: Call<Of>, until: number, isWanted: () => boolean): Promise<ResultOf<Of>> {
+    const { clock, router } = this.#deps
+    const transactionalId = this.#transactionalId
+    let last = { type: 'timedOut' } as ResultOf<Of>
     for (let pauseMs = FIRST_PAUSE_MS; isWanted(); pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
-      const result = await send(Math.max(1, Math.ceil(until - clock())))
-      if (result.type === 'timedOut') this.unanswered++
-      else if (!isAskedAgain(result, again)) return result
+      const timeoutMs = Math.max(1, Math.ceil(until - clock()))
+      const request: object = { ...call, transactionalId, timeoutMs }
+      last = await askRouter<Of>(router, request as Unasked<Of> & { readonly type: Of })
+      if (last.type === 'timedOut') this.unanswered++
+      else if (!isAskedAgain(call.type, last)) return last
       if (clock() + pauseMs >= until) break
       await new Promise(resolve => setTimeout(resolve, pauseMs))
     }
-    return NOT_ANSWERED
+    return last.type === 'timedOut' ? last : ({ type: 'timedOut' } as ResultOf<Of>)
   }
 }
 
-function isAskedAgain({ type, errorCode, code, retriable }: Answer, again: ReadonlySet<number>): boolean {
+function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: Refusal): boolean {
   if (type !== 'failed') return false
   // Without a code of Kafka no byte was sent.
-  return errorCode === undefined ? retriable === true && code !== 'shuttingDown' : again.has(errorCode)
+  return errorCode === undefined ? retriable === true && code !== 'shuttingDown' : isPassing(kind, errorCode)
 }

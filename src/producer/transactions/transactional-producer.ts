@@ -1,12 +1,12 @@
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ClusterChange } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
-import { errorCodes } from '../../kafka/error-codes.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { TransactionalProducer as Identified, SealedBatch } from '../../router/messages/operations.js'
 import { failures } from '../memory/failures.js'
 import type { MemoryDelivery, TransactionalSending } from '../memory/memory-delivery.js'
 import { type Numbering, newNumbering } from '../memory/numbering.js'
-import { type CallsDeps, isFencing, TransactionalCalls } from './transactional-calls.js'
+import { type CallsDeps, type Refusal, TransactionalCalls } from './transactional-calls.js'
 
 export interface TransactionalDeps extends CallsDeps {
   /** Delivery of the records of one transactional id. */
@@ -22,12 +22,8 @@ interface Sending {
   clusterChanged(): void
 }
 
-/** A call that was refused, or not answered in time. */
-interface Refusal {
-  readonly type: string
-  readonly errorCode?: number | undefined
-  readonly message?: string
-}
+/** Another producer has the transactional id, or the coordinator has ended the transaction because it took too long. */
+const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING')
 
 /**
  * `new`: the coordinator was not asked yet. `doubtful`: a call of the last transaction may still arrive, so what is open is aborted,
@@ -103,8 +99,8 @@ export class TransactionalProducer {
     if (this.#state === 'ready' && transactionTimeoutMs <= this.#toldTimeoutMs) return
     if (this.#state === 'ready') this.#state = 'renewing'
     const timeoutMs = Math.max(transactionTimeoutMs, this.#toldTimeoutMs)
-    const current = this.#identified
-    const result = await this.calls.init(timeoutMs, current, until)
+    const ask = { type: 'initTransactionalId', transactionTimeoutMs: timeoutMs, current: this.#identified } as const
+    const result = await this.calls.ask(ask, until)
     if (result.type !== 'success') throw this.#initError(result, transactionTimeoutMs)
     const { producerId, producerEpoch } = result
     this.#identified = { producerId, producerEpoch }
@@ -143,7 +139,7 @@ export class TransactionalProducer {
   async abort(until: number): Promise<void> {
     this.#checkOwner()
     if (this.#identified === undefined) return
-    const result = await this.calls.end(this.#identified, false, until)
+    const result = await this.calls.ask({ type: 'endTxn', producer: this.#identified, isCommit: false }, until)
     const isOver =
       result.type === 'success' || (result.type === 'failed' && result.errorCode === errorCodes.INVALID_TXN_STATE)
     if (!isOver) throw this.errorOf(result)
@@ -152,7 +148,7 @@ export class TransactionalProducer {
 
   /** Why the coordinator refuses a call. An id that was fenced stays so. */
   errorOf(result: Refusal, committed: 'no' | 'unknown' = 'no'): TransactionError {
-    if (isFencing(result)) {
+    if (fencing.has(result.errorCode ?? errorCodes.NONE)) {
       this.#state = 'fenced'
       return fencedError(this.id, committed)
     }

@@ -76,7 +76,7 @@ export class Transactions {
     id: string,
     work: (transaction: OpenTransaction) => Promise<Result>,
     { timeoutMs, signal }: TransactionLimits,
-    consumedUntil: (signal: AbortSignal) => ConsumedPositions
+    consumed: ConsumedPositions
   ): Promise<Result> {
     const outer = this.#inside.getStore() ?? []
     if (outer.includes(id))
@@ -95,7 +95,6 @@ export class Transactions {
     try {
       await unlessAborted(turn.begins, stop.signal)
       await unlessAborted(turn.holds(turns.producer.ready(timeoutMs + BROKER_MARGIN_MS, until)), stop.signal)
-      const consumed = consumedUntil(stop.signal)
       const transaction = new OpenTransaction(turns.producer, consumed, until, this.#deps.clock)
       const inside = () => this.#inside.run([...outer, id], async () => work(transaction))
       return await this.#carryOut(transaction, inside, stop.signal, until, turn)

@@ -40,7 +40,7 @@ import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
-import { noneConsumed, programTransactions, type RunTransaction } from './program-transactions.js'
+import { programTransactions, type RunTransaction } from './program-transactions.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
 const CLOSE_TIMEOUT_MS = 10_000
@@ -382,7 +382,7 @@ class ClusterParts {
       receipt: (id, options) => this.#receipt(id, options),
       consume: options => openConsumer(this.#parts.groups, options),
       read: (topic, options) => this.#read(topic, options),
-      transaction: programTransactions(this.#loadTransactions, noneConsumed),
+      transaction: programTransactions(this.#loadTransactions),
       close: async options => (this.#closing ??= this.#close(closeTimeoutOf(options)))
     }
   }

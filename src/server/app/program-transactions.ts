@@ -1,11 +1,10 @@
 import type { Batch, Message } from '../../consumer/group/given-messages.js'
-import type { ConsumedInTransaction } from '../../consumer/group/transaction-offsets.js'
+import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/group/transaction-offsets.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { TransactionError } from '../../core/transaction-error.js'
-import type { OpenTransaction } from '../../producer/transactions/open-transaction.js'
-import type { TransactionOffset } from '../../producer/transactions/transactional-calls.js'
+import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
 import type { Transactions } from '../../producer/transactions/transactions.js'
 import { ProduceError } from '../../verbs/produce-error.js'
 import { type Delivered, type NewRecord, type ProduceOptions, toRecords } from './program-produce.js'
@@ -66,23 +65,14 @@ export type RunTransaction = <Result>(
   options?: TransactionOptions
 ) => Promise<Result>
 
-/** @param consume what a transaction acknowledges of consumed messages */
-export function programTransactions(
-  load: () => Promise<Transactions>,
-  consume: (signal: AbortSignal) => ConsumedInTransaction
-): RunTransaction {
-  return async (id, run, options = {}) => {
+export const programTransactions =
+  (load: () => Promise<Transactions>): RunTransaction =>
+  async (id, run, options = {}) => {
     const limits = checked(id, run, options)
     const transactions = await load()
-    let consumed: ConsumedInTransaction
-    return transactions.run(
-      id,
-      open => run(new ProgramTransaction(open, consumed)),
-      limits,
-      signal => (consumed = consume(signal))
-    )
+    const consumed = new TransactionOffsets()
+    return transactions.run(id, open => run(new ProgramTransaction(open, consumed)), limits, consumed)
   }
-}
 
 /** @throws InvalidRequestError */
 function checked(id: unknown, run: unknown, options: TransactionOptions) {
@@ -153,13 +143,3 @@ function toOffset({ topic, partition, offset, metadata = '' }: CommittedOffset):
   if (!isGood) throw new InvalidRequestError('tx.commitOffsets: an offset is {topic, partition, offset, metadata?}')
   return { topic, partition, offset, leaderEpoch: -1, metadata }
 }
-
-export const noneConsumed = (): ConsumedInTransaction => ({
-  hasMessages: false,
-  add() {
-    throw new InvalidRequestError('tx.ack: not there yet')
-  },
-  prepare: async () => [],
-  tooLarge: () => undefined,
-  end: () => undefined
-})
