@@ -24,7 +24,7 @@ const floors: Floors = [
 const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
   consumer: [['partition'], ['group'], ['stream'], ['instance']],
-  producer: [['receipts'], ['log', 'memory'], ['keys'], ['disk']],
+  producer: [['receipts'], ['log', 'memory'], ['keys', 'transactions'], ['disk']],
   http: [['access'], ['engine'], ['exchange'], ['openapi', 'status'], ['page'], ['api'], ['server']],
   apis: [
     ['api-command'],

@@ -94,7 +94,7 @@ export class OpenTransaction {
     return this.#failure
   }
 
-  /** It has committed, or nobody knows whether it has. */
+  /** It has committed, or its end was asked for and not answered. */
   get isOver(): boolean {
     return this.#isOver
   }

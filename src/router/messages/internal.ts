@@ -3,7 +3,6 @@ import type { AclOperation } from '../../kafka/calls.js'
 import type { AclEntry, AclFilter } from '../../kafka/protocol/acls.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
 import type { ConsumerMember, Coordinated, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
-import type { GroupMembership } from './operations.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 /**
@@ -83,6 +82,13 @@ interface Operation<Fields, Told> {
 
 /** An operation of a group. Failures keep Kafka's error code, because members react to the code. */
 type OfGroup<Fields, Told> = Operation<{ readonly groupId: string } & Fields, Told>
+
+export interface GroupMembership {
+  readonly memberId: string
+  readonly generationId: number
+  /** The id of a static member; `null`: the member is dynamic. */
+  readonly instanceId: string | null
+}
 
 /**
  * Membership by Kafka's classic protocol. JoinGroup, SyncGroup and Heartbeat of a member have a connection of their own,

@@ -8,7 +8,14 @@ import type {
   TopicPartition
 } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
-import type { BatchAnswer, InternalOperations, ProduceBatches, SealedBatch, TopicChanged } from './internal.js'
+import type {
+  BatchAnswer,
+  GroupMembership,
+  InternalOperations,
+  ProduceBatches,
+  SealedBatch,
+  TopicChanged
+} from './internal.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 export type * from './internal.js'
@@ -110,13 +117,6 @@ export type FetchConsumerOffsetResult = {
   | TimedOut
   | Failure
 )
-
-export interface GroupMembership {
-  readonly memberId: string
-  readonly generationId: number
-  /** The id of a static member; `null`: the member is dynamic. */
-  readonly instanceId: string | null
-}
 
 export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult> {
   readonly type: 'commitConsumerOffset'
