@@ -27,7 +27,7 @@ describe('transactions of the library', function () {
   /** The first so many records that have committed. Brokers may write the markers after the call has resolved. */
   async function committed(count: number): Promise<string[]> {
     const values: string[] = []
-    for await (const { value } of castellan.read(topic, { from: 'earliest' })) {
+    for await (const { value } of castellan.read(topic, { from: 'earliest', follow: true })) {
       values.push(String(value))
       if (values.length === count) break
     }

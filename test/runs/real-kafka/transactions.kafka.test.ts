@@ -13,7 +13,7 @@ const CALL_TIMEOUT_MS = 1_500
 /** The first so many records that have committed. Brokers may write the markers after the call has resolved. */
 async function committed(castellan: Castellan, topic: string, count: number): Promise<string[]> {
   const values: string[] = []
-  for await (const { value } of castellan.read(topic, { from: 'earliest' })) {
+  for await (const { value } of castellan.read(topic, { from: 'earliest', follow: true })) {
     values.push(String(value))
     if (values.length === count) break
   }
