@@ -1,4 +1,3 @@
-import type { TopicPartition } from '../../core/model.js'
 import { describeApi, type ResponseOf } from './api.js'
 import { noMoreThanAsked } from './encoding.js'
 import { producerId as readProducerId } from './produce.js'
@@ -31,25 +30,13 @@ export const initProducerIdV4 = describeApi({
 /** The producer whose transaction a call belongs to. */
 const producer = { transactionalId: t.string, producerId, producerEpoch: t.int16 }
 
-export interface AddPartitionsToTxnCall {
-  readonly timeoutMs?: number | undefined
-  readonly transactionalId: string
-  readonly producerId: bigint
-  readonly producerEpoch: number
-  readonly partitions: readonly TopicPartition[]
-}
-
 /** Version 3. Either all partitions are added or none. */
 export const addPartitionsToTxnV3 = describeApi({
   ...flexible,
   key: 24,
   version: 3,
   name: 'AddPartitionsToTxn',
-  request: t.struct({
-    ...producer,
-    topics: t.array(t.struct({ topic: t.string, partitions: t.array(t.int32) }))
-  }),
-  requestOf: ({ partitions, ...call }: AddPartitionsToTxnCall) => ({ ...call, topics: numbersByTopic(partitions) }),
+  request: t.struct({ ...producer, partitions: t.numbersByTopic }),
   response: t.struct({
     throttleTimeMs: t.int32,
     partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
@@ -57,16 +44,6 @@ export const addPartitionsToTxnV3 = describeApi({
   asked: ({ partitions }) => partitions.length
 })
 export type AddPartitionsToTxnResponse = ResponseOf<typeof addPartitionsToTxnV3>
-
-function numbersByTopic(partitions: readonly TopicPartition[]) {
-  const byTopic = new Map<string, number[]>()
-  for (const { topic, partition } of partitions) {
-    const numbers = byTopic.get(topic)
-    if (numbers === undefined) byTopic.set(topic, [partition])
-    else numbers.push(partition)
-  }
-  return [...byTopic].map(([topic, numbers]) => ({ topic, partitions: numbers }))
-}
 
 /** Version 3. Without it, no marker reaches the coordinator of the group. */
 export const addOffsetsToTxnV3 = describeApi({
