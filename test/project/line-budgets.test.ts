@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_810,
   cli: 3_210,
-  consumer: 10_950,
+  consumer: 11_720,
   deployment: 3_590,
-  core: 5_420,
-  'embedded-broker': 7_440,
-  verbs: 2_200,
+  core: 5_480,
+  'embedded-broker': 7_510,
+  verbs: 2_260,
   http: 15_710,
-  kafka: 5_930,
-  producer: 18_250,
-  router: 10_600,
+  kafka: 6_100,
+  producer: 19_260,
+  router: 10_910,
   schemas: 4_090,
-  server: 6_580
+  server: 6_980
 }
 
 function linesIn(path: string): number {
