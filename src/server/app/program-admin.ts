@@ -193,8 +193,9 @@ export class ProgramAdmin {
    * @throws AdminError `securityDisabled` when the brokers have no authorizer
    */
   async describeAcls(filter: AclFilter = {}, options?: AdminOptions): Promise<readonly AclEntry[]> {
+    const limit = this.#limit(options)
     checkAclFilter(filter)
-    return told(this.#verbs.admin.describeAcls(filter, this.#limit(options).remainingMs))
+    return told(this.#verbs.admin.describeAcls(filter, limit.remainingMs), limit)
   }
 
   /**

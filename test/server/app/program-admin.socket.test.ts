@@ -186,6 +186,7 @@ describe('castellan.admin', () => {
     const { admin } = castellan
     stage.cluster.createTopic('orders')
     const dropped = stage.cluster.faults.add({ api: 'Metadata', count: Infinity }, { type: 'dropRequest' })
+    const unanswered = stage.cluster.faults.add({ api: 'DescribeAcls', count: Infinity }, { type: 'dropRequest' })
     const ends = Array.from({ length: 3 }, () => new AbortController())
     const [one, many, before] = ends.map(({ signal }) => signal)
     const names = Array.from({ length: 400 }, (_, at) => `t${at}`)
@@ -193,7 +194,8 @@ describe('castellan.admin', () => {
       failed(admin.topics(undefined, { signal: one })),
       failed(admin.logEnds([{ topic: 'orders', partition: 0 }], { signal: one })),
       failed(admin.offsets('g', 'orders', { signal: one })),
-      failed(admin.deleteTopic(names, { signal: many }))
+      failed(admin.deleteTopic(names, { signal: many })),
+      failed(admin.describeAcls({}, { signal: one }))
     ]
     ends[2]!.abort()
     const refused = await failed(admin.createTopic({ name: 'late' }, { signal: before }))
@@ -204,6 +206,7 @@ describe('castellan.admin', () => {
     const { errors } = await asked[3]!
     expect([...errors.keys()]).to.have.members(names)
     dropped.remove()
+    unanswered.remove()
     expect([...(await admin.topics()).keys()]).to.deep.equal(['orders'])
     expect(stage.cluster.requestCount('CreateTopics')).to.equal(0)
     await admin.setOffsets('g', [{ topic: 'orders', partition: 0, offset: 0 }], {
