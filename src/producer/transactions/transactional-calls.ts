@@ -76,14 +76,17 @@ export class TransactionalCalls {
       const timeoutMs = Math.max(1, Math.ceil(until - clock()))
       const request: object = { ...call, transactionalId, timeoutMs }
       last = await askRouter<Of>(router, request as Unasked<Of> & { readonly type: Of })
-      if (last.type === 'timedOut') this.unanswered++
-      else if (!isAskedAgain(call.type, last)) return last
+      if (mayArrive(last)) this.unanswered++
+      if (last.type !== 'timedOut' && !isAskedAgain(call.type, last)) return last
       if (clock() + pauseMs >= until) break
       await new Promise(resolve => setTimeout(resolve, pauseMs))
     }
     return last.type === 'timedOut' ? last : ({ type: 'timedOut' } as ResultOf<Of>)
   }
 }
+
+/** A Router that stops does not wait for the answers to what it has sent. */
+const mayArrive = ({ type, code }: Refusal): boolean => type === 'timedOut' || code === 'shuttingDown'
 
 function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: Refusal): boolean {
   if (type !== 'failed') return false

@@ -154,7 +154,8 @@ export class TransactionalProducer {
     }
     if (result.type === 'timedOut')
       return new TransactionError('timedOut', `the transaction ${this.id} was not answered in time`, committed)
-    return new TransactionError('aborted', `the transaction ${this.id} was refused: ${result.message}`, committed)
+    const code = result.code === undefined || result.code === 'kafka' ? 'aborted' : result.code
+    return new TransactionError(code, `the transaction ${this.id} was refused: ${result.message}`, committed)
   }
 
   #checkOwner(): void {

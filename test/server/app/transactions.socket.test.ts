@@ -289,6 +289,18 @@ describe('castellan.transaction', () => {
       expect(await committed(client)).to.deep.equal(['next'])
     })
 
+    it('to its end until the castellan is closed, it is unknown as well', async () => {
+      const client = await quick()
+      const fault = stage.cluster.faults.add(
+        { api: 'EndTxn', count: Number.POSITIVE_INFINITY },
+        { type: 'dropRequest' }
+      )
+      const asked = failureOf(client.transaction('etl', write('lost')))
+      await fault.whenFired()
+      await client.close({ timeoutMs: 100 })
+      expect(await asked).to.include({ code: 'shuttingDown', committed: 'unknown' })
+    })
+
     for (const api of [
       'InitProducerId',
       'AddPartitionsToTxn',
