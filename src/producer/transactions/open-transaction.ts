@@ -62,6 +62,7 @@ export class OpenTransaction {
   #isBegun = false
   #isOpen = true
   #isOver = false
+  /** Why it can only abort; `undefined`: it may commit. */
   #failure: TransactionError | undefined
   /** A batch would have needed another epoch. */
   #isBroken = false
@@ -87,11 +88,6 @@ export class OpenTransaction {
   /** Aborted when the transaction can only abort. */
   get signal(): AbortSignal {
     return this.#doomed.signal
-  }
-
-  /** Why it can only abort; `undefined`: it may commit. */
-  get failure(): TransactionError | undefined {
-    return this.#failure
   }
 
   /** It has committed, or its end was asked for and not answered. */
