@@ -11,7 +11,8 @@ import {
   type Message,
   type NewRecord,
   openCastellan,
-  ProduceError
+  ProduceError,
+  TransactionError
 } from 'castellan-client'
 import { type EmbeddedCluster, startEmbeddedCluster } from 'castellan-testing'
 
@@ -45,6 +46,35 @@ async function take(group: string, topic: string, count: number, isAcked = true)
   }
   return values
 }
+
+test('a transaction commits its records and acknowledgements together, and what its function throws comes out', async () => {
+  const [orders, bills] = [await newTopic(1, ['a', 'b']), await newTopic()]
+  await using etl = await openCastellan({ brokers: cluster.bootstrap, router: { isolationLevel: 'readCommitted' } })
+  const bill = (fails: boolean): Promise<number> =>
+    etl.transaction('etl-1', async tx => {
+      const consumed = etl.consume({ group: 'etl', topics: orders, start: 'earliest' }).batches({ maxMessages: 2 })
+      let billed = 0
+      for await (const batch of consumed) {
+        for (const { value } of batch) void tx.produce({ topic: bills, value })
+        tx.ack(batch)
+        billed += batch.length
+        if (fails) throw new RangeError('no paper')
+        if (billed === 2) break
+      }
+      return billed
+    })
+  await assert.rejects(bill(true), RangeError)
+  assert.equal(await bill(false), 2)
+  const seen: string[] = []
+  for await (const record of etl.read(bills, { from: 'earliest', follow: false })) seen.push(textOf(record))
+  assert.deepEqual(seen, ['a', 'b'])
+  const wrong = etl.transaction('etl-1', async tx =>
+    tx.commitOffsets('etl', [{ topic: orders, partition: 0, offset: -1 }])
+  )
+  await assert.rejects(wrong, { name: 'InvalidRequestError' })
+  const late = etl.transaction('etl-1', () => new Promise(() => undefined), { timeoutMs: 50 })
+  await assert.rejects(late, (error: unknown) => error instanceof TransactionError && error.committed === 'no')
+})
 
 test('await using closes a client and a cluster with their block', async () => {
   let left: Castellan

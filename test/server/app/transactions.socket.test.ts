@@ -55,6 +55,15 @@ describe('castellan.transaction', () => {
     expect(await committed(castellan)).to.deep.equal(['one', 'three', 'two'])
   })
 
+  it('compresses its batches as ordinary produce does, and hides them until then', async () => {
+    const compressing = await open({ delivery: { compression: 'gzip' } })
+    await compressing.transaction('etl', async tx => {
+      await tx.produce({ topic: 'orders', partition: 0, value: 'x'.repeat(5_000) })
+      expect(await committed(castellan)).to.deep.equal([])
+    })
+    expect(await committed(castellan)).to.have.length(1)
+  })
+
   it('aborts when its function throws, and what was thrown comes out unchanged', async () => {
     const thrown = new Error('no such book')
     const asked = castellan.transaction('etl', async tx => {
