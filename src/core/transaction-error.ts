@@ -1,4 +1,4 @@
-import type { ErrorCode } from './errors.js'
+import { CastellanError, type ErrorCode } from './errors.js'
 
 /**
  * `fenced`: another owner has taken the id over. `timedOut`: the time of the transaction is over. `notAssigned`: what it
@@ -6,16 +6,17 @@ import type { ErrorCode } from './errors.js'
  */
 export type TransactionErrorCode = 'fenced' | 'notAssigned' | 'aborted' | ErrorCode | (string & {})
 
-/** A transaction has failed. */
-export class TransactionError extends Error {
+/** With these a transaction is aborted, and its function may run again. */
+const REPEATABLE: ReadonlySet<string> = new Set(['timedOut', 'notAssigned', 'aborted', 'clusterChanged'])
+
+/** A transaction has failed. `retriable`: it is aborted, and its function may run again. */
+export class TransactionError extends CastellanError<TransactionErrorCode> {
   override readonly name = 'TransactionError'
-  readonly code: TransactionErrorCode
   /** `unknown`: its end was not answered in time. */
   readonly committed: 'no' | 'unknown'
 
   constructor(code: TransactionErrorCode, message: string, committed: 'no' | 'unknown' = 'no', cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause })
-    this.code = code
+    super(code, message, committed === 'no' && REPEATABLE.has(code), cause)
     this.committed = committed
   }
 }

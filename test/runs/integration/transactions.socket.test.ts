@@ -58,7 +58,7 @@ describe('transactions of the library', function () {
       await tx.produce({ topic, value: 'never' })
       await other.transaction(id, next => next.produce({ topic, value: 'of the other' }))
     })
-    expect(await failureOf(fenced)).to.include({ code: 'fenced', committed: 'no' })
+    expect(await failureOf(fenced)).to.include({ code: 'fenced', committed: 'no', retriable: false })
     expect(await failureOf(castellan.transaction(id, async () => 1))).to.include({ code: 'fenced' })
     await other.transaction(id, tx => tx.produce({ topic, value: 'still of the other' }))
     expect(await committed(2)).to.deep.equal(['of the other', 'still of the other'])
