@@ -138,7 +138,9 @@ describe('transactions that acknowledge what consume has given out', function ()
     do again = (await messages.next()).value as Message
     while (again.offset !== late.offset || again.partition !== late.partition)
     const error = await write(hurried, late).catch((thrown: unknown) => thrown)
-    expect(error).to.be.instanceOf(TransactionError).and.to.include({ code: 'notAssigned', committed: 'no', retriable: true })
+    expect(error)
+      .to.be.instanceOf(TransactionError)
+      .and.to.include({ code: 'notAssigned', committed: 'no', retriable: true })
     await messages.return!()
     await hurried.close()
     for await (const message of castellan.consume({ group, topics: inputs })) {
