@@ -123,7 +123,7 @@ const addOffsetsToTxn = defineApi({
   flexibleFrom: 3,
   read: reader => ({ producer: readProducer(reader), groupId: reader.string() }),
   answer({ producer, groupId }, call) {
-    const refusal = producerError(call, producer)
+    const refusal = call.faults.before() || producerError(call, producer)
     if (!refusal) call.cluster.transactions.addGroup(producer, groupId)
     call.response.int32(0).int16(refusal || call.faults.after())
   }
@@ -137,7 +137,7 @@ const endTxn = defineApi({
   flexibleFrom: 3,
   read: reader => ({ producer: readProducer(reader), isCommit: reader.boolean() }),
   answer({ producer, isCommit }, call) {
-    const refusal = producerError(call, producer)
+    const refusal = call.faults.before() || producerError(call, producer)
     const errorCode = refusal || call.cluster.transactions.end(producer, isCommit ? 'commit' : 'abort')
     call.response.int32(0).int16(errorCode || call.faults.after())
   }

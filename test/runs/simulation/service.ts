@@ -1,5 +1,6 @@
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import {
+  type Castellan,
   type CastellanWithVerbs,
   type OpenCastellanOptions,
   openCastellan
@@ -49,6 +50,10 @@ export class Service implements SimulatedProcess {
     const opening = world.start(host, () => openCastellan({ onFatal, ...options }))
     const castellan = await world.until(`opening ${name}`, opening, OPEN_LIMIT_MS)
     return new Service(host, castellan, options.delivery?.maxBytes ?? Number.POSITIVE_INFINITY, closeTimeoutMs)
+  }
+
+  get castellan(): Castellan {
+    return this.#castellan
   }
 
   get verbs(): Verbs {

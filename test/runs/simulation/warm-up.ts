@@ -21,6 +21,7 @@ let warmed: Promise<void> | undefined
 
 async function warm(): Promise<void> {
   await prepareCompression()
+  await import('../../../src/producer/transactions/transactions.js')
   const flags = Object.entries(settings).map(([path, value]) => ({ flag: path, path: path.split('.'), value }))
   const world = new World({ seed: 1 })
   const stopTime = world.flow()

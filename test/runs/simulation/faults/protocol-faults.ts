@@ -16,9 +16,13 @@ const throttlePlaces: Partial<Record<ApiName, number>> = {
   ListOffsets: 8,
   Metadata: 9,
   OffsetCommit: 8,
-  OffsetFetch: 8,
+  OffsetFetch: 9,
   FindCoordinator: 8,
   InitProducerId: 8,
+  AddPartitionsToTxn: 9,
+  AddOffsetsToTxn: 9,
+  EndTxn: 9,
+  TxnOffsetCommit: 9,
   JoinGroup: 8,
   SyncGroup: 8,
   Heartbeat: 8,
@@ -126,6 +130,22 @@ const troubleGroups: FaultKind = (targets, random) =>
       { action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }
     ])
   })
+
+const transactionApis: readonly ApiName[] = ['AddPartitionsToTxn', 'AddOffsetsToTxn', 'TxnOffsetCommit', 'EndTxn']
+
+/** What transactions ask for is refused, done and refused, done late, or not answered. */
+const troubleTransactions: FaultKind = (targets, random) =>
+  order(targets, random, transactionApis, api =>
+    random.pick<Harm>([
+      error(random.pick(refusals[api]!)),
+      errorAfter(random.pick(halfTruths[api]!)),
+      { action: { type: 'delay', delayMs: 9_000, afterWork: true }, what: '9 s late' },
+      { action: { type: 'delay', delayMs: 9_000, afterWork: false }, what: 'done 9 s late' },
+      { action: { type: 'close', afterWork: true }, what: 'done, but the connection is closed' },
+      { action: { type: 'dropRequest' }, what: 'nothing is done or answered' },
+      { action: { type: 'dropResponse' }, what: 'done, but nothing is answered' }
+    ])
+  )
 
 /** Whatever a broker waits for, it does the work of one group, and of one partition, in the order of the requests. */
 const inOrder: ReadonlySet<ApiName> = new Set(['OffsetCommit', 'JoinGroup', 'SyncGroup', 'Heartbeat', 'LeaveGroup'])
@@ -268,11 +288,12 @@ export const harmlessProtocolFaults = {
   damageRecords
 }
 
-/** Those of commits and groups are among the others already. */
+/** Those of commits, groups and transactions are among the others already. */
 export const protocolFaults = {
   ...harmlessProtocolFaults,
   troubleCommits,
   troubleGroups,
+  troubleTransactions,
   forbid,
   refuseForGood,
   refuseRecords,

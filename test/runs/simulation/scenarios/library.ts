@@ -31,6 +31,7 @@ export interface OwnSettings {
   readonly connection?: OpenCastellanOptions['connection']
   readonly delivery?: Partial<DeliverySettings>
   readonly router?: RouterSettingsOverrides
+  readonly consumer?: OpenCastellanOptions['consumer']
   readonly closeTimeoutMs?: number
   /** Called before anything is connected. */
   prepare?(host: Host): unknown
@@ -47,7 +48,8 @@ export async function openService(
     log: silentLogger,
     connection: { ...connection, ...own.connection },
     delivery: { ...delivery, ...own.delivery },
-    router: { ...router, ...own.router }
+    router: { ...router, ...own.router },
+    ...(own.consumer && { consumer: own.consumer })
   }
   return Service.open(world, name, options, own)
 }

@@ -13,6 +13,7 @@ import { kafboy, killed, pixy, push } from './push.js'
 import { stopping } from './stopping.js'
 import { switched } from './switched.js'
 import { topics } from './topics.js'
+import { transactions } from './transactions.js'
 
 const scenarios: readonly Scenario[] = [
   library,
@@ -39,7 +40,8 @@ const scenarios: readonly Scenario[] = [
   switched,
   grown,
   stopping,
-  promised
+  promised,
+  transactions
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -50,7 +52,8 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [elsewhere.name, switched.name],
   [topics.name, grown.name],
   [killed.name, stopping.name],
-  [groups.name, promised.name]
+  [groups.name, promised.name],
+  [calm.name, transactions.name]
 ])
 /** Those that have no turn of their own. */
 const others: ReadonlySet<string> = new Set(sharing.values())
