@@ -49,9 +49,9 @@ export const consumerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'OffsetTracker.constructor',
-        find: 'this.#acked = new OffsetRanges(acksIn(position))',
+        find: 'this.#acked = new OffsetRanges(acked)',
         replaceWith: `
-          this.#acked = new OffsetRanges(acksIn(position))
+          this.#acked = new OffsetRanges(acked)
           for (const { to } of this.#acked.all) this.#offset = Math.max(this.#offset, to)`
       }
     ]
