@@ -151,6 +151,16 @@ export class TransactionCoordinator {
     return transaction.epoch === producerEpoch ? errorCodes.NONE : errorCodes.INVALID_PRODUCER_EPOCH
   }
 
+  /**
+   * Returns 0, or the error code of a batch for a partition that is not in the producer's open transaction: it would come
+   * late, and become part of a later one. Kafka verifies this since 3.6.
+   */
+  batchError(transactionalId: string, { producerId, producerEpoch }: IdAndEpoch, { topic, index }: Partition): number {
+    const refusal = this.producerError({ transactionalId, producerId, producerEpoch })
+    const isIn = this.#transactions.get(transactionalId)?.partitions.has(topicPartitionKey(topic, index))
+    return refusal || (isIn ? errorCodes.NONE : errorCodes.INVALID_TXN_STATE)
+  }
+
   close(): void {
     for (const { timer } of this.#transactions.values()) clearTimeout(timer)
   }

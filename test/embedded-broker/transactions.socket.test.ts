@@ -48,7 +48,7 @@ describe('broker: transactions', () => {
   }
   const send = async ({ id, epoch }: Producer, partition: number, baseSequence: number, value: string) => {
     const options = { producerId: id, producerEpoch: epoch, baseSequence, isTransactional: true }
-    return (await produce(client, 'orders', partition, batchOf([value], options))).errorCode
+    return (await produce(client, 'orders', partition, batchOf([value], options), -1, 'tx')).errorCode
   }
   async function end({ id, epoch }: Producer, isCommit: boolean, transactionalId = 'tx'): Promise<number> {
     const answer = await client.call(26, 2, body =>
@@ -109,6 +109,18 @@ describe('broker: transactions', () => {
     expect(await end(old, true)).to.equal(90)
     await addPartitions(fresh, [0])
     expect(await send(fresh, 0, 0, 'b')).to.equal(0)
+  })
+
+  it('takes no batch that comes when its transaction is over (48, 47)', async () => {
+    const producer = await begin()
+    await addPartitions(producer, [0])
+    expect(await send(producer, 0, 0, 'a')).to.equal(0)
+    expect(await end(producer, false)).to.equal(0)
+    expect(await send(producer, 0, 1, 'late')).to.equal(48)
+    const next = await begin()
+    await addPartitions(next, [0])
+    expect(await send(producer, 0, 1, 'late')).to.equal(47)
+    expect((await stable()).highWatermark).to.equal(2)
   })
 
   it('aborts a transaction that takes too long, and fences its producer', async () => {

@@ -94,12 +94,18 @@ function produceOne(
   if (validated.batch.isTransactional && transactionalId === null) {
     return refusal(errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
   }
-  const outcome = append(call, found, partition, validated.batch)
+  const outcome = append(call, found, partition, validated.batch, transactionalId)
   const after = faults.after(topic, index)
   return after && outcome.errorCode === errorCodes.NONE ? { ...outcome, errorCode: after } : outcome
 }
 
-function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, batch: BatchView): Outcome {
+function append(
+  { nodeId, cluster }: Call,
+  topic: Topic,
+  partition: Partition,
+  batch: BatchView,
+  transactionalId: string | null
+): Outcome {
   const stamps = topic.config.isLogAppendTime
   const { log, leaderEpoch } = partition
   if (batch.producerId >= 0) {
@@ -107,6 +113,8 @@ function append({ nodeId, cluster }: Call, topic: Topic, partition: Partition, b
     const verdict = log.producers.judge(batch, nodeId)
     if (verdict.type === 'refused') return refusal(verdict.errorCode)
     if (verdict.type === 'duplicate') return stored(verdict.baseOffset, verdict.appendTimeMs)
+    const notIn = transactionalId === null ? 0 : cluster.transactions.batchError(transactionalId, batch, partition)
+    if (batch.isTransactional && notIn) return refusal(notIn)
   }
   const appendTimeMs = stamps ? Date.now() : -1
   if (stamps) batch.stampAppendTime(appendTimeMs)

@@ -66,5 +66,38 @@ export const consumerBugs: readonly PlantedBug[] = [
         replaceWith: 'const deadlineAt = now - 1'
       }
     ]
+  },
+  {
+    name: 'transaction-is-overtaken',
+    about: 'A group commits a position while a transaction with a position of the partition is open.',
+    edits: [
+      {
+        in: 'mayCommit',
+        find: 'locks.length === 0 || isUnsure',
+        replaceWith: 'locks.length >= 0 || isUnsure'
+      }
+    ]
+  },
+  {
+    name: 'transaction-is-read-unstable',
+    about: 'A member begins at the offset from before a transaction that is being finished.',
+    edits: [
+      {
+        in: 'PositionFinder.#findPosition',
+        find: 'requireStable: true',
+        replaceWith: 'requireStable: false'
+      }
+    ]
+  },
+  {
+    name: 'transaction-of-unknown-end-is-repeated',
+    about: 'What a transaction acknowledged is offered again although nobody knows whether it has committed.',
+    edits: [
+      {
+        in: 'HeldMessages.end',
+        find: "if (result === 'unknown') commits.readAnew() else",
+        replaceWith: ''
+      }
+    ]
   }
 ]
