@@ -58,7 +58,6 @@ interface Partition {
   deniedSince: number
   /** The length of metadata that was too large for brokers. The offset is then committed with as little as may be. */
   tooLong: number
-  isInFlight: boolean
   /** True: the last commit got no answer, so it may come late. The next one is answered after it. */
   isUnsure: boolean
   /** In the order of their turns. */
@@ -112,6 +111,8 @@ export class OffsetCommitter {
   readonly #partitions = new Map<string, Partition>()
   /** Number of commits that are not answered, also those of partitions that were dropped meanwhile. */
   #inFlight = 0
+  /** The same, by partition. A partition may come back in the same generation while the Router repeats its former commit. */
+  readonly #inFlightOf = new Map<string, number>()
   readonly #refusals: RefusalLog
   /** When the next commit of the group may be sent. */
   #nextAt = Number.NEGATIVE_INFINITY
@@ -191,16 +192,16 @@ export class OffsetCommitter {
     let partition = this.#partitions.get(key)
     if (!partition) {
       const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
-      const idle = { waiting: undefined, isInFlight: false, isUnsure: false, locks: [] }
+      const idle = { waiting: undefined, isUnsure: false, locks: [] }
       partition = { key, topicPartition, ...idle, ...AT_ONCE, ...never }
       this.#partitions.set(key, partition)
     }
     return partition
   }
 
-  #giveTurn({ locks, isInFlight, isUnsure }: Partition): void {
+  #giveTurn({ key, locks, isUnsure }: Partition): void {
     const next = locks[0]
-    if (next === undefined || next.isHeld || isInFlight || isUnsure) return
+    if (next === undefined || next.isHeld || isUnsure || this.#inFlightOf.has(key)) return
     next.isHeld = true
     next.onHeld()
   }
@@ -252,7 +253,8 @@ export class OffsetCommitter {
     const { runtime } = this.#options
     const { topicPartition, tooLong } = partition
     const source = partition.waiting!
-    Object.assign(partition, { waiting: undefined, isInFlight: true, ...AT_ONCE })
+    Object.assign(partition, { waiting: undefined, ...AT_ONCE })
+    this.#inFlightOf.set(partition.key, (this.#inFlightOf.get(partition.key) ?? 0) + 1)
     const { position } = source
     const isTooLong = position.metadata.length >= tooLong
     const offsetAndMetadata = isTooLong ? (source.shortPosition ?? { ...position, metadata: '' }) : position
@@ -271,9 +273,12 @@ export class OffsetCommitter {
   /** Called when a commit is no longer in flight. Calls `settle` unless the partition was dropped meanwhile. */
   #over(partition: Partition, settle: () => void): void {
     this.#inFlight--
-    partition.isInFlight = false
+    const left = this.#inFlightOf.get(partition.key)! - 1
+    if (left > 0) this.#inFlightOf.set(partition.key, left)
+    else this.#inFlightOf.delete(partition.key)
     if (this.#isKnown(partition)) settle()
-    this.#giveTurn(partition)
+    const now = this.#partitions.get(partition.key)
+    if (now !== undefined) this.#giveTurn(now)
     if (this.#inFlight > 0) return
     this.#schedule()
     this.#tellIfIdle()

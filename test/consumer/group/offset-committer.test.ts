@@ -331,6 +331,22 @@ describe('the commits of a group', () => {
   })
 })
 
+describe('the lock of the commits of a partition', () => {
+  it('waits for a commit that is on its way since before the partition was lost, in the same generation', () => {
+    const stage = new Stage()
+    stage.runtime.held.add('commitConsumerOffset')
+    stage.committer.submit(orders(0), { position: { offset: 1, metadata: '' } })
+    stage.runtime.pass(1)
+    stage.committer.drop(orders(0))
+    const lock = stage.committer.lock(orders(0), () => undefined)
+    expect(lock.isHeld).to.equal(false)
+    stage.runtime.held.clear()
+    stage.runtime.settle()
+    expect(lock.isHeld).to.equal(true)
+    lock.release()
+  })
+})
+
 describe('a flush of the commits of a group', () => {
   it('is over at once when there is nothing to commit', () => {
     expect(new Stage().flush().isOver).to.equal(true)
