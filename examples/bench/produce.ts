@@ -7,9 +7,15 @@ import { median, type Row } from './tools/report.js'
 const TOPIC = 'produce'
 const WARM_UP_MS = 500
 
-type Load = Pick<ProduceRun, 'topics' | 'partitions' | 'recordBytes' | 'recordsPerCall' | 'callsInFlight'>
+type Load = Pick<
+  ProduceRun,
+  'topics' | 'partitions' | 'recordBytes' | 'recordsPerCall' | 'callsInFlight' | 'inTransactions'
+>
 
 const USUAL: Load = { topics: 1, partitions: 4, recordBytes: 1024, recordsPerCall: 1000, callsInFlight: 10 }
+/** One call after another. */
+const LONE: Load = { ...USUAL, callsInFlight: 1 }
+const TRANSACTIONS: Load = { ...LONE, inTransactions: true }
 /** As many bytes in a call, and in flight. */
 const SMALLER: Load = { ...USUAL, recordBytes: 100_000, recordsPerCall: 10 }
 const LARGE: Load = { ...USUAL, recordBytes: 1_000_000, recordsPerCall: 1 }
@@ -35,6 +41,13 @@ export async function produce({ seconds, rounds, only }: BenchOptions): Promise<
   const ours = (load: Load): Measured => ({ client: 'castellan', load })
   return [
     ...(await compare('produce', ours(USUAL), { client: 'kafkajs', load: USUAL }, besideKafkajs)),
+    ...(await compare('transactions', ours(TRANSACTIONS), ours(LONE), perRecord('transactions', 'produce-1'))),
+    ...(await compare(
+      'transactions-rate',
+      ours(TRANSACTIONS),
+      { client: 'kafkajs', load: TRANSACTIONS },
+      besideTransactions
+    )),
     ...(await compare('records-1MB', ours(LARGE), ours(SMALLER), perByte)),
     ...(await compare('topics-10000', ours(manyTopics(10_000)), ours(ONE_TOPIC), perRecord('topics-10000'))),
     ...(await compare('topics-20000', ours(manyTopics(20_000)), ours(ONE_TOPIC), perRecord('topics-20000')))
@@ -64,7 +77,8 @@ async function measure({ client, load }: Measured, seconds: number): Promise<Pro
     }
     const report = await child.ask<ProduceReport>('run', run)
     const found = await broker.recordsInAll()
-    if (found !== report.acknowledgedInAll) {
+    // A marker ends each transaction in each partition.
+    if (load.inTransactions ? found < report.acknowledgedInAll : found !== report.acknowledgedInAll) {
       throw new Error(`${client}: ${report.acknowledgedInAll} records acknowledged, ${found} in the log`)
     }
     return report
@@ -97,15 +111,19 @@ const inRecords = (work: string, { recordsPerSecond, cpuUsPerRequest, rssMb }: F
   rssMb
 })
 
-const besideKafkajs: RowsOf = (ours, theirs) => [
-  inRecords('kafkajs sendBatch', theirs),
-  {
-    ...inRecords('produce', ours),
-    ratio: ours.recordsPerSecond / theirs.recordsPerSecond,
-    against: 'kafkajs sendBatch',
-    note: `${(theirs.cpuUsPerRecord / ours.cpuUsPerRecord).toFixed(1)} × in CPU per record`
-  }
-]
+const beside =
+  (against: string, work: string): RowsOf =>
+  (ours, theirs) => [
+    inRecords(against, theirs),
+    {
+      ...inRecords(work, ours),
+      ratio: ours.recordsPerSecond / theirs.recordsPerSecond,
+      against,
+      note: `${(theirs.cpuUsPerRecord / ours.cpuUsPerRecord).toFixed(1)} × in CPU per record`
+    }
+  ]
+const besideKafkajs = beside('kafkajs sendBatch', 'produce')
+const besideTransactions = beside('kafkajs transaction', 'transactions-rate')
 
 const perByte: RowsOf = (ours, theirs) => {
   const toRow = (work: string, { cpuUsPerMb, cpuUsPerRequest, rssMb }: Figures): Row => ({
@@ -127,7 +145,7 @@ const perByte: RowsOf = (ours, theirs) => {
 }
 
 const perRecord =
-  (work: string): RowsOf =>
+  (work: string, against = `${work}-beside-1`): RowsOf =>
   (ours, theirs) => {
     const toRow = (name: string, { cpuUsPerRecord, rssMb, longestTickMs }: Figures): Row => ({
       work: name,
@@ -136,7 +154,6 @@ const perRecord =
       longestTickMs,
       rssMb
     })
-    const against = `${work}-beside-1`
     return [
       toRow(against, theirs),
       {

@@ -1,5 +1,6 @@
 import { getSystemErrorMap } from 'node:util'
-import { performanceClock, type TellProgress } from '../core/model.js'
+import { performanceClock } from '../core/clocks.js'
+import type { TellProgress } from '../core/model.js'
 import { printable, printableJson } from '../core/printable.js'
 import { CommandError } from './command.js'
 

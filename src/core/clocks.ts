@@ -1,3 +1,8 @@
+import type { MonotonicClock } from './model.js'
+
+/** The clock of the process. */
+export const performanceClock: MonotonicClock = () => performance.now()
+
 /**
  * How far this clock is ahead of another one, at the least, in milliseconds; negative: behind.
  *

@@ -193,6 +193,3 @@ export class StacklessError extends Error {
     Error.stackTraceLimit = stackTraceLimit
   }
 }
-
-/** The code that Node gives an error: `ENOENT`. */
-export const codeOf = (error: unknown): string | undefined => (error as NodeJS.ErrnoException | undefined)?.code

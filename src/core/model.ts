@@ -228,9 +228,6 @@ export type MonotonicClock = () => number
 export const SECOND_MS = 1_000
 export const DAY_MS = 86_400_000
 
-/** The clock of the process. */
-export const performanceClock: MonotonicClock = () => performance.now()
-
 /** A part of work that is counted. */
 export interface Amount {
   readonly records: number

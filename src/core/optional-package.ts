@@ -1,4 +1,5 @@
-import { ConfigError, codeOf } from './errors.js'
+import { ConfigError } from './errors.js'
+import { codeOf } from './node-errors.js'
 
 /**
  * Loads a package that a program installs only if it uses it.

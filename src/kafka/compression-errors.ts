@@ -1,4 +1,4 @@
-import { codeOf } from '../core/errors.js'
+import { codeOf } from '../core/node-errors.js'
 
 /** The decompressed bytes take more memory than allowed. The compressed bytes may be intact. */
 export class DecompressionLimitError extends Error {

@@ -4,6 +4,7 @@ import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { performanceClock } from '../core/clocks.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
 import {
   type Logger,
@@ -11,7 +12,6 @@ import {
   type MonotonicClock,
   type OffsetAndMetadata,
   type ProduceRecord,
-  performanceClock,
   silentLogger
 } from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'

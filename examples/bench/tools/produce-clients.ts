@@ -4,8 +4,12 @@ import { startInProcess } from './in-process.js'
 import { LongestTick } from './longest-tick.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
 
+const TRANSACTIONAL_ID = 'bench'
+
 export interface ProduceRun extends WindowLengths {
   readonly client: 'castellan' | 'kafkajs'
+  /** Each call is a transaction; those of a sender follow each other. */
+  readonly inTransactions?: boolean
   readonly bootstrap: string
   /** The topics are `topic-0`, `topic-1`, … */
   readonly topic: string
@@ -33,7 +37,7 @@ interface Producer {
 /** Keeps `callsInFlight` calls in flight. Both clients run in this loop. */
 async function run(options: ProduceRun): Promise<ProduceReport> {
   const first = { ...options, topic: `${options.topic}-0` }
-  const producer = await (options.client === 'kafkajs' ? openKafkajs(first) : openCastellan(options))
+  const producer = await openProducer(options.client === 'kafkajs' ? first : options)
   let acknowledged: number
   let sending = true
   const keepSending = async () => {
@@ -58,21 +62,29 @@ async function run(options: ProduceRun): Promise<ProduceReport> {
   return { ...window, acknowledgedInAll: acknowledged, rssBytes: process.memoryUsage.rss(), longestTickMs }
 }
 
+function openProducer(options: ProduceRun): Promise<Producer> {
+  if (options.client === 'kafkajs') return openKafkajs(options)
+  return options.inTransactions ? openTransactions(options) : openCastellan(options)
+}
+
 async function openKafkajs({
   bootstrap,
   topic,
   partitions,
   recordBytes,
-  recordsPerCall
+  recordsPerCall,
+  inTransactions = false
 }: ProduceRun): Promise<Producer> {
   const kafka = new kafkajs.Kafka({ brokers: bootstrap.split(','), logLevel: kafkajs.logLevel.NOTHING })
-  const producer = kafka.producer()
+  const producer = kafka.producer(inTransactions ? { transactionalId: TRANSACTIONAL_ID, maxInFlightRequests: 1 } : {})
   await producer.connect()
   const value = Buffer.alloc(recordBytes, 'x')
   const messages = Array.from({ length: recordsPerCall }, (_, at) => ({ value, partition: at % partitions }))
   return {
     send: async () => {
-      const written = await producer.sendBatch({ acks: -1, topicMessages: [{ topic, messages }] })
+      const transaction = inTransactions ? await producer.transaction() : undefined
+      const written = await (transaction ?? producer).sendBatch({ acks: -1, topicMessages: [{ topic, messages }] })
+      await transaction?.commit()
       return written.every(({ errorCode }) => errorCode === 0) ? recordsPerCall : 0
     },
     close: () => producer.disconnect()
@@ -94,6 +106,21 @@ async function openCastellan(options: ProduceRun): Promise<Producer> {
     },
     close: async () => {
       await close()
+    }
+  }
+}
+
+async function openTransactions(options: ProduceRun): Promise<Producer> {
+  const castellan = await startInProcess({ brokers: options.bootstrap })
+  const [records] = callsOf(options)
+  return {
+    send: () =>
+      castellan.transaction(TRANSACTIONAL_ID, async tx => {
+        const delivered = await tx.produce(records!)
+        return delivered.length
+      }),
+    close: async () => {
+      await castellan.close()
     }
   }
 }

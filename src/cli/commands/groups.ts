@@ -1,6 +1,6 @@
 import { Argument, type Command, Option } from 'commander'
+import { performanceClock } from '../../core/clocks.js'
 import { CastellanError } from '../../core/errors.js'
-import { performanceClock } from '../../core/model.js'
 import type { TopicLag } from '../../verbs/lag.js'
 import type { GroupDescription } from '../../verbs/verbs.js'
 import type { Client, ClientFlags } from '../client.js'

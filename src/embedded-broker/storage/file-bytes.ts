@@ -1,6 +1,6 @@
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'
-import { codeOf } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 import type { SegmentBytes } from '../log/segment.js'
 
 /**

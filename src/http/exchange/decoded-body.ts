@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import * as zlib from 'node:zlib'
-import { CastellanError, codeOf, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
 import { BodyThreads, type Decode, type Ended, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'

@@ -1,5 +1,6 @@
-import { CastellanError, codeOf } from '../../core/errors.js'
+import { CastellanError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { codeOf } from '../../core/node-errors.js'
 
 /** Why the log took no entry. */
 type RefusalKind =

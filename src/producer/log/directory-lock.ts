@@ -13,8 +13,8 @@ import {
 } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { codeOf } from '../../core/errors.js'
 import { foreignTexts } from '../../core/foreign-texts.js'
+import { codeOf } from '../../core/node-errors.js'
 import { LogUnusableError } from './availability.js'
 import { tryTo } from './files.js'
 

@@ -1,5 +1,5 @@
-import { codeOf } from '../../core/errors.js'
 import type { TellProgress } from '../../core/model.js'
+import { codeOf } from '../../core/node-errors.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'

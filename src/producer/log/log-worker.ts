@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
-import { performanceClock } from '../../core/model.js'
+import { performanceClock } from '../../core/clocks.js'
 import type { ReadResult } from './entry-reader.js'
 import { type LogCallName, LogCore } from './log-host.js'
 import type { CommitResult, LogStoreOptions } from './log-store.js'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { codeOf } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 
 /** Its name in the directory of the durable log, or in the directory above those of workers. */
 const SECRET_NAME = 'RECEIPT-KEY'

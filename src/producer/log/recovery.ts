@@ -1,4 +1,4 @@
-import { codeOf } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 import { LogUnusableError } from './availability.js'
 import { ENTRY_HEADER_BYTES } from './entry.js'
 import {

@@ -1,4 +1,4 @@
-import { codeOf } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 import type { ReadableFile } from './files.js'
 import type { LogSegment } from './segment.js'
 

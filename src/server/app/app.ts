@@ -1,5 +1,6 @@
 import { apis } from '../../apis/apis.js'
 import { ActorSystem } from '../../core/actor/actor.js'
+import { performanceClock } from '../../core/clocks.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import { NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import {
@@ -9,7 +10,7 @@ import {
   registerProcessMetrics
 } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
-import { type Logger, performanceClock } from '../../core/model.js'
+import type { Logger } from '../../core/model.js'
 import { type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'

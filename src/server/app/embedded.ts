@@ -1,6 +1,6 @@
-import { codeOf } from '../../core/errors.js'
 import { ListenError } from '../../core/listen-error.js'
 import type { Logger } from '../../core/model.js'
+import { codeOf } from '../../core/node-errors.js'
 import type { EmbeddedCluster } from '../../embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../embedded-broker/start-embedded-cluster.js'
 import { usesEmbeddedBroker } from '../config/checks.js'

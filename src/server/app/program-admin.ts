@@ -1,9 +1,9 @@
+import { performanceClock } from '../../core/clocks.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import {
   MAX_TIMER_MS,
   type MonotonicClock,
   type Offset,
-  performanceClock,
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'

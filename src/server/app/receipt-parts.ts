@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import { performanceClock } from '../../core/model.js'
+import { performanceClock } from '../../core/clocks.js'
 import type { DurableReceiptSettings } from '../../producer/disk/durable-queue.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import { MemoryReceipts } from '../../producer/memory/memory-receipts.js'

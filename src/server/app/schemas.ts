@@ -1,5 +1,6 @@
+import { performanceClock } from '../../core/clocks.js'
 import { ConfigError } from '../../core/errors.js'
-import { type Logger, performanceClock } from '../../core/model.js'
+import type { Logger } from '../../core/model.js'
 import { parseOptions } from '../../core/settings/options.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import { Schemas } from '../../schemas/schemas.js'

@@ -1,4 +1,5 @@
 import { apis } from '../../apis/apis.js'
+import { performanceClock } from '../../core/clocks.js'
 import { OverloadedError } from '../../core/errors.js'
 import {
   createPrometheusMetrics,
@@ -7,7 +8,7 @@ import {
   registerScrapedCounter,
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
-import { type Logger, performanceClock } from '../../core/model.js'
+import type { Logger } from '../../core/model.js'
 import { distinct, type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
 import { RefusalCounts } from '../../core/refusals.js'

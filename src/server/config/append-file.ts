@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs'
-import { ConfigError, codeOf } from '../../core/errors.js'
+import { ConfigError } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 
 /**
  * The file may be a pipe. With O_NONBLOCK, a pipe without a reader does not block opening, and a full pipe does not

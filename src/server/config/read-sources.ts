@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { ConfigError, codeOf } from '../../core/errors.js'
+import { ConfigError } from '../../core/errors.js'
+import { codeOf } from '../../core/node-errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, didYouMean } from '../../core/settings/problems.js'
 import { isWithin } from '../../core/settings/setting-names.js'

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
-import { codeOf } from '../../../src/core/errors.js'
+import { codeOf } from '../../../src/core/node-errors.js'
 import { DirectoryLock, isLocked, whyNotToTake } from '../../../src/producer/log/directory-lock.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
 

@@ -1,5 +1,6 @@
 import { extname, join, parse } from 'node:path'
-import { ConfigError, codeOf } from '../../../core/errors.js'
+import { ConfigError } from '../../../core/errors.js'
+import { codeOf } from '../../../core/node-errors.js'
 import {
   areBrokersNamed,
   entriesOf,
