@@ -11,7 +11,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   cli: 3_210,
   consumer: 11_800,
   deployment: 3_590,
-  core: 5_480,
+  core: 5_500,
   'embedded-broker': 7_560,
   verbs: 2_260,
   http: 15_710,
@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 19_300,
   router: 10_910,
   schemas: 4_090,
-  server: 6_980
+  server: 7_000
 }
 
 function linesIn(path: string): number {
