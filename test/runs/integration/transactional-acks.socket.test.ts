@@ -143,14 +143,14 @@ describe('transactions that acknowledge what consume has given out', function ()
       .and.to.include({ code: 'notAssigned', committed: 'no', retriable: true })
     await messages.return!()
     await hurried.close()
+    let left = COUNT - 1
     for await (const message of castellan.consume({ group, topics: inputs })) {
       await write(castellan, message)
-      if (message.offset === COUNT / 2 - 1 && (await endsOf()).every(isEnd)) break
+      left--
+      if (left === 0) break
     }
     expect(inOrder(await committed())).to.deep.equal(expected)
   })
-  const endsOf = () => castellan.admin.offsets(group, inputs)
-  const isEnd = ({ committed: at }: { committed: number | undefined }) => at === COUNT / 2
 
   it('are refused after a rebalance, and their messages are written once by whoever has them next', async () => {
     const other = await open()

@@ -58,7 +58,9 @@ const forHours = [
   ...['admin-tools', 'another-cluster', 'chaos', 'java-embedded', 'lag', 'mixed-groups', 'no-auto-creation'].map(
     name => `${name}.kafka.test.ts`
   ),
-  ...['clocks', 'late-calls', 'late-changes', 'short-sessions', 'shrunk-topics'].map(name => `${name}.kafka.test.ts`),
+  ...['clocks', 'late-calls', 'late-changes', 'short-sessions', 'shrunk-topics', 'transactions'].map(
+    name => `${name}.kafka.test.ts`
+  ),
   ...[
     'arion-durable',
     'bystanders',
