@@ -13,7 +13,7 @@ import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
  * A `preParsing` hook that takes requests from Fastify before their bodies are read. The routes that carry most of the
  * traffic use it, because it saves a parsed content type, an async resource, a serializer and copies:
  *
- *   app.post('/topics/:topic', { preParsing: byHand(receive) }, answeredBefore)    one route
+ *   app.post('/topics/:topic', { preParsing: byHand(receive) }, neverCalled)       one route
  *   app.addHook('preParsing', byHand(receive))                                      all routes of the scope,
  *                                                                                   also those that are answered 404
  *
@@ -25,9 +25,9 @@ import { outcomesAnswer, wantsModern } from '../exchange/modern-answers.js'
  *
  *   - admission, where given, keeps requests waiting, unread, until there is memory for their records; a request that
  *     gets none in time comes to the error handler of the scope.
- *   - collectBody reads the body within a limit and hands on its bytes, valid during that call only. Gateway.produce
- *     copies what it takes, so that no byte of a body has to be copied before.
- *   - Answers writes the answer with the headers `x-request-id` and `x-castellan-persisted`. The hooks `onSend` do not
+ *   - collectDecoded reads the body within a limit, undoes its content coding, and hands on its bytes, valid during that
+ *     call only. Verbs.produce copies what it takes, so that no byte of a body has to be copied before.
+ *   - sendAnswer writes the answer with the headers `x-request-id` and `x-castellan-persisted`. The hooks `onSend` do not
  *     run.
  *   - upgradeOf tells whether the client asks for another protocol on its connection.
  */

@@ -298,7 +298,7 @@ export class Idempotency {
     await this.#claimed(request, claim, kept)
   }
 
-  /** @returns see {@link BodySource.handedOn} */
+  /** @returns what the bodies behind this one on its connection wait for, as `whenTaken` of a BodySource */
   #claimed(request: KeyedRequest, claim: Claim, body: Buffer): Promise<void> | undefined {
     const { exchange, route } = request
     if (claim.type === 'claimed') return this.#serve(request, claim.key, body)

@@ -19,7 +19,7 @@ const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
  * One connection: reads its requests, counts what they hold, and ends. The loop of `#read` calls the handler of a request, which
  * may register a reader of its body, and the same loop feeds the reader:
  *
- *   #read ── a head ───────▶ #begin ─▶ handle ─▶ the handler ─▶ request.handOn(reader), in this call or later
+ *   #read ── a head ───────▶ #begin ─▶ handle ─▶ the handler ─▶ request.readInto(reader), in this call or later
  *     ├───── a piece ──────▶ #readBody ─▶ IncomingBody.read, which undoes chunks ─▶ request.receive ─▶ reader.chunk
  *     └───── the last one ─▶ #readBody ─▶ #received ─▶ request.received ─▶ reader.end
  *

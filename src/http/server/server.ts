@@ -180,7 +180,7 @@ function answered(
   }
 }
 
-/** The API a request was routed to; {@link mount} leaves the name on the requests of its scope. */
+/** The API a request was routed to; {@link nameMount} leaves the name on the requests of its scope. */
 const mountNameOf = (request: FastifyRequest & { mountName?: string }): string => request.mountName ?? 'none'
 
 export const nameMount = (scope: FastifyInstance, name: string): void => {
