@@ -221,8 +221,8 @@ export class DurableQueue {
 
   /** @throws LogUnusableError when something was left in the directory, and it cannot be used */
   async openIfNotEmpty(): Promise<void> {
-    const { settings, holdsRecords: isNotEmpty = holdsLogOrKeys } = this.#options
-    if (isNotEmpty(settings.directory)) await this.open()
+    const { settings, holdsRecords = holdsLogOrKeys } = this.#options
+    if (holdsRecords(settings.directory)) await this.open()
   }
 
   /** Why the log cannot be opened now; `undefined`: it is open, or can be opened. Updates the metric as well. */
@@ -312,18 +312,18 @@ export class DurableQueue {
   }
 
   #use(opened: OpenDurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): void {
-    const { log } = opened
+    const { log: wal } = opened
     this.#opened = opened
-    const { logId } = log
+    const { logId } = wal
     if (logId !== undefined) this.#giveReceipts(logId)
     this.#openFailure = undefined
     this.#metrics.writable(true)
     this.#left = { backlog: byCluster(backlog), notes: this.#notesOf(opened, backlog) }
-    this.#ticker = setInterval(() => void this.#report(log), REPORT_EVERY_MS)
-    this.#feed = new LogFeed(request => log.read(request), this.#options.log)
+    this.#ticker = setInterval(() => void this.#report(wal), REPORT_EVERY_MS)
+    this.#feed = new LogFeed(request => wal.read(request), this.#options.log)
     for (const member of this.#members.values()) this.#tell(member)
     this.#drainWaiting(({ entries, settle }) => {
-      const refusal = log.append(entries, settle)
+      const refusal = wal.append(entries, settle)
       if (refusal !== undefined) settle(nothingStored(refusal))
     })
   }
@@ -338,10 +338,10 @@ export class DurableQueue {
     this.#receiptIssuer = receipts?.receipts.issuer('disk', logId)
   }
 
-  async #report(log: DurableLog): Promise<void> {
-    const { stats } = log
+  async #report(wal: DurableLog): Promise<void> {
+    const { stats } = wal
     if (stats === undefined) return
-    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log).catch(() => undefined)
+    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(wal).catch(() => undefined)
     if (oldestAgeMs === undefined) return
     this.#metrics.report(this.#withKeys(stats), oldestAgeMs, this.readAhead.bytes)
     if (this.#options.clock() < this.#fullUntil) this.#metrics.writable(false)
@@ -354,16 +354,16 @@ export class DurableQueue {
 
   /** Looks at the log on its thread, and at the topics in it where records wait. */
   async view(): Promise<LogView> {
-    const { log } = this
+    const { log: wal } = this
     const limitBytes = this.#options.settings.maxBytes
-    if (log === undefined) {
+    if (wal === undefined) {
       const why = this.#openFailure?.message
       const state = why === undefined ? 'unused' : 'failed'
       return { state, why, limitBytes, oldestAgeMs: 0, stats: undefined, backlog: NO_BACKLOG }
     }
-    const stats = this.#withKeys(await log.look())
-    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(log)
-    const backlog = stats.openEntries === 0 ? NO_BACKLOG : await this.#viewBacklog(log, stats.segmentCount)
+    const stats = this.#withKeys(await wal.look())
+    const oldestAgeMs = stats.openEntries === 0 ? 0 : await this.#oldestAgeMs(wal)
+    const backlog = stats.openEntries === 0 ? NO_BACKLOG : await this.#viewBacklog(wal, stats.segmentCount)
     const isFull = this.#options.clock() < this.#fullUntil
     const state = stats.state === 'ok' && isFull ? 'full' : stats.state
     return {
@@ -377,11 +377,11 @@ export class DurableQueue {
   }
 
   /** Reads the index of each segment on the thread that writes the log, so it is done rarely, and not for many segments. */
-  async #viewBacklog(log: DurableLog, segments: number): Promise<LogView['backlog']> {
+  async #viewBacklog(wal: DurableLog, segments: number): Promise<LogView['backlog']> {
     const nowMs = this.#options.clock()
     if (segments > MAX_VIEWED_SEGMENTS) return NO_BACKLOG
     if (this.#viewed === undefined || nowMs - this.#viewed.at > VIEWED_FOR_MS)
-      this.#viewed = { at: nowMs, backlog: await log.backlog() }
+      this.#viewed = { at: nowMs, backlog: await wal.backlog() }
     return this.#viewed.backlog
   }
 
@@ -401,8 +401,8 @@ export class DurableQueue {
     this.#options.log.warn({}, `the durable log refuses records: ${message}`)
   }
 
-  async #oldestAgeMs(log: DurableLog): Promise<number> {
-    const { entries } = await log.read({ fromSequence: 0, maxBytes: 1 })
+  async #oldestAgeMs(wal: DurableLog): Promise<number> {
+    const { entries } = await wal.read({ fromSequence: 0, maxBytes: 1 })
     return entries[0] === undefined ? 0 : Math.max(0, this.#options.now() - entries[0].acceptedAtMs)
   }
 
@@ -416,7 +416,7 @@ export class DurableQueue {
 
   /** Removes notes of destinations without open entries: their batches are in Kafka. */
   #notesOf(
-    { log, notes }: OpenDurableLog,
+    { log: wal, notes }: OpenDurableLog,
     backlog: ReadonlyMap<string, DestinationBacklog>
   ): Map<string, Map<number, BatchNote>> {
     const found = new Map<string, Map<number, BatchNote>>()
@@ -430,7 +430,7 @@ export class DurableQueue {
         found.set(of.destination, partitions.set(of.partition, note))
       }
     }
-    if (obsolete.length > 0) void log.note(obsolete.map(key => ({ key, value: Buffer.alloc(0) })))
+    if (obsolete.length > 0) void wal.note(obsolete.map(key => ({ key, value: Buffer.alloc(0) })))
     return found
   }
 

@@ -51,15 +51,15 @@ export class DurablePendingProduce extends RequestOutcomes implements PendingPro
   }
 }
 
-interface Waiter {
+interface AwaitedRecord {
   readonly pendingProduce: DurablePendingProduce
   readonly index: number
   readonly destination: string
 }
 
-/** Requests that wait until records of the log are in Kafka. Most records have no waiter. */
-class Waiters {
-  readonly #bySequence = new Map<number, Waiter>()
+/** Records of the log whose requests wait for their outcomes. Those of most requests do not. */
+class AwaitedRecords {
+  readonly #bySequence = new Map<number, AwaitedRecord>()
   /** Sequences of the records of each request. */
   readonly #pendingProduces = new Map<DurablePendingProduce, number[]>()
 
@@ -118,7 +118,7 @@ export interface RecordOutcomesOptions {
  * the requests that wait.
  */
 export class RecordOutcomes {
-  readonly waiters = new Waiters()
+  readonly waiters = new AwaitedRecords()
   readonly #options: RecordOutcomesOptions
   /** Dead letters of which their partitions were not notified yet. */
   readonly #untold = new Set<number>()

@@ -77,7 +77,8 @@ export class DurableLog {
   /** The outcomes of these completions. */
   readonly #rows = new OutcomeRows()
   readonly #watches = new EntryWatches()
-  #looking: Promise<unknown> = Promise.resolve()
+  /** The last question for the states of entries; the next one follows it. */
+  #lastStates: Promise<unknown> = Promise.resolve()
   /** Absent when each append is synced. */
   readonly #syncs: SyncSchedule | undefined
   readonly #ticker: NodeJS.Timeout
@@ -165,12 +166,12 @@ export class DurableLog {
    * @throws UnavailableError when the disk cannot be read
    */
   states(range: SequenceRange): Promise<KnownEntries> {
-    const looking = this.#looking.then(() => this.#look(range))
-    this.#looking = looking.catch(() => undefined)
-    return looking
+    const states = this.#lastStates.then(() => this.#statesOf(range))
+    this.#lastStates = states.catch(() => undefined)
+    return states
   }
 
-  async #look(range: SequenceRange): Promise<KnownEntries> {
+  async #statesOf(range: SequenceRange): Promise<KnownEntries> {
     // Completions that wait here would be missing.
     this.flushCompletions()
     try {

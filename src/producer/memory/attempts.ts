@@ -20,14 +20,14 @@ const ATTEMPTS_WORTH_A_LINE = 4
  * have the records yet, which becomes the reason of the failure when their time is over.
  */
 export class Attempts {
-  readonly #place: TopicPartition
+  readonly #topicPartition: TopicPartition
   readonly #cluster: ClusterState
   readonly #log: Logger
   /** Attempts with the present batch. */
   count = 0
-  #awaited: SentBatch | undefined
+  #awaited: Attempt | undefined
   /** The object of an attempt that is over for the Router, too; for the next one. */
-  #spare: SentBatch | undefined
+  #spare: Attempt | undefined
   #sentAt = 0
   #reason = 'it was waiting to be sent'
   /** The last answer was that the leader does not know the partition. */
@@ -38,7 +38,7 @@ export class Attempts {
   #obstacle: Obstacle | undefined
 
   constructor({ topic, partition }: TopicPartition, cluster: ClusterState, log: Logger) {
-    this.#place = { topic, partition }
+    this.#topicPartition = { topic, partition }
     this.#cluster = cluster
     this.#log = log
   }
@@ -57,7 +57,7 @@ export class Attempts {
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
   send(batch: NumberedBatch, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
-    const sealed = this.#spare ?? new SentBatch(this.#place, this, answered)
+    const sealed = this.#spare ?? new Attempt(this.#topicPartition, this, answered)
     this.#spare = undefined
     sealed.batch = batch
     sealed.sizeBytes = batch.sentSizeBytes
@@ -134,7 +134,7 @@ export class Attempts {
   pauseMs(reason: string, soon: boolean, settings: DeliverySettings, random: () => number): number {
     this.refused(reason)
     if (this.count === ATTEMPTS_WORTH_A_LINE)
-      this.#log.warn({ ...this.#place, attempts: this.count }, `kafka does not take a batch yet: ${reason}`)
+      this.#log.warn({ ...this.#topicPartition, attempts: this.count }, `kafka does not take a batch yet: ${reason}`)
     return retryPauseMs(this.count, soon, settings, random)
   }
 
@@ -155,22 +155,22 @@ export class Attempts {
 
   /** The failure of one record whose time is over. */
   readonly tooLate = (persisted: Persisted): RecordFailure =>
-    this.#isDenied && persisted === 'no' ? failures.unknownTopic(this.#place.topic) : this.timedOut(persisted)
+    this.#isDenied && persisted === 'no' ? failures.unknownTopic(this.#topicPartition.topic) : this.timedOut(persisted)
 
   /** Logs that the brokers have forgotten the producer. */
   stateLost(epoch: number | undefined, reason: string): void {
     const text = `kafka has forgotten this producer, continuing with the next epoch: ${reason}`
-    this.#log.warn({ ...this.#place, epoch }, text)
+    this.#log.warn({ ...this.#topicPartition, epoch }, text)
   }
 
   notDelivered(records: number, { code, message }: RecordFailure): void {
-    this.#log.warn({ ...this.#place, records, code }, `records were not delivered: ${message}`)
+    this.#log.warn({ ...this.#topicPartition, records, code }, `records were not delivered: ${message}`)
   }
 
   /** The Router answers every request in time, so a missing answer is a bug. @returns the answer to use instead */
   giveUpWaiting(): BatchAnswer {
     const error = new Error('the router did not answer')
-    this.#log.error({ ...this.#place }, error.message)
+    this.#log.error({ ...this.#topicPartition }, error.message)
     if (this.recall()) return { type: 'notSent', reason: 'noLeader', message: error.message }
     return { type: 'unanswered', error }
   }
@@ -185,7 +185,7 @@ interface NumberedBatch {
 const NO_BATCH: NumberedBatch = { bytes: Buffer.alloc(0), sentSizeBytes: 0 }
 
 /** One attempt to send a batch, in the form in which the Router receives it. */
-class SentBatch implements SealedBatch {
+class Attempt implements SealedBatch {
   readonly topic: string
   readonly partition: number
   batch = NO_BATCH

@@ -9,7 +9,7 @@ import type { Numbering } from './numbering.js'
 
 /** At most this many partitions are read at a time: their answers share the bytes of one Fetch call. */
 const SEARCHES = 8
-/** One read ends after so much, and leaves its place to other partitions; the next one goes on there. */
+/** One read ends after so much, and leaves its slot to other partitions; the next one goes on there. */
 const TIME_LIMIT_MS = 30_000
 const MAX_BYTES = 64 * 1024 * 1024
 /** A partition waits this long for a result before it sends the batch again. A later search continues where it stopped. */
@@ -88,8 +88,8 @@ export type WrittenBatches = Pick<LogSearch, 'now' | 'mayBeForgotten' | 'find' |
 export class LogSearch {
   readonly #options: LogSearchOptions
   #expiration = new Expiration()
-  /** The last search of each place; the next one begins when it has ended. */
-  readonly #places: Promise<unknown>[] = new Array(SEARCHES).fill(Promise.resolve())
+  /** The last search in each slot; the next one there begins when it has ended. */
+  readonly #slots: Promise<unknown>[] = new Array(SEARCHES).fill(Promise.resolve())
   #searches = 0
   readonly #pausing = new Waiters()
   #isClosed = false
@@ -172,16 +172,16 @@ export class LogSearch {
     for (let patientUntil = clock() + PATIENCE_MS; ; await this.#pausing.wait(PAUSE_MS)) {
       try {
         if (this.#isClosed) throw new Unknowable('shutting down')
-        // Searches in partitions without a leader end here, before they take a place from others.
+        // Searches in partitions without a leader end here, before they take a slot from others.
         const range = await this.#rangeOf(batch, from)
         from = range.from
         const queuedAt = clock()
         const at = this.#searches++ % SEARCHES
-        const reading = this.#places[at]!.then(async () => {
+        const reading = this.#slots[at]!.then(async () => {
           patientUntil += clock() - queuedAt
           return await this.#read(batch, range, next => (from = next))
         })
-        this.#places[at] = reading.catch(() => undefined)
+        this.#slots[at] = reading.catch(() => undefined)
         return await reading
       } catch (error) {
         const isOver = this.#isClosed || error instanceof Unknowable || clock() >= patientUntil
@@ -193,15 +193,15 @@ export class LogSearch {
   /** The offsets between which the batch can be. `end`: the end of the leader's log, which readers may not see yet. */
   async #rangeOf({ topic, partition, sinceMs }: SoughtBatch, from: Offset) {
     const { router } = this.#options
-    const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
-    const latest = success(await askRouter(router, { type: 'fetchOffset', offsetType: 'latest', ...place }))
+    const asked = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
+    const latest = success(await askRouter(router, { type: 'fetchOffset', offsetType: 'latest', ...asked }))
     const { leaderEpoch } = latest
     if (leaderEpoch === undefined) throw new Unknowable('the broker does not report the end of its log')
-    const log = success(await askRouter(router, { type: 'fetchEpochEnd', leaderEpoch, ...place }))
+    const log = success(await askRouter(router, { type: 'fetchEpochEnd', leaderEpoch, ...asked }))
     const isSame = log.leaderEpoch === leaderEpoch && log.currentLeaderEpoch <= leaderEpoch
     if (!isSame) throw new Error('the leader has changed')
     const offsetType = { timestampMs: Math.max(0, sinceMs - CLOCKS_DIFFER_MS) }
-    const late = success(await askRouter(router, { type: 'fetchOffset', offsetType, ...place }))
+    const late = success(await askRouter(router, { type: 'fetchOffset', offsetType, ...asked }))
     // If no record has this timestamp or a later one, the answer is the end of the log, which may have grown since.
     const notBefore = Math.min(late.offset, latest.offset)
     // A log that ends before the last acknowledged offset has lost its end, or belongs to a topic that was created anew.
@@ -214,14 +214,14 @@ export class LogSearch {
     reached: (next: Offset) => void
   ): Promise<Finding> {
     const { router, clock } = this.#options
-    const place = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
+    const asked = { topicPartition: { topic, partition }, timeoutMs: CALL_TIMEOUT_MS }
     const until = clock() + TIME_LIMIT_MS
     let bytes = 0
     for (let offset = from; offset < end; reached(offset)) {
       const isOver = this.#isClosed || bytes >= MAX_BYTES || clock() >= until
       if (isOver) throw new Error('the search has not reached the end of the log')
       const { origins, nextOffset, sizeBytes } = success(
-        await askRouter(router, { type: 'fetchOrigins', offset, ...place })
+        await askRouter(router, { type: 'fetchOrigins', offset, ...asked })
       )
       // Compaction may have removed some records of the batch.
       const origin = origins.find(
@@ -241,7 +241,7 @@ export class LogSearch {
 
 /** What a partition knows of its present batch that helps to find it in the log. */
 export class PartitionSearch {
-  readonly #place: TopicPartition
+  readonly #topicPartition: TopicPartition
   readonly #written: WrittenBatches | undefined
   /** The batch is at this offset or later. */
   from: Offset = 0
@@ -257,7 +257,7 @@ export class PartitionSearch {
   #givenUpBecause: string | undefined
 
   constructor({ topic, partition }: TopicPartition, written: WrittenBatches | undefined) {
-    this.#place = { topic, partition }
+    this.#topicPartition = { topic, partition }
     this.#written = written
   }
 
@@ -277,7 +277,7 @@ export class PartitionSearch {
   /** @param isSent a broker has, or may have, received the batch; false: no byte was sent, and it is searched for again first */
   attempted(isSent: boolean, recordCount: number): void {
     const reason = this.#givenUpBecause
-    if (isSent && reason !== undefined) this.#written!.sentUnknown(this.#place, recordCount, reason)
+    if (isSent && reason !== undefined) this.#written!.sentUnknown(this.#topicPartition, recordCount, reason)
     if (!isSent) this.#isLooked = false
     this.#givenUpBecause = undefined
   }
@@ -304,7 +304,14 @@ export class PartitionSearch {
     const numbering = this.sentAs!
     const { from, isForgotten } = this
     const sinceMs = Math.min(newestMs, this.#sentSinceMs)
-    const finding = await this.#written!.find({ ...this.#place, recordCount, numbering, sinceMs, from, isForgotten })
+    const finding = await this.#written!.find({
+      ...this.#topicPartition,
+      recordCount,
+      numbering,
+      sinceMs,
+      from,
+      isForgotten
+    })
     // Otherwise another batch is being sent by now.
     if (this.sentAs === numbering) {
       this.#isLooked = true

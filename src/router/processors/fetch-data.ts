@@ -100,7 +100,7 @@ export class FetchAdmission implements QueueAdmission {
 
   answerFromCache(request: OpenRequest): boolean {
     const waiter = request as FetchWaiter
-    this.#meet(waiter)
+    this.#setIdentity(waiter)
     if (isMeantForAnother(waiter, waiter.identity)) return false
     const batch = this.#readCache.recall(waiter.key, waiter.state.position)
     if (!batch) return false
@@ -111,7 +111,7 @@ export class FetchAdmission implements QueueAdmission {
 
   addToQueue(request: OpenRequest): void {
     const waiter = request as FetchWaiter
-    this.#meet(waiter)
+    this.#setIdentity(waiter)
     if ((waiter.request.maxWaitMs ?? 0) < PATIENT_MS) this.#impatientAt = this.#options.now()
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.state.position
     this.#queues.add(waiter, isAtEnd)
@@ -125,7 +125,7 @@ export class FetchAdmission implements QueueAdmission {
     return this.#queues.drain()
   }
 
-  #meet(waiter: FetchWaiter): void {
+  #setIdentity(waiter: FetchWaiter): void {
     this.#readCache.setIdentity(waiter.key, waiter.identity)
     waiter.state.topicIdAsked ??= waiter.request.topicId ?? waiter.identity.topicId
   }
