@@ -50,7 +50,10 @@ export class ConsumerInstance {
   #autoCommit: Timer | undefined
   /** Commits and changes of positions, of which its stored state tells nothing. */
   changes = 0
-  /** How many changes of positions were asked for, and which of them was carried out last. */
+  /**
+   * How many changes of positions were asked for, and which of them was carried out last. One to the end is asked for, which Kafka
+   * has to tell, then one to offset 7, which is carried out at once; then the answer about the end comes, and is too late.
+   */
   #seeks = 0
   #sought = 0
 

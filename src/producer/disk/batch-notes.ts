@@ -35,7 +35,7 @@ export type SentBatch = Omit<BatchNote, 'numbering'> & { readonly numbering: Num
 export const isSentTo = (batch: SentBatch, clusterId: string, topicId: string): boolean =>
   batch.clusterId === clusterId && (batch.topicId === '' || topicId === '' || batch.topicId === topicId)
 
-/** The records of a batch of another process that are still in the log. */
+/** The records of a batch that was sent, as far as they are still in the log. */
 export interface Recalled {
   readonly entries: readonly StoredEntry[]
   /** All records of the batch are still there, so that the same batch can be sent again. */

@@ -120,6 +120,7 @@ export class LogFeed {
     if (this.#isStopped) return
     for (const entry of entries) byName.get(entry.destination)?.offer(entry)
     for (const [target, wanted] of targets) {
+      // The read was full before it came to the position of this target, which goes on wanting.
       if (wanted > nextSequence) continue
       target.offered(nextSequence, isAtEnd)
       // A target that was served goes to the end of the queue.

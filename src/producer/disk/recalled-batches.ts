@@ -97,7 +97,11 @@ export class ReturningBatches {
     this.#timers.add(timer)
   }
 
-  /** Reads a batch for its partition when there is memory for it. */
+  /**
+   * Reads a batch for its partition when there is memory for it. Meanwhile the topic may be looked up anew, and the same batch be
+   * asked for twice; or another cluster is connected, and the batch forgotten. So the first read that ends takes the batch out, and
+   * one that ends after that finds that it is not wanted any more.
+   */
   #return(partition: number, batch: SentBatch): void {
     const { readAhead, mayReturn, recall, onReturned, log, topic } = this.#options
     const isWanted = (): boolean => this.#batches.get(partition) === batch

@@ -10,8 +10,9 @@ export class TopicPosition {
   #hasBacklog: boolean
   /** One past the last entry that this process has appended or read. */
   #end = 0
-  /** What partitions hold of the entries from the position on, and the last of these entries. */
+  /** Entries that partitions hold already, of those from the lowest position on. */
   readonly #held = new Set<number>()
+  /** The last of them: once all cursors have passed it, none has to be remembered. */
   #lastHeld = 0
   #isVoid = false
 
@@ -25,7 +26,10 @@ export class TopicPosition {
     return this.#end
   }
 
-  /** The read under way began before a rewind: what it offers does not count. */
+  /**
+   * The read under way began before a rewind, and does not count: a read from entry 100 on is under way, a partition drops entry 90,
+   * and cursors go back to 90; then the read offers 100 to 119, with which cursors would pass 90 to 99 unsent.
+   */
   get isVoid(): boolean {
     return this.#isVoid
   }
@@ -82,7 +86,7 @@ export class TopicPosition {
     this.rewind(taken.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY))
   }
 
-  /** What is read from now on counts again. */
+  /** A read begins, at a position after the rewind: what it offers counts. */
   begin(): void {
     this.#isVoid = false
   }

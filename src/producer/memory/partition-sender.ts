@@ -124,6 +124,8 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.enter('sought')
     const numbering = this.search.sentAs
     const finding = await this.search.look(head)
+    // While the log is searched, the head may be given up: its time is over, or `close` is called. Or another cluster is connected:
+    // the head is sent there under another number, and sought again; then this finding comes, about the log of the former one.
     if (this.head !== head || this.current !== 'sought' || this.search.sentAs !== numbering) return
     if (finding.type === 'found') {
       // The answer to it was lost. If the number was raised meanwhile, the raised one was not used.
@@ -230,6 +232,7 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.isDeadLettering = true
     const isDeadLetter = await owner.deadLetter(head.indexes[0]!, verdict.failure)
     this.isDeadLettering = false
+    // `close` has given the head up while the dead letter was written.
     if (this.head !== head) return
     if (isDeadLetter) this.failHead(head, verdict.failure, verdict.renumber)
     else this.#backOff(verdict.failure.message, false)

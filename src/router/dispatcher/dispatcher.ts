@@ -342,6 +342,7 @@ export class Dispatcher implements Holder {
       // A call that fails while the connection is opened was not sent. The outcome of a call that fails later is
       // unknown.
       if (!client.isConnected) await client.connect()
+      // The dispatcher was stopped while the connection was opened: `stop` has ended the call as one without an answer.
       if (connection.call !== inFlight) return
       sent = true
       this.#count('calls')

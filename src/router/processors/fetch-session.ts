@@ -50,7 +50,7 @@ export class FetchSession {
     this.#maxBytes = maxBytes
   }
 
-  /** True when the response to the next call leaves out partitions without news. */
+  /** True when the response to the call in flight, or else to the next one, leaves out partitions without news. */
   get isPartial(): boolean {
     return this.#epoch !== NEW
   }
