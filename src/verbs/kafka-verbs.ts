@@ -95,6 +95,7 @@ const NO_INSTANCES: InstanceVerbs = {
   committed: refuseInstances
 }
 
+/** The verbs over one Kafka cluster: passes each on to the part of the process that carries it out, or asks the Router. */
 export class KafkaVerbs implements Verbs {
   readonly groups: GroupVerbs
   readonly #deps: KafkaVerbsDeps
@@ -187,6 +188,7 @@ export class KafkaVerbs implements Verbs {
   }
 }
 
+/** Offsets and members of groups are asked of Kafka; messages come from the groups that this process is a member of. */
 class KafkaGroups implements GroupVerbs {
   readonly #deps: KafkaVerbsDeps
 

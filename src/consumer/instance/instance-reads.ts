@@ -1,6 +1,5 @@
 import { HeldAmount } from '../../core/held-amount.js'
-import type { Offset } from '../../core/model.js'
-import { topicPartitionKey } from '../../core/model.js'
+import { type Offset, topicPartitionKey } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'

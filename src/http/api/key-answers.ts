@@ -27,6 +27,7 @@ export const CLOSED: Further = { headers: [['connection', 'close']], lines: '' }
 export const REPLAYED: Further = { headers: [[REPLAYED_HEADER, 'true']], lines: `${REPLAYED_HEADER}: true\r\n` }
 export const NONE: Further = { headers: [], lines: '' }
 
+/** Writes the answers to requests with a key that was used before. */
 export class KeyAnswers {
   readonly #scope: () => KeyOwners['scope']
   readonly #count: (result: KeyResult) => void

@@ -10,6 +10,10 @@ import { recordHeadersOf } from '../exchange/record-headers.js'
 
 type Originating = IncomingMessage & { origin?: RequestOrigin }
 
+/**
+ * Reads of a request what its records need, at the first use. The receipt goes on to who waits for it: an early answer, and the key
+ * of the request.
+ */
 class RequestOrigin implements ProduceOrigin {
   readonly #request: IncomingMessage
   #recordHeaders: readonly RecordHeader[] | undefined

@@ -14,6 +14,7 @@ export type Handling = (typeof HANDLINGS)[number]
 export const handlingIn = (header: string | readonly string[] = 'fail'): Handling | undefined =>
   HANDLINGS.find(handling => handling === header)
 
+/** Counts records that could not be decoded for a client, and logs them. */
 export class UndecodableRecords {
   readonly #family = counterFamily(
     'castellan_undecodable_records_total',

@@ -63,6 +63,7 @@ export interface HttpUrls {
   readonly apis: ReadonlyMap<string, string>
 }
 
+/** The shared port, the ports of APIs and the management port of one process, from their start to their end. */
 export class Http {
   readonly urls: HttpUrls
   readonly #context: HttpContext

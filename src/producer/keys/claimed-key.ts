@@ -166,6 +166,7 @@ function missingOf(records: KeyedRecords, call: CallTag, count: number): readonl
   return missing.length === count ? undefined : missing
 }
 
+/** The records of one call to produce, as a part of those of the request with the key. */
 class CallTag implements KeyTag {
   readonly #records: KeyedRecords
   readonly #logged: LoggedRecords

@@ -11,8 +11,7 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
-import type { LogReadRequest, ReadResult } from './entry-reader.js'
-import { LogReader } from './entry-reader.js'
+import { LogReader, type LogReadRequest, type ReadResult } from './entry-reader.js'
 import { type LogDirectory, tryTo, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'

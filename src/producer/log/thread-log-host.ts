@@ -74,6 +74,7 @@ export async function openLogThread(options: LogThreadOptions, deps: LogThreadDe
   }
 }
 
+/** The thread of one log, seen from the main thread: its answers come in the order of the calls. */
 class LogThread implements LogHost {
   readonly #deps: LogThreadDeps
   readonly #worker: Worker

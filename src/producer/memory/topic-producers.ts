@@ -9,6 +9,7 @@ import { roughSizeOf } from './waiting-records.js'
 /** The choices by which each record goes to another partition. */
 const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
 
+/** The producers of one topic, one for each partition that has had a record, and which of them a record goes to. */
 export class TopicProducers {
   /** By partition; `undefined`: no record was written to it. */
   readonly all: (PartitionProducer | undefined)[] = []

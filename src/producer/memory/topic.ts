@@ -1,7 +1,6 @@
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
-import type { Budget } from './budget.js'
-import { PARTITION_LIMITS, partitionFull } from './budget.js'
+import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
 import { failures } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'

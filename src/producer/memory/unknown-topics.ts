@@ -28,6 +28,7 @@ export interface UnknownTopic {
   forgetUnsent(): void
 }
 
+/** Topics that wait in the same way, and the memory of their records. */
 class Pool<Topic> {
   readonly topics = new Set<Topic>()
   readonly bytes = new HeldAmount('bytes of records for unknown topics')

@@ -272,6 +272,7 @@ const MAX_GROUPS = 10_000
 /** When no search has run for this time, the attempts of a group are counted from zero again. */
 const FORGET_AFTER_MS = 10_000
 
+/** Which node coordinates each group, and the searches for those that are not known. */
 export class CoordinatorTable {
   readonly #nodes = new Map<string, number>()
   /** The groups with a running search, and the number of the attempt. */

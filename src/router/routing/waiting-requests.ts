@@ -188,6 +188,7 @@ const magnitudeOf = (count: number): number => 31 - Math.clz32(count)
 
 const SLACK = 16
 
+/** What requests wait for, such as the metadata of one topic, and these requests. */
 class Place implements Holder {
   readonly at: WaitingPlace
   readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
