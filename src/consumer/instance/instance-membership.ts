@@ -151,16 +151,20 @@ export class InstanceMembership {
     reads.resume()
     const member = this.current
     if (assigned === LOST || !member) return
-    for (const { run, limit } of this.#waitingCommits.splice(0)) {
-      limit.cancel()
-      run(member)
-    }
+    for (const { run } of this.#takeWaitingCommits()) run(member)
+  }
+
+  /** Commits that waited for the group. Their time limits are over with that. */
+  #takeWaitingCommits(): readonly WaitingCommit[] {
+    const waiting = this.#waitingCommits.splice(0)
+    for (const { limit } of waiting) limit.cancel()
+    return waiting
   }
 
   #refused(failure: Failure): void {
     this.#refusal = failure
     this.#options.reads.proceed()
-    for (const { refuse } of this.#waitingCommits.splice(0)) refuse(failure)
+    for (const { refuse } of this.#takeWaitingCommits()) refuse(failure)
   }
 
   /** Stops taking records, waits for the answer that is being written, and commits. */
@@ -269,6 +273,6 @@ export class InstanceMembership {
     this.#topics?.stop()
     this.#revocations.cancel()
     this.#dropPartitions()
-    for (const { limit } of this.#waitingCommits.splice(0)) limit.cancel()
+    this.#takeWaitingCommits()
   }
 }

@@ -363,6 +363,19 @@ describe('a consumer instance', () => {
     expect(stage.take()).to.deep.equal(run(0, 10))
   })
 
+  it('answers a commit once that waits for a group which then refuses the instance', () => {
+    const stage = new Stage()
+    stage.runtime.answers.push({ kind: 'joinGroup', result: kafkaFailure(errorCodes.GROUP_AUTHORIZATION_FAILED) })
+    stage.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    const answers: (string | undefined)[] = []
+    const offsets = [{ topic, partition: 0, offset: 5, metadata: '' }]
+    stage.instance.commit(offsets, result => answers.push(result.type === 'failed' ? result.code : result.type))
+    expect(answers).to.deep.equal([])
+    stage.runtime.settle()
+    stage.runtime.pass(60_000)
+    expect(answers).to.deep.equal(['notAuthorized'])
+  })
+
   it('leaves the topics of an earlier subscription for a pattern that matches none', async () => {
     const stage = new Stage()
     stage.ask({ type: 'subscribe', topics: { topics: [topic] } })
