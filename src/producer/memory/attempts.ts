@@ -192,6 +192,7 @@ class Attempt implements SealedBatch {
   sizeBytes = 0
   clusterId: string | undefined = undefined
   transactionalId: string | undefined = undefined
+  /** Set by the Router, as the next one is. */
   recall: (() => boolean) | undefined = undefined
   accepted: SealedBatch['accepted'] = undefined
   readonly #attempts: Attempts

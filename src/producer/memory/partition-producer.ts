@@ -137,9 +137,7 @@ export class PartitionProducer extends PartitionSender {
   takeBackSent(): readonly number[] {
     const head = this.head
     if (head === undefined || this.current === 'awaiting' || this.isDeadLettering) return []
-    this.head = undefined
-    head.span?.replaced()
-    this.charge.releaseBatch(head)
+    this.#letGo(head)
     this.becomeReady()
     return head.indexes
   }
@@ -151,11 +149,16 @@ export class PartitionProducer extends PartitionSender {
   setAside(): { readonly indexes: readonly number[]; readonly numbering: Numbering | undefined } | undefined {
     const head = this.head
     if (head === undefined || this.current !== 'backingOff' || this.search.mustLook) return undefined
+    this.#letGo(head)
+    this.becomeIdle()
+    return { indexes: head.indexes, numbering: this.numbers.current }
+  }
+
+  /** The head leaves this producer with its records, none of which is settled. */
+  #letGo(head: Batch): void {
     this.head = undefined
     head.span?.replaced()
     this.charge.releaseBatch(head)
-    this.becomeIdle()
-    return { indexes: head.indexes, numbering: this.numbers.current }
   }
 
   /** Ends the suspension: the partition may exist again. */

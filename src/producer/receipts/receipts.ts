@@ -3,7 +3,7 @@ import type { InPieces } from '../../core/loop-turns.js'
 import { Shares } from '../../core/shares.js'
 import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } from './receipt-ids.js'
 
-/** The request that records come with, as far as receipts are concerned. */
+/** The request that records come with, as delivery knows it: who gets their receipt, and how many of them are taken at a time. */
 export interface ReceiptHolder {
   /** The client that may ask for the receipt. */
   readonly principal: string

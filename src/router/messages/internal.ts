@@ -37,7 +37,7 @@ export interface SealedBatch {
    * been sent. A withdrawn batch is answered `notSent`. Returns true if the batch was withdrawn.
    */
   recall?: (() => boolean) | undefined
-  /** Set by the Router, which has no function of its own for each batch. */
+  /** The batch as the Router has it. Set by the Router, so that one function can be the `recall` of all batches. */
   accepted?: AcceptedBatch | undefined
   /** The transaction of the records; a call has batches of one. Absent: none. */
   readonly transactionalId?: string | undefined
