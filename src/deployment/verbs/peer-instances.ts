@@ -55,6 +55,7 @@ const MAX_LOOKS = 8
 const CHANGES: ReadonlySet<PlainInstanceVerb> = new Set(['create', 'remove', 'unsubscribe', 'assign', 'seek', 'commit'])
 
 const UNKNOWN = { type: 'unknownInstance' } as const
+// The next two are told from the owner's own answer by their identity, and are given to no client.
 /** The result of a call to a process that is gone. */
 const GONE = { type: 'unknownInstance' } as const
 /** The result of a call that was not sent. */

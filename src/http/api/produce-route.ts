@@ -150,26 +150,32 @@ const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
  * A route to produce, for any API. It does what all have in common, in this order: permission, head, body within its limit,
  * charge, permission for topics that the body names, `produce`, the wait for Kafka where the client wants it, and the answer,
  * with which refused records are counted. {@link ApiProducer} is the part that needs no HTTP exchange.
+ *
+ *   receive ─▶ begin ─▶ collectDecoded ─▶ #read ──────────────────────▶ #take ─▶ #produce ─┬─▶ #whenDelivered ─┬─▶ #answer ─▶ #send
+ *                                           └─ a long body ─▶ #readInTurns ─┘              └─▶ #whenAccepted ──┘
+ *
+ * A {@link Later} in the place of records calls #take, or #produce, when they are there. What fails ends in {@link refuse}, or in
+ * {@link broken} where records may have been produced.
  */
 export class ProduceRoute<Head extends ProduceHead> {
   readonly #api: ProduceApi<Head>
-  readonly #parts: ApiContext<unknown>
+  readonly #context: ApiContext<unknown>
   readonly producer: ApiProducer
   readonly #maxBodyBytes: number
   readonly #pool: BufferPool
 
   /** @param maxBodyBytes the limit of the server and of the API */
-  constructor(api: ProduceApi<Head>, parts: ApiContext<unknown>, maxBodyBytes: number, pool = bodyPool()) {
+  constructor(api: ProduceApi<Head>, context: ApiContext<unknown>, maxBodyBytes: number, pool = bodyPool()) {
     this.#pool = pool
     this.#api = api
-    this.#parts = parts
-    this.producer = new ApiProducer(api, parts)
+    this.#context = context
+    this.producer = new ApiProducer(api, context)
     this.#maxBodyBytes = maxBodyBytes
   }
 
   /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
   at(waitMs: number | undefined): Pick<Route, 'preParsing' | 'refuse'> {
-    const admission = admissionOf(this.#parts, this.#api.options.async.durability ?? 'memory')
+    const admission = admissionOf(this.#context, this.#api.options.async.durability ?? 'memory')
     const preParsing = byHand(this.guarded({ waitMs }), admission)
     return { preParsing, refuse: (exchange, error) => this.refuse(exchange, error) }
   }
@@ -183,7 +189,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const refuse = this.#unusable.bind(this)
     const decoding = this.#decodes ? { decoding: { maxBytes, refuse } } : {}
     const own = { name: this.#api.name, maxBodyBytes: maxBytes, producer: this.producer, ...decoding }
-    return this.#parts.idempotency?.guard(receive, { ...own, ...options }) ?? receive
+    return this.#context.idempotency?.guard(receive, { ...own, ...options }) ?? receive
   }
 
   /** Asks for permission, and reads the head. @returns `undefined`: the request is refused */
@@ -200,7 +206,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   get #decodes(): boolean {
-    return this.#api.keepsCompressed !== true || this.#parts.decodesBodies === true
+    return this.#api.keepsCompressed !== true || this.#context.decodesBodies === true
   }
 
   receive(exchange: Exchange, params: Params): void {
@@ -250,7 +256,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   #callerOf({ request }: Exchange): Caller {
-    return this.#parts.access.callerOf(request)
+    return this.#context.access.callerOf(request)
   }
 
   #tooLarge(exchange: Exchange, seenBytes: number, isRead: boolean): void {
@@ -269,7 +275,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
     if (this.#api.readInTurns !== undefined && isLong(body)) {
-      const turns = new RequestTurns(exchange, this.#parts, error => this.broken(exchange, error))
+      const turns = new RequestTurns(exchange, this.#context, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return turns.whenTaken
     }
@@ -351,14 +357,14 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   /** @param until `undefined`: it does not wait any more */
   #waits(head: Head, until: Promise<void> | undefined): Promise<void> | undefined {
-    if (until !== undefined) head.waitsSince = this.#parts.clock()
+    if (until !== undefined) head.waitsSince = this.#context.clock()
     return until
   }
 
   /** The wait for records is part of the time limit. @param turns have counted it */
   #waited(head: Head, turns?: RequestTurns): Head {
     const { waitsSince, waitedMs = 0 } = head
-    if (waitsSince !== undefined && turns === undefined) head.waitedMs = waitedMs + this.#parts.clock() - waitsSince
+    if (waitsSince !== undefined && turns === undefined) head.waitedMs = waitedMs + this.#context.clock() - waitsSince
     return head
   }
 
@@ -421,7 +427,7 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
     if (typeof outcomes !== 'string' && outcomes.length > MANY_RECORDS && this.#api.answerInTurns !== undefined) {
-      this.#parts.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request), true)
+      this.#context.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request), true)
       return
     }
     try {
@@ -480,7 +486,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   /** After a bug the records may have been produced. */
   broken(asked: Reply, error: unknown): void {
     const { response, requestId } = asked
-    this.#parts.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
+    this.#context.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
     const { status, type, body } = this.#api.broken(error, asked)
     sendAnswer(response, status, type, body, { requestId, persisted: UNKNOWN })
   }

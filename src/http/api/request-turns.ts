@@ -11,7 +11,7 @@ export class RequestTurns {
   /** Resolves when all its records are accepted or refused: then those of the next request of the connection may come. */
   readonly whenTaken: Promise<void>
   readonly #exchange: Exchange
-  readonly #parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>
+  readonly #context: Pick<ApiContext<unknown>, 'turns' | 'clock'>
   readonly #broken: (error: unknown) => void
   readonly #startedAt: number
   #resolve: () => void = () => undefined
@@ -20,19 +20,19 @@ export class RequestTurns {
   /** @param broken called with the error of a bug in work that was begun */
   constructor(
     exchange: Exchange,
-    parts: Pick<ApiContext<unknown>, 'turns' | 'clock'>,
+    context: Pick<ApiContext<unknown>, 'turns' | 'clock'>,
     broken: (error: unknown) => void
   ) {
     this.#broken = broken
     this.#exchange = exchange
-    this.#parts = parts
-    this.#startedAt = parts.clock()
+    this.#context = context
+    this.#startedAt = context.clock()
     this.whenTaken = new Promise(resolve => (this.#resolve = resolve))
   }
 
   /** How long the request has been read. */
   get spentMs(): number {
-    return this.#parts.clock() - this.#startedAt
+    return this.#context.clock() - this.#startedAt
   }
 
   /** Something is left to do before its records are handed on, until {@link release} is called as often. */
@@ -46,7 +46,7 @@ export class RequestTurns {
 
   run(work: InPieces<void>, isFirst = false): void {
     this.hold()
-    this.#parts.turns.run(this.#released(work), addressOf(this.#exchange.request), isFirst)
+    this.#context.turns.run(this.#released(work), addressOf(this.#exchange.request), isFirst)
   }
 
   *#released(work: InPieces<void>): InPieces<void> {

@@ -407,7 +407,7 @@ class ProcessParts implements App {
   async #startHttp(security: ListenerSecurity, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<void> {
     const { http, management, schemas } = this.#config
     const drainSteps = new DrainSteps(this.#log)
-    const verbsByCluster = this.#gateways()
+    const verbsByCluster = this.#sharedVerbs()
     this.#schemas = openSchemas(schemas, this.#quietLog, this.#shutdown, this.#deps.codecs)
     this.#shareReceipts(drainSteps)
     const owners = this.#keyOwners()
@@ -484,18 +484,18 @@ class ProcessParts implements App {
     return this.#peers.keys
   }
 
-  /** The gateway of each cluster. Consumer groups are shared with other workers, or with other gateways. */
-  #gateways(): ReadonlyMap<string, Verbs> {
+  /** The verbs of each cluster. Consumer groups are shared with other workers, or with other gateways. */
+  #sharedVerbs(): ReadonlyMap<string, Verbs> {
     const { verbsByCluster } = this.#clusters
     const { peers } = this.#deps.worker ?? {}
     const { longPollMs } = this.#config.consumer
-    const gatewayOf = (own: Verbs, name: string): Verbs => {
+    const shared = (own: Verbs, name: string): Verbs => {
       if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs })
       return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all)
     }
     const tracing = this.#tracing
     const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : tracedVerbs(verbs, tracing))
-    return new Map([...verbsByCluster].map(([name, own]) => [name, traced(gatewayOf(own, name))]))
+    return new Map([...verbsByCluster].map(([name, own]) => [name, traced(shared(own, name))]))
   }
 
   /** The listener for other gateways is opened later, and closed after this process has left the consumer groups. */
