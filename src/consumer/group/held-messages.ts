@@ -39,8 +39,8 @@ interface ReadPartitionOptions {
   readonly commits: PartitionCommits
   /** Called when a transaction has taken a message, which may wait to be offered again. */
   readonly onHeld: () => void
-  /** Settles what a transaction has held. */
-  readonly settle: (messages: readonly OfferedRecord[], how: 'acknowledged' | 'open') => void
+  /** Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. */
+  readonly settle: (messages: readonly OfferedRecord[], committed?: TransactionPosition) => void
 }
 
 /** A partition from the position where a member began to read it until the member loses it, or begins anew. */
@@ -81,8 +81,8 @@ export class HeldMessages {
   readonly onChanged: () => void
   readonly #messages = new Map<Offset, OfferedRecord>()
   #lock: CommitLock | undefined
-  /** The length of the metadata that was given last. */
-  #givenLength = 0
+  /** What {@link position} has given last. */
+  #given: TransactionPosition | undefined
 
   /** @param onChanged called when {@link isLost}, {@link isLocked} or {@link position} may have changed */
   constructor(partition: ReadPartition, onChanged: () => void) {
@@ -126,14 +126,14 @@ export class HeldMessages {
     const fits = ({ metadata }: { readonly metadata: string }) => metadata.length < commits.refusedLength()
     const fitting = [withMark(position, topicId), position].find(fits)
     if (fitting === undefined) return undefined
-    this.#givenLength = fitting.metadata.length
     const { offset, metadata, leaderEpoch = -1 } = fitting
-    return { ...topicPartition, offset, metadata, leaderEpoch }
+    this.#given = { ...topicPartition, offset, metadata, leaderEpoch }
+    return this.#given
   }
 
   /** Notes that a broker has refused the metadata of the last position. */
   noteTooLarge(): void {
-    this.partition.options.commits.noteRefusedLength(this.#givenLength)
+    this.partition.options.commits.noteRefusedLength(this.#given!.metadata.length)
   }
 
   /** Settles the messages, in a later tick of the group's actor. */
@@ -144,7 +144,7 @@ export class HeldMessages {
     commits.tick(() => {
       if (!partition.isLost) {
         if (result === 'unknown') commits.readAnew()
-        else settle([...this.#messages.values()], result === 'committed' ? 'acknowledged' : 'open')
+        else settle([...this.#messages.values()], result === 'committed' ? this.#given : undefined)
       }
       this.unlock()
     })

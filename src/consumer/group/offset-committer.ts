@@ -260,8 +260,12 @@ export class OffsetCommitter {
     const offsetAndMetadata = isTooLong ? (source.shortPosition ?? { ...position, metadata: '' }) : position
     const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
     runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request }, result => {
+      partition.isUnsure = result.type === 'timedOut' || (result.type === 'failed' && result.errorCode === undefined)
       if (result.type === 'unknownTopicOrPartition' && this.#isKnown(partition)) this.#lookUp(partition, source, result)
-      else this.#over(partition, () => this.#answered(partition, source, member, result, isTooLong))
+      else
+        this.#over(partition, () =>
+          this.#answered(partition, source, member, result, isTooLong ? undefined : position.metadata.length)
+        )
     })
   }
 
@@ -309,21 +313,21 @@ export class OffsetCommitter {
     })
   }
 
+  /** @param wholeLength that of the metadata; `undefined`: it was shortened */
   #answered(
     partition: Partition,
     source: PositionSource,
     member: GroupMembership,
     result: CommitConsumerOffsetResult,
-    isTooLong: boolean
+    wholeLength: number | undefined
   ): void {
     const { runtime, retryBackoffMs, onFenced } = this.#options
     const errorCode = result.type === 'failed' ? (result.errorCode ?? errorCodes.NONE) : errorCodes.NONE
     partition.denials = 0
-    partition.isUnsure = result.type === 'timedOut' || (result.type === 'failed' && result.errorCode === undefined)
     // Commits again, unless a newer position was submitted meanwhile.
     const keep = (): void => void (partition.waiting ??= source)
-    if (tooLargeCodes.has(errorCode) && !isTooLong) {
-      partition.tooLong = source.position.metadata.length
+    if (tooLargeCodes.has(errorCode) && wholeLength !== undefined) {
+      partition.tooLong = wholeLength
       keep()
     } else if (fencingCodes.has(errorCode)) {
       keep()

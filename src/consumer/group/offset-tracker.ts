@@ -1,6 +1,6 @@
 import type { Offset } from '../../core/model.js'
 import { EpochHistory } from '../partition/epoch-history.js'
-import { acksIn, encodeAcks, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
+import { acksIn, encodeAcks, encodeAcksWithin, type OffsetRange, OffsetRanges } from './ack-encoding.js'
 
 /**
  * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost
@@ -62,7 +62,7 @@ export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
   /** Acknowledgements that are committed whatever else fits into the metadata: a transaction may have committed them. */
-  readonly #kept: OffsetRanges
+  #kept: OffsetRanges
   #offset: Offset
   readonly epochs: EpochHistory
   /** The open offers, sorted by offset. */
@@ -190,15 +190,27 @@ export class OffsetTracker {
     return true
   }
 
-  /** Takes messages from their transaction, which has ended: they are acknowledged with it, or open. */
-  settleHeld(offsets: Iterable<Offset>, how: 'acknowledged' | 'open'): void {
-    for (const offset of offsets) {
+  /**
+   * Takes messages from their transaction, which has ended. An offer that is not held any more, since the log was cut before it,
+   * is left as it is.
+   *
+   * @param committed the position that was committed with them; absent: they are open
+   */
+  settleHeld(offers: Iterable<Pick<Offer, 'offset' | 'serial'>>, committed?: TrackedPosition): void {
+    for (const { offset, serial } of offers) {
       const offer = this.#openOffer(offset)
-      if (offer?.isHeld !== true) continue
+      if (offer?.serial !== serial || !offer.isHeld) continue
       offer.isHeld = false
-      if (how === 'acknowledged' || this.isAcked(offset)) this.acked(offset)
+      if (committed !== undefined || this.isAcked(offset)) this.acked(offset)
     }
-    if (how === 'acknowledged') for (const { from, to } of this.#acked.all) this.#kept.add(from, to)
+    if (committed !== undefined) this.#keep(acksIn(committed) ?? [])
+  }
+
+  /** They were committed together, so they fit. After a cut some of them are of records that are in the log no more. */
+  #keep(acks: readonly OffsetRange[]): void {
+    if (!acks.every(({ from, to }) => this.nextNotAcked(from) >= to)) return
+    this.#kept = new OffsetRanges(acks)
+    this.#kept.dropBelow(this.#offset)
   }
 
   /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
@@ -282,11 +294,12 @@ export class OffsetTracker {
 
   /**
    * Notes that the message of an offer could not be read again. Another attempt follows at `retryAt`. The failed attempt does
-   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled.
+   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled or held: it was released
+   * while it was read again, and then given to a transaction.
    */
   notAcquiredAgain(offset: Offset, serial: number, retryAt: number): void {
     const offer = this.#openOffer(offset)
-    if (offer?.serial !== serial) return
+    if (offer?.serial !== serial || offer.isHeld) return
     offer.retries--
     offer.deadlineAt = retryAt
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, retryAt)

@@ -254,7 +254,6 @@ export class PartitionConsumer {
     }
     this.#submit()
     this.#options.onSettled()
-    this.#read?.changed()
   }
 
   #becomeIdle(): void {
@@ -365,7 +364,6 @@ export class PartitionConsumer {
     this.#options.onSettled()
     this.#passSettled()
     this.#prefetch()
-    this.#read?.changed()
   }
 
   /** A released message may be acknowledged, or given to a transaction, while it waits to be offered again. */
@@ -379,6 +377,7 @@ export class PartitionConsumer {
 
   #submit(): void {
     this.#options.submit(this.#source!)
+    this.#read?.changed()
   }
 
   /** The position source of a tracker. Each incarnation of the topic has a tracker of its own. */
@@ -390,8 +389,7 @@ export class PartitionConsumer {
         return withMark(tracker.position, topicId)
       },
       get shortPosition() {
-        const { shortPosition } = tracker
-        return shortPosition.metadata === '' ? shortPosition : withMark(shortPosition, topicId)
+        return tracker.shortPosition
       },
       answered: () => this.#startIsFixed()
     }
@@ -407,13 +405,11 @@ export class PartitionConsumer {
       clock: runtime.clock,
       commits,
       onHeld: () => this.#passSettled(),
-      settle: (messages, how) => {
-        tracker.settleHeld(
-          messages.map(({ offset }) => offset),
-          how
-        )
-        if (how === 'open') this.release(messages)
+      settle: (messages, committed) => {
+        tracker.settleHeld(messages, committed)
+        if (committed === undefined) this.release(messages)
         this.#goOn()
+        this.#read?.changed()
       }
     })
   }

@@ -46,7 +46,7 @@ class Stage {
     return this.sent()
   }
 
-  answer(result: unknown): void {
+  readonly answer = (result: unknown): void => {
     this.runtime.answers.push({ kind: 'commitConsumerOffset', result })
   }
 
@@ -262,6 +262,36 @@ describe('the commits of a group', () => {
     expect(flushed.isOver).to.equal(false)
     stage.runtime.pass(RETRY_MS)
     expect([stage.commits(), flushed.isOver]).to.deep.equal([['0@1', '0@1'], true])
+  })
+
+  it('take short metadata along after long metadata was refused that has become short meanwhile', () => {
+    const { committer, runtime, answer } = new Stage()
+    let position = { offset: 1, metadata: 'long and long' }
+    committer.submit(orders(0), {
+      get position() {
+        return position
+      }
+    })
+    answer(kafkaFailure(errorCodes.OFFSET_METADATA_TOO_LARGE))
+    runtime.held.add('commitConsumerOffset')
+    runtime.pass(0)
+    position = { offset: 9, metadata: 'short' }
+    runtime.held.clear()
+    runtime.pass(2 * INTERVAL_MS)
+    expect(runtime.committed).to.deep.equal(position)
+  })
+
+  it('give a lock its turn when a commit that got no answer is answered that there is no such partition', () => {
+    const { committer, runtime, answer } = new Stage()
+    committer.submit(orders(0), { ...at(1), topicId: 'former' })
+    runtime.topicId = 'present'
+    answer({ type: 'timedOut' })
+    runtime.pass(0)
+    const lock = committer.lock(orders(0), () => undefined)
+    expect(lock.isHeld).to.equal(false)
+    answer({ type: 'unknownTopicOrPartition' })
+    runtime.pass(RETRY_MS)
+    expect(lock.isHeld).to.equal(true)
   })
 
   for (const code of [errorCodes.OFFSET_METADATA_TOO_LARGE, errorCodes.INVALID_COMMIT_OFFSET_SIZE]) {

@@ -139,6 +139,16 @@ describe('offset tracker', () => {
     expect(sparse(tracker)).to.equal('2-3')
   })
 
+  it('lets no time run for a message that was released while it was read again, and then held', () => {
+    const tracker = trackerAt(300)
+    tracker.offered(300, 0)
+    const { serial } = tracker.nextRetry(ACK_TIMEOUT_MS + 1, () => undefined)!
+    tracker.released(300, serial)
+    tracker.hold(300)
+    tracker.notAcquiredAgain(300, serial, 0)
+    expect(tracker.nextDeadlineAt).to.equal(undefined)
+  })
+
   describe('offering again', () => {
     const retries = (tracker: OffsetTracker, now: number): number | undefined =>
       tracker.nextRetry(now, () => {})?.offset

@@ -27,7 +27,7 @@ class TransactionStage {
   readonly consumer: GroupConsumer
   readonly #deadlines: Deadlines
 
-  constructor(count = 20_000) {
+  constructor(count = 20_000, maxRetries = -1) {
     this.runtime = new FakeRuntime(run(0, count))
     this.#deadlines = new Deadlines(this.runtime.clock)
     this.runtime.batchSize = 20_000
@@ -39,6 +39,7 @@ class TransactionStage {
         subscriptionTimeoutMs: SUBSCRIPTION_MS,
         ackTimeoutMs: ACK_MS,
         revocationMs: ACK_MS,
+        maxRetries,
         maxPendingMessages: 10_000
       },
       deadlines: this.#deadlines,
@@ -319,6 +320,45 @@ describe('what a transaction acknowledges of the messages of a group', () => {
       transaction.end('committed')
     })
 
+    it('fits where a message that fills a gap is given up', async () => {
+      stage.stop()
+      stage = new TransactionStage(20_000, 0)
+      const { transaction } = gaps(2_100)
+      expect(await transaction.prepare()).to.equal(undefined)
+      stage.runtime.pass(ACK_MS + 1)
+      stage.take(2)
+      stage.take(2)
+      expect(offsetIn(await transaction.now()).offset).to.equal(4_200)
+      transaction.end('committed')
+    })
+
+    it('leaves later commits as short as they were, however much is acknowledged until its end', async () => {
+      const [first, second, ...others] = stage.take(5_000)
+      const transaction = new Transaction([second!])
+      await transaction.prepare()
+      new GivenBatch(others.filter(({ offset }) => offset % 2 === 1)).ack()
+      transaction.end('committed')
+      first!.ack()
+      stage.runtime.pass(10_000)
+      expect(stage.runtime.committed!.offset).to.equal(2)
+      expect(stage.runtime.committed!.metadata).to.have.lengthOf.at.most(4_000)
+    })
+
+    it('is kept in commits that are as short as its own, where brokers take no longer ones', async () => {
+      stage.stop()
+      stage = new TransactionStage()
+      stage.runtime.topicId = 'AAAAAAAAAAAAAAAAAAAAAA'
+      const { transaction } = gaps(20)
+      const marked = offsetIn(await transaction.prepare())
+      transaction.offsets.tooLarge('foo', marked)
+      const { metadata, offset } = offsetIn(await transaction.prepare())
+      expect(acksIn({ offset, metadata })).to.deep.equal(acksIn(marked))
+      transaction.end('committed')
+      stage.take()[0]!.ack()
+      stage.runtime.pass(10_000)
+      expect(stage.runtime.committed!.metadata).to.equal(metadata)
+    })
+
     it('is kept in later commits, which leave out what was acknowledged otherwise', async () => {
       const { transaction, even } = gaps(1_500)
       await transaction.prepare()
@@ -455,6 +495,28 @@ describe('what a transaction acknowledges of the messages of a group', () => {
       .to.be.an('error')
       .with.property('code', 'notAssigned')
     transaction.end('aborted')
+  })
+
+  it('is not settled by the end of another one, whose messages were in its place before the log was cut', async () => {
+    stage.stop()
+    stage = new TransactionStage(0)
+    stage.runtime.electLeader(0)
+    stage.runtime.write(...run(0, 5))
+    const former = new Transaction(stage.take(5).slice(2))
+    stage.take()
+    stage.runtime.cut(2)
+    stage.runtime.write(...run(2, 5))
+    stage.take()
+    stage.runtime.pass(10_000)
+    const [message] = stage.take()
+    expect(message!.offset).to.equal(3)
+    const transaction = new Transaction([message!])
+    former.end('aborted')
+    const position = offsetIn(await transaction.prepare())
+    transaction.end('committed')
+    stage.take()[0]!.ack()
+    stage.runtime.pass(10_000)
+    expect(acksIn(stage.runtime.committed!)).to.deep.include.members([...acksIn(position)!])
   })
 
   it('is refused, also while it waits, when the groups stop or the transaction ends', async () => {
