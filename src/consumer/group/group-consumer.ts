@@ -112,6 +112,8 @@ export class GroupConsumer {
   readonly #member: GroupMember
   readonly #committer: OffsetCommitter
   readonly #refusals: RefusalLog
+  /** The last request that has named a start, and why it may not be answered. */
+  #checked: { readonly request: WaitingRequest; readonly problem: Failure | undefined } | undefined
   #isEnded = false
   #stopping = false
   readonly #revocations: Revocations
@@ -227,33 +229,35 @@ export class GroupConsumer {
       request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
       return
     }
-    const problem = start === undefined ? undefined : this.#problemOfStart(start, together ?? [name])
+    const problem = start === undefined ? undefined : this.#problemOf(request, start, together ?? [name])
     if (problem !== undefined) {
       request.answer(problem)
       return
     }
     topic ??= this.#add(ownText(name), start ?? this.#options.settings.start, isLater)
-    const asked = topic
-    const noteAsked = (): void => void (asked.askedAt = this.#options.runtime.clock())
-    noteAsked()
+    topic.askedAt = this.#options.runtime.clock()
     if (together !== undefined) topic.together = together
     // Another topic of the same request has answered it.
     if (request.settled) return
-    const alsoAsked = request.onSettled
     // A client that has waited for long, and was told that there is no message, is about to ask again.
-    request.onSettled =
-      alsoAsked === undefined
-        ? noteAsked
-        : () => {
-            alsoAsked()
-            noteAsked()
-          }
+    request.onSettled ??= together === undefined ? () => this.#noteAsked(name) : () => together.forEach(this.#noteAsked)
     const refusal = this.#member.refusal ?? topic.refusal
     if (refusal) request.answer(refusal)
     else {
       topic.consumer.enqueue(request)
       if (topic.consumer.waitsInVain) this.#member.hurry()
     }
+  }
+
+  readonly #noteAsked = (name: string): void => {
+    const topic = this.#topics.get(name)
+    if (topic !== undefined) topic.askedAt = this.#options.runtime.clock()
+  }
+
+  /** The messages of a request for several topics follow each other: the first one tells for all. */
+  #problemOf(request: WaitingRequest, start: OffsetType, names: readonly string[]): Failure | undefined {
+    if (this.#checked?.request !== request) this.#checked = { request, problem: this.#problemOfStart(start, names) }
+    return this.#checked.problem
   }
 
   /** The failure where any of the topics is read from another place already. */

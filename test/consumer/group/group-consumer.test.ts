@@ -109,6 +109,30 @@ describe('a group, as one process takes part in it', () => {
     expect(stage.loop(['orders', 'audit'], 'earliest')).to.include({ type: 'message' })
   })
 
+  it('compares the start of a loop with those of its topics once for each request, however many topics it has', () => {
+    const stage = new GroupStage()
+    let looks = 0
+    const names = Array.from({ length: 50 }, (_, at) => `topic ${at}`)
+    const topics: readonly string[] = Object.assign([...names], {
+      *[Symbol.iterator]() {
+        for (const name of names) {
+          looks++
+          yield name
+        }
+      }
+    })
+    for (let at = 0; at < 3; at++) {
+      looks = 0
+      let answers = 0
+      const reply = (): void => void answers++
+      const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply }, ONE_MESSAGE)
+      for (const topic of names)
+        stage.consumer.receive({ type: 'consume', topic, request, together: topics, start: 'earliest' })
+      stage.runtime.pass(1)
+      expect([answers, looks <= 2 * names.length]).to.deep.equal([1, true])
+    }
+  })
+
   it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
     const stage = new GroupStage()
     stage.next().ack()
