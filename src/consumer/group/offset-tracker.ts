@@ -69,6 +69,7 @@ export class OffsetTracker {
   readonly #offers: OpenOffer[] = []
   /** The last offers of released messages that were not offered again, by offset. */
   readonly #released = new Map<Offset, Offer>()
+  #held = 0
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
@@ -173,6 +174,7 @@ export class OffsetTracker {
       this.#offers.splice(this.#indexOf(offset), 0, { ...released, deadlineAt: 0, isOver: false, isHeld: false })
     }
     Object.assign(this.#openOffer(offset)!, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
+    this.#held++
   }
 
   isHeld(offset: Offset): boolean {
@@ -181,7 +183,7 @@ export class OffsetTracker {
 
   /** Number of messages that belong to transactions. */
   get held(): number {
-    return this.#offers.reduce((held, { isHeld }) => (isHeld ? held + 1 : held), 0)
+    return this.#held
   }
 
   /** True when these offers belong to a transaction still: the log was not cut before them. */
@@ -201,6 +203,7 @@ export class OffsetTracker {
       const offer = this.#openOffer(offset)
       if (offer?.serial !== serial || !offer.isHeld) continue
       offer.isHeld = false
+      this.#held--
       if (committed !== undefined || this.isAcked(offset)) this.acked(offset)
     }
     if (committed !== undefined) this.#keep(acksIn(committed) ?? [])
@@ -241,7 +244,7 @@ export class OffsetTracker {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
     this.#kept.dropFrom(offset)
-    this.#offers.splice(this.#indexOf(offset))
+    for (const { isHeld } of this.#offers.splice(this.#indexOf(offset))) if (isHeld) this.#held--
     for (const released of this.#released.keys()) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
   }

@@ -301,7 +301,8 @@ export class PartitionConsumer {
   }
 
   #isFull(tracker: OffsetTracker): boolean {
-    return tracker.pending > this.#options.maxPendingMessages
+    // A transaction may hold as many messages as it likes.
+    return tracker.pending - tracker.held > this.#options.maxPendingMessages
   }
 
   #nextRetry(tracker: OffsetTracker): Offer | undefined {
@@ -404,7 +405,10 @@ export class PartitionConsumer {
       tracker,
       clock: runtime.clock,
       commits,
-      onHeld: () => this.#passSettled(),
+      onHeld: () => {
+        this.#passSettled()
+        if (this.#isWanted) commits.tick(() => this.#prefetch())
+      },
       settle: (messages, committed) => {
         tracker.settleHeld(messages, committed)
         if (committed === undefined) this.release(messages)

@@ -10,7 +10,7 @@ import { GivenBatch, type GivenMessage, GivenMessages } from '../../../src/consu
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import type { TransactionEnd } from '../../../src/consumer/group/held-messages.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { type GroupPositions, TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -27,7 +27,7 @@ class TransactionStage {
   readonly consumer: GroupConsumer
   readonly #deadlines: Deadlines
 
-  constructor(count = 20_000, maxRetries = -1) {
+  constructor(count = 20_000, settings: Partial<ConsumerSettings> = {}) {
     this.runtime = new FakeRuntime(run(0, count))
     this.#deadlines = new Deadlines(this.runtime.clock)
     this.runtime.batchSize = 20_000
@@ -39,8 +39,8 @@ class TransactionStage {
         subscriptionTimeoutMs: SUBSCRIPTION_MS,
         ackTimeoutMs: ACK_MS,
         revocationMs: ACK_MS,
-        maxRetries,
-        maxPendingMessages: 10_000
+        maxPendingMessages: 10_000,
+        ...settings
       },
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
@@ -199,6 +199,24 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     expect(stage.offsets(2)).to.include(0)
   })
 
+  it('leaves room for further messages of its partition, also for a request that waits', () => {
+    stage.stop()
+    stage = new TransactionStage(20, { maxPendingMessages: 2 })
+    const given = stage.take(5)
+    expect(given).to.have.length(3)
+    let answer: ConsumeManyResult | undefined
+    const limits = { maxMessages: 5, maxBytes: Number.POSITIVE_INFINITY }
+    const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply: result => (answer = result) }, limits)
+    stage.consumer.receive({ type: 'consume', topic: 'orders', request })
+    stage.runtime.pass(1)
+    expect(answer).to.equal(undefined)
+    const transaction = new Transaction(given)
+    stage.runtime.pass(1)
+    expect(answer).to.have.nested.property('messages.messages[0].offset', 3)
+    transaction.end('aborted')
+    expect(stage.offsets(5)).to.deep.equal([0, 1, 2])
+  })
+
   it('may be what was released and not offered again, as an ordinary acknowledgement', async () => {
     const given = stage.take(3)
     stage.given.releaseAllBut(new Set())
@@ -322,7 +340,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
 
     it('fits where a message that fills a gap is given up', async () => {
       stage.stop()
-      stage = new TransactionStage(20_000, 0)
+      stage = new TransactionStage(20_000, { maxRetries: 0 })
       const { transaction } = gaps(2_100)
       expect(await transaction.prepare()).to.equal(undefined)
       stage.runtime.pass(ACK_MS + 1)
