@@ -85,6 +85,14 @@ export class PartitionNumbering {
     if (this.#isSeen) this.raise()
   }
 
+  /**
+   * A broker has refused the batch with the current number for good, and no copy of it is on its way. Where the epoch is fixed the
+   * number is used again, as by Kafka's own producer: another epoch would end the transaction.
+   */
+  refused(): void {
+    if (this.#numbers.isFixed) this.#isSeen = false
+  }
+
   /** A batch was appended. Ignored if another cluster was connected meanwhile. */
   advance(recordCount: number): void {
     this.#isSeen = false

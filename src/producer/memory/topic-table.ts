@@ -60,6 +60,8 @@ export class TopicTable {
   /** Ends waits that are over, and forgets topics that are not used. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
+    // Under the one epoch of a transactional id, a topic that is forgotten would begin its sequences anew, as duplicates.
+    if (this.#deps.numbers.isFixed) return
     const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#deps.settings.metadataMaxAgeMs
     if (nowMs - this.#unusedCheckedAt < unusedMs / UNUSED_CHECKS) return
     this.#unusedCheckedAt = nowMs
