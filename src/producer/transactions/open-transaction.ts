@@ -90,6 +90,11 @@ export class OpenTransaction {
     return this.#doomed.signal
   }
 
+  /** Its function has not ended. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
   /** It has committed, or its end was asked for and not answered. */
   get isOver(): boolean {
     return this.#isOver
@@ -135,9 +140,14 @@ export class OpenTransaction {
     try {
       return this.#producer.delivery.accept(recordsOf(), options).outcomes()
     } catch (error) {
-      this.fail(new TransactionError('aborted', (error as Error).message, 'no', error))
+      this.mistaken(error as Error)
       throw error
     }
+  }
+
+  /** What its function has asked for is not in it, so that it can only abort. */
+  mistaken(error: Error): void {
+    this.fail(new TransactionError('aborted', error.message, 'no', error))
   }
 
   /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */
@@ -153,7 +163,7 @@ export class OpenTransaction {
 
   /** @throws TransactionError when it can only abort; InvalidRequestError when it is over */
   checkOpen(): void {
-    if (this.#failure !== undefined) throw this.#failure
+    this.#checkFailure()
     if (!this.#isOpen) throw new InvalidRequestError(`the function of the transaction ${this.id} has ended`)
   }
 
@@ -188,7 +198,8 @@ export class OpenTransaction {
     if (!this.#mayAdd) return
     this.#isBroken = true
     this.#producer.calls.interrupt()
-    const forgotten = new TransactionError('aborted', `a broker does not know the producer of ${this.id} any more`)
+    const told = `a broker does not know the producer of ${this.id} any more, or did not take a batch in time`
+    const forgotten = new TransactionError('aborted', told)
     const why = await this.#producer.abort(this.#until).then(
       () => forgotten,
       (error: unknown) => error
@@ -209,15 +220,24 @@ export class OpenTransaction {
   async commit(): Promise<void> {
     this.#isOpen = false
     await unlessAborted(Promise.allSettled(this.#settling), this.signal)
-    if (this.#failure !== undefined) throw this.#failure
+    await unlessAborted(this.#sendAllPositions(), this.signal)
+    this.#checkFailure()
+    if (this.#isBegun) await this.#end()
+    this.#over('committed')
+  }
+
+  async #sendAllPositions(): Promise<void> {
     await this.#sendConsumed()
     for (const [group, offsets] of this.#offsets) {
       const result = await this.#sendPositions({ ...STAND_ALONE, group, offsets: [...offsets.values()] })
+      if (result.type === 'metadataTooLarge')
+        throw new TransactionError('aborted', `the metadata of a position of group ${group} is too large for the brokers`)
       if (result.type !== 'success') throw this.#producer.errorOf(result)
     }
+  }
+
+  #checkFailure(): void {
     if (this.#failure !== undefined) throw this.#failure
-    if (this.#isBegun) await this.#end()
-    this.#over('committed')
   }
 
   async #sendConsumed(): Promise<void> {
@@ -243,12 +263,15 @@ export class OpenTransaction {
   }
 
   async #sendPositions({ group, memberId, generationId, groupInstanceId, offsets }: MemberPositions) {
+    this.#checkFailure()
     const { calls, identified: producer } = this.#producer
     if (!this.#groups.has(group)) {
       this.#isBegun = true
       const result = await calls.ask({ type: 'addOffsetsToTxn', producer, group }, this.#until)
       if (result.type !== 'success') return result
       this.#groups.add(group)
+      // The transaction may be aborting since, and its end is then on its way: what comes after it would belong to the next one.
+      this.#checkFailure()
     }
     const member = { memberId, generationId, instanceId: groupInstanceId }
     return calls.ask({ type: 'txnOffsetCommit', producer, groupId: group, member, offsets }, this.#until)

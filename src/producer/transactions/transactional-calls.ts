@@ -1,6 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { codesOf } from '../../kafka/error-codes.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { RequestOf, ResultOf, RouterMessage } from '../../router/messages/operations.js'
 import { askRouter, type Unasked } from '../../router/routing/ask-router.js'
 
@@ -41,7 +41,7 @@ const LONGEST_PAUSE_MS = 500
 export class TransactionalCalls {
   readonly #deps: CallsDeps
   readonly #transactionalId: string
-  /** How many attempts had no answer, and may still reach a broker. */
+  /** How many attempts had no answer, and may still reach a broker; and ends that a coordinator may be carrying out. */
   unanswered = 0
   #last: Promise<unknown> = Promise.resolve()
   #interruptions = 0
@@ -76,7 +76,7 @@ export class TransactionalCalls {
       const timeoutMs = Math.max(1, Math.ceil(until - clock()))
       const request: object = { ...call, transactionalId, timeoutMs }
       last = await askRouter<Of>(router, request as Unasked<Of> & { readonly type: Of })
-      if (mayArrive(last)) this.unanswered++
+      if (mayArrive(last) || mayBeDone(call.type, last)) this.unanswered++
       if (last.type !== 'timedOut' && !isAskedAgain(call.type, last)) return last
       if (clock() + pauseMs >= until) break
       await new Promise(resolve => setTimeout(resolve, pauseMs))
@@ -87,6 +87,10 @@ export class TransactionalCalls {
 
 /** A Router that stops does not wait for the answers to what it has sent. */
 const mayArrive = ({ type, code }: Refusal): boolean => type === 'timedOut' || code === 'shuttingDown'
+
+/** A coordinator that has decided on an end answers so until all markers are written. */
+const mayBeDone = (kind: Kind, { errorCode }: Refusal): boolean =>
+  kind === 'endTxn' && errorCode === errorCodes.CONCURRENT_TRANSACTIONS
 
 function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: Refusal): boolean {
   if (type !== 'failed') return false

@@ -23,7 +23,9 @@ interface Sending {
 }
 
 /** Another producer has the transactional id, or the coordinator has ended the transaction because it took too long. */
-const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED', 'INVALID_PRODUCER_ID_MAPPING')
+const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED')
+/** Nothing is open. A coordinator also forgets an id that was not used for a week; whether it has another owner, InitProducerId tells. */
+const nothingOpen = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING')
 
 /**
  * `new`: the coordinator was not asked yet. `doubtful`: a call of the last transaction may still arrive, so what is open is aborted,
@@ -49,8 +51,9 @@ export class TransactionalProducer {
   #state: State = 'new'
   /** Attempts without an answer, and repeated batches, that the present epoch has seen or fences. */
   #doubts = 0
-  /** Partitions whose sequences were forgotten under the present epoch. */
+  /** Partitions whose sequences were forgotten: under the epoch of then, their first ones would pass for duplicates. */
   #forgotten = 0
+  #forgottenBefore = 0
   #sending: Sending | undefined
 
   constructor(id: string, deps: TransactionalDeps) {
@@ -64,7 +67,7 @@ export class TransactionalProducer {
       transactionalId: this.id,
       identity: {
         isFixed: true,
-        numbering: () => this.#numbering,
+        numbering: () => this.#firstNumbering(),
         usedUp: () => this.#needsEpoch(),
         retired: () => {
           this.#forgotten++
@@ -77,7 +80,8 @@ export class TransactionalProducer {
     return this.#delivery
   }
 
-  get #numbering(): Numbering | undefined {
+  #firstNumbering(): Numbering | undefined {
+    if (this.#forgotten > this.#forgottenBefore) this.#needsEpoch()
     const identified = this.#state === 'ready' ? this.#identified : undefined
     return identified && newNumbering(identified.producerId, identified.producerEpoch)
   }
@@ -95,6 +99,7 @@ export class TransactionalProducer {
    */
   async ready(transactionTimeoutMs: number, until: number): Promise<void> {
     this.#checkOwner()
+    if (this.#state === 'ready' && this.#doubts !== this.#doubtsNow) this.#state = 'doubtful'
     if (this.#state === 'doubtful') await this.abort(until)
     if (this.#state === 'ready' && transactionTimeoutMs <= this.#toldTimeoutMs) return
     if (this.#state === 'ready') this.#state = 'renewing'
@@ -108,6 +113,7 @@ export class TransactionalProducer {
     this.#state = 'ready'
     this.#delivery?.renumber()
     this.#doubts = this.#doubtsNow
+    this.#forgottenBefore = this.#forgotten
   }
 
   #initError(result: Refusal, timeoutMs: number): Error {
@@ -140,9 +146,8 @@ export class TransactionalProducer {
     this.#checkOwner()
     if (this.#identified === undefined) return
     const result = await this.calls.ask({ type: 'endTxn', producer: this.#identified, isCommit: false }, until)
-    const isOver =
-      result.type === 'success' || (result.type === 'failed' && result.errorCode === errorCodes.INVALID_TXN_STATE)
-    if (!isOver) throw this.errorOf(result)
+    const isOver = result.type === 'failed' && nothingOpen.has(result.errorCode ?? errorCodes.NONE)
+    if (result.type !== 'success' && !isOver) throw this.errorOf(result)
     if (this.#state === 'doubtful' || this.#doubts !== this.#doubtsNow) this.#state = 'renewing'
   }
 
@@ -152,6 +157,7 @@ export class TransactionalProducer {
       this.#state = 'fenced'
       return fencedError(this.id, committed)
     }
+    if (result.errorCode === errorCodes.INVALID_PRODUCER_ID_MAPPING && this.#state === 'ready') this.#state = 'doubtful'
     if (result.type === 'timedOut')
       return new TransactionError('timedOut', `the transaction ${this.id} was not answered in time`, committed)
     const code = result.code === undefined || result.code === 'kafka' ? 'aborted' : result.code

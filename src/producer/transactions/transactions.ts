@@ -58,8 +58,8 @@ interface Turns {
 export class Transactions {
   readonly #deps: TransactionalDeps
   readonly #turns = new Map<string, Turns>()
-  /** The ids of the transactions inside whose functions the present code runs. */
-  readonly #inside = new AsyncLocalStorage<readonly string[]>()
+  /** The transactions in whose functions the present code was begun. They may be over. */
+  readonly #inside = new AsyncLocalStorage<readonly OpenTransaction[]>()
   readonly #closing = new AbortController()
 
   constructor(deps: TransactionalDeps) {
@@ -79,7 +79,7 @@ export class Transactions {
     consumed: ConsumedPositions
   ): Promise<Result> {
     const outer = this.#inside.getStore() ?? []
-    if (outer.includes(id))
+    if (outer.some(one => one.id === id && one.isOpen))
       throw new InvalidRequestError(`the transaction ${id} is open: its function would wait for itself`)
     const until = this.#deps.clock() + timeoutMs
     const stop = new AbortController()
@@ -96,7 +96,7 @@ export class Transactions {
       await unlessAborted(turn.begins, stop.signal)
       await unlessAborted(turn.holds(turns.producer.ready(timeoutMs + BROKER_MARGIN_MS, until)), stop.signal)
       const transaction = new OpenTransaction(turns.producer, consumed, until, this.#deps.clock)
-      const inside = () => this.#inside.run([...outer, id], async () => work(transaction))
+      const inside = () => this.#inside.run([...outer.filter(({ isOpen }) => isOpen), transaction], async () => work(transaction))
       return await this.#carryOut(transaction, inside, stop.signal, until, turn)
     } finally {
       clearTimeout(timer)

@@ -77,12 +77,16 @@ export const programTransactions =
 /** @throws InvalidRequestError */
 function checked(id: unknown, run: unknown, options: TransactionOptions) {
   if (typeof id !== 'string' || id === '' || Buffer.byteLength(id) > MAX_ID_BYTES)
-    throw new InvalidRequestError('transaction: the first argument is its transactional id, a text that is not empty')
+    throw new InvalidRequestError('transaction: the first argument is its transactional id, a text of 1 to 32000 bytes')
   if (typeof run !== 'function') throw new InvalidRequestError('transaction: the second argument is an async function')
+  if (typeof options !== 'object' || options === null)
+    throw new InvalidRequestError('transaction: the third argument is an object of options, such as {timeoutMs: 5_000}')
   checkOptionNames('transaction', options, ['timeoutMs', 'signal'], new Map([['deadlineMs', 'timeoutMs']]))
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options
   if (!(Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= MAX_TIMER_MS / 2))
     throw new InvalidRequestError('transaction: timeoutMs has to be a whole number of milliseconds, at least 1')
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidRequestError('transaction: signal has to be an AbortSignal')
   return { timeoutMs, signal }
 }
 
@@ -129,16 +133,30 @@ class ProgramTransaction implements Transaction {
     }
   }
 
-  async commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void> {
-    if (typeof group !== 'string' || !Array.isArray(offsets))
-      throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
-    this.#open.commitOffsets(group, offsets.map(toOffset))
+  commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void> {
+    const added = this.#commitOffsets(group, offsets)
+    // A program that does not await it learns of the mistake when the transaction aborts.
+    added.catch(() => undefined)
+    return added
+  }
+
+  async #commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void> {
+    this.#open.checkOpen()
+    try {
+      if (typeof group !== 'string' || group === '' || !Array.isArray(offsets))
+        throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
+      this.#open.commitOffsets(group, offsets.map(toOffset))
+    } catch (error) {
+      this.#open.mistaken(error as Error)
+      throw error
+    }
   }
 }
 
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
-function toOffset({ topic, partition, offset, metadata = '' }: CommittedOffset): TransactionOffset {
+function toOffset(given: CommittedOffset): TransactionOffset {
+  const { topic, partition, offset, metadata = '' } = Object(given) as CommittedOffset
   const isGood = typeof topic === 'string' && isCount(partition) && isCount(offset) && typeof metadata === 'string'
   if (!isGood) throw new InvalidRequestError('tx.commitOffsets: an offset is {topic, partition, offset, metadata?}')
   return { topic, partition, offset, leaderEpoch: -1, metadata }

@@ -128,6 +128,17 @@ describe('castellan.transaction', () => {
       expect(await castellan.transaction('etl', async () => 2)).to.equal(2)
     })
 
+    it('a call that its function has scheduled is not refused when it has ended', async () => {
+      let later: Promise<number> | undefined
+      let end = (): void => undefined
+      const isOver = new Promise<void>(resolve => (end = resolve))
+      await castellan.transaction('etl', async () => {
+        later = isOver.then(() => castellan.transaction('etl', async () => 5))
+      })
+      end()
+      expect(await later).to.equal(5)
+    })
+
     it('a call whose turn does not come in time has timed out', async () => {
       let release = (): void => undefined
       const first = castellan.transaction('etl', () => new Promise<void>(resolve => (release = resolve)))
@@ -183,6 +194,36 @@ describe('castellan.transaction', () => {
       expect(await committed(castellan)).to.deep.equal(['first'])
     })
 
+    it('with a record that the broker refuses, and the next one with its partition commits', async () => {
+      stage.cluster.faults.add({ api: 'Produce' }, { type: 'error', errorCode: errorCodes.INVALID_RECORD })
+      expect(await thrownBy(castellan.transaction('etl', write('refused')))).to.include({ name: 'ProduceError' })
+      await castellan.transaction('etl', write('next'))
+      expect(await committed(castellan)).to.deep.equal(['next'])
+    })
+
+    it('with positions that are none, also where that is not awaited', async () => {
+      const none = { topic: 'orders', partition: 0, offset: -1 }
+      const asked = castellan.transaction('etl', async tx => {
+        void tx.commitOffsets('billing', [none])
+        await write('never')(tx)
+      })
+      expect(await failureOf(asked)).to.include({ code: 'aborted', committed: 'no' })
+      const large = castellan.transaction('etl', tx =>
+        tx.commitOffsets('billing', [{ ...none, offset: 1, metadata: 'x'.repeat(5_000) }])
+      )
+      expect((await failureOf(large)).message).to.match(/metadata .* too large/)
+      expect(await committed(castellan)).to.deep.equal([])
+    })
+
+    it('when the coordinator has forgotten the id, and goes on under another epoch', async () => {
+      await castellan.transaction('etl', write('first'))
+      for (const api of ['AddPartitionsToTxn', 'EndTxn'] as const)
+        stage.cluster.faults.add({ api }, { type: 'error', errorCode: errorCodes.INVALID_PRODUCER_ID_MAPPING })
+      expect(await failureOf(castellan.transaction('etl', write('never')))).to.include({ code: 'aborted' })
+      await castellan.transaction('etl', write('second'))
+      expect(await committed(castellan)).to.deep.equal(['first', 'second'])
+    })
+
     it('when a broker does not know its producer any more, and goes on under another epoch', async () => {
       await castellan.transaction('etl', write('first'))
       stage.cluster.faults.add({ api: 'Produce' }, { type: 'error', errorCode: errorCodes.UNKNOWN_PRODUCER_ID })
@@ -223,6 +264,22 @@ describe('castellan.transaction', () => {
       expect(await committed(castellan)).to.deep.equal([])
     })
 
+    it('when its signal is aborted while positions are asked for again', async () => {
+      const busy = stage.cluster.faults.add(
+        { api: 'TxnOffsetCommit', count: Number.POSITIVE_INFINITY },
+        { type: 'error', errorCode: errorCodes.REBALANCE_IN_PROGRESS }
+      )
+      const abort = new AbortController()
+      const asked = castellan.transaction(
+        'etl',
+        tx => tx.commitOffsets('billing', [{ topic: 'orders', partition: 0, offset: 1 }]),
+        { signal: abort.signal }
+      )
+      await busy.whenFired(3)
+      abort.abort('enough')
+      expect(await failureOf(asked)).to.include({ code: 'aborted', committed: 'no', cause: 'enough' })
+    })
+
     it('when the castellan is closed, and later ones are refused', async () => {
       let closing: Promise<number> | undefined
       const other = await open()
@@ -244,13 +301,15 @@ describe('castellan.transaction', () => {
         call('etl'),
         call('etl', async () => 1, { timeout: 1 }),
         call('etl', async () => 1, { timeoutMs: 0 }),
+        call('etl', async () => 1, { signal: new AbortController() }),
         call('etl', async () => 1, { timeoutMs: 900_000 })
       ].map(async asked => (await thrownBy(asked)).message)
       expect(await Promise.all(messages)).to.deep.equal([
-        'transaction: the first argument is its transactional id, a text that is not empty',
+        'transaction: the first argument is its transactional id, a text of 1 to 32000 bytes',
         'transaction: the second argument is an async function',
         'transaction: there is no option timeout; did you mean timeoutMs?',
         'transaction: timeoutMs has to be a whole number of milliseconds, at least 1',
+        'transaction: signal has to be an AbortSignal',
         'timeoutMs of a transaction and 10 s more (910000 ms) are more than transaction.max.timeout.ms of the brokers'
       ])
     })
@@ -310,6 +369,19 @@ describe('castellan.transaction', () => {
       expect(await asked).to.include({ code: 'shuttingDown', committed: 'unknown' })
     })
 
+    it('but that its end is being carried out, nobody knows whether it has committed', async () => {
+      const errors = [errorCodes.COORDINATOR_NOT_AVAILABLE, errorCodes.CONCURRENT_TRANSACTIONS] as const
+      stage.cluster.faults.add({ api: 'EndTxn' }, { type: 'errorAfter', errorCode: errors[0] })
+      const busy = stage.cluster.faults.add(
+        { api: 'EndTxn', count: Number.POSITIVE_INFINITY },
+        { type: 'error', errorCode: errors[1] }
+      )
+      const asked = castellan.transaction('etl', write('once'), { timeoutMs: 600 })
+      expect(await failureOf(asked)).to.include({ code: 'timedOut', committed: 'unknown' })
+      busy.remove()
+      expect(await committed(castellan)).to.deep.equal(['once'])
+    })
+
     for (const api of [
       'InitProducerId',
       'AddPartitionsToTxn',
@@ -341,6 +413,25 @@ describe('castellan.transaction', () => {
       await castellan.transaction('etl', write('two'))
       expect([renewal.fired, await committed(castellan)]).to.deep.equal([1, ['one', 'two']])
     })
+  })
+
+  it('writes to a topic that was not used for long, in a transaction that writes to another one', async () => {
+    stage.cluster.createTopic('other', { partitions: 1 })
+    const forgetful = await open({ delivery: { metadataMaxAgeMs: 100 } })
+    await forgetful.transaction('etl', write('first'))
+    const slow = stage.cluster.faults.add({ api: 'Produce', topic: 'other' }, { type: 'delay', delayMs: 1_200 })
+    await forgetful.transaction('etl', async tx => {
+      await tx.produce({ topic: 'other', value: 'x' })
+      await write('second')(tx)
+    })
+    expect([slow.fired, await committed(castellan)]).to.deep.equal([1, ['first', 'second']])
+  })
+
+  it('splits a batch that is too large for its topic', async () => {
+    stage.cluster.createTopic('small', { partitions: 1, config: { 'max.message.bytes': 3_000 } })
+    const values = Array.from({ length: 20 }, (_, at) => `${String(at).padStart(2, '0')} ${'x'.repeat(500)}`)
+    await castellan.transaction('etl', tx => tx.produce(values.map(value => ({ topic: 'small', value }))))
+    expect(await committed(castellan, 'small')).to.deep.equal(values)
   })
 
   it('asks again while the markers of the last one are being written', async () => {
