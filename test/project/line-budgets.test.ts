@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_810,
   cli: 3_210,
-  consumer: 11_800,
+  consumer: 11_820,
   deployment: 3_590,
   core: 5_500,
   'embedded-broker': 7_560,
-  verbs: 2_260,
+  verbs: 2_280,
   http: 15_710,
   kafka: 6_100,
-  producer: 19_300,
+  producer: 19_420,
   router: 10_910,
   schemas: 4_090,
-  server: 7_000
+  server: 7_020
 }
 
 function linesIn(path: string): number {
