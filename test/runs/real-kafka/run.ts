@@ -39,7 +39,9 @@ const filesEndingWith = (folder: string, end: string): string[] =>
  */
 const ofClientsAlone = [
   'many-connections',
+  'consume-loops',
   'cors',
+  'ended-streams',
   'idempotency',
   'idempotency-early',
   'idempotency-requests',
