@@ -71,7 +71,11 @@ export const producerBugs: readonly PlantedBug[] = [
     name: 'expired-batch-leaves-its-sequence',
     about: 'The batch behind one that was given up has the same sequence numbers: brokers take it for a copy.',
     edits: [
-      { in: 'PartitionSender.failHead', find: 'if (renumber) this.numbers.raise()', replaceWith: '' },
+      {
+        in: 'PartitionSender.#renumber',
+        find: 'if (mayArrive) this.numbers.raise()',
+        replaceWith: 'if (mayArrive) return'
+      },
       { in: 'PartitionNumbering.changeRecords', find: 'if (this.#isSeen) this.raise()', replaceWith: '' }
     ]
   },
@@ -205,7 +209,7 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A partition sends the next batch before the one before it is acknowledged.',
     edits: [
       {
-        in: 'SentBatch.answer',
+        in: 'Attempt.answer',
         find: 'if (this.#attempts.awaits(this)) this.#answered(answer)',
         replaceWith: 'this.#answered(answer)'
       },
