@@ -74,6 +74,7 @@ export class GivenMessage implements Message {
   readonly #open: Set<GivenMessage>
   #isAcked = false
   #isReleased = false
+  #isHeld = false
 
   constructor(acquired: AcquiredMessage, offers: TopicOffers, open: Set<GivenMessage>) {
     this.topic = acquired.topic
@@ -98,9 +99,9 @@ export class GivenMessage implements Message {
     if (this.noteReleased()) settle('releaseAll', [this])
   }
 
-  /** True when the message was acknowledged, or belongs to a transaction. */
+  /** True when the message was acknowledged, but not by a transaction: what that one did to it is known by the partition. */
   get isAcked(): boolean {
-    return this.#isAcked
+    return this.#isAcked && !this.#isHeld
   }
 
   /** @returns false: it was acknowledged before */
@@ -115,6 +116,7 @@ export class GivenMessage implements Message {
   noteHeld(): void {
     this.noteAcked()
     this.#isReleased = true
+    this.#isHeld = true
   }
 
   /** @returns false: it was acknowledged or released before */

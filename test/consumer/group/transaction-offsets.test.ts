@@ -199,6 +199,22 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     expect(stage.offsets(2)).to.include(0)
   })
 
+  it('may be given to a further transaction after an aborted one, until it is offered again', async () => {
+    const [first, second, third] = stage.take(3)
+    new Transaction([first!, second!, third!]).end('aborted')
+    const again = new Transaction([first!, second!])
+    expect(stage.offsets()).to.deep.equal([2])
+    expect(() => again.offsets.add(third!))
+      .to.throw()
+      .with.property('code', 'notAssigned')
+    expect(offsetIn(await again.prepare()).offset).to.equal(2)
+    again.end('committed')
+    expect(() => new Transaction([first!]))
+      .to.throw()
+      .with.property('code', 'notAssigned')
+    expect(stage.offsets()).to.deep.equal([3])
+  })
+
   it('leaves room for further messages of its partition, also for a request that waits', () => {
     stage.stop()
     stage = new TransactionStage(20, { maxPendingMessages: 2 })

@@ -99,6 +99,26 @@ describe('transactions that acknowledge what consume has given out', function ()
     expect(String(value.value)).to.equal('more')
   })
 
+  it('run again with the same batch where the attempt before was aborted', async () => {
+    let attempts = 0
+    let written = 0
+    for await (const batch of castellan.consume({ group, topics: inputs }).batches({ maxMessages: 20 })) {
+      for (let isDone = false; !isDone; ) {
+        const attempt = castellan.transaction(group, async tx => {
+          await tx.produce([...batch].map(({ value }) => ({ topic: results, value })))
+          tx.ack(batch)
+          if (attempts++ % 2 === 0) throw new TypeError('no')
+        })
+        isDone = await attempt.then(
+          () => true,
+          () => false
+        )
+      }
+      if ((written += batch.length) === COUNT) break
+    }
+    expect(inOrder(await committed())).to.deep.equal(expected)
+  })
+
   it('do so for messages of run, whose own acknowledgement does nothing to them', async () => {
     const stop = new AbortController()
     const aborted = new Set<string>()
