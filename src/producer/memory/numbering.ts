@@ -86,8 +86,8 @@ export class PartitionNumbering {
   }
 
   /**
-   * A broker has refused the batch with the current number for good, and no copy of it is on its way. Where the epoch is fixed the
-   * number is used again, as by Kafka's own producer: another epoch would end the transaction.
+   * A broker has refused the batch with the current number before it wrote anything, and no copy of it is on its way. Where the
+   * epoch is fixed the number is used again, as by Kafka's own producer: another epoch would end the transaction.
    */
   refused(): void {
     if (this.#numbers.isFixed) this.#isSeen = false

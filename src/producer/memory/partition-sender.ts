@@ -193,7 +193,8 @@ export abstract class PartitionSender implements ScheduledProducer {
         this.#restamp(head, verdict.reason)
         return
       case 'split':
-        this.#renumber(verdict.renumber)
+        if (verdict.renumber) this.numbers.raise()
+        else this.numbers.refused()
         if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
         this.settled(head, head.split())
         head.span?.replaced()
@@ -239,19 +240,13 @@ export abstract class PartitionSender implements ScheduledProducer {
   }
 
   protected failHead(head: Batch, failure: RecordFailure, renumber: boolean): void {
-    this.#renumber(renumber)
+    if (renumber) this.numbers.raise()
     this.deps.counters.failed += head.recordCount
     this.refusal = { failure, at: this.deps.clock() }
     this.sending.notDelivered(head.recordCount, failure)
     this.settled(head)
     head.span?.failed(failure.code, this.sending.count)
     head.fail(failure, this.topic)
-  }
-
-  /** @param mayArrive a copy of the head may still reach a broker */
-  #renumber(mayArrive: boolean): void {
-    if (mayArrive) this.numbers.raise()
-    else this.numbers.refused()
   }
 
   /** The head is settled; `parts` take its place. */

@@ -90,11 +90,6 @@ export class OpenTransaction {
     return this.#doomed.signal
   }
 
-  /** Its function has not ended. */
-  get isOpen(): boolean {
-    return this.#isOpen
-  }
-
   /** It has committed, or its end was asked for and not answered. */
   get isOver(): boolean {
     return this.#isOver
@@ -231,7 +226,10 @@ export class OpenTransaction {
     for (const [group, offsets] of this.#offsets) {
       const result = await this.#sendPositions({ ...STAND_ALONE, group, offsets: [...offsets.values()] })
       if (result.type === 'metadataTooLarge')
-        throw new TransactionError('aborted', `the metadata of a position of group ${group} is too large for the brokers`)
+        throw new TransactionError(
+          'aborted',
+          `the metadata of a position of group ${group} is too large for the brokers`
+        )
       if (result.type !== 'success') throw this.#producer.errorOf(result)
     }
   }

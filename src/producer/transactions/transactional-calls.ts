@@ -2,6 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { RequestOf, ResultOf, RouterMessage } from '../../router/messages/operations.js'
+import type { TimedOut } from '../../router/messages/request.js'
 import { askRouter, type Unasked } from '../../router/routing/ask-router.js'
 
 export interface CallsDeps {
@@ -18,6 +19,8 @@ export interface Refusal {
   readonly errorCode?: number | undefined
   readonly code?: string
   readonly message?: string
+  /** Why it was not answered in time. */
+  readonly reason?: string
   readonly retriable?: boolean
 }
 
@@ -81,7 +84,9 @@ export class TransactionalCalls {
       if (clock() + pauseMs >= until) break
       await new Promise(resolve => setTimeout(resolve, pauseMs))
     }
-    return last.type === 'timedOut' ? last : ({ type: 'timedOut' } as ResultOf<Of>)
+    const { type, message } = last as Refusal
+    const over: TimedOut = message === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason: message }
+    return type === 'timedOut' ? last : (over as ResultOf<Of>)
   }
 }
 

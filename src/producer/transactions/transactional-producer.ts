@@ -49,7 +49,7 @@ export class TransactionalProducer {
   /** The limit that the coordinator knows. */
   #toldTimeoutMs = 0
   #state: State = 'new'
-  /** Attempts without an answer, and repeated batches, that the present epoch has seen or fences. */
+  /** Attempts without an answer, repeated batches and failed records that the present epoch has seen or fences. */
   #doubts = 0
   /** Partitions whose sequences were forgotten: under the epoch of then, their first ones would pass for duplicates. */
   #forgotten = 0
@@ -158,8 +158,10 @@ export class TransactionalProducer {
       return fencedError(this.id, committed)
     }
     if (result.errorCode === errorCodes.INVALID_PRODUCER_ID_MAPPING && this.#state === 'ready') this.#state = 'doubtful'
-    if (result.type === 'timedOut')
-      return new TransactionError('timedOut', `the transaction ${this.id} was not answered in time`, committed)
+    if (result.type === 'timedOut') {
+      const why = result.reason === undefined ? '' : `: ${result.reason}`
+      return new TransactionError('timedOut', `the transaction ${this.id} was not answered in time${why}`, committed)
+    }
     const code = result.code === undefined || result.code === 'kafka' ? 'aborted' : result.code
     return new TransactionError(code, `the transaction ${this.id} was refused: ${result.message}`, committed)
   }
@@ -175,7 +177,8 @@ export class TransactionalProducer {
   }
 
   get #doubtsNow(): number {
-    return this.calls.unanswered + this.#forgotten + (this.#delivery?.counts().retries ?? 0)
+    const counts = this.#delivery?.counts()
+    return this.calls.unanswered + this.#forgotten + (counts?.retries ?? 0) + (counts?.failed ?? 0)
   }
 
   #needsEpoch(): void {

@@ -13,8 +13,10 @@ import { type TransactionalDeps, TransactionalProducer } from './transactional-p
 const BROKER_MARGIN_MS = 10_000
 /** How long the end of a transaction that has failed is asked for before its caller stops waiting, and in the background. */
 const ABORT_MS = 10_000
-/** The delivery of an id that was not used for this time is closed when another transaction begins. */
+/** The delivery of an id that was not used for this time, or a little longer, is closed when another transaction begins. */
 const REST_AFTER_MS = 60_000
+/** With thousands of ids, to look at all of them for each transaction would cost more than the transaction. */
+const REST_EVERY_MS = 1_000
 
 export interface TransactionLimits {
   readonly timeoutMs: number
@@ -54,13 +56,20 @@ interface Turns {
   usedAt: number
 }
 
+/** The function of a transaction. What it has begun may go on for longer. */
+interface Running {
+  readonly id: string
+  isOver: boolean
+}
+
 /** Transactions of any number of ids: those of one id take turns, those of different ids run beside each other. */
 export class Transactions {
   readonly #deps: TransactionalDeps
   readonly #turns = new Map<string, Turns>()
-  /** The transactions in whose functions the present code was begun. They may be over. */
-  readonly #inside = new AsyncLocalStorage<readonly OpenTransaction[]>()
+  /** The functions in which the present code was begun, from the outer to the inner. */
+  readonly #inside = new AsyncLocalStorage<readonly Running[]>()
   readonly #closing = new AbortController()
+  #restedAt = Number.NEGATIVE_INFINITY
 
   constructor(deps: TransactionalDeps) {
     this.#deps = deps
@@ -78,8 +87,8 @@ export class Transactions {
     { timeoutMs, signal }: TransactionLimits,
     consumed: ConsumedPositions
   ): Promise<Result> {
-    const outer = this.#inside.getStore() ?? []
-    if (outer.some(one => one.id === id && one.isOpen))
+    const outer = (this.#inside.getStore() ?? []).filter(({ isOver }) => !isOver)
+    if (outer.some(running => running.id === id))
       throw new InvalidRequestError(`the transaction ${id} is open: its function would wait for itself`)
     const until = this.#deps.clock() + timeoutMs
     const stop = new AbortController()
@@ -92,14 +101,17 @@ export class Transactions {
     ]
     const turns = this.#turnsOf(id)
     const turn = new Turn(turns, this.#deps.clock)
+    const running = { id, isOver: false }
     try {
       await unlessAborted(turn.begins, stop.signal)
       await unlessAborted(turn.holds(turns.producer.ready(timeoutMs + BROKER_MARGIN_MS, until)), stop.signal)
       const transaction = new OpenTransaction(turns.producer, consumed, until, this.#deps.clock)
-      const inside = () => this.#inside.run([...outer.filter(({ isOpen }) => isOpen), transaction], async () => work(transaction))
+      const inside = () =>
+        this.#inside.run([...outer, running], async () => work(transaction)).finally(() => (running.isOver = true))
       return await this.#carryOut(transaction, inside, stop.signal, until, turn)
     } finally {
       clearTimeout(timer)
+      running.isOver = true
       for (const end of ignore) end()
       turn.ends()
     }
@@ -143,7 +155,10 @@ export class Transactions {
   }
 
   #rest(): void {
-    const since = this.#deps.clock() - REST_AFTER_MS
+    const nowMs = this.#deps.clock()
+    if (nowMs - this.#restedAt < REST_EVERY_MS) return
+    this.#restedAt = nowMs
+    const since = nowMs - REST_AFTER_MS
     for (const { producer, waiting, usedAt } of this.#turns.values())
       if (waiting === 0 && usedAt < since) void producer.rest()
   }

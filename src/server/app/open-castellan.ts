@@ -351,7 +351,10 @@ class ClusterParts {
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
     this.#loadTransactions = async () => {
       const { openTransactions } = await import('../../producer/transactions/transactions.js')
-      return (this.#transactions ??= openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId))
+      this.#transactions ??= openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId)
+      // What is begun after `close`, or was being loaded then, is told so.
+      if (this.#closing !== undefined) await this.#transactions.close(0)
+      return this.#transactions
     }
     this.#receipts = receipts
     this.#queue = queue

@@ -153,10 +153,12 @@ class ProgramTransaction implements Transaction {
   }
 }
 
+const OFFSET_FIELDS = ['topic', 'partition', 'offset', 'metadata']
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 function toOffset(given: CommittedOffset): TransactionOffset {
   const { topic, partition, offset, metadata = '' } = Object(given) as CommittedOffset
+  checkOptionNames('tx.commitOffsets', Object(given), OFFSET_FIELDS, undefined, 'an offset')
   const isGood = typeof topic === 'string' && isCount(partition) && isCount(offset) && typeof metadata === 'string'
   if (!isGood) throw new InvalidRequestError('tx.commitOffsets: an offset is {topic, partition, offset, metadata?}')
   return { topic, partition, offset, leaderEpoch: -1, metadata }

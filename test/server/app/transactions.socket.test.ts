@@ -141,7 +141,14 @@ describe('castellan.transaction', () => {
 
     it('a call whose turn does not come in time has timed out', async () => {
       let release = (): void => undefined
-      const first = castellan.transaction('etl', () => new Promise<void>(resolve => (release = resolve)))
+      let first: Promise<void> | undefined
+      await new Promise<void>(begun => {
+        const isReleased = new Promise<void>(resolve => (release = resolve))
+        first = castellan.transaction('etl', async () => {
+          begun()
+          await isReleased
+        })
+      })
       const second = castellan.transaction('etl', async () => expect.fail('its turn came'), { timeoutMs: 30 })
       expect(await failureOf(second)).to.include({ code: 'timedOut', committed: 'no' })
       release()
@@ -208,6 +215,9 @@ describe('castellan.transaction', () => {
         await write('never')(tx)
       })
       expect(await failureOf(asked)).to.include({ code: 'aborted', committed: 'no' })
+      const misspelt = { topic: 'orders', partition: 0, ofset: 1 }
+      const told = await thrownBy(castellan.transaction('etl', tx => tx.commitOffsets('billing', [misspelt as never])))
+      expect(told.message).to.match(/no field ofset; did you mean offset\?/)
       const large = castellan.transaction('etl', tx =>
         tx.commitOffsets('billing', [{ ...none, offset: 1, metadata: 'x'.repeat(5_000) }])
       )
@@ -292,6 +302,22 @@ describe('castellan.transaction', () => {
       expect(await closing).to.equal(0)
       expect(await failureOf(castellan.transaction('etl', async () => 1))).to.include({ code: 'shuttingDown' })
       expect(await committed(other)).to.deep.equal([])
+    })
+
+    it('when the castellan is closed before it has begun', async () => {
+      const asked = castellan.transaction('etl', async () => expect.fail('it began'))
+      const closing = castellan.close()
+      expect(await failureOf(asked)).to.include({ code: 'shuttingDown', committed: 'no' })
+      expect(await closing).to.equal(0)
+    })
+
+    it('with what the coordinator answers, when it is not done in time', async () => {
+      stage.cluster.faults.add(
+        { api: 'AddPartitionsToTxn', count: Number.POSITIVE_INFINITY },
+        { type: 'error', errorCode: errorCodes.UNKNOWN_TOPIC_OR_PARTITION }
+      )
+      const error = await failureOf(castellan.transaction('etl', write('never'), { timeoutMs: 700 }))
+      expect(error.message).to.match(/not answered in time: UNKNOWN_TOPIC_OR_PARTITION/)
     })
 
     it('for a mistake of its caller, which is told', async () => {
