@@ -71,11 +71,7 @@ export const producerBugs: readonly PlantedBug[] = [
     name: 'expired-batch-leaves-its-sequence',
     about: 'The batch behind one that was given up has the same sequence numbers: brokers take it for a copy.',
     edits: [
-      {
-        in: 'PartitionSender.#renumber',
-        find: 'if (mayArrive) this.numbers.raise()',
-        replaceWith: 'if (mayArrive) return'
-      },
+      { in: 'PartitionSender.failHead', find: 'if (renumber) this.numbers.raise()', replaceWith: '' },
       { in: 'PartitionNumbering.changeRecords', find: 'if (this.#isSeen) this.raise()', replaceWith: '' }
     ]
   },
