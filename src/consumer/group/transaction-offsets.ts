@@ -53,6 +53,13 @@ export interface ConsumedInTransaction {
   tooLarge(group: string, topicPartition: TopicPartition): void
 
   /**
+   * To be called when the positions have reached Kafka, before the end is asked for.
+   *
+   * @throws TransactionError `notAssigned`: a partition was lost meanwhile, or its offsets were set: they are to count
+   */
+  check(): void
+
+  /**
    * Ends the transaction, with or without `prepare`. A second call does nothing.
    *
    *   committed   what it acknowledges counts
@@ -62,7 +69,7 @@ export interface ConsumedInTransaction {
   end(result: TransactionEnd): void
 }
 
-const LOST = 'a message of the transaction was offered again, or its partition has gone to another member'
+const LOST = 'the partition of a message has gone to another member, its offsets were set, or its log was cut'
 
 /** See {@link ConsumedInTransaction}. */
 export class TransactionOffsets implements ConsumedInTransaction {
@@ -137,8 +144,8 @@ export class TransactionOffsets implements ConsumedInTransaction {
    * fit, none is locked: another transaction may acknowledge what is missing.
    */
   #positionsIfLocked(): readonly GroupPositions[] | undefined {
+    this.check()
     const partitions = [...this.#partitions.values()]
-    if (partitions.some(({ isLost }) => isLost)) throw new TransactionError('notAssigned', LOST)
     const positions = partitions.map(({ position }) => position).filter(position => position !== undefined)
     if (positions.length < partitions.length) {
       this.#unlock()
@@ -168,6 +175,10 @@ export class TransactionOffsets implements ConsumedInTransaction {
       const { topicPartition: read } = held.partition
       if (held.partition.group === group && read.topic === topic && read.partition === partition) held.noteTooLarge()
     }
+  }
+
+  check(): void {
+    for (const { isLost } of this.#partitions.values()) if (isLost) throw new TransactionError('notAssigned', LOST)
   }
 
   end(result: TransactionEnd): void {

@@ -33,6 +33,8 @@ export interface ConsumedPositions {
   prepare(signal: AbortSignal): Promise<readonly MemberPositions[]>
   /** The broker has refused the metadata of this position. */
   tooLarge(group: string, topicPartition: TopicPartition): void
+  /** @throws TransactionError when the positions are not to count any more */
+  check(): void
   /** Only the first call counts. */
   end(result: 'committed' | 'aborted' | 'unknown'): void
 }
@@ -236,6 +238,7 @@ export class OpenTransaction {
 
   #checkFailure(): void {
     if (this.#failure !== undefined) throw this.#failure
+    this.#consumed.check()
   }
 
   async #sendConsumed(): Promise<void> {
