@@ -214,6 +214,8 @@ export async function openCastellan(given: OpenCastellanOptions): Promise<Castel
   const watch = warnWhileAway(castellan, options)
   const verbs = peers?.verbs ?? castellan.gateway
   const close: Castellan['close'] = async closing => {
+    // A Router that has stopped is not ready either, which is no trouble. Where brokers are away, the warning says why closing takes long.
+    if (castellan.router.isReady) watch.stop()
     const lost = await castellan.close(closing)
     watch.stop()
     await peers?.close()

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import * as client from '../../../src/client-with-schemas.js'
 import {
@@ -116,6 +117,25 @@ describe('the library', () => {
     expect(await Promise.all([second.close(), second.close()])).to.deep.equal([0, 0])
     const latest = await askRouter(castellan.router.ref, { type: 'fetchOffset', topicPartition, offsetType: 'latest' })
     expect(latest.type).to.equal('success')
+  })
+
+  it('does not warn that no broker answers while it closes, however busy the loop is', async () => {
+    const lines: LogLine[] = []
+    const second = await openCastellan({
+      brokers: stage.bootstrap,
+      log: {
+        ...recordingLogger(lines),
+        debug: (_, message) => {
+          const until = performance.now() + 300
+          while (message === 'connection to a broker closed' && performance.now() < until);
+        }
+      }
+    })
+    await second.admin.topics()
+    // It looks four times a second whether a broker answers.
+    await sleep(300)
+    await second.close()
+    expect(lines.filter(({ level }) => level === 'warn')).to.deep.equal([])
   })
 
   it('says how many records closing has lost', async () => {
