@@ -57,7 +57,6 @@ const mostLengthOf = (bytes: Bytes): number =>
 
 const isBytes = (bytes: Bytes): boolean => bytes === null || typeof bytes === 'string' || Buffer.isBuffer(bytes)
 const areHeaders = (headers: readonly RecordHeader[]): boolean =>
-  Array.isArray(headers) &&
   headers.every(header => typeof header?.key === 'string' && (header.value === null || Buffer.isBuffer(header.value)))
 
 /** Checks what does not depend on the topic: types, size, partition and timestamp. */
@@ -69,8 +68,9 @@ export function checkRecord(record: ProduceRecord, maxBytes: number): RecordFail
   if (!isBytes(record.key) || !isBytes(record.value)) {
     return failures.invalid('key and value have to be a Buffer, a string or null')
   }
+  if (headers !== undefined && !Array.isArray(headers)) return failures.invalid('headers have to be a list')
   if (headers !== undefined && !areHeaders(headers)) {
-    return failures.invalid('headers have to be a list of a key, a string, and a value, a Buffer or null')
+    return failures.invalid('the key of a header has to be a string, and its value bytes or null')
   }
   if (partition !== undefined && !(Number.isInteger(partition) && partition >= 0 && partition <= MAX_PARTITION)) {
     return failures.unknownPartition(record.topic, partition)

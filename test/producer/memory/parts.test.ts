@@ -40,6 +40,10 @@ describe('delivery: a record', () => {
     ]) {
       expect(problem(record), JSON.stringify(record)).to.equal('invalidRequest')
     }
+    const number = { topic: 't', key: null, value: null, headers: [{ key: 'a', value: 1 }] } as never
+    expect(checkRecord(number, 10)?.message).to.equal(
+      'the key of a header has to be a string, and its value bytes or null'
+    )
     expect(checkRecord(null as never, 10)?.code).to.equal('invalidRequest')
     expect(checkRecord('record' as never, 10)?.code).to.equal('invalidRequest')
   })
