@@ -65,6 +65,7 @@ export class ReadPartition {
 
   /** Called when acknowledgements count, and when the log was cut. */
   changed(): void {
+    if (this.open.size === 0) return
     for (const held of this.open) held.onChanged()
   }
 
