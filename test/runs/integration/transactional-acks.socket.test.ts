@@ -119,23 +119,6 @@ describe('transactions that acknowledge what consume has given out', function ()
     expect(inOrder(await committed())).to.deep.equal(expected)
   })
 
-  it('do not move the group back where its offsets were set meanwhile', async function () {
-    const { faults } = stage.cluster
-    if (faults === undefined) return this.skip()
-    const asked = faults.add({ api: 'AddOffsetsToTxn' }, { type: 'delay', delayMs: 2_000 })
-    const messages = castellan.consume({ group, topics: inputs })
-    const { value: message } = (await messages.next()) as { value: Message }
-    const writing = write(castellan, message).catch((error: unknown) => error)
-    await asked.whenFired()
-    await castellan.admin.setOffsets(group, [{ topic: inputs, partition: message.partition, offset: 20 }])
-    expect(await writing)
-      .to.be.instanceOf(TransactionError)
-      .and.to.include({ code: 'notAssigned', committed: 'no' })
-    const offsets = await castellan.admin.offsets(group, inputs)
-    expect(offsets[message.partition]).to.include({ committed: 20 })
-    await messages.return!()
-  })
-
   it('do so for messages of run, whose own acknowledgement does nothing to them', async () => {
     const stop = new AbortController()
     const aborted = new Set<string>()

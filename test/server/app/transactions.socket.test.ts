@@ -38,6 +38,7 @@ describe('castellan.transaction', () => {
   let castellan: Castellan
   beforeEach(async () => {
     stage.cluster.createTopic('orders', { partitions: 2 })
+    stage.cluster.createTopic('results')
     castellan = await open()
   })
 
@@ -53,6 +54,25 @@ describe('castellan.transaction', () => {
     })
     expect(given).to.equal(0)
     expect(await committed(castellan)).to.deep.equal(['one', 'three', 'two'])
+  })
+
+  it('does not move a group back whose offsets were set before its end', async () => {
+    const following = await open({ consumer: { start: 'earliest' } })
+    await following.produceOrThrow(['one', 'two', 'three'].map(value => ({ topic: 'orders', partition: 0, value })))
+    const asked = stage.cluster.faults.add({ api: 'AddOffsetsToTxn' }, { type: 'delay', delayMs: 2_000 })
+    const messages = following.consume({ group: 'billing', topics: 'orders' })
+    const { value: message } = await messages.next()
+    const writing = failureOf(
+      following.transaction('etl', async tx => {
+        await tx.produce({ topic: 'results', value: message.value })
+        tx.ack(message)
+      })
+    )
+    await asked.whenFired()
+    await following.admin.setOffsets('billing', [{ topic: 'orders', partition: 0, offset: 2 }])
+    expect(await writing).to.include({ code: 'notAssigned', committed: 'no' })
+    expect((await following.admin.offsets('billing', 'orders'))[0]).to.include({ committed: 2 })
+    await messages.return!()
   })
 
   it('compresses its batches as ordinary produce does, and hides them until then', async () => {
