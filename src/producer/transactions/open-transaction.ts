@@ -219,6 +219,7 @@ export class OpenTransaction {
     await unlessAborted(Promise.allSettled(this.#settling), this.signal)
     await unlessAborted(this.#sendAllPositions(), this.signal)
     this.#checkFailure()
+    this.#consumed.check()
     if (this.#isBegun) await this.#end()
     this.#over('committed')
   }
@@ -238,7 +239,6 @@ export class OpenTransaction {
 
   #checkFailure(): void {
     if (this.#failure !== undefined) throw this.#failure
-    this.#consumed.check()
   }
 
   async #sendConsumed(): Promise<void> {
