@@ -8,6 +8,7 @@ import * as groups from './protocol/groups.js'
 import { metadataV12 } from './protocol/metadata.js'
 import { listOffsetsV4, offsetCommitV7, offsetFetchV7, offsetForLeaderEpochV3 } from './protocol/offsets.js'
 import { initProducerIdV1, produceV8 } from './protocol/produce.js'
+import * as share from './protocol/share.js'
 import * as transactions from './protocol/transactions.js'
 
 export * from './calls.js'
@@ -108,6 +109,11 @@ export const calledApis = {
   describeGroups: groups.describeGroupsV4,
   describeConsumerGroups: groups.describeConsumerGroupsV1,
   listGroups: groups.listGroupsV4,
+  shareGroupHeartbeat: share.shareGroupHeartbeatV1,
+  shareGroupDescribe: share.shareGroupDescribeV1,
+  shareFetch: share.shareFetchV2,
+  shareAcknowledge: share.shareAcknowledgeV2,
+  describeShareGroupOffsets: share.describeShareGroupOffsetsV1,
   initProducerId: initProducerIdV1,
   initTransactionalId: transactions.initProducerIdV4,
   addPartitionsToTxn: transactions.addPartitionsToTxnV3,

@@ -145,10 +145,13 @@ type Unpacked =
  */
 export class DecompressionAllowance {
   readonly #limits: DecompressionLimits
+  readonly #laterMaxBytes: number
   #leftBytes: number
 
-  constructor(limits: DecompressionLimits) {
+  /** @param laterMaxBytes limit of all batches together, once the first one is opened */
+  constructor(limits: DecompressionLimits, laterMaxBytes = TURN_MAX_BYTES) {
     this.#limits = limits
+    this.#laterMaxBytes = laterMaxBytes
     this.#leftBytes = limits.responseMaxBytes
   }
 
@@ -163,7 +166,7 @@ export class DecompressionAllowance {
     this.#leftBytes = 0
     try {
       const { records } = source.openWithin(allowedBytes)
-      this.#leftBytes = Math.min(allowedBytes, TURN_MAX_BYTES) - records.length
+      this.#leftBytes = Math.min(allowedBytes, this.#laterMaxBytes) - records.length
       return { type: 'opened', source }
     } catch (error) {
       if (!(error instanceof DecompressionLimitError)) throw error

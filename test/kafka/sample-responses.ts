@@ -29,6 +29,16 @@ import {
 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7, produceV8 } from '../../src/kafka/protocol/produce.js'
 import {
+  describeShareGroupOffsetsV0,
+  describeShareGroupOffsetsV1,
+  shareAcknowledgeV1,
+  shareAcknowledgeV2,
+  shareFetchV1,
+  shareFetchV2,
+  shareGroupDescribeV1,
+  shareGroupHeartbeatV1
+} from '../../src/kafka/protocol/share.js'
+import {
   addOffsetsToTxnV3,
   addPartitionsToTxnV3,
   endTxnV3,
@@ -38,6 +48,16 @@ import {
 import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka/record-batch-writer.js'
 import { ResponseBuilder } from '../support/response-builder.js'
 import { apiVersionsPayload } from '../support/scripted-broker.js'
+import {
+  describedShareGroups,
+  describedShareOffsets,
+  SHARED,
+  shareAcknowledgePayload,
+  shareFetchPayload,
+  shareGroupPayload,
+  shareHeartbeatPayload,
+  shareOffsetsPayload
+} from './share-responses.js'
 
 /** A sealed batch with the base offset a broker would have given it, and whatever else is to be changed. */
 export function batchAt(
@@ -523,6 +543,8 @@ function withOperations(authorizedOperations: readonly AclOperation[]) {
   return { ...rest, topics: topics.map(one => (one.topic === 'orders' ? { ...one, authorizedOperations } : one)) }
 }
 
+const inShareSession = { groupId: 'g', memberId: 'm', epoch: 1, acknowledgements: [] }
+
 /** One response of every API we speak. */
 export const samples: readonly Sample[] = [
   sample(apiVersionsV1, {}, apiVersionsPayload(1)),
@@ -781,5 +803,64 @@ export const samples: readonly Sample[] = [
       { topic: 'a', errorCode: 0, errorMessage: null },
       { topic: 'b', errorCode: 36, errorMessage: null }
     ]
-  })
+  }),
+  ...[null, [], [1, 0]].map(partitions =>
+    sample(
+      shareGroupHeartbeatV1,
+      { groupId: 'g', memberId: 'm', memberEpoch: 0, topics: null },
+      shareHeartbeatPayload(partitions),
+      {
+        throttleTimeMs: 5,
+        errorCode: 0,
+        errorMessage: null,
+        memberEpoch: 3,
+        heartbeatIntervalMs: 5_000,
+        assignment: partitions && new Map(partitions.length > 0 ? [[SHARED, partitions]] : [])
+      }
+    )
+  ),
+  sample(shareGroupDescribeV1, { groupIds: ['g', 'gone'] }, shareGroupPayload(), describedShareGroups),
+  ...[shareFetchV1, shareFetchV2].map(api =>
+    sample(
+      api,
+      {
+        ...inShareSession,
+        maxWaitMs: 1,
+        minBytes: 1,
+        maxBytes: 1,
+        maxRecords: 5,
+        batchSize: 5,
+        isExact: false,
+        added: [],
+        forgotten: []
+      },
+      shareFetchPayload(Buffer.concat([batchAt(10, ['a', 'b']), batchAt(14, ['c'], { codec: 'gzip' })]), [
+        [10, 10, 1],
+        [12, 14, 2]
+      ])
+    )
+  ),
+  ...([1, 2] as const).map(version =>
+    sample(
+      version === 1 ? shareAcknowledgeV1 : shareAcknowledgeV2,
+      { ...inShareSession, isRenew: false },
+      shareAcknowledgePayload(version),
+      {
+        throttleTimeMs: 5,
+        errorCode: 0,
+        errorMessage: null,
+        acquisitionLockMs: version === 1 ? 0 : 15_000,
+        partitions: [0, 1].map(partition => ({
+          topicId: SHARED,
+          partition,
+          errorCode: partition * 121,
+          errorMessage: partition === 1 ? 'not acquired' : null,
+          leaderId: -1,
+          leaderEpoch: -1
+        }))
+      }
+    )
+  ),
+  sample(describeShareGroupOffsetsV0, { groupId: 'g' }, shareOffsetsPayload(0), describedShareOffsets(-1)),
+  sample(describeShareGroupOffsetsV1, { groupId: 'g' }, shareOffsetsPayload(1), describedShareOffsets(7))
 ]

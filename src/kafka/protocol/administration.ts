@@ -161,17 +161,20 @@ export const deleteGroupsV1 = describeApi({
 })
 export type DeleteGroupsResponse = ResponseOf<typeof deleteGroupsV1>
 
-const TOPIC = 2
-const BROKER = 4
+/** What has settings, by Kafka's numbers. */
+const resourceTypes = { topic: 2, broker: 4, group: 32 } as const
 
 export interface ConfigResourceId {
-  readonly type: 'topic' | 'broker'
-  /** The name of a topic, or the id of a broker. An empty name of type `broker`: the defaults of all brokers. */
+  readonly type: keyof typeof resourceTypes
+  /** The name of a topic or group, or the id of a broker. An empty name of type `broker`: the defaults of all brokers. */
   readonly name: string
 }
 const resourceType: t.Field<ConfigResourceId['type']> = {
-  write: (writer, type) => writer.int8(type === 'topic' ? TOPIC : BROKER),
-  read: reader => (reader.int8() === TOPIC ? 'topic' : 'broker')
+  write: (writer, type) => writer.int8(resourceTypes[type]),
+  read(reader) {
+    const code = reader.int8()
+    return code === resourceTypes.topic ? 'topic' : code === resourceTypes.group ? 'group' : 'broker'
+  }
 }
 
 /** By their numbers in the protocol. Source: org.apache.kafka.common.requests.DescribeConfigsResponse.ConfigSource. */

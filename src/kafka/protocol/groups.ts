@@ -77,9 +77,9 @@ const shortBytes: t.Field<Buffer | undefined> = {
 }
 
 /** Limit of members in all groups of one call together, far above any real number. */
-const membersInAll = atMost(100_000, 'members')
-const describedGroups = noMoreThanAsked('groups')
-const describeGroupsRequest = t.struct({
+export const membersInAll = atMost(100_000, 'members')
+export const describedGroups = noMoreThanAsked('groups')
+export const describeGroupsRequest = t.struct({
   groupIds: t.array(t.string),
   _withAuthorizedOperations: t.constant(t.boolean, false)
 })
@@ -133,7 +133,7 @@ export type DescribeGroupsResponse = ResponseOf<typeof describeGroupsV4>
 /** Limit of the assigned partitions in a response, far above what a cluster has. */
 const partitionsInAll = atMost(1_000_000, 'assigned partitions')
 /** Topic -> partitions */
-const assignment = t.readAs(
+export const assignment = t.readAs(
   t.struct({
     topics: t.array(t.struct({ _id: t.uuid, topic: t.string, partitions: t.array(t.int32, partitionsInAll) }))
   }),

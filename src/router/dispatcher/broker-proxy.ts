@@ -3,7 +3,8 @@ import { startBrokerAtZero } from '../../core/metrics/metric-names.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClientFactory, ExpectedClusterId, MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerTags, TopicLookUp } from '../processors/queue-processor.js'
-import type { OpenRequest } from '../requests/open-requests.js'
+import { ownFailure } from '../requests/failures.js'
+import { fail, type OpenRequest } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 import { Dispatcher, type DispatcherReports, TIMEOUTS_BEFORE_UNREACHABLE } from './dispatcher.js'
 import { type DispatcherPlanOptions, planDispatcher } from './dispatcher-plan.js'
@@ -26,11 +27,14 @@ export interface BrokerProxyReports {
 
 /** A broker that has answered within this time counts as reachable, even if the connection of one member is lost. */
 const ANSWERED_LATELY_MS = 1_000
+/** Roles with a connection for each member or session. */
+type OwnRole = 'member' | 'session'
 /**
- * The connection of a group member is closed after this time without a request. Most members send heartbeats more
- * often. Other members connect again.
+ * The connection of a member or session is closed after this time without a request. Most members send heartbeats more often;
+ * other members connect again. By default, Kafka closes a silent connection after ten minutes itself.
  */
-const MEMBER_IDLE_MS = 20_000
+const IDLE_MS: Readonly<Record<OwnRole, number>> = { member: 20_000, session: 600_000 }
+const SESSION_CLOSED = ownFailure('brokerUnreachable', 'the connection of the share session was closed', false)
 
 /**
  * The dispatchers of one broker, by role. A dispatcher is started when it is first needed, and replaced when it
@@ -42,16 +46,18 @@ const MEMBER_IDLE_MS = 20_000
  *   fetch     catch-up and tail                                              2 connections
  *   member    JoinGroup, SyncGroup and Heartbeat of one member of a group    1 connection for each member
  *             all calls of one transactional id                              1 connection for each id
+ *             heartbeats of share groups                                     1 connection
+ *   session   ShareFetch and ShareAcknowledge of one share session           1 connection for each session, opened once
  *   produce   all batches (1 connection or several), those of new topics (1), and of partitions that hold up others (1)
  */
 export class BrokerProxy {
   readonly node: BrokerNode
   readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
-  /** By role; for the role `member`, one per connection. */
+  /** By role; for members and sessions, one per connection. */
   readonly #dispatchers = new Map<string, Dispatcher>()
-  /** When each dispatcher of a member last got a request. */
-  readonly #membersUsedAt = new Map<string, number>()
+  /** Until when the dispatcher of each member and session is kept when it gets no request. */
+  readonly #keptUntil = new Map<string, number>()
   #answeredAt = Number.NEGATIVE_INFINITY
   /** Time-outs of independent calls since the last answer of the broker. */
   #timeouts = 0
@@ -64,34 +70,51 @@ export class BrokerProxy {
   }
 
   submit(request: OpenRequest): void {
-    const { role, connection } = request.operation
-    if (role === 'member') this.#submitOfMember(request)
-    else this.#dispatcher(role, role).submit(request)
-    if (role !== 'member' && connection) this.#left(memberKeyOf(request))
+    const { operation } = request
+    const { role } = operation
+    const connection = operation.connection?.(request.request)
+    if (connection !== undefined && (role === 'member' || role === 'session')) {
+      this.#submitOverOwn(request, role, connection)
+      return
+    }
+    this.#dispatcher(role, role).submit(request)
+    if (connection !== undefined) this.#left(keyOf('member', connection))
   }
 
-  #submitOfMember(request: OpenRequest): void {
-    const key = memberKeyOf(request)
-    this.#membersUsedAt.set(key, this.#options.openRequests.now())
-    this.#dispatcher('member', key).submit(request)
+  #submitOverOwn(request: OpenRequest, role: OwnRole, connection: string): void {
+    const key = keyOf(role, connection)
+    this.#keptUntil.set(key, this.#options.openRequests.now() + IDLE_MS[role])
+    this.#dispatcher(role, key).submit(request)
   }
 
   /** Marks the connection of a member that has left for closing. */
   #left(key: string): void {
-    if (this.#membersUsedAt.has(key)) this.#membersUsedAt.set(key, Number.NEGATIVE_INFINITY)
+    if (this.#keptUntil.has(key)) this.#keptUntil.set(key, Number.NEGATIVE_INFINITY)
+  }
+
+  /** Closes the connection of a share session at once, and answers its calls. */
+  closeSession(connection: string): void {
+    for (const request of this.#close(keyOf('session', connection))) fail(request, SESSION_CLOSED)
   }
 
   /**
-   * Closes the connections of members that have left, have moved to another coordinator, or no longer send requests.
+   * Closes the connections of members that have left, have moved to another coordinator, or no longer send requests, and of
+   * forgotten sessions.
    */
   tidy(now: number): void {
-    for (const [key, usedAt] of this.#membersUsedAt) {
+    for (const [key, until] of this.#keptUntil) {
       const dispatcher = this.#dispatchers.get(key)
-      if (dispatcher && (dispatcher.load > 0 || now - usedAt <= MEMBER_IDLE_MS)) continue
-      dispatcher?.stop()
-      this.#dispatchers.delete(key)
-      this.#membersUsedAt.delete(key)
+      if (dispatcher && (dispatcher.load > 0 || now <= until)) continue
+      this.#close(key)
     }
+  }
+
+  /** Returns the requests that were not sent. */
+  #close(key: string): OpenRequest[] {
+    const dispatcher = this.#dispatchers.get(key)
+    this.#dispatchers.delete(key)
+    this.#keptUntil.delete(key)
+    return dispatcher?.stop() ?? []
   }
 
   /** Requests that have no answer yet. */
@@ -113,7 +136,7 @@ export class BrokerProxy {
   stop(): OpenRequest[] {
     const requests = [...this.#dispatchers.values()].flatMap(dispatcher => dispatcher.stop())
     this.#dispatchers.clear()
-    this.#membersUsedAt.clear()
+    this.#keptUntil.clear()
     return requests
   }
 
@@ -153,9 +176,17 @@ export class BrokerProxy {
         reports.answered(this)
       },
       isSilent: INDEPENDENT.has(role) ? sentAt => this.#isSilent(sentAt) : undefined,
-      isAlone: role === 'member' ? () => openRequests.now() - this.#answeredAt <= ANSWERED_LATELY_MS : undefined,
+      isAlone: this.#isAlone(role),
+      connectsOnce: role === 'session',
       reports: this.#reportsOf(key)
     })
+  }
+
+  /** The connections of sessions show nothing of the broker, which other calls ask as well. */
+  #isAlone(role: Role): (() => boolean) | undefined {
+    if (role === 'session') return () => true
+    if (role !== 'member') return undefined
+    return () => this.#options.openRequests.now() - this.#answeredAt <= ANSWERED_LATELY_MS
   }
 
   #reportsOf(key: string): DispatcherReports {
@@ -172,7 +203,7 @@ export class BrokerProxy {
   }
 }
 
-const memberKeyOf = ({ operation, request }: OpenRequest): string => `member ${operation.connection!(request)}`
+const keyOf = (role: OwnRole, connection: string): string => `${role} ${connection}`
 
 /** Roles whose calls are independent: a slow call does not delay the others. */
-const INDEPENDENT: ReadonlySet<Role> = new Set(['control', 'admin', 'group', 'member'])
+const INDEPENDENT: ReadonlySet<Role> = new Set(['control', 'admin', 'group', 'member', 'session'])

@@ -37,7 +37,7 @@ class RoleAdmission implements QueueAdmission {
   readonly processors: readonly OperationProcessor[]
   readonly #processorOf: ReadonlyMap<string, OperationProcessor>
 
-  constructor(role: 'control' | 'admin' | 'member' | 'group', context: ProcessorContext) {
+  constructor(role: 'control' | 'admin' | 'member' | 'session' | 'group', context: ProcessorContext) {
     const entries = operationsOfRole(role).map(
       ({ kind, createProcessor }) => [kind, createProcessor(context) as OperationProcessor] as const
     )
@@ -212,7 +212,8 @@ export function planDispatcher(
   switch (role) {
     case 'control':
     case 'admin':
-    case 'member': {
+    case 'member':
+    case 'session': {
       const admission = new RoleAdmission(role, contextOf(options))
       return { admission, connections: [{ purpose: role, processors: admission.processors }] }
     }

@@ -67,12 +67,15 @@ export interface DispatcherOptions {
    * connection fail. Default: the broker is unreachable.
    */
   readonly isAlone?: (() => boolean) | undefined
+  /** True: what the broker keeps ends with the connection, so a connection that was lost is not opened anew. */
+  readonly connectsOnce?: boolean
 }
 
 interface Connection extends ConnectionPlan {
   /** The processor whose turn it was. */
   last: number
   client: BrokerClient | undefined
+  wasOpened: boolean
   call: { readonly processor: QueueProcessor; readonly call: unknown } | undefined
   timeouts: number
   sentAt: number
@@ -114,6 +117,7 @@ export class Dispatcher implements Holder {
       ...plan,
       last: plan.processors.length - 1,
       client: undefined,
+      wasOpened: false,
       call: undefined,
       timeouts: 0,
       sentAt: 0,
@@ -214,8 +218,9 @@ export class Dispatcher implements Holder {
     }
     // A queued request, or a request that was moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#issue(connection)
-    // The dispatchers of members are left out, because their tags are equal.
-    if (role !== 'member') metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
+    // The dispatchers of members and sessions are left out, because their tags are equal.
+    if (role !== 'member' && role !== 'session')
+      metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
   }
 
   #takeIn(): void {
@@ -335,13 +340,20 @@ export class Dispatcher implements Holder {
     }
   }
 
+  /** @throws UnavailableError when the connection was lost and must not be opened anew */
+  async #connect(connection: Connection, client: BrokerClient): Promise<void> {
+    if (connection.wasOpened && this.#options.connectsOnce) throw LOST
+    await client.connect()
+    connection.wasOpened = true
+  }
+
   async #send(connection: Connection, inFlight: NonNullable<Connection['call']>, client: BrokerClient): Promise<void> {
     const at = this.#connections.indexOf(connection)
     let sent = false
     try {
       // A call that fails while the connection is opened was not sent. The outcome of a call that fails later is
       // unknown.
-      if (!client.isConnected) await client.connect()
+      if (!client.isConnected) await this.#connect(connection, client)
       // The dispatcher was stopped while the connection was opened: `stop` has ended the call as one without an answer.
       if (connection.call !== inFlight) return
       sent = true
@@ -355,6 +367,11 @@ export class Dispatcher implements Holder {
     }
   }
 }
+
+const LOST = new UnavailableError(
+  'brokerUnreachable',
+  'the connection was lost, and with it what the broker kept for it'
+)
 
 const isAboutTheCall = (error: CastellanError): boolean =>
   error instanceof KafkaError || error instanceof InvalidRequestError || error instanceof ResponseTooLargeError

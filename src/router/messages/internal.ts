@@ -3,6 +3,14 @@ import type { AclOperation } from '../../kafka/calls.js'
 import type { AclEntry, AclFilter } from '../../kafka/protocol/acls.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
 import type { ConsumerMember, Coordinated, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
+import type {
+  DescribeShareGroupOffsetsResponse,
+  ShareAcknowledgements,
+  ShareAcknowledgeResponse,
+  ShareFetchResponse,
+  ShareMember,
+  SharePartitionId
+} from '../../kafka/protocol/share.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
 /**
@@ -113,6 +121,31 @@ type Success = { readonly type: 'success' }
  * written, because a late copy would count for the next transaction: without an answer the result is `timedOut`.
  */
 type OfTransaction<Fields, Told = Success> = Operation<{ readonly transactionalId: string } & Fields, Told>
+
+/** A session of a share group with the leader of partitions. */
+export interface ShareSession {
+  readonly nodeId: number
+  readonly groupId: string
+  /** An id that no other session has. The coordinator of the group need not know it. */
+  readonly memberId: string
+}
+
+/**
+ * A call of a share session. A session has one call at a time. Kafka expects each epoch once, and releases what the session has
+ * acquired when its connection is lost. So no call is sent again, and no connection is opened anew for a session:
+ *
+ *   failed, with an error code   Kafka has refused the call
+ *   failed, without one          no byte of the call was written
+ *   timedOut                     no answer came, although bytes may have been written
+ */
+type OfSession<Fields, Told> = Operation<
+  ShareSession & {
+    /** 0: a fetch that opens the session, without acknowledgements; -1: the session ends. In between each call has the next number. */
+    readonly epoch: number
+    readonly acknowledgements: readonly ShareAcknowledgements[]
+  } & Fields,
+  Told
+>
 
 /** The producer id of a transactional id, and the epoch that fences its former owners. */
 export interface TransactionalProducer {
@@ -387,7 +420,77 @@ interface Table {
     },
     Success | { readonly type: 'metadataTooLarge'; readonly topicPartition: TopicPartition }
   >
+
+  /** This and all following operations are used by queues only. Keeps a member in a share group (KIP-932). */
+  shareHeartbeat: OfGroup<
+    {
+      /** The member chooses its id: a UUID, of at most 36 characters. */
+      readonly memberId: string
+      /** 0: the member joins; -1: it leaves; else the epoch of the last answer. */
+      readonly memberEpoch: number
+      /** The subscription; `null`: as before. */
+      readonly topics: readonly string[] | null
+    },
+    Success & {
+      readonly memberEpoch: number
+      readonly heartbeatIntervalMs: number
+      /** Topic id -> partitions; `null`: as before. It is empty until the coordinator has assigned partitions. */
+      readonly assignment: ReadonlyMap<string, readonly number[]> | null
+    }
+  >
+
+  /** Acquires records. Those of one answer may take as much memory as a response may when it is decompressed. */
+  shareFetch: OfSession<
+    {
+      readonly maxWaitMs: number
+      readonly minBytes: number
+      /** The first batch is sent in any case. */
+      readonly maxBytes: number
+      /** Limit of the acquired offsets, which is exact. */
+      readonly maxRecords: number
+      /** How many offsets an acquired range should have at most. */
+      readonly batchSize: number
+      /** The session keeps the partitions that were named before. */
+      readonly added: readonly SharePartitionId[]
+      /** Partitions that leave the session. What was acquired of them stays acquired. */
+      readonly forgotten: readonly SharePartitionId[]
+    },
+    Success & { readonly acquisitionLockMs: number; readonly partitions: readonly SharePartition[] }
+  >
+
+  /** Settles records, or renews their locks if `isRenew`. With the epoch -1 Kafka ends the session, and releases the rest. */
+  shareAcknowledge: OfSession<
+    { readonly isRenew: boolean },
+    Success & {
+      /** How long renewed records are locked; 0: not told. */
+      readonly acquisitionLockMs: number
+      readonly partitions: ShareAcknowledgeResponse['partitions']
+    }
+  >
+
+  describeShareGroup: OfGroup<
+    unknown,
+    | {
+        readonly type: 'success'
+        /** `Empty` or `Stable`; or a state that a later version of Kafka adds. */
+        readonly state: string
+        readonly members: readonly ShareMember[]
+      }
+    | NotFound
+  >
+
+  /**
+   * Where the shared partitions of a group begin, of one topic or of all. -1: not known yet. Empty: the group has no state, or there
+   * is no such group.
+   */
+  fetchShareOffsets: OfGroup<
+    { readonly topic: string | null },
+    Success & { readonly offsets: DescribeShareGroupOffsetsResponse['offsets'] }
+  >
 }
+
+/** A partition in the answer to a fetch of a share session. */
+export type SharePartition = ShareFetchResponse['partitions'][number]
 
 /** No coordinator knows such a group. */
 type NotFound = { readonly type: 'notFound' }
@@ -409,4 +512,12 @@ export interface TopicChanged {
   readonly type: 'topicChanged'
   readonly topic: string
   readonly isDeleted: boolean
+}
+
+/**
+ * Internal, from queues only: closes the connection of a share session at once, so that Kafka releases what the session has
+ * acquired. A call without an answer is answered `timedOut`. There is no answer to this message.
+ */
+export interface CloseShareConnection extends ShareSession {
+  readonly type: 'closeShareConnection'
 }

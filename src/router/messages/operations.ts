@@ -10,6 +10,7 @@ import type {
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type {
   BatchAnswer,
+  CloseShareConnection,
   GroupMembership,
   InternalOperations,
   ProduceBatches,
@@ -272,6 +273,7 @@ export type RouterMessage =
   | FollowTopics
   | UnfollowTopics
   | TopicChanged
+  | CloseShareConnection
   | { readonly type: 'requests'; readonly requests: readonly RouterRequest[] }
 
 type FormOf<Request extends FetchConsumerOffset | CommitConsumerOffset> = Pick<

@@ -9,6 +9,7 @@ import {
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { DescribeAclsResponse } from '../../kafka/protocol/acls.js'
 import type {
+  ConfigResourceId,
   DeleteGroupsResponse,
   DeleteRecordsResponse,
   DescribeConfigsResponse
@@ -153,7 +154,7 @@ export const deleteGroup = describeOperation('deleteGroup', {
     })
 })
 
-/** Settings of topics, which every broker knows, or of a broker, which only this broker knows. */
+/** Settings of topics or groups, which every broker knows, or of a broker, which only this broker knows. */
 export const describeConfigs = describeOperation('describeConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resources, nodeId }) => nodeId ?? nodeIdOf(resources[0]) },
@@ -173,7 +174,7 @@ export const describeConfigs = describeOperation('describeConfigs', {
     })
 })
 
-/** Changes settings of a topic, which every broker accepts, or of a broker, which only this broker accepts. */
+/** Changes settings of a topic or group, which every broker accepts, or of a broker, which only this broker accepts. */
 export const alterConfigs = describeOperation('alterConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resource }) => nodeIdOf(resource) },
@@ -316,10 +317,8 @@ const timesOf = (callTimeoutMs: number) => ({
   timeoutMs: callTimeoutMs
 })
 
-type Resource = Parameters<typeof problemOfResource>[0]
-
 /** The broker that has to be asked; `undefined`: any broker. */
-const nodeIdOf = (resource: Resource | undefined): number | undefined =>
+const nodeIdOf = (resource: ConfigResourceId | undefined): number | undefined =>
   resource?.type === 'broker' && resource.name !== '' ? Number(resource.name) : undefined
 
 const problemOfTopic = (topic: string): Failure | undefined =>
@@ -334,7 +333,8 @@ function problemOfNumbers(numbers: readonly number[], max: number): Failure | un
   return wrong === undefined ? undefined : invalid('invalidRequest', `not a number of Kafka's protocol: ${wrong}`)
 }
 
-function problemOfResource({ type, name }: { readonly type: 'topic' | 'broker'; readonly name: string }) {
+function problemOfResource({ type, name }: ConfigResourceId): Failure | undefined {
   if (type === 'topic') return problemOfTopic(name)
+  if (type === 'group') return problemOfGroup(name)
   return name === '' || isCount(Number(name)) ? undefined : invalid('invalidRequest', `not a broker id: ${name}`)
 }

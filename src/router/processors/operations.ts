@@ -31,6 +31,7 @@ import {
   syncGroup
 } from './groups.js'
 import { initProducerId, produceBatch } from './produce-admission.js'
+import { describeShareGroup, fetchShareOffsets, shareAcknowledge, shareFetch, shareHeartbeat } from './share.js'
 import { addOffsetsToTxn, addPartitionsToTxn, endTxn, initTransactionalId, txnOffsetCommit } from './transactions.js'
 
 /**
@@ -72,6 +73,11 @@ export const operations = {
   addOffsetsToTxn,
   endTxn,
   txnOffsetCommit,
+  shareHeartbeat,
+  shareFetch,
+  shareAcknowledge,
+  describeShareGroup,
+  fetchShareOffsets,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

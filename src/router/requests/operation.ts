@@ -9,7 +9,7 @@ export type RequestFor<Kind extends RoutedKind> = RoutedOperations[Kind]['reques
 export type ResultFor<Kind extends RoutedKind> = RoutedOperations[Kind]['result']
 
 /** The connections of a broker for an operation. The comment of BrokerProxy lists the operations of each role. */
-export type Role = 'control' | 'admin' | 'group' | 'member' | 'fetch' | 'produce'
+export type Role = 'control' | 'admin' | 'group' | 'member' | 'session' | 'fetch' | 'produce'
 
 /** The broker that can answer a request. */
 export type RoutingTarget<Request> =
@@ -84,8 +84,8 @@ export interface OperationDescriptor<Kind extends RoutedKind> {
   readonly role: Role
   readonly target: RoutingTarget<RequestFor<Kind>>
   /**
-   * Requests of the role `member` with the same value share a connection that no other request uses. LeaveGroup, which
-   * has another role, closes this connection.
+   * Requests of the role `member` or `session` with the same value share a connection that no other request uses. LeaveGroup,
+   * which has another role, closes this connection.
    */
   connection?(request: RequestFor<Kind>): string
   readonly tags: MetricTags

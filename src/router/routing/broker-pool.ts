@@ -238,6 +238,11 @@ export class BrokerPool {
     return [...new Map(all.map(({ host, port }) => [`${host}:${port}`, { host, port }])).values()]
   }
 
+  /** Closes the connection of a share session, of a broker in a pause as well. */
+  closeSession(nodeId: number, connection: string): void {
+    this.#brokers.get(nodeId)?.proxy.closeSession(connection)
+  }
+
   tidy(now: number): void {
     for (const { proxy } of this.#brokers.values()) proxy.tidy(now)
   }

@@ -2,6 +2,7 @@ import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import { suggestion } from '../../core/settings/problems.js'
 import type {
   AskedKind,
+  CloseShareConnection,
   Failure,
   FollowTopics,
   Produce,
@@ -168,10 +169,15 @@ function recall(this: RequestFor<'produceBatch'>): boolean {
   return accepted !== undefined && !accepted.state.inFlight && notSent(accepted, 'noLeader')
 }
 
-type Unanswered = FollowTopics | UnfollowTopics | TopicChanged
+type Unanswered = FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection
+const unanswered = {
+  followTopics: true,
+  unfollowTopics: true,
+  topicChanged: true,
+  closeShareConnection: true
+} as const satisfies Record<Unanswered['type'], true>
 /** True for a message without an answer, which is not refused. */
-const isUnanswered = (message: RouterMessage): message is Unanswered =>
-  message.type === 'followTopics' || message.type === 'unfollowTopics' || message.type === 'topicChanged'
+const isUnanswered = (message: RouterMessage): message is Unanswered => Object.hasOwn(unanswered, message.type)
 
 /**
  * Answers a Produce request that was refused as a whole. None of its records is written. If it has no list of records,
@@ -206,7 +212,8 @@ export function isRouterMessage(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false
   const { type } = message as Partial<Record<string, unknown>>
   if (plainMessages.has(type)) return true
-  const { requests, topics, topic } = message as Partial<Record<string, unknown>>
+  const { requests, topics, topic, memberId } = message as Partial<Record<string, unknown>>
+  if (type === 'closeShareConnection') return typeof memberId === 'string'
   if (type === 'topicChanged') return typeof topic === 'string'
   if (type === 'followTopics' || type === 'unfollowTopics') return Array.isArray(topics) && 'follower' in message
   return type === 'requests' && Array.isArray(requests) && requests.every(isRouterMessage)

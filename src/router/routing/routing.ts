@@ -4,10 +4,11 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, TopicPartition } from '../../core/model.js'
 import type { MetadataResponse } from '../../kafka/broker-client.js'
 import type { BrokerProxy } from '../dispatcher/broker-proxy.js'
-import type { FollowTopics, TopicChanged, UnfollowTopics } from '../messages/operations.js'
+import type { CloseShareConnection, FollowTopics, TopicChanged, UnfollowTopics } from '../messages/operations.js'
 import { missingTopic } from '../processors/fetch-topic-metadata.js'
 import { notSent } from '../processors/produce-admission.js'
 import type { Returned, ReturnReason } from '../processors/queue-processor.js'
+import { connectionOfSession } from '../processors/share.js'
 import { kafkaFailure, ownFailure } from '../requests/failures.js'
 import {
   answerUnknown,
@@ -103,9 +104,10 @@ export class Routing {
     return this.queues.has(topicPlace(topic)) || this.#options.followed.has(topic)
   }
 
-  notice(message: FollowTopics | UnfollowTopics | TopicChanged, now: number): void {
-    const { followed } = this.#options
-    if (message.type === 'followTopics') followed.follow(message, now)
+  notice(message: FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection, now: number): void {
+    const { followed, pool } = this.#options
+    if (message.type === 'closeShareConnection') pool.closeSession(message.nodeId, connectionOfSession(message))
+    else if (message.type === 'followTopics') followed.follow(message, now)
     else if (message.type === 'topicChanged') this.#topicChanged(message, now)
     else {
       followed.unfollow(message)
@@ -340,8 +342,11 @@ export class Routing {
   #routeToNode(request: OpenRequest, nodeId: number, now: number): void {
     const { pool } = this.#options
     const proxy = pool.upProxyOf(nodeId, now)
-    if (pool.size === 0) this.#waitForBrokers(request)
-    else if (proxy) proxy.submit(request)
+    if (proxy) proxy.submit(request)
+    else if (request.operation.role === 'session') {
+      // A share session is lost with its broker, and must not wait for it: others may acquire what it held.
+      fail(request, ownFailure('brokerUnreachable', `broker ${nodeId} cannot be reached now`, true))
+    } else if (pool.size === 0) this.#waitForBrokers(request)
     else if (pool.has(nodeId)) this.#waiting.enqueue(nodePlace(nodeId), request)
     else fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))
   }

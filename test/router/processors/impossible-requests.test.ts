@@ -80,6 +80,8 @@ describe('what no broker can be asked', () => {
       ['topic', '', 'invalidTopic'],
       ['broker', '', undefined],
       ['broker', '0', undefined],
+      ['group', 'billing', undefined],
+      ['group', 'g'.repeat(8_001), 'invalidRequest'],
       ['broker', '-1', 'invalidRequest'],
       ['broker', 'one', 'invalidRequest']
     ] as const) {
