@@ -132,8 +132,12 @@ class AcquiredOffsets implements AcquiredRecords {
     }
   }
 
+  /** Nothing is added when `last` is before `first`. */
   #addGap(first: Offset, last: Offset): void {
-    if (first <= last) this.gaps.push({ first, last })
+    if (last < first) return
+    const before = this.gaps.at(-1)
+    if (before?.last === first - 1) this.gaps[this.gaps.length - 1] = { first: before.first, last }
+    else this.gaps.push({ first, last })
   }
 
   *#upTo(last: Offset): Generator<AcquiredRange> {
