@@ -15,9 +15,9 @@ const BUDGETS: Readonly<Record<string, number>> = {
   'embedded-broker': 7_560,
   verbs: 2_280,
   http: 15_710,
-  kafka: 6_100,
+  kafka: 6_640,
   producer: 19_420,
-  router: 10_910,
+  router: 11_200,
   schemas: 4_090,
   server: 7_020
 }

@@ -148,10 +148,11 @@ export const shareGroupDescribeV1 = describeApi({
 })
 export type ShareGroupDescribeResponse = ResponseOf<typeof shareGroupDescribeV1>
 
-interface ShareSessionCall extends CallTimeLimit {
+export interface ShareSessionCall extends CallTimeLimit {
   readonly groupId: string
+  /** An id that no other session has. The coordinator of the group need not know it. */
   readonly memberId: string
-  /** 0: a fetch that opens the session; -1: the session ends. In between each call has the next number. */
+  /** 0: a fetch that opens the session, without acknowledgements; -1: the session ends. In between each call has the next number. */
   readonly epoch: number
   readonly acknowledgements: readonly ShareAcknowledgements[]
 }

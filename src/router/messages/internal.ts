@@ -1,15 +1,16 @@
 import type { BatchOrigin, BrokerNode, Offset, TopicPartition } from '../../core/model.js'
-import type { AclOperation } from '../../kafka/calls.js'
+import type { AclOperation, CallTimeLimit } from '../../kafka/calls.js'
 import type { AclEntry, AclFilter } from '../../kafka/protocol/acls.js'
 import type { ConfigResourceId, DescribedConfig } from '../../kafka/protocol/administration.js'
 import type { ConsumerMember, Coordinated, DescribeGroupsResponse } from '../../kafka/protocol/groups.js'
 import type {
   DescribeShareGroupOffsetsResponse,
-  ShareAcknowledgements,
+  ShareAcknowledgeCall,
   ShareAcknowledgeResponse,
+  ShareFetchCall,
   ShareFetchResponse,
   ShareMember,
-  SharePartitionId
+  ShareSessionCall
 } from '../../kafka/protocol/share.js'
 import type { Failure, Request, TimedOut } from './request.js'
 
@@ -122,30 +123,19 @@ type Success = { readonly type: 'success' }
  */
 type OfTransaction<Fields, Told = Success> = Operation<{ readonly transactionalId: string } & Fields, Told>
 
-/** A session of a share group with the leader of partitions. */
-export interface ShareSession {
-  readonly nodeId: number
-  readonly groupId: string
-  /** An id that no other session has. The coordinator of the group need not know it. */
-  readonly memberId: string
-}
+/** The broker with which a share session is. */
+type AtNode<Call> = { readonly nodeId: number } & Omit<Call, keyof CallTimeLimit>
 
 /**
- * A call of a share session. A session has one call at a time. Kafka expects each epoch once, and releases what the session has
- * acquired when its connection is lost. So no call is sent again, and no connection is opened anew for a session:
+ * A call of a share session with the leader of partitions. A session has one call at a time. Kafka expects each epoch once, and
+ * releases what the session has acquired when its connection is lost. So no call is sent again, and no connection is
+ * opened anew for a session:
  *
  *   failed, with an error code   Kafka has refused the call
  *   failed, without one          no byte of the call was written
  *   timedOut                     no answer came, although bytes may have been written
  */
-type OfSession<Fields, Told> = Operation<
-  ShareSession & {
-    /** 0: a fetch that opens the session, without acknowledgements; -1: the session ends. In between each call has the next number. */
-    readonly epoch: number
-    readonly acknowledgements: readonly ShareAcknowledgements[]
-  } & Fields,
-  Told
->
+type OfSession<Call extends ShareSessionCall, Told> = Operation<AtNode<Call>, Success & Told>
 
 /** The producer id of a transactional id, and the epoch that fences its former owners. */
 export interface TransactionalProducer {
@@ -439,34 +429,14 @@ interface Table {
     }
   >
 
-  /** Acquires records. Those of one answer may take as much memory as a response may when it is decompressed. */
+  /** Acquires exactly as many offsets as are asked for, or fewer. */
   shareFetch: OfSession<
-    {
-      readonly maxWaitMs: number
-      readonly minBytes: number
-      /** The first batch is sent in any case. */
-      readonly maxBytes: number
-      /** Limit of the acquired offsets, which is exact. */
-      readonly maxRecords: number
-      /** How many offsets an acquired range should have at most. */
-      readonly batchSize: number
-      /** The session keeps the partitions that were named before. */
-      readonly added: readonly SharePartitionId[]
-      /** Partitions that leave the session. What was acquired of them stays acquired. */
-      readonly forgotten: readonly SharePartitionId[]
-    },
-    Success & { readonly acquisitionLockMs: number; readonly partitions: readonly SharePartition[] }
+    Omit<ShareFetchCall, 'isExact' | 'decompression'>,
+    Pick<ShareFetchResponse, 'acquisitionLockMs' | 'partitions'>
   >
 
-  /** Settles records, or renews their locks if `isRenew`. With the epoch -1 Kafka ends the session, and releases the rest. */
-  shareAcknowledge: OfSession<
-    { readonly isRenew: boolean },
-    Success & {
-      /** How long renewed records are locked; 0: not told. */
-      readonly acquisitionLockMs: number
-      readonly partitions: ShareAcknowledgeResponse['partitions']
-    }
-  >
+  /** Settles records, or renews their locks. With the epoch -1 Kafka ends the session, and releases the rest. */
+  shareAcknowledge: OfSession<ShareAcknowledgeCall, Pick<ShareAcknowledgeResponse, 'acquisitionLockMs' | 'partitions'>>
 
   describeShareGroup: OfGroup<
     unknown,
@@ -518,6 +488,9 @@ export interface TopicChanged {
  * Internal, from queues only: closes the connection of a share session at once, so that Kafka releases what the session has
  * acquired. A call without an answer is answered `timedOut`. There is no answer to this message.
  */
-export interface CloseShareConnection extends ShareSession {
+export interface CloseShareConnection {
   readonly type: 'closeShareConnection'
+  readonly nodeId: number
+  readonly groupId: string
+  readonly memberId: string
 }

@@ -5,7 +5,7 @@ import type {
   ShareFetchResponse,
   ShareGroupDescribeResponse
 } from '../../kafka/protocol/share.js'
-import type { ShareSession } from '../messages/operations.js'
+import type { CloseShareConnection } from '../messages/operations.js'
 import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { groupFailure } from './error-actions.js'
@@ -74,8 +74,10 @@ export const fetchShareOffsets = describeOperation('fetchShareOffsets', {
     })
 })
 
+type ShareSession = Omit<CloseShareConnection, 'type'>
+
 /** Names the connection of a session. Group ids may contain any character. */
-export const connectionOfSession = ({ groupId, memberId }: Pick<ShareSession, 'groupId' | 'memberId'>): string =>
+export const connectionOfSession = ({ groupId, memberId }: Omit<ShareSession, 'nodeId'>): string =>
   JSON.stringify([groupId, memberId])
 
 /** Not sent again: each call of a session has a number of its own, and the session ends with its connection. */

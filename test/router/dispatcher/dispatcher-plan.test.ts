@@ -38,6 +38,10 @@ describe('connections to one broker by role', () => {
     expect(namesOf(ofMember!.processors)).to.include.members(['joinGroup', 'heartbeat', 'endTxn', 'txnOffsetCommit'])
   })
 
+  it('a share session has one, for what it fetches and acknowledges', () => {
+    expect(told('session')).to.deep.equal(['session: shareFetch,shareAcknowledge'])
+  })
+
   it('fetch has one for records that exist and one for long polls', () => {
     expect(told('fetch')).to.deep.equal(['fetch-catch-up: catchUp', 'fetch-tail: tail'])
   })

@@ -135,6 +135,16 @@ describe('dispatcher of a broker', () => {
       await fail(1, new TimedOutError('Heartbeat', 100))
       expect(measured).to.deep.equal([])
     })
+
+    it('the calls of share sessions and their times, but not what waits at a single session', async () => {
+      const dispatcher = start({ role: 'session' })
+      await submit(dispatcher)
+      stage.now += 7
+      await answer(0)
+      expect(sumsOf('count')).to.deep.include({ 'kafka_dispatcher calls': 1 })
+      expect(sumsOf('time')).to.deep.equal({ 'kafka_dispatcher call': 7_000_000 })
+      expect(sumsOf('gauge')).to.deep.equal({})
+    })
   })
 
   describe('when a call is not answered in time', () => {

@@ -47,7 +47,10 @@ describe('what no broker can be asked', () => {
       'heartbeat',
       'joinGroup',
       'syncGroup',
-      'leaveGroup'
+      'leaveGroup',
+      'shareHeartbeat',
+      'describeShareGroup',
+      'fetchShareOffsets'
     ] as const) {
       expect(problemOf(kind, { groupId: 'billing' })).to.equal(undefined)
       expect(problemOf(kind, { groupId: 'g'.repeat(8_001) })).to.equal('invalidRequest')

@@ -305,7 +305,8 @@ describe('messages for the Router', () => {
       { type: 'requests', requests: [] },
       { type: 'requests', requests: [{ type: 'fetchData' }, { type: 'produce' }] },
       { type: 'followTopics', topics: [], follower: {} },
-      { type: 'unfollowTopics', topics: ['orders'], follower: {} }
+      { type: 'unfollowTopics', topics: ['orders'], follower: {} },
+      { type: 'closeShareConnection', nodeId: 1, groupId: 'billing', memberId: 's' }
     ]) {
       expect(isRouterMessage(message), JSON.stringify(message)).to.equal(true)
     }
@@ -327,7 +328,8 @@ describe('messages for the Router', () => {
       { type: 'requests', requests: { length: 0 } },
       { type: 'followTopics', topics: 'orders', follower: {} },
       { type: 'followTopics', topics: [] },
-      { type: 'unfollowTopics', follower: {} }
+      { type: 'unfollowTopics', follower: {} },
+      { type: 'closeShareConnection', nodeId: 1 }
     ]) {
       expect(isRouterMessage(message), JSON.stringify(message)).to.equal(false)
     }

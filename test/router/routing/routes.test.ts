@@ -100,6 +100,55 @@ describe('router: where requests go', () => {
     })
   })
 
+  describe('of a share session', () => {
+    const session = { groupId: 'billing', memberId: 's', acknowledgements: [] }
+    const fetch = (nodeId: number, epoch: number) =>
+      tell<ResultOf<'shareFetch'>>({ type: 'shareFetch', ...session, nodeId, epoch, maxWaitMs: 250, added: [] })
+    const close = (nodeId: number): void => castle.router.ref.tell({ type: 'closeShareConnection', ...session, nodeId })
+    const answer = { throttleTimeMs: 0, errorCode: 0, errorMessage: null, acquisitionLockMs: 30_000, partitions: [] }
+    beforeEach(() => cluster.always(2, 'shareFetch', () => answer))
+
+    it('are not kept for a broker that is away: they fail at once', async () => {
+      lose(2)
+      listGroups(2)
+      await time.pass(20)
+      const fetched = fetch(2, 0)
+      await time.pass(20)
+      expect(fetched.results).to.have.length(1)
+      expect(fetched.results[0]).to.include({ type: 'failed', code: 'brokerUnreachable', errorCode: undefined })
+      expect(cluster.countOf(2, 'shareFetch')).to.equal(0)
+    })
+
+    it('are not sent again when their connection is lost, and the broker stays up', async () => {
+      const held = cluster.hold(2, 'shareFetch', 1)
+      const lost = fetch(2, 0)
+      await time.pass(20)
+      cluster.cut(2, new UnavailableError('brokerUnreachable', 'cut'))
+      await time.pass(20)
+      expect(typesOf(lost)).to.deep.equal(['timedOut'])
+      const later = fetch(2, 1)
+      await time.pass(1_000)
+      expect(typesOf(later)).to.deep.equal(['failed'])
+      expect([cluster.countOf(2, 'shareFetch'), castle.router.stats().brokersUp]).to.deep.equal([1, 2])
+      held.release()
+    })
+
+    it('end with their connection when it is closed, also while the broker is in a pause', async () => {
+      await fetch(2, 0)
+      await time.pass(20)
+      expect(cluster.connections.filter(name => name === '2 session')).to.have.length(1)
+      cluster.refused.add(2)
+      listGroups(2)
+      await time.pass(20)
+      const open = cluster.openConnections
+      close(2)
+      close(2)
+      close(9)
+      await time.pass(20)
+      expect(cluster.openConnections).to.equal(open - 1)
+    })
+  })
+
   describe('for the controller', () => {
     const deletion = { type: 'deleteTopic', topic: 'orders' }
     const answers = (nodeId: number, errorCode: number) =>
