@@ -23,7 +23,7 @@ const floors: Floors = [
 /** The folders of a room, in the same order by the same rule. */
 const floorsInside: Readonly<Record<string, Floors>> = {
   router: [['messages'], ['requests'], ['processors'], ['dispatcher'], ['routing']],
-  consumer: [['partition'], ['group'], ['stream'], ['instance']],
+  consumer: [['partition'], ['group'], ['stream', 'queue'], ['instance']],
   producer: [['receipts'], ['log', 'memory'], ['keys', 'transactions'], ['disk']],
   http: [['access'], ['engine'], ['exchange'], ['openapi', 'status'], ['page'], ['api'], ['server']],
   apis: [

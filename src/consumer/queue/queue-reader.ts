@@ -1,59 +1,20 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { KafkaRecord, Logger, MonotonicClock, Offset } from '../../core/model.js'
+import { UnavailableError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
+import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
+import { Waiters } from '../../core/waiters.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure, RouterMessage } from '../../router/messages/operations.js'
+import type { TimedOut } from '../../router/messages/request.js'
+import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
+import { asking } from '../partition/ask.js'
+import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
+import { QueuePartitions } from './queue-partitions.js'
+import { ShareMember } from './share-member.js'
+import { type Fetched, type FetchLimits, isGone, keyOf, ShareSession } from './share-session.js'
 
-/** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins anew. */
-export type Word = 'accept' | 'release' | 'reject' | 'renew'
-
-/**
- * - `done`: Kafka has taken the word while its lock was valid by the own clock
- * - `lost`: the lock is over; Kafka was not asked, or has refused
- * - `unknown`: the word was sent, and no answer came that counts
- * - `failed`: Kafka has refused the word for another reason, and the message is still acquired
- */
-export type Settled =
-  /** `lockEndsAt`, of a renewal: the end of the new lock. */
-  | { readonly outcome: 'done'; readonly lockEndsAt?: number }
-  | { readonly outcome: 'lost' }
-  | { readonly outcome: 'unknown' }
-  /** `code` is Kafka's. */
-  | { readonly outcome: 'failed'; readonly code: number; readonly message: string }
-
-/** One acquisition of a message, as it comes from Kafka. */
-export interface Acquired {
-  readonly topicId: string
-  readonly partition: number
-  readonly record: KafkaRecord
-  readonly deliveryCount: number
-  /** When Kafka's lock is over, by the own clock. Kafka's time is counted from the sending of the fetch. */
-  readonly lockEndsAt: number
-  /** The session that holds the message, for {@link QueueReader.settle}. */
-  readonly session: object
-}
-
-/** What waits for messages. */
-export interface QueueDemand {
-  /** 0: nothing is fetched. */
-  readonly messages: number
-  readonly maxBytes: number
-  /** When the last waiter ends, by the own clock. */
-  readonly until: number
-}
-
-/** None of these may throw. */
-export interface QueueReaderEvents {
-  /** Asked right before each fetch. What earlier fetches in flight may still bring is taken off by the reader. */
-  demand(): QueueDemand
-  acquired(messages: readonly Acquired[]): void
-  /**
-   * Kafka's locks of this session are gone, or may be; with `partition`, only those of this partition. Nothing of them can be
-   * settled any more.
-   */
-  lost(session: object, partition?: SharePartitionId): void
-  /** Messages cannot be acquired at the moment. Told once per change, and the reader tries again. */
-  failed(failure: Failure): void
-}
+export type * from './queue-messages.js'
 
 export interface QueueReaderOptions {
   readonly topic: string
@@ -64,19 +25,281 @@ export interface QueueReaderOptions {
   readonly events: QueueReaderEvents
 }
 
-/** Acquires messages of one topic for a share group, as many as are waited for, and settles them. */
-export declare class QueueReader {
-  constructor(options: QueueReaderOptions)
+/** How long Kafka waits for messages, divided by the number of leaders, since a release does not end its wait. */
+const MAX_WAIT_MS = 250
+const MIN_WAIT_MS = 50
+/** Pause before the next fetch of a session that was answered at once without messages. */
+const PAUSE_MS = 100
+const REFUSED_PAUSE_MS = 1_000
+/**
+ * A partition has begun when a fetch with it was answered so long after the first one. Kafka may answer an empty fetch before the
+ * partition has its state, and says nothing about it.
+ */
+const BEGIN_MS = 250
+const MAX_INT32 = 0x7fff_ffff
+/** The part of the time to close in which sessions are closed. */
+const SESSIONS_PART = 0.75
+const LOST: Settled = { outcome: 'lost' }
+/** The session is gone at its leader. Another one gets its place. */
+const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_EPOCH')
+
+/**
+ * Acquires messages of one topic for a share group, as many as are waited for, and settles them. There is one session per leader,
+ * and every session fetches all partitions of its leader, whatever is assigned to the member. It joins with the first {@link wake}.
+ */
+export class QueueReader {
+  readonly #options: QueueReaderOptions
+  readonly #member: ShareMember
+  readonly #partitions: QueuePartitions
+  /** By the id of the broker. */
+  readonly #sessions = new Map<number, ShareSession>()
+  /** Brokers that have refused a session: until when no new one is opened. */
+  readonly #pausedNodes = new Map<number, number>()
+  /** What was told as a failure, by what has failed: the member, the topic, or a broker. */
+  readonly #failures = new Map<string, string>()
+  /** By partition: since when its fetches are answered. `true`: it has begun. */
+  readonly #named = new Map<string, number | true>()
+  readonly #waitingForBegin = new Waiters()
+  #hasBegun = false
+  #isStarted = false
+  #hasJoined = false
+  #turns = 0
+  #resume: NodeJS.Timeout | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: QueueReaderOptions) {
+    const { router, topic, groupId, now } = options
+    const ask = asking(router)
+    this.#options = options
+    this.#member = new ShareMember({
+      topic,
+      groupId,
+      ask,
+      onAnswered: ({ assignment }) => this.#beaten(assignment),
+      onFailed: failure => this.#failed('member', failure)
+    })
+    this.#partitions = new QueuePartitions({
+      topic,
+      ask,
+      now,
+      onFound: failure => this.#found(failure),
+      onFailed: failure => this.#failed('topic', failure)
+    })
+  }
+
   /** To be called when the demand has changed, or when messages have become free. */
-  wake(): void
+  wake(): void {
+    if (!this.#isStarted && this.#closing === undefined) {
+      this.#isStarted = true
+      this.#member.join()
+      this.#partitions.lookUp()
+    }
+    this.#fetch()
+  }
+
   /** The words of one turn go together in one call. Never rejects. */
-  settle(session: object, topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled>
+  settle(session: object, topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled> {
+    if (!(session instanceof ShareSession)) return Promise.resolve(LOST)
+    return session.settle(topicId, partition, offset, word)
+  }
+
   /**
    * Resolves when every partition was named in a fetch that was answered without an error for it, since this reader was made.
    *
-   * @throws CastellanError after `waitMs`, with the partition that is missing
+   * @throws UnavailableError after `waitMs`, or when the reader is closed, with a partition that is missing
    */
-  begun(waitMs: number): Promise<void>
+  async begun(waitMs: number): Promise<void> {
+    if (!this.#hasBegun && waitMs > 0 && this.#closing === undefined) await this.#waitingForBegin.wait(waitMs)
+    if (this.#hasBegun) return
+    const missing = [...this.#partitions.numbers].find(partition => this.#named.get(this.#keyOf(partition)) !== true)
+    const what = missing === undefined ? 'the topic was not found' : `partition ${missing} was not fetched from`
+    throw new UnavailableError('noLeader', `the queue has not begun: ${what}`)
+  }
+
   /** Settles what is queued, ends the sessions, and leaves the group, within `timeoutMs`. Idempotent; never rejects. */
-  close(timeoutMs: number): Promise<void>
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    const { now } = this.#options
+    const until = now() + timeoutMs
+    const sessions = [...this.#sessions.values()]
+    this.#partitions.stop()
+    clearTimeout(this.#resume)
+    this.#waitingForBegin.wake()
+    const closed = Promise.all(sessions.map(session => session.close()))
+    await inTime<unknown, void>(closed, timeoutMs * SESSIONS_PART, () => undefined)
+    for (const session of sessions) session.abandon()
+    const leftMs = Math.max(1, until - now())
+    await inTime(this.#member.leave(leftMs), leftMs, () => undefined)
+  }
+
+  #beaten(assignment: ReadonlyMap<string, readonly number[]> | null): void {
+    const { topicId } = this.#partitions
+    const known = new Set(this.#partitions.numbers)
+    const isNew = ([id, assigned]: readonly [string, readonly number[]]): boolean =>
+      id !== topicId || assigned.some(partition => !known.has(partition))
+    if ([...(assignment ?? [])].some(isNew)) this.#partitions.lookUp()
+    this.#recovered('member')
+    this.#hasJoined = true
+    this.#fetch()
+  }
+
+  /** Gives each partition to the session with its leader. */
+  #found(failure: Failure | undefined): void {
+    const { numbers, topicId } = this.#partitions
+    for (const session of this.#sessions.values()) {
+      for (const place of session.partitions.values())
+        if (this.#partitions.leaderOf(place.topicId, place.partition) !== session.nodeId) this.#gone(session, place)
+    }
+    for (const partition of numbers) {
+      const leaderId = this.#partitions.leaderOf(topicId!, partition)
+      if (leaderId !== undefined) this.#sessionWith(leaderId).want({ topicId: topicId!, partition })
+    }
+    for (const [nodeId, session] of this.#sessions) {
+      if (session.partitions.size > 0) continue
+      this.#sessions.delete(nodeId)
+      session.abandon()
+    }
+    for (const what of this.#failures.keys())
+      if (what !== 'member' && what !== 'topic' && !this.#sessions.has(Number(what))) this.#recovered(what)
+    if (failure === undefined) this.#recovered('topic')
+    else this.#failed('topic', failure)
+    this.#fetch()
+  }
+
+  #sessionWith(nodeId: number): ShareSession {
+    const { router, groupId, now, log } = this.#options
+    const known = this.#sessions.get(nodeId)
+    if (known !== undefined) return known
+    const session = new ShareSession({
+      nodeId,
+      groupId,
+      router,
+      now,
+      log,
+      onFetched: (from, fetched) => this.#fetched(from, fetched),
+      onGone: (from, partition) => {
+        this.#gone(from, partition)
+        this.#partitions.lookUp()
+      },
+      onFree: () => this.#fetch(),
+      onLate: () => {
+        this.#partitions.lookUp()
+        this.#fetch()
+      },
+      onOver: (from, why) => this.#over(from, why)
+    })
+    session.pausedUntil = this.#pausedNodes.get(nodeId) ?? 0
+    this.#pausedNodes.delete(nodeId)
+    this.#sessions.set(nodeId, session)
+    return session
+  }
+
+  /** Fetches from the leaders that were not asked for the longest time, as long as more messages are wanted. */
+  #fetch(): void {
+    if (!this.#hasJoined || this.#closing !== undefined) return
+    const now = this.#options.now()
+    const free = [...this.#sessions.values()].filter(({ mayFetch }) => mayFetch)
+    const ready = free.filter(({ pausedUntil }) => pausedUntil <= now)
+    if (ready.length < free.length) this.#resume ??= setTimeout(() => this.#resumed(), PAUSE_MS)
+    for (const session of ready.sort((one, other) => one.turn - other.turn)) {
+      const limits = this.#limits(now)
+      if (limits === undefined) return
+      session.turn = ++this.#turns
+      session.fetch(limits)
+    }
+  }
+
+  #resumed(): void {
+    this.#resume = undefined
+    this.#fetch()
+  }
+
+  /** @returns `undefined`: the fetches in flight may bring all that is wanted */
+  #limits(now: number): FetchLimits | undefined {
+    const { messages, maxBytes, until } = this.#options.events.demand()
+    const leaders = this.#sessions.size
+    let left = messages
+    for (const { expected } of this.#sessions.values()) left -= expected
+    if (left <= 0) return undefined
+    const maxRecords = messages < leaders ? left : Math.min(left, Math.ceil(messages / leaders))
+    return {
+      maxRecords,
+      maxBytes: Math.min(MAX_INT32, Math.ceil((maxBytes * maxRecords) / messages)),
+      maxWaitMs: Math.floor(Math.max(0, Math.min(until - now, Math.max(MIN_WAIT_MS, MAX_WAIT_MS / leaders))))
+    }
+  }
+
+  #fetched(session: ShareSession, { messages, errors, named, tookMs, waitMs, isEmpty }: Fetched): void {
+    const { now, events } = this.#options
+    let pauseMs = isEmpty && tookMs < waitMs / 2 ? PAUSE_MS : 0
+    let refusal: Failure | undefined
+    for (const error of errors) {
+      const { topicId, partition, errorCode, errorMessage } = error
+      if (isGone.has(errorCode)) {
+        this.#gone(session, { topicId, partition })
+        this.#partitions.lookUp()
+      } else if (errorCode !== errorCodes.UNKNOWN_SERVER_ERROR) refusal ??= kafkaFailure(errorCode, errorMessage)
+    }
+    if (refusal !== undefined) pauseMs = REFUSED_PAUSE_MS
+    if (pauseMs > 0) session.pausedUntil = now() + pauseMs
+    if (!this.#hasBegun) this.#begin(named, new Set(errors.map(keyOf)), new Set(messages.map(keyOf)), now() - tookMs)
+    if (messages.length > 0) events.acquired(messages)
+    if (refusal === undefined) this.#recovered(String(session.nodeId))
+    else this.#failed(String(session.nodeId), refusal)
+  }
+
+  #keyOf(partition: number): string {
+    return keyOf({ topicId: this.#partitions.topicId ?? '', partition })
+  }
+
+  /** Notes of which partitions nothing is skipped any more. `sentAt`: when the fetch was sent with them. */
+  #begin(named: Fetched['named'], refused: ReadonlySet<string>, acquired: ReadonlySet<string>, sentAt: number): void {
+    const now = this.#options.now()
+    for (const key of named.keys()) {
+      const since = this.#named.get(key) ?? sentAt
+      if (refused.has(key)) this.#named.delete(key)
+      else if (since !== true) this.#named.set(key, acquired.has(key) || now - since >= BEGIN_MS ? true : since)
+    }
+    const numbers = [...this.#partitions.numbers]
+    this.#hasBegun = numbers.length > 0 && numbers.every(partition => this.#named.get(this.#keyOf(partition)) === true)
+    if (this.#hasBegun) this.#waitingForBegin.wake()
+  }
+
+  /** The locks of a partition are gone. It gets a session again with the next look-up. */
+  #gone(session: ShareSession, partition: SharePartitionId): void {
+    if (!session.partitions.has(keyOf(partition))) return
+    session.forget(partition)
+    this.#options.events.lost(session, partition)
+  }
+
+  #over(session: ShareSession, why: Failure | TimedOut): void {
+    const { now, events } = this.#options
+    const { nodeId } = session
+    if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
+    this.#sessions.delete(nodeId)
+    events.lost(session)
+    if (why.type === 'timedOut')
+      this.#failed(String(nodeId), ownFailure('brokerUnreachable', 'the connection to the leader was lost', true))
+    else if (why.errorCode === undefined || !isSessionGone.has(why.errorCode)) {
+      if (why.errorCode !== undefined) this.#pausedNodes.set(nodeId, now() + REFUSED_PAUSE_MS)
+      this.#failed(String(nodeId), why)
+    }
+    this.#partitions.lookUp()
+  }
+
+  #failed(what: string, failure: Failure): void {
+    const text = `${failure.code} ${failure.errorCode}`
+    if (this.#closing !== undefined || this.#failures.get(what) === text) return
+    this.#failures.set(what, text)
+    this.#options.events.failed(failure)
+  }
+
+  #recovered(what: string): void {
+    if (this.#failures.delete(what) && this.#failures.size === 0 && this.#closing === undefined)
+      this.#options.events.acquired([])
+  }
 }

@@ -1,0 +1,56 @@
+import type { KafkaRecord } from '../../core/model.js'
+import type { SharePartitionId } from '../../kafka/protocol/share.js'
+import type { Failure } from '../../router/messages/operations.js'
+
+/** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins anew. */
+export type Word = 'accept' | 'release' | 'reject' | 'renew'
+
+/**
+ * - `done`: Kafka has taken the word while its lock was valid by the own clock
+ * - `lost`: the lock is over; Kafka was not asked, or has refused
+ * - `unknown`: the word was sent, and no answer came that counts
+ * - `failed`: Kafka has refused the word for another reason, and the message is still acquired
+ */
+export type Settled =
+  /** `lockEndsAt`, of a renewal: the end of the new lock. */
+  | { readonly outcome: 'done'; readonly lockEndsAt?: number }
+  | { readonly outcome: 'lost' }
+  | { readonly outcome: 'unknown' }
+  /** `code` is Kafka's. */
+  | { readonly outcome: 'failed'; readonly code: number; readonly message: string }
+
+/** One acquisition of a message, as it comes from Kafka. */
+export interface Acquired {
+  readonly topicId: string
+  readonly partition: number
+  readonly record: KafkaRecord
+  readonly deliveryCount: number
+  /** When Kafka's lock is over, by the own clock. Kafka's time is counted from the sending of the fetch. */
+  readonly lockEndsAt: number
+  /** The session that holds the message, for `QueueReader.settle`. */
+  readonly session: object
+}
+
+/** What waits for messages. */
+export interface QueueDemand {
+  /** 0: nothing is fetched. */
+  readonly messages: number
+  readonly maxBytes: number
+  /** When the last waiter ends, by the own clock. */
+  readonly until: number
+}
+
+/** None of these may throw. */
+export interface QueueReaderEvents {
+  /** Asked right before each fetch. The reader takes off what fetches in flight may still bring. */
+  demand(): QueueDemand
+  /** An empty list: what was told as a failure is over. */
+  acquired(messages: readonly Acquired[]): void
+  /**
+   * Kafka's locks of this session are gone, or may be; with `partition`, only those of this partition. Nothing of them can be
+   * settled any more.
+   */
+  lost(session: object, partition?: SharePartitionId): void
+  /** Messages cannot be acquired at the moment. Told once per change, and the reader tries again. */
+  failed(failure: Failure): void
+}

@@ -1,0 +1,446 @@
+import { expect } from 'chai'
+import type { Acquired, QueueDemand, Settled, Word } from '../../../src/consumer/queue/queue-reader.js'
+import { QueueReader } from '../../../src/consumer/queue/queue-reader.js'
+import { silentLogger } from '../../../src/core/model.js'
+import type { SharePartitionId } from '../../../src/kafka/protocol/share.js'
+import type { Failure } from '../../../src/router/messages/operations.js'
+import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
+import { FakeTime } from '../../support/fake-time.js'
+import { turns } from '../../support/ticks.js'
+import { FakeShareRouter } from './fake-share-router.js'
+
+describe('the reader of a queue', () => {
+  let time: FakeTime
+  let router: FakeShareRouter
+  let reader: QueueReader
+  let demand: Omit<QueueDemand, 'until'>
+  let acquired: Acquired[]
+  let lost: { session: object; partition?: SharePartitionId | undefined }[]
+  let failures: (Failure | 'over')[]
+  let warnings: object[]
+
+  const open = (leaders: readonly number[] = [1]): void => {
+    router = new FakeShareRouter(leaders)
+    reader = new QueueReader({
+      topic: 'jobs',
+      groupId: 'workers',
+      router,
+      now: time.now,
+      log: { ...silentLogger, warn: fields => void warnings.push(fields) },
+      events: {
+        demand: () => ({ ...demand, until: time.now() + 10_000 }),
+        acquired(messages) {
+          if (messages.length === 0) failures.push('over')
+          demand = { ...demand, messages: Math.max(0, demand.messages - messages.length) }
+          acquired.push(...messages)
+        },
+        lost: (session, partition) => void lost.push({ session, partition }),
+        failed: failure => void failures.push(failure)
+      }
+    })
+  }
+  const want = (messages: number): void => {
+    demand = { messages, maxBytes: 1_000 }
+    reader.wake()
+  }
+  /** Acquires so many messages that were written, at the start of a test. */
+  const holding = async (messages: number): Promise<void> => {
+    router.write(messages)
+    want(messages)
+    await time.pass(200)
+    expect(acquired).to.have.length(messages)
+  }
+  const settle = ({ session, topicId, partition, record: { offset } }: Acquired, word: Word): Promise<Settled> =>
+    reader.settle(session, topicId, partition, offset, word)
+  const outcomes = async (word: Word, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
+    const settled = Promise.all(messages.map(message => settle(message, word)))
+    await time.pass(passMs)
+    return (await settled).map(({ outcome }) => outcome)
+  }
+  const offsets = (): number[] => acquired.map(({ record }) => record.offset)
+
+  beforeEach(() => {
+    time = new FakeTime()
+    acquired = []
+    lost = []
+    failures = []
+    warnings = []
+    demand = { messages: 0, maxBytes: 1_000 }
+  })
+  afterEach(async () => {
+    const closed = reader.close(100)
+    await time.pass(200)
+    await closed
+    const left = time.timers - router.pending
+    time.restore()
+    expect(left, 'timers that are left').to.equal(0)
+  })
+
+  it('fetches as many messages as are wanted, and none before', async () => {
+    open()
+    router.write(10)
+    reader.wake()
+    await time.pass(500)
+    expect(router.of('shareFetch')).to.have.length(0)
+    want(3)
+    await time.pass(50)
+    expect(offsets()).to.deep.equal([0, 1, 2])
+    await time.pass(1_000)
+    expect(router.of('shareFetch').map(({ maxRecords }) => maxRecords)).to.deep.equal([3])
+    expect(acquired[0]!.deliveryCount).to.equal(1)
+  })
+
+  it('counts the lock from the sending of the fetch', async () => {
+    open()
+    router.latencyMs = 200
+    router.write(1)
+    want(1)
+    await time.pass(1_500)
+    const [fetch] = router.of('shareFetch')
+    expect(fetch!.epoch).to.equal(0)
+    expect(acquired[0]!.lockEndsAt).to.be.within(time.now() - 1_500 + 30_000, time.now() - 1_000 + 30_000)
+  })
+
+  it('asks one leader after the other for one message, a part of the wait each', async () => {
+    open([1, 2, 3])
+    want(1)
+    await time.pass(600)
+    const fetches = router.of('shareFetch')
+    expect(fetches.slice(0, 6).map(({ nodeId }) => nodeId)).to.deep.equal([1, 2, 3, 1, 2, 3])
+    expect(fetches.every(({ maxWaitMs, maxRecords }) => maxWaitMs === 83 && maxRecords === 1)).to.equal(true)
+    router.write(2, 1)
+    await time.pass(300)
+    expect(acquired.map(({ partition }) => partition)).to.deep.equal([1])
+  })
+
+  it('divides a larger demand among all leaders at once', async () => {
+    open([1, 2, 3])
+    want(10)
+    await time.pass(60)
+    expect(router.of('shareFetch').map(({ nodeId, maxRecords }) => [nodeId, maxRecords])).to.deep.equal([
+      [1, 4],
+      [2, 4],
+      [3, 2]
+    ])
+    for (const partition of [0, 1, 2]) router.write(20, partition)
+    await time.pass(500)
+    expect(acquired).to.have.length(10)
+  })
+
+  it('tells Kafka the words of one turn in one call, and renewals in one of their own', async () => {
+    open()
+    await holding(6)
+    const settled = Promise.all([
+      ...acquired.slice(0, 3).map(message => settle(message, 'accept')),
+      settle(acquired[3]!, 'release'),
+      settle(acquired[4]!, 'reject'),
+      settle(acquired[5]!, 'renew')
+    ])
+    const before = time.now()
+    await time.pass(50)
+    const [first, second] = router.of('shareAcknowledge')
+    expect(first!.acknowledgements[0]!.ranges).to.deep.equal([
+      { first: 0, last: 2, types: [1] },
+      { first: 3, last: 3, types: [2] },
+      { first: 4, last: 4, types: [3] }
+    ])
+    expect([first!.isRenew, second!.isRenew]).to.deep.equal([false, true])
+    const results = await settled
+    expect(results.map(({ outcome }) => outcome)).to.deep.equal(Array(6).fill('done'))
+    expect(results[5])
+      .to.have.property('lockEndsAt')
+      .within(before + 30_000, before + 30_020)
+  })
+
+  it('fetches what it has released at once', async () => {
+    open()
+    await holding(1)
+    want(1)
+    await time.pass(20)
+    const released = settle(acquired[0]!, 'release')
+    await time.pass(300)
+    expect((await released).outcome).to.equal('done')
+    expect(acquired.map(({ deliveryCount }) => deliveryCount)).to.deep.equal([1, 2])
+    const at = router.asked.findIndex(({ type }) => type === 'shareAcknowledge')
+    expect(router.asked[at + 1]!.type).to.equal('shareFetch')
+  })
+
+  it('goes on to fetch while there are always words to be told', async () => {
+    open()
+    await holding(100)
+    want(1)
+    router.write(1)
+    const settled: Promise<Settled>[] = []
+    for (const message of acquired.slice(0, 50)) {
+      settled.push(settle(message, 'accept'))
+      await time.pass(5, 1)
+    }
+    expect(offsets()).to.include(100)
+    expect((await Promise.all(settled)).every(({ outcome }) => outcome === 'done')).to.equal(true)
+  })
+
+  it('finds the message in a refused list that is not held any more', async () => {
+    open()
+    await holding(5)
+    router.partitions[0]!.records[3]!.holder = 'somebody else'
+    expect(await outcomes('accept', acquired)).to.deep.equal(['done', 'done', 'done', 'lost', 'done'])
+  })
+
+  it('tells what Kafka has refused for another reason, and keeps the message', async () => {
+    open()
+    await holding(1)
+    router.refusals.push({ errorCode: 29 }, { errorCode: 7 })
+    const refused = settle(acquired[0]!, 'accept')
+    await time.pass(20)
+    expect(await refused).to.include({ outcome: 'failed', code: 29 })
+    expect(await outcomes('accept', acquired), 'Kafka has timed out').to.deep.equal(['unknown'])
+    expect(await outcomes('accept', acquired)).to.deep.equal(['done'])
+  })
+
+  it('does not count an answer that comes when the lock is over', async () => {
+    open()
+    router.lockMs = 100
+    await holding(1)
+    acquired.length = 0
+    want(1)
+    router.partitions[0]!.records[0]!.holder = undefined
+    await time.pass(20)
+    router.latencyMs = 120
+    expect(await outcomes('accept', acquired, 600)).to.deep.equal(['unknown'])
+    expect(router.words, 'Kafka has taken it all the same').to.have.length(1)
+  })
+
+  it('does not ask Kafka when the lock is over', async () => {
+    open()
+    router.lockMs = 150
+    await holding(1)
+    expect(await outcomes('accept', acquired)).to.deep.equal(['lost'])
+    expect(router.words).to.deep.equal([])
+  })
+
+  for (const [what, result, inFlight] of [
+    ['is not found', kafkaFailure(122), 'unknown'],
+    ['has another epoch', kafkaFailure(123), 'unknown'],
+    ['has lost its connection', { type: 'timedOut' }, 'unknown'],
+    ['cannot write to its broker', ownFailure('brokerUnreachable', 'closed', true), 'lost']
+  ] as const)
+    it(`gets another session with another member id where one ${what}`, async () => {
+      open()
+      await holding(3)
+      router.scripted.push({ kind: 'shareAcknowledge', result })
+      router.latencyMs = 20
+      const first = outcomes('accept', acquired.slice(0, 2), 100)
+      await turns(3)
+      const second = settle(acquired[2]!, 'accept')
+      expect(await first).to.deep.equal([inFlight, inFlight])
+      expect((await second).outcome).to.equal('lost')
+      expect(lost).to.deep.equal([{ session: acquired[0]!.session, partition: undefined }])
+      expect(router.closed).to.have.length(1)
+      router.createAnew('first')
+      acquired.length = 0
+      router.write(1)
+      want(1)
+      await time.pass(500)
+      expect(acquired).to.have.length(1)
+      const ids = router.of('shareFetch').map(({ memberId }) => memberId)
+      expect(ids.at(-1)).to.not.equal(ids[0])
+      expect(router.of('shareFetch').at(-1)!.epoch, 'and begins anew').to.equal(0)
+      expect((await settle({ ...acquired[0]!, session: lost[0]!.session }, 'accept')).outcome).to.equal('lost')
+    })
+
+  it('follows a partition to its new leader, and tells that its locks are lost', async () => {
+    open([1, 1])
+    router.write(1, 0)
+    router.write(1, 1)
+    want(2)
+    await time.pass(300)
+    expect(acquired).to.have.length(2)
+    router.lead([1, 2])
+    want(1)
+    await time.pass(600)
+    const [session] = acquired.map(one => one.session)
+    expect(lost).to.deep.equal([{ session, partition: { topicId: 'first', partition: 1 } }])
+    expect(acquired.slice(2).map(({ partition }) => partition)).to.deep.equal([1])
+    expect(acquired[2]!.session).to.not.equal(session)
+    expect(await outcomes('accept', acquired)).to.deep.equal(['done', 'lost', 'done'])
+    want(1)
+    await time.pass(300)
+    const fetches = router.of('shareFetch').filter(({ nodeId }) => nodeId === 1)
+    expect(fetches.flatMap(({ forgotten }) => forgotten)).to.deep.equal([{ topicId: 'first', partition: 1 }])
+  })
+
+  it('tells that the locks of a partition are lost when an acknowledgement shows it', async () => {
+    open([1])
+    await holding(2)
+    router.refusals.push({ errorCode: 3 })
+    expect(await outcomes('accept', acquired)).to.deep.equal(['lost', 'lost'])
+    expect(lost).to.have.length(1)
+  })
+
+  it('asks other leaders when one does not answer', async () => {
+    open([1, 2])
+    reader.wake()
+    await time.pass(50)
+    router.scripted.push({ kind: 'shareFetch', result: 'silence' })
+    want(1)
+    await time.pass(100)
+    router.write(1, 1)
+    await time.pass(1_200)
+    expect(acquired.map(({ partition }) => partition)).to.deep.equal([1])
+    expect(router.of('fetchTopicMetadata').length, 'and looks for another leader').to.be.greaterThan(1)
+    await time.pass(10_000)
+    expect(failures.at(-1)).to.not.equal(undefined)
+  })
+
+  it('waits while a partition has no state yet, and tells no failure', async () => {
+    open()
+    router.partitions[0]!.scripted.push({ errorCode: -1 }, { errorCode: -1 })
+    router.write(1)
+    want(1)
+    await time.pass(500)
+    expect(offsets()).to.deep.equal([0])
+    expect(failures).to.deep.equal([])
+  })
+
+  it('tells once that it may not read, and when that is over', async () => {
+    open()
+    router.partitions[0]!.scripted.push({ errorCode: 29 }, { errorCode: 29 })
+    router.write(1)
+    want(1)
+    await time.pass(1_500)
+    expect(failures.map(failure => failure !== 'over' && failure.code)).to.deep.equal(['notAuthorized'])
+    await time.pass(1_500)
+    expect(failures).to.have.length(2)
+    expect(failures[1]).to.equal('over')
+    expect(offsets()).to.deep.equal([0])
+  })
+
+  it('tells that its group is of another kind, and asks again after a while', async () => {
+    open()
+    router.scripted.push({ kind: 'shareHeartbeat', result: kafkaFailure(69) })
+    want(1)
+    await time.pass(1_000)
+    expect(failures.map(failure => failure !== 'over' && failure.errorCode)).to.deep.equal([69])
+    expect(router.of('shareFetch')).to.have.length(0)
+    expect(router.of('shareHeartbeat')).to.have.length(1)
+  })
+
+  it('tells that the topic does not exist, and reads it when it is created', async () => {
+    open()
+    router.isTopicThere = false
+    want(1)
+    await time.pass(1_000)
+    expect(failures.map(failure => failure !== 'over' && failure.code)).to.deep.equal(['unknownTopic'])
+    router.isTopicThere = true
+    router.write(1)
+    await time.pass(1_000)
+    expect(offsets()).to.deep.equal([0])
+  })
+
+  it('has begun when all partitions were fetched from for a while', async () => {
+    open([1, 2])
+    router.partitions[1]!.scripted.push({ errorCode: -1 }, { errorCode: -1 }, { errorCode: -1 })
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(1)
+    await time.pass(450)
+    expect(isBegun).to.equal(false)
+    const early = await reader.begun(0).catch((error: Error) => error.message)
+    expect(early).to.match(/partition 1 was not fetched from/)
+    await time.pass(1_500)
+    await begun
+    await reader.begun(0)
+  })
+
+  it('reads partitions that are added, and a topic that is created anew', async () => {
+    open([1])
+    await holding(1)
+    router.lead([1, 1])
+    router.write(1, 1)
+    want(1)
+    await time.pass(6_000)
+    expect(acquired.map(({ partition }) => partition)).to.deep.equal([0, 1])
+    router.createAnew('second')
+    router.write(1)
+    want(1)
+    await time.pass(6_000)
+    expect(lost.map(({ partition }) => partition?.topicId)).to.deep.equal(['first', 'first'])
+    expect(acquired.at(-1)).to.include({ topicId: 'second', partition: 0 })
+  })
+
+  it('acknowledges offsets without records as gaps, and leaves those locked that cannot be read', async () => {
+    open()
+    const gaps = [{ first: 4, last: 6 }]
+    router.partitions[0]!.scripted.push({ gaps, unreadable: [{ first: 7, last: 7, reason: 'damaged' }] })
+    want(1)
+    await time.pass(100)
+    expect(router.words).to.deep.equal([4, 5, 6].map(offset => `first/0:${offset} gap`))
+    expect(warnings).to.deep.equal([{ partition: 0, first: 7, last: 7, reason: 'damaged' }])
+  })
+
+  it('keeps the connection while it holds messages that nobody waits for', async () => {
+    open()
+    await holding(1)
+    await time.pass(11_000)
+    const calls = router.of('shareAcknowledge')
+    expect(calls.map(({ acknowledgements }) => acknowledgements.length)).to.deep.equal([0, 0])
+    expect(await outcomes('accept', acquired)).to.deep.equal(['done'])
+    await time.pass(11_000)
+    expect(router.of('shareAcknowledge'), 'nothing is held any more').to.have.length(3)
+  })
+
+  it('tells what is queued when it is closed, then ends its sessions, then leaves', async () => {
+    open([1, 2])
+    await holding(2)
+    const settled = settle(acquired[0]!, 'accept')
+    const closed = reader.close(1_000)
+    expect(reader.close(1_000)).to.equal(closed)
+    await time.pass(300)
+    await closed
+    expect((await settled).outcome).to.equal('done')
+    expect((await settle(acquired[1]!, 'accept')).outcome, 'too late').to.equal('lost')
+    const ended = router.asked.slice(-4)
+    expect(ended.map(({ type }) => type)).to.deep.equal(
+      ['shareAcknowledge', 'shareAcknowledge', 'shareAcknowledge', 'shareHeartbeat'].slice(-ended.length)
+    )
+    expect(
+      router
+        .of('shareAcknowledge')
+        .map(({ epoch }) => epoch)
+        .filter(epoch => epoch === -1)
+    ).to.have.length(2)
+    expect(router.of('shareHeartbeat').at(-1)!.memberEpoch).to.equal(-1)
+    expect(router.sessions.size).to.equal(0)
+  })
+
+  it('is closed in time when nobody answers, and everything is settled', async () => {
+    open()
+    await holding(2)
+    router.scripted.push({ kind: 'shareAcknowledge', result: 'silence' }, { kind: 'shareHeartbeat', result: 'silence' })
+    const first = settle(acquired[0]!, 'accept')
+    await time.pass(5)
+    const second = settle(acquired[1]!, 'accept')
+    const closed = reader.close(1_000)
+    await time.pass(1_050)
+    await closed
+    expect([(await first).outcome, (await second).outcome]).to.deep.equal(['unknown', 'lost'])
+  })
+
+  it('settles everything when the Router has stopped', async () => {
+    open()
+    await holding(1)
+    router.scripted.push(
+      ...Array.from({ length: 20 }, () => ({
+        kind: 'shareAcknowledge' as const,
+        result: ownFailure('shuttingDown', 'the router has stopped', true)
+      }))
+    )
+    expect(await outcomes('accept', acquired)).to.deep.equal(['lost'])
+    await expect(
+      reader.begun(0).then(
+        () => 'begun',
+        () => 'not begun'
+      )
+    ).to.be.a('promise')
+  })
+})
