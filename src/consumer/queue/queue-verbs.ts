@@ -1,0 +1,175 @@
+import { CastellanError } from '../../core/errors.js'
+import type { KafkaRecord } from '../../core/model.js'
+import type { Failure } from '../../router/messages/request.js'
+import type { Asker } from '../group/consume-result.js'
+
+/**
+ * Where a queue begins: `earliest`, `latest`, or the records of the last time, as an ISO duration such as `PT1H`. The caller
+ * has checked it.
+ */
+export type QueueStart = string
+
+export interface AcquireOptions {
+  /** Messages that the client takes at most; at least 1. */
+  readonly count: number
+  readonly waitMs: number
+  /** No further message is added when keys, values and headers have this many bytes. One message is always given. */
+  readonly maxBytes: number
+  /** How long the client wants to hold the messages; the gateway renews their locks. `undefined`: Kafka's lock, not renewed. */
+  readonly lockMs: number | undefined
+  /** Counts only while the group has neither this setting nor any state for the topic. */
+  readonly start: QueueStart | undefined
+  /** Whose limits count: the principal, else the address. */
+  readonly client: string
+  /** Whether the client may change the settings of the group, for `start`. */
+  readonly mayAlter: boolean
+}
+
+/** A message that a client has acquired. Its bytes are its own. */
+export interface QueueMessage {
+  readonly token: string
+  readonly topic: string
+  readonly partition: number
+  readonly record: KafkaRecord
+  /** How often Kafka has given it to anybody, this time included; a lower bound. */
+  readonly deliveryCount: number
+  /** True: a release would end the message. `undefined`: Kafka does not tell the limit. */
+  readonly lastDelivery: boolean | undefined
+  /** Milliseconds for which the token can settle the message, counted from the answer. */
+  readonly lockMs: number
+}
+
+export type AcquireResult =
+  | {
+      readonly type: 'acquired'
+      /** Empty: there was none in time. In no order. */
+      readonly messages: readonly QueueMessage[]
+      /** True: the group had neither settings nor state before this acquire, and is a share group from now on. */
+      readonly isNewGroup: boolean
+    }
+  | Failure
+
+/** What a client wants to be done with messages, by their tokens. No token is named twice. */
+export interface Settlement {
+  readonly accept: readonly string[]
+  readonly release: readonly string[]
+  readonly reject: readonly string[]
+  readonly renew: readonly string[]
+  /** Releases of this call become available so much later. */
+  readonly delayMs: number
+}
+
+/**
+ * - `done`
+ * - `lost`: the lock is over, or was never held since; the message comes or came again
+ * - `unknown`: sent to Kafka, and no answer came: the message is settled, or comes again
+ * - `elsewhere`: another gateway holds the message, and could not be asked
+ * - `invalid`: no token of this topic and group
+ * - `failed`: Kafka has refused with `code`; the token still counts
+ */
+export type SettleOutcome = 'done' | 'lost' | 'unknown' | 'elsewhere' | 'invalid' | 'failed'
+
+export interface SettleResult {
+  readonly token: string
+  readonly outcome: SettleOutcome
+  /** After a renewal: milliseconds for which the token can settle the message. */
+  readonly lockMs?: number | undefined
+  /** `archived`: the release has ended the message, because it was its last delivery. With `failed`: Kafka's text. */
+  readonly reason?: string | undefined
+  /** Kafka's error code. */
+  readonly code?: number | undefined
+}
+
+/** Queues: share groups of Kafka (KIP-932), whose messages many clients acquire and settle one by one. */
+export interface QueueVerbs {
+  /**
+   * Waits for messages. The asker gets exactly one answer, unless its client has gone before. The first acquire makes this
+   * process join the group.
+   *
+   * @returns to be called when the client has gone: what it was about to get goes to the next one
+   */
+  acquire(topic: string, groupId: string, options: AcquireOptions, asker: Asker<AcquireResult>): () => void
+  /** The client of an acquire has gone before it got these messages: they go to the next one, and their tokens are lost. */
+  unseen(messages: readonly QueueMessage[]): void
+  /**
+   * Settles messages. Only the newest token of a message counts.
+   *
+   * @returns in the order accept, release, reject, renew, each in the order of its list. Never rejects
+   */
+  settle(topic: string, groupId: string, settlement: Settlement, client: string): Promise<readonly SettleResult[]>
+  /** @throws CastellanError when the topic does not exist, or Kafka does not answer in time; KafkaError when it refuses */
+  describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription>
+  /**
+   * Changes settings of the group, which are those of all its topics. Those that are not named stay as they are.
+   *
+   * @throws DeadLettersError when Kafka would not copy dead letters to the topic that is named; KafkaError 35 when Kafka has
+   *   none; KafkaError when it refuses a value; CastellanError when it does not answer in time
+   */
+  configure(topic: string, groupId: string, changes: QueueChanges, timeoutMs: number): Promise<QueueSettings>
+}
+
+/** `null`: Kafka's default again, or no dead letters. */
+export interface QueueChanges {
+  readonly start?: QueueStart | null | undefined
+  readonly lockMs?: number | null | undefined
+  readonly deliveryLimit?: number | null | undefined
+  /** The topic for Kafka's own dead letters (4.4). */
+  readonly deadLetters?: string | null | undefined
+}
+
+export interface QueueSettings {
+  readonly start: QueueStart
+  readonly lockMs: number
+  readonly deliveryLimit: number
+  /** The topic to which Kafka copies what it archives; `null`: none. */
+  readonly deadLetters: string | null
+}
+
+export interface QueueMember {
+  readonly memberId: string
+  readonly clientId: string
+  readonly clientHost: string
+  /** The partitions of this topic that are assigned to it. A gateway reads all partitions, whatever is assigned. */
+  readonly partitions: readonly number[]
+}
+
+export interface QueuePartition {
+  readonly partition: number
+  /** The offset of the first record that is not settled; `null`: nothing of the partition was settled yet. */
+  readonly startOffset: number | null
+  /** Records from there on that are not settled, acquired ones included; `null`: Kafka does not tell. */
+  readonly lag: number | null
+}
+
+export interface QueueDescription {
+  /** As Kafka names it, such as `Stable` or `Empty`; `absent`: there is no such share group. */
+  readonly state: string
+  /** Those that have subscribed to the topic. */
+  readonly members: readonly QueueMember[]
+  readonly partitions: readonly QueuePartition[]
+  /** `undefined`: Kafka does not show them to this gateway. */
+  readonly settings: QueueSettings | undefined
+  /** All topics of which the group has a state, or which a member has subscribed to. The settings are theirs, too. */
+  readonly topics: readonly string[]
+}
+
+export interface QueueLimits {
+  /** Longest lock that a client may ask for, and longest delay of a release. */
+  readonly maxLockMs: number
+  /** False: groups that have neither settings nor state are refused. */
+  readonly mayCreate: boolean
+  readonly maxHeld: number
+  readonly maxHeldPerClient: number
+  /** Acquires that wait. One client may have about half of them. */
+  readonly maxWaiting: number
+  /** Topics and groups in use. One client may open about half of them. */
+  readonly maxQueues: number
+}
+
+/** Kafka would copy no dead letters to the topic, without an error: HTTP's 409. The message names the missing step. */
+export class DeadLettersError extends CastellanError {
+  override readonly name = 'DeadLettersError'
+  constructor(message: string) {
+    super('invalidConfig', message, false)
+  }
+}
