@@ -1,0 +1,277 @@
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Deadlines } from '../../router/requests/deadlines.js'
+import { type HeldCounts, HeldMessage } from './held-messages.js'
+import type { Acquired, QueueReader, Settled, Word } from './queue-reader.js'
+import type { Acquisition } from './queue-token.js'
+import type { QueueLimits, QueueSettings } from './queue-verbs.js'
+import type { Settling } from './settled-tokens.js'
+
+/** Pause before a lock is renewed again whose renewal was not answered. */
+const RENEW_AGAIN_MS = 1_000
+
+export const LOST: Settling = { outcome: 'lost' }
+const UNKNOWN: Settled = { outcome: 'unknown' }
+const NOT_RENEWED: Settling = {
+  outcome: 'failed',
+  code: errorCodes.INVALID_RECORD_STATE,
+  reason: 'Kafka has not renewed the lock: it is over, or renewing is switched off for the group'
+}
+
+/** Why a message at its last delivery is archived, unless what was sent before has reached Kafka. */
+type ArchivedBecause =
+  | 'it was released'
+  | 'settling it has failed'
+  | 'its lock has ended'
+  | 'its connection was lost'
+  | 'nobody was there to acquire it'
+  | 'the queue was closed'
+
+type Place = Pick<Acquisition, 'topicId' | 'partition' | 'offset'>
+
+export interface MessageLocksDeps {
+  readonly now: MonotonicClock
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+  readonly deadlines: Deadlines
+  readonly limits: Pick<QueueLimits, 'maxLockMs'>
+  readonly counts: HeldCounts
+  nextAcquisition(): number
+}
+
+/**
+ * The messages of one queue that Kafka has locked for this process. Kafka knows only one member, so here it is decided whose
+ * word about a message counts: that of the newest acquisition, while Kafka's lock has half a second left.
+ *
+ *   spare -> given -> settling -> settled
+ *     ^        |  \-> delayed -> released
+ *     '--------'      its client has gone
+ */
+export class MessageLocks {
+  readonly #deps: MessageLocksDeps
+  readonly #reader: Pick<QueueReader, 'settle' | 'wake'>
+  readonly #onRemoved: () => void
+  /** By their places. The oldest comes first. */
+  readonly #byPlace = new Map<string, HeldMessage>()
+  /** Messages that no client has, in the order in which they are given. */
+  readonly spare = new Set<HeldMessage>()
+  /** `undefined`: Kafka does not show them. */
+  settings: QueueSettings | undefined
+  #isClosed = false
+
+  /** @param onRemoved called when a message is held no more */
+  constructor(deps: MessageLocksDeps, reader: Pick<QueueReader, 'settle' | 'wake'>, onRemoved: () => void) {
+    this.#deps = deps
+    this.#reader = reader
+    this.#onRemoved = onRemoved
+  }
+
+  get size(): number {
+    return this.#byPlace.size
+  }
+
+  /** When this process got the message that it holds longest. `undefined`: it holds none. */
+  get oldestSince(): number | undefined {
+    for (const { heldSince } of this.#byPlace.values()) return heldSince
+    return undefined
+  }
+
+  /** Whether the message is what is held at its place now. */
+  holds(held: HeldMessage): boolean {
+    return this.#byPlace.get(keyOf(held)) === held
+  }
+
+  /** Whether Kafka archives the message when it is released, or when its lock ends. */
+  isLast({ deliveryCount }: HeldMessage): boolean {
+    return this.settings !== undefined && deliveryCount >= this.settings.deliveryLimit
+  }
+
+  /** Kafka gives a message again only when its former lock is over, so a former token of it is lost. */
+  add(acquired: Acquired): void {
+    const held = new HeldMessage(acquired, this.#deps.now(), due => this.#review(due))
+    const former = this.#byPlace.get(keyOf(held))
+    if (former !== undefined) this.#remove(former)
+    this.#byPlace.set(keyOf(held), held)
+    this.#deps.counts.add()
+    this.#toSpare(held)
+  }
+
+  /** Gives a spare message to a client. */
+  give(held: HeldMessage, client: string, lockMs: number | undefined): void {
+    this.spare.delete(held)
+    this.#deps.counts.move(held, client)
+    held.acquisition = this.#deps.nextAcquisition()
+    held.lockMs = lockMs
+    this.begin(held)
+  }
+
+  /** Begins the lock of its client. */
+  begin(held: HeldMessage): void {
+    const { lockMs } = held
+    if (lockMs === undefined) this.#keep(held, 'given', Number.POSITIVE_INFINITY, false)
+    else this.#keep(held, 'given', this.#deps.now() + lockMs)
+  }
+
+  /** The client has gone without the message: it is for the next one. */
+  takeBack(held: HeldMessage): void {
+    if (held.state === 'given' && this.holds(held)) this.#toSpare(held)
+  }
+
+  /** The message whose newest token names this acquisition. */
+  find(acquisition: Acquisition): HeldMessage | undefined {
+    const held = this.#byPlace.get(keyOf(acquisition))
+    return held?.acquisition === acquisition.acquisition ? held : undefined
+  }
+
+  async settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+    const now = this.#deps.now()
+    const held = this.find(acquisition)
+    if (held?.counts(now) !== true) return LOST
+    if (word === 'renew') return this.#renewForClient(held)
+    if (word !== 'release' || delayMs === 0 || this.isLast(held)) return this.#settle(held, word)
+    held.acquisition = 0
+    this.#keep(held, 'delayed', now + delayMs)
+    return { outcome: 'done' }
+  }
+
+  /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
+  lost(session: object, partition?: { readonly topicId: string; readonly partition: number }): void {
+    for (const held of this.#byPlace.values()) {
+      if (held.session !== session) continue
+      // A leader that moves forgets its locks, and raises no count.
+      if (partition === undefined) this.#end(held, 'its connection was lost')
+      else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#remove(held)
+    }
+  }
+
+  releaseSpare(): void {
+    for (const held of this.spare) this.#release(held, 'nobody was there to acquire it')
+  }
+
+  /** Forgets all messages, whose sessions are about to end. */
+  close(): void {
+    this.#isClosed = true
+    this.releaseSpare()
+    for (const held of this.#byPlace.values()) this.#end(held, 'the queue was closed')
+  }
+
+  /**
+   * The message is for the next client, for half of its lock. A message at its last delivery is kept longer, because a
+   * release would archive it.
+   */
+  #toSpare(held: HeldMessage): void {
+    const { now, counts, limits } = this.#deps
+    counts.move(held, undefined)
+    held.acquisition = 0
+    this.spare.add(held)
+    if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
+    else this.#keep(held, 'spare', held.lockEndsAt - held.lockLengthMs / 2, false)
+  }
+
+  #keep(held: HeldMessage, state: HeldMessage['state'], until: number, isKept = true): void {
+    held.state = state
+    held.wantedUntil = until
+    held.isKept = isKept
+    this.#review(held)
+  }
+
+  /** Does what is due for a message, and sets when it is looked at again. */
+  #review(held: HeldMessage): void {
+    const { now, deadlines } = this.#deps
+    deadlines.remove(held)
+    if (held.state === 'settling' || !this.holds(held)) return
+    const at = now()
+    if (at >= held.lockEndsAt) {
+      this.#end(held, 'its lock has ended')
+      this.#reader.wake()
+    } else if (at >= held.wantedUntil) {
+      this.#release(held, held.state === 'spare' ? 'nobody was there to acquire it' : 'it was released')
+    } else {
+      if (held.needsRenewal && held.renewing === undefined && at >= held.renewAt) void this.#renew(held)
+      held.deadlineAt = held.dueAt
+      deadlines.add(held)
+    }
+  }
+
+  /** Releases a message on behalf of no client. */
+  #release(held: HeldMessage, because: ArchivedBecause): void {
+    this.#end(held, because)
+    void this.#send(held, 'release')
+  }
+
+  #end(held: HeldMessage, because: ArchivedBecause): void {
+    if (this.isLast(held)) this.#tellArchived(held, because)
+    this.#remove(held)
+  }
+
+  #remove(held: HeldMessage): void {
+    const { deadlines, counts } = this.#deps
+    deadlines.remove(held)
+    this.spare.delete(held)
+    this.#byPlace.delete(keyOf(held))
+    counts.move(held, undefined)
+    counts.remove()
+    this.#onRemoved()
+  }
+
+  async #settle(held: HeldMessage, word: Word): Promise<Settling> {
+    held.state = 'settling'
+    this.#deps.deadlines.remove(held)
+    const settled = await this.#send(held, word)
+    if (settled.outcome === 'failed') {
+      held.state = 'given'
+      this.#review(held)
+      return { outcome: 'failed', code: settled.code, reason: settled.message }
+    }
+    // Below the start of the group Kafka answers 0 to anybody, so an answer counts only while the lock was held.
+    const isLate = settled.outcome === 'done' && this.#deps.now() > held.lockEndsAt
+    const outcome = isLate ? 'unknown' : settled.outcome
+    if (this.holds(held)) {
+      if (outcome === 'done' && word !== 'release') this.#remove(held)
+      else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')
+    }
+    return outcome === 'done' && word === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : { outcome }
+  }
+
+  /** The gateway renews Kafka's lock where the client has named its own, so Kafka is asked only where it has not. */
+  async #renewForClient(held: HeldMessage): Promise<Settling> {
+    if (held.lockMs !== undefined && held.canRenew) this.begin(held)
+    else {
+      const renewed = await this.#renew(held)
+      if (renewed.outcome === 'failed') return { outcome: 'failed', code: renewed.code, reason: renewed.message }
+      if (renewed.outcome === 'unknown') return UNKNOWN
+      if (!this.holds(held)) return LOST
+      if (renewed.outcome === 'lost') return NOT_RENEWED
+    }
+    return { outcome: 'done', lockMs: held.leftMs(this.#deps.now()) }
+  }
+
+  /** Renews Kafka's lock. A refusal ends only the renewing: the lock runs to its known end. */
+  async #renew(held: HeldMessage): Promise<Settled> {
+    const { now } = this.#deps
+    const sentAt = now()
+    held.renewing ??= this.#send(held, 'renew')
+    const renewed = await held.renewing
+    held.renewing = undefined
+    if (renewed.outcome === 'done') held.locked(renewed.lockEndsAt ?? sentAt + held.lockLengthMs, now())
+    else if (renewed.outcome === 'lost') held.canRenew = false
+    else held.renewAt = now() + RENEW_AGAIN_MS
+    if (this.holds(held)) this.#review(held)
+    return renewed
+  }
+
+  async #send({ session, topicId, partition, offset }: HeldMessage, word: Word): Promise<Settled> {
+    const settled = await this.#reader.settle(session, topicId, partition, offset, word).catch(() => UNKNOWN)
+    if (word === 'release' && !this.#isClosed) this.#reader.wake()
+    return settled
+  }
+
+  #tellArchived({ partition, offset, deliveryCount }: HeldMessage, because: ArchivedBecause): void {
+    this.#deps.metrics.count('queues', 'archived_messages')
+    const fields = { partition, offset, deliveryCount, because }
+    this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')
+  }
+}
+
+const keyOf = ({ topicId, partition, offset }: Place): string => `${topicId}/${partition}/${offset}`

@@ -1,0 +1,124 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Offset } from '../../core/model.js'
+
+export const GATEWAY_ID_BYTES = 12
+
+const VERSION = 1
+const AT_GATEWAY = 1
+const AT_INCARNATION = AT_GATEWAY + GATEWAY_ID_BYTES
+const INCARNATION_BYTES = 8
+const AT_TOPIC_ID = AT_INCARNATION + INCARNATION_BYTES
+const AT_PARTITION = AT_TOPIC_ID + 16
+const AT_OFFSET = AT_PARTITION + 4
+const AT_DELIVERY_COUNT = AT_OFFSET + 8
+const AT_ACQUISITION = AT_DELIVERY_COUNT + 2
+const AT_MAC = AT_ACQUISITION + 4
+const TOKEN_BYTES = AT_MAC + 16
+const TOKEN_TEXT = /^[\w-]{95}$/
+const MAX_COUNT = 0xffff
+
+/** One acquisition of one message. */
+export interface Acquisition {
+  /** As Kafka prints it: 22 characters of base64url. */
+  readonly topicId: string
+  readonly partition: number
+  readonly offset: Offset
+  readonly deliveryCount: number
+  /** Its number, which no other acquisition of this process has had within the last 2^32. */
+  readonly acquisition: number
+}
+
+/**
+ * What a token says.
+ *
+ * - `acquired`: this process has given it out
+ * - `lost`: a former process of this gateway has given it out
+ * - `elsewhere`: another gateway has given it out, or says so
+ * - `invalid`: nobody has given it out for this topic and group
+ */
+export type TokenRead =
+  | { readonly type: 'acquired'; readonly acquisition: Acquisition; readonly text: string }
+  | { readonly type: 'lost' | 'elsewhere' | 'invalid' }
+
+export interface TokensOptions {
+  /** 12 bytes that no gateway with another key has. */
+  readonly gatewayId: Buffer
+  /** 32 bytes. */
+  readonly key: Buffer
+  readonly cluster: string
+}
+
+/**
+ * The tokens of one gateway. They are no credentials: the MAC only tells what was never given out. 71 bytes, big-endian, as 95
+ * characters of base64url:
+ *
+ *   version         u8   1
+ *   gateway         12 bytes
+ *   incarnation     8 bytes, of the process
+ *   topic id        16 bytes
+ *   partition       i32
+ *   offset          i64
+ *   delivery count  u16  65,535: that many or more
+ *   acquisition     u32
+ *   MAC             the first 16 bytes of the HMAC-SHA-256 of all that, the cluster, the topic and the group
+ */
+export class QueueTokens {
+  readonly #gatewayId: Buffer
+  readonly #key: Buffer
+  readonly #cluster: string
+  readonly #incarnation = randomBytes(INCARNATION_BYTES)
+
+  constructor({ gatewayId, key, cluster }: TokensOptions) {
+    this.#gatewayId = gatewayId
+    this.#key = key
+    this.#cluster = cluster
+  }
+
+  write(topic: string, groupId: string, one: Acquisition): string {
+    const bytes = Buffer.alloc(TOKEN_BYTES)
+    bytes[0] = VERSION
+    this.#gatewayId.copy(bytes, AT_GATEWAY)
+    this.#incarnation.copy(bytes, AT_INCARNATION)
+    bytes.write(one.topicId, AT_TOPIC_ID, AT_PARTITION - AT_TOPIC_ID, 'base64url')
+    bytes.writeInt32BE(one.partition, AT_PARTITION)
+    bytes.writeBigInt64BE(BigInt(one.offset), AT_OFFSET)
+    bytes.writeUInt16BE(Math.min(one.deliveryCount, MAX_COUNT), AT_DELIVERY_COUNT)
+    bytes.writeUInt32BE(one.acquisition, AT_ACQUISITION)
+    this.#macOf(bytes, topic, groupId).copy(bytes, AT_MAC)
+    return bytes.toString('base64url')
+  }
+
+  read(topic: string, groupId: string, token: string): TokenRead {
+    const bytes = bytesOf(token)
+    if (bytes === undefined) return { type: 'invalid' }
+    if (!bytes.subarray(AT_GATEWAY, AT_INCARNATION).equals(this.#gatewayId)) return { type: 'elsewhere' }
+    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#macOf(bytes, topic, groupId))) return { type: 'invalid' }
+    if (!bytes.subarray(AT_INCARNATION, AT_TOPIC_ID).equals(this.#incarnation)) return { type: 'lost' }
+    const acquisition = {
+      topicId: bytes.toString('base64url', AT_TOPIC_ID, AT_PARTITION),
+      partition: bytes.readInt32BE(AT_PARTITION),
+      offset: Number(bytes.readBigInt64BE(AT_OFFSET)),
+      deliveryCount: bytes.readUInt16BE(AT_DELIVERY_COUNT),
+      acquisition: bytes.readUInt32BE(AT_ACQUISITION)
+    }
+    return { type: 'acquired', acquisition, text: bytes.toString('base64url') }
+  }
+
+  #macOf(bytes: Buffer, topic: string, groupId: string): Buffer {
+    const hmac = createHmac('sha256', this.#key).update(bytes.subarray(0, AT_MAC))
+    // No text can take the place of its neighbour's end.
+    for (const text of [this.#cluster, topic, groupId]) hmac.update(`${Buffer.byteLength(text)}:`).update(text)
+    return hmac.digest().subarray(0, TOKEN_BYTES - AT_MAC)
+  }
+}
+
+/** The id of the gateway that a token names, in hexadecimal. `undefined`: it is no token. */
+export const gatewayOfToken = (token: string): string | undefined =>
+  bytesOf(token)?.toString('hex', AT_GATEWAY, AT_INCARNATION)
+
+/** `undefined`: it is no token. Two texts never stand for the same bytes. */
+function bytesOf(token: string): Buffer | undefined {
+  if (!TOKEN_TEXT.test(token)) return undefined
+  const bytes = Buffer.from(token, 'base64url')
+  return bytes[0] === VERSION && bytes.toString('base64url') === token ? bytes : undefined
+}

@@ -1,0 +1,379 @@
+import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
+import { shortened } from '../../core/printable.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Failure } from '../../router/messages/request.js'
+import { Alarm } from '../../router/requests/deadlines.js'
+import { ownFailure } from '../../router/requests/failures.js'
+import type { Asker } from '../group/consume-result.js'
+import type { HeldMessage } from './held-messages.js'
+import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
+import { openGroup, type QueueAdmin } from './queue-opening.js'
+import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
+import type { Acquisition } from './queue-token.js'
+import type { AcquireOptions, AcquireResult, QueueLimits, QueueMessage, QueueSettings } from './queue-verbs.js'
+import type { Settling } from './settled-tokens.js'
+import { WaitingAcquire } from './waiting-acquire.js'
+
+/** How long a queue without acquires and messages stays a member of its group. */
+const IDLE_MS = 30_000
+/** How much longer than its client wanted an acquire waits until the queue has begun. */
+const BEGIN_GRACE_MS = 10_000
+const CLOSE_MS = 5_000
+/** The delivery limit may be changed by others. */
+const SETTINGS_AGE_MS = 60_000
+const SETTINGS_TIMEOUT_MS = 10_000
+
+const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
+
+/** What all queues of a process share. */
+export interface QueueProcess extends MessageLocksDeps {
+  readonly limits: QueueLimits
+  readonly admin: QueueAdmin
+  openReader(
+    topic: string,
+    groupId: string,
+    events: QueueReaderEvents
+  ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
+  tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
+  /** How many messages this queue may acquire, so that all queues together keep their limit. */
+  roomOfQueue(): number
+}
+
+export interface QueueOwner {
+  /** Called once, when it takes no further acquires. `failure`: why it cannot be served, if that is so. */
+  leaving(failure: Failure | undefined): void
+  /** Called once, when the group is left. */
+  left(): void
+}
+
+/** The acquires that wait for messages of one topic for a share group, and the messages that this process holds for them. */
+export class Queue {
+  readonly topic: string
+  readonly groupId: string
+  readonly #process: QueueProcess
+  readonly #owner: QueueOwner
+  readonly #log: Logger
+  readonly #waiting = new Set<WaitingAcquire>()
+  /** `undefined`: the group is being looked at, before it is joined. */
+  #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
+  #settingsReadAt = 0
+  #isNewGroup = false
+  /** True: no record that is written from now on is skipped. */
+  #hasBegun = false
+  #failure: Failure | undefined
+  #idleAlarm: Alarm | undefined
+  #isClosed = false
+  #closing: Promise<void> = Promise.resolve()
+
+  constructor(topic: string, groupId: string, process: QueueProcess, owner: QueueOwner) {
+    this.topic = topic
+    this.groupId = groupId
+    this.#process = process
+    this.#owner = owner
+    this.#log = logOfQueue(process.log, topic, groupId)
+  }
+
+  get waiting(): number {
+    return this.#waiting.size
+  }
+
+  get held(): number {
+    return this.#joined?.locks.size ?? 0
+  }
+
+  get oldestSince(): number | undefined {
+    return this.#joined?.locks.oldestSince
+  }
+
+  get failure(): Failure | undefined {
+    return this.#failure
+  }
+
+  /** @param releasePlace called once, when it is answered or its client has gone */
+  acquire(options: AcquireOptions, asker: Asker<AcquireResult>, releasePlace: () => void): () => void {
+    const { now, deadlines } = this.#process
+    const acquire = new WaitingAcquire(options, asker, now(), one => this.#acquireDue(one), releasePlace)
+    this.#waiting.add(acquire)
+    deadlines.add(acquire)
+    if (this.#failure?.retriable === false) this.#refuse(acquire, this.#failure)
+    this.#serve()
+    this.#joined?.reader.wake()
+    return () => this.#gone(acquire)
+  }
+
+  /** Joins the group. To be called once, after the first acquire. */
+  async join(): Promise<void> {
+    const { topic, groupId } = this
+    const { admin, limits, openReader, now } = this.#process
+    const waiting = (): readonly AcquireOptions[] => Array.from(this.#waiting, ({ options }) => options)
+    const refuse = (options: AcquireOptions, failure: Failure): void => {
+      for (const one of this.#waiting) if (one.options === options) this.#refuse(one, failure)
+    }
+    const opened = await openGroup({ topic, groupId, admin, limits, waiting, refuse })
+    if (this.#isClosed) return
+    if (opened.type === 'failed') {
+      this.#failed(opened)
+      return
+    }
+    const reader = openReader(topic, groupId, {
+      demand: () => this.#demand(),
+      acquired: messages => this.#acquired(messages),
+      lost: (session, partition) => this.#joined!.locks.lost(session, partition),
+      failed: failure => this.#failed(failure)
+    })
+    const locks = new MessageLocks({ ...this.#process, log: this.#log }, reader, () => this.#watchIdle())
+    this.#joined = { reader, locks }
+    locks.settings = opened.settings
+    this.#settingsReadAt = now()
+    this.#isNewGroup = opened.isNewGroup
+    if (opened.settings?.start === 'earliest') this.#hasBegun = true
+    else reader.begun(MAX_TIMER_MS).then(() => this.#begun(), noop)
+    reader.wake()
+  }
+
+  /** Takes note of settings of the group. */
+  configured(settings: QueueSettings | undefined): void {
+    this.#settingsReadAt = this.#process.now()
+    if (this.#joined !== undefined) this.#joined.locks.settings = settings
+  }
+
+  /** Settles one message by the token of one acquisition. */
+  async settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+    return this.#joined?.locks.settle(acquisition, word, delayMs) ?? LOST
+  }
+
+  /** The client that got the message has not seen it. */
+  unseen(acquisition: Acquisition, { record }: QueueMessage): void {
+    const held = this.#joined?.locks.find(acquisition)
+    if (held?.state !== 'given') return
+    held.record = record
+    this.#joined!.locks.takeBack(held)
+    this.#serve()
+  }
+
+  /** Answers all waiting acquires, and releases what no client has. */
+  drain(): void {
+    for (const acquire of this.#waiting) this.#answer(acquire)
+    this.#joined?.locks.releaseSpare()
+  }
+
+  /** Leaves the group. All messages that are still held are released with their sessions. Idempotent; never rejects. */
+  close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true
+      this.#closing = this.#close()
+    }
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.drain()
+    this.#joined?.locks.close()
+    if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
+    this.#owner.leaving(this.#failure)
+    await this.#joined?.reader.close(CLOSE_MS).catch(error => this.#log.warn({ err: error }, 'the queue was not left'))
+    this.#owner.left()
+  }
+
+  /** Before, no acquire is answered: a group that starts at the end would skip what is written after the answer. */
+  #begun(): void {
+    this.#hasBegun = true
+    this.#serve()
+    for (const acquire of this.#waiting) if (acquire.isOver) this.#acquireDue(acquire)
+  }
+
+  #acquireDue(acquire: WaitingAcquire): void {
+    const { now, deadlines } = this.#process
+    if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
+    else if (!this.#hasBegun) {
+      acquire.isOver = true
+      acquire.deadlineAt = now() + BEGIN_GRACE_MS
+      deadlines.add(acquire)
+    } else {
+      const isEmpty = this.#messagesOf(acquire).length === 0
+      if (isEmpty && acquire.messages.length > 0 && acquire.startAgain(now())) deadlines.add(acquire)
+      else if (isEmpty && this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+      else this.#answer(acquire)
+    }
+  }
+
+  #refuseNotBegun(acquire: WaitingAcquire): void {
+    if (this.#joined === undefined) this.#refuse(acquire, NOT_OPEN)
+    else
+      this.#joined.reader.begun(0).then(
+        () => this.#answer(acquire),
+        error => this.#refuse(acquire, this.#failure ?? ownFailure('noLeader', String(error?.message), true))
+      )
+  }
+
+  #demand(): QueueDemand {
+    const { now, counts, roomOfQueue } = this.#process
+    // A broker can be asked again.
+    if (this.#failure?.retriable === true) this.#failure = undefined
+    const at = now()
+    let messages = -this.#joined!.locks.spare.size
+    let maxBytes = 1
+    let until = at
+    const rooms = new Map<string, number>()
+    for (const acquire of this.#waiting) {
+      if (acquire.until <= at && !acquire.isOver) continue
+      const { client } = acquire.options
+      const room = rooms.get(client) ?? counts.roomOf(client)
+      const wanted = Math.min(acquire.missing, room)
+      rooms.set(client, room - wanted)
+      if (wanted <= 0) continue
+      messages += wanted
+      maxBytes += acquire.missingBytes
+      until = Math.max(until, acquire.isOver ? acquire.deadlineAt : acquire.until)
+    }
+    // Until it has begun, each partition has to be fetched from, whether messages of it are wanted or not.
+    if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
+    return { messages: Math.max(0, Math.min(messages, roomOfQueue())), maxBytes, until }
+  }
+
+  #acquired(messages: readonly Acquired[]): void {
+    if (this.#isClosed) return
+    const { now, admin } = this.#process
+    this.#failure = undefined
+    for (const one of messages) this.#joined!.locks.add(one)
+    if (now() - this.#settingsReadAt > SETTINGS_AGE_MS) {
+      this.#settingsReadAt = now()
+      admin.settings(this.groupId, SETTINGS_TIMEOUT_MS).then(settings => this.configured(settings), noop)
+    }
+    this.#serve()
+  }
+
+  /** Gives spare messages to acquires, in the order of both. */
+  #serve(): void {
+    if (!this.#hasBegun || this.#joined === undefined) return
+    for (const held of this.#joined.locks.spare) {
+      if (this.#waiting.size === 0) return
+      for (const acquire of this.#waiting) {
+        if (!this.#give(held, acquire)) continue
+        if (acquire.missing === 0) this.#answer(acquire)
+        break
+      }
+    }
+  }
+
+  #give(held: HeldMessage, acquire: WaitingAcquire): boolean {
+    const { now, counts, deadlines } = this.#process
+    const { client, lockMs } = acquire.options
+    if (now() >= held.wantedUntil || counts.roomOf(client) === 0 || !acquire.takes(held)) return false
+    deadlines.remove(acquire)
+    acquire.take(held, now())
+    deadlines.add(acquire)
+    this.#joined!.locks.give(held, client, lockMs)
+    return true
+  }
+
+  /** What an acquire has got, without what was lost since. */
+  #messagesOf({ messages }: WaitingAcquire): HeldMessage[] {
+    return messages.filter(held => held.state === 'given' && this.#joined!.locks.holds(held))
+  }
+
+  #answer(acquire: WaitingAcquire): void {
+    const { metrics } = this.#process
+    const messages = this.#messagesOf(acquire).map(held => this.#messageOf(held))
+    const again = messages.filter(({ deliveryCount }) => deliveryCount > 1).length
+    if (messages.length > 0) metrics.count('queues', 'acquired_messages', {}, messages.length)
+    if (again > 0) metrics.count('queues', 'redelivered_messages', {}, again)
+    const isNewGroup = this.#isNewGroup
+    this.#isNewGroup = false
+    this.#leave(acquire)
+    acquire.answer({ type: 'acquired', messages, isNewGroup })
+  }
+
+  #messageOf(held: HeldMessage): QueueMessage {
+    const { tokenOf, now } = this.#process
+    const { locks } = this.#joined!
+    const { partition, deliveryCount, record } = held
+    locks.begin(held)
+    held.record = undefined
+    return {
+      token: tokenOf(this.topic, this.groupId, held),
+      topic: this.topic,
+      partition,
+      record: record!,
+      deliveryCount,
+      lastDelivery: locks.settings && locks.isLast(held),
+      lockMs: held.leftMs(now())
+    }
+  }
+
+  #refuse(acquire: WaitingAcquire, failure: Failure): void {
+    for (const held of this.#messagesOf(acquire)) this.#joined!.locks.takeBack(held)
+    this.#leave(acquire)
+    acquire.answer(failure)
+  }
+
+  #gone(acquire: WaitingAcquire): void {
+    if (!acquire.leave()) return
+    this.#leave(acquire)
+    for (const held of this.#messagesOf(acquire)) this.#joined!.locks.takeBack(held)
+    this.#serve()
+  }
+
+  #leave(acquire: WaitingAcquire): void {
+    this.#process.deadlines.remove(acquire)
+    this.#waiting.delete(acquire)
+    this.#watchIdle()
+  }
+
+  /** Waiting acquires are refused, at once where trying again soon is of no use, else at their ends. */
+  #failed(told: Failure): void {
+    if (this.#isClosed) return
+    const failure = failureOfQueue(told)
+    this.#failure = failure
+    this.#log.warn({ error: failure.message }, 'a queue cannot be served')
+    if (this.#joined !== undefined && failure.retriable && failure.code !== 'overloaded') return
+    for (const acquire of this.#waiting) this.#refuse(acquire, failure)
+    if (this.held === 0) void this.close()
+  }
+
+  /** Ends the queue when nothing waits and nothing is held for a while; at once where it cannot be served. */
+  #watchIdle(): void {
+    if (this.#isClosed || this.#waiting.size > 0 || this.held > 0) return
+    const { now, deadlines } = this.#process
+    if (this.#idleAlarm !== undefined) deadlines.remove(this.#idleAlarm)
+    this.#idleAlarm = new Alarm(now() + IDLE_MS, () => {
+      if (this.#waiting.size === 0 && this.held === 0) void this.close()
+    })
+    deadlines.add(this.#idleAlarm)
+    if (this.#failure?.retriable === false) void this.close()
+  }
+}
+
+const noop = (): void => undefined
+
+/** A log whose lines name the queue. */
+function logOfQueue(log: Logger, topic: string, groupId: string): Logger {
+  const name = { topic, groupId: shortened(groupId) }
+  return {
+    debug: (fields, message) => log.debug({ ...name, ...fields }, message),
+    info: (fields, message) => log.info({ ...name, ...fields }, message),
+    warn: (fields, message) => log.warn({ ...name, ...fields }, message),
+    error: (fields, message) => log.error({ ...name, ...fields }, message)
+  }
+}
+
+/** A failure as acquires are told it. */
+function failureOfQueue(failure: Failure): Failure {
+  const { errorCode } = failure
+  const told = (message: string, more: Partial<Failure> = {}): Failure => ({ ...failure, message, ...more })
+  switch (errorCode) {
+    case errorCodes.UNSUPPORTED_VERSION:
+      return told('this Kafka has no share groups: they need Kafka 4.2 or later, and share.version 1')
+    case errorCodes.GROUP_ID_NOT_FOUND:
+    case errorCodes.INCONSISTENT_GROUP_PROTOCOL:
+      return told('the id belongs to a group of another kind', { retriable: false })
+    case errorCodes.GROUP_MAX_SIZE_REACHED:
+      return told('the group has as many members as its limit allows (group.share.max.size of Kafka)', OVERLOADED)
+    case errorCodes.SHARE_SESSION_LIMIT_REACHED:
+      return told('a broker has as many sessions as its limit allows (group.share.max.share.sessions)', OVERLOADED)
+    default:
+      return failure
+  }
+}
+
+const OVERLOADED = { code: 'overloaded', retriable: true } as const

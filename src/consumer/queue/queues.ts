@@ -1,0 +1,290 @@
+import { inTime } from '../../core/in-time.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import { type Logger, type MonotonicClock, SECOND_MS } from '../../core/model.js'
+import { ownText } from '../../core/own-text.js'
+import { Shares } from '../../core/shares.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Failure } from '../../router/messages/request.js'
+import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
+import { invalid, isTopic, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import type { Asker } from '../group/consume-result.js'
+import { HeldCounts } from './held-messages.js'
+import { LOST } from './message-locks.js'
+import { Queue, type QueueProcess } from './queue.js'
+import type { Word } from './queue-reader.js'
+import { QueueTokens } from './queue-token.js'
+import type {
+  AcquireOptions,
+  AcquireResult,
+  QueueChanges,
+  QueueDescription,
+  QueueLimits,
+  QueueMessage,
+  QueueSettings,
+  QueueVerbs,
+  Settlement,
+  SettleOutcome,
+  SettleResult
+} from './queue-verbs.js'
+import { SettledTokens, type Settling } from './settled-tokens.js'
+
+/** How often the gauges are told while a queue is open. */
+const REPORT_MS = 5_000
+/** How long a Kafka without share groups is remembered. */
+const UNSUPPORTED_MS = 60_000
+const DRAINING = ownFailure('shuttingDown', 'the queues are shutting down', true)
+const MAX_ACQUISITION = 0xffff_ffff
+const NO_TAGS = {}
+/** Each outcome has one object, as metrics want it. */
+const TAGS = {
+  done: { outcome: 'done' },
+  lost: { outcome: 'lost' },
+  unknown: { outcome: 'unknown' },
+  elsewhere: { outcome: 'elsewhere' },
+  invalid: { outcome: 'invalid' },
+  failed: { outcome: 'failed' }
+} as const satisfies Record<SettleOutcome, object>
+
+export interface QueuesDeps extends Pick<QueueProcess, 'openReader' | 'admin'> {
+  readonly cluster: string
+  /** 12 bytes that no gateway with another key has. */
+  readonly gatewayId: Buffer
+  /** 32 bytes. */
+  readonly key: Buffer
+  readonly limits: QueueLimits
+  readonly clock: MonotonicClock
+  readonly log: Logger
+  readonly metrics: MetricsLogger
+}
+
+/** A queue that is open in this process, for the status page. */
+export interface QueueView {
+  readonly topic: string
+  readonly group: string
+  readonly held: number
+  readonly waiting: number
+  /** How long the message that is held longest is held; 0: none is held. */
+  readonly oldestHeldMs: number
+  readonly failure: string | undefined
+}
+
+/**
+ * The queues of one process. A queue is opened by the first acquire for its topic and group, and ends half a minute after the
+ * last acquire and the last held message.
+ */
+export class Queues implements QueueVerbs {
+  readonly #deps: QueuesDeps
+  readonly #process: QueueProcess
+  readonly #tokens: QueueTokens
+  readonly #counts: HeldCounts
+  readonly #deadlines: Deadlines
+  readonly #settled: SettledTokens
+  readonly #waiting: Shares
+  readonly #places: Shares
+  readonly #queues = new Map<string, Queue>()
+  /** Queues that are open, or are being left. */
+  readonly #live = new Set<Queue>()
+  #acquisitions = 0
+  #unsupported: { readonly failure: Failure; readonly until: number } | undefined
+  #report: Alarm | undefined
+  #isDraining = false
+
+  constructor(deps: QueuesDeps) {
+    const { limits, clock, log, metrics, admin } = deps
+    this.#deps = deps
+    this.#tokens = new QueueTokens(deps)
+    this.#counts = new HeldCounts(limits)
+    this.#deadlines = new Deadlines(clock)
+    this.#settled = new SettledTokens(clock)
+    this.#waiting = new Shares(limits.maxWaiting, 'waiting acquires')
+    this.#places = new Shares(limits.maxQueues, 'queues')
+    this.#process = {
+      now: clock,
+      log,
+      metrics,
+      deadlines: this.#deadlines,
+      limits,
+      counts: this.#counts,
+      admin,
+      openReader: deps.openReader,
+      nextAcquisition: () => (this.#acquisitions = (this.#acquisitions % MAX_ACQUISITION) + 1),
+      tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition),
+      roomOfQueue: () => this.#roomOfQueue()
+    }
+  }
+
+  /** Queues that are open. */
+  get size(): number {
+    return this.#queues.size
+  }
+
+  /** Messages that are held. */
+  get held(): number {
+    return this.#counts.size
+  }
+
+  *views(): Iterable<QueueView> {
+    const now = this.#deps.clock()
+    for (const { topic, groupId, held, waiting, oldestSince, failure } of this.#queues.values())
+      yield {
+        topic,
+        group: groupId,
+        held,
+        waiting,
+        oldestHeldMs: now - (oldestSince ?? now),
+        failure: failure?.message
+      }
+  }
+
+  acquire(topic: string, groupId: string, options: AcquireOptions, asker: Asker<AcquireResult>): () => void {
+    const { client } = options
+    const key = keyOf(topic, groupId)
+    const known = this.#queues.get(key)
+    const problem = this.#problemOf(topic, groupId, client) ?? (known === undefined && this.#problemOfOpening(client))
+    if (problem) {
+      asker.reply(problem)
+      return () => undefined
+    }
+    const queue = known ?? this.#add(key, ownText(topic), ownText(groupId), client)
+    const leave = queue.acquire(options, asker, this.#waiting.take(client))
+    if (known === undefined) void queue.join()
+    return leave
+  }
+
+  unseen(messages: readonly QueueMessage[]): void {
+    for (const message of messages) {
+      for (const queue of this.#queues.values()) {
+        if (queue.topic !== message.topic) continue
+        const read = this.#tokens.read(queue.topic, queue.groupId, message.token)
+        if (read.type === 'acquired') queue.unseen(read.acquisition, message)
+      }
+    }
+  }
+
+  async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly SettleResult[]> {
+    const { accept, release, reject, renew, delayMs } = settlement
+    const settleAll = (tokens: readonly string[], word: Word) =>
+      tokens.map(async token => ({ token, ...(await this.#settle(topic, groupId, token, word, delayMs)) }))
+    const results = await Promise.all([
+      ...settleAll(accept, 'accept'),
+      ...settleAll(release, 'release'),
+      ...settleAll(reject, 'reject'),
+      ...settleAll(renew, 'renew')
+    ])
+    for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
+    return results
+  }
+
+  describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
+    return this.#deps.admin.describe(topic, groupId, timeoutMs)
+  }
+
+  async configure(topic: string, groupId: string, changes: QueueChanges, timeoutMs: number): Promise<QueueSettings> {
+    const settings = await this.#deps.admin.configure(topic, groupId, changes, timeoutMs)
+    for (const queue of this.#queues.values()) if (queue.groupId === groupId) queue.configured(settings)
+    return settings
+  }
+
+  /**
+   * Refuses new acquires, answers those that wait with what they have, settles for at most so long, then releases what is still
+   * held, and leaves all groups. Idempotent; never rejects.
+   */
+  async drain(settleMs: number): Promise<void> {
+    this.#isDraining = true
+    for (const queue of this.#live) queue.drain()
+    await inTime(this.#counts.emptied(), settleMs, () => undefined)
+    await Promise.all([...this.#live].map(queue => queue.close()))
+    this.#deadlines.stop()
+    this.#tellGauges()
+  }
+
+  async #settle(topic: string, groupId: string, token: string, word: Word, delayMs: number): Promise<Settling> {
+    const read = this.#tokens.read(topic, groupId, token)
+    if (read.type !== 'acquired') return { outcome: read.type }
+    return this.#settled.answer(read.text, word, async () => {
+      const queue = this.#queues.get(keyOf(topic, groupId))
+      return queue === undefined ? LOST : queue.settle(read.acquisition, word, delayMs)
+    })
+  }
+
+  #problemOf(topic: string, groupId: string, client: string): Failure | undefined {
+    const { limits, clock } = this.#deps
+    if (this.#isDraining) return DRAINING
+    if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not legal')
+    const ofGroup = groupId === '' ? invalid('invalidRequest', 'the group id is empty') : problemOfGroup(groupId)
+    if (ofGroup !== undefined) return ofGroup
+    if (this.#unsupported !== undefined && clock() < this.#unsupported.until) return this.#unsupported.failure
+    const waiting = refusalOf(this.#waiting.problemOf(client), 'acquires wait', limits.maxWaiting, 'maxWaiting')
+    if (waiting !== undefined) return waiting
+    const held = this.#counts.room === 0 ? 'full' : this.#counts.roomOf(client) === 0 ? 'greedy' : undefined
+    const { maxHeld, maxHeldPerClient } = limits
+    if (held === 'full') return refusalOf(held, 'messages are held', maxHeld, 'maxHeld')
+    return refusalOf(held, 'messages are held', maxHeldPerClient, 'maxHeldPerClient')
+  }
+
+  #problemOfOpening(client: string): Failure | undefined {
+    const { maxQueues } = this.#deps.limits
+    return refusalOf(this.#places.problemOf(client), 'queues are open', maxQueues, 'maxQueues')
+  }
+
+  #add(key: string, topic: string, groupId: string, client: string): Queue {
+    const releasePlace = this.#places.take(client)
+    const queue: Queue = new Queue(topic, groupId, this.#process, {
+      leaving: failure => {
+        if (this.#queues.get(key) === queue) this.#queues.delete(key)
+        if (failure?.errorCode === errorCodes.UNSUPPORTED_VERSION)
+          this.#unsupported = { failure, until: this.#deps.clock() + UNSUPPORTED_MS }
+      },
+      left: () => {
+        this.#live.delete(queue)
+        releasePlace()
+      }
+    })
+    this.#queues.set(key, queue)
+    this.#live.add(queue)
+    this.#report ??= this.#nextReport()
+    return queue
+  }
+
+  /** All queues that wait together get no more than the process may hold. */
+  #roomOfQueue(): number {
+    let waiting = 0
+    for (const queue of this.#queues.values()) if (queue.waiting > 0) waiting++
+    const { room } = this.#counts
+    return room === 0 ? 0 : Math.max(1, Math.floor(room / Math.max(1, waiting)))
+  }
+
+  #nextReport(): Alarm | undefined {
+    if (this.#live.size === 0) return undefined
+    const alarm = new Alarm(this.#deps.clock() + REPORT_MS, () => {
+      this.#tellGauges()
+      this.#report = this.#nextReport()
+    })
+    this.#deadlines.add(alarm)
+    return alarm
+  }
+
+  #tellGauges(): void {
+    const { metrics } = this.#deps
+    const oldestMs = Math.max(0, ...Array.from(this.views(), ({ oldestHeldMs }) => oldestHeldMs))
+    metrics.gauge?.('queues', 'queues', NO_TAGS, this.size)
+    metrics.gauge?.('queues', 'held_messages', NO_TAGS, this.held)
+    metrics.gauge?.('queues', 'waiting_acquires', NO_TAGS, this.#waiting.taken)
+    metrics.gauge?.('queues', 'oldest_held_age_seconds', NO_TAGS, oldestMs / SECOND_MS)
+  }
+}
+
+const keyOf = (topic: string, groupId: string): string => `${topic}/${groupId}`
+
+/** A client that has its share is refused otherwise than all clients are when nothing is left. */
+function refusalOf(
+  problem: 'full' | 'greedy' | undefined,
+  what: string,
+  limit: number,
+  setting: keyof QueueLimits
+): Failure | undefined {
+  if (problem === undefined) return undefined
+  const name = `advanced.queues.${setting}`
+  const text = `too many ${what}${problem === 'greedy' ? ' for this client' : ''} (limit ${limit}; ${name})`
+  return ownFailure(problem === 'greedy' ? 'quotaExceeded' : 'overloaded', text, true, name)
+}

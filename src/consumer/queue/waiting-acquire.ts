@@ -1,0 +1,95 @@
+import { sizeOfRecord } from '../../core/model.js'
+import type { Due } from '../../router/requests/deadlines.js'
+import type { Asker } from '../group/consume-result.js'
+import type { HeldMessage } from './held-messages.js'
+import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
+
+/** How long an acquire that has got some messages waits for more: about as long as brokers keep fetches that were sent before. */
+const LINGER_MS = 100
+/** A broker is asked at least once, however short the client waits. */
+const MIN_WAIT_MS = 100
+/** The time that an answer takes that a broker has sent at the end of the wait. */
+const ANSWER_MS = 50
+
+/** The acquire of a client that waits for messages. It is answered exactly once, unless the client has gone. */
+export class WaitingAcquire implements Due {
+  readonly options: AcquireOptions
+  /** Brokers are asked for messages until then. */
+  readonly until: number
+  /** Those that it will be answered with, in the order in which it got them. */
+  readonly messages: HeldMessage[] = []
+  /** The wait is over, and the queue has not begun yet. */
+  isOver = false
+  deadlineAt: number
+  next: Due | undefined
+  previous: Due | undefined
+  readonly #endsAt: number
+  readonly #asker: Asker<AcquireResult>
+  readonly #onDue: (acquire: WaitingAcquire) => void
+  #releasePlace: (() => void) | undefined
+  #bytes = 0
+
+  /** @param releasePlace gives its place among all waiting acquires back */
+  constructor(
+    options: AcquireOptions,
+    asker: Asker<AcquireResult>,
+    now: number,
+    onDue: (acquire: WaitingAcquire) => void,
+    releasePlace: () => void
+  ) {
+    this.options = options
+    this.until = now + Math.max(options.waitMs, MIN_WAIT_MS)
+    this.#endsAt = this.until + ANSWER_MS
+    this.deadlineAt = this.#endsAt
+    this.#asker = asker
+    this.#onDue = onDue
+    this.#releasePlace = releasePlace
+  }
+
+  onDue(): void {
+    this.#onDue(this)
+  }
+
+  /** How many more messages it takes. */
+  get missing(): number {
+    const { count, maxBytes } = this.options
+    return this.messages.length > 0 && this.#bytes >= maxBytes ? 0 : count - this.messages.length
+  }
+
+  /** Bytes of the messages that it still takes; at least 1 while it takes any. */
+  get missingBytes(): number {
+    return Math.max(1, this.options.maxBytes - this.#bytes)
+  }
+
+  takes({ record }: HeldMessage): boolean {
+    const { maxBytes } = this.options
+    return this.missing > 0 && (this.messages.length === 0 || this.#bytes + sizeOfRecord(record!) <= maxBytes)
+  }
+
+  take(held: HeldMessage, now: number): void {
+    if (this.messages.length === 0) this.deadlineAt = Math.min(this.#endsAt, now + LINGER_MS)
+    this.#bytes += sizeOfRecord(held.record!)
+    this.messages.push(held)
+  }
+
+  /** Goes on waiting: what it had got is lost. */
+  startAgain(now: number): boolean {
+    this.messages.length = 0
+    this.#bytes = 0
+    this.deadlineAt = this.#endsAt
+    return now < this.#endsAt
+  }
+
+  /** Answers it, unless it was answered or its client has gone. */
+  answer(result: AcquireResult): void {
+    if (this.leave()) this.#asker.reply(result)
+  }
+
+  /** @returns false: it was answered before, or its client had gone */
+  leave(): boolean {
+    if (this.#releasePlace === undefined) return false
+    this.#releasePlace()
+    this.#releasePlace = undefined
+    return true
+  }
+}

@@ -1,0 +1,89 @@
+import { expect } from 'chai'
+import fc from 'fast-check'
+import { gatewayOfToken, QueueTokens } from '../../../src/consumer/queue/queue-token.js'
+
+const GATEWAY = Buffer.from('0123456789ab')
+const KEY = Buffer.alloc(32, 1)
+const OF = { gatewayId: GATEWAY, key: KEY, cluster: 'default' }
+const MESSAGE = {
+  topicId: 'AAECAwQFBgcICQoLDA0ODw',
+  partition: 3,
+  offset: 2 ** 40 + 7,
+  deliveryCount: 2,
+  acquisition: 4_000_000_000
+}
+
+describe('the token of a message of a queue', () => {
+  const tokens = new QueueTokens(OF)
+  const token = tokens.write('orders', 'workers', MESSAGE)
+  const typeOf = (text: string, by = tokens, topic = 'orders', group = 'workers') => by.read(topic, group, text).type
+
+  it('has 95 characters, all of them legal in a path', () => {
+    expect(token).to.match(/^[A-Za-z0-9_-]{95}$/)
+  })
+
+  it('tells what it was written for', () => {
+    expect(tokens.read('orders', 'workers', token)).to.deep.equal({
+      type: 'acquired',
+      acquisition: MESSAGE,
+      text: token
+    })
+    expect(gatewayOfToken(token)).to.equal(GATEWAY.toString('hex'))
+  })
+
+  it('tells any message that it was written for', () => {
+    const message = fc.record({
+      topicId: fc.uint8Array({ minLength: 16, maxLength: 16 }).map(bytes => Buffer.from(bytes).toString('base64url')),
+      partition: fc.nat(),
+      offset: fc.maxSafeNat(),
+      deliveryCount: fc.nat(0xffff),
+      acquisition: fc.integer({ min: 1, max: 0xffff_ffff })
+    })
+    fc.assert(
+      fc.property(message, one => {
+        const read = tokens.read('orders', 'workers', tokens.write('orders', 'workers', one))
+        expect(read).to.deep.include({ type: 'acquired', acquisition: one })
+      })
+    )
+  })
+
+  it('is invalid where a bit of it is another one, unless the bit is of the gateway', () => {
+    const bytes = Buffer.from(token, 'base64url')
+    const types = new Set<string>()
+    for (let bit = 0; bit < bytes.length * 8; bit++) {
+      const changed = Buffer.from(bytes)
+      changed[bit >> 3]! ^= 1 << (bit & 7)
+      const isOfGateway = bit >> 3 >= 1 && bit >> 3 < 13
+      const type = typeOf(changed.toString('base64url'))
+      types.add(type)
+      expect(type, `bit ${bit}`).to.equal(isOfGateway ? 'elsewhere' : 'invalid')
+    }
+    expect([...types].sort()).to.deep.equal(['elsewhere', 'invalid'])
+  })
+
+  it('is invalid for another topic, another group and another cluster', () => {
+    expect(typeOf(token, tokens, 'others')).to.equal('invalid')
+    expect(typeOf(token, tokens, 'orders', 'others')).to.equal('invalid')
+    expect(typeOf(token, tokens, 'ordersw', 'orkers')).to.equal('invalid')
+    expect(typeOf(token, new QueueTokens({ ...OF, cluster: 'other' }))).to.equal('invalid')
+  })
+
+  it('is lost when a former process of the gateway has given it out', () => {
+    expect(typeOf(token, new QueueTokens(OF))).to.equal('lost')
+  })
+
+  it('is elsewhere when another gateway has given it out', () => {
+    const other = new QueueTokens({ ...OF, gatewayId: Buffer.from('ba9876543210'), key: Buffer.alloc(32, 2) })
+    expect(typeOf(token, other)).to.equal('elsewhere')
+  })
+
+  it('is invalid as any other text, and as a second spelling of the same bytes', () => {
+    for (const text of ['', 'x', token.slice(1), `${token}A`, `${token.slice(0, -1)}!`])
+      expect(typeOf(text)).to.equal('invalid')
+    const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+    const spellings = [...letters].map(letter => token.slice(0, -1) + letter)
+    const same = spellings.filter(text => Buffer.from(text, 'base64url').equals(Buffer.from(token, 'base64url')))
+    expect(same).to.have.length(4)
+    expect(same.filter(text => typeOf(text) === 'acquired')).to.deep.equal([token])
+  })
+})

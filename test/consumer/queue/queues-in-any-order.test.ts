@@ -1,0 +1,158 @@
+import { expect } from 'chai'
+import type { Word } from '../../../src/consumer/queue/queue-reader.js'
+import type { QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
+import { SeededRandom, testSeed } from '../../support/random.js'
+import { type Client, ScriptedQueues } from './scripted-queues.js'
+import { SharePartitionModel } from './share-partition-model.js'
+
+const LOCK_MS = 5_000
+const LIMIT = 3
+const MESSAGES = 30
+const STEPS = 250
+const WORDS: readonly Word[] = ['accept', 'accept', 'accept', 'release', 'reject', 'renew']
+
+/** A run of clients that take, settle, wait too long and go, and what must hold at each moment. */
+class Run {
+  readonly #random: SeededRandom
+  readonly #script: ScriptedQueues
+  #model: SharePartitionModel | undefined
+  readonly #clients: Client[] = []
+  /** All tokens that were given, the newest of an offset last. */
+  readonly #given: { readonly offset: number; readonly token: string }[] = []
+  readonly #newest = new Map<number, string>()
+  readonly #accepted = new Map<number, number>()
+  /** Words that were answered `done`, by offset: how often a client was told that it has accepted. */
+  readonly #open = new Set<Promise<void>>()
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed)
+    this.#script = new ScriptedQueues({
+      openReader: (_topic, _groupId, events) => {
+        const of = { random: this.#random, now: this.#script.time.now, events, lockMs: LOCK_MS, limit: LIMIT }
+        const model = new SharePartitionModel(MESSAGES, of)
+        if (this.#model !== undefined) model.messages.splice(0, MESSAGES, ...this.#model.messages)
+        return (this.#model = model)
+      },
+      limits: { maxHeldPerClient: 8, maxLockMs: 20_000 }
+    })
+    this.#script.settings = { start: 'earliest', lockMs: LOCK_MS, deliveryLimit: LIMIT, deadLetters: null }
+  }
+
+  async run(): Promise<void> {
+    for (let step = 0; step < STEPS; step++) {
+      await this.#step()
+      await this.#script.time.pass(this.#random.pick([5, 20, 100, 400]), 20)
+      for (const client of this.#clients) this.#note(client)
+    }
+    const drained = this.#script.queues.drain(LOCK_MS)
+    await this.#script.time.pass(6 * LOCK_MS, 50)
+    await drained
+    await Promise.all(this.#open)
+  }
+
+  /** What must hold when it is over. */
+  check(): void {
+    for (const { results } of this.#clients) expect(results.length).to.be.at.most(1)
+    expect(this.#clients.filter(client => client.results.length === 0 && !this.#gone.has(client))).to.deep.equal([])
+    expect(this.#script.queues.held).to.equal(0)
+    expect(this.#script.metrics.gaugeOf('held_messages')).to.equal(0)
+    const told = new Set(this.#script.archived)
+    const archived = this.#model!.messages.filter(({ state }) => state === 'archived').map(({ offset }) => offset)
+    expect(archived.filter(offset => !told.has(offset))).to.deep.equal([])
+    for (const [offset, times] of this.#accepted) expect(times, `offset ${offset} was accepted`).to.equal(1)
+  }
+
+  get counts(): string {
+    const { messages } = this.#model!
+    const of = (state: string): number => messages.filter(one => one.state === state).length
+    return `accepted ${of('accepted')}, archived ${of('archived')}, given ${this.#given.length}`
+  }
+
+  restore(): void {
+    this.#script.time.restore()
+  }
+
+  readonly #gone = new Set<Client>()
+
+  async #step(): Promise<void> {
+    const luck = this.#random.next()
+    if (luck < 0.35) {
+      const count = this.#random.between(1, 4)
+      const lockMs = [undefined, undefined, 1_500, 12_000][this.#random.between(0, 3)]
+      const client = this.#random.pick(['ann', 'bob', 'cid'])
+      const waitMs = this.#random.pick([0, 500, 3_000])
+      this.#clients.push(await this.#script.acquire({ count, lockMs, client, waitMs }))
+    } else if (luck < 0.75) this.#settleOne()
+    else if (luck < 0.85) this.#leave()
+    else if (luck < 0.93) this.#unseen()
+    else if (luck < 0.97) this.#model?.loseSession()
+    else this.#model?.moveLeader()
+  }
+
+  #note(client: Client): void {
+    if (this.#noted.has(client) || client.results.length === 0) return
+    this.#noted.add(client)
+    for (const { token, record } of client.messages) {
+      this.#given.push({ offset: record.offset, token })
+      this.#newest.set(record.offset, token)
+    }
+  }
+
+  readonly #noted = new Set<Client>()
+  readonly #settled = new Set<string>()
+
+  #settleOne(): void {
+    if (this.#given.length === 0) return
+    // Mostly a recent token, at times one of long ago.
+    const from = this.#random.next() < 0.7 ? Math.max(0, this.#given.length - 6) : 0
+    const { token, offset } = this.#given[this.#random.between(from, this.#given.length - 1)]!
+    const word = this.#random.pick(WORDS)
+    const delayMs = this.#random.pick([0, 0, 800, 8_000])
+    const isNewest = this.#newest.get(offset) === token
+    const key = `${word} ${token}`
+    const isRepeated = this.#settled.has(key)
+    const done = this.#script.settle({ [word]: [token], delayMs }).then(([result]) => {
+      if (result!.outcome !== 'done') return
+      expect(isNewest || isRepeated, `a stale token: ${key}`).to.equal(true)
+      this.#settled.add(key)
+      if (word === 'accept' && !isRepeated && !this.#wasTold.has(key)) {
+        this.#wasTold.add(key)
+        this.#accepted.set(offset, (this.#accepted.get(offset) ?? 0) + 1)
+      }
+    })
+    this.#open.add(done)
+  }
+
+  readonly #wasTold = new Set<string>()
+
+  #leave(): void {
+    const waiting = this.#clients.filter(client => client.results.length === 0 && !this.#gone.has(client))
+    if (waiting.length === 0) return
+    const client = this.#random.pick(waiting)
+    this.#gone.add(client)
+    client.leave()
+  }
+
+  #unseen(): void {
+    const answered = this.#clients.filter(client => client.messages.length > 0)
+    if (answered.length === 0) return
+    const messages: readonly QueueMessage[] = this.#random.pick(answered.slice(-3)).messages
+    this.#script.queues.unseen(messages)
+  }
+}
+
+describe('queues whose clients do anything at any time', () => {
+  const seed = testSeed()
+  for (let at = 0; at < 12; at++) {
+    it(`settle by no stale token, answer everybody once, and archive nothing untold (seed ${seed + at})`, async () => {
+      const run = new Run(seed + at)
+      try {
+        await run.run()
+        run.check()
+      } finally {
+        if (process.env.COUNTS) console.log(run.counts)
+        run.restore()
+      }
+    })
+  }
+})

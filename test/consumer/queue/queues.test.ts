@@ -1,0 +1,472 @@
+import { expect } from 'chai'
+import { InvalidRequestError } from '../../../src/core/errors.js'
+import { LOCK_MS, type QueuesScript, ScriptedQueues, type ScriptedReader, SETTINGS } from './scripted-queues.js'
+
+/** Longer than Kafka's lock, which the gateway then has to renew. */
+const LONG_MS = 100_000
+
+describe('a queue', () => {
+  let script: ScriptedQueues
+  const start = (options?: QueuesScript): void => {
+    script = new ScriptedQueues(options)
+  }
+  const pass = (ms: number): Promise<void> => script.time.pass(ms, 100)
+  const reader = (): ScriptedReader => script.reader
+
+  afterEach(() => script.end())
+
+  describe('that is waited for', () => {
+    it('gives a message to the client that has waited longest', async () => {
+      start()
+      const clients = [await script.acquire(), await script.acquire()]
+      reader().acquire({ offset: 7 }, { offset: 8 }, { offset: 9 })
+      expect(clients.map(({ offsets }) => offsets)).to.deep.equal([[7], [8]])
+      expect((await script.acquire()).offsets).to.deep.equal([9])
+    })
+
+    it('asks Kafka for as many messages as clients wait for', async () => {
+      start()
+      expect((await script.acquire({ count: 3 })).offsets).to.equal(undefined)
+      await script.acquire({ count: 2 })
+      expect(reader().events.demand().messages).to.equal(5)
+      reader().acquire({ offset: 1 })
+      expect(reader().events.demand().messages).to.equal(4)
+      await pass(21_000)
+      expect(reader().events.demand().messages).to.equal(0)
+    })
+
+    it('answers with an empty list when there is no message in time', async () => {
+      start()
+      const client = await script.acquire({ waitMs: 1_000 })
+      await pass(900)
+      expect(client.results).to.deep.equal([])
+      await pass(300)
+      expect(client.results).to.deep.equal([{ type: 'acquired', messages: [], isNewGroup: false }])
+      await pass(60_000)
+      expect(client.results).to.have.length(1)
+    })
+
+    it('waits shortly for more messages than the first', async () => {
+      start()
+      const client = await script.acquire({ count: 3 })
+      reader().acquire({ offset: 1 })
+      expect(client.offsets).to.equal(undefined)
+      reader().acquire({ offset: 2 })
+      await pass(200)
+      expect(client.offsets).to.deep.equal([1, 2])
+    })
+
+    it('gives at least one message, and no more bytes than asked for', async () => {
+      start()
+      const client = await script.acquire({ count: 9, maxBytes: 10 })
+      reader().acquire({ offset: 1, value: 'twelve bytes' }, { offset: 2 })
+      expect(client.offsets).to.deep.equal([1])
+      const next = await script.acquire({ count: 9, maxBytes: 10 })
+      reader().acquire({ offset: 3, value: 'abcd' })
+      await pass(200)
+      expect(next.offsets).to.deep.equal([2])
+    })
+
+    it('refuses a client that has half of all places, and everybody when there is none', async () => {
+      start({ limits: { maxWaiting: 3 } })
+      await script.acquire({ client: 'one' })
+      await script.acquire({ client: 'one' })
+      expect((await script.acquire({ client: 'one' })).failure).to.equal('quotaExceeded')
+      expect((await script.acquire({ client: 'two' })).failure).to.equal(undefined)
+      expect((await script.acquire({ client: 'three' })).failure).to.equal('overloaded')
+    })
+
+    it('refuses a client that holds too many messages, and gives it no more than its limit', async () => {
+      start({ limits: { maxHeldPerClient: 2 } })
+      const client = await script.acquire({ count: 3 })
+      reader().acquire({ offset: 1 }, { offset: 2 }, { offset: 3 })
+      await pass(200)
+      expect(client.offsets).to.deep.equal([1, 2])
+      expect((await script.acquire()).failure).to.equal('quotaExceeded')
+      expect((await script.acquire({ client: 'other' })).offsets).to.deep.equal([3])
+      await script.settle({ accept: client.tokens })
+      expect((await script.acquire()).failure).to.equal(undefined)
+    })
+
+    it('refuses everybody when the gateway holds too many messages', async () => {
+      start({ limits: { maxHeld: 1 } })
+      await script.given({ offset: 1 })
+      expect((await script.acquire({ client: 'other' })).failure).to.equal('overloaded')
+    })
+
+    it('refuses another queue when there are too many', async () => {
+      start({ limits: { maxQueues: 1 } })
+      await script.acquire()
+      expect((await script.acquire({ topic: 'others', client: 'other' })).failure).to.equal('overloaded')
+      expect((await script.acquire({ client: 'other' })).failure).to.equal(undefined)
+    })
+
+    it('tells what Kafka refuses', async () => {
+      start({ findFails: new InvalidRequestError('topic orders does not exist', 'unknownTopic') })
+      expect((await script.acquire()).failure).to.equal('unknownTopic')
+      expect(script.queues.size).to.equal(0)
+    })
+
+    it('refuses all clients, and begins anew with the next one, when the group is of another kind', async () => {
+      start()
+      const clients = [await script.acquire(), await script.acquire()]
+      reader().events.failed({ type: 'failed', errorCode: 69, code: 'kafka', message: '', retriable: true })
+      expect(clients.map(({ results }) => results)).to.have.nested.property(
+        '[1][0].message',
+        'the id belongs to a group of another kind'
+      )
+      expect(clients.map(({ failure }) => failure)).to.deep.equal(['kafka', 'kafka'])
+      await script.acquire()
+      expect(script.readers).to.have.length(2)
+    })
+
+    it('remembers for a minute that Kafka has no share groups', async () => {
+      start()
+      const client = await script.acquire()
+      reader().events.failed({ type: 'failed', errorCode: 35, code: 'kafka', message: '', retriable: false })
+      expect(client.failure).to.equal('kafka')
+      expect((await script.acquire()).failure).to.equal('kafka')
+      expect(script.readers).to.have.length(1)
+      await pass(61_000)
+      await script.acquire()
+      expect(script.readers).to.have.length(2)
+    })
+
+    it('is left half a minute after the last client and the last message', async () => {
+      start()
+      const client = await script.given({ offset: 1 })
+      await pass(25_000)
+      await script.settle({ accept: client.tokens })
+      await pass(29_000)
+      expect(reader().isClosed).to.equal(false)
+      await pass(2_000)
+      expect(reader().isClosed).to.equal(true)
+      expect(script.queues.size).to.equal(0)
+    })
+  })
+
+  describe('with a start', () => {
+    const NEW = { hasStart: false, hasTopic: false, isNew: true }
+
+    it('sets it where the group has neither a start nor a state of the topic', async () => {
+      start({ found: NEW })
+      const client = await script.acquire({ start: 'PT1H', waitMs: 0 })
+      expect(script.changes).to.deep.equal([{ start: 'PT1H' }])
+      await pass(300)
+      expect(client.results).to.deep.equal([{ type: 'acquired', messages: [], isNewGroup: true }])
+    })
+
+    it('leaves it as it is where the group has one', async () => {
+      start({ found: { ...NEW, hasTopic: true } })
+      await script.acquire({ start: 'latest' })
+      expect(script.changes).to.deep.equal([])
+    })
+
+    it('refuses a client that may not change settings, and no other', async () => {
+      start({ found: NEW })
+      const clients = await Promise.all([script.acquire({ start: 'latest', mayAlter: false }), script.acquire()])
+      expect(clients.map(({ failure }) => failure)).to.deep.equal(['forbidden', undefined])
+      expect(script.changes).to.deep.equal([])
+    })
+
+    it('is refused where new groups are not allowed', async () => {
+      start({ found: NEW, limits: { mayCreate: false } })
+      expect((await script.acquire()).results).to.have.nested.property('[0].setting', 'queues.create')
+    })
+
+    it('answers nobody before every partition was fetched from, unless it is the earliest', async () => {
+      start()
+      script.settings = { ...SETTINGS, start: 'latest' }
+      script.begins = false
+      const client = await script.acquire({ waitMs: 1_000 })
+      reader().acquire({ offset: 1 })
+      await pass(5_000)
+      expect(client.offsets).to.equal(undefined)
+      expect(reader().events.demand().messages).to.equal(1)
+      reader().begin()
+      await pass(100)
+      expect(client.offsets).to.deep.equal([1])
+    })
+
+    it('names the partition that was not fetched from ten seconds after the wait', async () => {
+      start()
+      script.settings = { ...SETTINGS, start: 'latest' }
+      script.begins = false
+      const client = await script.acquire({ waitMs: 1_000 })
+      reader().acquire({ offset: 1 })
+      await pass(11_500)
+      expect(client.results).to.have.nested.property('[0].message', 'orders/1 was not fetched from')
+      expect(client.failure).to.equal('noLeader')
+      reader().begin()
+      expect((await script.acquire()).offsets).to.deep.equal([1])
+    })
+  })
+
+  describe('whose messages are settled', () => {
+    it('passes each word to Kafka once, and answers in the order of the lists', async () => {
+      start()
+      const client = await script.acquire({ count: 4 })
+      reader().acquire(...[1, 2, 3, 4].map(offset => ({ offset })))
+      const [one, two, three, four] = client.tokens
+      const results = await script.settle({ accept: [two!], release: [one!], reject: [four!], renew: [three!] })
+      expect(results.map(({ token, outcome }) => [token, outcome])).to.deep.equal(
+        [two, one, four, three].map(token => [token, 'done'])
+      )
+      expect(reader().words).to.deep.equal(['accept 2', 'release 1', 'reject 4', 'renew 3'])
+      expect(script.queues.held).to.equal(1)
+    })
+
+    it('answers the same word again without asking Kafka, for a minute', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1 })
+      reader().answers = undefined
+      const outcomes = Promise.all([script.outcomeOf('accept', tokens[0]), script.outcomeOf('accept', tokens[0])])
+      await pass(100)
+      expect(await script.outcomeOf('release', tokens[0])).to.equal('lost')
+      reader().sent[0]!.answer({ outcome: 'unknown' })
+      expect(await outcomes).to.deep.equal(['unknown', 'unknown'])
+      await pass(55_000)
+      expect(await script.outcomeOf('accept', tokens[0])).to.equal('unknown')
+      await pass(6_000)
+      expect(await script.outcomeOf('accept', tokens[0])).to.equal('lost')
+      expect(reader().words).to.deep.equal(['accept 1'])
+    })
+
+    it('takes the token again after Kafka has refused the word', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1 })
+      reader().answers = { outcome: 'failed', code: 30, message: 'no' }
+      expect(await script.settle({ accept: tokens })).to.deep.equal([
+        { token: tokens[0], outcome: 'failed', code: 30, reason: 'no' }
+      ])
+      reader().answers = { outcome: 'done' }
+      expect(await script.outcomeOf('accept', tokens[0])).to.equal('done')
+    })
+
+    it('loses a token half a second before the lock of Kafka ends, without asking Kafka', async () => {
+      start()
+      const client = await script.given({ offset: 1 })
+      expect(client.messages[0]!.lockMs).to.equal(LOCK_MS - 500)
+      await pass(LOCK_MS - 600)
+      expect((await script.settle({ renew: client.tokens }))[0]).to.include({ outcome: 'done', lockMs: LOCK_MS - 500 })
+      await pass(LOCK_MS - 300)
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
+      expect(reader().words).to.deep.equal(['renew 1'])
+      await pass(500)
+      expect(script.queues.held).to.equal(0)
+    })
+
+    it('does not believe an answer that comes after the end of the lock', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1 })
+      await pass(LOCK_MS - 1_000)
+      reader().answers = undefined
+      const outcome = script.outcomeOf('accept', tokens[0])
+      await pass(2_000)
+      reader().sent[0]!.answer({ outcome: 'done' })
+      expect(await outcome).to.equal('unknown')
+    })
+
+    it('loses the former token when Kafka gives the message again', async () => {
+      start()
+      const first = await script.given({ offset: 1 })
+      const second = await script.given({ offset: 1, deliveryCount: 2 })
+      expect(second.messages[0]).to.include({ deliveryCount: 2, lastDelivery: false })
+      expect(await script.outcomeOf('accept', first.tokens[0])).to.equal('lost')
+      expect(await script.outcomeOf('accept', second.tokens[0])).to.equal('done')
+      expect(script.metrics.of('redelivered_messages')).to.equal(1)
+    })
+
+    it('loses the tokens of a session that is lost, and of a partition that has moved', async () => {
+      start()
+      const client = await script.acquire({ count: 3 })
+      const other = {}
+      reader().acquire({ offset: 1 }, { offset: 2, partition: 1 }, { offset: 3, session: other })
+      reader().events.lost(reader().session, { topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 1 })
+      reader().events.lost(other)
+      const outcomes = await script.settle({ accept: client.tokens })
+      expect(outcomes.map(({ outcome }) => outcome)).to.deep.equal(['done', 'lost', 'lost'])
+    })
+
+    it('says where tokens are from that are not its own', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1 })
+      const bytes = Buffer.from(tokens[0]!, 'base64url')
+      bytes[70]! ^= 1
+      expect(await script.outcomeOf('accept', bytes.toString('base64url'))).to.equal('invalid')
+      bytes[1]! ^= 1
+      expect(await script.outcomeOf('accept', bytes.toString('base64url'))).to.equal('elsewhere')
+      expect(await script.outcomeOf('accept', 'no token')).to.equal('invalid')
+      expect(reader().words).to.deep.equal([])
+    })
+
+    it('tells that the release of the last delivery has archived the message', async () => {
+      start()
+      const client = await script.given({ offset: 1, deliveryCount: 5 })
+      expect(client.messages[0]!.lastDelivery).to.equal(true)
+      const [result] = await script.settle({ release: client.tokens, delayMs: 60_000 })
+      expect(result).to.include({ outcome: 'done', reason: 'archived' })
+      expect(script.archived).to.deep.equal([1])
+      expect(script.metrics.of('archived_messages')).to.equal(1)
+    })
+
+    it('does not say which delivery is the last where Kafka does not show the limit', async () => {
+      start()
+      script.settings = undefined
+      const client = await script.given({ offset: 1, deliveryCount: 5 })
+      await pass(100)
+      expect(client.messages[0]!.lastDelivery).to.equal(undefined)
+    })
+  })
+
+  describe('with locks of clients', () => {
+    it('renews the lock of Kafka as long as the client wants, and then releases the message', async () => {
+      start()
+      const client = await script.given({ offset: 1 }, { lockMs: LONG_MS })
+      expect(client.messages[0]!.lockMs).to.equal(LONG_MS)
+      await pass(LONG_MS - 1_000)
+      expect(new Set(reader().words)).to.deep.equal(new Set(['renew 1']))
+      expect(script.queues.held).to.equal(1)
+      await pass(2_000)
+      expect(reader().words.at(-1)).to.equal('release 1')
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
+      expect(script.queues.held).to.equal(0)
+    })
+
+    it('releases the message of a client whose lock ends before that of Kafka', async () => {
+      start()
+      const client = await script.given({ offset: 1, deliveryCount: 5 }, { lockMs: 15_000 })
+      expect(client.messages[0]!.lockMs).to.equal(15_000)
+      await pass(15_200)
+      expect(reader().words).to.deep.equal(['release 1'])
+      expect(script.archived).to.deep.equal([1])
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
+    })
+
+    it('begins the lock of the client anew when the client renews it', async () => {
+      start()
+      const client = await script.given({ offset: 1 }, { lockMs: 15_000 })
+      await pass(10_000)
+      expect((await script.settle({ renew: client.tokens }))[0]).to.include({ outcome: 'done', lockMs: 15_000 })
+      await pass(14_000)
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
+    })
+
+    it('lets the lock run to its end when Kafka does not renew it', async () => {
+      start()
+      const client = await script.given({ offset: 1 }, { lockMs: LONG_MS })
+      reader().answers = { outcome: 'lost' }
+      await pass(20_000)
+      expect((await script.settle({ renew: client.tokens }))[0]).to.include({ outcome: 'failed', code: 121 })
+      reader().answers = { outcome: 'done' }
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
+      const next = await script.given({ offset: 2 }, { lockMs: LONG_MS })
+      reader().answers = { outcome: 'lost' }
+      await pass(LOCK_MS)
+      expect(await script.outcomeOf('accept', next.tokens[0])).to.equal('lost')
+    })
+
+    it('renews again when a renewal was not answered', async () => {
+      start()
+      const client = await script.given({ offset: 1 }, { lockMs: LONG_MS })
+      reader().answers = { outcome: 'unknown' }
+      await pass(20_000)
+      reader().answers = { outcome: 'done' }
+      await pass(50_000)
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
+    })
+
+    it('keeps a delayed release, renews it, and counts it as held', async () => {
+      start({ limits: { maxHeldPerClient: 1 } })
+      const client = await script.given({ offset: 1 })
+      expect(await script.outcomeOf('release', client.tokens[0], LONG_MS)).to.equal('done')
+      expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
+      expect((await script.acquire()).failure).to.equal('quotaExceeded')
+      await pass(LONG_MS - 1_000)
+      expect(reader().words).to.not.include('release 1')
+      await pass(2_000)
+      expect(reader().words.at(-1)).to.equal('release 1')
+      expect(script.queues.held).to.equal(0)
+      expect(script.archived).to.deep.equal([])
+    })
+  })
+
+  describe('whose client has gone', () => {
+    it('gives the message to the next client with another token', async () => {
+      start()
+      const gone = await script.given({ offset: 1 })
+      script.queues.unseen(gone.messages)
+      const next = await script.acquire()
+      expect(next.offsets).to.deep.equal([1])
+      expect(next.messages[0]!.record.value!.toString()).to.equal('value 1')
+      expect(await script.outcomeOf('accept', gone.tokens[0])).to.equal('lost')
+      expect(await script.outcomeOf('accept', next.tokens[0])).to.equal('done')
+      expect(reader().words).to.deep.equal(['accept 1'])
+    })
+
+    it('gives what the client was about to get to the next one', async () => {
+      start()
+      const gone = await script.acquire({ count: 2 })
+      const next = await script.acquire()
+      reader().acquire({ offset: 1 })
+      gone.leave()
+      gone.leave()
+      await pass(200)
+      expect([gone.results.length, next.offsets]).to.deep.equal([0, [1]])
+    })
+
+    it('releases the message when half of its lock is over', async () => {
+      start()
+      const gone = await script.given({ offset: 1 })
+      script.queues.unseen(gone.messages)
+      await pass(LOCK_MS / 2 - 1_000)
+      expect(reader().words).to.deep.equal([])
+      await pass(2_000)
+      expect(reader().words).to.deep.equal(['release 1'])
+      expect(script.archived).to.deep.equal([])
+    })
+
+    it('keeps a message at its last delivery for the next client, and tells when nobody came', async () => {
+      start({ limits: { maxLockMs: LONG_MS } })
+      const gone = await script.given({ offset: 1, deliveryCount: 5 })
+      script.queues.unseen(gone.messages)
+      await pass(LONG_MS - 10_000)
+      expect(new Set(reader().words)).to.deep.equal(new Set(['renew 1']))
+      const next = await script.acquire()
+      expect(next.offsets).to.deep.equal([1])
+      script.queues.unseen(next.messages)
+      await pass(11_000)
+      expect(reader().words.at(-1)).to.equal('release 1')
+      expect(script.archived).to.deep.equal([1])
+    })
+  })
+
+  describe('that is drained', () => {
+    it('answers those that wait, settles what is held, and leaves the group', async () => {
+      start()
+      const holding = await script.given({ offset: 1 })
+      const waiting = await script.acquire({ count: 2 })
+      reader().acquire({ offset: 2 })
+      const drained = script.queues.drain(10_000)
+      expect(waiting.offsets).to.deep.equal([2])
+      expect((await script.acquire()).failure).to.equal('shuttingDown')
+      await pass(1_000)
+      expect(await script.outcomeOf('accept', holding.tokens[0])).to.equal('done')
+      expect(reader().isClosed).to.equal(false)
+      expect(await script.outcomeOf('accept', waiting.tokens[0])).to.equal('done')
+      await drained
+      expect(reader().isClosed).to.equal(true)
+    })
+
+    it('tells which messages are archived that are still held', async () => {
+      start()
+      await script.given({ offset: 1, deliveryCount: 5 })
+      await script.given({ offset: 2 })
+      const drained = script.queues.drain(1_000)
+      await pass(1_200)
+      await drained
+      expect(script.archived).to.deep.equal([1])
+      expect(script.queues.held).to.equal(0)
+    })
+  })
+})

@@ -1,0 +1,245 @@
+import type { FoundGroup, QueueAdmin } from '../../../src/consumer/queue/queue-opening.js'
+import type {
+  Acquired,
+  QueueReader,
+  QueueReaderEvents,
+  Settled,
+  Word
+} from '../../../src/consumer/queue/queue-reader.js'
+import type {
+  AcquireOptions,
+  AcquireResult,
+  QueueChanges,
+  QueueMessage,
+  QueueSettings,
+  Settlement,
+  SettleResult
+} from '../../../src/consumer/queue/queue-verbs.js'
+import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
+import type { CastellanError } from '../../../src/core/errors.js'
+import type { Logger } from '../../../src/core/model.js'
+import { CountingMetrics } from '../../support/counting-metrics.js'
+import { FakeTime } from '../../support/fake-time.js'
+
+export const LOCK_MS = 30_000
+export const SETTINGS: QueueSettings = { start: 'earliest', lockMs: LOCK_MS, deliveryLimit: 5, deadLetters: null }
+
+type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
+
+/** One word about a message on its way to Kafka; a test answers it. */
+export interface Sent {
+  readonly offset: number
+  readonly word: Word
+  answer(settled: Settled): void
+}
+
+/** What the share side does is done by the test. */
+export class ScriptedReader implements Reader {
+  readonly events: QueueReaderEvents
+  readonly session = {}
+  readonly sent: Sent[] = []
+  /** Answers words by itself. `undefined`: the test does. */
+  answers: Settled | undefined = { outcome: 'done' }
+  wakes = 0
+  isClosed = false
+  isBegun = true
+  #onBegun: (() => void)[] = []
+  readonly #now: () => number
+
+  constructor(events: QueueReaderEvents, now: () => number) {
+    this.events = events
+    this.#now = now
+  }
+
+  wake(): void {
+    this.wakes++
+  }
+
+  /** As `release 7`, in order. */
+  get words(): string[] {
+    return this.sent.map(({ word, offset }) => `${word} ${offset}`)
+  }
+
+  acquire(...messages: (Partial<Acquired> & { offset: number; value?: string })[]): void {
+    this.events.acquired(
+      messages.map(({ offset, value = `value ${offset}`, ...more }) => ({
+        topicId: 'AAAAAAAAAAAAAAAAAAAAAQ',
+        partition: 0,
+        record: { offset, timestampMs: 0, key: null, value: Buffer.from(value), headers: [] },
+        deliveryCount: 1,
+        lockEndsAt: this.#now() + LOCK_MS,
+        session: this.session,
+        ...more
+      }))
+    )
+  }
+
+  settle(_session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<Settled> {
+    return new Promise(resolve => {
+      this.sent.push({ offset, word, answer: resolve })
+      if (this.answers === undefined) return
+      resolve(word === 'renew' && this.answers.outcome === 'done' ? this.#renewed() : this.answers)
+    })
+  }
+
+  #renewed(): Settled {
+    return { outcome: 'done', lockEndsAt: this.#now() + LOCK_MS }
+  }
+
+  begun(waitMs: number): Promise<void> {
+    if (this.isBegun) return Promise.resolve()
+    if (waitMs === 0) return Promise.reject(new Error('orders/1 was not fetched from'))
+    return new Promise(resolve => this.#onBegun.push(resolve))
+  }
+
+  begin(): void {
+    this.isBegun = true
+    for (const resolve of this.#onBegun.splice(0)) resolve()
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+  }
+}
+
+/** What the client of an acquire sees. */
+export class Client {
+  readonly results: AcquireResult[] = []
+  leave: () => void = () => undefined
+
+  get messages(): readonly QueueMessage[] {
+    const [result] = this.results
+    return result?.type === 'acquired' ? result.messages : []
+  }
+
+  get tokens(): string[] {
+    return this.messages.map(({ token }) => token)
+  }
+
+  /** `undefined`: it has no answer. */
+  get offsets(): number[] | undefined {
+    return this.results.length === 0 ? undefined : this.messages.map(({ record }) => record.offset)
+  }
+
+  get failure(): string | undefined {
+    const [result] = this.results
+    return result?.type === 'failed' ? result.code : undefined
+  }
+}
+
+export interface QueuesScript {
+  readonly found?: Partial<FoundGroup>
+  readonly limits?: Partial<QueuesDeps['limits']>
+  readonly findFails?: CastellanError
+  readonly openReader?: QueuesDeps['openReader']
+}
+
+/** Queues whose share side and whose Kafka are a test's. */
+export class ScriptedQueues {
+  readonly time = new FakeTime()
+  readonly metrics = new CountingMetrics()
+  readonly readers: ScriptedReader[] = []
+  readonly warnings: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[] = []
+  readonly changes: QueueChanges[] = []
+  settings: QueueSettings | undefined = SETTINGS
+  /** Whether readers begin by themselves. */
+  begins = true
+  readonly queues: Queues
+
+  constructor({ found, limits, findFails, openReader }: QueuesScript = {}) {
+    const admin: QueueAdmin = {
+      find: async () => {
+        if (findFails !== undefined) throw findFails
+        return { settings: this.settings, hasStart: true, hasTopic: true, isNew: false, ...found }
+      },
+      settings: async () => this.settings,
+      configure: async (_topic, _groupId, changes) => {
+        this.changes.push(changes)
+        const start = changes.start ?? SETTINGS.start
+        return (this.settings = { ...SETTINGS, start })
+      },
+      describe: () => Promise.reject(new Error('not scripted'))
+    }
+    this.queues = new Queues({
+      cluster: 'default',
+      gatewayId: Buffer.alloc(12, 7),
+      key: Buffer.alloc(32, 9),
+      limits: {
+        maxLockMs: 3_600_000,
+        mayCreate: true,
+        maxHeld: 10_000,
+        maxHeldPerClient: 1_000,
+        maxWaiting: 2_000,
+        maxQueues: 100,
+        ...limits
+      },
+      clock: this.time.now,
+      log: this.#log,
+      metrics: this.metrics,
+      admin,
+      openReader: openReader ?? ((_topic, _groupId, events) => this.#openReader(events))
+    })
+  }
+
+  /** The reader that was opened last. */
+  get reader(): ScriptedReader {
+    return this.readers.at(-1)!
+  }
+
+  get archived(): unknown[] {
+    return this.warnings.filter(({ fields }) => 'because' in fields).map(({ fields }) => fields.offset)
+  }
+
+  /** An acquire that waits; the queue is open when it resolves. */
+  async acquire(options: Partial<AcquireOptions> & { topic?: string; group?: string } = {}): Promise<Client> {
+    const { topic = 'orders', group = 'workers', ...rest } = options
+    const client = new Client()
+    const asked = { count: 1, waitMs: 20_000, maxBytes: 1_048_576, lockMs: undefined, start: undefined }
+    const all = { ...asked, client: 'someone', mayAlter: true, ...rest }
+    client.leave = this.queues.acquire(topic, group, all, { reply: result => client.results.push(result) })
+    await this.time.pass(0)
+    return client
+  }
+
+  /** A client that has got these messages. */
+  async given(
+    message: Parameters<ScriptedReader['acquire']>[0],
+    options: Partial<AcquireOptions> = {}
+  ): Promise<Client> {
+    const client = await this.acquire(options)
+    this.reader.acquire(message)
+    return client
+  }
+
+  settle(words: Partial<Settlement>): Promise<readonly SettleResult[]> {
+    const none = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+    return this.queues.settle('orders', 'workers', { ...none, ...words })
+  }
+
+  /** The outcome for one token. */
+  async outcomeOf(word: Word, token: string | undefined, delayMs = 0): Promise<string> {
+    const [result] = await this.settle({ [word]: [token], delayMs })
+    return result!.outcome
+  }
+
+  async end(): Promise<void> {
+    const drained = this.queues.drain(0)
+    await this.time.pass(20)
+    await drained
+    this.time.restore()
+  }
+
+  #openReader(events: QueueReaderEvents): ScriptedReader {
+    const reader = new ScriptedReader(events, this.time.now)
+    reader.isBegun = this.begins
+    this.readers.push(reader)
+    return reader
+  }
+
+  get #log(): Logger {
+    const warn = (fields: object, message: string): void => {
+      this.warnings.push({ message, fields: { ...fields } })
+    }
+    return { debug() {}, info() {}, warn, error: warn }
+  }
+}
