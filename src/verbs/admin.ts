@@ -108,10 +108,12 @@ export type ConfigResource =
   | { readonly type: 'broker'; readonly nodeId: number }
   /** The settings that all brokers share, and that a broker may override. */
   | { readonly type: 'brokers' }
+  /** The settings of a group, which may be set before it exists. */
+  | { readonly type: 'group'; readonly name: string }
 
-/** The name of a resource in results: the topic, the id of the broker, or the empty string for all brokers. */
+/** The name of a resource in results: the topic or the group, the id of the broker, or the empty string for all brokers. */
 export function resourceName(resource: ConfigResource): string {
-  if (resource.type === 'topic') return resource.name
+  if (resource.type === 'topic' || resource.type === 'group') return resource.name
   return resource.type === 'broker' ? String(resource.nodeId) : ''
 }
 

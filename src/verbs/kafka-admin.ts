@@ -368,7 +368,7 @@ function isShownIn(
   { type, name: resource }: ConfigResourceId
 ): boolean {
   const ofBroker = resource === '' ? 'DYNAMIC_DEFAULT_BROKER_CONFIG' : 'DYNAMIC_BROKER_CONFIG'
-  const own = type === 'topic' ? 'DYNAMIC_TOPIC_CONFIG' : ofBroker
+  const own = { topic: 'DYNAMIC_TOPIC_CONFIG', group: 'DYNAMIC_GROUP_CONFIG', broker: ofBroker }[type]
   const found = configs.find(config => config.name === name && config.source === own)
   if (value === null || found === undefined) return value === null && found === undefined
   // Kafka does not reveal a sensitive value.
@@ -379,7 +379,7 @@ function isShownIn(
 const normalized = (value: string): string => value.replaceAll(/\s/g, '').toLowerCase()
 
 const toId = (resource: ConfigResource): ConfigResourceId => ({
-  type: resource.type === 'topic' ? 'topic' : 'broker',
+  type: resource.type === 'brokers' ? 'broker' : resource.type,
   name: resourceName(resource)
 })
 

@@ -1,6 +1,7 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
+import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
@@ -62,6 +63,8 @@ export interface KafkaVerbsDeps {
     | undefined
   /** Absent: requests of consumer instances are refused. */
   readonly instances?: InstanceVerbs | undefined
+  /** Absent: requests of queues are refused. */
+  readonly queues?: QueueVerbs | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
   /** Default: nothing is logged. */
@@ -95,6 +98,20 @@ const NO_INSTANCES: InstanceVerbs = {
   committed: refuseInstances
 }
 
+const NO_QUEUES = ownFailure('invalidRequest', 'this gateway was started without queues', false)
+const refuseQueues = (): Promise<never> => Promise.reject(new InvalidRequestError(NO_QUEUES.message))
+const WITHOUT_QUEUES: QueueVerbs = {
+  acquire(_topic, _groupId, _options, asker) {
+    asker.reply(NO_QUEUES)
+    return () => undefined
+  },
+  unseen: () => undefined,
+  settle: async (_topic, _groupId, { accept, release, reject, renew }) =>
+    [...accept, ...release, ...reject, ...renew].map(token => ({ token, outcome: 'invalid' })),
+  describe: refuseQueues,
+  configure: refuseQueues
+}
+
 /** The verbs over one Kafka cluster: passes each on to the part of the process that carries it out, or asks the Router. */
 export class KafkaVerbs implements Verbs {
   readonly groups: GroupVerbs
@@ -109,6 +126,10 @@ export class KafkaVerbs implements Verbs {
 
   get instances(): InstanceVerbs {
     return this.#deps.instances ?? NO_INSTANCES
+  }
+
+  get queues(): QueueVerbs {
+    return this.#deps.queues ?? WITHOUT_QUEUES
   }
 
   get admin(): AdminVerbs {

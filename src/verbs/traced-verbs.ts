@@ -1,7 +1,16 @@
 import type { RecordHeader } from '../core/model.js'
 import type { GivenMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
 import { over } from './over.js'
-import type { AcquiredMessage, ConsumeManyResult, GroupVerbs, InstanceVerbs, PendingProduce, Verbs } from './verbs.js'
+import type {
+  AcquiredMessage,
+  AcquireResult,
+  ConsumeManyResult,
+  GroupVerbs,
+  InstanceVerbs,
+  PendingProduce,
+  QueueVerbs,
+  Verbs
+} from './verbs.js'
 
 /**
  * A gateway whose records and messages have spans. It stands before gateways that pass requests on to other processes, for a
@@ -18,7 +27,8 @@ export function tracedVerbs(own: Verbs, tracing: Tracing): Verbs {
       return pendingProduce
     },
     groups: tracedGroups(own.groups, tracing),
-    instances: tracedInstances(own.instances, tracing)
+    instances: tracedInstances(own.instances, tracing),
+    queues: tracedQueues(own.queues, tracing)
   })
 }
 
@@ -48,6 +58,23 @@ function tracedInstances(own: InstanceVerbs, tracing: Tracing): InstanceVerbs {
       const result = await own.read(instance, limits)
       if (result.type === 'done') record(tracing, instance.groupId, result.value.records, askedAt, trace)
       return result
+    }
+  })
+}
+
+function tracedQueues(own: QueueVerbs, tracing: Tracing): QueueVerbs {
+  return over(own, {
+    acquire(topic, groupId, options, asker) {
+      const { trace } = asker
+      const askedAt = Date.now()
+      const reply = (result: AcquireResult): void => {
+        if (result.type === 'acquired') {
+          const messages = result.messages.map(({ partition, record: of }) => ({ topic, partition, ...of }))
+          record(tracing, groupId, messages, askedAt, trace)
+        }
+        asker.reply(result)
+      }
+      return own.acquire(topic, groupId, options, { reply })
     }
   })
 }

@@ -1,5 +1,6 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
+import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
 import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
@@ -22,6 +23,7 @@ export type {
 } from '../consumer/group/consume-result.js'
 export { ONE_MESSAGE } from '../consumer/group/consume-result.js'
 export * from '../consumer/instance/instances.js'
+export * from '../consumer/queue/queue-verbs.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export type TopicsByName = ReadonlyMap<string, TopicMetadata>
@@ -175,6 +177,7 @@ export interface Verbs {
   topicConfigs(names: readonly string[], timeoutMs: number): Promise<ReadonlyMap<string, ReadonlyMap<string, string>>>
   readonly groups: GroupVerbs
   readonly instances: InstanceVerbs
+  readonly queues: QueueVerbs
   readonly admin: AdminVerbs
   /**
    * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; a

@@ -14,6 +14,7 @@ import type {
   Loss,
   PendingProduce,
   ProduceOptions,
+  QueueVerbs,
   ReadersOnly,
   TopicMetadata,
   TopicSubscription,
@@ -63,6 +64,8 @@ export class FakeVerbs implements Verbs, GroupVerbs {
   admin: AdminVerbs = unanswered
   /** No verb of instances is answered; a test assigns those that it needs. */
   instances: InstanceVerbs = unansweredInstances
+  /** No verb of queues is answered; a test assigns those that it needs. */
+  queues: QueueVerbs = unansweredQueues
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
@@ -204,6 +207,16 @@ const unansweredInstances: InstanceVerbs = {
   read: refuse,
   commit: refuse,
   committed: refuse
+}
+
+const unansweredQueues: QueueVerbs = {
+  acquire() {
+    throw new Error('not faked')
+  },
+  unseen: () => undefined,
+  settle: refuse,
+  describe: refuse,
+  configure: refuse
 }
 
 const unanswered: AdminVerbs = {
