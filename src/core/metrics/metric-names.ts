@@ -19,6 +19,11 @@ const countersFromZero: Meanings = {
     'How often the end of a log was lost, and a group continued at the offset where the logs diverge',
   'groups.failed_commits': 'Commits of groups that Kafka refused for good',
   'groups.exclusions': 'How often a group excluded this member, so that it had to join again',
+  'queues.acquired_messages':
+    'Messages of queues that clients have acquired; a message that is acquired twice counts twice',
+  'queues.redelivered_messages': 'Messages of queues that Kafka had given to somebody before',
+  'queues.archived_messages':
+    'Messages of queues that Kafka has archived at their last delivery, as far as is known: nobody accepted or rejected them. The log names each',
   'delivery.delivered_records': 'Records that were written to Kafka',
   'delivery.failed_records':
     'Accepted records that Kafka refused, for example as too large for the topic, or that Castellan gave up',
@@ -54,6 +59,8 @@ const counters: Meanings = {
   'router.unexpected_failures': 'Bugs met by the Router',
   'router.retries': 'Requests that were routed again',
   'http.idempotent_requests': 'Requests with the header `Idempotency-Key`, by what was done with them',
+  'queues.settled_messages':
+    'Words about messages of queues (accept, release, reject, renew), by their outcome: `done`, `lost`, `unknown`, `elsewhere`, `invalid`, `failed`',
   'router.request_latency': 'Time from a request to its answer',
   'router.timeouts_sent': 'Requests that were answered `timedOut`',
   'http.admission_wait': 'How long requests waited for free memory or disk before their bodies were read',
@@ -79,6 +86,7 @@ const firstLabels: Readonly<Record<string, Readonly<Record<string, readonly stri
   'router.retries': {
     reason: ['unreachable', 'notLeader', 'notCoordinator', 'unknownTopicOrPartition', 'staleTopic', 'retryLater']
   },
+  'queues.settled_messages': { outcome: ['done', 'lost', 'unknown', 'elsewhere', 'invalid', 'failed'] },
   'http.idempotent_requests': { result: ['claimed', 'replayed', 'conflict', 'busy', 'full', 'invalid', 'away'] }
 }
 
@@ -89,6 +97,9 @@ const sumsFromZero: Meanings = {
   'router.decompressed_bytes': 'Memory held by decompressed records',
   'groups.groups': 'Consumer groups that this process takes part in',
   'groups.instances': 'Consumer instances of this process',
+  'queues.queues': 'Topics and groups whose messages this process acquires',
+  'queues.held_messages': 'Messages of queues that Kafka has locked for this process',
+  'queues.waiting_acquires': 'Requests that wait for messages of queues',
   'delivery.buffered_records': 'Records that wait for Kafka',
   'delivery.buffered_bytes': 'Bytes of the records that wait for Kafka, bookkeeping included',
   'delivery.stuck_bytes':
@@ -127,6 +138,8 @@ const sums: Meanings = {
 const maximaFromZero: Meanings = {
   'http.idempotency_used_ratio':
     'Used share of `idempotency.maxBytes`, in memory or on disk, whichever is larger; as of the latest request with a key',
+  'queues.oldest_held_age_seconds':
+    'How long the message of a queue is held that is held longest; 0: none is held. Its partition stops 2,000 offsets after it',
   'delivery.oldest_record_age_seconds': 'How long the oldest record that waits for Kafka has waited; 0: none waits',
   'durable.backlog_retention_ratio':
     'Longest wait of a record in the durable log, divided by `retention.ms` of its topic; the highest of all topics. Above 1, Kafka deletes the oldest records as soon as it has them. 0 with `wal.timestamps` `sent`'

@@ -16,12 +16,12 @@ describe('docs/metrics.md', () => {
     }
   })
 
-  it('has no metric of Router, dispatchers, delivery, durable log, groups or peers that is not reported', () => {
+  it('has no metric of Router, dispatchers, delivery, durable log, groups, queues or peers that is not reported', () => {
     const known = [...metricMeanings.keys()].map(name => `castellan_${name.replace('.', '_')}`)
     const rooms = rows
       .map(([, name]) => name!)
       .filter(name =>
-        /^castellan_(router_|kafka_dispatcher_|delivery_|durable_|wal_|groups_|peers_|http_admission_wait|http_idempoten)/.test(
+        /^castellan_(router_|kafka_dispatcher_|delivery_|durable_|wal_|groups_|queues_|peers_|http_admission_wait|http_idempoten)/.test(
           name
         )
       )
