@@ -152,7 +152,7 @@ function settingsIn(configs: readonly ConfigEntry[]): QueueSettings {
   return {
     start: start.startsWith(BY_DURATION) ? start.slice(BY_DURATION.length) : start,
     lockMs: Number(textOf(LOCK_MS)),
-    deliveryLimit: Number(textOf(DELIVERY_LIMIT)),
+    deliveryLimit: Number(textOf(DELIVERY_LIMIT) || Number.NaN),
     deadLetters: textOf(DEAD_LETTERS) || null
   }
 }

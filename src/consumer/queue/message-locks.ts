@@ -82,9 +82,10 @@ export class MessageLocks {
     return this.#byPlace.get(keyOf(held)) === held
   }
 
-  /** Whether Kafka archives the message when it is released, or when its lock ends. */
-  isLast({ deliveryCount }: HeldMessage): boolean {
-    return this.settings !== undefined && deliveryCount >= this.settings.deliveryLimit
+  /** Whether Kafka archives the message when it is released, or when its lock ends. `undefined`: Kafka does not tell. */
+  isLast({ deliveryCount }: HeldMessage): boolean | undefined {
+    const { deliveryLimit = Number.NaN } = this.settings ?? {}
+    return Number.isNaN(deliveryLimit) ? undefined : deliveryCount >= deliveryLimit
   }
 
   /** Kafka gives a message again only when its former lock is over, so a former token of it is lost. */
@@ -138,22 +139,27 @@ export class MessageLocks {
   /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
   lost(session: object, partition?: { readonly topicId: string; readonly partition: number }): void {
     for (const held of this.#byPlace.values()) {
-      if (held.session !== session) continue
+      // What is on the way to Kafka has an answer of its own.
+      if (held.session !== session || held.state === 'settling') continue
       // A leader that moves forgets its locks, and raises no count.
       if (partition === undefined) this.#end(held, 'its connection was lost')
       else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#remove(held)
     }
   }
 
-  releaseSpare(): void {
-    for (const held of this.spare) this.#release(held, 'nobody was there to acquire it')
+  /** Releases what no client has, delayed releases included. */
+  releaseUnclaimed(): void {
+    for (const held of this.#byPlace.values()) {
+      if (held.state === 'spare') this.#release(held, 'nobody was there to acquire it')
+      else if (held.state === 'delayed') this.#release(held, 'it was released')
+    }
   }
 
-  /** Forgets all messages, whose sessions are about to end. */
+  /** Forgets all messages, whose sessions are about to end. What is on the way to Kafka is awaited. */
   close(): void {
     this.#isClosed = true
-    this.releaseSpare()
-    for (const held of this.#byPlace.values()) this.#end(held, 'the queue was closed')
+    this.releaseUnclaimed()
+    for (const held of this.#byPlace.values()) if (held.state !== 'settling') this.#end(held, 'the queue was closed')
   }
 
   /**

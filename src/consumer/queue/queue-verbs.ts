@@ -120,6 +120,7 @@ export interface QueueChanges {
 export interface QueueSettings {
   readonly start: QueueStart
   readonly lockMs: number
+  /** NaN: Kafka does not tell. */
   readonly deliveryLimit: number
   /** The topic to which Kafka copies what it archives; `null`: none. */
   readonly deadLetters: string | null

@@ -151,10 +151,10 @@ export class Queue {
     this.#serve()
   }
 
-  /** Answers all waiting acquires, and releases what no client has. */
+  /** Answers all waiting acquires, and releases what no client has, delayed releases included. */
   drain(): void {
     for (const acquire of this.#waiting) this.#answer(acquire)
-    this.#joined?.locks.releaseSpare()
+    this.#joined?.locks.releaseUnclaimed()
   }
 
   /** Leaves the group. All messages that are still held are released with their sessions. Idempotent; never rejects. */
@@ -296,7 +296,7 @@ export class Queue {
       partition,
       record: record!,
       deliveryCount,
-      lastDelivery: locks.settings && locks.isLast(held),
+      lastDelivery: locks.isLast(held),
       lockMs: held.leftMs(now())
     }
   }

@@ -274,7 +274,8 @@ export class Queues implements QueueVerbs {
   }
 }
 
-const keyOf = (topic: string, groupId: string): string => `${topic}/${groupId}`
+/** Names of clients may contain any character. */
+const keyOf = (topic: string, groupId: string): string => `${topic.length}/${topic}/${groupId}`
 
 /** A client that has its share is refused otherwise than all clients are when nothing is left. */
 function refusalOf(
