@@ -132,6 +132,51 @@ describe('a queue', () => {
       expect(script.readers).to.have.length(2)
     })
 
+    it('waits on when what it was about to give is lost', async () => {
+      start()
+      const client = await script.acquire({ count: 2, waitMs: 5_000 })
+      reader().acquire({ offset: 1 })
+      reader().events.lost(reader().session)
+      await pass(300)
+      expect(client.offsets).to.equal(undefined)
+      reader().acquire({ offset: 2 }, { offset: 3 })
+      expect(client.offsets).to.deep.equal([2, 3])
+    })
+
+    it('tells at the end of the wait that no broker could be asked, until one is', async () => {
+      start()
+      const client = await script.acquire({ waitMs: 1_000 })
+      reader().events.failed({ type: 'failed', errorCode: undefined, code: 'noLeader', message: '', retriable: true })
+      expect(client.results).to.deep.equal([])
+      await pass(1_200)
+      expect(client.failure).to.equal('noLeader')
+      const next = await script.acquire({ waitMs: 1_000 })
+      reader().events.demand()
+      await pass(1_200)
+      expect(next.offsets).to.deep.equal([])
+    })
+
+    it('shares the room of the gateway with other queues that are waited for', async () => {
+      start({ limits: { maxHeld: 10, maxHeldPerClient: 10 } })
+      await script.acquire({ count: 10, client: 'one' })
+      expect(reader().events.demand().messages).to.equal(10)
+      await script.acquire({ count: 10, client: 'two', topic: 'others' })
+      expect(script.readers.map(({ events }) => events.demand().messages)).to.deep.equal([5, 5])
+    })
+
+    it('asks after a minute whether the delivery limit has changed', async () => {
+      start()
+      await script.acquire({ waitMs: 60_000 })
+      script.settings = { ...SETTINGS, deliveryLimit: 2 }
+      await pass(59_000)
+      const client = await script.acquire({ waitMs: 60_000, count: 2 })
+      await pass(2_000)
+      reader().acquire({ offset: 1 }, { offset: 2, deliveryCount: 2 })
+      const late = await script.given({ offset: 3, deliveryCount: 2 })
+      expect(client.results).to.have.length(1)
+      expect(late.messages[0]!.lastDelivery).to.equal(true)
+    })
+
     it('is left half a minute after the last client and the last message', async () => {
       start()
       const client = await script.given({ offset: 1 })
