@@ -208,8 +208,6 @@ export class Queue {
 
   #demand(): QueueDemand {
     const { now, counts, roomOfQueue } = this.#process
-    // A broker can be asked again.
-    if (this.#failure?.retriable === true) this.#failure = undefined
     const at = now()
     let messages = -this.#joined!.locks.spare.size
     let maxBytes = 1

@@ -185,13 +185,18 @@ export class Queues implements QueueVerbs {
     return settings
   }
 
-  /**
-   * Refuses new acquires, answers those that wait with what they have, settles for at most so long, then releases what is still
-   * held, and leaves all groups. Idempotent; never rejects.
-   */
-  async drain(settleMs: number): Promise<void> {
+  /** Refuses new acquires, and answers those that wait with what they have. Messages are still settled. Idempotent. */
+  endWaits(): void {
     this.#isDraining = true
     for (const queue of this.#live) queue.drain()
+  }
+
+  /**
+   * Waits at most so long until all held messages are settled, then releases the rest, and leaves all groups. Acquires are
+   * refused from the start. Idempotent; never rejects.
+   */
+  async drain(settleMs: number): Promise<void> {
+    this.endWaits()
     await inTime(this.#counts.emptied(), settleMs, () => undefined)
     await Promise.all([...this.#live].map(queue => queue.close()))
     this.#deadlines.stop()

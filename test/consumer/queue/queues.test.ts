@@ -151,7 +151,7 @@ describe('a queue', () => {
       await pass(1_200)
       expect(client.failure).to.equal('noLeader')
       const next = await script.acquire({ waitMs: 1_000 })
-      reader().events.demand()
+      reader().acquire()
       await pass(1_200)
       expect(next.offsets).to.deep.equal([])
     })
