@@ -357,9 +357,9 @@ export class AnswerQueue {
   }
 
   readonly #written = (error?: Error | null): void => {
-    // The connection closes after an error.
+    // The connection closes after an error. Where a reset has come first, Node tells of none although the bytes did not leave.
     const response = this.#first
-    if (error || response === undefined || response === this.#writing) return
+    if (error || this.socket.destroyed || response === undefined || response === this.#writing) return
     this.#first = response.next
     if (this.#first === undefined) this.#last = undefined
     response.next = undefined

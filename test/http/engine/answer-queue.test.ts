@@ -137,6 +137,16 @@ describe('the answers of one connection', () => {
     expect(socket.newlyWritten()).to.equal('12')
   })
 
+  it('are lost when a reset has ended the connection, of which Node tells no error to those that were being written', () => {
+    const one = add()
+    write(one, ['1'])
+    socket.destroyed = true
+    socket.flush()
+    expect(one.told).to.deep.equal([])
+    queue.close()
+    expect(one.told).to.deep.equal(['abort', 'lost'])
+  })
+
   it('are lost when the connection ends, also those that were being written', () => {
     const [one, two] = [add(), add()]
     write(one, ['1'])
