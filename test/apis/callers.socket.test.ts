@@ -46,6 +46,8 @@ class FakeCaller implements Caller {
 
   watch(): void {}
 
+  noteCreated(): void {}
+
   refusalOfTopics(operation: string, records: readonly { readonly topic: string }[]): ForbiddenError | undefined {
     return records.map(record => this.refusalOf(operation, record)).find(refusal => refusal !== undefined)
   }

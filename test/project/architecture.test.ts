@@ -29,7 +29,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
-    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'strimzi'],
+    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'queues', 'strimzi'],
     ['apis', 'api-commands']
   ],
   deployment: [['calls'], ['gateways', 'workers'], ['verbs']],

@@ -64,8 +64,8 @@ export class FakeVerbs implements Verbs, GroupVerbs {
   admin: AdminVerbs = unanswered
   /** No verb of instances is answered; a test assigns those that it needs. */
   instances: InstanceVerbs = unansweredInstances
-  /** No verb of queues is answered; a test assigns those that it needs. */
-  queues: QueueVerbs = unansweredQueues
+  /** Has no messages; a test assigns queues that have. */
+  queues: QueueVerbs = emptyQueues
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
@@ -209,13 +209,15 @@ const unansweredInstances: InstanceVerbs = {
   committed: refuse
 }
 
-const unansweredQueues: QueueVerbs = {
-  acquire() {
-    throw new Error('not faked')
+const emptyQueues: QueueVerbs = {
+  acquire: (_topic, _group, _options, { reply }) => {
+    reply({ type: 'acquired', messages: [], isNewGroup: false })
+    return () => undefined
   },
   unseen: () => undefined,
-  settle: refuse,
-  describe: refuse,
+  settle: async (_topic, _group, { accept, release, reject, renew }) =>
+    [...accept, ...release, ...reject, ...renew].map(token => ({ token, outcome: 'invalid' })),
+  describe: async () => ({ state: 'absent', members: [], partitions: [], settings: undefined, topics: [] }),
   configure: refuse
 }
 

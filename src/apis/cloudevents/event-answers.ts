@@ -4,7 +4,7 @@ import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Reply } from '../../http/exchange/exchange.js'
-import { type Cause, problemAnswer } from '../../http/exchange/modern-answers.js'
+import { type Cause, problemAnswer, statusByCode } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 export class EventProblem extends StacklessError {
@@ -23,7 +23,7 @@ export class EventProblem extends StacklessError {
 
   static of(failure: Cause & { readonly message: string; readonly errorCode?: number | undefined }): EventProblem {
     const isOtherKind = failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL
-    const status = isOtherKind ? 409 : eventStatusByCode[failure.code]
+    const status = isOtherKind ? 409 : statusByCode[failure.code]
     return new EventProblem(status, failure.message, undefined, failure)
   }
 }
@@ -37,7 +37,7 @@ export class EventAnswers extends ErrorAnswers {
       return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
     if (!(error instanceof CastellanError)) return undefined
     const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    const status = refusalStatus(error) ?? (isMissing ? 404 : eventStatusByCode[error.code as ErrorCode])
+    const status = refusalStatus(error) ?? (isMissing ? 404 : statusByCode[error.code as ErrorCode])
     return eventProblem(status, error.message, persisted, error)
   }
 }
@@ -52,34 +52,6 @@ export function eventProblem(
 ): ErrorAnswer {
   const answer = problemAnswer(status, detail, persisted, cause, errors && { errors })
   return { ...answer, headers: status === 503 ? { 'retry-after': '1' } : undefined, cause }
-}
-
-export const eventStatusByCode: Readonly<Record<ErrorCode, number>> = {
-  invalidRequest: 400,
-  invalidTopic: 400,
-  invalidConfig: 500,
-  recordTooLarge: 413,
-  recordRejected: 422,
-  batchTooLarge: 500,
-  unknownTopic: 404,
-  unknownPartition: 404,
-  notAuthorized: 403,
-  authenticationFailed: 503,
-  unauthenticated: 401,
-  forbidden: 403,
-  quotaExceeded: 429,
-  issuerUnreachable: 503,
-  registryUnreachable: 503,
-  overloaded: 503,
-  logUnavailable: 503,
-  shuttingDown: 503,
-  brokerUnreachable: 503,
-  clusterChanged: 502,
-  noLeader: 503,
-  timedOut: 504,
-  aborted: 503,
-  protocol: 502,
-  kafka: 502
 }
 
 export interface EventParts extends EndpointBase {

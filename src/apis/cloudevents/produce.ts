@@ -9,7 +9,7 @@ import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { certaintyOfKnown, type OutcomeSoFar } from '../../http/exchange/modern-answers.js'
+import { certaintyOfKnown, type OutcomeSoFar, statusByCode } from '../../http/exchange/modern-answers.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { type Attributes, checkAttributes, type Report, readAttributes } from './attributes.js'
 import {
@@ -21,7 +21,7 @@ import {
   modeOf,
   typeOfElement
 } from './content-types.js'
-import { EventProblem, eventProblem, eventStatusByCode } from './event-answers.js'
+import { EventProblem, eventProblem } from './event-answers.js'
 import { readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
@@ -199,7 +199,7 @@ function failureAnswer(failed: readonly Failed[], known: readonly OutcomeSoFar[]
   }))
   const detail =
     known.length === 1 ? first.message : `${failed.length} of ${known.length} events failed: ${first.message}`
-  return eventProblem(eventStatusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
+  return eventProblem(statusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
 }
 
 interface Failed {

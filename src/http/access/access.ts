@@ -67,6 +67,8 @@ export interface Caller {
    * @param onRefused called once, when it may not go on
    */
   watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void
+  /** Writes to the audit log that the request has made a share group, where allowed requests are written to it. */
+  noteCreated(target: Target): void
   /**
    * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The
    * error is to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were
@@ -116,6 +118,7 @@ const callerWith = (principal: string, refusal: () => ForbiddenError | undefined
   refusalOfUnruled: refusal,
   refusalOfTopics: refusal,
   watch: () => undefined,
+  noteCreated: () => undefined,
   charge: () => undefined
 })
 

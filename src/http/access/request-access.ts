@@ -19,7 +19,7 @@ import {
   type PassedOn,
   type Target
 } from './access.js'
-import { type AccessMetrics, Audit, type AuditSink, namedTopics } from './audit.js'
+import { type AccessMetrics, Audit, type AuditLine, type AuditSink, namedTopics } from './audit.js'
 import type { Authenticator } from './authenticator.js'
 import { charge, type QuotaAccount, Quotas } from './quotas.js'
 import { type Grants, Rules } from './rules.js'
@@ -92,6 +92,10 @@ class RequestCaller implements Caller {
     this.#host.watches.add({ incoming: this.#incoming, identity: this.#identity, operation, target, onRefused })
   }
 
+  noteCreated(target: Target): void {
+    if (this.#host.audit.wants(true)) this.#audit('create', true, { ...target, reason: 'a new share group' })
+  }
+
   charge(records: number, bytes: number): CastellanError | undefined {
     const gone = this.#refusalSince()
     if (gone !== undefined) return gone
@@ -133,7 +137,7 @@ class RequestCaller implements Caller {
     return error
   }
 
-  #audit(operation: Operation, allowed: boolean, what: Target & { readonly topics?: readonly string[] }): void {
+  #audit(operation: Operation, allowed: boolean, what: Pick<AuditLine, 'topic' | 'topics' | 'group' | 'reason'>): void {
     const { principal, method } = this.#identity
     const { peer: address, requestId } = this.#incoming
     this.#host.audit.write({ allowed, principal, method, address, operation, ...what, requestId })

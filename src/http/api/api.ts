@@ -33,6 +33,8 @@ export interface ApiContext<Settings> {
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`); for Strimzi's bridge alone. */
   readonly trustedProxies?: readonly string[] | undefined
+  /** The longest lock that a client may ask for (`queues.maxLockMs`), in milliseconds; for queues alone. */
+  readonly maxLockMs: number
   /** The gateways of all clusters of the configuration, by name. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   /** For Kafka-Pixy's gRPC alone. */
@@ -197,7 +199,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   port: listenPort
     .optional()
     .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`); 0: any free one. Absent: none'
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`, `/queues`); 0: any free one. Absent: none'
     ),
   tls: z
     .enum(['inherit', 'off'])

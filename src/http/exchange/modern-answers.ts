@@ -77,6 +77,35 @@ export function whenSettled(
   else pending.outcomes().then(settled, () => undefined)
 }
 
+/** The status of a problem document, where an API has no other. */
+export const statusByCode: Readonly<Record<ErrorCode, number>> = {
+  invalidRequest: 400,
+  invalidTopic: 400,
+  invalidConfig: 500,
+  recordTooLarge: 413,
+  recordRejected: 422,
+  batchTooLarge: 500,
+  unknownTopic: 404,
+  unknownPartition: 404,
+  notAuthorized: 403,
+  authenticationFailed: 503,
+  unauthenticated: 401,
+  forbidden: 403,
+  quotaExceeded: 429,
+  issuerUnreachable: 503,
+  registryUnreachable: 503,
+  overloaded: 503,
+  logUnavailable: 503,
+  shuttingDown: 503,
+  brokerUnreachable: 503,
+  clusterChanged: 502,
+  noLeader: 503,
+  timedOut: 504,
+  aborted: 503,
+  protocol: 502,
+  kafka: 502
+}
+
 /** The code of a request that failed as a whole, by the status that every API answers for it. */
 const codeByStatus = new Map<number, ErrorCode>([
   [401, 'unauthenticated'],

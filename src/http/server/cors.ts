@@ -24,6 +24,14 @@ const EXPOSED = [
   'x-castellan-offsets',
   'x-castellan-skipped',
   'x-castellan-load-balancer',
+  'x-castellan-token',
+  'x-castellan-delivery-count',
+  'x-castellan-lock-ms',
+  'x-castellan-partition',
+  'x-castellan-offset',
+  'x-castellan-key',
+  'x-castellan-last-delivery',
+  'x-castellan-null',
   '*'
 ].join(',')
 /** A list of names of headers, as long as a browser sends it. */

@@ -47,22 +47,23 @@ export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boo
 
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'http' | 'apis'>,
+  config: Pick<Config, 'http' | 'apis' | 'queues'>,
   deps: ApisDeps
 ): ApiMount[] {
   const settingsByName = new Map(settingsOfApis(config))
-  return enabled.map(api => mountApi(api, settingsByName.get(api.name)!, config.http, deps))
+  return enabled.map(api => mountApi(api, settingsByName.get(api.name)!, config, deps))
 }
 
 function mountApi(
   api: HttpApi,
   settings: ApiSettings,
-  http: Config['http'],
+  { http, queues: { maxLockMs } }: Pick<Config, 'http' | 'queues'>,
   { shutdown, drainSteps, cutSteps, everywhereOf, calls, tls, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context = {
     ...deps,
+    maxLockMs,
     trustedProxies: http.trustedProxies,
     otherProtocols: { calls, recordHeaders: http.recordHeaders, tls },
     decodesBodies: http.decodedApis.some(one => one === name),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { apis, type SettingsOfApis } from '../../apis/apis.js'
 import { consumerSettings } from '../../consumer/group/settings.js'
+import { queueSettings } from '../../consumer/queue/settings.js'
 import { describeSchema } from '../../core/settings/leaves.js'
 import { environmentName } from '../../core/settings/setting-names.js'
 import { peersSettings } from '../../deployment/gateways/settings.js'
@@ -52,6 +53,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     router: routerSettings,
     delivery: deliverySettings,
     consumer: consumerSettings,
+    queues: queueSettings,
     wal: walSettings,
     receipts: receiptSettings,
     idempotency: idempotencySettings,

@@ -59,6 +59,7 @@ describe('arion: a session of a websocket', () => {
         refusalOf: () => undefined,
         refusalOfUnruled: () => undefined,
         watch: () => undefined,
+        noteCreated: () => undefined,
         refusalOfTopics: () => undefined,
         charge: (records, bytes) => {
           charges.push(`${records} ${bytes}`)

@@ -1,0 +1,120 @@
+import { isUtf8 } from 'node:buffer'
+import { CastellanError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
+import type { KafkaRecord, MonotonicClock } from '../../core/model.js'
+import { type Decoding, type RecordJson, recordJsons } from '../../schemas/record-json.js'
+import { SchemaError } from '../../schemas/schema-error.js'
+import type { QueueMessage } from '../../verbs/verbs.js'
+
+export const ENCODINGS = ['base64', 'text', 'schema'] as const
+export type Encoding = (typeof ENCODINGS)[number]
+
+/** Decoding ends then, while most of each lock is left; what is not decoded is in base64. */
+const DECODE_MS = 5_000
+/** All JSON of an answer that is decoded by schemas. */
+const MAX_DECODED_BYTES = 4 * 1024 * 1024
+
+/** Key, value and header values of a record as JSON. */
+interface Texts {
+  readonly key: string
+  readonly value: string
+  /** `[{"key":…,"value":…}]` */
+  readonly headers: string
+  /** Which parts stay in base64, and why: `value: the bytes are not UTF-8`. `undefined`: none, or all were to be. */
+  readonly undecodable: string | undefined
+}
+
+/** A message as JSON. @param lockMs what is left of its lock */
+export function messageJson(message: QueueMessage, texts: Texts, lockMs: number): string {
+  const { token, partition, record, deliveryCount, lastDelivery } = message
+  const { key, value, headers, undecodable } = texts
+  const last = lastDelivery === undefined ? '' : `,"lastDelivery":${lastDelivery}`
+  const why = undecodable === undefined ? '' : `,"undecodable":${JSON.stringify(undecodable)}`
+  return `{"token":"${token}","partition":${partition},"offset":${record.offset},"timestamp":${record.timestampMs},"key":${key},"value":${value},"headers":${headers},"deliveryCount":${deliveryCount}${last},"lockMs":${lockMs}${why}}`
+}
+
+/** Collects why parts of a record stay in base64. */
+class Parts {
+  readonly #asText: boolean
+  readonly #causes: string[] = []
+
+  constructor(asText: boolean) {
+    this.#asText = asText
+  }
+
+  json(name: string, bytes: Buffer | null): string {
+    if (bytes === null) return 'null'
+    if (this.#asText && isUtf8(bytes)) return JSON.stringify(bytes.toString())
+    if (this.#asText) this.#causes.push(`${name}: the bytes are not UTF-8`)
+    return `"${bytes.toString('base64')}"`
+  }
+
+  headers(headers: KafkaRecord['headers']): string {
+    const pairs = headers.map(
+      ({ key, value }) => `{"key":${JSON.stringify(key)},"value":${this.json(`header ${key}`, value)}}`
+    )
+    return `[${pairs.join(',')}]`
+  }
+
+  get undecodable(): string | undefined {
+    return this.#causes.length === 0 ? undefined : this.#causes.join('; ')
+  }
+}
+
+export function plainTexts({ key, value, headers }: KafkaRecord, asText: boolean): Texts {
+  const parts = new Parts(asText)
+  const [ofKey, ofValue] = [parts.json('key', key), parts.json('value', value)]
+  return { key: ofKey, value: ofValue, headers: parts.headers(headers), undecodable: parts.undecodable }
+}
+
+/**
+ * Decodes key and value of each record by its schemas. The records were acquired already, so what cannot be decoded, or not in
+ * time, stays in base64: a request that failed would cost each of them a delivery.
+ *
+ * @param owner whose work it is: owners take turns
+ */
+export async function schemaTexts(
+  schemas: Decoding,
+  records: readonly KafkaRecord[],
+  owner: string | undefined,
+  clock: MonotonicClock
+): Promise<readonly Texts[]> {
+  const texts: Texts[] = []
+  const endsAt = clock() + DECODE_MS
+  let leftBytes = MAX_DECODED_BYTES
+  while (texts.length < records.length) {
+    const rest = records.slice(texts.length)
+    const read = leftBytes > 0 ? recordJsons(schemas, rest, { maxBytes: leftBytes, owner }) : Promise.resolve(TOO_MUCH)
+    const found = await inTime(read.catch(reasonOf), endsAt - clock(), () => TOO_LONG)
+    if (typeof found === 'string') {
+      // That the registry cannot be asked is known of the first record only.
+      const among = found === TOO_LONG || found === TOO_MUCH ? rest : rest.slice(0, 1)
+      for (const record of among) texts.push({ ...plainTexts(record, false), undecodable: found })
+    } else {
+      for (const [at, json] of found.entries()) {
+        leftBytes -= json.key.length + json.value.length
+        texts.push(decodedTexts(rest[at]!, json))
+      }
+    }
+  }
+  return texts
+}
+
+const TOO_LONG = 'decoding takes too long'
+const TOO_MUCH = `the messages before it have ${MAX_DECODED_BYTES} bytes of JSON: acquire fewer at once`
+
+function reasonOf(error: unknown): string {
+  if (error instanceof SchemaError || error instanceof CastellanError) return error.message
+  throw error
+}
+
+function decodedTexts({ headers }: KafkaRecord, { key, value, undecodable }: RecordJson): Texts {
+  const causes =
+    undecodable === undefined ? undefined : Object.entries(JSON.parse(undecodable) as Record<string, string>)
+  return {
+    key,
+    value,
+    headers: new Parts(false).headers(headers),
+    undecodable: causes?.map(([part, cause]) => `${part}: ${cause}`).join('; ')
+  }
+}

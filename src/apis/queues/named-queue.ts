@@ -1,0 +1,33 @@
+import { admits, type Params } from '../../http/api/endpoint.js'
+import { clientOf } from '../../http/exchange/client.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import type { QueueVerbs } from '../../verbs/verbs.js'
+import { type QueueParts, QueueProblem } from './queue-answers.js'
+
+/** What a path names. */
+export interface NamedQueue {
+  /** Those of the cluster. */
+  readonly queues: QueueVerbs
+  readonly topic: string
+  readonly group: string
+  /** Below the prefix of the API. */
+  readonly path: string
+}
+
+/** @throws QueueProblem when there is no such cluster, or a name is empty */
+export function queueOf(parts: QueueParts, { cluster, topic = '', group = '' }: Params): NamedQueue {
+  const queues = parts.queuesByCluster.get(cluster ?? 'default')
+  if (queues === undefined) throw new QueueProblem(404, 'there is no such cluster')
+  if (topic === '' || group === '')
+    throw new QueueProblem(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
+  const start = cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`
+  return { queues, topic, group, path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}` }
+}
+
+/** Refuses a client that may not read the topic for the group. @returns whether it may */
+export const admitsConsumer = (parts: QueueParts, exchange: Exchange, { topic, group }: NamedQueue): boolean =>
+  admits(parts, exchange, 'consume', { topic, group })
+
+/** Whose limits count. All clients of a unix socket are one. */
+export const nameOfClient = ({ access }: QueueParts, { request }: Exchange): string =>
+  clientOf(request, access.callerOf(request)) ?? 'unix socket'

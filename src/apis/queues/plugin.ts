@@ -1,0 +1,38 @@
+import { Shares } from '../../core/shares.js'
+import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
+import { neverCalled } from '../../http/api/by-hand.js'
+import { bodyPool } from '../../http/api/endpoint.js'
+import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
+import { AcquireEndpoint } from './acquire-endpoint.js'
+import { QueueAnswers, type QueueParts, QueueProblem } from './queue-answers.js'
+import { queuesOperations } from './routes.js'
+import type { QueuesApiSettings } from './settings.js'
+
+/** Descriptions and changes of groups that are open at the same time; one client has about half of them. */
+const MAX_LOOK_UPS = 200
+
+const UNKNOWN = new QueueProblem(404, 'there is no such route')
+
+/** Serves queues. */
+export const queuesPlugin =
+  (context: ApiContext<QueuesApiSettings>): ApiPlugin =>
+  app => {
+    const { access, clock, lifetime, log, maxLockMs, schemas, settings, verbsByCluster } = context
+    const answers = new QueueAnswers(log)
+    const parts: QueueParts = {
+      access,
+      answers,
+      clock,
+      maxLockMs,
+      schemas,
+      pool: bodyPool(),
+      lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'),
+      prefix: app.prefix,
+      maxBodyBytes: settings.maxBodyBytes,
+      queuesByCluster: new Map([...verbsByCluster].map(([name, { queues }]) => [name, queues]))
+    }
+    const acquire = new AcquireEndpoint(parts)
+    lifetime.onDrain(async () => acquire.stop())
+    const routes = servedRoutes(queuesOperations, { parts, acquire }, { preParsing: neverCalled })
+    serveRoutes(app, routes, answers, UNKNOWN, allow => new QueueProblem(405, `only ${allow} can be used here`))
+  }

@@ -1,0 +1,99 @@
+import { CastellanError, StacklessError } from '../../core/errors.js'
+import type { MonotonicClock } from '../../core/model.js'
+import type { Shares } from '../../core/shares.js'
+import { refusalStatus } from '../../http/access/access.js'
+import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import type { EndpointBase } from '../../http/api/endpoint.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
+import type { Reply } from '../../http/exchange/exchange.js'
+import { type Cause, JSON_TYPE, problemAnswer, statusByCode } from '../../http/exchange/modern-answers.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Decoding } from '../../schemas/record-json.js'
+import { DeadLettersError, type QueueVerbs } from '../../verbs/verbs.js'
+
+/** What a failure says, whether it is an error or an answer. */
+interface Failed extends Cause {
+  readonly message: string
+  /** Kafka's; absent: it is a failure of Castellan. */
+  readonly errorCode?: number | undefined
+}
+
+/** A request is answered with this status and a problem document. */
+export class QueueProblem extends StacklessError {
+  readonly status: number
+  /** `undefined`: follows from the status. */
+  readonly reason: Failed | undefined
+  /** Members of the document besides those of every problem. */
+  readonly further: object | undefined
+
+  constructor(status: number, message: string, reason?: Failed, further?: object) {
+    super(message)
+    this.status = status
+    this.reason = reason
+    this.further = further
+  }
+
+  static of(failure: Failed, further?: object): QueueProblem {
+    return new QueueProblem(statusOf(failure), failure.message, failure, further)
+  }
+}
+
+export class QueueAnswers extends ErrorAnswers {
+  protected readonly bug = new QueueProblem(500, 'internal error')
+
+  answerTo(error: unknown): ErrorAnswer | undefined {
+    if (error instanceof QueueProblem) return toAnswer(error.status, error.message, error.reason, error.further)
+    if (!(error instanceof CastellanError)) return undefined
+    const status = error instanceof DeadLettersError ? 409 : (refusalStatus(error) ?? statusOf(error))
+    return toAnswer(status, error.message, error)
+  }
+
+  ok(asked: Reply, body: string, status = 200): void {
+    this.send(asked, status, JSON_TYPE, body)
+  }
+}
+
+function toAnswer(status: number, detail: string, cause: Failed | undefined, further?: object): ErrorAnswer {
+  const { errorCode } = cause ?? {}
+  const told = status === 403 && cause?.code === 'kafka' ? NOT_AUTHORIZED : cause
+  const answer = problemAnswer(status, detail, undefined, told, {
+    ...(errorCode !== undefined && { errorCode }),
+    ...further
+  })
+  // With these a client may come again soon.
+  return { ...answer, headers: status === 429 || status === 503 ? { 'retry-after': '1' } : undefined, cause: told }
+}
+
+const NOT_AUTHORIZED = { code: 'notAuthorized', retriable: false } as const
+
+/** Statuses by codes of Kafka; all others are 502. */
+const statusByKafka: ReadonlyMap<number | undefined, number> = new Map([
+  [errorCodes.INVALID_CONFIG, 400],
+  [errorCodes.INVALID_GROUP_ID, 400],
+  [errorCodes.TOPIC_AUTHORIZATION_FAILED, 403],
+  [errorCodes.GROUP_AUTHORIZATION_FAILED, 403],
+  [errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 404],
+  // The group is of another kind.
+  [errorCodes.GROUP_ID_NOT_FOUND, 409],
+  [errorCodes.INCONSISTENT_GROUP_PROTOCOL, 409],
+  [errorCodes.UNSUPPORTED_VERSION, 501],
+  [errorCodes.GROUP_MAX_SIZE_REACHED, 503],
+  [errorCodes.SHARE_SESSION_LIMIT_REACHED, 503]
+])
+
+const statusOf = ({ code, errorCode }: Pick<Failed, 'code' | 'errorCode'>): number =>
+  (code === 'kafka' ? statusByKafka.get(errorCode) : undefined) ?? statusByCode[code]
+
+export interface QueueParts extends EndpointBase {
+  readonly answers: QueueAnswers
+  readonly pool: BufferPool
+  readonly lookUps: Shares
+  readonly clock: MonotonicClock
+  /** Of the API's paths on the shared port. */
+  readonly prefix: string
+  readonly maxBodyBytes: number
+  readonly maxLockMs: number
+  /** Absent: no schema registry is configured. */
+  readonly schemas?: Decoding | undefined
+  readonly queuesByCluster: ReadonlyMap<string, QueueVerbs>
+}

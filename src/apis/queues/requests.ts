@@ -1,0 +1,138 @@
+import { z } from 'zod'
+import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
+import { MIB } from '../../core/settings/units.js'
+import { withBytes } from '../../http/api/endpoint.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { ENCODINGS } from './message-json.js'
+import { type QueueParts, QueueProblem } from './queue-answers.js'
+
+const MAX_COUNT = 500
+const MAX_WAIT_MS = 60_000
+/** More holds up the event loop. */
+const MAX_ANSWER_BYTES = 4 * MIB
+/** A shorter lock would be over before a client could renew it. */
+const MIN_LOCK_MS = 15_000
+export const MAX_TOKENS = 1_000
+
+const tokens = (what: string) => z.array(z.string()).default([]).describe(`tokens of messages ${what}`)
+const LISTS = ['accept', 'release', 'reject', 'renew'] as const
+
+/** Finds what is wrong with the lists together. */
+const checkTokens: z.core.CheckFn<Readonly<Record<(typeof LISTS)[number], readonly string[]>>> = ({
+  value,
+  issues
+}) => {
+  const seen = new Set<string>()
+  const all = LISTS.flatMap(list => value[list])
+  const add = (message: string): void => void issues.push({ code: 'custom', message, input: value })
+  if (all.length > MAX_TOKENS) add(`there are more than ${MAX_TOKENS} tokens`)
+  else for (const token of all) if (seen.size === seen.add(token).size) add('a token is there twice')
+}
+
+const delayMs = z.int().min(0).default(0)
+export const settleBody = z
+  .strictObject({
+    accept: tokens('that are done'),
+    release: tokens('to give back: they are offered again'),
+    reject: tokens('to give up: they are never offered again'),
+    renew: tokens('whose locks begin anew'),
+    delayMs: delayMs.describe(
+      'the released ones are not offered again before, in milliseconds; at most `queues.maxLockMs`'
+    )
+  })
+  .check(checkTokens)
+
+const start = z
+  .string()
+  .regex(
+    /^(earliest|latest|P(\d{1,6}D)?(T(\d{1,6}H)?(\d{1,6}M)?(\d{1,6}S)?)?)$/,
+    'must be earliest, latest, or a duration such as PT1H'
+  )
+  .refine(text => !/[PT]$/.test(text), 'is a duration without a number')
+
+export const acquireBody = z.strictObject({
+  count: z.int().min(1).max(MAX_COUNT).default(1),
+  waitMs: z
+    .int()
+    .min(0)
+    .max(MAX_WAIT_MS)
+    .default(20_000)
+    .describe('how long to wait for the first message, in milliseconds'),
+  maxBytes: z
+    .int()
+    .min(1)
+    .max(MAX_ANSWER_BYTES)
+    .default(MIB)
+    .describe('no message is added once keys, values and headers have so many bytes; the first one is always given'),
+  lockMs: z
+    .int()
+    .min(MIN_LOCK_MS)
+    .optional()
+    .describe(
+      'how long the messages are for this client, in milliseconds; at most `queues.maxLockMs`. Absent: the lock of Kafka'
+    ),
+  encoding: z.enum(ENCODINGS).default('base64').describe('of key, value and header values'),
+  start: start
+    .optional()
+    .describe(
+      '`earliest`, `latest` or a duration back from now, such as `PT1H`: for a group that has neither this setting nor any state'
+    ),
+  settle: settleBody.optional().describe('is done first; its results are in `settled`')
+})
+
+export const configureBody = z.strictObject({
+  start: start.nullish().describe('where the group begins in partitions that it has not read'),
+  lockMs: z.int().min(1).nullish().describe("Kafka's own lock of its messages, in milliseconds"),
+  deliveryLimit: z.int().min(1).nullish().describe('how often a message is offered'),
+  deadLetters: z
+    .string()
+    .min(1)
+    .nullish()
+    .describe('the topic that gets copies of messages given up; its name begins with `dlq.`')
+})
+
+const BAD_JSON = new QueueProblem(400, 'the body is not JSON')
+export const TOO_LARGE = new QueueProblem(413, 'the body is too large')
+
+/** Reads a body of JSON of any content type; an empty one is `{}`. @param use what it throws is answered */
+export function withJson<Value>(
+  parts: QueueParts,
+  exchange: Exchange,
+  schema: z.ZodType<Value>,
+  use: (value: Value) => void
+): void {
+  withBytes(parts, exchange, Math.min(parts.maxBodyBytes, MAX_PARSED_BYTES), TOO_LARGE, bytes =>
+    use(validated(bytes.length === 0 ? {} : jsonIn(bytes.toString()), schema))
+  )
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    return parsedJson(text)
+  } catch {
+    throw BAD_JSON
+  }
+}
+
+/** @throws QueueProblem naming what the schema does not allow */
+function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
+  const { data, error } = schema.safeParse(json)
+  if (error === undefined) return data
+  throw new QueueProblem(400, error.issues.slice(0, MAX_ISSUES).map(textOf).join('; '))
+}
+
+const MAX_ISSUES = 5
+const MAX_NAME_LENGTH = 100
+
+function textOf(issue: z.core.$ZodIssue): string {
+  const where = issue.path.join('.')
+  if (issue.code !== 'unrecognized_keys') return where === '' ? issue.message : `${where}: ${issue.message}`
+  const names = issue.keys.slice(0, MAX_ISSUES).map(key => JSON.stringify(key.slice(0, MAX_NAME_LENGTH)))
+  return `${where === '' ? 'the body' : where} has no member ${names.join(', ')}`
+}
+
+/** @param name of the member of the body. @throws QueueProblem when it is more than `queues.maxLockMs` */
+export function requireAtMost(maxLockMs: number, name: string, valueMs: number | undefined): void {
+  if (valueMs !== undefined && valueMs > maxLockMs)
+    throw new QueueProblem(400, `${name}: must be at most ${maxLockMs} (queues.maxLockMs)`)
+}

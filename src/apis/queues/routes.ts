@@ -1,0 +1,185 @@
+import { z } from 'zod'
+import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
+import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
+import { type Body, json, type Operation } from '../../http/openapi/operation.js'
+import { type AcquireEndpoint, BYTES_TYPE } from './acquire-endpoint.js'
+import { configure, describe } from './group-endpoint.js'
+import type { QueueParts } from './queue-answers.js'
+import { acquireBody, configureBody, settleBody } from './requests.js'
+import { acceptOne, settleMany } from './settle-endpoint.js'
+
+/** The parts that answer the routes. */
+interface Queues {
+  readonly parts: QueueParts
+  readonly acquire: AcquireEndpoint
+}
+
+const text = z.string()
+const params = { topic: text.describe('The topic'), group: text.describe('The share group') }
+
+const result = z.object({
+  token: text,
+  outcome: z.enum(['done', 'lost', 'unknown', 'elsewhere', 'invalid', 'failed']),
+  lockMs: z.int().optional().describe('after `renew`: what is left of the lock'),
+  reason: text
+    .optional()
+    .describe('`archived`: the message was released at its last delivery and is not offered again'),
+  code: z.int().optional().describe("Kafka's error code")
+})
+
+const content = z
+  .unknown()
+  .describe('base64, or a text with `encoding: text`; null; with `encoding: schema` the JSON that was decoded')
+
+const message = z.object({
+  token: text.describe('settles this delivery of the message'),
+  partition: z.int(),
+  offset: z.int(),
+  timestamp: z.int().describe('epoch milliseconds'),
+  key: content,
+  value: content,
+  headers: z.array(z.object({ key: text, value: text.nullable() })),
+  deliveryCount: z.int().describe('how often it was offered, this time included; a lower bound'),
+  lastDelivery: z.boolean().optional().describe('true: a release would end the message'),
+  lockMs: z.int().describe('milliseconds until it is offered again'),
+  undecodable: text.optional().describe('which parts are in base64 against the wish of the client, and why')
+})
+
+const start = text.describe('`earliest`, `latest` or a duration')
+const settings = { start, lockMs: z.int(), deliveryLimit: z.int(), deadLetters: text.nullable() }
+
+const problem = z.looseObject({
+  type: text,
+  title: text,
+  status: z.int(),
+  detail: text.optional(),
+  code: text,
+  retriable: z.boolean(),
+  errorCode: z.int().optional().describe("Kafka's error code"),
+  settled: z.array(result).optional().describe('what `settle` has done before')
+})
+const failure = (description: string) => ({ description, content: { [PROBLEM_TYPE]: problem } })
+
+const refusals: Operation['answers'] = {
+  400: failure('The request has a defect; nothing is done'),
+  401: failure('No credentials, or wrong ones'),
+  403: failure('The client may not do this, or Kafka does not allow it to the gateway'),
+  404: failure('There is no such topic'),
+  408: failure('The request comes too slowly'),
+  409: failure('The name of the group belongs to a group of another kind'),
+  413: failure('The body is too large'),
+  429: failure('A quota is used up, or the client holds or waits for too much'),
+  500: failure('The request failed unexpectedly'),
+  501: failure('This Kafka has no share groups, or no dead letters'),
+  502: failure('Kafka answered with an error'),
+  503: failure('Overloaded, or shutting down, or Kafka cannot be reached'),
+  504: failure('There was no answer in time')
+}
+
+const body = (description: string, schema: z.ZodType): Body => ({
+  description,
+  content: json(schema),
+  required: false
+})
+
+const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
+  acquire: {
+    method: 'post',
+    path: '/{topic}/{group}/acquire',
+    params,
+    summary: 'Acquires messages for this client',
+    description:
+      'With `Accept: application/octet-stream` the answer is the value of one message, and the header `Location` names it for `DELETE`; 204 when there is none.',
+    body: body('What is wanted; all members have defaults', acquireBody),
+    answers: {
+      200: {
+        description: 'The messages; none when none came in time',
+        content: {
+          ...json(z.object({ messages: z.array(message), settled: z.array(result).optional() })),
+          [BYTES_TYPE]: z.unknown()
+        }
+      },
+      204: { description: 'No message came in time; only with `Accept: application/octet-stream`' }
+    },
+    receive: ({ acquire }, exchange, params) => acquire.acquire(exchange, params)
+  },
+  settle: {
+    method: 'post',
+    path: '/{topic}/{group}/settle',
+    params,
+    summary: 'Accepts, releases, rejects and renews messages',
+    body: body('Tokens, at most 1000, none of them twice', settleBody),
+    answers: {
+      200: { description: 'All are done', content: json(z.object({ results: z.array(result) })) },
+      207: { description: 'Not all are done', content: json(z.object({ results: z.array(result) })) }
+    },
+    receive: ({ parts }, exchange, params) => settleMany(parts, exchange, params)
+  },
+  accept: {
+    method: 'delete',
+    path: '/{topic}/{group}/messages/{token}',
+    params: { ...params, token: text.describe('The token of the message') },
+    summary: 'Accepts one message',
+    description: 'A repeat within 60 s gets the same answer.',
+    answers: {
+      204: { description: 'The message is done' },
+      404: failure('This is no token of the topic and the group'),
+      410: failure('The lock of the message is over: it is offered again')
+    },
+    receive: ({ parts }, exchange, params) => acceptOne(parts, exchange, params)
+  },
+  configure: {
+    method: 'patch',
+    path: '/{topic}/{group}',
+    params,
+    summary: 'Changes settings of the group, which count for all its topics',
+    body: body("The settings to change; null: Kafka's default", configureBody),
+    answers: {
+      200: { description: 'The settings now', content: json(z.object({ group: text, appliesTo: text, ...settings })) },
+      409: failure('Kafka would copy no dead letters to this topic, or the group is of another kind')
+    },
+    receive: ({ parts }, exchange, params) => configure(parts, exchange, params)
+  },
+  describe: {
+    method: 'get',
+    path: '/{topic}/{group}',
+    params,
+    summary: 'State, members, positions and settings of the group',
+    answers: {
+      200: {
+        description: 'What Kafka says of the group',
+        content: json(
+          z.object({
+            topic: text,
+            group: text,
+            state: text.describe('`absent`: there is no such group'),
+            members: z.array(
+              z.object({ memberId: text, clientId: text, clientHost: text, partitions: z.array(z.int()) })
+            ),
+            partitions: z.array(
+              z.object({ partition: z.int(), startOffset: z.int().nullable(), lag: z.int().nullable() })
+            ),
+            settings: z.object(settings).nullable()
+          })
+        )
+      }
+    },
+    receive: ({ parts }, exchange, params) => describe(parts, exchange, params)
+  }
+}
+
+/** Each route is served for the default cluster, and below the path of a cluster. */
+const routesOfClusters = Object.entries(routes).flatMap(([id, route]) => [
+  [id, route] as const,
+  [
+    `${id}OfCluster`,
+    {
+      ...route,
+      path: `/clusters/{cluster}${route.path}`,
+      params: { cluster: text.describe('The cluster'), ...route.params }
+    }
+  ] as const
+])
+
+/** The routes with their ids, and as operations for `/openapi.json`. */
+export const queuesOperations = operationsOf(Object.fromEntries(routesOfClusters), () => refusals)

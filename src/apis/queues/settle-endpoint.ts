@@ -1,0 +1,76 @@
+import { type Params, withBytes } from '../../http/api/endpoint.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import type { Settlement, SettleResult } from '../../verbs/verbs.js'
+import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
+import { type QueueParts, QueueProblem } from './queue-answers.js'
+import { requireAtMost, settleBody, TOO_LARGE, withJson } from './requests.js'
+
+/** More is not read of a body that means nothing. */
+const IGNORED_BYTES = 64 * 1024
+
+/** Settles messages by their tokens. @throws QueueProblem when the delay is too long */
+export function settle(
+  parts: QueueParts,
+  exchange: Exchange,
+  { queues, topic, group }: NamedQueue,
+  settlement: Settlement
+): Promise<readonly SettleResult[]> {
+  requireAtMost(parts.maxLockMs, 'delayMs', settlement.delayMs)
+  return queues.settle(topic, group, settlement, nameOfClient(parts, exchange))
+}
+
+/** `POST /{topic}/{group}/settle`. */
+export function settleMany(parts: QueueParts, exchange: Exchange, params: Params): void {
+  const queue = queueOf(parts, params)
+  if (!admitsConsumer(parts, exchange, queue)) return
+  withJson(parts, exchange, settleBody, settlement => {
+    settle(parts, exchange, queue, settlement).then(
+      results => {
+        const status = results.every(({ outcome }) => outcome === 'done') ? 200 : MULTI_STATUS
+        parts.answers.ok(exchange, JSON.stringify({ results }), status)
+      },
+      error => parts.answers.fail(exchange, error)
+    )
+  })
+}
+
+/** `DELETE /{topic}/{group}/messages/{token}`. A body means nothing. */
+export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params): void {
+  const queue = queueOf(parts, params)
+  if (!admitsConsumer(parts, exchange, queue)) return
+  withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE, () => {
+    const settlement = { accept: [params.token!], release: [], reject: [], renew: [], delayMs: 0 }
+    settle(parts, exchange, queue, settlement).then(
+      ([result]) => {
+        const problem = problemOf(result!)
+        if (problem === undefined) parts.answers.noContent(exchange)
+        else parts.answers.fail(exchange, problem)
+      },
+      error => parts.answers.fail(exchange, error)
+    )
+  })
+}
+
+const problems = {
+  lost: [410, 'the lock of the message is over: it is offered again'],
+  invalid: [404, 'this is no token of the topic and the group'],
+  unknown: [504, 'Kafka has not answered: the message is done, or it is offered again'],
+  elsewhere: [
+    503,
+    'the gateway that holds the message cannot be asked: the message is done later, or it is offered again'
+  ]
+} as const
+
+/** `undefined`: the message is done. */
+function problemOf({
+  outcome,
+  reason,
+  code = errorCodes.UNKNOWN_SERVER_ERROR
+}: SettleResult): QueueProblem | undefined {
+  if (outcome === 'done') return undefined
+  if (outcome !== 'failed') return new QueueProblem(problems[outcome][0], problems[outcome][1])
+  const { message, retriable } = kafkaErrorOf(code, reason)
+  return QueueProblem.of({ code: 'kafka', errorCode: code, message, retriable })
+}

@@ -1,0 +1,380 @@
+import { expect } from 'chai'
+import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
+import { SchemaError } from '../../../src/schemas/schema-error.js'
+import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
+import { failure } from '../../support/fake-verbs.js'
+import { PlayedAccess } from '../kafka-pixy/play.js'
+import { acquired, message, QueuesPlay, type Scene } from './stage.js'
+
+const ACQUIRE = '/orders/workers/acquire'
+const BYTES = { accept: 'application/octet-stream' }
+const DEFAULTS = { count: 1, waitMs: 20_000, maxBytes: 1_048_576, lockMs: undefined, start: undefined }
+
+describe('queues: a request to acquire messages', () => {
+  let play: QueuesPlay
+  const open = async (scene?: Scene): Promise<void> => {
+    play = await QueuesPlay.open(scene)
+  }
+  const messagesOf = async (body: object, ...messages: QueueMessage[]): Promise<Record<string, unknown>[]> => {
+    play.queues.result = acquired(...messages)
+    const answer = await play.ask('POST', ACQUIRE, body)
+    expect(answer.status).to.equal(200)
+    return (JSON.parse(answer.body) as { messages: Record<string, unknown>[] }).messages
+  }
+  afterEach(() => play.close())
+
+  it('without a body has the defaults, and gets an empty list when there is nothing', async () => {
+    await open()
+    const answer = await play.ask('POST', ACQUIRE)
+    expect([answer.status, answer.headers['content-type'], answer.body]).to.deep.equal([
+      200,
+      'application/json',
+      '{"messages":[]}'
+    ])
+    const [asked] = play.queues.asked
+    expect(asked).to.deep.equal([
+      'acquire',
+      'orders',
+      'workers',
+      { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: true }
+    ])
+  })
+
+  it('asks for what it says, whatever its content type', async () => {
+    await open()
+    const body = { count: 500, waitMs: 0, maxBytes: 1, lockMs: 15_000, start: 'PT1H' }
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    expect((await play.ask('POST', '/a%2Fb/c%20d/acquire', body, headers)).status).to.equal(200)
+    const options = { ...body, client: 'address 127.0.0.1', mayAlter: true }
+    expect(play.queues.asked).to.deep.equal([['acquire', 'a/b', 'c d', options]])
+  })
+
+  it('gets its messages with all that is known of them', async () => {
+    await open()
+    const headers = [
+      { key: 'trace', value: Buffer.from('é') },
+      { key: 'none', value: null }
+    ]
+    const one = message('T1', { key: Buffer.from([255]), headers })
+    const two = { ...message('T2', { value: null }), lastDelivery: undefined }
+    const given = await messagesOf({ count: 2 }, one, two)
+    for (const { lockMs } of given) expect(lockMs).to.be.within(29_000, 30_000)
+    expect(given.map(({ lockMs: _, ...rest }) => rest)).to.deep.equal([
+      {
+        token: 'T1',
+        partition: 3,
+        offset: 7,
+        timestamp: 1_700_000_000_000,
+        key: '/w==',
+        value: 'aGVsbG8=',
+        headers: [
+          { key: 'trace', value: 'w6k=' },
+          { key: 'none', value: null }
+        ],
+        deliveryCount: 2,
+        lastDelivery: false
+      },
+      {
+        token: 'T2',
+        partition: 3,
+        offset: 7,
+        timestamp: 1_700_000_000_000,
+        key: null,
+        value: null,
+        headers: [],
+        deliveryCount: 2
+      }
+    ])
+  })
+
+  it('as text leaves in base64 what is not UTF-8, and says so of each part', async () => {
+    await open()
+    const bad = Buffer.from([255])
+    const headers = [
+      { key: 'a', value: Buffer.from('"é"') },
+      { key: 'b', value: bad }
+    ]
+    const [first, second] = await messagesOf(
+      { encoding: 'text' },
+      message('T1', { key: Buffer.from('k'), value: bad, headers }),
+      message('T2')
+    )
+    expect([first!.key, first!.value, first!.headers, first!.undecodable]).to.deep.equal([
+      'k',
+      '/w==',
+      [
+        { key: 'a', value: '"é"' },
+        { key: 'b', value: '/w==' }
+      ],
+      'value: the bytes are not UTF-8; header b: the bytes are not UTF-8'
+    ])
+    expect([second!.value, second]).to.satisfy(
+      ([value, all]: [unknown, object]) => value === 'hello' && !('undecodable' in all)
+    )
+  })
+
+  it('by schema is answered whatever the registry does: what cannot be decoded stays in base64', async () => {
+    const framed = (id: number): Buffer => Buffer.from([0, 0, 0, 0, id, 1])
+    const away = new SchemaError('registryUnreachable', 'the registry does not answer')
+    const schemas = {
+      decode: async () => {
+        throw away
+      },
+      // As the real ones: the list ends at the first payload about which the registry cannot be asked.
+      decodeEach: async (all: readonly { readonly bytes: Uint8Array }[]) => {
+        const outcomes = all.map(({ bytes }) => {
+          if (bytes[4] === 1) return { type: 'decoded', format: 'AVRO', id: 1, json: '{"big":9007199254740993}' }
+          return bytes[4] === 2 ? { type: 'undecodable', cause: 'there is no schema 2' } : away
+        })
+        const end = outcomes.indexOf(away)
+        return end < 0 ? outcomes : outcomes.slice(0, end + 1)
+      }
+    }
+    await open({ schemas } as never)
+    play.queues.result = acquired(...[1, 2, 3, 1].map(id => message(`T${id}`, { value: framed(id) })))
+    const { body } = await play.ask('POST', ACQUIRE, { count: 4, encoding: 'schema' })
+    expect(body.match(/"value":\{"big":9007199254740993\}/g)).to.have.length(2)
+    const { messages } = JSON.parse(body) as { messages: Record<string, string>[] }
+    expect(messages.map(({ undecodable }) => undecodable)).to.deep.equal([
+      undefined,
+      'value: there is no schema 2',
+      'the registry does not answer',
+      undefined
+    ])
+    expect([messages[1]!.value, messages[2]!.value]).to.deep.equal([2, 3].map(id => framed(id).toString('base64')))
+  })
+
+  it('in bytes gets one value, and all else in headers', async () => {
+    await open()
+    play.queues.result = acquired({ ...message('TOKEN', { key: Buffer.from('k') }), lastDelivery: true })
+    const { status, headers, body } = await play.ask('POST', '/a%2Fb/c%20d/acquire', undefined, BYTES)
+    expect([status, headers['content-type'], body]).to.deep.equal([200, 'application/octet-stream', 'hello'])
+    expect(headers.location).to.equal('/queues/a%2Fb/c%20d/messages/TOKEN')
+    const own = Object.entries(headers).filter(([name]) => name.startsWith('x-castellan-'))
+    expect(Object.fromEntries(own)).to.deep.equal({
+      'x-castellan-token': 'TOKEN',
+      'x-castellan-delivery-count': '2',
+      'x-castellan-lock-ms': '30000',
+      'x-castellan-partition': '3',
+      'x-castellan-offset': '7',
+      'x-castellan-key': 'aw==',
+      'x-castellan-last-delivery': 'true'
+    })
+  })
+
+  it('in bytes tells no message, no value and a long key apart', async () => {
+    await open()
+    expect((await play.ask('POST', ACQUIRE, {}, BYTES)).status).to.equal(204)
+    play.queues.result = acquired(message('T', { value: null, key: Buffer.alloc(6_145) }))
+    const { status, headers, body } = await play.ask('POST', ACQUIRE, {}, BYTES)
+    expect([status, body, headers['x-castellan-null']]).to.deep.equal([200, '', 'value'])
+    expect(headers).not.to.have.property('x-castellan-key')
+    expect(headers['x-castellan-warning']).to.match(/the key of 6145 bytes is left out/)
+  })
+
+  it('names its cluster in the path, and the place of its message names it too', async () => {
+    await open()
+    play.queues.result = acquired(message('T'))
+    const { headers } = await play.ask('POST', `/clusters/default${ACQUIRE}`, {}, BYTES)
+    expect(headers.location).to.equal('/queues/clusters/default/orders/workers/messages/T')
+    expect(await play.problem('POST', `/clusters/other${ACQUIRE}`)).to.deep.equal([
+      404,
+      'invalidRequest',
+      'there is no such cluster'
+    ])
+  })
+
+  const wrong: [body: string | object, detail: RegExp, headers?: Record<string, string>][] = [
+    ['{', /^the body is not JSON$/],
+    ['[]', /expected object/],
+    [{ max: 1 }, /^the body has no member "max"$/],
+    [{ count: 0 }, /^count: /],
+    [{ count: 501 }, /^count: /],
+    [{ waitMs: 60_001 }, /^waitMs: /],
+    [{ maxBytes: 0 }, /^maxBytes: /],
+    [{ lockMs: 14_999 }, /^lockMs: /],
+    [{ lockMs: 3_600_001 }, /^lockMs: must be at most 3600000 \(queues\.maxLockMs\)$/],
+    [{ encoding: 'hex' }, /^encoding: /],
+    [{ encoding: 'schema' }, /needs a schema registry.*\(schemas\.registry\.urls\)/],
+    ...['now', 'P', 'PT', 'P1DT', '-PT1H', 'P1Y'].map((start): [object, RegExp] => [{ start }, /^start: /]),
+    [{ settle: { accept: ['a'], reject: ['a'] } }, /^settle: a token is there twice$/],
+    [{ settle: { delayMs: 3_600_001 } }, /^delayMs: must be at most 3600000/],
+    ...[{ count: 2 }, { encoding: 'text' }, { settle: {} }].map((body): [object, RegExp, Record<string, string>] => [
+      body,
+      /^count, encoding and settle are for answers in JSON/,
+      BYTES
+    ])
+  ]
+  it('that is wrong is told what is wrong, and takes nothing', async () => {
+    await open()
+    for (const [body, detail, headers] of wrong) {
+      const [status, code, text] = await play.problem('POST', ACQUIRE, body, headers)
+      expect([status, code], JSON.stringify(body)).to.deep.equal([400, 'invalidRequest'])
+      expect(text, JSON.stringify(body)).to.match(detail)
+    }
+    expect((await play.problem('POST', ACQUIRE, ' '.repeat(262_145)))[0]).to.equal(413)
+    expect((await play.problem('POST', '//workers/acquire'))[0]).to.equal(400)
+    expect(play.queues.asked).to.deep.equal([])
+  })
+
+  const failures: [result: AcquireResult, status: number, code: string, retryAfter?: string][] = [
+    [failure('unknownTopic'), 404, 'unknownTopic'],
+    [failure('invalidTopic', 17), 400, 'invalidTopic'],
+    [failure('notAuthorized', 29), 403, 'notAuthorized'],
+    [failure('notAuthorized', 30), 403, 'notAuthorized'],
+    [failure('forbidden'), 403, 'forbidden'],
+    [failure('kafka', 69), 409, 'kafka'],
+    [failure('kafka', 23), 409, 'kafka'],
+    [failure('quotaExceeded'), 429, 'quotaExceeded', '1'],
+    [failure('kafka', 35), 501, 'kafka'],
+    [failure('kafka', 42), 502, 'kafka'],
+    [failure('overloaded'), 503, 'overloaded', '1'],
+    [failure('kafka', 81), 503, 'kafka', '1'],
+    [failure('kafka', 133), 503, 'kafka', '1'],
+    [failure('shuttingDown'), 503, 'shuttingDown', '1'],
+    [failure('noLeader'), 503, 'noLeader', '1'],
+    [failure('brokerUnreachable'), 503, 'brokerUnreachable', '1'],
+    [failure('timedOut'), 504, 'timedOut']
+  ]
+  it('that fails is told why, in JSON and in bytes', async () => {
+    await open()
+    for (const [result, status, code, retryAfter] of failures) {
+      for (const headers of [{}, BYTES] as Record<string, string>[]) {
+        play.queues.result = result
+        const answer = await play.ask('POST', ACQUIRE, {}, headers)
+        const { errorCode: ofKafka } = result as { errorCode?: number }
+        const problem = JSON.parse(answer.body) as Record<string, unknown>
+        expect([answer.status, problem.code, problem.errorCode, answer.headers['retry-after']]).to.deep.equal([
+          status,
+          code,
+          ofKafka,
+          retryAfter
+        ])
+        expect(answer.headers['content-type']).to.equal('application/problem+json')
+        expect(answer.headers).not.to.have.property('x-castellan-persisted')
+      }
+    }
+  })
+
+  it('settles before it acquires, and tells both, also when the second fails', async () => {
+    await open()
+    play.queues.results = [{ token: 'A', outcome: 'lost' }]
+    const settle = { accept: ['A'] }
+    const { body } = await play.ask('POST', ACQUIRE, { settle })
+    expect(JSON.parse(body)).to.deep.equal({ messages: [], settled: [{ token: 'A', outcome: 'lost' }] })
+    const whole = { accept: ['A'], release: [], reject: [], renew: [], delayMs: 0 }
+    expect(play.queues.asked.slice(0, 2)).to.deep.equal([
+      ['settle', 'orders', 'workers', whole, 'address 127.0.0.1'],
+      ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: true }]
+    ])
+    play.queues.result = failure('noLeader')
+    const failed = await play.ask('POST', ACQUIRE, { settle })
+    expect([failed.status, JSON.parse(failed.body).settled]).to.deep.equal([503, [{ token: 'A', outcome: 'lost' }]])
+  })
+
+  it('is asked for its rights with topic and group, and charged for what it got', async () => {
+    const access = new PlayedAccess()
+    access.quota = new QuotaExceededError('too much', 1)
+    access.allows = operation => operation !== 'alter'
+    await open({ access })
+    play.queues.result = acquired(message('T1', { key: Buffer.from('k') }), message('T2'))
+    expect((await play.ask('POST', ACQUIRE, { count: 2 })).status).to.equal(200)
+    expect(access.asked).to.deep.equal([['consume', { topic: 'orders', group: 'workers' }]])
+    expect(access.charged).to.deep.equal([[2, 11]])
+    expect((play.queues.asked[0] as [unknown, unknown, unknown, object])[3]).to.include({ mayAlter: false })
+    access.refusal = new ForbiddenError('not you')
+    const asked = play.queues.asked.length
+    expect(await play.problem('POST', ACQUIRE)).to.deep.equal([403, 'forbidden', 'not you'])
+    expect(play.queues.asked).to.have.length(asked)
+  })
+
+  it('that makes a share group is in the audit log', async () => {
+    const access = new PlayedAccess()
+    await open({ access })
+    play.queues.result = { type: 'acquired', messages: [], isNewGroup: true }
+    await play.ask('POST', ACQUIRE)
+    expect(access.created).to.deep.equal([{ topic: 'orders', group: 'workers' }])
+  })
+})
+
+describe('queues: a client that waits for messages', () => {
+  let play: QueuesPlay
+  beforeEach(async () => {
+    play = await QueuesPlay.open()
+    play.queues.result = 'none'
+  })
+  afterEach(() => play.close())
+  /** A request that has come to the queues. */
+  const waiting = async (body: object = {}): Promise<ReturnType<QueuesPlay['send']>> => {
+    const asked = play.queues.next()
+    const sent = play.send('POST', ACQUIRE, body)
+    await asked
+    return sent
+  }
+
+  it('gets what comes', async () => {
+    const asked = play.queues.next()
+    const answer = play.ask('POST', ACQUIRE)
+    await asked
+    play.queues.reply(acquired(message('T')))
+    expect((await answer).body).to.match(/"token":"T"/)
+  })
+
+  it('and leaves, is given up; what was on its way goes to the next one', async () => {
+    const sent = await waiting()
+    const cancelled = play.queues.next()
+    sent.destroy()
+    expect(await cancelled).to.equal('cancelled')
+    play.queues.reply(acquired(message('T')))
+    expect(play.queues.asked.at(-1)).to.deep.equal(['unseen', 'T'])
+    // An empty list, or a failure, is nobody's.
+    play.queues.reply(acquired())
+    expect(play.queues.asked).to.have.length(3)
+  })
+
+  it('and leaves while its answer is written, has not seen its messages', async () => {
+    const asked = play.queues.next()
+    const sent = play.send('POST', ACQUIRE, {}, BYTES)
+    await asked
+    sent.on('response', response => response.destroy())
+    const told = play.queues.next()
+    // More than a connection takes that nobody reads.
+    play.queues.reply(acquired(message('T', { value: Buffer.alloc(64 * 1024 * 1024) })))
+    expect(await told).to.deep.equal(['unseen', 'T'])
+    expect(play.queues.asked).to.have.length(2)
+  })
+
+  it('is answered without messages when the process stops, as are those that come then', async () => {
+    const asked = play.queues.next()
+    const answer = play.ask('POST', ACQUIRE)
+    await asked
+    await play.drain()
+    expect((await answer).body).to.equal('{"messages":[]}')
+    expect(play.queues.asked).to.deep.include('cancelled')
+    play.queues.reply(acquired(message('T')))
+    expect(play.queues.asked.at(-1)).to.deep.equal(['unseen', 'T'])
+    expect((await play.ask('POST', ACQUIRE, {}, BYTES)).status).to.equal(204)
+    expect(play.queues.asked).to.have.length(3)
+  })
+
+  it('is refused when it may not go on, and its messages go to the next one', async () => {
+    await play.close()
+    let refuse: (error: ForbiddenError) => void = () => undefined
+    const access = new PlayedAccess()
+    const callerOf = (): object => ({
+      ...PlayedAccess.prototype.callerOf.call(access),
+      watch: (_operation: string, _target: object, onRefused: typeof refuse) => {
+        refuse = onRefused
+      }
+    })
+    play = await QueuesPlay.open({ access: { callerOf } } as never)
+    play.queues.result = 'none'
+    const asked = play.queues.next()
+    const answer = play.problem('POST', ACQUIRE)
+    await asked
+    refuse(new ForbiddenError('no longer'))
+    expect(await answer).to.deep.equal([403, 'forbidden', 'no longer'])
+    play.queues.reply(acquired(message('T')))
+    expect(play.queues.asked.slice(1)).to.deep.equal(['cancelled', ['unseen', 'T']])
+  })
+})
