@@ -46,7 +46,12 @@ const message = z.object({
 })
 
 const start = text.describe('`earliest`, `latest` or a duration')
-const settings = { start, lockMs: z.int(), deliveryLimit: z.int(), deadLetters: text.nullable() }
+const settings = {
+  start,
+  lockMs: z.int(),
+  deliveryLimit: z.int().nullable().describe('null: Kafka does not tell'),
+  deadLetters: text.nullable()
+}
 
 const problem = z.looseObject({
   type: text,

@@ -7,6 +7,7 @@ import { apis } from '../../../src/apis/apis.js'
 import { cloudeventsOperations } from '../../../src/apis/cloudevents/routes.js'
 import { v3AdminRoutes } from '../../../src/apis/confluent/operations.js'
 import { consumerRoutes } from '../../../src/apis/confluent/v2/consumer-routes.js'
+import { queuesOperations } from '../../../src/apis/queues/routes.js'
 import { strimziOperations } from '../../../src/apis/strimzi/operations.js'
 import type { Operation } from '../../../src/http/openapi/operation.js'
 import {
@@ -69,8 +70,8 @@ const parameters = {
 const idsOf = (api: string, ids: readonly string[]): string[] =>
   ids.map(id => `${api}${id[0]!.toUpperCase()}${id.slice(1)}`)
 /**
- * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/runs/integration` compare
- * with their descriptions.
+ * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/runs/integration`, and those of
+ * queues in `test/apis/queues`, compare with their descriptions.
  */
 const ofCluster: ReadonlySet<string> = new Set([
   ...idsOf('confluent', Object.keys({ ...v3AdminRoutes, ...consumerRoutes })),
@@ -81,6 +82,10 @@ const ofCluster: ReadonlySet<string> = new Set([
   ...idsOf(
     'cloudevents',
     cloudeventsOperations.map(({ id }) => id)
+  ),
+  ...idsOf(
+    'queues',
+    queuesOperations.map(({ id }) => id)
   )
 ])
 const bodyOf = (id: string): unknown => {
