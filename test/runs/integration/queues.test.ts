@@ -1,0 +1,187 @@
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pass } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { Queues } from '../../../src/consumer/queue/queues.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import type { Logger } from '../../../src/core/model.js'
+import { openQueues } from '../../../src/server/app/open-queues.js'
+import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleResult } from '../../../src/verbs/verbs.js'
+import { onTargetCluster } from '../../support/castellan.js'
+import { freshTopic } from '../../support/target-cluster.js'
+
+const LIMITS = {
+  maxLockMs: 3_600_000,
+  mayCreate: true,
+  maxHeld: 10_000,
+  maxHeldPerClient: 1_000,
+  maxWaiting: 2_000,
+  maxQueues: 100
+}
+const ASKED: AcquireOptions = {
+  count: 1,
+  waitMs: 20_000,
+  maxBytes: 1_048_576,
+  lockMs: undefined,
+  start: 'earliest',
+  client: 'a test',
+  mayAlter: true
+}
+const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+
+describe('a queue over a share group of Kafka', function () {
+  this.timeout(90_000)
+  const on = onTargetCluster()
+  const warnings: object[] = []
+  const log: Logger = { debug() {}, info() {}, warn: fields => void warnings.push(fields), error() {} }
+  let queues: Queues
+  let topic: string
+  let group: string
+
+  before(() => {
+    const { router, gateway } = on.castellan
+    const { admin } = gateway
+    queues = openQueues({ cluster: 'default', limits: LIMITS, log, metrics: defaultLogger, router: router.ref, admin })
+  })
+  beforeEach(async () => {
+    topic = freshTopic('queues')
+    group = `workers-${randomUUID()}`
+    await on.cluster.createTopic(topic, 3)
+  })
+  after(() => queues?.drain(0))
+
+  const write = async (...values: string[]): Promise<void> => {
+    const records = values.map((value, at) => ({ topic, partition: at % 3, key: null, value }))
+    const outcomes = await on.castellan.produce(records)
+    expect(outcomes.map(({ type }) => type)).to.deep.equal(values.map(() => 'delivered'))
+  }
+  const ask = (options: Partial<AcquireOptions> = {}): Promise<AcquireResult> =>
+    new Promise(reply => void queues.acquire(topic, group, { ...ASKED, ...options }, { reply }))
+  const acquire = async (options?: Partial<AcquireOptions>): Promise<readonly QueueMessage[]> => {
+    const result = await ask(options)
+    if (result.type === 'failed') throw new Error(`an acquire was refused: ${result.code} ${result.message}`)
+    return result.messages
+  }
+  const settle = (words: Partial<Settlement>): Promise<readonly SettleResult[]> =>
+    queues.settle(topic, group, { ...NOTHING, ...words })
+  const outcomeOf = async (words: Partial<Settlement>): Promise<string> => (await settle(words))[0]!.outcome
+  const textOf = ({ record }: QueueMessage): string => String(record.value)
+
+  it('gives each message once while it is held, and no more when it is accepted', async () => {
+    await write('a', 'b', 'c', 'd')
+    const found: QueueMessage[] = []
+    while (found.length < 4) found.push(...(await acquire({ count: 4 - found.length })))
+    expect(found.map(textOf).sort()).to.deep.equal(['a', 'b', 'c', 'd'])
+    expect(found.map(({ deliveryCount, lastDelivery }) => [deliveryCount, lastDelivery])).to.deep.equal(
+      found.map(() => [1, false])
+    )
+    const results = await settle({ accept: found.map(({ token }) => token) })
+    expect(results.map(({ outcome }) => outcome)).to.deep.equal(found.map(() => 'done'))
+    expect(await acquire({ waitMs: 1_000 })).to.deep.equal([])
+  })
+
+  it('gives a released message again, with the next count', async () => {
+    await write('a')
+    const [first] = await acquire()
+    expect(await outcomeOf({ release: [first!.token] })).to.equal('done')
+    const [second] = await acquire()
+    expect([textOf(second!), second!.deliveryCount]).to.deep.equal(['a', 2])
+    expect(await outcomeOf({ accept: [first!.token] })).to.equal('lost')
+    expect(await outcomeOf({ accept: [second!.token] })).to.equal('done')
+    expect(await outcomeOf({ accept: [second!.token] })).to.equal('done')
+  })
+
+  it('gives a rejected message never again', async () => {
+    await write('a')
+    const [message] = await acquire()
+    expect(await outcomeOf({ reject: [message!.token] })).to.equal('done')
+    expect(await acquire({ waitMs: 1_000 })).to.deep.equal([])
+  })
+
+  it('loses the token when the lock of the client ends, unless the client renews it', async () => {
+    await write('a')
+    const [first] = await acquire({ lockMs: 1_000 })
+    await pass(600)
+    expect(await outcomeOf({ renew: [first!.token] })).to.equal('done')
+    await pass(700)
+    expect(await outcomeOf({ renew: [first!.token] })).to.equal('done')
+    const [second] = await acquire()
+    expect([textOf(second!), second!.deliveryCount]).to.deep.equal(['a', 2])
+    expect(await outcomeOf({ accept: [first!.token] })).to.equal('lost')
+    const [renewed] = await settle({ renew: [second!.token] })
+    expect(renewed!.outcome).to.equal('done')
+    expect(renewed!.lockMs).to.be.greaterThan(second!.lockMs - 5_000)
+    expect(await outcomeOf({ accept: [second!.token] })).to.equal('done')
+  })
+
+  it('gives a message later that is released with a delay', async () => {
+    await write('a')
+    const [first] = await acquire()
+    expect(await outcomeOf({ release: [first!.token], delayMs: 2_000 })).to.equal('done')
+    expect(await acquire({ waitMs: 1_000 })).to.deep.equal([])
+    const [second] = await acquire()
+    expect([textOf(second!), second!.deliveryCount]).to.deep.equal(['a', 2])
+    await settle({ accept: [second!.token] })
+  })
+
+  it('begins at the end where it is told to, and skips nothing that is written after the first answer', async () => {
+    await write('a', 'b', 'c')
+    const result = await ask({ start: 'latest', waitMs: 100 })
+    expect(result).to.deep.equal({ type: 'acquired', messages: [], isNewGroup: true })
+    await write('d', 'e', 'f')
+    const found: QueueMessage[] = []
+    while (found.length < 3) found.push(...(await acquire({ count: 3 })))
+    expect(found.map(textOf).sort()).to.deep.equal(['d', 'e', 'f'])
+    await settle({ accept: found.map(({ token }) => token) })
+  })
+
+  it('gives the message of a client that has gone to the next one, without a further delivery', async () => {
+    await write('a')
+    const gone = await acquire()
+    queues.unseen(gone)
+    const [next] = await acquire()
+    expect([textOf(next!), next!.deliveryCount]).to.deep.equal(['a', 1])
+    expect(await outcomeOf({ accept: [gone[0]!.token] })).to.equal('lost')
+    expect(await outcomeOf({ accept: [next!.token] })).to.equal('done')
+  })
+
+  it('tells which delivery is the last, and that its release archives the message', async () => {
+    const { deliveryLimit } = await queues.configure(topic, group, { deliveryLimit: 2 }, 20_000)
+    expect(deliveryLimit).to.equal(2)
+    await write('a')
+    const [first] = await acquire()
+    await settle({ release: [first!.token] })
+    const [second] = await acquire()
+    expect(second).to.include({ deliveryCount: 2, lastDelivery: true })
+    const [result] = await settle({ release: [second!.token] })
+    expect(result).to.include({ outcome: 'done', reason: 'archived' })
+    expect(warnings.at(-1)).to.include({ topic, offset: second!.record.offset, because: 'it was released' })
+    expect(await acquire({ waitMs: 1_000 })).to.deep.equal([])
+  })
+
+  it('gives the tokens of a queue to no other group', async () => {
+    await write('a')
+    const [message] = await acquire()
+    const results = await queues.settle(topic, `${group}-2`, { ...NOTHING, accept: [message!.token] })
+    expect(results[0]!.outcome).to.equal('invalid')
+    await settle({ accept: [message!.token] })
+  })
+
+  it('describes the group before and after', async () => {
+    expect(await queues.describe(topic, group, 20_000)).to.deep.include({ state: 'absent', members: [], topics: [] })
+    await write('a')
+    const [message] = await acquire()
+    await settle({ accept: [message!.token] })
+    const { state, members, partitions, settings, topics } = await queues.describe(topic, group, 20_000)
+    expect([state, members.length, topics]).to.deep.equal(['Stable', 1, [topic]])
+    expect(settings).to.include({ start: 'earliest', deadLetters: null })
+    const settled = partitions.find(({ partition }) => partition === message!.partition)
+    // Kafka moves the start later than it settles a record, and takes what is settled off the lag at once.
+    expect(settled).to.include({ lag: 0 })
+    expect(settled!.startOffset).to.be.oneOf([0, 1])
+  })
+
+  it('refuses a topic that does not exist', async () => {
+    topic = freshTopic('absent')
+    expect(await ask()).to.include({ type: 'failed', code: 'unknownTopic' })
+  })
+})
