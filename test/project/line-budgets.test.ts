@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 18_810,
   cli: 3_210,
-  consumer: 11_820,
+  consumer: 14_430,
   deployment: 3_590,
   core: 5_500,
   'embedded-broker': 7_560,
-  verbs: 2_280,
+  verbs: 2_490,
   http: 15_710,
   kafka: 6_640,
   producer: 19_420,
   router: 11_200,
   schemas: 4_090,
-  server: 7_020
+  server: 7_060
 }
 
 function linesIn(path: string): number {

@@ -25,7 +25,7 @@ type ArchivedBecause =
   | 'settling it has failed'
   | 'its lock has ended'
   | 'its connection was lost'
-  | 'nobody was there to acquire it'
+  | 'no client has acquired it'
   | 'the queue was closed'
 
 type Place = Pick<Acquisition, 'topicId' | 'partition' | 'offset'>
@@ -150,7 +150,7 @@ export class MessageLocks {
   /** Releases what no client has, delayed releases included. */
   releaseUnclaimed(): void {
     for (const held of this.#byPlace.values()) {
-      if (held.state === 'spare') this.#release(held, 'nobody was there to acquire it')
+      if (held.state === 'spare') this.#release(held, 'no client has acquired it')
       else if (held.state === 'delayed') this.#release(held, 'it was released')
     }
   }
@@ -192,7 +192,7 @@ export class MessageLocks {
       this.#end(held, 'its lock has ended')
       this.#reader.wake()
     } else if (at >= held.wantedUntil) {
-      this.#release(held, held.state === 'spare' ? 'nobody was there to acquire it' : 'it was released')
+      this.#release(held, held.state === 'spare' ? 'no client has acquired it' : 'it was released')
     } else {
       if (held.needsRenewal && held.renewing === undefined && at >= held.renewAt) void this.#renew(held)
       held.deadlineAt = held.dueAt
@@ -230,7 +230,7 @@ export class MessageLocks {
       this.#review(held)
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
-    // Below the start of the group Kafka answers 0 to anybody, so an answer counts only while the lock was held.
+    // Below the start of the group Kafka answers 0 to every word, so an answer counts only while the lock was held.
     const isLate = settled.outcome === 'done' && this.#deps.now() > held.lockEndsAt
     const outcome = isLate ? 'unknown' : settled.outcome
     if (this.holds(held)) {

@@ -21,7 +21,7 @@ const MAY_NOT_ALTER = ownFailure(
 export interface FoundGroup {
   /** `undefined`: Kafka does not show them to this gateway. */
   readonly settings: QueueSettings | undefined
-  /** Whether somebody has set where the group starts. */
+  /** Whether it was set where the group starts. */
   readonly hasStart: boolean
   /** Whether the group has a state for the topic. True where Kafka does not tell. */
   readonly hasTopic: boolean

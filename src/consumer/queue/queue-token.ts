@@ -34,7 +34,7 @@ export interface Acquisition {
  * - `acquired`: this process has given it out
  * - `lost`: a former process of this gateway has given it out
  * - `elsewhere`: another gateway has given it out, or says so
- * - `invalid`: nobody has given it out for this topic and group
+ * - `invalid`: it was never given out for this topic and group
  */
 export type TokenRead =
   | { readonly type: 'acquired'; readonly acquisition: Acquisition; readonly text: string }

@@ -31,7 +31,7 @@ export interface QueueMessage {
   readonly topic: string
   readonly partition: number
   readonly record: KafkaRecord
-  /** How often Kafka has given it to anybody, this time included; a lower bound. */
+  /** How often Kafka has given it to a client, this time included; a lower bound. */
   readonly deliveryCount: number
   /** True: a release would end the message. `undefined`: Kafka does not tell the limit. */
   readonly lastDelivery: boolean | undefined

@@ -21,9 +21,10 @@ const countersFromZero: Meanings = {
   'groups.exclusions': 'How often a group excluded this member, so that it had to join again',
   'queues.acquired_messages':
     'Messages of queues that clients have acquired; a message that is acquired twice counts twice',
-  'queues.redelivered_messages': 'Messages of queues that Kafka had given to somebody before',
+  'queues.redelivered_messages':
+    'Messages of queues that a client has acquired, and that Kafka had given to a client before',
   'queues.archived_messages':
-    'Messages of queues that Kafka has archived at their last delivery, as far as is known: nobody accepted or rejected them. The log names each',
+    'Messages of queues that Kafka has archived at their last delivery, as far as is known: no client has accepted or rejected them. The log names each',
   'delivery.delivered_records': 'Records that were written to Kafka',
   'delivery.failed_records':
     'Accepted records that Kafka refused, for example as too large for the topic, or that Castellan gave up',
