@@ -374,6 +374,7 @@ class ProcessParts implements App {
   async #drain(drainMs: number): Promise<void> {
     if (drainMs === 0 || this.#http === undefined) return
     this.#http.leave()
+    this.#clusters.endWaits()
     await new Promise(resolve => setTimeout(resolve, drainMs))
   }
 
@@ -412,6 +413,7 @@ class ProcessParts implements App {
     this.#shareReceipts(drainSteps)
     const owners = this.#keyOwners()
     drainSteps.add('requests of other processes', async () => owners?.close())
+    drainSteps.add('queues', async () => this.#clusters.endWaits())
     const { requestAccess, certificates, managementCertificates } = security
     const access = requestAccess ?? openAccess
     const idempotency = createIdempotency({ keys: this.#keys, owners, access }, this.#metricsLogger, this.#quietLog)

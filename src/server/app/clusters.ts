@@ -190,6 +190,11 @@ export class Clusters {
     }
   }
 
+  /** Refuses further acquires of queues, and answers those that wait. Messages are still settled. */
+  endWaits(): void {
+    for (const { queues } of this.#clusters) queues?.endWaits()
+  }
+
   stopWatching(): void {
     this.#logWatch?.stop()
     for (const stop of this.#stopWatching) stop()
@@ -197,12 +202,17 @@ export class Clusters {
 
   /**
    * Waits a limited time for acknowledgements of acquired messages, then commits offsets and leaves all consumer
-   * groups. Ends all consumer instances.
+   * groups, those of queues included. Ends all consumer instances.
    */
   async leaveGroups(timeoutMs: number): Promise<void> {
     const graceMs = Math.min(this.#deps.config.consumer.revocationMs, timeoutMs * ACKS_SHARE)
     await Promise.all(
-      this.#clusters.flatMap(({ groups, instances }) => [groups.stop(graceMs, timeoutMs), instances.stop(timeoutMs)])
+      this.#clusters.flatMap(({ groups, instances, queues }) => [
+        groups.stop(graceMs, timeoutMs),
+        instances.stop(timeoutMs),
+        // Requests have ended, so that no message will be settled.
+        queues?.drain(0)
+      ])
     )
   }
 

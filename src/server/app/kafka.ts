@@ -46,7 +46,7 @@ export interface KafkaCluster extends Cluster {
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
   const { config, queue, orphaned, receipts, ...rest } = deps
-  const { router, delivery, consumer, cache, clusters, http } = config
+  const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
     ...rest,
@@ -64,7 +64,9 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   // The memory of records that wait for capacity has the same limit as the bodies in flight.
   const waitingMaxBytes = http.maxBodiesInFlightBytes
   const place = queue && { queue, cluster: name, orphaned, receipts }
-  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current)
+  const { create: mayCreate, ...limits } = queues
+  const ofQueues = { cluster: name, limits: { mayCreate, ...limits } }
+  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues)
   return { ...castellan, name, connection }
 }
 

@@ -3,6 +3,7 @@ import { type ConsumeOptions, type Consumer, openConsumer } from '../../consumer
 import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
 import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
+import type { Queues } from '../../consumer/queue/queues.js'
 import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
@@ -39,6 +40,7 @@ import type { InstanceVerbs, Verbs } from '../../verbs/verbs.js'
 import type { PlaceInLog } from './durable-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
+import type { OpenQueuesOptions } from './open-queues.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
 import { programTransactions, type RunTransaction } from './program-transactions.js'
@@ -185,6 +187,8 @@ export interface Cluster
   extends Omit<Castellan, keyof ProgramProduce | typeof Symbol.asyncDispose | 'admin' | 'instances'> {
   readonly gateway: Verbs
   readonly instances: ConsumerInstances
+  /** Absent: queues are not served. */
+  readonly queues: Queues | undefined
 }
 
 /** What {@link openCastellan} gives. Programs are not told of the verbs. */
@@ -280,12 +284,14 @@ const processWarnings: Logger = {
  * @param sharedPlace a shared durable log, used instead of a log for this cluster alone
  * @param waitingMaxBytes limit of the memory for records that wait for capacity; default: `delivery.maxBytes`
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
+ * @param queues the name of the cluster in tokens, and the limits of its queues. Absent: queues are not served
  */
 export async function openCluster(
   given: OpenCastellanOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
-  login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>
+  login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>,
+  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits'>
 ): Promise<Cluster> {
   const settings = parseOptions(openOptions, given, 'openCastellan')
   const options = withGuards(given)
@@ -294,7 +300,10 @@ export async function openCluster(
   const logs = settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./durable-logs.js')
   const connection = { ...settings.connection, log: options.log ?? silentLogger }
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
-  return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes).open()
+  const { openQueues } = queues === undefined ? {} : await import('./open-queues.js')
+  const openOwn =
+    openQueues && ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits'>) => openQueues({ ...queues!, ...parts }))
+  return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes, openOwn).open()
 }
 
 /** The parts of one cluster, from their start to their end. */
@@ -319,7 +328,8 @@ class ClusterParts {
     createClient: BrokerClientFactory,
     logs: typeof import('./durable-logs.js') | undefined,
     sharedPlace: PlaceInLog | undefined,
-    waitingMaxBytes: number | undefined
+    waitingMaxBytes: number | undefined,
+    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits'>) => Queues) | undefined
   ) {
     this.#options = options
     this.#settings = settings
@@ -348,7 +358,8 @@ class ClusterParts {
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
     const groups = new ConsumerGroups({ ...ofReaders, awayBecause: deliveryDeps.awayBecause })
     const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
-    const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances }
+    const queues = openQueues?.({ router: router.ref, delivery, log, metrics })
+    const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances, queues }
     const { createTopics } = settings.delivery
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
     this.#loadTransactions = async () => {
@@ -414,12 +425,12 @@ class ClusterParts {
   }
 
   async #closeRest(timeoutMs: number): Promise<number> {
-    const { delivery, durable, groups, instances, router, system } = this.#parts
+    const { delivery, durable, groups, instances, queues, router, system } = this.#parts
     const graceMs = Math.min(this.#settings.consumer.revocationMs, timeoutMs)
     const instancesLeft = instances.stop(timeoutMs)
     // The states of instances are records, too.
     const written = writeWhatIsLeft(delivery, timeoutMs, instancesLeft)
-    const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instancesLeft])
+    const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instancesLeft, queues?.drain(0)])
     const [lost] = await Promise.all([written, durable?.close(timeoutMs), groupsLeft])
     await this.#queue?.close()
     this.#closed.abort()

@@ -5,19 +5,20 @@ import { Queues, type QueuesDeps } from '../../consumer/queue/queues.js'
 import type { ActorRef } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
-import type { AdminVerbs } from '../../verbs/admin.js'
+import { KafkaAdmin, type KafkaAdminDeps } from '../../verbs/kafka-admin.js'
 import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
 
 const KEY_BYTES = 32
 
 export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits' | 'log' | 'metrics'> {
   readonly router: ActorRef<RouterMessage>
-  readonly admin: AdminVerbs
+  readonly delivery: KafkaAdminDeps['delivery']
 }
 
 /** The queues of one cluster. Each process has an id and a key of its own, so it takes no token of another one. */
-export function openQueues({ router, admin, ...options }: OpenQueuesOptions): Queues {
+export function openQueues({ router, delivery, ...options }: OpenQueuesOptions): Queues {
   const { log } = options
+  const admin = new KafkaAdmin({ router, delivery, clock: performanceClock })
   return new Queues({
     ...options,
     clock: performanceClock,

@@ -38,9 +38,9 @@ describe('a queue over a share group of Kafka', function () {
   let group: string
 
   before(() => {
-    const { router, gateway } = on.castellan
-    const { admin } = gateway
-    queues = openQueues({ cluster: 'default', limits: LIMITS, log, metrics: defaultLogger, router: router.ref, admin })
+    const { router, delivery } = on.castellan
+    const of = { cluster: 'default', limits: LIMITS, log, metrics: defaultLogger }
+    queues = openQueues({ ...of, router: router.ref, delivery })
   })
   beforeEach(async () => {
     topic = freshTopic('queues')
