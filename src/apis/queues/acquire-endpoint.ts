@@ -61,7 +61,9 @@ export class AcquireEndpoint {
   /** @throws QueueProblem */
   #wantedOf({ request }: Exchange, body: AcquireBody): Wanted {
     const { maxLockMs, schemas } = this.#parts
-    const isBytes = request.headers.accept?.toLowerCase().includes(BYTES_TYPE) === true
+    const accept = request.headers.accept?.toLowerCase() ?? ''
+    // Generated clients accept all types that are described.
+    const isBytes = accept.includes(BYTES_TYPE) && !accept.includes(JSON_TYPE)
     requireAtMost(maxLockMs, 'lockMs', body.lockMs)
     if (body.encoding === 'schema' && schemas === undefined)
       throw new QueueProblem(400, 'encoding: schema needs a schema registry, and there is none (schemas.registry.urls)')

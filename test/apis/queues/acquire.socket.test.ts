@@ -165,6 +165,8 @@ describe('queues: a request to acquire messages', () => {
   it('in bytes tells no message, no value and a long key apart', async () => {
     await open()
     expect((await play.ask('POST', ACQUIRE, {}, BYTES)).status).to.equal(204)
+    const both = { accept: 'application/octet-stream, application/json' }
+    expect((await play.ask('POST', ACQUIRE, { count: 2 }, both)).body).to.equal('{"messages":[]}')
     play.queues.result = acquired(message('T', { value: null, key: Buffer.alloc(6_145) }))
     const { status, headers, body } = await play.ask('POST', ACQUIRE, {}, BYTES)
     expect([status, body, headers['x-castellan-null']]).to.deep.equal([200, '', 'value'])
