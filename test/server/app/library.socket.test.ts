@@ -213,7 +213,8 @@ describe('the library', () => {
       environment: onFreePorts({
         CASTELLAN_CLUSTERS_SECOND_BROKERS: '127.0.0.1:1',
         CASTELLAN_APIS_KPRF_PORT: '0',
-        CASTELLAN_APIS_KAFKA_PIXY_ENABLED: 'false'
+        CASTELLAN_APIS_KAFKA_PIXY_ENABLED: 'false',
+        CASTELLAN_APIS_QUEUES_ENABLED: 'false'
       })
     })
     const app = await startApp(config, { log: silentLogger, version: '0' })
@@ -231,7 +232,7 @@ describe('the library', () => {
         expect([response.status, await response.text()]).to.deep.equal([200, '{"status":"ok","errors":[]}'])
       }
       const ready = await fetch(`${app.urls.management}/ready`)
-      // Without Kafka-Pixy's API no request can go to the second cluster, so it does not count that no broker of it answers.
+      // Without the APIs of Kafka-Pixy and of queues no request can go to the second cluster, so it does not count that no broker of it answers.
       expect(await ready.json()).to.deep.equal({ ready: true, reasons: [], warnings: [] })
       const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
       expect(metrics).to.match(/^castellan_router_metadata_refreshes_total\{cluster="second"\} \d+$/m)
