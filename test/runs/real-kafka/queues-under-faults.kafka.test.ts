@@ -1,0 +1,124 @@
+import { setTimeout as pass } from 'node:timers/promises'
+import { expect } from 'chai'
+import type { Queues } from '../../../src/consumer/queue/queues.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import type { Logger } from '../../../src/core/model.js'
+import { openQueues } from '../../../src/server/app/open-queues.js'
+import type { AcquireResult, QueueMessage, SettleOutcome } from '../../../src/verbs/verbs.js'
+import { onTargetCluster } from '../../support/castellan.js'
+import { SeededRandom, testSeed } from '../../support/random.js'
+import { freshTopic } from '../../support/target-cluster.js'
+import { kafkaVersion } from './jars.js'
+
+const MESSAGES = 2_000
+const CLIENTS = 40
+const FAULTS = 6
+const LIMITS = {
+  maxLockMs: 60_000,
+  mayCreate: true,
+  maxHeld: 10_000,
+  maxHeldPerClient: 1_000,
+  maxWaiting: 2_000,
+  maxQueues: 100
+}
+const GROUP = 'workers'
+type Word = 'accept' | 'release' | 'reject'
+
+/** What became of one message, by all answers about it. */
+interface Story {
+  readonly told: { readonly word: Word; readonly outcome: SettleOutcome; readonly archived: boolean }[]
+}
+
+describe('queues of two gateways while brokers fail, on real Kafka', function () {
+  this.timeout(240_000)
+  before(function () {
+    if (kafkaVersion.startsWith('3.')) this.skip()
+  })
+  const on = onTargetCluster()
+
+  it('settle each message once, and archive none untold', async () => {
+    const random = new SeededRandom(testSeed())
+    const topic = freshTopic('faults')
+    await on.cluster.createTopic(topic, 6)
+    const places = new Map<string, string>()
+    const stories = new Map<string, Story>(Array.from({ length: MESSAGES }, (_, at) => [`m${at}`, { told: [] }]))
+    const archived = new Set<string>()
+    const warn = (fields: object): void => {
+      const { partition, offset, because } = fields as { partition: number; offset: number; because?: string }
+      if (because !== undefined) archived.add(`${partition}/${offset}`)
+    }
+    const log: Logger = { debug() {}, info() {}, warn, error: warn }
+    const { router, delivery } = on.castellan
+    const gateways = [1, 2].map(() =>
+      openQueues({ cluster: 'default', limits: LIMITS, log, metrics: defaultLogger, router: router.ref, delivery })
+    )
+    await gateways[0]!.configure(topic, GROUP, { start: 'earliest', deliveryLimit: 10, lockMs: 15_000 }, 30_000)
+    const records = [...stories.keys()].map((value, at) => ({ topic, partition: at % 6, key: null, value }))
+    for (const [at, outcome] of (await on.castellan.produce(records)).entries())
+      if (outcome.type === 'delivered') places.set(`${outcome.partition}/${outcome.offset}`, `m${at}`)
+    expect(places.size).to.equal(MESSAGES)
+
+    let isOver = false
+    const acquire = (queues: Queues, client: string, waitMs: number): Promise<AcquireResult> =>
+      new Promise(reply => {
+        const count = random.between(1, 5)
+        const lockMs = [undefined, 1_500, 40_000][random.between(0, 2)]
+        const asked = { count, waitMs, maxBytes: 1_048_576, lockMs, start: undefined, client, mayAlter: true }
+        queues.acquire(topic, GROUP, asked, { reply })
+      })
+    const settleOne = async (queues: Queues, { token, record }: QueueMessage): Promise<void> => {
+      const luck = random.next()
+      const word: Word = luck < 0.8 ? 'accept' : luck < 0.93 ? 'release' : 'reject'
+      const delayMs = random.between(0, 3) === 0 ? random.between(1, 2_000) : 0
+      const words = { accept: [], release: [], reject: [], renew: [], [word]: [token], delayMs }
+      const [result] = await queues.settle(topic, GROUP, words)
+      stories.get(String(record.value))!.told.push({
+        word,
+        outcome: result!.outcome,
+        archived: result!.reason === 'archived'
+      })
+    }
+    const work = async (at: number): Promise<void> => {
+      const queues = gateways[at % 2]!
+      while (!isOver) {
+        const result = await acquire(queues, `client ${at}`, 2_000)
+        if (result.type === 'failed') await pass(200)
+        else if (random.next() < 0.03) queues.unseen(result.messages)
+        else {
+          if (random.next() < 0.05) await pass(2_000)
+          for (const message of result.messages) if (random.next() < 0.95) await settleOne(queues, message)
+        }
+      }
+    }
+    const isSettled = ([value, { told }]: [string, Story]): boolean =>
+      told.some(({ word, outcome }) => word !== 'release' && (outcome === 'done' || outcome === 'unknown')) ||
+      [...archived].some(place => places.get(place) === value)
+    const clients = Array.from({ length: CLIENTS }, (_, at) => work(at))
+    const faults = (async () => {
+      for (let at = 0; at < FAULTS; at++) {
+        await pass(1_500)
+        const partition = random.between(0, 5)
+        const leader = await on.cluster.leaderOf(topic, partition)
+        const others = on.cluster.nodeIds.filter(id => id !== leader)
+        if (at % 3 === 2) {
+          await on.cluster.killNode(leader)
+          await on.cluster.reviveNode(leader)
+          await on.cluster.recovered([topic])
+        } else await on.cluster.moveLeader(topic, partition, random.pick(others))
+      }
+    })()
+    await faults
+    const endsAt = performance.now() + 60_000
+    while (performance.now() < endsAt && ![...stories].every(isSettled)) await pass(500)
+    isOver = true
+    await Promise.all(clients)
+    await Promise.all(gateways.map(queues => queues.drain(0)))
+
+    const missing = [...stories].filter(story => !isSettled(story)).map(([value]) => value)
+    const twice = [...stories].filter(([, { told }]) => {
+      const done = told.filter(({ word, outcome }) => word !== 'release' && outcome === 'done')
+      return done.length > 1
+    })
+    expect({ missing, twice }).to.deep.equal({ missing: [], twice: [] })
+  })
+})
