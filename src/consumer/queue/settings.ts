@@ -25,7 +25,7 @@ export const queueSettings = z
     maxHeld: count
       .default(10_000)
       .describe(
-        'Limit of messages that clients hold or that wait for a delayed release; beyond it no more are acquired (`overloaded`). One takes about 150 bytes'
+        'Limit of messages that clients hold or that wait for a delayed release; beyond it no more are acquired (`overloaded`). One takes about 500 bytes'
       )
       .meta({ advanced: true }),
     maxHeldPerClient: count
