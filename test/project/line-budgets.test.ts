@@ -9,7 +9,7 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_730,
   cli: 3_210,
-  consumer: 14_430,
+  consumer: 14_480,
   deployment: 3_590,
   core: 5_500,
   'embedded-broker': 7_560,
@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 19_420,
   router: 11_200,
   schemas: 4_090,
-  server: 7_060
+  server: 7_070
 }
 
 function linesIn(path: string): number {
