@@ -4,8 +4,8 @@ import type { Asker } from '../group/consume-result.js'
 import type { HeldMessage } from './held-messages.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
-/** How long an acquire that has got some messages waits for more: about as long as brokers keep fetches that were sent before. */
-const LINGER_MS = 100
+/** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */
+const LINGER_MS = 150
 /** A broker is asked at least once, however short the client waits. */
 const MIN_WAIT_MS = 100
 /** The time that an answer takes that a broker has sent at the end of the wait. */
@@ -15,7 +15,7 @@ const ANSWER_MS = 50
 export class WaitingAcquire implements Due {
   readonly options: AcquireOptions
   /** Brokers are asked for messages until then. */
-  readonly until: number
+  until: number
   /** Those that it will be answered with, in the order in which it got them. */
   readonly messages: HeldMessage[] = []
   /** The wait is over, and the queue has not begun yet. */
@@ -67,7 +67,7 @@ export class WaitingAcquire implements Due {
   }
 
   take(held: HeldMessage, now: number): void {
-    if (this.messages.length === 0) this.deadlineAt = Math.min(this.#endsAt, now + LINGER_MS)
+    if (this.messages.length === 0) this.#endAt(Math.min(this.#endsAt, now + LINGER_MS))
     this.#bytes += sizeOfRecord(held.record!)
     this.messages.push(held)
   }
@@ -76,8 +76,13 @@ export class WaitingAcquire implements Due {
   startAgain(now: number): boolean {
     this.messages.length = 0
     this.#bytes = 0
-    this.deadlineAt = this.#endsAt
+    this.#endAt(this.#endsAt)
     return now < this.#endsAt
+  }
+
+  #endAt(endsAt: number): void {
+    this.deadlineAt = endsAt
+    this.until = endsAt - ANSWER_MS
   }
 
   /** Answers it, unless it was answered or its client has gone. */

@@ -51,8 +51,11 @@ describe('a queue', () => {
       const client = await script.acquire({ count: 3 })
       reader().acquire({ offset: 1 })
       expect(client.offsets).to.equal(undefined)
+      const { until, messages } = reader().events.demand()
+      expect(messages).to.equal(2)
       reader().acquire({ offset: 2 })
       await pass(200)
+      expect(until).to.be.lessThan(script.time.now() - 50)
       expect(client.offsets).to.deep.equal([1, 2])
     })
 
