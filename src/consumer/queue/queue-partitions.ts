@@ -115,8 +115,7 @@ export class QueuePartitions {
     for (const { partition, leaderId, leaderEpoch } of partitions) {
       // A broker that lags behind tells a former leader.
       const known = places.get(partition)
-      if (known === undefined || leaderEpoch < 0 || leaderEpoch >= known.leaderEpoch)
-        places.set(partition, { leaderId, leaderEpoch })
+      if (known === undefined || leaderEpoch >= known.leaderEpoch) places.set(partition, { leaderId, leaderEpoch })
     }
     this.#places = places
     return [...places.values()].every(({ leaderId }) => leaderId !== NO_LEADER)

@@ -151,8 +151,11 @@ export class QueueReader {
   #found(failure: Failure | undefined): void {
     const { numbers, topicId } = this.#partitions
     for (const session of this.#sessions.values()) {
-      for (const place of session.partitions.values())
-        if (this.#partitions.leaderOf(place.topicId, place.partition) !== session.nodeId) this.#gone(session, place)
+      for (const place of session.partitions.values()) {
+        // Without a leader it stays where it is: what its broker answers decides, since another one may lag behind.
+        const leaderId = this.#partitions.leaderOf(place.topicId, place.partition) ?? session.nodeId
+        if (place.topicId !== topicId || leaderId !== session.nodeId) this.#gone(session, place)
+      }
     }
     for (const partition of numbers) {
       const leaderId = this.#partitions.leaderOf(topicId!, partition)
@@ -281,7 +284,7 @@ export class QueueReader {
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
-    events.lost(session)
+    if (session.hasAcquired) events.lost(session)
     if (why.type === 'timedOut')
       this.#failed(String(nodeId), ownFailure('brokerUnreachable', 'the connection to the leader was lost', true))
     else if (why.errorCode === undefined || !isSessionGone.has(why.errorCode)) {

@@ -103,6 +103,8 @@ export class ShareSession {
   #named: ReadonlyMap<string, SharePartitionId> = new Map()
   /** By partition and offset: when Kafka's lock ends. */
   readonly #locks = new Map<string, Map<Offset, number>>()
+  /** When locks were last dropped that had ended. */
+  #sweptAt: number
   /** What is to be told to Kafka; and parts of lists that Kafka has refused, each of one partition. */
   #queued: Entry[] = []
   #again: Entry[][] = []
@@ -114,6 +116,8 @@ export class ShareSession {
   /** While a fetch is in flight: until it is late. Else until the connection needs a call. */
   #timer: NodeJS.Timeout | undefined
   #onClosed: (() => void) | undefined
+  /** Whether the session has ever brought messages. */
+  hasAcquired = false
   /** How many messages the fetch in flight may bring. */
   expected = 0
   /** Number of the last fetch among those of all sessions. */
@@ -125,6 +129,7 @@ export class ShareSession {
     this.nodeId = options.nodeId
     this.#options = options
     this.#ask = asking(options.router)
+    this.#sweptAt = options.now()
   }
 
   get partitions(): ReadonlyMap<string, SharePartitionId> {
@@ -241,6 +246,8 @@ export class ShareSession {
 
   #dropEndedLocks(): void {
     const now = this.#options.now()
+    if (now - this.#sweptAt < KEEP_ALIVE_MS) return
+    this.#sweptAt = now
     for (const [key, locks] of this.#locks) {
       for (const [offset, endsAt] of locks) if (endsAt <= now) locks.delete(offset)
       if (locks.size === 0) this.#locks.delete(key)
@@ -288,10 +295,12 @@ export class ShareSession {
       }
       for (const { first, last } of gaps)
         this.#queued.push({ ...place, first, last, type: gap, settle: () => undefined })
-      // Nobody gets them now, and a release would use up their deliveries at once: they come again when their locks end.
+      // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)
         log.warn({ partition, ...one }, 'messages cannot be read, and stay locked until Kafka offers them again')
     }
+    if (messages.length > 0) this.hasAcquired = true
+    this.#dropEndedLocks()
     return { messages, isEmpty }
   }
 
@@ -358,7 +367,7 @@ export class ShareSession {
     })
   }
 
-  /** Below the start of the group Kafka answers so to anybody, so the answer counts while the lock is valid only. */
+  /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
   #done(entry: Entry, renewedUntil: number): void {
     const isInTime = this.#lockEndOf(entry) > this.#options.now()
     if (entry.type !== renew) this.#unlock(entry)

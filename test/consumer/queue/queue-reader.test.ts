@@ -269,6 +269,24 @@ describe('the reader of a queue', () => {
     expect(fetches.flatMap(({ forgotten }) => forgotten)).to.deep.equal([{ topicId: 'first', partition: 1 }])
   })
 
+  it('keeps its messages while brokers that lag behind tell of no leader, or of a former one', async () => {
+    open([1])
+    await holding(1)
+    router.partitions[0]!.leaderEpoch = 5
+    await time.pass(10_500, 20)
+    const before = router.of('fetchTopicMetadata').length
+    for (const [leaderId, leaderEpoch] of [
+      [2, 4],
+      [-1, 5]
+    ] as const) {
+      router.partitions[0] = { ...router.partitions[0]!, leaderId, leaderEpoch }
+      await time.pass(10_500, 20)
+    }
+    router.partitions[0] = { ...router.partitions[0]!, leaderId: 1 }
+    expect(router.of('fetchTopicMetadata').length).to.be.greaterThan(before + 1)
+    expect(lost).to.deep.equal([])
+  })
+
   it('tells that the locks of a partition are lost when an acknowledgement shows it', async () => {
     open([1])
     await holding(2)
