@@ -19,6 +19,8 @@ const CALL_TIMEOUT_MS = 10_000
 const LATE_MS = 1_000
 /** Kafka closes connections without calls, and locks go with their connection. */
 const KEEP_ALIVE_MS = 5_000
+/** Pause before a call is made again that the Router has not taken. */
+const OVERLOADED_PAUSE_MS = 100
 const MAX_EPOCH = 0x7fff_ffff
 const { gap, renew } = acknowledgeTypes
 /** One bad offset is enough for Kafka to refuse a whole list. */
@@ -101,6 +103,7 @@ export class ShareSession {
   /** The partitions that the session shall have, and those that Kafka knows of. */
   readonly #wanted = new Map<string, SharePartitionId>()
   #named: ReadonlyMap<string, SharePartitionId> = new Map()
+  #namedBefore = this.#named
   /** By partition and offset: when Kafka's lock ends. */
   readonly #locks = new Map<string, Map<Offset, number>>()
   /** When locks were last dropped that had ended. */
@@ -166,6 +169,7 @@ export class ShareSession {
     const named = new Map(this.#wanted)
     const added = [...named].filter(([key]) => !this.#named.has(key))
     const forgotten = [...this.#named].filter(([key]) => !named.has(key))
+    this.#namedBefore = this.#named
     this.#named = named
     this.expected = maxRecords
     const sentAt = now()
@@ -270,12 +274,27 @@ export class ShareSession {
     this.#ask(kind, { ...call, ...request } as AskedRequest<Kind>, result => {
       if (this.#isOver) return
       clearTimeout(this.#timer)
-      this.#isBusy = false
       this.expected = 0
-      if (result.type === 'success') onTold(result as Told<Kind>)
-      else this.#end(result as Failure | TimedOut)
-      this.#next()
+      if (result.type === 'failed' && result.code === 'overloaded' && epoch >= 0) this.#postpone(epoch)
+      else {
+        this.#isBusy = false
+        if (result.type === 'success') onTold(result as Told<Kind>)
+        else this.#end(result as Failure | TimedOut)
+        this.#next()
+      }
     })
+  }
+
+  /** Kafka has not seen the call. The session goes on as if the call had not been made. */
+  #postpone(epoch: number): void {
+    this.#epoch = epoch
+    this.#named = this.#namedBefore
+    this.#queued.unshift(...this.#inFlight)
+    this.#inFlight = []
+    this.#timer = setTimeout(() => {
+      this.#isBusy = false
+      this.#next()
+    }, OVERLOADED_PAUSE_MS)
   }
 
   #acquired({ partitions }: Told<'shareFetch'>, lockEndsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
@@ -356,6 +375,7 @@ export class ShareSession {
     const acknowledgements = [...byPartition.values()].map(acknowledgementsOf)
     const sentAt = this.#options.now()
     this.#inFlight = entries
+    this.#namedBefore = this.#named
     this.#call('shareAcknowledge', { isRenew, acknowledgements }, 0, ({ partitions, acquisitionLockMs }) => {
       this.#inFlight = []
       const told = new Map(partitions.map(one => [keyOf(one), one.errorCode]))

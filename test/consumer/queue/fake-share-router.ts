@@ -39,10 +39,14 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
   readonly asked: Asked[] = []
   /** What was acknowledged, as `topic/partition:offset word`. */
   readonly words: string[] = []
+  /** The same, with the member before it. */
+  readonly told: string[] = []
   /** Answers that are given in place of the next ones of their kind. `silence`: none. */
   readonly scripted: { readonly kind: Kind; readonly result: ResultOf<Kind> | 'silence' }[] = []
   /** What acknowledgements of a partition are answered next. */
   readonly refusals: { readonly errorCode: number; readonly ifOffset?: number }[] = []
+  /** Number of next acknowledgements that Kafka takes, and whose connection is lost before the answer. */
+  lostAnswers = 0
   topicId = 'first'
   isTopicThere = true
   partitions: Partition[] = []
@@ -101,8 +105,10 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
     if (scripted?.result === 'silence') {
       this.#later(asked.timeoutMs!, () => asked.requester.reply({ type: 'timedOut' } as never))
     } else if (scripted !== undefined) {
-      if ('memberId' in asked) this.sessions.delete(asked.memberId)
-      this.#later(this.latencyMs, () => asked.requester.reply(scripted.result as never))
+      const { result } = scripted
+      const isSeen = result.type !== 'failed' || result.code !== 'overloaded'
+      if ('memberId' in asked && isSeen) this.#release(asked.memberId)
+      this.#later(this.latencyMs, () => asked.requester.reply(result as never))
     } else if (asked.type === 'shareHeartbeat') this.#reply(asked, this.#beat(asked))
     else if (asked.type === 'fetchTopicMetadata') this.#reply(asked, this.#metadata())
     else this.#call(asked)
@@ -164,8 +170,10 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
     else if (epoch >= 0 && session.epoch++ !== epoch) this.#later(this.latencyMs, () => answer(kafkaFailure(123)))
     else if (asked.type === 'shareFetch') this.#fetch(asked, session, answer)
     else {
-      const result = this.#acknowledge(asked)
-      if (epoch === -1) this.#release(memberId)
+      const told = this.#acknowledge(asked)
+      const isLost = this.lostAnswers > 0 && this.lostAnswers-- > 0
+      const result = isLost ? { type: 'timedOut' } : told
+      if (epoch === -1 || isLost) this.#release(memberId)
       this.#later(this.latencyMs, () => answer(result))
     }
   }
@@ -237,6 +245,7 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
       const record = this.partitions[partition]!.records[offset]
       const word = Object.entries(acknowledgeTypes).find(([, of]) => of === type)![0]
       this.words.push(`${topicId}/${partition}:${offset} ${word}`)
+      this.told.push(`${memberId} ${partition}:${offset} ${word}`)
       if (record === undefined || word === 'renew') continue
       record.holder = undefined
       record.isSettled = word !== 'release'

@@ -248,6 +248,19 @@ describe('the reader of a queue', () => {
       expect((await settle({ ...acquired[0]!, session: lost[0]!.session }, 'accept')).outcome).to.equal('lost')
     })
 
+  it('makes calls again that the Router was too busy for', async () => {
+    open([1, 1])
+    const result = ownFailure('overloaded', 'full', true)
+    router.scripted.push({ kind: 'shareFetch', result }, { kind: 'shareAcknowledge', result })
+    await holding(2)
+    expect(await outcomes('accept', acquired, 200)).to.deep.equal(['done', 'done'])
+    expect(router.of('shareFetch').map(({ epoch, added }) => [epoch, added.length])).to.deep.equal([
+      [0, 2],
+      [0, 2]
+    ])
+    expect([lost, failures]).to.deep.equal([[], []])
+  })
+
   it('follows a partition to its new leader, and tells that its locks are lost', async () => {
     open([1, 1])
     router.write(1, 0)
