@@ -207,12 +207,21 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
         left -= free.length
         const records = free.map(record => {
           record.holder = memberId
+          this.#endLockLater(record)
           return { record: fakeRecord(record.offset), deliveryCount: ++record.count }
         })
         if (records.length > 0) found.push({ ...one, records })
       }
     }
     return found
+  }
+
+  /** Renewals do not count here. */
+  #endLockLater(record: SharedRecord): void {
+    const { holder, count } = record
+    this.#later(this.lockMs, () => {
+      if (record.holder === holder && record.count === count + 1) record.holder = undefined
+    })
   }
 
   #acknowledge({ acknowledgements, memberId }: RequestOf<'shareAcknowledge'>): ResultOf<'shareAcknowledge'> {
