@@ -8,6 +8,7 @@ import { openQueues } from '../../../src/server/app/open-queues.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleResult } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { kafkaVersion } from './jars.js'
 
 const LIMITS = {
   maxLockMs: 3_600_000,
@@ -28,8 +29,11 @@ const ASKED: AcquireOptions = {
 }
 const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
-describe('a queue over a share group of Kafka', function () {
+describe('a queue over a share group of real Kafka', function () {
   this.timeout(90_000)
+  before(function () {
+    if (kafkaVersion.startsWith('3.')) this.skip()
+  })
   const on = onTargetCluster()
   const warnings: object[] = []
   const log: Logger = { debug() {}, info() {}, warn: fields => void warnings.push(fields), error() {} }
