@@ -203,7 +203,26 @@ const operations: readonly Route[] = [
     JSON_RECORDS,
     text(value => `{"topic_name":${value}}`),
     'escaped'
-  )
+  ),
+  ...['', '/clusters/{cluster}'].flatMap((cluster): Route[] => {
+    const queue = `/queues${cluster}/{topic}/{group}`
+    const dead = text(value => `{"deadLetters":${value}}`)
+    return [
+      post(
+        `${queue}/acquire`,
+        JSON_TYPE,
+        text(value => `{"waitMs":0,"start":${value}}`),
+        'escaped'
+      ),
+      post(
+        `${queue}/settle`,
+        JSON_TYPE,
+        list('accept', value => value, '""'),
+        'many'
+      ),
+      { name: `PATCH ${queue}`, type: JSON_TYPE, form: dead, worst: 'escaped' }
+    ]
+  })
 ].map(route => ({ ...route, maxBytes: OPERATION_BYTES }))
 
 /** Every route whose bodies are read, with each of their types in the served document. */
