@@ -12,7 +12,8 @@ const MAX_WAIT_MS = 60_000
 const MAX_ANSWER_BYTES = 4 * MIB
 /** A shorter lock would be over before a client could renew it. */
 const MIN_LOCK_MS = 15_000
-export const MAX_TOKENS = 1_000
+const MAX_TOKENS = 1_000
+const TOO_MANY = `there are more than ${MAX_TOKENS} tokens`
 
 const tokens = (what: string) => z.array(z.string()).default([]).describe(`tokens of messages ${what}`)
 const LISTS = ['accept', 'release', 'reject', 'renew'] as const
@@ -25,7 +26,7 @@ const checkTokens: z.core.CheckFn<Readonly<Record<(typeof LISTS)[number], readon
   const seen = new Set<string>()
   const all = LISTS.flatMap(list => value[list])
   const add = (message: string): void => void issues.push({ code: 'custom', message, input: value })
-  if (all.length > MAX_TOKENS) add(`there are more than ${MAX_TOKENS} tokens`)
+  if (all.length > MAX_TOKENS) add(TOO_MANY)
   else for (const token of all) if (seen.size === seen.add(token).size) add('a token is there twice')
 }
 
@@ -114,8 +115,15 @@ function jsonIn(text: string): unknown {
   }
 }
 
+/** Whether any list has more items than a request may have tokens: a schema would look at each of them first. */
+const hasLongList = (json: unknown): boolean =>
+  typeof json === 'object' &&
+  json !== null &&
+  (Array.isArray(json) ? json.length > MAX_TOKENS : Object.values(json).some(hasLongList))
+
 /** @throws QueueProblem naming what the schema does not allow */
 function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
+  if (hasLongList(json)) throw new QueueProblem(400, TOO_MANY)
   const { data, error } = schema.safeParse(json)
   if (error === undefined) return data
   throw new QueueProblem(400, error.issues.slice(0, MAX_ISSUES).map(textOf).join('; '))
