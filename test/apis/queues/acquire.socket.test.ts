@@ -334,6 +334,18 @@ describe('queues: a client that waits for messages', () => {
     expect(play.queues.asked).to.have.length(3)
   })
 
+  it('and leaves while its messages are decoded, has not seen them', async () => {
+    await play.close()
+    const decodeEach = (): Promise<never> => new Promise(() => undefined)
+    play = await QueuesPlay.open({ schemas: { decodeEach } } as never)
+    play.queues.result = acquired(message('T'))
+    const sent = await waiting({ encoding: 'schema' })
+    const told = play.queues.next()
+    sent.destroy()
+    expect(await told).to.deep.equal(['unseen', 'T'])
+    expect(play.queues.asked).to.have.length(2)
+  })
+
   it('and leaves while its answer is written, has not seen its messages', async () => {
     const asked = play.queues.next()
     const sent = play.send('POST', ACQUIRE, {}, BYTES)

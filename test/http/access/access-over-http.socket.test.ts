@@ -327,6 +327,34 @@ describe('access', () => {
       expect(await audited('off')).to.deep.equal([])
     })
 
+    it('names each share group that a request has made, where it names what is allowed', async () => {
+      const verbs = new FakeVerbs()
+      verbs.queues = {
+        ...verbs.queues,
+        acquire: (_topic, _group, _options, { reply }) => {
+          reply({ type: 'acquired', messages: [], isNewGroup: true })
+          return () => undefined
+        }
+      }
+      const headers = { ...bearer, 'x-request-id': 'r1' }
+      const what = { ...shop, allowed: true, topic: 'orders', group: 'new' }
+      for (const [audit, lines] of [
+        [
+          'all',
+          [
+            { ...what, operation: 'consume' },
+            { ...what, operation: 'create', reason: 'a new share group' }
+          ]
+        ],
+        ['denied', []]
+      ] as const) {
+        await start({ auth, access: { ...access, audit } }, verbs)
+        await call(`${guarded.http.urls.shared}/queues/orders/new/acquire`, { method: 'POST', headers })
+        expect(audits().map(({ fields }) => fields)).to.deep.equal(lines)
+        await guarded.stop()
+      }
+    })
+
     const spent = 'the quota of records or bytes per second of'
     const unknown = { allowed: false, address: '127.0.0.1', requestId: 'r1' }
     for (const [kind, of, line] of [
