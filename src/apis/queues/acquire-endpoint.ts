@@ -20,9 +20,12 @@ const MAX_KEY_BYTES = 6 * 1024
 
 type AcquireBody = z.output<typeof acquireBody>
 
-/** What a client asks for. */
-interface Wanted extends AcquireBody {
-  /** The value of one message as it is. */
+/** A request to acquire messages, as it was read. */
+interface Asked {
+  readonly exchange: Exchange
+  readonly queue: NamedQueue
+  readonly wanted: AcquireBody
+  /** It wants the value of one message as it is. */
   readonly isBytes: boolean
 }
 
@@ -40,14 +43,13 @@ export class AcquireEndpoint {
   acquire(exchange: Exchange, params: Params): void {
     const queue = queueOf(this.#parts, params)
     if (!admitsConsumer(this.#parts, exchange, queue)) return
-    withJson(this.#parts, exchange, acquireBody, body => {
-      const wanted = this.#wantedOf(exchange, body)
-      if (body.settle === undefined) this.#wait(exchange, queue, wanted)
+    withJson(this.#parts, exchange, acquireBody, wanted => {
+      const asked = { exchange, queue, wanted, isBytes: this.#wantsBytes(exchange, wanted) }
+      if (wanted.settle === undefined) this.#wait(asked)
       else {
-        settle(this.#parts, exchange, queue, body.settle).then(
-          settled => this.#wait(exchange, queue, wanted, settled),
-          error => this.#parts.answers.fail(exchange, error)
-        )
+        settle(this.#parts, exchange, queue, wanted.settle)
+          .then(settled => this.#wait(asked, settled))
+          .catch(error => this.#parts.answers.fail(exchange, error))
       }
     })
   }
@@ -58,30 +60,31 @@ export class AcquireEndpoint {
     for (const acquisition of this.#waiting) acquisition.end()
   }
 
-  /** @throws QueueProblem */
-  #wantedOf({ request }: Exchange, body: AcquireBody): Wanted {
-    const { maxLockMs, schemas } = this.#parts
+  /** @throws QueueProblem when it wants what it cannot have */
+  #wantsBytes({ request }: Exchange, { count, encoding, lockMs, settle }: AcquireBody): boolean {
     const accept = request.headers.accept?.toLowerCase() ?? ''
     // Generated clients accept all types that are described.
     const isBytes = accept.includes(BYTES_TYPE) && !accept.includes(JSON_TYPE)
-    requireAtMost(maxLockMs, 'lockMs', body.lockMs)
-    if (body.encoding === 'schema' && schemas === undefined)
+    requireAtMost(this.#parts.maxLockMs, 'lockMs', lockMs)
+    if (encoding === 'schema' && this.#parts.schemas === undefined)
       throw new QueueProblem(400, 'encoding: schema needs a schema registry, and there is none (schemas.registry.urls)')
-    if (isBytes && (body.count !== 1 || body.encoding !== 'base64' || body.settle !== undefined))
+    if (isBytes && (count !== 1 || encoding !== 'base64' || settle !== undefined))
       throw new QueueProblem(400, `count, encoding and settle are for answers in JSON, and Accept is ${BYTES_TYPE}`)
-    return { ...body, isBytes }
+    return isBytes
   }
 
-  #wait(exchange: Exchange, queue: NamedQueue, wanted: Wanted, settled?: readonly SettleResult[]): void {
+  #wait(asked: Asked, settled?: readonly SettleResult[]): void {
+    const { exchange, queue } = asked
     // The client may have left while its messages were settled.
     if (exchange.response.destroyed) return
-    const { access } = this.#parts
-    const caller = access.callerOf(exchange.request)
     const { topic, group } = queue
-    const acquisition = new Acquisition(this.#parts, exchange, wanted, queue, settled, () =>
-      this.#waiting.delete(acquisition)
-    )
+    const acquisition = new Acquisition(this.#parts, asked, settled)
     this.#waiting.add(acquisition)
+    exchange.response.once('close', () => {
+      this.#waiting.delete(acquisition)
+      acquisition.closed()
+    })
+    const caller = this.#parts.access.callerOf(exchange.request)
     caller.watch('consume', { topic, group }, error => acquisition.fail(error))
     if (this.#isStopped) acquisition.end()
     else acquisition.begin()
@@ -97,11 +100,10 @@ export class AcquireEndpoint {
  */
 class Acquisition {
   readonly #parts: QueueParts
-  readonly #exchange: Exchange
-  readonly #wanted: Wanted
-  readonly #queue: NamedQueue
+  readonly #asked: Asked
   readonly #settled: readonly SettleResult[] | undefined
   readonly #caller: Caller
+  readonly #client: string
   #cancel: () => void = () => undefined
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
@@ -109,34 +111,23 @@ class Acquisition {
   #isDecided = false
   #isAnswered = false
 
-  /** @param onOver called once at the end, whatever the outcome */
-  constructor(
-    parts: QueueParts,
-    exchange: Exchange,
-    wanted: Wanted,
-    queue: NamedQueue,
-    settled: readonly SettleResult[] | undefined,
-    onOver: () => void
-  ) {
+  /** @param settled what was done before; `undefined`: nothing was asked for */
+  constructor(parts: QueueParts, asked: Asked, settled: readonly SettleResult[] | undefined) {
     this.#parts = parts
-    this.#exchange = exchange
-    this.#wanted = wanted
-    this.#queue = queue
+    this.#asked = asked
     this.#settled = settled
-    this.#caller = parts.access.callerOf(exchange.request)
-    exchange.response.once('close', () => {
-      onOver()
-      this.#closed()
-    })
+    this.#caller = parts.access.callerOf(asked.exchange.request)
+    this.#client = nameOfClient(parts, asked.exchange)
   }
 
   begin(): void {
-    const { queues, topic, group } = this.#queue
-    const { count, waitMs, maxBytes, lockMs, start } = this.#wanted
-    const client = nameOfClient(this.#parts, this.#exchange)
+    const { exchange, queue, wanted } = this.#asked
+    const { queues, topic, group } = queue
+    const { count, waitMs, maxBytes, lockMs, start } = wanted
+    const client = this.#client
     const mayAlter = this.#caller.allows('alter', { topic, group })
     const options = { count, waitMs, maxBytes, lockMs, start, client, mayAlter }
-    const trace = traceOf(this.#exchange.request)
+    const trace = traceOf(exchange.request)
     this.#cancel = queues.acquire(topic, group, options, { client, trace, reply: result => this.#got(result) })
   }
 
@@ -153,11 +144,11 @@ class Acquisition {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#giveUp()
-    this.#parts.answers.fail(this.#exchange, error)
+    this.#parts.answers.fail(this.#asked.exchange, error)
   }
 
   #got(result: AcquireResult): void {
-    const { queues, topic, group } = this.#queue
+    const { queues, topic, group } = this.#asked.queue
     if (this.#isDecided) {
       // It was on its way when the wait ended.
       if (result.type === 'acquired' && result.messages.length > 0) queues.unseen(result.messages)
@@ -182,14 +173,13 @@ class Acquisition {
   /** Rejects by a bug only. */
   async #outputOf(messages: readonly QueueMessage[]): Promise<Output> {
     const { schemas, clock } = this.#parts
-    const { encoding, isBytes } = this.#wanted
-    if (isBytes) return messages.length === 0 ? NOTHING : this.#bytesOutput(messages[0]!)
+    const { encoding } = this.#asked.wanted
+    if (this.#asked.isBytes) return messages.length === 0 ? NOTHING : this.#bytesOutput(messages[0]!)
     const since = clock()
     const records = messages.map(({ record }) => record)
-    const owner = nameOfClient(this.#parts, this.#exchange)
     const texts =
       encoding === 'schema'
-        ? await schemaTexts(schemas!, records, owner, clock)
+        ? await schemaTexts(schemas!, records, this.#client, clock)
         : records.map(record => plainTexts(record, encoding === 'text'))
     const sinceMs = Math.ceil(clock() - since)
     const jsons = messages.map((message, at) => messageJson(message, texts[at]!, Math.max(0, message.lockMs - sinceMs)))
@@ -201,10 +191,11 @@ class Acquisition {
   #bytesOutput({ token, partition, deliveryCount, lastDelivery, lockMs, record }: QueueMessage): Output {
     const { key, value, offset } = record
     const isLong = key !== null && key.length > MAX_KEY_BYTES
-    const prefix = isOnOwnPort(this.#exchange) ? '' : this.#parts.prefix
+    const { exchange, queue } = this.#asked
+    const prefix = isOnOwnPort(exchange) ? '' : this.#parts.prefix
     const headers = {
-      ...returnedHeadersOf(this.#exchange.request, record.headers),
-      location: `${prefix}${this.#queue.path}/messages/${token}`,
+      ...returnedHeadersOf(exchange.request, record.headers),
+      location: `${prefix}${queue.path}/messages/${token}`,
       'x-castellan-token': token,
       'x-castellan-delivery-count': String(deliveryCount),
       'x-castellan-lock-ms': String(lockMs),
@@ -227,12 +218,12 @@ class Acquisition {
       records.length,
       records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
     )
-    this.#parts.answers.send(this.#exchange, status, type, body, { headers })
+    this.#parts.answers.send(this.#asked.exchange, status, type, body, { headers })
   }
 
   /** The answer has been sent, or the client has gone away. */
-  #closed(): void {
-    if (this.#isAnswered && this.#exchange.response.writableFinished) this.#messages = []
+  closed(): void {
+    if (this.#isAnswered && this.#asked.exchange.response.writableFinished) this.#messages = []
     this.#isAnswered = true
     this.#giveUp()
   }
@@ -242,7 +233,7 @@ class Acquisition {
     this.#isDecided = true
     const messages = this.#messages
     this.#messages = []
-    if (messages.length > 0) this.#queue.queues.unseen(messages)
+    if (messages.length > 0) this.#asked.queue.queues.unseen(messages)
   }
 }
 

@@ -274,6 +274,16 @@ describe('queues: a request to acquire messages', () => {
     expect([failed.status, JSON.parse(failed.body).settled]).to.deep.equal([503, [{ token: 'A', outcome: 'lost' }]])
   })
 
+  it('meets a bug, and is answered, also behind a settlement', async () => {
+    await open()
+    play.queues.acquire = () => {
+      throw new Error('made up')
+    }
+    for (const body of [{}, { settle: {} }]) {
+      expect(await play.problem('POST', ACQUIRE, body)).to.deep.equal([500, 'protocol', 'internal error'])
+    }
+  })
+
   it('is asked for its rights with topic and group, and charged for what it got', async () => {
     const access = new PlayedAccess()
     access.quota = new QuotaExceededError('too much', 1)
