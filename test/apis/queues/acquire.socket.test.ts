@@ -346,13 +346,15 @@ describe('queues: a client that waits for messages', () => {
 
   it('and leaves while its messages are decoded, has not seen them', async () => {
     await play.close()
-    const decodeEach = (): Promise<never> => new Promise(() => undefined)
-    play = await QueuesPlay.open({ schemas: { decodeEach } } as never)
+    let fail: (error: Error) => void = () => undefined
+    const decoded = new Promise<never>((_, reject) => (fail = reject))
+    play = await QueuesPlay.open({ schemas: { decodeEach: () => decoded } } as never)
     play.queues.result = acquired(message('T'))
     const sent = await waiting({ encoding: 'schema' })
     const told = play.queues.next()
     sent.destroy()
     expect(await told).to.deep.equal(['unseen', 'T'])
+    fail(new SchemaError('registryUnreachable', 'too late'))
     expect(play.queues.asked).to.have.length(2)
   })
 
