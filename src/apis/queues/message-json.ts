@@ -7,12 +7,13 @@ import { SchemaError } from '../../schemas/schema-error.js'
 import type { QueueMessage } from '../../verbs/verbs.js'
 
 export const ENCODINGS = ['base64', 'text', 'schema'] as const
-export type Encoding = (typeof ENCODINGS)[number]
 
 /** Decoding ends then, while most of each lock is left; what is not decoded is in base64. */
 const DECODE_MS = 5_000
 /** All JSON of an answer that is decoded by schemas. */
 const MAX_DECODED_BYTES = 4 * 1024 * 1024
+/** A record may have thousands of headers. */
+const MAX_CAUSES = 10
 
 /** Key, value and header values of a record as JSON. */
 interface Texts {
@@ -45,7 +46,7 @@ class Parts {
   json(name: string, bytes: Buffer | null): string {
     if (bytes === null) return 'null'
     if (this.#asText && isUtf8(bytes)) return JSON.stringify(bytes.toString())
-    if (this.#asText) this.#causes.push(`${name}: the bytes are not UTF-8`)
+    if (this.#asText && this.#causes.length < MAX_CAUSES) this.#causes.push(`${name}: the bytes are not UTF-8`)
     return `"${bytes.toString('base64')}"`
   }
 

@@ -108,6 +108,9 @@ describe('queues: a request to acquire messages', () => {
       ],
       'value: the bytes are not UTF-8; header b: the bytes are not UTF-8'
     ])
+    const many = Array.from({ length: 1_000 }, (_, at) => ({ key: `h${at}`, value: bad }))
+    const [third] = await messagesOf({ encoding: 'text' }, message('T3', { headers: many }))
+    expect(String(third!.undecodable).split('; ')).to.have.length(10)
     expect([second!.value, second]).to.satisfy(
       ([value, all]: [unknown, object]) => value === 'hello' && !('undecodable' in all)
     )
