@@ -2,8 +2,9 @@ import { isUtf8 } from 'node:buffer'
 import { CastellanError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import type { KafkaRecord, MonotonicClock } from '../../core/model.js'
-import { type Decoding, type RecordJson, recordJsons } from '../../schemas/record-json.js'
+import { type Decoding, type RecordJson, recordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
+import type { WorkLimits } from '../../schemas/schemas.js'
 import type { QueueMessage } from '../../verbs/verbs.js'
 
 export const ENCODINGS = ['base64', 'text', 'schema'] as const
@@ -85,12 +86,10 @@ export async function schemaTexts(
   let leftBytes = MAX_DECODED_BYTES
   while (texts.length < records.length) {
     const rest = records.slice(texts.length)
-    const read = leftBytes > 0 ? recordJsons(schemas, rest, { maxBytes: leftBytes, owner }) : Promise.resolve(TOO_MUCH)
-    const found = await inTime(read.catch(reasonOf), endsAt - clock(), () => TOO_LONG)
+    const read = leftBytes > 0 ? readJsons(schemas, rest, { maxBytes: leftBytes, owner }) : Promise.resolve(TOO_MUCH)
+    const found = await inTime(read, endsAt - clock(), () => TOO_LONG)
     if (typeof found === 'string') {
-      // That the registry cannot be asked is known of the first record only.
-      const among = found === TOO_LONG || found === TOO_MUCH ? rest : rest.slice(0, 1)
-      for (const record of among) texts.push({ ...plainTexts(record, false), undecodable: found })
+      for (const record of rest) texts.push({ ...plainTexts(record, false), undecodable: found })
     } else {
       for (const [at, json] of found.entries()) {
         leftBytes -= json.key.length + json.value.length
@@ -101,13 +100,26 @@ export async function schemaTexts(
   return texts
 }
 
+/** The first ones, at least one, or why all of them stay in base64. */
+async function readJsons(
+  schemas: Decoding,
+  records: readonly KafkaRecord[],
+  limits: WorkLimits
+): Promise<readonly RecordJson[] | string> {
+  try {
+    return await recordJsons(schemas, records, limits).catch(async error => {
+      // The registry cannot be asked about the first one.
+      if (error instanceof SchemaError) return [await recordJson(schemas, records[0]!, false, limits.owner)]
+      throw error
+    })
+  } catch (error) {
+    if (error instanceof CastellanError) return error.message
+    throw error
+  }
+}
+
 const TOO_LONG = 'decoding takes too long'
 const TOO_MUCH = `the messages before it have ${MAX_DECODED_BYTES} bytes of JSON: acquire fewer at once`
-
-function reasonOf(error: unknown): string {
-  if (error instanceof SchemaError || error instanceof CastellanError) return error.message
-  throw error
-}
 
 function decodedTexts({ headers }: KafkaRecord, { key, value, undecodable }: RecordJson): Texts {
   const causes =

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
+import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { SchemaError } from '../../../src/schemas/schema-error.js'
 import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
 import { failure } from '../../support/fake-verbs.js'
@@ -134,17 +134,41 @@ describe('queues: a request to acquire messages', () => {
       }
     }
     await open({ schemas } as never)
-    play.queues.result = acquired(...[1, 2, 3, 1].map(id => message(`T${id}`, { value: framed(id) })))
+    play.queues.result = acquired(
+      ...[1, 2, 3, 1].map(id => message(`T${id}`, { key: Buffer.from('k'), value: framed(id) }))
+    )
     const { body } = await play.ask('POST', ACQUIRE, { count: 4, encoding: 'schema' })
     expect(body.match(/"value":\{"big":9007199254740993\}/g)).to.have.length(2)
     const { messages } = JSON.parse(body) as { messages: Record<string, string>[] }
     expect(messages.map(({ undecodable }) => undecodable)).to.deep.equal([
       undefined,
       'value: there is no schema 2',
-      'the registry does not answer',
+      'value: the registry does not answer',
       undefined
     ])
+    expect(messages.map(({ key }) => key)).to.deep.equal(['k', 'k', 'k', 'k'])
     expect([messages[1]!.value, messages[2]!.value]).to.deep.equal([2, 3].map(id => framed(id).toString('base64')))
+  })
+
+  it('by schema is answered in base64 when there is no room for the work, or no time', async () => {
+    const overloaded = async (): Promise<never> => {
+      throw new OverloadedError('too much work')
+    }
+    const never = (): Promise<never> => new Promise(() => undefined)
+    let nowMs = 0
+    const clock = (): number => (nowMs += 5_001)
+    for (const [decodeEach, why] of [
+      [overloaded, 'too much work'],
+      [never, 'decoding takes too long']
+    ] as const) {
+      await open({ schemas: { decodeEach, decode: decodeEach }, clock } as never)
+      const given = await messagesOf({ count: 2, encoding: 'schema' }, message('T1'), message('T2'))
+      expect(given.map(({ value, undecodable }) => [value, undecodable])).to.deep.equal([
+        ['aGVsbG8=', why],
+        ['aGVsbG8=', why]
+      ])
+      if (decodeEach === overloaded) await play.close()
+    }
   })
 
   it('in bytes gets one value, and all else in headers', async () => {
