@@ -3,11 +3,13 @@ import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import type { Logger } from '../../../src/core/model.js'
+import { type Logger, silentLogger } from '../../../src/core/model.js'
+import type { App } from '../../../src/server/app/app.js'
 import { openQueues } from '../../../src/server/app/open-queues.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleResult } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { metricOf, startTestApp } from '../../support/test-app.js'
 import { kafkaVersion } from './jars.js'
 
 const LIMITS = {
@@ -185,5 +187,57 @@ describe('a queue over a share group of real Kafka', function () {
   it('refuses a topic that does not exist', async () => {
     topic = freshTopic('absent')
     expect(await ask()).to.include({ type: 'failed', code: 'unknownTopic' })
+  })
+})
+
+describe('a gateway with queues, on real Kafka', function () {
+  this.timeout(90_000)
+  before(function () {
+    if (kafkaVersion.startsWith('3.')) this.skip()
+  })
+  const on = onTargetCluster()
+  let app: App
+  afterEach(() => app?.stop())
+
+  it('settles messages over HTTP, and answers those that wait when it stops', async () => {
+    const topic = freshTopic('queues')
+    await on.cluster.createTopic(topic, 1)
+    app = await startTestApp(on.cluster.bootstrap, { 'shutdown.drainMs': '2000' })
+    const queue = `${app.urls.shared}/queues/${topic}/workers-${randomUUID()}`
+    const post = (path: string, body: object): Promise<Response> =>
+      fetch(`${queue}/${path}`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' }
+      })
+    await on.castellan.produce([
+      { topic, partition: 0, key: null, value: 'a' },
+      { topic, partition: 0, key: null, value: 'b' }
+    ])
+    const first = await post('acquire', { start: 'earliest', encoding: 'text', count: 2 })
+    const { messages } = (await first.json()) as { messages: { token: string; value: string }[] }
+    expect([first.status, messages.map(({ value }) => value)]).to.deep.equal([200, ['a', 'b']])
+    const [one, two] = messages
+    const settled = await post('settle', { accept: [one!.token] })
+    expect(settled.status).to.equal(200)
+    expect(await metricOf(app.urls.management, 'castellan_queues_acquired_messages_total')).to.equal(2)
+
+    const waiting = post('acquire', { waitMs: 60_000 })
+    await pass(500)
+    const stopped = app.stop()
+    const answer = await waiting
+    expect([answer.status, await answer.json()]).to.deep.equal([200, { messages: [] }])
+    const late = await fetch(`${queue}/messages/${two!.token}`, { method: 'DELETE' })
+    expect(late.status).to.equal(204)
+    await stopped
+    const { partitions } = await openQueues({
+      cluster: 'default',
+      limits: LIMITS,
+      log: silentLogger,
+      metrics: defaultLogger,
+      router: on.castellan.router.ref,
+      delivery: on.castellan.delivery
+    }).describe(topic, decodeURIComponent(queue.slice(queue.lastIndexOf('/') + 1)), 20_000)
+    expect(partitions[0]).to.include({ lag: 0 })
   })
 })
