@@ -122,11 +122,12 @@ class KafkajsSessions {
     api: Api<Call, Response>,
     range: VersionRange | undefined
   ): KafkaError {
-    const { version } = oldest(api)
+    const { requirement } = api
+    const { version } = requirement === undefined ? oldest(api) : api
     const spoken = range === undefined ? 'does not offer it' : `speaks v${range.minVersion} to v${range.maxVersion}`
     return new KafkaError(
       errorCodes.UNSUPPORTED_VERSION,
-      `${api.name} v${version} is needed, but ${this.#name} ${spoken}; Castellan needs Kafka 2.3 or later`,
+      `${api.name} v${version} is needed, but ${this.#name} ${spoken}; ${requirement ?? 'Castellan needs Kafka 2.3'} or later`,
       false
     )
   }

@@ -114,7 +114,8 @@ describe('BrokerClient', () => {
       const ranges = [
         [3, 0, 7],
         [0, 9, 11],
-        [1, 4, 10]
+        [1, 4, 10],
+        [79, 1, 1]
       ] as const
       broker.script = (request, reply) => {
         if (request.apiKey !== 18) return answerMetadata(request, reply)
@@ -127,6 +128,11 @@ describe('BrokerClient', () => {
       expect(tooNew.message).to.contain('Produce v7').and.to.contain('v9 to v11')
       expect((await failureOf(client.fetch(fetchCall))).message).to.contain('v4 to v10')
       expect((await failureOf(client.initProducerId({}))).message).to.contain('does not offer it')
+      const renewal = { groupId: 'g', memberId: 'm', epoch: 1, isRenew: true, acknowledgements: [] }
+      const tooOld = await failureOf(client.shareAcknowledge(renewal))
+      expect(tooOld.message).to.match(
+        /^ShareAcknowledge v2 is needed, but .* speaks v1 to v1; share groups need Kafka 4.2 /
+      )
       await client.metadata(noTopics)
       expect(broker.connectionCount).to.equal(1)
     })

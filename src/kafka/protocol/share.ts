@@ -13,6 +13,9 @@ import * as t from './schema.js'
  * them. What it holds belongs to a session with the leader, which ends with its connection.
  */
 
+/** Kafka 4.1 has share groups as a preview, without an exact limit of offsets and without renewals. */
+const inKafka = { isFlexible: true, requirement: 'share groups need Kafka 4.2' } as const
+
 /** What becomes of an acquired offset, by Kafka's numbers. `gap`: the offset has no record. */
 export const acknowledgeTypes = { gap: 0, accept: 1, release: 2, reject: 3, renew: 4 } as const
 export type AckType = (typeof acknowledgeTypes)[keyof typeof acknowledgeTypes]
@@ -85,7 +88,7 @@ export const shareGroupHeartbeatV1 = describeApi({
   key: 76,
   version: 1,
   name: 'ShareGroupHeartbeat',
-  isFlexible: true,
+  ...inKafka,
   request: t.struct({
     groupId: t.string,
     /** The member chooses its id: a UUID, of at most 36 characters. */
@@ -124,7 +127,7 @@ export const shareGroupDescribeV1 = describeApi({
   key: 77,
   version: 1,
   name: 'ShareGroupDescribe',
-  isFlexible: true,
+  ...inKafka,
   request: describeGroupsRequest,
   response: t.struct({
     throttleTimeMs: t.int32,
@@ -210,7 +213,7 @@ export const [shareFetchV2, shareFetchV1] = inVersions([2, 1], version =>
     key: 78,
     version,
     name: 'ShareFetch',
-    isFlexible: true,
+    ...inKafka,
     canExpress: ({ isExact }: ShareFetchCall) => version === 2 || !isExact,
     request: t.struct({
       ...sessionFields,
@@ -272,7 +275,7 @@ export const [shareAcknowledgeV2, shareAcknowledgeV1] = inVersions([2, 1], versi
     key: 79,
     version,
     name: 'ShareAcknowledge',
-    isFlexible: true,
+    ...inKafka,
     canExpress: ({ isRenew }: ShareAcknowledgeCall) => version === 2 || !isRenew,
     request: t.struct({
       ...sessionFields,
@@ -311,7 +314,7 @@ export const [describeShareGroupOffsetsV1, describeShareGroupOffsetsV0] = inVers
     key: 90,
     version,
     name: 'DescribeShareGroupOffsets',
-    isFlexible: true,
+    ...inKafka,
     request: t.struct({
       groups: t.array(t.struct({ groupId: t.string, _topics: t.constant(t.orNull(t.array(t.string)), null) }))
     }),

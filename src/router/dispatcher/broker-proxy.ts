@@ -92,6 +92,11 @@ export class BrokerProxy {
     if (this.#keptUntil.has(key)) this.#keptUntil.set(key, Number.NEGATIVE_INFINITY)
   }
 
+  /** True when the share session of the request has a connection. */
+  hasSession({ operation, request }: OpenRequest): boolean {
+    return this.#dispatchers.has(keyOf('session', operation.connection!(request)))
+  }
+
   /** Closes the connection of a share session at once, and answers its calls. */
   closeSession(connection: string): void {
     for (const request of this.#close(keyOf('session', connection))) fail(request, SESSION_CLOSED)

@@ -87,6 +87,11 @@ export class BrokerPool {
     return pooled !== undefined && pooled.downUntil <= now ? pooled.proxy : undefined
   }
 
+  /** The proxy of a node, in a pause as well. */
+  proxyOf(nodeId: number): BrokerProxy | undefined {
+    return this.#brokers.get(nodeId)?.proxy
+  }
+
   nodeIds(): number[] {
     return [...this.#brokers.keys()]
   }
@@ -236,11 +241,6 @@ export class BrokerPool {
       ...inTurn.filter(pooled => pooled.downUntil > now).map(pooled => pooled.proxy.node)
     ]
     return [...new Map(all.map(({ host, port }) => [`${host}:${port}`, { host, port }])).values()]
-  }
-
-  /** Closes the connection of a share session, of a broker in a pause as well. */
-  closeSession(nodeId: number, connection: string): void {
-    this.#brokers.get(nodeId)?.proxy.closeSession(connection)
   }
 
   tidy(now: number): void {

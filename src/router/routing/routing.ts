@@ -106,8 +106,9 @@ export class Routing {
 
   notice(message: FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection, now: number): void {
     const { followed, pool } = this.#options
-    if (message.type === 'closeShareConnection') pool.closeSession(message.nodeId, connectionOfSession(message))
-    else if (message.type === 'followTopics') followed.follow(message, now)
+    if (message.type === 'closeShareConnection') {
+      pool.proxyOf(message.nodeId)?.closeSession(connectionOfSession(message))
+    } else if (message.type === 'followTopics') followed.follow(message, now)
     else if (message.type === 'topicChanged') this.#topicChanged(message, now)
     else {
       followed.unfollow(message)
@@ -344,8 +345,10 @@ export class Routing {
     const proxy = pool.upProxyOf(nodeId, now)
     if (proxy) proxy.submit(request)
     else if (request.operation.role === 'session') {
-      // A share session is lost with its broker, and must not wait for it: others may acquire what it held.
-      fail(request, ownFailure('brokerUnreachable', `broker ${nodeId} cannot be reached now`, true))
+      // Other connections have failed. An open session goes on; others do not wait, since their callers may have better brokers.
+      const session = pool.proxyOf(nodeId)
+      if (session?.hasSession(request)) session.submit(request)
+      else fail(request, ownFailure('brokerUnreachable', `broker ${nodeId} cannot be reached now`, true))
     } else if (pool.size === 0) this.#waitForBrokers(request)
     else if (pool.has(nodeId)) this.#waiting.enqueue(nodePlace(nodeId), request)
     else fail(request, ownFailure('brokerUnreachable', `the cluster has no broker ${nodeId} now`, true))

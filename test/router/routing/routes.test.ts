@@ -133,6 +133,20 @@ describe('router: where requests go', () => {
       held.release()
     })
 
+    it('go on over their connection while the broker is in a pause because of others', async () => {
+      fetch(2, 0)
+      await time.pass(20)
+      cluster.refused.add(2)
+      listGroups(2)
+      await time.pass(20)
+      expect(castle.router.stats().brokersUp).to.equal(1)
+      const next = fetch(2, 1)
+      const other = tell<ResultOf<'shareFetch'>>({ type: 'shareFetch', ...session, memberId: 't', nodeId: 2, epoch: 0 })
+      await time.pass(20)
+      expect([typesOf(next), typesOf(other)]).to.deep.equal([['success'], ['failed']])
+      expect(cluster.countOf(2, 'shareFetch')).to.equal(2)
+    })
+
     it('end with their connection when it is closed, also while the broker is in a pause', async () => {
       await fetch(2, 0)
       await time.pass(20)
