@@ -101,7 +101,7 @@ const table = [
   [66, 'DELEGATION_TOKEN_EXPIRED', 'final'],
   [67, 'INVALID_PRINCIPAL_TYPE', 'final'],
   [68, 'NON_EMPTY_GROUP', 'final'],
-  [69, 'GROUP_ID_NOT_FOUND', 'final'],
+  [69, 'GROUP_ID_NOT_FOUND', 'final', 'there is no such group, or it is of another kind'],
   [70, 'FETCH_SESSION_ID_NOT_FOUND', 'retry'],
   [71, 'INVALID_FETCH_SESSION_EPOCH', 'retry'],
   [72, 'LISTENER_NOT_FOUND', 'retry', 'the leader has no listener with the requested name'],
@@ -113,7 +113,7 @@ const table = [
   [78, 'OFFSET_NOT_AVAILABLE', 'retry', 'the new leader cannot report offsets yet'],
   [79, 'MEMBER_ID_REQUIRED', 'final', 'the member needs an id first'],
   [80, 'PREFERRED_LEADER_NOT_AVAILABLE', 'retry'],
-  [81, 'GROUP_MAX_SIZE_REACHED', 'final'],
+  [81, 'GROUP_MAX_SIZE_REACHED', 'final', 'the group has as many members as the broker allows'],
   [82, 'FENCED_INSTANCE_ID', 'final'],
   [83, 'ELIGIBLE_LEADERS_NOT_AVAILABLE', 'retry'],
   [84, 'ELECTION_NOT_NEEDED', 'retry'],
@@ -153,9 +153,9 @@ const table = [
   [118, 'TELEMETRY_TOO_LARGE', 'final'],
   [119, 'INVALID_REGISTRATION', 'final'],
   [120, 'TRANSACTION_ABORTABLE', 'final'],
-  [121, 'INVALID_RECORD_STATE', 'final'],
-  [122, 'SHARE_SESSION_NOT_FOUND', 'retry'],
-  [123, 'INVALID_SHARE_SESSION_EPOCH', 'retry'],
+  [121, 'INVALID_RECORD_STATE', 'final', 'the member has not acquired the record, or no longer has it'],
+  [122, 'SHARE_SESSION_NOT_FOUND', 'retry', 'the share session has ended'],
+  [123, 'INVALID_SHARE_SESSION_EPOCH', 'retry', 'the share session expects another call'],
   [124, 'FENCED_STATE_EPOCH', 'final'],
   [125, 'INVALID_VOTER_KEY', 'final'],
   [126, 'DUPLICATE_VOTER', 'final'],
@@ -165,7 +165,7 @@ const table = [
   [130, 'STREAMS_INVALID_TOPOLOGY', 'final'],
   [131, 'STREAMS_INVALID_TOPOLOGY_EPOCH', 'final'],
   [132, 'STREAMS_TOPOLOGY_FENCED', 'final'],
-  [133, 'SHARE_SESSION_LIMIT_REACHED', 'retry']
+  [133, 'SHARE_SESSION_LIMIT_REACHED', 'retry', 'the broker has as many share sessions as it allows']
 ] as const satisfies readonly (readonly [number, string, Reaction, string?])[]
 
 export type KafkaErrorName = (typeof table)[number][1]
