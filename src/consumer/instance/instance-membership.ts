@@ -1,5 +1,6 @@
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
-import { ownFailure } from '../../router/requests/failures.js'
+import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { type AssignedToMember, GroupMember, LOST } from '../group/group-member.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { Revocations } from '../group/revocations.js'
@@ -15,6 +16,11 @@ import type { StoredTopics } from './stored-instance.js'
 const LAST_COMMIT_MS = 5_000
 /** Limit of commits that wait until the instance has joined its group. */
 const MAX_WAITING_COMMITS = 64
+/** Kafka's answer to a commit under a membership that has ended. */
+const NOT_A_MEMBER = kafkaFailure(
+  errorCodes.UNKNOWN_MEMBER_ID,
+  'the instance leaves its group, and had not joined it yet; nothing was committed'
+)
 
 /** How an instance takes part in its group. */
 export interface JoiningOptions {
@@ -221,6 +227,7 @@ export class InstanceMembership {
   }
 
   #endMembership(whenLeft: () => void): void {
+    for (const { refuse } of this.#takeWaitingCommits()) refuse(NOT_A_MEMBER)
     if (this.#whenLeft) {
       this.#whenLeft.push(whenLeft)
       return
@@ -260,6 +267,7 @@ export class InstanceMembership {
     }
     // A new subscription may have come while offsets were committed.
     if (this.#topics) this.#join(this.#topics.names)
+    if (this.isSettled) for (const { run } of this.#takeWaitingCommits()) run(undefined)
   }
 
   #dropPartitions(): void {

@@ -376,6 +376,34 @@ describe('a consumer instance', () => {
     expect(answers).to.deep.equal(['notAuthorized'])
   })
 
+  it('refuses a commit that waits for the group as soon as the instance leaves it', () => {
+    const stage = new Stage()
+    stage.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    const offsets = [{ topic, partition: 0, offset: 5, metadata: '' }]
+    const commit = stage.ask({ type: 'commit', offsets })
+    stage.ask({ type: 'unsubscribe' })
+    expect(commit.result).to.deep.include({ type: 'failed', errorCode: errorCodes.UNKNOWN_MEMBER_ID })
+    stage.runtime.settle()
+    stage.runtime.pass(60_000)
+    expect(stage.runtime.committed).to.equal(undefined)
+  })
+
+  it('carries out a commit of a client that has unsubscribed while the instance leaves its group', () => {
+    const stage = new Stage()
+    stage.runtime.held.add('joinGroup')
+    stage.runtime.held.add('commitConsumerOffset')
+    stage.assign()
+    stage.ask({ type: 'commit', offsets: [{ topic, partition: 0, offset: 3, metadata: '' }] })
+    stage.done({ type: 'assign', partitions: [] })
+    stage.ask({ type: 'subscribe', topics: { topics: [topic] } })
+    stage.ask({ type: 'unsubscribe' })
+    const commit = stage.ask({ type: 'commit', offsets: [{ topic, partition: 0, offset: 5, metadata: '' }] })
+    stage.runtime.held.delete('commitConsumerOffset')
+    stage.runtime.settle()
+    expect(commit.result?.type).to.equal('done')
+    expect(stage.runtime.committed).to.deep.include({ offset: 5 })
+  })
+
   it('leaves the topics of an earlier subscription for a pattern that matches none', async () => {
     const stage = new Stage()
     stage.ask({ type: 'subscribe', topics: { topics: [topic] } })
