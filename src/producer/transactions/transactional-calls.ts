@@ -1,5 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { Waiters } from '../../core/waiters.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { RequestOf, ResultOf, RouterMessage } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
@@ -48,6 +49,7 @@ export class TransactionalCalls {
   unanswered = 0
   #last: Promise<unknown> = Promise.resolve()
   #interruptions = 0
+  readonly #pauses = new Waiters()
 
   constructor(deps: CallsDeps, transactionalId: string) {
     this.#deps = deps
@@ -60,6 +62,7 @@ export class TransactionalCalls {
    */
   interrupt(): void {
     this.#interruptions++
+    this.#pauses.wake()
   }
 
   /** @param until when its time is over; it is then answered `timedOut` */
@@ -82,7 +85,7 @@ export class TransactionalCalls {
       if (mayArrive(last) || mayBeDone(call.type, last)) this.unanswered++
       if (last.type !== 'timedOut' && !isAskedAgain(call.type, last)) return last
       if (clock() + pauseMs >= until) break
-      await new Promise(resolve => setTimeout(resolve, pauseMs))
+      await this.#pauses.wait(pauseMs)
     }
     const { type, message } = last as Refusal
     const over: TimedOut = message === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason: message }

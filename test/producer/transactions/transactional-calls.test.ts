@@ -1,0 +1,39 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { TransactionalCalls } from '../../../src/producer/transactions/transactional-calls.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import { kafkaFailure } from '../../../src/router/requests/failures.js'
+
+describe('the calls of a transactional id', () => {
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => {
+    clock = sinon.useFakeTimers()
+  })
+  afterEach(() => clock.restore())
+
+  it('end with an interruption, also one in the pause before the next attempt, and leave no timer', async () => {
+    let attempts = 0
+    const router = {
+      path: 'router',
+      tell(message: RouterMessage) {
+        attempts++
+        if ('requester' in message) message.requester.reply(kafkaFailure(errorCodes.CONCURRENT_TRANSACTIONS) as never)
+      },
+      stop: () => undefined
+    }
+    const calls = new TransactionalCalls({ router, clock: () => clock.now }, 'etl')
+    const answers: string[] = []
+    const producer = { producerId: 1n, producerEpoch: 0 }
+    void calls
+      .ask({ type: 'addOffsetsToTxn', producer, group: 'readers' }, 60_000)
+      .then(({ type }) => answers.push(type))
+    await clock.tickAsync(1_000)
+    const before = attempts
+    expect(before).to.be.greaterThan(3)
+    calls.interrupt()
+    await clock.tickAsync(0)
+    expect(answers).to.deep.equal(['timedOut'])
+    expect([attempts, clock.countTimers()]).to.deep.equal([before, 0])
+  })
+})
