@@ -5,7 +5,7 @@ import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests
 import type { Outcome, RequestFor } from '../requests/operation.js'
 import { type OperationProcessor, type Returned, type ReturnReason, returned } from './queue-processor.js'
 
-interface SharedCall<Kind extends AskedKind, Response> {
+export interface SharedCall<Kind extends AskedKind, Response> {
   /** Requests with the same key have the same answer. Absent: each request has a call of its own. */
   keyOf?(request: RequestFor<Kind>): string
   send(client: BrokerClient, request: RequestFor<Kind>): Promise<Response>

@@ -1,10 +1,11 @@
-import type { AddPartitionsToTxnResponse, TxnOffsetCommitResponse } from '../../kafka/broker-client.js'
+import type { AddPartitionsToTxnResponse, BrokerClient, TxnOffsetCommitResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { AskedKind } from '../messages/operations.js'
 import { problemOfGroup } from '../requests/failures.js'
-import { describeOperation } from '../requests/operation.js'
+import { describeOperation, type RequestFor } from '../requests/operation.js'
 import { groupFailure } from './error-actions.js'
 import type { ProcessorContext } from './queue-processor.js'
-import { SharedCalls } from './shared-calls.js'
+import { type SharedCall, SharedCalls } from './shared-calls.js'
 
 /** What each operation of a transaction names. */
 export interface OfTransaction {
@@ -31,6 +32,16 @@ const unanswered = () => ({ type: 'timedOut', reason: 'an attempt had no answer'
 const outcomeOf = ({ errorCode }: { readonly errorCode: number }) =>
   errorCode === errorCodes.NONE ? ({ type: 'success' } as const) : groupFailure(errorCode)
 
+/** Makes a processor that sends each request by itself. */
+const sending =
+  <Kind extends AskedKind, Response>(
+    kind: Kind,
+    send: (client: BrokerClient, request: RequestFor<Kind>, timeoutMs: number) => Promise<Response>,
+    answers: Pick<SharedCall<Kind, Response>, 'outcomeOf' | 'unanswered'>
+  ) =>
+  ({ callTimeoutMs }: ProcessorContext) =>
+    new SharedCalls(kind, { ...answers, send: (client, request) => send(client, request, callTimeoutMs) })
+
 /** Codes that say nothing of the partition itself. */
 const isQuiet = codesOf('NONE', 'OPERATION_NOT_ATTEMPTED')
 
@@ -40,52 +51,51 @@ function outcomeOfAll({ partitions }: AddPartitionsToTxnResponse | TxnOffsetComm
 }
 
 /** A producer id for a transactional id; the epoch fences the former one. */
-export const initTransactionalId = describeOperation('initTransactionalId', {
-  ...ofTransaction,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('initTransactionalId', {
-      send: (client, { transactionalId, transactionTimeoutMs, current }) =>
-        client.initTransactionalId({ transactionalId, transactionTimeoutMs, ...current, timeoutMs: callTimeoutMs }),
+export const initTransactionalId = {
+  ...describeOperation('initTransactionalId', ofTransaction),
+  createProcessor: sending(
+    'initTransactionalId',
+    (client, { transactionalId, transactionTimeoutMs, current }, timeoutMs) =>
+      client.initTransactionalId({ transactionalId, transactionTimeoutMs, ...current, timeoutMs }),
+    {
       outcomeOf({ errorCode, producerId, producerEpoch }) {
         if (errorCode !== errorCodes.NONE) return groupFailure(errorCode)
         return producerId < 0n ? 'retryLater' : { type: 'success', producerId, producerEpoch }
       },
       unanswered
-    })
-})
+    }
+  )
+}
 
-export const addPartitionsToTxn = describeOperation('addPartitionsToTxn', {
-  ...ofTransaction,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('addPartitionsToTxn', {
-      send: (client, { transactionalId, producer, partitions }) =>
-        client.addPartitionsToTxn({ transactionalId, ...producer, partitions, timeoutMs: callTimeoutMs }),
-      outcomeOf: outcomeOfAll,
-      unanswered
-    })
-})
+export const addPartitionsToTxn = {
+  ...describeOperation('addPartitionsToTxn', ofTransaction),
+  createProcessor: sending(
+    'addPartitionsToTxn',
+    (client, { transactionalId, producer, partitions }, timeoutMs) =>
+      client.addPartitionsToTxn({ transactionalId, ...producer, partitions, timeoutMs }),
+    { outcomeOf: outcomeOfAll, unanswered }
+  )
+}
 
-export const addOffsetsToTxn = describeOperation('addOffsetsToTxn', {
-  ...ofTransaction,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('addOffsetsToTxn', {
-      send: (client, { transactionalId, producer, group }) =>
-        client.addOffsetsToTxn({ transactionalId, ...producer, groupId: group, timeoutMs: callTimeoutMs }),
-      outcomeOf,
-      unanswered
-    })
-})
+export const addOffsetsToTxn = {
+  ...describeOperation('addOffsetsToTxn', ofTransaction),
+  createProcessor: sending(
+    'addOffsetsToTxn',
+    (client, { transactionalId, producer, group }, timeoutMs) =>
+      client.addOffsetsToTxn({ transactionalId, ...producer, groupId: group, timeoutMs }),
+    { outcomeOf, unanswered }
+  )
+}
 
-export const endTxn = describeOperation('endTxn', {
-  ...ofTransaction,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('endTxn', {
-      send: (client, { transactionalId, producer, isCommit }) =>
-        client.endTxn({ transactionalId, ...producer, isCommit, timeoutMs: callTimeoutMs }),
-      outcomeOf,
-      unanswered
-    })
-})
+export const endTxn = {
+  ...describeOperation('endTxn', ofTransaction),
+  createProcessor: sending(
+    'endTxn',
+    (client, { transactionalId, producer, isCommit }, timeoutMs) =>
+      client.endTxn({ transactionalId, ...producer, isCommit, timeoutMs }),
+    { outcomeOf, unanswered }
+  )
+}
 
 /** Positions of a group that count when the transaction commits. The coordinator of the group gets them. */
 export const txnOffsetCommit = describeOperation('txnOffsetCommit', {
@@ -93,21 +103,16 @@ export const txnOffsetCommit = describeOperation('txnOffsetCommit', {
   target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
   connection,
   problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('txnOffsetCommit', {
-      send: (client, { transactionalId, groupId, producer, member, offsets }) =>
-        client.txnOffsetCommit({
-          transactionalId,
-          groupId,
-          ...producer,
-          ...member,
-          partitions: offsets,
-          timeoutMs: callTimeoutMs
-        }),
+  createProcessor: sending(
+    'txnOffsetCommit',
+    (client, { transactionalId, groupId, producer, member, offsets: partitions }, timeoutMs) =>
+      client.txnOffsetCommit({ transactionalId, groupId, ...producer, ...member, partitions, timeoutMs }),
+    {
       outcomeOf(response: TxnOffsetCommitResponse) {
         const large = response.partitions.find(({ errorCode }) => errorCode === errorCodes.OFFSET_METADATA_TOO_LARGE)
         return large === undefined ? outcomeOfAll(response) : { type: 'metadataTooLarge', topicPartition: large }
       },
       unanswered
-    })
+    }
+  )
 })
