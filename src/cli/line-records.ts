@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { decodeBase64 } from '../core/base64.js'
-import type { ProduceRecord, RecordHeader } from '../core/model.js'
+import { isCount, type ProduceRecord, type RecordHeader } from '../core/model.js'
 
 /** `separated`: a key, the separator, and a value. `json`: as `castellan read --format json` writes it. */
 export type LineFormat = 'value' | 'json' | { readonly separator: string }
@@ -64,7 +64,7 @@ function toBytes(what: string, value: unknown): Buffer | null {
 }
 
 function toNumber(what: string, value: unknown): number | undefined {
-  if (value === undefined || (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0)) return value
+  if (value === undefined || isCount(value)) return value
   throw new SyntaxError(`${what} is not a whole number`)
 }
 

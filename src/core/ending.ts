@@ -25,6 +25,22 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   }
 }
 
+/**
+ * The result of `work`, or of `aborted` when the signal is aborted before; absent: it rejects with the reason of the signal. What
+ * becomes of `work` does not count then.
+ */
+export function unlessAborted<Value, Aborted = never>(
+  work: Promise<Value>,
+  signal: AbortSignal | undefined,
+  aborted: () => Aborted | Promise<Aborted> = () => Promise.reject(signal?.reason)
+): Promise<Value | Aborted> {
+  if (signal === undefined) return work
+  return new Promise((resolve, reject) => {
+    const leave = onAbort(signal, () => resolve(aborted()))
+    work.then(resolve, reject).finally(leave)
+  })
+}
+
 function listen(signal: AbortSignal): Listened {
   const callbacks = new Set<() => void>()
   const listener = (): void => {

@@ -1,4 +1,11 @@
-import { type Logger, type LogPosition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import {
+  isCount,
+  type Logger,
+  type LogPosition,
+  type Offset,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import { crc32c } from '../../kafka/crc32c.js'
 import {
   decodeAssignment,
@@ -154,9 +161,6 @@ function endsIn(offsets: readonly unknown[], epochs: readonly unknown[]): Readon
   }
   return ends
 }
-
-const isCount = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 
 const isCountOfTopic = (pair: readonly unknown[]): pair is [string, number] =>
   typeof pair[0] === 'string' && isCount(pair[1])

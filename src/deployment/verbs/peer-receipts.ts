@@ -1,4 +1,4 @@
-import { onAbort } from '../../core/ending.js'
+import { unlessAborted } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
@@ -65,7 +65,8 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
       const startedAt = performance.now()
       const partMs = Math.min(PART_MS, endsAt - startedAt)
       if (partMs <= 0) return undefined
-      const found = await unlessAborted(this.#ask({ ...question, isPart: true, waitMs: partMs }, others), signal)
+      const asked = this.#ask({ ...question, isPart: true, waitMs: partMs }, others)
+      const found = await unlessAborted(asked, signal, () => undefined)
       if (found === undefined) return undefined
       const { reply, by } = found
       if (reply?.type !== 'found' || reply.isSettled) return found
@@ -96,11 +97,4 @@ function withoutAnswer(told: readonly Told<unknown, Answer>[], areAllKnown: bool
   const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply
   if (former !== undefined) return former
   return told.every(({ error }) => error === undefined) && areAllKnown ? undefined : { type: 'unreachable' }
-}
-
-/** @returns `undefined`: the signal was first */
-function unlessAborted<Result>(result: Promise<Result>, signal: AbortSignal | undefined): Promise<Result | undefined> {
-  let end: () => void = () => undefined
-  const aborted = new Promise<undefined>(resolve => (end = onAbort(signal, () => resolve(undefined))))
-  return Promise.race([result, aborted]).finally(() => end())
 }

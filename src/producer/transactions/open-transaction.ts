@@ -1,4 +1,4 @@
-import { onAbort } from '../../core/ending.js'
+import { unlessAborted } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { type ProduceRecord, type RecordOutcome, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
@@ -318,16 +318,5 @@ export class OpenTransaction {
       this.#producer.settle(false)
       return error instanceof TransactionError ? error : undefined
     }
-  }
-}
-
-/** What `work` gives, unless the signal is aborted before. @throws the reason of the signal */
-export async function unlessAborted<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  let ignore = (): void => undefined
-  const aborted = new Promise<never>((_, reject) => (ignore = onAbort(signal, () => reject(signal.reason))))
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    ignore()
   }
 }

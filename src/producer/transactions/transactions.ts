@@ -1,12 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { onAbort } from '../../core/ending.js'
+import { onAbort, unlessAborted } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import { type ClusterChange, MAX_TIMER_MS } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { DeliveryDeps } from '../memory/delivery.js'
 import { MemoryDelivery } from '../memory/memory-delivery.js'
-import { type ConsumedPositions, OpenTransaction, unlessAborted } from './open-transaction.js'
+import { type ConsumedPositions, OpenTransaction } from './open-transaction.js'
 import { type TransactionalDeps, TransactionalProducer } from './transactional-producer.js'
 
 /** The brokers wait so much longer than the process, so that the process is the first to give up. */

@@ -1,4 +1,4 @@
-import type { TopicPartition } from '../../core/model.js'
+import { isCount, type TopicPartition } from '../../core/model.js'
 import {
   type IsolationLevel,
   LATEST_TIMESTAMP,
@@ -17,7 +17,6 @@ import type {
 import type { Failure, ResultOf } from '../messages/operations.js'
 import {
   invalid,
-  isCount,
   isTopic,
   kafkaFailure,
   oddOffset,

@@ -1,3 +1,4 @@
+import { isCount } from '../../core/model.js'
 import {
   EARLIEST_TIMESTAMP,
   type FetchPartitionResponse,
@@ -8,7 +9,7 @@ import {
 } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { OffsetType } from '../messages/operations.js'
-import { invalid, isCount, oddOffset, ownFailure, problemOfPartition, problemOfPlace } from '../requests/failures.js'
+import { invalid, oddOffset, ownFailure, problemOfPartition, problemOfPlace } from '../requests/failures.js'
 import { type OpenRequest, replyAll } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { type AskedPartition, askingPartitions, ofPartition } from './by-partition.js'

@@ -1,5 +1,5 @@
 import { ResponseTooLargeError } from '../../core/errors.js'
-import type { BrokerNode } from '../../core/model.js'
+import { type BrokerNode, isCount } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE } from '../../kafka/protocol/consumer-protocol.js'
@@ -8,7 +8,7 @@ import type {
   DescribeGroupsResponse,
   ListGroupsResponse
 } from '../../kafka/protocol/groups.js'
-import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/failures.js'
+import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { anyBrokerAction, groupAction, groupFailure } from './error-actions.js'

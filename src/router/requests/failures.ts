@@ -1,5 +1,5 @@
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
-import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
+import { isCount, MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
 
@@ -62,8 +62,6 @@ export const invalid = (code: 'invalidTopic' | 'invalidRequest', message: string
 const SURROGATES = /[\ud800-\udfff]/
 export const isTopic = (topic: unknown): boolean =>
   typeof topic === 'string' && topic.length > 0 && topic.length <= MAX_TOPIC_LENGTH && !SURROGATES.test(topic)
-
-export const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 interface PlacedRequest {
   readonly topicPartition: TopicPartition

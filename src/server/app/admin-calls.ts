@@ -1,6 +1,5 @@
-import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { isCount, type MonotonicClock } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { AdminError } from '../../verbs/admin-error.js'
 import { TimeLimit } from '../../verbs/offsets.js'
@@ -29,15 +28,6 @@ export class CallLimit extends TimeLimit {
 export function callAborted(): AdminError {
   const message = 'the signal of the call was aborted; a change that it had begun may still be made'
   return new AdminError({ code: 'aborted', errorCode: undefined, message, retriable: true })
-}
-
-/** The same promise, which rejects when the signal is aborted. What becomes of `asked` does not count then. */
-export function unlessAborted<Value>(asked: Promise<Value>, signal: AbortSignal | undefined): Promise<Value> {
-  if (signal === undefined) return asked
-  return new Promise((resolve, reject) => {
-    const leave = onAbort(signal, () => reject(callAborted()))
-    asked.then(resolve, reject).finally(leave)
-  })
 }
 
 const isObject = (given: unknown): given is object =>
@@ -82,7 +72,6 @@ export function checkNames(call: string, names: unknown): void {
 
 /** @throws InvalidRequestError for what is no partition, or no offset where there has to be one; none is below 0 */
 export function checkPlaces(call: string, places: unknown, field?: 'offset'): void {
-  const isCount = (given: unknown): boolean => Number.isSafeInteger(given) && (given as number) >= 0
   const isPlace = (given: unknown): boolean => {
     if (!isObject(given)) return false
     const { topic, partition, offset } = given as { topic?: unknown; partition?: unknown; offset?: unknown }

@@ -1,4 +1,5 @@
 import { performanceClock } from '../../core/clocks.js'
+import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import {
   MAX_TIMER_MS,
@@ -33,8 +34,7 @@ import {
   checkConfigs,
   checkNames,
   checkNewTopics,
-  checkPlaces,
-  unlessAborted
+  checkPlaces
 } from './admin-calls.js'
 
 const DEFAULT_TIMEOUT_MS = 30_000
@@ -339,7 +339,7 @@ async function ofEach<Item>(
 
 /** The same promise, whose errors have Kafka's names. It rejects when the signal of the call is aborted. */
 const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =>
-  unlessAborted(asked, limit?.signal).catch((error: unknown) => {
+  unlessAborted(asked, limit?.signal, () => Promise.reject(callAborted())).catch((error: unknown) => {
     throw error instanceof CastellanError && !(error instanceof AdminError) ? toAdminError(error) : error
   })
 

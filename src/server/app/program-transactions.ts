@@ -1,7 +1,7 @@
 import type { Batch, Message } from '../../consumer/group/given-messages.js'
 import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/group/transaction-offsets.js'
 import { InvalidRequestError } from '../../core/errors.js'
-import { MAX_TIMER_MS } from '../../core/model.js'
+import { isCount, MAX_TIMER_MS } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
@@ -154,7 +154,6 @@ class ProgramTransaction implements Transaction {
 }
 
 const OFFSET_FIELDS = ['topic', 'partition', 'offset', 'metadata']
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 function toOffset(given: CommittedOffset): TransactionOffset {
   const { topic, partition, offset, metadata = '' } = Object(given) as CommittedOffset

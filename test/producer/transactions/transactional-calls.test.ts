@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { TransactionalCalls } from '../../../src/producer/transactions/transactional-calls.js'
-import type { RouterMessage } from '../../../src/router/messages/operations.js'
+import type { Failure, RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 
 describe('the calls of a transactional id', () => {
@@ -18,7 +18,8 @@ describe('the calls of a transactional id', () => {
       path: 'router',
       tell(message: RouterMessage) {
         attempts++
-        if ('requester' in message) message.requester.reply(kafkaFailure(errorCodes.CONCURRENT_TRANSACTIONS) as never)
+        const { requester } = message as { readonly requester?: { reply(failure: Failure): void } }
+        requester?.reply(kafkaFailure(errorCodes.CONCURRENT_TRANSACTIONS))
       },
       stop: () => undefined
     }
