@@ -33,8 +33,15 @@ export function checkOptionNames(
  */
 export function topicsIn(call: string, given: unknown): readonly string[] {
   const topics: readonly unknown[] = Array.isArray(given) ? [...new Set(given)] : [given]
-  const names = topics.filter(topic => typeof topic === 'string' && topic !== '') as string[]
+  const names = topics.filter((topic): topic is string => typeof topic === 'string' && topic !== '')
   if (names.length === 0 || names.length < topics.length)
     throw new InvalidRequestError(`${call}: the name of a topic is needed, or a list of names`)
   return names
 }
+
+/** What a call takes that works on one thing or on several. An item is no list itself. */
+export type OneOrMany<Item> = Item | readonly Item[]
+
+const areMany = <Item>(given: OneOrMany<Item>): given is readonly Item[] => Array.isArray(given)
+
+export const asList = <Item>(given: OneOrMany<Item>): readonly Item[] => (areMany(given) ? given : [given])

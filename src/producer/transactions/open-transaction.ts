@@ -137,14 +137,15 @@ export class OpenTransaction {
     try {
       return this.#producer.delivery.accept(recordsOf(), options).outcomes()
     } catch (error) {
-      this.mistaken(error as Error)
+      this.mistaken(error)
       throw error
     }
   }
 
   /** What its function has asked for is not in it, so that it can only abort. */
-  mistaken(error: Error): void {
-    this.fail(new TransactionError('aborted', error.message, 'no', error))
+  mistaken(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error)
+    this.fail(new TransactionError('aborted', message, 'no', error))
   }
 
   /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */

@@ -8,7 +8,7 @@ import {
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { suggestion } from '../../core/settings/problems.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { aclWords } from '../../kafka/protocol/acls.js'
@@ -75,7 +75,6 @@ export interface ConsumedPartition extends TopicPartition {
   readonly latest: Offset
 }
 
-type OneOrMany<Item> = Item | readonly Item[]
 type AtOffset = TopicPartition & { readonly offset: Offset }
 
 /**
@@ -95,7 +94,7 @@ export class ProgramAdmin {
   /** When it resolves, producers of this program find the topic. */
   async createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void> {
     const limit = this.#limit(options, true)
-    checkNewTopics(listOf(topic))
+    checkNewTopics(asList(topic))
     const create = ({ assignments = {}, configs = {}, ...given }: NewTopic) => {
       const placed = Object.entries(assignments).map(([partition, nodeIds]) => [Number(partition), nodeIds] as const)
       const asked = { ...given, assignments: new Map(placed), configs: new Map(Object.entries(configs)) }
@@ -107,7 +106,7 @@ export class ProgramAdmin {
   /** Deletes topics with all their records. */
   async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
-    checkNames('deleteTopic', listOf(topic))
+    checkNames('deleteTopic', asList(topic))
     return ofEach(topic, String, limit, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
   }
 
@@ -147,7 +146,7 @@ export class ProgramAdmin {
   /** Deletes the records of partitions before an offset. */
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
-    checkPlaces('deleteRecords', listOf(before), 'offset')
+    checkPlaces('deleteRecords', asList(before), 'offset')
     return ofEach(before, placeOf, limit, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
@@ -162,7 +161,7 @@ export class ProgramAdmin {
     of: OneOrMany<Resource>,
     options?: AdminOptions
   ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>> {
-    const resources = listOf(of).map(toResource)
+    const resources = asList(of).map(toResource)
     const limit = this.#limit(options)
     const found = await told(this.#verbs.admin.describeConfigs(resources, limit.remainingMs), limit)
     return objectOf(
@@ -212,7 +211,7 @@ export class ProgramAdmin {
   /** Deletes groups that have no members, with their offsets. */
   async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
-    checkNames('deleteGroups', listOf(groups))
+    checkNames('deleteGroups', asList(groups))
     return ofEach(groups, String, limit, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
   }
 
@@ -285,9 +284,6 @@ const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: Ti
   validateOnly
 })
 
-const listOf = <Item>(given: OneOrMany<Item>): readonly Item[] =>
-  Array.isArray(given) ? (given as readonly Item[]) : [given as Item]
-
 const placeOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 const ALL_BROKERS = resourceName({ type: 'brokers' })
@@ -322,7 +318,7 @@ async function ofEach<Item>(
   limit: CallLimit,
   work: (item: Item) => Promise<unknown>
 ): Promise<void> {
-  const items = listOf(given)
+  const items = asList(given)
   const errors = new Map<string, AdminError>()
   await mapInPortions(items, item =>
     told(limit.signal?.aborted === true ? Promise.reject(callAborted()) : work(item), limit).catch((error: unknown) => {

@@ -1,7 +1,7 @@
 import { toBuffer } from '../../core/bytes.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import type { Durability } from '../../producer/memory/delivery.js'
 import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
 import { ProduceError } from '../../verbs/produce-error.js'
@@ -69,9 +69,9 @@ export interface ProgramProduce {
    * @throws InvalidRequestError at once, and not by the promise, when an option is wrong, or a record has a field that there
    * is not; no record was taken. A record that was read may be written as it is
    */
-  produce(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Produced
+  produce(records: OneOrMany<NewRecord>, options?: ProduceOptions): Produced
   /** @throws ProduceError when a record is not known to be in Kafka */
-  produceOrThrow(records: NewRecord | readonly NewRecord[], options?: ProduceOptions): Promise<readonly Delivered[]>
+  produceOrThrow(records: OneOrMany<NewRecord>, options?: ProduceOptions): Promise<readonly Delivered[]>
 }
 
 const RECORD_FIELDS = ['topic', 'value', 'key', 'partition', 'timestampMs', 'headers']
@@ -97,20 +97,23 @@ export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
     if (signal !== undefined && !(signal instanceof AbortSignal))
       throw new InvalidRequestError('produce: signal has to be an AbortSignal')
     const times = { deadlineMs, capacityWaitMs: deadlineMs }
-    const given = Array.isArray(records) ? (records as readonly NewRecord[]) : [records as NewRecord]
     return new LazyOutcomes(
-      verbs.produce(toRecords(given), { partitioner, durability, maxRecordBytes, signal, ...times })
+      verbs.produce(toRecords(asList(records)), { partitioner, durability, maxRecordBytes, signal, ...times })
     )
   }
   return {
     produce,
-    produceOrThrow: async (records, options) => {
-      const outcomes = await produce(records, options)
-      const failed = outcomes.filter(outcome => outcome.type === 'failed')
-      if (failed.length > 0) throw new ProduceError(outcomes, failed)
-      return outcomes as readonly Delivered[]
-    }
+    produceOrThrow: async (records, options) => allDelivered(await produce(records, options))
   }
+}
+
+const isDelivered = (outcome: RecordOutcome): outcome is Delivered => outcome.type === 'delivered'
+
+/** The same outcomes. @throws ProduceError when a record has failed */
+export function allDelivered(outcomes: readonly RecordOutcome[]): readonly Delivered[] {
+  if (outcomes.every(isDelivered)) return outcomes
+  const failed = outcomes.filter(outcome => outcome.type === 'failed')
+  throw new ProduceError(outcomes, failed)
 }
 
 /**

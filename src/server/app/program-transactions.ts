@@ -2,12 +2,11 @@ import type { Batch, Message } from '../../consumer/group/given-messages.js'
 import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/group/transaction-offsets.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { isCount, MAX_TIMER_MS } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
 import type { Transactions } from '../../producer/transactions/transactions.js'
-import { ProduceError } from '../../verbs/produce-error.js'
-import { type Delivered, type NewRecord, type ProduceOptions, toRecords } from './program-produce.js'
+import { allDelivered, type Delivered, type NewRecord, type ProduceOptions, toRecords } from './program-produce.js'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 const MAX_ID_BYTES = 32_000
@@ -39,10 +38,7 @@ export interface Transaction {
    * Writes records in the order of `castellan.produce`. Records that are not awaited are waited for before the end. If one
    * fails, the promise rejects, and the transaction can only abort.
    */
-  produce(
-    records: NewRecord | readonly NewRecord[],
-    options?: Pick<ProduceOptions, 'partitioner'>
-  ): Promise<readonly Delivered[]>
+  produce(records: OneOrMany<NewRecord>, options?: Pick<ProduceOptions, 'partitioner'>): Promise<readonly Delivered[]>
   /**
    * Acknowledges what `consume` has given out, when the transaction commits, and under the generation of the group in which it
    * was given out.
@@ -103,7 +99,7 @@ class ProgramTransaction implements Transaction {
     this.#consumed = consumed
   }
 
-  produce(records: NewRecord | readonly NewRecord[], options: Pick<ProduceOptions, 'partitioner'> = {}) {
+  produce(records: OneOrMany<NewRecord>, options: Pick<ProduceOptions, 'partitioner'> = {}) {
     const delivered = this.#produce(records, options)
     // A program that does not await it learns of the failure when the transaction aborts.
     delivered.catch(() => undefined)
@@ -111,16 +107,14 @@ class ProgramTransaction implements Transaction {
   }
 
   async #produce(
-    records: NewRecord | readonly NewRecord[],
+    records: OneOrMany<NewRecord>,
     options: Pick<ProduceOptions, 'partitioner'>
   ): Promise<readonly Delivered[]> {
     const outcomes = await this.#open.produce(() => {
       checkOptionNames('tx.produce', options, ['partitioner'])
-      return toRecords(Array.isArray(records) ? records : [records])
+      return toRecords(asList(records))
     }, options.partitioner ?? 'murmur2')
-    const failed = outcomes.filter(outcome => outcome.type === 'failed')
-    if (failed.length === 0) return outcomes as readonly Delivered[]
-    throw new ProduceError(outcomes, failed)
+    return allDelivered(outcomes)
   }
 
   ack(consumed: Message | Batch): void {
@@ -147,7 +141,7 @@ class ProgramTransaction implements Transaction {
         throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
       this.#open.commitOffsets(group, offsets.map(toOffset))
     } catch (error) {
-      this.#open.mistaken(error as Error)
+      this.#open.mistaken(error)
       throw error
     }
   }
