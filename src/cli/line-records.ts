@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { decodeBase64 } from '../core/base64.js'
-import { isCount, type ProduceRecord, type RecordHeader } from '../core/model.js'
+import { isCount } from '../core/counts.js'
+import type { ProduceRecord, RecordHeader } from '../core/model.js'
 
 /** `separated`: a key, the separator, and a value. `json`: as `castellan read --format json` writes it. */
 export type LineFormat = 'value' | 'json' | { readonly separator: string }

@@ -76,10 +76,6 @@ export interface OffsetAndMetadata {
  */
 export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
 
-/** True for an offset, a partition or another whole number of at least 0 that a double holds exactly. */
-export const isCount = (value: unknown): value is number =>
-  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
-
 /** Kafka's limit for the length of a topic name, in characters. */
 export const MAX_TOPIC_LENGTH = 249
 

@@ -1,11 +1,5 @@
-import {
-  isCount,
-  type Logger,
-  type LogPosition,
-  type Offset,
-  type TopicPartition,
-  topicPartitionKey
-} from '../../core/model.js'
+import { isCount } from '../../core/counts.js'
+import { type Logger, type LogPosition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { crc32c } from '../../kafka/crc32c.js'
 import {
   decodeAssignment,

@@ -1,4 +1,5 @@
-import { isCount, type TopicPartition } from '../../core/model.js'
+import { isCount } from '../../core/counts.js'
+import type { TopicPartition } from '../../core/model.js'
 import {
   type IsolationLevel,
   LATEST_TIMESTAMP,

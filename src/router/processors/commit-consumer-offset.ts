@@ -1,4 +1,5 @@
-import { isCount, topicPartitionKey } from '../../core/model.js'
+import { isCount } from '../../core/counts.js'
+import { topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient, OffsetCommitResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffset, Failure, GroupMembership } from '../messages/operations.js'

@@ -1,4 +1,4 @@
-import { isCount } from '../../core/model.js'
+import { isCount } from '../../core/counts.js'
 import {
   EARLIEST_TIMESTAMP,
   type FetchPartitionResponse,

@@ -1,5 +1,6 @@
+import { isCount } from '../../core/counts.js'
 import { ResponseTooLargeError } from '../../core/errors.js'
-import { type BrokerNode, isCount } from '../../core/model.js'
+import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE } from '../../kafka/protocol/consumer-protocol.js'

@@ -1,5 +1,6 @@
+import { isCount } from '../../core/counts.js'
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
-import { isCount, MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
+import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
 

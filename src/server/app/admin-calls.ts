@@ -1,5 +1,6 @@
+import { isCount } from '../../core/counts.js'
 import { InvalidRequestError } from '../../core/errors.js'
-import { isCount, type MonotonicClock } from '../../core/model.js'
+import type { MonotonicClock } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { AdminError } from '../../verbs/admin-error.js'
 import { TimeLimit } from '../../verbs/offsets.js'
