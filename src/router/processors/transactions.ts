@@ -17,11 +17,7 @@ const connection = ({ transactionalId }: OfTransaction): string => `transaction 
 
 const ofTransaction = {
   role: 'member',
-  target: {
-    type: 'coordinator',
-    of: 'transaction',
-    groupId: ({ transactionalId }: OfTransaction) => transactionalId
-  },
+  target: { type: 'coordinator', of: 'transaction', groupId: ({ transactionalId }: OfTransaction) => transactionalId },
   connection,
   problemOf: () => undefined
 } as const
