@@ -30,7 +30,7 @@ const runners: readonly [language: string, suffix: string, command: readonly str
   ['ts', '.mjs', [process.execPath], []]
 ]
 
-describe('the patterns of docs/receipts.md and docs/idempotency.md', function () {
+describe('the patterns of docs/idempotency.md', function () {
   this.timeout(2 * LIMIT_MS)
   const stage = onBroker(undefined, true)
   let folder: string
@@ -63,7 +63,6 @@ describe('the patterns of docs/receipts.md and docs/idempotency.md', function ()
   const isMissing = (needs: readonly string[]): boolean => needs.some(tool => !has(tool, '--version'))
 
   const patterns = [
-    ['receipts', 'Fire and ask', 'orders', /inKafka"?[ ,].*\b0\b/s],
     ['idempotency', 'Retry until known', 'orders', /"offset":0/],
     [
       'idempotency',
