@@ -17,7 +17,7 @@ import type { FeedTarget, LogFeed } from './log-feed.js'
 import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
 import { ANY_PARTITION, CursorCapacity, type PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
-import { FormerBatches, ReturningBatches } from './recalled-batches.js'
+import { FormerBatches, ReturningBatches } from './returning-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
 import { TopicPosition } from './topic-position.js'
 

@@ -11,7 +11,7 @@ import {
 import { LogMetrics } from '../../../src/producer/disk/durable-metrics.js'
 import { refusalFor } from '../../../src/producer/disk/log-capacity.js'
 import { numberOfPartitioner, partitionerOfNumber, toLoggedRecord } from '../../../src/producer/disk/logged.js'
-import { FormerBatches } from '../../../src/producer/disk/recalled-batches.js'
+import { FormerBatches } from '../../../src/producer/disk/returning-batches.js'
 import { DurablePendingProduce } from '../../../src/producer/disk/record-outcomes.js'
 import type { LogStats } from '../../../src/producer/log/availability.js'
 import { walSettings } from '../../../src/producer/log/settings.js'

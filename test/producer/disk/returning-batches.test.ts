@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Recalled, SentBatch } from '../../../src/producer/disk/batch-notes.js'
-import { ReturningBatches } from '../../../src/producer/disk/recalled-batches.js'
+import { ReturningBatches } from '../../../src/producer/disk/returning-batches.js'
 
 const batchOf = (...sequences: number[]): SentBatch => ({
   clusterId: 'cluster-1',
