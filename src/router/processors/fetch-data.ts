@@ -102,7 +102,7 @@ export class FetchAdmission implements QueueAdmission {
     const waiter = request as FetchWaiter
     this.#setIdentity(waiter)
     if (isMeantForAnother(waiter, waiter.identity)) return false
-    const batch = this.#readCache.recall(waiter.key, waiter.state.position)
+    const batch = this.#readCache.lookUp(waiter.key, waiter.state.position)
     if (!batch) return false
     this.#count('cache_hits', 1)
     succeed(waiter, batch, this.#readCache.identityOf(waiter.key) ?? waiter.identity)

@@ -66,7 +66,7 @@ export class ReadCache {
   }
 
   /** Cached records from `offset` on; `undefined` while it is unknown which cached records still exist in the log. */
-  recall(key: string, offset: Offset): RecordBatch | undefined {
+  lookUp(key: string, offset: Offset): RecordBatch | undefined {
     return this.#logs.get(key)?.refusedAt === undefined ? this.cache.get(key, offset) : undefined
   }
 

@@ -26,7 +26,7 @@ describe('read cache', () => {
     cache.saw(KEY, 0, 10)
     cache.keep(KEY, 5, fakeBatchOf(5, 5, 50))
   }
-  const cached = (): number[] => [5, 6, 7, 8, 9].filter(offset => cache.recall(KEY, offset) !== undefined)
+  const cached = (): number[] => [5, 6, 7, 8, 9].filter(offset => cache.lookUp(KEY, offset) !== undefined)
   const all = [5, 6, 7, 8, 9]
 
   it('keeps what it has under the same identity, whoever brings it', () => {
