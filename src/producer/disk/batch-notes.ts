@@ -36,7 +36,7 @@ export const isSentTo = (batch: SentBatch, clusterId: string, topicId: string): 
   batch.clusterId === clusterId && (batch.topicId === '' || topicId === '' || batch.topicId === topicId)
 
 /** The records of a batch that was sent, as far as they are still in the log. */
-export interface Recalled {
+export interface Reread {
   readonly entries: readonly StoredEntry[]
   /** All records of the batch are still there, so that the same batch can be sent again. */
   readonly isWhole: boolean
@@ -59,7 +59,7 @@ export interface BatchNotesOptions {
   readonly topicOf: (producer: ScheduledProducer) => NotedTopic | undefined
 }
 
-const RECALL_BYTES = 1024 * 1024
+const REREAD_BYTES = 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 /**
@@ -122,18 +122,18 @@ export class BatchNotes {
   }
 
   /** Reads the records of a batch that are still in the log. */
-  async recall(destination: string, { sequences }: SentBatch): Promise<Recalled> {
+  async readAgain(destination: string, { sequences }: SentBatch): Promise<Reread> {
     const entries: StoredEntry[] = []
     const wanted = new Set(sequences)
     const last = sequences.at(-1) ?? 0
     for (let from = sequences[0] ?? 1; from <= last; ) {
       const destinations = new Map([[destination, from]])
-      const found = await this.#wal.read({ fromSequence: from, maxBytes: RECALL_BYTES, destinations })
+      const found = await this.#wal.read({ fromSequence: from, maxBytes: REREAD_BYTES, destinations })
       for (const entry of found.entries) if (wanted.has(entry.sequence)) entries.push(entry)
       from = found.isAtEnd ? last + 1 : found.nextSequence
     }
     if (entries.length === sequences.length || entries.length === 0) return { entries, isWhole: true }
-    return this.#recalledInPart(destination, sequences, entries)
+    return this.#rereadInPart(destination, sequences, entries)
   }
 
   /**
@@ -141,11 +141,11 @@ export class BatchNotes {
    * completion, or damage has destroyed them. If the log has never lost an entry, Kafka also has the records that are
    * left.
    */
-  async #recalledInPart(
+  async #rereadInPart(
     destination: string,
     sequences: readonly number[],
     entries: readonly StoredEntry[]
-  ): Promise<Recalled> {
+  ): Promise<Reread> {
     const { wal, isIntact } = this.#options.opened()
     const { damagedEntries, quarantinedSegments } = await wal.look()
     if (damagedEntries + quarantinedSegments > 0 || !isIntact) return { entries, isWhole: false }

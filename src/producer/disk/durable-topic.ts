@@ -11,14 +11,14 @@ import type { OutcomeReceiver } from '../memory/pending-produce.js'
 import { TopicProducers } from '../memory/topic-producers.js'
 import type { TopicSubscription } from '../memory/topic-subscription.js'
 import { roughSizeOf } from '../memory/waiting-records.js'
-import { type BatchNote, type BatchNotes, isSentTo, type Recalled, type SentBatch } from './batch-notes.js'
+import { type BatchNote, type BatchNotes, isSentTo, type Reread, type SentBatch } from './batch-notes.js'
 import { topicOf } from './durable-receipts.js'
 import type { FeedTarget, LogFeed } from './log-feed.js'
 import { partitionerOf, toProduceRecord, toSentRecord } from './logged.js'
 import { ANY_PARTITION, CursorCapacity, type PartitionCursors } from './partition-cursors.js'
 import type { ReadAhead, Starved } from './read-ahead.js'
-import { FormerBatches, ReturningBatches } from './returning-batches.js'
 import type { RecordOutcomes } from './record-outcomes.js'
+import { FormerBatches, ReturningBatches } from './returning-batches.js'
 import { TopicPosition } from './topic-position.js'
 
 /** Shared by all topics of the durable log. */
@@ -86,9 +86,9 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
       topic: this.name,
       log: deps.partitions.log,
       readAhead: deps.readAhead,
-      recall: batch => deps.notes.recall(destination, batch),
+      readAgain: batch => deps.notes.readAgain(destination, batch),
       mayReturn: () => this.partitionCount > 0 && !this.#isClosed,
-      onReturned: (partition, batch, recalled) => this.#returned(this.#producers.of(partition), batch, recalled)
+      onReturned: (partition, batch, reread) => this.#returned(this.#producers.of(partition), batch, reread)
     })
     this.#capacity = new CursorCapacity({
       readAhead: deps.readAhead,
@@ -244,7 +244,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#want()
   }
 
-  #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Recalled): void {
+  #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Reread): void {
     // Later records wait only for the records that are still there.
     this.#former.forget(producer.partition)
     this.#capacity.release()

@@ -133,7 +133,7 @@ export class DurableTopics {
       this.#denied.delete(topic)
       this.#stopped.delete(topic)
       this.#missingNames.forget(news.topic)
-      // Its batches are recalled now: a later object of the topic must not recall them again.
+      // Its batches are read again now: a later object of the topic must not do so once more.
       if (this.#unknown.delete(topic)) this.#options.opened().notes.delete(topic.destination)
     } else {
       this.#stopped.set(topic, news.type)

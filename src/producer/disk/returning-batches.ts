@@ -1,6 +1,6 @@
 import type { Bytes, Logger } from '../../core/model.js'
 import type { Partitioner } from '../memory/partitioners.js'
-import type { BatchNote, Recalled, SentBatch } from './batch-notes.js'
+import type { BatchNote, Reread, SentBatch } from './batch-notes.js'
 import type { ReadAhead } from './read-ahead.js'
 
 export interface ReturningBatchesOptions {
@@ -8,11 +8,11 @@ export interface ReturningBatchesOptions {
   readonly log: Logger
   readonly readAhead: Pick<ReadAhead, 'return'>
   /** Reads the records of a batch. */
-  readonly recall: (batch: SentBatch) => Promise<Recalled>
+  readonly readAgain: (batch: SentBatch) => Promise<Reread>
   /** False: partitions take nothing now. */
   readonly mayReturn: () => boolean
   /** Called when the records of the batch were read for its partition. */
-  readonly onReturned: (partition: number, batch: SentBatch, recalled: Recalled) => void
+  readonly onReturned: (partition: number, batch: SentBatch, reread: Reread) => void
 }
 
 /** Pause before a batch is read again that was set aside or could not be read. */
@@ -103,13 +103,13 @@ export class ReturningBatches {
    * one that ends after that finds that it is not wanted any more.
    */
   #return(partition: number, batch: SentBatch): void {
-    const { readAhead, mayReturn, recall, onReturned, log, topic } = this.#options
+    const { readAhead, mayReturn, readAgain, onReturned, log, topic } = this.#options
     const isWanted = (): boolean => this.#batches.get(partition) === batch
     readAhead.return(async () => {
       if (!isWanted() || !mayReturn()) return
       try {
-        const recalled = await recall(batch)
-        if (isWanted() && this.#batches.delete(partition)) onReturned(partition, batch, recalled)
+        const reread = await readAgain(batch)
+        if (isWanted() && this.#batches.delete(partition)) onReturned(partition, batch, reread)
       } catch (error) {
         log.error({ err: error, topic, partition }, 'a batch could not be read from the durable log')
         this.#returnLater(partition, batch)

@@ -28,9 +28,9 @@ describe('durable: a batch whose completion was interrupted', () => {
     })
     const numbering = { producerId: 1n, epoch: 0, nextSequence: 0 }
     const batch = { clusterId: 'c', topicId: '', numbering, partitionCount: 1, sequences: [1, 2] }
-    const recalled = notes.recall('c/t', batch)
+    const reread = notes.readAgain('c/t', batch)
     await clock.tickAsync(40_000)
-    expect(await recalled).to.deep.equal({ entries: [], isWhole: true })
+    expect(await reread).to.deep.equal({ entries: [], isWhole: true })
     expect(completed).to.deep.equal([2])
   })
 })

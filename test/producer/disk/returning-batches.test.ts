@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
-import type { Recalled, SentBatch } from '../../../src/producer/disk/batch-notes.js'
+import type { Reread, SentBatch } from '../../../src/producer/disk/batch-notes.js'
 import { ReturningBatches } from '../../../src/producer/disk/returning-batches.js'
 
 const batchOf = (...sequences: number[]): SentBatch => ({
@@ -15,8 +15,8 @@ const batchOf = (...sequences: number[]): SentBatch => ({
 describe('durable: batches that come back to their partitions', () => {
   let clock: SinonFakeTimers
   let waiting: (() => Promise<void>)[]
-  let returned: [partition: number, sequences: readonly number[], recalled: Recalled][]
-  let recall: () => Promise<Recalled>
+  let returned: [partition: number, sequences: readonly number[], reread: Reread][]
+  let readAgain: () => Promise<Reread>
   let mayReturn: boolean
   let errors: number
   beforeEach(() => {
@@ -25,7 +25,7 @@ describe('durable: batches that come back to their partitions', () => {
     returned = []
     errors = 0
     mayReturn = true
-    recall = async () => ({ entries: [], isWhole: true })
+    readAgain = async () => ({ entries: [], isWhole: true })
   })
   afterEach(() => clock.restore())
   const open = (...batches: readonly [number, SentBatch][]): ReturningBatches =>
@@ -33,11 +33,11 @@ describe('durable: batches that come back to their partitions', () => {
       topic: 'orders',
       log: { ...silentLogger, error: () => errors++ } as unknown as typeof silentLogger,
       readAhead: { return: read => void waiting.push(read) },
-      recall: () => recall(),
+      readAgain: () => readAgain(),
       mayReturn: () => mayReturn,
-      onReturned: (partition, { sequences }, recalled) => returned.push([partition, sequences, recalled])
+      onReturned: (partition, { sequences }, reread) => returned.push([partition, sequences, reread])
     })
-  const whole: Recalled = { entries: [], isWhole: true }
+  const whole: Reread = { entries: [], isWhole: true }
   /** There is memory for those that wait for it. */
   const feed = async (): Promise<void> => {
     for (const read of waiting.splice(0)) await read()
@@ -62,14 +62,14 @@ describe('durable: batches that come back to their partitions', () => {
     batches.resume(() => true)
     expect(batches.clear()).to.deep.equal([1, 2])
     let reads = 0
-    recall = async () => {
+    readAgain = async () => {
       reads++
       return whole
     }
     await feed()
     expect([reads, returned.length]).to.deep.equal([0, 0])
-    let end: (recalled: Recalled) => void = () => undefined
-    recall = () => new Promise(resolve => (end = resolve))
+    let end: (reread: Reread) => void = () => undefined
+    readAgain = () => new Promise(resolve => (end = resolve))
     batches.setAside(0, batchOf(3))
     await clock.tickAsync(1_000)
     const feeding = feed()

@@ -134,7 +134,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
     partitionCount: 1,
     sequences
   })
-  const recall = (...sequences: number[]) => notes.recall('default/orders', batchOf(...sequences))
+  const readAgain = (...sequences: number[]) => notes.readAgain('default/orders', batchOf(...sequences))
   const sequencesOf = (entries: readonly StoredEntry[]): number[] => entries.map(({ sequence }) => sequence)
 
   it('comes piece by piece, from the first to the last of its records, and with no others', async () => {
@@ -142,7 +142,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
       { entries: [entryOf(5), entryOf(6)], nextSequence: 7, isAtEnd: false },
       { entries: [entryOf(7), entryOf(8), entryOf(9)], nextSequence: 10, isAtEnd: false }
     )
-    const { entries, isWhole } = await recall(5, 7, 9)
+    const { entries, isWhole } = await readAgain(5, 7, 9)
     expect([sequencesOf(entries), isWhole]).to.deep.equal([[5, 7, 9], true])
     expect(reads.map(({ fromSequence, destinations }) => [fromSequence, destinations])).to.deep.equal([
       [5, new Map([['default/orders', 5]])],
@@ -153,15 +153,15 @@ describe('durable: a batch that was sent and is read again from the log', () => 
   })
 
   it('is empty when none of its records is in the log any more', async () => {
-    expect(await recall(5, 9)).to.deep.equal({ entries: [], isWhole: true })
+    expect(await readAgain(5, 9)).to.deep.equal({ entries: [], isWhole: true })
     expect(reads).to.have.length(1)
-    expect(await recall()).to.deep.equal({ entries: [], isWhole: true })
+    expect(await readAgain()).to.deep.equal({ entries: [], isWhole: true })
     expect([reads.length, completed]).to.deep.equal([1, []])
   })
 
   it('may be a single record', async () => {
     answers.push({ entries: [entryOf(5)], nextSequence: 6, isAtEnd: false })
-    expect(sequencesOf((await recall(5)).entries)).to.deep.equal([5])
+    expect(sequencesOf((await readAgain(5)).entries)).to.deep.equal([5])
     expect(reads).to.have.length(1)
   })
 
@@ -169,7 +169,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
 
   it('is in Kafka when some of its records are completed and nothing was ever lost', async () => {
     inPart()
-    expect(await recall(5, 7, 9)).to.deep.equal({ entries: [], isWhole: true })
+    expect(await readAgain(5, 7, 9)).to.deep.equal({ entries: [], isWhole: true })
     expect(completed).to.deep.equal([5, 9])
   })
 
@@ -178,7 +178,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
       if (loss === 'now') damagedEntries = 1
       else wasIntact = false
       inPart()
-      const { entries, isWhole } = await recall(5, 7, 9)
+      const { entries, isWhole } = await readAgain(5, 7, 9)
       expect([sequencesOf(entries), isWhole, completed]).to.deep.equal([[5, 9], false, []])
     })
   }
