@@ -66,7 +66,7 @@ const LOOK_AT_AGES_EVERY_MS = 10_000
 /** How often unused topics are looked for. */
 const FORGET_EVERY_MS = 10_000
 /** A topic without entries is forgotten after this multiple of the greatest age of metadata. */
-const UNUSED_TOPICS_KEPT_FOR = 60
+const EMPTY_TOPICS_KEPT_AGES = 60
 /** Batches that a partition may hold: the one on its way, and the next one. */
 const BATCHES_PER_PARTITION = 2
 /** Pause before a refused producer id is requested again. */
@@ -386,7 +386,7 @@ export class DurableDelivery implements QueueMember {
 
   #forgetUnused(nowMs: number): void {
     this.#forgottenAt = nowMs
-    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#settings.metadataMaxAgeMs
+    const unusedMs = EMPTY_TOPICS_KEPT_AGES * this.#settings.metadataMaxAgeMs
     for (const topic of this.#topics.unused(unusedMs, nowMs)) this.#forget(topic)
   }
 

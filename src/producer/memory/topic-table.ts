@@ -8,7 +8,7 @@ import { TopicSubscription } from './topic-subscription.js'
 import { UnknownTopics } from './unknown-topics.js'
 
 /** An unused topic is forgotten after this multiple of the greatest age of metadata, or a little later. */
-const UNUSED_TOPICS_KEPT_FOR = 10
+const IDLE_TOPICS_KEPT_AGES = 10
 const UNUSED_CHECKS = 20
 
 /** All topics that requests have produced to. The Router sends news of them. */
@@ -62,7 +62,7 @@ export class TopicTable {
     this.#unknown.tick(nowMs)
     // Under the one epoch of a transactional id, a topic that is forgotten would begin its sequences anew, as duplicates.
     if (this.#deps.numbers.isFixed) return
-    const unusedMs = UNUSED_TOPICS_KEPT_FOR * this.#deps.settings.metadataMaxAgeMs
+    const unusedMs = IDLE_TOPICS_KEPT_AGES * this.#deps.settings.metadataMaxAgeMs
     if (nowMs - this.#unusedCheckedAt < unusedMs / UNUSED_CHECKS) return
     this.#unusedCheckedAt = nowMs
     for (const topic of this.#topics.values()) if (topic.isUnused(unusedMs, nowMs)) this.#forget(topic)

@@ -14,8 +14,8 @@ import { isFromOutside, isList, isRouterMessage, notRequest, ROUTER_SHUTTING_DOW
 import { type RouterDeps, RouterParts, type StartRouterOptions } from './router-parts.js'
 import { toRouterSettings } from './settings.js'
 
-// How long unused topics are kept, in multiples of `metadataMaxAgeMs`.
-const UNUSED_TOPICS_KEPT_FOR = 30
+// How long the leaders of unused topics are kept, in multiples of `metadataMaxAgeMs`.
+const UNUSED_LEADERS_KEPT_AGES = 30
 // Metadata is looked up at this share of its greatest age. The remaining time is for a silent broker, or for further
 // look-ups of a deleted topic.
 const REFRESH_AT_SHARE_OF_AGE = 0.75
@@ -265,7 +265,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     this.#maintainedAt = now
     schedule.wantBrokers()
     schedule.tidy(now)
-    this.parts.leaders.forgetUnused(UNUSED_TOPICS_KEPT_FOR * metadataMaxAgeMs, now)
+    this.parts.leaders.forgetUnused(UNUSED_LEADERS_KEPT_AGES * metadataMaxAgeMs, now)
     this.parts.routing.groups.tidy(now)
     const { leaders, pool } = this.parts
     pool.offline(leaders.offlineBrokers(), topic => leaders.isKnown(topic) || leaders.isMissing(topic), now)

@@ -430,7 +430,7 @@ class ProcessParts implements App {
     }
     const server = await Http.start(context, {
       management,
-      apis: mountApis(this.#apis, this.#config, { ...this.#partsForApis(), ...own, calls: context.calls, drainSteps }),
+      apis: mountApis(this.#apis, this.#config, { ...this.#sharedByApis(), ...own, calls: context.calls, drainSteps }),
       receipts: this.#receipts?.desk,
       certificates,
       managementCertificates,
@@ -444,7 +444,7 @@ class ProcessParts implements App {
     this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
   }
 
-  #partsForApis() {
+  #sharedByApis() {
     const { peers } = this.#deps.worker ?? {}
     return {
       version: this.#deps.version,
