@@ -2,7 +2,7 @@ import type { AddPartitionsToTxnResponse, BrokerClient, TxnOffsetCommitResponse 
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AskedKind } from '../messages/operations.js'
 import { problemOfGroup } from '../requests/failures.js'
-import { describeOperation, type RequestFor } from '../requests/operation.js'
+import { type ChangeState, describeOperation, type RequestFor } from '../requests/operation.js'
 import { groupFailure } from './error-actions.js'
 import type { ProcessorContext } from './queue-processor.js'
 import { type SharedCall, SharedCalls } from './shared-calls.js'
@@ -83,13 +83,23 @@ export const addOffsetsToTxn = {
   )
 }
 
+/** Where it is refused, but an earlier attempt may have been carried out, it is answered as one without an answer. */
 export const endTxn = {
-  ...describeOperation('endTxn', ofTransaction),
+  ...describeOperation('endTxn', { ...ofTransaction, initialState: (): ChangeState => ({ isInDoubt: false }) }),
   createProcessor: sending(
     'endTxn',
     (client, { transactionalId, producer, isCommit }, timeoutMs) =>
       client.endTxn({ transactionalId, ...producer, isCommit, timeoutMs }),
-    { outcomeOf, unanswered }
+    {
+      outcomeOf({ errorCode }: { readonly errorCode: number }, { state }) {
+        const outcome = outcomeOf({ errorCode })
+        if (typeof outcome === 'object') return outcome.type === 'failed' && state.isInDoubt ? unanswered() : outcome
+        // A coordinator that loses its place may have written the end, and the next one carries it out.
+        if (errorCode !== errorCodes.COORDINATOR_LOAD_IN_PROGRESS) state.isInDoubt = true
+        return outcome
+      },
+      unanswered
+    }
   )
 }
 

@@ -45,6 +45,7 @@ interface States {
     atEnd: { delete(answered: Pending<'fetchData'>): unknown } | undefined
   }
   deleteTopic: ChangeState
+  endTxn: ChangeState
   commitConsumerOffset: {
     /** The cluster that was connected when the commit was accepted; `undefined`: it was not known. */
     clusterId: string | undefined

@@ -428,6 +428,23 @@ describe('castellan.transaction', () => {
       expect(await committed(castellan)).to.deep.equal(['once'])
     })
 
+    it('but that its coordinator is another one, and another process has the id then, nobody knows either', async () => {
+      const { faults } = stage.cluster
+      const done = { type: 'errorAfter', errorCode: errorCodes.COORDINATOR_NOT_AVAILABLE } as const
+      const ended = faults.add({ api: 'EndTxn' }, done)
+      const moving = faults.add(
+        { api: 'EndTxn', count: Number.POSITIVE_INFINITY },
+        { type: 'error', errorCode: errorCodes.NOT_COORDINATOR }
+      )
+      const asked = failureOf(castellan.transaction('etl', write('once')))
+      await ended.whenFired()
+      const other = await open()
+      await other.transaction('etl', async () => {})
+      moving.remove()
+      expect(await asked).to.include({ code: 'fenced', committed: 'unknown' })
+      expect(await committed(castellan)).to.deep.equal(['once'])
+    })
+
     for (const api of [
       'InitProducerId',
       'AddPartitionsToTxn',
