@@ -13,7 +13,7 @@ export const COMMAND = isBuilt ? ['dist/main.js'] : ['--import', 'tsx', 'src/mai
 const ownWalDirectory = (environment: Record<string, string>): Record<string, string> =>
   'ARION_QUEUE_PATH' in environment ? {} : { CASTELLAN_WAL_DIRECTORY: walDirectoryOf('children') }
 
-/** The command, run as its users run it. */
+/** The command, run as its users run it, or another program. */
 export class Child {
   readonly process: ChildProcess
   readonly lines: string[] = []
@@ -21,9 +21,9 @@ export class Child {
   readonly #waiting = new Set<() => void>()
   readonly #closed: Promise<unknown>
 
-  constructor(args: readonly string[], environment: Record<string, string> = {}) {
+  constructor(args: readonly string[], environment: Record<string, string> = {}, program: readonly string[] = COMMAND) {
     const { PATH = '', HOME = '' } = process.env
-    this.process = spawn(process.execPath, [...COMMAND, ...args], {
+    this.process = spawn(process.execPath, [...program, ...args], {
       cwd: PROJECT,
       // Nobody balances load over these.
       env: {
