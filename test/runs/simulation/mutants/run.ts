@@ -6,6 +6,7 @@ import { Command, Option } from 'commander'
 import { copyProject, removeCopy } from '../../../support/project-copy.js'
 import { countOption, toolOptions } from '../../../support/tool-options.js'
 import { endOnSignals } from '../../tool.js'
+import { scenarioNames } from '../scenarios/scenarios.js'
 import { plantedBugs } from './bugs.js'
 import { type PlantedBug, plant, readSources } from './plant.js'
 
@@ -22,9 +23,19 @@ const command = new Command('npm run simulate:mutants --')
   )
   .addOption(new Option('--only <NAME...>', `some of ${all.join(', ')}`).choices(all).default(all, 'all'))
   .addOption(countOption('--seeds <N>', 'the most seeds for each', 2_000))
-const { only: wanted, seeds: mostSeedsEach } = toolOptions<{
+  .addOption(
+    new Option('--scenario <NAME>', 'of all seeds; all: each seed has the next one')
+      .choices(['all', ...scenarioNames])
+      .default('all')
+  )
+const {
+  only: wanted,
+  seeds: mostSeedsEach,
+  scenario
+} = toolOptions<{
   readonly only: readonly string[]
   readonly seeds: number
+  readonly scenario: string
 }>(command)
 endOnSignals()
 
@@ -52,7 +63,7 @@ async function inCopy(seeds: number, changed: ReadonlyMap<string, string>): Prom
 const tryBug = async (bug: PlantedBug): Promise<Noticed> => inCopy(mostSeedsEach, plant(bug, sources))
 
 async function seedsNeeded(folder: string, upTo: number): Promise<Noticed> {
-  const flags = ['--seeds', `1-${upTo}`, '--until-failure', '--no-shrink']
+  const flags = ['--seeds', `1-${upTo}`, '--scenario', scenario, '--until-failure', '--no-shrink']
   const args = ['.cache/simulation/test/runs/simulation/run.js', ...flags]
   const { stdout } = await run(process.execPath, args, { cwd: folder, maxBuffer: 64 * 1024 * 1024 }).catch(
     (failure: { stdout: string; stderr: string }) => ({ stdout: `${failure.stdout}${failure.stderr}` })
