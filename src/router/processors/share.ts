@@ -1,3 +1,4 @@
+import { isCount } from '../../core/counts.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type {
   DescribeShareGroupOffsetsResponse,
@@ -6,7 +7,7 @@ import type {
   ShareGroupDescribeResponse
 } from '../../kafka/protocol/share.js'
 import type { CloseShareConnection } from '../messages/operations.js'
-import { invalid, isCount, kafkaFailure, problemOfGroup } from '../requests/failures.js'
+import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { describeOperation } from '../requests/operation.js'
 import { groupFailure } from './error-actions.js'
 import type { ProcessorContext } from './queue-processor.js'
