@@ -120,7 +120,7 @@ export function decodeStarts(userData: Buffer): GroupStarts | undefined {
     const ofTopic = endsIn(listOf(offsets), listOf(epochs))
     ends.set(topic, { topicId: typeof topicId === 'string' ? topicId : undefined, ends: ofTopic })
   }
-  return { undecided: new Set(listOf(found['undecided']) as string[]), ends }
+  return { undecided: new Set(listOf(found['undecided']).filter(topic => typeof topic === 'string')), ends }
 }
 
 /** Decodes the basis of an assignment; `undefined`: another client leads the group, or an earlier version. */
