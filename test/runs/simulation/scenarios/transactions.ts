@@ -25,13 +25,16 @@ async function build(setting: Setting): Promise<Cast> {
     revocationMs: draw.pick([0, 1_000, 5_000]),
     commitIntervalMs: draw.pick([0, 100, 500])
   } as const
+  const takesOverPercent = draw.pick([0, 0, 0, 5])
   const bench = await openService(setting, 'bench', { router: { isolationLevel: 'readCommitted' } })
   const deps = depsOf(setting, bench, history)
   const places = { inputs: 'orders', results: 'results' }
   const reader = new ResultReader({ name: 'results', partitions: orders.partitions, ...places }, deps('results'), log)
   const services = [await openService(setting, 'left', { consumer }), await openService(setting, 'right', { consumer })]
-  const workers = services.map(service => {
-    const options = { name: `worker of ${service.name}`, groupId: GROUP, ackTimeoutMs, ...places }
+  const ids = services.map(({ name }) => `worker of ${name} 0`)
+  const workers = services.map((service, own) => {
+    const names = { name: `worker of ${service.name}`, groupId: GROUP, ...places }
+    const options = { ...names, ackTimeoutMs, ids, own, takesOverPercent }
     return new TransactionalWorker(options, depsOf(setting, service, history)(options.name), reader)
   })
   const producer = new Producer({ ...steady, name: 'steady', topics: ['orders'], pauseMs: [50, 500] }, deps('steady'))

@@ -14,6 +14,11 @@ export interface TransactionalWorkerOptions {
   readonly inputs: string
   readonly results: string
   readonly ackTimeoutMs: number
+  /** The transactional ids of all workers, and which of them is this one's. */
+  readonly ids: string[]
+  readonly own: number
+  /** How often this worker takes over the id of any of them. */
+  readonly takesOverPercent: number
 }
 
 const TIMEOUTS_MS = [3_000, 8_000, 15_000]
@@ -27,11 +32,11 @@ const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(r
 
 /** Writes each input as a result, in the transaction that acknowledges it. */
 export class TransactionalWorker extends Client<TransactionalWorkerOptions, ServiceDeps> implements Workload {
-  readonly counts: Record<string, number> = { committed: 0, thrown: 0, notAssigned: 0, unknown: 0 }
+  readonly counts: Record<string, number> = { committed: 0, thrown: 0, notAssigned: 0, fenced: 0, unknown: 0 }
   readonly #reader: ResultReader
   #end = new AbortController()
   #isWorking = false
-  #ids = 0
+  #fenced = 0
 
   constructor(options: TransactionalWorkerOptions, deps: ServiceDeps, reader: ResultReader) {
     super(options, deps)
@@ -96,7 +101,9 @@ export class TransactionalWorker extends Client<TransactionalWorkerOptions, Serv
       if (draw < SLOW_PERCENT) await pause(2 * this.options.ackTimeoutMs)
       if (draw > 100 - THROWS_PERCENT) throw new RangeError('no')
     }
-    const id = `${this.name} ${this.#ids}`
+    const { ids, own, takesOverPercent } = this.options
+    const takesOver = takesOverPercent > 0 && percent(random, takesOverPercent)
+    const id = takesOver ? random.pick(ids) : ids[own]!
     try {
       await service.castellan.transaction(id, run, { timeoutMs: random.pick(TIMEOUTS_MS) })
       this.#count('committed')
@@ -106,7 +113,7 @@ export class TransactionalWorker extends Client<TransactionalWorkerOptions, Serv
       const { code, committed } = error instanceof TransactionError ? error : { code: 'thrown', committed: 'no' }
       this.#reader.ended(attempt, committed === 'no' ? 'aborted' : 'unknown')
       this.#count(committed === 'no' ? code : 'unknown')
-      if (code === 'fenced') this.#ids++
+      if (code === 'fenced' && id === ids[own]) ids[own] = `${this.name} ${++this.#fenced}`
       if (!(error instanceof TransactionError || error instanceof RangeError || error instanceof CastellanError))
         this.violated('odd error', `${(error as Error).stack}`)
       await pause(AGAIN_AFTER_FAILURE_MS)
