@@ -23,6 +23,7 @@ const SLEEPERS: readonly string[] = [
   'test/http/engine/proxies.ts',
   'test/producer/durable-stage.ts',
   'test/runs/integration/counting-reader.ts',
+  'test/runs/integration/etl-stage.ts',
   'test/runs/integration/foreign-leader.ts',
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
