@@ -32,10 +32,11 @@ const MIN_WAIT_MS = 50
 const PAUSE_MS = 100
 const REFUSED_PAUSE_MS = 1_000
 /**
- * A partition has begun when a fetch with it was answered so long after the first one. Kafka may answer an empty fetch before the
- * partition has its state, and says nothing about it.
+ * A partition has begun when the member is assigned partitions, so that the group has its state for the topic, and when fetches
+ * with the partition have been answered for so long. Kafka answers an empty fetch, and tells no error, while the leader still reads
+ * the state. Records that are written before the leader has read it are skipped where the group starts at the end.
  */
-const BEGIN_MS = 250
+const BEGIN_MS = 500
 const MAX_INT32 = 0x7fff_ffff
 /** The part of the time to close in which sessions are closed. */
 const SESSIONS_PART = 0.75
@@ -60,6 +61,7 @@ export class QueueReader {
   /** By partition: since when its fetches are answered. `true`: it has begun. */
   readonly #named = new Map<string, number | true>()
   readonly #waitingForBegin = new Waiters()
+  #isAssigned = false
   #hasBegun = false
   #isStarted = false
   #hasJoined = false
@@ -104,7 +106,7 @@ export class QueueReader {
   }
 
   /**
-   * Resolves when every partition was named in a fetch that was answered without an error for it, since this reader was made.
+   * Resolves when nothing that is written from now on can be skipped: every partition has had its state for a while.
    *
    * @throws UnavailableError after `waitMs`, or when the reader is closed, with a partition that is missing
    */
@@ -142,6 +144,7 @@ export class QueueReader {
     const isNew = ([id, assigned]: readonly [string, readonly number[]]): boolean =>
       id !== topicId || assigned.some(partition => !known.has(partition))
     if ([...(assignment ?? [])].some(isNew)) this.#partitions.lookUp()
+    if ((assignment?.size ?? 0) > 0) this.#isAssigned = true
     this.#recovered('member')
     this.#hasJoined = true
     this.#fetch()
@@ -249,7 +252,8 @@ export class QueueReader {
     }
     if (refusal !== undefined) pauseMs = REFUSED_PAUSE_MS
     if (pauseMs > 0) session.pausedUntil = now() + pauseMs
-    if (!this.#hasBegun) this.#begin(named, new Set(errors.map(keyOf)), new Set(messages.map(keyOf)), now() - tookMs)
+    if (this.#isAssigned && !this.#hasBegun)
+      this.#begin(named, new Set(errors.map(keyOf)), new Set(messages.map(keyOf)), now() - tookMs)
     if (messages.length > 0) events.acquired(messages)
     if (refusal === undefined) this.#recovered(String(session.nodeId))
     else this.#failed(String(session.nodeId), refusal)

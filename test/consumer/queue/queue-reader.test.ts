@@ -370,17 +370,29 @@ describe('the reader of a queue', () => {
 
   it('has begun when all partitions were fetched from for a while', async () => {
     open([1, 2])
-    router.partitions[1]!.scripted.push({ errorCode: -1 }, { errorCode: -1 }, { errorCode: -1 })
+    for (let count = 0; count < 12; count++) router.partitions[1]!.scripted.push({ errorCode: -1 })
     let isBegun = false
     const begun = reader.begun(60_000).then(() => (isBegun = true))
     want(1)
-    await time.pass(450)
+    await time.pass(900)
     expect(isBegun).to.equal(false)
     const early = await reader.begun(0).catch((error: Error) => error.message)
     expect(early).to.match(/partition 1 was not fetched from/)
-    await time.pass(1_500)
+    await time.pass(3_000)
     await begun
     await reader.begun(0)
+  })
+
+  it('has not begun before its member is assigned partitions', async () => {
+    open([1])
+    router.beatsUntilAssigned = 5
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(1)
+    await time.pass(1_400)
+    expect(isBegun, 'fetches are answered all the time').to.equal(false)
+    await time.pass(500)
+    await begun
   })
 
   it('reads partitions that are added, and a topic that is created anew', async () => {
