@@ -149,10 +149,6 @@ export class ShareSession {
     return this.#queued.length > 0 || this.#again.length > 0
   }
 
-  get #hasLocks(): boolean {
-    return this.#locks.size > 0
-  }
-
   want(partition: SharePartitionId): void {
     this.#wanted.set(keyOf(partition), partition)
   }
@@ -236,7 +232,7 @@ export class ShareSession {
     if (this.#onClosed !== undefined) this.#sendLast()
     else {
       if (!isFetchDue) this.#options.onFree(this)
-      if (!this.#isBusy && !this.#isOver && this.#hasLocks) this.#keepAliveLater()
+      if (!this.#isBusy && !this.#isOver && this.#locks.size > 0) this.#keepAliveLater()
     }
   }
 
@@ -244,7 +240,7 @@ export class ShareSession {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#dropEndedLocks()
-      if (this.#hasLocks && !this.#isBusy) this.#sendAcknowledgements([], false)
+      if (this.#locks.size > 0 && !this.#isBusy) this.#sendAcknowledgements([], false)
     }, KEEP_ALIVE_MS)
   }
 
