@@ -177,11 +177,12 @@ export class QueueReader {
   }
 
   #sessionWith(nodeId: number): ShareSession {
-    const { router, groupId, now, log } = this.#options
+    const { router, topic, groupId, now, log } = this.#options
     const known = this.#sessions.get(nodeId)
     if (known !== undefined) return known
     const session = new ShareSession({
       nodeId,
+      topic,
       groupId,
       router,
       now,

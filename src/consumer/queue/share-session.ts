@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ActorRef } from '../../core/actor/actor.js'
 import { type Logger, type MonotonicClock, type Offset, topicPartitionKey } from '../../core/model.js'
+import { shortened } from '../../core/printable.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
   type AckType,
@@ -70,6 +71,7 @@ export interface Fetched {
 
 export interface ShareSessionOptions {
   readonly nodeId: number
+  readonly topic: string
   readonly groupId: string
   readonly router: ActorRef<RouterMessage>
   readonly now: MonotonicClock
@@ -294,7 +296,7 @@ export class ShareSession {
   }
 
   #acquired({ partitions }: Told<'shareFetch'>, lockEndsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
-    const { log } = this.#options
+    const { log, topic, groupId } = this.#options
     const messages: Acquired[] = []
     let isEmpty = true
     for (const { topicId, partition, records, gaps, unreadable } of partitions) {
@@ -312,7 +314,10 @@ export class ShareSession {
         this.#queued.push({ ...place, first, last, type: gap, settle: () => undefined })
       // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)
-        log.warn({ partition, ...one }, 'messages cannot be read, and stay locked until Kafka offers them again')
+        log.warn(
+          { topic, groupId: shortened(groupId), partition, ...one },
+          'messages cannot be read, and stay locked until Kafka offers them again'
+        )
     }
     if (messages.length > 0) this.hasAcquired = true
     this.#dropEndedLocks()

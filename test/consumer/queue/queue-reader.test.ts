@@ -418,7 +418,8 @@ describe('the reader of a queue', () => {
     want(1)
     await time.pass(100)
     expect(router.words).to.deep.equal([4, 5, 6].map(offset => `first/0:${offset} gap`))
-    expect(warnings).to.deep.equal([{ partition: 0, first: 7, last: 7, reason: 'damaged' }])
+    const [place, why] = [{ topic: 'jobs', groupId: 'workers', partition: 0 }, { reason: 'damaged' }]
+    expect(warnings).to.deep.equal([{ ...place, first: 7, last: 7, ...why }])
   })
 
   it('keeps the connection while it holds messages that nobody waits for', async () => {
