@@ -170,9 +170,11 @@ describe('the reader of a queue, on real Kafka', function () {
       const again = await queue.acquire(2, 40_000)
       expect(again.map(text => text.slice(0, 3))).to.deep.equal(['0:a', '0:b'])
       expect(now() - since, 'milliseconds').to.be.lessThan(20_000)
-      expect(queue.lost).to.deep.equal([queue.acquired[0]!.session])
+      expect(queue.lost).to.include(queue.acquired[0]!.session)
       expect(await queue.accept(queue.acquired[0]!)).to.equal('lost')
-      for (const message of queue.acquired.slice(1)) expect(await queue.accept(message)).to.equal('done')
+      // The next leader may be moved as well, until the cluster is in order again.
+      const outcomes = await Promise.all(queue.acquired.slice(1).map(message => queue.accept(message)))
+      expect(outcomes.filter(outcome => outcome !== 'done' && outcome !== 'lost')).to.deep.equal([])
     } finally {
       await on.cluster.reviveNode(killed)
       await on.cluster.recovered([topic])
