@@ -17,15 +17,15 @@ const whole =
     if (number < least) return `Value must be at least ${least}`
     return number > most ? `Value must be no more than ${most}` : undefined
   }
-const int = (least: bigint, most = INT_MAX): Check => whole('INT', least, most)
+export const int = (least: bigint, most = INT_MAX): Check => whole('INT', least, most)
 const long = (least: bigint): Check => whole('LONG', least, LONG_MAX)
 /** The repetitions of a pattern would fail with texts of megabytes. */
 const MAX_VALUE_LENGTH = 32_767
-const matching =
+export const matching =
   (pattern: RegExp, problem: string): Check =>
   value =>
     value.length <= MAX_VALUE_LENGTH && pattern.test(value) ? undefined : problem
-const flag = matching(/^\s*(true|false)\s*$/i, 'Expected value to be either true or false')
+export const flag = matching(/^\s*(true|false)\s*$/i, 'Expected value to be either true or false')
 const throttled = matching(/^(\*|(\d+:\d+(,\s*\d+:\d+)*)?)$/, 'must be * or a list of replicas')
 const ratio: Check = value => {
   const number = Number(value)
