@@ -8,6 +8,7 @@ import { PartitionLog, type Recovery } from './log/partition-log.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
 import type { EmbeddedLimits } from './settings.js'
+import { ShareGroups } from './share/share-groups.js'
 import { FramePool, HeldBytes } from './shared-capacity.js'
 import type { Storage } from './storage/storage.js'
 import { NO_LEADER, type Partition } from './topics/partition.js'
@@ -45,6 +46,7 @@ export class Cluster {
   readonly producerIds: ProducerIds
   readonly groups: GroupCoordinator
   readonly transactions: TransactionCoordinator
+  readonly shareGroups: ShareGroups
   readonly held: HeldBytes
   readonly framePool = new FramePool()
   readonly fetchSessions = new FetchSessions()
@@ -88,6 +90,7 @@ export class Cluster {
         storage.logs.remove(topic, partition)
       }
     })
+    this.shareGroups = new ShareGroups(this.topics, this.groups)
   }
 
   /** The metadata in the responses of a node: the current metadata, unless the node lags behind. */
@@ -158,6 +161,7 @@ export class Cluster {
   nodeStopped(nodeId: number): void {
     this.#alive.delete(nodeId)
     this.fetchSessions.nodeStopped(nodeId)
+    this.shareGroups.sessions.nodeStopped(nodeId)
     this.groups.restartSessions()
     for (const partition of this.topics.partitions()) {
       if (partition.leaderId === nodeId) this.#electLeader(partition)
@@ -276,6 +280,7 @@ export class Cluster {
   /** Stores the topics. Must be called after every change of topics, settings, leaders or log starts. */
   topicsChanged(): void {
     this.options.storage.cluster.saveTopics(() => this.topics.describe())
+    this.shareGroups.topicsChanged()
   }
 
   count(api: ApiName, nodeId: number): void {
@@ -297,6 +302,7 @@ export class Cluster {
     this.producerIds.close()
     this.groups.close()
     this.transactions.close()
+    this.shareGroups.close()
     this.options.storage.close()
   }
 

@@ -26,6 +26,11 @@ export interface EmbeddedCluster extends AsyncDisposable {
   /** Lets the node answer with the metadata of this moment until the returned function is called. */
   lagBehind(nodeId: number): () => void
   /**
+   * Ends the locks of share groups in a topic at once, as if their time were over.
+   * @param groupId absent: those of all groups
+   */
+  endLocks(topic: string, groupId?: string): void
+  /**
    * Truncates the log as an unclean election does: the batch with this offset and all later ones are lost, and a new
    * leader epoch begins.
    */
@@ -155,7 +160,12 @@ export const apiNames = [
   'AddOffsetsToTxn',
   'EndTxn',
   'TxnOffsetCommit',
-  'DescribeCluster'
+  'DescribeCluster',
+  'ShareGroupHeartbeat',
+  'ShareGroupDescribe',
+  'ShareFetch',
+  'ShareAcknowledge',
+  'DescribeShareGroupOffsets'
 ] as const
 export type ApiName = (typeof apiNames)[number]
 

@@ -149,6 +149,10 @@ class RunningCluster implements EmbeddedCluster {
     return this.#cluster.lag(this.#node(nodeId).nodeId)
   }
 
+  endLocks(topic: string, groupId?: string): void {
+    this.#cluster.shareGroups.endLocks(this.#topic(topic).name, groupId)
+  }
+
   truncate(topic: string, partition: number, offset: Offset): void {
     const found = this.#partition(topic, partition)
     found.log.truncate(offset)

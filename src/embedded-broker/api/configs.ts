@@ -2,14 +2,17 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { Cluster } from '../cluster.js'
 import type { FaultTarget } from '../faults.js'
+import { defaultShareSettings, shareSettingNames, shareSettingProblem } from '../share/share-settings.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import { type Api, type Call, defineApi } from './api.js'
 
 const TOPIC = 2
 const BROKER = 4
+const GROUP = 32
 export const SOURCE_TOPIC = 1
 const SOURCE_STATIC_BROKER = 4
 export const SOURCE_DEFAULT = 5
+const SOURCE_GROUP = 8
 /** The broker settings that clients can read and cannot change. */
 const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
   new Map([
@@ -83,6 +86,7 @@ function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefi
     // Nothing is set for all brokers together.
     return name === '' ? [] : [...brokerConfig(cluster)].map(([key, value]) => brokerEntry(key, value))
   }
+  if (type === GROUP) return name === '' ? undefined : groupEntries(cluster, name)
   const config = type === TOPIC ? cluster.topics.get(name)?.config : undefined
   return (
     config &&
@@ -94,6 +98,17 @@ function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefi
       return { ...own, synonyms: [own, ...synonyms] }
     })
   )
+}
+
+/** Those of a group that does not exist are the defaults. */
+function groupEntries({ shareGroups }: Cluster, groupId: string): Entry[] {
+  const settings = shareGroups.settingsOf(groupId)
+  return shareSettingNames.map(name => {
+    const byDefault = { name, value: defaultShareSettings.get(name), source: SOURCE_DEFAULT }
+    if (!settings.given.has(name)) return { ...byDefault, synonyms: [byDefault] }
+    const own = { name, value: settings.get(name), source: SOURCE_GROUP }
+    return { ...own, synonyms: [own, byDefault] }
+  })
 }
 
 function brokerEntry(name: string, value: string): Entry {
@@ -166,6 +181,7 @@ function readAlter(reader: ProtocolReader, isIncremental: boolean): AlterRequest
 }
 
 function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['resources'][number]) {
+  if (type === GROUP) return groupProblem(name, changes)
   if (type !== TOPIC) {
     const names = changes.map(change => change.name).join(', ')
     return { errorCode: errorCodes.INVALID_REQUEST, message: `Cannot update these configs dynamically: Set(${names})` }
@@ -183,7 +199,34 @@ function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['
   return undefined
 }
 
-function apply(cluster: Cluster, { name, changes }: AlterRequest['resources'][number], isReplacing: boolean): void {
+function groupProblem(groupId: string, changes: readonly Change[]) {
+  if (groupId === '') return { errorCode: errorCodes.INVALID_REQUEST, message: 'The group id is empty.' }
+  for (const { name, operation, value } of changes) {
+    const problem = operation === DELETE ? unknownSetting(name) : shareSettingProblem(name, value)
+    if (problem) return { errorCode: errorCodes.INVALID_CONFIG, message: problem }
+  }
+  return undefined
+}
+
+const unknownSetting = (name: string): string | undefined =>
+  shareSettingNames.includes(name) ? undefined : `Unknown group config name: ${name}`
+
+/** @returns false: there is no capacity for another group */
+function applyToGroup({ shareGroups }: Cluster, groupId: string, changes: readonly Change[]): boolean {
+  const given = new Map(shareGroups.settingsOf(groupId).given)
+  for (const { name, operation, value } of changes) {
+    if (operation === DELETE) given.delete(name)
+    else given.set(name, value ?? '')
+  }
+  return shareGroups.configure(groupId, given)
+}
+
+function apply(
+  cluster: Cluster,
+  { type, name, changes }: AlterRequest['resources'][number],
+  isReplacing: boolean
+): void {
+  if (type === GROUP) return void applyToGroup(cluster, name, changes)
   const { config } = cluster.topics.get(name)!
   if (isReplacing) config.replaceAll(new Map(changes.map(change => [change.name, change.value ?? ''])))
   else {

@@ -49,7 +49,9 @@ const offsetCommit = defineApi({
   answer({ groupId, generationId, memberId, groupInstanceId, topics }, call) {
     const { response, version, cluster, faults } = call
     const refusal =
-      coordinatorError(call, groupId) || cluster.groups.commitError(groupId, generationId, memberId, groupInstanceId)
+      coordinatorError(call, groupId) ||
+      (cluster.shareGroups.get(groupId) ? errorCodes.GROUP_ID_NOT_FOUND : errorCodes.NONE) ||
+      cluster.groups.commitError(groupId, generationId, memberId, groupInstanceId)
     const codeOf = (topic: string, committed: CommittedPartition) =>
       faults.before(topic, committed.partition) || refusal || partitionError(call, topic, committed)
     const accepted = topics.flatMap(({ topic, partitions }) =>

@@ -35,7 +35,9 @@ const joinGroup = defineApi({
     }
   },
   answer(request, call) {
-    const refusal = coordinatorError(call, request.groupId)
+    const isOther = call.cluster.shareGroups.get(request.groupId) !== undefined
+    const refusal =
+      coordinatorError(call, request.groupId) || (isOther ? errorCodes.INCONSISTENT_GROUP_PROTOCOL : errorCodes.NONE)
     if (refusal) return writeJoin(call, refusedJoin(refusal, request.memberId))
     const { clientId, peer } = call
     const result = call.cluster.groups.join({ ...request, clientId, clientHost: `/${peer.host}` })
@@ -202,8 +204,8 @@ function writeGroup(call: Call, groupId: string): void {
   if (version >= 3) response.int32(NO_AUTHORIZED_OPERATIONS)
 }
 
-/** The only supported group type. */
 const CLASSIC = 'classic'
+const SHARE = 'share'
 
 const listGroups = defineApi({
   key: 16,
@@ -218,27 +220,39 @@ const listGroups = defineApi({
   }),
   answer({ states, types }, { response, version, cluster, faults, nodeId }) {
     const refusal = faults.before()
-    const stateOf = (groupId: string) => cluster.groups.get(groupId)?.state ?? 'Empty'
-    const isWanted = (groupId: string) =>
-      cluster.coordinatorOf(groupId)?.nodeId === nodeId && isAmong(states, stateOf(groupId)) && isAmong(types, CLASSIC)
-    const own = cluster.groups.ids().filter(isWanted)
+    const isOwn = (groupId: string): boolean => cluster.coordinatorOf(groupId)?.nodeId === nodeId
+    const own = [...classicGroups(cluster), ...shareGroups(cluster)].filter(
+      ({ groupId, state, type }) => isOwn(groupId) && isAmong(states, state) && isAmong(types, type)
+    )
     if (version >= 1) response.int32(0)
     response.int16(refusal || faults.after())
-    response.structs(refusal ? [] : own, groupId => {
-      response.string(groupId).string(cluster.groups.get(groupId)?.protocolType ?? '')
-      if (version >= 4) response.string(stateOf(groupId))
-      if (version >= 5) response.string(CLASSIC)
+    response.structs(refusal ? [] : own, ({ groupId, protocolType, state, type }) => {
+      response.string(groupId).string(protocolType)
+      if (version >= 4) response.string(state)
+      if (version >= 5) response.string(type)
     })
   }
 })
+
+const classicGroups = ({ groups }: Cluster) =>
+  groups.ids().map(groupId => {
+    const { state = 'Empty', protocolType = '' } = groups.get(groupId) ?? {}
+    return { groupId, protocolType, state, type: CLASSIC }
+  })
+
+const shareGroups = ({ shareGroups: groups }: Cluster) =>
+  groups.ids().map(groupId => {
+    const state = groups.get(groupId)!.membersAt(performance.now()).length > 0 ? 'Stable' : 'Empty'
+    return { groupId, protocolType: SHARE, state, type: SHARE }
+  })
 
 const isAmong = (wanted: readonly string[], value: string): boolean =>
   wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
 /** Deletes a group. While its storage fails, a coordinator answers that it is not available. */
-function deleteGroup({ groups }: Cluster, groupId: string): number {
+function deleteGroup({ groups, shareGroups }: Cluster, groupId: string): number {
   try {
-    return groups.delete(groupId)
+    return shareGroups.get(groupId) ? shareGroups.delete(groupId) : groups.delete(groupId)
   } catch {
     return errorCodes.COORDINATOR_NOT_AVAILABLE
   }

@@ -10,6 +10,8 @@ import { groupApis } from './groups.js'
 import { logOffsets } from './log-offsets.js'
 import { produce } from './produce.js'
 import { sasl } from './sasl.js'
+import { shareGroupApis } from './share-groups.js'
+import { shareSessionApis } from './share-sessions.js'
 import { topicAdmin } from './topic-admin.js'
 import { transactions } from './transactions.js'
 
@@ -54,6 +56,8 @@ export const servedApis: readonly Api[] = [
   ...configs,
   ...acls,
   ...transactions,
+  ...shareGroupApis,
+  ...shareSessionApis,
   ...sasl
 ].sort((one, other) => one.key - other.key)
 

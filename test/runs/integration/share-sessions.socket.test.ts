@@ -7,18 +7,14 @@ import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { acquiredIn, type SharedPlace, TestShareSession } from '../../support/share-session.js'
 import { freshTopic } from '../../support/target-cluster.js'
-import { kafkaVersion } from './jars.js'
 
 const INVALID_RECORD_STATE = 121
 const SHARE_SESSION_NOT_FOUND = 122
 const INVALID_SHARE_SESSION_EPOCH = 123
 const INVALID_CONFIG = 40
 
-describe('share sessions of the Router, on real Kafka', function () {
+describe('share sessions of the Router', function () {
   this.timeout(60_000)
-  before(function () {
-    if (kafkaVersion.startsWith('3.')) this.skip()
-  })
   const on = onTargetCluster()
   const router = () => on.castellan.router.ref
   let topic: string

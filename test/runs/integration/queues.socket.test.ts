@@ -10,7 +10,6 @@ import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleRes
 import { onTargetCluster } from '../../support/castellan.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { metricOf, startTestApp } from '../../support/test-app.js'
-import { kafkaVersion } from './jars.js'
 
 const LIMITS = {
   maxLockMs: 3_600_000,
@@ -31,7 +30,7 @@ const ASKED: AcquireOptions = {
 }
 const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
-describe('a queue over a share group of real Kafka', function () {
+describe('a queue over a share group', function () {
   this.timeout(90_000)
   const on = onTargetCluster()
   const warnings: object[] = []
@@ -41,7 +40,6 @@ describe('a queue over a share group of real Kafka', function () {
   let group: string
 
   before(function () {
-    if (kafkaVersion.startsWith('3.')) this.skip()
     const { router, delivery } = on.castellan
     const of = { cluster: 'default', limits: LIMITS, log, metrics: defaultLogger }
     queues = openQueues({ ...of, router: router.ref, delivery })
@@ -190,11 +188,8 @@ describe('a queue over a share group of real Kafka', function () {
   })
 })
 
-describe('a gateway with queues, on real Kafka', function () {
+describe('a gateway with queues', function () {
   this.timeout(90_000)
-  before(function () {
-    if (kafkaVersion.startsWith('3.')) this.skip()
-  })
   const on = onTargetCluster()
   let app: App
   afterEach(() => app?.stop())

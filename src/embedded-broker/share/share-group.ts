@@ -1,0 +1,219 @@
+import { topicPartitionKey } from '../../core/model.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { Partition } from '../topics/partition.js'
+import type { Topic, TopicTable } from '../topics/topic-table.js'
+import { type Refusal, SharePartition } from './share-partition.js'
+import { defaultShareSettings, type ShareSettings } from './share-settings.js'
+
+const LONGEST_MEMBER_ID = 36
+/** The epoch with which a member joins, and that with which it leaves. */
+const JOINS = 0
+const LEAVES = -1
+
+export interface Heartbeat {
+  readonly memberId: string
+  readonly memberEpoch: number
+  /** `null`: the subscription is unchanged. */
+  readonly topics: readonly string[] | null
+  readonly clientId: string
+  readonly clientHost: string
+}
+
+export interface AssignedTopic {
+  readonly topicId: string
+  readonly topic: string
+  readonly partitions: readonly number[]
+}
+
+export interface Beaten {
+  readonly memberEpoch: number
+  readonly heartbeatIntervalMs: number
+  /** `null`: unchanged. */
+  readonly assignment: readonly AssignedTopic[] | null
+}
+
+export interface ShareMember {
+  readonly memberId: string
+  readonly clientId: string
+  readonly clientHost: string
+  readonly epoch: number
+  readonly topics: readonly string[]
+}
+
+interface KnownMember extends ShareMember {
+  epoch: number
+  formerEpoch: number
+  topics: readonly string[]
+  /** The assignment that it was told, as text. */
+  told: string | undefined
+  seenAt: number
+}
+
+/** A partition of a topic that the group has begun to read. */
+interface OpenedPartition {
+  readonly topic: string
+  readonly topicId: string
+  readonly partition: Partition
+  readonly share: SharePartition
+  leaderEpoch: number
+}
+
+const refused = (errorCode: number, message: string | null = null): Refusal => ({ errorCode, message })
+
+/** One share group: its members, its settings, and what it has before it in each partition. */
+export class ShareGroup {
+  readonly groupId: string
+  readonly #topics: TopicTable
+  readonly #members = new Map<string, KnownMember>()
+  readonly #opened = new Map<string, OpenedPartition>()
+  /** The ids of topics that a member has subscribed to. */
+  readonly #initialised = new Set<string>()
+  settings: ShareSettings = defaultShareSettings
+  #epoch = 1
+  #metadata = ''
+
+  constructor(groupId: string, topics: TopicTable) {
+    this.groupId = groupId
+    this.#topics = topics
+  }
+
+  /** True: it was joined. Else it has settings alone. */
+  get exists(): boolean {
+    return this.#epoch > 1
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  membersAt(now: number): readonly ShareMember[] {
+    for (const [memberId, { seenAt }] of this.#members) {
+      if (now - seenAt <= this.settings.sessionTimeoutMs) continue
+      this.#members.delete(memberId)
+      this.#epoch++
+    }
+    return [...this.#members.values()]
+  }
+
+  beat(heartbeat: Heartbeat, now: number): Beaten | Refusal {
+    const { memberId, memberEpoch, topics } = heartbeat
+    if (memberId === '' || memberId.length > LONGEST_MEMBER_ID || memberEpoch < LEAVES)
+      return refused(errorCodes.INVALID_REQUEST)
+    this.membersAt(now)
+    const known = this.#members.get(memberId)
+    if (memberEpoch === JOINS) return this.#join(heartbeat, now)
+    if (known === undefined) return refused(errorCodes.UNKNOWN_MEMBER_ID)
+    if (memberEpoch === LEAVES) {
+      this.#members.delete(memberId)
+      this.#epoch++
+      return { memberEpoch: LEAVES, heartbeatIntervalMs: 0, assignment: null }
+    }
+    if (memberEpoch !== known.epoch && memberEpoch !== known.formerEpoch)
+      return refused(errorCodes.FENCED_MEMBER_EPOCH, 'the member must abandon all its partitions and rejoin')
+    if (topics !== null && topics.join() !== known.topics.join()) {
+      known.topics = topics
+      this.#epoch++
+    }
+    known.seenAt = now
+    return this.#answer(known)
+  }
+
+  #join({ memberId, topics, clientId, clientHost }: Heartbeat, now: number): Beaten | Refusal {
+    if (topics === null || topics.length === 0)
+      return refused(errorCodes.INVALID_REQUEST, 'SubscribedTopicNames must be set in first request.')
+    const { epoch } = this
+    this.#epoch++
+    const member = { memberId, clientId, clientHost, epoch, formerEpoch: epoch, topics, told: undefined, seenAt: now }
+    this.#members.set(memberId, member)
+    return this.#answer(member)
+  }
+
+  #answer(member: KnownMember): Beaten {
+    const subscribed = [...new Set([...this.#members.values()].flatMap(({ topics }) => topics))]
+    const existing = subscribed.flatMap(name => this.#topics.get(name) ?? [])
+    for (const { id } of existing) this.#initialised.add(id)
+    const metadata = existing.map(({ id, partitions }) => `${id} ${partitions.length}`).join()
+    if (metadata !== this.#metadata) this.#epoch++
+    this.#metadata = metadata
+    const assignment = this.assignmentOf(member)
+    const told = JSON.stringify(assignment)
+    const isNews = told !== member.told
+    member.told = told
+    if (member.epoch !== this.#epoch) member.formerEpoch = member.epoch
+    member.epoch = this.#epoch
+    const { heartbeatIntervalMs } = this.settings
+    return { memberEpoch: this.#epoch, heartbeatIntervalMs, assignment: isNews ? assignment : null }
+  }
+
+  /** Spreads partitions over members. Members share them where there are more members. */
+  assignmentOf({ memberId, topics }: ShareMember): AssignedTopic[] {
+    return topics.flatMap(name => {
+      const topic = this.#topics.get(name)
+      if (topic === undefined) return []
+      const members = [...this.#members.values()].filter(member => member.topics.includes(name))
+      const own = members.findIndex(member => member.memberId === memberId)
+      const count = topic.partitions.length
+      const turns = Array.from({ length: Math.max(count, members.length) }, (_, turn) => turn)
+      const partitions = turns.filter(turn => turn % members.length === own).map(turn => turn % count)
+      return partitions.length === 0 ? [] : [{ topicId: topic.id, topic: name, partitions: [...new Set(partitions)] }]
+    })
+  }
+
+  /**
+   * The state of a partition as its leader has it, which begins with the first call. `undefined`: no member has subscribed
+   * to the topic yet.
+   */
+  open({ id, name }: Topic, partition: Partition): SharePartition | undefined {
+    if (!this.#initialised.has(id)) return undefined
+    const key = topicPartitionKey(id, partition.index)
+    let opened = this.#opened.get(key)
+    if (opened === undefined) {
+      const share = new SharePartition(() => this.settings)
+      opened = { topic: name, topicId: id, partition, share, leaderEpoch: partition.leaderEpoch }
+      this.#opened.set(key, opened)
+    }
+    this.#follow(opened)
+    opened.share.begin(this.#startIn(partition))
+    return opened.share
+  }
+
+  opened(topicId: string, partition: number): SharePartition | undefined {
+    return this.#opened.get(topicPartitionKey(topicId, partition))?.share
+  }
+
+  get allOpened(): Iterable<OpenedPartition> {
+    return this.#opened.values()
+  }
+
+  #startIn({ log }: Partition): number {
+    const { start } = this.settings
+    if (start === 'earliest') return log.logStartOffset
+    if (start === 'latest') return log.highWatermark
+    return log.findByTimestamp(Date.now() - start)?.baseOffset ?? log.highWatermark
+  }
+
+  /** Takes note of leaders that have moved, and of topics that are gone. */
+  topicsChanged(): void {
+    for (const [key, opened] of this.#opened) {
+      if (this.#topics.byId(opened.topicId) !== undefined) this.#follow(opened)
+      else {
+        opened.share.close()
+        this.#opened.delete(key)
+        this.#initialised.delete(opened.topicId)
+      }
+    }
+  }
+
+  /** A new leader knows no locks. */
+  #follow(opened: OpenedPartition): void {
+    const { partition, share } = opened
+    if (opened.leaderEpoch !== partition.leaderEpoch) share.forgetLocks()
+    opened.leaderEpoch = partition.leaderEpoch
+    share.fit(partition.log.logStartOffset, partition.log.highWatermark)
+  }
+
+  close(): void {
+    for (const { share } of this.#opened.values()) share.close()
+    this.#opened.clear()
+  }
+}

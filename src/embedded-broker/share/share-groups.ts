@@ -1,0 +1,99 @@
+import { errorCodes } from '../../kafka/error-codes.js'
+import { GROUP_BYTES, MEMBER_BYTES } from '../groups/group-bytes.js'
+import type { GroupCoordinator } from '../groups/group-coordinator.js'
+import type { TopicTable } from '../topics/topic-table.js'
+import { type Beaten, type Heartbeat, ShareGroup } from './share-group.js'
+import type { Refusal } from './share-partition.js'
+import { ShareSessions } from './share-sessions.js'
+import { ShareSettings } from './share-settings.js'
+
+/** Size of a heartbeat's subscription beyond which it is refused. */
+const MOST_SUBSCRIBED = 1_000
+
+/**
+ * All share groups, in memory only. The cluster decides which node coordinates a group. A group is of one kind for ever.
+ *
+ * Source: KIP-932, and answers of Apache Kafka 4.3.1.
+ */
+export class ShareGroups {
+  readonly sessions = new ShareSessions(this)
+  readonly #topics: TopicTable
+  readonly #others: GroupCoordinator
+  readonly #groups = new Map<string, ShareGroup>()
+
+  constructor(topics: TopicTable, others: GroupCoordinator) {
+    this.#topics = topics
+    this.#others = others
+  }
+
+  /** A group that was joined. */
+  get(groupId: string): ShareGroup | undefined {
+    const group = this.#groups.get(groupId)
+    return group?.exists ? group : undefined
+  }
+
+  ids(): string[] {
+    return [...this.#groups.values()].filter(({ exists }) => exists).map(({ groupId }) => groupId)
+  }
+
+  settingsOf(groupId: string): ShareSettings {
+    return this.#groups.get(groupId)?.settings ?? new ShareSettings()
+  }
+
+  /** Settings may come before the group. @returns false: there is no capacity */
+  configure(groupId: string, given: ReadonlyMap<string, string>): boolean {
+    const group = this.#groups.get(groupId) ?? this.#add(groupId)
+    if (group === undefined) return false
+    group.settings = new ShareSettings(given)
+    return true
+  }
+
+  beat(groupId: string, heartbeat: Heartbeat): Beaten | Refusal {
+    const isOther = this.#others.get(groupId) !== undefined || this.#others.offsets.has(groupId)
+    const missing = { errorCode: errorCodes.GROUP_ID_NOT_FOUND, message: `Group ${groupId} is not a share group.` }
+    if (isOther || (heartbeat.memberEpoch !== 0 && this.get(groupId) === undefined)) return missing
+    if ((heartbeat.topics?.length ?? 0) > MOST_SUBSCRIBED)
+      return { errorCode: errorCodes.INVALID_REQUEST, message: `at most ${MOST_SUBSCRIBED} topics` }
+    const group = this.#groups.get(groupId) ?? this.#add(groupId)
+    if (group === undefined) return { errorCode: errorCodes.GROUP_MAX_SIZE_REACHED, message: null }
+    const now = performance.now()
+    const before = group.membersAt(now).length
+    const result = group.beat(heartbeat, now)
+    this.#others.bytes.add((group.membersAt(now).length - before) * MEMBER_BYTES)
+    return result
+  }
+
+  delete(groupId: string): number {
+    const group = this.get(groupId)
+    if (group === undefined) return errorCodes.GROUP_ID_NOT_FOUND
+    if (group.membersAt(performance.now()).length > 0) return errorCodes.NON_EMPTY_GROUP
+    group.close()
+    this.#groups.delete(groupId)
+    this.#others.bytes.add(-GROUP_BYTES)
+    return errorCodes.NONE
+  }
+
+  topicsChanged(): void {
+    for (const group of this.#groups.values()) group.topicsChanged()
+  }
+
+  /** Ends the locks of a group in one topic, or of all groups in it, as if their time were over. */
+  endLocks(topic: string, groupId?: string): void {
+    for (const group of this.#groups.values()) {
+      if (groupId !== undefined && group.groupId !== groupId) continue
+      for (const opened of group.allOpened) if (opened.topic === topic) opened.share.endLocks()
+    }
+  }
+
+  close(): void {
+    for (const group of this.#groups.values()) group.close()
+  }
+
+  #add(groupId: string): ShareGroup | undefined {
+    if (!this.#others.bytes.hasCapacity(GROUP_BYTES + MEMBER_BYTES)) return undefined
+    const group = new ShareGroup(groupId, this.#topics)
+    this.#others.bytes.add(GROUP_BYTES)
+    this.#groups.set(groupId, group)
+    return group
+  }
+}

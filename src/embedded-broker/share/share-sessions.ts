@@ -1,0 +1,93 @@
+import type { Peer } from '../api/api.js'
+import type { ShareGroup } from './share-group.js'
+
+export interface SessionPartition {
+  readonly topicId: string
+  readonly partition: number
+}
+
+export interface ShareSession {
+  readonly key: string
+  readonly nodeId: number
+  readonly groupId: string
+  readonly memberId: string
+  /** The epoch that the next request must have. */
+  epoch: number
+  /** In the order of their turns. */
+  readonly partitions: Map<string, SessionPartition>
+  /** Ends the wait of a fetch, which is then answered that its epoch is out of date. */
+  interrupt: (() => void) | undefined
+  isOver: boolean
+  /** Stops watching the connection that opened the session. */
+  unbind: () => void
+}
+
+const MOST_SESSIONS_OF_NODE = 2_000
+const LAST_EPOCH = 0x7fff_ffff
+const keyOf = (nodeId: number, groupId: string, memberId: string): string =>
+  `${nodeId} ${groupId.length} ${groupId} ${memberId}`
+
+export const nextEpochOf = (epoch: number): number => (epoch === LAST_EPOCH ? 1 : epoch + 1)
+
+/**
+ * The share sessions of all nodes. A session belongs to the connection that has opened it: what its member holds becomes free
+ * when the connection ends.
+ */
+export class ShareSessions {
+  readonly #groups: { get(groupId: string): ShareGroup | undefined }
+  readonly #sessions = new Map<string, ShareSession>()
+  readonly #counts = new Map<number, number>()
+
+  constructor(groups: { get(groupId: string): ShareGroup | undefined }) {
+    this.#groups = groups
+  }
+
+  get(nodeId: number, groupId: string, memberId: string): ShareSession | undefined {
+    return this.#sessions.get(keyOf(nodeId, groupId, memberId))
+  }
+
+  /** Opens a session. A former one of the member is replaced, and its locks are kept. @returns `undefined`: there are too many */
+  begin(nodeId: number, groupId: string, memberId: string, peer: Peer): ShareSession | undefined {
+    const former = this.get(nodeId, groupId, memberId)
+    if (former !== undefined) this.#forget(former)
+    const count = this.#counts.get(nodeId) ?? 0
+    if (count >= MOST_SESSIONS_OF_NODE) return undefined
+    const session: ShareSession = {
+      key: keyOf(nodeId, groupId, memberId),
+      nodeId,
+      groupId,
+      memberId,
+      epoch: 1,
+      partitions: new Map(),
+      interrupt: undefined,
+      isOver: false,
+      unbind: () => undefined
+    }
+    this.#sessions.set(session.key, session)
+    this.#counts.set(nodeId, count + 1)
+    session.unbind = peer.onClose(() => this.end(session))
+    return session
+  }
+
+  /** Ends a session. What its member holds at this node becomes free at once. */
+  end(session: ShareSession): void {
+    if (session.isOver) return
+    this.#forget(session)
+    const group = this.#groups.get(session.groupId)
+    for (const { topicId, partition } of session.partitions.values())
+      group?.opened(topicId, partition)?.release(session.memberId)
+  }
+
+  /** A stopped node forgets sessions and locks, without counting a delivery. */
+  nodeStopped(nodeId: number): void {
+    for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#forget(session)
+  }
+
+  #forget(session: ShareSession): void {
+    session.isOver = true
+    session.unbind()
+    session.interrupt?.()
+    this.#sessions.delete(session.key)
+    this.#counts.set(session.nodeId, this.#counts.get(session.nodeId)! - 1)
+  }
+}
