@@ -12,7 +12,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   consumer: 14_520,
   deployment: 3_590,
   core: 5_520,
-  'embedded-broker': 7_930,
+  'embedded-broker': 8_960,
   verbs: 2_490,
   http: 15_710,
   kafka: 6_640,

@@ -1,5 +1,10 @@
-import type { Peer } from '../api/api.js'
 import type { ShareGroup } from './share-group.js'
+
+/** The connection that opens a session. */
+interface Peer {
+  /** Calls back once when the connection ends. The returned function cancels this. */
+  onClose(callback: () => void): () => void
+}
 
 export interface SessionPartition {
   readonly topicId: string

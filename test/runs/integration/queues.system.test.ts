@@ -39,7 +39,7 @@ describe('a queue over a share group', function () {
   let topic: string
   let group: string
 
-  before(function () {
+  before(() => {
     const { router, delivery } = on.castellan
     const of = { cluster: 'default', limits: LIMITS, log, metrics: defaultLogger }
     queues = openQueues({ ...of, router: router.ref, delivery })

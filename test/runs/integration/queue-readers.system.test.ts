@@ -7,7 +7,6 @@ import type { Failure } from '../../../src/router/messages/operations.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { freshTopic } from '../../support/target-cluster.js'
-import { kafkaVersion } from './jars.js'
 
 /** A queue that takes what it wants, and tells it. */
 class TestQueue {
@@ -54,11 +53,8 @@ class TestQueue {
   }
 }
 
-describe('the reader of a queue, on real Kafka', function () {
+describe('the reader of a queue', function () {
   this.timeout(90_000)
-  before(function () {
-    if (kafkaVersion.startsWith('3.')) this.skip()
-  })
   const on = onTargetCluster()
   const queues: TestQueue[] = []
   let topic: string

@@ -1,0 +1,100 @@
+import { expect } from 'chai'
+import { type Castellan, openCastellan } from '../../src/client.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import { askRouter } from '../../src/router/routing/ask-router.js'
+import { acquiredIn, TestShareSession } from '../support/share-session.js'
+
+const INVALID_RECORD_STATE = 121
+const UNKNOWN_SERVER_ERROR = -1
+const UNKNOWN_TOPIC_OR_PARTITION = 3
+
+describe('share groups of the embedded broker', () => {
+  let cluster: EmbeddedCluster
+  let castellan: Castellan
+  beforeEach(async () => {
+    cluster = await startEmbeddedCluster({ nodes: 2 })
+    cluster.createTopic('orders', { partitions: 1, replicationFactor: 2 })
+    castellan = await openCastellan({ brokers: cluster.bootstrap })
+  })
+  afterEach(async () => {
+    await castellan.close()
+    await cluster.close()
+  })
+
+  const beat = (groupId: string, memberEpoch = 0, memberId = 'one') => {
+    const topics = memberEpoch === 0 ? ['orders'] : null
+    return askRouter(castellan.router.ref, { type: 'shareHeartbeat', groupId, memberId, memberEpoch, topics })
+  }
+  const codeOf = (result: object): unknown =>
+    'errorCode' in result ? result.errorCode : (result as { type: string }).type
+
+  async function placeOf(groupId: string) {
+    const { topicId } = (await castellan.admin.topics()).get('orders')!
+    return { nodeId: cluster.leaderOf('orders', 0), groupId, topicId: topicId!, partition: 0 }
+  }
+  async function shared(...values: string[]) {
+    const resource = { type: 'group', name: 'workers' } as const
+    const changes = [{ name: 'share.auto.offset.reset', value: 'earliest' }]
+    await askRouter(castellan.router.ref, { type: 'alterConfigs', resource, changes, validateOnly: false })
+    expect((await beat('workers')).type).to.equal('success')
+    await castellan.produceOrThrow(values.map(value => ({ topic: 'orders', value })))
+    return new TestShareSession(castellan.router.ref, await placeOf('workers'))
+  }
+
+  it('keep their kind, and take no group of another one', async () => {
+    await castellan.admin.setOffsets('classic', [{ topic: 'orders', partition: 0, offset: 0 }])
+    expect(codeOf(await beat('classic'))).to.equal(69)
+    expect((await beat('workers')).type).to.equal('success')
+    const offsetAndMetadata = { offset: 1 }
+    const topicPartition = { topic: 'orders', partition: 0 }
+    const commit = { type: 'commitConsumerOffset', groupId: 'workers', topicPartition, offsetAndMetadata } as const
+    expect(codeOf(await askRouter(castellan.router.ref, commit))).to.equal(69)
+    const member = { groupId: 'workers', instanceId: null, memberId: '', connection: 'one' }
+    const times = { sessionTimeoutMs: 10_000, rebalanceTimeoutMs: 10_000 }
+    const protocols = [{ name: 'range', metadata: Buffer.alloc(0) }]
+    const join = { type: 'joinGroup', ...member, ...times, protocols } as const
+    expect(codeOf(await askRouter(castellan.router.ref, join))).to.equal(23)
+    expect(codeOf(await askRouter(castellan.router.ref, { type: 'deleteGroup', groupId: 'workers' }))).to.equal(68)
+    expect((await beat('workers', -1)).type).to.equal('success')
+    expect((await askRouter(castellan.router.ref, { type: 'deleteGroup', groupId: 'workers' })).type).to.equal(
+      'success'
+    )
+  })
+
+  it('give what was locked again when locks are ended, with the next count', async () => {
+    const session = await shared('a', 'b')
+    expect(await session.acquire(2)).to.deep.equal(['0:a 1', '1:b 1'])
+    cluster.endLocks('orders', 'workers')
+    expect(await session.acknowledge('accept', 0)).to.equal(INVALID_RECORD_STATE)
+    expect(await session.acquire(2)).to.deep.equal(['0:a 2', '1:b 2'])
+  })
+
+  it('forget the locks of a leader that moves, and count no delivery for them', async () => {
+    const session = await shared('a', 'b')
+    expect(await session.acquire(2)).to.deep.equal(['0:a 1', '1:b 1'])
+    expect(await session.acknowledge('accept', 0)).to.equal(0)
+    cluster.moveLeader('orders', 0, cluster.leaderOf('orders', 0) === 1 ? 2 : 1)
+    expect(await session.acknowledge('accept', 1)).to.equal(UNKNOWN_TOPIC_OR_PARTITION)
+    const other = new TestShareSession(castellan.router.ref, await placeOf('workers'))
+    expect(await other.acquire(2), 'what was accepted stays so').to.deep.equal(['1:b 1'])
+  })
+
+  it('have no state of a topic before a member has named it', async () => {
+    const session = new TestShareSession(castellan.router.ref, await placeOf('strangers'))
+    const fetched = await session.fetch(1)
+    expect(acquiredIn(fetched)).to.deep.equal([])
+    expect(fetched).to.have.nested.property('partitions[0].errorCode', UNKNOWN_SERVER_ERROR)
+  })
+
+  it('tell a member its assignment once, and refuse epochs that it was not told', async () => {
+    const joined = await beat('workers')
+    if (joined.type !== 'success') throw new Error(JSON.stringify(joined))
+    expect([...(joined.assignment ?? new Map()).values()]).to.deep.equal([[0]])
+    const next = await beat('workers', joined.memberEpoch)
+    expect(next).to.deep.include({ type: 'success', assignment: null })
+    expect(codeOf(await beat('workers', joined.memberEpoch + 7))).to.equal(110)
+    expect(codeOf(await beat('workers', 3, 'nobody'))).to.equal(25)
+    expect((await beat('workers', 0, 'two')).type, 'members share the partition').to.equal('success')
+  })
+})
