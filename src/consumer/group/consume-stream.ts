@@ -86,11 +86,13 @@ const IDLE = (): void => undefined
  *     message.ack()
  *   }
  *
+ * @param isClosed whether a loop that begins now is refused; default: none is
  * @throws InvalidRequestError when an option is wrong
- * @throws CastellanError from the loop, when the group cannot be joined or may not read a topic; `code` is the reason
+ * @throws CastellanError from the loop, when the group cannot be joined or may not read a topic, or the loop is refused;
+ *   `code` is the reason
  */
-export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions): Consumer {
-  const loop = new GroupLoop(groups, options)
+export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions, isClosed?: () => boolean): Consumer {
+  const loop = new GroupLoop(groups, options, isClosed)
   return Object.assign(loop.messages(), {
     batches: (limits?: BatchOptions) => loop.batches(limits),
     run: (handler: Handler, how?: RunOptions) => loop.run(handler, how)
@@ -120,6 +122,7 @@ function checkPattern(given: unknown): void {
 /** A loop over the messages of a group: asks for them, and knows which of them are neither acknowledged nor released. */
 class GroupLoop {
   readonly #groups: ConsumerGroups
+  readonly #isClosed: () => boolean
   readonly #group: string
   readonly #start: OffsetType | undefined
   readonly #signal: AbortSignal | undefined
@@ -139,11 +142,12 @@ class GroupLoop {
   /** Ends the request that waits, since other topics match. */
   #askAnew: () => void = IDLE
 
-  constructor(groups: ConsumerGroups, options: ConsumeOptions) {
+  constructor(groups: ConsumerGroups, options: ConsumeOptions, isClosed = () => false) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
     checkStart(options.start)
     const { group, topics, pattern, start, signal } = options
     this.#groups = groups
+    this.#isClosed = isClosed
     this.#group = group
     this.#pattern = pattern
     if (pattern === undefined) this.#topics = topicsIn('consume', topics)
@@ -182,6 +186,11 @@ class GroupLoop {
   ): AsyncGenerator<Item, void, undefined> {
     const end = this.#end
     const leave = onAbort(this.#signal, () => end.abort())
+    if (!end.signal.aborted && this.#isClosed()) {
+      leave()
+      end.abort()
+      throw new CastellanError('shuttingDown', 'castellan was closed before the loop began', false)
+    }
     if (this.#pattern !== undefined && !end.signal.aborted)
       this.#watch ??= this.#groups.watchPattern(this.#group, this.#pattern, matching => this.#matching(matching))
     try {

@@ -154,7 +154,8 @@ export interface Castellan extends AsyncDisposable {
    * without an acknowledgement are released at once.
    *
    * @throws InvalidRequestError when an option is wrong
-   * @throws CastellanError from the loop, when the group cannot be joined; `code` says why
+   * @throws CastellanError from the loop, when the group cannot be joined, or `close` was called before it began; `code` says
+   *   why
    */
   consume(options: ConsumeOptions): Consumer
   /**
@@ -397,7 +398,7 @@ class ClusterParts {
     return {
       ...this.#parts,
       receipt: (id, options) => this.#receipt(id, options),
-      consume: options => openConsumer(this.#parts.groups, options),
+      consume: options => openConsumer(this.#parts.groups, options, () => this.#closing !== undefined),
       read: (topic, options) => this.#read(topic, options),
       transaction: programTransactions(this.#loadTransactions),
       close: async options => (this.#closing ??= this.#close(closeTimeoutOf(options)))

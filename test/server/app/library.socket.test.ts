@@ -208,6 +208,25 @@ describe('the library', () => {
     expect(await codeOf(own.receipt('A'.repeat(38)))).to.equal('shuttingDown')
   })
 
+  it('tells a loop that begins after close, whichever way it is begun, that it is closed', async () => {
+    const own = await openCastellan({ brokers: stage.bootstrap })
+    const given = () => own.consume({ group: 'closed', topics: 'orders' })
+    const [before, byPattern] = [given(), own.consume({ group: 'closed', pattern: 'order.*' })]
+    const closing = own.close()
+    const loops = [
+      before.next(),
+      byPattern.next(),
+      given().next(),
+      given().batches().next(),
+      given().run(() => undefined)
+    ]
+    expect(await Promise.all(loops.map(codeOf))).to.deep.equal(loops.map(() => 'shuttingDown'))
+    await closing
+    expect(await codeOf(given().run(() => undefined))).to.equal('shuttingDown')
+    const ended = own.consume({ group: 'closed', topics: 'orders', signal: AbortSignal.abort() })
+    expect(await ended.next(), 'one that is over already').to.deep.equal({ done: true, value: undefined })
+  })
+
   it('serves several clusters, and an API on a port of its own', async () => {
     const config = loadConfig({
       environment: onFreePorts({
