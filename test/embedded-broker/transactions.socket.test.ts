@@ -201,10 +201,12 @@ describe('broker: transactions', () => {
     expect(await codeOf({ memberId, generationId, metadata: 'x'.repeat(4097) })).to.equal(12)
     expect(await codeOf({ memberId, generationId, metadata: 'x'.repeat(4096) })).to.equal(0)
     expect(await codeOf({})).to.equal(0)
+    expect(await codeOf({ topic: 'none', memberId: 'a stranger', generationId }), 'no such topic').to.equal(3)
   })
 })
 
 interface CommittedOffset {
+  readonly topic?: string
   readonly transactionalId?: string
   readonly memberId?: string
   readonly generationId?: number
@@ -217,8 +219,16 @@ async function commitOffset(
   client: RawKafka,
   { id, epoch }: Producer,
   version: number,
-  { transactionalId = 'tx', memberId = '', generationId = -1, offset = 5, metadata = 'note' }: CommittedOffset = {}
+  named: CommittedOffset = {}
 ): Promise<number> {
+  const {
+    topic = 'orders',
+    transactionalId = 'tx',
+    memberId = '',
+    generationId = -1,
+    offset = 5,
+    metadata = 'note'
+  } = named
   if (version < 3) {
     const answer = await client.call(28, version, body => {
       body.string('tx').string('billing').int64(id).int16(epoch)
@@ -234,8 +244,8 @@ async function commitOffset(
   const answer = await client.callFlexible(28, version, body => {
     body.string(transactionalId).string('billing').int64(id).int16(epoch)
     body.int32(generationId).string(memberId).nullableString(null)
-    body.structs(['orders'], topic => {
-      body.string(topic)
+    body.structs([topic], name => {
+      body.string(name)
       body.structs([0], partition => body.int32(partition).int64(offset).int32(-1).string(metadata))
     })
   })

@@ -53,7 +53,7 @@ const offsetCommit = defineApi({
       (cluster.shareGroups.get(groupId) ? errorCodes.GROUP_ID_NOT_FOUND : errorCodes.NONE) ||
       cluster.groups.commitError(groupId, generationId, memberId, groupInstanceId)
     const codeOf = (topic: string, committed: CommittedPartition) =>
-      faults.before(topic, committed.partition) || refusal || partitionError(call, topic, committed)
+      faults.before(topic, committed.partition) || commitError(call, topic, committed, refusal)
     const accepted = topics.flatMap(({ topic, partitions }) =>
       partitions
         .filter(committed => !codeOf(topic, committed))
@@ -82,8 +82,19 @@ function commit({ cluster }: Call, offsets: readonly StoredOffset[]): number {
   }
 }
 
-export function partitionError({ cluster }: Call, topic: string, { partition, metadata }: CommittedPartition): number {
+/**
+ * Returns 0, or why an offset cannot be committed. As in Kafka, the coordinator is asked only about partitions that exist.
+ *
+ * @param refusal what the coordinator says to the whole request
+ */
+export function commitError(
+  { cluster }: Call,
+  topic: string,
+  { partition, metadata }: CommittedPartition,
+  refusal: number
+): number {
   if (!cluster.topics.partition(topic, partition)) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  if (refusal) return refusal
   return Buffer.byteLength(metadata) > LONGEST_METADATA_BYTES ? errorCodes.OFFSET_METADATA_TOO_LARGE : errorCodes.NONE
 }
 

@@ -12,7 +12,7 @@ import {
   targetsByTopic,
   writeByTopic
 } from './api.js'
-import { type CommittedPartition, partitionError, readCommitted } from './group-offsets.js'
+import { type CommittedPartition, commitError, readCommitted } from './group-offsets.js'
 
 /** First version of InitProducerId that answers 90 to a fenced producer; older versions answer 47. */
 const INIT_FENCED_SINCE = 4
@@ -169,7 +169,7 @@ const txnOffsetCommit = defineApi<TxnOffsetCommitRequest>({
       topic,
       partitions: partitions.map(committed => {
         const injected = faults.before(topic, committed.partition)
-        const errorCode = injected || refusal || partitionError(call, topic, committed)
+        const errorCode = injected || commitError(call, topic, committed, refusal)
         if (!errorCode) accepted.push({ groupId, topic, committedAtMs: Date.now(), ...committed })
         return { partition: committed.partition, errorCode: faults.after(topic, committed.partition) || errorCode }
       })

@@ -162,6 +162,18 @@ describe('castellan.admin', () => {
     expect((await castellan.admin.offsets('billing'))[0]).to.include({ committed: 0 })
   })
 
+  it('says that a topic does not exist when offsets are set in it, also while the group has members', async () => {
+    stage.cluster.createTopic('orders')
+    await castellan.produceOrThrow({ topic: 'orders', value: 'x' })
+    const messages = castellan.consume({ group: 'billing', topics: 'orders', start: 'earliest' })
+    await messages.next()
+    const setting = (topic: string, partition: number) =>
+      failed(castellan.admin.setOffsets('billing', [{ topic, partition, offset: 0 }], { timeoutMs: 2_000 }))
+    expect(await setting('ordres', 0)).to.include({ code: 'unknownTopicOrPartition', errorCode: 3 })
+    expect(await setting('orders', 9)).to.include({ code: 'unknownTopicOrPartition', errorCode: 3 })
+    await messages.return!()
+  })
+
   it('describes settings of brokers', async () => {
     const { brokers, controllerId } = await castellan.admin.describeCluster()
     expect(brokers.map(({ nodeId }) => nodeId)).to.include(controllerId)
