@@ -8,7 +8,7 @@ import { suggestion } from './problems.js'
  * @param call how the caller writes the call: `consume`
  * @param instead options of similar calls, and the option of this call that is meant
  * @param owner what has them as its fields, if they are not options: `a record`
- * @throws InvalidRequestError that names the option, and the one that was probably meant
+ * @throws InvalidRequestError that names the option, and the one that was probably meant; or for what is no object
  */
 export function checkOptionNames(
   call: string,
@@ -17,6 +17,10 @@ export function checkOptionNames(
   instead: ReadonlyMap<string, string> = new Map(),
   owner?: string
 ): void {
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw new InvalidRequestError(
+      `${call} takes an object of ${owner === undefined ? 'options' : 'fields'}, not ${kindOf(given)}`
+    )
   for (const name of Object.keys(given)) {
     if (known.includes(name)) continue
     const meant = instead.get(name)
@@ -24,6 +28,12 @@ export function checkOptionNames(
     const there = owner === undefined ? 'there is no option' : `${owner} has no field`
     throw new InvalidRequestError(`${call}: ${there} ${printable(name)}${hint}`)
   }
+}
+
+/** What a caller has given in the place of something else, for messages. */
+export function kindOf(given: unknown): string {
+  if (given === null) return 'null'
+  return Array.isArray(given) ? 'a list' : typeof given
 }
 
 /**

@@ -413,7 +413,7 @@ class ClusterParts {
   #read(topic: string | readonly string[], options: ReadOptions & ReadSchemas = {}): Reader<ReadRecord & ReadJson> {
     const { system, router } = this.#parts
     const runtime = { system, router: router.ref, closed: this.#closed.signal }
-    const { schemas } = options
+    const schemas = options?.schemas
     if (schemas === undefined) return readRecords(runtime, topic, options)
     const withJson = async (record: ReadRecord) => ({ ...record, json: await recordJson(schemas, record) })
     return readRecords(runtime, topic, options, withJson)

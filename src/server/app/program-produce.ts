@@ -1,7 +1,7 @@
 import { toBuffer } from '../../core/bytes.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
+import { asList, checkOptionNames, kindOf, type OneOrMany } from '../../core/settings/call-options.js'
 import type { Durability } from '../../producer/memory/delivery.js'
 import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
 import { ProduceError } from '../../verbs/produce-error.js'
@@ -88,8 +88,7 @@ const MEANT_OPTIONS = new Map([
 
 export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
   const produce: ProgramProduce['produce'] = (records, options = {}) => {
-    if (typeof options !== 'object' || options === null)
-      throw new InvalidRequestError('produce takes an object of options, such as {deadlineMs: 5_000}')
+    const taken = recordsIn('produce', records)
     checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
     const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options
     if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
@@ -98,7 +97,7 @@ export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
       throw new InvalidRequestError('produce: signal has to be an AbortSignal')
     const times = { deadlineMs, capacityWaitMs: deadlineMs }
     return new LazyOutcomes(
-      verbs.produce(toRecords(asList(records)), { partitioner, durability, maxRecordBytes, signal, ...times })
+      verbs.produce(toRecords(taken), { partitioner, durability, maxRecordBytes, signal, ...times })
     )
   }
   return {
@@ -140,6 +139,18 @@ class LazyOutcomes implements Produced {
   get receipt(): string | undefined {
     return this.#pending.receipt
   }
+}
+
+/**
+ * The records of a call. What its list has in the place of a record stays.
+ *
+ * @throws InvalidRequestError when they are neither a record nor a list
+ */
+export function recordsIn(call: string, given: OneOrMany<NewRecord>): readonly NewRecord[] {
+  if (typeof given === 'object' && given !== null) return asList(given)
+  throw new InvalidRequestError(
+    `${call}: records come first, such as ${call}({topic: 'orders', value: 'one book'}), not ${kindOf(given)}`
+  )
 }
 
 /** The same list where each record is as delivery takes it. What is no record stays, and is refused by delivery. */

@@ -3,11 +3,18 @@ import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/g
 import { isCount } from '../../core/counts.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
-import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
+import { checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
 import type { Transactions } from '../../producer/transactions/transactions.js'
-import { allDelivered, type Delivered, type NewRecord, type ProduceOptions, toRecords } from './program-produce.js'
+import {
+  allDelivered,
+  type Delivered,
+  type NewRecord,
+  type ProduceOptions,
+  recordsIn,
+  toRecords
+} from './program-produce.js'
 
 const DEFAULT_TIMEOUT_MS = 60_000
 const MAX_ID_BYTES = 32_000
@@ -112,9 +119,10 @@ class ProgramTransaction implements Transaction {
     options: Pick<ProduceOptions, 'partitioner'>
   ): Promise<readonly Delivered[]> {
     const outcomes = await this.#open.produce(() => {
+      const taken = recordsIn('tx.produce', records)
       checkOptionNames('tx.produce', options, ['partitioner'])
-      return toRecords(asList(records))
-    }, options.partitioner ?? 'murmur2')
+      return toRecords(taken)
+    }, options?.partitioner ?? 'murmur2')
     return allDelivered(outcomes)
   }
 

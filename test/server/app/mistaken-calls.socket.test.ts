@@ -70,6 +70,43 @@ describe('a mistaken call of the library', () => {
     })
   }
 
+  const notRecords: readonly (readonly unknown[])[] = [
+    ['orders', 'hello'],
+    ['orders', { value: 'hello' }],
+    ['orders'],
+    [5, {}],
+    [null],
+    [undefined]
+  ]
+  for (const given of notRecords) {
+    it(`is told that records come first: produce(${given.map(one => JSON.stringify(one)).join(', ')})`, async () => {
+      const told = "records come first, such as produce({topic: 'orders', value: 'one book'})"
+      const [records, options] = given as never[]
+      expect(() => castellan.produce(records!, options)).to.throw(InvalidRequestError, told)
+      const inTransaction = castellan.transaction('etl', tx => tx.produce(records!, options))
+      const error: unknown = await inTransaction.catch((e: unknown) => e)
+      expect(error).to.be.instanceOf(InvalidRequestError).with.property('message').that.contains('records come first')
+    })
+  }
+
+  const notOptions: readonly (readonly [string, (given: never) => unknown])[] = [
+    ['read', given => castellan.read('orders', given)],
+    ['consume', given => castellan.consume(given)],
+    ['batches', given => castellan.consume({ group: 'g', topics: 'orders' }).batches(given)],
+    ['run', given => castellan.consume({ group: 'g', topics: 'orders' }).run(() => undefined, given)],
+    ['produce', given => castellan.produce(good, given)],
+    ['receipt', given => castellan.receipt('A'.repeat(38), given)]
+  ]
+  for (const [call, work] of notOptions) {
+    it(`is told that ${call} takes an object of options, not a text, a number, null or a list`, async () => {
+      for (const given of ['orders', 500, null, ['orders']]) {
+        const told: unknown = await (async () => work(given as never))().catch((e: unknown) => e)
+        const about = expect(told, JSON.stringify(given)).to.be.instanceOf(InvalidRequestError)
+        about.with.property('message').that.contains(`${call} takes an object of options, not `)
+      }
+    })
+  }
+
   it('is none to write what was read, or what was consumed', async () => {
     await castellan.produceOrThrow({ ...good, headers: { trace: ['1', '2'] } })
     stage.cluster.createTopic('copies', { partitions: 2 })
