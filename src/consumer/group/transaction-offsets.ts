@@ -27,6 +27,9 @@ export interface ConsumedInTransaction {
   /** False: nothing was added, so that `prepare` has nothing to give. */
   readonly hasMessages: boolean
 
+  /** Whether messages of this partition were added. */
+  holds(group: string, topicPartition: TopicPartition): boolean
+
   /**
    * Adds a message or all messages of a batch. A message that this transaction has is passed over.
    *
@@ -84,6 +87,17 @@ export class TransactionOffsets implements ConsumedInTransaction {
 
   get hasMessages(): boolean {
     return this.#messages.size > 0
+  }
+
+  holds(group: string, topicPartition: TopicPartition): boolean {
+    return this.#heldOf(group, topicPartition).length > 0
+  }
+
+  #heldOf(group: string, { topic, partition }: TopicPartition): readonly HeldMessages[] {
+    return [...this.#partitions.values()].filter(
+      ({ partition: { group: of, topicPartition: read } }) =>
+        of === group && read.topic === topic && read.partition === partition
+    )
   }
 
   add(consumed: Message | Batch): void {
@@ -170,11 +184,8 @@ export class TransactionOffsets implements ConsumedInTransaction {
     for (const held of this.#partitions.values()) held.unlock()
   }
 
-  tooLarge(group: string, { topic, partition }: TopicPartition): void {
-    for (const held of this.#partitions.values()) {
-      const { topicPartition: read } = held.partition
-      if (held.partition.group === group && read.topic === topic && read.partition === partition) held.noteTooLarge()
-    }
+  tooLarge(group: string, topicPartition: TopicPartition): void {
+    for (const held of this.#heldOf(group, topicPartition)) held.noteTooLarge()
   }
 
   check(): void {

@@ -29,6 +29,8 @@ interface MemberPositions {
 /** What a transaction acknowledges of the messages that groups have given out. */
 export interface ConsumedPositions {
   readonly hasMessages: boolean
+  /** Whether it acknowledges messages of this partition. */
+  holds(group: string, topicPartition: TopicPartition): boolean
   /** Called when the function has resolved. It may be called again, after `tooLarge`. */
   prepare(signal: AbortSignal): Promise<readonly MemberPositions[]>
   /** The broker has refused the metadata of this position. */
@@ -157,6 +159,22 @@ export class OpenTransaction {
       const key = topicPartitionKey(offset.topic, offset.partition)
       if (offset.offset >= (ofGroup.get(key)?.offset ?? 0)) ofGroup.set(key, offset)
     }
+    this.checkPositions()
+  }
+
+  /**
+   * A partition has one position. That of acknowledged messages also says which later ones are acknowledged, so none of the two
+   * is the higher one.
+   *
+   * @throws InvalidRequestError when a partition has one of `commitOffsets`, and messages that are acknowledged
+   */
+  checkPositions(): void {
+    for (const [group, offsets] of this.#offsets)
+      for (const [place, offset] of offsets)
+        if (this.#consumed.holds(group, offset))
+          throw new InvalidRequestError(
+            `tx.ack and tx.commitOffsets are for different partitions: group ${group} has messages of ${place} acknowledged`
+          )
   }
 
   /** @throws TransactionError when it can only abort; InvalidRequestError when it is over */

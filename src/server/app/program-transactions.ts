@@ -52,12 +52,13 @@ export interface Transaction {
    * was given out.
    *
    * @throws TransactionError `notAssigned`: it was offered again, acknowledged or given up since, or belongs to another transaction
+   * @throws InvalidRequestError when `commitOffsets` has named an offset of the same group and partition
    */
   ack(consumed: Message | Batch): void
   /**
    * Commits positions that `consume` has not read. Of several offsets of a partition the highest counts.
    *
-   * @throws InvalidRequestError when one of them is no offset of a partition
+   * @throws InvalidRequestError when one of them is no offset of a partition, or messages of the partition are acknowledged
    */
   commitOffsets(group: string, offsets: readonly CommittedOffset[]): Promise<void>
 }
@@ -130,8 +131,10 @@ class ProgramTransaction implements Transaction {
     this.#open.checkOpen()
     try {
       this.#consumed.add(consumed)
+      this.#open.checkPositions()
     } catch (error) {
       if (error instanceof TransactionError) this.#open.fail(error)
+      else this.#open.mistaken(error)
       throw error
     }
   }

@@ -245,6 +245,28 @@ describe('castellan.transaction', () => {
       expect(await committed(castellan)).to.deep.equal([])
     })
 
+    for (const first of ['ack', 'commitOffsets'] as const)
+      it(`when a partition has a position of ack and one of commitOffsets, ${first} before the other`, async () => {
+        const following = await open({ consumer: { start: 'earliest' } })
+        await following.produceOrThrow(['one', 'two'].map(value => ({ topic: 'orders', partition: 0, value })))
+        const messages = following.consume({ group: 'billing', topics: 'orders' })
+        const { value: message } = await messages.next()
+        const asked = following.transaction('etl', async tx => {
+          const calls = {
+            ack: () => tx.ack(message),
+            commitOffsets: () => tx.commitOffsets('billing', [{ topic: 'orders', partition: 0, offset: 7 }])
+          }
+          await tx.commitOffsets('billing', [{ topic: 'orders', partition: 1, offset: 0 }])
+          await tx.commitOffsets('other', [{ topic: 'orders', partition: 0, offset: 0 }])
+          await calls[first]()
+          await calls[first === 'ack' ? 'commitOffsets' : 'ack']()
+        })
+        expect(await thrownBy(asked)).to.include({ name: 'InvalidRequestError' })
+        expect((await following.admin.offsets('billing', 'orders'))[0]).to.include({ committed: 0 })
+        expect((await messages.next()).value).to.include({ offset: 0 })
+        await messages.return!()
+      })
+
     it('when the coordinator has forgotten the id, and goes on under another epoch', async () => {
       await castellan.transaction('etl', write('first'))
       for (const api of ['AddPartitionsToTxn', 'EndTxn'] as const)
