@@ -149,6 +149,8 @@ interface Hold {
 export class WaitingRequest implements Due {
   deadlineAt: number
   readonly limits: MessageLimits
+  /** It asks for the topics that match a pattern, and goes on without those that may not be read. */
+  readonly isOfPattern: boolean
   readonly #requester: Requester<ConsumeManyResult>
   readonly #awayBecause: AwayBecause
   next: Due | undefined
@@ -162,9 +164,11 @@ export class WaitingRequest implements Due {
     deadlineAt: number,
     requester: Requester<ConsumeManyResult>,
     limits: MessageLimits,
-    awayBecause: AwayBecause = () => undefined
+    awayBecause: AwayBecause = () => undefined,
+    isOfPattern = false
   ) {
     this.deadlineAt = deadlineAt
+    this.isOfPattern = isOfPattern
     this.#awayBecause = awayBecause
     this.limits = limits
     this.#requester = requester

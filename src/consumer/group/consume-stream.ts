@@ -29,7 +29,8 @@ export type ConsumeOptions = {
   | {
       /**
        * All topics whose whole name matches, in RE2's syntax, those that come later included. Topics that Kafka calls
-       * internal never match, and names that begin with `__` only a pattern that does.
+       * internal never match, and names that begin with `__` only a pattern that does. Those that may not be read are
+       * passed over, and the log says so.
        */
       readonly pattern: string
       readonly topics?: undefined

@@ -141,7 +141,8 @@ export class ConsumerGroups {
    * @param topics in the order in which they are looked at: the first one with a message answers
    * @param start where the group begins if it has committed nothing; default: `consumer.start`. Requests that name another
    *   place than the one where this process begins to read the topic are refused
-   * @param later those of the topics that a group without a commit reads from their beginning, where `start` is `latest`
+   * @param later those of the topics that a group without a commit reads from their beginning, where `start` is `latest`;
+   *   given where the topics match a pattern, and those that may not be read are passed over
    */
   requestMany(
     groupId: string,
@@ -154,7 +155,7 @@ export class ConsumerGroups {
   ): () => void {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
-    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause)
+    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause, later !== undefined)
     const together: readonly string[] | undefined = Array.isArray(topics) ? topics : undefined
     for (const topic of together ?? [topics as string]) {
       const isLater = later?.has(topic)

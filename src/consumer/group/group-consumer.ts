@@ -241,11 +241,12 @@ export class GroupConsumer {
     if (request.settled) return
     // A client that has waited for long, and was told that there is no message, is about to ask again.
     request.onSettled ??= together === undefined ? () => this.#noteAsked(name) : () => together.forEach(this.#noteAsked)
-    const refusal = this.#member.refusal ?? topic.refusal
+    const { refusal } = this.#member
     if (refusal) request.answer(refusal)
     else {
       topic.consumer.enqueue(request)
-      if (topic.consumer.waitsInVain) this.#member.hurry()
+      if (topic.refusal) topic.consumer.forbid(topic.refusal)
+      else if (topic.consumer.waitsInVain) this.#member.hurry()
     }
   }
 
@@ -409,8 +410,11 @@ export class GroupConsumer {
   }
 
   #refuseTopic(name: string, failure: Failure): void {
-    this.#refusals.say(name, { topic: name }, failure, 'the group may not read the topic; requests for it are refused')
-    this.#topics.get(name)?.consumer.refuseWaiting(failure)
+    const text = 'the group may not read the topic; requests for it are refused, and those for a pattern pass over it'
+    this.#refusals.say(name, { topic: name }, failure, text)
+    const consumer = this.#topics.get(name)?.consumer
+    if (failure.errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED) consumer?.forbid(failure)
+    else consumer?.refuseWaiting(failure)
   }
 
   /** Stops offering messages, waits for acknowledgements for a limited time, and commits. */

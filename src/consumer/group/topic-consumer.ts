@@ -244,6 +244,15 @@ export class TopicConsumer {
     }
   }
 
+  /** The topic may not be read. Requests for a pattern go on waiting for other topics. */
+  forbid(failure: Failure): void {
+    const ofPattern = this.#queue.filter(({ isOfPattern }) => isOfPattern)
+    this.#queue = this.#queue.filter(({ isOfPattern }) => !isOfPattern)
+    this.refuseWaiting(failure)
+    this.#queue = ofPattern
+    this.releaseRequests()
+  }
+
   stop(failure: Failure): void {
     this.assign([])
     this.refuseWaiting(failure)

@@ -81,6 +81,17 @@ class GroupStage {
     return answer
   }
 
+  /** Asks as a loop over a pattern does that matches these topics. */
+  askForPattern(topics: readonly string[]): { answer: ConsumeResult | undefined } {
+    const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
+    const asker = askerOfOne({ reply: (result: ConsumeResult) => void (asked.answer = result) })
+    const request = new WaitingRequest(this.runtime.now + 1_000_000, asker, ONE_MESSAGE, undefined, true)
+    for (const topic of topics) this.consumer.receive({ type: 'consume', topic, request, together: topics })
+    this.runtime.pass(1)
+    this.#deadlines.stop()
+    return asked
+  }
+
   /** Asks, and says later what came. */
   ask(): { answer: ConsumeResult | undefined } {
     const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
@@ -629,6 +640,29 @@ describe('a group, as one process takes part in it', () => {
       stage.runtime.forbidden.clear()
       stage.runtime.pass(20_000)
       expect(stage.next().offset).to.equal(2)
+    })
+
+    for (const isShown of [false, true])
+      it(`passes over a topic of a pattern that ${isShown ? 'it may not read' : 'brokers do not show to it'}`, () => {
+        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+        const { runtime } = stage
+        if (isShown) runtime.answers.push(...refused('fetchData', errorCodes.TOPIC_AUTHORIZATION_FAILED))
+        else runtime.forbidden.add('audits')
+        const asked = stage.askForPattern(['audits'])
+        runtime.pass(10 * defaultConsumerSettings.retryBackoffMs)
+        expect(asked.answer).to.equal(undefined)
+        expect(reasonsOf(stage)).to.deep.equal([kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED).message])
+        const more = stage.askForPattern(['audits', 'orders'])
+        runtime.pass(20_000)
+        expect(more.answer).to.include({ type: 'message' })
+      })
+
+    it('tells a loop over a pattern that the group itself may not be read', () => {
+      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+      stage.runtime.answers.push(...refused('fetchConsumerOffset', errorCodes.GROUP_AUTHORIZATION_FAILED))
+      const asked = stage.askForPattern(['orders'])
+      stage.runtime.pass(1_000)
+      expect(asked.answer).to.include({ type: 'failed', code: 'notAuthorized' })
     })
 
     it('logs once, and not with each attempt, that its offsets cannot be committed', () => {
