@@ -364,8 +364,9 @@ class ClusterParts {
     const { createTopics } = settings.delivery
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
     this.#loadTransactions = async () => {
-      const { openTransactions } = await import('../../producer/transactions/transactions.js')
-      this.#transactions ??= openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId)
+      // To import again what is loaded asks the loader, which a transaction of a thousand records would feel.
+      const loaded = this.#transactions ? undefined : await import('../../producer/transactions/transactions.js')
+      this.#transactions ??= loaded!.openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId)
       // What is begun after `close`, or was being loaded then, is told so.
       if (this.#closing !== undefined) await this.#transactions.close(0)
       return this.#transactions
