@@ -7,6 +7,7 @@ const VERSION = 1
 const AT_GATEWAY = 1
 const AT_INCARNATION = AT_GATEWAY + GATEWAY_ID_BYTES
 const INCARNATION_BYTES = 8
+const KEY_BYTES = 32
 const AT_TOPIC_ID = AT_INCARNATION + INCARNATION_BYTES
 const AT_PARTITION = AT_TOPIC_ID + 16
 const AT_OFFSET = AT_PARTITION + 4
@@ -32,7 +33,7 @@ export interface Acquisition {
  * What a token says.
  *
  * - `acquired`: this process has given it out
- * - `lost`: a former process of this gateway has given it out
+ * - `lost`: a former process of this gateway has given it out, or another one of it, or says so
  * - `elsewhere`: another gateway has given it out, or says so
  * - `invalid`: it was never given out for this topic and group
  */
@@ -40,12 +41,23 @@ export type TokenRead =
   | { readonly type: 'acquired'; readonly acquisition: Acquisition; readonly text: string }
   | { readonly type: 'lost' | 'elsewhere' | 'invalid' }
 
-export interface TokensOptions {
-  /** 12 bytes that no gateway with another key has. */
+/** How tokens name the process that gives them out. */
+export interface TokenGiver {
+  /** 12 bytes that the gateway has again when it is started again. */
   readonly gatewayId: Buffer
+  /** 8 bytes that no other process of the gateway has. Absent: random ones. */
+  readonly incarnation?: Buffer | undefined
   /** 32 bytes. */
   readonly key: Buffer
+}
+
+export interface TokensOptions extends TokenGiver {
   readonly cluster: string
+}
+
+/** Names a new process of the gateway. */
+export function newTokenGiver(gatewayId: Buffer): TokenGiver {
+  return { gatewayId, incarnation: randomBytes(INCARNATION_BYTES), key: randomBytes(KEY_BYTES) }
 }
 
 /**
@@ -66,12 +78,18 @@ export class QueueTokens {
   readonly #gatewayId: Buffer
   readonly #key: Buffer
   readonly #cluster: string
-  readonly #incarnation = randomBytes(INCARNATION_BYTES)
+  readonly #incarnation: Buffer
 
-  constructor({ gatewayId, key, cluster }: TokensOptions) {
+  constructor({ gatewayId, incarnation, key, cluster }: TokensOptions) {
     this.#gatewayId = gatewayId
+    this.#incarnation = incarnation ?? randomBytes(INCARNATION_BYTES)
     this.#key = key
     this.#cluster = cluster
+  }
+
+  /** The process as {@link holderOfToken} names it. */
+  get holder(): string {
+    return Buffer.concat([this.#gatewayId, this.#incarnation]).toString('hex')
   }
 
   write(topic: string, groupId: string, one: Acquisition): string {
@@ -92,8 +110,9 @@ export class QueueTokens {
     const bytes = bytesOf(token)
     if (bytes === undefined) return { type: 'invalid' }
     if (!bytes.subarray(AT_GATEWAY, AT_INCARNATION).equals(this.#gatewayId)) return { type: 'elsewhere' }
-    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#macOf(bytes, topic, groupId))) return { type: 'invalid' }
+    // Each process has a key of its own.
     if (!bytes.subarray(AT_INCARNATION, AT_TOPIC_ID).equals(this.#incarnation)) return { type: 'lost' }
+    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#macOf(bytes, topic, groupId))) return { type: 'invalid' }
     const acquisition = {
       topicId: bytes.toString('base64url', AT_TOPIC_ID, AT_PARTITION),
       partition: bytes.readInt32BE(AT_PARTITION),
@@ -112,9 +131,12 @@ export class QueueTokens {
   }
 }
 
-/** The id of the gateway that a token names, in hexadecimal. `undefined`: it is no token. */
-export const gatewayOfToken = (token: string): string | undefined =>
-  bytesOf(token)?.toString('hex', AT_GATEWAY, AT_INCARNATION)
+/** The process that a token names, in hexadecimal: gateway and incarnation. `undefined`: it is no token. */
+export const holderOfToken = (token: string): string | undefined =>
+  bytesOf(token)?.toString('hex', AT_GATEWAY, AT_TOPIC_ID)
+
+/** The gateway of such a process. */
+export const gatewayOfHolder = (holder: string): string => holder.slice(0, 2 * GATEWAY_ID_BYTES)
 
 /** `undefined`: it is no token. Two texts never stand for the same bytes. */
 function bytesOf(token: string): Buffer | undefined {

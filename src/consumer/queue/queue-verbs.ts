@@ -82,6 +82,8 @@ export interface SettleResult {
 
 /** Queues: share groups of Kafka (KIP-932), whose messages many clients acquire and settle one by one. */
 export interface QueueVerbs {
+  /** Names this process in its tokens, in hexadecimal: its gateway, then its incarnation. Absent: it gives none out. */
+  readonly holder?: string | undefined
   /**
    * Waits for messages. The asker gets exactly one answer, unless its client has gone before. The first acquire makes this
    * process join the group.

@@ -12,7 +12,7 @@ import { HeldCounts } from './held-messages.js'
 import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess } from './queue.js'
 import type { Word } from './queue-reader.js'
-import { QueueTokens } from './queue-token.js'
+import { QueueTokens, type TokensOptions } from './queue-token.js'
 import type {
   AcquireOptions,
   AcquireResult,
@@ -45,12 +45,7 @@ const TAGS = {
   failed: { outcome: 'failed' }
 } as const satisfies Record<SettleOutcome, object>
 
-export interface QueuesDeps extends Pick<QueueProcess, 'openReader' | 'admin'> {
-  readonly cluster: string
-  /** 12 bytes that no gateway with another key has. */
-  readonly gatewayId: Buffer
-  /** 32 bytes. */
-  readonly key: Buffer
+export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin'> {
   readonly limits: QueueLimits
   readonly clock: MonotonicClock
   readonly log: Logger
@@ -111,6 +106,10 @@ export class Queues implements QueueVerbs {
       tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition),
       roomOfQueue: () => this.#roomOfQueue()
     }
+  }
+
+  get holder(): string {
+    return this.#tokens.holder
   }
 
   /** Queues that are open. */

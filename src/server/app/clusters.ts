@@ -1,3 +1,4 @@
+import type { TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
@@ -14,7 +15,7 @@ import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
 import { DurabilityCheck } from './durability-check.js'
 import { type DurableLogWatch, OrphanedLogs, watchDurableLog } from './durable-logs.js'
-import { type KafkaCluster, startCluster } from './kafka.js'
+import { type KafkaCluster, startCluster, tokenGiverOf } from './kafka.js'
 import { briefOf, watchKafka } from './kafka-watch.js'
 import { isAddressable } from './mount-apis.js'
 import { writeWhatIsLeft } from './open-castellan.js'
@@ -60,6 +61,7 @@ export class Clusters {
   /** The durable log of all clusters. It is closed after all writing has ended. */
   readonly queue: DurableQueue
   readonly #orphaned: OrphanedLogs
+  readonly #giver: TokenGiver
   #logWatch: DurableLogWatch | undefined
   /** An API keeps its records in the durable log. */
   readonly #isKept: boolean
@@ -79,6 +81,7 @@ export class Clusters {
     }
     this.queue = new DurableQueue({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, shared)
+    this.#giver = tokenGiverOf(config)
     this.#isKept = namesOfOwners(config, deps.apis).length > 0
   }
 
@@ -268,6 +271,7 @@ export class Clusters {
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,
+      giver: this.#giver,
       log: quietLog,
       metrics,
       queue: this.queue,

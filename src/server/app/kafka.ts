@@ -1,4 +1,7 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
+import { GATEWAY_ID_BYTES, newTokenGiver, type TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
@@ -31,6 +34,8 @@ export interface KafkaDeps {
   readonly receipts?: MemoryReceipts | undefined
   /** Memory for decompressed records. All clusters share it. */
   readonly decompressedMemory?: DecompressedMemory | undefined
+  /** Names the process in tokens of queues. Absent: its gateway is not known again. */
+  readonly giver?: TokenGiver | undefined
 }
 
 export interface KafkaCluster extends Cluster {
@@ -45,7 +50,7 @@ export interface KafkaCluster extends Cluster {
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, orphaned, receipts, ...rest } = deps
+  const { config, queue, orphaned, receipts, giver, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
@@ -65,9 +70,21 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   const waitingMaxBytes = http.maxBodiesInFlightBytes
   const place = queue && { queue, cluster: name, orphaned, receipts }
   const { create: mayCreate, ...limits } = queues
-  const ofQueues = { cluster: name, limits: { mayCreate, ...limits } }
+  const ofQueues = { cluster: name, limits: { mayCreate, ...limits }, giver }
   const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues)
   return { ...castellan, name, connection }
+}
+
+/**
+ * How tokens of queues name this process. A gateway is known again by its host and the port at which other gateways call it, or
+ * clients do; where any free port is taken, it is not. All workers of a gateway are the same one.
+ */
+export function tokenGiverOf({ peers, http }: Pick<Config, 'peers' | 'http'>): TokenGiver {
+  const listen = peers.addresses.length > 0 && peers.listen !== undefined ? peers.listen : `${http.host}:${http.port}`
+  const name = `${hostname()} ${listen}`
+  const isAnyPort = listen.endsWith(':0')
+  const hash = createHash('sha256').update(name).digest()
+  return newTokenGiver(isAnyPort ? randomBytes(GATEWAY_ID_BYTES) : hash.subarray(0, GATEWAY_ID_BYTES))
 }
 
 /**

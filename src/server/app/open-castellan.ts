@@ -285,14 +285,14 @@ const processWarnings: Logger = {
  * @param sharedPlace a shared durable log, used instead of a log for this cluster alone
  * @param waitingMaxBytes limit of the memory for records that wait for capacity; default: `delivery.maxBytes`
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
- * @param queues the name of the cluster in tokens, and the limits of its queues. Absent: queues are not served
+ * @param queues the name of the cluster and of the process in tokens, and the limits of its queues. Absent: queues are not served
  */
 export async function openCluster(
   given: OpenCastellanOptions,
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>,
-  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits'>
+  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>
 ): Promise<Cluster> {
   const settings = parseOptions(openOptions, given, 'openCastellan')
   const options = withGuards(given)
@@ -303,7 +303,8 @@ export async function openCluster(
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
   const { openQueues } = queues === undefined ? {} : await import('./open-queues.js')
   const openOwn =
-    openQueues && ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits'>) => openQueues({ ...queues!, ...parts }))
+    openQueues &&
+    ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>) => openQueues({ ...queues!, ...parts }))
   return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes, openOwn).open()
 }
 
@@ -330,7 +331,7 @@ class ClusterParts {
     logs: typeof import('./durable-logs.js') | undefined,
     sharedPlace: PlaceInLog | undefined,
     waitingMaxBytes: number | undefined,
-    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits'>) => Queues) | undefined
+    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>) => Queues) | undefined
   ) {
     this.#options = options
     this.#settings = settings

@@ -1,10 +1,11 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { gatewayOfToken, QueueTokens } from '../../../src/consumer/queue/queue-token.js'
+import { gatewayOfHolder, holderOfToken, QueueTokens } from '../../../src/consumer/queue/queue-token.js'
 
 const GATEWAY = Buffer.from('0123456789ab')
 const KEY = Buffer.alloc(32, 1)
 const OF = { gatewayId: GATEWAY, key: KEY, cluster: 'default' }
+const INCARNATION = Buffer.from('fedcba98')
 const MESSAGE = {
   topicId: 'AAECAwQFBgcICQoLDA0ODw',
   partition: 3,
@@ -14,7 +15,7 @@ const MESSAGE = {
 }
 
 describe('the token of a message of a queue', () => {
-  const tokens = new QueueTokens(OF)
+  const tokens = new QueueTokens({ ...OF, incarnation: INCARNATION })
   const token = tokens.write('orders', 'workers', MESSAGE)
   const typeOf = (text: string, by = tokens, topic = 'orders', group = 'workers') => by.read(topic, group, text).type
 
@@ -28,7 +29,8 @@ describe('the token of a message of a queue', () => {
       acquisition: MESSAGE,
       text: token
     })
-    expect(gatewayOfToken(token)).to.equal(GATEWAY.toString('hex'))
+    expect(holderOfToken(token)).to.equal(tokens.holder)
+    expect(gatewayOfHolder(tokens.holder)).to.equal(GATEWAY.toString('hex'))
   })
 
   it('tells any message that it was written for', () => {
@@ -47,29 +49,31 @@ describe('the token of a message of a queue', () => {
     )
   })
 
-  it('is invalid where a bit of it is another one, unless the bit is of the gateway', () => {
+  it('is invalid where a bit of it is another one, unless the bit is of the gateway or its process', () => {
     const bytes = Buffer.from(token, 'base64url')
     const types = new Set<string>()
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const changed = Buffer.from(bytes)
       changed[bit >> 3]! ^= 1 << (bit & 7)
-      const isOfGateway = bit >> 3 >= 1 && bit >> 3 < 13
+      const byte = bit >> 3
+      const expected = byte >= 1 && byte < 13 ? 'elsewhere' : byte >= 13 && byte < 21 ? 'lost' : 'invalid'
       const type = typeOf(changed.toString('base64url'))
       types.add(type)
-      expect(type, `bit ${bit}`).to.equal(isOfGateway ? 'elsewhere' : 'invalid')
+      expect(type, `bit ${bit}`).to.equal(expected)
     }
-    expect([...types].sort()).to.deep.equal(['elsewhere', 'invalid'])
+    expect([...types].sort()).to.deep.equal(['elsewhere', 'invalid', 'lost'])
   })
 
   it('is invalid for another topic, another group and another cluster', () => {
     expect(typeOf(token, tokens, 'others')).to.equal('invalid')
     expect(typeOf(token, tokens, 'orders', 'others')).to.equal('invalid')
     expect(typeOf(token, tokens, 'ordersw', 'orkers')).to.equal('invalid')
-    expect(typeOf(token, new QueueTokens({ ...OF, cluster: 'other' }))).to.equal('invalid')
+    expect(typeOf(token, new QueueTokens({ ...OF, incarnation: INCARNATION, cluster: 'other' }))).to.equal('invalid')
   })
 
   it('is lost when a former process of the gateway has given it out', () => {
     expect(typeOf(token, new QueueTokens(OF))).to.equal('lost')
+    expect(typeOf(token, new QueueTokens({ ...OF, key: Buffer.alloc(32, 2) }))).to.equal('lost')
   })
 
   it('is elsewhere when another gateway has given it out', () => {
