@@ -63,7 +63,8 @@ export class KafkaQueueAdmin implements QueueAdmin {
     const { deadLetters } = changes
     if (deadLetters !== undefined) await this.#checkDeadLetters(groupId, deadLetters, limit)
     const resource = { type: 'group', name: groupId } as const
-    await this.#admin.alterConfigs(resource, changesOf(changes), { timeoutMs: limit.remainingMs })
+    const changed = changesOf(changes)
+    if (changed.length > 0) await this.#admin.alterConfigs(resource, changed, { timeoutMs: limit.remainingMs })
     const found = await this.#admin.describeConfigs([resource], limit.remainingMs)
     return settingsIn(found.get(groupId) ?? [])
   }

@@ -6,7 +6,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import { AWAY, type CallOptions, PeerError, type PeerFailure } from '../calls/peers.js'
+import { AWAY, type CallOptions, isAway, NOT_SENT, PeerError, type PeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
   bodyOf,
@@ -77,13 +77,14 @@ interface Answered {
 const ANSWERED = { result: 'answered' }
 const [LATE, GONE, OVERLOADED, BROKEN] = ['late', 'away', 'refused', 'failed'].map(result => ({ result }))
 
-function resultOf({ cause }: PeerError): MetricTags {
+function resultOf(error: PeerError): MetricTags {
+  const { cause } = error
   if (cause === undefined) return LATE!
-  if (cause.code === AWAY) return GONE!
+  if (isAway(error)) return GONE!
   return cause.code === 'overloaded' ? OVERLOADED! : BROKEN!
 }
 
-const away = (message: string): PeerError => new PeerError(message, { name: 'Error', message, code: AWAY })
+const away = (message: string, code = AWAY): PeerError => new PeerError(message, { name: 'Error', message, code })
 
 /**
  * Calls the gateway at one address. When none answers there, it is not called for a while. This pause doubles each time.
@@ -165,7 +166,7 @@ export class PeerConnection {
 
   async #call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
     const { timeoutMs, client, kind } = options
-    if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`)
+    if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`, NOT_SENT)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps
     const isFull = this.#calls.value >= maxCalls || this.#bytes.value + body.length > MAX_BYTES
@@ -213,8 +214,9 @@ export class PeerConnection {
       return answered
     } catch (error) {
       const { message, code } = error as NodeJS.ErrnoException
-      this.#failed(message, code === 'ECONNREFUSED')
-      throw away(`the gateway at ${this.name} does not answer: ${message}`)
+      const isDown = code === 'ECONNREFUSED'
+      this.#failed(message, isDown)
+      throw away(`the gateway at ${this.name} does not answer: ${message}`, isDown ? NOT_SENT : AWAY)
     }
   }
 

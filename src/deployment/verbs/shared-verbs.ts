@@ -5,6 +5,7 @@ import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { ownedGroups } from './group-owner.js'
 import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
+import { peerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
 /** The longest wait until the other workers have taken note of a change. */
@@ -29,7 +30,7 @@ export function ownerOf(cluster: string, name: string, workers: number): number 
 /**
  * The gateway of one of several processes that read for the same consumer groups. Verbs that another process has to carry
  * out are passed on to it: those of consumer instances to the owner of the instance, and acknowledgements to the process
- * that reads the partition. Gateways share the partitions of a group. Of several workers one owns the group: it alone is a
+ * that reads the partition, and the settlement of a message of a queue to the process that holds it. Gateways share the partitions of a group. Of several workers one owns the group: it alone is a
  * member, and the others pass all requests for the group on to it, because a client cannot choose its worker. All other
  * requests are handled by the process that gets them.
  *
@@ -51,7 +52,8 @@ export function sharedVerbs<Id extends number | string>(
           return result.type === 'notRead' ? acks.ack(groupId, message) : result
         }
       }),
-      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers))
+      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers)),
+      queues: peerQueues(own.queues, cluster, peers)
     })
   }
   const ownerAmong = (name: string): Id => ownerOf(cluster, name, workers.count) as Id

@@ -132,11 +132,15 @@ export interface QueuesScript {
   readonly limits?: Partial<QueuesDeps['limits']>
   readonly findFails?: CastellanError
   readonly openReader?: QueuesDeps['openReader']
+  /** Of this byte are the 12 of the gateway's id. */
+  readonly gateway?: number
+  /** Default: a time of its own. */
+  readonly time?: FakeTime
 }
 
 /** Queues whose share side and whose Kafka are a test's. */
 export class ScriptedQueues {
-  readonly time = new FakeTime()
+  readonly time: FakeTime
   readonly metrics = new CountingMetrics()
   readonly readers: ScriptedReader[] = []
   readonly warnings: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[] = []
@@ -146,7 +150,8 @@ export class ScriptedQueues {
   begins = true
   readonly queues: Queues
 
-  constructor({ found, limits, findFails, openReader }: QueuesScript = {}) {
+  constructor({ found, limits, findFails, openReader, gateway = 7, time = new FakeTime() }: QueuesScript = {}) {
+    this.time = time
     const admin: QueueAdmin = {
       find: async () => {
         if (findFails !== undefined) throw findFails
@@ -162,7 +167,7 @@ export class ScriptedQueues {
     }
     this.queues = new Queues({
       cluster: 'default',
-      gatewayId: Buffer.alloc(12, 7),
+      gatewayId: Buffer.alloc(12, gateway),
       key: Buffer.alloc(32, 9),
       limits: {
         maxLockMs: 3_600_000,

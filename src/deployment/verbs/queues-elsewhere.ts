@@ -1,0 +1,150 @@
+import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
+import { over } from '../../verbs/over.js'
+import type { QueueVerbs, Settlement, SettleResult } from '../../verbs/verbs.js'
+import { AWAY, askAll, callOthers, type PeerError, type Peers } from '../calls/peers.js'
+
+/** Time limit for a settlement at another process. */
+const SETTLE_TIMEOUT_MS = 10_000
+/** Time limit for the question who holds the messages of a token. */
+const HOLDER_TIMEOUT_MS = 2_000
+/** The longest wait until the others have taken note of changed settings. */
+const CHANGE_TIMEOUT_MS = 1_000
+/** Time limit for reading changed settings. */
+const SETTINGS_TIMEOUT_MS = 10_000
+
+type AskedSettlement = Parameters<QueueVerbs['settle']>
+
+/** The settlement of a token at any gateway: the one that holds its message settles it. */
+export function peerQueues<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs {
+  const holders = new Holders(own, cluster, peers)
+  const settleAt = settlingAt(own, cluster, peers)
+  const settle: QueueVerbs['settle'] = async (topic, groupId, settlement, client) => {
+    const all = tokensOf(settlement)
+    const isOwn = (token: string): boolean => [undefined, own.holder].includes(holderOfToken(token))
+    if (all.every(isOwn)) return own.settle(topic, groupId, settlement, client)
+    const settleHere = (tokens: readonly string[]) =>
+      own.settle(topic, groupId, onlyOf(settlement, tokens), client) as Promise<readonly SettleResult[]>
+    const ofOthers = all.filter(token => !isOwn(token))
+    const parts = await Promise.all([
+      // Own messages do not wait until it is known who the others are.
+      settleHere(all.filter(isOwn)),
+      holders.find(ofOthers).then(async found => {
+        const told = await Promise.all(
+          [...found].map(([id, tokens]) =>
+            id === undefined ? settleHere(tokens) : settleAt(id, [topic, groupId, onlyOf(settlement, tokens), client])
+          )
+        )
+        return told.flat()
+      })
+    ])
+    const results = new Map(parts.flat().map(result => [result.token, result]))
+    return all.map(token => results.get(token) ?? { token, outcome: 'unknown' })
+  }
+  return over(own, { settle, configure: configuredAtAll(own, cluster, peers) })
+}
+
+/**
+ * Serves settlements of other processes.
+ *
+ * @returns a function that passes a settlement on to another process, and never rejects. What could not be asked is elsewhere;
+ *   what may have been asked, and was not answered, is unknown
+ */
+export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
+  const message = `queue settle ${cluster}`
+  // The own queues settle, so a settlement is not passed on again.
+  peers.serve(message, (asked: AskedSettlement) => own.settle(...asked))
+  return async (id: Id, asked: AskedSettlement): Promise<readonly SettleResult[]> => {
+    const [, , settlement, client] = asked
+    const allAre = (outcome: SettleResult['outcome']) => tokensOf(settlement).map(token => ({ token, outcome }))
+    try {
+      const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
+      // A process that has just been started handles no messages yet.
+      return (told as readonly SettleResult[] | undefined) ?? allAre('elsewhere')
+    } catch (error) {
+      const { cause } = error as PeerError
+      return allAre(cause === undefined || cause.code === AWAY ? 'unknown' : 'elsewhere')
+    }
+  }
+}
+
+/** Settings of a group are those of all processes that hold messages for it: those that hold some read them again. */
+export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs['configure'] {
+  const message = `queue configured ${cluster}`
+  peers.serve(message, async ([topic, groupId]: readonly [string, string]) => {
+    await own.configure(topic, groupId, {}, SETTINGS_TIMEOUT_MS)
+  })
+  return async (topic, groupId, changes, timeoutMs) => {
+    const settings = await own.configure(topic, groupId, changes, timeoutMs)
+    await callOthers(peers, message, [topic, groupId], { timeoutMs: CHANGE_TIMEOUT_MS })
+    return settings
+  }
+}
+
+/** Which process gives out which tokens, as each of them tells it when it is asked. */
+class Holders<Id> {
+  readonly #peers: Peers<Id>
+  readonly #question: string
+  readonly #asked = new Map<Id, Promise<unknown>>()
+  /** What was answered; '' of one that gives out none. */
+  readonly #told = new Map<Id, string>()
+
+  constructor(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
+    this.#peers = peers
+    this.#question = `queue holder ${cluster}`
+    peers.serve(this.#question, () => own.holder ?? '')
+    peers.onGone(id => {
+      this.#asked.delete(id)
+      this.#told.delete(id)
+    })
+  }
+
+  /**
+   * Groups tokens by the process that settles them: the one that has given them out, or the one that has succeeded it.
+   * `undefined`: there is none. Never rejects.
+   */
+  async find(tokens: readonly string[]): Promise<ReadonlyMap<Id | undefined, readonly string[]>> {
+    const holderOf = (token: string): string => holderOfToken(token) ?? ''
+    const known = new Set(this.#told.values())
+    if (!tokens.every(token => known.has(holderOf(token))))
+      await askAll(this.#peers.others, id => this.#asked.get(id) ?? this.#ask(id))
+    const ids = new Map<string, Id>()
+    for (const [id, holder] of this.#told) ids.set(holder, id).set(gatewayOfHolder(holder), id)
+    const found = new Map<Id | undefined, string[]>()
+    for (const token of tokens) {
+      const holder = holderOf(token)
+      const id = ids.get(holder) ?? ids.get(gatewayOfHolder(holder))
+      const ofId = found.get(id) ?? []
+      ofId.push(token)
+      found.set(id, ofId)
+    }
+    return found
+  }
+
+  #ask(id: Id): Promise<unknown> {
+    const answered = this.#peers.call(id, this.#question, {}, { timeoutMs: HOLDER_TIMEOUT_MS })
+    const asked = answered.then(
+      holder => {
+        // It is asked, and is gone, then its answer comes.
+        if (this.#asked.get(id) === asked) this.#told.set(id, String(holder))
+      },
+      () => {
+        if (this.#asked.get(id) === asked) this.#asked.delete(id)
+      }
+    )
+    this.#asked.set(id, asked)
+    return asked
+  }
+}
+
+const tokensOf = ({ accept, release, reject, renew }: Settlement): readonly string[] => [
+  ...accept,
+  ...release,
+  ...reject,
+  ...renew
+]
+
+function onlyOf({ accept, release, reject, renew, delayMs }: Settlement, tokens: readonly string[]): Settlement {
+  const all = new Set(tokens)
+  const those = (list: readonly string[]) => list.filter(token => all.has(token))
+  return { accept: those(accept), release: those(release), reject: those(reject), renew: those(renew), delayMs }
+}
