@@ -131,6 +131,15 @@ export type {
   ProduceOptions,
   RecordBytes
 } from './server/app/program-produce.js'
+/** Queues. */
+export type {
+  Queue,
+  QueueAcquireOptions,
+  QueueMessage,
+  QueueOptions,
+  QueueRunOptions,
+  Settled
+} from './server/app/program-queue.js'
 /** Transactions. */
 export type { CommittedOffset, Transaction, TransactionOptions } from './server/app/program-transactions.js'
 /** Administration. */

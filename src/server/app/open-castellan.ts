@@ -43,6 +43,7 @@ import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.
 import type { OpenQueuesOptions } from './open-queues.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
+import { ProgramQueues, programQueueLimits, type Queue, type QueueOptions } from './program-queue.js'
 import { programTransactions, type RunTransaction } from './program-transactions.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'
 
@@ -166,6 +167,13 @@ export interface Castellan extends AsyncDisposable {
    * @throws InvalidRequestError when an option is wrong, or inside the function of a transaction of the same id
    */
   readonly transaction: RunTransaction
+  /**
+   * A topic as a queue for the workers of a share group, which Kafka 4.2 and later have. Each message is settled by itself, in no
+   * order. Nothing is asked for before `acquire` or `run`.
+   *
+   * @throws InvalidRequestError when an option is wrong
+   */
+  queue(options: QueueOptions): Queue
   /** Topics, settings, groups and their offsets. */
   readonly admin: Admin
   /** Opens further connections to the same cluster, for calls that the Router does not offer. */
@@ -317,7 +325,9 @@ class ClusterParts {
   readonly #queue: DurableQueue | undefined
   /** The delivery from the log of the cluster, then those from orphaned logs. */
   readonly #fromLogs: readonly DurableDelivery[]
-  readonly #parts: Omit<Cluster, 'receipt' | 'consume' | 'read' | 'transaction' | 'close'>
+  readonly #parts: Omit<Cluster, 'receipt' | 'consume' | 'read' | 'transaction' | 'queue' | 'close'>
+  /** Those of a program. */
+  readonly #programQueues: ProgramQueues
   /** Loads transactions when a program begins the first one. */
   readonly #loadTransactions: () => Promise<Transactions>
   #transactions: Transactions | undefined
@@ -372,6 +382,11 @@ class ClusterParts {
       if (this.#closing !== undefined) await this.#transactions.close(0)
       return this.#transactions
     }
+    const loadQueues = async (): Promise<Queues> => {
+      const { openQueues: open } = await import('./open-queues.js')
+      return open({ cluster: DEFAULT_CLUSTER, limits: programQueueLimits, router: router.ref, delivery, log, metrics })
+    }
+    this.#programQueues = new ProgramQueues(loadQueues, log)
     this.#receipts = receipts
     this.#queue = queue
     this.#parts = { ...kept, system, router, gateway: verbs, createClient }
@@ -403,6 +418,7 @@ class ClusterParts {
       consume: options => openConsumer(this.#parts.groups, options, () => this.#closing !== undefined),
       read: (topic, options) => this.#read(topic, options),
       transaction: programTransactions(this.#loadTransactions),
+      queue: options => this.#programQueues.open(options),
       close: async options => (this.#closing ??= this.#close(closeTimeoutOf(options)))
     }
   }
@@ -423,7 +439,7 @@ class ClusterParts {
 
   async #close(timeoutMs: number): Promise<number> {
     const startedAt = performance.now()
-    await this.#transactions?.close(timeoutMs)
+    await Promise.all([this.#transactions?.close(timeoutMs), this.#programQueues.close(timeoutMs)])
     return this.#closeRest(Math.max(0, timeoutMs - (performance.now() - startedAt)))
   }
 

@@ -1,0 +1,312 @@
+import type { Queues } from '../../consumer/queue/queues.js'
+import { queueSettings } from '../../consumer/queue/settings.js'
+import { isCount } from '../../core/counts.js'
+import { onAbort } from '../../core/ending.js'
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
+import type { KafkaRecord, Logger } from '../../core/model.js'
+import { checkOptionNames } from '../../core/settings/call-options.js'
+import { toError } from '../../verbs/offsets.js'
+import type { QueueMessage as Acquired, AcquireResult, QueueVerbs, SettleResult } from '../../verbs/verbs.js'
+
+/** Whose limits count: all calls of a program are those of one client. */
+const PROGRAM = 'the program'
+const { create: mayCreate, ...limits } = queueSettings.parse(undefined)
+export const programQueueLimits = { ...limits, mayCreate, maxHeldPerClient: limits.maxHeld }
+
+const MAX_COUNT = 500
+const MAX_WAIT_MS = 60_000
+const DEFAULTS = { count: 1, waitMs: 20_000, maxBytes: 1024 * 1024 }
+/** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
+const RETRY_DELAY_MS = 1_000
+/** Pause of `run` after an acquire that has failed and may succeed later. */
+const PAUSE_MS = 1_000
+
+export interface QueueOptions {
+  readonly topic: string
+  /** A share group. A group of consumers cannot have the same name. */
+  readonly group: string
+}
+
+export interface QueueAcquireOptions {
+  /** How many messages at most, from 1 to 500. Default: 1. */
+  readonly count?: number | undefined
+  /** How long it waits for the first message, at most 60,000. Default: 20,000. */
+  readonly waitMs?: number | undefined
+  /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
+  readonly maxBytes?: number | undefined
+  /** How long the messages are to be held, up to an hour: Kafka's locks are renewed meanwhile. Default: as long as Kafka's lock. */
+  readonly lockMs?: number | undefined
+  /** Where the group begins, if it has neither this setting nor any state for the topic. Default: Kafka's, which is `latest`. */
+  readonly start?: 'earliest' | 'latest' | { readonly durationMs: number } | undefined
+  /** Ends the wait; what was about to be given goes to the next one. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'lockMs' | 'start' | 'signal'> {
+  /** How many messages are handled at the same time. Default: 1. */
+  readonly concurrency?: number | undefined
+}
+
+/**
+ * What became of a message: `done`; `lost`: its lock was over, and it comes or came again; `unknown`: sent to Kafka, and no
+ * answer came; `failed`: Kafka has refused with `code`.
+ */
+export type Settled = Omit<SettleResult, 'token'>
+
+/** A message that this program holds, until it settles it or its lock ends. */
+export interface QueueMessage extends KafkaRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly token: string
+  /** How often Kafka has given it to somebody, this time included; a lower bound. */
+  readonly deliveryCount: number
+  /** True: a release would end it. `undefined`: Kafka does not tell. */
+  readonly lastDelivery: boolean | undefined
+  /** Milliseconds of the lock that were left when it was given. */
+  readonly lockMs: number
+  accept(): Promise<Settled>
+  /** Makes it available again, `delayMs` later. */
+  release(options?: { readonly delayMs?: number }): Promise<Settled>
+  /** Nobody gets it any more. */
+  reject(): Promise<Settled>
+  /** Begins its lock anew. */
+  renew(): Promise<Settled>
+}
+
+/** A topic as a queue for the members of a share group (Kafka 4.2 or later). `await using` ends its waits and runs. */
+export interface Queue extends AsyncDisposable {
+  /**
+   * Waits for messages. Empty: there were none in time, or the signal was aborted.
+   *
+   * @throws CastellanError `kafka` with the code 35 where Kafka has no share groups, 69 where the group is of another kind
+   * @throws InvalidRequestError when an option is wrong
+   */
+  acquire(options?: QueueAcquireOptions): Promise<readonly QueueMessage[]>
+  /**
+   * Handles messages, as many at a time as `concurrency` says, and acquires no others. A message is held while its handler works,
+   * accepted when it resolves, and released when it throws, which the log says; then it goes on. It resolves when the signal is
+   * aborted, the queue is disposed of, or Castellan is closed, and no handler is in flight.
+   *
+   * @throws CastellanError when messages cannot be acquired, and trying again is of no use
+   */
+  run(handler: (message: QueueMessage) => unknown, options?: QueueRunOptions): Promise<void>
+}
+
+/** The queues of a program, which are opened when the first message is asked for. */
+export class ProgramQueues {
+  readonly #load: () => Promise<Queues>
+  readonly #log: Logger
+  readonly #closed = new AbortController()
+  readonly #runs = new Set<Promise<unknown>>()
+  #loaded: Promise<Queues> | undefined
+
+  constructor(load: () => Promise<Queues>, log: Logger) {
+    this.#load = load
+    this.#log = log
+  }
+
+  /** @throws InvalidRequestError when an option is wrong */
+  open(options: QueueOptions): Queue {
+    checkOptionNames(
+      'queue',
+      options,
+      ['topic', 'group'],
+      new Map([
+        ['groupId', 'group'],
+        ['topics', 'topic']
+      ])
+    )
+    for (const name of ['topic', 'group'] as const)
+      if (typeof options[name] !== 'string' || options[name] === '')
+        throw new InvalidRequestError(`queue: a ${name} is needed`)
+    return new ProgramQueue(options, () => (this.#loaded ??= this.#load()), this.#closed.signal, this.#log, this.#runs)
+  }
+
+  /** Ends all waits and runs, waits for handlers in flight, and gives back what is held. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closed.abort()
+    await inTime(Promise.allSettled(this.#runs), timeoutMs, () => undefined)
+    const queues = await this.#loaded?.catch(() => undefined)
+    await queues?.drain(0)
+  }
+}
+
+class ProgramQueue implements Queue {
+  readonly #of: QueueOptions
+  readonly #verbs: () => Promise<QueueVerbs>
+  readonly #log: Logger
+  readonly #runs: Set<Promise<unknown>>
+  readonly #end = new AbortController()
+  readonly #closed: AbortSignal
+
+  constructor(
+    of: QueueOptions,
+    verbs: () => Promise<QueueVerbs>,
+    closed: AbortSignal,
+    log: Logger,
+    runs: Set<Promise<unknown>>
+  ) {
+    this.#of = of
+    this.#verbs = verbs
+    this.#closed = closed
+    this.#log = log
+    this.#runs = runs
+    onAbort(closed, () => this.#end.abort())
+  }
+
+  async acquire(options: QueueAcquireOptions = {}): Promise<readonly QueueMessage[]> {
+    checkOptionNames('acquire', options, ['count', 'waitMs', 'maxBytes', 'lockMs', 'start', 'signal'])
+    const { count = DEFAULTS.count, waitMs = DEFAULTS.waitMs, maxBytes = DEFAULTS.maxBytes, signal } = options
+    checkNumber('acquire', 'count', count, 1, MAX_COUNT)
+    checkNumber('acquire', 'waitMs', waitMs, 0, MAX_WAIT_MS)
+    checkNumber('acquire', 'maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER)
+    const held = heldBy('acquire', options)
+    if (this.#closed.aborted) throw new CastellanError('shuttingDown', 'castellan was closed', false)
+    const verbs = await this.#verbs()
+    const { topic, group } = this.#of
+    const asked = { count, waitMs, maxBytes, ...held, client: PROGRAM, mayAlter: true }
+    return new Promise((resolve, reject) => {
+      const leaves: (() => void)[] = []
+      let isOver = false
+      const end = (settle: () => void): void => {
+        isOver = true
+        for (const leave of leaves) leave()
+        settle()
+      }
+      const reply = (result: AcquireResult): void =>
+        end(() => {
+          if (result.type === 'acquired') resolve(result.messages.map(message => this.#given(verbs, message)))
+          else reject(toError(result, `messages of ${topic}`, waitMs))
+        })
+      const gone = verbs.acquire(topic, group, asked, { reply })
+      const leave = (): void => {
+        if (isOver) return
+        gone()
+        end(() => resolve([]))
+      }
+      for (const one of [signal, this.#end.signal]) if (!isOver) leaves.push(onAbort(one, leave))
+    })
+  }
+
+  #given(verbs: QueueVerbs, { record, ...message }: Acquired): QueueMessage {
+    const { topic, group } = this.#of
+    const settle = async (word: 'accept' | 'release' | 'reject' | 'renew', delayMs = 0): Promise<Settled> => {
+      const lists = { accept: [], release: [], reject: [], renew: [] }
+      const settlement = { ...lists, [word]: [message.token], delayMs }
+      const [{ token: _, ...settled }] = (await verbs.settle(topic, group, settlement, PROGRAM)) as [SettleResult]
+      return settled
+    }
+    return {
+      ...record,
+      ...message,
+      accept: () => settle('accept'),
+      release: async (options = {}) => {
+        checkOptionNames('release', options, ['delayMs'])
+        const { delayMs = 0 } = options
+        checkNumber('release', 'delayMs', delayMs, 0, programQueueLimits.maxLockMs)
+        return settle('release', delayMs)
+      },
+      reject: () => settle('reject'),
+      renew: () => settle('renew')
+    }
+  }
+
+  run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions = {}): Promise<void> {
+    const running = this.#run(handler, options)
+    this.#runs.add(running)
+    const forget = (): void => void this.#runs.delete(running)
+    running.then(forget, forget)
+    return running
+  }
+
+  async #run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions): Promise<void> {
+    checkOptionNames('run', options, ['concurrency', 'lockMs', 'start', 'signal'])
+    const { concurrency = 1, signal, ...asked } = options
+    if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
+    checkNumber('run', 'concurrency', concurrency, 1, programQueueLimits.maxHeldPerClient)
+    heldBy('run', options)
+    if (this.#closed.aborted) throw new CastellanError('shuttingDown', 'castellan was closed', false)
+    const lockMs = asked.lockMs ?? programQueueLimits.maxLockMs
+    const end = new AbortController()
+    const leaves = [signal, this.#end.signal].map(one => onAbort(one, () => end.abort()))
+    const inFlight = new Set<Promise<void>>()
+    try {
+      while (!end.signal.aborted) {
+        const count = Math.min(MAX_COUNT, concurrency - inFlight.size)
+        for (const message of await this.#next({ ...asked, lockMs, count, signal: end.signal })) {
+          const handling: Promise<void> = this.#handle(handler, message, lockMs).then(
+            () => void inFlight.delete(handling)
+          )
+          inFlight.add(handling)
+        }
+        if (inFlight.size >= concurrency) await Promise.race(inFlight)
+      }
+    } finally {
+      for (const leave of leaves) leave()
+      await Promise.all(inFlight)
+    }
+  }
+
+  /** Messages; none after a failure that may pass. */
+  async #next(options: QueueAcquireOptions): Promise<readonly QueueMessage[]> {
+    try {
+      return await this.acquire(options)
+    } catch (error) {
+      if (!(error instanceof CastellanError) || (!error.retriable && error.code !== 'shuttingDown')) throw error
+      this.#log.warn({ ...this.#of, err: error }, 'messages of a queue cannot be acquired, and are asked for again')
+      await new Promise<void>(resolve => {
+        const timer = setTimeout(resolve, PAUSE_MS)
+        onAbort(options.signal, () => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+      return []
+    }
+  }
+
+  async #handle(handler: (message: QueueMessage) => unknown, message: QueueMessage, lockMs: number): Promise<void> {
+    const renewing = setInterval(() => void message.renew(), lockMs / 2)
+    try {
+      await handler(message)
+      clearInterval(renewing)
+      const { outcome } = await message.accept()
+      if (outcome !== 'done')
+        this.#log.warn(placeOf(message), `a handled message is not known to be accepted: ${outcome}`)
+    } catch (error) {
+      clearInterval(renewing)
+      this.#log.warn({ ...placeOf(message), err: error }, 'the handler of a queue has failed')
+      await message.release({ delayMs: RETRY_DELAY_MS })
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#end.abort()
+  }
+}
+
+const placeOf = ({ topic, partition, offset, deliveryCount }: QueueMessage) => ({
+  topic,
+  partition,
+  offset,
+  deliveryCount
+})
+
+function checkNumber(call: string, name: string, value: unknown, least: number, most: number): void {
+  if (isCount(value) && value >= least && value <= most) return
+  throw new InvalidRequestError(`${call}: ${name} is a whole number from ${least} to ${most}`)
+}
+
+/** @throws InvalidRequestError when one of them is wrong */
+function heldBy(call: string, { lockMs, start }: QueueAcquireOptions) {
+  if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, 1, programQueueLimits.maxLockMs)
+  return { lockMs, start: startOf(call, start) }
+}
+
+function startOf(call: string, start: QueueAcquireOptions['start']): string | undefined {
+  if (start === undefined || start === 'earliest' || start === 'latest') return start
+  const { durationMs, ...others } = Object(start) as { readonly durationMs: number }
+  if (isCount(durationMs) && Object.keys(others).length === 0) return `PT${durationMs / 1000}S`
+  throw new InvalidRequestError(`${call}: start is one of 'earliest', 'latest', {durationMs: number}`)
+}
