@@ -11,7 +11,7 @@ import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
 export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits' | 'log' | 'metrics'> {
   readonly router: ActorRef<RouterMessage>
   readonly delivery: KafkaAdminDeps['delivery']
-  /** The same for all clusters of the process. Absent: that of a gateway that nobody knows again. */
+  /** The same for all clusters of the process. Absent: tokens name a gateway of a random id. */
   readonly giver?: TokenGiver | undefined
 }
 

@@ -59,7 +59,7 @@ export interface QueueMessage extends KafkaRecord {
   readonly topic: string
   readonly partition: number
   readonly token: string
-  /** How often Kafka has given it to somebody, this time included; a lower bound. */
+  /** How often Kafka has given it out, this time included; a lower bound. */
   readonly deliveryCount: number
   /** True: a release would end it. `undefined`: Kafka does not tell. */
   readonly lastDelivery: boolean | undefined
@@ -68,7 +68,7 @@ export interface QueueMessage extends KafkaRecord {
   accept(): Promise<Settled>
   /** Makes it available again, `delayMs` later. */
   release(options?: { readonly delayMs?: number }): Promise<Settled>
-  /** Nobody gets it any more. */
+  /** It is not given again. */
   reject(): Promise<Settled>
   /** Begins its lock anew. */
   renew(): Promise<Settled>
