@@ -4,6 +4,7 @@ import type { AdminVerbs, DurableLogStats, Verbs } from '../../verbs/verbs.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { ownedGroups } from './group-owner.js'
+import { ownedQueues } from './owned-queues.js'
 import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
 import { peerQueues } from './queues-elsewhere.js'
 
@@ -61,6 +62,7 @@ export function sharedVerbs<Id extends number | string>(
   return over(own, {
     groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
     instances: peerInstances(own, cluster, peers, owner),
+    queues: ownedQueues(own.queues, cluster, peers, ownerAmong),
     admin: toldToAll(own.admin, cluster, peers),
     durableLog: sumOfLogs(own, cluster, peers)
   })

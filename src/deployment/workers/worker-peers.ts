@@ -1,6 +1,6 @@
 import type { ForwardedRequest, KeyOwners } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
-import { AWAY, type CallOptions, type PeerHandler, type Peers } from '../calls/peers.js'
+import { AWAY, type CallOptions, NOT_SENT, type PeerHandler, type Peers } from '../calls/peers.js'
 import type { Handlers, LinkError } from './link.js'
 import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
 
@@ -59,7 +59,7 @@ export const passingOn = (
 ): Pick<Handlers<ParentServes>, 'peer'> => ({
   peer: async ({ to, timeoutMs, ...message }) => {
     const other = linkTo(to)
-    if (other === undefined) throw away(to)
+    if (other === undefined) throw away(to, NOT_SENT)
     const waitMs = timeoutMs === undefined ? undefined : timeoutMs + PASSING_MARGIN_MS
     return other.call('peer', { ...message, timeoutMs, from }, waitMs).catch((error: LinkError) => {
       throw error.cause === undefined ? away(to) : Object.assign(new Error(error.message), { code: error.cause.code })
@@ -67,7 +67,8 @@ export const passingOn = (
   }
 })
 
-const away = (number: number): Error => Object.assign(new Error(`worker ${number} does not serve`), { code: AWAY })
+const away = (number: number, code = AWAY): Error =>
+  Object.assign(new Error(`worker ${number} does not serve`), { code })
 
 /** The worker that owns a key. All workers compute the same owner. */
 export const ownerOfKey = (hash: string, workers: number): number =>
