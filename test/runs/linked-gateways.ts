@@ -27,9 +27,10 @@ export class LinkedGateway implements Peers {
   static async open(
     all: LinkedGateway[],
     id: string,
-    options: Parameters<typeof openCluster>[0]
+    options: Parameters<typeof openCluster>[0],
+    queues?: Parameters<typeof openCluster>[4]
   ): Promise<LinkedGateway> {
-    return new LinkedGateway(all, id, await openCluster(options))
+    return new LinkedGateway(all, id, await openCluster(options, undefined, undefined, undefined, queues))
   }
 
   /** It can be called by no other, and calls none. */

@@ -5,8 +5,16 @@ import { expect } from 'chai'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
-import { callOthers, isAway, type PeerCall, type PeerError, SILENT_MS } from '../../../src/deployment/calls/peers.js'
+import {
+  callOthers,
+  isAway,
+  isNotSent,
+  type PeerCall,
+  type PeerError,
+  SILENT_MS
+} from '../../../src/deployment/calls/peers.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/deployment/gateways/gateway-peers.js'
+import { PeerConnection } from '../../../src/deployment/gateways/peer-connection.js'
 import type { PeerTls } from '../../../src/deployment/gateways/peer-listener.js'
 import { ANSWERED_BY, PeerToken } from '../../../src/deployment/gateways/peer-token.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
@@ -148,6 +156,18 @@ describe('gateways that know each other', () => {
     const [[received, { from, timeoutMs }]] = calls as [[unknown, PeerCall<string>]]
     expect([received, from]).to.deep.equal([body, a.id])
     expect(timeoutMs).to.be.within(1, 9_000)
+  })
+
+  it('tell that a call was not sent where nobody listens, and while they pause after that', async () => {
+    const server = createServer()
+    const [host, port] = (await listening(server)).split(':')
+    await new Promise(resolve => server.close(resolve))
+    const deps = { id: 'a', token: new PeerToken(TOKEN), tls: undefined, serverName: host!, log: silentLogger }
+    const clocks = { clock: () => 0, now: Date.now, metrics: defaultLogger, onGone: () => undefined }
+    const connection = new PeerConnection(host!, Number(port), { ...deps, ...clocks })
+    closing.push(() => connection.close())
+    for (const when of ['at first', 'after that'])
+      expect(isNotSent(await reasonOf(connection.call('b', 'a call', {}, PATIENT))), when).to.equal(true)
   })
 
   it('pass on the errors of handlers', async () => {

@@ -124,14 +124,14 @@ describe('the settlement of messages that other gateways hold', () => {
     const settling = a!.settle({ accept: tokens })
     b!.end()
     expect((await settling).map(({ outcome }) => outcome)).to.deep.equal(['elsewhere'])
-    open('b', 2)
+    open('b2', 2)
     expect(await outcomesOf({ accept: tokens })).to.deep.equal(['lost'])
   })
 
   it('finds the holder among gateways with the same name', async () => {
-    const twin = open('twin', 1)
-    const tokens = await twin.give(31)
-    expect(await outcomesOf({ accept: tokens })).to.deep.equal(['done'])
+    const twins = [b!, open('twin of a', 1), open('twin of b', 2)]
+    const tokens = await Promise.all(twins.map((twin, at) => twin.give(at)))
+    expect(await outcomesOf({ accept: tokens.flat() })).to.deep.equal(['done', 'done', 'done'])
   })
 
   it('does not hold up own messages while it is not known who the others are', async () => {
