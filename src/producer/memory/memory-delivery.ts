@@ -390,6 +390,12 @@ export class MemoryDelivery implements Delivery {
     }
   }
 
+  /** How many batches were sent again, and records have failed, until now. */
+  get troubles(): number {
+    const { retries, failed } = this.#deps.counters
+    return retries + failed
+  }
+
   counts(): ReturnType<Delivery['counts']> {
     return {
       ...this.#deps.counters,

@@ -235,8 +235,8 @@ export class OpenTransaction {
    */
   async commit(): Promise<void> {
     this.#isOpen = false
-    await unlessAborted(Promise.allSettled(this.#settling), this.signal)
-    await unlessAborted(this.#sendAllPositions(), this.signal)
+    if (this.#settling.size > 0) await unlessAborted(Promise.allSettled(this.#settling), this.signal)
+    if (this.#consumed.hasMessages || this.#offsets.size > 0) await unlessAborted(this.#sendAllPositions(), this.signal)
     this.#checkFailure()
     this.#consumed.check()
     if (this.#isBegun) await this.#end()

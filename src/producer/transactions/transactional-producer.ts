@@ -177,8 +177,7 @@ export class TransactionalProducer {
   }
 
   get #doubtsNow(): number {
-    const counts = this.#delivery?.counts()
-    return this.calls.unanswered + this.#forgotten + (counts?.retries ?? 0) + (counts?.failed ?? 0)
+    return this.calls.unanswered + this.#forgotten + (this.#delivery?.troubles ?? 0)
   }
 
   #needsEpoch(): void {

@@ -96,6 +96,8 @@ export class Transactions {
       stop.abort(new TransactionError(code, `the transaction ${id} ${why}`, 'no', cause))
     const timer = setTimeout(stopped('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
     const ignore = [
+      // Each wait below listens as well: while one listens, the others cost next to nothing.
+      onAbort(stop.signal, () => undefined),
       onAbort(signal, () => stopped('aborted', 'was aborted by its signal', signal?.reason)()),
       onAbort(this.#closing.signal, stopped('shuttingDown', 'was aborted, because the castellan is closed'))
     ]
