@@ -45,7 +45,13 @@ interface Entry extends SharePartitionId {
   readonly first: Offset
   readonly last: Offset
   readonly type: AckType
+  /** That of the acquisition that it is about; `undefined`: it was over, or the offsets have no records. */
+  readonly lock: Lock | undefined
   settle(settled: Settled): void
+}
+/** Of one acquisition of one message. */
+interface Lock {
+  endsAt: number
 }
 type CallKind = 'shareFetch' | 'shareAcknowledge'
 type Told<Kind extends CallKind> = ResultOf<Kind> & { readonly type: 'success' }
@@ -106,8 +112,8 @@ export class ShareSession {
   readonly #wanted = new Map<string, SharePartitionId>()
   #named: ReadonlyMap<string, SharePartitionId> = new Map()
   #namedBefore = this.#named
-  /** By partition and offset: when Kafka's lock ends. */
-  readonly #locks = new Map<string, Map<Offset, number>>()
+  /** By partition and offset: Kafka's locks. */
+  readonly #locks = new Map<string, Map<Offset, Lock>>()
   /** When locks were last dropped that had ended. */
   #sweptAt: number
   /** What is to be told to Kafka; and parts of lists that Kafka has refused, each of one partition. */
@@ -204,7 +210,8 @@ export class ShareSession {
   settle(topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled> {
     if (this.#isOver || this.#onClosed !== undefined) return Promise.resolve(LOST)
     return new Promise(settle => {
-      this.#queued.push({ topicId, partition, first: offset, last: offset, type: acknowledgeTypes[word], settle })
+      const lock = this.#locks.get(keyOf({ topicId, partition }))?.get(offset)
+      this.#queued.push({ topicId, partition, first: offset, last: offset, type: acknowledgeTypes[word], lock, settle })
       this.#flush ??= setImmediate(() => this.#next())
     })
   }
@@ -251,7 +258,7 @@ export class ShareSession {
     if (now - this.#sweptAt < KEEP_ALIVE_MS) return
     this.#sweptAt = now
     for (const [key, locks] of this.#locks) {
-      for (const [offset, endsAt] of locks) if (endsAt <= now) locks.delete(offset)
+      for (const [offset, { endsAt }] of locks) if (endsAt <= now) locks.delete(offset)
       if (locks.size === 0) this.#locks.delete(key)
     }
   }
@@ -307,11 +314,11 @@ export class ShareSession {
       if (!this.#wanted.has(keyOf(place))) continue
       const locks = this.#locksOf(place)
       for (const { record, deliveryCount } of records) {
-        locks.set(record.offset, lockEndsAt)
+        locks.set(record.offset, { endsAt: lockEndsAt })
         messages.push({ topicId, partition, record, deliveryCount, lockEndsAt, session: this })
       }
       for (const { first, last } of gaps)
-        this.#queued.push({ ...place, first, last, type: gap, settle: () => undefined })
+        this.#queued.push({ ...place, first, last, type: gap, lock: undefined, settle: () => undefined })
       // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)
         log.warn(
@@ -324,11 +331,11 @@ export class ShareSession {
     return { messages, isEmpty }
   }
 
-  #locksOf(partition: SharePartitionId): Map<Offset, number> {
+  #locksOf(partition: SharePartitionId): Map<Offset, Lock> {
     const key = keyOf(partition)
     const known = this.#locks.get(key)
     if (known !== undefined) return known
-    const locks = new Map<Offset, number>()
+    const locks = new Map<Offset, Lock>()
     this.#locks.set(key, locks)
     return locks
   }
@@ -356,18 +363,22 @@ export class ShareSession {
     return [...taken.values()]
   }
 
-  /** Kafka would take a word whose lock is over, when the message is acquired anew. */
+  /**
+   * Kafka would take a word whose lock is over, when the message is acquired anew: a word waits behind a fetch whose broker
+   * stands still, the lock ends, the fetch acquires the message again, then the word would be sent.
+   */
   #valid(entries: readonly Entry[]): Entry[] {
     const now = this.#options.now()
     return entries.filter(entry => {
-      const isValid = entry.type === gap ? this.#wanted.has(keyOf(entry)) : this.#lockEndOf(entry) > now
+      const isValid = entry.type === gap ? this.#wanted.has(keyOf(entry)) : this.#isLocked(entry, now)
       if (!isValid) entry.settle(LOST)
       return isValid
     })
   }
 
-  #lockEndOf(entry: Entry): number {
-    return this.#locks.get(keyOf(entry))?.get(entry.first) ?? Number.NEGATIVE_INFINITY
+  #isLocked(entry: Entry, now: number): boolean {
+    const { lock, first } = entry
+    return lock !== undefined && lock.endsAt > now && this.#locks.get(keyOf(entry))?.get(first) === lock
   }
 
   /** An empty list keeps the connection. */
@@ -390,9 +401,9 @@ export class ShareSession {
 
   /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
   #done(entry: Entry, renewedUntil: number): void {
-    const isInTime = this.#lockEndOf(entry) > this.#options.now()
+    const isInTime = this.#isLocked(entry, this.#options.now())
     if (entry.type !== renew) this.#unlock(entry)
-    else if (isInTime) this.#locks.get(keyOf(entry))?.set(entry.first, renewedUntil)
+    else if (isInTime) entry.lock!.endsAt = renewedUntil
     if (!isInTime) entry.settle(UNKNOWN)
     else entry.settle(entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : { outcome: 'done' })
   }
@@ -419,7 +430,7 @@ export class ShareSession {
   #unlock(entry: Entry): void {
     const key = keyOf(entry)
     const locks = this.#locks.get(key)
-    locks?.delete(entry.first)
+    if (locks?.get(entry.first) === entry.lock) locks?.delete(entry.first)
     if (locks?.size === 0) this.#locks.delete(key)
   }
 

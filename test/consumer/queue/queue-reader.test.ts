@@ -210,6 +210,22 @@ describe('the reader of a queue', () => {
     expect(router.words, 'Kafka has taken it all the same').to.have.length(1)
   })
 
+  it('does not tell a word that has waited behind a fetch which acquired its message anew', async () => {
+    open()
+    router.lockMs = 1_000
+    await holding(1)
+    await time.pass(700)
+    router.latencyMs = 300
+    want(1)
+    router.latencyMs = 1
+    const settled = settle(acquired[0]!, 'release')
+    await time.pass(400)
+    expect(acquired.map(({ deliveryCount }) => deliveryCount)).to.deep.equal([1, 2])
+    expect(await settled).to.deep.equal({ outcome: 'lost' })
+    expect(router.words).to.deep.equal([])
+    expect(await outcomes('accept', [acquired[1]!])).to.deep.equal(['done'])
+  })
+
   it('does not ask Kafka when the lock is over', async () => {
     open()
     router.lockMs = 150
