@@ -62,6 +62,8 @@ export class Queue {
   #hasBegun = false
   #failure: Failure | undefined
   #idleAlarm: Alarm | undefined
+  /** Nobody waits any more: what comes, and what comes back, is released. */
+  #isDraining = false
   #isClosed = false
   #closing: Promise<void> = Promise.resolve()
 
@@ -139,7 +141,7 @@ export class Queue {
 
   /** Settles one message by the token of one acquisition. */
   async settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
-    return this.#joined?.locks.settle(acquisition, word, delayMs) ?? LOST
+    return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? LOST
   }
 
   /** The client that got the message has not seen it. */
@@ -153,6 +155,7 @@ export class Queue {
 
   /** Answers all waiting acquires, and releases what no client has, delayed releases included. */
   drain(): void {
+    this.#isDraining = true
     for (const acquire of this.#waiting) this.#answer(acquire)
     this.#joined?.locks.releaseUnclaimed()
   }
@@ -243,6 +246,7 @@ export class Queue {
 
   /** Gives spare messages to acquires, in the order of both. */
   #serve(): void {
+    if (this.#isDraining) this.#joined?.locks.releaseUnclaimed()
     if (!this.#hasBegun || this.#joined === undefined) return
     for (const held of this.#joined.locks.spare) {
       if (this.#waiting.size === 0) return

@@ -506,6 +506,22 @@ describe('a queue', () => {
       expect(reader().isClosed).to.equal(true)
     })
 
+    it('releases at once what comes when nobody waits any more, and what comes back', async () => {
+      start()
+      const given = await script.given({ offset: 1 })
+      const holding = await script.given({ offset: 4 })
+      await script.acquire()
+      let isDrained = false
+      void script.queues.drain(20_000).then(() => (isDrained = true))
+      reader().acquire({ offset: 2 }, { offset: 3, deliveryCount: 5 })
+      script.queues.unseen(given.messages)
+      expect(await script.outcomeOf('release', holding.tokens[0], 60_000)).to.equal('done')
+      await pass(10)
+      expect(reader().words).to.deep.equal(['release 2', 'release 3', 'release 1', 'release 4'])
+      expect(script.archived).to.deep.equal([3])
+      expect(isDrained).to.equal(true)
+    })
+
     it('tells which messages are archived that are still held', async () => {
       start()
       await script.given({ offset: 1, deliveryCount: 5 })
