@@ -100,6 +100,8 @@ export class HeldCounts {
   readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
   readonly #all = new HeldAmount('messages of queues')
   readonly #byClient = new Map<string, number>()
+  /** In how many queues a client waits. */
+  readonly #queuesByClient = new Map<string, number>()
   #onEmpty: (() => void) | undefined
 
   constructor(limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>) {
@@ -136,14 +138,26 @@ export class HeldCounts {
 
   /** Counts a message for another client than before. `undefined`: for none. */
   move(held: HeldMessage, client: string | undefined): void {
-    if (held.client !== undefined) this.#change(held.client, -1)
-    if (client !== undefined) this.#change(client, 1)
+    if (held.client !== undefined) add(this.#byClient, held.client, -1)
+    if (client !== undefined) add(this.#byClient, client, 1)
     held.client = client
   }
 
-  #change(client: string, by: number): void {
-    const count = (this.#byClient.get(client) ?? 0) + by
-    if (count > 0) this.#byClient.set(client, count)
-    else this.#byClient.delete(client)
+  /** The client waits in a queue from now on. @returns to be called once, when it waits there no more */
+  waits(client: string): () => void {
+    add(this.#queuesByClient, client, 1)
+    return () => add(this.#queuesByClient, client, -1)
   }
+
+  /** How many messages one queue may acquire for the client, so that all queues in which it waits keep its limit together. */
+  shareOf(client: string): number {
+    const room = this.roomOf(client)
+    return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#queuesByClient.get(client) ?? 1)))
+  }
+}
+
+function add(counts: Map<string, number>, client: string, by: number): void {
+  const count = (counts.get(client) ?? 0) + by
+  if (count > 0) counts.set(client, count)
+  else counts.delete(client)
 }

@@ -54,6 +54,8 @@ export class Queue {
   readonly #owner: QueueOwner
   readonly #log: Logger
   readonly #waiting = new Set<WaitingAcquire>()
+  /** By client: how many of its acquires wait, and how to tell that none does any more. */
+  readonly #clients = new Map<string, { acquires: number; readonly leave: () => void }>()
   /** `undefined`: the group is being looked at, before it is joined. */
   #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
   #settingsReadAt = 0
@@ -96,6 +98,7 @@ export class Queue {
     const { now, deadlines } = this.#process
     const acquire = new WaitingAcquire(options, asker, now(), one => this.#acquireDue(one), releasePlace)
     this.#waiting.add(acquire)
+    this.#countClient(options.client)
     deadlines.add(acquire)
     if (this.#failure?.retriable === false) this.#refuse(acquire, this.#failure)
     this.#serve()
@@ -219,7 +222,7 @@ export class Queue {
     for (const acquire of this.#waiting) {
       if (acquire.until <= at && !acquire.isOver) continue
       const { client } = acquire.options
-      const room = rooms.get(client) ?? counts.roomOf(client)
+      const room = rooms.get(client) ?? counts.shareOf(client)
       const wanted = Math.min(acquire.missing, room)
       rooms.set(client, room - wanted)
       if (wanted <= 0) continue
@@ -318,8 +321,21 @@ export class Queue {
 
   #leave(acquire: WaitingAcquire): void {
     this.#process.deadlines.remove(acquire)
-    this.#waiting.delete(acquire)
+    if (this.#waiting.delete(acquire)) this.#uncountClient(acquire.options.client)
     this.#watchIdle()
+  }
+
+  #countClient(client: string): void {
+    const known = this.#clients.get(client)
+    if (known === undefined) this.#clients.set(client, { acquires: 1, leave: this.#process.counts.waits(client) })
+    else known.acquires++
+  }
+
+  #uncountClient(client: string): void {
+    const known = this.#clients.get(client)!
+    if (--known.acquires > 0) return
+    this.#clients.delete(client)
+    known.leave()
   }
 
   /** Waiting acquires are refused, at once where trying again soon is of no use, else at their ends. */

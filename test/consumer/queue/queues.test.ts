@@ -167,6 +167,14 @@ describe('a queue', () => {
       expect(script.readers.map(({ events }) => events.demand().messages)).to.deep.equal([5, 5])
     })
 
+    it('asks for no more than a client may hold, in however many queues it waits', async () => {
+      start({ limits: { maxHeldPerClient: 10 } })
+      await script.acquire({ count: 10, client: 'one' })
+      await script.acquire({ count: 10, client: 'one', topic: 'others' })
+      await script.acquire({ count: 10, client: 'two', topic: 'others' })
+      expect(script.readers.map(({ events }) => events.demand().messages)).to.deep.equal([5, 15])
+    })
+
     it('asks after a minute whether the delivery limit has changed', async () => {
       start()
       await script.acquire({ waitMs: 60_000 })
