@@ -49,9 +49,11 @@ export class ShareMember {
     const { ask, groupId, topic } = this.#options
     const epoch = this.#epoch
     const request = { groupId, memberId: this.#memberId, memberEpoch: epoch, topics: epoch === 0 ? [topic] : null }
+    const wasKnown = this.#mayBeKnown
+    this.#mayBeKnown = true
     ask('shareHeartbeat', { ...request, timeoutMs: HEARTBEAT_TIMEOUT_MS }, result => {
       if (this.#isOver) return
-      if (result.type !== 'failed') this.#mayBeKnown = true
+      if (result.type === 'failed') this.#mayBeKnown = wasKnown
       const pauseMs = result.type === 'success' ? this.#answered(result) : this.#failed(result)
       if (!this.#isOver) this.#timer = setTimeout(() => this.join(), pauseMs)
     })

@@ -92,6 +92,16 @@ describe('the member of a share group', () => {
     expect(beats().map(({ memberEpoch }) => memberEpoch)).to.deep.equal([0, -1])
   })
 
+  it('leaves although its first heartbeat has no answer yet', async () => {
+    router.latencyMs = 50
+    member.join()
+    await time.pass(10)
+    const left = member.leave(1_000)
+    await time.pass(200)
+    await left
+    expect(beats().map(({ memberEpoch }) => memberEpoch)).to.deep.equal([0, -1])
+  })
+
   it('does not leave a group that has refused it', async () => {
     router.scripted.push({ kind: 'shareHeartbeat', result: kafkaFailure(69) })
     member.join()
