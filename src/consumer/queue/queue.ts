@@ -85,6 +85,11 @@ export class Queue {
     return this.#joined?.locks.size ?? 0
   }
 
+  /** Messages that are held, and that no client has. */
+  get spare(): number {
+    return this.#joined?.locks.spare.size ?? 0
+  }
+
   get oldestSince(): number | undefined {
     return this.#joined?.locks.oldestSince
   }

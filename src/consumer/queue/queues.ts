@@ -139,7 +139,10 @@ export class Queues implements QueueVerbs {
     const { client } = options
     const key = keyOf(topic, groupId)
     const known = this.#queues.get(key)
-    const problem = this.#problemOf(topic, groupId, client) ?? (known === undefined && this.#problemOfOpening(client))
+    const problem =
+      this.#problemOf(topic, groupId, client) ??
+      this.#problemOfHolding(client, known?.spare ?? 0) ??
+      (known === undefined && this.#problemOfOpening(client))
     if (problem) {
       asker.reply(problem)
       return () => undefined
@@ -218,10 +221,14 @@ export class Queues implements QueueVerbs {
     const ofGroup = groupId === '' ? invalid('invalidRequest', 'the group id is empty') : problemOfGroup(groupId)
     if (ofGroup !== undefined) return ofGroup
     if (this.#unsupported !== undefined && clock() < this.#unsupported.until) return this.#unsupported.failure
-    const waiting = refusalOf(this.#waiting.problemOf(client), 'acquires wait', limits.maxWaiting, 'maxWaiting')
-    if (waiting !== undefined) return waiting
-    const held = this.#counts.room === 0 ? 'full' : this.#counts.roomOf(client) === 0 ? 'greedy' : undefined
-    const { maxHeld, maxHeldPerClient } = limits
+    return refusalOf(this.#waiting.problemOf(client), 'acquires wait', limits.maxWaiting, 'maxWaiting')
+  }
+
+  /** @param spare messages of the queue that are held already, and wait for a client */
+  #problemOfHolding(client: string, spare: number): Failure | undefined {
+    const { maxHeld, maxHeldPerClient } = this.#deps.limits
+    const isFull = this.#counts.room === 0 && spare === 0
+    const held = isFull ? 'full' : this.#counts.roomOf(client) === 0 ? 'greedy' : undefined
     if (held === 'full') return refusalOf(held, 'messages are held', maxHeld, 'maxHeld')
     return refusalOf(held, 'messages are held', maxHeldPerClient, 'maxHeldPerClient')
   }

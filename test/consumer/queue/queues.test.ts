@@ -97,6 +97,15 @@ describe('a queue', () => {
       expect((await script.acquire({ client: 'other' })).failure).to.equal('overloaded')
     })
 
+    it('gives what it holds for nobody when it may hold no more', async () => {
+      start({ limits: { maxHeld: 1 } })
+      const gone = await script.given({ offset: 1, deliveryCount: 5 })
+      script.queues.unseen(gone.messages)
+      expect((await script.acquire({ client: 'other', group: 'others' })).failure).to.equal('overloaded')
+      expect((await script.acquire({ client: 'other' })).offsets).to.deep.equal([1])
+      expect((await script.acquire({ client: 'third' })).failure).to.equal('overloaded')
+    })
+
     it('refuses another queue when there are too many', async () => {
       start({ limits: { maxQueues: 1 } })
       await script.acquire()
