@@ -152,12 +152,14 @@ export class Queue {
     return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? LOST
   }
 
-  /** The client that got the message has not seen it. */
-  unseen(acquisition: Acquisition, { record }: QueueMessage): void {
-    const held = this.#joined?.locks.find(acquisition)
-    if (held?.state !== 'given') return
-    held.record = record
-    this.#joined!.locks.takeBack(held)
+  /** The client that got the messages has not seen them. */
+  unseen(messages: Iterable<readonly [Acquisition | undefined, QueueMessage]>): void {
+    for (const [acquisition, { record }] of messages) {
+      const held = acquisition && this.#joined?.locks.find(acquisition)
+      if (held?.state !== 'given') continue
+      held.record = record
+      this.#joined!.locks.takeBack(held)
+    }
     this.#serve()
   }
 

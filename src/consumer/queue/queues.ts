@@ -12,7 +12,7 @@ import { HeldCounts } from './held-messages.js'
 import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess } from './queue.js'
 import type { Word } from './queue-reader.js'
-import { QueueTokens, type TokensOptions } from './queue-token.js'
+import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
 import type {
   AcquireOptions,
   AcquireResult,
@@ -154,13 +154,20 @@ export class Queues implements QueueVerbs {
   }
 
   unseen(messages: readonly QueueMessage[]): void {
-    for (const message of messages) {
-      for (const queue of this.#queues.values()) {
-        if (queue.topic !== message.topic) continue
-        const read = this.#tokens.read(queue.topic, queue.groupId, message.token)
-        if (read.type === 'acquired') queue.unseen(read.acquisition, message)
-      }
+    const [first] = messages
+    if (first === undefined) return
+    // All of them are of one queue, and a topic may have many: each look at a token costs a MAC.
+    for (const queue of this.#queues.values()) {
+      if (this.#acquisitionOf(queue, first) === undefined) continue
+      queue.unseen(messages.map(message => [this.#acquisitionOf(queue, message), message] as const))
+      return
     }
+  }
+
+  #acquisitionOf(queue: Queue, { topic, token }: QueueMessage): Acquisition | undefined {
+    if (queue.topic !== topic) return undefined
+    const read = this.#tokens.read(topic, queue.groupId, token)
+    return read.type === 'acquired' ? read.acquisition : undefined
   }
 
   async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly SettleResult[]> {
