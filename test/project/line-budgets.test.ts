@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_740,
   cli: 3_210,
-  consumer: 14_520,
-  deployment: 3_590,
-  core: 5_520,
-  'embedded-broker': 8_960,
+  consumer: 14_650,
+  deployment: 3_900,
+  core: 5_530,
+  'embedded-broker': 8_970,
   verbs: 2_490,
   http: 15_710,
   kafka: 6_640,
   producer: 19_420,
   router: 11_220,
   schemas: 4_090,
-  server: 7_070
+  server: 7_430
 }
 
 function linesIn(path: string): number {
