@@ -64,7 +64,7 @@ export class Queue {
   #hasBegun = false
   #failure: Failure | undefined
   #idleAlarm: Alarm | undefined
-  /** Nobody waits any more: what comes, and what comes back, is released. */
+  /** No acquire waits any more: what comes, and what comes back, is released. */
   #isDraining = false
   #isClosed = false
   #closing: Promise<void> = Promise.resolve()
