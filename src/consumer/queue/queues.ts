@@ -304,6 +304,7 @@ function refusalOf(
 ): Failure | undefined {
   if (problem === undefined) return undefined
   const name = `advanced.queues.${setting}`
-  const text = `too many ${what}${problem === 'greedy' ? ' for this client' : ''} (limit ${limit}; ${name})`
+  const bound = problem === 'greedy' && setting !== 'maxHeldPerClient' ? `about half of ${limit}` : `limit ${limit}`
+  const text = `too many ${what}${problem === 'greedy' ? ' for this client' : ''} (${bound}; ${name})`
   return ownFailure(problem === 'greedy' ? 'quotaExceeded' : 'overloaded', text, true, name)
 }

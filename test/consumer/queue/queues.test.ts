@@ -113,6 +113,17 @@ describe('a queue', () => {
       expect((await script.acquire({ client: 'other' })).failure).to.equal(undefined)
     })
 
+    it('tells a client with half of all queues that it may have no more', async () => {
+      start({ limits: { maxQueues: 3 } })
+      await script.acquire()
+      await script.acquire({ topic: 'others' })
+      const { results } = await script.acquire({ topic: 'third' })
+      expect(results[0]).to.include({
+        code: 'quotaExceeded',
+        message: 'too many queues are open for this client (about half of 3; advanced.queues.maxQueues)'
+      })
+    })
+
     it('tells what Kafka refuses', async () => {
       start({ findFails: new InvalidRequestError('topic orders does not exist', 'unknownTopic') })
       expect((await script.acquire()).failure).to.equal('unknownTopic')
