@@ -31,6 +31,9 @@ const MIN_WAIT_MS = 50
 /** Pause before the next fetch of a session that was answered at once without messages. */
 const PAUSE_MS = 100
 const REFUSED_PAUSE_MS = 1_000
+/** Pause before the next session with a broker that has answered no fetch since its last session was lost. It doubles each time. */
+const LOST_AGAIN_PAUSE_MS = 250
+const MAX_PAUSE_MS = 2_000
 /**
  * A partition has begun when the member is assigned partitions, so that the group has its state for the topic, and when fetches
  * with the partition have been answered for so long. Kafka answers an empty fetch, and tells no error, while the leader still reads
@@ -54,8 +57,8 @@ export class QueueReader {
   readonly #partitions: QueuePartitions
   /** By the id of the broker. */
   readonly #sessions = new Map<number, ShareSession>()
-  /** Brokers that have refused a session: until when no new one is opened. */
-  readonly #pausedNodes = new Map<number, number>()
+  /** Brokers with a lost session and no answered fetch since: how many were lost in a row, and until when none is opened. */
+  readonly #losses = new Map<number, { readonly inARow: number; readonly pausedUntil: number }>()
   /** What was told as a failure, by what has failed: the member, the topic, or a broker. */
   readonly #failures = new Map<string, string>()
   /** By partition: since when its fetches are answered. `true`: it has begun. */
@@ -169,6 +172,7 @@ export class QueueReader {
       this.#sessions.delete(nodeId)
       session.abandon()
     }
+    for (const nodeId of this.#losses.keys()) if (!this.#sessions.has(nodeId)) this.#losses.delete(nodeId)
     for (const what of this.#failures.keys())
       if (what !== 'member' && what !== 'topic' && !this.#sessions.has(Number(what))) this.#recovered(what)
     if (failure === undefined) this.#recovered('topic')
@@ -199,8 +203,7 @@ export class QueueReader {
       },
       onOver: (from, why) => this.#over(from, why)
     })
-    session.pausedUntil = this.#pausedNodes.get(nodeId) ?? 0
-    this.#pausedNodes.delete(nodeId)
+    session.pausedUntil = this.#losses.get(nodeId)?.pausedUntil ?? 0
     this.#sessions.set(nodeId, session)
     return session
   }
@@ -242,6 +245,7 @@ export class QueueReader {
 
   #fetched(session: ShareSession, { messages, errors, named, tookMs, waitMs, isEmpty }: Fetched): void {
     const { now, events } = this.#options
+    this.#losses.delete(session.nodeId)
     let pauseMs = isEmpty && tookMs < waitMs / 2 ? PAUSE_MS : 0
     let refusal: Failure | undefined
     for (const error of errors) {
@@ -285,18 +289,26 @@ export class QueueReader {
   }
 
   #over(session: ShareSession, why: Failure | TimedOut): void {
-    const { now, events } = this.#options
+    const { events } = this.#options
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
     if (session.hasAcquired) events.lost(session)
+    let leastPauseMs = 0
     if (why.type === 'timedOut')
       this.#failed(String(nodeId), ownFailure('brokerUnreachable', 'the connection to the leader was lost', true))
     else if (why.errorCode === undefined || !isSessionGone.has(why.errorCode)) {
-      if (why.errorCode !== undefined) this.#pausedNodes.set(nodeId, now() + REFUSED_PAUSE_MS)
+      if (why.errorCode !== undefined) leastPauseMs = REFUSED_PAUSE_MS
       this.#failed(String(nodeId), why)
     }
+    this.#pause(nodeId, leastPauseMs)
     this.#partitions.lookUp()
+  }
+
+  #pause(nodeId: number, leastMs: number): void {
+    const before = this.#losses.get(nodeId)?.inARow ?? 0
+    const pauseMs = before === 0 ? 0 : Math.min(MAX_PAUSE_MS, LOST_AGAIN_PAUSE_MS * 2 ** before)
+    this.#losses.set(nodeId, { inARow: before + 1, pausedUntil: this.#options.now() + Math.max(leastMs, pauseMs) })
   }
 
   #failed(what: string, failure: Failure): void {

@@ -339,6 +339,23 @@ describe('the reader of a queue', () => {
     expect(failures.at(-1)).to.not.equal(undefined)
   })
 
+  it('opens fewer and fewer sessions with a broker that cannot be reached', async () => {
+    open()
+    const result = ownFailure('brokerUnreachable', 'broker 1 cannot be reached now', true)
+    router.scripted.push(...Array.from({ length: 9 }, () => ({ kind: 'shareFetch' as const, result })))
+    router.write(2)
+    want(1)
+    await time.pass(10_000)
+    const opened = (): number => new Set(router.of('shareFetch').map(({ memberId }) => memberId)).size
+    expect(opened()).to.be.within(5, 8)
+    await time.pass(8_000)
+    expect(offsets()).to.deep.equal([0])
+    router.scripted.push({ kind: 'shareFetch', result })
+    want(1)
+    await time.pass(600)
+    expect(offsets(), 'one loss costs no pause, and the message comes again').to.deep.equal([0, 0])
+  })
+
   it('waits while a partition has no state yet, and tells no failure', async () => {
     open()
     router.partitions[0]!.scripted.push({ errorCode: -1 }, { errorCode: -1 })
