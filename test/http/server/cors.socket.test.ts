@@ -9,7 +9,9 @@ import { RawSocket } from '../../support/raw-socket.js'
 const PAGE = 'https://app.example'
 const EXPOSED =
   'location,retry-after,x-request-id,x-castellan-persisted,x-castellan-receipt,x-castellan-idempotency,idempotent-replayed,preference-applied,' +
-  'x-castellan-warning,x-castellan-next,x-castellan-offsets,x-castellan-skipped,x-castellan-load-balancer,*'
+  'x-castellan-warning,x-castellan-next,x-castellan-offsets,x-castellan-skipped,x-castellan-load-balancer,' +
+  'x-castellan-token,x-castellan-delivery-count,x-castellan-lock-ms,x-castellan-partition,x-castellan-offset,' +
+  'x-castellan-key,x-castellan-last-delivery,x-castellan-null,*'
 const TOKEN = `castellan_${'a'.repeat(43)}`
 
 describe('CORS', function () {
