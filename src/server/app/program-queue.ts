@@ -74,7 +74,10 @@ export interface QueueMessage extends KafkaRecord {
   renew(): Promise<Settled>
 }
 
-/** A topic as a queue for the members of a share group (Kafka 4.2 or later). `await using` ends its waits and runs. */
+/**
+ * A topic as a queue for the members of a share group (Kafka 4.2 or later). `await using` ends its waits and runs, and waits for
+ * the handlers in flight; so no handler may wait for it.
+ */
 export interface Queue extends AsyncDisposable {
   /**
    * Waits for messages. Empty: there were none in time, or the signal was aborted.
@@ -137,6 +140,7 @@ class ProgramQueue implements Queue {
   readonly #verbs: () => Promise<QueueVerbs>
   readonly #log: Logger
   readonly #runs: Set<Promise<unknown>>
+  readonly #ownRuns = new Set<Promise<unknown>>()
   readonly #end = new AbortController()
   readonly #closed: AbortSignal
 
@@ -214,8 +218,10 @@ class ProgramQueue implements Queue {
 
   run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions = {}): Promise<void> {
     const running = this.#run(handler, options)
-    this.#runs.add(running)
-    const forget = (): void => void this.#runs.delete(running)
+    for (const runs of [this.#runs, this.#ownRuns]) runs.add(running)
+    const forget = (): void => {
+      for (const runs of [this.#runs, this.#ownRuns]) runs.delete(running)
+    }
     running.then(forget, forget)
     return running
   }
@@ -283,6 +289,7 @@ class ProgramQueue implements Queue {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort()
+    await Promise.allSettled(this.#ownRuns)
   }
 }
 

@@ -1,4 +1,5 @@
-import { setTimeout as pass } from 'node:timers/promises'
+import { EventEmitter, once } from 'node:events'
+import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import { type Castellan, openCastellan, type QueueMessage } from '../../../src/client.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
@@ -78,6 +79,27 @@ describe('queues of a program', () => {
     await running
     for (const late of [queue.acquire(), queue.run(() => undefined)])
       expect(await late.catch(error => error.code)).to.equal('shuttingDown')
+  })
+
+  it('wait for handlers in flight when they are disposed of', async () => {
+    await write('a')
+    const steps: string[] = []
+    const events = new EventEmitter()
+    const started = once(events, 'started')
+    const goes = once(events, 'goes')
+    const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
+    const handle = async (): Promise<void> => {
+      events.emit('started')
+      await goes
+      steps.push('handled')
+    }
+    const running = queue.run(handle, { start: 'earliest' })
+    await started
+    const disposed = queue[Symbol.asyncDispose]().then(() => void steps.push('disposed of'))
+    await nextTurn()
+    events.emit('goes')
+    await Promise.all([disposed, running])
+    expect(steps).to.deep.equal(['handled', 'disposed of'])
   })
 
   it('tell callers of their mistakes', async () => {
