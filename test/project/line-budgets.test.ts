@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 19_420,
   router: 11_220,
   schemas: 4_090,
-  server: 7_430
+  server: 7_440
 }
 
 function linesIn(path: string): number {

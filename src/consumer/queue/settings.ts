@@ -3,7 +3,7 @@ import { MAX_TIMER_MS } from '../../core/model.js'
 import { count, HOUR_MS } from '../../core/settings/units.js'
 
 /** The shortest lock that a client may ask for: renewals and settlements take their time. */
-const MIN_LOCK_MS = 15_000
+export const MIN_LOCK_MS = 15_000
 
 /** Queues: the section `queues` of the configuration. */
 export const queueSettings = z

@@ -1,5 +1,5 @@
 import type { Queues } from '../../consumer/queue/queues.js'
-import { queueSettings } from '../../consumer/queue/settings.js'
+import { MIN_LOCK_MS, queueSettings } from '../../consumer/queue/settings.js'
 import { isCount } from '../../core/counts.js'
 import { onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
@@ -35,7 +35,7 @@ export interface QueueAcquireOptions {
   readonly waitMs?: number | undefined
   /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
   readonly maxBytes?: number | undefined
-  /** How long the messages are to be held, up to an hour: Kafka's locks are renewed meanwhile. Default: as long as Kafka's lock. */
+  /** How long the messages are to be held, from 15 s to an hour: Kafka's locks are renewed meanwhile. Default: as long as Kafka's lock. */
   readonly lockMs?: number | undefined
   /** Where the group begins, if it has neither this setting nor any state for the topic. Default: Kafka's, which is `latest`. */
   readonly start?: 'earliest' | 'latest' | { readonly durationMs: number } | undefined
@@ -166,7 +166,7 @@ class ProgramQueue implements Queue {
     checkNumber('acquire', 'waitMs', waitMs, 0, MAX_WAIT_MS)
     checkNumber('acquire', 'maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER)
     const held = heldBy('acquire', options)
-    if (this.#closed.aborted) throw new CastellanError('shuttingDown', 'castellan was closed', false)
+    this.#checkOpen()
     const verbs = await this.#verbs()
     const { topic, group } = this.#of
     const asked = { count, waitMs, maxBytes, ...held, client: PROGRAM, mayAlter: true }
@@ -191,6 +191,12 @@ class ProgramQueue implements Queue {
       }
       for (const one of [signal, this.#end.signal]) if (!isOver) leaves.push(onAbort(one, leave))
     })
+  }
+
+  /** @throws CastellanError when the queue, or Castellan, has ended */
+  #checkOpen(): void {
+    const what = this.#closed.aborted ? 'castellan was closed' : 'the queue was disposed of'
+    if (this.#end.signal.aborted) throw new CastellanError('shuttingDown', what, false)
   }
 
   #given(verbs: QueueVerbs, { record, ...message }: Acquired): QueueMessage {
@@ -232,7 +238,7 @@ class ProgramQueue implements Queue {
     if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
     checkNumber('run', 'concurrency', concurrency, 1, programQueueLimits.maxHeldPerClient)
     heldBy('run', options)
-    if (this.#closed.aborted) throw new CastellanError('shuttingDown', 'castellan was closed', false)
+    this.#checkOpen()
     const lockMs = asked.lockMs ?? programQueueLimits.maxLockMs
     const end = new AbortController()
     const leaves = [signal, this.#end.signal].map(one => onAbort(one, () => end.abort()))
@@ -307,7 +313,7 @@ function checkNumber(call: string, name: string, value: unknown, least: number, 
 
 /** @throws InvalidRequestError when one of them is wrong */
 function heldBy(call: string, { lockMs, start }: QueueAcquireOptions) {
-  if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, 1, programQueueLimits.maxLockMs)
+  if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, MIN_LOCK_MS, programQueueLimits.maxLockMs)
   return { lockMs, start: startOf(call, start) }
 }
 

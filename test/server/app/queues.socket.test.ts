@@ -102,6 +102,13 @@ describe('queues of a program', () => {
     expect(steps).to.deep.equal(['handled', 'disposed of'])
   })
 
+  it('give nothing when they were disposed of', async () => {
+    const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
+    await queue[Symbol.asyncDispose]()
+    for (const late of [queue.acquire(), queue.run(() => undefined)])
+      expect(await late.catch(error => error.code)).to.equal('shuttingDown')
+  })
+
   it('tell callers of their mistakes', async () => {
     const mistakes: readonly (() => unknown)[] = [
       () => castellan.queue({ topic: 'jobs' } as never),
