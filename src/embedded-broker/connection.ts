@@ -204,8 +204,8 @@ export class ClientConnection implements Peer, ByteHolder {
     }
     const answer = () => {
       const work = api.answer(request, call)
-      if (work) return work.then(() => void response.tags())
-      response.tags()
+      if (work) return work.then(() => void response.tags(api.tagged))
+      response.tags(api.tagged)
       return undefined
     }
     if (faults !== noEffects) return this.#answerWithFaults(answer, call)

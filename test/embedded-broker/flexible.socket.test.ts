@@ -3,12 +3,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import type { ProtocolReader } from '../../src/kafka/protocol/encoding.js'
 import { batchOf, type RawKafka } from '../support/raw-kafka.js'
 import { produce } from '../support/raw-kafka-calls.js'
 import { brokersOfTests } from './brokers-of-tests.js'
 
 const NO_ID = 'A'.repeat(22)
 const UNKNOWN_TOPIC_ID = 100
+
+const readFeatures = (reader: ProtocolReader) => reader.structs(() => [reader.string(), reader.int16(), reader.int16()])
 
 /** Versions with compact lengths and tagged fields, byte by byte: what current clients open with. */
 describe('broker: flexible versions', () => {
@@ -73,7 +76,14 @@ describe('broker: flexible versions', () => {
       const ranges = answer.structs(() => [answer.int16(), answer.int16(), answer.int16()])
       expect(ranges.map(([key]) => key)).to.include.members([0, 1, 2, 3, 8, 9, 10, 11, 12, 13, 14, 18, 19, 20, 22, 60])
       answer.int32()
-      answer.tags()
+      expect(answer.unsignedVarint()).to.equal(3)
+      for (const [tag, read] of [readFeatures, () => answer.int64(), readFeatures].entries()) {
+        expect(answer.unsignedVarint()).to.equal(tag)
+        const end = answer.unsignedVarint()
+        const left = answer.remainingBytes - end
+        expect(read(answer)).to.deep.equal(tag === 1 ? 0 : [['share.version', 1, 1]])
+        expect(answer.remainingBytes).to.equal(left)
+      }
       expect(answer.remainingBytes).to.equal(0)
     })
   }

@@ -49,6 +49,8 @@ export interface ApiSpec<Request> {
    * flexible.
    */
   readonly flexibleFrom?: number
+  /** The tagged fields at the end of responses, by ascending number; absent: none. */
+  readonly tagged?: ReadonlyMap<number, Buffer>
   /** @throws ProtocolError */
   read(reader: ProtocolReader, version: number): Request
   /** Returns the topics and partitions of a request that faults can match. Absent: faults match the whole call. */

@@ -1,5 +1,5 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { ProtocolWriter } from '../../kafka/protocol/encoding.js'
+import { ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import { acls } from './acls.js'
 import { type Api, defineApi } from './api.js'
 import { clusterMetadata } from './cluster-metadata.js'
@@ -28,12 +28,28 @@ export function writeApiVersions(
   if (version >= 1) response.int32(0)
 }
 
+/** The tagged fields of ApiVersions: features that are supported, the epoch of the decision, features that are in use. */
+function featureFields(): ReadonlyMap<number, Buffer> {
+  const fieldOf = (write: (field: ProtocolWriter) => void): Buffer => {
+    const field = new ProtocolWriter().becomeFlexible()
+    write(field)
+    return Buffer.concat(field.finish())
+  }
+  const shareVersion = fieldOf(field => field.structs(['share.version'], name => field.string(name).int16(1).int16(1)))
+  return new Map([
+    [0, shareVersion],
+    [1, fieldOf(field => field.int64(0))],
+    [2, shareVersion]
+  ])
+}
+
 const apiVersions = defineApi({
   key: API_VERSIONS_KEY,
   name: 'ApiVersions',
   minVersion: 0,
   maxVersion: 4,
   flexibleFrom: 3,
+  tagged: featureFields(),
   read(reader, version) {
     if (version < 3) return
     reader.string()

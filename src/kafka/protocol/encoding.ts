@@ -139,9 +139,16 @@ export class ProtocolWriter {
     return this
   }
 
-  /** Ends a structure with an empty list of tagged fields. Writes nothing in versions that are not flexible. */
-  tags(): this {
-    return this.#isFlexible ? this.#unsignedVarint(0) : this
+  /**
+   * Ends a structure with its tagged fields, by ascending number. Writes nothing in versions that are not flexible.
+   * @param fields absent: none
+   */
+  tags(fields?: ReadonlyMap<number, Buffer>): this {
+    if (!this.#isFlexible) return this
+    if (fields === undefined) return this.#unsignedVarint(0)
+    this.#unsignedVarint(fields.size)
+    for (const [tag, bytes] of fields) this.#unsignedVarint(tag).#unsignedVarint(bytes.length).raw(bytes)
+    return this
   }
 
   /** Writes a byte field with its length. */
