@@ -16,7 +16,8 @@ const pages = [
   'README.md',
   ...['docs/compatibility', 'docs/start'].flatMap(folder => readdirSync(folder).map(name => `${folder}/${name}`)),
   'docs/receipts.md',
-  'docs/idempotency.md'
+  'docs/idempotency.md',
+  'docs/queues.md'
 ]
 
 /** The words behind `sh` of blocks that cannot run here, and why they cannot. */
@@ -148,7 +149,7 @@ describe('the shell blocks of the docs', function () {
     const { url, brokers } = await start()
     const text = await (await fetch(url)).text()
     const commands = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
-    expect(commands).to.have.length(10)
+    expect(commands).to.have.length(11)
     for (const command of commands) {
       const isTail = command.startsWith('curl -N ')
       const output = isTail ? 'retry: …"hello"…' : command.endsWith('/openapi.json') ? '{"openapi":…' : 'HTTP/1.1 20…'

@@ -63,6 +63,7 @@ const forHours = [
   ...['clocks', 'late-calls', 'late-changes', 'short-sessions', 'shrunk-topics', 'transactions'].map(
     name => `${name}.kafka.test.ts`
   ),
+  ...['queues-of-gateways', 'queues-under-faults'].map(name => `${name}.kafka.test.ts`),
   ...[
     'arion-durable',
     'bystanders',
@@ -71,6 +72,7 @@ const forHours = [
     'losses',
     'pixy-durable',
     'pixy-grpc',
+    'queue-readers',
     'retention',
     'stream-of-a-topic'
   ].map(name => `${name}.system.test.ts`),
