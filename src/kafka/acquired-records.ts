@@ -39,7 +39,7 @@ export interface AcquiredRecords {
  *
  * The offsets of a damaged batch are not trusted: what is acquired between its neighbours cannot be read.
  *
- * @throws ProtocolError when the ranges overlap or are impossible
+ * @throws ProtocolError when the ranges overlap or are impossible, or one was never delivered
  */
 export function readAcquired(
   bytes: Buffer,
@@ -158,6 +158,7 @@ function checked(ranges: readonly ToldRange[]): AcquiredRange[] {
     if (first === undefined || last === undefined || first <= end || last < first) {
       throw new ProtocolError(`the acquired offsets ${first} to ${last} after ${end}`)
     }
+    if (deliveryCount < 1) throw new ProtocolError(`a delivery count of ${deliveryCount}`)
     end = last
     return { first, last, deliveryCount }
   })

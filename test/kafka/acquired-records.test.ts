@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { ProtocolError } from '../../src/core/errors.js'
 import { readAcquired, type ToldRange } from '../../src/kafka/acquired-records.js'
 import { type CompressionCodec, prepareCompression } from '../../src/kafka/compression.js'
 import { crc32c } from '../../src/kafka/crc32c.js'
@@ -41,6 +42,14 @@ describe('acquired records', () => {
     })
     expect(read(batches)).to.deep.equal(none)
     expect(read([], range(5, 9)), 'no batch, no record').to.deep.equal({ ...none, gaps: ['5-9'] })
+  })
+
+  it('are no records where a broker tells a delivery that never was', () => {
+    for (const count of [0, -1])
+      expect(() => read([batchAt(1, ['a'])], range(1, 1, count))).to.throw(
+        ProtocolError,
+        `a delivery count of ${count}`
+      )
   })
 
   it('keep no memory of the answer: key, value and headers are copies', () => {

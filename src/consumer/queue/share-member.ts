@@ -11,6 +11,8 @@ const EAGER_BEATS = 120
 /** Pause after a heartbeat that was refused or not answered. */
 const RETRY_MS = 500
 const REFUSED_PAUSE_MS = 5_000
+/** Whatever interval the coordinator tells. */
+const LEAST_INTERVAL_MS = 100
 const HEARTBEAT_TIMEOUT_MS = 10_000
 /** The coordinator has removed the member, or another member has its id. */
 const isFenced = codesOf('FENCED_MEMBER_EPOCH', 'UNKNOWN_MEMBER_ID')
@@ -75,7 +77,8 @@ export class ShareMember {
     if ((told.assignment?.size ?? 0) > 0) this.#eagerBeats = EAGER_BEATS
     const isEager = this.#eagerBeats++ < EAGER_BEATS
     this.#options.onAnswered(told)
-    return isEager ? Math.min(EAGER_INTERVAL_MS, told.heartbeatIntervalMs) : told.heartbeatIntervalMs
+    const intervalMs = isEager ? Math.min(EAGER_INTERVAL_MS, told.heartbeatIntervalMs) : told.heartbeatIntervalMs
+    return Math.max(LEAST_INTERVAL_MS, intervalMs)
   }
 
   #failed(result: Exclude<ResultOf<'shareHeartbeat'>, { readonly type: 'success' }>): number {

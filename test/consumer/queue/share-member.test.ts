@@ -52,6 +52,13 @@ describe('the member of a share group', () => {
     expect(beats()[0]!.memberId).to.match(/^[0-9a-f-]{36}$/)
   })
 
+  it('sends no flood of heartbeats to a coordinator that tells an interval of nothing', async () => {
+    router.heartbeatIntervalMs = 0
+    member.join()
+    await time.pass(2_000, 50)
+    expect(beats().length).to.be.within(2, 21)
+  })
+
   it('does not hurry for long where there is nothing to be assigned', async () => {
     router.beatsUntilAssigned = 1_000
     member.join()
