@@ -73,6 +73,7 @@ const forHours = [
     'pixy-durable',
     'pixy-grpc',
     'queue-readers',
+    'queues',
     'retention',
     'stream-of-a-topic'
   ].map(name => `${name}.system.test.ts`),
@@ -87,7 +88,7 @@ const forHours = [
     'fetch-sessions',
     'leader-moves'
   ],
-  ...['receipts', 'record-headers', 'small-buffer', 'stopped-waits']
+  ...['receipts', 'record-headers', 'small-buffer', 'stopped-waits', 'transactional-acks']
 ]
 const isForHours = (file: string): boolean =>
   file.endsWith('.explore.test.ts') || forHours.some(name => basename(file).startsWith(name))
