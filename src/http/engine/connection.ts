@@ -123,7 +123,7 @@ export class Connection extends OpenRequests {
         const from = at
         at = this.#readBody(bytes, at, lasts)
         if (this.#isReceiving && this.host.endsTurn(at - from)) this.#yield()
-        if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
+        if (this.#isStreamed) begun = this.#waitForReader()
         continue
       }
       // Requests behind the last answer are not read. What is behind an offer may not be HTTP.
@@ -157,7 +157,7 @@ export class Connection extends OpenRequests {
         this.#isStalled = this.#rest !== undefined
         break
       }
-      if (this.#isStreamed) begun = MAX_REQUESTS_PER_TICK
+      if (this.#isStreamed) begun = this.#waitForReader()
     }
     this.#noteTime()
     this.#setReading()
@@ -166,6 +166,18 @@ export class Connection extends OpenRequests {
   /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
   get #isStreamed(): boolean {
     return !this.#isReceiving && this.receiving!.isStreamed
+  }
+
+  /**
+   * The next request begins in a later tick, also where its bytes come by a call of their own in this one, as TLS records and
+   * what a paused socket has kept do: the reader of the first request gets its end, then the next one begins. Otherwise the
+   * next one, whose body is read at once, would be produced before.
+   *
+   * @returns that no further request is begun
+   */
+  #waitForReader(): number {
+    this.#yield()
+    return MAX_REQUESTS_PER_TICK
   }
 
   /** Not while it is paused, nor before the client has read, earlier answers have left, or a stream has ended. */

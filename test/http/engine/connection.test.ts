@@ -309,6 +309,17 @@ describe('a connection of the engine', () => {
     })
   })
 
+  it('begins no request in the tick in which a stream gets its end, also where it comes by a call of its own', () => {
+    take(post('/1', 'a', 2))
+    connection.receiving!.on('data', () => undefined)
+    take('b')
+    take(post('/2', 'c'))
+    expect(newly(), 'the end of the first one is told in a later turn').to.deep.equal(['/1'])
+    clock.next()
+    clock.next()
+    expect(newly()).to.deep.equal(['/2'])
+  })
+
   it('does not keep a large buffer for a small body that nobody has read', () => {
     const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
     client.take(text, true)
