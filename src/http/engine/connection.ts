@@ -123,7 +123,7 @@ export class Connection extends OpenRequests {
         const from = at
         at = this.#readBody(bytes, at, lasts)
         if (this.#isReceiving && this.host.endsTurn(at - from)) this.#yield()
-        if (this.#isStreamed) begun = this.#waitForReader()
+        if (this.#isStreamed) this.#yield()
         continue
       }
       // Requests behind the last answer are not read. What is behind an offer may not be HTTP.
@@ -157,27 +157,19 @@ export class Connection extends OpenRequests {
         this.#isStalled = this.#rest !== undefined
         break
       }
-      if (this.#isStreamed) begun = this.#waitForReader()
+      if (this.#isStreamed) this.#yield()
     }
     this.#noteTime()
     this.#setReading()
   }
 
-  /** True when a complete request is read as a stream: its reader gets the end in a later tick, before the next request. */
+  /**
+   * True when a complete request is read as a stream: its reader gets the end in a later tick. The next request waits for that,
+   * also where its bytes come by a call of their own in this tick, as TLS records and what a paused socket has kept do: its
+   * body, which is read at once, would be produced before.
+   */
   get #isStreamed(): boolean {
     return !this.#isReceiving && this.receiving!.isStreamed
-  }
-
-  /**
-   * The next request begins in a later tick, also where its bytes come by a call of their own in this one, as TLS records and
-   * what a paused socket has kept do: the reader of the first request gets its end, then the next one begins. Otherwise the
-   * next one, whose body is read at once, would be produced before.
-   *
-   * @returns that no further request is begun
-   */
-  #waitForReader(): number {
-    this.#yield()
-    return MAX_REQUESTS_PER_TICK
   }
 
   /** Not while it is paused, nor before the client has read, earlier answers have left, or a stream has ended. */
