@@ -1,5 +1,6 @@
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import { type GroupBytes, MEMBER_BYTES } from '../groups/group-bytes.js'
 import type { Partition } from '../topics/partition.js'
 import type { Topic, TopicTable } from '../topics/topic-table.js'
 import { type Refusal, SharePartition } from './share-partition.js'
@@ -64,6 +65,7 @@ const refused = (errorCode: number, message: string | null = null): Refusal => (
 export class ShareGroup {
   readonly groupId: string
   readonly #topics: TopicTable
+  readonly #bytes: GroupBytes
   readonly #members = new Map<string, KnownMember>()
   readonly #opened = new Map<string, OpenedPartition>()
   /** The ids of topics that a member has subscribed to. */
@@ -72,9 +74,10 @@ export class ShareGroup {
   #epoch = 1
   #metadata = ''
 
-  constructor(groupId: string, topics: TopicTable) {
+  constructor(groupId: string, topics: TopicTable, bytes: GroupBytes) {
     this.groupId = groupId
     this.#topics = topics
+    this.#bytes = bytes
   }
 
   /** True: it was joined. Else it has settings alone. */
@@ -88,9 +91,7 @@ export class ShareGroup {
 
   membersAt(now: number): readonly ShareMember[] {
     for (const [memberId, { seenAt }] of this.#members) {
-      if (now - seenAt <= this.settings.sessionTimeoutMs) continue
-      this.#members.delete(memberId)
-      this.#epoch++
+      if (now - seenAt > this.settings.sessionTimeoutMs) this.#remove(memberId)
     }
     return [...this.#members.values()]
   }
@@ -104,8 +105,7 @@ export class ShareGroup {
     if (memberEpoch === JOINS) return this.#join(heartbeat, now)
     if (known === undefined) return refused(errorCodes.UNKNOWN_MEMBER_ID)
     if (memberEpoch === LEAVES) {
-      this.#members.delete(memberId)
-      this.#epoch++
+      this.#remove(memberId)
       return { memberEpoch: LEAVES, heartbeatIntervalMs: 0, assignment: null }
     }
     if (memberEpoch !== known.epoch && memberEpoch !== known.formerEpoch)
@@ -118,12 +118,19 @@ export class ShareGroup {
     return this.#answer(known)
   }
 
+  #remove(memberId: string): void {
+    this.#members.delete(memberId)
+    this.#bytes.add(-MEMBER_BYTES)
+    this.#epoch++
+  }
+
   #join({ memberId, topics, clientId, clientHost }: Heartbeat, now: number): Beaten | Refusal {
     if (topics === null || topics.length === 0)
       return refused(errorCodes.INVALID_REQUEST, 'SubscribedTopicNames must be set in first request.')
     const { epoch } = this
     this.#epoch++
     const member = { memberId, clientId, clientHost, epoch, formerEpoch: epoch, topics, told: undefined, seenAt: now }
+    if (!this.#members.has(memberId)) this.#bytes.add(MEMBER_BYTES)
     this.#members.set(memberId, member)
     return this.#answer(member)
   }

@@ -5,7 +5,7 @@ import type { TopicTable } from '../topics/topic-table.js'
 import { type Beaten, type Heartbeat, ShareGroup } from './share-group.js'
 import type { Refusal } from './share-partition.js'
 import { ShareSessions } from './share-sessions.js'
-import { ShareSettings } from './share-settings.js'
+import { defaultShareSettings, ShareSettings } from './share-settings.js'
 
 /** Size of a heartbeat's subscription beyond which it is refused. */
 const MOST_SUBSCRIBED = 1_000
@@ -37,7 +37,7 @@ export class ShareGroups {
   }
 
   settingsOf(groupId: string): ShareSettings {
-    return this.#groups.get(groupId)?.settings ?? new ShareSettings()
+    return this.#groups.get(groupId)?.settings ?? defaultShareSettings
   }
 
   /** Settings may come before the group. @returns false: there is no capacity */
@@ -56,11 +56,7 @@ export class ShareGroups {
       return { errorCode: errorCodes.INVALID_REQUEST, message: `at most ${MOST_SUBSCRIBED} topics` }
     const group = this.#groups.get(groupId) ?? this.#add(groupId)
     if (group === undefined) return { errorCode: errorCodes.GROUP_MAX_SIZE_REACHED, message: null }
-    const now = performance.now()
-    const before = group.membersAt(now).length
-    const result = group.beat(heartbeat, now)
-    this.#others.bytes.add((group.membersAt(now).length - before) * MEMBER_BYTES)
-    return result
+    return group.beat(heartbeat, performance.now())
   }
 
   delete(groupId: string): number {
@@ -91,7 +87,7 @@ export class ShareGroups {
 
   #add(groupId: string): ShareGroup | undefined {
     if (!this.#others.bytes.hasCapacity(GROUP_BYTES + MEMBER_BYTES)) return undefined
-    const group = new ShareGroup(groupId, this.#topics)
+    const group = new ShareGroup(groupId, this.#topics, this.#others.bytes)
     this.#others.bytes.add(GROUP_BYTES)
     this.#groups.set(groupId, group)
     return group
