@@ -3,15 +3,12 @@ import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { MIB } from '../../core/settings/units.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { ACQUIRE, MIN_LOCK_MS } from '../../verbs/verbs.js'
 import { ENCODINGS } from './message-json.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 
-const MAX_COUNT = 500
-const MAX_WAIT_MS = 60_000
 /** More holds up the event loop. */
 const MAX_ANSWER_BYTES = 4 * MIB
-/** A shorter lock would be over before a client could renew it. */
-const MIN_LOCK_MS = 15_000
 const MAX_TOKENS = 1_000
 const TOO_MANY = `there are more than ${MAX_TOKENS} tokens`
 
@@ -52,18 +49,18 @@ const start = z
   .refine(text => !/[PT]$/.test(text), 'is a duration without a number')
 
 export const acquireBody = z.strictObject({
-  count: z.int().min(1).max(MAX_COUNT).default(1),
+  count: z.int().min(1).max(ACQUIRE.maxCount).default(ACQUIRE.count),
   waitMs: z
     .int()
     .min(0)
-    .max(MAX_WAIT_MS)
-    .default(20_000)
+    .max(ACQUIRE.maxWaitMs)
+    .default(ACQUIRE.waitMs)
     .describe('how long to wait for the first message, in milliseconds'),
   maxBytes: z
     .int()
     .min(1)
     .max(MAX_ANSWER_BYTES)
-    .default(MIB)
+    .default(ACQUIRE.maxBytes)
     .describe('no message is added once keys, values and headers have so many bytes; the first one is always given'),
   lockMs: z
     .int()

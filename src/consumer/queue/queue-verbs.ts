@@ -1,5 +1,6 @@
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord } from '../../core/model.js'
+import { MIB } from '../../core/settings/units.js'
 import type { Failure } from '../../router/messages/request.js'
 import type { Asker } from '../group/consume-result.js'
 
@@ -8,6 +9,11 @@ import type { Asker } from '../group/consume-result.js'
  * has checked it.
  */
 export type QueueStart = string
+
+/** The shortest lock that a client may ask for: renewals and settlements take their time. */
+export const MIN_LOCK_MS = 15_000
+/** Limits of one acquire, and what it takes where it names nothing. */
+export const ACQUIRE = { maxCount: 500, maxWaitMs: 60_000, count: 1, waitMs: 20_000, maxBytes: MIB } as const
 
 export interface AcquireOptions {
   /** Messages that the client takes at most; at least 1. */

@@ -1,9 +1,7 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../../core/model.js'
 import { count, HOUR_MS } from '../../core/settings/units.js'
-
-/** The shortest lock that a client may ask for: renewals and settlements take their time. */
-export const MIN_LOCK_MS = 15_000
+import { MIN_LOCK_MS } from './queue-verbs.js'
 
 /** Queues: the section `queues` of the configuration. */
 export const queueSettings = z

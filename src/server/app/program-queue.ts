@@ -1,5 +1,6 @@
+import { ACQUIRE, MIN_LOCK_MS } from '../../consumer/queue/queue-verbs.js'
 import type { Queues } from '../../consumer/queue/queues.js'
-import { MIN_LOCK_MS, queueSettings } from '../../consumer/queue/settings.js'
+import { queueSettings } from '../../consumer/queue/settings.js'
 import { isCount } from '../../core/counts.js'
 import { onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
@@ -14,9 +15,6 @@ const PROGRAM = 'the program'
 const { create: mayCreate, ...limits } = queueSettings.parse(undefined)
 export const programQueueLimits = { ...limits, mayCreate, maxHeldPerClient: limits.maxHeld }
 
-const MAX_COUNT = 500
-const MAX_WAIT_MS = 60_000
-const DEFAULTS = { count: 1, waitMs: 20_000, maxBytes: 1024 * 1024 }
 /** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
 const RETRY_DELAY_MS = 1_000
 /** Pause of `run` after an acquire that has failed and may succeed later. */
@@ -161,9 +159,9 @@ class ProgramQueue implements Queue {
 
   async acquire(options: QueueAcquireOptions = {}): Promise<readonly QueueMessage[]> {
     checkOptionNames('acquire', options, ['count', 'waitMs', 'maxBytes', 'lockMs', 'start', 'signal'])
-    const { count = DEFAULTS.count, waitMs = DEFAULTS.waitMs, maxBytes = DEFAULTS.maxBytes, signal } = options
-    checkNumber('acquire', 'count', count, 1, MAX_COUNT)
-    checkNumber('acquire', 'waitMs', waitMs, 0, MAX_WAIT_MS)
+    const { count = ACQUIRE.count, waitMs = ACQUIRE.waitMs, maxBytes = ACQUIRE.maxBytes, signal } = options
+    checkNumber('acquire', 'count', count, 1, ACQUIRE.maxCount)
+    checkNumber('acquire', 'waitMs', waitMs, 0, ACQUIRE.maxWaitMs)
     checkNumber('acquire', 'maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER)
     const held = heldBy('acquire', options)
     this.#checkOpen()
@@ -245,7 +243,7 @@ class ProgramQueue implements Queue {
     const inFlight = new Set<Promise<void>>()
     try {
       while (!end.signal.aborted) {
-        const count = Math.min(MAX_COUNT, concurrency - inFlight.size)
+        const count = Math.min(ACQUIRE.maxCount, concurrency - inFlight.size)
         for (const message of await this.#next({ ...asked, lockMs, count, signal: end.signal })) {
           const handling: Promise<void> = this.#handle(handler, message, lockMs).then(
             () => void inFlight.delete(handling)
