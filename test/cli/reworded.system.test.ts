@@ -111,6 +111,22 @@ describe(`castellan, with all of its texts reworded (TEST_SEED=${seed})`, () => 
 
   const statusOf = async ({ management }: Gateway): Promise<Status> =>
     (await (await fetch(`${management}/status.json`)).json()) as Status
+  /** Counts of delivery are published once a second: the gateway is asked until they do not change any more. */
+  const countedBy = async ({ management }: Gateway) => {
+    const scrape = async () => {
+      const metrics = await (await fetch(`${management}/metrics`)).text()
+      return metrics.match(/^castellan_(ready|\w*(refus|reject|lost|fail)\w*_total)\S* [1-9]\d*$/gm) ?? []
+    }
+    const giveUpAt = performance.now() + PATIENCE_MS
+    let counted = await scrape()
+    let before: readonly string[]
+    do {
+      before = counted
+      await sleep(1_200)
+      counted = await scrape()
+    } while (counted.join() !== before.join() && performance.now() < giveUpAt)
+    return counted
+  }
   /** Everything but words, times and what depends on them. */
   async function factsOf(of: Gateway, isTold: (status: Status) => boolean) {
     const giveUpAt = performance.now() + PATIENCE_MS
@@ -121,7 +137,6 @@ describe(`castellan, with all of its texts reworded (TEST_SEED=${seed})`, () => 
     }
     const { gateway, trouble, refusals, failures, losses, log, clusters } = status
     const ready = await Promise.all(['/ready', '/ready/kafka'].map(path => fetch(of.management + path)))
-    const metrics = await (await fetch(`${of.management}/metrics`)).text()
     return {
       ready: ready.map(({ status }) => status),
       gateway: [gateway.isReady, gateway.reasons.length, gateway.warnings.length],
@@ -131,7 +146,7 @@ describe(`castellan, with all of its texts reworded (TEST_SEED=${seed})`, () => 
       losses: losses.map(({ api, reason, records }) => [api, reason, records]),
       log: log.state,
       clusters: clusters.map(({ name, isReady, brokers }) => [name, isReady, brokers.map(({ state }) => state)]),
-      counted: metrics.match(/^castellan_(ready|\w*(refus|reject|lost|fail)\w*_total)\S* [1-9]\d*$/gm)
+      counted: await countedBy(of)
     }
   }
 
