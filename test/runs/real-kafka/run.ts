@@ -57,13 +57,19 @@ const ofClientsAlone = [
  * reads with the groups that `pixy-consume` tries over HTTP.
  */
 const forHours = [
-  ...['admin-tools', 'another-cluster', 'chaos', 'java-embedded', 'lag', 'mixed-groups', 'no-auto-creation'].map(
+  ...['admin-tools', 'another-cluster', 'chaos', 'java-embedded', 'kcat-embedded', 'lag', 'mixed-groups'].map(
     name => `${name}.kafka.test.ts`
   ),
-  ...['clocks', 'late-calls', 'late-changes', 'short-sessions', 'shrunk-topics', 'transactions'].map(
-    name => `${name}.kafka.test.ts`
-  ),
-  ...['queues-of-gateways', 'queues-under-faults'].map(name => `${name}.kafka.test.ts`),
+  ...[
+    'clocks',
+    'late-calls',
+    'late-changes',
+    'no-auto-creation',
+    'short-sessions',
+    'shrunk-topics',
+    'transactions'
+  ].map(name => `${name}.kafka.test.ts`),
+  ...['instances-log-cleaning', 'queues-of-gateways', 'queues-under-faults'].map(name => `${name}.kafka.test.ts`),
   ...[
     'arion-durable',
     'bystanders',
@@ -82,10 +88,13 @@ const forHours = [
     'commit-order',
     'confluent-durable',
     'confluent-many-streams',
+    'confluent-schemas',
     'consume-patterns',
+    'consumer-instances',
     'cut-logs',
     'fairness',
     'fetch-sessions',
+    'instances-of-gateways',
     'leader-moves'
   ],
   ...['receipts', 'record-headers', 'small-buffer', 'stopped-waits', 'transactional-acks']
