@@ -113,7 +113,12 @@ export class KafkaCluster {
     await this.waitFor(`${topic} to have leaders`, () => this.#isKnownEverywhere(topic, partitions))
   }
 
-  /** Brokers learn of a topic one after another, and any of them may be asked next. */
+  async growTopic(topic: string, partitions: number): Promise<void> {
+    await this.admin.ask('growTopic', topic, partitions)
+    await this.waitFor(`${topic} to have ${partitions} partitions`, () => this.#isKnownEverywhere(topic, partitions))
+  }
+
+  /** Brokers learn of a topic, and of partitions, one after another, and any of them may be asked next. */
   async #isKnownEverywhere(topic: string, partitions: number): Promise<boolean> {
     const running = this.ports.filter(node => this.isRunning(node.nodeId))
     const answers = await Promise.all(running.map(node => askMetadata(node.plaintext, topic)))

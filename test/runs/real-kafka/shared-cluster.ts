@@ -32,9 +32,7 @@ export function asTarget(cluster: KafkaCluster): TargetCluster {
     deleteTopic: async topic => {
       await cluster.admin.ask('deleteTopic', topic)
     },
-    growTopic: async (topic, partitions) => {
-      await cluster.admin.ask('growTopic', topic, partitions)
-    },
+    growTopic: (topic, partitions) => cluster.growTopic(topic, partitions),
     deleteRecords: async (topic, partition, beforeOffset) => {
       await cluster.admin.ask('deleteRecords', topic, partition, beforeOffset)
     },
