@@ -16,6 +16,7 @@ import { peers } from './peers.js'
 import { pixy } from './pixy.js'
 import { produce } from './produce.js'
 import { push } from './push.js'
+import { queue } from './queue.js'
 import { receipts } from './receipts.js'
 import { router } from './router.js'
 import { schemas } from './schemas.js'
@@ -50,6 +51,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['nodes', nodes],
   ['peers', peers],
   ['pixy', pixy],
+  ['queue', queue],
   ['wal', wal],
   ['workers', workers],
   ['start', start],

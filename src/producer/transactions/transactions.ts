@@ -65,6 +65,7 @@ interface Running {
 /** Transactions of any number of ids: those of one id take turns, those of different ids run beside each other. */
 export class Transactions {
   readonly #deps: TransactionalDeps
+  /** Ids stay: without its last epoch an id that another program has taken over would take itself back, instead of being fenced. */
   readonly #turns = new Map<string, Turns>()
   /** The functions in which the present code was begun, from the outer to the inner. */
   readonly #inside = new AsyncLocalStorage<readonly Running[]>()
