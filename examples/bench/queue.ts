@@ -22,6 +22,8 @@ const FIRST_WITHIN_MS = 2_000
 const OFFERED_WITHIN_MS = 1_000
 const WRITES = 100
 const IDLE_QUEUES = 100
+/** One client may have about half of them. */
+const QUEUES = 400
 const IDLE_SETTLE_MS = 15_000
 const IDLE_SECONDS = 20
 
@@ -48,7 +50,7 @@ export async function queue({ seconds, rounds, only }: BenchOptions): Promise<re
 async function onCluster<Value>(nodes: number, use: (scene: Scene) => Promise<Value>): Promise<Value> {
   const topics = [{ topic: JOBS, partitions: nodes }]
   const broker = await startBroker({ nodes, topics, retentionBytes: RETENTION_BYTES })
-  const gateway = await startGateway(broker.bootstrap)
+  const gateway = await startGateway(broker.bootstrap, [], undefined, ['--set', `advanced.queues.maxQueues=${QUEUES}`])
   const castellan = await startInProcess({ brokers: broker.bootstrap })
   try {
     return await use({ broker, gateway, castellan })

@@ -6,7 +6,7 @@ interface Message {
 }
 interface Acquired {
   readonly messages: readonly Message[]
-  readonly settled?: { readonly results: readonly { readonly outcome: string }[] }
+  readonly settled?: readonly { readonly outcome: string }[]
 }
 
 /** One worker of a queue: one connection, one request at a time. Each acquire accepts what the one before has given. */
@@ -26,7 +26,7 @@ export class QueueClient {
     const settle = { accept: this.#held }
     const body = JSON.stringify({ count, waitMs, maxBytes: 4_194_304, encoding: 'text', start: 'earliest', settle })
     const { messages, settled } = await this.#post(body)
-    const other = settled?.results.find(({ outcome }) => outcome !== 'done')
+    const other = settled?.find(({ outcome }) => outcome !== 'done')
     if (other !== undefined) throw new Error(`a message was not accepted: ${other.outcome}`)
     this.#held = messages.map(({ token }) => token)
     return messages.map(({ value }) => value)
