@@ -11,8 +11,10 @@ import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
+import { isGone } from './session-words.js'
+import { keyOf } from './share-locks.js'
 import { ShareMember } from './share-member.js'
-import { type Fetched, type FetchLimits, isGone, keyOf, ShareSession } from './share-session.js'
+import { type Fetched, type FetchLimits, ShareSession } from './share-session.js'
 
 export type * from './queue-messages.js'
 

@@ -1,18 +1,15 @@
 import { randomUUID } from 'node:crypto'
 import type { ActorRef } from '../../core/actor/actor.js'
-import { type Logger, type MonotonicClock, type Offset, topicPartitionKey } from '../../core/model.js'
+import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
-import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import {
-  type AckType,
-  acknowledgeTypes,
-  type ShareAcknowledgements,
-  type SharePartitionId
-} from '../../kafka/protocol/share.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure, ResultOf, RouterMessage, SharePartition } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
 import type { Acquired, Settled, Word } from './queue-messages.js'
+import { SessionWords, type ToldWords } from './session-words.js'
+import { keyOf, ShareLocks } from './share-locks.js'
 
 /** Kafka needs more than 5 s for an acknowledgement while the coordinator of its state moves. */
 const CALL_TIMEOUT_MS = 10_000
@@ -22,37 +19,10 @@ const LATE_MS = 1_000
 const KEEP_ALIVE_MS = 5_000
 /** Pause before a call is made again that the Router has not taken. */
 const OVERLOADED_PAUSE_MS = 100
+/** A call with it keeps the connection, or ends the session. */
+const NOTHING: ToldWords = { isRenew: false, acknowledgements: [] }
 const MAX_EPOCH = 0x7fff_ffff
-const { gap, renew } = acknowledgeTypes
-/** One bad offset is enough for Kafka to refuse a whole list. */
-const isRefusedAsList = codesOf('INVALID_RECORD_STATE', 'INVALID_REQUEST')
-/** Another broker leads the partition, or it exists no more: its locks are gone. */
-export const isGone = codesOf(
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'NOT_LEADER_OR_FOLLOWER',
-  'FENCED_LEADER_EPOCH',
-  'UNKNOWN_TOPIC_ID',
-  'INCONSISTENT_TOPIC_ID',
-  'FENCED_STATE_EPOCH'
-)
-const isUnclear = codesOf('UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION')
-const LOST: Settled = { outcome: 'lost' }
-const UNKNOWN: Settled = { outcome: 'unknown' }
 
-/** Offsets of one partition, and what Kafka is told about them. */
-interface Entry extends SharePartitionId {
-  readonly first: Offset
-  readonly last: Offset
-  readonly type: AckType
-  /** That of the acquisition that it is about; `undefined`: it was over, or the offsets have no records. */
-  readonly lock: Lock | undefined
-  settle(settled: Settled): void
-}
-/** Of one acquisition of one message. */
-interface Lock {
-  endsAt: number
-}
 type CallKind = 'shareFetch' | 'shareAcknowledge'
 type Told<Kind extends CallKind> = ResultOf<Kind> & { readonly type: 'success' }
 
@@ -93,11 +63,10 @@ export interface ShareSessionOptions {
   readonly onOver: (session: ShareSession, why: Failure | TimedOut) => void
 }
 
-export const keyOf = ({ topicId, partition }: SharePartitionId): string => topicPartitionKey(topicId, partition)
-
 /**
  * A share session with one leader. Kafka holds the locks for the connection and the member id of the session, so a session
- * that has failed is never opened again: another one gets its place.
+ * that has failed is never opened again: another one gets its place. This class owns the order of its calls, and the partitions
+ * that Kafka knows of; {@link SessionWords} owns what is told in them.
  *
  *   one call at a time:   fetch (epoch 0, opens) -> acknowledge (1) -> fetch (2) -> … -> acknowledge (-1, ends)
  */
@@ -112,14 +81,8 @@ export class ShareSession {
   readonly #wanted = new Map<string, SharePartitionId>()
   #named: ReadonlyMap<string, SharePartitionId> = new Map()
   #namedBefore = this.#named
-  /** By partition and offset: Kafka's locks. */
-  readonly #locks = new Map<string, Map<Offset, Lock>>()
-  /** When locks were last dropped that had ended. */
-  #sweptAt: number
-  /** What is to be told to Kafka; and parts of lists that Kafka has refused, each of one partition. */
-  #queued: Entry[] = []
-  #again: Entry[][] = []
-  #inFlight: readonly Entry[] = []
+  readonly #locks: ShareLocks
+  readonly #words: SessionWords
   #isBusy = false
   #isOver = false
   #lastCall: CallKind | undefined
@@ -140,7 +103,8 @@ export class ShareSession {
     this.nodeId = options.nodeId
     this.#options = options
     this.#ask = asking(options.router)
-    this.#sweptAt = options.now()
+    this.#locks = new ShareLocks(options.now)
+    this.#words = new SessionWords(this.#locks)
   }
 
   get partitions(): ReadonlyMap<string, SharePartitionId> {
@@ -150,11 +114,7 @@ export class ShareSession {
   /** Whether a fetch may be sent now. Fetches and acknowledgements take turns while there are always some to be sent. */
   get mayFetch(): boolean {
     if (this.#isBusy || this.#isOver || this.#onClosed !== undefined || this.#wanted.size === 0) return false
-    return !this.#hasQueued || this.#lastCall === 'shareAcknowledge'
-  }
-
-  get #hasQueued(): boolean {
-    return this.#queued.length > 0 || this.#again.length > 0
+    return this.#words.isEmpty || this.#lastCall === 'shareAcknowledge'
   }
 
   want(partition: SharePartitionId): void {
@@ -163,9 +123,8 @@ export class ShareSession {
 
   /** The partition has another leader, or is gone, and so are its locks. What is in flight is answered by Kafka. */
   forget(partition: SharePartitionId): void {
-    const key = keyOf(partition)
-    this.#wanted.delete(key)
-    this.#locks.delete(key)
+    this.#wanted.delete(keyOf(partition))
+    this.#locks.forget(partition)
   }
 
   fetch({ maxRecords, maxBytes, maxWaitMs }: FetchLimits): void {
@@ -178,7 +137,7 @@ export class ShareSession {
     this.expected = maxRecords
     const sentAt = now()
     // What waits to be told to Kafka does not wait for messages.
-    const waitMs = this.#hasQueued ? 0 : maxWaitMs
+    const waitMs = this.#words.isEmpty ? maxWaitMs : 0
     const request = {
       maxWaitMs: waitMs,
       minBytes: 1,
@@ -208,12 +167,9 @@ export class ShareSession {
 
   /** What is told in one turn of the event loop goes together. */
   settle(topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled> {
-    if (this.#isOver || this.#onClosed !== undefined) return Promise.resolve(LOST)
-    return new Promise(settle => {
-      const lock = this.#locks.get(keyOf({ topicId, partition }))?.get(offset)
-      this.#queued.push({ topicId, partition, first: offset, last: offset, type: acknowledgeTypes[word], lock, settle })
-      this.#flush ??= setImmediate(() => this.#next())
-    })
+    if (this.#isOver || this.#onClosed !== undefined) return Promise.resolve({ outcome: 'lost' })
+    this.#flush ??= setImmediate(() => this.#next())
+    return this.#words.add({ topicId, partition }, offset, word)
   }
 
   /** Tells Kafka what is queued, and ends the session. Resolves when Kafka has answered, or when the session is lost. */
@@ -241,26 +197,16 @@ export class ShareSession {
     if (this.#onClosed !== undefined) this.#sendLast()
     else {
       if (!isFetchDue) this.#options.onFree(this)
-      if (!this.#isBusy && !this.#isOver && this.#locks.size > 0) this.#keepAliveLater()
+      if (!this.#isBusy && !this.#isOver && !this.#locks.isEmpty) this.#keepAliveLater()
     }
   }
 
   #keepAliveLater(): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
-      this.#dropEndedLocks()
-      if (this.#locks.size > 0 && !this.#isBusy) this.#sendAcknowledgements([], false)
+      this.#locks.dropEnded(KEEP_ALIVE_MS)
+      if (!this.#locks.isEmpty && !this.#isBusy) this.#tell(NOTHING)
     }, KEEP_ALIVE_MS)
-  }
-
-  #dropEndedLocks(): void {
-    const now = this.#options.now()
-    if (now - this.#sweptAt < KEEP_ALIVE_MS) return
-    this.#sweptAt = now
-    for (const [key, locks] of this.#locks) {
-      for (const [offset, { endsAt }] of locks) if (endsAt <= now) locks.delete(offset)
-      if (locks.size === 0) this.#locks.delete(key)
-    }
   }
 
   #call<Kind extends CallKind>(
@@ -294,8 +240,7 @@ export class ShareSession {
   #postpone(epoch: number): void {
     this.#epoch = epoch
     this.#named = this.#namedBefore
-    this.#queued.unshift(...this.#inFlight)
-    this.#inFlight = []
+    this.#words.putBack()
     this.#timer = setTimeout(() => {
       this.#isBusy = false
       this.#next()
@@ -312,13 +257,10 @@ export class ShareSession {
       const place = { topicId, partition }
       // The partition was forgotten since the fetch was sent: these locks are gone with the leader.
       if (!this.#wanted.has(keyOf(place))) continue
-      const locks = this.#locksOf(place)
-      for (const { record, deliveryCount } of records) {
-        locks.set(record.offset, { endsAt: lockEndsAt })
+      this.#locks.add(place, records, lockEndsAt)
+      for (const { record, deliveryCount } of records)
         messages.push({ topicId, partition, record, deliveryCount, lockEndsAt, session: this })
-      }
-      for (const { first, last } of gaps)
-        this.#queued.push({ ...place, first, last, type: gap, lock: undefined, settle: () => undefined })
+      for (const { first, last } of gaps) this.#words.addGap(place, first, last)
       // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)
         log.warn(
@@ -327,116 +269,29 @@ export class ShareSession {
         )
     }
     if (messages.length > 0) this.hasAcquired = true
-    this.#dropEndedLocks()
+    this.#locks.dropEnded(KEEP_ALIVE_MS)
     return { messages, isEmpty }
-  }
-
-  #locksOf(partition: SharePartitionId): Map<Offset, Lock> {
-    const key = keyOf(partition)
-    const known = this.#locks.get(key)
-    if (known !== undefined) return known
-    const locks = new Map<Offset, Lock>()
-    this.#locks.set(key, locks)
-    return locks
   }
 
   /** @returns false: there is nothing to be told to Kafka */
   #acknowledge(): boolean {
-    const again = this.#again.shift()
-    const entries = this.#valid(again ?? this.#takeQueued())
-    if (entries.length > 0) this.#sendAcknowledgements(entries, entries[0]!.type === renew)
-    else return this.#hasQueued && this.#acknowledge()
-    return true
+    const words = this.#words.take(this.#wanted)
+    if (words !== undefined) this.#tell(words)
+    return words !== undefined
   }
 
-  /** Renewals need a call of their own, and an offset may be in a call once. */
-  #takeQueued(): Entry[] {
-    const isRenew = this.#queued.every(({ type }) => type === renew)
-    const taken = new Map<string, Entry>()
-    const left: Entry[] = []
-    for (const entry of this.#queued) {
-      const place = `${keyOf(entry)}/${entry.first}`
-      if ((entry.type === renew) !== isRenew || taken.has(place)) left.push(entry)
-      else taken.set(place, entry)
-    }
-    this.#queued = left
-    return [...taken.values()]
-  }
-
-  /**
-   * Kafka would take a word whose lock is over, when the message is acquired anew: a word waits behind a fetch whose broker
-   * stands still, the lock ends, the fetch acquires the message again, then the word would be sent.
-   */
-  #valid(entries: readonly Entry[]): Entry[] {
-    const now = this.#options.now()
-    return entries.filter(entry => {
-      const isValid = entry.type === gap ? this.#wanted.has(keyOf(entry)) : this.#isLocked(entry, now)
-      if (!isValid) entry.settle(LOST)
-      return isValid
-    })
-  }
-
-  #isLocked(entry: Entry, now: number): boolean {
-    const { lock, first } = entry
-    return lock !== undefined && lock.endsAt > now && this.#locks.get(keyOf(entry))?.get(first) === lock
-  }
-
-  /** An empty list keeps the connection. */
-  #sendAcknowledgements(entries: readonly Entry[], isRenew: boolean): void {
-    const byPartition = groupByPartition(entries)
-    const acknowledgements = [...byPartition.values()].map(acknowledgementsOf)
+  #tell(words: ToldWords): void {
     const sentAt = this.#options.now()
-    this.#inFlight = entries
     this.#namedBefore = this.#named
-    this.#call('shareAcknowledge', { isRenew, acknowledgements }, 0, ({ partitions, acquisitionLockMs }) => {
-      this.#inFlight = []
-      const told = new Map(partitions.map(one => [keyOf(one), one.errorCode]))
-      for (const [key, ofPartition] of byPartition) {
-        const errorCode = told.get(key) ?? errorCodes.UNKNOWN_SERVER_ERROR
-        if (errorCode === errorCodes.NONE) for (const one of ofPartition) this.#done(one, sentAt + acquisitionLockMs)
-        else this.#refused(ofPartition, errorCode)
-      }
+    this.#call('shareAcknowledge', words, 0, ({ partitions, acquisitionLockMs }) => {
+      const gone = this.#words.answered(partitions, sentAt + acquisitionLockMs)
+      for (const partition of gone) this.#options.onGone(this, partition)
     })
-  }
-
-  /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
-  #done(entry: Entry, renewedUntil: number): void {
-    const isInTime = this.#isLocked(entry, this.#options.now())
-    if (entry.type !== renew) this.#unlock(entry)
-    else if (isInTime) entry.lock!.endsAt = renewedUntil
-    if (!isInTime) entry.settle(UNKNOWN)
-    else entry.settle(entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : { outcome: 'done' })
-  }
-
-  #refused(entries: readonly Entry[], errorCode: number): void {
-    if (isRefusedAsList.has(errorCode) && entries.length > 1) {
-      const half = entries.length >> 1
-      this.#again.push(entries.slice(0, half), entries.slice(half))
-      return
-    }
-    const { message } = kafkaErrorOf(errorCode)
-    const isLost = isRefusedAsList.has(errorCode) || isGone.has(errorCode)
-    for (const entry of entries) {
-      // A lock that is not renewed runs to its end, since renewing may be switched off.
-      if (isLost && entry.type !== renew) this.#unlock(entry)
-      if (isLost) entry.settle(LOST)
-      else if (isUnclear.has(errorCode)) entry.settle(UNKNOWN)
-      else entry.settle({ outcome: 'failed', code: errorCode, message })
-    }
-    const { topicId, partition } = entries[0]!
-    if (isGone.has(errorCode)) this.#options.onGone(this, { topicId, partition })
-  }
-
-  #unlock(entry: Entry): void {
-    const key = keyOf(entry)
-    const locks = this.#locks.get(key)
-    if (locks?.get(entry.first) === entry.lock) locks?.delete(entry.first)
-    if (locks?.size === 0) this.#locks.delete(key)
   }
 
   #sendLast(): void {
     if (this.#epoch === 0) this.#closed()
-    else this.#call('shareAcknowledge', { isRenew: false, acknowledgements: [] }, 0, () => this.#closed(), -1)
+    else this.#call('shareAcknowledge', NOTHING, 0, () => this.#closed(), -1)
   }
 
   #closed(): void {
@@ -461,32 +316,8 @@ export class ShareSession {
     if (this.#isOver) return
     this.#release()
     const isWritten = why.type === 'timedOut' || why.errorCode !== undefined
-    for (const entry of this.#inFlight) entry.settle(isWritten ? UNKNOWN : LOST)
-    for (const entry of [...this.#again.flat(), ...this.#queued]) entry.settle(LOST)
+    this.#words.lose(isWritten)
     if (this.#onClosed !== undefined) this.#onClosed()
     else this.#options.onOver(this, why)
   }
-}
-
-function groupByPartition(entries: readonly Entry[]): Map<string, Entry[]> {
-  const groups = new Map<string, Entry[]>()
-  for (const entry of entries) {
-    const key = keyOf(entry)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [entry])
-    else group.push(entry)
-  }
-  return groups
-}
-
-/** In the order of offsets. Neighbours with the same word are one range. */
-function acknowledgementsOf(entries: readonly Entry[]): ShareAcknowledgements {
-  const { topicId, partition } = entries[0]!
-  const ranges: { first: Offset; last: Offset; types: [AckType] }[] = []
-  for (const { first, last, type } of entries.toSorted((one, other) => one.first - other.first)) {
-    const before = ranges.at(-1)
-    if (before?.last === first - 1 && before.types[0] === type) before.last = last
-    else ranges.push({ first, last, types: [type] })
-  }
-  return { topicId, partition, ranges }
 }

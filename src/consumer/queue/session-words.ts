@@ -1,0 +1,217 @@
+import type { Offset } from '../../core/model.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import {
+  type AckType,
+  acknowledgeTypes,
+  type ShareAcknowledgements,
+  type SharePartitionId
+} from '../../kafka/protocol/share.js'
+import type { Settled, Word } from './queue-messages.js'
+import { keyOf, type Lock, type ShareLocks } from './share-locks.js'
+
+const { gap, renew } = acknowledgeTypes
+/** One bad offset is enough for Kafka to refuse a whole list. */
+const isRefusedAsList = codesOf('INVALID_RECORD_STATE', 'INVALID_REQUEST')
+/** Another broker leads the partition, or it exists no more: its locks are gone. */
+export const isGone = codesOf(
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_OR_FOLLOWER',
+  'FENCED_LEADER_EPOCH',
+  'UNKNOWN_TOPIC_ID',
+  'INCONSISTENT_TOPIC_ID',
+  'FENCED_STATE_EPOCH'
+)
+const isUnclear = codesOf('UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION')
+const LOST: Settled = { outcome: 'lost' }
+const UNKNOWN: Settled = { outcome: 'unknown' }
+
+/** Offsets of one partition, and what Kafka is told about them. */
+interface Entry extends SharePartitionId {
+  readonly first: Offset
+  readonly last: Offset
+  readonly type: AckType
+  /** That of the acquisition that it is about; `undefined`: it was over, or the offsets have no records. */
+  readonly lock: Lock | undefined
+  settle(settled: Settled): void
+}
+
+/** What one call tells Kafka: renewals, or other words. */
+export interface ToldWords {
+  readonly isRenew: boolean
+  readonly acknowledgements: readonly ShareAcknowledgements[]
+}
+
+/**
+ * The words about messages of one share session: those that wait for a call, those in the call on the way, and what becomes of
+ * them. Every word is settled once.
+ *
+ *   add -> queued -> take -> in flight -> answered -> settled
+ *             ^----- putBack ---'    '--> again, in halves, where Kafka has refused a list
+ */
+export class SessionWords {
+  readonly #locks: ShareLocks
+  #queued: Entry[] = []
+  /** Parts of lists that Kafka has refused, each of one partition. */
+  readonly #again: Entry[][] = []
+  /** By partition. */
+  #inFlight: ReadonlyMap<string, readonly Entry[]> = new Map()
+
+  constructor(locks: ShareLocks) {
+    this.#locks = locks
+  }
+
+  /** Whether nothing waits for a call. */
+  get isEmpty(): boolean {
+    return this.#queued.length === 0 && this.#again.length === 0
+  }
+
+  add({ topicId, partition }: SharePartitionId, offset: Offset, word: Word): Promise<Settled> {
+    return new Promise(settle => {
+      const lock = this.#locks.find({ topicId, partition }, offset)
+      this.#queued.push({ topicId, partition, first: offset, last: offset, type: acknowledgeTypes[word], lock, settle })
+    })
+  }
+
+  /** Offsets without records have been acquired. */
+  addGap({ topicId, partition }: SharePartitionId, first: Offset, last: Offset): void {
+    this.#queued.push({ topicId, partition, first, last, type: gap, lock: undefined, settle: () => undefined })
+  }
+
+  /**
+   * @param partitions those that the session has, by their keys
+   * @returns what the next call tells Kafka; `undefined`: there is nothing
+   */
+  take(partitions: ReadonlyMap<string, SharePartitionId>): ToldWords | undefined {
+    while (!this.isEmpty) {
+      const entries = this.#valid(this.#again.shift() ?? this.#takeQueued(), partitions)
+      if (entries.length === 0) continue
+      this.#inFlight = groupByPartition(entries)
+      const acknowledgements = [...this.#inFlight.values()].map(acknowledgementsOf)
+      return { isRenew: entries[0]!.type === renew, acknowledgements }
+    }
+    return undefined
+  }
+
+  /** Kafka has not seen the call. */
+  putBack(): void {
+    this.#queued.unshift(...[...this.#inFlight.values()].flat())
+    this.#inFlight = new Map()
+  }
+
+  /**
+   * Kafka has answered the call.
+   *
+   * @param renewedUntil the end of the locks that were renewed
+   * @returns the partitions whose locks are gone
+   */
+  answered(
+    answers: readonly (SharePartitionId & { readonly errorCode: number })[],
+    renewedUntil: number
+  ): SharePartitionId[] {
+    const told = new Map(answers.map(one => [keyOf(one), one.errorCode]))
+    const entriesOf = this.#inFlight
+    const gone: SharePartitionId[] = []
+    this.#inFlight = new Map()
+    for (const [key, entries] of entriesOf) {
+      const errorCode = told.get(key) ?? errorCodes.UNKNOWN_SERVER_ERROR
+      if (errorCode === errorCodes.NONE) for (const one of entries) this.#done(one, renewedUntil)
+      else this.#refused(entries, errorCode)
+      if (isGone.has(errorCode)) gone.push(entries[0]!)
+    }
+    return gone
+  }
+
+  /**
+   * The session is over, and so are its locks.
+   *
+   * @param isWritten whether what was in flight may have reached Kafka
+   */
+  lose(isWritten: boolean): void {
+    for (const entry of [...this.#inFlight.values()].flat()) entry.settle(isWritten ? UNKNOWN : LOST)
+    for (const entry of [...this.#again.flat(), ...this.#queued]) entry.settle(LOST)
+  }
+
+  /** Renewals need a call of their own, and an offset may be in a call once. */
+  #takeQueued(): Entry[] {
+    const isRenew = this.#queued.every(({ type }) => type === renew)
+    const taken = new Map<string, Entry>()
+    const left: Entry[] = []
+    for (const entry of this.#queued) {
+      const place = `${keyOf(entry)}/${entry.first}`
+      if ((entry.type === renew) !== isRenew || taken.has(place)) left.push(entry)
+      else taken.set(place, entry)
+    }
+    this.#queued = left
+    return [...taken.values()]
+  }
+
+  /**
+   * Kafka would take a word whose lock is over, when the message is acquired anew: a word waits behind a fetch whose broker
+   * stands still, the lock ends, the fetch acquires the message again, then the word would be sent.
+   */
+  #valid(entries: readonly Entry[], partitions: ReadonlyMap<string, SharePartitionId>): Entry[] {
+    return entries.filter(entry => {
+      const isValid = entry.type === gap ? partitions.has(keyOf(entry)) : this.#isLocked(entry)
+      if (!isValid) entry.settle(LOST)
+      return isValid
+    })
+  }
+
+  #isLocked(entry: Entry): boolean {
+    return this.#locks.holds(entry, entry.first, entry.lock)
+  }
+
+  /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
+  #done(entry: Entry, renewedUntil: number): void {
+    const isInTime = this.#isLocked(entry)
+    if (entry.type !== renew) this.#unlock(entry)
+    else if (isInTime) entry.lock!.endsAt = renewedUntil
+    if (!isInTime) entry.settle(UNKNOWN)
+    else entry.settle(entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : { outcome: 'done' })
+  }
+
+  #refused(entries: readonly Entry[], errorCode: number): void {
+    if (isRefusedAsList.has(errorCode) && entries.length > 1) {
+      const half = entries.length >> 1
+      this.#again.push(entries.slice(0, half), entries.slice(half))
+      return
+    }
+    const { message } = kafkaErrorOf(errorCode)
+    const isLost = isRefusedAsList.has(errorCode) || isGone.has(errorCode)
+    for (const entry of entries) {
+      // A lock that is not renewed runs to its end, since renewing may be switched off.
+      if (isLost && entry.type !== renew) this.#unlock(entry)
+      if (isLost) entry.settle(LOST)
+      else if (isUnclear.has(errorCode)) entry.settle(UNKNOWN)
+      else entry.settle({ outcome: 'failed', code: errorCode, message })
+    }
+  }
+
+  #unlock(entry: Entry): void {
+    this.#locks.remove(entry, entry.first, entry.lock)
+  }
+}
+
+function groupByPartition(entries: readonly Entry[]): Map<string, Entry[]> {
+  const groups = new Map<string, Entry[]>()
+  for (const entry of entries) {
+    const key = keyOf(entry)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [entry])
+    else group.push(entry)
+  }
+  return groups
+}
+
+/** In the order of offsets. Neighbours with the same word are one range. */
+function acknowledgementsOf(entries: readonly Entry[]): ShareAcknowledgements {
+  const { topicId, partition } = entries[0]!
+  const ranges: { first: Offset; last: Offset; types: [AckType] }[] = []
+  for (const { first, last, type } of entries.toSorted((one, other) => one.first - other.first)) {
+    const before = ranges.at(-1)
+    if (before?.last === first - 1 && before.types[0] === type) before.last = last
+    else ranges.push({ first, last, types: [type] })
+  }
+  return { topicId, partition, ranges }
+}

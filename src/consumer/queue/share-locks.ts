@@ -1,0 +1,71 @@
+import { type KafkaRecord, type MonotonicClock, type Offset, topicPartitionKey } from '../../core/model.js'
+import type { SharePartitionId } from '../../kafka/protocol/share.js'
+
+/** Of one acquisition of one message. */
+export interface Lock {
+  /** By the own clock. */
+  endsAt: number
+}
+
+export const keyOf = ({ topicId, partition }: SharePartitionId): string => topicPartitionKey(topicId, partition)
+
+/** Kafka's locks that one session has, by partition and offset, as far as this process has been told. */
+export class ShareLocks {
+  readonly #now: MonotonicClock
+  readonly #byPartition = new Map<string, Map<Offset, Lock>>()
+  #sweptAt: number
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+    this.#sweptAt = now()
+  }
+
+  get isEmpty(): boolean {
+    return this.#byPartition.size === 0
+  }
+
+  /** Messages of one partition were acquired. */
+  add(partition: SharePartitionId, acquired: readonly { readonly record: KafkaRecord }[], endsAt: number): void {
+    const key = keyOf(partition)
+    const locks = this.#byPartition.get(key) ?? new Map<Offset, Lock>()
+    this.#byPartition.set(key, locks)
+    for (const { record } of acquired) locks.set(record.offset, { endsAt })
+  }
+
+  find(partition: SharePartitionId, offset: Offset): Lock | undefined {
+    return this.#byPartition.get(keyOf(partition))?.get(offset)
+  }
+
+  /** Whether the message is still locked by this acquisition of it. */
+  holds(partition: SharePartitionId, offset: Offset, lock: Lock | undefined): boolean {
+    return lock !== undefined && lock.endsAt > this.#now() && this.find(partition, offset) === lock
+  }
+
+  /** Does nothing where the message was acquired anew since, with another lock. */
+  remove(partition: SharePartitionId, offset: Offset, lock: Lock | undefined): void {
+    const key = keyOf(partition)
+    const locks = this.#byPartition.get(key)
+    if (locks?.get(offset) === lock) locks?.delete(offset)
+    if (locks?.size === 0) this.#byPartition.delete(key)
+  }
+
+  /** All locks of the partition are gone. */
+  forget(partition: SharePartitionId): void {
+    this.#byPartition.delete(keyOf(partition))
+  }
+
+  clear(): void {
+    this.#byPartition.clear()
+  }
+
+  /** Drops locks that have ended, unless that was done within the last `minAgeMs`. */
+  dropEnded(minAgeMs: number): void {
+    const now = this.#now()
+    if (now - this.#sweptAt < minAgeMs) return
+    this.#sweptAt = now
+    for (const [key, locks] of this.#byPartition) {
+      for (const [offset, { endsAt }] of locks) if (endsAt <= now) locks.delete(offset)
+      if (locks.size === 0) this.#byPartition.delete(key)
+    }
+  }
+}
