@@ -12,7 +12,7 @@ import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from
 import type { Acquisition } from './queue-token.js'
 import type { AcquireOptions, AcquireResult, QueueLimits, QueueMessage, QueueSettings } from './queue-verbs.js'
 import type { Settling } from './settled-tokens.js'
-import { WaitingAcquire } from './waiting-acquire.js'
+import { WaitingAcquire, WaitingAcquires } from './waiting-acquire.js'
 
 /** How long a queue without acquires and messages stays a member of its group. */
 const IDLE_MS = 30_000
@@ -53,9 +53,7 @@ export class Queue {
   readonly #process: QueueProcess
   readonly #owner: QueueOwner
   readonly #log: Logger
-  readonly #waiting = new Set<WaitingAcquire>()
-  /** By client: how many of its acquires wait, and how to tell that none does any more. */
-  readonly #clients = new Map<string, { acquires: number; readonly leave: () => void }>()
+  readonly #waiting: WaitingAcquires
   /** `undefined`: the group is being looked at, before it is joined. */
   #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
   #settingsReadAt = 0
@@ -74,6 +72,7 @@ export class Queue {
     this.groupId = groupId
     this.#process = process
     this.#owner = owner
+    this.#waiting = new WaitingAcquires(process.deadlines, process.counts)
     this.#log = logOfQueue(process.log, topic, groupId)
   }
 
@@ -100,11 +99,9 @@ export class Queue {
 
   /** @param releasePlace called once, when it is answered or its client has gone */
   acquire(options: AcquireOptions, asker: Asker<AcquireResult>, releasePlace: () => void): () => void {
-    const { now, deadlines } = this.#process
-    const acquire = new WaitingAcquire(options, asker, now(), one => this.#acquireDue(one), releasePlace)
+    const startsAt = this.#process.now()
+    const acquire = new WaitingAcquire(options, asker, startsAt, one => this.#acquireDue(one), releasePlace)
     this.#waiting.add(acquire)
-    this.#countClient(options.client)
-    deadlines.add(acquire)
     if (this.#failure?.retriable === false) this.#refuse(acquire, this.#failure)
     this.#serve()
     this.#joined?.reader.wake()
@@ -115,9 +112,9 @@ export class Queue {
   async join(): Promise<void> {
     const { topic, groupId } = this
     const { admin, limits, openReader, now } = this.#process
-    const waiting = (): readonly AcquireOptions[] => Array.from(this.#waiting, ({ options }) => options)
+    const waiting = (): readonly AcquireOptions[] => Array.from(this.#waiting.all(), ({ options }) => options)
     const refuse = (options: AcquireOptions, failure: Failure): void => {
-      for (const one of this.#waiting) if (one.options === options) this.#refuse(one, failure)
+      for (const one of this.#waiting.all()) if (one.options === options) this.#refuse(one, failure)
     }
     const opened = await openGroup({ topic, groupId, admin, limits, waiting, refuse })
     if (this.#isClosed) return
@@ -166,7 +163,7 @@ export class Queue {
   /** Answers all waiting acquires, and releases what no client has, delayed releases included. */
   drain(): void {
     this.#isDraining = true
-    for (const acquire of this.#waiting) this.#answer(acquire)
+    for (const acquire of this.#waiting.all()) this.#answer(acquire)
     this.#joined?.locks.releaseUnclaimed()
   }
 
@@ -192,7 +189,7 @@ export class Queue {
   #begun(): void {
     this.#hasBegun = true
     this.#serve()
-    for (const acquire of this.#waiting) if (acquire.isOver) this.#acquireDue(acquire)
+    for (const acquire of this.#waiting.all()) if (acquire.isOver) this.#acquireDue(acquire)
   }
 
   #acquireDue(acquire: WaitingAcquire): void {
@@ -220,26 +217,12 @@ export class Queue {
   }
 
   #demand(): QueueDemand {
-    const { now, counts, roomOfQueue } = this.#process
-    const at = now()
-    let messages = -this.#joined!.locks.spare.size
-    let maxBytes = 1
-    let until = at
-    const rooms = new Map<string, number>()
-    for (const acquire of this.#waiting) {
-      if (acquire.until <= at && !acquire.isOver) continue
-      const { client } = acquire.options
-      const room = rooms.get(client) ?? counts.shareOf(client)
-      const wanted = Math.min(acquire.missing, room)
-      rooms.set(client, room - wanted)
-      if (wanted <= 0) continue
-      messages += wanted
-      maxBytes += acquire.missingBytes
-      until = Math.max(until, acquire.isOver ? acquire.deadlineAt : acquire.until)
-    }
+    const { now, roomOfQueue } = this.#process
+    const demand = this.#waiting.demand(now())
+    let messages = demand.messages - this.#joined!.locks.spare.size
     // Until it has begun, each partition has to be fetched from, whether messages of it are wanted or not.
     if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
-    return { messages: Math.max(0, Math.min(messages, roomOfQueue())), maxBytes, until }
+    return { ...demand, messages: Math.max(0, Math.min(messages, roomOfQueue())) }
   }
 
   #acquired(messages: readonly Acquired[]): void {
@@ -260,7 +243,7 @@ export class Queue {
     if (!this.#hasBegun || this.#joined === undefined) return
     for (const held of this.#joined.locks.spare) {
       if (this.#waiting.size === 0) return
-      for (const acquire of this.#waiting) {
+      for (const acquire of this.#waiting.all()) {
         if (!this.#give(held, acquire)) continue
         if (acquire.missing === 0) this.#answer(acquire)
         break
@@ -269,12 +252,10 @@ export class Queue {
   }
 
   #give(held: HeldMessage, acquire: WaitingAcquire): boolean {
-    const { now, counts, deadlines } = this.#process
+    const { now, counts } = this.#process
     const { client, lockMs } = acquire.options
     if (now() >= held.wantedUntil || counts.roomOf(client) === 0 || !acquire.takes(held)) return false
-    deadlines.remove(acquire)
-    acquire.take(held, now())
-    deadlines.add(acquire)
+    this.#waiting.give(held, acquire, now())
     this.#joined!.locks.give(held, client, lockMs)
     return true
   }
@@ -327,22 +308,8 @@ export class Queue {
   }
 
   #leave(acquire: WaitingAcquire): void {
-    this.#process.deadlines.remove(acquire)
-    if (this.#waiting.delete(acquire)) this.#uncountClient(acquire.options.client)
+    this.#waiting.remove(acquire)
     this.#watchIdle()
-  }
-
-  #countClient(client: string): void {
-    const known = this.#clients.get(client)
-    if (known === undefined) this.#clients.set(client, { acquires: 1, leave: this.#process.counts.waits(client) })
-    else known.acquires++
-  }
-
-  #uncountClient(client: string): void {
-    const known = this.#clients.get(client)!
-    if (--known.acquires > 0) return
-    this.#clients.delete(client)
-    known.leave()
   }
 
   /** Waiting acquires are refused, at once where trying again soon is of no use, else at their ends. */
@@ -352,7 +319,7 @@ export class Queue {
     this.#failure = failure
     this.#log.warn({ error: failure.message }, 'a queue cannot be served')
     if (this.#joined !== undefined && failure.retriable && failure.code !== 'overloaded') return
-    for (const acquire of this.#waiting) this.#refuse(acquire, failure)
+    for (const acquire of this.#waiting.all()) this.#refuse(acquire, failure)
     if (this.held === 0) void this.close()
   }
 

@@ -1,7 +1,8 @@
 import { sizeOfRecord } from '../../core/model.js'
-import type { Due } from '../../router/requests/deadlines.js'
+import type { Deadlines, Due } from '../../router/requests/deadlines.js'
 import type { Asker } from '../group/consume-result.js'
-import type { HeldMessage } from './held-messages.js'
+import type { HeldCounts, HeldMessage } from './held-messages.js'
+import type { QueueDemand } from './queue-messages.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
 /** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */
@@ -96,5 +97,75 @@ export class WaitingAcquire implements Due {
     this.#releasePlace()
     this.#releasePlace = undefined
     return true
+  }
+}
+
+/** The acquires that wait in one queue, in the order in which they came, and the clients that wait with them. */
+export class WaitingAcquires {
+  readonly #deadlines: Deadlines
+  readonly #counts: HeldCounts
+  readonly #acquires = new Set<WaitingAcquire>()
+  /** By client: how many of its acquires wait, and how to tell that none does any more. */
+  readonly #clients = new Map<string, { acquires: number; readonly leave: () => void }>()
+
+  constructor(deadlines: Deadlines, counts: HeldCounts) {
+    this.#deadlines = deadlines
+    this.#counts = counts
+  }
+
+  get size(): number {
+    return this.#acquires.size
+  }
+
+  /** They may be removed meanwhile. */
+  all(): Iterable<WaitingAcquire> {
+    return this.#acquires
+  }
+
+  add(acquire: WaitingAcquire): void {
+    const { client } = acquire.options
+    const known = this.#clients.get(client)
+    this.#acquires.add(acquire)
+    this.#deadlines.add(acquire)
+    if (known === undefined) this.#clients.set(client, { acquires: 1, leave: this.#counts.waits(client) })
+    else known.acquires++
+  }
+
+  /** Does nothing where it was removed before. */
+  remove(acquire: WaitingAcquire): void {
+    const { client } = acquire.options
+    this.#deadlines.remove(acquire)
+    if (!this.#acquires.delete(acquire)) return
+    const known = this.#clients.get(client)!
+    if (--known.acquires > 0) return
+    this.#clients.delete(client)
+    known.leave()
+  }
+
+  /** Gives a message to an acquire that takes it. */
+  give(held: HeldMessage, acquire: WaitingAcquire, now: number): void {
+    this.#deadlines.remove(acquire)
+    acquire.take(held, now)
+    this.#deadlines.add(acquire)
+  }
+
+  /** What all of them want, as far as their clients may hold it. */
+  demand(now: number): QueueDemand {
+    let messages = 0
+    let maxBytes = 1
+    let until = now
+    const rooms = new Map<string, number>()
+    for (const acquire of this.#acquires) {
+      if (acquire.until <= now && !acquire.isOver) continue
+      const { client } = acquire.options
+      const room = rooms.get(client) ?? this.#counts.shareOf(client)
+      const wanted = Math.min(acquire.missing, room)
+      rooms.set(client, room - wanted)
+      if (wanted <= 0) continue
+      messages += wanted
+      maxBytes += acquire.missingBytes
+      until = Math.max(until, acquire.isOver ? acquire.deadlineAt : acquire.until)
+    }
+    return { messages, maxBytes, until }
   }
 }
