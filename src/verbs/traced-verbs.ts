@@ -1,5 +1,5 @@
 import type { RecordHeader } from '../core/model.js'
-import type { GivenMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
+import type { TracedMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
 import { over } from './over.js'
 import type {
   AcquiredMessage,
@@ -93,7 +93,7 @@ function record(
     const [first, next] = [messages[from]!, messages[at]]
     if (next !== undefined && next.topic === first.topic && next.partition === first.partition) continue
     const { topic, partition, offset: firstOffset } = first
-    const given: GivenMessages = {
+    const given: TracedMessages = {
       topic,
       partition,
       group,

@@ -1,7 +1,7 @@
 import type { Offset } from '../../core/model.js'
 
 /** The offsets from `from` to `to - 1`. */
-export interface OffsetRange {
+export interface AckedRange {
   readonly from: Offset
   readonly to: Offset
 }
@@ -12,13 +12,13 @@ export interface OffsetRange {
  *   add(5), add(7), add(6)   =>   [5..8)
  */
 export class OffsetRanges {
-  #ranges: OffsetRange[]
+  #ranges: AckedRange[]
 
-  constructor(ranges: readonly OffsetRange[] = []) {
+  constructor(ranges: readonly AckedRange[] = []) {
     this.#ranges = [...ranges]
   }
 
-  get all(): readonly OffsetRange[] {
+  get all(): readonly AckedRange[] {
     return this.#ranges
   }
 
@@ -35,7 +35,7 @@ export class OffsetRanges {
   add(from: Offset, to: Offset = from + 1): boolean {
     const start = this.#firstEndingAtOrAfter(from)
     let end = start
-    let merged: OffsetRange = { from, to }
+    let merged: AckedRange = { from, to }
     for (let range = this.#ranges[end]; range && range.from <= to; range = this.#ranges[++end]) {
       if (range.from <= from && range.to >= to) return false
       merged = { from: Math.min(merged.from, range.from), to: Math.max(merged.to, range.to) }
@@ -58,7 +58,7 @@ export class OffsetRanges {
       .map(range => (range.to > offset ? { from: range.from, to: offset } : range))
   }
 
-  #at(offset: Offset): OffsetRange | undefined {
+  #at(offset: Offset): AckedRange | undefined {
     const range = this.#ranges[this.#firstEndingAtOrAfter(offset + 1)]
     return range && range.from <= offset ? range : undefined
   }
@@ -87,7 +87,7 @@ const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 const BASE = 32
 const VALUES: ReadonlyMap<string, number> = new Map([...DIGITS].map((digit, value) => [digit, value]))
 
-export function encodeAcks(base: Offset, ranges: readonly OffsetRange[]): string {
+export function encodeAcks(base: Offset, ranges: readonly AckedRange[]): string {
   let text = ''
   for (const { from, to } of ranges) {
     text += encodeNumber(from - base) + encodeNumber(to - from)
@@ -104,8 +104,8 @@ export function encodeAcks(base: Offset, ranges: readonly OffsetRange[]): string
 export function encodeAcksWithin(
   maxLength: number,
   base: Offset,
-  ranges: readonly OffsetRange[],
-  kept: readonly OffsetRange[] = []
+  ranges: readonly AckedRange[],
+  kept: readonly AckedRange[] = []
 ): string {
   const withKept = (count: number): string => {
     const union = new OffsetRanges(kept)
@@ -125,8 +125,8 @@ export function encodeAcksWithin(
 }
 
 /** Decodes acknowledged offsets. `undefined` when the text is other metadata, which users may commit. */
-export function decodeAcks(base: Offset, text: string): readonly OffsetRange[] | undefined {
-  const ranges: OffsetRange[] = []
+export function decodeAcks(base: Offset, text: string): readonly AckedRange[] | undefined {
+  const ranges: AckedRange[] = []
   for (let at = 0; at < text.length; ) {
     const distance = decodeNumber(text, at)
     const length = distance && decodeNumber(text, distance.end)
@@ -173,7 +173,7 @@ const FIRST_MARK = 2 ** 52
 /** A mark holds this many of the 16 random bytes of a topic id. */
 const MARK_BYTES = 6
 
-const isMark = ({ from, to }: OffsetRange): boolean =>
+const isMark = ({ from, to }: AckedRange): boolean =>
   from >= FIRST_MARK && from < FIRST_MARK + 2 ** (8 * MARK_BYTES) && to === from + 1
 
 /** The mark of a topic id; `undefined`: the id is unknown, or is not a Kafka topic id. */
@@ -227,7 +227,7 @@ export const endSetIn = (position: CommittedPosition): Offset | undefined =>
   position.offset === STORED_LATEST && markIn(position) !== undefined ? (acksIn(position)?.[0]?.to ?? 0) : undefined
 
 /** The acknowledged offsets in the metadata, without the mark; `undefined`: another client wrote the metadata. */
-export const acksIn = ({ offset, metadata }: CommittedPosition): readonly OffsetRange[] | undefined =>
+export const acksIn = ({ offset, metadata }: CommittedPosition): readonly AckedRange[] | undefined =>
   decodeAcks(offset, metadata)?.filter(range => !isMark(range))
 
 /** The position without Castellan's mark, as Kafka-Pixy commits it. */

@@ -1,5 +1,6 @@
 import { type LogPosition, positionIn, type TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
+import type { JoinedMember } from '../../kafka/protocol/groups.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import { askForEach } from '../../router/routing/ask-router.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
@@ -13,14 +14,6 @@ import {
 } from './start-messages.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { type Committed, findCommitted } from './topic-start.js'
-
-/** The coordinator's description of a member for the leader. */
-export interface JoinedMember {
-  readonly memberId: string
-  readonly instanceId: string | null
-  /** The subscription of the member. */
-  readonly metadata: Buffer
-}
 
 export interface AssignedMember {
   readonly memberId: string

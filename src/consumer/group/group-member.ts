@@ -1,8 +1,9 @@
 import type { TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { encodeSubscription } from '../../kafka/protocol/consumer-protocol.js'
+import type { JoinedMember } from '../../kafka/protocol/groups.js'
 import type { Failure, GroupMembership, OffsetType, ResultOf } from '../../router/messages/operations.js'
-import { type AssignedMember, GroupLeader, type JoinedMember } from './group-leader.js'
+import { type AssignedMember, GroupLeader } from './group-leader.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import { Heartbeats } from './heartbeats.js'
 import { encodeBegun, type GroupStarts, madeFrom, readAssignment } from './start-messages.js'
@@ -43,7 +44,7 @@ export interface GroupMemberOptions {
   /** True while clients wait for messages of a topic without partitions of this member. */
   readonly isWaiting: () => boolean
   /**
-   * Called with each assignment, and with {@link LOST} when the member is no longer in the group. Other members may
+   * Called with each assignment, and with {@link NO_ASSIGNMENT} when the member is no longer in the group. Other members may
    * then read its partitions.
    */
   readonly onAssigned: (assigned: AssignedToMember) => void
@@ -82,7 +83,12 @@ export interface AssignedToMember {
 }
 
 /** The member has lost its partitions, and has no assignment. */
-export const LOST: AssignedToMember = { partitions: [], followsDirectly: false, topics: new Set(), starts: undefined }
+export const NO_ASSIGNMENT: AssignedToMember = {
+  partitions: [],
+  followsDirectly: false,
+  topics: new Set(),
+  starts: undefined
+}
 
 /**
  * A member of a consumer group, by Kafka's classic protocol. All members join, and the coordinator makes one of them
@@ -408,7 +414,7 @@ export class GroupMember {
     this.#generation = undefined
     if (this.#lastStable === undefined) return
     this.#lastStable = undefined
-    this.#options.onAssigned(LOST)
+    this.#options.onAssigned(NO_ASSIGNMENT)
   }
 
   /** Joins at once, so that other members need not wait; after several failures, joins after a pause. */

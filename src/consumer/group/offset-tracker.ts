@@ -1,6 +1,6 @@
 import type { Offset } from '../../core/model.js'
 import { EpochHistory } from '../partition/epoch-history.js'
-import { acksIn, encodeAcks, encodeAcksWithin, type OffsetRange, OffsetRanges } from './ack-encoding.js'
+import { type AckedRange, acksIn, encodeAcks, encodeAcksWithin, OffsetRanges } from './ack-encoding.js'
 
 /**
  * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost
@@ -210,7 +210,7 @@ export class OffsetTracker {
   }
 
   /** They were committed together, so they fit. After a cut some of them are of records that are in the log no more. */
-  #keep(acks: readonly OffsetRange[]): void {
+  #keep(acks: readonly AckedRange[]): void {
     if (!acks.every(({ from, to }) => this.nextNotAcked(from) >= to)) return
     this.#kept = new OffsetRanges(acks)
     this.#kept.dropBelow(this.#offset)

@@ -43,7 +43,7 @@ export class InstanceEntry {
     this.options = options
     this.storedAt = shared.clock()
     const { groupId, name } = instance
-    this.#actor = new GroupActor<never>(`instance-${keyOf(instance)}`, groupId, shared, {
+    this.#actor = new GroupActor<never>(`instance-${instanceKey(instance)}`, groupId, shared, {
       receive: () => undefined,
       onCrash: error => {
         shared.metrics.count('groups', 'unexpected_failures')
@@ -113,4 +113,4 @@ export class InstanceEntry {
 }
 
 /** A group and a name may both have any characters. */
-export const keyOf = ({ groupId, name }: InstanceName): string => `${groupId.length} ${groupId} ${name}`
+export const instanceKey = ({ groupId, name }: InstanceName): string => `${groupId.length} ${groupId} ${name}`

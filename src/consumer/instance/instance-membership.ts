@@ -1,7 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import { type AssignedToMember, GroupMember, LOST } from '../group/group-member.js'
+import { type AssignedToMember, GroupMember, NO_ASSIGNMENT } from '../group/group-member.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { Revocations } from '../group/revocations.js'
 import type { ConsumerSettings } from '../group/settings.js'
@@ -156,7 +156,7 @@ export class InstanceMembership {
     for (const topicPartition of assigned.partitions) partitions.add(topicPartition, starts)
     reads.resume()
     const member = this.current
-    if (assigned === LOST || !member) return
+    if (assigned === NO_ASSIGNMENT || !member) return
     for (const { run } of this.#takeWaitingCommits()) run(member)
   }
 

@@ -9,7 +9,7 @@ import type { SharedRuntime } from '../group/group-runtime.js'
 import { HeldBatches } from '../group/held-batches.js'
 import { type ChosenTopics, PatternLookUps } from '../group/topic-patterns.js'
 import { asking } from '../partition/ask.js'
-import { InstanceEntry, keyOf } from './instance-entry.js'
+import { InstanceEntry, instanceKey } from './instance-entry.js'
 import { type InstancePoint, isAfter, isAt, numberText, PointsInMemory } from './instance-number.js'
 import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
@@ -93,7 +93,7 @@ export class OpenInstances {
     const { settings } = deps
     this.#deps = deps
     const topic = settings.instancesTopic
-    const onTaken = (instance: InstanceName): void => this.#taken(keyOf(instance))
+    const onTaken = (instance: InstanceName): void => this.#taken(instanceKey(instance))
     this.store = topic === '' ? undefined : new InstanceStore({ ...deps, topic, onTaken })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
     this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
@@ -112,7 +112,7 @@ export class OpenInstances {
 
   /** The instance, if this process has it now. */
   get(instance: InstanceName): InstanceEntry | undefined {
-    return this.#entries.get(keyOf(instance))
+    return this.#entries.get(instanceKey(instance))
   }
 
   /** @returns `false`: there is one of this name */
@@ -122,7 +122,7 @@ export class OpenInstances {
     client: string | undefined
   ): Promise<InstanceResult<boolean>> {
     if (this.#isStopped) return SHUTTING_DOWN
-    const key = keyOf(instance)
+    const key = instanceKey(instance)
     const here = this.#entries.has(key) ? await this.find(instance) : undefined
     if (here?.type === 'failed' && here !== TAKEN) return here
     // Another request may look for it, or create it.
@@ -195,7 +195,7 @@ export class OpenInstances {
     }
     if (this.store?.owns(instance) === false) return TAKEN
     const entry = this.#newEntry(instance, stored, releaseShare)
-    this.#entries.set(keyOf(instance), entry)
+    this.#entries.set(instanceKey(instance), entry)
     this.#count()
     return { type: 'opened', entry }
   }
@@ -216,7 +216,7 @@ export class OpenInstances {
       confirm: () => this.#confirm(instance),
       onFenced: () => {
         this.store?.release(instance)
-        this.#taken(keyOf(instance))
+        this.#taken(instanceKey(instance))
       },
       onUsed: () => this.#used(entry),
       onIdle: () => void this.close(entry, UNKNOWN, false),
@@ -230,7 +230,7 @@ export class OpenInstances {
 
   /** The instance, confirmed to be of this process in the last `maxAgeMs`. One that no process has is continued here. */
   async find(instance: InstanceName, maxAgeMs = 0): Promise<Opened> {
-    const key = keyOf(instance)
+    const key = instanceKey(instance)
     const entry = this.#entries.get(key)
     if (this.#isStopped) return SHUTTING_DOWN
     if (!entry) {
@@ -320,7 +320,7 @@ export class OpenInstances {
   }
 
   #lastOf(instance: InstanceName): InstancePoint {
-    return this.store?.lastOf(instance) ?? this.#inMemory.lastOf(keyOf(instance))
+    return this.store?.lastOf(instance) ?? this.#inMemory.lastOf(instanceKey(instance))
   }
 
   /** Stores the state of an instance. A failure: Kafka does not have it. */
@@ -362,7 +362,7 @@ export class OpenInstances {
    */
   close(entry: InstanceEntry, result: typeof UNKNOWN | Failure, isKept: boolean): Promise<Failure | undefined> {
     const { instance } = entry.options
-    const key = keyOf(instance)
+    const key = instanceKey(instance)
     const other = this.#closing.get(key)
     if (other) return other.done
     this.#forget(key, entry)

@@ -47,7 +47,7 @@ export interface TracedBatch extends TopicPartition {
   readonly contexts: Iterable<TraceContext>
 }
 
-export interface GivenMessages extends TopicPartition {
+export interface TracedMessages extends TopicPartition {
   readonly group: string
   readonly count: number
   readonly firstOffset: number
@@ -142,7 +142,7 @@ export class Tracing {
   }
 
   /** The span of messages that a client has got, from its question to the answer, linked to the contexts in their headers. */
-  process({ topic, partition, group, count, firstOffset, askedAt, trace, headers }: GivenMessages): void {
+  process({ topic, partition, group, count, firstOffset, askedAt, trace, headers }: TracedMessages): void {
     const { SpanKind, ROOT_CONTEXT, propagation } = this.#api
     const contexts = Array.from(headers, ofOne => propagation.extract(ROOT_CONTEXT, ofOne, headerGetter))
     this.#tracer

@@ -12,7 +12,7 @@ import {
   type Refusal,
   type SharePartition
 } from '../share/share-partition.js'
-import { nextEpochOf, type SessionPartition, type ShareSession } from '../share/share-sessions.js'
+import { nextEpochOf, type ShareSession, type TopicIdPartition } from '../share/share-sessions.js'
 import type { Partition } from '../topics/partition.js'
 import { type Api, byTopicId, type Call, defineApi } from './api.js'
 
@@ -26,7 +26,7 @@ const EXACT = 1
 const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
-interface AskedPartition extends SessionPartition {
+interface AskedPartition extends TopicIdPartition {
   readonly ranges: readonly AcknowledgedRange[]
 }
 interface SessionRequest {
@@ -42,7 +42,7 @@ interface ShareFetchRequest extends SessionRequest {
   readonly maxBytes: number
   readonly maxRecords: number
   readonly isExact: boolean
-  readonly forgotten: readonly SessionPartition[]
+  readonly forgotten: readonly TopicIdPartition[]
 }
 
 const readPartitions = (reader: ProtocolReader): AskedPartition[] =>
@@ -152,7 +152,7 @@ interface Looked {
   readonly share: SharePartition | undefined
 }
 
-function look({ groupId }: SessionRequest, { topicId, partition: index }: SessionPartition, call: Call): Looked {
+function look({ groupId }: SessionRequest, { topicId, partition: index }: TopicIdPartition, call: Call): Looked {
   const { cluster, nodeId, faults } = call
   const topic = cluster.topics.byId(topicId)
   const partition = topic?.partitions[index]
@@ -165,7 +165,7 @@ function look({ groupId }: SessionRequest, { topicId, partition: index }: Sessio
   return share ? { errorCode: errorCodes.NONE, partition, share } : refused(errorCodes.UNKNOWN_SERVER_ERROR)
 }
 
-interface Acknowledged extends SessionPartition {
+interface Acknowledged extends TopicIdPartition {
   readonly refusal: Refusal
 }
 
@@ -209,7 +209,7 @@ function waitForRecords(request: ShareFetchRequest, session: ShareSession, call:
   if (maxWaitMs <= 0 || maxRecords <= 0 || session.partitions.size === 0) return undefined
   const { isReadCommitted } = call.cluster.shareGroups.settingsOf(groupId)
   const places = [...session.partitions.values()]
-  const bytesIn = (place: SessionPartition): number => {
+  const bytesIn = (place: TopicIdPartition): number => {
     const { share, partition } = look(request, place, call)
     if (share === undefined) return Number.POSITIVE_INFINITY
     const end = endOf(share, partition!, isReadCommitted)
@@ -239,7 +239,7 @@ function waitForRecords(request: ShareFetchRequest, session: ShareSession, call:
   })
 }
 
-interface Fetched extends SessionPartition {
+interface Fetched extends TopicIdPartition {
   readonly errorCode: number
   readonly leader: Partition | undefined
   readonly records: Buffer
@@ -327,7 +327,7 @@ function writeFetched(
   fetched: readonly Fetched[]
 ): void {
   const { response, cluster, faults } = call
-  const keyOf = ({ topicId, partition }: SessionPartition): string => topicPartitionKey(topicId, partition)
+  const keyOf = ({ topicId, partition }: TopicIdPartition): string => topicPartitionKey(topicId, partition)
   const told = new Map(acknowledged.map(one => [keyOf(one), one.refusal]))
   const inFetched = new Set(fetched.map(keyOf))
   const others = acknowledged

@@ -6,7 +6,7 @@ import { NO_TOPIC_ID, type Topic } from '../topics/topic-table.js'
 import { type Api, type Call, defineApi } from './api.js'
 import { SOURCE_DEFAULT, SOURCE_TOPIC } from './configs.js'
 
-export interface Refusal {
+interface Refusal {
   readonly errorCode: number
   readonly message: string | null
 }

@@ -40,7 +40,7 @@ export interface Refusal {
 }
 const accepted: Refusal = { errorCode: errorCodes.NONE, message: null }
 
-export interface Acquisition {
+export interface AcquireBounds {
   readonly maxRecords: number
   /** The last offset that was read from the log. */
   readonly lastOffset: number
@@ -114,7 +114,7 @@ export class SharePartition {
   }
 
   /** Acquires records for a member, by offset, so those that came back are first. */
-  acquire(memberId: string, { maxRecords, lastOffset, endOfBatch, hidden = [] }: Acquisition): AcquiredRange[] {
+  acquire(memberId: string, { maxRecords, lastOffset, endOfBatch, hidden = [] }: AcquireBounds): AcquiredRange[] {
     if (maxRecords <= 0) return []
     const lock: Lock = { memberId, timer: undefined, held: 0 }
     let left = maxRecords

@@ -6,7 +6,7 @@ interface Peer {
   onClose(callback: () => void): () => void
 }
 
-export interface SessionPartition {
+export interface TopicIdPartition {
   readonly topicId: string
   readonly partition: number
 }
@@ -19,7 +19,7 @@ export interface ShareSession {
   /** The epoch that the next request must have. */
   epoch: number
   /** In the order of their turns. */
-  readonly partitions: Map<string, SessionPartition>
+  readonly partitions: Map<string, TopicIdPartition>
   /** Ends the wait of a fetch, which is then answered that its epoch is out of date. */
   interrupt: (() => void) | undefined
   isOver: boolean

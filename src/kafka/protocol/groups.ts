@@ -195,6 +195,7 @@ export const [describeConsumerGroupsV1, describeConsumerGroupsV0] = inVersions([
 export type DescribeConsumerGroupsResponse = ResponseOf<typeof describeConsumerGroupsV1>
 
 const joinedMember = t.struct({ memberId: t.name, instanceId: t.nullableString, metadata: t.bytes })
+/** The coordinator's description of a member for the leader; `metadata` is the subscription. */
 export type JoinedMember = t.ValueOf<typeof joinedMember>
 
 /** Version 5, the first one with static members. */

@@ -24,7 +24,7 @@ import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
-import type { DurableQueue, OpenedQueue, QueueMember } from './durable-queue.js'
+import type { ClusterDelivery, DurableQueue, OpenedQueue } from './durable-queue.js'
 import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { durableViewOf, troubledIn, whyOpen } from './durable-topic-view.js'
@@ -84,7 +84,7 @@ const tagOf = (tag: KeyTag, at: number): RecordTag => ({
  * Delivers the records of one cluster from the durable log. A record is accepted when it is in the log, read back when
  * its partition has capacity, and completed when it is in Kafka. Records never expire.
  */
-export class DurableDelivery implements QueueMember {
+export class DurableDelivery implements ClusterDelivery {
   readonly cluster: string
   readonly #deps: DurableDeliveryDeps
   readonly #settings: DeliverySettings

@@ -62,7 +62,7 @@ export interface LogView {
 }
 
 /** The delivery of one cluster, which shares the log with others. */
-export interface QueueMember {
+export interface ClusterDelivery {
   readonly cluster: string
   /** The log is open. Called once, before anything is appended for this cluster. */
   opened(queue: OpenedQueue): void
@@ -140,7 +140,7 @@ export class DurableQueue {
   /** The memory for records that wait for the disk. */
   readonly capacity: LogCapacity
   readonly #options: DurableQueueOptions
-  readonly #members = new Map<string, QueueMember>()
+  readonly #members = new Map<string, ClusterDelivery>()
   #opened: OpenDurableLog | undefined
   #feed: LogFeed | undefined
   #left: Left | undefined
@@ -214,7 +214,7 @@ export class DurableQueue {
   }
 
   /** Adds a cluster that is connected. */
-  join(member: QueueMember): void {
+  join(member: ClusterDelivery): void {
     this.#members.set(member.cluster, member)
     if (this.#opened !== undefined) this.#tell(member)
   }
@@ -434,7 +434,7 @@ export class DurableQueue {
     return found
   }
 
-  #tell(member: QueueMember): void {
+  #tell(member: ClusterDelivery): void {
     const isOfMember = ([destination]: readonly [string, unknown]): boolean => clusterOf(destination) === member.cluster
     member.opened({
       wal: this.#opened!.log,

@@ -11,13 +11,13 @@ import type { LoggedRecords } from './logged-records.js'
  * What became of a request with a key: its answer; `open`: its records were accepted, and their outcome is not known; `free`:
  * none of its records was accepted, and the key can be used again.
  */
-export type Settlement = KeptAnswer | 'open' | 'free'
+export type KeyOutcome = KeptAnswer | 'open' | 'free'
 
 /** What the requests with keys have in common. */
 interface Claimed {
   readonly logged: LoggedRecords
   /** Ends a claim. @param settled called when the answer may leave */
-  settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void
+  settle(records: KeyedRecords, outcome: KeyOutcome, settled: () => void): void
 }
 
 /** One letter for each record of the request, as `persistedText` has them. */
@@ -145,7 +145,7 @@ export class ClaimedKey {
       return
     }
     this.#isEnded = true
-    const settlement = settlementOf(answer, this.told(persisted), this.#records)
+    const settlement = keyOutcomeOf(answer, this.told(persisted), this.#records)
     if (typeof settlement === 'object') this.#unfollowed = undefined
     else this.#followAll()
     this.#keys.settle(this.#records, settlement, settled)
@@ -216,7 +216,7 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
   return records
 }
 
-function settlementOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): Settlement {
+function keyOutcomeOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): KeyOutcome {
   // Dead letters must not become more: their request is not carried out again.
   if (persisted === 'no' && !(records.areAllRefused && records.isDurable)) return 'free'
   const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)

@@ -1,6 +1,6 @@
 import type { LogDirectory } from '../log/files.js'
 import { AnsweredKeys, isPlace } from './answered-keys.js'
-import { ClaimedKey, type Settlement } from './claimed-key.js'
+import { ClaimedKey, type KeyOutcome } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
 import { KeySpace } from './key-space.js'
@@ -175,7 +175,7 @@ export class LocalKeys {
   }
 
   /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
-  settle(records: KeyedRecords, settlement: Settlement, settled: () => void): void {
+  settle(records: KeyedRecords, settlement: KeyOutcome, settled: () => void): void {
     if (settlement === 'open') {
       records.state = 'open'
       this.#wake(records, settled)

@@ -5,7 +5,7 @@ import { TransactionError } from '../../core/transaction-error.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { PartitionerFunction, PartitionerName } from '../memory/partitioners.js'
-import type { Refusal } from './transactional-calls.js'
+import type { FailedCall } from './transactional-calls.js'
 import type { TransactionalProducer } from './transactional-producer.js'
 
 /** An offset of a group that becomes its position when the transaction commits. */
@@ -277,7 +277,7 @@ export class OpenTransaction {
     }
   }
 
-  #positionsError(group: string, result: Refusal): TransactionError {
+  #positionsError(group: string, result: FailedCall): TransactionError {
     if (result.errorCode === undefined || !isLost.has(result.errorCode)) return this.#producer.errorOf(result)
     return new TransactionError('notAssigned', `group ${group} has rebalanced since the messages were given out`)
   }

@@ -15,7 +15,7 @@ type Kind = 'initTransactionalId' | 'addPartitionsToTxn' | 'addOffsetsToTxn' | '
 type Call<Of extends Kind> = Omit<RequestOf<Of>, 'transactionalId' | 'timeoutMs' | 'requester'> & { readonly type: Of }
 
 /** A call that was refused, or not answered in time. */
-export interface Refusal {
+export interface FailedCall {
   readonly type: string
   readonly errorCode?: number | undefined
   readonly code?: string
@@ -87,20 +87,20 @@ export class TransactionalCalls {
       if (clock() + pauseMs >= until) break
       await this.#pauses.wait(pauseMs)
     }
-    const { type, message } = last as Refusal
+    const { type, message } = last as FailedCall
     const over: TimedOut = message === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason: message }
     return type === 'timedOut' ? last : (over as ResultOf<Of>)
   }
 }
 
 /** A Router that stops does not wait for the answers to what it has sent. */
-const mayArrive = ({ type, code }: Refusal): boolean => type === 'timedOut' || code === 'shuttingDown'
+const mayArrive = ({ type, code }: FailedCall): boolean => type === 'timedOut' || code === 'shuttingDown'
 
 /** A coordinator that has decided on an end answers so until all markers are written. */
-const mayBeDone = (kind: Kind, { errorCode }: Refusal): boolean =>
+const mayBeDone = (kind: Kind, { errorCode }: FailedCall): boolean =>
   kind === 'endTxn' && errorCode === errorCodes.CONCURRENT_TRANSACTIONS
 
-function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: Refusal): boolean {
+function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: FailedCall): boolean {
   if (type !== 'failed') return false
   // Without a code of Kafka no byte was sent.
   return errorCode === undefined ? retriable === true && code !== 'shuttingDown' : isPassing(kind, errorCode)

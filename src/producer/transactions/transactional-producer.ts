@@ -6,7 +6,7 @@ import type { TransactionalProducer as Identified, SealedBatch } from '../../rou
 import { failures } from '../memory/failures.js'
 import type { MemoryDelivery, TransactionalSending } from '../memory/memory-delivery.js'
 import { type Numbering, newNumbering } from '../memory/numbering.js'
-import { type CallsDeps, type Refusal, TransactionalCalls } from './transactional-calls.js'
+import { type CallsDeps, type FailedCall, TransactionalCalls } from './transactional-calls.js'
 
 export interface TransactionalDeps extends CallsDeps {
   /** Delivery of the records of one transactional id. */
@@ -116,7 +116,7 @@ export class TransactionalProducer {
     this.#forgottenBefore = this.#forgotten
   }
 
-  #initError(result: Refusal, timeoutMs: number): Error {
+  #initError(result: FailedCall, timeoutMs: number): Error {
     if (result.errorCode !== errorCodes.INVALID_TRANSACTION_TIMEOUT) return this.errorOf(result)
     const limit = 'transaction.max.timeout.ms of the brokers'
     return new InvalidRequestError(`timeoutMs of a transaction and 10 s more (${timeoutMs} ms) are more than ${limit}`)
@@ -152,7 +152,7 @@ export class TransactionalProducer {
   }
 
   /** Why the coordinator refuses a call. An id that was fenced stays so. */
-  errorOf(result: Refusal, committed: 'no' | 'unknown' = 'no'): TransactionError {
+  errorOf(result: FailedCall, committed: 'no' | 'unknown' = 'no'): TransactionError {
     if (fencing.has(result.errorCode ?? errorCodes.NONE)) {
       this.#state = 'fenced'
       return fencedError(this.id, committed)

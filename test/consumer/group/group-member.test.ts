@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { GroupMember, type GroupMemberOptions, LOST } from '../../../src/consumer/group/group-member.js'
+import { GroupMember, type GroupMemberOptions, NO_ASSIGNMENT } from '../../../src/consumer/group/group-member.js'
 import { checksumOf, encodeBegun, encodeStarts, type GroupStarts } from '../../../src/consumer/group/start-messages.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -40,10 +40,10 @@ class Incarnation {
       isWaiting: () => false,
       onAssigned: assigned => {
         const { partitions, followsDirectly } = assigned
-        if (assigned === LOST) this.lost++
+        if (assigned === NO_ASSIGNMENT) this.lost++
         else this.assigned.push({ partitions, isNext: followsDirectly })
         const names = partitions.map(({ topic, partition }) => `${topic}/${partition}`)
-        this.told.push(assigned === LOST ? 'lost' : `assigned ${names}${followsDirectly ? ' next' : ''}`)
+        this.told.push(assigned === NO_ASSIGNMENT ? 'lost' : `assigned ${names}${followsDirectly ? ' next' : ''}`)
       },
       onRebalance: (cause, ready) => {
         this.told.push(`hand over: ${cause}`)

@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
-import type { OpenedQueue, QueueMember } from '../../../src/producer/disk/durable-queue.js'
+import type { ClusterDelivery, OpenedQueue } from '../../../src/producer/disk/durable-queue.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
 import { DurableStage, type DurableStageOptions } from '../durable-stage.js'
 
 /** Keeps what it is told. */
-class Member implements QueueMember {
+class Member implements ClusterDelivery {
   opens: OpenedQueue[] = []
   drains = 0
   constructor(readonly cluster: string) {}
