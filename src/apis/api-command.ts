@@ -1,4 +1,5 @@
 import { ConfigError, StacklessError } from '../core/errors.js'
+import { messageOf } from '../core/node-errors.js'
 import { type Assignment, suggestion } from '../core/settings/problems.js'
 
 /**
@@ -120,7 +121,7 @@ export async function readYaml(name: string, text: string): Promise<unknown> {
     return parse(text)
   } catch (error) {
     // The parser quotes the file after the first line.
-    const [line] = (error as Error).message.split('\n')
+    const [line] = messageOf(error).split('\n')
     throw new ConfigError(`${name}: ${line!.slice(0, 200).replace(/[:\s]+$/, '')}`)
   }
 }

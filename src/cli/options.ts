@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { isLegalTopicName } from '../core/model.js'
+import { messageOf } from '../core/node-errors.js'
 import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './command.js'
 
@@ -69,7 +70,7 @@ export function readToken(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim()
   } catch (error) {
-    throw new UsageError(`--token-file: ${(error as Error).message}`)
+    throw new UsageError(`--token-file: ${messageOf(error)}`)
   }
 }
 

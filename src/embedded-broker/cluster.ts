@@ -1,4 +1,5 @@
 import { type BrokerNode, isLegalTopicName } from '../core/model.js'
+import { messageOf } from '../core/node-errors.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
 import { FaultTable } from './faults.js'
 import { FetchSessions } from './fetch-sessions.js'
@@ -320,7 +321,7 @@ export class Cluster {
     try {
       action()
     } catch (error) {
-      this.options.warn(`${what}: the storage fails (${(error as Error).message})`)
+      this.options.warn(`${what}: the storage fails (${messageOf(error)})`)
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Offset, RecordBatch } from '../core/model.js'
+import { messageOf } from '../core/node-errors.js'
 import { codecOf } from './compression.js'
 import { CodecUnavailableError } from './compression-errors.js'
 import { crc32c } from './crc32c.js'
@@ -169,7 +170,7 @@ function openBatch(
     return unpacked.type === 'tooLarge' ? { ...unpacked, nextOffset: lastOffset + 1 } : unpacked
   } catch (error) {
     if (error instanceof CodecUnavailableError) return { type: 'unavailable', reason: error.message }
-    return { type: 'damaged', reason: `the records cannot be read (${codec}): ${(error as Error).message}` }
+    return { type: 'damaged', reason: `the records cannot be read (${codec}): ${messageOf(error)}` }
   }
 }
 

@@ -1,6 +1,7 @@
 import * as zlib from 'node:zlib'
 import { toBuffer } from '../core/bytes.js'
 import { foreignTexts } from '../core/foreign-texts.js'
+import { messageOf } from '../core/node-errors.js'
 import { CodecUnavailableError, DecompressionLimitError, withinLimit } from './compression-errors.js'
 
 /**
@@ -93,7 +94,7 @@ function decompressInWasm(bytes: Buffer, claimedBytes: number | undefined, maxBy
     try {
       return toBuffer(loadedWasm().decompress(bytes, { defaultHeapSize: Math.min(guess, maxBytes) }))
     } catch (error) {
-      if (claimedBytes !== undefined || !tooSmall.test((error as Error).message)) throw error
+      if (claimedBytes !== undefined || !tooSmall.test(messageOf(error))) throw error
       if (guess >= maxBytes) throw new DecompressionLimitError(maxBytes)
     }
   }

@@ -1,4 +1,5 @@
 import type { Logger, MonotonicClock } from '../core/model.js'
+import { messageOf } from '../core/node-errors.js'
 import { MAX_WORDS_LENGTH } from './codec.js'
 import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
 import type { RegistryAnswer, Transport } from './transport.js'
@@ -131,7 +132,7 @@ export class Registry {
       const answered = this.#transport.send({ method, url, body, signal }).then(fieldsOf)
       return await Promise.race([answered, aborted])
     } catch (error) {
-      throw error instanceof SchemaError ? error : unreachable((error as Error).message)
+      throw error instanceof SchemaError ? error : unreachable(messageOf(error))
     } finally {
       clearTimeout(timer)
     }

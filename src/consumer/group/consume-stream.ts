@@ -1,5 +1,6 @@
 import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
@@ -116,7 +117,7 @@ function checkPattern(given: unknown): void {
   try {
     compilePattern(given)
   } catch (error) {
-    throw new InvalidRequestError(`consume: the pattern is not valid: ${(error as Error).message}`)
+    throw new InvalidRequestError(`consume: the pattern is not valid: ${messageOf(error)}`)
   }
 }
 

@@ -1,4 +1,5 @@
 import type { TopicPartition } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { ownText } from '../../core/own-text.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { invalid, isTopic, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
@@ -130,7 +131,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     try {
       await this.#open.patterns.check(topics.pattern, client)
     } catch (error) {
-      return invalid('invalidRequest', `the pattern is not valid: ${(error as Error).message}`)
+      return invalid('invalidRequest', `the pattern is not valid: ${messageOf(error)}`)
     }
     const chosen = this.#open.matching(topics.pattern, client, topics.includes)
     // Those that match now are stored: a client may be allowed no others.

@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/node-errors.js'
 import { PeerError } from '../calls/peers.js'
 
 /** The body of a call or of an answer: its JSON as UTF-8, preceded by its length, then the bytes of all Buffers. */
@@ -69,6 +70,6 @@ export function decodeBody(body: Buffer): unknown {
   try {
     return unpack(JSON.parse(body.toString('utf8', LENGTH_BYTES, start)))
   } catch (error) {
-    throw new PeerError(`the body cannot be decoded: ${(error as Error).message}`)
+    throw new PeerError(`the body cannot be decoded: ${messageOf(error)}`)
   }
 }

@@ -5,6 +5,7 @@ import { inTime } from '../../core/in-time.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
+import { messageOf } from '../../core/node-errors.js'
 import { isLoopback } from '../../core/settings/units.js'
 import { type CallOptions, NOT_SENT, PeerError, type PeerHandler, type Peers, SILENT_MS } from '../calls/peers.js'
 import { PeerConnection } from './peer-connection.js'
@@ -278,7 +279,7 @@ export class GatewayPeers implements Peers {
       this.#places.set(text, places)
       return places
     } catch (error) {
-      log.warn({ reason: (error as Error).message }, `the address ${text} of peers.addresses cannot be resolved`)
+      log.warn({ reason: messageOf(error) }, `the address ${text} of peers.addresses cannot be resolved`)
       return this.#places.get(text) ?? []
     }
   }

@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/node-errors.js'
 import { CodecUnavailableError, DecompressionLimitError } from '../../kafka/compression-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
@@ -124,7 +125,7 @@ function append(
     cluster.retain(partition)
     return stored(baseOffset, appendTimeMs)
   } catch (error) {
-    return refusal(errorCodes.KAFKA_STORAGE_ERROR, (error as Error).message)
+    return refusal(errorCodes.KAFKA_STORAGE_ERROR, messageOf(error))
   }
 }
 
@@ -272,7 +273,7 @@ function walk(batch: BatchView, bytes: Buffer, limits: BatchLimits): ValidatedBa
       return problem === undefined
     })
   } catch (error) {
-    return refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${(error as Error).message}`)
+    return refused(errorCodes.UNKNOWN_SERVER_ERROR, `the records do not decode: ${messageOf(error)}`)
   }
   if (problem !== undefined) return refused(errorCodes.INVALID_RECORD, problem)
   return badTimes === 0

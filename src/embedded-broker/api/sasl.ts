@@ -1,3 +1,4 @@
+import { messageOf } from '../../core/node-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type Api, type Call, defineApi } from './api.js'
 
@@ -42,7 +43,7 @@ const saslAuthenticate = defineApi({
     } catch (error) {
       peer.sasl = undefined
       call.hangUp = true
-      write(call, errorCodes.SASL_AUTHENTICATION_FAILED, `Authentication failed: ${(error as Error).message}`, NOTHING)
+      write(call, errorCodes.SASL_AUTHENTICATION_FAILED, `Authentication failed: ${messageOf(error)}`, NOTHING)
     }
   }
 })

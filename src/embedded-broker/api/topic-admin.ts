@@ -1,4 +1,5 @@
 import { isLegalTopicName } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Cluster } from '../cluster.js'
 import { TopicConfig } from '../topics/topic-config.js'
@@ -88,7 +89,7 @@ function stored(change: () => void): Refusal | undefined {
     change()
     return undefined
   } catch (error) {
-    return refuse(errorCodes.KAFKA_STORAGE_ERROR, `the storage fails: ${(error as Error).message}`)
+    return refuse(errorCodes.KAFKA_STORAGE_ERROR, `the storage fails: ${messageOf(error)}`)
   }
 }
 

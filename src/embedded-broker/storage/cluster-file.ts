@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ConfigError } from '../../core/errors.js'
 import { isLegalTopicName } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import type { TopicDescription } from '../topics/topic-table.js'
 import { FILE_MODE, type FileSystem } from './file-bytes.js'
@@ -67,7 +68,7 @@ export class ClusterFile implements StoredCluster {
     try {
       this.#write()
     } catch (error) {
-      this.#warn(`${this.#path} cannot be written: ${(error as Error).message}`)
+      this.#warn(`${this.#path} cannot be written: ${messageOf(error)}`)
     }
   }
 
@@ -78,7 +79,7 @@ export class ClusterFile implements StoredCluster {
     try {
       return parse(this.#files.readFileSync(this.#path, 'utf8'))
     } catch (error) {
-      throw new ConfigError(`${this.#path} cannot be read (${(error as Error).message}); move it away to start anew`)
+      throw new ConfigError(`${this.#path} cannot be read (${messageOf(error)}); move it away to start anew`)
     }
   }
 
@@ -91,7 +92,7 @@ export class ClusterFile implements StoredCluster {
     try {
       this.#write()
     } catch (error) {
-      if (!this.#retry) this.#warn(`${this.#path} cannot be written and is tried again: ${(error as Error).message}`)
+      if (!this.#retry) this.#warn(`${this.#path} cannot be written and is tried again: ${messageOf(error)}`)
       // All failed attempts share one timer, so that it can be stopped.
       clearTimeout(this.#retry)
       this.#retry = setTimeout(() => this.#saveOrRetry(), RETRY_MS).unref()

@@ -2,7 +2,7 @@ import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { ConfigError } from '../../core/errors.js'
 import { topicPartitionKey } from '../../core/model.js'
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 import { ClusterFile } from './cluster-file.js'
 import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, writeWhole } from './file-bytes.js'
 import { isForgotten, type LogFiles, type Storage, type StoredLogs, type StoredOffset } from './storage.js'
@@ -159,7 +159,7 @@ class LogFolders implements StoredLogs {
       this.#files.rmSync(folder, { recursive: true, force: true })
     } catch (error) {
       // The folder is removed when a topic with this name is created again.
-      this.#warn(`${folder} of a deleted topic cannot be removed: ${(error as Error).message}`)
+      this.#warn(`${folder} of a deleted topic cannot be removed: ${messageOf(error)}`)
     }
   }
 

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
 import { BodyThreads, type Decode, type Ended, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
@@ -261,7 +261,7 @@ async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Pro
 
 function broken(error: unknown): Error {
   if (error instanceof OverloadedError) return error
-  return new UnreadableBodyError(400, `the body is not what its content coding says: ${(error as Error).message}`)
+  return new UnreadableBodyError(400, `the body is not what its content coding says: ${messageOf(error)}`)
 }
 
 /** The memory of a decoder of gzip or deflate, with a piece that it has made. */

@@ -1,6 +1,6 @@
 import { CastellanError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 
 /** Why the log took no entry. */
 type RefusalKind =
@@ -72,7 +72,7 @@ export class Availability {
 
   /** A write failed; the log may still accept entries. @returns the message of the failure */
   failed(error: unknown): string {
-    this.#lastError = `the durable log could not be written: ${(error as Error).message}`
+    this.#lastError = `the durable log could not be written: ${messageOf(error)}`
     return this.#lastError
   }
 

@@ -14,7 +14,7 @@ import {
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { foreignTexts } from '../../core/foreign-texts.js'
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 import { LogUnusableError } from './availability.js'
 import { tryTo } from './files.js'
 
@@ -99,7 +99,7 @@ function whyNotToWrite(directory: string, nearest: string): string | undefined {
     accessSync(`${nearest}/`, constants.W_OK | constants.X_OK)
     return undefined
   } catch (error) {
-    const cause = (error as Error).message.replace(foreignTexts.node.call, '')
+    const cause = messageOf(error).replace(foreignTexts.node.call, '')
     return unusable(directory, new Error(`${cause}: ${nearest}`)).message
   }
 }
@@ -143,7 +143,7 @@ const inUse = (directory: string): LogUnusableError =>
 
 const unusable = (directory: string, error: unknown): LogUnusableError =>
   new LogUnusableError(
-    `the durable log cannot use ${directory} (wal.directory): ${(error as Error).message}`,
+    `the durable log cannot use ${directory} (wal.directory): ${messageOf(error)}`,
     error,
     'wal.directory'
   )

@@ -1,5 +1,6 @@
 import { toBuffer } from '../../core/bytes.js'
 import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
+import { messageOf } from '../../core/node-errors.js'
 import {
   AppendGroups,
   type Chunk,
@@ -355,7 +356,7 @@ const unknownOutcome = (error: unknown): CommitResult => ({
   memory: [],
   firstSequence: 0,
   committedCount: 0,
-  refusal: { kind: 'failed', message: `the durable log has ended: ${(error as Error).message}`, isCertain: false }
+  refusal: { kind: 'failed', message: `the durable log has ended: ${messageOf(error)}`, isCertain: false }
 })
 
 /**

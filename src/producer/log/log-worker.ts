@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { performanceClock } from '../../core/clocks.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { ReadResult } from './entry-reader.js'
 import { type LogCallName, LogCore } from './log-host.js'
 import type { CommitResult, LogStoreOptions } from './log-store.js'
@@ -34,7 +35,7 @@ try {
   core.look()
   send({ type: 'answer', value: { report, notes: [...notes], logId } })
 } catch (error) {
-  send({ type: 'failure', message: (error as Error).message })
+  send({ type: 'failure', message: messageOf(error) })
 }
 
 function answer(core: LogCore, { name, args }: LogCall): void {
@@ -44,7 +45,7 @@ function answer(core: LogCore, { name, args }: LogCall): void {
     if (name === 'commit') warnOfSlowDisk(performance.now() - startedAt)
     send({ type: 'answer', value }, movedWith(name, value))
   } catch (error) {
-    send({ type: 'failure', message: (error as Error).message })
+    send({ type: 'failure', message: messageOf(error) })
   }
   if (name === 'close') port.close()
 }

@@ -1,4 +1,4 @@
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 import type { ReadableFile } from './files.js'
 import type { LogSegment } from './segment.js'
 
@@ -17,7 +17,7 @@ export class UnreadableSegment extends Error {
   readonly code: string | undefined
 
   constructor(segment: LogSegment, cause: unknown) {
-    super(`${segment.name} cannot be read: ${(cause as Error).message}`, { cause })
+    super(`${segment.name} cannot be read: ${messageOf(cause)}`, { cause })
     this.segment = segment
     this.code = codeOf(cause)
   }

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { Waiters } from '../../core/waiters.js'
 import { valuesOf } from '../../kafka/protocol/administration.js'
 import type { Failure, RouterMessage } from '../../router/messages/operations.js'
@@ -185,7 +186,7 @@ export class LogSearch {
         return await reading
       } catch (error) {
         const isOver = this.#isClosed || error instanceof Unknowable || clock() >= patientUntil
-        if (isOver) return { type: 'unknown', reason: (error as Error).message }
+        if (isOver) return { type: 'unknown', reason: messageOf(error) }
       }
     }
   }

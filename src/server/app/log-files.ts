@@ -1,5 +1,6 @@
 import pino from 'pino'
 import type { Logger } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { AuditLine } from '../../http/access/audit.js'
 import type { AccessSettings } from '../../http/access/settings.js'
 import { type AccessFields, type AccessLog, toAccessLine } from '../../http/server/request-log.js'
@@ -70,7 +71,7 @@ export class OpenAccessLog implements AccessLog {
     try {
       this.#file = new AccessFile(this.#target, this.#log)
     } catch (error) {
-      this.#log.error({}, (error as Error).message)
+      this.#log.error({}, messageOf(error))
       return
     }
     void before.close()

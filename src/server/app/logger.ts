@@ -1,5 +1,6 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import { CastellanError } from '../../core/errors.js'
+import { messageOf } from '../../core/node-errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
 import { type AppendedFile, openLogFile } from './log-files.js'
 import { ANEW } from './progress.js'
@@ -42,7 +43,7 @@ export function createLogger(options: LoggerOptions): AppLogger {
   const { level, format } = options
   const isText = format === 'text'
   const file = options.file === undefined ? undefined : openLogFile(options.file, 'log.file')
-  file?.on('error', error => process.stderr.write(`the log cannot be written: ${(error as Error).message}\n`))
+  file?.on('error', error => process.stderr.write(`the log cannot be written: ${messageOf(error)}\n`))
   const target = file ?? options.descriptor
   const log = pino(
     {

@@ -10,6 +10,7 @@ import { performanceClock } from '../../core/clocks.js'
 import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
@@ -538,7 +539,7 @@ function checkCompression(codec: CompressionCodec = 'none'): void {
   try {
     requireCodec(codec)
   } catch (error) {
-    throw new ConfigError(`delivery.compression: ${(error as Error).message}`)
+    throw new ConfigError(`delivery.compression: ${messageOf(error)}`)
   }
 }
 

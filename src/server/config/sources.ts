@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Document, LineCounter } from 'yaml'
 import { foreignTexts } from '../../core/foreign-texts.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, suggestion } from '../../core/settings/problems.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
@@ -43,7 +44,7 @@ export function fromYaml(text: string, fileName: string): SourceResult {
   try {
     content = document.toJS()
   } catch (error) {
-    return problem(`${fileName}: ${withoutContent((error as Error).message)}`)
+    return problem(`${fileName}: ${withoutContent(messageOf(error))}`)
   }
   if (content === null || content === undefined) return { assignments: [], problems: [] }
   if (!isMap(content)) return problem(`${fileName}: expected settings such as "http:", not a ${typeof content}`)

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
-import { codeOf } from '../../core/node-errors.js'
+import { codeOf, messageOf } from '../../core/node-errors.js'
 import { type TlsMaterial, whyUnusable } from '../../http/server/certificates.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
@@ -106,6 +106,6 @@ export function problemsOfTokenCaFile(clusterName: string, sasl: SaslSettings): 
       ? [`clusters.${clusterName}.sasl.tokenCaFile: ${sasl.tokenCaFile} has no certificate in PEM form`]
       : []
   } catch (error) {
-    return [(error as Error).message]
+    return [messageOf(error)]
   }
 }

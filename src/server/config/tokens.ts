@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { UnavailableError } from '../../core/errors.js'
+import { messageOf } from '../../core/node-errors.js'
 import { printable } from '../../core/printable.js'
 import { type GrantedToken, isBearerToken } from '../../kafka/sasl.js'
 
@@ -30,7 +31,7 @@ export async function tokenInFile(path: string): Promise<string> {
     const { bytesRead } = await file.read(bytes, 0, MAX_BYTES)
     return tokenOf(where, bytes.toString('latin1', 0, bytesRead))
   } catch (error) {
-    throw error instanceof UnavailableError ? error : noToken(where, (error as Error).message)
+    throw error instanceof UnavailableError ? error : noToken(where, messageOf(error))
   } finally {
     await file.close()
   }
@@ -114,6 +115,6 @@ export async function mskToken(region: string, load: () => Promise<MskSigner> = 
     const { token, expiryTime } = await signer.generateAuthToken({ region })
     return { token, lifetimeMs: expiryTime - Date.now() }
   } catch (error) {
-    throw noToken(MSK_PACKAGE, printable((error as Error).message))
+    throw noToken(MSK_PACKAGE, printable(messageOf(error)))
   }
 }

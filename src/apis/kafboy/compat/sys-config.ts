@@ -1,4 +1,5 @@
 import { ConfigError } from '../../../core/errors.js'
+import { messageOf } from '../../../core/node-errors.js'
 import { suggestion } from '../../../core/settings/problems.js'
 import { Findings, type ForeignConfiguration, type Keys, type Translation } from '../../api-command.js'
 
@@ -92,7 +93,7 @@ function read(file: string, text: string): Term {
   try {
     return parseTerm(text)
   } catch (error) {
-    throw new ConfigError(`${file}: ${(error as Error).message}`)
+    throw new ConfigError(`${file}: ${messageOf(error)}`)
   }
 }
 
