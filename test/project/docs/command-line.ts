@@ -13,28 +13,58 @@ For those who type commands or write scripts: every command with its flags; \`ca
 All commands also have \`--help\` (\`-h\`) and \`--version\`.
 `
 
+/** A flag that so many commands have with one meaning is described once for all of them. */
+const MANY_COMMANDS = 3
+
 /**
  * docs/command-line.md, made of the descriptions of the commands. After a change of a command write it with
  * `npm run docs`.
  */
 export function commandLinePage(): string {
   const program = toProgram(commands, process, { run: async () => undefined, refuse: () => process.exit(1) })
-  const sections = commands.filter(({ isHidden }) => !isHidden).flatMap(command => describe(command, program))
-  return `${HEAD}\n${sections.join('\n\n')}\n`
+  const shown = commands.filter(({ isHidden }) => !isHidden)
+  const shared = sharedFlags(shown.flatMap(withChildren))
+  const sections = shown.flatMap(command => describe(command, program, shared))
+  const several = `## Flags of several commands\n\nEach command names those that it has.\n\n${table([...shared.values()])}`
+  return `${HEAD}\n${[...sections, several].join('\n\n')}\n`
 }
 
-function describe(description: CommandDescription, parent: Command): string[] {
+const withChildren = (command: CommandDescription): CommandDescription[] => [
+  command,
+  ...(command.commands ?? []).flatMap(withChildren)
+]
+
+const flagsOf = ({ options, commands: children = [] }: CommandDescription): readonly Option[] =>
+  children.length > 0 ? [] : options.filter(({ hidden }) => !hidden)
+
+/** By their rows. A name with two meanings is described once with that of most commands. */
+function sharedFlags(all: readonly CommandDescription[]): Map<string, Option> {
+  const flags = all.flatMap(flagsOf)
+  const countOf = (option: Option): number => flags.filter(one => row(one) === row(option)).length
+  const byName = new Map<string, Option>()
+  for (const option of flags) {
+    const known = byName.get(option.name())
+    if (countOf(option) >= (known === undefined ? MANY_COMMANDS : countOf(known))) byName.set(option.name(), option)
+  }
+  return new Map([...byName.values()].map(option => [row(option), option]))
+}
+
+function describe(description: CommandDescription, parent: Command, shared: ReadonlyMap<string, Option>): string[] {
   const line = parent.commands.find(command => command.name() === description.name)!
-  const { summary, notes, examples, options, commands: children = [] } = description
+  const { summary, notes, examples, commands: children = [] } = description
   const usage = line.createHelp().commandUsage(line)
+  const flags = flagsOf(description)
+  const own = flags.filter(option => !shared.has(row(option)))
+  const others = flags.filter(option => shared.has(row(option))).map(({ long }) => `\`${long}\``)
   const parts = [
     `## ${nameOf(line)}`,
     `\`${usage}\` ${summary}.`,
     ...(notes === undefined ? [] : [notes]),
-    ...(options.length === 0 || children.length > 0 ? [] : [table(options.filter(({ hidden }) => !hidden))]),
+    ...(own.length === 0 ? [] : [table(own)]),
+    ...(others.length === 0 ? [] : [`[Flags of several commands](#flags-of-several-commands): ${others.join(', ')}`]),
     `\`\`\`sh\n${examples.join('\n')}\n\`\`\``
   ]
-  return [parts.join('\n\n'), ...children.flatMap(child => describe(child, line))]
+  return [parts.join('\n\n'), ...children.flatMap(child => describe(child, line, shared))]
 }
 
 const table = (options: readonly Option[]): string =>
