@@ -196,6 +196,9 @@ export interface IncomingRequest extends ArrivedRequest {
   readonly isExempt?: boolean
   /** Calls back when the request has ended, in whatever way; at once if it already has. */
   onEnd(ended: () => void): void
+  /** Requests behind it on its connection do not begin until {@link letGo}. Absent: they have no order. */
+  hold?(): void
+  letGo?(): void
 }
 
 export const isRefusal = (authentication: object): authentication is AuthRefusal => authentication instanceof Error

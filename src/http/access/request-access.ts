@@ -249,9 +249,15 @@ export class RequestAccess implements Access {
     const accounts = byAddress === undefined ? NO_ACCOUNTS : [byAddress]
     const authentication = this.#authenticator.authenticate(incoming)
     if (authentication instanceof Promise) {
+      // A request behind it would be produced first where its own credentials are known, or verified sooner.
+      incoming.hold?.()
+      const goOn: typeof done = error => {
+        incoming.letGo?.()
+        done(error)
+      }
       this.#byPresent(incoming, authentication)
-        .then(result => this.#settle(incoming, result, accounts, done))
-        .catch(done)
+        .then(result => this.#settle(incoming, result, accounts, goOn))
+        .catch(goOn)
     } else this.#settle(incoming, authentication, accounts, done)
   }
 

@@ -126,20 +126,18 @@ export class BodyThreads {
   }
 
   /**
-   * Begins to read a body when those before it on its connection were handed on; never once its client has left. Those behind
-   * it wait until it is answered: it is decoded, and has its turns, while it is read.
+   * Begins to read a body when those before it on its connection were handed on, at once where none is left; never once its
+   * client has left. Those behind it wait until it is answered: it is decoded, and has its turns, while it is read.
    */
   beginInOrder(socket: Socket, response: ServerResponse, begin: () => void): void {
-    if (!this.isBusy(socket)) begin()
-    else
-      this.#order
-        .add(socket, async () => {
-          if (response.destroyed) return
-          const isAnswered = new Promise<void>(resolve => response.once('close', () => resolve()))
-          begin()
-          await isAnswered
-        })
-        .catch(error => response.destroy(error))
+    const read = async (): Promise<void> => {
+      if (response.destroyed) return
+      const isAnswered = new Promise<void>(resolve => response.once('close', () => resolve()))
+      begin()
+      await isAnswered
+    }
+    const begun = this.isBusy(socket) ? undefined : read()
+    this.#order.add(socket, () => begun ?? read()).catch(error => response.destroy(error))
   }
 
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */

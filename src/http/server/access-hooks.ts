@@ -58,6 +58,14 @@ class IncomingHttpRequest implements IncomingRequest {
   onEnd(ended: () => void): void {
     this.request.whenOver(ended)
   }
+
+  hold(): void {
+    this.request.hold()
+  }
+
+  letGo(): void {
+    this.request.letGo()
+  }
 }
 
 /** Requires the permission `management` for every request of a scope. To be added after the access checks. */

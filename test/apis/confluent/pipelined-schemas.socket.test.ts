@@ -108,6 +108,46 @@ describe('confluent: a request whose record waits for its schema', () => {
     })
   }
 
+  describe('in a stream', () => {
+    const streamOf = (more = '', value: object = VALUE): string => {
+      const record = JSON.stringify({ value })
+      const head = `POST /loud${RECORDS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${more}`
+      return `${head}transfer-encoding: chunked\r\n\r\n${record.length.toString(16)}\r\n${record}\r\n0\r\n\r\n`
+    }
+
+    it('is not overtaken by the next request', async () => {
+      expect(await sendBoth(streamOf() + requestOf(NEXT, undefined))).to.deep.equal(['with a schema', 'next'])
+    })
+
+    it('is not overtaken by the next request where the client does not wait for 100 Continue', async () => {
+      const both = streamOf('expect: 100-continue\r\n') + requestOf(NEXT, undefined)
+      expect(await sendBoth(both)).to.deep.equal(['with a schema', 'next'])
+    })
+
+    for (const key of [undefined, 'b']) {
+      it(`is not overtaken by the next request, ${key ? 'with' : 'without'} a key, behind one that waits for its key`, async () => {
+        const other = await RawSocket.open(started.http.urls.shared)
+        let answerStream = (): void => undefined
+        const isAnswered = new Promise<never>(resolve => (answerStream = resolve as () => void))
+        const { script } = registry
+        registry.script = asked => (asked.body?.includes('long') ? isAnswered : script(asked))
+        const first = requestOf(WITH_SCHEMA['a request of v2']!, 'a')
+        await other.send(first)
+        await until(() => registry.calls.length === 1, 'a call of the registry')
+        await client.send(first + streamOf('', { ...VALUE, schema: '"long"' }) + requestOf(NEXT, key))
+        await turns(20)
+        answer()
+        await until(() => registry.calls.length > 1, 'a call of the registry for the stream')
+        await turns(20)
+        answerStream()
+        await client.until(() => client.answers === 3)
+        other.destroy()
+        const order = verbs.records.map(({ value }) => ((value as Buffer)[0] === 0 ? 'with a schema' : 'next'))
+        expect(order).to.deep.equal(['with a schema', 'with a schema', 'next'])
+      })
+    }
+  })
+
   it('a request of v2 is not overtaken by a stream of records behind it on its connection', async () => {
     const record = '{"value":{"type":"STRING","data":"next"}}'
     const head = `POST /loud${RECORDS} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked`

@@ -294,6 +294,35 @@ describe('access', () => {
     expect(guarded.verbs.records.map(({ value }) => Number(value))).to.deep.equal(requests.map((_, i) => i))
   })
 
+  it('keeps the order of pipelined requests where the credentials of the first one only have to be verified', async () => {
+    const users = [{ username: 'anna', passwordHash: await cheapHash('right') }]
+    await start({ auth: { ...auth, users }, access })
+    const socket = await RawSocket.open(guarded.http.urls.shared)
+    const requests = [basic('anna', 'right'), `Bearer ${token}`].map((authorization, i) => {
+      const body = JSON.stringify({ records: [{ topic: 'orders', data: String(i) }] })
+      return head('/kprf/push', [`Authorization: ${authorization}`, `Content-Length: ${body.length}`]) + body
+    })
+    await socket.send(requests.join(''))
+    await socket.until(() => socket.answers === 2)
+    socket.destroy()
+    expect(guarded.verbs.records.map(({ value }) => Number(value))).to.deep.equal([0, 1])
+  })
+
+  it('lets a connection become a websocket whose password had to be verified', async () => {
+    const users = [{ username: 'anna', passwordHash: await cheapHash('right') }]
+    await start({ auth: { users }, access })
+    const socket = await RawSocket.open(guarded.http.urls.shared)
+    const upgrade = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13']
+    const lines = [...upgrade, `Sec-WebSocket-Key: ${'x'.repeat(22)}==`, `Authorization: ${basic('anna', 'right')}`]
+    await socket.send(`GET /arion/websocket/orders HTTP/1.1\r\nHost: localhost\r\n${lines.join('\r\n')}\r\n\r\n`)
+    expect(await socket.until(isHead)).to.match(/^HTTP\/1\.1 101 /)
+    const empty = socket.received.length
+    await socket.send(Buffer.from([0x82, 0x82, 0, 0, 0, 0, 0x68, 0x69]))
+    await socket.until(text => text.length > empty)
+    socket.destroy()
+    expect(guarded.verbs.records.map(({ value }) => String(value))).to.deep.equal(['hi'])
+  })
+
   describe('the audit', () => {
     const audits = (): typeof guarded.lines => guarded.lines.filter(({ message }) => message === 'audit')
     const audited = async (which: string, more: object = {}): Promise<Record<string, unknown>[]> => {
