@@ -196,7 +196,10 @@ export class SharePartition {
       this.#end = last.first
       this.#ranges.pop()
     }
-    if (!this.#isStored) this.#start = undefined
+    if (!this.#isStored) {
+      this.#start = undefined
+      this.#ranges = []
+    }
     this.#wake()
   }
 
