@@ -7,6 +7,8 @@ import { type Refusal, SharePartition } from './share-partition.js'
 import { defaultShareSettings, type ShareSettings } from './share-settings.js'
 
 const LONGEST_MEMBER_ID = 36
+/** The default of Kafka's `group.share.max.size`. */
+const MOST_MEMBERS = 200
 /** The epoch with which a member joins, and that with which it leaves. */
 const JOINS = 0
 const LEAVES = -1
@@ -48,6 +50,7 @@ interface KnownMember extends ShareMember {
   /** The assignment that it was told, as text. */
   told: string | undefined
   seenAt: number
+  chargedBytes: number
 }
 
 /** A partition of a topic that the group has begun to read. */
@@ -58,6 +61,9 @@ interface OpenedPartition {
   readonly share: SharePartition
   leaderEpoch: number
 }
+
+const memberSizeOf = ({ memberId, clientId, clientHost, topics }: Omit<ShareMember, 'epoch'>): number =>
+  topics.reduce((sum, { length }) => sum + length, MEMBER_BYTES + memberId.length + clientId.length + clientHost.length)
 
 const refused = (errorCode: number, message: string | null = null): Refusal => ({ errorCode, message })
 
@@ -71,6 +77,8 @@ export class ShareGroup {
   /** The ids of topics that a member has subscribed to. */
   readonly #initialised = new Set<string>()
   settings: ShareSettings = defaultShareSettings
+  /** The ids of the members that read a topic, by its name. Made anew after a change of a member. */
+  #readers: Map<string, string[]> | undefined
   #epoch = 1
   #metadata = ''
 
@@ -111,33 +119,51 @@ export class ShareGroup {
     if (memberEpoch !== known.epoch && memberEpoch !== known.formerEpoch)
       return refused(errorCodes.FENCED_MEMBER_EPOCH, 'the member must abandon all its partitions and rejoin')
     if (topics !== null && topics.join() !== known.topics.join()) {
+      if (!this.#charge(known, memberSizeOf({ ...known, topics }))) return refused(errorCodes.GROUP_MAX_SIZE_REACHED)
       known.topics = topics
-      this.#epoch++
+      this.#memberChanged()
     }
     known.seenAt = now
     return this.#answer(known)
   }
 
   #remove(memberId: string): void {
+    this.#bytes.add(-this.#members.get(memberId)!.chargedBytes)
     this.#members.delete(memberId)
-    this.#bytes.add(-MEMBER_BYTES)
+    this.#memberChanged()
+  }
+
+  #memberChanged(): void {
+    this.#readers = undefined
     this.#epoch++
   }
 
-  #join({ memberId, topics, clientId, clientHost }: Heartbeat, now: number): Beaten | Refusal {
+  #join(heartbeat: Heartbeat, now: number): Beaten | Refusal {
+    const { memberId, topics, clientId, clientHost } = heartbeat
     if (topics === null || topics.length === 0)
       return refused(errorCodes.INVALID_REQUEST, 'SubscribedTopicNames must be set in first request.')
+    const former = this.#members.get(memberId)
     const { epoch } = this
-    this.#epoch++
-    const member = { memberId, clientId, clientHost, epoch, formerEpoch: epoch, topics, told: undefined, seenAt: now }
-    if (!this.#members.has(memberId)) this.#bytes.add(MEMBER_BYTES)
+    const ofEpoch = { epoch, formerEpoch: epoch, told: undefined, seenAt: now }
+    const member = { memberId, clientId, clientHost, topics, ...ofEpoch, chargedBytes: former?.chargedBytes ?? 0 }
+    const isFull = former === undefined && this.#members.size >= MOST_MEMBERS
+    if (isFull || !this.#charge(member, memberSizeOf(member))) return refused(errorCodes.GROUP_MAX_SIZE_REACHED)
     this.#members.set(memberId, member)
+    this.#memberChanged()
     return this.#answer(member)
   }
 
+  /** @returns false: there is no capacity */
+  #charge(member: KnownMember, sizeBytes: number): boolean {
+    const added = sizeBytes - member.chargedBytes
+    if (added > 0 && !this.#bytes.hasCapacity(added)) return false
+    this.#bytes.add(added)
+    member.chargedBytes = sizeBytes
+    return true
+  }
+
   #answer(member: KnownMember): Beaten {
-    const subscribed = [...new Set([...this.#members.values()].flatMap(({ topics }) => topics))]
-    const existing = subscribed.flatMap(name => this.#topics.get(name) ?? [])
+    const existing = [...this.#readersByTopic().keys()].flatMap(name => this.#topics.get(name) ?? [])
     for (const { id } of existing) this.#initialised.add(id)
     const metadata = existing.map(({ id, partitions }) => `${id} ${partitions.length}`).join()
     if (metadata !== this.#metadata) this.#epoch++
@@ -152,17 +178,32 @@ export class ShareGroup {
     return { memberEpoch: this.#epoch, heartbeatIntervalMs, assignment: isNews ? assignment : null }
   }
 
+  #readersByTopic(): ReadonlyMap<string, readonly string[]> {
+    if (this.#readers !== undefined) return this.#readers
+    const readers = new Map<string, string[]>()
+    for (const { memberId, topics } of this.#members.values()) {
+      for (const name of new Set(topics)) {
+        const known = readers.get(name)
+        if (known === undefined) readers.set(name, [memberId])
+        else known.push(memberId)
+      }
+    }
+    this.#readers = readers
+    return readers
+  }
+
   /** Spreads partitions over members. Members share them where there are more members. */
   assignmentOf({ memberId, topics }: ShareMember): AssignedTopic[] {
-    return topics.flatMap(name => {
+    const readers = this.#readersByTopic()
+    return [...new Set(topics)].flatMap(name => {
       const topic = this.#topics.get(name)
       if (topic === undefined) return []
-      const members = [...this.#members.values()].filter(member => member.topics.includes(name))
-      const own = members.findIndex(member => member.memberId === memberId)
+      const members = readers.get(name)!
       const count = topic.partitions.length
-      const turns = Array.from({ length: Math.max(count, members.length) }, (_, turn) => turn)
-      const partitions = turns.filter(turn => turn % members.length === own).map(turn => turn % count)
-      return partitions.length === 0 ? [] : [{ topicId: topic.id, topic: name, partitions: [...new Set(partitions)] }]
+      const partitions = new Set<number>()
+      const turns = Math.max(count, members.length)
+      for (let turn = members.indexOf(memberId); turn < turns; turn += members.length) partitions.add(turn % count)
+      return partitions.size === 0 ? [] : [{ topicId: topic.id, topic: name, partitions: [...partitions] }]
     })
   }
 

@@ -54,19 +54,26 @@ export class ShareGroups {
     if (isOther || (heartbeat.memberEpoch !== 0 && this.get(groupId) === undefined)) return missing
     if ((heartbeat.topics?.length ?? 0) > MOST_SUBSCRIBED)
       return { errorCode: errorCodes.INVALID_REQUEST, message: `at most ${MOST_SUBSCRIBED} topics` }
-    const group = this.#groups.get(groupId) ?? this.#add(groupId)
+    const known = this.#groups.get(groupId)
+    const group = known ?? this.#add(groupId)
     if (group === undefined) return { errorCode: errorCodes.GROUP_MAX_SIZE_REACHED, message: null }
-    return group.beat(heartbeat, performance.now())
+    const result = group.beat(heartbeat, performance.now())
+    if (known === undefined && !group.exists) this.#remove(group)
+    return result
   }
 
   delete(groupId: string): number {
     const group = this.get(groupId)
     if (group === undefined) return errorCodes.GROUP_ID_NOT_FOUND
     if (group.membersAt(performance.now()).length > 0) return errorCodes.NON_EMPTY_GROUP
-    group.close()
-    this.#groups.delete(groupId)
-    this.#others.bytes.add(-GROUP_BYTES)
+    this.#remove(group)
     return errorCodes.NONE
+  }
+
+  #remove(group: ShareGroup): void {
+    group.close()
+    this.#groups.delete(group.groupId)
+    this.#others.bytes.add(-GROUP_BYTES)
   }
 
   topicsChanged(): void {
