@@ -6,6 +6,7 @@ import { askRouter } from '../../src/router/routing/ask-router.js'
 import { acquiredIn, TestShareSession } from '../support/share-session.js'
 
 const INVALID_RECORD_STATE = 121
+const INVALID_SHARE_SESSION_EPOCH = 123
 const UNKNOWN_SERVER_ERROR = -1
 const UNKNOWN_TOPIC_OR_PARTITION = 3
 
@@ -85,6 +86,28 @@ describe('share groups of the embedded broker', () => {
     const fetched = await session.fetch(1)
     expect(acquiredIn(fetched)).to.deep.equal([])
     expect(fetched).to.have.nested.property('partitions[0].errorCode', UNKNOWN_SERVER_ERROR)
+  })
+
+  it('refuse an acknowledgement in a topic or partition that does not exist as a whole, and have used its epoch', async () => {
+    const session = await shared('a', 'b')
+    expect(await session.acquire(1)).to.deep.equal(['0:a 1'])
+    const place = await placeOf('workers')
+    for (const unknown of [{ topicId: '00000000-0000-4000-8000-000000000000' }, { partition: 7 }]) {
+      const epoch = session.epoch++
+      const result = await askRouter(castellan.router.ref, {
+        type: 'shareAcknowledge',
+        nodeId: place.nodeId,
+        groupId: 'workers',
+        memberId: session.memberId,
+        epoch,
+        isRenew: false,
+        acknowledgements: [{ ...place, ...unknown, ranges: [{ first: 0, last: 0, types: [1] }] }]
+      })
+      expect(codeOf(result)).to.equal(UNKNOWN_SERVER_ERROR)
+      expect(result.type).to.equal('failed')
+      expect(await session.acknowledge('accept', 0, 0, epoch)).to.equal(INVALID_SHARE_SESSION_EPOCH)
+    }
+    expect(await session.acknowledge('accept', 0)).to.equal(0)
   })
 
   it('tell a member its assignment once, and refuse epochs that it was not told', async () => {

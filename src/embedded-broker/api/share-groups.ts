@@ -55,7 +55,8 @@ const shareGroupDescribe = defineApi({
   },
   answer({ groupIds }, call) {
     call.response.int32(0)
-    call.response.structs(groupIds, groupId => writeGroup(call, groupId))
+    // Each group once, or a few bytes would become a large answer.
+    call.response.structs([...new Set(groupIds)], groupId => writeGroup(call, groupId))
   }
 })
 

@@ -123,8 +123,15 @@ function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): Share
   const { sessions } = cluster.shareGroups
   const injected = faults.before()
   if (injected) return injected
-  const { forgotten = [], maxRecords = 0 } = request as Partial<ShareFetchRequest>
-  if (mayOpen && request.isRenew && maxRecords > 0) return errorCodes.INVALID_REQUEST
+  const {
+    forgotten = [],
+    maxRecords = 0,
+    minBytes = 0,
+    maxBytes = 0,
+    maxWaitMs = 0
+  } = request as Partial<ShareFetchRequest>
+  const isFetching = [maxRecords, minBytes, maxBytes, maxWaitMs].some(limit => limit !== 0)
+  if (request.isRenew && isFetching) return errorCodes.INVALID_REQUEST
   let session = sessions.get(nodeId, groupId, memberId)
   if (epoch === OPENS) {
     if (!mayOpen) return errorCodes.INVALID_SHARE_SESSION_EPOCH
@@ -137,12 +144,8 @@ function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): Share
     session.epoch = nextEpochOf(epoch)
   }
   session.interrupt?.()
-  if (mayOpen) {
-    for (const { topicId, partition } of partitions)
-      session.partitions.set(topicPartitionKey(topicId, partition), { topicId, partition })
-    for (const { topicId, partition } of forgotten) session.partitions.delete(topicPartitionKey(topicId, partition))
-  }
-  return session
+  const hasCapacity = !mayOpen || sessions.update(session, partitions, forgotten)
+  return hasCapacity ? session : errorCodes.SHARE_SESSION_LIMIT_REACHED
 }
 
 /** What a leader has of a partition, or why it cannot be acquired from or acknowledged in. */
@@ -369,6 +372,10 @@ const shareAcknowledge = defineApi<SessionRequest>({
     const { response, cluster, version, faults } = call
     const session = sessionOf(request, call, false)
     if (typeof session === 'number') return writeRefusal(call, session, false)
+    const isUnknown = ({ topicId, partition }: SessionPartition): boolean =>
+      cluster.topics.byId(topicId)?.partitions[partition] === undefined
+    // The epoch has moved on all the same.
+    if (request.partitions.some(isUnknown)) return writeRefusal(call, errorCodes.UNKNOWN_SERVER_ERROR, false)
     const acknowledged = acknowledge(request, call)
     if (request.epoch === ENDS) cluster.shareGroups.sessions.end(session)
     response.int32(0).int16(faults.after()).nullableString(null)

@@ -1,3 +1,4 @@
+import { topicPartitionKey } from '../../core/model.js'
 import type { ShareGroup } from './share-group.js'
 
 /** The connection that opens a session. */
@@ -28,6 +29,8 @@ export interface ShareSession {
 }
 
 const MOST_SESSIONS_OF_NODE = 2_000
+/** Limit of partitions in all sessions together. */
+const MOST_PARTITIONS = 100_000
 const LAST_EPOCH = 0x7fff_ffff
 const keyOf = (nodeId: number, groupId: string, memberId: string): string =>
   `${nodeId} ${groupId.length} ${groupId} ${memberId}`
@@ -42,6 +45,7 @@ export class ShareSessions {
   readonly #groups: { get(groupId: string): ShareGroup | undefined }
   readonly #sessions = new Map<string, ShareSession>()
   readonly #counts = new Map<number, number>()
+  #partitions = 0
 
   constructor(groups: { get(groupId: string): ShareGroup | undefined }) {
     this.#groups = groups
@@ -74,6 +78,23 @@ export class ShareSessions {
     return session
   }
 
+  /**
+   * Adds partitions to a session, and removes others.
+   *
+   * @returns false when the limit does not allow the added ones; this ends the session
+   */
+  update(session: ShareSession, added: readonly SessionPartition[], forgotten: readonly SessionPartition[]): boolean {
+    const { partitions } = session
+    const before = partitions.size
+    for (const { topicId, partition } of added)
+      partitions.set(topicPartitionKey(topicId, partition), { topicId, partition })
+    for (const { topicId, partition } of forgotten) partitions.delete(topicPartitionKey(topicId, partition))
+    this.#partitions += partitions.size - before
+    if (this.#partitions <= MOST_PARTITIONS) return true
+    this.end(session)
+    return false
+  }
+
   /** Ends a session. What its member holds at this node becomes free at once. */
   end(session: ShareSession): void {
     if (session.isOver) return
@@ -93,6 +114,7 @@ export class ShareSessions {
     session.unbind()
     session.interrupt?.()
     this.#sessions.delete(session.key)
+    this.#partitions -= session.partitions.size
     this.#counts.set(session.nodeId, this.#counts.get(session.nodeId)! - 1)
   }
 }

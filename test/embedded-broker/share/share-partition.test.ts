@@ -59,8 +59,7 @@ class OneByOne implements Asked {
   }
 
   skipTo(offset: number): void {
-    for (; this.end < offset; this.end++)
-      this.#offsets.set(this.end, { state: 'settled', count: 0, owner: undefined })
+    for (; this.end < offset; this.end++) this.#offsets.set(this.end, { state: 'settled', count: 0, owner: undefined })
     this.#advance()
   }
 
@@ -113,8 +112,7 @@ class OneByOne implements Asked {
 
   fit(first: number, end: number): void {
     if (this.start === undefined) return
-    for (const offset of [...this.#offsets.keys()])
-      if (offset < first || offset >= end) this.#offsets.delete(offset)
+    for (const offset of [...this.#offsets.keys()]) if (offset < first || offset >= end) this.#offsets.delete(offset)
     this.end = Math.max(first, Math.min(end, this.end))
     this.start = Math.min(Math.max(first, this.start), this.end)
     this.#advance()
