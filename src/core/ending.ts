@@ -41,6 +41,19 @@ export function unlessAborted<Value, Aborted = never>(
   })
 }
 
+/** Resolves after so many milliseconds, or when the signal is aborted. */
+export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise(resolve => {
+    const timer = setTimeout(() => {
+      leave()
+      resolve()
+    }, ms)
+    const leave = onAbort(signal, () => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
+
 function listen(signal: AbortSignal): Listened {
   const callbacks = new Set<() => void>()
   const listener = (): void => {

@@ -1,4 +1,4 @@
-import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
+import { type EndingLoop, endingAtOnce, onAbort, pause } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
@@ -212,7 +212,7 @@ class GroupLoop {
             return
           }
           if (!result.retriable) throw new CastellanError(result.code, result.message, false)
-          await pause(end.signal)
+          await pause(RETRY_PAUSE_MS, end.signal)
         }
       }
     } finally {
@@ -260,15 +260,3 @@ class GroupLoop {
     })
   }
 }
-
-const pause = (ended: AbortSignal): Promise<void> =>
-  new Promise(resolve => {
-    const timer = setTimeout(() => {
-      leave()
-      resolve()
-    }, RETRY_PAUSE_MS)
-    const leave = onAbort(ended, () => {
-      clearTimeout(timer)
-      resolve()
-    })
-  })

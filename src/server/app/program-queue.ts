@@ -2,18 +2,31 @@ import { ACQUIRE, MIN_LOCK_MS } from '../../consumer/queue/queue-verbs.js'
 import type { Queues } from '../../consumer/queue/queues.js'
 import { queueSettings } from '../../consumer/queue/settings.js'
 import { isCount } from '../../core/counts.js'
-import { onAbort } from '../../core/ending.js'
+import { onAbort, pause } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import type { KafkaRecord, Logger } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import { toError } from '../../verbs/offsets.js'
-import type { QueueMessage as Acquired, AcquireResult, QueueVerbs, SettleResult } from '../../verbs/verbs.js'
+import type {
+  QueueMessage as Acquired,
+  AcquireOptions,
+  AcquireResult,
+  QueueVerbs,
+  SettleResult
+} from '../../verbs/verbs.js'
 
 /** Whose limits count: all calls of a program are those of one client. */
 const PROGRAM = 'the program'
 const { create: mayCreate, ...limits } = queueSettings.parse(undefined)
-export const programQueueLimits = { ...limits, mayCreate, maxHeldPerClient: limits.maxHeld }
+/** One client may have half of the places for waits and queues, so there are twice as many. */
+export const programQueueLimits = {
+  ...limits,
+  mayCreate,
+  maxHeldPerClient: limits.maxHeld,
+  maxWaiting: 2 * limits.maxWaiting,
+  maxQueues: 2 * limits.maxQueues
+}
 
 /** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
 const RETRY_DELAY_MS = 1_000
@@ -154,7 +167,6 @@ class ProgramQueue implements Queue {
     this.#closed = closed
     this.#log = log
     this.#runs = runs
-    onAbort(closed, () => this.#end.abort())
   }
 
   async acquire(options: QueueAcquireOptions = {}): Promise<readonly QueueMessage[]> {
@@ -166,8 +178,17 @@ class ProgramQueue implements Queue {
     const held = heldBy('acquire', options)
     this.#checkOpen()
     const verbs = await this.#verbs()
-    const { topic, group } = this.#of
     const asked = { count, waitMs, maxBytes, ...held, client: PROGRAM, mayAlter: true }
+    const messages = await this.#acquired(verbs, asked, signal)
+    return messages.map(message => this.#given(verbs, message))
+  }
+
+  /** Waits for messages. Empty: there were none in time, or the wait was ended. */
+  #acquired(verbs: QueueVerbs, asked: AcquireOptions, signal: AbortSignal | undefined): Promise<readonly Acquired[]> {
+    const { topic, group } = this.#of
+    const signals = [signal, ...this.#ends]
+    // An acquire claims the name of the group for ever.
+    if (signals.some(one => one?.aborted)) return Promise.resolve([])
     return new Promise((resolve, reject) => {
       const leaves: (() => void)[] = []
       let isOver = false
@@ -178,8 +199,8 @@ class ProgramQueue implements Queue {
       }
       const reply = (result: AcquireResult): void =>
         end(() => {
-          if (result.type === 'acquired') resolve(result.messages.map(message => this.#given(verbs, message)))
-          else reject(toError(result, `messages of ${topic}`, waitMs))
+          if (result.type === 'acquired') resolve(result.messages)
+          else reject(toError(result, `messages of ${topic}`, asked.waitMs))
         })
       const gone = verbs.acquire(topic, group, asked, { reply })
       const leave = (): void => {
@@ -187,14 +208,19 @@ class ProgramQueue implements Queue {
         gone()
         end(() => resolve([]))
       }
-      for (const one of [signal, this.#end.signal]) if (!isOver) leaves.push(onAbort(one, leave))
+      for (const one of signals) if (!isOver) leaves.push(onAbort(one, leave))
     })
+  }
+
+  /** What ends all that waits. */
+  get #ends(): readonly AbortSignal[] {
+    return [this.#end.signal, this.#closed]
   }
 
   /** @throws CastellanError when the queue, or Castellan, has ended */
   #checkOpen(): void {
     const what = this.#closed.aborted ? 'castellan was closed' : 'the queue was disposed of'
-    if (this.#end.signal.aborted) throw new CastellanError('shuttingDown', what, false)
+    if (this.#ends.some(({ aborted }) => aborted)) throw new CastellanError('shuttingDown', what, false)
   }
 
   #given(verbs: QueueVerbs, { record, ...message }: Acquired): QueueMessage {
@@ -232,46 +258,40 @@ class ProgramQueue implements Queue {
 
   async #run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions): Promise<void> {
     checkOptionNames('run', options, ['concurrency', 'lockMs', 'start', 'signal'])
-    const { concurrency = 1, signal, ...asked } = options
+    const { concurrency = 1, signal } = options
     if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
     checkNumber('run', 'concurrency', concurrency, 1, programQueueLimits.maxHeldPerClient)
-    heldBy('run', options)
+    const { lockMs = programQueueLimits.maxLockMs, start } = heldBy('run', options)
     this.#checkOpen()
-    const lockMs = asked.lockMs ?? programQueueLimits.maxLockMs
+    const verbs = await this.#verbs()
+    const { waitMs, maxBytes } = ACQUIRE
     const end = new AbortController()
-    const leaves = [signal, this.#end.signal].map(one => onAbort(one, () => end.abort()))
-    const inFlight = new Set<Promise<void>>()
+    const leaves = [signal, ...this.#ends].map(one => onAbort(one, () => end.abort()))
+    const inFlight = new HandlersInFlight()
     try {
       while (!end.signal.aborted) {
         const count = Math.min(ACQUIRE.maxCount, concurrency - inFlight.size)
-        for (const message of await this.#next({ ...asked, lockMs, count, signal: end.signal })) {
-          const handling: Promise<void> = this.#handle(handler, message, lockMs).then(
-            () => void inFlight.delete(handling)
-          )
-          inFlight.add(handling)
-        }
-        if (inFlight.size >= concurrency) await Promise.race(inFlight)
+        const asked = { count, waitMs, maxBytes, lockMs, start, client: PROGRAM, mayAlter: true }
+        const messages = await this.#next(verbs, asked, end.signal)
+        // The messages came, the signal was aborted, then this goes on.
+        if (end.signal.aborted) verbs.unseen(messages)
+        else for (const one of messages) inFlight.add(this.#handle(handler, this.#given(verbs, one), lockMs))
+        if (inFlight.size >= concurrency) await inFlight.oneEnded()
       }
     } finally {
       for (const leave of leaves) leave()
-      await Promise.all(inFlight)
+      while (inFlight.size > 0) await inFlight.oneEnded()
     }
   }
 
   /** Messages; none after a failure that may pass. */
-  async #next(options: QueueAcquireOptions): Promise<readonly QueueMessage[]> {
+  async #next(verbs: QueueVerbs, asked: AcquireOptions, signal: AbortSignal): Promise<readonly Acquired[]> {
     try {
-      return await this.acquire(options)
+      return await this.#acquired(verbs, asked, signal)
     } catch (error) {
       if (!(error instanceof CastellanError) || (!error.retriable && error.code !== 'shuttingDown')) throw error
       this.#log.warn({ ...this.#of, err: error }, 'messages of a queue cannot be acquired, and are asked for again')
-      await new Promise<void>(resolve => {
-        const timer = setTimeout(resolve, PAUSE_MS)
-        onAbort(options.signal, () => {
-          clearTimeout(timer)
-          resolve()
-        })
-      })
+      await pause(PAUSE_MS, signal)
       return []
     }
   }
@@ -297,6 +317,26 @@ class ProgramQueue implements Queue {
   }
 }
 
+/** The handlers of a run that are at work. */
+class HandlersInFlight {
+  #wake: () => void = () => undefined
+  size = 0
+
+  /** @param handling does not reject */
+  add(handling: Promise<void>): void {
+    this.size++
+    void handling.then(() => {
+      this.size--
+      this.#wake()
+    })
+  }
+
+  /** Resolves when one of them has ended. To be awaited by one caller at a time. */
+  oneEnded(): Promise<void> {
+    return new Promise(resolve => (this.#wake = resolve))
+  }
+}
+
 const placeOf = ({ topic, partition, offset, deliveryCount }: QueueMessage) => ({
   topic,
   partition,
@@ -310,7 +350,9 @@ function checkNumber(call: string, name: string, value: unknown, least: number, 
 }
 
 /** @throws InvalidRequestError when one of them is wrong */
-function heldBy(call: string, { lockMs, start }: QueueAcquireOptions) {
+function heldBy(call: string, { lockMs, start, signal }: QueueAcquireOptions) {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidRequestError(`${call}: signal has to be an AbortSignal`)
   if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, MIN_LOCK_MS, programQueueLimits.maxLockMs)
   return { lockMs, start: startOf(call, start) }
 }
