@@ -28,14 +28,9 @@ export function peerQueues<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
     const parts = await Promise.all([
       // Own messages do not wait until it is known who the others are.
       settleHere(all.filter(isOwn)),
-      holders.find(ofOthers).then(async found => {
-        const told = await Promise.all(
-          [...found].map(([id, tokens]) =>
-            id === undefined ? settleHere(tokens) : settleAt(id, [topic, groupId, onlyOf(settlement, tokens), client])
-          )
-        )
-        return told.flat()
-      })
+      holders.each(ofOthers, (id, tokens) =>
+        id === undefined ? settleHere(tokens) : settleAt(id, [topic, groupId, onlyOf(settlement, tokens), client])
+      )
     ])
     const results = new Map(parts.flat().map(result => [result.token, result]))
     return all.map(token => results.get(token) ?? { token, outcome: 'unknown' })
@@ -99,25 +94,39 @@ class Holders<Id> {
   }
 
   /**
-   * Groups tokens by the process that settles them: the one that has given them out, or the one that has succeeded it.
-   * `undefined`: there is none. Never rejects.
+   * Calls back with the tokens of each process that settles them: the one that has given them out, or the one that has
+   * succeeded it. `undefined`: there is none. The tokens of a known one wait for no other. Never rejects.
    */
-  async find(tokens: readonly string[]): Promise<ReadonlyMap<Id | undefined, readonly string[]>> {
-    const holderOf = (token: string): string => holderOfToken(token) ?? ''
-    const known = new Set(this.#told.values())
-    if (!tokens.every(token => known.has(holderOf(token))))
-      await askAll(this.#peers.others, id => this.#asked.get(id) ?? this.#ask(id))
-    const ids = new Map<string, Id>()
-    for (const [id, holder] of this.#told) ids.set(holder, id).set(gatewayOfHolder(holder), id)
-    const found = new Map<Id | undefined, string[]>()
-    for (const token of tokens) {
-      const holder = holderOf(token)
-      const id = ids.get(holder) ?? ids.get(gatewayOfHolder(holder))
-      const ofId = found.get(id) ?? []
-      ofId.push(token)
-      found.set(id, ofId)
+  async each<Result>(
+    tokens: readonly string[],
+    settle: (id: Id | undefined, tokens: readonly string[]) => Promise<readonly Result[]>
+  ): Promise<readonly Result[]> {
+    const left = new Map<string, string[]>()
+    for (const token of tokens) add(left, holderOfToken(token) ?? '', token)
+    const settling: Promise<readonly Result[]>[] = []
+    const settleThose = (idOf: (holder: string) => Id | undefined, isLast: boolean): void => {
+      const found = new Map<Id | undefined, string[]>()
+      for (const [holder, ofHolder] of left) {
+        const id = idOf(holder)
+        if (id === undefined && !isLast) continue
+        add(found, id, ...ofHolder)
+        left.delete(holder)
+      }
+      for (const [id, ofId] of found) settling.push(settle(id, ofId))
     }
-    return found
+    const settleKnown = (): void => {
+      const ids = new Map([...this.#told].map(([id, holder]) => [holder, id]))
+      settleThose(holder => ids.get(holder), false)
+    }
+    settleKnown()
+    if (left.size > 0) {
+      const untold = this.#peers.others.filter(id => !this.#told.has(id))
+      const ask = (id: Id) => (this.#asked.get(id) ?? this.#ask(id)).then(settleKnown)
+      await askAll(untold, ask, () => left.size === 0)
+    }
+    const successors = new Map([...this.#told].map(([id, holder]) => [gatewayOfHolder(holder), id]))
+    settleThose(holder => successors.get(gatewayOfHolder(holder)), true)
+    return (await Promise.all(settling)).flat()
   }
 
   #ask(id: Id): Promise<unknown> {
@@ -134,6 +143,12 @@ class Holders<Id> {
     this.#asked.set(id, asked)
     return asked
   }
+}
+
+function add<Key>(lists: Map<Key, string[]>, key: Key, ...items: string[]): void {
+  const list = lists.get(key)
+  if (list === undefined) lists.set(key, items)
+  else list.push(...items)
 }
 
 const tokensOf = ({ accept, release, reject, renew }: Settlement): readonly string[] => [

@@ -18,6 +18,7 @@ type Reach =
   | 'answers'
   | 'is cut off after it has heard'
   | 'hears nothing'
+  | 'does not answer'
   | 'is gone'
   | 'is full'
   | 'is of an earlier build'
@@ -81,6 +82,10 @@ export class QueueGateway implements Peers {
     await new Promise(setImmediate)
     if (other === undefined || other.reach === 'is gone') throw failure(NOT_SENT)
     if (other.reach === 'hears nothing') throw failure(AWAY)
+    if (other.reach === 'does not answer') {
+      await new Promise(resolve => setTimeout(resolve, timeoutMs))
+      throw new PeerError('no answer in time')
+    }
     if (other.reach === 'is full') throw failure('overloaded')
     if (other.reach === 'is of an earlier build') throw failure(undefined)
     const handle = other.#handlers.get(name)!

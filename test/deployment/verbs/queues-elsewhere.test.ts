@@ -142,6 +142,32 @@ describe('the settlement of messages that other gateways hold', () => {
     expect((await settling).map(({ outcome }) => outcome)).to.deep.equal(['done', 'done'])
   })
 
+  it('does not hold up messages of the others while it is not known who one of them is', async () => {
+    const [known, unknown, ofC] = [await b!.give(11), await open('d', 4).give(31), await c!.give(21)]
+    c!.reach = 'does not answer'
+    const first = a!.settle({ renew: known })
+    await time.pass(100)
+    expect(b!.scripted.reader.words, 'that are known from now on').to.deep.equal(['renew 11'])
+    const settling = a!.settle({ accept: [...ofC, ...known, ...unknown] })
+    await time.pass(100)
+    expect(settles()).to.deep.equal(['a>b settle 1', 'a>b settle 1', 'a>d settle 1'])
+    await time.pass(2_000, 100)
+    expect((await settling).map(({ outcome }) => outcome)).to.deep.equal(['elsewhere', 'done', 'done'])
+    expect((await first).map(({ outcome }) => outcome)).to.deep.equal(['done'])
+  })
+
+  it('is passed on together where a gateway has been started again and again', async () => {
+    let newest = b!
+    const tokens = await newest.give(11)
+    for (const id of ['b2', 'b3', 'b4', 'b5']) {
+      newest.end()
+      newest = open(id, 2)
+      tokens.push(...(await newest.give(11)))
+    }
+    expect(await outcomesOf({ accept: tokens })).to.deep.equal(['lost', 'lost', 'lost', 'lost', 'done'])
+    expect(settles()).to.deep.equal(['a>b5 settle 1', 'a>b5 settle 4'])
+  })
+
   it('knows changed settings of the group before the change is answered', async () => {
     await b!.give(11)
     await a!.verbs.queues.configure('orders', 'workers', { start: 'latest' }, 1_000)
