@@ -117,7 +117,7 @@ export class PeerError extends Error {
 /** Code of a call to a process that is gone, does not serve yet, or does not answer. */
 export const AWAY = 'peerAway'
 
-/** Code of a call that was given up before a byte of it was sent. */
+/** Code of a call that was given up before a byte of it was sent, or refused by the successor of the called process. */
 export const NOT_SENT = 'peerNotAsked'
 
 export const isAway = (error: unknown): boolean =>

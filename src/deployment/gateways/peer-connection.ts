@@ -197,7 +197,7 @@ export class PeerConnection {
 
   #failure(name: string, timeoutMs: number, { status, body }: Answered): PeerError {
     const at = `the gateway at ${this.name}`
-    if (status === OTHER_PROCESS) return away(`${at} was started again`)
+    if (status === OTHER_PROCESS) return away(`${at} was started again`, NOT_SENT)
     if (status === NO_ANSWER_IN_TIME) return new PeerError(`no answer to ${name} within ${timeoutMs} ms from ${at}`)
     if (status === FAILED) {
       const failure = decodeBody(body) as PeerFailure

@@ -15,7 +15,7 @@ import {
 } from '../../../src/deployment/calls/peers.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/deployment/gateways/gateway-peers.js'
 import { PeerConnection } from '../../../src/deployment/gateways/peer-connection.js'
-import type { PeerTls } from '../../../src/deployment/gateways/peer-listener.js'
+import { hostAndPort, type PeerTls } from '../../../src/deployment/gateways/peer-listener.js'
 import { ANSWERED_BY, PeerToken } from '../../../src/deployment/gateways/peer-token.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { TestAuthority } from '../../support/certificates.js'
@@ -74,6 +74,14 @@ async function two() {
   await knows(a, b.id)
   await knows(b, a.id)
   return { a, b, addresses }
+}
+
+function connectionTo(host: string, port: number): PeerConnection {
+  const deps = { id: 'a', token: new PeerToken(TOKEN), tls: undefined, serverName: host, log: silentLogger }
+  const clocks = { clock: () => 0, now: Date.now, metrics: defaultLogger, onGone: () => undefined }
+  const connection = new PeerConnection(host, port, { ...deps, ...clocks })
+  closing.push(() => connection.close())
+  return connection
 }
 
 async function listening(server: Server): Promise<string> {
@@ -162,12 +170,19 @@ describe('gateways that know each other', () => {
     const server = createServer()
     const [host, port] = (await listening(server)).split(':')
     await new Promise(resolve => server.close(resolve))
-    const deps = { id: 'a', token: new PeerToken(TOKEN), tls: undefined, serverName: host!, log: silentLogger }
-    const clocks = { clock: () => 0, now: Date.now, metrics: defaultLogger, onGone: () => undefined }
-    const connection = new PeerConnection(host!, Number(port), { ...deps, ...clocks })
-    closing.push(() => connection.close())
+    const connection = connectionTo(host!, Number(port))
     for (const when of ['at first', 'after that'])
       expect(isNotSent(await reasonOf(connection.call('b', 'a call', {}, PATIENT))), when).to.equal(true)
+  })
+
+  it('tell that nothing was asked of a process whose successor has its address', async () => {
+    const { host, port } = hostAndPort((await gateway()).address)
+    const error = await reasonOf(connectionTo(host, port).call('former', 'a call', {}, PATIENT))
+    expect([isAway(error), isNotSent(error), error.message]).to.deep.equal([
+      true,
+      true,
+      `the gateway at ${host}:${port} was started again`
+    ])
   })
 
   it('pass on the errors of handlers', async () => {
