@@ -2,7 +2,7 @@ import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { failureOf, ownFailure } from '../../router/requests/failures.js'
+import { failureOf } from '../../router/requests/failures.js'
 import { toError } from '../../verbs/offsets.js'
 import { over } from '../../verbs/over.js'
 import type {
@@ -15,15 +15,10 @@ import type {
 } from '../../verbs/verbs.js'
 import { isAway, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
+import { keyOf, RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
 
-/** Pause before a request is sent again to an owner that has ended. */
-const RETRY_MS = 200
-/**
- * A call to the owner waits this much longer than the request, so that the owner can answer that there is no message.
- */
-const MARGIN_MS = 500
-/** Time limit for calls to the owner whose result no client waits for. */
-const TELL_TIMEOUT_MS = 10_000
+/** The owner answers at most so much later than the request waits, also that there is no message. */
+const GRACE_MS = LONGEST_HOLD_MS + 500
 /**
  * For this time, messages that were passed to another worker can still be released. By then the worker has sent its
  * answer, or its client has disconnected.
@@ -34,12 +29,6 @@ const KEPT_MS = 60_000
  * group offers them again if they are not acknowledged.
  */
 const MAX_KEPT = 10_000
-
-/**
- * The failure when the owner does not answer. It is not `{ type: 'timedOut' }`, because that result promises that the
- * group gets records written from now on.
- */
-const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
 interface AskedMessages {
   readonly groupId: string
@@ -95,8 +84,8 @@ export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): Gr
     consume: (groupId, topic, limits, waitMs, asker) => {
       if (isOwn(groupId)) return own.consume(groupId, topic, limits, waitMs, asker)
       const asked = { groupId, topic, limits, client: asker.client, id: ++lastId, timeoutMs: waitMs ?? longPollMs }
-      const request = new RequestAtOwner(call, asked, asker.reply)
-      return () => request.cancel()
+      const wait = new WaitAtOwner(requestOf(call, asked), asker.reply)
+      return () => wait.cancel()
     },
     ack: (groupId, message) =>
       isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
@@ -130,75 +119,29 @@ async function atOwner<Verb extends PlainVerb>(
 }
 
 /** A request for messages that the owner of the group answers. */
-class RequestAtOwner {
-  readonly #call: CallOwner
-  readonly #asked: AskedMessages
-  readonly #reply: (result: ConsumeManyResult) => void
-  readonly #endsAt: number
-  readonly #late: NodeJS.Timeout
-  #isOver = false
-
-  /** Asks the owner. @param reply called once, unless the request is cancelled */
-  constructor(call: CallOwner, asked: AskedMessages, reply: (result: ConsumeManyResult) => void) {
-    this.#call = call
-    this.#asked = asked
-    this.#reply = reply
-    this.#endsAt = performance.now() + asked.timeoutMs
-    const late = (): void => {
-      this.#end(AWAY)
-      this.#tellEnd()
-    }
-    this.#late = setTimeout(late, asked.timeoutMs + LONGEST_HOLD_MS + MARGIN_MS)
-    void this.#ask()
-  }
-
-  /** The client is gone. */
-  cancel(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    clearTimeout(this.#late)
-    this.#tellEnd()
-  }
-
-  #end(result: ConsumeManyResult): void {
-    this.#isOver = true
-    clearTimeout(this.#late)
-    this.#reply(result)
-  }
-
+function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<ConsumeManyResult> {
+  const { id, groupId, timeoutMs: waitMs } = asked
   /** Cancels the request, or releases its messages. A failure is ignored: if the owner has ended, they are released anyway. */
-  #tellEnd(acked?: readonly MessageId[]): void {
-    const { id, groupId } = this.#asked
+  const tellEnd = (acked?: readonly MessageId[]): void => {
     const end: EndOfRequest = { id, groupId, acked }
-    void this.#call(groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
+    void call(groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
   }
-
-  async #ask(): Promise<void> {
-    const { groupId, timeoutMs } = this.#asked
-    const leftMs = Math.max(1, Math.ceil(this.#endsAt - performance.now()))
-    const body: AskedMessages = { ...this.#asked, timeoutMs: leftMs }
-    try {
-      const called = this.#call(groupId, 'consume', body, timeoutMs + TELL_TIMEOUT_MS)
-      this.#answered((await called) as OwnerAnswer)
-    } catch (error) {
-      if (this.#isOver) return
-      if (!isAway(error)) this.#end(ownFailure('overloaded', reasonOf(error, groupId), true))
-      else if (performance.now() + RETRY_MS < this.#endsAt) setTimeout(() => this.#isOver || void this.#ask(), RETRY_MS)
-      else this.#end(AWAY)
-    }
-  }
-
-  #answered(result: OwnerAnswer): void {
-    if (this.#isOver) {
-      if (result.type === 'messages') this.#tellEnd()
-    } else if (result.type !== 'messages') this.#end(result)
-    else {
-      const { messages, topicIds } = result
+  return {
+    waitMs,
+    graceMs: GRACE_MS,
+    ask: async (leftMs, timeoutMs) => {
+      const body: AskedMessages = { ...asked, timeoutMs: leftMs }
+      const answer = (await call(groupId, 'consume', body, timeoutMs)) as OwnerAnswer | undefined
+      if (answer?.type !== 'messages') return answer
+      const { messages, topicIds } = answer
       const acked = messages.map(({ topic, partition, offset }) => {
         return { topic, partition, offset, topicId: topicIds?.get(partition) }
       })
-      const given = { messages, ack: () => this.#tellEnd(acked), release: () => this.#tellEnd() }
-      this.#end({ type: 'messages', messages: given })
+      return { type: 'messages', messages: { messages, ack: () => tellEnd(acked), release: () => tellEnd() } }
+    },
+    end: () => tellEnd(),
+    giveBack: result => {
+      if (result.type === 'messages') result.messages.release()
     }
   }
 }
@@ -224,8 +167,7 @@ function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>):
 /** The requests for messages that other workers have passed on to this one. */
 class RequestsOfOthers {
   readonly #groups: GroupVerbs
-  /** Functions that cancel the open requests, by worker and id of the request. */
-  readonly #cancels = new Map<string, () => void>()
+  readonly #waits = new WaitsOfOthers<OwnerAnswer>({ type: 'timedOut' })
   /** Messages that can be released, by worker and id of the request, oldest first. */
   readonly #kept = new Map<string, { readonly at: number; readonly given: ConsumedMessages }>()
 
@@ -234,33 +176,22 @@ class RequestsOfOthers {
   }
 
   consume({ groupId, topic, limits, timeoutMs, client, id }: AskedMessages, from: unknown): Promise<OwnerAnswer> {
-    const key = `${from}/${id}`
-    return new Promise(resolve => {
-      let isAnswered = false
+    return this.#waits.answer(from, id, answer => {
       const reply = (result: ConsumeManyResult): void => {
-        isAnswered = true
-        this.#cancels.delete(key)
         if (result.type === 'messages') {
-          this.#keep(key, result.messages)
+          this.#keep(keyOf(from, id), result.messages)
           const { messages, topicIds } = result.messages
-          resolve({ type: 'messages', messages, topicIds })
-        } else resolve(result)
+          answer({ type: 'messages', messages, topicIds })
+        } else answer(result)
       }
-      const cancel = this.#groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
-      if (isAnswered) return
-      this.#cancels.set(key, () => {
-        this.#cancels.delete(key)
-        cancel()
-        resolve({ type: 'timedOut' })
-      })
+      return this.#groups.consume(groupId, topic, limits, timeoutMs, { client, reply })
     })
   }
 
   async end({ id, groupId, acked }: EndOfRequest, from: unknown): Promise<void> {
-    const key = `${from}/${id}`
-    const given = this.#take(key)
+    const given = this.#take(keyOf(from, id))
     if (acked === undefined) {
-      this.#cancels.get(key)?.()
+      this.#waits.end(from, id)
       given?.release()
     } else if (given !== undefined) given.ack()
     else await Promise.all(acked.map(message => this.#groups.ack(groupId, message)))
@@ -268,8 +199,8 @@ class RequestsOfOthers {
 
   /** The requests of a worker that has ended are cancelled, and messages released that may not have reached a client. */
   endAllOf(gone: unknown): void {
-    for (const [key, cancel] of [...this.#cancels]) if (key.startsWith(`${gone}/`)) cancel()
-    const given = [...this.#kept.keys()].filter(key => key.startsWith(`${gone}/`))
+    this.#waits.endAllOf(gone)
+    const given = [...this.#kept.keys()].filter(key => key.startsWith(keyOf(gone, '')))
     for (const key of given.reverse()) this.#take(key)?.release()
   }
 
