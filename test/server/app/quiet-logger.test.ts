@@ -45,6 +45,19 @@ describe('quietLogger', () => {
     ])
   })
 
+  it('tells each message apart that a queue loses', () => {
+    const { lines, log } = setUp()
+    const places = [
+      { groupId: 'painters', offset: 7 },
+      { groupId: 'painters', offset: 8 },
+      { groupId: 'printers', offset: 8 }
+    ]
+    for (const place of [...places, ...places]) log.warn({ topic: 'jobs', partition: 0, ...place }, 'archived')
+    expect(lines.map(({ fields }) => fields)).to.deep.equal(
+      places.map(place => ({ topic: 'jobs', partition: 0, ...place }))
+    )
+  })
+
   it('takes a line for new after it was not heard of for a while', () => {
     const { clock, lines, log } = setUp()
     for (const at of [0, 5_000, 100_000, 105_000, 110_000]) {
