@@ -1,4 +1,4 @@
-import { silentLogger } from '../../../src/core/model.js'
+import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
@@ -38,6 +38,8 @@ export interface HttpGatewayOptions {
   readonly port?: number
   /** Told when it is killed, stops and starts. */
   readonly outages: Outages
+  /** Default: nobody hears what it tells. */
+  readonly log?: Logger | undefined
   /** Told when the process has ended. @param mostLost records that it says it takes along; absent: it was killed */
   onEnded?(mostLost?: number): void
 }
@@ -141,7 +143,7 @@ export class HttpGateway implements SimulatedProcess {
   }
 
   async #start(): Promise<void> {
-    const { bootstrap, settings, disk } = this.#options
+    const { bootstrap, settings, disk, log = silentLogger } = this.#options
     const all = {
       'clusters.default.brokers': bootstrap,
       'http.port': String(this.port),
@@ -156,7 +158,7 @@ export class HttpGateway implements SimulatedProcess {
     const host = this.#host
     const starting = this.#world.start(host, () =>
       startApp(loadConfig({ flags }), {
-        log: silentLogger,
+        log,
         version: 'simulated',
         codecs: new CodecsInPlace(),
         ...(disk && { logStorage: disk.storage })

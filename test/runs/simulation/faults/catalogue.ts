@@ -4,6 +4,7 @@ import type { FaultKind } from './fault.js'
 import { harmlessNetworkFaults, networkFaults } from './network-faults.js'
 import { processFaults } from './process-faults.js'
 import { harmlessProtocolFaults, protocolFaults } from './protocol-faults.js'
+import { queueFaults } from './queue-faults.js'
 import { topicFaults } from './topic-faults.js'
 
 const all = {
@@ -12,7 +13,8 @@ const all = {
   ...protocolFaults,
   ...topicFaults,
   ...diskFaults,
-  ...processFaults
+  ...processFaults,
+  ...queueFaults
 }
 
 export type FaultName = keyof typeof all

@@ -43,7 +43,7 @@ const someCount = (random: SeededRandom): number =>
   random.pick([1, 1, 2, 5, 30, Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY])
 
 /** What happens to calls of one API. */
-interface Harm {
+export interface Harm {
   readonly action: FaultAction
   readonly what: string
   /** Calls that have to be met before anything is done to one. Default 1. */
@@ -51,7 +51,7 @@ interface Harm {
 }
 
 /** Orders it of one node, for calls of one of these APIs that it has had. */
-function order(
+export function order(
   targets: FaultTargets,
   random: SeededRandom,
   apis: readonly ApiName[],

@@ -1,9 +1,14 @@
 import { consumerBugs } from './bugs/consumer.js'
 import { httpBugs } from './bugs/http.js'
 import { producerBugs } from './bugs/producer.js'
+import { queueBugs } from './bugs/queues.js'
 import { routerBugs } from './bugs/router.js'
 import type { PlantedBug } from './plant.js'
 
-export const plantedBugs: readonly PlantedBug[] = [...producerBugs, ...routerBugs, ...consumerBugs, ...httpBugs].sort(
-  (one, other) => (one.name < other.name ? -1 : 1)
-)
+export const plantedBugs: readonly PlantedBug[] = [
+  ...producerBugs,
+  ...routerBugs,
+  ...consumerBugs,
+  ...queueBugs,
+  ...httpBugs
+].sort((one, other) => (one.name < other.name ? -1 : 1))

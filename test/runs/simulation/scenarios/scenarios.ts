@@ -10,6 +10,7 @@ import { grown } from './grown.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { promised } from './promised.js'
 import { kafboy, killed, pixy, push } from './push.js'
+import { queues } from './queues.js'
 import { stopping } from './stopping.js'
 import { switched } from './switched.js'
 import { topics } from './topics.js'
@@ -41,19 +42,21 @@ const scenarios: readonly Scenario[] = [
   grown,
   stopping,
   promised,
-  transactions
+  transactions,
+  queues
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
 
-/** Those that have every other turn of another one, which they are much like. */
+/** Those that have every other turn of another one, which they are much like, or which has others of its kind. */
 const sharing: ReadonlyMap<string, string> = new Map([
   [kafboy.name, pixy.name],
   [elsewhere.name, switched.name],
   [topics.name, grown.name],
   [killed.name, stopping.name],
   [groups.name, promised.name],
-  [calm.name, transactions.name]
+  [calm.name, transactions.name],
+  [arion.name, queues.name]
 ])
 /** Those that have no turn of their own. */
 const others: ReadonlySet<string> = new Set(sharing.values())

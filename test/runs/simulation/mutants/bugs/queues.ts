@@ -1,0 +1,44 @@
+import type { PlantedBug } from '../plant.js'
+
+/** Bugs of `src/consumer/queue`. */
+export const queueBugs: readonly PlantedBug[] = [
+  {
+    name: 'queue-archives-untold',
+    about: 'Nobody is told of a message that was archived because its lock or its connection was over.',
+    edits: [
+      {
+        in: 'MessageLocks.#end',
+        find: 'this.isLast(held)',
+        replaceWith: "this.isLast(held) && held.state === 'settling'"
+      }
+    ]
+  },
+  {
+    name: 'queue-believes-in-lost-answers',
+    about: 'A settlement that Kafka has not answered is told as done.',
+    edits: [
+      {
+        in: 'ShareSession.#end',
+        find: 'isWritten ? UNKNOWN : LOST',
+        replaceWith: "isWritten ? { outcome: 'done' } : LOST"
+      }
+    ]
+  },
+  {
+    name: 'queue-loses-what-is-on-its-way',
+    about:
+      'A settlement that Kafka has not answered is told as lost, so that its client believes that the message comes again.',
+    edits: [{ in: 'ShareSession.#end', find: 'isWritten ? UNKNOWN : LOST', replaceWith: 'isWritten ? LOST : LOST' }]
+  },
+  {
+    name: 'queue-takes-stale-tokens',
+    about: 'A token whose lock has ended settles a message that another client has got since.',
+    edits: [
+      {
+        in: 'MessageLocks.find',
+        find: 'held?.acquisition === acquisition.acquisition ? held : undefined',
+        replaceWith: 'acquisition.acquisition > 0 ? held : undefined'
+      }
+    ]
+  }
+]
