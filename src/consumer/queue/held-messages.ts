@@ -85,7 +85,12 @@ export class HeldMessage implements Due {
 
   /** Whether its token may settle it. */
   counts(now: number): boolean {
-    return this.state === 'given' && now < this.wantedUntil && now <= this.lockEndsAt - SETTLE_MARGIN_MS
+    return this.state === 'given' && now < this.wantedUntil && this.canBeSettled(now)
+  }
+
+  /** Whether Kafka's lock lasts long enough. */
+  canBeSettled(now: number): boolean {
+    return now <= this.lockEndsAt - SETTLE_MARGIN_MS
   }
 
   /** How long its token can settle it, as far as is known. */

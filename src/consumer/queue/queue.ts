@@ -254,15 +254,20 @@ export class Queue {
   #give(held: HeldMessage, acquire: WaitingAcquire): boolean {
     const { now, counts } = this.#process
     const { client, lockMs } = acquire.options
-    if (now() >= held.wantedUntil || counts.roomOf(client) === 0 || !acquire.takes(held)) return false
+    if (now() >= held.wantedUntil || !held.canBeSettled(now())) return false
+    if (counts.roomOf(client) === 0 || !acquire.takes(held)) return false
     this.#waiting.give(held, acquire, now())
     this.#joined!.locks.give(held, client, lockMs)
     return true
   }
 
-  /** What an acquire has got, without what was lost since. */
+  /**
+   * What an acquire has got, without what was lost since. An acquire gets a message, the process stands still, the lock ends and
+   * another gateway gives the message, then the acquire is answered.
+   */
   #messagesOf({ messages }: WaitingAcquire): HeldMessage[] {
-    return messages.filter(held => held.state === 'given' && this.#joined!.locks.holds(held))
+    const now = this.#process.now()
+    return messages.filter(held => held.state === 'given' && held.canBeSettled(now) && this.#joined!.locks.holds(held))
   }
 
   #answer(acquire: WaitingAcquire): void {

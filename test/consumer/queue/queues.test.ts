@@ -166,6 +166,23 @@ describe('a queue', () => {
       expect(client.offsets).to.deep.equal([2, 3])
     })
 
+    it('gives no message whose lock ends too soon to settle it', async () => {
+      start()
+      const now = script.time.now()
+      const client = await script.acquire()
+      const patient = await script.acquire({ count: 2 })
+      reader().acquire({ offset: 1, lockEndsAt: now + 400 })
+      expect(client.offsets).to.equal(undefined)
+      reader().acquire({ offset: 2 }, { offset: 3, lockEndsAt: now + 600 })
+      expect(client.offsets).to.deep.equal([2])
+      await pass(300)
+      expect(patient.offsets).to.equal(undefined)
+      reader().acquire({ offset: 4 }, { offset: 5 })
+      expect(patient.offsets).to.deep.equal([4, 5])
+      await pass(700)
+      expect(script.queues.held).to.equal(3)
+    })
+
     it('tells at the end of the wait that no broker could be asked, until one is', async () => {
       start()
       const client = await script.acquire({ waitMs: 1_000 })
