@@ -141,10 +141,15 @@ export class MessageLocks {
     for (const held of this.#byPlace.values()) {
       // What is on the way to Kafka has an answer of its own.
       if (held.session !== session || held.state === 'settling') continue
-      // A leader that moves forgets its locks, and raises no count.
       if (partition === undefined) this.#end(held, 'its connection was lost')
-      else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#remove(held)
+      else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#moved(held)
     }
+  }
+
+  /** A leader that moves forgets its locks, and raises no count. The process may hear of it after the lock has ended. */
+  #moved(held: HeldMessage): void {
+    if (this.#deps.now() >= held.lockEndsAt) this.#end(held, 'its lock has ended')
+    else this.#remove(held)
   }
 
   /** Releases what no client has, delayed releases included. */

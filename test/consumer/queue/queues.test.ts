@@ -403,6 +403,18 @@ describe('a queue', () => {
       expect(script.metrics.of('archived_messages')).to.equal(1)
     })
 
+    it('tells that a message is archived whose lock was over before its partition has moved', async () => {
+      start()
+      const { time } = script
+      await script.given({ offset: 1, deliveryCount: 5 })
+      // Deadlines are looked at every ten milliseconds.
+      await script.given({ offset: 2, deliveryCount: 5, lockEndsAt: time.now() + 10_003 })
+      await pass(10_000)
+      await time.pass(5, 1)
+      reader().events.lost(reader().session, { topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 0 })
+      expect([script.queues.held, script.archived]).to.deep.equal([0, [2]])
+    })
+
     it('does not say which delivery is the last where Kafka does not show the limit', async () => {
       start()
       script.settings = undefined
