@@ -42,6 +42,7 @@ export class Brokers {
   readonly #stopped = new Set<number>()
   readonly #refusedAt: number[] = []
   readonly #changedAt: number[] = []
+  readonly #locksEndedAt: number[] = []
   #newPorts = 0
   readonly #changes = new Map<number, Promise<void>>()
 
@@ -142,6 +143,17 @@ export class Brokers {
   /** When these brokers took the place of others, and gave it back. */
   get changedAt(): readonly number[] {
     return this.#changedAt
+  }
+
+  /** Locks of share groups in the topic end at once. */
+  endLocks(topic: string): void {
+    this.#locksEndedAt.push(this.#world.time.now)
+    this.cluster.endLocks(topic)
+  }
+
+  /** When locks of share groups ended before their time. */
+  get locksEndedAt(): readonly number[] {
+    return this.#locksEndedAt
   }
 
   /** From now on the clients find these brokers where they look for the others. @returns gives their place back */

@@ -5,7 +5,7 @@ import { type Harm, order } from './protocol-faults.js'
 /** The locks of share groups in a topic end at once, as if their time were over. */
 const endLocks: FaultKind = ({ brokers, topics }, random) => {
   const topic = random.pick(topics)
-  brokers.cluster.endLocks(topic)
+  brokers.endLocks(topic)
   return { what: topic }
 }
 

@@ -85,7 +85,10 @@ async function build(setting: Setting): Promise<Cast> {
     return { host, onHost: (action: () => void) => world.on(host, action) }
   }
   const auditing = { name: 'auditor', topic: TOPIC, partitions: orders.partitions, path: PATH, port: GATEWAY_PORT }
-  const auditor = new QueueAuditor({ ...auditing, deliveryLimit }, { ...onClient('auditor'), history: queue, log })
+  const auditor = new QueueAuditor(
+    { ...auditing, deliveryLimit },
+    { ...onClient('auditor'), history: queue, log, locksEndedAt: () => brokers.locksEndedAt }
+  )
   const workers = gateways.flatMap((gateway, at) =>
     Array.from({ length: WORKERS }, (_, hand) => {
       const name = `${gateway.process.name}-${hand}`

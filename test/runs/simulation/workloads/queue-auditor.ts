@@ -20,6 +20,8 @@ export interface QueueAuditorDeps {
   readonly host: Host
   readonly history: QueueHistory
   readonly log: LogEnd
+  /** When Kafka has ended all locks before their time. */
+  locksEndedAt(): readonly number[]
   onHost(action: () => void): void
 }
 
@@ -51,8 +53,9 @@ export class QueueAuditor extends Client<QueueAuditorOptions, QueueAuditorDeps> 
   }
 
   override check(): readonly Violation[] {
-    const { topic, partitions, deliveryLimit } = this.options
-    return [...this.violations, ...this.deps.history.check({ deliveryLimit }, topic, partitions, this.deps.log)]
+    const { history, log } = this.deps
+    const queue = { ...this.options, locksEndedAt: this.deps.locksEndedAt() }
+    return [...this.violations, ...history.check(queue, log)]
   }
 
   get #ends(): readonly number[] {

@@ -31,8 +31,12 @@ export interface Attempt {
   reason?: string | undefined
 }
 
-export interface QueueLimitsTold {
+export interface QueueOfHistory {
+  readonly topic: string
+  readonly partitions: number
   readonly deliveryLimit: number
+  /** When Kafka has ended all locks before their time, which a gateway does not hear of. */
+  readonly locksEndedAt: readonly number[]
 }
 
 /** What goes between a gateway and its client has arrived by then. */
@@ -109,10 +113,11 @@ export class QueueHistory {
   }
 
   /** @param log what was written to the topic */
-  check({ deliveryLimit }: QueueLimitsTold, topic: string, partitions: number, log: LogEnd): readonly Violation[] {
+  check(queue: QueueOfHistory, log: LogEnd): readonly Violation[] {
+    const { topic, partitions, deliveryLimit } = queue
     for (let partition = 0; partition < partitions; partition++) {
       const { values } = log.livesOf(topic, partition)[0]!
-      for (const offset of values.keys()) this.#checkSettled(`${partition}@${offset}`, deliveryLimit)
+      for (const offset of values.keys()) this.#checkSettled(`${partition}@${offset}`, queue)
       for (const [place, { deliveries }] of this.#fates) {
         if (!place.startsWith(`${partition}@`)) continue
         for (const { offset, text } of deliveries) {
@@ -131,7 +136,7 @@ export class QueueHistory {
   }
 
   /** Each message is accepted, rejected or archived, and somebody was told. */
-  #checkSettled(place: string, deliveryLimit: number): void {
+  #checkSettled(place: string, { deliveryLimit, locksEndedAt }: QueueOfHistory): void {
     const { deliveries, attempts, archivedAt } = this.#fateOf(place)
     const isSettled = attempts.some(one => isDone(one) && (isFinal(one) || isArchiving(one)))
     if (isSettled || archivedAt.length > 0) return
@@ -148,7 +153,7 @@ export class QueueHistory {
       // Its last deliveries were lost on their way to a gateway, or with it.
       if (!this.#troubles.some(at => at > last.toldAt - TRANSIT_MS))
         this.#violated('missing', `${place} after ${last.deliveryCount} deliveries of ${deliveryLimit}`)
-    } else if (!this.#hasEndedSince(last))
+    } else if (!this.#hasEndedSince(last) && !locksEndedAt.some(at => at > last.toldAt - TRANSIT_MS))
       this.#violated('archived untold', `${place}, given by ${last.gateway} at ${last.toldAt.toFixed(0)}`)
   }
 
