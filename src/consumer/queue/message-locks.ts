@@ -58,6 +58,8 @@ export class MessageLocks {
   readonly spare = new Set<HeldMessage>()
   /** `undefined`: Kafka does not show them. */
   settings: QueueSettings | undefined
+  /** Messages that Kafka has archived at their last delivery, as far as is known. */
+  archived = 0
   #isClosed = false
 
   /** @param onRemoved called when a message is held no more */
@@ -69,6 +71,13 @@ export class MessageLocks {
 
   get size(): number {
     return this.#byPlace.size
+  }
+
+  /** Messages that are held for the last time. */
+  get lastDeliveries(): number {
+    let count = 0
+    for (const held of this.#byPlace.values()) if (this.isLast(held)) count++
+    return count
   }
 
   /** When this process got the message that it holds longest. `undefined`: it holds none. */
@@ -279,6 +288,7 @@ export class MessageLocks {
   }
 
   #tellArchived({ partition, offset, deliveryCount }: HeldMessage, because: ArchivedBecause): void {
+    this.archived++
     this.#deps.metrics.count('queues', 'archived_messages')
     const fields = { partition, offset, deliveryCount, because }
     this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')

@@ -89,6 +89,16 @@ export class Queue {
     return this.#joined?.locks.spare.size ?? 0
   }
 
+  /** Messages that are held for the last time. */
+  get lastDeliveries(): number {
+    return this.#joined?.locks.lastDeliveries ?? 0
+  }
+
+  /** Messages that Kafka has archived at their last delivery, as far as is known. */
+  get archived(): number {
+    return this.#joined?.locks.archived ?? 0
+  }
+
   get oldestSince(): number | undefined {
     return this.#joined?.locks.oldestSince
   }

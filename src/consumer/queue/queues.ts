@@ -57,6 +57,10 @@ export interface QueueView {
   readonly topic: string
   readonly group: string
   readonly held: number
+  /** Held messages that Kafka archives when they are released. */
+  readonly lastDeliveries: number
+  /** Messages that it has archived at their last delivery, as far as is known, since the queue was opened. */
+  readonly archived: number
   readonly waiting: number
   /** How long the message that is held longest is held; 0: none is held. */
   readonly oldestHeldMs: number
@@ -124,11 +128,22 @@ export class Queues implements QueueVerbs {
 
   *views(): Iterable<QueueView> {
     const now = this.#deps.clock()
-    for (const { topic, groupId, held, waiting, oldestSince, failure } of this.#queues.values())
+    for (const {
+      topic,
+      groupId: group,
+      held,
+      lastDeliveries,
+      archived,
+      waiting,
+      oldestSince,
+      failure
+    } of this.#queues.values())
       yield {
         topic,
-        group: groupId,
+        group,
         held,
+        lastDeliveries,
+        archived,
         waiting,
         oldestHeldMs: now - (oldestSince ?? now),
         failure: failure?.message

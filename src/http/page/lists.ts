@@ -199,11 +199,24 @@ const groups: readonly TableColumn<Rows.GroupRow>[] = [
   number('Not acknowledged', ({ pending }) => pending),
   text('Remark', ({ refusal }) => refusal?.message ?? '')
 ]
+const queues: readonly TableColumn<Rows.QueueRow>[] = [
+  sorted('Topic', ({ cluster, topic }) => placeIn(cluster, topic)),
+  sorted('Group', ({ group }) => group),
+  number('Held', ({ held }) => held),
+  number('Oldest', ({ oldestHeldMs }) => oldestHeldMs || undefined, durationText),
+  number('Last delivery', ({ lastDeliveries }) => lastDeliveries),
+  number('Archived', ({ archived }) => archived),
+  number('Waiting', ({ waiting }) => waiting),
+  text('Remark', ({ failure = '' }) => failure)
+]
 
-/** How far groups are behind, and the groups that are served here. */
-export const Lag = ({ status: { lag, groups: served } }: Of): VNode => html`<div>
+/** How far groups are behind, and the groups and queues that are served here. */
+export const Lag = ({ status: { lag, groups: served, queues: open } }: Of): VNode => html`<div>
   ${lag === undefined && html`<p class="calm"><span>Kafka is not asked how far groups are behind. <code>metrics.lag.everyMs</code> turns it on.</span></p>`}
   ${lag?.rows.length === 0 && html`<p class="calm"><span>No group is known yet. Those count that clients of this gateway read for, and those of the list <code>metrics.lag.groups</code>.</span></p>`}
   ${lag !== undefined && lag.rows.length > 0 && table('Groups by the records they are behind', lags, lag.rows, 'Behind')}
   ${served.rows.length > 0 && html`<h3>Groups that are served here</h3>${table('Groups that are served here', groups, served.rows)}`}
+  ${open.rows.length > 0 && html`<h3>Queues that are served here</h3>${table('Queues that are served here', queues, open.rows)}`}
+  ${open.total > open.rows.length && html`<p class="note">These are the worst ${countText(open.rows.length)} of ${countOf(open.total, 'queue')}.</p>`}
+  ${open.archived > 0 && html`<p class="note">${countOf(open.archived, 'message')} of queues ${open.archived === 1 ? 'was' : 'were'} archived at the last delivery since the start; the log names each.</p>`}
 </div>`

@@ -10,6 +10,7 @@ import {
   type LossRow,
   MAX_ROWS,
   type PartitionRow,
+  type QueueRow,
   type RefusalRow,
   type StatusPart,
   statusSchema,
@@ -34,6 +35,9 @@ export const weightOfTopic = (state: TopicRow['state'], bytes = 0, loggedRecords
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
 
+export const weightOfQueue = ({ failure, oldestHeldMs, waiting }: QueueRow): number =>
+  (failure === undefined ? 0 : STATE_WEIGHT) + oldestHeldMs + waiting
+
 type BrokerRow = ClusterRow['brokers'][number]
 
 interface Rows<Row> {
@@ -50,11 +54,12 @@ export function worst<Row>(all: readonly Row[], weightOf: (row: Row) => number, 
 /** Makes the status of one gateway of those of its processes, with a limit of rows. */
 export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const whole = parts.reduce(mergeTwo)
-  const { topics, groups, lag } = whole
+  const { topics, groups, queues, lag } = whole
   return {
     ...whole,
     topics: worst(topics.rows, row => weightOfTopic(row.state, row.memory.bytes, row.log?.records), topics.total),
     groups: worst(groups.rows, weightOfGroup, groups.total),
+    queues: { ...queues, ...worst(queues.rows, weightOfQueue, queues.total) },
     lag: lag && worst(lag.rows, ({ lag: records = 0 }) => records, lag.total),
     refusals: latestOf(whole.refusals, MAX_ROWS),
     failures: latestOf(whole.failures, MAX_ROWS),
@@ -76,6 +81,10 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
     log: mergeLog(one.log, other.log),
     topics: mergeRows(one.topics, other.topics, by('cluster', 'topic'), mergeTopic),
     groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
+    queues: {
+      ...mergeNumbers(shape.queues, one.queues, other.queues),
+      ...mergeRows(one.queues, other.queues, by('cluster', 'topic', 'group'), mergeQueue)
+    },
     lag,
     certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
     clocks: mergeEach(one.clocks, other.clocks, by('comparedWith', 'cluster'), furtherOff),
@@ -150,6 +159,11 @@ const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
   ...other,
   ...mergeNumbers(shape.groups.shape.rows.element, one, other),
   topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS)
+})
+
+const mergeQueue = (one: QueueRow, other: QueueRow): QueueRow => ({
+  ...other,
+  ...mergeNumbers(shape.queues.shape.rows.element, one, other)
 })
 
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({

@@ -88,6 +88,18 @@ const group = z.object({
   refusal: z.object({ topic: maybe, message: text }).optional()
 })
 
+const queue = z.object({
+  cluster: text,
+  topic: text,
+  group: text,
+  held: count.describe('Messages that clients have, that wait for one, or whose release is delayed'),
+  lastDeliveries: count.describe('Those of them that Kafka archives when they are released, or when their locks end'),
+  oldestHeldMs: greatest.describe('How long the message is held that is held longest; 0: none is'),
+  waiting: count.describe('Requests that wait for messages'),
+  archived: count.describe('Messages that Kafka has archived at their last delivery since the queue was opened'),
+  failure: maybe.describe('Why messages cannot be acquired')
+})
+
 const lagOfGroup = z.object({
   cluster: text,
   group: text,
@@ -190,6 +202,9 @@ export const statusSchema = z.object({
   log: durableLog,
   topics: rowsOf(topic).describe('Topics where records wait or do not flow'),
   groups: rowsOf(group),
+  queues: rowsOf(queue)
+    .extend({ archived: count.describe('Since the start, also of queues that are not open any more') })
+    .describe('Topics whose messages share groups acquire here'),
   lag: rowsOf(lagOfGroup).optional().describe('Absent: Kafka is not asked for the lag of groups'),
   certificates: z.array(certificate),
   clocks: z.array(clock).describe('Clocks of other machines, as far as they tell the time'),
@@ -208,6 +223,7 @@ export type Trouble = z.output<typeof trouble>
 export type TopicRow = z.output<typeof topic>
 export type PartitionRow = z.output<typeof partition>
 export type GroupRow = z.output<typeof group>
+export type QueueRow = z.output<typeof queue>
 export type LagOfGroup = z.output<typeof lagOfGroup>
 export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
@@ -242,6 +258,7 @@ export const NOTHING: StatusPart = {
   log: { state: 'unused', ...noRecords, sizeBytes: 0, ...noDamage },
   topics: none,
   groups: none,
+  queues: { ...none, archived: 0 },
   requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
   way: Object.fromEntries(Object.keys(stages).map(name => [name, never])) as Status['way']
 }

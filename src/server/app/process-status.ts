@@ -13,7 +13,7 @@ import { type CertificateView, certificateViewOf } from '../../http/server/certi
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import { mergeTroubled, weightOfGroup, weightOfTopic, worst } from '../../http/status/merge.js'
+import { mergeTroubled, weightOfGroup, weightOfQueue, weightOfTopic, worst } from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
@@ -21,6 +21,7 @@ import {
   type GroupRow,
   NOTHING,
   type PartitionRow,
+  type QueueRow,
   STATUS_VERSION,
   type Status,
   type StatusPart,
@@ -82,6 +83,7 @@ export function processStatusReader(deps: ProcessStatusDeps): () => Promise<Stat
       log: toLogRow(log),
       topics,
       groups: await groupsOf(deps),
+      queues: await queuesOf(deps),
       lag: lagOf(deps.lag()),
       certificates: certificates().map(one => toCertificateRow(one, now())),
       clocks: deps.clocks(),
@@ -123,6 +125,16 @@ async function groupsOf({ clusters, clock }: ProcessStatusDeps): Promise<Status[
     })
   }
   return worst(rows, weightOfGroup)
+}
+
+async function queuesOf({ clusters, clock, metrics }: ProcessStatusDeps): Promise<Status['queues']> {
+  const rows: QueueRow[] = []
+  for (const { name: cluster, queues } of clusters)
+    await inPortions(queues?.views() ?? [], clock, ({ oldestHeldMs, ...view }) => {
+      rows.push({ cluster, ...view, oldestHeldMs: Math.round(oldestHeldMs) })
+    })
+  const archived = sumOfSeries(metrics.registry, 'castellan_queues_archived_messages_total')
+  return { ...worst(rows, weightOfQueue), archived }
 }
 
 function lagOf(source: LagSource | undefined): StatusPart['lag'] {

@@ -415,6 +415,43 @@ describe('a queue', () => {
       expect([script.queues.held, script.archived]).to.deep.equal([0, [2]])
     })
 
+    it('shows what it holds, what is at its last delivery, and what was archived, by queue', async () => {
+      start()
+      const client = await script.acquire({ count: 3 })
+      reader().acquire({ offset: 1, deliveryCount: 5 }, { offset: 2, deliveryCount: 5 }, { offset: 3 })
+      await script.settle({ release: client.tokens.slice(0, 1) })
+      await script.acquire({ topic: 'invoices', waitMs: 60_000 })
+      await pass(4_000)
+      const none = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0, failure: undefined }
+      expect([...script.queues.views()]).to.deep.equal([
+        { ...none, topic: 'orders', group: 'workers', held: 2, lastDeliveries: 1, archived: 1, oldestHeldMs: 4_000 },
+        { ...none, topic: 'invoices', group: 'workers', waiting: 1 }
+      ])
+    })
+
+    it('counts words by their outcome, and tells every five seconds what it holds and what waits', async () => {
+      start()
+      const client = await script.acquire({ count: 2 })
+      reader().acquire({ offset: 1 }, { offset: 2 })
+      await script.settle({ accept: [client.tokens[0]!, 'no token'] })
+      reader().answers = { outcome: 'failed', code: 29, message: 'not authorized' }
+      await script.settle({ reject: [client.tokens[1]!] })
+      await script.acquire({ waitMs: 60_000 })
+      await pass(5_000)
+      const { metrics } = script
+      for (const outcome of ['done', 'invalid', 'failed'])
+        expect(metrics.ofTagged('settled_messages', { outcome }), outcome).to.equal(1)
+      expect(metrics.of('settled_messages')).to.equal(3)
+      expect(metrics.of('acquired_messages')).to.equal(2)
+      expect(metrics.gaugeOf('queues')).to.equal(1)
+      expect(metrics.gaugeOf('held_messages')).to.equal(1)
+      expect(metrics.gaugeOf('waiting_acquires')).to.equal(1)
+      expect(metrics.gaugeOf('oldest_held_age_seconds')).to.equal(5)
+      await pass(30_000)
+      expect(metrics.gaugeOf('held_messages')).to.equal(0)
+      expect(metrics.gaugeOf('oldest_held_age_seconds')).to.equal(0)
+    })
+
     it('does not say which delivery is the last where Kafka does not show the limit', async () => {
       start()
       script.settings = undefined

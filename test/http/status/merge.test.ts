@@ -32,6 +32,31 @@ describe('the status of several processes', () => {
     })
   })
 
+  it('has one row for a queue, and at most so many: those that fail, then those whose messages are held longest', () => {
+    const queue = {
+      cluster: 'default',
+      group: 'workers',
+      held: 1,
+      lastDeliveries: 1,
+      oldestHeldMs: 5,
+      waiting: 1,
+      archived: 2
+    }
+    const rows = Array.from({ length: MAX_ROWS }, (_, number) => ({ ...queue, topic: `t${number}`, oldestHeldMs: 9 }))
+    const failing = { ...queue, topic: 'failing', oldestHeldMs: 0, failure: 'the leader is away' }
+    const { queues } = mergeParts([
+      { ...calmPart, queues: { total: 51, rows: [...rows, { ...queue, topic: 'orders' }], archived: 3 } },
+      { ...second, queues: { total: 2, rows: [{ ...queue, topic: 'orders', oldestHeldMs: 70 }, failing], archived: 4 } }
+    ])
+    expect(queues).to.include({ total: 52, archived: 7 })
+    expect(queues.rows).to.have.length(MAX_ROWS)
+    expect(queues.rows[0]).to.deep.equal(failing)
+    expect(queues.rows[1]).to.deep.equal({
+      ...{ ...queue, topic: 'orders', held: 2, lastDeliveries: 2 },
+      ...{ oldestHeldMs: 70, waiting: 2, archived: 4 }
+    })
+  })
+
   it('names a partition once that several processes find in trouble, in order, and counts those of all', () => {
     const at = (partition: number, error?: string) => ({ partition, state: 'backingOff', attempts: 2, error })
     const stuck = { ...calmTopic, state: 'stuck' } as const

@@ -178,6 +178,41 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'queue-message-held-long',
+    about: 'A worker hangs, and renews the lock of its message.',
+    intervalSeconds: 15,
+    seconds: 2_100,
+    series: { castellan_queues_oldest_held_age_seconds: '0x10 0+15x130' },
+    fires: ['CastellanQueueMessageHeldLong']
+  },
+  {
+    name: 'queue-jobs-of-half-an-hour',
+    about: 'Workers take up to half an hour for each job.',
+    intervalSeconds: 15,
+    seconds: 5_400,
+    series: { castellan_queues_oldest_held_age_seconds: '0+15x119 0+15x100 0+15x119 0x20' },
+    fires: []
+  },
+  {
+    name: 'queue-messages-archived',
+    about: 'Workers fail a message until its last delivery; the counter begins with it.',
+    intervalSeconds: 15,
+    seconds: 300,
+    series: { castellan_queues_archived_messages_total: '_x10 1x10' },
+    fires: ['CastellanQueueMessagesArchived']
+  },
+  {
+    name: 'queue-messages-redelivered',
+    about: 'Workers release messages, and accept them later; none is archived.',
+    intervalSeconds: 60,
+    seconds: 3_600,
+    series: {
+      castellan_queues_redelivered_messages_total: '0+5x60',
+      'castellan_queues_settled_messages_total{outcome="done"}': '0+9x60'
+    },
+    fires: []
+  },
+  {
     name: 'not-ready-without-kafka',
     about: 'Kafka is away, and all routes keep their records in memory.',
     intervalSeconds: 5,

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
+import { createPrometheusMetrics, PrometheusMetricsLogger } from '../../../src/core/metrics/prometheus.js'
 import { statusSchema } from '../../../src/http/status/status.js'
 import { type ProcessStatusDeps, processStatusReader } from '../../../src/server/app/process-status.js'
 
@@ -22,12 +22,25 @@ describe('the status of a process', () => {
     topicViews: () => [view],
     troubledIn: () => troubled(...partitions)
   })
+  const queue = (topic: string, oldestHeldMs: number) => ({
+    topic,
+    group: 'workers',
+    held: 3,
+    lastDeliveries: 2,
+    archived: 1,
+    waiting: 4,
+    oldestHeldMs,
+    failure: undefined
+  })
+  const metrics = createPrometheusMetrics()
+  new PrometheusMetricsLogger(metrics.registry).count('queues', 'archived_messages', {}, 7)
   const cluster = {
     name: 'default',
     delivery: deliveryOf(1, 0),
     durable: deliveryOf(2, 1),
     losses: { records: 0, views: () => [] },
     groups: { views: () => [] },
+    queues: { views: () => [queue('orders', 1_500.4), queue('invoices', 9_000)] },
     router: { isReady: true, brokers: () => [], leaderOf: () => 1 },
     connection: { current: {} }
   }
@@ -45,7 +58,7 @@ describe('the status of a process', () => {
     viewLog: async () => log,
     memoryLimitBytes: 1,
     memoryTimeoutMs: 1,
-    metrics: createPrometheusMetrics(),
+    metrics,
     shedder: () => undefined,
     refusals: nothing,
     lines: nothing,
@@ -60,6 +73,18 @@ describe('the status of a process', () => {
     const [row] = (await read()).topics.rows
     expect(row!.troubled.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
     expect(row!.troubledPartitions).to.equal(3)
+  })
+
+  it('has a row for each queue, the one whose message is held longest first, and all that was archived', async () => {
+    const { queues } = await read()
+    expect(statusSchema.shape.queues.parse(queues)).to.deep.equal({
+      total: 2,
+      rows: [
+        { cluster: 'default', ...queue('invoices', 9_000) },
+        { cluster: 'default', ...queue('orders', 1_500) }
+      ],
+      archived: 7
+    })
   })
 
   it('has the topics of dead letters in its documented form', async () => {
