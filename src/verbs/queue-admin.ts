@@ -45,6 +45,7 @@ export class KafkaQueueAdmin implements QueueAdmin {
     const limit = new TimeLimit(timeoutMs, this.#clock)
     await this.#topic(topic, limit)
     const [configs, offsets] = await Promise.all([this.#configs(groupId, limit), this.#offsets(groupId, limit)])
+    if (!offsets?.length) await this.#checkKind(groupId, limit)
     return {
       settings: configs && settingsIn(configs),
       hasStart: configs?.some(({ name, source }) => name === START && source === OF_GROUP) ?? true,
@@ -58,9 +59,10 @@ export class KafkaQueueAdmin implements QueueAdmin {
     return configs && settingsIn(configs)
   }
 
-  async configure(_topic: string, groupId: string, changes: QueueChanges, timeoutMs: number): Promise<QueueSettings> {
+  async configure(topic: string, groupId: string, changes: QueueChanges, timeoutMs: number): Promise<QueueSettings> {
     const limit = new TimeLimit(timeoutMs, this.#clock)
     const { deadLetters } = changes
+    await Promise.all([this.#topic(topic, limit), this.#checkKind(groupId, limit)])
     if (deadLetters !== undefined) await this.#checkDeadLetters(groupId, deadLetters, limit)
     const resource = { type: 'group', name: groupId } as const
     const changed = changesOf(changes)
@@ -79,6 +81,7 @@ export class KafkaQueueAdmin implements QueueAdmin {
     ])
     if (group.type === 'failed' || group.type === 'timedOut')
       throw toAdminError(group, `the description of group ${groupId}`, timeoutMs)
+    if (group.type === 'notFound') await this.#checkKind(groupId, limit)
     const members = group.type === 'success' ? group.members : []
     const known = new Map(offsets.filter(one => one.topic === topic).map(one => [one.partition, one]))
     return {
@@ -102,6 +105,25 @@ export class KafkaQueueAdmin implements QueueAdmin {
     const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
     if (result.type !== 'success') throw toAdminError(result, 'the request for the topic', limit.timeoutMs)
     return requireTopic(topic, result.topics)
+  }
+
+  /**
+   * Kafka keeps settings of a share group under any id, and shows an id of another kind as one that it does not know.
+   *
+   * @throws KafkaError 69 when the id belongs to a group of consumers
+   */
+  async #checkKind(groupId: string, limit: TimeLimit): Promise<void> {
+    const asked = { groupId, timeoutMs: limit.remainingMs }
+    const groups = await Promise.all([
+      askRouter(this.#router, { type: 'describeGroup', ...asked }),
+      askRouter(this.#router, { type: 'describeConsumerGroup', ...asked })
+    ])
+    for (const group of groups) {
+      if (group.type === 'success')
+        throw new KafkaError(errorCodes.GROUP_ID_NOT_FOUND, 'the id belongs to a group of another kind', false)
+      if (group.type === 'timedOut' || (group.type === 'failed' && group.retriable))
+        throw toAdminError(group, `the description of group ${groupId}`, limit.timeoutMs)
+    }
   }
 
   /** @returns `undefined`: Kafka does not show them to this gateway */

@@ -27,6 +27,9 @@ class ScriptedKafka implements ActorRef<RouterMessage> {
   refuses: 'settings' | 'offsets' | undefined
   offsets: { topic: string; partition: number; startOffset: number; lag: number }[] = []
   members: object[] | undefined
+  /** What a group of consumers of this name is, if there is one. */
+  otherKind: 'describeGroup' | 'describeConsumerGroup' | undefined
+  hidesKinds = false
 
   readonly admin = new KafkaQueueAdmin(
     this,
@@ -62,6 +65,10 @@ class ScriptedKafka implements ActorRef<RouterMessage> {
         return this.members === undefined
           ? { type: 'notFound' }
           : { type: 'success', state: 'Stable', members: this.members }
+      case 'describeGroup':
+      case 'describeConsumerGroup':
+        if (this.hidesKinds) return denied
+        return this.otherKind === message.type ? { type: 'success', state: 'Empty', members: [] } : { type: 'notFound' }
       default:
         throw new Error(message.type)
     }
@@ -139,6 +146,38 @@ describe('what queues ask of Kafka', () => {
     expect(kafka.groups.get('workers')).to.include({ 'share.auto.offset.reset': 'by_duration:PT1H' })
     const reset = await kafka.admin.configure('orders', 'workers', { start: null, deliveryLimit: null }, 1_000)
     expect(reset).to.deep.equal({ start: 'latest', lockMs: 20_000, deliveryLimit: 5, deadLetters: null })
+  })
+
+  for (const kind of ['describeGroup', 'describeConsumerGroup'] as const)
+    it(`refuses a group of another kind before it changes anything of it: ${kind} knows the group`, async () => {
+      const kafka = new ScriptedKafka()
+      kafka.otherKind = kind
+      const { admin } = kafka
+      for (const call of [
+        admin.find('orders', 'workers', 1_000),
+        admin.configure('orders', 'workers', { start: 'earliest' }, 1_000),
+        admin.describe('orders', 'workers', 1_000)
+      ]) {
+        const error = await call.catch(thrown => thrown)
+        expect(error).to.be.instanceOf(KafkaError).that.includes({ errorCode: 69, retriable: false })
+        expect(error.message).to.include('of another kind')
+      }
+      expect(kafka.groups.size).to.equal(0)
+    })
+
+  it('takes a group for a share group where Kafka hides whether it is of another kind', async () => {
+    const kafka = new ScriptedKafka()
+    kafka.hidesKinds = true
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ isNew: true })
+    expect(await kafka.admin.configure('orders', 'workers', { lockMs: 20_000 }, 1_000)).to.include({ lockMs: 20_000 })
+    expect(await kafka.admin.describe('orders', 'workers', 1_000)).to.include({ state: 'absent' })
+  })
+
+  it('changes no settings by way of a topic that does not exist', async () => {
+    const kafka = new ScriptedKafka()
+    const error = await kafka.admin.configure('others', 'workers', { lockMs: 20_000 }, 1_000).catch(thrown => thrown)
+    expect(error).to.include({ code: 'unknownTopic' })
+    expect(kafka.groups.size).to.equal(0)
   })
 
   it('passes on what Kafka refuses', async () => {

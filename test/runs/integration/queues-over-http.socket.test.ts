@@ -109,11 +109,24 @@ describe('queues over HTTP', function () {
   })
 
   it('topics that there are not, and groups of another kind, are told so', async () => {
-    const missing = await ask('POST', `/${topic}-missing/${group}/acquire`)
-    expect([missing.status, JSON.parse(missing.body).code]).to.deep.equal([404, 'unknownTopic'])
+    for (const [method, path, body] of [
+      ['POST', '/acquire', {}],
+      ['PATCH', '', { lockMs: 20_000 }],
+      ['GET', '', {}]
+    ] as const) {
+      const missing = await ask(method, `/${topic}-missing/${group}${path}`, body)
+      expect([method, missing.status, JSON.parse(missing.body).code]).to.deep.equal([method, 404, 'unknownTopic'])
+    }
     await call(`${stage.app.urls.shared}/pixy/topics/${topic}/messages?group=${group}`, {})
-    const other = await ask('POST', `${queue()}/acquire`)
-    const { code, errorCode } = JSON.parse(other.body) as { code: string; errorCode: number }
-    expect([other.status, code, errorCode]).to.deep.equal([409, 'kafka', 69])
+    for (const [method, path, body] of [
+      ['POST', '/acquire', {}],
+      ['POST', '/acquire', { start: 'earliest' }],
+      ['PATCH', '', { lockMs: 20_000 }],
+      ['GET', '', {}]
+    ] as const) {
+      const other = await ask(method, queue() + path, body)
+      const { code, errorCode } = JSON.parse(other.body) as { code: string; errorCode: number }
+      expect([method, other.status, code, errorCode]).to.deep.equal([method, 409, 'kafka', 69])
+    }
   })
 })
