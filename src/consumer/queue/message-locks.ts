@@ -97,9 +97,16 @@ export class MessageLocks {
     return Number.isNaN(deliveryLimit) ? undefined : deliveryCount >= deliveryLimit
   }
 
-  /** Kafka gives a message again only when its former lock is over, so a former token of it is lost. */
+  /**
+   * Kafka gives a message again only when its former lock is over, so a former token of it is lost. After {@link close}, the
+   * message is released with its session: a fetch waits, the queue closes, then the fetch is answered.
+   */
   add(acquired: Acquired): void {
     const held = new HeldMessage(acquired, this.#deps.now(), due => this.#review(due))
+    if (this.#isClosed) {
+      if (this.isLast(held)) this.#tellArchived(held, 'the queue was closed')
+      return
+    }
     const former = this.#byPlace.get(keyOf(held))
     if (former !== undefined) this.#remove(former)
     this.#byPlace.set(keyOf(held), held)

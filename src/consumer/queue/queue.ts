@@ -236,10 +236,10 @@ export class Queue {
   }
 
   #acquired(messages: readonly Acquired[]): void {
+    for (const one of messages) this.#joined!.locks.add(one)
     if (this.#isClosed) return
     const { now, admin } = this.#process
     this.#failure = undefined
-    for (const one of messages) this.#joined!.locks.add(one)
     if (now() - this.#settingsReadAt > SETTINGS_AGE_MS) {
       this.#settingsReadAt = now()
       admin.settings(this.groupId, SETTINGS_TIMEOUT_MS).then(settings => this.configured(settings), noop)

@@ -315,8 +315,9 @@ export class ShareSession {
   #end(why: Failure | TimedOut): void {
     if (this.#isOver) return
     this.#release()
-    const isWritten = why.type === 'timedOut' || why.errorCode !== undefined
-    this.#words.lose(isWritten)
+    // A Router that stops answers words that it has written like those that it has not.
+    const mayBeWritten = why.type === 'timedOut' || why.errorCode !== undefined || why.code === 'shuttingDown'
+    this.#words.lose(mayBeWritten)
     if (this.#onClosed !== undefined) this.#onClosed()
     else this.#options.onOver(this, why)
   }

@@ -616,6 +616,18 @@ describe('a queue', () => {
       expect(isDrained).to.equal(true)
     })
 
+    it('tells which messages are archived that come while their session is being ended', async () => {
+      start()
+      await script.given({ offset: 1 })
+      const closing = script.queues.drain(0)
+      await pass(10)
+      reader().acquire({ offset: 2 }, { offset: 3, deliveryCount: 5 })
+      await closing
+      expect(script.archived).to.deep.equal([3])
+      expect(script.metrics.of('archived_messages')).to.equal(1)
+      expect(script.queues.held).to.equal(0)
+    })
+
     it('tells which messages are archived that are still held', async () => {
       start()
       await script.given({ offset: 1, deliveryCount: 5 })
