@@ -10,6 +10,8 @@ const LOOK_UP_TIMEOUT_MS = 5_000
 const CHECK_MS = 10_000
 /** Least time between two look-ups. */
 const MIN_GAP_MS = 250
+/** A broker lags behind by one topic or two, and a topic may be created anew without end. */
+const MAX_FORMER_IDS = 10
 const NO_LEADER = -1
 const NOBODY_LEADS = ownFailure('noLeader', 'no partition of the topic has a leader', true)
 
@@ -26,8 +28,8 @@ export interface QueuePartitionsOptions {
 export class QueuePartitions {
   readonly #options: QueuePartitionsOptions
   #topicId: string | undefined
-  /** Ids that the topic had before. A broker that lags behind may still tell them. */
-  readonly #formerIds = new Set<string>()
+  /** The last ids that the topic had before, the oldest first. A broker that lags behind may still tell them. */
+  readonly #formerIds: string[] = []
   #places: ReadonlyMap<number, { readonly leaderId: number; readonly leaderEpoch: number }> = new Map()
   #isAsking = false
   #askedAt = Number.NEGATIVE_INFINITY
@@ -105,9 +107,10 @@ export class QueuePartitions {
 
   /** @returns whether each partition has a leader */
   #take({ partitions }: TopicMetadata, topicId: string): boolean {
-    if (this.#formerIds.has(topicId)) return false
+    if (this.#formerIds.includes(topicId)) return false
     if (this.#topicId !== undefined && topicId !== this.#topicId) {
-      this.#formerIds.add(this.#topicId)
+      this.#formerIds.push(this.#topicId)
+      if (this.#formerIds.length > MAX_FORMER_IDS) this.#formerIds.shift()
       this.#places = new Map()
     }
     this.#topicId = topicId

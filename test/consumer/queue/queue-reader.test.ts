@@ -444,6 +444,21 @@ describe('the reader of a queue', () => {
     expect(acquired.at(-1)).to.include({ topicId: 'second', partition: 0 })
   })
 
+  it('does not follow a broker that lags behind to a former topic, and remembers the last ten of them', async () => {
+    open([1])
+    await holding(1)
+    const isFollowed = async (topicId: string): Promise<boolean> => {
+      router.createAnew(topicId)
+      router.write(1)
+      want(1)
+      await time.pass(6_000)
+      return acquired.at(-1)!.topicId === topicId
+    }
+    for (let at = 1; at <= 11; at++) expect(await isFollowed(`id-${at}`), `id-${at}`).to.equal(true)
+    expect(await isFollowed('id-1'), 'the oldest one that is remembered').to.equal(false)
+    expect(await isFollowed('first'), 'forgotten').to.equal(true)
+  })
+
   it('acknowledges offsets without records as gaps, and leaves those locked that cannot be read', async () => {
     open()
     const gaps = [{ first: 4, last: 6 }]
