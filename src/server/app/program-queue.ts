@@ -86,8 +86,8 @@ export interface QueueMessage extends KafkaRecord {
 }
 
 /**
- * A topic as a queue for the members of a share group (Kafka 4.2 or later). `await using` ends its waits and runs, and waits for
- * the handlers in flight; so no handler may wait for it.
+ * A topic as a queue for the members of a share group (Kafka 4.2 or later). `await using` ends its waits and runs, waits for
+ * the handlers in flight, and releases what was acquired of it and not settled; so no handler may wait for it.
  */
 export interface Queue extends AsyncDisposable {
   /**
@@ -106,6 +106,8 @@ export interface Queue extends AsyncDisposable {
    */
   run(handler: (message: QueueMessage) => unknown, options?: QueueRunOptions): Promise<void>
 }
+
+type Word = 'accept' | 'release' | 'reject' | 'renew'
 
 /** The queues of a program, which are opened when the first message is asked for. */
 export class ProgramQueues {
@@ -152,6 +154,8 @@ class ProgramQueue implements Queue {
   readonly #log: Logger
   readonly #runs: Set<Promise<unknown>>
   readonly #ownRuns = new Set<Promise<unknown>>()
+  /** When the locks of given messages are over that were not settled, by token. */
+  readonly #unsettled = new Map<string, number>()
   readonly #end = new AbortController()
   readonly #closed: AbortSignal
 
@@ -224,13 +228,13 @@ class ProgramQueue implements Queue {
   }
 
   #given(verbs: QueueVerbs, { record, ...message }: Acquired): QueueMessage {
-    const { topic, group } = this.#of
-    const settle = async (word: 'accept' | 'release' | 'reject' | 'renew', delayMs = 0): Promise<Settled> => {
-      const lists = { accept: [], release: [], reject: [], renew: [] }
-      const settlement = { ...lists, [word]: [message.token], delayMs }
-      const [{ token: _, ...settled }] = (await verbs.settle(topic, group, settlement, PROGRAM)) as [SettleResult]
+    const settle = async (word: Word, delayMs = 0): Promise<Settled> => {
+      const [{ token, ...settled }] = (await this.#settle(verbs, word, [message.token], delayMs)) as [SettleResult]
+      if (settled.outcome !== 'failed') this.#unsettled.delete(token)
+      if (word === 'renew' && settled.outcome === 'done') this.#keep(token, settled.lockMs ?? message.lockMs)
       return settled
     }
+    this.#keep(message.token, message.lockMs)
     return {
       ...record,
       ...message,
@@ -244,6 +248,22 @@ class ProgramQueue implements Queue {
       reject: () => settle('reject'),
       renew: () => settle('renew')
     }
+  }
+
+  #settle(verbs: QueueVerbs, word: Word, tokens: readonly string[], delayMs: number): Promise<readonly SettleResult[]> {
+    const { topic, group } = this.#of
+    const lists = { accept: [], release: [], reject: [], renew: [] }
+    return verbs.settle(topic, group, { ...lists, [word]: tokens, delayMs }, PROGRAM)
+  }
+
+  /** Keeps a token as long as its lock. The oldest ones that are over are dropped. */
+  #keep(token: string, lockMs: number): void {
+    const now = performance.now()
+    for (const [oldest, endsAt] of this.#unsettled) {
+      if (endsAt > now) break
+      this.#unsettled.delete(oldest)
+    }
+    this.#unsettled.set(token, now + lockMs)
   }
 
   run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions = {}): Promise<void> {
@@ -314,6 +334,9 @@ class ProgramQueue implements Queue {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort()
     await Promise.allSettled(this.#ownRuns)
+    const tokens = [...this.#unsettled.keys()]
+    if (tokens.length > 0) await this.#settle(await this.#verbs(), 'release', tokens, 0)
+    this.#unsettled.clear()
   }
 }
 

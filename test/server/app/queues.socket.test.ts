@@ -102,6 +102,24 @@ describe('queues of a program', () => {
     expect(steps).to.deep.equal(['handled', 'disposed of'])
   })
 
+  it('give back what was acquired of them and not settled when they are disposed of, and nothing of others', async () => {
+    await write('a', 'b', 'c', 'd')
+    const other = castellan.queue({ topic: 'jobs', group: 'workers' })
+    const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
+    const ofOther = await other.acquire(EARLIEST)
+    const taken: QueueMessage[] = []
+    while (taken.length < 3) taken.push(...(await queue.acquire({ waitMs: 5_000, count: 3 - taken.length })))
+    expect(await taken[0]!.accept()).to.include({ outcome: 'done' })
+    expect(await taken[1]!.renew()).to.include({ outcome: 'done' })
+    await queue[Symbol.asyncDispose]()
+    expect(await taken[1]!.accept(), 'of a message that was given back').to.include({ outcome: 'lost' })
+    const again: QueueMessage[] = []
+    while (again.length < 2) again.push(...(await other.acquire({ waitMs: 5_000, count: 2 })))
+    expect(again.map(textOf).sort()).to.deep.equal(taken.slice(1).map(textOf).sort())
+    expect(await other.acquire({ waitMs: 300 })).to.deep.equal([])
+    expect(await ofOther[0]!.accept()).to.include({ outcome: 'done' })
+  })
+
   it('give nothing when they were disposed of', async () => {
     const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
     await queue[Symbol.asyncDispose]()
