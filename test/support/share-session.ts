@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as pass } from 'node:timers/promises'
 import type { ActorRef } from '../../src/core/actor/actor.js'
 import { acknowledgeTypes, type ShareFetchCall } from '../../src/kafka/protocol/share.js'
 import type { ResultOf, RouterMessage } from '../../src/router/messages/operations.js'
@@ -15,14 +16,69 @@ export interface SharedPlace {
   readonly partition: number
 }
 
+/** Where a partition is now, for a group. */
+export async function sharedPlace(
+  router: ActorRef<RouterMessage>,
+  groupId: string,
+  topic: string,
+  partition = 0
+): Promise<SharedPlace> {
+  const found = await askRouter(router, { type: 'fetchTopicMetadata', topics: [topic] })
+  if (found.type !== 'success') throw new Error('the topic is unknown')
+  const { topicId, partitions } = found.topics.get(topic)!
+  return { nodeId: partitions[partition]!.leaderId, groupId, topicId: topicId!, partition }
+}
+
+/** A member of a share group, which sends a heartbeat when a test says so. */
+export class TestShareMember {
+  readonly memberId = randomUUID()
+  epoch = 0
+  readonly #router: ActorRef<RouterMessage>
+  readonly #groupId: string
+
+  constructor(router: ActorRef<RouterMessage>, groupId: string) {
+    this.#router = router
+    this.#groupId = groupId
+  }
+
+  async beat(topics: readonly string[] | null = null, memberEpoch = this.epoch): Promise<ResultOf<'shareHeartbeat'>> {
+    const { memberId } = this
+    const groupId = this.#groupId
+    const told = await askRouter(this.#router, { type: 'shareHeartbeat', groupId, memberId, memberEpoch, topics })
+    if (told.type === 'success' && told.memberEpoch >= 0) this.epoch = told.memberEpoch
+    return told
+  }
+
+  /**
+   * Joins, and waits for an assignment, since only then the group has its state for the topic. @returns what is assigned, by
+   * topic id
+   */
+  async join(topic: string): Promise<ReadonlyMap<string, readonly number[]>> {
+    for (let topics: readonly string[] | null = [topic]; ; topics = null) {
+      const told = await this.beat(topics)
+      if (told.type !== 'success') throw new Error(`a heartbeat was answered ${JSON.stringify(told)}`)
+      if (told.assignment !== null && told.assignment.size > 0) return told.assignment
+      await pass(250)
+    }
+  }
+
+  leave(): Promise<ResultOf<'shareHeartbeat'>> {
+    return this.beat(null, -1)
+  }
+}
+
 /** A share session of a test, which counts its epochs as Kafka expects them. */
 export class TestShareSession {
-  readonly memberId = randomUUID()
   epoch = 0
   readonly #router: ActorRef<RouterMessage>
   readonly #place: SharedPlace
 
-  constructor(router: ActorRef<RouterMessage>, place: SharedPlace) {
+  /** @param memberId default: that of no member of the group */
+  constructor(
+    router: ActorRef<RouterMessage>,
+    place: SharedPlace,
+    readonly memberId: string = randomUUID()
+  ) {
     this.#router = router
     this.#place = place
   }

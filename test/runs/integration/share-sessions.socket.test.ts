@@ -1,11 +1,15 @@
-import { randomUUID } from 'node:crypto'
-import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import { openCastellan } from '../../../src/client.js'
 import type { ConfigResourceId } from '../../../src/kafka/protocol/administration.js'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { acquiredIn, type SharedPlace, TestShareSession } from '../../support/share-session.js'
+import {
+  acquiredIn,
+  type SharedPlace,
+  sharedPlace,
+  TestShareMember,
+  TestShareSession
+} from '../../support/share-session.js'
 import { freshTopic } from '../../support/target-cluster.js'
 
 const INVALID_RECORD_STATE = 121
@@ -19,47 +23,24 @@ describe('share sessions of the Router', function () {
   const router = () => on.castellan.router.ref
   let topic: string
   let place: SharedPlace
-  let memberId: string
-  let memberEpoch: number
+  let member: TestShareMember
 
   const setConfig = (name: string, value: string | null) => {
     const resource: ConfigResourceId = { type: 'group', name: place.groupId }
     return askRouter(router(), { type: 'alterConfigs', resource, changes: [{ name, value }], validateOnly: false })
-  }
-  const beat = (topics: readonly string[] | null = null, epoch = memberEpoch) => {
-    const { groupId } = place
-    return askRouter(router(), { type: 'shareHeartbeat', groupId, memberId, memberEpoch: epoch, topics })
   }
   const open = (): TestShareSession => new TestShareSession(router(), place)
   const write = async (...values: string[]): Promise<void> => {
     const outcomes = await on.castellan.produce(values.map(value => ({ topic, partition: 0, key: null, value })))
     expect(outcomes.map(({ type }) => type)).to.deep.equal(values.map(() => 'delivered'))
   }
-  /** Joins, and waits for an assignment, since only then the group has its state for the topic. */
-  async function join(): Promise<void> {
-    memberId = randomUUID()
-    memberEpoch = 0
-    for (let topics: readonly string[] | null = [topic]; ; topics = null) {
-      const told = await beat(topics)
-      if (told.type !== 'success') throw new Error(`a heartbeat was answered ${JSON.stringify(told)}`)
-      memberEpoch = told.memberEpoch
-      if ((told.assignment?.size ?? 0) > 0) {
-        expect(told.assignment).to.deep.equal(new Map([[place.topicId, [0]]]))
-        return
-      }
-      await pass(250)
-    }
-  }
-
   beforeEach(async () => {
     topic = freshTopic('shared')
     await on.cluster.createTopic(topic, 1)
-    const found = await askRouter(router(), { type: 'fetchTopicMetadata', topics: [topic] })
-    if (found.type !== 'success') throw new Error('the topic is unknown')
-    const { topicId, partitions } = found.topics.get(topic)!
-    place = { nodeId: partitions[0]!.leaderId, groupId: freshTopic('workers'), topicId: topicId!, partition: 0 }
+    place = await sharedPlace(router(), freshTopic('workers'), topic)
     expect((await setConfig('share.auto.offset.reset', 'earliest')).type).to.equal('success')
-    await join()
+    member = new TestShareMember(router(), place.groupId)
+    expect(await member.join(topic)).to.deep.equal(new Map([[place.topicId, [0]]]))
   })
 
   it('acquire records, which are accepted, released, renewed and rejected', async () => {
@@ -88,7 +69,7 @@ describe('share sessions of the Router', function () {
     expect(next).to.have.nested.property('partitions[0].acknowledgeErrorCode', 0)
     const { groupId } = place
     const described = await askRouter(router(), { type: 'describeShareGroup', groupId })
-    expect(described).to.have.nested.property('members[0].memberId', memberId)
+    expect(described).to.have.nested.property('members[0].memberId', member.memberId)
     expect(described).to.deep.include({ type: 'success', state: 'Stable' })
     const told = await askRouter(router(), { type: 'fetchShareOffsets', groupId, topic })
     if (told.type !== 'success') throw new Error(JSON.stringify(told))
@@ -193,8 +174,8 @@ describe('share sessions of the Router', function () {
       value: 'earliest',
       source: 'DYNAMIC_GROUP_CONFIG'
     })
-    expect(await beat(null, -1)).to.deep.include({ type: 'success', memberEpoch: -1 })
-    expect(await beat(null)).to.include({ type: 'failed', errorCode: 25 })
+    expect(await member.leave()).to.deep.include({ type: 'success', memberEpoch: -1 })
+    expect(await member.beat()).to.include({ type: 'failed', errorCode: 25 })
     const { groupId } = place
     expect(await askRouter(router(), { type: 'describeShareGroup', groupId })).to.include({
       type: 'success',

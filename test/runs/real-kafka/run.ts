@@ -57,19 +57,26 @@ const ofClientsAlone = [
  * reads with the groups that `pixy-consume` tries over HTTP.
  */
 const forHours = [
-  ...['admin-tools', 'another-cluster', 'chaos', 'java-embedded', 'kcat-embedded', 'lag', 'mixed-groups'].map(
-    name => `${name}.kafka.test.ts`
-  ),
   ...[
+    'admin-tools',
+    'another-cluster',
+    'chaos',
     'clocks',
+    'instances-log-cleaning',
+    'java-embedded',
+    'kcat-embedded',
+    'lag',
     'late-calls',
     'late-changes',
+    'mixed-groups',
     'no-auto-creation',
+    'queues-of-gateways',
+    'queues-under-faults',
+    'share-facts',
     'short-sessions',
     'shrunk-topics',
     'transactions'
   ].map(name => `${name}.kafka.test.ts`),
-  ...['instances-log-cleaning', 'queues-of-gateways', 'queues-under-faults'].map(name => `${name}.kafka.test.ts`),
   ...[
     'arion-durable',
     'bystanders',
