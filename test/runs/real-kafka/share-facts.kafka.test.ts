@@ -12,7 +12,7 @@ import {
   TestShareMember,
   TestShareSession
 } from '../../support/share-session.js'
-import { freshTopic, withAdmin } from '../../support/target-cluster.js'
+import { freshTopic, recreateTopic, withAdmin } from '../../support/target-cluster.js'
 import { joinBy } from './group-heartbeat.js'
 import { kafkaVersion } from './jars.js'
 import { runningKafka } from './shared-cluster.js'
@@ -304,6 +304,26 @@ describe('share groups of Kafka, as queues rely on them', function () {
     const session = open(await sharedPlace(router(), groupId, topic, 1))
     expect(await session.acquire(1, 8)).to.deep.equal(isBefore44 ? [] : ['0:a 1'])
     await writeTo(1, 'b')
+    expect(await session.acquire(2)).to.deep.equal(['1:b 1'])
+  })
+
+  it('latest is taken anew where the topic is deleted and created again', async () => {
+    await on.cluster.createTopic(topic, 1)
+    const member = new TestShareMember(router(), groupId)
+    await member.join(topic)
+    const former = await sharedPlace(router(), groupId, topic)
+    expect(await open(former).acquire(1, 2)).to.deep.equal([])
+    await recreateTopic(on.cluster, topic)
+    await write('a')
+    const place = await sharedPlace(router(), groupId, topic)
+    expect(place.topicId).to.not.equal(former.topicId)
+    for (let isAssigned = false; !isAssigned; await pass(250)) {
+      const told = await member.beat()
+      isAssigned = told.type === 'success' && told.assignment?.has(place.topicId) === true
+    }
+    const session = open(place)
+    expect(await session.acquire(1, 8)).to.deep.equal([])
+    await write('b')
     expect(await session.acquire(2)).to.deep.equal(['1:b 1'])
   })
 
