@@ -70,6 +70,7 @@ const forHours = [
     'late-changes',
     'mixed-groups',
     'no-auto-creation',
+    'queue-run',
     'queues-of-gateways',
     'queues-under-faults',
     'share-facts',

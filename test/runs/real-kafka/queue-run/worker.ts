@@ -1,0 +1,253 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Delivery, QueueHistory, QueueWord, Told } from '../../../support/queue-history.js'
+import type { SeededRandom } from '../../../support/random.js'
+import { HttpClient, type Reply } from './http-client.js'
+
+/** Longer than the lock of Kafka, 15 s. */
+const OVERSLEPT_MS = [16_000, 19_000] as const
+const RETRY_MS = 150
+const BYTES = 'application/octet-stream'
+const STATUS_OUTCOMES: Readonly<Record<number, Told['outcome']>> = {
+  204: 'done',
+  404: 'invalid',
+  410: 'lost',
+  502: 'failed',
+  504: 'unknown'
+}
+
+/** Most workers do what they are given; the others are there for the trouble that they make. */
+export type Manner = 'diligent' | 'slow' | 'forgetful' | 'vanishing'
+
+export interface Queue {
+  readonly urls: readonly string[]
+  /** `/queues/TOPIC/GROUP` */
+  readonly path: string
+  readonly history: QueueHistory
+  readonly random: SeededRandom
+  /** Messages that are always released. */
+  isPoison(message: string): boolean
+}
+
+interface Held {
+  readonly token: string
+  readonly message: string
+  readonly delivery: Delivery
+}
+
+interface Given {
+  readonly token: string
+  readonly value: string
+  readonly deliveryCount: number
+}
+
+interface Result {
+  readonly token: string
+  readonly outcome: Told['outcome']
+  readonly reason?: string
+}
+
+type Words = Readonly<Record<QueueWord, readonly Held[]>>
+const NO_WORDS: Words = { accept: [], release: [], reject: [], renew: [] }
+
+/** A client of the queue, which sends each request to one of the gateways by lot. */
+export class Worker {
+  readonly #queue: Queue
+  readonly #manner: Manner
+  readonly #client: HttpClient
+  /** Tokens that count no more, or may not: to be tried again. */
+  readonly #old: Held[] = []
+  #isStopped = false
+
+  constructor(queue: Queue, number: number, manner: Manner) {
+    this.#queue = queue
+    this.#manner = manner
+    this.#client = new HttpClient(number)
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Resolves after {@link stop}. */
+  async run(): Promise<void> {
+    const { random } = this.#queue
+    let words: { readonly words: Words; readonly delayMs: number } | undefined
+    while (!this.#isStopped) {
+      const held = random.next() < 0.1 ? await this.#acquireBytes() : await this.#acquire(words)
+      words = undefined
+      if (held.length === 0) continue
+      if (this.#manner === 'slow' && random.next() < 0.3) await sleep(random.between(...OVERSLEPT_MS))
+      const kept = held.filter(() => this.#manner !== 'forgetful' || random.next() < 0.8)
+      const renewed = kept.filter(() => random.next() < 0.1)
+      if (renewed.length > 0) await this.#settle({ ...NO_WORDS, renew: renewed }, 0)
+      const next = { words: this.#wordsFor(kept), delayMs: random.next() < 0.5 ? random.between(1, 3_000) : 0 }
+      // They ride along with the next acquire.
+      if (random.next() < 0.15) words = next
+      else if (kept.length === 1 && next.words.accept.length === 1 && random.next() < 0.7) await this.#delete(kept[0]!)
+      else await this.#settle(next.words, next.delayMs)
+      if (random.next() < 0.2) await this.#tryOld()
+    }
+    if (words !== undefined) await this.#settle(words.words, words.delayMs)
+    this.#client.close()
+  }
+
+  #wordsFor(held: readonly Held[]): Words {
+    const { random, isPoison } = this.#queue
+    const words: Record<QueueWord, Held[]> = { accept: [], release: [], reject: [], renew: [] }
+    for (const one of held) {
+      const luck = random.next()
+      const word = isPoison(one.message) || luck < 0.1 ? 'release' : luck < 0.13 ? 'reject' : 'accept'
+      words[word].push(one)
+    }
+    return words
+  }
+
+  async #acquire(riding?: { readonly words: Words; readonly delayMs: number }): Promise<readonly Held[]> {
+    const { random, history } = this.#queue
+    const count = random.next() < 0.3 ? random.between(1, 3) : random.between(4, 25)
+    const lockMs = [undefined, 15_000, 40_000][random.between(0, 2)]
+    const settle = riding && { ...tokensOf(riding.words), delayMs: riding.delayMs }
+    const body = { count, waitMs: random.between(0, 2_000), lockMs, encoding: 'text', start: 'earliest', settle }
+    const askedAt = performance.now()
+    const reply = await this.#ask('POST', '/acquire', body)
+    const answer = reply.type === 'answered' ? JSON.parse(reply.body) : {}
+    if (riding !== undefined) this.#note(riding.words, reply, answer.settled, askedAt)
+    if (reply.type === 'answered' && reply.status === 200) return this.#given(answer.messages, askedAt)
+    if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (reply.type === 'answered' && ![429, 503].includes(reply.status))
+      history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+    await sleep(RETRY_MS)
+    return []
+  }
+
+  async #acquireBytes(): Promise<readonly Held[]> {
+    const { random, history } = this.#queue
+    const askedAt = performance.now()
+    const body = { waitMs: random.between(0, 1_000), start: 'earliest' }
+    const reply = await this.#ask('POST', '/acquire', body, BYTES)
+    if (reply.type === 'answered' && reply.status === 200) {
+      const token = String(reply.headers['x-castellan-token'])
+      const deliveryCount = Number(reply.headers['x-castellan-delivery-count'])
+      return this.#given([{ token, value: reply.body, deliveryCount }], askedAt)
+    }
+    if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (reply.type === 'answered' && ![204, 429, 503].includes(reply.status))
+      history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+    if (reply.type !== 'answered' || reply.status !== 204) await sleep(RETRY_MS)
+    return []
+  }
+
+  #given(messages: readonly Given[], askedAt: number): readonly Held[] {
+    const at = performance.now()
+    return messages.map(({ token, value, deliveryCount }) => {
+      return {
+        token,
+        message: value,
+        delivery: this.#queue.history.given(value, { count: deliveryCount, askedAt, at })
+      }
+    })
+  }
+
+  /** Repeats words without a clear answer twice at most. */
+  async #settle(words: Words, delayMs: number, repeats = 2): Promise<void> {
+    const { random } = this.#queue
+    if (Object.values(words).every(list => list.length === 0)) return
+    const sentAt = performance.now()
+    const reply = await this.#ask('POST', '/settle', { ...tokensOf(words), delayMs })
+    const results = reply.type === 'answered' && reply.status < 300 ? JSON.parse(reply.body).results : undefined
+    this.#note(words, reply, results, sentAt)
+    this.#keep(words)
+    const again = reply.type === 'unsent' ? words : unclear(words)
+    if (repeats === 0 || random.next() < 0.3 || Object.values(again).every(list => list.length === 0)) return
+    await sleep(random.between(1, 500))
+    await this.#settle(again, delayMs, repeats - 1)
+  }
+
+  async #delete(held: Held, repeats = 2): Promise<void> {
+    const sentAt = performance.now()
+    const reply = await this.#ask('DELETE', `/messages/${held.token}`)
+    const told = reply.type === 'answered' ? outcomeOfStatus(reply.status, reply.body) : 'none'
+    if (reply.type !== 'unsent') this.#tell(held, 'accept', { outcome: told, sentAt })
+    const isUnclear = reply.type !== 'answered' || told === 'unknown' || told === 'elsewhere' || told === 'refused'
+    if (isUnclear && repeats > 0) {
+      await sleep(RETRY_MS)
+      await this.#delete(held, repeats - 1)
+    }
+  }
+
+  /** Old tokens must settle nothing. */
+  async #tryOld(): Promise<void> {
+    const { random } = this.#queue
+    const held = this.#old.splice(0, 20)
+    const words: Record<QueueWord, Held[]> = { accept: [], release: [], reject: [], renew: [] }
+    for (const one of held) words[random.pick(['accept', 'release', 'reject', 'renew'] as const)].push(one)
+    await this.#settle(words, 0, 0)
+  }
+
+  #keep({ accept, release, reject }: Words): void {
+    for (const one of [...accept, ...release, ...reject])
+      if (this.#old.length < 100 && this.#queue.random.next() < 0.1) this.#old.push(one)
+  }
+
+  #note(words: Words, reply: Reply, results: readonly Result[] | undefined, sentAt: number): void {
+    if (reply.type === 'unsent') return
+    const byToken = new Map(results?.map(result => [result.token, result]))
+    for (const [word, held] of Object.entries(words) as [QueueWord, readonly Held[]][]) {
+      for (const one of held) {
+        const result = byToken.get(one.token)
+        const outcome = result?.outcome ?? (reply.type === 'answered' ? 'refused' : 'none')
+        this.#tell(one, word, { outcome, reason: result?.reason, sentAt })
+      }
+    }
+    if (reply.type === 'answered' && ![200, 207, 429, 503].includes(reply.status))
+      this.#queue.history.problem(`words were answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+  }
+
+  #tell(
+    { delivery, message }: Held,
+    word: QueueWord,
+    told: { readonly outcome: Told['outcome']; readonly reason?: string | undefined; readonly sentAt: number }
+  ): void {
+    const { outcome, reason, sentAt } = told
+    if (outcome === 'invalid') this.#queue.history.problem(`a token of ${message} was invalid`)
+    delivery.told.push({ word, outcome, isArchived: reason === 'archived', sentAt, at: performance.now() })
+  }
+
+  async #ask(method: string, path: string, body?: object, accept?: string): Promise<Reply> {
+    const { random, urls, path: queue, history } = this.#queue
+    const url = `${random.pick(urls)}${queue}${path}`
+    const vanishes = this.#manner === 'vanishing' && random.next() < 0.25
+    const vanishesAfterMs = vanishes ? random.between(0, 60) ** 2 / 10 : undefined
+    const reply = await this.#client.ask({ method, url, body, accept, vanishesAfterMs })
+    if (reply.type === 'late') history.problem(`${method} ${path.slice(0, 10)} was not answered`)
+    if (reply.type === 'answered' && reply.status === 503) await sleep(RETRY_MS)
+    return reply
+  }
+}
+
+const tokensOf = (words: Words): Readonly<Record<QueueWord, readonly string[]>> => ({
+  accept: words.accept.map(({ token }) => token),
+  release: words.release.map(({ token }) => token),
+  reject: words.reject.map(({ token }) => token),
+  renew: words.renew.map(({ token }) => token)
+})
+
+/** What was not answered, or could not be asked. */
+function unclear(words: Words): Words {
+  const those = (list: readonly Held[]) =>
+    list.filter(({ delivery }) =>
+      ['none', 'unknown', 'elsewhere', 'refused'].includes(delivery.told.at(-1)?.outcome ?? 'none')
+    )
+  return {
+    accept: those(words.accept),
+    release: those(words.release),
+    reject: those(words.reject),
+    renew: those(words.renew)
+  }
+}
+
+/** A gateway that could not ask the holder, and one that shuts down, both answer 503. */
+function outcomeOfStatus(status: number, body: string): Told['outcome'] {
+  if (status === 503 && body.includes('the gateway that holds the message')) return 'elsewhere'
+  return STATUS_OUTCOMES[status] ?? 'refused'
+}
