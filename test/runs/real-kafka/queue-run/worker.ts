@@ -5,6 +5,8 @@ import { HttpClient, type Reply } from './http-client.js'
 
 /** Longer than the lock of Kafka, 15 s. */
 const OVERSLEPT_MS = [16_000, 19_000] as const
+/** Of a job that takes some time. */
+const WORK_MS = [20, 400] as const
 const RETRY_MS = 150
 const BYTES = 'application/octet-stream'
 const STATUS_OUTCOMES: Readonly<Record<number, Told['outcome']>> = {
@@ -55,7 +57,7 @@ export class Worker {
   readonly #manner: Manner
   readonly #client: HttpClient
   /** Tokens that count no more, or may not: to be tried again. */
-  readonly #old: Held[] = []
+  readonly #old = new Set<Held>()
   #isStopped = false
 
   constructor(queue: Queue, number: number, manner: Manner) {
@@ -77,6 +79,7 @@ export class Worker {
       words = undefined
       if (held.length === 0) continue
       if (this.#manner === 'slow' && random.next() < 0.3) await sleep(random.between(...OVERSLEPT_MS))
+      else if (random.next() < 0.2) await sleep(random.between(...WORK_MS))
       const kept = held.filter(() => this.#manner !== 'forgetful' || random.next() < 0.8)
       const renewed = kept.filter(() => random.next() < 0.1)
       if (renewed.length > 0) await this.#settle({ ...NO_WORDS, renew: renewed }, 0)
@@ -85,7 +88,11 @@ export class Worker {
       if (random.next() < 0.15) words = next
       else if (kept.length === 1 && next.words.accept.length === 1 && random.next() < 0.7) await this.#delete(kept[0]!)
       else await this.#settle(next.words, next.delayMs)
-      if (random.next() < 0.2) await this.#tryOld()
+      if (next.words.release.length > 0 && random.next() < 0.5) {
+        await sleep(random.between(5, 150))
+        // Another client may be at work on them by now.
+        await this.#tryAgain(next.words.release)
+      } else if (random.next() < 0.2) await this.#tryAgain(this.#takeOld())
     }
     if (words !== undefined) await this.#settle(words.words, words.delayMs)
     this.#client.close()
@@ -175,10 +182,15 @@ export class Worker {
     }
   }
 
-  /** Old tokens must settle nothing. */
-  async #tryOld(): Promise<void> {
+  #takeOld(): readonly Held[] {
+    const old = [...this.#old].slice(0, 20)
+    for (const one of old) this.#old.delete(one)
+    return old
+  }
+
+  /** Tokens that count no more must settle nothing. */
+  async #tryAgain(held: readonly Held[]): Promise<void> {
     const { random } = this.#queue
-    const held = this.#old.splice(0, 20)
     const words: Record<QueueWord, Held[]> = { accept: [], release: [], reject: [], renew: [] }
     for (const one of held) words[random.pick(['accept', 'release', 'reject', 'renew'] as const)].push(one)
     await this.#settle(words, 0, 0)
@@ -186,7 +198,7 @@ export class Worker {
 
   #keep({ accept, release, reject }: Words): void {
     for (const one of [...accept, ...release, ...reject])
-      if (this.#old.length < 100 && this.#queue.random.next() < 0.1) this.#old.push(one)
+      if (this.#old.size < 100 && this.#queue.random.next() < 0.1) this.#old.add(one)
   }
 
   #note(words: Words, reply: Reply, results: readonly Result[] | undefined, sentAt: number): void {
