@@ -265,7 +265,7 @@ export class ShareSession {
       for (const one of unreadable)
         log.warn(
           { topic, groupId: shortened(groupId), partition, ...one },
-          'messages cannot be read, and stay locked until Kafka offers them again'
+          `offsets ${one.first} to ${one.last} cannot be read, and stay locked until Kafka offers them again`
         )
     }
     if (messages.length > 0) this.hasAcquired = true

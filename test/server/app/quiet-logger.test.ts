@@ -27,6 +27,12 @@ describe('quietLogger', () => {
     ])
   })
 
+  it('tells groups apart that read the same partition', () => {
+    const { lines, log } = setUp()
+    for (const groupId of ['a', 'b', 'a']) log.warn({ topic: 't', partition: 0, groupId }, 'failed')
+    expect(lines.map(({ fields }) => (fields as { groupId?: string }).groupId)).to.deep.equal(['a', 'b'])
+  })
+
   it('tells brokers, topics and levels of importance apart', () => {
     const { lines, log } = setUp()
     log.warn({ nodeId: 1 }, 'failed')

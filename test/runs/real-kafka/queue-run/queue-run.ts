@@ -50,6 +50,10 @@ export async function runQueue(options: QueueRunOptions): Promise<QueueVerdict> 
   if (deadLetters !== undefined)
     await cluster.createTopic(deadLetters, 3, { 'errors.deadletterqueue.group.enable': 'true' })
   const gateways = await makeGateways(directory, cluster.bootstrap)
+  const endGateways = (): void => {
+    for (const gateway of gateways) gateway.end()
+  }
+  process.once('exit', endGateways)
   const castellan = await openCastellan({ brokers: cluster.bootstrap.split(',') })
   const write = async (until: number): Promise<void> => {
     while (history.size < until) {
@@ -92,7 +96,8 @@ export async function runQueue(options: QueueRunOptions): Promise<QueueVerdict> 
     else say(`the logs of the gateways are in ${directory}`)
     return verdict
   } finally {
-    for (const gateway of gateways) gateway.end()
+    endGateways()
+    process.off('exit', endGateways)
     await castellan.close()
   }
 }
@@ -149,7 +154,7 @@ function archivedIn(
 ): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, string[]>()
   for (const line of gateways.flatMap(({ logPath }) => readFileSync(logPath, 'utf8').split('\n'))) {
-    if (!line.includes('a message at its last delivery is archived')) continue
+    if (!line.includes('is archived at its last delivery')) continue
     const { partition, offset, because } = JSON.parse(line) as { partition: number; offset: number; because: string }
     const message = places.get(`${partition}/${offset}`)
     if (message === undefined) continue
