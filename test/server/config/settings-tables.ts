@@ -8,13 +8,19 @@ const KIB = 1024
 const MIB = 1024 * KIB
 
 /** The settings most deployments have to do with; `npm run docs` writes them after a change of the schema. */
-const PUBLIC = { page: 'docs/configuration.md', firstHeading: '### http\n', isOf: (leaf: Leaf) => !leaf.isAdvanced }
+const PUBLIC = {
+  page: 'docs/configuration.md',
+  firstHeading: '### http\n',
+  isOf: (leaf: Leaf) => !leaf.isAdvanced,
+  describesSections: true
+}
 
-/** Those that stand in `advanced`. */
+/** Those that stand in `advanced`, in sections of the same names. */
 const ADVANCED = {
   page: 'docs/advanced-settings.md',
   firstHeading: '### advanced.http\n',
-  isOf: (leaf: Leaf) => leaf.isAdvanced
+  isOf: (leaf: Leaf) => leaf.isAdvanced,
+  describesSections: false
 }
 
 /** Once: it takes half a second. */
@@ -24,7 +30,7 @@ export const settingsPages = [PUBLIC, ADVANCED] as const
 type SettingsPage = (typeof settingsPages)[number]
 
 /** The tables of a page, made of the schema. */
-export function settingsTables({ isOf }: SettingsPage): string {
+export function settingsTables({ isOf, describesSections }: SettingsPage): string {
   const { sections, leaves } = described
   const ofPage = leaves.filter(isOf)
   const shown: { readonly name: string; readonly rows: readonly string[] }[] = []
@@ -36,14 +42,15 @@ export function settingsTables({ isOf }: SettingsPage): string {
       const relative = rows.map(row => row.replace(`${name}.`, ''))
       const same = rows.length > 0 && shown.find(other => isDeepStrictEqual(other.rows, relative))
       shown.push({ name, rows: relative })
-      const table = same
-        ? ` The same settings as in \`${same.name}\`.`
-        : rows.length === 0
-          ? ''
-          : `\n\n${tableOf(rows)}`
-      const common = path.join('.') === 'apis' ? `\n\n${commonTable(ofPage)}` : ''
-      return `### ${name}\n\n${description}.${table}${common}`
+      const parts = [
+        ...(describesSections ? [`${description}.`] : []),
+        ...(same ? [`The same settings as in \`${same.name}\`.`] : rows.length === 0 ? [] : [tableOf(rows)]),
+        ...(path.join('.') === 'apis' ? [commonTable(ofPage)] : [])
+      ]
+      return { name, parts }
     })
+    .filter(({ parts }) => parts.length > 0)
+    .map(({ name, parts }) => `### ${name}\n\n${parts.join('\n\n')}`)
   return `${tables.join('\n\n')}\n`
 }
 
@@ -103,8 +110,9 @@ function inUnits(bytes: number): string {
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { readFileSync, writeFileSync } = await import('node:fs')
-  for (const { page, firstHeading, ...rest } of settingsPages) {
+  for (const each of settingsPages) {
+    const { page, firstHeading } = each
     const text = readFileSync(page, 'utf8')
-    writeFileSync(page, text.slice(0, text.indexOf(firstHeading)) + settingsTables({ page, firstHeading, ...rest }))
+    writeFileSync(page, text.slice(0, text.indexOf(firstHeading)) + settingsTables(each))
   }
 }
