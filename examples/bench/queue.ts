@@ -1,180 +1,206 @@
-import { performance } from 'node:perf_hooks'
+import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { writeBacklog } from './pixy/backlog.js'
-import { QueueClient } from './queue/queue-client.js'
-import { RawSession } from './queue/raw-session.js'
-import { type Broker, startBroker } from './tools/broker.js'
+import { hasJava, runJavaWorker } from './queue/java-worker.js'
+import { startBroker } from './tools/broker.js'
+import { Child } from './tools/child.js'
 import { startInProcess } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
-import { latencyHistogram, percentiles } from './tools/percentiles.js'
+import type { Percentiles } from './tools/percentiles.js'
 import { readProcessStats } from './tools/process-stats.js'
+import type { QueueReport, QueueRun, QueueSetup, WaiterRun } from './tools/queue-clients.js'
 import { median, type Row } from './tools/report.js'
 import { type Gateway, startGateway } from './tools/servers.js'
 
-const JOBS = 'jobs'
 const NODES = 3
-/** More than a window reads. */
-const MESSAGES_PER_SECOND = 40_000
-const RETENTION_BYTES = 1024 * 1024 * 1024
-const message = 'x'.repeat(1024)
-const WAIT_MS = 10_000
-const FIRST_WITHIN_MS = 2_000
-const OFFERED_WITHIN_MS = 1_000
-const WRITES = 100
+/** Of one partition, so that the raw client needs one connection. */
+const TOPIC = 'jobs'
+const WARM_UP_MS = 1_000
+const MESSAGES = 120_000
+/** Each message is a batch of its own, with a head of about 70 bytes. */
+const RETENTION_BYTES = 512 * 1024 * 1024
+
+const WAITED_TOPIC = 'waited'
+const WAITED_PARTITIONS = 6
+const WAITED_MESSAGES = 200
+const MOST_WAITER_MS = 1_000
+const MOST_FIRST_MS = 2_000
+
 const IDLE_QUEUES = 100
-/** One client may have about half of them. */
-const QUEUES = 400
+const IDLE_PARTITIONS = 3
 const IDLE_SETTLE_MS = 15_000
 const IDLE_SECONDS = 20
+/** One client may open half of the queues. */
+const MORE_QUEUES = ['--set', `advanced.queues.maxQueues=${2 * IDLE_QUEUES + 100}`]
+
+interface Work {
+  readonly name: string
+  readonly client: QueueRun['client'] | 'java'
+  readonly count: number
+  readonly connections: number
+}
+/** The raw clients are first, since others are compared with them. */
+const works: readonly Work[] = [
+  { name: 'raw-1', client: 'raw', count: 1, connections: 1 },
+  { name: 'raw-100', client: 'raw', count: 100, connections: 1 },
+  { name: 'queue-1', client: 'http', count: 1, connections: 1 },
+  { name: 'queue-1-of-32', client: 'http', count: 1, connections: 32 },
+  { name: 'queue-100', client: 'http', count: 100, connections: 1 },
+  { name: 'java-1', client: 'java', count: 1, connections: 1 },
+  { name: 'java-100', client: 'java', count: 100, connections: 1 }
+]
 
 interface Scene {
-  readonly broker: Broker
+  readonly bootstrap: string
   readonly gateway: Gateway
-  readonly castellan: Awaited<ReturnType<typeof startInProcess>>
+  readonly clients: Child
+  readonly options: BenchOptions
 }
+type Figures = Pick<QueueReport, 'messages' | 'seconds'> & Partial<QueueReport>
 
 /**
- * Queues over HTTP beside a client of Kafka's protocol, each with one connection that acquires messages of 1 KiB and
- * accepts those before in the same request; how soon a message is offered; and what waiting clients cost.
+ * Queues over HTTP: messages of 1 KiB that are acquired and accepted, one by one and by 100, beside a client that speaks
+ * Kafka's protocol over one connection without a gateway, and beside Kafka's own share consumer; the time from a write to the
+ * answer of a client that waits; what idle queues cost. Three nodes: the embedded broker, or those of `brokers`.
  */
-export async function queue({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
-  const isChosen = (work: string): boolean => only?.includes(work) ?? true
-  const rows: Row[] = []
-  if (isChosen('queue-1') || isChosen('queue-100'))
-    rows.push(...(await onCluster(1, scene => throughput(scene, seconds, rounds, isChosen))))
-  if (isChosen('queue-wait')) rows.push(await onCluster(NODES, offered))
-  if (isChosen('queue-idle')) rows.push(await onCluster(NODES, idle))
-  return rows
-}
-
-async function onCluster<Value>(nodes: number, use: (scene: Scene) => Promise<Value>): Promise<Value> {
-  const topics = [{ topic: JOBS, partitions: nodes }]
-  const broker = await startBroker({ nodes, topics, retentionBytes: RETENTION_BYTES })
-  const gateway = await startGateway(broker.bootstrap, [], undefined, ['--set', `advanced.queues.maxQueues=${QUEUES}`])
-  const castellan = await startInProcess({ brokers: broker.bootstrap })
+export async function queue(options: BenchOptions): Promise<readonly Row[]> {
+  const broker = options.brokers === undefined ? await startBroker(embedded()) : undefined
+  const bootstrap = options.brokers ?? broker!.bootstrap
+  if (broker === undefined) await createTopics(bootstrap)
+  const gateway = await startGateway(bootstrap, [], undefined, MORE_QUEUES)
+  const setup: QueueSetup = { bootstrap, gatewayPort: gateway.port, gatewayPid: gateway.pid, topic: TOPIC }
+  const { child: clients } = await Child.start('./queue-clients.ts', setup)
   try {
-    return await use({ broker, gateway, castellan })
+    return await measureAll({ bootstrap, gateway, clients, options })
   } finally {
-    await castellan.close()
-    await gateway.stop()
-    await broker.stop()
+    await Promise.all([clients.stop(), gateway.stop()])
+    await broker?.stop()
   }
 }
 
-async function throughput(
-  { broker, gateway, castellan }: Scene,
-  seconds: number,
-  rounds: number,
-  isChosen: (work: string) => boolean
-): Promise<readonly Row[]> {
-  const backlog = { topic: JOBS, partitions: 1, messages: MESSAGES_PER_SECOND * seconds, value: message }
-  await writeBacklog(broker.bootstrap, backlog)
+const idleTopics = Array.from({ length: IDLE_QUEUES }, (_, at) => `idle-${at}`)
+const topics: readonly { readonly topic: string; readonly partitions: number }[] = [
+  { topic: TOPIC, partitions: 1 },
+  { topic: WAITED_TOPIC, partitions: WAITED_PARTITIONS },
+  ...idleTopics.map(topic => ({ topic, partitions: IDLE_PARTITIONS }))
+]
+const embedded = () => ({ nodes: NODES, retentionBytes: RETENTION_BYTES, topics })
+
+async function createTopics(brokers: string): Promise<void> {
+  const castellan = await startInProcess({ brokers })
+  const known = await castellan.admin.topics()
+  const missing = topics.filter(({ topic }) => !known.has(topic))
+  await castellan.admin.createTopic(missing.map(({ topic, partitions }) => ({ name: topic, partitions })))
+  await castellan.close()
+}
+
+async function measureAll(scene: Scene): Promise<readonly Row[]> {
+  const { rounds, only } = scene.options
+  const isWanted = (name: string): boolean => only?.includes(name) ?? true
   const rows: Row[] = []
-  const firsts: number[] = []
-  for (const count of [1, 100].filter(count => isChosen(`queue-${count}`))) {
-    const ours: number[] = []
-    const raw: number[] = []
-    const cpuUs: number[] = []
-    for (let round = 0; round <= rounds; round++) {
-      const group = `by-${count}-${round}`
-      const client = new QueueClient(gateway.port, JOBS, group)
-      const since = performance.now()
-      await client.next(count, WAIT_MS)
-      const firstMs = performance.now() - since
-      const before = readProcessStats(gateway.pid)
-      const figures = await perSecond(async () => (await client.next(count, WAIT_MS)).length, seconds)
-      const after = readProcessStats(gateway.pid)
-      await client.next(1, 0)
-      client.close()
-      // The group has its state and its setting already, and begins at the same offset as the other one.
-      const session = await RawSession.open(castellan, JOBS, await groupAtStart(gateway, `raw-${group}`))
-      const others = await perSecond(() => session.next(count), seconds)
-      if (round === 0) continue
-      firsts.push(firstMs)
-      ours.push(figures.perSecond)
-      raw.push(others.perSecond)
-      cpuUs.push((after.cpuMicros - before.cpuMicros) / figures.messages)
-    }
-    const unit = 'messages/s'
-    const ratio = median(ours) / median(raw)
-    rows.push({
-      work: `queue-${count}`,
-      value: median(ours),
-      unit,
-      cpuUsPerRecord: median(cpuUs),
-      ratio,
-      against: `raw-${count}`
-    })
-    rows.push({
-      work: `raw-${count}`,
-      value: median(raw),
-      unit,
-      note: "ShareFetch with acknowledgements, by the Router's wire"
-    })
+  const chosen = works.filter(
+    ({ name, client, count }) => isWanted(name) || (client === 'raw' && works.some(isComparedWith(count, isWanted)))
+  )
+  if (chosen.length > 0) {
+    await scene.clients.ask('fill', { messages: MESSAGES }, 10 * 60_000)
+    const measured = new Map<string, Figures[]>(chosen.map(({ name }) => [name, []]))
+    const hasPeer = hasJava()
+    for (let round = 0; round < rounds; round++)
+      for (const work of chosen)
+        if (work.client !== 'java' || hasPeer) measured.get(work.name)!.push(await measure(work, scene))
+    rows.push(...chosen.map(work => rowOf(work, measured)), firstRow(measured))
   }
-  const note = `acquire with "start":"earliest" of ${firsts.length} new groups, the slowest`
-  rows.push({ work: 'queue-first', value: Math.max(...firsts), unit: 'ms', mostValue: FIRST_WITHIN_MS, note })
+  if (isWanted('waiter')) rows.push(await waiterRow(scene))
+  if (isWanted('idle-100')) rows.push(...(await idleRows(scene)))
   return rows
 }
 
-/** A group that reads from the earliest message on, and has one behind it. */
-async function groupAtStart({ port }: Gateway, group: string): Promise<string> {
-  const client = new QueueClient(port, JOBS, group)
-  await client.next(1, WAIT_MS)
-  await client.next(1, 0)
-  await client.next(1, 0)
-  client.close()
-  return group
+const isComparedWith =
+  (count: number, isWanted: (name: string) => boolean) =>
+  (work: Work): boolean =>
+    work.count === count && isWanted(work.name)
+
+async function measure({ client, count, connections }: Work, scene: Scene): Promise<Figures> {
+  const { bootstrap, clients, options } = scene
+  const groupId = `bench-${randomUUID()}`
+  const window = { warmUpMs: WARM_UP_MS, measureMs: options.seconds * 1_000 }
+  if (client !== 'java') return clients.ask<QueueReport>('run', { client, groupId, count, connections, ...window })
+  await clients.ask('startAtEarliest', { groupId })
+  return runJavaWorker({ bootstrap, topic: TOPIC, groupId, count, ...window })
 }
 
-async function perSecond(step: () => Promise<number>, seconds: number) {
-  const startedAt = performance.now()
-  let messages = 0
-  while (performance.now() - startedAt < seconds * 1_000) messages += await step()
-  return { messages, perSecond: (messages * 1_000) / (performance.now() - startedAt) }
-}
-
-/** From a write to the answer of the one client that waits, over all nodes. */
-async function offered({ gateway, castellan }: Scene): Promise<Row> {
-  const client = new QueueClient(gateway.port, JOBS, 'waiters')
-  const micros = latencyHistogram()
-  await client.next(1, 100)
-  for (let write = 0; write < WRITES; write++) {
-    const waiting = client.next(1, WAIT_MS)
-    await sleep(Math.random() * 200)
-    const at = performance.now()
-    const [outcome] = await castellan.produce([
-      { topic: JOBS, partition: write % NODES, key: null, value: String(write) }
-    ])
-    if (outcome?.type !== 'delivered') throw new Error(`a write was answered ${JSON.stringify(outcome)}`)
-    const [value] = await waiting
-    if (value !== String(write)) throw new Error(`message ${write} was awaited, ${value} came`)
-    if (write > 0) micros.recordValue(Math.round((performance.now() - at) * 1_000))
+function rowOf({ name, client, count }: Work, measured: ReadonlyMap<string, readonly Figures[]>): Row {
+  const figures = measured.get(name)!
+  if (figures.length === 0) return { work: name, value: Number.NaN, unit: 'messages/s', note: 'no JDK, or no Maven' }
+  const rateOf = (of: readonly Figures[]): number => median(of.map(({ messages, seconds }) => messages / seconds))
+  const value = rateOf(figures)
+  const against = `raw-${count}`
+  return {
+    work: name,
+    value,
+    unit: 'messages/s',
+    ...(client !== 'java' && {
+      p50Ms: median(figures.map(({ p50Ms = 0 }) => p50Ms)),
+      p99Ms: median(figures.map(({ p99Ms = 0 }) => p99Ms))
+    }),
+    ...(client === 'http' && {
+      cpuUsPerRecord: median(figures.map(({ cpuMicros = 0, messages }) => cpuMicros / messages))
+    }),
+    ...(client !== 'raw' && { ratio: value / rateOf(measured.get(against)!), against })
   }
-  client.close()
-  const { p50Ms, p99Ms } = percentiles(micros)
-  const note = `from write to answer, one client, ${NODES} nodes`
-  return { work: 'queue-wait', value: p99Ms, unit: 'ms', p50Ms, p99Ms, mostValue: OFFERED_WITHIN_MS, note }
 }
 
-/** What queues cost in which nothing happens, each with a client that waits. */
-async function idle({ broker, gateway }: Scene): Promise<Row> {
-  const clients = Array.from({ length: IDLE_QUEUES }, (_, at) => new QueueClient(gateway.port, JOBS, `idle-${at}`))
-  let isOver = false
-  const waiting = clients.map(async client => {
-    while (!isOver) await client.next(1, WAIT_MS)
-  })
+/** The longest time of all groups of the gateway, which were all new. */
+function firstRow(measured: ReadonlyMap<string, readonly Figures[]>): Row {
+  const times = works.flatMap(({ name, client }) =>
+    client === 'http' ? (measured.get(name) ?? []).map(({ firstMs = 0 }) => firstMs) : []
+  )
+  return {
+    work: 'first',
+    value: Math.max(...times),
+    unit: 'ms',
+    mostValue: MOST_FIRST_MS,
+    note: `longest of ${times.length} new groups: from the first acquire to its answer`
+  }
+}
+
+async function waiterRow({ clients }: Scene): Promise<Row> {
+  const run: WaiterRun = { topic: WAITED_TOPIC, groupId: `bench-${randomUUID()}`, messages: WAITED_MESSAGES }
+  const figures = await clients.ask<Percentiles>('waiter', run, 5 * 60_000)
+  return {
+    work: 'waiter',
+    value: figures.p99Ms,
+    unit: 'ms',
+    ...figures,
+    mostValue: MOST_WAITER_MS,
+    note: `p99 of ${WAITED_MESSAGES} messages, from the write to the answer; ${NODES} nodes, longest ${figures.maxMs} ms`
+  }
+}
+
+async function idleRows({ clients, gateway }: Scene): Promise<readonly Row[]> {
+  await clients.ask('idle', { topics: idleTopics, groupId: `bench-${randomUUID()}` })
   await sleep(IDLE_SETTLE_MS)
-  const asked = async () =>
-    (await broker.requestCount('ShareFetch')) + (await broker.requestCount('ShareGroupHeartbeat'))
-  const [before, askedBefore] = [readProcessStats(gateway.pid), await asked()]
+  const [before, calls] = [readProcessStats(gateway.pid), await callsOf(gateway)]
   await sleep(IDLE_SECONDS * 1_000)
-  const [after, askedAfter] = [readProcessStats(gateway.pid), await asked()]
-  isOver = true
-  for (const client of clients) client.close()
-  await Promise.allSettled(waiting)
-  const value = (after.cpuMicros - before.cpuMicros) / (IDLE_SECONDS * 1e4)
-  const requests = Math.round((askedAfter - askedBefore) / IDLE_SECONDS)
-  const note = `${IDLE_QUEUES} queues, ${NODES} nodes: ${requests} requests a second to Kafka`
-  return { work: 'queue-idle', value, unit: '% of a core', rssMb: after.rssBytes / 1e6, note }
+  const [after, later] = [readProcessStats(gateway.pid), await callsOf(gateway)]
+  await clients.ask('stopIdle')
+  const cpuShare = ((after.cpuMicros - before.cpuMicros) / (IDLE_SECONDS * 1e6)) * 100
+  const perSecond = new Map([...later].map(([name, sum]) => [name, (sum - (calls.get(name) ?? 0)) / IDLE_SECONDS]))
+  const parts = [...perSecond].filter(([, rate]) => rate >= 1).map(([name, rate]) => `${name} ${Math.round(rate)}`)
+  const note = `${IDLE_QUEUES} queues of ${IDLE_PARTITIONS} partitions on ${NODES} nodes, a client waits at each`
+  const sum = [...perSecond.values()].reduce((total, rate) => total + rate, 0)
+  return [
+    { work: 'idle-100', value: sum, unit: 'requests/s to Kafka', note: parts.join(', ') },
+    { work: 'idle-100-cpu', value: cpuShare, unit: '% of a core', rssMb: after.rssBytes / 1e6, note }
+  ]
+}
+
+const CALLS = /^castellan_kafka_dispatcher_calls_total\{.*dispatcher="([^"]+)".*\} (\S+)$/gm
+
+/** The calls to all brokers that the gateway has made so far, by their names. */
+async function callsOf({ managementPort }: Gateway): Promise<ReadonlyMap<string, number>> {
+  const response = await fetch(`http://127.0.0.1:${managementPort}/metrics`)
+  const calls = new Map<string, number>()
+  for (const [, name = '', count] of (await response.text()).matchAll(CALLS))
+    calls.set(name, (calls.get(name) ?? 0) + Number(count))
+  return calls
 }

@@ -16,6 +16,8 @@ export interface BenchOptions {
   readonly peerUrl?: string | undefined
   /** For `confluent`: the records of one long stream, instead of all works. */
   readonly records?: number | undefined
+  /** For `queue`: three nodes of a Kafka that runs already, instead of the embedded broker. */
+  readonly brokers?: string | undefined
   /** For `journey`: the work whose files are printed. */
   readonly list?: string | undefined
 }
@@ -55,6 +57,10 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
         'confluent: only one stream of so many records, and the memory after each million'
       ).argParser(positive)
     )
+    .option(
+      '--brokers <HOST:PORT,…>',
+      'queue: a Kafka that runs already, of three nodes, instead of the embedded broker'
+    )
     .option('--list <WORK>', 'journey: also prints the files and functions of this work')
     .configureOutput({ writeErr: () => undefined })
     .exitOverride(error => {
@@ -63,7 +69,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     })
     .parse(args, { from: 'user' })
   const name = command.args[0]!
-  const { json, seconds, rounds, only, peer, peerUrl, records, list } = command.opts<{
+  const { json, seconds, rounds, only, peer, peerUrl, records, brokers, list } = command.opts<{
     json?: string
     seconds?: number
     rounds?: number
@@ -71,6 +77,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     peer?: string
     peerUrl?: string
     records?: number
+    brokers?: string
     list?: string
   }>()
   return {
@@ -82,6 +89,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     peer,
     peerUrl,
     records,
+    brokers,
     list
   }
 }

@@ -154,7 +154,7 @@ function archivedIn(
 ): ReadonlyMap<string, readonly string[]> {
   const found = new Map<string, string[]>()
   for (const line of gateways.flatMap(({ logPath }) => readFileSync(logPath, 'utf8').split('\n'))) {
-    if (!line.includes('is archived at its last delivery')) continue
+    if (!line.includes('a message at its last delivery is archived')) continue
     const { partition, offset, because } = JSON.parse(line) as { partition: number; offset: number; because: string }
     const message = places.get(`${partition}/${offset}`)
     if (message === undefined) continue
