@@ -69,6 +69,8 @@ export class ClientConnection implements Peer, ByteHolder {
 
   onClose(callback: () => void): () => void {
     this.#closeCallbacks.add(callback)
+    // The request was delayed, and its client has left meanwhile.
+    if (this.#isClosed) queueMicrotask(() => this.#closeCallbacks.delete(callback) && callback())
     return () => this.#closeCallbacks.delete(callback)
   }
 

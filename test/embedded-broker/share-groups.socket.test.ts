@@ -81,6 +81,19 @@ describe('share groups of the embedded broker', () => {
     expect(await other.acquire(2), 'what was accepted stays so').to.deep.equal(['1:b 1'])
   })
 
+  it('keep what a member has acquired of a new leader when its session with the former one ends', async () => {
+    const former = await shared('a')
+    expect(await former.acquire(1)).to.deep.equal(['0:a 1'])
+    cluster.moveLeader('orders', 0, cluster.leaderOf('orders', 0) === 1 ? 2 : 1)
+    const { memberId } = former
+    const present = Object.assign(new TestShareSession(castellan.router.ref, await placeOf('workers')), { memberId })
+    expect(await present.acquire(1)).to.deep.equal(['0:a 1'])
+    expect(await former.end()).to.equal('success')
+    expect(await present.acknowledge('accept', 0)).to.equal(0)
+    const other = new TestShareSession(castellan.router.ref, await placeOf('workers'))
+    expect(await other.acquire(1, 1), 'it is settled').to.deep.equal([])
+  })
+
   it('have no state of a topic before a member has named it', async () => {
     const session = new TestShareSession(castellan.router.ref, await placeOf('strangers'))
     const fetched = await session.fetch(1)
@@ -108,6 +121,19 @@ describe('share groups of the embedded broker', () => {
       expect(await session.acknowledge('accept', 0, 0, epoch)).to.equal(INVALID_SHARE_SESSION_EPOCH)
     }
     expect(await session.acknowledge('accept', 0)).to.equal(0)
+  })
+
+  it('free at once what is acquired by a fetch whose connection is gone when it is carried out', async () => {
+    await shared('a')
+    const place = await placeOf('workers')
+    cluster.faults.add({ api: 'ShareFetch', count: 2 }, { type: 'delay', delayMs: 200 })
+    const [gone, other] = [0, 1].map(() => new TestShareSession(castellan.router.ref, place))
+    const unanswered = gone!.fetch(1)
+    while (cluster.requestCount('ShareFetch') === 0) await new Promise(resolve => setImmediate(resolve))
+    gone!.closeConnection()
+    // It waits as long as the first one does, so it is carried out behind it.
+    expect(await other!.acquire(1, 3)).to.deep.equal(['0:a 2'])
+    expect((await unanswered).type).not.to.equal('success')
   })
 
   it('tell a member its assignment once, and refuse epochs that it was not told', async () => {

@@ -225,8 +225,10 @@ export class ShareGroup {
     return opened.share
   }
 
-  opened(topicId: string, partition: number): SharePartition | undefined {
-    return this.#opened.get(topicPartitionKey(topicId, partition))?.share
+  /** Releases what a member has acquired of a leader. A former leader has nothing to release. */
+  release(nodeId: number, topicId: string, partition: number, memberId: string): void {
+    const opened = this.#opened.get(topicPartitionKey(topicId, partition))
+    if (opened?.partition.leaderId === nodeId) opened.share.release(memberId)
   }
 
   get allOpened(): Iterable<OpenedPartition> {

@@ -99,9 +99,9 @@ export class ShareSessions {
   end(session: ShareSession): void {
     if (session.isOver) return
     this.#forget(session)
-    const group = this.#groups.get(session.groupId)
-    for (const { topicId, partition } of session.partitions.values())
-      group?.opened(topicId, partition)?.release(session.memberId)
+    const { groupId, nodeId, memberId, partitions } = session
+    const group = this.#groups.get(groupId)
+    for (const { topicId, partition } of partitions.values()) group?.release(nodeId, topicId, partition, memberId)
   }
 
   /** A stopped node forgets sessions and locks, without counting a delivery. */
