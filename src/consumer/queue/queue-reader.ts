@@ -287,6 +287,7 @@ export class QueueReader {
   #gone(session: ShareSession, partition: SharePartitionId): void {
     if (!session.partitions.has(keyOf(partition))) return
     session.forget(partition)
+    this.#named.delete(keyOf(partition))
     this.#options.events.lost(session, partition)
   }
 
@@ -295,6 +296,8 @@ export class QueueReader {
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
+    // Another leader, or a leader that was started again, takes `latest` anew.
+    for (const key of session.partitions.keys()) this.#named.delete(key)
     if (session.hasAcquired) events.lost(session)
     let leastPauseMs = 0
     if (why.type === 'timedOut')

@@ -42,7 +42,12 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
   /** The same, with the member before it. */
   readonly told: string[] = []
   /** Answers that are given in place of the next ones of their kind. `silence`: none. */
-  readonly scripted: { readonly kind: Kind; readonly result: ResultOf<Kind> | 'silence' }[] = []
+  readonly scripted: {
+    readonly kind: Kind
+    /** Default: any broker. */
+    readonly nodeId?: number
+    readonly result: ResultOf<Kind> | 'silence'
+  }[] = []
   /** What acknowledgements of a partition are answered next. */
   readonly refusals: { readonly errorCode: number; readonly ifOffset?: number }[] = []
   /** Number of next acknowledgements that Kafka takes, and whose connection is lost before the answer. */
@@ -100,7 +105,10 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
     }
     const asked = message as Asked
     this.asked.push(asked)
-    const at = this.scripted.findIndex(({ kind }) => kind === asked.type)
+    const asksNode = (nodeId: number): boolean => 'nodeId' in asked && asked.nodeId === nodeId
+    const at = this.scripted.findIndex(
+      ({ kind, nodeId }) => kind === asked.type && (nodeId === undefined || asksNode(nodeId))
+    )
     const [scripted] = at >= 0 ? this.scripted.splice(at, 1) : []
     if (scripted?.result === 'silence') {
       this.#later(asked.timeoutMs!, () => asked.requester.reply({ type: 'timedOut' } as never))

@@ -416,6 +416,22 @@ describe('the reader of a queue', () => {
     await reader.begun(0)
   })
 
+  it('begins anew with the partitions of a session that is lost before it has begun', async () => {
+    open([1, 2])
+    for (let count = 0; count < 100; count++) router.partitions[0]!.scripted.push({ errorCode: -1 })
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(1)
+    await time.pass(900)
+    router.scripted.push({ kind: 'shareFetch', nodeId: 2, result: { type: 'timedOut' } })
+    router.scripted.push({ kind: 'shareFetch', nodeId: 2, result: 'silence' })
+    router.partitions[0]!.scripted.length = 0
+    await time.pass(3_000)
+    expect(isBegun, 'the broker that may have started again has answered no fetch').to.equal(false)
+    await time.pass(12_000, 20)
+    await begun
+  })
+
   it('has not begun before its member is assigned partitions', async () => {
     open([1])
     router.beatsUntilAssigned = 5
