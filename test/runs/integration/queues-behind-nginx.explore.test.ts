@@ -97,7 +97,7 @@ describe('a queue behind nginx that repeats all requests', function () {
     messagesIn(await (await direct('POST', '/acquire', { encoding: 'text', waitMs })).text())
   const told = (messages: readonly Message[]): string[] =>
     messages.map(({ value, deliveryCount }) => `${value} ${deliveryCount}`)
-  const lag = async (): Promise<unknown> => (await (await direct('GET', '')).json()).partitions[0].lag
+  const lag = async (): Promise<unknown> => JSON.parse(await (await direct('GET', '')).text()).partitions[0].lag
   /** The connection of the next request. */
   const requested = (): Promise<ProxiedConnection> =>
     new Promise(resolve => {

@@ -47,6 +47,8 @@ const ofClientsAlone = [
   'idempotency-requests',
   'keys-of-peers',
   'pixy-forbidden',
+  'queues-behind-nginx',
+  'queues-without-registry',
   'receipt-patterns',
   'tracing'
 ]
