@@ -372,7 +372,7 @@ const shareAcknowledge = defineApi<SessionRequest>({
     const { response, cluster, version, faults } = call
     const session = sessionOf(request, call, false)
     if (typeof session === 'number') return writeRefusal(call, session, false)
-    const isUnknown = ({ topicId, partition }: SessionPartition): boolean =>
+    const isUnknown = ({ topicId, partition }: TopicIdPartition): boolean =>
       cluster.topics.byId(topicId)?.partitions[partition] === undefined
     // The epoch has moved on all the same.
     if (request.partitions.some(isUnknown)) return writeRefusal(call, errorCodes.UNKNOWN_SERVER_ERROR, false)

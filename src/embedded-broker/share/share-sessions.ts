@@ -83,7 +83,7 @@ export class ShareSessions {
    *
    * @returns false when the limit does not allow the added ones; this ends the session
    */
-  update(session: ShareSession, added: readonly SessionPartition[], forgotten: readonly SessionPartition[]): boolean {
+  update(session: ShareSession, added: readonly TopicIdPartition[], forgotten: readonly TopicIdPartition[]): boolean {
     const { partitions } = session
     const before = partitions.size
     for (const { topicId, partition } of added)
