@@ -154,11 +154,11 @@ describe('what queues ask of Kafka', () => {
       kafka.otherKind = kind
       const { admin } = kafka
       for (const call of [
-        admin.find('orders', 'workers', 1_000),
-        admin.configure('orders', 'workers', { start: 'earliest' }, 1_000),
-        admin.describe('orders', 'workers', 1_000)
+        () => admin.find('orders', 'workers', 1_000),
+        () => admin.configure('orders', 'workers', { start: 'earliest' }, 1_000),
+        () => admin.describe('orders', 'workers', 1_000)
       ]) {
-        const error = await call.catch(thrown => thrown)
+        const error: KafkaError = await call().catch(thrown => thrown)
         expect(error).to.be.instanceOf(KafkaError).that.includes({ errorCode: 69, retriable: false })
         expect(error.message).to.include('of another kind')
       }
