@@ -3,6 +3,7 @@ import { type Castellan, openCastellan } from '../../src/client.js'
 import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 import { askRouter } from '../../src/router/routing/ask-router.js'
+import { RawKafka } from '../support/raw-kafka.js'
 import { acquiredIn, TestShareSession } from '../support/share-session.js'
 
 const INVALID_RECORD_STATE = 121
@@ -134,6 +135,19 @@ describe('share groups of the embedded broker', () => {
     // It waits as long as the first one does, so it is carried out behind it.
     expect(await other!.acquire(1, 3)).to.deep.equal(['0:a 2'])
     expect((await unanswered).type).not.to.equal('success')
+  })
+
+  it('are described once in an answer, however often they are named', async () => {
+    await shared('a')
+    const [host, port] = cluster.bootstrap.split(',')[0]!.split(':')
+    const raw = await RawKafka.connect({ host: host!, port: Number(port) })
+    const names = Array.from({ length: 1_000 }, () => 'workers')
+    const described = await raw.callFlexible(77, 1, body => body.array(names, name => body.string(name)).boolean(false))
+    const offsets = await raw.callFlexible(90, 0, body =>
+      body.structs(names, name => body.string(name).nullableArray(null, () => undefined))
+    )
+    raw.close()
+    for (const answer of [described, offsets]) expect(answer.remainingBytes).to.be.below(200)
   })
 
   it('tell a member its assignment once, and refuse epochs that it was not told', async () => {

@@ -177,7 +177,7 @@ const describeGroups = defineApi({
   },
   answer({ groupIds }, call) {
     if (call.version >= 1) call.response.int32(0)
-    call.response.structs(groupIds, groupId => writeGroup(call, groupId))
+    call.response.structs([...new Set(groupIds)], groupId => writeGroup(call, groupId))
   }
 })
 

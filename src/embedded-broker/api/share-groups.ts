@@ -110,7 +110,7 @@ const describeShareGroupOffsets = defineApi({
   answer({ groups }, call) {
     const { response, cluster, faults } = call
     response.int32(0)
-    response.structs(groups, ({ groupId, topics }) => {
+    response.structs([...new Map(groups.map(group => [group.groupId, group])).values()], ({ groupId, topics }) => {
       const refusal = coordinatorError(call, groupId)
       const group = refusal ? undefined : cluster.shareGroups.get(groupId)
       const asked = topics && new Map(topics.map(({ topic, partitions }) => [topic, new Set(partitions)]))
