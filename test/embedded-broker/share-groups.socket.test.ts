@@ -6,6 +6,7 @@ import { askRouter } from '../../src/router/routing/ask-router.js'
 import { RawKafka } from '../support/raw-kafka.js'
 import { acquiredIn, TestShareSession } from '../support/share-session.js'
 
+const POLICY_VIOLATION = 44
 const INVALID_RECORD_STATE = 121
 const INVALID_SHARE_SESSION_EPOCH = 123
 const UNKNOWN_SERVER_ERROR = -1
@@ -135,6 +136,22 @@ describe('share groups of the embedded broker', () => {
     // It waits as long as the first one does, so it is carried out behind it.
     expect(await other!.acquire(1, 3)).to.deep.equal(['0:a 2'])
     expect((await unanswered).type).not.to.equal('success')
+  })
+
+  it('have no settings that were not taken for want of memory, and the request says so', async () => {
+    const small = await startEmbeddedCluster({ limits: { maxGroupBytes: 3_000 } })
+    const client = await openCastellan({ brokers: small.bootstrap })
+    const changes = [{ name: 'share.auto.offset.reset', value: 'earliest' }]
+    const codes: unknown[] = []
+    for (const name of ['one', 'two', 'three', 'four']) {
+      const resource = { type: 'group', name } as const
+      codes.push(
+        codeOf(await askRouter(client.router.ref, { type: 'alterConfigs', resource, changes, validateOnly: false }))
+      )
+    }
+    await client.close()
+    await small.close()
+    expect(codes).to.deep.equal(['success', 'success', POLICY_VIOLATION, POLICY_VIOLATION])
   })
 
   it('are described once in an answer, however often they are named', async () => {

@@ -159,8 +159,8 @@ const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs',
       response.structs(resources, resource => {
         const injected = faults.before(resource.name)
         const problem = injected ? undefined : changeProblem(cluster, resource)
-        if (!injected && !problem && !isValidateOnly) apply(cluster, resource, name === 'AlterConfigs')
-        const errorCode = problem?.errorCode ?? errorCodes.NONE
+        const isDone = injected || problem || isValidateOnly || apply(cluster, resource, name === 'AlterConfigs')
+        const errorCode = problem?.errorCode ?? (isDone ? errorCodes.NONE : errorCodes.POLICY_VIOLATION)
         response.int16(injected || faults.after(resource.name) || errorCode).nullableString(problem?.message ?? null)
         response.int8(resource.type).string(resource.name)
       })
@@ -221,12 +221,13 @@ function applyToGroup({ shareGroups }: Cluster, groupId: string, changes: readon
   return shareGroups.configure(groupId, given)
 }
 
+/** @returns false: there is no capacity */
 function apply(
   cluster: Cluster,
   { type, name, changes }: AlterRequest['resources'][number],
   isReplacing: boolean
-): void {
-  if (type === GROUP) return void applyToGroup(cluster, name, changes)
+): boolean {
+  if (type === GROUP) return applyToGroup(cluster, name, changes)
   const { config } = cluster.topics.get(name)!
   if (isReplacing) config.replaceAll(new Map(changes.map(change => [change.name, change.value ?? ''])))
   else {
@@ -236,6 +237,7 @@ function apply(
     }
   }
   cluster.topicsChanged()
+  return true
 }
 
 export const configs: readonly Api[] = [

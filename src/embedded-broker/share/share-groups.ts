@@ -45,6 +45,7 @@ export class ShareGroups {
     const group = this.#groups.get(groupId) ?? this.#add(groupId)
     if (group === undefined) return false
     group.settings = new ShareSettings(given)
+    if (given.size === 0 && !group.exists) this.#remove(group)
     return true
   }
 

@@ -56,6 +56,10 @@ describe('a share group of the embedded broker', () => {
     expect(groups.settingsOf('workers').start).to.equal('earliest')
     groups.beat('jobs', join('one'))
     expect(groups.ids()).to.deep.equal(['jobs'])
+    groups.beat('jobs', { ...join('one'), memberEpoch: -1 })
+    groups.delete('jobs')
+    groups.configure('workers', new Map())
+    expect(all.bytes.heldBytes, 'without settings').to.equal(0)
   })
 
   it('counts its members while it has them, whether they leave or are not heard of any more', () => {
