@@ -49,7 +49,7 @@ export interface WorkerView {
   readonly restarts: number
   /** How the worker ended last, and the monotonic milliseconds of it; `undefined`: it has never ended unexpectedly. */
   readonly lastEnd: { readonly how: string; readonly at: number } | undefined
-  /** The link to the worker. `undefined`: the worker does not serve. */
+  /** The link to the worker, also while it stops. `undefined`: the worker does not serve. */
   readonly link: ParentLink | undefined
 }
 
@@ -129,6 +129,8 @@ class Slot implements WorkerView {
   #process: WorkerProcess | undefined
   #link: ParentLink | undefined
   #state: State = 'new'
+  /** It has started, and has not ended. While it stops, the others settle at it what its clients have got. */
+  #serves = false
   #timer: NodeJS.Timeout | undefined
   #checks: NodeJS.Timeout | undefined
   #silentChecks = 0
@@ -153,7 +155,7 @@ class Slot implements WorkerView {
   }
 
   get link(): ParentLink | undefined {
-    return this.#state === 'up' ? this.#link : undefined
+    return this.#serves ? this.#link : undefined
   }
 
   /** @throws LinkError if the worker ended before it served, or reported why it cannot serve */
@@ -178,6 +180,7 @@ class Slot implements WorkerView {
     const greeting = await hello.then(() => link.call('start', configOf())).finally(() => clearTimeout(late))
     if (this.#is('starting')) {
       this.#state = 'up'
+      this.#serves = true
       this.#upSince = performance.now()
       onStarted?.(this.number)
     }
@@ -222,6 +225,7 @@ class Slot implements WorkerView {
     this.#stopChecks()
     link.close(`worker ${number} has ended (${how})`)
     this.#process = undefined
+    this.#serves = false
     onEnded?.(number)
     if (former === 'stopping') return
     this.lastEnd = { how, at: performance.now() }

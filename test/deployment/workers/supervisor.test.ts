@@ -219,6 +219,25 @@ describe('the supervisor of workers', () => {
     expect(started).to.have.length(2)
   })
 
+  it('goes on passing calls to one that stops, until it has ended', async () => {
+    const ends: (() => void)[] = []
+    const { supervisor } = supervise(worker => {
+      worker.link.serve('stop', () => new Promise(resolve => ends.push(() => resolve('bye'))))
+      worker.link.serve('status', () => 'it stops')
+    })
+    await supervisor.start()
+    const stopped = supervisor.stop(1_000)
+    await turns(5)
+    const [one, other] = supervisor.workers
+    expect(one!.isUp).to.equal(false)
+    expect(await one!.link?.call('status')).to.equal('it stops')
+    ends[0]!()
+    await turns(20)
+    expect([one!.link, other!.link === undefined]).to.deep.equal([undefined, false])
+    ends[1]!()
+    await stopped
+  })
+
   it('kills one that does not stop in time, and starts none while it stops', async () => {
     const { supervisor, started } = supervise((worker, number) => {
       if (number === 2) worker.link.serve('stop', () => new Promise(() => undefined))
