@@ -42,7 +42,7 @@ interface OpenCall {
 }
 
 /** Maximum number of calls that wait for an answer. Further calls fail at once. */
-const MAX_OPEN_CALLS = 100_000
+export const MAX_OPEN_CALLS = 100_000
 
 /**
  * One end of a connection between two processes. It carries calls, which are answered, and messages without an answer.

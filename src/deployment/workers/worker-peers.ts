@@ -1,11 +1,14 @@
+import { HeldAmount } from '../../core/held-amount.js'
 import type { ForwardedRequest, KeyOwners } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
-import { AWAY, type CallOptions, NOT_SENT, type PeerHandler, type Peers } from '../calls/peers.js'
-import type { Handlers, LinkError } from './link.js'
+import { AWAY, type CallOptions, NOT_SENT, PeerError, type PeerHandler, type Peers } from '../calls/peers.js'
+import { type Handlers, type LinkError, MAX_OPEN_CALLS } from './link.js'
 import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
 
 /** The parent waits longer than the calling worker, by this time. */
 const PASSING_MARGIN_MS = 1_000
+/** Calls to one worker that may be open, so that one that answers nothing leaves the others their part of the link. */
+const MAX_CALLS_TO_ONE = MAX_OPEN_CALLS / 2
 
 /** Connects a worker with the other workers. All messages go through the parent. */
 export class WorkerPeers implements Peers<number> {
@@ -16,12 +19,14 @@ export class WorkerPeers implements Peers<number> {
   readonly others: readonly number[]
   readonly #handlers = new Map<string, PeerHandler<number>>()
   readonly #whenGone: ((id: number) => void)[] = []
+  readonly #open: ReadonlyMap<number, HeldAmount>
 
   constructor(link: WorkerLink, id: number, count: number) {
     this.parent = link
     this.id = id
     this.count = count
     this.others = Array.from({ length: count }, (_, index) => index + 1).filter(other => other !== id)
+    this.#open = new Map(this.others.map(other => [other, new HeldAmount('calls to a worker')]))
     link.serveAll(this.#received)
   }
 
@@ -44,7 +49,13 @@ export class WorkerPeers implements Peers<number> {
   }
 
   call(to: number, name: string, body: unknown, { timeoutMs }: CallOptions): Promise<unknown> {
-    return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs)
+    const open = this.#open.get(to)!
+    if (open.value >= MAX_CALLS_TO_ONE) {
+      const message = `too many calls to worker ${to} are in progress`
+      return Promise.reject(new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' }))
+    }
+    open.add(1)
+    return this.parent.call('peer', { to, name, body, timeoutMs }, timeoutMs).finally(() => open.release(1))
   }
 }
 

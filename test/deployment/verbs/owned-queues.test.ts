@@ -17,6 +17,7 @@ describe('the queues of several workers', () => {
   let time: FakeTime
   const scripts: ScriptedQueues[] = []
   const parentEnds = new Map<number, ParentLink>()
+  const workerEnds: WorkerLink[] = []
   const verbs = new Map<number, Verbs>()
   /** Frames to a worker that stands still. */
   const held = new Map<number, (() => void)[]>()
@@ -31,6 +32,7 @@ describe('the queues of several workers', () => {
     const workerEnd: WorkerLink = new Link(frame => queueMicrotask(() => parentEnd.receive(structuredClone(frame))))
     parentEnd.serveAll(passingOn(number, to => parentEnds.get(to)))
     parentEnds.set(number, parentEnd)
+    workerEnds.push(workerEnd)
     const script = new ScriptedQueues({ time })
     const own = new FakeVerbs()
     own.queues = script.queues
@@ -69,7 +71,7 @@ describe('the queues of several workers', () => {
     const drained = scripts.splice(0).map(({ queues }) => queues.drain(0))
     await time.pass(20)
     await Promise.all(drained)
-    for (const link of parentEnds.values()) link.close('the test has ended')
+    for (const link of [...parentEnds.values(), ...workerEnds.splice(0)]) link.close('the test has ended')
     parentEnds.clear()
     time.restore()
   })
