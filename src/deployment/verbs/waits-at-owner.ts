@@ -25,7 +25,7 @@ export interface WaitingRequest<Result> {
    * @throws PeerError
    */
   ask(leftMs: number, timeoutMs: number): Promise<Result | undefined>
-  /** Tells the owner that nobody waits any more. */
+  /** Tells the owner that the request has ended. */
   end(): void
   /** Gives back what has come after the end. */
   giveBack(result: Result): void
