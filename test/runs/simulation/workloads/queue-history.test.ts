@@ -124,6 +124,9 @@ describe('simulation: the history of a queue', () => {
     expect(story().said('a', 'accept', 10_000, 'done').said('b', 'accept', 10_500, 'done').rules).to.include(
       'stale token'
     )
+    // Done without asking Kafka.
+    const delayed = story().said('a', 'release', 9_500, 'done').said('a', 'renew', 9_600, 'done')
+    expect(delayed.said('b', 'accept', 10_500, 'done').rules).to.deep.equal([])
   })
 
   it('forgives a gateway that has stood still, and tells what it had acquired before', () => {

@@ -189,7 +189,7 @@ export class QueueHistory {
           this.#violated('given again', `${what}, and it was given at ${other.toldAt.toFixed(0)}`)
         else if (
           other.toldAt + TRANSIT_MS < (isFinal(attempt) ? attempt.answeredAt : sentAt) &&
-          (other.gateway === own.gateway || !this.#maySettleBefore(fate, other, attempt.answeredAt))
+          (other.gateway === own.gateway || (isFinal(attempt) && !this.#maySettleBefore(fate, attempt)))
         )
           this.#violated('stale token', `${what}, after it was given at ${other.toldAt.toFixed(0)}`)
       }
@@ -202,11 +202,14 @@ export class QueueHistory {
     return Math.min(...same.map(({ sentAt }) => sentAt))
   }
 
-  /** Kafka says yes to any word about what is settled already, and a gateway does not hear of a lock that ended too soon. */
-  #maySettleBefore({ attempts, archivedAt }: Fate, { token }: Delivery, at: number): boolean {
+  /**
+   * Kafka says yes to any word about what is settled already, and a gateway does not hear of a lock that ended too soon. Releases
+   * with a delay, and renewals for a client, are done without asking Kafka.
+   */
+  #maySettleBefore({ attempts, archivedAt }: Fate, { token, answeredAt }: Attempt): boolean {
     const may = (one: Attempt): boolean =>
-      one.token === token && one.sentAt < at && one.word !== 'renew' && (isDone(one) || isDoubtful(one))
-    return attempts.some(may) || archivedAt.some(archived => archived < at)
+      one.token !== token && one.sentAt < answeredAt && one.word !== 'renew' && (isDone(one) || isDoubtful(one))
+    return attempts.some(may) || archivedAt.some(at => at < answeredAt)
   }
 
   /** The same word about the same token gets the same answer again. */
