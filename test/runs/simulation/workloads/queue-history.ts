@@ -49,6 +49,8 @@ const REMEMBERED_MS = 60_000
 const isFinal = ({ word }: Attempt): boolean => word === 'accept' || word === 'reject'
 const isArchiving = ({ word, reason }: Attempt): boolean => word === 'release' && reason === 'archived'
 const isDone = ({ outcome }: Attempt): boolean => outcome === 'done'
+/** Whether the gateway that holds the message was certainly not asked. */
+export const isUnheard = ({ outcome }: Attempt): boolean => outcome === 'elsewhere' || outcome === 'refused'
 /** Whether Kafka may have taken it though nobody knows. */
 const isDoubtful = ({ outcome }: Attempt): boolean => outcome === undefined || outcome === 'unknown'
 
@@ -198,7 +200,7 @@ export class QueueHistory {
 
   /** Of the same word with the same token: a repeat gets the answer of the first one. */
   #firstSentAt({ attempts }: Fate, { token, word }: Attempt): number {
-    const same = attempts.filter(one => one.token === token && one.word === word && one.outcome !== 'elsewhere')
+    const same = attempts.filter(one => one.token === token && one.word === word && !isUnheard(one))
     return Math.min(...same.map(({ sentAt }) => sentAt))
   }
 

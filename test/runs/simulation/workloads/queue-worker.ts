@@ -9,7 +9,7 @@ import type { Trace } from '../world/trace.js'
 import { Client } from './client.js'
 import { HttpConnection, type HttpResponse, requestText } from './http-connection.js'
 import type { QueueAuditor } from './queue-auditor.js'
-import type { Attempt, QueueHistory, QueueWord } from './queue-history.js'
+import { type Attempt, isUnheard, type QueueHistory, type QueueWord } from './queue-history.js'
 
 /** A gateway as its clients see it. */
 export interface QueueGateway {
@@ -92,6 +92,9 @@ const outcomes: Readonly<Record<number, string>> = {
   504: 'unknown'
 }
 
+/** The request was refused as a whole. */
+const refused = ({ token }: Attempt): SettleAnswer => ({ token, outcome: 'refused' })
+
 /** A client of a queue that acquires messages and accepts most of them; others it gives back, gives up, keeps too long or forgets. */
 export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> implements Workload {
   readonly counts: Record<string, number> = { acquires: 0, messages: 0, again: 0 }
@@ -143,7 +146,7 @@ export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> imp
     const { random } = this.deps
     const status = response?.status
     const answer = response === undefined || response.body === '' ? {} : bodyOf(response)
-    if (said.length > 0 && answer.settled !== undefined) this.#heard(said, answer.settled)
+    if (response !== undefined && said.length > 0) this.#heard(said, answer.settled ?? said.map(refused))
     const messages = response === undefined ? [] : this.#messagesIn(response, answer)
     for (const message of messages) this.#told(message)
     const isServed = status === OK || status === NOTHING
@@ -230,9 +233,8 @@ export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> imp
     const body = JSON.stringify({ ...lists, delayMs: auditor.isAtRest ? 0 : random.pick(DELAYS_MS) })
     const text = requestText('POST', `${this.options.path}/settle`, body)
     this.#send(asked, 'settles', text, SETTLE_LIMIT_MS, percent(random, 2), response => {
-      if (response !== undefined && (response.status === OK || response.status === MULTI_STATUS))
-        this.#heard(said, bodyOf(response).results!)
-      const isAnswered = said.every(({ outcome }) => outcome !== undefined && outcome !== 'elsewhere')
+      if (response !== undefined) this.#heard(said, bodyOf(response).results ?? said.map(refused))
+      const isAnswered = said.every(one => one.outcome !== undefined && !isUnheard(one))
       if (repeats > 0 && (!isAnswered || percent(random, 5)))
         setTimeout(() => this.#settle(lists, done, repeats - 1), random.between(0, 1_000))
       else done()
