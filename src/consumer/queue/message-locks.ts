@@ -154,12 +154,15 @@ export class MessageLocks {
 
   /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
   lost(session: object, partition?: { readonly topicId: string; readonly partition: number }): void {
+    const before = this.size
     for (const held of this.#byPlace.values()) {
       // What is on the way to Kafka has an answer of its own.
       if (held.session !== session || held.state === 'settling') continue
       if (partition === undefined) this.#end(held, 'its connection was lost')
       else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#moved(held)
     }
+    const fields = { partition: partition?.partition, messages: before - this.size }
+    if (fields.messages > 0) this.#deps.log.info(fields, 'messages are lost with their leader, and are offered again')
   }
 
   /** A leader that moves forgets its locks, and raises no count. The process may hear of it after the lock has ended. */

@@ -2,6 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
+import { shortened } from '../../core/printable.js'
 import { Waiters } from '../../core/waiters.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { SharePartitionId } from '../../kafka/protocol/share.js'
@@ -292,13 +293,17 @@ export class QueueReader {
   }
 
   #over(session: ShareSession, why: Failure | TimedOut): void {
-    const { events } = this.#options
+    const { events, log, topic, groupId } = this.#options
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
     // Another leader, or a leader that was started again, takes `latest` anew.
     for (const key of session.partitions.keys()) this.#named.delete(key)
-    if (session.hasAcquired) events.lost(session)
+    if (session.hasAcquired) {
+      const reason = why.type === 'timedOut' ? why.reason : why.message
+      log.info({ topic, groupId: shortened(groupId), nodeId, reason }, 'the session with a leader was lost')
+      events.lost(session)
+    }
     let leastPauseMs = 0
     if (why.type === 'timedOut')
       this.#failed(String(nodeId), ownFailure('brokerUnreachable', 'the connection to the leader was lost', true))

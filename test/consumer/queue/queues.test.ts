@@ -379,6 +379,10 @@ describe('a queue', () => {
       reader().events.lost(other)
       const outcomes = await script.settle({ accept: client.tokens })
       expect(outcomes.map(({ outcome }) => outcome)).to.deep.equal(['done', 'lost', 'lost'])
+      expect(script.notes.map(({ fields }) => [fields.partition, fields.messages])).to.deep.equal([
+        [1, 1],
+        [undefined, 1]
+      ])
     })
 
     it('says where tokens are from that are not its own', async () => {

@@ -144,6 +144,8 @@ export class ScriptedQueues {
   readonly metrics = new CountingMetrics()
   readonly readers: ScriptedReader[] = []
   readonly warnings: { readonly message: string; readonly fields: Readonly<Record<string, unknown>> }[] = []
+  /** Lines of the level info. */
+  readonly notes: ScriptedQueues['warnings'] = []
   readonly changes: QueueChanges[] = []
   settings: QueueSettings | undefined = SETTINGS
   /** Whether readers begin by themselves. */
@@ -242,9 +244,9 @@ export class ScriptedQueues {
   }
 
   get #log(): Logger {
-    const warn = (fields: object, message: string): void => {
-      this.warnings.push({ message, fields: { ...fields } })
+    const to = (lines: ScriptedQueues['warnings']) => (fields: object, message: string) => {
+      lines.push({ message, fields: { ...fields } })
     }
-    return { debug() {}, info() {}, warn, error: warn }
+    return { debug() {}, info: to(this.notes), warn: to(this.warnings), error: to(this.warnings) }
   }
 }
