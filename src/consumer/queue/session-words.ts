@@ -22,7 +22,15 @@ export const isGone = codesOf(
   'INCONSISTENT_TOPIC_ID',
   'FENCED_STATE_EPOCH'
 )
-const isUnclear = codesOf('UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION')
+/**
+ * Kafka may have stored the word. The leader sends it to the share coordinator, which stores it and dies; another broker becomes
+ * leader; then the former one sends the word again, and is refused as no leader. One that is no leader from the start answers
+ * UNKNOWN_TOPIC_OR_PARTITION or LEADER_NOT_AVAILABLE.
+ */
+const isUnclear = codesOf(
+  ...(['UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION'] as const),
+  ...(['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'FENCED_STATE_EPOCH'] as const)
+)
 const LOST: Settled = { outcome: 'lost' }
 const UNKNOWN: Settled = { outcome: 'unknown' }
 
@@ -178,7 +186,7 @@ export class SessionWords {
       return
     }
     const { message } = kafkaErrorOf(errorCode)
-    const isLost = isRefusedAsList.has(errorCode) || isGone.has(errorCode)
+    const isLost = !isUnclear.has(errorCode) && (isRefusedAsList.has(errorCode) || isGone.has(errorCode))
     for (const entry of entries) {
       // A lock that is not renewed runs to its end, since renewing may be switched off.
       if (isLost && entry.type !== renew) this.#unlock(entry)

@@ -324,6 +324,14 @@ describe('the reader of a queue', () => {
     expect(lost).to.have.length(1)
   })
 
+  it('does not know what Kafka has stored of words that a former leader could not finish', async () => {
+    open([1])
+    await holding(2)
+    router.refusals.push({ errorCode: 6 })
+    expect(await outcomes('accept', acquired)).to.deep.equal(['unknown', 'unknown'])
+    expect(lost).to.have.length(1)
+  })
+
   it('asks other leaders when one does not answer', async () => {
     open([1, 2])
     reader.wake()

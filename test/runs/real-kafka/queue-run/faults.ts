@@ -52,8 +52,9 @@ const FAULTS: Readonly<Record<Fault, (scene: Scene) => Promise<void>>> = {
     await sleep(random.between(0, 2_000))
     await gateway.start()
   },
-  'kill a broker': async ({ cluster, topic, random }) => {
+  'kill a broker': async ({ cluster, topic, random, say }) => {
     const { leaderId } = random.pick(await cluster.partitions(topic))
+    say(`${new Date().toISOString()}: node ${leaderId} is killed`)
     await cluster.signal(leaderId, 'SIGKILL')
     await sleep(random.between(500, 5_000))
     await asTarget(cluster).reviveNode(leaderId)

@@ -88,6 +88,7 @@ export async function runQueue(options: QueueRunOptions): Promise<QueueVerdict> 
     for (const worker of workers) worker.stop()
     await Promise.all(working)
     const logged = archivedIn(gateways, places)
+    for (const line of lossesIn(gateways)) say(line)
     const letters = deadLetters === undefined ? undefined : await deadLettersIn(cluster.bootstrap, deadLetters)
     for (const [at, code] of (await Promise.all(gateways.map(gateway => gateway.stop()))).entries())
       if (code !== 0) history.problem(`a gateway ended with ${code}:\n${gateways[at]!.lastWords()}`)
@@ -163,6 +164,19 @@ function archivedIn(
     found.set(message, reasons)
   }
   return found
+}
+
+/** What the gateways have logged about sessions with leaders, and about messages that were lost with them. */
+function lossesIn(gateways: readonly Gateway[]): readonly string[] {
+  return gateways.flatMap(({ logPath }, at) => {
+    const lines = readFileSync(logPath, 'utf8').split('\n')
+    const found = lines.filter(line => /the session with a leader was lost|are lost with their leader/.test(line))
+    return found.map(line => {
+      const { time, nodeId, reason, partition, messages } = JSON.parse(line) as Record<string, string | number>
+      if (nodeId !== undefined) return `gateway ${at}, ${time}: the session with node ${nodeId} was lost: ${reason}`
+      return `gateway ${at}, ${time}: ${messages} messages were lost with ${partition === undefined ? 'it' : `partition ${partition}`}`
+    })
+  })
 }
 
 /** The values of all copies, when no more come. */

@@ -8,6 +8,8 @@ const OVERSLEPT_MS = [16_000, 19_000] as const
 /** Of a job that takes some time. */
 const WORK_MS = [20, 400] as const
 const RETRY_MS = 150
+/** Of requests that did nothing: quotas, gateways and brokers that are away. */
+const REFUSALS = [429, 503, 504]
 const BYTES = 'application/octet-stream'
 const STATUS_OUTCOMES: Readonly<Record<number, Told['outcome']>> = {
   204: 'done',
@@ -121,7 +123,7 @@ export class Worker {
     if (riding !== undefined) this.#note(riding.words, reply, answer.settled, askedAt)
     if (reply.type === 'answered' && reply.status === 200) return this.#given(answer.messages, askedAt)
     if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
-    if (reply.type === 'answered' && ![429, 503].includes(reply.status))
+    if (reply.type === 'answered' && !REFUSALS.includes(reply.status))
       history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
     await sleep(RETRY_MS)
     return []
@@ -138,7 +140,7 @@ export class Worker {
       return this.#given([{ token, value: reply.body, deliveryCount }], askedAt)
     }
     if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
-    if (reply.type === 'answered' && ![204, 429, 503].includes(reply.status))
+    if (reply.type === 'answered' && ![204, ...REFUSALS].includes(reply.status))
       history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
     if (reply.type !== 'answered' || reply.status !== 204) await sleep(RETRY_MS)
     return []
@@ -211,7 +213,7 @@ export class Worker {
         this.#tell(one, word, { outcome, reason: result?.reason, sentAt })
       }
     }
-    if (reply.type === 'answered' && ![200, 207, 429, 503].includes(reply.status))
+    if (reply.type === 'answered' && ![200, 207, ...REFUSALS].includes(reply.status))
       this.#queue.history.problem(`words were answered ${reply.status}: ${reply.body.slice(0, 300)}`)
   }
 
