@@ -28,6 +28,7 @@ const SLEEPERS: readonly string[] = [
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
   'test/support/planted-races.ts',
+  'test/support/share-session.ts',
   'test/support/slow-machine.mjs'
 ]
 

@@ -155,6 +155,11 @@ describe('share groups of Kafka, as queues rely on them', function () {
     expect(await session.acknowledge('accept', 0)).to.equal(NONE)
     const next = on.cluster.nodeIds.find(nodeId => nodeId !== place.nodeId)!
     await on.cluster.moveLeader(topic, 0, next)
+    // Brokers hear of a move one after another. Before, the former leader still takes acknowledgements.
+    await runningKafka().waitFor('the former leader to know of the move', async () => {
+      const told = await session.fetch(1, { maxWaitMs: 0 })
+      return told.type === 'success' && told.partitions.some(({ errorCode }) => errorCode === NOT_LEADER_OR_FOLLOWER)
+    })
     const late = await session.acknowledge('accept', 1)
     expect(late, 'at the former leader').to.be.oneOf([UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER])
     const other = open({ ...place, nodeId: next })
