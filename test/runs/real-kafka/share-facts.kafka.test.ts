@@ -155,7 +155,7 @@ describe('share groups of Kafka, as queues rely on them', function () {
     expect(await session.acknowledge('accept', 0)).to.equal(NONE)
     const next = on.cluster.nodeIds.find(nodeId => nodeId !== place.nodeId)!
     await on.cluster.moveLeader(topic, 0, next)
-    // Brokers hear of a move one after another. Before, the former leader still takes acknowledgements.
+    // Brokers hear of a move one after another. Before, the former leader still takes acknowledgements, and they count.
     await runningKafka().waitFor('the former leader to know of the move', async () => {
       const told = await session.fetch(1, { maxWaitMs: 0 })
       return told.type === 'success' && told.partitions.some(({ errorCode }) => errorCode === NOT_LEADER_OR_FOLLOWER)
