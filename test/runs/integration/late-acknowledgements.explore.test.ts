@@ -2,47 +2,27 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
-import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { silentLogger } from '../../../src/core/model.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { openQueues } from '../../../src/server/app/open-queues.js'
-import type { AcquireOptions, QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
+import type { QueueMessage } from '../../../src/verbs/verbs.js'
 import { type Castellan, startCastellan } from '../../support/castellan.js'
 import { type Direction, HoldingProxy, type ProxiedConnection } from '../../support/holding-proxy.js'
 import { freshTopic, isOnRealKafka } from '../../support/target-cluster.js'
 import { runningKafka } from '../real-kafka/shared-cluster.js'
+import { QueueClient, queuesOf } from './queue-client.js'
 
 const SHARE_ACKNOWLEDGE = 79
 /** Where clients find the proxies. */
 const PROXIED = '127.0.0.2'
 const HELD_MS = 20_000
-const LIMITS = {
-  maxLockMs: 3_600_000,
-  mayCreate: true,
-  maxHeld: 10_000,
-  maxHeldPerClient: 1_000,
-  maxWaiting: 2_000,
-  maxQueues: 100
-}
-const ASKED: AcquireOptions = {
-  count: 1,
-  waitMs: 30_000,
-  maxBytes: 1_048_576,
-  lockMs: undefined,
-  start: 'earliest',
-  client: 'a test',
-  mayAlter: true
-}
-const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
 /** A cluster whose brokers are reached through proxies. */
-interface Scene {
+interface ProxiedCluster {
   readonly ports: readonly number[]
   createTopic(topic: string): Promise<void>
   close(): Promise<void>
 }
 
-async function openScene(): Promise<Scene> {
+async function openProxiedCluster(): Promise<ProxiedCluster> {
   if (isOnRealKafka()) {
     const kafka = runningKafka()
     const ports = kafka.ports.map(({ proxied }) => proxied)
@@ -59,46 +39,38 @@ async function openScene(): Promise<Scene> {
 describe('an acknowledgement that is held up between gateway and broker', function () {
   this.timeout(180_000)
   const proxies: HoldingProxy[] = []
-  let scene: Scene
+  let cluster: ProxiedCluster
   let castellan: Castellan
   let queues: Queues
+  let client: QueueClient
   let topic: string
   let group: string
 
   before(async () => {
-    scene = await openScene()
-    for (const port of scene.ports) proxies.push(await HoldingProxy.start({ port }, { host: PROXIED, port }))
-    castellan = startCastellan(scene.ports.map(port => `${PROXIED}:${port}`).join(','))
+    cluster = await openProxiedCluster()
+    for (const port of cluster.ports) proxies.push(await HoldingProxy.start({ port }, { host: PROXIED, port }))
+    castellan = startCastellan(cluster.ports.map(port => `${PROXIED}:${port}`).join(','))
   })
   beforeEach(async () => {
-    const { router, delivery } = castellan
-    const of = { cluster: 'default', limits: LIMITS, log: silentLogger, metrics: defaultLogger }
-    queues = openQueues({ ...of, router: router.ref, delivery })
+    queues = queuesOf(castellan)
     topic = freshTopic('late')
     group = `workers-${randomUUID()}`
-    await scene.createTopic(topic)
+    client = new QueueClient(queues, topic, group)
+    await cluster.createTopic(topic)
   })
   afterEach(() => queues.drain(0))
   after(async () => {
     await castellan?.close()
     for (const proxy of proxies) await proxy.close()
-    await scene?.close()
+    await cluster?.close()
   })
 
   const write = async (value: string): Promise<void> => {
     const [outcome] = await castellan.produce([{ topic, partition: 0, key: null, value }])
     expect(outcome!.type).to.equal('delivered')
   }
-  const acquire = (options: Partial<AcquireOptions> = {}): Promise<readonly QueueMessage[]> =>
-    new Promise((resolve, reject) => {
-      const reply = (result: Parameters<Parameters<Queues['acquire']>[3]['reply']>[0]): void =>
-        result.type === 'acquired' ? resolve(result.messages) : reject(new Error(result.message))
-      queues.acquire(topic, group, { ...ASKED, ...options }, { reply })
-    })
   const told = (messages: readonly QueueMessage[]): string[] =>
     messages.map(({ record, deliveryCount }) => `${record.value} ${deliveryCount}`)
-  const outcomeOf = async (words: Partial<Settlement>): Promise<string> =>
-    (await queues.settle(topic, group, { ...NOTHING, ...words }))[0]!.outcome
   const lag = async (): Promise<number | null> => {
     const { partitions } = await queues.describe(topic, group, 20_000)
     return partitions[0]!.lag
@@ -118,54 +90,54 @@ describe('an acknowledgement that is held up between gateway and broker', functi
   it('until the lock is over and a new session has the message settles nothing of that session', async () => {
     await queues.configure(topic, group, { lockMs: 15_000, deliveryLimit: 10 }, 20_000)
     await write('a')
-    const [first] = await acquire()
+    const [first] = await client.acquire()
     const held = holdNext('toServer')
     const sentAt = performance.now()
-    expect(await outcomeOf({ accept: [first!.token] })).to.equal('unknown')
-    const [second] = await acquire()
+    expect(await client.outcomeOf({ accept: [first!.token] })).to.equal('unknown')
+    const [second] = await client.acquire()
     expect(told([second!])).to.deep.equal(['a 2'])
     await pass(HELD_MS - (performance.now() - sentAt))
     ;(await held).release()
     await pass(2_000)
-    expect(await outcomeOf({ accept: [first!.token] }), 'again').to.equal('unknown')
-    expect(await outcomeOf({ reject: [first!.token] }), 'otherwise').to.equal('lost')
+    expect(await client.outcomeOf({ accept: [first!.token] }), 'again').to.equal('unknown')
+    expect(await client.outcomeOf({ reject: [first!.token] }), 'otherwise').to.equal('lost')
     // Were it settled, it would not come again.
-    expect(await outcomeOf({ release: [second!.token] })).to.equal('done')
-    const [third] = await acquire()
+    expect(await client.outcomeOf({ release: [second!.token] })).to.equal('done')
+    const [third] = await client.acquire()
     expect(told([third!])).to.deep.equal(['a 3'])
-    expect(await outcomeOf({ accept: [second!.token] })).to.equal('lost')
-    expect(await outcomeOf({ accept: [third!.token] })).to.equal('done')
+    expect(await client.outcomeOf({ accept: [second!.token] })).to.equal('lost')
+    expect(await client.outcomeOf({ accept: [third!.token] })).to.equal('done')
     expect(await lag()).to.equal(0)
   })
 
   it('while Kafka keeps the lock settles the message, which is what unknown says', async () => {
     await queues.configure(topic, group, { lockMs: 60_000 }, 20_000)
     await write('a')
-    const [first] = await acquire()
+    const [first] = await client.acquire()
     const held = holdNext('toServer')
     const sentAt = performance.now()
-    expect(await outcomeOf({ accept: [first!.token] })).to.equal('unknown')
-    expect(await acquire({ waitMs: 1_000 })).to.deep.equal([])
+    expect(await client.outcomeOf({ accept: [first!.token] })).to.equal('unknown')
+    expect(await client.acquire({ waitMs: 1_000 })).to.deep.equal([])
     await pass(HELD_MS - (performance.now() - sentAt))
     ;(await held).release()
     await write('b')
-    const [next] = await acquire()
+    const [next] = await client.acquire()
     expect(told([next!])).to.deep.equal(['b 1'])
-    expect(await outcomeOf({ accept: [next!.token] })).to.equal('done')
+    expect(await client.outcomeOf({ accept: [next!.token] })).to.equal('done')
     expect(await lag()).to.equal(0)
   })
 
   it('on its way back is unknown, and what Kafka has settled does not come again', async () => {
     await queues.configure(topic, group, { lockMs: 15_000 }, 20_000)
     await write('a')
-    const [first] = await acquire()
+    const [first] = await client.acquire()
     const held = holdNext('toClient')
     const sentAt = performance.now()
-    expect(await outcomeOf({ accept: [first!.token] })).to.equal('unknown')
-    expect(await acquire({ waitMs: Math.ceil(HELD_MS - (performance.now() - sentAt)) })).to.deep.equal([])
+    expect(await client.outcomeOf({ accept: [first!.token] })).to.equal('unknown')
+    expect(await client.acquire({ waitMs: Math.ceil(HELD_MS - (performance.now() - sentAt)) })).to.deep.equal([])
     ;(await held).release()
     await pass(500)
-    expect(await outcomeOf({ accept: [first!.token] }), 'again').to.equal('unknown')
+    expect(await client.outcomeOf({ accept: [first!.token] }), 'again').to.equal('unknown')
     expect(await lag()).to.equal(0)
   })
 })

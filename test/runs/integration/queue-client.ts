@@ -1,0 +1,58 @@
+import type { Queues } from '../../../src/consumer/queue/queues.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { openQueues } from '../../../src/server/app/open-queues.js'
+import type { AcquireOptions, AcquireResult, QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
+import type { Castellan } from '../../support/castellan.js'
+
+const LIMITS = {
+  maxLockMs: 3_600_000,
+  mayCreate: true,
+  maxHeld: 10_000,
+  maxHeldPerClient: 1_000,
+  maxWaiting: 2_000,
+  maxQueues: 100
+}
+const ASKED: AcquireOptions = {
+  count: 1,
+  waitMs: 30_000,
+  maxBytes: 1_048_576,
+  lockMs: undefined,
+  start: 'earliest',
+  client: 'a test',
+  mayAlter: true
+}
+const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+
+export const queuesOf = ({ router, delivery }: Castellan): Queues => {
+  const of = { cluster: 'default', limits: LIMITS, log: silentLogger, metrics: defaultLogger }
+  return openQueues({ ...of, router: router.ref, delivery })
+}
+
+/** A client of one queue, without HTTP. */
+export class QueueClient {
+  readonly #queues: Queues
+  readonly #topic: string
+  readonly #group: string
+
+  constructor(queues: Queues, topic: string, group: string) {
+    this.#queues = queues
+    this.#topic = topic
+    this.#group = group
+  }
+
+  /** One message of the earliest, within 30 s, unless `options` say else. Rejects when it is refused. */
+  acquire(options: Partial<AcquireOptions> = {}): Promise<readonly QueueMessage[]> {
+    return new Promise((resolve, reject) => {
+      const reply = (result: AcquireResult): void =>
+        result.type === 'acquired' ? resolve(result.messages) : reject(new Error(result.message))
+      this.#queues.acquire(this.#topic, this.#group, { ...ASKED, ...options }, { reply })
+    })
+  }
+
+  /** The outcome of the first token. */
+  async outcomeOf(words: Partial<Settlement>): Promise<string> {
+    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NOTHING, ...words })
+    return result!.outcome
+  }
+}
