@@ -1,4 +1,5 @@
 import { decodeBase64 } from '../../core/base64.js'
+import { QUOTE } from '../../core/json/characters.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { readStringBytes, takeNull } from '../../core/json/json-slices.js'
 import { skipValue } from '../../core/json/json-values.js'
@@ -19,7 +20,6 @@ export interface JsonEvent {
 const DATA = 'data'
 const DATA_BASE64 = 'data_base64'
 const IMPLIED_TYPE = 'application/json'
-const QUOTE = 0x22
 /** The regular expressions of the forms fail with megabytes. The specification asks for events of 64 KiB. */
 const MAX_ATTRIBUTE_BYTES = 65_536
 const MAX_INTEGER = 2 ** 31

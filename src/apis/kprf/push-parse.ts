@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { CLOSE_LIST, CLOSE_OBJECT, COMMA, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../core/json/characters.js'
 import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
@@ -225,13 +226,6 @@ function readRecord(reader: JsonReader): PushRecord {
   const [value, topic, key, partition] = struct.values as RecordValues
   return { topic, key, value, partition: toPartition(partition) }
 }
-
-const OPEN_LIST = 0x5b
-const CLOSE_LIST = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-const COMMA = 0x2c
-const QUOTE = 0x22
 
 /** The value of a name that the struct has not. */
 const UNKNOWN: Field = { name: '', read: skipValue }

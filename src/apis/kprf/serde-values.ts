@@ -1,11 +1,9 @@
+import { OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../core/json/characters.js'
 import type { JsonReader } from '../../core/json/json-reader.js'
 import { type JsonNumber, readNumber } from '../../core/json/json-values.js'
 
 const I32_MIN = -(2n ** 31n)
 const I32_MAX = 2n ** 31n - 1n
-const OPEN_LIST = 0x5b
-const OPEN_OBJECT = 0x7b
-const QUOTE = 0x22
 
 export function readString(reader: JsonReader): Buffer {
   requireByte(reader, [QUOTE], 'a string')

@@ -1,22 +1,23 @@
 import { isUtf8 } from 'node:buffer'
+import {
+  BACKSLASH,
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COLON,
+  COMMA,
+  DOT,
+  LETTER_E,
+  LETTER_U,
+  MINUS,
+  NINE,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  PLUS,
+  QUOTE,
+  SPACE,
+  ZERO
+} from './characters.js'
 import { endOfLongString, LONG_STRING_BYTES, specialInStrings as special } from './json-strings.js'
-
-const SPACE = 0x20
-const QUOTE = 0x22
-const PLUS = 0x2b
-const COMMA = 0x2c
-const MINUS = 0x2d
-const DOT = 0x2e
-const ZERO = 0x30
-const NINE = 0x39
-const COLON = 0x3a
-const OPEN_LIST = 0x5b
-const BACKSLASH = 0x5c
-const CLOSE_LIST = 0x5d
-const LETTER_E = 0x65
-const LETTER_U = 0x75
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
 
 const WORDS: ReadonlyMap<number, Buffer> = new Map(
   ['true', 'false', 'null'].map(word => [word.charCodeAt(0), Buffer.from(word)])

@@ -1,11 +1,9 @@
+import { COMMA, LINE_FEED, QUOTE } from './characters.js'
 import { MAX_DEPTH } from './is-json.js'
 import { DeserializeError, type JsonReader, type LongParts } from './json-reader.js'
 import { JsonRewriter } from './json-rewriter.js'
 import { type PartNotes, ValueSkipper } from './json-values.js'
 
-const LINE_FEED = 0x0a
-const QUOTE = 0x22
-const COMMA = 0x2c
 const OPENING: readonly number[] = [0x5b, 0x7b]
 /** Brackets that close, commas and colons. */
 const BETWEEN: readonly number[] = [0x5d, 0x7d, COMMA, 0x3a]

@@ -1,6 +1,19 @@
 import { isUtf8 } from 'node:buffer'
 import { StacklessError } from '../errors.js'
 import {
+  BACKSLASH,
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COLON,
+  COMMA,
+  LINE_FEED,
+  NINE,
+  OPEN_OBJECT,
+  QUOTE,
+  SPACE,
+  ZERO
+} from './characters.js'
+import {
   endOfPlainString,
   hexDigit,
   isHighSurrogate,
@@ -16,17 +29,6 @@ export class DeserializeError extends StacklessError {
   override readonly name = 'DeserializeError'
 }
 
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const COLON = 0x3a
-const OPEN_OBJECT = 0x7b
-const CLOSE_LIST = 0x5d
-const CLOSE_OBJECT = 0x7d
-const COMMA = 0x2c
-const LINE_FEED = 0x0a
-const SPACE = 0x20
-const ZERO = 0x30
-const NINE = 0x39
 const REST_OF_WORD = { n: Buffer.from('ull'), t: Buffer.from('rue'), f: Buffer.from('alse') }
 
 const isBlank = (byte: number): boolean =>

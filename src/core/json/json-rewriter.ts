@@ -1,3 +1,4 @@
+import { BACKSLASH, LETTER_U, QUOTE, SPACE } from './characters.js'
 import {
   hex4,
   isHighSurrogate,
@@ -6,11 +7,6 @@ import {
   specialInStrings as special,
   writeUtf8
 } from './json-strings.js'
-
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const SPACE = 0x20
-const LETTER_U = 0x75
 
 /** The escapes of characters that need one, by their codes; digits are capitals, as Jackson writes them. */
 const NEEDED: ReadonlyMap<number, Buffer> = new Map(

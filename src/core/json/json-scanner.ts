@@ -1,3 +1,4 @@
+import { BACKSLASH, COLON, MINUS, QUOTE, SPACE } from './characters.js'
 import {
   hasControlByte,
   hex4,
@@ -8,11 +9,6 @@ import {
   writeUtf8
 } from './json-strings.js'
 
-const QUOTE = 0x22
-const COLON = 0x3a
-const BACKSLASH = 0x5c
-const MINUS = 0x2d
-const SPACE = 0x20
 /** Numbers with more digits may not fit into an i32. */
 const MAX_PLAIN_DIGITS = 9
 

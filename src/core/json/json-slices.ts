@@ -1,11 +1,10 @@
+import { OPEN_LIST, QUOTE } from './characters.js'
 import type { JsonAhead } from './json-ahead.js'
 import type { JsonReader } from './json-reader.js'
 import { JsonRewriter } from './json-rewriter.js'
 import { endOfPlainString } from './json-strings.js'
 import { skipValue } from './json-values.js'
 
-const QUOTE = 0x22
-const OPEN_LIST = 0x5b
 const LETTER_N = 0x6e
 /** 15 digits and a minus sign. */
 const MAX_INTEGER_BYTES = 16

@@ -1,3 +1,5 @@
+import { BACKSLASH, QUOTE } from './characters.js'
+
 /**
  * The byte of a simple escape, by the letter after the backslash: `n` => line feed. 0 for letters that are no simple
  * escape.
@@ -121,8 +123,6 @@ function createSimdCheck(): ((bytes: Uint8Array) => boolean) | undefined {
 export const hasControlByte: (bytes: Uint8Array) => boolean =
   createSimdCheck() ?? (bytes => bytes.some(byte => byte < 0x20))
 
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
 /** From so many plain bytes on, native functions look for the end of a string faster than a loop does. */
 export const LONG_STRING_BYTES = 64
 

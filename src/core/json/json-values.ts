@@ -1,3 +1,16 @@
+import {
+  CLOSE_LIST,
+  CLOSE_OBJECT,
+  COMMA,
+  DOT,
+  LETTER_E,
+  MINUS,
+  OPEN_LIST,
+  OPEN_OBJECT,
+  PLUS,
+  QUOTE,
+  ZERO
+} from './characters.js'
 import { MAX_DEPTH } from './is-json.js'
 import type { JsonReader } from './json-reader.js'
 
@@ -102,18 +115,6 @@ function toFloat(reader: JsonReader, significand: bigint, exponent: number): num
   if (value === Infinity) reader.failHere('number out of range')
   return value
 }
-
-const QUOTE = 0x22
-const PLUS = 0x2b
-const MINUS = 0x2d
-const DOT = 0x2e
-const LETTER_E = 0x65
-const ZERO = 0x30
-const OPEN_LIST = 0x5b
-const CLOSE_LIST = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-const COMMA = 0x2c
 
 /**
  * Consumes a value of any kind and drops it. It may have 1,000 levels of nesting; more fails in the words of serde_json.

@@ -1,3 +1,4 @@
+import { QUOTE } from '../../../core/json/characters.js'
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readListOfRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
@@ -245,8 +246,6 @@ function schemaOf(
   if (records.every(record => record[part] === null)) return undefined
   throw new BodyError(422, `there are ${part}s, but neither ${part}_schema nor ${part}_schema_id`, code)
 }
-
-const QUOTE = 0x22
 
 /** The original takes an id as text, too. */
 function readId(reader: JsonReader, body: Buffer): number {

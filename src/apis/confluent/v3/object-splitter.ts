@@ -1,9 +1,4 @@
-const QUOTE = 0x22
-const BACKSLASH = 0x5c
-const OPEN_LIST = 0x5b
-const CLOSE_LIST = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
+import { BACKSLASH, CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../../core/json/characters.js'
 
 const NOTHING = Buffer.alloc(0)
 const SMALLEST_KEPT_BYTES = 1_024

@@ -1,4 +1,5 @@
 import { decodeBase64 } from '../../../core/base64.js'
+import { QUOTE } from '../../../core/json/characters.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readStringBytes, readValueBytes, readWord, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
@@ -199,7 +200,6 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
   return decoded
 }
 
-const QUOTE = 0x22
 const ISO_8601 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/
 /** The latest time that a `Date` of JavaScript can hold. */
 const MAX_TIMESTAMP_MS = 8.64e15

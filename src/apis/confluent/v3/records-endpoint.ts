@@ -1,3 +1,4 @@
+import { QUOTE } from '../../../core/json/characters.js'
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readListOfRecords, readStringBytes } from '../../../core/json/json-slices.js'
@@ -208,7 +209,6 @@ export class V3Records extends V3Produce {
   }
 }
 
-const QUOTE = 0x22
 const ID = /^[\w-]{1,80}$/
 const MAX_ENTRIES = 'advanced.apis.confluent.maxRecordsPerBatch'
 
