@@ -1,5 +1,6 @@
 import { acksIn, isOfAnother, markIn, STORED_LATEST, setToEnd, withoutMark } from '../consumer/group/ack-encoding.js'
 import type { TopicBeginning } from '../consumer/group/consumer-groups.js'
+import { FIRST_COMMIT_PAUSE_MS, MAX_COMMIT_PAUSE_MS } from '../consumer/group/offset-change.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { CastellanError, KafkaError, TimedOutError } from '../core/errors.js'
 import {
@@ -14,12 +15,6 @@ import type { TopicMetadata } from '../kafka/broker-client.js'
 import { AS_STORED, type Failure, type RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import type { CommitOutcome, CommittedOffset, FollowOptions, GroupOffset } from './verbs.js'
-
-/**
- * First pause before a commit is repeated, because the coordinator does not know the partition yet although it exists.
- */
-const FIRST_PAUSE_MS = 100
-const MAX_PAUSE_MS = 1_000
 
 /** `isVoid`: the committed offset belongs to an earlier topic of the same name. */
 interface FoundOffset extends GroupOffset {
@@ -131,7 +126,7 @@ export class GroupOffsets {
    * within the time limit.
    */
   async #commitOne(topicPartition: TopicPartition, offsetAndMetadata: OffsetAndMetadata): Promise<CommitOutcome> {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    for (let pauseMs = FIRST_COMMIT_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_COMMIT_PAUSE_MS)) {
       const outcome = await this.#tryToCommit(topicPartition, offsetAndMetadata)
       if (outcome !== 'unknownTopicOrPartition' || this.#limit.remainingMs <= pauseMs) return outcome
       if (!(await this.#exists(topicPartition))) return outcome

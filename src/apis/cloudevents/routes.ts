@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { Target } from '../../http/access/access.js'
-import { admits, withBytes } from '../../http/api/endpoint.js'
+import { admits, IGNORED_BYTES, withBytes } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
@@ -81,9 +81,6 @@ function mayRead(parts: EventParts, exchange: Exchange, target: Target): boolean
   if (refusal !== undefined) parts.answers.fail(exchange, refusal)
   return refusal === undefined && admits(parts, exchange, 'consume', target)
 }
-
-/** More is not read of a body that means nothing. */
-const IGNORED_BYTES = 64 * 1024
 
 /** An expression of names of DNS, with a port or without. */
 const SENDER = /^[\w.*:-]{1,253}$/

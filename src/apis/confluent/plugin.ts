@@ -5,7 +5,8 @@ import {
   type ApiPlugin,
   admissionOf,
   capacityWaitMsOf,
-  LOOK_UP_TIMEOUT_MS
+  LOOK_UP_TIMEOUT_MS,
+  MAX_LOOK_UPS
 } from '../../http/api/api.js'
 import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
@@ -28,12 +29,6 @@ import { V2Produce } from './v2/produce-endpoint.js'
 import { lookUpRoutes } from './v2/routes.js'
 import { V3Batch, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
-
-/**
- * Requests that look something up or change it, and that are open at the same time; one client has about half of them. An
- * answer about thousands of topics takes milliseconds and a megabyte, so more of them would delay everything else.
- */
-export const MAX_LOOK_UPS = 200
 
 const NO_ROUTE = new BodyError(404, 'there is nothing at this path')
 const NO_METHOD = new BodyError(405, 'this path does not have this method')

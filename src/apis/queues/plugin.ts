@@ -1,5 +1,6 @@
 import { Shares } from '../../core/shares.js'
 import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
+import { MAX_LOOK_UPS } from '../../http/api/api.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
@@ -7,9 +8,6 @@ import { AcquireEndpoint } from './acquire-endpoint.js'
 import { QueueAnswers, type QueueParts, QueueProblem } from './queue-answers.js'
 import { queuesOperations } from './routes.js'
 import type { QueuesApiSettings } from './settings.js'
-
-/** Descriptions and changes of groups that are open at the same time; one client has about half of them. */
-const MAX_LOOK_UPS = 200
 
 const UNKNOWN = new QueueProblem(404, 'there is no such route')
 

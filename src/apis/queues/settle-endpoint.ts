@@ -1,4 +1,4 @@
-import { type Params, withBytes } from '../../http/api/endpoint.js'
+import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -6,9 +6,6 @@ import type { Settlement, SettleResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 import { requireAtMost, settleBody, TOO_LARGE, withJson } from './requests.js'
-
-/** More is not read of a body that means nothing. */
-const IGNORED_BYTES = 64 * 1024
 
 /** Settles messages by their tokens. @throws QueueProblem when the delay is too long */
 export function settle(

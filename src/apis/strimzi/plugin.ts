@@ -1,5 +1,5 @@
 import { Shares } from '../../core/shares.js'
-import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, capacityWaitMsOf, MAX_LOOK_UPS } from '../../http/api/api.js'
 import { answerPreflights } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
@@ -13,9 +13,6 @@ import { documentOf, strimziOperations } from './operations.js'
 import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
 import { BridgeError, type BridgeParts, StrimziAnswers } from './strimzi-answers.js'
-
-/** Requests to Kafka that are open at the same time; one client has about half of them. */
-const MAX_LOOK_UPS = 200
 
 const NOT_FOUND = new BridgeError(404, 'Not Found')
 const NO_METHOD = new BridgeError(405, 'Method Not Allowed')

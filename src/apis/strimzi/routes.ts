@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { ForbiddenError } from '../../core/errors.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
@@ -80,8 +81,6 @@ const PARAMS = { topicname: text.describe('The topic'), partitionid: z.int().min
 const TOPICS = ['Topics']
 const TOPIC = '/topics/{topicname}'
 const PARTITION = `${TOPIC}/partitions/{partitionid}`
-/** Requests about topics are answered within this. */
-const TIMEOUT_MS = 10_000
 
 const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute => ({
   method: 'post',
@@ -139,7 +138,7 @@ const lookUp = (
 
 /** @throws BridgeError when there is no such topic, KafkaError when it cannot be read */
 async function topicOf({ verbs, topic }: Ask): Promise<TopicMetadata> {
-  const found = (await verbs.topics([topic], TIMEOUT_MS)).get(topic)
+  const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
   if (found !== undefined && !NO_SUCH_TOPIC.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
   throw new BridgeError(404, `there is no topic ${topic}`)
@@ -183,14 +182,14 @@ export const bridgeTopicRoutes = {
   send: produce(TOPIC, 'Produces records', recordsBody),
   sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
   listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
-    const all = await verbs.topics('all', TIMEOUT_MS)
+    const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && caller.allows('admin', { topic }))
     return names.map(({ topic }) => topic).sort()
   }),
   getTopic: lookUp(TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
     const { topic: name, verbs } = ask
     const { partitions } = await topicOf(ask)
-    const entries = await verbs.admin.describeConfigs([{ type: 'topic', name }], TIMEOUT_MS)
+    const entries = await verbs.admin.describeConfigs([{ type: 'topic', name }], LOOK_UP_TIMEOUT_MS)
     const configs = Object.fromEntries((entries.get(name) ?? []).map(entry => [entry.name, entry.value]))
     return { name, configs, partitions: partitions.map(partitionJson) }
   }),
@@ -205,7 +204,7 @@ export const bridgeTopicRoutes = {
     async ask => {
       const { topic, verbs } = ask
       const { partition } = await partitionOf(ask)
-      const [ends] = await verbs.admin.logEnds([{ topic, partition }], TIMEOUT_MS)
+      const [ends] = await verbs.admin.logEnds([{ topic, partition }], LOOK_UP_TIMEOUT_MS)
       if (ends === undefined) throw noPartition(topic, partition)
       return { beginning_offset: ends.start, end_offset: ends.end }
     }
@@ -234,7 +233,7 @@ export const bridgeTopicRoutes = {
         if (!admits(parts, exchange, 'create', { topic: name })) return
         const [partitions, replicationFactor] = [partitions_count ?? undefined, replication_factor ?? undefined]
         answerWork(parts, exchange, async () => {
-          await verbs.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: TIMEOUT_MS })
+          await verbs.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: LOOK_UP_TIMEOUT_MS })
           answers.send(exchange, 201, BRIDGE_TYPE, '{}')
         })
       })

@@ -14,8 +14,8 @@ import type { OffsetCommitter } from './offset-committer.js'
 import type { TopicConsumer } from './topic-consumer.js'
 
 /** Pauses between attempts to commit for a partition that the coordinator does not know although it exists. */
-const FIRST_PAUSE_MS = 100
-const MAX_PAUSE_MS = 1_000
+export const FIRST_COMMIT_PAUSE_MS = 100
+export const MAX_COMMIT_PAUSE_MS = 1_000
 
 export interface OffsetChange {
   readonly runtime: GroupRuntime
@@ -77,9 +77,9 @@ function commitWhere(
       }
       partitionNow(runtime, request.topicPartition, undefined, now => {
         if (now === 'gone') onResult(result)
-        else runtime.after(pauseMs, () => attempt(Math.min(2 * pauseMs, MAX_PAUSE_MS)))
+        else runtime.after(pauseMs, () => attempt(Math.min(2 * pauseMs, MAX_COMMIT_PAUSE_MS)))
       })
     })
   }
-  attempt(FIRST_PAUSE_MS)
+  attempt(FIRST_COMMIT_PAUSE_MS)
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
 
+export const KIB = 1024
 export const MIB = 1024 * 1024
 export const HOUR_MS = 3_600_000
 

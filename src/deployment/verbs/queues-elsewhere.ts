@@ -7,8 +7,8 @@ import { AWAY, askAll, callOthers, type PeerError, type Peers } from '../calls/p
 const SETTLE_TIMEOUT_MS = 10_000
 /** Time limit for the question who holds the messages of a token. */
 const HOLDER_TIMEOUT_MS = 2_000
-/** The longest wait until the others have taken note of changed settings. */
-const CHANGE_TIMEOUT_MS = 1_000
+/** The longest wait until the others have taken note of a change. */
+export const CHANGE_TIMEOUT_MS = 1_000
 /** Time limit for reading changed settings. */
 const SETTINGS_TIMEOUT_MS = 10_000
 

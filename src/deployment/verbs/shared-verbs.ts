@@ -6,11 +6,9 @@ import { AcksElsewhere } from './acks-elsewhere.js'
 import { ownedGroups } from './group-owner.js'
 import { ownedQueues } from './owned-queues.js'
 import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
-import { peerQueues } from './queues-elsewhere.js'
+import { CHANGE_TIMEOUT_MS, peerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
-/** The longest wait until the other workers have taken note of a change. */
-const CHANGE_TIMEOUT_MS = 1_000
 
 /** The workers of one gateway. Their number does not change, so each of them finds the same owner. */
 interface WorkersOfGateway {

@@ -104,7 +104,7 @@ const NO_RECORDS = Buffer.alloc(0)
 const NO_SESSION_ID = 0
 const LARGEST_EPOCH = 0x7fffffff
 /** Limit of a response, even if a client asks for more. */
-const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
+export const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 /** Error codes of a whole session. Without a session, only a fault can cause them. */
 const sessionErrors: ReadonlySet<number> = new Set([
   errorCodes.FETCH_SESSION_ID_NOT_FOUND,

@@ -15,6 +15,7 @@ import {
 import { nextEpochOf, type ShareSession, type TopicIdPartition } from '../share/share-sessions.js'
 import type { Partition } from '../topics/partition.js'
 import { type Api, byTopicId, type Call, defineApi } from './api.js'
+import { LARGEST_ANSWER_BYTES } from './fetch.js'
 
 /** The epochs of a request that opens a session, and of one that ends it. */
 const OPENS = 0
@@ -22,8 +23,6 @@ const ENDS = -1
 /** First version with renewals, and with a limit of records that is exact. */
 const EXACT_SINCE = 2
 const EXACT = 1
-/** Limit of the records in a response, even if a client asks for more. */
-const LARGEST_ANSWER_BYTES = 16 * 1024 * 1024
 const NOTHING = Buffer.alloc(0)
 
 interface AskedPartition extends TopicIdPartition {

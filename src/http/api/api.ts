@@ -84,6 +84,11 @@ export type Everywhere = <Value>(name: string, own: () => Value) => () => Promis
 
 /** Requests that look up topics, offsets, groups and the like are answered within this. */
 export const LOOK_UP_TIMEOUT_MS = 10_000
+/**
+ * Requests to one API that look something up or change it, and that are open at the same time; one client has about half of
+ * them. An answer about thousands of topics takes milliseconds and a megabyte, so more of them would delay everything else.
+ */
+export const MAX_LOOK_UPS = 200
 
 /** Where requests with this durability wait. */
 export const admissionOf = (

@@ -7,6 +7,8 @@ import { collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { ErrorAnswers } from './api-answers.js'
 
+/** More is not read of a body that means nothing. */
+export const IGNORED_BYTES = 64 * 1024
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
 export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)

@@ -1,6 +1,7 @@
 import type { Logger } from '../../core/model.js'
 import type { StoredEntry } from '../log/entry.js'
 import type { ReadLog } from '../log/entry-reader.js'
+import { READ_BYTES } from '../log/entry-reader.js'
 
 /** A reader of the entries of one destination. */
 export interface FeedTarget {
@@ -16,8 +17,6 @@ export interface FeedTarget {
   offered(sequence: number, isAtEnd: boolean): void
 }
 
-/** Size of one read: enough for several batches. */
-const READ_BYTES = 1024 * 1024
 /** Pause after a read that failed. */
 const RETRY_MS = 1_000
 /** Limit of destinations of one read, because they are copied to the thread of the log. */

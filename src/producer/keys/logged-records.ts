@@ -2,6 +2,7 @@ import type { RecordOutcome } from '../../core/model.js'
 import { errorCodes, type KafkaErrorName } from '../../kafka/error-codes.js'
 import type { DurableLog } from '../log/durable-log.js'
 import type { StoredEntry } from '../log/entry.js'
+import { READ_BYTES } from '../log/entry-reader.js'
 import { readLoggedRecord } from '../log/logged-record.js'
 import type { EntryOutcome } from '../log/outcomes.js'
 import { failures } from '../memory/failures.js'
@@ -12,7 +13,6 @@ import type { KeyedRecords } from './keyed-records.js'
 /** The parts of the durable log that are used after a start. */
 export type KeyedLog = Pick<DurableLog, 'read' | 'states'>
 
-const READ_BYTES = 1024 * 1024
 /** An outcome that was lost with its process: Kafka has the record, and its place is unknown. */
 const SOMEWHERE = { type: 'delivered', partition: -1, offset: -1 } as const
 

@@ -39,6 +39,8 @@ interface Run {
 const RUN_BYTES = 1024 * 1024
 /** A gap of at most this size between two requested entries is read and discarded: a second read takes longer. */
 const MAX_GAP_BYTES = 16 * 1024
+/** Size of one read: enough for several batches. */
+export const READ_BYTES = 1024 * 1024
 /** Limit of one call in index positions, some milliseconds, so that the thread is soon free for appends. */
 const MAX_STEPS = 1_000_000
 /** The cost of a read, in index positions examined. */

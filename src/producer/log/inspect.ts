@@ -3,7 +3,7 @@ import { codeOf } from '../../core/node-errors.js'
 import { backlogOf, type DestinationBacklog } from './backlog.js'
 import { DEAD_LETTER_DIRECTORY, type DeadLetter, toDeadLetter } from './dead-letters.js'
 import type { StoredEntry } from './entry.js'
-import { LogReader } from './entry-reader.js'
+import { LogReader, READ_BYTES } from './entry-reader.js'
 import { journalIdOf, type LogDirectory, withFile } from './files.js'
 import { checkFormat, FORMAT_NAME } from './format-file.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
@@ -37,7 +37,6 @@ export interface LogReport {
   readonly quarantined: readonly string[]
 }
 
-const READ_BYTES = 1024 * 1024
 /** The listing is repeated this often, because the process that uses the log may remove a file meanwhile. */
 const MAX_LOOKS = 10
 

@@ -7,6 +7,7 @@ import { type LogRefusal, LogUnusableError } from './availability.js'
 import { DeadLetters } from './dead-letters.js'
 import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
+import { READ_BYTES } from './entry-reader.js'
 import type { LogDirectory } from './files.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
@@ -104,8 +105,6 @@ export interface RedriveResult {
   /** Why the others remain dead letters. */
   readonly refusal: LogRefusal | undefined
 }
-
-const READ_BYTES = 1024 * 1024
 
 /**
  * Puts dead letters back into the log, to be delivered at the next start, behind what is there. Each is written to the

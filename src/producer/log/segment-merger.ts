@@ -1,5 +1,6 @@
 import { encodeEntry, type StoredEntry, stampEntry } from './entry.js'
 import type { LogReader } from './entry-reader.js'
+import { READ_BYTES } from './entry-reader.js'
 import { type LogDirectory, mergeName, segmentName, tryTo, withFile } from './files.js'
 import { LogSegment } from './segment.js'
 import { decodeSegmentHeader, encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
@@ -23,7 +24,6 @@ const SPARSE_SHARE = 1 / 4
 const COPIED_BYTES = 4 * 1024 * 1024
 /** One merge looks at no more entries than this, open or not. */
 const MAX_ENTRIES = 1_000_000
-const READ_BYTES = 1024 * 1024
 /** Entries are written in pieces of this size. */
 const WRITE_BYTES = 4 * 1024 * 1024
 

@@ -2,6 +2,7 @@ import { InvalidRequestError } from '../../core/errors.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { printable, shortened } from '../../core/printable.js'
 import { suggestion } from '../../core/settings/problems.js'
+import { MAX_PARTITION } from '../../router/requests/failures.js'
 import type { ProduceOptions } from './delivery.js'
 import { failures } from './failures.js'
 import { type PartitionerName, partitioners } from './partitioners.js'
@@ -46,7 +47,6 @@ const textOf = (value: unknown): string =>
 const kindOf = (value: unknown): string => (value === null ? 'null' : typeof value)
 
 const MOST_BYTES_OF_A_CHARACTER = 3
-const MAX_PARTITION = 0x7fffffff
 /** The lengths of its key and its value. A record of a million empty headers is not empty. */
 const EMPTY_HEADER_BYTES = 2
 

@@ -53,7 +53,7 @@ export const failureOf = (error: CastellanError): Failure => ({
 
 // The limit is far below that of the protocol, whose length field has 16 bits.
 const MAX_GROUP_LENGTH = 8_000
-const MAX_PARTITION = 0x7fff_ffff
+export const MAX_PARTITION = 0x7fff_ffff
 
 /** The failure for a request that can never be sent to a broker. */
 export const invalid = (code: 'invalidTopic' | 'invalidRequest', message: string): Failure =>

@@ -1,4 +1,5 @@
 import { LoopTurns, TICK_LIMITS, type TickLimits, type TurnTaker } from '../../../core/loop-turns.js'
+import { KIB } from '../../../core/settings/units.js'
 
 export interface TurnLimits extends TickLimits {
   /** All streams together may have so much without an answer; streams that have something in flight share it. */
@@ -7,7 +8,6 @@ export interface TurnLimits extends TickLimits {
   readonly costInFlightAlone: number
 }
 
-const KIB = 1024
 /** Records of other requests wait behind at most so much. Enough for 75 MB/s while Kafka answers within 10 ms. */
 const COST_IN_FLIGHT = 768 * KIB
 /** Enough for one stream at full speed while Kafka answers within 30 ms. */

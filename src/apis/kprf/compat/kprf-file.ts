@@ -1,6 +1,7 @@
 import { extname, join, parse } from 'node:path'
 import { ConfigError } from '../../../core/errors.js'
 import { codeOf } from '../../../core/node-errors.js'
+import { KIB } from '../../../core/settings/units.js'
 import {
   areBrokersNamed,
   entriesOf,
@@ -18,7 +19,6 @@ import {
 const COMMAND = 'castellan kprf'
 /** Endings of the file names that are read. JSON is YAML, too. */
 const ENDINGS = ['.yaml', '.yml', '.json']
-const KIB = 1024
 const DEFAULT_BROKER_PORT = 9_092
 const NO_LIMIT_MS = 2 ** 31 - 1
 /** Where the log goes anyway. */
