@@ -22,12 +22,12 @@ import {
   type CodecHost,
   callsOf,
   type HostedCodec,
-  noTime,
   resultsOf,
   type Work,
   WorkEndedError,
   type WorkResults
 } from './codec-host.js'
+import { type JobOfOwner, OwnerLines } from './owner-lines.js'
 
 const CACHE_BYTES = 64 * 1024 * 1024
 /** Memory of a codec that was not read yet, as a multiple of its schema's text. */
@@ -47,23 +47,15 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time. What comes back together is produced together, which costs less. */
 const MAX_SENT = 256
 const MAX_SENT_BYTES = 1024 * 1024
-/** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
-const LONG_MS = 20
-const DEBT_FACTOR = 10
-const MAX_DEBT_MS = 60_000
 /** The last line: what work may take is counted by the codecs before they take it. */
 const MAX_HEAP_MIB = 192
 
-interface Job {
+interface Job extends JobOfOwner {
   /** Absent: its only codec is read. */
   readonly work: Work | undefined
   /** Of its work, or of the text of its codec. */
   readonly bytes: number
   readonly codecs: readonly HostedCodec[]
-  readonly owner: string | undefined
-  /** Moves when it is done again. */
-  overdueAtMs: number
-  /** Called once. */
   readonly settle: (result: CodecResult | Error) => void
 }
 
@@ -104,10 +96,8 @@ export class ThreadCodecs implements CodecHost {
   readonly #file: URL
   readonly #cacheMaxBytes: number
   readonly #shares = new Shares(MAX_HELD_BYTES, 'bytes that wait for the thread of the schemas')
-  /** What waits to be sent, by owner; the first owner is next. */
-  #lines = new Map<string | undefined, Job[]>()
-  /** Until when owners wait behind others, since their work has taken long. */
-  readonly #debts = new Map<string | undefined, number>()
+  /** What waits to be sent. */
+  readonly #lines = new OwnerLines<Job>()
   /** The thread has died of one of several jobs, which is not known: it gets one at a time. */
   #isCareful = false
   /** Calls of the message that the thread is at, in their order. */
@@ -150,9 +140,8 @@ export class ThreadCodecs implements CodecHost {
 
   close(): void {
     this.#isClosed = true
-    const jobs = [...this.#jobsSent(), ...[...this.#lines.values()].flat()]
+    const jobs = [...this.#jobsSent(), ...this.#lines.takeAll()]
     this.#sent = []
-    this.#lines.clear()
     this.#rest()
     void this.#thread?.worker.terminate()
     for (const { settle } of jobs) settle(CLOSED)
@@ -175,15 +164,9 @@ export class ThreadCodecs implements CodecHost {
         else resolve(result as Result)
       }
       const overdueAtMs = performance.now() + (work === undefined ? MAX_NEW_WAIT_MS : MAX_WAIT_MS)
-      this.#wait({ work, bytes, codecs, owner, overdueAtMs, settle })
+      this.#lines.add({ work, bytes, codecs, owner, overdueAtMs, settle })
       this.#sendSoon()
     })
-  }
-
-  #wait(job: Job): void {
-    const line = this.#lines.get(job.owner)
-    if (line === undefined) this.#lines.set(job.owner, [job])
-    else line.push(job)
   }
 
   /** The work of one turn of the loop is one message: a message costs more than a small piece of work. */
@@ -223,11 +206,11 @@ export class ThreadCodecs implements CodecHost {
 
   /** Chooses what is sent next, with the codecs that the thread does not have. */
   #takeInTurn(): void {
-    for (let bytes = 0; this.#lines.size > 0 && this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
-      const [owner, isSlow] = this.#nextOwner()
+    for (let bytes = 0; !this.#lines.isEmpty && this.#sent.length < MAX_SENT && bytes < MAX_SENT_BYTES; ) {
+      const [owner, isSlow] = this.#lines.next()
       const isAlone = isSlow || this.#isCareful
       if (isAlone && this.#sent.length > 0) break
-      const job = this.#next(owner)
+      const job = this.#lines.take(owner)
       if (job === undefined) continue
       const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
       for (const codec of unread) {
@@ -238,51 +221,6 @@ export class ThreadCodecs implements CodecHost {
       bytes += textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
       if (isAlone) break
     }
-  }
-
-  /** The owner whose turn it is, and whether it waits behind others. */
-  #nextOwner(): readonly [owner: string | undefined, isSlow: boolean] {
-    const now = performance.now()
-    let [next, least]: [string | undefined, number] = [undefined, Number.POSITIVE_INFINITY]
-    for (const owner of this.#lines.keys()) {
-      const until = this.#debts.get(owner) ?? 0
-      if (until <= now) return [owner, false]
-      if (until < least) [next, least] = [owner, until]
-    }
-    return [next, true]
-  }
-
-  /** The next job of an owner whose time is not over. */
-  #next(owner: string | undefined): Job | undefined {
-    for (;;) {
-      const line = this.#lines.get(owner)
-      if (line === undefined) return undefined
-      const job = line.shift()!
-      this.#lines.delete(owner)
-      if (line.length > 0) this.#lines.set(owner, line)
-      if (performance.now() < job.overdueAtMs) return job
-      job.settle(noTime())
-    }
-  }
-
-  /** Fails what has waited too long, also that of owners who have no turn while others have work. */
-  #failOverdue(): void {
-    const now = performance.now()
-    for (const [owner, line] of this.#lines) {
-      const waiting = line.filter(({ overdueAtMs }) => now < overdueAtMs)
-      if (waiting.length === line.length) continue
-      for (const { overdueAtMs, settle } of line) if (now >= overdueAtMs) settle(noTime())
-      if (waiting.length > 0) this.#lines.set(owner, waiting)
-      else this.#lines.delete(owner)
-    }
-  }
-
-  #charge(owner: string | undefined, tookMs: number): void {
-    if (tookMs < LONG_MS) return
-    const now = performance.now()
-    for (const [other, until] of this.#debts) if (until <= now) this.#debts.delete(other)
-    const until = Math.max(now, this.#debts.get(owner) ?? 0) + DEBT_FACTOR * tookMs
-    this.#debts.set(owner, Math.min(until, now + MAX_DEBT_MS))
   }
 
   #keep(codec: HostedCodec): void {
@@ -316,7 +254,7 @@ export class ThreadCodecs implements CodecHost {
     const done = this.#sent.splice(0, results.length)
     for (const [at, sent] of done.entries()) {
       const result = results[at]!
-      this.#charge(sent.job.owner, tookMs[at]!)
+      this.#lines.charge(sent.job.owner, tookMs[at]!)
       if (sent.codec !== undefined) this.#read(sent.codec, result)
       if (isWhole(sent)) sent.job.settle(result)
     }
@@ -337,11 +275,9 @@ export class ThreadCodecs implements CodecHost {
   /** What was sent and not done waits again, before all else, but for work of which a part was done: others have their turn. */
   #takeBack(begun?: Job): void {
     for (const { codec } of this.#sent) if (codec !== undefined) this.#kept.delete(codec.number)
-    const waiting = [...this.#lines.values()].flat()
-    this.#lines = new Map()
-    const jobs = [...this.#jobsSent(), ...waiting]
+    const jobs = [...this.#jobsSent(), ...this.#lines.takeAll()]
     const last = jobs.filter(job => job === begun)
-    for (const job of [...jobs.filter(job => job !== begun), ...last]) this.#wait(job)
+    for (const job of [...jobs.filter(job => job !== begun), ...last]) this.#lines.add(job)
     this.#sent = []
   }
 
@@ -363,7 +299,7 @@ export class ThreadCodecs implements CodecHost {
 
   /** Ends the thread when it has been at one call for too long. */
   #look(): void {
-    this.#failOverdue()
+    this.#lines.failOverdue()
     const thread = this.#thread!
     const place = Atomics.load(thread.progress, AT_CALL)
     this.#awakeMs += WATCH_EVERY_MS
@@ -387,7 +323,7 @@ export class ThreadCodecs implements CodecHost {
     this.#isCareful = culprit === undefined && problem !== undefined
     if (isBroken) for (const { settle } of this.#jobsSent()) settle(problem)
     else if (culprit !== undefined) {
-      this.#charge(culprit.owner, performance.now() - this.#sentAtMs)
+      this.#lines.charge(culprit.owner, performance.now() - this.#sentAtMs)
       this.#sent = this.#sent.filter(({ job }) => job !== culprit)
       culprit.settle(new WorkEndedError(`it needs more than ${cause}`))
     }

@@ -18,7 +18,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   kafka: 6_660,
   producer: 19_420,
   router: 11_220,
-  schemas: 4_090,
+  schemas: 4_110,
   server: 7_440
 }
 
