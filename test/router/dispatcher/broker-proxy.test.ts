@@ -2,11 +2,12 @@ import { expect } from 'chai'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
-import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
+import type { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
 import { produceBatch } from '../../../src/router/processors/produce-admission.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 import { ProcessorStage } from '../processors/stage.js'
+import { openProxy } from './proxy-stage.js'
 
 const IDLE_MS = 20_000
 
@@ -33,34 +34,18 @@ describe('connections to one broker', () => {
     reported = []
     opened = []
     answered = []
-    const report = (kind: string) => (_: unknown, detail: unknown) =>
-      void reported.push(
-        detail instanceof Error ? kind : `${kind} ${(detail as { reason: string }[])[0]?.reason ?? ''}`
-      )
-    proxy = new BrokerProxy({ nodeId: 1, host: 'mock-1', port: 8000, rack: null }, {
-      system,
-      openRequests: stage.openRequests,
-      metrics: stage.metrics,
-      readCache: { isolationLevel: 'readUncommitted' },
-      callTimeoutMs: 1_000,
-      fetch: {},
-      group: { maxGroupConnections: 2, slowGroupCallMs: 60_000 },
-      produce: {},
-      admitCreations: () => [],
-      maxQueued: 10,
-      createClient: (address: unknown, purpose: string, expected: () => string) => {
+    proxy = openProxy(system, stage, {
+      createClient: (address, purpose, expected) => {
         opened.push([address, purpose, expected()])
         return clientOf(purpose)
       },
-      expectedClusterId: () => 'this cluster',
-      reports: {
-        returned: report('returned'),
-        unreachable: report('unreachable'),
-        crashed: report('crashed'),
-        answered: (from: BrokerProxy) => answered.push(from),
-        metadata: () => {}
-      }
-    } as never)
+      expectedClusterId: 'this cluster',
+      reported: (kind, detail) =>
+        void reported.push(
+          detail instanceof Error ? kind : `${kind} ${(detail as { reason: string }[])[0]?.reason ?? ''}`
+        ),
+      answered: from => answered.push(from)
+    })
   })
   afterEach(() => {
     proxy.stop()

@@ -2,11 +2,12 @@ import { expect } from 'chai'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { UnavailableError } from '../../../src/core/errors.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
-import { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
+import type { BrokerProxy } from '../../../src/router/dispatcher/broker-proxy.js'
 import { connectionOfSession } from '../../../src/router/processors/share.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { turns } from '../../support/ticks.js'
 import { ProcessorStage } from '../processors/stage.js'
+import { openProxy } from './proxy-stage.js'
 
 const TEN_MINUTES = 600_000
 const lost = new UnavailableError('brokerUnreachable', 'closed the connection')
@@ -48,33 +49,15 @@ describe('connections of share sessions', () => {
     connections = []
     reported = []
     refusal = undefined
-    const report = (kind: string) => () => void reported.push(kind)
-    proxy = new BrokerProxy({ nodeId: 1, host: 'mock-1', port: 8000, rack: null }, {
-      system,
-      openRequests: stage.openRequests,
-      metrics: stage.metrics,
-      readCache: { isolationLevel: 'readUncommitted' },
-      callTimeoutMs: 1_000,
-      fetch: {},
-      group: { maxGroupConnections: 2, slowGroupCallMs: 60_000 },
-      produce: {},
-      admitCreations: () => [],
-      maxQueued: 10,
-      createClient: (_: unknown, purpose: string) => {
+    proxy = openProxy(system, stage, {
+      createClient: (_, purpose) => {
         expect(purpose).to.equal('session')
         const connection = Object.assign(new Connection(), { refusal })
         connections.push(connection)
         return connection as unknown as BrokerClient
       },
-      expectedClusterId: () => undefined,
-      reports: {
-        returned: report('returned'),
-        unreachable: report('unreachable'),
-        crashed: report('crashed'),
-        answered: () => {},
-        metadata: () => {}
-      }
-    } as never)
+      reported: kind => void reported.push(kind)
+    })
   })
   afterEach(() => {
     proxy.stop()
