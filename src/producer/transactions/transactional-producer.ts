@@ -80,6 +80,10 @@ export class TransactionalProducer {
     return this.#delivery
   }
 
+  get isFenced(): boolean {
+    return this.#state === 'fenced'
+  }
+
   #firstNumbering(): Numbering | undefined {
     if (this.#forgotten > this.#forgottenBefore) this.#needsEpoch()
     const identified = this.#state === 'ready' ? this.#identified : undefined

@@ -23,6 +23,9 @@ export interface TransactionLimits {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Of an id that is forgotten, the next transaction does not notice that another process had it meanwhile. */
+const MAX_RESTING = 10_000
+
 /** `clusterIdOf`: the id of the connected cluster, as far as it is known. */
 export function openTransactions(
   { receipts: _, losses: __, ...deps }: DeliveryDeps,
@@ -65,15 +68,18 @@ interface Running {
 /** Transactions of any number of ids: those of one id take turns, those of different ids run beside each other. */
 export class Transactions {
   readonly #deps: TransactionalDeps
-  /** Ids stay: without its last epoch an id that another program has taken over would take itself back, instead of being fenced. */
+  readonly #maxResting: number
+  /** In the order of their last use. */
   readonly #turns = new Map<string, Turns>()
   /** The functions in which the present code was begun, from the outer to the inner. */
   readonly #inside = new AsyncLocalStorage<readonly Running[]>()
   readonly #closing = new AbortController()
   #restedAt = Number.NEGATIVE_INFINITY
 
-  constructor(deps: TransactionalDeps) {
+  /** @param maxResting how many ids that rest are kept */
+  constructor(deps: TransactionalDeps, maxResting = MAX_RESTING) {
     this.#deps = deps
+    this.#maxResting = maxResting
   }
 
   /**
@@ -145,25 +151,30 @@ export class Transactions {
 
   #turnsOf(id: string): Turns {
     this.#rest()
-    const known = this.#turns.get(id)
-    if (known !== undefined) return known
-    const turns = {
+    const turns = this.#turns.get(id) ?? {
       producer: new TransactionalProducer(id, this.#deps),
       last: Promise.resolve(),
       waiting: 0,
       usedAt: 0
     }
+    this.#turns.delete(id)
     this.#turns.set(id, turns)
     return turns
   }
 
+  /** Forgets ids that have rested for the longest time. One that was fenced is refused for good. */
   #rest(): void {
     const nowMs = this.#deps.clock()
     if (nowMs - this.#restedAt < REST_EVERY_MS) return
     this.#restedAt = nowMs
     const since = nowMs - REST_AFTER_MS
-    for (const { producer, waiting, usedAt } of this.#turns.values())
-      if (waiting === 0 && usedAt < since) void producer.rest()
+    const resting: string[] = []
+    for (const [id, { producer, waiting, usedAt }] of this.#turns) {
+      if (waiting > 0 || usedAt >= since) continue
+      void producer.rest()
+      if (!producer.isFenced) resting.push(id)
+    }
+    for (const id of resting.slice(0, Math.max(0, resting.length - this.#maxResting))) this.#turns.delete(id)
   }
 
   clusterChanged(change: ClusterChange): void {

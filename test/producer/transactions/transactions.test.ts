@@ -1,0 +1,87 @@
+import { setImmediate } from 'node:timers/promises'
+import { expect } from 'chai'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { Transactions } from '../../../src/producer/transactions/transactions.js'
+import type { ResultOf, RouterMessage } from '../../../src/router/messages/operations.js'
+import { kafkaFailure } from '../../../src/router/requests/failures.js'
+
+type Init = Extract<RouterMessage, { readonly type: 'initTransactionalId' }>
+const LIMITS = { timeoutMs: 60_000 }
+const NOTHING_CONSUMED = {
+  hasMessages: false,
+  holds: () => false,
+  prepare: async () => [],
+  tooLarge: () => undefined,
+  check: () => undefined,
+  end: () => undefined
+}
+const TWO_MINUTES_MS = 120_000
+
+describe('the ids of transactions', () => {
+  let now: number
+  let asked: (readonly [id: string, isKnown: boolean])[]
+  /** Ids that another process takes. */
+  let taken: Set<string>
+  let transactions: Transactions
+
+  beforeEach(() => {
+    now = 0
+    asked = []
+    taken = new Set()
+    const router = {
+      path: 'router',
+      tell(message: RouterMessage) {
+        const { transactionalId, current, requester } = message as Init
+        asked.push([transactionalId, current !== undefined])
+        const fenced = kafkaFailure(errorCodes.PRODUCER_FENCED)
+        const result: ResultOf<'initTransactionalId'> = taken.has(transactionalId)
+          ? fenced
+          : { type: 'success', producerId: 1n, producerEpoch: 0 }
+        requester.reply(result as never)
+      },
+      stop: () => undefined
+    }
+    const createDelivery = (): never => {
+      throw new Error('an empty transaction writes nothing')
+    }
+    transactions = new Transactions({ router, clock: () => now, createDelivery }, 2)
+  })
+
+  /** Resolves when the next call of the id could begin. */
+  const run = (id: string): Promise<unknown> =>
+    transactions.run(id, async () => 'done', LIMITS, NOTHING_CONSUMED).finally(() => setImmediate())
+
+  it('are forgotten where more than the limit rest, those first that were not used for the longest time', async () => {
+    for (const id of ['a', 'b', 'c', 'a']) await run(id)
+    now += TWO_MINUTES_MS
+    await run('d')
+    asked = []
+    for (const id of ['a', 'b', 'c']) await run(id)
+    expect(asked).to.deep.equal([
+      ['a', true],
+      ['b', false],
+      ['c', true]
+    ])
+  })
+
+  it('are kept while they have not rested, and when another process has taken them', async () => {
+    for (const id of ['a', 'b', 'c', 'd']) await run(id)
+    now += TWO_MINUTES_MS / 4
+    await run('e')
+    asked = []
+    for (const id of ['a', 'b', 'c', 'd']) await run(id)
+    expect(asked).to.deep.equal([])
+    taken.add('f')
+    await run('f').catch(() => undefined)
+    taken.clear()
+    for (let round = 0; round < 2; round++) {
+      now += TWO_MINUTES_MS
+      await run('e')
+    }
+    const refused: { readonly code?: string } = await run('f').then(
+      () => ({}),
+      error => error
+    )
+    expect(refused.code).to.equal('fenced')
+  })
+})
