@@ -76,7 +76,8 @@ describe('the package', function () {
       '@grpc/grpc-js',
       '@opentelemetry/api',
       'kafkajs',
-      'light-my-request'
+      'light-my-request',
+      'nact'
     ])
   })
 

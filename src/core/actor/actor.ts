@@ -22,8 +22,13 @@ interface NactOptions {
   onCrash(message: unknown, error: unknown, context: { readonly stop: unknown }): unknown
 }
 
-// nact is CommonJS, and ESM imports do not see all of its exports.
-const nact: Nact = createRequire(import.meta.url)('nact')
+// nact is CommonJS, and ESM imports do not see all of its exports. Its main file loads persistence and monitoring, too.
+const load = createRequire(import.meta.url)
+const nact: Nact = {
+  ...load('nact/lib/system.js'),
+  ...load('nact/lib/actor.js'),
+  ...load('nact/lib/functions.js')
+}
 
 const WAKE = 'wake'
 
