@@ -6,6 +6,9 @@ import type { SettleResult } from './queue-verbs.js'
 const REMEMBERED_MS = 60_000
 /** Beyond so many, the oldest are forgotten sooner. One takes about 250 bytes. */
 const MAX_REMEMBERED = 100_000
+/** How often old ones are looked for, and how many are left where there were too many. A map is slow to find its first of many. */
+const FORGET_EVERY_MS = 1_000
+const LEFT_REMEMBERED = 90_000
 
 export type Settling = Omit<SettleResult, 'token'>
 
@@ -20,6 +23,7 @@ export class SettledTokens {
   readonly #now: MonotonicClock
   /** The oldest comes first. */
   readonly #byToken = new Map<string, FirstAnswer>()
+  #forgotAt = Number.NEGATIVE_INFINITY
 
   constructor(now: MonotonicClock) {
     this.#now = now
@@ -44,8 +48,12 @@ export class SettledTokens {
 
   #forgetOld(): void {
     const now = this.#now()
+    const isFull = this.#byToken.size >= MAX_REMEMBERED
+    if (!isFull && now - this.#forgotAt < FORGET_EVERY_MS) return
+    this.#forgotAt = now
+    const most = isFull ? LEFT_REMEMBERED : MAX_REMEMBERED
     for (const [token, { until }] of this.#byToken) {
-      if (now < until && this.#byToken.size < MAX_REMEMBERED) return
+      if (now < until && this.#byToken.size <= most) return
       this.#byToken.delete(token)
     }
   }
