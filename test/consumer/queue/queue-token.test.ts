@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { gatewayOfHolder, holderOfToken, QueueTokens } from '../../../src/consumer/queue/queue-token.js'
@@ -21,6 +22,20 @@ describe('the token of a message of a queue', () => {
 
   it('has 95 characters, all of them legal in a path', () => {
     expect(token).to.match(/^[A-Za-z0-9_-]{95}$/)
+  })
+
+  it('ends with the HMAC of its fields, the cluster, the topic and the group, whatever queue had the last one', () => {
+    for (const [topic, group] of [
+      ['orders', 'workers'],
+      ['orders', 'größe'],
+      ['paid', 'größe'],
+      ['orders', 'workers']
+    ] as const) {
+      const bytes = Buffer.from(tokens.write(topic, group, MESSAGE), 'base64url')
+      const names = ['default', topic, group].map(text => `${Buffer.byteLength(text)}:${text}`).join('')
+      const mac = createHmac('sha256', KEY).update(bytes.subarray(0, 55)).update(names).digest('hex')
+      expect(bytes.toString('hex', 55)).to.equal(mac.slice(0, 32))
+    }
   })
 
   it('tells what it was written for', () => {
