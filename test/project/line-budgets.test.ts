@@ -9,17 +9,17 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_740,
   cli: 3_210,
-  consumer: 14_840,
-  deployment: 3_900,
-  core: 5_550,
-  'embedded-broker': 9_000,
-  verbs: 2_490,
+  consumer: 14_940,
+  deployment: 3_920,
+  core: 5_570,
+  'embedded-broker': 9_080,
+  verbs: 2_510,
   http: 15_710,
   kafka: 6_660,
   producer: 19_420,
   router: 11_220,
   schemas: 4_110,
-  server: 7_440
+  server: 7_520
 }
 
 function linesIn(path: string): number {

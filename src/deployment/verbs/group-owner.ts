@@ -140,7 +140,7 @@ function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<Consum
       return { type: 'messages', messages: { messages, ack: () => tellEnd(acked), release: () => tellEnd() } }
     },
     end: () => tellEnd(),
-    giveBack: result => {
+    release: result => {
       if (result.type === 'messages') result.messages.release()
     }
   }

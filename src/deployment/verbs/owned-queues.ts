@@ -42,7 +42,7 @@ export function ownedQueues<Id>(
     },
     end: () =>
       void peers.call(owner, `queue end ${cluster}`, asked.id, { timeoutMs: TELL_TIMEOUT_MS }).catch(() => undefined),
-    giveBack: result => {
+    release: result => {
       if (result.type === 'acquired' && result.messages.length > 0) unseenAt(owner, result.messages)
     }
   })

@@ -28,7 +28,7 @@ export interface WaitingRequest<Result> {
   /** Tells the owner that the request has ended. */
   end(): void
   /** Gives back what has come after the end. */
-  giveBack(result: Result): void
+  release(result: Result): void
 }
 
 /** Has the owner answer a request. Where it has ended, its successor is asked, until the request is over. */
@@ -73,7 +73,7 @@ export class WaitAtOwner<Result> {
       // The call outlasts the request, so that an answer that comes after its end gives its messages back.
       const result = await this.#request.ask(leftMs, waitMs + graceMs + TELL_TIMEOUT_MS)
       if (result === undefined) this.#askAgain()
-      else if (this.#isOver) this.#request.giveBack(result)
+      else if (this.#isOver) this.#request.release(result)
       else this.#end(result)
     } catch (error) {
       if (isAway(error)) this.#askAgain()
