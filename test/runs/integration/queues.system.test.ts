@@ -8,17 +8,10 @@ import type { App } from '../../../src/server/app/app.js'
 import { openQueues } from '../../../src/server/app/open-queues.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleResult } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
+import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { metricOf, startTestApp } from '../../support/test-app.js'
 
-const LIMITS = {
-  maxLockMs: 3_600_000,
-  mayCreate: true,
-  maxHeld: 10_000,
-  maxHeldPerClient: 1_000,
-  maxWaiting: 2_000,
-  maxQueues: 100
-}
 const ASKED: AcquireOptions = {
   count: 1,
   waitMs: 20_000,
@@ -28,7 +21,6 @@ const ASKED: AcquireOptions = {
   client: 'a test',
   mayAlter: true
 }
-const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
 describe('a queue over a share group', function () {
   this.timeout(90_000)
@@ -41,7 +33,7 @@ describe('a queue over a share group', function () {
 
   before(() => {
     const { router, delivery } = on.castellan
-    const of = { cluster: 'default', limits: LIMITS, log, metrics: defaultLogger }
+    const of = { cluster: 'default', limits: WIDE_LIMITS, log, metrics: defaultLogger }
     queues = openQueues({ ...of, router: router.ref, delivery })
   })
   beforeEach(async () => {
@@ -64,7 +56,7 @@ describe('a queue over a share group', function () {
     return result.messages
   }
   const settle = (words: Partial<Settlement>): Promise<readonly SettleResult[]> =>
-    queues.settle(topic, group, { ...NOTHING, ...words })
+    queues.settle(topic, group, { ...NO_TOKENS, ...words })
   const outcomeOf = async (words: Partial<Settlement>): Promise<string> => (await settle(words))[0]!.outcome
   const textOf = ({ record }: QueueMessage): string => String(record.value)
 
@@ -163,7 +155,7 @@ describe('a queue over a share group', function () {
   it('gives the tokens of a queue to no other group', async () => {
     await write('a')
     const [message] = await acquire()
-    const results = await queues.settle(topic, `${group}-2`, { ...NOTHING, accept: [message!.token] })
+    const results = await queues.settle(topic, `${group}-2`, { ...NO_TOKENS, accept: [message!.token] })
     expect(results[0]!.outcome).to.equal('invalid')
     await settle({ accept: [message!.token] })
   })
@@ -227,7 +219,7 @@ describe('a gateway with queues', function () {
     await stopped
     const { partitions } = await openQueues({
       cluster: 'default',
-      limits: LIMITS,
+      limits: WIDE_LIMITS,
       log: silentLogger,
       metrics: defaultLogger,
       router: on.castellan.router.ref,

@@ -3,20 +3,12 @@ import { expect } from 'chai'
 import { newTokenGiver } from '../../../src/consumer/queue/queue-token.js'
 import type { QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
+import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { LinkedGateway } from '../linked-gateways.js'
 import { kafkaVersion } from './jars.js'
 
-const LIMITS = {
-  maxLockMs: 3_600_000,
-  mayCreate: true,
-  maxHeld: 10_000,
-  maxHeldPerClient: 1_000,
-  maxWaiting: 2_000,
-  maxQueues: 100
-}
 const ASKED = { waitMs: 20_000, maxBytes: 1_048_576, lockMs: undefined, start: 'earliest', mayAlter: true }
-const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
 describe('a queue of two gateways that know each other, over real Kafka', function () {
   this.timeout(120_000)
@@ -40,7 +32,12 @@ describe('a queue of two gateways that know each other, over real Kafka', functi
   /** @param name of the gateway; a process of it that is started again has another id */
   const start = (id: string, name: string): Promise<LinkedGateway> => {
     const giver = newTokenGiver(createHash('sha256').update(name).digest().subarray(0, 12))
-    return LinkedGateway.open(all, id, { brokers: on.cluster.bootstrap }, { cluster: 'default', limits: LIMITS, giver })
+    return LinkedGateway.open(
+      all,
+      id,
+      { brokers: on.cluster.bootstrap },
+      { cluster: 'default', limits: WIDE_LIMITS, giver }
+    )
   }
   const acquire = (at: LinkedGateway, count: number): Promise<readonly QueueMessage[]> =>
     new Promise((resolve, reject) => {
@@ -59,7 +56,7 @@ describe('a queue of two gateways that know each other, over real Kafka', functi
     return found
   }
   const outcomes = async (at: LinkedGateway, words: Partial<Settlement>): Promise<string[]> =>
-    (await at.verbs.queues.settle(topic, group, { ...NOTHING, ...words }, 'x')).map(({ outcome }) => outcome)
+    (await at.verbs.queues.settle(topic, group, { ...NO_TOKENS, ...words }, 'x')).map(({ outcome }) => outcome)
   const tokensOf = (messages: readonly QueueMessage[]): string[] => messages.map(({ token }) => token)
   const write = async (count: number): Promise<void> => {
     const records = Array.from({ length: count }, (_, at) => ({ topic, partition: at % 3, key: null, value: `m${at}` }))
