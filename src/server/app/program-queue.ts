@@ -30,6 +30,8 @@ export const programQueueLimits = {
 
 /** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
 const RETRY_DELAY_MS = 1_000
+/** One that fails may be made again before the lock ends. */
+const RENEWALS_PER_LOCK = 3
 /** Pause of `run` after an acquire that has failed and may succeed later. */
 const PAUSE_MS = 1_000
 
@@ -317,7 +319,7 @@ class ProgramQueue implements Queue {
   }
 
   async #handle(handler: (message: QueueMessage) => unknown, message: QueueMessage, lockMs: number): Promise<void> {
-    const renewing = setInterval(() => void message.renew(), lockMs / 2)
+    const renewing = setInterval(() => void message.renew(), lockMs / RENEWALS_PER_LOCK)
     try {
       await handler(message)
       clearInterval(renewing)

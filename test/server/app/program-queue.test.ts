@@ -52,6 +52,19 @@ describe('a queue of a program', () => {
     expect((await Promise.all(acquired)).flat()).to.deep.equal([])
   })
 
+  it('holds a message for longer than the longest lock while its handler works', async () => {
+    const ends: (() => void)[] = []
+    const end = new AbortController()
+    const running = queue.run(() => new Promise<void>(resolve => ends.push(resolve)), { signal: end.signal })
+    await script.time.pass(0)
+    script.reader.acquire({ offset: 7 })
+    await script.time.pass(7_300_000, 5_000)
+    end.abort()
+    ends[0]!()
+    await running
+    expect([ends.length, script.reader.words.at(-1)]).to.deep.equal([1, 'accept 7'])
+  })
+
   it('asks for as many messages as there are free handlers, while one of them goes on', async () => {
     const ends: (() => void)[] = []
     const handled: number[] = []
