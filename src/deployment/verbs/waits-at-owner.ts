@@ -4,6 +4,11 @@ import { isAway, type PeerError } from '../calls/peers.js'
 
 /** Pause before a request is sent again to an owner that has ended. */
 export const RETRY_MS = 200
+/**
+ * The call outlasts the request by as long as a process may stand still before it is ended: an answer that comes after the
+ * request gives its messages back, and one that came after the call would be dropped.
+ */
+const OUTLAST_MS = 60_000
 /** Time limit for calls to the owner whose result no client waits for. */
 export const TELL_TIMEOUT_MS = 10_000
 
@@ -70,8 +75,7 @@ export class WaitAtOwner<Result> {
     const { waitMs, graceMs } = this.#request
     const leftMs = Math.max(1, Math.ceil(this.#endsAt - performance.now()))
     try {
-      // The call outlasts the request, so that an answer that comes after its end gives its messages back.
-      const result = await this.#request.ask(leftMs, waitMs + graceMs + TELL_TIMEOUT_MS)
+      const result = await this.#request.ask(leftMs, waitMs + graceMs + OUTLAST_MS)
       if (result === undefined) this.#askAgain()
       else if (this.#isOver) this.#request.release(result)
       else this.#end(result)

@@ -167,6 +167,20 @@ describe('the queues of several workers', () => {
     expect(client.results).to.have.length(1)
   })
 
+  it('give the next client what came for one whose worker has stood still', async () => {
+    const client = await acquire(OTHER, { waitMs: 0, lockMs: 600_000 })
+    held.set(OTHER, [])
+    owner.reader.acquire({ offset: 7 })
+    await time.pass(50_000, 500)
+    expect(client.failure).to.equal('timedOut')
+    const late = held.get(OTHER)!
+    held.delete(OTHER)
+    for (const receive of late) receive()
+    await time.pass(0)
+    const next = await acquire(OWNER)
+    expect([next.offsets, client.results.length]).to.deep.equal([[7], 1])
+  })
+
   it('settle with an unknown outcome where the owner stands still', async () => {
     const client = await acquire(OTHER)
     owner.reader.acquire({ offset: 7 })
