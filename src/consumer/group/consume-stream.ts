@@ -1,7 +1,7 @@
 import { type EndingLoop, endingAtOnce, onAbort, pause } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
-import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
+import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
@@ -147,6 +147,7 @@ class GroupLoop {
   constructor(groups: ConsumerGroups, options: ConsumeOptions, isClosed = () => false) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
     checkStart(options.start)
+    checkSignal('consume', options.signal)
     const { group, topics, pattern, start, signal } = options
     this.#groups = groups
     this.#isClosed = isClosed

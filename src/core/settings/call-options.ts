@@ -30,6 +30,12 @@ export function checkOptionNames(
   }
 }
 
+/** @throws InvalidRequestError for a signal that is none, such as its controller */
+export function checkSignal(call: string, given: unknown): void {
+  if (given !== undefined && !(given instanceof AbortSignal))
+    throw new InvalidRequestError(`${call}: signal has to be an AbortSignal`)
+}
+
 /** What a caller has given in the place of something else, for messages. */
 export function kindOf(given: unknown): string {
   if (given === null) return 'null'

@@ -1,7 +1,7 @@
 import { isCount } from '../../core/counts.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
 import { AdminError } from '../../verbs/admin-error.js'
 import { TimeLimit } from '../../verbs/offsets.js'
 
@@ -38,9 +38,7 @@ const isObject = (given: unknown): given is object =>
 export function checkAdminOptions(options: object | undefined, isChange: boolean): void {
   if (!isObject(options)) return
   checkOptionNames('admin', options, isChange ? CHANGE_OPTIONS : LIMIT_OPTIONS)
-  const { signal } = options as { readonly signal?: unknown }
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new InvalidRequestError('admin: signal has to be an AbortSignal')
+  checkSignal('admin', (options as { readonly signal?: unknown }).signal)
 }
 
 /** @throws InvalidRequestError for what is no topic to create */

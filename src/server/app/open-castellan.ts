@@ -11,7 +11,7 @@ import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/er
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
@@ -513,6 +513,7 @@ async function readReceipt(
   options: ReceiptOptions
 ): Promise<FoundReceipt | undefined> {
   checkOptionNames('receipt', options, ['waitMs', 'from', 'signal'])
+  checkSignal('receipt', options.signal)
   const { from = 0, waitMs = 0 } = options
   if (!Number.isSafeInteger(from) || from < 0)
     throw new InvalidRequestError('from is the index of a record: a whole number, at least 0')

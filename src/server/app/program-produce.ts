@@ -1,7 +1,7 @@
 import { toBuffer } from '../../core/bytes.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import { asList, checkOptionNames, kindOf, type OneOrMany } from '../../core/settings/call-options.js'
+import { asList, checkOptionNames, checkSignal, kindOf, type OneOrMany } from '../../core/settings/call-options.js'
 import type { Durability } from '../../producer/memory/delivery.js'
 import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
 import { ProduceError } from '../../verbs/produce-error.js'
@@ -93,8 +93,7 @@ export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
     const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options
     if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
       throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
-    if (signal !== undefined && !(signal instanceof AbortSignal))
-      throw new InvalidRequestError('produce: signal has to be an AbortSignal')
+    checkSignal('produce', signal)
     const times = { deadlineMs, capacityWaitMs: deadlineMs }
     return new LazyOutcomes(
       verbs.produce(toRecords(taken), { partitioner, durability, maxRecordBytes, signal, ...times })

@@ -6,7 +6,7 @@ import { onAbort, pause } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import type { KafkaRecord, Logger } from '../../core/model.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
 import { toError } from '../../verbs/offsets.js'
 import type {
   QueueMessage as Acquired,
@@ -376,8 +376,7 @@ function checkNumber(call: string, name: string, value: unknown, least: number, 
 
 /** @throws InvalidRequestError when one of them is wrong */
 function heldBy(call: string, { lockMs, start, signal }: QueueAcquireOptions) {
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new InvalidRequestError(`${call}: signal has to be an AbortSignal`)
+  checkSignal(call, signal)
   if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, MIN_LOCK_MS, programQueueLimits.maxLockMs)
   return { lockMs, start: startOf(call, start) }
 }

@@ -3,7 +3,7 @@ import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/g
 import { isCount } from '../../core/counts.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
-import { checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
+import { checkOptionNames, checkSignal, type OneOrMany } from '../../core/settings/call-options.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
 import type { Transactions } from '../../producer/transactions/transactions.js'
@@ -90,8 +90,7 @@ function checked(id: unknown, run: unknown, options: TransactionOptions) {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = options
   if (!(Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= MAX_TIMER_MS / 2))
     throw new InvalidRequestError('transaction: timeoutMs has to be a whole number of milliseconds, at least 1')
-  if (signal !== undefined && !(signal instanceof AbortSignal))
-    throw new InvalidRequestError('transaction: signal has to be an AbortSignal')
+  checkSignal('transaction', signal)
   return { timeoutMs, signal }
 }
 

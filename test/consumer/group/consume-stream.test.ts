@@ -58,8 +58,9 @@ describe('messages of a group, in a loop', () => {
     expect(asked).to.deep.equal(Array(3).fill('billing orders 1 1 10000'))
   })
 
-  it('need a group and a topic', async () => {
-    for (const options of [{ group: '' }, { topics: '' }, { topics: [] }, { topics: ['orders', ''] }])
+  it('need a group and a topic, and take a signal only', async () => {
+    const signal = new AbortController() as never
+    for (const options of [{ group: '' }, { topics: '' }, { topics: [] }, { topics: ['orders', ''] }, { signal }])
       expect(() => open(options)).to.throw(InvalidRequestError)
     expect(asked).to.deep.equal([])
   })

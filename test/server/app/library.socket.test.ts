@@ -201,7 +201,8 @@ describe('the library', () => {
       const last = await own.receipt(produced.receipt!, { from: 1 })
       expect(last!.records).to.deep.equal(found!.records.slice(1))
       expect(await own.receipt('A'.repeat(38))).to.equal(undefined)
-      expect(await codeOf(own.receipt('A'.repeat(38), { from: -1 }))).to.equal('invalidRequest')
+      for (const wrong of [{ from: -1 }, { signal: {} as AbortSignal }])
+        expect(await codeOf(own.receipt('A'.repeat(38), wrong))).to.equal('invalidRequest')
     } finally {
       await own.close({ timeoutMs: 0 })
     }
