@@ -31,6 +31,8 @@ export class QueueGateway implements Peers {
   readonly scripted: ScriptedQueues
   readonly verbs: Verbs
   reach: Reach = 'answers'
+  /** Functions that end the calls to it while it does not answer: their time is over. */
+  readonly unanswered: (() => void)[] = []
   readonly #all: Map<string, QueueGateway>
   readonly #calls: string[]
   readonly #handlers = new Map<string, PeerHandler<string>>()
@@ -83,7 +85,7 @@ export class QueueGateway implements Peers {
     if (other === undefined || other.reach === 'is gone') throw failure(NOT_SENT)
     if (other.reach === 'hears nothing') throw failure(AWAY)
     if (other.reach === 'does not answer') {
-      await new Promise(resolve => setTimeout(resolve, timeoutMs))
+      await new Promise<void>(resolve => other.unanswered.push(resolve))
       throw new PeerError('no answer in time')
     }
     if (other.reach === 'is full') throw failure('overloaded')
