@@ -233,9 +233,22 @@ export class Worker {
     const vanishes = this.#manner === 'vanishing' && random.next() < 0.25
     const vanishesAfterMs = vanishes ? random.between(0, 60) ** 2 / 10 : undefined
     const reply = await this.#client.ask({ method, url, body, accept, vanishesAfterMs })
+    if (reply.type === 'answered' && method === 'POST' && accept === undefined && !isJson(reply.body)) {
+      // The connection was refused, not the request: at a stop, or where a gateway stood still while the request came.
+      if (![408, 503].includes(reply.status)) history.problem(`${path} was answered ${reply.status} without JSON`)
+      return { type: 'lost' }
+    }
     if (reply.type === 'late') history.problem(`${method} ${path.slice(0, 10)} was not answered`)
     if (reply.type === 'answered' && reply.status === 503) await sleep(RETRY_MS)
     return reply
+  }
+}
+
+function isJson(text: string): boolean {
+  try {
+    return typeof JSON.parse(text) === 'object'
+  } catch {
+    return false
   }
 }
 
