@@ -75,8 +75,19 @@ def cloud_events(topic):
     return call("cloudevents", "cloudevents_consume", topic, from_="earliest", timeout=5000, accept="application/cloudevents+json").data
 
 
+def queues(topic):
+    body = {"records": [{"topic": topic, "data": "hello"}], "wait_for_send": True}
+    call("kprf", "kprf_push", body=m.KprfPushBody.from_dict(body))
+    wanted = m.QueuesAcquireBody.from_dict({"start": "earliest", "encoding": "text"})
+    [message] = call("queues", "queues_acquire", topic, topic, body=wanted).messages
+    settled = call("queues", "queues_settle", topic, topic, body=m.QueuesSettleBody(renew=[message.token]))
+    call("queues", "queues_accept", topic, topic, message.token)
+    state = call("queues", "queues_describe", topic, topic).state
+    return message.value if (settled.results[0].outcome, state) == ("done", "Stable") else str((settled, state))
+
+
 apis = {"kafkaPixy": kafka_pixy, "confluentV2": confluent_v2, "confluentV3": confluent_v3, "strimzi": strimzi}
-apis |= {"arion": arion, "kprf": kprf, "cloudEvents": cloud_events}
+apis |= {"arion": arion, "kprf": kprf, "cloudEvents": cloud_events, "queues": queues}
 read = {}
 for name, round_trip in apis.items():
     try:

@@ -1,6 +1,6 @@
 import createClient from 'openapi-fetch'
 import { told } from './round-trips'
-import type { paths } from './schema'
+import type { components, paths } from './schema'
 
 const client = createClient<paths>({ baseUrl: process.argv[2]! })
 const V2 = { headers: { 'content-type': 'application/vnd.kafka.v2+json' } }
@@ -90,5 +90,28 @@ told({
       headers: { accept: 'application/cloudevents+json' }
     })
     return data !== undefined && 'data' in data ? data.data : 'nothing'
+  },
+  queues: async topic => {
+    await client.POST('/kprf/push', { body: { records: [{ topic, data: 'hello' }], wait_for_send: true } })
+    const path = { topic, group: topic }
+    const at = '/queues/{topic}/{group}'
+    const { data, error } = await client.POST(`${at}/acquire`, {
+      params: { path },
+      body: { start: 'earliest', encoding: 'text' }
+    })
+    if (data === undefined) return error ?? 'no answer'
+    // With another Accept the answer would be the bytes of one message.
+    const [message] = (data as components['schemas']['QueuesAcquireAnswer']).messages
+    if (message === undefined) return 'no message'
+    const { data: settled } = await client.POST(`${at}/settle`, {
+      params: { path },
+      body: { renew: [message.token] }
+    })
+    if (settled?.results[0]?.outcome !== 'done') return settled
+    const accepted = await client.DELETE(`${at}/messages/{token}`, {
+      params: { path: { ...path, token: message.token } }
+    })
+    const { data: group } = await client.GET(at, { params: { path } })
+    return accepted.response.status === 204 && group?.state === 'Stable' ? message.value : accepted.error
   }
 })

@@ -6,7 +6,9 @@ type Api = 'kafkaPixy' | 'confluentV2' | 'confluentV3' | 'strimzi' | 'arion' | '
 
 /** Prints what each API's record was when it was read back: that of an API without a consumer, by Confluent's. */
 export async function told(
-  apis: Readonly<Record<Api, RoundTrip> & Record<'confluentConsumer' | 'strimziConsumer', Consumer>>
+  apis: Readonly<
+    Record<Api, RoundTrip> & Record<'confluentConsumer' | 'strimziConsumer', Consumer> & { queues?: RoundTrip }
+  >
 ): Promise<void> {
   const { confluentConsumer, strimziConsumer, ...produce } = apis
   const read: Record<string, unknown> = {}
