@@ -6,7 +6,8 @@ import { loadCastellan } from '../tools/in-process.js'
 
 const CLIENT_TIMES = { requestTimeoutMs: 10_000, connectTimeoutMs: 10_000 }
 const POLL_MS = 100
-const ACQUIRE = { maxWaitMs: 250, minBytes: 1, maxBytes: 4 * 1024 * 1024, isExact: true, forgotten: [] }
+/** As many bytes as a gateway asks for. */
+const ACQUIRE = { maxWaitMs: 250, minBytes: 1, maxBytes: 1024 * 1024, isExact: true, forgotten: [] }
 const silent = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** Connections to the leader of a topic with one partition, and to any broker. */
