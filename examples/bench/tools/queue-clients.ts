@@ -46,6 +46,7 @@ const TIMEOUT_MS = 10_000
 const CALLS_IN_FLIGHT = 16
 const WAIT_MS = 1_000
 const MESSAGE_BYTES = 1024
+const BATCH_MESSAGES = 10
 
 let setup: QueueSetup
 let leader: LeaderOfTopic
@@ -56,15 +57,15 @@ async function start(given: QueueSetup) {
   return {}
 }
 
-/** Writes messages one by one, as clients of a queue do: each is a batch of its own. */
+/** Writes messages in small batches: a broker sends the whole batch of each message that it gives. */
 async function fill({ messages }: { readonly messages: number }): Promise<number> {
   const value = Buffer.alloc(MESSAGE_BYTES, 'x')
   let written = 0
   const write = async (): Promise<void> => {
     while (written < messages) {
-      written++
-      const writer = new RecordBatchWriter(2 * MESSAGE_BYTES)
-      writer.append(null, value, undefined, Date.now())
+      written += BATCH_MESSAGES
+      const writer = new RecordBatchWriter(2 * BATCH_MESSAGES * MESSAGE_BYTES)
+      for (let at = 0; at < BATCH_MESSAGES; at++) writer.append(null, value, undefined, Date.now())
       const bytes = writer.seal({ ...noProducer, codec: 'none' })
       const partitions = [{ topic: setup.topic, partition: 0, bytes }]
       const answer = await leader.leader.produce({ acks: -1, brokerTimeoutMs: TIMEOUT_MS, partitions })
