@@ -85,6 +85,7 @@ describe('bench command', () => {
       peer: undefined,
       peerUrl: undefined,
       records: undefined,
+      brokers: undefined,
       list: undefined
     })
     expect(parseCommand(['push', '--only', 'push-sync,push-async'], ['push']).only).to.deep.equal([
