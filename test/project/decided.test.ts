@@ -19,7 +19,6 @@ const SEARCHERS = ['test/project/decided.test.ts']
 const SLEEPERS: readonly string[] = [
   'test/apis/kafka-pixy/raw-service.ts',
   'test/cli/child.ts',
-  'test/deployment/verbs/queue-gateways.ts',
   'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
   'test/producer/durable-stage.ts',
