@@ -90,7 +90,10 @@ export const configureBody = z.strictObject({
 })
 
 const BAD_JSON = new QueueProblem(400, 'the body is not JSON')
-export const TOO_LARGE = new QueueProblem(413, 'the body is too large')
+const TOO_LARGE = new QueueProblem(
+  413,
+  `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
+)
 
 /** Reads a body of JSON of any content type; an empty one is `{}`. @param use what it throws is answered */
 export function withJson<Value>(

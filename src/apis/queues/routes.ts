@@ -129,7 +129,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     answers: {
       204: { description: 'The message is done' },
       404: failure('This is no token of the topic and the group'),
-      410: failure('The lock of the message is over: it is offered again')
+      410: failure('The token counts no longer: the lock of the message is over, or the message is settled')
     },
     receive: ({ parts }, exchange, params) => acceptOne(parts, exchange, params)
   },

@@ -5,7 +5,7 @@ import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Settlement, SettleResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
-import { requireAtMost, settleBody, TOO_LARGE, withJson } from './requests.js'
+import { requireAtMost, settleBody, withJson } from './requests.js'
 
 /** Settles messages by their tokens. @throws QueueProblem when the delay is too long */
 export function settle(
@@ -33,11 +33,13 @@ export function settleMany(parts: QueueParts, exchange: Exchange, params: Params
   })
 }
 
+const TOO_LARGE_TO_IGNORE = new QueueProblem(413, `the body is larger than ${IGNORED_BYTES} bytes`)
+
 /** `DELETE /{topic}/{group}/messages/{token}`. A body means nothing. */
 export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params): void {
   const queue = queueOf(parts, params)
   if (!admitsConsumer(parts, exchange, queue)) return
-  withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE, () => {
+  withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE_TO_IGNORE, () => {
     const settlement = { accept: [params.token!], release: [], reject: [], renew: [], delayMs: 0 }
     settle(parts, exchange, queue, settlement).then(
       ([result]) => {
@@ -51,13 +53,10 @@ export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params)
 }
 
 const problems = {
-  lost: [410, 'the lock of the message is over: it is offered again'],
+  lost: [410, 'the token counts no longer: the lock of the message is over, or the message is settled'],
   invalid: [404, 'this is no token of the topic and the group'],
   unknown: [504, 'Kafka has not answered: the message is done, or it is offered again'],
-  elsewhere: [
-    503,
-    'the gateway that holds the message cannot be asked: the message is done later, or it is offered again'
-  ]
+  elsewhere: [503, 'the gateway that holds the message cannot be asked: this request settles nothing']
 } as const
 
 /** `undefined`: the message is done. */

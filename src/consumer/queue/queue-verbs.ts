@@ -67,7 +67,7 @@ export interface Settlement {
 
 /**
  * - `done`
- * - `lost`: the lock is over, or was never held since; the message comes or came again
+ * - `lost`: the token counts no longer: the lock is over, and the message comes or came again; or another word has settled it
  * - `unknown`: sent to Kafka, and no answer came: the message is settled, or comes again
  * - `elsewhere`: another gateway holds the message, and could not be asked
  * - `invalid`: no token of this topic and group

@@ -241,7 +241,12 @@ describe('queues: a request to acquire messages', () => {
       expect([status, code], JSON.stringify(body)).to.deep.equal([400, 'invalidRequest'])
       expect(text, JSON.stringify(body)).to.match(detail)
     }
-    expect((await play.problem('POST', ACQUIRE, ' '.repeat(262_145)))[0]).to.equal(413)
+    const tooLarge = [
+      413,
+      'recordTooLarge',
+      'the body is larger than 262144 bytes, or than apis.queues.maxBodyBytes where that is less'
+    ]
+    expect(await play.problem('POST', ACQUIRE, ' '.repeat(262_145))).to.deep.equal(tooLarge)
     expect((await play.problem('POST', '//workers/acquire'))[0]).to.equal(400)
     expect(play.queues.asked).to.deep.equal([])
   })

@@ -112,11 +112,28 @@ describe('queues: a request to accept one message', () => {
     expect(play.queues.asked[0]).to.deep.equal(['settle', 'orders', 'workers', accept, CLIENT])
   })
 
+  it('with a lost token is not told that the message comes again: another word may have settled it', async () => {
+    await open()
+    play.queues.results = [{ token: 'TOKEN', outcome: 'lost' }]
+    expect((await play.problem('DELETE', MESSAGE))[2]).to.equal(
+      'the token counts no longer: the lock of the message is over, or the message is settled'
+    )
+  })
+
+  it('at a gateway that cannot be asked is told that nothing is settled', async () => {
+    await open()
+    play.queues.results = [{ token: 'TOKEN', outcome: 'elsewhere' }]
+    expect((await play.problem('DELETE', MESSAGE))[2]).to.equal(
+      'the gateway that holds the message cannot be asked: this request settles nothing'
+    )
+  })
+
   it('may have a body, which means nothing', async () => {
     await open()
     play.queues.results = [{ token: 'TOKEN', outcome: 'done' }]
     expect((await play.ask('DELETE', MESSAGE, '{')).status).to.equal(204)
-    expect((await play.problem('DELETE', MESSAGE, ' '.repeat(65_537)))[0]).to.equal(413)
+    const tooLarge = [413, 'recordTooLarge', 'the body is larger than 65536 bytes']
+    expect(await play.problem('DELETE', MESSAGE, ' '.repeat(65_537))).to.deep.equal(tooLarge)
   })
 
   it('needs the right to consume, as settling has', async () => {
