@@ -342,7 +342,7 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A request whose answer says unknown gives its key back, though its records are under way.',
     edits: [
       {
-        in: 'settlementOf',
+        in: 'keyOutcomeOf',
         find: "answer : 'open'",
         replaceWith: "answer : 'free'"
       }
