@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
-import { type Body, json, type Operation } from '../../http/openapi/operation.js'
+import { type Body, BYTES, json, type Operation } from '../../http/openapi/operation.js'
 import { type AcquireEndpoint, BYTES_TYPE } from './acquire-endpoint.js'
 import { configure, describe } from './group-endpoint.js'
 import type { QueueParts } from './queue-answers.js'
@@ -87,6 +87,20 @@ const body = (description: string, schema: z.ZodType): Body => ({
   required: false
 })
 
+/** Headers of an answer with the bytes of one message. */
+const headersOfBytes = {
+  location: 'The path of the message for `DELETE`. This and the following headers: only with the bytes of one message.',
+  'x-castellan-token': 'Settles this delivery of the message.',
+  'x-castellan-delivery-count': 'How often it was offered, this time included; a lower bound.',
+  'x-castellan-lock-ms': 'Milliseconds until it is offered again.',
+  'x-castellan-partition': 'Its partition.',
+  'x-castellan-offset': 'Its offset.',
+  'x-castellan-key': 'Its key in base64; only where it has one of at most 6 KiB.',
+  'x-castellan-last-delivery': '`true`: a release would end the message. Absent: Kafka does not tell.',
+  'x-castellan-null': '`value`: the message has no value.',
+  'x-castellan-warning': 'The key is longer, and left out.'
+}
+
 const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
   acquire: {
     method: 'post',
@@ -101,8 +115,9 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
         description: 'The messages; none when none came in time',
         content: {
           ...json(z.object({ messages: z.array(message), settled: z.array(result).optional() })),
-          [BYTES_TYPE]: z.unknown()
-        }
+          [BYTES_TYPE]: BYTES
+        },
+        headers: headersOfBytes
       },
       204: { description: 'No message came in time; only with `Accept: application/octet-stream`' }
     },

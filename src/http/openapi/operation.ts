@@ -25,6 +25,8 @@ export interface Answer {
   readonly description: string
   /** Absent: an empty body. */
   readonly content?: Content
+  /** Descriptions by name. Each of the headers may be absent. */
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** One operation of an HTTP API: what OpenAPI says about a method of a path. */
@@ -48,6 +50,9 @@ export const json = (schema: z.ZodType): Content => ({ 'application/json': schem
 
 /** Values of JSON that follow each other, one a line. */
 export const LINES_TYPE = 'application/x-ndjson'
+
+/** A body of any bytes. */
+export const BYTES = z.string().meta({ format: 'binary' })
 
 /** An operation that reads one thing. */
 export const reading = (
@@ -225,7 +230,7 @@ function addAnswersOfProduce(answers: Record<string, Answer>): void {
   for (const [status, description] of Object.entries(KEY_ANSWERS)) answers[status] ??= { description }
   for (const [status, description] of Object.entries(modernAnswers)) {
     const own = answers[status]
-    answers[status] = { description: own?.description ?? description, content: { ...own?.content, ...outcomes } }
+    answers[status] = { description, ...own, content: { ...own?.content, ...outcomes } }
   }
   const { content, ...accepted } = answers[202]!
   const own = content?.['application/json']
@@ -245,10 +250,11 @@ const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
       .map(([status, description]) => [status, { description, content: ANYTHING }])
   )
 
-const toResponse = (status: string, { description, content }: Answer, produces: boolean): JsonSchema => ({
+const toResponse = (status: string, { description, content, headers = {} }: Answer, produces: boolean): JsonSchema => ({
   description,
   headers: {
     'x-request-id': REQUEST_ID,
+    ...Object.fromEntries(Object.entries(headers).map(([name, described]) => [name, header(described)])),
     ...(produces && PRODUCE_HEADERS),
     ...(produces && status === '202' && EARLY_HEADERS)
   },

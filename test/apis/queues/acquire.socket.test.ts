@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { queuesOperations } from '../../../src/apis/queues/routes.js'
 import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { SchemaError } from '../../../src/schemas/schema-error.js'
 import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
@@ -187,6 +188,8 @@ describe('queues: a request to acquire messages', () => {
       'x-castellan-key': 'aw==',
       'x-castellan-last-delivery': 'true'
     })
+    const described = queuesOperations.find(({ id }) => id === 'acquire')!.answers[200]!.headers
+    expect(described).to.include.keys('location', ...own.map(([name]) => name))
   })
 
   it('in bytes tells no message, no value and a long key apart', async () => {

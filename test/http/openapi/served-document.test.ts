@@ -17,7 +17,11 @@ interface Schema {
 interface ServedOperation {
   readonly operationId: string
   readonly parameters?: readonly { readonly name?: string }[]
-  readonly responses: object
+  readonly responses: Readonly<Record<string, ServedAnswer>>
+}
+interface ServedAnswer {
+  readonly headers?: Readonly<Record<string, object>>
+  readonly content?: Readonly<Record<string, { readonly schema: object }>>
 }
 
 const served = (name: string, operations: readonly Operation[]): Served =>
@@ -76,6 +80,23 @@ describe('The served OpenAPI document', () => {
     const { name, operations, settings } = apis.find(({ name }) => name === 'confluent')!
     const { components } = served(name, operations(settings.parse({}) as never))
     expect(components.schemas!.ConfluentCreateTopicBody!.required).to.deep.equal(['topic_name'])
+  })
+
+  it('says of a queue which bytes and headers are its answer to a client that accepts no JSON', () => {
+    const { name, operations, settings } = apis.find(({ name }) => name === 'queues')!
+    const { paths, components } = served(name, operations(settings.parse({}) as never))
+    const { headers = {}, content = {} } = paths['/{topic}/{group}/acquire']!.post!.responses['200']!
+    expect(content['application/octet-stream']).to.deep.equal({ schema: { type: 'string', format: 'binary' } })
+    expect(Object.keys(content)[0]).to.equal('application/json')
+    const own = Object.keys(headers).filter(header => header !== 'x-request-id')
+    expect(own).to.deep.equal([
+      'location',
+      ...['token', 'delivery-count', 'lock-ms', 'partition', 'offset', 'key', 'last-delivery', 'null', 'warning'].map(
+        header => `x-castellan-${header}`
+      )
+    ])
+    for (const header of own) expect(JSON.stringify(headers[header])).to.match(/^\{"\$ref":"#\/components\/headers\//)
+    expect(components.headers!.XCastellanToken).to.have.keys('description', 'schema')
   })
 
   it('has nothing of any API from which generators make code that does not compile', () => {
