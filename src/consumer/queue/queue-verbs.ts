@@ -105,6 +105,8 @@ export interface QueueVerbs {
    * @returns in the order accept, release, reject, renew, each in the order of its list. Never rejects
    */
   settle(topic: string, groupId: string, settlement: Settlement, client: string): Promise<readonly SettleResult[]>
+  /** Counts outcomes that {@link settle} has not decided: the process that holds the messages did not answer. */
+  count?(results: readonly SettleResult[]): void
   /** @throws CastellanError when the topic does not exist, or Kafka does not answer in time; KafkaError when it refuses */
   describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription>
   /**

@@ -195,8 +195,12 @@ export class Queues implements QueueVerbs {
       ...settleAll(reject, 'reject'),
       ...settleAll(renew, 'renew')
     ])
-    for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
+    this.count(results)
     return results
+  }
+
+  count(results: readonly SettleResult[]): void {
+    for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
   }
 
   describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {

@@ -50,7 +50,11 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
   peers.serve(message, (asked: AskedSettlement) => own.settle(...asked))
   return async (id: Id, asked: AskedSettlement): Promise<readonly SettleResult[]> => {
     const [, , settlement, client] = asked
-    const allAre = (outcome: SettleResult['outcome']) => tokensOf(settlement).map(token => ({ token, outcome }))
+    const allAre = (outcome: SettleResult['outcome']) => {
+      const results = tokensOf(settlement).map(token => ({ token, outcome }))
+      own.count?.(results)
+      return results
+    }
     try {
       const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
       // A process that has just been started handles no messages yet.

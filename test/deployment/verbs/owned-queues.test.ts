@@ -189,6 +189,7 @@ describe('the queues of several workers', () => {
     const settling = outcomes(OTHER, { accept: client.tokens })
     await time.pass(12_000, 500)
     expect(await settling).to.deep.equal(['unknown'])
+    expect(other.metrics.ofTagged('settled_messages', { outcome: 'unknown' })).to.equal(1)
   })
 
   it('have the same settings', async () => {

@@ -94,6 +94,9 @@ describe('the settlement of messages that other gateways hold', () => {
       const ofC = await c!.give(21)
       expect(await outcomesOf({ accept: [ofB[1]!, ...ofC] })).to.deep.equal([outcome, 'done'])
       expect(settles()).to.deep.equal(['a>b settle 1', 'a>c settle 1'])
+      expect(a!.scripted.metrics.ofTagged('settled_messages', { outcome })).to.equal(1)
+      // The other one is counted by the gateway that holds it.
+      expect(a!.scripted.metrics.of('settled_messages')).to.equal(1)
     })
 
   it('is done by a repeat after an answer that was lost, without asking Kafka again', async () => {
