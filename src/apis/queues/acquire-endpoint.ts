@@ -41,7 +41,7 @@ export class AcquireEndpoint {
 
   /** @throws QueueProblem */
   acquire(exchange: Exchange, params: Params): void {
-    const queue = queueOf(this.#parts, params)
+    const queue = queueOf(this.#parts, exchange, params)
     if (!admitsConsumer(this.#parts, exchange, queue)) return
     withJson(this.#parts, exchange, acquireBody, wanted => {
       const asked = { exchange, queue, wanted, isBytes: this.#wantsBytes(exchange, wanted) }

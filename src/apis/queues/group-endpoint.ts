@@ -7,7 +7,7 @@ import { configureBody, withJson } from './requests.js'
 
 /** `GET /{topic}/{group}`. */
 export function describe(parts: QueueParts, exchange: Exchange, params: Params): void {
-  const { queues, topic, group } = queueOf(parts, params)
+  const { queues, topic, group } = queueOf(parts, exchange, params)
   if (!admits(parts, exchange, 'offsets', { topic, group })) return
   answerWork(parts, exchange, async () => {
     const { state, members, partitions, settings = null } = await queues.describe(topic, group, LOOK_UP_TIMEOUT_MS)
@@ -17,7 +17,7 @@ export function describe(parts: QueueParts, exchange: Exchange, params: Params):
 
 /** `PATCH /{topic}/{group}`: the settings of the group, which count for all its topics. */
 export function configure(parts: QueueParts, exchange: Exchange, params: Params): void {
-  const { queues, topic, group } = queueOf(parts, params)
+  const { queues, topic, group } = queueOf(parts, exchange, params)
   if (!admits(parts, exchange, 'alter', { topic, group })) return
   withJson(parts, exchange, configureBody, changes => {
     const caller = parts.access.callerOf(exchange.request)

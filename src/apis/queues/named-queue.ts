@@ -1,6 +1,6 @@
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
 import type { QueueVerbs } from '../../verbs/verbs.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 
@@ -14,8 +14,13 @@ export interface NamedQueue {
   readonly path: string
 }
 
-/** @throws QueueProblem when there is no such cluster, or a name is empty */
-export function queueOf(parts: QueueParts, { cluster, topic = '', group = '' }: Params): NamedQueue {
+/** @throws QueueProblem when there is no such cluster, or a name is empty, or is not percent-encoded */
+export function queueOf(
+  parts: QueueParts,
+  { request }: Exchange,
+  { cluster, topic = '', group = '' }: Params
+): NamedQueue {
+  if (isEscaped(request)) throw new QueueProblem(400, 'the path is not percent-encoded UTF-8')
   const queues = parts.queuesByCluster.get(cluster ?? 'default')
   if (queues === undefined) throw new QueueProblem(404, 'there is no such cluster')
   if (topic === '' || group === '')

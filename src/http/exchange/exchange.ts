@@ -30,6 +30,9 @@ type Sent = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string 
  */
 export const sentUrlOf = (request: Sent): string => request.sentUrl ?? request.url ?? '/'
 
+/** Whether the path of a request is not percent-encoded UTF-8, so that parameters of the path are as they were sent. */
+export const isEscaped = (request: Sent): boolean => sentUrlOf(request) !== request.url
+
 /** The URL of a request as its client has written it: without the prefix on the API's own port. */
 export const writtenUrlOf = (request: Sent): string => request.originalUrl ?? sentUrlOf(request)
 

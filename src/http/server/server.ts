@@ -221,7 +221,7 @@ export const handlerOf =
 /**
  * A URL whose path Fastify's router can decode. The router answers others itself before any hook runs: without
  * authentication, without counting, and not in the error format of the API. With its percent signs escaped, such a
- * path matches no route and passes through the hooks.
+ * path passes through the hooks; it matches no route but by parameters: `isEscaped` tells APIs that serve these.
  *
  *   /push       =>   /push
  *   /%zz?a=%b   =>   /%25zz?a=%b

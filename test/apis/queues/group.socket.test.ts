@@ -43,6 +43,27 @@ describe('queues: a group', () => {
   })
   afterEach(() => play.close())
 
+  it('whose name, or whose topic, is not percent-encoded UTF-8 is refused by all routes', async () => {
+    const routes = [
+      ['POST', '/acquire'],
+      ['POST', '/settle'],
+      ['DELETE', '/messages/T'],
+      ['PATCH', ''],
+      ['GET', '']
+    ] as const
+    for (const at of [play.url, play.ownUrl]) {
+      for (const [method, rest] of routes) {
+        for (const queue of ['/orders/%ZZ', '/%FF/workers', '/clusters/default/orders/100%']) {
+          const { status, body } = await play.ask(method, queue + rest, undefined, {}, at)
+          const { code, detail } = JSON.parse(body) as Record<string, string>
+          expect([status, code], `${method} ${queue}${rest}`).to.deep.equal([400, 'invalidRequest'])
+          expect(detail).to.equal('the path is not percent-encoded UTF-8')
+        }
+      }
+    }
+    expect([play.queues.asked, access.asked]).to.deep.equal([[], []])
+  })
+
   it('is described to those who may read its offsets', async () => {
     play.queues.description = DESCRIPTION
     const { status, body } = await play.ask('GET', QUEUE)

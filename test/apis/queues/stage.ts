@@ -174,10 +174,11 @@ export class QueuesPlay {
     method: string,
     path: string,
     body?: string | object,
-    headers: Readonly<Record<string, string>> = {}
+    headers: Readonly<Record<string, string>> = {},
+    at = this.url
   ): Promise<Answer> {
     const answer = await new Promise<Answer>((resolve, reject) =>
-      this.send(method, path, body, headers, resolve, reject)
+      this.send(method, path, body, headers, resolve, reject, at)
     )
     const { status, headers: got, body: text } = answer
     const type = got['content-type'] as string | undefined
@@ -193,11 +194,12 @@ export class QueuesPlay {
     body: string | object | undefined,
     headers: Readonly<Record<string, string>> = {},
     answered: (answer: Answer) => void = () => undefined,
-    failed: (error: Error) => void = () => undefined
+    failed: (error: Error) => void = () => undefined,
+    at = this.url
   ): ClientRequest {
     const bytes = typeof body === 'object' ? JSON.stringify(body) : (body ?? '')
     const all = { ...(bytes !== '' && { 'content-length': String(Buffer.byteLength(bytes)) }), ...headers }
-    const sent = request(this.url + path, { method, headers: all, agent: false }, response => {
+    const sent = request(at + path, { method, headers: all, agent: false }, response => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', failed)
