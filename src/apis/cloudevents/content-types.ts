@@ -1,4 +1,5 @@
 import type { Offset, RecordHeader } from '../../core/model.js'
+import { mediaTypeOf } from '../../http/exchange/media-types.js'
 import type { Attributes } from './attributes.js'
 import { EventProblem } from './event-answers.js'
 
@@ -13,8 +14,6 @@ export const MAX_EVENTS = 500
 
 /** Every content type that begins so has an event format. */
 const PREFIX = 'application/cloudevents'
-
-const mediaTypeOf = (contentType: string): string => contentType.split(';', 1)[0]!.trim().toLowerCase()
 
 /** Whether a content type names an event format; capital letters do not matter. */
 export const hasEventFormat = (contentType: string | undefined): boolean =>

@@ -4,6 +4,7 @@ import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
+import { rangesOf } from '../../http/exchange/media-types.js'
 import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
 import { type EventAnswers, EventProblem } from './event-answers.js'
@@ -75,18 +76,6 @@ export class Query {
     throw new EventProblem(400, `the parameter ${name} has to be a whole number from ${min} to ${max}`)
   }
 }
-
-interface Range {
-  readonly type: string
-  readonly quality: number
-}
-
-const rangesOf = (accept: string): Range[] =>
-  accept.split(',').map(text => {
-    const [type = '', ...parameters] = text.split(';').map(part => part.trim().toLowerCase())
-    const quality = parameters.find(parameter => parameter.startsWith('q='))
-    return { type, quality: quality === undefined ? 1 : Number(quality.slice(2)) }
-  })
 
 /**
  * The content mode of an answer with events. A client that takes neither of the types of event formats by name gets one event

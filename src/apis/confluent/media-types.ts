@@ -1,3 +1,4 @@
+import { mediaTypeOf, rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE, MODERN_TYPE } from '../../http/exchange/modern-answers.js'
 import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { SchemaFormat } from '../../schemas/schemas.js'
@@ -31,8 +32,6 @@ const FORMATS: ReadonlyMap<string, Format> = new Map([
   [JSON_TYPE, 'json']
 ])
 
-const mediaTypeOf = (header: string): string => header.split(';', 1)[0]!.trim().toLowerCase()
-
 /** `undefined`: produce requests of version 2 may not have this type. */
 export const formatOf = (contentType: string | undefined): Format | undefined =>
   contentType === undefined ? undefined : (FORMATS.get(contentType) ?? FORMATS.get(mediaTypeOf(contentType)))
@@ -57,20 +56,6 @@ export function charsetOf(contentType = '', takesLines = false): Charset {
   const charset = CHARSETS.get(name.toLowerCase())
   if (charset !== undefined) return charset
   throw new ProblemError({ status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' })
-}
-
-/** A media range of the header `Accept`: `text/*;q=0.5`. */
-interface Range {
-  readonly type: string
-  readonly quality: number
-}
-
-function rangesOf(accept: string): Range[] {
-  return accept.split(',').flatMap(text => {
-    const type = mediaTypeOf(text)
-    const quality = /;\s*q\s*=\s*([\d.]+)/i.exec(text)?.[1]
-    return type === '' ? [] : [{ type, quality: quality === undefined ? 1 : Number(quality) }]
-  })
 }
 
 /** Further types that clients of version 2 ask for, and that mean its answers. */

@@ -5,6 +5,7 @@ import type { AnswerOptions } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import { type Exchange, isOnOwnPort, traceOf } from '../../http/exchange/exchange.js'
+import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
@@ -62,9 +63,7 @@ export class AcquireEndpoint {
 
   /** @throws QueueProblem when it wants what it cannot have */
   #wantsBytes({ request }: Exchange, { count, encoding, lockMs, settle }: AcquireBody): boolean {
-    const accept = request.headers.accept?.toLowerCase() ?? ''
-    // Generated clients accept all types that are described.
-    const isBytes = accept.includes(BYTES_TYPE) && !accept.includes(JSON_TYPE)
+    const isBytes = prefersBytes(request.headers.accept)
     requireAtMost(this.#parts.maxLockMs, 'lockMs', lockMs)
     if (encoding === 'schema' && this.#parts.schemas === undefined)
       throw new QueueProblem(400, 'encoding: schema needs a schema registry, and there is none (schemas.registry.urls)')
@@ -235,6 +234,15 @@ class Acquisition {
     this.#messages = []
     if (messages.length > 0) this.#asked.queue.queues.unseen(messages)
   }
+}
+
+/** Whether a client wants bytes rather than JSON. Of equal ones JSON counts, since generated clients accept all types that are described. */
+function prefersBytes(accept = ''): boolean {
+  const qualities = new Map(rangesOf(accept).map(({ type, quality }) => [type, quality]))
+  const bytes = qualities.get(BYTES_TYPE) ?? 0
+  const json = qualities.get(JSON_TYPE)
+  if (json !== undefined) return bytes > json
+  return bytes > 0 && bytes >= (qualities.get('application/*') ?? qualities.get('*/*') ?? 0)
 }
 
 interface Output {

@@ -204,6 +204,30 @@ describe('queues: a request to acquire messages', () => {
     expect(headers['x-castellan-warning']).to.match(/the key of 6145 bytes is left out/)
   })
 
+  const accepted: [accept: string, gets: 'bytes' | 'json'][] = [
+    ['application/octet-stream', 'bytes'],
+    ['Application/Octet-Stream; q=0.5', 'bytes'],
+    ['application/octet-stream, */*', 'bytes'],
+    ['application/octet-stream, */*;q=0.1', 'bytes'],
+    ['application/octet-stream;q=0.9, application/json;q=0.1', 'bytes'],
+    ['application/octet-stream;q=0.9, */*, application/json;q=0.1', 'bytes'],
+    // Generated clients accept all types that are described.
+    ['application/octet-stream, application/json', 'json'],
+    ['application/octet-stream;q=0.9, application/json', 'json'],
+    ['application/octet-stream;q=0.9, */*', 'json'],
+    ['application/octet-stream;q=0.9, application/*', 'json'],
+    ['application/octet-stream;q=0, text/plain', 'json'],
+    ['application/octet-streams', 'json'],
+    ['text/plain', 'json'],
+    ['*/*', 'json'],
+    ['', 'json']
+  ]
+  for (const [accept, gets] of accepted)
+    it(`gets ${gets} where it accepts "${accept}"`, async () => {
+      await open()
+      expect((await play.ask('POST', ACQUIRE, {}, { accept })).status).to.equal(gets === 'bytes' ? 204 : 200)
+    })
+
   it('names its cluster in the path, and the place of its message names it too', async () => {
     await open()
     play.queues.result = acquired(message('T'))
