@@ -440,7 +440,7 @@ describe('a queue', () => {
       await script.settle({ accept: [client.tokens[0]!, 'no token'] })
       reader().answers = { outcome: 'failed', code: 29, message: 'not authorized' }
       await script.settle({ reject: [client.tokens[1]!] })
-      await script.acquire({ waitMs: 60_000 })
+      const waiting = await script.acquire({ waitMs: 60_000 })
       await pass(5_000)
       const { metrics } = script
       for (const outcome of ['done', 'invalid', 'failed'])
@@ -451,7 +451,10 @@ describe('a queue', () => {
       expect(metrics.gaugeOf('held_messages')).to.equal(1)
       expect(metrics.gaugeOf('waiting_acquires')).to.equal(1)
       expect(metrics.gaugeOf('oldest_held_age_seconds')).to.equal(5)
-      await pass(30_000)
+      waiting.leave()
+      await pass(5_000)
+      expect(metrics.gaugeOf('waiting_acquires')).to.equal(0)
+      await pass(25_000)
       expect(metrics.gaugeOf('held_messages')).to.equal(0)
       expect(metrics.gaugeOf('oldest_held_age_seconds')).to.equal(0)
     })
