@@ -12,7 +12,7 @@ import {
 } from '../http/api/record-list.js'
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
-import { type Exchange, hasBody, traceOf } from '../http/exchange/exchange.js'
+import { type Exchange, hasBody, isEscaped, traceOf } from '../http/exchange/exchange.js'
 import { toError } from '../verbs/offsets.js'
 import type {
   InstanceName,
@@ -67,7 +67,7 @@ export interface InstanceApi {
   unreadable(message: string): Error
   /** The code of such an error, where it stands in the place of the record. */
   readonly unreadableCode: number
-  /** A header has a wrong value. */
+  /** A header has a wrong value, or the path cannot be decoded. */
   invalid(message: string): Error
 }
 
@@ -218,6 +218,8 @@ export class InstanceRoutes {
       this.#whenAdmitted(ofGroup, 'mayHaveBody', json => {
         const { name, settings } = wantedIn(json, groupId)
         this.#api.work(exchange, async () => {
+          // The group would get the name as it was sent.
+          if (isEscaped(exchange.request)) throw this.#api.invalid('the path is not percent-encoded UTF-8')
           const client = clientOf(exchange.request, ofGroup.caller)
           const instance = { ...ofGroup.instance, name }
           const isNew = ofGroup.done(await this.#verbs.instances.create(instance, settings, client))

@@ -76,6 +76,13 @@ describe('confluent: consumer instances', () => {
     expect((await request('POST', `/consumers/${group}`, { name: '...' })).status).to.equal(200)
   })
 
+  it('an instance of a group whose name is not percent-encoded is refused', async () => {
+    for (const name of ['%zz', '%FF']) {
+      const answer = await request('POST', `/consumers/${name}`, earliest)
+      expect(brief(answer)).to.deep.equal([400, V2, 400])
+    }
+  })
+
   it('confluent 25: a name is taken once per group', async () => {
     await created({ name: 'a' })
     expect(brief(await request('POST', `/consumers/${group}`, { name: 'a' }))).to.deep.equal([409, V2, 40902])

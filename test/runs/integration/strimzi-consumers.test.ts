@@ -60,6 +60,13 @@ describe('strimzi: consumers', () => {
     expect((await stage.post(`/consumers/${group}`, { name: '...' })).status).to.equal(200)
   })
 
+  it('a consumer of a group whose name is not percent-encoded is refused', async () => {
+    for (const group of ['%zz', '%FF']) {
+      const created = stage.post(`/consumers/${group}`, { name: 'c1' })
+      await failed(created, 400, 'Validation error on: the path is not percent-encoded UTF-8')
+    }
+  })
+
   it('settings of a consumer are checked: their form by 400, their values by 422', async () => {
     const create = (body: unknown) => stage.post(`/consumers/${stage.group()}`, body)
     for (const [body, ...errors] of [
