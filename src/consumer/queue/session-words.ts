@@ -140,9 +140,12 @@ export class SessionWords {
     for (const entry of [...this.#again.flat(), ...this.#queued]) entry.settle(LOST)
   }
 
-  /** Renewals need a call of their own, and an offset may be in a call once. */
+  /**
+   * Renewals need a call of their own, and an offset may be in a call once. What has waited longest goes first: there may always
+   * be other words.
+   */
   #takeQueued(): Entry[] {
-    const isRenew = this.#queued.every(({ type }) => type === renew)
+    const isRenew = this.#queued[0]?.type === renew
     const taken = new Map<string, Entry>()
     const left: Entry[] = []
     for (const entry of this.#queued) {

@@ -179,6 +179,19 @@ describe('the reader of a queue', () => {
     expect((await Promise.all(settled)).every(({ outcome }) => outcome === 'done')).to.equal(true)
   })
 
+  it('renews a lock while there are always other words to be told', async () => {
+    open()
+    await holding(100)
+    router.latencyMs = 5
+    let renewed: Settled | undefined
+    void settle(acquired[99]!, 'renew').then(settled => (renewed = settled))
+    for (const message of acquired.slice(0, 90)) {
+      void settle(message, 'accept')
+      await time.pass(1, 1)
+    }
+    expect(renewed?.outcome).to.equal('done')
+  })
+
   it('finds the message in a refused list that is not held any more', async () => {
     open()
     await holding(5)
