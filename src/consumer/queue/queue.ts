@@ -273,11 +273,17 @@ export class Queue {
 
   /**
    * What an acquire has got, without what was lost since. An acquire gets a message, the process stands still, the lock ends and
-   * another gateway gives the message, then the acquire is answered.
+   * another gateway gives the message, then the acquire is answered. Where the lock has almost ended, the message is taken back:
+   * the client does not know of it, and this process would renew the lock all the same.
    */
   #messagesOf({ messages }: WaitingAcquire): HeldMessage[] {
     const now = this.#process.now()
-    return messages.filter(held => held.state === 'given' && held.canBeSettled(now) && this.#joined!.locks.holds(held))
+    return messages.filter(held => {
+      if (held.state !== 'given' || !this.#joined!.locks.holds(held)) return false
+      if (held.canBeSettled(now)) return true
+      this.#joined!.locks.takeBack(held)
+      return false
+    })
   }
 
   #answer(acquire: WaitingAcquire): void {

@@ -501,6 +501,16 @@ describe('a queue', () => {
       expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
     })
 
+    it('keeps no message for a client that was answered without it, since its lock had almost ended', async () => {
+      start()
+      const client = await script.acquire({ count: 2, waitMs: 200, lockMs: LONG_MS })
+      reader().acquire({ offset: 1, lockEndsAt: script.time.now() + 600 })
+      await pass(1_000)
+      expect(client.offsets).to.deep.equal([])
+      expect(reader().words).to.deep.equal(['release 1'])
+      expect(script.queues.held).to.equal(0)
+    })
+
     it('lets the lock run to its end when Kafka does not renew it', async () => {
       start()
       const client = await script.given({ offset: 1 }, { lockMs: LONG_MS })
