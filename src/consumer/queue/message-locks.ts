@@ -251,7 +251,9 @@ export class MessageLocks {
     const settled = await this.#send(held, word)
     if (settled.outcome === 'failed') {
       held.state = 'given'
-      this.#review(held)
+      // A word is on its way, the queue closes, then Kafka refuses the word: the message is released with its session.
+      if (this.#isClosed && this.holds(held)) this.#end(held, 'the queue was closed')
+      else this.#review(held)
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
     // Below the start of the group Kafka answers 0 to every word, so an answer counts only while the lock was held.

@@ -645,6 +645,18 @@ describe('a queue', () => {
       expect(script.queues.held).to.equal(0)
     })
 
+    it('tells which messages are archived whose words Kafka refuses while their session is being ended', async () => {
+      start()
+      const client = await script.given({ offset: 1, deliveryCount: 5 })
+      reader().answers = undefined
+      const settling = script.outcomeOf('accept', client.tokens[0])
+      reader().close = async () => reader().sent[0]!.answer({ outcome: 'failed', code: 29, message: 'not allowed' })
+      const drained = script.queues.drain(0)
+      await pass(10)
+      await drained
+      expect([await settling, script.archived, script.queues.held]).to.deep.equal(['failed', [1], 0])
+    })
+
     it('tells which messages are archived that are still held', async () => {
       start()
       await script.given({ offset: 1, deliveryCount: 5 })
