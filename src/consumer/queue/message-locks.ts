@@ -188,7 +188,7 @@ export class MessageLocks {
 
   /**
    * The message is for the next client, for half of its lock. A message at its last delivery is kept longer, because a
-   * release would archive it.
+   * release would archive it. A lock that has almost ended runs to its end: a release might come after it.
    */
   #toSpare(held: HeldMessage): void {
     const { now, counts, limits } = this.#deps
@@ -196,7 +196,10 @@ export class MessageLocks {
     held.acquisition = 0
     this.spare.add(held)
     if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
-    else this.#keep(held, 'spare', held.lockEndsAt - held.lockLengthMs / 2, false)
+    else {
+      const releaseAt = held.canBeSettled(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
+      this.#keep(held, 'spare', releaseAt, false)
+    }
   }
 
   #keep(held: HeldMessage, state: HeldMessage['state'], until: number, isKept = true): void {
