@@ -38,6 +38,7 @@ export const works: readonly Work[] = [
 export interface Figures {
   readonly perSecond: number
   readonly cpuUs: number
+  readonly rssMb: number
 }
 
 const kinds = ['with', 'without', 'keyed'] as const
@@ -131,7 +132,11 @@ export async function measure(
   })
   await drained(broker)
   const answers = new Map(report.statuses).get(work.answered) ?? 0
-  return { perSecond: answers / report.seconds, cpuUs: report.cpuMicros / answers }
+  return {
+    perSecond: answers / report.seconds,
+    cpuUs: report.cpuMicros / answers,
+    rssMb: report.rssMaxBytes / 1e6
+  }
 }
 
 /** Waits until no more records come to Kafka, so that windows do not disturb each other. */
@@ -159,7 +164,7 @@ function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]
     const cpuUs = of(which, figures => figures.cpuUs)
     const own = { value: perSecond, unit: 'requests/s', recordsPerSecond: perSecond, cpuUsPerRequest: cpuUs }
     const compared = against && { ratio: ratioOf(which, against), against }
-    return { work: `${name} ${title}`, ...own, rssMb: 0, ...compared }
+    return { work: `${name} ${title}`, ...own, rssMb: of(which, figures => figures.rssMb), ...compared }
   }
   return [
     rowOf('without', 'without receipts'),

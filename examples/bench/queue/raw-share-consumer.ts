@@ -64,7 +64,13 @@ export class RawShareConsumer {
 
   /** Joins the group, and waits until the group has its state for the topic. */
   async join(topic: string): Promise<void> {
-    const { coordinator } = await this.#at.seed.findCoordinator({ groupId: this.#groupId })
+    let found = await this.#at.seed.findCoordinator({ groupId: this.#groupId })
+    // A new Kafka makes its topic of groups first.
+    while (found.errorCode !== 0) {
+      await sleep(POLL_MS)
+      found = await this.#at.seed.findCoordinator({ groupId: this.#groupId })
+    }
+    const { coordinator } = found
     this.#coordinator = this.#at.clientAt(coordinator.host, coordinator.port)
     for (let assigned = 0; assigned === 0; ) {
       const isNew = this.#memberEpoch === 0
