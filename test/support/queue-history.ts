@@ -199,7 +199,7 @@ class Check {
       this.#problem(message, 'is a dead letter for no reason', deliveries)
     const givenUp = told.find(one => (one.word === 'reject' || one.isArchived) && isDone(one))
     if (isDead || (givenUp === undefined && isSettled)) return
-    // A leader stores the word, then it moves or dies before it has written the copy: Kafka writes none then.
+    // Seen once, while leaders moved: it may be that a leader stores the word, then moves before it has written the copy.
     const isBesideFault =
       givenUp !== undefined &&
       this.#faults.some(({ from }) => from <= givenUp.at && from >= givenUp.sentAt - JUST_BEGUN_MS)
