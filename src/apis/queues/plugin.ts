@@ -1,6 +1,5 @@
 import { Shares } from '../../core/shares.js'
-import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
-import { MAX_LOOK_UPS } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, MAX_LOOK_UPS } from '../../http/api/api.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'

@@ -25,7 +25,7 @@ import {
   BridgeError,
   type BridgeFormat,
   bridgeProblemAnswer,
-  mediaTypeOf,
+  contentTypeOf,
   partitionNumberIn,
   problemJson,
   schemaProblem,
@@ -213,7 +213,7 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
   }
 
   readHead(exchange: Exchange, { topicname: topic = '', partitionid }: Params): Head {
-    const type = mediaTypeOf(exchange) ?? BRIDGE_TYPES.binary
+    const type = contentTypeOf(exchange) ?? BRIDGE_TYPES.binary
     const format = FORMATS.get(type)
     if (format === undefined) throw BAD_TYPE
     const query = new URLSearchParams(sentUrlOf(exchange.request).split('?', 2)[1])

@@ -8,6 +8,7 @@ import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, type Reply } from '../../http/exchange/exchange.js'
+import { mediaTypeOf } from '../../http/exchange/media-types.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 
 export const BRIDGE_TYPE = 'application/vnd.kafka.v2+json'
@@ -121,8 +122,8 @@ const TYPES_TAKEN = warningOf(
 )
 
 /** @returns the media type in lower case, without parameters; `undefined`: there is none */
-export const mediaTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
-  headers['content-type']?.replace(/;.*$/, '').trim().toLowerCase()
+export const contentTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
+  headers['content-type'] === undefined ? undefined : mediaTypeOf(headers['content-type'])
 
 /** Bodies that are no records are small. */
 const TOO_LARGE = new BridgeError(
@@ -132,7 +133,7 @@ const TOO_LARGE = new BridgeError(
 
 /** Reads a body of JSON of one media type. No body at all is passed on as `undefined`. */
 export function withJson(parts: BridgeParts, exchange: Exchange, type: string, use: (json: unknown) => void): void {
-  if (hasBody(exchange) && mediaTypeOf(exchange) !== type) {
+  if (hasBody(exchange) && contentTypeOf(exchange) !== type) {
     parts.answers.fail(exchange, BAD_TYPE, false)
     return
   }
@@ -142,7 +143,7 @@ export function withJson(parts: BridgeParts, exchange: Exchange, type: string, u
 
 /** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
 export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => void): void {
-  const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(mediaTypeOf(exchange))
+  const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(contentTypeOf(exchange))
   if (!hasBody(exchange)) run()
   else if (isTaken) withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, run)
   else parts.answers.fail(exchange, BAD_TYPE, false)

@@ -15,7 +15,14 @@ import type {
 } from '../../verbs/verbs.js'
 import { isAway, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
-import { keyOf, RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
+import {
+  RETRY_MS,
+  TELL_TIMEOUT_MS,
+  WaitAtOwner,
+  type WaitingRequest,
+  WaitsOfOthers,
+  waitKeyOf
+} from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the request waits, also that there is no message. */
 const GRACE_MS = LONGEST_HOLD_MS + 500
@@ -179,7 +186,7 @@ class RequestsOfOthers {
     return this.#waits.answer(from, id, answer => {
       const reply = (result: ConsumeManyResult): void => {
         if (result.type === 'messages') {
-          this.#keep(keyOf(from, id), result.messages)
+          this.#keep(waitKeyOf(from, id), result.messages)
           const { messages, topicIds } = result.messages
           answer({ type: 'messages', messages, topicIds })
         } else answer(result)
@@ -189,7 +196,7 @@ class RequestsOfOthers {
   }
 
   async end({ id, groupId, acked }: EndOfRequest, from: unknown): Promise<void> {
-    const given = this.#take(keyOf(from, id))
+    const given = this.#take(waitKeyOf(from, id))
     if (acked === undefined) {
       this.#waits.end(from, id)
       given?.release()
@@ -200,7 +207,7 @@ class RequestsOfOthers {
   /** The requests of a worker that has ended are cancelled, and messages released that may not have reached a client. */
   endAllOf(gone: unknown): void {
     this.#waits.endAllOf(gone)
-    const given = [...this.#kept.keys()].filter(key => key.startsWith(keyOf(gone, '')))
+    const given = [...this.#kept.keys()].filter(key => key.startsWith(waitKeyOf(gone, '')))
     for (const key of given.reverse()) this.#take(key)?.release()
   }
 

@@ -113,7 +113,7 @@ export class WaitsOfOthers<Answer> {
    * @param begin may reply at once; @returns a function after which there is no reply
    */
   answer(from: unknown, id: number, begin: (reply: (answer: Answer) => void) => () => void): Promise<Answer> {
-    const key = keyOf(from, id)
+    const key = waitKeyOf(from, id)
     return new Promise(resolve => {
       let isAnswered = false
       const reply = (answer: Answer): void => {
@@ -132,14 +132,14 @@ export class WaitsOfOthers<Answer> {
 
   /** Ends a request, if it is open. */
   end(from: unknown, id: number): void {
-    this.#ends.get(keyOf(from, id))?.()
+    this.#ends.get(waitKeyOf(from, id))?.()
   }
 
   /** Ends the requests of a worker that has ended. */
   endAllOf(worker: unknown): void {
-    for (const [key, end] of [...this.#ends]) if (key.startsWith(keyOf(worker, ''))) end()
+    for (const [key, end] of [...this.#ends]) if (key.startsWith(waitKeyOf(worker, ''))) end()
   }
 }
 
 /** The key of a request. Of all of a worker, it is the start. */
-export const keyOf = (worker: unknown, id: number | ''): string => `${worker}/${id}`
+export const waitKeyOf = (worker: unknown, id: number | ''): string => `${worker}/${id}`

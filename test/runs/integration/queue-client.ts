@@ -4,15 +4,8 @@ import { silentLogger } from '../../../src/core/model.js'
 import { openQueues } from '../../../src/server/app/open-queues.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
 import type { Castellan } from '../../support/castellan.js'
+import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'
 
-const LIMITS = {
-  maxLockMs: 3_600_000,
-  mayCreate: true,
-  maxHeld: 10_000,
-  maxHeldPerClient: 1_000,
-  maxWaiting: 2_000,
-  maxQueues: 100
-}
 const ASKED: AcquireOptions = {
   count: 1,
   waitMs: 30_000,
@@ -22,10 +15,9 @@ const ASKED: AcquireOptions = {
   client: 'a test',
   mayAlter: true
 }
-const NOTHING: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
 export const queuesOf = ({ router, delivery }: Castellan): Queues => {
-  const of = { cluster: 'default', limits: LIMITS, log: silentLogger, metrics: defaultLogger }
+  const of = { cluster: 'default', limits: WIDE_LIMITS, log: silentLogger, metrics: defaultLogger }
   return openQueues({ ...of, router: router.ref, delivery })
 }
 
@@ -52,7 +44,7 @@ export class QueueClient {
 
   /** The outcome of the first token. */
   async outcomeOf(words: Partial<Settlement>): Promise<string> {
-    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NOTHING, ...words })
+    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NO_TOKENS, ...words })
     return result!.outcome
   }
 }
