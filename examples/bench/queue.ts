@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasJava, runJavaWorker } from './queue/java-worker.js'
 import { startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
+import { countsOf } from './tools/counters.js'
 import { startInProcess } from './tools/in-process.js'
 import type { BenchOptions } from './tools/options.js'
 import type { Percentiles } from './tools/percentiles.js'
@@ -200,13 +201,6 @@ async function idleRows({ clients, gateway }: Scene): Promise<readonly Row[]> {
   ]
 }
 
-const CALLS = /^castellan_kafka_dispatcher_calls_total\{.*dispatcher="([^"]+)".*\} (\S+)$/gm
-
 /** The calls to all brokers that the gateway has made so far, by their names. */
-async function callsOf({ managementPort }: Gateway): Promise<ReadonlyMap<string, number>> {
-  const response = await fetch(`http://127.0.0.1:${managementPort}/metrics`)
-  const calls = new Map<string, number>()
-  for (const [, name = '', count] of (await response.text()).matchAll(CALLS))
-    calls.set(name, (calls.get(name) ?? 0) + Number(count))
-  return calls
-}
+const callsOf = (gateway: Gateway): Promise<ReadonlyMap<string, number>> =>
+  countsOf(gateway, 'castellan_kafka_dispatcher_calls_total', 'dispatcher')

@@ -6,6 +6,8 @@ export interface Backlog {
   readonly partitions: number
   readonly messages: number
   readonly value: string
+  /** Default: that of Castellan, 1 MB. */
+  readonly batchMaxBytes?: number
 }
 
 const RECORDS_PER_CALL = 1_000
@@ -17,7 +19,8 @@ const TIMEOUT_MS = 10_000
 
 /** Writes the messages to all partitions in turn, and waits until they are in the log. */
 export async function writeBacklog(bootstrap: string, backlog: Backlog): Promise<void> {
-  const castellan = await startInProcess({ brokers: bootstrap })
+  const { batchMaxBytes } = backlog
+  const castellan = await startInProcess({ brokers: bootstrap, ...(batchMaxBytes && { delivery: { batchMaxBytes } }) })
   let written = 0
   const write = async (): Promise<void> => {
     while (written < backlog.messages) {

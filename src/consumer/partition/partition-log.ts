@@ -13,6 +13,10 @@ import { partitionNow } from './partition-now.js'
 import { notShown, type ReadOutcome, type ReadTrouble, readTroubleOf } from './read-outcome.js'
 
 const EPOCH_TIMEOUT_MS = 10_000
+/** The first read of a position asks for this much, each one behind it for twice as much: many readers want few records. */
+const FIRST_MAX_BYTES = 64 * 1024
+/** Above the limit of any Router. */
+const MOST_BYTES = 2 ** 30
 
 export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWanted' | 'timeoutMs'> {
   /**
@@ -37,7 +41,19 @@ interface Known {
   readonly history: EpochHistory
   /** The epoch of the leader whose log has all that was read; `undefined`: none was asked. */
   checkedIn: number | undefined
+  /** How much the next read asks for. */
+  maxBytes: number
+  /** Where records were read last; -1: nowhere. The same records read again do not count. */
+  readAt: Offset
 }
+
+const knownFrom = (history: EpochHistory, checkedIn: number | undefined): Known => ({
+  topicId: undefined,
+  history,
+  checkedIn,
+  maxBytes: FIRST_MAX_BYTES,
+  readAt: -1
+})
 
 type OnOutcome = (outcome: ReadOutcome) => void
 
@@ -73,12 +89,12 @@ export class PartitionLog {
 
   /** Reads that follow continue at this position, not where former ones have ended. */
   begin({ leaderEpoch }: Pick<LogPosition, 'leaderEpoch'>): void {
-    this.#known = { topicId: undefined, history: new EpochHistory(leaderEpoch), checkedIn: leaderEpoch }
+    this.#known = knownFrom(new EpochHistory(leaderEpoch), leaderEpoch)
   }
 
   /** Reads that follow continue behind records of these epochs. */
   resume(history: EpochHistory): void {
-    this.#known = { topicId: undefined, history, checkedIn: undefined }
+    this.#known = knownFrom(history, undefined)
   }
 
   /** The epoch of the leader in whose log the record before the offset was; `undefined`: unknown. */
@@ -120,7 +136,8 @@ export class PartitionLog {
   #fetch(known: Known, read: LogRead, onOutcome: OnOutcome): void {
     const { offset, maxWaitMs, isWanted, timeoutMs } = read
     const { topicPartition } = this
-    const asked = { topicPartition, offset, topicId: known.topicId, maxWaitMs, isWanted, timeoutMs }
+    const { topicId, maxBytes } = known
+    const asked = { topicPartition, offset, topicId, maxWaitMs, isWanted, timeoutMs, maxBytes }
     this.#ask('fetchData', asked, result => {
       if (isSure(known, read, result)) this.#answer(known, read, result, onOutcome)
       else
@@ -136,6 +153,8 @@ export class PartitionLog {
       case 'success':
         known.checkedIn = result.leaderEpoch
         known.history.read(result.batch.leaderEpochs ?? [])
+        if (read.offset !== known.readAt) known.maxBytes = Math.min(2 * known.maxBytes, MOST_BYTES)
+        known.readAt = read.offset
         onOutcome({ type: 'records', batch: result.batch })
         break
       case 'noMessages':

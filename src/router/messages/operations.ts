@@ -49,6 +49,11 @@ export interface FetchData extends Request<FetchDataResult> {
    * answer is `offsetOutOfRange` for every offset. Default: the topic that has the name now.
    */
   readonly topicId?: string | undefined
+  /**
+   * Limit of the bytes that the leader is asked for, at least 1. A first batch that is larger comes whole. The largest
+   * limit counts where several requests read from one offset. Default and maximum: the Router's `fetchBufferBytes`.
+   */
+  readonly maxBytes?: number | undefined
 }
 /** `leaderEpoch` is the epoch of the leader that was read from. No record has a later epoch. Absent: unknown. */
 export type FetchDataResult = {

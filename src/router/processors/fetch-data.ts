@@ -9,7 +9,7 @@ import { describeOperation } from '../requests/operation.js'
 import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
-import { type FetchWaiter, ReadersAtEnd, waitersOf } from './long-poll.js'
+import { type FetchWaiter, maxBytesOf, ReadersAtEnd, waitersOf } from './long-poll.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 
@@ -165,7 +165,9 @@ export class FetchAdmission implements QueueAdmission {
 
   #asked({ slot, partitions }: FetchDataCall, maxBytes: number): Pick<FetchCall, 'partitions' | 'session'> {
     if (slot === 'tail') return this.#session.next(partitions, this.#queues.poll.takeChanged())
-    return { partitions: Array.from(partitions.values(), wanted => toAsk(wanted, maxBytes)) }
+    return {
+      partitions: Array.from(partitions.values(), wanted => toAsk(wanted, Math.min(maxBytes, maxBytesOf(wanted))))
+    }
   }
 
   /**
@@ -228,7 +230,13 @@ export const fetchData = describeOperation('fetchData', {
   role: 'fetch',
   target: { type: 'leader', topicPartition: ({ topicPartition }) => topicPartition },
   echo: ({ topicPartition, offset }) => ({ operation: 'fetchData', topicPartition, offset }),
-  initialState: ({ offset }) => ({ position: offset, topicIdAsked: undefined, damages: 0, atEnd: undefined }),
+  initialState: ({ offset, maxBytes }) => ({
+    position: offset,
+    topicIdAsked: undefined,
+    damages: 0,
+    atEnd: undefined,
+    maxBytes
+  }),
   // The client has much more: records that were collected, the rest of an answer. Queues and calls list the request on.
   onAnswered: (state, answered) => {
     state.atEnd?.delete(answered)
@@ -236,7 +244,11 @@ export const fetchData = describeOperation('fetchData', {
     answered.request = { type, topicPartition, offset, requester: NO_REQUESTER }
   },
   whenUnknown: { type: 'unknownTopicOrPartition' },
-  problemOf: ({ topicPartition, offset }) =>
-    problemOfPartition(topicPartition) ??
-    (Number.isSafeInteger(offset) ? undefined : invalid('invalidRequest', `not an offset: ${offset}`))
+  problemOf: ({ topicPartition, offset, maxBytes = 1 }) => {
+    const problem = problemOfPartition(topicPartition)
+    if (problem !== undefined) return problem
+    if (!Number.isSafeInteger(offset)) return invalid('invalidRequest', `not an offset: ${offset}`)
+    const isLimit = Number.isSafeInteger(maxBytes) && maxBytes > 0
+    return isLimit ? undefined : invalid('invalidRequest', `not a limit of bytes: ${maxBytes}`)
+  }
 })

@@ -146,8 +146,14 @@ export class FetchSettlement {
       replyAll(waitersOf(wanted), ownFailure('protocol', unavailable.reason, false))
     } else if (nextOffset > wanted.position) this.#skipTo(key, wanted, nextOffset)
     else if (end === undefined) replyAll(waitersOf(wanted), oddOffset(end))
-    else if (wanted.position < end) this.#unserved.push({ key, wanted })
+    else if (wanted.position < end) this.#notServed(key, wanted)
     else this.#end(key, wanted)
+  }
+
+  /** A broker may leave out a batch above the limit of its partition, unless it is the first one of the response. */
+  #notServed(key: string, wanted: Wanted): void {
+    for (const { state } of waitersOf(wanted)) if (state.maxBytes !== undefined) state.maxBytes *= 2
+    this.#unserved.push({ key, wanted })
   }
 
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {

@@ -145,6 +145,13 @@ export function waitersOf({ waiters, joined }: Wanted): readonly FetchWaiter[] {
   return all.some(waiter => waiter.settled) ? stillOpen(all) : all
 }
 
+/** The largest number of bytes that one of its requests asks for; infinite: one of them has no limit of its own. */
+export function maxBytesOf({ waiters }: Wanted): number {
+  let most = 0
+  for (const { state } of waiters) most = Math.max(most, state.maxBytes ?? Number.POSITIVE_INFINITY)
+  return most
+}
+
 /** A reader that has waited for this time may be answered `noMessages` to free its place. */
 const TURN_MS = 1_000
 

@@ -43,6 +43,8 @@ interface States {
     damages: number
     /** Who waits at the end of a log beside it; `undefined`: it does not wait there. */
     atEnd: { delete(answered: Pending<'fetchData'>): unknown } | undefined
+    /** Limit of the bytes to ask for; `undefined`: that of the Router. It doubles where a call brings no record for it. */
+    maxBytes: number | undefined
   }
   deleteTopic: ChangeState
   endTxn: ChangeState

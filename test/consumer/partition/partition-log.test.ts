@@ -43,6 +43,22 @@ describe('one read of a partition', () => {
     })
   })
 
+  it('asks for 64 KiB first, and for twice as much each time it is read on, until it begins elsewhere', () => {
+    const sizes = (): number[] => {
+      const asked = runtime.asked.filter(({ kind }) => kind === 'fetchData')
+      runtime.asked.length = 0
+      return asked.map(({ request }) => (request.maxBytes as number) / 1024)
+    }
+    for (const offset of [0, 0, 3, 6]) read({ offset })
+    expect(sizes(), 'the same records again count once').to.deep.equal([64, 128, 128, 256])
+    for (let offset = 0; offset < 20; offset++) read({ offset: offset % 10 })
+    expect(sizes().at(-1)).to.equal(2 ** 20)
+    log.begin({})
+    answer('fetchData', { type: 'noMessages' })
+    for (const offset of [10, 9]) read({ offset })
+    expect(sizes(), 'an answer without records changes nothing').to.deep.equal([64, 64])
+  })
+
   it('passes offsets without a record up to the end that the reader was told', () => {
     answer('fetchData', { type: 'noMessages', nextOffset: 11 })
     expect(read({ offset: 10, told: 12 })).to.deep.equal({ type: 'skipped', next: 11, why: 'empty' })

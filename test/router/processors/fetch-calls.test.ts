@@ -110,6 +110,29 @@ describe('fetch data processor: its calls', () => {
     expect(sizes).to.deep.equal([LARGEST, LARGEST / 4, SMALLEST, ...grown, LARGEST, LARGEST])
   })
 
+  it('ask for what the most demanding request of an offset wants, and for no more than the Router allows', async () => {
+    const sizes: (number | undefined)[] = []
+    for (const wishes of [[10], [10, 20, 15], [10, undefined], [498_453], [498_451]]) {
+      const stage = new FetchStage()
+      for (const wish of wishes) stage.ask(1, T16, [], undefined, wish)
+      const [, { partitions }] = await stage.send()
+      sizes.push(partitions[0]!.maxBytes)
+    }
+    expect(sizes).to.deep.equal([10, 20, 498_452, 498_452, 498_451])
+  })
+
+  it('ask for twice as much of a partition that brought no record although there are some', async () => {
+    const stage = new FetchStage()
+    stage.ask(1, B, [], undefined, 1_000)
+    const results = stage.ask(1, T16, [], undefined, 1_000)
+    const there = { batches: [fakeBatch(1, [10])], highWatermark: 9 }
+    stage.answer(stage.issue(), { 'api/17@1': there, 'perf/16@1': { highWatermark: 9 } })
+    const [call, { partitions }] = await stage.send()
+    expect(partitions.map(({ topic, maxBytes }) => [topic, maxBytes])).to.deep.equal([['perf', 2_000]])
+    stage.answer(call, { 'perf/16@1': there })
+    expect(offsetsOf(results[0])).to.deep.equal([1])
+  })
+
   it('ask for as much as before after a lost connection', async () => {
     const stage = new FetchStage()
     stage.ask(1)
@@ -292,16 +315,18 @@ describe('fetch data processor: its calls', () => {
     expect([before, last, behind].map(([one]) => offsetsOf(one))).to.deep.equal([undefined, [14], undefined])
   })
 
-  it('are possible for whole offsets only', () => {
-    const problemOf = (offset: number, partition = 0): string | undefined => {
-      const request = { topicPartition: { topic: 'orders', partition }, offset }
+  it('are possible for whole offsets and limits only', () => {
+    const problemOf = (offset: number, partition = 0, maxBytes?: unknown): string | undefined => {
+      const request = { topicPartition: { topic: 'orders', partition }, offset, maxBytes }
       return (descriptorOf('fetchData').problemOf(request as never) as { code?: string } | undefined)?.code
     }
-    expect([problemOf(0), problemOf(1.5), problemOf(0, -1)]).to.deep.equal([
+    expect([problemOf(0), problemOf(0, 0, 1), problemOf(0, 0, 2 ** 40)]).to.deep.equal([
       undefined,
-      'invalidRequest',
-      'invalidRequest'
+      undefined,
+      undefined
     ])
+    const problems = [problemOf(1.5), problemOf(0, -1), ...[0, -1, 1.5, '1', null].map(most => problemOf(0, 0, most))]
+    expect(new Set(problems)).to.deep.equal(new Set(['invalidRequest']))
   })
 })
 

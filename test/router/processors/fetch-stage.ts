@@ -45,8 +45,14 @@ export class FetchStage extends ProcessorStage {
     })
   }
 
-  ask(offset: number, topicPartition = T16, results: FetchDataResult[] = [], maxWaitMs?: number): FetchDataResult[] {
-    const request = this.accept('fetchData', { topicPartition, offset, maxWaitMs }, results)
+  ask(
+    offset: number,
+    topicPartition = T16,
+    results: FetchDataResult[] = [],
+    maxWaitMs?: number,
+    maxBytes?: number
+  ): FetchDataResult[] {
+    const request = this.accept('fetchData', { topicPartition, offset, maxWaitMs, maxBytes }, results)
     request.identity = this.identity
     this.fetch.addToQueue(request)
     return results
