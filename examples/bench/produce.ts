@@ -19,7 +19,7 @@ const TRANSACTIONS: Load = { ...LONE, inTransactions: true }
 /** As many bytes in a call, and in flight. */
 const SMALLER: Load = { ...USUAL, recordBytes: 100_000, recordsPerCall: 10 }
 const LARGE: Load = { ...USUAL, recordBytes: 1_000_000, recordsPerCall: 1 }
-/** One record of each topic is in flight. */
+/** One record of each topic is in flight: a call has its own topics, in an order that is drawn anew each time. */
 const manyTopics = (topics: number): Load => ({ ...USUAL, topics, partitions: 1, callsInFlight: topics / 1000 })
 /** 10,000 records in flight in one partition: with twice as many, some are refused, because a partition has a limit of its own. */
 const ONE_TOPIC: Load = { ...manyTopics(10_000), topics: 1 }
@@ -96,6 +96,7 @@ const figures = (reports: readonly ProduceReport[], { recordsPerCall, recordByte
     cpuUsPerRequest: cpuUsPerRecord * recordsPerCall,
     cpuUsPerMb: (cpuUsPerRecord / recordBytes) * 1e6,
     longestTickMs: Math.max(...reports.map(({ longestTickMs }) => longestTickMs)),
+    garbageBytes: median(reports.map(({ allocatedBytes, counted }) => allocatedBytes / counted)),
     rssMb: median(reports.map(({ rssBytes }) => rssBytes)) / 1e6
   }
 }
@@ -147,11 +148,12 @@ const perByte: RowsOf = (ours, theirs) => {
 const perRecord =
   (work: string, against = `${work}-beside-1`): RowsOf =>
   (ours, theirs) => {
-    const toRow = (name: string, { cpuUsPerRecord, rssMb, longestTickMs }: Figures): Row => ({
+    const toRow = (name: string, { cpuUsPerRecord, rssMb, longestTickMs, garbageBytes }: Figures): Row => ({
       work: name,
       value: cpuUsPerRecord,
       unit: 'CPU µs/record',
       ...(longestTickMs > 0 && { longestTickMs }),
+      garbageBytes,
       rssMb
     })
     return [

@@ -1,5 +1,6 @@
 import kafkajs from 'kafkajs'
 import { answerParent } from './child.js'
+import { AllocationSites, Garbage } from './garbage.js'
 import { startInProcess } from './in-process.js'
 import { LongestTick } from './longest-tick.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
@@ -28,6 +29,8 @@ export interface ProduceReport extends Window {
   readonly rssBytes: number
   /** The longest tick of the measured window, in CPU time; 0: it was not measured. */
   readonly longestTickMs: number
+  /** Bytes that were allocated in V8's heap in the measured window. */
+  readonly allocatedBytes: number
 }
 
 /** Writes the records of one call, and returns the number of acknowledged records. */
@@ -55,13 +58,28 @@ async function run(options: ProduceRun): Promise<ProduceReport> {
   for (let call = 1; call < callsOfATopic; call++) acknowledged += await producer.send()
   const senders = Array.from({ length: options.callsInFlight }, keepSending)
   let ticks: LongestTick | undefined
-  if (!options.asProgram) setTimeout(() => (ticks = new LongestTick()), options.warmUpMs)
+  let garbage: Garbage | undefined
+  let sites: AllocationSites | undefined
+  const began = () => {
+    if (!options.asProgram) ticks = new LongestTick()
+    garbage = new Garbage()
+    sites = new AllocationSites()
+  }
+  setTimeout(began, options.warmUpMs)
   const window = await measureWindow(options, () => acknowledged)
+  const allocatedBytes = garbage!.stop()
+  sites!.print(window.counted)
   const longestTickMs = ticks?.stop() ?? 0
   sending = false
   await Promise.all(senders)
   await producer.close()
-  return { ...window, acknowledgedInAll: acknowledged, rssBytes: process.memoryUsage.rss(), longestTickMs }
+  return {
+    ...window,
+    acknowledgedInAll: acknowledged,
+    rssBytes: process.memoryUsage.rss(),
+    longestTickMs,
+    allocatedBytes
+  }
 }
 
 function openProducer(options: ProduceRun): Promise<Producer> {
@@ -102,6 +120,7 @@ async function openCastellan(options: ProduceRun): Promise<Producer> {
   return {
     send: async () => {
       const records = calls[sent++ % calls.length]!
+      if (options.topics > 1) shuffle(records)
       const { outcomes } = await askRouter(router.ref, { type: 'produce', records })
       let delivered = 0
       for (const { type } of outcomes) if (type === 'delivered') delivered++
@@ -139,10 +158,22 @@ async function openTransactions(options: ProduceRun): Promise<Producer> {
   }
 }
 
+/**
+ * Draws the order of items anew. Topics are known in the order of their names, and what belongs to neighbours lies side by side: a
+ * client that names them in that order would read memory in order, as no client does.
+ */
+function shuffle<T>(items: T[]): T[] {
+  for (let left = items.length; left > 1; ) {
+    const at = Math.floor(Math.random() * left--)
+    ;[items[at], items[left]] = [items[left]!, items[at]!]
+  }
+  return items
+}
+
 /** The records of calls that reach each partition of each topic in turn. */
 function callsOf({ topic, topics, partitions, recordBytes, recordsPerCall }: ProduceRun) {
   const value = Buffer.alloc(recordBytes, 'x')
-  const names = Array.from({ length: topics }, (_, at) => `${topic}-${at}`)
+  const names = shuffle(Array.from({ length: topics }, (_, at) => `${topic}-${at}`))
   const calls = Math.max(1, (topics * partitions) / recordsPerCall)
   return Array.from({ length: calls }, (_, call) =>
     Array.from({ length: recordsPerCall }, (_, index) => {

@@ -14,6 +14,8 @@ export interface Row {
   readonly longestTickMs?: number
   readonly longestGcMs?: number
   readonly cpuUsPerRequest?: number
+  /** Bytes that the process allocates in V8's heap for each record. */
+  readonly garbageBytes?: number
   readonly rssMb?: number
   /** The ratio to `against`, measured in the same run. Above 1, this work is better. */
   readonly ratio?: number
@@ -49,6 +51,7 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['longestGcMs', 'longest GC ms'],
   ['cpuUsPerRequest', 'CPU µs/req'],
   ['cpuUsPerRecord', 'CPU µs/record'],
+  ['garbageBytes', 'garbage B/record'],
   ['rssMb', 'RSS MB'],
   ['ratio', 'ratio'],
   ['ratioRequests', 'ratio req/s'],
