@@ -76,7 +76,10 @@ export interface ProduceCall extends CallTimeLimit {
   readonly acks: -1
   /** How long the broker may wait for the in-sync replicas. */
   readonly brokerTimeoutMs: number
-  /** One whole record batch per partition, header included. The bytes are not changed. */
+  /**
+   * One whole record batch per partition, header included. The bytes are not changed. The partitions of a topic are next to each
+   * other.
+   */
   readonly partitions: readonly (TopicPartition & { readonly bytes: Buffer })[]
 }
 export interface ProducePartitionResponse extends PartitionResponse {

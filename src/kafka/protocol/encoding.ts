@@ -108,19 +108,25 @@ export class ProtocolWriter {
 
   /** Writes `[topic, [partition …]]`; `write` writes the fields of one partition. */
   byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): this {
-    if (isEachOfAnotherTopic(partitions)) {
-      this.#length(partitions.length)
-      for (const partition of partitions) {
-        this.string(partition.topic)
-        this.#length(1)
-        write(partition)
-        this.tags().tags()
+    return this.groupedByTopic([...mapByTopic(partitions).values()].flat(), write)
+  }
+
+  /** The same where the partitions of each topic are next to each other already. */
+  groupedByTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): this {
+    const { length } = partitions
+    let topics = 0
+    for (let at = 0; at < length; at++) if (partitions[at]!.topic !== partitions[at - 1]?.topic) topics++
+    this.#length(topics)
+    for (let at = 0, end = 0; at < length; ) {
+      const { topic } = partitions[at]!
+      while (partitions[end]?.topic === topic) end++
+      this.string(topic).#length(end - at)
+      for (; at < end; at++) {
+        write(partitions[at]!)
+        this.tags()
       }
-      return this
+      this.tags()
     }
-    const topics = mapByTopic(partitions)
-    this.#length(topics.size)
-    for (const [topic, ofTopic] of topics) this.string(topic).structs(ofTopic, write).tags()
     return this
   }
 
@@ -245,13 +251,6 @@ export class RequestWriter extends ProtocolWriter {
     pieces[0]!.writeInt32BE(this.sizeBytes - 4, 0)
     return pieces
   }
-}
-
-/** Then no lists are needed to bring the partitions of a topic together. */
-function isEachOfAnotherTopic(items: readonly { readonly topic: string }[]): boolean {
-  const topics = new Set<string>()
-  for (const { topic } of items) if (topics.size === topics.add(topic).size) return false
-  return true
 }
 
 /** The partitions of each topic together, topics in order of their first mention. */

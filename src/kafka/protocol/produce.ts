@@ -29,7 +29,7 @@ export const [produceV8, produceV7] = inVersions(
       writer.nullableString(transactionalId)
       writer.int16(acks)
       writer.int32(brokerTimeoutMs)
-      writer.byTopic(partitions, ({ partition, bytes }) => {
+      writer.groupedByTopic(partitions, ({ partition, bytes }) => {
         writer.int32(partition)
         writer.bytes(bytes)
       })

@@ -12,7 +12,8 @@ import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
-import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
+import { Fifo } from '../requests/fifo.js'
+import { fail, type Holder, type OpenRequest, type OpenRequests, stillOpen } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 
 /** The messages of a dispatcher. They are few, because requests wait in an array beside the mailbox. */
@@ -105,7 +106,7 @@ export class Dispatcher implements Holder {
   readonly #connections: readonly Connection[]
   readonly #tags: MetricTags
   readonly #self: ActorRef<DispatcherMessage>
-  #inbox: OpenRequest[] = []
+  readonly #inbox = new Fifo<OpenRequest>()
   readonly #held = new HeldAmount('requests of a dispatcher')
   readonly #shares = new Map<string, number>()
   #stopped = false
@@ -159,8 +160,7 @@ export class Dispatcher implements Holder {
 
   /** Returns all requests that have not been sent. Calls in flight continue. */
   drain(): OpenRequest[] {
-    const requests = [...this.#inbox, ...this.#options.admission.drain()].filter(request => !request.settled)
-    this.#inbox = []
+    const requests = stillOpen([...this.#inbox.takeAll(), ...this.#options.admission.drain()])
     for (const request of requests) request.heldBy(undefined)
     return requests
   }
@@ -225,27 +225,21 @@ export class Dispatcher implements Holder {
 
   #takeIn(): void {
     const { admission, openRequests, maxQueued } = this.#options
-    // If a request makes the actor crash, the requests after it are still in the inbox.
-    const inbox = this.#inbox
-    let taken = 0
-    try {
-      for (; taken < inbox.length; taken++) {
-        const request = inbox[taken]!
-        if (request.settled || admission.answerFromCache?.(request)) continue
-        const share = admission.shareOf?.(request)
-        if (this.#held.value >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
-        if (this.#held.value >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
-          fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
-          continue
-        }
-        this.#held.add(1)
-        if (share !== undefined) this.#addToShare(share, 1)
-        request.heldBy(this)
-        openRequests.watch(request)
-        admission.addToQueue(request)
+    // If a request makes the actor crash, it and the requests after it are still in the inbox.
+    for (; this.#inbox.size > 0; this.#inbox.shift()) {
+      const request = this.#inbox.first!
+      if (request.settled || admission.answerFromCache?.(request)) continue
+      const share = admission.shareOf?.(request)
+      if (this.#held.value >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
+      if (this.#held.value >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
+        fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
+        continue
       }
-    } finally {
-      this.#inbox = inbox.slice(taken)
+      this.#held.add(1)
+      if (share !== undefined) this.#addToShare(share, 1)
+      request.heldBy(this)
+      openRequests.watch(request)
+      admission.addToQueue(request)
     }
   }
 

@@ -1,10 +1,12 @@
+import { Fifo } from '../requests/fifo.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
 export type BatchRequest = OpenRequest<'produceBatch'>
 
-/** The batches of one call, at most one per partition. */
+/** The batches of one call, at most one per partition; those of a topic are next to each other. */
 export interface BatchesCall {
-  readonly batches: readonly BatchRequest[]
+  /** Without those that were answered before it was sent. */
+  batches: readonly BatchRequest[]
   /** The transaction of all batches; `undefined`: none. */
   readonly transactionalId?: string | undefined
   readonly sizeBytes: number
@@ -26,7 +28,7 @@ let calls = 0
 
 /** Batches of partitions in arrival order. Each call has at most one batch of a partition, and partitions take turns. */
 export class BatchQueue {
-  #batches: BatchRequest[] = []
+  readonly #batches = new Fifo<BatchRequest>()
   /** When there are so many, recalled ones are dropped. */
   #tidyAt = MOST_RECALLED
   readonly #limit: RequestLimit
@@ -38,29 +40,30 @@ export class BatchQueue {
   }
 
   get isEmpty(): boolean {
-    return this.#batches.length === 0
+    return this.#batches.size === 0
   }
 
   /** Records of a waiting batch may be withdrawn one after another, each time with a new batch in place of a recalled one. */
   add(batch: BatchRequest): void {
-    if (this.#batches.length >= this.#tidyAt) {
-      this.#batches = stillOpen(this.#batches)
-      this.#tidyAt = 2 * this.#batches.length + MOST_RECALLED
+    if (this.#batches.size >= this.#tidyAt) {
+      this.#batches.putBack(this.drain())
+      this.#tidyAt = 2 * this.#batches.size + MOST_RECALLED
     }
     this.#batches.push(batch)
   }
 
   takeCall(): BatchesCall | undefined {
     const call = ++calls
-    const batches: BatchRequest[] = []
+    const batches = new Array<BatchRequest>(Math.min(this.#batches.size, MOST_PER_CALL))
     const passed: BatchRequest[] = []
     const later: BatchRequest[] = []
+    let count = 0
+    let isByTopic = true
     let sizeBytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
     let transactionalId: string | undefined
-    let at = 0
-    for (; at < this.#batches.length && batches.length < MOST_PER_CALL; at++) {
-      const batch = this.#batches[at]!
+    for (; count < MOST_PER_CALL && this.#batches.size > 0; this.#batches.shift()) {
+      const batch = this.#batches.first!
       if (batch.settled) continue
       const partition = batch.partition!
       if (isOfCall === undefined) {
@@ -70,22 +73,26 @@ export class BatchQueue {
       const size = batch.request.sizeBytes ?? batch.request.bytes.length
       if (batch.request.transactionalId !== transactionalId || !isOfCall(partition.key)) passed.push(batch)
       else if (partition.call === call) later.push(batch)
-      else if (batches.length > 0 && sizeBytes + size > this.#limit.bytes) break
+      else if (count > 0 && sizeBytes + size > this.#limit.bytes) break
       else {
+        const { of } = partition
         partition.call = call
-        batches.push(batch)
+        if (batches[of.place]?.partition?.of !== of) of.place = count
+        else if (batches[count - 1]!.partition!.of !== of) isByTopic = false
+        batches[count++] = batch
         sizeBytes += size
       }
     }
+    batches.length = count
+    this.#batches.putBack(passed)
     // The next batches of served partitions come after the batches of all other partitions.
-    this.#batches = passed.concat(this.#batches.slice(at), later)
-    return batches.length > 0 ? { batches, transactionalId, sizeBytes, sentAt: undefined } : undefined
+    for (const batch of later) this.#batches.push(batch)
+    if (!isByTopic) batches.sort((one, other) => one.partition!.of.place - other.partition!.of.place)
+    return count > 0 ? { batches, transactionalId, sizeBytes, sentAt: undefined } : undefined
   }
 
   drain(): BatchRequest[] {
-    const batches = stillOpen(this.#batches)
-    this.#batches = []
-    return batches
+    return stillOpen(this.#batches.takeAll())
   }
 }
 

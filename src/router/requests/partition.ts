@@ -30,6 +30,8 @@ export interface Partition extends TopicPartition {
 
 /** What the Router knows of the topic of a partition. */
 export interface TopicFreshness {
+  /** The place of its first batch in the last Produce call that had one: only a guess where that may be another call. */
+  place: number
   /** Until when the topic counts as new: its partitions may still wait for their replicas. */
   readonly newUntil: number
 }

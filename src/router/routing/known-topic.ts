@@ -32,6 +32,7 @@ export class KnownTopic implements TopicFreshness {
   /** When a broker first reported the topic. */
   readonly metAt: number
   newUntil = Number.NEGATIVE_INFINITY
+  place = 0
   /** Brokers whose replicas of it are offline, by the last look-up. */
   offlineBrokers: ReadonlySet<number> = NONE
   /** When a request last named the topic. */

@@ -63,6 +63,22 @@ describe('produce processor', () => {
     expect(stage.produce.main.isEmpty).to.equal(true)
   })
 
+  it('has the batches of a topic next to each other, topics and their batches in the order in which they came', () => {
+    const waiting = Array.from({ length: 40 }, (_, at) => [`t${(at * 7) % 5}`, (at * 3) % 8] as const)
+    for (let round = 0; round < 3; round++) {
+      for (const [topic, partition] of waiting) stage.add(partition, 1, topic)
+      const topics = [...new Set(waiting.map(([topic]) => topic))]
+      const expected = topics.flatMap(topic => {
+        const partitions = waiting.filter(([of]) => of === topic).map(([, partition]) => partition)
+        return Array.from(new Set(partitions), partition => `${topic}/${partition}`)
+      })
+      const call = partitionsOf(next())
+      expect(call).to.deep.equal(expected)
+      waiting.sort(([one], [other]) => (one.at(-1)! < other.at(-1)! ? 1 : -1))
+      while (!stage.produce.main.isEmpty) next()
+    }
+  })
+
   it('keeps a request below its limit, and partitions in turn', () => {
     for (const partition of [0, 1, 2]) stage.add(partition, 45)
     stage.add(0, 45)

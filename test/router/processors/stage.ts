@@ -3,7 +3,7 @@ import type { ResultOf, RoutedKind } from '../../../src/router/messages/operatio
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
-import { newPartition, type Partition } from '../../../src/router/requests/partition.js'
+import { newPartition, type Partition, type TopicFreshness } from '../../../src/router/requests/partition.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
@@ -20,6 +20,7 @@ export class ProcessorStage {
   })
   readonly tags = { broker_host: 'mock' }
 
+  readonly #topics = new Map<string, TopicFreshness>()
   readonly #partitions = new Map<string, Partition>()
   /** Weak, for tests of what keeps requests. */
   readonly #accepted: WeakRef<OpenRequest>[] = []
@@ -27,7 +28,9 @@ export class ProcessorStage {
   /** The partition as routing finds it: the same object each time. `newUntil`: its topic counts as new until then. */
   partition(topic: string, partition: number, newUntil = Number.NEGATIVE_INFINITY): Partition {
     const key = topicPartitionKey(topic, partition)
-    const found = this.#partitions.get(key) ?? newPartition({ newUntil }, topic, partition, 1, UNKNOWN_IDENTITY)
+    const of = this.#topics.get(`${topic} ${newUntil}`) ?? { newUntil, place: 0 }
+    this.#topics.set(`${topic} ${newUntil}`, of)
+    const found = this.#partitions.get(key) ?? newPartition(of, topic, partition, 1, UNKNOWN_IDENTITY)
     this.#partitions.set(key, found)
     return found
   }
