@@ -1,11 +1,15 @@
 import { startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
+import { COUNTED_HEAP, countHeap, type HeapCensus, heapRows } from './tools/heap-census.js'
 import type { BenchOptions } from './tools/options.js'
-import type { ProduceReport, ProduceRun } from './tools/produce-clients.js'
+import type { FirstRecords, ProduceReport, ProduceRun } from './tools/produce-clients.js'
 import { median, type Row } from './tools/report.js'
 
 const TOPIC = 'produce'
 const WARM_UP_MS = 500
+/** The heap with as many topics is compared with that of twice as many. */
+const COUNTED_TOPICS = 2_000
+const SETTLE_MS = 1_500
 
 type Load = Pick<
   ProduceRun,
@@ -28,7 +32,7 @@ const ONE_TOPIC: Load = { ...manyTopics(10_000), topics: 1 }
  * Produce through Router and delivery in process: the records, and the loads that they are compared with in turn. Acks all, the
  * embedded broker in a process of its own.
  */
-export async function produce({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
+export async function produce({ seconds, rounds, only, list }: BenchOptions): Promise<readonly Row[]> {
   const compare = async (work: string, mine: Measured, theirs: Measured, rowsOf: RowsOf): Promise<readonly Row[]> => {
     if (only && !only.includes(work)) return []
     const reports: [ProduceReport[], ProduceReport[]] = [[], []]
@@ -50,8 +54,28 @@ export async function produce({ seconds, rounds, only }: BenchOptions): Promise<
     )),
     ...(await compare('records-1MB', ours(LARGE), ours(SMALLER), perByte)),
     ...(await compare('topics-10000', ours(manyTopics(10_000)), ours(ONE_TOPIC), perRecord('topics-10000'))),
-    ...(await compare('topics-20000', ours(manyTopics(20_000)), ours(ONE_TOPIC), perRecord('topics-20000')))
+    ...(await compare('topics-20000', ours(manyTopics(20_000)), ours(ONE_TOPIC), perRecord('topics-20000'))),
+    ...((only?.includes('topic') ?? true) ? await countTopics(list === 'topic') : [])
   ]
+}
+
+/** What a topic of one partition keeps on the heap once a record was written to it: `--only topic`, `--list topic`. */
+async function countTopics(isListed: boolean): Promise<readonly Row[]> {
+  const names = Array.from({ length: 2 * COUNTED_TOPICS }, (_, at) => `${TOPIC}-${at}`)
+  const broker = await startBroker({ topics: names.map(topic => ({ topic, partitions: 1 })) })
+  const { child } = await Child.start('./produce-clients.ts', {}, [], process.execPath, COUNTED_HEAP)
+  try {
+    const counted: HeapCensus[] = []
+    for (const topics of [names.slice(0, COUNTED_TOPICS), names.slice(COUNTED_TOPICS)]) {
+      await child.ask('writeFirst', { bootstrap: broker.bootstrap, topics } satisfies FirstRecords)
+      await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+      counted.push(await countHeap(child.pid))
+    }
+    return heapRows('topic', [counted[0]!, counted[1]!], COUNTED_TOPICS, isListed)
+  } finally {
+    await child.stop()
+    await broker.stop()
+  }
 }
 
 interface Measured {

@@ -225,6 +225,11 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
  */
 export type MonotonicClock = () => number
 
+/**
+ * Before every moment of a {@link MonotonicClock}, by 12 days. Where there is a field for each of many topics, times are whole
+ * milliseconds: for 24 days V8 keeps them in the field, and needs an object for any other number.
+ */
+export const LONG_AGO = -(2 ** 30)
 export const SECOND_MS = 1_000
 export const DAY_MS = 86_400_000
 

@@ -11,13 +11,13 @@ const BUDGETS: Readonly<Record<string, number>> = {
   cli: 3_210,
   consumer: 14_990,
   deployment: 3_930,
-  core: 5_570,
+  core: 5_580,
   'embedded-broker': 9_080,
   verbs: 2_510,
   http: 15_730,
   kafka: 6_660,
-  producer: 19_420,
-  router: 11_260,
+  producer: 19_440,
+  router: 11_340,
   schemas: 4_110,
   server: 7_520
 }

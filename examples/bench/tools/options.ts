@@ -18,7 +18,7 @@ export interface BenchOptions {
   readonly records?: number | undefined
   /** For `queue`: three nodes of a Kafka that runs already, instead of the embedded broker. */
   readonly brokers?: string | undefined
-  /** For `journey`: the work whose files are printed. For `connections`: `idle`, the objects by constructor. */
+  /** For `journey`: the work whose files are printed. For `connections`: `idle`, for `produce`: `topic`, the objects by constructor. */
   readonly list?: string | undefined
 }
 export interface BenchCommand extends BenchOptions {
@@ -61,7 +61,10 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
       '--brokers <HOST:PORT,…>',
       'queue: a Kafka that runs already, of three nodes, instead of the embedded broker'
     )
-    .option('--list <WORK>', 'journey: also prints the files and functions of this work; connections: idle')
+    .option(
+      '--list <WORK>',
+      'journey: also prints the files and functions of this work; connections: idle; produce: topic'
+    )
     .configureOutput({ writeErr: () => undefined })
     .exitOverride(error => {
       if (error.exitCode === 0) process.exit(0)

@@ -191,4 +191,19 @@ async function fill({ records, ...options }: ProduceRun & { readonly records: nu
   return records
 }
 
-answerParent({ start: () => ({}), run, fill })
+let kept: ReturnType<typeof startInProcess> | undefined
+
+/** Topics that are written to for the first time, by a client that stays open. */
+export interface FirstRecords {
+  readonly bootstrap: string
+  readonly topics: readonly string[]
+}
+
+/** Writes one record to each topic. */
+async function writeFirst({ bootstrap, topics }: FirstRecords): Promise<void> {
+  kept ??= startInProcess({ brokers: bootstrap })
+  const castellan = await kept
+  await castellan.produceOrThrow(topics.map(topic => ({ topic, key: null, value: 'x' })))
+}
+
+answerParent({ start: () => ({}), run, fill, writeFirst })

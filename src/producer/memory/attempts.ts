@@ -15,12 +15,17 @@ const SOON_MS = 15
 /** The attempt after which a warning is logged, about a second after the first one. */
 const ATTEMPTS_WORTH_A_LINE = 4
 
+export interface AttemptingPartition extends TopicPartition {
+  /** The answer to the attempt that is awaited. */
+  attemptAnswered(answer: BatchAnswer): void
+}
+
 /**
  * Attempts to send the batch of one partition: how many there were, the answer that is awaited, and why Kafka does not
  * have the records yet, which becomes the reason of the failure when their time is over.
  */
 export class Attempts {
-  readonly #topicPartition: TopicPartition
+  readonly #partition: AttemptingPartition
   readonly #cluster: ClusterState
   readonly #log: Logger
   /** Attempts with the present batch. */
@@ -37,10 +42,15 @@ export class Attempts {
   /** What the last answer says; `undefined`: a success, or none yet. */
   #obstacle: Obstacle | undefined
 
-  constructor({ topic, partition }: TopicPartition, cluster: ClusterState, log: Logger) {
-    this.#topicPartition = { topic, partition }
+  constructor(partition: AttemptingPartition, cluster: ClusterState, log: Logger) {
+    this.#partition = partition
     this.#cluster = cluster
     this.#log = log
+  }
+
+  get #topicPartition(): TopicPartition {
+    const { topic, partition } = this.#partition
+    return { topic, partition }
   }
 
   /** Begins to count the attempts of another batch. */
@@ -56,8 +66,8 @@ export class Attempts {
   }
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
-  send(batch: NumberedBatch, nowMs: number, answered: (answer: BatchAnswer) => void): SealedBatch {
-    const sealed = this.#spare ?? new Attempt(this.#topicPartition, this, answered)
+  send(batch: NumberedBatch, nowMs: number): SealedBatch {
+    const sealed = this.#spare ?? new Attempt(this.#partition, this)
     this.#spare = undefined
     sealed.batch = batch
     sealed.sizeBytes = batch.sentSizeBytes
@@ -65,7 +75,7 @@ export class Attempts {
     sealed.transactionalId = batch.transactionalId
     this.count++
     this.#awaited = sealed
-    this.#sentAt = nowMs
+    this.#sentAt = Math.floor(nowMs)
     return sealed
   }
 
@@ -154,8 +164,10 @@ export class Attempts {
   }
 
   /** The failure of one record whose time is over. */
-  readonly tooLate = (persisted: Persisted): RecordFailure =>
-    this.#isDenied && persisted === 'no' ? failures.unknownTopic(this.#topicPartition.topic) : this.timedOut(persisted)
+  tooLate(persisted: Persisted): RecordFailure {
+    const isUnknown = this.#isDenied && persisted === 'no'
+    return isUnknown ? failures.unknownTopic(this.#partition.topic) : this.timedOut(persisted)
+  }
 
   /** Logs that the brokers have forgotten the producer. */
   stateLost(epoch: number | undefined, reason: string): void {
@@ -196,13 +208,13 @@ class Attempt implements SealedBatch {
   recall: (() => boolean) | undefined = undefined
   accepted: SealedBatch['accepted'] = undefined
   readonly #attempts: Attempts
-  readonly #answered: (answer: BatchAnswer) => void
+  readonly #of: AttemptingPartition
 
-  constructor({ topic, partition }: TopicPartition, attempts: Attempts, answered: (answer: BatchAnswer) => void) {
-    this.topic = topic
-    this.partition = partition
+  constructor(of: AttemptingPartition, attempts: Attempts) {
+    this.topic = of.topic
+    this.partition = of.partition
     this.#attempts = attempts
-    this.#answered = answered
+    this.#of = of
   }
 
   get bytes(): Buffer {
@@ -210,7 +222,7 @@ class Attempt implements SealedBatch {
   }
 
   answer(answer: BatchAnswer): void {
-    if (this.#attempts.awaits(this)) this.#answered(answer)
+    if (this.#attempts.awaits(this)) this.#of.attemptAnswered(answer)
   }
 
   delayed(lastError: string): void {

@@ -242,14 +242,14 @@ export class LogSearch {
 
 /** What a partition knows of its present batch that helps to find it in the log. */
 export class PartitionSearch {
-  readonly #topicPartition: TopicPartition
+  readonly #partition: TopicPartition
   readonly #written: WrittenBatches | undefined
   /** The batch is at this offset or later. */
   from: Offset = 0
   /** The number under which the batch was sent last. */
   sentAs: Numbering | undefined
-  /** Epoch milliseconds: the first attempt was not earlier. */
-  #sentSinceMs = 0
+  /** Whole seconds since the epoch, which need no object of their own: the first attempt was not earlier. */
+  #sentSinceSeconds = 0
   /** A broker has forgotten the producer. */
   isForgotten = false
   /** The batch was searched for after it was last sent. */
@@ -257,14 +257,14 @@ export class PartitionSearch {
   /** Why the batch is sent again without a result. */
   #givenUpBecause: string | undefined
 
-  constructor({ topic, partition }: TopicPartition, written: WrittenBatches | undefined) {
-    this.#topicPartition = { topic, partition }
+  constructor(partition: TopicPartition, written: WrittenBatches | undefined) {
+    this.#partition = partition
     this.#written = written
   }
 
   /** Begins with another batch. `sentSinceMs`, `sentAs`: if it was sent before, by another process or before it was set aside. */
   begin(sentSinceMs = this.#written?.now() ?? 0, sentAs?: Numbering): void {
-    this.#sentSinceMs = sentSinceMs
+    this.#sentSinceSeconds = Math.floor(sentSinceMs / 1_000)
     this.#givenUpBecause = undefined
     this.sent(sentAs)
   }
@@ -278,7 +278,7 @@ export class PartitionSearch {
   /** @param isSent a broker has, or may have, received the batch; false: no byte was sent, and it is searched for again first */
   attempted(isSent: boolean, recordCount: number): void {
     const reason = this.#givenUpBecause
-    if (isSent && reason !== undefined) this.#written!.sentUnknown(this.#topicPartition, recordCount, reason)
+    if (isSent && reason !== undefined) this.#written!.sentUnknown(this.#partition, recordCount, reason)
     if (!isSent) this.#isLooked = false
     this.#givenUpBecause = undefined
   }
@@ -297,16 +297,22 @@ export class PartitionSearch {
   /** Whether to search before the batch is sent again. */
   isDue(newestMs: number): boolean {
     if (this.#written === undefined || this.sentAs === undefined || this.#isLooked) return false
-    return this.isForgotten || this.#written.mayBeForgotten(Math.min(newestMs, this.#sentSinceMs))
+    return this.isForgotten || this.#written.mayBeForgotten(this.#sinceMs(newestMs))
+  }
+
+  #sinceMs(newestMs: number): number {
+    return Math.min(newestMs, this.#sentSinceSeconds * 1_000)
   }
 
   /** Searches, only when it {@link isDue}. */
   async look({ recordCount, newestMs }: { readonly recordCount: number; readonly newestMs: number }): Promise<Finding> {
     const numbering = this.sentAs!
     const { from, isForgotten } = this
-    const sinceMs = Math.min(newestMs, this.#sentSinceMs)
+    const { topic, partition } = this.#partition
+    const sinceMs = this.#sinceMs(newestMs)
     const finding = await this.#written!.find({
-      ...this.#topicPartition,
+      topic,
+      partition,
       recordCount,
       numbering,
       sinceMs,

@@ -51,6 +51,18 @@ export interface BatchOwner {
   suspended(producer: ScheduledProducer, failure: RecordFailure): void
 }
 
+/** What the partitions of one topic have in common. */
+export interface Siblings {
+  /** Limit of the size of a batch before compression. */
+  readonly batchMaxBytes: number
+  /** A batch of several records was refused because of its size. */
+  batchRefused(bytes: number): void
+  /** A batch is sealed or full, or in trouble: records without a key may go elsewhere. */
+  batchClosed(partition: number): void
+  /** The topic has no such partition; what was placed in it may be taken away in this call. */
+  misplaced(partition: number): void
+}
+
 /** The cluster that partitions write to. */
 export interface ClusterState {
   /** Id of the Kafka cluster that producer ids belong to; `undefined`: not known yet. */

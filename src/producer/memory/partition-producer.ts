@@ -1,12 +1,10 @@
-import type { ProduceRecord, RecordFailure } from '../../core/model.js'
+import type { Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
 import { type Batch, type SentRecord, sentBatch } from './batch.js'
 import type { Numbering } from './numbering.js'
-import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import { PartitionSender } from './partition-sender.js'
 import type { Arrival, OutcomeReceiver, Row } from './pending-produce.js'
 import type { Obstacle } from './topic-view.js'
 import { persistedOf } from './verdict.js'
-import type { BatchLimit } from './waiting-batches.js'
 
 /** A refusal by brokers counts for the status page as long as this. */
 const REFUSAL_COUNTS_FOR_MS = 60_000
@@ -18,25 +16,6 @@ const STUCK_AFTER_MS = 500
  * or process, or at the end. Not an actor, because it is called for every record.
  */
 export class PartitionProducer extends PartitionSender {
-  readonly #onMisplaced: ((producer: PartitionProducer) => void) | undefined
-
-  /** @param onMisplaced called when the topic has no such partition; may take the placed records */
-  constructor(
-    topic: string,
-    partition: number,
-    deps: PartitionProducerDeps,
-    limit: BatchLimit,
-    onBatchClosed: () => void,
-    onMisplaced?: (producer: PartitionProducer) => void
-  ) {
-    super(topic, partition, deps, limit, onBatchClosed)
-    this.#onMisplaced = onMisplaced
-  }
-
-  protected override misplaced(): void {
-    this.#onMisplaced?.(this)
-  }
-
   /** When the oldest held record was accepted; infinite: none is held. */
   get oldestAt(): number {
     return Math.min(this.head?.oldestAt ?? Number.POSITIVE_INFINITY, this.waiting.oldestAt)
@@ -108,7 +87,7 @@ export class PartitionProducer extends PartitionSender {
   /** Continues where another process stopped, with one batch that may have been written; Kafka recognises its number. */
   resume(records: readonly SentRecord[], pendingProduce: OutcomeReceiver, numbering: Numbering | undefined): void {
     this.head = sentBatch(records, pendingProduce, this.deps.settings)
-    this.headSince = this.deps.clock()
+    this.headSince = Math.floor(this.deps.clock())
     this.lookBy(0)
     this.numbers.resume(numbering)
     const newestAcceptedAt = records.reduce((newest, { acceptedAtMs }) => Math.max(newest, acceptedAtMs), 0)
@@ -194,14 +173,14 @@ export class PartitionProducer extends PartitionSender {
 
   /** Ends the waits of callers, the attempts of a batch, and the wait for an answer, each when its time is over. */
   #endWaits(nowMs: number): void {
-    const { tooLate } = this.sending
+    const tooLate = (persisted: Persisted): RecordFailure => this.sending.tooLate(persisted)
     if (this.waiting.earliestDeadlineAt <= nowMs)
       this.#countWithdrawn(this.waiting.expire(nowMs, tooLate, batch => this.charge.releaseBatch(batch), this.topic))
     const head = this.head
     if (head === undefined) return
     if (nowMs - this.headSince >= STUCK_AFTER_MS && !this.charge.isStuck) {
       this.charge.setStuck(true)
-      this.onBatchClosed()
+      this.batchClosed()
     }
     if (this.current === 'awaiting' && !this.#recall(head, nowMs)) {
       head.expire(nowMs, false, tooLate)

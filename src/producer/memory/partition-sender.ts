@@ -5,10 +5,10 @@ import type { Batch } from './batch.js'
 import { PartitionCharge } from './budget.js'
 import { PartitionSearch } from './log-search.js'
 import { PartitionNumbering } from './numbering.js'
-import type { BatchOwner, PartitionProducerDeps, PartitionProducerState } from './partition-producer-deps.js'
+import type { BatchOwner, PartitionProducerDeps, PartitionProducerState, Siblings } from './partition-producer-deps.js'
 import type { ScheduledProducer } from './partition-schedule.js'
 import { judge, type Verdict } from './verdict.js'
-import { type BatchLimit, WaitingBatches } from './waiting-batches.js'
+import { WaitingBatches } from './waiting-batches.js'
 
 const NO_PARTS: readonly Batch[] = []
 
@@ -24,7 +24,6 @@ export abstract class PartitionSender implements ScheduledProducer {
   place: number | undefined
   isEmptied = true
   protected readonly deps: PartitionProducerDeps
-  protected readonly onBatchClosed: () => void
   protected readonly waiting: WaitingBatches
   protected readonly numbers: PartitionNumbering
   protected readonly search: PartitionSearch
@@ -35,38 +34,39 @@ export abstract class PartitionSender implements ScheduledProducer {
   protected isDeadLettering = false
   /** The last batch that Kafka refused for good; a later batch that it takes ends that. */
   protected refusal: { readonly failure: RecordFailure; readonly at: number } | undefined
-  readonly #limit: BatchLimit
+  readonly #siblings: Siblings
   #timer: NodeJS.Timeout | undefined
-  /** Only the last attempt with the head is answered. */
-  readonly #onAnswer = (answer: BatchAnswer): void => this.answered(this.head!, answer)
 
-  /** @param onBatchClosed called when a batch is sealed or full, or in trouble: records without a key may go elsewhere */
-  constructor(
-    topic: string,
-    partition: number,
-    deps: PartitionProducerDeps,
-    limit: BatchLimit,
-    onBatchClosed: () => void
-  ) {
+  constructor(topic: string, partition: number, deps: PartitionProducerDeps, siblings: Siblings) {
     this.topic = topic
     this.partition = partition
     this.deps = deps
-    this.#limit = limit
-    this.onBatchClosed = onBatchClosed
-    this.waiting = new WaitingBatches(deps.settings, limit, deps.batchBuffers, onBatchClosed)
+    this.#siblings = siblings
+    this.waiting = new WaitingBatches(deps.settings, this, deps.batchBuffers)
     this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.numbers = new PartitionNumbering(deps.numbers)
     this.search = new PartitionSearch(this, deps.written)
     this.sending = new Attempts(this, deps.cluster, deps.log)
   }
 
-  /** The topic has no such partition; the head may be taken away in this call. */
-  protected abstract misplaced(): void
   abstract tick(nowMs: number): void
   abstract close(failureOf: (maybeWritten: boolean) => RecordFailure): void
 
   get state(): PartitionProducerState {
     return this.current
+  }
+
+  get batchMaxBytes(): number {
+    return this.#siblings.batchMaxBytes
+  }
+
+  batchClosed(): void {
+    this.#siblings.batchClosed(this.partition)
+  }
+
+  /** Only the last attempt with the head is answered. */
+  attemptAnswered(answer: BatchAnswer): void {
+    this.answered(this.head!, answer)
   }
 
   /**
@@ -89,19 +89,19 @@ export abstract class PartitionSender implements ScheduledProducer {
     const head = this.head ?? this.#takeNext(nowMs)
     this.search.sent(numbering)
     this.current = 'awaiting'
-    return this.sending.send(head.numbered(numbering, this.deps.sendTimeMs?.()), nowMs, this.#onAnswer)
+    return this.sending.send(head.numbered(numbering, this.deps.sendTimeMs?.()), nowMs)
   }
 
   #takeNext(nowMs: number): Batch {
     let head = this.waiting.take()
-    while (head.recordCount > 1 && head.sizeBytes > this.#limit.bytes) {
+    while (head.recordCount > 1 && head.sizeBytes > this.batchMaxBytes) {
       this.#replace(head, head.split())
       head = this.waiting.take()
     }
-    if (this.waiting.isEmpty) this.onBatchClosed()
+    if (this.waiting.isEmpty) this.batchClosed()
     this.head = head
     this.sending.begin()
-    this.headSince = nowMs
+    this.headSince = Math.floor(nowMs)
     head.tryFrom(nowMs)
     this.beginSpan(head)
     this.lookBy(head.expiresAt)
@@ -195,7 +195,7 @@ export abstract class PartitionSender implements ScheduledProducer {
       case 'split':
         if (verdict.renumber) this.numbers.raise()
         else this.numbers.refused()
-        if (verdict.lowersLimit) this.#limit.refused(head.sizeBytes)
+        if (verdict.lowersLimit) this.#siblings.batchRefused(head.sizeBytes)
         this.settled(head, head.split())
         head.span?.replaced()
         return
@@ -206,7 +206,7 @@ export abstract class PartitionSender implements ScheduledProducer {
         }
         if (verdict.failure.code === 'unknownPartition' && !head.maybeWritten) {
           this.enter('backingOff')
-          this.misplaced()
+          this.#siblings.misplaced(this.partition)
         }
         if (this.head === head) this.failHead(head, verdict.failure, verdict.renumber)
         return
@@ -271,7 +271,7 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.current = 'backingOff'
     this.head?.span?.retry(reason)
     counters.retries++
-    this.onBatchClosed()
+    this.batchClosed()
     const pauseMs = this.sending.pauseMs(reason, soon, settings, random)
     this.#timer = setTimeout(() => this.becomeReady(), pauseMs)
     this.deps.owner?.delayed(this)

@@ -1,6 +1,6 @@
 import type { Bytes, ProduceRecord } from '../../core/model.js'
 import { PartitionProducer } from './partition-producer.js'
-import type { PartitionProducerDeps } from './partition-producer-deps.js'
+import type { PartitionProducerDeps, Siblings } from './partition-producer-deps.js'
 import type { Choice, Partitioner } from './partitioners.js'
 import type { OutcomeReceiver } from './pending-produce.js'
 import { BatchLimit } from './waiting-batches.js'
@@ -9,91 +9,24 @@ import { roughSizeOf } from './waiting-records.js'
 /** The choices by which each record goes to another partition. */
 const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
 
-/** The producers of one topic, one for each partition that has had a record, and which of them a record goes to. */
-export class TopicProducers {
-  /** By partition; `undefined`: no record was written to it. */
-  readonly all: (PartitionProducer | undefined)[] = []
-  readonly #topic: string
-  readonly #deps: PartitionProducerDeps
-  readonly #limit: BatchLimit
-  readonly #choice: PartitionChoice
-  readonly #onMisplaced: ((producer: PartitionProducer) => void) | undefined
-
-  /** @param onMisplaced see {@link PartitionProducer} */
-  constructor(topic: string, deps: PartitionProducerDeps, onMisplaced?: (producer: PartitionProducer) => void) {
-    this.#onMisplaced = onMisplaced
-    this.#topic = topic
-    this.#deps = deps
-    this.#limit = new BatchLimit(deps.settings.batchMaxBytes, deps.clock)
-    this.#choice = new PartitionChoice(topic, this.all, deps.random)
-  }
-
-  of(partition: number): PartitionProducer {
-    return this.all[partition] ?? this.#open(partition)
-  }
-
-  #open(partition: number): PartitionProducer {
-    const producer = new PartitionProducer(
-      this.#topic,
-      partition,
-      this.#deps,
-      this.#limit,
-      () => this.#choice.batchClosed(partition),
-      this.#onMisplaced
-    )
-    this.all[partition] = producer
-    return producer
-  }
-
-  partitionOf({ partition, key }: ProduceRecord, partitioner: Partitioner, count: number): number {
-    return partition ?? this.#choice.of(key, partitioner, count)
-  }
-
-  /** The producer of this partition, or of records without a key; `undefined`: they go to several partitions. */
-  ofRow(partition: number | undefined, partitioner: Partitioner, count: number): PartitionProducer | undefined {
-    if (partition !== undefined) return this.of(partition)
-    const isSpread = SPREADING.has(partitioner(null, count, this.#topic))
-    return isSpread ? undefined : this.of(this.#choice.of(null, partitioner, count))
-  }
-
-  /**
-   * The producer of the record's partition. If it is full and the record may go to any partition, the producer with the
-   * fewest bytes.
-   */
-  withCapacity(
-    record: ProduceRecord,
-    partitioner: Partitioner,
-    count: number,
-    pendingProduce: OutcomeReceiver
-  ): PartitionProducer | undefined {
-    const { partition, key } = record
-    const producer = this.of(this.partitionOf(record, partitioner, count))
-    const bytes = roughSizeOf(record)
-    if (producer.charge.allows(bytes, pendingProduce)) return producer
-    const elsewhere = partition === undefined ? this.#choice.elsewhere(key, partitioner, count) : undefined
-    if (elsewhere === undefined) return undefined
-    const other = this.of(elsewhere)
-    return other.charge.allows(bytes, pendingProduce) ? other : undefined
-  }
-}
-
 /** Chooses the partition of records that name none. */
 export class PartitionChoice {
-  readonly #topic: string
-  readonly #producers: readonly (PartitionProducer | undefined)[]
+  protected readonly topic: string
+  /** By partition; `undefined`: no record was written to it. */
+  readonly all: (PartitionProducer | undefined)[]
   readonly #random: () => number
   #sticky = -1
   #rotation = 0
 
   /** @param producers compared when a new partition is chosen for records that may go anywhere */
-  constructor(topic: string, producers: readonly (PartitionProducer | undefined)[], random: () => number) {
-    this.#topic = topic
-    this.#producers = producers
+  constructor(topic: string, producers: (PartitionProducer | undefined)[], random: () => number) {
+    this.topic = topic
+    this.all = producers
     this.#random = random
   }
 
-  of(key: Bytes, partitioner: Partitioner, partitionCount: number): number {
-    const choice = partitioner(key, partitionCount, this.#topic)
+  choose(key: Bytes, partitioner: Partitioner, partitionCount: number): number {
+    const choice = partitioner(key, partitionCount, this.topic)
     if (typeof choice === 'number') return choice
     if (choice === 'random') return this.#healthyFrom(this.#any(partitionCount), partitionCount)
     if (choice === 'roundRobin') return this.#healthyFrom(this.#rotation++ % partitionCount, partitionCount)
@@ -103,7 +36,7 @@ export class PartitionChoice {
 
   /** Another partition, for a record whose first one has no capacity. `undefined`: the record may not go elsewhere. */
   elsewhere(key: Bytes, partitioner: Partitioner, partitionCount: number): number | undefined {
-    const choice = partitioner(key, partitionCount, this.#topic)
+    const choice = partitioner(key, partitionCount, this.topic)
     if (typeof choice === 'number') return undefined
     const lightest = this.#lightest(partitionCount)
     if (choice === 'sticky') this.#sticky = lightest
@@ -123,7 +56,7 @@ export class PartitionChoice {
   #healthyFrom(start: number, partitionCount: number): number {
     for (let step = 0; step < partitionCount; step++) {
       const partition = (start + step) % partitionCount
-      const producer = this.#producers[partition]
+      const producer = this.all[partition]
       if (producer === undefined || !isInTrouble(producer)) return partition
     }
     return start
@@ -139,12 +72,86 @@ export class PartitionChoice {
     let bestLoad = Number.POSITIVE_INFINITY
     for (let step = 0; step < partitionCount && bestLoad > 0; step++) {
       const partition = (start + step) % partitionCount
-      const load = loadOf(this.#producers[partition])
+      const load = loadOf(this.all[partition])
       if (load >= bestLoad) continue
       best = partition
       bestLoad = load
     }
     return best
+  }
+}
+
+/** Where the records of a partition go that the topic does not have. */
+export interface MisplacedRecords {
+  misplaced(producer: PartitionProducer): void
+}
+
+/** The producers of one topic, one for each partition that has had a record, and which of them a record goes to. */
+export class TopicProducers extends PartitionChoice implements Siblings {
+  readonly #deps: PartitionProducerDeps
+  readonly #misplaced: MisplacedRecords | undefined
+  /** `undefined`: no batch was refused because of its size. */
+  #limit: BatchLimit | undefined
+
+  /** @param misplaced absent: they fail */
+  constructor(topic: string, deps: PartitionProducerDeps, misplaced?: MisplacedRecords) {
+    super(topic, [], deps.random)
+    this.#deps = deps
+    this.#misplaced = misplaced
+  }
+
+  get batchMaxBytes(): number {
+    return this.#limit?.bytes ?? this.#deps.settings.batchMaxBytes
+  }
+
+  batchRefused(bytes: number): void {
+    this.#limit ??= new BatchLimit(this.#deps.settings.batchMaxBytes, this.#deps.clock)
+    this.#limit.refused(bytes)
+  }
+
+  misplaced(partition: number): void {
+    this.#misplaced?.misplaced(this.of(partition))
+  }
+
+  of(partition: number): PartitionProducer {
+    return this.all[partition] ?? this.#open(partition)
+  }
+
+  #open(partition: number): PartitionProducer {
+    const producer = new PartitionProducer(this.topic, partition, this.#deps, this)
+    this.all[partition] = producer
+    return producer
+  }
+
+  partitionOf({ partition, key }: ProduceRecord, partitioner: Partitioner, count: number): number {
+    return partition ?? this.choose(key, partitioner, count)
+  }
+
+  /** The producer of this partition, or of records without a key; `undefined`: they go to several partitions. */
+  ofRow(partition: number | undefined, partitioner: Partitioner, count: number): PartitionProducer | undefined {
+    if (partition !== undefined) return this.of(partition)
+    const isSpread = SPREADING.has(partitioner(null, count, this.topic))
+    return isSpread ? undefined : this.of(this.choose(null, partitioner, count))
+  }
+
+  /**
+   * The producer of the record's partition. If it is full and the record may go to any partition, the producer with the
+   * fewest bytes.
+   */
+  withCapacity(
+    record: ProduceRecord,
+    partitioner: Partitioner,
+    count: number,
+    pendingProduce: OutcomeReceiver
+  ): PartitionProducer | undefined {
+    const { partition, key } = record
+    const producer = this.of(this.partitionOf(record, partitioner, count))
+    const bytes = roughSizeOf(record)
+    if (producer.charge.allows(bytes, pendingProduce)) return producer
+    const elsewhere = partition === undefined ? this.elsewhere(key, partitioner, count) : undefined
+    if (elsewhere === undefined) return undefined
+    const other = this.of(elsewhere)
+    return other.charge.allows(bytes, pendingProduce) ? other : undefined
   }
 }
 

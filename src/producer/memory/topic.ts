@@ -1,4 +1,4 @@
-import type { ProduceRecord, RecordFailure } from '../../core/model.js'
+import { LONG_AGO, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
 import { failures } from './failures.js'
@@ -6,7 +6,7 @@ import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import { type Partitioner, placedBy } from './partitioners.js'
 import type { Arrival, MemoryPendingProduce, Row } from './pending-produce.js'
-import { TopicProducers } from './topic-producers.js'
+import { type MisplacedRecords, TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
@@ -16,6 +16,9 @@ import { type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from 
 const FRESH_MS = 1_000
 /** For this time after brokers have answered that a topic does not exist, its records are refused without a look-up. */
 const DENIAL_COUNTS_FOR_MS = 5_000
+
+const NONE_WAIT = new WaitingRecords()
+const NONE_QUEUED = new OverflowQueue(() => undefined)
 
 /** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
@@ -31,38 +34,48 @@ export interface TopicDeps extends MemoryDeps {
 }
 
 /** One topic: its number of partitions, their producers, and records that came before the partitions were known. */
-export class Topic implements UnknownTopic {
+export class Topic implements UnknownTopic, MisplacedRecords {
   readonly name: string
   readonly #deps: TopicDeps
   /** Kept while the topic is missing, because sequences go on if it comes back. */
   readonly #producers: TopicProducers
-  readonly #deferred = new WaitingRecords()
-  /** Records for which `#deferred` or the whole buffer had no capacity. */
-  readonly #queue: OverflowQueue
+  /** `undefined`: no record waits, as most of the time. */
+  #waiting: WaitingRecords | undefined
+  /** Records for which {@link #deferred} or the whole buffer had no capacity. */
+  #overflow: OverflowQueue | undefined
   /** 0: not known. */
   #partitionCount = 0
   /** The number of partitions among which records were placed last. */
   #placedAmong = 0
   /** When that number changed. Records that are older and were not sent yet may have been placed among another one. */
-  #changedAt = Number.NEGATIVE_INFINITY
+  #changedAt = LONG_AGO
   /** The number of partitions for which a leader did not know one of them. */
   #doubted = 0
   /** When a look-up last did not find the partition of a record. */
-  #absentAt = Number.NEGATIVE_INFINITY
-  #deniedAt = Number.NEGATIVE_INFINITY
-  #lastUsedAt = Number.NEGATIVE_INFINITY
+  #absentAt = LONG_AGO
+  #deniedAt = LONG_AGO
+  #lastUsedAt = LONG_AGO
   /** The Router said that there is no such topic; further records are refused until `until`. */
   #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
 
   constructor(name: string, deps: TopicDeps) {
     this.name = name
     this.#deps = deps
-    this.#producers = new TopicProducers(name, deps, producer => this.#placeAgain(producer))
-    this.#queue = new OverflowQueue(bytes => deps.unknown.queued(bytes))
+    this.#producers = new TopicProducers(name, deps, this)
   }
 
   get isKnown(): boolean {
     return this.#partitionCount > 0
+  }
+
+  /** Only read from, and taken from. */
+  get #deferred(): WaitingRecords {
+    return this.#waiting ?? NONE_WAIT
+  }
+
+  /** Only taken from. */
+  get #queue(): OverflowQueue {
+    return this.#overflow ?? NONE_QUEUED
   }
 
   /** Bytes of the records that wait until the partitions are known. */
@@ -141,7 +154,7 @@ export class Topic implements UnknownTopic {
     index: number,
     nowMs: number
   ): RecordFailure | undefined {
-    this.#lastUsedAt = nowMs
+    this.#lastUsedAt = Math.floor(nowMs)
     const { partition } = record
     const count = this.#partitionCount
     if (count > 0 && (partition === undefined || partition < count)) {
@@ -170,7 +183,7 @@ export class Topic implements UnknownTopic {
     const producer = this.#producers.ofRow(partition, partitioner, count)
     // Each record takes some of the capacity, and of the share that is left to the partition.
     if (producer?.charge.allows(2 * bytes, row.pendingProduce) !== true) return 0
-    this.#lastUsedAt = nowMs
+    this.#lastUsedAt = Math.floor(nowMs)
     return producer.appendRow(row)
   }
 
@@ -178,7 +191,7 @@ export class Topic implements UnknownTopic {
    * Records went to a partition that the topic does not have any more: it was created anew. They wait until it is looked up,
    * before later ones. Where later ones have gone where their keys belong now, they fail.
    */
-  #placeAgain(producer: PartitionProducer): void {
+  misplaced(producer: PartitionProducer): void {
     const { unknown, budget, lookUps } = this.#deps
     const nowMs = this.#deps.clock()
     const isRemembered = this.#remembered !== undefined && nowMs < this.#remembered.until
@@ -189,7 +202,8 @@ export class Topic implements UnknownTopic {
     if (arrivals.length === 0) return
     const isFirst = !this.#isWaitedFor
     if (isFirst) unknown.enter(this, 'pending')
-    const charge = this.#deferred.addFirst(arrivals)
+    this.#waiting ??= new WaitingRecords()
+    const charge = this.#waiting.addFirst(arrivals)
     budget.enqueue(charge, arrivals.length)
     unknown.grew(this, charge)
     if (isFirst) lookUps.follow(this, { anew: true })
@@ -242,7 +256,8 @@ export class Topic implements UnknownTopic {
     const refusal = this.#overflowRefusal(arrival, isDenied)
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
-        this.#queue.add(arrival)
+        this.#overflow ??= new OverflowQueue(bytes => this.#deps.unknown.queued(bytes))
+        this.#overflow.add(arrival)
         if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
         return undefined
       }
@@ -256,7 +271,8 @@ export class Topic implements UnknownTopic {
 
   /** The record waits until the partitions are known. */
   #defer(arrival: Arrival): true {
-    const charge = this.#deferred.add(arrival)
+    this.#waiting ??= new WaitingRecords()
+    const charge = this.#waiting.add(arrival)
     this.#deps.budget.enqueue(charge, 1)
     this.#deps.unknown.grew(this, charge)
     return true
@@ -297,7 +313,7 @@ export class Topic implements UnknownTopic {
         this.#found(news.partitionCount, nowMs)
         break
       case 'denied':
-        this.#deniedAt = nowMs
+        this.#deniedAt = Math.floor(nowMs)
         if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
@@ -312,10 +328,10 @@ export class Topic implements UnknownTopic {
     const gone = this.#producers.all.slice(partitionCount).filter(one => one !== undefined && this.#isPlacedLast(one))
     if (partitionCount !== this.#placedAmong) {
       this.#doubted = 0
-      if (this.#placedAmong > 0) this.#changedAt = nowMs
+      if (this.#placedAmong > 0) this.#changedAt = Math.ceil(nowMs)
     }
     this.#partitionCount = this.#placedAmong = partitionCount
-    this.#deniedAt = Number.NEGATIVE_INFINITY
+    this.#deniedAt = LONG_AGO
     this.#remembered = undefined
     // They came before those that wait.
     for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
@@ -324,6 +340,7 @@ export class Topic implements UnknownTopic {
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
       this.put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
     )
+    if (this.#queue.isEmpty) this.#overflow = undefined
   }
 
   /** A record that has been accepted is not refused because its partition is full. */
@@ -331,14 +348,14 @@ export class Topic implements UnknownTopic {
     const { partition } = record
     const count = this.#partitionCount
     const isAbsent = partition !== undefined && partition >= count
-    if (isAbsent) this.#absentAt = nowMs
+    if (isAbsent) this.#absentAt = Math.floor(nowMs)
     const placed = isAbsent ? failures.unknownPartition(this.name, partition) : this.#placed(record, partitioner)
     if (!('topic' in placed)) {
       this.#deps.counters.failed++
       pendingProduce.fail(index, placed, this.name)
       return
     }
-    this.#lastUsedAt = nowMs
+    this.#lastUsedAt = Math.floor(nowMs)
     const producer = this.#producers.withCapacity(placed, partitioner, count, pendingProduce)
     const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(placed, partitioner, count))
     chosen.append(placed, timestampMs, pendingProduce, index)
@@ -347,6 +364,7 @@ export class Topic implements UnknownTopic {
   #takeWaiting(nowMs: number): readonly Arrival[] {
     const { chargedBytes, recordCount } = this.#deferred
     const arrivals = this.#deferred.takeAll()
+    this.#waiting = undefined
     this.#deps.unknown.grew(this, -chargedBytes)
     this.#deps.budget.enqueue(-chargedBytes, -recordCount)
     this.#deps.unknown.leave(this, nowMs)
@@ -399,8 +417,8 @@ export class Topic implements UnknownTopic {
 
   /** The next record for a topic or partition that is not known is not refused at once: the topic is looked up. */
   forgetMissing(): void {
-    this.#absentAt = Number.NEGATIVE_INFINITY
-    this.#deniedAt = Number.NEGATIVE_INFINITY
+    this.#absentAt = LONG_AGO
+    this.#deniedAt = LONG_AGO
     this.#remembered = undefined
   }
 

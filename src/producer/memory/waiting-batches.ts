@@ -8,12 +8,19 @@ const NO_RECORDS = [0, 0] as const
 /** Never written to. Most partitions of many have one batch or none, and so no list. */
 const NO_BATCHES: Batch[] = []
 
+/** The partition of waiting batches. */
+export interface Batching {
+  /** Limit of the size of a batch before compression. */
+  readonly batchMaxBytes: number
+  /** A batch is full, and another one begins. */
+  batchClosed(): void
+}
+
 /** Unsealed batches of a partition, oldest first; records are appended to the last one. */
 export class WaitingBatches {
   readonly #settings: DeliverySettings
-  readonly #limit: BatchLimit
+  readonly #partition: Batching
   readonly #batchBuffers: BatchBufferPool
-  readonly #onFull: () => void
   /** Records are appended to it; `undefined`: there is none. */
   #last: Batch | undefined
   /** All but the last. */
@@ -21,12 +28,10 @@ export class WaitingBatches {
   /** The object of a delivered batch, for the next one: an object for each of many small batches is much garbage. */
   #spareBatch: Batch | undefined
 
-  /** @param onFull called when a batch is full and another one begins */
-  constructor(settings: DeliverySettings, limit: BatchLimit, batchBuffers: BatchBufferPool, onFull: () => void) {
+  constructor(settings: DeliverySettings, partition: Batching, batchBuffers: BatchBufferPool) {
     this.#settings = settings
-    this.#limit = limit
+    this.#partition = partition
     this.#batchBuffers = batchBuffers
-    this.#onFull = onFull
   }
 
   get oldestAt(): number {
@@ -42,7 +47,7 @@ export class WaitingBatches {
     const last = this.#last
     const charge = last === undefined ? 0 : last.append(record, timestampMs, pendingProduce, index)
     if (charge > 0) return charge
-    if (last !== undefined) this.#onFull()
+    if (last !== undefined) this.#partition.batchClosed()
     return this.#begin(this.#newBatch(), record, timestampMs, pendingProduce, index)
   }
 
@@ -79,7 +84,7 @@ export class WaitingBatches {
   }
 
   #newBatch(): Batch {
-    const maxBytes = this.#limit.bytes
+    const maxBytes = this.#partition.batchMaxBytes
     const spare = this.#spareBatch
     this.#spareBatch = undefined
     return spare?.maxBytes === maxBytes ? spare : new Batch(this.#settings, maxBytes, this.#batchBuffers)

@@ -1,4 +1,4 @@
-import type { PartitionIdentity } from '../../core/model.js'
+import { LONG_AGO, type PartitionIdentity } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { newPartition, type Partition, type TopicFreshness } from '../requests/partition.js'
@@ -31,12 +31,12 @@ export class KnownTopic implements TopicFreshness {
   readonly partitionCount = new PartitionCount()
   /** When a broker first reported the topic. */
   readonly metAt: number
-  newUntil = Number.NEGATIVE_INFINITY
+  newUntil = LONG_AGO
   place = 0
   /** Brokers whose replicas of it are offline, by the last look-up. */
   offlineBrokers: ReadonlySet<number> = NONE
   /** When a request last named the topic. */
-  usedAt = Number.NEGATIVE_INFINITY
+  usedAt = LONG_AGO
   /** The start of the last look-up that asked for the topic. */
   checkedAt = Number.NEGATIVE_INFINITY
   /** Look-ups in a row that did not find the topic. */
@@ -112,7 +112,7 @@ export class KnownTopic implements TopicFreshness {
     const offline = metadata.partitions.flatMap(({ offlineReplicas }) => offlineReplicas)
     this.offlineBrokers = offline.length === 0 ? NONE : new Set(offline)
     if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherIncarnation) return
-    this.#countConfirmedUntil = now + this.#options.unknownTopicRememberedMs
+    this.#countConfirmedUntil = Math.ceil(now + this.#options.unknownTopicRememberedMs)
     const count = countOf(metadata.partitions)
     if (count > 0) this.forgetFrom(count)
   }

@@ -49,7 +49,7 @@ export class LeaderTable {
     const found = last?.isForgotten === false ? last : undefined
     const topic = (found?.of as KnownTopic | undefined) ?? this.#topics.get(topicName)
     if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
-    topic.usedAt = now
+    topic.usedAt = Math.floor(now)
     const errorCode = topic.errorAt(now)
     if (errorCode !== errorCodes.NONE) return { type: 'topicError', errorCode }
     const partition = found ?? topic.partitions.get(partitionId)
@@ -62,7 +62,7 @@ export class LeaderTable {
   /** True if the leader of a partition that was found before is known and not in doubt, so that no look-up is needed. */
   isLed(found: Partition, now: number): boolean {
     const topic = found.of as KnownTopic
-    topic.usedAt = now
+    topic.usedAt = Math.floor(now)
     return (
       !found.isForgotten && found.leaderId >= 0 && found.suspectSince === 0 && topic.errorAt(now) === errorCodes.NONE
     )
@@ -188,7 +188,7 @@ export class LeaderTable {
   used(topics: Iterable<string>, now: number): void {
     for (const name of topics) {
       const topic = this.#topics.get(name)
-      if (topic) topic.usedAt = now
+      if (topic) topic.usedAt = Math.floor(now)
     }
   }
 
@@ -236,7 +236,7 @@ export class LeaderTable {
       topic.checkedAt = askedAt
       // A topic that an earlier look-up did not find, or that has no leaders yet, has just been created.
       const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
-      if (isNew) topic.newUntil = now + NEW_FOR_MS
+      if (isNew) topic.newUntil = Math.ceil(now + NEW_FOR_MS)
       this.#topics.set(name, topic)
       this.#missing.found(name)
     }

@@ -166,11 +166,11 @@ describe('delivery: batches that wait', () => {
   const settings = { batchMaxBytes: 300, ...options } as never
   const setUp = (maxBytes = 300) => {
     const seen = { full: 0 }
-    const limit = new BatchLimit(maxBytes, () => 0)
-    const waiting = new WaitingBatches(settings, limit, new BatchBufferPool(100_000), () => seen.full++)
+    const partition = { batchMaxBytes: maxBytes, batchClosed: () => seen.full++ }
+    const waiting = new WaitingBatches(settings, partition, new BatchBufferPool(100_000))
     const append = (value: string, pendingProduce = pendingOf()): number =>
       waiting.append(record('t', value), 1, pendingProduce, 0)
-    return { waiting, append, seen, limit }
+    return { waiting, append, seen }
   }
   const counts = (batches: readonly Batch[]): number[] => batches.map(({ recordCount }) => recordCount)
 

@@ -232,17 +232,18 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 })
 
 describe('delivery: the answer of the Router that a partition waits for', () => {
-  const start = (): Attempts =>
-    new Attempts({ topic: 'orders', partition: 3 }, { clusterId: undefined, awayBecause: undefined }, silentLogger)
+  const start = (heard: unknown[] = []): Attempts => {
+    const partition = { topic: 'orders', partition: 3, attemptAnswered: (answer: unknown) => heard.push(answer) }
+    return new Attempts(partition, { clusterId: undefined, awayBecause: undefined }, silentLogger)
+  }
 
   it('is that to its last attempt; answers to earlier ones are not heard', () => {
-    const attempts = start()
     const heard: unknown[] = []
-    const listener = (answer: unknown): unknown => heard.push(answer)
-    const first = attempts.send({} as never, 100, listener)
+    const attempts = start(heard)
+    const first = attempts.send({} as never, 100)
     expect(attempts.waitedMs(130)).to.equal(30)
     first.delayed!('no leader')
-    const second = attempts.send({} as never, 200, listener)
+    const second = attempts.send({} as never, 200)
     first.answer('late' as never)
     first.delayed!('late')
     second.answer('now' as never)
@@ -254,9 +255,9 @@ describe('delivery: the answer of the Router that a partition waits for', () => 
 
   it('is waited for further when the batch cannot be taken back, and no more when it can', () => {
     for (const isBack of [true, false, undefined]) {
-      const attempts = start()
       const heard: unknown[] = []
-      const sealed = attempts.send({} as never, 0, answer => heard.push(answer))
+      const attempts = start(heard)
+      const sealed = attempts.send({} as never, 0)
       if (isBack !== undefined) sealed.recall = () => isBack
       expect(attempts.recall()).to.equal(isBack === true)
       sealed.answer('sent' as never)

@@ -59,6 +59,7 @@ export class PartitionProducerStage {
 
   constructor(settings: Partial<DeliverySettings> = {}, owner?: BatchOwner, written?: WrittenBatches) {
     const all = { ...defaultDeliverySettings, ...settings }
+    const limit = new BatchLimit(all.batchMaxBytes, () => performance.now())
     this.producer = new PartitionProducer(
       'orders',
       3,
@@ -85,8 +86,14 @@ export class PartitionProducerStage {
         owner,
         written
       },
-      new BatchLimit(all.batchMaxBytes, () => performance.now()),
-      () => this.batchesClosed++
+      {
+        get batchMaxBytes() {
+          return limit.bytes
+        },
+        batchRefused: bytes => limit.refused(bytes),
+        batchClosed: () => this.batchesClosed++,
+        misplaced: () => undefined
+      }
     )
   }
 

@@ -13,22 +13,22 @@ describe('delivery: the partition of records that name none', () => {
     ({ state: more.state ?? 'idle', charge: { bytes, isStuck: more.isStuck ?? false } }) as PartitionProducer
   let drawn = 0
   const choiceOf = (producers: readonly (PartitionProducer | undefined)[]): PartitionChoice =>
-    new PartitionChoice('orders', producers, () => drawn)
+    new PartitionChoice('orders', [...producers], () => drawn)
   beforeEach(() => {
     drawn = 0
   })
   const nextOf = (producers: readonly (PartitionProducer | undefined)[]): number =>
-    choiceOf(producers).of(null, sticky, producers.length)
+    choiceOf(producers).choose(null, sticky, producers.length)
 
   it('is one after the other, from the first on and around', () => {
     const choice = choiceOf([])
-    const partitions = Array.from({ length: 7 }, () => choice.of(null, always('roundRobin'), 3))
+    const partitions = Array.from({ length: 7 }, () => choice.choose(null, always('roundRobin'), 3))
     expect(partitions).to.deep.equal([0, 1, 2, 0, 1, 2, 0])
   })
 
   it('stays the same until its batch is closed, whatever else is', () => {
     const choice = choiceOf([])
-    const next = (): number => choice.of(null, sticky, 4)
+    const next = (): number => choice.choose(null, sticky, 4)
     drawn = 0.5
     expect(next()).to.equal(2)
     drawn = 0
@@ -43,15 +43,15 @@ describe('delivery: the partition of records that name none', () => {
 
   it('is another one when there is no room, only for records that may go elsewhere', () => {
     const choice = choiceOf([])
-    choice.of(null, sticky, 4)
+    choice.choose(null, sticky, 4)
     drawn = 0.5
     expect(choice.elsewhere('key', always(0), 4)).to.equal(undefined)
     for (const other of [always('random'), always('roundRobin')]) {
       expect(choice.elsewhere('key', other, 4)).to.equal(2)
     }
-    expect(choice.of(null, sticky, 4)).to.equal(0)
+    expect(choice.choose(null, sticky, 4)).to.equal(0)
     expect(choice.elsewhere(null, sticky, 4)).to.equal(2)
-    expect(choice.of(null, sticky, 4), 'and stays').to.equal(2)
+    expect(choice.choose(null, sticky, 4), 'and stays').to.equal(2)
   })
 
   it('is the partition with the fewest bytes to send, the drawn one first among equals', () => {

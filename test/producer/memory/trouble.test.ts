@@ -11,7 +11,8 @@ const NOT_LEADER = 6
 describe('delivery: the reason why a record is not in Kafka yet', () => {
   const setUp = () => {
     const cluster = { clusterId: undefined, awayBecause: undefined as string | undefined }
-    const trouble = new Attempts({ topic: 'orders', partition: 3 }, cluster, silentLogger)
+    const partition = { topic: 'orders', partition: 3, attemptAnswered: () => undefined }
+    const trouble = new Attempts(partition, cluster, silentLogger)
     return { cluster, trouble, told: (persisted: 'no' | 'unknown' = 'no') => trouble.tooLate(persisted).message }
   }
 
