@@ -1,6 +1,7 @@
 import type { BrokerNode, Offset, TopicPartition } from '../core/model.js'
 import type { FetchedRecords } from './fetched-records.js'
 import type { DecompressionLimits } from './packed-records.js'
+import type { ProducedRows } from './produced-rows.js'
 
 export interface CallTimeLimit {
   /** Time limit for the answer. Default: `requestTimeoutMs` of the connection. */
@@ -82,17 +83,8 @@ export interface ProduceCall extends CallTimeLimit {
    */
   readonly partitions: readonly (TopicPartition & { readonly bytes: Buffer })[]
 }
-export interface ProducePartitionResponse extends PartitionResponse {
-  /** -1 in most answers with an error. `undefined`: the offset is beyond 2^53. */
-  readonly baseOffset: Offset | undefined
-  /** -1 unless the topic uses LogAppendTime. */
-  readonly logAppendTimeMs: number
-  readonly logStartOffset: Offset | undefined
-  /** Why the broker refuses the batch, in its words. Absent, or `null`: it has none, or is Kafka 2.3. */
-  readonly errorMessage?: string | null
-}
 export interface ProduceResponse extends Throttled {
-  readonly partitions: readonly ProducePartitionResponse[]
+  readonly rows: ProducedRows
 }
 
 export type IsolationLevel = 'readUncommitted' | 'readCommitted'

@@ -261,12 +261,12 @@ describe('BrokerClient', () => {
       }
       const batches = [Buffer.alloc(300_000, 'a'), Buffer.alloc(200_000, 'b')]
       const before = batches.map(batch => Buffer.from(batch))
-      const { partitions } = await client.produce({
+      const { rows } = await client.produce({
         acks: -1,
         brokerTimeoutMs: 1500,
         partitions: batches.map((bytes, partition) => ({ topic: 't', partition, bytes }))
       })
-      expect(partitions.map(({ baseOffset }) => baseOffset)).to.deep.equal([9, 9])
+      expect([rows.baseOffset(0), rows.baseOffset(1)]).to.deep.equal([9, 9])
       for (const batch of batches) expect(received!.includes(batch)).to.equal(true)
       expect(batches).to.deep.equal(before)
     })

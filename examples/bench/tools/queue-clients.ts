@@ -69,7 +69,7 @@ async function fill({ messages }: { readonly messages: number }): Promise<number
       const bytes = writer.seal({ ...noProducer, codec: 'none' })
       const partitions = [{ topic: setup.topic, partition: 0, bytes }]
       const answer = await leader.leader.produce({ acks: -1, brokerTimeoutMs: TIMEOUT_MS, partitions })
-      const errorCode = answer.partitions[0]?.errorCode
+      const errorCode = answer.rows.errorCode(0)
       if (errorCode !== 0) throw new Error(`Produce was answered ${errorCode}`)
     }
   }

@@ -362,9 +362,13 @@ export class ProtocolReader {
     this.#pass(bytes)
   }
 
-  /** Reads a text. Null becomes the empty string, although brokers should not send null here. */
-  name(): string {
-    return this.nullableString() ?? ''
+  /**
+   * Reads a text. Null becomes the empty string, although brokers should not send null here.
+   *
+   * @param expected becomes the result if it is the name that comes, which costs less than a new string
+   */
+  name(expected?: string): string {
+    return this.#passName(expected) ?? this.nullableString() ?? ''
   }
 
   /** Passes the name if it is the expected one, in ASCII and in the classic encoding. @returns that name */
@@ -434,7 +438,7 @@ export class ProtocolReader {
   }
 
   nullableArray<T>(read: () => T, limit?: Limit): T[] | null {
-    const count = this.#count(limit)
+    const count = this.count(limit)
     if (count < 0) return null
     // Short lists get their exact size, because `push` reserves memory for 17 items, and most lists have one item or
     // none.
@@ -456,7 +460,8 @@ export class ProtocolReader {
     })
   }
 
-  #count(limit?: Limit): number {
+  /** Reads the number of items of an array; -1: null. @throws as {@link array} does */
+  count(limit?: Limit): number {
     const count = this.#length()
     // Each item has at least one byte.
     if (count < -1 || count > this.remainingBytes) {
@@ -481,14 +486,12 @@ export class ProtocolReader {
    * Reads `[topic, [partition …]]` into one list; `read` reads the fields of one partition.
    *
    * @param limit of the partitions of all topics
-   * @param expected the topic that the partition at this place of the list may have. A name that is expected becomes
-   *   that string, which costs less than a new one.
    */
-  byTopic<T>(read: (topic: string) => T, limit?: Limit, expected?: (at: number) => string | undefined): T[] {
+  byTopic<T>(read: (topic: string) => T, limit?: Limit): T[] {
     const partitions: T[] = []
-    for (let topics = this.#count(); topics > 0; topics--) {
-      const topic = this.#passName(expected?.(partitions.length)) ?? this.name()
-      for (let left = this.#count(limit); left > 0; left--) {
+    for (let topics = this.count(); topics > 0; topics--) {
+      const topic = this.name()
+      for (let left = this.count(limit); left > 0; left--) {
         partitions.push(read(topic))
         this.tags()
       }

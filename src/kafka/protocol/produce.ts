@@ -1,15 +1,45 @@
+import { topicPartitionKey } from '../../core/model.js'
 import type { ProduceCall, ProduceResponse } from '../calls.js'
+import { ProducedRows } from '../produced-rows.js'
 import { type Api, describeApi, inVersions } from './api.js'
 import type { ProtocolReader } from './encoding.js'
 import * as t from './schema.js'
 
+const LOG_START_OFFSET_BYTES = 8
+
 /** Why a broker refuses a batch, in its own words; `null`: it has none. Mostly there is nothing to read. */
 function readWords(reader: ProtocolReader): string | null {
-  const ofRecords = reader.array(() => {
+  let ofRecord: string | null = null
+  for (let left = reader.count(); left > 0; left--) {
     reader.int32()
-    return reader.nullableString()
-  })
-  return reader.nullableString() || (ofRecords.find(words => words) ?? null)
+    const words = reader.nullableString()
+    ofRecord ||= words
+  }
+  return reader.nullableString() || ofRecord
+}
+
+/** Reads the whole answer before a batch is told of it, so that one that ends early changes nothing. */
+function readRows(reader: ProtocolReader, asked: ProduceCall['partitions'], hasWords: boolean): ProducedRows {
+  const rows = new ProducedRows(asked.length)
+  let places: ReadonlyMap<string, number> | undefined
+  // Brokers mostly answer in the order of the call.
+  let next = 0
+  for (let topics = reader.count(); topics > 0; topics--) {
+    const topic = reader.name(asked[next]?.topic)
+    for (let left = reader.count(); left > 0; left--) {
+      const partition = reader.int32()
+      const isNext = asked[next]?.partition === partition && asked[next]!.topic === topic
+      if (!isNext) places ??= new Map(asked.map((batch, at) => [topicPartitionKey(batch.topic, batch.partition), at]))
+      const at = isNext ? next++ : places!.get(topicPartitionKey(topic, partition))
+      const errorCode = reader.int16()
+      const baseOffset = reader.safeInt64()
+      const logAppendTimeMs = reader.int64()
+      reader.skip(LOG_START_OFFSET_BYTES)
+      const words = hasWords ? readWords(reader) : null
+      if (at !== undefined) rows.add(at, errorCode, baseOffset, logAppendTimeMs, words)
+    }
+  }
+  return rows
 }
 
 /**
@@ -35,18 +65,7 @@ export const [produceV8, produceV7] = inVersions(
       })
     },
     decode(reader, { partitions: asked }) {
-      const read = (topic: string) => ({
-        topic,
-        partition: reader.int32(),
-        errorCode: reader.int16(),
-        baseOffset: reader.safeInt64(),
-        logAppendTimeMs: reader.int64(),
-        logStartOffset: reader.safeInt64(),
-        errorMessage: version === 8 ? readWords(reader) : null
-      })
-      // Brokers mostly answer in the order of the request.
-      const partitions = reader.byTopic(read, undefined, at => asked[at]?.topic)
-      return { partitions, throttleTimeMs: reader.int32() }
+      return { rows: readRows(reader, asked, version === 8), throttleTimeMs: reader.int32() }
     }
   })
 )

@@ -5,7 +5,7 @@ export type BatchRequest = OpenRequest<'produceBatch'>
 
 /** The batches of one call, at most one per partition; those of a topic are next to each other. */
 export interface BatchesCall {
-  /** Without those that were answered before it was sent. */
+  /** Without those that were recalled before it was sent. Their places are those in the answer. */
   batches: readonly BatchRequest[]
   /** The transaction of all batches; `undefined`: none. */
   readonly transactionalId?: string | undefined

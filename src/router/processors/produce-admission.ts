@@ -1,10 +1,10 @@
 import { type ErrorCode, KafkaError, ProtocolError } from '../../core/errors.js'
-import { topicPartitionKey } from '../../core/model.js'
-import type { BrokerClient, ProduceCall, ProducePartitionResponse, ProduceResponse } from '../../kafka/broker-client.js'
+import type { BrokerClient, ProduceResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import { ProducedRows } from '../../kafka/produced-rows.js'
 import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
-import type { OpenRequest } from '../requests/open-requests.js'
+import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 import { describeOperation, type OperationDescriptor, type ReasonNotSent, type StateOf } from '../requests/operation.js'
 import type { Partition } from '../requests/partition.js'
 import { type BatchesCall, BatchQueue, type BatchRequest, type CallOf, RequestLimit } from './batch-queue.js'
@@ -33,8 +33,6 @@ export interface ProduceAdmissionOptions {
 // The slowest link for which calls are given enough time: 1 MiB/s.
 const BYTES_PER_MS = 1024
 
-const NO_OFFSET = -1
-
 /**
  * Sends sealed batches. When a connection becomes free, all waiting batches are sent in one request, and partitions
  * take turns. There is no linger timer: a batch grows while the last call is in flight.
@@ -61,6 +59,8 @@ export class ProduceAdmission implements QueueAdmission {
   readonly #slowPartitions: SlowPartitions
   readonly #limit: RequestLimit
   readonly #now: () => number
+  /** The answer to each batch that was appended, with its numbers: who gets it reads them at once. */
+  readonly #appended = { type: 'appended' as const, baseOffset: -1, logAppendTimeMs: -1 }
 
   constructor(options: ProduceAdmissionOptions) {
     this.#now = options.now
@@ -117,27 +117,15 @@ export class ProduceAdmission implements QueueAdmission {
     this.#slowPartitions.answered(judged, this.#durationMsOf(call))
   }
 
-  #processResponse({ batches, sizeBytes }: BatchesCall, response: ProduceResponse): readonly Returned[] {
+  #processResponse({ batches, sizeBytes }: BatchesCall, { rows }: ProduceResponse): readonly Returned[] {
     this.#limit.answered(sizeBytes)
     const news: Returned[] = []
-    // Brokers answer in the order of the request, but for topics whose partitions are apart in it. A batch that is settled
-    // before its call was recalled, and not sent.
-    const inOrder = batches.some(({ settled }) => settled) ? batches.filter(batch => !batch.settled) : batches
     const now = this.#now()
-    let byPlace: ReadonlyMap<string, BatchRequest> | undefined
-    let at = 0
-    for (const partition of response.partitions) {
-      const expected = inOrder[at]
-      const isExpected =
-        expected?.request.partition === partition.partition && expected.request.topic === partition.topic
-      if (isExpected) at++
-      else byPlace ??= new Map(batches.map(batch => [batch.key, batch]))
-      const batch = isExpected ? expected : byPlace!.get(topicPartitionKey(partition.topic, partition.partition))
-      if (batch !== undefined && !batch.settled) this.#answer(batch, partition, news, now)
-    }
-    for (const batch of inOrder) {
+    for (let at = 0; at < batches.length; at++) {
+      const batch = batches[at]!
       if (batch.settled) continue
-      batch.answer({ type: 'unanswered', error: new ProtocolError(`a produce response left out ${batch.key}`) })
+      if (rows.has(at)) this.#answer(batch, rows, at, news, now)
+      else batch.answer({ type: 'unanswered', error: new ProtocolError(`a produce response left out ${batch.key}`) })
     }
     return news
   }
@@ -147,14 +135,16 @@ export class ProduceAdmission implements QueueAdmission {
     return this.#now() - (sentAt ?? this.#now()) - sizeBytes / BYTES_PER_MS
   }
 
-  #answer(batch: BatchRequest, response: ProducePartitionResponse, news: Returned[], now: number): void {
-    const { errorCode, baseOffset, logAppendTimeMs, errorMessage: words } = response
+  #answer(batch: BatchRequest, rows: ProducedRows, at: number, news: Returned[], now: number): void {
+    const errorCode = rows.errorCode(at)
     const partition = batch.partition!
     partition.isUnhealthy = errorCode === errorCodes.REQUEST_TIMED_OUT || errorCode === errorCodes.NOT_ENOUGH_REPLICAS
     if (errorCode === errorCodes.NONE) {
       partition.isProven = true
       // The batch was appended even if the offset in the answer is impossible.
-      batch.answer({ type: 'appended', baseOffset: Math.max(baseOffset ?? NO_OFFSET, NO_OFFSET), logAppendTimeMs }, now)
+      this.#appended.baseOffset = rows.baseOffset(at)
+      this.#appended.logAppendTimeMs = rows.logAppendTimeMs(at)
+      batch.answer(this.#appended, now)
       // Its call took it out of the queue, and is over.
       batch.isOver = true
       return
@@ -166,10 +156,11 @@ export class ProduceAdmission implements QueueAdmission {
       news.push({
         reason: errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION ? 'unknownTopicOrPartition' : 'notLeader',
         requests: [],
-        topic: response.topic,
-        partition: response.partition
+        topic: partition.topic,
+        partition: partition.partition
       })
     }
+    const words = rows.words?.get(at)
     batch.answer(words ? { type: 'rejected', errorCode, words } : { type: 'rejected', errorCode })
   }
 
@@ -198,16 +189,13 @@ const staleLeaderCodes = codesOf(
 
 function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmissionOptions) {
   const { brokerTimeoutMs, callMarginMs, now } = options
-  const { batches, transactionalId, sizeBytes } = call
+  const { transactionalId, sizeBytes } = call
   call.sentAt = now()
-  const partitions: ProduceCall['partitions'][number][] = []
-  for (const batch of batches) {
-    // The batch was recalled while the connection was being opened.
-    if (batch.settled) continue
-    batch.state.inFlight = true
-    partitions.push(batch.request)
-  }
-  if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, partitions: [] })
+  // A batch may have been recalled while the connection was being opened.
+  if (call.batches.some(({ settled }) => settled)) call.batches = stillOpen(call.batches)
+  const partitions = call.batches.map(({ request }) => request)
+  if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, rows: new ProducedRows(0) })
+  for (const { state } of call.batches) state.inFlight = true
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ transactionalId, acks: -1, brokerTimeoutMs, timeoutMs, partitions })
 }

@@ -65,9 +65,9 @@ describe('the reader of responses', () => {
     const named = (name: Buffer) => [0, name.length, ...name, 0, 0, 0, 1, 7]
     const names = ['ab', 'ac', Buffer.from([0xe9]), TOPIC_WITH_ACCENT, 'ab'].map(name => Buffer.from(name as string))
     const reader = readerOf(0, 0, 0, names.length, ...names.flatMap(named))
-    const read = (topic: string) => [topic, reader.int8()]
-    const partitions = reader.byTopic(read, undefined, at => expected[at])
-    expect(partitions).to.deep.equal(['ab', 'ac', '\ufffd', 'caf\u00e9', 'ab'].map(topic => [topic, 7]))
+    expect(reader.count()).to.equal(names.length)
+    const read = expected.map(name => [reader.name(name), reader.count(), reader.int8()])
+    expect(read).to.deep.equal(['ab', 'ac', '\ufffd', 'caf\u00e9', 'ab'].map(topic => [topic, 1, 7]))
     reader.end()
   })
 

@@ -7,6 +7,7 @@ import { CastleRouter } from '../../support/castle-router.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { produceResponse } from '../../support/produced.js'
 import { metadataOf, ScriptedCluster } from '../../support/scripted-client.js'
 
 const QUICK_MS = 5
@@ -34,14 +35,12 @@ class UnevenCluster extends ScriptedCluster {
 
   async #produce(nodeId: number, { partitions }: ProduceCall): Promise<ProduceResponse> {
     await new Promise(resolve => setTimeout(resolve, this.tookMs.get(nodeId) ?? QUICK_MS))
-    return {
-      throttleTimeMs: 0,
-      partitions: partitions.map(({ topic, partition, bytes }) => {
-        const baseOffset = this.#ends.get(partition) ?? 0
-        this.#ends.set(partition, baseOffset + bytes.readInt32BE(57))
-        return { topic, partition, errorCode: 0, baseOffset, logAppendTimeMs: -1, logStartOffset: 0 }
-      })
-    }
+    const answered = partitions.map(({ topic, partition, bytes }) => {
+      const baseOffset = this.#ends.get(partition) ?? 0
+      this.#ends.set(partition, baseOffset + bytes.readInt32BE(57))
+      return { topic, partition, baseOffset }
+    })
+    return produceResponse(partitions, answered)
   }
 }
 

@@ -141,7 +141,8 @@ const produce: Ask = parts => {
   inTopics(builder, parts, ({ partition, errorCode, offset, time }) =>
     builder.int32(partition).int16(errorCode).int64(offset).int64(time).int64(offset)
   )
-  const response = decode(produceV7, builder.int32(0).payload, { acks: -1, brokerTimeoutMs: 1, partitions: [] })
+  const partitions = call.batches.map(({ request }) => request)
+  const response = decode(produceV7, builder.int32(0).payload, { acks: -1, brokerTimeoutMs: 1, partitions })
   return sharing.result(processor.main.processResponse(call, response))
 }
 

@@ -6,6 +6,7 @@ import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { notSent, ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
 import { answerTimedOut, answerUnknown, fail, type OpenRequest } from '../../../src/router/requests/open-requests.js'
+import { produceResponse } from '../../support/produced.js'
 import { ProcessorStage } from './stage.js'
 
 type PartitionProducer = 'main' | 'slow' | 'newTopics'
@@ -27,7 +28,7 @@ class ProduceStage extends ProcessorStage {
       topic,
       partition,
       bytes: Buffer.alloc(bytes),
-      answer: (answer: BatchAnswer) => answers.push(answer)
+      answer: (answer: BatchAnswer) => answers.push({ ...answer })
     }
     const accepted = this.openRequests.accept(produceBatch, batch as never, 5_000, this.now)
     accepted.partition = this.partition(topic, partition, isOfNewTopic ? 30_000 : undefined)
@@ -41,11 +42,10 @@ class ProduceStage extends ProcessorStage {
       topic: 'orders',
       partition: Number(partition),
       errorCode,
-      baseOffset: errorCode === 0 ? 40 : -1,
-      logAppendTimeMs: -1,
-      logStartOffset: 0
+      baseOffset: errorCode === 0 ? 40 : -1
     }))
-    return this.produce[producer].processResponse(call, { throttleTimeMs: 0, partitions })
+    const asked = call.batches.map(({ request }) => request)
+    return this.produce[producer].processResponse(call, produceResponse(asked, partitions))
   }
 }
 
@@ -110,12 +110,10 @@ describe('produce processor', () => {
     const partitions = [0, 3, 2, 2, 9].map((partition, at) => ({
       topic: 'orders',
       partition,
-      errorCode: 0,
-      baseOffset: at,
-      logAppendTimeMs: -1,
-      logStartOffset: 0
+      baseOffset: at
     }))
-    stage.produce.main.processResponse(call, { throttleTimeMs: 0, partitions })
+    const asked = call.batches.map(({ request }) => request)
+    stage.produce.main.processResponse(call, produceResponse(asked, partitions))
     const offsets = answers.map(given => given.map(answer => (answer.type === 'appended' ? answer.baseOffset : 'none')))
     expect(offsets).to.deep.equal([[0], ['none'], [2], [1]])
   })
@@ -272,7 +270,7 @@ describe('produce processor', () => {
     const client = {
       produce: async ({ partitions }: ProduceCall) => {
         sent.push(partitions.map(({ partition }) => partition))
-        return { throttleTimeMs: 0, partitions: [] }
+        return produceResponse([], [])
       }
     } as unknown as BrokerClient
     const call = next()
@@ -282,7 +280,7 @@ describe('produce processor', () => {
     stage.add(2)
     const another = next()
     notSent(another.batches[0]!, 'noLeader')
-    expect(await stage.produce.main.send(client, another)).to.deep.equal({ throttleTimeMs: 0, partitions: [] })
+    expect(await stage.produce.main.send(client, another)).to.deep.equal(produceResponse([], []))
     expect(sent).to.have.length(1)
   })
 

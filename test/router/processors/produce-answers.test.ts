@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { ProtocolError } from '../../../src/core/errors.js'
 import { ProtocolReader } from '../../../src/kafka/protocol/encoding.js'
 import { produceV7 } from '../../../src/kafka/protocol/produce.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
@@ -26,7 +27,10 @@ function payloadOf(rows: readonly Answered[]): Buffer {
 }
 
 /** What each batch of a call is told: offsets, error codes, or that nothing is known. */
-function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> {
+function toldBy(
+  rows: readonly Answered[],
+  damage: (payload: Buffer) => Buffer = payload => payload
+): Record<string, (number | string)[]> {
   const stage = new ProcessorStage()
   const limits = { requestMaxBytes: 100_000, brokerTimeoutMs: 1_500, callMarginMs: 1_500 }
   const produce = new ProduceAdmission({ ...limits, now: () => stage.now })
@@ -45,13 +49,24 @@ function toldBy(rows: readonly Answered[]): Record<string, (number | string)[]> 
   }
   const call = produce.main.nextCall()!
   const partitions = call.batches.map(({ request }) => request)
-  const reader = new ProtocolReader(payloadOf(rows))
-  const response = produceV7.decode(reader, { acks: -1, brokerTimeoutMs: 1, timeoutMs: 1, partitions })
-  reader.end()
-  produce.main.processResponse(call, response)
+  try {
+    const reader = new ProtocolReader(damage(payloadOf(rows)))
+    const response = produceV7.decode(reader, { acks: -1, brokerTimeoutMs: 1, timeoutMs: 1, partitions })
+    reader.end()
+    produce.main.processResponse(call, response)
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error
+    expect(Object.values(told).flat(), 'a damaged answer has told something').to.deep.equal([])
+    produce.main.callFailed(call, error, true)
+  }
   expect(stage.openRequests.open).to.equal(0)
   return told
 }
+
+const numbersFrom =
+  (seed: number) =>
+  (below: number): number =>
+    (seed = (seed * 16_807) % 2_147_483_647) % below
 
 const expected = (of: (place: string, at: number) => number | string): Record<string, (number | string)[]> =>
   Object.fromEntries(ASKED.map((row, at) => [placeOf(row), [of(placeOf(row), at)]]))
@@ -102,6 +117,45 @@ describe('the answer of a broker to many batches', () => {
     for (const stranger of strangers) {
       for (let at = 0; at <= IN_ORDER.length; at++)
         expect(toldBy([...IN_ORDER.slice(0, at), stranger, ...IN_ORDER.slice(at)])).to.deep.equal(all)
+    }
+  })
+
+  it('tells each batch once whatever it has twice, leaves out or makes up, in any order', () => {
+    const random = numbersFrom(1)
+    for (let round = 0; round < 300; round++) {
+      const rows = Array.from({ length: random(2 * ASKED.length) }, (_, at): Answered => {
+        const [topic, partition] = ASKED[random(ASKED.length)]!
+        return random(8) === 0 ? [`${topic}0`, partition, at] : [topic, partition, at, random(4) === 0 ? 6 : 0]
+      })
+      const first = (place: string) => rows.find(row => placeOf(row) === place)
+      const asAnswered = (place: string) => {
+        const row = first(place)
+        if (row === undefined) return 'unanswered'
+        return (row[3] ?? 0) === 0 ? row[2] : `code ${row[3]}`
+      }
+      expect(toldBy(rows)).to.deep.equal(expected(asAnswered))
+    }
+  })
+
+  it('leaves all batches in doubt where it ends early, however late', () => {
+    const { length } = payloadOf(IN_ORDER)
+    for (let end = 0; end < length; end++) {
+      expect(toldBy(IN_ORDER, payload => payload.subarray(0, end))).to.deep.equal(expected(() => 'unanswered'))
+    }
+    expect(toldBy(IN_ORDER, payload => Buffer.concat([payload, payload.subarray(0, 1)]))).to.deep.equal(
+      expected(() => 'unanswered')
+    )
+  })
+
+  it('tells each batch one thing, whichever byte of it is another one', () => {
+    const random = numbersFrom(2)
+    const { length } = payloadOf(IN_ORDER)
+    for (let at = 0; at < length; at++) {
+      const told = toldBy(IN_ORDER, payload => {
+        payload[at]! ^= 1 << random(8)
+        return payload
+      })
+      for (const [place, answers] of Object.entries(told)) expect(answers, `${place}, byte ${at}`).to.have.length(1)
     }
   })
 

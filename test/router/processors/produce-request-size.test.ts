@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
 import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
+import { produceResponse } from '../../support/produced.js'
 import { ProcessorStage } from './stage.js'
 
 const BROKER_MAX_BYTES = 30
@@ -36,15 +37,8 @@ class SmallBroker extends ProcessorStage {
   }
 
   answer(call: BatchesCall): void {
-    const partitions = Array.from(call.batches.values(), ({ request: { topic, partition } }) => ({
-      topic,
-      partition,
-      errorCode: 0,
-      baseOffset: 0,
-      logAppendTimeMs: -1,
-      logStartOffset: 0
-    }))
-    this.produce.main.processResponse(call, { throttleTimeMs: 0, partitions })
+    const partitions = call.batches.map(({ request }) => request)
+    this.produce.main.processResponse(call, produceResponse(partitions, partitions))
   }
 }
 

@@ -5,6 +5,7 @@ import type { BatchAnswer, FetchDataResult } from '../../../src/router/messages/
 import { A, B, CastleRouter, Inbox, metaGood, metaMove } from '../../support/castle-router.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { produceResponse } from '../../support/produced.js'
 import {
   coordinatorReply,
   fetchReply,
@@ -448,17 +449,10 @@ describe('router: sealed batches', () => {
       const batch = { topic, partition, bytes: Buffer.from('batch'), answer: resolve }
       castle.router.ref.tell({ type: 'produceBatches', batches: [batch] })
     })
-  const produced = (call: ProduceCall, errorCode = 0) => ({
-    throttleTimeMs: 0,
-    partitions: call.partitions.map(({ topic, partition }) => ({
-      topic,
-      partition,
-      errorCode,
-      baseOffset: errorCode === 0 ? 7 : -1,
-      logAppendTimeMs: -1,
-      logStartOffset: 0
-    }))
-  })
+  const produced = ({ partitions }: ProduceCall, errorCode = 0) => {
+    const answered = partitions.map(({ topic, partition }) => ({ topic, partition, errorCode }))
+    return produceResponse(partitions, answered)
+  }
 
   it('answers each batch once, and finds the new leader for the next try after a refusal', async () => {
     const cluster = metaMove(new ScriptedCluster([1, 2]))
@@ -555,7 +549,7 @@ describe('router: the end', () => {
       .always(1, 'offsetFetch', offsetFetchReply(0, 1))
     cluster.hold(1, 'fetch', 1)
     const held = cluster.hold(1, 'produce', 1)
-    cluster.always(1, 'produce', () => ({ throttleTimeMs: 0, partitions: [] }))
+    cluster.always(1, 'produce', () => produceResponse([], []))
     const castle = new CastleRouter(cluster)
     const inbox = new Inbox<'fetchData'>()
     const batches: BatchAnswer[] = []

@@ -3,6 +3,7 @@ import type { MetadataCall, ProduceCall } from '../../../src/kafka/broker-client
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { BatchAnswer } from '../../../src/router/messages/operations.js'
 import { CastleRouter } from '../../support/castle-router.js'
+import { produceResponse } from '../../support/produced.js'
 import { metadataOf, ScriptedCluster, type ScriptedTopic } from '../../support/scripted-client.js'
 
 const FOUND: ScriptedTopic = { partitions: { 0: { leaderId: 1 } } }
@@ -25,17 +26,7 @@ class CreatingCluster extends ScriptedCluster {
   }
 }
 
-const appended = ({ partitions }: ProduceCall) => ({
-  throttleTimeMs: 0,
-  partitions: partitions.map(({ topic, partition }) => ({
-    topic,
-    partition,
-    errorCode: errorCodes.NONE,
-    baseOffset: 0,
-    logAppendTimeMs: -1,
-    logStartOffset: 0
-  }))
-})
+const appended = ({ partitions }: ProduceCall) => produceResponse(partitions, partitions)
 
 describe('router: writing to a topic that was just created', () => {
   let cluster: CreatingCluster

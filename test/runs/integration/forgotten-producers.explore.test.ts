@@ -46,13 +46,13 @@ describe('a batch whose answer was lost, by a producer that Kafka has forgotten'
     const writer = new RecordBatchWriter(10_000)
     for (const value of values) writer.append(null, value, undefined, TWO_DAYS_AGO)
     const batch = writer.seal({ producerId, producerEpoch: epoch, baseSequence: nextSequence, codec: 'none' })
-    const { partitions } = await session.client.produce({
+    const { rows } = await session.client.produce({
       acks: -1,
       brokerTimeoutMs: 5_000,
       partitions: [{ topic, partition: 0, bytes: batch }]
     })
-    expect(partitions[0]!.errorCode).to.equal(0)
-    return partitions[0]!.baseOffset!
+    expect(rows.errorCode(0)).to.equal(0)
+    return rows.baseOffset(0)
   }
 
   /** Until Kafka appends the batch of another producer again, which it would recognise if it knew the producer. */

@@ -43,12 +43,12 @@ export class WireSession {
     for (const { key, value } of records) writer.append(key, value, [], Date.now())
     const { topic, partition } = this
     const batch = writer.seal({ ...noProducer, codec })
-    const response = await this.client.produce({
+    const { rows } = await this.client.produce({
       acks: -1,
       brokerTimeoutMs: 5000,
       partitions: [{ topic, partition, bytes: batch }]
     })
-    return response.partitions[0]!
+    return { errorCode: rows.errorCode(0), baseOffset: rows.baseOffset(0) }
   }
 
   /** Everything from `offset` to the high watermark. */

@@ -1,0 +1,46 @@
+const FIELDS = 3
+const NO_OFFSET = -1
+
+/**
+ * What became of the batches of a Produce call, by their places in it: error code, base offset and time of each in a row of
+ * numbers, since an object for each of many small batches is much garbage.
+ */
+export class ProducedRows {
+  /** NaN: the answer says nothing. */
+  readonly numbers: Float64Array
+  /** Why the broker refuses a batch, in its words. Absent: it refuses none, has no words, or is Kafka 2.3. */
+  words: Map<number, string> | undefined
+
+  /** @param batches in the call */
+  constructor(batches: number) {
+    this.numbers = new Float64Array(FIELDS * batches).fill(Number.NaN)
+  }
+
+  /** The answer says what became of the batch. */
+  has(at: number): boolean {
+    return Number.isInteger(this.numbers[FIELDS * at])
+  }
+
+  /** What an answer says first of a batch counts. @param baseOffset `undefined`: one that is beyond 2^53 */
+  add(at: number, errorCode: number, baseOffset = NO_OFFSET, logAppendTimeMs = -1, words?: string | null): void {
+    if (this.has(at)) return
+    this.numbers[FIELDS * at] = errorCode
+    this.numbers[FIELDS * at + 1] = Math.max(baseOffset, NO_OFFSET)
+    this.numbers[FIELDS * at + 2] = logAppendTimeMs
+    if (words) (this.words ??= new Map()).set(at, words)
+  }
+
+  errorCode(at: number): number {
+    return this.numbers[FIELDS * at]!
+  }
+
+  /** -1 in most answers with an error, and where the offset cannot be true. */
+  baseOffset(at: number): number {
+    return this.numbers[FIELDS * at + 1]!
+  }
+
+  /** -1 unless the topic uses LogAppendTime. */
+  logAppendTimeMs(at: number): number {
+    return this.numbers[FIELDS * at + 2]!
+  }
+}
