@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -7,6 +7,7 @@ import { bodyOf } from './push.js'
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport } from './tools/load.js'
+import { GarbageMonitor } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
 import { type Server, startGateway } from './tools/servers.js'
@@ -22,6 +23,7 @@ const MAX_KEY_BYTES = 1024 * 1024 * 1024
 /** Of the order of the windows. */
 const SEED = 27
 const value = 'x'.repeat(4_096)
+const small = 'x'.repeat(256)
 
 export interface Work {
   readonly name: string
@@ -32,13 +34,16 @@ export interface Work {
 
 export const works: readonly Work[] = [
   { name: 'arion-async', path: `/arion/async/${TOPIC}`, body: value, answered: 202 },
-  { name: 'push-async', path: '/kprf/push', body: bodyOf(TOPIC, [value], false), answered: 200 }
+  { name: 'push-async', path: '/kprf/push', body: bodyOf(TOPIC, [value], false), answered: 200 },
+  { name: 'push-async-256', path: '/kprf/push', body: bodyOf(TOPIC, [small], false), answered: 200 }
 ]
 
 export interface Figures {
   readonly perSecond: number
   readonly cpuUs: number
   readonly rssMb: number
+  /** All requests of the window, also those of the warm-up. */
+  readonly answeredInAll: number
 }
 
 const kinds = ['with', 'without', 'keyed'] as const
@@ -60,6 +65,8 @@ export async function receipts({ seconds, rounds, only }: BenchOptions): Promise
   }
   const { child: load } = await Child.start('./load.ts')
   const measured = new Map<string, Figures[]>()
+  /** Bytes of the heap per request. */
+  const garbage = new Map<string, number>()
   try {
     const orders = ordersOf(rounds + 1)
     process.stderr.write(
@@ -78,12 +85,21 @@ export async function receipts({ seconds, rounds, only }: BenchOptions): Promise
         }
       }
     }
+    // The last windows are not measured but for garbage, which is counted from the first question on.
+    for (const work of wanted) {
+      for (const which of kinds) {
+        await gateways[which].monitor.take()
+        const { answeredInAll } = await measure(work, which === 'keyed', gateways[which], broker, load, 1)
+        const { allocatedBytes } = await gateways[which].monitor.take()
+        garbage.set(`${work.name} ${which}`, allocatedBytes / answeredInAll)
+      }
+    }
   } finally {
     await Promise.all([load.stop(), ...Object.values(gateways).map(gateway => gateway.stop())])
     await broker.stop()
     rmSync(directory, { recursive: true, force: true })
   }
-  return wanted.flatMap(work => rowsOf(work, measured))
+  return wanted.flatMap(work => rowsOf(work, measured, garbage))
 }
 
 /** Orders in which each kind is the first, second and last one about as often; which comes when is drawn. */
@@ -104,11 +120,16 @@ function ordersOf(rounds: number): readonly (readonly Kind[])[] {
   })
 }
 
-function start(broker: Broker, directory: string, which: Kind): Promise<Server> {
+type Monitored = Server & { readonly monitor: GarbageMonitor }
+
+async function start(broker: Broker, directory: string, which: Kind): Promise<Monitored> {
   const settings = join(directory, `${which}.yaml`)
-  const own = which === 'without' ? { receipts: { maxBytes: 0 } } : { idempotency: { maxBytes: MAX_KEY_BYTES } }
-  writeFileSync(settings, stringify({ ...arionSettings(join(directory, which)), ...own }))
-  return startGateway(broker.bootstrap, [], settings)
+  const kind = which === 'without' ? { receipts: { maxBytes: 0 } } : { idempotency: { maxBytes: MAX_KEY_BYTES } }
+  writeFileSync(settings, stringify({ ...arionSettings(join(directory, which)), ...kind }))
+  const own = join(directory, `${which}-monitor`)
+  mkdirSync(own)
+  const monitor = new GarbageMonitor(own)
+  return { ...(await startGateway(broker.bootstrap, monitor.nodeFlags, settings)), monitor }
 }
 
 /** One window of load. */
@@ -135,7 +156,8 @@ export async function measure(
   return {
     perSecond: answers / report.seconds,
     cpuUs: report.cpuMicros / answers,
-    rssMb: report.rssMaxBytes / 1e6
+    rssMb: report.rssMaxBytes / 1e6,
+    answeredInAll: report.answeredInAll
   }
 }
 
@@ -150,7 +172,11 @@ async function drained(broker: Broker): Promise<void> {
   }
 }
 
-function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]>): Row[] {
+function rowsOf(
+  { name }: Work,
+  measured: ReadonlyMap<string, readonly Figures[]>,
+  garbage: ReadonlyMap<string, number>
+): Row[] {
   const of = (which: Kind, figure: (figures: Figures) => number): number =>
     median((measured.get(`${name} ${which}`) ?? []).map(figure))
   /** The median over the rounds: what disturbs the machine for a round disturbs both. */
@@ -162,7 +188,14 @@ function rowsOf({ name }: Work, measured: ReadonlyMap<string, readonly Figures[]
   const rowOf = (which: Kind, title: string, against?: Kind): Row => {
     const perSecond = of(which, figures => figures.perSecond)
     const cpuUs = of(which, figures => figures.cpuUs)
-    const own = { value: perSecond, unit: 'requests/s', recordsPerSecond: perSecond, cpuUsPerRequest: cpuUs }
+    const garbageBytes = garbage.get(`${name} ${which}`)!
+    const own = {
+      value: perSecond,
+      unit: 'requests/s',
+      garbageBytes,
+      recordsPerSecond: perSecond,
+      cpuUsPerRequest: cpuUs
+    }
     const compared = against && { ratio: ratioOf(which, against), against }
     return { work: `${name} ${title}`, ...own, rssMb: of(which, figures => figures.rssMb), ...compared }
   }

@@ -10,22 +10,41 @@ export interface LoopFigures {
   readonly gcMs: number
 }
 
-/** Asks the monitor in one server process. */
-export class LoopMonitor {
+/** What `garbage-monitor.mjs` measures in a server process. */
+export interface GarbageFigures {
+  /** In the heap. */
+  readonly allocatedBytes: number
+}
+
+/** Asks a monitor in one server process. */
+class Monitor<Figures> {
   /** The flags of Node that load the monitor into the server. */
   readonly nodeFlags: readonly string[]
   readonly #socket: string
 
   /** @param directory where the monitor makes its socket */
-  constructor(directory: string) {
+  constructor(directory: string, file: string) {
     this.#socket = join(directory, 'monitor.sock')
-    const module = new URL('./loop-monitor.mjs', import.meta.url)
+    const module = new URL(file, import.meta.url)
     module.searchParams.set('socket', this.#socket)
     this.nodeFlags = ['--import', module.href]
   }
 
   /** The figures since the last call. */
-  async take(): Promise<LoopFigures> {
-    return JSON.parse(await text(connect(this.#socket))) as LoopFigures
+  async take(): Promise<Figures> {
+    return JSON.parse(await text(connect(this.#socket))) as Figures
+  }
+}
+
+export class LoopMonitor extends Monitor<LoopFigures> {
+  constructor(directory: string) {
+    super(directory, './loop-monitor.mjs')
+  }
+}
+
+/** It costs nothing before it is asked for the first time. */
+export class GarbageMonitor extends Monitor<GarbageFigures> {
+  constructor(directory: string) {
+    super(directory, './garbage-monitor.mjs')
   }
 }

@@ -50,6 +50,7 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['longestTickMs', 'longest tick ms'],
   ['longestGcMs', 'longest GC ms'],
   ['cpuUsPerRequest', 'CPU µs/req'],
+  ['garbageBytes', 'garbage B/req'],
   ['cpuUsPerRecord', 'CPU µs/record'],
   ['garbageBytes', 'garbage B/record'],
   ['rssMb', 'RSS MB'],
