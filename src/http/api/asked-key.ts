@@ -2,6 +2,8 @@ import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { AskedKey } from '../../producer/keys/local-keys.js'
 import { principalOf } from '../access/access.js'
+import type { IsWanted } from '../engine/head.js'
+import type { EngineRequest } from '../engine/request.js'
 import { MAX_KEY_CHARACTERS } from './key-answers.js'
 import { originOf } from './request-origin.js'
 
@@ -21,16 +23,18 @@ const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
 const LOWER_CASE = 0x20
 const C = 0x63
 const X = 0x78
+/** Most names are told by their first letter. */
+const isFingerprinted: IsWanted = (text, from, to) => {
+  const first = text.charCodeAt(from) | LOWER_CASE
+  return (first === C || first === X) && IS_FINGERPRINTED.test(text.slice(from, to))
+}
 /** Record headers that name one attempt: clients that are traced send others with each. */
 const IS_OF_ATTEMPT = /^(?:traceparent|tracestate)$/i
 
 /** Hashes of the client and its key, and of all that makes the request another one. */
 export function askedKeyOf(request: IncomingMessage, key: string, body: Buffer): AskedKey {
-  const principal = principalOf(request)
-  return {
-    hash: sha256(`${principal.length} ${principal} ${key}`).slice(0, 12) + nameOfClient(principal),
-    fingerprint: fingerprintOf(request, body)
-  }
+  const [start, name] = clientOf(principalOf(request))
+  return { hash: sha256(start + key).slice(0, 12) + name, fingerprint: fingerprintOf(request, body) }
 }
 
 /** Where small requests are put together for their hash: the head, and then the body. */
@@ -55,37 +59,44 @@ function fingerprintOf(request: IncomingMessage, body: Buffer): string {
 }
 
 const MAX_CLIENTS = 1_000
-const clients = new Map<string, string>()
+const clients = new Map<string, readonly [start: string, name: string]>()
 
-/** The name of a client in the hashes of its keys. Those of recent clients are remembered, because a hash takes its time. */
-function nameOfClient(principal: string): string {
-  let name = clients.get(principal)
-  if (name !== undefined) return name
-  name = sha256(principal).slice(0, 4)
+/** The start of what is hashed of a client's keys, and its name at the end of their hashes. A hash takes its time. */
+function clientOf(principal: string): readonly [start: string, name: string] {
+  let client = clients.get(principal)
+  if (client !== undefined) return client
+  client = [`${principal.length} ${principal} `, sha256(principal).slice(0, 4)]
   if (clients.size >= MAX_CLIENTS) clients.clear()
-  clients.set(principal, name)
-  return name
+  clients.set(principal, client)
+  return client
 }
 
 const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
 
+/** The head of the last request without headers of records, and what it was made of. */
+let last = { method: '', url: '', name: '', value: '', head: '' }
+
 /** What of a request counts beside its body. Each line but the last ends with a line break, and none of these is empty. */
-function headOf(request: IncomingMessage): string {
-  const { method, url, rawHeaders } = request
-  const lines: (readonly [name: string, line: string])[] = []
-  for (const { key, value } of originOf(request).recordHeaders) {
-    if (!IS_OF_ATTEMPT.test(key)) lines.push([key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
-  }
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at]!
-    // Most names are told by their first letter.
-    const first = name.charCodeAt(0) | LOWER_CASE
-    if ((first !== C && first !== X) || !IS_FINGERPRINTED.test(name)) continue
-    const lowerName = name.toLowerCase()
-    lines.push([lowerName, `${lowerName}:${rawHeaders[at + 1]}\n`])
+function headOf(request: IncomingMessage & Partial<Pick<EngineRequest, 'rawHeadersWith'>>): string {
+  const { method = '', url = '' } = request
+  const { recordHeaders } = originOf(request)
+  const fields =
+    request.rawHeadersWith?.(isFingerprinted) ??
+    request.rawHeaders.filter((_, at, { [at - (at % 2)]: name = '' }) => isFingerprinted(name, 0, name.length))
+  const [name = '', value = ''] = fields
+  const isShort = recordHeaders.length === 0 && fields.length === 2
+  if (isShort && name === last.name && value === last.value && url === last.url && method === last.method)
+    return last.head
+  const lines = recordHeaders
+    .filter(({ key }) => !IS_OF_ATTEMPT.test(key))
+    .map(({ key, value }) => [key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
+  for (let at = 0; at < fields.length; at += 2) {
+    const lowerName = fields[at]!.toLowerCase()
+    lines.push([lowerName, `${lowerName}:${fields[at + 1]}\n`])
   }
   // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
-  if (lines.length === 1) return `${method} ${url}\n${lines[0]![1]}\n`
-  lines.sort(([one], [other]) => (one < other ? -1 : Number(one > other)))
-  return `${method} ${url}\n${lines.map(([, line]) => line).join('')}\n`
+  lines.sort(([one = ''], [other = '']) => (one < other ? -1 : Number(one > other)))
+  const head = `${method} ${url}\n${lines.map(([, line]) => line).join('')}\n`
+  if (isShort) last = { method, url, name, value, head }
+  return head
 }

@@ -10,7 +10,7 @@ import { AsyncAnswer } from '../exchange/async-answer.js'
 import { ConnectionOrder } from '../exchange/body-threads.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
 import type { Exchange } from '../exchange/exchange.js'
-import { KeptResponse, type WrittenAnswer } from '../exchange/kept-response.js'
+import { KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
 import type { ApiProducer } from './api-producer.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
@@ -82,19 +82,23 @@ interface KeyedRoute extends GuardOptions {
   readonly receive: Receive
 }
 
-/** A request with a key whose body has come. */
+/** A request with a key. All are made with the same fields: a literal that begins with a spread gets a hidden class of its own. */
 interface KeyedRequest {
   readonly exchange: Exchange
-  readonly asked: AskedKey
   readonly route: KeyedRoute
   readonly params: Params
-  /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
-  readonly waitedMs?: number | undefined
-  /** Those before it on its connection were placed. */
-  readonly hasTurn?: boolean
   /** The answer to the one before it on its connection. Absent: there was none, or no other process owns keys. */
-  readonly before?: ServerResponse | undefined
+  readonly before: ServerResponse | undefined
+  /** Of its body, which has come. */
+  asked: AskedKey
+  /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
+  waitedMs: number | undefined
+  /** Those before it on its connection were placed. */
+  hasTurn: boolean
 }
+
+const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
+const maxBytesOf = ({ decoding, maxBodyBytes }: KeyedRoute): number => decoding?.maxBytes ?? maxBodyBytes
 
 /** Tells that a request was placed. @param ended the end of its turn, if it waits */
 type Placed = (ended?: Promise<void>) => void
@@ -131,21 +135,22 @@ export class Idempotency {
       const header = exchange.request.headers[KEY_HEADER]
       const before = this.#deps.owners && this.#turns.arrived(exchange)
       if (header !== undefined && produces?.(exchange.request) !== false) {
-        const enter = (placed?: Placed): void =>
-          this.#enter({ exchange, route, params, before }, String(header), placed)
+        const request = { exchange, route, params, before, asked: NOT_ASKED, waitedMs: undefined, hasTurn: false }
         // Its turn comes before that of requests behind it, however long it is decoded.
-        if (this.#turns.mustWait(exchange) && isLate(exchange)) this.#turns.enterLater(exchange, enter)
-        else enter()
+        if (this.#turns.mustWait(exchange) && isLate(exchange))
+          this.#turns.enterLater(exchange, placed => this.#enter(request, placed))
+        else this.#enter(request, undefined)
       } else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
       else receive(exchange, params)
     }
   }
 
-  /** @param placed called when it is carried out, passed on or refused. Absent: it has no turn yet */
-  #enter(received: Omit<KeyedRequest, 'asked'>, header: string, placed?: Placed): void {
-    const { exchange, params, route } = received
-    const key = keyIn(header)
-    const { 'content-length': length = 0, 'transfer-encoding': coding } = exchange.request.headers
+  /** @param placed called when it is carried out, passed on or refused. `undefined`: it has no turn yet */
+  #enter(request: KeyedRequest, placed: Placed | undefined): void {
+    const { exchange, route } = request
+    const { headers } = exchange.request
+    const key = keyIn(String(headers[KEY_HEADER]))
+    const { 'content-length': length = 0, 'transfer-encoding': coding } = headers
     const { streams = false, decoding, waitMs } = route
     const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
     if (key === undefined || isStream) {
@@ -153,34 +158,40 @@ export class Idempotency {
       placed?.()
       return
     }
-    const maxBytes = decoding?.maxBytes ?? route.maxBodyBytes
-    const refuse = (error: Error | 'tooLarge', seenBytes: number, isRead: boolean): void => {
-      if (decoding !== undefined && isRead && error === 'tooLarge')
-        decoding.refuse(exchange, new BodyTooLargeError(maxBytes, seenBytes, false), seenBytes)
-      else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), route.producer)
-      else if (decoding !== undefined && isRead) decoding.refuse(exchange, error, seenBytes)
-      // Its API refuses it before it reads the body.
-      else if (error instanceof UnreadableBodyError) route.receive(exchange, params)
-      else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, route.producer)
-      // A client that has left gets no answer.
-    }
     const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
       if (body === 'tooLarge' || body instanceof Error) {
-        refuse(body, seenBytes, isRead)
+        this.#refuseBody(request, body, seenBytes, isRead)
         placed?.()
         return undefined
       }
-      if (decoding !== undefined) delete exchange.request.headers['content-encoding']
-      const asked = askedKeyOf(exchange.request, key, body)
+      if (decoding !== undefined) delete headers['content-encoding']
+      request.asked = askedKeyOf(exchange.request, key, body)
+      request.waitedMs = waitedMs
       // One that was late comes behind those before it, and requests behind it wait for it.
-      const hasTurn = placed !== undefined || waitedMs !== undefined
-      const ended = this.#place({ ...received, asked, waitedMs, hasTurn }, body)
+      request.hasTurn = placed !== undefined || waitedMs !== undefined
+      const ended = this.#place(request, body)
       placed?.(ended)
       return waitedMs === undefined ? undefined : ended
     }
     // One that came behind those that wait for their keys comes behind them, also where others are decoded meanwhile.
-    const hasPlace = (): boolean => placed === undefined && this.#turns.mustWait(exchange)
-    collectDecoded(exchange, maxBytes, this.#pool, end, decoding !== undefined, waitMs, hasPlace)
+    const hasPlace = placed === undefined ? this.#hasPlace : undefined
+    collectDecoded(exchange, maxBytesOf(route), this.#pool, end, decoding !== undefined, waitMs, hasPlace)
+  }
+
+  readonly #hasPlace = (exchange: Pick<Exchange, 'request'>): boolean => this.#turns.mustWait(exchange)
+
+  #refuseBody(request: KeyedRequest, error: Error | 'tooLarge', seenBytes: number, isRead: boolean): void {
+    const { exchange, route, params } = request
+    const { decoding, producer } = route
+    const maxBytes = maxBytesOf(route)
+    if (decoding !== undefined && isRead && error === 'tooLarge')
+      decoding.refuse(exchange, new BodyTooLargeError(maxBytes, seenBytes, false), seenBytes)
+    else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), producer)
+    else if (decoding !== undefined && isRead) decoding.refuse(exchange, error, seenBytes)
+    // Its API refuses it before it reads the body.
+    else if (error instanceof UnreadableBodyError) route.receive(exchange, params)
+    else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, producer)
+    // A client that has left gets no answer.
   }
 
   /** The owner of the key carries the request out. @param body valid during the call @returns the end of its turn, if it waits for one */
@@ -240,28 +251,26 @@ export class Idempotency {
     const body = Buffer.from(forwarded.body)
     const { requestId, waitMs, asked, params } = forwarded
     return new Promise((resolve, reject) => {
-      const ended = ({ status, headers, body }: WrittenAnswer): void => {
+      const answered = ({ status, headers, body }: WrittenAnswer): void => {
         const { records = 0, bytes = 0 } = caller?.charged ?? {}
         const own = headers.filter(([name]) => !ADDED.has(name))
-        const failure = failureCodeOf(response.asServerResponse)
+        const failure = failureCodeOf(exchange.response)
         resolve({ answer: { status, headers: own, body }, failure, records, bytes })
-        response.emit('close')
+        exchange.emit('close')
       }
       // Destroyed, it will have no answer, and the request may have been carried out.
-      const response = Object.assign(new KeptResponse(request, ended), { destroy: reject })
-      const exchange = { request, response: response.asServerResponse, payload: new KnownBody(body), requestId }
+      const kept = new KeptExchange({ request, requestId }, new KnownBody(body), answered)
+      const exchange = Object.assign(kept, { destroy: reject })
       noteAsyncAnswer(exchange)
-      this.#claim(
-        { exchange, asked, params, waitedMs: 0, route: { ...route, waitMs: Math.min(route.waitMs, waitMs) } },
-        body
-      )
+      const within = { ...route, waitMs: Math.min(route.waitMs, waitMs) }
+      this.#claim({ exchange, route: within, params, before: undefined, asked, waitedMs: 0, hasTurn: false }, body)
     })
   }
 
   /** @param body valid during the call @returns the end of its turn, if it waits for one */
   #claim(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
     const { exchange, asked, route } = request
-    if (request.hasTurn === true || !this.#turns.mustWait(exchange)) {
+    if (request.hasTurn || !this.#turns.mustWait(exchange)) {
       const claim = this.#deps.keys.claim(asked)
       const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
       if (claim.type !== 'busy' || !mayWait) return this.#claimed(request, claim, body)
@@ -315,16 +324,7 @@ export class Idempotency {
     body: Buffer
   ): Promise<void> | undefined {
     this.#deps.count('claimed')
-    const { request, requestId } = exchange
-    let isServing = true
-    const kept = new KeptResponse(request, answer => {
-      noteFailure(exchange.response, failureCodeOf(kept.asServerResponse))
-      const { own, persisted, further } = toOwn(answer, key)
-      key.answered(own, persisted, () => {
-        if (isServing) this.#answers.writeSoon(exchange, own, further)
-        else this.#answers.write(exchange, own, further)
-      })
-    })
+    const { request } = exchange
     originOf(request).key = key
     const early = AsyncAnswer.of(request)
     if (early !== undefined) {
@@ -332,8 +332,17 @@ export class Idempotency {
       delete early.further[REPLAYED_HEADER]
     }
     const payload = new KnownBody(body, waitedMs)
+    let isServing = true
+    const kept = new KeptExchange(exchange, payload, answer => {
+      noteFailure(exchange.response, failureCodeOf(kept.response))
+      const { own, persisted, further } = toOwn(answer, key)
+      key.answered(own, persisted, () => {
+        if (isServing) this.#answers.writeSoon(exchange, own, further)
+        else this.#answers.write(exchange, own, further)
+      })
+    })
     try {
-      route.receive({ request, response: kept.asServerResponse, payload, requestId }, params)
+      route.receive(kept, params)
     } finally {
       isServing = false
     }
@@ -354,7 +363,7 @@ class Turns {
   readonly #order = new ConnectionOrder()
   readonly #last = new WeakMap<Socket, ServerResponse>()
 
-  mustWait({ request }: Exchange): boolean {
+  mustWait({ request }: Pick<Exchange, 'request'>): boolean {
     return this.#order.has(request.socket)
   }
 

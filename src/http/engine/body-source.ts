@@ -19,8 +19,8 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
   readonly waitedMs?: number | undefined
   /** Such a body was handed on: what those behind it on its connection wait for, where they have to. */
   whenTaken?: Promise<void> | undefined
-  /** It has come as a whole, also where its length was not announced. */
-  readonly isWhole?: boolean
+  /** The body, where it has come as a whole and was not read as a stream. */
+  readonly whole?: Buffer | undefined
   /**
    * Hands on the body from its beginning, without the events of a stream, which cost more than all other reading.
    *

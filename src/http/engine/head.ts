@@ -408,22 +408,28 @@ function toHead(
   }
 }
 
+/** Tells whether a header is wanted by its name, which is there in the text. */
+export type IsWanted = (text: string, from: number, to: number) => boolean
+
 /** Names as they were sent, each followed by its value. @param lines of a head that was read */
-export function rawHeadersOf(lines: string): string[] {
-  const raw: string[] = []
+export function rawHeadersOf(lines: string, isWanted: IsWanted = () => true): string[] {
+  let raw: string[] | undefined
   for (let from = 0; from < lines.length; ) {
     const found = lines.indexOf('\r\n', from)
     const end = found < 0 ? lines.length : found
     const colon = lines.indexOf(':', from)
-    if (colon >= 0 && colon < end) {
+    if (colon >= 0 && colon < end && isWanted(lines, from, colon)) {
       let [first, last] = [colon + 1, end]
       while (first < last && isBlank(lines.charCodeAt(first))) first++
       while (last > first && isBlank(lines.charCodeAt(last - 1))) last--
-      raw.push(lines.slice(from, colon), lines.slice(first, last))
+      const [name, value] = [lines.slice(from, colon), lines.slice(first, last)]
+      // A list that is created with its first elements has space for these; a first push would reserve space for 17.
+      if (raw === undefined) raw = [name, value]
+      else raw.push(name, value)
     }
     from = end + 2
   }
-  return raw
+  return raw ?? []
 }
 
 /** Adds a header of a name that was there before, or that every object has, as Node does. */

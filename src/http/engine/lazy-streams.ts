@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import type { BodyReader, BodySource } from './body-source.js'
+import type { BodySource } from './body-source.js'
 
 /**
  * A class that inherits from one of Node's without its constructor, which costs more than all else that a small request
@@ -78,7 +78,6 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
-  readonly isWhole = true
   whenTaken: Promise<void> | undefined
   readonly #body: Buffer
   readonly waitedMs: number | undefined
@@ -90,11 +89,8 @@ export class KnownBody extends LazyReadable implements BodySource {
     this.waitedMs = waitedMs
   }
 
-  readInto(reader: BodyReader): boolean {
-    if (this.isOpen) return false
-    if (this.#body.length > 0) reader.chunk(this.#body)
-    reader.end()
-    return true
+  get whole(): Buffer | undefined {
+    return this.isOpen ? undefined : this.#body
   }
 
   override open(): void {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
 import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
-import { type Head, rawHeadersOf } from './head.js'
+import { type Head, type IsWanted, rawHeadersOf } from './head.js'
 import type { HeldRequest } from './held-request.js'
 import { LazyReadable } from './lazy-streams.js'
 import type { ListenerGuard, OpenRequests } from './open-requests.js'
@@ -83,6 +83,11 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   get rawHeaders(): string[] {
     if (typeof this.#rawHeaders === 'string') this.#rawHeaders = rawHeadersOf(this.#rawHeaders)
     return this.#rawHeaders
+  }
+
+  /** Those of {@link rawHeaders} with wanted names; `undefined`: all were asked for before. */
+  rawHeadersWith(isWanted: IsWanted): readonly string[] | undefined {
+    return typeof this.#rawHeaders === 'string' ? rawHeadersOf(this.#rawHeaders, isWanted) : undefined
   }
 
   get httpVersionMajor(): number {

@@ -6,7 +6,7 @@ import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { currentDate } from '../engine/response-head.js'
 import { compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
-import { headerLinesOf, KeptResponse, type WrittenAnswer } from './kept-response.js'
+import { headerLinesOf, KeptExchange, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -163,7 +163,7 @@ export class AnswerTemplate {
     const { persisted, requestId } = headers
     const receipt = receiptOf(response.req)
     // The answer for a key gets a connection, and headers of that, when it leaves.
-    if (response instanceof KeptResponse && this.#status < 400) {
+    if (response instanceof KeptExchange && this.#status < 400) {
       response.keep(this.#kept(persisted, receipt, body))
       return
     }

@@ -30,9 +30,14 @@ export function collectBody(
     end('tooLarge', declaredBytes)
     return
   }
+  const { whole } = source
+  if (whole !== undefined) {
+    end(whole.length > maxBytes ? 'tooLarge' : whole, whole.length)
+    return
+  }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end)
   // With an announced size, the caller may still read the stream after `tooLarge`.
-  if ((declaredBytes > 0 || source.isWhole === true) && source.readInto?.(body) === true) return
+  if (declaredBytes > 0 && source.readInto?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
   source.on('end', () => body.end())
   source.on('error', error => body.failed(error))

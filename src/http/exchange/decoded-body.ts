@@ -129,6 +129,7 @@ interface Reading {
   readonly end: DecodedEnd
 }
 
+const hasNoPlace = (): boolean => false
 /** How long a body may wait to be decoded, whatever its request allows. */
 const MAX_WAIT_MS = 30_000
 
@@ -146,7 +147,7 @@ export function collectDecoded(
   end: DecodedEnd,
   decodes = true,
   waitMs = 0,
-  hasPlace = (): boolean => false
+  hasPlace: (exchange: Pick<Exchange, 'request'>) => boolean = hasNoPlace
 ): void {
   let coding: Coding | undefined
   try {
@@ -161,7 +162,8 @@ export function collectDecoded(
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
     const { waitedMs } = payload
-    const mustWait = waitedMs === undefined && threads.isBusy(socket) && !(coding === undefined && hasPlace())
+    const mustWait =
+      waitedMs === undefined && threads.isBusy(socket) && !(coding === undefined && hasPlace({ request }))
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
     else if (coding === undefined && !mustWait) {
       const ended = end(body, seenBytes, true, false, waitedMs || undefined)

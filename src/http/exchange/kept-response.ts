@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { asServerResponse, QuietEmitter, type ResponseState } from '../engine/lazy-streams.js'
+import { asServerResponse, type KnownBody, QuietEmitter, type ResponseState } from '../engine/lazy-streams.js'
+import type { Exchange } from './exchange.js'
 
 /** An answer as an API has written it. */
 export interface WrittenAnswer {
@@ -30,11 +31,13 @@ export function headerLinesOf(headers: WrittenAnswer['headers']): string | undef
 const NO_HEADERS: WrittenAnswer['headers'] = []
 
 /**
- * Takes the answer of an API in place of the client's connection, and hands it on when it is complete. The client may
- * leave before: an answer is made all the same.
+ * A request whose body has come, as its API sees it, and its response in one object: that takes the answer in place of the
+ * client's connection, and hands it on when it is complete. The client may leave before: an answer is made all the same.
  */
-export class KeptResponse extends QuietEmitter implements ResponseState {
-  readonly req: IncomingMessage
+export class KeptExchange extends QuietEmitter implements ResponseState, Exchange {
+  readonly request: IncomingMessage
+  readonly payload: KnownBody
+  readonly requestId: string
   statusCode = 200
   readonly shouldKeepAlive = true
   headersSent = false
@@ -48,17 +51,27 @@ export class KeptResponse extends QuietEmitter implements ResponseState {
   #headers = NO_HEADERS
 
   /** @param ended called once, with the whole answer */
-  constructor(request: IncomingMessage, ended: (answer: WrittenAnswer) => void) {
+  constructor(
+    { request, requestId }: Pick<Exchange, 'request' | 'requestId'>,
+    payload: KnownBody,
+    ended: (answer: WrittenAnswer) => void
+  ) {
     super()
-    this.req = request
+    this.request = request
+    this.payload = payload
+    this.requestId = requestId
     this.#ended = ended
+  }
+
+  get req(): IncomingMessage {
+    return this.request
   }
 
   /**
    * Routes that produce use no other members of Node's answers than this one has. It never asks a writer to wait, and keeps all
    * that is written: routes that read or stream must not have keys.
    */
-  get asServerResponse(): ServerResponse {
+  get response(): ServerResponse {
     return asServerResponse(this)
   }
 

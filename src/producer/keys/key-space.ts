@@ -19,6 +19,9 @@ export class KeySpace {
   readonly #diskBytes: () => number
   /** Clients that use nothing are forgotten. */
   readonly #uses = new Map<string, ClientUse>()
+  /** The last one that was looked up: a request asks for the same several times. */
+  #lastHash = ''
+  #lastUse: ClientUse | undefined
   memoryBytes = 0
 
   /** @param diskBytes the size of all files */
@@ -30,20 +33,27 @@ export class KeySpace {
   /** The client with this key uses this much more, or less. */
   use(hash: string, memoryBytes: number, diskBytes = 0): void {
     this.memoryBytes += memoryBytes
-    const client = hash.slice(CLIENT_AT)
-    const use = this.#uses.get(client)
+    const use = this.#useOf(hash)
     if (use === undefined) {
-      this.#uses.set(client, { memoryBytes, diskBytes })
+      this.#uses.set(hash.slice(CLIENT_AT), (this.#lastUse = { memoryBytes, diskBytes }))
       return
     }
     use.memoryBytes += memoryBytes
     use.diskBytes += diskBytes
-    if (use.memoryBytes <= 0 && use.diskBytes <= 0) this.#uses.delete(client)
+    if (use.memoryBytes > 0 || use.diskBytes > 0) return
+    this.#uses.delete(hash.slice(CLIENT_AT))
+    this.#lastUse = undefined
+  }
+
+  #useOf(hash: string): ClientUse | undefined {
+    if (hash === this.#lastHash) return this.#lastUse
+    this.#lastHash = hash
+    return (this.#lastUse = this.#uses.get(hash.slice(CLIENT_AT)))
   }
 
   /** Whether a new key does not fit. Each client leaves some space to the others, however many keys it uses. */
   lacksFor(hash: string, neededBytes: number): boolean {
-    const { memoryBytes, diskBytes } = this.#uses.get(hash.slice(CLIENT_AT)) ?? UNUSED
+    const { memoryBytes, diskBytes } = this.#useOf(hash) ?? UNUSED
     const memoryFree = this.#maxBytes - this.memoryBytes
     const diskFree = this.#maxBytes - this.#diskBytes()
     return memoryFree < neededBytes || diskFree < 0 || memoryBytes > SHARE * memoryFree || diskBytes > SHARE * diskFree

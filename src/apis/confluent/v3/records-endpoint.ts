@@ -170,10 +170,11 @@ export class V3Records extends V3Produce {
       route.refuse(exchange, error)
       return
     }
-    const stream = new RecordStream({ ...exchange, payload }, head, {
+    const { request, response, requestId } = exchange
+    const stream = new RecordStream({ request, response, requestId, payload }, head, {
       ...this.#options,
       writer: this.parts.writer,
-      caller: this.parts.access.callerOf(exchange.request),
+      caller: this.parts.access.callerOf(request),
       producer: route.producer
     })
     this.#streams.add(stream)
