@@ -17,14 +17,9 @@ export interface AddressUse {
   connections: number
   readonly bodies: HeldAmount
   readonly requests: HeldAmount
+  /** A connection has ended that was counted. */
+  readonly leave: () => void
 }
-
-const noUse = (key: string): AddressUse => ({
-  key,
-  connections: 0,
-  bodies: new HeldAmount('bytes of request bodies of an address'),
-  requests: new HeldAmount('requests of an address')
-})
 
 /** Counts per client address. An address is remembered while it has connections. */
 export class ClientAddresses {
@@ -35,7 +30,7 @@ export class ClientAddresses {
     this.#limits = limits
   }
 
-  /** Counts a connection, whether it is admitted or not; {@link leave} ends it. */
+  /** Counts a connection, whether it is admitted or not, until `leave`. */
   enter(remoteAddress: string | undefined): AddressUse {
     const use = this.of(remoteAddress)
     this.#byKey.set(use.key, use)
@@ -46,11 +41,16 @@ export class ClientAddresses {
   /** The use of an address, which is remembered when one of its connections has been counted. */
   of(remoteAddress: string | undefined): AddressUse {
     const key = toAddressKey(remoteAddress)
-    return this.#byKey.get(key) ?? noUse(key)
+    return this.#byKey.get(key) ?? this.#noUse(key)
   }
 
-  leave(use: AddressUse): void {
-    if (--use.connections === 0) this.#byKey.delete(use.key)
+  #noUse(key: string): AddressUse {
+    const bodies = new HeldAmount('bytes of request bodies of an address')
+    const leave = (): void => {
+      if (--use.connections === 0) this.#byKey.delete(key)
+    }
+    const use = { key, connections: 0, bodies, requests: new HeldAmount('requests of an address'), leave }
+    return use
   }
 
   /** Whether an address has more connections than it may. Clients of a unix socket have no address and no limit. */

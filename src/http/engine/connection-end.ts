@@ -19,8 +19,8 @@ export class ConnectionEnd {
   /** Status of the last answer, which waits for the answers to earlier requests. */
   #status: Broken | undefined
   #lingering: NodeJS.Timeout | undefined
-  /** The socket is not read beyond this number of bytes. */
-  #maxReadBytes = Number.POSITIVE_INFINITY
+  /** The socket is not read beyond this number of bytes, where there is a limit. */
+  #maxReadBytes: number | undefined
 
   /** @param maxDiscardedBytes at most so many bytes are read behind the last answer */
   constructor(socket: Socket, maxDiscardedBytes: number) {
@@ -39,7 +39,7 @@ export class ConnectionEnd {
 
   /** Whether bytes are still read, and discarded. */
   get isRead(): boolean {
-    return this.#socket.bytesRead <= this.#maxReadBytes
+    return this.#maxReadBytes === undefined || this.#socket.bytesRead <= this.#maxReadBytes
   }
 
   /** The first reason counts. */

@@ -12,6 +12,16 @@ import { isWebsocketRequest } from './upgrade.js'
 
 const MAX_REQUESTS_PER_TICK = 8
 
+const CONNECTION = Symbol('connection')
+
+type Connected = Socket & { [CONNECTION]: Connection }
+
+/** A listener for all sockets: closures of its own would be as large as an idle connection. */
+export const ofConnection = <Event, Result>(listener: (connection: Connection, event: Event) => Result) =>
+  function (this: Socket, event?: Event): Result {
+    return listener((this as Connected)[CONNECTION], event!)
+  }
+
 /** Before Java 20, `HttpClient` never returns from an answer with a body that comes in place of `100 Continue` (JDK-8286171). */
 const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
 
@@ -28,7 +38,7 @@ const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
  */
 export class Connection extends OpenRequests {
   readonly socket: Socket
-  /** The request whose head arrived last; its body may be incomplete. */
+  /** The request whose head arrived last, until it is over and has come whole. */
   receiving: EngineRequest | undefined
   readonly #answers: AnswerQueue
   readonly #times: ConnectionTimes
@@ -62,14 +72,21 @@ export class Connection extends OpenRequests {
     this.#times = new ConnectionTimes(socket, host.limits, host.now())
     this.#end = new ConnectionEnd(socket, host.limits.maxBodyBytes)
     this.#body = new IncomingBody(host.limits)
-    this.#answers = new AnswerQueue(socket, host, () => this.#continue())
+    this.#answers = new AnswerQueue(socket, host, this)
+    ;(socket as Connected)[CONNECTION] = this
     // Without a listener, an error would end the process.
     socket.on('error', ignore)
-    socket.on('end', () => this.#ended())
-    socket.on('close', () => this.#closed())
+    socket.on('end', Connection.#onEnd)
+    socket.on('close', Connection.#onClose)
+    socket.on('drain', Connection.#onDrain)
     // A connection ends this way behind its last answer.
-    socket.destroySoon = () => this.linger()
+    socket.destroySoon = Connection.#onLast
   }
+
+  static readonly #onEnd = ofConnection(connection => connection.#ended())
+  static readonly #onClose = ofConnection(connection => connection.#closed())
+  static readonly #onDrain = ofConnection(connection => connection.#answers.drained())
+  static readonly #onLast = ofConnection(connection => connection.linger())
 
   get incomplete(): EngineRequest | undefined {
     return this.receiving?.complete === false ? this.receiving : undefined
@@ -169,7 +186,7 @@ export class Connection extends OpenRequests {
    * body, which is read at once, would be produced before.
    */
   get #isStreamed(): boolean {
-    return !this.#isReceiving && this.receiving!.isStreamed
+    return !this.#isReceiving && this.receiving?.isStreamed === true
   }
 
   /** Not while it is paused, nor before the client has read, earlier answers have left, or a stream has ended. */
@@ -188,7 +205,7 @@ export class Connection extends OpenRequests {
     this.#isYielding = true
     setImmediate(() => {
       this.#isYielding = false
-      this.#continue()
+      this.goOn()
     })
   }
 
@@ -249,7 +266,7 @@ export class Connection extends OpenRequests {
   }
 
   /** Called after each change: begins waiting requests, or reads on. */
-  #continue(): void {
+  goOn(): void {
     if (this.#isStalled && this.#mayBegin) {
       const rest = this.#rest!
       this.#rest = undefined
@@ -260,6 +277,8 @@ export class Connection extends OpenRequests {
 
   #setReading(): void {
     this.#count()
+    // An idle connection would keep all that its last request and answer know.
+    if (this.receiving?.isOver && this.receiving.complete) this.receiving = undefined
     const mayRead = this.#mayRead
     if (this.#state === 'upgraded' || mayRead === this.#isReading) return
     this.#isReading = mayRead
@@ -299,7 +318,7 @@ export class Connection extends OpenRequests {
     this.#isBodyHeld = isHeld
     // Never begins a request in this tick: the caller may be about to handle an earlier one.
     if (this.#isStalled) this.#yield()
-    else this.#continue()
+    else this.goOn()
   }
 
   /**
@@ -394,6 +413,7 @@ export class Connection extends OpenRequests {
     // It has no answer in the queue when it has upgraded the connection.
     this.receiving?.over()
     this.#count()
+    this.host.closed(this)
   }
 }
 

@@ -7,7 +7,7 @@ import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
-import { Connection } from './connection.js'
+import { Connection, ofConnection } from './connection.js'
 import type { BodyHolder, ConnectionHost, ConnectionLimits, Served } from './open-requests.js'
 import { currentDate } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
@@ -58,7 +58,9 @@ export interface ConnectionsDeps {
   readonly now: MonotonicClock
 }
 
-const buffer = new SharedBuffer()
+const buffer = new SharedBuffer(ofConnection((connection, bytes) => connection.arrived(bytes, false)))
+
+const onData = ofConnection((connection, bytes: Buffer) => connection.arrived(bytes, true))
 
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
@@ -132,7 +134,7 @@ export class Connections implements ConnectionHost {
   /** Counts a connection towards its address until it closes. One whose address has too many is destroyed. */
   enter(socket: Socket): AddressUse {
     const address = this.#addresses.enter(socket.remoteAddress)
-    socket.once('close', () => this.#addresses.leave(address))
+    socket.on('close', address.leave)
     if (this.#addresses.hasTooManyConnections(address)) {
       socket.destroy()
       this.refused('address')
@@ -147,29 +149,34 @@ export class Connections implements ConnectionHost {
   }
 
   /** Serves HTTP, plain or with TLS, on a connection that {@link enter} has counted. */
-  accept(accepted: Socket, served: Served): void {
-    if (accepted.destroyed) return
-    let connection: Connection
-    const isTls = accepted instanceof TLSSocket
-    const adopted = isTls ? undefined : buffer.adopt(accepted, bytes => connection.arrived(bytes, false))
-    connection = this.open(adopted ?? accepted, served)
-    if (adopted === undefined) accepted.on('data', bytes => connection.arrived(bytes, true))
+  accept(socket: Socket, served: Served): void {
+    if (socket.destroyed) return
+    this.open(socket, served)
+    if (socket instanceof TLSSocket || !buffer.adopt(socket)) socket.on('data', onData)
   }
 
   open(socket: Socket, served: Served): Connection {
     const connection = new Connection(socket, served, this.#addresses.of(socket.remoteAddress), this)
     this.#open.add(connection)
     this.#startChecking()
-    socket.once('close', () => {
-      this.#open.delete(connection)
-      if (this.#open.size === 0) this.#stopChecking()
-    })
     return connection
+  }
+
+  closed(connection: Connection): void {
+    this.#open.delete(connection)
+    if (this.#open.size === 0) this.#stopChecking()
   }
 
   /** Closes the connections of a listener that have been between two requests since the last call. */
   closeIdle(served: Served): void {
     for (const one of this.#open) if (one.served === served) one.closeIdle()
+  }
+
+  /** Resolves when all of them have closed: a server has closed before its last socket tells of its end. */
+  async closedOf(served: Served): Promise<void> {
+    for (const { served: own, socket } of this.#open) {
+      if (own === served) await new Promise(resolve => socket.once('close', resolve))
+    }
   }
 
   cut(served: Served): void {

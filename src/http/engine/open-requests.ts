@@ -33,6 +33,7 @@ export interface ConnectionHost extends HeadContext {
   /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
   keep(address: AddressUse, sizeBytes: number): boolean
   upgraded(owner: UpgradeOwner): void
+  closed(connection: OpenRequests): void
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 

@@ -245,7 +245,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 export class AnswerQueue {
   readonly socket: Socket
   readonly context: HeadContext
-  readonly #onLeft: () => void
+  readonly #reader: { goOn(): void }
   /** The first answer that was not sent; the others follow it. A list would be made anew for every request. */
   #first: EngineResponse | undefined
   /** The first answer that was not written as a whole. Only this one writes to the socket. */
@@ -258,12 +258,11 @@ export class AnswerQueue {
   /** Number of answers that have begun and not ended. */
   #streams = 0
 
-  /** @param onLeft called after each answer that was sent, and when the client keeps up again */
-  constructor(socket: Socket, context: HeadContext, onLeft: () => void) {
+  /** @param reader goes on after each answer that was sent, and when the client keeps up again */
+  constructor(socket: Socket, context: HeadContext, reader: { goOn(): void }) {
     this.socket = socket
     this.context = context
-    this.#onLeft = onLeft
-    socket.on('drain', () => this.#drained())
+    this.#reader = reader
   }
 
   get isEmpty(): boolean {
@@ -366,7 +365,7 @@ export class AnswerQueue {
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.socket.destroySoon()
     response.over(true)
-    this.#onLeft()
+    this.#reader.goOn()
   }
 
   #keep(response: EngineResponse, pieces: readonly Piece[]): boolean {
@@ -391,9 +390,10 @@ export class AnswerQueue {
     }
   }
 
-  #drained(): void {
+  /** The socket has nothing more to write. */
+  drained(): void {
     if (this.#writing !== undefined) this.#wake(this.#writing)
-    this.#onLeft()
+    this.#reader.goOn()
   }
 
   #wake(response: EngineResponse): void {

@@ -1,12 +1,16 @@
-import { type ConnectOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 
 /** Size of the buffer. Node reads as many bytes at once. */
 const READ_BYTES = 64 * 1024
 
+const symbols = Object.getOwnPropertySymbols(new Socket())
+/** Fields that Node sets for the option `onread`; it has no public names for them. */
+const [BUFFER, CALLBACK] = ['kBuffer', 'kBufferCb'].map(name => symbols.find(({ description }) => description === name))
+
 /** A socket's connection to the operating system; Node has no public name for it. */
 interface HandleHolder {
-  _handle?: object | null
+  readonly _handle?: { useUserBuffer?(buffer: Buffer): void } | null
 }
 
 /**
@@ -14,38 +18,33 @@ interface HandleHolder {
  */
 export class SharedBuffer {
   readonly #bytes = Buffer.allocUnsafeSlow(READ_BYTES)
-  /** The view of the last read: many reads have the same size, that of a full buffer or of a usual request. */
-  #view = this.#bytes
+  readonly #callback: (this: Socket, lengthBytes: number) => boolean
 
-  /**
-   * Replaces a newly accepted socket by one that reads into this buffer.
-   *
-   * The option `onread` is public, but it cannot be set on an accepted socket. So the handle of this socket moves to a new
-   * socket, by a field and an option that are private to Node. A test names both for each version of Node.
-   *
-   * @param take called with bytes that are valid during the call only; returns whether more may be read
-   * @returns `undefined`: this Node has no such field; the accepted socket is as it was
-   */
-  adopt(accepted: Socket, take: (bytes: Buffer) => boolean): Socket | undefined {
-    const holder = accepted as HandleHolder
-    const handle = holder._handle
-    if (!isReadable(handle)) return undefined
-    const options: SocketConstructorOpts & ConnectOpts & { handle: object } = {
-      handle,
-      allowHalfOpen: true,
-      onread: { buffer: this.#bytes, callback: lengthBytes => take(this.#viewOf(lengthBytes)) }
+  /** @param take called with bytes that are valid during the call only; returns whether more may be read */
+  constructor(take: (this: Socket, bytes: Buffer) => boolean) {
+    const bytes = this.#bytes
+    // The view of the last read: many reads have the same size, that of a full buffer or of a usual request.
+    let view = bytes
+    this.#callback = function (lengthBytes) {
+      if (view.length !== lengthBytes) view = bytes.subarray(0, lengthBytes)
+      return take.call(this, view)
     }
-    const socket = new Socket(options)
-    holder._handle = null
-    // The server counts the accepted socket as an open connection, and may close it.
-    socket.once('close', () => accepted.destroy())
-    accepted.once('close', () => socket.destroy())
-    return socket
   }
 
-  #viewOf(lengthBytes: number): Buffer {
-    if (this.#view.length !== lengthBytes) this.#view = this.#bytes.subarray(0, lengthBytes)
-    return this.#view
+  /**
+   * Lets a newly accepted socket read into this buffer.
+   *
+   * The option `onread` is public, but it cannot be set on an accepted socket. So this sets what Node sets for it, two fields and the
+   * buffer of the handle: all are private to Node. A test names them for each version of Node.
+   *
+   * @returns false: this Node has no such fields; the socket is as it was
+   */
+  adopt(socket: Socket): boolean {
+    const { _handle: handle } = socket as HandleHolder
+    if (BUFFER === undefined || CALLBACK === undefined || typeof handle?.useUserBuffer !== 'function') return false
+    Object.assign(socket, { [BUFFER]: this.#bytes, [CALLBACK]: this.#callback })
+    handle.useUserBuffer(this.#bytes)
+    return true
   }
 }
 
@@ -82,9 +81,6 @@ export function keepPiece(piece: Buffer, lasts: boolean): KeptPiece | undefined 
   }
   return { bytes: memory.subarray(0, piece.length), release }
 }
-
-const isReadable = (handle: object | null | undefined): handle is object =>
-  typeof (handle as { useUserBuffer?: unknown } | null | undefined)?.useUserBuffer === 'function'
 
 /** Makes a socket notice its end while it is paused, as sockets without `onread` do. */
 export function seeEndWhilePaused(socket: Socket): void {

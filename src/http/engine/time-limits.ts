@@ -24,6 +24,7 @@ export class ConnectionTimes {
   /** When the incomplete request began; before the first byte: when the connection began. */
   #since: number | undefined
   #isNew = true
+  /** In whole milliseconds, for which V8 makes no object; rounded up, so that no limit ends early. */
   #movedAt: number
   /** Bytes that were received, or have been sent as whole pieces. */
   #movedBytes = 0
@@ -36,7 +37,7 @@ export class ConnectionTimes {
   constructor(socket: Socket, limits: TimeLimits, now: number) {
     this.#socket = socket
     this.#limits = limits
-    this.#since = this.#movedAt = this.#heardAt = now
+    this.#since = this.#movedAt = this.#heardAt = Math.ceil(now)
   }
 
   /** Whether no byte of a request has arrived yet. */
@@ -58,7 +59,7 @@ export class ConnectionTimes {
 
   /** Called when a request has arrived in part. */
   begin(now: number): void {
-    this.#since = now
+    this.#since = Math.ceil(now)
   }
 
   /** Called when every request that has begun is complete. */
@@ -86,7 +87,7 @@ export class ConnectionTimes {
     if (bytes !== this.#movedBytes || sendingBytes !== this.#sendingBytes) {
       this.#movedBytes = bytes
       this.#sendingBytes = sendingBytes
-      this.#movedAt = now
+      this.#movedAt = Math.ceil(now)
       return false
     }
     return now - this.#movedAt >= this.#stillLimitMs(isUpgraded, isBetween)
@@ -109,9 +110,9 @@ export class ConnectionTimes {
     const bytes = this.#socket.bytesRead + (isUpgraded ? this.#socket.bytesWritten : 0)
     if (limit?.limitMs === undefined || isSilenceOurs || bytes !== this.#heardBytes) {
       this.#heardBytes = bytes
-      this.#heardAt = now
+      this.#heardAt = Math.ceil(now)
     } else if (now - this.#heardAt >= limit.limitMs) {
-      this.#heardAt = now
+      this.#heardAt = Math.ceil(now)
       return true
     }
     return false

@@ -84,7 +84,7 @@ export class Listener {
       const sweep = setInterval(() => setImmediate(() => this.#connections.closeIdle(this.#served)), IDLE_SWEEP_MS)
       this.#server.close(() => {
         clearInterval(sweep)
-        resolve()
+        resolve(this.#connections.closedOf(this.#served))
       })
       this.#connections.closeIdle(this.#served)
       for (const socket of this.#handshakes.values()) socket.destroy()
@@ -114,9 +114,10 @@ function createSecureServer(handshakeTimeout: number, certificates: Certificates
  */
 function closeBeyond(maxConnections: number, server: Server, refused: () => void): void {
   const open = new HeldAmount('connections of a listener')
+  const left = (): void => open.release(1)
   server.on('connection', (socket: Socket) => {
     open.add(1)
-    socket.once('close', () => open.release(1))
+    socket.on('close', left)
     // One that is closed already is counted by the limit of its address.
     if (open.value <= maxConnections || socket.destroyed) return
     socket.destroy()

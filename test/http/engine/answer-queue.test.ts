@@ -32,7 +32,8 @@ describe('the answers of one connection', () => {
   beforeEach(() => {
     socket = new FakeSocket()
     left = 0
-    queue = new AnswerQueue(socket as unknown as Socket, { date: '', keepAliveTimeoutMs: 0 }, () => left++)
+    queue = new AnswerQueue(socket as unknown as Socket, { date: '', keepAliveTimeoutMs: 0 }, { goOn: () => left++ })
+    socket.on('drain', () => queue.drained())
   })
 
   const add = (): FakeResponse => {

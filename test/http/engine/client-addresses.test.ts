@@ -46,9 +46,9 @@ describe('addresses of clients', () => {
     expect(first).to.equal(second)
     addresses.enter('10.0.0.2')
     expect(addresses.size).to.equal(2)
-    addresses.leave(first)
+    first.leave()
     expect(addresses.size).to.equal(2)
-    addresses.leave(second)
+    second.leave()
     expect(addresses.size).to.equal(1)
   })
 

@@ -320,6 +320,36 @@ describe('a connection of the engine', () => {
     expect(newly()).to.deep.equal(['/2'])
   })
 
+  describe('that is idle', () => {
+    it('keeps a request until it is answered and has come, in either order, and can end without it', () => {
+      take(get('/1'))
+      expect(connection.receiving).to.equal(answers[0]!.req)
+      answerAll()
+      expect([connection.receiving, connection.isIdle]).to.deep.equal([undefined, true])
+      const { request, send } = client.request(3)
+      send(2)
+      answerAll()
+      expect(connection.receiving, 'a byte of it is missing').to.equal(request)
+      send(1)
+      expect([connection.receiving, connection.isIdle]).to.deep.equal([undefined, true])
+      stage.connections.endBehindAnswers()
+      stage.connections.leaveUpgraded()
+      connection.check(0)
+      for (let look = 0; look < 2; look++) connection.closeIdle()
+      expect(socket.newly()).to.deep.equal(['destroy'])
+    })
+
+    it('keeps the last of several requests until its own answer has left', () => {
+      take(get('/1') + get('/2'))
+      answer(1)
+      socket.flush()
+      expect(connection.receiving, 'it waits for its turn').to.equal(answers[1]!.req)
+      answer(0)
+      socket.flush()
+      expect(connection.receiving).to.equal(undefined)
+    })
+  })
+
   it('does not keep a large buffer for a small body that nobody has read', () => {
     const text = post('/1', 'a'.repeat(60_000)) + post('/2', 'b')
     client.take(text, true)

@@ -36,6 +36,21 @@ describe('http: a connection and what it holds', () => {
     expect([gaugeOf('connections'), clock.countTimers()]).to.deep.equal([0, 0])
   })
 
+  it('is waited for by its listener until its socket tells of its end', async () => {
+    const { connections, connect } = setUp()
+    const [one, two, other] = [connect(), connect(), connect()]
+    Object.assign(other.connection, { served: { ...other.connection.served } })
+    let isOver = false
+    const over = connections.closedOf(one.connection.served).then(() => (isOver = true))
+    Object.assign(two.connection, { served: one.connection.served })
+    two.socket.destroy()
+    await Promise.resolve()
+    expect(isOver).to.equal(false)
+    one.socket.destroy()
+    await over
+    expect(other.socket.destroyed).to.equal(false)
+  })
+
   it('is paused with too many requests, until one is answered', () => {
     const client = setUp({ maxRequestsPerConnection: 3 }).connect()
     client.take(get('/').repeat(3))
@@ -280,6 +295,23 @@ describe('http: a connection and what it holds', () => {
       expect([socket.newly(), ended.count]).to.deep.equal([['pause', 'resume'], 0])
       clock.tick(20)
       expect([socket.newly(), ended.count]).to.deep.equal([['destroy'], 1])
+    })
+
+    it('never before the time is over, also where the clock has fractions of a millisecond', () => {
+      const stage = connectionsWith({ keepAliveTimeoutMs: 100, headersTimeoutMs: 50 }, () => clock.now + 0.9)
+      const [idle, slow] = [stage.connect(), stage.connect()]
+      idle.take(get('/'))
+      idle.answerAll()
+      slow.take(get('/').slice(0, -1))
+      for (const { connection } of [idle, slow]) connection.check(0.9)
+      slow.connection.check(50.8)
+      expect(slow.socket.newly()).to.deep.equal([])
+      slow.connection.check(51)
+      expect(slow.socket.newly()).to.deep.equal(['end HTTP/1.1 408 Request Timeout', 'end'])
+      idle.connection.check(1_100.8)
+      expect(idle.socket.newly()).to.deep.equal([])
+      idle.connection.check(1_101)
+      expect(idle.socket.newly()).to.deep.equal(['destroy'])
     })
 
     it('never for bytes that have come while the process was busy, and are read behind the timers', () => {

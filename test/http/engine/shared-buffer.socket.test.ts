@@ -20,11 +20,16 @@ describe('one buffer for all sockets', () => {
     server.close()
   })
 
-  const accept = async (buffer: SharedBuffer, take: (text: string) => boolean): Promise<Socket | undefined> => {
-    const adopted = new Promise<Socket | undefined>(resolve =>
+  /** A socket that has been accepted, and what it reads. */
+  const accept = async (take: (text: string) => boolean = () => true): Promise<boolean> => {
+    const buffer = new SharedBuffer(function (bytes) {
+      expect(this).to.equal(accepted)
+      return take(bytes.toString())
+    })
+    const adopted = new Promise<boolean>(resolve =>
       server.once('connection', socket => {
         accepted = socket
-        resolve(buffer.adopt(socket, bytes => take(bytes.toString())))
+        resolve(buffer.adopt(socket))
       })
     )
     client = connect((server.address() as { port: number }).port, '127.0.0.1')
@@ -32,43 +37,74 @@ describe('one buffer for all sockets', () => {
     return adopted
   }
 
-  it('takes the handle of an accepted socket: Node has the field, and reads into a buffer that it is given', async () => {
+  it('gets the bytes of an accepted socket: Node has the fields, and reads into a buffer that it is given', async () => {
     const read: string[] = []
     let wake = (): void => undefined
-    const socket = (await accept(new SharedBuffer(), text => {
+    const isAdopted = await accept(text => {
       read.push(text)
       wake()
       return true
-    }))!
-    expect(socket, 'the private API of Node that the engine uses').not.to.equal(undefined)
-    expect((accepted as unknown as { _handle: unknown })._handle).to.equal(null)
+    })
+    expect(isAdopted, 'the private API of Node that the engine uses').to.equal(true)
     const came = new Promise<void>(resolve => (wake = resolve))
     client.write('abc')
     await came
-    expect([read, socket.bytesRead, socket.remotePort]).to.deep.equal([['abc'], 3, client.localPort])
+    expect([read, accepted.bytesRead, accepted.remotePort]).to.deep.equal([['abc'], 3, client.localPort])
     const answered = once(client, 'data')
-    socket.write('def')
+    accepted.write('def')
     expect(String((await answered)[0])).to.equal('def')
-    const ended = once(socket, 'end')
+    const ended = once(accepted, 'end')
     client.end()
     await ended
-    socket.end()
+    accepted.end()
     await once(accepted, 'close')
     expect(await new Promise(resolve => server.getConnections((_, count) => resolve(count)))).to.equal(0)
   })
 
-  it('is not used where Node has no such field', async () => {
-    await accept(new SharedBuffer(), () => true).then(socket => socket?.destroy())
-    const other = { _handle: {} } as unknown as Socket
-    expect(new SharedBuffer().adopt(other, () => true)).to.equal(undefined)
-    expect(new SharedBuffer().adopt({} as Socket, () => true)).to.equal(undefined)
+  it('gets nothing while the socket is paused, or after it was told that it is enough', async () => {
+    const read: string[] = []
+    let wake = (): void => undefined
+    await accept(text => {
+      read.push(text)
+      wake()
+      return text !== 'enough'
+    })
+    const nextRead = () => new Promise<void>(resolve => (wake = resolve))
+    const sent = (text: string) => new Promise<void>(resolve => client.write(text, () => resolve()))
+    accepted.pause()
+    await sent('one')
+    await new Promise(setImmediate)
+    expect(read).to.deep.equal([])
+    const resumed = nextRead()
+    accepted.resume()
+    await resumed
+    const enough = nextRead()
+    await sent('enough')
+    await enough
+    await sent('more')
+    await new Promise(setImmediate)
+    expect(read).to.deep.equal(['one', 'enough'])
+    const again = nextRead()
+    accepted.resume()
+    await again
+    expect(read).to.deep.equal(['one', 'enough', 'more'])
   })
 
-  it('closes with the accepted socket, which the server may close', async () => {
-    const socket = (await accept(new SharedBuffer(), () => true))!
+  it('is not used where Node has no such fields', async () => {
+    await accept()
+    const buffer = new SharedBuffer(() => true)
+    expect(buffer.adopt({ _handle: {} } as unknown as Socket)).to.equal(false)
+    expect(buffer.adopt({} as Socket)).to.equal(false)
     accepted.destroy()
-    await once(socket, 'close')
-    expect(socket.destroyed).to.equal(true)
+    expect(buffer.adopt(accepted), 'a socket that is destroyed').to.equal(false)
+  })
+
+  it('lets go of a socket that is destroyed', async () => {
+    await accept(() => expect.fail('nothing is read'))
+    client.write('abc')
+    accepted.destroy()
+    await once(accepted, 'close')
+    expect(await new Promise(resolve => server.getConnections((_, count) => resolve(count)))).to.equal(0)
   })
 
   it('is not kept for a small part of it, and a large part is not copied', () => {
