@@ -1,17 +1,15 @@
 const FIELDS = 3
-const NO_OFFSET = -1
 
 /**
  * What became of the batches of a Produce call, by their places in it: error code, base offset and time of each in a row of
  * numbers, since an object for each of many small batches is much garbage.
  */
 export class ProducedRows {
-  /** NaN: the answer says nothing. */
   readonly numbers: Float64Array
   /** Why the broker refuses a batch, in its words. Absent: it refuses none, has no words, or is Kafka 2.3. */
   words: Map<number, string> | undefined
 
-  /** @param batches in the call */
+  /** @param batches in the call. The answer says nothing of them yet */
   constructor(batches: number) {
     this.numbers = new Float64Array(FIELDS * batches).fill(Number.NaN)
   }
@@ -21,11 +19,11 @@ export class ProducedRows {
     return Number.isInteger(this.numbers[FIELDS * at])
   }
 
-  /** What an answer says first of a batch counts. @param baseOffset `undefined`: one that is beyond 2^53 */
-  add(at: number, errorCode: number, baseOffset = NO_OFFSET, logAppendTimeMs = -1, words?: string | null): void {
+  /** What an answer says first of a batch counts. */
+  add(at: number, errorCode: number, baseOffset: number, logAppendTimeMs: number, words: string | null): void {
     if (this.has(at)) return
     this.numbers[FIELDS * at] = errorCode
-    this.numbers[FIELDS * at + 1] = Math.max(baseOffset, NO_OFFSET)
+    this.numbers[FIELDS * at + 1] = baseOffset
     this.numbers[FIELDS * at + 2] = logAppendTimeMs
     if (words) (this.words ??= new Map()).set(at, words)
   }

@@ -55,6 +55,8 @@ export class RecordBatchWriter {
   readonly #maxBytes: number
   readonly #batchBuffers: BatchBufferPool | undefined
   #batchBuffer: Buffer | undefined
+  /** What is lent of the pool: `#batchBuffer`, or the bytes of the last sealed batch. */
+  #lent: LentBuffer | undefined
   #end = BATCH_HEADER_BYTES
   #count = 0
   #baseTimestampMs = 0
@@ -149,8 +151,19 @@ export class RecordBatchWriter {
     return batch
   }
 
+  /** The last sealed batch had its last use; see {@link BatchBufferPool.give}. Ignored for other bytes. */
+  giveBack(batch: Buffer): void {
+    const bytes = this.#lent?.bytes
+    if (bytes?.byteOffset === batch.byteOffset && bytes.buffer === batch.buffer) this.#giveLent()
+  }
+
+  #giveLent(): void {
+    if (this.#lent !== undefined) this.#batchBuffers!.give(this.#lent)
+    this.#lent = undefined
+  }
+
   reset(): void {
-    if (this.#batchBuffer !== undefined) this.#batchBuffers?.give(this.#batchBuffer)
+    if (this.#batchBuffer !== undefined) this.#giveLent()
     this.#startOver()
   }
 
@@ -167,11 +180,13 @@ export class RecordBatchWriter {
       this.#batchBuffer === undefined ? this.#expectedBytes : this.#batchBuffer.length * 2
     )
     const bytes = Math.min(this.#maxBytes, wanted)
-    const batchBuffer = this.#batchBuffers !== undefined ? this.#batchBuffers.take(bytes) : Buffer.allocUnsafe(bytes)
+    const lent = this.#batchBuffers?.take(bytes)
+    const batchBuffer = lent === undefined ? Buffer.allocUnsafe(bytes) : lent.bytes
     if (this.#batchBuffer !== undefined) {
       batchBuffer.set(this.#batchBuffer.subarray(0, this.#end))
-      this.#batchBuffers?.give(this.#batchBuffer)
+      this.#giveLent()
     }
+    this.#lent = lent
     this.#batchBuffer = batchBuffer
     return batchBuffer
   }
@@ -253,53 +268,29 @@ const pooledSizeOf = (bytes: number): number => {
 /** Unused bytes beyond twice the limit of a pool that are kept while other buffers of their pieces are lent. */
 const KEPT_BESIDE_LENT_BYTES = 1024 * 1024
 
+/** A buffer that is lent. `chunk`: the piece of memory that it is part of; `undefined`: it is not kept. */
+interface LentBuffer {
+  readonly bytes: Buffer
+  readonly chunk?: Chunk
+  isLent: boolean
+}
+
 /** A piece of memory, divided into buffers of one size. */
 class Chunk {
   readonly bufferBytes: number
-  readonly #buffers: Buffer[] = []
-  readonly #free: Buffer[]
-  readonly #isLent: boolean[] = []
+  readonly count: number
+  readonly free: LentBuffer[] = []
+  /** Its buffers are not kept any more. */
+  isDropped = false
 
   constructor(bufferBytes: number) {
     const memory = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, bufferBytes))
     this.bufferBytes = bufferBytes
-    for (let at = 0; at + bufferBytes <= memory.length; at += bufferBytes) {
-      this.#buffers.push(memory.subarray(at, at + bufferBytes))
-      this.#isLent.push(false)
+    this.count = Math.floor(memory.length / bufferBytes)
+    for (let at = this.count - 1; at >= 0; at--) {
+      const bytes = memory.subarray(at * bufferBytes, (at + 1) * bufferBytes)
+      this.free.push({ bytes, chunk: this, isLent: false })
     }
-    this.#free = [...this.#buffers].reverse()
-  }
-
-  get memory(): ArrayBufferLike {
-    return this.#buffers[0]!.buffer
-  }
-
-  get sizeBytes(): number {
-    return this.#buffers.length * this.bufferBytes
-  }
-
-  get freeCount(): number {
-    return this.#free.length
-  }
-
-  get isUnused(): boolean {
-    return this.#free.length === this.#buffers.length
-  }
-
-  /** Takes a free buffer. Must not be called when no buffer is free. */
-  take(): Buffer {
-    const buffer = this.#free.pop()!
-    this.#isLent[buffer.byteOffset / this.bufferBytes] = true
-    return buffer
-  }
-
-  /** @param bytes a buffer, or a view of one. @returns false when the buffer is not lent */
-  give(bytes: Buffer): boolean {
-    const at = Math.floor(bytes.byteOffset / this.bufferBytes)
-    if (!this.#isLent[at]) return false
-    this.#isLent[at] = false
-    this.#free.push(this.#buffers[at]!)
-    return true
   }
 }
 
@@ -317,7 +308,6 @@ export class BatchBufferPool {
   readonly #maxBytes: number
   /** Chunks with a free buffer, by the size of their buffers. */
   readonly #open = new Map<number, Chunk[]>()
-  readonly #chunks = new WeakMap<ArrayBufferLike, Chunk>()
   #freeBytes = 0
 
   /** @param maxBytes that may be kept for later batches */
@@ -331,32 +321,35 @@ export class BatchBufferPool {
   }
 
   /** A buffer of at least this many bytes, with arbitrary content. One that is too large to be kept has exactly this size. */
-  take(bytes: number): Buffer {
-    if (bytes > CHUNK_BYTES && bytes > this.#maxBytes) return Buffer.allocUnsafeSlow(bytes)
+  take(bytes: number): LentBuffer {
+    if (bytes > CHUNK_BYTES && bytes > this.#maxBytes) return { bytes: Buffer.allocUnsafeSlow(bytes), isLent: true }
     const size = pooledSizeOf(bytes)
     const open = this.#openOf(size)
     const chunk = open.at(-1) ?? this.#newChunk(size, open)
-    const buffer = chunk.take()
+    const buffer = chunk.free.pop()!
+    buffer.isLent = true
     this.#freeBytes -= size
-    if (chunk.freeCount === 0) open.pop()
+    if (chunk.free.length === 0) open.pop()
     return buffer
   }
 
   /**
-   * Takes back a buffer, or a view of a buffer. Buffers that the pool did not lend, or has already taken back, are
-   * ignored. The caller must be certain that neither a socket nor a retry still uses the buffer.
+   * Takes back a buffer, once. The caller must be certain that neither a socket nor a retry still uses it: it is lent as the same
+   * object again.
    */
-  give(bytes: Buffer): void {
-    const chunk = this.#chunks.get(bytes.buffer)
-    if (chunk === undefined || !chunk.give(bytes)) return
+  give(buffer: LentBuffer): void {
+    const { chunk } = buffer
+    if (chunk === undefined || chunk.isDropped || !buffer.isLent) return
+    buffer.isLent = false
+    chunk.free.push(buffer)
     this.#freeBytes += chunk.bufferBytes
     const open = this.#openOf(chunk.bufferBytes)
-    if (chunk.freeCount === 1) open.push(chunk)
-    const mostBytes = chunk.isUnused ? this.#maxBytes : 2 * this.#maxBytes + KEPT_BESIDE_LENT_BYTES
-    if (this.#freeBytes <= mostBytes) return
+    if (chunk.free.length === 1) open.push(chunk)
+    const isUnused = chunk.free.length === chunk.count
+    if (this.#freeBytes <= (isUnused ? this.#maxBytes : 2 * this.#maxBytes + KEPT_BESIDE_LENT_BYTES)) return
     open.splice(open.lastIndexOf(chunk), 1)
-    this.#chunks.delete(chunk.memory)
-    this.#freeBytes -= chunk.freeCount * chunk.bufferBytes
+    chunk.isDropped = true
+    this.#freeBytes -= chunk.free.length * chunk.bufferBytes
   }
 
   #openOf(size: number): Chunk[] {
@@ -369,8 +362,7 @@ export class BatchBufferPool {
 
   #newChunk(size: number, open: Chunk[]): Chunk {
     const chunk = new Chunk(size)
-    this.#chunks.set(chunk.memory, chunk)
-    this.#freeBytes += chunk.sizeBytes
+    this.#freeBytes += chunk.count * size
     open.push(chunk)
     return chunk
   }

@@ -232,7 +232,7 @@ function produced(asked: readonly { readonly topic: string; readonly partition: 
   const rows = new ProducedRows(asked.length)
   for (const [at, { topic, partition }] of asked.entries()) {
     if (topic === 'ab') continue
-    if (partition === 0) rows.add(at, 0, 2 ** 40)
+    if (partition === 0) rows.add(at, 0, 2 ** 40, -1, null)
     else rows.add(at, 6, -1, -1, version === 8 ? REFUSED : null)
   }
   return rows

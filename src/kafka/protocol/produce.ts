@@ -6,6 +6,7 @@ import type { ProtocolReader } from './encoding.js'
 import * as t from './schema.js'
 
 const LOG_START_OFFSET_BYTES = 8
+const NO_OFFSET = -1
 
 /** Why a broker refuses a batch, in its own words; `null`: it has none. Mostly there is nothing to read. */
 function readWords(reader: ProtocolReader): string | null {
@@ -32,7 +33,7 @@ function readRows(reader: ProtocolReader, asked: ProduceCall['partitions'], hasW
       if (!isNext) places ??= new Map(asked.map((batch, at) => [topicPartitionKey(batch.topic, batch.partition), at]))
       const at = isNext ? next++ : places!.get(topicPartitionKey(topic, partition))
       const errorCode = reader.int16()
-      const baseOffset = reader.safeInt64()
+      const baseOffset = Math.max(reader.safeInt64() ?? NO_OFFSET, NO_OFFSET)
       const logAppendTimeMs = reader.int64()
       reader.skip(LOG_START_OFFSET_BYTES)
       const words = hasWords ? readWords(reader) : null

@@ -1,5 +1,5 @@
 import type { TraceContext } from '../../core/tracing/tracing.js'
-import { deliverRow, type OutcomeReceiver } from './pending-produce.js'
+import { type OutcomeReceiver, outcomeAt } from './pending-produce.js'
 
 /** Consecutive records of one request with the same timestamp. */
 export interface BatchRow {
@@ -112,7 +112,10 @@ export abstract class BatchRows {
       const receiver = row.receiver!
       row.receiver = undefined
       const timestampMs = logAppendTimeMs < 0 ? ownMs : logAppendTimeMs
-      deliverRow(receiver, { index, count, partition, offset, timestampMs })
+      if (receiver.delivered !== undefined) receiver.delivered(index, count, partition, offset, timestampMs)
+      else
+        for (let nth = 0; nth < count; nth++)
+          receiver.settle(index + nth, outcomeAt(partition, offset, nth, timestampMs))
       if (offset >= 0) offset += count
     }
   }

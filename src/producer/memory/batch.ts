@@ -32,6 +32,9 @@ export const overheadOf = (index: number): number =>
 /** A batch gets new timestamps when it is sent this much later than its present ones. */
 const STAMP_AFTER_MS = 1_000
 
+/** Read at once by those who seal: an object for each of many small batches is much garbage. */
+const sealing: { -readonly [Name in keyof SealOptions]: SealOptions[Name] } = { ...noProducer, codec: 'none' }
+
 /** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
 export type BatchOptions = Pick<SenderSettings, 'compression' | 'timeoutMs' | 'transactionalId'>
 
@@ -191,10 +194,19 @@ export class Batch extends BatchRows {
     return this.#bytes
   }
 
+  /** No copy of its bytes is read any more. */
+  giveBack(): void {
+    this.#writer.giveBack(this.bytes)
+  }
+
   #sealedAs({ producerId, epoch, nextSequence }: Numbering): SealOptions {
-    const { compression: codec, transactionalId } = this.#options
-    const isTransactional = transactionalId !== undefined
-    return { producerId, producerEpoch: epoch, baseSequence: nextSequence, isTransactional, codec }
+    const { compression, transactionalId } = this.#options
+    sealing.producerId = producerId
+    sealing.producerEpoch = epoch
+    sealing.baseSequence = nextSequence
+    sealing.isTransactional = transactionalId !== undefined
+    sealing.codec = compression
+    return sealing
   }
 
   /** `undefined`: its records belong to no transaction. */

@@ -224,7 +224,7 @@ class Slots {
     const count = this.#counts[slot]!
     const pendingProduce = new MemoryPendingProduce(count, Number.POSITIVE_INFINITY, this.#acceptedAt[slot]!)
     const [partition, offset, timestampMs] = [this.#partitions[slot]!, this.#offsets[slot]!, this.#timestamps[slot]!]
-    pendingProduce.delivered({ index: 0, count, partition, offset, timestampMs })
+    pendingProduce.delivered(0, count, partition, offset, timestampMs)
     return pendingProduce
   }
 }

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import { Fifo } from '../../core/fifo.js'
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import { CodecUnavailableError } from '../../kafka/compression-errors.js'
 import type { RouterMessage, SealedBatch } from '../../router/messages/operations.js'
@@ -67,10 +68,7 @@ export class PartitionSchedule implements Schedule {
   readonly #lookAt: number[] = []
   /** The number of listed partitions. The lists are not made shorter: growing them again would cost more than their memory. */
   #count = 0
-  readonly #ready: (ScheduledProducer | undefined)[] = []
-  #readyCount = 0
-  /** How many of those that are ready have had their turn. */
-  #served = 0
+  readonly #ready = new Fifo<ScheduledProducer>()
   #isFlushPlanned = false
 
   constructor(options: PartitionScheduleOptions) {
@@ -84,7 +82,7 @@ export class PartitionSchedule implements Schedule {
       this.#listed[producer.place] = producer
       this.#lookAt[producer.place] = 0
     }
-    this.#ready[this.#readyCount++] = producer
+    this.#ready.push(producer)
     this.#planFlush()
   }
 
@@ -131,23 +129,22 @@ export class PartitionSchedule implements Schedule {
 
   #flush(): void {
     this.#isFlushPlanned = false
-    const ready = this.#ready
-    const end = Math.min(this.#readyCount, this.#served + MOST_PER_TICK)
-    const batches: SealedBatch[] = []
+    const turns = Math.min(this.#ready.size, MOST_PER_TICK)
+    const batches = new Array<SealedBatch>(turns)
+    let count = 0
     const senders: ScheduledProducer[] = []
     const { beforeSending } = this.#options
     const nowMs = this.#options.clock()
-    while (this.#served < end) {
-      const producer = ready[this.#served++]!
+    for (let turn = 0; turn < turns; turn++) {
+      const producer = this.#ready.shift()!
       const batch = this.#take(producer, nowMs)
       if (batch === undefined) continue
-      batches.push(batch)
+      batches[count++] = batch
       if (beforeSending !== undefined) senders.push(producer)
     }
-    if (this.#readyCount > end) this.#planFlush()
-    // Not in every tick: to copy those that wait would cost more than to send the others.
-    if (2 * end >= this.#readyCount) this.#moveUp(end)
-    if (batches.length === 0) return
+    batches.length = count
+    if (this.#ready.size > 0) this.#planFlush()
+    if (count === 0) return
     if (beforeSending === undefined) this.#send(batches)
     else
       beforeSending(new Map(senders.map((producer, at) => [producer, batches[at]!])))
@@ -155,14 +152,6 @@ export class PartitionSchedule implements Schedule {
         .then(mayBeSent => {
           if (mayBeSent !== false) this.#send(batches)
         })
-  }
-
-  /** Those that wait take the places of those that have had their turn. */
-  #moveUp(served: number): void {
-    const waiting = this.#readyCount - served
-    this.#ready.copyWithin(0, served, this.#readyCount).fill(undefined, waiting, this.#readyCount)
-    this.#readyCount = waiting
-    this.#served = 0
   }
 
   #send(batches: readonly SealedBatch[]): void {

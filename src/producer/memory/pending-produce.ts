@@ -19,13 +19,15 @@ export interface DeliveredRow {
   readonly timestampMs: number
 }
 
-/** The outcome of the record at place `nth` of a row. */
-export const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth: number): RecordOutcome => ({
+/** The outcome of the record at place `nth` of a row whose first one is at `first`. */
+export const outcomeAt = (partition: number, first: number, nth: number, timestampMs: number): RecordOutcome => ({
   type: 'delivered',
   partition,
-  offset: offset < 0 ? offset : offset + nth,
+  offset: first < 0 ? first : first + nth,
   timestampMs
 })
+const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth: number): RecordOutcome =>
+  outcomeAt(partition, offset, nth, timestampMs)
 
 /** Never written to. */
 const NO_ROWS: DeliveredRow[] = []
@@ -107,19 +109,23 @@ export abstract class RequestOutcomes {
   /** A record has a further outcome, after its wait has ended. */
   protected settledLate(_index: number, _outcome: RecordOutcome): void {}
 
-  /** Like {@link settle}, for consecutive records that were delivered. The row may be kept. */
-  delivered(row: DeliveredRow): void {
+  /** Like {@link settle}, for consecutive records that were delivered, the first at `offset`. */
+  delivered(index: number, count: number, partition: number, offset: number, timestampMs: number): void {
     if (this.#isMixed) {
-      for (let nth = 0; nth < row.count; nth++) this.settle(row.index + nth, outcomeIn(row, nth))
+      for (let nth = 0; nth < count; nth++) this.settle(index + nth, outcomeAt(partition, offset, nth, timestampMs))
       return
     }
-    if (row.count === this.recordCount) this.#whole = row
-    // The outcome is smaller than the row.
-    else if (row.count === 1) this.#keep(row.index, outcomeIn(row, 0))
+    if (count === 1 && this.recordCount > 1) {
+      this.#keep(index, outcomeAt(partition, offset, 0, timestampMs))
+      this.#settled(1)
+      return
+    }
+    const row = { index, count, partition, offset, timestampMs }
+    if (count === this.recordCount) this.#whole = row
     // A list that is created with its first element has space for one; a first push would reserve space for 17.
     else if (this.#rows.length === 0) this.#rows = [row]
     else this.#rows.push(row)
-    this.#settled(row.count, row)
+    this.#settled(count, row)
   }
 
   #settled(records: number, row?: DeliveredRow): void {
@@ -267,8 +273,8 @@ export interface OutcomeReceiver {
   acceptedAtOf(index: number): number
   /** The outcome as far as it is known. A batch whose outcome was reported as unknown may be sent again. */
   settle(index: number, outcome: RecordOutcome): void
-  /** Like `settle`, for consecutive records that were delivered; the row may be kept. Absent: they are settled one by one. */
-  delivered?(row: DeliveredRow): void
+  /** Like `settle`, for consecutive records that were delivered. Absent: they are settled one by one. */
+  delivered?(index: number, count: number, partition: number, offset: number, timestampMs: number): void
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
   isSettled(index: number): boolean
@@ -285,11 +291,6 @@ export interface Row {
   readonly to: number
   readonly timestampMs: number
   readonly pendingProduce: OutcomeReceiver
-}
-
-export function deliverRow(receiver: OutcomeReceiver, row: DeliveredRow): void {
-  if (receiver.delivered !== undefined) receiver.delivered(row)
-  else for (let nth = 0; nth < row.count; nth++) receiver.settle(row.index + nth, outcomeIn(row, nth))
 }
 
 /** How the records of a request are accepted; see `ProduceOptions`. */

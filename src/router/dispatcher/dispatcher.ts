@@ -7,12 +7,12 @@ import {
   TimedOutError,
   UnavailableError
 } from '../../core/errors.js'
+import { Fifo } from '../../core/fifo.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
-import { Fifo } from '../requests/fifo.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests, stillOpen } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 

@@ -1,4 +1,4 @@
-import { Fifo } from '../requests/fifo.js'
+import { Fifo } from '../../core/fifo.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 
 export type BatchRequest = OpenRequest<'produceBatch'>

@@ -15,7 +15,7 @@ const WAITS = 1_024
 /** Waits that one process keeps for receipts of others. */
 const WAITS_ELSEWHERE = 256
 const FIVE_MINUTES_MS = 300_000
-const row = { index: 0, count: 1, partition: 1, offset: 7, timestampMs: 9 }
+const row = [0, 1, 1, 7, 9] as const
 const inKafka = { state: 'inKafka', topic: 'orders', partition: 1, offset: 7, timestampMs: 9 }
 
 /** Processes that call each other. */
@@ -98,7 +98,7 @@ describe('receipts of other processes', () => {
     await time.pass(200)
     expect(replies).to.have.length(1)
     expect(replies[0]).to.include({ type: 'found', isSettled: false })
-    pending.delivered(row)
+    pending.delivered(...row)
     await time.pass(100)
     expect(replies[1])
       .to.include({ isSettled: true })
@@ -207,7 +207,7 @@ describe('receipts of other processes', () => {
     const owner = processOf(network, 'b', [...place, 0, 0, 0, 0, 2])
     const third = processOf(network, 'c', [9, 9, 9, 0, 0, 0, 0, 1])
     const { id, pending } = owner.give()
-    pending.delivered(row)
+    pending.delivered(...row)
     for (const asked of [former, owner, third])
       expect(await asked.ask(id)).to.deep.include({ type: 'found', records: [inKafka] })
     network.away.add('b')

@@ -37,8 +37,7 @@ describe('keys of requests that do not wait for the outcomes of their records in
   }
   const answer = (key: ClaimedKey, persisted: string): void =>
     key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, () => undefined)
-  const deliver = (pending: MemoryPendingProduce): void =>
-    pending.delivered({ index: 0, count: 1, partition: 0, offset: 7, timestampMs: 1 })
+  const deliver = (pending: MemoryPendingProduce): void => pending.delivered(0, 1, 0, 7, 1)
 
   it('learn the outcomes where the answer was unknown, before the answer or after it', async () => {
     for (const isBefore of [true, false]) {

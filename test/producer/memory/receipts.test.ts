@@ -26,7 +26,7 @@ describe('memory: receipts', () => {
     return { pending, id: holder.receipt! }
   }
   const delivered = <Taken extends { pending: MemoryPendingProduce }>(request: Taken, of: ReturnType<typeof row>) => {
-    request.pending.delivered(of)
+    request.pending.delivered(...of)
     return request
   }
   const states = async (id: string): Promise<readonly RecordState[] | 'expired'> => {
@@ -43,7 +43,7 @@ describe('memory: receipts', () => {
       persisted,
       retriable: true
     }) as const
-  const row = (index: number, count: number, offset: number) => ({ index, count, partition: 1, offset, timestampMs: 7 })
+  const row = (index: number, count: number, offset: number) => [index, count, 1, offset, 7] as const
   const inKafka = (topic: string, offset: number) => ({ state: 'inKafka', topic, partition: 1, offset, timestampMs: 7 })
 
   it('look up once for each topic why its records wait', async () => {
@@ -64,7 +64,7 @@ describe('memory: receipts', () => {
     const waiting = { state: 'waiting', topic: 'a', sinceMs: 1_005_000, why: 'a is slow' }
     nowMs += 100
     expect((await states(id)).slice(0, 1)).to.deep.equal([waiting])
-    pending.delivered(row(0, 2, 40))
+    pending.delivered(...row(0, 2, 40))
     pending.settle(2, failed('no'))
     pending.settle(3, failed('unknown'))
     expect(await states(id)).to.deep.equal([
@@ -96,7 +96,7 @@ describe('memory: receipts', () => {
     const { pending, id } = taken(['a'])
     pending.settle(0, failed('unknown'))
     expect(await pending.outcomes()).to.deep.equal([failed('unknown')])
-    pending.delivered(row(0, 1, 9))
+    pending.delivered(...row(0, 1, 9))
     expect(await states(id)).to.deep.equal([inKafka('a', 9)])
     expect(await pending.outcomes()).to.deep.equal([failed('unknown')])
   })
@@ -104,7 +104,7 @@ describe('memory: receipts', () => {
   it('keep the places of records that the API or delivery has refused', async () => {
     const { pending, id } = taken(['a', 'a'], { count: 4, indexes: [1, 3] })
     pending.refuse(0, failed('no'))
-    pending.delivered(row(1, 1, 5))
+    pending.delivered(...row(1, 1, 5))
     const refused = { state: 'refused' }
     expect(await states(id)).to.deep.equal([refused, refused, refused, inKafka('a', 5)])
   })
@@ -112,11 +112,11 @@ describe('memory: receipts', () => {
   it('are kept while a record is held, however many newer ones come, and then as long as there is space', async () => {
     const held = taken(['a'])
     const settled = taken(['a'])
-    settled.pending.delivered(row(0, 1, 1))
-    for (let count = 0; count < 20_000; count++) taken(['b']).pending.delivered(row(0, 1, count))
+    settled.pending.delivered(...row(0, 1, 1))
+    for (let count = 0; count < 20_000; count++) taken(['b']).pending.delivered(...row(0, 1, count))
     expect(await states(settled.id)).to.equal('expired')
     expect((await states(held.id))[0]).to.include({ state: 'waiting' })
-    held.pending.delivered(row(0, 1, 3))
+    held.pending.delivered(...row(0, 1, 3))
     expect(await states(held.id)).to.deep.equal([inKafka('a', 3)])
     for (let count = 0; count < 3; count++) taken(['b'])
     expect(await states(held.id)).to.equal('expired')
@@ -124,18 +124,18 @@ describe('memory: receipts', () => {
 
   it('are kept for fewer requests when these have many records', async () => {
     const first = taken(['a'])
-    first.pending.delivered(row(0, 1, 1))
+    first.pending.delivered(...row(0, 1, 1))
     const many = new Array<string>(100_000).fill('b')
-    for (let count = 0; count < 2; count++) taken(many).pending.delivered(row(0, 100_000, 1))
+    for (let count = 0; count < 2; count++) taken(many).pending.delivered(...row(0, 100_000, 1))
     expect(await states(first.id)).to.deep.equal([inKafka('a', 1)])
-    taken(many).pending.delivered(row(0, 100_000, 1))
+    taken(many).pending.delivered(...row(0, 100_000, 1))
     expect(await states(first.id)).to.equal('expired')
   })
 
   it('expire, but not while a record is held', async () => {
     const held = taken(['a'])
     const settled = taken(['a'])
-    settled.pending.delivered(row(0, 1, 1))
+    settled.pending.delivered(...row(0, 1, 1))
     nowMs += RETENTION_MS + 1
     expect(await states(settled.id)).to.equal('expired')
     expect((await states(held.id))[0]).to.include({ state: 'waiting' })
@@ -153,7 +153,7 @@ describe('memory: receipts', () => {
     stop.abort()
     await waits[1]
     expect(ended).to.deep.equal(['stopped'])
-    pending.delivered(row(0, 2, 1))
+    pending.delivered(...row(0, 2, 1))
     await waits[0]
     await receipts.settled(claims, new AbortController().signal)
     expect(ended).to.deep.equal(['stopped', 'settled'])

@@ -104,21 +104,20 @@ describe('delivery: records in a row', () => {
   const pendingOf = (records: number): MemoryPendingProduce => new MemoryPendingProduce(records, 500, 5)
 
   describe('in a request', () => {
-    const row = (index: number, count: number, offset: number) =>
-      ({ index, count, partition: 1, offset, timestampMs: 9 }) as const
+    const row = (index: number, count: number, offset: number) => [index, count, 1, offset, 9] as const
     const delivered = (offset: number): RecordOutcome => ({ type: 'delivered', partition: 1, offset, timestampMs: 9 })
     const LATE = failures.timedOut('late', 'unknown')
 
     it('have an outcome each, with an offset each where it is known', async () => {
       const pendingProduce = pendingOf(5)
       const asked = pendingProduce.outcomes()
-      pendingProduce.delivered(row(2, 3, 40))
+      pendingProduce.delivered(...row(2, 3, 40))
       expect([pendingProduce.isComplete, pendingProduce.isSettled(1), pendingProduce.isSettled(2)]).to.deep.equal([
         false,
         false,
         true
       ])
-      pendingProduce.delivered(row(0, 2, -1))
+      pendingProduce.delivered(...row(0, 2, -1))
       const expected = [-1, -1, 40, 41, 42].map(delivered)
       expect([await asked, await pendingProduce.outcomes()]).to.deep.equal([expected, expected])
     })
@@ -126,8 +125,8 @@ describe('delivery: records in a row', () => {
     it('are not listed for a caller that only asks whether all were delivered', async () => {
       const pendingProduce = pendingOf(4)
       const asked = unlessDelivered(pendingProduce)
-      pendingProduce.delivered(row(0, 3, 7))
-      pendingProduce.delivered(row(3, 1, 10))
+      pendingProduce.delivered(...row(0, 3, 7))
+      pendingProduce.delivered(...row(3, 1, 10))
       expect([await asked, await unlessDelivered(pendingProduce)]).to.deep.equal([undefined, undefined])
       expect(await pendingProduce.outcomes()).to.deep.equal([7, 8, 9, 10].map(delivered))
     })
@@ -136,9 +135,9 @@ describe('delivery: records in a row', () => {
       const told: unknown[] = []
       const [early, late] = [pendingOf(2), pendingOf(2)]
       for (const name of ['a', 'b', 'c']) early.whenSettled(outcomes => told.push([name, outcomes]))
-      for (const pendingProduce of [early, late]) pendingProduce.delivered(row(0, 1, 7))
+      for (const pendingProduce of [early, late]) pendingProduce.delivered(...row(0, 1, 7))
       early.fail(1, LATE)
-      late.delivered(row(1, 1, 8))
+      late.delivered(...row(1, 1, 8))
       early.settle(1, delivered(9))
       late.whenSettled(outcomes => told.push(outcomes))
       const outcomes = [delivered(7), LATE]
@@ -150,7 +149,7 @@ describe('delivery: records in a row', () => {
         const pendingProduce = pendingOf(3)
         const asked = [unlessDelivered(pendingProduce), pendingProduce.outcomes()]
         if (isEarly) pendingProduce.settle(1, LATE)
-        pendingProduce.delivered(row(0, 2, 7))
+        pendingProduce.delivered(...row(0, 2, 7))
         if (!isEarly) pendingProduce.settle(1, LATE)
         pendingProduce.fail(2, LATE)
         pendingProduce.settle(2, delivered(9))

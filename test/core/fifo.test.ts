@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { Fifo } from '../../../src/router/requests/fifo.js'
+import { Fifo } from '../../src/core/fifo.js'
 
 describe('a first-in, first-out queue that keeps its memory', () => {
   it('is as a list is, whatever is done with it', () => {
@@ -16,8 +16,7 @@ describe('a first-in, first-out queue that keeps its memory', () => {
         list = [...numbers, ...list]
       } else if (action < 98)
         for (const _ of numbers) {
-          queue.shift()
-          list.shift()
+          expect(queue.shift()).to.equal(list.shift())
         }
       else expect(queue.takeAll()).to.deep.equal(list.splice(0))
       expect([queue.size, queue.first]).to.deep.equal([list.length, list[0]])
