@@ -4,6 +4,7 @@ import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
 import type { Reply } from '../exchange/exchange.js'
 import type { Cause } from '../exchange/modern-answers.js'
+import type { AnswerBody } from '../exchange/pieced-body.js'
 
 export interface AnswerOptions {
   readonly headers?: Readonly<Record<string, string | readonly string[]>> | undefined
@@ -22,7 +23,7 @@ export class ApiAnswers {
     { response, requestId }: Reply,
     status: number,
     type: string | undefined,
-    body: string | Buffer,
+    body: AnswerBody,
     { headers, isRead = true, cause }: AnswerOptions = {}
   ): void {
     const further = isRead ? headers : { ...headers, ...CLOSE }

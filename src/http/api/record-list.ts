@@ -1,12 +1,14 @@
 import { isJson } from '../../core/json/is-json.js'
 import type { InstanceRecord } from '../../verbs/verbs.js'
+import type { PiecedBody } from '../exchange/pieced-body.js'
 
 /** How keys and values are written: as the stored JSON, in base64, or as a JSON string of their UTF-8. */
 export type ListFormat = 'json' | 'binary' | 'text'
 
 /** The records of an answer, as far as they can be written. */
 export interface RecordList {
-  readonly body: Buffer
+  /** Reads the bytes of the records while it leaves. */
+  readonly body: PiecedBody
   /** How many of the first records the body has. */
   readonly count: number
   /** Bytes of their keys and values. */
@@ -32,25 +34,18 @@ export interface RecordListOptions {
   readonly insteadOf?: (undecodable: UndecodableRecord) => string | undefined
 }
 
-/** About as many bytes of the JSON of a record are neither key, value nor topic. */
-const FRAME_BYTES = 120
-/** UTF-8 has at most so many bytes for each unit of a string. */
-const BYTES_OF_UNIT = 3
-
 /** Writes records as a list of JSON, up to the first one that the format cannot express. */
 export function writeRecordList(
   records: readonly InstanceRecord[],
   format: ListFormat,
   { membersOf, causes, insteadOf }: RecordListOptions = {}
 ): RecordList {
-  const list = new ListWriter(format, aboutSizeOf(records, format))
+  const body = new ListBody(format === 'binary')
   const needsJson = format === 'json' && causes === undefined
   let bytes = 0
   let count = 0
   let poison: UndecodableRecord | undefined
-  let before = '['
   for (const record of records) {
-    const { topic, partition, offset } = record
     const cause = needsJson ? noJsonIn(record) : causes?.[count]
     const instead = cause === undefined ? '' : insteadOf?.({ record, cause })
     if (cause !== undefined && instead === undefined) {
@@ -59,86 +54,134 @@ export function writeRecordList(
     }
     count++
     if (cause !== undefined && instead === '') continue
+    const { topic, partition, offset } = record
     const { key, value } = cause === undefined ? record : NOTHING
     bytes += lengthOf(key) + lengthOf(value)
+    const isText = format === 'text'
+    const row =
+      cause === undefined && !isText ? record : { topic, partition, offset, key: textOf(key), value: textOf(value) }
+    body.add(row, (membersOf?.(record) ?? '') + instead)
+  }
+  return { body, count, bytes, poison }
+}
+
+type Row = Pick<InstanceRecord, 'topic' | 'partition' | 'offset' | 'key' | 'value'>
+
+const VALUE = Buffer.from(',"value":')
+const NULL = Buffer.from('null')
+const [OPEN, CLOSE, COMMA, BRACE, QUOTE, ZERO] = [0x5b, 0x5d, 0x2c, 0x7d, 0x22, 0x30]
+
+/** A list whose records go from their batches into the piece that leaves. */
+class ListBody implements PiecedBody {
+  readonly #isBinary: boolean
+  readonly #rows: Row[] = []
+  /** Further members, at the places of their records. */
+  readonly #members: string[] = []
+  /** What stands around the key, the value and the offset of each record of a partition. */
+  #frame = { topic: '', partition: -1, start: NULL, end: NULL }
+  /** Without the end of the list. */
+  #bytes = 0
+
+  constructor(isBinary: boolean) {
+    this.#isBinary = isBinary
+  }
+
+  get length(): number {
+    return Math.max(1, this.#bytes) + 1
+  }
+
+  add(row: Row, members: string): void {
+    if (members !== '') this.#members[this.#rows.length] = members
+    this.#bytes += this.#sizeOf(row, this.#rows.push(row) - 1)
+  }
+
+  *fill(piece: Buffer): Generator<Buffer, void> {
+    let at = 0
+    for (let index = 0; index < this.#rows.length; index++) {
+      const row = this.#rows[index]!
+      const sizeBytes = this.#sizeOf(row, index)
+      // The end of the list has room behind any record.
+      if (at > 0 && at + sizeBytes >= piece.length) {
+        yield piece.subarray(0, at)
+        at = 0
+      }
+      if (sizeBytes < piece.length) at = this.#write(piece, at, row, index)
+      else {
+        const long = Buffer.allocUnsafe(sizeBytes)
+        this.#write(long, 0, row, index)
+        for (let from = 0; from < long.length; from += piece.length) yield long.subarray(from, from + piece.length)
+      }
+    }
+    if (this.#rows.length === 0) piece[at++] = OPEN
+    piece[at++] = CLOSE
+    yield piece.subarray(0, at)
+  }
+
+  /** Bytes of a record, and of the bracket or comma before it. */
+  #sizeOf(row: Row, index: number): number {
+    const { start, end } = this.#frameOf(row)
+    const members = this.#members[index]
+    const contents = this.#sizeOfContent(row.key) + VALUE.length + this.#sizeOfContent(row.value)
+    const ofMembers = members === undefined ? 0 : Buffer.byteLength(members)
+    return start.length + contents + end.length + digitsOf(row.offset) + ofMembers + 2
+  }
+
+  #sizeOfContent(bytes: Buffer | null): number {
+    if (bytes === null) return NULL.length
+    return this.#isBinary ? 4 * Math.ceil(bytes.length / 3) + 2 : bytes.length
+  }
+
+  #frameOf({ topic, partition }: Row): { start: Buffer; end: Buffer } {
+    if (partition === this.#frame.partition && topic === this.#frame.topic) return this.#frame
     // Names of topics need no escapes.
-    list.add(`${before}{"topic":"${topic}","key":`)
-    list.addContent(key)
-    list.add(',"value":')
-    list.addContent(value)
-    list.add(`,"partition":${partition},"offset":${offset}${membersOf?.(record) ?? ''}${instead}}`)
-    before = ','
-  }
-  list.add(before === '[' ? '[]' : ']')
-  return { body: list.end(), count, bytes, poison }
-}
-
-/** Text and bytes one after another. Texts are collected, because each write costs more than their concatenation. */
-class ListWriter {
-  readonly #format: ListFormat
-  #target: Buffer
-  #at = 0
-  #text = ''
-
-  constructor(format: ListFormat, sizeBytes: number) {
-    this.#format = format
-    this.#target = Buffer.allocUnsafe(sizeBytes)
+    const start = Buffer.from(`{"topic":"${topic}","key":`)
+    this.#frame = { topic, partition, start, end: Buffer.from(`,"partition":${partition},"offset":`) }
+    return this.#frame
   }
 
-  add(text: string): void {
-    this.#text += text
+  /** @returns the position behind the record, for which there is room */
+  #write(piece: Buffer, at: number, row: Row, index: number): number {
+    const { start, end } = this.#frameOf(row)
+    const members = this.#members[index]
+    piece[at++] = index === 0 ? OPEN : COMMA
+    at = this.#writeContent(piece, copy(start, piece, at), row.key)
+    at = this.#writeContent(piece, copy(VALUE, piece, at), row.value)
+    const digitsAt = copy(end, piece, at)
+    at = digitsAt + digitsOf(row.offset)
+    for (let rest = row.offset, digit = at - 1; digit >= digitsAt; rest = Math.floor(rest / 10)) {
+      piece[digit--] = ZERO + (rest % 10)
+    }
+    if (members !== undefined) at += piece.write(members, at)
+    piece[at++] = BRACE
+    return at
   }
 
-  addContent(bytes: Buffer | null): void {
-    if (bytes === null) this.#text += 'null'
-    else if (this.#format === 'json') this.#addBytes(bytes)
-    else if (this.#format === 'text') this.#addBytes(Buffer.from(JSON.stringify(bytes.toString())))
-    else this.#addBase64(bytes)
-  }
-
-  end(): Buffer {
-    this.#writeText()
-    return this.#target.subarray(0, this.#at)
-  }
-
-  #addBytes(bytes: Buffer): void {
-    this.#writeText()
-    this.#reserve(bytes.length)
-    this.#target.set(bytes, this.#at)
-    this.#at += bytes.length
-  }
-
-  #addBase64(bytes: Buffer): void {
-    this.#text += '"'
-    this.#writeText()
-    const base64 = bytes.toString('base64')
-    this.#reserve(base64.length)
-    this.#at += this.#target.write(base64, this.#at, 'latin1')
-    this.#text += '"'
-  }
-
-  #writeText(): void {
-    this.#reserve(this.#text.length * BYTES_OF_UNIT)
-    this.#at += this.#target.write(this.#text, this.#at)
-    this.#text = ''
-  }
-
-  #reserve(bytes: number): void {
-    if (this.#at + bytes <= this.#target.length) return
-    const larger = Buffer.allocUnsafe(Math.max(this.#at + bytes, 2 * this.#target.length))
-    larger.set(this.#target.subarray(0, this.#at))
-    this.#target = larger
+  #writeContent(piece: Buffer, at: number, bytes: Buffer | null): number {
+    if (bytes === null || !this.#isBinary) return copy(bytes ?? NULL, piece, at)
+    piece[at] = QUOTE
+    at += 1 + piece.write(bytes.toString('base64'), at + 1, 'latin1')
+    piece[at] = QUOTE
+    return at + 1
   }
 }
 
-function aboutSizeOf(records: readonly InstanceRecord[], format: ListFormat): number {
-  let size = BYTES_OF_UNIT * FRAME_BYTES
-  for (const { topic, key, value } of records) {
-    const raw = lengthOf(key) + lengthOf(value)
-    size += FRAME_BYTES + topic.length + (format === 'binary' ? Math.ceil(raw / 3) * 4 + 8 : raw)
-  }
-  return size
+/** Bytes up to this number are copied faster one by one. */
+const FEW_BYTES = 48
+
+/** @returns the position behind the copied bytes */
+function copy(bytes: Buffer, piece: Buffer, at: number): number {
+  if (bytes.length > FEW_BYTES) piece.set(bytes, at)
+  else for (let from = 0; from < bytes.length; from++) piece[at + from] = bytes[from]!
+  return at + bytes.length
 }
+
+function digitsOf(whole: number): number {
+  let digits = 1
+  for (let limit = 10; whole >= limit; limit *= 10) digits++
+  return digits
+}
+
+const textOf = (bytes: Buffer | null): Buffer | null => bytes && Buffer.from(JSON.stringify(bytes.toString()))
 
 const lengthOf = (bytes: Buffer | null): number => bytes?.length ?? 0
 

@@ -357,8 +357,8 @@ export class Connection extends OpenRequests {
     const part = !this.#isReceiving ? 'head' : this.receiving!.isOpenEnded ? undefined : 'body'
     if (this.#state === 'open' && part !== undefined && this.#times.isLate(part, now)) {
       this.broken('408 Request Timeout')
-    } else if (this.#times.isStill(isUpgraded, this.#answers.isEmpty, now)) {
-      if (this.#times.hasMuchUnread) this.host.endedUnread(this)
+    } else if (this.#times.isStill(isUpgraded, this.#answers.isEmpty, this.#answers.restBytes, now)) {
+      if (this.#times.hasMuchUnread(this.#answers.restBytes)) this.host.endedUnread(this)
       this.socket.destroy()
     }
   }

@@ -8,6 +8,8 @@ import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHe
 export interface Piece {
   readonly data: string | Uint8Array
   readonly encoding: BufferEncoding
+  /** Called when the operating system has all of the data; not where the connection ends before. */
+  readonly done?: Callback | undefined
 }
 
 /** A connection is not read while this many bytes of its answers wait for the client. */
@@ -35,6 +37,8 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   isStreamed = false
   /** Whether `drain` is due. */
   needsDrain = false
+  /** Bytes of its body that are made when those before them have left. */
+  restBytes = 0
   /** The answer to the next request of the connection, until this one has left. */
   next: EngineResponse | undefined
   /** What it has written before its turn. */
@@ -167,8 +171,9 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
       return false
     }
     if (!this.headersSent) this.#makeHead()
-    if (callback) process.nextTick(callback)
-    return this.#hasBody ? this.#write(this.#toPieces(chunk, encoding), false) : true
+    const pieces = this.#hasBody ? this.#toPieces(chunk, encoding, callback) : undefined
+    if (callback && !pieces?.length) process.nextTick(callback)
+    return pieces === undefined || this.#write(pieces, false)
   }
 
   end(
@@ -221,8 +226,8 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
     this.emit('close')
   }
 
-  #toPieces(chunk: string | Uint8Array, encoding: BufferEncoding): Piece[] {
-    const piece = { data: chunk, encoding }
+  #toPieces(chunk: string | Uint8Array, encoding: BufferEncoding, done?: Callback): Piece[] {
+    const piece = { data: chunk, encoding, done }
     if (!this.#isChunked) return [piece]
     const bytes = lengthOf(chunk, encoding)
     if (bytes === 0) return []
@@ -275,7 +280,12 @@ export class AnswerQueue {
   }
 
   get waitingBytes(): number {
-    return this.socket.writableLength + this.#keptBytes
+    return this.socket.writableLength + this.#keptBytes + this.restBytes
+  }
+
+  /** Bytes of the answer that leaves, as far as they are not made. */
+  get restBytes(): number {
+    return this.#writing?.restBytes ?? 0
   }
 
   /** Whether so much waits, for the client or for earlier answers, that no further request is read. */
@@ -335,11 +345,12 @@ export class AnswerQueue {
   #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
     if (pieces.length > 1 || response.next !== undefined) this.#cork()
     const last = isEnd ? (pieces.at(-1) ?? NOTHING) : undefined
-    for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding)
+    for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding, piece.done)
     if (last !== undefined) {
       this.#writing = response.next
       this.#isEnded = response.isLast
-      this.socket.write(last.data, last.encoding, this.#written)
+      const { done } = last
+      this.socket.write(last.data, last.encoding, done ? error => [done(error), this.#written(error)] : this.#written)
     }
     return !this.socket.writableNeedDrain
   }

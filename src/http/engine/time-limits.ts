@@ -72,13 +72,13 @@ export class ConnectionTimes {
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)
   }
 
-  /** Whether so much waits for the client that it has less time to read. */
-  get hasMuchUnread(): boolean {
-    return this.#socket.writableLength > MAX_UNREAD_BYTES
+  /** Whether so much waits for the client that it has less time to read. @param restBytes of its answer that are not made yet */
+  hasMuchUnread(restBytes: number): boolean {
+    return this.#socket.writableLength + restBytes > MAX_UNREAD_BYTES
   }
 
   /** Whether no byte was sent or received for too long. @param isUpgraded only answers that are not read count */
-  isStill(isUpgraded: boolean, hasNoRequest: boolean, now: number): boolean {
+  isStill(isUpgraded: boolean, hasNoRequest: boolean, restBytes: number, now: number): boolean {
     const { bytesRead, bytesWritten, writableLength } = this.#socket
     const isBetween = !this.#isNew && hasNoRequest && !this.isIncomplete
     // Empty lines, which a client may send between two requests, are no reason to wait for longer.
@@ -90,14 +90,14 @@ export class ConnectionTimes {
       this.#movedAt = Math.ceil(now)
       return false
     }
-    return now - this.#movedAt >= this.#stillLimitMs(isUpgraded, isBetween)
+    return now - this.#movedAt >= this.#stillLimitMs(isUpgraded, isBetween, restBytes)
   }
 
-  #stillLimitMs(isUpgraded: boolean, isBetween: boolean): number {
+  #stillLimitMs(isUpgraded: boolean, isBetween: boolean, restBytes: number): number {
     const { keepAliveTimeoutMs, socketTimeoutMs } = this.#limits
     if (isBetween && !isUpgraded) return keepAliveTimeoutMs + KEEP_ALIVE_BUFFER_MS
     const limitMs = isUpgraded ? Number.POSITIVE_INFINITY : socketTimeoutMs
-    return this.hasMuchUnread ? Math.min(limitMs, UNREAD_TIMEOUT_MS) : limitMs
+    return this.hasMuchUnread(restBytes) ? Math.min(limitMs, UNREAD_TIMEOUT_MS) : limitMs
   }
 
   /**

@@ -4,7 +4,7 @@ import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { currentDate } from '../engine/response-head.js'
-import { compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
+import { answersOf, compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
 import { headerLinesOf, KeptExchange, type WrittenAnswer } from './kept-response.js'
 import {
@@ -17,6 +17,7 @@ import {
   problemAnswer,
   wantsModern
 } from './modern-answers.js'
+import { type AnswerBody, endInPieces } from './pieced-body.js'
 
 const REQUEST_ID = 'x-request-id'
 const NO_CONTENT = 204
@@ -73,7 +74,7 @@ export function sendAnswer(
   response: ServerResponse,
   status: number,
   type: string | undefined,
-  body: string | Buffer,
+  body: AnswerBody,
   { requestId, persisted, cause }: AnswerHeaders,
   further?: Readonly<Record<string, string | readonly string[]>>
 ): void {
@@ -89,13 +90,15 @@ export function sendAnswer(
   // A record that is answered may have been sent with a request id of its own, which `http.recordHeaders` names.
   headers[REQUEST_ID] ??= requestId
   if (type !== undefined) headers['content-type'] = type
-  const write = (body: string | Buffer, coding?: string): void => {
+  const write = (body: AnswerBody, coding?: string): void => {
     if (response.headersSent || response.destroyed) return
     if (coding !== undefined) headers['content-encoding'] = coding
     // Source: RFC 9110, section 8.6.
-    if (status !== NO_CONTENT) headers['content-length'] = Buffer.byteLength(body)
+    if (status !== NO_CONTENT)
+      headers['content-length'] = typeof body === 'string' ? Buffer.byteLength(body) : body.length
     response.writeHead(status, headers)
-    response.end(body)
+    if (typeof body === 'string' || Buffer.isBuffer(body)) response.end(body)
+    else endInPieces(response, body, answersOf(response.req).pieces)
   }
   if (persisted === undefined && isCompressible(type, body.length)) {
     headers.vary = varyOf(response)

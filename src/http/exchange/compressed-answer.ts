@@ -1,8 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import * as zlib from 'node:zlib'
 import { HeldAmount } from '../../core/held-amount.js'
+import { BufferPool } from './body-collector.js'
 import type { BodyThreads } from './body-threads.js'
+import { type AnswerBody, wholeOf } from './pieced-body.js'
 
+type Compressed = (body: AnswerBody, coding?: string) => void
 type Done = (error: Error | null, bytes: Buffer) => void
 type Compress = (body: Buffer, done: Done) => void
 
@@ -26,6 +29,7 @@ const IS_TEXT = /^(?:text\/(?!event-stream)|application\/)[^;]*(?:json|text|html
 /** Answers that are being compressed. Others leave as they are: so no answer waits for a thread. */
 const MAX_ANSWERS = 8
 const MAX_HELD_BYTES = 32 * 1024 * 1024
+const MAX_IDLE_BYTES = 8 * 1024 * 1024
 
 /** The coding that a client prefers; `undefined`: it takes none of them. */
 export function codingFor(accepted: string | undefined): string | undefined {
@@ -55,18 +59,19 @@ export function varyOf(response: ServerResponse, header = 'accept-encoding'): st
   return before === undefined ? header : `${String(before)}, ${header}`
 }
 
-/** The answers of one process that are being compressed. */
+/** The answers of one process that are being compressed, and the buffers from which others leave. */
 export class AnswerCompression {
+  readonly pieces = new BufferPool(MAX_IDLE_BYTES)
   readonly #answers = new HeldAmount('answers that are being compressed')
   readonly #heldBytes = new HeldAmount('bytes of answers that are being compressed')
 
   /** @returns false, and nothing happens: too many answers are being compressed */
-  compress(body: string | Buffer, coding: string, done: (bytes: string | Buffer, coding?: string) => void): boolean {
-    const bodyBytes = Buffer.byteLength(body)
+  compress(body: AnswerBody, coding: string, done: Compressed): boolean {
+    const bodyBytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length
     if (this.#answers.value === MAX_ANSWERS || this.#heldBytes.value + bodyBytes > MAX_HELD_BYTES) return false
     this.#answers.add(1)
     this.#heldBytes.add(bodyBytes)
-    CODINGS.get(coding)!(Buffer.from(body as string), (error, bytes) => {
+    CODINGS.get(coding)!(wholeOf(body), (error, bytes) => {
       this.#answers.release(1)
       this.#heldBytes.release(bodyBytes)
       if (error === null) done(bytes, coding)
@@ -87,18 +92,15 @@ const OF_NO_LISTENER = new AnswerCompression()
 
 type Listened = IncomingMessage & { readonly holder?: { readonly served: Partial<ContentCodings> } }
 
+export const answersOf = ({ holder }: Listened): AnswerCompression => holder?.served.answers ?? OF_NO_LISTENER
+
 /**
  * Compresses an answer that {@link isCompressible}.
  *
  * @param done called once, later; without a coding where that has failed
  * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
  */
-export function compressAnswer(
-  request: Listened,
-  body: string | Buffer,
-  done: (bytes: string | Buffer, coding?: string) => void
-): boolean {
+export function compressAnswer(request: Listened, body: AnswerBody, done: Compressed): boolean {
   const coding = codingFor(request.headers['accept-encoding'])
-  const { answers = OF_NO_LISTENER } = request.holder?.served ?? {}
-  return coding !== undefined && answers.compress(body, coding, done)
+  return coding !== undefined && answersOf(request).compress(body, coding, done)
 }

@@ -7,6 +7,7 @@ import { type EngineRequest, engineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
 import { compressAnswer, isCompressible, varyOf } from '../exchange/compressed-answer.js'
 import { keepSentUrl, keepTrace } from '../exchange/exchange.js'
+import type { AnswerBody } from '../exchange/pieced-body.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import type { HttpContext } from './context.js'
 import { type Cors, isPreflight } from './cors.js'
@@ -69,7 +70,7 @@ const sendCompressed: onSendHookHandler = ({ raw }, reply, payload, done) => {
     return
   }
   reply.header('vary', varyOf(reply.raw))
-  const send = (body: string | Buffer, coding?: string): void => {
+  const send = (body: AnswerBody, coding?: string): void => {
     if (coding !== undefined) reply.header('content-encoding', coding).removeHeader('content-length')
     done(null, body)
   }

@@ -6,6 +6,7 @@ import { FakeSocket } from './fake-socket.js'
 /** An answer that writes down what happens to it. */
 class FakeResponse {
   needsDrain = false
+  restBytes = 0
   isLast = false
   finished = false
   readonly told: string[] = []
@@ -87,6 +88,34 @@ describe('the answers of one connection', () => {
     expect([queue.isFull, socket.writableLength]).to.deep.equal([true, 65_546])
     socket.flush()
     expect(queue.isFull).to.equal(false)
+  })
+
+  it('tell of each piece when it has left, also of one that had to wait for its turn', () => {
+    const [one, two] = [add(), add()]
+    const gone: string[] = []
+    const pieceOf = (data: string): Piece => ({ data, encoding: 'latin1', done: () => gone.push(data) })
+    queue.write(two.asResponse, [pieceOf('2'), pieceOf('3')], false)
+    two.finished = true
+    queue.write(two.asResponse, [], true)
+    queue.write(one.asResponse, [pieceOf('1')], false)
+    socket.flush()
+    expect([gone, one.told]).to.deep.equal([['1'], []])
+    one.finished = true
+    queue.write(one.asResponse, [], true)
+    expect([gone, socket.newlyWritten()]).to.deep.equal([['1'], '123'])
+    socket.flush()
+    expect([gone, one.told, two.told]).to.deep.equal([['1', '2', '3'], ['written'], ['written']])
+  })
+
+  it('count what an answer has not made yet as what waits', () => {
+    const one = add()
+    one.restBytes = 70_000
+    write(one, ['a'], false)
+    expect([queue.isFull, queue.restBytes, queue.waitingBytes]).to.deep.equal([true, 70_000, 70_001])
+    one.restBytes = 0
+    write(one, ['b'])
+    socket.flush()
+    expect([queue.isFull, queue.restBytes, queue.waitingBytes]).to.deep.equal([false, 0, 0])
   })
 
   it('say when the client does not keep up, and go on when it does', () => {

@@ -470,6 +470,20 @@ describe('a connection of the engine', () => {
         ])
       }
     })
+
+    it('ends after 30 s also when most of so long an answer is not made yet', () => {
+      connect({ socketTimeoutMs: 60_000 })
+      take(get('/1'))
+      const response = answers.at(-1)!
+      response.restBytes = 1024 * 1024
+      response.writeHead(200, { 'content-length': 1024 * 1024 + 1 }).write('x')
+      socket.newly()
+      connection.check(0)
+      connection.check(29_999)
+      expect(socket.newly()).to.deep.equal([])
+      connection.check(30_000)
+      expect([stage.gaugeOf('connections_ended_unread_total'), socket.newly()]).to.deep.equal([1, ['destroy']])
+    })
   })
 
   describe('whose client sends nothing more', () => {
