@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { startBroker } from './tools/broker.js'
+import { type LoopFigures, LoopMonitor } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { readProcessStats } from './tools/process-stats.js'
-import type { Row } from './tools/report.js'
+import { median, type Row } from './tools/report.js'
 import { freePort, type Gateway, startGateway } from './tools/servers.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
@@ -10,10 +14,14 @@ const typeOf = (format: Format): string => `application/vnd.kafka.${format}.v2+j
 /** What one round reads, and the bytes of a value. */
 const TOPIC_BYTES = 50_000_000
 const VALUE_BYTES = 1_000
+/** `{"topic":"instances","key":null,"value":,"partition":0,"offset":10000},` */
+const FRAME_BYTES = 72
 const ROUNDS = 5
 const IDLE = 1_000
 const IDLE_GROUPS = 100
 const SETTLE_MS = 20_000
+/** So large that most reads end before the collector begins. */
+const YOUNG_MB = 256
 /** Calls to the gateway that has the instance, and to the other one, in turn. */
 const CALLS = 2_000
 const CALL_ROUNDS = 5
@@ -21,15 +29,20 @@ const CALL_ROUNDS = 5
 type Format = 'json' | 'binary'
 
 /** Reading by one consumer instance of Confluent's API, in both formats, and the cost of a thousand unused instances. */
-export async function instances({ seconds }: BenchOptions): Promise<readonly Row[]> {
+export async function instances({ seconds, only }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ nodes: 1, topics: [{ topic: 'instances', partitions: 1 }] })
   const gateway = await startGateway(broker.bootstrap)
   const client = new Client(gateway.port)
   try {
     await fill(client)
-    const rows = [await read(client, gateway.pid, 'json'), await read(client, gateway.pid, 'binary')]
-    rows.push(await idle(client, gateway.pid, seconds))
-    return [...rows, ...(await forwarded(broker.bootstrap))]
+    const rows: Row[] = []
+    const isWanted = (work: string): boolean => only?.includes(`instances-${work}`) ?? true
+    for (const format of ['json', 'binary'] as const)
+      if (isWanted(format)) rows.push(await read(client, gateway.pid, format))
+    if (isWanted('fresh')) rows.push(...(await fresh(broker.bootstrap)))
+    if (isWanted('idle')) rows.push(await idle(client, gateway.pid, seconds))
+    if (isWanted('call')) rows.push(...(await forwarded(broker.bootstrap)))
+    return rows
   } finally {
     client.close()
     await gateway.stop()
@@ -75,16 +88,84 @@ async function fill(client: Client): Promise<void> {
   }
 }
 
+const PARTITIONS = JSON.stringify({ partitions: [{ topic: 'instances', partition: 0 }] })
+
+/** Creates an instance that reads the topic. @returns its path */
+async function assigned(client: Client, group: string, format: Format): Promise<string> {
+  const settings = { name: 'one', format, 'auto.offset.reset': 'earliest', 'auto.commit.enable': false }
+  await client.call('POST', `/consumers/${group}`, V2, JSON.stringify(settings))
+  const instance = `/consumers/${group}/instances/one`
+  await client.call('POST', `${instance}/assignments`, V2, PARTITIONS)
+  return instance
+}
+
+/** What the gateway allocates and writes, from a read's request to its answer. Reads during which the collector ran do not count. */
+async function fresh(bootstrap: string): Promise<readonly Row[]> {
+  const directory = mkdtempSync(join(tmpdir(), 'castellan-bench-instances-'))
+  const monitor = new LoopMonitor(directory)
+  const young = [`--min-semi-space-size=${YOUNG_MB}`, `--max-semi-space-size=${YOUNG_MB}`]
+  const gateway = await startGateway(bootstrap, [...monitor.nodeFlags, ...young])
+  const client = new Client(gateway.port)
+  try {
+    const rows: Row[] = []
+    for (const format of ['json', 'binary'] as const) {
+      const instance = await assigned(client, `fresh-${format}`, format)
+      const [figures, own] = [[], []] as readonly (LoopFigures & { readonly bytes: number })[][]
+      for (let round = 0; round < ROUNDS; round++) {
+        await client.call('POST', `${instance}/positions/beginning`, V2, PARTITIONS)
+        for (let bytes = 0; bytes < TOPIC_BYTES; ) {
+          let before = await monitor.take()
+          for (const [of, list] of [[format, figures] as const, [undefined, own!] as const]) {
+            const read = of === undefined ? 0 : await client.call('GET', `${instance}/records`, typeOf(of))
+            const after = await monitor.take()
+            bytes += read
+            const heapBytes = after.heapBytes - before.heapBytes
+            const bufferBytes = after.bufferBytes - before.bufferBytes
+            if (after.collections === 0) list!.push({ ...after, heapBytes, bufferBytes, bytes: read })
+            before = after
+          }
+        }
+      }
+      rows.push(freshRow(format, figures!, own!))
+    }
+    return rows
+  } finally {
+    client.close()
+    await gateway.stop()
+    rmSync(directory, { recursive: true })
+  }
+}
+
+/** @param own the figures of two calls to the monitor, without a read between them */
+function freshRow(
+  format: Format,
+  figures: readonly (LoopFigures & { readonly bytes: number })[],
+  own: readonly LoopFigures[]
+): Row {
+  const ofOwn = (figure: (one: LoopFigures) => number): number => median(own.map(figure))
+  const each = (figure: (one: LoopFigures) => number): number =>
+    median(figures.map(one => (figure(one) - ofOwn(figure)) / recordsIn(one.bytes, format)))
+  const [heap, buffers] = [each(({ heapBytes }) => heapBytes), each(({ bufferBytes }) => bufferBytes)]
+  const writes = median(figures.map(one => one.writes - ofOwn(({ writes }) => writes)))
+  const answerBytes = median(figures.map(({ bytes }) => bytes))
+  return {
+    work: `instances-fresh-${format}`,
+    value: heap + buffers,
+    unit: 'bytes allocated per record',
+    note: `${heap.toFixed(0)} of heap, ${buffers.toFixed(0)} of buffers; ${writes.toFixed(0)} writes for an answer of ${(answerBytes / 1e6).toFixed(1)} MB and its fetch; ${figures.length} reads`
+  }
+}
+
+/** How many records an answer has, about: the offset has one to five digits. */
+const recordsIn = (bytes: number, format: Format): number =>
+  bytes / ((format === 'json' ? VALUE_BYTES : 4 * Math.ceil(VALUE_BYTES / 3) + 2) + FRAME_BYTES)
+
 /** The best of several rounds. Each reads the whole topic; in the first one the broker is asked for it. */
 async function read(client: Client, pid: number, format: Format): Promise<Row> {
-  const settings = { name: 'one', format, 'auto.offset.reset': 'earliest', 'auto.commit.enable': false }
-  await client.call('POST', `/consumers/${format}`, V2, JSON.stringify(settings))
-  const instance = `/consumers/${format}/instances/one`
-  const partitions = JSON.stringify({ partitions: [{ topic: 'instances', partition: 0 }] })
-  await client.call('POST', `${instance}/assignments`, V2, partitions)
-  let best = { megabytesPerSecond: 0, cores: 0, reads: 0 }
+  const instance = await assigned(client, format, format)
+  let best = { megabytesPerSecond: 0, cores: 0, reads: 0, cpuUs: 0 }
   for (let round = 0; round < ROUNDS; round++) {
-    await client.call('POST', `${instance}/positions/beginning`, V2, partitions)
+    await client.call('POST', `${instance}/positions/beginning`, V2, PARTITIONS)
     const before = readProcessStats(pid)
     const startedAt = performance.now()
     let reads = 0
@@ -92,12 +173,14 @@ async function read(client: Client, pid: number, format: Format): Promise<Row> {
     for (let bytes = 0; bytes < TOPIC_BYTES; reads++)
       bytes += await client.call('GET', `${instance}/records`, typeOf(format))
     const seconds = (performance.now() - startedAt) / 1_000
-    const cores = (readProcessStats(pid).cpuMicros - before.cpuMicros) / 1e6 / seconds
+    const cpuMicros = readProcessStats(pid).cpuMicros - before.cpuMicros
+    const cores = cpuMicros / 1e6 / seconds
+    const cpuUs = cpuMicros / (TOPIC_BYTES / VALUE_BYTES)
     const megabytesPerSecond = TOPIC_BYTES / 1e6 / seconds
-    if (megabytesPerSecond > best.megabytesPerSecond) best = { megabytesPerSecond, cores, reads }
+    if (megabytesPerSecond > best.megabytesPerSecond) best = { megabytesPerSecond, cores, reads, cpuUs }
   }
   await client.call('DELETE', instance)
-  const note = `${best.reads} reads, ${best.cores.toFixed(2)} cores; values of ${VALUE_BYTES} bytes, best of ${ROUNDS}`
+  const note = `${best.reads} reads, ${best.cores.toFixed(2)} cores, ${best.cpuUs.toFixed(1)} us of CPU per record; values of ${VALUE_BYTES} bytes, best of ${ROUNDS}`
   const { rssBytes } = readProcessStats(pid)
   return { work: `instances-${format}`, value: best.megabytesPerSecond, unit: 'MB/s', rssMb: rssBytes / 1e6, note }
 }

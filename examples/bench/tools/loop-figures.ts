@@ -8,6 +8,12 @@ export interface LoopFigures {
   readonly longestGcMs: number
   /** Time that the collector stopped the process for, in all. */
   readonly gcMs: number
+  readonly collections: number
+  /** To any socket. */
+  readonly writes: number
+  /** Now in use. Between two figures without a collection, the difference is what was allocated. */
+  readonly heapBytes: number
+  readonly bufferBytes: number
 }
 
 /** What `garbage-monitor.mjs` measures in a server process. */

@@ -1,6 +1,6 @@
-// Loaded into a server by `node --import`. Measures the turns of the event loop and the pauses of the garbage collector, and gives
-// the figures since the last time to everyone who connects to the socket that the URL of this module names.
-import { createServer } from 'node:net'
+// Loaded into a server by `node --import`. Measures the turns of the event loop and the pauses of the garbage collector, and counts
+// writes to sockets. Gives the figures since the last time to everyone who connects to the socket that the URL of this module names.
+import { createServer, Socket } from 'node:net'
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
 import { isMainThread } from 'node:worker_threads'
 
@@ -12,19 +12,31 @@ if (isMainThread) {
   ticks.enable()
   let longestGcMs = 0
   let gcMs = 0
+  let collections = 0
+  let writes = 0
   const note = entries => {
     for (const { duration } of entries) {
+      collections++
       gcMs += duration
       longestGcMs = Math.max(longestGcMs, duration)
     }
   }
   const observer = new PerformanceObserver(list => note(list.getEntries()))
   observer.observe({ entryTypes: ['gc'] })
+  for (const name of ['_write', '_writev']) {
+    const write = Socket.prototype[name]
+    Socket.prototype[name] = function (...args) {
+      writes++
+      return write.apply(this, args)
+    }
+  }
   createServer(socket => {
     note(observer.takeRecords())
-    socket.end(JSON.stringify({ longestTickMs: ticks.max / NANOS_PER_MS, longestGcMs, gcMs }))
+    const { heapUsed: heapBytes, arrayBuffers: bufferBytes } = process.memoryUsage()
+    const figures = { longestGcMs, gcMs, collections, writes, heapBytes, bufferBytes }
+    socket.end(JSON.stringify({ longestTickMs: ticks.max / NANOS_PER_MS, ...figures }))
     ticks.reset()
-    longestGcMs = gcMs = 0
+    longestGcMs = gcMs = collections = writes = 0
   })
     .listen(new URL(import.meta.url).searchParams.get('socket'))
     .unref()
