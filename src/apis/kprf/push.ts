@@ -126,20 +126,20 @@ export class PushApi implements ProduceApi<PushHead> {
     const { clock, settings } = this.#context
     head.startedAt = clock()
     if (!this.#limiter.isActive && !records.some(record => this.#isTooLarge(record))) return records
-    const refusals = records.map(record => this.#refusalOf(record))
+    const refusals = records.map(record => this.#refusalOf(record, head.startedAt))
     if (refusals.every(refusal => refusal === undefined)) return records
     head.refusals = refusals
     if (settings.ratelimit.answer === 'tooManyRequests' && refusals.includes(rateLimited)) {
       const topics = new Set(records.filter((_, at) => refusals[at] === rateLimited).map(({ topic }) => topic))
-      const waits = Array.from(topics, topic => this.#limiter.retryAfterSeconds(topic, clock()))
+      const waits = Array.from(topics, topic => this.#limiter.retryAfterSeconds(topic, head.startedAt))
       head.retryAfterSeconds = Math.max(...waits)
     }
     return records.filter((_, at) => refusals[at] === undefined)
   }
 
-  #refusalOf(record: PushRecord): RecordFailure | undefined {
+  #refusalOf(record: PushRecord, nowMs: number): RecordFailure | undefined {
     const { topic } = record
-    if (!this.#limiter.allows(topic, this.#context.clock())) {
+    if (!this.#limiter.allows(topic, nowMs)) {
       this.#metrics.rateLimited(topic)
       return rateLimited
     }

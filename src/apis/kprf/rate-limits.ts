@@ -41,9 +41,11 @@ export class RateLimiter {
 
 class Rule {
   readonly #maxPerMinute: number
-  readonly #seconds = new Float64Array(SLOTS).fill(Number.NEGATIVE_INFINITY)
   readonly #counts = new Float64Array(SLOTS)
   readonly #lastAtMs = new Float64Array(SLOTS).fill(Number.NEGATIVE_INFINITY)
+  /** The sum of the last minute, until a count of it is a minute old. */
+  #sum = 0
+  #sumUntilMs = Number.NEGATIVE_INFINITY
 
   constructor(maxPerMinute: number) {
     this.#maxPerMinute = maxPerMinute
@@ -52,11 +54,13 @@ class Rule {
   allows(nowMs: number): boolean {
     const second = Math.floor(nowMs / 1_000)
     const slot = second % SLOTS
-    if (this.#seconds[slot] !== second) this.#counts[slot] = 0
-    this.#seconds[slot] = second
+    if (Math.floor(this.#lastAtMs[slot]! / 1_000) !== second) this.#counts[slot] = 0
     this.#counts[slot]!++
     this.#lastAtMs[slot] = nowMs
-    return this.#sumAt(nowMs) <= this.#maxPerMinute
+    if (nowMs < this.#sumUntilMs) return ++this.#sum <= this.#maxPerMinute
+    this.#sumUntilMs = Math.min(...this.#lastAtMs.filter(lastAtMs => nowMs - lastAtMs < WINDOW_MS)) + WINDOW_MS
+    this.#sum = this.#sumAt(nowMs)
+    return this.#sum <= this.#maxPerMinute
   }
 
   #sumAt(nowMs: number): number {

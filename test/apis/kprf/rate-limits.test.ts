@@ -63,6 +63,23 @@ describe('kprf RateLimiter', () => {
     )
   })
 
+  it('counts the same, whenever it was asked before', () => {
+    const times = fc.array(fc.double({ min: 0, max: 200_000, noNaN: true }), { maxLength: 200 })
+    fc.assert(
+      fc.property(times, fc.integer({ min: 1, max: 42 }), (asked, limit) => {
+        const checked = limiter(limit)
+        const seconds = new Map<number, { count: number; lastAtMs: number }>()
+        for (const nowMs of asked.sort((a, b) => a - b)) {
+          const second = Math.floor(nowMs / 1_000)
+          seconds.set(second, { count: (seconds.get(second)?.count ?? 0) + 1, lastAtMs: nowMs })
+          const counted = [...seconds.values()].filter(({ lastAtMs }) => nowMs - lastAtMs < 60_000)
+          const sum = counted.reduce((all, { count }) => all + count, 0)
+          expect(checked.allows('orders', nowMs)).to.equal(sum <= limit)
+        }
+      })
+    )
+  })
+
   it('does not forget a second before its last record is a minute old', () => {
     const checked = limiter()
     expect(ask(checked, 42, 900)).to.equal(42)
