@@ -154,19 +154,40 @@ export interface AccessLog {
   write(fields: AccessFields): void
 }
 
+/** The digits of a number behind its point: none, `.001`, …, `.01`. */
+const FRACTIONS = Array.from({ length: 1_000 }, (_, thousandths) => String(thousandths / 1_000).slice(1))
+
 /**
- * One line of JSON. Clients choose only the request id, which is checked; the other values need no escaping.
+ * Lines of JSON. Clients choose only the request id, which is checked; the other values need no escaping. What most lines share
+ * with the last one is kept.
  *
  *   {"time":"2026-11-20T21:00:00.000Z","requestId":"a1","address":"10.0.0.7","api":"kprf","method":"POST","route":"/kprf/push","status":200,"durationMs":1.25}
  */
-export function toAccessLine(time: string, fields: AccessFields): string {
-  const { requestId, address, api, method, route = null, status, durationMs } = fields
-  const told = status === 'aborted' ? '"aborted"' : status
-  return (
-    `{"time":"${time}","requestId":${JSON.stringify(requestId)},"address":"${address}","api":"${api}",` +
-    `"method":"${method}","route":${JSON.stringify(route)},"status":${told},` +
-    `"durationMs":${Math.round(durationMs * 1_000) / 1_000}}\n`
-  )
+export class AccessLines {
+  #second = Number.NaN
+  #start = ''
+  #last: AccessFields | undefined
+  #middle = ''
+
+  line(nowMs: number, fields: AccessFields): string {
+    const { requestId, address, api, method, route, status, durationMs } = fields
+    const second = Math.floor(nowMs / SECOND_MS)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#start = `{"time":"${new Date(nowMs).toISOString().slice(0, -'000Z'.length)}`
+    }
+    const last = this.#last
+    if (last?.api !== api || last.method !== method || last.route !== route || last.status !== status) {
+      this.#last = fields
+      const told = status === 'aborted' ? '"aborted"' : status
+      this.#middle = `","api":"${api}","method":"${method}","route":${JSON.stringify(route ?? null)},"status":${told},"durationMs":`
+    }
+    const micros = Math.round(durationMs * 1_000)
+    return (
+      `${this.#start}${String(nowMs - second * SECOND_MS).padStart(3, '0')}Z","requestId":${JSON.stringify(requestId)},` +
+      `"address":"${address}${this.#middle}${Math.floor(micros / 1_000)}${FRACTIONS[micros % 1_000]}}\n`
+    )
+  }
 }
 
 /** The header by which a client may name its request; every answer repeats it. */

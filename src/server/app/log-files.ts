@@ -3,7 +3,7 @@ import type { Logger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { AuditLine } from '../../http/access/audit.js'
 import type { AccessSettings } from '../../http/access/settings.js'
-import { type AccessFields, type AccessLog, toAccessLine } from '../../http/server/request-log.js'
+import { type AccessFields, AccessLines, type AccessLog } from '../../http/server/request-log.js'
 import type { HttpSettings } from '../../http/server/settings.js'
 import { openToAppend, whileOpenToAppend } from '../config/append-file.js'
 
@@ -39,9 +39,7 @@ export class OpenAccessLog implements AccessLog {
   readonly #flusher: NodeJS.Timeout
   #file: AccessFile
   #isClosed = false
-  // The text of the time is reused within the same millisecond, because many requests end in it.
-  #nowMs = 0
-  #now = ''
+  readonly #lines = new AccessLines()
 
   constructor(target: string, share: number, log: Logger, random: () => number) {
     this.#target = target
@@ -49,7 +47,10 @@ export class OpenAccessLog implements AccessLog {
     this.#log = log
     this.#random = random
     this.#file = new AccessFile(target, log)
-    this.#flusher = setInterval(() => this.#file.lines.flush(), FLUSH_MS).unref()
+    this.#flusher = setInterval(() => {
+      this.#file.handOver()
+      this.#file.lines.flush()
+    }, FLUSH_MS).unref()
   }
 
   wants(): boolean {
@@ -57,11 +58,7 @@ export class OpenAccessLog implements AccessLog {
   }
 
   write(fields: AccessFields): void {
-    if (Date.now() !== this.#nowMs) {
-      this.#nowMs = Date.now()
-      this.#now = new Date(this.#nowMs).toISOString()
-    }
-    this.#file.lines.write(toAccessLine(this.#now, fields))
+    this.#file.write(this.#lines.line(Date.now(), fields))
   }
 
   /** Opens the file again, after log rotation has renamed it. */
@@ -88,6 +85,8 @@ export class OpenAccessLog implements AccessLog {
 class AccessFile {
   readonly lines: AppendedFile
   readonly #destroy: () => void
+  /** Lines that pino does not have yet: with each line given to it, it copies what waits, to know its bytes. */
+  #collected = ''
   #isBroken = false
   #isGivenUp = false
 
@@ -103,6 +102,18 @@ class AccessFile {
       log.error({ err: error }, `access lines cannot be written to ${target}`)
     })
     this.lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
+    // pino writes what it has when the process exits.
+    process.prependListener('exit', this.handOver)
+  }
+
+  write(line: string): void {
+    this.#collected += line
+    if (this.#collected.length >= WRITE_BYTES) this.handOver()
+  }
+
+  readonly handOver = (): void => {
+    if (this.#collected !== '') this.lines.write(this.#collected)
+    this.#collected = ''
   }
 
   /**
@@ -110,6 +121,8 @@ class AccessFile {
    * prevent the process from ending.
    */
   close(): Promise<void> {
+    process.off('exit', this.handOver)
+    this.handOver()
     return new Promise(resolve => {
       const over = (): void => {
         clearTimeout(timer)

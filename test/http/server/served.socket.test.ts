@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { sentUrlOf } from '../../../src/http/exchange/exchange.js'
-import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
+import { type AccessFields, AccessLines } from '../../../src/http/server/request-log.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { gate, loudApi, type Started, type StartSettings, sendRaw, startHttp, until } from './stage.js'
@@ -211,7 +211,7 @@ describe('http: the access log', () => {
   it('is JSON line by line, with times to the microsecond', () => {
     const fields = { requestId: 'a', address: '10.0.0.7', api: 'kprf', method: 'POST' } as const
     const lineOf = (more: Pick<AccessFields, 'route' | 'status' | 'durationMs'>): string =>
-      toAccessLine('2026-11-20T21:00:00.000Z', { ...fields, ...more })
+      new AccessLines().line(Date.parse('2026-11-20T21:00:00.000Z'), { ...fields, ...more })
     const line = lineOf({ route: '/kprf/push', status: 200, durationMs: 1.250_4 })
     expect(line).to.match(/^[^\n]*\n$/)
     expect(JSON.parse(line)).to.deep.equal({

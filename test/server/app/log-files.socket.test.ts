@@ -2,9 +2,10 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs'
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { ConfigError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { type AccessFields, toAccessLine } from '../../../src/http/server/request-log.js'
+import { type AccessFields, AccessLines } from '../../../src/http/server/request-log.js'
 import type { App } from '../../../src/server/app/app.js'
 import { openAccessLog } from '../../../src/server/app/log-files.js'
 import { type LogLine, recordingLogger, until } from '../../http/server/stage.js'
@@ -37,8 +38,10 @@ describe('the access log', () => {
   }
 
   it('has one line of JSON for a request, whatever its id', () => {
+    const written = new AccessLines()
+    const nowMs = Date.parse('2026-11-20T21:00:00.000Z')
     for (const requestId of ['a1', 'with "quotes"', 'a\nb\u2028', '{}']) {
-      const line = toAccessLine('2026-11-20T21:00:00.000Z', { ...fields, requestId })
+      const line = written.line(nowMs, { ...fields, requestId })
       expect(line.indexOf('\n')).to.equal(line.length - 1)
       expect(JSON.parse(line)).to.deep.equal({
         ...fields,
@@ -47,8 +50,44 @@ describe('the access log', () => {
         durationMs: 1.235
       })
     }
-    const left = toAccessLine('t', { ...fields, route: undefined, status: 'aborted' })
+    const left = written.line(nowMs, { ...fields, route: undefined, status: 'aborted' })
     expect(JSON.parse(left)).to.include({ route: null, status: 'aborted' })
+  })
+
+  it('has the text of JSON, whatever the lines before were', () => {
+    const request = fc.record({
+      requestId: fc.string(),
+      address: fc.constantFrom('10.0.0.7', '::1'),
+      api: fc.constantFrom('kprf', 'none'),
+      method: fc.constantFrom('GET', 'POST'),
+      route: fc.constantFrom('/kprf/push', '/say "/:topic', undefined),
+      status: fc.constantFrom(200, 404, 'aborted' as const),
+      durationMs: fc.oneof(
+        fc.nat(3_000),
+        fc.double({ min: 0, max: 1e7, noNaN: true }),
+        fc.nat(30_000).map(us => us / 1_000)
+      )
+    })
+    const afterMs = fc.constantFrom(0, 0, 1, 7, 999, 1_000, 86_400_000)
+    fc.assert(
+      fc.property(fc.array(fc.tuple(afterMs, request)), all => {
+        const written = new AccessLines()
+        let nowMs = Date.parse('2026-11-20T21:00:00.990Z')
+        for (const [elapsedMs, { route, durationMs, ...others }] of all) {
+          nowMs += elapsedMs
+          const time = new Date(nowMs).toISOString()
+          const end = {
+            route: route ?? null,
+            status: others.status,
+            durationMs: Math.round(durationMs * 1_000) / 1_000
+          }
+          const { status: _, ...start } = others
+          expect(written.line(nowMs, { ...others, route, durationMs })).to.equal(
+            `${JSON.stringify({ time, ...start, ...end })}\n`
+          )
+        }
+      })
+    )
   })
 
   it('writes a share of the requests', async () => {
@@ -84,6 +123,33 @@ describe('the access log', () => {
     } finally {
       child.kill('SIGKILL')
     }
+  })
+
+  it('has the last lines of a process that exits without closing it', async () => {
+    const code = `
+      import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
+      const silent = { debug() {}, info() {}, warn() {}, error() {} }
+      const log = openAccessLog({ target: ${JSON.stringify(file)}, share: 1 }, silent)
+      for (let i = 0; i < 3; i++) log.write(${JSON.stringify(fields)})
+      process.exit(0)`
+    const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code], { stdio: 'inherit' })
+    try {
+      expect(await once(child, 'exit')).to.deep.equal([0, null])
+      expect(lines()).to.have.length(3)
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it('has the lines that came before its file was moved away in that file', async () => {
+    const log = openAccessLog({ target: file, share: 1 }, silentLogger)!
+    log.write(fields)
+    renameSync(file, `${file}.1`)
+    log.reopen()
+    log.write(fields)
+    await log.close()
+    await until(() => lines(`${file}.1`).length > 0, 'the line in the old file')
+    expect([lines().length, lines(`${file}.1`).length]).to.deep.equal([1, 1])
   })
 
   describe('in a pipe', () => {
