@@ -110,6 +110,15 @@ export class Family<Series> implements Exportable {
     const values = [...this.#byText.values()].flatMap(({ labels, series }) => this.#export(this.name, labels, series))
     return { name: this.name, help: this.help, type: this.type, values, aggregator: this.#acrossWorkers }
   }
+
+  /** Called by prom-client for text. It keeps the text of shared labels, by the identity of their object. */
+  getForPromString(): object {
+    const { values, ...facts } = this.get()
+    const toText = ({ labels: sharedLabels, value, metricName = this.name }: Exported['values'][number]): object => {
+      return { metricName, labels: {}, sharedLabels, value }
+    }
+    return { ...facts, values: values.map(toText) }
+  }
 }
 
 const textOf = (tags: MetricTags): string => JSON.stringify(Object.entries(tags).sort(([a], [b]) => (a < b ? -1 : 1)))
@@ -148,6 +157,8 @@ export class Durations {
   readonly #bounds: readonly number[]
   readonly #counts: number[]
   #sum = 0
+  /** Of each bucket; the same objects each time. */
+  #labels: readonly Exported['values'][number]['labels'][] | undefined
 
   constructor(bounds: readonly number[]) {
     this.#bounds = bounds
@@ -164,10 +175,10 @@ export class Durations {
 
   toValues(name: string, labels: MetricTags): Exported['values'] {
     let total = 0
+    const ofBuckets = (this.#labels ??= [...this.#bounds, '+Inf'].map(le => ({ ...labels, le })))
     const buckets = this.#counts.map((count, index) => {
       total += count
-      const le = this.#bounds[index] ?? '+Inf'
-      return { labels: { ...labels, le }, value: total, metricName: `${name}_bucket` }
+      return { labels: ofBuckets[index]!, value: total, metricName: `${name}_bucket` }
     })
     return [
       ...buckets,

@@ -57,6 +57,31 @@ describe('PrometheusMetricsLogger', () => {
     expect(await registry.metrics()).to.contain('castellan_router_odd_total{topic="a\\"b\\nc\\\\d"} 1\n')
   })
 
+  it('has the text that prom-client makes of the values themselves', async () => {
+    const { registry: plain } = createPrometheusMetrics()
+    const { registry: read } = createPrometheusMetrics()
+    const [counts, times] = [counterFamily('counts_total', 'Counts'), durationFamily('times_seconds', 'Times')]
+    for (const family of [counts, times]) {
+      registerFamily(read, family)
+      registerFamily(plain, { name: family.name, get: () => family.get() })
+    }
+    const all = [
+      {},
+      { topic: 'a"b\nc\\d', api: 'kprf' },
+      { topic: '__proto__' },
+      { topic: '' },
+      { le: 'x', topic: 'y' }
+    ]
+    for (let round = 0; round < 3; round++) {
+      for (const [at, tags] of all.entries()) {
+        counts.series(tags).value += at + 0.5
+        times.series(tags).observe(at, round)
+      }
+      if (round === 1) counts.remove(all[1]!)
+      expect(await read.metrics()).to.equal(await plain.metrics())
+    }
+  })
+
   it('has room for topics named after properties of objects', async () => {
     for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) logger.count('router', 'proto', { topic })
     const text = await registry.metrics()
