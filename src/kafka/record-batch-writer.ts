@@ -152,7 +152,7 @@ export class RecordBatchWriter {
   }
 
   /** The last sealed batch had its last use; see {@link BatchBufferPool.give}. Ignored for other bytes. */
-  giveBack(batch: Buffer): void {
+  release(batch: Buffer): void {
     const bytes = this.#lent?.bytes
     if (bytes?.byteOffset === batch.byteOffset && bytes.buffer === batch.buffer) this.#giveLent()
   }

@@ -195,8 +195,8 @@ export class Batch extends BatchRows {
   }
 
   /** No copy of its bytes is read any more. */
-  giveBack(): void {
-    this.#writer.giveBack(this.bytes)
+  release(): void {
+    this.#writer.release(this.bytes)
   }
 
   #sealedAs({ producerId, epoch, nextSequence }: Numbering): SealOptions {

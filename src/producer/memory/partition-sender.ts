@@ -169,7 +169,7 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.#delivered(head, baseOffset, logAppendTimeMs)
     // A socket that was given up may still hold the bytes of an earlier attempt, and a search its batch.
     if (this.sending.count !== 1) return
-    head.giveBack()
+    head.release()
     if (!head.maybeWritten) this.waiting.giveBatch(head)
   }
 

@@ -245,7 +245,7 @@ export const producerBugs: readonly PlantedBug[] = [
         find: "this.current = 'awaiting'",
         replaceWith: `
           this.current = 'awaiting'
-          head.giveBack()`
+          head.release()`
       }
     ]
   },
