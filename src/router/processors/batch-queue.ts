@@ -1,5 +1,6 @@
 import { Fifo } from '../../core/fifo.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
+import type { Partition } from '../requests/partition.js'
 
 export type BatchRequest = OpenRequest<'produceBatch'>
 
@@ -18,7 +19,7 @@ export interface BatchesCall {
 const MOST_PER_CALL = 2_000
 
 /** Says for each waiting partition whether it belongs to the same call as the first one. */
-export type CallOf = (first: string) => (key: string) => boolean
+export type CallOf = (first: Partition) => (partition: Partition) => boolean
 
 /** Recalled batches may wait in a queue until there are so many, and as many as others. */
 const MOST_RECALLED = 16
@@ -67,11 +68,11 @@ export class BatchQueue {
       if (batch.settled) continue
       const partition = batch.partition!
       if (isOfCall === undefined) {
-        isOfCall = this.#callOf(partition.key)
+        isOfCall = this.#callOf(partition)
         transactionalId = batch.request.transactionalId
       }
       const size = batch.request.sizeBytes ?? batch.request.bytes.length
-      if (batch.request.transactionalId !== transactionalId || !isOfCall(partition.key)) passed.push(batch)
+      if (batch.request.transactionalId !== transactionalId || !isOfCall(partition)) passed.push(batch)
       else if (partition.call === call) later.push(batch)
       else if (count > 0 && sizeBytes + size > this.#limit.bytes) break
       else {

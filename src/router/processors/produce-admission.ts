@@ -79,7 +79,7 @@ export class ProduceAdmission implements QueueAdmission {
   }
 
   #queueOf(partition: Partition): QueueName {
-    if (partition.isUnhealthy || this.#slowPartitions.has(partition.key)) return 'slow'
+    if (partition.isUnhealthy || this.#slowPartitions.has(partition)) return 'slow'
     return !partition.isProven && partition.of.newUntil > this.#now() ? 'newTopics' : 'main'
   }
 

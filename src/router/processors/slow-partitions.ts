@@ -49,16 +49,17 @@ export class SlowPartitions {
   }
 
   /** Whether the partition must not share calls with partitions that are not slow. */
-  has(key: string): boolean {
-    return this.#suspects.size + this.#found.size > 0 && (this.#suspects.has(key) || this.#found.has(key))
+  has(partition: Keyed): boolean {
+    if (this.#suspects.size + this.#found.size === 0) return false
+    return this.#suspects.has(partition.key) || this.#found.has(partition.key)
   }
 
   /** Says for each waiting partition whether it belongs to the same call as the first one. */
-  callOf(first: string): (key: string) => boolean {
+  callOf({ key: first }: Keyed): (partition: Keyed) => boolean {
     const part = this.#suspects.get(first)
-    if (part !== undefined) return key => this.#suspects.get(key) === part
-    if (this.#found.has(first) && ++this.#callsOfFound % CALLS_PER_TEST === 0) return key => key === first
-    return key => !this.#suspects.has(key)
+    if (part !== undefined) return ({ key }) => this.#suspects.get(key) === part
+    if (this.#found.has(first) && ++this.#callsOfFound % CALLS_PER_TEST === 0) return ({ key }) => key === first
+    return ({ key }) => !this.#suspects.has(key)
   }
 
   /** @param durationMs without the time that the bytes of the call may take */

@@ -46,6 +46,7 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   request: RequestFor<Kind>
   readonly state: StateOf<Kind>
   acceptedAt: number
+  /** A whole millisecond; see `LONG_AGO`. */
   deadlineAt: number
   readonly #openRequests: OpenRequests
   next: Due | undefined
@@ -196,13 +197,13 @@ export class OpenRequests {
     now: number
   ): OpenRequest<Kind> {
     this.#accepted++
-    return new OpenRequest(this, operation, request, now, now + timeoutMs)
+    return new OpenRequest(this, operation, request, now, Math.ceil(now + timeoutMs))
   }
 
   /** Accepts a request again, whose answered one {@link OpenRequest.isOver}. */
   acceptAgain(request: OpenRequest, timeoutMs: number, now: number): void {
     this.#accepted++
-    request.reopen(now, now + timeoutMs)
+    request.reopen(now, Math.ceil(now + timeoutMs))
   }
 
   /**

@@ -36,25 +36,33 @@ export interface TopicFreshness {
   readonly newUntil: number
 }
 
-/** A partition that was just found. */
-export const newPartition = (
-  of: TopicFreshness,
-  topic: string,
-  partition: number,
-  leaderId: number,
+/** A partition that was found. */
+export class KnownPartition implements Partition {
+  readonly of: TopicFreshness
+  readonly topic: string
+  readonly partition: number
+  leaderId: number
   identity: PartitionIdentity
-): Partition => ({
-  topic,
-  partition,
-  key: topicPartitionKey(topic, partition),
-  of,
-  leaderId,
-  identity,
-  suspectSince: 0,
-  isDenied: false,
-  lowerEpochs: 0,
-  isForgotten: false,
-  isUnhealthy: false,
-  isProven: false,
-  call: 0
-})
+  suspectSince = 0
+  isDenied = false
+  lowerEpochs = 0
+  isForgotten = false
+  isUnhealthy = false
+  isProven = false
+  call = 0
+  #key: string | undefined
+
+  constructor(of: TopicFreshness, topic: string, partition: number, leaderId: number, identity: PartitionIdentity) {
+    this.of = of
+    this.topic = topic
+    this.partition = partition
+    this.leaderId = leaderId
+    this.identity = identity
+  }
+
+  /** Made when it is needed: writers of thousands of topics need none. */
+  get key(): string {
+    this.#key ??= topicPartitionKey(this.topic, this.partition)
+    return this.#key
+  }
+}

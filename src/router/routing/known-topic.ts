@@ -1,7 +1,7 @@
 import { LONG_AGO, type PartitionIdentity } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { newPartition, type Partition, type TopicFreshness } from '../requests/partition.js'
+import { KnownPartition, type Partition, type TopicFreshness } from '../requests/partition.js'
 
 export interface KnownTopicOptions {
   readonly unknownTopicTimeoutMs: number
@@ -18,18 +18,76 @@ const FORMER_IDS_BELIEVED = 3
 // - no such topic: its cached records are no longer served, but its leaders still get requests.
 const MISSES_VOID_THE_CACHE = 2
 
+/** Never written to. */
+const NO_PARTITIONS: Partition[] = []
 const NO_ERROR = { code: 0, until: 0 }
 const NONE: ReadonlySet<number> = new Set()
 
+/** A number is believed after this many equal answers in a row. */
+const EQUAL_ANSWERS_BELIEVED = 3
+
+/**
+ * The number of partitions of a topic, among which keys are distributed. A single answer of a lagging broker must not
+ * change it, so a new number is believed later than a new leader.
+ *
+ *   more, in the same incarnation            believed: partitions are added
+ *   fewer, in the same incarnation by its id never: Kafka removes no partition from a topic that exists
+ *   another number in another incarnation,   believed when it is named three times in a row: of two ids, nothing says
+ *   or fewer where no id is named            which one came later
+ */
+export class PartitionCount {
+  #count = 0
+  #topicId: string | undefined
+  #doubted: { readonly count: number; readonly topicId: string | undefined; times: number } | undefined
+
+  /** The number of partitions; 0: unknown. */
+  get partitionCount(): number {
+    return this.#count
+  }
+
+  /** The id of the topic that has this number of partitions; `undefined`: unknown. */
+  get countedId(): string | undefined {
+    return this.#topicId
+  }
+
+  /** True when another number was reported, which is not believed yet. */
+  get isOtherCountNamed(): boolean {
+    return this.#doubted !== undefined
+  }
+
+  /** Notes the result of a look-up. */
+  countNamed({ topicId, partitions }: TopicMetadata): void {
+    const count = partitions.length
+    const isSameIncarnation = topicId === undefined || this.#topicId === undefined || topicId === this.#topicId
+    if (this.#count === 0 || count === this.#count || (isSameIncarnation && count > this.#count))
+      this.#believe(count, topicId)
+    else if (topicId !== undefined && topicId === this.#topicId) this.#doubted = undefined
+    else this.#doubt(count, topicId)
+  }
+
+  #doubt(count: number, topicId: string | undefined): void {
+    const { count: countBefore, topicId: idBefore, times } = this.#doubted ?? { times: 0 }
+    const isRepeated = countBefore === count && idBefore === topicId
+    this.#doubted = { count, topicId, times: isRepeated ? times + 1 : 1 }
+    if (this.#doubted.times >= EQUAL_ANSWERS_BELIEVED) this.#believe(count, topicId)
+  }
+
+  /** An answer without an id and with the same number keeps the known id. */
+  #believe(count: number, topicId: string | undefined): void {
+    const isUnchanged = count === this.#count && topicId === undefined
+    if (!isUnchanged) this.#topicId = topicId
+    this.#count = count
+    this.#doubted = undefined
+  }
+}
+
 /** A topic that brokers have named, with the leaders of its partitions; see {@link LeaderTable}. */
-export class KnownTopic implements TopicFreshness {
+export class KnownTopic extends PartitionCount implements TopicFreshness {
   readonly name: string
   readonly #options: KnownTopicOptions
-  /** The partitions by id. This is a map, because a damaged id would create an array with a billion empty elements. */
-  readonly partitions = new Map<number, Partition>()
-  /** The number of partitions among which keys are distributed. A new number is believed later than a new leader. */
-  readonly partitionCount = new PartitionCount()
-  /** When a broker first reported the topic. */
+  /** Sorted by id. It has no gaps: a damaged id would create a list with a billion empty elements. */
+  #partitions = NO_PARTITIONS
+  /** When a broker first reported the topic. Times are whole milliseconds; see {@link LONG_AGO}. */
   readonly metAt: number
   newUntil = LONG_AGO
   place = 0
@@ -38,7 +96,7 @@ export class KnownTopic implements TopicFreshness {
   /** When a request last named the topic. */
   usedAt = LONG_AGO
   /** The start of the last look-up that asked for the topic. */
-  checkedAt = Number.NEGATIVE_INFINITY
+  checkedAt = LONG_AGO
   /** Look-ups in a row that did not find the topic. */
   misses = 0
   #missingSince = 0
@@ -52,9 +110,40 @@ export class KnownTopic implements TopicFreshness {
   #error = NO_ERROR
 
   constructor(name: string, metAt: number, options: KnownTopicOptions) {
+    super()
     this.name = name
-    this.metAt = metAt
+    this.metAt = Math.ceil(metAt)
     this.#options = options
+  }
+
+  get partitions(): readonly Partition[] {
+    return this.#partitions
+  }
+
+  partition(id: number): Partition | undefined {
+    const partition = this.#partitions[this.#placeOf(id)]
+    return partition?.partition === id ? partition : undefined
+  }
+
+  /** Where the partition is in the list, or would be. Where brokers report all partitions, it is the id. */
+  #placeOf(id: number): number {
+    const partitions = this.#partitions
+    if (partitions[id]?.partition === id) return id
+    let [from, to] = [0, partitions.length]
+    while (from < to) {
+      const middle = (from + to) >> 1
+      if (partitions[middle]!.partition < id) from = middle + 1
+      else to = middle
+    }
+    return from
+  }
+
+  #add({ partition, leaderEpoch, ...leader }: PartitionMetadata): void {
+    const identity = { topicId: this.#topicId, leaderEpoch }
+    const added = new KnownPartition(this, this.name, partition, leaderIn(leader), identity)
+    // A list that is created with its first element has space for one; a first push would reserve space for 17.
+    if (this.#partitions.length === 0) this.#partitions = [added]
+    else this.#partitions.splice(this.#placeOf(partition), 0, added)
   }
 
   /**
@@ -62,12 +151,11 @@ export class KnownTopic implements TopicFreshness {
    * believed yet.
    */
   get isCountDoubted(): boolean {
-    return this.partitionCount.isDoubted || this.#isCountOfAnotherIncarnation
+    return this.isOtherCountNamed || this.#isCountOfAnotherIncarnation
   }
 
   get #isCountOfAnotherIncarnation(): boolean {
-    const { topicId } = this.partitionCount
-    return topicId !== undefined && this.#topicId !== topicId
+    return this.countedId !== undefined && this.#topicId !== this.countedId
   }
 
   /** The last error of the topic itself, such as a missing permission; 0: no error, or an error too long ago. */
@@ -77,7 +165,7 @@ export class KnownTopic implements TopicFreshness {
 
   /** True when the number of partitions was confirmed lately. */
   isCountSure(now: number): boolean {
-    return this.partitions.size > 0 && this.#countConfirmedUntil > now
+    return this.#partitions.length > 0 && this.#countConfirmedUntil > now
   }
 
   /** Notes a final error of the topic itself. */
@@ -103,7 +191,7 @@ export class KnownTopic implements TopicFreshness {
    * look-up.
    */
   found(metadata: TopicMetadata, askedAt: number, now: number): void {
-    if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.partitionCount.named(metadata)
+    if (metadata.errorCode === errorCodes.NONE && metadata.partitions.length > 0) this.countNamed(metadata)
     if (!this.#isOfThisIncarnation(metadata.topicId)) return
     this.misses = 0
     this.#error = NO_ERROR
@@ -111,7 +199,7 @@ export class KnownTopic implements TopicFreshness {
     for (const partition of metadata.partitions) this.#apply(partition, askedAt)
     const offline = metadata.partitions.flatMap(({ offlineReplicas }) => offlineReplicas)
     this.offlineBrokers = offline.length === 0 ? NONE : new Set(offline)
-    if (metadata.partitions.length < this.partitionCount.value && !this.#isCountOfAnotherIncarnation) return
+    if (metadata.partitions.length < this.partitionCount && !this.#isCountOfAnotherIncarnation) return
     this.#countConfirmedUntil = Math.ceil(now + this.#options.unknownTopicRememberedMs)
     const count = countOf(metadata.partitions)
     if (count > 0) this.forgetFrom(count)
@@ -119,16 +207,14 @@ export class KnownTopic implements TopicFreshness {
 
   /** Forgets partitions with this id and higher ones; their cached records are void. */
   forgetFrom(count: number): void {
-    for (const [id, partition] of this.partitions) {
-      if (id < count) continue
-      this.partitions.delete(id)
+    for (const partition of this.#partitions.splice(this.#placeOf(count))) {
       partition.isForgotten = true
       this.#options.onRecreated(partition.key)
     }
   }
 
   #void(): void {
-    for (const { key } of this.partitions.values()) this.#options.onRecreated(key)
+    for (const { key } of this.#partitions) this.#options.onRecreated(key)
   }
 
   /**
@@ -151,10 +237,9 @@ export class KnownTopic implements TopicFreshness {
   }
 
   #apply(news: PartitionMetadata, askedAt: number): void {
-    const known = this.partitions.get(news.partition)
+    const known = this.partition(news.partition)
     if (!known) {
-      const identity = { topicId: this.#topicId, leaderEpoch: news.leaderEpoch }
-      this.partitions.set(news.partition, newPartition(this, this.name, news.partition, leaderIn(news), identity))
+      this.#add(news)
       return
     }
     const { leaderEpoch } = known.identity
@@ -176,7 +261,7 @@ export class KnownTopic implements TopicFreshness {
 }
 
 /** -1: the partition has no leader. */
-const leaderIn = ({ errorCode, leaderId }: PartitionMetadata): number =>
+const leaderIn = ({ errorCode, leaderId }: Pick<PartitionMetadata, 'errorCode' | 'leaderId'>): number =>
   errorCode === errorCodes.NONE || errorCode === errorCodes.REPLICA_NOT_AVAILABLE ? leaderId : -1
 
 /** The number of partitions: the highest id plus one. */
@@ -190,62 +275,4 @@ function countOf(partitions: Iterable<{ readonly partition: number }>): number {
 function renew(known: PartitionIdentity, topicId: string | undefined, epochNamed: number): PartitionIdentity {
   const leaderEpoch = epochNamed >= 0 ? epochNamed : known.leaderEpoch
   return known.topicId === topicId && known.leaderEpoch === leaderEpoch ? known : { topicId, leaderEpoch }
-}
-
-/** A number is believed after this many equal answers in a row. */
-const EQUAL_ANSWERS_BELIEVED = 3
-
-/**
- * The number of partitions of a topic. It determines the partition of a key, so a single answer of a lagging broker
- * must not change it.
- *
- *   more, in the same incarnation            believed: partitions are added
- *   fewer, in the same incarnation by its id never: Kafka removes no partition from a topic that exists
- *   another number in another incarnation,   believed when it is named three times in a row: of two ids, nothing says
- *   or fewer where no id is named            which one came later
- */
-export class PartitionCount {
-  #count = 0
-  #topicId: string | undefined
-  #doubted: { readonly count: number; readonly topicId: string | undefined; times: number } | undefined
-
-  /** The number of partitions; 0: unknown. */
-  get value(): number {
-    return this.#count
-  }
-
-  /** The id of the topic that has this number of partitions; `undefined`: unknown. */
-  get topicId(): string | undefined {
-    return this.#topicId
-  }
-
-  /** True when another number was reported, which is not believed yet. */
-  get isDoubted(): boolean {
-    return this.#doubted !== undefined
-  }
-
-  /** Notes the result of a look-up. */
-  named({ topicId, partitions }: TopicMetadata): void {
-    const count = partitions.length
-    const isSameIncarnation = topicId === undefined || this.#topicId === undefined || topicId === this.#topicId
-    if (this.#count === 0 || count === this.#count || (isSameIncarnation && count > this.#count))
-      this.#believe(count, topicId)
-    else if (topicId !== undefined && topicId === this.#topicId) this.#doubted = undefined
-    else this.#doubt(count, topicId)
-  }
-
-  #doubt(count: number, topicId: string | undefined): void {
-    const { count: countBefore, topicId: idBefore, times } = this.#doubted ?? { times: 0 }
-    const isRepeated = countBefore === count && idBefore === topicId
-    this.#doubted = { count, topicId, times: isRepeated ? times + 1 : 1 }
-    if (this.#doubted.times >= EQUAL_ANSWERS_BELIEVED) this.#believe(count, topicId)
-  }
-
-  /** An answer without an id and with the same number keeps the known id. */
-  #believe(count: number, topicId: string | undefined): void {
-    const isUnchanged = count === this.#count && topicId === undefined
-    if (!isUnchanged) this.#topicId = topicId
-    this.#count = count
-    this.#doubted = undefined
-  }
 }

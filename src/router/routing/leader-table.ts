@@ -52,7 +52,7 @@ export class LeaderTable {
     topic.usedAt = Math.floor(now)
     const errorCode = topic.errorAt(now)
     if (errorCode !== errorCodes.NONE) return { type: 'topicError', errorCode }
-    const partition = found ?? topic.partitions.get(partitionId)
+    const partition = found ?? topic.partition(partitionId)
     if (!partition) return topic.isCountSure(now) ? UNKNOWN_PARTITION : ASK
     return partition.leaderId >= 0 && partition.suspectSince === 0
       ? { type: 'leader', partition, checkedAt: topic.checkedAt }
@@ -72,8 +72,7 @@ export class LeaderTable {
   newsOf(topic: string, mayBeCreated: boolean, now: number): TopicNews | undefined {
     const known = this.#topics.get(topic)
     if (known === undefined) return this.#missing.newsOf(topic, mayBeCreated, now)
-    const { value: partitionCount, topicId } = known.partitionCount
-    const isDoubted = known.isCountDoubted
+    const { partitionCount, countedId: topicId, isCountDoubted: isDoubted } = known
     return partitionCount > 0 ? { type: 'known', topic, partitionCount, topicId, isDoubted } : undefined
   }
 
@@ -84,7 +83,7 @@ export class LeaderTable {
 
   /** True when the topic has been found and not lost since. */
   isKnown(topic: string): boolean {
-    return (this.#topics.get(topic)?.partitions.size ?? 0) > 0
+    return (this.#topics.get(topic)?.partitions.length ?? 0) > 0
   }
 
   /** True when the last look-up, a short time ago, did not find the topic. */
@@ -122,7 +121,7 @@ export class LeaderTable {
   }
 
   leaderOf(topic: string, partition: number): Partition | undefined {
-    return this.#topics.get(topic)?.partitions.get(partition)
+    return this.#topics.get(topic)?.partition(partition)
   }
 
   /**
@@ -143,7 +142,7 @@ export class LeaderTable {
    * requests.
    */
   suspectAll(topicName: string, nodeId: number, now: number): void {
-    for (const entry of this.#topics.get(topicName)?.partitions.values() ?? []) {
+    for (const entry of this.#topics.get(topicName)?.partitions ?? []) {
       if (entry.leaderId === nodeId) entry.suspectSince = now
     }
   }
@@ -154,7 +153,7 @@ export class LeaderTable {
     const known = this.#topics.get(name)
     const isMissing = errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
     // A single look-up that does not find the topic changes nothing, because the next look-up follows soon.
-    if (known && !(isMissing && known.misses === 0)) known.checkedAt = Math.max(known.checkedAt, askedAt)
+    if (known && !(isMissing && known.misses === 0)) known.checkedAt = Math.max(known.checkedAt, Math.floor(askedAt))
     if (isMissing) {
       if (!known) this.#missing.missed(name, mayBeCreated, now)
       else if (known.missed(now)) this.#lose(known, now)
@@ -233,7 +232,7 @@ export class LeaderTable {
     let topic = this.#topics.get(name)
     if (!topic) {
       topic = new KnownTopic(name, now, this.#options)
-      topic.checkedAt = askedAt
+      topic.checkedAt = Math.floor(askedAt)
       // A topic that an earlier look-up did not find, or that has no leaders yet, has just been created.
       const isNew = this.#missing.isMissed(name) || errorCode === errorCodes.LEADER_NOT_AVAILABLE
       if (isNew) topic.newUntil = Math.ceil(now + NEW_FOR_MS)

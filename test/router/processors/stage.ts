@@ -3,7 +3,7 @@ import type { ResultOf, RoutedKind } from '../../../src/router/messages/operatio
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
-import { newPartition, type Partition, type TopicFreshness } from '../../../src/router/requests/partition.js'
+import { KnownPartition, type Partition, type TopicFreshness } from '../../../src/router/requests/partition.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
@@ -30,7 +30,7 @@ export class ProcessorStage {
     const key = topicPartitionKey(topic, partition)
     const of = this.#topics.get(`${topic} ${newUntil}`) ?? { newUntil, place: 0 }
     this.#topics.set(`${topic} ${newUntil}`, of)
-    const found = this.#partitions.get(key) ?? newPartition(of, topic, partition, 1, UNKNOWN_IDENTITY)
+    const found = this.#partitions.get(key) ?? new KnownPartition(of, topic, partition, 1, UNKNOWN_IDENTITY)
     this.#partitions.set(key, found)
     return found
   }

@@ -304,6 +304,53 @@ describe('leader table', () => {
     expect([...new Set(recreated)]).to.have.members(['orders/1073741825', 'orders/0', 'orders/1'])
   })
 
+  it('finds each partition by its id, in whatever order and with whatever gaps brokers report them', () => {
+    const inOrder = (ids: readonly number[]) => {
+      const told = Object.fromEntries(ids.map(id => [id, { leaderId: id + 100 }]))
+      const metadata = topicOf({ partitions: told })
+      const byId = new Map(metadata.partitions.map(one => [one.partition, one]))
+      return { ...metadata, partitions: ids.map(id => byId.get(id)!) }
+    }
+    for (const ids of [
+      [0, 1, 2, 3, 4],
+      [4, 3, 2, 1, 0],
+      [2, 0, 4, 1, 3],
+      [1, 3],
+      [5, 2, 8, 1, 0]
+    ]) {
+      table.clear()
+      recreated = []
+      // First a part of them, as a broker that lags may report.
+      table.apply(inOrder(ids.slice(0, 2)), 0, 0, false)
+      table.apply(inOrder(ids), 1, 1, false)
+      const found = Array.from({ length: 10 }, (_, id) => table.leaderOf('orders', id)?.leaderId)
+      const expected = Array.from({ length: 10 }, (_, id) => (ids.includes(id) ? id + 100 : undefined))
+      expect(found, String(ids)).to.deep.equal(expected)
+      expect([table.leaderOf('orders', -1), table.leaderOf('orders', 1.5)]).to.deep.equal([undefined, undefined])
+      expect(recreated).to.deep.equal([])
+      table.clear()
+      expect(recreated).to.have.members(ids.map(id => `orders/${id}`))
+    }
+  })
+
+  it('keeps to its times where the clock tells parts of a millisecond: at most one later, never earlier', () => {
+    table.apply(ledBy(2), 0.25, 0.75, false)
+    expect([lookUp(7, 5_000.74), lookUp(7, 5_000.99), lookUp(7, 5_001)]).to.deep.equal([
+      'unknownPartition',
+      'unknownPartition',
+      'ask'
+    ])
+    table.apply(named('empty', { errorCode: 5 }), 0, 0.25, false)
+    table.apply(named('empty', led), 10, 10, false)
+    expect(table.leaderOf('empty', 0)!.of.newUntil).to.equal(30_001)
+    table.clear()
+    table.apply(ledBy(2), 7.25, 7.75, false)
+    table.forgetUnused(300_000, 300_007.75)
+    expect(table.topicCount, 'met exactly so long ago').to.equal(1)
+    table.forgetUnused(300_000, 300_008.25)
+    expect(table.topicCount).to.equal(0)
+  })
+
   it('forgets everything when another cluster is connected', () => {
     table.apply(ledBy(2), 0, 0, false)
     table.apply(named('gone', { errorCode: 3 }), 0, 0, false)
