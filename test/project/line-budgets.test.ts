@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   verbs: 2_510,
   http: 15_910,
   kafka: 6_660,
-  producer: 19_440,
+  producer: 19_460,
   router: 11_340,
   schemas: 4_110,
   server: 7_520

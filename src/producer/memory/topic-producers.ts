@@ -13,7 +13,7 @@ const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
 export class PartitionChoice {
   protected readonly topic: string
   /** By partition; `undefined`: no record was written to it. */
-  readonly all: (PartitionProducer | undefined)[]
+  all: (PartitionProducer | undefined)[]
   readonly #random: () => number
   #sticky = -1
   #rotation = 0
@@ -119,7 +119,9 @@ export class TopicProducers extends PartitionChoice implements Siblings {
 
   #open(partition: number): PartitionProducer {
     const producer = new PartitionProducer(this.topic, partition, this.#deps, this)
-    this.all[partition] = producer
+    // The first assignment to an empty list would reserve space for 17.
+    if (partition === 0 && this.all.length === 0) this.all = [producer]
+    else this.all[partition] = producer
     return producer
   }
 

@@ -21,8 +21,8 @@ export interface SubscribedTopicsOptions {
  */
 export class SubscribedTopics {
   readonly #options: SubscribedTopicsOptions
-  readonly #followers = new Map<string, Set<TopicFollower>>()
-  readonly #readers = new Map<string, Set<TopicFollower>>()
+  readonly #followers: Followers = new Map()
+  readonly #readers: Followers = new Map()
 
   constructor(options: SubscribedTopicsOptions) {
     this.#options = options
@@ -71,7 +71,7 @@ export class SubscribedTopics {
       if (followers === undefined && readers === undefined) continue
       const news = this.#newsOf(topic, now)
       if (news !== undefined)
-        for (const follower of [...(followers ?? []), ...(readers ?? [])]) addTo(byFollower, follower, news)
+        for (const follower of [...listOf(followers), ...listOf(readers)]) addTo(byFollower, follower, news)
       if (followers === undefined) {
         if (news?.type === 'known' && news.isDoubted) this.#options.schedule.want(topic, false, now)
       } else if (news !== undefined && isLast(news)) this.#followers.delete(topic)
@@ -85,11 +85,11 @@ export class SubscribedTopics {
    * readers. Without this, the look-ups for the followers would ask brokers to create the topic again.
    */
   deleted(topic: string, now: number): void {
-    const followers = [...(this.#followers.get(topic) ?? [])]
+    const followers = listOf(this.#followers.get(topic))
     this.#followers.delete(topic)
     const news = this.#newsOf(topic, now)
     const missing = news?.type === 'missing' ? news : ({ type: 'missing', topic, until: now } as const)
-    for (const follower of [...followers, ...(this.#readers.get(topic) ?? [])]) follower.topicNews([missing])
+    for (const follower of [...followers, ...listOf(this.#readers.get(topic))]) follower.topicNews([missing])
   }
 
   /**
@@ -109,18 +109,25 @@ export class SubscribedTopics {
   }
 }
 
-type Followers = Map<string, Set<TopicFollower>>
+/** Most topics have one follower: a set for each of them would be a tenth of what is kept for it. */
+type Followers = Map<string, TopicFollower | Set<TopicFollower>>
 
 function add(all: Followers, topic: string, follower: TopicFollower): void {
   const followers = all.get(topic)
-  if (followers) followers.add(follower)
-  else all.set(topic, new Set([follower]))
+  if (followers === undefined) all.set(topic, follower)
+  else if (followers instanceof Set) followers.add(follower)
+  else if (followers !== follower) all.set(topic, new Set([followers, follower]))
 }
 
 function remove(all: Followers, topic: string, follower: TopicFollower): void {
   const followers = all.get(topic)
-  followers?.delete(follower)
-  if (followers?.size === 0) all.delete(topic)
+  if (followers instanceof Set) followers.delete(follower)
+  if (followers === follower || (followers instanceof Set && followers.size === 0)) all.delete(topic)
+}
+
+function listOf(followers: TopicFollower | Set<TopicFollower> | undefined): readonly TopicFollower[] {
+  if (followers instanceof Set) return [...followers]
+  return followers === undefined ? [] : [followers]
 }
 
 const isLast = ({ type }: TopicNews): boolean => type === 'missing' || type === 'refused'

@@ -105,6 +105,33 @@ describe('the Router, where delivery follows topics,', () => {
     expect([told.length, others.slice(1)]).to.deep.equal([1, [[orders]]])
   })
 
+  it('tells who follows a topic twice once, and no more after one word, be it alone or beside another', () => {
+    const others: TopicNews[][] = []
+    const other = { topicNews: (news: readonly TopicNews[]) => others.push([...news]) }
+    const followAs = (one: typeof other): void =>
+      followed.follow({ type: 'followTopics', topics: ['orders'], follower: one }, 0)
+    const unfollowAs = (one: typeof other): void =>
+      followed.unfollow({ type: 'unfollowTopics', topics: ['orders'], follower: one })
+    const counts = (): unknown[] => [told.length, others.length, followed.has('orders')]
+    follow(['orders'])
+    follow(['orders'])
+    unfollowAs(other)
+    const orders = is('orders')
+    followed.lookedUp(['orders'], 1)
+    expect(told).to.deep.equal([[orders]])
+    followAs(other)
+    followAs(other)
+    const before = [told.length, others.length] as const
+    followed.lookedUp(['orders'], 2)
+    expect(counts()).to.deep.equal([before[0] + 1, before[1] + 1, true])
+    followed.unfollow({ type: 'unfollowTopics', topics: ['orders'], follower })
+    followed.lookedUp(['orders'], 3)
+    expect(counts()).to.deep.equal([before[0] + 1, before[1] + 2, true])
+    unfollowAs(other)
+    followed.lookedUp(['orders'], 4)
+    expect(counts()).to.deep.equal([before[0] + 1, before[1] + 2, false])
+  })
+
   it('does not follow what is missing or refused, and says so, also to who wants it looked up anew', () => {
     const missing: TopicNews = { type: 'missing', topic: 'gone', until: 9 }
     const refused: TopicNews = { type: 'refused', topic: 'secret', errorCode: 29, until: 9 }
