@@ -81,6 +81,9 @@ async function busyConnections({ seconds, rounds, only }: BenchOptions): Promise
         ratio: us(few.reports) / us(reports),
         against: `${server}-${FEWEST_CONNECTIONS}`
       }),
+      // In fair turns one for each connection, and on a machine of any speed.
+      turnsBetween: median(reports.map(({ between }) => between.p99)) / count,
+      mostTurnsBetween: Math.max(...reports.map(({ between }) => between.max)) / count,
       note: `${sum(({ lostInAll }) => lostInAll)} connections closed, ${sum(one => one.answered - okAnswers(one))} answers not 200`
     }
   })

@@ -22,6 +22,8 @@ export interface HttpConnectionEvents {
 export class HttpConnection {
   /** The time at which the request in flight was due, in monotonic milliseconds. */
   intendedAtMs = 0
+  /** How many answers to all connections had come when the request in flight was sent. */
+  answersBefore = 0
   readonly #events: HttpConnectionEvents
   readonly #socket: Socket
   #readyEvent = 'connect'

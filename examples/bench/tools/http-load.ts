@@ -1,3 +1,4 @@
+import type { Histogram } from 'hdr-histogram-js'
 import { HttpConnection } from './http-connection.js'
 import { LONGEST_LATENCY_MICROS, latencyHistogram, type Percentiles, percentiles } from './percentiles.js'
 
@@ -21,6 +22,12 @@ export interface HttpLoadOptions {
   readonly givesUp?: boolean | undefined
 }
 
+/** Answers to others, which count turns on a machine of any speed. */
+export interface Turns {
+  readonly p99: number
+  readonly max: number
+}
+
 /** The counts since the last {@link HttpLoad.mark}. */
 export interface HttpLoadCounts extends Percentiles {
   readonly sent: number
@@ -31,6 +38,8 @@ export interface HttpLoadCounts extends Percentiles {
   readonly accepted: Percentiles
   /** The number of requests in flight on connections that broke. */
   readonly lost: number
+  /** How many answers to others came between a request and its answer: in fair turns, one for each connection. */
+  readonly between: Turns
   /** Each status code with the number of its answers. */
   readonly statuses: readonly (readonly [number, number])[]
 }
@@ -52,11 +61,17 @@ function numbered(request: Buffer, at: number): Buffer {
   return own
 }
 
+const turnsOf = (between: Histogram): Turns => ({
+  p99: between.getValueAtPercentile(99),
+  max: between.maxValue
+})
+
 /** Sends one request over fixed connections, in a closed or an open loop, and counts the answers. */
 export class HttpLoad {
   readonly #options: HttpLoadOptions
   readonly #latencyMicros = latencyHistogram()
   readonly #acceptedMicros = latencyHistogram()
+  readonly #between = latencyHistogram()
   readonly #statuses = new Map<number, number>()
   readonly #connections = new Set<HttpConnection>()
   /** Connections without a request (open loop only). */
@@ -67,6 +82,7 @@ export class HttpLoad {
   #pacer: NodeJS.Timeout | undefined
   #sent = 0
   #answered = 0
+  #answeredInAll = 0
   #lost = 0
   #heldBack = 0
   #onTheirWay = 0
@@ -91,6 +107,7 @@ export class HttpLoad {
   mark(): void {
     this.#latencyMicros.reset()
     this.#acceptedMicros.reset()
+    this.#between.reset()
     this.#statuses.clear()
     this.#sent = this.#answered = this.#lost = this.#heldBack = 0
   }
@@ -102,6 +119,7 @@ export class HttpLoad {
       lost: this.#lost,
       heldBack: this.#heldBack,
       accepted: percentiles(this.#acceptedMicros),
+      between: turnsOf(this.#between),
       statuses: [...this.#statuses],
       ...percentiles(this.#latencyMicros)
     }
@@ -158,6 +176,7 @@ export class HttpLoad {
     this.#sent++
     this.#onTheirWay++
     connection.intendedAtMs = intendedAtMs
+    connection.answersBefore = this.#answeredInAll
     const { request, numberAt } = this.#options
     connection.send(numberAt === undefined ? request : numbered(request, numberAt))
   }
@@ -172,6 +191,7 @@ export class HttpLoad {
 
   readonly #onAnswered = (connection: HttpConnection, status: number): void => {
     this.#answered++
+    this.#between.recordValue(this.#answeredInAll++ - connection.answersBefore)
     this.#statuses.set(status, (this.#statuses.get(status) ?? 0) + 1)
     const latencyMicros = (performance.now() - connection.intendedAtMs) * MICROS_PER_MS
     const recorded = Math.min(Math.round(latencyMicros), LONGEST_LATENCY_MICROS)

@@ -49,6 +49,8 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['p999Ms', 'p99.9 ms'],
   ['longestTickMs', 'longest tick ms'],
   ['longestGcMs', 'longest GC ms'],
+  ['turnsBetween', 'p99 answers to each other'],
+  ['mostTurnsBetween', 'most'],
   ['cpuUsPerRequest', 'CPU µs/req'],
   ['garbageBytes', 'garbage B'],
   ['cpuUsPerRecord', 'CPU µs/record'],

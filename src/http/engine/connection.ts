@@ -109,7 +109,8 @@ export class Connection extends OpenRequests {
 
   /** True between two requests, when no byte of the next one has arrived. */
   get isIdle(): boolean {
-    return this.#state === 'open' && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
+    const isOpen = this.#state === 'open' && !this.#isYielding
+    return isOpen && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
   }
 
   /**
@@ -177,6 +178,7 @@ export class Connection extends OpenRequests {
       if (this.#isStreamed) this.#yield()
     }
     this.#noteTime()
+    if (begun > 0 && this.host.turns.areCrowded) this.#yield()
     this.#setReading()
   }
 
@@ -203,7 +205,7 @@ export class Connection extends OpenRequests {
   #yield(): void {
     if (this.#isYielding) return
     this.#isYielding = true
-    setImmediate(() => {
+    this.host.turns.later(() => {
       this.#isYielding = false
       this.goOn()
     })
