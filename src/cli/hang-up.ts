@@ -5,7 +5,7 @@ import type { ClusterSettings } from '../kafka/settings.js'
 import type { AppLogger } from '../server/app/logger.js'
 import { namedPath } from '../server/config/advanced.js'
 import type { Config } from '../server/config/config.js'
-import { describeSettings } from '../server/config/schema.js'
+import { leaves } from '../server/config/schema.js'
 
 interface Reloading {
   /** @throws ConfigError when any part cannot be used. Nothing is changed then. */
@@ -111,7 +111,6 @@ function reloaded(running: Config, read: Config): Reloaded {
       Object.entries(running.clusters).map(([name, cluster]) => [name, withLogin(cluster, clusters[name])])
     ) as Config['clusters']
   }
-  const { leaves } = describeSettings()
   return { config, needRestart: differences(config, read).map(path => namedPath(path, leaves).join('.')) }
 }
 

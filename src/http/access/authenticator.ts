@@ -11,7 +11,7 @@ import {
   isPrincipal,
   isRefusal
 } from './access.js'
-import { type JsonWebTokens, looksLikeJwt } from './json-web-tokens.js'
+import type { JsonWebTokens } from './json-web-tokens.js'
 import { toMatcher } from './rules.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
 import { BearerTokens, type Login, parseLogin, Users } from './stored-credentials.js'
@@ -19,9 +19,17 @@ import { RememberedCredentials, VerificationQueue, type VerifiedCredentials } fr
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
 
+/** Three parts of base64url. */
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
+
+/** Checks tokens of issuers. */
+export type Tokens = Pick<JsonWebTokens, 'verify' | 'expireKeys'>
+/** Without issuers the package that checks them is not loaded. */
+export const NO_TOKENS: Tokens = { verify: async () => 'invalid', expireKeys: () => undefined }
+
 export interface AuthenticatorDeps {
   readonly settings: AuthSettings
-  readonly tokens: JsonWebTokens
+  readonly tokens: Tokens
   /** Whether clients without credentials are admitted although authentication is configured. */
   readonly allowAnonymous: boolean
   /** Epoch milliseconds. */
@@ -30,7 +38,7 @@ export interface AuthenticatorDeps {
 
 type Verified = VerifiedCredentials | AuthRefusal
 
-const knownOf = (settings: AuthSettings, tokens: JsonWebTokens) => ({
+const knownOf = (settings: AuthSettings, tokens: Tokens) => ({
   settings,
   tokens,
   challenge: toChallenge(settings),
@@ -68,7 +76,7 @@ export class Authenticator {
    * remembered; everything else is verified again. Once credentials were needed, they stay needed: removing the last
    * token must not let all clients in.
    */
-  replace(settings: AuthSettings, tokens: JsonWebTokens): void {
+  replace(settings: AuthSettings, tokens: Tokens): void {
     this.#known = knownOf(settings, tokens)
     this.#isRequired ||= requiresCredentials(settings)
     this.#remembered.keep(({ user }) => user !== undefined && this.#known.users.has(user))
@@ -120,7 +128,7 @@ export class Authenticator {
     const { bearerTokens, settings } = this.#known
     const identity = bearerTokens.find(token)
     if (identity) return this.#valid(identity)
-    if (settings.issuers.length === 0 || !looksLikeJwt(token)) return this.#refusal('the token is not valid')
+    if (settings.issuers.length === 0 || !JWT.test(token)) return this.#refusal('the token is not valid')
     return this.#verified(`bearer ${digestOf(token)}`, () => this.#verifyJwt(token))
   }
 

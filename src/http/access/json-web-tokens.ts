@@ -20,11 +20,6 @@ const TRUSTED_MS = 60_000
 
 type Issuer = AuthSettings['issuers'][number]
 
-/** Three parts of base64url. */
-const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/
-
-export const looksLikeJwt = (token: string): boolean => JWT.test(token)
-
 /** The outcome for a token: its principal, or why it is not accepted. */
 export type JwtResult = Identity | 'expired' | 'invalid' | UnavailableError
 

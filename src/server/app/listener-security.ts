@@ -5,8 +5,7 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { AccessMetrics } from '../../http/access/audit.js'
-import { Authenticator } from '../../http/access/authenticator.js'
-import { fetchKeys, IssuerKeys, JsonWebTokens } from '../../http/access/json-web-tokens.js'
+import { Authenticator, NO_TOKENS, type Tokens } from '../../http/access/authenticator.js'
 import { RequestAccess } from '../../http/access/request-access.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import { Certificates } from '../../http/server/certificates.js'
@@ -73,9 +72,9 @@ class ReplaceableAccess {
   readonly #authenticator: Authenticator
   readonly #log: Logger
   #current: Pick<Config, 'auth' | 'access'>
-  #tokens: JsonWebTokens
+  #tokens: Tokens
 
-  constructor(config: Config, tokens: JsonWebTokens, metrics: AccessMetrics, audit: AuditLog, log: Logger) {
+  constructor(config: Config, tokens: Tokens, metrics: AccessMetrics, audit: AuditLog, log: Logger) {
     const { auth: settings, http } = config
     const { allowAnonymous } = http
     this.#log = log
@@ -142,7 +141,9 @@ async function openCertificates(
  */
 const FETCH_TIMEOUT_MS = 5_000
 
-async function createTokens(settings: Config['auth'], log: Logger): Promise<JsonWebTokens> {
+async function createTokens(settings: Config['auth'], log: Logger): Promise<Tokens> {
+  if (settings.issuers.length === 0) return NO_TOKENS
+  const { fetchKeys, IssuerKeys, JsonWebTokens } = await import('../../http/access/json-web-tokens.js')
   const issuers = settings.issuers.map(issuer => {
     const { jwksUrl, jwksFile } = issuer
     const fetch = async (): Promise<unknown> =>

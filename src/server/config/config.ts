@@ -8,7 +8,7 @@ import type { HttpApi } from '../../http/api/api.js'
 import { misplaced, named, placed } from './advanced.js'
 import { type ConfigRole, crossCheck, forbiddenHosts } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
-import { type Config, configSchema, describeSettings, schemaOf } from './schema.js'
+import { type Config, configSchema, describeSettings, leaves, schemaOf } from './schema.js'
 
 export type { FlagSetting } from './read-sources.js'
 export type { Config } from './schema.js'
@@ -33,7 +33,7 @@ interface Settable {
   readonly leaves: readonly Leaf[]
 }
 
-const known: Settable = { apis, schema: configSchema, leaves: describeSettings().leaves }
+const known: Settable = { apis, schema: configSchema, leaves }
 
 function settableWith(listed: readonly HttpApi[] | undefined): Settable {
   if (listed === undefined) return known

@@ -2,9 +2,8 @@ import { Document, isMap, isScalar, type Pair, type YAMLMap } from 'yaml'
 import { printable } from '../../core/printable.js'
 import { withAdvancedApart } from './advanced.js'
 import type { Config } from './config.js'
-import { describeSettings } from './schema.js'
+import { leaves } from './schema.js'
 
-const { leaves } = describeSettings()
 const secretNames = new Set(leaves.flatMap(leaf => leaf.secretNames))
 
 /** Matches an empty list or section with a comment. The YAML library writes it in three lines. */

@@ -73,9 +73,12 @@ export const configSchema = schemaOf(apis)
 /** Every section and every setting, as an operator names them. */
 export const describeSettings = (schema: z.ZodType = configSchema) => setAdvancedApart(describeSchema(schema))
 
+/** Those of {@link configSchema}: to describe it takes its time. */
+export const { leaves } = describeSettings()
+
 /** Returns one warning for each secret on the command line. Other users of the machine can read command lines. */
 export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
-  const secrets = describeSettings().leaves.filter(({ isSecret }) => isSecret)
+  const secrets = leaves.filter(({ isSecret }) => isSecret)
   const isSecret = ({ path }: FlagSetting): boolean =>
     secrets.some(
       leaf => leaf.path.length === path.length && leaf.path.every((part, at) => part === '*' || part === path[at])
