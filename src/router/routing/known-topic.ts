@@ -18,8 +18,7 @@ const FORMER_IDS_BELIEVED = 3
 // - no such topic: its cached records are no longer served, but its leaders still get requests.
 const MISSES_VOID_THE_CACHE = 2
 
-/** Never written to. */
-const NO_PARTITIONS: Partition[] = []
+const NO_PARTITIONS: readonly Partition[] = []
 const NO_ERROR = { code: 0, until: 0 }
 const NONE: ReadonlySet<number> = new Set()
 
@@ -86,7 +85,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
   readonly name: string
   readonly #options: KnownTopicOptions
   /** Sorted by id. It has no gaps: a damaged id would create a list with a billion empty elements. */
-  #partitions = NO_PARTITIONS
+  #partitions: readonly Partition[] = NO_PARTITIONS
   /** When a broker first reported the topic. Times are whole milliseconds; see {@link LONG_AGO}. */
   readonly metAt: number
   newUntil = LONG_AGO
@@ -136,14 +135,6 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
       else to = middle
     }
     return from
-  }
-
-  #add({ partition, leaderEpoch, ...leader }: PartitionMetadata): void {
-    const identity = { topicId: this.#topicId, leaderEpoch }
-    const added = new KnownPartition(this, this.name, partition, leaderIn(leader), identity)
-    // A list that is created with its first element has space for one; a first push would reserve space for 17.
-    if (this.#partitions.length === 0) this.#partitions = [added]
-    else this.#partitions.splice(this.#placeOf(partition), 0, added)
   }
 
   /**
@@ -196,7 +187,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     this.misses = 0
     this.#error = NO_ERROR
     if (metadata.errorCode !== errorCodes.NONE) return
-    for (const partition of metadata.partitions) this.#apply(partition, askedAt)
+    this.#applyAll(metadata.partitions, askedAt)
     const offline = metadata.partitions.flatMap(({ offlineReplicas }) => offlineReplicas)
     this.offlineBrokers = offline.length === 0 ? NONE : new Set(offline)
     if (metadata.partitions.length < this.partitionCount && !this.#isCountOfAnotherIncarnation) return
@@ -207,7 +198,11 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
 
   /** Forgets partitions with this id and higher ones; their cached records are void. */
   forgetFrom(count: number): void {
-    for (const partition of this.#partitions.splice(this.#placeOf(count))) {
+    const stays = this.#placeOf(count)
+    if (stays === this.#partitions.length) return
+    const gone = this.#partitions.slice(stays)
+    this.#partitions = this.#partitions.slice(0, stays)
+    for (const partition of gone) {
       partition.isForgotten = true
       this.#options.onRecreated(partition.key)
     }
@@ -236,12 +231,23 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     return true
   }
 
-  #apply(news: PartitionMetadata, askedAt: number): void {
-    const known = this.partition(news.partition)
-    if (!known) {
-      this.#add(news)
-      return
+  /** New ones are sorted in at once: one after the other, many in a bad order would take minutes. */
+  #applyAll(all: readonly PartitionMetadata[], askedAt: number): void {
+    const added: Partition[] = []
+    for (const news of inOrder(all)) {
+      const { partition, leaderEpoch } = news
+      const known = this.partition(partition) ?? added.at(-1)
+      if (known?.partition === partition) this.#apply(known, news, askedAt)
+      else
+        added.push(
+          new KnownPartition(this, this.name, partition, leaderIn(news), { topicId: this.#topicId, leaderEpoch })
+        )
     }
+    // A copy has no space for more, which a list that grows has.
+    if (added.length > 0) this.#partitions = inOrder([...this.#partitions, ...added])
+  }
+
+  #apply(known: Partition, news: PartitionMetadata, askedAt: number): void {
     const { leaderEpoch } = known.identity
     if (news.leaderEpoch >= 0 && news.leaderEpoch < leaderEpoch) {
       if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
@@ -260,8 +266,14 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
   }
 }
 
+/** Sorted by id, where they are not. */
+function inOrder<Item extends { readonly partition: number }>(items: readonly Item[]): readonly Item[] {
+  const isSorted = items.every(({ partition }, at) => at === 0 || partition >= items[at - 1]!.partition)
+  return isSorted ? items : items.toSorted((one, other) => one.partition - other.partition)
+}
+
 /** -1: the partition has no leader. */
-const leaderIn = ({ errorCode, leaderId }: Pick<PartitionMetadata, 'errorCode' | 'leaderId'>): number =>
+const leaderIn = ({ errorCode, leaderId }: PartitionMetadata): number =>
   errorCode === errorCodes.NONE || errorCode === errorCodes.REPLICA_NOT_AVAILABLE ? leaderId : -1
 
 /** The number of partitions: the highest id plus one. */
