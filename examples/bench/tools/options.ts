@@ -16,6 +16,8 @@ export interface BenchOptions {
   readonly peerUrl?: string | undefined
   /** For `confluent`: the records of one long stream, instead of all works. */
   readonly records?: number | undefined
+  /** For `lone`: the idle minutes before a push, instead of all works. */
+  readonly minutes?: number | undefined
   /** For `queue`: three nodes of a Kafka that runs already, instead of the embedded broker. */
   readonly brokers?: string | undefined
   /** For `journey`: the work whose files are printed. For `connections`: `idle`, for `produce`: `topic`, the objects by constructor. */
@@ -57,6 +59,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
         'confluent: only one stream of so many records, and the memory after each million'
       ).argParser(positive)
     )
+    .addOption(new Option('--minutes <N>', 'lone: only the first push after so many idle minutes').argParser(positive))
     .option(
       '--brokers <HOST:PORT,…>',
       'queue: a Kafka that runs already, of three nodes, instead of the embedded broker'
@@ -72,7 +75,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     })
     .parse(args, { from: 'user' })
   const name = command.args[0]!
-  const { json, seconds, rounds, only, peer, peerUrl, records, brokers, list } = command.opts<{
+  const { json, seconds, rounds, only, peer, peerUrl, records, minutes, brokers, list } = command.opts<{
     json?: string
     seconds?: number
     rounds?: number
@@ -80,6 +83,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     peer?: string
     peerUrl?: string
     records?: number
+    minutes?: number
     brokers?: string
     list?: string
   }>()
@@ -92,6 +96,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     peer,
     peerUrl,
     records,
+    minutes,
     brokers,
     list
   }
