@@ -48,7 +48,7 @@ export class OpenAccessLog implements AccessLog {
     this.#random = random
     this.#file = new AccessFile(target, log)
     this.#flusher = setInterval(() => {
-      this.#file.handOver()
+      this.#file.give()
       this.#file.lines.flush()
     }, FLUSH_MS).unref()
   }
@@ -103,15 +103,15 @@ class AccessFile {
     })
     this.lines.on('drop', () => log.warn({}, `access lines are dropped: ${target} is too slow`))
     // pino writes what it has when the process exits.
-    process.prependListener('exit', this.handOver)
+    process.prependListener('exit', this.give)
   }
 
   write(line: string): void {
     this.#collected += line
-    if (this.#collected.length >= WRITE_BYTES) this.handOver()
+    if (this.#collected.length >= WRITE_BYTES) this.give()
   }
 
-  readonly handOver = (): void => {
+  readonly give = (): void => {
     if (this.#collected !== '') this.lines.write(this.#collected)
     this.#collected = ''
   }
@@ -121,8 +121,8 @@ class AccessFile {
    * prevent the process from ending.
    */
   close(): Promise<void> {
-    process.off('exit', this.handOver)
-    this.handOver()
+    process.off('exit', this.give)
+    this.give()
     return new Promise(resolve => {
       const over = (): void => {
         clearTimeout(timer)
