@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TestAuthority } from '../../test/support/certificates.js'
@@ -7,6 +7,7 @@ import { bodyOf, cpuUsPerRequest, measureDelivered, okAnswers, requestsPerSecond
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport } from './tools/load.js'
+import { GarbageMonitor } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
 import { type Gateway, pushOne, startGateway } from './tools/servers.js'
@@ -30,6 +31,14 @@ interface RequestAccess {
   readonly isScraped?: boolean
 }
 
+type Monitored = Gateway & { readonly monitor: GarbageMonitor }
+
+/** Of one request; writes are those of the whole process, absent where the system does not count them. */
+interface Counts {
+  readonly garbageBytes: number
+  readonly writesPerRequest: number | undefined
+}
+
 interface Work {
   readonly name: string
   readonly requestAccess: string
@@ -45,14 +54,14 @@ export async function security({ seconds, rounds, only }: BenchOptions): Promise
   const works = worksOf(all).filter(({ name, against }) => !only || against === undefined || only.includes(name))
   const broker = await startBroker({ topics: [{ topic: TOPIC, partitions: PARTITIONS }] })
   const { child: load } = await Child.start('./load.ts')
-  const gateways = new Map<string, Gateway>()
+  const gateways = new Map<string, Monitored>()
   try {
     for (const requestAccess of all) gateways.set(requestAccess.name, await startBehind(requestAccess, folder, broker))
     await pushOne(gateways.get('open')!.port, TOPIC)
-    const reports = await measureAll(works, rounds, work => {
+    const measure = (work: Work, isCounted = false): Promise<LoadReport> => {
       const { headers, ca, isScraped } = all.find(({ name }) => name === work.requestAccess)!
       const gateway = gateways.get(work.requestAccess)!
-      const stopScraping = isScraped ? scrape(gateway) : () => undefined
+      const stopScraping = isScraped && !isCounted ? scrape(gateway) : () => undefined
       const report = measureDelivered(load, gateway, broker, work, ({ port, pid }) => ({
         port,
         pid,
@@ -65,12 +74,35 @@ export async function security({ seconds, rounds, only }: BenchOptions): Promise
         measureMs: seconds * 1000
       }))
       return report.finally(stopScraping)
-    })
-    return works.map(work => toRow(work, reports))
+    }
+    const reports = await measureAll(works, rounds, work => measure(work))
+    const counts = new Map<string, Counts>()
+    for (const work of works)
+      counts.set(work.name, await count(gateways.get(work.requestAccess)!, () => measure(work, true)))
+    return works.map(work => ({ ...toRow(work, reports), ...counts.get(work.name)! }))
   } finally {
     await Promise.all([load.stop(), ...[...gateways.values()].map(gateway => gateway.stop())])
     await broker.stop()
     rmSync(folder, { recursive: true })
+  }
+}
+
+/** Counts in a window that is not measured otherwise, without scrapes: a slow machine has fewer requests between two. */
+async function count({ pid, monitor }: Monitored, run: () => Promise<LoadReport>): Promise<Counts> {
+  await monitor.take()
+  const before = writesOf(pid)
+  const { answeredInAll } = await run()
+  const { allocatedBytes } = await monitor.take()
+  const writes = before && writesOf(pid)! - before
+  return { garbageBytes: allocatedBytes / answeredInAll, writesPerRequest: writes && writes / answeredInAll }
+}
+
+/** The writes of a process of Linux so far: to sockets, but not those of many pieces, and to files. */
+function writesOf(pid: number): number | undefined {
+  try {
+    return Number(/syscw: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))![1])
+  } catch {
+    return undefined
   }
 }
 
@@ -123,10 +155,17 @@ const worksOf = (all: readonly RequestAccess[]): readonly Work[] =>
   )
 
 /** Starts a gateway with these settings. They are written as JSON, which is also YAML. */
-function startBehind({ name, settings }: RequestAccess, folder: string, { bootstrap }: Broker): Promise<Gateway> {
+async function startBehind(
+  { name, settings }: RequestAccess,
+  folder: string,
+  { bootstrap }: Broker
+): Promise<Monitored> {
   const file = join(folder, `${name}.yaml`)
   writeFileSync(file, JSON.stringify(settings))
-  return startGateway(bootstrap, [], file)
+  const own = join(folder, `${name}-monitor`)
+  mkdirSync(own)
+  const monitor = new GarbageMonitor(own)
+  return { ...(await startGateway(bootstrap, monitor.nodeFlags, file)), monitor }
 }
 
 /**

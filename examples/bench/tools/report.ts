@@ -14,8 +14,9 @@ export interface Row {
   readonly longestTickMs?: number
   readonly longestGcMs?: number
   readonly cpuUsPerRequest?: number
-  /** Bytes that the process allocates in V8's heap for each record. */
+  /** Bytes that the process allocates in V8's heap for each record, or for each request. */
   readonly garbageBytes?: number
+  readonly writesPerRequest?: number | undefined
   readonly rssMb?: number
   /** The ratio to `against`, measured in the same run. Above 1, this work is better. */
   readonly ratio?: number
@@ -52,8 +53,9 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['turnsBetween', 'p99 answers to each other'],
   ['mostTurnsBetween', 'most'],
   ['cpuUsPerRequest', 'CPU µs/req'],
-  ['garbageBytes', 'garbage B'],
   ['cpuUsPerRecord', 'CPU µs/record'],
+  ['garbageBytes', 'garbage B/record or request'],
+  ['writesPerRequest', 'writes/req'],
   ['rssMb', 'RSS MB'],
   ['ratio', 'ratio'],
   ['ratioRequests', 'ratio req/s'],
