@@ -3,6 +3,7 @@ import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startBroker } from './tools/broker.js'
+import { COUNTED_HEAP, countHeap, type HeapCensus, heapRows } from './tools/heap-census.js'
 import { type LoopFigures, LoopMonitor } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { readProcessStats } from './tools/process-stats.js'
@@ -22,13 +23,19 @@ const IDLE_GROUPS = 100
 const SETTLE_MS = 20_000
 /** So large that most reads end before the collector begins. */
 const YOUNG_MB = 256
+/** Groups and instances between two counts of the heap. */
+const COUNTED = 50
+const COUNT_SETTLE_MS = 3_000
 /** Calls to the gateway that has the instance, and to the other one, in turn. */
 const CALLS = 2_000
 const CALL_ROUNDS = 5
 
 type Format = 'json' | 'binary'
 
-/** Reading by one consumer instance of Confluent's API, in both formats, and the cost of a thousand unused instances. */
+/**
+ * Reading by one consumer instance of Confluent's API, in both formats, the cost of a thousand unused instances, and what each group and
+ * instance keeps on the heap (`--only instances-heap`).
+ */
 export async function instances({ seconds, only }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ nodes: 1, topics: [{ topic: 'instances', partitions: 1 }] })
   const gateway = await startGateway(broker.bootstrap)
@@ -42,6 +49,7 @@ export async function instances({ seconds, only }: BenchOptions): Promise<readon
     if (isWanted('fresh')) rows.push(...(await fresh(broker.bootstrap)))
     if (isWanted('idle')) rows.push(await idle(client, gateway.pid, seconds))
     if (isWanted('call')) rows.push(...(await forwarded(broker.bootstrap)))
+    if (isWanted('heap')) rows.push(...(await heapOfEach(broker.bootstrap)))
     return rows
   } finally {
     client.close()
@@ -199,6 +207,45 @@ async function idle(client: Client, pid: number, seconds: number): Promise<Row> 
   const limits = { mostValue: 5, mostRssMb: 300 }
   const note = `${IDLE} instances in ${IDLE_GROUPS} groups, ${seconds} s (limits: ${limits.mostValue} %, ${limits.mostRssMb} MB)`
   return { work: 'instances-idle', value, unit: '% of a core', rssMb: after.rssBytes / 1e6, ...limits, note }
+}
+
+/** What one more group of `pixy`, one more group with an instance, and one more instance of a group keep on the heap. */
+async function heapOfEach(bootstrap: string): Promise<readonly Row[]> {
+  const gateway = await startGateway(bootstrap, COUNTED_HEAP)
+  const client = new Client(gateway.port)
+  const consume = async (round: number): Promise<HeapCensus> => {
+    const groups = Array.from({ length: COUNTED }, (_, at) => `heap-${round}-${at}`)
+    // There is no message: the answer is 408.
+    const consumed = groups.map(group =>
+      fetch(`http://127.0.0.1:${gateway.port}/pixy/topics/instances/messages?group=${group}`)
+    )
+    await Promise.all((await Promise.all(consumed)).map(answer => answer.arrayBuffer()))
+    return count()
+  }
+  const join = async (name: string, firstGroup: number): Promise<HeapCensus> => {
+    for (let at = firstGroup; at < firstGroup + COUNTED; at++) {
+      await client.call('POST', `/consumers/heap-${at}`, V2, JSON.stringify({ name }))
+      await client.call('POST', `/consumers/heap-${at}/instances/${name}/subscription`, V2, '{"topics":["instances"]}')
+    }
+    return count()
+  }
+  const count = async (): Promise<HeapCensus> => {
+    await new Promise(resolve => setTimeout(resolve, COUNT_SETTLE_MS))
+    return countHeap(gateway.pid)
+  }
+  try {
+    // What comes first also adds what is made once.
+    const consumed = [await consume(0), await consume(1)] as const
+    const [first, second, third] = [await join('a', 0), await join('a', COUNTED), await join('b', COUNTED)]
+    return [
+      ...heapRows('group-of-pixy', consumed, COUNTED, false),
+      ...heapRows('group-with-instance', [first, second], COUNTED, false),
+      ...heapRows('instance', [second, third], COUNTED, false)
+    ]
+  } finally {
+    client.close()
+    await gateway.stop()
+  }
 }
 
 /** A call to the gateway that has an instance beside one that the other gateway passes on: the subscription. */
