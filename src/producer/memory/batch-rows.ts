@@ -24,7 +24,12 @@ export abstract class BatchRows {
   protected rows: BatchRow[] = [newRow()]
   /** Number of records, withdrawn ones included. */
   protected records = 0
-  earliestDeadlineAt = Number.POSITIVE_INFINITY
+  /** A whole millisecond; see `LONG_AGO`. `undefined`: never. */
+  protected earliest: number | undefined
+
+  get earliestDeadlineAt(): number {
+    return this.earliest ?? Number.POSITIVE_INFINITY
+  }
 
   /** When its oldest record was accepted. */
   get oldestAt(): number {
@@ -47,7 +52,7 @@ export abstract class BatchRows {
     count: number,
     isGiven: boolean
   ): void {
-    if (receiver.deadlineAt < this.earliestDeadlineAt) this.earliestDeadlineAt = receiver.deadlineAt
+    if (receiver.deadlineAt < this.earliestDeadlineAt) this.earliest = receiver.deadlineAt
     const isFirst = this.records === 0
     this.records += count
     let row = this.rows[this.rows.length - 1]!
@@ -126,6 +131,6 @@ export abstract class BatchRows {
     first!.count = 0
     if (this.rows.length > 1) this.rows = [first!]
     this.records = 0
-    this.earliestDeadlineAt = Number.POSITIVE_INFINITY
+    this.earliest = undefined
   }
 }

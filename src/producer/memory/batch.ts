@@ -59,7 +59,8 @@ export class Batch extends BatchRows {
   chargedBytes = 0
   /** The span of the batch on its way to Kafka. `undefined`: it was not sent yet, or nothing records spans. */
   span: SendSpan | undefined
-  #expiresAt = Number.POSITIVE_INFINITY
+  /** A whole millisecond; see `LONG_AGO`. `undefined`: never, or it was not sent yet. */
+  #expiresAt: number | undefined
 
   /**
    * @param maxBytes limit of the whole batch, for records that come one after another. Records that have been in a batch
@@ -92,16 +93,16 @@ export class Batch extends BatchRows {
     this.setBackMs = undefined
     this.chargedBytes = 0
     this.span = undefined
-    this.#expiresAt = Number.POSITIVE_INFINITY
+    this.#expiresAt = undefined
   }
 
   /** When the batch is given up; infinite: never, or it was not sent yet. */
   get expiresAt(): number {
-    return this.#expiresAt
+    return this.#expiresAt ?? Number.POSITIVE_INFINITY
   }
 
   tryFrom(nowMs: number): void {
-    this.#expiresAt = nowMs + this.#options.timeoutMs
+    this.#expiresAt = Math.ceil(nowMs + this.#options.timeoutMs)
   }
 
   /** Number of records that are not withdrawn. */
@@ -265,7 +266,7 @@ export class Batch extends BatchRows {
       row.receiver = undefined
       this.#withdrawn++
     }
-    this.earliestDeadlineAt = earliest
+    this.earliest = earliest
     return this.#withdrawn - withdrawnBefore
   }
 

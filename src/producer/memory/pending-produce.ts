@@ -35,7 +35,7 @@ const NO_OUTCOMES: (RecordOutcome | undefined)[] = []
 
 /** The outcomes of the records of one request, in memory or on disk. Makes no promise unless a caller waits for one. */
 export abstract class RequestOutcomes {
-  /** When the wait for outcomes ends, monotonic milliseconds. */
+  /** When the wait for outcomes ends, monotonic milliseconds: a whole one, rounded up. */
   readonly deadlineAt: number
   readonly recordCount: number
   /** Made with the first outcome that is in neither of the next two: most requests need no list. */
@@ -59,7 +59,7 @@ export abstract class RequestOutcomes {
   #leave: (() => void) | undefined
 
   constructor(recordCount: number, deadlineAt: number) {
-    this.deadlineAt = deadlineAt
+    this.deadlineAt = Math.ceil(deadlineAt)
     this.recordCount = recordCount
     this.#open = recordCount
   }
@@ -347,7 +347,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
     this.#losses = losses
     this.#acceptance = acceptance
     this.#tag = tag
-    this.capacityUntil = Math.min(capacityUntil, deadlineAt)
+    this.capacityUntil = Math.min(capacityUntil, this.deadlineAt)
     this.acceptedAt = acceptedAt
   }
 

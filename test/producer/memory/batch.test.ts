@@ -54,6 +54,42 @@ describe('delivery: the end of a wait for a batch', () => {
     ])
   })
 
+  it('comes exactly at its deadline, at the next whole millisecond where that has a fraction, and never where there is none', () => {
+    const never = Number.POSITIVE_INFINITY
+    for (const [deadlineAt, before, at] of [
+      [100, 99.999, 100],
+      [100.25, 100.999, 101],
+      [0.001, 0.999, 1],
+      [2 ** 31 + 0.5, 2 ** 31 + 0.999, 2 ** 31 + 1]
+    ] as const) {
+      const { batch, pendingProduces } = three(never, deadlineAt, deadlineAt + 10)
+      expect([batch.earliestDeadlineAt, pendingProduces[1]!.deadlineAt]).to.deep.equal([at, at])
+      expect(batch.expire(before, true, late), `${before}`).to.equal(0)
+      expect(batch.expire(at, true, late), `${at}`).to.equal(1)
+      expect([pendingProduces[1]!.isSettled(0), pendingProduces[2]!.isSettled(0)]).to.deep.equal([true, false])
+      expect(batch.earliestDeadlineAt).to.equal(at + 10)
+      expect(batch.expire(at + 10, true, late)).to.equal(1)
+      expect([batch.earliestDeadlineAt, batch.expire(2 ** 40, true, late)]).to.deep.equal([never, 0])
+    }
+  })
+
+  it('and of its attempts comes a whole millisecond after its time at most, never before it was sent or without a limit', () => {
+    const timed = new Batch({ compression: 'none', timeoutMs: 1_000 })
+    expect(timed.expiresAt).to.equal(Number.POSITIVE_INFINITY)
+    timed.tryFrom(5)
+    expect(timed.expiresAt).to.equal(1_005)
+    timed.tryFrom(5.001)
+    expect(timed.expiresAt).to.equal(1_006)
+    timed.clear()
+    expect([timed.expiresAt, timed.earliestDeadlineAt]).to.deep.equal([
+      Number.POSITIVE_INFINITY,
+      Number.POSITIVE_INFINITY
+    ])
+    const endless = new Batch({ compression: 'none', timeoutMs: Number.POSITIVE_INFINITY })
+    endless.tryFrom(5.5)
+    expect(endless.expiresAt).to.equal(Number.POSITIVE_INFINITY)
+  })
+
   it('takes nothing out that may have been written, nor what was told so before', async () => {
     const { batch, pendingProduces } = three(100, 200, 300)
     expect(batch.expire(100, false, late)).to.equal(0)
