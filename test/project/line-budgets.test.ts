@@ -11,15 +11,15 @@ const BUDGETS: Readonly<Record<string, number>> = {
   cli: 3_210,
   consumer: 14_990,
   deployment: 3_930,
-  core: 5_580,
+  core: 5_640,
   'embedded-broker': 9_080,
   verbs: 2_510,
   http: 15_990,
-  kafka: 6_660,
+  kafka: 6_710,
   producer: 19_460,
   router: 11_340,
   schemas: 4_110,
-  server: 7_520
+  server: 7_540
 }
 
 function linesIn(path: string): number {
