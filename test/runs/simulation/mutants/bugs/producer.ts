@@ -206,8 +206,8 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Attempt.answer',
-        find: 'if (this.#attempts.awaits(this)) this.#answered(answer)',
-        replaceWith: 'this.#answered(answer)'
+        find: 'if (this.#attempts.awaits(this)) this.#of.attemptAnswered(answer)',
+        replaceWith: 'this.#of.attemptAnswered(answer)'
       },
       {
         in: 'PartitionProducer.append',
