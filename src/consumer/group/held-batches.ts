@@ -20,6 +20,11 @@ export class HeldBatches {
     return this.#bytes
   }
 
+  /** Whether a batch may be fetched before it is asked for. Half of the limit is left to those that are asked for. */
+  hasRoomAhead(bytes: number): boolean {
+    return this.#bytes + bytes <= this.#maxBytes / 2
+  }
+
   hold(holder: BatchHolder, bytes: number): void {
     this.release(holder)
     this.#held.set(holder, bytes)

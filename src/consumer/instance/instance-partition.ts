@@ -58,6 +58,10 @@ export class InstancePartition implements BatchHolder {
   #index = 0
   /** The fetch or look-up on its way for the position. A change of the position makes its answer void. */
   #fetching: object | undefined
+  /** The client has accepted records of this position, and was not at the end of the log since: it is likely to read on. */
+  #isReadOn = false
+  /** The size of the last batch; 0: there was none. */
+  #lastBytes = 0
   #isOver = false
   /** The number of the position. A change of the position makes reads that are not settled void. */
   epoch = 0
@@ -172,6 +176,7 @@ export class InstancePartition implements BatchHolder {
   accept(offset: Offset): void {
     // A read may end before the first position is known.
     if (this.accepted === undefined) return
+    if (offset > this.accepted || offset < this.taken) this.#isReadOn = offset === this.taken
     this.accepted = offset
     if (offset === this.taken) return
     this.taken = offset
@@ -196,6 +201,17 @@ export class InstancePartition implements BatchHolder {
     })
   }
 
+  /**
+   * Fetches the next batch before a read asks for it. It takes its place among the batches in memory at once, and no other
+   * batch makes room for it.
+   */
+  readAhead(): void {
+    const { batches } = this.#options
+    if (!this.#isReadOn || this.#fetching || !batches.hasRoomAhead(this.#lastBytes)) return
+    batches.hold(this, this.#lastBytes)
+    this.fetch(1, () => false)
+  }
+
   /** Stops for good: the instance no longer reads the partition. */
   stop(): void {
     this.#isOver = true
@@ -212,16 +228,19 @@ export class InstancePartition implements BatchHolder {
   #found(outcome: ReadOutcome): void {
     const { runtime, onChanged, batches } = this.#options
     const offset = this.taken
+    batches.release(this)
     switch (outcome.type) {
       case 'records':
         this.problem = this.#sought = undefined
         this.#batch = outcome.batch
         this.#index = 0
-        batches.hold(this, outcome.batch.heapBytes ?? outcome.batch.sizeBytes)
+        this.#lastBytes = outcome.batch.heapBytes ?? outcome.batch.sizeBytes
+        batches.hold(this, this.#lastBytes)
         onChanged()
         break
       case 'end':
         this.problem = this.#sought = undefined
+        this.#isReadOn = false
         onChanged()
         break
       case 'skipped':
@@ -295,6 +314,7 @@ export class InstancePartition implements BatchHolder {
     this.accepted = offset
     this.taken = offset
     this.#sought = undefined
+    this.#isReadOn = false
     this.problem = undefined
     this.#release()
     this.#options.onChanged()

@@ -10,6 +10,8 @@ import type { InstanceRead, InstanceRecord, InstanceResult, InstanceSettings } f
 const LINGER_MS = 2
 /** The longest such wait from the first record on. */
 const LONGEST_LINGER_MS = 20
+/** A read with so much does not wait for more: it takes longer to write than what follows takes to come. */
+const ENOUGH_BYTES = 512 * 1024
 /** Limit of records in one read, because each record costs memory beside its bytes. */
 const MAX_RECORDS = 50_000
 /** Limit of reads of one instance that wait for an earlier one. */
@@ -262,6 +264,11 @@ export class InstanceReads {
     collecting.linger?.cancel()
     const leftMs = Math.min(LINGER_MS, collecting.firstAt + LONGEST_LINGER_MS - now)
     if (leftMs <= 0) this.#answer()
+    else if (collecting.bytes >= ENOUGH_BYTES)
+      // One answer of Kafka has records of several partitions.
+      this.#options.tick(() => {
+        if (this.#collecting === collecting && collecting.bytes >= ENOUGH_BYTES) this.#answer()
+      })
     else
       collecting.linger = this.#options.runtime.after(leftMs, () => {
         if (this.#collecting === collecting) this.#answer()
@@ -303,8 +310,16 @@ export class InstanceReads {
     })
     budget.add(bytes)
     this.#unsettled = { number, records, bytes, epochs, timer }
+    this.#readAhead()
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
     request.reply({ type: 'done', value: { records, format: settings.format, settle } })
+  }
+
+  /** While the answer leaves, the next records are fetched, unless some are in memory. */
+  #readAhead(): void {
+    const { partitions } = this.#options
+    for (const { hasBatch } of partitions.values()) if (hasBatch) return
+    for (const partition of partitions.values()) partition.readAhead()
   }
 
   #answerWith(failure: Failure): void {

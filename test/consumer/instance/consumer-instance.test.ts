@@ -16,6 +16,7 @@ import type {
 import type { TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
+import { fakeRecord } from '../../support/fake-batch.js'
 import { instanceSettings } from '../../support/instances.js'
 import { FakeRuntime, run } from '../group/fake-runtime.js'
 
@@ -58,17 +59,19 @@ class Stage {
     settings: Partial<InstanceSettings> = {},
     runtime = new FakeRuntime(run(0, 10)),
     budget = new ReadBudget(1_000_000),
-    consumer: Partial<ConsumerSettings> = {}
+    consumer: Partial<ConsumerSettings> = {},
+    readonly batches = new HeldBatches(1_000_000),
+    tick: (run: () => void) => void = run => run()
   ) {
     this.runtime = runtime
     this.#budget = budget
     this.instance = new ConsumerInstance({
       runtime,
-      tick: run => run(),
+      tick,
       instance: { groupId: 'foo', name: 'one' },
       settings: { ...usualSettings, ...settings },
       consumer: { ...defaultConsumerSettings, ...consumer },
-      batches: new HeldBatches(1_000_000),
+      batches,
       budget: this.#budget,
       patterns: { find: async () => [] },
       onUsed: () => undefined,
@@ -547,6 +550,224 @@ describe('a consumer instance', () => {
     stage.done({ type: 'commit', offsets: 'accepted' })
     expect(stage.runtime.committed.offset).to.equal(5)
     expect(stage.take()).to.deep.equal(run(5, 5))
+  })
+
+  describe('that reads one full answer after another', () => {
+    /** Each read takes ten records of two bytes: a batch, which takes ten bytes a record in memory. */
+    const tenEach = { maxBytes: 20 }
+    const BATCH_BYTES = 100
+    const stageOf = (batches?: HeldBatches, settings: Partial<InstanceSettings> = {}, records = 60): Stage => {
+      const runtime = new FakeRuntime()
+      runtime.electLeader(0)
+      runtime.topicId = 'first'
+      runtime.write(...run(0, records))
+      runtime.batchSize = 10
+      runtime.recordAt = offset => ({ ...fakeRecord(offset), key: null, value: Buffer.alloc(2) })
+      const stage = new Stage({ ...tenEach, ...settings }, runtime, undefined, undefined, batches)
+      stage.assign()
+      return stage
+    }
+    const fetched = ({ runtime }: Stage): unknown[] =>
+      runtime.asked.flatMap(({ kind, request }) => (kind === 'fetchData' ? [request['offset']] : []))
+    /** Its second read is answered, and not settled. */
+    const readingOn = (stage: Stage): { offsets: number[]; settle: (accepted: number) => void } => {
+      expect(stage.take()).to.deep.equal(run(0, 10))
+      return stage.read()
+    }
+
+    it('fetches the next batch while an answer leaves, from the second one on, and each batch once', () => {
+      const stage = stageOf()
+      const first = stage.read()
+      expect(fetched(stage)).to.deep.equal([0])
+      first.settle(10)
+      stage.runtime.settle()
+      expect(fetched(stage), 'the first read was settled').to.deep.equal([0])
+      const second = stage.read()
+      expect(fetched(stage)).to.deep.equal([0, 10, 20])
+      second.settle(10)
+      stage.runtime.settle()
+      expect(fetched(stage), 'no client asks for more').to.deep.equal([0, 10, 20])
+      for (let from = 20; from < 60; from += 10) expect(stage.take()).to.deep.equal(run(from, 10))
+      expect(fetched(stage)).to.deep.equal(run(0, 7).map(at => 10 * at))
+    })
+
+    it('waits for no further records with half a megabyte, unless its client wants more', () => {
+      for (const minBytes of [undefined, 600_000]) {
+        const runtime = new FakeRuntime(run(0, 30))
+        runtime.batchSize = 10
+        runtime.recordAt = offset => ({ ...fakeRecord(offset), key: null, value: Buffer.alloc(55_000) })
+        const stage = new Stage({ ...(minBytes && { minBytes }) }, runtime, new ReadBudget(10_000_000))
+        stage.assign()
+        const read = stage.startReading()
+        runtime.settle()
+        expect(offsetsOf(read).offsets).to.deep.equal(run(0, minBytes === undefined ? 10 : 18))
+      }
+    })
+
+    it('does not answer with nothing when its client seeks as it has enough', () => {
+      const ticks: (() => void)[] = []
+      const runtime = new FakeRuntime(run(0, 10))
+      runtime.recordAt = offset => ({ ...fakeRecord(offset), key: null, value: Buffer.alloc(55_000) })
+      const budget = new ReadBudget(10_000_000)
+      const stage = new Stage({}, runtime, budget, undefined, undefined, next => void ticks.push(next))
+      stage.assign()
+      const read = stage.startReading()
+      runtime.settle()
+      expect(ticks).to.have.lengthOf(1)
+      stage.ask({ type: 'seek', positions: [{ topic, partition: 0, position: 5 }] })
+      ticks.pop()!()
+      expect(read.result).to.equal(undefined)
+      runtime.pass(LINGER_MS)
+      expect(offsetsOf(read).offsets).to.deep.equal(run(5, 5))
+    })
+
+    it('fetches none while records are in memory', () => {
+      const stage = stageOf(undefined, { maxBytes: 10 })
+      for (let from = 0; from < 30; from += 5) {
+        expect(stage.take()).to.deep.equal(run(from, 5))
+        expect(fetched(stage).at(-1)).to.equal(from < 5 ? 0 : from % 10 === 0 ? from : from + 5)
+      }
+      expect(fetched(stage)).to.deep.equal([0, 10, 20, 30])
+    })
+
+    it('fetches none ahead when the client did not get all records, and at the end of the log', () => {
+      const stage = stageOf()
+      readingOn(stage).settle(3)
+      stage.runtime.settle()
+      const { offsets } = stage.read()
+      expect([offsets, fetched(stage)]).to.deep.equal([run(13, 10), [0, 10, 20, 13]])
+
+      const other = stageOf()
+      for (let from = 0; from < 60; from += 10) other.take()
+      other.runtime.endPolls()
+      other.runtime.write(...run(60, 20))
+      const asked = fetched(other).length
+      expect(other.take()).to.deep.equal(run(60, 10))
+      expect(fetched(other).slice(asked)).to.deep.equal([60])
+    })
+
+    it('drops what was fetched ahead, or is on its way, when its client seeks', () => {
+      for (const isOnItsWay of [false, true]) {
+        const stage = stageOf()
+        stage.take()
+        const second = stage.startReading()
+        stage.runtime.settle()
+        if (isOnItsWay) stage.runtime.held.add('fetchData')
+        stage.done({ type: 'seek', positions: [{ topic, partition: 0, position: 35 }] })
+        expect(stage.batches.bytes).to.equal(0)
+        offsetsOf(second).settle(10)
+        stage.runtime.held.clear()
+        stage.runtime.settle()
+        expect(stage.batches.bytes).to.equal(0)
+        const asked = fetched(stage).length
+        expect(stage.take(), 'the first read of the new position').to.deep.equal(run(35, 10))
+        expect(fetched(stage).slice(asked)).to.deep.equal([35])
+        stage.take()
+        expect(fetched(stage).slice(asked)).to.deep.equal([35, 45, 55])
+      }
+    })
+
+    it('does not count as given what was fetched ahead, and keeps none of it, when it is removed', () => {
+      for (const isOnItsWay of [false, true]) {
+        const stage = stageOf(undefined, { autoCommitMs: 60_000 })
+        readingOn(stage).settle(10)
+        if (isOnItsWay) stage.runtime.held.add('fetchData')
+        stage.runtime.settle()
+        stage.take()
+        stage.done({ type: 'remove' })
+        stage.runtime.held.clear()
+        stage.runtime.settle()
+        expect([stage.runtime.committed?.offset, stage.batches.bytes]).to.deep.equal([30, 0])
+      }
+    })
+
+    it('commits what its client has got while more was fetched', () => {
+      const stage = stageOf()
+      const { settle } = readingOn(stage)
+      stage.done({ type: 'commit', offsets: 'accepted' })
+      expect(stage.runtime.committed).to.deep.include({ offset: 10, leaderEpoch: 0 })
+      settle(10)
+      stage.done({ type: 'commit', offsets: 'accepted' })
+      expect(stage.runtime.committed).to.deep.include({ offset: 20, leaderEpoch: 0 })
+      expect(stage.take()).to.deep.equal(run(20, 10))
+    })
+
+    it('drops what was fetched ahead of a partition that is taken away', () => {
+      const stage = stageOf()
+      readingOn(stage).settle(10)
+      expect(stage.batches.bytes).to.be.above(0)
+      stage.done({ type: 'assign', partitions: [{ topic, partition: 1 }] })
+      expect(stage.batches.bytes).to.equal(0)
+    })
+
+    describe('and asks for more than there is', () => {
+      /** A log of two batches: the batch that is fetched ahead does not come. */
+      const atEnd = (batches?: HeldBatches) => {
+        const stage = stageOf(batches, {}, 20)
+        const { settle } = readingOn(stage)
+        expect(fetched(stage)).to.deep.equal([0, 10, 20])
+        return { stage, settle }
+      }
+
+      it('begins anew when the topic is created again meanwhile', () => {
+        const { stage, settle } = atEnd()
+        stage.runtime.recreateTopic('second')
+        stage.runtime.electLeader()
+        stage.runtime.write(...run(0, 15))
+        settle(10)
+        const asked = fetched(stage).length
+        expect(stage.take()).to.deep.equal(run(0, 10))
+        expect(fetched(stage).slice(asked), 'its first read there').to.deep.equal([0])
+        expect(stage.take()).to.deep.equal(run(10, 5))
+      })
+
+      it('returns records again that the log has lost before they were accepted', () => {
+        const { stage, settle } = atEnd()
+        stage.runtime.cut(15)
+        stage.runtime.settle()
+        settle(10)
+        stage.runtime.write(...run(15, 5))
+        expect(stage.take()).to.deep.equal(run(10, 10))
+      })
+
+      it('counts as memory what is on its way, until it has ended', () => {
+        const batches = new HeldBatches(2 * BATCH_BYTES)
+        const { stage } = atEnd(batches)
+        expect(batches.bytes).to.equal(BATCH_BYTES)
+        const other = stageOf(batches)
+        readingOn(other).settle(10)
+        expect(fetched(other)).to.deep.equal([0, 10])
+        stage.runtime.endPolls()
+        expect(batches.bytes).to.equal(0)
+        expect(other.take()).to.deep.equal(run(20, 10))
+        expect(fetched(other)).to.deep.equal([0, 10, 20, 30])
+      })
+    })
+
+    describe('beside others that hold batches', () => {
+      const other = { dropBatch: () => undefined }
+
+      it('fetches none ahead that would take more than half of the memory', () => {
+        const batches = new HeldBatches(4 * BATCH_BYTES)
+        batches.hold(other, BATCH_BYTES + 1)
+        const stage = stageOf(batches)
+        readingOn(stage).settle(10)
+        expect([fetched(stage), batches.bytes]).to.deep.equal([[0, 10], BATCH_BYTES + 1])
+        batches.hold(other, BATCH_BYTES)
+        stage.read()
+        expect([fetched(stage).slice(2), batches.bytes]).to.deep.equal([[20, 30], 2 * BATCH_BYTES])
+      })
+
+      it('reads on without a gap when others needed the memory', () => {
+        const batches = new HeldBatches(2 * BATCH_BYTES)
+        const stage = stageOf(batches)
+        readingOn(stage).settle(10)
+        batches.hold(other, 2 * BATCH_BYTES)
+        expect(batches.bytes).to.equal(2 * BATCH_BYTES)
+        expect(stage.take()).to.deep.equal(run(20, 10))
+        expect(fetched(stage)).to.deep.equal([0, 10, 20, 20, 30])
+      })
+    })
   })
 
   it('leaves no timer behind when it is removed', () => {

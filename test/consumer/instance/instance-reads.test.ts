@@ -22,6 +22,7 @@ describe('a read of an instance that has ended', () => {
         if (left !== undefined) records.push(left)
         left = undefined
       },
+      readAhead: () => undefined,
       fetch: (_: number, isWanted: () => boolean) => wanted.push(isWanted)
     }
     const reads = new InstanceReads({
