@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { quickReads } from './instances/quick-reads.js'
 import { startBroker } from './tools/broker.js'
 import { COUNTED_HEAP, countHeap, type HeapCensus, heapRows } from './tools/heap-census.js'
 import { type LoopFigures, LoopMonitor } from './tools/loop-figures.js'
@@ -36,7 +37,7 @@ type Format = 'json' | 'binary'
  * Reading by one consumer instance of Confluent's API, in both formats, the cost of a thousand unused instances, and what each group and
  * instance keeps on the heap (`--only instances-heap`).
  */
-export async function instances({ seconds, only }: BenchOptions): Promise<readonly Row[]> {
+export async function instances({ seconds, rounds, only }: BenchOptions): Promise<readonly Row[]> {
   const broker = await startBroker({ nodes: 1, topics: [{ topic: 'instances', partitions: 1 }] })
   const gateway = await startGateway(broker.bootstrap)
   const client = new Client(gateway.port)
@@ -46,6 +47,7 @@ export async function instances({ seconds, only }: BenchOptions): Promise<readon
     const isWanted = (work: string): boolean => only?.includes(`instances-${work}`) ?? true
     for (const format of ['json', 'binary'] as const)
       if (isWanted(format)) rows.push(await read(client, gateway.pid, format))
+    if (isWanted('quick')) rows.push(await quickReads(rounds))
     if (isWanted('fresh')) rows.push(...(await fresh(broker.bootstrap)))
     if (isWanted('idle')) rows.push(await idle(client, gateway.pid, seconds))
     if (isWanted('call')) rows.push(...(await forwarded(broker.bootstrap)))

@@ -9,7 +9,7 @@ const READ_BUFFER_BYTES = 64 * 1024
 /** The events that a connection reports to its owner. */
 export interface HttpConnectionEvents {
   /** A whole answer has arrived. */
-  answered(connection: HttpConnection, status: number): void
+  answered(connection: HttpConnection, status: number, bodyBytes: number): void
   /** The socket was closed. `unanswered`: a request was in flight. */
   lost(connection: HttpConnection, unanswered: boolean): void
 }
@@ -31,6 +31,7 @@ export class HttpConnection {
   #status = 0
   /** Bytes of the body that have not arrived yet. -1 while the head is incomplete. */
   #bodyBytesLeft = -1
+  #bodyBytes = 0
   #head: Buffer = Buffer.alloc(0)
 
   /** @param ca certificate authority of the server's certificate; absent: no TLS */
@@ -82,7 +83,7 @@ export class HttpConnection {
     }
     if (this.#bodyBytesLeft > 0) return
     this.#busy = false
-    this.#events.answered(this, this.#status)
+    this.#events.answered(this, this.#status, this.#bodyBytes)
   }
 
   /** False while the head is incomplete, or when it cannot be understood (then the connection is closed). */
@@ -99,6 +100,7 @@ export class HttpConnection {
       return false
     }
     this.#status = (bytes[9]! - 48) * 100 + (bytes[10]! - 48) * 10 + (bytes[11]! - 48)
+    this.#bodyBytes = length
     this.#bodyBytesLeft = length - (bytes.length - end - CR_LF_CR_LF.length)
     return true
   }
