@@ -63,6 +63,7 @@ export class BatchQueue {
     let sizeBytes = 0
     let isOfCall: ReturnType<CallOf> | undefined
     let transactionalId: string | undefined
+    let keys: Set<string> | undefined
     for (; count < MOST_PER_CALL && this.#batches.size > 0; this.#batches.shift()) {
       const batch = this.#batches.first!
       if (batch.settled) continue
@@ -71,9 +72,11 @@ export class BatchQueue {
         isOfCall = this.#callOf(partition)
         transactionalId = batch.request.transactionalId
       }
+      // Its topic was found anew, so there may be another object for the same partition.
+      if (partition.isForgotten) keys ??= new Set(batches.slice(0, count).map(({ key }) => key))
       const size = batch.request.sizeBytes ?? batch.request.bytes.length
       if (batch.request.transactionalId !== transactionalId || !isOfCall(partition)) passed.push(batch)
-      else if (partition.call === call) later.push(batch)
+      else if (partition.call === call || keys?.has(partition.key)) later.push(batch)
       else if (count > 0 && sizeBytes + size > this.#limit.bytes) break
       else {
         const { of } = partition
@@ -81,6 +84,7 @@ export class BatchQueue {
         if (batches[of.place]?.partition?.of !== of) of.place = count
         else if (batches[count - 1]!.partition!.of !== of) isByTopic = false
         batches[count++] = batch
+        keys?.add(partition.key)
         sizeBytes += size
       }
     }

@@ -103,6 +103,24 @@ describe('produce processor', () => {
     expect(stage.produce.main.isEmpty).to.equal(true)
   })
 
+  it('has one batch of a partition in a call when its topic was found anew meanwhile', () => {
+    stage.add(0, 1)
+    stage.add(1, 2)
+    stage.add(0, 3)
+    stage.findAnew()
+    for (const partition of [1, 2]) stage.add(partition, 4)
+    stage.findAnew()
+    stage.add(0, 5)
+    const calls: string[][] = []
+    while (!stage.produce.main.isEmpty)
+      calls.push(next().batches.map(({ key, request }) => `${key}: ${request.bytes.length}`))
+    expect(calls).to.deep.equal([
+      ['orders/0: 1', 'orders/1: 2', 'orders/2: 4'],
+      ['orders/0: 3', 'orders/1: 4'],
+      ['orders/0: 5']
+    ])
+  })
+
   it('finds the batch of each answer in whatever order a broker answers, and hears each once', () => {
     const answers = [0, 1, 2, 3].map(partition => stage.add(partition))
     const call = next()

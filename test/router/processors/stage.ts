@@ -35,6 +35,12 @@ export class ProcessorStage {
     return found
   }
 
+  /** The topics are found again after they were forgotten, so there is another object for each partition. */
+  findAnew(): void {
+    for (const partition of this.#partitions.values()) partition.isForgotten = true
+    this.#partitions.clear()
+  }
+
   /** Accepts a request whose requester writes to `results`. */
   accept<Kind extends RoutedKind>(
     kind: Kind,
