@@ -29,7 +29,7 @@ export const routerBugs: readonly PlantedBug[] = [
       {
         in: 'KnownTopic.#isOfThisIncarnation',
         find: 'if (this.#topicId !== undefined) this.forgetFrom(0)',
-        replaceWith: 'if (this.#topicId !== undefined) this.partitions.clear()'
+        replaceWith: 'if (this.#topicId !== undefined) this.#partitions = NO_PARTITIONS'
       }
     ]
   },
