@@ -196,7 +196,8 @@ export class ArionMessages implements ProduceApi<MessageHead> {
   tooLarge({ payload }: Exchange, error: BodyTooLargeError, refuse: (error: BodyTooLargeError) => void): void {
     const { maxBodyBytes } = this.#parts.settings
     let { seenBytes } = error
-    if (error.isAnnounced || seenBytes > maxBodyBytes) {
+    // A body that has come as a whole was counted as one.
+    if (error.isAnnounced || payload.whole !== undefined || seenBytes > maxBodyBytes) {
       refuse(error)
       return
     }

@@ -133,6 +133,18 @@ describe('a request that comes again with its key in another content coding', ()
     expect(verbs.records.map(({ value }) => value!.length)).to.deep.equal([2 * MIB])
   })
 
+  it('is counted once where it comes in chunks and is larger than a message of Arion may be', async () => {
+    await start('arion', { maxMessageBytes: 1_000 })
+    const head =
+      'POST /loud/sync/t/k HTTP/1.1\r\nhost: localhost\r\nidempotency-key: k\r\ntransfer-encoding: chunked\r\n\r\n'
+    const socket = await RawSocket.open(started.http.urls.shared)
+    await socket.send(Buffer.from(`${head}5dc\r\n${'x'.repeat(1_500)}\r\n0\r\n\r\n`))
+    const answer = await socket.until(text => text.includes('"limit"'))
+    expect(answer).to.match(/^HTTP\/1\.1 400 [\s\S]*"size":1500,"limit":1000/)
+    expect(charged).to.equal(1_500)
+    socket.destroy()
+  })
+
   it('is the same request where another process owns its key', async () => {
     const owner = await start('confluent')
     const ofOwner = verbs
