@@ -310,16 +310,16 @@ export class InstanceReads {
     })
     budget.add(bytes)
     this.#unsettled = { number, records, bytes, epochs, timer }
-    this.#readAhead()
+    this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
     request.reply({ type: 'done', value: { records, format: settings.format, settle } })
   }
 
   /** While the answer leaves, the next records are fetched, unless some are in memory. */
-  #readAhead(): void {
+  #readAhead(maxWaitMs: number): void {
     const { partitions } = this.#options
     for (const { hasBatch } of partitions.values()) if (hasBatch) return
-    for (const partition of partitions.values()) partition.readAhead()
+    for (const partition of partitions.values()) partition.readAhead(maxWaitMs)
   }
 
   #answerWith(failure: Failure): void {

@@ -646,6 +646,19 @@ describe('a consumer instance', () => {
       expect(fetched(other).slice(asked)).to.deep.equal([60])
     })
 
+    it('fetches ahead with the patience of its client, so that long polls of the broker stay as long', () => {
+      const stage = stageOf(undefined, { maxWaitMs: 30_000 })
+      for (let from = 0; from < 30; from += 10) {
+        const reading = stage.startReading()
+        stage.runtime.pass(LINGER_MS)
+        offsetsOf(reading).settle(10)
+        stage.runtime.settle()
+      }
+      const asked = stage.runtime.asked.filter(({ kind }) => kind === 'fetchData')
+      expect(asked.length).to.be.above(2)
+      for (const { request } of asked) expect(request.maxWaitMs).to.be.at.least(29_000)
+    })
+
     it('drops what was fetched ahead, or is on its way, when its client seeks', () => {
       for (const isOnItsWay of [false, true]) {
         const stage = stageOf()
