@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 5_640,
   'embedded-broker': 9_080,
   verbs: 2_510,
-  http: 15_990,
+  http: 15_950,
   kafka: 6_710,
   producer: 19_460,
   router: 11_340,

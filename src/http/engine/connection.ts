@@ -109,8 +109,7 @@ export class Connection extends OpenRequests {
 
   /** True between two requests, when no byte of the next one has arrived. */
   get isIdle(): boolean {
-    const isOpen = this.#state === 'open' && !this.#isYielding
-    return isOpen && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
+    return this.#state === 'open' && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
   }
 
   /**
@@ -178,7 +177,6 @@ export class Connection extends OpenRequests {
       if (this.#isStreamed) this.#yield()
     }
     this.#noteTime()
-    if (begun > 0 && this.host.turns.areCrowded) this.#yield()
     this.#setReading()
   }
 
@@ -205,7 +203,7 @@ export class Connection extends OpenRequests {
   #yield(): void {
     if (this.#isYielding) return
     this.#isYielding = true
-    this.host.turns.later(() => {
+    setImmediate(() => {
       this.#isYielding = false
       this.goOn()
     })

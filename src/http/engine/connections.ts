@@ -6,7 +6,6 @@ import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
-import { AcceptTurns } from './accept-turns.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection, ofConnection } from './connection.js'
 import type { BodyHolder, ConnectionHost, ConnectionLimits, Served } from './open-requests.js'
@@ -66,7 +65,6 @@ const onData = ofConnection((connection, bytes: Buffer) => connection.arrived(by
 /** All connections of all listeners. Only this class grants memory for bodies. */
 export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
-  readonly turns = new AcceptTurns()
   readonly now: MonotonicClock
   readonly #refusals: RefusalCounts
   readonly #log: Logger

@@ -1,7 +1,6 @@
 import type { IncomingHttpHeaders, RequestListener } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ForbiddenError, OverloadedError } from '../../core/errors.js'
-import type { AcceptTurns } from './accept-turns.js'
 import type { AddressUse } from './client-addresses.js'
 import type { HeadLimits } from './head.js'
 import type { HeadContext } from './response-head.js'
@@ -25,7 +24,6 @@ export interface BodyHolder {
 
 export interface ConnectionHost extends HeadContext {
   readonly limits: ConnectionLimits
-  readonly turns: AcceptTurns
   now(): number
   /** Counts bytes of a body, or returns the error when there is no memory for them. */
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined

@@ -34,10 +34,7 @@ export class Listener {
       ? createSecureServer(connections.limits.headersTimeoutMs, certificates)
       : createServer(PLAIN)
     this.#connections = connections
-    this.#server.on('connection', (socket: Socket) => {
-      connections.turns.accepted()
-      connections.enter(socket)
-    })
+    this.#server.on('connection', (socket: Socket) => connections.enter(socket))
     if (certificates) this.#watchHandshakes()
     this.#served = served
     const event = certificates ? 'secureConnection' : 'connection'

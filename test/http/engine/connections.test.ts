@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
-import type { Connections, ConnectionsLimits } from '../../../src/http/engine/connections.js'
+import type { ConnectionsLimits } from '../../../src/http/engine/connections.js'
 import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
 import { type Client, closeConnections, connectionsWith, get } from './fake-connections.js'
 import { FakeSocket } from './fake-socket.js'
@@ -87,60 +87,6 @@ describe('http: a connection and what it holds', () => {
     answers[1]!.req.letGo()
     clock.tick(0)
     expect(socket.newly()).to.deep.equal(['resume'])
-  })
-
-  describe('while others wait to be accepted, one in each turn', () => {
-    const inTurns = (turns: number, { turns: accepting }: Connections): void => {
-      for (let turn = 0; turn < turns; turn++) {
-        accepting.accepted()
-        clock.next()
-      }
-    }
-
-    it('are read again two in a turn, in the order of their requests, and all when no other waits', () => {
-      const { connect, connections } = setUp()
-      const clients = Array.from({ length: 6 }, () => connect())
-      inTurns(8, connections)
-      for (const client of clients) {
-        client.take(get('/'))
-        client.answerAll()
-      }
-      const readAgain = () => clients.map(({ socket }) => socket.newly().includes('resume'))
-      expect(clients.map(({ socket }) => socket.newly())).to.deep.equal(clients.map(() => ['pause']))
-      inTurns(1, connections)
-      expect(readAgain()).to.deep.equal([true, true, false, false, false, false])
-      inTurns(1, connections)
-      expect(readAgain()).to.deep.equal([false, false, true, true, false, false])
-      clock.next()
-      expect(readAgain()).to.deep.equal([false, false, false, false, true, true])
-      expect(clock.countTimers()).to.equal(1)
-    })
-
-    it('are read on where one comes now and then', () => {
-      const { connect, connections } = setUp()
-      const client = connect()
-      for (let turn = 0; turn < 20; turn++) {
-        connections.turns.accepted()
-        clock.tick(1)
-        client.take(get('/'))
-        answer(client, turn)
-      }
-      expect(client.socket.newly()).to.deep.equal([])
-    })
-
-    it('are not idle: a request may wait in the socket', () => {
-      const { connect, connections } = setUp()
-      const client = connect()
-      inTurns(8, connections)
-      client.take(get('/'))
-      client.answers[0]!.end('x')
-      client.socket.flush()
-      expect(client.connection.isIdle).to.equal(false)
-      for (const _ of [1, 2]) connections.closeIdle(client.connection.served)
-      expect(client.socket.destroyed).to.equal(false)
-      clock.tick(1)
-      expect(client.connection.isIdle).to.equal(true)
-    })
   })
 
   it('are not read beyond 1 MiB of incomplete bodies in one tick, and all of them again in the next one', () => {

@@ -85,6 +85,7 @@ describe('bench command', () => {
       peer: undefined,
       peerUrl: undefined,
       records: undefined,
+      minutes: undefined,
       brokers: undefined,
       list: undefined
     })
