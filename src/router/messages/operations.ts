@@ -51,7 +51,8 @@ export interface FetchData extends Request<FetchDataResult> {
   readonly topicId?: string | undefined
   /**
    * Limit of the bytes that the leader is asked for, at least 1. A first batch that is larger comes whole. The largest
-   * limit counts where several requests read from one offset. Default and maximum: the Router's `fetchBufferBytes`.
+   * limit counts where several requests read from one offset. Default and maximum, and what long polls at the end of a log
+   * ask for: the Router's `fetchBufferBytes`.
    */
   readonly maxBytes?: number | undefined
 }
