@@ -112,7 +112,7 @@ describe('the thread of the schemas', () => {
   })
 
   it('lets owners take turns: one with much work keeps no other waiting for all of it', async () => {
-    open({ limitMs: 100 })
+    open({ limitMs: 400 })
     const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
     const ended: string[] = []
     const greedy = Array.from({ length: 3 }, () =>
@@ -142,7 +142,7 @@ describe('the thread of the schemas', () => {
   })
 
   it('reads a new schema, for which others may wait, before all work of its owner that has waited longer', async () => {
-    open({ limitMs: 100 })
+    open({ limitMs: 400 })
     const endless = await codecOf(ENDLESS, 'JSONSCHEMA')
     const order: string[] = []
     const work = Array.from({ length: 3 }, () =>
@@ -186,7 +186,7 @@ describe('the thread of the schemas', () => {
   })
 
   it('reads a schema again whose reading was given back, and keeps it', async () => {
-    open({ limitMs: 100 })
+    open({ limitMs: 400 })
     const [endless, text] = [await codecOf(ENDLESS, 'JSONSCHEMA'), await codecOf(STRING)]
     await failureOf(encode([itemOf(endless, '1')]))
     const work = [failureOf(encode([itemOf(endless, '1')], 'bob')), encode([itemOf(text, '"a"')], 'ann')]
