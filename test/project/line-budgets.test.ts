@@ -17,7 +17,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   http: 15_950,
   kafka: 6_710,
   producer: 19_460,
-  router: 11_310,
+  router: 11_220,
   schemas: 4_110,
   server: 7_540
 }

@@ -30,33 +30,28 @@ import { type ChangeState, describeOperation } from '../requests/operation.js'
 import { askingPartitions, ofPartition } from './by-partition.js'
 import { groupAction, groupFailure, partitionAction } from './error-actions.js'
 import { askedPlacesOf } from './fetch-offset.js'
-import type { ProcessorContext } from './queue-processor.js'
-import { SharedCalls } from './shared-calls.js'
+import { ofGroup } from './group-processor.js'
+import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
 
 /** A broker may use this share of the time limit of a call, so that its answer comes before the limit. */
 const BROKER_SHARE_OF_CALL = 0.8
 
 type ChangeOutcome = ResultOf<'deleteTopic'> | 'notController' | 'retryLater'
 
-/** Not sent again: the first attempt may arrive later, after changes that others make meanwhile. */
-const IN_DOUBT = { type: 'timedOut', reason: 'an attempt had no answer' } as const
 /** A check changes nothing, so it is asked again. */
 const unlessChecked = ({ request }: { readonly request: { readonly validateOnly: boolean } }) =>
   request.validateOnly ? undefined : IN_DOUBT
 
-export const describeCluster = describeOperation('describeCluster', {
+export const describeCluster = describeCall('describeCluster', {
   role: 'admin',
   target: { type: 'any' },
   problemOf: () => undefined,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('describeCluster', {
-      keyOf: () => '',
-      send: client => client.metadata({ topics: [], allowAutoTopicCreation: false, timeoutMs: callTimeoutMs }),
-      outcomeOf: ({ clusterId, controllerId, brokers }) => ({ type: 'success', clusterId, controllerId, brokers })
-    })
+  keyOf: () => '',
+  send: (client, _, timeoutMs) => client.metadata({ topics: [], allowAutoTopicCreation: false, timeoutMs }),
+  outcomeOf: ({ clusterId, controllerId, brokers }) => ({ type: 'success', clusterId, controllerId, brokers })
 })
 
-export const createTopic = describeOperation('createTopic', {
+export const createTopic = describeCall('createTopic', {
   role: 'admin',
   target: { type: 'controller' },
   problemOf({ topic, partitions, replicationFactor, assignments }) {
@@ -65,188 +60,156 @@ export const createTopic = describeOperation('createTopic', {
       problemOfTopic(topic) ?? problemOfNumbers(numbers, MAX_INT32) ?? problemOfNumbers([replicationFactor], MAX_INT16)
     )
   },
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('createTopic', {
-      send: (client, { topic, partitions, replicationFactor, assignments, configs, validateOnly }) =>
-        client.createTopics({
-          topics: [{ topic, partitions, replicationFactor, assignments, configs }],
-          validateOnly,
-          ...timesOf(callTimeoutMs)
-        }),
-      outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
-      unanswered: unlessChecked
-    })
+  send: (client, { topic, partitions, replicationFactor, assignments, configs, validateOnly }, timeoutMs) =>
+    client.createTopics({
+      topics: [{ topic, partitions, replicationFactor, assignments, configs }],
+      validateOnly,
+      ...timesOf(timeoutMs)
+    }),
+  outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
+  unanswered: unlessChecked
 })
 
 /**
  * Deletes a topic. By its id it is asked for again, because no topic that is created later has this id: where it is
  * unknown after an attempt without an answer, the topic is gone as requested. By its name it is sent once.
  */
-export const deleteTopic = describeOperation('deleteTopic', {
+export const deleteTopic = describeCall('deleteTopic', {
   role: 'admin',
   target: { type: 'controller' },
   initialState: (): ChangeState => ({ isInDoubt: false }),
   problemOf: ({ topic }) => problemOfTopic(topic),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('deleteTopic', {
-      send: (client, { topic, topicId }) =>
-        client.deleteTopics({
-          topics: [topic],
-          ...(topicId !== undefined && { topicIds: [topicId] }),
-          ...timesOf(callTimeoutMs)
-        }),
-      outcomeOf({ topics: [answer] }, { request, state }) {
-        if (answer?.errorCode === errorCodes.UNKNOWN_TOPIC_ID) {
-          return state.isInDoubt ? SUCCESS : kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-        }
-        if (answer !== undefined && doubtful.has(answer.errorCode)) state.isInDoubt = true
-        return outcomeOfChange(answer, request.topicId !== undefined)
-      },
-      unanswered({ request, state }) {
-        state.isInDoubt = true
-        return request.topicId === undefined ? IN_DOUBT : undefined
-      }
-    })
+  send: (client, { topic, topicId }, timeoutMs) =>
+    client.deleteTopics({
+      topics: [topic],
+      ...(topicId !== undefined && { topicIds: [topicId] }),
+      ...timesOf(timeoutMs)
+    }),
+  outcomeOf({ topics: [answer] }, { request, state }) {
+    if (answer?.errorCode === errorCodes.UNKNOWN_TOPIC_ID) {
+      return state.isInDoubt ? SUCCESS : kafkaFailure(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+    }
+    if (answer !== undefined && doubtful.has(answer.errorCode)) state.isInDoubt = true
+    return outcomeOfChange(answer, request.topicId !== undefined)
+  },
+  unanswered({ request, state }) {
+    state.isInDoubt = true
+    return request.topicId === undefined ? IN_DOUBT : undefined
+  }
 })
 
-export const createPartitions = describeOperation('createPartitions', {
+export const createPartitions = describeCall('createPartitions', {
   role: 'admin',
   target: { type: 'controller' },
   problemOf: ({ topic, total }) => problemOfTopic(topic) ?? problemOfNumbers([total], MAX_INT32),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('createPartitions', {
-      send: (client, { topic, total, validateOnly }) =>
-        client.createPartitions({ topics: [{ topic, total }], validateOnly, ...timesOf(callTimeoutMs) }),
-      outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
-      unanswered: unlessChecked
-    })
+  send: (client, { topic, total, validateOnly }, timeoutMs) =>
+    client.createPartitions({ topics: [{ topic, total }], validateOnly, ...timesOf(timeoutMs) }),
+  outcomeOf: ({ topics: [answer] }, { request }) => outcomeOfChange(answer, request.validateOnly),
+  unanswered: unlessChecked
 })
 
-export const deleteRecords = describeOperation('deleteRecords', {
+export const deleteRecords = describeCall('deleteRecords', {
   ...ofPartition,
   role: 'admin',
   problemOf: request => problemOfPlace(request),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('deleteRecords', {
-      send: (client, { topicPartition, offset }) =>
-        client.deleteRecords({ partitions: [{ ...topicPartition, offset }], ...timesOf(callTimeoutMs) }),
-      outcomeOf({ partitions: [answer] }: DeleteRecordsResponse) {
-        const action = partitionAction(answer?.errorCode ?? errorCodes.NONE)
-        if (action === 'notLeader' || action === 'unknownTopicOrPartition') return action
-        return outcomeOfChange(answer && { ...answer, errorMessage: null }, false)
-      },
-      unanswered: () => IN_DOUBT
-    })
+  send: (client, { topicPartition, offset }, timeoutMs) =>
+    client.deleteRecords({ partitions: [{ ...topicPartition, offset }], ...timesOf(timeoutMs) }),
+  outcomeOf({ partitions: [answer] }: DeleteRecordsResponse) {
+    const action = partitionAction(answer?.errorCode ?? errorCodes.NONE)
+    if (action === 'notLeader' || action === 'unknownTopicOrPartition') return action
+    return outcomeOfChange(answer && { ...answer, errorMessage: null }, false)
+  },
+  unanswered: inDoubt
 })
 
-export const deleteGroup = describeOperation('deleteGroup', {
+export const deleteGroup = describeCall('deleteGroup', {
   role: 'admin',
-  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('deleteGroup', {
-      send: (client, { groupId }) => client.deleteGroups({ groups: [groupId], timeoutMs: callTimeoutMs }),
-      outcomeOf({ groups: [answer] }: DeleteGroupsResponse) {
-        if (answer === undefined || doubtful.has(answer.errorCode)) return IN_DOUBT
-        return groupAction(answer.errorCode) === 'success' ? SUCCESS : groupFailure(answer.errorCode)
-      },
-      unanswered: () => IN_DOUBT
-    })
+  ...ofGroup,
+  send: (client, { groupId }, timeoutMs) => client.deleteGroups({ groups: [groupId], timeoutMs }),
+  outcomeOf({ groups: [answer] }: DeleteGroupsResponse) {
+    if (answer === undefined || doubtful.has(answer.errorCode)) return IN_DOUBT
+    return groupAction(answer.errorCode) === 'success' ? SUCCESS : groupFailure(answer.errorCode)
+  },
+  unanswered: inDoubt
 })
 
 /** Settings of topics or groups, which every broker knows, or of a broker, which only this broker knows. */
-export const describeConfigs = describeOperation('describeConfigs', {
+export const describeConfigs = describeCall('describeConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resources, nodeId }) => nodeId ?? nodeIdOf(resources[0]) },
   problemOf: ({ resources }) => resources.map(problemOfResource).find(problem => problem !== undefined),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('describeConfigs', {
-      keyOf: ({ resources, names, withSynonyms }) =>
-        JSON.stringify([resources.map(({ type, name }) => [type, name]), names, withSynonyms]),
-      send: (client, { resources, names, withSynonyms = false }) =>
-        client.describeConfigs({ resources, names, withSynonyms, timeoutMs: callTimeoutMs }),
-      outcomeOf({ resources }: DescribeConfigsResponse) {
-        const problem = resources.find(({ errorCode }) => !describedCodes.has(errorCode))
-        if (problem !== undefined) return outcomeOfError(problem)
-        const found = resources.filter(({ errorCode }) => errorCode === errorCodes.NONE)
-        return { type: 'success', configs: new Map(found.map(({ name, configs }) => [name, configs])) }
-      }
-    })
+  keyOf: ({ resources, names, withSynonyms }) =>
+    JSON.stringify([resources.map(({ type, name }) => [type, name]), names, withSynonyms]),
+  send: (client, { resources, names, withSynonyms = false }, timeoutMs) =>
+    client.describeConfigs({ resources, names, withSynonyms, timeoutMs }),
+  outcomeOf({ resources }: DescribeConfigsResponse) {
+    const problem = resources.find(({ errorCode }) => !describedCodes.has(errorCode))
+    if (problem !== undefined) return outcomeOfError(problem)
+    const found = resources.filter(({ errorCode }) => errorCode === errorCodes.NONE)
+    return { type: 'success', configs: new Map(found.map(({ name, configs }) => [name, configs])) }
+  }
 })
 
 /** Changes settings of a topic or group, which every broker accepts, or of a broker, which only this broker accepts. */
-export const alterConfigs = describeOperation('alterConfigs', {
+export const alterConfigs = describeCall('alterConfigs', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ resource }) => nodeIdOf(resource) },
   problemOf: ({ resource }) => problemOfResource(resource),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('alterConfigs', {
-      send: (client, { resource, changes, validateOnly }) =>
-        client.alterConfigs({ resource, changes, validateOnly, timeoutMs: callTimeoutMs }),
-      outcomeOf: (response, { request }) => outcomeOfChange(response, request.validateOnly),
-      unanswered: unlessChecked
-    })
+  send: (client, { resource, changes, validateOnly }, timeoutMs) =>
+    client.alterConfigs({ resource, changes, validateOnly, timeoutMs }),
+  outcomeOf: (response, { request }) => outcomeOfChange(response, request.validateOnly),
+  unanswered: unlessChecked
 })
 
-export const describeAcls = describeOperation('describeAcls', {
+export const describeAcls = describeCall('describeAcls', {
   role: 'admin',
   target: { type: 'any' },
   problemOf: () => undefined,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('describeAcls', {
-      send: (client, { filter }) => client.describeAcls({ ...filter, timeoutMs: callTimeoutMs }),
-      outcomeOf({ resources, ...answer }: DescribeAclsResponse) {
-        if (answer.errorCode !== errorCodes.NONE) return outcomeOfError(answer)
-        const found = resources.flatMap(({ entries, ...of }) => entries.map(entry => ({ ...of, ...entry })))
-        return { type: 'success', entries: found }
-      }
-    })
+  send: (client, { filter }, timeoutMs) => client.describeAcls({ ...filter, timeoutMs }),
+  outcomeOf({ resources, ...answer }: DescribeAclsResponse) {
+    if (answer.errorCode !== errorCodes.NONE) return outcomeOfError(answer)
+    const found = resources.flatMap(({ entries, ...of }) => entries.map(entry => ({ ...of, ...entry })))
+    return { type: 'success', entries: found }
+  }
 })
 
 /** What Castellan may do with topics. */
-export const fetchTopicOperations = describeOperation('fetchTopicOperations', {
+export const fetchTopicOperations = describeCall('fetchTopicOperations', {
   role: 'admin',
   target: { type: 'any' },
   problemOf: ({ topics }) => topics?.map(problemOfTopic).find(problem => problem !== undefined),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('fetchTopicOperations', {
-      keyOf: ({ topics }) => JSON.stringify(topics),
-      send: (client, { topics }) =>
-        client.metadata({
-          topics,
-          allowAutoTopicCreation: false,
-          withAuthorizedOperations: true,
-          timeoutMs: callTimeoutMs
-        }),
-      outcomeOf: ({ topics }: MetadataResponse) => ({
-        type: 'success',
-        operations: new Map(
-          topics.flatMap(({ topic, authorizedOperations: operations }) =>
-            operations === undefined ? [] : [[topic, operations] as const]
-          )
-        )
-      })
-    })
+  keyOf: ({ topics }) => JSON.stringify(topics),
+  send: (client, { topics }, timeoutMs) =>
+    client.metadata({
+      topics,
+      allowAutoTopicCreation: false,
+      withAuthorizedOperations: true,
+      timeoutMs
+    }),
+  outcomeOf: ({ topics }: MetadataResponse) => ({
+    type: 'success',
+    operations: new Map(
+      topics.flatMap(({ topic, authorizedOperations: operations }) =>
+        operations === undefined ? [] : [[topic, operations] as const]
+      )
+    )
+  })
 })
 
-export const fetchGroupOffsets = describeOperation('fetchGroupOffsets', {
+export const fetchGroupOffsets = describeCall('fetchGroupOffsets', {
   role: 'admin',
-  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('fetchGroupOffsets', {
-      keyOf: ({ groupId }) => groupId,
-      send: (client, { groupId }) => client.offsetFetch({ groupId, partitions: null, timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, partitions }: OffsetFetchResponse) {
-        const codes = [errorCode, ...partitions.map(partition => partition.errorCode)]
-        const problem = codes.find(code => groupAction(code) !== 'success')
-        if (problem !== undefined) return groupFailure(problem)
-        const offsets = partitions.flatMap(({ topic, partition, offset, metadata }) =>
-          offset !== undefined && offset >= 0 ? [{ topic, partition, offset, metadata: metadata ?? '' }] : []
-        )
-        return { type: 'success', offsets }
-      }
-    })
+  ...ofGroup,
+  keyOf: ({ groupId }) => groupId,
+  send: (client, { groupId }, timeoutMs) => client.offsetFetch({ groupId, partitions: null, timeoutMs }),
+  outcomeOf({ errorCode, partitions }: OffsetFetchResponse) {
+    const codes = [errorCode, ...partitions.map(partition => partition.errorCode)]
+    const problem = codes.find(code => groupAction(code) !== 'success')
+    if (problem !== undefined) return groupFailure(problem)
+    const offsets = partitions.flatMap(({ topic, partition, offset, metadata }) =>
+      offset !== undefined && offset >= 0 ? [{ topic, partition, offset, metadata: metadata ?? '' }] : []
+    )
+    return { type: 'success', offsets }
+  }
 })
 
 type EndKind = 'fetchStableEnd' | 'fetchLogEnd'

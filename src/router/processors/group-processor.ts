@@ -1,6 +1,6 @@
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import { kafkaFailure } from '../requests/failures.js'
+import { kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { type ErrorAction, groupAction } from './error-actions.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
@@ -12,6 +12,12 @@ export interface MayGo {
   readonly few?: () => ReadonlySet<string> | undefined
 }
 const everyGroup: MayGo = () => true
+
+/** The parts of an operation that the coordinator of a group answers. */
+export const ofGroup = {
+  target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
+  problemOf: ({ groupId }: { readonly groupId: string }) => problemOfGroup(groupId)
+} as const
 
 type GroupKind = 'fetchConsumerOffset' | 'commitConsumerOffset'
 

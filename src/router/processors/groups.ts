@@ -13,8 +13,9 @@ import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
 import { anyBrokerAction, groupAction, groupFailure } from './error-actions.js'
+import { ofGroup } from './group-processor.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
-import { SharedCalls } from './shared-calls.js'
+import { describeCall } from './shared-calls.js'
 
 /**
  * Maximum number of groups in one call. A larger call delays the next calls on the same connection. Kafka keeps a group
@@ -31,146 +32,122 @@ const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
 
 export const describeGroup = describeOperation('describeGroup', {
   role: 'control',
-  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  problemOf: ({ groupId }) => problemOfGroup(groupId),
+  ...ofGroup,
   createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
     new DescribeGroupProcessor(callTimeoutMs, Number(tags.broker_id))
 })
 
 /** A group of the protocol of KIP-848. DescribeGroups reports such a group as unknown. */
-export const describeConsumerGroup = describeOperation('describeConsumerGroup', {
+export const describeConsumerGroup = describeCall('describeConsumerGroup', {
   role: 'admin',
-  target: { type: 'coordinator', groupId: ({ groupId }) => groupId },
-  problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs, tags }: ProcessorContext) =>
-    new SharedCalls('describeConsumerGroup', {
-      keyOf: ({ groupId }) => groupId,
-      send: (client, { groupId }) => client.describeConsumerGroups({ groupIds: [groupId], timeoutMs: callTimeoutMs }),
-      outcomeOf({ groups: [group] }: DescribeConsumerGroupsResponse) {
-        if (group === undefined) return 'retryLater'
-        const { errorCode, errorMessage, state, assignor, members } = group
-        if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
-        if (groupAction(errorCode) !== 'success') return groupFailure(errorCode, errorMessage)
-        return { type: 'success', state, assignor, coordinatorId: Number(tags.broker_id), members }
-      }
-    })
+  ...ofGroup,
+  keyOf: ({ groupId }) => groupId,
+  send: (client, { groupId }, timeoutMs) => client.describeConsumerGroups({ groupIds: [groupId], timeoutMs }),
+  outcomeOf({ groups: [group] }: DescribeConsumerGroupsResponse, _, { tags }) {
+    if (group === undefined) return 'retryLater'
+    const { errorCode, errorMessage, state, assignor, members } = group
+    if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
+    if (groupAction(errorCode) !== 'success') return groupFailure(errorCode, errorMessage)
+    return { type: 'success', state, assignor, coordinatorId: Number(tags.broker_id), members }
+  }
 })
 
-export const listGroups = describeOperation('listGroups', {
+export const listGroups = describeCall('listGroups', {
   role: 'admin',
   target: { type: 'node', nodeId: ({ nodeId }) => nodeId },
   problemOf: ({ nodeId }) => (isCount(nodeId) ? undefined : invalid('invalidRequest', `not a broker id: ${nodeId}`)),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('listGroups', {
-      keyOf: ({ withMembers }) => String(withMembers),
-      send: (client, { withMembers }) =>
-        client.listGroups({ states: withMembers ? STATES_WITH_MEMBERS : [], timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, groups }: ListGroupsResponse) {
-        const action = groupAction(errorCode)
-        if (action === 'success') return { type: 'success', groups }
-        // Each broker lists its own groups, so a broker that does not coordinate groups yet is asked again later.
-        return action === 'retryLater' || action === 'notCoordinator' ? 'retryLater' : kafkaFailure(errorCode)
-      }
-    })
+  keyOf: ({ withMembers }) => String(withMembers),
+  send: (client, { withMembers }, timeoutMs) =>
+    client.listGroups({ states: withMembers ? STATES_WITH_MEMBERS : [], timeoutMs }),
+  outcomeOf({ errorCode, groups }: ListGroupsResponse) {
+    const action = groupAction(errorCode)
+    if (action === 'success') return { type: 'success', groups }
+    // Each broker lists its own groups, so a broker that does not coordinate groups yet is asked again later.
+    return action === 'retryLater' || action === 'notCoordinator' ? 'retryLater' : kafkaFailure(errorCode)
+  }
 })
 
 /** The broker that coordinates a group or a transactional id. Only the Router itself makes this request. */
-export const findCoordinator = describeOperation('findCoordinator', {
+export const findCoordinator = describeCall('findCoordinator', {
   role: 'control',
   target: { type: 'any' },
   problemOf: ({ groupId }) => problemOfGroup(groupId),
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('findCoordinator', {
-      keyOf: ({ keyType, groupId }) => `${keyType} ${groupId}`,
-      send: (client, { keyType, groupId }) => client.findCoordinator({ keyType, groupId, timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, coordinator }: FindCoordinatorResponse) {
-        const action = anyBrokerAction(errorCode)
-        if (action === 'fail') return kafkaFailure(errorCode)
-        return action === 'retryLater' || !canBeReached(coordinator) ? 'retryLater' : { type: 'success', coordinator }
-      }
-    })
+  keyOf: ({ keyType, groupId }) => `${keyType} ${groupId}`,
+  send: (client, { keyType, groupId }, timeoutMs) => client.findCoordinator({ keyType, groupId, timeoutMs }),
+  outcomeOf({ errorCode, coordinator }: FindCoordinatorResponse) {
+    const action = anyBrokerAction(errorCode)
+    if (action === 'fail') return kafkaFailure(errorCode)
+    return action === 'retryLater' || !canBeReached(coordinator) ? 'retryLater' : { type: 'success', coordinator }
+  }
 })
 
 const ofMember = {
-  target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
+  ...ofGroup,
   connection: ({ groupId, connection }: { readonly groupId: string; readonly connection: string }) =>
-    `${groupId}/${connection}`,
-  problemOf: ({ groupId }: { readonly groupId: string }) => problemOfGroup(groupId)
+    `${groupId}/${connection}`
 } as const
 
 /**
  * A new or known member joins. The coordinator answers when all members have joined, or when the rebalance time-out is
  * over.
  */
-export const joinGroup = describeOperation('joinGroup', {
+export const joinGroup = describeCall('joinGroup', {
   ...ofMember,
   role: 'member',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('joinGroup', {
-      send: (client, { groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, protocols }) =>
-        client.joinGroup({
-          groupId,
-          memberId,
-          instanceId,
-          sessionTimeoutMs,
-          rebalanceTimeoutMs,
-          protocolType: CONSUMER_PROTOCOL_TYPE,
-          protocols,
-          timeoutMs: rebalanceTimeoutMs + callTimeoutMs
-        }),
-      outcomeOf({ errorCode, generationId, memberId, leaderId, protocolName, members }) {
-        if (errorCode === errorCodes.MEMBER_ID_REQUIRED) return { type: 'memberIdRequired', memberId }
-        if (errorCode !== errorCodes.NONE) return groupFailure(errorCode)
-        return { type: 'success', generationId, memberId, leaderId, protocolName, members }
-      }
-    })
+  send: (client, { groupId, memberId, instanceId, sessionTimeoutMs, rebalanceTimeoutMs, protocols }, timeoutMs) =>
+    client.joinGroup({
+      groupId,
+      memberId,
+      instanceId,
+      sessionTimeoutMs,
+      rebalanceTimeoutMs,
+      protocolType: CONSUMER_PROTOCOL_TYPE,
+      protocols,
+      timeoutMs: rebalanceTimeoutMs + timeoutMs
+    }),
+  outcomeOf({ errorCode, generationId, memberId, leaderId, protocolName, members }) {
+    if (errorCode === errorCodes.MEMBER_ID_REQUIRED) return { type: 'memberIdRequired', memberId }
+    if (errorCode !== errorCodes.NONE) return groupFailure(errorCode)
+    return { type: 'success', generationId, memberId, leaderId, protocolName, members }
+  }
 })
 
 /**
  * A member asks for its assignment. The leader of the group sends the assignments of all members, and the coordinator
  * answers after it has received them.
  */
-export const syncGroup = describeOperation('syncGroup', {
+export const syncGroup = describeCall('syncGroup', {
   ...ofMember,
   role: 'member',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('syncGroup', {
-      send: (client, { groupId, generationId, memberId, instanceId, assignments, rebalanceTimeoutMs }) =>
-        client.syncGroup({
-          groupId,
-          generationId,
-          memberId,
-          instanceId,
-          assignments,
-          timeoutMs: rebalanceTimeoutMs + callTimeoutMs
-        }),
-      outcomeOf: ({ errorCode, assignment }) =>
-        errorCode === errorCodes.NONE ? { type: 'success', assignment } : groupFailure(errorCode)
-    })
+  send: (client, { groupId, generationId, memberId, instanceId, assignments, rebalanceTimeoutMs }, timeoutMs) =>
+    client.syncGroup({
+      groupId,
+      generationId,
+      memberId,
+      instanceId,
+      assignments,
+      timeoutMs: rebalanceTimeoutMs + timeoutMs
+    }),
+  outcomeOf: ({ errorCode, assignment }) =>
+    errorCode === errorCodes.NONE ? { type: 'success', assignment } : groupFailure(errorCode)
 })
 
 /** Keeps a member in its group. The answer says whether the member must join again. */
-export const heartbeat = describeOperation('heartbeat', {
+export const heartbeat = describeCall('heartbeat', {
   ...ofMember,
   role: 'member',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('heartbeat', {
-      send: (client, { groupId, generationId, memberId, instanceId }) =>
-        client.heartbeat({ groupId, generationId, memberId, instanceId, timeoutMs: callTimeoutMs }),
-      outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
-    })
+  send: (client, { groupId, generationId, memberId, instanceId }, timeoutMs) =>
+    client.heartbeat({ groupId, generationId, memberId, instanceId, timeoutMs }),
+  outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
 })
 
 /** A member leaves its group, so that the others get its partitions at once. */
-export const leaveGroup = describeOperation('leaveGroup', {
+export const leaveGroup = describeCall('leaveGroup', {
   ...ofMember,
   role: 'control',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('leaveGroup', {
-      send: (client, { groupId, memberId, instanceId }) =>
-        client.leaveGroup({ groupId, memberId, instanceId, timeoutMs: callTimeoutMs }),
-      outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
-    })
+  send: (client, { groupId, memberId, instanceId }, timeoutMs) =>
+    client.leaveGroup({ groupId, memberId, instanceId, timeoutMs }),
+  outcomeOf: ({ errorCode }) => (errorCode === errorCodes.NONE ? { type: 'success' } : groupFailure(errorCode))
 })
 
 type DescribeWaiters = readonly OpenRequest<'describeGroup'>[]

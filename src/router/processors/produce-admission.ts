@@ -5,12 +5,12 @@ import { ProducedRows } from '../../kafka/produced-rows.js'
 import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operations.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
-import { describeOperation, type OperationDescriptor, type ReasonNotSent, type StateOf } from '../requests/operation.js'
+import type { OperationDescriptor, ReasonNotSent, StateOf } from '../requests/operation.js'
 import type { Partition } from '../requests/partition.js'
 import { type BatchesCall, BatchQueue, type BatchRequest, type CallOf, RequestLimit } from './batch-queue.js'
 import { anyBrokerAction } from './error-actions.js'
-import type { ProcessorContext, QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
-import { SharedCalls } from './shared-calls.js'
+import type { QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
+import { describeCall } from './shared-calls.js'
 import { SlowPartitions } from './slow-partitions.js'
 
 type QueueName = 'main' | 'newTopics' | 'slow'
@@ -255,19 +255,16 @@ const OBSTACLES: Readonly<Record<ReasonNotSent, string>> = {
 }
 
 /** Asks for a producer id. Each request has a call of its own, and gets an id of its own. */
-export const initProducerId = describeOperation('initProducerId', {
+export const initProducerId = describeCall('initProducerId', {
   role: 'control',
   target: { type: 'any' },
   problemOf: () => undefined,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('initProducerId', {
-      send: client => client.initProducerId({ timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, producerId, producerEpoch }) {
-        const action = anyBrokerAction(errorCode)
-        if (action === 'fail') return kafkaFailure(errorCode)
-        // A broker that has just started answers with the id -1. Brokers do not de-duplicate batches with this id.
-        if (action === 'retryLater' || producerId < 0n || producerEpoch < 0) return 'retryLater'
-        return { type: 'success', producerId, producerEpoch }
-      }
-    })
+  send: (client, _, timeoutMs) => client.initProducerId({ timeoutMs }),
+  outcomeOf({ errorCode, producerId, producerEpoch }) {
+    const action = anyBrokerAction(errorCode)
+    if (action === 'fail') return kafkaFailure(errorCode)
+    // A broker that has just started answers with the id -1. Brokers do not de-duplicate batches with this id.
+    if (action === 'retryLater' || producerId < 0n || producerEpoch < 0) return 'retryLater'
+    return { type: 'success', producerId, producerEpoch }
+  }
 })

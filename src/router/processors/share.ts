@@ -8,10 +8,9 @@ import type {
 } from '../../kafka/protocol/share.js'
 import type { CloseShareConnection } from '../messages/operations.js'
 import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
-import { describeOperation } from '../requests/operation.js'
 import { groupFailure } from './error-actions.js'
-import type { ProcessorContext } from './queue-processor.js'
-import { SharedCalls } from './shared-calls.js'
+import { ofGroup } from './group-processor.js'
+import { describeCall, inDoubt } from './shared-calls.js'
 
 /**
  * Least time limit of a call that may settle records: the leader answers when the share coordinator has stored the change,
@@ -22,57 +21,43 @@ const SETTLE_MS = 10_000
 const NO_SUCH_GROUP = 'Dead'
 const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND')
 
-const ofShareGroup = {
-  target: { type: 'coordinator', groupId: ({ groupId }: { readonly groupId: string }) => groupId },
-  problemOf: ({ groupId }: { readonly groupId: string }) => problemOfGroup(groupId)
-} as const
-
 /** Keeps a member in its share group. No answer waits for another member, so all groups of a coordinator share a connection. */
-export const shareHeartbeat = describeOperation('shareHeartbeat', {
-  ...ofShareGroup,
+export const shareHeartbeat = describeCall('shareHeartbeat', {
+  ...ofGroup,
   role: 'member',
   connection: () => 'share',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('shareHeartbeat', {
-      send: (client, { groupId, memberId, memberEpoch, topics }) =>
-        client.shareGroupHeartbeat({ groupId, memberId, memberEpoch, topics, timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, errorMessage, memberEpoch, heartbeatIntervalMs, assignment }) {
-        if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
-        return { type: 'success', memberEpoch, heartbeatIntervalMs, assignment }
-      }
-    })
+  send: (client, { groupId, memberId, memberEpoch, topics }, timeoutMs) =>
+    client.shareGroupHeartbeat({ groupId, memberId, memberEpoch, topics, timeoutMs }),
+  outcomeOf({ errorCode, errorMessage, memberEpoch, heartbeatIntervalMs, assignment }) {
+    if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
+    return { type: 'success', memberEpoch, heartbeatIntervalMs, assignment }
+  }
 })
 
-export const describeShareGroup = describeOperation('describeShareGroup', {
-  ...ofShareGroup,
+export const describeShareGroup = describeCall('describeShareGroup', {
+  ...ofGroup,
   role: 'admin',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('describeShareGroup', {
-      keyOf: ({ groupId }) => groupId,
-      send: (client, { groupId }) => client.shareGroupDescribe({ groupIds: [groupId], timeoutMs: callTimeoutMs }),
-      outcomeOf({ groups: [group] }: ShareGroupDescribeResponse) {
-        if (group === undefined) return 'retryLater'
-        const { errorCode, errorMessage, state, members } = group
-        if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
-        if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
-        return { type: 'success', state, members }
-      }
-    })
+  keyOf: ({ groupId }) => groupId,
+  send: (client, { groupId }, timeoutMs) => client.shareGroupDescribe({ groupIds: [groupId], timeoutMs }),
+  outcomeOf({ groups: [group] }: ShareGroupDescribeResponse) {
+    if (group === undefined) return 'retryLater'
+    const { errorCode, errorMessage, state, members } = group
+    if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
+    if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
+    return { type: 'success', state, members }
+  }
 })
 
-export const fetchShareOffsets = describeOperation('fetchShareOffsets', {
-  ...ofShareGroup,
+export const fetchShareOffsets = describeCall('fetchShareOffsets', {
+  ...ofGroup,
   role: 'admin',
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('fetchShareOffsets', {
-      keyOf: ({ groupId, topic }) => JSON.stringify([groupId, topic]),
-      send: (client, { groupId }) => client.describeShareGroupOffsets({ groupId, timeoutMs: callTimeoutMs }),
-      outcomeOf({ errorCode, errorMessage, offsets }: DescribeShareGroupOffsetsResponse, { request }) {
-        if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
-        const { topic } = request
-        return { type: 'success', offsets: topic === null ? offsets : offsets.filter(one => one.topic === topic) }
-      }
-    })
+  keyOf: ({ groupId, topic }) => JSON.stringify([groupId, topic]),
+  send: (client, { groupId }, timeoutMs) => client.describeShareGroupOffsets({ groupId, timeoutMs }),
+  outcomeOf({ errorCode, errorMessage, offsets }: DescribeShareGroupOffsetsResponse, { request }) {
+    if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
+    const { topic } = request
+    return { type: 'success', offsets: topic === null ? offsets : offsets.filter(one => one.topic === topic) }
+  }
 })
 
 type ShareSession = Omit<CloseShareConnection, 'type'>
@@ -90,45 +75,36 @@ const ofSession = {
     isCount(nodeId) ? problemOfGroup(groupId) : invalid('invalidRequest', `not a broker id: ${nodeId}`)
 } as const
 
-/** The answer to a call that Kafka may have received. */
-const unanswered = () => ({ type: 'timedOut', reason: 'an attempt had no answer' }) as const
-
-export const shareFetch = describeOperation('shareFetch', {
+export const shareFetch = describeCall('shareFetch', {
   ...ofSession,
-  createProcessor: ({ callTimeoutMs, decompression }: ProcessorContext) =>
-    new SharedCalls('shareFetch', {
-      send: (client, { type: _, requester: __, timeoutMs: ___, nodeId: ____, ...call }) =>
-        client.shareFetch({
-          ...call,
-          isExact: true,
-          decompression,
-          timeoutMs: call.maxWaitMs + Math.max(callTimeoutMs, SETTLE_MS)
-        }),
-      outcomeOf({ errorCode, errorMessage, acquisitionLockMs, partitions }: ShareFetchResponse) {
-        if (errorCode !== errorCodes.NONE) return kafkaFailure(errorCode, errorMessage)
-        return { type: 'success', acquisitionLockMs, partitions }
-      },
-      unanswered
-    })
+  send: (client, { type: _, requester: __, timeoutMs: ___, nodeId: ____, ...call }, timeoutMs, { decompression }) =>
+    client.shareFetch({
+      ...call,
+      isExact: true,
+      decompression,
+      timeoutMs: call.maxWaitMs + Math.max(timeoutMs, SETTLE_MS)
+    }),
+  outcomeOf({ errorCode, errorMessage, acquisitionLockMs, partitions }: ShareFetchResponse) {
+    if (errorCode !== errorCodes.NONE) return kafkaFailure(errorCode, errorMessage)
+    return { type: 'success', acquisitionLockMs, partitions }
+  },
+  unanswered: inDoubt
 })
 
-export const shareAcknowledge = describeOperation('shareAcknowledge', {
+export const shareAcknowledge = describeCall('shareAcknowledge', {
   ...ofSession,
-  createProcessor: ({ callTimeoutMs }: ProcessorContext) =>
-    new SharedCalls('shareAcknowledge', {
-      send: (client, { groupId, memberId, epoch, isRenew, acknowledgements }) =>
-        client.shareAcknowledge({
-          groupId,
-          memberId,
-          epoch,
-          isRenew,
-          acknowledgements,
-          timeoutMs: Math.max(callTimeoutMs, SETTLE_MS)
-        }),
-      outcomeOf({ errorCode, errorMessage, acquisitionLockMs, partitions }: ShareAcknowledgeResponse) {
-        if (errorCode !== errorCodes.NONE) return kafkaFailure(errorCode, errorMessage)
-        return { type: 'success', acquisitionLockMs, partitions }
-      },
-      unanswered
-    })
+  send: (client, { groupId, memberId, epoch, isRenew, acknowledgements }, timeoutMs) =>
+    client.shareAcknowledge({
+      groupId,
+      memberId,
+      epoch,
+      isRenew,
+      acknowledgements,
+      timeoutMs: Math.max(timeoutMs, SETTLE_MS)
+    }),
+  outcomeOf({ errorCode, errorMessage, acquisitionLockMs, partitions }: ShareAcknowledgeResponse) {
+    if (errorCode !== errorCodes.NONE) return kafkaFailure(errorCode, errorMessage)
+    return { type: 'success', acquisitionLockMs, partitions }
+  },
+  unanswered: inDoubt
 })

@@ -122,7 +122,7 @@ export interface AskedDescriptor<Kind extends AskedKind> extends OperationDescri
   resultOf(request: RequestFor<Kind>, outcome: Outcome<Kind>): ResultFor<Kind>
 }
 
-interface AskedParts<Kind extends AskedKind>
+export interface AskedParts<Kind extends AskedKind>
   extends Pick<AskedDescriptor<Kind>, 'role' | 'target' | 'connection' | 'problemOf' | 'onAnswered'> {
   /** Default: requests of the operation have no fields of their own. */
   initialState?(request: RequestFor<Kind>): StateOf<Kind>
@@ -131,7 +131,7 @@ interface AskedParts<Kind extends AskedKind>
 }
 
 /** Repeats the fields of a request that its results have; absent where they have none. */
-type EchoPart<Kind extends AskedKind> = [EchoKeys<Kind>] extends [never]
+export type EchoPart<Kind extends AskedKind> = [EchoKeys<Kind>] extends [never]
   ? { readonly echo?: never }
   : { echo(request: RequestFor<Kind>): Echo<Kind> }
 
