@@ -16,7 +16,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   verbs: 2_510,
   http: 15_950,
   kafka: 6_710,
-  producer: 19_460,
+  producer: 19_420,
   router: 11_220,
   schemas: 4_110,
   server: 7_540

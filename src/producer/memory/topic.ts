@@ -39,10 +39,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   readonly #deps: TopicDeps
   /** Kept while the topic is missing, because sequences go on if it comes back. */
   readonly #producers: TopicProducers
-  /** `undefined`: no record waits, as most of the time. */
-  #waiting: WaitingRecords | undefined
-  /** Records for which {@link #deferred} or the whole buffer had no capacity. */
-  #overflow: OverflowQueue | undefined
+  /** Records that wait until the partitions are known. None of most topics do, so they share one that stays empty. */
+  #deferred = NONE_WAIT
+  /** Records for which `#deferred` or the whole buffer had no capacity. */
+  #queue = NONE_QUEUED
   /** 0: not known. */
   #partitionCount = 0
   /** The number of partitions among which records were placed last. */
@@ -66,16 +66,6 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   get isKnown(): boolean {
     return this.#partitionCount > 0
-  }
-
-  /** Only read from, and taken from. */
-  get #deferred(): WaitingRecords {
-    return this.#waiting ?? NONE_WAIT
-  }
-
-  /** Only taken from. */
-  get #queue(): OverflowQueue {
-    return this.#overflow ?? NONE_QUEUED
   }
 
   /** Bytes of the records that wait until the partitions are known. */
@@ -192,7 +182,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
    * before later ones. Where later ones have gone where their keys belong now, they fail.
    */
   misplaced(producer: PartitionProducer): void {
-    const { unknown, budget, lookUps } = this.#deps
+    const { unknown, lookUps } = this.#deps
     const nowMs = this.#deps.clock()
     const isRemembered = this.#remembered !== undefined && nowMs < this.#remembered.until
     // A look-up that was made for this reason has told the same partitions: the leader does not know its own.
@@ -202,10 +192,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     if (arrivals.length === 0) return
     const isFirst = !this.#isWaitedFor
     if (isFirst) unknown.enter(this, 'pending')
-    this.#waiting ??= new WaitingRecords()
-    const charge = this.#waiting.addFirst(arrivals)
-    budget.enqueue(charge, arrivals.length)
-    unknown.grew(this, charge)
+    this.#hold(this.#waiting.addFirst(arrivals), arrivals.length)
     if (isFirst) lookUps.follow(this, { anew: true })
     this.#partitionCount = 0
     this.#doubted = this.#placedAmong
@@ -256,8 +243,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const refusal = this.#overflowRefusal(arrival, isDenied)
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
-        this.#overflow ??= new OverflowQueue(bytes => this.#deps.unknown.queued(bytes))
-        this.#overflow.add(arrival)
+        if (this.#queue === NONE_QUEUED) this.#queue = new OverflowQueue(bytes => this.#deps.unknown.queued(bytes))
+        this.#queue.add(arrival)
         if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
         return undefined
       }
@@ -271,11 +258,29 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** The record waits until the partitions are known. */
   #defer(arrival: Arrival): true {
-    this.#waiting ??= new WaitingRecords()
-    const charge = this.#waiting.add(arrival)
-    this.#deps.budget.enqueue(charge, 1)
-    this.#deps.unknown.grew(this, charge)
+    this.#hold(this.#waiting.add(arrival), 1)
     return true
+  }
+
+  /** Where they wait. */
+  get #waiting(): WaitingRecords {
+    if (this.#deferred === NONE_WAIT) this.#deferred = new WaitingRecords()
+    return this.#deferred
+  }
+
+  /** Counts records that wait or, negative, do not wait any more. */
+  #hold(bytes: number, records: number): void {
+    this.#deps.unknown.grew(this, bytes)
+    this.#deps.budget.enqueue(bytes, records)
+  }
+
+  /** Counts the records that `takeOut` takes out unsent. */
+  #withdrawn(takeOut: () => number): void {
+    const bytes = this.#deferred.chargedBytes
+    const withdrawn = takeOut()
+    if (withdrawn === 0) return
+    this.#deps.counters.withdrawn += withdrawn
+    this.#hold(this.#deferred.chargedBytes - bytes, -withdrawn)
   }
 
   /** A pending topic, which may exist, may hold as many bytes as a partition; a denied topic may hold fewer. */
@@ -340,7 +345,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
       this.put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
     )
-    if (this.#queue.isEmpty) this.#overflow = undefined
+    if (this.#queue.isEmpty) this.#queue = NONE_QUEUED
   }
 
   /** A record that has been accepted is not refused because its partition is full. */
@@ -364,27 +369,20 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   #takeWaiting(nowMs: number): readonly Arrival[] {
     const { chargedBytes, recordCount } = this.#deferred
     const arrivals = this.#deferred.takeAll()
-    this.#waiting = undefined
-    this.#deps.unknown.grew(this, -chargedBytes)
-    this.#deps.budget.enqueue(-chargedBytes, -recordCount)
+    this.#deferred = NONE_WAIT
+    this.#hold(-chargedBytes, -recordCount)
     this.#deps.unknown.leave(this, nowMs)
     return arrivals
   }
 
   /** Ends waits whose time is over. */
   tick(nowMs: number): void {
-    const { budget, counters, unknown, cluster } = this.#deps
-    const bytes = this.#deferred.chargedBytes
+    const { counters, unknown, cluster } = this.#deps
     const failure = this.#isDenied(nowMs)
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
     counters.refused += this.#queue.refuseOver(nowMs, () => this.#noCapacity(this.#isDenied(nowMs)))
-    const expired = this.#deferred.expire(nowMs, failure)
-    if (expired > 0) {
-      counters.withdrawn += expired
-      budget.enqueue(this.#deferred.chargedBytes - bytes, -expired)
-      unknown.grew(this, this.#deferred.chargedBytes - bytes)
-    }
+    this.#withdrawn(() => this.#deferred.expire(nowMs, failure))
     const isDenied = this.#isDenied(nowMs)
     this.#queue.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
     if (this.#isWaitedFor) return
@@ -444,15 +442,9 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Fails the records of a request that were not sent. */
   withdraw(pendingProduce: MemoryPendingProduce, failure: RecordFailure): void {
-    const { budget, counters, unknown, capacityQueues } = this.#deps
+    const { counters, capacityQueues } = this.#deps
     counters.refused += this.#queue.withdraw(pendingProduce, failure)
-    const bytes = this.#deferred.chargedBytes
-    const withdrawn = this.#deferred.withdraw(pendingProduce, failure)
-    if (withdrawn > 0) {
-      counters.withdrawn += withdrawn
-      budget.enqueue(this.#deferred.chargedBytes - bytes, -withdrawn)
-      unknown.grew(this, this.#deferred.chargedBytes - bytes)
-    }
+    this.#withdrawn(() => this.#deferred.withdraw(pendingProduce, failure))
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
       counters.refused += capacityQueues.withdraw(producer, pendingProduce, failure)

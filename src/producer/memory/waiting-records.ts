@@ -105,10 +105,12 @@ export class WaitingRecords {
   }
 }
 
-/** Records of one topic for which {@link WaitingRecords} had no capacity, in order. */
+/** Records that wait for capacity, in order: those of a topic that is being looked up, or of a partition. */
 export class OverflowQueue {
   readonly #onHeld: (bytes: number) => void
   #arrivals: Arrival[] = []
+  /** Bytes of the records. */
+  bytes = 0
 
   /** @param onHeld called with the bytes that were added or, negative, removed */
   constructor(onHeld: (bytes: number) => void) {
@@ -122,7 +124,7 @@ export class OverflowQueue {
   /** Copies the record. */
   add(arrival: Arrival): void {
     this.#arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
-    this.#onHeld(sizeOf(arrival))
+    this.#hold(sizeOf(arrival))
     arrival.pendingProduce.wait()
   }
 
@@ -136,14 +138,14 @@ export class OverflowQueue {
     const stays = this.#arrivals.findIndex(arrival => !enter(arrival))
     const entered = this.#arrivals.splice(0, stays < 0 ? this.#arrivals.length : stays)
     for (const arrival of entered) {
-      this.#onHeld(-sizeOf(arrival))
+      this.#hold(-sizeOf(arrival))
       arrival.pendingProduce.waited()
     }
   }
 
   /** Refuses records whose wait is over. @returns how many */
-  refuseOver(nowMs: number, failure: () => RecordFailure): number {
-    return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failure)
+  refuseOver(nowMs: number, failureOf: (arrival: Arrival) => RecordFailure): number {
+    return this.#takeOut(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs, failureOf)
   }
 
   /** Refuses the records of a request. @returns how many */
@@ -160,7 +162,7 @@ export class OverflowQueue {
     this.#arrivals = this.#arrivals.filter(arrival => !isOver(arrival))
     let refused = 0
     for (const arrival of leaving) {
-      this.#onHeld(-sizeOf(arrival))
+      this.#hold(-sizeOf(arrival))
       const failure = enter(arrival)
       if (failure !== undefined) {
         arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
@@ -170,23 +172,23 @@ export class OverflowQueue {
     }
     return refused
   }
+
+  #hold(bytes: number): void {
+    this.bytes += bytes
+    this.#onHeld(bytes)
+  }
 }
 
-export const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + overheadOf(index)
-
-interface Queue {
-  arrivals: Arrival[]
-  bytes: number
-}
+const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + overheadOf(index)
 
 /**
- * Records that wait for capacity in their partition, in order. Their memory is separate from the buffer; a partition may
- * take at most as much of it as remains free.
+ * Records that wait for capacity in their partition. Their memory is separate from the buffer; a partition may take at most
+ * as much of it as remains free.
  */
 export class CapacityQueues {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
-  readonly #queues = new Map<PartitionProducer, Queue>()
+  readonly #queues = new Map<PartitionProducer, OverflowQueue>()
   readonly #bytes = new HeldAmount('bytes of records that wait for capacity')
   #isServingSoon = false
 
@@ -202,14 +204,11 @@ export class CapacityQueues {
 
   /** Copies the record. False: the memory for waiting records is used up. */
   add(producer: PartitionProducer, arrival: Arrival): boolean {
-    const bytes = sizeOf(arrival)
-    const queue = this.#queues.get(producer) ?? { arrivals: [], bytes: 0 }
-    if (queue.bytes + bytes > this.#maxBytes - this.#bytes.value) return false
+    const queue = this.#queues.get(producer) ?? new OverflowQueue(bytes => this.#bytes.change(bytes))
+    if (queue.bytes + sizeOf(arrival) > this.#maxBytes - this.#bytes.value) return false
     this.#queues.set(producer, queue)
-    queue.arrivals.push({ ...arrival, record: ownCopyOf(arrival.record) })
-    this.#hold(queue, bytes)
+    queue.add(arrival)
     producer.charge.isWaitedFor = true
-    arrival.pendingProduce.wait()
     return true
   }
 
@@ -225,11 +224,8 @@ export class CapacityQueues {
 
   /** Moves records into partitions that have capacity. */
   #serve(): void {
-    for (const [producer, queue] of this.#queues) {
-      const stays = queue.arrivals.findIndex(arrival => !this.#mayEnter(producer, arrival))
-      const entered = stays < 0 ? queue.arrivals.length : stays
-      if (entered > 0) this.#keep(producer, queue, queue.arrivals.slice(entered))
-    }
+    for (const producer of this.#queues.keys())
+      this.#change(producer, queue => queue.enterWhile(arrival => this.#mayEnter(producer, arrival)))
   }
 
   #mayEnter(producer: PartitionProducer, arrival: Arrival): boolean {
@@ -237,7 +233,6 @@ export class CapacityQueues {
     if (!producer.charge.allowsNext(roughSizeOf(record), pendingProduce)) return false
     producer.append(record, timestampMs, pendingProduce, index)
     this.#onEntered(arrival)
-    this.#left(producer, arrival)
     return true
   }
 
@@ -249,61 +244,33 @@ export class CapacityQueues {
   tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
     this.#serve()
     let refused = 0
-    for (const [producer, queue] of this.#queues) {
-      const over = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil <= nowMs)
-      if (over.length === 0) continue
-      refused += this.#refuse(producer, over, failureOf(producer, roughSizeOf(over[0]!.record)))
-      const staying = queue.arrivals.filter(({ pendingProduce }) => pendingProduce.capacityUntil > nowMs)
-      this.#keep(producer, queue, staying)
+    for (const producer of this.#queues.keys()) {
+      let failure: RecordFailure | undefined
+      const fail = ({ record }: Arrival): RecordFailure => (failure ??= failureOf(producer, roughSizeOf(record)))
+      refused += this.#change(producer, queue => queue.refuseOver(nowMs, fail)) ?? 0
     }
     return refused
   }
 
   /** Refuses all that wait for a partition. @returns how many */
   close(producer: PartitionProducer, failure: RecordFailure): number {
-    const queue = this.#queues.get(producer)
-    if (queue === undefined) return 0
-    const refused = this.#refuse(producer, queue.arrivals, failure)
-    this.#keep(producer, queue, [])
-    return refused
+    return this.#change(producer, queue => queue.enterAll(() => failure)) ?? 0
   }
 
   /** Refuses the records of a request. @returns how many */
   withdraw(producer: PartitionProducer, of: MemoryPendingProduce, failure: RecordFailure): number {
+    return this.#change(producer, queue => queue.withdraw(of, failure)) ?? 0
+  }
+
+  /** @returns what `change` returns; `undefined`: nothing waits for the partition */
+  #change<Result>(producer: PartitionProducer, change: (queue: OverflowQueue) => Result): Result | undefined {
     const queue = this.#queues.get(producer)
-    if (queue === undefined) return 0
-    const leaving = queue.arrivals.filter(({ pendingProduce }) => pendingProduce === of)
-    const refused = this.#refuse(producer, leaving, failure)
-    this.#keep(
-      producer,
-      queue,
-      queue.arrivals.filter(({ pendingProduce }) => pendingProduce !== of)
-    )
-    return refused
-  }
-
-  #refuse(producer: PartitionProducer, arrivals: readonly Arrival[], failure: RecordFailure): number {
-    for (const arrival of arrivals) {
-      arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
-      this.#left(producer, arrival)
+    if (queue === undefined) return undefined
+    const result = change(queue)
+    if (queue.isEmpty) {
+      producer.charge.isWaitedFor = false
+      this.#queues.delete(producer)
     }
-    return arrivals.length
-  }
-
-  #left(producer: PartitionProducer, arrival: Arrival): void {
-    this.#hold(this.#queues.get(producer)!, -sizeOf(arrival))
-    arrival.pendingProduce.waited()
-  }
-
-  #keep(producer: PartitionProducer, queue: Queue, arrivals: Arrival[]): void {
-    queue.arrivals = arrivals
-    if (arrivals.length > 0) return
-    producer.charge.isWaitedFor = false
-    this.#queues.delete(producer)
-  }
-
-  #hold(queue: Queue, bytes: number): void {
-    queue.bytes += bytes
-    this.#bytes.change(bytes)
+    return result
   }
 }
