@@ -1,3 +1,4 @@
+import { addTo } from '../core/group-by.js'
 import { noTime } from './codec-host.js'
 
 /** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
@@ -26,9 +27,7 @@ export class OwnerLines<Job extends JobOfOwner> {
   }
 
   add(job: Job): void {
-    const line = this.#lines.get(job.owner)
-    if (line === undefined) this.#lines.set(job.owner, [job])
-    else line.push(job)
+    addTo(this.#lines, job.owner, job)
   }
 
   /** The owner whose turn it is, and whether it waits behind others. */

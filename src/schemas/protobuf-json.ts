@@ -12,6 +12,7 @@ import {
   toJson
 } from '@bufbuild/protobuf'
 import { type Any, hasCustomJsonRepresentation, isWrapperDesc } from '@bufbuild/protobuf/wkt'
+import { addTo } from '../core/group-by.js'
 import { timeOf } from '../core/time-of.js'
 import { isObject, type Json, type JsonObject, Misfit, shown, Undecodable } from './codec.js'
 import { decimalIn, isDecimal } from './decimals.js'
@@ -201,11 +202,8 @@ export class ProtobufJson {
 /** Any itself, and the messages with fields of such messages. */
 function withAnyAmong(types: readonly DescMessage[]): ReadonlySet<DescMessage> {
   const users = new Map<DescMessage, DescMessage[]>()
-  for (const type of types) {
-    for (const { message } of type.fields) {
-      if (message !== undefined) users.set(message, [...(users.get(message) ?? []), type])
-    }
-  }
+  for (const type of types)
+    for (const { message } of type.fields) if (message !== undefined) addTo(users, message, type)
   const found = new Set(types.filter(({ typeName }) => typeName === ANY))
   for (const type of found) for (const user of users.get(type) ?? []) found.add(user)
   return found

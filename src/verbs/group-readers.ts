@@ -1,4 +1,5 @@
 import type { ActorRef } from '../core/actor/actor.js'
+import { addTo } from '../core/group-by.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'
@@ -210,13 +211,7 @@ function partitionsIn(assignment: Buffer, topic: string | undefined): ReadonlyMa
     if (topic !== undefined) {
       const ofTopic = [...decodeAssignmentOf(assignment, topic)]
       if (ofTopic.length > 0) partitions.set(topic, ofTopic)
-    } else {
-      for (const one of decodeAssignment(assignment)) {
-        const ofTopic = partitions.get(one.topic)
-        if (ofTopic === undefined) partitions.set(one.topic, [one.partition])
-        else ofTopic.push(one.partition)
-      }
-    }
+    } else for (const one of decodeAssignment(assignment)) addTo(partitions, one.topic, one.partition)
   } catch {
     return new Map()
   }

@@ -7,17 +7,17 @@ import { expect } from 'chai'
  * budget.
  */
 const BUDGETS: Readonly<Record<string, number>> = {
-  apis: 19_720,
+  apis: 19_710,
   cli: 3_210,
-  consumer: 15_020,
+  consumer: 15_010,
   deployment: 3_930,
-  core: 5_640,
-  'embedded-broker': 9_080,
-  verbs: 2_510,
-  http: 15_950,
-  kafka: 6_710,
-  producer: 19_420,
-  router: 11_220,
+  core: 5_650,
+  'embedded-broker': 9_060,
+  verbs: 2_500,
+  http: 15_940,
+  kafka: 6_690,
+  producer: 19_410,
+  router: 11_210,
   schemas: 4_110,
   server: 7_540
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
+import { addTo } from '../../core/group-by.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { Access, Operation, Target } from '../../http/access/access.js'
@@ -49,10 +50,7 @@ function addPair(values: Map<string, string[]>, pair: string): string | undefine
   const rawValue = equals < 0 ? '' : pair.slice(equals + 1)
   const problem = escapeProblem(rawName) ?? escapeProblem(rawValue)
   if (problem !== undefined) return problem
-  const name = decoded(rawName)
-  const known = values.get(name)
-  if (known === undefined) values.set(name, [decoded(rawValue)])
-  else known.push(decoded(rawValue))
+  addTo(values, decoded(rawName), decoded(rawValue))
   return undefined
 }
 

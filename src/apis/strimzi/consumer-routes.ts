@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
+import { groupBy } from '../../core/group-by.js'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
 import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
@@ -211,11 +212,8 @@ export const bridgeConsumerRoutes = {
     { method: 'get', answers: { 200: { description: 'Topics, and partitions by topic', content: v2(subscribed) } } },
     async ask => {
       const { subscription, assignment } = await ask.does('describe')
-      const byTopic = new Map<string, number[]>()
-      for (const { topic, partition } of assignment) {
-        byTopic.set(topic, [...(byTopic.get(topic) ?? []), partition])
-      }
-      const partitions = [...byTopic].map(([topic, numbers]) => ({ [topic]: numbers }))
+      const byTopic = groupBy(assignment, ({ topic }) => topic)
+      const partitions = [...byTopic].map(([topic, places]) => ({ [topic]: places.map(({ partition }) => partition) }))
       return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
     }
   ),

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
 
@@ -188,9 +189,7 @@ function settle(how: 'ackAll' | 'releaseAll', messages: readonly GivenMessage[])
     const { offers, record } = place
     let ofTopic = byTopic.get(offers)
     if (ofTopic === undefined) byTopic.set(offers, (ofTopic = new Map()))
-    const taken = ofTopic.get(partition)
-    if (taken === undefined) ofTopic.set(partition, [record])
-    else taken.push(record)
+    addTo(ofTopic, partition, record)
   }
   for (const [offers, taken] of byTopic) offers[how](taken)
 }

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import { type LogPosition, positionIn, type TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
 import type { JoinedMember } from '../../kafka/protocol/groups.js'
@@ -202,13 +203,8 @@ function notBegun(topics: readonly string[], subscriptions: readonly Subscriptio
 /** The readers of each topic. A client that is not Castellan may name thousands of topics, and the same topic twice. */
 function byTopic(subscribers: readonly Subscriber[]): ReadonlyMap<string, readonly Subscriber[]> {
   const readersOf = new Map<string, Subscriber[]>()
-  for (const subscriber of subscribers) {
-    for (const topic of new Set(subscriber.topics)) {
-      const readers = readersOf.get(topic)
-      if (readers) readers.push(subscriber)
-      else readersOf.set(topic, [subscriber])
-    }
-  }
+  for (const subscriber of subscribers)
+    for (const topic of new Set(subscriber.topics)) addTo(readersOf, topic, subscriber)
   return readersOf
 }
 

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
@@ -305,9 +306,7 @@ export class TopicConsumer {
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
       const message = this.#offered(partition, this.#take(partition))
-      const ofPartition = taken.get(partition.partition)
-      if (ofPartition) ofPartition.push(message)
-      else taken.set(partition.partition, [message])
+      addTo(taken, partition.partition, message)
       bytes += sizeOfRecord(message)
       messages.push(message)
       partition = this.#nextPrefetched()

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
@@ -91,10 +92,7 @@ export class InstanceCommits {
           answered()
         }
         const commit = { stored, member, done: [ended], repetitions: 0 }
-        const key = keyOf(stored)
-        const open = this.#open.get(key)
-        if (open) open.push(commit)
-        else this.#open.set(key, [commit])
+        addTo(this.#open, keyOf(stored), commit)
         this.#send(commit)
       },
       () => done(failure)

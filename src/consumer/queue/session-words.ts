@@ -1,3 +1,4 @@
+import { groupBy } from '../../core/group-by.js'
 import type { Offset } from '../../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
@@ -94,7 +95,7 @@ export class SessionWords {
     while (!this.isEmpty) {
       const entries = this.#valid(this.#again.shift() ?? this.#takeQueued(), partitions)
       if (entries.length === 0) continue
-      this.#inFlight = groupByPartition(entries)
+      this.#inFlight = groupBy(entries, keyOf)
       const acknowledgements = [...this.#inFlight.values()].map(acknowledgementsOf)
       return { isRenew: entries[0]!.type === renew, acknowledgements }
     }
@@ -202,17 +203,6 @@ export class SessionWords {
   #unlock(entry: Entry): void {
     this.#locks.remove(entry, entry.first, entry.lock)
   }
-}
-
-function groupByPartition(entries: readonly Entry[]): Map<string, Entry[]> {
-  const groups = new Map<string, Entry[]>()
-  for (const entry of entries) {
-    const key = keyOf(entry)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [entry])
-    else group.push(entry)
-  }
-  return groups
 }
 
 /** In the order of offsets. Neighbours with the same word are one range. */

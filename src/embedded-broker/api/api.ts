@@ -98,17 +98,6 @@ export function writeByTopic<Partition>(
   })
 }
 
-/** Items by the ids of their topics, in the order of their first mention. */
-export function byTopicId<Item extends { readonly topicId: string }>(items: readonly Item[]): [string, Item[]][] {
-  const topics = new Map<string, Item[]>()
-  for (const item of items) {
-    const ofTopic = topics.get(item.topicId)
-    if (ofTopic === undefined) topics.set(item.topicId, [item])
-    else ofTopic.push(item)
-  }
-  return [...topics]
-}
-
 /** Returns 0, or the error code when this node does not coordinate the group. */
 export function coordinatorError({ cluster, faults, nodeId }: Call, groupId: string): number {
   const injected = faults.before()

@@ -1,3 +1,4 @@
+import { groupBy } from '../../core/group-by.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { OffsetInGroup } from '../groups/group-coordinator.js'
@@ -152,15 +153,8 @@ function writeGroup(call: Call, { groupId, topics }: OffsetFetchGroup, requiresS
   if (version >= 2) response.int16(refusal || faults.after())
 }
 
-function groupByTopic(offsets: readonly OffsetInGroup[]): ByTopic<{ readonly partition: number }>[] {
-  const topics = new Map<string, { readonly partition: number }[]>()
-  for (const { topic, partition } of offsets) {
-    const partitions = topics.get(topic)
-    if (partitions) partitions.push({ partition })
-    else topics.set(topic, [{ partition }])
-  }
-  return [...topics].map(([topic, partitions]) => ({ topic, partitions }))
-}
+const groupByTopic = (offsets: readonly OffsetInGroup[]): ByTopic<{ readonly partition: number }>[] =>
+  [...groupBy(offsets, ({ topic }) => topic)].map(([topic, partitions]) => ({ topic, partitions }))
 
 const offsetDelete = defineApi({
   key: 47,

@@ -1,7 +1,8 @@
+import { groupBy } from '../../core/group-by.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import type { AssignedTopic, ShareGroup } from '../share/share-group.js'
-import { type Api, byTopicId, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
 
 const ASSIGNOR = 'simple'
 /** A structure that may be null begins with this byte; -1: null. */
@@ -127,7 +128,7 @@ function writeOffsets(
   isAsked: (topic: string, partition: number) => boolean
 ): void {
   const opened = [...(group?.allOpened ?? [])].filter(({ topic, partition }) => isAsked(topic, partition.index))
-  response.structs(byTopicId(opened), ([topicId, partitions]) => {
+  response.structs([...groupBy(opened, ({ topicId }) => topicId)], ([topicId, partitions]) => {
     response.string(partitions[0]!.topic).uuid(topicId)
     response.structs(partitions, ({ partition, share, leaderEpoch }) => {
       const { startOffset = -1, isStored, settledCount } = share

@@ -1,3 +1,4 @@
+import { groupBy } from '../../core/group-by.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
@@ -14,7 +15,7 @@ import {
 } from '../share/share-partition.js'
 import { nextEpochOf, type ShareSession, type TopicIdPartition } from '../share/share-sessions.js'
 import type { Partition } from '../topics/partition.js'
-import { type Api, byTopicId, type Call, defineApi } from './api.js'
+import { type Api, type Call, defineApi } from './api.js'
 import { LARGEST_ANSWER_BYTES } from './fetch.js'
 
 /** The epochs of a request that opens a session, and of one that ends it. */
@@ -339,7 +340,7 @@ function writeFetched(
     })
   response.int32(0).int16(faults.after()).nullableString(null)
   response.int32(cluster.shareGroups.settingsOf(session.groupId).lockMs)
-  response.structs(byTopicId([...fetched, ...others]), ([topicId, partitions]) => {
+  response.structs([...groupBy([...fetched, ...others], ({ topicId }) => topicId)], ([topicId, partitions]) => {
     response.uuid(topicId)
     response.structs(partitions, one => {
       const { errorCode, message } = told.get(keyOf(one)) ?? { errorCode: errorCodes.NONE, message: null }
@@ -379,7 +380,7 @@ const shareAcknowledge = defineApi<SessionRequest>({
     if (request.epoch === ENDS) cluster.shareGroups.sessions.end(session)
     response.int32(0).int16(faults.after()).nullableString(null)
     if (version >= EXACT_SINCE) response.int32(cluster.shareGroups.settingsOf(request.groupId).lockMs)
-    response.structs(byTopicId(acknowledged), ([topicId, partitions]) => {
+    response.structs([...groupBy(acknowledged, ({ topicId }) => topicId)], ([topicId, partitions]) => {
       response.uuid(topicId)
       response.structs(partitions, ({ partition, refusal }) => {
         response.int32(partition).int16(refusal.errorCode).nullableString(refusal.message)

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type GroupBytes, MEMBER_BYTES } from '../groups/group-bytes.js'
@@ -181,13 +182,8 @@ export class ShareGroup {
   #readersByTopic(): ReadonlyMap<string, readonly string[]> {
     if (this.#readers !== undefined) return this.#readers
     const readers = new Map<string, string[]>()
-    for (const { memberId, topics } of this.#members.values()) {
-      for (const name of new Set(topics)) {
-        const known = readers.get(name)
-        if (known === undefined) readers.set(name, [memberId])
-        else known.push(memberId)
-      }
-    }
+    for (const { memberId, topics } of this.#members.values())
+      for (const name of new Set(topics)) addTo(readers, name, memberId)
     this.#readers = readers
     return readers
   }

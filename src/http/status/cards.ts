@@ -1,3 +1,4 @@
+import { groupBy } from '../../core/group-by.js'
 import type { Trouble } from './status.js'
 
 /** Rows of one kind, of which so many have a card each. */
@@ -5,12 +6,6 @@ const MAX_ALONE = 3
 
 /** Cards in the order of their first rows: many rows of one kind and severity share one, so that no other is far below. */
 export const cardsOf = (trouble: readonly Trouble[]): readonly (readonly Trouble[])[] =>
-  groupBy(trouble, ({ severity, kind }) => `${severity} ${kind}`).flatMap(rows =>
+  [...groupBy(trouble, ({ severity, kind }) => `${severity} ${kind}`).values()].flatMap(rows =>
     rows.length > MAX_ALONE ? [rows] : rows.map(row => [row])
   )
-
-export function groupBy<Row>(rows: readonly Row[], keyOf: (row: Row) => unknown): Row[][] {
-  const groups = new Map<unknown, Row[]>()
-  for (const row of rows) groups.set(keyOf(row), [...(groups.get(keyOf(row)) ?? []), row])
-  return [...groups.values()]
-}

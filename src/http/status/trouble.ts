@@ -1,7 +1,7 @@
+import { groupBy } from '../../core/group-by.js'
 import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
 import { BEYOND_END } from '../../verbs/lag.js'
-import { groupBy } from './cards.js'
 import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
 import {
   agoText,
@@ -370,11 +370,10 @@ const troubles = {
   ),
   lagUnknown: kind(
     // All topics of a group with the same reason have one row.
-    ({ lag }) =>
-      groupBy(
-        (lag?.rows ?? []).filter(({ failure }) => failure !== undefined),
-        ({ cluster, group, problem }) => `${groupName(cluster, group)}\n${problem}`
-      ),
+    ({ lag }) => {
+      const failed = (lag?.rows ?? []).filter(({ failure }) => failure !== undefined)
+      return [...groupBy(failed, ({ cluster, group, problem }) => `${groupName(cluster, group)}\n${problem}`).values()]
+    },
     (rows, { at }) => {
       const { cluster, group, topic, problem = 'Kafka does not answer', failure, asOf } = rows[0]!
       const records = sumOf(rows, ({ lag = 0 }) => lag)
@@ -560,7 +559,7 @@ const stuckParts = (status: Judged): StuckPart[] =>
     const { brokers = [] } = status.clusters.find(({ name }) => name === row.cluster) ?? {}
     const away = brokers.filter(({ state }) => state !== 'up').map(({ nodeId }) => nodeId)
     const parts = groupBy(row.troubled, partition => isLeaderless(partition) || String(partition.error))
-    return parts.map(partitions => {
+    return Array.from(parts.values(), partitions => {
       const [first] = partitions as [PartitionRow]
       const more = row.troubledPartitions > row.troubled.length ? ', …' : ''
       const all = `{${partitions.map(({ partition }) => partition).join(', ')}${more}}`
@@ -639,7 +638,7 @@ function refusedText(refusals: readonly RefusalRow[]): string {
 function lossesByTopic({ losses }: Judged) {
   const nameOf = (row: LossRow): string =>
     nameIn(row, row.topic === undefined ? 'further topics' : `topic ${row.topic}`)
-  const all = groupBy(losses, nameOf).map(rows => ({ what: nameOf(rows[0]!), rows }))
+  const all = Array.from(groupBy(losses, nameOf), ([what, rows]) => ({ what, rows }))
   const rest = all.splice(MAX_LOSSES)
   const others = { what: `${rest.length} more topics`, rows: rest.flatMap(({ rows }) => rows) }
   return [...all, ...only(rest.length > 0, others)]

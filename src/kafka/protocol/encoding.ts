@@ -1,4 +1,5 @@
 import { InvalidRequestError, ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
+import { groupBy } from '../../core/group-by.js'
 import type { TopicPartition } from '../../core/model.js'
 import { byteLengthOf, readInt64, writeInt32, writeInt64, writeString } from '../record-batch-layout.js'
 
@@ -108,7 +109,7 @@ export class ProtocolWriter {
 
   /** Writes `[topic, [partition …]]`; `write` writes the fields of one partition. */
   byTopic<T extends { readonly topic: string }>(partitions: readonly T[], write: (partition: T) => void): this {
-    return this.groupedByTopic([...mapByTopic(partitions).values()].flat(), write)
+    return this.groupedByTopic([...groupBy(partitions, topicOf).values()].flat(), write)
   }
 
   /** The same where the partitions of each topic are next to each other already. */
@@ -132,7 +133,7 @@ export class ProtocolWriter {
 
   /** The same where partitions are numbers alone. */
   numbersByTopic(partitions: readonly TopicPartition[]): this {
-    return this.structs([...mapByTopic(partitions)], ([topic, ofTopic]) =>
+    return this.structs([...groupBy(partitions, topicOf)], ([topic, ofTopic]) =>
       this.string(topic).array(ofTopic, ({ partition }) => this.int32(partition))
     )
   }
@@ -253,16 +254,7 @@ export class RequestWriter extends ProtocolWriter {
   }
 }
 
-/** The partitions of each topic together, topics in order of their first mention. */
-function mapByTopic<T extends { readonly topic: string }>(items: readonly T[]): Map<string, T[]> {
-  const topics = new Map<string, T[]>()
-  for (const item of items) {
-    const of = topics.get(item.topic)
-    if (of !== undefined) of.push(item)
-    else topics.set(item.topic, [item])
-  }
-  return topics
-}
+const topicOf = ({ topic }: { readonly topic: string }): string => topic
 
 const VARINT_BITS = 35
 const MAX_ASCII = 0x7f

@@ -1,3 +1,4 @@
+import { groupBy } from '../../core/group-by.js'
 import { type Offset, topicPartitionKey } from '../../core/model.js'
 import { type OffsetRange, readAcquired } from '../acquired-records.js'
 import type { CallTimeLimit } from '../calls.js'
@@ -36,23 +37,12 @@ const partitionsInAll = atMost(100_000, 'partitions')
 const rangesInAll = atMost(1_000_000, 'acquired ranges')
 const brokersInAll = atMost(100_000, 'brokers')
 
-/** Items by the ids of their topics, in the order of their first mention. */
-function groupById<Item extends { readonly topicId: string }>(items: readonly Item[]): Map<string, Item[]> {
-  const topics = new Map<string, Item[]>()
-  for (const item of items) {
-    const of = topics.get(item.topicId)
-    if (of === undefined) topics.set(item.topicId, [item])
-    else of.push(item)
-  }
-  return topics
-}
-
 /** `[topic id, [partition …]]` as one list of partitions, each with the id of its topic. */
 const byTopicId = <Value extends object>(
   partition: t.Field<Value>
 ): t.Field<readonly (Value & { readonly topicId: string })[]> => ({
   write: (to, partitions) =>
-    to.structs([...groupById(partitions)], ([topicId, ofTopic]) =>
+    to.structs([...groupBy(partitions, ({ topicId }) => topicId)], ([topicId, ofTopic]) =>
       to.uuid(topicId).array(ofTopic, one => partition.write(to, one))
     ),
   read: from =>
@@ -78,7 +68,7 @@ const assignmentById: t.Field<ReadonlyMap<string, readonly number[]> | null> = {
   write() {},
   read(from) {
     if (from.int8() < 0) return null
-    const topics = [...groupById(assignedById.read(from).partitions)]
+    const topics = [...groupBy(assignedById.read(from).partitions, ({ topicId }) => topicId)]
     return new Map(topics.map(([id, ofTopic]) => [id, ofTopic.map(({ partition }) => partition)]))
   }
 }

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -65,9 +66,7 @@ class AwaitedRecords {
 
   add(sequence: number, pendingProduce: DurablePendingProduce, index: number, destination: string): void {
     this.#bySequence.set(sequence, { pendingProduce, index, destination })
-    const sequences = this.#pendingProduces.get(pendingProduce)
-    if (sequences) sequences.push(sequence)
-    else this.#pendingProduces.set(pendingProduce, [sequence])
+    addTo(this.#pendingProduces, pendingProduce, sequence)
   }
 
   /** The trace of the request that waits for the record. */

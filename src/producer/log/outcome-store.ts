@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
+import { groupBy } from '../../core/group-by.js'
 import { VarintReader } from '../../core/varints.js'
 import { FRAME_HEADER_BYTES, hasFrameBehind, JOURNAL_HEADER_BYTES, payloadAt, saltOfJournal } from './bytes.js'
 import {
@@ -138,14 +139,7 @@ export class OutcomeStore {
 
   /** Writes outcomes; the last one of an entry counts. Never throws: an outcome that is lost is unknown. */
   write(outcomes: Iterable<EntryOutcome>): void {
-    const byFile = new Map<number, EntryOutcome[]>()
-    for (const outcome of outcomes) {
-      const number = Math.floor(outcome.sequence / ROWS_PER_FILE)
-      const others = byFile.get(number)
-      if (others) others.push(outcome)
-      else byFile.set(number, [outcome])
-    }
-    for (const [number, own] of byFile) {
+    for (const [number, own] of groupBy(outcomes, ({ sequence }) => Math.floor(sequence / ROWS_PER_FILE))) {
       try {
         const file = this.#opened(number)
         file.write(own)

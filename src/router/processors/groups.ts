@@ -1,5 +1,6 @@
 import { isCount } from '../../core/counts.js'
 import { ResponseTooLargeError } from '../../core/errors.js'
+import { addTo } from '../../core/group-by.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -173,10 +174,7 @@ export class DescribeGroupProcessor implements OperationProcessor {
   }
 
   addToQueue(request: OpenRequest<'describeGroup'>): void {
-    const { groupId } = request.request
-    const waiting = this.#waiting.get(groupId)
-    if (waiting) waiting.push(request)
-    else this.#waiting.set(groupId, [request])
+    addTo(this.#waiting, request.request.groupId, request)
   }
 
   nextCall(): DescribeGroupCall | undefined {

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import type { Offset, PartitionIdentity } from '../../core/model.js'
 import { type OpenRequest, reply, stillOpen } from '../requests/open-requests.js'
 
@@ -92,9 +93,7 @@ export class LongPoll {
     const grain = Math.floor(at / GRAIN_MS)
     if ((this.#lookAt.get(wanted) ?? Number.POSITIVE_INFINITY) <= grain) return
     this.#lookAt.set(wanted, grain)
-    const looks = this.#looks.get(grain)
-    if (looks) looks.push([key, wanted])
-    else this.#looks.set(grain, [[key, wanted]])
+    addTo(this.#looks, grain, [key, wanted])
   }
 
   /** Takes out the partitions whose checks are due. */

@@ -1,3 +1,5 @@
+import { addTo } from '../../core/group-by.js'
+
 /** The waiters of one key by subkey, in arrival order. */
 type Waiting<Subkey, Waiter> = Map<Subkey, Waiter[]>
 
@@ -39,10 +41,7 @@ export class RequestQueue<Subkey, Waiter> {
   }
 
   add(key: string, subkey: Subkey, waiter: Waiter): void {
-    const waiting = this.#waitingOf(key)
-    const waiters = waiting.get(subkey)
-    if (waiters) waiters.push(waiter)
-    else waiting.set(subkey, [waiter])
+    addTo(this.#waitingOf(key), subkey, waiter)
   }
 
   /** Puts waiters first under their key. A new key goes to the end. */

@@ -1,4 +1,5 @@
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { addTo } from '../../core/group-by.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { AskedKind } from '../messages/operations.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
@@ -70,10 +71,7 @@ class SharedCalls<Kind extends AskedKind, Response> implements OperationProcesso
   }
 
   addToQueue(request: OpenRequest<Kind>): void {
-    const key = this.#call.keyOf?.(request.request) ?? request
-    const waiting = this.#waiting.get(key)
-    if (waiting === undefined) this.#waiting.set(key, [request])
-    else waiting.push(request)
+    addTo(this.#waiting, this.#call.keyOf?.(request.request) ?? request, request)
   }
 
   nextCall(): readonly OpenRequest<Kind>[] | undefined {

@@ -1,3 +1,4 @@
+import { addTo } from '../../core/group-by.js'
 import type { FollowTopics, TopicFollower, TopicNews, UnfollowTopics } from '../messages/operations.js'
 import type { LeaderTable } from './leader-table.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
@@ -131,9 +132,3 @@ function listOf(followers: TopicFollower | Set<TopicFollower> | undefined): read
 }
 
 const isLast = ({ type }: TopicNews): boolean => type === 'missing' || type === 'refused'
-
-function addTo(byFollower: Map<TopicFollower, TopicNews[]>, follower: TopicFollower, news: TopicNews): void {
-  const already = byFollower.get(follower)
-  if (already) already.push(news)
-  else byFollower.set(follower, [news])
-}
