@@ -1,4 +1,4 @@
-import type { KafkaRecord, Offset, RecordBatch } from '../../core/model.js'
+import { type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
 export interface BatchHolder {
@@ -52,6 +52,33 @@ export const copyOf = ({ offset, timestampMs, key, value, headers }: KafkaRecord
 })
 
 const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
+
+/** What a record takes besides its bytes: its object, and those of its key and value. */
+const RECORD_BYTES = 300
+
+export const heldBytesOf = (record: KafkaRecord): number => sizeOfRecord(record) + RECORD_BYTES
+
+/**
+ * Copies records that would keep more than twice what {@link heldBytesOf} counts, as a few of a large batch do. Others stay
+ * views: so all of a batch cost no copy.
+ *
+ * @param records those of one batch one after another
+ * @param smallBytes memory up to this size is kept in any case
+ */
+export function copyFewOfMany(records: readonly KafkaRecord[], from = 0, smallBytes = Buffer.poolSize): void {
+  for (let at = from, end = from; at < records.length; at = end) {
+    const memory = memoryOf(records[at]!)
+    let bytes = 0
+    do bytes += heldBytesOf(records[end]!)
+    while (++end < records.length && memoryOf(records[end]!) === memory)
+    if (memory === undefined || memory.byteLength <= Math.max(smallBytes, 2 * bytes)) continue
+    for (; at < end; at++) Object.assign(records[at]!, copyOf(records[at]!))
+  }
+}
+
+/** `undefined`: all of the record is null. */
+const memoryOf = ({ key, value, headers }: KafkaRecord): ArrayBufferLike | undefined =>
+  (value ?? key ?? headers.find(header => header.value !== null)?.value)?.buffer
 
 export class BatchCursor {
   #batch: RecordBatch | undefined

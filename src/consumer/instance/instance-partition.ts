@@ -2,7 +2,7 @@ import type { LogPosition, Offset, RecordBatch, TopicPartition } from '../../cor
 import type { Failure } from '../../router/messages/operations.js'
 import { invalid } from '../../router/requests/failures.js'
 import { type GroupRuntime, stoppable } from '../group/group-runtime.js'
-import type { BatchHolder, HeldBatches } from '../group/held-batches.js'
+import { type BatchHolder, copyFewOfMany, type HeldBatches, heldBytesOf } from '../group/held-batches.js'
 import { PositionFinder } from '../group/position-finder.js'
 import { isForbiddenRead } from '../group/refusals.js'
 import type { FindStart } from '../group/topic-start.js'
@@ -12,6 +12,8 @@ import type { InstanceRecord } from './instances.js'
 
 /** A request waits this much longer for an answer than for records. */
 const ANSWER_MS = 10_000
+/** Limit of records in one read, because each record costs memory beside its bytes. */
+const MAX_RECORDS = 50_000
 
 export interface InstancePartitionOptions {
   readonly topicPartition: TopicPartition
@@ -33,12 +35,19 @@ export interface Furthest extends LogPosition {
   readonly topicId: string | undefined
 }
 
-/** How many bytes of keys and values a read takes further. */
+/** What a read takes further. */
 export interface Taking {
   readonly records: InstanceRecord[]
+  /** Of keys and values. */
   bytes: number
   readonly maxBytes: number
+  /** What the records are counted for. They keep twice as much at most. */
+  heldBytes: number
+  readonly maxHeldBytes: number
 }
+
+export const isFull = ({ records, bytes, maxBytes, heldBytes, maxHeldBytes }: Taking): boolean =>
+  records.length >= MAX_RECORDS || bytes >= maxBytes || heldBytes >= maxHeldBytes
 
 /**
  * One partition that an instance reads: the position after the accepted records, the position after the records of a read
@@ -144,21 +153,27 @@ export class InstancePartition implements BatchHolder {
 
   /** Takes records from the batch in memory, within the limit; the first one of a read in any case. */
   take(taking: Taking): void {
+    const { length } = taking.records
     this.#takeFromBatch(taking)
+    copyFewOfMany(taking.records, length)
     this.#noteFurthest()
   }
 
   #takeFromBatch(taking: Taking): void {
-    const { records, maxBytes } = taking
+    const { records, maxBytes, maxHeldBytes } = taking
     const { topic, partition } = this.topicPartition
     for (let batch = this.#batch; batch && this.#index < batch.recordCount; this.#index++) {
-      const { offset, timestampMs, key, value, headers } = batch.at(this.#index)
+      const record = batch.at(this.#index)
+      const { offset, timestampMs, key, value, headers } = record
       if (offset < this.taken) continue
       const bytes = (key?.length ?? 0) + (value?.length ?? 0)
-      if (records.length > 0 && taking.bytes + bytes > maxBytes) return
+      const heldBytes = taking.heldBytes + heldBytesOf(record)
+      const isTooMuch = records.length >= MAX_RECORDS || taking.bytes + bytes > maxBytes || heldBytes > maxHeldBytes
+      if (records.length > 0 && isTooMuch) return
       // Spreading the record into the new one takes ten times as long.
       records.push({ topic, partition, offset, timestampMs, key, value, headers })
       taking.bytes += bytes
+      taking.heldBytes = heldBytes
       this.taken = offset + 1
     }
     if (this.#batch) this.taken = Math.max(this.taken, this.#batch.nextOffset)

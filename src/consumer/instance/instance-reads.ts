@@ -3,7 +3,7 @@ import { type Offset, topicPartitionKey } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
-import type { InstancePartition, Taking } from './instance-partition.js'
+import { type InstancePartition, isFull, type Taking } from './instance-partition.js'
 import type { InstanceRead, InstanceRecord, InstanceResult, InstanceSettings } from './instances.js'
 
 /** A read with records waits this long for the records of other partitions and batches. */
@@ -12,8 +12,6 @@ const LINGER_MS = 2
 const LONGEST_LINGER_MS = 20
 /** A read with so much does not wait for more: it takes longer to write than what follows takes to come. */
 const ENOUGH_BYTES = 512 * 1024
-/** Limit of records in one read, because each record costs memory beside its bytes. */
-const MAX_RECORDS = 50_000
 /** Limit of reads of one instance that wait for an earlier one. */
 const MAX_WAITING = 64
 /** An API that has not settled a read after this time has failed. */
@@ -72,7 +70,7 @@ interface Waiting {
 /** The first read of those that wait, and the records that it has so far. */
 interface Collecting extends Taking, Waiting {
   readonly number: number
-  maxBytes: number
+  maxHeldBytes: number
   linger: Timer | undefined
   firstAt: number | undefined
   /** All partitions have been asked for records since the read began, or since positions have changed. */
@@ -83,7 +81,7 @@ interface Collecting extends Taking, Waiting {
 interface Unsettled {
   readonly number: number
   readonly records: readonly InstanceRecord[]
-  readonly bytes: number
+  readonly heldBytes: number
   readonly epochs: ReadonlyMap<InstancePartition, number>
   readonly timer: Timer
 }
@@ -153,8 +151,7 @@ export class InstanceReads {
     const before = collecting.records.length
     this.#take(collecting, partitions)
     const isCut = partitions.some(partition => partition.hasBatch)
-    const isFull = collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS || isCut
-    if (isFull && collecting.records.length > 0) this.#answer()
+    if ((isCut || isFull(collecting)) && collecting.records.length > 0) this.#answer()
     else {
       if (collecting.records.length > before && this.#hasEnough(collecting)) this.#lingerOn(collecting)
       const failure = this.#options.refusal() ?? this.#problemOfAll()
@@ -182,8 +179,8 @@ export class InstanceReads {
     collecting.linger = undefined
     collecting.firstAt = undefined
     collecting.records.length = 0
-    this.#options.budget.release(collecting.bytes)
-    collecting.bytes = 0
+    this.#options.budget.release(collecting.heldBytes)
+    collecting.bytes = collecting.heldBytes = 0
     collecting.hasAskedAll = false
     this.#rejectAll()
   }
@@ -218,8 +215,9 @@ export class InstanceReads {
     for (const partition of this.#options.partitions.values()) partition.forgetProblem()
     const number = ++this.#lastNumber
     const records: InstanceRecord[] = []
-    const none = { records, bytes: 0, maxBytes: 0, linger: undefined, firstAt: undefined, hasAskedAll: false }
-    return { ...waiting, number, ...none }
+    const { maxBytes } = waiting.request
+    const none = { records, bytes: 0, heldBytes: 0, maxHeldBytes: 0, linger: undefined, firstAt: undefined }
+    return { ...waiting, number, maxBytes, ...none, hasAskedAll: false }
   }
 
   #late(request: ReadRequest): void {
@@ -245,13 +243,13 @@ export class InstanceReads {
   /** A partition that has a batch afterwards has a record that did not fit. */
   #take(collecting: Collecting, partitions: readonly InstancePartition[]): void {
     const { budget } = this.#options
-    const before = collecting.bytes
-    collecting.maxBytes = Math.min(collecting.request.maxBytes, before + budget.share)
+    const before = collecting.heldBytes
+    collecting.maxHeldBytes = before + budget.share
     for (const partition of partitions) {
-      if (collecting.bytes >= collecting.maxBytes || collecting.records.length >= MAX_RECORDS) break
+      if (isFull(collecting)) break
       partition.take(collecting)
     }
-    budget.add(collecting.bytes - before)
+    budget.add(collecting.heldBytes - before)
   }
 
   #hasEnough({ bytes }: Collecting): boolean {
@@ -295,7 +293,7 @@ export class InstanceReads {
 
   #answer(): void {
     const { partitions, runtime, budget, settings, tick } = this.#options
-    const { number, records, bytes, request } = this.#collecting!
+    const { number, records, heldBytes, request } = this.#collecting!
     const problem = records.length > 0 ? undefined : firstProblem(partitions)
     if (problem) {
       this.#answerWith(problem)
@@ -308,8 +306,8 @@ export class InstanceReads {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
       this.#settle(number, 0)
     })
-    budget.add(bytes)
-    this.#unsettled = { number, records, bytes, epochs, timer }
+    budget.add(heldBytes)
+    this.#unsettled = { number, records, heldBytes, epochs, timer }
     this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
     request.reply({ type: 'done', value: { records, format: settings.format, settle } })
@@ -337,13 +335,13 @@ export class InstanceReads {
   #endCollecting(): void {
     this.#collecting?.deadline.cancel()
     this.#collecting?.linger?.cancel()
-    this.#options.budget.release(this.#collecting?.bytes ?? 0)
+    this.#options.budget.release(this.#collecting?.heldBytes ?? 0)
     this.#collecting = undefined
   }
 
-  #endUnsettled({ timer, bytes }: Unsettled): void {
+  #endUnsettled({ timer, heldBytes }: Unsettled): void {
     timer.cancel()
-    this.#options.budget.release(bytes)
+    this.#options.budget.release(heldBytes)
     this.#unsettled = undefined
   }
 

@@ -10,10 +10,11 @@ import type {
   InstancePosition,
   InstanceRead,
   InstanceReadLimits,
+  InstanceRecord,
   InstanceResult,
   InstanceSettings
 } from '../../../src/consumer/instance/instances.js'
-import type { TopicPartition } from '../../../src/core/model.js'
+import type { KafkaRecord, TopicPartition } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
@@ -504,6 +505,91 @@ describe('a consumer instance', () => {
     other.done({ type: 'seek', positions: [{ topic, partition: 0, position: 10 }] })
     other.runtime.settle()
     expect(budget.share, 'when positions are changed').to.equal(share)
+  })
+
+  describe('that reads few records of large batches', () => {
+    const BATCH_BYTES = 10_000_000
+    /** Ten records of each batch in its memory, which has room for thousands. */
+    const runtimeOf = (record: (part: Buffer, offset: number) => Partial<KafkaRecord>): FakeRuntime => {
+      const runtime = new FakeRuntime(run(0, 20))
+      runtime.batchSize = 10
+      const batches = [Buffer.alloc(BATCH_BYTES, 1), Buffer.alloc(BATCH_BYTES, 2)]
+      runtime.recordAt = offset => ({
+        ...fakeRecord(offset),
+        value: null,
+        ...record(batches[Math.floor(offset / 10)]!.subarray(1_000 * offset, 1_000 * offset + 1_000), offset)
+      })
+      return runtime
+    }
+    /** Of the memory that the records keep. */
+    const keptBytes = (records: readonly InstanceRecord[]): number => {
+      const views = records.flatMap(({ key, value, headers }) => [key, value, ...headers.map(header => header.value)])
+      const memories = new Set(views.flatMap(view => (view === null ? [] : [view.buffer])))
+      return Array.from(memories, memory => memory.byteLength).reduce((sum, bytes) => sum + bytes, 0)
+    }
+    const recordsOf = ({ result }: ReturnType<Stage['startReading']>): readonly InstanceRecord[] =>
+      result?.type === 'done' ? result.value.records : expect.fail(JSON.stringify(result))
+    const places = {
+      values: part => ({ value: part }),
+      keys: part => ({ key: part }),
+      headers: part => ({ headers: [{ key: 'h', value: part }] })
+    } satisfies Record<string, (part: Buffer) => Partial<KafkaRecord>>
+
+    for (const [name, place] of Object.entries(places))
+      it(`keeps the bytes that it answers, and not the batches: ${name}`, () => {
+        const budget = new ReadBudget(1_000_000)
+        const stages = run(0, 10).map(() => new Stage({}, runtimeOf(place), budget))
+        for (const stage of stages) stage.assign()
+        const reads = stages.map(stage => {
+          const read = stage.startReading()
+          stage.runtime.pass(MAX_WAIT_MS)
+          return read
+        })
+        const records = reads.flatMap(recordsOf)
+        expect(records.map(({ offset }) => offset)).to.deep.equal(stages.flatMap(() => run(0, 20)))
+        for (const { key, value, headers, offset } of records)
+          expect([key, value, headers[0]?.value].find(one => one)).to.deep.equal(
+            Buffer.alloc(1_000, offset < 10 ? 1 : 2)
+          )
+        expect(keptBytes(records)).to.be.at.most(500_000)
+      })
+
+    it('takes no more than the memory for reads allows, whether in values or in headers', () => {
+      for (const place of [places.values, places.headers]) {
+        const stage = new Stage({ minBytes: 1_000_000 }, runtimeOf(place), new ReadBudget(14_000))
+        stage.assign()
+        const read = stage.startReading()
+        stage.runtime.pass(MAX_WAIT_MS)
+        expect(recordsOf(read).map(({ offset }) => offset)).to.deep.equal(run(0, 5))
+        if (read.result?.type === 'done') read.result.value.settle(5)
+        expect(stage.take()[0]).to.equal(5)
+      }
+    })
+
+    it('takes so many records that their objects do not fill the memory, however small they are', () => {
+      const runtime = new FakeRuntime(run(0, 50_001))
+      runtime.batchSize = 50_001
+      runtime.recordAt = offset => ({ ...fakeRecord(offset), value: null })
+      const stage = new Stage({}, runtime, new ReadBudget(100_000_000))
+      stage.assign()
+      expect([stage.take().length, stage.take()]).to.deep.equal([50_000, [50_000]])
+    })
+
+    it('keeps the batch where it answers most of it', () => {
+      const runtime = new FakeRuntime(run(0, 10))
+      const batch = Buffer.alloc(19_000)
+      runtime.recordAt = offset => ({
+        ...fakeRecord(offset),
+        value: batch.subarray(1_900 * offset, 1_900 * (offset + 1))
+      })
+      const stage = new Stage({}, runtime)
+      stage.assign()
+      const read = stage.startReading()
+      stage.runtime.pass(LINGER_MS)
+      expect(recordsOf(read).map(({ value }) => value!.buffer === batch.buffer)).to.deep.equal(
+        run(0, 10).map(() => true)
+      )
+    })
   })
 
   describe('whose commit is replaced before it is sent', () => {
