@@ -93,7 +93,9 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
    */
   openWithin(maxBytes: number): OpenRecords {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
-    const records = decompress(codec, bytes, Math.ceil(Math.min(maxBytes, this.#memory.maxBytes, LARGEST_BYTES)))
+    const unpacked = decompress(codec, bytes, Math.ceil(Math.min(maxBytes, this.#memory.maxBytes, LARGEST_BYTES)))
+    // zlib gives 16 KiB for any result that is smaller.
+    const records = unpacked.buffer.byteLength > Buffer.poolSize + unpacked.length ? Buffer.from(unpacked) : unpacked
     const opened = openRecords(records, recordCount, lastOffsetDelta)
     const heldBytes = heldBytesOfOpenRecords(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)

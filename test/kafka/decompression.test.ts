@@ -72,6 +72,18 @@ describe('decompression', () => {
       expect(read(bytes, new DecompressionAllowance(limits), 155).batches).to.have.length(1)
     })
 
+    it(`of a small batch keeps little more memory than its records take (${codec})`, () => {
+      const allowance = new DecompressionAllowance({ memory: new DecompressedMemory(MIB), responseMaxBytes: MIB })
+      const values = Array.from({ length: 100 }, (_, offset) => {
+        const { batches } = read(batchAt(offset, ['x'.repeat(100)], { codec }), allowance, offset)
+        return batches[0]!.at(0).value!
+      })
+      const memories = new Set(values.map(({ buffer }) => buffer))
+      const bytes = Array.from(memories, memory => memory.byteLength).reduce((sum, one) => sum + one, 0)
+      // 20,000 bytes of keys and values, in memory of 8 KiB that Buffers share, also with those of this test.
+      expect(bytes).to.be.at.most(400 * KIB)
+    })
+
     it(`holds no more than the memory for all batches together, and reads them right (${codec})`, () => {
       const memory = new DecompressedMemory(MIB)
       const batches: RecordBatch[] = []
