@@ -7,6 +7,7 @@ import {
   type PartitionConsumerOptions,
   type TakenRecord
 } from '../../../src/consumer/group/partition-consumer.js'
+import { fakeBatch, fakeRecord } from '../../support/fake-batch.js'
 import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
 
 const ACK_TIMEOUT_MS = 500
@@ -469,6 +470,32 @@ describe('one partition of a group', () => {
     runtime.pass(ACK_TIMEOUT_MS + 1)
     const retried = stage.take()!
     expect([retried.offset, read.calledWith('fetchData')]).to.deep.equal([0, true])
+  })
+
+  it('neither the next message nor one that was offered keeps a large batch in memory', () => {
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const batch = Buffer.alloc(10_000_000, 'x')
+    runtime.recordAt = offset => ({
+      ...fakeRecord(offset),
+      key: batch.subarray(0, 10),
+      value: batch.subarray(10, 1_000)
+    })
+    const stage = new PartitionStage(runtime)
+    for (let offset = 0; offset < 3; offset++) {
+      const { key, value } = stage.take()!
+      expect([key, value]).to.deep.equal([Buffer.alloc(10, 'x'), Buffer.alloc(990, 'x')])
+      expect(key!.buffer.byteLength + value!.buffer.byteLength).to.be.at.most(20_000)
+    }
+  })
+
+  it('counts a batch as the memory that it keeps, also where only its end is read', () => {
+    const runtime = new FakeRuntime(run(0, 3))
+    runtime.committed = { offset: 0, metadata: '' }
+    const stage = new PartitionStage(runtime)
+    const batch = Object.assign(fakeBatch(0, [10, 10, 10]), { heapBytes: 500_000 })
+    runtime.answers.push({ kind: 'fetchData', result: { type: 'success', batch } })
+    expect([stage.next(), stage.batches.bytes]).to.deep.equal([0, 500_000])
   })
 
   it('a batch whose memory is needed is fetched again, and no message is lost or doubled', () => {
