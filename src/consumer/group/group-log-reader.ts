@@ -3,7 +3,7 @@ import type { Failure } from '../../router/messages/operations.js'
 import type { LogRead, PartitionLog } from '../partition/partition-log.js'
 import { GROUP_LINES, type LogChange, type ReadOutcome, SHORTEST_POLL_MS } from '../partition/read-outcome.js'
 import type { GroupRuntime } from './group-runtime.js'
-import { BatchCursor, type BatchHolder, copyFewOfMany, copyOf, type HeldBatches } from './held-batches.js'
+import { BatchCursor, type BatchHolder, copyOf, type HeldBatches, leaveLargeBatch } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import { isForbiddenRead, pausesOfUnknown } from './refusals.js'
 
@@ -14,8 +14,6 @@ import { isForbiddenRead, pausesOfUnknown } from './refusals.js'
 const MAX_WAIT_MS = 30_000
 /** The first read waits less: even without records, its answer has the leader epoch of the group's position. */
 const FIRST_MAX_WAIT_MS = 10_000
-/** A message may wait for its client, and keeps no batch that is larger: most such batches were compressed. */
-const LARGE_BATCH_BYTES = 1024 * 1024
 /** Time limit of a request, long enough for a broker to come back. */
 const TIMEOUT_MS = 40_000
 
@@ -108,7 +106,7 @@ export class GroupLogReader implements BatchHolder {
     if (!this.#cursor.hasBatch) return undefined
     const before = tracker.offset
     const record = this.#cursor.next(tracker)
-    if (record) copyFewOfMany([record], 0, LARGE_BATCH_BYTES)
+    if (record) leaveLargeBatch(record)
     if (!this.#cursor.hasBatch) this.#options.batches.release(this)
     if (tracker.offset !== before) this.#options.onSkipped()
     return record

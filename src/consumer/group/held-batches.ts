@@ -76,6 +76,12 @@ export function copyFewOfMany(records: readonly KafkaRecord[], from = 0, smallBy
   }
 }
 
+/** Most larger batches were compressed: their memory is counted while their records are not in use. */
+const LARGE_BATCH_BYTES = 1024 * 1024
+
+/** Lets a record that may wait for its client keep no large batch. */
+export const leaveLargeBatch = (record: KafkaRecord): void => copyFewOfMany([record], 0, LARGE_BATCH_BYTES)
+
 /** `undefined`: all of the record is null. */
 const memoryOf = ({ key, value, headers }: KafkaRecord): ArrayBufferLike | undefined =>
   (value ?? key ?? headers.find(header => header.value !== null)?.value)?.buffer

@@ -3,6 +3,7 @@ import type { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, LogPosition, Offset, RecordBatch } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
+import { leaveLargeBatch } from '../group/held-batches.js'
 import { readTopic } from './topic-readers.js'
 
 /**
@@ -106,6 +107,8 @@ class FollowedTopic implements TopicSubscription {
       const record = batch.at(index)
       if (record.offset < positions.get(partition)!) continue
       if (this.#stop.signal.aborted || this.#sink.isFull) return false
+      // One whose schema is looked up waits for it.
+      leaveLargeBatch(record)
       positions.set(partition, record.offset + 1)
       this.#sink.take(partition, record)
     }

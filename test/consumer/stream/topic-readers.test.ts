@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { ReadStart } from '../../../src/consumer/stream/partition-reader.js'
 import { choosePartitions, readTopic, requireTopic } from '../../../src/consumer/stream/topic-readers.js'
 import {
@@ -385,6 +386,17 @@ describe('a subscription to a topic', () => {
     expect(stage.questions).to.deep.equal(['0@2', '1@0'])
     await stage.answer(batch(0, 3))
     expect(stage.newly()).to.deep.equal(['0/2 then 3', '0/3 then 4'])
+  })
+
+  it('gives a record that keeps no large batch, where its sink keeps it', async () => {
+    const memory = Buffer.alloc(2_000_000)
+    const large = fakeBatchOf(0, 1, 10)
+    Object.assign(large.at(0), { value: memory.subarray(0, 1_000) })
+    const taken = sinon.spy(stage, 'take')
+    await stage.follow([[0, 0]])
+    await stage.answer({ type: 'success', batch: large })
+    const { value } = taken.firstCall.args[1]
+    expect([value, value!.buffer === memory.buffer]).to.deep.equal([Buffer.alloc(1_000), false])
   })
 
   it('follows what is added, up to a number, and tells of the rest once', async () => {
