@@ -147,7 +147,8 @@ export interface RecordFailure {
 /** The bytes of key, value and headers. A character in the key of a header counts as one byte. */
 export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   let bytes = (key?.length ?? 0) + (value?.length ?? 0)
-  for (const header of headers) bytes += header.key.length + (header.value?.length ?? 0)
+  // Most records have none, and an iterator over none costs about 90 bytes.
+  if (headers.length > 0) for (const { key, value } of headers) bytes += key.length + (value?.length ?? 0)
   return bytes
 }
 
