@@ -9,7 +9,7 @@ import { expect } from 'chai'
 const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_710,
   cli: 3_210,
-  consumer: 15_010,
+  consumer: 15_060,
   deployment: 3_930,
   core: 5_650,
   'embedded-broker': 9_060,
