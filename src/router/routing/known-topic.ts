@@ -233,18 +233,18 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
 
   /** New ones are sorted in at once: one after the other, many in a bad order would take minutes. */
   #applyAll(all: readonly PartitionMetadata[], askedAt: number): void {
-    const added: Partition[] = []
-    for (const news of inOrder(all)) {
-      const { partition, leaderEpoch } = news
-      const known = this.partition(partition) ?? added.at(-1)
-      if (known?.partition === partition) this.#apply(known, news, askedAt)
-      else
-        added.push(
-          new KnownPartition(this, this.name, partition, leaderIn(news), { topicId: this.#topicId, leaderEpoch })
-        )
+    const added = new Map<number, Partition>()
+    for (const news of all) {
+      const { partition: id, leaderEpoch } = news
+      const known = this.partition(id) ?? added.get(id)
+      if (known) this.#apply(known, news, askedAt)
+      else {
+        const identity = { topicId: this.#topicId, leaderEpoch }
+        added.set(id, new KnownPartition(this, this.name, id, leaderIn(news), identity))
+      }
     }
     // A copy has no space for more, which a list that grows has.
-    if (added.length > 0) this.#partitions = inOrder([...this.#partitions, ...added])
+    if (added.size > 0) this.#partitions = [...this.#partitions, ...added.values()].sort(byId)
   }
 
   #apply(known: Partition, news: PartitionMetadata, askedAt: number): void {
@@ -266,11 +266,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
   }
 }
 
-/** Sorted by id, where they are not. */
-function inOrder<Item extends { readonly partition: number }>(items: readonly Item[]): readonly Item[] {
-  const isSorted = items.every(({ partition }, at) => at === 0 || partition >= items[at - 1]!.partition)
-  return isSorted ? items : items.toSorted((one, other) => one.partition - other.partition)
-}
+const byId = (one: Partition, other: Partition): number => one.partition - other.partition
 
 /** -1: the partition has no leader. */
 const leaderIn = ({ errorCode, leaderId }: PartitionMetadata): number =>
