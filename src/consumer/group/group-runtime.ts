@@ -1,6 +1,6 @@
 import type { ActorRef, ActorSystem, Requester } from '../../core/actor/actor.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, type MonotonicClock, topicPartitionKey } from '../../core/model.js'
+import { type Logger, type MonotonicClock, topicPartitionKey, withFields } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
 import type { AskRouter } from '../partition/ask.js'
@@ -196,15 +196,7 @@ const messagesIn = <Message>(batches: readonly (readonly Entry<Message>[])[]): r
   batches.flat().flatMap(entry => ('message' in entry ? [entry.message] : []))
 
 /** A log whose lines name the group. Names come from clients and have up to 32,767 characters, so they are cut. */
-function logOfGroup(log: Logger, groupId: string): Logger {
-  const name = { groupId: shortened(groupId) }
-  return {
-    debug: (fields, message) => log.debug({ ...name, ...fields }, message),
-    info: (fields, message) => log.info({ ...name, ...fields }, message),
-    warn: (fields, message) => log.warn({ ...name, ...fields }, message),
-    error: (fields, message) => log.error({ ...name, ...fields }, message)
-  }
-}
+const logOfGroup = (log: Logger, groupId: string): Logger => withFields(log, { groupId: shortened(groupId) })
 
 interface Reader extends Requester<FetchDataResult> {
   readonly isWanted: (() => boolean) | undefined

@@ -1,4 +1,4 @@
-import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
+import { type Logger, MAX_TIMER_MS, withFields } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
@@ -73,7 +73,7 @@ export class Queue {
     this.#process = process
     this.#owner = owner
     this.#waiting = new WaitingAcquires(process.deadlines, process.counts)
-    this.#log = logOfQueue(process.log, topic, groupId)
+    this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
   }
 
   get waiting(): number {
@@ -358,17 +358,6 @@ export class Queue {
 }
 
 const noop = (): void => undefined
-
-/** A log whose lines name the queue. */
-function logOfQueue(log: Logger, topic: string, groupId: string): Logger {
-  const name = { topic, groupId: shortened(groupId) }
-  return {
-    debug: (fields, message) => log.debug({ ...name, ...fields }, message),
-    info: (fields, message) => log.info({ ...name, ...fields }, message),
-    warn: (fields, message) => log.warn({ ...name, ...fields }, message),
-    error: (fields, message) => log.error({ ...name, ...fields }, message)
-  }
-}
 
 /** A failure as acquires are told it. */
 function failureOfQueue(failure: Failure): Failure {
