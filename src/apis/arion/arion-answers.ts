@@ -2,7 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { sendAnswer } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
+import { JSON_TYPE, statusByCode as statusOfProblems } from '../../http/exchange/modern-answers.js'
 import type { ArionMetrics } from './arion-metrics.js'
 import type { Destination } from './target.js'
 
@@ -61,33 +61,17 @@ const CLOSE = { connection: 'close' }
 /**
  * The statuses of messages that were not taken or not delivered. 503 when a retry may succeed, 500 when it cannot.
  */
-export const statusByCode = {
-  invalidRequest: 400,
-  invalidTopic: 400,
-  invalidConfig: 500,
+export const statusByCode: Readonly<Record<ErrorCode, number>> = {
+  ...statusOfProblems,
   recordTooLarge: 500,
   recordRejected: 500,
-  batchTooLarge: 500,
   unknownTopic: 503,
   unknownPartition: 503,
   notAuthorized: 500,
-  authenticationFailed: 503,
-  unauthenticated: 401,
-  forbidden: 403,
-  quotaExceeded: 429,
-  issuerUnreachable: 503,
-  registryUnreachable: 503,
-  overloaded: 503,
-  logUnavailable: 503,
-  shuttingDown: 503,
-  brokerUnreachable: 503,
   clusterChanged: 503,
-  noLeader: 503,
-  timedOut: 504,
-  aborted: 503,
   protocol: 503,
   kafka: 500
-} as const satisfies Record<ErrorCode, number>
+}
 
 /** Codes of errors when the queue takes no message now. */
 const QUEUE_REFUSES: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable', 'shuttingDown'])
