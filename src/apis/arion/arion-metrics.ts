@@ -171,10 +171,9 @@ export class ArionMetrics {
       'sum'
     )
     registerFamily(registry, messages)
-    registerFamily(registry, inFlight)
     this.#sent = messages.series({ outcome: 'sent' })
     this.#failed = messages.series({ outcome: 'failed' })
-    this.inFlight = inFlight.series({})
+    this.inFlight = registerFamily(registry, inFlight).series({})
   }
 
   answered(status: number): void {

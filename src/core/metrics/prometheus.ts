@@ -40,9 +40,12 @@ export function createPrometheusMetrics(): PrometheusMetrics {
 const loadPromClient = (): typeof import('prom-client') =>
   loadOptional('createPrometheusMetrics', 'prom-client', () => createRequire(import.meta.url)('prom-client'))
 
-/** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. */
-export const registerFamily = (registry: Registry, family: Exportable): void =>
-  registry.registerMetric(family as Exportable & Metric)
+/** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. @returns the metric */
+export function registerFamily<Own extends Exportable>(registry: Registry, family: Own): Own {
+  const metric: Exportable = family
+  registry.registerMetric(metric as Exportable & Metric)
+  return family
+}
 
 const NO_TAGS: MetricTags = {}
 const NANOSECONDS_PER_SECOND = 1e9
@@ -111,9 +114,8 @@ class Families<Series> {
   }
 
   #add(component: string, metricName: string): Family<Series> {
-    const family = this.#create(prometheusName(component, metricName) + this.#suffix, component, metricName)
-    registerFamily(this.#registry, family)
-    return family
+    const name = prometheusName(component, metricName) + this.#suffix
+    return registerFamily(this.#registry, this.#create(name, component, metricName))
   }
 }
 

@@ -95,9 +95,8 @@ export class AccessMetrics {
       'Requests in progress of principals with maxRequestsInFlight among their quotas',
       'sum'
     )
-    registerFamily(registry, inFlight)
     registerFamily(registry, this.#refused)
-    this.requestsInFlight = inFlight.series({})
+    this.requestsInFlight = registerFamily(registry, inFlight).series({})
   }
 
   refused(error: RefusalReason): void {

@@ -344,13 +344,14 @@ export class AnswerQueue {
 
   #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
     if (pieces.length > 1 || response.next !== undefined) this.#cork()
-    const last = isEnd ? (pieces.at(-1) ?? NOTHING) : undefined
+    const tail = pieces.at(-1) ?? NOTHING
+    // Behind one with a callback of its own, which is rare, comes an empty one.
+    const last = !isEnd ? undefined : tail.done === undefined ? tail : NOTHING
     for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding, piece.done)
     if (last !== undefined) {
       this.#writing = response.next
       this.#isEnded = response.isLast
-      const { done } = last
-      this.socket.write(last.data, last.encoding, done ? error => [done(error), this.#written(error)] : this.#written)
+      this.socket.write(last.data, last.encoding, this.#written)
     }
     return !this.socket.writableNeedDrain
   }

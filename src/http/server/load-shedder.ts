@@ -84,10 +84,8 @@ export class LoadShedder {
       'castellan_http_shed_requests_total',
       'Requests refused because the event loop was late or the heap nearly full'
     )
-    registerFamily(registry, delay)
-    registerFamily(registry, shed)
-    this.#delay = delay.series({})
-    this.#shed = shed.series({})
+    this.#delay = registerFamily(registry, delay).series({})
+    this.#shed = registerFamily(registry, shed).series({})
   }
 
   view(): LoadView {
