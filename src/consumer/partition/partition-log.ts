@@ -13,8 +13,9 @@ import { partitionNow } from './partition-now.js'
 import { notShown, type ReadOutcome, type ReadTrouble, readTroubleOf } from './read-outcome.js'
 
 const EPOCH_TIMEOUT_MS = 10_000
-/** The first read of a position asks for this much, each one behind it for twice as much: many readers want few records. */
+/** The first read of a position asks for this much, each one behind it for {@link GROWTH} times as much: many want few records. */
 const FIRST_MAX_BYTES = 64 * 1024
+const GROWTH = 4
 /** Above the limit of any Router. */
 const MOST_BYTES = 2 ** 30
 
@@ -153,7 +154,7 @@ export class PartitionLog {
       case 'success':
         known.checkedIn = result.leaderEpoch
         known.history.read(result.batch.leaderEpochs ?? [])
-        if (read.offset !== known.readAt) known.maxBytes = Math.min(2 * known.maxBytes, MOST_BYTES)
+        if (read.offset !== known.readAt) known.maxBytes = Math.min(GROWTH * known.maxBytes, MOST_BYTES)
         known.readAt = read.offset
         onOutcome({ type: 'records', batch: result.batch })
         break
