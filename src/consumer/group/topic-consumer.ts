@@ -38,6 +38,28 @@ export interface TopicConsumerOptions {
 }
 
 /**
+ * What a request is answered. A literal with a getter would take five times the memory, since V8 makes a hidden class for each
+ * one; such a class is old at once, and keeps all of the request until the whole heap is collected.
+ */
+class OfferedMessages implements ConsumedMessages {
+  readonly messages: readonly AcquiredMessage[]
+  readonly offers: TopicOffers
+  readonly ack: () => void
+  readonly release: () => void
+
+  constructor(messages: readonly AcquiredMessage[], offers: TopicOffers, taken: TakenByPartition) {
+    this.messages = messages
+    this.offers = offers
+    this.ack = () => offers.ackAll(taken)
+    this.release = () => offers.releaseAll(taken)
+  }
+
+  get topicIds(): ReadonlyMap<number, string | undefined> {
+    return new Map(this.messages.map(({ partition, topicId }) => [partition, topicId]))
+  }
+}
+
+/**
  * The requests of one group for one topic, in order of arrival, and the partitions of this topic that the member reads. Only
  * {@link TopicConsumer.#serve} answers a waiting request with messages. What may let it do so calls it:
  *
@@ -311,15 +333,7 @@ export class TopicConsumer {
       messages.push(message)
       partition = this.#nextPrefetched()
     }
-    return {
-      messages,
-      get topicIds() {
-        return new Map(messages.map(({ partition: id, topicId }) => [id, topicId]))
-      },
-      offers,
-      ack: () => offers.ackAll(taken),
-      release: () => offers.releaseAll(taken)
-    }
+    return new OfferedMessages(messages, offers, taken)
   }
 
   #take(partition: PartitionConsumer): KafkaRecord {

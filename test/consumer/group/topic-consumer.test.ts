@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import {
@@ -403,5 +405,15 @@ describe('one topic of a group', () => {
     } finally {
       looks.restore()
     }
+  })
+
+  it('answers have the same hidden class: one of its own would keep its request until the whole heap is collected', () => {
+    setFlagsFromString('--allow-natives-syntax')
+    const areOfOneClass = runInNewContext('(one, other) => %HasFastProperties(one) && %HaveSameMap(one, other)')
+    const stage = new TopicStage(time, [3])
+    stage.consumer.resume()
+    const [first, second] = ['ann', 'bob'].flatMap(name => stage.askMany(name, ONE_MESSAGE))
+    expect(areOfOneClass(first, second)).to.equal(true)
+    expect(second!.topicIds).to.deep.equal(new Map([[0, undefined]]))
   })
 })
