@@ -79,10 +79,11 @@ export class BatchQueue {
       else if (partition.call === call || keys?.has(partition.key)) later.push(batch)
       else if (count > 0 && sizeBytes + size > this.#limit.bytes) break
       else {
-        const { of } = partition
+        const { of, topic } = partition
         partition.call = call
-        if (batches[of.place]?.partition?.of !== of) of.place = count
-        else if (batches[count - 1]!.partition!.of !== of) isByTopic = false
+        if (batches[of.place]?.partition?.of !== of)
+          of.place = keys === undefined ? count : batches.findIndex(one => (one?.partition?.topic ?? topic) === topic)
+        if (of.place < count && batches[count - 1]!.partition!.topic !== topic) isByTopic = false
         batches[count++] = batch
         keys?.add(partition.key)
         sizeBytes += size

@@ -121,6 +121,18 @@ describe('produce processor', () => {
     ])
   })
 
+  it('has the batches of a topic next to each other that was found anew', () => {
+    for (const [topic, partition] of [
+      ['customers', 0],
+      ['orders', 0],
+      ['returns', 0]
+    ] as const)
+      stage.add(partition, 1, topic)
+    stage.findAnew()
+    for (const topic of ['orders', 'customers']) stage.add(1, 1, topic)
+    expect(partitionsOf(next())).to.deep.equal(['customers/0', 'customers/1', 'orders/0', 'orders/1', 'returns/0'])
+  })
+
   it('finds the batch of each answer in whatever order a broker answers, and hears each once', () => {
     const answers = [0, 1, 2, 3].map(partition => stage.add(partition))
     const call = next()

@@ -39,6 +39,7 @@ export class ProcessorStage {
   findAnew(): void {
     for (const partition of this.#partitions.values()) partition.isForgotten = true
     this.#partitions.clear()
+    this.#topics.clear()
   }
 
   /** Accepts a request whose requester writes to `results`. */
