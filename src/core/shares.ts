@@ -1,3 +1,4 @@
+import { addCount } from './counts.js'
 import { HeldAmount } from './held-amount.js'
 
 /** Divides a limited number of places among clients. */
@@ -34,11 +35,7 @@ export class Shares {
   /** @returns a function that releases the places; from its second call on it does nothing */
   take(client: string | undefined, count = 1): () => void {
     if (client === undefined) return this.#all.take(count)
-    this.#byClient.set(client, (this.#byClient.get(client) ?? 0) + count)
-    return this.#all.take(count, () => {
-      const left = this.#byClient.get(client)! - count
-      if (left > 0) this.#byClient.set(client, left)
-      else this.#byClient.delete(client)
-    })
+    addCount(this.#byClient, client, count)
+    return this.#all.take(count, () => addCount(this.#byClient, client, -count))
   }
 }

@@ -1,3 +1,4 @@
+import { addCount } from '../../core/counts.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/messages/operations.js'
@@ -254,7 +255,7 @@ export class OffsetCommitter {
     const { topicPartition, tooLong } = partition
     const source = partition.waiting!
     Object.assign(partition, { waiting: undefined, ...AT_ONCE })
-    this.#inFlightOf.set(partition.key, (this.#inFlightOf.get(partition.key) ?? 0) + 1)
+    addCount(this.#inFlightOf, partition.key, 1)
     const { position } = source
     const isTooLong = position.metadata.length >= tooLong
     const offsetAndMetadata = isTooLong ? (source.shortPosition ?? { ...position, metadata: '' }) : position
@@ -277,9 +278,7 @@ export class OffsetCommitter {
   /** Called when a commit is no longer in flight. Calls `settle` unless the partition was dropped meanwhile. */
   #over(partition: Partition, settle: () => void): void {
     this.#inFlight--
-    const left = this.#inFlightOf.get(partition.key)! - 1
-    if (left > 0) this.#inFlightOf.set(partition.key, left)
-    else this.#inFlightOf.delete(partition.key)
+    addCount(this.#inFlightOf, partition.key, -1)
     if (this.#isKnown(partition)) settle()
     const now = this.#partitions.get(partition.key)
     if (now !== undefined) this.#giveTurn(now)

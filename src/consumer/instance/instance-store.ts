@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { addCount } from '../../core/counts.js'
 import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -235,13 +236,11 @@ export class InstanceStore {
   /** @returns {@link TAKEN}: the record does not count, or cannot be found */
   async #put(instance: InstanceName, stored: StoredInstance | null): Promise<Failure | undefined> {
     const key = keyOfInstance(instance)
-    this.#onTheirWay.set(key, (this.#onTheirWay.get(key) ?? 0) + 1)
+    addCount(this.#onTheirWay, key, 1)
     try {
       return await this.#append([this.#record(instance, stored)])
     } finally {
-      const left = this.#onTheirWay.get(key)! - 1
-      if (left > 0) this.#onTheirWay.set(key, left)
-      else this.#onTheirWay.delete(key)
+      addCount(this.#onTheirWay, key, -1)
     }
   }
 

@@ -1,3 +1,4 @@
+import { addCount } from '../../core/counts.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Due } from '../../router/requests/deadlines.js'
@@ -143,15 +144,15 @@ export class HeldCounts {
 
   /** Counts a message for another client than before. `undefined`: for none. */
   move(held: HeldMessage, client: string | undefined): void {
-    if (held.client !== undefined) add(this.#byClient, held.client, -1)
-    if (client !== undefined) add(this.#byClient, client, 1)
+    if (held.client !== undefined) addCount(this.#byClient, held.client, -1)
+    if (client !== undefined) addCount(this.#byClient, client, 1)
     held.client = client
   }
 
   /** The client waits in a queue from now on. @returns to be called once, when it waits there no more */
   waits(client: string): () => void {
-    add(this.#queuesByClient, client, 1)
-    return () => add(this.#queuesByClient, client, -1)
+    addCount(this.#queuesByClient, client, 1)
+    return () => addCount(this.#queuesByClient, client, -1)
   }
 
   /** How many messages one queue may acquire for the client, so that all queues in which it waits keep its limit together. */
@@ -159,10 +160,4 @@ export class HeldCounts {
     const room = this.roomOf(client)
     return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#queuesByClient.get(client) ?? 1)))
   }
-}
-
-function add(counts: Map<string, number>, client: string, by: number): void {
-  const count = (counts.get(client) ?? 0) + by
-  if (count > 0) counts.set(client, count)
-  else counts.delete(client)
 }

@@ -132,25 +132,15 @@ export interface Cell {
   value: number
 }
 
-export const counterFamily = (name: string, help: string): Family<Cell> =>
-  new Family(
-    name,
-    help,
-    'counter',
-    'sum',
-    () => ({ value: 0 }),
-    (_, labels, { value }) => [{ labels, value }]
-  )
+function cellFamily(name: string, help: string, type: 'counter' | 'gauge', acrossWorkers: AcrossWorkers): Family<Cell> {
+  const toValues = (_: string, labels: MetricTags, { value }: Cell): Exported['values'] => [{ labels, value }]
+  return new Family(name, help, type, acrossWorkers, () => ({ value: 0 }), toValues)
+}
+
+export const counterFamily = (name: string, help: string): Family<Cell> => cellFamily(name, help, 'counter', 'sum')
 
 export const gaugeFamily = (name: string, help: string, acrossWorkers: AcrossWorkers): Family<Cell> =>
-  new Family(
-    name,
-    help,
-    'gauge',
-    acrossWorkers,
-    () => ({ value: 0 }),
-    (_, labels, { value }) => [{ labels, value }]
-  )
+  cellFamily(name, help, 'gauge', acrossWorkers)
 
 /** A histogram: durations, counted in buckets. */
 export class Durations {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { addCount } from '../../core/counts.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
@@ -151,12 +152,8 @@ export class PeerListener {
       socket.destroy()
       return
     }
-    this.#connections.set(address, count + 1)
-    socket.once('close', () => {
-      const left = this.#connections.get(address)! - 1
-      if (left > 0) this.#connections.set(address, left)
-      else this.#connections.delete(address)
-    })
+    addCount(this.#connections, address, 1)
+    socket.once('close', () => addCount(this.#connections, address, -1))
   }
 
   #warn(address: string | undefined, what: RefusedFor, reason: string): void {

@@ -1,4 +1,5 @@
 import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import { addCount } from '../../core/counts.js'
 import {
   CastellanError,
   InvalidRequestError,
@@ -168,7 +169,7 @@ export class Dispatcher implements Holder {
   release(request: OpenRequest): void {
     this.#held.release(1)
     const share = this.#options.admission.shareOf?.(request)
-    if (share !== undefined) this.#addToShare(share, -1)
+    if (share !== undefined) addCount(this.#shares, share, -1)
   }
 
   /**
@@ -236,7 +237,7 @@ export class Dispatcher implements Holder {
         continue
       }
       this.#held.add(1)
-      if (share !== undefined) this.#addToShare(share, 1)
+      if (share !== undefined) addCount(this.#shares, share, 1)
       request.heldBy(this)
       openRequests.watch(request)
       admission.addToQueue(request)
@@ -251,12 +252,6 @@ export class Dispatcher implements Holder {
 
   #heldBy(share: string): number {
     return this.#shares.get(share) ?? 0
-  }
-
-  #addToShare(share: string, requests: number): void {
-    const held = this.#heldBy(share) + requests
-    if (held > 0) this.#shares.set(share, held)
-    else this.#shares.delete(share)
   }
 
   #answered(connection: Connection, response: unknown): void {
