@@ -1,16 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TestAuthority } from '../../test/support/certificates.js'
 import { bodyOf, cpuUsPerRequest, measureDelivered, okAnswers, requestsPerSecond, single } from './push.js'
-import { type Broker, startBroker } from './tools/broker.js'
+import { startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport } from './tools/load.js'
-import { GarbageMonitor } from './tools/loop-figures.js'
+import { type Monitored, startMonitored } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
-import { type Gateway, pushOne, startGateway } from './tools/servers.js'
+import { type Gateway, pushOne } from './tools/servers.js'
 
 const CONNECTIONS = 256
 const PARTITIONS = 4
@@ -30,8 +30,6 @@ interface RequestAccess {
   /** Whether the metrics are scraped during the measurement. */
   readonly isScraped?: boolean
 }
-
-type Monitored = Gateway & { readonly monitor: GarbageMonitor }
 
 /** Of one request; writes are those of the whole process, absent where the system does not count them. */
 interface Counts {
@@ -56,7 +54,8 @@ export async function security({ seconds, rounds, only }: BenchOptions): Promise
   const { child: load } = await Child.start('./load.ts')
   const gateways = new Map<string, Monitored>()
   try {
-    for (const requestAccess of all) gateways.set(requestAccess.name, await startBehind(requestAccess, folder, broker))
+    for (const { name, settings } of all)
+      gateways.set(name, await startMonitored(broker.bootstrap, folder, name, JSON.stringify(settings)))
     await pushOne(gateways.get('open')!.port, TOPIC)
     const measure = (work: Work, isCounted = false): Promise<LoadReport> => {
       const { headers, ca, isScraped } = all.find(({ name }) => name === work.requestAccess)!
@@ -155,19 +154,6 @@ const worksOf = (all: readonly RequestAccess[]): readonly Work[] =>
   )
 
 /** Starts a gateway with these settings. They are written as JSON, which is also YAML. */
-async function startBehind(
-  { name, settings }: RequestAccess,
-  folder: string,
-  { bootstrap }: Broker
-): Promise<Monitored> {
-  const file = join(folder, `${name}.yaml`)
-  writeFileSync(file, JSON.stringify(settings))
-  const own = join(folder, `${name}-monitor`)
-  mkdirSync(own)
-  const monitor = new GarbageMonitor(own)
-  return { ...(await startGateway(bootstrap, monitor.nodeFlags, file)), monitor }
-}
-
 /**
  * Runs the works in turn, so that changes in the speed of the machine affect all works equally. The first round warms
  * up the compiler.

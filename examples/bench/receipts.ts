@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -7,10 +7,10 @@ import { bodyOf } from './push.js'
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport } from './tools/load.js'
-import { GarbageMonitor } from './tools/loop-figures.js'
+import { type Monitored, startMonitored } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
-import { type Server, startGateway } from './tools/servers.js'
+import type { Server } from './tools/servers.js'
 
 export const TOPIC = 'receipts'
 const PARTITIONS = 4
@@ -120,16 +120,10 @@ function ordersOf(rounds: number): readonly (readonly Kind[])[] {
   })
 }
 
-type Monitored = Server & { readonly monitor: GarbageMonitor }
-
-async function start(broker: Broker, directory: string, which: Kind): Promise<Monitored> {
-  const settings = join(directory, `${which}.yaml`)
+function start({ bootstrap }: Broker, directory: string, which: Kind): Promise<Monitored> {
   const kind = which === 'without' ? { receipts: { maxBytes: 0 } } : { idempotency: { maxBytes: MAX_KEY_BYTES } }
-  writeFileSync(settings, stringify({ ...arionSettings(join(directory, which)), ...kind }))
-  const own = join(directory, `${which}-monitor`)
-  mkdirSync(own)
-  const monitor = new GarbageMonitor(own)
-  return { ...(await startGateway(broker.bootstrap, monitor.nodeFlags, settings)), monitor }
+  const settings = stringify({ ...arionSettings(join(directory, which)), ...kind })
+  return startMonitored(bootstrap, directory, which, settings)
 }
 
 /** One window of load. */

@@ -1,5 +1,4 @@
 import { Session } from 'node:inspector'
-import { GCProfiler } from 'node:v8'
 
 const SAMPLED_BYTES = 4096
 const SITES = 40
@@ -10,31 +9,6 @@ interface Site {
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
   readonly selfSize: number
   readonly children: readonly Site[]
-}
-
-/**
- * Counts the bytes that this process allocates in V8's heap: what each run of the collector finds, and what is there at the end,
- * without what the run before has left. It costs a line per run of the collector, so it may run beside a measurement.
- */
-export class Garbage {
-  readonly #profiler = new GCProfiler()
-  readonly #usedAtStart = process.memoryUsage().heapUsed
-
-  constructor() {
-    this.#profiler.start()
-  }
-
-  /** @returns the bytes that were allocated since the start */
-  stop(): number {
-    const { statistics } = this.#profiler.stop()
-    let allocated = 0
-    let left = this.#usedAtStart
-    for (const { beforeGC, afterGC } of statistics) {
-      allocated += beforeGC.heapStatistics.usedHeapSize - left
-      left = afterGC.heapStatistics.usedHeapSize
-    }
-    return allocated + process.memoryUsage().heapUsed - left
-  }
 }
 
 /**

@@ -1,6 +1,8 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { type Gateway, startGateway } from './servers.js'
 
 /** What `loop-monitor.mjs` measures in a server process. */
 export interface LoopFigures {
@@ -49,8 +51,25 @@ export class LoopMonitor extends Monitor<LoopFigures> {
 }
 
 /** It costs nothing before it is asked for the first time. */
-export class GarbageMonitor extends Monitor<GarbageFigures> {
+class GarbageMonitor extends Monitor<GarbageFigures> {
   constructor(directory: string) {
     super(directory, './garbage-monitor.mjs')
   }
+}
+
+export type Monitored = Gateway & { readonly monitor: GarbageMonitor }
+
+/** Starts a gateway whose garbage can be counted. @param settings the text of its configuration file */
+export async function startMonitored(
+  bootstrap: string,
+  folder: string,
+  name: string,
+  settings: string
+): Promise<Monitored> {
+  const file = join(folder, `${name}.yaml`)
+  writeFileSync(file, settings)
+  const own = join(folder, `${name}-monitor`)
+  mkdirSync(own)
+  const monitor = new GarbageMonitor(own)
+  return { ...(await startGateway(bootstrap, monitor.nodeFlags, file)), monitor }
 }

@@ -1,6 +1,7 @@
 import kafkajs from 'kafkajs'
 import { answerParent } from './child.js'
-import { AllocationSites, Garbage } from './garbage.js'
+import { AllocationSites } from './garbage.js'
+import { Garbage } from './garbage-counter.mjs'
 import { startInProcess } from './in-process.js'
 import { LongestTick } from './longest-tick.js'
 import { measureWindow, type Window, type WindowLengths } from './window.js'
