@@ -36,12 +36,15 @@ export interface SettlementContext {
 export class FetchSettlement {
   readonly #context: SettlementContext
   readonly #call: FetchDataCall
+  readonly #roomBytes: number
   readonly #returned: Returned[] = []
   readonly #unserved: Unserved[] = []
 
-  constructor(context: SettlementContext, call: FetchDataCall) {
+  /** @param roomBytes what the response had room for beside its records */
+  constructor(context: SettlementContext, call: FetchDataCall, roomBytes: number) {
     this.#context = context
     this.#call = call
+    this.#roomBytes = roomBytes
   }
 
   /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
@@ -152,7 +155,8 @@ export class FetchSettlement {
 
   /** A broker may leave out a batch above the limit of its partition, unless it is the first one of the response. */
   #notServed(key: string, wanted: Wanted): void {
-    for (const { state } of waitersOf(wanted)) if (state.maxBytes !== undefined) state.maxBytes *= 2
+    for (const { state } of waitersOf(wanted))
+      if (state.maxBytes !== undefined && state.maxBytes <= this.#roomBytes) state.maxBytes *= 2
     this.#unserved.push({ key, wanted })
   }
 

@@ -133,6 +133,22 @@ describe('fetch data processor: its calls', () => {
     expect(offsetsOf(results[0])).to.deep.equal([1])
   })
 
+  it('ask for no more of a partition that brought no record because the response was full', async () => {
+    const there = { batches: [fakeBatch(1, [10])], highWatermark: 9 }
+    for (const [roomBytes, askedBytes] of [
+      [999, 1_000],
+      [1_000, 2_000]
+    ] as const) {
+      const stage = new FetchStage()
+      stage.ask(1, B, [], undefined, 1_000)
+      stage.ask(1, T16, [], undefined, 1_000)
+      const table = { 'api/17@1': there, 'perf/16@1': { highWatermark: 9 } }
+      stage.tell(stage.issue(), 0, table, { sizeBytes: LARGEST - roomBytes })
+      const [, { partitions }] = await stage.send()
+      expect(partitions.map(({ topic, maxBytes }) => [topic, maxBytes])).to.deep.equal([['perf', askedBytes]])
+    }
+  })
+
   it('ask for as much as before after a lost connection', async () => {
     const stage = new FetchStage()
     stage.ask(1)
