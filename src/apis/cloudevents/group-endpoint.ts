@@ -1,3 +1,4 @@
+import { Members } from '../../core/members.js'
 import type { Caller } from '../../http/access/access.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
@@ -28,7 +29,7 @@ export class GroupEndpoint {
   readonly #parts: EventParts
   readonly #verbs: Pick<Verbs, 'groups'>
   readonly #clock: () => number
-  readonly #polls = new Set<Poll>()
+  readonly #polls = new Members<Poll>()
 
   /** @param clock monotonic milliseconds */
   constructor(parts: EventParts, verbs: Pick<Verbs, 'groups'>, clock: () => number) {
@@ -85,7 +86,7 @@ export class GroupEndpoint {
 
   /** Answers all waiting clients that the process stops. */
   stop(): void {
-    for (const poll of this.#polls) poll.end(STOPPING)
+    for (const poll of this.#polls.list()) poll.end(STOPPING)
   }
 
   #answer(

@@ -1,4 +1,5 @@
 import { OverloadedError } from '../../core/errors.js'
+import { Members } from '../../core/members.js'
 import { shortened } from '../../core/printable.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
@@ -51,7 +52,7 @@ const MAX_LOOK_UPS = 1_000
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
   readonly #parts: RouteParts
-  readonly #polls = new Set<Poll>()
+  readonly #polls = new Members<Poll>()
   /** Whether there is a topic: Kafka is asked once in a while for all clients that wait for it. */
   readonly #lookUps = new Map<string, { verbs: PixyRequest['verbs']; since: number; isMissing: boolean }>()
 
@@ -94,7 +95,7 @@ export class ConsumeEndpoint {
 
   /** Answers all waiting clients that the process stops. */
   stop(): void {
-    for (const poll of this.#polls) poll.end(STOPPING)
+    for (const poll of this.#polls.list()) poll.end(STOPPING)
   }
 
   #poll(request: PixyRequest, groupId: string, ack: AckOf, options: MessageOptions, count: number | undefined): void {

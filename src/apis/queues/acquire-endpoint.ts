@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { Members } from '../../core/members.js'
 import { sizeOfRecord } from '../../core/model.js'
 import type { Caller } from '../../http/access/access.js'
 import type { AnswerOptions } from '../../http/api/api-answers.js'
@@ -33,7 +34,7 @@ interface Asked {
 /** `POST /{topic}/{group}/acquire`. */
 export class AcquireEndpoint {
   readonly #parts: QueueParts
-  readonly #waiting = new Set<Acquisition>()
+  readonly #waiting = new Members<Acquisition>()
   #isStopped = false
 
   constructor(parts: QueueParts) {
@@ -58,7 +59,7 @@ export class AcquireEndpoint {
   /** Answers all waiting clients without messages. */
   stop(): void {
     this.#isStopped = true
-    for (const acquisition of this.#waiting) acquisition.end()
+    for (const acquisition of this.#waiting.list()) acquisition.end()
   }
 
   /** @throws QueueProblem when it wants what it cannot have */
@@ -98,6 +99,7 @@ export class AcquireEndpoint {
  *     └──── client left ─────┴──▶ unseen
  */
 class Acquisition {
+  place = 0
   readonly #parts: QueueParts
   readonly #asked: Asked
   readonly #settled: readonly SettleResult[] | undefined

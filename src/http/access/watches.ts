@@ -1,4 +1,5 @@
 import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import { Members } from '../../core/members.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
   type Authentication,
@@ -30,6 +31,7 @@ export interface OpenRequestWatch {
 }
 
 interface Watch extends OpenRequestWatch {
+  place: number
   /** Time of the monotonic clock. */
   verifiedAt: number
   timer?: NodeJS.Timeout | undefined
@@ -50,7 +52,7 @@ export interface WatchesDeps {
  */
 export class Watches {
   readonly #deps: WatchesDeps
-  readonly #all = new Set<Watch>()
+  readonly #all = new Members<Watch>()
 
   constructor(deps: WatchesDeps) {
     this.#deps = deps
@@ -58,7 +60,7 @@ export class Watches {
 
   /** Watches it until its request is over. */
   add(watched: OpenRequestWatch): void {
-    const watch: Watch = { ...watched, verifiedAt: this.#deps.clock() }
+    const watch: Watch = { ...watched, place: 0, verifiedAt: this.#deps.clock() }
     this.#all.add(watch)
     this.#checkBeforeEnd(watch, watched.identity)
     watched.incoming.onEnd(() => this.#remove(watch))
@@ -66,7 +68,7 @@ export class Watches {
 
   /** Checks all watched requests now: settings have changed. */
   checkAll(): void {
-    for (const watch of [...this.#all]) this.#check(watch)
+    for (const watch of this.#all.list()) this.#check(watch)
   }
 
   #checkBeforeEnd(watch: Watch, { validUntil }: Pick<Identity, 'validUntil'>): void {

@@ -32,6 +32,8 @@ export interface PollOptions {
  *     └──── client left ─────┴──▶ given back
  */
 export class Poll {
+  /** In the list of those that wait. */
+  place = 0
   readonly #options: PollOptions
   readonly #asked: Reply
   #cancel: () => void = () => undefined
