@@ -1,11 +1,13 @@
+import { type ViewOf, viewsOf } from '../bytes.js'
 import { BACKSLASH, COLON, MINUS, QUOTE, SPACE } from './characters.js'
 import {
-  hasControlByte,
   hex4,
   isHighSurrogate,
   isLowSurrogate,
   joinSurrogates,
+  PIECE_BYTES,
   simpleEscapes,
+  specialBytes,
   writeUtf8
 } from './json-strings.js'
 
@@ -30,11 +32,12 @@ const FALSE = Buffer.from('false')
  */
 export class JsonScanner {
   readonly #bytes: Buffer
-  /** The bytes contain a control byte. It may be inside a string, where it is illegal, so every string is checked. */
-  readonly #hasControl: boolean
+  readonly #viewOf: ViewOf
   #at = 0
-  /** Position of the next backslash at or after the cursor; the length of the bytes when there is none. */
-  #backslashAt = -1
+  /** Where the piece begins whose special bytes are listed, how many it has, and how many of them are before the cursor. */
+  #pieceAt = -PIECE_BYTES
+  #specials = 0
+  #passed = 0
   /**
    * Holds the unescaped strings, one after another. It never overflows, because unescaping does not make a string
    * longer.
@@ -48,7 +51,7 @@ export class JsonScanner {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
-    this.#hasControl = hasControlByte(bytes)
+    this.#viewOf = viewsOf(bytes)
   }
 
   /** The next byte that is no white space; -1 at the end. */
@@ -97,31 +100,45 @@ export class JsonScanner {
   /** Consumes a string and returns its bytes: a view of the scanned bytes, or a copy when the string has escapes. */
   string(): Buffer | undefined {
     const end = this.#openString()
-    if (end < 0) return undefined
-    if (this.#backslashAt < end) return this.#unescape()
-    const value = this.#bytes.subarray(this.#at, end)
-    if (this.#hasControl && hasControlByte(value)) return undefined
+    if (this.#bytes[end] !== QUOTE) return this.#unescape(end)
+    const value = this.#viewOf(this.#at, end)
     this.#at = end + 1
     return value
   }
 
-  /** Moves to the first byte of a string. Returns the position of the next quote, or -1 when there is none. */
+  /** Moves to the first byte of a string. Returns the place of the first one that is not plain; -1: there is none. */
   #openString(): number {
-    if (!this.take(QUOTE)) return -1
-    if (this.#backslashAt < this.#at) {
-      const found = this.#bytes.indexOf(BACKSLASH, this.#at)
-      this.#backslashAt = found < 0 ? this.#bytes.length : found
-    }
-    return this.#bytes.indexOf(QUOTE, this.#at)
+    return this.take(QUOTE) ? this.#specialFrom(this.#at) : -1
   }
 
-  /** Consumes the string at the cursor, which contains an escape. */
-  #unescape(): Buffer | undefined {
+  /** Position of the first quote, backslash or control byte from `start` on; -1: there is none. */
+  #specialFrom(start: number): number {
+    const { places } = specialBytes
+    do {
+      while (this.#passed < this.#specials) {
+        const at = this.#pieceAt + places[this.#passed]!
+        if (at >= start) return at
+        this.#passed++
+      }
+    } while (this.#listNext(start))
+    return -1
+  }
+
+  #listNext(start: number): boolean {
     const bytes = this.#bytes
-    if (this.#hasControl && hasControlByte(bytes.subarray(this.#at, this.#backslashAt))) return undefined
+    this.#pieceAt = Math.max(this.#pieceAt + PIECE_BYTES, start - (start % PIECE_BYTES))
+    if (this.#pieceAt >= bytes.length) return false
+    this.#specials = specialBytes.list(this.#viewOf(this.#pieceAt, Math.min(this.#pieceAt + PIECE_BYTES, bytes.length)))
+    this.#passed = 0
+    return true
+  }
+
+  /** Consumes the string at the cursor, whose first byte that is not plain is at `at`. */
+  #unescape(at: number): Buffer | undefined {
+    const bytes = this.#bytes
+    if (bytes[at] !== BACKSLASH) return undefined
     const target = (this.#unescaped ??= Buffer.allocUnsafe(bytes.length - this.#at))
     const start = this.#unescapedBytes
-    let at = this.#backslashAt
     let to = start + bytes.copy(target, start, this.#at, at)
     for (;;) {
       const byte = bytes[at]
@@ -151,10 +168,8 @@ export class JsonScanner {
   /** Consumes a string and decodes it. A string that equals the last decoded one is not decoded again. */
   text(): string | undefined {
     const end = this.#openString()
-    if (end < 0) return undefined
     const start = this.#at
-    if (this.#backslashAt < end) return this.#unescape()?.toString()
-    if (this.#hasControl && hasControlByte(this.#bytes.subarray(start, end))) return undefined
+    if (this.#bytes[end] !== QUOTE) return this.#unescape(end)?.toString()
     this.#at = end + 1
     if (!this.#isSameText(start, end)) {
       this.#text = this.#bytes.toString('utf8', start, end)

@@ -244,6 +244,25 @@ describe('kprf scanPush', () => {
     expect(scanPush(Buffer.from('{"records":[{"topic":"t","data":"\xff"}]}', 'latin1'))).to.equal(undefined)
   })
 
+  it('reads strings that begin, end and have their escapes around each 64 KiB, or go on for longer', () => {
+    const contents = ['é"', '\\', 'a\tb', '"', 'plain', 'x'.repeat(200_000), `${'y'.repeat(70_000)}"\n`, '']
+    for (let before = 65_536 - 90; before < 65_536 + 4; before++) {
+      const records = contents.map((data, at) => ({ topic: 't'.repeat(1 + (at % 2)), key: data.slice(-3), data }))
+      const body = JSON.stringify({ records: [{ topic: 't', data: 'z'.repeat(before) }, ...records] })
+      const scanned = scan(body)!.records.slice(1)
+      const plain = scanned.map(({ topic, key, value }) => ({ topic, key: String(key), data: String(value) }))
+      // Chai would compare each character.
+      expect(JSON.stringify(plain), `behind ${before}`).to.equal(JSON.stringify(records))
+    }
+  })
+
+  it('finds a control byte in any part of a long string', () => {
+    for (const at of [0, 65_470, 65_535, 65_536, 131_071, 131_072, 199_999]) {
+      const data = `${'x'.repeat(at)}\u0001${'x'.repeat(200_000 - at)}`
+      expect(scan(`{"records":[{"topic":"t","data":"${data}"}]}`), String(at)).to.equal(undefined)
+    }
+  })
+
   it('agrees with the slow path on everything it accepts', () => {
     const bodies = new PushBodies(20_261_120, 5)
     let accepted = 0
