@@ -98,10 +98,15 @@ export class PushApi implements ProduceApi<PushHead> {
     return { isSync: false, isLines, refusals: undefined, startedAt: 0, retryAfterSeconds: undefined }
   }
 
+  scan(body: Buffer, head: PushHead, maxRecords: number): readonly PushRecord[] | undefined {
+    const read = head.isLines ? undefined : scanPush(body, maxRecords)
+    head.isSync = read?.waitForSend === true
+    return read?.records
+  }
+
   readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
     const max = MAX_RECORDS_OF_BODY
-    const read = head.isLines ? atOnce(parseLines(body, max)) : (scanPush(body, max) ?? parsePush(body, max))
-    const { records, waitForSend } = read
+    const { records, waitForSend } = head.isLines ? atOnce(parseLines(body, max)) : parsePush(body, max)
     head.isSync = waitForSend
     return records
   }

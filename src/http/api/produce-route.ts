@@ -109,6 +109,8 @@ export interface ProduceApi<Head extends ProduceHead> extends ProducingApi {
    * {@link refuse}, and the body is charged all the same.
    */
   readBody(body: Buffer, head: Head): RecordsOrLater
+  /** Reads a body of the usual shape with at most so many records, in little time. Absent, or `undefined`: {@link readBody} does. */
+  scan?(body: Buffer, head: Head, maxRecords: number): readonly ProduceRecord[] | undefined
   /** {@link readBody} for a long body, which lasts, as the records do. Absent: bodies of any length are read at once. */
   readInTurns?(body: Buffer, head: Head): InPieces<RecordsOrLater>
   /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
@@ -274,13 +276,15 @@ export class ProduceRoute<Head extends ProduceHead> {
   /** @returns see {@link DecodedEnd} */
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
-    if (this.#api.readInTurns !== undefined && isLong(body)) {
+    // To look for brackets costs more than all else of a body that is scanned, but for the scan and the copy.
+    const scanned = length > AT_ONCE_BYTES ? undefined : this.#api.scan?.(body, head, MANY_BRACKETS)
+    if (scanned === undefined && this.#api.readInTurns !== undefined && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#context, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return turns.whenTaken
     }
     try {
-      return this.#take(exchange, head, this.#api.readBody(body, head), length)
+      return this.#take(exchange, head, scanned ?? this.#api.readBody(body, head), length)
     } catch (error) {
       this.#unusable(exchange, error, length)
       return undefined
