@@ -1,4 +1,4 @@
-import { type ViewOf, viewsOf } from '../bytes.js'
+import { View } from '../bytes.js'
 import { BACKSLASH, COLON, MINUS, QUOTE, SPACE } from './characters.js'
 import {
   hex4,
@@ -32,7 +32,8 @@ const FALSE = Buffer.from('false')
  */
 export class JsonScanner {
   readonly #bytes: Buffer
-  readonly #viewOf: ViewOf
+  readonly #memory: ArrayBufferLike
+  readonly #offset: number
   #at = 0
   /** Where the piece begins whose special bytes are listed, how many it has, and how many of them are before the cursor. */
   #pieceAt = -PIECE_BYTES
@@ -51,7 +52,8 @@ export class JsonScanner {
 
   constructor(bytes: Buffer) {
     this.#bytes = bytes
-    this.#viewOf = viewsOf(bytes)
+    this.#memory = bytes.buffer
+    this.#offset = bytes.byteOffset
   }
 
   /** The next byte that is no white space; -1 at the end. */
@@ -101,7 +103,7 @@ export class JsonScanner {
   string(): Buffer | undefined {
     const end = this.#openString()
     if (this.#bytes[end] !== QUOTE) return this.#unescape(end)
-    const value = this.#viewOf(this.#at, end)
+    const value = new View(this.#memory, this.#offset + this.#at, end - this.#at)
     this.#at = end + 1
     return value
   }
@@ -128,7 +130,8 @@ export class JsonScanner {
     const bytes = this.#bytes
     this.#pieceAt = Math.max(this.#pieceAt + PIECE_BYTES, start - (start % PIECE_BYTES))
     if (this.#pieceAt >= bytes.length) return false
-    this.#specials = specialBytes.list(this.#viewOf(this.#pieceAt, Math.min(this.#pieceAt + PIECE_BYTES, bytes.length)))
+    const isWhole = bytes.length <= PIECE_BYTES
+    this.#specials = specialBytes.list(isWhole ? bytes : bytes.subarray(this.#pieceAt, this.#pieceAt + PIECE_BYTES))
     this.#passed = 0
     return true
   }
