@@ -74,7 +74,8 @@ export class ApiProducer {
 
   /** Counts those among the records of an answer that were refused. Neighbours mostly have the same reason. */
   countFailed(outcomes: readonly OutcomeSoFar[]): void {
-    let [last, records]: [RefusalReason | undefined, number] = [undefined, 0]
+    let last: RefusalReason | undefined
+    let records = 0
     for (const one of outcomes) {
       if (one === 'pending' || one.type === 'delivered' || one.persisted !== 'no') continue
       if (last !== undefined && last.code !== one.code) {

@@ -414,7 +414,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const needsEach = this.#api.namesOffsets || head.refusals !== undefined || wantsModern(exchange.request)
     const answer = (known?: readonly RecordOutcome[]): void =>
       this.#answer(exchange, head, known === undefined ? 'delivered' : inRequestOrder(head.refusals, known))
-    if (!needsEach && pending.whenSettled !== undefined) pending.whenSettled(answer)
+    if (pending.whenSettled !== undefined) pending.whenSettled(answer, needsEach)
     else pending.outcomes().then(answer, error => this.broken(exchange, error))
   }
 

@@ -210,10 +210,11 @@ export abstract class RequestOutcomes {
     return this.#outcomesPromise
   }
 
-  whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void {
+  whenSettled(settled: (outcomes: readonly RecordOutcome[] | undefined) => void, needsEach = false): void {
     const before = this.#onSettled
-    this.#onSettled = before === undefined ? settled : both(before, settled)
-    if (this.isComplete) settled(this.#unlessDelivered)
+    const one = needsEach ? (): void => settled(this.#all) : settled
+    this.#onSettled = before === undefined ? one : both(before, one)
+    if (this.isComplete) one(this.#unlessDelivered)
   }
 }
 
@@ -245,12 +246,13 @@ export interface PendingProduce {
   /** One outcome per record, in order, refused ones included; resolves within the deadline, never rejects. */
   outcomes(): Promise<readonly RecordOutcome[]>
   /**
-   * Like `outcomes`, for a caller that needs no offsets, and without a promise. Absent: `outcomes` has to be asked.
+   * Like `outcomes`, without a promise. Absent: `outcomes` has to be asked.
    *
    * @param settled called once, behind those that were given before; at once if every record has an outcome already. It gets
    * `undefined` if all records were delivered, which costs less for many. It does not throw
+   * @param needsEach it always gets the outcomes
    */
-  whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void): void
+  whenSettled?(settled: (outcomes: readonly RecordOutcome[] | undefined) => void, needsEach?: boolean): void
 }
 
 /** The records of a request with a key: it may come again, and must not be written twice. */
