@@ -146,13 +146,7 @@ export class KafkaVerbs implements Verbs {
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery
     const key = origin?.key
     if (key === undefined) return acceptor.accept(all, options, holder)
-    return key.produce(
-      all,
-      options,
-      (missing, tag) => acceptor.accept(missing, options, holder, tag),
-      stored => durable?.giveReceipt?.(holder, stored),
-      origin?.places
-    )
+    return key.produce(all, options, acceptor, holder, durable, origin?.places)
   }
 
   lost(api: string, loss: Loss, records: number): void {

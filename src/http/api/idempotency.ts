@@ -1,22 +1,23 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
+import type { ClaimedKey, Settling } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/lazy-streams.js'
-import { failureCodeOf, noteFailure } from '../exchange/answers.js'
+import { atEndOfTick, failureCodeOf, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { ConnectionOrder } from '../exchange/body-threads.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
 import type { Exchange } from '../exchange/exchange.js'
-import { KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
+import { type AnswerTaker, KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
 import type { ApiProducer } from './api-producer.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
 import { bodyPool, type Params, type Receive } from './endpoint.js'
 import {
   away,
+  type Further,
   INVALID,
   KeyAnswers,
   type KeyResult,
@@ -80,24 +81,68 @@ export interface GuardOptions {
 interface KeyedRoute extends GuardOptions {
   readonly waitMs: number
   readonly receive: Receive
+  readonly answers: KeyAnswers
 }
 
-/** A request with a key. All are made with the same fields: a literal that begins with a spread gets a hidden class of its own. */
-interface KeyedRequest {
+const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
+
+/** A request with a key, from its head to its answer. */
+class KeyedRequest implements AnswerTaker, Settling {
   readonly exchange: Exchange
   readonly route: KeyedRoute
   readonly params: Params
   /** The answer to the one before it on its connection. Absent: there was none, or no other process owns keys. */
-  readonly before: ServerResponse | undefined
+  before: ServerResponse | undefined
   /** Of its body, which has come. */
-  asked: AskedKey
+  asked = NOT_ASKED
   /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
   waitedMs: number | undefined
   /** Those before it on its connection were placed. */
-  hasTurn: boolean
+  hasTurn = false
+  #key: ClaimedKey | undefined
+  #isServing = false
+  #answer: WrittenAnswer | undefined
+  #further: Further = NONE
+
+  constructor(exchange: Exchange, route: KeyedRoute, params: Params) {
+    this.exchange = exchange
+    this.route = route
+    this.params = params
+  }
+
+  /** Lets the API carry it out. @param body valid during the call @returns the end of its turn, if it waits for one */
+  serve(key: ClaimedKey, body: Buffer): Promise<void> | undefined {
+    const payload = new KnownBody(body, this.waitedMs)
+    originOf(this.exchange.request).key = key
+    this.#key = key
+    this.#isServing = true
+    try {
+      this.route.receive(new KeptExchange(this.exchange, payload, this), this.params)
+    } finally {
+      this.#isServing = false
+    }
+    return payload.whenTaken
+  }
+
+  take(answer: WrittenAnswer, { response }: KeptExchange): void {
+    noteFailure(this.exchange.response, failureCodeOf(response))
+    const { own, persisted, further } = toOwn(answer, this.#key!)
+    this.#answer = own
+    this.#further = further
+    this.#key!.answered(own, persisted, this)
+  }
+
+  /** An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`. */
+  settled(): void {
+    if (this.#isServing) atEndOfTick(this.exchange.response, KeyedRequest.#send, this)
+    else KeyedRequest.#send(this.exchange.response, this)
+  }
+
+  static #send(_: ServerResponse, request: KeyedRequest): void {
+    request.route.answers.write(request.exchange, request.#answer!, request.#further)
+  }
 }
 
-const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
 const maxBytesOf = ({ decoding, maxBodyBytes }: KeyedRoute): number => decoding?.maxBytes ?? maxBodyBytes
 
 /** Tells that a request was placed. @param ended the end of its turn, if it waits */
@@ -129,20 +174,25 @@ export class Idempotency {
 
   guard(receive: Receive, options: GuardOptions): Receive {
     const { name, produces, waitMs = MAX_WAIT_MS } = options
-    const route = { ...options, waitMs, receive }
+    const route = { ...options, waitMs, receive, answers: this.#answers }
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
       const before = this.#deps.owners && this.#turns.arrived(exchange)
-      if (header !== undefined && produces?.(exchange.request) !== false) {
-        const request = { exchange, route, params, before, asked: NOT_ASKED, waitedMs: undefined, hasTurn: false }
-        // Its turn comes before that of requests behind it, however long it is decoded.
-        if (this.#turns.mustWait(exchange) && isLate(exchange))
-          this.#turns.enterLater(exchange, placed => this.#enter(request, placed))
-        else this.#enter(request, undefined)
-      } else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, () => receive(exchange, params))
+      if (header !== undefined && produces?.(exchange.request) !== false)
+        this.#begin(new KeyedRequest(exchange, route, params), before)
+      else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, params, receive)
       else receive(exchange, params)
     }
+  }
+
+  #begin(request: KeyedRequest, before: ServerResponse | undefined): void {
+    const { exchange } = request
+    request.before = before
+    // Its turn comes before that of requests behind it, however long it is decoded.
+    if (this.#turns.mustWait(exchange) && isLate(exchange))
+      this.#turns.enterLater(exchange, placed => this.#enter(request, placed))
+    else this.#enter(request, undefined)
   }
 
   /** @param placed called when it is carried out, passed on or refused. `undefined`: it has no turn yet */
@@ -164,7 +214,7 @@ export class Idempotency {
         placed?.()
         return undefined
       }
-      if (decoding !== undefined) delete headers['content-encoding']
+      if (decoding !== undefined && 'content-encoding' in headers) delete headers['content-encoding']
       request.asked = askedKeyOf(exchange.request, key, body)
       request.waitedMs = waitedMs
       // One that was late comes behind those before it, and requests behind it wait for it.
@@ -251,7 +301,7 @@ export class Idempotency {
     const body = Buffer.from(forwarded.body)
     const { requestId, waitMs, asked, params } = forwarded
     return new Promise((resolve, reject) => {
-      const answered = ({ status, headers, body }: WrittenAnswer): void => {
+      const take = ({ status, headers, body }: WrittenAnswer): void => {
         const { records = 0, bytes = 0 } = caller?.charged ?? {}
         const own = headers.filter(([name]) => !ADDED.has(name))
         const failure = failureCodeOf(exchange.response)
@@ -259,11 +309,11 @@ export class Idempotency {
         exchange.emit('close')
       }
       // Destroyed, it will have no answer, and the request may have been carried out.
-      const kept = new KeptExchange({ request, requestId }, new KnownBody(body), answered)
+      const kept = new KeptExchange({ request, requestId }, new KnownBody(body), { take })
       const exchange = Object.assign(kept, { destroy: reject })
       noteAsyncAnswer(exchange)
       const within = { ...route, waitMs: Math.min(route.waitMs, waitMs) }
-      this.#claim({ exchange, route: within, params, before: undefined, asked, waitedMs: 0, hasTurn: false }, body)
+      this.#claim(Object.assign(new KeyedRequest(exchange, within, params), { asked, waitedMs: 0 }), body)
     })
   }
 
@@ -310,43 +360,20 @@ export class Idempotency {
   /** @returns what the bodies behind this one on its connection wait for, as `whenTaken` of a BodySource */
   #claimed(request: KeyedRequest, claim: Claim, body: Buffer): Promise<void> | undefined {
     const { exchange, route } = request
-    if (claim.type === 'claimed') return this.#serve(request, claim.key, body)
+    if (claim.type === 'claimed') {
+      this.#deps.count('claimed')
+      const early = AsyncAnswer.of(exchange.request)
+      if (early !== undefined) {
+        early.further[REACH_HEADER] = this.#scope
+        delete early.further[REPLAYED_HEADER]
+      }
+      return request.serve(claim.key, body)
+    }
     if (claim.type === 'answered') {
       this.#deps.count('replayed')
       this.#answers.write(exchange, claim.answer, REPLAYED)
     } else this.#answers.refuse(exchange, refusalOf(claim), route.producer)
     return undefined
-  }
-
-  #serve(
-    { exchange, route, params, waitedMs }: KeyedRequest,
-    key: ClaimedKey,
-    body: Buffer
-  ): Promise<void> | undefined {
-    this.#deps.count('claimed')
-    const { request } = exchange
-    originOf(request).key = key
-    const early = AsyncAnswer.of(request)
-    if (early !== undefined) {
-      early.further[REACH_HEADER] = this.#scope
-      delete early.further[REPLAYED_HEADER]
-    }
-    const payload = new KnownBody(body, waitedMs)
-    let isServing = true
-    const kept = new KeptExchange(exchange, payload, answer => {
-      noteFailure(exchange.response, failureCodeOf(kept.response))
-      const { own, persisted, further } = toOwn(answer, key)
-      key.answered(own, persisted, () => {
-        if (isServing) this.#answers.writeSoon(exchange, own, further)
-        else this.#answers.write(exchange, own, further)
-      })
-    })
-    try {
-      route.receive(kept, params)
-    } finally {
-      isServing = false
-    }
-    return payload.whenTaken
   }
 }
 
@@ -375,9 +402,9 @@ class Turns {
   }
 
   /** Lets a request without a key begin after the earlier ones. */
-  receiveLater(exchange: Exchange, begin: () => void): void {
+  receiveLater(exchange: Exchange, params: Params, receive: Receive): void {
     void this.add(exchange, async () => {
-      begin()
+      receive(exchange, params)
       // Its body comes from a stream, some ticks later.
       await new Promise(resolve => setImmediate(resolve))
     })

@@ -3,7 +3,7 @@ import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/local-keys.js'
 import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
-import { atEndOfTick, endWithLines, noteFailure } from '../exchange/answers.js'
+import { endWithLines, noteFailure } from '../exchange/answers.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
@@ -15,11 +15,16 @@ export const REACH_HEADER = 'x-castellan-idempotency'
 /** An answer that was given before. */
 export const REPLAYED_HEADER = 'idempotent-replayed'
 const REQUEST_ID = 'x-request-id'
+/** The lines before the id of the request, by where its key is known. */
+const ID_STARTS = {
+  gateway: `${REACH_HEADER}: gateway\r\n${REQUEST_ID}: `,
+  deployment: `${REACH_HEADER}: deployment\r\n${REQUEST_ID}: `
+}
 /** Headers that belong to one answer, not to the request. */
 const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'content-length', 'date'])
 
 /** What an answer has that was given before, or behind which the connection ends. */
-interface Further {
+export interface Further {
   readonly headers: WrittenAnswer['headers']
   readonly lines: string
 }
@@ -38,15 +43,10 @@ export class KeyAnswers {
     this.#count = count
   }
 
-  /** An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`. */
-  writeSoon(exchange: Exchange, answer: WrittenAnswer, further: Further): void {
-    atEndOfTick(exchange.response, () => this.write(exchange, answer, further))
-  }
-
   write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
     const scope = this.#scope()
-    const lines = `${further.lines}${REACH_HEADER}: ${scope}\r\n${REQUEST_ID}: ${requestId}\r\n`
+    const lines = `${further.lines}${ID_STARTS[scope]}${requestId}\r\n`
     if (further !== CLOSED && endWithLines(response, answer, lines)) return
     const { status, headers, body } = answer
     const all: Record<string, string | string[]> = {}
@@ -86,11 +86,13 @@ export function toOwn(
   answer: WrittenAnswer,
   key: Pick<ClaimedKey, 'told'>
 ): { readonly own: WrittenAnswer; readonly persisted: string; readonly further: Further } {
-  const { status, headers, body } = answer
-  const said = answer.persisted ?? headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
+  const said = answer.persisted ?? answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
   const persisted = key.told(said)
-  const isOwn = answer.persisted !== undefined || !headers.some(([name]) => OF_ONE_ANSWER.has(name.toLowerCase()))
+  // The headers of a template are its own, and are made when they are asked for.
+  const isOwn =
+    answer.persisted !== undefined || !answer.headers.some(([name]) => OF_ONE_ANSWER.has(name.toLowerCase()))
   if (isOwn && persisted === said) return { own: answer, persisted, further: NONE }
+  const { status, headers, body } = answer
   const own = headers
     .filter(([name]) => !OF_ONE_ANSWER.has(name.toLowerCase()))
     .map(pair => (pair[0] === PERSISTED_HEADER ? ([PERSISTED_HEADER, persisted] as const) : pair))

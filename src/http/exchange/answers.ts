@@ -6,7 +6,7 @@ import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { currentDate } from '../engine/response-head.js'
 import { answersOf, compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
-import { headerLinesOf, KeptExchange, type WrittenAnswer } from './kept-response.js'
+import { AnswerInLines, headerLinesOf, KeptExchange, type WrittenAnswer } from './kept-response.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -128,18 +128,16 @@ interface PreparedResponse extends ServerResponse {
   endPrepared(text: string): void
 }
 
-type Pair = readonly [name: string, value: string]
-
 const RECEIPT_START = `${RECEIPT_HEADER}: `
 const ID_START = `${REQUEST_ID}: `
 
 /** An answer whose status and content type are known beforehand. */
 export class AnswerTemplate {
   readonly #status: number
-  readonly #type: Pair
+  readonly #type: string
   readonly #typeLine: string
   /** Those of the last answer: most answers of a template say the same of their records. */
-  #persisted: Pair = [PERSISTED_HEADER, '']
+  #persisted = ''
   #lines = ''
   /** The first body, which most templates have with each answer. */
   #text: string | undefined
@@ -150,7 +148,7 @@ export class AnswerTemplate {
 
   constructor(status: number, type: string) {
     this.#status = status
-    this.#type = ['content-type', type]
+    this.#type = type
     this.#typeLine = `content-type: ${type}\r\n`
   }
 
@@ -170,8 +168,8 @@ export class AnswerTemplate {
       response.keep(this.#kept(persisted, receipt, body))
       return
     }
-    const mayCompress = persisted === undefined && isCompressible(this.#type[1], body.length)
-    if (mayCompress || !isUsual(response)) sendAnswer(response, this.#status, this.#type[1], body, headers)
+    const mayCompress = persisted === undefined && isCompressible(this.#type, body.length)
+    if (mayCompress || !isUsual(response)) sendAnswer(response, this.#status, this.#type, body, headers)
     else {
       const lines = `${this.#linesOf(persisted, receipt)}${ID_START}${requestId}\r\n`
       endWith(response, this.#status, lines, this.#tailOf(body))
@@ -187,10 +185,7 @@ export class AnswerTemplate {
    */
   sendSoon(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     if (response.socket === null) this.send(response, headers, body)
-    else
-      atEndOfTick(response, () => {
-        if (!response.destroyed) this.send(response, headers, body)
-      })
+    else atEndOfTick(response, sendWaiting, { template: this, headers, body })
   }
 
   /** Millions of answers are kept for keys: they share their parts. */
@@ -199,9 +194,7 @@ export class AnswerTemplate {
       this.#keptText = text
       this.#body = Buffer.from(text)
     }
-    const lines = this.#linesOf(persisted, receipt)
-    const headers = this.#headersOf(persisted, receipt)
-    return { status: this.#status, headers, body: this.#body, lines, persisted }
+    return new AnswerInLines(this.#status, this.#linesOf(persisted, receipt), this.#body, persisted)
   }
 
   #tailOf(text: string): string {
@@ -213,19 +206,12 @@ export class AnswerTemplate {
   }
 
   #linesOf(persisted: string | undefined, receipt: string | undefined): string {
-    if (persisted !== undefined && persisted !== this.#persisted[1]) {
-      this.#persisted = [PERSISTED_HEADER, persisted]
+    if (persisted !== undefined && persisted !== this.#persisted) {
+      this.#persisted = persisted
       this.#lines = whole(`${this.#typeLine}${PERSISTED_HEADER}: ${persisted}\r\n`)
     }
     const lines = persisted === undefined ? this.#typeLine : this.#lines
     return receipt === undefined ? lines : `${lines}${RECEIPT_START}${receipt}\r\n`
-  }
-
-  /** To be called after {@link #linesOf}. A list grows in large steps, so each is created with all its elements. */
-  #headersOf(persisted: string | undefined, receipt: string | undefined): WrittenAnswer['headers'] {
-    if (persisted === undefined) return receipt === undefined ? [this.#type] : [this.#type, [RECEIPT_HEADER, receipt]]
-    if (receipt === undefined) return [this.#type, this.#persisted]
-    return [this.#type, this.#persisted, [RECEIPT_HEADER, receipt]]
   }
 }
 
@@ -303,16 +289,24 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   return true
 }
 
+type Send<What> = (response: ServerResponse, what: What) => void
+type Waiting = { readonly template: AnswerTemplate; readonly headers: AnswerHeaders; readonly body: string }
+
+const sendWaiting: Send<Waiting> = (response, { template, headers, body }) => {
+  if (!response.destroyed) template.send(response, headers, body)
+}
+
 /** Answers of a tick leave together. There is no list of them, as the list of a simulated process that died would last. */
-export function atEndOfTick(response: ServerResponse, send: () => void): void {
-  setImmediate(() => {
-    try {
-      send()
-    } catch (error) {
-      // The other answers must still leave; this client sees its connection end.
-      response.destroy(error as Error)
-    }
-  })
+export const atEndOfTick = <What>(response: ServerResponse, send: Send<What>, what: What): void =>
+  void setImmediate(attempt<What>, send, response, what)
+
+function attempt<What>(send: Send<What>, response: ServerResponse, what: What): void {
+  try {
+    send(response, what)
+  } catch (error) {
+    // The other answers must still leave; this client sees its connection end.
+    response.destroy(error as Error)
+  }
 }
 
 /** Node writes the header one byte per character: the characters of this text are the bytes of the body in UTF-8. */

@@ -1,17 +1,31 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { headersIn, type KeptAnswer } from '../../producer/keys/key-frames.js'
 import { asServerResponse, type KnownBody, QuietEmitter, type ResponseState } from '../engine/lazy-streams.js'
 import type { Exchange } from './exchange.js'
 
-/** An answer as an API has written it. */
-export interface WrittenAnswer {
-  readonly status: number
-  /** With names as the API writes them. */
-  readonly headers: readonly (readonly [name: string, value: string])[]
-  readonly body: Buffer
-  /** The headers as a connection takes them, each character one byte. Absent: {@link headerLinesOf} has to make them. */
-  readonly lines?: string | undefined
+/** An answer as an API has written it. Where it has no lines, {@link headerLinesOf} has to make them. */
+export interface WrittenAnswer extends KeptAnswer {
   /** Whether its records are in Kafka. Absent: a header says so, or none does, and others may be of this answer only. */
   readonly persisted?: string | undefined
+}
+
+/** An answer of a template. Few ask for its headers one by one. */
+export class AnswerInLines implements WrittenAnswer {
+  readonly status: number
+  readonly lines: string
+  readonly body: Buffer
+  readonly persisted: string | undefined
+
+  constructor(status: number, lines: string, body: Buffer, persisted: string | undefined) {
+    this.status = status
+    this.lines = lines
+    this.body = body
+    this.persisted = persisted
+  }
+
+  get headers(): WrittenAnswer['headers'] {
+    return headersIn(this.lines)
+  }
 }
 
 /** Characters that Node refuses in a header, or writes in another way. */
@@ -30,6 +44,11 @@ export function headerLinesOf(headers: WrittenAnswer['headers']): string | undef
 
 const NO_HEADERS: WrittenAnswer['headers'] = []
 
+export interface AnswerTaker {
+  /** Called once, with the whole answer. */
+  take(answer: WrittenAnswer, exchange: KeptExchange): void
+}
+
 /**
  * A request whose body has come, as its API sees it, and its response in one object: that takes the answer in place of the
  * client's connection, and hands it on when it is complete. The client may leave before: an answer is made all the same.
@@ -46,21 +65,16 @@ export class KeptExchange extends QuietEmitter implements ResponseState, Exchang
   finished = false
   readonly writable = true
   readonly socket = null
-  readonly #ended: (answer: WrittenAnswer) => void
+  readonly #taker: AnswerTaker
   #pieces: Buffer[] | undefined
   #headers = NO_HEADERS
 
-  /** @param ended called once, with the whole answer */
-  constructor(
-    { request, requestId }: Pick<Exchange, 'request' | 'requestId'>,
-    payload: KnownBody,
-    ended: (answer: WrittenAnswer) => void
-  ) {
+  constructor({ request, requestId }: Pick<Exchange, 'request' | 'requestId'>, payload: KnownBody, taker: AnswerTaker) {
     super()
     this.request = request
     this.payload = payload
     this.requestId = requestId
-    this.#ended = ended
+    this.#taker = taker
   }
 
   get req(): IncomingMessage {
@@ -92,7 +106,7 @@ export class KeptExchange extends QuietEmitter implements ResponseState, Exchang
     this.statusCode = answer.status
     this.headersSent = true
     this.finished = true
-    this.#ended(answer)
+    this.#taker.take(answer, this)
   }
 
   write(piece: string | Uint8Array): boolean {
@@ -107,7 +121,7 @@ export class KeptExchange extends QuietEmitter implements ResponseState, Exchang
     if (last !== undefined && last.length > 0) this.write(last)
     const pieces = this.#pieces ?? []
     const body = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
-    this.#ended({ status: this.statusCode, headers: this.#headers, body })
+    this.#taker.take({ status: this.statusCode, headers: this.#headers, body }, this)
     return this
   }
 }

@@ -1,4 +1,4 @@
-import { FINGERPRINT_BYTES, HASH_BYTES, type KeptAnswer, type KeyName } from './key-frames.js'
+import { FINGERPRINT_BYTES, HASH_BYTES, headersIn, type KeptAnswer, type KeyName } from './key-frames.js'
 import type { AnswerPlace } from './key-journal.js'
 import type { KeySpace } from './key-space.js'
 import { RowIndex } from './row-index.js'
@@ -181,7 +181,7 @@ export class AnsweredKeys {
     const bodyAt = keptAt + head
     return {
       status,
-      headers: headersIn(bytes.subarray(keptAt, bodyAt)),
+      headers: pairsIn(bytes.subarray(keptAt, bodyAt)),
       body: Buffer.from(bytes.subarray(bodyAt, bodyAt + body))
     }
   }
@@ -240,21 +240,9 @@ function skipDeleted(chunk: Chunk): boolean {
 
 /** No line begins so: a name of a header has no brackets. */
 const JSON_BEGIN = '['.charCodeAt(0)
-const LINE_END = '\r\n'
-const COLON = ': '
 
 /** The headers: lines of one byte per character, or JSON where they have not been written so. */
 const headOf = (answer: KeptAnswer): string | Buffer => answer.lines ?? Buffer.from(JSON.stringify(answer.headers))
 
-function headersIn(head: Buffer): KeptAnswer['headers'] {
-  if (head[0] === JSON_BEGIN) return JSON.parse(head.toString())
-  const lines = head.toString('latin1')
-  const pairs: (readonly [string, string])[] = []
-  for (let at = 0; at < lines.length; ) {
-    const colon = lines.indexOf(COLON, at)
-    const end = lines.indexOf(LINE_END, colon)
-    pairs.push([lines.slice(at, colon), lines.slice(colon + COLON.length, end)])
-    at = end + LINE_END.length
-  }
-  return pairs
-}
+const pairsIn = (head: Buffer): KeptAnswer['headers'] =>
+  head[0] === JSON_BEGIN ? JSON.parse(head.toString()) : headersIn(head.toString('latin1'))

@@ -1,8 +1,8 @@
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { ProduceOptions } from '../memory/delivery.js'
+import type { Delivery, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
-import type { RecordPlaces } from '../receipts/receipts.js'
+import type { ReceiptHolder, RecordPlaces } from '../receipts/receipts.js'
 import type { KeptAnswer, KeyName } from './key-frames.js'
 import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } from './keyed-records.js'
 import type { LoggedRecords } from './logged-records.js'
@@ -13,11 +13,17 @@ import type { LoggedRecords } from './logged-records.js'
  */
 export type KeyOutcome = KeptAnswer | 'open' | 'free'
 
+export interface Settling {
+  /** The answer for the key may leave. */
+  settled(): void
+}
+const NOT_ANSWERED: Settling = { settled: () => undefined }
+
 /** What the requests with keys have in common. */
 interface Claimed {
   readonly logged: LoggedRecords
-  /** Ends a claim. @param settled called when the answer may leave */
-  settle(records: KeyedRecords, outcome: KeyOutcome, settled: () => void): void
+  /** Ends a claim. */
+  settle(records: KeyedRecords, outcome: KeyOutcome, settling: Settling): void
 }
 
 /** One letter for each record of the request, as `persistedText` has them. */
@@ -25,16 +31,13 @@ const LETTERS = /^[ynup]+$/
 const CERTAIN = /^(?:no|[yn]+)$/
 const CERTAIN_OR_PENDING = /^(?:no|pending|[ynp]+)$/
 
-/** Accepts records, as `Delivery` does. */
-type Accept = (records: readonly ProduceRecord[], tag: KeyTag) => PendingProduce
-
 /** A request that has claimed its key: it produces its records, and then has an answer. */
 export class ClaimedKey {
   readonly #records: KeyedRecords
   readonly #keys: Claimed
   #given = 0
-  /** Calls whose records are all accepted in memory, and whose outcomes are not followed yet. */
-  #unfollowed: CallTag[] | undefined
+  /** The last call whose records are all accepted in memory, and whose outcomes are not followed yet. */
+  #unfollowed: CallTag | undefined
   #isEnded = false
   /** Whether a receipt that is given now has all records of the request: an earlier one has brought none of them. */
   isWhole = true
@@ -53,14 +56,16 @@ export class ClaimedKey {
   /**
    * Produces records of the request, except those that were accepted when the request came before.
    *
-   * @param attached called when no record is missing, with those that are in the durable log
+   * @param acceptor takes those that are missing
+   * @param giver called when no record is missing, with those that are in the durable log
    * @param places which records of the request these are; absent: those that follow the last ones
    */
   produce(
     sent: readonly ProduceRecord[],
     options: ProduceOptions,
-    accept: Accept,
-    attached?: (stored: StoredRecords) => void,
+    acceptor: Pick<Delivery, 'accept'>,
+    holder?: ReceiptHolder,
+    giver?: { giveReceipt?(holder: ReceiptHolder, stored: StoredRecords): void },
     places?: RecordPlaces
   ): PendingProduce {
     const from = this.#given
@@ -73,23 +78,21 @@ export class ClaimedKey {
     if (options.durability === 'disk') this.#keys.logged.begin()
     const missing = missingOf(records, call, sent.length)
     if (missing === undefined) {
-      const all = accept(sent, call)
+      const all = acceptor.accept(sent, options, holder, call)
       this.#note(all, options, call, sent.length)
       return all
     }
     const indexes = sent.map((_, at) => call.indexOf(at))
     if (missing.length === 0) {
       const stored = records.storedAt(indexes)
-      if (stored !== undefined) attached?.(stored)
+      if (stored !== undefined && holder !== undefined) giver?.giveReceipt?.(holder, stored)
       return new AttachedProduce(records, indexes, options, undefined)
     }
     const missingIndexes = missing.map(at => indexes[at]!)
     const tag = new CallTag(records, this.#keys.logged, 0, missingIndexes)
     this.isWhole = false
-    const rest = accept(
-      missing.map(at => sent[at]!),
-      tag
-    )
+    const again = missing.map(at => sent[at]!)
+    const rest = acceptor.accept(again, options, holder, tag)
     this.#note(rest, options, tag, missing.length)
     return new AttachedProduce(records, indexes, options, rest)
   }
@@ -101,9 +104,8 @@ export class ClaimedKey {
     if (isInMemory && options.answeredBy !== undefined && rest.isWaiting !== true && rest.refused === undefined) {
       for (let at = 0; at < count; at++) tag.accepted(at)
       tag.pending = rest
-      // A list that is created with its first element has space for one; a first push would reserve space for 17.
-      if (this.#unfollowed === undefined) this.#unfollowed = [tag]
-      else this.#unfollowed.push(tag)
+      tag.before = this.#unfollowed
+      this.#unfollowed = tag
     } else this.#follow(rest, isInMemory, tag)
   }
 
@@ -117,7 +119,7 @@ export class ClaimedKey {
 
   /** Notes the outcomes of all calls from now on: the request gets no answer that can be given again. */
   #followAll(): void {
-    for (const tag of this.#unfollowed ?? []) this.#follow(tag.pending!, true, tag)
+    for (let tag = this.#unfollowed; tag !== undefined; tag = tag.before) this.#follow(tag.pending!, true, tag)
     this.#unfollowed = undefined
   }
 
@@ -126,9 +128,10 @@ export class ClaimedKey {
    * those sent before may be in Kafka.
    */
   told(persisted: string): string {
-    const { areAllRefused, isDurable, count } = this.#records
-    if (persisted === 'no')
+    if (persisted === 'no') {
+      const { areAllRefused, isDurable, count } = this.#records
       return count === 0 || (areAllRefused && (!isDurable || this.#given >= count)) ? 'no' : 'unknown'
+    }
     if (!LETTERS.test(persisted)) return persisted
     return persisted.replaceAll('n', (letter, index: number) => (this.#records.mayBeIn(index) ? 'u' : letter))
   }
@@ -137,24 +140,24 @@ export class ClaimedKey {
    * The request has an answer.
    *
    * @param persisted whether the records are in Kafka, as in the header of the answer
-   * @param settled called when the answer may leave
+   * @param settling called when the answer may leave
    */
-  answered(answer: KeptAnswer, persisted: string, settled: () => void): void {
+  answered(answer: KeptAnswer, persisted: string, settling: Settling): void {
     if (this.#isEnded) {
-      settled()
+      settling.settled()
       return
     }
     this.#isEnded = true
     const settlement = keyOutcomeOf(answer, this.told(persisted), this.#records)
     if (typeof settlement === 'object') this.#unfollowed = undefined
     else this.#followAll()
-    this.#keys.settle(this.#records, settlement, settled)
+    this.#keys.settle(this.#records, settlement, settling)
   }
 
   /** The request is not carried out: its client does not wait any more. */
   release(): void {
     this.#isEnded = true
-    this.#keys.settle(this.#records, this.#records.count === 0 ? 'free' : 'open', () => undefined)
+    this.#keys.settle(this.#records, this.#records.count === 0 ? 'free' : 'open', NOT_ANSWERED)
   }
 }
 
@@ -174,6 +177,8 @@ class CallTag implements KeyTag {
   readonly #indexes: readonly number[] | undefined
   /** What becomes of them, if that is not followed yet. */
   pending: PendingProduce | undefined
+  /** The call before it that is not followed either. */
+  before: CallTag | undefined
 
   /** @param indexes of its records, counted from `from`; absent: they follow each other */
   constructor(records: KeyedRecords, logged: LoggedRecords, from: number, indexes: readonly number[] | undefined) {

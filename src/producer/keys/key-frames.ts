@@ -26,6 +26,21 @@ export interface KeptAnswer {
   readonly lines?: string | undefined
 }
 
+const LINE_END = '\r\n'
+const COLON = ': '
+
+/** The pairs of {@link KeptAnswer.lines}. */
+export function headersIn(lines: string): KeptAnswer['headers'] {
+  const pairs: (readonly [string, string])[] = []
+  for (let at = 0; at < lines.length; ) {
+    const colon = lines.indexOf(COLON, at)
+    const end = lines.indexOf(LINE_END, colon)
+    pairs.push([lines.slice(at, colon), lines.slice(colon + COLON.length, end)])
+    at = end + LINE_END.length
+  }
+  return pairs
+}
+
 /** What a frame says of its key. */
 export type KeyNews =
   /** Consecutive records of the request are in the durable log. */

@@ -1,6 +1,6 @@
 import type { LogDirectory } from '../log/files.js'
 import { AnsweredKeys, isPlace } from './answered-keys.js'
-import { ClaimedKey, type KeyOutcome } from './claimed-key.js'
+import { ClaimedKey, type KeyOutcome, type Settling } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
 import { KeySpace } from './key-space.js'
@@ -60,7 +60,9 @@ export class LocalKeys {
   readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
   /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
-  readonly #open = new Map<string, KeyedRecords>()
+  readonly #older = new Map<string, KeyedRecords>()
+  /** The last of them: most are answered before another one is claimed, and need not come into the list. */
+  #newest: KeyedRecords | undefined
   readonly #space: KeySpace
   readonly #answered: AnsweredKeys
   readonly #damaged = new Set<string>()
@@ -72,6 +74,17 @@ export class LocalKeys {
     this.#options = options
     this.#space = new KeySpace(options.maxBytes, () => this.logged.journal?.sizeBytes ?? 0)
     this.#answered = new AnsweredKeys(this.#space)
+  }
+
+  /** All keys without an answer. */
+  get #open(): ReadonlyMap<string, KeyedRecords> {
+    this.#begins(undefined)
+    return this.#older
+  }
+
+  #begins(newest: KeyedRecords | undefined): void {
+    if (this.#newest !== undefined) this.#older.set(this.#newest.key.hash, this.#newest)
+    this.#newest = newest
   }
 
   get size(): number {
@@ -89,17 +102,17 @@ export class LocalKeys {
 
   /** Whether a request with the key has come to this process, and is under way, or its records or its answer are here. */
   knows(hash: string): boolean {
-    return this.#open.has(hash) || this.#answered.has(hash)
+    return this.find(hash) !== undefined || this.#answered.has(hash)
   }
 
   /** @returns `undefined`: the key has an answer, or is not known */
   find(hash: string): KeyedRecords | undefined {
-    return this.#open.get(hash)
+    return this.#newest?.key.hash === hash ? this.#newest : this.#older.get(hash)
   }
 
   /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
   async receiptOf({ hash, fingerprint }: AskedKey, waitMs: number): Promise<GivenReceipt | undefined> {
-    const records = this.#open.get(hash)
+    const records = this.find(hash)
     const isUnderWay = records?.state === 'busy' && records.key.fingerprint === fingerprint
     return isUnderWay ? records.receiptWithin(waitMs) : undefined
   }
@@ -116,14 +129,14 @@ export class LocalKeys {
     for (let leftMs = waitMs; ; leftMs = endsAt - performance.now()) {
       const claim = leaving.signal.aborted ? BUSY : this.claim(asked)
       if (claim.type !== 'busy' || leftMs <= 0) return claim
-      if (!(await this.#open.get(asked.hash)!.waiters.wait(leftMs, leaving.signal))) return BUSY
+      if (!(await this.find(asked.hash)!.waiters.wait(leftMs, leaving.signal))) return BUSY
     }
   }
 
   claim({ hash, fingerprint }: AskedKey): Claim {
     const atMs = this.#options.now()
     this.#sweep(atMs)
-    const records = this.#open.get(hash)
+    const records = this.find(hash)
     if (records === undefined || (records.state !== 'busy' && records.key.atMs < this.#sinceMs)) {
       if (records !== undefined) this.#forget(records)
       return this.#answerTo(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })
@@ -164,7 +177,7 @@ export class LocalKeys {
 
   #add(key: KeyName): KeyedRecords {
     const records = new KeyedRecords(key, this.#space)
-    this.#open.set(key.hash, records)
+    this.#begins(records)
     records.use(KEY_BYTES)
     return records
   }
@@ -174,11 +187,11 @@ export class LocalKeys {
     return { type: 'claimed', key: new ClaimedKey(records, this) }
   }
 
-  /** Ends a claim. @param settled called when an answer that is kept on disk survives the death of the process */
-  settle(records: KeyedRecords, settlement: KeyOutcome, settled: () => void): void {
+  /** Ends a claim. @param settling called when an answer that is kept on disk survives the death of the process */
+  settle(records: KeyedRecords, settlement: KeyOutcome, settling: Settling): void {
     if (settlement === 'open') {
       records.state = 'open'
-      this.#wake(records, settled)
+      this.#wake(records, settling)
       return
     }
     const { key, isDurable } = records
@@ -188,7 +201,7 @@ export class LocalKeys {
     if (journal === undefined) {
       this.#remove(records)
       if (answer !== undefined) this.#answered.add(key, answer)
-      this.#wake(records, settled)
+      this.#wake(records, settling)
       return
     }
     if (answer !== undefined) {
@@ -199,18 +212,18 @@ export class LocalKeys {
     let isSettled = false
     // Without an answer, the records must not count after a restart as those of a request that comes later.
     journal.add(key, answer === undefined ? { type: 'ended' } : { type: 'answered', answer }, undefined, place => {
-      if (this.#open.get(key.hash) === records && (answer === undefined || place !== undefined)) {
+      if (this.find(key.hash) === records && (answer === undefined || place !== undefined)) {
         this.#remove(records)
         // The answer is on disk, so it need not be in memory.
         if (answer !== undefined) this.#answered.add(key, place!)
       }
-      if (!isSettled) this.#wake(records, settled)
+      if (!isSettled) this.#wake(records, settling)
       isSettled = true
     })
   }
 
-  #wake(records: KeyedRecords, settled: () => void): void {
-    settled()
+  #wake(records: KeyedRecords, settling: Settling): void {
+    settling.settled()
     records.changed()
   }
 
@@ -222,7 +235,8 @@ export class LocalKeys {
   }
 
   #remove(records: KeyedRecords): void {
-    this.#open.delete(records.key.hash)
+    if (this.#newest === records) this.#newest = undefined
+    else this.#older.delete(records.key.hash)
     records.use(-records.usedBytes)
   }
 
@@ -289,7 +303,7 @@ export class LocalKeys {
   /** Takes note of a key of an earlier process. */
   #restore({ key, news, ...place }: ReadFrame & { readonly file: number }): void {
     if (news.type === 'ended' || news.type === 'answered') {
-      const records = this.#open.get(key.hash)
+      const records = this.find(key.hash)
       if (records !== undefined) this.#forget(records)
       if (news.type === 'ended' || key.atMs < this.#sinceMs) return
       this.#answered.delete(key.hash)
@@ -309,7 +323,7 @@ export class LocalKeys {
   /** The records of an earlier process. @returns `undefined`: their key has an answer, or has expired */
   #restored(key: KeyName): KeyedRecords | undefined {
     if (key.atMs < this.#sinceMs || this.#answered.has(key.hash)) return undefined
-    const records = this.#open.get(key.hash) ?? this.#add(key)
+    const records = this.find(key.hash) ?? this.#add(key)
     records.state = 'open'
     return records
   }

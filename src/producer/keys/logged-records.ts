@@ -59,7 +59,7 @@ export class LoggedRecords {
 
   /** No outcome of the records is needed any more. */
   forget(records: KeyedRecords): void {
-    for (const sequence of records.sequences) this.#bySequence.delete(sequence)
+    if (records.isDurable) for (const sequence of records.sequences) this.#bySequence.delete(sequence)
   }
 
   /** The durable log is open. @param prepare makes a journal of keys, which is needed with the first record that has one */

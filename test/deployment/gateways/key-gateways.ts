@@ -12,6 +12,7 @@ import { originOf } from '../../../src/http/api/request-origin.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { LocalKeys } from '../../../src/producer/keys/local-keys.js'
+import type { Delivery } from '../../../src/producer/memory/delivery.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
@@ -136,12 +137,12 @@ export class KeyedProcess {
         .map((value): ProduceRecord => ({ topic, key: null, value, headers: [] }))
       const options = { partitioner: 'crc32', deadlineMs: 10, durability: 'disk' } as const
       const origin = originOf(request)
-      const pending = origin.key!.produce(records, options, (missing, tag): PendingProduce => {
+      const accept: Delivery['accept'] = (missing, _options, _holder, tag): PendingProduce => {
         const sequences = missing.map(({ value }, at) => {
           const sequence = nextSequence++
           if (this.isKilled) return sequence
           this.#kafka.accepted.push(`${value} at ${this.name}`)
-          tag.stored(tag.indexOf(at), sequence)
+          tag!.stored(tag!.indexOf(at), sequence)
           this.#kafka.keep(sequence, this)
           return sequence
         })
@@ -154,7 +155,8 @@ export class KeyedProcess {
           accepted: async () => undefined,
           outcomes: () => this.#kafka.outcomes(sequences)
         }
-      })
+      }
+      const pending = origin.key!.produce(records, options, { accept })
       void pending.outcomes().then(outcomes => {
         if (this.isKilled) return
         const isIn = outcomes.every(({ type }) => type === 'delivered')

@@ -83,7 +83,7 @@ describe('a request with a key that comes again when only some of its records we
     const receive = idempotency.guard(
       ({ request, response }) => {
         const origin = originOf(request)
-        const accept = (missing: readonly unknown[], tag: KeyTag): PendingProduce => {
+        const accept = (missing: readonly unknown[], _: unknown, __: unknown, tag: KeyTag): PendingProduce => {
           accepted.push(missing.length)
           // The disk has space for one record only.
           tag.stored(tag.indexOf(0), accepted.length)
@@ -95,7 +95,7 @@ describe('a request with a key that comes again when only some of its records we
             outcomes: () => Promise.resolve([])
           }
         }
-        origin.key!.produce(records, options, accept)
+        origin.key!.produce(records, options, { accept })
         const status = accepted.length === 1 ? 504 : 200
         // An early answer would come before.
         setTimeout(() => {

@@ -33,7 +33,7 @@ describe('a request with a key that comes again and is refused before it sends i
         if (isRefusing) response.writeHead(429, { 'x-castellan-persisted': 'no' }).end()
         else {
           const record = { topic: 't', key: null, value: 'v', headers: [] }
-          const outcomes = originOf(request).key!.produce([record], options, accept).outcomes()
+          const outcomes = originOf(request).key!.produce([record], options, { accept }).outcomes()
           void outcomes.then(() => response.writeHead(504, { 'x-castellan-persisted': 'unknown' }).end())
         }
       },

@@ -44,7 +44,7 @@ describe('the memory for keys', () => {
         expect(claim).to.include({ type: 'full' })
         return taken
       }
-      claim.key.answered(answer, 'yes', () => undefined)
+      claim.key.answered(answer, 'yes', { settled: () => undefined })
     }
     return most
   }
@@ -72,11 +72,11 @@ describe('the memory for keys', () => {
     const records = keys.find(key.hash)
     for (let index = 0; index < 1_000; index++) keys.logged.stored(records!, index, index + 1)
     records!.isAwaited = true
-    claim.key.answered(answer, 'pending', () => undefined)
+    claim.key.answered(answer, 'pending', { settled: () => undefined })
     expect(keys.usedBytes - before).to.equal(90 * 1_000)
     const again = await keys.claim(records!.key)
     if (again.type !== 'claimed') throw new Error(again.type)
-    again.key.answered(answer, 'yes', () => undefined)
+    again.key.answered(answer, 'yes', { settled: () => undefined })
     expect(keys.usedBytes - before).to.equal(ANSWERED_BYTES - KEY_BYTES)
   })
 

@@ -77,7 +77,7 @@ describe('a key whose records Kafka has refused', () => {
     if (claim.type !== 'claimed') throw new Error(claim.type)
     // Too many requests, for instance.
     const refusal = { status: 429, headers: [], body: Buffer.from('no') }
-    claim.key.answered(refusal, 'no', () => undefined)
+    claim.key.answered(refusal, 'no', { settled: () => undefined })
     await stage.pass(500)
     await stage.restart()
     expect(await answered(send(['a']))).to.equal('yes')

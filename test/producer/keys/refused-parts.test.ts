@@ -35,9 +35,10 @@ describe('a request with a key of whose records an API refuses some, and others 
       const outcomes = records.map(() => unknown)
       return { refused: undefined, accepted: async () => undefined, outcomes: async () => outcomes }
     }
-    return key.produce(sent, options, accept, undefined, places).outcomes()
+    return key.produce(sent, options, { accept }, undefined, undefined, places).outcomes()
   }
-  const settle = (key: ClaimedKey, persisted: string): void => key.answered(answer, persisted, () => undefined)
+  const settle = (key: ClaimedKey, persisted: string): void =>
+    key.answered(answer, persisted, { settled: () => undefined })
 
   it('has each of them once', async () => {
     const first = await claim()

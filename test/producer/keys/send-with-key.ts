@@ -20,14 +20,14 @@ export async function sendWithKey(
   if (claim.type !== 'claimed') return claim.type
   const options: ProduceOptions = { partitioner: 'murmur2', deadlineMs, durability: 'disk' }
   const records = values.map((value): ProduceRecord => ({ topic: 'orders', key: null, value }))
-  const pending = claim.key.produce(records, options, (missing, tag) =>
-    delivery.accept(missing, options, undefined, tag)
-  )
+  const pending = claim.key.produce(records, options, delivery)
   const refused = await pending.accepted()
   const outcomes = deadlineMs === 0 ? undefined : await pending.outcomes()
   const certainties = outcomes?.map(certaintyOf) ?? records.map((_, at) => refused?.[at]?.persisted ?? 'pending')
   const persisted = claim.key.told(persistedText(certainties))
   return new Promise(resolve =>
-    claim.key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, () => resolve(persisted))
+    claim.key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, {
+      settled: () => resolve(persisted)
+    })
   )
 }

@@ -29,14 +29,16 @@ describe('keys of requests that do not wait for the outcomes of their records in
   }
   const sentWith = (key: ClaimedKey): [MemoryPendingProduce | undefined, PendingProduce] => {
     let accepted: MemoryPendingProduce | undefined
-    const result = key.produce(records, asynchronous, (_, tag) => {
-      accepted = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY, 0, undefined, undefined, asynchronous, tag)
-      return accepted
+    const result = key.produce(records, asynchronous, {
+      accept: (_, options, __, tag) => {
+        accepted = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY, 0, undefined, undefined, options, tag)
+        return accepted
+      }
     })
     return [accepted, result]
   }
   const answer = (key: ClaimedKey, persisted: string): void =>
-    key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, () => undefined)
+    key.answered({ status: 200, headers: [], body: Buffer.from(persisted) }, persisted, { settled: () => undefined })
   const deliver = (pending: MemoryPendingProduce): void => pending.delivered(0, 1, 0, 7, 1)
 
   it('learn the outcomes where the answer was unknown, before the answer or after it', async () => {
