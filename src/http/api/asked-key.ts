@@ -1,5 +1,6 @@
 import { createHash, hash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import type { RecordHeader } from '../../core/model.js'
 import type { AskedKey } from '../../producer/keys/local-keys.js'
 import { principalOf } from '../access/access.js'
 import type { IsWanted } from '../engine/head.js'
@@ -44,6 +45,8 @@ const MAX_CHARACTER_BYTES = 3
 /** The head in {@link together}. Most requests have the same as the one before. */
 let writtenHead = ''
 let writtenBytes = 0
+/** Head and body of the last one. */
+let view = together
 
 function fingerprintOf(request: IncomingMessage, body: Buffer): string {
   const head = headOf(request)
@@ -55,7 +58,9 @@ function fingerprintOf(request: IncomingMessage, body: Buffer): string {
     writtenBytes = together.write(head)
   }
   body.copy(together, writtenBytes)
-  return sha256(together.subarray(0, writtenBytes + body.length)).slice(0, 8)
+  const bytes = writtenBytes + body.length
+  if (view.length !== bytes) view = together.subarray(0, bytes)
+  return sha256(view).slice(0, 8)
 }
 
 const MAX_CLIENTS = 1_000
@@ -73,20 +78,37 @@ function clientOf(principal: string): readonly [start: string, name: string] {
 
 const sha256 = (data: string | Buffer): string => hash('sha256', data, 'binary')
 
-/** The head of the last request without headers of records, and what it was made of. */
-let last = { method: '', url: '', name: '', value: '', head: '' }
+/** The line of the only header that counts of the last request that has one, and what is hashed of it. No line begins so. */
+let lastLine = '\n'
+let lastText = ''
+/** How often it is in the request that is read. */
+let times = 0
+const isOther: IsWanted = (text, from, to) => {
+  if (!text.startsWith(lastLine, from)) return isFingerprinted(text, from, to)
+  times++
+  return false
+}
+
+type Asking = IncomingMessage & Partial<Pick<EngineRequest, 'rawHeadersWith'>>
+
+let last = { method: '', url: '', lines: '', head: '' }
 
 /** What of a request counts beside its body. Each line but the last ends with a line break, and none of these is empty. */
-function headOf(request: IncomingMessage & Partial<Pick<EngineRequest, 'rawHeadersWith'>>): string {
+function headOf(request: Asking): string {
   const { method = '', url = '' } = request
   const { recordHeaders } = originOf(request)
+  times = 0
+  const isAsLast = recordHeaders.length === 0 && request.rawHeadersWith?.(isOther)?.length === 0 && times === 1
+  const lines = isAsLast ? lastText : linesOf(request, recordHeaders)
+  if (lines !== last.lines || url !== last.url || method !== last.method)
+    last = { method, url, lines, head: `${method} ${url}\n${lines}\n` }
+  return last.head
+}
+
+function linesOf(request: Asking, recordHeaders: readonly RecordHeader[]): string {
   const fields =
     request.rawHeadersWith?.(isFingerprinted) ??
     request.rawHeaders.filter((_, at, { [at - (at % 2)]: name = '' }) => isFingerprinted(name, 0, name.length))
-  const [name = '', value = ''] = fields
-  const isShort = recordHeaders.length === 0 && fields.length === 2
-  if (isShort && name === last.name && value === last.value && url === last.url && method === last.method)
-    return last.head
   const lines = recordHeaders
     .filter(({ key }) => !IS_OF_ATTEMPT.test(key))
     .map(({ key, value }) => [key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])
@@ -94,9 +116,11 @@ function headOf(request: IncomingMessage & Partial<Pick<EngineRequest, 'rawHeade
     const lowerName = fields[at]!.toLowerCase()
     lines.push([lowerName, `${lowerName}:${fields[at + 1]}\n`])
   }
+  if (recordHeaders.length === 0 && fields.length === 2) {
+    lastLine = `${fields[0]}: ${fields[1]}\r\n`
+    lastText = lines[0]![1]!
+  }
   // Proxies may send the headers of each attempt in another order. Values of one header stay in theirs.
   lines.sort(([one = ''], [other = '']) => (one < other ? -1 : Number(one > other)))
-  const head = `${method} ${url}\n${lines.map(([, line]) => line).join('')}\n`
-  if (isShort) last = { method, url, name, value, head }
-  return head
+  return lines.map(([, line]) => line).join('')
 }
