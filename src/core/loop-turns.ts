@@ -56,8 +56,6 @@ export function* joined<Item>(
 export interface TurnTaker {
   /** Owners take turns, whatever number of takers each of them has. Absent: it has no owner but itself. */
   readonly owner?: unknown
-  /** It goes before those that are not: what it does lets go of memory. */
-  readonly isFirst?: boolean
   /**
    * Its turn: it works on, and asks again when it then has more to do.
    *
@@ -67,17 +65,14 @@ export interface TurnTaker {
   readOn(maxCost: number): number
 }
 
-/** Takers by owner, in the order of their turns. */
-type Waiting = Map<unknown, Set<TurnTaker>>
-
 /**
  * Lets long work take turns, so that other requests do not wait for all of it: in each turn of the event loop a bounded
  * amount is done, for one owner after another.
  */
 export class LoopTurns {
   readonly #limits: TickLimits
-  readonly #waiting: Waiting = new Map()
-  readonly #first: Waiting = new Map()
+  /** By owner, in the order of their turns. */
+  readonly #waiting = new Map<unknown, Set<TurnTaker>>()
   #waitingCount = 0
   /** They count among those that share a tick, also while they do not wait. */
   readonly #active = new Set<TurnTaker>()
@@ -94,27 +89,21 @@ export class LoopTurns {
   /** It has something to do. It does so at once when no other waits and this tick's amount is not used up. */
   ask(taker: TurnTaker): void {
     const { owner = taker } = taker
-    const waiting = this.#queueOf(taker)
-    const own = waiting.get(owner)
+    const own = this.#waiting.get(owner)
     if (own?.has(taker) === true) return
-    if (own === undefined) waiting.set(owner, new Set([taker]))
+    if (own === undefined) this.#waiting.set(owner, new Set([taker]))
     else own.add(taker)
-    if (waiting === this.#waiting) this.#waitingCount++
+    this.#waitingCount++
     if (!this.#isServing) this.#serve()
   }
 
   /** It has nothing to do for now, or has ended. */
   leave(taker: TurnTaker): void {
     const { owner = taker } = taker
-    const waiting = this.#queueOf(taker)
-    const own = waiting.get(owner)
+    const own = this.#waiting.get(owner)
     if (own?.delete(taker) !== true) return
-    if (waiting === this.#waiting) this.#waitingCount--
-    if (own.size === 0) waiting.delete(owner)
-  }
-
-  #queueOf({ isFirst }: TurnTaker): Waiting {
-    return isFirst === true ? this.#first : this.#waiting
+    this.#waitingCount--
+    if (own.size === 0) this.#waiting.delete(owner)
   }
 
   setActive(taker: TurnTaker, isActive: boolean): void {
@@ -169,19 +158,25 @@ export class LoopTurns {
   #serve(): void {
     this.#isServing = true
     const mostPerTick = this.#mostPerTick
-    for (const waiting of [this.#first, this.#waiting]) {
-      // One that asks again during its turn is visited again, after the others.
-      for (const [owner, own] of waiting) {
-        const left = mostPerTick - this.#costOfTick
-        if (left <= 0) break
-        const [taker] = own
-        this.leave(taker!)
-        toTheEnd(waiting, owner)
-        this.#costOfTick += Math.max(1, taker!.readOn(left))
-      }
+    // One that asks again during its turn is visited again, after the others.
+    for (const [owner, own] of this.#waiting) {
+      const left = mostPerTick - this.#costOfTick
+      if (left <= 0) break
+      const [taker] = own
+      this.leave(taker!)
+      this.#toTheEnd(owner)
+      this.#costOfTick += Math.max(1, taker!.readOn(left))
     }
     this.#isServing = false
     if (this.#costOfTick > 0) this.#planTick()
+  }
+
+  /** Its turn comes again after those of all other owners. */
+  #toTheEnd(owner: unknown): void {
+    const own = this.#waiting.get(owner)
+    if (own === undefined) return
+    this.#waiting.delete(owner)
+    this.#waiting.set(owner, own)
   }
 
   #planTick(): void {
@@ -193,12 +188,4 @@ export class LoopTurns {
       this.#serve()
     })
   }
-}
-
-/** Its turn comes again after those of all other owners. */
-function toTheEnd(waiting: Waiting, owner: unknown): void {
-  const own = waiting.get(owner)
-  if (own === undefined) return
-  waiting.delete(owner)
-  waiting.set(owner, own)
 }

@@ -61,25 +61,6 @@ describe('turns of long work', () => {
     expect(done.join('')).to.equal('--.aa')
   })
 
-  it('of those that go first come before all others, owner by owner, and count in their tick', async () => {
-    const taker = (name: string, cost: number, isFirst?: boolean) => ({
-      ...{ owner: name, ...(isFirst && { isFirst }) },
-      readOn: () => {
-        done.push(name)
-        return cost
-      }
-    })
-    turns.run(work('-', 300))
-    for (const name of ['a', 'b']) turns.ask(taker(name, 60))
-    for (const name of ['X', 'Y', 'X', 'X']) turns.ask(taker(name, 60, true))
-    await ticks(1)
-    expect(done.join('')).to.equal('-XY')
-    await ticks(1)
-    expect(done.join('')).to.equal('-XYXX')
-    await ticks(1)
-    expect(done.join('')).to.equal('-XYXX-.ab')
-  })
-
   it('put a list of texts together in pieces', () => {
     const items = Array.from({ length: 1_000 }, (_, at) => at)
     const text = joined('[', items, (item, at) => `${item}ü${at}`, ']')

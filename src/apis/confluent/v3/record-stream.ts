@@ -67,7 +67,7 @@ const SMALL_BYTES = 8 * 1024
  *
  *   body      waits for the turn of the stream, and is split into records; those of one turn go to Kafka together
  *   groups    such records that wait for Kafka; the answers of the first group leave first
- *   answer    one JSON object per record; those that are ready leave in turns with other streams, before any of them reads on
+ *   answer    one JSON object per record; streams whose answers are ready take turns, as they do for reading
  *
  * Nothing is read while the client does not read its answers, the stream has its share in flight, or others have their
  * turns: TCP then holds the client back. So a stream holds little memory, however long it is.
@@ -103,11 +103,7 @@ export class RecordStream implements TurnTaker {
     const { maxRecordBytes } = parts.limits
     this.#exchange = exchange
     this.owner = addressOf(exchange.request) ?? this
-    this.#answers = {
-      owner: this.owner,
-      isFirst: true,
-      readOn: maxCost => this.#guarded(() => this.#answer(maxCost)) ?? 0
-    }
+    this.#answers = { owner: this.owner, readOn: maxCost => this.#guarded(() => this.#answer(maxCost)) ?? 0 }
     this.#head = head
     this.#parts = parts
     const accepts = (): boolean => this.#accepts()
@@ -305,7 +301,7 @@ export class RecordStream implements TurnTaker {
   }
 
   #askToAnswer(): void {
-    if (this.#mayAnswer) this.#parts.turns.ask(this.#answers)
+    if (this.#mayAnswer) this.#parts.turns.askToAnswer(this.#answers)
   }
 
   /** Writes answers up to the group with which it reaches this cost. @returns their cost */
