@@ -142,6 +142,7 @@ function toRow(work: string, measured: readonly Figures[]): Row {
   const longest = (figure: (loop: LoopFigures) => number): number => Math.max(...loops.map(figure))
   const refused = measured.reduce((sum, { report }) => sum + report.answered + report.lost - acceptedOf(report), 0)
   const peak = of(({ peakPerSecond }) => peakPerSecond)
+  const promoted = median(measured.map(({ loop, report }) => (loop?.promotedBytes ?? 0) / report.answered))
   const gcShare = median(measured.map(({ loop, report }) => (loop?.gcMs ?? 0) / (report.seconds * 1_000)))
   return {
     work,
@@ -158,7 +159,9 @@ function toRow(work: string, measured: readonly Figures[]): Row {
     peakPerSecond: peak,
     note: [
       `open loop at ${SHARE} × ${Math.round(peak).toLocaleString('en-US')}/s`,
-      ...(loops.length > 0 ? [`GC ${(100 * gcShare).toFixed(1)} % of the time`] : []),
+      ...(loops.length > 0
+        ? [`GC ${(100 * gcShare).toFixed(1)} % of the time; ${Math.round(promoted)} bytes a request got old`]
+        : []),
       ...(refused > 0 ? [`${refused} answers were not 2xx`] : [])
     ].join('; ')
   }

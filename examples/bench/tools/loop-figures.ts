@@ -11,6 +11,8 @@ export interface LoopFigures {
   /** Time that the collector stopped the process for, in all. */
   readonly gcMs: number
   readonly collections: number
+  /** What collections of new objects moved to the old generation, since the figures before these; first 0. */
+  readonly promotedBytes: number
   /** To any socket. */
   readonly writes: number
   /** Now in use. Between two figures without a collection, the difference is what was allocated. */

@@ -2,10 +2,14 @@
 // writes to sockets. Gives the figures since the last time to everyone who connects to the socket that the URL of this module names.
 import { createServer, Socket } from 'node:net'
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
+import { GCProfiler } from 'node:v8'
 import { isMainThread } from 'node:worker_threads'
 
 const RESOLUTION_MS = 1
 const NANOS_PER_MS = 1e6
+
+const oldBytes = ({ heapSpaceStatistics }) =>
+  heapSpaceStatistics.reduce((sum, { spaceName, spaceUsedSize }) => (spaceName.startsWith('new_') ? sum : sum + spaceUsedSize), 0)
 
 if (isMainThread) {
   const ticks = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
@@ -14,6 +18,7 @@ if (isMainThread) {
   let gcMs = 0
   let collections = 0
   let writes = 0
+  let profiler
   const note = entries => {
     for (const { duration } of entries) {
       collections++
@@ -33,7 +38,11 @@ if (isMainThread) {
   createServer(socket => {
     note(observer.takeRecords())
     const { heapUsed: heapBytes, arrayBuffers: bufferBytes } = process.memoryUsage()
-    const figures = { longestGcMs, gcMs, collections, writes, heapBytes, bufferBytes }
+    const young = (profiler?.stop().statistics ?? []).filter(({ gcType }) => gcType === 'Scavenge')
+    const promotedBytes = young.reduce((sum, { beforeGC, afterGC }) => sum + oldBytes(afterGC) - oldBytes(beforeGC), 0)
+    profiler = new GCProfiler()
+    profiler.start()
+    const figures = { promotedBytes, longestGcMs, gcMs, collections, writes, heapBytes, bufferBytes }
     socket.end(JSON.stringify({ longestTickMs: ticks.max / NANOS_PER_MS, ...figures }))
     ticks.reset()
     longestGcMs = gcMs = collections = writes = 0
