@@ -5,9 +5,10 @@ import {
   isHighSurrogate,
   isLowSurrogate,
   joinSurrogates,
+  listSpecialBytes,
   PIECE_BYTES,
   simpleEscapes,
-  specialBytes,
+  specialPlaces,
   writeUtf8
 } from './json-strings.js'
 
@@ -115,25 +116,18 @@ export class JsonScanner {
 
   /** Position of the first quote, backslash or control byte from `start` on; -1: there is none. */
   #specialFrom(start: number): number {
-    const { places } = specialBytes
-    do {
-      while (this.#passed < this.#specials) {
-        const at = this.#pieceAt + places[this.#passed]!
-        if (at >= start) return at
-        this.#passed++
-      }
-    } while (this.#listNext(start))
-    return -1
-  }
-
-  #listNext(start: number): boolean {
     const bytes = this.#bytes
-    this.#pieceAt = Math.max(this.#pieceAt + PIECE_BYTES, start - (start % PIECE_BYTES))
-    if (this.#pieceAt >= bytes.length) return false
-    const isWhole = bytes.length <= PIECE_BYTES
-    this.#specials = specialBytes.list(isWhole ? bytes : bytes.subarray(this.#pieceAt, this.#pieceAt + PIECE_BYTES))
-    this.#passed = 0
-    return true
+    for (;;) {
+      for (; this.#passed < this.#specials; this.#passed++) {
+        const at = this.#pieceAt + specialPlaces[this.#passed]!
+        if (at >= start) return at
+      }
+      this.#pieceAt = Math.max(this.#pieceAt + PIECE_BYTES, start - (start % PIECE_BYTES))
+      if (this.#pieceAt >= bytes.length) return -1
+      const isWhole = bytes.length <= PIECE_BYTES
+      this.#specials = listSpecialBytes(isWhole ? bytes : bytes.subarray(this.#pieceAt, this.#pieceAt + PIECE_BYTES))
+      this.#passed = 0
+    }
   }
 
   /** Consumes the string at the cursor, whose first byte that is not plain is at `at`. */

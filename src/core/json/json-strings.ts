@@ -74,74 +74,53 @@ export function writeUtf8(target: Uint8Array, at: number, codePoint: number): nu
 export const JSON_STRINGS_WASM =
   'AGFzbQEAAAABBgFgAX8BfwMCAQAFAwEAAwcJAgFtAgABZgAACqkBAaYBAgN/BntBgIAEIQJBIP0PIQVBIv0PIQZB3AD9DyEHA0AgAf0AAAAiBCAF/SYgBCAG/SMgBCAH/SP9UP1QIQggAf0AABAiBCAF/SYgBCAG/SMgBCAH/SP9UP1QIQkgCCAJ/VD9UwRAIAj9ZCAJ/WRBEHRyIQMDQCACIAEgA2hqOwEAIAJBAmohAiADIANBAWtxIgMNAAsLIAFBIGoiASAASQ0ACyACCw=='
 
-/** The exports of the module: its memory, and a function that lists places of its first bytes behind the piece there. */
+/** The exports of the module: its memory, and a function that lists places of its first bytes behind the first piece. */
 interface Exports {
   readonly m: { readonly buffer: ArrayBuffer }
   f(endBytes: number): number
 }
 
-/** The part of WebAssembly that is used here. Node's types do not declare it. */
+/** The part of WebAssembly that is used here, which `node --jitless` does not have. Node's types do not declare it. */
 declare const WebAssembly:
   | { Module: new (bytes: Uint8Array) => object; Instance: new (module: object) => { readonly exports: unknown } }
   | undefined
+
+/** For each byte: 1 when it must be escaped in a JSON string (controls, quote, backslash), otherwise 0. */
+export const specialInStrings = new Uint8Array(256).fill(1, 0, 0x20)
+specialInStrings[QUOTE] = specialInStrings[BACKSLASH] = 1
 
 /** So many bytes are looked at in one go. */
 export const PIECE_BYTES = 65_536
 /** Number of bytes that the module looks at in one iteration of its loop. */
 const STRIDE_BYTES = 32
 
-/** For each byte: 1 when it must be escaped in a JSON string (controls, quote, backslash), otherwise 0. */
-export const specialInStrings = new Uint8Array(256).fill(1, 0, 0x20)
-specialInStrings[QUOTE] = specialInStrings[BACKSLASH] = 1
-
-/** Lists where the special bytes of a piece are. */
-interface SpecialBytes {
-  /** The places that were listed last. */
-  readonly places: Uint16Array
-  /** @param piece of up to {@link PIECE_BYTES} @returns how many special bytes it has */
-  list(piece: Uint8Array): number
-}
+const { m, f } =
+  typeof WebAssembly === 'undefined'
+    ? { m: { buffer: new ArrayBuffer(3 * PIECE_BYTES) }, f: listByLoop }
+    : (new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(JSON_STRINGS_WASM, 'base64'))).exports as Exports)
+const memory = new Uint8Array(m.buffer, 0, PIECE_BYTES)
+/** The places that were listed last. There is one list for all. */
+export const specialPlaces = new Uint16Array(m.buffer, PIECE_BYTES)
 
 /**
- * Looks for special bytes with a WebAssembly module, 32 at a time. Even with the copy into its memory, this takes a
- * fraction of the time of the fastest loop in JavaScript.
+ * Lists where the special bytes of a piece are. Even with the copy into the memory of the module, which looks at 32 bytes at
+ * a time, this takes a fraction of the time of the fastest loop in JavaScript.
  *
- * @returns `undefined` where there is no WebAssembly (`node --jitless`)
+ * @param piece of up to {@link PIECE_BYTES} @returns how many there are
  */
-function bySimd(): SpecialBytes | undefined {
-  if (typeof WebAssembly === 'undefined') return undefined
-  const module = new WebAssembly.Module(Buffer.from(JSON_STRINGS_WASM, 'base64'))
-  const { m, f } = new WebAssembly.Instance(module).exports as Exports
-  const memory = new Uint8Array(m.buffer, 0, PIECE_BYTES)
-  const list = (piece: Uint8Array): number => {
-    if (piece.length === 0) return 0
-    memory.set(piece)
-    const end = (piece.length + STRIDE_BYTES - 1) & -STRIDE_BYTES
-    memory.fill(0xff, piece.length, end)
-    return (f(end) - PIECE_BYTES) / 2
-  }
-  return { places: new Uint16Array(m.buffer, PIECE_BYTES), list }
+export function listSpecialBytes(piece: Uint8Array): number {
+  if (piece.length === 0) return 0
+  memory.set(piece)
+  const end = (piece.length + STRIDE_BYTES - 1) & -STRIDE_BYTES
+  memory.fill(0xff, piece.length, end)
+  return (f(end) - PIECE_BYTES) / 2
 }
 
-/** The same, where there is no WebAssembly. */
-export function specialBytesByLoop(): SpecialBytes {
-  const places = new Uint16Array(PIECE_BYTES)
-  const list = (piece: Uint8Array): number => {
-    let count = 0
-    for (let at = 0; at < piece.length; at++) if (specialInStrings[piece[at]!] === 1) places[count++] = at
-    return count
-  }
-  return { places, list }
-}
-
-/** One list for all: what it holds counts until the next piece is looked at. */
-export const specialBytes: SpecialBytes = bySimd() ?? specialBytesByLoop()
-
-/** Whether any byte is a quote, a backslash or below 0x20. */
-export function hasSpecialByte(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at += PIECE_BYTES)
-    if (specialBytes.list(bytes.subarray(at, at + PIECE_BYTES)) > 0) return true
-  return false
+/** What the module does, in JavaScript. */
+export function listByLoop(endBytes: number): number {
+  let count = 0
+  for (let at = 0; at < endBytes; at++) if (specialInStrings[memory[at]!] === 1) specialPlaces[count++] = at
+  return PIECE_BYTES + 2 * count
 }
 
 /** From so many plain bytes on, native functions look for the end of a string faster than a loop does. */
@@ -162,5 +141,7 @@ export function endOfPlainString(bytes: Buffer, start: number): number {
 /** The same as {@link endOfPlainString}, for a string that goes on for long. */
 export function endOfLongString(bytes: Buffer, at: number): number {
   const quote = bytes.indexOf(QUOTE, at)
-  return quote < 0 || hasSpecialByte(bytes.subarray(at, quote)) ? -1 : quote
+  for (; at < quote; at += PIECE_BYTES)
+    if (listSpecialBytes(bytes.subarray(at, Math.min(at + PIECE_BYTES, quote))) > 0) return -1
+  return quote
 }

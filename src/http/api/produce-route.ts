@@ -276,7 +276,6 @@ export class ProduceRoute<Head extends ProduceHead> {
   /** @returns see {@link DecodedEnd} */
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
     const { length } = body
-    // To look for brackets costs more than all else of a body that is scanned, but for the scan and the copy.
     const scanned = length > AT_ONCE_BYTES ? undefined : this.#api.scan?.(body, head, MANY_BRACKETS)
     if (scanned === undefined && this.#api.readInTurns !== undefined && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#context, error => this.broken(exchange, error))

@@ -48,9 +48,9 @@ interface DurableRequest {
   readonly timestampMs: number
   readonly maxRecordBytes: number
   readonly pendingProduce: DurablePendingProduce
-  entries: NewEntry[]
+  readonly entries: NewEntry[]
   /** The place of each entry in the call. */
-  indexes: number[]
+  readonly indexes: number[]
   /** The caller waits for outcomes. */
   readonly isAwaited: boolean
   /** Gets the receipt. */
@@ -58,10 +58,6 @@ interface DurableRequest {
   /** Absent: the request has no key. */
   readonly tag: KeyTag | undefined
 }
-
-/** Never written to. */
-const NO_ENTRIES: NewEntry[] = []
-const NO_INDEXES: number[] = []
 
 /** Deadlines are met with this precision. */
 const TICK_MS = 50
@@ -185,18 +181,8 @@ export class DurableDelivery implements ClusterDelivery {
     const pendingProduce = new DurablePendingProduce(records.length, nowMs + deadlineMs, options.trace)
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
-    const isAwaited = deadlineMs > 0
-    const request = {
-      pendingProduce,
-      entries: NO_ENTRIES,
-      indexes: NO_INDEXES,
-      partitioner,
-      timestampMs,
-      maxRecordBytes,
-      isAwaited,
-      holder,
-      tag
-    }
+    const as = { partitioner, timestampMs, maxRecordBytes, isAwaited: deadlineMs > 0, holder, tag }
+    const request = { pendingProduce, entries: [], indexes: [], ...as }
     if (options.signal !== undefined) pendingProduce.onAbort(options.signal, () => this.#abort(pendingProduce))
     const inTurns = records.length > MANY_RECORDS ? holder?.inTurns : undefined
     if (inTurns !== undefined) inTurns(this.#addInTurns(request, records))
@@ -231,16 +217,11 @@ export class DurableDelivery implements ClusterDelivery {
     const failure = pendingProduce.isAborted ? failures.aborted() : this.#refusalOf(record, maxRecordBytes)
     if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
     else {
-      const logged = toLoggedRecord(record, partitioner, timestampMs, tag && tagOf(tag, index))
-      const entry = { destination: `${this.cluster}/${record.topic}`, record: logged }
-      // A list that is created with its first element has space for one; a first push would reserve space for 17.
-      if (entries.length === 0) {
-        request.entries = [entry]
-        request.indexes = [index]
-      } else {
-        entries.push(entry)
-        indexes.push(index)
-      }
+      indexes.push(index)
+      entries.push({
+        destination: `${this.cluster}/${record.topic}`,
+        record: toLoggedRecord(record, partitioner, timestampMs, tag && tagOf(tag, index))
+      })
     }
   }
 
