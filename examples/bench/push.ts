@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Broker, startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import type { LoadReport, LoadRun } from './tools/load.js'
+import { GarbageMonitor, garbagePerRequest } from './tools/loop-figures.js'
 import type { BenchOptions } from './tools/options.js'
 import { median, type Row } from './tools/report.js'
 import { pushOne, type Server, startFloor, startGateway } from './tools/servers.js'
@@ -76,28 +80,36 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
   const works = selected(only)
   const broker = await startBroker({ topics: [{ topic: 'push', partitions: PARTITIONS }] })
   const floor = await startFloor()
-  const started = new Map<Work['gateway'], Server>()
+  const started = new Map<Work['gateway'], Server & { readonly monitor: GarbageMonitor }>()
+  const folders: string[] = []
   for (const { gateway: name } of works) {
     if (!started.has(name)) {
       const flags = name === undefined ? [] : gateways[name]
-      started.set(name, await startGateway(broker.bootstrap, [], undefined, flags))
+      folders.push(mkdtempSync(join(tmpdir(), 'castellan-bench-')))
+      const monitor = new GarbageMonitor(folders.at(-1)!)
+      started.set(name, { ...(await startGateway(broker.bootstrap, monitor.nodeFlags, undefined, flags)), monitor })
     }
   }
   const { child: load } = await Child.start('./load.ts')
   for (const { port } of started.values()) await pushOne(port, 'push')
   const reports = new Map<string, LoadReport[]>(works.map(work => [work.name, []]))
+  const garbage = new Map<string, number>()
   try {
     const last = new Map<string, LoadReport>()
     // The first round warms up the compiler, because V8 needs tens of thousands of requests to compile a program of
     // this size.
-    for (let round = 0; round <= rounds; round++) {
+    for (let round = 0; round <= rounds + 1; round++) {
       for (const work of works) {
         const paceSetter = work.pace && last.get(work.pace.of)
         const run = toRun(work, seconds, paceSetter && requestsPerSecond(paceSetter) * work.pace!.share)
-        const report =
-          work.floor === undefined
-            ? await measure(load, floor, run)
-            : await measureDelivered(load, started.get(work.gateway)!, broker, work, run)
+        const gateway = started.get(work.gateway)!
+        const measured = () => measureDelivered(load, gateway, broker, work, run)
+        // In the last round only garbage is counted, from the first question on.
+        if (round > rounds) {
+          if (work.floor !== undefined) garbage.set(work.name, await garbagePerRequest(gateway.monitor, measured))
+          continue
+        }
+        const report = work.floor === undefined ? await measure(load, floor, run) : await measured()
         last.set(work.name, report)
         if (round > 0) reports.get(work.name)!.push(report)
       }
@@ -105,8 +117,12 @@ export async function push({ seconds, rounds, only }: BenchOptions): Promise<rea
   } finally {
     await Promise.all([load, floor, ...started.values()].map(process => process.stop()))
     await broker.stop()
+    for (const folder of folders) rmSync(folder, { recursive: true, force: true })
   }
-  return toRows(works, reports)
+  return toRows(works, reports).map(row => {
+    const garbageBytes = garbage.get(row.work)
+    return garbageBytes === undefined ? row : { ...row, garbageBytes }
+  })
 }
 
 /** The chosen works, and the works that they are compared with or paced by. */

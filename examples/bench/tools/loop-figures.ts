@@ -75,3 +75,14 @@ export async function startMonitored(
   const monitor = new GarbageMonitor(own)
   return { ...(await startGateway(bootstrap, monitor.nodeFlags, file)), monitor }
 }
+
+/** The bytes of its heap that a server allocates for a request of a window. */
+export async function garbagePerRequest(
+  monitor: GarbageMonitor,
+  run: () => Promise<{ readonly answeredInAll: number }>
+): Promise<number> {
+  await monitor.take()
+  const { answeredInAll } = await run()
+  const { allocatedBytes } = await monitor.take()
+  return allocatedBytes / answeredInAll
+}
