@@ -53,7 +53,7 @@ export class LoopMonitor extends Monitor<LoopFigures> {
 }
 
 /** It costs nothing before it is asked for the first time. */
-class GarbageMonitor extends Monitor<GarbageFigures> {
+export class GarbageMonitor extends Monitor<GarbageFigures> {
   constructor(directory: string) {
     super(directory, './garbage-monitor.mjs')
   }
