@@ -196,7 +196,7 @@ export class GroupLogReader implements BatchHolder {
       case 'records':
         this.#hasRead = true
         this.#cursor.take(outcome.batch)
-        batches.hold(this, outcome.batch.heapBytes ?? outcome.batch.sizeBytes)
+        batches.holdOpen(this, outcome.batch)
         this.#ready()
         break
       case 'end':

@@ -36,6 +36,14 @@ export class HeldBatches {
     }
   }
 
+  /**
+   * A compressed batch counts decompressed: its next record keeps some of that. Where batches have no room decompressed, each
+   * record of each in turn has one decompressed again.
+   */
+  holdOpen(holder: BatchHolder, { heapBytes = 0, sizeBytes }: RecordBatch): void {
+    this.hold(holder, Math.max(heapBytes, sizeBytes))
+  }
+
   release(holder: BatchHolder): void {
     this.#bytes -= this.#held.get(holder) ?? 0
     this.#held.delete(holder)

@@ -489,13 +489,35 @@ describe('one partition of a group', () => {
     }
   })
 
-  it('counts a batch as the memory that it keeps, also where only its end is read', () => {
-    const runtime = new FakeRuntime(run(0, 3))
-    runtime.committed = { offset: 0, metadata: '' }
-    const stage = new PartitionStage(runtime)
-    const batch = Object.assign(fakeBatch(0, [10, 10, 10]), { heapBytes: 500_000 })
-    runtime.answers.push({ kind: 'fetchData', result: { type: 'success', batch } })
-    expect([stage.next(), stage.batches.bytes]).to.deep.equal([0, 500_000])
+  it('counts a batch as the memory that it keeps, also where only its end is read, and decompressed where it is compressed', () => {
+    for (const [heapBytes, counted] of [
+      [500_000, 500_000],
+      [10, 30]
+    ]) {
+      const runtime = new FakeRuntime(run(0, 3))
+      runtime.committed = { offset: 0, metadata: '' }
+      const stage = new PartitionStage(runtime)
+      const batch = Object.assign(fakeBatch(0, [10, 10, 10]), { heapBytes })
+      runtime.answers.push({ kind: 'fetchData', result: { type: 'success', batch } })
+      expect([stage.next(), stage.batches.bytes]).to.deep.equal([0, counted])
+    }
+  })
+
+  it('next messages of many compressed batches keep no more memory than the limit of all batches', () => {
+    const batches = new HeldBatches(1_000_000)
+    const stages = run(0, 20).map(() => {
+      const runtime = new FakeRuntime(run(0, 3))
+      runtime.committed = { offset: 0, metadata: '' }
+      const batch = Object.assign(fakeBatch(0, [100_000, 100_000, 100_000]), { heapBytes: 1_000 })
+      const memory = Buffer.alloc(batch.sizeBytes, 'x')
+      for (const record of batch) Object.assign(record, { value: memory.subarray(0, 10) })
+      runtime.answers.push({ kind: 'fetchData', result: { type: 'success', batch } })
+      const stage = new PartitionStage(runtime, { batches })
+      stage.consumer.want()
+      runtime.settle()
+      return stage
+    })
+    expect([stages.filter(({ consumer }) => consumer.isPrefetched).length, batches.bytes]).to.deep.equal([3, 900_000])
   })
 
   it('a batch whose memory is needed is fetched again, and no message is lost or doubled', () => {
