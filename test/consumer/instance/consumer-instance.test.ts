@@ -556,7 +556,7 @@ describe('a consumer instance', () => {
 
     it('takes no more than the memory for reads allows, whether in values or in headers', () => {
       for (const place of [places.values, places.headers]) {
-        const stage = new Stage({ minBytes: 1_000_000 }, runtimeOf(place), new ReadBudget(14_000))
+        const stage = new Stage({ minBytes: 1_000_000 }, runtimeOf(place), new ReadBudget(15_560))
         stage.assign()
         const read = stage.startReading()
         stage.runtime.pass(MAX_WAIT_MS)
@@ -564,6 +564,14 @@ describe('a consumer instance', () => {
         if (read.result?.type === 'done') read.result.value.settle(5)
         expect(stage.take()[0]).to.equal(5)
       }
+    })
+
+    it('takes no more than the memory for reads allows, also of headers without a byte', () => {
+      const headers = run(0, 1_000).map(() => ({ key: '', value: Buffer.alloc(0) }))
+      const runtime = runtimeOf(() => ({ headers }))
+      const stage = new Stage({}, runtime, new ReadBudget(1_000_000))
+      stage.assign()
+      expect([stage.take(), stage.take()]).to.deep.equal([[0], [1]])
     })
 
     it('takes so many records that their objects do not fill the memory, however small they are', () => {
