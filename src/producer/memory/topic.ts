@@ -274,13 +274,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     this.#deps.budget.enqueue(bytes, records)
   }
 
-  /** Counts the records that `takeOut` takes out unsent. */
-  #withdrawn(takeOut: () => number): void {
-    const bytes = this.#deferred.chargedBytes
-    const withdrawn = takeOut()
-    if (withdrawn === 0) return
-    this.#deps.counters.withdrawn += withdrawn
-    this.#hold(this.#deferred.chargedBytes - bytes, -withdrawn)
+  /** Counts records that leave unsent. */
+  #withdrawn(bytes: number, records: number): void {
+    this.#deps.counters.withdrawn += records
+    this.#hold(-bytes, -records)
   }
 
   /** A pending topic, which may exist, may hold as many bytes as a partition; a denied topic may hold fewer. */
@@ -382,7 +379,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
       ? failures.unknownTopic(this.name)
       : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
     counters.refused += this.#queue.refuseOver(nowMs, () => this.#noCapacity(this.#isDenied(nowMs)))
-    this.#withdrawn(() => this.#deferred.expire(nowMs, failure))
+    this.#deferred.expire(nowMs, failure, (bytes, records) => this.#withdrawn(bytes, records))
     const isDenied = this.#isDenied(nowMs)
     this.#queue.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
     if (this.#isWaitedFor) return
@@ -444,7 +441,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   withdraw(pendingProduce: MemoryPendingProduce, failure: RecordFailure): void {
     const { counters, capacityQueues } = this.#deps
     counters.refused += this.#queue.withdraw(pendingProduce, failure)
-    this.#withdrawn(() => this.#deferred.withdraw(pendingProduce, failure))
+    this.#deferred.withdraw(pendingProduce, failure, (bytes, records) => this.#withdrawn(bytes, records))
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
       counters.refused += capacityQueues.withdraw(producer, pendingProduce, failure)

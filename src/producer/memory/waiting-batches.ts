@@ -154,9 +154,10 @@ export class WaitingBatches {
 
   #takeOut(takeFrom: (batch: Batch) => number, onEmpty: (batch: Batch) => void): number {
     let withdrawn = 0
-    const batches = this.#all
-    for (const batch of batches) withdrawn += takeFrom(batch)
+    for (const batch of this.#all) withdrawn += takeFrom(batch)
     if (withdrawn === 0) return 0
+    // A caller that has heard of its records may have sent others meanwhile.
+    const batches = this.#all
     for (const batch of batches) if (batch.isEmpty) onEmpty(batch)
     this.#keep(batches.filter(batch => !batch.isEmpty))
     return withdrawn

@@ -23,6 +23,9 @@ export const ownCopyOf = <T extends Pick<ProduceRecord, 'key' | 'value' | 'heade
 })
 const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
+/** Called with what is not held any more before its callers hear of it: they may send others at once. */
+type Left = (bytes: number, records: number) => void
+
 /** Records of one topic that wait until its partitions are known, in order. */
 export class WaitingRecords {
   #deferred: Arrival[] = []
@@ -75,23 +78,33 @@ export class WaitingRecords {
     return all
   }
 
-  /** Fails records whose deadline has passed. @returns how many */
-  expire(nowMs: number, failure: RecordFailure): number {
+  /** Fails records whose deadline has passed. @param left see {@link Left} @returns how many */
+  expire(nowMs: number, failure: RecordFailure, left?: Left): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
-    const before = this.#deferred.length
-    for (const { pendingProduce, index, record } of this.#deferred) {
-      if (pendingProduce.deadlineAt <= nowMs) pendingProduce.fail(index, failure, record.topic)
-    }
-    this.#keep(this.#deferred.filter(deferred => deferred.pendingProduce.deadlineAt > nowMs))
-    return before - this.#deferred.length
+    const fail = ({ pendingProduce, index, record }: Arrival): void => pendingProduce.fail(index, failure, record.topic)
+    return this.#takeOut(({ deadlineAt }) => deadlineAt <= nowMs, fail, left)
   }
 
-  /** Fails the records of a request. @returns how many */
-  withdraw(of: MemoryPendingProduce, failure: RecordFailure): number {
-    const leaving = this.#deferred.filter(({ pendingProduce }) => pendingProduce === of)
+  /** Fails the records of a request. @param left see {@link Left} @returns how many */
+  withdraw(of: MemoryPendingProduce, failure: RecordFailure, left?: Left): number {
+    return this.#takeOut(
+      pendingProduce => pendingProduce === of,
+      ({ index }) => of.fail(index, failure),
+      left
+    )
+  }
+
+  #takeOut(
+    isOver: (pendingProduce: MemoryPendingProduce) => boolean,
+    fail: (one: Arrival) => void,
+    left?: Left
+  ): number {
+    const leaving = this.#deferred.filter(({ pendingProduce }) => isOver(pendingProduce))
     if (leaving.length === 0) return 0
-    this.#keep(this.#deferred.filter(({ pendingProduce }) => pendingProduce !== of))
-    for (const { index } of leaving) of.fail(index, failure)
+    const before = this.chargedBytes
+    this.#keep(this.#deferred.filter(({ pendingProduce }) => !isOver(pendingProduce)))
+    left?.(before - this.chargedBytes, leaving.length)
+    for (const one of leaving) fail(one)
     return leaving.length
   }
 
@@ -267,7 +280,8 @@ export class CapacityQueues {
     const queue = this.#queues.get(producer)
     if (queue === undefined) return undefined
     const result = change(queue)
-    if (queue.isEmpty) {
+    // A caller that has heard of its records may have sent others, which wait in a queue of their own where this one was left.
+    if (queue.isEmpty && this.#queues.get(producer) === queue) {
       producer.charge.isWaitedFor = false
       this.#queues.delete(producer)
     }
