@@ -64,6 +64,8 @@ export class BatchQueue {
     let isOfCall: ReturnType<CallOf> | undefined
     let transactionalId: string | undefined
     let keys: Set<string> | undefined
+    /** Where the batches of each topic begin. */
+    let places: Map<string, number> | undefined
     for (; count < MOST_PER_CALL && this.#batches.size > 0; this.#batches.shift()) {
       const batch = this.#batches.first!
       if (batch.settled) continue
@@ -73,7 +75,11 @@ export class BatchQueue {
         transactionalId = batch.request.transactionalId
       }
       // Its topic was found anew, so there may be another object for the same partition.
-      if (partition.isForgotten) keys ??= new Set(batches.slice(0, count).map(({ key }) => key))
+      if (partition.isForgotten && keys === undefined) {
+        const before = batches.slice(0, count)
+        keys = new Set(before.map(({ key }) => key))
+        places = new Map(before.map(({ partition }) => [partition!.topic, partition!.of.place]))
+      }
       const size = batch.request.sizeBytes ?? batch.request.bytes.length
       if (batch.request.transactionalId !== transactionalId || !isOfCall(partition)) passed.push(batch)
       else if (partition.call === call || keys?.has(partition.key)) later.push(batch)
@@ -81,8 +87,10 @@ export class BatchQueue {
       else {
         const { of, topic } = partition
         partition.call = call
-        if (batches[of.place]?.partition?.of !== of)
-          of.place = keys === undefined ? count : batches.findIndex(one => (one?.partition?.topic ?? topic) === topic)
+        if (batches[of.place]?.partition?.of !== of) {
+          of.place = places?.get(topic) ?? count
+          if (of.place === count) places?.set(topic, count)
+        }
         if (of.place < count && batches[count - 1]!.partition!.topic !== topic) isByTopic = false
         batches[count++] = batch
         keys?.add(partition.key)
