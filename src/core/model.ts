@@ -152,6 +152,9 @@ export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   return bytes
 }
 
+/** What a header takes besides its bytes: its object, its key and its value. */
+export const HEADER_OBJECT_BYTES = 250
+
 /** A record read from Kafka. Key, value and header values are views of the bytes of its batch: copy them to keep them. */
 export interface KafkaRecord {
   readonly offset: Offset

@@ -1,7 +1,7 @@
 import type { Offset, RecordBatch } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
 import { codecOf } from './compression.js'
-import { CodecUnavailableError } from './compression-errors.js'
+import { CodecUnavailableError, DecompressionLimitError } from './compression-errors.js'
 import { crc32c } from './crc32c.js'
 import { type DecompressionAllowance, openRecords, PlainRecords, type RecordSource } from './packed-records.js'
 import * as layout from './record-batch-layout.js'
@@ -164,11 +164,17 @@ function openBatch(
   try {
     const own = copyOf(bytes.subarray(start + BATCH_HEADER_BYTES, end))
     if (codec === 'none') {
-      return { type: 'opened', source: new PlainRecords(openRecords(own, recordCount, lastOffsetDelta)) }
+      return {
+        type: 'opened',
+        source: new PlainRecords(openRecords(own, recordCount, lastOffsetDelta, allowance.maxBytes))
+      }
     }
     const unpacked = allowance.unpack({ codec, bytes: own, recordCount, lastOffsetDelta })
     return unpacked.type === 'tooLarge' ? { ...unpacked, nextOffset: lastOffset + 1 } : unpacked
   } catch (error) {
+    if (error instanceof DecompressionLimitError) {
+      return { type: 'tooLarge', maxBytes: error.maxBytes, nextOffset: lastOffset + 1 }
+    }
     if (error instanceof CodecUnavailableError) return { type: 'unavailable', reason: error.message }
     return { type: 'damaged', reason: `the records cannot be read (${codec}): ${messageOf(error)}` }
   }

@@ -1,3 +1,4 @@
+import { HEADER_OBJECT_BYTES } from '../core/model.js'
 import { type CompressionCodec, decompress } from './compression.js'
 import { DecompressionLimitError } from './compression-errors.js'
 import { type DecompressedHolder, DecompressedMemory, type HeldPlace } from './decompressed-memory.js'
@@ -37,11 +38,19 @@ export interface RecordSource {
 /**
  * Finds and checks uncompressed records.
  *
- * @throws DamagedRecordsError when the records do not match the header
+ * @throws DamagedRecordsError when the records do not match the header, DecompressionLimitError when a record that is read
+ *   would take more than `maxBytes` for its headers, which may have two bytes each
  */
-export function openRecords(records: Buffer, recordCount: number, lastOffsetDelta: number): OpenRecords {
-  const { positions, offsetDeltas } = indexRecords(records, 0, recordCount, lastOffsetDelta)
-  return { records, positions, offsetDeltas, memory: records.buffer, memoryOffset: records.byteOffset }
+export function openRecords(
+  records: Buffer,
+  recordCount: number,
+  lastOffsetDelta: number,
+  maxBytes: number
+): OpenRecords {
+  const { positions, offsetDeltas, mostHeaders } = indexRecords(records, 0, recordCount, lastOffsetDelta)
+  const headersBytes = mostHeaders * HEADER_OBJECT_BYTES
+  if (headersBytes > maxBytes) throw new DecompressionLimitError(maxBytes, headersBytes)
+  return { records, positions, offsetDeltas, mostHeaders, memory: records.buffer, memoryOffset: records.byteOffset }
 }
 
 export class PlainRecords implements RecordSource {
@@ -93,10 +102,11 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
    */
   openWithin(maxBytes: number): OpenRecords {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
-    const unpacked = decompress(codec, bytes, Math.ceil(Math.min(maxBytes, this.#memory.maxBytes, LARGEST_BYTES)))
+    const limitBytes = Math.min(maxBytes, this.#memory.maxBytes)
+    const unpacked = decompress(codec, bytes, Math.ceil(Math.min(limitBytes, LARGEST_BYTES)))
     // zlib gives 16 KiB for any result that is smaller.
     const records = unpacked.buffer.byteLength > Buffer.poolSize + unpacked.length ? Buffer.from(unpacked) : unpacked
-    const opened = openRecords(records, recordCount, lastOffsetDelta)
+    const opened = openRecords(records, recordCount, lastOffsetDelta, limitBytes)
     const heldBytes = heldBytesOfOpenRecords(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)
     this.#place = this.#memory.hold(this, heldBytes)
@@ -155,6 +165,11 @@ export class DecompressionAllowance {
     this.#limits = limits
     this.#laterMaxBytes = laterMaxBytes
     this.#leftBytes = limits.responseMaxBytes
+  }
+
+  /** Limit of one batch. */
+  get maxBytes(): number {
+    return this.#limits.responseMaxBytes
   }
 
   /** @throws Error when the records are damaged */

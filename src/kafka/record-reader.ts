@@ -14,6 +14,8 @@ export interface RecordIndex {
   readonly positions: Uint32Array
   /** Offset of each record relative to the base offset of the batch; `undefined`: 0, 1, 2, … */
   readonly offsetDeltas: Uint32Array | undefined
+  /** The headers of the record that has most of them. */
+  readonly mostHeaders: number
 }
 
 /** The smallest record has seven numbers of one byte. */
@@ -43,7 +45,7 @@ export function indexRecords(bytes: Buffer, at: number, count: number, lastOffse
   }
   positions[count] = fields.position
   if (fields.position !== bytes.length) throw new DamagedRecordsError('bytes are left behind the last record')
-  return { positions, offsetDeltas }
+  return { positions, offsetDeltas, mostHeaders: fields.mostHeaders }
 }
 
 /** Checks one record, moves to its end, and returns its offset delta. */
@@ -64,6 +66,7 @@ function passRecord(fields: RecordFields, batchEnd: number): number {
 
 function passHeaders(fields: RecordFields, count: number, end: number): void {
   if (count < 0) throw new DamagedRecordsError('a record has a negative number of headers')
+  fields.mostHeaders = Math.max(fields.mostHeaders, count)
   for (let index = 0; index < count; index++) {
     if (fields.position >= end) throw new DamagedRecordsError('a record has fewer headers than it says')
     const keyLength = fields.varint()
@@ -90,6 +93,8 @@ const unzigzag = (raw: number): number => (raw >>> 1) ^ -(raw & 1)
  */
 export class RecordFields {
   position: number
+  /** Of the records whose headers were passed. */
+  mostHeaders = 0
   readonly #bytes: Buffer
 
   constructor(bytes: Buffer, position: number) {

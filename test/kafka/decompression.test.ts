@@ -8,6 +8,7 @@ import { DecompressionLimitError } from '../../src/kafka/compression-errors.js'
 import { DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
 import { decodeFetchedRecords, type FetchedRecords } from '../../src/kafka/fetched-records.js'
 import { DecompressionAllowance } from '../../src/kafka/packed-records.js'
+import { noProducer, RecordBatchWriter } from '../../src/kafka/record-batch-writer.js'
 import { concatBatches } from '../../src/kafka/record-batches.js'
 import { turns } from '../support/ticks.js'
 import { batchAt } from './sample-responses.js'
@@ -46,6 +47,27 @@ describe('decompression', () => {
     expect(most.isLeftOut).to.equal(true)
     expect(most.nextOffset * 10 * KIB).to.be.within(15 * MIB, 17 * MIB)
   })
+
+  for (const codec of ['none', 'gzip'] as const) {
+    it(`says that a record is too large whose headers would take more than a batch may (${codec})`, () => {
+      const limits = { memory: new DecompressedMemory(2 * MIB), responseMaxBytes: MIB }
+      const batchOf = (headers: number): Buffer => {
+        const writer = new RecordBatchWriter(10_000_000)
+        writer.append(
+          'key',
+          'value',
+          Array.from({ length: headers }, () => ({ key: '', value: null })),
+          0
+        )
+        return Buffer.from(writer.seal({ ...noProducer, codec }))
+      }
+      const few = read(batchOf(4_000), new DecompressionAllowance(limits))
+      expect([...few.batches[0]!][0]!.headers).to.have.length(4_000)
+      const { tooLarge, batches } = read(batchOf(5_000), new DecompressionAllowance(limits))
+      expect(batches).to.deep.equal([])
+      expect(tooLarge).to.deep.include({ offset: 0, nextOffset: 1, maxBytes: MIB })
+    })
+  }
 
   for (const codec of codecs) {
     it(`of one response ends where it may be no larger, and the rest is left out (${codec})`, () => {

@@ -1,4 +1,4 @@
-import { type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
+import { HEADER_OBJECT_BYTES, type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
 export interface BatchHolder {
@@ -63,11 +63,9 @@ const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null :
 
 /** What a record takes besides its bytes: its object, and those of its key and value. */
 const RECORD_BYTES = 300
-/** What a header takes besides its bytes: its object, its key and its value. */
-const HEADER_BYTES = 250
 
 export const heldBytesOf = (record: KafkaRecord): number =>
-  sizeOfRecord(record) + RECORD_BYTES + HEADER_BYTES * record.headers.length
+  sizeOfRecord(record) + RECORD_BYTES + HEADER_OBJECT_BYTES * record.headers.length
 
 /**
  * Copies records that would keep more than twice what {@link heldBytesOf} counts, as a few of a large batch do. Others stay

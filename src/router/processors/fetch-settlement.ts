@@ -277,8 +277,8 @@ export class FetchSettlement {
    */
   #tooLarge(key: string, wanted: Wanted, { nextOffset, maxBytes }: BatchTooLarge): void {
     const message =
-      `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed ` +
-      `(half of decompressedMaxBytes); it ends before offset ${nextOffset}`
+      `the batch of ${key} at offset ${wanted.position} takes more than ${maxBytes} bytes decompressed, or the headers of a ` +
+      `record do (half of decompressedMaxBytes); it ends before offset ${nextOffset}`
     const failure = ownFailure('batchTooLarge', message, false)
     replyAll(waitersOf(wanted), failure)
     const isInside = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
