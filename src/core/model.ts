@@ -152,9 +152,6 @@ export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   return bytes
 }
 
-/** What a header takes besides its bytes: its object, its key and its value. */
-export const HEADER_OBJECT_BYTES = 250
-
 /** A record read from Kafka. Key, value and header values are views of the bytes of its batch: copy them to keep them. */
 export interface KafkaRecord {
   readonly offset: Offset
@@ -220,14 +217,6 @@ export interface Logger {
   warn(fields: object, message: string): void
   error(fields: object, message: string): void
 }
-
-/** A log whose lines have these fields, too. */
-export const withFields = (log: Logger, own: object): Logger => ({
-  debug: (fields, message) => log.debug({ ...own, ...fields }, message),
-  info: (fields, message) => log.info({ ...own, ...fields }, message),
-  warn: (fields, message) => log.warn({ ...own, ...fields }, message),
-  error: (fields, message) => log.error({ ...own, ...fields }, message)
-})
 
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 

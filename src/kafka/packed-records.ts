@@ -1,4 +1,4 @@
-import { HEADER_OBJECT_BYTES } from '../core/model.js'
+import { HEADER_OBJECT_BYTES } from '../core/bytes.js'
 import { type CompressionCodec, decompress } from './compression.js'
 import { DecompressionLimitError } from './compression-errors.js'
 import { type DecompressedHolder, DecompressedMemory, type HeldPlace } from './decompressed-memory.js'

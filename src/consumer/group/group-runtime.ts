@@ -1,6 +1,7 @@
 import type { ActorRef, ActorSystem, Requester } from '../../core/actor/actor.js'
+import { withFields } from '../../core/log-fields.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, type MonotonicClock, topicPartitionKey, withFields } from '../../core/model.js'
+import { type Logger, type MonotonicClock, topicPartitionKey } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../router/messages/operations.js'
 import type { AskRouter } from '../partition/ask.js'

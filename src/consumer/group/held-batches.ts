@@ -1,4 +1,5 @@
-import { HEADER_OBJECT_BYTES, type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
+import { HEADER_OBJECT_BYTES } from '../../core/bytes.js'
+import { type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
 export interface BatchHolder {

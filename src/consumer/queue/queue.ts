@@ -1,4 +1,5 @@
-import { type Logger, MAX_TIMER_MS, withFields } from '../../core/model.js'
+import { withFields } from '../../core/log-fields.js'
+import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
