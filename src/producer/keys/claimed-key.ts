@@ -110,8 +110,11 @@ export class ClaimedKey {
   }
 
   #follow(rest: PendingProduce, isInMemory: boolean, tag: CallTag): void {
-    if (isInMemory)
-      void rest.outcomes().then(outcomes => outcomes.forEach((outcome, at) => tag.settledLate(at, outcome)))
+    const note = (outcomes: readonly RecordOutcome[] = []): void =>
+      outcomes.forEach((outcome, at) => tag.settledLate(at, outcome))
+    // The answer may leave in the call in which the last outcome comes: a request that begins then has to find them.
+    if (isInMemory && rest.whenSettled !== undefined) rest.whenSettled(note, true)
+    else if (isInMemory) void rest.outcomes().then(note)
     // Records in the log are known by their sequences.
     else
       void rest.accepted().then(refused => refused?.forEach((failure, at) => failure && tag.settledLate(at, failure)))
