@@ -119,10 +119,6 @@ describe('confluent: a stream of records', () => {
       }
     })
     response = new FakeResponse()
-    stream = streamOf(payload, response)
-    stream.start(() => events.push('over'))
-  })
-  const streamOf = (payload: PassThrough, response: FakeResponse): RecordStream => {
     const socket = { destroySoon: () => void events.push('connection ends') }
     const request = { complete: false, socket, headers: {} } as object as IncomingMessage
     const caller: Caller = {
@@ -133,7 +129,7 @@ describe('confluent: a stream of records', () => {
         return quota
       }
     }
-    return new RecordStream(
+    stream = new RecordStream(
       { request, response: response as object as ServerResponse, payload: payload as BodySource, requestId: 'r' },
       { topic: 't', charset: 'utf8', answers: new RecordAnswers('c', 't'), mayRegister: () => false, owner: undefined },
       {
@@ -158,7 +154,8 @@ describe('confluent: a stream of records', () => {
         pool: new BufferPool(1024 * 1024)
       }
     )
-  }
+    stream.start(() => events.push('over'))
+  })
   afterEach(() => {
     time.restore()
     // The answer is as it is described.
@@ -248,28 +245,6 @@ describe('confluent: a stream of records', () => {
       expect(response.codes).to.deep.equal([200, 503, 200])
       expect(counted).to.deep.equal([503, 'sent', 'sent'])
     })
-  })
-
-  it('writes in one turn of the event loop no more answers than all streams may, and the others behind them', async () => {
-    const streams = 100
-    const all = Array.from({ length: streams }, () => ({ payload: new PassThrough(), response: new FakeResponse() }))
-    for (const one of all) {
-      streamOf(one.payload, one.response).start(() => {})
-      one.payload.write('{}')
-    }
-    await ticks(6)
-    expect(verbs.calls).to.have.length(streams)
-    turnLimits.costPerTick = 16 * 1024
-    for (const [at, { settle }] of verbs.calls.entries()) settle([delivered(0, at)])
-    const answered = (): number => all.filter(one => one.response.lines.length > 0).length
-    const counts: number[] = []
-    for (let turn = 0; turn < 20; turn++) {
-      await ticks(1)
-      counts.push(answered() - counts.reduce((sum, count) => sum + count, 0))
-    }
-    // Each costs as much as its text and 2 KiB.
-    expect(Math.max(...counts)).to.be.within(4, 16)
-    expect([answered(), all.map(one => one.response.lines[0]!.offset)]).to.deep.equal([streams, [...all.keys()]])
   })
 
   it('ends when the body has ended and every record is answered', async () => {

@@ -19,8 +19,6 @@ import type { StreamTurns } from './stream-turns.js'
 
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
 const WRITE_CHARS = 64 * 1024
-/** To give the operating system a piece costs about as much as to read so many bytes of records. */
-const COST_OF_A_WRITE = 2 * 1024
 
 export interface StreamLimits {
   /** Of one record as it is sent. */
@@ -67,7 +65,7 @@ const SMALL_BYTES = 8 * 1024
  *
  *   body      waits for the turn of the stream, and is split into records; those of one turn go to Kafka together
  *   groups    such records that wait for Kafka; the answers of the first group leave first
- *   answer    one JSON object per record; streams whose answers are ready take turns, as they do for reading
+ *   answer    one JSON object per record
  *
  * Nothing is read while the client does not read its answers, the stream has its share in flight, or others have their
  * turns: TCP then holds the client back. So a stream holds little memory, however long it is.
@@ -80,7 +78,6 @@ export class RecordStream implements TurnTaker {
   readonly #reader: RecordReader
   readonly #startedAt: number
   readonly #groups: Group[] = []
-  readonly #answers: TurnTaker
   /** The piece of the body that waits for the next turn, and the position up to which it was read. */
   #piece: Buffer | undefined
   #pieceAt = 0
@@ -103,7 +100,6 @@ export class RecordStream implements TurnTaker {
     const { maxRecordBytes } = parts.limits
     this.#exchange = exchange
     this.owner = addressOf(exchange.request) ?? this
-    this.#answers = { owner: this.owner, readOn: maxCost => this.#guarded(() => this.#answer(maxCost)) ?? 0 }
     this.#head = head
     this.#parts = parts
     const accepts = (): boolean => this.#accepts()
@@ -188,13 +184,13 @@ export class RecordStream implements TurnTaker {
   }
 
   readOn(maxCost: number): number {
-    const cost = this.#guarded(() => {
-      if (this.#mayRead && this.#piece !== undefined) return this.#readPiece(this.#piece, maxCost)
-      this.#setReading()
-      return 0
+    let cost = 0
+    this.#guarded(() => {
+      if (this.#mayRead && this.#piece !== undefined) cost = this.#readPiece(this.#piece, maxCost)
+      else this.#setReading()
     })
     if (this.#piece === undefined) this.#freeMemory()
-    return cost ?? 0
+    return cost
   }
 
   #freeMemory(): void {
@@ -276,7 +272,10 @@ export class RecordStream implements TurnTaker {
     this.#parts.producer
       .produce(records, WAITS_FOR_KAFKA, originOf(this.#exchange.request))
       .outcomes()
-      .then(outcomes => this.#settled(group, outcomes))
+      .then(outcomes => {
+        this.#settled(group, outcomes)
+        this.#setReading()
+      })
       .catch(error => this.#broken(error))
   }
 
@@ -292,37 +291,24 @@ export class RecordStream implements TurnTaker {
   #settled(group: Group, outcomes: readonly RecordOutcome[]): void {
     group.outcomes = outcomesOf(group.items, outcomes)
     this.#parts.producer.countFailed(group.outcomes)
-    this.#askToAnswer()
+    this.#answer()
   }
 
-  /** Whether answers are ready to leave. */
-  get #mayAnswer(): boolean {
-    return this.#state !== 'over' && !this.#isStalled && this.#groups[0]?.outcomes !== undefined
-  }
-
-  #askToAnswer(): void {
-    if (this.#mayAnswer) this.#parts.turns.askToAnswer(this.#answers)
-  }
-
-  /** Writes answers up to the group with which it reaches this cost. @returns their cost */
-  #answer(maxCost: number): number {
+  /** Writes the answers whose turn it is. */
+  #answer(): void {
+    if (this.#state === 'over' || this.#isStalled) return
+    const { response } = this.#exchange
     let text = ''
-    while (this.#mayAnswer && text.length < Math.min(maxCost, WRITE_CHARS)) {
+    while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
       const { items, cost, outcomes } = this.#groups.shift()!
       this.#costInFlight -= cost
       text += answersTo(items, outcomes!, this.#head.answers)
+      if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
+      this.#writeHead()
+      this.#isStalled = !response.write(text)
+      text = ''
     }
-    if (text === '') return 0
-    this.#writeHead()
-    this.#isStalled = !this.#exchange.response.write(text)
-    if (this.#groups.length === 0) this.#answered()
-    this.#askToAnswer()
-    this.#setReading()
-    return COST_OF_A_WRITE + text.length
-  }
-
-  /** No record is without an answer. */
-  #answered(): void {
+    if (this.#groups.length > 0) return
     this.#parts.turns.setInFlight(this, false)
     if (this.#state === 'ending') this.#close()
   }
@@ -330,7 +316,7 @@ export class RecordStream implements TurnTaker {
   #drained(): void {
     this.#isStalled = false
     this.#guarded(() => {
-      this.#askToAnswer()
+      this.#answer()
       this.#setReading()
     })
   }
@@ -378,8 +364,8 @@ export class RecordStream implements TurnTaker {
   }
 
   #answerLast(refused: RefusedRecord | undefined): void {
-    if (refused !== undefined) this.#settled(this.#add([{ refused }], 0), [])
-    else if (this.#groups.length === 0) this.#answered()
+    if (refused === undefined) this.#answer()
+    else this.#settled(this.#add([{ refused }], 0), [])
   }
 
   #refused(error: CastellanError): void {
@@ -408,19 +394,17 @@ export class RecordStream implements TurnTaker {
     this.#piece = undefined
     clearTimeout(this.#idle)
     turns.leave(this)
-    turns.leave(this.#answers)
     turns.setInFlight(this, false)
     // A reader of its bytes may have called.
     process.nextTick(() => this.#freeMemory())
   }
 
   /** After a bug the connection ends: the answers would no longer belong to their records. */
-  #guarded<Result>(work: () => Result): Result | undefined {
+  #guarded(work: () => void): void {
     try {
-      return work()
+      work()
     } catch (error) {
       this.#broken(error)
-      return undefined
     }
   }
 

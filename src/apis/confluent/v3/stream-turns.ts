@@ -29,14 +29,11 @@ export const turnLimitsOf = (bufferBytes: number): TurnLimits => ({
 export class StreamTurns {
   readonly #limits: TurnLimits
   readonly #turns: LoopTurns
-  /** Of answers: they let go of memory, so they do not wait for those that read. */
-  readonly #answering: LoopTurns
   readonly #inFlight = new Set<TurnTaker>()
 
   constructor(limits: TurnLimits, turns = new LoopTurns(limits)) {
     this.#limits = limits
     this.#turns = turns
-    this.#answering = new LoopTurns(limits)
   }
 
   /** The stream has something to read. */
@@ -44,15 +41,9 @@ export class StreamTurns {
     this.#turns.ask(stream)
   }
 
-  /** It has answers that are ready to leave. */
-  askToAnswer(answers: TurnTaker): void {
-    this.#answering.ask(answers)
-  }
-
   /** The stream reads nothing for now, or has ended. */
   leave(stream: TurnTaker): void {
     this.#turns.leave(stream)
-    this.#answering.leave(stream)
   }
 
   /** Whether the stream has records without an answer. */
