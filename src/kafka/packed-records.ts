@@ -104,8 +104,9 @@ export class PackedRecords implements RecordSource, DecompressedHolder {
     const { codec, bytes, recordCount, lastOffsetDelta } = this.#packed
     const limitBytes = Math.min(maxBytes, this.#memory.maxBytes)
     const unpacked = decompress(codec, bytes, Math.ceil(Math.min(limitBytes, LARGEST_BYTES)))
-    // zlib gives 16 KiB for any result that is smaller.
-    const records = unpacked.buffer.byteLength > Buffer.poolSize + unpacked.length ? Buffer.from(unpacked) : unpacked
+    // zlib gives 16 KiB for any result that is smaller. The pool of Buffers would keep as much: 64 KiB in Node 24.
+    const isOwn = unpacked.buffer.byteLength <= 2 * unpacked.length
+    const records = isOwn ? unpacked : Buffer.from(new Uint8Array(unpacked).buffer)
     const opened = openRecords(records, recordCount, lastOffsetDelta, limitBytes)
     const heldBytes = heldBytesOfOpenRecords(opened)
     if (heldBytes > this.#memory.maxBytes) throw new DecompressionLimitError(this.#memory.maxBytes, heldBytes)

@@ -102,8 +102,8 @@ describe('decompression', () => {
       })
       const memories = new Set(values.map(({ buffer }) => buffer))
       const bytes = Array.from(memories, memory => memory.byteLength).reduce((sum, one) => sum + one, 0)
-      // 20,000 bytes of keys and values, in memory of 8 KiB that Buffers share, also with those of this test.
-      expect(bytes).to.be.at.most(400 * KIB)
+      // 20,000 bytes of keys and values.
+      expect(bytes).to.be.at.most(40 * KIB)
     })
 
     it(`holds no more than the memory for all batches together, and reads them right (${codec})`, () => {
