@@ -1,9 +1,17 @@
 /** A Buffer of the same memory: a Buffer from another thread, or of a program, may be a plain Uint8Array. */
 export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
-type MakeView = new (memory: ArrayBufferLike, at: number, length: number) => Buffer
-/** A view of memory. A loop that asks for the memory of bytes once takes a quarter of the time that `subarray` takes. */
-export const View = Buffer[Symbol.species as never] as MakeView
+type ViewClass = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer
+
+/** The class of Buffers that are views of other memory, as `Uint8Array.prototype.subarray` finds it. */
+const species: unknown = Reflect.get(Buffer, Symbol.species)
+const View = species as ViewClass
+const makesBuffers = typeof species === 'function' && Buffer.isBuffer(new View(new ArrayBuffer(2), 1, 1))
+
+/** Makes the same Buffer as `subarray`, in half the time: a loop looks up the memory of its bytes once, not for each view. */
+export const viewOf = makesBuffers
+  ? (memory: ArrayBufferLike, offset: number, length: number) => new View(memory, offset, length)
+  : (memory: ArrayBufferLike, offset: number, length: number) => Buffer.from(memory, offset, length)
 
 /** What a header takes besides its bytes: its object, its key and its value. */
 export const HEADER_OBJECT_BYTES = 250

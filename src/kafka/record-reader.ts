@@ -1,3 +1,4 @@
+import { viewOf } from '../core/bytes.js'
 import type { KafkaRecord, Offset, RecordHeader } from '../core/model.js'
 import { codecOf, decompress } from './compression.js'
 import * as layout from './record-batch-layout.js'
@@ -160,18 +161,6 @@ export class RecordFields {
     return this.#bytes.subarray(start, this.position)
   }
 }
-
-type ViewClass = new (memory: ArrayBufferLike, offset: number, length: number) => Buffer
-
-/** The class of Buffers that are views of other memory, as `Uint8Array.prototype.subarray` finds it. */
-const species: unknown = Reflect.get(Buffer, Symbol.species)
-const View = species as ViewClass
-const makesBuffers = typeof species === 'function' && Buffer.isBuffer(new View(new ArrayBuffer(2), 1, 1))
-
-/** Makes the same Buffer as `subarray`, in half the time: the memory of a batch is looked up once, not for each record. */
-const viewOf = makesBuffers
-  ? (memory: ArrayBufferLike, offset: number, length: number) => new View(memory, offset, length)
-  : (memory: ArrayBufferLike, offset: number, length: number) => Buffer.from(memory, offset, length)
 
 /** Records that {@link indexRecords} has checked, and the memory in which they are. */
 export interface CheckedRecords extends RecordIndex {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { toBuffer } from '../core/bytes.js'
 import { inTime as within } from '../core/in-time.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { lengthOf, MAX_RECORD_BYTES } from './codec.js'
@@ -517,12 +518,9 @@ interface Framed {
 
 const UNFRAMED: Decoded = { type: 'undecodable', cause: 'it does not begin with the id of a schema' }
 
-/** The same bytes, without a copy. */
-const viewOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-
 /** What names the schema, and the payload. */
 function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | undefined {
-  const buffer = viewOf(bytes)
+  const buffer = toBuffer(bytes)
   if (header?.[0] === GUID_MAGIC && header.length >= GUID_END) {
     const hex = Buffer.from(header).toString('hex', 1, GUID_END)
     const name = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')

@@ -1,4 +1,4 @@
-import { View } from '../bytes.js'
+import { viewOf } from '../bytes.js'
 import { BACKSLASH, COLON, MINUS, QUOTE, SPACE } from './characters.js'
 import {
   hex4,
@@ -104,7 +104,7 @@ export class JsonScanner {
   string(): Buffer | undefined {
     const end = this.#openString()
     if (this.#bytes[end] !== QUOTE) return this.#unescape(end)
-    const value = new View(this.#memory, this.#offset + this.#at, end - this.#at)
+    const value = viewOf(this.#memory, this.#offset + this.#at, end - this.#at)
     this.#at = end + 1
     return value
   }
