@@ -1,3 +1,5 @@
+import type { Bytes, KafkaRecord, ProduceRecord } from './model.js'
+
 /** A Buffer of the same memory: a Buffer from another thread, or of a program, may be a plain Uint8Array. */
 export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 
@@ -15,3 +17,23 @@ export const viewOf = makesBuffers
 
 /** What a header takes besides its bytes: its object, its key and its value. */
 export const HEADER_OBJECT_BYTES = 250
+
+/** A copy; text is none of the memory that is kept. */
+const ownBytesOf = <T extends Bytes>(bytes: T): T => (bytes instanceof Uint8Array ? (Buffer.from(bytes) as T) : bytes)
+
+/** A copy of a record with bytes of its own. */
+export const ownCopyOf = <T extends Pick<ProduceRecord, 'key' | 'value' | 'headers'>>(record: T): T => ({
+  ...record,
+  key: ownBytesOf(record.key),
+  value: ownBytesOf(record.value),
+  headers: record.headers?.map(({ key, value }) => ({ key, value: ownBytesOf(value) }))
+})
+
+/** Copies a record that may wait long. Unlike the record, its copy does not keep the whole batch in memory. */
+export const ownRecordOf = ({ offset, timestampMs, key, value, headers }: KafkaRecord): KafkaRecord => ({
+  offset,
+  timestampMs,
+  key: ownBytesOf(key),
+  value: ownBytesOf(value),
+  headers: headers.map(header => ({ key: header.key, value: ownBytesOf(header.value) }))
+})

@@ -1,3 +1,4 @@
+import { ownRecordOf } from '../core/bytes.js'
 import { ProtocolError } from '../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch } from '../core/model.js'
 import { decodeFetchedRecords, type FetchedRecords } from './fetched-records.js'
@@ -125,7 +126,7 @@ class AcquiredOffsets implements AcquiredRecords {
       for (const record of records ?? []) {
         if (record.offset > last) break
         this.#addGap(next, record.offset - 1)
-        this.records.push({ record: copyOf(record), deliveryCount })
+        this.records.push({ record: ownRecordOf(record), deliveryCount })
         next = record.offset + 1
       }
       this.#addGap(next, last)
@@ -163,12 +164,3 @@ function checked(ranges: readonly ToldRange[]): AcquiredRange[] {
     return { first, last, deliveryCount }
   })
 }
-
-const own = (bytes: Buffer | null): Buffer | null => bytes && Buffer.from(bytes)
-
-const copyOf = (record: KafkaRecord): KafkaRecord => ({
-  ...record,
-  key: own(record.key),
-  value: own(record.value),
-  headers: record.headers.map(({ key, value }) => ({ key, value: own(value) }))
-})

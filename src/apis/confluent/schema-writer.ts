@@ -1,3 +1,4 @@
+import { ownCopyOf } from '../../core/bytes.js'
 import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord } from '../../core/model.js'
@@ -119,7 +120,7 @@ export class SchemaWriter {
    */
   async encodeEach({ items, records, bytes }: Collected, client: SchemaClient, isPart = false): Promise<Collected> {
     // The bytes of a body are valid until the first wait.
-    const kept = records.map(record => ({ ...record, key: copyOf(record.key), value: copyOf(record.value) }))
+    const kept = records.map(ownCopyOf)
     const resolve = this.#resolver(client)
     const resolving = items.map(({ unencoded: { key, value } = {} }) => [
       key && resolve('key', key.named),
@@ -191,9 +192,6 @@ function toBodyError({ reason, message, details }: SchemaError, where = ''): Bod
   const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, SERIALIZING]
   return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? { reason } : {})
 }
-
-const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>
-  bytes instanceof Uint8Array ? Buffer.from(bytes) : bytes
 
 /** What is known of the client of a request to a topic. */
 export const schemaClientOf = (exchange: Exchange, caller: Caller, topic: string): Required<SchemaClient> => ({

@@ -1,3 +1,4 @@
+import { ownCopyOf } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf } from '../../http/api/api.js'
@@ -12,7 +13,6 @@ import type { KafboyOutcome, KafboyProducer, KafboyTopicInfo } from './hooks/hoo
 import { toldOf } from './record-answers.js'
 import type { KafboySettings } from './settings.js'
 import {
-  copied,
   memoryOf,
   type Placement,
   RecordPlacer,
@@ -248,7 +248,7 @@ class Batches {
       batch = { records: [], timer: setTimeout(() => this.#handOn(topic), bufferTtlMs), sizeBytes: 0 }
       this.#byTopic.set(topic, batch)
     }
-    for (const record of records) batch.records.push({ ...copied(record), ...(headers.length > 0 && { headers }) })
+    for (const record of records) batch.records.push({ ...ownCopyOf(record), ...(headers.length > 0 && { headers }) })
     batch.sizeBytes += neededBytes
     this.#held.add(neededBytes)
     if (batch.records.length >= maxBufferRecords) this.#handOn(topic)

@@ -1,3 +1,4 @@
+import { ownCopyOf } from '../../core/bytes.js'
 import { isLegalTopicName, type MonotonicClock, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -103,7 +104,7 @@ export class RecordPlacer {
     const { partitionStrategy: strategy } = this.#optionsOf(topic)
     const placed = PLACED[strategy] ?? (strategy === 'custom' && this.#pick === undefined ? BY_KEY : undefined)
     if (placed !== undefined) place(records, placed)
-    else void this.#placeAmong(topic, records.map(copied), place)
+    else void this.#placeAmong(topic, records.map(ownCopyOf), place)
   }
 
   async #placeAmong(topic: string, records: readonly ProduceRecord[], place: Place): Promise<void> {
@@ -208,15 +209,3 @@ export const memoryOf = (records: readonly ProduceRecord[]): number =>
   records.reduce((sum, { key, value }) => sum + lengthOf(key) + lengthOf(value) + RECORD_OVERHEAD_BYTES, 0)
 
 const lengthOf = (bytes: ProduceRecord['key']): number => (bytes === null ? 0 : Buffer.byteLength(bytes))
-
-/** The same with bytes of its own. */
-export const copied = ({ topic, partition, key, value, headers }: ProduceRecord): ProduceRecord => ({
-  topic,
-  partition,
-  key: copyOf(key),
-  value: copyOf(value),
-  headers
-})
-
-const copyOf = (bytes: ProduceRecord['key']): ProduceRecord['key'] =>
-  bytes instanceof Buffer ? Buffer.from(bytes) : bytes

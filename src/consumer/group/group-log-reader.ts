@@ -1,9 +1,10 @@
+import { ownRecordOf } from '../../core/bytes.js'
 import { type KafkaRecord, type LogPosition, type Offset, positionIn } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import type { LogRead, PartitionLog } from '../partition/partition-log.js'
 import { GROUP_LINES, type LogChange, type ReadOutcome, SHORTEST_POLL_MS } from '../partition/read-outcome.js'
 import type { GroupRuntime } from './group-runtime.js'
-import { BatchCursor, type BatchHolder, copyOf, type HeldBatches, leaveLargeBatch } from './held-batches.js'
+import { BatchCursor, type BatchHolder, type HeldBatches, leaveLargeBatch } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
 import { isForbiddenRead, pausesOfUnknown } from './refusals.js'
 
@@ -171,7 +172,7 @@ export class GroupLogReader implements BatchHolder {
       if (outcome.type === 'cut' && tracker === this.#tracker) this.#cutAt(outcome)
       const record = outcome.type === 'records' ? outcome.batch.at(0) : undefined
       if (isLeft) onFailed()
-      else if (record?.offset === offset) onFetched(copyOf(record))
+      else if (record?.offset === offset) onFetched(ownRecordOf(record))
       else if (goneTypes.has(outcome.type)) onFetched(undefined)
       // A permanent failure uses up the retries of the message; other failures count as no retry.
       else if (outcome.type !== 'refused') onFailed()

@@ -1,4 +1,4 @@
-import { HEADER_OBJECT_BYTES } from '../../core/bytes.js'
+import { HEADER_OBJECT_BYTES, ownRecordOf } from '../../core/bytes.js'
 import { type KafkaRecord, type Offset, type RecordBatch, sizeOfRecord } from '../../core/model.js'
 import type { OffsetTracker } from './offset-tracker.js'
 
@@ -51,17 +51,6 @@ export class HeldBatches {
   }
 }
 
-/** Copies a record that may wait long. Unlike the record, its copy does not keep the whole batch in memory. */
-export const copyOf = ({ offset, timestampMs, key, value, headers }: KafkaRecord): KafkaRecord => ({
-  offset,
-  timestampMs,
-  key: copied(key),
-  value: copied(value),
-  headers: headers.map(header => ({ key: header.key, value: copied(header.value) }))
-})
-
-const copied = (bytes: Buffer | null): Buffer | null => (bytes === null ? null : Buffer.from(bytes))
-
 /** What a record takes besides its bytes: its object, and those of its key and value. */
 const RECORD_BYTES = 300
 
@@ -82,7 +71,7 @@ export function copyFewOfMany(records: readonly KafkaRecord[], from = 0, smallBy
     do bytes += heldBytesOf(records[end]!)
     while (++end < records.length && memoryOf(records[end]!) === memory)
     if (memory === undefined || memory.byteLength <= Math.max(smallBytes, 2 * bytes)) continue
-    for (; at < end; at++) Object.assign(records[at]!, copyOf(records[at]!))
+    for (; at < end; at++) Object.assign(records[at]!, ownRecordOf(records[at]!))
   }
 }
 

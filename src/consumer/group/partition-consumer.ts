@@ -1,10 +1,11 @@
+import { ownRecordOf } from '../../core/bytes.js'
 import { incarnationOfTopic, type KafkaRecord, type Offset, type TopicPartition } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { PartitionLog } from '../partition/partition-log.js'
 import { withMark } from './ack-encoding.js'
 import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
-import { copyOf, type HeldBatches } from './held-batches.js'
+import type { HeldBatches } from './held-batches.js'
 import { type PartitionCommits, ReadPartition } from './held-messages.js'
 import type { PositionSource } from './offset-committer.js'
 import { type Offer, OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
@@ -192,7 +193,7 @@ export class PartitionConsumer {
     if (released.length === 0) return
     const next = this.#prefetched ? [this.#prefetched, ...released] : released
     // A message whose time is over may be in hand already.
-    const inHand = new Map([...this.#released, ...next.map(copyOf)].map(record => [record.offset, record]))
+    const inHand = new Map([...this.#released, ...next.map(ownRecordOf)].map(record => [record.offset, record]))
     this.#released = [...inHand.values()].sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
     this.#isCopy = true

@@ -1,3 +1,4 @@
+import { ownCopyOf } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { overheadOf } from './batch.js'
@@ -12,16 +13,6 @@ export const roughSizeOf = ({ key, value, headers }: ProduceRecord): number =>
 
 const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
   headers.reduce((sum, { key, value }) => sum + key.length + lengthOf(value), 0)
-
-const copyOf = <T extends Bytes>(bytes: T): T => (Buffer.isBuffer(bytes) ? (Buffer.from(bytes) as T) : bytes)
-/** A copy of a record with bytes of its own. */
-export const ownCopyOf = <T extends Pick<ProduceRecord, 'key' | 'value' | 'headers'>>(record: T): T => ({
-  ...record,
-  key: copyOf(record.key),
-  value: copyOf(record.value),
-  headers: record.headers?.map(copyOfHeader)
-})
-const copyOfHeader = ({ key, value }: RecordHeader): RecordHeader => ({ key, value: copyOf(value) })
 
 /** Called with what is not held any more before its callers hear of it: they may send others at once. */
 type Left = (bytes: number, records: number) => void
