@@ -2,7 +2,7 @@ import { HEADER_OBJECT_BYTES } from '../core/bytes.js'
 import { type CompressionCodec, decompress } from './compression.js'
 import { DecompressionLimitError } from './compression-errors.js'
 import { type DecompressedHolder, DecompressedMemory, type HeldPlace } from './decompressed-memory.js'
-import { type CheckedRecords, indexRecords } from './record-reader.js'
+import { indexRecords, type OpenRecords } from './record-reader.js'
 
 /** Records have positions of 32 bits, and gzip of Node 20 refuses to begin with a higher limit. */
 const LARGEST_BYTES = 2 ** 32 - 1
@@ -14,8 +14,6 @@ export interface Packed {
   readonly recordCount: number
   readonly lastOffsetDelta: number
 }
-
-export type OpenRecords = CheckedRecords
 
 export const heldBytesOfOpenRecords = ({
   records,
@@ -50,7 +48,7 @@ export function openRecords(
   const { positions, offsetDeltas, mostHeaders } = indexRecords(records, 0, recordCount, lastOffsetDelta)
   const headersBytes = mostHeaders * HEADER_OBJECT_BYTES
   if (headersBytes > maxBytes) throw new DecompressionLimitError(maxBytes, headersBytes)
-  return { records, positions, offsetDeltas, mostHeaders, memory: records.buffer, memoryOffset: records.byteOffset }
+  return { records, positions, offsetDeltas, memory: records.buffer, memoryOffset: records.byteOffset }
 }
 
 export class PlainRecords implements RecordSource {

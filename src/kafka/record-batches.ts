@@ -1,6 +1,6 @@
 import type { BatchOrigin, EpochStart, KafkaRecord, Offset, RecordBatch } from '../core/model.js'
-import type { OpenRecords, RecordSource } from './packed-records.js'
-import { type BatchTimes, readRecord } from './record-reader.js'
+import type { RecordSource } from './packed-records.js'
+import { type BatchTimes, type OpenRecords, readRecord } from './record-reader.js'
 
 /** Approximate memory of the objects of a batch besides its bytes. */
 const OBJECT_BYTES = 300

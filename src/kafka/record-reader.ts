@@ -163,7 +163,7 @@ export class RecordFields {
 }
 
 /** Records that {@link indexRecords} has checked, and the memory in which they are. */
-export interface CheckedRecords extends RecordIndex {
+export interface OpenRecords extends Omit<RecordIndex, 'mostHeaders'> {
   readonly records: Buffer
   /** The memory of `records`, and where in it they begin. */
   readonly memory: ArrayBufferLike
@@ -182,7 +182,7 @@ export interface BatchTimes {
  * length would cost what this gains. Nothing is checked, because `indexRecords` has done it.
  */
 export function readRecord(
-  { records, positions, memory, memoryOffset }: CheckedRecords,
+  { records, positions, memory, memoryOffset }: OpenRecords,
   index: number,
   offset: Offset,
   { baseTimestampMs, logAppendTimeMs }: BatchTimes
