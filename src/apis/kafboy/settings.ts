@@ -27,9 +27,6 @@ const PARTITION_STRATEGIES = [
   'custom'
 ] as const
 
-/** How a record without a partition finds one, by ekaf's names. */
-export type PartitionStrategy = (typeof PARTITION_STRATEGIES)[number]
-
 /** Settings that ekaf lets each topic override. */
 const topicOptions = {
   maxBufferRecords: count
