@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { topicPartitionKey } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 
 /** Limit of sessions, the same as Kafka's `max.incremental.fetch.session.cache.slots`. */
@@ -43,8 +44,6 @@ interface Remembered {
 
 export type ForgottenTopics = readonly { readonly topic: string; readonly partitions: readonly number[] }[]
 
-const keyOf = (topic: string, partition: number): string => `${topic}/${partition}`
-
 /** The partitions that a client reads repeatedly. A request in a session only names changed partitions (KIP-227). */
 export class KeptSession {
   readonly id: number
@@ -80,14 +79,14 @@ export class KeptSession {
     if (topics.length > 0 || forgotten.length > 0) this.#topics = undefined
     for (const topic of topics) {
       for (const asked of topic.partitions) {
-        const key = keyOf(topic.topic, asked.partition)
+        const key = topicPartitionKey(topic.topic, asked.partition)
         const known = this.#partitions.get(key)
         if (known) known.asked = asked
         else this.#partitions.set(key, { topic, asked, highWatermark: -1, logStartOffset: -1 })
       }
     }
     for (const { topic, partitions } of forgotten)
-      for (const partition of partitions) this.#partitions.delete(keyOf(topic, partition))
+      for (const partition of partitions) this.#partitions.delete(topicPartitionKey(topic, partition))
   }
 
   /**
@@ -95,7 +94,7 @@ export class KeptSession {
    * in the last response. A partition with records moves to the end, so that all partitions take turns.
    */
   isNews(topic: FetchTopic, partition: number, reported: ReportedPartition): boolean {
-    const key = keyOf(topic.topicId ?? topic.topic, partition)
+    const key = topicPartitionKey(topic.topicId ?? topic.topic, partition)
     const known = this.#partitions.get(key)
     if (!known) return true
     const { errorCode, highWatermark, logStartOffset, hasRecords } = reported

@@ -1,4 +1,4 @@
-import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { keyOfPartition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
@@ -145,9 +145,9 @@ export class ConsumerInstance {
   }
 
   seek(positions: readonly InstancePosition[], reply: InstanceReply<void>): void {
-    const missing = positions.find(position => !this.#partitions.now.has(keyOf(position)))
+    const missing = positions.find(position => !this.#partitions.now.has(keyOfPartition(position)))
     if (missing) {
-      reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
+      reply(illegal(`${keyOfPartition(missing)} is not assigned to the instance`))
       return
     }
     const found: [key: string, offset: Offset][] = []
@@ -157,7 +157,7 @@ export class ConsumerInstance {
       positions,
       (position, answered) =>
         this.#findOffset(position, offset => {
-          if (typeof offset === 'number') found.push([keyOf(position), offset])
+          if (typeof offset === 'number') found.push([keyOfPartition(position), offset])
           else failure = offset
           answered(failure !== undefined)
         }),
@@ -303,7 +303,5 @@ export class ConsumerInstance {
     })
   }
 }
-
-const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 const illegal = (message: string) => ({ type: 'illegalState', message }) as const

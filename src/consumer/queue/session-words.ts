@@ -4,11 +4,12 @@ import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
   type AckType,
   acknowledgeTypes,
+  keyOf,
   type ShareAcknowledgements,
   type SharePartitionId
 } from '../../kafka/protocol/share.js'
 import type { Settled, Word } from './queue-messages.js'
-import { keyOf, type Lock, type ShareLocks } from './share-locks.js'
+import type { Lock, ShareLocks } from './share-locks.js'
 
 const { gap, renew } = acknowledgeTypes
 /** One bad offset is enough for Kafka to refuse a whole list. */

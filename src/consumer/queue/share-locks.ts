@@ -1,13 +1,11 @@
-import { type KafkaRecord, type MonotonicClock, type Offset, topicPartitionKey } from '../../core/model.js'
-import type { SharePartitionId } from '../../kafka/protocol/share.js'
+import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
+import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 
 /** Of one acquisition of one message. */
 export interface Lock {
   /** By the own clock. */
   endsAt: number
 }
-
-export const keyOf = ({ topicId, partition }: SharePartitionId): string => topicPartitionKey(topicId, partition)
 
 /** Kafka's locks that one session has, by partition and offset, as far as this process has been told. */
 export class ShareLocks {

@@ -3,13 +3,13 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { SharePartitionId } from '../../kafka/protocol/share.js'
+import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure, ResultOf, RouterMessage, SharePartition } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
 import type { Acquired, Settled, Word } from './queue-messages.js'
 import { SessionWords, type ToldWords } from './session-words.js'
-import { keyOf, ShareLocks } from './share-locks.js'
+import { ShareLocks } from './share-locks.js'
 
 /** Kafka needs more than 5 s for an acknowledgement while the coordinator of its state moves. */
 const CALL_TIMEOUT_MS = 10_000

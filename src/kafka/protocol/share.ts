@@ -26,6 +26,8 @@ export interface SharePartitionId {
   readonly partition: number
 }
 
+export const keyOf = ({ topicId, partition }: SharePartitionId): string => topicPartitionKey(topicId, partition)
+
 /** Ranges in the order of offsets. A partition may be named once in a call. Kafka takes all of its ranges or none. */
 export interface ShareAcknowledgements extends SharePartitionId {
   /** `types`: one for the whole range, or one for each of its offsets. */
@@ -188,7 +190,6 @@ export interface ShareFetchCall extends ShareSessionCall {
 
 /** Kafka answers a partition that is named twice only once. */
 function partitionsOf({ added, acknowledgements }: ShareFetchCall): readonly ShareAcknowledgements[] {
-  const keyOf = ({ topicId, partition }: SharePartitionId): string => topicPartitionKey(topicId, partition)
   const acknowledged = new Set(acknowledgements.map(keyOf))
   const others = added.filter(one => !acknowledged.has(keyOf(one)))
   return [...acknowledgements, ...others.map(one => ({ ...one, ranges: [] }))]

@@ -2,11 +2,11 @@ import { performanceClock } from '../../core/clocks.js'
 import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import {
+  keyOfPartition,
   MAX_TIMER_MS,
   type MonotonicClock,
   type Offset,
-  type TopicPartition,
-  topicPartitionKey
+  type TopicPartition
 } from '../../core/model.js'
 import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { suggestion } from '../../core/settings/problems.js'
@@ -147,7 +147,7 @@ export class ProgramAdmin {
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     checkPlaces('deleteRecords', asList(before), 'offset')
-    return ofEach(before, placeOf, limit, ({ topic, partition, offset }) =>
+    return ofEach(before, keyOfPartition, limit, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
   }
@@ -252,11 +252,11 @@ export class ProgramAdmin {
       return [topic, result] as const
     }
     const results = new Map(await mapInPortions([...new Set(offsets.map(({ topic }) => topic))], commit))
-    return ofEach(offsets, placeOf, limit, async place => {
+    return ofEach(offsets, keyOfPartition, limit, async place => {
       const result = results.get(place.topic)!
       if (result.status === 'rejected') throw result.reason
       const outcome = result.value.get(place.partition)
-      if (outcome !== 'committed') throw refusedCommit(outcome ?? 'superseded', placeOf(place))
+      if (outcome !== 'committed') throw refusedCommit(outcome ?? 'superseded', keyOfPartition(place))
     })
   }
 
@@ -283,8 +283,6 @@ const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: Ti
   timeoutMs: remainingMs,
   validateOnly
 })
-
-const placeOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 const ALL_BROKERS = resourceName({ type: 'brokers' })
 
