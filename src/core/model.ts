@@ -75,7 +75,6 @@ export interface OffsetAndMetadata {
  * no slash.
  */
 export const topicPartitionKey = (topic: string, partition: number): string => `${topic}/${partition}`
-export const keyOfPartition = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 /** Kafka's limit for the length of a topic name, in characters. */
 export const MAX_TOPIC_LENGTH = 249

@@ -1,4 +1,5 @@
-import { keyOfPartition, type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { keyOfPartition } from '../../core/group-by.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'

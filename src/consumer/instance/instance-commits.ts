@@ -1,5 +1,5 @@
-import { addTo } from '../../core/group-by.js'
-import { keyOfPartition, type Offset, type TopicPartition } from '../../core/model.js'
+import { addTo, keyOfPartition } from '../../core/group-by.js'
+import type { Offset, TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'

@@ -1,13 +1,8 @@
 import { performanceClock } from '../../core/clocks.js'
 import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
-import {
-  keyOfPartition,
-  MAX_TIMER_MS,
-  type MonotonicClock,
-  type Offset,
-  type TopicPartition
-} from '../../core/model.js'
+import { keyOfPartition } from '../../core/group-by.js'
+import { MAX_TIMER_MS, type MonotonicClock, type Offset, type TopicPartition } from '../../core/model.js'
 import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { suggestion } from '../../core/settings/problems.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
