@@ -7,7 +7,7 @@ import { type Assignment, toProblems } from './problems.js'
 /** Objects that are nested deeper than this are not options; they belong to the caller. */
 const MAX_DEPTH = 3
 /** Compiling a check takes longer than checking once without. */
-const ONCE = { jitless: true }
+export const ONCE = { jitless: true }
 
 /** The options of a caller who gives none. */
 export const defaultsOf = <Schema extends z.ZodType>(schema: Schema): z.output<Schema> => schema.parse({}, ONCE)

@@ -131,8 +131,9 @@ function answerOtherMethods(
   return [...methodsOf].flatMap(([path, methods]) => {
     const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
     // Fastify's router would find `/topics/{topic}` for `/topics/`, without a topic.
-    const isMistaken = (other: string): boolean => path.endsWith('/') && areMatchedBy(path.split('/'), other.split('/'))
-    const mistaken = [...methodsOf].flatMap(([other, found]) => (isMistaken(other) ? [...found] : []))
+    const sent = path.split('/')
+    const others = path.endsWith('/') ? [...methodsOf] : []
+    const mistaken = others.flatMap(([other, found]) => (areMatchedBy(sent, other.split('/')) ? [...found] : []))
     const method = [...new Set(mistaken)].filter(one => !methods.has(one))
     if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: neverCalled })
     const paths = path === '/' ? ['', path] : [path]

@@ -3,6 +3,7 @@ import { apis } from '../../apis/apis.js'
 import { ConfigError } from '../../core/errors.js'
 import { printable } from '../../core/printable.js'
 import type { Leaf } from '../../core/settings/leaves.js'
+import { ONCE } from '../../core/settings/options.js'
 import { type Assignment, toProblems } from '../../core/settings/problems.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { misplaced, named, placed } from './advanced.js'
@@ -114,7 +115,7 @@ function read(sources: ConfigSources): Read {
   const { assignments, problems } = readSources({ ...sources, translated: named(sources.translated, leaves) }, leaves)
   const legal = assignments.filter(assignment => !usesInheritedName(assignment))
   const accepted = legal.filter(assignment => misplaced(assignment, leaves) === undefined)
-  const parsed = schema.safeParse(assemble(placed(accepted, leaves)))
+  const parsed = schema.safeParse(assemble(placed(accepted, leaves)), ONCE)
   return {
     sources,
     apis: listed,
