@@ -158,6 +158,53 @@ export const openLogFile = (file: string, setting: string, mode?: number): Appen
     pino.destination({ sync: true, ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false })
   )
 
+/** Maximum number of bytes in log lines that wait for the reader of a pipe. Further lines are dropped. */
+const MAX_LOG_BYTES = 1024 * 1024
+/** After this time a full pipe is tried again. */
+const RETRY_MS = 100
+/** Time limit of the last words at exit. */
+const LAST_WORDS_MS = 1_000
+
+/**
+ * Opens stdout or stderr for log lines. Where it is a pipe that is not read, lines wait, and are dropped beyond a limit:
+ * the process goes on. The number of dropped lines is written once there is room, and the last one of them after it.
+ *
+ * @param textOf makes the line that tells the number, from JSON
+ */
+export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): AppendedFile {
+  // Node makes a pipe one that does not block, when its stream is asked for.
+  void (dest === 1 ? process.stdout : process.stderr)
+  let endsAt = Number.NEGATIVE_INFINITY
+  let retry: NodeJS.Timeout | undefined
+  let dropped = 0
+  let last = ''
+  const size = { maxLength: MAX_LOG_BYTES }
+  const lines = pino.destination({ sync: true, ...size, dest, retryEAGAIN: () => performance.now() < endsAt })
+  const goOn = (): void => {
+    retry = undefined
+    lines.write('')
+    if (retry !== undefined || dropped === 0) return
+    const time = new Date().toISOString()
+    const fields = { level: 'warn', time, droppedLines: dropped - 1, msg: 'log lines were dropped: nothing read them' }
+    const text = dropped > 1 ? textOf(`${JSON.stringify(fields)}\n`) + last : last
+    dropped = 0
+    lines.write(text)
+  }
+  lines.on('drop', (line: string) => {
+    dropped++
+    last = line
+  })
+  lines.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EAGAIN') retry ??= setTimeout(goOn, RETRY_MS).unref()
+    else if (error.code !== 'EPIPE') throw error
+  })
+  process.once('exit', () => {
+    endsAt = performance.now() + LAST_WORDS_MS
+    goOn()
+  })
+  return lines
+}
+
 export interface AuditLog {
   write(line: AuditLine): void
   /** Opens the file again, after log rotation has renamed it. */

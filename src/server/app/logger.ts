@@ -2,7 +2,7 @@ import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import { CastellanError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
-import { type AppendedFile, openLogFile } from './log-files.js'
+import { type AppendedFile, openDescriptor, openLogFile } from './log-files.js'
 import { ANEW } from './progress.js'
 
 /** A pino logger; the rest of the code knows it as the four-method Logger of model.ts. */
@@ -35,7 +35,7 @@ const REDACTED = ['password', 'token', 'authorization', 'cookie', 'sasl', 'key',
 
 /**
  * Creates the logger. A log line is a JSON object or a readable text. Lines are written synchronously, so that none is
- * lost at exit.
+ * lost at exit, unless they go to a pipe that is not read.
  *
  * @throws ConfigError when the file cannot be opened
  */
@@ -83,12 +83,14 @@ const formats = {
 
 type Target = LoggerOptions['descriptor'] | AppendedFile
 
+const PLAIN: TextLook = { colors: false, columns: undefined }
+
 /** A narrow window of a terminal, and one whose width is not known. */
 const USUAL_COLUMNS = 80
 
 /** Writes lines for people, as wide as the terminal. */
 function textStream(colors: boolean, target: Target): DestinationStream {
-  const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
+  const stream = typeof target === 'number' ? openDescriptor(target, line => logText(line, PLAIN)) : target
   const terminal = target === 1 ? process.stdout : target === 2 ? process.stderr : undefined
   const columns = (): number | undefined => (terminal?.isTTY ? terminal.columns || USUAL_COLUMNS : undefined)
   let isAnew = false
@@ -96,7 +98,7 @@ function textStream(colors: boolean, target: Target): DestinationStream {
     const before = isAnew ? ANEW : ''
     // How far long work is: the next line takes its place.
     isAnew = terminal?.isTTY === true && line.includes('"progress":')
-    const text = logText(line, isAnew ? { colors: false, columns: undefined } : { colors, columns: columns() })
+    const text = logText(line, isAnew ? PLAIN : { colors, columns: columns() })
     stream.write(before + (isAnew ? text.trimEnd().slice(0, columns()! - 1) : text))
   }
   return { write }
@@ -104,7 +106,7 @@ function textStream(colors: boolean, target: Target): DestinationStream {
 
 /** Writes lines of JSON. Escapes the control characters that JSON leaves, because a terminal may show the lines. */
 function jsonStream(target: Target): DestinationStream & { flushSync(): void } {
-  const stream = typeof target === 'number' ? pino.destination({ dest: target, sync: true }) : target
+  const stream = typeof target === 'number' ? openDescriptor(target, line => line) : target
   return { write: line => stream.write(printableJson(line)), flushSync: () => stream.flushSync() }
 }
 

@@ -1,4 +1,6 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { text as textOf } from 'node:stream/consumers'
 import { expect } from 'chai'
 import { LOADER, moduleUrl } from '../../support/built.js'
 
@@ -51,5 +53,49 @@ describe('the log', () => {
       '[T] INFO: replay: 1 record; 2 le\r\u001b[K[T] INFO: replay: 1 record; 1 le\r\u001b[K[T] INFO: ready\n'
     )
     expect(write('text', tell('1 left')).split('\n')[0]).to.match(/replay: 1 record; 1 left$/)
+  })
+
+  describe('in a pipe that is not read', () => {
+    /** Logs 4 MiB, says so, and logs its last words once it is told to end. */
+    const SCRIPT = `
+      import { createLogger } from '${moduleUrl('server/app/logger')}'
+      const log = createLogger({ level: 'debug', format: 'json', colors: false, descriptor: 1 })
+      for (let i = 0; i < 4096; i++) log.info({ i, filler: 'x'.repeat(1000) }, 'line')
+      process.stderr.write('goes on')
+      process.stdin.once('data', () => {
+        log.error({}, 'last words')
+        process.exit(3)
+      })`
+    const start = () => spawn(process.execPath, [...LOADER, '--input-type=module', '-e', SCRIPT])
+
+    it('drops lines and counts them, and goes on', async () => {
+      const child = start()
+      try {
+        await once(child.stderr, 'data')
+        const read = textOf(child.stdout)
+        child.stdin.write('end')
+        const lines = (await read).trimEnd().split('\n')
+        const written = lines.map(line => JSON.parse(line) as { i?: number; msg: string; droppedLines?: number })
+        const numbers = written.flatMap(({ i }) => i ?? [])
+        const dropped = written.reduce((sum, { droppedLines = 0 }) => sum + droppedLines, 0)
+        expect(new Set(numbers).size).to.equal(numbers.length)
+        expect(numbers.length).to.be.within(900, 1_300)
+        expect(numbers.length + dropped).to.equal(4_096)
+        expect(written.map(({ msg }) => msg)).to.include('last words')
+      } finally {
+        child.kill('SIGKILL')
+      }
+    })
+
+    it('ends although nothing reads its last words', async () => {
+      const child = start()
+      try {
+        await once(child.stderr, 'data')
+        child.stdin.write('end')
+        expect(await once(child, 'exit')).to.deep.equal([3, null])
+      } finally {
+        child.kill('SIGKILL')
+      }
+    })
   })
 })
