@@ -112,7 +112,7 @@ export class LoopTurns {
   }
 
   /**
-   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process.
+   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process, or is caught by the caller.
    *
    * @param owner its works are done one after another @param isFirst before those of the owner that wait: it goes on with one
    */
@@ -128,7 +128,7 @@ export class LoopTurns {
       let cost = 0
       while (cost < maxCost) {
         const [current] = this.#works.get(owner)!
-        const piece = current!.next()
+        const piece = this.#next(current!, taker)
         if (piece.done !== true) cost += piece.value
         else {
           const all = this.#works.get(owner)!
@@ -147,6 +147,16 @@ export class LoopTurns {
     this.ask(taker)
   }
 
+  /** Work that fails has ended, and those behind it go on. */
+  #next(work: InPieces<void>, taker: TurnTaker): IteratorResult<number, void> {
+    try {
+      return work.next()
+    } catch (error) {
+      this.ask(taker)
+      throw error
+    }
+  }
+
   /** Few may do more at once: each tick has costs of its own. */
   get #mostPerTick(): number {
     const { costPerTick, costPerTickAlone } = this.#limits
@@ -159,16 +169,21 @@ export class LoopTurns {
     this.#isServing = true
     const mostPerTick = this.#mostPerTick
     // One that asks again during its turn is visited again, after the others.
-    for (const [owner, own] of this.#waiting) {
-      const left = mostPerTick - this.#costOfTick
-      if (left <= 0) break
-      const [taker] = own
-      this.leave(taker!)
-      this.#toTheEnd(owner)
-      this.#costOfTick += Math.max(1, taker!.readOn(left))
+    try {
+      for (const [owner, own] of this.#waiting) {
+        const left = mostPerTick - this.#costOfTick
+        if (left <= 0) break
+        const [taker] = own
+        this.leave(taker!)
+        this.#toTheEnd(owner)
+        // One that fails counts as well: the turns of others come in the next tick.
+        this.#costOfTick++
+        this.#costOfTick += Math.max(0, taker!.readOn(left) - 1)
+      }
+    } finally {
+      this.#isServing = false
+      if (this.#costOfTick > 0) this.#planTick()
     }
-    this.#isServing = false
-    if (this.#costOfTick > 0) this.#planTick()
   }
 
   /** Its turn comes again after those of all other owners. */

@@ -54,6 +54,18 @@ describe('turns of long work', () => {
     expect(done.join('')).to.equal('--.acc.a.bb.')
   })
 
+  it('go on for all when one fails and its error is caught', async () => {
+    function* failing(): InPieces<void> {
+      yield* work('-', 50)
+      throw new Error('broken')
+    }
+    expect(() => turns.run(failing(), 'owner')).to.throw('broken')
+    turns.run(work('b', 50), 'owner')
+    turns.run(work('c', 50), 'other')
+    await ticks(3)
+    expect(done.sort().join('')).to.equal('--.bb.cc.')
+  })
+
   it('of several are shorter together', async () => {
     turns.run(work('-', 300))
     for (const name of ['a', 'b', 'c']) turns.run(work(name, 60, 60, 60), name)
