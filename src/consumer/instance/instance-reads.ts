@@ -245,11 +245,14 @@ export class InstanceReads {
     const { budget } = this.#options
     const before = collecting.heldBytes
     collecting.maxHeldBytes = before + budget.share
-    for (const partition of partitions) {
-      if (isFull(collecting)) break
-      partition.take(collecting)
+    try {
+      for (const partition of partitions) {
+        if (isFull(collecting)) break
+        partition.take(collecting)
+      }
+    } finally {
+      budget.add(collecting.heldBytes - before)
     }
-    budget.add(collecting.heldBytes - before)
   }
 
   #hasEnough({ bytes }: Collecting): boolean {

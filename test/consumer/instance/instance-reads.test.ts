@@ -64,3 +64,28 @@ describe('a read of an instance that has ended', () => {
     expect([records.deref() === undefined, wanted.map(isWanted => isWanted())]).to.deep.equal([true, [false]])
   })
 })
+
+describe('a read of an instance whose partition fails', () => {
+  it('has what it holds counted', () => {
+    const budget = new ReadBudget(1_000)
+    const take = (taking: Taking): void => {
+      taking.heldBytes += 200
+      throw new Error('broken')
+    }
+    const partition = { forgetProblem: () => undefined, take } as unknown as InstancePartition
+    const reads = new InstanceReads({
+      runtime: { clock: () => 0, after: () => ({ cancel: () => undefined }) } as unknown as GroupRuntime,
+      settings: instanceSettings,
+      partitions: new Map([['t/0', partition]]),
+      tick: run => run(),
+      budget,
+      refusal: () => undefined,
+      onSettled: () => undefined
+    })
+    const request = { maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply: () => undefined }
+    expect(() => reads.add(request)).to.throw('broken')
+    expect(budget.share).to.equal(400)
+    reads.stop()
+    expect(budget.share).to.equal(500)
+  })
+})
