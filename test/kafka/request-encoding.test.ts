@@ -250,7 +250,11 @@ describe('requests', () => {
     expect(encodeIn(2_000, large.memory).bytes).to.deep.equal(large.bytes)
     expect(encodeIn(3, large.memory).bytes).to.deep.equal(small.bytes)
     expect(large.memory!.length).to.be.within(2 * 1024 * 1024, 4 * 1024 * 1024)
-    expect(encodeIn(3_000).memory).to.equal(undefined)
+    expect(encodeIn(3_000, large.memory).memory!.length, 'also beside a larger call').to.equal(4 * 1024 * 1024)
+    // Doubled, it would pass the limit.
+    const between = encodeIn(2_000, Buffer.allocUnsafe(2_200_000))
+    expect(between.memory!.length, 'memory of another size').to.equal(4 * 1024 * 1024)
+    expect(between.bytes).to.deep.equal(large.bytes)
   })
 
   it('Metadata tells all topics from none', () => {

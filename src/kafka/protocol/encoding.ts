@@ -4,7 +4,7 @@ import type { TopicPartition } from '../../core/model.js'
 import { byteLengthOf, readInt64, writeInt32, writeInt64, writeString } from '../record-batch-layout.js'
 
 const FIRST_BYTES = 512
-/** Larger buffers are not used again, so that an idle connection does not keep them. */
+/** Larger buffers are not used again, so that an idle connection does not keep them. Buffers do not double beyond it. */
 const MOST_KEPT_BYTES = 4 * 1024 * 1024
 /** Byte fields up to this size are copied, because a copy is cheaper than one more piece to send. */
 const COPIED_BYTES = 4096
@@ -216,7 +216,7 @@ export class ProtocolWriter {
     this.#sizeBytes += bytes
     if (this.#end + bytes > this.#buffer.length) {
       this.#seal()
-      this.#buffer = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, bytes))
+      this.#buffer = Buffer.allocUnsafe(Math.max(Math.min(this.#buffer.length * 2, MOST_KEPT_BYTES), bytes))
       this.#start = this.#end = 0
     }
     const at = this.#end
