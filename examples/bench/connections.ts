@@ -73,6 +73,7 @@ async function busyConnections({ seconds, rounds, only }: BenchOptions): Promise
       work: `${server}-${count}`,
       value: median(reports.map(requestsPerSecond)),
       unit: 'requests/s',
+      meanMs: median(reports.map(({ meanMs }) => meanMs)),
       p50Ms: median(reports.map(({ p50Ms }) => p50Ms)),
       p99Ms: median(reports.map(({ p99Ms }) => p99Ms)),
       cpuUsPerRequest: us(reports),

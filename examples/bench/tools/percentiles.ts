@@ -1,6 +1,7 @@
 import { build, type Histogram } from 'hdr-histogram-js'
 
 export interface Percentiles {
+  readonly meanMs: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly p999Ms: number
@@ -14,6 +15,7 @@ export const latencyHistogram = (): Histogram =>
   build({ highestTrackableValue: LONGEST_LATENCY_MICROS, numberOfSignificantValueDigits: 3 })
 
 export const percentiles = (micros: Histogram): Percentiles => ({
+  meanMs: micros.mean / 1000,
   p50Ms: micros.getValueAtPercentile(50) / 1000,
   p99Ms: micros.getValueAtPercentile(99) / 1000,
   p999Ms: micros.getValueAtPercentile(99.9) / 1000,

@@ -7,6 +7,7 @@ export interface Row {
   readonly value: number
   readonly unit: string
   readonly recordsPerSecond?: number
+  readonly meanMs?: number
   readonly p50Ms?: number
   readonly p99Ms?: number
   readonly p999Ms?: number
@@ -45,6 +46,7 @@ const COLUMNS: readonly (readonly [keyof Row & string, string])[] = [
   ['functions', 'functions'],
   ['packageFiles', 'files of packages'],
   ['packageFunctions', 'functions of packages'],
+  ['meanMs', 'mean ms'],
   ['p50Ms', 'p50 ms'],
   ['p99Ms', 'p99 ms'],
   ['p999Ms', 'p99.9 ms'],
