@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 19_450,
   router: 11_210,
   schemas: 4_110,
-  server: 7_540
+  server: 7_590
 }
 
 function linesIn(path: string): number {
