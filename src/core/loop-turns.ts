@@ -112,7 +112,8 @@ export class LoopTurns {
   }
 
   /**
-   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process, or is caught by the caller.
+   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process, or is caught by the
+   * caller.
    *
    * @param owner its works are done one after another @param isFirst before those of the owner that wait: it goes on with one
    */
