@@ -184,7 +184,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
     retry = undefined
     lines.write('')
     if (retry !== undefined || dropped === 0) return
-    const time = new Date().toISOString()
+    const time = new Date(Date.now()).toISOString()
     const fields = { level: 'warn', time, droppedLines: dropped - 1, msg: 'log lines were dropped: nothing read them' }
     const text = dropped > 1 ? textOf(`${JSON.stringify(fields)}\n`) + last : last
     dropped = 0
