@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, constants, lstatSync, openSync, type Stats, unlinkSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
 import { ConfigError } from '../core/errors.js'
@@ -15,7 +16,7 @@ import type { Config } from '../server/config/config.js'
 import { workerCountOf } from '../server/config/worker-count.js'
 import { aborted, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { type ReloadSource, reloadAtHangUp } from './hang-up.js'
-import { usesColors } from './standard-output.js'
+import { flush, usesColors } from './standard-output.js'
 import { version } from './version.js'
 
 /**
@@ -75,6 +76,8 @@ const isAnswered = (path: string): Promise<boolean> =>
  * no load balancer is expected there.
  */
 const DRAIN_MS = 5_000
+/** Time limit of the last lines of workers. */
+const LAST_WORDS_MS = 1_000
 
 /** The umask while sockets are created: only the owner can use a socket until its mode is set. */
 const PRIVATE = 0o177
@@ -146,7 +149,11 @@ async function runWorkers(
   process.once('exit', () => workers.kill())
   const code = await untilEnd(crashed, stopped, log)
   const { lostRecords } = await workers.stop()
-  return lostRecords > 0 ? EXIT_FAILURE : code
+  const exitCode = lostRecords > 0 ? EXIT_FAILURE : code
+  await Promise.race([flush(stdout), setTimeout(LAST_WORDS_MS)])
+  // Lines that nothing reads do not keep the process.
+  if (stdout.writableLength > 0) process.exit(exitCode)
+  return exitCode
 }
 
 /**

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -104,5 +105,19 @@ describe('castellan serve --workers', function () {
     const server = createServer()
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve))
     await new Promise(resolve => server.close(resolve))
+  })
+
+  it('workers 4: go on and end while nothing reads their log', async () => {
+    const gateway = await Gateway.start(children, [...TWO, '--set', 'http.accessLog.target=stdout'])
+    await gateway.until(200)
+    const { process } = gateway.child
+    process.stdout!.pause()
+    const clients = clientsOf(gateway.url, 8)
+    // More lines than pipes and streams take.
+    for (let round = 0; round < 500; round++) await Promise.all(clients.map(client => client.get('/kprf')))
+    for (const client of clients) client.close()
+    const ended = once(process, 'exit')
+    process.kill('SIGTERM')
+    expect(await ended).to.deep.equal([0, null])
   })
 })

@@ -29,7 +29,9 @@ export interface WorkerOutput {
 }
 
 interface LineSink {
+  /** `false`: it has enough until it emits `drain`. */
   write(lines: Buffer): unknown
+  once?(event: 'drain', listener: () => void): unknown
 }
 
 /**
@@ -50,8 +52,19 @@ function processOf(worker: Worker, output: WorkerOutput): WorkerProcess {
   const { process } = worker
   closeUntakenConnections(process)
   for (const stream of ['stdout', 'stderr'] as const) {
-    const lines = new WholeLines(whole => void output[stream].write(whole))
-    process[stream]!.on('data', chunk => lines.add(chunk))
+    const from = process[stream]!
+    let hasEnded = false
+    const lines = new WholeLines(whole => {
+      if (output[stream].write(whole) !== false || hasEnded) return
+      // What nothing reads waits in the worker, which drops lines.
+      from.pause()
+      output[stream].once?.('drain', () => from.resume())
+    })
+    from.on('data', chunk => lines.add(chunk))
+    process.once('exit', () => {
+      hasEnded = true
+      from.resume()
+    })
     process.once('close', () => lines.end())
   }
   worker.on('error', () => undefined)
