@@ -76,19 +76,13 @@ export class LocalKeys {
     this.#answered = new AnsweredKeys(this.#space)
   }
 
-  /** All keys without an answer. */
-  get #open(): ReadonlyMap<string, KeyedRecords> {
-    this.#begins(undefined)
-    return this.#older
-  }
-
   #begins(newest: KeyedRecords | undefined): void {
     if (this.#newest !== undefined) this.#older.set(this.#newest.key.hash, this.#newest)
     this.#newest = newest
   }
 
   get size(): number {
-    return this.#open.size + this.#answered.size
+    return this.#older.size + Number(this.#newest !== undefined) + this.#answered.size
   }
 
   /** Memory of keys, answers and records. */
@@ -166,7 +160,7 @@ export class LocalKeys {
 
   /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
   get #full(): Claim {
-    const [oldestOpen] = this.#open.values()
+    const [oldestOpen = this.#newest] = this.#older.values()
     const oldest = Math.min(
       oldestOpen?.key.atMs ?? Number.POSITIVE_INFINITY,
       this.#answered.firstAtMs ?? Number.POSITIVE_INFINITY
@@ -262,7 +256,8 @@ export class LocalKeys {
   /** Those of requests that are under way stay. @returns whether more may be left */
   #forgetExpired(): boolean {
     let left = MAX_SWEPT
-    for (const records of this.#open.values()) {
+    this.#begins(undefined)
+    for (const records of this.#older.values()) {
       if (records.key.atMs >= this.#sinceMs) break
       if (records.state === 'busy') continue
       this.#forget(records)
