@@ -10,16 +10,16 @@ const BUDGETS: Readonly<Record<string, number>> = {
   apis: 19_720,
   cli: 3_210,
   consumer: 15_050,
-  deployment: 3_930,
+  deployment: 3_950,
   core: 5_780,
   'embedded-broker': 9_060,
   verbs: 2_500,
   http: 16_010,
   kafka: 6_720,
-  producer: 19_450,
+  producer: 19_440,
   router: 11_210,
   schemas: 4_110,
-  server: 7_590
+  server: 7_580
 }
 
 function linesIn(path: string): number {
