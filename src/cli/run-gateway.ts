@@ -1,7 +1,6 @@
 import { chmodSync, closeSync, constants, lstatSync, openSync, type Stats, unlinkSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
 import { ConfigError } from '../core/errors.js'
@@ -150,7 +149,7 @@ async function runWorkers(
   const code = await untilEnd(crashed, stopped, log)
   const { lostRecords } = await workers.stop()
   const exitCode = lostRecords > 0 ? EXIT_FAILURE : code
-  await Promise.race([flush(stdout), setTimeout(LAST_WORDS_MS)])
+  await Promise.race([flush(stdout), new Promise(resolve => setTimeout(resolve, LAST_WORDS_MS))])
   // Lines that nothing reads do not keep the process.
   if (stdout.writableLength > 0) process.exit(exitCode)
   return exitCode

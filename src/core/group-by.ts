@@ -1,5 +1,3 @@
-import { type TopicPartition, topicPartitionKey } from './model.js'
-
 /** Adds an item to the list of its key. */
 export function addTo<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
   const list = lists.get(key)
@@ -13,6 +11,3 @@ export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) =>
   for (const item of items) addTo(lists, keyOf(item), item)
   return lists
 }
-
-/** By this, partitions are grouped. */
-export const keyOfPartition = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)

@@ -1,4 +1,3 @@
-import { keyOfPartition } from '../../core/group-by.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
@@ -8,7 +7,7 @@ import { withoutMark } from '../group/ack-encoding.js'
 import type { Timer } from '../group/group-runtime.js'
 import type { HeldBatches } from '../group/held-batches.js'
 import type { ChosenTopics } from '../group/topic-patterns.js'
-import { InstanceCommits, late, TIMEOUT_MS } from './instance-commits.js'
+import { InstanceCommits, keyOf, late, TIMEOUT_MS } from './instance-commits.js'
 import { InstanceMembership, type JoiningOptions } from './instance-membership.js'
 import { InstancePartitions } from './instance-partitions.js'
 import { InstanceReads, type ReadBudget } from './instance-reads.js'
@@ -146,9 +145,9 @@ export class ConsumerInstance {
   }
 
   seek(positions: readonly InstancePosition[], reply: InstanceReply<void>): void {
-    const missing = positions.find(position => !this.#partitions.now.has(keyOfPartition(position)))
+    const missing = positions.find(position => !this.#partitions.now.has(keyOf(position)))
     if (missing) {
-      reply(illegal(`${keyOfPartition(missing)} is not assigned to the instance`))
+      reply(illegal(`${keyOf(missing)} is not assigned to the instance`))
       return
     }
     const found: [key: string, offset: Offset][] = []
@@ -158,7 +157,7 @@ export class ConsumerInstance {
       positions,
       (position, answered) =>
         this.#findOffset(position, offset => {
-          if (typeof offset === 'number') found.push([keyOfPartition(position), offset])
+          if (typeof offset === 'number') found.push([keyOf(position), offset])
           else failure = offset
           answered(failure !== undefined)
         }),

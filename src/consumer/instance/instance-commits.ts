@@ -1,5 +1,5 @@
-import { addTo, keyOfPartition } from '../../core/group-by.js'
-import type { Offset, TopicPartition } from '../../core/model.js'
+import { addTo } from '../../core/group-by.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
@@ -92,7 +92,7 @@ export class InstanceCommits {
           answered()
         }
         const commit = { stored, member, done: [ended], repetitions: 0 }
-        addTo(this.#open, keyOfPartition(stored), commit)
+        addTo(this.#open, keyOf(stored), commit)
         this.#send(commit)
       },
       () => done(failure)
@@ -134,7 +134,7 @@ export class InstanceCommits {
 
   #superseded(commit: Commit): void {
     const { runtime, retryBackoffMs } = this.#options
-    const latest = this.#open.get(keyOfPartition(commit.stored))!.at(-1)!
+    const latest = this.#open.get(keyOf(commit.stored))!.at(-1)!
     if (latest !== commit) {
       latest.done.push(...commit.done.splice(0))
       this.#end(commit, undefined)
@@ -150,12 +150,14 @@ export class InstanceCommits {
   }
 
   #end(commit: Commit, problem: Failure | undefined): void {
-    const key = keyOfPartition(commit.stored)
+    const key = keyOf(commit.stored)
     const others = this.#open.get(key)!.filter(one => one !== commit)
     if (others.length > 0) this.#open.set(key, others)
     else this.#open.delete(key)
     for (const done of commit.done) done(problem)
   }
 }
+
+export const keyOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 export const late = (what: string): Failure => ownFailure('timedOut', `${what} was not answered in time`, true)

@@ -1,8 +1,13 @@
 import { performanceClock } from '../../core/clocks.js'
 import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
-import { keyOfPartition } from '../../core/group-by.js'
-import { MAX_TIMER_MS, type MonotonicClock, type Offset, type TopicPartition } from '../../core/model.js'
+import {
+  MAX_TIMER_MS,
+  type MonotonicClock,
+  type Offset,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
 import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
 import { suggestion } from '../../core/settings/problems.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -142,7 +147,7 @@ export class ProgramAdmin {
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
     const limit = this.#limit(options)
     checkPlaces('deleteRecords', asList(before), 'offset')
-    return ofEach(before, keyOfPartition, limit, ({ topic, partition, offset }) =>
+    return ofEach(before, placeOf, limit, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
   }
@@ -247,11 +252,11 @@ export class ProgramAdmin {
       return [topic, result] as const
     }
     const results = new Map(await mapInPortions([...new Set(offsets.map(({ topic }) => topic))], commit))
-    return ofEach(offsets, keyOfPartition, limit, async place => {
+    return ofEach(offsets, placeOf, limit, async place => {
       const result = results.get(place.topic)!
       if (result.status === 'rejected') throw result.reason
       const outcome = result.value.get(place.partition)
-      if (outcome !== 'committed') throw refusedCommit(outcome ?? 'superseded', keyOfPartition(place))
+      if (outcome !== 'committed') throw refusedCommit(outcome ?? 'superseded', placeOf(place))
     })
   }
 
@@ -278,6 +283,8 @@ const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: Ti
   timeoutMs: remainingMs,
   validateOnly
 })
+
+const placeOf = ({ topic, partition }: TopicPartition): string => topicPartitionKey(topic, partition)
 
 const ALL_BROKERS = resourceName({ type: 'brokers' })
 
