@@ -5,7 +5,8 @@ import type { ClaimedKey, Settling } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/lazy-streams.js'
-import { atEndOfTick, failureCodeOf, noteFailure } from '../exchange/answers.js'
+import type { WaitingAnswer } from '../engine/open-requests.js'
+import { failureCodeOf, leaveSoon, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { ConnectionOrder } from '../exchange/body-threads.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
@@ -87,7 +88,7 @@ interface KeyedRoute extends GuardOptions {
 const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
 
 /** A request with a key, from its head to its answer. */
-class KeyedRequest implements AnswerTaker, Settling {
+class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
   readonly exchange: Exchange
   readonly route: KeyedRoute
   readonly params: Params
@@ -134,12 +135,16 @@ class KeyedRequest implements AnswerTaker, Settling {
 
   /** An answer between two reads has to wake its reader, see `AnswerTemplate.sendSoon`. */
   settled(): void {
-    if (this.#isServing) atEndOfTick(this.exchange.response, KeyedRequest.#send, this)
-    else KeyedRequest.#send(this.exchange.response, this)
+    if (this.#isServing) leaveSoon(this)
+    else this.leave()
   }
 
-  static #send(_: ServerResponse, request: KeyedRequest): void {
-    request.route.answers.write(request.exchange, request.#answer!, request.#further)
+  get response(): ServerResponse {
+    return this.exchange.response
+  }
+
+  leave(): void {
+    this.route.answers.write(this.exchange, this.#answer!, this.#further)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, RequestListener } from 'node:http'
+import type { IncomingHttpHeaders, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ForbiddenError, OverloadedError } from '../../core/errors.js'
 import type { AddressUse } from './client-addresses.js'
@@ -22,7 +22,18 @@ export interface BodyHolder {
   heldBytes: number
 }
 
-export interface ConnectionHost extends HeadContext {
+/** An answer that leaves at the end of its tick. */
+export interface WaitingAnswer {
+  readonly response: ServerResponse
+  leave(): void
+}
+
+export interface AnswersHost extends HeadContext {
+  /** Answers of a tick leave one after another at its end, after all requests that have arrived are read. */
+  atEndOfTick(answer: WaitingAnswer): void
+}
+
+export interface ConnectionHost extends AnswersHost {
   readonly limits: ConnectionLimits
   now(): number
   /** Counts bytes of a body, or returns the error when there is no memory for them. */

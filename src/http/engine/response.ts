@@ -1,8 +1,9 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { asServerResponse, QuietEmitter, type ResponseState } from './lazy-streams.js'
+import type { AnswersHost, WaitingAnswer } from './open-requests.js'
 import type { EngineRequest } from './request.js'
-import { CHUNKED, type GivenHeaders, type HeadContext, isWithoutBody, toAnswerHead } from './response-head.js'
+import { CHUNKED, type GivenHeaders, isWithoutBody, toAnswerHead } from './response-head.js'
 
 /** A part of an answer, as it goes to the socket. */
 export interface Piece {
@@ -208,6 +209,10 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
     this.req.answered()
   }
 
+  atEndOfTick(answer: WaitingAnswer): void {
+    this.#queue.context.atEndOfTick(answer)
+  }
+
   destroy(error?: Error): this {
     if (this.destroyed) return this
     this.destroyed = true
@@ -249,7 +254,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 /** The answers of one connection, which leave in the order of their requests. */
 export class AnswerQueue {
   readonly socket: Socket
-  readonly context: HeadContext
+  readonly context: AnswersHost
   readonly #reader: { goOn(): void }
   /** The first answer that was not sent; the others follow it. A list would be made anew for every request. */
   #first: EngineResponse | undefined
@@ -264,7 +269,7 @@ export class AnswerQueue {
   #streams = 0
 
   /** @param reader goes on after each answer that was sent, and when the client keeps up again */
-  constructor(socket: Socket, context: HeadContext, reader: { goOn(): void }) {
+  constructor(socket: Socket, context: AnswersHost, reader: { goOn(): void }) {
     this.socket = socket
     this.context = context
     this.#reader = reader

@@ -3,6 +3,7 @@ import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
+import type { AnswersHost, WaitingAnswer } from '../engine/open-requests.js'
 import { currentDate } from '../engine/response-head.js'
 import { answersOf, compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
@@ -122,7 +123,7 @@ const fieldOf = (value: string | readonly string[]): string | string[] =>
   typeof value === 'string' ? value : [...value]
 
 /** A response of a connection, which takes head and body as one text. */
-interface PreparedResponse extends ServerResponse {
+interface PreparedResponse extends ServerResponse, Pick<AnswersHost, 'atEndOfTick'> {
   readonly keepAliveTimeoutMs: number
   /** @param text each character one byte */
   endPrepared(text: string): void
@@ -185,7 +186,7 @@ export class AnswerTemplate {
    */
   sendSoon(response: ServerResponse, headers: AnswerHeaders, body: string): void {
     if (response.socket === null) this.send(response, headers, body)
-    else atEndOfTick(response, sendWaiting, { template: this, headers, body })
+    else leaveSoon(new TemplateAnswer(response, this, headers, body))
   }
 
   /** Millions of answers are kept for keys: they share their parts. */
@@ -289,24 +290,30 @@ export function endWithLines(response: ServerResponse, answer: WrittenAnswer, fu
   return true
 }
 
-type Send<What> = (response: ServerResponse, what: What) => void
-type Waiting = { readonly template: AnswerTemplate; readonly headers: AnswerHeaders; readonly body: string }
+/** An answer of a template, until the end of its tick. */
+class TemplateAnswer implements WaitingAnswer {
+  readonly response: ServerResponse
+  readonly #template: AnswerTemplate
+  readonly #headers: AnswerHeaders
+  readonly #body: string
 
-const sendWaiting: Send<Waiting> = (response, { template, headers, body }) => {
-  if (!response.destroyed) template.send(response, headers, body)
+  constructor(response: ServerResponse, template: AnswerTemplate, headers: AnswerHeaders, body: string) {
+    this.response = response
+    this.#template = template
+    this.#headers = headers
+    this.#body = body
+  }
+
+  leave(): void {
+    if (!this.response.destroyed) this.#template.send(this.response, this.#headers, this.#body)
+  }
 }
 
-/** Answers of a tick leave together. There is no list of them, as the list of a simulated process that died would last. */
-export const atEndOfTick = <What>(response: ServerResponse, send: Send<What>, what: What): void =>
-  void setImmediate(attempt<What>, send, response, what)
-
-function attempt<What>(send: Send<What>, response: ServerResponse, what: What): void {
-  try {
-    send(response, what)
-  } catch (error) {
-    // The other answers must still leave; this client sees its connection end.
-    response.destroy(error as Error)
-  }
+/** Lets an answer leave at the end of its tick, and at once where it has no connection of ours. */
+export function leaveSoon(answer: WaitingAnswer): void {
+  const { response } = answer
+  if ('atEndOfTick' in response) (response as PreparedResponse).atEndOfTick(answer)
+  else answer.leave()
 }
 
 /** Node writes the header one byte per character: the characters of this text are the bytes of the body in UTF-8. */

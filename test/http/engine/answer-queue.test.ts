@@ -23,6 +23,9 @@ class FakeResponse {
 }
 
 const piecesOf = (...texts: readonly string[]): Piece[] => texts.map(data => ({ data, encoding: 'latin1' }))
+const atEndOfTick = (): never => {
+  throw new Error('these answers do not wait')
+}
 const nextTick = (): Promise<void> => new Promise(resolve => process.nextTick(resolve))
 
 describe('the answers of one connection', () => {
@@ -33,7 +36,11 @@ describe('the answers of one connection', () => {
   beforeEach(() => {
     socket = new FakeSocket()
     left = 0
-    queue = new AnswerQueue(socket as unknown as Socket, { date: '', keepAliveTimeoutMs: 0 }, { goOn: () => left++ })
+    queue = new AnswerQueue(
+      socket as unknown as Socket,
+      { date: '', keepAliveTimeoutMs: 0, atEndOfTick },
+      { goOn: () => left++ }
+    )
     socket.on('drain', () => queue.drained())
   })
 

@@ -36,6 +36,33 @@ describe('http: a connection and what it holds', () => {
     expect([gaugeOf('connections'), clock.countTimers()]).to.deep.equal([0, 0])
   })
 
+  it('lets answers leave together at the end of a tick, also behind one that fails', () => {
+    const { connect } = setUp()
+    const responses = [connect(), connect(), connect()].map(client => {
+      client.take(get('/'))
+      return client.answers[0]!
+    })
+    const left: unknown[] = []
+    const [one, two, three] = responses.map((response, at) => ({
+      response: response.asServerResponse,
+      leave: () => {
+        if (at === 1) throw new Error('an answer that fails')
+        if (at === 0) response.atEndOfTick(late)
+        left.push(at)
+      }
+    }))
+    const late = { response: responses[0]!.asServerResponse, leave: () => void left.push('late') }
+    for (const answer of [one!, two!, three!]) responses[0]!.atEndOfTick(answer)
+    expect(left).to.deep.equal([])
+    clock.next()
+    expect([left, responses.map(({ destroyed }) => destroyed)]).to.deep.equal([
+      [0, 2],
+      [false, true, false]
+    ])
+    clock.next()
+    expect(left).to.deep.equal([0, 2, 'late'])
+  })
+
   it('is waited for by its listener until its socket tells of its end', async () => {
     const { connections, connect } = setUp()
     const [one, two, other] = [connect(), connect(), connect()]
