@@ -12,9 +12,11 @@ const FILE_MODE = 0o600
 /** Access lines are collected, and written when they have this many bytes or after FLUSH_MS. */
 const WRITE_BYTES = 8 * 1024
 const FLUSH_MS = 1_000
-/** Maximum number of bytes in access lines that wait for a slow disk. Further lines are dropped. */
+/** Maximum number of bytes in lines of a file that wait for a slow or full disk. Further lines are dropped. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
 const STDOUT = 1
+/** A pipe takes so much as a whole or not at all (PIPE_BUF): nothing else that goes into it comes between. */
+const PIPE_BYTES = 4 * 1024
 /** Time limit of closing. Lines that are not written by then are dropped. */
 const CLOSE_MS = 2_000
 
@@ -85,6 +87,7 @@ export class OpenAccessLog implements AccessLog {
 class AccessFile {
   readonly lines: AppendedFile
   readonly #destroy: () => void
+  readonly #writeBytes: number
   /** Lines that pino does not have yet: with each line given to it, it copies what waits, to know its bytes. */
   #collected = ''
   #isBroken = false
@@ -92,8 +95,10 @@ class AccessFile {
 
   /** @throws ConfigError when it cannot be opened */
   constructor(target: string, log: Logger) {
-    const dest = target === 'stdout' ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
-    const size = { minLength: WRITE_BYTES, maxLength: MAX_WAITING_BYTES }
+    const isPipe = target === 'stdout'
+    const dest = isPipe ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
+    this.#writeBytes = isPipe ? PIPE_BYTES : WRITE_BYTES
+    const size = { maxLength: MAX_WAITING_BYTES, ...(isPipe ? { maxWrite: PIPE_BYTES } : { minLength: WRITE_BYTES }) }
     this.lines = pino.destination({ sync: false, ...size, dest, retryEAGAIN: () => !this.#isGivenUp })
     // pino takes it from the file when a pipe is broken.
     this.#destroy = this.lines.destroy.bind(this.lines)
@@ -107,8 +112,8 @@ class AccessFile {
   }
 
   write(line: string): void {
+    if (this.#collected.length + line.length > this.#writeBytes) this.give()
     this.#collected += line
-    if (this.#collected.length >= WRITE_BYTES) this.give()
   }
 
   readonly give = (): void => {
@@ -153,10 +158,14 @@ export type AppendedFile = ReturnType<typeof pino.destination>
  * @param mode mode bits of a new file
  * @throws ConfigError when it cannot be opened
  */
-export const openLogFile = (file: string, setting: string, mode?: number): AppendedFile =>
-  whileOpenToAppend(file, setting, mode, () =>
-    pino.destination({ sync: true, ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false })
-  )
+export function openLogFile(file: string, setting: string, mode?: number): AppendedFile {
+  const options = { ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false }
+  return whileOpenToAppend(file, setting, mode, () => {
+    const lines = pino.destination({ sync: true, maxLength: MAX_WAITING_BYTES, ...options })
+    // A line that is dropped is not tried: those that wait for room on the disk are.
+    return lines.on('drop', () => lines.write(''))
+  })
+}
 
 /** Maximum number of bytes in log lines that wait for the reader of a pipe. Further lines are dropped. */
 const MAX_LOG_BYTES = 1024 * 1024
@@ -178,7 +187,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
   let retry: NodeJS.Timeout | undefined
   let dropped = 0
   let last = ''
-  const size = { maxLength: MAX_LOG_BYTES }
+  const size = { maxLength: MAX_LOG_BYTES, maxWrite: PIPE_BYTES }
   const lines = pino.destination({ sync: true, ...size, dest, retryEAGAIN: () => performance.now() < endsAt })
   const goOn = (): void => {
     retry = undefined

@@ -1,13 +1,14 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, renameSync, statSync } from 'node:fs'
+import { text as textOf } from 'node:stream/consumers'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { ConfigError } from '../../../src/core/errors.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { type AccessFields, AccessLines } from '../../../src/http/server/request-log.js'
 import type { App } from '../../../src/server/app/app.js'
-import { openAccessLog } from '../../../src/server/app/log-files.js'
+import { openAccessLog, openLogFile } from '../../../src/server/app/log-files.js'
 import { type LogLine, recordingLogger, until } from '../../http/server/stage.js'
 import { TestFolder } from '../../support/access.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
@@ -120,6 +121,30 @@ describe('the access log', () => {
     })
     try {
       expect(await once(child, 'exit')).to.deep.equal([0, null])
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
+  it('is not torn by lines of the log in the same pipe', async () => {
+    const code = `
+      import { createLogger } from '${moduleUrl('server/app/logger')}'
+      import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
+      const log = createLogger({ level: 'info', format: 'json', colors: false, descriptor: 1 })
+      const access = openAccessLog({ target: 'stdout', share: 1 }, log)
+      for (let round = 0; round < 200; round++) {
+        for (let i = 0; i < 20; i++) access.write(${JSON.stringify(fields)})
+        log.info({ filler: 'x'.repeat(round) }, 'line')
+        await new Promise(resolve => setTimeout(resolve, 2))
+      }
+      await access.close()`
+    // A shell makes a pipe; Node would make a socket.
+    const script = '"$0" "$@" | { sleep 1.5; dd bs=700 status=none; }'
+    const child = spawn('sh', ['-c', script, process.execPath, ...LOADER, '--input-type=module', '-e', code])
+    try {
+      const lines = (await textOf(child.stdout)).trimEnd().split('\n')
+      expect(lines.filter(line => !/^\{[^{}]*\}$/.test(line))).to.deep.equal([])
+      expect(lines).to.have.length(200 * 21)
     } finally {
       child.kill('SIGKILL')
     }
@@ -266,5 +291,31 @@ describe('the access log', () => {
       expect(lines().length + lines(`${file}.1`).length).to.equal(2)
       expect(lines()).to.have.length.at.least(1)
     })
+  })
+})
+
+describe('the log in a file on a full disk', () => {
+  it('keeps a bounded number of lines', () => {
+    const file = openLogFile('/dev/full', 'log.file')
+    file.on('error', () => undefined)
+    let dropped = 0
+    file.on('drop', () => dropped++)
+    for (let mebibytes = 0; mebibytes < 10; mebibytes++) file.write('x'.repeat(1024 * 1024))
+    expect(dropped).to.equal(2)
+  })
+
+  it('writes them once there is room, also after lines were dropped', () => {
+    const folder = new TestFolder()
+    try {
+      const file = openLogFile('/dev/full', 'log.file')
+      file.on('error', () => undefined)
+      for (let mebibytes = 0; mebibytes < 9; mebibytes++) file.write('x'.repeat(1024 * 1024))
+      // Room comes while the file is full of lines.
+      file.fd = openSync(`${folder.path}/log`, 'a')
+      file.write('y'.repeat(1024 * 1024))
+      expect(statSync(`${folder.path}/log`).size).to.equal(8 * 1024 * 1024)
+    } finally {
+      folder.remove()
+    }
   })
 })
