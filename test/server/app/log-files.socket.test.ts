@@ -311,7 +311,7 @@ describe('the log in a file on a full disk', () => {
       file.on('error', () => undefined)
       for (let mebibytes = 0; mebibytes < 9; mebibytes++) file.write('x'.repeat(1024 * 1024))
       // Room comes while the file is full of lines.
-      file.fd = openSync(`${folder.path}/log`, 'a')
+      Object.assign(file, { fd: openSync(`${folder.path}/log`, 'a') })
       file.write('y'.repeat(1024 * 1024))
       expect(statSync(`${folder.path}/log`).size).to.equal(8 * 1024 * 1024)
     } finally {
