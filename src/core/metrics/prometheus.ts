@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
-import type { Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
+import type { AggregatorRegistry, Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
 import { loadOptional } from '../optional-package.js'
 import {
   type AcrossWorkers,
@@ -32,13 +32,12 @@ export const wholeRegistry = async ({ registry, gather }: PrometheusMetrics): Pr
 
 /** @throws ConfigError when prom-client is not installed */
 export function createPrometheusMetrics(): PrometheusMetrics {
-  const { Registry } = loadPromClient()
-  return { registry: new Registry() }
+  // The package as a whole loads 90 files, most of them for its collector of CPU, which uses the API of OpenTelemetry.
+  const Loaded: typeof Registry = loadOptional('createPrometheusMetrics', 'prom-client', () =>
+    createRequire(import.meta.url)('prom-client/lib/registry.js')
+  )
+  return { registry: new Loaded() }
 }
-
-/** Loads prom-client when it is first used: programs without Prometheus need not have it. */
-const loadPromClient = (): typeof import('prom-client') =>
-  loadOptional('createPrometheusMetrics', 'prom-client', () => createRequire(import.meta.url)('prom-client'))
 
 /** Adds a metric of our own to a registry of prom-client. The registry uses only its name and `get()`. @returns the metric */
 export function registerFamily<Own extends Exportable>(registry: Registry, family: Own): Own {
@@ -162,7 +161,6 @@ type Collector = (registry: Registry, config: object) => void
 // The collectors of prom-client that do nothing between scrapes. Its collectDefaultMetrics is not used, because it also
 // starts an event-loop histogram, which wakes the process 100 times a second, and an observer of garbage collections.
 const COLLECTORS: readonly (readonly [name: string, acrossWorkers: AcrossWorkers])[] = [
-  ['processCpuTotal', 'sum'],
   ['processStartTime', 'min'],
   ['osMemoryHeap', 'sum'],
   ['processOpenFileDescriptors', 'sum'],
@@ -174,6 +172,9 @@ const COLLECTORS: readonly (readonly [name: string, acrossWorkers: AcrossWorkers
 /** Exports CPU, memory, descriptors and event-loop use of this process, and its version of Castellan. */
 export function registerProcessMetrics(registry: Registry, version: string): void {
   for (const [name, acrossWorkers] of COLLECTORS) collect(registry, name, acrossWorkers)
+  registerCpu(registry, 'process_cpu_user_seconds_total', 'user', ({ user }) => user)
+  registerCpu(registry, 'process_cpu_system_seconds_total', 'system', ({ system }) => system)
+  registerCpu(registry, 'process_cpu_seconds_total', 'user and system', ({ user, system }) => user + system)
   let last = performance.eventLoopUtilization()
   const utilization = 'Share of the time since the last scrape in which the event loop was busy, 0 to 1'
   registerScrapedGauge(registry, 'castellan_event_loop_utilization_ratio', utilization, 'max', () => {
@@ -186,6 +187,11 @@ export function registerProcessMetrics(registry: Registry, version: string): voi
     { labels: { version }, value: 1 }
   ])
 }
+
+const registerCpu = (registry: Registry, name: string, of: string, micros: (usage: NodeJS.CpuUsage) => number): void =>
+  registerScrapedCounter(registry, name, `Total ${of} CPU time spent in seconds.`, () => [
+    { labels: {}, value: micros(process.cpuUsage()) / 1e6 }
+  ])
 
 /**
  * Runs a collector of prom-client. For each metric that it adds, sets how the values of several processes are combined.
@@ -205,7 +211,7 @@ export const takeSnapshot = (registry: Registry): Promise<MetricsSnapshot> => re
 
 /** Combines the metrics of several processes, each metric in the way that its `acrossWorkers` names. */
 export const aggregate = (snapshots: readonly MetricsSnapshot[]): Registry =>
-  loadPromClient().AggregatorRegistry.aggregate([...snapshots])
+  (createRequire(import.meta.url)('prom-client/lib/cluster.js') as typeof AggregatorRegistry).aggregate([...snapshots])
 
 /** The counters and histograms of an exited process; its gauges are dropped. */
 export const countersOf = (snapshot: MetricsSnapshot): MetricsSnapshot =>

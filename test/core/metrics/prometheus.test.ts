@@ -135,6 +135,8 @@ describe('process metrics', () => {
     registerProcessMetrics(registry, '1.2.3')
     const text = await registry.metrics()
     for (const name of [
+      'process_cpu_user_seconds_total',
+      'process_cpu_system_seconds_total',
       'process_cpu_seconds_total',
       'process_resident_memory_bytes',
       'nodejs_heap_size_used_bytes',
