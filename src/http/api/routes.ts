@@ -128,13 +128,13 @@ function answerOtherMethods(
   methodsOf: ReadonlyMap<string, ReadonlySet<string>>,
   notAllowed: (allowed: string) => preParsingHookHandler
 ): readonly KnownPath[] {
-  return [...methodsOf].flatMap(([path, methods]) => {
-    const answer = notAllowed(app.supportedMethods.filter(method => methods.has(method)).join(', '))
+  const { supportedMethods } = app
+  const all = [...methodsOf].map(([path, methods]) => ({ path, methods, parts: path.split('/') }))
+  return all.flatMap(({ path, methods, parts: sent }) => {
+    const answer = notAllowed(supportedMethods.filter(method => methods.has(method)).join(', '))
     // Fastify's router would find `/topics/{topic}` for `/topics/`, without a topic.
-    const sent = path.split('/')
-    const others = path.endsWith('/') ? [...methodsOf] : []
-    const mistaken = others.flatMap(([other, found]) => (areMatchedBy(sent, other.split('/')) ? [...found] : []))
-    const method = [...new Set(mistaken)].filter(one => !methods.has(one))
+    const mistaken = path.endsWith('/') ? all.filter(({ parts }) => areMatchedBy(sent, parts)) : []
+    const method = [...new Set(mistaken.flatMap(({ methods }) => [...methods]))].filter(one => !methods.has(one))
     if (method.length > 0) app.route({ method, url: urlOf(path), preParsing: answer, handler: neverCalled })
     const paths = path === '/' ? ['', path] : [path]
     return paths.map(path => ({ name: urlOf(path), parts: (app.prefix + path).split('/'), answer }))
