@@ -167,16 +167,16 @@ export function openLogFile(file: string, setting: string, mode?: number): Appen
   })
 }
 
-/** Maximum number of bytes in log lines that wait for the reader of a pipe. Further lines are dropped. */
+/** Maximum number of bytes in log lines that wait for the reader of a pipe, or for a disk. Further lines are dropped. */
 const MAX_LOG_BYTES = 1024 * 1024
-/** After this time a full pipe is tried again. */
+/** After this time a full pipe, or disk, is tried again. */
 const RETRY_MS = 100
 /** Time limit of the last words at exit. */
 const LAST_WORDS_MS = 1_000
 
 /**
- * Opens stdout or stderr for log lines. Where it is a pipe that is not read, lines wait, and are dropped beyond a limit:
- * the process goes on. The number of dropped lines is written once there is room, and the last one of them after it.
+ * Opens stdout or stderr for log lines. Where it is a pipe that is not read, or on a full disk, lines wait, and are dropped beyond
+ * a limit: the process goes on. The number of dropped lines is written once there is room, and the last one of them after it.
  *
  * @param textOf makes the line that tells the number, from JSON
  */
@@ -187,6 +187,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
   let retry: NodeJS.Timeout | undefined
   let dropped = 0
   let last = ''
+  let told = ''
   const size = { maxLength: MAX_LOG_BYTES, maxWrite: PIPE_BYTES }
   const lines = pino.destination({ sync: true, ...size, dest, retryEAGAIN: () => performance.now() < endsAt })
   const goOn = (): void => {
@@ -194,7 +195,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
     lines.write('')
     if (retry !== undefined || dropped === 0) return
     const time = new Date(Date.now()).toISOString()
-    const fields = { level: 'warn', time, droppedLines: dropped - 1, msg: 'log lines were dropped: nothing read them' }
+    const fields = { level: 'warn', time, droppedLines: dropped - 1, msg: 'log lines were dropped: nothing took them' }
     const text = dropped > 1 ? textOf(`${JSON.stringify(fields)}\n`) + last : last
     dropped = 0
     lines.write(text)
@@ -203,9 +204,12 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
     dropped++
     last = line
   })
-  lines.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EAGAIN') retry ??= setTimeout(goOn, RETRY_MS).unref()
-    else if (error.code !== 'EPIPE') throw error
+  lines.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE') return
+    if (code !== 'EAGAIN' && dest === STDOUT && message !== told)
+      process.stderr.write(`the log cannot be written: ${message}\n`)
+    told = message
+    retry ??= setTimeout(goOn, RETRY_MS).unref()
   })
   process.once('exit', () => {
     endsAt = performance.now() + LAST_WORDS_MS

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { text as textOf } from 'node:stream/consumers'
 import { expect } from 'chai'
 import { LOADER, moduleUrl } from '../../support/built.js'
@@ -83,6 +84,21 @@ describe('the log', () => {
         expect(numbers.length + dropped).to.equal(4_096)
         expect(written.map(({ msg }) => msg)).to.include('last words')
       } finally {
+        child.kill('SIGKILL')
+      }
+    })
+
+    it('goes on and ends where it is on a full disk, and says so on stderr', async () => {
+      const full = openSync('/dev/full', 'w')
+      const args = [...LOADER, '--input-type=module', '-e', SCRIPT]
+      const child = spawn(process.execPath, args, { stdio: ['pipe', full, 'pipe'] })
+      try {
+        const told = textOf(child.stderr!)
+        child.stdin!.write('end')
+        expect(await once(child, 'exit')).to.deep.equal([3, null])
+        expect(await told).to.equal('the log cannot be written: ENOSPC: no space left on device, write\ngoes on')
+      } finally {
+        closeSync(full)
         child.kill('SIGKILL')
       }
     })
