@@ -7,7 +7,9 @@ import {
   listenPort,
   MIB,
   milliseconds,
-  millisecondsOrZero
+  millisecondsOrZero,
+  nonEmpty,
+  yesOrNo
 } from '../core/settings/units.js'
 
 /**
@@ -44,7 +46,7 @@ const limits = {
 }
 
 const section = z.strictObject({
-  enabled: z.boolean().default(false).describe('Runs the embedded broker as the `default` cluster'),
+  enabled: yesOrNo(false).describe('Runs the embedded broker as the `default` cluster'),
   host: host
     .default('127.0.0.1')
     .describe('Listening address of the embedded broker. Addresses other than loopback need `http.allowAnonymous`'),
@@ -56,14 +58,10 @@ const section = z.strictObject({
   port: listenPort
     .default(9092)
     .describe('Port of the first node; further nodes take the following ports. 0: any free ports'),
-  directory: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Directory for records; absent: records are kept in memory and lost at exit'),
+  directory: nonEmpty.optional().describe('Directory for records; absent: records are kept in memory and lost at exit'),
   nodes: count.max(9).default(1).describe('Number of brokers in the embedded cluster'),
   defaultPartitions: count.max(10_000).default(4).describe('Partitions of topics that are created by a write'),
-  autoCreateTopics: z.boolean().default(true).describe('Creates missing topics when records are written to them'),
+  autoCreateTopics: yesOrNo(true).describe('Creates missing topics when records are written to them'),
   retentionBytes: bytes
     .optional()
     .describe(

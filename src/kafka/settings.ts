@@ -1,17 +1,17 @@
 import { z } from 'zod'
-import { brokerAddress, milliseconds, secret, tokenUrl } from '../core/settings/units.js'
+import { brokerAddress, milliseconds, nonEmpty, secret, tokenUrl, yesOrNo } from '../core/settings/units.js'
 
-const optionalText = z.string().min(1).optional()
+const optionalText = nonEmpty.optional()
 
 const tls = z
   .strictObject({
-    enabled: z.boolean().default(false).describe('Uses TLS for the connections to the brokers'),
+    enabled: yesOrNo(false).describe('Uses TLS for the connections to the brokers'),
     caFile: optionalText.describe(
       'PEM file of the certificate authorities to trust instead of the list built into Node'
     ),
     certFile: optionalText.describe('PEM file of the certificate to show to the brokers; needs `keyFile`'),
     keyFile: optionalText.describe('PEM file of the private key that belongs to `certFile`'),
-    rejectUnauthorized: z.boolean().default(true).describe('Refuses brokers whose certificate cannot be verified'),
+    rejectUnauthorized: yesOrNo(true).describe('Refuses brokers whose certificate cannot be verified'),
     serverName: optionalText.describe(
       'Host name that the certificate of the broker must have; absent: the host of the connection'
     )
@@ -36,7 +36,7 @@ const sasl = z
       'For `oauthbearer`: file with the token, which is read again at each login, such as a projected token of Kubernetes'
     ),
     tokenCommand: z
-      .array(z.string().min(1))
+      .array(nonEmpty)
       .min(1)
       .optional()
       .describe(
@@ -66,9 +66,7 @@ export const clusterSettings = z.strictObject({
     .array(brokerAddress)
     .default([])
     .describe('Bootstrap brokers, each as HOST:PORT; the rest of the cluster is discovered from them'),
-  clientId: z
-    .string()
-    .min(1)
+  clientId: nonEmpty
     .max(249)
     .default('castellan')
     .describe('Client id that is sent to the brokers, for their logs and quotas'),

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { secret } from '../core/settings/units.js'
+import { nonEmpty, secret, yesOrNo } from '../core/settings/units.js'
 
 const registryUrl = z.string().refine(isRegistryUrl, {
   error: 'write it as https://HOST:PORT/PATH, without user, password, ? and #'
@@ -11,7 +11,7 @@ function isRegistryUrl(text: string): boolean {
   return /^https?:$/.test(protocol) && username + password + search + hash === ''
 }
 
-const pemFile = z.string().min(1).optional()
+const pemFile = nonEmpty.optional()
 
 export const schemasSettings = z
   .strictObject({
@@ -35,12 +35,9 @@ export const schemasSettings = z
       .describe('The schema registry'),
     avro: z
       .strictObject({
-        strict: z
-          .boolean()
-          .default(false)
-          .describe(
-            "Takes Avro data in Avro's own JSON encoding only: values of unions with their type, and every field"
-          )
+        strict: yesOrNo(false).describe(
+          "Takes Avro data in Avro's own JSON encoding only: values of unions with their type, and every field"
+        )
       })
       .prefault({})
       .describe('Avro')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, MIB, milliseconds } from '../../core/settings/units.js'
+import { bytes, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
@@ -27,9 +27,7 @@ export const arionSettings = z
     syncTimeoutMs: milliseconds
       .optional()
       .describe('A synchronous request is answered 504 after this. Absent: it waits as long as its connection lasts'),
-    producesByGet: z
-      .boolean()
-      .default(false)
+    producesByGet: yesOrNo(false)
       .describe('Whether `GET /sync/…` and `GET /async/…` produce an empty message, as they did in Arion; else 404')
       .meta({ advanced: true })
   })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count, HOUR_MS, MIB, milliseconds } from '../../core/settings/units.js'
+import { count, HOUR_MS, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, MAX_RECORDS_OF_BODY, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Confluent's API. `castellan confluent` sets them from `kafka-rest.properties`. */
@@ -34,12 +34,9 @@ export const confluentSettings = z
           .describe(
             'Where an instance begins in partitions without a committed offset, if it does not say so (consumer.auto.offset.reset of the original)'
           ),
-        autoCommit: z
-          .boolean()
-          .default(true)
-          .describe(
-            'Whether an instance that does not say so commits every 5 s what its client has got (consumer.enable.auto.commit of the original)'
-          ),
+        autoCommit: yesOrNo(true).describe(
+          'Whether an instance that does not say so commits every 5 s what its client has got (consumer.enable.auto.commit of the original)'
+        ),
         idleMs: milliseconds
           .default(300_000)
           .describe(

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { count, milliseconds } from '../../core/settings/units.js'
+import { count, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/api/api.js'
 
 /** kafboy refuses bodies that are larger than about this. */
@@ -107,14 +107,10 @@ export const kafboySettings = z
       .default([])
       .describe('More paths of asynchronous requests that are batched')
       .meta({ advanced: true }),
-    safeRoutes: z
-      .boolean()
-      .default(false)
+    safeRoutes: yesOrNo(false)
       .describe('Serves the paths of kafboy before 0.6.0, too: `/safe/sync/:topic` and so on')
       .meta({ advanced: true }),
-    callbackEditJson: z
-      .string()
-      .min(1)
+    callbackEditJson: nonEmpty
       .optional()
       .describe(
         'A module whose default export is `defineKafboyHooks({ … })`, imported into this process; a path, relative to the working directory. Absent: no hooks'

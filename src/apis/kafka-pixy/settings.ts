@@ -1,14 +1,12 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, MIB } from '../../core/settings/units.js'
+import { bytes, count, host, listenPort, MIB, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */
 export const kafkaPixySettings = z
   .strictObject({
     ...commonSettings(10 * MIB),
-    unixSocket: z
-      .string()
-      .min(1)
+    unixSocket: nonEmpty
       .optional()
       .describe('A unix socket of its own, without the prefix `/pixy` (`unix_addr`). Absent: none'),
     unixSocketMode: z
@@ -27,9 +25,7 @@ export const kafkaPixySettings = z
         'Limit of connections of the port for gRPC (`apis.kafka-pixy.grpcPort`). Beyond it the oldest one without a call is closed'
       )
       .meta({ advanced: true }),
-    defaultCluster: z
-      .string()
-      .min(1)
+    defaultCluster: nonEmpty
       .optional()
       .describe('Another name of the cluster `default` in paths: the first of `proxies`, or `default_cluster`'),
     durability: durability('memory'),
@@ -42,17 +38,11 @@ export const kafkaPixySettings = z
       .describe(
         'Value, key, headers and 36 bytes of one message, and 10 more for each header (`producer.max_message_bytes`)'
       ),
-    messageHeaders: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
-      ),
+    messageHeaders: yesOrNo(true).describe(
+      'Whether messages may have headers. `false`: a synchronous request with one is answered 400, as by Kafka-Pixy with a `kafka.version` below 0.11'
+    ),
     syncTimeoutMs: syncTimeoutMs(60_000),
-    consumerDisabled: z
-      .boolean()
-      .default(false)
-      .describe('Answers every request for a message with 503 (`disabled` of a consumer)')
+    consumerDisabled: yesOrNo(false).describe('Answers every request for a message with 503 (`disabled` of a consumer)')
   })
   .prefault({})
   .describe('The API of Kafka-Pixy, under `/pixy`')

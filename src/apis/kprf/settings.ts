@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { bytes, listenPort, MIB, milliseconds } from '../../core/settings/units.js'
+import { bytes, listenPort, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, whenFull } from '../../http/api/api.js'
 
 const rateLimitRule = z.strictObject({
@@ -34,7 +34,7 @@ export const kprfSettings = z
       .describe('Key and value of one record together, less 36 bytes; more fails as `MessageSizeTooLarge`'),
     ratelimit: z
       .strictObject({
-        enabled: z.boolean().default(false).describe('Whether the rules apply'),
+        enabled: yesOrNo(false).describe('Whether the rules apply'),
         answer: z
           .enum(['original', 'tooManyRequests'])
           .default('original')

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
-import { MIB } from '../../core/settings/units.js'
+import { MIB, nonEmpty } from '../../core/settings/units.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { ACQUIRE, MIN_LOCK_MS } from '../../verbs/verbs.js'
@@ -82,9 +82,7 @@ export const configureBody = z.strictObject({
   start: start.nullish().describe('where the group begins in partitions that it has not read'),
   lockMs: z.int().min(1).nullish().describe("Kafka's own lock of its messages, in milliseconds"),
   deliveryLimit: z.int().min(1).nullish().describe('how often a message is offered'),
-  deadLetters: z
-    .string()
-    .min(1)
+  deadLetters: nonEmpty
     .nullish()
     .describe('the topic that gets copies of messages given up; its name begins with `dlq.`')
 })

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { MIB, milliseconds } from '../../core/settings/units.js'
+import { MIB, milliseconds, nonEmpty } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of the API of Strimzi's bridge. `castellan strimzi` sets them from `application.properties`. */
@@ -8,9 +8,7 @@ export const strimziSettings = z
     ...commonSettings(16 * MIB),
     durability: durability('memory'),
     syncTimeoutMs: syncTimeoutMs(60_000),
-    bridgeId: z
-      .string()
-      .min(1)
+    bridgeId: nonEmpty
       .max(100)
       .optional()
       .describe(

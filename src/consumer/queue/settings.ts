@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../../core/model.js'
-import { count, HOUR_MS } from '../../core/settings/units.js'
+import { count, HOUR_MS, yesOrNo } from '../../core/settings/units.js'
 import { MIN_LOCK_MS } from './queue-verbs.js'
 
 /** Queues: the section `queues` of the configuration. */
@@ -14,12 +14,9 @@ export const queueSettings = z
       .describe(
         'Limit of `lockMs` and `delayMs` of requests: the gateway renews the lock of a message for at most so long'
       ),
-    create: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Whether a request may make a new share group, whose name no consumer group can have later. `false`: a group without settings and without state is refused'
-      ),
+    create: yesOrNo(true).describe(
+      'Whether a request may make a new share group, whose name no consumer group can have later. `false`: a group without settings and without state is refused'
+    ),
     maxHeld: count
       .default(10_000)
       .describe(

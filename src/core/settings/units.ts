@@ -16,6 +16,10 @@ export const count = z.int().min(1)
 
 export const countOrZero = z.int().min(0)
 
+export const nonEmpty = z.string().min(1)
+
+export const yesOrNo = (byDefault: boolean) => z.boolean().default(byDefault)
+
 /** A function of a program. Its parameters and its result are not checked. */
 export const functionOf = <Given>() =>
   z.custom<Given>(value => typeof value === 'function', { error: 'expected a function' })
@@ -55,7 +59,7 @@ function isTokenUrl(text: string): boolean {
 }
 
 /** A string that never appears in a log, a message or a printed configuration. */
-export const secret = z.string().min(1)
+export const secret = nonEmpty
 
 /** True for an address that only this machine can reach. */
 export const isLoopback = (host: string): boolean =>

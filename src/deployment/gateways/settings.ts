@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { brokerAddress, secret } from '../../core/settings/units.js'
+import { brokerAddress, nonEmpty, secret } from '../../core/settings/units.js'
 
 const MIN_TOKEN_BYTES = 32
 
@@ -35,9 +35,7 @@ export const peersSettings = z
       .optional()
       .describe('The common token of the gateways, at least 32 bytes')
       .meta({ secret: true }),
-    tlsDirectory: z
-      .string()
-      .min(1)
+    tlsDirectory: nonEmpty
       .optional()
       .describe(
         'Directory with `tls.crt`, `tls.key` and `ca.crt` in PEM. When set, gateways call each other over TLS only'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count } from '../../core/settings/units.js'
+import { bytes, count, nonEmpty } from '../../core/settings/units.js'
 import { OPERATIONS } from './access.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
@@ -47,10 +47,8 @@ const certificate = z
     principal: principal
       .optional()
       .describe('Principal of clients with such a certificate; absent: the name that matched'),
-    commonName: z.string().min(1).optional().describe('Pattern for the common name of the subject'),
-    alternativeName: z
-      .string()
-      .min(1)
+    commonName: nonEmpty.optional().describe('Pattern for the common name of the subject'),
+    alternativeName: nonEmpty
       .optional()
       .describe(
         'Pattern for a subject alternative name, such as `DNS:shop.example.com` or `URI:spiffe://example.com/*`'
@@ -62,16 +60,16 @@ const certificate = z
 
 const issuer = z
   .strictObject({
-    issuer: z.string().min(1).describe('Must equal the claim `iss`'),
-    audience: z.string().min(1).describe('Must be in the claim `aud`'),
-    jwksUrl: z.string().min(1).optional().describe('URL at which the issuer publishes its keys'),
-    jwksFile: z.string().min(1).optional().describe('File with the keys instead of `jwksUrl`, read again on SIGHUP'),
+    issuer: nonEmpty.describe('Must equal the claim `iss`'),
+    audience: nonEmpty.describe('Must be in the claim `aud`'),
+    jwksUrl: nonEmpty.optional().describe('URL at which the issuer publishes its keys'),
+    jwksFile: nonEmpty.optional().describe('File with the keys instead of `jwksUrl`, read again on SIGHUP'),
     algorithms: z
       .array(z.enum(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512']))
       .min(1)
       .default(['RS256', 'ES256'])
       .describe('Accepted signature algorithms'),
-    principalClaim: z.string().min(1).default('sub').describe('Claim that holds the principal'),
+    principalClaim: nonEmpty.default('sub').describe('Claim that holds the principal'),
     principalPrefix: z.string().default('').describe('Prefix of the principal, so that names of several issuers differ')
   })
   .refine(({ jwksUrl, jwksFile }) => (jwksUrl === undefined) !== (jwksFile === undefined), {
@@ -96,7 +94,7 @@ export const authSettings = z
     'Authentication of clients, explained in [authentication.md](authentication.md). Once tokens, users, certificates or issuers are configured, every request needs credentials'
   )
 
-const names = z.array(z.string().min(1).max(256))
+const names = z.array(nonEmpty.max(256))
 
 const rule = z.strictObject({
   principals: names
@@ -122,9 +120,7 @@ export const accessSettings = z
       .enum(['off', 'denied', 'all'])
       .default('off')
       .describe('Decisions that are written to the audit log: none, refusals, or all'),
-    auditFile: z
-      .string()
-      .min(1)
+    auditFile: nonEmpty
       .optional()
       .describe('File to which audit lines are appended, opened again on SIGHUP; absent: the log')
   })
@@ -156,7 +152,7 @@ export const quotaSettings = z
         'Limits of every client address; an IPv6 /64 counts as one. All clients behind a proxy share its address. For requests in progress see `http.perAddress`'
       ),
     principals: z
-      .array(z.strictObject({ principal: z.string().min(1).max(256), ...limits }))
+      .array(z.strictObject({ principal: nonEmpty.max(256), ...limits }))
       .default([])
       .describe('Limits of single principals, instead of those in `perPrincipal`')
   })

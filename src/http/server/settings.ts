@@ -1,10 +1,20 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
-import { bytes, count, host, listenPort, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import {
+  bytes,
+  count,
+  host,
+  listenPort,
+  MIB,
+  milliseconds,
+  millisecondsOrZero,
+  nonEmpty,
+  yesOrNo
+} from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../exchange/record-headers.js'
 import { NULL_ORIGIN, originProblem } from './cors.js'
 
-const file = z.string().min(1).optional()
+const file = nonEmpty.optional()
 
 const listenerTls = z.strictObject({
   certFile: file.describe('PEM file of the certificate and its chain; when set, the listener accepts TLS only'),
@@ -68,25 +78,17 @@ export const httpSettings = z
     port: listenPort
       .default(8080)
       .describe('The shared port, where every API is served below its prefix; 0: any free port, which is logged'),
-    unixSocket: z
-      .string()
-      .min(1)
-      .max(100)
-      .optional()
-      .describe('Path of a unix socket that serves the same as the shared port'),
+    unixSocket: nonEmpty.max(100).optional().describe('Path of a unix socket that serves the same as the shared port'),
     unixSocketMode: z
       .string()
       .regex(/^0?[0-7]{3}$/, { error: 'write it as three octal digits, for example "660"' })
       .default('660')
       .describe('File mode of the unix socket, in octal digits; it decides which users of the machine can connect'),
-    allowAnonymous: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Allows listening on addresses that other machines can reach without authentication. With authentication configured, clients without credentials are the principal `anonymous`'
-      ),
+    allowAnonymous: yesOrNo(false).describe(
+      'Allows listening on addresses that other machines can reach without authentication. With authentication configured, clients without credentials are the principal `anonymous`'
+    ),
     allowedHosts: z
-      .array(z.string().min(1))
+      .array(nonEmpty)
       .default([])
       .describe(
         'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these; other listeners check `Host` only when this is set. `*`: any'
@@ -192,9 +194,7 @@ export const httpSettings = z
       .meta({ advanced: true }),
     accessLog: z
       .strictObject({
-        target: z
-          .string()
-          .min(1)
+        target: nonEmpty
           .default('off')
           .describe('Where one line of JSON is written for each request: `off`, `stdout`, or a file'),
         share: z
@@ -225,12 +225,9 @@ export const managementSettings = z
       .describe(
         'Port of the page for people, `/status.json`, `/health-check`, `/ready`, `/ready/kafka` and `/metrics`; 0: any free port, which is logged; `off`: none'
       ),
-    openProbes: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Serves `/health-check`, `/ready` and `/ready/kafka` without credentials even when clients must authenticate'
-      ),
+    openProbes: yesOrNo(true).describe(
+      'Serves `/health-check`, `/ready` and `/ready/kafka` without credentials even when clients must authenticate'
+    ),
     tls: managementTlsSettings
   })
   .prefault({})

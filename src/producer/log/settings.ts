@@ -1,15 +1,11 @@
 import { z } from 'zod'
-import { bytes, count, MIB, milliseconds } from '../../core/settings/units.js'
+import { bytes, count, MIB, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 
 const GIB = 1024 * MIB
 
 const section = z
   .strictObject({
-    directory: z
-      .string()
-      .min(1)
-      .default('castellan-data/wal')
-      .describe('Directory of the durable log, for this process alone'),
+    directory: nonEmpty.default('castellan-data/wal').describe('Directory of the durable log, for this process alone'),
     segmentBytes: bytes
       .min(64 * 1024)
       .max(GIB)
@@ -47,15 +43,10 @@ const section = z
       .describe(
         'The time that a record from the log has in Kafka: when it was accepted, or when it was sent. A time that the caller has given stays. Has no effect on topics with `message.timestamp.type=LogAppendTime`'
       ),
-    fsyncPuts: z
-      .boolean()
-      .default(true)
-      .describe(
-        'Syncs a record to the disk before it is acknowledged. `false`: a record survives a power cut only after the next sync'
-      ),
-    fsyncTakes: z
-      .boolean()
-      .default(false)
+    fsyncPuts: yesOrNo(true).describe(
+      'Syncs a record to the disk before it is acknowledged. `false`: a record survives a power cut only after the next sync'
+    ),
+    fsyncTakes: yesOrNo(false)
       .describe(
         'Syncs what is remembered of deliveries, too. `false`: records that were delivered just before a power cut are delivered again'
       )

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { defaultsOf, parseOptions } from '../../core/settings/options.js'
-import { bytes, constantOptions, MIB, milliseconds } from '../../core/settings/units.js'
+import { bytes, constantOptions, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { defaultRouterSettings, type RouterSettingsOverrides } from '../../router/routing/settings.js'
 
 /** Constants of delivery: no deployment has needed other values. Tests pass other values to `startDelivery`. */
@@ -44,10 +44,9 @@ const section = z.strictObject({
     .describe(
       'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
     ),
-  createTopics: z
-    .boolean()
-    .default(true)
-    .describe('Lets the brokers create missing topics that are written to, where `auto.create.topics.enable` is on'),
+  createTopics: yesOrNo(true).describe(
+    'Lets the brokers create missing topics that are written to, where `auto.create.topics.enable` is on'
+  ),
   compression: z
     .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])
     .default('none')

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../../core/model.js'
-import { count, host, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { count, host, milliseconds, millisecondsOrZero, nonEmpty } from '../../core/settings/units.js'
 
 /** More often, questions about the lag would be a load of their own for the brokers. */
 const LEAST_PAUSE_MS = 1_000
@@ -13,9 +13,7 @@ export const logSettings = z
       .enum(['debug', 'info', 'warn', 'error', 'silent'])
       .default('info')
       .describe('Lowest level of log lines that are written'),
-    file: z
-      .string()
-      .min(1)
+    file: nonEmpty
       .optional()
       .describe('File to which the log is appended, instead of stdout. It is opened again on SIGHUP'),
     format: z
@@ -49,7 +47,7 @@ export const metricsSettings = z
             'Kafka is asked once in this time for the lag of each group that the gateways serve, and of `groups`. At least 1000; absent: it is not asked'
           ),
         groups: z
-          .array(z.string().min(1))
+          .array(nonEmpty)
           .max(MAX_LISTED_GROUPS)
           .default([])
           .describe(
@@ -66,9 +64,7 @@ export type LagSettings = z.output<typeof metricsSettings>['lag']
 
 export const serviceSettings = z
   .strictObject({
-    pidFile: z
-      .string()
-      .min(1)
+    pidFile: nonEmpty
       .optional()
       .describe(
         'File to which the id of the process is written before the start; it is not removed at the end. Absent: none'
