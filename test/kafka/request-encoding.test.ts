@@ -452,6 +452,15 @@ describe('requests', () => {
     }
   })
 
+  it('leave no memory above 4 MiB to the next one, which a longer text needs at once', () => {
+    const memoryAfter = (lengthOfText: number): Buffer | undefined => {
+      const writer = new RequestWriter(metadataV12.key, metadataV12.version, 77, 'c', true)
+      return writer.string('x'.repeat(lengthOfText)).memory
+    }
+    expect(memoryAfter(4 * 1024 * 1024)?.length).to.equal(4 * 1024 * 1024)
+    expect(memoryAfter(4 * 1024 * 1024 + 1)).to.equal(undefined)
+  })
+
   it('refuses a text Kafka has no length for', () => {
     expect(() => encode(findCoordinatorV2, { groupId: 'x'.repeat(32_768) })).to.throw(InvalidRequestError)
     expect(encode(findCoordinatorV2, { groupId: 'x'.repeat(32_767) })).to.have.length(4 + 8 + 2 + 7 + 2 + 32_767 + 1)
