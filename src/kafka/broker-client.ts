@@ -12,7 +12,6 @@ import * as share from './protocol/share.js'
 import * as transactions from './protocol/transactions.js'
 
 export * from './calls.js'
-export type { TopicErrorsResponse } from './protocol/administration.js'
 export type { FindCoordinatorResponse, ListGroupsResponse } from './protocol/groups.js'
 export type * from './protocol/offsets.js'
 export { EARLIEST_TIMESTAMP, LATEST_TIMESTAMP } from './protocol/offsets.js'

@@ -48,6 +48,7 @@ export const describedShareGroups = {
       errorMessage: null,
       groupId: 'g',
       state: 'Stable',
+      assignor: 'simple',
       members: [
         {
           memberId: 'm',
@@ -59,7 +60,14 @@ export const describedShareGroups = {
         }
       ]
     },
-    { errorCode: 69, errorMessage: 'Group gone not found.', groupId: 'gone', state: 'Dead', members: [] }
+    {
+      errorCode: 69,
+      errorMessage: 'Group gone not found.',
+      groupId: 'gone',
+      state: 'Dead',
+      assignor: 'simple',
+      members: []
+    }
   ]
 }
 

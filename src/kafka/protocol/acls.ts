@@ -80,8 +80,7 @@ export const describeAclsV1 = describeApi({
     operation: wanted(aclWords.operation),
     permission: wanted(aclWords.permission)
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     errorCode: t.int16,
     errorMessage: t.nullableString,
     resources: t.array(
@@ -101,7 +100,7 @@ export const describeAclsV1 = describeApi({
       }),
       entriesInAll
     )
-  }),
+  },
   asked: () => 1
 })
 export type DescribeAclsResponse = ResponseOf<typeof describeAclsV1>

@@ -5,20 +5,17 @@ import { atMost, noMoreThanAsked } from './encoding.js'
 import * as t from './schema.js'
 
 /** The error code of each topic; 0: success. A topic that was named by its id may have no name. */
-const topicErrors = (withMessages: boolean, withIds = false) =>
-  t.struct({
-    throttleTimeMs: t.int32,
-    topics: t.array(
-      t.struct({
-        topic: withIds ? t.readAs(t.nullableString, name => name ?? '') : t.string,
-        _id: t.onlyIf(withIds, t.uuid, undefined),
-        errorCode: t.int16,
-        errorMessage: t.onlyIf(withMessages, t.nullableString, null)
-      }),
-      noMoreThanAsked('topics')
-    )
-  })
-export type TopicErrorsResponse = t.ValueOf<ReturnType<typeof topicErrors>>
+const topicErrors = (withMessages: boolean, withIds = false) => ({
+  topics: t.array(
+    t.struct({
+      topic: withIds ? t.readAs(t.nullableString, name => name ?? '') : t.string,
+      _id: t.onlyIf(withIds, t.uuid, undefined),
+      errorCode: t.int16,
+      errorMessage: t.onlyIf(withMessages, t.nullableString, null)
+    }),
+    noMoreThanAsked('topics')
+  )
+})
 
 /** A map, as a list of its entries. */
 const entries = <Key, Value>(key: t.Field<Key>, value: t.Field<Value>): t.Field<ReadonlyMap<Key, Value>> => ({
@@ -131,8 +128,7 @@ export const deleteRecordsV1 = describeApi({
     }),
     brokerTimeoutMs: t.int32
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     partitions: t.byTopic(
       {
         partition: t.int32,
@@ -142,7 +138,7 @@ export const deleteRecordsV1 = describeApi({
       },
       noMoreThanAsked('partitions')
     )
-  }),
+  },
   asked: ({ partitions }) => partitions.length
 })
 export type DeleteRecordsResponse = ResponseOf<typeof deleteRecordsV1>
@@ -153,10 +149,9 @@ export const deleteGroupsV1 = describeApi({
   version: 1,
   name: 'DeleteGroups',
   request: t.struct({ groups: t.array(t.string) }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     groups: t.array(t.struct({ groupId: t.string, errorCode: t.int16 }), noMoreThanAsked('groups'))
-  }),
+  },
   asked: ({ groups }) => groups.length
 })
 export type DeleteGroupsResponse = ResponseOf<typeof deleteGroupsV1>
@@ -228,8 +223,7 @@ export const describeConfigsV2 = describeApi({
     resources: resources.map(resource => ({ ...resource, names: names ?? null })),
     withSynonyms
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     resources: t.array(
       t.struct({
         errorCode: t.int16,
@@ -240,7 +234,7 @@ export const describeConfigsV2 = describeApi({
       }),
       noMoreThanAsked('resources')
     )
-  }),
+  },
   asked: ({ resources }) => resources.length
 })
 export type DescribeConfigsResponse = ResponseOf<typeof describeConfigsV2>
@@ -284,13 +278,12 @@ export const incrementalAlterConfigsV0 = describeApi({
     const operations = changes.map(change => ({ ...change, operation: change.value === null ? DELETE : SET }))
     return { resources: [{ ...resource, changes: operations }], validateOnly }
   },
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     resources: t.array(
       t.struct({ errorCode: t.int16, errorMessage: t.nullableString, _type: t.int8, _name: t.string }),
       noMoreThanAsked('resources')
     )
-  }),
+  },
   asked: () => 1,
   responseOf: ({ throttleTimeMs, resources: [result = NO_RESULT] }) => ({ throttleTimeMs, ...result })
 })

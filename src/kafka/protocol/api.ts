@@ -1,7 +1,7 @@
 import type { CallTimeLimit, Throttled } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { atMost, type ProtocolReader, type ProtocolWriter } from './encoding.js'
-import type { Field } from './schema.js'
+import * as t from './schema.js'
 
 /** One call of Kafka's protocol in one version. */
 export interface Api<Call, Response extends Throttled> extends ApiHead<Call> {
@@ -29,32 +29,36 @@ interface ApiHead<Call> {
   asked?(call: Call): number | undefined
 }
 
+type ToldOf<Of extends t.Fields> = Throttled & t.StructOf<Of>
+
 /** A call whose messages are described by their fields. */
-interface ApiSpec<Call, Request, Told, Response> extends ApiHead<Call> {
-  readonly request: Field<Request>
-  readonly response: Field<Told>
+interface ApiSpec<Call, Request, Told extends t.Fields, Response> extends ApiHead<Call> {
+  readonly request: t.Field<Request>
+  /** What comes after the time for which the broker has throttled the client. */
+  readonly response: Told
   /** Absent: the call has the fields of the request. */
   requestOf?(call: Call): Request
   /** Absent: callers get the fields of the response. */
-  responseOf?(told: Told, call: Call): Response
+  responseOf?(told: ToldOf<Told>, call: Call): Response
 }
 
 export function describeApi<
   Request,
-  Told extends Throttled,
+  Told extends t.Fields,
   Call = Request & CallTimeLimit,
-  Response extends Throttled = Told
+  Response extends Throttled = ToldOf<Told>
 >({
   request,
   response,
   requestOf = call => call as Call & Request,
-  responseOf = told => told as Told & Response,
+  responseOf = told => told as ToldOf<Told> & Response,
   ...head
 }: ApiSpec<Call, Request, Told, Response>): Api<Call, Response> {
+  const told = t.struct({ throttleTimeMs: t.int32, ...response }) as t.Field<ToldOf<Told>>
   return {
     ...head,
     encode: (writer, call) => request.write(writer, requestOf(call)),
-    decode: (reader, call) => responseOf(response.read(reader), call)
+    decode: (reader, call) => responseOf(told.read(reader), call)
   }
 }
 

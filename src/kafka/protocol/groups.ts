@@ -18,14 +18,13 @@ export const findCoordinatorV2 = describeApi({
   name: 'FindCoordinator',
   /** `groupId`: the id of the group or transaction. */
   request: t.struct({ groupId: t.string, keyType }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     errorCode: t.int16,
     errorMessage: t.nullableString,
     nodeId: t.int32,
     host: t.name,
     port: t.int32
-  }),
+  },
   responseOf: ({ throttleTimeMs, errorCode, errorMessage, ...node }) => ({
     throttleTimeMs,
     errorCode,
@@ -55,12 +54,11 @@ export const [listGroupsV4, listGroupsV2] = inVersions([4, 2], version =>
       /** Lists only groups in these states. Brokers before Kafka 2.6 list all groups. */
       states: t.onlyIf(version === 4, t.array(t.string), [])
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       errorCode: t.int16,
       // Version 4 has no null in texts; earlier brokers may send it. The limit is far above what a broker can coordinate.
       groups: t.array(listedGroup(version === 4 ? t.string : t.name, version === 4), atMost(1_000_000, 'groups'))
-    })
+    }
   })
 )
 
@@ -77,11 +75,30 @@ const shortBytes: t.Field<Buffer | undefined> = {
 }
 
 /** Limit of members in all groups of one call together, far above any real number. */
-export const membersInAll = atMost(100_000, 'members')
+const membersInAll = atMost(100_000, 'members')
 export const describedGroups = noMoreThanAsked('groups')
 export const describeGroupsRequest = t.struct({
   groupIds: t.array(t.string),
   _withAuthorizedOperations: t.constant(t.boolean, false)
+})
+
+/** Groups of the protocols of KIP-848 and KIP-932, with their members. */
+export const groupsOf = <Member>(member: t.Field<Member>) => ({
+  groups: t.array(
+    t.struct({
+      errorCode: t.int16,
+      errorMessage: t.nullableString,
+      groupId: t.string,
+      /** `Empty`, `Stable` or `Dead`; of consumers also `Assigning` and `Reconciling`. */
+      state: t.string,
+      _epoch: t.int32,
+      _assignmentEpoch: t.int32,
+      assignor: t.string,
+      members: t.array(member, membersInAll),
+      _authorizedOperations: t.int32
+    }),
+    describedGroups
+  )
 })
 
 /** Version 4, and version 3 for older brokers. */
@@ -91,8 +108,7 @@ export const [describeGroupsV4, describeGroupsV3] = inVersions([4, 3], version =
     version,
     name: 'DescribeGroups',
     request: describeGroupsRequest,
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       groups: t.array(
         t.struct({
           errorCode: t.int16,
@@ -124,7 +140,7 @@ export const [describeGroupsV4, describeGroupsV3] = inVersions([4, 3], version =
         }),
         describedGroups
       )
-    }),
+    },
     asked: ({ groupIds }) => groupIds.length
   })
 )
@@ -171,24 +187,7 @@ export const [describeConsumerGroupsV1, describeConsumerGroupsV0] = inVersions([
     name: 'ConsumerGroupDescribe',
     isFlexible: true,
     request: describeGroupsRequest,
-    response: t.struct({
-      throttleTimeMs: t.int32,
-      groups: t.array(
-        t.struct({
-          errorCode: t.int16,
-          errorMessage: t.nullableString,
-          groupId: t.string,
-          /** `Empty`, `Assigning`, `Reconciling`, `Stable` or `Dead`. */
-          state: t.string,
-          _epoch: t.int32,
-          _assignmentEpoch: t.int32,
-          assignor: t.string,
-          members: t.array(consumerMember(version), membersInAll),
-          _authorizedOperations: t.int32
-        }),
-        describedGroups
-      )
-    }),
+    response: groupsOf(consumerMember(version)),
     asked: ({ groupIds }) => groupIds.length
   })
 )
@@ -217,8 +216,7 @@ export const joinGroupV5 = describeApi({
     /** The assignment strategies that the member supports, each with the subscription of the member in its format. */
     protocols: t.array(t.struct({ name: t.string, metadata: t.bytes }))
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     errorCode: t.int16,
     generationId: t.int32,
     protocolName: t.name,
@@ -228,7 +226,7 @@ export const joinGroupV5 = describeApi({
     memberId: t.name,
     /** All members of the group; empty for members other than the leader. The limit is far above the size of any group. */
     members: t.array(joinedMember, atMost(100_000, 'members'))
-  })
+  }
 })
 
 const membership = { groupId: t.string, generationId: t.int32, memberId: t.string, instanceId: t.nullableString }
@@ -238,7 +236,7 @@ export const heartbeatV3 = describeApi({
   version: 3,
   name: 'Heartbeat',
   request: t.struct(membership),
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16 })
+  response: { errorCode: t.int16 }
 })
 
 export const syncGroupV3 = describeApi({
@@ -250,7 +248,7 @@ export const syncGroupV3 = describeApi({
     /** The partitions of each member; only the leader sends them. */
     assignments: t.array(t.struct({ memberId: t.string, assignment: t.bytes }))
   }),
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16, assignment: t.bytes })
+  response: { errorCode: t.int16, assignment: t.bytes }
 })
 
 export interface LeaveGroupCall {
@@ -270,14 +268,13 @@ export const leaveGroupV3 = describeApi({
     members: t.array(t.struct({ memberId: t.string, instanceId: t.nullableString }))
   }),
   requestOf: ({ groupId, ...member }: LeaveGroupCall) => ({ groupId, members: [member] }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     errorCode: t.int16,
     members: t.array(
       t.struct({ _memberId: t.name, _instanceId: t.nullableString, errorCode: t.int16 }),
       noMoreThanAsked('members')
     )
-  }),
+  },
   asked: () => 1,
   responseOf: ({ throttleTimeMs, errorCode, members: [member] }) => ({
     throttleTimeMs,

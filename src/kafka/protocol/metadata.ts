@@ -82,8 +82,7 @@ export const [metadataV12, metadataV10, metadataV7] = inVersions([12, 10, 7], ve
       allowAutoTopicCreation,
       withAuthorizedOperations
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       brokers: t.array(broker, brokersInAll),
       clusterId: t.nullableString,
       controllerId: t.int32,
@@ -99,7 +98,7 @@ export const [metadataV12, metadataV10, metadataV7] = inVersions([12, 10, 7], ve
         topicsInAll
       ),
       _clusterOperations: t.onlyIf(version === 10, t.int32, NOT_REPORTED)
-    }),
+    },
     asked: ({ topics }) => (topics === null ? undefined : new Set(topics).size),
     responseOf: ({ topics, ...rest }, call): MetadataResponse => ({ ...rest, topics: toldOf(topics, call) })
   })

@@ -32,8 +32,7 @@ export const [listOffsetsV4, listOffsetsV3] = inVersions([4, 3], version =>
         timestamp: t.time
       })
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       partitions: t.byTopic({
         partition: t.int32,
         errorCode: t.int16,
@@ -44,7 +43,7 @@ export const [listOffsetsV4, listOffsetsV3] = inVersions([4, 3], version =>
         /** The leader epoch of the found record; for the end of the log, the epoch of the present leader. -1: unknown. */
         leaderEpoch: t.onlyIf(version === 4, t.optional(t.int32, UNKNOWN_LEADER_EPOCH), UNKNOWN_LEADER_EPOCH)
       })
-    })
+    }
   })
 )
 export type ListOffsetsResponse = ResponseOf<typeof listOffsetsV4>
@@ -63,8 +62,7 @@ export const offsetForLeaderEpochV3 = describeApi({
       leaderEpoch: t.int32
     })
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     partitions: t.byTopic(
       {
         errorCode: t.int16,
@@ -76,10 +74,15 @@ export const offsetForLeaderEpochV3 = describeApi({
       },
       noMoreThanAsked('partitions')
     )
-  }),
+  },
   asked: ({ partitions }) => partitions.length
 })
 export type OffsetForLeaderEpochResponse = ResponseOf<typeof offsetForLeaderEpochV3>
+
+/** The error code of each partition; 0: success. */
+export const partitionErrors = {
+  partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
+}
 
 /** Versions 5, and 7 with the instance id of a static member and leader epochs. */
 export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
@@ -103,10 +106,7 @@ export const [offsetCommitV7, offsetCommitV5] = inVersions([7, 5], version =>
         metadata: t.nullableString
       })
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
-      partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
-    }),
+    response: partitionErrors,
     asked: ({ partitions }) => partitions.length
   })
 )
@@ -130,8 +130,7 @@ export const [offsetFetchV7, offsetFetchV5, offsetFetchV4] = inVersions([7, 5, 4
        */
       requireStable: t.onlyIf(version === 7, t.optional(t.boolean, false), false)
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       partitions: t.byTopic(
         {
           partition: t.int32,
@@ -146,7 +145,7 @@ export const [offsetFetchV7, offsetFetchV5, offsetFetchV4] = inVersions([7, 5, 4
         noMoreThanAsked('partitions', 1_000_000)
       ),
       errorCode: t.int16
-    }),
+    },
     asked: ({ partitions }) => partitions?.length
   })
 )

@@ -85,5 +85,5 @@ export const initProducerIdV1 = describeApi({
     _transactionTimeoutMs: t.constant(t.int32, TRANSACTION_TIMEOUT_MS)
   }),
   // A broker that has just started answers 14, with `producerId` -1.
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16, producerId, producerEpoch: t.int16 })
+  response: { errorCode: t.int16, producerId, producerEpoch: t.int16 }
 })

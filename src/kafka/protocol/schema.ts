@@ -79,7 +79,7 @@ export const orNull = <Value>(list: Field<readonly Value[]>): Field<readonly Val
   read: from => list.read(from)
 })
 
-type Fields = Readonly<Record<string, Field<unknown>>>
+export type Fields = Readonly<Record<string, Field<unknown>>>
 type NameOf<Of, Name extends keyof Of> = Name extends `_${string}` ? never : Name
 /** The values of fields by their names. A field with `_` before its name is neither given by callers nor told to them. */
 export type StructOf<Of extends Fields> = {

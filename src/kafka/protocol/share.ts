@@ -6,7 +6,7 @@ import { errorCodes } from '../error-codes.js'
 import { DecompressionAllowance, type DecompressionLimits, defaultDecompressionLimits } from '../packed-records.js'
 import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { atMost } from './encoding.js'
-import { assignment, describedGroups, describeGroupsRequest, membersInAll } from './groups.js'
+import { assignment, describedGroups, describeGroupsRequest, groupsOf } from './groups.js'
 import * as t from './schema.js'
 
 /**
@@ -91,8 +91,7 @@ export const shareGroupHeartbeatV1 = describeApi({
     /** `null`: as before. */
     topics: t.orNull(t.array(t.string))
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
+  response: {
     errorCode: t.int16,
     errorMessage: t.nullableString,
     _memberId: t.nullableString,
@@ -100,7 +99,7 @@ export const shareGroupHeartbeatV1 = describeApi({
     heartbeatIntervalMs: t.int32,
     /** `null`: as before. */
     assignment: assignmentById
-  })
+  }
 })
 
 const shareMember = t.struct({
@@ -121,24 +120,7 @@ export const shareGroupDescribeV1 = describeApi({
   name: 'ShareGroupDescribe',
   ...inKafka,
   request: describeGroupsRequest,
-  response: t.struct({
-    throttleTimeMs: t.int32,
-    groups: t.array(
-      t.struct({
-        errorCode: t.int16,
-        errorMessage: t.nullableString,
-        groupId: t.string,
-        /** `Empty`, `Stable` or `Dead`. */
-        state: t.string,
-        _epoch: t.int32,
-        _assignmentEpoch: t.int32,
-        _assignor: t.string,
-        members: t.array(shareMember, membersInAll),
-        _authorizedOperations: t.int32
-      }),
-      describedGroups
-    )
-  }),
+  response: groupsOf(shareMember),
   asked: ({ groupIds }) => groupIds.length
 })
 export type ShareGroupDescribeResponse = ResponseOf<typeof shareGroupDescribeV1>
@@ -223,8 +205,7 @@ export const [shareFetchV2, shareFetchV1] = inVersions([2, 1], version =>
       acquireMode: call.isExact ? RECORD_LIMIT : WHOLE_BATCHES,
       partitions: partitionsOf(call)
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       errorCode: t.int16,
       errorMessage: t.nullableString,
       /** How long acquired records are locked, from the acquisition on. */
@@ -242,7 +223,7 @@ export const [shareFetchV2, shareFetchV1] = inVersions([2, 1], version =>
         })
       ),
       _nodes: nodes
-    }),
+    },
     responseOf({ partitions, ...head }, { decompression = defaultDecompressionLimits() }) {
       // A batch that is left out has cost a delivery all the same, so later batches may use the whole limit as well.
       const allowance = new DecompressionAllowance(decompression, decompression.responseMaxBytes)
@@ -273,8 +254,7 @@ export const [shareAcknowledgeV2, shareAcknowledgeV1] = inVersions([2, 1], versi
       isRenew: t.onlyIf(version === 2, t.boolean, false),
       acknowledgements: offsetsOfPartition
     }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       errorCode: t.int16,
       errorMessage: t.nullableString,
       /** How long renewed records are locked; 0: not told. */
@@ -283,7 +263,7 @@ export const [shareAcknowledgeV2, shareAcknowledgeV1] = inVersions([2, 1], versi
         t.struct({ partition: t.int32, errorCode: t.int16, errorMessage: t.nullableString, leader })
       ),
       _nodes: nodes
-    }),
+    },
     responseOf: ({ partitions, ...head }) => ({
       ...head,
       partitions: partitions.map(({ leader, ...partition }) => ({ ...partition, ...leader }))
@@ -310,8 +290,7 @@ export const [describeShareGroupOffsetsV1, describeShareGroupOffsetsV0] = inVers
       groups: t.array(t.struct({ groupId: t.string, _topics: t.constant(t.orNull(t.array(t.string)), null) }))
     }),
     requestOf: ({ groupId }: CallTimeLimit & { readonly groupId: string }) => ({ groups: [{ groupId }] }),
-    response: t.struct({
-      throttleTimeMs: t.int32,
+    response: {
       groups: t.array(
         t.struct({
           _groupId: t.string,
@@ -338,7 +317,7 @@ export const [describeShareGroupOffsetsV1, describeShareGroupOffsetsV0] = inVers
         }),
         describedGroups
       )
-    }),
+    },
     asked: () => 1,
     responseOf({ throttleTimeMs, groups: [{ topics, ...group } = NO_RESULT] }) {
       const offsets = topics.flatMap(({ partitions, ...topic }) =>

@@ -1,5 +1,5 @@
 import { describeApi, type ResponseOf } from './api.js'
-import { noMoreThanAsked } from './encoding.js'
+import { partitionErrors } from './offsets.js'
 import { producerId as readProducerId } from './produce.js'
 import * as t from './schema.js'
 
@@ -24,7 +24,7 @@ export const initProducerIdV4 = describeApi({
     producerId: t.optional(producerId, NO_PRODUCER_ID),
     producerEpoch: t.optional(t.int16, NO_EPOCH)
   }),
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16, producerId, producerEpoch: t.int16 })
+  response: { errorCode: t.int16, producerId, producerEpoch: t.int16 }
 })
 
 /** The producer whose transaction a call belongs to. */
@@ -37,10 +37,7 @@ export const addPartitionsToTxnV3 = describeApi({
   version: 3,
   name: 'AddPartitionsToTxn',
   request: t.struct({ ...producer, partitions: t.numbersByTopic }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
-    partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
-  }),
+  response: partitionErrors,
   asked: ({ partitions }) => partitions.length
 })
 export type AddPartitionsToTxnResponse = ResponseOf<typeof addPartitionsToTxnV3>
@@ -52,7 +49,7 @@ export const addOffsetsToTxnV3 = describeApi({
   version: 3,
   name: 'AddOffsetsToTxn',
   request: t.struct({ ...producer, groupId: t.string }),
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16 })
+  response: { errorCode: t.int16 }
 })
 
 /** Version 3: commits or aborts. */
@@ -62,7 +59,7 @@ export const endTxnV3 = describeApi({
   version: 3,
   name: 'EndTxn',
   request: t.struct({ ...producer, isCommit: t.boolean }),
-  response: t.struct({ throttleTimeMs: t.int32, errorCode: t.int16 })
+  response: { errorCode: t.int16 }
 })
 
 /** Version 3, to the coordinator of the group. */
@@ -82,10 +79,7 @@ export const txnOffsetCommitV3 = describeApi({
     instanceId: t.nullableString,
     partitions: t.byTopic({ partition: t.int32, offset: t.time, leaderEpoch: t.int32, metadata: t.nullableString })
   }),
-  response: t.struct({
-    throttleTimeMs: t.int32,
-    partitions: t.byTopic({ partition: t.int32, errorCode: t.int16 }, noMoreThanAsked('partitions'))
-  }),
+  response: partitionErrors,
   asked: ({ partitions }) => partitions.length
 })
 export type TxnOffsetCommitResponse = ResponseOf<typeof txnOffsetCommitV3>
