@@ -8,6 +8,7 @@ import type { Logger } from '../core/model.js'
 import { codeOf } from '../core/node-errors.js'
 import { packageFile } from '../core/package-file.js'
 import { startApp } from '../server/app/app.js'
+import { LAST_WORDS_MS } from '../server/app/log-files.js'
 import { type AppLogger, createLogger } from '../server/app/logger.js'
 import { unixSocketsOf } from '../server/app/mount-apis.js'
 import type { WorkerConfig } from '../server/app/worker-config.js'
@@ -75,8 +76,6 @@ const isAnswered = (path: string): Promise<boolean> =>
  * no load balancer is expected there.
  */
 const DRAIN_MS = 5_000
-/** Time limit of the last lines of workers. */
-const LAST_WORDS_MS = 1_000
 
 /** The umask while sockets are created: only the owner can use a socket until its mode is set. */
 const PRIVATE = 0o177

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
+import { bytes, MIB, milliseconds, millisecondsOrZero, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */
@@ -16,10 +16,7 @@ export const arionSettings = z
     maxMessageBytes: bytes
       .default(1_000_000)
       .describe('One message, without its key; more is answered 400, and closes a websocket with code 1009'),
-    idleTimeoutMs: z
-      .int()
-      .min(0)
-      .max(2_147_483_647)
+    idleTimeoutMs: millisecondsOrZero
       .default(15_000)
       .describe(
         'A connection on which the client sends nothing for this long is closed; 0: the limits of `http` apply alone'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
-import { MIB, nonEmpty } from '../../core/settings/units.js'
+import { bytes, MIB, nonEmpty } from '../../core/settings/units.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { ACQUIRE, MIN_LOCK_MS } from '../../verbs/verbs.js'
@@ -56,9 +56,7 @@ export const acquireBody = z.strictObject({
     .max(ACQUIRE.maxWaitMs)
     .default(ACQUIRE.waitMs)
     .describe('how long to wait for the first message, in milliseconds'),
-  maxBytes: z
-    .int()
-    .min(1)
+  maxBytes: bytes
     .max(MAX_ANSWER_BYTES)
     .default(ACQUIRE.maxBytes)
     .describe('no message is added once keys, values and headers have so many bytes; the first one is always given'),

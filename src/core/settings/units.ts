@@ -12,6 +12,8 @@ export const millisecondsOrZero = z.int().min(0).max(MAX_TIMER_MS)
 
 export const bytes = z.int().min(1)
 
+export const bytesOrZero = z.int().min(0)
+
 export const count = z.int().min(1)
 
 export const countOrZero = z.int().min(0)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { bytes, count, MIB, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
+import { bytes, bytesOrZero, count, MIB, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 
 const GIB = 1024 * MIB
 
@@ -17,9 +17,7 @@ const section = z
     maxBytes: bytes
       .default(10 * GIB)
       .describe('Limit of the size of the log on disk, without dead letters; further records are refused as overload'),
-    minFreeBytes: z
-      .int()
-      .min(0)
+    minFreeBytes: bytesOrZero
       .default(128 * MIB)
       .describe('Free space on the disk below which further records are refused as overload'),
     maxDeadLetterBytes: bytes

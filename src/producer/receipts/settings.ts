@@ -1,14 +1,12 @@
 import { z } from 'zod'
 import { defaultsOf } from '../../core/settings/options.js'
-import { HOUR_MS, MIB, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytesOrZero, HOUR_MS, MIB, millisecondsOrZero } from '../../core/settings/units.js'
 
 const section = z.strictObject({
   retentionMs: millisecondsOrZero
     .default(24 * HOUR_MS)
     .describe('How long it is known what became of a record that is not waiting any more; later its receipt is 410'),
-  maxBytes: z
-    .int()
-    .min(0)
+  maxBytes: bytesOrZero
     .default(256 * MIB)
     .describe('Disk space for what became of records, per durable log. 0: no receipts are given')
 })

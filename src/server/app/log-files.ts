@@ -171,8 +171,8 @@ export function openLogFile(file: string, setting: string, mode?: number): Appen
 const MAX_LOG_BYTES = 1024 * 1024
 /** After this time a full pipe, or disk, is tried again. */
 const RETRY_MS = 100
-/** Time limit of the last words at exit. */
-const LAST_WORDS_MS = 1_000
+/** Time limit of the last lines at exit. */
+export const LAST_WORDS_MS = 1_000
 
 /**
  * Opens stdout or stderr for log lines. Where it is a pipe that is not read, or on a full disk, lines wait, and are dropped beyond
