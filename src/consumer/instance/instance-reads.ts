@@ -38,25 +38,17 @@ export interface InstanceReadsOptions {
 }
 
 /** Limits the bytes that reads of all instances hold until they are settled. One record of each passes in any case. */
-export class ReadBudget {
+export class ReadBudget extends HeldAmount {
   readonly #maxBytes: number
-  readonly #bytes = new HeldAmount('bytes of reads of instances')
 
   constructor(maxBytes: number) {
+    super('bytes of reads of instances')
     this.#maxBytes = maxBytes
   }
 
   /** How many bytes a read may take now: half of what is free, so that others can read as well. */
   get share(): number {
-    return Math.max(1, Math.floor((this.#maxBytes - this.#bytes.value) / 2))
-  }
-
-  add(bytes: number): void {
-    this.#bytes.add(bytes)
-  }
-
-  release(bytes: number): void {
-    this.#bytes.release(bytes)
+    return Math.max(1, Math.floor((this.#maxBytes - this.value) / 2))
   }
 }
 
