@@ -14,7 +14,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   core: 5_780,
   'embedded-broker': 9_060,
   verbs: 2_500,
-  http: 16_010,
+  http: 16_050,
   kafka: 6_720,
   producer: 19_440,
   router: 11_210,
