@@ -48,7 +48,11 @@ describe('transactions of the library', function () {
       await (isAborted ? asked.catch((error: Error) => expect(error).to.be.instanceOf(TypeError)) : asked)
     }
     expect(await committed(expected.length)).to.deep.equal(expected.sort())
-    expect((await castellan.admin.offsets(`billing ${topic}`, topic))[0]).to.include({ committed: TRANSACTIONS - 1 })
+    // The marker of the offsets may come later than those of the records, and until then the earlier ones are read.
+    const offset = async () => (await castellan.admin.offsets(`billing ${topic}`, topic))[0]!.committed
+    let last = await offset()
+    while (last === TRANSACTIONS - 3) last = await offset()
+    expect(last).to.equal(TRANSACTIONS - 1)
   })
 
   it('of an id that another process has taken over are fenced, and nothing of them is read', async () => {
