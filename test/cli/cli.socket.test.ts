@@ -86,6 +86,7 @@ describe('castellan', () => {
   it('guesses which setting was meant', async () => {
     const problems: [string[], string][] = [
       [['--set', 'http.prot=1'], '--set http.prot: there is no setting http.prot; did you mean port?'],
+      [['--set', 'workers=2'], '--set workers: workers has settings of its own, such as workers.count'],
       [['--set', 'htpp.port=1'], '--set htpp.port: there is no setting htpp.port; did you mean http.port?'],
       [['--set', 'clusters.eu.broker=a:1'], 'there is no setting clusters.eu.broker; did you mean brokers?']
     ]

@@ -71,7 +71,9 @@ function fromFlags(flags: readonly FlagSetting[], leaves: readonly Leaf[]): Sour
   const problems: string[] = []
   for (const { flag, path, value } of flags) {
     const leaf = leafAt(path, leaves)
-    if (!leaf) problems.push(`${flag}: there is no setting ${path.join('.')}${didYouMean(path, leaves)}`)
+    const part = leaf ?? leaves.find(one => isWithin(path, one.path))
+    if (!part) problems.push(`${flag}: there is no setting ${path.join('.')}${didYouMean(path, leaves)}`)
+    else if (!leaf) problems.push(`${flag}: ${path.join('.')} has settings of its own, such as ${part.path.join('.')}`)
     else assignments.push({ path, value: typeof value === 'string' ? fromText(value, leaf) : value, origin: flag })
   }
   return { assignments, problems }
