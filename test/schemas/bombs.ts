@@ -5,6 +5,7 @@ import { type ResolvedSchema, type SchemaFormat, Schemas, type WantedSchema } fr
 import { schemasSettings } from '../../src/schemas/settings.js'
 import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
 import type { InstanceRecord } from '../../src/verbs/verbs.js'
+import { peakRssBytes } from '../runs/backlog/memory.js'
 import { codecWorker } from '../support/built.js'
 import { ScriptedRegistry } from './scripted-registry.js'
 import { SchemasStage, type StagedSchema } from './stage.js'
@@ -176,5 +177,6 @@ const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
 const started = process.cpuUsage()
 const answer = await bombs[process.argv[2]!]!()
 const { user, system } = process.cpuUsage(started)
-const maxMb = Math.round(process.resourceUsage().maxRSS / 1024)
+// The `maxRSS` of a process begins with that of its parent.
+const maxMb = Math.round(peakRssBytes(process.pid) / 1024 ** 2)
 console.log(JSON.stringify({ answer, processorMs: Math.round((user + system) / 1_000), maxMb }))
