@@ -98,7 +98,11 @@ class AccessFile {
     const isPipe = target === 'stdout'
     const dest = isPipe ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
     this.#writeBytes = isPipe ? PIPE_BYTES : WRITE_BYTES
-    const size = { maxLength: MAX_WAITING_BYTES, ...(isPipe ? { maxWrite: PIPE_BYTES } : { minLength: WRITE_BYTES }) }
+    // With a minimum of 0, `flush` would not try lines again that a full disk has not taken.
+    const size = {
+      maxLength: MAX_WAITING_BYTES,
+      ...(isPipe ? { minLength: 1, maxWrite: PIPE_BYTES } : { minLength: WRITE_BYTES })
+    }
     this.lines = pino.destination({ sync: false, ...size, dest, retryEAGAIN: () => !this.#isGivenUp })
     // pino takes it from the file when a pipe is broken.
     this.#destroy = this.lines.destroy.bind(this.lines)

@@ -150,6 +150,28 @@ describe('the access log', () => {
     }
   })
 
+  it('on stdout, on a full disk, is written once there is room, without another line', async () => {
+    const code = `
+      import fs from 'node:fs'
+      import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
+      const write = fs.write
+      let refusals = 1
+      fs.write = (fd, ...rest) => {
+        if (fd !== 1 || refusals-- <= 0) return write(fd, ...rest)
+        setImmediate(rest.at(-1), Object.assign(new Error('no room'), { code: 'ENOSPC' }))
+      }
+      const log = { error: () => undefined, warn: () => undefined }
+      openAccessLog({ target: 'stdout', share: 1 }, log).write(${JSON.stringify(fields)})
+      process.stdin.resume()`
+    const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code])
+    try {
+      const [line] = await once(child.stdout, 'data')
+      expect(String(line)).to.match(/^\{.*\}\n$/)
+    } finally {
+      child.kill('SIGKILL')
+    }
+  })
+
   it('has the last lines of a process that exits without closing it', async () => {
     const code = `
       import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
