@@ -19,7 +19,7 @@ const BUDGETS: Readonly<Record<string, number>> = {
   producer: 19_440,
   router: 11_210,
   schemas: 4_110,
-  server: 7_595
+  server: 7_600
 }
 
 function linesIn(path: string): number {
