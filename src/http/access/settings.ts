@@ -4,6 +4,9 @@ import { OPERATIONS } from './access.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
 
+/** SHA-256 of `test`: the documentation of earlier releases had it as an example, and anybody knows its token. */
+const PUBLISHED_HASH = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
+
 /** A name that rules, quotas and audit lines use. Printable, so that no log line can be faked with it. */
 const principal = z
   .string()
@@ -15,6 +18,10 @@ const bearerToken = z.strictObject({
   sha256: z
     .string()
     .regex(/^[0-9a-fA-F]{64}$/, { error: 'must be 64 hexadecimal digits; castellan token makes a token and its hash' })
+    .refine(hash => hash.toLowerCase() !== PUBLISHED_HASH, {
+      error:
+        'is the hash of the word "test", which our own examples once showed; castellan token makes a token and its hash'
+    })
     .describe('SHA-256 of the token, as `castellan token` prints it')
     .meta({ secret: true }),
   expiresAt: z.iso.datetime({ offset: true }).optional().describe('When the token expires; absent: never')

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { warnings } from '../../../src/server/config/checks.js'
 import { configOf, TestFolder } from '../../support/access.js'
@@ -71,6 +72,13 @@ describe('settings of the listeners', () => {
       /anonymous is the name of/
     ],
     ['a principal that could fake log lines', { auth: { tokens: [{ principal: 'a\nb', sha256 }] } }, /printable/],
+    [
+      'the hash that our examples once showed, in any spelling',
+      {
+        auth: { tokens: [{ principal: 'a', sha256: createHash('sha256').update('test').digest('hex').toUpperCase() }] }
+      },
+      /word "test".*castellan token makes/
+    ],
     ['a hash that is none', { auth: { tokens: [{ principal: 'a', sha256: 'abc' }] } }, /64 hexadecimal digits/],
     [
       'a password hash that would take for ever',
