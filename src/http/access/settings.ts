@@ -4,7 +4,7 @@ import { OPERATIONS } from './access.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
 
-/** SHA-256 of `test`: the documentation of earlier releases had it as an example, and anybody knows its token. */
+/** SHA-256 of `test`, an example in the documentation of release 0.2.0: its token is no secret. */
 const PUBLISHED_HASH = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'
 
 /** A name that rules, quotas and audit lines use. Printable, so that no log line can be faked with it. */
