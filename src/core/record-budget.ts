@@ -1,0 +1,307 @@
+import { addCount } from './counts.js'
+import { OverloadedError } from './errors.js'
+import { HeldAmount } from './held-amount.js'
+import type { MonotonicClock } from './model.js'
+
+/** The setting whose limit this is. */
+export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
+/** A client that takes an answer faster than this never has its connection ended. */
+const SLOW_BYTES_PER_MS = 45
+/** No answer is ended before. */
+const GRACE_MS = 5_000
+/** While somebody waits, slow answers are looked for this often. */
+const LOOK_MS = 250
+
+/** An answer with records that is leaving. */
+export interface LeavingAnswer {
+  /** Whose share its bytes are. `undefined`: of none. */
+  readonly client: string | undefined
+  /** How many bytes become free with its end. */
+  readonly bytes: number
+  /** Bytes that have left the process since it began. */
+  sentBytes(): number
+  /** Ends its connection. What it holds is released in a later tick. */
+  end(): void
+}
+
+/** Somebody who cannot go on before there is room for some bytes of a client. */
+interface Waiter {
+  readonly client: string
+  readonly bytes: number
+  readonly goOn: () => void
+}
+
+/**
+ * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
+ * may have about half of them, as with {@link Shares}. Who needs room waits for it in turn: first the clients that have least.
+ * While somebody waits, the answers end whose clients take them slowest.
+ *
+ * A record that is larger than the share of any client passes all the same: one of them at a time.
+ */
+export class RecordBudget {
+  readonly maxBytes: number
+  readonly #now: MonotonicClock
+  readonly #held = new HeldAmount('bytes of records')
+  readonly #byClient = new Map<string, number>()
+  /** By client, the clients that wait longest first. */
+  readonly #waiting = new Map<string, Set<Waiter>>()
+  readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
+  /** What a client has that is larger than a share. */
+  #oversized: HeldRecords | undefined
+  #isServing = false
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param maxBytes of the process */
+  constructor(maxBytes: number, now: MonotonicClock) {
+    this.maxBytes = maxBytes
+    this.#now = now
+  }
+
+  /** Bytes that are held. They may be more than there may be: what has been fetched is counted in any case. */
+  get heldBytes(): number {
+    return this.#held.value
+  }
+
+  /** At least 0. */
+  get freeBytes(): number {
+    return Math.max(0, this.maxBytes - this.#held.value)
+  }
+
+  /** Whether somebody waits for room. */
+  get isShort(): boolean {
+    return this.#waiting.size > 0
+  }
+
+  /** Bytes of one client. */
+  bytesOf(client: string): number {
+    return this.#byClient.get(client) ?? 0
+  }
+
+  /** What a client may take now: half of what is free to it, so that others can have some as well. At least 0. */
+  roomOf(client: string | undefined): number {
+    const free = this.maxBytes - this.#held.value
+    const own = client === undefined ? 0 : this.bytesOf(client)
+    return own > free ? 0 : Math.max(0, Math.floor((free - own) / 2))
+  }
+
+  /** Why a client gets no room for so many bytes; `undefined`: it gets it. @param client `undefined`: all that is free */
+  problemOf(client: string | undefined, bytes: number): 'full' | 'greedy' | undefined {
+    return this.#problemOf(client, bytes, this.maxBytes - this.#held.value)
+  }
+
+  #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
+    if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
+    if (free < bytes) return 'full'
+    return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
+  }
+
+  #isOversized(bytes: number): boolean {
+    return bytes > this.maxBytes / 2
+  }
+
+  /** Counts bytes that are in memory, whether there is room for them or not. @param client absent: no client has them yet */
+  hold(bytes: number, client?: string): HeldRecords {
+    const held = new HeldRecords(this.#holder)
+    held.add(bytes)
+    if (client !== undefined) {
+      held.client = client
+      this.#moved(held, undefined)
+    }
+    return held
+  }
+
+  /** Takes room for a client. `undefined`: there is none, see {@link problemOf}. */
+  take(client: string, bytes: number): HeldRecords | undefined {
+    return this.problemOf(client, bytes) === undefined ? this.hold(bytes, client) : undefined
+  }
+
+  readonly #holder: Holder = {
+    mayMove: ({ bytes }, to) => this.#problemOf(to, bytes, this.maxBytes - this.#held.value + bytes) === undefined,
+    moved: (held, from) => this.#moved(held, from),
+    changed: (held, by) => {
+      this.#held.change(by)
+      if (held.client !== undefined) addCount(this.#byClient, held.client, by)
+      this.#noteOversized(held)
+      if (by < 0) this.#serveSoon()
+    }
+  }
+
+  #moved(held: HeldRecords, from: string | undefined): void {
+    const { client, bytes } = held
+    if (from !== undefined) addCount(this.#byClient, from, -bytes)
+    if (client !== undefined) addCount(this.#byClient, client, bytes)
+    this.#noteOversized(held)
+    if (from !== undefined) this.#serveSoon()
+  }
+
+  #noteOversized(held: HeldRecords): void {
+    if (held.client !== undefined && this.#isOversized(held.bytes)) this.#oversized ??= held
+    else if (this.#oversized === held) this.#oversized = undefined
+  }
+
+  /**
+   * Waits until there is room for so many bytes of a client.
+   *
+   * @param goOn called once, in a later tick, unless the wait was ended. The room is not kept: it takes it at once, or does not use it
+   * @returns ends the wait; does nothing after it
+   */
+  whenRoom(client: string, bytes: number, goOn: () => void): () => void {
+    const waiter = { client, bytes, goOn }
+    const own = this.#waiting.get(client)
+    if (own === undefined) this.#waiting.set(client, new Set([waiter]))
+    else own.add(waiter)
+    this.#serveSoon()
+    this.#lookLater()
+    return () => this.#left(waiter)
+  }
+
+  #left(waiter: Waiter): void {
+    const own = this.#waiting.get(waiter.client)
+    if (own?.delete(waiter) && own.size === 0) this.#waiting.delete(waiter.client)
+    if (this.#waiting.size > 0) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** In a later tick, when all that is released with this is released. */
+  #serveSoon(): void {
+    if (this.#isServing || this.#waiting.size === 0) return
+    this.#isServing = true
+    setImmediate(() => {
+      this.#isServing = false
+      const served = new Set<string>()
+      for (let next = this.#next(served); next !== undefined; next = this.#next(served)) {
+        served.add(next.client)
+        this.#left(next)
+        next.goOn()
+      }
+    })
+  }
+
+  /** The first waiter for whom there is room. @param served clients that have had their turn */
+  #next(served: ReadonlySet<string>): Waiter | undefined {
+    for (const waiter of this.#inTurn()) {
+      if (!served.has(waiter.client) && this.problemOf(waiter.client, waiter.bytes) === undefined) return waiter
+    }
+    return undefined
+  }
+
+  /** One waiter of each client, those of clients that have least first. */
+  #inTurn(): readonly Waiter[] {
+    const first = Array.from(this.#waiting.values(), own => own.values().next().value as Waiter)
+    return first.sort((a, b) => this.bytesOf(a.client) - this.bytesOf(b.client))
+  }
+
+  /** An answer leaves from now on. @returns to be called when it is over */
+  leaves(answer: LeavingAnswer): () => void {
+    this.#leaving.set(answer, { since: this.#now(), isEnded: false })
+    return () => void this.#leaving.delete(answer)
+  }
+
+  #lookLater(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.endSlow()
+      if (this.#waiting.size > 0) this.#lookLater()
+    }, LOOK_MS).unref()
+  }
+
+  /**
+   * Ends the slowest answers, as many as those need that wait. A client that waits ends none of clients that have less than
+   * itself.
+   */
+  endSlow(): void {
+    const slow = this.#slowest()
+    if (slow.length === 0) return
+    let free = this.maxBytes - this.#held.value
+    for (const { client, bytes } of this.#inTurn()) {
+      const own = this.bytesOf(client)
+      const needed = Math.max(Math.min(bytes, this.maxBytes / 2), own)
+      for (let at = 0; at < slow.length && free < needed; ) {
+        const answer = slow[at]!
+        if (answer.client !== undefined && this.bytesOf(answer.client) < own) at++
+        else {
+          slow.splice(at, 1)
+          free += answer.bytes
+          this.#leaving.get(answer)!.isEnded = true
+          answer.end()
+        }
+      }
+      free -= bytes
+    }
+  }
+
+  /** Answers that may be ended, slowest first. */
+  #slowest(): LeavingAnswer[] {
+    const now = this.#now()
+    const rates = new Map<LeavingAnswer, number>()
+    for (const [answer, { since, isEnded }] of this.#leaving) {
+      const tookMs = now - since
+      if (isEnded || tookMs < GRACE_MS) continue
+      const rate = answer.sentBytes() / tookMs
+      if (rate < SLOW_BYTES_PER_MS) rates.set(answer, rate)
+    }
+    return [...rates].sort(([, a], [, b]) => a - b).map(([answer]) => answer)
+  }
+
+  /** Why a client gets no records although there are some. */
+  refusal(problem: 'full' | 'greedy'): OverloadedError {
+    const whose = problem === 'greedy' ? 'answers to this client hold' : 'answers hold'
+    const text = `${whose} too many bytes of records (limit ${this.maxBytes} of all clients; ${ANSWERS_SETTING})`
+    return new OverloadedError(text, 'overloaded', ANSWERS_SETTING)
+  }
+}
+
+interface Holder {
+  mayMove(held: HeldRecords, to: string): boolean
+  moved(held: HeldRecords, from: string | undefined): void
+  changed(held: HeldRecords, by: number): void
+}
+
+/** Some bytes of a {@link RecordBudget}. */
+export class HeldRecords {
+  /** Whose share they count to; `undefined`: no client has them. Set by the budget. */
+  client: string | undefined
+  readonly #holder: Holder
+  #bytes = 0
+  #isHeld = true
+
+  constructor(holder: Holder) {
+    this.#holder = holder
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Holds so many bytes more; negative: fewer. Does nothing after {@link release}. */
+  add(bytes: number): void {
+    if (!this.#isHeld) return
+    this.#bytes += bytes
+    this.#holder.changed(this, bytes)
+  }
+
+  /** Counts them to the share of a client. @returns false, and nothing happens: the client has no room for them */
+  give(client: string): boolean {
+    if (!this.#isHeld || !this.#holder.mayMove(this, client)) return false
+    this.#move(client)
+    return true
+  }
+
+  /** No client has them any more. */
+  takeBack(): void {
+    if (this.#isHeld && this.client !== undefined) this.#move(undefined)
+  }
+
+  #move(to: string | undefined): void {
+    const from = this.client
+    this.client = to
+    this.#holder.moved(this, from)
+  }
+
+  /** They are not in memory any more, or counted elsewhere. Idempotent. */
+  release(): void {
+    this.add(-this.#bytes)
+    this.#isHeld = false
+  }
+}

@@ -1,0 +1,190 @@
+import { expect } from 'chai'
+import { type HeldRecords, type LeavingAnswer, RecordBudget } from '../../src/core/record-budget.js'
+
+const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+describe('the budget of records', () => {
+  let now = 0
+  let budget = new RecordBudget(64, () => now)
+  const held: HeldRecords[] = []
+
+  beforeEach(() => {
+    now = 0
+    budget = new RecordBudget(64, () => now)
+  })
+  afterEach(() => {
+    for (const one of held.splice(0)) one.release()
+    expect(budget.heldBytes, 'all is released').to.equal(0)
+    expect(['a', 'b', 'c'].map(client => budget.bytesOf(client))).to.deep.equal([0, 0, 0])
+  })
+
+  const take = (client: string, bytes: number): HeldRecords | undefined => {
+    const taken = budget.take(client, bytes)
+    if (taken !== undefined) held.push(taken)
+    return taken
+  }
+  const hold = (bytes: number, client?: string): HeldRecords => {
+    const one = budget.hold(bytes, client)
+    held.push(one)
+    return one
+  }
+  const takeAll = (client: string, bytes: number): number => {
+    let taken = 0
+    while (take(client, bytes) !== undefined) taken += bytes
+    return taken
+  }
+
+  it('leaves about half to others', () => {
+    expect(takeAll('a', 4)).to.equal(36)
+    expect(budget.problemOf('a', 4)).to.equal('greedy')
+    expect(takeAll('b', 4)).to.equal(16)
+    expect(takeAll('c', 12)).to.equal(12)
+    expect(budget.problemOf('c', 1)).to.equal('full')
+    expect(budget.freeBytes).to.equal(0)
+  })
+
+  it('counts what was fetched, and moves it to the client that gets it', () => {
+    const message = hold(10)
+    expect(budget.heldBytes).to.equal(10)
+    expect(message.give('a')).to.equal(true)
+    expect([budget.heldBytes, budget.bytesOf('a')]).to.deep.equal([10, 10])
+    message.takeBack()
+    expect([budget.heldBytes, budget.bytesOf('a')]).to.deep.equal([10, 0])
+    expect(message.give('b')).to.equal(true)
+    message.release()
+    message.release()
+    message.add(5)
+    expect(message.give('a'), 'it is not there any more').to.equal(false)
+    expect([budget.heldBytes, budget.bytesOf('b')]).to.deep.equal([0, 0])
+  })
+
+  it('gives the last message that was fetched to a client that has nothing, not to one that has its share', () => {
+    takeAll('a', 4)
+    while (budget.freeBytes > 0) hold(4)
+    const beyond = hold(4)
+    expect(beyond.give('a')).to.equal(false)
+    expect(beyond.give('b'), 'more is held than there may be').to.equal(false)
+    held.at(-2)!.release()
+    expect(beyond.give('b')).to.equal(true)
+  })
+
+  it('lets what is larger than a share pass, one at a time', async () => {
+    const large = take('a', 100)!
+    expect(large.bytes).to.equal(100)
+    expect(budget.problemOf('b', 100)).to.equal('full')
+    const told: string[] = []
+    budget.whenRoom('b', 100, () => told.push('b'))
+    const leave = budget.whenRoom('c', 100, () => told.push('c'))
+    await nextTick()
+    expect(told).to.deep.equal([])
+    large.release()
+    await nextTick()
+    expect(told, 'nobody has taken it').to.deep.equal(['b', 'c'])
+    leave()
+    const fetched = hold(100)
+    expect(fetched.give('b')).to.equal(true)
+    expect(budget.problemOf('c', 100)).to.equal('full')
+    fetched.takeBack()
+    expect(budget.problemOf('c', 100)).to.equal(undefined)
+  })
+
+  it('serves those that wait in turn: clients that have least first, each once before any twice', async () => {
+    take('a', 20)
+    take('b', 4)
+    const rest = hold(40)
+    const told: string[] = []
+    const wait = (client: string, name = client): void =>
+      void budget.whenRoom(client, 4, () => {
+        told.push(name)
+        take(client, 4)
+      })
+    wait('a')
+    wait('b', 'b1')
+    wait('b', 'b2')
+    wait('c')
+    expect(budget.isShort).to.equal(true)
+    rest.release()
+    await nextTick()
+    expect(told).to.deep.equal(['c', 'b1', 'a'])
+    rest.release()
+    hold(1).release()
+    await nextTick()
+    expect(told).to.deep.equal(['c', 'b1', 'a', 'b2'])
+    expect(budget.isShort).to.equal(false)
+  })
+
+  it('tells nobody who has left', async () => {
+    const all = hold(64)
+    const leave = budget.whenRoom('a', 1, () => expect.fail('told'))
+    all.release()
+    leave()
+    leave()
+    await nextTick()
+    expect(budget.isShort).to.equal(false)
+  })
+
+  describe('with answers that leave', () => {
+    const ended: string[] = []
+    let over: (() => void)[] = []
+
+    beforeEach(() => {
+      ended.length = 0
+      over = []
+    })
+    afterEach(() => {
+      for (const one of over) one()
+    })
+
+    const answer = (name: string, client: string, bytes: number, sent = 0): void => {
+      const records = hold(bytes, client)
+      const leaving: LeavingAnswer = {
+        client,
+        bytes,
+        sentBytes: () => sent,
+        end: () => {
+          ended.push(name)
+          records.release()
+        }
+      }
+      over.push(budget.leaves(leaving))
+    }
+
+    it('ends none while nobody waits, and none of less than 5 s', () => {
+      answer('a', 'a', 64)
+      now = 60_000
+      budget.endSlow()
+      expect(ended).to.deep.equal([])
+      now = 4_999
+      over.push(budget.whenRoom('b', 1, () => undefined))
+      budget.endSlow()
+      expect(ended).to.deep.equal([])
+      now = 5_000
+      budget.endSlow()
+      budget.endSlow()
+      expect(ended, 'once').to.deep.equal(['a'])
+    })
+
+    it('ends the slowest first, as many as are needed, and none that keeps up with 45 kB/s', () => {
+      answer('slow', 'a', 16, 200_000)
+      answer('slowest', 'a', 16, 100_000)
+      answer('fast', 'a', 32, 450_000)
+      now = 10_000
+      over.push(budget.whenRoom('b', 10, () => undefined))
+      budget.endSlow()
+      expect(ended).to.deep.equal(['slowest'])
+      over.push(budget.whenRoom('c', 10, () => undefined))
+      budget.endSlow()
+      budget.endSlow()
+      expect(ended).to.deep.equal(['slowest', 'slow'])
+    })
+
+    it('ends no answer of a client that has less than the one that waits', () => {
+      answer('a', 'a', 40)
+      answer('b', 'b', 20)
+      now = 10_000
+      over.push(budget.whenRoom('a', 4, () => undefined))
+      budget.endSlow()
+      expect(ended).to.deep.equal(['a'])
+    })
+  })
+})
