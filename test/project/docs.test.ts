@@ -27,6 +27,32 @@ describe('documentation', () => {
     })
   }
 
+  it('has a row for each API in the tables that have one per API', () => {
+    const ofOthers = ['cloudevents', 'queues']
+    const names = new Map<string, string>([
+      ['kafka-pixy', 'Kafka-Pixy'],
+      ['strimzi', 'Strimzi'],
+      ['confluent', 'Confluent'],
+      ['cloudevents', 'CloudEvents'],
+      ['arion', 'Arion']
+    ])
+    const rowsOf = (page: string, heading: string): string[] => {
+      const [, ofHeading = ''] = readFileSync(page, 'utf8').split(heading)
+      const table = ofHeading.slice(ofHeading.indexOf('\n|')).trim().split('\n\n')[0]!
+      return table.split('\n').map(row => row.split('|')[1]!)
+    }
+    const missing = (rows: readonly string[], without: readonly string[]): string[] =>
+      apis
+        .map(({ name }) => name)
+        .filter(name => !without.includes(name) && !rows.some(row => row.includes(names.get(name) ?? name)))
+
+    const moving = rowsOf('docs/start/moving.md', '# Moving').map(row => row.replace('REST Proxy', 'Confluent'))
+    expect(missing(moving, ofOthers)).to.deep.equal([])
+    // A queue's messages are written by any of the others.
+    expect(missing(rowsOf('docs/acknowledgements.md', '## By API'), ['queues'])).to.deep.equal([])
+    expect(missing(rowsOf('docs/acknowledgements.md', '## The partition of a key'), ['queues'])).to.deep.equal([])
+  })
+
   it('has a row in docs/testing.md for each entry of test/ and each kind of whole runs', () => {
     const page = readFileSync('docs/testing.md', 'utf8')
     const named = [...page.matchAll(/^\| `([^`]+?)\/?` \|/gm)].map(([, name]) => name!)
