@@ -50,6 +50,7 @@ export class KafkaQueueAdmin implements QueueAdmin {
       settings: configs && settingsIn(configs),
       hasStart: configs?.some(({ name, source }) => name === START && source === OF_GROUP) ?? true,
       hasTopic: offsets?.some(one => one.topic === topic) ?? true,
+      otherTopics: topicsOf(offsets ?? []).filter(other => other !== topic),
       isNew: configs?.some(({ source }) => source === OF_GROUP) === false && offsets?.length === 0
     }
   }
@@ -165,6 +166,8 @@ export class KafkaQueueAdmin implements QueueAdmin {
       throw new DeadLettersError(`set ${TAKES_DEAD_LETTERS}=true at the topic ${deadLetters} first`)
   }
 }
+
+const topicsOf = (offsets: Offsets): readonly string[] => [...new Set(offsets.map(({ topic }) => topic))].sort()
 
 const OF_GROUP = 'DYNAMIC_GROUP_CONFIG'
 const UNKNOWN = -1

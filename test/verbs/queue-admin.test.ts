@@ -105,6 +105,7 @@ describe('what queues ask of Kafka', () => {
       settings: { start: 'latest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null },
       hasStart: false,
       hasTopic: false,
+      otherTopics: [],
       isNew: true
     })
   })
@@ -123,11 +124,29 @@ describe('what queues ask of Kafka', () => {
     })
   })
 
+  it('finds the other topics for which a group has a state', async () => {
+    const kafka = new ScriptedKafka()
+    const others = ['returns', 'bills', 'returns'].map(topic => ({ topic, partition: 0, startOffset: 3, lag: 1 }))
+    kafka.offsets = others
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.include({
+      hasTopic: false,
+      otherTopics: ['bills', 'returns']
+    })
+    kafka.offsets = [...others, { topic: 'orders', partition: 0, startOffset: 3, lag: 1 }]
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.include({ hasTopic: true })
+  })
+
   it('takes a group for an old one where Kafka does not show it', async () => {
     const kafka = new ScriptedKafka()
     kafka.refuses = 'settings'
     const found = await kafka.admin.find('orders', 'workers', 1_000)
-    expect(found).to.deep.equal({ settings: undefined, hasStart: true, hasTopic: false, isNew: false })
+    expect(found).to.deep.equal({
+      settings: undefined,
+      hasStart: true,
+      hasTopic: false,
+      otherTopics: [],
+      isNew: false
+    })
     kafka.refuses = 'offsets'
     expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ hasTopic: true, isNew: false })
   })

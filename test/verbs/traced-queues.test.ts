@@ -13,7 +13,7 @@ const OPTIONS: AcquireOptions = {
   lockMs: undefined,
   start: undefined,
   client: 'a client',
-  mayAlter: false
+  mayAlter: []
 }
 
 const messageAt = (partition: number, offset: number): QueueMessage => ({

@@ -9,9 +9,9 @@ import { type Exchange, isOnOwnPort, traceOf } from '../../http/exchange/exchang
 import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import type { AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
+import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
 import { messageJson, plainTexts, schemaTexts } from './message-json.js'
-import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
+import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 import { acquireBody, requireAtMost, withJson } from './requests.js'
 import { settle } from './settle-endpoint.js'
@@ -111,6 +111,7 @@ class Acquisition {
   /** It is known what the client gets: messages, none, or a problem. */
   #isDecided = false
   #isAnswered = false
+  #hasComeAgain = false
 
   /** @param settled what was done before; `undefined`: nothing was asked for */
   constructor(parts: QueueParts, asked: Asked, settled: readonly SettleResult[] | undefined) {
@@ -122,13 +123,16 @@ class Acquisition {
   }
 
   begin(): void {
-    const { exchange, queue, wanted } = this.#asked
-    const { queues, topic, group } = queue
-    const { count, waitMs, maxBytes, lockMs, start } = wanted
+    const { topic, group } = this.#asked.queue
+    this.#acquire(this.#caller.allows('alter', { topic, group }) ? [topic] : [])
+  }
+
+  #acquire(mayAlter: readonly string[]): void {
+    const { queues, topic, group } = this.#asked.queue
+    const { count, waitMs, maxBytes, lockMs, start } = this.#asked.wanted
     const client = this.#client
-    const mayAlter = this.#caller.allows('alter', { topic, group })
     const options = { count, waitMs, maxBytes, lockMs, start, client, mayAlter }
-    const trace = traceOf(exchange.request)
+    const trace = traceOf(this.#asked.exchange.request)
     this.#cancel = queues.acquire(topic, group, options, { client, trace, reply: result => this.#got(result) })
   }
 
@@ -153,7 +157,8 @@ class Acquisition {
     if (this.#isDecided) {
       // It was on its way when the wait ended.
       if (result.type === 'acquired' && result.messages.length > 0) queues.unseen(result.messages)
-    } else if (result.type === 'failed') {
+    } else if (result.type === 'failed' && this.#comesAgain(result)) return
+    else if (result.type === 'failed') {
       this.#isDecided = true
       this.fail(QueueProblem.of(result, this.#settled && { settled: this.#settled }))
     } else {
@@ -162,6 +167,19 @@ class Acquisition {
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
+  }
+
+  /** Asks once more where the rights were missing that the client has. @returns false: the failure is the answer */
+  #comesAgain({ alters }: AcquireFailure): boolean {
+    if (alters === undefined || this.#hasComeAgain) return false
+    this.#hasComeAgain = true
+    const refusal = refusalOfAltering(this.#caller, alters, this.#asked.queue.group)
+    if (refusal === undefined) this.#acquire(alters)
+    else {
+      this.#isDecided = true
+      this.fail(QueueProblem.of(refusal, this.#settled && { settled: this.#settled }))
+    }
+    return true
   }
 
   #write(messages: readonly QueueMessage[]): void {

@@ -1,7 +1,7 @@
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { queueOf } from './named-queue.js'
+import { queueOf, refusalOfAltering } from './named-queue.js'
 import type { QueueParts } from './queue-answers.js'
 import { configureBody, withJson } from './requests.js'
 
@@ -27,10 +27,8 @@ export function configure(parts: QueueParts, exchange: Exchange, params: Params)
     answerWork(parts, exchange, async () => {
       // A client that may alter everything needs no list of what it alters.
       const { topics } = caller.isRuled ? await queues.describe(topic, group, LOOK_UP_TIMEOUT_MS) : { topics: [] }
-      for (const other of topics) {
-        const refusal = caller.refusalOf('alter', { topic: other, group })
-        if (refusal !== undefined) throw refusal
-      }
+      const refused = refusalOfAltering(caller, topics, group)
+      if (refused !== undefined) throw refused
       const settings = await queues.configure(topic, group, changes, LOOK_UP_TIMEOUT_MS)
       parts.answers.ok(exchange, JSON.stringify({ group, appliesTo: 'all topics of the group', ...settings }))
     })

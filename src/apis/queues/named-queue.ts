@@ -1,3 +1,6 @@
+import type { CastellanError } from '../../core/errors.js'
+import { printable, shortened } from '../../core/printable.js'
+import { type Caller, forbiddenByRules } from '../../http/access/access.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
@@ -32,6 +35,29 @@ export function queueOf(
 /** Refuses a client that may not read the topic for the group. @returns whether it may */
 export const admitsConsumer = (parts: QueueParts, exchange: Exchange, { topic, group }: NamedQueue): boolean =>
   admits(parts, exchange, 'consume', { topic, group })
+
+/** Topics that a refusal names. */
+const MAX_NAMED = 5
+
+/**
+ * A setting of a group counts for all its topics. @returns the error to be answered, which names the topics that lack the right
+ * `alter`, and is in the audit log; `undefined`: the client may change it
+ */
+export function refusalOfAltering(
+  caller: Caller,
+  topics: readonly string[],
+  group: string
+): CastellanError | undefined {
+  const refusals = topics.map(topic => [topic, caller.refusalOf('alter', { topic, group })] as const)
+  const refused = refusals.filter(([, refusal]) => refusal !== undefined)
+  const [first] = refused
+  if (refused.length < 2) return first?.[1]
+  const names = refused.slice(0, MAX_NAMED).map(([topic]) => printable(JSON.stringify(shortened(topic))))
+  const more = refused.length > MAX_NAMED ? ` and ${refused.length - MAX_NAMED} more` : ''
+  return forbiddenByRules(
+    `${caller.principal} may not do this: no rule allows alter here, for the topics ${names.join(', ')}${more}`
+  )
+}
 
 /** Whose limits count. All clients of a unix socket are one. */
 export const nameOfClient = ({ access }: QueueParts, { request }: Exchange): string =>

@@ -27,8 +27,8 @@ export interface AcquireOptions {
   readonly start: QueueStart | undefined
   /** Whose limits count: the principal, else the address. */
   readonly client: string
-  /** Whether the client may change the settings of the group, for `start`. */
-  readonly mayAlter: boolean
+  /** The topics of the group whose settings the client may change, for `start`; `true`: all, `false`: none. */
+  readonly mayAlter: boolean | readonly string[]
 }
 
 /** A message that a client has acquired. Its bytes are its own. */
@@ -53,7 +53,12 @@ export type AcquireResult =
       /** True: the group had neither settings nor state before this acquire, and is a share group from now on. */
       readonly isNewGroup: boolean
     }
-  | Failure
+  | AcquireFailure
+
+export interface AcquireFailure extends Failure {
+  /** The start would change for all of these topics, and {@link AcquireOptions.mayAlter} lacks some. Absent: it is about something else. */
+  readonly alters?: readonly string[]
+}
 
 /** What a client wants to be done with messages, by their tokens. No token is named twice. */
 export interface Settlement {

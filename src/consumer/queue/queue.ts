@@ -11,7 +11,14 @@ import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
-import type { AcquireOptions, AcquireResult, QueueLimits, QueueMessage, QueueSettings } from './queue-verbs.js'
+import type {
+  AcquireFailure,
+  AcquireOptions,
+  AcquireResult,
+  QueueLimits,
+  QueueMessage,
+  QueueSettings
+} from './queue-verbs.js'
 import type { Settling } from './settled-tokens.js'
 import { WaitingAcquire, WaitingAcquires } from './waiting-acquire.js'
 
@@ -124,11 +131,15 @@ export class Queue {
     const { topic, groupId } = this
     const { admin, limits, openReader, now } = this.#process
     const waiting = (): readonly AcquireOptions[] => Array.from(this.#waiting.all(), ({ options }) => options)
-    const refuse = (options: AcquireOptions, failure: Failure): void => {
+    const refuse = (options: AcquireOptions, failure: AcquireFailure): void => {
       for (const one of this.#waiting.all()) if (one.options === options) this.#refuse(one, failure)
     }
     const opened = await openGroup({ topic, groupId, admin, limits, waiting, refuse })
     if (this.#isClosed) return
+    if (opened.type === 'refused') {
+      void this.close()
+      return
+    }
     if (opened.type === 'failed') {
       this.#failed(opened)
       return
@@ -316,7 +327,7 @@ export class Queue {
     }
   }
 
-  #refuse(acquire: WaitingAcquire, failure: Failure): void {
+  #refuse(acquire: WaitingAcquire, failure: AcquireFailure): void {
     for (const held of this.#messagesOf(acquire)) this.#joined!.locks.takeBack(held)
     this.#leave(acquire)
     acquire.answer(failure)

@@ -37,7 +37,7 @@ describe('queues: a request to acquire messages', () => {
       'acquire',
       'orders',
       'workers',
-      { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: true }
+      { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: ['orders'] }
     ])
   })
 
@@ -46,7 +46,7 @@ describe('queues: a request to acquire messages', () => {
     const body = { count: 500, waitMs: 0, maxBytes: 1, lockMs: 15_000, start: 'PT1H' }
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
     expect((await play.ask('POST', '/a%2Fb/c%20d/acquire', body, headers)).status).to.equal(200)
-    const options = { ...body, client: 'address 127.0.0.1', mayAlter: true }
+    const options = { ...body, client: 'address 127.0.0.1', mayAlter: ['a/b'] }
     expect(play.queues.asked).to.deep.equal([['acquire', 'a/b', 'c d', options]])
   })
 
@@ -326,7 +326,7 @@ describe('queues: a request to acquire messages', () => {
     const whole = { accept: ['A'], release: [], reject: [], renew: [], delayMs: 0 }
     expect(play.queues.asked.slice(0, 2)).to.deep.equal([
       ['settle', 'orders', 'workers', whole, 'address 127.0.0.1'],
-      ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: true }]
+      ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: ['orders'] }]
     ])
     play.queues.result = failure('noLeader')
     const failed = await play.ask('POST', ACQUIRE, { settle })
@@ -352,7 +352,7 @@ describe('queues: a request to acquire messages', () => {
     expect((await play.ask('POST', ACQUIRE, { count: 2 })).status).to.equal(200)
     expect(access.asked).to.deep.equal([['consume', { topic: 'orders', group: 'workers' }]])
     expect(access.charged).to.deep.equal([[2, 11]])
-    expect((play.queues.asked[0] as [unknown, unknown, unknown, object])[3]).to.include({ mayAlter: false })
+    expect((play.queues.asked[0] as [unknown, unknown, unknown, object])[3]).to.deep.include({ mayAlter: [] })
     access.refusal = new ForbiddenError('not you')
     const asked = play.queues.asked.length
     expect(await play.problem('POST', ACQUIRE)).to.deep.equal([403, 'forbidden', 'not you'])

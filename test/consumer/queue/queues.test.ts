@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { AcquireResult } from '../../../src/consumer/queue/queue-verbs.js'
 import { InvalidRequestError } from '../../../src/core/errors.js'
 import { LOCK_MS, type QueuesScript, ScriptedQueues, type ScriptedReader, SETTINGS } from './scripted-queues.js'
 
@@ -257,9 +258,57 @@ describe('a queue', () => {
 
     it('refuses a client that may not change settings, and no other', async () => {
       start({ found: NEW })
-      const clients = await Promise.all([script.acquire({ start: 'latest', mayAlter: false }), script.acquire()])
+      const clients = await Promise.all([script.acquire({ start: 'latest', mayAlter: [] }), script.acquire()])
       expect(clients.map(({ failure }) => failure)).to.deep.equal(['forbidden', undefined])
       expect(script.changes).to.deep.equal([])
+    })
+
+    it('that counts for other topics of the group, too, names them to a client that may not change them', async () => {
+      start({ found: { ...NEW, isNew: false, otherTopics: ['returns'] } })
+      const client = await script.acquire({ start: 'latest', mayAlter: ['orders'] })
+      expect(client.results).to.have.nested.property('[0].alters').that.deep.equals(['orders', 'returns'])
+      expect([script.changes, script.readers.length]).to.deep.equal([[], 0])
+      const again = await script.acquire({ start: 'latest', mayAlter: ['orders', 'returns'], waitMs: 0 })
+      await pass(300)
+      expect([script.changes, again.failure]).to.deep.equal([[{ start: 'latest' }], undefined])
+    })
+
+    it('is set when its client comes again within the refusal, whoever else waits', async () => {
+      start({ found: { ...NEW, isNew: false, otherTopics: ['returns'] } })
+      const results: AcquireResult[] = []
+      const options = { count: 1, waitMs: 0, maxBytes: 1, lockMs: undefined, client: 'someone' }
+      script.queues.acquire(
+        'orders',
+        'workers',
+        { ...options, start: 'latest', mayAlter: [] },
+        {
+          reply: result => {
+            const mayAlter = result.type === 'failed' ? (result.alters ?? []) : []
+            script.queues.acquire(
+              'orders',
+              'workers',
+              { ...options, start: 'latest', mayAlter },
+              {
+                reply: again => void results.push(again)
+              }
+            )
+          }
+        }
+      )
+      await script.acquire()
+      await pass(300)
+      expect(script.changes).to.deep.equal([{ start: 'latest' }])
+      expect(results).to.deep.equal([{ type: 'acquired', messages: [], isNewGroup: false }])
+    })
+
+    it('asks for no right where it has no effect', async () => {
+      for (const found of [{ hasStart: true }, { hasTopic: true }]) {
+        start({ found: { ...NEW, isNew: false, otherTopics: ['returns'], ...found } })
+        const client = await script.acquire({ start: 'latest', mayAlter: [] })
+        expect([client.failure, script.changes]).to.deep.equal([undefined, []])
+        await script.end()
+      }
+      start()
     })
 
     it('is refused where new groups are not allowed', async () => {

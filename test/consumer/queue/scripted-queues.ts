@@ -157,7 +157,7 @@ export class ScriptedQueues {
     const admin: QueueAdmin = {
       find: async () => {
         if (findFails !== undefined) throw findFails
-        return { settings: this.settings, hasStart: true, hasTopic: true, isNew: false, ...found }
+        return { settings: this.settings, hasStart: true, hasTopic: true, otherTopics: [], isNew: false, ...found }
       },
       settings: async () => this.settings,
       configure: async (_topic, _groupId, changes) => {
