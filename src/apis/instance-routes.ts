@@ -12,7 +12,7 @@ import {
 } from '../http/api/record-list.js'
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
-import { type Exchange, hasBody, isEscaped, traceOf } from '../http/exchange/exchange.js'
+import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
 import { toError } from '../verbs/offsets.js'
 import type {
   InstanceName,
@@ -292,6 +292,7 @@ export class InstanceRoutes {
     })
     try {
       const { timeoutMs, maxBytes, formats } = options
+      noteWait(request, timeoutMs ?? 0)
       const limits = { timeoutMs, maxBytes, formats, gone: gone.signal, trace: traceOf(request) }
       read = ask.done(await ask.read(limits), options.illegalState)
     } finally {
@@ -301,7 +302,8 @@ export class InstanceRoutes {
       settle()
       return undefined
     }
-    const { records, format } = read
+    const { records, format, waitMs } = read
+    if (options.timeoutMs === undefined) noteWait(request, waitMs ?? 0)
     // The instance may belong to a client that may read more than this one.
     ask.require(topicNamesOf(records))
     const decoded = (await options.decode?.(format, records)) ?? { records, causes: undefined }

@@ -21,6 +21,7 @@ export const contextFor = <Settings>(
 ): ApiContext<Settings> => ({
   verbs,
   verbsByCluster: new Map([['default', verbs]]),
+  longPollMs: 3_000,
   maxLockMs: 3_600_000,
   otherProtocols: { calls: callCounts() },
   access: openAccess,

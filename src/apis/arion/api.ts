@@ -59,6 +59,7 @@ function produce(mode: 'sync' | 'async', params: Parameters): Operation {
     method: 'post',
     path: hasKey ? `/${mode}/{topic}/{key}` : `/${mode}/{topic}`,
     id: hasKey ? `${mode}WithKey` : mode,
+    verb: 'produce',
     summary: mode === 'sync' ? 'Produces a message and waits until Kafka has it' : 'Accepts a message for Kafka',
     params,
     body: { description: 'The message, byte for byte; may be empty', content: { '*/*': z.unknown() }, required: false },
@@ -73,6 +74,7 @@ function websocket(params: Parameters): Operation {
     method: 'get',
     path: hasKey ? '/websocket/{topic}/{key}' : '/websocket/{topic}',
     id: hasKey ? 'websocketWithKey' : 'websocket',
+    verb: 'produce',
     summary: 'Opens a websocket: each frame is a message, and each message has a reply in their order',
     params,
     answers: {
@@ -94,6 +96,7 @@ export const arionOperations: readonly Operation[] = [
     method: 'get',
     path: '/stats',
     id: 'stats',
+    verb: 'none',
     summary: 'Counts of the queue and of the producer',
     answers: {
       200: {
@@ -106,6 +109,7 @@ export const arionOperations: readonly Operation[] = [
     method: 'get',
     path: '/health-check',
     id: 'healthCheck',
+    verb: 'none',
     summary: 'Answers while the process serves requests',
     answers: { 200: { description: 'It does', content: json(z.object({ status: z.enum(['ok']) })) } }
   }

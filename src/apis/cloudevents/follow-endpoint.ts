@@ -4,7 +4,7 @@ import type { Caller } from '../../http/access/access.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
 import { type EventAnswers, type EventParts, EventProblem } from './event-answers.js'
@@ -51,6 +51,7 @@ export class FollowEndpoint {
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
     const release = this.#enter(exchange)
+    noteWait(exchange.request, wanted.timeoutMs ?? DEFAULT_WAIT_MS)
     const events = new FirstEvents(exchange, wanted, caller, answers)
     const stop = (): void => events.ended(STOPPING)
     this.#open.add(stop)
@@ -73,6 +74,7 @@ export class FollowEndpoint {
     const options = followOptionsOf(query, from)
     const caller = access.callerOf(request)
     const release = this.#enter(exchange)
+    noteWait(request, Number.POSITIVE_INFINITY)
     const tail = new Tail(exchange, {
       caller,
       dataOf: (_, record) => eventDataIn(record),

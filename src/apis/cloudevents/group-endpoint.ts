@@ -1,9 +1,10 @@
 import { Members } from '../../core/members.js'
 import type { Caller } from '../../http/access/access.js'
+import type { ApiContext } from '../../http/api/api.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
-import { type Exchange, traceOf } from '../../http/exchange/exchange.js'
+import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
@@ -29,13 +30,17 @@ export class GroupEndpoint {
   readonly #parts: EventParts
   readonly #verbs: Pick<Verbs, 'groups'>
   readonly #clock: () => number
+  readonly #longPollMs: number
   readonly #polls = new Members<Poll>()
 
-  /** @param clock monotonic milliseconds */
-  constructor(parts: EventParts, verbs: Pick<Verbs, 'groups'>, clock: () => number) {
+  constructor(
+    parts: EventParts,
+    { verbs, clock, longPollMs }: Pick<ApiContext<unknown>, 'verbs' | 'clock' | 'longPollMs'>
+  ) {
     this.#parts = parts
     this.#verbs = verbs
     this.#clock = clock
+    this.#longPollMs = longPollMs
   }
 
   /** @throws EventProblem */
@@ -46,6 +51,7 @@ export class GroupEndpoint {
     const { groups } = this.#verbs
     const caller = access.callerOf(exchange.request)
     const startedAt = this.#clock()
+    noteWait(exchange.request, wanted.timeoutMs ?? this.#longPollMs)
     const poll = new Poll(exchange, {
       groups,
       groupId: group,

@@ -13,7 +13,7 @@ import type { CloudeventsSettings } from './settings.js'
 export const cloudeventsPlugin =
   (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
   app => {
-    const { access, clock, verbs, lifetime, log, settings } = context
+    const { access, verbs, lifetime, log, settings } = context
     const answers = new EventAnswers(log)
     const parts: EventParts = { access, answers, pool: bodyPool() }
     const { maxBodyBytes } = settings
@@ -22,7 +22,7 @@ export const cloudeventsPlugin =
     const sync = { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs } as const
     const api = new EventsApi('cloudevents', answers, sync)
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
-    const groups = new GroupEndpoint(parts, verbs, clock)
+    const groups = new GroupEndpoint(parts, context)
     const followers = new FollowEndpoint(parts, verbs)
     lifetime.onDrain(async () => {
       groups.stop()

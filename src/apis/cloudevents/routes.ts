@@ -102,6 +102,7 @@ function answerHandshake({ answers }: EventParts, exchange: Exchange): void {
 
 const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
   produce: {
+    verb: 'produce',
     method: 'post',
     path: '/{topic}',
     params: { topic },
@@ -126,6 +127,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     }
   },
   handshake: {
+    verb: 'none',
     method: 'options',
     path: '/{topic}',
     params: { topic },
@@ -140,6 +142,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     receive: ({ parts }, exchange) => answerHandshake(parts, exchange)
   },
   consume: {
+    verb: 'groups.consume',
     method: 'get',
     path: '/{topic}',
     params: { topic },
@@ -185,6 +188,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     }
   },
   acknowledge: {
+    verb: 'groups.ack',
     method: 'post',
     path: '/{topic}/acks',
     params: { topic },
@@ -204,6 +208,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     }
   },
   tail: {
+    verb: 'follow',
     method: 'get',
     path: '/{topic}/tail',
     params: { topic },

@@ -71,6 +71,7 @@ const answersOfRecords = {
 /** The operations of version 3 that produce, by id. */
 const v3Operations = {
   produceRecords: {
+    verb: 'produce',
     method: 'post',
     path: '/v3/clusters/{cluster_id}/topics/{topic_name}/records',
     params: { cluster_id, topic_name },
@@ -85,6 +86,7 @@ const v3Operations = {
     }
   },
   produceBatch: {
+    verb: 'produce',
     method: 'post',
     path: '/v3/clusters/{cluster_id}/topics/{topic_name}/records:batch',
     params: { cluster_id, topic_name },

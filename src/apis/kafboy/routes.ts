@@ -172,6 +172,7 @@ const produce = ({ path, id, mode }: ServedPath): Operation => ({
   method: 'post',
   path: bracesOf(path),
   id,
+  verb: 'produce',
   summary: mode === 'sync' ? 'Produces a record and waits until Kafka has it' : 'Accepts a record for Kafka',
   params: paramsOf(path),
   body: {
@@ -198,6 +199,7 @@ const identify = ({ path, id }: ServedPath): Operation => ({
   method: 'get',
   path,
   id: `${id}Name`,
+  verb: 'none',
   summary: 'Names the instance',
   answers: { 200: { description: '`HOST:PORT`', content: { 'text/plain': z.string() } } }
 })
@@ -206,6 +208,7 @@ const echo = ({ path, id }: ServedPath): Operation => ({
   method: 'post',
   path,
   id,
+  verb: 'none',
   summary: 'Answers the form as JSON',
   body: { description: 'A form', content: form, required: false },
   answers: { 200: { description: 'The form as JSON', content: json(z.unknown()) } }

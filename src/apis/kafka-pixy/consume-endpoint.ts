@@ -4,7 +4,7 @@ import { shortened } from '../../core/printable.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
-import { traceOf } from '../../http/exchange/exchange.js'
+import { noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { errorCodes, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
@@ -103,7 +103,8 @@ export class ConsumeEndpoint {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (typeof ack !== 'string') void verbs.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
-    const { access, answers } = this.#parts
+    const { access, answers, longPollMs } = this.#parts
+    noteWait(exchange.request, longPollMs)
     const caller = access.callerOf(exchange.request)
     const poll = new Poll(exchange, {
       groups: verbs.groups,

@@ -164,6 +164,8 @@ export interface RouteParts {
   readonly pool: BufferPool
   readonly maxBodyBytes: number
   readonly clock: MonotonicClock
+  /** How long a request waits for a message, in milliseconds. */
+  readonly longPollMs: number
   readonly fail: (request: PixyRequest, error: unknown) => void
 }
 

@@ -35,11 +35,21 @@ const NO_HEAP_PROFILE =
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, log, schemas, clock } = context
+    const { settings, access, log, schemas, clock, longPollMs } = context
     const { maxBodyBytes } = settings
     const answers = new PixyAnswers()
     const fail = failing(answers, log)
-    const parts: RouteParts = { settings, access, answers, schemas, pool: bodyPool(), maxBodyBytes, clock, fail }
+    const parts: RouteParts = {
+      settings,
+      access,
+      answers,
+      schemas,
+      pool: bodyPool(),
+      maxBodyBytes,
+      clock,
+      longPollMs,
+      fail
+    }
     const [consume, tail] = [new ConsumeEndpoint(parts), new TailEndpoint(parts)]
     followLifetime(context, consume, tail)
     app.setErrorHandler(refusedBy(refusingBy(answers, app.prefix)))

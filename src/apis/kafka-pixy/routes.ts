@@ -92,6 +92,7 @@ const withConfig = present('with settings of the topics')
 /** The routes that each cluster has, by id. */
 const routes: Readonly<Record<string, PixyRoute>> = {
   produceMessage: {
+    verb: 'produce',
     method: 'post',
     path: '/topics/{topic}/messages',
     params: { topic },
@@ -131,6 +132,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     }
   },
   consumeMessage: {
+    verb: 'groups.consume',
     method: 'get',
     path: '/topics/{topic}/messages',
     params: { topic },
@@ -162,6 +164,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: ({ consume }, request) => consume.consume(request)
   },
   tailTopic: {
+    verb: 'follow',
     method: 'get',
     path: '/topics/{topic}/tail',
     summary: 'Follows a topic by server-sent events, without a group',
@@ -186,6 +189,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: ({ tail }, request) => tail.tail(request)
   },
   ackMessage: {
+    verb: 'groups.ack',
     method: 'post',
     path: '/topics/{topic}/acks',
     params: { topic },
@@ -209,6 +213,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: (pixy, request) => readForm(pixy, request, form => pixy.consume.ack(request, form))
   },
   readOffsets: {
+    verb: 'groups.offsets',
     method: 'get',
     path: '/topics/{topic}/offsets',
     summary: 'Where a group stands in each partition',
@@ -222,6 +227,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: readOffsets
   },
   writeOffsets: {
+    verb: 'groups.commit',
     method: 'post',
     path: '/topics/{topic}/offsets',
     summary: 'Sets offsets of a group that is not being consumed',
@@ -238,6 +244,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: (pixy, request) => readForm(pixy, request, (form, body) => writeOffsets(pixy, request, form, body))
   },
   readConsumers: {
+    verb: 'groups.consumers',
     method: 'get',
     path: '/topics/{topic}/consumers',
     summary: 'The members that read a topic, and their partitions',
@@ -253,6 +260,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: readConsumers
   },
   listTopics: {
+    verb: 'topics',
     method: 'get',
     path: '/topics',
     summary: 'The topics of the cluster',
@@ -267,6 +275,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
     receive: listTopics
   },
   describeTopic: {
+    verb: 'topics',
     method: 'get',
     path: '/topics/{topic}',
     summary: 'Settings and partitions of a topic',
@@ -301,6 +310,7 @@ export const kafkaPixyOperations: readonly Operation[] = [
   ...routesOfClusters,
   {
     id: 'ping',
+    verb: 'none',
     method: 'get',
     path: '/_ping',
     summary: 'Says that the process is alive',

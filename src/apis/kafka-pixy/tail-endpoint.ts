@@ -4,6 +4,7 @@ import { Shares } from '../../core/shares.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
+import { noteWait } from '../../http/exchange/exchange.js'
 import { recordJson } from '../../schemas/record-json.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
@@ -82,6 +83,7 @@ export class TailEndpoint {
     const { exchange, verbs, topic } = request
     const { access, answers } = this.#parts
     const caller = access.callerOf(exchange.request)
+    noteWait(exchange.request, Number.POSITIVE_INFINITY)
     const tail = new Tail(exchange, {
       caller,
       dataOf: (partition, record) => {

@@ -30,6 +30,7 @@ export const kprfOperations = ({ failureWord }: KprfSettings): readonly Operatio
       method: 'post',
       path: '/push',
       id: 'push',
+      verb: 'produce',
       summary: 'Pushes records to Kafka',
       description: `With \`${LINES_TYPE}\` each line is a record, and the answer waits for Kafka: 400 where no other attempt helps.`,
       body: {
@@ -63,6 +64,7 @@ export const metricsOperation: Operation = {
   method: 'get',
   path: '/metrics',
   id: 'metrics',
+  verb: 'none',
   summary: "kprf's own metrics in the text format of Prometheus",
   answers: { 200: { description: 'The metrics', content: { 'text/plain': z.string() } } }
 }

@@ -5,7 +5,7 @@ import type { Caller } from '../../http/access/access.js'
 import type { AnswerOptions } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
-import { type Exchange, isOnOwnPort, traceOf } from '../../http/exchange/exchange.js'
+import { type Exchange, isOnOwnPort, noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
@@ -46,6 +46,7 @@ export class AcquireEndpoint {
     const queue = queueOf(this.#parts, exchange, params)
     if (!admitsConsumer(this.#parts, exchange, queue)) return
     withJson(this.#parts, exchange, acquireBody, wanted => {
+      noteWait(exchange.request, wanted.waitMs)
       const asked = { exchange, queue, wanted, isBytes: this.#wantsBytes(exchange, wanted) }
       if (wanted.settle === undefined) this.#wait(asked)
       else {

@@ -103,6 +103,7 @@ const headersOfBytes = {
 
 const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
   acquire: {
+    verb: 'queues.acquire',
     method: 'post',
     path: '/{topic}/{group}/acquire',
     params,
@@ -124,6 +125,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     receive: ({ acquire }, exchange, params) => acquire.acquire(exchange, params)
   },
   settle: {
+    verb: 'queues.settle',
     method: 'post',
     path: '/{topic}/{group}/settle',
     params,
@@ -136,6 +138,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     receive: ({ parts }, exchange, params) => settleMany(parts, exchange, params)
   },
   accept: {
+    verb: 'queues.settle',
     method: 'delete',
     path: '/{topic}/{group}/messages/{token}',
     params: { ...params, token: text.describe('The token of the message') },
@@ -149,6 +152,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     receive: ({ parts }, exchange, params) => acceptOne(parts, exchange, params)
   },
   configure: {
+    verb: 'queues.configure',
     method: 'patch',
     path: '/{topic}/{group}',
     params,
@@ -161,6 +165,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     receive: ({ parts }, exchange, params) => configure(parts, exchange, params)
   },
   describe: {
+    verb: 'queues.describe',
     method: 'get',
     path: '/{topic}/{group}',
     params,

@@ -6,6 +6,7 @@ import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
 import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
 import type { Operation } from '../../http/openapi/operation.js'
+import type { VerbPath } from '../../verbs/facts.js'
 import type { InstancePosition, InstanceRecord, InstanceSettings } from '../../verbs/verbs.js'
 import {
   AUTO_COMMIT_MS,
@@ -124,12 +125,14 @@ const missing = {
 
 /** A route of one consumer. @param work its result is the answer; `undefined`: 204 */
 function verb<Sent = undefined>(
+  verb: VerbPath,
   path: string,
   summary: string,
   { method, body, isOptional = false, answers, tags = CONSUMERS }: Verb<Sent>,
   work: (ask: InstanceAsk, sent: Sent) => Promise<unknown>
 ): BridgeRoute {
   return {
+    verb,
     method: method ?? 'post',
     ...describedPath(INSTANCE + path, PARAMS),
     summary,
@@ -160,16 +163,22 @@ async function seek(ask: InstanceAsk, positions: readonly InstancePosition[]): P
 const SEEK = ['Seek', ...CONSUMERS]
 
 const seekTo = (position: 'beginning' | 'end', summary: string): BridgeRoute =>
-  verb(`/positions/${position}`, summary, { body: placesBody, tags: SEEK }, async (ask, { partitions }) =>
-    seek(
-      ask,
-      partitions.map(place => ({ ...place, position }))
-    )
+  verb(
+    'instances.seek',
+    `/positions/${position}`,
+    summary,
+    { body: placesBody, tags: SEEK },
+    async (ask, { partitions }) =>
+      seek(
+        ask,
+        partitions.map(place => ({ ...place, position }))
+      )
   )
 
 /** The routes of consumers by the ids that the bridge has published. */
 export const bridgeConsumerRoutes = {
   createConsumer: {
+    verb: 'instances.create',
     method: 'post',
     ...describedPath(GROUP, PARAMS),
     summary: 'Creates a consumer',
@@ -191,8 +200,9 @@ export const bridgeConsumerRoutes = {
       consumers.creates(wantedIn, uriOf)(exchange, params)
     }
   },
-  deleteConsumer: verb('', 'Removes a consumer', { method: 'delete' }, ask => ask.does('remove')),
+  deleteConsumer: verb('instances.remove', '', 'Removes a consumer', { method: 'delete' }, ask => ask.does('remove')),
   subscribe: verb(
+    'instances.subscribe',
     '/subscription',
     'Subscribes to topics',
     { body: topicsBody, answers: EXCLUSIVE },
@@ -203,10 +213,15 @@ export const bridgeConsumerRoutes = {
       else throw new BridgeError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
     }
   ),
-  unsubscribe: verb('/subscription', 'Ends a subscription or an assignment', { method: 'delete' }, ask =>
-    ask.does('unsubscribe')
+  unsubscribe: verb(
+    'instances.unsubscribe',
+    '/subscription',
+    'Ends a subscription or an assignment',
+    { method: 'delete' },
+    ask => ask.does('unsubscribe')
   ),
   listSubscriptions: verb(
+    'instances.describe',
     '/subscription',
     'The topics, and the partitions that are read now',
     { method: 'get', answers: { 200: { description: 'Topics, and partitions by topic', content: v2(subscribed) } } },
@@ -217,10 +232,15 @@ export const bridgeConsumerRoutes = {
       return { topics: [...new Set([...subscription, ...byTopic.keys()])], partitions }
     }
   ),
-  assign: verb('/assignments', 'Assigns partitions', { body: placesBody, answers: EXCLUSIVE }, (ask, { partitions }) =>
-    ask.assign(partitions, exclusive)
+  assign: verb(
+    'instances.assign',
+    '/assignments',
+    'Assigns partitions',
+    { body: placesBody, answers: EXCLUSIVE },
+    (ask, { partitions }) => ask.assign(partitions, exclusive)
   ),
   seek: verb(
+    'instances.seek',
     '/positions',
     'Moves the positions of partitions',
     { body: bridgeOffsetsBody, tags: SEEK },
@@ -233,6 +253,7 @@ export const bridgeConsumerRoutes = {
   seekToBeginning: seekTo('beginning', 'Moves to the first records'),
   seekToEnd: seekTo('end', 'Moves behind the last records'),
   poll: {
+    verb: 'instances.read',
     method: 'get',
     ...describedPath(`${INSTANCE}/records`, PARAMS),
     summary: 'Reads records',
@@ -251,6 +272,7 @@ export const bridgeConsumerRoutes = {
     }
   },
   commit: verb(
+    'instances.commit',
     '/offsets',
     'Commits offsets as they are given; without a body those that were read',
     { body: bridgeCommitBody, isOptional: true },

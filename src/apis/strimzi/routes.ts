@@ -8,6 +8,7 @@ import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchang
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
+import type { VerbPath } from '../../verbs/facts.js'
 import type { TopicMetadata, Verbs } from '../../verbs/verbs.js'
 import type { InstanceRoutes } from '../instance-routes.js'
 import {
@@ -82,6 +83,7 @@ const TOPIC = '/topics/{topicname}'
 const PARTITION = `${TOPIC}/partitions/{partitionid}`
 
 const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute => ({
+  verb: 'produce',
   method: 'post',
   ...describedPath(path, PARAMS),
   summary,
@@ -113,11 +115,13 @@ interface Ask {
 }
 
 const lookUp = (
+  verb: VerbPath,
   path: string,
   summary: string,
   schema: z.ZodType,
   work: (ask: Ask) => Promise<unknown>
 ): BridgeRoute => ({
+  verb,
   method: 'get',
   ...describedPath(path, PARAMS),
   summary,
@@ -164,6 +168,7 @@ const partitionJson = ({ partition, leaderId, replicas, isr }: Partition): objec
 
 /** A route about the process itself. */
 const plain = (path: string, summary: string, answers: Answers, receive: BridgeRoute['receive']): BridgeRoute => ({
+  verb: 'none',
   method: 'get',
   path,
   summary,
@@ -180,23 +185,30 @@ const sendDocument: BridgeRoute['receive'] = ({ parts, documentFor }, exchange) 
 export const bridgeTopicRoutes = {
   send: produce(TOPIC, 'Produces records', recordsBody),
   sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
-  listTopics: lookUp('/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
+  listTopics: lookUp('topics', '/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && caller.allows('admin', { topic }))
     return names.map(({ topic }) => topic).sort()
   }),
-  getTopic: lookUp(TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
+  getTopic: lookUp('topics', TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
     const { topic: name, verbs } = ask
     const { partitions } = await topicOf(ask)
     const entries = await verbs.admin.describeConfigs([{ type: 'topic', name }], LOOK_UP_TIMEOUT_MS)
     const configs = Object.fromEntries((entries.get(name) ?? []).map(entry => [entry.name, entry.value]))
     return { name, configs, partitions: partitions.map(partitionJson) }
   }),
-  listPartitions: lookUp(`${TOPIC}/partitions`, 'The partitions of a topic', z.array(partitionObject), async ask =>
-    (await topicOf(ask)).partitions.map(partitionJson)
+  listPartitions: lookUp(
+    'topics',
+    `${TOPIC}/partitions`,
+    'The partitions of a topic',
+    z.array(partitionObject),
+    async ask => (await topicOf(ask)).partitions.map(partitionJson)
   ),
-  getPartition: lookUp(PARTITION, 'A partition', partitionObject, async ask => partitionJson(await partitionOf(ask))),
+  getPartition: lookUp('topics', PARTITION, 'A partition', partitionObject, async ask =>
+    partitionJson(await partitionOf(ask))
+  ),
   getOffsets: lookUp(
+    'admin.logEnds',
     `${PARTITION}/offsets`,
     'Where the log of a partition begins and ends',
     offsetsSummary,
@@ -209,6 +221,7 @@ export const bridgeTopicRoutes = {
     }
   ),
   createTopic: {
+    verb: 'admin.createTopic',
     method: 'post',
     path: '/admin/topics',
     summary: 'Creates a topic',

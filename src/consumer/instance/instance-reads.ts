@@ -305,7 +305,7 @@ export class InstanceReads {
     this.#unsettled = { number, records, heldBytes, epochs, timer }
     this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
-    request.reply({ type: 'done', value: { records, format: settings.format, settle } })
+    request.reply({ type: 'done', value: { records, format: settings.format, waitMs: request.maxWaitMs, settle } })
   }
 
   /** While the answer leaves, the next records are fetched, unless some are in memory. */
@@ -322,9 +322,9 @@ export class InstanceReads {
     this.proceed()
   }
 
-  #answerNothing({ reply }: ReadRequest): void {
+  #answerNothing({ maxWaitMs: waitMs, reply }: ReadRequest): void {
     const { format } = this.#options.settings
-    reply({ type: 'done', value: { records: [], format, settle: () => undefined } })
+    reply({ type: 'done', value: { records: [], format, waitMs, settle: () => undefined } })
   }
 
   #endCollecting(): void {

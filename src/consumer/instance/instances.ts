@@ -93,6 +93,8 @@ export interface InstanceReadLimits {
 export interface InstanceRead {
   readonly records: readonly InstanceRecord[]
   readonly format: string
+  /** How long it was to wait for records, in milliseconds. Absent: another process has read, of an earlier release. */
+  readonly waitMs?: number | undefined
   /**
    * Ends the read; to be called exactly once. The next read of the instance begins only then, or after five
    * minutes, which returns all records to the instance.

@@ -321,8 +321,8 @@ class VerbsAtOwners<Id> {
     const result = answer as Numbered<InstanceResult<ReadAnswer>>
     gone?.removeEventListener('abort', cancel)
     if (result.type === 'done') {
-      const { records, format = await this.#formatAt(owner, instance) } = result.value
-      return { ...result, value: { records, format, settle } }
+      const { records, format = await this.#formatAt(owner, instance), waitMs } = result.value
+      return { ...result, value: { records, format, waitMs, settle } }
     }
     // The owner may have answered all the same.
     if (result === AWAY || result === GONE || result === NOT_ASKED) settle(0)

@@ -21,6 +21,7 @@ export interface AskedRead {
 export interface ReadAnswer {
   readonly records: readonly InstanceRecord[]
   readonly format?: string
+  readonly waitMs?: number | undefined
 }
 
 /** What the owner of an instance answers: a result, and the number that the instance has now. Release 0.2.0 tells none. */
@@ -102,8 +103,8 @@ class ReadsOfOthers<Id> {
     }
     open.read = result.value
     if (open.gone.signal.aborted) result.value.settle(0)
-    const { records, format } = result.value
-    return { type: 'done', value: { records, format } }
+    const { records, format, waitMs } = result.value
+    return { type: 'done', value: { records, format, waitMs } }
   }
 
   settle(from: Id, id: number, accepted: number): void {

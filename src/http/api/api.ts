@@ -33,6 +33,8 @@ export interface ApiContext<Settings> {
   readonly version?: string | undefined
   /** Addresses and networks of proxies that may say how clients reach them (`http.trustedProxies`); for Strimzi's bridge alone. */
   readonly trustedProxies?: readonly string[] | undefined
+  /** How long a request waits for a message of a consumer group unless it names a time (`consumer.longPollMs`), in milliseconds. */
+  readonly longPollMs: number
   /** The longest lock that a client may ask for (`queues.maxLockMs`), in milliseconds; for queues alone. */
   readonly maxLockMs: number
   /** The gateways of all clusters of the configuration, by name. */

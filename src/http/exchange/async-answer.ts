@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MAX_TIMER_MS } from '../../core/model.js'
+import { noteWait } from './exchange.js'
 
 /** RFC 7240: the client would rather have an answer soon than wait for the outcome. */
 const RESPOND_ASYNC = /(?:^|,)\s*respond-async\s*(?:$|[,;])/i
@@ -40,7 +41,9 @@ export class AsyncAnswer {
     const text = Array.isArray(prefer) ? prefer.join(',') : prefer
     if (text === undefined || !RESPOND_ASYNC.test(text)) return
     const [, seconds = '0'] = WAIT.exec(text) ?? []
-    request.asyncAnswer = new AsyncAnswer(response, Number(seconds) * 1_000, send)
+    const waitMs = Number(seconds) * 1_000
+    noteWait(request, waitMs)
+    request.asyncAnswer = new AsyncAnswer(response, waitMs, send)
   }
 
   static of(request: Preferring): AsyncAnswer | undefined {

@@ -53,6 +53,16 @@ export const keepSentUrl = (request: Sent, url: string): void => {
   request.sentUrl = url
 }
 
+type Waiting = IncomingMessage & { askedWaitMs?: number }
+
+/** How long the client has said that the answer may take, in milliseconds. `Infinity`: it follows a stream; 0: it has not said so. */
+export const askedWaitOf = ({ askedWaitMs = 0 }: Waiting): number => askedWaitMs
+
+/** For the endpoints of verbs whose facts say `waits: 'asked'`: sets the answer of {@link askedWaitOf}. */
+export const noteWait = (request: Waiting, waitMs: number): void => {
+  request.askedWaitMs = waitMs
+}
+
 type Traced = IncomingMessage & { trace?: TraceOfRequest }
 
 /** The trace of a request. `undefined`: nothing records spans, or the request has none. */

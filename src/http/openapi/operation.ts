@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { EndpointVerb } from '../../verbs/facts.js'
 import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
@@ -36,6 +37,8 @@ export interface Operation {
   readonly path: string
   /** Unique in its API; becomes a function's name in generated clients: `pushRecords`. */
   readonly id: string
+  /** What is known of the verb is true of the operation: `verbs/facts.ts`. */
+  readonly verb: EndpointVerb
   readonly summary: string
   readonly description?: string
   readonly params?: Parameters
@@ -54,14 +57,21 @@ export const LINES_TYPE = 'application/x-ndjson'
 /** A body of any bytes. */
 export const BYTES = z.string().meta({ format: 'binary' })
 
-/** An operation that reads one thing. */
+/** An operation that reads one thing about the process. */
 export const reading = (
   path: string,
   id: string,
   summary: string,
   description: string,
   content: Content
-): Operation => ({ method: 'get', path, id, summary, answers: { 200: { description, content } } })
+): Operation => ({
+  method: 'get',
+  path,
+  id,
+  verb: 'none',
+  summary,
+  answers: { 200: { description, content } }
+})
 
 export interface DescribedApi {
   /** Groups its operations, and begins their ids: `kprf`. */

@@ -34,6 +34,7 @@ const readiness = (path: string, id: string, summary: string): Operation => ({
   method: 'get',
   path,
   id,
+  verb: 'none',
   summary,
   answers: Object.fromEntries(
     [200, 503].map(status => [

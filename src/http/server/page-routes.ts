@@ -42,6 +42,7 @@ export const pageOperations: readonly Operation[] = [
     method: 'post',
     path: FIND_PATH,
     id: 'findRecord',
+    verb: 'none',
     summary: 'Whether a record is in Kafka',
     description: 'The question is a body, because keys in addresses end up in logs of proxies. Values are never shown.',
     body: { description: 'The record', content: json(recordQuestion) },

@@ -5,6 +5,7 @@ import { ANONYMOUS, principalOf } from '../access/access.js'
 import { neverCalled } from '../api/by-hand.js'
 import { engineRequest } from '../engine/request.js'
 import { clientOf } from '../exchange/client.js'
+import { noteWait } from '../exchange/exchange.js'
 import { json, type Operation } from '../openapi/operation.js'
 import { deny, sendJson } from './access-hooks.js'
 
@@ -41,6 +42,7 @@ export const receiptOperation: Operation = {
   method: 'get',
   path: '/receipts/{id}',
   id: 'receipt',
+  verb: 'receipts.read',
   summary: 'Says what became of the records of a produce request',
   params: { id: z.string() },
   query: { wait: z.string().regex(WAIT).optional(), from: z.int().min(0).optional() },
@@ -87,6 +89,7 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
       const [waitMs, from] = [waitMsOf(request.query.wait), fromOf(request.query.from)]
       if (waitMs === undefined) return deny(reply, 400, 'invalid wait', `write wait as 500ms, 30s or 5m; at most 5m`)
       if (from === undefined) return deny(reply, 400, 'invalid from', 'from is the index of a record: a whole number')
+      noteWait(request.raw, waitMs)
       const { id } = request.params
       const principals = [...new Set([principalOf(request.raw), ANONYMOUS])]
       const signal = waitMs === 0 ? undefined : leavingOf(request)

@@ -23,7 +23,7 @@ export interface RequestFields {
   readonly err?: { readonly code: ErrorCode } | undefined
 }
 
-/** Requests that take this long are logged as slow. */
+/** Requests are logged as slow that take this much longer than their clients have asked to wait. */
 export const SLOW_MS = 5_000
 
 /** Logs requests that failed or were slow; reports the number of suppressed lines when there were too many. */
@@ -39,9 +39,13 @@ export class RequestLog {
     this.#now = now
   }
 
-  /** Asked before an entry is made, so that a request that is not logged costs no object. */
-  wants(status: number, durationMs: number): boolean {
-    return status >= 500 || durationMs >= SLOW_MS
+  /**
+   * Asked before an entry is made, so that a request that is not logged costs no object.
+   *
+   * @param ownMs its duration without the time for which its client has asked to wait
+   */
+  wants(status: number, ownMs: number): boolean {
+    return status >= 500 || ownMs >= SLOW_MS
   }
 
   answered(fields: RequestFields): void {

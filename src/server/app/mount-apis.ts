@@ -47,7 +47,7 @@ export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boo
 
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'http' | 'apis' | 'queues'>,
+  config: Pick<Config, 'http' | 'apis' | 'consumer' | 'queues'>,
   deps: ApisDeps
 ): ApiMount[] {
   const settingsByName = new Map(settingsOfApis(config))
@@ -57,12 +57,13 @@ export function mountApis(
 function mountApi(
   api: HttpApi,
   settings: ApiSettings,
-  { http, queues: { maxLockMs } }: Pick<Config, 'http' | 'queues'>,
+  { http, consumer: { longPollMs }, queues: { maxLockMs } }: Pick<Config, 'http' | 'consumer' | 'queues'>,
   { shutdown, drainSteps, cutSteps, everywhereOf, calls, tls, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context = {
     ...deps,
+    longPollMs,
     maxLockMs,
     trustedProxies: http.trustedProxies,
     otherProtocols: { calls, recordHeaders: http.recordHeaders, tls },

@@ -31,6 +31,7 @@ const list: Operation = {
   method: 'get',
   path: '/things',
   id: 'list',
+  verb: 'none',
   summary: 'Things',
   answers: { 200: { description: 'They are listed', content: json(z.object({ one: z.int() })) } }
 }

@@ -23,6 +23,7 @@ describe('descriptions of ports', () => {
         method: 'get',
         path: '/says',
         id: 'says',
+        verb: 'none',
         summary: 'Says Ä',
         answers: { 200: { description: 'It', content: json(z.object({})) } }
       }

@@ -6,6 +6,7 @@ import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { useFakeTimers } from 'sinon'
 import type { ListenAddress } from '../../../src/core/listen-error.js'
+import { noteWait } from '../../../src/http/exchange/exchange.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import {
   type Gate,
@@ -292,6 +293,26 @@ describe('http: listeners', () => {
       slow.client.destroy()
       await untilNothingIsHeld(started)
       expect(started.lines.map(({ message }) => message)).to.deep.equal(['request was slow'])
+    })
+
+    it('a slow answer, but not one for which its client has asked to wait', async () => {
+      let laterMs = 0
+      const now = (): number => performance.now() + laterMs
+      const plugin = async (scope: FastifyInstance): Promise<void> => {
+        scope.get<{ Params: { durationMs: string } }>('/patient/:durationMs', async ({ raw, params }) => {
+          noteWait(raw, 60_000)
+          laterMs += Number(params.durationMs)
+          return 'done'
+        })
+      }
+      const { http } = await start({ now, plugin })
+      const took = (durationMs: number): Promise<string> =>
+        askRaw(http.urls.shared, head(`GET /loud/patient/${durationMs}`, 'Connection: close'))
+      await took(60_000)
+      expect(started.lines).to.deep.equal([])
+      await took(65_000)
+      expect(started.lines.map(({ message }) => message)).to.deep.equal(['request was slow'])
+      expect(started.lines[0]!.fields).to.have.property('durationMs').that.is.within(65_000, 69_000)
     })
   })
 })

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
+import type { VerbPath } from '../../../verbs/facts.js'
 import type { InstancePosition } from '../../../verbs/verbs.js'
 import { type InstanceAsk, queryOf, topicNamesOf } from '../../instance-routes.js'
 import { type Problem, ProblemError } from '../failures.js'
@@ -49,6 +50,7 @@ interface Described {
 
 /** What OpenAPI says about a route. @param said of its answer */
 function describedRoute(
+  verb: VerbPath,
   method: Operation['method'],
   path: string,
   [summary, said]: readonly [summary: string, said: string],
@@ -56,6 +58,7 @@ function describedRoute(
   body?: Body
 ) {
   return {
+    verb,
     method,
     ...describedPath(path, PARAMS),
     summary,
@@ -85,6 +88,7 @@ interface Verb<Sent> extends Described {
 
 /** A route of one instance. @param work its result is the answer; `undefined`: 204 */
 function verb<Sent = undefined>(
+  verb: VerbPath,
   method: Operation['method'],
   path: string,
   said: readonly [summary: string, said: string],
@@ -97,7 +101,7 @@ function verb<Sent = undefined>(
   // The body of a GET is not described: generated clients cannot send one.
   const sent = content && method !== 'get' ? { description: description!, content, required: !presence } : undefined
   return {
-    ...describedRoute(method, INSTANCE + path, said, described, sent),
+    ...describedRoute(verb, method, INSTANCE + path, said, described, sent),
     receive({ routes }, exchange, params) {
       const carryOut = async (ask: InstanceAsk, json: unknown): Promise<unknown> => {
         const isAbsent = schema === undefined || (presence !== undefined && json === undefined)
@@ -135,6 +139,7 @@ function seek(ask: InstanceAsk, positions: readonly InstancePosition[]): Promise
 
 const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
   verb(
+    'instances.seek',
     'post',
     `/positions/${position}`,
     [`Reads partitions from their ${position} on`, 'The positions are set'],
@@ -149,6 +154,7 @@ const seekTo = (position: 'beginning' | 'end'): ConsumerRoute =>
 export const consumerRoutes = {
   createInstance: {
     ...describedRoute(
+      'instances.create',
       'post',
       '/consumers/{group}',
       ['Creates a consumer instance', 'The instance'],
@@ -165,10 +171,16 @@ export const consumerRoutes = {
     ),
     receive: ({ create }, exchange, params) => create(exchange, params)
   },
-  deleteInstance: verb('delete', '', ['Removes an instance; it leaves its group', 'It is removed'], {}, ask =>
-    ask.does('remove')
+  deleteInstance: verb(
+    'instances.remove',
+    'delete',
+    '',
+    ['Removes an instance; it leaves its group', 'It is removed'],
+    {},
+    ask => ask.does('remove')
   ),
   subscribe: verb(
+    'instances.subscribe',
     'post',
     '/subscription',
     ['Subscribes to topics, in place of an earlier subscription', 'It is subscribed'],
@@ -182,16 +194,23 @@ export const consumerRoutes = {
     }
   ),
   getSubscription: verb(
+    'instances.subscription',
     'get',
     '/subscription',
     ['The topics of the subscription', 'The topics'],
     { answer: z.object({ topics: z.array(text) }) },
     async ask => ({ topics: await ask.does('subscription') })
   ),
-  unsubscribe: verb('delete', '/subscription', ['Ends the subscription, or the assignment', 'It has ended'], {}, ask =>
-    ask.does('unsubscribe')
+  unsubscribe: verb(
+    'instances.unsubscribe',
+    'delete',
+    '/subscription',
+    ['Ends the subscription, or the assignment', 'It has ended'],
+    {},
+    ask => ask.does('unsubscribe')
   ),
   assignPartitions: verb(
+    'instances.assign',
     'post',
     '/assignments',
     ['Assigns partitions, in place of earlier ones', 'They are assigned'],
@@ -199,6 +218,7 @@ export const consumerRoutes = {
     (ask, { partitions }) => ask.assign(partitions.map(placeOf))
   ),
   getAssignments: verb(
+    'instances.assignment',
     'get',
     '/assignments',
     ['The partitions that the instance reads', 'The partitions'],
@@ -206,6 +226,7 @@ export const consumerRoutes = {
     async ask => ({ partitions: await ask.does('assignment') })
   ),
   seekPositions: verb(
+    'instances.seek',
     'post',
     '/positions',
     ['Reads partitions from given offsets or times on', 'The positions are set'],
@@ -223,6 +244,7 @@ export const consumerRoutes = {
   seekEnd: seekTo('end'),
   readRecords: {
     ...describedRoute(
+      'instances.read',
       'get',
       `${INSTANCE}/records`,
       ['Reads records', 'The records; none within the time: an empty list'],
@@ -255,6 +277,7 @@ export const consumerRoutes = {
     receive: ({ read }, exchange, params) => read(exchange, params)
   },
   commitOffsets: verb(
+    'instances.commit',
     'post',
     '/offsets',
     ['Commits offsets; stores the next one', 'They are stored'],
@@ -277,6 +300,7 @@ export const consumerRoutes = {
     }
   ),
   getCommitted: verb(
+    'instances.committed',
     'get',
     '/offsets',
     ['The committed offsets of partitions', 'The offsets; partitions without one are left out'],

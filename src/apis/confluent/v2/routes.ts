@@ -4,6 +4,7 @@ import type { Caller } from '../../../http/access/access.js'
 import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
+import type { VerbPath } from '../../../verbs/facts.js'
 import type { TopicMetadata, Verbs } from '../../../verbs/verbs.js'
 import { ProblemError } from '../failures.js'
 import { LongList, lazily } from '../long-lists.js'
@@ -104,6 +105,7 @@ const produceAnswers: Operation['answers'] = {
 }
 
 const produce: Described = {
+  verb: 'produce',
   method: 'post',
   path: '/topics/{topic}',
   params: { topic },
@@ -142,6 +144,7 @@ interface Ask {
 
 /** A route that reads. @param description of the answer */
 function read(
+  verb: VerbPath,
   path: string,
   summary: string,
   description: string,
@@ -149,6 +152,7 @@ function read(
   work: (ask: Ask) => Promise<unknown>
 ): V2Route {
   return {
+    verb,
     method: 'get',
     ...describedPath(path, { topic, partition }),
     summary,
@@ -170,6 +174,7 @@ function read(
 }
 
 const root = (method: 'get' | 'post', summary: string): V2Route => ({
+  verb: 'none',
   method,
   path: '/',
   summary,
@@ -193,6 +198,7 @@ export const lookUpRoutes = {
   root: root('get', 'Says that the API is there'),
   postRoot: root('post', 'The same'),
   listTopics: read(
+    'topics',
     '/topics',
     'The names of the topics',
     'The names',
@@ -206,6 +212,7 @@ export const lookUpRoutes = {
     }
   ),
   getTopic: read(
+    'topics',
     '/topics/{topic}',
     'Settings and partitions of a topic',
     'The topic',
@@ -220,16 +227,18 @@ export const lookUpRoutes = {
     }
   ),
   listPartitions: read(
+    'topics',
     '/topics/{topic}/partitions',
     'The partitions of a topic',
     'The partitions',
     z.array(partitionObject),
     async ask => new LongList('partitions', '[', partitionsJson((await find(ask)).partitions), ']')
   ),
-  getPartition: read(PARTITION, 'A partition', 'The partition', partitionObject, async ask =>
+  getPartition: read('topics', PARTITION, 'A partition', 'The partition', partitionObject, async ask =>
     partitionJson(await partitionOf(ask))
   ),
   getOffsets: read(
+    'admin.logEnds',
     `${PARTITION}/offsets`,
     'Where the log of a partition begins and ends',
     'The offsets',
@@ -243,6 +252,7 @@ export const lookUpRoutes = {
     }
   ),
   listBrokers: read(
+    'admin.describeCluster',
     '/brokers',
     'The ids of the brokers',
     'The brokers',

@@ -32,10 +32,19 @@ const clustersFor = async ({ describe, caller, links: { clusterId } }: Ask): Pro
 
 /** The routes of version 3 about clusters and brokers, by id. */
 export const clusterRoutes = {
-  listClusters: list('/v3/clusters', 'The clusters', cluster, clustersFor, ['admin', 'produce']),
-  getCluster: one(CLUSTER, 'A cluster', cluster, ({ describe }) => describe()),
-  listBrokersV3: list(`${CLUSTER}/brokers`, 'The brokers', broker, async ({ describe }) => (await describe()).brokers),
-  getBroker: one(`${CLUSTER}/brokers/{broker_id}`, 'A broker', broker, brokerOf)
+  listClusters: list('admin.describeCluster', '/v3/clusters', 'The clusters', cluster, clustersFor, [
+    'admin',
+    'produce'
+  ]),
+  getCluster: one('admin.describeCluster', CLUSTER, 'A cluster', cluster, ({ describe }) => describe()),
+  listBrokersV3: list(
+    'admin.describeCluster',
+    `${CLUSTER}/brokers`,
+    'The brokers',
+    broker,
+    async ({ describe }) => (await describe()).brokers
+  ),
+  getBroker: one('admin.describeCluster', `${CLUSTER}/brokers/{broker_id}`, 'A broker', broker, brokerOf)
 } as const satisfies Readonly<Record<string, V3Route>>
 
 /** A partition, and what a group has to do with it. */
@@ -186,28 +195,41 @@ const CONSUMER = `${GROUP}/consumers/{consumer_id}`
 
 /** The routes of version 3 about consumer groups, their members and their lags, by id. */
 export const groupRoutes = {
-  listGroups: list(`${CLUSTER}/consumer-groups`, 'The consumer groups', groups, async ({ verbs, caller, time }) => {
-    const isVisible = (group: string): boolean => caller.allows('admin', { group })
-    const described = await verbs.groups.describe('all', time.ms, isVisible)
-    return lazily(() => [...described.values()].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId)))
-  }),
-  getGroup: one(GROUP, 'A consumer group', groups, groupOf),
-  listConsumers: list(`${GROUP}/consumers`, 'The members of a group', consumers, async ask => {
+  listGroups: list(
+    'groups.describe',
+    `${CLUSTER}/consumer-groups`,
+    'The consumer groups',
+    groups,
+    async ({ verbs, caller, time }) => {
+      const isVisible = (group: string): boolean => caller.allows('admin', { group })
+      const described = await verbs.groups.describe('all', time.ms, isVisible)
+      return lazily(() => [...described.values()].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId)))
+    }
+  ),
+  getGroup: one('groups.describe', GROUP, 'A consumer group', groups, groupOf),
+  listConsumers: list('groups.describe', `${GROUP}/consumers`, 'The members of a group', consumers, async ask => {
     const { groupId, members } = await groupOf(ask)
     return members.map(member => ({ groupId, member }))
   }),
-  getConsumer: one(CONSUMER, 'A member of a group', consumers, memberOf),
-  listAssignments: list(`${CONSUMER}/assignments`, 'The partitions that a member reads', assignments, async ask => {
-    const found = await memberOf(ask)
-    const { groupId: group, member } = found
-    return lazily(function* () {
-      for (const [topic, partitions] of member.partitions) {
-        if (!ask.caller.allows('admin', { topic, group })) continue
-        for (const partition of partitions) yield { ...found, topic, partition }
-      }
-    })
-  }),
+  getConsumer: one('groups.describe', CONSUMER, 'A member of a group', consumers, memberOf),
+  listAssignments: list(
+    'groups.describe',
+    `${CONSUMER}/assignments`,
+    'The partitions that a member reads',
+    assignments,
+    async ask => {
+      const found = await memberOf(ask)
+      const { groupId: group, member } = found
+      return lazily(function* () {
+        for (const [topic, partitions] of member.partitions) {
+          if (!ask.caller.allows('admin', { topic, group })) continue
+          for (const partition of partitions) yield { ...found, topic, partition }
+        }
+      })
+    }
+  ),
   getAssignment: one(
+    'groups.describe',
     `${CONSUMER}/assignments/{topic_name}/partitions/{partition_id}`,
     'A partition that a member reads',
     assignments,
@@ -221,8 +243,9 @@ export const groupRoutes = {
       return { ...found, topic, partition }
     }
   ),
-  listLags: list(`${GROUP}/lags`, 'How far a group is behind, the largest lag first', lags, lagsOf),
+  listLags: list('groups.committed', `${GROUP}/lags`, 'How far a group is behind, the largest lag first', lags, lagsOf),
   getLag: one(
+    'groups.committed',
     `${GROUP}/lags/{topic_name}/partitions/{partition_id}`,
     'How far a group is behind in a partition',
     lags,
@@ -233,9 +256,15 @@ export const groupRoutes = {
       return found
     }
   ),
-  getLagSummary: one(`${GROUP}/lag-summary`, 'How far a group is behind in all', summaries, async ask => {
-    const all = await lagsOf(ask)
-    const [largest] = all
-    return { groupId: largest.groupId, largest, total: all.reduce((sum, lag) => sum + lagOf(lag), 0) }
-  })
+  getLagSummary: one(
+    'groups.committed',
+    `${GROUP}/lag-summary`,
+    'How far a group is behind in all',
+    summaries,
+    async ask => {
+      const all = await lagsOf(ask)
+      const [largest] = all
+      return { groupId: largest.groupId, largest, total: all.reduce((sum, lag) => sum + lagOf(lag), 0) }
+    }
+  )
 } as const satisfies Readonly<Record<string, V3Route>>

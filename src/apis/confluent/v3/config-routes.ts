@@ -154,8 +154,22 @@ const routesOf = (
   [reading, changing]: readonly [Operation, Operation],
   [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
 ): Readonly<Record<string, V3Route>> => ({
-  [`list${name}Configs`]: list(path, all, kind, async ask => settingsOf(ask, await find(ask)), [reading]),
-  [`get${name}Config`]: one(`${path}/{name}`, any, kind, async ask => settingNamed(ask, await find(ask)), reading),
+  [`list${name}Configs`]: list(
+    'admin.describeConfigs',
+    path,
+    all,
+    kind,
+    async ask => settingsOf(ask, await find(ask)),
+    [reading]
+  ),
+  [`get${name}Config`]: one(
+    'admin.describeConfigs',
+    `${path}/{name}`,
+    any,
+    kind,
+    async ask => settingNamed(ask, await find(ask)),
+    reading
+  ),
   ...changesOf(name, path, of, find, changing)
 })
 
@@ -166,7 +180,8 @@ function changesOf(
   find: Find,
   permission: Operation
 ): Readonly<Record<string, V3Route>> {
-  const named = { path: `${path}/{name}`, permission }
+  const verb = 'admin.alterConfigs'
+  const named = { verb, path: `${path}/{name}`, permission } as const
   return {
     [`set${name}Config`]: change(
       { method: 'put', ...named, summary: `Sets a setting of ${of}`, body: ['Its value', valueBody] },
@@ -178,6 +193,7 @@ function changesOf(
     ),
     [`alter${name}Configs`]: change(
       {
+        verb,
         method: 'post',
         path: `${path}:alter`,
         summary: `Changes settings of ${of}, all or none`,
@@ -199,16 +215,23 @@ export const configRoutes = {
     async ({ params: { topic_name: topic = '' } }) => topicResource(topic),
     ['admin', 'alter']
   ),
-  listAllTopicConfigs: list(`${CLUSTER}/topics/-/configs`, 'The settings of all topics', ofTopics, async ask => {
-    const all = await ask.verbs.topics('all', ask.time.ms)
-    return settingsOfAll(ask, () => {
-      const topics = visibleTopics(ask, all)
-      if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics.length))
-      return topics.map(({ topic }) => topicResource(topic))
-    })
-  }),
+  listAllTopicConfigs: list(
+    'admin.describeConfigs',
+    `${CLUSTER}/topics/-/configs`,
+    'The settings of all topics',
+    ofTopics,
+    async ask => {
+      const all = await ask.verbs.topics('all', ask.time.ms)
+      return settingsOfAll(ask, () => {
+        const topics = visibleTopics(ask, all)
+        if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics.length))
+        return topics.map(({ topic }) => topicResource(topic))
+      })
+    }
+  ),
   alterAllTopicConfigs: change(
     {
+      verb: 'admin.alterConfigs',
       method: 'post',
       path: `${CLUSTER}/topics/-/configs:alter`,
       summary: 'Changes settings of several topics',
@@ -244,6 +267,7 @@ export const configRoutes = {
     ['cluster', 'cluster']
   ),
   listAllBrokerConfigs: list(
+    'admin.describeConfigs',
     `${CLUSTER}/brokers/-/configs`,
     'The settings of all brokers',
     ofBrokers,

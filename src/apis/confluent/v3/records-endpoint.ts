@@ -17,7 +17,7 @@ import type {
 } from '../../../http/api/produce-route.js'
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
 import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
-import type { Exchange } from '../../../http/exchange/exchange.js'
+import { type Exchange, noteWait } from '../../../http/exchange/exchange.js'
 import { JSON_TYPE, MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
@@ -171,6 +171,7 @@ export class V3Records extends V3Produce {
       return
     }
     const { request, response, requestId } = exchange
+    noteWait(request, Number.POSITIVE_INFINITY)
     const stream = new RecordStream({ request, response, requestId, payload }, head, {
       ...this.#options,
       writer: this.parts.writer,

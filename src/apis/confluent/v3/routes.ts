@@ -9,6 +9,7 @@ import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exch
 import { JSON_TYPE } from '../../../http/exchange/modern-answers.js'
 import { json, type Operation } from '../../../http/openapi/operation.js'
 import type { ClusterDescription } from '../../../verbs/admin.js'
+import type { VerbPath } from '../../../verbs/facts.js'
 import type { Verbs } from '../../../verbs/verbs.js'
 import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
@@ -85,6 +86,7 @@ const targetOf = ({ consumer_group_id: group, topic_name: topic }: Params): Targ
 type Permissions = readonly [Permission, ...Permission[]]
 
 function read(
+  verb: VerbPath,
   path: string,
   summary: string,
   schema: z.ZodType,
@@ -93,6 +95,7 @@ function read(
 ): V3Route {
   const answers = { 200: { description: summary, content: json(schema) }, ...refusals }
   return {
+    verb,
     method: 'get',
     ...describedPath(path, PARAMS),
     summary,
@@ -109,25 +112,28 @@ function read(
 }
 
 export const one = <One>(
+  verb: VerbPath,
   path: string,
   summary: string,
   kind: Kind<One>,
   find: (ask: Ask) => Promise<One>,
   permission: Permission = 'admin'
-): V3Route => read(path, summary, kind.schema, [permission], async ask => kind.json(await find(ask), ask.links))
+): V3Route => read(verb, path, summary, kind.schema, [permission], async ask => kind.json(await find(ask), ask.links))
 
 export const list = <One>(
+  verb: VerbPath,
   path: string,
   summary: string,
   kind: Kind<One>,
   all: (ask: Ask) => Promise<Iterable<One> | AsyncIterable<One>>,
   permissions: Permissions = ['admin']
 ): V3Route =>
-  read(path, summary, listOf(kind.schema), permissions, async ask =>
+  read(verb, path, summary, listOf(kind.schema), permissions, async ask =>
     ask.links.list(kind, path, ask.params, await all(ask))
   )
 
 interface Change<Body> {
+  readonly verb: VerbPath
   readonly method: Described['method']
   readonly path: string
   readonly summary: string
@@ -142,10 +148,11 @@ interface Change<Body> {
 
 /** A route that changes something. @param work without a result: 204 */
 export function change<Body = undefined>(
-  { method, path, summary, body, answers = done, permission, targetOf: targetIn }: Change<Body>,
+  { verb, method, path, summary, body, answers = done, permission, targetOf: targetIn }: Change<Body>,
   work: (ask: Ask, body: Body) => Promise<Changed | undefined>
 ): V3Route {
   return {
+    verb,
     method,
     ...describedPath(path, PARAMS),
     summary,

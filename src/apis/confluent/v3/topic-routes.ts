@@ -202,6 +202,7 @@ const topicJson = json(topics.schema)
 /** The routes of version 3 about topics and their partitions, by id. */
 export const topicRoutes = {
   listBrokerReplicas: list(
+    'topics',
     `${CLUSTER}/brokers/{broker_id}/partition-replicas`,
     'The replicas that a broker has',
     replicas,
@@ -216,7 +217,7 @@ export const topicRoutes = {
     }
   ),
   listTopicsV3: {
-    ...list(`${CLUSTER}/topics`, 'The topics', topics, async ask => {
+    ...list('topics', `${CLUSTER}/topics`, 'The topics', topics, async ask => {
       const all = await ask.verbs.topics('all', ask.time.ms)
       const operations = await operationsOn(ask, 'all')
       return lazily(function* () {
@@ -227,6 +228,7 @@ export const topicRoutes = {
   },
   createTopic: change(
     {
+      verb: 'admin.createTopic',
       method: 'post',
       path: `${CLUSTER}/topics`,
       summary: 'Creates a topic',
@@ -260,7 +262,7 @@ export const topicRoutes = {
     }
   ),
   getTopicV3: {
-    ...one(TOPIC, 'A topic', topics, async ask => {
+    ...one('topics', TOPIC, 'A topic', topics, async ask => {
       const found = await topicOf(ask)
       return { ...shown(found), operations: (await operationsOn(ask, [found.topic]))(found.topic) }
     }),
@@ -268,6 +270,7 @@ export const topicRoutes = {
   },
   growTopic: change(
     {
+      verb: 'admin.createPartitions',
       method: 'patch',
       path: TOPIC,
       summary: 'Adds partitions to a topic',
@@ -283,33 +286,45 @@ export const topicRoutes = {
     }
   ),
   deleteTopic: change(
-    { method: 'delete', path: TOPIC, summary: 'Deletes a topic with its records', permission: 'delete' },
+    {
+      verb: 'admin.deleteTopic',
+      method: 'delete',
+      path: TOPIC,
+      summary: 'Deletes a topic with its records',
+      permission: 'delete'
+    },
     async ({ verbs, params: { topic_name: topic = '' }, time }) => {
       await verbs.admin.deleteTopic(topic, time.ms)
     }
   ),
-  listPartitionsV3: list(`${TOPIC}/partitions`, 'The partitions of a topic', partitions, async ask => {
+  listPartitionsV3: list('topics', `${TOPIC}/partitions`, 'The partitions of a topic', partitions, async ask => {
     const { topic, partitions } = await topicOf(ask)
     return lazily(() => partitions.map(of => ({ topic, of })))
   }),
-  getPartitionV3: one(PARTITION, 'A partition', partitions, partitionOf),
+  getPartitionV3: one('topics', PARTITION, 'A partition', partitions, partitionOf),
   getPartitionOffset: {
-    ...one(`${PARTITION}/offset`, 'Where the log of a partition begins and ends', offsets, async ask => {
-      const found = await topicOf(ask)
-      if ((queryOf(sentUrlOf(ask.exchange.request)).get('offset_type') ?? BOTH_OFFSETS) !== BOTH_OFFSETS)
-        throw new ProblemError(BAD_OFFSET_TYPE)
-      const of = requirePartition(found, ask.params.partition_id ?? '')
-      const { topic } = found
-      const [ends] = await ask.verbs.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
-      if (ends === undefined) throw new ProblemError(noPartition(topic, String(of.partition)))
-      return { topic, of, ends }
-    }),
+    ...one(
+      'admin.logEnds',
+      `${PARTITION}/offset`,
+      'Where the log of a partition begins and ends',
+      offsets,
+      async ask => {
+        const found = await topicOf(ask)
+        if ((queryOf(sentUrlOf(ask.exchange.request)).get('offset_type') ?? BOTH_OFFSETS) !== BOTH_OFFSETS)
+          throw new ProblemError(BAD_OFFSET_TYPE)
+        const of = requirePartition(found, ask.params.partition_id ?? '')
+        const { topic } = found
+        const [ends] = await ask.verbs.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
+        if (ends === undefined) throw new ProblemError(noPartition(topic, String(of.partition)))
+        return { topic, of, ends }
+      }
+    ),
     query: { offset_type: z.literal(BOTH_OFFSETS).optional().describe('Another value is answered 400') }
   },
-  listReplicas: list(`${PARTITION}/replicas`, 'The replicas of a partition', replicas, async ask =>
+  listReplicas: list('topics', `${PARTITION}/replicas`, 'The replicas of a partition', replicas, async ask =>
     replicasOf(await partitionOf(ask))
   ),
-  getReplica: one(`${PARTITION}/replicas/{broker_id}`, 'A replica', replicas, async ask => {
+  getReplica: one('topics', `${PARTITION}/replicas/{broker_id}`, 'A replica', replicas, async ask => {
     const { broker_id: id } = ask.params
     const found = replicasOf(await partitionOf(ask)).find(({ broker }) => String(broker) === id)
     if (found === undefined) throw notFound(`the partition has no replica on broker ${id}`)
