@@ -64,9 +64,10 @@ export class KafkaQueueAdmin implements QueueAdmin {
     const limit = new TimeLimit(timeoutMs, this.#clock)
     const { deadLetters } = changes
     await Promise.all([this.#topic(topic, limit), this.#checkKind(groupId, limit)])
-    if (deadLetters !== undefined) await this.#checkDeadLetters(groupId, deadLetters, limit)
     const resource = { type: 'group', name: groupId } as const
-    const changed = changesOf(changes)
+    const hasDeadLetters = deadLetters === undefined || (await this.#hasDeadLetters(groupId, limit))
+    if (typeof deadLetters === 'string') await this.#checkDeadLetters(deadLetters, hasDeadLetters, limit)
+    const changed = changesOf(hasDeadLetters ? changes : { ...changes, deadLetters: undefined })
     if (changed.length > 0) await this.#admin.alterConfigs(resource, changed, { timeoutMs: limit.remainingMs })
     const found = await this.#admin.describeConfigs([resource], limit.remainingMs)
     return settingsIn(found.get(groupId) ?? [])
@@ -147,14 +148,17 @@ export class KafkaQueueAdmin implements QueueAdmin {
     throw toAdminError(result, `the offsets of group ${groupId}`, limit.timeoutMs)
   }
 
-  /** Kafka takes any name, and then copies nothing where a step is missing. */
-  async #checkDeadLetters(groupId: string, deadLetters: string | null, limit: TimeLimit): Promise<void> {
+  async #hasDeadLetters(groupId: string, limit: TimeLimit): Promise<boolean> {
     const ofGroup = await this.#admin.describeConfigs([{ type: 'group', name: groupId }], limit.remainingMs)
-    if (ofGroup.get(groupId)?.some(({ name }) => name === DEAD_LETTERS) !== true) {
+    return ofGroup.get(groupId)?.some(({ name }) => name === DEAD_LETTERS) === true
+  }
+
+  /** Kafka takes any name, and then copies nothing where a step is missing. */
+  async #checkDeadLetters(deadLetters: string, hasDeadLetters: boolean, limit: TimeLimit): Promise<void> {
+    if (!hasDeadLetters) {
       const text = 'this Kafka has no dead letters of share groups: they need Kafka 4.4 or later, and share.version 2'
       throw new KafkaError(errorCodes.UNSUPPORTED_VERSION, text, false)
     }
-    if (deadLetters === null) return
     if (!deadLetters.startsWith(DEAD_LETTERS_PREFIX))
       throw new DeadLettersError(
         `Kafka copies dead letters only to topics whose names begin with ${DEAD_LETTERS_PREFIX}`

@@ -45,6 +45,12 @@ describe('share groups of the embedded broker', () => {
     return new TestShareSession(castellan.router.ref, await placeOf('workers'))
   }
 
+  it('have no blank names, as Kafka has none', async () => {
+    for (const groupId of ['', ' ', '\0', '\t \0'])
+      expect(codeOf(await beat(groupId)), JSON.stringify(groupId)).to.equal(42)
+    for (const groupId of ['.', '..', '\0a', '\u3000']) expect(codeOf(await beat(groupId)), groupId).to.equal('success')
+  })
+
   it('keep their kind, and take no group of another one', async () => {
     await castellan.admin.setOffsets('classic', [{ topic: 'orders', partition: 0, offset: 0 }])
     expect(codeOf(await beat('classic'))).to.equal(69)

@@ -210,6 +210,8 @@ describe('what queues ask of Kafka', () => {
     const configure = (deadLetters: string | null) =>
       kafka.admin.configure('orders', 'workers', { deadLetters }, 1_000).catch(thrown => thrown)
     expect(await configure('dlq.orders')).to.include({ errorCode: 35 })
+    expect(await configure(null), 'what this Kafka has not is none already').to.include({ deadLetters: null })
+    expect(kafka.groups.size).to.equal(0)
     kafka.defaults = { ...DEFAULTS, [DEAD_LETTERS]: '' }
     for (const [topic, step] of [
       ['orders', 'dlq.'],

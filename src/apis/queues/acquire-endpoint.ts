@@ -13,7 +13,7 @@ import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '
 import { messageJson, plainTexts, schemaTexts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
-import { acquireBody, requireAtMost, withJson } from './requests.js'
+import { type acquireBody, acquiring, requireAtMost, withJson } from './requests.js'
 import { settle } from './settle-endpoint.js'
 
 export const BYTES_TYPE = 'application/octet-stream'
@@ -45,7 +45,7 @@ export class AcquireEndpoint {
   acquire(exchange: Exchange, params: Params): void {
     const queue = queueOf(this.#parts, exchange, params)
     if (!admitsConsumer(this.#parts, exchange, queue)) return
-    withJson(this.#parts, exchange, acquireBody, wanted => {
+    withJson(this.#parts, exchange, acquiring, wanted => {
       noteWait(exchange.request, wanted.waitMs)
       const asked = { exchange, queue, wanted, isBytes: this.#wantsBytes(exchange, wanted) }
       if (wanted.settle === undefined) this.#wait(asked)

@@ -3,7 +3,7 @@ import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { queueOf, refusalOfAltering } from './named-queue.js'
 import type { QueueParts } from './queue-answers.js'
-import { configureBody, withJson } from './requests.js'
+import { configuring, withJson } from './requests.js'
 
 /** `GET /{topic}/{group}`. */
 export function describe(parts: QueueParts, exchange: Exchange, params: Params): void {
@@ -19,7 +19,7 @@ export function describe(parts: QueueParts, exchange: Exchange, params: Params):
 export function configure(parts: QueueParts, exchange: Exchange, params: Params): void {
   const { queues, topic, group } = queueOf(parts, exchange, params)
   if (!admits(parts, exchange, 'alter', { topic, group })) return
-  withJson(parts, exchange, configureBody, changes => {
+  withJson(parts, exchange, configuring, changes => {
     const caller = parts.access.callerOf(exchange.request)
     const { deadLetters } = changes
     const refusal = typeof deadLetters === 'string' ? caller.refusalOf('produce', { topic: deadLetters }) : undefined

@@ -17,7 +17,10 @@ export interface NamedQueue {
   readonly path: string
 }
 
-/** @throws QueueProblem when there is no such cluster, or a name is empty, or is not percent-encoded */
+/**
+ * @throws QueueProblem when there is no such cluster, or a name is empty, or is not percent-encoded, or names nothing that Kafka
+ *   takes: clients make other paths of `.` and `..`, and Kafka takes white space for an empty name of a group
+ */
 export function queueOf(
   parts: QueueParts,
   { request }: Exchange,
@@ -28,6 +31,13 @@ export function queueOf(
   if (queues === undefined) throw new QueueProblem(404, 'there is no such cluster')
   if (topic === '' || group === '')
     throw new QueueProblem(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
+  for (const [what, name] of [
+    ['topic', topic],
+    ['group', group]
+  ] as const)
+    if (name === '.' || name === '..') throw new QueueProblem(400, `the name of the ${what} cannot be ${name}`)
+  if (group.trim() === '') throw new QueueProblem(400, 'the name of the group is white space')
+  if (group.includes('\0')) throw new QueueProblem(400, 'the name of the group has the character NUL')
   const start = cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`
   return { queues, topic, group, path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}` }
 }

@@ -91,15 +91,44 @@ const TOO_LARGE = new QueueProblem(
   `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
 )
 
+/** What a route makes of the JSON of its body. */
+interface BodyOf<Value> {
+  readonly schema: z.ZodType<Value>
+  readonly prepare: (json: unknown) => unknown
+}
+
+/** Bodies whose members may be null, which is the same as if they were absent. */
+export const acquiring: BodyOf<z.output<typeof acquireBody>> = {
+  schema: acquireBody,
+  prepare: json => {
+    const given = withoutNulls(json, acquireBody.shape)
+    return isObject(given) && 'settle' in given ? { ...given, settle: settling.prepare(given.settle) } : given
+  }
+}
+export const settling: BodyOf<z.output<typeof settleBody>> = {
+  schema: settleBody,
+  prepare: json => withoutNulls(json, settleBody.shape)
+}
+/** Null is Kafka's default here. */
+export const configuring: BodyOf<z.output<typeof configureBody>> = { schema: configureBody, prepare: json => json }
+
+const isObject = (json: unknown): json is object => typeof json === 'object' && json !== null && !Array.isArray(json)
+
+/** Members that are not known stay, so that they are refused. */
+const withoutNulls = (json: unknown, known: object): unknown =>
+  isObject(json)
+    ? Object.fromEntries(Object.entries(json).filter(([name, value]) => value !== null || !Object.hasOwn(known, name)))
+    : json
+
 /** Reads a body of JSON of any content type; an empty one is `{}`. @param use what it throws is answered */
 export function withJson<Value>(
   parts: QueueParts,
   exchange: Exchange,
-  schema: z.ZodType<Value>,
+  { schema, prepare }: BodyOf<Value>,
   use: (value: Value) => void
 ): void {
   withBytes(parts, exchange, Math.min(parts.maxBodyBytes, MAX_PARSED_BYTES), TOO_LARGE, bytes =>
-    use(validated(bytes.length === 0 ? {} : jsonIn(bytes.toString()), schema))
+    use(validated(bytes.length === 0 ? {} : prepare(jsonIn(bytes.toString())), schema))
   )
 }
 

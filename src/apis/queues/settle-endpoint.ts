@@ -5,7 +5,7 @@ import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Settlement, SettleResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
-import { requireAtMost, settleBody, withJson } from './requests.js'
+import { requireAtMost, settling, withJson } from './requests.js'
 
 /** Settles messages by their tokens. @throws QueueProblem when the delay is too long */
 export function settle(
@@ -22,7 +22,7 @@ export function settle(
 export function settleMany(parts: QueueParts, exchange: Exchange, params: Params): void {
   const queue = queueOf(parts, exchange, params)
   if (!admitsConsumer(parts, exchange, queue)) return
-  withJson(parts, exchange, settleBody, settlement => {
+  withJson(parts, exchange, settling, settlement => {
     settle(parts, exchange, queue, settlement).then(
       results => {
         const status = results.every(({ outcome }) => outcome === 'done') ? 200 : MULTI_STATUS

@@ -7,6 +7,8 @@ import type { Refusal } from './share-partition.js'
 import { ShareSessions } from './share-sessions.js'
 import { defaultShareSettings, ShareSettings } from './share-settings.js'
 
+/** Kafka trims ids of groups as Java does: all characters up to the space. */
+const IS_BLANK = /^[\0-\x20]*$/
 /** Size of a heartbeat's subscription beyond which it is refused. */
 const MOST_SUBSCRIBED = 1_000
 
@@ -50,6 +52,7 @@ export class ShareGroups {
   }
 
   beat(groupId: string, heartbeat: Heartbeat): Beaten | Refusal {
+    if (IS_BLANK.test(groupId)) return { errorCode: errorCodes.INVALID_REQUEST, message: "GroupId can't be empty." }
     const isOther = this.#others.get(groupId) !== undefined || this.#others.offsets.has(groupId)
     const missing = { errorCode: errorCodes.GROUP_ID_NOT_FOUND, message: `Group ${groupId} is not a share group.` }
     if (isOther || (heartbeat.memberEpoch !== 0 && this.get(groupId) === undefined)) return missing

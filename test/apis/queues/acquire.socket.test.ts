@@ -261,6 +261,19 @@ describe('queues: a request to acquire messages', () => {
       BYTES
     ])
   ]
+  it('may have null members, which are the same as absent ones', async () => {
+    await open()
+    const nulls = { count: null, waitMs: null, maxBytes: null, lockMs: null, encoding: null, start: null, settle: null }
+    expect((await play.ask('POST', ACQUIRE, nulls)).status).to.equal(200)
+    const settle = { accept: null, release: null, reject: null, renew: null, delayMs: null }
+    expect((await play.ask('POST', ACQUIRE, { settle })).status).to.equal(200)
+    const asked = ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: ['orders'] }]
+    const whole = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+    expect(play.queues.asked).to.deep.equal([asked, ['settle', 'orders', 'workers', whole, 'address 127.0.0.1'], asked])
+    for (const wrong of [{ limit: null }, { settle: { acks: null } }, null, [null], { settle: { accept: [null] } }])
+      expect((await play.problem('POST', ACQUIRE, JSON.stringify(wrong)))[0], JSON.stringify(wrong)).to.equal(400)
+  })
+
   it('that is wrong is told what is wrong, and takes nothing', async () => {
     await open()
     for (const [body, detail, headers] of wrong) {

@@ -64,6 +64,39 @@ describe('queues: a group', () => {
     expect([play.queues.asked, access.asked]).to.deep.equal([[], []])
   })
 
+  it('whose name, or whose topic, Kafka does not take, or clients make another path of, is refused by all routes', async () => {
+    const routes = [
+      ['POST', '/acquire'],
+      ['POST', '/settle'],
+      ['DELETE', '/messages/T'],
+      ['PATCH', ''],
+      ['GET', '']
+    ] as const
+    const names = [
+      ['/orders/%00', 'the name of the group has the character NUL'],
+      ['/orders/a%00', 'the name of the group has the character NUL'],
+      ['/orders/%20', 'the name of the group is white space'],
+      ['/orders/%09%E3%80%80', 'the name of the group is white space'],
+      ['/orders/.', 'the name of the group cannot be .'],
+      ['/orders/..', 'the name of the group cannot be ..'],
+      ['/./workers', 'the name of the topic cannot be .'],
+      ['/../workers', 'the name of the topic cannot be ..']
+    ] as const
+    for (const [method, rest] of routes)
+      for (const [queue, detail] of names)
+        expect(await play.problem(method, queue + rest), `${method} ${queue}${rest}`).to.deep.equal([
+          400,
+          'invalidRequest',
+          detail
+        ])
+    expect([play.queues.asked, access.asked]).to.deep.equal([[], []])
+  })
+
+  it('whose name has spaces and points among others is a group', async () => {
+    for (const name of ['%20a', '...', '.a', 'a%20b'])
+      expect((await play.ask('GET', `/orders/${name}`)).status).to.equal(200)
+  })
+
   it('is described to those who may read its offsets', async () => {
     play.queues.description = DESCRIPTION
     const { status, body } = await play.ask('GET', QUEUE)

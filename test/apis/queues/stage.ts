@@ -199,7 +199,9 @@ export class QueuesPlay {
   ): ClientRequest {
     const bytes = typeof body === 'object' ? JSON.stringify(body) : (body ?? '')
     const all = { ...(bytes !== '' && { 'content-length': String(Buffer.byteLength(bytes)) }), ...headers }
-    const sent = request(at + path, { method, headers: all, agent: false }, response => {
+    // As it is: a URL would leave `.` and `..` out.
+    const whole = new URL(at).pathname.replace(/\/$/, '') + path
+    const sent = request(at, { path: whole, method, headers: all, agent: false }, response => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))
       response.on('error', failed)
