@@ -1,9 +1,6 @@
-import { addCount } from '../../core/counts.js'
-import { HeldAmount } from '../../core/held-amount.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Acquired, Settled } from './queue-reader.js'
-import type { QueueLimits } from './queue-verbs.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 export const SETTLE_MARGIN_MS = 500
@@ -98,66 +95,5 @@ export class HeldMessage implements Due {
   leftMs(now: number): number {
     const endsAt = this.needsRenewal ? this.wantedUntil : Math.min(this.wantedUntil, this.lockEndsAt - SETTLE_MARGIN_MS)
     return Math.max(0, Math.floor(endsAt - now))
-  }
-}
-
-/** The held messages of all queues of a process: how many there are, and of which clients. */
-export class HeldCounts {
-  readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
-  readonly #all = new HeldAmount('messages of queues')
-  readonly #byClient = new Map<string, number>()
-  /** In how many queues a client waits. */
-  readonly #queuesByClient = new Map<string, number>()
-  #onEmpty: (() => void) | undefined
-
-  constructor(limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>) {
-    this.#limits = limits
-  }
-
-  get size(): number {
-    return this.#all.value
-  }
-
-  /** How many more the process may hold. */
-  get room(): number {
-    return Math.max(0, this.#limits.maxHeld - this.size)
-  }
-
-  roomOf(client: string): number {
-    return Math.max(0, this.#limits.maxHeldPerClient - (this.#byClient.get(client) ?? 0))
-  }
-
-  add(): void {
-    this.#all.add(1)
-  }
-
-  remove(): void {
-    this.#all.release(1)
-    if (this.size === 0) this.#onEmpty?.()
-  }
-
-  /** Resolves when no message is held. */
-  emptied(): Promise<void> {
-    if (this.size === 0) return Promise.resolve()
-    return new Promise(resolve => (this.#onEmpty = resolve))
-  }
-
-  /** Counts a message for another client than before. `undefined`: for none. */
-  move(held: HeldMessage, client: string | undefined): void {
-    if (held.client !== undefined) addCount(this.#byClient, held.client, -1)
-    if (client !== undefined) addCount(this.#byClient, client, 1)
-    held.client = client
-  }
-
-  /** The client waits in a queue from now on. @returns to be called once, when it waits there no more */
-  waits(client: string): () => void {
-    addCount(this.#queuesByClient, client, 1)
-    return () => addCount(this.#queuesByClient, client, -1)
-  }
-
-  /** How many messages one queue may acquire for the client, so that all queues in which it waits keep its limit together. */
-  shareOf(client: string): number {
-    const room = this.roomOf(client)
-    return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#queuesByClient.get(client) ?? 1)))
   }
 }

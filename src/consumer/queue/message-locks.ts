@@ -2,7 +2,8 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
-import { type HeldCounts, HeldMessage } from './held-messages.js'
+import type { HeldCounts } from './held-counts.js'
+import { HeldMessage } from './held-messages.js'
 import type { Acquired, QueueReader, Settled, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
@@ -54,10 +55,10 @@ export class MessageLocks {
   readonly #onRemoved: () => void
   /** By their places. The oldest comes first. */
   readonly #byPlace = new Map<string, HeldMessage>()
-  /** Messages that no client has, in the order in which they are given. */
+  /** Messages that no client has and that may be given, in the order in which they are given. */
   readonly spare = new Set<HeldMessage>()
-  /** `undefined`: Kafka does not show them. */
-  settings: QueueSettings | undefined
+  #settings: QueueSettings | undefined
+  #lastDeliveries = 0
   /** Messages that Kafka has archived at their last delivery, as far as is known. */
   archived = 0
   #isClosed = false
@@ -73,11 +74,22 @@ export class MessageLocks {
     return this.#byPlace.size
   }
 
+  /** `undefined`: Kafka does not show them. */
+  get settings(): QueueSettings | undefined {
+    return this.#settings
+  }
+
+  set settings(settings: QueueSettings | undefined) {
+    const isSame = settings?.deliveryLimit === this.#settings?.deliveryLimit
+    this.#settings = settings
+    if (isSame) return
+    this.#lastDeliveries = 0
+    for (const held of this.#byPlace.values()) if (this.isLast(held)) this.#lastDeliveries++
+  }
+
   /** Messages that are held for the last time. */
   get lastDeliveries(): number {
-    let count = 0
-    for (const held of this.#byPlace.values()) if (this.isLast(held)) count++
-    return count
+    return this.#lastDeliveries
   }
 
   /** When this process got the message that it holds longest. `undefined`: it holds none. */
@@ -110,8 +122,14 @@ export class MessageLocks {
     const former = this.#byPlace.get(keyOf(held))
     if (former !== undefined) this.#remove(former)
     this.#byPlace.set(keyOf(held), held)
+    if (this.isLast(held)) this.#lastDeliveries++
     this.#deps.counts.add()
     this.#toSpare(held)
+  }
+
+  /** The message is not given any more, unless its lock begins anew. */
+  pass(held: HeldMessage): void {
+    this.spare.delete(held)
   }
 
   /** Gives a spare message to a client. */
@@ -179,6 +197,11 @@ export class MessageLocks {
     }
   }
 
+  /** Releases what no client has and what might be given. */
+  releaseSpare(): void {
+    for (const held of this.spare) this.#release(held, 'no client has acquired it')
+  }
+
   /** Forgets all messages, whose sessions are about to end. What is on the way to Kafka is awaited. */
   close(): void {
     this.#isClosed = true
@@ -192,7 +215,6 @@ export class MessageLocks {
    */
   #toSpare(held: HeldMessage): void {
     const { now, counts, limits } = this.#deps
-    counts.move(held, undefined)
     held.acquisition = 0
     this.spare.add(held)
     if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
@@ -200,6 +222,7 @@ export class MessageLocks {
       const releaseAt = held.canBeSettled(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
       this.#keep(held, 'spare', releaseAt, false)
     }
+    counts.move(held, undefined)
   }
 
   #keep(held: HeldMessage, state: HeldMessage['state'], until: number, isKept = true): void {
@@ -243,6 +266,7 @@ export class MessageLocks {
     deadlines.remove(held)
     this.spare.delete(held)
     this.#byPlace.delete(keyOf(held))
+    if (this.isLast(held)) this.#lastDeliveries--
     counts.move(held, undefined)
     counts.remove()
     this.#onRemoved()
@@ -289,11 +313,16 @@ export class MessageLocks {
     held.renewing ??= this.#send(held, 'renew')
     const renewed = await held.renewing
     held.renewing = undefined
-    if (renewed.outcome === 'done') held.locked(renewed.lockEndsAt ?? sentAt + held.lockLengthMs, now())
+    if (renewed.outcome === 'done') this.#locked(held, renewed.lockEndsAt ?? sentAt + held.lockLengthMs)
     else if (renewed.outcome === 'lost') held.canRenew = false
     else held.renewAt = now() + RENEW_AGAIN_MS
     if (this.holds(held)) this.#review(held)
     return renewed
+  }
+
+  #locked(held: HeldMessage, lockEndsAt: number): void {
+    held.locked(lockEndsAt, this.#deps.now())
+    if (held.state === 'spare' && this.holds(held)) this.spare.add(held)
   }
 
   async #send({ session, topicId, partition, offset }: HeldMessage, word: Word): Promise<Settled> {

@@ -7,6 +7,7 @@ import type {
   QueueChanges,
   QueueLimits,
   QueueSettings,
+  QueueStart,
   QueueVerbs
 } from './queue-verbs.js'
 
@@ -46,14 +47,14 @@ export interface QueueAdmin extends Pick<QueueVerbs, 'describe' | 'configure'> {
   settings(groupId: string, timeoutMs: number): Promise<QueueSettings | undefined>
 }
 
-interface Opening {
+interface Opening<Acquire> {
   readonly topic: string
   readonly groupId: string
   readonly admin: QueueAdmin
   readonly limits: Pick<QueueLimits, 'mayCreate'>
-  /** The acquires that wait at this moment, in their order. */
-  readonly waiting: () => readonly AcquireOptions[]
-  readonly refuse: (acquire: AcquireOptions, failure: AcquireFailure) => void
+  /** The acquires that wait, in their order. Each look at them begins anew. */
+  readonly waiting: Iterable<Acquire>
+  readonly refuse: (acquire: Acquire, failure: AcquireFailure) => void
 }
 
 type Opened =
@@ -67,25 +68,56 @@ type Opened =
  * acquire names: once a member has fetched, a start changes nothing. It counts for all topics of the group, so that its client
  * needs the right for each of them.
  */
-export async function openGroup({ topic, groupId, admin, limits, waiting, refuse }: Opening): Promise<Opened> {
+export async function openGroup<Acquire extends { readonly options: AcquireOptions }>({
+  topic,
+  groupId,
+  admin,
+  limits,
+  waiting,
+  refuse
+}: Opening<Acquire>): Promise<Opened> {
   try {
     const { settings, hasStart, hasTopic, otherTopics, isNew } = await admin.find(topic, groupId, TIMEOUT_MS)
     if (isNew && !limits.mayCreate) return NEW_GROUP
     const opened = { type: 'opened', settings, isNewGroup: isNew } as const
     if (hasStart || hasTopic) return opened
-    const alters = [topic, ...otherTopics]
-    const isLacking = ({ start, mayAlter }: AcquireOptions): boolean =>
-      start !== undefined && mayAlter !== true && !(mayAlter && alters.every(one => mayAlter.includes(one)))
-    const wereWaiting = waiting().length
-    // One that is refused may come again within the call, with more rights.
-    for (let one = waiting().find(isLacking); one !== undefined; one = waiting().find(isLacking))
-      refuse(one, { ...MAY_NOT_ALTER, alters })
-    if (wereWaiting > 0 && waiting().length === 0) return { type: 'refused' }
-    const start = waiting().find(({ start }) => start !== undefined)?.start
+    const { start, isRefused } = startOf(waiting, [topic, ...otherTopics], refuse)
+    if (isRefused) return { type: 'refused' }
     if (start === undefined || start === settings?.start) return opened
     return { ...opened, settings: await admin.configure(topic, groupId, { start } satisfies QueueChanges, TIMEOUT_MS) }
   } catch (error) {
     if (error instanceof CastellanError) return failureOf(error)
     return ownFailure('protocol', `the queue cannot be opened: ${String(error)}`, true)
   }
+}
+
+/**
+ * Refuses acquires that name a start and may not alter all these topics.
+ *
+ * @returns the start that is named first by one that may, and whether all that have waited were refused
+ */
+function startOf<Acquire extends { readonly options: AcquireOptions }>(
+  waiting: Iterable<Acquire>,
+  alters: readonly string[],
+  refuse: Opening<Acquire>['refuse']
+): { readonly start: QueueStart | undefined; readonly isRefused: boolean } {
+  let start: QueueStart | undefined
+  let hasRefused = false
+  // One that is refused may come again within the call, with more rights: it is the last one then.
+  for (const one of waiting) {
+    if (one.options.start === undefined) continue
+    if (mayAlterAll(one.options, alters)) start ??= one.options.start
+    else {
+      refuse(one, { ...MAY_NOT_ALTER, alters })
+      hasRefused = true
+    }
+  }
+  const [someone] = waiting
+  return { start, isRefused: hasRefused && someone === undefined }
+}
+
+function mayAlterAll({ mayAlter }: AcquireOptions, topics: readonly string[]): boolean {
+  if (typeof mayAlter === 'boolean') return mayAlter
+  const allowed = new Set(mayAlter)
+  return topics.every(topic => allowed.has(topic))
 }

@@ -1,4 +1,5 @@
 import { withFields } from '../../core/log-fields.js'
+import { type LoopTurns, TICK_LIMITS, type TurnTaker } from '../../core/loop-turns.js'
 import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -20,7 +21,8 @@ import type {
   QueueSettings
 } from './queue-verbs.js'
 import type { Settling } from './settled-tokens.js'
-import { WaitingAcquire, WaitingAcquires } from './waiting-acquire.js'
+import { WaitingAcquire } from './waiting-acquire.js'
+import { WaitingAcquires } from './waiting-acquires.js'
 
 /** How long a queue without acquires and messages stays a member of its group. */
 const IDLE_MS = 30_000
@@ -30,6 +32,9 @@ const CLOSE_MS = 5_000
 /** The delivery limit may be changed by others. */
 const SETTINGS_AGE_MS = 60_000
 const SETTINGS_TIMEOUT_MS = 10_000
+/** Messages that are given, or passed over, in one turn of the event loop. */
+const GIFTS_PER_TICK = 256
+const COST_OF_A_GIFT = TICK_LIMITS.costPerTickAlone / GIFTS_PER_TICK
 
 const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
 
@@ -43,8 +48,8 @@ export interface QueueProcess extends MessageLocksDeps {
     events: QueueReaderEvents
   ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
   tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
-  /** How many messages this queue may acquire, so that all queues together keep their limit. */
-  roomOfQueue(): number
+  /** Lets queues take turns with other long work. */
+  readonly turns: LoopTurns
 }
 
 export interface QueueOwner {
@@ -55,7 +60,7 @@ export interface QueueOwner {
 }
 
 /** The acquires that wait for messages of one topic for a share group, and the messages that this process holds for them. */
-export class Queue {
+export class Queue implements TurnTaker {
   readonly topic: string
   readonly groupId: string
   readonly #process: QueueProcess
@@ -68,8 +73,11 @@ export class Queue {
   #isNewGroup = false
   /** True: no record that is written from now on is skipped. */
   #hasBegun = false
+  /** It has begun, and acquires wait whose wait was over before. */
+  #hasLate = false
   #failure: Failure | undefined
   #idleAlarm: Alarm | undefined
+  #onRoom: NodeJS.Immediate | undefined
   /** No acquire waits any more: what comes, and what comes back, is released. */
   #isDraining = false
   #isClosed = false
@@ -80,7 +88,7 @@ export class Queue {
     this.groupId = groupId
     this.#process = process
     this.#owner = owner
-    this.#waiting = new WaitingAcquires(process.deadlines, process.counts)
+    this.#waiting = new WaitingAcquires(process.deadlines, process.counts, () => this.roomChanged())
     this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
   }
 
@@ -118,7 +126,7 @@ export class Queue {
   /** @param releasePlace called once, when it is answered or its client has gone */
   acquire(options: AcquireOptions, asker: Asker<AcquireResult>, releasePlace: () => void): () => void {
     const startsAt = this.#process.now()
-    const acquire = new WaitingAcquire(options, asker, startsAt, one => this.#acquireDue(one), releasePlace)
+    const acquire = new WaitingAcquire(options, asker, startsAt, one => this.#due(one), releasePlace)
     this.#waiting.add(acquire)
     if (this.#failure?.retriable === false) this.#refuse(acquire, this.#failure)
     this.#serve()
@@ -130,10 +138,8 @@ export class Queue {
   async join(): Promise<void> {
     const { topic, groupId } = this
     const { admin, limits, openReader, now } = this.#process
-    const waiting = (): readonly AcquireOptions[] => Array.from(this.#waiting.all(), ({ options }) => options)
-    const refuse = (options: AcquireOptions, failure: AcquireFailure): void => {
-      for (const one of this.#waiting.all()) if (one.options === options) this.#refuse(one, failure)
-    }
+    const waiting = this.#waiting.all()
+    const refuse = (acquire: WaitingAcquire, failure: AcquireFailure): void => this.#refuse(acquire, failure)
     const opened = await openGroup({ topic, groupId, admin, limits, waiting, refuse })
     if (this.#isClosed) return
     if (opened.type === 'refused') {
@@ -202,6 +208,8 @@ export class Queue {
     this.drain()
     this.#joined?.locks.close()
     if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
+    clearImmediate(this.#onRoom)
+    this.#process.turns.leave(this)
     this.#owner.leaving(this.#failure)
     await this.#joined?.reader.close(CLOSE_MS).catch(error => this.#log.warn({ err: error }, 'the queue was not left'))
     this.#owner.left()
@@ -210,21 +218,30 @@ export class Queue {
   /** Before, no acquire is answered: a group that starts at the end would skip what is written after the answer. */
   #begun(): void {
     this.#hasBegun = true
+    this.#hasLate = true
     this.#serve()
+    this.#answerLate()
+  }
+
+  /** Answers those whose wait was over before the queue has begun, once all messages are given that are there. */
+  #answerLate(): void {
+    if (!this.#hasLate || this.#mayServe) return
+    this.#hasLate = false
     for (const acquire of this.#waiting.all()) if (acquire.isOver) this.#acquireDue(acquire)
   }
 
+  #due(acquire: WaitingAcquire): void {
+    if (!this.#waiting.stopAsking(acquire, this.#process.now())) this.#acquireDue(acquire)
+  }
+
   #acquireDue(acquire: WaitingAcquire): void {
-    const { now, deadlines } = this.#process
+    const { now } = this.#process
     if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
-    else if (!this.#hasBegun) {
-      acquire.isOver = true
-      acquire.deadlineAt = now() + BEGIN_GRACE_MS
-      deadlines.add(acquire)
-    } else {
+    else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
+    else {
       const isEmpty = this.#messagesOf(acquire).length === 0
-      if (isEmpty && acquire.messages.length > 0 && acquire.startAgain(now())) deadlines.add(acquire)
-      else if (isEmpty && this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+      if (isEmpty && acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
+      if (isEmpty && this.#failure !== undefined) this.#refuse(acquire, this.#failure)
       else this.#answer(acquire)
     }
   }
@@ -239,12 +256,12 @@ export class Queue {
   }
 
   #demand(): QueueDemand {
-    const { now, roomOfQueue } = this.#process
+    const { now, counts } = this.#process
     const demand = this.#waiting.demand(now())
     let messages = demand.messages - this.#joined!.locks.spare.size
     // Until it has begun, each partition has to be fetched from, whether messages of it are wanted or not.
     if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
-    return { ...demand, messages: Math.max(0, Math.min(messages, roomOfQueue())) }
+    return { ...demand, messages: Math.max(0, Math.min(messages, counts.roomOfQueue)) }
   }
 
   #acquired(messages: readonly Acquired[]): void {
@@ -259,28 +276,58 @@ export class Queue {
     this.#serve()
   }
 
-  /** Gives spare messages to acquires, in the order of both. */
-  #serve(): void {
-    if (this.#isDraining) this.#joined?.locks.releaseUnclaimed()
-    if (!this.#hasBegun || this.#joined === undefined) return
-    for (const held of this.#joined.locks.spare) {
-      if (this.#waiting.size === 0) return
-      for (const acquire of this.#waiting.all()) {
-        if (!this.#give(held, acquire)) continue
-        if (acquire.missing === 0) this.#answer(acquire)
-        break
-      }
-    }
+  /** A client that waits, or the process, may hold more. Others may be about to be told, so it is looked at later. */
+  roomChanged(): void {
+    if (this.#isClosed || this.#waiting.size === 0) return
+    this.#onRoom ??= setImmediate(() => {
+      this.#onRoom = undefined
+      this.#serve()
+      this.#joined?.reader.wake()
+    })
   }
 
-  #give(held: HeldMessage, acquire: WaitingAcquire): boolean {
-    const { now, counts } = this.#process
+  #serve(): void {
+    if (this.#isDraining) this.#joined?.locks.releaseSpare()
+    else if (this.#mayServe) this.#process.turns.ask(this)
+  }
+
+  /** Whether there is a message and, as far as is known, a client for it. */
+  get #mayServe(): boolean {
+    return this.#hasBegun && this.spare > 0 && this.#waiting.next !== undefined
+  }
+
+  /**
+   * Gives spare messages to clients in turns. Each message and each acquire is looked at once. Each turn begins with the oldest
+   * message again, since some may have come back.
+   */
+  readOn(maxCost: number): number {
+    const most = Math.max(1, Math.floor(maxCost / COST_OF_A_GIFT))
+    let steps = 0
+    if (this.#joined !== undefined && this.#mayServe) {
+      for (const held of this.#joined.locks.spare) {
+        while (steps < most && this.#joined.locks.spare.has(held) && this.#waiting.next !== undefined) {
+          steps++
+          this.#give(held, this.#waiting.next)
+        }
+        if (steps === most || this.#waiting.next === undefined) break
+      }
+      if (this.#mayServe) this.#process.turns.ask(this)
+      else this.#answerLate()
+    }
+    return steps * COST_OF_A_GIFT
+  }
+
+  /** One step with a spare message: an acquire gets it, or is answered without it, or it can be given no more. */
+  #give(held: HeldMessage, acquire: WaitingAcquire): void {
+    const now = this.#process.now()
     const { client, lockMs } = acquire.options
-    if (now() >= held.wantedUntil || !held.canBeSettled(now())) return false
-    if (counts.roomOf(client) === 0 || !acquire.takes(held)) return false
-    this.#waiting.give(held, acquire, now())
-    this.#joined!.locks.give(held, client, lockMs)
-    return true
+    const { locks } = this.#joined!
+    if (now >= held.wantedUntil || !held.canBeSettled(now)) locks.pass(held)
+    else if (acquire.takes(held)) {
+      this.#waiting.give(held, acquire, now)
+      locks.give(held, client, lockMs)
+      if (acquire.missing === 0) this.#answer(acquire)
+    } else this.#answer(acquire)
   }
 
   /**

@@ -8,7 +8,7 @@ import type { Failure } from '../../router/messages/request.js'
 import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, isTopic, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
-import { HeldCounts } from './held-messages.js'
+import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess } from './queue.js'
 import type { Word } from './queue-reader.js'
@@ -45,7 +45,7 @@ const TAGS = {
   failed: { outcome: 'failed' }
 } as const satisfies Record<SettleOutcome, object>
 
-export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin'> {
+export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns'> {
   readonly limits: QueueLimits
   readonly clock: MonotonicClock
   readonly log: Logger
@@ -89,10 +89,13 @@ export class Queues implements QueueVerbs {
   #isDraining = false
 
   constructor(deps: QueuesDeps) {
-    const { limits, clock, log, metrics, admin } = deps
+    const { limits, clock, log, metrics, admin, turns } = deps
     this.#deps = deps
     this.#tokens = new QueueTokens(deps)
     this.#counts = new HeldCounts(limits)
+    this.#counts.onRoom = () => {
+      for (const queue of this.#queues.values()) queue.roomChanged()
+    }
     this.#deadlines = new Deadlines(clock)
     this.#settled = new SettledTokens(clock)
     this.#waiting = new Shares(limits.maxWaiting, 'waiting acquires')
@@ -107,8 +110,8 @@ export class Queues implements QueueVerbs {
       admin,
       openReader: deps.openReader,
       nextAcquisition: () => (this.#acquisitions = (this.#acquisitions % MAX_ACQUISITION) + 1),
-      tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition),
-      roomOfQueue: () => this.#roomOfQueue()
+      turns,
+      tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition)
     }
   }
 
@@ -281,14 +284,6 @@ export class Queues implements QueueVerbs {
     this.#live.add(queue)
     this.#report ??= this.#nextReport()
     return queue
-  }
-
-  /** All queues that wait together get no more than the process may hold. */
-  #roomOfQueue(): number {
-    let waiting = 0
-    for (const queue of this.#queues.values()) if (queue.waiting > 0) waiting++
-    const { room } = this.#counts
-    return room === 0 ? 0 : Math.max(1, Math.floor(room / Math.max(1, waiting)))
   }
 
   #nextReport(): Alarm | undefined {

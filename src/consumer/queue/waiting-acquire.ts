@@ -1,8 +1,8 @@
 import { sizeOfRecord } from '../../core/model.js'
-import type { Deadlines, Due } from '../../router/requests/deadlines.js'
+import type { Due } from '../../router/requests/deadlines.js'
 import type { Asker } from '../group/consume-result.js'
-import type { HeldCounts, HeldMessage } from './held-messages.js'
-import type { QueueDemand } from './queue-messages.js'
+import type { HeldMessage } from './held-messages.js'
+import type { Place } from './line.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
 /** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */
@@ -12,22 +12,37 @@ const MIN_WAIT_MS = 100
 /** The time that an answer takes that a broker has sent at the end of the wait. */
 const ANSWER_MS = 50
 
+/** What one acquire, or one client, adds to what is wanted. */
+export interface WantedPart {
+  readonly messages: number
+  readonly bytes: number
+  readonly until: number
+}
+
 /** The acquire of a client that waits for messages. It is answered exactly once, unless the client has gone. */
 export class WaitingAcquire implements Due {
   readonly options: AcquireOptions
   /** Brokers are asked for messages until then. */
-  until: number
+  until = 0
+  /** False: it takes what comes, and brokers are asked for nothing more. */
+  isAsking = true
+  /** Among the acquires of its client that take messages. Set by those who keep them. */
+  place: Place<WaitingAcquire> | undefined
+  /** What it adds to what is wanted. Set by those who keep them. */
+  counted: WantedPart | undefined
   /** Those that it will be answered with, in the order in which it got them. */
   readonly messages: HeldMessage[] = []
   /** The wait is over, and the queue has not begun yet. */
   isOver = false
-  deadlineAt: number
+  /** When brokers are no longer asked, then when it is answered. */
+  deadlineAt = 0
   next: Due | undefined
   previous: Due | undefined
   readonly #endsAt: number
   readonly #asker: Asker<AcquireResult>
   readonly #onDue: (acquire: WaitingAcquire) => void
   #releasePlace: (() => void) | undefined
+  #answerAt = 0
   #bytes = 0
 
   /** @param releasePlace gives its place among all waiting acquires back */
@@ -39,9 +54,8 @@ export class WaitingAcquire implements Due {
     releasePlace: () => void
   ) {
     this.options = options
-    this.until = now + Math.max(options.waitMs, MIN_WAIT_MS)
-    this.#endsAt = this.until + ANSWER_MS
-    this.deadlineAt = this.#endsAt
+    this.#endsAt = now + Math.max(options.waitMs, MIN_WAIT_MS) + ANSWER_MS
+    this.#endAt(this.#endsAt)
     this.#asker = asker
     this.#onDue = onDue
     this.#releasePlace = releasePlace
@@ -81,9 +95,25 @@ export class WaitingAcquire implements Due {
     return now < this.#endsAt
   }
 
-  #endAt(endsAt: number): void {
-    this.deadlineAt = endsAt
-    this.until = endsAt - ANSWER_MS
+  /** Asks on until the queue has begun. */
+  goOn(untilMs: number): void {
+    this.isOver = true
+    this.#endAt(untilMs + ANSWER_MS)
+  }
+
+  /** Brokers have been asked long enough. @returns false: it is to be answered now */
+  stopAsking(now: number): boolean {
+    if (!this.isAsking || now >= this.#answerAt) return false
+    this.isAsking = false
+    this.deadlineAt = this.#answerAt
+    return true
+  }
+
+  #endAt(answerAt: number): void {
+    this.#answerAt = answerAt
+    this.until = answerAt - ANSWER_MS
+    this.isAsking = true
+    this.deadlineAt = this.until
   }
 
   /** Answers it, unless it was answered or its client has gone. */
@@ -97,75 +127,5 @@ export class WaitingAcquire implements Due {
     this.#releasePlace()
     this.#releasePlace = undefined
     return true
-  }
-}
-
-/** The acquires that wait in one queue, in the order in which they came, and the clients that wait with them. */
-export class WaitingAcquires {
-  readonly #deadlines: Deadlines
-  readonly #counts: HeldCounts
-  readonly #acquires = new Set<WaitingAcquire>()
-  /** By client: how many of its acquires wait, and how to tell that none does any more. */
-  readonly #clients = new Map<string, { acquires: number; readonly leave: () => void }>()
-
-  constructor(deadlines: Deadlines, counts: HeldCounts) {
-    this.#deadlines = deadlines
-    this.#counts = counts
-  }
-
-  get size(): number {
-    return this.#acquires.size
-  }
-
-  /** They may be removed meanwhile. */
-  all(): Iterable<WaitingAcquire> {
-    return this.#acquires
-  }
-
-  add(acquire: WaitingAcquire): void {
-    const { client } = acquire.options
-    const known = this.#clients.get(client)
-    this.#acquires.add(acquire)
-    this.#deadlines.add(acquire)
-    if (known === undefined) this.#clients.set(client, { acquires: 1, leave: this.#counts.waits(client) })
-    else known.acquires++
-  }
-
-  /** Does nothing where it was removed before. */
-  remove(acquire: WaitingAcquire): void {
-    const { client } = acquire.options
-    this.#deadlines.remove(acquire)
-    if (!this.#acquires.delete(acquire)) return
-    const known = this.#clients.get(client)!
-    if (--known.acquires > 0) return
-    this.#clients.delete(client)
-    known.leave()
-  }
-
-  /** Gives a message to an acquire that takes it. */
-  give(held: HeldMessage, acquire: WaitingAcquire, now: number): void {
-    this.#deadlines.remove(acquire)
-    acquire.take(held, now)
-    this.#deadlines.add(acquire)
-  }
-
-  /** What all of them want, as far as their clients may hold it. */
-  demand(now: number): QueueDemand {
-    let messages = 0
-    let maxBytes = 1
-    let until = now
-    const rooms = new Map<string, number>()
-    for (const acquire of this.#acquires) {
-      if (acquire.until <= now && !acquire.isOver) continue
-      const { client } = acquire.options
-      const room = rooms.get(client) ?? this.#counts.shareOf(client)
-      const wanted = Math.min(acquire.missing, room)
-      rooms.set(client, room - wanted)
-      if (wanted <= 0) continue
-      messages += wanted
-      maxBytes += acquire.missingBytes
-      until = Math.max(until, acquire.isOver ? acquire.deadlineAt : acquire.until)
-    }
-    return { messages, maxBytes, until }
   }
 }

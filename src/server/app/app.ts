@@ -212,6 +212,7 @@ class ProcessParts implements App {
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
   readonly #clusters: Clusters
+  readonly #turns = new LoopTurns()
   readonly crashed: Promise<Error>
   #isStopping = false
   #stopped: Promise<StopResult> | undefined
@@ -265,6 +266,7 @@ class ProcessParts implements App {
       decompressedMemory: new DecompressedMemory(config.cache.decompressedMaxBytes, bytes =>
         this.#metricsLogger.gauge?.('router', 'decompressed_bytes', {}, bytes)
       ),
+      turns: this.#turns,
       onFatal,
       logWorker,
       logStorage,
@@ -457,7 +459,7 @@ class ProcessParts implements App {
       metrics: this.metrics,
       refused: new RefusedRecordCounts(this.metrics, this.#refusals),
       undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
-      turns: new LoopTurns(),
+      turns: this.#turns,
       now: Date.now,
       clock: performanceClock,
       shutdown: this.#shutdown,

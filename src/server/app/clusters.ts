@@ -1,6 +1,7 @@
 import type { TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
+import type { LoopTurns } from '../../core/loop-turns.js'
 import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Amount, Logger, TellProgress } from '../../core/model.js'
@@ -38,6 +39,7 @@ export interface ClustersDeps {
   readonly quietLog: Logger
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
+  readonly turns: LoopTurns
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -266,8 +268,8 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, quietLog, apis, system, config, decompressedMemory, onFatal } = this.#deps
-    const deps = { system, config, decompressedMemory, onFatal }
+    const { log, quietLog, apis, system, config, decompressedMemory, turns, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, turns, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,

@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { GATEWAY_ID_BYTES, newTokenGiver, type TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
+import type { LoopTurns } from '../../core/loop-turns.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
@@ -36,6 +37,8 @@ export interface KafkaDeps {
   readonly decompressedMemory?: DecompressedMemory | undefined
   /** Names the process in tokens of queues. Absent: its gateway is not known again. */
   readonly giver?: TokenGiver | undefined
+  /** Lets queues take turns with other long work. */
+  readonly turns?: LoopTurns | undefined
 }
 
 export interface KafkaCluster extends Cluster {
@@ -50,7 +53,7 @@ export interface KafkaCluster extends Cluster {
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, orphaned, receipts, giver, ...rest } = deps
+  const { config, queue, orphaned, receipts, giver, turns, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
@@ -70,7 +73,7 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   const waitingMaxBytes = http.maxBodiesInFlightBytes
   const place = queue && { queue, cluster: name, orphaned, receipts }
   const { create: mayCreate, ...limits } = queues
-  const ofQueues = { cluster: name, limits: { mayCreate, ...limits }, giver }
+  const ofQueues = { cluster: name, limits: { mayCreate, ...limits }, giver, turns }
   const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues)
   return { ...castellan, name, connection }
 }

@@ -301,7 +301,7 @@ export async function openCluster(
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>,
-  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>
+  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>
 ): Promise<Cluster> {
   const settings = parseOptions(openOptions, given, 'openCastellan')
   const options = withGuards(given)
@@ -313,7 +313,7 @@ export async function openCluster(
   const { openQueues } = queues === undefined ? {} : await import('./open-queues.js')
   const openOwn =
     openQueues &&
-    ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>) => openQueues({ ...queues!, ...parts }))
+    ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => openQueues({ ...queues!, ...parts }))
   return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes, openOwn).open()
 }
 
@@ -342,7 +342,7 @@ class ClusterParts {
     logs: typeof import('./durable-logs.js') | undefined,
     sharedPlace: PlaceInLog | undefined,
     waitingMaxBytes: number | undefined,
-    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver'>) => Queues) | undefined
+    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => Queues) | undefined
   ) {
     this.#options = options
     this.#settings = settings

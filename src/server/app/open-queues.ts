@@ -4,6 +4,7 @@ import { GATEWAY_ID_BYTES, newTokenGiver, type TokenGiver } from '../../consumer
 import { Queues, type QueuesDeps } from '../../consumer/queue/queues.js'
 import type { ActorRef } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
+import { LoopTurns } from '../../core/loop-turns.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { KafkaAdmin, type KafkaAdminDeps } from '../../verbs/kafka-admin.js'
 import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
@@ -13,15 +14,18 @@ export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits'
   readonly delivery: KafkaAdminDeps['delivery']
   /** The same for all clusters of the process. Absent: tokens name a gateway of a random id. */
   readonly giver?: TokenGiver | undefined
+  /** Those of all long work of the process. Absent: only queues take turns. */
+  readonly turns?: LoopTurns | undefined
 }
 
 /** The queues of one cluster. */
-export function openQueues({ router, delivery, giver, ...options }: OpenQueuesOptions): Queues {
+export function openQueues({ router, delivery, giver, turns, ...options }: OpenQueuesOptions): Queues {
   const { log } = options
   const admin = new KafkaAdmin({ router, delivery, clock: performanceClock })
   return new Queues({
     ...options,
     ...(giver ?? newTokenGiver(randomBytes(GATEWAY_ID_BYTES))),
+    turns: turns ?? new LoopTurns(),
     clock: performanceClock,
     admin: new KafkaQueueAdmin(router, admin, performanceClock),
     openReader: (topic, groupId, events) =>

@@ -17,6 +17,7 @@ import type {
 } from '../../../src/consumer/queue/queue-verbs.js'
 import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
 import type { CastellanError } from '../../../src/core/errors.js'
+import { LoopTurns } from '../../../src/core/loop-turns.js'
 import type { Logger } from '../../../src/core/model.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { FakeTime } from '../../support/fake-time.js'
@@ -163,7 +164,8 @@ export class ScriptedQueues {
       configure: async (_topic, _groupId, changes) => {
         this.changes.push(changes)
         const start = changes.start ?? SETTINGS.start
-        return (this.settings = { ...SETTINGS, start })
+        const deliveryLimit = changes.deliveryLimit ?? SETTINGS.deliveryLimit
+        return (this.settings = { ...SETTINGS, start, deliveryLimit })
       },
       describe: () => Promise.reject(new Error('not scripted'))
     }
@@ -180,6 +182,7 @@ export class ScriptedQueues {
         maxQueues: 100,
         ...limits
       },
+      turns: new LoopTurns(),
       clock: this.time.now,
       log: this.#log,
       metrics: this.metrics,

@@ -1,0 +1,119 @@
+import { HeldAmount } from '../../core/held-amount.js'
+import type { HeldMessage } from './held-messages.js'
+import type { QueueLimits } from './queue-verbs.js'
+
+/** One client in one queue in which it waits. */
+export interface ClientRoom {
+  /**
+   * How many messages the queue may acquire for the client, so that all queues in which it waits keep its limit together. The next
+   * change of it is told.
+   */
+  look(): number
+  /** To be called once, when the client waits in the queue no more. */
+  leave(): void
+}
+
+interface Client {
+  held: number
+  /** In how many queues it waits. */
+  queues: number
+  /** Those that are to be told of the next change. */
+  readonly looking: Set<() => void>
+}
+
+/** The held messages of all queues of a process: how many there are, and of which clients. */
+export class HeldCounts {
+  readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
+  readonly #all = new HeldAmount('messages of queues')
+  /** Those that hold messages or wait. */
+  readonly #clients = new Map<string, Client>()
+  #queuesThatWait = 0
+  #onEmpty: (() => void) | undefined
+  /** Called when the process held as much as it may, and may hold more now. */
+  onRoom: () => void = () => undefined
+
+  constructor(limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>) {
+    this.#limits = limits
+  }
+
+  get size(): number {
+    return this.#all.value
+  }
+
+  /** How many more the process may hold. */
+  get room(): number {
+    return Math.max(0, this.#limits.maxHeld - this.size)
+  }
+
+  /** How many messages one queue may acquire, so that all queues that are waited for keep the limit of the process together. */
+  get roomOfQueue(): number {
+    return this.room === 0 ? 0 : Math.max(1, Math.floor(this.room / Math.max(1, this.#queuesThatWait)))
+  }
+
+  roomOf(client: string): number {
+    return Math.max(0, this.#limits.maxHeldPerClient - (this.#clients.get(client)?.held ?? 0))
+  }
+
+  add(): void {
+    this.#all.add(1)
+  }
+
+  remove(): void {
+    const wasFull = this.room === 0
+    this.#all.release(1)
+    if (this.size === 0) this.#onEmpty?.()
+    if (wasFull && this.room > 0) this.onRoom()
+  }
+
+  /** Resolves when no message is held. */
+  emptied(): Promise<void> {
+    if (this.size === 0) return Promise.resolve()
+    return new Promise(resolve => (this.#onEmpty = resolve))
+  }
+
+  /** Counts a message for another client than before. `undefined`: for none. */
+  move(held: HeldMessage, client: string | undefined): void {
+    const former = held.client
+    held.client = client
+    if (client !== undefined) this.#change(client, 'held', 1)
+    if (former !== undefined) this.#change(former, 'held', -1)
+  }
+
+  /** A queue in which nobody has waited is waited for. @returns to be called once, when nobody waits there any more */
+  queueWaits(): () => void {
+    this.#queuesThatWait++
+    return () => this.#queuesThatWait--
+  }
+
+  /** The client waits in a queue from now on. @param onChange called once after each look, when the room may be another */
+  waits(client: string, onChange: () => void): ClientRoom {
+    const { looking } = this.#change(client, 'queues', 1)
+    return {
+      look: () => {
+        looking.add(onChange)
+        return this.#shareOf(client)
+      },
+      leave: () => {
+        looking.delete(onChange)
+        this.#change(client, 'queues', -1)
+      }
+    }
+  }
+
+  #shareOf(client: string): number {
+    const room = this.roomOf(client)
+    return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#clients.get(client)?.queues ?? 1)))
+  }
+
+  #change(name: string, what: 'held' | 'queues', by: number): Client {
+    let client = this.#clients.get(name)
+    if (client === undefined) this.#clients.set(name, (client = { held: 0, queues: 0, looking: new Set() }))
+    client[what] += by
+    if (client.held === 0 && client.queues === 0) this.#clients.delete(name)
+    if (client.looking.size === 0) return client
+    const told = [...client.looking]
+    client.looking.clear()
+    for (const tell of told) tell()
+    return client
+  }
+}

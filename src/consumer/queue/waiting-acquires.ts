@@ -1,0 +1,235 @@
+import type { Deadlines } from '../../router/requests/deadlines.js'
+import type { ClientRoom, HeldCounts } from './held-counts.js'
+import type { HeldMessage } from './held-messages.js'
+import { Latest } from './latest.js'
+import { Line, type Place } from './line.js'
+import type { QueueDemand } from './queue-messages.js'
+import type { WaitingAcquire, WantedPart } from './waiting-acquire.js'
+
+/** What some acquires want together. */
+type Wanted = { -readonly [Name in 'messages' | 'bytes']: WantedPart[Name] }
+
+/** A client in one queue, and its acquires that wait there. */
+class WaitingClient {
+  readonly name: string
+  readonly room: ClientRoom
+  acquires = 0
+  /** Those that take messages, in the order in which they came. */
+  readonly open = new Line<WaitingAcquire>()
+  /** What acquires want for which brokers are asked, whether the client has room or not. */
+  readonly wanted: Wanted = { messages: 0, bytes: 0 }
+  readonly ends = new Latest()
+  /** What was seen at the last look. Where it is false, it is told when there is room again. */
+  hasRoom = true
+  /** Among the clients that have room, as far as is known, and an open acquire. */
+  place: Place<WaitingClient> | undefined
+  /** Its part in what the queue wants. */
+  part: WantedPart | undefined
+
+  constructor(name: string, room: ClientRoom) {
+    this.name = name
+    this.room = room
+  }
+
+  /** How many messages may be acquired for it. */
+  look(): number {
+    const room = this.room.look()
+    this.hasRoom = room > 0
+    return room
+  }
+}
+
+/**
+ * The acquires that wait in one queue. Clients take turns, and those of one client get messages in the order in which they came.
+ * What they want is kept as a sum, so that it costs nothing to ask for it often.
+ */
+export class WaitingAcquires {
+  readonly #deadlines: Deadlines
+  readonly #counts: HeldCounts
+  readonly #onRoom: () => void
+  readonly #acquires = new Set<WaitingAcquire>()
+  readonly #clients = new Map<string, WaitingClient>()
+  /** Clients that have room and an open acquire, in the order of their turns. */
+  readonly #turns = new Line<WaitingClient>()
+  /** Clients whose parts are to be counted anew. */
+  readonly #changed = new Set<WaitingClient>()
+  readonly #wanted: Wanted = { messages: 0, bytes: 0 }
+  readonly #ends = new Latest()
+  #endWaiting: (() => void) | undefined
+
+  /** @param onRoom called when a client has room that had none, and an acquire of it waits; it must not change anything at once */
+  constructor(deadlines: Deadlines, counts: HeldCounts, onRoom: () => void) {
+    this.#deadlines = deadlines
+    this.#counts = counts
+    this.#onRoom = onRoom
+  }
+
+  get size(): number {
+    return this.#acquires.size
+  }
+
+  /** They may be removed meanwhile. */
+  all(): Iterable<WaitingAcquire> {
+    return this.#acquires
+  }
+
+  add(acquire: WaitingAcquire): void {
+    const client = this.#clientOf(acquire)
+    client.acquires++
+    acquire.place = client.open.add(acquire)
+    this.#acquires.add(acquire)
+    this.#deadlines.add(acquire)
+    this.#endWaiting ??= this.#counts.queueWaits()
+    this.#count(acquire)
+    this.#queue(client)
+  }
+
+  /** Does nothing where it was removed before. */
+  remove(acquire: WaitingAcquire): void {
+    this.#deadlines.remove(acquire)
+    if (!this.#acquires.delete(acquire)) return
+    const client = this.#clientOf(acquire)
+    this.#uncount(acquire, client)
+    this.#close(acquire, client)
+    if (--client.acquires === 0) this.#forget(client)
+    if (this.size > 0) return
+    this.#endWaiting?.()
+    this.#endWaiting = undefined
+  }
+
+  /** The acquire that gets the next message, if it takes it. `undefined`: no client that waits has room. */
+  get next(): WaitingAcquire | undefined {
+    for (let client = this.#turns.first; client !== undefined; client = this.#turns.first) {
+      if (this.#counts.roomOf(client.name) > 0) return client.open.first
+      client.look()
+      this.#unqueue(client)
+    }
+    return undefined
+  }
+
+  /** Gives a message to an acquire that takes it; the turn of its client is over. */
+  give(held: HeldMessage, acquire: WaitingAcquire, now: number): void {
+    const client = this.#clientOf(acquire)
+    this.#deadlines.remove(acquire)
+    acquire.take(held, now)
+    this.#deadlines.add(acquire)
+    this.#count(acquire)
+    if (acquire.missing === 0) this.#close(acquire, client)
+    this.#unqueue(client)
+    this.#queue(client)
+  }
+
+  /** Brokers are asked for it no longer, and it takes what comes until it ends. @returns false: it ends now */
+  stopAsking(acquire: WaitingAcquire, now: number): boolean {
+    return acquire.stopAsking(now) && this.#goOn(acquire)
+  }
+
+  /** Waits on for the begin of the queue. */
+  waitForBegin(acquire: WaitingAcquire, untilMs: number): void {
+    acquire.goOn(untilMs)
+    this.#goOn(acquire)
+  }
+
+  /** Waits on after what it had got was lost. @returns false: it ends now */
+  startAgain(acquire: WaitingAcquire, now: number): boolean {
+    return acquire.startAgain(now) && this.#goOn(acquire)
+  }
+
+  #goOn(acquire: WaitingAcquire): true {
+    this.#deadlines.remove(acquire)
+    this.#deadlines.add(acquire)
+    this.#count(acquire)
+    return true
+  }
+
+  /** What all of them want, as far as their clients may hold it. */
+  demand(now: number): QueueDemand {
+    for (const client of this.#changed) this.#countPart(client)
+    this.#changed.clear()
+    const until = this.#ends.moment ?? now
+    return { messages: until > now ? this.#wanted.messages : 0, maxBytes: 1 + this.#wanted.bytes, until }
+  }
+
+  #clientOf({ options: { client: name } }: WaitingAcquire): WaitingClient {
+    const known = this.#clients.get(name)
+    if (known !== undefined) return known
+    const client: WaitingClient = new WaitingClient(
+      name,
+      this.#counts.waits(name, () => this.#roomChanged(client))
+    )
+    this.#clients.set(name, client)
+    return client
+  }
+
+  #forget(client: WaitingClient): void {
+    this.#clients.delete(client.name)
+    this.#unqueue(client)
+    this.#countPart(client)
+    this.#changed.delete(client)
+    client.room.leave()
+  }
+
+  #roomChanged(client: WaitingClient): void {
+    this.#changed.add(client)
+    if (client.hasRoom || client.look() === 0) return
+    this.#queue(client)
+    this.#onRoom()
+  }
+
+  /** The acquire takes no more messages. */
+  #close(acquire: WaitingAcquire, client: WaitingClient): void {
+    acquire.place?.leave()
+    acquire.place = undefined
+    if (client.open.first === undefined) this.#unqueue(client)
+  }
+
+  /** The client gets a turn, behind the others, if it has an open acquire. Whether it has room is seen then. */
+  #queue(client: WaitingClient): void {
+    if (client.open.first !== undefined) client.place ??= this.#turns.add(client)
+  }
+
+  #unqueue(client: WaitingClient): void {
+    client.place?.leave()
+    client.place = undefined
+  }
+
+  /** Counts what the acquire wants now. */
+  #count(acquire: WaitingAcquire): void {
+    const client = this.#clientOf(acquire)
+    this.#uncount(acquire, client)
+    const { missing: messages, missingBytes: bytes, until, isAsking } = acquire
+    if (!isAsking || messages === 0) return
+    acquire.counted = { messages, bytes, until }
+    client.wanted.messages += messages
+    client.wanted.bytes += bytes
+    client.ends.add(until)
+  }
+
+  #uncount(acquire: WaitingAcquire, client: WaitingClient): void {
+    this.#changed.add(client)
+    const part = acquire.counted
+    if (part === undefined) return
+    acquire.counted = undefined
+    client.wanted.messages -= part.messages
+    client.wanted.bytes -= part.bytes
+    client.ends.remove(part.until)
+  }
+
+  /** Counts what the client wants now, as far as it has room. */
+  #countPart(client: WaitingClient): void {
+    const { part: former, wanted } = client
+    if (former !== undefined) {
+      this.#wanted.messages -= former.messages
+      this.#wanted.bytes -= former.bytes
+      this.#ends.remove(former.until)
+    }
+    client.part = undefined
+    const messages = wanted.messages === 0 ? 0 : Math.min(wanted.messages, client.look())
+    if (messages === 0) return
+    const bytes = Math.ceil((wanted.bytes * messages) / wanted.messages)
+    client.part = { messages, bytes, until: client.ends.moment! }
+    this.#wanted.messages += messages
+    this.#wanted.bytes += bytes
+    this.#ends.add(client.part.until)
+  }
+}
