@@ -11,7 +11,7 @@ import {
   produceOptionsOf,
   type RefusedRequest
 } from '../../http/api/produce-route.js'
-import { AnswerTemplate, WARNING_HEADER } from '../../http/exchange/answers.js'
+import { AnswerTemplate, WARNING_HEADER, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { JSON_TYPE, wantsModern } from '../../http/exchange/modern-answers.js'
@@ -178,17 +178,31 @@ export class MessageApi implements ProduceApi<Head> {
     if (error instanceof PixyError) {
       const { status, message, code } = error
       const cause = code && { code, retriable: false }
-      return { ...errorAnswer(status, message), ...hintFor(exchange, message), closes, cause }
+      return { ...errorAnswer(status, message), ...this.#hintFor(exchange, message), closes, cause }
     }
     if (error instanceof BodyTooLargeError) {
       const isForm = contentKindOf(exchange.response.req.headers['content-type']) === 'form'
-      if (isForm) return { ...errorAnswer(400, EMPTY), ...hintFor(exchange, EMPTY), closes }
-      return { ...errorAnswer(413, TOO_LARGE), closes }
+      if (isForm) return { ...errorAnswer(400, EMPTY), ...this.#hintFor(exchange, EMPTY), closes }
+      const headers = warningOf(`${error.message} (apis.kafka-pixy.maxBodyBytes, http.maxBodyBytes)`)
+      return { ...errorAnswer(413, TOO_LARGE), headers, closes }
     }
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
     const text = error.code === 'shuttingDown' ? SHUTTING_DOWN_TEXT : error.message
     return { status, type: JSON_TYPE, body: errorBody(text), closes }
+  }
+
+  /**
+   * What the original's text does not say: `curl -d` announces a form by itself; the limit of a message is the gateway's,
+   * not that of a broker.
+   */
+  #hintFor({ response }: Pick<Exchange, 'response'>, text: string): Pick<ProduceAnswer, 'headers'> {
+    if (text === TOO_LARGE) {
+      const { maxMessageBytes } = this.#parts.settings
+      return { headers: warningOf(`a message may have ${maxMessageBytes} bytes (apis.kafka-pixy.maxMessageBytes)`) }
+    }
+    const isWrong = text === EMPTY || contentKindOf(response.req.headers['content-type']) === undefined
+    return isWrong ? { headers: WRONG_TYPE } : {}
   }
 
   broken(): ProduceAnswer {
@@ -207,12 +221,6 @@ const errorAnswer = (status: number, text: string): ProduceAnswer => ({
   body: errorBody(text),
   headers: status === 429 || status === 503 ? RETRY : undefined
 })
-
-/** For clients that do not know that `curl -d` announces a form by itself: the text of the answer is the original's. */
-function hintFor({ response }: Pick<Exchange, 'response'>, text: string): Pick<ProduceAnswer, 'headers'> {
-  const isWrong = text === EMPTY || contentKindOf(response.req.headers['content-type']) === undefined
-  return isWrong ? { headers: WRONG_TYPE } : {}
-}
 
 const NOTHING: readonly ProduceRecord[] = []
 

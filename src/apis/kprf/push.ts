@@ -2,6 +2,7 @@ import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } f
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
+import { recordRefusal } from '../../core/refusals.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, capacityWaitMsOf, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
@@ -14,7 +15,7 @@ import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
 import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
-import { failureText, messageTooLarge, purged, rateLimited, recordRefusalOf, recordTooLarge } from './record-errors.js'
+import { failureText, messageTooLarge, purged, rateLimited, recordRefusalOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
 
 /**
@@ -72,15 +73,19 @@ export class PushApi implements ProduceApi<PushHead> {
   readonly #counts: RecordCounts
   readonly #limiter: RateLimiter
   readonly #ok: ProduceAnswer
+  /** The body has librdkafka's name for it, which blames the broker: the header says whose limit it is. */
+  readonly #recordTooLarge: RecordFailure
 
   constructor(context: ApiContext<KprfSettings>, metrics: KprfMetrics) {
     const { settings, log } = context
-    const { messageTimeoutMs, durability, ratelimit } = settings
+    const { messageTimeoutMs, durability, ratelimit, messageMaxBytes } = settings
     const capacityWaitMs = capacityWaitMsOf(context)
     this.#context = context
     this.#metrics = metrics
     this.#counts = new RecordCounts(metrics, log)
     this.#limiter = new RateLimiter(ratelimit)
+    const most = `key and value of a record may have ${messageMaxBytes - OVERHEAD_BYTES} bytes (apis.kprf.messageMaxBytes)`
+    this.#recordTooLarge = recordRefusal('recordTooLarge', most, false)
     this.#ok = { status: 200, body: OK_BODY, template: new AnswerTemplate(200, JSON_TYPE) }
     const partitioner = 'crc32'
     // The log keeps records until Kafka has them: they have no deadline, and no request waits for it.
@@ -151,7 +156,7 @@ export class PushApi implements ProduceApi<PushHead> {
     if (!this.#isTooLarge(record)) return undefined
     this.#metrics.topic(topic).sent.value++
     this.#metrics.failed(topic, messageTooLarge)
-    return recordTooLarge
+    return this.#recordTooLarge
   }
 
   #isTooLarge({ key, value }: PushRecord): boolean {

@@ -103,9 +103,8 @@ export function toClientError({ code, errorCode }: RecordFailure): ClientError {
 export const recordRefusalOf = (code: ErrorCode): string =>
   code === 'quotaExceeded' ? RATE_LIMITED : toMessage(byCode[code])
 
-/** Refusals before the queue. */
+/** A refusal before the queue. */
 export const rateLimited = recordRefusal('quotaExceeded', 'beyond the rate limit of the topic', true)
-export const recordTooLarge = recordRefusal('recordTooLarge', toMessage(messageTooLarge), false)
 
 /** For a record that was not produced because another one of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)

@@ -93,6 +93,9 @@ describe('kprf POST /push', () => {
     const text = 'Message production error: MessageSizeTooLarge (Broker: Message size too large)'
     expect(answer.json().errors).to.deep.equal([failed(text)])
     expect(verbs.calls).to.have.length(1)
+    expect(answer.headers['x-castellan-warning'], 'whose limit it is').to.match(
+      /1000 bytes.*apis\.kprf\.messageMaxBytes/
+    )
   })
 
   describe('with limits that are answered 429', () => {
