@@ -39,6 +39,8 @@ export interface MessageLocksDeps {
   readonly limits: Pick<QueueLimits, 'maxLockMs'>
   readonly counts: HeldCounts
   nextAcquisition(): number
+  /** Called when a message is archived at its last delivery, as far as is known. */
+  archived?(): void
 }
 
 /**
@@ -333,6 +335,7 @@ export class MessageLocks {
 
   #tellArchived({ partition, offset, deliveryCount }: HeldMessage, because: ArchivedBecause): void {
     this.archived++
+    this.#deps.archived?.()
     this.#deps.metrics.count('queues', 'archived_messages')
     const fields = { partition, offset, deliveryCount, because }
     this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')

@@ -12,6 +12,7 @@ import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
+import type { QueueTroubles } from './queue-troubles.js'
 import type {
   AcquireFailure,
   AcquireOptions,
@@ -50,6 +51,7 @@ export interface QueueProcess extends MessageLocksDeps {
   tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
   /** Lets queues take turns with other long work. */
   readonly turns: LoopTurns
+  readonly troubles: QueueTroubles
 }
 
 export interface QueueOwner {
@@ -156,7 +158,8 @@ export class Queue implements TurnTaker {
       lost: (session, partition) => this.#joined!.locks.lost(session, partition),
       failed: failure => this.#failed(failure)
     })
-    const locks = new MessageLocks({ ...this.#process, log: this.#log }, reader, () => this.#watchIdle())
+    const archived = (): void => this.#process.troubles.archived(this)
+    const locks = new MessageLocks({ ...this.#process, log: this.#log, archived }, reader, () => this.#watchIdle())
     this.#joined = { reader, locks }
     locks.settings = opened.settings
     this.#settingsReadAt = now()
@@ -269,6 +272,7 @@ export class Queue implements TurnTaker {
     if (this.#isClosed) return
     const { now, admin } = this.#process
     this.#failure = undefined
+    this.#process.troubles.served(this)
     if (now() - this.#settingsReadAt > SETTINGS_AGE_MS) {
       this.#settingsReadAt = now()
       admin.settings(this.groupId, SETTINGS_TIMEOUT_MS).then(settings => this.configured(settings), noop)
@@ -397,6 +401,7 @@ export class Queue implements TurnTaker {
     if (this.#isClosed) return
     const failure = failureOfQueue(told)
     this.#failure = failure
+    this.#process.troubles.failed(this, failure)
     this.#log.warn({ error: failure.message }, 'a queue cannot be served')
     if (this.#joined !== undefined && failure.retriable && failure.code !== 'overloaded') return
     for (const acquire of this.#waiting.all()) this.#refuse(acquire, failure)

@@ -13,6 +13,7 @@ import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess } from './queue.js'
 import type { Word } from './queue-reader.js'
 import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
+import { QueueTroubles } from './queue-troubles.js'
 import type {
   AcquireOptions,
   AcquireResult,
@@ -52,7 +53,7 @@ export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReade
   readonly metrics: MetricsLogger
 }
 
-/** A queue that is open in this process, for the status page. */
+/** A queue that is open in this process, or has had trouble lately, for the status page. */
 export interface QueueView {
   readonly topic: string
   readonly group: string
@@ -65,6 +66,10 @@ export interface QueueView {
   /** How long the message that is held longest is held; 0: none is held. */
   readonly oldestHeldMs: number
   readonly failure: string | undefined
+  /** How long it cannot be served. `undefined`: it is served, or fails for moments. */
+  readonly notServedMs: number | undefined
+  /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
+  readonly archivedAgoMs: number | undefined
 }
 
 /**
@@ -80,6 +85,7 @@ export class Queues implements QueueVerbs {
   readonly #settled: SettledTokens
   readonly #waiting: Shares
   readonly #places: Shares
+  readonly #troubles: QueueTroubles
   readonly #queues = new Map<string, Queue>()
   /** Queues that are open, or are being left. */
   readonly #live = new Set<Queue>()
@@ -100,6 +106,7 @@ export class Queues implements QueueVerbs {
     this.#settled = new SettledTokens(clock)
     this.#waiting = new Shares(limits.maxWaiting, 'waiting acquires')
     this.#places = new Shares(limits.maxQueues, 'queues')
+    this.#troubles = new QueueTroubles(clock)
     this.#process = {
       now: clock,
       log,
@@ -107,6 +114,7 @@ export class Queues implements QueueVerbs {
       deadlines: this.#deadlines,
       limits,
       counts: this.#counts,
+      troubles: this.#troubles,
       admin,
       openReader: deps.openReader,
       nextAcquisition: () => (this.#acquisitions = (this.#acquisitions % MAX_ACQUISITION) + 1),
@@ -129,28 +137,43 @@ export class Queues implements QueueVerbs {
     return this.#counts.size
   }
 
-  *views(): Iterable<QueueView> {
+  *views(): Generator<QueueView, void> {
     const now = this.#deps.clock()
     for (const {
       topic,
-      groupId: group,
+      groupId,
       held,
       lastDeliveries,
       archived,
       waiting,
       oldestSince,
       failure
-    } of this.#queues.values())
+    } of this.#queues.values()) {
+      const { notServed, archivedAgoMs } = this.#troubles.of({ topic, groupId }, true)
       yield {
         topic,
-        group,
+        group: groupId,
         held,
         lastDeliveries,
         archived,
         waiting,
         oldestHeldMs: now - (oldestSince ?? now),
-        failure: failure?.message
+        failure: failure?.message,
+        notServedMs: notServed?.forMs,
+        archivedAgoMs
       }
+    }
+    yield* this.#leftWithTrouble()
+  }
+
+  *#leftWithTrouble(): Iterable<QueueView> {
+    const isOpen = ({ topic, groupId }: Pick<Queue, 'topic' | 'groupId'>): boolean =>
+      this.#queues.has(keyOf(topic, groupId))
+    const nothing = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0 }
+    for (const { topic, groupId: group, notServed, archivedAgoMs } of this.#troubles.ofLeft(isOpen)) {
+      const [failure, notServedMs] = [notServed?.message, notServed?.forMs]
+      yield { topic, group, ...nothing, failure, notServedMs, archivedAgoMs }
+    }
   }
 
   acquire(topic: string, groupId: string, options: AcquireOptions, asker: Asker<AcquireResult>): () => void {
@@ -287,7 +310,7 @@ export class Queues implements QueueVerbs {
   }
 
   #nextReport(): Alarm | undefined {
-    if (this.#live.size === 0) return undefined
+    if (this.#live.size === 0 && this.views().next().done) return undefined
     const alarm = new Alarm(this.#deps.clock() + REPORT_MS, () => {
       this.#tellGauges()
       this.#report = this.#nextReport()
@@ -298,8 +321,14 @@ export class Queues implements QueueVerbs {
 
   #tellGauges(): void {
     const { metrics } = this.#deps
-    const oldestMs = Math.max(0, ...Array.from(this.views(), ({ oldestHeldMs }) => oldestHeldMs))
+    let oldestMs = 0
+    let unserved = 0
+    for (const { oldestHeldMs, notServedMs } of this.views()) {
+      oldestMs = Math.max(oldestMs, oldestHeldMs)
+      if (notServedMs !== undefined) unserved++
+    }
     metrics.gauge?.('queues', 'queues', NO_TAGS, this.size)
+    metrics.gauge?.('queues', 'unserved_queues', NO_TAGS, unserved)
     metrics.gauge?.('queues', 'held_messages', NO_TAGS, this.held)
     metrics.gauge?.('queues', 'waiting_acquires', NO_TAGS, this.#waiting.taken)
     metrics.gauge?.('queues', 'oldest_held_age_seconds', NO_TAGS, oldestMs / SECOND_MS)

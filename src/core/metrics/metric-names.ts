@@ -99,6 +99,8 @@ const sumsFromZero: Meanings = {
   'groups.groups': 'Consumer groups that this process takes part in',
   'groups.instances': 'Consumer instances of this process',
   'queues.queues': 'Topics and groups whose messages this process acquires',
+  'queues.unserved_queues':
+    'Topics and groups whose messages this process cannot acquire, for 30 s or because Kafka refuses it for good',
   'queues.held_messages': 'Messages of queues that Kafka has locked for this process',
   'queues.waiting_acquires': 'Requests that wait for messages of queues',
   'delivery.buffered_records': 'Records that wait for Kafka',

@@ -97,7 +97,9 @@ const queue = z.object({
   oldestHeldMs: greatest.describe('How long the message is held that is held longest; 0: none is'),
   waiting: count.describe('Requests that wait for messages'),
   archived: count.describe('Messages that Kafka has archived at their last delivery since the queue was opened'),
-  failure: maybe.describe('Why messages cannot be acquired')
+  failure: maybe.describe('Why messages cannot be acquired'),
+  notServedMs: greatest.optional().describe('How long they cannot; absent: they can, or could not for moments'),
+  archivedAgoMs: amount.optional().describe('When a message was archived last; absent: none was within 11 minutes')
 })
 
 const lagOfGroup = z.object({

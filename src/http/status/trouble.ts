@@ -2,7 +2,17 @@ import { groupBy } from '../../core/group-by.js'
 import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
 import { BEYOND_END } from '../../verbs/lag.js'
-import type { ClusterRow, LossRow, PartitionRow, RefusalRow, Status, TopicRow, Trouble, WorkerRow } from './status.js'
+import type {
+  ClusterRow,
+  LossRow,
+  PartitionRow,
+  QueueRow,
+  RefusalRow,
+  Status,
+  TopicRow,
+  Trouble,
+  WorkerRow
+} from './status.js'
 import {
   agoText,
   bytesText,
@@ -30,7 +40,7 @@ const kind =
     when(status).map(found => tell(found, status))
 
 /** What no request meets, so that the log has to tell it. */
-export type Quiet = Pick<Judged, 'certificates' | 'clocks'>
+export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & { readonly queues: Pick<Judged['queues'], 'rows'> }
 
 /** The setting of the certificate for other gateways. */
 export const PEERS_TLS = 'peers.tlsDirectory'
@@ -52,6 +62,8 @@ const LOST_LATELY_MS = 60_000
 /** From the first number of records on a group is shown as lagging, from the second one on as bad. */
 const LAG_WORTH_A_ROW = 1_000
 const LAG_THAT_IS_BAD = 100_000
+/** A message of a queue that is held for so long has an alert. */
+const HELD_LONG_MS = 30 * 60_000
 /** Topics with losses that have a row of their own at most; the others share one. */
 const MAX_LOSSES = 5
 /** Partitions, and topics, that are named one by one. */
@@ -63,6 +75,7 @@ const MAX_TROUBLE = 100
 const MAX_OF_TOPICS = 60
 
 const LOG_DOCS = 'docs/operations.md#the-durable-log'
+const QUEUE_DOCS = 'docs/queues.md#what-is-promised'
 const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 
 /**
@@ -306,6 +319,35 @@ const troubles = {
       see: `clusters.${cluster}.sasl`
     })
   ),
+  queueNotServed: kind(
+    ({ queues }) => queues.rows.filter(({ notServedMs }) => notServedMs !== undefined),
+    ({ failure = 'Kafka does not answer', notServedMs = 0, waiting, ...row }) => ({
+      subject: queueName(row),
+      cause: `Its messages cannot be acquired for ${durationText(notServedMs)}: ${failure}.${waiting === 0 ? '' : ` ${countOf(waiting, 'request')} ${waiting === 1 ? 'waits' : 'wait'} for them.`}`,
+      next: `Look at the brokers that lead topic ${row.topic}, and at the rights Read on the topic and on group ${row.group} of the user of clusters.${row.cluster}.sasl. Castellan tries again by itself.`,
+      see: QUEUE_DOCS
+    })
+  ),
+  queueArchived: kind(
+    ({ queues }) => queues.rows.filter(({ archivedAgoMs }) => archivedAgoMs !== undefined),
+    ({ archivedAgoMs = 0, archived, ...row }) => ({
+      severity: 'warning',
+      subject: queueName(row),
+      cause: `Messages were archived at their last delivery, the last one ${agoText(archivedAgoMs)}${archived > 0 ? `; ${countOf(archived, 'message')} since the queue was opened` : ''}. No client has accepted or rejected them, and none gets them again.`,
+      next: 'The log names each of them. Find out why workers fail or are too slow; a greater deliveryLimit of the group gives them more tries, and dead letters keep what is given up.',
+      see: QUEUE_DOCS
+    })
+  ),
+  queueHeldLong: kind(
+    ({ queues }: Quiet) => queues.rows.filter(({ oldestHeldMs }) => oldestHeldMs >= HELD_LONG_MS),
+    ({ oldestHeldMs, ...row }) => ({
+      severity: 'warning',
+      subject: queueName(row),
+      cause: `A client has held a message for ${durationText(oldestHeldMs)}. Its partition stops 2,000 offsets after it.`,
+      next: 'End the worker that hangs, or settle the message. Jobs that take so long are better split.',
+      see: QUEUE_DOCS
+    })
+  ),
   quotaReached: kind(
     status => refusalsFor(status, 'quotaExceeded'),
     row => ({
@@ -484,7 +526,9 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
 }
 
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  (['certificateEnds', 'clockDiffers'] as const).flatMap(kind => troubles[kind](status).map(told => rowOf(kind, told)))
+  (['certificateEnds', 'queueHeldLong', 'clockDiffers'] as const).flatMap(kind =>
+    troubles[kind](status).map(told => rowOf(kind, told))
+  )
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 
@@ -501,6 +545,9 @@ const nameIn = ({ cluster }: { readonly cluster: string }, what: string): string
 
 const groupName = (cluster: string, group: string, topic?: string): string =>
   `${nameIn({ cluster }, `group ${group}`)}${topic === undefined ? '' : ` in topic ${topic}`}`
+
+const queueName = ({ cluster, topic, group }: Pick<QueueRow, 'cluster' | 'topic' | 'group'>): string =>
+  nameIn({ cluster }, `queue ${topic} of group ${group}`)
 
 const processName = ({ number }: WorkerRow, { workers }: Judged): string =>
   workers.length > 1 ? `worker ${number}` : 'this process'

@@ -35,7 +35,7 @@ import type { ProcessStatus, Readiness } from '../../http/server/management-port
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
-import type { CertificateRow, ClockRow, StatusPart } from '../../http/status/status.js'
+import type { CertificateRow, ClockRow, QueueRow, StatusPart } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
@@ -62,7 +62,14 @@ import { type ListenerSecurity, openListenerSecurity } from './listener-security
 import { openAccessLog } from './log-files.js'
 import { enabledApis, mountApis } from './mount-apis.js'
 import { createIdempotency, openKeys } from './open-keys.js'
-import { certificateViews, clockRows, processStatusReader, servedStatus, toCertificateRow } from './process-status.js'
+import {
+  certificateViews,
+  clockRows,
+  processStatusReader,
+  servedStatus,
+  toCertificateRow,
+  toQueueRow
+} from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
 import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
 import { Reloads } from './reloads.js'
@@ -550,15 +557,16 @@ class ProcessParts implements App {
 
   readonly #clocks = (): ClockRow[] => clockRows(this.#peers?.all.clockAheadMs, this.#clusters.all)
 
-  /** Trouble that no request meets is looked for while the process runs. All workers have the same. */
+  readonly #queueRows = (): QueueRow[] =>
+    this.#clusters.all.flatMap(({ name, queues }) => Array.from(queues?.views() ?? [], view => toQueueRow(name, view)))
+
+  /** Trouble that no request meets is looked for while the process runs. All workers have the same, except for queues. */
   #watchTrouble(): TroubleWatch {
     const rows = (): CertificateRow[] => this.#certificates().map(one => toCertificateRow(one, Date.now()))
-    const watch = new TroubleWatch(
-      () => quietTroubleOf({ certificates: rows(), clocks: this.#clocks() }),
-      this.#quietLog,
-      performanceClock
-    )
-    if ((this.#deps.worker?.number ?? 1) > 1) return watch
+    const ofAll = (this.#deps.worker?.number ?? 1) === 1
+    const shared = () => (ofAll ? { certificates: rows(), clocks: this.#clocks() } : { certificates: [], clocks: [] })
+    const read = () => quietTroubleOf({ ...shared(), queues: { rows: this.#queueRows() } })
+    const watch = new TroubleWatch(read, this.#quietLog, performanceClock)
     watch.look()
     const timer = setInterval(() => watch.look(), LOOK_FOR_TROUBLE_EVERY_MS).unref()
     this.#shutdown.add('looking for trouble', async () => clearInterval(timer))

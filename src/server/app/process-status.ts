@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import type { QueueView } from '../../consumer/queue/queues.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
@@ -130,11 +131,24 @@ async function groupsOf({ clusters, clock }: ProcessStatusDeps): Promise<Status[
 async function queuesOf({ clusters, clock, metrics }: ProcessStatusDeps): Promise<Status['queues']> {
   const rows: QueueRow[] = []
   for (const { name: cluster, queues } of clusters)
-    await inPortions(queues?.views() ?? [], clock, ({ oldestHeldMs, ...view }) => {
-      rows.push({ cluster, ...view, oldestHeldMs: Math.round(oldestHeldMs) })
+    await inPortions(queues?.views() ?? [], clock, view => {
+      rows.push(toQueueRow(cluster, view))
     })
   const archived = sumOfSeries(metrics.registry, 'castellan_queues_archived_messages_total')
   return { ...worst(rows, weightOfQueue), archived }
+}
+
+export function toQueueRow(
+  cluster: string,
+  { oldestHeldMs, notServedMs, archivedAgoMs, ...view }: QueueView
+): QueueRow {
+  return {
+    cluster,
+    ...view,
+    oldestHeldMs: Math.round(oldestHeldMs),
+    ...(notServedMs !== undefined && { notServedMs: Math.round(notServedMs) }),
+    ...(archivedAgoMs !== undefined && { archivedAgoMs: Math.round(archivedAgoMs) })
+  }
 }
 
 function lagOf(source: LagSource | undefined): StatusPart['lag'] {

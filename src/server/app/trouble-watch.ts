@@ -1,12 +1,15 @@
 import { DAY_MS, type Logger, type MonotonicClock } from '../../core/model.js'
 import type { Trouble } from '../../http/status/status.js'
 
+/** What was told is kept of so many at most. */
+const MAX_TOLD = 1_000
+
 /** Writes trouble of this process that no request meets into the log: at once, and then once a day. */
 export class TroubleWatch {
   readonly #read: () => readonly Trouble[]
   readonly #log: Logger
   readonly #clock: MonotonicClock
-  /** When each subject was told. */
+  /** When each kind of trouble was told of each subject. */
   readonly #toldAt = new Map<string, number>()
 
   constructor(read: () => readonly Trouble[], log: Logger, clock: MonotonicClock) {
@@ -18,8 +21,12 @@ export class TroubleWatch {
   look(): void {
     const now = this.#clock()
     for (const { kind, subject, cause, next, see } of this.#read()) {
-      if (now - (this.#toldAt.get(subject) ?? Number.NEGATIVE_INFINITY) < DAY_MS) continue
-      this.#toldAt.set(subject, now)
+      const what = `${kind} ${subject}`
+      if (now - (this.#toldAt.get(what) ?? Number.NEGATIVE_INFINITY) < DAY_MS) continue
+      // Topics and groups come and go, so what was told long ago is dropped.
+      this.#toldAt.delete(what)
+      if (this.#toldAt.size >= MAX_TOLD) this.#toldAt.delete(this.#toldAt.keys().next().value!)
+      this.#toldAt.set(what, now)
       this.#log.warn({ kind, subject, see }, `${subject}: ${cause} ${next}`)
     }
   }

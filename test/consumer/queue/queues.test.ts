@@ -475,9 +475,11 @@ describe('a queue', () => {
       await script.settle({ release: client.tokens.slice(0, 1) })
       await script.acquire({ topic: 'invoices', waitMs: 60_000 })
       await pass(4_000)
-      const none = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0, failure: undefined }
+      const counts = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0 }
+      const none = { ...counts, failure: undefined, notServedMs: undefined, archivedAgoMs: undefined }
+      const orders = { held: 2, lastDeliveries: 1, archived: 1, oldestHeldMs: 4_000, archivedAgoMs: 4_000 }
       expect([...script.queues.views()]).to.deep.equal([
-        { ...none, topic: 'orders', group: 'workers', held: 2, lastDeliveries: 1, archived: 1, oldestHeldMs: 4_000 },
+        { ...none, topic: 'orders', group: 'workers', ...orders },
         { ...none, topic: 'invoices', group: 'workers', waiting: 1 }
       ])
     })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
+import { type QueueRow, statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
 import { type Judged, quietTroubleOf, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
 import { BEYOND_END } from '../../../src/verbs/lag.js'
 import { calm, calmTopic } from './calm.js'
@@ -418,6 +418,51 @@ describe('trouble', () => {
     }
     expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status).filter(({ kind }) => kind !== 'topicMissing'))
     expect(quietTroubleOf(status).map(({ kind }) => kind)).to.deep.equal(['certificateEnds', 'clockDiffers'])
+  })
+
+  describe('of queues', () => {
+    const queue = {
+      cluster: 'default',
+      topic: 'orders',
+      group: 'workers',
+      held: 0,
+      lastDeliveries: 0,
+      oldestHeldMs: 0,
+      waiting: 0,
+      archived: 0
+    }
+    const withQueue = (row: Partial<QueueRow>): Judged => ({
+      ...calm,
+      queues: { total: 1, archived: 0, rows: [{ ...queue, ...row }] }
+    })
+
+    it('is none where messages are held for less than half an hour, and where a failure passes', () => {
+      expect(troubleOf(withQueue({ held: 3, oldestHeldMs: 1_799_999, failure: 'no leader' }))).to.deep.equal([])
+    })
+
+    it('names the queue that cannot be served, why, and what waits for it', () => {
+      const row = onlyOf(withQueue({ notServedMs: 45_000, failure: 'no leader', waiting: 2, cluster: 'west' }))
+      expect(row).to.include({
+        severity: 'bad',
+        kind: 'queueNotServed',
+        subject: 'queue orders of group workers of cluster west'
+      })
+      expect(row.cause).to.equal('Its messages cannot be acquired for 45 s: no leader. 2 requests wait for them.')
+    })
+
+    it('tells messages that were archived, and when', () => {
+      const row = onlyOf(withQueue({ archivedAgoMs: 120_000, archived: 3 }))
+      expect(row).to.include({ severity: 'warning', kind: 'queueArchived' })
+      expect(row.cause).to.match(/the last one 2 min ago; 3 messages since/)
+      expect(onlyOf(withQueue({ archivedAgoMs: 0 })).cause).not.to.match(/since/)
+    })
+
+    it('tells a message that is held for half an hour, also in the log', () => {
+      const status = withQueue({ oldestHeldMs: 1_800_000, held: 1 })
+      expect(onlyOf(status)).to.include({ severity: 'warning', kind: 'queueHeldLong' })
+      expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status))
+      expect(quietTroubleOf(withQueue({ archivedAgoMs: 0, notServedMs: 60_000 }))).to.deep.equal([])
+    })
   })
 
   it('says that the event loop is late before and while requests are refused', () => {

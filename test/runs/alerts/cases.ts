@@ -194,6 +194,22 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'queue-not-served',
+    about: 'The brokers that lead the topic of a queue are away.',
+    intervalSeconds: 5,
+    seconds: 300,
+    series: { castellan_queues_unserved_queues: '0x20 1x40' },
+    fires: ['CastellanQueueNotServed']
+  },
+  {
+    name: 'queue-not-served-shortly',
+    about: 'A client asks for a queue once that the gateway may not read.',
+    intervalSeconds: 5,
+    seconds: 300,
+    series: { castellan_queues_unserved_queues: '0x20 1x11 0x30' },
+    fires: []
+  },
+  {
     name: 'queue-messages-archived',
     about: 'Workers fail a message until its last delivery; the counter begins with it.',
     intervalSeconds: 15,

@@ -39,6 +39,17 @@ describe('trouble that no request meets', () => {
     expect(lines).to.deep.equal([[fields, 'certificate of http.tls: It ends. Renew it.']])
   })
 
+  it('is told of each kind, and of many subjects as often as they are found anew', () => {
+    rows = [row('one'), { ...row('one'), kind: 'queueHeldLong' }]
+    watch.look()
+    expect(lines).to.have.length(2)
+    rows = Array.from({ length: 1_000 }, (_, at) => row(`subject ${at}`))
+    watch.look()
+    rows = [row('one')]
+    watch.look()
+    expect(lines).to.have.length(1_003)
+  })
+
   it('is told once a day for each subject, however often it is looked for', () => {
     rows = [row('one')]
     for (; now < 3 * DAY_MS; now += 10_000) {

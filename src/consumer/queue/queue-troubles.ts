@@ -1,0 +1,118 @@
+import type { ErrorCode } from '../../core/errors.js'
+import { type MonotonicClock, SECOND_MS } from '../../core/model.js'
+import { codesOf } from '../../kafka/error-codes.js'
+import type { Failure } from '../../router/messages/request.js'
+
+/** A failure that may pass is told when it has lasted for so long. */
+const LASTING_MS = 30 * SECOND_MS
+/** A failure of a queue that is not open any more is forgotten so long after it. */
+const FORGET_FAILURE_MS = 60 * SECOND_MS
+/** Longer than the ten minutes of the alert for messages that were archived. */
+const FORGET_ARCHIVED_MS = 660 * SECOND_MS
+/** Names of topics and groups come from clients. */
+const MAX_KEPT = 1_000
+/** What its client has done wrong is no trouble of the gateway. */
+const OF_CLIENTS: ReadonlySet<ErrorCode> = new Set([
+  'unknownTopic',
+  'invalidTopic',
+  'invalidRequest',
+  'forbidden',
+  'shuttingDown'
+])
+const isOfAnotherKind = codesOf('GROUP_ID_NOT_FOUND', 'INCONSISTENT_GROUP_PROTOCOL')
+
+interface Named {
+  readonly topic: string
+  readonly groupId: string
+}
+
+/** What is wrong with a queue, or was lately. */
+export interface QueueTrouble {
+  /** Why it cannot be served, and for how long. `undefined`: it is served, or fails for moments. */
+  readonly notServed: { readonly message: string; readonly forMs: number } | undefined
+  /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
+  readonly archivedAgoMs: number | undefined
+}
+
+interface Kept extends Named {
+  failure?: { message: string; readonly isRetriable: boolean; readonly since: number; lastAt: number } | undefined
+  archivedAt?: number | undefined
+}
+
+/** Keeps what is wrong with queues for as long as somebody has to see it, also of those that have been left meanwhile. */
+export class QueueTroubles {
+  readonly #now: MonotonicClock
+  readonly #byName = new Map<string, Kept>()
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+  }
+
+  failed(queue: Named, { code, errorCode, message, retriable }: Failure): void {
+    if (OF_CLIENTS.has(code) || (errorCode !== undefined && isOfAnotherKind.has(errorCode))) return
+    const now = this.#now()
+    const kept = this.#keep(queue)
+    const { since, lastAt } = kept.failure ?? { since: now, lastAt: now }
+    kept.failure = {
+      message,
+      isRetriable: retriable,
+      since: now - lastAt > FORGET_FAILURE_MS ? now : since,
+      lastAt: now
+    }
+  }
+
+  served(queue: Named): void {
+    const kept = this.#byName.get(nameOf(queue))
+    if (kept !== undefined) kept.failure = undefined
+  }
+
+  archived(queue: Named): void {
+    this.#keep(queue).archivedAt = this.#now()
+  }
+
+  /** @param isOpen its failure lasts until it is served */
+  of(queue: Named, isOpen: boolean): QueueTrouble {
+    return this.#viewOf(this.#byName.get(nameOf(queue)), isOpen)
+  }
+
+  /** Queues with trouble, except those that are open. Forgets what is over. */
+  *ofLeft(isOpen: (queue: Named) => boolean): Iterable<Named & QueueTrouble> {
+    for (const [name, kept] of this.#byName) {
+      if (isOpen(kept)) continue
+      const trouble = this.#viewOf(kept, false)
+      if (this.#isOver(kept)) this.#byName.delete(name)
+      else if (trouble.notServed !== undefined || trouble.archivedAgoMs !== undefined)
+        yield { topic: kept.topic, groupId: kept.groupId, ...trouble }
+    }
+  }
+
+  #keep({ topic, groupId }: Named): Kept {
+    const name = nameOf({ topic, groupId })
+    const kept = this.#byName.get(name) ?? { topic, groupId }
+    this.#byName.delete(name)
+    if (this.#byName.size >= MAX_KEPT) this.#byName.delete(this.#byName.keys().next().value!)
+    this.#byName.set(name, kept)
+    return kept
+  }
+
+  #viewOf(kept: Kept | undefined, isOpen: boolean): QueueTrouble {
+    const now = this.#now()
+    const { failure, archivedAt = Number.NEGATIVE_INFINITY } = kept ?? {}
+    const lasts = failure !== undefined && (isOpen || now - failure.lastAt <= FORGET_FAILURE_MS)
+    const forMs = lasts ? now - failure.since : 0
+    const isTold = lasts && (forMs >= LASTING_MS || !failure.isRetriable)
+    return {
+      notServed: isTold ? { message: failure.message, forMs } : undefined,
+      archivedAgoMs: now - archivedAt <= FORGET_ARCHIVED_MS ? now - archivedAt : undefined
+    }
+  }
+
+  #isOver({ failure, archivedAt = Number.NEGATIVE_INFINITY }: Kept): boolean {
+    const now = this.#now()
+    const isFailing = failure !== undefined && now - failure.lastAt <= FORGET_FAILURE_MS
+    return !isFailing && now - archivedAt > FORGET_ARCHIVED_MS
+  }
+}
+
+/** Names of clients may contain any character. */
+const nameOf = ({ topic, groupId }: Named): string => `${topic.length}/${topic}/${groupId}`
