@@ -9,7 +9,7 @@ export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */
 const GRACE_MS = 5_000
-/** While somebody waits, slow answers are looked for this often. */
+/** While clients wait, slow answers are looked for this often. */
 const LOOK_MS = 250
 
 /** An answer with records that is leaving. */
@@ -24,7 +24,7 @@ export interface LeavingAnswer {
   end(): void
 }
 
-/** Somebody who cannot go on before there is room for some bytes of a client. */
+/** A request that cannot go on before there is room for some bytes of a client. */
 interface Waiter {
   readonly client: string
   readonly bytes: number
@@ -34,7 +34,7 @@ interface Waiter {
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
  * may have about half of them, as with {@link Shares}. Who needs room waits for it in turn: first the clients that have least.
- * While somebody waits, the answers end whose clients take them slowest.
+ * While clients wait, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
  */
@@ -67,7 +67,7 @@ export class RecordBudget {
     return Math.max(0, this.maxBytes - this.#held.value)
   }
 
-  /** Whether somebody waits for room. */
+  /** Whether a request waits for room. */
   get isShort(): boolean {
     return this.#waiting.size > 0
   }

@@ -79,7 +79,7 @@ export class HeldCounts {
     if (former !== undefined) this.#change(former, 'held', -1)
   }
 
-  /** A queue in which nobody has waited is waited for. @returns to be called once, when nobody waits there any more */
+  /** Counts a queue in which requests wait from now on. @returns to be called once, when none waits there any more */
   queueWaits(): () => void {
     this.#queuesThatWait++
     return () => this.#queuesThatWait--

@@ -112,8 +112,8 @@ function startOf<Acquire extends { readonly options: AcquireOptions }>(
       hasRefused = true
     }
   }
-  const [someone] = waiting
-  return { start, isRefused: hasRefused && someone === undefined }
+  const [left] = waiting
+  return { start, isRefused: hasRefused && left === undefined }
 }
 
 function mayAlterAll({ mayAlter }: AcquireOptions, topics: readonly string[]): boolean {

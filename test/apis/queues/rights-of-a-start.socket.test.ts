@@ -21,7 +21,7 @@ const rule = (principal: string, operations: readonly string[], topics: readonly
 
 describe('queues: the start that an acquire names, and the rights for it', function () {
   this.timeout(60_000)
-  const [worker, keeper] = [makeToken(), makeToken()]
+  const [worker, owner] = [makeToken(), makeToken()]
   const folder = new TestFolder()
   const lines: LogLine[] = []
   let app: App
@@ -34,7 +34,7 @@ describe('queues: the start that an acquire names, and the rights for it', funct
       auth: {
         tokens: [
           { principal: 'worker', sha256: worker.sha256 },
-          { principal: 'keeper', sha256: keeper.sha256 }
+          { principal: 'owner', sha256: owner.sha256 }
         ]
       },
       access: {
@@ -42,7 +42,7 @@ describe('queues: the start that an acquire names, and the rights for it', funct
         rules: [
           rule('worker', ['produce', 'consume', 'offsets'], ['jobs', 'orders', 'returns', 'bills']),
           rule('worker', ['alter'], ['jobs']),
-          rule('keeper', ['produce', 'consume', 'offsets', 'alter'], ['*'])
+          rule('owner', ['produce', 'consume', 'offsets', 'alter'], ['*'])
         ]
       }
     })
@@ -61,7 +61,7 @@ describe('queues: the start that an acquire names, and the rights for it', funct
     })
   const write = async (topic: string, ...values: string[]): Promise<void> => {
     for (const value of values)
-      expect((await ask('POST', `/arion/sync/${topic}`, value, keeper)).status, value).to.equal(201)
+      expect((await ask('POST', `/arion/sync/${topic}`, value, owner)).status, value).to.equal(201)
   }
   /** The worker of docs/queues.md: it takes and accepts jobs until there are none. */
   const work = async (queue: string): Promise<string[]> => {
@@ -77,7 +77,7 @@ describe('queues: the start that an acquire names, and the rights for it', funct
     }
   }
   const startOf = async (queue: string): Promise<unknown> =>
-    JSON.parse((await ask('GET', `/queues/${queue}`, undefined, keeper)).body).settings.start
+    JSON.parse((await ask('GET', `/queues/${queue}`, undefined, owner)).body).settings.start
   const audited = (group: string, operation: string) =>
     lines
       .map(({ fields }) => fields as Record<string, unknown>)
@@ -111,10 +111,10 @@ describe('queues: the start that an acquire names, and the rights for it', funct
     ])
     const refusedToo = await ask('PATCH', '/queues/jobs/clerks', { start: 'earliest' })
     expect([refusedToo.status, JSON.parse(refusedToo.body).detail]).to.deep.equal([403, problem.detail])
-    const allowed = await ask('POST', '/queues/jobs/clerks/acquire', WANTED, keeper)
+    const allowed = await ask('POST', '/queues/jobs/clerks/acquire', WANTED, owner)
     expect(JSON.parse(allowed.body).messages, allowed.body).not.to.have.length(0)
     expect(await startOf('jobs/clerks')).to.equal('earliest')
     for (const topic of ['jobs', 'bills', 'returns'])
-      expect(audited('clerks', 'alter')).to.deep.include({ principal: 'keeper', topic, allowed: true })
+      expect(audited('clerks', 'alter')).to.deep.include({ principal: 'owner', topic, allowed: true })
   })
 })
