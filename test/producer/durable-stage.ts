@@ -190,7 +190,8 @@ export class DurableStage {
   send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 0, principal = 'anonymous'): SentToDisk {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
     const options = { partitioner: 'murmur2', deadlineMs, durability: 'disk' } as const
-    const holder: ReceiptHolder = { principal, receipt: undefined }
+    const client = principal === 'anonymous' ? undefined : principal
+    const holder: ReceiptHolder = { principal, client, receipt: undefined }
     const pendingProduce = this.delivery.accept(list, options, holder) as DurablePendingProduce
     const sent: SentToDisk = {
       holder,

@@ -1,7 +1,7 @@
 import sinon from 'sinon'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
 import type { Delivery } from '../../src/producer/memory/delivery.js'
-import { startDelivery } from '../../src/producer/memory/memory-delivery.js'
+import { type MemoryDelivery, startDelivery } from '../../src/producer/memory/memory-delivery.js'
 import type { PendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
 import { defaultRouterSettings } from '../../src/router/routing/settings.js'
@@ -47,6 +47,20 @@ export class DeliveryStage {
     const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
     pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent
+  }
+
+  /** As a request of this client does. */
+  sendAs(client: string, one: ProduceRecord, deadlineMs = 30_000): Sent {
+    const options = { partitioner: 'murmur2', deadlineMs } as const
+    const holder = { principal: client, client, receipt: undefined }
+    const pendingProduce = this.delivery.accept([one], options, holder)
+    const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
+    pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    return sent
+  }
+
+  whyWaiting(topic: string): string {
+    return (this.delivery as MemoryDelivery).whyWaiting(topic)
   }
 
   /** One record through the partition, so that topic and producer id are known. */

@@ -5,6 +5,7 @@ import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { ProduceOrigin, RecordPlaces } from '../../verbs/produce-origin.js'
 import { principalOf } from '../access/access.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
+import { clientOf } from '../exchange/client.js'
 import { traceOf } from '../exchange/exchange.js'
 import { recordHeadersOf } from '../exchange/record-headers.js'
 
@@ -46,6 +47,10 @@ class RequestOrigin implements ProduceOrigin {
 
   get principal(): string {
     return principalOf(this.#request)
+  }
+
+  get client(): string | undefined {
+    return clientOf(this.#request, this)
   }
 
   get recordHeaders(): readonly RecordHeader[] {

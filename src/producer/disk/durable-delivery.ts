@@ -55,6 +55,8 @@ interface DurableRequest {
   readonly isAwaited: boolean
   /** Gets the receipt. */
   readonly holder: ReceiptHolder | undefined
+  /** How many topics it has named first that are not known. */
+  placesTaken: number
   /** Absent: the request has no key. */
   readonly tag: KeyTag | undefined
 }
@@ -133,7 +135,8 @@ export class DurableDelivery implements ClusterDelivery {
       clock,
       log,
       opened,
-      make: (destination, from) => this.#makeTopic(destination, from),
+      createsTopics: this.#settings.createTopics,
+      make: (destination, from, client) => this.#makeTopic(destination, from, client),
       onShelved: topic => {
         this.#subscription.unfollow(topic)
         topic.close()
@@ -143,6 +146,7 @@ export class DurableDelivery implements ClusterDelivery {
       router,
       clock,
       log,
+      clientOf: ({ client }) => client,
       told: (news, nowMs) => this.#topics.told(news, nowMs)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
@@ -182,7 +186,7 @@ export class DurableDelivery implements ClusterDelivery {
     pendingProduce.holder = holder
     const timestampMs = this.#deps.now()
     const as = { partitioner, timestampMs, maxRecordBytes, isAwaited: deadlineMs > 0, holder, tag }
-    const request = { pendingProduce, entries: [], indexes: [], ...as }
+    const request = { pendingProduce, entries: [], indexes: [], placesTaken: 0, ...as }
     if (options.signal !== undefined) pendingProduce.onAbort(options.signal, () => this.#abort(pendingProduce))
     const inTurns = records.length > MANY_RECORDS ? holder?.inTurns : undefined
     if (inTurns !== undefined) inTurns(this.#addInTurns(request, records))
@@ -213,8 +217,8 @@ export class DurableDelivery implements ClusterDelivery {
   }
 
   #add(request: DurableRequest, record: ProduceRecord, index: number): void {
-    const { pendingProduce, entries, indexes, tag, partitioner, timestampMs, maxRecordBytes } = request
-    const failure = pendingProduce.isAborted ? failures.aborted() : this.#refusalOf(record, maxRecordBytes)
+    const { pendingProduce, entries, indexes, tag, partitioner, timestampMs } = request
+    const failure = pendingProduce.isAborted ? failures.aborted() : this.#refusalOf(record, request)
     if (failure !== undefined) this.#refuse(pendingProduce, index, failure)
     else {
       indexes.push(index)
@@ -225,12 +229,13 @@ export class DurableDelivery implements ClusterDelivery {
     }
   }
 
-  #refusalOf(record: ProduceRecord, maxRecordBytes: number): RecordFailure | undefined {
+  #refusalOf(record: ProduceRecord, request: DurableRequest): RecordFailure | undefined {
     if (this.#isClosed) return failures.shuttingDown()
     return (
-      checkRecord(record, maxRecordBytes) ??
+      checkRecord(record, request.maxRecordBytes) ??
       (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic)) ??
-      refusalFor(this.#topics.standingOf(record.topic), this.#deps.queue.usedShare)
+      refusalFor(this.#topics.standingOf(record.topic), this.#deps.queue.usedShare) ??
+      this.#topics.admit(record.topic, request)
     )
   }
 
@@ -339,9 +344,9 @@ export class DurableDelivery implements ClusterDelivery {
     return whyOpen(this.#topics.byName(topicOf(destination)), range, this.#sender.awayBecause)
   }
 
-  #makeTopic(destination: string, from: number | undefined): DurableTopic {
+  #makeTopic(destination: string, from: number | undefined, client: string | undefined): DurableTopic {
     const notes = this.#opened!.notes.get(destination) ?? new Map()
-    const topic = new DurableTopic(destination, from, notes, this.#topicDeps!)
+    const topic = new DurableTopic(destination, from, notes, this.#topicDeps!, client)
     this.#subscription.follow(topic)
     return topic
   }

@@ -1,6 +1,6 @@
 import type { RecordFailure } from '../../core/model.js'
 import type { SequenceRange } from '../log/segment.js'
-import { failures } from '../memory/failures.js'
+import { failures, IN_TURNS } from '../memory/failures.js'
 import type { PartitionProducer } from '../memory/partition-producer.js'
 import { type TopicView, type TroubledPartition, troubledOf, viewOf } from '../memory/topic-view.js'
 import type { WhyOpen } from './durable-receipts.js'
@@ -14,6 +14,8 @@ export interface ViewedTopic {
   readonly partitionCount: number
   readonly producers: readonly (PartitionProducer | undefined)[]
   readonly cursors: PartitionCursors
+  /** No broker was asked to create it yet. */
+  readonly waitsForTurn: boolean
   /** Why brokers do not take its records; `undefined`: they do, as far as is known. */
   readonly refusal: RecordFailure | undefined
 }
@@ -70,7 +72,8 @@ export function whyOpen(
 ): WhyOpen {
   if (topic === undefined) return () => awayBecause ?? 'looking up the topic, after others'
   if (topic.partitionCount === 0) {
-    const why = topic.refusal?.message ?? awayBecause ?? 'looking up the topic'
+    const whyNow = topic.waitsForTurn ? `the topic waits for its creation: ${IN_TURNS}` : 'looking up the topic'
+    const why = topic.refusal?.message ?? awayBecause ?? whyNow
     return () => why
   }
   const sent = new Map<number, string>()

@@ -49,6 +49,10 @@ const PAUSE_MS = 1_000
 export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, Starved {
   readonly name: string
   readonly destination: string
+  /** The client that named it first, in whose turn it is created; `undefined`: it is not known. */
+  readonly client: string | undefined
+  /** No broker was asked to create it yet. */
+  waitsForTurn = false
   /** Records of the durable log never expire. */
   readonly deadlineAt = Number.POSITIVE_INFINITY
   readonly #deps: DurableTopicDeps
@@ -69,13 +73,16 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   /**
    * @param backlogFrom sequence of the first entry that an earlier process left for this topic; `undefined`: it left none
    * @param notes the last batch that another process has sent to each partition
+   * @param client that named it first; absent: it is not known
    */
   constructor(
     destination: string,
     backlogFrom: number | undefined,
     notes: ReadonlyMap<number, BatchNote>,
-    deps: DurableTopicDeps
+    deps: DurableTopicDeps,
+    client?: string
   ) {
+    this.client = client
     this.name = topicOf(destination)
     this.destination = destination
     this.#position = new TopicPosition(backlogFrom)
@@ -164,6 +171,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   // ---- what the Router knows
 
   told(news: TopicNews, nowMs: number): void {
+    this.waitsForTurn = news.type === 'denied' && news.creation === 'waits'
     if (news.type === 'denied') return
     if (news.type === 'known') {
       this.#known(news.partitionCount, news.topicId ?? '')

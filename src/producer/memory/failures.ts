@@ -2,6 +2,7 @@ import type { ErrorCode } from '../../core/errors.js'
 import type { Persisted, RecordFailure } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { CREATIONS_PER_SECOND } from '../../router/routing/refresh-schedule.js'
 
 const failure = (code: ErrorCode, message: string, retriable: boolean, persisted: Persisted = 'no'): RecordFailure => ({
   type: 'failed',
@@ -11,6 +12,9 @@ const failure = (code: ErrorCode, message: string, retriable: boolean, persisted
   persisted,
   retriable
 })
+
+/** Why a topic waits that no broker was asked to create. */
+export const IN_TURNS = `brokers are asked for ${CREATIONS_PER_SECOND} new topics a second, and clients take turns`
 
 /** All failures of records. Those without the parameter `persisted` happen before anything is sent. */
 export const failures = {
@@ -31,6 +35,11 @@ export const failures = {
     ...failure('overloaded', `${what} full (limit ${limit}${told === undefined ? '' : `; ${told}`})`, true),
     setting
   }),
+  /** @param waiting topics for which all places are taken */
+  tooManyNewTopics: (waiting: number) =>
+    failure('overloaded', `${waiting} new topics wait already for their creation: ${IN_TURNS}`, true),
+  notCreatedInTime: (topic: string) =>
+    failure('overloaded', `the creation of the topic ${topic} did not have its turn in time: ${IN_TURNS}`, true),
   logUnavailable: (message: string, persisted: Persisted = 'no', setting?: string) => ({
     ...failure('logUnavailable', message, true, persisted),
     setting

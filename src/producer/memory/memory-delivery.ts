@@ -57,6 +57,8 @@ export class MemoryDelivery implements Delivery {
   #ticker: NodeJS.Timeout | undefined
   #tickAt = 0
   #lastTopic: Topic | undefined
+  /** Of the request whose records are being taken. */
+  #holder: ReceiptHolder | undefined
   #ticksToReport = 0
   #isClosed = false
   #whenEmpty: (() => void)[] = []
@@ -130,7 +132,9 @@ export class MemoryDelivery implements Delivery {
     const { length } = records
     const inTurns = length > MOST_IN_A_ROW ? holder?.inTurns : undefined
     if (inTurns === undefined) {
+      this.#holder = holder
       this.#take(records, 0, length, options, timestampMs, pendingProduce, refusalOf(options))
+      this.#holder = undefined
       this.#taken(records, options, pendingProduce, holder)
     } else {
       // None is known to be accepted before the last one is.
@@ -151,7 +155,9 @@ export class MemoryDelivery implements Delivery {
     for (let from = 0, to = 0; from < records.length; from = to) {
       let cost = 0
       while (to < records.length && cost < PIECE_COST) cost += costOf(roughSizeOf(records[to++]!), 1)
+      this.#holder = holder
       refusal = this.#take(records, from, to, options, timestampMs, pendingProduce, refusal)
+      this.#holder = undefined
       yield cost
     }
     this.#taken(records, options, pendingProduce, holder)
@@ -264,7 +270,7 @@ export class MemoryDelivery implements Delivery {
     const known = this.#topics.get(name)
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
-    return this.#topics.open(name, pendingProduce)
+    return this.#topics.open(name, this.#holder?.client, pendingProduce)
   }
 
   /**

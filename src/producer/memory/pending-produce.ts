@@ -327,6 +327,8 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
   newTopics = 0
+  /** Of how many unknown topics its records were the first to be accepted. */
+  placesTaken = 0
   /** Number of records that wait for capacity. */
   #waiting = 0
   /** Places of the records that name their partition: the first one, and the one behind the last, of each row. */

@@ -12,6 +12,8 @@ export interface TopicSubscriptionOptions<Topic> {
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly told: (news: TopicNews, nowMs: number) => void
+  /** In whose turn a missing topic is created. Absent: no client is known. */
+  readonly clientOf?: ((topic: Topic) => string | undefined) | undefined
   /** Asked at the end of the tick in which a topic was left, which may have been found meanwhile. Absent: false. */
   readonly stays?: ((topic: Topic) => boolean) | undefined
 }
@@ -68,8 +70,11 @@ export class TopicSubscription<Topic extends NamedTopic> implements TopicFollowe
     what: { readonly type: 'unfollowTopics' } | { readonly type: 'followTopics'; readonly anew: boolean },
     topics: readonly Topic[]
   ): void {
+    const { router, clientOf } = this.#options
     const names = topics.map(({ name }) => name)
-    if (names.length > 0) this.#options.router.tell({ ...what, topics: names, follower: this })
+    if (names.length === 0) return
+    if (what.type === 'unfollowTopics') router.tell({ ...what, topics: names, follower: this })
+    else router.tell({ ...what, topics: names, clients: clientOf && topics.map(clientOf), follower: this })
   }
 
   /** Called by the Router. An exception in one topic does not affect others. */

@@ -28,6 +28,7 @@ export class TopicTable {
       router,
       clock: deps.clock,
       log: deps.log,
+      clientOf: ({ client }) => client,
       told: (news, nowMs) => this.#topics.get(news.topic)?.told(news, nowMs),
       stays: ({ name }) => this.#topics.get(name)?.isKnown === true
     })
@@ -47,12 +48,17 @@ export class TopicTable {
     return this.#unknown.size
   }
 
-  /** Opens a topic that no request has named yet. @returns a failure when there is no place for it */
-  open(sent: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
+  /**
+   * Opens a topic that no request has named yet.
+   *
+   * @param client that names it; `undefined`: it is not known
+   * @returns a failure when there is no place for it
+   */
+  open(sent: string, client: string | undefined, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
     const refusal = this.#unknown.refusal(pendingProduce)
     if (refusal !== undefined) return refusal
     const name = ownText(sent)
-    const topic = new Topic(name, this.#deps)
+    const topic = new Topic(name, client, this.#deps)
     this.#topics.set(name, topic)
     return topic
   }

@@ -1,7 +1,7 @@
 import { LONG_AGO, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
-import { failures } from './failures.js'
+import { failures, IN_TURNS } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import { type Partitioner, placedBy } from './partitioners.js'
@@ -36,6 +36,8 @@ export interface TopicDeps extends MemoryDeps {
 /** One topic: its number of partitions, their producers, and records that came before the partitions were known. */
 export class Topic implements UnknownTopic, MisplacedRecords {
   readonly name: string
+  /** The client that named it first, in whose turn it is created; `undefined`: it is not known. */
+  readonly client: string | undefined
   readonly #deps: TopicDeps
   /** Kept while the topic is missing, because sequences go on if it comes back. */
   readonly #producers: TopicProducers
@@ -54,12 +56,15 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** When a look-up last did not find the partition of a record. */
   #absentAt = LONG_AGO
   #deniedAt = LONG_AGO
+  /** No broker was asked to create it yet. */
+  #waitsForTurn = false
   #lastUsedAt = LONG_AGO
   /** The Router said that there is no such topic; further records are refused until `until`. */
   #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
 
-  constructor(name: string, deps: TopicDeps) {
+  constructor(name: string, client: string | undefined, deps: TopicDeps) {
     this.name = name
+    this.client = client
     this.#deps = deps
     this.#producers = new TopicProducers(name, deps, this)
   }
@@ -124,7 +129,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #stateOf(refusal: TopicView['refusal'], troubled: number, bytes: number, nowMs: number): TopicView['state'] {
     if (refusal?.code === 'notAuthorized') return 'refused'
-    if (refusal?.code === 'unknownTopic' || (this.#isDenied(nowMs) && !this.isKnown)) return 'missing'
+    const isMissing = this.#isDenied(nowMs) && !this.isKnown && !this.#waitsForTurn
+    if (refusal?.code === 'unknownTopic' || isMissing) return 'missing'
     if (troubled > 0) return 'stuck'
     if (this.#isWaitedFor && !this.isKnown) return 'lookingUp'
     return bytes > 0 ? 'flowing' : 'idle'
@@ -258,6 +264,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** The record waits until the partitions are known. */
   #defer(arrival: Arrival): true {
+    this.#deps.unknown.takePlace(this, arrival.pendingProduce)
     this.#hold(this.#waiting.add(arrival), 1)
     return true
   }
@@ -287,6 +294,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const bytes = roughSizeOf(record)
     if (!budget.hasCapacity(bytes))
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
+    const noPlace = unknown.placeRefusal(this, pendingProduce)
+    if (noPlace !== undefined) return noPlace
     const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxPartitionBytes)
     const mayWait = unknown.hasCapacity(this, bytes) && (!isDenied || budget.mayHold(bytes))
     const fits = this.#deferred.chargedBytes + bytes <= limit && mayWait
@@ -316,6 +325,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
         break
       case 'denied':
         this.#deniedAt = Math.floor(nowMs)
+        this.#waitsForTurn = news.creation === 'waits'
         if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
@@ -333,8 +343,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
       if (this.#placedAmong > 0) this.#changedAt = Math.ceil(nowMs)
     }
     this.#partitionCount = this.#placedAmong = partitionCount
-    this.#deniedAt = LONG_AGO
-    this.#remembered = undefined
+    this.#forgetDenial()
     // They came before those that wait.
     for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
     if (!this.#isWaitedFor) return
@@ -375,10 +384,14 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** Ends waits whose time is over. */
   tick(nowMs: number): void {
     const { counters, unknown, cluster } = this.#deps
-    const failure = this.#isDenied(nowMs)
-      ? failures.unknownTopic(this.name)
-      : failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
-    counters.refused += this.#queue.refuseOver(nowMs, () => this.#noCapacity(this.#isDenied(nowMs)))
+    const failure = !this.#isDenied(nowMs)
+      ? failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
+      : this.#waitsForTurn
+        ? failures.notCreatedInTime(this.name)
+        : failures.unknownTopic(this.name)
+    const refusalOfQueued = ({ pendingProduce }: Arrival): RecordFailure =>
+      unknown.placeRefusal(this, pendingProduce) ?? this.#noCapacity(this.#isDenied(nowMs))
+    counters.refused += this.#queue.refuseOver(nowMs, refusalOfQueued)
     this.#deferred.expire(nowMs, failure, (bytes, records) => this.#withdrawn(bytes, records))
     const isDenied = this.#isDenied(nowMs)
     this.#queue.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
@@ -404,7 +417,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Why Kafka does not have a record of this topic yet, as far as it can be said for all of them. */
   whyWaiting(): string {
-    if (!this.isKnown) return this.#deps.cluster.awayBecause ?? 'looking up the topic'
+    if (!this.isKnown) {
+      const why = this.#waitsForTurn ? `the topic waits for its creation: ${IN_TURNS}` : 'looking up the topic'
+      return this.#deps.cluster.awayBecause ?? why
+    }
     const busy = this.#producers.all.filter(producer => producer !== undefined && !producer.isIdle)
     const stuck = busy.find(producer => producer?.state === 'backingOff') ?? busy[0]
     return stuck?.whyWaiting ?? 'it is about to be sent'
@@ -413,7 +429,12 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** The next record for a topic or partition that is not known is not refused at once: the topic is looked up. */
   forgetMissing(): void {
     this.#absentAt = LONG_AGO
+    this.#forgetDenial()
+  }
+
+  #forgetDenial(): void {
     this.#deniedAt = LONG_AGO
+    this.#waitsForTurn = false
     this.#remembered = undefined
   }
 

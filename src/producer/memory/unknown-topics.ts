@@ -1,6 +1,7 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordFailure } from '../../core/model.js'
 import { failures } from './failures.js'
+import { creationsIn, NewTopics } from './new-topics.js'
 import type { MemoryPendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -17,6 +18,9 @@ export type WaitingAs = 'pending' | 'missing'
 
 /** A topic in the table of unknown topics. */
 export interface UnknownTopic {
+  readonly name: string
+  /** The client that named it first; `undefined`: it is not known. */
+  readonly client: string | undefined
   readonly isKnown: boolean
   readonly hasProducers: boolean
   /** Bytes of the records that wait for a look-up. */
@@ -36,8 +40,9 @@ class Pool<Topic> {
 
 /**
  * Topics with records that wait until the partitions are known. Pending and missing topics have separate limits, so that an
- * invented name never takes a place from an existing topic. When there are too many missing topics, the records of the
- * topic that was denied first fail.
+ * invented name never takes a place from an existing topic. Where brokers are asked for none, and there are too many missing ones, the
+ * records of the topic that was denied first fail. Where brokers create them, none fails while it waits for its turn: records of no
+ * more topics are accepted than can be created in time.
  *
  *   first record ─▶ pending ─ denied ─▶ missing ─ denied for too long ─▶ remembered ─ a while ─▶ forgotten
  *                     └── found ──────────┴── found ─▶ known
@@ -49,6 +54,8 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   readonly #pools: Record<WaitingAs, Pool<Topic>> = { pending: new Pool(), missing: new Pool() }
   /** Denied topics without waiting records, oldest first. They are remembered for a while. */
   readonly #remembered = new Set<Topic>()
+  /** The places of topics with accepted records; `undefined`: brokers are asked for none. */
+  readonly #newTopics: NewTopics | undefined
   /** Bytes of overflowing records. */
   readonly #queuedBytes = new HeldAmount('bytes of records that overflow')
 
@@ -60,6 +67,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     this.#settings = settings
     this.#waitingMaxBytes = waitingMaxBytes
     this.#onForgotten = onForgotten
+    if (settings.createTopics) this.#newTopics = new NewTopics(creationsIn(settings.timeoutMs))
   }
 
   get size(): number {
@@ -80,9 +88,23 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     return failures.overloaded('the list of topics to look up is', maxPendingTopics)
   }
 
+  /** Why no record of the topic may be accepted before it is found; `undefined`: some may. */
+  placeRefusal({ name, client }: Topic, { placesTaken }: MemoryPendingProduce): RecordFailure | undefined {
+    return this.#newTopics?.refusalOf(name, client, placesTaken)
+  }
+
+  /** A record of the topic is accepted. */
+  takePlace({ name, client }: Topic, pendingProduce: MemoryPendingProduce): void {
+    if (this.#newTopics?.take(name, client)) pendingProduce.placesTaken++
+  }
+
   /** The topics of the same kind have capacity for this many bytes more. */
   hasCapacity(topic: Topic, bytes: number): boolean {
-    return this.#poolOf(topic).bytes.value + bytes <= this.#maxBytes
+    const { pending, missing } = this.#pools
+    // Those that turn out to be missing keep their memory until they are created.
+    const areFull =
+      this.#newTopics !== undefined && pending.bytes.value + missing.bytes.value + bytes > 2 * this.#maxBytes
+    return !areFull && this.#poolOf(topic).bytes.value + bytes <= this.#maxBytes
   }
 
   /** Overflowing records may take this many bytes more. */
@@ -106,7 +128,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
     this.#take(topic)
     this.#pools[as].topics.add(topic)
     this.#pools[as].bytes.add(topic.waitingBytes)
-    if (as === 'missing') this.#evictOldest()
+    if (as === 'missing' && this.#newTopics === undefined) this.#evictOldest()
   }
 
   /** @param bytes by which its waiting records have grown or, negative, shrunk */
@@ -117,6 +139,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** No record waits for the topic any more. */
   leave(topic: Topic, nowMs: number): void {
     this.#take(topic)
+    this.#newTopics?.release(topic.name)
     if (topic.isOver(nowMs)) this.#settle(topic)
     else {
       this.#remembered.add(topic)
@@ -127,6 +150,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** Removes the topic, whatever its state. */
   forget(topic: Topic): void {
     this.#take(topic)
+    this.#newTopics?.release(topic.name)
     this.#remembered.delete(topic)
   }
 

@@ -232,6 +232,10 @@ export type AskedKind = Exclude<RoutedKind, 'produceBatch'>
 export interface FollowTopics {
   readonly type: 'followTopics'
   readonly topics: readonly string[]
+  /**
+   * The client of each topic, in whose turn it is created if it is missing; `undefined`: it is not known. Absent: none is known.
+   */
+  readonly clients?: readonly (string | undefined)[] | undefined
   readonly follower: TopicFollower
   /** True: the known metadata may be out of date, so the topics are looked up before the follower gets news. */
   readonly anew?: boolean | undefined
@@ -260,8 +264,11 @@ export type TopicNews = { readonly topic: string } & (
       /** A look-up has reported another number of partitions, but the Router does not use this number yet. */
       readonly isDoubted: boolean
     }
-  /** Brokers report that there is no such topic. The topic is looked up again. */
-  | { readonly type: 'denied' }
+  /**
+   * Brokers report that there is no such topic. The topic is looked up again.
+   * `creation`: it waits for its turn to be created, or brokers were asked to create it. Absent: no broker creates it.
+   */
+  | { readonly type: 'denied'; readonly creation?: 'waits' | 'asked' }
   /**
    * Brokers have reported for long enough that there is no such topic. `until`: when this is forgotten, by the Router's
    * clock.

@@ -9,16 +9,18 @@ interface Missing {
   /** Until when the topic counts as missing for readers, without a look-up. */
   missingUntil: number
   /**
-   * Until when the topic counts as missing for writers. Writers are notified later than readers: after several misses
-   * over a while (`confirmedUntil`) if the topic is not created, and after a longer time of misses (`missedLongUntil`)
-   * if brokers may create it.
+   * Until when the topic counts as missing for writers, where brokers create none. Writers are notified later than readers:
+   * after several misses over a while (`confirmedUntil`), or after a longer time of misses (`missedLongUntil`).
    */
   confirmedUntil: number
   missedLongUntil: number
   /** True when the topic existed before and counts as deleted. */
   isGone: boolean
-  /** When brokers were first and last asked to create the topic; `undefined`: never. */
-  creation: { readonly since: number; askedAt: number } | undefined
+  /**
+   * When a broker first answered that was asked to create the topic (infinite: none has answered), when one was last asked, and
+   * whether a look-up has not found it since then. `undefined`: none was asked.
+   */
+  creation: { since: number; askedAt: number; isDenied: boolean } | undefined
   /** Until when the topic also counts as missing for requests that may create it. */
   uncreatableUntil: number
   /** The error code when the name or the access to it is not allowed; 0: there was no such answer. */
@@ -100,16 +102,33 @@ export class MissingTopics {
       : missing.isGone
         ? missingUntil
         : untilForWriters(missing)
-    return until > now ? { type: 'missing', topic, until } : { type: 'denied', topic }
+    if (until > now) return { type: 'missing', topic, until }
+    if (!mayBeCreated || this.#createsNone) return { type: 'denied', topic }
+    return { type: 'denied', topic, creation: this.#isCreationDenied(missing, now) ? 'asked' : 'waits' }
   }
 
   /**
-   * Until when the topic counts as missing for requests that may create it. If other names have used up the budget,
-   * brokers were never asked to create the topic. A request that has waited long enough is answered nevertheless.
+   * Until when the topic counts as missing for requests that may create it. It does not while it waits for its turn to be
+   * created: no broker has refused to create it.
    */
   #untilForCreators(missing: Missing): number {
     if (missing.creation !== undefined) return missing.uncreatableUntil
-    return this.#createsNone ? untilForWriters(missing) : missing.missedLongUntil
+    return this.#createsNone ? untilForWriters(missing) : 0
+  }
+
+  /** A broker that was asked to create the topic has answered that it is not there. It creates it a moment after its first answer. */
+  #isCreationDenied(missing: Missing, now: number): boolean {
+    return this.#isInTry(missing, now) && missing.creation?.isDenied === true
+  }
+
+  /** Brokers were asked to create the topic a short time ago, and may still do so. */
+  #isInTry({ creation, uncreatableUntil }: Missing, now: number): boolean {
+    return creation !== undefined && uncreatableUntil === 0 && now - creation.askedAt <= this.#tryMs
+  }
+
+  /** The limit is twice the time-out: many names share the budget, so the attempts for one name may be more than a time-out apart. */
+  get #tryMs(): number {
+    return 2 * this.#options.unknownTopicTimeoutMs
   }
 
   get #createsNone(): boolean {
@@ -128,7 +147,8 @@ export class MissingTopics {
     missing.errorCode = 0
     missing.misses++
     missing.missedAt = now
-    if (couldBeCreated) this.#creationAsked(missing, now)
+    if (couldBeCreated) this.#creationAsked(missing, now, now)
+    else if (missing.creation !== undefined) missing.creation.isDenied = true
     const until = now + unknownTopicRememberedMs
     const isLong = now - missing.since >= unknownTopicTimeoutMs
     const isOften = missing.misses >= MISSES_OF_UNKNOWN
@@ -137,14 +157,17 @@ export class MissingTopics {
     if (isLong) missing.missedLongUntil = until
     if (isLong || isOften) missing.missingUntil = until
     const uncreatableAfterMs = this.#createsNone ? confirmedAfterMs : unknownTopicTimeoutMs
-    if (missing.creation && now - missing.creation.since >= uncreatableAfterMs) missing.uncreatableUntil = until
+    const { creation, uncreatableUntil } = missing
+    // A try that has ended says nothing of the next one.
+    const isTried = creation !== undefined && (uncreatableUntil === 0 || uncreatableUntil > now)
+    if (isTried && now - creation.since >= uncreatableAfterMs) missing.uncreatableUntil = until
   }
 
   /** Returns true if brokers may be asked to create the topic now. This then counts as an attempt to create it. */
   admitCreation(name: string, now: number): boolean {
     const askedAt = this.#names.get(name)?.creation?.askedAt
     if (askedAt !== undefined && now - askedAt < CREATION_PAUSE_MS) return false
-    this.#creationAsked(this.#touch(name, now), now)
+    this.#creationAsked(this.#touch(name, now), now, Number.POSITIVE_INFINITY)
     return true
   }
 
@@ -179,15 +202,15 @@ export class MissingTopics {
     }
   }
 
-  #creationAsked(missing: Missing, now: number): void {
+  /** @param answeredAt infinite: no broker has answered yet */
+  #creationAsked(missing: Missing, now: number, answeredAt: number): void {
     const { creation, uncreatableUntil } = missing
-    // An earlier attempt that has ended, or was long ago, does not count for the current attempt. The limit is twice
-    // the time-out: many names share the budget, so the attempts for one name may be more than a time-out apart.
-    const isSameTry =
-      creation && uncreatableUntil === 0 && now - creation.askedAt <= 2 * this.#options.unknownTopicTimeoutMs
-    if (isSameTry) creation.askedAt = now
-    else if (uncreatableUntil <= now) {
-      missing.creation = { since: now, askedAt: now }
+    // An earlier attempt that has ended, or was long ago, does not count for the current attempt.
+    if (creation !== undefined && this.#isInTry(missing, now)) {
+      creation.askedAt = now
+      creation.since = Math.min(creation.since, answeredAt)
+    } else if (uncreatableUntil <= now) {
+      missing.creation = { since: answeredAt, askedAt: now, isDenied: false }
       missing.uncreatableUntil = 0
     }
   }

@@ -1,4 +1,5 @@
 import { backoffMs } from '../../core/backoff.js'
+import { ClientTurns } from '../../core/client-turns.js'
 import { ownText } from '../../core/own-text.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 
@@ -16,6 +17,8 @@ interface Entry {
   createAt: number | undefined
   /** When brokers were last asked to create the topic. */
   creationAskedAt: number
+  /** The client in whose turn the topic is created; empty: it is not known. */
+  client: string
   isOnItsWay: boolean
 }
 
@@ -54,7 +57,7 @@ const UNKNOWN_INTERVAL_MS = 20
  * an argument.
  *
  *   look-up    known topics first, then unknown names; it creates nothing, so it may ask for many names
- *   creation   names that brokers say are missing and that a request may have created, within a budget
+ *   creation   names that brokers say are missing and that a request may have created, within a budget: clients take turns
  *
  * When both are due they take turns. The cost of one message does not depend on the number of waiting names.
  */
@@ -64,6 +67,10 @@ export class RefreshSchedule {
   readonly #known = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
   readonly #unknown = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
   readonly #creations = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
+  /** Names whose creation is due. */
+  readonly #turns = new ClientTurns<Entry>()
+  /** Topics that users look up, and that are missing, have the next token. */
+  #owesOne = false
   #unknownNotBefore = Number.NEGATIVE_INFINITY
   #wantsBrokers = false
   /** The number of calls in a row only for the list of brokers, and the start of the last one. */
@@ -93,9 +100,12 @@ export class RefreshSchedule {
    * then too old, the caller asks again.
    *
    * @param mayBeCreated brokers may be asked to create the topic if it is missing
+   * @param client in whose turn it is created; the first one that is named counts. Absent: it is not known
    */
-  want(topic: string, mayBeCreated: boolean, now: number): void {
+  want(topic: string, mayBeCreated: boolean, now: number, client = ''): void {
     const entry = this.#require(topic)
+    // In its turn the topic stays with the client under which it waits.
+    if (mayBeCreated && entry.client === '' && entry.createAt === undefined) entry.client = ownText(client)
     if (entry.isOnItsWay) return
     if (entry.lookUpAt === undefined) this.#lookUpAt(entry, this.#notBefore(entry, now))
     if (!mayBeCreated || entry.createAt !== undefined || !this.#options.leaders.isMissing(topic)) return
@@ -105,7 +115,24 @@ export class RefreshSchedule {
 
   /** Cancels the look-ups of a topic that no request waits for. */
   forget(topic: string): void {
+    const entry = this.#entries.get(topic)
+    if (entry === undefined) return
     this.#entries.delete(topic)
+    this.#turns.delete(entry.client, entry)
+  }
+
+  /** How many missing topics of users' look-ups may be created now. While others wait for their turn, every second one. */
+  freeCreations(now: number): number {
+    const available = this.#options.creations.available(now)
+    if (this.#turns.size === 0) return available
+    this.#owesOne = true
+    return Math.min(1, available)
+  }
+
+  /** So many of the {@link freeCreations} were used. */
+  tookCreations(count: number, now: number): void {
+    this.#options.creations.take(count, now)
+    if (count > 0) this.#owesOne = false
   }
 
   /**
@@ -128,7 +155,8 @@ export class RefreshSchedule {
 
   /** Nothing is wanted, which most messages to the Router find. */
   get #isIdle(): boolean {
-    return !this.#wantsBrokers && this.#known.size + this.#unknown.size + this.#creations.size === 0
+    const topics = this.#known.size + this.#unknown.size + this.#creations.size + this.#turns.size
+    return !this.#wantsBrokers && topics === 0
   }
 
   succeeded(): void {
@@ -194,9 +222,10 @@ export class RefreshSchedule {
 
   #planCreation(now: number): RefreshPlan | undefined {
     const { creations } = this.#options
+    for (const entry of this.#creations.takeDue(now, Number.POSITIVE_INFINITY)) this.#turns.add(entry.client, entry)
     // No token is taken when no creation is due.
-    if ((this.#creations.nextAt() ?? Number.POSITIVE_INFINITY) > now) return undefined
-    const entries = this.#creations.takeDue(now, creations.available(now))
+    if (this.#turns.size === 0) return undefined
+    const entries = this.#takeTurns(creations.available(now) - this.#owed)
     if (entries.length === 0) return undefined
     creations.take(entries.length, now)
     for (const entry of entries) {
@@ -206,6 +235,17 @@ export class RefreshSchedule {
       entry.attempts = 0
     }
     return this.#depart(entries, true, now)
+  }
+
+  /** Topics that were found meanwhile take no turn. */
+  #takeTurns(most: number): Entry[] {
+    const entries: Entry[] = []
+    while (entries.length < most && this.#turns.size > 0) {
+      const entry = this.#turns.next()!
+      if (this.#options.leaders.isMissing(entry.topic)) entries.push(entry)
+      else entry.createAt = undefined
+    }
+    return entries
   }
 
   #depart(entries: readonly Entry[], allowAutoTopicCreation: boolean, now: number): RefreshPlan {
@@ -232,8 +272,13 @@ export class RefreshSchedule {
   }
 
   #nextCreationAt(now: number): number | undefined {
-    const next = this.#creations.nextAt()
-    return next === undefined ? undefined : Math.max(next, now + this.#options.creations.untilNextMs(now))
+    const next = this.#turns.size > 0 ? now : this.#creations.nextAt()
+    if (next === undefined) return undefined
+    return Math.max(next, now + this.#options.creations.untilNextMs(now, 1 + this.#owed))
+  }
+
+  get #owed(): number {
+    return this.#owesOne ? 1 : 0
   }
 
   #require(sent: string): Entry {
@@ -247,6 +292,7 @@ export class RefreshSchedule {
         lookUpAt: undefined,
         createAt: undefined,
         creationAskedAt: Number.NEGATIVE_INFINITY,
+        client: '',
         isOnItsWay: false
       }
       this.#entries.set(topic, entry)
@@ -302,8 +348,9 @@ export class TokenBucket {
     return taken
   }
 
-  untilNextMs(now: number): number {
-    return this.available(now) >= 1 ? 0 : ((1 - this.#tokens) * 1_000) / this.#perSecond
+  /** When so many tokens can be taken, in milliseconds from now. */
+  untilNextMs(now: number, wanted = 1): number {
+    return this.available(now) >= wanted ? 0 : ((wanted - this.#tokens) * 1_000) / this.#perSecond
   }
 }
 

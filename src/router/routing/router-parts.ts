@@ -209,8 +209,9 @@ export class RouterParts {
    */
   #admitCreations(names: readonly string[]): string[] {
     const now = this.#deps.clock()
-    const admitted = this.leaders.admitCreations(names, this.#creations.available(now), now)
-    this.#creations.take(admitted.length, now)
+    const { schedule } = this.refresher
+    const admitted = this.leaders.admitCreations(names, schedule.freeCreations(now), now)
+    schedule.tookCreations(admitted.length, now)
     return admitted
   }
 }

@@ -96,7 +96,7 @@ const section = z.strictObject({
   unknownTopicTimeoutMs: milliseconds
     .default(5_000)
     .describe(
-      'Longest time until a missing topic counts as unknown. Readers get this answer sooner, after three look-ups in a row without the topic. Writers get it after the same look-ups and at least half a second when the topic will not be created, because `delivery.createTopics` or `auto.create.topics.enable` of the brokers is off. A topic that was known before counts as unknown only after the whole time. If the topic may be created, the time begins again with the first attempt to create it'
+      'Longest time until a missing topic counts as unknown. Readers get this answer sooner, after three look-ups in a row without the topic. Writers get it after the same look-ups and at least half a second when the topic will not be created, because `delivery.createTopics` or `auto.create.topics.enable` of the brokers is off. A topic that was known before counts as unknown only after the whole time. If the topic may be created, the time begins with the first answer of a broker that was asked to create it'
     )
     .meta({ advanced: true }),
   onClusterChange: z

@@ -39,9 +39,9 @@ export class SubscribedTopics {
   }
 
   /** Notifies the follower of the known metadata, and requests look-ups of unknown topics. */
-  follow({ topics, follower, anew = false, isReader = false }: FollowTopics, now: number): void {
+  follow({ topics, clients, follower, anew = false, isReader = false }: FollowTopics, now: number): void {
     const all: TopicNews[] = []
-    for (const topic of topics) {
+    for (const [at, topic] of topics.entries()) {
       const news = this.#newsOf(topic, now)
       if (isReader) {
         add(this.#readers, topic, follower)
@@ -51,7 +51,7 @@ export class SubscribedTopics {
       if (news !== undefined && !(anew && news.type === 'known')) all.push(news)
       if (news !== undefined && isLast(news)) continue
       add(this.#followers, topic, follower)
-      if (anew || news?.type !== 'known') this.#want(topic, now)
+      if (anew || news?.type !== 'known') this.#want(topic, now, clients?.[at])
     }
     if (all.length > 0) follower.topicNews(all)
   }
@@ -105,8 +105,9 @@ export class SubscribedTopics {
     return this.#options.leaders.newsOf(topic, this.#options.mayCreate, now)
   }
 
-  #want(topic: string, now: number): void {
-    this.#options.schedule.want(topic, this.#options.mayCreate, now)
+  /** @param client in whose turn it is created. Absent: as before */
+  #want(topic: string, now: number, client?: string): void {
+    this.#options.schedule.want(topic, this.#options.mayCreate, now, client)
   }
 }
 

@@ -83,6 +83,7 @@ describe('durable: topics that are open', () => {
         error: () => errors++
       } as unknown as typeof silentLogger,
       opened: () => ({ wal: { search }, notes }),
+      createsTopics: true,
       make: (destination, from) => {
         const topic = new StubTopic(destination, from)
         made.push(topic)

@@ -161,11 +161,45 @@ describe('missing topics', () => {
       expect(newsAt(CONFIRMED_MS, true)).to.equal('missing')
     })
 
-    it('are missing for writers who waited long enough although nobody could ask for them', () => {
+    const deniedAt = (now: number) => missing.newsOf('orders', true, now)
+    it('are not missing for writers while nobody has been asked for them, however long they wait for their turn', () => {
+      for (let now = 0; now <= 120_000; now += 1_000) {
+        miss(now)
+        expect(deniedAt(now)).to.deep.equal({ type: 'denied', topic: 'orders', creation: 'waits' })
+      }
+      miss(120_000, true)
+      expect(deniedAt(120_000), 'the answer of one that is about to create it').to.include({ creation: 'waits' })
+      miss(120_100)
+      expect(deniedAt(120_100)).to.include({ creation: 'asked' })
+      miss(120_000 + TIMEOUT_MS)
+      expect(newsAt(120_000 + TIMEOUT_MS, true)).to.equal('missing')
+    })
+
+    it('are missing five seconds after the first answer of a broker that was asked, not after the question', () => {
       miss(0)
-      expect(newsAt(0, true)).to.equal('denied')
+      missing.admitCreation('orders', 0)
+      miss(TIMEOUT_MS + 1)
+      expect(newsAt(TIMEOUT_MS + 1, true), 'no broker has answered').to.equal('denied')
+      miss(TIMEOUT_MS + 2, true)
+      miss(2 * TIMEOUT_MS + 1)
+      expect(newsAt(2 * TIMEOUT_MS + 1, true)).to.equal('denied')
+      miss(2 * TIMEOUT_MS + 2)
+      expect(newsAt(2 * TIMEOUT_MS + 2, true)).to.equal('missing')
+    })
+
+    it('wait for a turn again when the last try is over: what it found says nothing of the next one', () => {
+      miss(0, true)
       miss(TIMEOUT_MS)
       expect(newsAt(TIMEOUT_MS, true)).to.equal('missing')
+      const over = TIMEOUT_MS + REMEMBERED_MS
+      miss(over)
+      expect(deniedAt(over)).to.deep.equal({ type: 'denied', topic: 'orders', creation: 'waits' })
+    })
+
+    it('are created by nobody where brokers create none', () => {
+      miss(0)
+      createsNone = true
+      expect(deniedAt(0)).to.deep.equal({ type: 'denied', topic: 'orders' })
     })
 
     it('stay missing for a while although they are asked for once more meanwhile', () => {

@@ -202,6 +202,50 @@ describe('router: when topics are looked up', () => {
     expect(next.topics, 'each once a second').to.have.length(9).and.not.include(creation.topics[0])
   })
 
+  const wantMissing = (topic: string, now: number, client?: string): void => {
+    missing.add(topic)
+    schedule.want(topic, true, now, client)
+  }
+
+  it('has topics created in turns of the clients that named them first, and in the order of each', () => {
+    schedule = scheduleOf(4)
+    for (let at = 0; at < 6; at++) wantMissing(`a-${at}`, 0, 'a')
+    wantMissing('b-0', 0, 'b')
+    wantMissing('nobody-0', 0)
+    wantMissing('a-0', 0, 'b')
+    expect(refresh(0)).to.deep.equal(['a-0', 'b-0', 'nobody-0', 'a-1'])
+    schedule.forget('a-2')
+    wantMissing('b-1', 900, 'b')
+    refresh(900)
+    expect(refresh(1_000), 'others had a turn').to.deep.equal(['a-3', 'b-1', 'a-4', 'a-5'])
+    for (const topic of ['a-0', 'a-1', 'a-3', 'a-4', 'a-5', 'b-0', 'b-1', 'nobody-0']) schedule.forget(topic)
+    expect(schedule.start(10_000), 'nothing is left').to.equal(undefined)
+  })
+
+  it('asks for no topic again that was found meanwhile', () => {
+    schedule = scheduleOf(2)
+    for (const topic of ['found', 'a', 'b', 'c']) wantMissing(topic, 0)
+    missing.delete('found')
+    expect(refresh(0)).to.deep.equal(['a', 'b'])
+    missing.delete('c')
+    refresh(0)
+    expect(schedule.start(500), 'it was the last one').to.equal(undefined)
+  })
+
+  it('leaves every second creation to look-ups of users while topics wait for their turns', () => {
+    schedule = scheduleOf(2)
+    expect(schedule.freeCreations(0), 'nobody waits').to.equal(2)
+    for (let at = 0; at < 10; at++) wantMissing(`a-${at}`, 0)
+    expect(refresh(0)).to.deep.equal(['a-0', 'a-1'])
+    refresh(0)
+    expect(schedule.freeCreations(100)).to.equal(0)
+    expect([schedule.nextAt(100), refresh(500)], 'kept for them').to.deep.equal([1_000, undefined])
+    expect(schedule.freeCreations(500)).to.equal(1)
+    schedule.tookCreations(1, 500)
+    expect(schedule.nextAt(500)).to.equal(1_000)
+    expect(refresh(1_000)).to.deep.equal(['a-2'])
+  })
+
   it('a want ends with its last waiter, and nothing is left of it', () => {
     for (let at = 0; at < 1_000; at++) schedule.want(`invented-${at}`, true, 0)
     for (let at = 0; at < 1_000; at++) schedule.forget(`invented-${at}`)

@@ -1,0 +1,39 @@
+/** Items that wait for a turn. Clients take turns, whatever the number of their items; those of one client keep their order. */
+export class ClientTurns<Item> {
+  /** Clients in the order of their turns: the first one has the next. */
+  readonly #byClient = new Map<string, Set<Item>>()
+  #size = 0
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** An item that waits already keeps its place. */
+  add(client: string, item: Item): void {
+    let items = this.#byClient.get(client)
+    if (items === undefined) this.#byClient.set(client, (items = new Set()))
+    const before = items.size
+    this.#size += items.add(item).size - before
+  }
+
+  /** @param client with which the item was added */
+  delete(client: string, item: Item): void {
+    const items = this.#byClient.get(client)
+    if (items?.delete(item) !== true) return
+    this.#size--
+    if (items.size === 0) this.#byClient.delete(client)
+  }
+
+  /** Takes the item whose turn it is; `undefined`: none waits. */
+  next(): Item | undefined {
+    const [first] = this.#byClient
+    if (first === undefined) return undefined
+    const [client, items] = first
+    const [item] = items
+    this.#byClient.delete(client)
+    items.delete(item!)
+    this.#size--
+    if (items.size > 0) this.#byClient.set(client, items)
+    return item
+  }
+}
