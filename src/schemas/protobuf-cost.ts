@@ -1,11 +1,4 @@
-import {
-  type DescEnum,
-  type DescExtension,
-  type DescField,
-  type DescMessage,
-  type Registry,
-  ScalarType
-} from '@bufbuild/protobuf'
+import { type DescEnum, type DescField, type DescMessage, type Registry, ScalarType } from '@bufbuild/protobuf'
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire'
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt'
 import { isObject, type JsonObject, MAX_JSON_LENGTH, TooMuchJson } from './codec.js'
@@ -107,7 +100,7 @@ export class CostsOfTypes {
     let names = this.#enums.get(desc)
     if (names === undefined) {
       const isNull = desc.typeName === NULL
-      names = new Map(desc.values.map(({ number, name }) => [number, isNull ? 'null'.length : bytesOf(name)]))
+      names = new Map(desc.values.map(({ number, jsonName }) => [number, isNull ? 'null'.length : bytesOf(jsonName)]))
       this.#enums.set(desc, names)
     }
     return names.get(value) ?? 1
@@ -167,13 +160,13 @@ export class RecordCost {
       for (const part of partsOf(json)) this.addJson(desc, part)
     } else if (isObject(json)) {
       for (const name of Object.keys(json)) {
-        const field = byName.get(name) ?? this.#types.registry.getExtension(name.slice(1, -1))
+        const field = byName.get(name)
         if (field !== undefined) this.#addMember(field, json[name])
       }
     }
   }
 
-  #addMember(field: DescField | DescExtension, json: unknown): void {
+  #addMember(field: DescField, json: unknown): void {
     const { fieldKind, message } = field
     const isSingle = fieldKind !== 'list' && fieldKind !== 'map'
     const values = isSingle ? [json] : partsOf(json)

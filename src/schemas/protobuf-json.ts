@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import {
   type DescField,
   type DescMessage,
-  type FileRegistry,
   fromBinary,
   fromJson,
   type JsonValue,
   type Message,
+  type Registry,
   ScalarType,
   toBinary,
   toJson
@@ -61,12 +61,12 @@ type Packed = Pick<Any, 'typeUrl' | 'value'>
  * what it writes: texts of numbers, -0, times, and an Any, in whose place the library sees another one.
  */
 export class ProtobufJson {
-  readonly #registry: FileRegistry
+  readonly #registry: Registry
   readonly #fields = new Map<DescMessage, ReadonlyMap<string, DescField>>()
   /** An Any may be in them. */
   readonly #withAny: ReadonlySet<DescMessage>
 
-  constructor(registry: FileRegistry) {
+  constructor(registry: Registry) {
     this.#registry = registry
     this.#withAny = withAnyAmong([...registry].filter(type => type.kind === 'message'))
   }

@@ -68,12 +68,10 @@ async function read({ id, format }: ResolvedSchema, payload: Buffer, count = 1_0
 }
 
 const repeated = (hex: string, times: number): Buffer => Buffer.alloc((hex.length / 2) * times, hex, 'hex')
-const delimited = (field: number, bytes: Buffer): Buffer => {
-  const head = [(field << 3) | 2]
-  let rest = bytes.length
-  for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) head.push((rest % 0x80) | 0x80)
-  return Buffer.concat([Buffer.from([...head, rest]), bytes])
-}
+const varint = (value: number): readonly number[] =>
+  value < 0x80 ? [value] : [(value % 0x80) | 0x80, ...varint(Math.floor(value / 0x80))]
+const delimited = (field: number, bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([...varint((field << 3) | 2), ...varint(bytes.length)]), bytes])
 const PATH = Buffer.alloc(1)
 
 const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
@@ -161,6 +159,81 @@ const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
     answers.push(await written(longs, `[${'1234567890123456789,'.repeat(200_000)}1]`))
     answers.push(await read(longs, Buffer.concat([Buffer.from('80897a', 'hex'), Buffer.alloc(1_000_001)]), 10))
     return answers
+  },
+  async extensions() {
+    const extensions = Array.from({ length: 1_000 }, (_, at) => `repeated M f${at}=${at + 100};`)
+    const schema = await protobuf(
+      `syntax="proto2";message M{extensions 10 to max;} extend M{optional M m=10;${extensions.join('')}}`
+    )
+    return [
+      await read(schema, Buffer.concat([PATH, repeated('5200', 1_500)])),
+      await read(schema, Buffer.concat([PATH, repeated('a20600', 1_500)])),
+      await written(schema, `{"[f0]":[${'{},'.repeat(4_000)}{}]}`)
+    ]
+  },
+  async valuesOfExtensions() {
+    const schema = await protobuf(
+      'syntax="proto2";message M{extensions 10 to max;} extend M{repeated int32 a=10;repeated int32 b=11[packed=true];}'
+    )
+    return [
+      await written(schema, `{"[a]":[${'1,'.repeat(2_000_000)}1]}`),
+      await read(schema, Buffer.concat([PATH, repeated('5001', 500_000)]), 10),
+      // Of numbers that nobody declares.
+      await read(schema, Buffer.concat([PATH, repeated('6001', 500_000)]), 10)
+    ]
+  },
+  async namesOfValues() {
+    // The option `json` of an enum's value, by which it is read: one letter is very many.
+    const options = delimited(998, delimited(1, Buffer.from('E'.repeat(100_000))))
+    const value = delimited(2, Buffer.concat([delimited(1, Buffer.from('E')), delimited(3, options)]))
+    const ofEnum = delimited(5, Buffer.concat([delimited(1, Buffer.from('E')), value]))
+    const [TYPE_ENUM, REPEATED] = [Buffer.from('280e', 'hex'), Buffer.from('2003', 'hex')]
+    const number = Buffer.from('1801', 'hex')
+    const list = Buffer.concat([
+      delimited(1, Buffer.from('e')),
+      number,
+      REPEATED,
+      TYPE_ENUM,
+      delimited(6, Buffer.from('.E'))
+    ])
+    const ofMessage = delimited(4, Buffer.concat([delimited(1, Buffer.from('M')), delimited(2, list)]))
+    const file = Buffer.concat([
+      delimited(1, Buffer.from('a')),
+      ofMessage,
+      ofEnum,
+      delimited(12, Buffer.from('proto3'))
+    ])
+    const schema = await protobuf(file.toString('base64'))
+    return read(schema, Buffer.concat([PATH, delimited(1, Buffer.alloc(100_000))]))
+  },
+  async manyExtensions() {
+    const refused = (schema: string): Promise<unknown> =>
+      protobuf(schema).then(
+        () => 'accepted',
+        (error: Error) => error.message
+      )
+    const many = (part: (at: number) => string, count: number): string =>
+      Array.from({ length: count }, (_, at) => part(at)).join('')
+    const START = 'syntax="proto2";import "google/protobuf/descriptor.proto";'
+    return [
+      // Each message is asked whether it is what the others extend.
+      await refused(
+        START + many(at => `extend Z${at}{optional int32 a${at}=1;}`, 12_000) + many(at => `message M${at}{}`, 12_000)
+      ),
+      // Of one message, and of options.
+      await refused(
+        `${START}message M{extensions 1 to max;}${many(at => `extend M{optional M a${at}=${at + 1};}`, 10_000)}`
+      ),
+      await refused(
+        `${START}message M{}${many(at => `extend google.protobuf.FieldOptions{optional M a${at}=${at + 60_000};}`, 5_000)}`
+      ),
+      // Values of options: deep, wide, and of one name.
+      await refused(`${START}message M{option (a)=${'{a'.repeat(100_000)}${'}'.repeat(100_000)};}`),
+      await refused(`${START}message M{option (a)={${'a:1 '.repeat(200_000)}};}`),
+      await refused(`${START}message M{option (a)="${'x'.repeat(900_000)}";}`),
+      await refused(`${START}message M{optional int32 a=1[${many(at => `(a${at})={a:[1]},`, 50_000)}(b)=1];}`),
+      await refused(`syntax="proto2";${many(() => 'import "google/protobuf/type.proto";', 20_000)}message M{}`)
+    ]
   },
   async patterns() {
     const patternOf = (at: number): string =>
