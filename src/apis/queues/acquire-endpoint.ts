@@ -109,6 +109,8 @@ class Acquisition {
   #cancel: () => void = () => undefined
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
+  /** When they came, by the own clock: their `lockMs` count from then. */
+  #gotAt = 0
   /** It is known what the client gets: messages, none, or a problem. */
   #isDecided = false
   #isAnswered = false
@@ -165,6 +167,7 @@ class Acquisition {
     } else {
       this.#isDecided = true
       this.#messages = result.messages
+      this.#gotAt = this.#parts.clock()
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
@@ -194,17 +197,30 @@ class Acquisition {
   async #outputOf(messages: readonly QueueMessage[]): Promise<Output> {
     const { schemas, clock } = this.#parts
     const { encoding } = this.#asked.wanted
-    if (this.#asked.isBytes) return messages.length === 0 ? NOTHING : this.#bytesOutput(messages[0]!)
-    const since = clock()
+    if (this.#asked.isBytes) {
+      const [message] = this.#given(messages)
+      return message === undefined ? NOTHING : this.#bytesOutput(message)
+    }
     const records = messages.map(({ record }) => record)
     const texts =
       encoding === 'schema'
         ? await schemaTexts(schemas!, records, this.#client, clock)
         : records.map(record => plainTexts(record, encoding === 'text'))
-    const sinceMs = Math.ceil(clock() - since)
-    const jsons = messages.map((message, at) => messageJson(message, texts[at]!, Math.max(0, message.lockMs - sinceMs)))
+    const textOf = new Map(messages.map(({ token }, at) => [token, texts[at]!]))
+    const jsons = this.#given(messages).map(message => messageJson(message, textOf.get(message.token)!))
     const settled = this.#settled === undefined ? '' : `,"settled":${JSON.stringify(this.#settled)}`
     return { status: 200, type: JSON_TYPE, body: `{"messages":[${jsons.join(',')}]${settled}}` }
+  }
+
+  /** What the client gets now, with what is left of the locks. Messages whose locks are over meanwhile go to the next one. */
+  #given(messages: readonly QueueMessage[]): readonly QueueMessage[] {
+    const sinceMs = Math.floor(this.#parts.clock() - this.#gotAt)
+    const given = messages.map(message => ({ ...message, lockMs: message.lockMs - sinceMs }))
+    const isOver = ({ lockMs }: QueueMessage): boolean => lockMs <= 0
+    if (!given.some(isOver)) return given
+    this.#messages = messages.filter((_, at) => !isOver(given[at]!))
+    this.#asked.queue.queues.unseen(messages.filter((_, at) => isOver(given[at]!)))
+    return given.filter(message => !isOver(message))
   }
 
   /** The value of a message as it is, and all else in headers. */

@@ -26,9 +26,9 @@ interface Texts {
   readonly undecodable: string | undefined
 }
 
-/** A message as JSON. @param lockMs what is left of its lock */
-export function messageJson(message: QueueMessage, texts: Texts, lockMs: number): string {
-  const { token, partition, record, deliveryCount, lastDelivery } = message
+/** A message as JSON. */
+export function messageJson(message: QueueMessage, texts: Texts): string {
+  const { token, partition, record, deliveryCount, lastDelivery, lockMs } = message
   const { key, value, headers, undecodable } = texts
   const last = lastDelivery === undefined ? '' : `,"lastDelivery":${lastDelivery}`
   const why = undecodable === undefined ? '' : `,"undecodable":${JSON.stringify(undecodable)}`

@@ -41,7 +41,7 @@ export interface QueueMessage {
   readonly deliveryCount: number
   /** True: a release would end the message. `undefined`: Kafka does not tell the limit. */
   readonly lastDelivery: boolean | undefined
-  /** Milliseconds for which the token can settle the message, counted from the answer. */
+  /** Milliseconds for which the token can settle the message, counted from the moment at which the asker gets the answer. */
   readonly lockMs: number
 }
 

@@ -1,7 +1,7 @@
 import { over } from '../../verbs/over.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
 import type { Peers } from '../calls/peers.js'
-import { configuredAtAll, settlingAt } from './queues-elsewhere.js'
+import { configuredAtAll, leftOf, settlingAt } from './queues-elsewhere.js'
 import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the acquire waits: a queue that has not begun has 10 s more. */
@@ -14,6 +14,9 @@ interface AskedAcquire {
   /** Number of the acquire, unique at the asking worker. */
   readonly id: number
 }
+
+/** What the owner has answered, and how long it took by its clock. */
+type Told = AcquireResult & { readonly tookMs: number }
 
 /** The queues of one of several workers. The owner of a group holds all its messages. */
 export function ownedQueues<Id>(
@@ -31,14 +34,27 @@ export function ownedQueues<Id>(
     // Where the owner has ended, the messages are free anyway.
     void peers.call(owner, `queue unseen ${cluster}`, messages, options).catch(() => undefined)
   }
+  /** Messages as they are now. Those whose locks are over since the owner has answered are for the next client. */
+  const kept = (owner: Id, { messages, isNewGroup }: Told & { readonly type: 'acquired' }, ageMs: number) => {
+    const aged = messages.map(message => ({ ...message, lockMs: leftOf(message.lockMs, ageMs) }))
+    const given = aged.filter(({ lockMs }) => lockMs > 0)
+    for (const message of given) owners.set(message, owner)
+    if (given.length < aged.length)
+      unseenAt(
+        owner,
+        aged.filter(({ lockMs }) => lockMs === 0)
+      )
+    return { type: 'acquired', messages: given, isNewGroup } as const
+  }
   const requestTo = (owner: Id, asked: AskedAcquire): WaitingRequest<AcquireResult> => ({
     waitMs: asked.options.waitMs,
     graceMs: GRACE_MS,
     ask: async (waitMs, timeoutMs) => {
       const body: AskedAcquire = { ...asked, options: { ...asked.options, waitMs } }
-      const result = (await peers.call(owner, `queue acquire ${cluster}`, body, { timeoutMs })) as AcquireResult
-      if (result?.type === 'acquired') for (const message of result.messages) owners.set(message, owner)
-      return result
+      const askedAt = performance.now()
+      const told = (await peers.call(owner, `queue acquire ${cluster}`, body, { timeoutMs })) as Told | undefined
+      if (told?.type !== 'acquired') return told
+      return kept(owner, told, performance.now() - askedAt - told.tookMs)
     },
     end: () =>
       void peers.call(owner, `queue end ${cluster}`, asked.id, { timeoutMs: TELL_TIMEOUT_MS }).catch(() => undefined),
@@ -71,10 +87,16 @@ export function ownedQueues<Id>(
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */
 function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): void {
-  const waits = new WaitsOfOthers<AcquireResult>({ type: 'acquired', messages: [], isNewGroup: false })
-  peers.serve(`queue acquire ${cluster}`, ({ topic, groupId, options, id }: AskedAcquire, { from }) =>
-    waits.answer(from, id, reply => own.acquire(topic, groupId, options, { client: options.client, reply }))
-  )
+  const waits = new WaitsOfOthers<Told>({ type: 'acquired', messages: [], isNewGroup: false, tookMs: 0 })
+  peers.serve(`queue acquire ${cluster}`, ({ topic, groupId, options, id }: AskedAcquire, { from }) => {
+    const since = performance.now()
+    return waits.answer(from, id, reply =>
+      own.acquire(topic, groupId, options, {
+        client: options.client,
+        reply: result => reply({ ...result, tookMs: performance.now() - since })
+      })
+    )
+  })
   peers.serve(`queue end ${cluster}`, (id: number, { from }) => waits.end(from, id))
   peers.serve(`queue unseen ${cluster}`, (messages: readonly QueueMessage[]) => own.unseen(messages))
   // What its clients were about to get goes to the next ones.

@@ -55,16 +55,24 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
       own.count?.(results)
       return results
     }
+    const askedAt = performance.now()
     try {
       const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
       // A process that has just been started handles no messages yet.
-      return (told as readonly SettleResult[] | undefined) ?? allAre('elsewhere')
+      if (told === undefined) return allAre('elsewhere')
+      const tookMs = performance.now() - askedAt
+      return (told as readonly SettleResult[]).map(result =>
+        result.lockMs === undefined ? result : { ...result, lockMs: leftOf(result.lockMs, tookMs) }
+      )
     } catch (error) {
       const { cause } = error as PeerError
       return allAre(cause === undefined || cause.code === AWAY ? 'unknown' : 'elsewhere')
     }
   }
 }
+
+/** What is left of a lock that another process has told of, at most so long ago. */
+export const leftOf = (lockMs: number, ageMs: number): number => Math.max(0, Math.floor(lockMs - Math.max(0, ageMs)))
 
 /** Settings of a group are those of all processes that hold messages for it: those that hold some read them again. */
 export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs['configure'] {

@@ -430,6 +430,29 @@ describe('queues: a client that waits for messages', () => {
     expect(play.queues.asked).to.have.length(2)
   })
 
+  it('is told what is left of a lock when its messages are decoded, and gets none whose lock is over by then', async () => {
+    await play.close()
+    let now = 1_000
+    let decode: () => void = () => undefined
+    const decoding = new Promise<void>(resolve => (decode = resolve))
+    const decodeEach = async (all: readonly unknown[]): Promise<unknown> => {
+      await decoding
+      return all.map(() => ({ type: 'undecodable', cause: 'there is no schema' }))
+    }
+    play = await QueuesPlay.open({ clock: () => now, schemas: { decodeEach } } as never)
+    play.queues.result = 'none'
+    const asked = play.queues.next()
+    const answer = play.ask('POST', ACQUIRE, { count: 2, encoding: 'schema' })
+    await asked
+    play.queues.reply(acquired({ ...message('T'), lockMs: 3_000 }, message('U')))
+    now += 4_000
+    const told = play.queues.next()
+    decode()
+    expect(await told).to.deep.equal(['unseen', 'T'])
+    const { messages } = JSON.parse((await answer).body) as { messages: { token: string; lockMs: number }[] }
+    expect(messages.map(({ token, lockMs }) => [token, lockMs])).to.deep.equal([['U', 26_000]])
+  })
+
   it('and leaves while its answer is written, has not seen its messages', async () => {
     const asked = play.queues.next()
     const sent = play.send('POST', ACQUIRE, {}, BYTES)

@@ -4,7 +4,7 @@ import { Link } from '../../../src/deployment/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
 import { passingOn, WorkerPeers } from '../../../src/deployment/workers/worker-peers.js'
 import type { AcquireOptions, Settlement, Verbs } from '../../../src/verbs/verbs.js'
-import { Client, ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
+import { Client, LOCK_MS, ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 
@@ -179,6 +179,37 @@ describe('the queues of several workers', () => {
     await time.pass(0)
     const next = await acquire(OWNER)
     expect([next.offsets, client.results.length]).to.deep.equal([[7], 1])
+  })
+
+  it('tell what is left of a lock when the answer comes, and give no message whose lock is over by then', async () => {
+    const client = await acquire(OTHER, { waitMs: 60_000 })
+    await time.pass(10_000, 500)
+    held.set(OTHER, [])
+    owner.reader.acquire({ offset: 7 })
+    const late = await acquire(OTHER, { count: 2, waitMs: 60_000 })
+    owner.reader.acquire({ offset: 8, lockEndsAt: time.now() + 20_000 }, { offset: 9 })
+    await time.pass(24_000, 500)
+    const frames = held.get(OTHER)!
+    held.delete(OTHER)
+    for (const receive of frames) receive()
+    await time.pass(0)
+    expect([client.offsets, late.offsets]).to.deep.equal([[7], [9]])
+    for (const { lockMs } of [...client.messages, ...late.messages])
+      expect(lockMs).to.be.within(LOCK_MS - 25_000, LOCK_MS - 24_000)
+  })
+
+  it('tell what is left of a lock that was renewed when the answer comes', async () => {
+    const client = await acquire(OTHER, { lockMs: 15_000 })
+    owner.reader.acquire({ offset: 7 })
+    await time.pass(0)
+    const words = { ...NONE, renew: client.tokens }
+    const settled = verbs.get(OTHER)!.queues.settle('orders', 'workers', words, 'x')
+    held.set(OTHER, [])
+    await time.pass(4_000, 500)
+    const frames = held.get(OTHER)!
+    held.delete(OTHER)
+    for (const receive of frames) receive()
+    expect((await settled)[0]).to.include({ outcome: 'done', lockMs: 11_000 })
   })
 
   it('settle with an unknown outcome where the owner stands still', async () => {
