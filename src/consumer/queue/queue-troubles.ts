@@ -39,7 +39,7 @@ interface Kept extends Named {
   archivedAt?: number | undefined
 }
 
-/** Keeps what is wrong with queues for as long as somebody has to see it, also of those that have been left meanwhile. */
+/** Keeps what is wrong with queues for as long as an operator has to see it, also of those that have been left meanwhile. */
 export class QueueTroubles {
   readonly #now: MonotonicClock
   readonly #byName = new Map<string, Kept>()
