@@ -65,6 +65,7 @@ export * from './core/errors.js'
 export { defaultLogger, type MetricsLogger, type MetricTags } from './core/metrics/metrics-logger.js'
 export { createPrometheusMetrics, type PrometheusMetrics, PrometheusMetricsLogger } from './core/metrics/prometheus.js'
 export * from './core/model.js'
+export { ProduceError } from './core/produce-error.js'
 export { TransactionError, type TransactionErrorCode } from './core/transaction-error.js'
 export type { PeersOptions } from './deployment/gateways/settings.js'
 /** Connections. */
@@ -144,7 +145,6 @@ export type {
 export type { CommittedOffset, Transaction, TransactionOptions } from './server/app/program-transactions.js'
 /** Administration. */
 export { AdminError, type AdminErrorCode } from './verbs/admin-error.js'
-export { ProduceError } from './verbs/produce-error.js'
 export type {
   AclEntry,
   AclFilter,

@@ -1,13 +1,14 @@
-import { CastellanError, type ErrorCode } from './errors.js'
+import { CastellanError } from './errors.js'
 
 /**
  * `fenced`: another owner has taken the id over. `timedOut`: the time of the transaction is over. `notAssigned`: what it
- * acknowledges was offered again, acknowledged or given up since, or its partition has gone to another member.
+ * acknowledges was offered again, acknowledged or given up since, or its partition has gone to another member. `aborted`: a
+ * record failed, its signal was aborted, or a broker refuses it; `cause` has the error. `shuttingDown`: the castellan is closed.
  */
-export type TransactionErrorCode = 'fenced' | 'notAssigned' | 'aborted' | ErrorCode | (string & {})
+export type TransactionErrorCode = 'fenced' | 'timedOut' | 'notAssigned' | 'aborted' | 'shuttingDown'
 
-/** With these a transaction is aborted, and its function may run again. */
-const REPEATABLE: ReadonlySet<string> = new Set(['timedOut', 'notAssigned', 'aborted', 'clusterChanged'])
+/** With these a transaction is aborted, and its function may run again, unless what has failed can never succeed. */
+const REPEATABLE: ReadonlySet<TransactionErrorCode> = new Set(['timedOut', 'notAssigned', 'aborted'])
 
 /** A transaction has failed. `retriable`: it is aborted, and its function may run again. */
 export class TransactionError extends CastellanError<TransactionErrorCode> {
@@ -15,8 +16,15 @@ export class TransactionError extends CastellanError<TransactionErrorCode> {
   /** `unknown`: its end was not answered in time. */
   readonly committed: 'no' | 'unknown'
 
-  constructor(code: TransactionErrorCode, message: string, committed: 'no' | 'unknown' = 'no', cause?: unknown) {
-    super(code, message, committed === 'no' && REPEATABLE.has(code), cause)
+  /** @param mayPass false: what has failed can never succeed */
+  constructor(
+    code: TransactionErrorCode,
+    message: string,
+    committed: 'no' | 'unknown' = 'no',
+    cause?: unknown,
+    mayPass = true
+  ) {
+    super(code, message, committed === 'no' && mayPass && REPEATABLE.has(code), cause)
     this.committed = committed
   }
 }

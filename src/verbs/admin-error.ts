@@ -9,6 +9,10 @@ type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}
 /** Kafka's name of its error, or a code of Castellan where Kafka has not answered. */
 export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded' | (string & {})
 
+/** What an error is made of. */
+type Told = Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'> &
+  Partial<Pick<AdminError, 'setting' | 'cause'>>
+
 /** A call of `castellan.admin` has failed. For several names, `code` is that of the first one that failed. */
 export class AdminError extends CastellanError<AdminErrorCode> {
   override readonly name = 'AdminError'
@@ -18,10 +22,10 @@ export class AdminError extends CastellanError<AdminErrorCode> {
   readonly errors: ReadonlyMap<string, AdminError>
 
   constructor(
-    { code, errorCode, message, retriable }: Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'>,
+    { code, errorCode, message, retriable, setting, cause }: Told,
     errors: ReadonlyMap<string, AdminError> = new Map()
   ) {
-    super(code, message, retriable)
+    super(code, message, retriable, cause, setting)
     this.errorCode = errorCode
     this.errors = errors
   }

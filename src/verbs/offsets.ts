@@ -2,7 +2,7 @@ import { acksIn, isOfAnother, markIn, STORED_LATEST, setToEnd, withoutMark } fro
 import type { TopicBeginning } from '../consumer/group/consumer-groups.js'
 import { FIRST_COMMIT_PAUSE_MS, MAX_COMMIT_PAUSE_MS } from '../consumer/group/offset-change.js'
 import type { ActorRef } from '../core/actor/actor.js'
-import { CastellanError, KafkaError, TimedOutError } from '../core/errors.js'
+import { type CastellanError, errorOfFailure, TimedOutError } from '../core/errors.js'
 import {
   type LogPosition,
   type MonotonicClock,
@@ -171,10 +171,7 @@ export type Unanswered = Failure | { readonly type: 'timedOut'; readonly reason?
 
 export function toError(result: Unanswered, what: string, timeoutMs: number): CastellanError {
   if (result.type === 'timedOut') return new TimedOutError(what, timeoutMs, result.reason)
-  const { code, errorCode, message, retriable, setting } = result
-  return code === 'kafka' && errorCode !== undefined
-    ? new KafkaError(errorCode, message, retriable)
-    : new CastellanError(code, message, retriable, undefined, setting)
+  return errorOfFailure(result)
 }
 
 /** A time limit for several requests to the Router together. It starts when the object is created. */

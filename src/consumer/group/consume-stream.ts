@@ -1,5 +1,5 @@
 import { type EndingLoop, endingAtOnce, onAbort, pause } from '../../core/ending.js'
-import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
@@ -212,7 +212,7 @@ class GroupLoop {
             this.#releases = this.#isRun
             return
           }
-          if (!result.retriable) throw new CastellanError(result.code, result.message, false)
+          if (!result.retriable) throw errorOfFailure(result)
           await pause(RETRY_PAUSE_MS, end.signal)
         }
       }

@@ -1,4 +1,4 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, errorOfFailure } from '../../core/errors.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { PartitionLog } from './partition-log.js'
 
@@ -98,8 +98,7 @@ export class BackwardScan {
         if (isLate && scanned.records > 0) return false
         throw new CastellanError('timedOut', 'Kafka did not answer in time', true)
       } else if (outcome.type === 'refused' || (outcome.type === 'retry' && outcome.why === 'failed')) {
-        const { code, message, retriable } = outcome.failure
-        throw new CastellanError(code, message, retriable)
+        throw errorOfFailure(outcome.failure)
       } else {
         // The rest was deleted, or its transaction was, since the ends of the log were read.
         scanned.isWhole = false

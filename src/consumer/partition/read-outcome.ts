@@ -1,4 +1,4 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, errorOfFailure } from '../../core/errors.js'
 import type { LogPosition, Offset, RecordBatch } from '../../core/model.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -87,9 +87,9 @@ export function sentenceOf(change: LogChange, name: string, from: Offset): strin
 /** The error of a reader that gives up. */
 export function errorOf(trouble: ReadTrouble, name: string): CastellanError {
   if (trouble.type === 'missing') return new CastellanError('unknownTopic', `${name} does not exist`, false)
-  const { code, message, retriable } = trouble.failure
+  const { failure } = trouble
   const isWhole = trouble.type === 'retry' && trouble.why === 'notShown'
-  return new CastellanError(code, isWhole ? message : `${name}: ${message}`, retriable)
+  return errorOfFailure(failure, isWhole ? failure.message : `${name}: ${failure.message}`)
 }
 
 /** What lines of the log say about a group; their fields name the partition and offsets. */

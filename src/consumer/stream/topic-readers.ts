@@ -1,10 +1,11 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { onAbort } from '../../core/ending.js'
-import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/errors.js'
 import type { LogPosition } from '../../core/model.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
+import { kafkaFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import { PartitionReader, type PartitionReaderOptions, type ReaderRuntime, type ReadStart } from './partition-reader.js'
 
@@ -12,7 +13,7 @@ import { PartitionReader, type PartitionReaderOptions, type ReaderRuntime, type 
  * The metadata of a topic that can be read.
  *
  * @param topics the topics in Kafka's answer
- * @throws InvalidRequestError with the code `unknownTopic`, `invalidTopic` or `kafka`
+ * @throws InvalidRequestError with the code `unknownTopic`; CastellanError for another answer of Kafka
  */
 export function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMetadata>): TopicMetadata {
   const metadata = topics.get(topic)
@@ -20,10 +21,8 @@ export function requireTopic(topic: string, topics: ReadonlyMap<string, TopicMet
   if (metadata && errorCode === errorCodes.NONE) return metadata
   if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
     throw new InvalidRequestError(`topic ${topic} does not exist`, 'unknownTopic')
-  throw new InvalidRequestError(
-    `topic ${topic} cannot be read: ${kafkaErrorOf(errorCode).message}`,
-    errorCode === errorCodes.INVALID_TOPIC_EXCEPTION ? 'invalidTopic' : 'kafka'
-  )
+  const failure = kafkaFailure(errorCode)
+  throw errorOfFailure(failure, `topic ${topic} cannot be read: ${failure.message}`)
 }
 
 /**
@@ -212,4 +211,4 @@ class TopicReaders implements TopicFollower {
 
 /** A bug of a reader counts as a problem of its partition. */
 const problemOf = (error: Error): CastellanError =>
-  error instanceof CastellanError ? error : new CastellanError('protocol', error.message, false)
+  error instanceof CastellanError ? error : new CastellanError('protocol', error.message, false, error)

@@ -1,3 +1,5 @@
+import { CastellanError } from '../../core/errors.js'
+
 /** A gateway that can be called and does not call for this time counts as gone: it cannot end what it has begun. */
 export const SILENT_MS = 8_000
 
@@ -100,6 +102,9 @@ export interface PeerFailure {
   readonly message: string
   /** The `code` of a CastellanError. Absent for other errors. */
   readonly code?: string | undefined
+  /** Those of a CastellanError. Absent: an earlier build has sent none. */
+  readonly retriable?: boolean | undefined
+  readonly setting?: string | undefined
 }
 
 /** A call failed on the other side, or was not answered. */
@@ -127,5 +132,7 @@ export const isNotSent = (error: unknown): boolean => error instanceof PeerError
 /** The parts of any error that are sent to the other process. */
 export const toPeerFailure = (error: unknown): PeerFailure => {
   const { name, message, code } = error as Error & { code?: string }
-  return { name, message, code }
+  if (!(error instanceof CastellanError)) return { name, message, code }
+  const { retriable, setting } = error
+  return { name, message, code, retriable, setting }
 }

@@ -1,6 +1,7 @@
-import type { ErrorCode } from '../../core/errors.js'
+import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { Persisted, RecordFailure } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
+import type { TransactionError } from '../../core/transaction-error.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { CREATIONS_PER_SECOND } from '../../router/routing/refresh-schedule.js'
 
@@ -15,6 +16,8 @@ const failure = (code: ErrorCode, message: string, retriable: boolean, persisted
 
 /** Why a topic waits that no broker was asked to create. */
 export const IN_TURNS = `brokers are asked for ${CREATIONS_PER_SECOND} new topics a second, and clients take turns`
+
+const NO_CAUSE = { code: 'kafka', setting: undefined } as const
 
 /** All failures of records. Those without the parameter `persisted` happen before anything is sent. */
 export const failures = {
@@ -47,8 +50,11 @@ export const failures = {
   /** The record is in the durable log, and will be delivered after its request has been answered. */
   stillPending: (why: string, code: ErrorCode = 'timedOut') =>
     failure(code, `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
-  /** @param why the transaction of the record has failed */
-  ofTransaction: (why: string, persisted: Persisted) => failure('kafka', why, true, persisted),
+  /** The transaction of the record has failed, or aborts. `cause` of the error tells more than its own code, which is no code of a record. */
+  ofTransaction: ({ message, retriable, cause }: TransactionError, persisted: Persisted): RecordFailure => {
+    const { code, setting } = cause instanceof CastellanError ? (cause as CastellanError) : NO_CAUSE
+    return { ...failure(code, message, retriable, persisted), setting }
+  },
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   aborted: () => failure('aborted', 'the signal of its call was aborted before it was sent', true),
   bug: (persisted: Persisted) => failure('protocol', 'castellan met a bug; its log has the details', false, persisted),

@@ -1,11 +1,18 @@
 import { unlessAborted } from '../../core/ending.js'
-import { InvalidRequestError } from '../../core/errors.js'
-import { type ProduceRecord, type RecordOutcome, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import {
+  type ProduceRecord,
+  type RecordFailure,
+  type RecordOutcome,
+  type TopicPartition,
+  topicPartitionKey
+} from '../../core/model.js'
+import { ProduceError } from '../../core/produce-error.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
 import type { PartitionerFunction, PartitionerName } from '../memory/partitioners.js'
-import type { FailedCall } from './transactional-calls.js'
+import { causeOf, type FailedCall } from './transactional-calls.js'
 import type { TransactionalProducer } from './transactional-producer.js'
 
 /** An offset of a group that becomes its position when the transaction commits. */
@@ -83,7 +90,12 @@ export class OpenTransaction {
       beforeSending: batches => this.#addPartitions(batches),
       needsEpoch: () => void this.#learnWhy(),
       clusterChanged: () => {
-        this.fail(new TransactionError('clusterChanged', `another Kafka cluster is connected than that of ${this.id}`))
+        const cause = new CastellanError(
+          'clusterChanged',
+          `another Kafka cluster is connected than that of ${this.id}`,
+          false
+        )
+        this.fail(new TransactionError('aborted', cause.message, 'no', cause))
         void this.#giveUpRecords(0)
       }
     })
@@ -121,15 +133,22 @@ export class OpenTransaction {
     this.#settling.add(outcomes)
     try {
       const settled = await outcomes
-      const failed = settled.find(outcome => outcome.type === 'failed')
-      if (failed === undefined) return settled
+      const failed = settled.filter(outcome => outcome.type === 'failed')
+      if (failed.length === 0) return settled
       if (this.#failure !== undefined && !this.#hasFailedRecords) throw this.#failure
       this.#hasFailedRecords = true
-      this.fail(new TransactionError('aborted', `a record failed: ${failed.message}`))
+      this.fail(this.#errorOfRecords(settled, failed))
       return settled
     } finally {
       this.#settling.delete(outcomes)
     }
+  }
+
+  /** A record that never passes tells more than those that may pass in another try. */
+  #errorOfRecords(outcomes: readonly RecordOutcome[], failed: readonly RecordFailure[]): TransactionError {
+    const first = failed.find(({ retriable }) => !retriable) ?? failed[0]!
+    const cause = new ProduceError(outcomes, [first, ...failed.filter(one => one !== first)])
+    return new TransactionError('aborted', `a record failed: ${first.message}`, 'no', cause, first.retriable)
   }
 
   /** A program may not await the promise: a mistake, too, lets the transaction only abort. */
@@ -147,7 +166,7 @@ export class OpenTransaction {
   /** What its function has asked for is not in it, so that it can only abort. */
   mistaken(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error)
-    this.fail(new TransactionError('aborted', message, 'no', error))
+    this.fail(new TransactionError('aborted', message, 'no', error, error instanceof CastellanError && error.retriable))
   }
 
   /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */
@@ -189,6 +208,7 @@ export class OpenTransaction {
 
   /** Called before batches are sent. @returns false when they may not be sent */
   async #addPartitions(batches: Iterable<SealedBatch>): Promise<boolean> {
+    if (this.#failure !== undefined) await this.#giveUpRecords(0)
     if (!this.#mayAdd) return false
     const fresh = [...batches].filter(batch => !this.#partitions.has(topicPartitionKey(batch.topic, batch.partition)))
     if (fresh.length === 0) return true
@@ -225,7 +245,11 @@ export class OpenTransaction {
   }
 
   #giveUpRecords(graceMs: number): Promise<void> {
-    return this.#producer.giveUp(this.#failure?.message ?? `the transaction ${this.id} is aborted`, graceMs)
+    return this.#producer.giveUp(this.#failure ?? this.#aborted(), graceMs)
+  }
+
+  #aborted(): TransactionError {
+    return new TransactionError('aborted', `the transaction ${this.id} was aborted`)
   }
 
   /**
@@ -247,11 +271,7 @@ export class OpenTransaction {
     await this.#sendConsumed()
     for (const [group, offsets] of this.#offsets) {
       const result = await this.#sendPositions({ ...STAND_ALONE, group, offsets: [...offsets.values()] })
-      if (result.type === 'metadataTooLarge')
-        throw new TransactionError(
-          'aborted',
-          `the metadata of a position of group ${group} is too large for the brokers`
-        )
+      if (result.type === 'metadataTooLarge') throw metadataError(group)
       if (result.type !== 'success') throw this.#producer.errorOf(result)
     }
   }
@@ -279,7 +299,8 @@ export class OpenTransaction {
 
   #positionsError(group: string, result: FailedCall): TransactionError {
     if (result.errorCode === undefined || !isLost.has(result.errorCode)) return this.#producer.errorOf(result)
-    return new TransactionError('notAssigned', `group ${group} has rebalanced since the messages were given out`)
+    const message = `group ${group} has rebalanced since the messages were given out`
+    return new TransactionError('notAssigned', message, 'no', causeOf(result))
   }
 
   async #sendPositions({ group, memberId, generationId, groupInstanceId, offsets }: MemberPositions) {
@@ -325,7 +346,7 @@ export class OpenTransaction {
    */
   async abort(until: number): Promise<TransactionError | undefined> {
     this.#isOpen = false
-    this.fail(new TransactionError('aborted', `the transaction ${this.id} was aborted`))
+    this.fail(this.#aborted())
     this.#consumed.end('aborted')
     this.#producer.calls.interrupt()
     await this.#giveUpRecords(Math.min(ANSWER_GRACE_MS, Math.max(0, until - this.#clock())))
@@ -338,4 +359,10 @@ export class OpenTransaction {
       return error instanceof TransactionError ? error : undefined
     }
   }
+}
+
+function metadataError(group: string): TransactionError {
+  const message = `the metadata of a position of group ${group} is too large for the brokers`
+  const cause = new KafkaError(errorCodes.OFFSET_METADATA_TOO_LARGE, message, false)
+  return new TransactionError('aborted', message, 'no', cause, cause.retriable)
 }

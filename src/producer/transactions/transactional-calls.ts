@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import { type CastellanError, type ErrorCode, errorOfFailure } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { Waiters } from '../../core/waiters.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -18,12 +19,21 @@ type Call<Of extends Kind> = Omit<RequestOf<Of>, 'transactionalId' | 'timeoutMs'
 export interface FailedCall {
   readonly type: string
   readonly errorCode?: number | undefined
-  readonly code?: string
+  readonly code?: ErrorCode
   readonly message?: string
   /** Why it was not answered in time. */
   readonly reason?: string
   readonly retriable?: boolean
 }
+
+/** The error that the answer to a call tells of. */
+export const causeOf = ({
+  type,
+  errorCode,
+  code = 'kafka',
+  message = type,
+  retriable = false
+}: FailedCall): CastellanError => errorOfFailure({ errorCode, code, message, retriable })
 
 /** The markers of the last transaction are being written, a topic is not known everywhere yet, or a group is rebalancing. */
 const passing = codesOf('CONCURRENT_TRANSACTIONS')

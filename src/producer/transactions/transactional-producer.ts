@@ -6,7 +6,7 @@ import type { TransactionalProducer as Identified, SealedBatch } from '../../rou
 import { failures } from '../memory/failures.js'
 import type { MemoryDelivery, TransactionalSending } from '../memory/memory-delivery.js'
 import { type Numbering, newNumbering } from '../memory/numbering.js'
-import { type CallsDeps, type FailedCall, TransactionalCalls } from './transactional-calls.js'
+import { type CallsDeps, causeOf, type FailedCall, TransactionalCalls } from './transactional-calls.js'
 
 export interface TransactionalDeps extends CallsDeps {
   /** Delivery of the records of one transactional id. */
@@ -26,6 +26,8 @@ interface Sending {
 const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED')
 /** Nothing is open. A coordinator also forgets an id that was not used for a week; whether it has another owner, InitProducerId tells. */
 const nothingOpen = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING')
+/** The next transaction of the id begins anew, so these do not come again. */
+const passesAnew = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING', 'TRANSACTION_ABORTABLE')
 
 /**
  * `new`: the coordinator was not asked yet. `doubtful`: a call of the last transaction may still arrive, so what is open is aborted,
@@ -166,8 +168,16 @@ export class TransactionalProducer {
       const why = result.reason === undefined ? '' : `: ${result.reason}`
       return new TransactionError('timedOut', `the transaction ${this.id} was not answered in time${why}`, committed)
     }
-    const code = result.code === undefined || result.code === 'kafka' ? 'aborted' : result.code
-    return new TransactionError(code, `the transaction ${this.id} was refused: ${result.message}`, committed)
+    const cause = causeOf(result)
+    const code = cause.code === 'shuttingDown' ? cause.code : 'aborted'
+    const mayPass = cause.retriable || passesAnew.has(result.errorCode ?? errorCodes.NONE)
+    return new TransactionError(
+      code,
+      `the transaction ${this.id} was refused: ${cause.message}`,
+      committed,
+      cause,
+      mayPass
+    )
   }
 
   #checkOwner(): void {
@@ -175,7 +185,7 @@ export class TransactionalProducer {
   }
 
   /** Fails the records that are held. Those on their way may be answered for a while, and may arrive even later. */
-  async giveUp(why: string, graceMs: number): Promise<void> {
+  async giveUp(why: TransactionError, graceMs: number): Promise<void> {
     const isOnItsWay = await this.#delivery?.giveUp(persisted => failures.ofTransaction(why, persisted), graceMs)
     if (isOnItsWay === true && this.#state === 'ready') this.#state = 'doubtful'
   }

@@ -3,7 +3,7 @@ import { onAbort, unlessAborted } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import { type ClusterChange, MAX_TIMER_MS } from '../../core/model.js'
-import { TransactionError } from '../../core/transaction-error.js'
+import { TransactionError, type TransactionErrorCode } from '../../core/transaction-error.js'
 import type { DeliveryDeps } from '../memory/delivery.js'
 import { MemoryDelivery } from '../memory/memory-delivery.js'
 import { type ConsumedPositions, OpenTransaction } from './open-transaction.js'
@@ -99,7 +99,7 @@ export class Transactions {
       throw new InvalidRequestError(`the transaction ${id} is open: its function would wait for itself`)
     const until = this.#deps.clock() + timeoutMs
     const stop = new AbortController()
-    const stopped = (code: string, why: string, cause?: unknown) => () =>
+    const stopped = (code: TransactionErrorCode, why: string, cause?: unknown) => () =>
       stop.abort(new TransactionError(code, `the transaction ${id} ${why}`, 'no', cause))
     const timer = setTimeout(stopped('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
     const ignore = [

@@ -540,7 +540,7 @@ function checkCompression(codec: CompressionCodec = 'none'): void {
   try {
     requireCodec(codec)
   } catch (error) {
-    throw new ConfigError(`delivery.compression: ${messageOf(error)}`)
+    throw new ConfigError(`delivery.compression: ${messageOf(error)}`, error)
   }
 }
 

@@ -340,10 +340,10 @@ const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =
   })
 
 function toAdminError(error: CastellanError): AdminError {
-  const { message, retriable } = error
+  const { message, retriable, setting } = error
   const errorCode = error instanceof KafkaError ? error.errorCode : undefined
   const code = errorCode === undefined ? error.code : camelCase(kafkaErrorOf(errorCode).name)
-  return new AdminError({ code, errorCode, message, retriable })
+  return new AdminError({ code, errorCode, message, retriable, setting, cause: error })
 }
 
 const camelCase = (name: string): string => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())

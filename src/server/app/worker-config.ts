@@ -57,9 +57,10 @@ export function configOfWorker(config: Config, number: number, count: number): C
 /** Turns the error of a worker into the error that a single process throws in this case. */
 export function toOwnError(error: LinkError): Error {
   const { cause } = error
-  if (cause?.name === 'ConfigError') return new ConfigError(cause.message)
+  if (cause?.name === 'ConfigError') return new ConfigError(cause.message, error)
   if (cause?.code === undefined) return error
-  return new CastellanError(cause.code as ErrorCode, cause.message, true)
+  const { code, message, retriable = true, setting } = cause
+  return new CastellanError(code as ErrorCode, message, retriable, error, setting)
 }
 
 export interface WorkerPlace {

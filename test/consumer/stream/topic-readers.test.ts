@@ -464,7 +464,10 @@ describe('what can be read of a topic', () => {
       .with.property('code', 'invalidTopic')
     expect(asked(topicOf(errorCodes.TOPIC_AUTHORIZATION_FAILED)))
       .to.throw('topic orders cannot be read: TOPIC_AUTHORIZATION_FAILED (29): not authorized for the topic')
-      .with.property('code', 'kafka')
+      .with.property('code', 'notAuthorized')
+    expect(asked(topicOf(errorCodes.LEADER_NOT_AVAILABLE)))
+      .to.throw('topic orders cannot be read: LEADER_NOT_AVAILABLE (5)')
+      .that.includes({ code: 'kafka', errorCode: errorCodes.LEADER_NOT_AVAILABLE, retriable: true })
   })
 
   it('is all partitions, or those chosen, each once', () => {

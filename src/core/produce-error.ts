@@ -1,5 +1,5 @@
-import { CastellanError } from '../core/errors.js'
-import type { Persisted, RecordFailure, RecordOutcome } from '../core/model.js'
+import { CastellanError } from './errors.js'
+import type { Persisted, RecordFailure, RecordOutcome } from './model.js'
 
 /** Some of the records of a call of `produceOrThrow` are not known to be in Kafka. */
 export class ProduceError extends CastellanError {
