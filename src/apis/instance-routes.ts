@@ -13,6 +13,7 @@ import {
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
+import type { VerbPath } from '../verbs/facts.js'
 import { toError } from '../verbs/offsets.js'
 import type {
   InstanceName,
@@ -187,13 +188,19 @@ export class InstanceRoutes {
   /**
    * The handler of a route of one instance.
    *
+   * @param path of the verb
    * @param rights `ofInstance`: the client needs those to all topics that the instance reads; `ofRequest`: the verb asks for
    *   those to the topics that the request names
    */
-  verb(body: InstanceBody, verb: InstanceVerb, rights: 'ofInstance' | 'ofRequest' = 'ofInstance'): Receive {
+  verb(
+    path: VerbPath,
+    body: InstanceBody,
+    verb: InstanceVerb,
+    rights: 'ofInstance' | 'ofRequest' = 'ofInstance'
+  ): Receive {
     return (exchange, params) => {
       const ask = this.#ask(exchange, params)
-      this.#whenAdmitted(ask, body, json =>
+      this.#whenAdmitted(path, ask, body, json =>
         this.#api.work(exchange, async () => {
           if (rights === 'ofInstance') await ask.requireTopics()
           return verb(ask, json)
@@ -215,7 +222,7 @@ export class InstanceRoutes {
     return (exchange, params) => {
       const ofGroup = this.#ask(exchange, params)
       const { groupId } = ofGroup.instance
-      this.#whenAdmitted(ofGroup, 'mayHaveBody', json => {
+      this.#whenAdmitted('instances.create', ofGroup, 'mayHaveBody', json => {
         const { name, settings } = wantedIn(json, groupId)
         this.#api.work(exchange, async () => {
           // The group would get the name as it was sent.
@@ -252,7 +259,7 @@ export class InstanceRoutes {
       const { parts } = this.#api
       const refusal = browserRefusalOf(exchange.request)
       if (refusal !== undefined) parts.answers.fail(exchange, refusal, !hasBody(exchange))
-      else if (admits(parts, exchange, 'consume', { group: ask.instance.groupId }))
+      else if (admits(parts, exchange, 'instances.read', { group: ask.instance.groupId }))
         read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
     }
   }
@@ -265,9 +272,13 @@ export class InstanceRoutes {
     return new InstanceAsk(exchange, name, this.#api, this.#verbs.instances)
   }
 
-  #whenAdmitted({ exchange, instance }: InstanceAsk, body: InstanceBody, use: (json: unknown) => void): void {
-    if (admits(this.#api.parts, exchange, 'consume', { group: instance.groupId }))
-      this.#api.withBody(exchange, body, use)
+  #whenAdmitted(
+    verb: VerbPath,
+    { exchange, instance }: InstanceAsk,
+    body: InstanceBody,
+    use: (json: unknown) => void
+  ): void {
+    if (admits(this.#api.parts, exchange, verb, { group: instance.groupId })) this.#api.withBody(exchange, body, use)
   }
 
   /**

@@ -82,7 +82,7 @@ export class GroupEndpoint {
     const offsets = query.text('offsets')
     if (offsets === undefined) throw new EventProblem(400, 'the parameter offsets is missing')
     const places = placesIn(offsets, MAX_EVENTS)
-    if (!admits(this.#parts, exchange, 'consume', { topic, group })) return
+    if (!admits(this.#parts, exchange, 'groups.ack', { topic, group })) return
     const { groups } = this.#verbs
     Promise.all(places.map(place => groups.ack(group, { topic, ...place }))).then(
       results => this.#acked(exchange, group, places, results),

@@ -76,10 +76,10 @@ const topic = text.describe('The topic')
 const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) }
 
 /** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
-function mayRead(parts: EventParts, exchange: Exchange, target: Target): boolean {
+function mayRead(parts: EventParts, exchange: Exchange, verb: 'groups.consume' | 'follow', target: Target): boolean {
   const refusal = browserRefusalOf(exchange.request)
   if (refusal !== undefined) parts.answers.fail(exchange, refusal)
-  return refusal === undefined && admits(parts, exchange, 'consume', target)
+  return refusal === undefined && admits(parts, exchange, verb, target)
 }
 
 /** An expression of names of DNS, with a port or without. */
@@ -179,7 +179,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
       const query = new Query(exchange.request)
       const group = query.text('group')
       const from = query.text('from')
-      if (!mayRead(parts, exchange, { topic, group })) return
+      if (!mayRead(parts, exchange, group === undefined ? 'follow' : 'groups.consume', { topic, group })) return
       if (group !== undefined && from !== undefined) throw new EventProblem(400, 'group and from exclude each other')
       if (group === '') throw new EventProblem(400, 'the parameter group is empty')
       if (group !== undefined) groups.poll(exchange, topic, group, query)
@@ -223,7 +223,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
       'The data of each server-sent event is an event in structured mode. `skipped` tells how many records were no events, `warning` and `error` tell of trouble.',
     answers: { 200: { description: 'A stream without an end', content: { 'text/event-stream': text } } },
     receive({ parts, followers }, exchange, params) {
-      if (mayRead(parts, exchange, { topic: params.topic })) followers.tail(exchange, params)
+      if (mayRead(parts, exchange, 'follow', { topic: params.topic })) followers.tail(exchange, params)
     }
   }
 }

@@ -71,7 +71,8 @@ export class ConsumeEndpoint {
     const ack = ackOf(query.values, 'ackPartition', 'ackOffset')
     const count = countOf(query.values)
     const options = messageOptionsOf(query.values, this.#parts.schemas)
-    if (!allows(this.#parts, request, 'consume', { topic, group: groupId }, browserRefusalOf(exchange.request))) return
+    if (!allows(this.#parts, request, 'groups.consume', { topic, group: groupId }, browserRefusalOf(exchange.request)))
+      return
     if (this.#parts.settings.consumerDisabled) throw new PixyError(503, DISABLED)
     this.#poll(request, groupId, ack, options, count)
   }
@@ -82,7 +83,7 @@ export class ConsumeEndpoint {
     const values = merged(form, query.values)
     const groupId = groupOf(values)
     const place = ackOf(values, 'partition', 'offset')
-    if (!allows(this.#parts, request, 'consume', { topic, group: groupId })) return
+    if (!allows(this.#parts, request, 'groups.ack', { topic, group: groupId })) return
     if (typeof place === 'string') {
       const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
       throw new PixyError(500, notRead(groupId, topic, partition))

@@ -1,7 +1,8 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
-import type { Operation, Target } from '../../http/access/access.js'
+import type { Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import type { VerbPath } from '../../verbs/facts.js'
 import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import { byBytes, checkJson, GoJsonError, goJson, goJsonOfMany, type Json, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
@@ -16,7 +17,7 @@ const NO_PARTITIONS = `failed to get partitions: ${NO_SUCH_TOPIC_TEXT}`
 export function readOffsets(parts: RouteParts, request: PixyRequest): void {
   const { verbs, topic, query } = request
   const group = groupOf(query.values)
-  answer(parts, request, 'offsets', { topic, group }, async () => {
+  answer(parts, request, 'groups.offsets', { topic, group }, async () => {
     const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
     if (offsets === undefined) throw new PixyError(404, UNKNOWN_TOPIC)
     return goJson(offsets.map(toJson))
@@ -27,7 +28,7 @@ export function readOffsets(parts: RouteParts, request: PixyRequest): void {
 export function writeOffsets(parts: RouteParts, request: PixyRequest, form: Values, body: Buffer): void {
   const { verbs, topic, query } = request
   const group = groupOf(merged(form, query.values))
-  answer(parts, request, 'offsets', { topic, group }, async () => {
+  answer(parts, request, 'groups.commit', { topic, group }, async () => {
     const changes = offsetChangesOf(body)
     const isPossible = [...changes.keys()].every(partition => partition >= 0)
     const outcomes = isPossible ? await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
@@ -42,7 +43,7 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
   const { exchange, verbs, query } = request
   const { values, flaw } = query
   const caller = parts.access.callerOf(exchange.request)
-  answer(parts, request, 'admin', {}, async () => {
+  answer(parts, request, 'topics', {}, async () => {
     if (flaw !== undefined) throw new PixyError(400, flaw)
     const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
@@ -60,7 +61,7 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
 /** `GET /topics/{topic}`. */
 export function describeTopic(parts: RouteParts, request: PixyRequest): void {
   const { verbs, topic, query } = request
-  answer(parts, request, 'admin', { topic }, async () => {
+  answer(parts, request, 'topics', { topic }, async () => {
     if (query.flaw !== undefined) throw new PixyError(400, query.flaw)
     const withPartitions = query.values.has('withPartitions')
     const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
@@ -76,7 +77,7 @@ export function readConsumers(parts: RouteParts, request: PixyRequest): void {
   const caller = parts.access.callerOf(exchange.request)
   const groups = query.values.get('group') ?? []
   const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
-  answer(parts, request, 'admin', { topic, ...(group !== undefined && { group }) }, async () => {
+  answer(parts, request, 'groups.consumers', { topic, ...(group !== undefined && { group }) }, async () => {
     if (groups.length > 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
     const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
     return withNumbersOnOneLine(goJson(await readersOf(verbs, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
@@ -87,11 +88,11 @@ export function readConsumers(parts: RouteParts, request: PixyRequest): void {
 function answer(
   parts: RouteParts,
   request: PixyRequest,
-  operation: Operation,
+  verb: VerbPath,
   target: Target,
   work: () => Promise<string>
 ): void {
-  if (!allows(parts, request, operation, target)) return
+  if (!allows(parts, request, verb, target)) return
   work().then(
     json => parts.answers.ok(request.exchange, json),
     error => parts.fail(request, error)

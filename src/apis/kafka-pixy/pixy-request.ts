@@ -3,10 +3,12 @@ import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import { addTo } from '../../core/group-by.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
-import type { Access, Operation, Target } from '../../http/access/access.js'
+import type { Access, Target } from '../../http/access/access.js'
+import { authorize } from '../../http/api/endpoint.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
+import type { VerbPath } from '../../verbs/facts.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { goQuoted } from './go-json.js'
 import { type PixyAnswers, PixyError } from './pixy-answers.js'
@@ -177,11 +179,11 @@ export interface RouteParts {
 export function allows(
   { access, answers }: RouteParts,
   { exchange }: PixyRequest,
-  operation: Operation,
+  verb: VerbPath,
   target: Target,
   reason?: CastellanError
 ): boolean {
-  const refusal = reason ?? access.callerOf(exchange.request).refusalOf(operation, target)
+  const refusal = reason ?? authorize(access.callerOf(exchange.request), verb, target)
   if (refusal !== undefined) answers.refuse(exchange, refusal, true)
   return refusal === undefined
 }

@@ -49,7 +49,7 @@ export class TailEndpoint {
     const { exchange, topic, query } = request
     const options = this.#optionsOf(request)
     const message = messageOptionsOf(query.values, schemas)
-    if (!allows(this.#parts, request, 'consume', { topic }, browserRefusalOf(exchange.request))) return
+    if (!allows(this.#parts, request, 'follow', { topic }, browserRefusalOf(exchange.request))) return
     if (settings.consumerDisabled) throw new PixyError(503, DISABLED)
     if (this.#isStopped) throw new PixyError(503, SHUTTING_DOWN_TEXT)
     const client = clientOf(exchange.request, access.callerOf(exchange.request))

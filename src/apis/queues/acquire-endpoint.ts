@@ -44,7 +44,7 @@ export class AcquireEndpoint {
   /** @throws QueueProblem */
   acquire(exchange: Exchange, params: Params): void {
     const queue = queueOf(this.#parts, exchange, params)
-    if (!admitsConsumer(this.#parts, exchange, queue)) return
+    if (!admitsConsumer(this.#parts, exchange, 'queues.acquire', queue)) return
     withJson(this.#parts, exchange, acquiring, wanted => {
       noteWait(exchange.request, wanted.waitMs)
       const asked = { exchange, queue, wanted, isBytes: this.#wantsBytes(exchange, wanted) }

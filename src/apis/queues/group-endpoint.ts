@@ -8,7 +8,7 @@ import { configuring, withJson } from './requests.js'
 /** `GET /{topic}/{group}`. */
 export function describe(parts: QueueParts, exchange: Exchange, params: Params): void {
   const { queues, topic, group } = queueOf(parts, exchange, params)
-  if (!admits(parts, exchange, 'offsets', { topic, group })) return
+  if (!admits(parts, exchange, 'queues.describe', { topic, group })) return
   answerWork(parts, exchange, async () => {
     const { state, members, partitions, settings = null } = await queues.describe(topic, group, LOOK_UP_TIMEOUT_MS)
     parts.answers.ok(exchange, JSON.stringify({ topic, group, state, members, partitions, settings }))
@@ -18,7 +18,7 @@ export function describe(parts: QueueParts, exchange: Exchange, params: Params):
 /** `PATCH /{topic}/{group}`: the settings of the group, which count for all its topics. */
 export function configure(parts: QueueParts, exchange: Exchange, params: Params): void {
   const { queues, topic, group } = queueOf(parts, exchange, params)
-  if (!admits(parts, exchange, 'alter', { topic, group })) return
+  if (!admits(parts, exchange, 'queues.configure', { topic, group })) return
   withJson(parts, exchange, configuring, changes => {
     const caller = parts.access.callerOf(exchange.request)
     const { deadLetters } = changes

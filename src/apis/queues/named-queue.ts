@@ -43,8 +43,12 @@ export function queueOf(
 }
 
 /** Refuses a client that may not read the topic for the group. @returns whether it may */
-export const admitsConsumer = (parts: QueueParts, exchange: Exchange, { topic, group }: NamedQueue): boolean =>
-  admits(parts, exchange, 'consume', { topic, group })
+export const admitsConsumer = (
+  parts: QueueParts,
+  exchange: Exchange,
+  verb: 'queues.acquire' | 'queues.settle',
+  { topic, group }: NamedQueue
+): boolean => admits(parts, exchange, verb, { topic, group })
 
 /** Topics that a refusal names. */
 const MAX_NAMED = 5

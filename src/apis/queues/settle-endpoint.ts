@@ -21,7 +21,7 @@ export function settle(
 /** `POST /{topic}/{group}/settle`. */
 export function settleMany(parts: QueueParts, exchange: Exchange, params: Params): void {
   const queue = queueOf(parts, exchange, params)
-  if (!admitsConsumer(parts, exchange, queue)) return
+  if (!admitsConsumer(parts, exchange, 'queues.settle', queue)) return
   withJson(parts, exchange, settling, settlement => {
     settle(parts, exchange, queue, settlement).then(
       results => {
@@ -38,7 +38,7 @@ const TOO_LARGE_TO_IGNORE = new QueueProblem(413, `the body is larger than ${IGN
 /** `DELETE /{topic}/{group}/messages/{token}`. A body means nothing. */
 export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params): void {
   const queue = queueOf(parts, exchange, params)
-  if (!admitsConsumer(parts, exchange, queue)) return
+  if (!admitsConsumer(parts, exchange, 'queues.settle', queue)) return
   withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE_TO_IGNORE, () => {
     const settlement = { accept: [params.token!], release: [], reject: [], renew: [], delayMs: 0 }
     settle(parts, exchange, queue, settlement).then(

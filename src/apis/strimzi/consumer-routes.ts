@@ -143,7 +143,7 @@ function verb<Sent = undefined>(
       const carryOut = async (ask: InstanceAsk, json: unknown): Promise<unknown> =>
         work(ask, (body && validated(isOptional ? (json ?? {}) : json, body)) as Sent)
       const needs = body === undefined ? 'noBody' : isOptional ? 'mayHaveBody' : 'needsBody'
-      consumers.verb(needs, carryOut)(exchange, params)
+      consumers.verb(verb, needs, carryOut)(exchange, params)
     }
   }
 }

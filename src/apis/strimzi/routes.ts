@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { ForbiddenError } from '../../core/errors.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
-import { admits, admitsRuled, answerWork } from '../../http/api/endpoint.js'
+import { admits, admitsManager, admitsRuled, answerWork } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
@@ -131,7 +131,7 @@ const lookUp = (
     404: failure('There is no such topic, or no such partition')
   },
   receive({ parts, context: { verbs } }, exchange, { topicname: topic, partitionid: partition = '' }) {
-    if (!admits(parts, exchange, 'admin', { topic })) return
+    if (!admits(parts, exchange, verb, { topic })) return
     const caller = parts.access.callerOf(exchange.request)
     answerWork(parts, exchange, async () =>
       parts.answers.ok(exchange, await work({ verbs, caller, topic: topic ?? '', partition }))
@@ -242,7 +242,7 @@ export const bridgeTopicRoutes = {
       }
       withJson(parts, exchange, BRIDGE_TYPES.json, json => {
         const { topic_name: name, partitions_count, replication_factor } = validated(json ?? {}, newTopicBody)
-        if (!admits(parts, exchange, 'create', { topic: name })) return
+        if (!admits(parts, exchange, 'admin.createTopic', { topic: name })) return
         const [partitions, replicationFactor] = [partitions_count ?? undefined, replication_factor ?? undefined]
         answerWork(parts, exchange, async () => {
           await verbs.admin.createTopic({ name, partitions, replicationFactor }, { timeoutMs: LOOK_UP_TIMEOUT_MS })
@@ -281,7 +281,7 @@ export const processRoutes = {
     ({ parts, context: { everywhere, metrics } }, exchange) => {
       const { registry } = metrics
       const { answers } = parts
-      if (!admits(parts, exchange, 'management', {})) return
+      if (!admitsManager(parts, exchange)) return
       if (everywhere === undefined) {
         const sent = registry.metrics().then(text => answers.send(exchange, 200, registry.contentType, text))
         sent.catch(error => answers.fail(exchange, error))

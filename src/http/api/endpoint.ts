@@ -1,6 +1,7 @@
 import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import type { Access, Operation, Target } from '../access/access.js'
+import { rightsOf, type VerbPath } from '../../verbs/facts.js'
+import type { Access, Caller, Target } from '../access/access.js'
 import { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
 import { collectDecoded } from '../exchange/decoded-body.js'
@@ -22,9 +23,22 @@ export interface EndpointBase {
   readonly access: Access
 }
 
-/** Refuses a request whose client may not do this. @returns whether it may */
-export const admits = (parts: EndpointBase, exchange: Exchange, operation: Operation, target: Target): boolean =>
-  goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOf(operation, target))
+/** Asks for the rights to a verb on what a request names. @returns why the client may not use it; `undefined`: it may */
+export function authorize(caller: Caller, verb: VerbPath, target: Target): CastellanError | undefined {
+  for (const right of rightsOf(verb, target)) {
+    const refusal = caller.refusalOf(right, target)
+    if (refusal !== undefined) return refusal
+  }
+  return undefined
+}
+
+/** Refuses a request whose client may not use the verb. @returns whether it may */
+export const admits = (parts: EndpointBase, exchange: Exchange, verb: VerbPath, target: Target): boolean =>
+  goesOn(parts, exchange, authorize(parts.access.callerOf(exchange.request), verb, target))
+
+/** For requests about the whole process, such as its metrics. @returns whether the client may manage it */
+export const admitsManager = (parts: EndpointBase, exchange: Exchange): boolean =>
+  goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOf('management'))
 
 /** For requests that name nothing: refuses clients to which no rule gives anything. @returns whether it may */
 export const admitsRuled = (parts: EndpointBase, exchange: Exchange): boolean =>

@@ -107,7 +107,7 @@ function verb<Sent = undefined>(
         const isAbsent = schema === undefined || (presence !== undefined && json === undefined)
         return work(ask, isAbsent ? (undefined as Sent) : checked(json, schema))
       }
-      routes.verb(needs, carryOut, rights)(exchange, params)
+      routes.verb(verb, needs, carryOut, rights)(exchange, params)
     }
   }
 }

@@ -164,7 +164,7 @@ function read(
     },
     receive({ parts, verbs, timeoutMs, clock }, exchange, params) {
       const { topic } = params
-      if (!admits(parts, exchange, 'admin', { topic })) return
+      if (!admits(parts, exchange, verb, { topic })) return
       const caller = parts.access.callerOf(exchange.request)
       answerAllowed(parts, exchange, 'v2', topic, async () =>
         work({ verbs, time: new TimeLeft(timeoutMs, clock), caller, params })

@@ -1,11 +1,12 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { sizeOfRecord } from '../../../core/model.js'
 import { recordRefusal } from '../../../core/refusals.js'
-import type { Operation, Target } from '../../../http/access/access.js'
+import type { Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
+import type { VerbPath } from '../../../verbs/facts.js'
 import { sparseAcksOf } from '../../../verbs/offsets.js'
 import {
   type AcquiredMessage,
@@ -39,7 +40,7 @@ type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
 /** What one method does. The result has the fields of its answer in kafka-pixy.proto. */
 export interface GrpcMethod {
-  readonly operation: Operation
+  readonly verb: VerbPath
   target(request: GrpcRequestFields): Target
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
   recordBytesOf?(request: GrpcRequestFields): number
@@ -57,7 +58,7 @@ const groupOf = ({ topic, group }: GrpcRequestFields): Target => ({ topic, group
 /** The methods that look something up, or set offsets. */
 const lookUps: Readonly<Record<string, GrpcMethod>> = {
   GetOffsets: {
-    operation: 'offsets',
+    verb: 'groups.offsets',
     target: groupOf,
     async run(verbs, { group, topic }) {
       const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
@@ -66,7 +67,7 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     }
   },
   SetOffsets: {
-    operation: 'offsets',
+    verb: 'groups.commit',
     target: groupOf,
     async run(verbs, { group, topic, offsets }) {
       if (offsets.some(({ partition }) => partition < 0)) throw unknownTopic()
@@ -77,7 +78,7 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     }
   },
   ListTopics: {
-    operation: 'admin',
+    verb: 'topics',
     target: () => ({}),
     async run(verbs, { with_partitions }, { request: { caller } }) {
       const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
@@ -89,7 +90,7 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     }
   },
   ListConsumers: {
-    operation: 'admin',
+    verb: 'groups.consumers',
     target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
     async run(verbs, { topic, group }, { request: { caller } }) {
       const asked = { topic, group: group === '' ? undefined : group }
@@ -105,7 +106,7 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     }
   },
   GetTopicMetadata: {
-    operation: 'admin',
+    verb: 'topics',
     target: topicOf,
     async run(verbs, { topic, with_partitions }) {
       const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
@@ -120,17 +121,17 @@ export class PixyMethods {
   /** By name. */
   readonly all: Readonly<Record<string, GrpcMethod>> = {
     Produce: {
-      operation: 'produce',
+      verb: 'produce',
       target: topicOf,
       recordBytesOf: ({ key_value, message }) => key_value.length + message.length,
       run: (verbs, request, _, origin) => this.#produce(verbs, request, origin)
     },
     ConsumeNAck: {
-      operation: 'consume',
+      verb: 'groups.consume',
       target: groupOf,
       run: (verbs, asked, call) => this.#consume(verbs, asked, call)
     },
-    Ack: { operation: 'consume', target: groupOf, run: ack },
+    Ack: { verb: 'groups.ack', target: groupOf, run: ack },
     ...lookUps
   }
   readonly #settings: KafkaPixySettings

@@ -9,6 +9,7 @@ import {
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
+import { authorize } from '../../../http/api/endpoint.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
 import { RECEIPT_HEADER } from '../../../verbs/receipts.js'
 import type { ProduceOrigin, Verbs } from '../../../verbs/verbs.js'
@@ -80,7 +81,7 @@ export class KafkaPixyService {
       if (!verbs) throw new StatusError(status.INVALID_ARGUMENT, `proxy \`${request.cluster}\` does not exist`)
       const target = method.target(request)
       const { caller } = call.request
-      const refusal = caller.refusalOf(method.operation, target)
+      const refusal = authorize(caller, method.verb, target)
       if (refusal) throw refusal
       const quota = method.recordBytesOf && caller.charge(1, method.recordBytesOf(request))
       if (quota) throw quota
