@@ -1,16 +1,20 @@
 import type { z } from 'zod'
 import { Members } from '../../core/members.js'
 import { sizeOfRecord } from '../../core/model.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { AnswerOptions } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import { type Exchange, isOnOwnPort, noteWait, traceOf } from '../../http/exchange/exchange.js'
+import { holdUntilLeft, whenNext } from '../../http/exchange/leaving-records.js'
 import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
+import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
-import { messageJson, plainTexts, schemaTexts } from './message-json.js'
+import { addMessage, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 import { type acquireBody, acquiring, requireAtMost, withJson } from './requests.js'
@@ -88,7 +92,7 @@ export class AcquireEndpoint {
     const caller = this.#parts.access.callerOf(exchange.request)
     caller.watch('consume', { topic, group }, error => acquisition.fail(error))
     if (this.#isStopped) acquisition.end()
-    else acquisition.begin()
+    else whenNext(exchange.response, () => acquisition.begin())
   }
 }
 
@@ -111,6 +115,8 @@ class Acquisition {
   #messages: readonly QueueMessage[] = []
   /** When they came, by the own clock: their `lockMs` count from then. */
   #gotAt = 0
+  /** Their bytes, until they have left or are given back. */
+  #held: HeldRecords | undefined
   /** It is known what the client gets: messages, none, or a problem. */
   #isDecided = false
   #isAnswered = false
@@ -125,7 +131,9 @@ class Acquisition {
     this.#client = nameOfClient(parts, asked.exchange)
   }
 
+  /** To be called when the answer is the next one of its connection: messages of those behind it would wait for it. */
   begin(): void {
+    if (this.#isDecided || this.#isAnswered) return
     const { topic, group } = this.#asked.queue
     this.#acquire(this.#caller.allows('alter', { topic, group }) ? [topic] : [])
   }
@@ -168,6 +176,7 @@ class Acquisition {
       this.#isDecided = true
       this.#messages = result.messages
       this.#gotAt = this.#parts.clock()
+      this.#held = this.#parts.records.hold(bytesOf(result.messages), this.#client)
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
@@ -202,14 +211,21 @@ class Acquisition {
       return message === undefined ? NOTHING : this.#bytesOutput(message)
     }
     const records = messages.map(({ record }) => record)
-    const texts =
+    const parts =
       encoding === 'schema'
-        ? await schemaTexts(schemas!, records, this.#client, clock)
-        : records.map(record => plainTexts(record, encoding === 'text'))
-    const textOf = new Map(messages.map(({ token }, at) => [token, texts[at]!]))
-    const jsons = this.#given(messages).map(message => messageJson(message, textOf.get(message.token)!))
-    const settled = this.#settled === undefined ? '' : `,"settled":${JSON.stringify(this.#settled)}`
-    return { status: 200, type: JSON_TYPE, body: `{"messages":[${jsons.join(',')}]${settled}}` }
+        ? await schemaParts(schemas!, records, this.#client, clock)
+        : records.map(record => plainParts(record, encoding === 'text'))
+    const partsOf = new Map(messages.map(({ token }, at) => [token, parts[at]!]))
+    const given = this.#given(messages)
+    const body = new SegmentedBody()
+    for (const [at, message] of given.entries()) {
+      body.add(at === 0 ? '{"messages":[' : ',')
+      addMessage(body, message, partsOf.get(message.token)!)
+    }
+    body.add(given.length === 0 ? '{"messages":[]' : ']')
+    body.add(this.#settled === undefined ? '}' : `,"settled":${JSON.stringify(this.#settled)}}`)
+    this.#held?.add(body.madeBytes)
+    return { status: 200, type: JSON_TYPE, body }
   }
 
   /** What the client gets now, with what is left of the locks. Messages whose locks are over meanwhile go to the next one. */
@@ -248,13 +264,12 @@ class Acquisition {
   #answer({ status, type, body, headers }: Output): void {
     if (this.#isAnswered) return
     this.#isAnswered = true
-    const records = this.#messages.map(({ record }) => record)
     // The messages are acquired already, so an exceeded quota refuses the next request.
-    this.#caller.charge(
-      records.length,
-      records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
-    )
-    this.#parts.answers.send(this.#asked.exchange, status, type, body, { headers })
+    this.#caller.charge(this.#messages.length, bytesOf(this.#messages))
+    const { exchange } = this.#asked
+    const held = this.#held
+    if (held !== undefined) holdUntilLeft(exchange.response, this.#parts.records, held)
+    this.#parts.answers.send(exchange, status, type, body, { headers, held })
   }
 
   /** The answer has been sent, or the client has gone away. */
@@ -269,9 +284,13 @@ class Acquisition {
     this.#isDecided = true
     const messages = this.#messages
     this.#messages = []
+    this.#held?.release()
     if (messages.length > 0) this.#asked.queue.queues.unseen(messages)
   }
 }
+
+const bytesOf = (messages: readonly QueueMessage[]): number =>
+  messages.reduce((sum, { record }) => sum + sizeOfRecord(record), 0)
 
 /** Whether a client wants bytes rather than JSON. Of equal ones JSON counts, since generated clients accept all types that are described. */
 function prefersBytes(accept = ''): boolean {
@@ -285,7 +304,7 @@ function prefersBytes(accept = ''): boolean {
 interface Output {
   readonly status: number
   readonly type: string | undefined
-  readonly body: string | Buffer
+  readonly body: AnswerBody
   readonly headers?: AnswerOptions['headers']
 }
 

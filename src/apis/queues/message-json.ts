@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer'
 import { CastellanError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
 import type { KafkaRecord, MonotonicClock } from '../../core/model.js'
+import { base64Part, type JsonPart, jsonPart, type SegmentedBody } from '../../http/exchange/segmented-body.js'
 import { type Decoding, type RecordJson, recordJson, recordJsons } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import type { WorkLimits } from '../../schemas/schemas.js'
@@ -17,26 +18,34 @@ const MAX_DECODED_BYTES = 4 * 1024 * 1024
 const MAX_CAUSES = 10
 
 /** Key, value and header values of a record as JSON. */
-interface Texts {
-  readonly key: string
-  readonly value: string
-  /** `[{"key":…,"value":…}]` */
-  readonly headers: string
+interface Parts {
+  readonly key: JsonPart
+  readonly value: JsonPart
+  /** `[{"key":…,"value":…}]`, one after another. */
+  readonly headers: readonly JsonPart[]
   /** Which parts stay in base64, and why: `value: the bytes are not UTF-8`. `undefined`: none, or all were to be. */
   readonly undecodable: string | undefined
 }
 
-/** A message as JSON. */
-export function messageJson(message: QueueMessage, texts: Texts): string {
+/** Adds a message as JSON. */
+export function addMessage(body: SegmentedBody, message: QueueMessage, parts: Parts): void {
   const { token, partition, record, deliveryCount, lastDelivery, lockMs } = message
-  const { key, value, headers, undecodable } = texts
+  const { key, value, headers, undecodable } = parts
   const last = lastDelivery === undefined ? '' : `,"lastDelivery":${lastDelivery}`
   const why = undecodable === undefined ? '' : `,"undecodable":${JSON.stringify(undecodable)}`
-  return `{"token":"${token}","partition":${partition},"offset":${record.offset},"timestamp":${record.timestampMs},"key":${key},"value":${value},"headers":${headers},"deliveryCount":${deliveryCount}${last},"lockMs":${lockMs}${why}}`
+  body.add(
+    `{"token":"${token}","partition":${partition},"offset":${record.offset},"timestamp":${record.timestampMs},"key":`
+  )
+  body.add(key)
+  body.add(',"value":')
+  body.add(value)
+  body.add(',"headers":')
+  for (const part of headers) body.add(part)
+  body.add(`,"deliveryCount":${deliveryCount}${last},"lockMs":${lockMs}${why}}`)
 }
 
 /** Collects why parts of a record stay in base64. */
-class Parts {
+class PartsOfRecord {
   readonly #asText: boolean
   readonly #causes: string[] = []
 
@@ -44,18 +53,20 @@ class Parts {
     this.#asText = asText
   }
 
-  json(name: string, bytes: Buffer | null): string {
+  json(name: string, bytes: Buffer | null): JsonPart {
     if (bytes === null) return 'null'
-    if (this.#asText && isUtf8(bytes)) return JSON.stringify(bytes.toString())
+    if (this.#asText && isUtf8(bytes)) return jsonPart(JSON.stringify(bytes.toString()))
     if (this.#asText && this.#causes.length < MAX_CAUSES) this.#causes.push(`${name}: the bytes are not UTF-8`)
-    return `"${bytes.toString('base64')}"`
+    return base64Part(bytes)
   }
 
-  headers(headers: KafkaRecord['headers']): string {
-    const pairs = headers.map(
-      ({ key, value }) => `{"key":${JSON.stringify(key)},"value":${this.json(`header ${key}`, value)}}`
-    )
-    return `[${pairs.join(',')}]`
+  headers(headers: KafkaRecord['headers']): readonly JsonPart[] {
+    const parts: JsonPart[] = []
+    for (const { key, value } of headers) {
+      parts.push(`${parts.length === 0 ? '[' : '},'}{"key":${JSON.stringify(key)},"value":`)
+      parts.push(this.json(`header ${key}`, value))
+    }
+    return parts.length === 0 ? ['[]'] : [...parts, '}]']
   }
 
   get undecodable(): string | undefined {
@@ -63,8 +74,8 @@ class Parts {
   }
 }
 
-export function plainTexts({ key, value, headers }: KafkaRecord, asText: boolean): Texts {
-  const parts = new Parts(asText)
+export function plainParts({ key, value, headers }: KafkaRecord, asText: boolean): Parts {
+  const parts = new PartsOfRecord(asText)
   const [ofKey, ofValue] = [parts.json('key', key), parts.json('value', value)]
   return { key: ofKey, value: ofValue, headers: parts.headers(headers), undecodable: parts.undecodable }
 }
@@ -75,29 +86,29 @@ export function plainTexts({ key, value, headers }: KafkaRecord, asText: boolean
  *
  * @param owner whose work it is: owners take turns
  */
-export async function schemaTexts(
+export async function schemaParts(
   schemas: Decoding,
   records: readonly KafkaRecord[],
   owner: string | undefined,
   clock: MonotonicClock
-): Promise<readonly Texts[]> {
-  const texts: Texts[] = []
+): Promise<readonly Parts[]> {
+  const parts: Parts[] = []
   const endsAt = clock() + DECODE_MS
   let leftBytes = MAX_DECODED_BYTES
-  while (texts.length < records.length) {
-    const rest = records.slice(texts.length)
+  while (parts.length < records.length) {
+    const rest = records.slice(parts.length)
     const read = leftBytes > 0 ? readJsons(schemas, rest, { maxBytes: leftBytes, owner }) : Promise.resolve(TOO_MUCH)
     const found = await inTime(read, endsAt - clock(), () => TOO_LONG)
     if (typeof found === 'string') {
-      for (const record of rest) texts.push({ ...plainTexts(record, false), undecodable: found })
+      for (const record of rest) parts.push({ ...plainParts(record, false), undecodable: found })
     } else {
       for (const [at, json] of found.entries()) {
         leftBytes -= json.key.length + json.value.length
-        texts.push(decodedTexts(rest[at]!, json))
+        parts.push(decodedParts(rest[at]!, json))
       }
     }
   }
-  return texts
+  return parts
 }
 
 /** The first ones, at least one, or why all of them stay in base64. */
@@ -121,13 +132,13 @@ async function readJsons(
 const TOO_LONG = 'decoding takes too long'
 const TOO_MUCH = `the messages before it have ${MAX_DECODED_BYTES} bytes of JSON: acquire fewer at once`
 
-function decodedTexts({ headers }: KafkaRecord, { key, value, undecodable }: RecordJson): Texts {
+function decodedParts({ headers }: KafkaRecord, { key, value, undecodable }: RecordJson): Parts {
   const causes =
     undecodable === undefined ? undefined : Object.entries(JSON.parse(undecodable) as Record<string, string>)
   return {
-    key,
-    value,
-    headers: new Parts(false).headers(headers),
+    key: jsonPart(key),
+    value: jsonPart(value),
+    headers: new PartsOfRecord(false).headers(headers),
     undecodable: causes?.map(([part, cause]) => `${part}: ${cause}`).join('; ')
   }
 }

@@ -14,13 +14,14 @@ const UNKNOWN = new QueueProblem(404, 'there is no such route')
 export const queuesPlugin =
   (context: ApiContext<QueuesApiSettings>): ApiPlugin =>
   app => {
-    const { access, clock, lifetime, log, maxLockMs, schemas, settings, verbsByCluster } = context
+    const { access, clock, lifetime, log, maxLockMs, records, schemas, settings, verbsByCluster } = context
     const answers = new QueueAnswers(log)
     const parts: QueueParts = {
       access,
       answers,
       clock,
       maxLockMs,
+      records,
       schemas,
       pool: bodyPool(),
       lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'),

@@ -1,5 +1,6 @@
 import { CastellanError, StacklessError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
@@ -88,6 +89,7 @@ export interface QueueParts extends EndpointBase {
   readonly answers: QueueAnswers
   readonly pool: BufferPool
   readonly lookUps: Shares
+  readonly records: RecordBudget
   readonly clock: MonotonicClock
   /** Of the API's paths on the shared port. */
   readonly prefix: string

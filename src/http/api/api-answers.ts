@@ -1,5 +1,6 @@
 import { CastellanError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
 import type { Reply } from '../exchange/exchange.js'
@@ -11,6 +12,8 @@ export interface AnswerOptions {
   /** Whether the body has been read, or there is none; false: the connection ends with the answer. Default: true. */
   readonly isRead?: boolean
   readonly cause?: Cause | undefined
+  /** The records of the answer, to which what it becomes when it is compressed is added. */
+  readonly held?: HeldRecords | undefined
 }
 
 /** The rest of an unwanted body is not read. */
@@ -24,10 +27,10 @@ export class ApiAnswers {
     status: number,
     type: string | undefined,
     body: AnswerBody,
-    { headers, isRead = true, cause }: AnswerOptions = {}
+    { headers, isRead = true, cause, held }: AnswerOptions = {}
   ): void {
     const further = isRead ? headers : { ...headers, ...CLOSE }
-    sendAnswer(response, status, type, body, { requestId, persisted: undefined, cause }, further)
+    sendAnswer(response, status, type, body, { requestId, persisted: undefined, cause, held }, further)
   }
 
   noContent(asked: Reply, options?: AnswerOptions): void {

@@ -5,6 +5,7 @@ import type { LoopTurns } from '../../core/loop-turns.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { bytes, host, listenPort, MIB, milliseconds } from '../../core/settings/units.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { Durability, Verbs } from '../../verbs/verbs.js'
@@ -35,6 +36,8 @@ export interface ApiContext<Settings> {
   readonly trustedProxies?: readonly string[] | undefined
   /** How long a request waits for a message of a consumer group unless it names a time (`consumer.longPollMs`), in milliseconds. */
   readonly longPollMs: number
+  /** The bytes of records that the process holds for answers. */
+  readonly records: RecordBudget
   /** The longest lock that a client may ask for (`queues.maxLockMs`), in milliseconds; for queues alone. */
   readonly maxLockMs: number
   /** The gateways of all clusters of the configuration, by name. */

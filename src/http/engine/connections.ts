@@ -74,7 +74,7 @@ export class Connections implements ConnectionHost {
   )
   readonly #endedUnread = counterFamily(
     'castellan_http_connections_ended_unread_total',
-    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s'
+    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, or less than 45 kB/s while others waited for room'
   )
   readonly #addresses: ClientAddresses
   readonly #open = new Set<Connection>()
@@ -291,7 +291,7 @@ export class Connections implements ConnectionHost {
     return bytes
   }
 
-  endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Connection): void {
+  endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Parameters<ConnectionHost['endedUnread']>[0]): void {
     this.#endedUnread.series({}).value++
     this.#log.debug({ address, unreadBytes }, 'a connection was ended whose client does not read its answers')
   }

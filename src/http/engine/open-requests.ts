@@ -31,6 +31,7 @@ export interface WaitingAnswer {
 export interface AnswersHost extends HeadContext {
   /** Answers of a tick leave one after another at its end, after all requests that have arrived are read. */
   atEndOfTick(answer: WaitingAnswer): void
+  endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
 export interface ConnectionHost extends AnswersHost {
@@ -45,7 +46,6 @@ export interface ConnectionHost extends AnswersHost {
   keep(address: AddressUse, sizeBytes: number): boolean
   upgraded(owner: UpgradeOwner): void
   closed(connection: OpenRequests): void
-  endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
 /** Whose requests a listener serves. The engine carries it for the handler. */

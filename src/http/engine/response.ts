@@ -45,6 +45,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   /** What it has written before its turn. */
   kept: Piece[] | undefined
   readonly #queue: AnswerQueue
+  #onTurn: (() => void) | undefined
   /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
   /** The head, until it is written together with the first piece of the body. */
@@ -211,6 +212,26 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   atEndOfTick(answer: WaitingAnswer): void {
     this.#queue.context.atEndOfTick(answer)
+  }
+
+  /** Calls back when all earlier answers have left; at once where they have. Not where the connection ends before. */
+  atTurn(run: () => void): void {
+    if (this.#queue.isTurnOf(this)) run()
+    else this.#onTurn = run
+  }
+
+  /** Called by the connection when all earlier answers have left. */
+  turn(): void {
+    const run = this.#onTurn
+    this.#onTurn = undefined
+    run?.()
+  }
+
+  /** Ends the connection, because its client takes the answer too slowly. */
+  endUnread(): void {
+    if (this.destroyed) return
+    this.#queue.context.endedUnread({ socket: this.#queue.socket, unreadBytes: this.#queue.waitingBytes })
+    this.destroy()
   }
 
   destroy(error?: Error): this {
@@ -382,6 +403,7 @@ export class AnswerQueue {
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.socket.destroySoon()
     response.over(true)
+    if (this.#first !== undefined && this.#first === this.#writing) this.#first.turn()
     this.#reader.goOn()
   }
 

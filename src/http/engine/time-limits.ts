@@ -126,6 +126,10 @@ interface Handle {
   readonly _parent?: Handle | null
 }
 
+/** Bytes that the operating system has taken from a socket. */
+export const sentBytesOf = (socket: Socket): number =>
+  socket.bytesWritten - socket.writableLength - unsentBytesOf(socket)
+
 /**
  * Bytes that were passed on and not taken by the operating system: only the connection below a socket knows how much of a long
  * piece has been sent. Where Node has no such field, the time limit is that for all of a piece.

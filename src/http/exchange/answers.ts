@@ -1,6 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import type { AnswersHost, WaitingAnswer } from '../engine/open-requests.js'
@@ -63,6 +64,8 @@ export interface AnswerHeaders {
   readonly persisted: string | undefined
   /** Why the request failed as a whole, for a modern answer. */
   readonly cause?: Cause | undefined
+  /** Holds its records. What is made of them is added. */
+  readonly held?: HeldRecords | undefined
 }
 
 /**
@@ -76,7 +79,7 @@ export function sendAnswer(
   status: number,
   type: string | undefined,
   body: AnswerBody,
-  { requestId, persisted, cause }: AnswerHeaders,
+  { requestId, persisted, cause, held }: AnswerHeaders,
   further?: Readonly<Record<string, string | readonly string[]>>
 ): void {
   if (response.headersSent || response.destroyed) return
@@ -93,7 +96,10 @@ export function sendAnswer(
   if (type !== undefined) headers['content-type'] = type
   const write = (body: AnswerBody, coding?: string): void => {
     if (response.headersSent || response.destroyed) return
-    if (coding !== undefined) headers['content-encoding'] = coding
+    if (coding !== undefined) {
+      headers['content-encoding'] = coding
+      held?.add(body.length)
+    }
     // Source: RFC 9110, section 8.6.
     if (status !== NO_CONTENT)
       headers['content-length'] = typeof body === 'string' ? Buffer.byteLength(body) : body.length

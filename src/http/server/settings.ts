@@ -150,6 +150,12 @@ export const httpSettings = z
         'Limit of the bytes of request bodies per connection; beyond it reading pauses until earlier requests of the connection are answered'
       )
       .meta({ advanced: true }),
+    answersMaxBytes: bytes
+      .optional()
+      .describe(
+        'Limit of the bytes of records that are held for answers, from their fetch until the answer has left; one client has about half of them. Absent: an eighth of what the heap may take, 32 to 128 MiB'
+      )
+      .meta({ advanced: true }),
     maxRequestsPerConnection: count
       .default(100)
       .describe('Limit of pipelined requests per connection; further ones are not read until some are answered')
