@@ -1,6 +1,8 @@
 import type { CastellanError, ErrorCode } from '../core/errors.js'
 import type { TopicPartition } from '../core/model.js'
+import type { RecordBudget } from '../core/record-budget.js'
 import type { Caller, Operation } from '../http/access/access.js'
+import type { ApiContext } from '../http/api/api.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
 import type { DecodedRecords } from '../http/api/decoded-records.js'
 import { admits, type EndpointBase, type Params, type Receive } from '../http/api/endpoint.js'
@@ -13,7 +15,11 @@ import {
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
+<<<<<<< HEAD
 import type { VerbPath } from '../verbs/facts.js'
+=======
+import { holdUntilLeft, whenNext } from '../http/exchange/leaving-records.js'
+>>>>>>> 86667503 (wip2)
 import { toError } from '../verbs/offsets.js'
 import type {
   InstanceName,
@@ -171,12 +177,15 @@ export class InstanceRoutes {
   readonly #api: InstanceApi
   readonly #verbs: Pick<Verbs, 'instances'>
   readonly #undecodable: UndecodableRecords
+  readonly #records: RecordBudget
   readonly #reads = new Set<AbortController>()
 
-  constructor(api: InstanceApi, verbs: Pick<Verbs, 'instances'>, undecodable: UndecodableRecords) {
+  constructor(api: InstanceApi, context: Pick<ApiContext<unknown>, 'verbs' | 'undecodable' | 'records'>) {
+    const { verbs, undecodable, records } = context
     this.#api = api
     this.#verbs = verbs
     this.#undecodable = undecodable
+    this.#records = records
     undecodable.prepare(api.name)
   }
 
@@ -252,15 +261,25 @@ export class InstanceRoutes {
     const read = async (ask: InstanceAsk): Promise<void> => {
       const { exchange } = ask
       const read = await this.#read(ask, optionsOf(exchange))
-      if (read) this.#api.parts.answers.send(exchange, 200, typeOf(read.format), read.body)
+      if (read === undefined) return
+      const { format, body, held, bytes } = read
+      holdUntilLeft(exchange.response, this.#records, held, bytes)
+      this.#api.parts.answers.send(exchange, 200, typeOf(format), body, { held })
     }
     return (exchange, params) => {
       const ask = this.#ask(exchange, params)
       const { parts } = this.#api
       const refusal = browserRefusalOf(exchange.request)
       if (refusal !== undefined) parts.answers.fail(exchange, refusal, !hasBody(exchange))
+<<<<<<< HEAD
       else if (admits(parts, exchange, 'instances.read', { group: ask.instance.groupId }))
         read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
+=======
+      else if (admits(parts, exchange, 'consume', { group: ask.instance.groupId }))
+        whenNext(exchange.response, () =>
+          read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
+        )
+>>>>>>> 86667503 (wip2)
     }
   }
 
@@ -282,7 +301,8 @@ export class InstanceRoutes {
   }
 
   /**
-   * The records as JSON, and the format of the instance; `undefined`: the client has left. The records are accepted when the
+   * The records as JSON, what holds the bytes that were made of them, and the format of the instance; `undefined`: the client has
+   * left. The records are accepted when the
    * whole answer was sent.
    */
   async #read(ask: InstanceAsk, options: ReadTerms) {
@@ -322,7 +342,11 @@ export class InstanceRoutes {
     const { membersOf } = options
     const written = this.#write(ask, decoded.records, format, handling, { membersOf, causes: decoded.causes })
     count = written.count
-    return { body: written.body, format }
+    const { body, bytes } = written
+    // The records themselves are held until the read is settled.
+    const isMade = decoded.records !== records || format === 'text'
+    const client = clientOf(request, ask.caller) ?? 'unix socket'
+    return { body, format, bytes, held: this.#records.hold(isMade ? body.length : 0, client) }
   }
 
   /** @throws the error for a first record that cannot be written */

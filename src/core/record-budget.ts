@@ -1,3 +1,4 @@
+import { getHeapStatistics } from 'node:v8'
 import { addCount } from './counts.js'
 import { OverloadedError } from './errors.js'
 import { HeldAmount } from './held-amount.js'
@@ -5,6 +6,13 @@ import type { MonotonicClock } from './model.js'
 
 /** The setting whose limit this is. */
 export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
+const MIB = 1024 * 1024
+const HEAP_SHARE = 1 / 8
+
+/** The limit of a process that is told none. */
+export const defaultRecordBytes = (heapBytes = getHeapStatistics().heap_size_limit): number =>
+  Math.min(128 * MIB, Math.max(32 * MIB, Math.floor(heapBytes * HEAP_SHARE)))
+
 /** A client that takes an answer faster than this never has its connection ended. */
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */

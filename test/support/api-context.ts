@@ -1,6 +1,7 @@
 import { LoopTurns } from '../../src/core/loop-turns.js'
 import { createPrometheusMetrics, type PrometheusMetrics } from '../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../src/core/model.js'
+import { RecordBudget } from '../../src/core/record-budget.js'
 import { openAccess } from '../../src/http/access/access.js'
 import type { ApiContext } from '../../src/http/api/api.js'
 import { ApiProducer, type ProducingApi } from '../../src/http/api/api-producer.js'
@@ -22,6 +23,7 @@ export const contextFor = <Settings>(
   verbs,
   verbsByCluster: new Map([['default', verbs]]),
   longPollMs: 3_000,
+  records: new RecordBudget(128 * 1024 * 1024, () => performance.now()),
   maxLockMs: 3_600_000,
   otherProtocols: { calls: callCounts() },
   access: openAccess,

@@ -23,7 +23,7 @@ const ALLOWED_HEADERS =
 export const strimziPlugin =
   (context: ApiContext<StrimziSettings>): ApiPlugin =>
   app => {
-    const { access, verbs, lifetime, log, settings, undecodable, version = '0' } = context
+    const { access, lifetime, log, settings, version = '0' } = context
     const { corsMethods, durability, syncTimeoutMs: deadlineMs } = settings
     const answers = new StrimziAnswers(log)
     const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'), pool: bodyPool(), access, answers }
@@ -32,7 +32,7 @@ export const strimziPlugin =
     const capacityWaitMs = capacityWaitMsOf(context)
     const api = new RecordsApi('strimzi', answers, { partitioner: 'murmur2', deadlineMs, durability, capacityWaitMs })
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
-    const consumers = new InstanceRoutes(consumerApiOf(parts), verbs, undecodable)
+    const consumers = new InstanceRoutes(consumerApiOf(parts), context)
     lifetime.onDrain(async () => consumers.stop())
     const alone = writtenOnce(() => documentOf(version, '/'))
     const shared = writtenOnce(() => documentOf(version, app.prefix))

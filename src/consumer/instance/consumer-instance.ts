@@ -1,4 +1,5 @@
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
@@ -10,7 +11,7 @@ import type { ChosenTopics } from '../group/topic-patterns.js'
 import { InstanceCommits, keyOf, late, TIMEOUT_MS } from './instance-commits.js'
 import { InstanceMembership, type JoiningOptions } from './instance-membership.js'
 import { InstancePartitions } from './instance-partitions.js'
-import { InstanceReads, type ReadBudget } from './instance-reads.js'
+import { InstanceReads } from './instance-reads.js'
 import type { InstanceOffset, InstancePosition, InstanceRead, InstanceReadLimits, InstanceResult } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
 
@@ -21,7 +22,9 @@ export interface ConsumerInstanceOptions extends JoiningOptions {
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
   readonly batches: HeldBatches
-  readonly budget: ReadBudget
+  readonly records: RecordBudget
+  /** Whose share its records count to. `undefined`: it came by a unix socket. */
+  readonly client: string | undefined
   /** Asked before a commit that Kafka cannot refuse: whether the instance is still of this process. */
   readonly confirm?: (() => Promise<Failure | undefined>) | undefined
   /** Called when the idle time begins anew. */

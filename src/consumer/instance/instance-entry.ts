@@ -16,7 +16,6 @@ export type VerbOf<Value> = (consumer: ConsumerInstance, reply: InstanceReply<Va
 
 interface InstanceEntryOptions extends Omit<ConsumerInstanceOptions, 'runtime' | 'tick'> {
   readonly shared: SharedRuntime
-  readonly client: string | undefined
   /** Where it begins, counted in the memory of this process. */
   readonly point: InstancePoint
   readonly releaseShare: () => void

@@ -112,6 +112,14 @@ export class InstancePartition implements BatchHolder {
   get hasBatch(): boolean {
     return this.#batch !== undefined
   }
+  /** What the next record in memory is counted for; `undefined`: there is none. */
+  get nextHeldBytes(): number | undefined {
+    for (let at = this.#index; this.#batch && at < this.#batch.recordCount; at++) {
+      const record = this.#batch.at(at)
+      if (record.offset >= this.taken) return heldBytesOf(record)
+    }
+    return undefined
+  }
 
   /**
    * The leader epoch for a commit of this offset, by which later readers detect that the log has lost its end. Clients may

@@ -1,5 +1,6 @@
-import { HeldAmount } from '../../core/held-amount.js'
+import type { OverloadedError } from '../../core/errors.js'
 import { type Offset, topicPartitionKey } from '../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -30,26 +31,13 @@ export interface InstanceReadsOptions {
   readonly partitions: ReadonlyMap<string, InstancePartition>
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
-  readonly budget: ReadBudget
+  readonly records: RecordBudget
+  /** Whose share the records count to. `undefined`: of all that come by unix sockets. */
+  readonly client: string | undefined
   /** Why the group cannot be joined; `undefined`: it is joined, or this is not known. */
   readonly refusal: () => Failure | undefined
   /** Called when records were accepted, or a read ended without. */
   readonly onSettled: () => void
-}
-
-/** Limits the bytes that reads of all instances hold until they are settled. One record of each passes in any case. */
-export class ReadBudget extends HeldAmount {
-  readonly #maxBytes: number
-
-  constructor(maxBytes: number) {
-    super('bytes of reads of instances')
-    this.#maxBytes = maxBytes
-  }
-
-  /** How many bytes a read may take now: half of what is free, so that others can read as well. */
-  get share(): number {
-    return Math.max(1, Math.floor((this.#maxBytes - this.value) / 2))
-  }
 }
 
 /** A read that waits for those before it. */
@@ -63,6 +51,9 @@ interface Waiting {
 interface Collecting extends Taking, Waiting {
   readonly number: number
   maxHeldBytes: number
+  readonly held: HeldRecords
+  /** Ends the wait for room; `undefined`: it does not wait for any. */
+  endWait: (() => void) | undefined
   linger: Timer | undefined
   firstAt: number | undefined
   /** All partitions have been asked for records since the read began, or since positions have changed. */
@@ -73,7 +64,7 @@ interface Collecting extends Taking, Waiting {
 interface Unsettled {
   readonly number: number
   readonly records: readonly InstanceRecord[]
-  readonly heldBytes: number
+  readonly held: HeldRecords
   readonly epochs: ReadonlyMap<InstancePartition, number>
   readonly timer: Timer
 }
@@ -171,7 +162,8 @@ export class InstanceReads {
     collecting.linger = undefined
     collecting.firstAt = undefined
     collecting.records.length = 0
-    this.#options.budget.release(collecting.heldBytes)
+    collecting.held.add(-collecting.heldBytes)
+    this.#endWait(collecting)
     collecting.bytes = collecting.heldBytes = 0
     collecting.hasAskedAll = false
     this.#rejectAll()
@@ -209,7 +201,8 @@ export class InstanceReads {
     const records: InstanceRecord[] = []
     const { maxBytes } = waiting.request
     const none = { records, bytes: 0, heldBytes: 0, maxHeldBytes: 0, linger: undefined, firstAt: undefined }
-    return { ...waiting, number, maxBytes, ...none, hasAskedAll: false }
+    const held = this.#options.records.hold(0, this.#client)
+    return { ...waiting, number, maxBytes, ...none, held, endWait: undefined, hasAskedAll: false }
   }
 
   #late(request: ReadRequest): void {
@@ -234,17 +227,42 @@ export class InstanceReads {
 
   /** A partition that has a batch afterwards has a record that did not fit. */
   #take(collecting: Collecting, partitions: readonly InstancePartition[]): void {
-    const { budget } = this.#options
+    if (collecting.records.length === 0 && !this.#hasRoom(collecting, partitions)) return
     const before = collecting.heldBytes
-    collecting.maxHeldBytes = before + budget.share
+    collecting.maxHeldBytes = before + Math.max(1, this.#options.records.roomOf(this.#client))
     try {
       for (const partition of partitions) {
         if (isFull(collecting)) break
         partition.take(collecting)
       }
     } finally {
-      budget.add(collecting.heldBytes - before)
+      collecting.held.add(collecting.heldBytes - before)
     }
+  }
+
+  get #client(): string {
+    return this.#options.client ?? 'unix socket'
+  }
+
+  /** Whether there is room for the first record, which is taken in any case. Otherwise the read waits for it. */
+  #hasRoom(collecting: Collecting, partitions: readonly InstancePartition[]): boolean {
+    const { records, tick } = this.#options
+    const first = partitions.find(({ nextHeldBytes }) => nextHeldBytes !== undefined)?.nextHeldBytes
+    if (first === undefined || records.problemOf(this.#client, first) === undefined) {
+      this.#endWait(collecting)
+      return true
+    }
+    collecting.endWait ??= records.whenRoom(this.#client, first, () => {
+      collecting.endWait = undefined
+      collecting.hasAskedAll = false
+      tick(() => this.proceed())
+    })
+    return false
+  }
+
+  #endWait(collecting: Collecting): void {
+    collecting.endWait?.()
+    collecting.endWait = undefined
   }
 
   #hasEnough({ bytes }: Collecting): boolean {
@@ -287,22 +305,22 @@ export class InstanceReads {
   }
 
   #answer(): void {
-    const { partitions, runtime, budget, settings, tick } = this.#options
-    const { number, records, heldBytes, request } = this.#collecting!
-    const problem = records.length > 0 ? undefined : firstProblem(partitions)
+    const { partitions, runtime, settings, tick } = this.#options
+    const { number, records, held, endWait, request } = this.#collecting!
+    const overload = endWait && overloadOf(this.#options.records.refusal('full'))
+    const problem = records.length > 0 ? undefined : (overload ?? firstProblem(partitions))
     if (problem) {
       this.#answerWith(problem)
       return
     }
-    this.#endCollecting()
+    this.#endCollecting(false)
     this.#turn++
     const epochs = new Map(Array.from(partitions.values(), partition => [partition, partition.epoch]))
     const timer = runtime.after(SETTLE_MS, () => {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
       this.#settle(number, 0)
     })
-    budget.add(heldBytes)
-    this.#unsettled = { number, records, heldBytes, epochs, timer }
+    this.#unsettled = { number, records, held, epochs, timer }
     this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
     request.reply({ type: 'done', value: { records, format: settings.format, waitMs: request.maxWaitMs, settle } })
@@ -327,16 +345,20 @@ export class InstanceReads {
     reply({ type: 'done', value: { records: [], format, waitMs, settle: () => undefined } })
   }
 
-  #endCollecting(): void {
-    this.#collecting?.deadline.cancel()
-    this.#collecting?.linger?.cancel()
-    this.#options.budget.release(this.#collecting?.heldBytes ?? 0)
+  /** @param isOver its records are not held on */
+  #endCollecting(isOver = true): void {
+    const collecting = this.#collecting
     this.#collecting = undefined
+    if (collecting === undefined) return
+    collecting.deadline.cancel()
+    collecting.linger?.cancel()
+    this.#endWait(collecting)
+    if (isOver) collecting.held.release()
   }
 
-  #endUnsettled({ timer, heldBytes }: Unsettled): void {
+  #endUnsettled({ timer, held }: Unsettled): void {
     timer.cancel()
-    this.#options.budget.release(heldBytes)
+    held.release()
     this.#unsettled = undefined
   }
 
@@ -344,6 +366,8 @@ export class InstanceReads {
     for (const partition of this.#options.partitions.values()) partition.reject()
   }
 }
+
+const overloadOf = ({ message, setting }: OverloadedError): Failure => ownFailure('overloaded', message, true, setting)
 
 const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failure | undefined => {
   for (const { problem } of partitions.values()) if (problem) return problem

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { inTime } from '../../core/in-time.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -11,7 +12,6 @@ import { type ChosenTopics, PatternLookUps } from '../group/topic-patterns.js'
 import { asking } from '../partition/ask.js'
 import { InstanceEntry, instanceKey } from './instance-entry.js'
 import { type InstancePoint, isAfter, isAt, numberText, PointsInMemory } from './instance-number.js'
-import { ReadBudget } from './instance-reads.js'
 import { InstanceStore, TAKEN } from './instance-store.js'
 import type { AskToRelease, InstanceName, InstanceResult, InstanceSettings, Released } from './instances.js'
 import type { StoredInstance } from './stored-instance.js'
@@ -54,6 +54,7 @@ export type Opened = { readonly type: 'opened'; readonly entry: InstanceEntry } 
 type Created = Opened | typeof EXISTS
 
 export interface ConsumerInstancesDeps extends GroupDeps {
+  readonly records: RecordBudget
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -77,7 +78,7 @@ export class OpenInstances {
   readonly #deps: GroupDeps
   readonly #shared: SharedRuntime
   readonly #batches: HeldBatches
-  readonly #budget: ReadBudget
+  readonly #records: RecordBudget
   readonly #shares: Shares
   readonly #opening = new Map<string, Promise<Created>>()
   readonly #entries = new Map<string, InstanceEntry>()
@@ -96,7 +97,7 @@ export class OpenInstances {
     const onTaken = (instance: InstanceName): void => this.#taken(instanceKey(instance))
     this.store = topic === '' ? undefined : new InstanceStore({ ...deps, topic, onTaken })
     this.#batches = new HeldBatches(settings.bufferMaxBytes)
-    this.#budget = new ReadBudget(2 * settings.bufferMaxBytes)
+    this.#records = deps.records
     this.#shares = new Shares(settings.maxGroups, 'instances')
     this.patterns = new PatternLookUps(asking(deps.router), deps.clock)
     this.#shared = sharedRuntime(deps)
@@ -210,7 +211,7 @@ export class OpenInstances {
       shared: this.#shared,
       consumer: this.#deps.settings,
       batches: this.#batches,
-      budget: this.#budget,
+      records: this.#records,
       patterns: this.patterns,
       staticId: this.store ? staticIdOf(instance) : null,
       confirm: () => this.#confirm(instance),

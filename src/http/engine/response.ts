@@ -403,7 +403,7 @@ export class AnswerQueue {
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.socket.destroySoon()
     response.over(true)
-    if (this.#first !== undefined && this.#first === this.#writing) this.#first.turn()
+    if (!this.#isEnded && this.#first === this.#writing) this.#first?.turn()
     this.#reader.goOn()
   }
 

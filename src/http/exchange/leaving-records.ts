@@ -19,11 +19,16 @@ export function whenNext(response: ServerResponse | (ServerResponse & Queued), r
   else run()
 }
 
-/** Holds the records of an answer until it has left, or has ended. To be called when it begins to leave. */
+/**
+ * Holds the records of an answer until it has left, or has ended. To be called when it begins to leave.
+ *
+ * @param elsewhereBytes bytes of the client that are released with the answer by somebody else
+ */
 export function holdUntilLeft(
   response: ServerResponse | (ServerResponse & Queued),
   budget: RecordBudget,
-  held: HeldRecords
+  held: HeldRecords,
+  elsewhereBytes = 0
 ): void {
   if (response.destroyed || response.writableFinished) {
     held.release()
@@ -34,7 +39,7 @@ export function holdUntilLeft(
   const over = budget.leaves({
     client: held.client,
     get bytes() {
-      return held.bytes
+      return held.bytes + elsewhereBytes
     },
     sentBytes: () => (socket === null ? 0 : sentBytesOf(socket) - sentBefore),
     end: () => ('endUnread' in response ? response.endUnread() : response.destroy())

@@ -15,8 +15,7 @@ const SHORT_BYTES = 384
 const TURN_BYTES = 24 * 1024
 
 /** JSON as a part of an answer; a long one is kept outside of the heap. */
-export const jsonPart = (json: string): JsonPart =>
-  json.length <= SHORT_BYTES ? json : { json: Buffer.from(json) }
+export const jsonPart = (json: string): JsonPart => (json.length <= SHORT_BYTES ? json : { json: Buffer.from(json) })
 
 /** The bytes of a record, which are turned into base64 while they leave. */
 export const base64Part = (bytes: Buffer): JsonPart =>

@@ -13,6 +13,7 @@ import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import { type Notice, notReady } from '../../core/notice.js'
 import { RecentLines } from '../../core/recent-lines.js'
+import { defaultRecordBytes, RecordBudget } from '../../core/record-budget.js'
 import { RefusalCounts } from '../../core/refusals.js'
 import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
 import type { GatewayKeys } from '../../deployment/gateways/gateway-keys.js'
@@ -218,6 +219,8 @@ class ProcessParts implements App {
   readonly status: () => Promise<StatusPart>
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
+  /** Of all clusters: a client reads from several. */
+  readonly #records: RecordBudget
   readonly #clusters: Clusters
   readonly #turns = new LoopTurns()
   readonly crashed: Promise<Error>
@@ -261,7 +264,9 @@ class ProcessParts implements App {
     })
     this.#receipts = receiptPartsOf(config, deps.worker)
     this.#keys = openKeys(config.idempotency, this.#quietLog, this.#metricsLogger)
+    this.#records = new RecordBudget(config.http.answersMaxBytes ?? defaultRecordBytes(), performanceClock)
     this.#clusters = new Clusters({
+      records: this.#records,
       receipts: this.#receipts,
       keys: this.#keys,
       system: this.#system,
@@ -464,6 +469,7 @@ class ProcessParts implements App {
       everywhereOf: peers && everywhereOf(peers),
       log: this.#quietLog,
       metrics: this.metrics,
+      records: this.#records,
       refused: new RefusedRecordCounts(this.metrics, this.#refusals),
       undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
       turns: this.#turns,

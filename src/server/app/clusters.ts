@@ -6,6 +6,7 @@ import { startAtZero } from '../../core/metrics/metric-names.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Amount, Logger, TellProgress } from '../../core/model.js'
 import { distinct, type Notice, notReady } from '../../core/notice.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
@@ -40,6 +41,7 @@ export interface ClustersDeps {
   readonly metrics: MetricsLogger
   readonly decompressedMemory: DecompressedMemory
   readonly turns: LoopTurns
+  readonly records: RecordBudget
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -268,8 +270,8 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, quietLog, apis, system, config, decompressedMemory, turns, onFatal } = this.#deps
-    const deps = { system, config, decompressedMemory, turns, onFatal }
+    const { log, quietLog, apis, system, config, decompressedMemory, turns, records, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, turns, records, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,

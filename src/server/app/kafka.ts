@@ -7,6 +7,7 @@ import { performanceClock } from '../../core/clocks.js'
 import type { LoopTurns } from '../../core/loop-turns.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { type GrantedToken, requestToken, SharedToken } from '../../kafka/sasl.js'
@@ -35,6 +36,8 @@ export interface KafkaDeps {
   readonly receipts?: MemoryReceipts | undefined
   /** Memory for decompressed records. All clusters share it. */
   readonly decompressedMemory?: DecompressedMemory | undefined
+  /** Memory for records of answers. All clusters share it. */
+  readonly records?: RecordBudget | undefined
   /** Names the process in tokens of queues. Absent: its gateway is not known again. */
   readonly giver?: TokenGiver | undefined
   /** Lets queues take turns with other long work. */
@@ -53,7 +56,7 @@ export interface KafkaCluster extends Cluster {
  * @throws ConfigError when a certificate cannot be read
  */
 export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
-  const { config, queue, orphaned, receipts, giver, turns, ...rest } = deps
+  const { config, queue, orphaned, receipts, giver, turns, records, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
@@ -74,7 +77,7 @@ export async function startCluster(name: string, brokers: readonly string[], dep
   const place = queue && { queue, cluster: name, orphaned, receipts }
   const { create: mayCreate, ...limits } = queues
   const ofQueues = { cluster: name, limits: { mayCreate, ...limits }, giver, turns }
-  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues)
+  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues, records)
   return { ...castellan, name, connection }
 }
 

@@ -17,6 +17,7 @@ export interface ApisDeps
       | 'verbsByCluster'
       | 'log'
       | 'metrics'
+      | 'records'
       | 'refused'
       | 'undecodable'
       | 'turns'

@@ -11,6 +11,7 @@ import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/er
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
+import { defaultRecordBytes, RecordBudget } from '../../core/record-budget.js'
 import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
 import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
@@ -294,6 +295,7 @@ const processWarnings: Logger = {
  * @param sharedPlace a shared durable log, used instead of a log for this cluster alone
  * @param waitingMaxBytes limit of the memory for records that wait for capacity; default: `delivery.maxBytes`
  * @param login called for each new connection; replaces `tls` and `sasl` of the options
+ * @param records the memory for records of answers. Default: that of this cluster alone
  * @param queues the name of the cluster and of the process in tokens, and the limits of its queues. Absent: queues are not served
  */
 export async function openCluster(
@@ -301,7 +303,8 @@ export async function openCluster(
   sharedPlace?: PlaceInLog,
   waitingMaxBytes?: number,
   login?: () => Pick<ConnectionSettings, 'tls' | 'sasl'>,
-  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>
+  queues?: Pick<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>,
+  records = new RecordBudget(defaultRecordBytes(), performanceClock)
 ): Promise<Cluster> {
   const settings = parseOptions(openOptions, given, 'openCastellan')
   const options = withGuards(given)
@@ -314,7 +317,7 @@ export async function openCluster(
   const openOwn =
     openQueues &&
     ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => openQueues({ ...queues!, ...parts }))
-  return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes, openOwn).open()
+  return new ClusterParts(options, settings, createClient, logs, sharedPlace, waitingMaxBytes, openOwn, records).open()
 }
 
 /** The parts of one cluster, from their start to their end. */
@@ -342,7 +345,8 @@ class ClusterParts {
     logs: typeof import('./durable-logs.js') | undefined,
     sharedPlace: PlaceInLog | undefined,
     waitingMaxBytes: number | undefined,
-    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => Queues) | undefined
+    openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => Queues) | undefined,
+    records: RecordBudget
   ) {
     this.#options = options
     this.#settings = settings
@@ -370,8 +374,8 @@ class ClusterParts {
     this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
     const groups = new ConsumerGroups({ ...ofReaders, awayBecause: deliveryDeps.awayBecause })
-    const instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
-    const queues = openQueues?.({ router: router.ref, delivery, log, metrics })
+    const instances = new ConsumerInstances({ ...ofReaders, records, now: Date.now })
+    const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records })
     const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances, queues }
     const { createTopics } = settings.delivery
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
@@ -385,7 +389,8 @@ class ClusterParts {
     }
     const loadQueues = async (): Promise<Queues> => {
       const { openQueues: open } = await import('./open-queues.js')
-      return open({ cluster: DEFAULT_CLUSTER, limits: programQueueLimits, router: router.ref, delivery, log, metrics })
+      const ofProgram = { cluster: DEFAULT_CLUSTER, limits: programQueueLimits }
+      return open({ ...ofProgram, router: router.ref, delivery, log, metrics, records })
     }
     this.#programQueues = new ProgramQueues(loadQueues, log)
     this.#receipts = receipts

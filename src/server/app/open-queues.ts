@@ -5,6 +5,7 @@ import { Queues, type QueuesDeps } from '../../consumer/queue/queues.js'
 import type { ActorRef } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import { LoopTurns } from '../../core/loop-turns.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { KafkaAdmin, type KafkaAdminDeps } from '../../verbs/kafka-admin.js'
 import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
@@ -14,6 +15,8 @@ export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits'
   readonly delivery: KafkaAdminDeps['delivery']
   /** The same for all clusters of the process. Absent: tokens name a gateway of a random id. */
   readonly giver?: TokenGiver | undefined
+  /** Memory for records of answers, which all clusters share. */
+  readonly records: RecordBudget
   /** Those of all long work of the process. Absent: only queues take turns. */
   readonly turns?: LoopTurns | undefined
 }

@@ -1,5 +1,6 @@
 import { apis } from '../../apis/apis.js'
 import { CastellanError, ConfigError, type ErrorCode } from '../../core/errors.js'
+import { defaultRecordBytes } from '../../core/record-budget.js'
 import type { LinkError } from '../../deployment/workers/link.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { workerDirectory } from '../../producer/log/open-durable-log.js'
@@ -42,7 +43,11 @@ export function configOfWorker(config: Config, number: number, count: number): C
   return {
     ...config,
     apis: Object.fromEntries(shares),
-    http: { ...http, perAddress: shareOf(http.perAddress) },
+    http: {
+      ...http,
+      perAddress: shareOf(http.perAddress),
+      answersMaxBytes: Math.ceil((http.answersMaxBytes ?? defaultRecordBytes()) / count)
+    },
     quotas: {
       perPrincipal: shareOf(quotas.perPrincipal),
       perAddress: shareOf(quotas.perAddress),

@@ -4,7 +4,6 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import type { ChosenTopics } from '../../../src/consumer/group/topic-patterns.js'
 import { ConsumerInstance } from '../../../src/consumer/instance/consumer-instance.js'
-import { ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
 import type {
   InstanceOffset,
   InstancePosition,
@@ -15,6 +14,7 @@ import type {
   InstanceSettings
 } from '../../../src/consumer/instance/instances.js'
 import type { KafkaRecord, TopicPartition } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
@@ -54,12 +54,12 @@ const opened: Stage[] = []
 class Stage {
   readonly runtime: FakeRuntime
   readonly instance: ConsumerInstance
-  readonly #budget: ReadBudget
+  readonly #budget: RecordBudget
 
   constructor(
     settings: Partial<InstanceSettings> = {},
     runtime = new FakeRuntime(run(0, 10)),
-    budget = new ReadBudget(1_000_000),
+    budget = new RecordBudget(1_000_000, () => 0),
     consumer: Partial<ConsumerSettings> = {},
     readonly batches = new HeldBatches(1_000_000),
     tick: (run: () => void) => void = run => run()
@@ -73,7 +73,8 @@ class Stage {
       settings: { ...usualSettings, ...settings },
       consumer: { ...defaultConsumerSettings, ...consumer },
       batches,
-      budget: this.#budget,
+      records: this.#budget,
+      client: undefined,
       patterns: { find: async () => [] },
       onUsed: () => undefined,
       onIdle: () => undefined
@@ -457,54 +458,70 @@ describe('a consumer instance', () => {
     expect(stage.take()).to.deep.equal(run(0, 10))
   })
 
-  it('shares the memory for records with reads that began at the same time', () => {
+  it('shares the memory for records with reads that began at the same time', async () => {
     const runtime = new FakeRuntime()
-    const budget = new ReadBudget(20)
-    const stages = run(0, 5).map(() => new Stage({ minBytes: 1_000 }, runtime, budget))
+    // Each record counts as about 300 bytes.
+    const budget = new RecordBudget(3_100, () => 0)
+    const stages = run(0, 20).map(() => new Stage({ minBytes: 1_000 }, runtime, budget))
     for (const stage of stages) stage.assign()
     const reading = stages.map(stage => stage.startReading())
     runtime.settle()
     runtime.write(...run(0, 10))
+    runtime.settle()
+    expect(budget.heldBytes).to.be.within(1_500, 3_100)
     runtime.pass(MAX_WAIT_MS)
-    // Each record has two bytes. Every read has at least one.
-    const counts = reading.map(read => offsetsOf(read).offsets.length)
-    expect(Math.min(...counts)).to.be.at.least(1)
-    expect(counts.reduce((sum, count) => sum + count)).to.be.at.most(14)
+    const answered = reading.filter(({ result }) => result?.type === 'done')
+    const refused = reading.filter(({ result }) => result?.type === 'failed')
+    expect(answered.length).to.be.at.least(2)
+    for (const { result } of refused)
+      expect(result).to.include({ code: 'overloaded', retriable: true, setting: 'advanced.http.answersMaxBytes' })
+    expect(answered.length + refused.length).to.equal(20)
+
+    // Those that come again wait, and are served as soon as others are settled.
+    const again = stages[reading.indexOf(refused[0]!)]!.startReading()
+    runtime.settle()
+    expect(again.result).to.equal(undefined)
+    for (const { result } of answered) if (result?.type === 'done') result.value.settle(result.value.records.length)
+    await new Promise(resolve => setImmediate(resolve))
+    runtime.pass(MAX_WAIT_MS - 1)
+    expect(budget.heldBytes).to.be.greaterThan(0)
+    runtime.pass(1)
+    expect(offsetsOf(again).offsets[0]).to.equal(0)
   })
 
   it('holds memory for the records of a read until it is settled or given up, and no longer', () => {
-    const budget = new ReadBudget(1_000_000)
+    const budget = new RecordBudget(1_000_000, () => 0)
     const stage = new Stage({ minBytes: 1_000 }, new FakeRuntime(run(0, 10)), budget)
     stage.assign()
-    const share = budget.share
+    const free = budget.freeBytes
     const collecting = (more: Partial<InstanceReadLimits> = {}): void => {
       stage.startReading(more)
       stage.runtime.settle()
-      expect(budget.share, 'while records are collected').to.be.below(share)
+      expect(budget.freeBytes, 'while records are collected').to.be.below(free)
     }
     const gone = new AbortController()
     collecting({ gone: gone.signal })
     gone.abort()
-    expect(budget.share, 'when its client has left').to.equal(share)
+    expect(budget.freeBytes, 'when its client has left').to.equal(free)
     collecting()
     stage.runtime.pass(MAX_WAIT_MS)
-    expect(budget.share, 'when it is answered').to.be.below(share)
+    expect(budget.freeBytes, 'when it is answered').to.be.below(free)
     stage.done({ type: 'seek', positions: [{ topic, partition: 0, position: 5 }] })
     stage.instance.end(false, () => undefined)
     stage.runtime.settle()
-    expect(budget.share, 'when the instance ends').to.equal(share)
+    expect(budget.freeBytes, 'when the instance ends').to.equal(free)
 
     const other = new Stage({ minBytes: 1_000 }, new FakeRuntime(run(0, 10)), budget)
     other.assign()
     const read = other.read()
     read.settle(read.offsets.length)
-    expect(budget.share, 'when it is settled').to.equal(share)
+    expect(budget.freeBytes, 'when it is settled').to.equal(free)
     other.startReading()
     other.done({ type: 'seek', positions: [{ topic, partition: 0, position: 0 }] })
     other.runtime.settle()
     other.done({ type: 'seek', positions: [{ topic, partition: 0, position: 10 }] })
     other.runtime.settle()
-    expect(budget.share, 'when positions are changed').to.equal(share)
+    expect(budget.freeBytes, 'when positions are changed').to.equal(free)
   })
 
   describe('that reads few records of large batches', () => {
@@ -537,7 +554,7 @@ describe('a consumer instance', () => {
 
     for (const [name, place] of Object.entries(places))
       it(`keeps the bytes that it answers, and not the batches: ${name}`, () => {
-        const budget = new ReadBudget(1_000_000)
+        const budget = new RecordBudget(1_000_000, () => 0)
         const stages = run(0, 10).map(() => new Stage({}, runtimeOf(place), budget))
         for (const stage of stages) stage.assign()
         const reads = stages.map(stage => {
@@ -556,7 +573,7 @@ describe('a consumer instance', () => {
 
     it('takes no more than the memory for reads allows, whether in values or in headers', () => {
       for (const place of [places.values, places.headers]) {
-        const stage = new Stage({ minBytes: 1_000_000 }, runtimeOf(place), new ReadBudget(15_560))
+        const stage = new Stage({ minBytes: 1_000_000 }, runtimeOf(place), new RecordBudget(15_560, () => 0))
         stage.assign()
         const read = stage.startReading()
         stage.runtime.pass(MAX_WAIT_MS)
@@ -569,7 +586,7 @@ describe('a consumer instance', () => {
     it('takes no more than the memory for reads allows, also of headers without a byte', () => {
       const headers = run(0, 1_000).map(() => ({ key: '', value: Buffer.alloc(0) }))
       const runtime = runtimeOf(() => ({ headers }))
-      const stage = new Stage({}, runtime, new ReadBudget(1_000_000))
+      const stage = new Stage({}, runtime, new RecordBudget(1_000_000, () => 0))
       stage.assign()
       expect([stage.take(), stage.take()]).to.deep.equal([[0], [1]])
     })
@@ -578,7 +595,7 @@ describe('a consumer instance', () => {
       const runtime = new FakeRuntime(run(0, 50_001))
       runtime.batchSize = 50_001
       runtime.recordAt = offset => ({ ...fakeRecord(offset), value: null })
-      const stage = new Stage({}, runtime, new ReadBudget(100_000_000))
+      const stage = new Stage({}, runtime, new RecordBudget(100_000_000, () => 0))
       stage.assign()
       expect([stage.take().length, stage.take()]).to.deep.equal([50_000, [50_000]])
     })
@@ -690,7 +707,7 @@ describe('a consumer instance', () => {
         const runtime = new FakeRuntime(run(0, 30))
         runtime.batchSize = 10
         runtime.recordAt = offset => ({ ...fakeRecord(offset), key: null, value: Buffer.alloc(55_000) })
-        const stage = new Stage({ ...(minBytes && { minBytes }) }, runtime, new ReadBudget(10_000_000))
+        const stage = new Stage({ ...(minBytes && { minBytes }) }, runtime, new RecordBudget(10_000_000, () => 0))
         stage.assign()
         const read = stage.startReading()
         runtime.settle()
@@ -702,7 +719,7 @@ describe('a consumer instance', () => {
       const ticks: (() => void)[] = []
       const runtime = new FakeRuntime(run(0, 10))
       runtime.recordAt = offset => ({ ...fakeRecord(offset), key: null, value: Buffer.alloc(55_000) })
-      const budget = new ReadBudget(10_000_000)
+      const budget = new RecordBudget(10_000_000, () => 0)
       const stage = new Stage({}, runtime, budget, undefined, undefined, next => void ticks.push(next))
       stage.assign()
       const read = stage.startReading()

@@ -7,6 +7,7 @@ import { instanceRecordOf, type UnplacedRecord } from '../../../src/consumer/ins
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { instanceSettings } from '../../support/instances.js'
 import { StateTopic } from '../../support/state-topic.js'
@@ -42,6 +43,7 @@ describe('consumer instances while Kafka is slow', () => {
       router: { path: 'slow', tell, stop: () => undefined },
       settings: defaultConsumerSettings,
       clock: () => performance.now(),
+      records: new RecordBudget(1_000_000, () => 0),
       now: () => 0,
       log: silentLogger,
       metrics: defaultLogger
@@ -337,6 +339,7 @@ describe('consumer instances that are created in the same moment', () => {
     router: { path: 'unasked', tell: () => undefined, stop: () => undefined },
     settings: { ...defaultConsumerSettings, instancesTopic: '', maxGroups: 10 },
     clock: () => performance.now(),
+    records: new RecordBudget(1_000_000, () => 0),
     now: () => 0,
     log: silentLogger,
     metrics: defaultLogger

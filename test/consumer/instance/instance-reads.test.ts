@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
 import type { InstancePartition, Taking } from '../../../src/consumer/instance/instance-partition.js'
-import { InstanceReads, ReadBudget } from '../../../src/consumer/instance/instance-reads.js'
+import { InstanceReads } from '../../../src/consumer/instance/instance-reads.js'
 import type { InstanceRecord } from '../../../src/consumer/instance/instances.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
@@ -36,7 +37,8 @@ describe('a read of an instance that has ended', () => {
       settings: instanceSettings,
       partitions: new Map([['t/0', partition as unknown as InstancePartition]]),
       tick: run => run(),
-      budget: new ReadBudget(1_000_000),
+      records: new RecordBudget(1_000_000, () => 0),
+      client: undefined,
       refusal: () => undefined,
       onSettled: () => undefined
     })
@@ -67,25 +69,26 @@ describe('a read of an instance that has ended', () => {
 
 describe('a read of an instance whose partition fails', () => {
   it('has what it holds counted', () => {
-    const budget = new ReadBudget(1_000)
+    const budget = new RecordBudget(1_000, () => 0)
     const take = (taking: Taking): void => {
       taking.heldBytes += 200
       throw new Error('broken')
     }
-    const partition = { forgetProblem: () => undefined, take } as unknown as InstancePartition
+    const partition = { forgetProblem: () => undefined, nextHeldBytes: 200, take } as unknown as InstancePartition
     const reads = new InstanceReads({
       runtime: { clock: () => 0, after: () => ({ cancel: () => undefined }) } as unknown as GroupRuntime,
       settings: instanceSettings,
       partitions: new Map([['t/0', partition]]),
       tick: run => run(),
-      budget,
+      records: budget,
+      client: undefined,
       refusal: () => undefined,
       onSettled: () => undefined
     })
     const request = { maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply: () => undefined }
     expect(() => reads.add(request)).to.throw('broken')
-    expect(budget.share).to.equal(400)
+    expect(budget.freeBytes).to.equal(800)
     reads.stop()
-    expect(budget.share).to.equal(500)
+    expect(budget.freeBytes).to.equal(1_000)
   })
 })

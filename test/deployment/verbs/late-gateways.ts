@@ -4,6 +4,7 @@ import type { InstanceName, InstanceVerbs } from '../../../src/consumer/instance
 import type { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -128,6 +129,7 @@ export class StagedGateway {
         queueMicrotask(() => (message.requester as { reply(result: unknown): void }).reply(result))
     }
     this.instances = new ConsumerInstances({
+      records: new RecordBudget(1_000_000, () => 0),
       system,
       router: { path: `router-${id}`, tell, stop: () => undefined },
       settings: { ...defaultConsumerSettings, instancesTopic },

@@ -14,6 +14,9 @@ class FakeResponse {
   over(isWritten: boolean): void {
     this.told.push(isWritten ? 'written' : 'lost')
   }
+  turn(): void {
+    this.told.push('turn')
+  }
   emit(event: string): void {
     this.told.push(event)
   }
@@ -38,7 +41,7 @@ describe('the answers of one connection', () => {
     left = 0
     queue = new AnswerQueue(
       socket as unknown as Socket,
-      { date: '', keepAliveTimeoutMs: 0, atEndOfTick },
+      { date: '', keepAliveTimeoutMs: 0, atEndOfTick, endedUnread: atEndOfTick },
       { goOn: () => left++ }
     )
     socket.on('drain', () => queue.drained())
@@ -80,9 +83,9 @@ describe('the answers of one connection', () => {
   it('have their turn when all earlier ones have left, not when they are written', () => {
     const [one, two] = [add(), add()]
     write(one, ['1'])
-    expect(queue.isTurnOf(two.asResponse)).to.equal(false)
+    expect([queue.isTurnOf(two.asResponse), two.told]).to.deep.equal([false, []])
     socket.flush()
-    expect(queue.isTurnOf(two.asResponse)).to.equal(true)
+    expect([queue.isTurnOf(two.asResponse), two.told]).to.deep.equal([true, ['turn']])
   })
 
   it('are too many when 64 KiB wait, in the socket or behind another one', () => {

@@ -101,13 +101,10 @@ export interface Consumers {
 }
 
 /** @param prefix of the API on the shared port */
-export function consumersOf(
-  parts: ConfluentParts,
-  { verbs, schemas, undecodable, settings, log }: ApiContext<ConfluentSettings>,
-  prefix: string
-): Consumers {
+export function consumersOf(parts: ConfluentParts, context: ApiContext<ConfluentSettings>, prefix: string): Consumers {
+  const { schemas, settings, log } = context
   const { consumers } = settings
-  const routes = new InstanceRoutes(apiOf(parts, schemas !== undefined), verbs, undecodable)
+  const routes = new InstanceRoutes(apiOf(parts, schemas !== undefined), context)
   const creates = routes.creates(
     (json, group) => {
       const { name, settings, without } = readWanted(json, consumers, schemas !== undefined)
