@@ -20,6 +20,8 @@ import { type ClientError, toClientError } from './record-errors.js'
  */
 const MAX_TOPICS = 999
 const OTHER = 'other'
+/** How long the series of a topic stay after it is gone. What was lost or refused stays as long as there is room. */
+const GONE_KEPT_MS = 5 * 60_000
 /** How often Kafka is asked at most which of these topics are gone, and how long it may take. */
 const LOOK_UP_INTERVAL_MS = 60_000
 const LOOK_UP_MS = 10_000
@@ -29,7 +31,9 @@ export interface TopicMetrics {
   readonly topic: string
   readonly sent: Cell
   readonly queued: Cell
-  readonly duration: Durations
+  duration: Durations
+  /** When Kafka was first seen to have it no more; infinite: it has it, as far as is known. */
+  goneAt: number
   /** Failed records, by librdkafka's error number. Under overload every record fails, so this has to be cheap. */
   readonly errors: Map<number, Cell>
 }
@@ -59,6 +63,8 @@ export class KprfMetrics {
     'Bytes of keys and values of records delivered'
   )
   readonly #byTopic = new Map<string, TopicMetrics>()
+  /** Topics whose series are gone: the labels of what stays of them. */
+  readonly #goneErrors = new Map<string, readonly Readonly<Record<string, string>>[]>()
   readonly #syncByCode = new Map<number, Durations>()
   readonly #asyncByCode = new Map<number, Durations>()
   readonly queuedInAll: Cell
@@ -68,13 +74,21 @@ export class KprfMetrics {
   readonly #names: readonly string[]
   readonly #context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>
   #lookUpAt = Number.NEGATIVE_INFINITY
+  #tidyAt = Number.NEGATIVE_INFINITY
 
   constructor(context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>) {
     const { metrics } = context
     const { registry } = metrics
     this.#context = context
     const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken', 'first')
-    const families = [this.#requests, this.#queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
+    const queued = {
+      name: this.#queued.name,
+      get: () => {
+        this.#tidyAfterScrape()
+        return this.#queued.get()
+      }
+    }
+    const families = [this.#requests, queued, this.#sent, this.#durations, this.#errors, this.#rateLimited]
     const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
     for (const family of [...families, ...ofClient]) registerFamily(registry, family)
     registerClientMetrics(metrics)
@@ -110,24 +124,48 @@ export class KprfMetrics {
       sent: this.#sent.series(tags),
       queued: this.#queued.series(tags),
       duration: this.#durations.series(tags),
+      goneAt: Number.POSITIVE_INFINITY,
       errors: new Map<number, Cell>()
     }
     this.#byTopic.set(topic, added)
+    this.#goneErrors.delete(topic)
     return added
   }
 
-  /** Takes away the series of topics that Kafka no longer has; of none while it does not answer. */
+  #tidyAfterScrape(): void {
+    const nowMs = this.#context.clock()
+    if (nowMs < this.#tidyAt) return
+    this.#tidyAt = nowMs + LOOK_UP_INTERVAL_MS
+    void this.#tidy(nowMs)
+  }
+
+  /** Takes away the series of topics that have been gone for a while. */
+  async #tidy(nowMs: number): Promise<void> {
+    for (const topic of await this.#gone()) {
+      const known = this.#byTopic.get(topic)!
+      known.goneAt = Math.min(known.goneAt, nowMs)
+      if (nowMs - known.goneAt >= GONE_KEPT_MS) this.#forget(topic)
+    }
+  }
+
+  /** Takes away the series of topics that Kafka no longer has, since others need their places. */
   #forgetGone(): void {
-    const { verbs, clock } = this.#context
+    const { clock } = this.#context
     if (clock() < this.#lookUpAt) return
     this.#lookUpAt = clock() + LOOK_UP_INTERVAL_MS
-    verbs.topics([...this.#byTopic.keys()], LOOK_UP_MS).then(
-      found => {
-        for (const { topic, errorCode } of found.values())
-          if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION && topic !== OTHER) this.#forget(topic)
-      },
-      () => undefined
-    )
+    void this.#gone().then(topics => topics.forEach(topic => this.#forget(topic)))
+  }
+
+  /** Topics that Kafka no longer has; none while it does not answer. */
+  async #gone(): Promise<readonly string[]> {
+    const names = [...this.#byTopic.keys()].filter(name => name !== OTHER)
+    if (names.length === 0) return []
+    const found = await this.#context.verbs.topics(names, LOOK_UP_MS).catch(() => undefined)
+    const known = [...(found?.values() ?? [])].filter(({ topic }) => this.#byTopic.has(topic))
+    const isGone = ({ errorCode }: (typeof known)[number]): boolean =>
+      errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+    for (const one of known) if (!isGone(one)) this.#byTopic.get(one.topic)!.goneAt = Number.POSITIVE_INFINITY
+    return known.filter(isGone).map(({ topic }) => topic)
   }
 
   #forget(topic: string): void {
@@ -135,19 +173,43 @@ export class KprfMetrics {
     // Its records are counted when their outcome is known.
     if (queued.value > 0) return
     this.#byTopic.delete(topic)
-    for (const family of [this.#sent, this.#queued, this.#durations, this.#rateLimited]) family.remove({ topic })
-    for (const code of errors.keys()) this.#errors.remove({ topic, error_code: String(code) })
+    for (const family of [this.#sent, this.#queued, this.#durations]) family.remove({ topic })
+    const kept = [...errors.keys()].map(code => ({ topic, error_code: String(code) }))
+    this.#goneErrors.set(topic, kept)
+    this.#nameDurations()
+  }
+
+  /** There are fewer places for durations: topics that had none get those that are free. */
+  #nameDurations(): void {
+    for (const one of this.#byTopic.values()) {
+      if (this.#durations.isFull) return
+      if (!this.#durations.has({ topic: one.topic })) one.duration = this.#durations.series({ topic: one.topic })
+    }
+  }
+
+  /** Of topics that are gone: what is counted now needs the places. */
+  #makeRoom(): void {
+    for (const [topic, kept] of this.#goneErrors) {
+      this.#rateLimited.remove({ topic })
+      for (const labels of kept) this.#errors.remove(labels)
+    }
+    this.#goneErrors.clear()
   }
 
   failed(name: string, { number }: ClientError): void {
     const { topic, errors } = this.topic(name)
     let cell = errors.get(number)
-    if (!cell) errors.set(number, (cell = this.#errors.series({ topic, error_code: String(number) })))
+    if (!cell) {
+      if (this.#errors.isFull) this.#makeRoom()
+      errors.set(number, (cell = this.#errors.series({ topic, error_code: String(number) })))
+    }
     cell.value++
   }
 
-  rateLimited(topic: string): void {
-    addOne(this.#rateLimited, { topic: this.topic(topic).topic })
+  rateLimited(name: string): void {
+    const { topic } = this.topic(name)
+    if (this.#rateLimited.isFull) this.#makeRoom()
+    addOne(this.#rateLimited, { topic })
   }
 
   /** @param code as sent; kprf counts parsable pushes only */

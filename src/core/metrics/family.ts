@@ -85,13 +85,23 @@ export class Family<Series> implements Exportable {
     return found.series
   }
 
+  /** Whether a further series would be counted as `other`. */
+  get isFull(): boolean {
+    return this.#byText.size >= this.#maxNamed
+  }
+
+  /** Whether there is a series of these tags. */
+  has(tags: MetricTags): boolean {
+    return this.#byText.has(textOf(tags))
+  }
+
   /** Takes a series away. The caller holds it no longer, and asks for it by a new object if it comes again. */
   remove(tags: MetricTags): void {
     this.#byText.delete(textOf(tags))
   }
 
   #add(text: string, tags: MetricTags): { readonly labels: MetricTags; readonly series: Series } {
-    if (this.#byText.size < this.#maxNamed) {
+    if (!this.isFull) {
       const added = { labels: { ...tags }, series: this.#create() }
       this.#byText.set(text, added)
       return added

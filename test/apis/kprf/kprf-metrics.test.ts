@@ -117,7 +117,8 @@ describe('the metrics of kprf', () => {
     for (const name of names(2, 999)) verbs.partitions.set(name, 1)
     await push(served, names(0, 999), true)
     const gone = /"(t-0|t-1)"/
-    const counted = async (): Promise<string[]> => (await valuesOf(served, 'kafka_')).filter(line => gone.test(line))
+    const counted = async (): Promise<string[]> =>
+      (await valuesOf(served, 'kafka_')).filter(line => gone.test(line) && !line.startsWith('kafka_errors_count'))
     expect(await counted()).to.not.deep.equal([])
     await push(served, ['new'], true)
     expect(await valuesOf(served, 'kafka_sent_messages{topic="other"}')).to.have.length(1)
@@ -163,6 +164,85 @@ function setUp() {
   }
   return { lines, metrics, counts, follow, valuesOf }
 }
+
+describe('kprf: series of topics that are gone from Kafka', () => {
+  const stage = () => {
+    const prometheus = createPrometheusMetrics()
+    const verbs = new FakeVerbs()
+    const time = { nowMs: 0 }
+    const metrics = new KprfMetrics({ metrics: prometheus, verbs, clock: () => time.nowMs })
+    const counts = new RecordCounts(metrics, silentLogger)
+    const send = (topic: string, outcome: RecordOutcome = delivered()): void =>
+      counts.end(counts.begin([record(topic)]), sizesOf([record(topic)]), [outcome], 0, 1)
+    const passMinutes = async (minutes: number): Promise<void> => {
+      for (let at = 0; at < minutes; at++) {
+        time.nowMs += 60_000
+        await prometheus.registry.metrics()
+        await new Promise(setImmediate)
+      }
+    }
+    /** The metrics that have a line of the topic. */
+    const linesOf = async (topic: string): Promise<string[]> => {
+      const text = await prometheus.registry.metrics()
+      const lines = text.split('\n').filter(line => line.includes(`topic="${topic}"`))
+      return [...new Set(lines.map(line => line.replace(/\{.*/, '')))]
+    }
+    return { verbs, metrics, counts, send, passMinutes, linesOf }
+  }
+  const LOSSES = ['kafka_errors_count', 'ratelimit_messages_count']
+
+  it('leave five minutes after it, and what was lost or refused stays', async () => {
+    const { verbs, metrics, send, passMinutes, linesOf } = stage()
+    verbs.partitions.set('lives', 1).set('gone', 1)
+    send('lives')
+    send('gone')
+    send('gone', failure('timedOut'))
+    metrics.rateLimited('gone')
+    await passMinutes(10)
+    verbs.partitions.delete('gone')
+    await passMinutes(5)
+    expect(await linesOf('gone')).to.include('kafka_message_send_duration_bucket')
+    await passMinutes(1)
+    expect(await linesOf('gone')).to.have.members(LOSSES)
+    expect(await linesOf('lives')).to.include.members(['kafka_internal_queue_size', 'kafka_sent_messages'])
+    send('gone', failure('timedOut'))
+    expect(await linesOf('gone'), 'it comes again').to.include.members([...LOSSES, 'kafka_sent_messages'])
+  })
+
+  it('stay while its records are on their way, while it is there again, and while Kafka does not answer', async () => {
+    const { verbs, counts, send, passMinutes, linesOf } = stage()
+    send('back')
+    counts.begin([record('onItsWay')])
+    await passMinutes(5)
+    verbs.partitions.set('back', 1)
+    await passMinutes(1)
+    verbs.partitions.delete('back')
+    const { topics } = verbs
+    verbs.topics = () => Promise.reject(new Error('away'))
+    await passMinutes(10)
+    verbs.topics = topics.bind(verbs)
+    await passMinutes(5)
+    for (const topic of ['back', 'onItsWay']) expect(await linesOf(topic), topic).to.include('kafka_sent_messages')
+    await passMinutes(1)
+    expect(await linesOf('back')).to.deep.equal([])
+    expect(await linesOf('onItsWay')).to.include('kafka_sent_messages')
+  })
+
+  it('give their places to topics that were counted as others', async () => {
+    const { verbs, send, passMinutes, linesOf } = stage()
+    const old = Array.from({ length: 124 }, (_, at) => `old-${at}`)
+    for (const topic of old) send(topic, failure('timedOut'))
+    verbs.partitions.set('lives', 1)
+    send('lives')
+    expect(await linesOf('lives')).to.not.include('kafka_message_send_duration_count')
+    await passMinutes(6)
+    send('lives')
+    expect(await linesOf('lives')).to.include('kafka_message_send_duration_count')
+    for (let at = 0; at < 1_000; at++) send(`new-${at % 500}`, failure(at < 500 ? 'timedOut' : 'overloaded'))
+    expect(await linesOf('new-400'), 'losses of topics that are gone make room').to.include('kafka_errors_count')
+    expect(await linesOf('old-0')).to.deep.equal([])
+  })
+})
 
 describe('kprf: records on their way', () => {
   it('are counted as waiting until their outcomes are known, by topic and in all', async () => {
