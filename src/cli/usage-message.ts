@@ -75,7 +75,9 @@ const otherWords: readonly (readonly [flag: string, others: RegExp])[] = [
   ['--gateway', addressesOfGateway],
   ['--brokers', /^--(bootstrap(-servers?)?|broker-list)$/],
   ['--replicas', /^--replication(-factor)?$/],
-  ['--format json', /^--json$/]
+  ['--format json', /^--json$/],
+  // Where --config is a setting of a topic, `-c` is what other commands call the file.
+  ['--castellan-config', /^-c$/]
 ]
 
 /** What a command says that connects to Kafka and is given the address of a gateway; `undefined`: it serves, or the flag is another. */

@@ -60,6 +60,7 @@ describe('castellan topics, with brokers', () => {
       [['--partitions', '0'], '--partitions takes a whole number of at least 1'],
       [['--replicas', '32768'], '--replicas takes a whole number of at least 1 and at most 32767, not "32768"'],
       [['--castellan-config', 'none.yaml'], 'cannot read none.yaml (ENOENT); it must be a YAML file'],
+      [['-c', 'castellan.yaml'], 'unknown flag -c; did you mean --castellan-config?'],
       [['--replication-factor', '2'], 'unknown flag --replication-factor; did you mean --replicas?']
     ]
     for (const [words, problem] of wrong) {
