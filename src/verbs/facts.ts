@@ -41,12 +41,41 @@ export interface VerbFacts {
   readonly waits: 'asked' | 'none'
   /** The rights for all that the verb does. An endpoint asks for each one whose target its request names. */
   readonly effects: readonly Effect[]
+  /** The command `castellan …` that does it, or why there is none. */
+  readonly command: string | { readonly none: string }
+  /** The kinds of trouble, as in docs/status.md, that tell operators when the verb cannot do its work. */
+  readonly troubles: readonly string[]
 }
 
 const PROMPT = { waits: 'none' } as const
 const PATIENT = { waits: 'asked' } as const
 /** What the process does by itself, or other processes of the gateway ask for. */
-const OWN = { ...PROMPT, effects: [] } as const
+const OWN = { ...PROMPT, effects: [], command: { none: 'the process does it by itself' }, troubles: [] } as const
+
+const CURL = { none: 'a shell uses HTTP: curl' }
+const INSTANCES = { none: 'for clients of HTTP alone' }
+const KAFKAS = { none: "Kafka's own tools do it" }
+
+/** What stops every verb that asks Kafka. */
+const AWAY = ['brokersAway', 'brokerDown', 'brokerGone', 'noLeader'] as const
+const OF_RECORDS = [
+  'notAuthorized',
+  'partitionStuck',
+  'topicMissing',
+  'memoryFull',
+  'recordsLost',
+  'registryAway'
+] as const
+const OF_DISK = [
+  'logFailed',
+  'logFull',
+  'deadLetters',
+  'logDamaged',
+  'keysRefused',
+  'clockAhead',
+  'recordsOld'
+] as const
+const OF_GROUPS = ['groupRefused', 'groupLags', 'lagUnknown'] as const
 
 const READS_TOPIC: Effect = ['admin', 'topic']
 const READS_GROUP: Effect = ['admin', 'group']
@@ -63,65 +92,89 @@ const OF_INSTANCE: readonly Effect[] = [['consume', 'group'], CONSUMES]
 export const VERB_FACTS = {
   produce: {
     ...PATIENT,
+    command: 'write',
+    troubles: [...AWAY, ...OF_RECORDS, ...OF_DISK],
     effects: [
       ['produce', 'topic'],
       ['register', 'subject']
     ]
   },
   lost: OWN,
-  topics: { ...PROMPT, effects: [READS_TOPIC] },
-  topicConfigs: { ...PROMPT, effects: [READS_TOPIC] },
-  follow: { ...PATIENT, effects: [['consume', 'topic']] },
+  topics: { ...PROMPT, effects: [READS_TOPIC], command: 'topics list', troubles: AWAY },
+  topicConfigs: { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
+  follow: { ...PATIENT, effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
   durableLog: OWN,
-  'groups.offsets': { ...PROMPT, effects: [OFFSETS] },
-  'groups.commit': { ...PROMPT, effects: [OFFSETS] },
-  'groups.consumers': { ...PROMPT, effects: [['admin', 'topic+group'], READS_TOPIC] },
-  'groups.describe': { ...PROMPT, effects: [READS_GROUP, ['admin', 'topic+group']] },
-  'groups.committed': { ...PROMPT, effects: [READS_GROUP, ['admin', 'topic+group']] },
-  'groups.consume': { ...PATIENT, effects: [CONSUMES] },
-  'groups.ack': { ...PROMPT, effects: [CONSUMES] },
-  'instances.create': { ...PROMPT, effects: [['consume', 'group']] },
-  'instances.settingsOf': { ...PROMPT, effects: [['consume', 'group']] },
-  'instances.remove': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.subscribe': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.subscription': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.describe': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.unsubscribe': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.assign': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.assignment': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.seek': { ...PROMPT, effects: OF_INSTANCE },
-  'instances.read': { ...PATIENT, effects: OF_INSTANCE },
-  'instances.commit': { ...PROMPT, effects: [...OF_INSTANCE, OFFSETS] },
-  'instances.committed': { ...PROMPT, effects: OF_INSTANCE },
+  'groups.offsets': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
+  'groups.commit': { ...PROMPT, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
+  'groups.consumers': {
+    ...PROMPT,
+    effects: [['admin', 'topic+group'], READS_TOPIC],
+    command: 'groups',
+    troubles: AWAY
+  },
+  'groups.describe': { ...PROMPT, effects: [READS_GROUP, ['admin', 'topic+group']], command: 'groups', troubles: AWAY },
+  'groups.committed': {
+    ...PROMPT,
+    effects: [READS_GROUP, ['admin', 'topic+group']],
+    command: 'groups',
+    troubles: AWAY
+  },
+  'groups.consume': { ...PATIENT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
+  'groups.ack': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
+  'instances.create': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
+  'instances.settingsOf': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
+  'instances.remove': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.subscribe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.subscription': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.describe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.unsubscribe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.assign': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.assignment': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.seek': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.read': { ...PATIENT, effects: OF_INSTANCE, command: INSTANCES, troubles: [...AWAY, ...OF_GROUPS] },
+  'instances.commit': {
+    ...PROMPT,
+    effects: [...OF_INSTANCE, OFFSETS],
+    command: INSTANCES,
+    troubles: [...AWAY, ...OF_GROUPS]
+  },
+  'instances.committed': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.owners.identify': OWN,
   'instances.owners.release': OWN,
   'instances.numberOf': OWN,
-  'queues.acquire': { ...PATIENT, effects: [CONSUMES, ['alter', 'topics of group']] },
+  'queues.acquire': {
+    ...PATIENT,
+    effects: [CONSUMES, ['alter', 'topics of group']],
+    command: CURL,
+    troubles: [...AWAY, 'queueNotServed', 'queueArchived', 'queueHeldLong']
+  },
   'queues.unseen': OWN,
-  'queues.settle': { ...PROMPT, effects: [CONSUMES] },
+  'queues.settle': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
   'queues.count': OWN,
-  'queues.describe': { ...PROMPT, effects: [OFFSETS] },
+  'queues.describe': { ...PROMPT, effects: [OFFSETS], command: CURL, troubles: AWAY },
   'queues.configure': {
     ...PROMPT,
+    command: CURL,
+    troubles: AWAY,
     effects: [
       ['alter', 'topic+group'],
       ['produce', 'topic']
     ]
   },
-  'admin.describeCluster': { ...PROMPT, effects: [['admin', 'nothing']] },
-  'admin.clusterId': { ...PROMPT, effects: [['admin', 'nothing']] },
-  'admin.createTopic': { ...PROMPT, effects: [['create', 'topic']] },
-  'admin.deleteTopic': { ...PROMPT, effects: [['delete', 'topic']] },
-  'admin.createPartitions': { ...PROMPT, effects: [['alter', 'topic']] },
-  'admin.deleteRecords': { ...PROMPT, effects: [['delete', 'topic']] },
-  'admin.deleteGroup': { ...PROMPT, effects: [['delete', 'group']] },
-  'admin.describeConfigs': { ...PROMPT, effects: [READS_TOPIC, CLUSTER] },
-  'admin.alterConfigs': { ...PROMPT, effects: [['alter', 'topic'], CLUSTER] },
-  'admin.describeAcls': { ...PROMPT, effects: [CLUSTER] },
-  'admin.topicOperations': { ...PROMPT, effects: [READS_TOPIC] },
-  'admin.logEnds': { ...PROMPT, effects: [READS_TOPIC] },
+  'admin.describeCluster': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },
+  'admin.clusterId': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },
+  'admin.createTopic': { ...PROMPT, effects: [['create', 'topic']], command: 'topics create', troubles: AWAY },
+  'admin.deleteTopic': { ...PROMPT, effects: [['delete', 'topic']], command: 'topics delete', troubles: AWAY },
+  'admin.createPartitions': { ...PROMPT, effects: [['alter', 'topic']], command: KAFKAS, troubles: AWAY },
+  'admin.deleteRecords': { ...PROMPT, effects: [['delete', 'topic']], command: KAFKAS, troubles: AWAY },
+  'admin.deleteGroup': { ...PROMPT, effects: [['delete', 'group']], command: KAFKAS, troubles: AWAY },
+  'admin.describeConfigs': { ...PROMPT, effects: [READS_TOPIC, CLUSTER], command: KAFKAS, troubles: AWAY },
+  'admin.alterConfigs': { ...PROMPT, effects: [['alter', 'topic'], CLUSTER], command: KAFKAS, troubles: AWAY },
+  'admin.describeAcls': { ...PROMPT, effects: [CLUSTER], command: KAFKAS, troubles: AWAY },
+  'admin.topicOperations': { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
+  'admin.logEnds': { ...PROMPT, effects: [READS_TOPIC], command: 'groups', troubles: AWAY },
   'admin.topicChanged': OWN,
-  'receipts.read': { ...PATIENT, effects: [] }
+  'receipts.read': { ...PATIENT, effects: [], command: 'receipt', troubles: ['logFailed', 'logDamaged'] }
 } as const satisfies Readonly<Record<VerbPath, VerbFacts>>
 
 const NAMES = ['topic', 'group', 'subject'] as const

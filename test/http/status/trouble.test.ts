@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { type QueueRow, statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
-import { type Judged, quietTroubleOf, RANKS, troubleOf } from '../../../src/http/status/trouble.js'
+import { type Judged, quietTroubleOf, RANKS, troubleOf as rowsOf } from '../../../src/http/status/trouble.js'
+import { VERB_FACTS, type VerbFacts } from '../../../src/verbs/facts.js'
 import { BEYOND_END } from '../../../src/verbs/lag.js'
 import { calm, calmTopic } from './calm.js'
 
@@ -18,6 +19,14 @@ const withWorker = (worker: Partial<Judged['workers'][number]>): Judged => ({
 })
 const stuckAt = (troubled: TopicRow['troubled']): Judged =>
   withTopic({ state: 'stuck', troubled, troubledPartitions: troubled.length })
+
+/** The kinds of trouble that the tests of this file have raised. */
+const raised = new Set<string>()
+const troubleOf: typeof rowsOf = (...asked) => {
+  const rows = rowsOf(...asked)
+  for (const { kind } of rows) raised.add(kind)
+  return rows
+}
 
 /** The only trouble of a status. */
 function onlyOf(status: Judged): Trouble {
@@ -529,5 +538,16 @@ describe('trouble', () => {
     // Clusters and workers have rows of their own.
     expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'keysRefused', 'clockAhead', 'recordsOld'])
     expect(statusSchema.parse({ ...calm, trouble: rows }).trouble).to.deep.equal(rows)
+  })
+
+  // In a suite, and the last one: it looks at what all others have raised.
+  describe('that a verb names', () => {
+    for (const [verb, { troubles }] of Object.entries<VerbFacts>(VERB_FACTS)) {
+      if (troubles.length === 0) continue
+      it(`is of a kind that there is, and that a test raises: ${verb}`, () => {
+        expect(RANKS).to.include.members([...troubles])
+        expect([...raised]).to.include.members([...troubles])
+      })
+    }
   })
 })

@@ -11,8 +11,10 @@ import { servedApis } from '../../../src/embedded-broker/api/kafka-apis.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { aclWords } from '../../../src/kafka/protocol/acls.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
+import { VERB_FACTS } from '../../../src/verbs/facts.js'
 import { commandLinePage } from './command-line.js'
 import { casesPage } from './compatibility-cases.js'
+import { verbsPage } from './verbs-page.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */
 const pages = new Map(
@@ -54,6 +56,8 @@ describe('the docs name only what exists:', () => {
     const isKnown = (name: string): boolean => {
       // The names of attributes of spans begin as the section `http` does.
       if (Object.values<string>(attributes).includes(name)) return true
+      // The paths of verbs.
+      if (name in VERB_FACTS) return true
       // A field of the library, not a setting.
       if (name === 'router.ref') return true
       // Keys of kafka-rest.properties: ours have no second dot.
@@ -129,6 +133,10 @@ describe('the docs name only what exists:', () => {
     const page = pages.get('docs/compatibility/cases.md')!
     expect(page.split('\n'), 'npm run docs writes it').to.deep.equal(casesPage().split('\n'))
     expect(page).to.include('| H51 |')
+  })
+
+  it('verbs, each with what is true of it in docs/verbs.md', () => {
+    expect(pages.get('docs/verbs.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(verbsPage().split('\n'))
   })
 
   it('flags, each of which has its row in docs/command-line.md', () => {
