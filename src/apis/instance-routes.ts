@@ -15,11 +15,8 @@ import {
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
-<<<<<<< HEAD
-import type { VerbPath } from '../verbs/facts.js'
-=======
 import { holdUntilLeft, whenNext } from '../http/exchange/leaving-records.js'
->>>>>>> 86667503 (wip2)
+import type { VerbPath } from '../verbs/facts.js'
 import { toError } from '../verbs/offsets.js'
 import type {
   InstanceName,
@@ -271,15 +268,10 @@ export class InstanceRoutes {
       const { parts } = this.#api
       const refusal = browserRefusalOf(exchange.request)
       if (refusal !== undefined) parts.answers.fail(exchange, refusal, !hasBody(exchange))
-<<<<<<< HEAD
       else if (admits(parts, exchange, 'instances.read', { group: ask.instance.groupId }))
-        read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
-=======
-      else if (admits(parts, exchange, 'consume', { group: ask.instance.groupId }))
         whenNext(exchange.response, () =>
           read(ask).catch(error => parts.answers.fail(exchange, toError(error, exchange)))
         )
->>>>>>> 86667503 (wip2)
     }
   }
 
