@@ -17,7 +17,7 @@ export const defaultRecordBytes = (heapBytes = getHeapStatistics().heap_size_lim
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */
 const GRACE_MS = 5_000
-/** While clients wait, slow answers are looked for this often. */
+/** While there are waiters, slow answers are looked for this often. */
 const LOOK_MS = 250
 
 /** An answer with records that is leaving. */
@@ -32,7 +32,7 @@ export interface LeavingAnswer {
   end(): void
 }
 
-/** A request that cannot go on before there is room for some bytes of a client. */
+/** A request, or a queue, that cannot go on before there is room for some bytes of a client. */
 interface Waiter {
   readonly client: string
   readonly bytes: number
@@ -42,7 +42,7 @@ interface Waiter {
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
  * may have about half of them, as with {@link Shares}. Who needs room waits for it in turn: first the clients that have least.
- * While clients wait, the answers end whose clients take them slowest.
+ * While there are waiters, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
  */
@@ -75,7 +75,7 @@ export class RecordBudget {
     return Math.max(0, this.maxBytes - this.#held.value)
   }
 
-  /** Whether a request waits for room. */
+  /** Whether there are waiters. */
   get isShort(): boolean {
     return this.#waiting.size > 0
   }

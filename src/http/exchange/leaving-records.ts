@@ -22,7 +22,7 @@ export function whenNext(response: ServerResponse | (ServerResponse & Queued), r
 /**
  * Holds the records of an answer until it has left, or has ended. To be called when it begins to leave.
  *
- * @param elsewhereBytes bytes of the client that are released with the answer by somebody else
+ * @param elsewhereBytes bytes of the client that another part releases with the answer
  */
 export function holdUntilLeft(
   response: ServerResponse | (ServerResponse & Queued),

@@ -15,8 +15,8 @@ export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits'
   readonly delivery: KafkaAdminDeps['delivery']
   /** The same for all clusters of the process. Absent: tokens name a gateway of a random id. */
   readonly giver?: TokenGiver | undefined
-  /** Memory for records of answers, which all clusters share. */
-  readonly records: RecordBudget
+  /** Memory for records of answers, which all clusters share. Absent: that of these queues alone. */
+  readonly records?: RecordBudget | undefined
   /** Those of all long work of the process. Absent: only queues take turns. */
   readonly turns?: LoopTurns | undefined
 }
