@@ -30,6 +30,7 @@ const RESERVED_OF_GROUP = 1_000
  * Maximum number of members and partitions that are decoded in one tick. A single member is always decoded in one tick.
  */
 const MAX_PER_TURN = 10_000
+const SHARE_PROTOCOL_TYPE = 'share'
 /** The protocol type of a group that no member has joined. */
 const NO_PROTOCOL_TYPE = ''
 /** A lower bound of the bytes that a topic or a partition takes in an assignment. */
@@ -38,6 +39,12 @@ const BYTES_OF_ITEM = 6
 type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
 type DescribedConsumerGroup = ResultOf<'describeConsumerGroup'> & { type: 'success' }
 type Member = DescribedGroup['members'][number] | ConsumerMember
+
+/** A share group (KIP-932). Several members may have the same partition. */
+export interface ShareGroupDescription extends Pick<GroupDescription, 'groupId' | 'state' | 'coordinatorId'> {
+  readonly type: 'share'
+  readonly members: readonly Omit<GroupReader, 'instanceId'>[]
+}
 
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
@@ -93,6 +100,33 @@ export class GroupReaders {
     return found
   }
 
+  /** Share groups as their coordinators describe them. A group that is of another kind, or that no coordinator knows, is absent. */
+  async describeShareGroups(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, ShareGroupDescription>> {
+    const groupIds = groups === 'all' ? await this.#allGroups([SHARE_PROTOCOL_TYPE], false) : [...new Set(groups)]
+    const found = new Map<string, ShareGroupDescription>()
+    for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
+      const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
+      const all = await Promise.all(portion.map(groupId => this.#shareGroupOf(groupId)))
+      for (const described of all) if (described !== undefined) found.set(described.groupId, described)
+    }
+    return found
+  }
+
+  async #shareGroupOf(groupId: string): Promise<ShareGroupDescription | undefined> {
+    const asked = { type: 'describeShareGroup', groupId, timeoutMs: this.#limit.remainingMs } as const
+    const result = await askRouter(this.#router, asked)
+    // A broker that does not have the request has no such groups.
+    if (result.type === 'notFound') return undefined
+    if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) return undefined
+    if (result.type !== 'success')
+      throw toError(result, `the description of share group ${groupId}`, this.#limit.timeoutMs)
+    const { state, coordinatorId } = result
+    const members = result.members.map(({ memberId, clientId, clientHost, assignment: partitions }) => {
+      return { memberId, clientId, clientHost, partitions }
+    })
+    return { groupId, type: 'share', state, coordinatorId, members }
+  }
+
   /** Describes groups of these protocol types and of the protocol of KIP-848, a few at a time. */
   async *#described(groups: readonly string[] | 'all', types: readonly string[]) {
     const isAll = groups === 'all'
@@ -109,12 +143,12 @@ export class GroupReaders {
     }
   }
 
-  /** Lists the groups of these protocol types. Each broker lists the groups that it coordinates. */
-  async #allGroups(types: readonly string[]): Promise<string[]> {
+  /** Lists the groups of these protocol types; groups without a protocol type have no members. Each broker lists the groups that it coordinates. */
+  async #allGroups(types: readonly string[], withMembers = !types.includes(NO_PROTOCOL_TYPE)): Promise<string[]> {
     for (let attempt = 1; ; attempt++) {
       const nodeIds = await this.#brokers()
       const isLast = attempt === LISTING_ATTEMPTS
-      const lists = await Promise.all(nodeIds.map(nodeId => this.#groupsOf(nodeId, types, isLast)))
+      const lists = await Promise.all(nodeIds.map(nodeId => this.#groupsOf(nodeId, types, withMembers, isLast)))
       if (lists.every(list => list !== undefined)) return [...new Set(lists.flat())].sort()
     }
   }
@@ -127,9 +161,12 @@ export class GroupReaders {
   }
 
   /** @returns `undefined`: the broker has left the cluster, and other brokers now coordinate its groups */
-  async #groupsOf(nodeId: number, types: readonly string[], isLastAttempt: boolean): Promise<string[] | undefined> {
-    // Groups without a protocol type have no members.
-    const withMembers = !types.includes(NO_PROTOCOL_TYPE)
+  async #groupsOf(
+    nodeId: number,
+    types: readonly string[],
+    withMembers: boolean,
+    isLastAttempt: boolean
+  ): Promise<string[] | undefined> {
     const asked = { type: 'listGroups', nodeId, withMembers, timeoutMs: this.#limit.remainingMs } as const
     const result = await askRouter(this.#router, asked)
     if (result.type === 'success') {

@@ -2,6 +2,7 @@ import { isOfAnother, markIn } from '../consumer/group/ack-encoding.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { performanceClock } from '../core/clocks.js'
 import { InvalidRequestError, KafkaError } from '../core/errors.js'
+import { groupBy } from '../core/group-by.js'
 import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
@@ -100,6 +101,39 @@ export async function readLag(
   const byTopic = new Map<string, End[]>(names.map(topic => [topic, []]))
   for (const end of ends) byTopic.get(end.topic)!.push(end)
   return names.map(topic => lagIn(topic, topics.get(topic), committed.get(topic)!, byTopic.get(topic)!))
+}
+
+/**
+ * Asks Kafka for the lag of a share group in all topics for which it has a state. `committed` is where the partition begins for the
+ * group, `lag` what is not settled from there on, and `end` is not told.
+ *
+ * @returns in the order of the topics; empty: the group has no state, or does not exist
+ * @throws CastellanError when Kafka does not answer in time, KafkaError when it refuses
+ */
+export async function readShareLag(
+  router: ActorRef<RouterMessage>,
+  groupId: string,
+  timeoutMs: number
+): Promise<readonly TopicLag[]> {
+  const result = await askRouter(router, { type: 'fetchShareOffsets', groupId, topic: null, timeoutMs })
+  // A Kafka without share groups has no such group.
+  if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) return []
+  if (result.type !== 'success') throw toAdminError(result, `the offsets of share group ${groupId}`, timeoutMs)
+  return [...groupBy(result.offsets, ({ topic }) => topic)]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([topic, offsets]) => ({
+      topic,
+      // Before the first settling Kafka does not tell the lag, and the start may still change.
+      partitions: offsets.map(({ partition, startOffset, lag }) => {
+        return {
+          partition,
+          committed: lag < 0 ? undefined : startOffset,
+          end: undefined,
+          lag: lag < 0 ? undefined : lag
+        }
+      }),
+      trouble: undefined
+    }))
 }
 
 interface Stored {

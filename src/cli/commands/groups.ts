@@ -1,6 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { performanceClock } from '../../core/clocks.js'
 import { CastellanError } from '../../core/errors.js'
+import type { ShareGroupDescription } from '../../verbs/group-readers.js'
 import type { TopicLag } from '../../verbs/lag.js'
 import type { GroupDescription } from '../../verbs/verbs.js'
 import type { Client, ClientFlags } from '../client.js'
@@ -10,7 +11,7 @@ import { type RowColumn, writeTable } from '../standard-output.js'
 
 export const groupsCommand: CommandDescription = {
   name: 'groups',
-  summary: 'lists the consumer groups of a cluster, and their lag',
+  summary: 'lists the consumer groups and share groups of a cluster, and their lag',
   arguments: [new Argument('[GROUP]')],
   options: [
     new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
@@ -18,7 +19,7 @@ export const groupsCommand: CommandDescription = {
     ...clientOptions
   ],
   notes:
-    'Without --lag, GROUP lists the members of the group. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
+    'Without --lag, GROUP lists the members of the group; those of a share group may have the same partitions. The lag of a share group is what is not settled, and COMMITTED where that begins. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
   examples: ['castellan groups', 'castellan groups --lag', 'castellan groups --lag billing --format json'],
   run: groups
 }
@@ -45,6 +46,8 @@ async function groups(line: Command, process: Process): Promise<number> {
   }
 }
 
+type Described = GroupDescription | ShareGroupDescription
+
 type Write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]) => void
 
 async function listGroups(client: Client, group: string | undefined, write: Write): Promise<number> {
@@ -59,7 +62,7 @@ async function listGroups(client: Client, group: string | undefined, write: Writ
   return EXIT_OK
 }
 
-const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coordinator }: GroupDescription) => ({
+const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coordinator }: Described) => ({
   group,
   type,
   state,
@@ -67,7 +70,7 @@ const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coord
   coordinator
 })
 
-const toMemberRows = ({ members }: GroupDescription) =>
+const toMemberRows = ({ members }: Described) =>
   members.map(({ memberId: member, clientId: client, clientHost: host, partitions }) => ({
     member,
     client,
@@ -76,12 +79,14 @@ const toMemberRows = ({ members }: GroupDescription) =>
   }))
 
 /** Groups in the order of their names. A group that does not exist is absent. */
-async function describe(client: Client, names: readonly string[] | 'all'): Promise<GroupDescription[]> {
+async function describe(client: Client, names: readonly string[] | 'all'): Promise<Described[]> {
   const { GroupReaders } = await import('../../verbs/group-readers.js')
   const { router, timeoutMs } = client
   const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: performanceClock }, {})
-  const found = await failing(readers.describe(names))
-  return [...found.values()].sort((one, other) => (one.groupId < other.groupId ? -1 : 1))
+  const found: Described[] = [...(await failing(readers.describe(names))).values()]
+  // The name of a group is that of one kind.
+  if (names === 'all' || found.length === 0) found.push(...(await failing(readers.describeShareGroups(names))).values())
+  return found.sort((one, other) => (one.groupId < other.groupId ? -1 : 1))
 }
 
 /** Turns an error about Kafka into one line for the user. */
@@ -101,13 +106,14 @@ interface LagOfTopic {
 
 /** One row per group and topic. A group that cannot be read does not end the list. */
 async function listLags(client: Client, write: Write): Promise<number> {
-  const { readLag, sumOf } = await import('../../verbs/lag.js')
+  const { readLag, readShareLag, sumOf } = await import('../../verbs/lag.js')
   const rows: LagOfTopic[] = []
   let hasFailed = false
-  for (const { groupId: group } of await describe(client, 'all')) {
+  for (const { groupId: group, type } of await describe(client, 'all')) {
     const none = { group, topic: null, partitions: 0, uncommitted: 0, lag: null }
     try {
-      const lags = await readLag(client.router, group, client.timeoutMs)
+      const read = type === 'share' ? readShareLag : readLag
+      const lags = await read(client.router, group, client.timeoutMs)
       if (lags.length === 0) rows.push({ ...none, trouble: NOTHING })
       for (const lag of lags) {
         const sum = sumOf(lag)
@@ -127,8 +133,9 @@ const NOTHING = 'the group has committed no offset'
 
 /** One row per partition of the topics in which the group has committed offsets. */
 async function listLag(client: Client, group: string, write: Write): Promise<number> {
-  const { readLag } = await import('../../verbs/lag.js')
-  const lags = await failing(readLag(client.router, group, client.timeoutMs))
+  const { readLag, readShareLag } = await import('../../verbs/lag.js')
+  const committed = await failing(readLag(client.router, group, client.timeoutMs))
+  const lags = committed.length > 0 ? committed : await failing(readShareLag(client.router, group, client.timeoutMs))
   if (lags.length === 0) throw new CommandError(`group ${group} has committed no offset, or does not exist`)
   write(['topic', 'partition', 'committed', 'end', 'lag', 'trouble'], lags.flatMap(toPartitionRows))
   return EXIT_OK

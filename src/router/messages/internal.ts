@@ -444,6 +444,8 @@ interface Table {
         readonly type: 'success'
         /** `Empty` or `Stable`; or a state that a later version of Kafka adds. */
         readonly state: string
+        /** The broker that has answered; it coordinates the group. */
+        readonly coordinatorId: number
         readonly members: readonly ShareMember[]
       }
     | NotFound

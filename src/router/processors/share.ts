@@ -39,12 +39,12 @@ export const describeShareGroup = describeCall('describeShareGroup', {
   role: 'admin',
   keyOf: ({ groupId }) => groupId,
   send: (client, { groupId }, timeoutMs) => client.shareGroupDescribe({ groupIds: [groupId], timeoutMs }),
-  outcomeOf({ groups: [group] }: ShareGroupDescribeResponse) {
+  outcomeOf({ groups: [group] }: ShareGroupDescribeResponse, _, { tags }) {
     if (group === undefined) return 'retryLater'
     const { errorCode, errorMessage, state, members } = group
     if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
     if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
-    return { type: 'success', state, members }
+    return { type: 'success', state, coordinatorId: Number(tags.broker_id), members }
   }
 })
 

@@ -20,7 +20,8 @@ export class Asked extends ProcessorStage {
   admitted: readonly string[] = []
   readonly metadata: unknown[] = []
 
-  constructor(kind: RoutedKind) {
+  /** @param tags of the dispatcher besides its own, such as the id of its broker */
+  constructor(kind: RoutedKind, tags: Readonly<Record<string, string>> = {}) {
     super()
     this.kind = kind
     const { createProcessor } = descriptorOf(kind) as unknown as {
@@ -29,7 +30,7 @@ export class Asked extends ProcessorStage {
     this.processor = createProcessor({
       callTimeoutMs: CALL_TIMEOUT_MS,
       metrics: this.metrics,
-      tags: this.tags,
+      tags: { ...this.tags, ...tags },
       isolationLevel: 'readUncommitted',
       admitCreations: (topics: readonly string[]) => topics.filter(topic => this.admitted.includes(topic)),
       onMetadata: (response: unknown) => this.metadata.push(response)

@@ -115,8 +115,8 @@ describe('calls of a share session', () => {
 })
 
 describe('describeShareGroup', () => {
-  it('tells state and members, or that there is no such group', async () => {
-    const asked = new Asked('describeShareGroup')
+  it('tells state, coordinator and members, or that there is no such group', async () => {
+    const asked = new Asked('describeShareGroup', { broker_id: '7' })
     const group = {
       errorCode: 0,
       errorMessage: null,
@@ -129,7 +129,7 @@ describe('describeShareGroup', () => {
       await asked.settle({ groups: [{ ...group, ...more }] })
     }
     expect(asked.told.flat()).to.deep.equal([
-      { type: 'success', state: 'Stable', members: group.members },
+      { type: 'success', state: 'Stable', coordinatorId: 7, members: group.members },
       { type: 'notFound' },
       { type: 'notFound' }
     ])
