@@ -53,6 +53,10 @@ export class FakeTopics {
     return this.#settings.allowAutoTopicCreation
   }
 
+  get followers(): number {
+    return this.#followed.count
+  }
+
   follow(message: FollowTopics): void {
     this.#followed.follow(message, performance.now())
     this.#pump()

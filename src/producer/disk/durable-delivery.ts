@@ -453,7 +453,7 @@ export class DurableDelivery implements ClusterDelivery {
     clearInterval(this.#ticker)
     this.#sender.close()
     for (const pause of this.#pauses) clearTimeout(pause)
-    this.#subscription.close()
+    this.#subscription.close(this.#topics.all)
     for (const topic of this.#topics.all) {
       for (const producer of topic.producers) producer?.close(() => failures.shuttingDown('pending'))
     }

@@ -91,7 +91,16 @@ export class TopicSubscription<Topic extends NamedTopic> implements TopicFollowe
     }
   }
 
-  close(): void {
+  /**
+   * Ends its subscriptions: the Router lives longer, and would keep what follows.
+   *
+   * @param topics all that it may follow
+   */
+  close(topics: Iterable<Topic>): void {
+    if (this.#isClosed) return
     this.#isClosed = true
+    this.#tell({ type: 'unfollowTopics' }, [...new Set([...topics, ...this.#left])])
+    this.#due.clear()
+    this.#left.clear()
   }
 }

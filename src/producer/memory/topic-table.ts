@@ -75,7 +75,7 @@ export class TopicTable {
   }
 
   close(): void {
-    this.#subscription.close()
+    this.#subscription.close(this.#topics.values())
   }
 
   #forget(topic: Topic): void {

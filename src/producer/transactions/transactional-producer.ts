@@ -58,9 +58,11 @@ export class TransactionalProducer {
   #forgottenBefore = 0
   #sending: Sending | undefined
 
-  constructor(id: string, deps: TransactionalDeps) {
+  /** @param isFenced it was fenced before */
+  constructor(id: string, deps: TransactionalDeps, isFenced = false) {
     this.id = id
     this.#deps = deps
+    if (isFenced) this.#state = 'fenced'
     this.calls = new TransactionalCalls(deps, id)
   }
 

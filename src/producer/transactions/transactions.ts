@@ -23,7 +23,7 @@ export interface TransactionLimits {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Of an id that is forgotten, the next transaction does not notice that another process had it meanwhile. */
+/** How many ids that rest are kept, and as many that were fenced. Of an id that is forgotten, the next transaction does not notice that another process had it meanwhile. */
 const MAX_RESTING = 10_000
 
 /** `clusterIdOf`: the id of the connected cluster, as far as it is known. */
@@ -71,6 +71,8 @@ export class Transactions {
   readonly #maxResting: number
   /** In the order of their last use. */
   readonly #turns = new Map<string, Turns>()
+  /** Ids that were fenced and rest, in the order of their last use. */
+  readonly #fenced = new Set<string>()
   /** The functions in which the present code was begun, from the outer to the inner. */
   readonly #inside = new AsyncLocalStorage<readonly Running[]>()
   readonly #closing = new AbortController()
@@ -152,7 +154,7 @@ export class Transactions {
   #turnsOf(id: string): Turns {
     this.#rest()
     const turns = this.#turns.get(id) ?? {
-      producer: new TransactionalProducer(id, this.#deps),
+      producer: new TransactionalProducer(id, this.#deps, this.#fenced.has(id)),
       last: Promise.resolve(),
       waiting: 0,
       usedAt: 0
@@ -162,7 +164,7 @@ export class Transactions {
     return turns
   }
 
-  /** Forgets ids that have rested for the longest time. One that was fenced is refused for good. */
+  /** Forgets ids that have rested for the longest time. Of one that was fenced the name stays: it is refused for good. */
   #rest(): void {
     const nowMs = this.#deps.clock()
     if (nowMs - this.#restedAt < REST_EVERY_MS) return
@@ -173,11 +175,21 @@ export class Transactions {
       if (waiting > 0 || usedAt >= since) continue
       void producer.rest()
       if (!producer.isFenced) resting.push(id)
+      else {
+        this.#turns.delete(id)
+        this.#fenced.delete(id)
+        this.#fenced.add(id)
+      }
     }
     for (const id of resting.slice(0, Math.max(0, resting.length - this.#maxResting))) this.#turns.delete(id)
+    for (const id of this.#fenced) {
+      if (this.#fenced.size <= this.#maxResting) break
+      this.#fenced.delete(id)
+    }
   }
 
   clusterChanged(change: ClusterChange): void {
+    if (change.before !== undefined) this.#fenced.clear()
     for (const { producer } of this.#turns.values()) producer.clusterChanged(change)
   }
 

@@ -294,6 +294,8 @@ export interface RouterStats {
   /** The number of topics that are or were lately looked up, and of names that brokers report as missing. */
   readonly topicsWanted: number
   readonly topicsMissing: number
+  /** Subscriptions to news of topics, of deliveries and readers. Those that are closed have none. */
+  readonly followers: number
   readonly cacheBytes: number
   readonly cacheMaxBytes: number
   readonly cacheEntries: number
@@ -343,7 +345,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
 }
 
 const statsOf = (
-  { openRequests, routing, pool, leaders, refresher, cache }: RouterParts,
+  { openRequests, routing, pool, leaders, refresher, cache, followed }: RouterParts,
   now: number
 ): RouterStats => ({
   accepted: openRequests.accepted,
@@ -354,6 +356,7 @@ const statsOf = (
   topicsKnown: leaders.topicCount,
   topicsWanted: refresher.schedule.size,
   topicsMissing: leaders.missingCount,
+  followers: followed.count,
   cacheBytes: cache.sizeBytes,
   cacheMaxBytes: cache.maxBytes,
   cacheEntries: cache.entryCount,

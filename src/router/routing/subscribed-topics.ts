@@ -34,6 +34,12 @@ export class SubscribedTopics {
     return this.#followers.has(topic)
   }
 
+  /** Subscriptions of all followers, those of readers included. */
+  get count(): number {
+    const all = [...this.#followers.values(), ...this.#readers.values()]
+    return all.reduce((sum, followers) => sum + listOf(followers).length, 0)
+  }
+
   get read(): Iterable<string> {
     return this.#readers.keys()
   }

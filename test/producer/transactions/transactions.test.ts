@@ -84,4 +84,35 @@ describe('the ids of transactions', () => {
     )
     expect(refused.code).to.equal('fenced')
   })
+
+  const refusalOf = (id: string): Promise<unknown> =>
+    run(id).then(
+      () => undefined,
+      (error: { readonly code?: string }) => error.code
+    )
+
+  it('that were fenced keep their names when they rest, as many as the limit, until another cluster is there', async () => {
+    for (const id of ['a', 'b', 'c']) {
+      taken.add(id)
+      expect(await refusalOf(id)).to.equal('fenced')
+    }
+    taken.clear()
+    const rest = async (): Promise<void> => {
+      now += TWO_MINUTES_MS
+      await run('other')
+    }
+    await rest()
+    expect(await refusalOf('b')).to.equal('fenced')
+    await rest()
+    asked = []
+    expect([await refusalOf('b'), await refusalOf('c'), await refusalOf('a')]).to.deep.equal([
+      'fenced',
+      'fenced',
+      undefined
+    ])
+    expect(asked, 'the one that was not used for the longest time is forgotten').to.deep.equal([['a', false]])
+    await rest()
+    transactions.clusterChanged({ before: 'one', now: 'another' })
+    expect([await refusalOf('b'), await refusalOf('c')]).to.deep.equal([undefined, undefined])
+  })
 })
