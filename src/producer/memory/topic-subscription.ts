@@ -25,6 +25,7 @@ export class TopicSubscription<Topic extends NamedTopic> implements TopicFollowe
   readonly #due = new Map<Topic, { readonly at: number; readonly anew: boolean }>()
   readonly #left = new Set<Topic>()
   #isPlanned = false
+  #hasFollowed = false
   #isClosed = false
 
   constructor(options: TopicSubscriptionOptions<Topic>) {
@@ -73,8 +74,10 @@ export class TopicSubscription<Topic extends NamedTopic> implements TopicFollowe
     const { router, clientOf } = this.#options
     const names = topics.map(({ name }) => name)
     if (names.length === 0) return
-    if (what.type === 'unfollowTopics') router.tell({ ...what, topics: names, follower: this })
-    else router.tell({ ...what, topics: names, clients: clientOf && topics.map(clientOf), follower: this })
+    this.#hasFollowed ||= what.type === 'followTopics'
+    if (what.type === 'followTopics')
+      router.tell({ ...what, topics: names, clients: clientOf && topics.map(clientOf), follower: this })
+    else router.tell({ ...what, topics: names, follower: this })
   }
 
   /** Called by the Router. An exception in one topic does not affect others. */
@@ -99,7 +102,7 @@ export class TopicSubscription<Topic extends NamedTopic> implements TopicFollowe
   close(topics: Iterable<Topic>): void {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#tell({ type: 'unfollowTopics' }, [...new Set([...topics, ...this.#left])])
+    if (this.#hasFollowed) this.#tell({ type: 'unfollowTopics' }, [...new Set([...topics, ...this.#left])])
     this.#due.clear()
     this.#left.clear()
   }
