@@ -151,7 +151,7 @@ export const VERB_FACTS = {
   'queues.unseen': OWN,
   'queues.settle': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
   'queues.count': OWN,
-  'queues.describe': { ...PROMPT, effects: [OFFSETS], command: CURL, troubles: AWAY },
+  'queues.describe': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
   'queues.configure': {
     ...PROMPT,
     command: CURL,
