@@ -1,15 +1,13 @@
 import {
-  Ajv,
+  type Ajv,
   type AnySchema,
+  type AnySchemaObject,
   type CodeKeywordDefinition,
   type ErrorObject,
   type Options,
   str,
   type ValidateFunction
 } from 'ajv'
-import { Ajv2019 } from 'ajv/dist/2019.js'
-import { Ajv2020 } from 'ajv/dist/2020.js'
-import draft04 from 'ajv-draft-04'
 import { RE2JS } from 're2js'
 import { isJson } from '../core/json/is-json.js'
 import { partsOf } from '../core/pattern-parts.js'
@@ -26,15 +24,10 @@ import {
   Undecodable
 } from './codec.js'
 import { isMultipleOf } from './decimals.js'
+import { asInEcma } from './ecma-patterns.js'
 import { areUnique, compareExactly, ExactNumbers, type Held } from './exact-numbers.js'
+import { DRAFT_7, type Draft, draftOf, keepOfDraft } from './json-schema-drafts.js'
 
-type Draft = typeof Ajv
-/** By a part of `$schema`; others are drafts 6 and 7, which Ajv reads alike. */
-const DRAFTS: ReadonlyMap<string, Draft> = new Map<string, Draft>([
-  ['draft-04', draft04.default],
-  ['2019-09', Ajv2019],
-  ['2020-12', Ajv2020]
-])
 const MAX_PATTERN_LENGTH = 2_000
 
 /** Limits of the parts of a pattern, and of all patterns of a schema, with their repetitions written out. */
@@ -49,6 +42,9 @@ interface Pattern {
   toString(): string
 }
 
+/** Measured: the time to compile a class of the spaces of JavaScript. */
+const PARTS_OF_SPACES = 20
+
 /** The patterns of one schema. They match in linear time, so those with look-around and references to groups are refused. */
 class Patterns {
   readonly #compiled = new Map<string, Pattern>()
@@ -59,13 +55,14 @@ class Patterns {
     if (known !== undefined) return known
     if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
     const translated = RE2JS.translateRegExp(pattern)
-    const parts = partsOf(translated)
+    const { ofEcma, spaces } = asInEcma(translated)
+    const parts = partsOf(translated) + PARTS_OF_SPACES * spaces
     if (parts > MAX_PATTERN_PARTS)
       throw new Error(`a pattern has ${parts} parts with its repetitions written out (limit ${MAX_PATTERN_PARTS})`)
     this.parts += parts
     if (this.parts > MAX_PARTS)
       throw new Error(`its patterns have more than ${MAX_PARTS} parts with their repetitions written out`)
-    const compiled = RE2JS.compile(translated)
+    const compiled = RE2JS.compile(ofEcma)
     // Ajv tells patterns apart by this.
     const made = { test: (text: string) => compiled.matcher(text).find(), toString: () => pattern }
     this.#compiled.set(pattern, made)
@@ -73,6 +70,10 @@ class Patterns {
   }
 }
 
+/** Schemas that describe schemas are there for those that refer to them. */
+const TO_META_SCHEMA = /"\$ref"\s*:\s*"https?:\/\/json-schema\.org\//
+/** Measured: the memory of all that describe a draft, once they are compiled. */
+const META_SCHEMA_BYTES = 100_000
 /** Other schemas do not look at the digits of a number. An escape may be of such a name. */
 const COMPARING = /\\u|"(maximum|minimum|exclusiveMaximum|exclusiveMinimum|multipleOf|const|enum|uniqueItems|integer)"/
 const NO_NUMBERS = new ExactNumbers()
@@ -108,12 +109,14 @@ class JsonSchema implements Codec {
     const { text, used } = source
     this.#source = source
     this.#schema = this.#numbers.parse(text)['']
-    const { validate, parts } = compile(this.#schema, used, this.#numbers)
+    const { title } = isObject(this.#schema) ? this.#schema : {}
+    keepOfDraft(this.#schema, draftOf(this.#schema))
+    const { validate, parts } = compile(source, this.#schema, this.#numbers)
     this.#validate = validate
     this.#isComparing = [text, ...used.values()].some(one => COMPARING.test(one))
-    const { title } = isObject(this.#schema) ? this.#schema : {}
     this.name = typeof title === 'string' ? title : undefined
-    this.heldBytes = BYTES_PER_CHARACTER * lengthOf(source) + BYTES_PER_PART * parts
+    const ofMeta = refersToMeta(source) ? META_SCHEMA_BYTES : 0
+    this.heldBytes = BYTES_PER_CHARACTER * lengthOf(source) + BYTES_PER_PART * parts + ofMeta
   }
 
   encode(json: string, maxBytes: number): Buffer {
@@ -124,7 +127,7 @@ class JsonSchema implements Codec {
       if (!this.#validate(held[''])) throw misfitOf(this.#validate.errors![0]!)
       return within(bytes, maxBytes)
     }
-    this.#validateExactly ??= compile(this.#schema, this.#source.used, this.#numbers, () => this.#ofValue).validate
+    this.#validateExactly ??= compile(this.#source, this.#schema, this.#numbers, () => this.#ofValue).validate
     const validate = this.#validateExactly
     this.#ofValue = numbers
     const place = { parentData: held, parentDataProperty: '', instancePath: '', rootData: held, dynamicAnchors: {} }
@@ -144,28 +147,31 @@ function within(bytes: Buffer, maxBytes: number): Buffer {
   return bytes
 }
 
+const refersToMeta = ({ text, used }: SchemaSource): boolean =>
+  [text, ...used.values()].some(one => TO_META_SCHEMA.test(one))
+
 /** @param ofValue numbers of the value that is checked; absent: doubles hold all of them */
-function compile(
-  schema: unknown,
-  used: ReadonlyMap<string, string>,
-  ofSchema: ExactNumbers,
-  ofValue?: () => ExactNumbers
-) {
-  const Draft = draftOf(schema)
+function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, ofValue?: () => ExactNumbers) {
+  const draft = draftOf(schema)
   const patterns = new Patterns()
   const regExp = Object.assign((pattern: string) => patterns.compile(pattern), { code: '' })
-  const ajv = new Draft({ ...OPTIONS, code: { regExp } })
+  const ajv = new draft.Ajv({ ...OPTIONS, code: { regExp } })
   replaceKeywords(ajv)
   refuseUnchecked(ajv)
   if (ofValue !== undefined) compareExactly(ajv, ofSchema, ofValue)
   const bare = (one: unknown): AnySchema => {
-    const plain = checked(one, Draft)
+    const plain = checked(one, draft)
     ofSchema.copied(one, plain)
     return plain
   }
-  for (const [name, other] of used) ajv.addSchema(bare(ofSchema.parse(other)['']), name)
+  for (const [name, text] of source.used) {
+    const other = ofSchema.parse(text)['']
+    keepOfDraft(other, draftOf(other, draft))
+    ajv.addSchema(bare(other), name)
+  }
+  if (refersToMeta(source))
+    for (const [uri, one] of Object.entries(ofDraft(draft).schemas)) ajv.addSchema(one!.schema, uri)
   const validate: ValidateFunction = ajv.compile(bare(schema))
-  if ('$async' in validate) throw new Error('$async is not known')
   return { validate, parts: patterns.parts }
 }
 
@@ -201,26 +207,33 @@ function refuseUnchecked(ajv: Ajv): void {
   }
 }
 
-function draftOf(schema: unknown): Draft {
-  const draft = isObject(schema) ? String(schema.$schema) : ''
-  return [...DRAFTS].find(([name]) => draft.includes(name))?.[1] ?? Ajv
+interface MetaSchema {
+  readonly properties: Readonly<Record<string, AnySchema>>
+}
+
+/** In draft 6, what draft 7 has added may be anything. */
+function metaOfDraft6({ properties, ...others }: MetaSchema, $id: string): AnySchemaObject {
+  const { $comment, readOnly, writeOnly, contentMediaType, contentEncoding, if: _, then, else: __, ...own } = properties
+  return { ...others, $id, properties: own }
 }
 
 /** Checks the schemas of a draft. */
-function ofDraft(Draft: Draft): Ajv {
-  const known = ofSchemas.get(Draft)
+function ofDraft(draft: Draft): Ajv {
+  const known = ofSchemas.get(draft)
   if (known) return known
-  const made = new Draft(QUIET)
+  const made = new draft.Ajv({ ...QUIET, defaultMeta: draft.uri })
+  const ofDraft7 = made.schemas[DRAFT_7.uri]?.schema
+  if (made.schemas[draft.uri] === undefined) made.addMetaSchema(metaOfDraft6(ofDraft7 as MetaSchema, draft.uri))
   // A name that is there twice does no harm, and Ajv compares each item with each other one, as doubles.
   made.removeKeyword('uniqueItems')
   made.validateSchema({})
-  ofSchemas.set(Draft, made)
+  ofSchemas.set(draft, made)
   return made
 }
 
 /** The schema without its draft, which is known then. */
-function checked(schema: unknown, Draft: Draft): AnySchema {
-  const checks = ofDraft(Draft)
+function checked(schema: unknown, draft: Draft): AnySchema {
+  const checks = ofDraft(draft)
   const { $schema, ...bare } = schema as Exclude<AnySchema, boolean>
   const plain = isObject(schema) ? bare : (schema as AnySchema)
   if (!checks.validateSchema(plain)) throw new Error(checks.errorsText(checks.errors, { dataVar: 'schema' }))

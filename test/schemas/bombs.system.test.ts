@@ -3,6 +3,7 @@ import { runBomb } from './run-bomb.js'
 
 const TOO_LONG = /^\d+ records; .*the JSON has more than 4194304 bytes$/
 const TOO_MANY = /it has too many messages/
+const DEEP = /it is nested too deeply/
 const SOME = /^[1-9]\d* records; undefined$/
 /** On a fast machine the schema itself is what is wrong. */
 const TOO_SLOW = /needs more than 1000 ms|unresolvable extensions|more than 2000 fields|^accepted$/
@@ -24,6 +25,18 @@ const answers: Readonly<Record<string, RegExp | readonly RegExp[]>> = {
   valuesOfExtensions: [/^1 records$/, SOME, SOME],
   namesOfValues: TOO_LONG,
   manyExtensions: [TOO_SLOW, TOO_SLOW, TOO_SLOW, ...Array<RegExp>(5).fill(/^accepted$/)],
+  references: [
+    DEEP,
+    DEEP,
+    /needs more than 1000 ms/,
+    /^1 records$/,
+    DEEP,
+    /needs more than 1000 ms|^1 records$/,
+    /resolves to more than one schema/,
+    /^1 records$/,
+    DEEP,
+    /^1 records$/
+  ],
   patterns: /a pattern has \d+ parts with its repetitions written out \(limit 1000\)/
 }
 

@@ -235,6 +235,47 @@ const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
       await refused(`syntax="proto2";${many(() => 'import "google/protobuf/type.proto";', 20_000)}message M{}`)
     ]
   },
+  async references() {
+    const D7 = 'http://json-schema.org/draft-07/schema#'
+    const D20 = 'https://json-schema.org/draft/2020-12/schema'
+    const named = (count: number, of: (at: number) => unknown): object =>
+      Object.fromEntries(Array.from({ length: count }, (_, at) => [`d${at}`, of(at)]))
+    const to = (at: number): object => ({ $ref: `#/definitions/d${at}` })
+    const all: readonly (readonly [schema: object | string, value: string])[] = [
+      // A chain, a circle, and a tree of which each part is there twice.
+      [{ ...to(0), definitions: { ...named(15_000, at => to(at + 1)), d15000: {} } }, '1'],
+      [{ ...to(0), definitions: named(1_000, at => to((at + 1) % 1_000)) }, '1'],
+      [{ ...to(0), definitions: { ...named(40, at => ({ allOf: [to(at + 1), to(at + 1)] })), d40: {} } }, '1'],
+      // Names of many, of the root, and what describes schemas.
+      [{ $schema: D20, $defs: named(15_000, at => ({ $anchor: `a${at}` })), $ref: '#a7' }, '1'],
+      [{ $schema: D20, $anchor: 'a', allOf: Array(20_000).fill({ $ref: '#a' }) }, '1'],
+      [
+        {
+          $schema: D7,
+          allOf: [...Array(10_000).fill({ $ref: D7 }), { $ref: 'http://json-schema.org/draft-07/schema' }]
+        },
+        '{}'
+      ],
+      [
+        {
+          $id: 'http://x/y',
+          definitions: named(5_000, at => ({ $id: `http://x/${at % 50}`, const: 'x'.repeat(100) }))
+        },
+        '1'
+      ],
+      // What is taken out, and what is deep.
+      [{ allOf: Array(20_000).fill({ nullable: true, $async: true, id: 'x' }) }, '1'],
+      [`${'{"x":'.repeat(100_000)}{"nullable":true}${'}'.repeat(100_000)}`, '1'],
+      [`{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, '1']
+    ]
+    const answers: string[] = []
+    for (const [schema, value] of all) {
+      const text = typeof schema === 'string' ? schema : JSON.stringify(schema)
+      const resolved = await resolve({ schema: text, format: 'JSONSCHEMA' }).catch((error: Error) => error.message)
+      answers.push(typeof resolved === 'string' ? resolved : await written(resolved, value))
+    }
+    return answers
+  },
   async patterns() {
     const patternOf = (at: number): string =>
       `^${at}(?:a?b?c?d?e?f?g?h?i?j?k?l?m?n?o?p?q?r?s?t?u?v?w?x?y?z?a?b?c?d?e?f?g?h?i?j?){1000}`

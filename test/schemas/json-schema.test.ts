@@ -239,7 +239,6 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
     }),
     /its patterns have more than 4000 parts with their repetitions written out/
   ],
-  ['{"$async":true}', /\$async/],
   ['{"properties":{"__proto__":{"type":"string"}}}', /properties of the name __proto__ cannot be checked/],
   [
     ofDraft('https://json-schema.org/draft/2020-12/schema', {
