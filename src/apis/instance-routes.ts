@@ -357,21 +357,21 @@ export class InstanceRoutes {
         if (handling === 'fail') return undefined
         note(undecodable)
         if (handling === 'skip') return ''
-        return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(messageOf(undecodable))}`
+        return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(textOfUndecodable(undecodable))}`
       }
     })
     caller.charge(written.count, written.bytes)
     if (written.count === 0 && written.poison !== undefined) {
       note(written.poison)
       throw this.#api.unreadable(
-        `${messageOf(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
+        `${textOfUndecodable(written.poison)}; to go on, seek behind it, or read with the header ${UNDECODABLE_HEADER}: skip or include`
       )
     }
     return written
   }
 }
 
-const messageOf = ({ record: { topic, partition, offset }, cause }: UndecodableRecord): string =>
+const textOfUndecodable = ({ record: { topic, partition, offset }, cause }: UndecodableRecord): string =>
   `the record at offset ${offset} of ${topic}/${partition} ${cause}`
 
 export const queryOf = (url: string): URLSearchParams => new URLSearchParams(url.split('?', 2)[1] ?? '')

@@ -1,5 +1,6 @@
 import { type Argument, Command, CommanderError, type Option } from 'commander'
 import { CastellanError, ConfigError } from '../core/errors.js'
+import { messageOf } from '../core/node-errors.js'
 import { printable, printableLines } from '../core/printable.js'
 import { letYoungGenerationGrow } from '../server/app/heap-growth.js'
 import {
@@ -256,7 +257,7 @@ const rejectWith = async (crashed: Promise<unknown>): Promise<never> => {
 function report(error: unknown, called: string, args: readonly string[], { stderr }: Process): number {
   const debug = args.includes('--debug')
   const known = error instanceof UsageError || error instanceof CommandError || error instanceof CastellanError
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   // Only a ConfigError lists several problems, one per line. In other messages a line break is part of a name.
   const lines = error instanceof ConfigError ? message.split('\n') : [message || 'failed']
   for (const line of lines) stderr.write(`${called}: ${printable(line)}\n`)

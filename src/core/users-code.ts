@@ -1,5 +1,6 @@
 import { defaultLogger, type MetricsLogger } from './metrics/metrics-logger.js'
 import { type Logger, silentLogger } from './model.js'
+import { messageOf } from './node-errors.js'
 
 /** A logger of the user => its guard, which several parts share. A logger that needs no guard is its own. */
 const guards = new WeakMap<object, object>([
@@ -20,18 +21,15 @@ const told = new WeakSet<object>()
 function tell(what: string, failed: object, error: unknown): void {
   if (told.has(failed)) return
   told.add(failed)
-  const { message, stack } = wordsOf(error)
-  const warning = { type: 'CastellanWarning', code: 'CASTELLAN_USERS_CODE', detail: stack }
-  process.emitWarning(`${what} threw: ${message}`, warning)
+  const warning = { type: 'CastellanWarning', code: 'CASTELLAN_USERS_CODE', detail: stackOf(error) }
+  process.emitWarning(`${what} threw: ${messageOf(error)}`, warning)
 }
 
-/** Anything can be thrown, also an object that has no text. */
-export function wordsOf(error: unknown): { readonly message: string; readonly stack: string } {
+function stackOf(error: unknown): string {
   try {
-    if (!(error instanceof Error)) return { message: String(error), stack: '' }
-    return { message: String(error.message), stack: String(error.stack ?? '') }
+    return error instanceof Error ? String(error.stack ?? '') : ''
   } catch {
-    return { message: `something without a text (${typeof error})`, stack: '' }
+    return ''
   }
 }
 

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { KafkajsLogger, KafkajsRequestQueue, default as KafkajsSocket } from 'kafkajs/src/network/connection.js'
 import { type CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../core/errors.js'
 import type { BrokerAddress } from '../core/model.js'
+import { asError } from '../core/node-errors.js'
 import { type ConnectionSettings, DEFAULT_MAX_RESPONSE_BYTES, DEFAULT_MAX_THROTTLE_MS } from './broker-client.js'
 import { connectionLost, connectionRefused, speaksAnotherProtocol } from './connection-trouble.js'
 import type { ApiVersionRanges } from './protocol/api.js'
@@ -304,8 +305,8 @@ export class KafkajsConnection {
       this.#failStep = reject
       step.then(
         () => resolve(),
-        (error: Error) => {
-          this.close(explain(error))
+        (error: unknown) => {
+          this.close(explain(asError(error)))
           reject(this.#closedBy)
         }
       )

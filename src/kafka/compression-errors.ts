@@ -1,4 +1,4 @@
-import { codeOf } from '../core/node-errors.js'
+import { codeOf, messageOf } from '../core/node-errors.js'
 
 /** The decompressed bytes take more memory than allowed. The compressed bytes may be intact. */
 export class DecompressionLimitError extends Error {
@@ -25,7 +25,7 @@ export class CodecUnavailableError extends Error {
   override readonly name = 'CodecUnavailableError'
 
   constructor(codec: string, packageName: string, cause: unknown) {
-    const reason = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0]
+    const reason = messageOf(cause).split('\n')[0]
     super(`${codec} is not available here: the package ${packageName} cannot be loaded (${reason})`, { cause })
   }
 }

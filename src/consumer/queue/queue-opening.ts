@@ -1,4 +1,5 @@
 import { CastellanError } from '../../core/errors.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { Failure } from '../../router/messages/request.js'
 import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import type {
@@ -87,7 +88,7 @@ export async function openGroup<Acquire extends { readonly options: AcquireOptio
     return { ...opened, settings: await admin.configure(topic, groupId, { start } satisfies QueueChanges, TIMEOUT_MS) }
   } catch (error) {
     if (error instanceof CastellanError) return failureOf(error)
-    return ownFailure('protocol', `the queue cannot be opened: ${String(error)}`, true)
+    return ownFailure('protocol', `the queue cannot be opened: ${messageOf(error)}`, true)
   }
 }
 

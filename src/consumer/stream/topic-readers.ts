@@ -2,6 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import { onAbort } from '../../core/ending.js'
 import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/errors.js'
 import type { LogPosition } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { RouterMessage, TopicFollower, TopicNews } from '../../router/messages/operations.js'
@@ -211,4 +212,4 @@ class TopicReaders implements TopicFollower {
 
 /** A bug of a reader counts as a problem of its partition. */
 const problemOf = (error: Error): CastellanError =>
-  error instanceof CastellanError ? error : new CastellanError('protocol', error.message, false, error)
+  error instanceof CastellanError ? error : new CastellanError('protocol', messageOf(error), false, error)

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { TimedOutError } from '../errors.js'
 import { MAX_TIMER_MS } from '../model.js'
+import { asError } from '../node-errors.js'
 
 /** A reference of nact to an actor or to the actor system. */
 interface NactRef {
@@ -184,7 +185,7 @@ class Mailbox<Message> implements ActorRef<Message> {
   #crashed(error: unknown): void {
     if (this.#isStopped || !this.#crash) return
     const { message } = this.#crash
-    this.#logic.onCrash(error instanceof Error ? error : new Error(String(error)), message, this.#end())
+    this.#logic.onCrash(asError(error), message, this.#end())
   }
 }
 

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib'
 import type { Bytes, ProduceRecord, RecordFailure } from '../../core/model.js'
-import { watchRejection, wordsOf } from '../../core/users-code.js'
+import { messageOf } from '../../core/node-errors.js'
+import { watchRejection } from '../../core/users-code.js'
 import { failures } from './failures.js'
 
 /** How a record without a partition gets one. Each partitioner chooses the same partition as the system named beside it. */
@@ -81,7 +82,7 @@ export function placedBy(
       typeof partition === 'number' ? partition : partition instanceof Promise ? 'a promise' : typeof partition
     return failures.invalid(`the partitioner has to choose a partition from 0 to ${count - 1}, not ${chosen}`)
   } catch (error) {
-    return failures.invalid(`the partitioner threw: ${wordsOf(error).message}`)
+    return failures.invalid(`the partitioner threw: ${messageOf(error)}`)
   }
 }
 

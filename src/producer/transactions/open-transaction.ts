@@ -7,6 +7,7 @@ import {
   type TopicPartition,
   topicPartitionKey
 } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { ProduceError } from '../../core/produce-error.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -165,8 +166,9 @@ export class OpenTransaction {
 
   /** What its function has asked for is not in it, so that it can only abort. */
   mistaken(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error)
-    this.fail(new TransactionError('aborted', message, 'no', error, error instanceof CastellanError && error.retriable))
+    this.fail(
+      new TransactionError('aborted', messageOf(error), 'no', error, error instanceof CastellanError && error.retriable)
+    )
   }
 
   /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */

@@ -11,6 +11,7 @@ import {
 import { Fifo } from '../../core/fifo.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
+import { asError } from '../../core/node-errors.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
@@ -351,8 +352,8 @@ export class Dispatcher implements Holder {
       const response = await inFlight.processor.send(client, inFlight.call)
       if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })
     } catch (error) {
-      const failure = error instanceof Error ? error : new Error(String(error))
-      if (connection.call === inFlight) this.#self.tell({ type: 'callFailed', connection: at, error: failure, sent })
+      if (connection.call === inFlight)
+        this.#self.tell({ type: 'callFailed', connection: at, error: asError(error), sent })
     }
   }
 }

@@ -2,6 +2,7 @@ import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import { callOthers, type Peers } from '../../deployment/calls/peers.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import {
@@ -279,7 +280,7 @@ export class LagWatch implements LagSource {
         target,
         asOf: known?.asOf,
         rows: known?.rows ?? [],
-        trouble: error instanceof Error ? error.message : String(error),
+        trouble: messageOf(error),
         failure: lagFailureOf(error),
         code: error instanceof KafkaError ? error.errorCode : error instanceof CastellanError ? error.code : 'bug'
       })

@@ -105,10 +105,10 @@ const loadMskSigner = (): Promise<MskSigner> => import(MSK_PACKAGE)
  * @throws UnavailableError also when the package is not installed
  */
 export async function mskToken(region: string, load: () => Promise<MskSigner> = loadMskSigner): Promise<GrantedToken> {
-  const signer = await load().catch((error: Error) => {
+  const signer = await load().catch((error: unknown) => {
     throw noToken(
       MSK_PACKAGE,
-      `the package cannot be loaded; npm install ${MSK_PACKAGE} (${error.message.split('\n')[0]})`
+      `the package cannot be loaded; npm install ${MSK_PACKAGE} (${messageOf(error).split('\n')[0]})`
     )
   })
   try {

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../../../core/errors.js'
 import type { Logger, ProduceRecord } from '../../../core/model.js'
+import { messageOf } from '../../../core/node-errors.js'
 import { type Decided, readDecidedRecords, readDecision } from './decision.js'
 import type { KafboyBatchRecord, KafboyEvent, KafboyHooks, KafboyProducer, KafboyRequest } from './hooks.js'
 
@@ -172,14 +173,15 @@ export class HookCalls {
     }
   }
 
-  #failed(type: HookFailure, message: string, error?: unknown): Edited {
-    this.#problem(type, message, error)
+  #failed(type: HookFailure, message: string, ...thrown: readonly unknown[]): Edited {
+    this.#problem(type, message, ...thrown)
     return { type }
   }
 
-  #problem(problem: HookProblem, message: string, error?: unknown): void {
+  /** @param thrown what was thrown, if anything was */
+  #problem(problem: HookProblem, message: string, ...thrown: readonly unknown[]): void {
     this.#deps.onProblem(problem)
-    this.#deps.log.warn(error === undefined ? {} : { reason: textOf(error) }, message)
+    this.#deps.log.warn(thrown.length === 0 ? {} : { reason: messageOf(thrown[0]).slice(0, MAX_REASON) }, message)
   }
 }
 
@@ -197,14 +199,8 @@ const toBuffers = ({ key, value }: ProduceRecord): KafboyBatchRecord => ({ key: 
 const toBuffer = (bytes: ProduceRecord['key']): Buffer | null =>
   typeof bytes === 'string' ? Buffer.from(bytes) : bytes
 
-/** For the log. Converting a thrown value to text may throw. */
-function textOf(error: unknown): string {
-  try {
-    return (error instanceof Error ? String(error.message) : String(error)).slice(0, 500)
-  } catch {
-    return 'a value that cannot be printed'
-  }
-}
+/** Of the text of what a hook has thrown, in the log. */
+const MAX_REASON = 500
 
 /** All hooks that a module may define. */
 const NAMES: ReadonlySet<string> = new Set<keyof KafboyHooks>([
