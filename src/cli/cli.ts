@@ -226,6 +226,8 @@ function complete(
   if (['help', '--help', '-h', '--version'].includes(first)) return args
   if (first === '' || first.startsWith('-')) return runsFirst ? [commands[0]!.name, ...args] : args
   const child = parent.commands.find(command => command.name() === first)
+  // `groups billing` is `groups list billing`.
+  if (child === undefined && runsFirst && commands[0]!.arguments !== undefined) return [commands[0]!.name, ...args]
   if (child === undefined) refuse(parent, unknownCommand(first, parent))
   return [first, ...complete(rest, child, refuse, commands.find(({ name }) => name === first)!)]
 }

@@ -167,7 +167,7 @@ export const VERB_FACTS = {
   'admin.deleteTopic': { ...PROMPT, effects: [['delete', 'topic']], command: 'topics delete', troubles: AWAY },
   'admin.createPartitions': { ...PROMPT, effects: [['alter', 'topic']], command: KAFKAS, troubles: AWAY },
   'admin.deleteRecords': { ...PROMPT, effects: [['delete', 'topic']], command: KAFKAS, troubles: AWAY },
-  'admin.deleteGroup': { ...PROMPT, effects: [['delete', 'group']], command: KAFKAS, troubles: AWAY },
+  'admin.deleteGroup': { ...PROMPT, effects: [['delete', 'group']], command: 'groups delete', troubles: AWAY },
   'admin.describeConfigs': { ...PROMPT, effects: [READS_TOPIC, CLUSTER], command: KAFKAS, troubles: AWAY },
   'admin.alterConfigs': { ...PROMPT, effects: [['alter', 'topic'], CLUSTER], command: KAFKAS, troubles: AWAY },
   'admin.describeAcls': { ...PROMPT, effects: [CLUSTER], command: KAFKAS, troubles: AWAY },

@@ -8,42 +8,69 @@ import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, formatOption } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
+import { deleteEach, withClient } from '../with-client.js'
+
+const listOptions = [
+  new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
+  formatOption(),
+  ...clientOptions
+]
+const listArguments = [new Argument('[GROUP]')]
 
 export const groupsCommand: CommandDescription = {
   name: 'groups',
-  summary: 'lists the consumer groups and share groups of a cluster, and their lag',
-  arguments: [new Argument('[GROUP]')],
-  options: [
-    new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
-    formatOption(),
-    ...clientOptions
-  ],
-  notes:
-    'Without --lag, GROUP lists the members of the group; those of a share group may have the same partitions. The lag of a share group is what is not settled, and COMMITTED where that begins. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
+  summary: 'lists the consumer groups and share groups of a cluster, and their lag, and deletes them',
+  arguments: listArguments,
+  options: listOptions,
+  notes: 'Without a command, it is castellan groups list.',
   examples: ['castellan groups', 'castellan groups --lag', 'castellan groups --lag billing --format json'],
-  run: groups
+  runsFirst: true,
+  commands: [
+    {
+      name: 'list',
+      summary: 'lists the consumer groups and share groups of a cluster, and their lag',
+      arguments: listArguments,
+      options: listOptions,
+      notes:
+        'Without --lag, GROUP lists the members of the group; those of a share group may have the same partitions. The lag of a share group is what is not settled, and COMMITTED where that begins. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
+      examples: ['castellan groups list', 'castellan groups list --lag billing'],
+      run: withClient(groups)
+    },
+    {
+      name: 'delete',
+      summary: 'deletes groups that have no members, with their committed offsets, for good',
+      arguments: [new Argument('<GROUP...>')],
+      options: [new Option('--yes', 'needed: what the groups have read is forgotten'), ...clientOptions],
+      notes:
+        'Kafka refuses to delete a group that has members: stop its consumers first. A group that begins anew starts where its clients say, at the end as a rule. Of a share group all state is deleted. Writes the name of each group once it is deleted. The exit code is 1 when one is not.',
+      examples: ['castellan groups delete billing --yes'],
+      run: deleteGroups
+    }
+  ]
 }
 
 interface GroupsFlags extends ClientFlags {
   readonly lag?: boolean
   readonly format?: 'table' | 'json'
+  readonly yes?: boolean
 }
 
-async function groups(line: Command, process: Process): Promise<number> {
+async function deleteGroups(line: Command, process: Process): Promise<number> {
+  if (line.opts<GroupsFlags>().yes !== true)
+    throw new CommandError(`${line.args.join(', ')}: the committed offsets would be gone for good; add --yes`)
+  const run = withClient((_, process, { verbs, timeoutMs }) =>
+    deleteEach('castellan groups delete', line.args, process, group => verbs.admin.deleteGroup(group, timeoutMs))
+  )
+  return run(line, process)
+}
+
+async function groups(line: Command, { stdout }: Process, client: Client): Promise<number> {
   const [group] = line.args as [string | undefined]
   const { lag = false, format } = line.opts<GroupsFlags>()
-  const { openClient, askForTopics } = await import('../client.js')
-  const client = await openClient(line, process)
-  try {
-    // Reports at once that no broker can be reached.
-    await askForTopics(client, [])
-    const write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]): void =>
-      writeTable(process.stdout, format, columns, rows)
-    if (!lag) return await listGroups(client, group, write)
-    return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
-  } finally {
-    await client.stop()
-  }
+  const write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]): void =>
+    writeTable(stdout, format, columns, rows)
+  if (!lag) return await listGroups(client, group, write)
+  return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
 }
 
 type Described = GroupDescription | ShareGroupDescription

@@ -1,9 +1,7 @@
 import { Argument, type Command, Option } from 'commander'
-import { CastellanError } from '../../core/errors.js'
-import { printable } from '../../core/printable.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import type { Client, ClientFlags } from '../client.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import {
   castellanConfigOption,
   clientOptions,
@@ -14,6 +12,7 @@ import {
   wholeNumber
 } from '../options.js'
 import { writeTable } from '../standard-output.js'
+import { deleteEach, withClient } from '../with-client.js'
 
 const listOptions = [
   formatOption('topic'),
@@ -79,20 +78,6 @@ interface TopicsFlags extends Omit<ClientFlags, 'config'> {
   readonly config?: ReadonlyMap<string, string>
 }
 
-/** Runs with a client of brokers that answer. Tells at once why none does. */
-function withClient(run: typeof listTopics): NonNullable<CommandDescription['run']> {
-  return async (line, process) => {
-    const { openClient, askForTopics } = await import('../client.js')
-    const client = await openClient(line, process)
-    try {
-      await askForTopics(client, [])
-      return await run(line, process, client)
-    } finally {
-      await client.stop()
-    }
-  }
-}
-
 async function listTopics(line: Command, { stdout }: Process, { verbs, timeoutMs }: Client): Promise<number> {
   const { format, internal = false } = line.opts<TopicsFlags>()
   const topics = await verbs.topics('all', timeoutMs)
@@ -114,19 +99,8 @@ async function createTopic(line: Command, { stdout }: Process, { verbs, timeoutM
 }
 
 /** Deletes one topic after the other. One that cannot be deleted does not keep the others. */
-async function deleteTopics(line: Command, process: Process, { verbs, timeoutMs }: Client): Promise<number> {
-  let code = EXIT_OK
-  for (const name of line.args) {
-    try {
-      await verbs.admin.deleteTopic(name, timeoutMs)
-      process.stdout.write(`${name}\n`)
-    } catch (error) {
-      if (!(error instanceof CastellanError)) throw error
-      process.stderr.write(`castellan topics delete: ${name}: ${printable(error.message)}\n`)
-      code = EXIT_FAILURE
-    }
-  }
-  return code
+function deleteTopics(line: Command, process: Process, { verbs, timeoutMs }: Client): Promise<number> {
+  return deleteEach('castellan topics delete', line.args, process, name => verbs.admin.deleteTopic(name, timeoutMs))
 }
 
 /** Writes a row for each topic, in the order of the names. */

@@ -62,8 +62,35 @@ describe('castellan groups', function () {
     expect(rows.reduce((sum, { lag }) => sum + Number(lag), 0)).to.equal(1)
   })
 
+  it('deletes groups without members, one after the other, only with --yes', async () => {
+    for (const group of ['old', 'older'])
+      await castellan.admin.setOffsets(group, [{ topic: 'jobs', partition: 0, offset: 1 }])
+    const remove = (...words: readonly string[]): Promise<Outcome> =>
+      runCommand(['groups', 'delete', ...words, '--brokers', cluster.bootstrap])
+    const names = async (): Promise<unknown[]> => rowsOf(await groups()).map(({ group }) => group)
+
+    const asked = await remove('old')
+    expect([asked.code, asked.stdout]).to.deep.equal([1, ''])
+    expect(asked.stderr).to.match(/^castellan groups delete: old: .*add --yes\n$/)
+    expect(await names()).to.include.members(['old', 'older'])
+
+    const done = await remove('old', 'nobody', 'older', 'workers', '--yes')
+    expect([done.code, done.stdout]).to.deep.equal([1, 'old\nolder\n'])
+    expect(done.stderr).to.match(/^castellan groups delete: nobody: .*\ncastellan groups delete: workers: .*\n$/)
+    expect(await names()).to.deep.equal(['billing', 'workers'])
+  })
+
+  it('lists a group that has the name of a command', async () => {
+    await castellan.admin.setOffsets('delete', [{ topic: 'jobs', partition: 0, offset: 1 }])
+    expect(rowsOf(await groups('list', '--lag', 'delete'))[0]).to.include({ topic: 'jobs', committed: 1 })
+    await castellan.admin.deleteGroups('delete')
+  })
+
   it('says that there is no such group of any kind', async () => {
-    expect(await groups('nobody')).to.deep.include({ code: 1, stderr: 'castellan groups: there is no group nobody\n' })
+    expect(await groups('nobody')).to.deep.include({
+      code: 1,
+      stderr: 'castellan groups list: there is no group nobody\n'
+    })
     expect((await groups('--lag', 'nobody')).stderr).to.match(/group nobody has committed no offset, or does not exist/)
   })
 })

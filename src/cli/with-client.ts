@@ -1,0 +1,47 @@
+import type { Command } from 'commander'
+import { CastellanError } from '../core/errors.js'
+import { printable } from '../core/printable.js'
+import type { Client } from './client.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+
+/** Runs with a client of brokers that answer. Tells at once why none does. */
+export function withClient(
+  run: (line: Command, process: Process, client: Client) => Promise<number>
+): NonNullable<CommandDescription['run']> {
+  return async (line, process) => {
+    const { openClient, askForTopics } = await import('./client.js')
+    const client = await openClient(line, process)
+    try {
+      await askForTopics(client, [])
+      return await run(line, process, client)
+    } finally {
+      await client.stop()
+    }
+  }
+}
+
+/**
+ * Deletes one thing after the other, and writes the name of each that is gone. One that cannot be deleted does not keep the
+ * others.
+ *
+ * @param command as errors name it
+ */
+export async function deleteEach(
+  command: string,
+  names: readonly string[],
+  { stdout, stderr }: Process,
+  remove: (name: string) => Promise<void>
+): Promise<number> {
+  let code = EXIT_OK
+  for (const name of names) {
+    try {
+      await remove(name)
+      stdout.write(`${name}\n`)
+    } catch (error) {
+      if (!(error instanceof CastellanError)) throw error
+      stderr.write(`${command}: ${printable(name)}: ${printable(error.message)}\n`)
+      code = EXIT_FAILURE
+    }
+  }
+  return code
+}
