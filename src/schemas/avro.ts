@@ -380,7 +380,8 @@ class AvroParser {
   }
 
   #add(schema: JsonObject, outer: string, make: (name: string) => AvroType): AvroType {
-    const { name, namespace = outer } = schema
+    const { name } = schema
+    const namespace = schema.namespace ?? outer
     if (typeof name !== 'string' || typeof namespace !== 'string') return invalid('a type has no name')
     const full = name.includes('.') || namespace === '' ? name : `${namespace}.${name}`
     if (!full.split('.').every(part => NAME.test(part))) invalid(`a type has a name that is none: ${shown(full)}`)

@@ -72,6 +72,23 @@ const written: readonly (readonly [schema: unknown, json: string, hex: string, r
     '313233'
   ],
   [{ type: 'error', name: 'E', fields: [] }, '{}', ''],
+  // As Avro of Java reads it: null is no namespace of its own, so one has that of what it is in.
+  [
+    {
+      ...record('R', field('a', { type: 'fixed', name: 'F', size: 1, namespace: null }), field('b', 'F')),
+      namespace: null
+    },
+    '{"a":"1","b":"2"}',
+    '3132'
+  ],
+  [
+    {
+      ...record('R', field('a', { type: 'fixed', name: 'F', size: 1, namespace: null, doc: null }), field('b', 'n.F')),
+      namespace: 'n'
+    },
+    '{"a":"1","b":"2"}',
+    '3132'
+  ],
   [['null', 'double', 'long'], '5', '040a', '{"long":5}'],
   [['null', 'double', 'long'], '0.5', '02000000000000e03f', '{"double":0.5}'],
   [['double', 'int'], '2147483648', '00000000000000e041', '{"double":2147483648}']
