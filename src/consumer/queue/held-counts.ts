@@ -27,7 +27,8 @@ export class HeldCounts {
   readonly #all = new HeldAmount('messages of queues')
   /** Those that hold messages or wait. */
   readonly #clients = new Map<string, Client>()
-  #queuesThatWait = 0
+  /** Queues that are waited for. */
+  queuesThatWait = 0
   #onEmpty: (() => void) | undefined
   /** Called when the process held as much as it may, and may hold more now. */
   onRoom: () => void = () => undefined
@@ -47,7 +48,7 @@ export class HeldCounts {
 
   /** How many messages one queue may acquire, so that all queues that are waited for keep the limit of the process together. */
   get roomOfQueue(): number {
-    return this.room === 0 ? 0 : Math.max(1, Math.floor(this.room / Math.max(1, this.#queuesThatWait)))
+    return this.room === 0 ? 0 : Math.max(1, Math.floor(this.room / Math.max(1, this.queuesThatWait)))
   }
 
   roomOf(client: string): number {
@@ -81,8 +82,8 @@ export class HeldCounts {
 
   /** Counts a queue in which requests wait from now on. @returns to be called once, when none waits there any more */
   queueWaits(): () => void {
-    this.#queuesThatWait++
-    return () => this.#queuesThatWait--
+    this.queuesThatWait++
+    return () => this.queuesThatWait--
   }
 
   /** The client waits in a queue from now on. @param onChange called once after each look, when the room may be another */

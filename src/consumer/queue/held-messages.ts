@@ -1,4 +1,5 @@
 import type { KafkaRecord, Offset } from '../../core/model.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Acquired, Settled } from './queue-reader.js'
 
@@ -25,6 +26,8 @@ export class HeldMessage implements Due {
   /** Of its newest token. 0: it has none. */
   acquisition = 0
   record: KafkaRecord | undefined
+  /** The bytes of its record, as long as this process has it and its client was not answered. */
+  bytes: HeldRecords
   client: string | undefined
   /** What its client has asked for; `undefined`: Kafka's lock, not renewed. */
   lockMs: number | undefined
@@ -46,13 +49,14 @@ export class HeldMessage implements Due {
   previous: Due | undefined
   readonly #onDue: (held: HeldMessage) => void
 
-  constructor(acquired: Acquired, now: number, onDue: (held: HeldMessage) => void) {
+  constructor(acquired: Acquired, bytes: HeldRecords, now: number, onDue: (held: HeldMessage) => void) {
     this.topicId = acquired.topicId
     this.partition = acquired.partition
     this.offset = acquired.record.offset
     this.deliveryCount = acquired.deliveryCount
     this.session = acquired.session
     this.record = acquired.record
+    this.bytes = bytes
     this.heldSince = now
     this.lockEndsAt = acquired.lockEndsAt
     this.lockLengthMs = acquired.lockEndsAt - now

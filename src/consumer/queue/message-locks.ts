@@ -1,5 +1,7 @@
+import { HEADER_OBJECT_BYTES } from '../../core/bytes.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import type { Logger, MonotonicClock } from '../../core/model.js'
+import { type KafkaRecord, type Logger, type MonotonicClock, sizeOfRecord } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
@@ -38,6 +40,9 @@ export interface MessageLocksDeps {
   readonly deadlines: Deadlines
   readonly limits: Pick<QueueLimits, 'maxLockMs'>
   readonly counts: HeldCounts
+  readonly records: RecordBudget
+  /** Whether messages are there for which clients that wait have no room in memory. */
+  readonly isShort: () => boolean
   nextAcquisition(): number
   /** Called when a message is archived at its last delivery, as far as is known. */
   archived?(): void
@@ -106,7 +111,7 @@ export class MessageLocks {
   }
 
   /** Whether Kafka archives the message when it is released, or when its lock ends. `undefined`: Kafka does not tell. */
-  isLast({ deliveryCount }: HeldMessage): boolean | undefined {
+  isLast({ deliveryCount }: Pick<HeldMessage, 'deliveryCount'>): boolean | undefined {
     const { deliveryLimit = Number.NaN } = this.settings ?? {}
     return Number.isNaN(deliveryLimit) ? undefined : deliveryCount >= deliveryLimit
   }
@@ -114,19 +119,25 @@ export class MessageLocks {
   /**
    * Kafka gives a message again only when its former lock is over, so a former token of it is lost. After {@link close}, the
    * message is released with its session: a fetch waits, the queue closes, then the fetch is answered.
+   *
+   * @returns the bytes of its record
    */
-  add(acquired: Acquired): void {
-    const held = new HeldMessage(acquired, this.#deps.now(), due => this.#review(due))
+  add(acquired: Acquired): number {
+    const sizeBytes = bytesOf(acquired.record)
     if (this.#isClosed) {
-      if (this.isLast(held)) this.#tellArchived(held, 'the queue was closed')
-      return
+      const place = { ...acquired, offset: acquired.record.offset }
+      if (this.isLast(acquired)) this.#tellArchived(place, 'the queue was closed')
+      return sizeBytes
     }
+    const bytes = this.#deps.records.hold(sizeBytes)
+    const held = new HeldMessage(acquired, bytes, this.#deps.now(), due => this.#review(due))
     const former = this.#byPlace.get(keyOf(held))
     if (former !== undefined) this.#remove(former)
     this.#byPlace.set(keyOf(held), held)
     if (this.isLast(held)) this.#lastDeliveries++
     this.#deps.counts.add()
     this.#toSpare(held)
+    return sizeBytes
   }
 
   /** The message is not given any more, unless its lock begins anew. */
@@ -148,6 +159,20 @@ export class MessageLocks {
     const { lockMs } = held
     if (lockMs === undefined) this.#keep(held, 'given', Number.POSITIVE_INFINITY, false)
     else this.#keep(held, 'given', this.#deps.now() + lockMs)
+  }
+
+  /** Its record is its client's from now on, who counts its bytes. */
+  handOver(held: HeldMessage): void {
+    held.record = undefined
+    held.bytes.release()
+  }
+
+  /** Its client has not seen it. */
+  getBack(held: HeldMessage, record: KafkaRecord): void {
+    held.record = record
+    held.bytes.release()
+    held.bytes = this.#deps.records.hold(bytesOf(record))
+    this.takeBack(held)
   }
 
   /** The client has gone without the message: it is for the next one. */
@@ -218,6 +243,7 @@ export class MessageLocks {
   #toSpare(held: HeldMessage): void {
     const { now, counts, limits } = this.#deps
     held.acquisition = 0
+    held.bytes.takeBack()
     this.spare.add(held)
     if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
     else {
@@ -243,6 +269,8 @@ export class MessageLocks {
     if (at >= held.lockEndsAt) {
       this.#end(held, 'its lock has ended')
       this.#reader.wake()
+    } else if (at >= held.wantedUntil && this.#isKeptOn(held, at)) {
+      this.#keep(held, 'spare', Math.min(held.keptUntil!, at + held.lockLengthMs / 2))
     } else if (at >= held.wantedUntil) {
       this.#release(held, held.state === 'spare' ? 'no client has acquired it' : 'it was released')
     } else {
@@ -250,6 +278,16 @@ export class MessageLocks {
       held.deadlineAt = held.dueAt
       deadlines.add(held)
     }
+  }
+
+  /**
+   * While clients have no room for it in memory, a spare message is kept: a release would count, and archive it in the end. It is
+   * kept as long as a client may keep one.
+   */
+  #isKeptOn(held: HeldMessage, now: number): boolean {
+    if (held.state !== 'spare' || !held.canRenew || !this.#deps.isShort()) return false
+    held.keptUntil ??= now + this.#deps.limits.maxLockMs
+    return now < held.keptUntil
   }
 
   /** Releases a message on behalf of no client. */
@@ -266,6 +304,7 @@ export class MessageLocks {
   #remove(held: HeldMessage): void {
     const { deadlines, counts } = this.#deps
     deadlines.remove(held)
+    held.bytes.release()
     this.spare.delete(held)
     this.#byPlace.delete(keyOf(held))
     if (this.isLast(held)) this.#lastDeliveries--
@@ -333,7 +372,8 @@ export class MessageLocks {
     return settled
   }
 
-  #tellArchived({ partition, offset, deliveryCount }: HeldMessage, because: ArchivedBecause): void {
+  #tellArchived(held: Pick<HeldMessage, 'partition' | 'offset' | 'deliveryCount'>, because: ArchivedBecause): void {
+    const { partition, offset, deliveryCount } = held
     this.archived++
     this.#deps.archived?.()
     this.#deps.metrics.count('queues', 'archived_messages')
@@ -343,3 +383,6 @@ export class MessageLocks {
 }
 
 const keyOf = ({ topicId, partition, offset }: Place): string => `${topicId}/${partition}/${offset}`
+
+/** What a record takes. */
+const bytesOf = (record: KafkaRecord): number => sizeOfRecord(record) + HEADER_OBJECT_BYTES * record.headers.length

@@ -1,13 +1,15 @@
 import { withFields } from '../../core/log-fields.js'
-import { type LoopTurns, TICK_LIMITS, type TurnTaker } from '../../core/loop-turns.js'
+import type { LoopTurns } from '../../core/loop-turns.js'
 import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 import { Alarm } from '../../router/requests/deadlines.js'
-import { ownFailure } from '../../router/requests/failures.js'
+import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
+import { FetchRoom, type FetchRoomDeps } from './fetch-room.js'
 import type { HeldMessage } from './held-messages.js'
+import { MessageGiver } from './message-giver.js'
 import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
@@ -33,14 +35,10 @@ const CLOSE_MS = 5_000
 /** The delivery limit may be changed by others. */
 const SETTINGS_AGE_MS = 60_000
 const SETTINGS_TIMEOUT_MS = 10_000
-/** Messages that are given, or passed over, in one turn of the event loop. */
-const GIFTS_PER_TICK = 256
-const COST_OF_A_GIFT = TICK_LIMITS.costPerTickAlone / GIFTS_PER_TICK
-
 const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
 
 /** What all queues of a process share. */
-export interface QueueProcess extends MessageLocksDeps {
+export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRoomDeps {
   readonly limits: QueueLimits
   readonly admin: QueueAdmin
   openReader(
@@ -62,13 +60,15 @@ export interface QueueOwner {
 }
 
 /** The acquires that wait for messages of one topic for a share group, and the messages that this process holds for them. */
-export class Queue implements TurnTaker {
+export class Queue {
   readonly topic: string
   readonly groupId: string
   readonly #process: QueueProcess
   readonly #owner: QueueOwner
   readonly #log: Logger
   readonly #waiting: WaitingAcquires
+  readonly #giver: MessageGiver
+  readonly #fetchRoom: FetchRoom
   /** `undefined`: the group is being looked at, before it is joined. */
   #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
   #settingsReadAt = 0
@@ -90,7 +90,15 @@ export class Queue implements TurnTaker {
     this.groupId = groupId
     this.#process = process
     this.#owner = owner
-    this.#waiting = new WaitingAcquires(process.deadlines, process.counts, () => this.roomChanged())
+    this.#waiting = new WaitingAcquires(process, () => this.roomChanged())
+    this.#giver = new MessageGiver({
+      ...process,
+      waiting: this.#waiting,
+      locks: () => (this.#hasBegun ? this.#joined?.locks : undefined),
+      answer: acquire => this.#answer(acquire),
+      onDone: () => this.#answerLate()
+    })
+    this.#fetchRoom = new FetchRoom(process, () => this.roomChanged())
     this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
   }
 
@@ -158,8 +166,12 @@ export class Queue implements TurnTaker {
       lost: (session, partition) => this.#joined!.locks.lost(session, partition),
       failed: failure => this.#failed(failure)
     })
-    const archived = (): void => this.#process.troubles.archived(this)
-    const locks = new MessageLocks({ ...this.#process, log: this.#log, archived }, reader, () => this.#watchIdle())
+    const ofQueue = {
+      log: this.#log,
+      archived: () => this.#process.troubles.archived(this),
+      isShort: () => this.#waiting.isShort
+    }
+    const locks = new MessageLocks({ ...this.#process, ...ofQueue }, reader, () => this.#watchIdle())
     this.#joined = { reader, locks }
     locks.settings = opened.settings
     this.#settingsReadAt = now()
@@ -185,8 +197,7 @@ export class Queue implements TurnTaker {
     for (const [acquisition, { record }] of messages) {
       const held = acquisition && this.#joined?.locks.find(acquisition)
       if (held?.state !== 'given') continue
-      held.record = record
-      this.#joined!.locks.takeBack(held)
+      this.#joined!.locks.getBack(held, record)
     }
     this.#serve()
   }
@@ -212,7 +223,8 @@ export class Queue implements TurnTaker {
     this.#joined?.locks.close()
     if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
     clearImmediate(this.#onRoom)
-    this.#process.turns.leave(this)
+    this.#giver.close()
+    this.#fetchRoom.close()
     this.#owner.leaving(this.#failure)
     await this.#joined?.reader.close(CLOSE_MS).catch(error => this.#log.warn({ err: error }, 'the queue was not left'))
     this.#owner.left()
@@ -228,7 +240,7 @@ export class Queue implements TurnTaker {
 
   /** Answers those whose wait was over before the queue has begun, once all messages are given that are there. */
   #answerLate(): void {
-    if (!this.#hasLate || this.#mayServe) return
+    if (!this.#hasLate || this.#giver.hasWork) return
     this.#hasLate = false
     for (const acquire of this.#waiting.all()) if (acquire.isOver) this.#acquireDue(acquire)
   }
@@ -238,13 +250,15 @@ export class Queue implements TurnTaker {
   }
 
   #acquireDue(acquire: WaitingAcquire): void {
-    const { now } = this.#process
+    const { now, records } = this.#process
+    const problem = this.#waiting.problemOf(acquire)
     if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
     else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
     else {
       const isEmpty = this.#messagesOf(acquire).length === 0
       if (isEmpty && acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
       if (isEmpty && this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+      else if (isEmpty && problem !== undefined) this.#refuse(acquire, failureOf(records.refusal(problem)))
       else this.#answer(acquire)
     }
   }
@@ -261,14 +275,16 @@ export class Queue implements TurnTaker {
   #demand(): QueueDemand {
     const { now, counts } = this.#process
     const demand = this.#waiting.demand(now())
-    let messages = demand.messages - this.#joined!.locks.spare.size
+    let messages = demand.messages - this.spare
     // Until it has begun, each partition has to be fetched from, whether messages of it are wanted or not.
     if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
-    return { ...demand, messages: Math.max(0, Math.min(messages, counts.roomOfQueue)) }
+    messages = Math.max(0, Math.min(messages, counts.roomOfQueue))
+    const least = this.#hasBegun ? 0 : Math.min(1, messages)
+    return { ...demand, messages: Math.max(least, this.#fetchRoom.limit(messages, this.spare)) }
   }
 
   #acquired(messages: readonly Acquired[]): void {
-    for (const one of messages) this.#joined!.locks.add(one)
+    for (const one of messages) this.#fetchRoom.note(this.#joined!.locks.add(one))
     if (this.#isClosed) return
     const { now, admin } = this.#process
     this.#failure = undefined
@@ -292,46 +308,7 @@ export class Queue implements TurnTaker {
 
   #serve(): void {
     if (this.#isDraining) this.#joined?.locks.releaseSpare()
-    else if (this.#mayServe) this.#process.turns.ask(this)
-  }
-
-  /** Whether there is a message and, as far as is known, a client for it. */
-  get #mayServe(): boolean {
-    return this.#hasBegun && this.spare > 0 && this.#waiting.next !== undefined
-  }
-
-  /**
-   * Gives spare messages to clients in turns. Each message and each acquire is looked at once. Each turn begins with the oldest
-   * message again, since some may have come back.
-   */
-  readOn(maxCost: number): number {
-    const most = Math.max(1, Math.floor(maxCost / COST_OF_A_GIFT))
-    let steps = 0
-    if (this.#joined !== undefined && this.#mayServe) {
-      for (const held of this.#joined.locks.spare) {
-        while (steps < most && this.#joined.locks.spare.has(held) && this.#waiting.next !== undefined) {
-          steps++
-          this.#give(held, this.#waiting.next)
-        }
-        if (steps === most || this.#waiting.next === undefined) break
-      }
-      if (this.#mayServe) this.#process.turns.ask(this)
-      else this.#answerLate()
-    }
-    return steps * COST_OF_A_GIFT
-  }
-
-  /** One step with a spare message: an acquire gets it, or is answered without it, or it can be given no more. */
-  #give(held: HeldMessage, acquire: WaitingAcquire): void {
-    const now = this.#process.now()
-    const { client, lockMs } = acquire.options
-    const { locks } = this.#joined!
-    if (now >= held.wantedUntil || !held.canBeSettled(now)) locks.pass(held)
-    else if (acquire.takes(held)) {
-      this.#waiting.give(held, acquire, now)
-      locks.give(held, client, lockMs)
-      if (acquire.missing === 0) this.#answer(acquire)
-    } else this.#answer(acquire)
+    else this.#giver.serve()
   }
 
   /**
@@ -366,7 +343,7 @@ export class Queue implements TurnTaker {
     const { locks } = this.#joined!
     const { partition, deliveryCount, record } = held
     locks.begin(held)
-    held.record = undefined
+    locks.handOver(held)
     return {
       token: tokenOf(this.topic, this.groupId, held),
       topic: this.topic,

@@ -8,6 +8,7 @@ import type { Failure } from '../../router/messages/request.js'
 import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, isTopic, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
+import { FetchTurn } from './fetch-room.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess } from './queue.js'
@@ -46,7 +47,7 @@ const TAGS = {
   failed: { outcome: 'failed' }
 } as const satisfies Record<SettleOutcome, object>
 
-export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns'> {
+export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns' | 'records'> {
   readonly limits: QueueLimits
   readonly clock: MonotonicClock
   readonly log: Logger
@@ -95,7 +96,7 @@ export class Queues implements QueueVerbs {
   #isDraining = false
 
   constructor(deps: QueuesDeps) {
-    const { limits, clock, log, metrics, admin, turns } = deps
+    const { limits, clock, log, metrics, admin, turns, records } = deps
     this.#deps = deps
     this.#tokens = new QueueTokens(deps)
     this.#counts = new HeldCounts(limits)
@@ -119,6 +120,8 @@ export class Queues implements QueueVerbs {
       openReader: deps.openReader,
       nextAcquisition: () => (this.#acquisitions = (this.#acquisitions % MAX_ACQUISITION) + 1),
       turns,
+      records,
+      fetchTurn: new FetchTurn(),
       tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition)
     }
   }

@@ -1,3 +1,5 @@
+import type { MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { ClientRoom, HeldCounts } from './held-counts.js'
 import type { HeldMessage } from './held-messages.js'
@@ -23,6 +25,8 @@ class WaitingClient {
   hasRoom = true
   /** Among the clients that have room, as far as is known, and an open acquire. */
   place: Place<WaitingClient> | undefined
+  /** A message was there for which it has no room in memory, and it waits for that. */
+  skipped: { readonly problem: 'full' | 'greedy'; readonly leave: () => void } | undefined
   /** Its part in what the queue wants. */
   part: WantedPart | undefined
 
@@ -39,13 +43,25 @@ class WaitingClient {
   }
 }
 
+/** A client that was refused for want of room in memory comes again within this time. */
+const SHORT_MS = 10_000
+
+export interface WaitingAcquiresDeps {
+  readonly now: MonotonicClock
+  readonly deadlines: Deadlines
+  readonly counts: HeldCounts
+  readonly records: RecordBudget
+}
+
 /**
  * The acquires that wait in one queue. Clients take turns, and those of one client get messages in the order in which they came.
  * What they want is kept as a sum, so that it costs nothing to ask for it often.
  */
 export class WaitingAcquires {
+  readonly #now: MonotonicClock
   readonly #deadlines: Deadlines
   readonly #counts: HeldCounts
+  readonly #records: RecordBudget
   readonly #onRoom: () => void
   readonly #acquires = new Set<WaitingAcquire>()
   readonly #clients = new Map<string, WaitingClient>()
@@ -56,11 +72,15 @@ export class WaitingAcquires {
   readonly #wanted: Wanted = { messages: 0, bytes: 0 }
   readonly #ends = new Latest()
   #endWaiting: (() => void) | undefined
+  #skipped = 0
+  #shortUntil = 0
 
   /** @param onRoom called when a client has room that had none, and an acquire of it waits; it must not change anything at once */
-  constructor(deadlines: Deadlines, counts: HeldCounts, onRoom: () => void) {
+  constructor({ now, deadlines, counts, records }: WaitingAcquiresDeps, onRoom: () => void) {
+    this.#now = now
     this.#deadlines = deadlines
     this.#counts = counts
+    this.#records = records
     this.#onRoom = onRoom
   }
 
@@ -119,6 +139,40 @@ export class WaitingAcquires {
     this.#queue(client)
   }
 
+  /** Whether clients wait for room in memory, or did a moment ago. */
+  get isShort(): boolean {
+    return this.#skipped > 0 || this.#now() < this.#shortUntil
+  }
+
+  /** Its client has no room in memory for a message of so many bytes: it has no turn before it has. */
+  skip(acquire: WaitingAcquire, bytes: number): void {
+    const client = this.#clientOf(acquire)
+    this.#unqueue(client)
+    const problem = this.#records.problemOf(client.name, bytes) ?? 'full'
+    this.#skipped++
+    const leave = this.#records.whenRoom(client.name, bytes, () => {
+      this.#endSkip(client)
+      this.#queue(client)
+      this.#onRoom()
+    })
+    client.skipped = { problem, leave }
+    this.#changed.add(client)
+  }
+
+  /** Why the client of an acquire has no room in memory for a message that was there. `undefined`: it has, or there was none. */
+  problemOf(acquire: WaitingAcquire): 'full' | 'greedy' | undefined {
+    return this.#clientOf(acquire).skipped?.problem
+  }
+
+  #endSkip(client: WaitingClient): void {
+    if (client.skipped === undefined) return
+    client.skipped.leave()
+    client.skipped = undefined
+    this.#skipped--
+    this.#shortUntil = this.#now() + SHORT_MS
+    this.#changed.add(client)
+  }
+
   /** Brokers are asked for it no longer, and it takes what comes until it ends. @returns false: it ends now */
   stopAsking(acquire: WaitingAcquire, now: number): boolean {
     return acquire.stopAsking(now) && this.#goOn(acquire)
@@ -164,6 +218,7 @@ export class WaitingAcquires {
   #forget(client: WaitingClient): void {
     this.#clients.delete(client.name)
     this.#unqueue(client)
+    this.#endSkip(client)
     this.#countPart(client)
     this.#changed.delete(client)
     client.room.leave()
@@ -185,7 +240,7 @@ export class WaitingAcquires {
 
   /** The client gets a turn, behind the others, if it has an open acquire. Whether it has room is seen then. */
   #queue(client: WaitingClient): void {
-    if (client.open.first !== undefined) client.place ??= this.#turns.add(client)
+    if (client.open.first !== undefined && client.skipped === undefined) client.place ??= this.#turns.add(client)
   }
 
   #unqueue(client: WaitingClient): void {
@@ -224,7 +279,8 @@ export class WaitingAcquires {
       this.#ends.remove(former.until)
     }
     client.part = undefined
-    const messages = wanted.messages === 0 ? 0 : Math.min(wanted.messages, client.look())
+    const messages =
+      wanted.messages === 0 || client.skipped !== undefined ? 0 : Math.min(wanted.messages, client.look())
     if (messages === 0) return
     const bytes = Math.ceil((wanted.bytes * messages) / wanted.messages)
     client.part = { messages, bytes, until: client.ends.moment! }

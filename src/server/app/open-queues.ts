@@ -5,7 +5,7 @@ import { Queues, type QueuesDeps } from '../../consumer/queue/queues.js'
 import type { ActorRef } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import { LoopTurns } from '../../core/loop-turns.js'
-import type { RecordBudget } from '../../core/record-budget.js'
+import { defaultRecordBytes, RecordBudget } from '../../core/record-budget.js'
 import type { RouterMessage } from '../../router/messages/operations.js'
 import { KafkaAdmin, type KafkaAdminDeps } from '../../verbs/kafka-admin.js'
 import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
@@ -22,13 +22,14 @@ export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits'
 }
 
 /** The queues of one cluster. */
-export function openQueues({ router, delivery, giver, turns, ...options }: OpenQueuesOptions): Queues {
+export function openQueues({ router, delivery, giver, turns, records, ...options }: OpenQueuesOptions): Queues {
   const { log } = options
   const admin = new KafkaAdmin({ router, delivery, clock: performanceClock })
   return new Queues({
     ...options,
     ...(giver ?? newTokenGiver(randomBytes(GATEWAY_ID_BYTES))),
     turns: turns ?? new LoopTurns(),
+    records: records ?? new RecordBudget(defaultRecordBytes(), performanceClock),
     clock: performanceClock,
     admin: new KafkaQueueAdmin(router, admin, performanceClock),
     openReader: (topic, groupId, events) =>

@@ -1,13 +1,17 @@
 import { expect } from 'chai'
 import type { Word } from '../../../src/consumer/queue/queue-reader.js'
 import type { QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
+import type { HeldRecords } from '../../../src/core/record-budget.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 import { type Client, ScriptedQueues } from './scripted-queues.js'
-import { SharePartitionModel } from './share-partition-model.js'
+import { RECORD_BYTES, SharePartitionModel } from './share-partition-model.js'
 
 const LOCK_MS = 5_000
 const LIMIT = 3
 const MESSAGES = 30
+const CLIENTS = ['ann', 'bob', 'cid']
+/** For about six messages. */
+const LITTLE_MEMORY = 6 * RECORD_BYTES + 1
 const STEPS = 250
 const WORDS: readonly Word[] = ['accept', 'accept', 'accept', 'release', 'reject', 'renew']
 
@@ -24,7 +28,11 @@ class Run {
   readonly #accepted = new Map<number, number>()
   readonly #open = new Set<Promise<void>>()
 
-  constructor(seed: number) {
+  /** Answers that clients have not read yet. */
+  readonly #unread: HeldRecords[] = []
+
+  /** @param recordBytes memory for records */
+  constructor(seed: number, recordBytes: number) {
     this.#random = new SeededRandom(seed)
     this.#script = new ScriptedQueues({
       openReader: (_topic, _groupId, events) => {
@@ -33,7 +41,8 @@ class Run {
         if (this.#model !== undefined) model.messages.splice(0, MESSAGES, ...this.#model.messages)
         return (this.#model = model)
       },
-      limits: { maxHeldPerClient: 8, maxLockMs: 20_000 }
+      limits: { maxHeldPerClient: 8, maxLockMs: 20_000 },
+      recordBytes
     })
     this.#script.settings = { start: 'earliest', lockMs: LOCK_MS, deliveryLimit: LIMIT, deadLetters: null }
   }
@@ -43,7 +52,9 @@ class Run {
       await this.#step()
       await this.#script.time.pass(this.#random.pick([5, 20, 100, 400]), 20)
       for (const client of this.#clients) this.#note(client)
+      if (this.#random.next() < 0.3) this.#unread.shift()?.release()
     }
+    for (const held of this.#unread) held.release()
     const drained = this.#script.queues.drain(LOCK_MS)
     await this.#script.time.pass(6 * LOCK_MS, 50)
     await drained
@@ -55,6 +66,7 @@ class Run {
     for (const { results } of this.#clients) expect(results.length).to.be.at.most(1)
     expect(this.#clients.filter(client => client.results.length === 0 && !this.#gone.has(client))).to.deep.equal([])
     expect(this.#script.queues.held).to.equal(0)
+    expect(this.#script.records.heldBytes).to.equal(0)
     expect(this.#script.metrics.gaugeOf('held_messages')).to.equal(0)
     const told = new Set(this.#script.archived)
     const archived = this.#model!.messages.filter(({ state }) => state === 'archived').map(({ offset }) => offset)
@@ -79,7 +91,7 @@ class Run {
     if (luck < 0.35) {
       const count = this.#random.between(1, 4)
       const lockMs = [undefined, undefined, 1_500, 12_000][this.#random.between(0, 3)]
-      const client = this.#random.pick(['ann', 'bob', 'cid'])
+      const client = this.#random.pick(CLIENTS)
       const waitMs = this.#random.pick([0, 500, 3_000])
       this.#clients.push(await this.#script.acquire({ count, lockMs, client, waitMs }))
     } else if (luck < 0.75) this.#settleOne()
@@ -92,6 +104,8 @@ class Run {
   #note(client: Client): void {
     if (this.#noted.has(client) || client.results.length === 0) return
     this.#noted.add(client)
+    const name = this.#random.pick(CLIENTS)
+    this.#unread.push(this.#script.records.hold(client.messages.length * RECORD_BYTES, name))
     for (const { token, record } of client.messages) {
       this.#given.push({ offset: record.offset, token })
       this.#newest.set(record.offset, token)
@@ -144,9 +158,10 @@ class Run {
 
 describe('queues whose clients do anything at any time', () => {
   const seed = testSeed()
-  for (let at = 0; at < 12; at++) {
-    it(`settle by no stale token, answer everybody once, and archive nothing untold (seed ${seed + at})`, async () => {
-      const run = new Run(seed + at)
+  for (let at = 0; at < 16; at++) {
+    const [memory, name] = at % 2 === 0 ? [1e9, ''] : [LITTLE_MEMORY, ', with little memory']
+    it(`settle by no stale token, answer everybody once, and archive nothing untold${name} (seed ${seed + at})`, async () => {
+      const run = new Run(seed + at, memory)
       try {
         await run.run()
         run.check()

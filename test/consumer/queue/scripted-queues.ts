@@ -19,6 +19,7 @@ import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
 import type { CastellanError } from '../../../src/core/errors.js'
 import { LoopTurns } from '../../../src/core/loop-turns.js'
 import type { Logger } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -135,6 +136,8 @@ export interface QueuesScript {
   readonly openReader?: QueuesDeps['openReader']
   /** Of this byte are the 12 of the gateway's id. */
   readonly gateway?: number
+  /** Memory for records. */
+  readonly recordBytes?: number
   /** Default: a time of its own. */
   readonly time?: FakeTime
 }
@@ -152,9 +155,12 @@ export class ScriptedQueues {
   /** Whether readers begin by themselves. */
   begins = true
   readonly queues: Queues
+  readonly records: RecordBudget
 
-  constructor({ found, limits, findFails, openReader, gateway = 7, time = new FakeTime() }: QueuesScript = {}) {
+  constructor(script: QueuesScript = {}) {
+    const { found, limits, findFails, openReader, gateway = 7, time = new FakeTime(), recordBytes = 1e12 } = script
     this.time = time
+    this.records = new RecordBudget(recordBytes, time.now)
     const admin: QueueAdmin = {
       find: async () => {
         if (findFails !== undefined) throw findFails
@@ -183,6 +189,7 @@ export class ScriptedQueues {
         ...limits
       },
       turns: new LoopTurns(),
+      records: this.records,
       clock: this.time.now,
       log: this.#log,
       metrics: this.metrics,

@@ -3,6 +3,7 @@ import type { SeededRandom } from '../../support/random.js'
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
 const LONGEST_ANSWER_MS = 40
+export const RECORD_BYTES = 10
 
 interface Delivery {
   readonly session: object
@@ -152,7 +153,7 @@ export class SharePartitionModel implements Pick<QueueReader, 'wake' | 'settle' 
       found.map(({ offset, deliveries, lock }) => ({
         topicId: TOPIC_ID,
         partition: 0,
-        record: { offset, timestampMs: 0, key: null, value: null, headers: [] },
+        record: { offset, timestampMs: 0, key: null, value: Buffer.alloc(RECORD_BYTES), headers: [] },
         deliveryCount: deliveries,
         lockEndsAt: lock!.lockEndsAt,
         session: lock!.session

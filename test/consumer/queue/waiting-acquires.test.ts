@@ -3,6 +3,7 @@ import { HeldCounts } from '../../../src/consumer/queue/held-counts.js'
 import { HeldMessage } from '../../../src/consumer/queue/held-messages.js'
 import { WaitingAcquire } from '../../../src/consumer/queue/waiting-acquire.js'
 import { WaitingAcquires } from '../../../src/consumer/queue/waiting-acquires.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
@@ -19,7 +20,14 @@ class Run {
   readonly #random: SeededRandom
   readonly #deadlines = new Deadlines(this.#time.now)
   readonly #counts = new HeldCounts({ maxHeld: 1_000, maxHeldPerClient: LIMIT })
-  readonly #queues = [0, 1].map(at => new WaitingAcquires(this.#deadlines, this.#counts, () => this.#toldRoom.add(at)))
+  readonly #records = new RecordBudget(1e9, this.#time.now)
+  readonly #shared = {
+    now: this.#time.now,
+    deadlines: this.#deadlines,
+    counts: this.#counts,
+    records: this.#records
+  }
+  readonly #queues = [0, 1].map(at => new WaitingAcquires(this.#shared, () => this.#toldRoom.add(at)))
   readonly #waiting = this.#queues.map(() => new Set<WaitingAcquire>())
   readonly #held: HeldMessage[] = []
   readonly #toldRoom = new Set<number>()
@@ -99,7 +107,7 @@ class Run {
     const value = Buffer.alloc(this.#random.between(1, 20))
     const record = { offset: this.#given, timestampMs: 0, key: null, value, headers: [] }
     const acquired = { topicId: 'topic', partition: 0, record, deliveryCount: 1, lockEndsAt: 1e9, session: {} }
-    return new HeldMessage(acquired, this.#time.now(), () => {})
+    return new HeldMessage(acquired, this.#records.hold(0), this.#time.now(), () => {})
   }
 
   #settle(): void {

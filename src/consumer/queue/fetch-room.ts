@@ -1,0 +1,109 @@
+import type { MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
+import { MIB } from '../../core/settings/units.js'
+import { Alarm, type Deadlines } from '../../router/requests/deadlines.js'
+import type { HeldCounts } from './held-counts.js'
+
+/** What a record may take while none was seen. */
+const UNKNOWN_BYTES = MIB
+/** How long the largest record counts: so long to twice so long. */
+const LATELY_MS = 60_000
+/** A queue without room is asked again so much later. */
+const AGAIN_MS = 250
+/** Another queue may have the turn of one that has fetched nothing for so long. */
+const TURN_MS = 1_000
+
+/** The turn to fetch one message although there is no room for it in memory: some queue has to find out whether there are any. */
+export class FetchTurn {
+  #owner: object | undefined
+  #until = 0
+
+  /** @returns whether the queue may fetch one message */
+  take(queue: object, now: number): boolean {
+    if (this.#owner !== undefined && this.#owner !== queue && now < this.#until) return false
+    if (this.#owner !== queue || now >= this.#until) this.#until = now + TURN_MS
+    this.#owner = queue
+    return true
+  }
+
+  leave(queue: object): void {
+    if (this.#owner === queue) this.#owner = undefined
+  }
+}
+
+export interface FetchRoomDeps {
+  readonly now: MonotonicClock
+  readonly deadlines: Deadlines
+  readonly records: RecordBudget
+  readonly counts: HeldCounts
+  readonly fetchTurn: FetchTurn
+}
+
+/** How many messages one queue may fetch, so that those of all queues have room in memory. Kafka counts messages, not their bytes. */
+export class FetchRoom {
+  readonly #deps: FetchRoomDeps
+  readonly #onAgain: () => void
+  #again: Alarm | undefined
+  /** The largest record since then, and before. */
+  #since: number
+  #largest = 0
+  #former = 0
+
+  /** @param onAgain called when it may be asked again after it has found no room */
+  constructor(deps: FetchRoomDeps, onAgain: () => void) {
+    this.#deps = deps
+    this.#onAgain = onAgain
+    this.#since = deps.now()
+  }
+
+  /** A record was fetched. */
+  note(bytes: number): void {
+    this.#forgetOld()
+    this.#largest = Math.max(this.#largest, bytes)
+  }
+
+  /**
+   * @param wanted of messages, which may be fewer than are wanted by those that wait @param spare how many it has for nobody yet
+   * @returns how many it may fetch
+   */
+  limit(wanted: number, spare: number): number {
+    const { now, records, counts, fetchTurn } = this.#deps
+    if (wanted === 0) return 0
+    const room = Math.floor(records.freeBytes / this.#bytesOfOne / Math.max(1, counts.queuesThatWait))
+    if (room > 0) {
+      fetchTurn.leave(this)
+      return Math.min(wanted, room)
+    }
+    if (spare === 0 && fetchTurn.take(this, now())) return 1
+    this.#askAgain()
+    return 0
+  }
+
+  close(): void {
+    this.#deps.fetchTurn.leave(this)
+    if (this.#again !== undefined) this.#deps.deadlines.remove(this.#again)
+  }
+
+  get #bytesOfOne(): number {
+    this.#forgetOld()
+    return Math.max(this.#largest, this.#former) || UNKNOWN_BYTES
+  }
+
+  #forgetOld(): void {
+    const now = this.#deps.now()
+    if (now - this.#since < LATELY_MS) return
+    this.#since = now
+    this.#former = this.#largest
+    this.#largest = 0
+  }
+
+  #askAgain(): void {
+    const { now, deadlines } = this.#deps
+    if (this.#again !== undefined) return
+    this.#again = new Alarm(now() + AGAIN_MS, () => {
+      this.#again = undefined
+      this.#onAgain()
+    })
+    deadlines.add(this.#again)
+  }
+}
