@@ -320,14 +320,20 @@ class ProgramQueue implements Queue {
 
   async #handle(handler: (message: QueueMessage) => unknown, message: QueueMessage, lockMs: number): Promise<void> {
     const renewing = setInterval(() => void message.renew(), lockMs / RENEWALS_PER_LOCK)
+    // A handler that never resolves must not keep the process alive.
+    const leaves = this.#ends.map(signal => onAbort(signal, () => renewing.unref()))
+    const stopRenewing = (): void => {
+      clearInterval(renewing)
+      for (const leave of leaves) leave()
+    }
     try {
       await handler(message)
-      clearInterval(renewing)
+      stopRenewing()
       const { outcome } = await message.accept()
       if (outcome !== 'done')
         this.#log.warn(placeOf(message), `a handled message is not known to be accepted: ${outcome}`)
     } catch (error) {
-      clearInterval(renewing)
+      stopRenewing()
       this.#log.warn({ ...placeOf(message), err: error }, 'the handler of a queue has failed')
       await message.release({ delayMs: RETRY_DELAY_MS })
     }
