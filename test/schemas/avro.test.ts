@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { checkRows } from '../support/rows.js'
 import { errorOf, SchemasStage } from './stage.js'
 
-const record = (name: string, ...fields: readonly unknown[]): unknown => ({ type: 'record', name, fields })
+const record = (name: string, ...fields: readonly unknown[]): object => ({ type: 'record', name, fields })
 const field = (name: string, type: unknown, more: object = {}): unknown => ({ name, type, ...more })
 const ITEM = record('Item', field('price', 'double'))
 const NODE = record('Node', field('next', ['null', 'Node'], { default: null }))
