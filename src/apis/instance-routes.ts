@@ -15,7 +15,7 @@ import {
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
-import { holdUntilLeft, whenNext } from '../http/exchange/leaving-records.js'
+import { holdUntilLeft, NAMELESS, whenNext } from '../http/exchange/leaving-records.js'
 import type { VerbPath } from '../verbs/facts.js'
 import { toError } from '../verbs/offsets.js'
 import type {
@@ -337,7 +337,7 @@ export class InstanceRoutes {
     const { body, bytes } = written
     // The records themselves are held until the read is settled.
     const isMade = decoded.records !== records || format === 'text'
-    const client = clientOf(request, ask.caller) ?? 'unix socket'
+    const client = clientOf(request, ask.caller) ?? NAMELESS
     return { body, format, bytes, held: this.#records.hold(isMade ? body.length : 0, client) }
   }
 

@@ -1,10 +1,13 @@
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
 import type { Caller } from '../../http/access/access.js'
+import type { ApiContext } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
+import { holdUntilLeft, NAMELESS } from '../../http/exchange/leaving-records.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
 import { type EventAnswers, type EventParts, EventProblem } from './event-answers.js'
@@ -27,6 +30,8 @@ type Follower = FollowSink & { follows(subscription: TopicSubscription): void }
 
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
+/** A record is read only where there is room for so much of it. */
+const MIN_ROOM_BYTES = 64 * 1024
 /** How long to wait for the first event, from when the positions are known. */
 const DEFAULT_WAIT_MS = 3_000
 
@@ -34,14 +39,16 @@ const DEFAULT_WAIT_MS = 3_000
 export class FollowEndpoint {
   readonly #parts: EventParts
   readonly #verbs: Pick<Verbs, 'follow'>
+  readonly #records: RecordBudget
   readonly #shares = new Shares(MAX_READERS, 'readers of events')
   /** What ends each open request when the process stops. */
   readonly #open = new Set<() => void>()
   #isStopped = false
 
-  constructor(parts: EventParts, verbs: Pick<Verbs, 'follow'>) {
+  constructor(parts: EventParts, { verbs, records }: Pick<ApiContext<unknown>, 'verbs' | 'records'>) {
     this.#parts = parts
     this.#verbs = verbs
+    this.#records = records
   }
 
   /** A client that waits for the first events behind a place. @throws EventProblem */
@@ -52,7 +59,7 @@ export class FollowEndpoint {
     const caller = access.callerOf(exchange.request)
     const release = this.#enter(exchange)
     noteWait(exchange.request, wanted.timeoutMs ?? DEFAULT_WAIT_MS)
-    const events = new FirstEvents(exchange, wanted, caller, answers)
+    const events = new FirstEvents(exchange, wanted, caller, answers, this.#records)
     const stop = (): void => events.ended(STOPPING)
     this.#open.add(stop)
     exchange.response.once('close', () => {
@@ -77,6 +84,8 @@ export class FollowEndpoint {
     noteWait(request, Number.POSITIVE_INFINITY)
     const tail = new Tail(exchange, {
       caller,
+      records: this.#records,
+      client: clientOf(request, caller),
       dataOf: (_, record) => eventDataIn(record),
       broken: error => this.#failed(exchange, error),
       onOver: () => {
@@ -138,6 +147,11 @@ class FirstEvents implements Follower {
   readonly #caller: Caller
   readonly #answers: EventAnswers
   readonly #found: Found[] = []
+  readonly #budget: RecordBudget
+  readonly #client: string
+  readonly #held: HeldRecords
+  /** Ends the wait for room. */
+  #endWait: (() => void) | undefined
   /** What was read, with what is no event. */
   #records = 0
   #bytes = 0
@@ -147,11 +161,15 @@ class FirstEvents implements Follower {
   #warning: string | undefined
   #isOver = false
 
-  constructor(exchange: Exchange, wanted: WantedEvents, caller: Caller, answers: EventAnswers) {
+  constructor(exchange: Exchange, wanted: WantedEvents, caller: Caller, answers: EventAnswers, records: RecordBudget) {
     this.#exchange = exchange
     this.#wanted = wanted
     this.#caller = caller
     this.#answers = answers
+    this.#budget = records
+    this.#client = clientOf(exchange.request, caller) ?? NAMELESS
+    this.#held = records.hold(0, this.#client)
+    holdUntilLeft(exchange.response, records, this.#held)
   }
 
   follows(subscription: TopicSubscription): void {
@@ -166,7 +184,18 @@ class FirstEvents implements Follower {
   }
 
   get isFull(): boolean {
-    return this.#isOver || this.#found.length >= this.#wanted.count || this.#bytes >= MAX_EVENT_BYTES
+    return this.#isOver || this.#found.length >= this.#wanted.count || this.#bytes >= MAX_EVENT_BYTES || !this.#hasRoom
+  }
+
+  /** Where it has found nothing and there is no room, it reads on when there is some. */
+  get #hasRoom(): boolean {
+    if (this.#budget.problemOf(this.#client, MIN_ROOM_BYTES) === undefined) return this.#endWait === undefined
+    if (this.#found.length === 0)
+      this.#endWait ??= this.#budget.whenRoom(this.#client, MIN_ROOM_BYTES, () => {
+        this.#endWait = undefined
+        this.#subscription?.resume()
+      })
+    return false
   }
 
   take(partition: number, record: KafkaRecord): void {
@@ -181,10 +210,12 @@ class FirstEvents implements Follower {
     }
     this.#records++
     this.#bytes += sizeOfRecord(record)
+    // The answer has a copy.
+    this.#held.add(sizeOfRecord(record))
   }
 
   flush(): void {
-    if (this.#found.length > 0 || this.isFull) this.#answer()
+    if (this.#found.length > 0 || (this.isFull && this.#endWait === undefined)) this.#answer()
   }
 
   warn(text: string): void {
@@ -201,12 +232,18 @@ class FirstEvents implements Follower {
     if (this.#isOver) return false
     this.#isOver = true
     clearTimeout(this.#timer)
+    this.#endWait?.()
     this.#subscription?.stop()
     return true
   }
 
   #answer(): void {
+    const lacksRoom = this.#endWait !== undefined
     if (!this.end()) return
+    if (lacksRoom) {
+      this.#answers.fail(this.#exchange, this.#budget.refusal(this.#budget.problemOf(this.#client, 1) ?? 'full'))
+      return
+    }
     const skipped = this.#records - this.#found.length
     const beside = { skipped, next: idOf(this.#positions), warning: this.#warning }
     try {

@@ -1,4 +1,5 @@
 import { Members } from '../../core/members.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
@@ -31,16 +32,18 @@ export class GroupEndpoint {
   readonly #verbs: Pick<Verbs, 'groups'>
   readonly #clock: () => number
   readonly #longPollMs: number
+  readonly #records: RecordBudget
   readonly #polls = new Members<Poll>()
 
   constructor(
     parts: EventParts,
-    { verbs, clock, longPollMs }: Pick<ApiContext<unknown>, 'verbs' | 'clock' | 'longPollMs'>
+    { verbs, clock, longPollMs, records }: Pick<ApiContext<unknown>, 'verbs' | 'clock' | 'longPollMs' | 'records'>
   ) {
     this.#parts = parts
     this.#verbs = verbs
     this.#clock = clock
     this.#longPollMs = longPollMs
+    this.#records = records
   }
 
   /** @throws EventProblem */
@@ -53,6 +56,7 @@ export class GroupEndpoint {
     const startedAt = this.#clock()
     noteWait(exchange.request, wanted.timeoutMs ?? this.#longPollMs)
     const poll = new Poll(exchange, {
+      records: this.#records,
       groups,
       groupId: group,
       topic,

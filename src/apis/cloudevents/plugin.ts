@@ -13,7 +13,7 @@ import type { CloudeventsSettings } from './settings.js'
 export const cloudeventsPlugin =
   (context: ApiContext<CloudeventsSettings>): ApiPlugin =>
   app => {
-    const { access, verbs, lifetime, log, settings } = context
+    const { access, lifetime, log, settings } = context
     const answers = new EventAnswers(log)
     const parts: EventParts = { access, answers, pool: bodyPool() }
     const { maxBodyBytes } = settings
@@ -23,7 +23,7 @@ export const cloudeventsPlugin =
     const api = new EventsApi('cloudevents', answers, sync)
     const produce = new ProduceRoute(api, context, maxBodyBytes).at(deadlineMs)
     const groups = new GroupEndpoint(parts, context)
-    const followers = new FollowEndpoint(parts, verbs)
+    const followers = new FollowEndpoint(parts, context)
     lifetime.onDrain(async () => {
       groups.stop()
       followers.stop()

@@ -1,6 +1,7 @@
 import { OverloadedError } from '../../core/errors.js'
 import { Members } from '../../core/members.js'
 import { shortened } from '../../core/printable.js'
+import { ANSWERS_SETTING } from '../../core/record-budget.js'
 import { bytesIn, Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
@@ -43,6 +44,7 @@ const STOPPING: NoMessage = {
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
+const MAX_TEXT_CHARACTERS = 16 * 1024
 
 /** For so long it is known whether there is a topic that clients wait for without a message. */
 const LOOK_UP_LASTS_MS = 10_000
@@ -104,10 +106,11 @@ export class ConsumeEndpoint {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (typeof ack !== 'string') void verbs.groups.ack(groupId, { topic, ...ack }).catch(() => undefined)
-    const { access, answers, longPollMs } = this.#parts
+    const { access, answers, longPollMs, records } = this.#parts
     noteWait(exchange.request, longPollMs)
     const caller = access.callerOf(exchange.request)
     const poll = new Poll(exchange, {
+      records,
       groups: verbs.groups,
       groupId,
       topic,
@@ -116,7 +119,7 @@ export class ConsumeEndpoint {
       limits: count === undefined ? ONE_MESSAGE : { maxMessages: count, maxBytes: MAX_ANSWER_BYTES },
       isAutoAck: ack === 'auto',
       answer: (messages, poll) => {
-        if (options.schemas === undefined) this.#answer(request, messages, options, count !== undefined, [])
+        if (options.schemas === undefined) this.#answer(request, poll, messages, options, count !== undefined, [])
         else this.#decode(request, poll, messages, options, count !== undefined)
       },
       fail: reason => this.#failed(request, reason),
@@ -142,7 +145,7 @@ export class ConsumeEndpoint {
     recordJsons(options.schemas!, messages, { maxBytes: MAX_ANSWER_BYTES, owner })
       .then(jsons => {
         if (jsons.length > 0 && jsons.length < messages.length) poll.askForFewer(jsons.length)
-        else this.#answer(request, messages, options, isList, jsons)
+        else this.#answer(request, poll, messages, options, isList, jsons)
       })
       .catch(error => {
         if (error instanceof SchemaError) {
@@ -156,6 +159,7 @@ export class ConsumeEndpoint {
 
   #answer(
     { exchange }: PixyRequest,
+    poll: Poll,
     messages: readonly AcquiredMessage[],
     options: MessageOptions,
     isList: boolean,
@@ -164,13 +168,13 @@ export class ConsumeEndpoint {
     const { access, answers } = this.#parts
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
-    if (isList) answers.ok(exchange, listJson(messages, options, jsons))
-    else {
-      const headers = returnedHeadersOf(exchange.request, messages[0]!.headers)
-      const body = messageJson(messages[0]!, options, '', jsons[0])
-      if (Object.keys(headers).length === 0) answers.ok(exchange, body)
-      else answers.message(exchange, body, headers)
-    }
+    const json = isList ? listJson(messages, options, jsons) : messageJson(messages[0]!, options, '', jsons[0])
+    poll.made(json.length)
+    // A long text that waits for its client must not be in the heap.
+    const body = json.length > MAX_TEXT_CHARACTERS ? Buffer.from(json) : json
+    const headers = isList ? {} : returnedHeadersOf(exchange.request, messages[0]!.headers)
+    if (typeof body === 'string' && Object.keys(headers).length === 0) answers.ok(exchange, body)
+    else answers.message(exchange, body, headers)
   }
 
   #failed(request: PixyRequest, reason: NoMessage | Error): void {
@@ -178,6 +182,8 @@ export class ConsumeEndpoint {
     const { exchange, verbs } = request
     if (reason instanceof Error) this.#parts.fail(request, reason)
     else if (reason.type === 'timedOut') this.#timedOut(request)
+    else if (reason.code === 'overloaded' && reason.setting === ANSWERS_SETTING)
+      answers.error(exchange, 503, reason.message)
     else if (reason.code === 'overloaded') answers.error(exchange, 429, overloadedTextOf(reason))
     else answers.failure(exchange, reason, verbs.isReady)
   }

@@ -131,7 +131,7 @@ export class PixyAnswers extends ApiAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
-  message(asked: Reply, body: string, headers: Readonly<Record<string, readonly string[]>>): void {
+  message(asked: Reply, body: string | Buffer, headers: Readonly<Record<string, readonly string[]>>): void {
     this.send(asked, 200, JSON_TYPE, body, { headers })
   }
 

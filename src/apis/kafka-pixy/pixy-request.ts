@@ -3,6 +3,7 @@ import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import { addTo } from '../../core/group-by.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Access, Target } from '../../http/access/access.js'
 import { authorize } from '../../http/api/endpoint.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -165,6 +166,7 @@ export interface RouteParts {
   readonly schemas?: Decoding | undefined
   readonly pool: BufferPool
   readonly maxBodyBytes: number
+  readonly records: RecordBudget
   readonly clock: MonotonicClock
   /** How long a request waits for a message, in milliseconds. */
   readonly longPollMs: number

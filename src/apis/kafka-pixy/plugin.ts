@@ -35,7 +35,7 @@ const NO_HEAP_PROFILE =
 export const kafkaPixyPlugin =
   (context: ApiContext<KafkaPixySettings>): ApiPlugin =>
   app => {
-    const { settings, access, log, schemas, clock, longPollMs } = context
+    const { settings, access, log, schemas, clock, longPollMs, records } = context
     const { maxBodyBytes } = settings
     const answers = new PixyAnswers()
     const fail = failing(answers, log)
@@ -46,6 +46,7 @@ export const kafkaPixyPlugin =
       schemas,
       pool: bodyPool(),
       maxBodyBytes,
+      records,
       clock,
       longPollMs,
       fail

@@ -81,11 +81,13 @@ export class TailEndpoint {
 
   #open(request: PixyRequest, options: Follow, message: MessageOptions, release: () => void): void {
     const { exchange, verbs, topic } = request
-    const { access, answers } = this.#parts
+    const { access, answers, records } = this.#parts
     const caller = access.callerOf(exchange.request)
     noteWait(exchange.request, Number.POSITIVE_INFINITY)
     const tail = new Tail(exchange, {
       caller,
+      records,
+      client: clientOf(exchange.request, caller),
       dataOf: (partition, record) => {
         if (message.schemas === undefined) return lineJson({ partition, ...record }, message)
         const json = recordJson(message.schemas, record, false, clientOf(exchange.request, caller))

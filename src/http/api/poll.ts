@@ -1,9 +1,15 @@
 import { sizeOfRecord } from '../../core/model.js'
+import { ANSWERS_SETTING, type HeldRecords, type RecordBudget } from '../../core/record-budget.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
+import { holdUntilLeft, NAMELESS, whenNext } from '../exchange/leaving-records.js'
+
+/** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
+const ROOM_MS = 10_000
 
 export interface PollOptions {
+  readonly records: RecordBudget
   readonly groups: GroupVerbs
   readonly groupId: string
   readonly topic: string
@@ -27,6 +33,9 @@ export interface PollOptions {
  * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
  * the next client:
  *
+ * A poll begins when its answer is the next one of its connection. Where there is no room for the messages, it gives them back and
+ * asks again when there is.
+ *
  *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
  *     │                      │
  *     └──── client left ─────┴──▶ given back
@@ -38,6 +47,11 @@ export class Poll {
   readonly #asked: Reply
   #cancel: () => void = () => undefined
   #messages: ConsumedMessages | undefined
+  /** The bytes of the messages, until the answer has left. */
+  #held: HeldRecords | undefined
+  /** Ends the wait for room, which begins with the first messages for which there is none. */
+  #endWait: (() => void) | undefined
+  #roomTimer: NodeJS.Timeout | undefined
   #isAnswered = false
   /** Messages that were acknowledged without an answer. */
   skipped = 0
@@ -45,7 +59,12 @@ export class Poll {
   constructor(asked: Reply, options: PollOptions) {
     this.#asked = asked
     this.#options = options
-    this.#cancel = this.#ask()
+    let isLater = false
+    whenNext(asked.response, () => {
+      if (isLater) this.#askSoon()
+      else this.#cancel = this.#ask()
+    })
+    isLater = true
     // Only after the request for messages: if it throws, there is no poll to end.
     asked.response.once('close', () => this.#closed())
   }
@@ -59,6 +78,7 @@ export class Poll {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#cancel()
+    this.#waitsNoMore()
     answer()
   }
 
@@ -82,7 +102,12 @@ export class Poll {
   /** Messages that are there are answered at once, so the next request for them comes in another tick. */
   #askSoon(limits?: MessageLimits): void {
     setImmediate(() => {
-      if (!this.#isAnswered && !this.#asked.response.destroyed) this.#cancel = this.#ask(limits)
+      if (this.#isAnswered || this.#asked.response.destroyed) return
+      try {
+        this.#cancel = this.#ask(limits)
+      } catch (error) {
+        this.endWith(() => this.#options.fail(error as Error, this))
+      }
     })
   }
 
@@ -108,6 +133,7 @@ export class Poll {
         this.#askSoon()
         return
       }
+      if (!this.#takeRoom(messages)) return
       this.#messages = messages
       this.#isAnswered = true
       this.#options.answer(messages.messages, this)
@@ -120,11 +146,50 @@ export class Poll {
     }
   }
 
+  /** @returns false: there is no room for the messages, and they are given back */
+  #takeRoom(messages: ConsumedMessages): boolean {
+    const { records, client = NAMELESS } = this.#options
+    const bytes = bytesIn(messages.messages)
+    this.#held?.release()
+    this.#held = records.take(client, bytes)
+    if (this.#held === undefined) {
+      messages.release()
+      this.#roomTimer ??= setTimeout(() => this.end(this.#overload()), ROOM_MS)
+      this.#endWait = records.whenRoom(client, bytes, () => {
+        this.#endWait = undefined
+        this.#askSoon()
+      })
+      return false
+    }
+    this.#waitsNoMore()
+    holdUntilLeft(this.#asked.response, records, this.#held)
+    return true
+  }
+
+  /** Counts bytes that were made of the messages for the answer. */
+  made(bytes: number): void {
+    this.#held?.add(bytes)
+  }
+
+  #overload(): NoMessage {
+    const { records, client = NAMELESS } = this.#options
+    const { code, message } = records.refusal(records.problemOf(client, 1) ?? 'full')
+    return { type: 'failed', code, message, retriable: true, errorCode: undefined, setting: ANSWERS_SETTING }
+  }
+
+  #waitsNoMore(): void {
+    clearTimeout(this.#roomTimer)
+    this.#roomTimer = undefined
+    this.#endWait?.()
+    this.#endWait = undefined
+  }
+
   /** The answer has been sent, or the client has gone away. */
   #closed(): void {
     const { isAutoAck, onOver } = this.#options
     onOver()
     this.#cancel()
+    this.#waitsNoMore()
     const isSent = this.#isAnswered && this.#asked.response.writableFinished
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()

@@ -1,8 +1,10 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
+import { leavesOf, NAMELESS } from '../exchange/leaving-records.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -22,6 +24,9 @@ const HEADERS = {
 
 export interface TailOptions {
   readonly caller: Caller
+  readonly records: RecordBudget
+  /** Whose share its events count to. */
+  readonly client: string | undefined
   /**
    * The data of the event for a record, each line after the first one behind `data: `. `undefined`: the client gets no event
    * for it, and an event `skipped` says how many records had none. A promise: no record is taken until then.
@@ -49,6 +54,11 @@ export class Tail implements FollowSink {
   #bytes = 0
   #skipped = 0
   #isWaitingForClient = false
+  /** Bytes of events that have not left. */
+  readonly #held: HeldRecords
+  /** Ends the wait for room. */
+  #endWait: (() => void) | undefined
+  #hasLeft: () => void = () => undefined
   /** The data of the last record is being made. */
   #pending: Promise<void> | undefined
   #pause: NodeJS.Timeout | undefined
@@ -62,10 +72,12 @@ export class Tail implements FollowSink {
     const { response } = asked
     this.#asked = asked
     this.#options = options
+    this.#held = options.records.hold(0, options.client ?? NAMELESS)
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     response.on('drain', () => {
       clearTimeout(this.#stall)
       this.#isWaitingForClient = false
+      this.#left()
       this.#resume()
     })
     response.once('close', () => this.#over())
@@ -88,7 +100,24 @@ export class Tail implements FollowSink {
   }
 
   get isFull(): boolean {
-    return this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined
+    return this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined || !this.#hasRoom
+  }
+
+  /** Where there is no room for events, it reads on when there is some. */
+  get #hasRoom(): boolean {
+    const { records, client = NAMELESS } = this.#options
+    if (this.#isOver || records.problemOf(client, PIECE_CHARACTERS) === undefined) return this.#endWait === undefined
+    this.#endWait ??= records.whenRoom(client, PIECE_CHARACTERS, () => {
+      this.#endWait = undefined
+      this.#resume()
+    })
+    return false
+  }
+
+  /** What was written has left the process. */
+  #left(): void {
+    this.#held.add(-this.#held.bytes)
+    this.#hasLeft()
   }
 
   take(partition: number, record: KafkaRecord): void {
@@ -113,7 +142,10 @@ export class Tail implements FollowSink {
 
   #add(data: string | undefined, sizeBytes: number): void {
     if (data === undefined) this.#skipped++
-    else this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
+    else {
+      this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
+      this.#held.add(data.length)
+    }
     this.#records++
     this.#bytes += sizeBytes
     if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
@@ -185,8 +217,15 @@ export class Tail implements FollowSink {
     const { response } = this.#asked
     if (this.#isOver || this.#isEnded || !response.headersSent) return
     this.#isFresh = true
-    if (response.write(text) || this.#isWaitingForClient) return
+    // A long text that waits for its client must not be in the heap.
+    const isTaken = response.write(text.length > PIECE_CHARACTERS ? Buffer.from(text) : text)
+    if (this.#isWaitingForClient) return
+    if (isTaken) {
+      this.#left()
+      return
+    }
     this.#isWaitingForClient = true
+    this.#hasLeft = leavesOf(response, this.#options.records, this.#held)
     // An answer that waits behind another one has no socket yet, so destroying it has no effect.
     this.#stall = setTimeout(() => response.req.socket.destroy(), STALL_MS)
   }
@@ -202,6 +241,9 @@ export class Tail implements FollowSink {
     clearInterval(this.#heartbeat)
     clearTimeout(this.#stall)
     clearTimeout(this.#pause)
+    this.#endWait?.()
+    this.#hasLeft()
+    this.#held.release()
     this.#following?.stop()
     this.#options.onOver()
   }

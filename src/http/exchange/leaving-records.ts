@@ -2,6 +2,9 @@ import type { ServerResponse } from 'node:http'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { sentBytesOf } from '../engine/time-limits.js'
 
+/** Whose share the records of an answer count to that has no client with a name: all clients of a unix socket are one. */
+export const NAMELESS = 'unix socket'
+
 /** A response of a connection of ours. */
 interface Queued {
   /** Calls back when all earlier answers of its connection have left; at once where they have. */
@@ -34,18 +37,30 @@ export function holdUntilLeft(
     held.release()
     return
   }
+  const over = leavesOf(response, budget, held, elsewhereBytes)
+  response.once('close', () => {
+    over()
+    held.release()
+  })
+}
+
+/** Lets an answer be ended while it leaves more slowly than others can wait for. @returns to be called when it has left */
+export function leavesOf(
+  response: ServerResponse | (ServerResponse & Queued),
+  budget: RecordBudget,
+  held: HeldRecords,
+  elsewhereBytes = 0
+): () => void {
   const { socket } = response
-  const sentBefore = socket === null ? 0 : sentBytesOf(socket)
-  const over = budget.leaves({
+  // Requests that were not sent, but injected, have none.
+  const sent = (): number => (socket ? sentBytesOf(socket) : 0)
+  const sentBefore = sent()
+  return budget.leaves({
     client: held.client,
     get bytes() {
       return held.bytes + elsewhereBytes
     },
-    sentBytes: () => (socket === null ? 0 : sentBytesOf(socket) - sentBefore),
+    sentBytes: () => sent() - sentBefore,
     end: () => ('endUnread' in response ? response.endUnread() : response.destroy())
-  })
-  response.once('close', () => {
-    over()
-    held.release()
   })
 }

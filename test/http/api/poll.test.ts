@@ -1,10 +1,11 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Poll } from '../../../src/http/api/poll.js'
 import type { AcquiredMessage, ConsumeManyResult, GroupVerbs } from '../../../src/verbs/verbs.js'
 
-const message = { topic: 't', partition: 0, offset: 7 } as AcquiredMessage
+const message = { key: null, value: Buffer.from('v'), headers: [] } as unknown as AcquiredMessage
 
 /** A poll whose gateway and connection the test plays. */
 class PollStage {
@@ -16,6 +17,7 @@ class PollStage {
   readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
   readonly poll: Poll
   #reply: (result: ConsumeManyResult) => void = () => undefined
+  readonly records = new RecordBudget(1_000, () => 0)
 
   constructor(isAutoAck: boolean) {
     const consume = (...asked: readonly unknown[]): (() => void) => {
@@ -26,6 +28,7 @@ class PollStage {
     this.poll = new Poll(
       { response: this.response as unknown as ServerResponse, requestId: 'r' },
       {
+        records: this.records,
         groups: { consume } as unknown as GroupVerbs,
         groupId: 'g',
         topic: 't',
@@ -114,5 +117,30 @@ describe('a client that waits for messages', () => {
     stage.close(false)
     await new Promise(resolve => setImmediate(resolve))
     expect(stage.asked).to.equal(1)
+  })
+
+  it('gives back messages for which there is no room, and asks again when there is', async () => {
+    const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+    const stage = new PollStage(true)
+    const all = stage.records.hold(1_000, 'others')
+    stage.give(1)
+    await nextTick()
+    expect([stage.told, stage.asked]).to.deep.equal([['give back'], 1])
+    all.release()
+    while (stage.asked === 1) await nextTick()
+    stage.give(1)
+    expect(stage.records.heldBytes).to.be.greaterThan(0)
+    expect(stage.close(true)).to.deep.equal(['give back', 'answered 1', 'over', 'cancelled', 'ack'])
+    expect([stage.records.heldBytes, stage.records.isShort]).to.deep.equal([0, false])
+  })
+
+  it('waits for room no longer than its client', async () => {
+    const stage = new PollStage(true)
+    const all = stage.records.hold(1_000, 'others')
+    stage.give(1)
+    expect(stage.records.isShort).to.equal(true)
+    expect(stage.close(false)).to.deep.equal(['give back', 'over', 'cancelled'])
+    expect(stage.records.isShort).to.equal(false)
+    all.release()
   })
 })

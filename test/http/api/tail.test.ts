@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { QuotaExceededError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
 import type { TopicSubscription } from '../../../src/verbs/verbs.js'
@@ -55,6 +56,8 @@ class TailPlay {
     stop: () => void this.told.push('stop')
   }
 
+  readonly records = new RecordBudget(1024 * 1024, () => 0)
+
   constructor() {
     const charge = (...counts: number[]) => {
       this.charged.push(counts)
@@ -64,6 +67,8 @@ class TailPlay {
       { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
       {
         caller: { charge } as unknown as Caller,
+        records: this.records,
+        client: 'a',
         dataOf: (partition, { offset, value }) => {
           if (value!.toString() === 'foreign') return undefined
           const data = `${partition}/${offset} ${value}`
