@@ -12,6 +12,7 @@ import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
+import type { QueueStart } from './queue-verbs.js'
 import { isGone } from './session-words.js'
 import { ShareMember } from './share-member.js'
 import { type Fetched, type FetchLimits, ShareSession } from './share-session.js'
@@ -25,6 +26,8 @@ export interface QueueReaderOptions {
   readonly now: MonotonicClock
   readonly log: Logger
   readonly events: QueueReaderEvents
+  /** Where the group begins in partitions that it has not read. `undefined`: it is not known. */
+  readonly start?: QueueStart | undefined
 }
 
 /** How long Kafka waits for messages, divided by the number of leaders, since a release does not end its wait. */
@@ -43,6 +46,8 @@ const MAX_PAUSE_MS = 2_000
  */
 const BEGIN_MS = 500
 const MAX_INT32 = 0x7fff_ffff
+const NO_STATE =
+  'no partition has a state of the group yet: if this lasts, Kafka cannot make its topic __share_group_state (share.coordinator.state.topic.replication.factor and .min.isr)'
 /** The part of the time to close in which sessions are closed. */
 const SESSIONS_PART = 0.75
 const LOST: Settled = { outcome: 'lost' }
@@ -67,6 +72,8 @@ export class QueueReader {
   readonly #named = new Map<string, number | true>()
   readonly #waitingForBegin = new Waiters()
   #isAssigned = false
+  /** Kafka has a state of the group for a partition. */
+  #isInitialised = false
   #hasBegun = false
   #isStarted = false
   #hasJoined = false
@@ -111,13 +118,15 @@ export class QueueReader {
   }
 
   /**
-   * Resolves when nothing that is written from now on can be skipped: every partition has had its state for a while.
+   * Resolves when nothing that is written from now on can be skipped: every partition has had its state for a while. A group that
+   * starts at the earliest record skips nothing, so that one partition is enough.
    *
    * @throws UnavailableError after `waitMs`, or when the reader is closed, with a partition that is missing
    */
   async begun(waitMs: number): Promise<void> {
     if (!this.#hasBegun && waitMs > 0 && this.#closing === undefined) await this.#waitingForBegin.wait(waitMs)
     if (this.#hasBegun) return
+    if (!this.#isInitialised) throw new UnavailableError('noLeader', NO_STATE)
     const missing = [...this.#partitions.numbers].find(partition => this.#named.get(this.#keyOf(partition)) !== true)
     const what = missing === undefined ? 'the topic was not found' : `partition ${missing} was not fetched from`
     throw new UnavailableError('noLeader', `the queue has not begun: ${what}`)
@@ -255,16 +264,31 @@ export class QueueReader {
       if (isGone.has(errorCode)) {
         this.#gone(session, { topicId, partition })
         this.#partitions.lookUp()
-      } else if (errorCode !== errorCodes.UNKNOWN_SERVER_ERROR) refusal ??= kafkaFailure(errorCode, errorMessage)
+      } else if (!this.#isYoung(error) && errorCode !== errorCodes.UNKNOWN_SERVER_ERROR)
+        refusal ??= kafkaFailure(errorCode, errorMessage)
     }
     if (refusal !== undefined) pauseMs = REFUSED_PAUSE_MS
     if (pauseMs > 0) session.pausedUntil = now() + pauseMs
-    if (this.#isAssigned && !this.#hasBegun)
-      this.#begin(named, new Set(errors.map(keyOf)), new Set(messages.map(keyOf)), now() - tookMs)
+    if (!this.#hasBegun) {
+      const [young, refused] = [errors.filter(this.#isYoung), errors.filter(error => !this.#isYoung(error))]
+      const has = messages.length > 0 || young.length > 0 || (this.#isAssigned && refused.length < named.size)
+      if (has) this.#isInitialised = true
+      if (this.#isAssigned)
+        this.#begin(named, new Set(refused.map(keyOf)), new Set([...messages, ...young].map(keyOf)), now() - tookMs)
+    }
     if (messages.length > 0) events.acquired(messages)
     if (refusal === undefined) this.#recovered(String(session.nodeId))
     else this.#failed(String(session.nodeId), refusal)
   }
+
+  get #isByDuration(): boolean {
+    const { start } = this.#options
+    return start !== undefined && start !== 'earliest' && start !== 'latest'
+  }
+
+  /** A group that begins with the records of the last time: the partition has none, so what is written from now on comes. */
+  readonly #isYoung = ({ errorCode }: { readonly errorCode: number }): boolean =>
+    errorCode === errorCodes.OFFSET_NOT_AVAILABLE && this.#isByDuration
 
   #keyOf(partition: number): string {
     return keyOf({ topicId: this.#partitions.topicId ?? '', partition })
@@ -279,7 +303,11 @@ export class QueueReader {
       else if (since !== true) this.#named.set(key, acquired.has(key) || now - since >= BEGIN_MS ? true : since)
     }
     const numbers = [...this.#partitions.numbers]
-    this.#hasBegun = numbers.length > 0 && numbers.every(partition => this.#named.get(this.#keyOf(partition)) === true)
+    const isEnough =
+      this.#options.start === 'earliest'
+        ? this.#isInitialised
+        : numbers.every(partition => this.#named.get(this.#keyOf(partition)) === true)
+    this.#hasBegun = numbers.length > 0 && isEnough
     if (this.#hasBegun) this.#waitingForBegin.wake()
   }
 

@@ -21,7 +21,8 @@ import type {
   AcquireResult,
   QueueLimits,
   QueueMessage,
-  QueueSettings
+  QueueSettings,
+  QueueStart
 } from './queue-verbs.js'
 import type { Settling } from './settled-tokens.js'
 import { WaitingAcquire } from './waiting-acquire.js'
@@ -44,7 +45,8 @@ export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRo
   openReader(
     topic: string,
     groupId: string,
-    events: QueueReaderEvents
+    events: QueueReaderEvents,
+    start: QueueStart | undefined
   ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
   tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
   /** Lets queues take turns with other long work. */
@@ -75,6 +77,8 @@ export class Queue {
   #isNewGroup = false
   /** True: no record that is written from now on is skipped. */
   #hasBegun = false
+  /** What partitions have is given before all have begun: nothing is skipped by it. */
+  #givesAtOnce = false
   /** It has begun, and acquires wait whose wait was over before. */
   #hasLate = false
   #failure: Failure | undefined
@@ -94,7 +98,7 @@ export class Queue {
     this.#giver = new MessageGiver({
       ...process,
       waiting: this.#waiting,
-      locks: () => (this.#hasBegun ? this.#joined?.locks : undefined),
+      locks: () => (this.#hasBegun || this.#givesAtOnce ? this.#joined?.locks : undefined),
       answer: acquire => this.#answer(acquire),
       onDone: () => this.#answerLate()
     })
@@ -160,12 +164,14 @@ export class Queue {
       this.#failed(opened)
       return
     }
-    const reader = openReader(topic, groupId, {
+    const start = opened.settings?.start
+    const events: QueueReaderEvents = {
       demand: () => this.#demand(),
       acquired: messages => this.#acquired(messages),
       lost: (session, partition) => this.#joined!.locks.lost(session, partition),
       failed: failure => this.#failed(failure)
-    })
+    }
+    const reader = openReader(topic, groupId, events, start)
     const ofQueue = {
       log: this.#log,
       archived: () => this.#process.troubles.archived(this),
@@ -176,8 +182,8 @@ export class Queue {
     locks.settings = opened.settings
     this.#settingsReadAt = now()
     this.#isNewGroup = opened.isNewGroup
-    if (opened.settings?.start === 'earliest') this.#hasBegun = true
-    else reader.begun(MAX_TIMER_MS).then(() => this.#begun(), noop)
+    this.#givesAtOnce = start !== undefined && start !== 'latest'
+    reader.begun(MAX_TIMER_MS).then(() => this.#begun(), noop)
     reader.wake()
   }
 
@@ -230,9 +236,10 @@ export class Queue {
     this.#owner.left()
   }
 
-  /** Before, no acquire is answered: a group that starts at the end would skip what is written after the answer. */
+  /** Before, no acquire is answered without messages, and where the group starts at the end none with messages. */
   #begun(): void {
     this.#hasBegun = true
+    if (this.#failure === undefined) this.#process.troubles.served(this)
     this.#hasLate = true
     this.#serve()
     this.#answerLate()
@@ -252,15 +259,14 @@ export class Queue {
   #acquireDue(acquire: WaitingAcquire): void {
     const { now, records } = this.#process
     const problem = this.#waiting.problemOf(acquire)
-    if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
+    if (this.#messagesOf(acquire).length > 0) this.#answer(acquire)
+    else if (acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
+    else if (problem !== undefined && this.#failure === undefined)
+      this.#refuse(acquire, failureOf(records.refusal(problem)))
+    else if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
     else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
-    else {
-      const isEmpty = this.#messagesOf(acquire).length === 0
-      if (isEmpty && acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
-      if (isEmpty && this.#failure !== undefined) this.#refuse(acquire, this.#failure)
-      else if (isEmpty && problem !== undefined) this.#refuse(acquire, failureOf(records.refusal(problem)))
-      else this.#answer(acquire)
-    }
+    else if (this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+    else this.#answer(acquire)
   }
 
   #refuseNotBegun(acquire: WaitingAcquire): void {
@@ -268,7 +274,11 @@ export class Queue {
     else
       this.#joined.reader.begun(0).then(
         () => this.#answer(acquire),
-        error => this.#refuse(acquire, this.#failure ?? ownFailure('noLeader', String(error?.message), true))
+        error => {
+          const failure = this.#failure ?? ownFailure('noLeader', String(error?.message), true)
+          this.#process.troubles.failed(this, failure)
+          this.#refuse(acquire, failure)
+        }
       )
   }
 

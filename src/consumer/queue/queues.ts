@@ -161,7 +161,7 @@ export class Queues implements QueueVerbs {
         archived,
         waiting,
         oldestHeldMs: now - (oldestSince ?? now),
-        failure: failure?.message,
+        failure: failure?.message ?? notServed?.message,
         notServedMs: notServed?.forMs,
         archivedAgoMs
       }

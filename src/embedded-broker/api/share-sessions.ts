@@ -165,6 +165,7 @@ function look({ groupId }: SessionRequest, { topicId, partition: index }: TopicI
   if (topic === undefined || partition === undefined) return refused(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
   if (partition.leaderId !== nodeId) return refused(errorCodes.NOT_LEADER_OR_FOLLOWER)
   const share = cluster.shareGroups.get(groupId)?.open(topic, partition)
+  if (share === 'notAvailable') return refused(errorCodes.OFFSET_NOT_AVAILABLE)
   return share ? { errorCode: errorCodes.NONE, partition, share } : refused(errorCodes.UNKNOWN_SERVER_ERROR)
 }
 

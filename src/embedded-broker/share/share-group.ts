@@ -205,9 +205,9 @@ export class ShareGroup {
 
   /**
    * The state of a partition as its leader has it, which begins with the first call. `undefined`: no member has subscribed
-   * to the topic yet.
+   * to the topic yet. `notAvailable`: it begins with the records of the last time, and there is none.
    */
-  open({ id, name }: Topic, partition: Partition): SharePartition | undefined {
+  open({ id, name }: Topic, partition: Partition): SharePartition | 'notAvailable' | undefined {
     if (!this.#initialised.has(id)) return undefined
     const key = topicPartitionKey(id, partition.index)
     let opened = this.#opened.get(key)
@@ -217,7 +217,11 @@ export class ShareGroup {
       this.#opened.set(key, opened)
     }
     this.#follow(opened)
-    opened.share.begin(this.#startIn(partition))
+    if (opened.share.startOffset === undefined) {
+      const start = this.#startIn(partition)
+      if (start === undefined) return 'notAvailable'
+      opened.share.begin(start)
+    }
     return opened.share
   }
 
@@ -231,11 +235,12 @@ export class ShareGroup {
     return this.#opened.values()
   }
 
-  #startIn({ log }: Partition): number {
+  /** `undefined`: no record is young enough. */
+  #startIn({ log }: Partition): number | undefined {
     const { start } = this.settings
     if (start === 'earliest') return log.logStartOffset
     if (start === 'latest') return log.highWatermark
-    return log.findByTimestamp(Date.now() - start)?.baseOffset ?? log.highWatermark
+    return log.findByTimestamp(Date.now() - start)?.baseOffset
   }
 
   /** Takes note of leaders that have moved, and of topics that are gone. */

@@ -32,7 +32,7 @@ export function openQueues({ router, delivery, giver, turns, records, ...options
     records: records ?? new RecordBudget(defaultRecordBytes(), performanceClock),
     clock: performanceClock,
     admin: new KafkaQueueAdmin(router, admin, performanceClock),
-    openReader: (topic, groupId, events) =>
-      new QueueReader({ topic, groupId, router, now: performanceClock, log, events })
+    openReader: (topic, groupId, events, start) =>
+      new QueueReader({ topic, groupId, router, now: performanceClock, log, events, start })
   })
 }

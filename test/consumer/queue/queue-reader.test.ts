@@ -19,11 +19,12 @@ describe('the reader of a queue', () => {
   let failures: (Failure | 'over')[]
   let warnings: object[]
 
-  const open = (leaders: readonly number[] = [1]): void => {
+  const open = (leaders: readonly number[] = [1], start?: string): void => {
     router = new FakeShareRouter(leaders)
     reader = new QueueReader({
       topic: 'jobs',
       groupId: 'workers',
+      start,
       router,
       now: time.now,
       log: { ...silentLogger, warn: fields => void warnings.push(fields) },
@@ -450,6 +451,46 @@ describe('the reader of a queue', () => {
     await time.pass(3_000)
     expect(isBegun, 'the broker that may have started again has answered no fetch').to.equal(false)
     await time.pass(12_000, 20)
+    await begun
+  })
+
+  it('has begun in a partition without a record that is young enough, and acquires those of the others', async () => {
+    open([1, 2], 'PT1H')
+    for (let count = 0; count < 300; count++) router.partitions[1]!.scripted.push({ errorCode: 78 })
+    router.write(1)
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(2)
+    await time.pass(3_000)
+    expect(isBegun).to.equal(true)
+    await begun
+    expect([offsets(), failures]).to.deep.equal([[0], []])
+  })
+
+  it('has not begun in a partition whose new leader cannot report offsets yet, where a group starts at the end', async () => {
+    open([1, 2], 'latest')
+    for (let count = 0; count < 10; count++) router.partitions[1]!.scripted.push({ errorCode: 78 })
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(1)
+    await time.pass(1_500)
+    expect([isBegun, failures.length]).to.deep.equal([false, 1])
+    await time.pass(20_000, 20)
+    await begun
+  })
+
+  it('has begun with one partition where a group starts at the earliest record, and not before it has a state', async () => {
+    open([1, 2], 'earliest')
+    for (let count = 0; count < 300; count++) router.partitions[1]!.scripted.push({ errorCode: -1 })
+    for (let count = 0; count < 20; count++) router.partitions[0]!.scripted.push({ errorCode: -1 })
+    let isBegun = false
+    const begun = reader.begun(60_000).then(() => (isBegun = true))
+    want(1)
+    await time.pass(1_500)
+    const early = await reader.begun(0).catch((error: Error) => error.message)
+    expect([isBegun, early]).to.deep.include(false)
+    expect(early).to.match(/__share_group_state/)
+    await time.pass(10_000, 20)
     await begun
   })
 

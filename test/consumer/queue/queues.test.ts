@@ -330,6 +330,47 @@ describe('a queue', () => {
       expect(client.offsets).to.deep.equal([1])
     })
 
+    it('gives at once what is there where nothing can be skipped, and answers nobody without messages before it has begun', async () => {
+      for (const since of ['PT1H', 'earliest']) {
+        start()
+        script.settings = { ...SETTINGS, start: since }
+        script.begins = false
+        const client = await script.acquire({ waitMs: 1_000 })
+        reader().acquire({ offset: 1 })
+        await pass(200)
+        expect(client.offsets, since).to.deep.equal([1])
+        const second = await script.acquire({ waitMs: 1_000 })
+        await pass(5_000)
+        expect(second.offsets, 'its wait is over').to.equal(undefined)
+        reader().acquire({ offset: 2 })
+        await pass(100)
+        expect(second.offsets).to.deep.equal([2])
+        const third = await script.acquire({ waitMs: 1_000 })
+        await pass(5_000)
+        reader().begin()
+        await pass(100)
+        expect(third.results).to.deep.equal([{ type: 'acquired', messages: [], isNewGroup: false }])
+        await script.end()
+      }
+      start()
+    })
+
+    it('is trouble while a queue does not begin, until it does', async () => {
+      start()
+      script.begins = false
+      for (let tries = 0; tries < 4; tries++) {
+        const client = await script.acquire({ waitMs: 1_000 })
+        await pass(12_000)
+        expect(client.failure).to.equal('noLeader')
+      }
+      const [view] = script.queues.views()
+      expect(view).to.include({ failure: 'orders/1 was not fetched from' })
+      expect(view?.notServedMs).to.be.above(30_000)
+      reader().begin()
+      await pass(100)
+      expect([...script.queues.views()][0]).to.include({ failure: undefined, notServedMs: undefined })
+    })
+
     it('names the partition that was not fetched from ten seconds after the wait', async () => {
       start()
       script.settings = { ...SETTINGS, start: 'latest' }

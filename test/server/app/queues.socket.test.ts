@@ -43,6 +43,25 @@ describe('queues of a program', () => {
     expect(await queue.acquire({ waitMs: 300 })).to.deep.equal([])
   })
 
+  it('begin an hour ago where partitions have no record that young, and skip nothing that is written from then on', async () => {
+    const old = { topic: 'jobs', partition: 0, value: 'old', timestampMs: Date.now() - 7_200_000 }
+    await castellan.produceOrThrow([old, { topic: 'jobs', partition: 1, value: 'young' }])
+    const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
+    const start = { durationMs: 3_600_000 }
+    const first = await queue.acquire({ start, waitMs: 10_000, count: 5 })
+    expect(first.map(textOf)).to.deep.equal(['young'])
+    expect(await queue.acquire({ start, waitMs: 300 })).to.deep.equal([])
+    await castellan.produceOrThrow([{ topic: 'jobs', partition: 0, value: 'written since' }])
+    expect((await queue.acquire({ start, waitMs: 10_000 })).map(textOf)).to.deep.equal(['written since'])
+  })
+
+  it('of a topic without records begin an hour ago, too', async () => {
+    const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
+    expect(await queue.acquire({ start: { durationMs: 3_600_000 }, waitMs: 300 })).to.deep.equal([])
+    await write('first')
+    expect((await queue.acquire({ waitMs: 10_000 })).map(textOf)).to.deep.equal(['first'])
+  })
+
   it('handle no more messages at a time than they were told, and go on after a handler has failed', async () => {
     await write('a', 'b', 'c', 'd', 'fails')
     const queue = castellan.queue({ topic: 'jobs', group: 'workers' })
