@@ -1,7 +1,10 @@
+import type { RecordBudget } from '../../core/record-budget.js'
+import { failureOf } from '../../router/requests/failures.js'
 import { over } from '../../verbs/over.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
 import type { Peers } from '../calls/peers.js'
 import { configuredAtAll, leftOf, settlingAt } from './queues-elsewhere.js'
+import { RoomForMessages } from './room-for-messages.js'
 import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the acquire waits: a queue that has not begun has 10 s more. */
@@ -17,14 +20,24 @@ interface AskedAcquire {
 
 /** What the owner has answered, and how long it took by its clock. */
 type Told = AcquireResult & { readonly tookMs: number }
+type Acquired = Told & { readonly type: 'acquired' }
+
+const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
+
+/** Ends the wait of one acquire for room in memory. */
+interface WaitEnd {
+  end: () => void
+}
 
 /** The queues of one of several workers. The owner of a group holds all its messages. */
 export function ownedQueues<Id>(
   own: QueueVerbs,
   cluster: string,
   peers: Peers<Id>,
-  ownerOf: (groupId: string) => Id
+  ownerOf: (groupId: string) => Id,
+  records: RecordBudget
 ): QueueVerbs {
+  const rooms = new RoomForMessages(records)
   serveAcquires(own, cluster, peers)
   const settleAt = settlingAt(own, cluster, peers)
   /** The owners of messages that clients of this worker have got. */
@@ -34,30 +47,35 @@ export function ownedQueues<Id>(
     // Where the owner has ended, the messages are free anyway.
     void peers.call(owner, `queue unseen ${cluster}`, messages, options).catch(() => undefined)
   }
-  /** Messages as they are now. Those whose locks are over since the owner has answered are for the next client. */
-  const kept = (owner: Id, { messages, isNewGroup }: Told & { readonly type: 'acquired' }, ageMs: number) => {
+  /** Messages as they are now. Those whose locks are over, and those for which the client has no room, are for the next client. */
+  const kept = (owner: Id, client: string, { messages, isNewGroup }: Acquired, ageMs: number): AcquireResult => {
     const aged = messages.map(message => ({ ...message, lockMs: leftOf(message.lockMs, ageMs) }))
-    const given = aged.filter(({ lockMs }) => lockMs > 0)
+    const valid = aged.filter(({ lockMs }) => lockMs > 0)
+    const { count, problem } = rooms.take(client, valid)
+    const given = valid.slice(0, count)
     for (const message of given) owners.set(message, owner)
-    if (given.length < aged.length)
-      unseenAt(
-        owner,
-        aged.filter(({ lockMs }) => lockMs === 0)
-      )
-    return { type: 'acquired', messages: given, isNewGroup } as const
+    const left = aged.filter(message => !owners.has(message))
+    if (left.length > 0) unseenAt(owner, left)
+    if (count === 0 && problem !== undefined) return failureOf(records.refusal(problem))
+    return { type: 'acquired', messages: given, isNewGroup }
   }
-  const requestTo = (owner: Id, asked: AskedAcquire): WaitingRequest<AcquireResult> => ({
+  const requestTo = (owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingRequest<AcquireResult> => ({
     waitMs: asked.options.waitMs,
     graceMs: GRACE_MS,
     ask: async (waitMs, timeoutMs) => {
-      const body: AskedAcquire = { ...asked, options: { ...asked.options, waitMs } }
+      // Who reads no answers must not have the owner send more.
+      const options = await rooms.asked(asked.options, waitMs, end => (endWait.end = end))
+      if (options === undefined) return NOTHING
       const askedAt = performance.now()
+      const body: AskedAcquire = { ...asked, options }
       const told = (await peers.call(owner, `queue acquire ${cluster}`, body, { timeoutMs })) as Told | undefined
       if (told?.type !== 'acquired') return told
-      return kept(owner, told, performance.now() - askedAt - told.tookMs)
+      return kept(owner, options.client, told, performance.now() - askedAt - told.tookMs)
     },
-    end: () =>
-      void peers.call(owner, `queue end ${cluster}`, asked.id, { timeoutMs: TELL_TIMEOUT_MS }).catch(() => undefined),
+    end: () => {
+      endWait.end()
+      void peers.call(owner, `queue end ${cluster}`, asked.id, { timeoutMs: TELL_TIMEOUT_MS }).catch(() => undefined)
+    },
     release: result => {
       if (result.type === 'acquired' && result.messages.length > 0) unseenAt(owner, result.messages)
     }
@@ -67,7 +85,9 @@ export function ownedQueues<Id>(
     acquire: (topic, groupId, options, asker) => {
       const owner = ownerOf(groupId)
       if (owner === peers.id) return own.acquire(topic, groupId, options, asker)
-      const wait = new WaitAtOwner(requestTo(owner, { topic, groupId, options, id: ++lastId }), asker.reply)
+      const endWait: WaitEnd = { end: () => undefined }
+      const request = requestTo(owner, { topic, groupId, options, id: ++lastId }, endWait)
+      const wait = new WaitAtOwner(request, asker.reply)
       return () => wait.cancel()
     },
     unseen: messages => {
@@ -87,7 +107,7 @@ export function ownedQueues<Id>(
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */
 function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): void {
-  const waits = new WaitsOfOthers<Told>({ type: 'acquired', messages: [], isNewGroup: false, tookMs: 0 })
+  const waits = new WaitsOfOthers<Told>({ ...NOTHING, tookMs: 0 })
   peers.serve(`queue acquire ${cluster}`, ({ topic, groupId, options, id }: AskedAcquire, { from }) => {
     const since = performance.now()
     return waits.answer(from, id, reply =>

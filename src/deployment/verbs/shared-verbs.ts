@@ -1,3 +1,4 @@
+import type { RecordBudget } from '../../core/record-budget.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import { over } from '../../verbs/over.js'
 import type { AdminVerbs, DurableLogStats, Verbs } from '../../verbs/verbs.js'
@@ -15,6 +16,8 @@ interface WorkersOfGateway {
   readonly count: number
   /** How long a request for a message waits that does not say it. */
   readonly longPollMs: number
+  /** Memory for records of answers of this worker. */
+  readonly records: RecordBudget
 }
 
 /**
@@ -60,7 +63,7 @@ export function sharedVerbs<Id extends number | string>(
   return over(own, {
     groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
     instances: peerInstances(own, cluster, peers, owner),
-    queues: ownedQueues(own.queues, cluster, peers, ownerAmong),
+    queues: ownedQueues(own.queues, cluster, peers, ownerAmong, workers.records),
     admin: toldToAll(own.admin, cluster, peers),
     durableLog: sumOfLogs(own, cluster, peers)
   })

@@ -507,7 +507,8 @@ class ProcessParts implements App {
     const { peers } = this.#deps.worker ?? {}
     const { longPollMs } = this.#config.consumer
     const shared = (own: Verbs, name: string): Verbs => {
-      if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs })
+      const records = this.#records
+      if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs, records })
       return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all)
     }
     const tracing = this.#tracing

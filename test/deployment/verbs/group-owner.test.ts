@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import type { Requester } from '../../../src/core/actor/actor.js'
+import { performanceClock } from '../../../src/core/clocks.js'
 import { KafkaError, OverloadedError } from '../../../src/core/errors.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { ownerOf, sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Link } from '../../../src/deployment/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
@@ -91,7 +93,8 @@ function workersOf(count: number) {
     const own = new GroupsByHand()
     own.admin = { ...own.admin }
     const peers = new WorkerPeers(workerEnd, number, count)
-    workers.push({ own, verbs: sharedVerbs(own, 'default', peers, { count, longPollMs: 3_000 }) })
+    const records = new RecordBudget(1e9, performanceClock)
+    workers.push({ own, verbs: sharedVerbs(own, 'default', peers, { count, longPollMs: 3_000, records }) })
   }
   const end = (number: number): void => {
     parentEnds.get(number)!.close('it has ended')

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { HeldRecords } from '../../../src/core/record-budget.js'
 import { ownerOf, sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Link } from '../../../src/deployment/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
@@ -23,7 +24,7 @@ describe('the queues of several workers', () => {
   const held = new Map<number, (() => void)[]>()
 
   /** @returns its queues, which a test leads */
-  const start = (number: number): ScriptedQueues => {
+  const start = (number: number, recordBytes = 1e9): ScriptedQueues => {
     const deliver = (receive: () => void): void => {
       if (held.has(number)) held.get(number)!.push(receive)
       else queueMicrotask(receive)
@@ -33,11 +34,11 @@ describe('the queues of several workers', () => {
     parentEnd.serveAll(passingOn(number, to => parentEnds.get(to)))
     parentEnds.set(number, parentEnd)
     workerEnds.push(workerEnd)
-    const script = new ScriptedQueues({ time })
+    const script = new ScriptedQueues({ time, recordBytes })
     const own = new FakeVerbs()
     own.queues = script.queues
     const peers = new WorkerPeers(workerEnd, number, 2)
-    verbs.set(number, sharedVerbs(own, 'default', peers, { count: 2, longPollMs: 3_000 }))
+    verbs.set(number, sharedVerbs(own, 'default', peers, { count: 2, longPollMs: 3_000, records: script.records }))
     scripts.push(script)
     return script
   }
@@ -210,6 +211,52 @@ describe('the queues of several workers', () => {
     held.delete(OTHER)
     for (const receive of frames) receive()
     expect((await settled)[0]).to.include({ outcome: 'done', lockMs: 11_000 })
+  })
+
+  describe('whose clients do not read their answers', () => {
+    beforeEach(() => {
+      end(OTHER)
+      other = start(OTHER, 1_000)
+    })
+    const VALUE = 'x'.repeat(400)
+
+    it('ask the owner when the client has room, and for no more than that', async () => {
+      const unread = other.records.hold(600, 'x')
+      const client = await acquire(OTHER, { count: 5 })
+      expect(owner.readers).to.deep.equal([])
+      unread.add(-400)
+      await time.pass(0)
+      expect(owner.reader.events.demand().maxBytes).to.be.within(1, 301)
+      owner.reader.acquire({ offset: 7, value: VALUE })
+      await time.pass(200, 100)
+      expect(client.offsets).to.deep.equal([7])
+      unread.release()
+    })
+
+    it('give the next client what came while the room went, and tell that it went', async () => {
+      const clients = [await acquire(OTHER), await acquire(OTHER), await acquire(OTHER)]
+      const answers: HeldRecords[] = []
+      for (const offset of [7, 8, 9]) {
+        owner.reader.acquire({ offset, value: VALUE })
+        await time.pass(0)
+        answers.push(other.records.hold(clients.at(-1)!.results.length === 0 ? 400 : 0, 'x'))
+      }
+      expect(clients.map(({ offsets }) => offsets)).to.deep.equal([[7], [8], []])
+      expect(clients.at(-1)!.failure).to.equal('overloaded')
+      expect((await acquire(OWNER)).offsets).to.deep.equal([9])
+      for (const held of answers) held.release()
+    })
+
+    it('wait for room no longer than their clients wait, and nothing is left of one that has gone', async () => {
+      const unread = other.records.hold(600, 'x')
+      const [client, gone] = [await acquire(OTHER, { waitMs: 1_000 }), await acquire(OTHER)]
+      gone.leave()
+      await time.pass(1_200, 100)
+      expect([client.offsets, gone.results]).to.deep.equal([[], []])
+      unread.release()
+      await time.pass(0)
+      expect([owner.readers, other.records.isShort]).to.deep.equal([[], false])
+    })
   })
 
   it('settle with an unknown outcome where the owner stands still', async () => {
