@@ -130,6 +130,32 @@ const rows: readonly (readonly [what: string, schema: string, good: readonly str
   ]
 ]
 
+/** What docs/schemas.md says to write in place of a pattern that is refused. */
+const INSTEAD: readonly (readonly [pattern: string, schema: object])[] = [
+  ['^(?!admin$)', { not: { const: 'admin' } }],
+  ['^(?!admin$)', { not: { pattern: '^admin$' } }],
+  ['^(?=.*\\d)(?=.*[A-Z]).{8,}$', { allOf: [{ pattern: '\\d' }, { pattern: '[A-Z]' }], minLength: 8 }],
+  ['(?<=-)\\d+$', { pattern: '-\\d+$' }],
+  ['^([01])-\\1$', { pattern: '^(0-0|1-1)$' }]
+]
+const TEXTS = [
+  'admin',
+  'admins',
+  'x',
+  '',
+  'Passw0rd',
+  'password',
+  'PASSWORD',
+  '1234567A',
+  'A1',
+  'a-12',
+  'a12',
+  '-1',
+  '0-0',
+  '0-1',
+  '1-1'
+]
+
 describe('JSON Schema by its drafts', () => {
   const resolve = (schema: string, stage = new SchemasStage()) => stage.resolve({ schema, format: 'JSONSCHEMA' })
 
@@ -139,6 +165,16 @@ describe('JSON Schema by its drafts', () => {
       for (const value of good) expect(await errorOf(() => resolved.encode(value)), value).to.equal('none')
       for (const value of bad) expect(await errorOf(() => resolved.encode(value)), value).to.match(/^doesNotFit: /)
     })
+
+  it('refuses look-around and references to groups, in whose place something else says the same', () =>
+    checkRows(INSTEAD, async ([pattern, schema]) => {
+      expect(await errorOf(() => resolve(JSON.stringify({ pattern })))).to.match(/^invalidSchema: .*invalid/)
+      const resolved = await resolve(JSON.stringify(schema))
+      for (const text of TEXTS) {
+        const answer = await errorOf(() => resolved.encode(JSON.stringify(text)))
+        expect(answer === 'none', text).to.equal(new RegExp(pattern).test(text))
+      }
+    }))
 
   it('keeps the name of a schema that only refers to another one, and digits in what stays', async () => {
     const schema =

@@ -343,6 +343,25 @@ describe('Protobuf', () => {
     expect(await errorOf(() => schema.encode('{}'))).to.match(/^doesNotFit: .*required/)
   })
 
+  it('reads files of edition 2023 with their features, and refuses later editions', async () => {
+    const file = `edition = "2023"; package q; option features.field_presence = IMPLICIT;
+      message M {
+        string a = 1; string b = 2 [features.field_presence = EXPLICIT];
+        repeated int32 c = 3; repeated int32 d = 4 [features.repeated_field_encoding = EXPANDED];
+        enum E { option features.enum_type = CLOSED; ONE = 1; } E e = 5 [features.field_presence = EXPLICIT]; N n = 6;
+      }
+      message N {}`
+    const stage = new SchemasStage()
+    const schema = await resolve(stage, file)
+    const json = '{"a":"","b":"","c":[1,2],"d":[1,2],"e":"ONE","n":{}}'
+    expect(stage.read(schema, json)).to.equal(json)
+    expect(schema.encode(json).toString('hex', 6)).to.equal('1200' + '1a020102' + '20012002' + '2801' + '3200')
+    expect(stage.read(schema, '{}')).to.equal('{"a":"","c":[],"d":[]}')
+    expect(await errorOf(() => resolve(stage, file.replace('2023', '2024')))).to.match(
+      /^invalidSchema: .*illegal edition '2024'/
+    )
+  })
+
   it('refuses few bytes, and short JSON, of very many fields', async () => {
     const fields = Array.from({ length: 450 }, (_, at) => `int32 f${at} = ${at + 2};`).join(' ')
     const stage = new SchemasStage()
