@@ -162,7 +162,7 @@ export class MessageLocks {
   }
 
   /** Its record is its client's from now on, who counts its bytes. */
-  handOver(held: HeldMessage): void {
+  passOn(held: HeldMessage): void {
     held.record = undefined
     held.bytes.release()
   }

@@ -353,7 +353,7 @@ export class Queue {
     const { locks } = this.#joined!
     const { partition, deliveryCount, record } = held
     locks.begin(held)
-    locks.handOver(held)
+    locks.passOn(held)
     return {
       token: tokenOf(this.topic, this.groupId, held),
       topic: this.topic,

@@ -161,7 +161,7 @@ export class WaitingAcquires {
 
   /** Why the client of an acquire has no room in memory for a message that was there. `undefined`: it has, or there was none. */
   problemOf(acquire: WaitingAcquire): 'full' | 'greedy' | undefined {
-    return this.#clientOf(acquire).skipped?.problem
+    return this.#clients.get(acquire.options.client)?.skipped?.problem
   }
 
   #endSkip(client: WaitingClient): void {
