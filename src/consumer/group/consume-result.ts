@@ -64,10 +64,15 @@ export interface TopicOffers {
   readonly ackAll: (taken: TakenByPartition) => void
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
+  /**
+   * Releases messages at once. Parked ones among them are given back: those of a partition come again in order, with the
+   * released ones.
+   */
+  readonly releaseNow: (taken: TakenByPartition) => void
+  /** A parked message is begun, so its time begins. False: it is not parked any more. */
+  readonly begin: (message: AcquiredMessage) => boolean
   /** True while the message is neither settled nor offered again. */
   readonly isOpen: (message: AcquiredMessage) => boolean
-  /** True while this offer stands: no other client has got the message, and its time is not over. */
-  readonly stands: (message: AcquiredMessage) => boolean
   /** What is read of a partition now, for transactions. `undefined`: the partition is not read. */
   readonly read: (partition: number) => ReadPartition | undefined
 }

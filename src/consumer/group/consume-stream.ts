@@ -3,11 +3,12 @@ import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/
 import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
-import { type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
+import { type ConsumedMessages, type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
 import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
 import { SHUTTING_DOWN } from './group-consumer.js'
 import { type Handler, HandlerRun, type RunOptions } from './handler-run.js'
+import { LoopDemand } from './loop-demand.js'
 import type { MatchingNow } from './pattern-subscription.js'
 import { compilePattern } from './topic-patterns.js'
 
@@ -56,8 +57,10 @@ export interface Consumer extends AsyncIterableIterator<Message>, AsyncDisposabl
   /** The messages in batches, each with the messages that are there when it is asked for. */
   batches(options?: BatchOptions): Batches
   /**
-   * Handles the messages, several at a time if `concurrency` says so. A message is acknowledged when its handler resolves,
-   * unless the handler has released it. When a handler throws, its message and those that are not in flight are released,
+   * Handles the messages, several at a time if `concurrency` says so. Those of a partition, or of a key, are handled one after
+   * another; the next one waits for the handler and for an open transaction of the one before. The time of a message begins
+   * when its handler is called. A message is acknowledged when its handler resolves,
+   * unless the handler has released it. When a handler throws, its message and those that have not begun are released,
    * the handlers in flight are waited for, and `run` rejects with the error. Where the loop ends otherwise, handlers in
    * flight are waited for as well, and `run` resolves.
    */
@@ -73,8 +76,6 @@ const MEANT = new Map([
 ])
 const DEFAULT_BATCH = { maxMessages: 500, maxBytes: 1024 * 1024 }
 
-/** How long one request waits for a message. The next request follows at once. */
-const POLL_MS = 10_000
 const RETRY_PAUSE_MS = 500
 const IDLE = (): void => undefined
 
@@ -126,20 +127,15 @@ class GroupLoop {
   readonly #groups: ConsumerGroups
   readonly #isClosed: () => boolean
   readonly #group: string
-  readonly #start: OffsetType | undefined
   readonly #signal: AbortSignal | undefined
   readonly #given = new GivenMessages()
-  /** Messages in flight of {@link run}, which the end of the loop does not release. */
-  readonly #inFlight = new Set<GivenMessage>()
+  readonly #demand: LoopDemand
+  /** Handles the messages. Those in flight are not released by the end of the loop. */
+  #run: HandlerRun | undefined
   readonly #end = new AbortController()
   /** The end of the loop releases what it gave out. */
   #releases = true
-  /** {@link run} handles the messages: those that wait for a handler at the end of the loop are not acknowledged any more. */
-  #isRun = false
   readonly #pattern: string | undefined
-  /** In the order in which they are asked next: the one that has answered last comes last. */
-  #topics: readonly string[] = []
-  #later: MatchingNow['later'] | undefined
   #watch: { stop(): void } | undefined
   /** Ends the request that waits, since other topics match. */
   #askAnew: () => void = IDLE
@@ -153,20 +149,23 @@ class GroupLoop {
     this.#isClosed = isClosed
     this.#group = group
     this.#pattern = pattern
-    if (pattern === undefined) this.#topics = topicsIn('consume', topics)
+    this.#demand = new LoopDemand({ groupId: group, start, isOfPattern: pattern !== undefined })
+    if (pattern === undefined) this.#demand.setTopics(topicsIn('consume', topics))
     else if (topics === undefined) checkPattern(pattern)
     else throw new InvalidRequestError('consume: topics or a pattern, not both')
-    this.#start = start
     this.#signal = signal
     if (typeof group !== 'string' || group === '') throw new InvalidRequestError('consume: a group is needed')
     onAbort(this.#end.signal, () => {
       this.#watch?.stop()
-      if (this.#releases) this.#given.releaseAllBut(this.#inFlight)
+      this.#demand.close()
+      const parked = this.#run?.takeParked()
+      if (this.#releases) this.#given.releaseAllBut(this.#run?.inFlight ?? new Set(), parked)
     })
   }
 
   messages(): EndingLoop<GivenMessage> {
-    return endingAtOnce(() => this.#offers(ONE_MESSAGE, given => given[0]!), this.#end)
+    const give = (messages: ConsumedMessages): GivenMessage => this.#given.give(messages)[0]!
+    return endingAtOnce(() => this.#offers(() => ONE_MESSAGE, give), this.#end)
   }
 
   batches(options: BatchOptions = {}): EndingLoop<Batch> {
@@ -175,17 +174,29 @@ class GroupLoop {
     for (const [name, limit] of Object.entries({ maxMessages, maxBytes }))
       if (!Number.isSafeInteger(limit) || limit < 1)
         throw new InvalidRequestError(`batches: ${name} is a whole number, at least 1`)
-    return endingAtOnce(() => this.#offers({ maxMessages, maxBytes }, given => new GivenBatch(given)), this.#end)
+    const give = (messages: ConsumedMessages): Batch => new GivenBatch(this.#given.give(messages))
+    return endingAtOnce(() => this.#offers(() => ({ maxMessages, maxBytes }), give), this.#end)
   }
 
   async run(handler: Handler, options: RunOptions = {}): Promise<void> {
-    this.#isRun = true
-    await new HandlerRun(handler, options, this.#end, this.#inFlight).run(this.messages())
+    const run = new HandlerRun({
+      handler,
+      how: options,
+      end: this.#end,
+      given: this.#given,
+      demand: this.#demand,
+      parkedBytes: this.#groups.parkedBytes,
+      maxParked: this.#groups.maxPendingMessages
+    })
+    this.#run = run
+    this.#demand.sink = run
+    const parked = (): void => undefined
+    await run.run(endingAtOnce(() => this.#offers(() => run.limits, parked), this.#end))
   }
 
   async *#offers<Item>(
-    limits: MessageLimits,
-    toItem: (given: GivenMessage[]) => Item
+    limits: () => MessageLimits,
+    toItem: (messages: ConsumedMessages) => Item
   ): AsyncGenerator<Item, void, undefined> {
     const end = this.#end
     const leave = onAbort(this.#signal, () => end.abort())
@@ -198,18 +209,16 @@ class GroupLoop {
       this.#watch ??= this.#groups.watchPattern(this.#group, this.#pattern, matching => this.#matching(matching))
     try {
       while (!end.signal.aborted) {
-        const result = await this.#next(limits)
+        const result = await this.#next(limits())
         if (result?.type === 'messages') {
-          // The loop may be ended in the tick in which the messages come: it would not get them then.
-          if (end.signal.aborted) result.messages.release()
-          else {
-            this.#answeredBy(result.messages.messages[0]!.topic)
-            yield toItem(this.#given.give(result.messages))
-          }
+          // The loop may be ended in the tick in which the messages come: it would not get them then. Parked ones were
+          // given back by the end, and what a handler has begun is in flight.
+          if (end.signal.aborted && this.#run === undefined) result.messages.release()
+          else yield toItem(result.messages)
         } else if (result?.type === 'failed') {
           if (result.code === 'shuttingDown') {
             // The groups wait for acknowledgements before they leave, and offer nothing again.
-            this.#releases = this.#isRun
+            this.#releases = this.#run !== undefined
             return
           }
           if (!result.retriable) throw errorOfFailure(result)
@@ -222,42 +231,29 @@ class GroupLoop {
     }
   }
 
-  /** Topics take turns: those behind the one that has answered come first. */
-  #answeredBy(topic: string): void {
-    if (this.#topics.length === 1) return
-    const next = this.#topics.indexOf(topic) + 1
-    this.#topics = [...this.#topics.slice(next), ...this.#topics.slice(0, next)]
-  }
-
   #matching({ topics, later }: MatchingNow): void {
-    this.#topics = topics
-    this.#later = later
+    this.#demand.setTopics(topics)
+    this.#demand.later = later
     this.#askAnew()
   }
 
   /** Asks for the next messages; `undefined`: the end came first, or a change of the topics. */
   #next(limits: MessageLimits): Promise<ConsumeManyResult | undefined> {
     return new Promise(resolve => {
-      let [cancel, leave] = [IDLE, IDLE]
-      const stop = (): void => {
+      let leave = IDLE
+      let leaveGroups = IDLE
+      const reply = (result?: ConsumeManyResult): void => {
         leave()
-        cancel()
-        resolve(undefined)
-      }
-      const reply = (result: ConsumeManyResult): void => {
-        leave()
+        leaveGroups()
+        this.#demand.cancel()
         this.#askAnew = IDLE
         resolve(result)
       }
-      leave = onAbort(this.#end.signal, stop)
-      this.#askAnew = stop
-      if (this.#topics.length === 0) {
-        // No topic matches the pattern yet, and no group answers.
-        cancel = onAbort(this.#groups.stopped, () => reply(SHUTTING_DOWN))
-        return
-      }
-      const topics = this.#topics.length > 1 ? this.#topics : this.#topics[0]!
-      cancel = this.#groups.requestMany(this.#group, topics, limits, POLL_MS, { reply }, this.#start, this.#later)
+      leave = onAbort(this.#end.signal, reply)
+      this.#askAnew = reply
+      if (this.#demand.topics.size > 0) this.#groups.ask(this.#demand, limits, reply)
+      // No topic matches the pattern yet, and no group answers.
+      else leaveGroups = onAbort(this.#groups.stopped, () => reply(SHUTTING_DOWN))
     })
   }
 }

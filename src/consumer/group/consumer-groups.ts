@@ -31,6 +31,8 @@ import {
 import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
+import { ParkedBytes } from './lanes.js'
+import type { LoopDemand } from './loop-demand.js'
 import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
@@ -90,6 +92,8 @@ export class ConsumerGroups {
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
+  /** Of the loops of all groups. */
+  readonly parkedBytes = new ParkedBytes()
   readonly #shared: SharedRuntime
   readonly #patterns: PatternLookUps
   readonly #groups = new Map<string, Group>()
@@ -119,6 +123,10 @@ export class ConsumerGroups {
   /** The groups in which this process is a member. They are looked at while they are read. */
   *views(): Iterable<GroupView> {
     for (const [group, { consumer }] of this.#groups) yield { group, ...consumer.view() }
+  }
+  /** Limit of the messages of a partition that are offered and not acknowledged, and of those that a loop has parked. */
+  get maxPendingMessages(): number {
+    return this.#deps.settings.maxPendingMessages
   }
   get heldBytes(): number {
     return this.#batches.bytes
@@ -165,6 +173,12 @@ export class ConsumerGroups {
       this.#deadlines.remove(request)
       request.cancel()
     }
+  }
+
+  /** Asks for messages of a loop, which has no other request open. The request waits as long as the loop runs. */
+  ask(loop: LoopDemand, limits: MessageLimits, reply: (result: ConsumeManyResult) => void): void {
+    loop.begin(limits, reply)
+    this.#tellGroup(loop.groupId, { type: 'ask', request: loop })
   }
 
   /**
@@ -254,9 +268,10 @@ export class ConsumerGroups {
     for (const groupId of [...this.#groups.keys()]) this.#forget(groupId)
   }
 
-  #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' }, client?: string): void {
+  #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' | 'ask' }, client?: string): void {
     const { maxGroups } = this.#deps.settings
-    const problem = problemOfGroup(groupId) ?? problemOfLength(message.topic)
+    const longest = message.type === 'ask' ? message.request.longestTopic : message.topic
+    const problem = problemOfGroup(groupId) ?? problemOfLength(longest)
     const group = this.stopped.aborted || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)
@@ -345,7 +360,7 @@ function startTimer(delayMs: number, run: () => void): Timer {
 
 function refuseAll(messages: readonly GroupMessage[], failure: ReturnType<typeof ownFailure>): void {
   for (const message of messages) {
-    if (message.type === 'consume') message.request.answer(failure)
+    if (message.type === 'consume' || message.type === 'ask') message.request.answer(failure)
     else if (message.type === 'stop') message.onStopped()
     else if ('requester' in message) message.requester.reply(failure)
   }

@@ -1,6 +1,9 @@
 import { addTo } from '../../core/group-by.js'
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
+import { copyFewOfMany } from './held-batches.js'
+import type { InTransaction } from './held-messages.js'
+import type { Parkable } from './lanes.js'
 
 /**
  * A message that a loop has given out. Key, value and header values are views, which must be copied to be kept for longer
@@ -28,6 +31,14 @@ export interface Batch extends Iterable<Message> {
   release(): void
 }
 
+/** The handler of a message, and the lane of the message in which others wait behind it. */
+export interface MessageLane {
+  /** The messages behind this one that are parked. They are taken out, to be given back before it is. */
+  takeBehind(): readonly GivenMessage[]
+  /** The message belongs to no open transaction any more. */
+  leftTransaction(): void
+}
+
 /** So many messages are kept before those are dropped that were settled by their offsets, or offered again. */
 const FEWEST_KEPT = 1_000
 
@@ -45,11 +56,20 @@ export class GivenMessages {
     })
   }
 
-  /** Releases all messages but these together, so that those of a partition are offered next, in order. */
-  releaseAllBut(kept: ReadonlySet<GivenMessage>): void {
+  /** A message that is parked: it is given out when it is begun. */
+  parked(message: AcquiredMessage, offers: TopicOffers): GivenMessage {
+    return new GivenMessage(message, offers, this.#open)
+  }
+
+  /**
+   * Releases all messages but these together, so that those of a partition are offered next, in order.
+   *
+   * @param parked those that were not begun, which are given back with them
+   */
+  releaseAllBut(kept: ReadonlySet<GivenMessage>, parked: readonly GivenMessage[] = []): void {
     const released = [...this.#open].filter(message => !kept.has(message))
     for (const message of released) this.#open.delete(message)
-    settle('releaseAll', released)
+    settle('releaseAll', [...parked, ...released])
   }
 
   #dropSettled(): void {
@@ -59,23 +79,26 @@ export class GivenMessages {
 }
 
 /** The methods are fields, so that a caller may take them out of the message. */
-export class GivenMessage implements Message {
+export class GivenMessage implements Message, InTransaction, Parkable {
   readonly topic: string
   readonly partition: number
   readonly offset: number
   readonly timestampMs: number
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers: KafkaRecord['headers']
+  key: Buffer | null
+  value: Buffer | null
+  headers: KafkaRecord['headers']
   readonly group: string
   readonly retries: number
   readonly #acquired: AcquiredMessage
   readonly #offers: TopicOffers
   /** The messages of the loop that are neither acknowledged nor released. */
   readonly #open: Set<GivenMessage>
+  /** Absent: none waits behind it. */
+  #lane: MessageLane | undefined
   #isAcked = false
   #isReleased = false
   #isHeld = false
+  #isInTransaction = false
 
   constructor(acquired: AcquiredMessage, offers: TopicOffers, open: Set<GivenMessage>) {
     this.topic = acquired.topic
@@ -97,7 +120,37 @@ export class GivenMessage implements Message {
   }
 
   readonly release = (): void => {
-    if (this.noteReleased()) settle('releaseAll', [this])
+    if (!this.noteReleased()) return
+    // At once, so that none that waits behind it can come before it.
+    if (this.#lane !== undefined) settle('releaseNow', [...this.#lane.takeBehind(), this])
+    else settle('releaseAll', [this])
+  }
+
+  /** From now on, others may wait behind it. */
+  joins(lane: MessageLane): void {
+    this.#lane = lane
+  }
+
+  get serial(): number {
+    return this.#acquired.serial
+  }
+
+  /**
+   * Begins a parked message, which counts as given out from now on.
+   *
+   * @returns false: it is not parked any more
+   */
+  begin(): boolean {
+    if (!this.#offers.begin(this.#acquired)) return false
+    this.#open.add(this)
+    return true
+  }
+
+  /** Lets a message that waits keep no large batch in memory. */
+  leaveBatch(): void {
+    copyFewOfMany([this.#acquired])
+    const { key, value, headers } = this.#acquired
+    Object.assign(this, { key, value, headers })
   }
 
   /** True when the message was acknowledged, but not by a transaction: what that one did to it is known by the partition. */
@@ -118,6 +171,20 @@ export class GivenMessage implements Message {
     this.noteAcked()
     this.#isReleased = true
     this.#isHeld = true
+    this.#isInTransaction = true
+  }
+
+  get isInTransaction(): boolean {
+    return this.#isInTransaction
+  }
+
+  takeBehind(): readonly AcquiredMessage[] {
+    return this.#lane?.takeBehind().map(({ place }) => place.record) ?? []
+  }
+
+  leftTransaction(): void {
+    this.#isInTransaction = false
+    this.#lane?.leftTransaction()
   }
 
   /** @returns false: it was acknowledged or released before */
@@ -138,11 +205,6 @@ export class GivenMessage implements Message {
   /** True while the message is neither settled nor offered again. */
   get isOpen(): boolean {
     return this.#offers.isOpen(this.#acquired)
-  }
-
-  /** True while the offer stands: no other client has got the message, and its time is not over. */
-  get stands(): boolean {
-    return this.#open.has(this) && this.#offers.stands(this.#acquired)
   }
 
   get place(): { readonly offers: TopicOffers; readonly record: AcquiredMessage } {
@@ -183,7 +245,7 @@ export class GivenBatch implements Batch {
 }
 
 /** Settles the messages of each topic together. */
-function settle(how: 'ackAll' | 'releaseAll', messages: readonly GivenMessage[]): void {
+function settle(how: 'ackAll' | 'releaseAll' | 'releaseNow', messages: readonly GivenMessage[]): void {
   const byTopic = new Map<TopicOffers, Map<number, AcquiredMessage[]>>()
   for (const { place, partition } of messages) {
     const { offers, record } = place

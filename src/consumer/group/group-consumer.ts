@@ -11,6 +11,7 @@ import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import type { PartitionCommits } from './held-messages.js'
+import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
 import { PartitionConsumer } from './partition-consumer.js'
@@ -53,6 +54,8 @@ export type GroupMessage =
       /** True: the group is offered every record of the topic, so `latest` is not for it. */
       readonly isLater?: boolean | undefined
     }
+  /** A loop asks for messages of its topics. */
+  | { readonly type: 'ask'; readonly request: LoopDemand }
   | { readonly type: 'ack'; readonly message: MessageId; readonly requester: Requester<AckResult> }
   /** The group must continue at other offsets, given by partition. Their metadata is stored unchanged. */
   | {
@@ -75,7 +78,7 @@ export interface GroupConsumerOptions {
   /** Called when the group has no more topics and the member has left. */
   readonly onEnded: () => void
   /** Called with a request that came after the group had ended. */
-  readonly onLate: (message: GroupMessage & { readonly type: 'consume' }) => void
+  readonly onLate: (message: GroupMessage & { readonly type: 'consume' | 'ask' }) => void
 }
 
 interface Topic {
@@ -106,9 +109,14 @@ export interface GroupWork {
  * The membership of this process in a group. One member reads all topics that clients ask for. The member joins at the
  * first request, and leaves when clients no longer ask for any topic.
  */
-export class GroupConsumer {
+export class GroupConsumer implements LoopGroup {
   readonly #options: GroupConsumerOptions
   readonly #topics = new Map<string, Topic>()
+  /** Topics of which the member has no partition. */
+  readonly #bare = new Set<string>()
+  /** Topics that brokers do not show to this process. */
+  readonly #denied = new Set<string>()
+  #partitionCount = 0
   readonly #member: GroupMember
   readonly #committer: OffsetCommitter
   readonly #refusals: RefusalLog
@@ -179,6 +187,11 @@ export class GroupConsumer {
         else if (this.#stopping) message.request.answer(SHUTTING_DOWN)
         else this.#consume(message)
         break
+      case 'ask':
+        if (this.#isEnded) this.#options.onLate(message)
+        else if (this.#stopping) message.request.answer(SHUTTING_DOWN)
+        else if (message.request.isAsking) this.#ask(message.request)
+        break
       case 'ack': {
         const { topic, partition, offset, topicId } = message.message
         const consumer = this.#topics.get(topic)?.consumer
@@ -225,8 +238,7 @@ export class GroupConsumer {
     const { maxTopicsPerGroup } = this.#options.settings
     let topic = this.#topics.get(name)
     if (!topic && this.#topics.size >= maxTopicsPerGroup) {
-      const limit = `limit ${maxTopicsPerGroup}`
-      request.answer(ownFailure('overloaded', `the group reads too many topics (${limit})`, true))
+      request.answer(this.#tooManyTopics())
       return
     }
     const problem = start === undefined ? undefined : this.#problemOf(request, start, together ?? [name])
@@ -234,7 +246,10 @@ export class GroupConsumer {
       request.answer(problem)
       return
     }
-    topic ??= this.#add(ownText(name), start ?? this.#options.settings.start, isLater)
+    if (topic === undefined) {
+      topic = this.#add(ownText(name), start, isLater)
+      this.#member.subscribe([...this.#topics.keys()])
+    }
     topic.askedAt = this.#options.runtime.clock()
     if (together !== undefined) topic.together = together
     // Another topic of the same request has answered it.
@@ -248,6 +263,76 @@ export class GroupConsumer {
       if (topic.refusal) topic.consumer.forbid(topic.refusal)
       else if (topic.consumer.waitsInVain) this.#member.hurry()
     }
+  }
+
+  get partitionCount(): number {
+    return this.#partitionCount
+  }
+  get clock(): LoopGroup['clock'] {
+    return this.#options.runtime.clock
+  }
+  tick(run: () => void): void {
+    this.#options.tick(run)
+  }
+  left(topic: string): void {
+    this.#noteAsked(topic)
+  }
+  lookAgain(loop: LoopDemand): void {
+    this.tick(() => {
+      if (loop.isAsking) this.#ask(loop)
+    })
+  }
+
+  /** Registers the loop where it is not, and answers its request if there is a message. */
+  #ask(loop: LoopDemand): void {
+    const { runtime, deadlines } = this.#options
+    const problem = this.#register(loop) ?? this.#member.refusal ?? this.#refusalOf(loop)
+    loop.serve()
+    if (!loop.isAsking) return
+    if (problem !== undefined) {
+      loop.answer(problem)
+      return
+    }
+    if (!deadlines.has(loop)) {
+      loop.watch(runtime.clock())
+      deadlines.add(loop)
+    }
+    for (const name of this.#bare) {
+      if (!loop.topics.has(name)) continue
+      this.#member.hurry()
+      break
+    }
+  }
+
+  /** @returns why it may not read its topics, or not all of them */
+  #register(loop: LoopDemand): Failure | undefined {
+    const { maxTopicsPerGroup } = this.#options.settings
+    const missing = loop.missingAt(this)
+    if (missing.length === 0) return undefined
+    let problem = loop.start === undefined ? undefined : this.#problemOfStart(loop.start, missing)
+    if (problem !== undefined) return problem
+    const before = this.#topics.size
+    for (const name of missing) {
+      if (!this.#topics.has(name) && this.#topics.size >= maxTopicsPerGroup) problem ??= this.#tooManyTopics()
+      else {
+        const topic = this.#topics.get(name) ?? this.#add(ownText(name), loop.start, loop.later?.has(name) === true)
+        loop.register(name, topic.consumer)
+      }
+    }
+    if (this.#topics.size > before) this.#member.subscribe([...this.#topics.keys()])
+    return problem
+  }
+
+  #tooManyTopics(): Failure {
+    const limit = `limit ${this.#options.settings.maxTopicsPerGroup}`
+    return ownFailure('overloaded', `the group reads too many topics (${limit})`, true)
+  }
+
+  /** Why a topic of the loop may not be read. */
+  #refusalOf(loop: LoopDemand): Failure | undefined {
+    if (loop.isOfPattern) return undefined
+    for (const name of this.#denied) if (loop.topics.has(name)) return DENIED
+    return undefined
   }
 
   readonly #noteAsked = (name: string): void => {
@@ -275,8 +360,10 @@ export class GroupConsumer {
     return undefined
   }
 
-  #add(name: string, startAt: OffsetType, isLater: boolean): Topic {
+  /** The member has to subscribe next. */
+  #add(name: string, wanted: OffsetType | undefined, isLater: boolean): Topic {
     const { runtime, settings, deadlines } = this.#options
+    const startAt = wanted ?? settings.start
     const start = new TopicStart(startAt, runtime, name, settings.retryBackoffMs)
     if (isLater) start.missing()
     const consumer = new TopicConsumer({
@@ -293,24 +380,35 @@ export class GroupConsumer {
     const timers = { timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
+    this.#bare.add(name)
     if (startAt === 'latest') {
       topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
       // Joining may take seconds, and the topic may be created meanwhile.
       this.#noteMissing(name, start)
     }
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
-    this.#member.subscribe([...this.#topics.keys()])
     return topic
   }
 
   /** The topic may be given up, and read again, before a client is done with a message. */
   #offersOf(name: string): TopicOffers {
     const { tick } = this.#options
+    /** A bug ends the group, and not the program that has called. */
+    const now = (run: () => void): void => {
+      try {
+        run()
+      } catch (error) {
+        tick(() => {
+          throw error
+        })
+      }
+    }
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      begin: message => this.#topics.get(name)?.consumer.begins(message) === true,
       isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,
-      stands: message => this.#topics.get(name)?.consumer.stands(message) === true,
       read: partition => this.#topics.get(name)?.consumer.read(partition)
     }
   }
@@ -361,9 +459,13 @@ export class GroupConsumer {
   #assigned({ partitions, followsDirectly, topics, starts }: AssignedToMember): void {
     const byTopic = new Map<string, number[]>([...this.#topics.keys()].map(name => [name, []]))
     for (const { topic, partition } of partitions) byTopic.get(topic)?.push(partition)
+    this.#partitionCount = partitions.length
+    this.#denied.clear()
     for (const [name, topic] of this.#topics) {
       const { consumer } = topic
       const assigned = byTopic.get(name)!
+      if (assigned.length > 0) this.#bare.delete(name)
+      else this.#bare.add(name)
       topic.refusal = undefined
       const kept = new Set(followsDirectly ? assigned : [])
       for (const partition of consumer.partitions) {
@@ -390,6 +492,7 @@ export class GroupConsumer {
       const topic = this.#topics.get(name)
       if (!topic || topic.consumer.partitions.length > 0) continue
       topic.refusal = DENIED
+      this.#denied.add(name)
       this.#refuseTopic(name, DENIED)
     }
   }
@@ -438,6 +541,25 @@ export class GroupConsumer {
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
+  /** When a request for the topic was open last. */
+  #askedAt(topic: Topic): number {
+    const now = this.#options.runtime.clock()
+    let askedAt = topic.askedAt
+    for (const loop of topic.consumer.loops) askedAt = Math.max(askedAt, loop.askedAt(now))
+    return askedAt
+  }
+
+  /** Whether this holds for a topic that somebody asks for together with this one. */
+  #isOfTogether(topic: Topic, holds: (consumer: TopicConsumer) => boolean): boolean {
+    const isSo = (name: string): boolean => {
+      const consumer = this.#topics.get(name)?.consumer
+      return consumer !== undefined && holds(consumer)
+    }
+    if (topic.together.some(isSo)) return true
+    for (const { topics } of topic.consumer.loops) for (const name of topics) if (isSo(name)) return true
+    return false
+  }
+
   /**
    * Gives up the topic when no request of a client was open during the subscription time-out and all offered messages are
    * acknowledged.
@@ -448,10 +570,10 @@ export class GroupConsumer {
       const { runtime, settings } = this.#options
       // The process stood still: timers come before the requests that have arrived meanwhile.
       const stoodStill = runtime.clock() - dueAt >= SAFE_CHECK_MS
-      const idleMs = runtime.clock() - topic.askedAt
+      const idleMs = runtime.clock() - this.#askedAt(topic)
       const leftMs = settings.subscriptionTimeoutMs - idleMs
-      const isPending = topic.together.some(other => (this.#topics.get(other)?.consumer.pending ?? 0) > 0)
-      const isHeld = topic.together.some(other => (this.#topics.get(other)?.consumer.held ?? 0) > 0)
+      const isPending = this.#isOfTogether(topic, ({ pending }) => pending > 0)
+      const isHeld = this.#isOfTogether(topic, ({ held }) => held > 0)
       const mayBeAcked = isHeld || (isPending && idleMs < settings.ackTimeoutMs)
       if (leftMs > 0) this.#watch(name, topic, leftMs)
       else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)
@@ -495,7 +617,7 @@ export class GroupConsumer {
   /** True when a request came while offsets were committed. The topic is then kept. */
   #isAskedAgain(name: string, topic: Topic): boolean {
     const { runtime, settings } = this.#options
-    const leftMs = settings.subscriptionTimeoutMs - (runtime.clock() - topic.askedAt)
+    const leftMs = settings.subscriptionTimeoutMs - (runtime.clock() - this.#askedAt(topic))
     const isAsked = leftMs > 0 || topic.consumer.waiting > 0
     if (isAsked) this.#watch(name, topic, Math.max(leftMs, SAFE_CHECK_MS))
     return isAsked || this.#stopping
@@ -523,7 +645,10 @@ export class GroupConsumer {
     topic.beginTimer?.cancel()
     topic.start.stop()
     topic.consumer.stop(SHUTTING_DOWN)
+    for (const loop of [...topic.consumer.loops]) loop.unregister(name)
     this.#topics.delete(name)
+    this.#bare.delete(name)
+    this.#denied.delete(name)
     this.#refusals.forget(name)
   }
 

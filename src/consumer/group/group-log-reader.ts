@@ -54,7 +54,11 @@ export class GroupLogReader implements BatchHolder {
   readonly #cursor = new BatchCursor(0)
   readonly #pauseMs: ReturnType<typeof pausesOfUnknown>
   #isBusy = false
+  /** Counts the reads, and what has made their answers worthless: the answer to an earlier one does not count. */
+  #reads = 0
   #isFetchingAgain = false
+  /** The highest position before it went back: clients may have messages up to there. */
+  #furthest: Offset = 0
   /** How often the log was cut. An answer to a question from before a cut may have records that are lost. */
   #cuts = 0
   /**
@@ -85,6 +89,7 @@ export class GroupLogReader implements BatchHolder {
   begin(tracker: OffsetTracker): void {
     this.stop()
     this.#isSetBeyond = false
+    this.#furthest = 0
     this.#cursor.position = tracker.nextNotAcked(tracker.offset)
     this.#tracker = tracker
     this.#options.log.resume(tracker.epochs)
@@ -95,6 +100,20 @@ export class GroupLogReader implements BatchHolder {
     this.#cursor.drop()
     const unused = this.#options.releasePrefetched()
     if (unused !== undefined) this.#cursor.position = Math.min(unused, this.#cursor.position)
+  }
+
+  /**
+   * Reads again from this offset on, where it is before the position: messages from there on were given back. Those that a
+   * client has, or that are acknowledged, are passed over. A read that waits at the end of the log is left alone.
+   */
+  goBackTo(offset: Offset): void {
+    const { position } = this.#cursor
+    if (offset >= position) return
+    this.#furthest = Math.max(this.#furthest, position)
+    this.#cursor.goBackTo(offset)
+    if (!this.#cursor.hasBatch) this.#options.batches.release(this)
+    this.#reads++
+    this.#isBusy = false
   }
 
   stop(): void {
@@ -115,7 +134,9 @@ export class GroupLogReader implements BatchHolder {
 
   fetch(tracker: OffsetTracker): void {
     this.#isBusy = true
-    const { runtime, isWanted, log } = this.#options
+    const read = ++this.#reads
+    const { runtime, log } = this.#options
+    const isWanted = (): boolean => read === this.#reads && this.#options.isWanted()
     const askedAt = runtime.clock()
     const { position: offset } = this.#cursor
     if (tracker.offset <= offset) this.#isSetBeyond = false
@@ -124,6 +145,10 @@ export class GroupLogReader implements BatchHolder {
     const maxWaitMs = this.#hasRead ? MAX_WAIT_MS : FIRST_MAX_WAIT_MS
     const wait = { maxWaitMs, isWanted, timeoutMs: TIMEOUT_MS, checksFirst: true }
     log.read({ ...this.#readOf(tracker, offset), ...wait }, outcome => {
+      if (read !== this.#reads) {
+        this.#foundTooLate(outcome, tracker)
+        return
+      }
       // The log was cut meanwhile, or the batch was dropped to free memory.
       const isLeft = cuts !== this.#cuts || offset !== this.#cursor.position
       if ((isLeft && outcome.type !== 'cut') || tracker !== this.#tracker) this.#ready()
@@ -135,6 +160,13 @@ export class GroupLogReader implements BatchHolder {
     })
   }
 
+  /** Records of a read that was left are read again. That the log was cut may be told only once. */
+  #foundTooLate(outcome: ReadOutcome, tracker: OffsetTracker): void {
+    if (outcome.type !== 'cut' || tracker !== this.#tracker) return
+    this.#cutAt(outcome)
+    this.#options.onReady()
+  }
+
   #readOf(tracker: OffsetTracker, offset: Offset): LogRead {
     const isBeyond = (): boolean => this.#isSetBeyond && tracker.offset > this.#cursor.position
     /**
@@ -142,7 +174,7 @@ export class GroupLogReader implements BatchHolder {
      * committed offset above the position was set beyond the end of the log, and is ignored.
      */
     const knownEnd = (): Offset => {
-      const { readEnd } = this.#cursor
+      const readEnd = Math.max(this.#cursor.readEnd, this.#furthest)
       return isBeyond() ? readEnd : Math.max(readEnd, tracker.ackedEnd)
     }
     return { offset, knownEnd, isBeyond: isBeyond() }
@@ -187,7 +219,10 @@ export class GroupLogReader implements BatchHolder {
   }
 
   #readyAfter(delayMs: number): void {
-    this.#options.runtime.after(delayMs, () => this.#ready())
+    const read = this.#reads
+    this.#options.runtime.after(delayMs, () => {
+      if (read === this.#reads) this.#ready()
+    })
   }
 
   #found(outcome: ReadOutcome, tracker: OffsetTracker, askedAt: number): void {
@@ -262,6 +297,7 @@ export class GroupLogReader implements BatchHolder {
     this.#cursor.drop()
     batches.release(this)
     this.#cursor.position = Math.min(this.#cursor.position, offset)
+    this.#furthest = Math.min(this.#furthest, offset)
     onCut(offset)
   }
 

@@ -1,8 +1,12 @@
 import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
-import { topicPartitionKey } from '../../core/model.js'
+import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
-import { GivenBatch, type GivenMessage, type Message } from './given-messages.js'
+import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
+import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-messages.js'
+import { heldBytesOf } from './held-batches.js'
+import { Lanes, type ParkedBytes, type Turn } from './lanes.js'
+import type { LoopDemand, ParkingSink } from './loop-demand.js'
 
 /** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
 export type HandlingOrder = 'partition' | 'key' | 'none'
@@ -16,73 +20,129 @@ export interface RunOptions {
 
 export type Handler = (message: Message) => unknown
 
-/**
- * For each message that is handled at a time, so many may be taken: those that wait behind another one of their partition or
- * key leave the others their turn.
- */
-const TAKEN_PER_HANDLER = 4
+/** Limits of what is taken at once where messages may wait in lanes. */
+const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
 
-const sequences: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
+const laneNames: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
   partition: ({ topic, partition }) => topicPartitionKey(topic, partition),
   key: ({ topic, partition, key }) =>
     key === null ? undefined : `${topicPartitionKey(topic, partition)} ${key.toString('latin1')}`,
   none: () => undefined
 }
 
+export interface HandlerRunOptions {
+  readonly handler: Handler
+  readonly how: RunOptions
+  /** Ends the loop. */
+  readonly end: AbortController
+  readonly given: GivenMessages
+  readonly demand: LoopDemand
+  readonly parkedBytes: ParkedBytes
+  /** Limit of the messages of a partition that wait in lanes. */
+  readonly maxParked: number
+}
+
+/** A message whose handler has begun. It keeps its lane until the handler has ended and no open transaction has it. */
+class Flight implements MessageLane {
+  readonly message: GivenMessage
+  /** The newest offer of the message that this loop got. It is another one where its time was over. */
+  newest: GivenMessage
+  isHandled = false
+  hasLeft = false
+  readonly #turn: Turn<GivenMessage>
+  readonly #lanes: Lanes<GivenMessage>
+  readonly #onLeft: () => void
+
+  constructor(turn: Turn<GivenMessage>, lanes: Lanes<GivenMessage>, onLeft: () => void) {
+    this.message = turn.item
+    this.newest = turn.item
+    this.#turn = turn
+    this.#lanes = lanes
+    this.#onLeft = onLeft
+    turn.item.joins(this)
+  }
+
+  takeBehind(): readonly GivenMessage[] {
+    return this.hasLeft ? [] : this.#lanes.takeBehind(this.#turn)
+  }
+
+  leftTransaction(): void {
+    this.leaveIfDone()
+  }
+
+  leaveIfDone(): void {
+    if (this.hasLeft || !this.isHandled || this.message.isInTransaction) return
+    this.hasLeft = true
+    this.#lanes.leave(this.#turn)
+    this.#onLeft()
+  }
+}
+
 /**
- * Handles the messages of a loop, several at a time, and those of a sequence one after another.
+ * Handles the messages of a loop, several at a time, and those of a lane one after another: a lane is a partition, or a key in
+ * a partition.
  *
- *   taken ─▶ behind another one of its sequence ─▶ ready ─▶ in flight ─▶ acknowledged, or released when the handler fails
+ *   taken: parked in its lane ─▶ begun: its time runs ─▶ acknowledged, or released when the handler fails
  *
- * The first failure ends the loop, which releases the failed message and those that are not in flight, in order. A message
- * whose time is over while it waits is released with those behind it, so that all of them come again in order.
+ * The next message of a lane begins when the handler of the one before has ended, and no open transaction has that one. Where a
+ * message is given back by its handler or by an aborted transaction, those behind it are given back before, so that all of
+ * them come again in order. The first failure ends the loop, which releases the failed message and those that are parked.
  */
-export class HandlerRun {
-  readonly #handler: Handler
+export class HandlerRun implements ParkingSink {
+  readonly #options: HandlerRunOptions
   readonly #concurrency: number
   readonly #order: HandlingOrder
-  readonly #end: AbortController
-  /** Messages that the end of the loop does not release. */
-  readonly #inFlight: Set<GivenMessage>
-  /** By message in flight: the newest offer of it that this loop got. It is another one where its time was over. */
-  readonly #newest = new Map<GivenMessage, GivenMessage>()
-  /** By sequence: the messages behind the one that is ready or in flight. */
-  readonly #behind = new Map<string, GivenMessage[]>()
-  /** By sequence: the lowest offset that was released since a message was taken. */
-  readonly #released = new Map<string, number>()
-  #ready: GivenMessage[] = []
-  #taken = 0
+  readonly #lanes: Lanes<GivenMessage>
+  readonly #flights = new Set<Flight>()
+  /** The newest offers of messages whose handlers run. */
+  readonly inFlight = new Set<GivenMessage>()
   #running = 0
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
 
   /** @throws InvalidRequestError when an option is wrong */
-  constructor(handler: Handler, options: RunOptions, end: AbortController, inFlight: Set<GivenMessage>) {
-    checkOptionNames('run', options, ['concurrency', 'order'])
-    const { concurrency = 1, order = 'partition' } = options
+  constructor(options: HandlerRunOptions) {
+    const { handler, how, demand, parkedBytes, maxParked } = options
+    checkOptionNames('run', how, ['concurrency', 'order'])
+    const { concurrency = 1, order = 'partition' } = how
     if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
     if (!Number.isSafeInteger(concurrency) || concurrency < 1)
       throw new InvalidRequestError('run: concurrency is a whole number, at least 1')
-    if (!Object.hasOwn(sequences, order))
-      throw new InvalidRequestError(`run: order is one of ${Object.keys(sequences).join(', ')}`)
-    this.#handler = handler
+    if (!Object.hasOwn(laneNames, order))
+      throw new InvalidRequestError(`run: order is one of ${Object.keys(laneNames).join(', ')}`)
+    this.#options = options
     this.#concurrency = concurrency
     this.#order = order
-    this.#end = end
-    this.#inFlight = inFlight
+    this.#lanes = new Lanes<GivenMessage>({
+      laneOf: laneNames[order],
+      bytesOf: heldBytesOf,
+      maxParked,
+      bytes: parkedBytes,
+      partitions: () => demand.partitionCount,
+      onRoom: partition => demand.wants(partition)
+    })
+  }
+
+  /** How many messages the next request takes. Where none waits behind another one, as many as can begin. */
+  get limits(): MessageLimits {
+    const free = Math.max(1, this.#concurrency - this.#running - this.#lanes.ready)
+    const mayWait = this.#order !== 'none' && this.#concurrency > 1
+    return mayWait ? MOST_AT_ONCE : { ...MOST_AT_ONCE, maxMessages: Math.min(free, MOST_AT_ONCE.maxMessages) }
   }
 
   /**
    * Resolves when the loop has ended and no handler is in flight.
    *
+   * @param taken gives something whenever messages were parked, and asks for more when the next is asked for
    * @throws the first error of a handler, or the one of the loop
    */
-  async run(messages: AsyncIterable<GivenMessage>): Promise<void> {
-    const leave = onAbort(this.#end.signal, () => this.#wake())
+  async run(taken: AsyncIterable<unknown>): Promise<void> {
+    const { signal } = this.#options.end
+    const leave = onAbort(signal, () => this.#wake())
     try {
-      for await (const message of messages) {
-        this.#take(message)
-        while (this.#isFull && !this.#end.signal.aborted) await this.#changed()
+      for await (const _ of taken) {
+        this.#startReady()
+        while (this.#running + this.#lanes.ready >= this.#concurrency && !signal.aborted) await this.#changed()
       }
     } catch (error) {
       this.#failure ??= { error }
@@ -92,107 +152,82 @@ export class HandlerRun {
     if (this.#failure !== undefined) throw this.#failure.error
   }
 
-  get #isFull(): boolean {
-    const isInSequences = this.#concurrency > 1 && this.#order !== 'none'
-    return this.#taken >= this.#concurrency * (isInSequences ? TAKEN_PER_HANDLER : 1)
-  }
-
   /** Resolves when a handler has ended, and at the end of the loop. */
   #changed(): Promise<void> {
     return new Promise(resolve => (this.#wake = resolve))
   }
 
-  #take(message: GivenMessage): void {
-    const sequence = sequences[this.#order](message)
-    const releasedFrom = sequence === undefined ? undefined : this.#released.get(sequence)
-    this.#released.clear()
-    // The group answered the open request with a message, then the ones before it were released here, then the answer came.
-    if (releasedFrom !== undefined && message.offset > releasedFrom) {
-      message.release()
-      return
-    }
+  mayPark(partition: TopicPartition, bytes: number): boolean {
+    return this.#lanes.mayPark(partition, bytes)
+  }
+
+  park(acquired: AcquiredMessage, offers: TopicOffers): void {
+    const message = this.#options.given.parked(acquired, offers)
     if (message.retries > 0 && this.#isInFlight(message)) return
-    this.#taken++
-    const behind = sequence === undefined ? undefined : this.#behind.get(sequence)
-    if (behind !== undefined) behind.push(message)
-    else {
-      if (sequence !== undefined) this.#behind.set(sequence, [])
-      this.#ready.push(message)
-    }
-    this.#startReady()
+    if (this.#lanes.park(message)) message.leaveBatch()
+  }
+
+  parkedEnded(serial: number): void {
+    this.#lanes.drop(serial)
+  }
+
+  /** Takes out the messages that have not begun, for the end of the loop. */
+  takeParked(): readonly GivenMessage[] {
+    return this.#lanes.takeAll()
   }
 
   #startReady(): void {
-    while (this.#running < this.#concurrency && this.#ready.length > 0 && !this.#end.signal.aborted) {
-      const message = this.#ready.shift()!
-      // While a message waits, its partition may go to another member, or its time may be over. It is then offered again.
-      if (message.stands) void this.#handle(message)
-      else this.#release(message)
+    while (this.#running < this.#concurrency && !this.#options.end.signal.aborted) {
+      const turn = this.#lanes.next()
+      if (turn === undefined) return
+      if (turn.item.begin()) void this.#handle(turn)
+      else this.#lanes.leave(turn)
     }
   }
 
-  /** Notes the offer, if it is one of a message whose handler is in flight. */
+  /** Takes the offer, if it is one of a message whose handler is in flight. */
   #isInFlight(message: GivenMessage): boolean {
-    for (const [inFlight, newest] of this.#newest) {
-      if (inFlight.isReleased || !message.isOfSameMessage(inFlight)) continue
-      this.#newest.set(inFlight, message)
-      this.#inFlight.delete(newest)
-      this.#inFlight.add(message)
+    for (const flight of this.#flights) {
+      if (flight.isHandled || flight.message.isReleased || !message.isOfSameMessage(flight.message)) continue
+      message.begin()
+      message.joins(flight)
+      this.inFlight.delete(flight.newest)
+      this.inFlight.add(message)
+      flight.newest = message
       return true
     }
     return false
   }
 
-  /** Releases a message and those that wait behind it. */
-  #release(message: GivenMessage): void {
-    const sequence = sequences[this.#order](message)
-    const released = [message]
-    if (sequence !== undefined) {
-      released.push(...(this.#behind.get(sequence) ?? []))
-      this.#behind.delete(sequence)
-      this.#released.set(sequence, Math.min(...released.map(({ offset }) => offset)))
-    }
-    this.#taken -= released.length
-    new GivenBatch(released).release()
-  }
-
-  async #handle(message: GivenMessage): Promise<void> {
+  async #handle(turn: Turn<GivenMessage>): Promise<void> {
+    const flight = new Flight(turn, this.#lanes, () => this.#left(flight))
+    const { message } = flight
     this.#running++
-    this.#inFlight.add(message)
-    this.#newest.set(message, message)
+    this.#flights.add(flight)
+    this.inFlight.add(message)
     try {
-      await this.#handler(message)
-      const newest = this.#noLongerInFlight(message)
-      if (message.isReleased) newest.release()
-      else newest.ack()
+      await this.#options.handler(message)
+      this.inFlight.delete(flight.newest)
+      if (message.isReleased) flight.newest.release()
+      else flight.newest.ack()
     } catch (error) {
-      const newest = this.#noLongerInFlight(message)
+      this.inFlight.delete(flight.newest)
       this.#failure ??= { error }
-      // The end releases the message with those that wait behind it. A loop that has ended before does not.
-      if (this.#end.signal.aborted) newest.release()
-      else this.#end.abort()
+      // The end releases the message with those that are parked. A loop that has ended before does not.
+      if (this.#options.end.signal.aborted) flight.newest.release()
+      else this.#options.end.abort()
     }
     this.#running--
-    this.#leave(message)
+    flight.isHandled = true
+    flight.leaveIfDone()
     this.#startReady()
     this.#wake()
   }
 
-  /** @returns the newest offer of the message */
-  #noLongerInFlight(message: GivenMessage): GivenMessage {
-    const newest = this.#newest.get(message)!
-    this.#newest.delete(message)
-    this.#inFlight.delete(newest)
-    return newest
-  }
-
-  /** Lets the next message of the sequence begin. */
-  #leave(message: GivenMessage): void {
-    this.#taken--
-    const sequence = sequences[this.#order](message)
-    if (sequence === undefined) return
-    const next = this.#behind.get(sequence)?.shift()
-    if (next === undefined) this.#behind.delete(sequence)
-    else this.#ready.push(next)
+  #left(flight: Flight): void {
+    this.#flights.delete(flight)
+    if (!flight.isHandled) return
+    this.#startReady()
+    this.#wake()
   }
 }

@@ -112,6 +112,13 @@ export class BatchCursor {
     this.#batch = undefined
   }
 
+  /** Goes back to an offset. The batch is dropped if it begins behind it. */
+  goBackTo(offset: Offset): void {
+    this.position = offset
+    this.#index = 0
+    if (this.#batch !== undefined && this.#batch.offset > offset) this.#batch = undefined
+  }
+
   /**
    * The next record that is neither acknowledged nor offered; `undefined` at the end of the batch. Offsets without a record
    * (control batches, aborted transactions, compaction) count as acknowledged.

@@ -16,6 +16,14 @@ export type TransactionEnd = 'committed' | 'aborted' | 'unknown'
 
 type OfferedRecord = KafkaRecord & Pick<Offer, 'serial'>
 
+/** A message in a transaction, whose handler may wait for its end. */
+export interface InTransaction {
+  /** Called when the transaction has aborted: the messages that wait behind this one, and are given back together with it. */
+  takeBehind(): readonly OfferedRecord[]
+  /** Called when the message belongs to the transaction no more: it has ended, or cannot commit any more. */
+  leftTransaction(): void
+}
+
 /** What transactions need of the group that reads a partition. */
 export interface PartitionCommits {
   /** @param onHeld called when the lock is held, maybe at once */
@@ -39,8 +47,15 @@ interface ReadPartitionOptions {
   readonly commits: PartitionCommits
   /** Called when a transaction has taken a message, which may wait to be offered again. */
   readonly onHeld: () => void
-  /** Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. */
-  readonly settle: (messages: readonly OfferedRecord[], committed?: TransactionPosition) => void
+  /**
+   * Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. `behind`: those
+   * that are parked behind them, and given back with them.
+   */
+  readonly settle: (
+    messages: readonly OfferedRecord[],
+    committed?: TransactionPosition,
+    behind?: readonly OfferedRecord[]
+  ) => void
 }
 
 /** A partition from the position where a member began to read it until the member loses it, or begins anew. */
@@ -73,6 +88,7 @@ export class ReadPartition {
     this.isLost = true
     for (const held of this.open) held.unlock()
     this.changed()
+    for (const held of this.open) held.leave()
   }
 }
 
@@ -81,6 +97,7 @@ export class HeldMessages {
   readonly partition: ReadPartition
   readonly onChanged: () => void
   readonly #messages = new Map<Offset, OfferedRecord>()
+  readonly #parties: InTransaction[] = []
   #lock: CommitLock | undefined
   /** What {@link position} has given last. */
   #given: TransactionPosition | undefined
@@ -92,9 +109,10 @@ export class HeldMessages {
     partition.open.add(this)
   }
 
-  add(message: OfferedRecord): void {
+  add(message: OfferedRecord, party: InTransaction): void {
     const { tracker, onHeld } = this.partition.options
     this.#messages.set(message.offset, message)
+    this.#parties.push(party)
     tracker.hold(message.offset)
     onHeld()
   }
@@ -140,14 +158,27 @@ export class HeldMessages {
   /** Settles the messages, in a later tick of the group's actor. */
   end(result: TransactionEnd): void {
     const { partition } = this
-    const { commits, settle } = partition.options
-    partition.open.delete(this)
-    commits.tick(() => {
-      if (!partition.isLost) {
-        if (result === 'unknown') commits.readAnew()
-        else settle([...this.#messages.values()], result === 'committed' ? this.#given : undefined)
-      }
+    partition.options.commits.tick(() => {
+      if (!partition.isLost) this.#settle(result)
       this.unlock()
+      this.leave()
     })
+    // A group that has ended has no further tick, and has lost the partition.
+    if (partition.isLost) this.leave()
+  }
+
+  #settle(result: TransactionEnd): void {
+    const { commits, settle } = this.partition.options
+    if (result === 'unknown') commits.readAnew()
+    else {
+      const behind = result === 'aborted' ? this.#parties.flatMap(party => party.takeBehind()) : []
+      settle([...this.#messages.values()], result === 'committed' ? this.#given : undefined, behind)
+    }
+  }
+
+  /** The messages belong to the transaction no more. */
+  leave(): void {
+    this.partition.open.delete(this)
+    for (const party of this.#parties.splice(0)) party.leftTransaction()
   }
 }

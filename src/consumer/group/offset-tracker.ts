@@ -39,6 +39,18 @@ export interface Offer {
   readonly retries: number
 }
 
+/**
+ * Keeps parked messages: a client has them in hand, and has not begun them. Nobody's clock runs for them, and they do not
+ * count as offered.
+ */
+export interface ParkedHolder {
+  /**
+   * Called when the parked message is not the holder's any more: its partition pauses or is lost, its log was cut, or the
+   * record is gone from the log. It comes again if it is still to be read.
+   */
+  parkedEnded(serial: number): void
+}
+
 interface OpenOffer {
   readonly offset: Offset
   readonly firstSerial: number
@@ -49,6 +61,8 @@ interface OpenOffer {
   isOver: boolean
   /** It belongs to a transaction: its time does not run, and only the end of the transaction settles it. */
   isHeld: boolean
+  /** Who has it parked; `undefined`: it is not parked. */
+  holder: ParkedHolder | undefined
 }
 
 let lastSerial = 0
@@ -56,7 +70,7 @@ let lastSerial = 0
 /**
  * The offered and the acknowledged messages of a partition. Messages may be acknowledged in any order.
  *
- *   committed 301    acknowledged [302..305) [307..309)    offered 301 until t1, 305 until t2, 306 until t3
+ *   committed 301    acknowledged [302..305) [307..309)    offered 301 until t1, 305 until t2, 306 until t3, 308 is parked
  */
 export class OffsetTracker {
   readonly #options: OffsetTrackerOptions
@@ -70,6 +84,7 @@ export class OffsetTracker {
   /** The last offers of released messages that were not offered again, by offset. */
   readonly #released = new Map<Offset, Offer>()
   #held = 0
+  #parked = 0
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
 
@@ -119,17 +134,26 @@ export class OffsetTracker {
     return { offset, metadata, ...(leaderEpoch !== undefined && { leaderEpoch }) }
   }
 
-  /** Number of messages that were offered and are not acknowledged. */
+  /** Number of messages that were offered and are not acknowledged. Parked ones do not count. */
   get pending(): number {
-    return this.#offers.length
+    return this.#offers.length - this.#parked
+  }
+
+  get parked(): number {
+    return this.#parked
   }
 
   isAcked(offset: Offset): boolean {
     return offset < this.#offset || this.#acked.has(offset)
   }
 
+  /** True when a client has the message: it is offered or parked, and not settled. */
   isAcquired(offset: Offset): boolean {
     return this.#openOffer(offset) !== undefined
+  }
+
+  isParked(offset: Offset): boolean {
+    return this.#openOffer(offset)?.holder !== undefined
   }
 
   /** The newest offer of the message; `undefined`: it is not offered, or settled. */
@@ -146,18 +170,60 @@ export class OffsetTracker {
    * for a message that is acknowledged.
    */
   offered(offset: Offset, now: number): void {
+    this.#give(offset, now + this.#options.ackTimeoutMs, undefined)
+  }
+
+  /**
+   * Notes that a client has the message in hand and has not begun it. Its time and its retries begin with {@link begin}.
+   * Else as {@link offered}.
+   */
+  park(offset: Offset, holder: ParkedHolder): void {
+    this.#give(offset, Number.POSITIVE_INFINITY, holder)
+  }
+
+  #give(offset: Offset, deadlineAt: number, holder: ParkedHolder | undefined): void {
     if (this.isAcked(offset)) return
-    const deadlineAt = now + this.#options.ackTimeoutMs
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, deadlineAt)
     const serial = ++lastSerial
+    if (holder !== undefined) this.#parked++
     const open = this.#openOffer(offset)
-    if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false })
+    if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false, holder })
     else {
       const { firstSerial = serial, retries = 0 } = this.#released.get(offset) ?? {}
       this.#released.delete(offset)
-      const isNew = { isOver: false, isHeld: false }
+      const isNew = { isOver: false, isHeld: false, holder }
       this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, ...isNew })
     }
+  }
+
+  /**
+   * The client begins the parked message of this offer: from now on it counts as offered, and its time runs.
+   *
+   * @returns false, and nothing is changed: it is not parked any more
+   */
+  begin(offset: Offset, serial: number, now: number): boolean {
+    const offer = this.#openOffer(offset)
+    if (offer?.serial !== serial || offer.holder === undefined) return false
+    this.#parked--
+    offer.holder = undefined
+    offer.deadlineAt = now + this.#options.ackTimeoutMs
+    this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
+    return true
+  }
+
+  /**
+   * Takes back all parked messages from this offset on, and tells their holders. They are to be offered again.
+   *
+   * @returns the lowest offset of them; `undefined`: there were none
+   */
+  endParked(from = 0): Offset | undefined {
+    if (this.#parked === 0) return undefined
+    const ended = this.#offers.filter(({ offset, holder }) => offset >= from && holder !== undefined)
+    for (const offer of ended) {
+      const { offset, serial, holder } = offer
+      if (this.released(offset, serial)) holder!.parkedEnded(serial)
+    }
+    return ended[0]?.offset
   }
 
   /** True when a transaction may take the message of this offer: it stands, or was released, and none is newer. */
@@ -171,7 +237,8 @@ export class OffsetTracker {
     const released = this.#released.get(offset)
     if (released !== undefined) {
       this.#released.delete(offset)
-      this.#offers.splice(this.#indexOf(offset), 0, { ...released, deadlineAt: 0, isOver: false, isHeld: false })
+      const isNew = { deadlineAt: 0, isOver: false, isHeld: false, holder: undefined }
+      this.#offers.splice(this.#indexOf(offset), 0, { ...released, ...isNew })
     }
     Object.assign(this.#openOffer(offset)!, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
     this.#held++
@@ -228,6 +295,7 @@ export class OffsetTracker {
   skipped(from: Offset, to: Offset): boolean {
     const first = this.#indexOf(from)
     const skipped = this.#offers.splice(first, this.#indexOf(to) - first)
+    this.#dropped(skipped)
     // The end of its transaction settles a held message.
     if (skipped.some(({ isHeld }) => isHeld)) this.#offers.splice(first, 0, ...skipped.filter(({ isHeld }) => isHeld))
     for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
@@ -239,25 +307,37 @@ export class OffsetTracker {
     return true
   }
 
+  #dropped(offers: readonly OpenOffer[]): void {
+    for (const { serial, holder } of offers) {
+      if (holder === undefined) continue
+      this.#parked--
+      holder.parkedEnded(serial)
+    }
+  }
+
   /** Drops offers and acknowledgements from this offset on, because the log was cut there. */
   cutAt(offset: Offset): void {
     this.#offset = Math.min(this.#offset, offset)
     this.#acked.dropFrom(offset)
     this.#kept.dropFrom(offset)
-    for (const { isHeld } of this.#offers.splice(this.#indexOf(offset))) if (isHeld) this.#held--
+    const cut = this.#offers.splice(this.#indexOf(offset))
+    for (const { isHeld } of cut) if (isHeld) this.#held--
+    this.#dropped(cut)
     for (const released of this.#released.keys()) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
   }
 
   /**
    * Notes that the client of an offer did not get the message, or did not process it. It may be offered again at once, which
-   * does not count as a retry.
+   * does not count as a retry. So may a parked one, which its holder gives back.
    *
    * @returns false, and nothing is changed: another offer of the message is newer, or it is settled
    */
   released(offset: Offset, serial: number): boolean {
     const offer = this.#openOffer(offset)
     if (offer?.serial !== serial || offer.isHeld) return false
+    if (offer.holder !== undefined) this.#parked--
+    offer.holder = undefined
     this.#offers.splice(this.#indexOf(offset), 1)
     this.#released.set(offset, offer)
     return true
@@ -324,7 +404,8 @@ export class OffsetTracker {
 
   /** Time until the last missing acknowledgement is due. */
   waitMs(now: number): number {
-    return this.#offers.reduce((longest, { deadlineAt }) => Math.max(longest, deadlineAt - now), 0)
+    const offered = this.#offers.filter(({ holder }) => holder === undefined)
+    return offered.reduce((longest, { deadlineAt }) => Math.max(longest, deadlineAt - now), 0)
   }
 
   #openOffer(offset: Offset): OpenOffer | undefined {

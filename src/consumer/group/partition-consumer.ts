@@ -8,7 +8,13 @@ import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import { type PartitionCommits, ReadPartition } from './held-messages.js'
 import type { PositionSource } from './offset-committer.js'
-import { type Offer, OffsetTracker, type OffsetTrackerOptions, type TrackedPosition } from './offset-tracker.js'
+import {
+  type Offer,
+  OffsetTracker,
+  type OffsetTrackerOptions,
+  type ParkedHolder,
+  type TrackedPosition
+} from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
 import type { FindStart } from './topic-start.js'
 import type { Demand } from './turn-order.js'
@@ -115,6 +121,10 @@ export class PartitionConsumer {
   get isPrefetched(): boolean {
     return this.#prefetched !== undefined
   }
+  /** The message that is given next. */
+  get prefetched(): KafkaRecord | undefined {
+    return this.#prefetched
+  }
   /**
    * The position of the group in the topic with this id: all records before it are acknowledged, or are older than the
    * group. `undefined`: unknown.
@@ -145,15 +155,40 @@ export class PartitionConsumer {
     this.#prefetch()
   }
 
-  /** Takes the prefetched message, which counts as offered. */
-  take(): KafkaRecord {
+  /**
+   * Takes the prefetched message, which counts as offered.
+   *
+   * @param holder parks the message: it counts as offered from {@link begin} on
+   */
+  take(holder?: ParkedHolder): KafkaRecord {
     const record = this.#prefetched!
     const tracker = this.#tracker!
     const now = this.#options.runtime.clock()
-    tracker.offered(record.offset, now)
+    if (holder === undefined) tracker.offered(record.offset, now)
+    else tracker.park(record.offset, holder)
     this.#prefetched = this.#nextInHand(tracker, now)
     if (!this.#prefetched) this.#options.demand.idle()
     return record
+  }
+
+  /**
+   * The client of a parked message begins it, so its time begins.
+   *
+   * @returns false: it is not parked any more
+   */
+  begin({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>): boolean {
+    const tracker = this.#tracker
+    if (tracker?.begin(offset, serial, this.#options.runtime.clock()) !== true) return false
+    if (this.#isWanted) this.#wakeForRetry(tracker)
+    return true
+  }
+
+  /** Takes all parked messages back. They are read again, and come next, in order. */
+  endParked(): void {
+    const first = this.#tracker?.endParked()
+    if (first === undefined) return
+    this.#goBackTo(first)
+    this.#prefetch()
   }
 
   /** The newest offer of the message; `undefined`: it is not offered, or settled. */
@@ -163,7 +198,7 @@ export class PartitionConsumer {
 
   ack(offset: Offset): AckOutcome {
     const tracker = this.#tracker
-    if (!tracker || tracker.isHeld(offset)) return 'notOffered'
+    if (!tracker || tracker.isHeld(offset) || tracker.isParked(offset)) return 'notOffered'
     if (!(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'
     if (tracker.acked(offset)) this.#settled()
     return 'acked'
@@ -183,22 +218,42 @@ export class PartitionConsumer {
   }
 
   /**
-   * Takes back messages that a client did not get, or did not process. They are offered next, in order. An offer that
-   * ended before is ignored: the message may be offered to another client.
+   * Takes back messages that a client did not get, or did not process. They are offered next, in order. Parked ones are read
+   * again. An offer that ended before is ignored: the message may be offered to another client.
    */
   release(records: readonly TakenRecord[]): void {
     const tracker = this.#tracker
     if (this.#isStopped || !tracker) return
-    const released = records.filter(({ offset, serial }) => tracker.released(offset, serial))
-    if (released.length === 0) return
+    const parked = new Set(records.filter(({ offset }) => tracker.isParked(offset)))
+    const all = records.filter(({ offset, serial }) => tracker.released(offset, serial))
+    const given = all.filter(record => !parked.has(record))
+    const again = all.filter(record => parked.has(record)).map(({ offset }) => offset)
+    if (again.length > 0) this.#goBackTo(Math.min(...again))
+    if (given.length > 0) this.#keepReleased(given)
+    if (all.length === 0) return
+    this.#options.onSettled()
+    if (this.#prefetched !== undefined) this.#options.demand.prefetched()
+    else this.#prefetch()
+  }
+
+  #keepReleased(released: readonly TakenRecord[]): void {
     const next = this.#prefetched ? [this.#prefetched, ...released] : released
     // A message whose time is over may be in hand already.
     const inHand = new Map([...this.#released, ...next.map(ownRecordOf)].map(record => [record.offset, record]))
     this.#released = [...inHand.values()].sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
     this.#isCopy = true
-    this.#options.onSettled()
-    this.#options.demand.prefetched()
+  }
+
+  /** Reads again from this offset on. What is in hand, behind it and with no client comes again from the log, in order. */
+  #goBackTo(offset: Offset): void {
+    const tracker = this.#tracker!
+    const comesAgain = (record: KafkaRecord): boolean => record.offset > offset && !tracker.isAcquired(record.offset)
+    this.#reader.goBackTo(offset)
+    this.#released = this.#released.filter(record => !comesAgain(record))
+    if (this.#prefetched === undefined || !comesAgain(this.#prefetched)) return
+    this.#prefetched = undefined
+    this.#options.demand.idle()
   }
 
   /** True while this offer of the message stands: no other client has got the message, and its time is not over. */
@@ -223,6 +278,7 @@ export class PartitionConsumer {
     this.#runtime.stop()
     this.#reader.stop()
     this.#prefetched = undefined
+    this.#tracker?.endParked()
     this.#read?.lose()
   }
 
@@ -234,6 +290,7 @@ export class PartitionConsumer {
 
   #begin(position: TrackedPosition): void {
     const tracker = new OffsetTracker(position, this.#options.tracker)
+    this.#tracker?.endParked()
     this.#tracker = tracker
     this.#source = this.#sourceOf(tracker)
     this.#read?.lose()
@@ -410,9 +467,9 @@ export class PartitionConsumer {
         this.#passSettled()
         if (this.#isWanted) commits.tick(() => this.#prefetch())
       },
-      settle: (messages, committed) => {
+      settle: (messages, committed, behind = []) => {
         tracker.settleHeld(messages, committed)
-        if (committed === undefined) this.release(messages)
+        if (committed === undefined) this.release([...behind, ...messages])
         this.#goOn()
         this.#read?.changed()
       }

@@ -12,7 +12,10 @@ import type {
   TopicOffers,
   WaitingRequest
 } from './consume-result.js'
+import { heldBytesOf } from './held-batches.js'
 import type { ReadPartition } from './held-messages.js'
+import type { LoopDemand } from './loop-demand.js'
+import type { ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import { type Demand, TurnOrder } from './turn-order.js'
@@ -60,8 +63,9 @@ class OfferedMessages implements ConsumedMessages {
 }
 
 /**
- * The requests of one group for one topic, in order of arrival, and the partitions of this topic that the member reads. Only
- * {@link TopicConsumer.#serve} answers a waiting request with messages. What may let it do so calls it:
+ * The requests of one group for one topic, in order of arrival, the loops that are registered with it, and the partitions of
+ * this topic that the member reads. Only {@link TopicConsumer.#serve} answers a waiting request with messages, and lets loops
+ * do so, which take from several topics in turn. What may let it do so calls it:
  *
  *   a request comes       enqueue ─▶ #serve, which tells idle partitions that a message is wanted ─▶ want
  *   a read has ended      GroupLogReader: onReady ─▶ PartitionConsumer#prefetch: a message is at hand ─▶ demand.prefetched ─▶ #serve
@@ -84,6 +88,8 @@ export class TopicConsumer {
   readonly #idle = new Set<number>()
   /** Assigned partitions that are not read while their offsets are changed. */
   readonly #setAside = new Set<number>()
+  /** By loop: the prefetched partitions that it has not refused. The loop that was served last comes last. */
+  readonly #loops = new Map<LoopDemand, TurnOrder>()
   #queue: WaitingRequest[] = []
   #lastServed = -1
   #isPaused = true
@@ -94,7 +100,13 @@ export class TopicConsumer {
   }
 
   get waiting(): number {
-    return this.#queue.reduce((open, { settled }) => (settled ? open : open + 1), 0)
+    let waiting = 0
+    for (const { settled } of this.#queue) if (!settled) waiting++
+    for (const { isAsking } of this.#loops.keys()) if (isAsking) waiting++
+    return waiting
+  }
+  get loops(): Iterable<LoopDemand> {
+    return this.#loops.keys()
   }
   /** True when requests wait and the member has no partition that could answer them. */
   get waitsInVain(): boolean {
@@ -144,6 +156,30 @@ export class TopicConsumer {
     if (!request.settled) deadlines.add(request)
   }
 
+  /** To be called by the loop. */
+  addLoop(loop: LoopDemand): void {
+    const turns = new TurnOrder()
+    for (const [number, { isPrefetched }] of this.#partitions) if (isPrefetched) turns.add(number)
+    this.#loops.set(loop, turns)
+    loop.noteReady(this)
+  }
+
+  /** To be called by the loop. */
+  removeLoop(loop: LoopDemand): void {
+    this.#loops.delete(loop)
+  }
+
+  /** The loop takes messages of the partition, of which it has refused one. */
+  wants(number: number, loop: LoopDemand): void {
+    const turns = this.#loops.get(loop)
+    if (turns === undefined) return
+    if (this.#partitions.get(number)?.isPrefetched === true) {
+      turns.add(number)
+      loop.noteReady(this)
+    }
+    loop.serve()
+  }
+
   /** Reads these partitions from now on. Partitions that are already read keep their positions. */
   assign(partitions: readonly number[]): void {
     const assigned = new Set(partitions)
@@ -174,6 +210,11 @@ export class TopicConsumer {
     this.#serve()
   }
 
+  get #isLoopAsking(): boolean {
+    for (const { isAsking } of this.#loops.keys()) if (isAsking) return true
+    return false
+  }
+
   #drop(partition: number): void {
     this.#partitions.get(partition)?.stop()
     this.#partitions.delete(partition)
@@ -184,12 +225,19 @@ export class TopicConsumer {
   #add(partition: number): void {
     this.#idle.add(partition)
     const consumer = this.#options.createPartition(partition, {
-      isOpen: () => this.#first() !== undefined,
+      isOpen: () => this.#first() !== undefined || this.#isLoopAsking,
       prefetched: () => {
         this.#prefetched.add(partition)
+        for (const [loop, turns] of this.#loops) {
+          turns.add(partition)
+          loop.noteReady(this)
+        }
         this.#serve()
       },
-      idle: () => void this.#idle.add(partition)
+      idle: () => {
+        this.#idle.add(partition)
+        for (const loop of this.#loops.keys()) loop.noteIdle(this)
+      }
     })
     this.#partitions.set(partition, consumer)
   }
@@ -217,9 +265,10 @@ export class TopicConsumer {
     }
   }
 
-  /** Stops offering messages. Requests continue to wait, and acknowledgements are accepted. */
+  /** Stops offering messages, and takes parked ones back. Requests continue to wait, and acknowledgements are accepted. */
   pause(): void {
     this.#isPaused = true
+    for (const partition of this.#partitions.values()) partition.endParked()
   }
 
   resume(): void {
@@ -249,8 +298,11 @@ export class TopicConsumer {
     return this.#partitions.get(partition)?.offerOf(offset)?.serial === serial
   }
 
-  stands(message: AcquiredMessage): boolean {
-    return this.#partitions.get(message.partition)?.stands(message) === true
+  /** See {@link PartitionConsumer.begin}. */
+  begins(message: AcquiredMessage): boolean {
+    if (this.#partitions.get(message.partition)?.begin(message) !== true) return false
+    this.#countOffer(message.retries)
+    return true
   }
 
   /** What is read of the partition now, for transactions. */
@@ -258,20 +310,21 @@ export class TopicConsumer {
     return this.#partitions.get(partition)?.read
   }
 
-  refuseWaiting(failure: Failure): void {
+  refuseWaiting(failure: Failure, mayRefuse: (loop: LoopDemand) => boolean = () => true): void {
     const queue = this.#queue
     this.#queue = []
     for (const request of queue) {
       this.#options.deadlines.remove(request)
       request.answer(failure)
     }
+    for (const loop of [...this.#loops.keys()]) if (mayRefuse(loop)) loop.answer(failure)
   }
 
   /** The topic may not be read. Requests for a pattern go on waiting for other topics. */
   forbid(failure: Failure): void {
     const ofPattern = this.#queue.filter(({ isOfPattern }) => isOfPattern)
     this.#queue = this.#queue.filter(({ isOfPattern }) => !isOfPattern)
-    this.refuseWaiting(failure)
+    this.refuseWaiting(failure, loop => !loop.isOfPattern)
     this.#queue = ofPattern
     this.releaseRequests()
   }
@@ -281,19 +334,48 @@ export class TopicConsumer {
     this.refuseWaiting(failure)
   }
 
+  get #mayServe(): boolean {
+    return !this.#isPaused && this.#options.start.isBegun
+  }
+
   #serve(): void {
-    if (this.#isServing || this.#isPaused || !this.#options.start.isBegun) return
+    if (this.#isServing || !this.#mayServe) return
     this.#isServing = true
     for (let request = this.#first(); request; request = this.#first()) {
       // All idle partitions are notified, so that a partition with many messages does not keep others from fetching.
       this.#wakeIdle()
-      const partition = this.#nextPrefetched()
+      const partition = this.#nextPrefetched(this.#prefetched)
       if (!partition) break
       this.#queue.shift()
       this.#options.deadlines.remove(request)
       request.answer({ type: 'messages', messages: this.#offer(partition, request.limits) })
     }
     this.#isServing = false
+    for (const loop of [...this.#loops.keys()]) {
+      if (this.#idle.size > 0) loop.noteIdle(this)
+      loop.noteReady(this)
+      loop.serve()
+    }
+  }
+
+  /** Answers the request of a loop. Returns false when there is no message for it. */
+  answer(loop: LoopDemand): boolean {
+    const turns = this.#loops.get(loop)
+    const partition = turns && this.#mayServe ? this.#nextPrefetched(turns, loop) : undefined
+    if (turns === undefined || partition === undefined) return false
+    // Of several loops, the one that was served last comes last.
+    if (this.#loops.size > 1 && this.#loops.delete(loop)) this.#loops.set(loop, turns)
+    const messages = this.#offer(partition, loop.limits, turns, loop)
+    loop.noteReady(this)
+    loop.answer({ type: 'messages', messages })
+    // The partition may be idle now, and others may wait for it.
+    if (this.#loops.size > 1 || this.#queue.length > 0) this.#serve()
+    return true
+  }
+
+  /** Tells idle partitions that a message is wanted. */
+  wakeIdle(): void {
+    if (this.#mayServe) this.#wakeIdle()
   }
 
   #wakeIdle(): void {
@@ -309,46 +391,62 @@ export class TopicConsumer {
     return this.#queue[0]
   }
 
-  #nextPrefetched(): PartitionConsumer | undefined {
+  #nextPrefetched(turns: TurnOrder, loop?: LoopDemand): PartitionConsumer | undefined {
     for (;;) {
-      const next = this.#prefetched.after(this.#lastServed)
+      const next = turns.after(this.#lastServed)
       if (next === undefined) return undefined
       const partition = this.#partitions.get(next)
-      if (partition?.isPrefetched) return partition
-      this.#prefetched.delete(next)
+      if (partition?.isPrefetched && this.#mayGive(partition, loop)) return partition
+      turns.delete(next)
     }
   }
 
-  /** Takes messages within the limits, one of each prefetched partition in turn. */
-  #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits): ConsumedMessages {
+  #mayGive({ partition, prefetched }: PartitionConsumer, loop: LoopDemand | undefined): boolean {
+    const { topic } = this.#options
+    return loop?.sink === undefined || loop.sink.mayPark({ topic, partition }, heldBytesOf(prefetched!))
+  }
+
+  /** Takes messages within the limits, one of each prefetched partition in turn. A loop may park them at once. */
+  #offer(
+    first: PartitionConsumer,
+    { maxMessages, maxBytes }: MessageLimits,
+    turns = this.#prefetched,
+    loop?: LoopDemand
+  ): ConsumedMessages {
     const { offers } = this.#options
     const messages: AcquiredMessage[] = []
     const taken = new Map<number, AcquiredMessage[]>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
-      const message = this.#offered(partition, this.#take(partition))
+      const message = this.#offered(partition, this.#take(partition, loop?.sink))
+      if (loop?.sink === undefined) this.#countOffer(message.retries)
       addTo(taken, partition.partition, message)
       bytes += sizeOfRecord(message)
       messages.push(message)
-      partition = this.#nextPrefetched()
+      loop?.sink?.park(message, offers)
+      partition = this.#nextPrefetched(turns, loop)
     }
     return new OfferedMessages(messages, offers, taken)
   }
 
-  #take(partition: PartitionConsumer): KafkaRecord {
-    const record = partition.take()
+  #take(partition: PartitionConsumer, holder: ParkedHolder | undefined): KafkaRecord {
+    const record = partition.take(holder)
     this.#lastServed = partition.partition
     if (!partition.isPrefetched) this.#prefetched.delete(partition.partition)
     return record
   }
 
-  #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
-    const { groupId, topic, metrics, membership } = this.#options
-    const member = membership()
-    const { serial = 0, firstSerial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
+  #countOffer(retries: number): void {
+    const { metrics } = this.#options
     metrics.count('groups', 'offered_messages')
     if (retries > 0) metrics.count('groups', 'retried_messages')
+  }
+
+  #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
+    const { groupId, topic, membership } = this.#options
+    const member = membership()
+    const { serial = 0, firstSerial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
     const { offset, timestampMs, key, value, headers } = record
     const { partition: number, topicId } = partition
     // The fields are named one by one, because spread syntax takes ten times as long.

@@ -131,7 +131,7 @@ export class TransactionOffsets implements ConsumedInTransaction {
     }
     this.#messages.add(message)
     message.noteHeld()
-    held.add(record)
+    held.add(record, message)
   }
 
   async prepare(signal: AbortSignal): Promise<readonly GroupPositions[]> {

@@ -1,170 +1,190 @@
 import { expect } from 'chai'
-import type { AcquiredMessage, ConsumeManyResult, TopicOffers } from '../../../src/consumer/group/consume-result.js'
-import { openConsumer } from '../../../src/consumer/group/consume-stream.js'
-import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
-import type { Message } from '../../../src/consumer/group/given-messages.js'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
-import { ReadPartition } from '../../../src/consumer/group/held-messages.js'
-import { OffsetTracker } from '../../../src/consumer/group/offset-tracker.js'
-import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
-import { turns } from '../../support/ticks.js'
-import { noTransactions } from './fake-runtime.js'
+import { run } from './fake-runtime.js'
+import { RunStage } from './run-stage.js'
 
-/** A loop whose handlers end when the test says so. Messages have offsets in partition 0, and serial numbers. */
-class RunStage {
-  /** `offset serial` of the messages whose handlers have begun, and of those that were released or acknowledged. */
-  readonly begun: string[] = []
-  readonly released: string[] = []
-  readonly acked: string[] = []
-  /** The messages whose handlers have begun. */
-  readonly handled: Message[] = []
-  read: ReadPartition | undefined
-  /** The serial numbers of offers that do not stand. */
-  readonly over = new Set<number>()
-  readonly running: Promise<void>
-  readonly stop = new AbortController()
-  #reply: ((result: ConsumeManyResult) => void) | undefined
-  readonly #ends: { resolve(): void; reject(error: Error): void }[] = []
-  readonly #offers: TopicOffers = {
-    ackAll: taken => void this.acked.push(...placesIn(taken)),
-    releaseAll: taken => void this.released.push(...placesIn(taken)),
-    isOpen: () => true,
-    stands: ({ serial }) => !this.over.has(serial),
-    read: () => this.read
-  }
-
-  constructor(options: RunOptions) {
-    const groups = {
-      requestMany: (...asked: Parameters<ConsumerGroups['requestMany']>) => {
-        this.#reply = asked[4].reply
-        return () => undefined
-      }
-    } as ConsumerGroups
-    const loop = openConsumer(groups, { group: 'billing', topics: 'orders', signal: this.stop.signal })
-    this.running = loop.run(message => {
-      this.begun.push(`${message.offset}`)
-      this.handled.push(message)
-      return new Promise<void>((resolve, reject) => void this.#ends.push({ resolve, reject }))
-    }, options)
-  }
-
-  async give(offset: number, serial: number, again: Partial<AcquiredMessage> = {}): Promise<void> {
-    const offer = { serial, firstSerial: serial, retries: 0, ...again }
-    const message = { topic: 'orders', partition: 0, offset, key: Buffer.from('k'), ...offer } as AcquiredMessage
-    await this.#answer({ type: 'messages', messages: { messages: [message], offers: this.#offers } as never })
-  }
-
-  shutDown(): Promise<void> {
-    return this.#answer({ type: 'failed', code: 'shuttingDown', message: 'why', retriable: true, errorCode: undefined })
-  }
-
-  /** Ends the handler that began as this one. */
-  async end(nth: number, error?: Error): Promise<void> {
-    const { resolve, reject } = this.#ends[nth]!
-    if (error === undefined) resolve()
-    else reject(error)
-    await turns(3)
-  }
-
-  async #answer(result: ConsumeManyResult): Promise<void> {
-    await turns(3)
-    this.#reply!(result)
-    await turns(3)
-  }
-}
-
-const placesIn = (taken: ReadonlyMap<number, readonly AcquiredMessage[]>): string[] =>
-  [...taken.values()].flat().map(({ offset, serial }) => `${offset} ${serial}`)
+const ACK_MS = 1_000
+/** Odd offsets have one key, even ones another. */
+const twoKeys = (offset: number): string => `k${offset % 2}`
 
 describe('handlers of a loop', () => {
+  let stage: RunStage
+  let running: Promise<void>
+  afterEach(() => stage.kill())
+
+  /** Handlers of one partition with so many messages. */
+  async function begin(
+    count: number,
+    options: RunOptions = { concurrency: 2 },
+    settings: ConstructorParameters<typeof RunStage>[2] = {},
+    keyOf: ConstructorParameters<typeof RunStage>[1] = twoKeys
+  ): Promise<void> {
+    stage = new RunStage(count, keyOf, { ackTimeoutMs: ACK_MS, revocationMs: 300, ...settings })
+    running = stage.start(options)
+    await stage.pass()
+  }
+  const committed = () => stage.runtime.committed?.offset
+
+  it('have all of the time for each message, however long it waits behind others', async () => {
+    await begin(10, { concurrency: 8 }, { maxRetries: 0 })
+    for (const offset of run(0, 10)) {
+      expect(stage.begun).to.deep.equal(run(0, offset + 1))
+      await stage.pass(ACK_MS - 50)
+      expect(committed(), 'nothing counts before it was handled').to.equal(offset)
+      await stage.end(offset)
+    }
+    expect(committed()).to.equal(10)
+    expect(stage.runtime.metrics.of('given_up_messages')).to.equal(0)
+    expect(stage.runtime.metrics.of('retried_messages')).to.equal(0)
+    expect(stage.runtime.metrics.of('offered_messages')).to.equal(10)
+  })
+
+  it('count as offered only those messages that they were called with', async () => {
+    await begin(20, { concurrency: 4, order: 'key' })
+    expect(stage.begun).to.deep.equal([0, 1])
+    expect(stage.consumer.view().pending).to.equal(2)
+    expect(stage.parkedBytes.value, 'the others are parked').to.be.greaterThan(0)
+    await stage.pass(ACK_MS + 1)
+    expect(stage.consumer.view().pending).to.equal(2)
+  })
+
+  it('go on beside one that never resolves, of other keys, and take back its room when it does', async () => {
+    await begin(40, { concurrency: 2, order: 'key' }, { maxPendingMessages: 30 })
+    for (const offset of run(0, 20).map(at => 2 * at + 1)) await stage.end(offset)
+    expect(stage.begun).to.deep.equal([0, ...run(0, 20).map(at => 2 * at + 1)])
+    for (const offset of run(0, 20).map(at => 2 * at)) await stage.end(offset)
+    expect(committed()).to.equal(40)
+    expect(stage.parkedBytes.value).to.equal(0)
+  })
+
+  it('leave a partition in the log whose messages wait behind one, as many as it may have, until one begins', async () => {
+    await begin(100, { concurrency: 2, order: 'key' }, { maxPendingMessages: 5 }, () => 'k')
+    const reads = stage.runtime.newly('fetchData')
+    await stage.pass(ACK_MS / 2)
+    expect(stage.runtime.newly('fetchData'), 'nothing is read in vain').to.equal(0)
+    expect(reads).to.be.below(4)
+    for (const offset of run(0, 100)) await stage.end(offset)
+    expect(stage.begun).to.deep.equal(run(0, 100))
+    expect(committed()).to.equal(100)
+  })
+
   it('acknowledge nothing that belonged to a transaction, also where it was aborted and is offered again', async () => {
-    const stage = new RunStage({ concurrency: 2 })
-    const tracker = new OffsetTracker({ offset: 0, metadata: '' }, { ackTimeoutMs: 1_000, maxRetries: -1 })
-    tracker.offered(0, 0)
-    stage.read = new ReadPartition({
-      group: 'billing',
-      topicPartition: { topic: 'orders', partition: 0 },
-      topicId: undefined,
-      tracker,
-      clock: () => 0,
-      commits: noTransactions,
-      onHeld: () => undefined,
-      settle: () => undefined
-    })
-    const { serial } = tracker.offerOf(0)!
-    await stage.give(0, serial, { member: { memberId: 'm', generationId: 1, instanceId: null } })
-    const transaction = new TransactionOffsets()
-    transaction.add(stage.handled[0]!)
+    await begin(3)
+    const transaction = stage.hold(0)
     transaction.end('aborted')
-    await stage.give(0, serial + 1, { firstSerial: serial, retries: 1 })
+    await stage.pass()
+    expect(stage.begun, 'its handler runs still').to.deep.equal([0])
     await stage.end(0)
-    expect([stage.acked, stage.released]).to.deep.equal([[], []])
-    expect(stage.begun).to.deep.equal(['0', '0'])
+    expect(stage.begun).to.deep.equal([0, 0])
+    expect(committed()).to.equal(0)
+    for (const offset of [0, 1, 2]) await stage.end(offset)
+    expect(stage.begun).to.deep.equal([0, 0, 1, 2])
+    expect(committed()).to.equal(3)
+  })
+
+  for (const [end, expected] of [
+    ['committed', [0, 1, 2, 3]],
+    ['aborted', [0, 0, 1, 2, 3]],
+    ['unknown', [0, 0, 1, 2, 3]]
+  ] as const)
+    it(`wait for the end of the transaction of the message before: ${end}`, async () => {
+      await begin(4, { concurrency: 3 })
+      const transaction = stage.hold(0)
+      await stage.end(0)
+      await stage.pass(10)
+      expect(stage.begun).to.deep.equal([0])
+      if (end === 'committed') expect(await stage.commit(transaction)).to.equal(true)
+      transaction.end(end)
+      for (await stage.pass(); stage.handling.length > 0; await stage.pass()) {
+        expect(stage.handling).to.have.length(1)
+        await stage.end(stage.begun.at(-1)!)
+      }
+      expect(stage.begun).to.deep.equal(expected)
+      expect(committed()).to.equal(4)
+    })
+
+  it('are called with nothing of a partition until its position is known, where the end of a transaction is not', async () => {
+    await begin(8, { concurrency: 4, order: 'key' })
+    const transaction = stage.hold(0)
+    expect(await stage.commit(transaction)).to.equal(true)
+    stage.runtime.held.add('fetchConsumerOffset')
+    await stage.end(0)
+    transaction.end('unknown')
+    await stage.pass()
     await stage.end(1)
-    expect(stage.acked).to.deep.equal([`0 ${serial + 1}`])
-    stage.stop.abort()
-    await stage.running
+    await stage.pass(100)
+    expect(stage.begun).to.deep.equal([0, 1])
+    stage.runtime.held.clear()
+    await stage.pass()
+    expect(stage.begun, 'what is below the position is done').to.deep.equal([0, 1, 1, 2])
   })
 
   for (const order of ['partition', 'key'] as const)
-    it(`are not called for a later message before one whose time was over while it waited: by ${order}`, async () => {
-      const stage = new RunStage({ concurrency: 2, order })
-      for (const offset of [0, 1, 2]) await stage.give(offset, offset + 1)
-      stage.over.add(2)
+    it(`are called again first with a message that they release, before those behind it: by ${order}`, async () => {
+      await begin(6, { concurrency: 4, order }, {}, () => 'k')
+      stage.messageOf(0).release()
       await stage.end(0)
-      expect(stage.begun).to.deep.equal(['0'])
-      expect(stage.released).to.deep.equal(['1 2', '2 3'])
-      // The group had answered the open request before it got to know of the release.
-      await stage.give(3, 4)
-      expect(stage.begun).to.deep.equal(['0'])
-      expect(stage.released.slice(2)).to.deep.equal(['3 4'])
-      for (const offset of [1, 2, 3]) await stage.give(offset, offset + 4)
-      for (const offset of [1, 2, 3]) await stage.end(offset)
-      expect(stage.begun).to.deep.equal(['0', '1', '2', '3'])
-      expect(stage.acked).to.deep.equal(['0 1', '1 5', '2 6', '3 7'])
-      stage.stop.abort()
-      await stage.running
+      expect(stage.begun).to.deep.equal([0, 0])
+      for (const offset of run(0, 6)) await stage.end(offset)
+      expect(stage.begun).to.deep.equal([0, 0, 1, 2, 3, 4, 5])
     })
-
-  it('are called for later messages where nothing gives the one before them again', async () => {
-    const stage = new RunStage({ concurrency: 2 })
-    for (const offset of [0, 1]) await stage.give(offset, offset + 1)
-    stage.over.add(2)
-    await stage.end(0)
-    for (const serial of [3, 4]) await stage.give(2, serial)
-    expect(stage.begun).to.deep.equal(['0', '2'])
-    expect(stage.released).to.deep.equal(['1 2', '2 3'])
-    stage.stop.abort()
-    await stage.end(1)
-    await stage.running
-  })
 
   for (const how of ['acknowledge', 'fail'] as const)
     it(`are not called again for a message that is offered again while they handle it, and ${how} that offer`, async () => {
-      const stage = new RunStage({ concurrency: 2, order: 'none' })
-      await stage.give(0, 1)
-      for (const serial of [2, 3]) await stage.give(0, serial, { firstSerial: 1, retries: serial - 1 })
-      // A record that took its place in the log.
-      await stage.give(0, 4, { retries: 1 })
-      expect(stage.begun).to.deep.equal(['0', '0'])
-      stage.stop.abort()
-      expect(stage.released, 'those that are not in flight').to.deep.equal(['0 1', '0 2'])
-      await stage.end(1)
+      await begin(1, { concurrency: 2, order: 'none' })
+      for (let times = 0; times < 3; times++) await stage.pass(ACK_MS + 10)
+      expect(stage.begun).to.deep.equal([0])
+      expect(stage.runtime.metrics.of('retried_messages')).to.be.within(2, 3)
       await stage.end(0, how === 'fail' ? new Error('no more') : undefined)
-      expect(stage.acked).to.deep.equal(how === 'fail' ? ['0 4'] : ['0 4', '0 3'])
-      expect(stage.released.slice(2)).to.deep.equal(how === 'fail' ? ['0 3'] : [])
-      expect(await stage.running.catch(({ message }: Error) => message)).to.equal(
-        how === 'fail' ? 'no more' : undefined
-      )
+      if (how === 'fail') expect(await running.catch(({ message }: Error) => message)).to.equal('no more')
+      else expect(committed()).to.equal(1)
     })
 
-  it('are waited for when the groups stop, and those messages are released at once that wait behind', async () => {
-    const stage = new RunStage({ concurrency: 2 })
-    for (const offset of [0, 1, 2]) await stage.give(offset, offset + 1)
-    await stage.shutDown()
-    expect(stage.released).to.deep.equal(['1 2', '2 3'])
+  it('give back what waits when one of them fails, with its message first', async () => {
+    await begin(6, { concurrency: 4, order: 'key' })
+    await stage.end(1)
     await stage.end(0, new Error('no more'))
-    expect(stage.released.slice(2)).to.deep.equal(['0 1'])
-    expect(await stage.running.catch(({ message }: Error) => message)).to.equal('no more')
+    await stage.end(3)
+    expect(await running.catch(({ message }: Error) => message)).to.equal('no more')
+    expect(stage.parkedBytes.value).to.equal(0)
+    const others = stage.start({ concurrency: 1 })
+    for (const offset of [0, 2, 4, 5]) {
+      await stage.pass()
+      expect(stage.begun.at(-1)).to.equal(offset)
+      await stage.end(offset)
+    }
+    stage.stop.abort()
+    await others
+    await stage.pass()
+    expect(committed()).to.equal(6)
+  })
+
+  it('are waited for in a rebalance, and only those messages that they handle', async () => {
+    await begin(20, { concurrency: 2, order: 'key' })
+    const { generation } = stage.runtime
+    await stage.rebalance()
+    expect(stage.parkedBytes.value, 'what waits is given back first').to.equal(0)
+    expect(stage.runtime.generation).to.equal(generation)
+    await stage.end(0)
+    await stage.end(1)
+    await stage.pass(10)
+    expect(stage.runtime.generation).to.equal(generation + 1)
+    for (const offset of run(2, 18)) await stage.end(offset)
+    expect(stage.begun).to.deep.equal(run(0, 20))
+    expect(committed()).to.equal(20)
+  })
+
+  it('are waited for when the groups stop, and those messages are released at once that wait behind', async () => {
+    await begin(3)
+    let isStopped = false
+    stage.consumer.receive({ type: 'stop', graceMs: 500, onStopped: () => (isStopped = true) })
+    await stage.pass()
+    expect([stage.parkedBytes.value, isStopped]).to.deep.equal([0, false])
+    await stage.end(0)
+    await running
+    await stage.pass(10)
+    expect(isStopped).to.equal(true)
+    expect(stage.begun).to.deep.equal([0])
+    expect(committed()).to.equal(1)
   })
 })

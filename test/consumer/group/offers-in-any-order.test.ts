@@ -69,8 +69,9 @@ class OffersStage {
   readonly #offers: TopicOffers = {
     ackAll: taken => this.#consumer.ackAll(taken.get(0)!),
     releaseAll: taken => this.#consumer.release(taken.get(0)!),
+    releaseNow: taken => this.#consumer.release(taken.get(0)!),
+    begin: message => this.#consumer.begin(message),
     isOpen: ({ offset, serial }) => this.#consumer.offerOf(offset)?.serial === serial,
-    stands: message => this.#consumer.stands(message),
     read: () => undefined
   }
 
@@ -207,7 +208,8 @@ class OffersStage {
     const { open, acked } = this.model
     const now = this.#runtime.clock()
     expect(this.#consumer.pending, 'pending').to.equal(open.length)
-    const standing = this.given.filter(({ message }) => message.stands).map(({ record }) => record)
+    const mayStand = this.given.filter(({ isOpen }) => isOpen)
+    const standing = mayStand.filter(({ message }) => this.#consumer.stands(message)).map(({ record }) => record)
     const shouldStand = open.filter(({ deadlineAt, given }) => given.isOpen && deadlineAt >= now)
     expect(standing.sort(), 'offers that stand').to.deep.equal(shouldStand.map(({ given }) => given.record).sort())
     const { offset, metadata } = this.#position

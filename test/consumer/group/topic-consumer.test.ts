@@ -64,8 +64,9 @@ class TopicStage {
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
+        releaseNow: taken => this.consumer.releaseAll(taken),
+        begin: message => this.consumer.begins(message),
         isOpen: message => this.consumer.isOpen(message),
-        stands: message => this.consumer.stands(message),
         read: partition => this.consumer.read(partition)
       },
       membership: () => undefined

@@ -1,0 +1,228 @@
+import { HeldAmount } from '../../core/held-amount.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+
+/** Limit of the bytes that all parked messages of a process keep. They may be half of the records of a process. */
+const MAX_PARKED_BYTES = 64 * 1024 * 1024
+
+/** Limits the bytes that parked messages keep, those of all lanes of a process together. */
+export class ParkedBytes {
+  readonly maxBytes: number
+  readonly #held = new HeldAmount('bytes of parked messages')
+
+  constructor(maxBytes = MAX_PARKED_BYTES) {
+    this.maxBytes = maxBytes
+  }
+
+  get value(): number {
+    return this.#held.value
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.#held.value + bytes <= this.maxBytes
+  }
+
+  add(bytes: number): void {
+    this.#held.add(bytes)
+  }
+
+  release(bytes: number): void {
+    this.#held.release(bytes)
+  }
+}
+
+/** A message that waits in a lane: the record itself, or only its place. */
+export interface Parkable extends TopicPartition {
+  readonly offset: Offset
+  /** Number of the offer that parked it, which no other one has. */
+  readonly serial: number
+}
+
+export interface LanesOptions<Item extends Parkable> {
+  /** The name of the lane of a message. `undefined`: the message waits for no other one. */
+  readonly laneOf: (item: Item) => string | undefined
+  /** The bytes that a parked message keeps. 0 for a user that keeps its place only, and reads the record again. */
+  readonly bytesOf: (item: Item) => number
+  /** Limit of the parked messages of a partition. */
+  readonly maxParked: number
+  readonly bytes: ParkedBytes
+  /** Number of the partitions that share {@link bytes}. */
+  readonly partitions: () => number
+  /** Called when a message may be parked again of a partition of which {@link Lanes.mayPark} has refused one. */
+  readonly onRoom: (partition: TopicPartition) => void
+}
+
+/** A message that was begun. It keeps its lane until {@link Lanes.leave}. */
+export interface Turn<Item> {
+  readonly item: Item
+}
+
+interface Entry<Item> extends Turn<Item> {
+  readonly lane: Lane<Item> | undefined
+  readonly bytes: number
+}
+
+interface Lane<Item> {
+  readonly name: string
+  /** Messages behind the one that is ready or begun, in order of arrival. */
+  readonly behind: Set<Entry<Item>>
+}
+
+/** What the parked messages of a partition take. */
+interface Share {
+  messages: number
+  bytes: number
+  /** A message was refused since there was room last. */
+  isFull: boolean
+}
+
+/**
+ * Messages that a client has in hand and has not begun, in lanes. Of a lane, one message is begun at a time, and the next one
+ * when the client says that the lane may go on. A lane begins with its first message, and ends when it is empty.
+ *
+ *   park ─▶ behind another one of its lane ─▶ ready ─▶ next: begun ─▶ leave: the lane goes on
+ *             │ takeBehind, takeAll, drop       │ takeAll, drop
+ *             ▼                                 ▼
+ *           it is not parked any more: given back by its taker, or gone
+ *
+ * A partition has at most `maxParked` parked messages. Their bytes are limited by an equal share of {@link ParkedBytes} for
+ * each partition, and one message of each partition may always be parked, so that no partition waits for another one.
+ *
+ * The user learns the lane of a message, and what it keeps of the record, from its own messages: this class knows neither
+ * handlers nor transactions, and calls back only for room. All methods take constant time per message.
+ */
+export class Lanes<Item extends Parkable> {
+  readonly #options: LanesOptions<Item>
+  readonly #lanes = new Map<string, Lane<Item>>()
+  readonly #ready = new Set<Entry<Item>>()
+  /** All parked messages, by the serial number of their offer. */
+  readonly #parked = new Map<number, Entry<Item>>()
+  /** By topic and partition. */
+  readonly #shares = new Map<string, Share>()
+
+  constructor(options: LanesOptions<Item>) {
+    this.#options = options
+  }
+
+  /** Number of messages that may begin. */
+  get ready(): number {
+    return this.#ready.size
+  }
+
+  /** Number of messages that wait: those that may begin included. */
+  get parked(): number {
+    return this.#parked.size
+  }
+
+  /** Number of lanes with a message that is ready, begun or behind. */
+  get lanes(): number {
+    return this.#lanes.size
+  }
+
+  /** Whether a message of this partition that keeps so many bytes may be parked. If not, `onRoom` follows. */
+  mayPark({ topic, partition }: TopicPartition, bytes: number): boolean {
+    const share = this.#shares.get(topicPartitionKey(topic, partition))
+    if (share === undefined) return true
+    const limit = this.#options.bytes.maxBytes / Math.max(1, this.#options.partitions())
+    share.isFull =
+      share.messages >= this.#options.maxParked || share.bytes + bytes > limit || !this.#options.bytes.hasRoom(bytes)
+    return !share.isFull
+  }
+
+  /**
+   * Parks a message, which {@link mayPark} has allowed.
+   *
+   * @returns true: it waits behind another one of its lane
+   */
+  park(item: Item): boolean {
+    const name = this.#options.laneOf(item)
+    let lane = name === undefined ? undefined : this.#lanes.get(name)
+    const isBehind = lane !== undefined
+    if (name !== undefined && lane === undefined) {
+      lane = { name, behind: new Set() }
+      this.#lanes.set(name, lane)
+    }
+    const entry = { item, lane, bytes: this.#options.bytesOf(item) }
+    if (isBehind) lane!.behind.add(entry)
+    else this.#ready.add(entry)
+    this.#count(entry)
+    return isBehind
+  }
+
+  /** Begins the message that has been ready for longest. `undefined`: none is ready. */
+  next(): Turn<Item> | undefined {
+    for (const entry of this.#ready) {
+      this.#ready.delete(entry)
+      this.#uncount(entry)
+      return entry
+    }
+    return undefined
+  }
+
+  /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
+  leave(turn: Turn<Item>): void {
+    const { lane } = turn as Entry<Item>
+    if (lane !== undefined) this.#goOn(lane)
+  }
+
+  /** Takes out the messages behind the one of this turn, in order. Its lane stays taken. */
+  takeBehind(turn: Turn<Item>): Item[] {
+    const { lane } = turn as Entry<Item>
+    if (lane === undefined) return []
+    const behind = [...lane.behind]
+    lane.behind.clear()
+    for (const entry of behind) this.#uncount(entry)
+    return behind.map(({ item }) => item)
+  }
+
+  /** Takes out all parked messages, in order of arrival. */
+  takeAll(): Item[] {
+    const all = [...this.#parked.values()]
+    for (const { item } of all) this.drop(item.serial)
+    return all.map(({ item }) => item)
+  }
+
+  /** Takes out the message that this offer parked, if it is parked still. */
+  drop(serial: number): void {
+    const entry = this.#parked.get(serial)
+    if (entry === undefined) return
+    this.#uncount(entry)
+    if (!this.#ready.delete(entry)) entry.lane!.behind.delete(entry)
+    else if (entry.lane !== undefined) this.#goOn(entry.lane)
+  }
+
+  #goOn(lane: Lane<Item>): void {
+    for (const entry of lane.behind) {
+      lane.behind.delete(entry)
+      this.#ready.add(entry)
+      return
+    }
+    this.#lanes.delete(lane.name)
+  }
+
+  #count(entry: Entry<Item>): void {
+    const { item, bytes } = entry
+    this.#parked.set(item.serial, entry)
+    this.#options.bytes.add(bytes)
+    const name = topicPartitionKey(item.topic, item.partition)
+    const share = this.#shares.get(name)
+    if (share === undefined) this.#shares.set(name, { messages: 1, bytes, isFull: false })
+    else {
+      share.messages++
+      share.bytes += bytes
+    }
+  }
+
+  #uncount({ item, bytes }: Entry<Item>): void {
+    this.#parked.delete(item.serial)
+    this.#options.bytes.release(bytes)
+    const name = topicPartitionKey(item.topic, item.partition)
+    const share = this.#shares.get(name)!
+    share.messages--
+    share.bytes -= bytes
+    if (share.messages === 0) this.#shares.delete(name)
+    if (share.isFull) {
+      share.isFull = false
+      this.#options.onRoom(item)
+    }
+  }
+}

@@ -1,0 +1,219 @@
+import type { MonotonicClock, TopicPartition } from '../../core/model.js'
+import type { OffsetType } from '../../router/messages/operations.js'
+import type { Due } from '../../router/requests/deadlines.js'
+import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
+import type { ParkedHolder } from './offset-tracker.js'
+import type { TopicConsumer } from './topic-consumer.js'
+
+/** Takes the messages of a loop as they are given, and parks them: none is in between when others are given back. */
+export interface ParkingSink extends ParkedHolder {
+  /** Whether the loop takes a message of this partition that keeps so many bytes. If not, {@link LoopDemand.wants} follows. */
+  mayPark(partition: TopicPartition, bytes: number): boolean
+  park(message: AcquiredMessage, offers: TopicOffers): void
+}
+
+/** What a loop needs of the group in which it is registered. */
+export interface LoopGroup {
+  /** Number of the partitions that are assigned to the member, of all topics. */
+  readonly partitionCount: number
+  readonly clock: MonotonicClock
+  /** Calls back in a later tick of the group's actor. */
+  tick(run: () => void): void
+  /** The request of the loop has waited for long. */
+  lookAgain(loop: LoopDemand): void
+  /** The loop asks for this topic no longer. */
+  left(topic: string): void
+}
+
+export interface LoopOptions {
+  readonly groupId: string
+  /** Where the group begins if it has committed nothing. Absent: where `consumer.start` says. */
+  readonly start?: OffsetType | undefined
+  /** It asks for the topics that match a pattern, and goes on without those that may not be read. */
+  readonly isOfPattern?: boolean | undefined
+}
+
+/** While a loop waits, it looks again at this interval for partitions that nobody has told to read. */
+const LOOK_AGAIN_MS = 10_000
+
+/**
+ * The demand of a loop for messages. It is registered with each of its topics once, so a request costs only the topics that
+ * have something. Topics take turns: the one that has answered comes last.
+ *
+ *   ask ─▶ (the group's actor) registers what is not registered, wakes idle partitions ─▶ serve ─▶ answer
+ *            a topic has a message later: TopicConsumer ─▶ noteReady, serve ──────────────────────────▲
+ *
+ * One request is open at a time, and gets at most one answer.
+ */
+export class LoopDemand implements Due {
+  readonly groupId: string
+  readonly start: OffsetType | undefined
+  readonly isOfPattern: boolean
+  /** Absent: messages count as offered when they are taken. */
+  sink: ParkingSink | undefined
+  /** Those of its topics that a group without a commit reads from their beginning, where `start` is `latest`. */
+  later: ReadonlySet<string> | undefined
+  deadlineAt = 0
+  next: Due | undefined
+  previous: Due | undefined
+  #topics: ReadonlySet<string> = new Set()
+  #longestTopic = ''
+  #group: LoopGroup | undefined
+  readonly #registered = new Map<string, TopicConsumer>()
+  readonly #missing = new Set<string>()
+  /** Topics that may have a message, in the order in which they are asked. */
+  readonly #ready = new Set<TopicConsumer>()
+  /** Topics with partitions that are to be told that a message is wanted. */
+  readonly #idle = new Set<TopicConsumer>()
+  #limits: MessageLimits = { maxMessages: 1, maxBytes: 1 }
+  #reply: ((result: ConsumeManyResult) => void) | undefined
+  /** When the last request was answered or cancelled. */
+  #askedAt = 0
+  #isServing = false
+
+  constructor({ groupId, start, isOfPattern = false }: LoopOptions) {
+    this.groupId = groupId
+    this.start = start
+    this.isOfPattern = isOfPattern
+  }
+
+  get limits(): MessageLimits {
+    return this.#limits
+  }
+  get topics(): ReadonlySet<string> {
+    return this.#topics
+  }
+  get longestTopic(): string {
+    return this.#longestTopic
+  }
+  /** True while a request waits for messages. */
+  get isAsking(): boolean {
+    return this.#reply !== undefined
+  }
+  get partitionCount(): number {
+    return this.#group?.partitionCount ?? 0
+  }
+
+  /** Asks for these topics from the next request on. */
+  setTopics(topics: Iterable<string>): void {
+    this.#topics = new Set(topics)
+    this.#longestTopic = ''
+    for (const topic of this.#topics) {
+      if (topic.length > this.#longestTopic.length) this.#longestTopic = topic
+      if (!this.#registered.has(topic)) this.#missing.add(topic)
+    }
+    for (const topic of this.#missing) if (!this.#topics.has(topic)) this.#missing.delete(topic)
+    for (const topic of this.#registered.keys()) if (!this.#topics.has(topic)) this.#leave(topic)
+  }
+
+  /** Opens a request. The group has to be told next. */
+  begin(limits: MessageLimits, reply: (result: ConsumeManyResult) => void): void {
+    this.#limits = limits
+    this.#reply = reply
+  }
+
+  /** When a request was open last: now, or when the last one ended. */
+  askedAt(now: number): number {
+    return this.isAsking ? now : this.#askedAt
+  }
+
+  /** Ends the request that is open. It gets no answer. */
+  cancel(): void {
+    if (!this.isAsking) return
+    this.#reply = undefined
+    this.#askedAt = this.#group?.clock() ?? 0
+  }
+
+  /** Answers the request. Returns false, and does nothing, when none is open. */
+  answer(result: ConsumeManyResult): boolean {
+    const reply = this.#reply
+    if (reply === undefined) return false
+    this.cancel()
+    reply(result)
+    return true
+  }
+
+  /** The topics that are to be registered with this group. All of them: the loop was registered with another one. */
+  missingAt(group: LoopGroup): readonly string[] {
+    if (this.#group !== group) {
+      this.#leaveAll()
+      this.#group = group
+    }
+    return [...this.#missing]
+  }
+
+  register(topic: string, consumer: TopicConsumer): void {
+    this.#missing.delete(topic)
+    this.#registered.set(topic, consumer)
+    this.#idle.add(consumer)
+    consumer.addLoop(this)
+  }
+
+  /** The group has given up the topic. It is registered again with the next request. */
+  unregister(topic: string): void {
+    this.#leave(topic)
+    if (this.#topics.has(topic)) this.#missing.add(topic)
+  }
+
+  /** The loop has ended, and is registered nowhere. */
+  close(): void {
+    this.cancel()
+    this.#topics = new Set()
+    this.#missing.clear()
+    this.#leaveAll()
+    this.#group = undefined
+  }
+
+  #leaveAll(): void {
+    for (const topic of [...this.#registered.keys()]) this.unregister(topic)
+  }
+
+  #leave(topic: string): void {
+    const consumer = this.#registered.get(topic)
+    if (consumer === undefined) return
+    this.#registered.delete(topic)
+    this.#ready.delete(consumer)
+    this.#idle.delete(consumer)
+    consumer.removeLoop(this)
+    this.#group?.left(topic)
+  }
+
+  /** A partition of the topic may have a message for this loop. */
+  noteReady(topic: TopicConsumer): void {
+    this.#ready.add(topic)
+  }
+
+  /** A partition of the topic is to be told when a message is wanted. */
+  noteIdle(topic: TopicConsumer): void {
+    this.#idle.add(topic)
+  }
+
+  /** The sink takes messages of the partition again. */
+  wants({ topic, partition }: TopicPartition): void {
+    this.#group?.tick(() => this.#registered.get(topic)?.wants(partition, this))
+  }
+
+  /** Answers the request if there is a message. */
+  serve(): void {
+    if (this.#isServing || !this.isAsking) return
+    this.#isServing = true
+    for (const topic of this.#idle) {
+      this.#idle.delete(topic)
+      topic.wakeIdle()
+    }
+    for (const topic of this.#ready) {
+      this.#ready.delete(topic)
+      if (topic.answer(this)) break
+    }
+    this.#isServing = false
+  }
+
+  /** While the request waits, it is looked at again now and then. To be called before it is added to deadlines. */
+  watch(now: number): void {
+    this.deadlineAt = now + LOOK_AGAIN_MS
+  }
+
+  onDue(): void {
+    if (this.isAsking) this.#group?.lookAgain(this)
+  }
+}

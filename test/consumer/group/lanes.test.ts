@@ -1,0 +1,187 @@
+import { expect } from 'chai'
+import * as fc from 'fast-check'
+import { Lanes, type LanesOptions, type Parkable, ParkedBytes, type Turn } from '../../../src/consumer/group/lanes.js'
+
+interface Item extends Parkable {
+  readonly lane: string | undefined
+  readonly bytes: number
+}
+
+let serial = 0
+const itemOf = (lane: string | undefined, partition = 0, bytes = 10): Item => {
+  serial++
+  return { topic: 'orders', partition, offset: serial, serial, lane, bytes }
+}
+
+class LanesStage {
+  readonly bytes: ParkedBytes
+  readonly lanes: Lanes<Item>
+  /** Partitions that have room again. */
+  readonly room: number[] = []
+
+  constructor(options: Partial<LanesOptions<Item>> = {}, maxBytes = 1_000) {
+    this.bytes = new ParkedBytes(maxBytes)
+    this.lanes = new Lanes<Item>({
+      laneOf: ({ lane }) => lane,
+      bytesOf: ({ bytes }) => bytes,
+      maxParked: 300,
+      bytes: this.bytes,
+      partitions: () => 1,
+      onRoom: ({ partition }) => void this.room.push(partition),
+      ...options
+    })
+  }
+
+  park(...lanes: (string | undefined)[]): Item[] {
+    const items = lanes.map(lane => itemOf(lane))
+    for (const item of items) this.lanes.park(item)
+    return items
+  }
+
+  /** All messages that may begin. */
+  begin(): Turn<Item>[] {
+    const turns: Turn<Item>[] = []
+    for (let turn = this.lanes.next(); turn; turn = this.lanes.next()) turns.push(turn)
+    return turns
+  }
+
+  mayPark(partition = 0, bytes = 10): boolean {
+    return this.lanes.mayPark({ topic: 'orders', partition }, bytes)
+  }
+}
+
+describe('the lanes of parked messages', () => {
+  it('begin one message of each at a time, in order of arrival, and those without a lane at once', () => {
+    const stage = new LanesStage()
+    const [a1, a2, b1, , n1, n2] = stage.park('a', 'a', 'b', 'b', undefined, undefined)
+    const [first, ...others] = stage.begin()
+    expect([first, ...others].map(turn => turn!.item)).to.deep.equal([a1, b1, n1, n2])
+    expect(stage.lanes.parked).to.equal(2)
+    stage.lanes.leave(first!)
+    expect(stage.begin().map(({ item }) => item)).to.deep.equal([a2])
+    stage.lanes.takeAll()
+  })
+
+  it('end when they are empty', () => {
+    const stage = new LanesStage()
+    stage.park('a', 'b', 'b')
+    const [a, b] = stage.begin()
+    stage.lanes.leave(a!)
+    expect(stage.lanes.lanes).to.equal(1)
+    stage.lanes.leave(b!)
+    stage.lanes.leave(stage.begin()[0]!)
+    expect([stage.lanes.lanes, stage.lanes.parked, stage.bytes.value]).to.deep.equal([0, 0, 0])
+  })
+
+  it('give out all behind a message that has begun, in order, and wait for it still', () => {
+    const stage = new LanesStage()
+    const [, a2, a3] = stage.park('a', 'a', 'a')
+    const [turn] = stage.begin()
+    expect(stage.lanes.takeBehind(turn!)).to.deep.equal([a2, a3])
+    const [again] = stage.park('a')
+    expect(stage.begin()).to.deep.equal([])
+    stage.lanes.leave(turn!)
+    expect(stage.begin().map(({ item }) => item)).to.deep.equal([again])
+  })
+
+  it('go on without a message whose offer is over, behind and in front', () => {
+    const stage = new LanesStage()
+    const [a1, a2, a3] = stage.park('a', 'a', 'a')
+    stage.lanes.drop(a2!.serial)
+    stage.lanes.drop(a1!.serial)
+    stage.lanes.drop(a1!.serial)
+    expect(stage.begin().map(({ item }) => item)).to.deep.equal([a3])
+  })
+
+  it('take so many messages of a partition, and tell when one has room again', () => {
+    const stage = new LanesStage({ maxParked: 2 })
+    const [first] = stage.park('a', 'a')
+    expect([stage.mayPark(), stage.mayPark(1)]).to.deep.equal([false, true])
+    const [turn] = stage.begin()
+    expect(turn!.item).to.equal(first)
+    expect(stage.room, 'once').to.deep.equal([0])
+    expect(stage.mayPark()).to.equal(true)
+    stage.lanes.takeBehind(turn!)
+    expect(stage.room).to.deep.equal([0])
+  })
+
+  it('share the bytes among the partitions, with one message of each at least, and all in the process', () => {
+    const stage = new LanesStage({ partitions: () => 4 }, 100)
+    expect(stage.mayPark(0, 5_000), 'however large it is').to.equal(true)
+    stage.lanes.park(itemOf('a', 0, 20))
+    expect([stage.mayPark(0, 5), stage.mayPark(0, 6)]).to.deep.equal([true, false])
+    stage.bytes.add(77)
+    expect([stage.mayPark(0, 3), stage.mayPark(0, 4), stage.mayPark(1, 50)]).to.deep.equal([true, false, true])
+    stage.lanes.drop(serial)
+    expect(stage.room).to.deep.equal([0])
+    stage.bytes.release(77)
+  })
+
+  it('keep no bytes for a user that keeps the places of its messages only', () => {
+    const stage = new LanesStage({ bytesOf: () => 0, maxParked: 2_000 }, 1)
+    for (let count = 0; count < 2_000; count++) {
+      expect(stage.mayPark(0, 0)).to.equal(true)
+      stage.park('a')
+    }
+    expect([stage.mayPark(0, 0), stage.bytes.value]).to.deep.equal([false, 0])
+  })
+
+  it('give each message out once, in the order of its lane, and count what they keep, whatever is done to them', () => {
+    const steps = fc.array(
+      fc.record({
+        what: fc.constantFrom('park', 'park', 'park', 'begin', 'leave', 'behind', 'drop', 'all'),
+        lane: fc.constantFrom('a', 'b', 'c', undefined),
+        at: fc.nat(5)
+      }),
+      { maxLength: 80 }
+    )
+    fc.assert(
+      fc.property(steps, all => {
+        const stage = new LanesStage()
+        const parked: Item[] = []
+        const begun: Turn<Item>[] = []
+        const out = (...items: readonly Item[]): void => {
+          for (const item of items) expect(parked.splice(parked.indexOf(item), 1)).to.deep.equal([item])
+        }
+        for (const { what, lane, at } of all) {
+          const turn = begun[at % Math.max(1, begun.length)]
+          if (what === 'park') parked.push(...stage.park(lane))
+          else if (what === 'begin') {
+            const next = stage.lanes.next()
+            const taken = new Set(begun.map(({ item }) => item.lane))
+            const mayBegin = parked.filter(one => one.lane === undefined || !taken.has(one.lane))
+            if (next === undefined) expect(mayBegin).to.deep.equal([])
+            else {
+              const { item } = next
+              if (item.lane !== undefined) expect(mayBegin.find(one => one.lane === item.lane)).to.equal(item)
+              out(item)
+              begun.push(next)
+            }
+          } else if (what === 'leave' && turn) {
+            begun.splice(begun.indexOf(turn), 1)
+            stage.lanes.leave(turn)
+          } else if (what === 'behind' && turn) {
+            const expected = parked.filter(one => one.lane !== undefined && one.lane === turn.item.lane)
+            const behind = stage.lanes.takeBehind(turn)
+            expect(behind).to.deep.equal(expected)
+            out(...behind)
+          } else if (what === 'drop' && parked.length > 0) {
+            const dropped = parked[at % parked.length]!
+            stage.lanes.drop(dropped.serial)
+            out(dropped)
+          } else if (what === 'all') {
+            const taken = stage.lanes.takeAll()
+            expect(taken).to.deep.equal(parked)
+            parked.length = 0
+          }
+          expect([stage.lanes.parked, stage.bytes.value]).to.deep.equal([parked.length, 10 * parked.length])
+          const named = [...parked, ...begun.map(({ item }) => item)].map(one => one.lane)
+          expect(stage.lanes.lanes).to.equal(new Set(named.filter(name => name !== undefined)).size)
+        }
+        for (const turn of begun) stage.lanes.leave(turn)
+        stage.lanes.takeAll()
+        expect([stage.lanes.lanes, stage.lanes.ready, stage.bytes.value]).to.deep.equal([0, 0, 0])
+      })
+    )
+  })
+})
