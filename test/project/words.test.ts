@@ -6,14 +6,11 @@ import { describeSettings } from '../../src/server/config/schema.js'
 
 /**
  * Words of our own that gave way to the words of the field, and the word that took the place of each (docs/architecture.md).
- * They may be no part of the name of anything: `lane` refuses `laneOf`, `MAX_LANES` and `lane-table.ts`.
+ * They may be no part of the name of anything: `ledger` refuses `ledgerOf`, `MAX_LEDGERS` and `ledger-table.ts`.
  */
 const retired: ReadonlyMap<string, string> = new Map([
-  ['lane', 'PartitionProducer, or partition'],
   ['slab', 'segment of the durable log, or buffer of memory'],
   ['strain', 'load shedding'],
-  ['parking', 'waiting requests'],
-  ['parked', 'waiting'],
   ['ledger', 'open requests'],
   ['ticket', 'PendingProduce'],
   ['intake', 'admission'],
@@ -112,8 +109,8 @@ describe('retired words', () => {
           .map(complaint => `${file}: ${complaint}`)
       )
     expect(complaints).to.deep.equal([])
-    expect(identifiersIn('const laneOf = (`lane`) // lane').has('laneOf')).to.equal(true)
-    expect(identifiersIn("const of = ('lane') /* lane */")).to.deep.equal(new Set(['const', 'of']))
+    expect(identifiersIn('const ledgerOf = (`ledger`) // ledger').has('ledgerOf')).to.equal(true)
+    expect(identifiersIn("const of = ('ledger') /* ledger */")).to.deep.equal(new Set(['const', 'of']))
   })
 
   it('are part of no file name', () => {
@@ -129,11 +126,11 @@ describe('retired words', () => {
 
   it('are recognised in every form of a name', () => {
     for (const name of [
-      'laneOf',
-      'MAX_LANES',
-      'lane-table.ts',
-      'takeLanes',
-      'delivery.lanes',
+      'ledgerOf',
+      'MAX_LEDGERS',
+      'ledger-table.ts',
+      'takeLedgers',
+      'delivery.ledgers',
       'handOverMs',
       'handingOver',
       'givenBack',
@@ -142,6 +139,6 @@ describe('retired words', () => {
     ]) {
       expect(complaintsAbout(name), name).to.have.lengthOf(1)
     }
-    expect(['planes', 'slabber', 'indoors', 'overflow'].flatMap(complaintsAbout)).to.deep.equal([])
+    expect(['ledge', 'slabber', 'indoors', 'overflow'].flatMap(complaintsAbout)).to.deep.equal([])
   })
 })

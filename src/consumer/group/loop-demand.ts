@@ -3,7 +3,6 @@ import type { OffsetType } from '../../router/messages/operations.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
 import type { ParkedHolder } from './offset-tracker.js'
-import type { TopicConsumer } from './topic-consumer.js'
 
 /** Takes the messages of a loop as they are given, and parks them: none is in between when others are given back. */
 export interface ParkingSink extends ParkedHolder {
@@ -23,6 +22,18 @@ export interface LoopGroup {
   lookAgain(loop: LoopDemand): void
   /** The loop asks for this topic no longer. */
   left(topic: string): void
+}
+
+/** What a loop needs of a topic with which it is registered. */
+export interface LoopTopic {
+  addLoop(loop: LoopDemand): void
+  removeLoop(loop: LoopDemand): void
+  /** Tells idle partitions that a message is wanted. */
+  wakeIdle(): void
+  /** Answers the request of the loop. Returns false when there is no message for it. */
+  answer(loop: LoopDemand): boolean
+  /** The loop takes messages of the partition, of which it has refused one. */
+  wants(partition: number, loop: LoopDemand): void
 }
 
 export interface LoopOptions {
@@ -59,12 +70,12 @@ export class LoopDemand implements Due {
   #topics: ReadonlySet<string> = new Set()
   #longestTopic = ''
   #group: LoopGroup | undefined
-  readonly #registered = new Map<string, TopicConsumer>()
+  readonly #registered = new Map<string, LoopTopic>()
   readonly #missing = new Set<string>()
   /** Topics that may have a message, in the order in which they are asked. */
-  readonly #ready = new Set<TopicConsumer>()
+  readonly #ready = new Set<LoopTopic>()
   /** Topics with partitions that are to be told that a message is wanted. */
-  readonly #idle = new Set<TopicConsumer>()
+  readonly #idle = new Set<LoopTopic>()
   #limits: MessageLimits = { maxMessages: 1, maxBytes: 1 }
   #reply: ((result: ConsumeManyResult) => void) | undefined
   /** When the last request was answered or cancelled. */
@@ -142,7 +153,7 @@ export class LoopDemand implements Due {
     return [...this.#missing]
   }
 
-  register(topic: string, consumer: TopicConsumer): void {
+  register(topic: string, consumer: LoopTopic): void {
     this.#missing.delete(topic)
     this.#registered.set(topic, consumer)
     this.#idle.add(consumer)
@@ -179,12 +190,12 @@ export class LoopDemand implements Due {
   }
 
   /** A partition of the topic may have a message for this loop. */
-  noteReady(topic: TopicConsumer): void {
+  noteReady(topic: LoopTopic): void {
     this.#ready.add(topic)
   }
 
   /** A partition of the topic is to be told when a message is wanted. */
-  noteIdle(topic: TopicConsumer): void {
+  noteIdle(topic: LoopTopic): void {
     this.#idle.add(topic)
   }
 

@@ -14,7 +14,7 @@ import type {
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
 import type { ReadPartition } from './held-messages.js'
-import type { LoopDemand } from './loop-demand.js'
+import type { LoopDemand, LoopTopic } from './loop-demand.js'
 import type { ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
@@ -79,7 +79,7 @@ class OfferedMessages implements ConsumedMessages {
  * Partitions take turns in ascending order, with one message each. Partitions without a prefetched message are skipped
  * at no cost, so the cost of a message does not depend on the number of partitions.
  */
-export class TopicConsumer {
+export class TopicConsumer implements LoopTopic {
   readonly #options: TopicConsumerOptions
   readonly #partitions = new Map<number, PartitionConsumer>()
   /** Partitions with a prefetched message. Some of them may have lost the message since. */
