@@ -6,6 +6,7 @@ import { stringify } from 'yaml'
 import { calledAtLeast, type Executed, executedBy, type FileCalls, functionsIn } from './journey/executed.js'
 import type { Subject } from './journey/process.js'
 import { writeBacklog } from './pixy/backlog.js'
+import { ORDER, startRegistry } from './schemas.js'
 import { startBroker } from './tools/broker.js'
 import { Child } from './tools/child.js'
 import { DIST } from './tools/in-process.js'
@@ -13,8 +14,6 @@ import type { BenchOptions } from './tools/options.js'
 import type { Row } from './tools/report.js'
 import { freePort } from './tools/servers.js'
 
-/** Maximum number of Castellan's files that a push may execute. */
-const MOST_FILES = 75
 const WRITTEN = 'push'
 const READ = 'backlog'
 const BACKLOG_MESSAGES = 20_000
@@ -39,26 +38,47 @@ interface Scene {
   /** A directory of this work alone. */
   readonly directory: string
   readonly port: number
+  /** The URL of a schema registry. */
+  readonly registry: string
+}
+
+interface Asking {
+  readonly path: string
+  readonly body?: string
 }
 
 interface Work {
   readonly name: string
   readonly subject: (scene: Scene) => Subject
   /** The HTTP request of the work. Absent: the benchmark tells the process to do its work. */
-  readonly request?: { readonly path: string; readonly body?: string }
+  readonly request?: Asking | ((port: number) => () => Promise<void>)
+  /** Maximum number of Castellan's files: what 64b2f498 executed. */
   readonly mostFiles?: number
 }
 
 const pushOf = (isSync: boolean): string =>
   JSON.stringify({ records: [{ topic: WRITTEN, data: 'x'.repeat(1024) }], wait_for_send: isSync })
 
+type Settings = Readonly<Record<string, unknown>>
+
 const gateway =
-  (settings: object) =>
-  ({ bootstrap, directory, port }: Scene): Subject => {
+  (settings: Settings) =>
+  ({ bootstrap, directory, port, registry }: Scene): Subject => {
     const file = join(directory, 'castellan.yaml')
-    writeFileSync(file, stringify({ wal: { directory: join(directory, 'log') }, log: { level: 'error' }, ...settings }))
+    writeFileSync(
+      file,
+      stringify({
+        wal: { directory: join(directory, 'log') },
+        log: { level: 'error' },
+        ...withRegistry(settings, registry)
+      })
+    )
     return { type: 'gateway', args: ['serve', '--port', String(port), '--brokers', bootstrap, '--config', file] }
   }
+
+/** Only the work with schemas knows the registry. */
+const withRegistry = (settings: Settings, url: string): object =>
+  settings.schemas === undefined ? settings : { ...settings, schemas: { registry: { urls: [url] } } }
 
 const fetching =
   (isCached: boolean) =>
@@ -73,20 +93,29 @@ const works: readonly Work[] = [
     name: 'push',
     subject: gateway({}),
     request: { path: '/kprf/push', body: pushOf(false) },
-    mostFiles: MOST_FILES
+    mostFiles: 95
   },
   { name: 'push-sync', subject: gateway({}), request: { path: '/kprf/push', body: pushOf(true) } },
   {
     name: 'push-disk',
     subject: gateway({ apis: { kprf: { durability: 'disk' } } }),
-    request: { path: '/kprf/push', body: pushOf(false) }
+    request: { path: '/kprf/push', body: pushOf(false) },
+    mostFiles: 149
   },
-  { name: 'fetch-cached', subject: fetching(true) },
-  { name: 'fetch-uncached', subject: fetching(false) },
+  { name: 'fetch-cached', subject: fetching(true), mostFiles: 33 },
+  { name: 'fetch-uncached', subject: fetching(false), mostFiles: 48 },
   {
     name: 'pixy-consume',
     subject: gateway({ consumer: { start: 'earliest' } }),
-    request: { path: `/pixy/topics/${READ}/messages?group=journey` }
+    request: { path: `/pixy/topics/${READ}/messages?group=journey` },
+    mostFiles: 96
+  },
+  { name: 'queue', subject: gateway({}), request: acquiring, mostFiles: 96 },
+  { name: 'v3-avro', subject: gateway({ schemas: {} }), request: producingAvro, mostFiles: 116 },
+  {
+    name: 'transaction',
+    subject: ({ bootstrap }) => ({ type: 'transaction', bootstrap, topic: WRITTEN }),
+    mostFiles: 75
   },
   { name: 'fastify-kafkajs', subject: peer('kafkajs'), request: { path: '/push', body: pushOf(true) } },
   { name: 'fastify-platformatic', subject: peer('platformatic'), request: { path: '/push', body: pushOf(true) } }
@@ -122,14 +151,16 @@ interface Measured {
 }
 
 async function measure(work: Work, bootstrap: string, windowMs: number, rounds: number): Promise<Measured> {
+  const registry = await startRegistry()
   const scene = {
     bootstrap,
     directory: mkdtempSync(join(tmpdir(), 'castellan-bench-journey-')),
-    port: await freePort()
+    port: await freePort(),
+    registry: registry.url
   }
   const { child } = await Child.start('../journey/process.ts', work.subject(scene), [COVERAGE])
   const take = (): Promise<readonly FileCalls[]> => child.ask('take')
-  const once = work.request === undefined ? () => child.ask<void>('once') : requesting(scene.port, work.request)
+  const once = onceOf(work, scene.port, () => child.ask<void>('once'))
   try {
     await untilServed(once)
     await keepAsking(once, WARM_UP_MS)
@@ -146,19 +177,54 @@ async function measure(work: Work, bootstrap: string, windowMs: number, rounds: 
     return { executed: executedBy(busy, idle, DIST.href, textOf), requests }
   } finally {
     await child.stop()
+    registry.stop()
     rmSync(scene.directory, { recursive: true, force: true })
   }
 }
 
-const requesting =
-  (port: number, { path, body }: NonNullable<Work['request']>) =>
-  async (): Promise<void> => {
-    const headers = { 'content-type': 'application/json' }
-    const asked = body === undefined ? {} : { method: 'POST', headers, body }
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, asked)
-    const text = await response.text()
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`)
+function onceOf({ request }: Work, port: number, byItself: () => Promise<void>): () => Promise<void> {
+  if (request === undefined) return byItself
+  return typeof request === 'function' ? request(port) : async () => void (await ask(port, request))
+}
+
+/** @returns the body of the answer */
+async function ask(
+  port: number,
+  { path, body }: Asking,
+  method = body === undefined ? 'GET' : 'POST'
+): Promise<string> {
+  const headers = { 'content-type': 'application/json' }
+  const asked = body === undefined ? { method } : { method, headers, body }
+  const response = await fetch(`http://127.0.0.1:${port}${path}`, asked)
+  const text = await response.text()
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`)
+  return text
+}
+
+/** Acquires a message of a queue and accepts it. */
+function acquiring(port: number): () => Promise<void> {
+  const queue = `/queues/${READ}/workers`
+  const body = JSON.stringify({ count: 1, start: 'earliest' })
+  return async () => {
+    const { messages } = JSON.parse(await ask(port, { path: `${queue}/acquire`, body }))
+    if (messages.length !== 1) throw new Error('the queue has no message')
+    await ask(port, { path: `${queue}/messages/${messages[0].token}` }, 'DELETE')
   }
+}
+
+/** Produces a record with Avro by version 3 of Confluent's API. */
+function producingAvro(port: number): () => Promise<void> {
+  const body = JSON.stringify({ value: { schema_id: 1, data: ORDER } })
+  let path: string | undefined
+  return async () => {
+    if (path === undefined) {
+      const { data } = JSON.parse(await ask(port, { path: '/confluent/v3/clusters' }))
+      path = `/confluent/v3/clusters/${data[0].cluster_id}/topics/${WRITTEN}/records`
+    }
+    const { error_code: code } = JSON.parse(await ask(port, { path, body }))
+    if (code !== 200) throw new Error(`${path}: ${code}`)
+  }
+}
 
 async function untilServed(once: () => Promise<void>): Promise<void> {
   const deadline = performance.now() + FIRST_TIMEOUT_MS

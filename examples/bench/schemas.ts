@@ -17,8 +17,8 @@ const AVRO_TYPE = 'application/vnd.kafka.avro.v2+json'
 
 const FIELDS = Array.from({ length: 30 }, (_, at) => ({ name: `field_${at}`, type: at % 3 === 0 ? 'long' : 'string' }))
 const SCHEMA = JSON.stringify({ type: 'record', name: 'Order', fields: FIELDS })
-/** About 1 KiB of JSON. */
-const ORDER = Object.fromEntries(
+/** About 1 KiB of JSON, as the schema of {@link startRegistry} has it. */
+export const ORDER = Object.fromEntries(
   FIELDS.map(({ name, type }, at) => [name, type === 'long' ? at * 1e9 : `text ${at} of an order`])
 )
 
@@ -49,7 +49,7 @@ function requestOf({ records, type, isZipped }: Work): Pick<LoadRun, 'body' | 'b
 }
 
 /** A registry with one schema, which is that of the topic. */
-async function startRegistry() {
+export async function startRegistry() {
   const place = JSON.stringify({ subject: `${TOPIC}-value`, id: 1, version: 1, schema: SCHEMA })
   const server = createServer((request, response) => request.resume().on('end', () => response.end(place)))
   await once(server.listen(0, '127.0.0.1'), 'listening')

@@ -41,6 +41,11 @@ export interface VerbFacts {
   readonly waits: 'asked' | 'none'
   /** The rights for all that the verb does. An endpoint asks for each one whose target its request names. */
   readonly effects: readonly Effect[]
+  /**
+   * Whose isolation counts for the records that it gives: `setting` that of `router.isolationLevel`, `group` that of the share
+   * group. Absent: it gives no records.
+   */
+  readonly isolation?: 'setting' | 'group'
   /** The command `castellan …` that does it, or why there is none. */
   readonly command: string | { readonly none: string }
   /** The kinds of trouble, as in docs/status.md, that tell operators when the verb cannot do its work. */
@@ -102,7 +107,7 @@ export const VERB_FACTS = {
   lost: OWN,
   topics: { ...PROMPT, effects: [READS_TOPIC], command: 'topics list', troubles: AWAY },
   topicConfigs: { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
-  follow: { ...PATIENT, effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
+  follow: { ...PATIENT, isolation: 'setting', effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
   durableLog: OWN,
   'groups.offsets': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
   'groups.commit': { ...PROMPT, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
@@ -119,7 +124,13 @@ export const VERB_FACTS = {
     command: 'groups',
     troubles: AWAY
   },
-  'groups.consume': { ...PATIENT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
+  'groups.consume': {
+    ...PATIENT,
+    isolation: 'setting',
+    effects: [CONSUMES],
+    command: CURL,
+    troubles: [...AWAY, ...OF_GROUPS]
+  },
   'groups.ack': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
   'instances.create': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
   'instances.settingsOf': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
@@ -131,7 +142,13 @@ export const VERB_FACTS = {
   'instances.assign': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.assignment': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.seek': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
-  'instances.read': { ...PATIENT, effects: OF_INSTANCE, command: INSTANCES, troubles: [...AWAY, ...OF_GROUPS] },
+  'instances.read': {
+    ...PATIENT,
+    isolation: 'setting',
+    effects: OF_INSTANCE,
+    command: INSTANCES,
+    troubles: [...AWAY, ...OF_GROUPS]
+  },
   'instances.commit': {
     ...PROMPT,
     effects: [...OF_INSTANCE, OFFSETS],
@@ -144,6 +161,7 @@ export const VERB_FACTS = {
   'instances.numberOf': OWN,
   'queues.acquire': {
     ...PATIENT,
+    isolation: 'group',
     effects: [CONSUMES, ['alter', 'topics of group']],
     command: CURL,
     troubles: [...AWAY, 'queueNotServed', 'queueArchived', 'queueHeldLong']

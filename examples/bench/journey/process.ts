@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { answerParent } from '../tools/child.js'
-import { DIST, startInProcess } from '../tools/in-process.js'
+import { DIST, loadCastellan, startInProcess } from '../tools/in-process.js'
 import type { FileCalls } from './executed.js'
 import { startPeer } from './peers.js'
 
@@ -14,6 +14,7 @@ export type Subject =
       readonly records: number
       readonly isCached: boolean
     }
+  | { readonly type: 'transaction'; readonly bootstrap: string; readonly topic: string }
   | {
       readonly type: 'peer'
       readonly client: 'kafkajs' | 'platformatic'
@@ -36,6 +37,7 @@ async function start(subject: Subject): Promise<void> {
     // The gateway ends with this process.
     void import(new URL('main.js', DIST).href)
   } else if (subject.type === 'router') work = await fetching(subject)
+  else if (subject.type === 'transaction') work = await writing(subject)
   else await startPeer(subject)
 }
 
@@ -54,6 +56,14 @@ async function fetching({
     if (result.type !== 'success') throw new Error(`${topic}/0@${offset}: ${result.type}`)
     if (!isCached) offset = result.batch.nextOffset % records
   }
+}
+
+/** Transactions of one record. */
+async function writing({ bootstrap, topic }: Subject & { type: 'transaction' }): Promise<() => Promise<void>> {
+  const { openCastellan } = await loadCastellan()
+  const castellan = await openCastellan({ brokers: bootstrap })
+  const value = 'x'.repeat(1024)
+  return () => castellan.transaction('journey', async tx => void (await tx.produce({ topic, value })))
 }
 
 const once = (): Promise<void> => work()
