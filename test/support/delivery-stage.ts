@@ -79,6 +79,7 @@ export class DeliveryStage {
 
   restore(): void {
     void this.delivery.close(0)
+    this.router.stop()
     this.clock.restore()
     if (this.#bugs.length > this.bugsExpected) throw this.#bugs[0]
   }

@@ -206,6 +206,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   readRefusal: { readonly errorCode: number; readonly retriable: boolean } | undefined
   createsTopics = 0
   #producerIds = 0n
+  #isStopped = false
   readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
   /** Topics without an id are of brokers that tell none. */
   readonly topicIds = new Map<string, string>()
@@ -242,6 +243,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   }
 
   tell(message: RouterMessage): void {
+    if (this.#isStopped) return
     this.messages.push(message)
     if (message.type === 'produceBatches') for (const batch of message.batches) this.#produce(batch)
     else if (message.type === 'initProducerId') this.#later(() => message.requester.reply(this.#producerId()))
@@ -272,7 +274,10 @@ export class FakeRouter implements ActorRef<RouterMessage> {
     } else throw new Error(`the fake router does not know ${message.type}`)
   }
 
-  stop(): void {}
+  /** Does nothing any more: what is told now would run under the clock of the next test. */
+  stop(): void {
+    this.#isStopped = true
+  }
 
   /** The next look-up of the topic is answered by a broker that knows so many of its partitions, or another life of it. */
   answerOnce(topic: string, partitions: number, incarnation = { topicId: this.topicIds.get(topic) }): void {
