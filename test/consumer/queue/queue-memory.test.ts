@@ -39,6 +39,14 @@ describe('a queue whose records take memory', () => {
     expect(script.records.heldBytes).to.equal(0)
   })
 
+  it('counts what a client was about to get to nobody when it has gone', async () => {
+    start({ recordBytes: 1_000 })
+    const gone = await script.acquire({ count: 2 })
+    script.reader.acquire({ offset: 1, value: value(100) })
+    gone.leave()
+    expect([script.records.heldBytes, script.records.bytesOf('someone')]).to.deep.equal([100, 0])
+  })
+
   it('gives a message to another client where one has no room, and to that one when it has', async () => {
     start({ recordBytes: 1_000 })
     const unread = answer('a', 600)
