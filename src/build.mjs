@@ -83,11 +83,11 @@ function licenceOf(name) {
   return `This package contains ${name}:\n\n${readFileSync(join(folder, file), 'utf8')}`
 }
 
-/** What is loaded by `createRequire(import.meta.url)('…')`, also in two steps: esbuild does not know of it. @param {string} target */
+/** What is loaded by `createRequire(import.meta.url)('…')` or `loadPackage('…')`: esbuild does not know of it. @param {string} target */
 const requiredIn = target =>
   readdirSync(target)
     .filter(file => file.endsWith('.js'))
-    .flatMap(file => [...readFileSync(join(target, file), 'utf8').matchAll(/\b(?:createRequire\d*\(import\.meta\.url\)|load\d*)\(["'`]([@a-z][\w@./-]*)/g)])
+    .flatMap(file => [...readFileSync(join(target, file), 'utf8').matchAll(/\b(?:createRequire\d*\(import\.meta\.url\)|loadPackage\d*)\(["'`]([@a-z][\w@./-]*)/g)])
     .map(([, path]) => path)
 
 if (argv[1] === fileURLToPath(import.meta.url)) {

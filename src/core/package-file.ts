@@ -1,5 +1,26 @@
+// Not by its name: the bundle of a program often begins with an import of `createRequire`.
+import nodeModule from 'node:module'
+import { pathToFileURL } from 'node:url'
+import { codeOf } from './node-errors.js'
+
+/** This file; in a bundle of CommonJS, which has no such address, the file that was started. */
+const HERE = (import.meta.url as string | undefined) ?? pathToFileURL(process.argv[1] ?? '.').href
+
+/**
+ * Loads a package that bundlers leave out: from beside this file, or beside the file that was started, since webpack writes the
+ * place of the sources into a bundle.
+ */
+export function loadPackage<Module>(name: string): Module {
+  try {
+    return nodeModule.createRequire(HERE)(name)
+  } catch (error) {
+    if (codeOf(error) !== 'MODULE_NOT_FOUND' || process.argv[1] === undefined) throw error
+    return nodeModule.createRequire(process.argv[1])(name)
+  }
+}
+
 /** Sources are in folders of `src`; what is built is in `dist` itself. */
-const ROOT = import.meta.url.replace(/(?:src\/core|dist)\/[^/]+$/, '')
+const ROOT = HERE.replace(/(?:src\/core|dist)\/[^/]+$/, '')
 
 /**
  * A file of this package. Threads and processes are started from `dist`, also when the TypeScript sources run (tests,

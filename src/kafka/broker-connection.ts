@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module'
 import type { Socket } from 'node:net'
-import type { KafkajsLogger, KafkajsRequestQueue, default as KafkajsSocket } from 'kafkajs/src/network/connection.js'
+import type { KafkajsLogger, KafkajsRequestQueue } from 'kafkajs/src/network/connection.js'
+import Connection from 'kafkajs/src/network/connection.js'
 import { type CastellanError, ProtocolError, TimedOutError, UnavailableError } from '../core/errors.js'
 import type { BrokerAddress } from '../core/model.js'
 import { asError } from '../core/node-errors.js'
@@ -9,9 +9,6 @@ import { connectionLost, connectionRefused, speaksAnotherProtocol } from './conn
 import type { ApiVersionRanges } from './protocol/api.js'
 import { toKafkajsSasl } from './sasl.js'
 import { ForeignProtocolError, FrameReader, openSocket, resetSocket } from './socket.js'
-
-// An ESM import would first parse all files of kafkajs for the names that they export.
-const Connection: typeof KafkajsSocket = createRequire(import.meta.url)('kafkajs/src/network/connection.js')
 
 /** A request in flight. Exactly one of `onPayload` and `onError` is called, once. */
 interface OutgoingRequest {
@@ -138,7 +135,7 @@ export class KafkajsConnection {
   readonly #address: BrokerAddress
   readonly #settings: ConnectionSettings
   readonly #onClosed: (error: CastellanError) => void
-  readonly #connection: KafkajsSocket
+  readonly #connection: Connection
   readonly #requests: InFlightRequests
   readonly #reader: FrameReader
   #socket: Socket | undefined

@@ -1,5 +1,6 @@
-import { createRequire } from 'node:module'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import snappy from 'snappyjs'
+import { loadPackage } from '../core/package-file.js'
 import { CodecUnavailableError, DecompressionLimitError, withinLimit } from './compression-errors.js'
 import { prepareZstd, zstdCompress, zstdDecompress } from './zstd.js'
 
@@ -8,8 +9,6 @@ interface Lz4 {
   decompressFrameSync(bytes: Buffer): Buffer
 }
 
-const load = createRequire(import.meta.url)
-
 /**
  * Loads the native package on first use, because not every platform has a binary, and not every user needs lz4.
  *
@@ -17,7 +16,7 @@ const load = createRequire(import.meta.url)
  */
 function loadLz4(): Lz4 {
   try {
-    return load('lz4-napi')
+    return loadPackage('lz4-napi')
   } catch (error) {
     throw new CodecUnavailableError('lz4', 'lz4-napi', error)
   }
@@ -132,7 +131,7 @@ export function compress(codec: CompressionCodec, bytes: Buffer): Buffer {
     case 'gzip':
       return gzipSync(bytes)
     case 'snappy':
-      return load('snappyjs').compress(bytes)
+      return snappy.compress(bytes)
     case 'lz4':
       return lz4Compress(bytes)
     case 'zstd':

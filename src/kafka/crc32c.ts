@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import { loadPackage } from '../core/package-file.js'
 
 /** CRC-32C (Castagnoli) of the bytes, continuing from `initial`; an unsigned 32-bit number. */
 export type Crc32c = (bytes: Uint8Array, initial?: number) => number
@@ -46,7 +46,7 @@ export const crc32cOfJavaScript: Crc32c = (bytes, initial = 0) => {
 /** The native implementation, or `undefined` if its binary is missing. */
 export function loadNativeCrc32c(): Crc32c | undefined {
   try {
-    return createRequire(import.meta.url)('@node-rs/crc32').crc32c
+    return loadPackage<{ readonly crc32c: Crc32c }>('@node-rs/crc32').crc32c
   } catch {
     return undefined
   }

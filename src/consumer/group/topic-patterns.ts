@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module'
 import type { MonotonicClock } from '../../core/model.js'
+import { loadPackage } from '../../core/package-file.js'
 import { partsOf } from '../../core/pattern-parts.js'
 import { PORTION_MS } from '../../core/portions.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -30,7 +30,7 @@ interface PatternChoice {
 export function compilePattern(text: string): (topic: string) => boolean {
   const problem = problemOfPattern(text)
   if (problem) throw new Error(problem)
-  const { RE2JS }: typeof import('re2js') = createRequire(import.meta.url)('re2js')
+  const { RE2JS } = loadPackage<typeof import('re2js')>('re2js')
   const compiled = RE2JS.compile(text)
   return topic => compiled.matches(topic)
 }

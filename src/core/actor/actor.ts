@@ -1,4 +1,6 @@
-import { createRequire } from 'node:module'
+import nactActor from 'nact/lib/actor.js'
+import nactFunctions from 'nact/lib/functions.js'
+import nactSystem from 'nact/lib/system.js'
 import { TimedOutError } from '../errors.js'
 import { MAX_TIMER_MS } from '../model.js'
 import { asError } from '../node-errors.js'
@@ -23,13 +25,8 @@ interface NactOptions {
   onCrash(message: unknown, error: unknown, context: { readonly stop: unknown }): unknown
 }
 
-// nact is CommonJS, and ESM imports do not see all of its exports. Its main file loads persistence and monitoring, too.
-const load = createRequire(import.meta.url)
-const nact: Nact = {
-  ...load('nact/lib/system.js'),
-  ...load('nact/lib/actor.js'),
-  ...load('nact/lib/functions.js')
-}
+// Its main file loads persistence and monitoring, too. Bundlers follow imports, and nothing that `createRequire` loads.
+const nact = { ...nactSystem, ...nactActor, ...nactFunctions } as Nact
 
 const WAKE = 'wake'
 

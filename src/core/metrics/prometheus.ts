@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module'
 import { performance } from 'node:perf_hooks'
 import type { AggregatorRegistry, Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
 import { loadOptional } from '../optional-package.js'
+import { loadPackage } from '../package-file.js'
 import {
   type AcrossWorkers,
   type Cell,
@@ -34,7 +34,7 @@ export const wholeRegistry = async ({ registry, gather }: PrometheusMetrics): Pr
 export function createPrometheusMetrics(): PrometheusMetrics {
   // The package as a whole loads 90 files, most of them for its collector of CPU, which uses the API of OpenTelemetry.
   const Loaded: typeof Registry = loadOptional('createPrometheusMetrics', 'prom-client', () =>
-    createRequire(import.meta.url)('prom-client/lib/registry.js')
+    loadPackage('prom-client/lib/registry.js')
   )
   return { registry: new Loaded() }
 }
@@ -198,7 +198,7 @@ const registerCpu = (registry: Registry, name: string, of: string, micros: (usag
  */
 function collect(registry: Registry, name: string, acrossWorkers: AcrossWorkers): void {
   const before = new Set(registry.getMetricsAsArray().map(metric => metric.name))
-  const module: Collector = createRequire(import.meta.url)(`prom-client/lib/metrics/${name}`)
+  const module: Collector = loadPackage(`prom-client/lib/metrics/${name}`)
   module(registry, {})
   const added = registry.getMetricsAsArray().filter(metric => !before.has(metric.name))
   for (const metric of added) Object.assign(metric, { aggregator: acrossWorkers })
@@ -211,7 +211,7 @@ export const takeSnapshot = (registry: Registry): Promise<MetricsSnapshot> => re
 
 /** Combines the metrics of several processes, each metric in the way that its `acrossWorkers` names. */
 export const aggregate = (snapshots: readonly MetricsSnapshot[]): Registry =>
-  (createRequire(import.meta.url)('prom-client/lib/cluster.js') as typeof AggregatorRegistry).aggregate([...snapshots])
+  loadPackage<typeof AggregatorRegistry>('prom-client/lib/cluster.js').aggregate([...snapshots])
 
 /** The counters and histograms of an exited process; its gauges are dropped. */
 export const countersOf = (snapshot: MetricsSnapshot): MetricsSnapshot =>

@@ -1,4 +1,4 @@
-import { createRequire } from 'node:module'
+import { distance } from 'fastest-levenshtein'
 import type { z } from 'zod'
 import type { Leaf } from './leaves.js'
 import { whatBecameOf } from './setting-names.js'
@@ -136,8 +136,6 @@ const MIN_COMMON_START = 3
  * two begins with the other (`directory` and `dir`). Case is ignored. Returns an empty text when no name is similar.
  */
 export function suggestion(written: string, names: readonly string[], prefix = ''): string {
-  // Few processes ever need it.
-  const { distance } = createRequire(import.meta.url)('fastest-levenshtein') as typeof import('fastest-levenshtein')
   const lower = written.toLowerCase()
   const [best] = names
     .map(name => ({ name, typos: distance(name.toLowerCase(), lower) }))

@@ -1,7 +1,7 @@
-import { createRequire } from 'node:module'
 import type { Attributes, Context, Link, Span, SpanStatusCode, TextMapGetter, Tracer } from '@opentelemetry/api'
 import type { RecordHeader, TopicPartition } from '../model.js'
 import { loadOptional } from '../optional-package.js'
+import { loadPackage } from '../package-file.js'
 import { knownMethods, attributes as names, RETRY_EVENT, SYSTEM, spanOperations } from './names.js'
 
 type Api = typeof import('@opentelemetry/api')
@@ -280,7 +280,7 @@ export function registeredTracing(version?: string): Tracing | undefined {
   const registered = (globalThis as { [REGISTERED]?: { readonly trace?: unknown } })[REGISTERED]
   if (registered?.trace === undefined) return undefined
   const api: Api = loadOptional('a registered SDK of OpenTelemetry', '@opentelemetry/api', () =>
-    createRequire(import.meta.url)('@opentelemetry/api')
+    loadPackage('@opentelemetry/api')
   )
   return new Tracing(api, api.trace.getTracer('castellan', version))
 }
