@@ -181,7 +181,7 @@ describe('durable: following topics', () => {
     const known = (topic: string): TopicNews => ({ type: 'known', topic, partitionCount: 1 }) as TopicNews
     follower.topicNews([known('bug'), known('orders')])
     expect(told.map(({ topic }) => topic)).to.deep.equal(['orders'])
-    follower.close()
+    follower.close([orders])
     follower.topicNews([known('audit')])
     follower.follow(orders)
     clock.tick(0)
