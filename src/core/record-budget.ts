@@ -41,7 +41,8 @@ interface Waiter {
 
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
- * may have about half of them, as with {@link Shares}. Who needs room waits for it in turn: first the clients that have least.
+ * may have about half of them, as with {@link Shares}, and gets no more while one waits that has less. Who needs room waits for it in
+ * turn: first the clients that have least.
  * While there are waiters, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
@@ -100,7 +101,15 @@ export class RecordBudget {
   #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
     if (free < bytes) return 'full'
-    return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
+    if (client === undefined) return undefined
+    const own = this.bytesOf(client)
+    return own > free || (own > 0 && this.#hasPoorerWaiter(own)) ? 'greedy' : undefined
+  }
+
+  /** Whether a client waits that has less: what is free is for it. */
+  #hasPoorerWaiter(bytes: number): boolean {
+    for (const client of this.#waiting.keys()) if (this.bytesOf(client) < bytes) return true
+    return false
   }
 
   #isOversized(bytes: number): boolean {

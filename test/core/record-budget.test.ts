@@ -88,7 +88,7 @@ describe('the budget of records', () => {
     expect(budget.problemOf('c', 100)).to.equal(undefined)
   })
 
-  it('serves those that wait in turn: clients that have least first, each once before any twice', async () => {
+  it('serves those that wait in turn: clients that have least first', async () => {
     take('a', 20)
     take('b', 4)
     const rest = hold(40)
@@ -105,12 +105,25 @@ describe('the budget of records', () => {
     expect(budget.isShort).to.equal(true)
     rest.release()
     await nextTick()
-    expect(told).to.deep.equal(['c', 'b1', 'a'])
-    rest.release()
+    expect(told, 'once each, and none that has more than one that waits').to.deep.equal(['c', 'b1'])
     hold(1).release()
     await nextTick()
-    expect(told).to.deep.equal(['c', 'b1', 'a', 'b2'])
+    expect(told).to.deep.equal(['c', 'b1', 'b2', 'a'])
     expect(budget.isShort).to.equal(false)
+  })
+
+  it('gives a client no more while one waits that has less', async () => {
+    take('a', 4)
+    const rest = hold(60)
+    let isTold = false
+    const leave = budget.whenRoom('b', 16, () => (isTold = true))
+    rest.release()
+    hold(50)
+    expect([budget.problemOf('a', 4), budget.problemOf('c', 4)]).to.deep.equal(['greedy', undefined])
+    await nextTick()
+    expect(isTold).to.equal(false)
+    leave()
+    expect(budget.problemOf('a', 4)).to.equal(undefined)
   })
 
   it('tells nobody who has left', async () => {
