@@ -246,7 +246,11 @@ describe('the package', function () {
 
   it('loads hardly anything with the entry for clients', () => {
     const loaded = loadedBy('-e', `await import('./dist/client.js')`)
-    expect([...loaded].filter(name => !name.startsWith('src/'))).to.have.members(['nact', 'denque', 'fastest-levenshtein'])
+    expect([...loaded].filter(name => !name.startsWith('src/'))).to.have.members([
+      'nact',
+      'denque',
+      'fastest-levenshtein'
+    ])
     const own = [...loaded].filter(name => name.startsWith('src/'))
     expect(own.length).to.be.below(25)
     expect(own.filter(name => /^src\/(apis|http|server|consumer|producer|embedded-broker)\//.test(name))).to.deep.equal(
