@@ -1,15 +1,18 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { defaultRecordBytes } from '../../core/record-budget.js'
 
-/** Limit of the bytes that all parked messages of a process keep. They may be half of the records of a process. */
-const MAX_PARKED_BYTES = 64 * 1024 * 1024
+const MOST_PARKED_BYTES = 64 * 1024 * 1024
+
+/** Parked messages may keep half of what the records of a process may, and 64 MiB at most. */
+const defaultParkedBytes = (): number => Math.min(MOST_PARKED_BYTES, defaultRecordBytes() / 2)
 
 /** Limits the bytes that parked messages keep, those of all lanes of a process together. */
 export class ParkedBytes {
   readonly maxBytes: number
   readonly #held = new HeldAmount('bytes of parked messages')
 
-  constructor(maxBytes = MAX_PARKED_BYTES) {
+  constructor(maxBytes = defaultParkedBytes()) {
     this.maxBytes = maxBytes
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, openCastellan } from '../../../src/client.js'
+import { type Castellan, type Message, openCastellan, type RunOptions } from '../../../src/client.js'
 import { HoldingProxy, type ProxiedConnection } from '../../support/holding-proxy.js'
 import { until } from '../../support/pixy-stage.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -151,5 +151,135 @@ describe('transactions on real Kafka while brokers are killed and paused', funct
     expect(read).to.deep.equal([...expected.sort(), 'x'])
     await castellan.close()
     await cluster.electCoordinators()
+  })
+})
+
+describe('handlers of run on real Kafka', function () {
+  this.timeout(300_000)
+  const KEYS = 12
+  let castellan: Castellan
+  let inputs: string
+  let group: string
+  let stop: AbortController
+  let running: Promise<void>
+
+  beforeEach(async () => {
+    inputs = freshTopic('inputs')
+    group = `workers ${inputs}`
+    stop = new AbortController()
+  })
+  afterEach(async () => {
+    stop.abort()
+    await castellan?.close({ timeoutMs: 5_000 })
+  })
+
+  async function begin(count: number, partitions: number, consumer: object): Promise<void> {
+    const cluster = runningKafka()
+    await cluster.createTopic(inputs, partitions)
+    const router = { isolationLevel: 'readCommitted', callTimeoutMs: CALL_TIMEOUT_MS } as const
+    castellan = await openCastellan({
+      brokers: cluster.bootstrap,
+      router,
+      consumer: { start: 'earliest', ...consumer }
+    })
+    await castellan.produceOrThrow(
+      Array.from({ length: count }, (_, at) => ({ topic: inputs, key: `k${at % KEYS}`, value: `${at}` }))
+    )
+  }
+  const handle = (handler: (message: Message) => unknown, options: RunOptions): void => {
+    running = castellan.consume({ group, topics: inputs, signal: stop.signal }).run(handler, options)
+    running.catch(() => undefined)
+  }
+  const inKey = (count: number, key: string) =>
+    Array.from({ length: count }, (_, at) => at).filter(at => `k${at % KEYS}` === key)
+
+  it('handle each message where none may be offered again, and commit none before', async () => {
+    await begin(40, 1, { maxRetries: 0, ackTimeoutMs: 1_000 })
+    const handled: string[] = []
+    handle(
+      async ({ value, offset }) => {
+        await pass(300)
+        const [place] = await castellan.admin.offsets(group, inputs)
+        expect(place?.committed ?? 0).to.be.at.most(offset)
+        handled.push(String(value))
+      },
+      { concurrency: 8 }
+    )
+    await until(async () => handled.length === 40)
+    expect(handled).to.deep.equal(Array.from({ length: 40 }, (_, at) => `${at}`))
+    await until(async () => (await castellan.admin.offsets(group, inputs))[0]!.committed === 40)
+  })
+
+  it('handle 300 of 300 messages beside one that never ends', async () => {
+    await begin(360, 1, {})
+    const handled = new Set<string>()
+    handle(
+      async ({ key, value }) => {
+        if (String(key) === 'k0' || String(key) === 'k1') await new Promise(() => undefined)
+        else handled.add(String(value))
+      },
+      { concurrency: 8, order: 'key' }
+    )
+    await until(async () => handled.size === 300)
+  })
+
+  it('write each result once, and those of a key in order, where transactions abort and brokers are killed', async () => {
+    const cluster = runningKafka()
+    const count = 1_200
+    const results = freshTopic('results')
+    await cluster.createTopic(results, 3)
+    await begin(count, 3, { sessionTimeoutMs: 6_000, heartbeatIntervalMs: 500 })
+    let attempts = 0
+    let isQuick = false
+    const failures = new Map<string, number>()
+    handle(
+      async message => {
+        const attempt = attempts++
+        if (!isQuick) await pass(40)
+        const { key, value } = message
+        const write = castellan.transaction(`etl ${inputs} ${message.partition} ${String(key)}`, async tx => {
+          await tx.produce({ topic: results, key, value })
+          tx.ack(message)
+          if (attempt % 6 === 5) throw new TypeError('no')
+        })
+        await write.catch((error: { code?: string }) => {
+          const name = error.code ?? 'thrown'
+          failures.set(name, (failures.get(name) ?? 0) + 1)
+        })
+      },
+      { concurrency: 8, order: 'key' }
+    )
+    for (const nodeId of cluster.nodeIds) {
+      await pass(2_000)
+      await cluster.signal(nodeId, 'SIGKILL')
+      await pass(3_000)
+      cluster.startNode(nodeId)
+      await cluster.healed(results)
+    }
+    isQuick = true
+    const byKey = new Map<string, number[]>()
+    const add = ({ key, value }: { readonly key: Buffer | null; readonly value: Buffer | null }): void => {
+      const of = byKey.get(String(key)) ?? []
+      byKey.set(String(key), of)
+      of.push(Number(value))
+    }
+    let seen = 0
+    for await (const record of castellan.read(results, { from: 'earliest', follow: true })) {
+      add(record)
+      if (++seen === count) break
+    }
+    const before = seen
+    stop.abort()
+    await running
+    byKey.clear()
+    for await (const record of castellan.read(results, { from: 'earliest' })) {
+      add(record)
+      seen++
+    }
+    console.log('attempts, failures:', attempts, JSON.stringify([...failures]))
+    expect(seen - before, 'no result twice').to.equal(count)
+    for (const [key, values] of byKey) expect(values, key).to.deep.equal(inKey(count, key))
+    expect(byKey.size).to.equal(KEYS)
+    expect(failures.get('thrown')).to.be.greaterThan(50)
   })
 })
