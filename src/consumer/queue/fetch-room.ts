@@ -63,7 +63,7 @@ export class FetchRoom {
   }
 
   /**
-   * @param wanted of messages, which may be fewer than are wanted by those that wait @param spare how many it has for nobody yet
+   * @param wanted of messages, which may be fewer than are wanted by those that wait @param spare how many it has that no client has asked for yet
    * @returns how many it may fetch
    */
   limit(wanted: number, spare: number): number {

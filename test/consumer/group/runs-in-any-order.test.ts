@@ -143,8 +143,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 )
 
 describe('handlers of a partition, in any order of ending, releasing, aborting and revoking', () => {
-  it('begin a message when those before it in its lane are done, none after it has committed, and all in the end', async function () {
-    this.timeout(60_000)
+  it('begin a message when those before it in its lane are done, none after it has committed, and all in the end', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom('key' as const, 'partition' as const),

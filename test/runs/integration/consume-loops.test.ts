@@ -391,7 +391,7 @@ describe('a loop over the messages of a group', () => {
       expect(await take(consume(), 1)).to.deep.equal(['m1'])
     })
 
-    it('are not called for a message that was offered again while it waited', async () => {
+    it('are called for a message that has waited as for a new one, since its time has not begun', async () => {
       await write(topic, numbered('m', 3))
       const hurried = await openCastellan({
         brokers: cluster.bootstrap,
@@ -410,7 +410,7 @@ describe('a loop over the messages of a group', () => {
       await running
       await hurried.close()
       expect(new Set(seen.map(text => text.split(' ')[0])).size, seen.join()).to.equal(3)
-      expect(seen).to.not.include('m1 0')
+      expect(seen.filter(text => text.startsWith('m1'))).to.deep.equal(['m1 0'])
     })
 
     it('handle a message whose time was over while it waited before those that came later', async () => {
