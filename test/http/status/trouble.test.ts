@@ -481,6 +481,29 @@ describe('trouble', () => {
     expect(refusing.cause).to.include('25 % of the requests')
   })
 
+  it('says that a heap fills up before and while requests are refused', () => {
+    expect(troubleOf(withWorker({ heapShare: 0.89 }))).to.deep.equal([])
+    const filling = onlyOf(withWorker({ heapShare: 0.9 }))
+    expect(filling).to.include({ severity: 'warning', kind: 'heapFull', see: 'advanced.http.maxHeapShare' })
+    expect(filling.cause).to.equal('90 % of its heap are in use.')
+    const refusing = onlyOf(withWorker({ heapShare: 0.95, isHeapFull: true }))
+    expect(refusing).to.include({ severity: 'bad', kind: 'heapFull' })
+    expect(refusing.cause).to.equal('95 % of its heap are in use. Requests with a body are refused.')
+    // It refuses until it has looked again, and a collection may have emptied the heap before.
+    expect(onlyOf(withWorker({ heapShare: 0.2, isHeapFull: true }))).to.include({ severity: 'bad', kind: 'heapFull' })
+    // 1 turns the limit off.
+    expect(troubleOf(withWorker({ heapShare: 1, maxHeapShare: 1 }))).to.deep.equal([])
+  })
+
+  it('names each worker whose numbers are missing', () => {
+    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, silentWorkers: [2, 5] } })
+    expect(rows.map(({ kind, severity, subject }) => [kind, severity, subject])).to.deep.equal([
+      ['workerSilent', 'bad', 'worker 2'],
+      ['workerSilent', 'bad', 'worker 5']
+    ])
+    expect(rows[0]!.cause).to.equal('It did not answer in time, so its numbers are missing here.')
+  })
+
   it('does not call an event loop late that is busy and not late', () => {
     expect(troubleOf(withWorker({ eventLoopDelayMs: 0.7, eventLoopUse: 1 }))).to.deep.equal([])
   })
@@ -549,5 +572,7 @@ describe('trouble', () => {
         expect([...raised]).to.include.members([...troubles])
       })
     }
+
+    it('or that no verb names: a test raises each one there is', () => expect([...raised]).to.have.members([...RANKS]))
   })
 })
