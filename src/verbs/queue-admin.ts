@@ -25,6 +25,9 @@ const COPY_RECORD = 'errors.deadletterqueue.copy.record.enable'
 /** The setting of a topic without which Kafka copies nothing to it. */
 const TAKES_DEAD_LETTERS = 'errors.deadletterqueue.group.enable'
 const DEAD_LETTERS_PREFIX = 'dlq.'
+const ISOLATION = 'share.isolation.level'
+const READ_COMMITTED = 'read_committed'
+const READ_UNCOMMITTED = 'read_uncommitted'
 const BY_DURATION = 'by_duration:'
 
 type Offsets = (ResultOf<'fetchShareOffsets'> & { readonly type: 'success' })['offsets']
@@ -51,6 +54,9 @@ export class KafkaQueueAdmin implements QueueAdmin {
       hasStart: configs?.some(({ name, source }) => name === START && source === OF_GROUP) ?? true,
       hasTopic: offsets?.some(one => one.topic === topic) ?? true,
       otherTopics: topicsOf(offsets ?? []).filter(other => other !== topic),
+      hasIsolation:
+        configs?.some(({ name, source }) => name === ISOLATION && source === OF_GROUP) !== false ||
+        offsets?.length !== 0,
       isNew: configs?.some(({ source }) => source === OF_GROUP) === false && offsets?.length === 0
     }
   }
@@ -183,11 +189,12 @@ function settingsIn(configs: readonly ConfigEntry[]): QueueSettings {
     start: start.startsWith(BY_DURATION) ? start.slice(BY_DURATION.length) : start,
     lockMs: Number(textOf(LOCK_MS)),
     deliveryLimit: Number(textOf(DELIVERY_LIMIT) || Number.NaN),
-    deadLetters: textOf(DEAD_LETTERS) || null
+    deadLetters: textOf(DEAD_LETTERS) || null,
+    isolation: textOf(ISOLATION) === READ_COMMITTED ? 'readCommitted' : 'readUncommitted'
   }
 }
 
-function changesOf({ start, lockMs, deliveryLimit, deadLetters }: QueueChanges): ConfigChange[] {
+function changesOf({ start, lockMs, deliveryLimit, deadLetters, isolation }: QueueChanges): ConfigChange[] {
   const changes: ConfigChange[] = []
   const add = (name: string, value: string | number | null | undefined): void => {
     if (value !== undefined) changes.push({ name, value: value === null ? null : String(value) })
@@ -196,6 +203,7 @@ function changesOf({ start, lockMs, deliveryLimit, deadLetters }: QueueChanges):
   add(LOCK_MS, lockMs)
   add(DELIVERY_LIMIT, deliveryLimit)
   add(DEAD_LETTERS, deadLetters)
+  add(ISOLATION, isolation && (isolation === 'readCommitted' ? READ_COMMITTED : READ_UNCOMMITTED))
   add(COPY_RECORD, deadLetters && 'true')
   return changes
 }

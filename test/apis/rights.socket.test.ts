@@ -115,7 +115,13 @@ function verbsOf(called: Set<string>): FakeVerbs {
   verbs.queues = noting('queues', {
     ...verbs.queues,
     describe: async () => ({ state: 'Empty', members: [], partitions: [], settings: undefined, topics: ['t', 'u'] }),
-    configure: async () => ({ start: 'latest', lockMs: 1, deliveryLimit: 5, deadLetters: null })
+    configure: async () => ({
+      start: 'latest',
+      lockMs: 1,
+      deliveryLimit: 5,
+      deadLetters: null,
+      isolation: 'readUncommitted'
+    })
   } as unknown as QueueVerbs)
   return verbs
 }

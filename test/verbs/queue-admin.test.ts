@@ -102,10 +102,11 @@ describe('what queues ask of Kafka', () => {
   it('finds that a group is new, and what its settings would be', async () => {
     const { admin } = new ScriptedKafka()
     expect(await admin.find('orders', 'workers', 1_000)).to.deep.equal({
-      settings: { start: 'latest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null },
+      settings: { start: 'latest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null, isolation: 'readUncommitted' },
       hasStart: false,
       hasTopic: false,
       otherTopics: [],
+      hasIsolation: false,
       isNew: true
     })
   })
@@ -145,6 +146,7 @@ describe('what queues ask of Kafka', () => {
       hasStart: true,
       hasTopic: false,
       otherTopics: [],
+      hasIsolation: true,
       isNew: false
     })
     kafka.refuses = 'offsets'
@@ -161,10 +163,38 @@ describe('what queues ask of Kafka', () => {
     const kafka = new ScriptedKafka()
     kafka.groups.set('workers', { 'share.delivery.count.limit': '7' })
     const changed = await kafka.admin.configure('orders', 'workers', { start: 'PT1H', lockMs: 20_000 }, 1_000)
-    expect(changed).to.deep.equal({ start: 'PT1H', lockMs: 20_000, deliveryLimit: 7, deadLetters: null })
+    expect(changed).to.deep.equal({
+      start: 'PT1H',
+      lockMs: 20_000,
+      deliveryLimit: 7,
+      deadLetters: null,
+      isolation: 'readUncommitted'
+    })
     expect(kafka.groups.get('workers')).to.include({ 'share.auto.offset.reset': 'by_duration:PT1H' })
     const reset = await kafka.admin.configure('orders', 'workers', { start: null, deliveryLimit: null }, 1_000)
-    expect(reset).to.deep.equal({ start: 'latest', lockMs: 20_000, deliveryLimit: 5, deadLetters: null })
+    expect(reset).to.deep.equal({
+      start: 'latest',
+      lockMs: 20_000,
+      deliveryLimit: 5,
+      deadLetters: null,
+      isolation: 'readUncommitted'
+    })
+  })
+
+  it('sets and resets the isolation', async () => {
+    const kafka = new ScriptedKafka()
+    const set = await kafka.admin.configure('orders', 'workers', { isolation: 'readCommitted' }, 1_000)
+    expect([set.isolation, kafka.groups.get('workers')]).to.deep.equal([
+      'readCommitted',
+      { 'share.isolation.level': 'read_committed' }
+    ])
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ hasIsolation: true })
+    const reset = await kafka.admin.configure('orders', 'workers', { isolation: null }, 1_000)
+    expect([reset.isolation, kafka.groups.get('workers')]).to.deep.equal(['readUncommitted', {}])
+    kafka.offsets = [{ topic: 'others', partition: 0, startOffset: 1, lag: 0 }]
+    expect(await kafka.admin.find('orders', 'workers', 1_000), 'of a group with a state').to.include({
+      hasIsolation: true
+    })
   })
 
   for (const kind of ['describeGroup', 'describeConsumerGroup'] as const)
@@ -237,7 +267,7 @@ describe('what queues ask of Kafka', () => {
       state: 'absent',
       members: [],
       partitions: [0, 1].map(partition => ({ partition, startOffset: null, lag: null })),
-      settings: { start: 'latest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null },
+      settings: { start: 'latest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null, isolation: 'readUncommitted' },
       topics: []
     })
   })

@@ -82,7 +82,11 @@ export const configureBody = z.strictObject({
   deliveryLimit: z.int().min(1).nullish().describe('how often a message is offered'),
   deadLetters: nonEmpty
     .nullish()
-    .describe('the topic that gets copies of messages given up; its name begins with `dlq.`')
+    .describe('the topic that gets copies of messages given up; its name begins with `dlq.`'),
+  isolation: z
+    .enum(['readUncommitted', 'readCommitted'])
+    .nullish()
+    .describe('`readCommitted` hides records of transactions that are open or aborted')
 })
 
 const BAD_JSON = new QueueProblem(400, 'the body is not JSON')

@@ -50,7 +50,8 @@ const settings = {
   start,
   lockMs: z.int(),
   deliveryLimit: z.int().nullable().describe('null: Kafka does not tell'),
-  deadLetters: text.nullable()
+  deadLetters: text.nullable(),
+  isolation: z.enum(['readUncommitted', 'readCommitted'])
 }
 
 const problem = z.looseObject({

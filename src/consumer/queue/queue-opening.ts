@@ -1,11 +1,12 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, KafkaError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
+import type { IsolationLevel } from '../../kafka/calls.js'
+import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import type {
   AcquireFailure,
   AcquireOptions,
-  QueueChanges,
   QueueLimits,
   QueueSettings,
   QueueStart,
@@ -26,6 +27,8 @@ const MAY_NOT_ALTER = ownFailure(
   false
 )
 
+const NEEDS_RIGHT = 'the settings of a new group need ALTER_CONFIGS of it, which the gateway lacks'
+
 /** What is known of a group before this process joins it. */
 export interface FoundGroup {
   /** `undefined`: Kafka does not show them to this gateway. */
@@ -36,6 +39,8 @@ export interface FoundGroup {
   readonly hasTopic: boolean
   /** The other topics for which the group has a state. Empty where Kafka does not tell. */
   readonly otherTopics: readonly string[]
+  /** Whether the isolation was set, or the group has a state for any topic. True where Kafka does not tell. */
+  readonly hasIsolation: boolean
   /** Whether the group has neither settings nor state. */
   readonly isNew: boolean
 }
@@ -53,6 +58,8 @@ interface Opening<Acquire> {
   readonly groupId: string
   readonly admin: QueueAdmin
   readonly limits: Pick<QueueLimits, 'mayCreate'>
+  /** What reads of this process hide, which a new group gets, too. `undefined`: it is left to Kafka. */
+  readonly isolation: IsolationLevel | undefined
   /** The acquires that wait, in their order. Each look at them begins anew. */
   readonly waiting: Iterable<Acquire>
   readonly refuse: (acquire: Acquire, failure: AcquireFailure) => void
@@ -74,18 +81,30 @@ export async function openGroup<Acquire extends { readonly options: AcquireOptio
   groupId,
   admin,
   limits,
+  isolation,
   waiting,
   refuse
 }: Opening<Acquire>): Promise<Opened> {
   try {
-    const { settings, hasStart, hasTopic, otherTopics, isNew } = await admin.find(topic, groupId, TIMEOUT_MS)
+    const found = await admin.find(topic, groupId, TIMEOUT_MS)
+    const { settings, hasStart, hasTopic, otherTopics, isNew } = found
     if (isNew && !limits.mayCreate) return NEW_GROUP
     const opened = { type: 'opened', settings, isNewGroup: isNew } as const
-    if (hasStart || hasTopic) return opened
-    const { start, isRefused } = startOf(waiting, [topic, ...otherTopics], refuse)
-    if (isRefused) return { type: 'refused' }
-    if (start === undefined || start === settings?.start) return opened
-    return { ...opened, settings: await admin.configure(topic, groupId, { start } satisfies QueueChanges, TIMEOUT_MS) }
+    const changes: { start?: QueueStart; isolation?: IsolationLevel } = {}
+    if (!hasStart && !hasTopic) {
+      const { start, isRefused } = startOf(waiting, [topic, ...otherTopics], refuse)
+      if (isRefused) return { type: 'refused' }
+      if (start !== undefined && start !== settings?.start) changes.start = start
+    }
+    const hides = isolation === 'readCommitted' && settings?.isolation !== isolation
+    if (hides && !found.hasIsolation) changes.isolation = isolation
+    if (Object.keys(changes).length === 0) return opened
+    const changed = await admin.configure(topic, groupId, changes, TIMEOUT_MS).catch(error => {
+      if (error instanceof KafkaError && error.errorCode === errorCodes.GROUP_AUTHORIZATION_FAILED)
+        throw new KafkaError(error.errorCode, `${error.message} (${NEEDS_RIGHT})`, false)
+      throw error
+    })
+    return { ...opened, settings: changed }
   } catch (error) {
     if (error instanceof CastellanError) return failureOf(error)
     return ownFailure('protocol', `the queue cannot be opened: ${messageOf(error)}`, true)

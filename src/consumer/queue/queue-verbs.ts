@@ -1,6 +1,7 @@
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord } from '../../core/model.js'
 import { MIB } from '../../core/settings/units.js'
+import type { IsolationLevel } from '../../kafka/calls.js'
 import type { Failure } from '../../router/messages/request.js'
 import type { Asker } from '../group/consume-result.js'
 
@@ -130,6 +131,7 @@ export interface QueueChanges {
   readonly deliveryLimit?: number | null | undefined
   /** The topic for Kafka's own dead letters (4.4). */
   readonly deadLetters?: string | null | undefined
+  readonly isolation?: IsolationLevel | null | undefined
 }
 
 export interface QueueSettings {
@@ -139,6 +141,8 @@ export interface QueueSettings {
   readonly deliveryLimit: number
   /** The topic to which Kafka copies what it archives; `null`: none. */
   readonly deadLetters: string | null
+  /** Whether records of transactions that are open or aborted are given, too. */
+  readonly isolation: IsolationLevel
 }
 
 export interface QueueMember {

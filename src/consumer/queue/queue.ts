@@ -2,6 +2,7 @@ import { withFields } from '../../core/log-fields.js'
 import type { LoopTurns } from '../../core/loop-turns.js'
 import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
+import type { IsolationLevel } from '../../kafka/calls.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 import { Alarm } from '../../router/requests/deadlines.js'
@@ -52,6 +53,8 @@ export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRo
   /** Lets queues take turns with other long work. */
   readonly turns: LoopTurns
   readonly troubles: QueueTroubles
+  /** What reads of this process hide. `undefined`: it is left to Kafka. */
+  readonly isolation: IsolationLevel | undefined
 }
 
 export interface QueueOwner {
@@ -133,6 +136,13 @@ export class Queue {
     return this.#joined?.locks.oldestSince
   }
 
+  /** That of the group where it hides less, or more, than other reads of this process. `undefined`: it is the same, or unknown. */
+  get differentIsolation(): IsolationLevel | undefined {
+    const { isolation } = this.#process
+    const ofGroup = this.#joined?.locks.settings?.isolation
+    return isolation === undefined || ofGroup === isolation ? undefined : ofGroup
+  }
+
   get failure(): Failure | undefined {
     return this.#failure
   }
@@ -151,10 +161,10 @@ export class Queue {
   /** Joins the group. To be called once, after the first acquire. */
   async join(): Promise<void> {
     const { topic, groupId } = this
-    const { admin, limits, openReader, now } = this.#process
+    const { admin, limits, isolation, openReader, now } = this.#process
     const waiting = this.#waiting.all()
     const refuse = (acquire: WaitingAcquire, failure: AcquireFailure): void => this.#refuse(acquire, failure)
-    const opened = await openGroup({ topic, groupId, admin, limits, waiting, refuse })
+    const opened = await openGroup({ topic, groupId, admin, limits, isolation, waiting, refuse })
     if (this.#isClosed) return
     if (opened.type === 'refused') {
       void this.close()

@@ -3,6 +3,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, type MonotonicClock, SECOND_MS } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { Shares } from '../../core/shares.js'
+import type { IsolationLevel } from '../../kafka/calls.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
@@ -49,6 +50,8 @@ const TAGS = {
 
 export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns' | 'records'> {
   readonly limits: QueueLimits
+  /** What other reads of the process hide, which new groups get, too. Absent: it is left to Kafka. */
+  readonly isolation?: IsolationLevel | undefined
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
@@ -71,6 +74,8 @@ export interface QueueView {
   readonly notServedMs: number | undefined
   /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
   readonly archivedAgoMs: number | undefined
+  /** The isolation of the group where it differs from that of other reads. `undefined`: it is the same, or unknown. */
+  readonly differentIsolation: IsolationLevel | undefined
 }
 
 /**
@@ -116,6 +121,7 @@ export class Queues implements QueueVerbs {
       limits,
       counts: this.#counts,
       troubles: this.#troubles,
+      isolation: deps.isolation,
       admin,
       openReader: deps.openReader,
       nextAcquisition: () => (this.#acquisitions = (this.#acquisitions % MAX_ACQUISITION) + 1),
@@ -150,7 +156,8 @@ export class Queues implements QueueVerbs {
       archived,
       waiting,
       oldestSince,
-      failure
+      failure,
+      differentIsolation
     } of this.#queues.values()) {
       const { notServed, archivedAgoMs } = this.#troubles.of({ topic, groupId }, true)
       yield {
@@ -163,7 +170,8 @@ export class Queues implements QueueVerbs {
         oldestHeldMs: now - (oldestSince ?? now),
         failure: failure?.message ?? notServed?.message,
         notServedMs: notServed?.forMs,
-        archivedAgoMs
+        archivedAgoMs,
+        differentIsolation
       }
     }
     yield* this.#leftWithTrouble()
@@ -175,7 +183,7 @@ export class Queues implements QueueVerbs {
     const nothing = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0 }
     for (const { topic, groupId: group, notServed, archivedAgoMs } of this.#troubles.ofLeft(isOpen)) {
       const [failure, notServedMs] = [notServed?.message, notServed?.forMs]
-      yield { topic, group, ...nothing, failure, notServedMs, archivedAgoMs }
+      yield { topic, group, ...nothing, failure, notServedMs, archivedAgoMs, differentIsolation: undefined }
     }
   }
 

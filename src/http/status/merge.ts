@@ -35,9 +35,15 @@ export const weightOfTopic = (state: TopicRow['state'], bytes = 0, loggedRecords
 export const weightOfGroup = ({ refusal, waiting, pending }: GroupRow): number =>
   (refusal === undefined ? 0 : STATE_WEIGHT) + waiting + pending
 
-export const weightOfQueue = ({ failure, archivedAgoMs, oldestHeldMs, waiting }: QueueRow): number =>
+export const weightOfQueue = ({
+  failure,
+  archivedAgoMs,
+  differentIsolation,
+  oldestHeldMs,
+  waiting
+}: QueueRow): number =>
   (failure === undefined ? 0 : 2 * STATE_WEIGHT) +
-  (archivedAgoMs === undefined ? 0 : STATE_WEIGHT) +
+  (archivedAgoMs === undefined && differentIsolation === undefined ? 0 : STATE_WEIGHT) +
   oldestHeldMs +
   waiting
 

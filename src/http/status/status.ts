@@ -99,6 +99,9 @@ const queue = z.object({
   archived: count.describe('Messages that Kafka has archived at their last delivery since the queue was opened'),
   failure: maybe.describe('Why messages cannot be acquired'),
   notServedMs: greatest.optional().describe('How long they cannot; absent: they can, or could not for moments'),
+  differentIsolation: maybe.describe(
+    'The isolation of the group, where it is another one than `router.isolationLevel`'
+  ),
   archivedAgoMs: amount.optional().describe('When a message was archived last; absent: none was within 11 minutes')
 })
 

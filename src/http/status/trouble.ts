@@ -338,6 +338,21 @@ const troubles = {
       see: QUEUE_DOCS
     })
   ),
+  queueIsolationDiffers: kind(
+    ({ queues }: Quiet) => queues.rows.filter(({ differentIsolation }) => differentIsolation !== undefined),
+    ({ differentIsolation, ...row }) => {
+      const isOpen = differentIsolation === 'readUncommitted'
+      return {
+        severity: 'warning',
+        subject: queueName(row),
+        cause: isOpen
+          ? 'It gives out records of transactions that are open or aborted, which all other reads of this gateway hide (router.isolationLevel).'
+          : 'It hides records of transactions that are open or aborted, which all other reads of this gateway show (router.isolationLevel).',
+        next: `If that is not wanted, set the isolation of the group, which counts for all its topics: PATCH /queues/${row.topic}/${row.group} with {"isolation":"${isOpen ? 'readCommitted' : 'readUncommitted'}"}.`,
+        see: 'router.isolationLevel'
+      }
+    }
+  ),
   queueHeldLong: kind(
     ({ queues }: Quiet) => queues.rows.filter(({ oldestHeldMs }) => oldestHeldMs >= HELD_LONG_MS),
     ({ oldestHeldMs, ...row }) => ({
@@ -526,7 +541,7 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
 }
 
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  (['certificateEnds', 'queueHeldLong', 'clockDiffers'] as const).flatMap(kind =>
+  (['certificateEnds', 'queueIsolationDiffers', 'queueHeldLong', 'clockDiffers'] as const).flatMap(kind =>
     troubles[kind](status).map(told => rowOf(kind, told))
   )
 

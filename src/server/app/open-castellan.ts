@@ -375,7 +375,8 @@ class ClusterParts {
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
     const groups = new ConsumerGroups({ ...ofReaders, awayBecause: deliveryDeps.awayBecause })
     const instances = new ConsumerInstances({ ...ofReaders, records, now: Date.now })
-    const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records })
+    const isolation = settings.router.isolationLevel
+    const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records, isolation })
     const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances, queues }
     const { createTopics } = settings.delivery
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
@@ -390,7 +391,7 @@ class ClusterParts {
     const loadQueues = async (): Promise<Queues> => {
       const { openQueues: open } = await import('./open-queues.js')
       const ofProgram = { cluster: DEFAULT_CLUSTER, limits: programQueueLimits }
-      return open({ ...ofProgram, router: router.ref, delivery, log, metrics, records })
+      return open({ ...ofProgram, router: router.ref, delivery, log, metrics, records, isolation })
     }
     this.#programQueues = new ProgramQueues(loadQueues, log)
     this.#receipts = receipts

@@ -10,7 +10,7 @@ import type { RouterMessage } from '../../router/messages/operations.js'
 import { KafkaAdmin, type KafkaAdminDeps } from '../../verbs/kafka-admin.js'
 import { KafkaQueueAdmin } from '../../verbs/queue-admin.js'
 
-export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits' | 'log' | 'metrics'> {
+export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits' | 'log' | 'metrics' | 'isolation'> {
   readonly router: ActorRef<RouterMessage>
   readonly delivery: KafkaAdminDeps['delivery']
   /** The same for all clusters of the process. Absent: tokens name a gateway of a random id. */

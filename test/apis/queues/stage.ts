@@ -47,7 +47,13 @@ export const acquired = (...messages: QueueMessage[]): AcquireResult => ({
   isNewGroup: false
 })
 
-export const SETTINGS: QueueSettings = { start: 'earliest', lockMs: 30_000, deliveryLimit: 5, deadLetters: null }
+export const SETTINGS: QueueSettings = {
+  start: 'earliest',
+  lockMs: 30_000,
+  deliveryLimit: 5,
+  deadLetters: null,
+  isolation: 'readUncommitted'
+}
 
 /** Queues whose answers the test gives. They keep what they were asked, in order. */
 export class PlayedQueues implements QueueVerbs {

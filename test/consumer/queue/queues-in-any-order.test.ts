@@ -44,7 +44,13 @@ class Run {
       limits: { maxHeldPerClient: 8, maxLockMs: 20_000 },
       recordBytes
     })
-    this.#script.settings = { start: 'earliest', lockMs: LOCK_MS, deliveryLimit: LIMIT, deadLetters: null }
+    this.#script.settings = {
+      start: 'earliest',
+      lockMs: LOCK_MS,
+      deliveryLimit: LIMIT,
+      deadLetters: null,
+      isolation: 'readUncommitted'
+    }
   }
 
   async run(): Promise<void> {

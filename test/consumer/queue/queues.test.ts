@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { AcquireResult } from '../../../src/consumer/queue/queue-verbs.js'
-import { InvalidRequestError } from '../../../src/core/errors.js'
+import { InvalidRequestError, KafkaError } from '../../../src/core/errors.js'
 import { LOCK_MS, type QueuesScript, ScriptedQueues, type ScriptedReader, SETTINGS } from './scripted-queues.js'
 
 /** Longer than Kafka's lock, which the gateway then has to renew. */
@@ -241,6 +241,7 @@ describe('a queue', () => {
 
   describe('with a start', () => {
     const NEW = { hasStart: false, hasTopic: false, isNew: true }
+    const NEW_GROUP = { ...NEW, hasIsolation: false }
 
     it('sets it where the group has neither a start nor a state of the topic', async () => {
       start({ found: NEW })
@@ -299,6 +300,37 @@ describe('a queue', () => {
       await pass(300)
       expect(script.changes).to.deep.equal([{ start: 'latest' }])
       expect(results).to.deep.equal([{ type: 'acquired', messages: [], isNewGroup: false }])
+    })
+
+    it('hides from a new group what other reads hide, and changes no group that exists', async () => {
+      start({ found: NEW_GROUP, isolation: 'readCommitted' })
+      await script.acquire({ start: 'latest', mayAlter: [] })
+      expect(script.changes, 'nobody may set a start').to.deep.equal([])
+      await script.acquire()
+      expect(script.changes).to.deep.equal([{ isolation: 'readCommitted' }])
+      await script.end()
+      start({ found: NEW_GROUP, isolation: 'readCommitted' })
+      await script.acquire({ start: 'PT1H' })
+      expect(script.changes).to.deep.equal([{ start: 'PT1H', isolation: 'readCommitted' }])
+      await script.end()
+      start({ found: { hasStart: false, hasTopic: true, hasIsolation: true }, isolation: 'readCommitted' })
+      await script.acquire()
+      expect(script.changes).to.deep.equal([])
+      expect([...script.queues.views()][0]).to.include({ differentIsolation: 'readUncommitted' })
+      await script.queues.configure('orders', 'workers', { isolation: 'readCommitted' }, 1_000)
+      expect([...script.queues.views()][0]).to.include({ differentIsolation: undefined })
+    })
+
+    it('names the right that Kafka asks for where a new group cannot be set up', async () => {
+      start({
+        found: NEW_GROUP,
+        isolation: 'readCommitted',
+        configureFails: new KafkaError(30, 'not authorized', false)
+      })
+      const client = await script.acquire()
+      expect(client.results).to.have.nested.property('[0].message').that.includes('ALTER_CONFIGS')
+      expect(client.results).to.have.nested.property('[0].errorCode', 30)
+      expect(script.readers).to.deep.equal([])
     })
 
     it('asks for no right where it has no effect', async () => {
@@ -517,7 +549,13 @@ describe('a queue', () => {
       await script.acquire({ topic: 'invoices', waitMs: 60_000 })
       await pass(4_000)
       const counts = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0 }
-      const none = { ...counts, failure: undefined, notServedMs: undefined, archivedAgoMs: undefined }
+      const none = {
+        ...counts,
+        failure: undefined,
+        notServedMs: undefined,
+        archivedAgoMs: undefined,
+        differentIsolation: undefined
+      }
       const orders = { held: 2, lastDeliveries: 1, archived: 1, oldestHeldMs: 4_000, archivedAgoMs: 4_000 }
       expect([...script.queues.views()]).to.deep.equal([
         { ...none, topic: 'orders', group: 'workers', ...orders },

@@ -24,7 +24,13 @@ import { CountingMetrics } from '../../support/counting-metrics.js'
 import { FakeTime } from '../../support/fake-time.js'
 
 export const LOCK_MS = 30_000
-export const SETTINGS: QueueSettings = { start: 'earliest', lockMs: LOCK_MS, deliveryLimit: 5, deadLetters: null }
+export const SETTINGS: QueueSettings = {
+  start: 'earliest',
+  lockMs: LOCK_MS,
+  deliveryLimit: 5,
+  deadLetters: null,
+  isolation: 'readUncommitted'
+}
 
 type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
 
@@ -133,6 +139,8 @@ export interface QueuesScript {
   readonly found?: Partial<FoundGroup>
   readonly limits?: Partial<QueuesDeps['limits']>
   readonly findFails?: CastellanError
+  readonly configureFails?: CastellanError
+  readonly isolation?: QueuesDeps['isolation']
   readonly openReader?: QueuesDeps['openReader']
   /** Of this byte are the 12 of the gateway's id. */
   readonly gateway?: number
@@ -158,25 +166,46 @@ export class ScriptedQueues {
   readonly records: RecordBudget
 
   constructor(script: QueuesScript = {}) {
-    const { found, limits, findFails, openReader, gateway = 7, time = new FakeTime(), recordBytes = 1e12 } = script
+    const {
+      found,
+      limits,
+      findFails,
+      configureFails,
+      isolation,
+      openReader,
+      gateway = 7,
+      time = new FakeTime(),
+      recordBytes = 1e12
+    } = script
     this.time = time
     this.records = new RecordBudget(recordBytes, time.now)
     const admin: QueueAdmin = {
       find: async () => {
         if (findFails !== undefined) throw findFails
-        return { settings: this.settings, hasStart: true, hasTopic: true, otherTopics: [], isNew: false, ...found }
+        return {
+          settings: this.settings,
+          hasStart: true,
+          hasTopic: true,
+          otherTopics: [],
+          hasIsolation: true,
+          isNew: false,
+          ...found
+        }
       },
       settings: async () => this.settings,
       configure: async (_topic, _groupId, changes) => {
+        if (configureFails !== undefined) throw configureFails
         this.changes.push(changes)
         const start = changes.start ?? SETTINGS.start
+        const set = changes.isolation ?? SETTINGS.isolation
         const deliveryLimit = changes.deliveryLimit ?? SETTINGS.deliveryLimit
-        return (this.settings = { ...SETTINGS, start, deliveryLimit })
+        return (this.settings = { ...SETTINGS, start, deliveryLimit, isolation: set })
       },
       describe: () => Promise.reject(new Error('not scripted'))
     }
     this.queues = new Queues({
       cluster: 'default',
+      isolation,
       gatewayId: Buffer.alloc(12, gateway),
       key: Buffer.alloc(32, 9),
       limits: {

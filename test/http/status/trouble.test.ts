@@ -466,6 +466,13 @@ describe('trouble', () => {
       expect(onlyOf(withQueue({ archivedAgoMs: 0 })).cause).not.to.match(/since/)
     })
 
+    it('tells a group whose isolation is another one, and how to set it', () => {
+      const status = withQueue({ differentIsolation: 'readUncommitted' })
+      expect(onlyOf(status)).to.include({ severity: 'warning', kind: 'queueIsolationDiffers' })
+      expect(onlyOf(status).next).to.include('PATCH /queues/orders/workers with {"isolation":"readCommitted"}')
+      expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status))
+    })
+
     it('tells a message that is held for half an hour, also in the log', () => {
       const status = withQueue({ oldestHeldMs: 1_800_000, held: 1 })
       expect(onlyOf(status)).to.include({ severity: 'warning', kind: 'queueHeldLong' })
