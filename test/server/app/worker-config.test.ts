@@ -8,6 +8,7 @@ describe('the configuration of a worker', () => {
     const limits = { recordsPerSecond: 100, bytesPerSecond: 7, maxRequestsInFlight: 1 }
     const whole = configOf(folder, {
       http: { perAddress: { maxConnections: 10 } },
+      advanced: { http: { answersMaxBytes: 100_000_000 } },
       apis: { kprf: { ratelimit: { rules: [10, 0].map(maxPerMinute => ({ topic: 'orders', maxPerMinute })) } } },
       quotas: {
         perPrincipal: limits,
@@ -25,6 +26,7 @@ describe('the configuration of a worker', () => {
     })
     expect(apis.kprf.ratelimit.rules.map(({ maxPerMinute }) => maxPerMinute)).to.deep.equal([4, 0])
     expect({ ...apis, kprf: undefined }).to.deep.equal({ ...whole.apis, kprf: undefined })
-    expect(http).to.deep.equal({ ...whole.http, perAddress: { ...whole.http.perAddress, maxConnections: 4 } })
+    const perAddress = { ...whole.http.perAddress, maxConnections: 4 }
+    expect(http).to.deep.equal({ ...whole.http, perAddress, answersMaxBytes: 33_333_334 })
   })
 })

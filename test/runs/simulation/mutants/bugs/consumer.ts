@@ -62,8 +62,8 @@ export const consumerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'OffsetTracker.offered',
-        find: 'const deadlineAt = now + this.#options.ackTimeoutMs',
-        replaceWith: 'const deadlineAt = now - 1'
+        find: 'now + this.#options.ackTimeoutMs',
+        replaceWith: 'now - 1'
       }
     ]
   },
@@ -94,9 +94,9 @@ export const consumerBugs: readonly PlantedBug[] = [
     about: 'What a transaction acknowledged is offered again although nobody knows whether it has committed.',
     edits: [
       {
-        in: 'HeldMessages.end',
-        find: "if (result === 'unknown') commits.readAnew() else",
-        replaceWith: ''
+        in: 'HeldMessages.#settle',
+        find: "result === 'unknown'",
+        replaceWith: 'false'
       }
     ]
   }
