@@ -151,6 +151,6 @@ describe('the lag of a consumer group', () => {
       .find(row => 'group' in row && row.group === group)
     expect(found).to.deep.include({ type: 'classic', state: 'Empty', members: 0 })
     const missing = await runCommand(['groups', 'no-such-group', '--brokers', stage.bootstrap])
-    expect(missing).to.deep.include({ code: 1, stderr: 'castellan groups: there is no group no-such-group\n' })
+    expect(missing).to.deep.include({ code: 1, stderr: 'castellan groups list: there is no group no-such-group\n' })
   })
 })
