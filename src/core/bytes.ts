@@ -1,4 +1,4 @@
-import type { Bytes, KafkaRecord, ProduceRecord } from './model.js'
+import { type Bytes, type KafkaRecord, type ProduceRecord, sizeOfRecord } from './model.js'
 
 /** A Buffer of the same memory: a Buffer from another thread, or of a program, may be a plain Uint8Array. */
 export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -17,6 +17,10 @@ export const viewOf = makesBuffers
 
 /** What a header takes besides its bytes: its object, its key and its value. */
 export const HEADER_OBJECT_BYTES = 250
+
+/** What a record keeps in memory. A header of two bytes takes a hundred times as much as it has. */
+export const memoryOfRecord = (record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): number =>
+  sizeOfRecord(record as KafkaRecord) + HEADER_OBJECT_BYTES * record.headers.length
 
 /** A copy; text is none of the memory that is kept. */
 const ownBytesOf = <T extends Bytes>(bytes: T): T => (bytes instanceof Uint8Array ? (Buffer.from(bytes) as T) : bytes)

@@ -57,6 +57,8 @@ export class RecordBudget {
   readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
   /** What a client has that is larger than a share. */
   #oversized: HeldRecords | undefined
+  /** What {@link #poorest} has found; `undefined`: it is to be looked for again. */
+  #leastWaiting: number | undefined
   #isServing = false
   #timer: NodeJS.Timeout | undefined
 
@@ -99,17 +101,26 @@ export class RecordBudget {
   }
 
   #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
-    if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
-    if (free < bytes) return 'full'
-    if (client === undefined) return undefined
+    const problem = this.#problemOfRoom(client, bytes, free)
+    if (problem !== undefined || client === undefined || this.#isOversized(bytes)) return problem
     const own = this.bytesOf(client)
-    return own > free || (own > 0 && this.#hasPoorerWaiter(own)) ? 'greedy' : undefined
+    return own > 0 && own > this.#poorest ? 'greedy' : undefined
   }
 
-  /** Whether a client waits that has less: what is free is for it. */
-  #hasPoorerWaiter(bytes: number): boolean {
-    for (const client of this.#waiting.keys()) if (this.bytesOf(client) < bytes) return true
-    return false
+  /** Whoever waits. */
+  #problemOfRoom(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
+    if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
+    if (free < bytes) return 'full'
+    return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
+  }
+
+  /** What the client has that waits and has least: what is free is for it. */
+  get #poorest(): number {
+    if (this.#leastWaiting === undefined) {
+      this.#leastWaiting = Number.POSITIVE_INFINITY
+      for (const client of this.#waiting.keys()) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
+    }
+    return this.#leastWaiting
   }
 
   #isOversized(bytes: number): boolean {
@@ -137,7 +148,7 @@ export class RecordBudget {
     moved: (held, from) => this.#moved(held, from),
     changed: (held, by) => {
       this.#held.change(by)
-      if (held.client !== undefined) addCount(this.#byClient, held.client, by)
+      if (held.client !== undefined) this.#count(held.client, by)
       this.#noteOversized(held)
       if (by < 0) this.#serveSoon()
     }
@@ -145,10 +156,18 @@ export class RecordBudget {
 
   #moved(held: HeldRecords, from: string | undefined): void {
     const { client, bytes } = held
-    if (from !== undefined) addCount(this.#byClient, from, -bytes)
-    if (client !== undefined) addCount(this.#byClient, client, bytes)
+    if (from !== undefined) this.#count(from, -bytes)
+    if (client !== undefined) this.#count(client, bytes)
     this.#noteOversized(held)
     if (from !== undefined) this.#serveSoon()
+  }
+
+  #count(client: string, by: number): void {
+    addCount(this.#byClient, client, by)
+    if (this.#leastWaiting === undefined || !this.#waiting.has(client)) return
+    const own = this.bytesOf(client)
+    if (own <= this.#leastWaiting) this.#leastWaiting = own
+    else if (own - by <= this.#leastWaiting) this.#leastWaiting = undefined
   }
 
   #noteOversized(held: HeldRecords): void {
@@ -167,6 +186,7 @@ export class RecordBudget {
     const own = this.#waiting.get(client)
     if (own === undefined) this.#waiting.set(client, new Set([waiter]))
     else own.add(waiter)
+    if (this.#leastWaiting !== undefined) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
     this.#serveSoon()
     this.#lookLater()
     return () => this.#left(waiter)
@@ -174,7 +194,10 @@ export class RecordBudget {
 
   #left(waiter: Waiter): void {
     const own = this.#waiting.get(waiter.client)
-    if (own?.delete(waiter) && own.size === 0) this.#waiting.delete(waiter.client)
+    if (own?.delete(waiter) && own.size === 0) {
+      this.#waiting.delete(waiter.client)
+      if (this.bytesOf(waiter.client) === this.#leastWaiting) this.#leastWaiting = undefined
+    }
     if (this.#waiting.size > 0) return
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -186,21 +209,23 @@ export class RecordBudget {
     this.#isServing = true
     setImmediate(() => {
       this.#isServing = false
-      const served = new Set<string>()
-      for (let next = this.#next(served); next !== undefined; next = this.#next(served)) {
-        served.add(next.client)
-        this.#left(next)
-        next.goOn()
-      }
+      this.#serve()
     })
   }
 
-  /** The first waiter for whom there is room. @param served clients that have had their turn */
-  #next(served: ReadonlySet<string>): Waiter | undefined {
+  /** One look at each client: there may be thousands. */
+  #serve(): void {
+    let poorest = Number.POSITIVE_INFINITY
     for (const waiter of this.#inTurn()) {
-      if (!served.has(waiter.client) && this.problemOf(waiter.client, waiter.bytes) === undefined) return waiter
+      const { client, bytes } = waiter
+      const waits = this.#waiting.get(client)?.has(waiter) === true
+      const problem = this.#problemOfRoom(client, bytes, this.maxBytes - this.#held.value)
+      if (waits && problem === undefined && (this.#isOversized(bytes) || this.bytesOf(client) <= poorest)) {
+        this.#left(waiter)
+        waiter.goOn()
+      }
+      if (this.#waiting.has(client)) poorest = Math.min(poorest, this.bytesOf(client))
     }
-    return undefined
   }
 
   /** One waiter of each client, those of clients that have least first. */
@@ -219,6 +244,8 @@ export class RecordBudget {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.endSlow()
+      // Some that were told of room may have used none.
+      this.#serveSoon()
       if (this.#waiting.size > 0) this.#lookLater()
     }, LOOK_MS).unref()
   }
@@ -231,14 +258,14 @@ export class RecordBudget {
     const slow = this.#slowest()
     if (slow.length === 0) return
     let free = this.maxBytes - this.#held.value
+    // Those that come later have more, and end none that was passed over.
+    let at = 0
     for (const { client, bytes } of this.#inTurn()) {
       const own = this.bytesOf(client)
       const needed = Math.max(Math.min(bytes, this.maxBytes / 2), own)
-      for (let at = 0; at < slow.length && free < needed; ) {
-        const answer = slow[at]!
-        if (answer.client !== undefined && this.bytesOf(answer.client) < own) at++
-        else {
-          slow.splice(at, 1)
+      while (at < slow.length && free < needed) {
+        const answer = slow[at++]!
+        if (answer.client === undefined || this.bytesOf(answer.client) >= own) {
           free += answer.bytes
           this.#leaving.get(answer)!.isEnded = true
           answer.end()

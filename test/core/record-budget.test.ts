@@ -126,6 +126,49 @@ describe('the budget of records', () => {
     expect(budget.problemOf('a', 4)).to.equal(undefined)
   })
 
+  it('looks at each client that waits a few times, however many wait', async () => {
+    let looks = 0
+    class Watched extends RecordBudget {
+      override bytesOf(client: string): number {
+        looks++
+        return super.bytesOf(client)
+      }
+    }
+    const COUNT = 1_000
+    const watched = new Watched(COUNT * COUNT, () => now)
+    const all = watched.hold(COUNT * COUNT)
+    const own = Array.from({ length: COUNT }, (_, at) => watched.hold(1 + ((at * 7_919) % COUNT), `client ${at}`))
+    let told = 0
+    const slow = own.map(({ client, bytes }) =>
+      watched.leaves({ client, bytes, sentBytes: () => 0, end: () => undefined })
+    )
+    const waits = own.map(({ client }) => watched.whenRoom(client!, 1, () => told++))
+    await nextTick()
+    const logarithm = Math.log2(COUNT)
+    looks = 0
+    now = 6_000
+    watched.endSlow()
+    expect(looks).to.be.below(8 * COUNT * logarithm)
+    looks = 0
+    all.release()
+    await nextTick()
+    expect([told, looks < 8 * COUNT * logarithm]).to.deep.equal([COUNT, true])
+    for (const one of [...own, all]) one.release()
+    for (const end of [...slow, ...waits]) end()
+  })
+
+  it('tells another one of room that was told of and not used', async () => {
+    const all = hold(64)
+    const told: string[] = []
+    budget.whenRoom('a', 10, () => told.push('first'))
+    const second = new Promise<void>(resolve => budget.whenRoom('a', 10, resolve))
+    all.release()
+    await nextTick()
+    expect(told).to.deep.equal(['first'])
+    await second
+    expect(budget.isShort).to.equal(false)
+  })
+
   it('tells nobody who has left', async () => {
     const all = hold(64)
     const leave = budget.whenRoom('a', 1, () => expect.fail('told'))

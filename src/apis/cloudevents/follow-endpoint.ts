@@ -1,3 +1,4 @@
+import { memoryOfRecord } from '../../core/bytes.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
@@ -211,7 +212,7 @@ class FirstEvents implements Follower {
     this.#records++
     this.#bytes += sizeOfRecord(record)
     // The answer has a copy.
-    this.#held.add(sizeOfRecord(record))
+    this.#held.add(memoryOfRecord(record))
   }
 
   flush(): void {

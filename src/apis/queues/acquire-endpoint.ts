@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import { memoryOfRecord } from '../../core/bytes.js'
 import { Members } from '../../core/members.js'
 import { sizeOfRecord } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
@@ -176,7 +177,7 @@ class Acquisition {
       this.#isDecided = true
       this.#messages = result.messages
       this.#gotAt = this.#parts.clock()
-      this.#held = this.#parts.records.hold(bytesOf(result.messages), this.#client)
+      this.#held = this.#parts.records.hold(memoryOf(result.messages), this.#client)
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
@@ -291,6 +292,9 @@ class Acquisition {
 
 const bytesOf = (messages: readonly QueueMessage[]): number =>
   messages.reduce((sum, { record }) => sum + sizeOfRecord(record), 0)
+
+const memoryOf = (messages: readonly QueueMessage[]): number =>
+  messages.reduce((sum, { record }) => sum + memoryOfRecord(record), 0)
 
 /** Whether a client wants bytes rather than JSON. Of equal ones JSON counts, since generated clients accept all types that are described. */
 function prefersBytes(accept = ''): boolean {

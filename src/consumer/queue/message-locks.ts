@@ -1,6 +1,6 @@
-import { HEADER_OBJECT_BYTES } from '../../core/bytes.js'
+import { memoryOfRecord } from '../../core/bytes.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type KafkaRecord, type Logger, type MonotonicClock, sizeOfRecord } from '../../core/model.js'
+import type { KafkaRecord, Logger, MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
@@ -123,7 +123,7 @@ export class MessageLocks {
    * @returns the bytes of its record
    */
   add(acquired: Acquired): number {
-    const sizeBytes = bytesOf(acquired.record)
+    const sizeBytes = memoryOfRecord(acquired.record)
     if (this.#isClosed) {
       const place = { ...acquired, offset: acquired.record.offset }
       if (this.isLast(acquired)) this.#tellArchived(place, 'the queue was closed')
@@ -171,7 +171,7 @@ export class MessageLocks {
   getBack(held: HeldMessage, record: KafkaRecord): void {
     held.record = record
     held.bytes.release()
-    held.bytes = this.#deps.records.hold(bytesOf(record))
+    held.bytes = this.#deps.records.hold(memoryOfRecord(record))
     this.takeBack(held)
   }
 
@@ -383,6 +383,3 @@ export class MessageLocks {
 }
 
 const keyOf = ({ topicId, partition, offset }: Place): string => `${topicId}/${partition}/${offset}`
-
-/** What a record takes. */
-const bytesOf = (record: KafkaRecord): number => sizeOfRecord(record) + HEADER_OBJECT_BYTES * record.headers.length

@@ -1,4 +1,4 @@
-import { sizeOfRecord } from '../../core/model.js'
+import { memoryOfRecord } from '../../core/bytes.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { AcquireOptions, QueueMessage } from '../../verbs/verbs.js'
 
@@ -53,9 +53,9 @@ export class RoomForMessages {
     let count = 0
     let problem: 'full' | 'greedy' | undefined
     for (const { record } of messages) {
-      problem = this.#records.problemOf(client, bytes + sizeOfRecord(record))
+      problem = this.#records.problemOf(client, bytes + memoryOfRecord(record))
       if (problem !== undefined) break
-      bytes += sizeOfRecord(record)
+      bytes += memoryOfRecord(record)
       count++
     }
     const held = this.#records.hold(bytes, client)

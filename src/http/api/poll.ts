@@ -1,3 +1,4 @@
+import { memoryOfRecord } from '../../core/bytes.js'
 import { sizeOfRecord } from '../../core/model.js'
 import { ANSWERS_SETTING, type HeldRecords, type RecordBudget } from '../../core/record-budget.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
@@ -149,7 +150,7 @@ export class Poll {
   /** @returns false: there is no room for the messages, and they are given back */
   #takeRoom(messages: ConsumedMessages): boolean {
     const { records, client = NAMELESS } = this.#options
-    const bytes = bytesIn(messages.messages)
+    const bytes = messages.messages.reduce((sum, message) => sum + memoryOfRecord(message), 0)
     this.#held?.release()
     this.#held = records.take(client, bytes)
     if (this.#held === undefined) {

@@ -1,6 +1,8 @@
 import { expect } from 'chai'
 import { queuesOperations } from '../../../src/apis/queues/routes.js'
+import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
+import { type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { SchemaError } from '../../../src/schemas/schema-error.js'
 import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
 import { failure } from '../../support/fake-verbs.js'
@@ -310,6 +312,20 @@ describe('queues: a request to acquire messages', () => {
     [failure('brokerUnreachable'), 503, 'brokerUnreachable', '1'],
     [failure('timedOut'), 504, 'timedOut']
   ]
+  it('counts what headers take in memory until its answer has left', async () => {
+    const counted: number[] = []
+    class Watched extends RecordBudget {
+      override hold(bytes: number, client?: string): HeldRecords {
+        counted.push(bytes)
+        return super.hold(bytes, client)
+      }
+    }
+    await open({ records: new Watched(1_000_000, () => 0) })
+    const headers = [0, 1, 2].map(() => ({ key: '', value: null }))
+    await messagesOf({}, message('a', { value: null, headers }))
+    expect(counted).to.deep.equal([3 * HEADER_OBJECT_BYTES])
+  })
+
   it('that fails is told why, in JSON and in bytes', async () => {
     await open()
     for (const [result, status, code, retryAfter] of failures) {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
+import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Poll } from '../../../src/http/api/poll.js'
 import type { AcquiredMessage, ConsumeManyResult, GroupVerbs } from '../../../src/verbs/verbs.js'
@@ -43,9 +44,9 @@ class PollStage {
   }
 
   /** @param count of the messages that the gateway gives */
-  give(count: number): void {
+  give(count: number, one = message): void {
     const done = { ack: () => void this.told.push('ack'), release: () => void this.told.push('give back') }
-    this.#reply({ type: 'messages', messages: { messages: Array.from({ length: count }, () => message), ...done } })
+    this.#reply({ type: 'messages', messages: { messages: Array.from({ length: count }, () => one), ...done } })
   }
 
   close(isSent: boolean): string[] {
@@ -132,6 +133,14 @@ describe('a client that waits for messages', () => {
     expect(stage.records.heldBytes).to.be.greaterThan(0)
     expect(stage.close(true)).to.deep.equal(['give back', 'answered 1', 'over', 'cancelled', 'ack'])
     expect([stage.records.heldBytes, stage.records.isShort]).to.deep.equal([0, false])
+  })
+
+  it('counts what headers take in memory, not only their bytes', () => {
+    const stage = new PollStage(true)
+    stage.give(1, { ...message, value: null, headers: [0, 1, 2].map(() => ({ key: '', value: null })) })
+    expect(stage.records.heldBytes).to.equal(3 * HEADER_OBJECT_BYTES)
+    stage.close(true)
+    expect(stage.records.heldBytes).to.equal(0)
   })
 
   it('waits for room no longer than its client', async () => {
