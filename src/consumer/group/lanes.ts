@@ -11,6 +11,8 @@ const defaultParkedBytes = (): number => Math.min(MOST_PARKED_BYTES, defaultReco
 export class ParkedBytes {
   readonly maxBytes: number
   readonly #held = new HeldAmount('bytes of parked messages')
+  /** Those that were refused for want of room, each until it is told. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(maxBytes = defaultParkedBytes()) {
     this.maxBytes = maxBytes
@@ -28,8 +30,22 @@ export class ParkedBytes {
     this.#held.add(bytes)
   }
 
+  /** Told together, when a quarter is free: so many of them cost little a message. */
   release(bytes: number): void {
     this.#held.release(bytes)
+    if (this.#waiting.size === 0 || this.value > 0.75 * this.maxBytes) return
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    for (const tell of waiting) tell()
+  }
+
+  /** @param tell called once, when there is room again */
+  wait(tell: () => void): void {
+    this.#waiting.add(tell)
+  }
+
+  leave(tell: () => void): void {
+    this.#waiting.delete(tell)
   }
 }
 
@@ -76,6 +92,8 @@ interface Share {
   bytes: number
   /** A message was refused since there was room last. */
   isFull: boolean
+  /** Called when others have left room for bytes. */
+  readonly onRoom: () => void
 }
 
 /**
@@ -126,8 +144,9 @@ export class Lanes<Item extends Parkable> {
     const share = this.#shares.get(topicPartitionKey(topic, partition))
     if (share === undefined) return true
     const limit = this.#options.bytes.maxBytes / Math.max(1, this.#options.partitions())
-    share.isFull =
-      share.messages >= this.#options.maxParked || share.bytes + bytes > limit || !this.#options.bytes.hasRoom(bytes)
+    const ofOthers = !this.#options.bytes.hasRoom(bytes)
+    share.isFull = ofOthers || share.messages >= this.#options.maxParked || share.bytes + bytes > limit
+    if (ofOthers) this.#options.bytes.wait(share.onRoom)
     return !share.isFull
   }
 
@@ -207,25 +226,33 @@ export class Lanes<Item extends Parkable> {
     this.#parked.set(item.serial, entry)
     this.#options.bytes.add(bytes)
     const name = topicPartitionKey(item.topic, item.partition)
-    const share = this.#shares.get(name)
-    if (share === undefined) this.#shares.set(name, { messages: 1, bytes, isFull: false })
-    else {
-      share.messages++
-      share.bytes += bytes
+    let share = this.#shares.get(name)
+    if (share === undefined) this.#shares.set(name, (share = this.#shareOf(item)))
+    share.messages++
+    share.bytes += bytes
+  }
+
+  #shareOf({ topic, partition }: TopicPartition): Share {
+    const onRoom = (): void => {
+      if (!share.isFull) return
+      share.isFull = false
+      this.#options.onRoom({ topic, partition })
     }
+    const share: Share = { messages: 0, bytes: 0, isFull: false, onRoom }
+    return share
   }
 
   #uncount({ item, bytes }: Entry<Item>): void {
     this.#parked.delete(item.serial)
-    this.#options.bytes.release(bytes)
     const name = topicPartitionKey(item.topic, item.partition)
     const share = this.#shares.get(name)!
     share.messages--
     share.bytes -= bytes
-    if (share.messages === 0) this.#shares.delete(name)
-    if (share.isFull) {
-      share.isFull = false
-      this.#options.onRoom(item)
+    if (share.messages === 0) {
+      this.#shares.delete(name)
+      this.#options.bytes.leave(share.onRoom)
     }
+    this.#options.bytes.release(bytes)
+    share.onRoom()
   }
 }

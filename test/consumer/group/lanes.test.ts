@@ -117,6 +117,26 @@ describe('the lanes of parked messages', () => {
     stage.bytes.release(77)
   })
 
+  it('tell a partition that others have left room for its messages, also where its own never go on', () => {
+    const stage = new LanesStage({ partitions: () => 2 }, 100)
+    const other = new Lanes<Item>({
+      laneOf: ({ lane }) => lane,
+      bytesOf: ({ bytes }) => bytes,
+      maxParked: 300,
+      bytes: stage.bytes,
+      partitions: () => 1,
+      onRoom: () => expect.fail('it was refused nothing')
+    })
+    for (let count = 0; count < 9; count++) other.park(itemOf('a'))
+    stage.lanes.park(itemOf('stuck'))
+    expect([stage.mayPark(), stage.mayPark(), stage.room.length]).to.deep.equal([false, false, 0])
+    other.takeAll()
+    expect(stage.room, 'once').to.deep.equal([0])
+    expect(stage.mayPark()).to.equal(true)
+    stage.lanes.takeAll()
+    expect([stage.bytes.value, stage.room.length]).to.deep.equal([0, 1])
+  })
+
   it('keep no bytes for a user that keeps the places of its messages only', () => {
     const stage = new LanesStage({ bytesOf: () => 0, maxParked: 2_000 }, 1)
     for (let count = 0; count < 2_000; count++) {
