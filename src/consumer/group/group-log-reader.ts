@@ -81,6 +81,11 @@ export class GroupLogReader implements BatchHolder {
     return this.#isBusy
   }
 
+  /** The offset after the record that was given last. */
+  get position(): Offset {
+    return this.#cursor.position
+  }
+
   get isFetchingAgain(): boolean {
     return this.#isFetchingAgain
   }

@@ -226,9 +226,10 @@ export class PartitionConsumer {
     if (this.#isStopped || !tracker) return
     const parked = new Set(records.filter(({ offset }) => tracker.isParked(offset)))
     const all = records.filter(({ offset, serial }) => tracker.released(offset, serial))
-    const given = all.filter(record => !parked.has(record))
     const again = all.filter(record => parked.has(record)).map(({ offset }) => offset)
     if (again.length > 0) this.#goBackTo(Math.min(...again))
+    // What is behind the position is read again, between those that were parked.
+    const given = all.filter(record => !parked.has(record) && record.offset < this.#reader.position)
     if (given.length > 0) this.#keepReleased(given)
     if (all.length === 0) return
     this.#options.onSettled()

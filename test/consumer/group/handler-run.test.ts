@@ -159,6 +159,29 @@ describe('handlers of a loop', () => {
     expect(committed()).to.equal(6)
   })
 
+  it('give back what they had begun among what waited, in the order of the partition', async () => {
+    await begin(12, { concurrency: 3, order: 'key' }, {}, offset => (offset % 4 === 0 ? 'slow' : `k${offset}`))
+    for (const offset of [1, 2, 3, 5, 6, 7]) await stage.end(offset)
+    const [ninth, tenth] = [stage.messageOf(9), stage.messageOf(10)]
+    await stage.end(0, new Error('no more'))
+    for (const message of [ninth, tenth]) {
+      message.release()
+      await stage.end(message.offset)
+    }
+    await running.catch(() => undefined)
+    const others = stage.start({ concurrency: 1 })
+    const again: number[] = []
+    stage.onBegun = ({ offset }) => again.push(offset)
+    for (const _ of run(0, 6)) {
+      await stage.pass()
+      await stage.end(stage.begun.at(-1)!)
+    }
+    expect(again).to.deep.equal([0, 4, 8, 9, 10, 11])
+    stage.stop.abort()
+    await others
+    expect(committed()).to.equal(12)
+  })
+
   it('are waited for in a rebalance, and only those messages that they handle', async () => {
     await begin(20, { concurrency: 2, order: 'key' })
     const { generation } = stage.runtime
