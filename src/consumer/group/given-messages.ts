@@ -22,9 +22,14 @@ export interface Message extends KafkaRecord, TopicPartition {
   release(): void
 }
 
-/** Messages that a loop has given out together, at least one; those of a partition in order. */
+/** Messages of one topic that a loop has given out together, at least one; those of a partition in order. */
 export interface Batch extends Iterable<Message> {
   readonly length: number
+  readonly topic: string
+  /** `undefined`: the messages are of several partitions. */
+  readonly partition: number | undefined
+  /** What the function makes of each message, in the order of the batch. */
+  map<Item>(toItem: (message: Message, index: number) => Item): Item[]
   /** Acknowledges all messages. */
   ack(): void
   /** Gives back all messages that are not acknowledged, so that they are offered next, in order. */
@@ -225,6 +230,19 @@ export class GivenBatch implements Batch {
 
   get length(): number {
     return this.#messages.length
+  }
+
+  get topic(): string {
+    return this.#messages[0]!.topic
+  }
+
+  get partition(): number | undefined {
+    const { partition } = this.#messages[0]!
+    return this.#messages.every(message => message.partition === partition) ? partition : undefined
+  }
+
+  map<Item>(toItem: (message: Message, index: number) => Item): Item[] {
+    return this.#messages.map((message, at) => toItem(message, at))
   }
 
   [Symbol.iterator](): Iterator<Message> {

@@ -182,6 +182,24 @@ describe('a loop over the messages of a group', () => {
     expect(await take(consume(), left.length)).to.deep.equal(left)
   })
 
+  it('gives batches with their topic, their partition when all is of one, and what is made of each message', async () => {
+    const wide = `${topic}-wide`
+    cluster.createTopic(wide, { partitions: 2 })
+    await write(topic, numbered('m', 3))
+    for (const partition of [0, 1]) await write(wide, numbered(`p${partition}-`, 3), partition)
+    const shapes = new Set<string>()
+    for await (const batch of castellan.consume({ group: 'shapes', topics: [topic, wide] }).batches()) {
+      const messages = [...batch]
+      const partitions = new Set(messages.map(({ partition }) => partition))
+      expect(new Set(messages.map(message => message.topic))).to.deep.equal(new Set([batch.topic]))
+      expect(batch.partition).to.equal(partitions.size === 1 ? messages[0]!.partition : undefined)
+      expect(batch.map((message, at) => [at, message])).to.deep.equal(messages.map((message, at) => [at, message]))
+      shapes.add(`${batch.topic} ${batch.partition}`)
+      batch.release()
+      if (shapes.has(`${topic} 0`) && shapes.has(`${wide} undefined`)) break
+    }
+  })
+
   it('shares the messages with a loop beside it, which gets what it leaves', async () => {
     await write(topic, numbered('m', 3))
     const [one, other] = [consume(), consume()]
