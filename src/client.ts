@@ -73,6 +73,7 @@ export type {
   BrokerClient,
   BrokerClientFactory,
   ConnectionSettings,
+  GivenSaslOptions,
   PartitionMetadata,
   SaslOptions,
   TopicMetadata

@@ -71,6 +71,11 @@ export type SaslOptions =
       readonly refused?: ((token: string) => void) | undefined
     }
 
+/** The same, as other clients of Kafka write it, too: with the name of the mechanism in capitals. */
+export type GivenSaslOptions<Options extends SaslOptions = SaslOptions> = Options extends SaslOptions
+  ? Omit<Options, 'mechanism'> & { readonly mechanism: Options['mechanism'] | Uppercase<Options['mechanism']> }
+  : never
+
 export interface ConnectionSettings {
   /** The client id in the logs and quotas of brokers. */
   readonly clientId: string

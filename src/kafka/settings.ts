@@ -3,6 +3,9 @@ import { brokerAddress, milliseconds, nonEmpty, secret, tokenUrl, yesOrNo } from
 
 const optionalText = nonEmpty.optional()
 
+/** A word that other clients of Kafka write in capitals, as `SCRAM-SHA-256`. */
+export const lowerCase = (given: unknown): unknown => (typeof given === 'string' ? given.toLowerCase() : given)
+
 const tls = z
   .strictObject({
     enabled: yesOrNo(false).describe('Uses TLS for the connections to the brokers'),
@@ -22,8 +25,10 @@ const tls = z
 const sasl = z
   .strictObject({
     mechanism: z
-      .enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'])
-      .describe('SASL mechanism; `plain` sends the password in clear text, so use it with TLS only'),
+      .preprocess(lowerCase, z.enum(['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer']))
+      .describe(
+        'SASL mechanism, in small letters or capitals; `plain` sends the password in clear text, so use it with TLS only'
+      ),
     username: optionalText.describe('User name for `plain` and the `scram` mechanisms'),
     password: secret.optional().describe('Password for `plain` and the `scram` mechanisms').meta({ secret: true }),
     token: secret

@@ -8,6 +8,8 @@ describe('the settings of a cluster', () => {
   it('hold what is needed to log in by each mechanism', () => {
     for (const mechanism of ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer']) {
       expect(errorsOf({ sasl: { mechanism } })).to.deep.equal([])
+      const { sasl } = clusterSettings.parse({ brokers: ['a:1'], sasl: { mechanism: mechanism.toUpperCase() } })
+      expect(sasl!.mechanism).to.equal(mechanism)
     }
     expect(errorsOf({ sasl: { mechanism: 'kerberos' } })).to.deep.equal(['sasl.mechanism'])
     expect(errorsOf({ sasl: {} })).to.deep.equal(['sasl.mechanism'])

@@ -17,7 +17,7 @@ import { parseOptions } from '../../core/settings/options.js'
 import { registeredTracing } from '../../core/tracing/tracing.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
-import type { BrokerClientFactory, ConnectionSettings } from '../../kafka/broker-client.js'
+import type { BrokerClientFactory, ConnectionSettings, GivenSaslOptions } from '../../kafka/broker-client.js'
 import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
 import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -59,7 +59,9 @@ export interface OpenCastellanOptions {
   /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
   readonly brokers: string | readonly string[]
   /** Client id, time-outs, TLS, SASL. */
-  readonly connection?: Partial<Omit<ConnectionSettings, 'log'>> | undefined
+  readonly connection?:
+    | (Partial<Omit<ConnectionSettings, 'log' | 'sasl'>> & { readonly sasl?: GivenSaslOptions | undefined })
+    | undefined
   readonly router?: RouterSettingsOverrides | undefined
   readonly delivery?: Partial<DeliverySettings> | undefined
   readonly consumer?: ConsumerSettingsOverrides | undefined

@@ -5,7 +5,7 @@ import type { BrokerAddress } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import { brokerAddress, bytes, functionOf, milliseconds } from '../../core/settings/units.js'
 import { peersOptions } from '../../deployment/gateways/settings.js'
-import { clusterSettings } from '../../kafka/settings.js'
+import { clusterSettings, lowerCase } from '../../kafka/settings.js'
 import { walOptions } from '../../producer/log/settings.js'
 import { deliveryOptions } from '../../producer/memory/settings.js'
 import { receiptOptions } from '../../producer/receipts/settings.js'
@@ -32,6 +32,16 @@ const bearer = z.strictObject({
   refused: z.custom<(token: string) => void>(isFunction).optional()
 })
 
+/** The mechanism chooses the other fields, so it is written in small letters before they are looked at. */
+const sasl = z.preprocess(
+  given => {
+    const { mechanism } = (given ?? {}) as { readonly mechanism?: unknown }
+    const lower = lowerCase(mechanism)
+    return lower === mechanism ? given : { ...(given as object), mechanism: lower }
+  },
+  z.discriminatedUnion('mechanism', [login, bearer])
+)
+
 const connection = z
   .strictObject({
     clientId,
@@ -44,7 +54,7 @@ const connection = z
         error: 'expected an object; {} accepts brokers whose certificates Node trusts'
       })
       .optional(),
-    sasl: z.discriminatedUnion('mechanism', [login, bearer]).optional().meta({ secret: true })
+    sasl: sasl.optional().meta({ secret: true })
   })
   .prefault({})
 

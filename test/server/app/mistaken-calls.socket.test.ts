@@ -176,6 +176,11 @@ describe('a mistaken call of the library', () => {
   const badOptions: readonly (readonly [string, object, string])[] = [
     ['ssl', { ssl: true }, 'ssl: no such setting; did you mean connection.tls?'],
     ['sasl', { sasl: {} }, 'sasl: no such setting; did you mean connection.sasl?'],
+    [
+      'a mechanism that there is not',
+      { connection: { sasl: { mechanism: 'KERBEROS', username: 'a', password: 'b' } } },
+      'connection.sasl.mechanism: expected'
+    ],
     ['tls as a switch', { connection: { tls: true } }, 'connection.tls: expected an object'],
     ['bootstrapServers', { bootstrapServers: 'a:1' }, 'bootstrapServers: no such setting; did you mean brokers?'],
     [

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { askRouter, type Logger, loadConfig, startApp } from '../../../src/index.js'
+import { askRouter, type Logger, loadConfig, openCastellan, startApp } from '../../../src/index.js'
 import { startCluster } from '../../../src/server/app/kafka.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { onBroker } from '../../support/stage.js'
@@ -73,6 +73,22 @@ describe('Kafka with TLS and passwords', () => {
       expect(JSON.stringify(lines)).to.not.contain('hush')
     })
   }
+
+  for (const mechanism of ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const) {
+    it(`gets in by ${mechanism}, written in capitals, in the settings and in the library`, async () => {
+      expect(await topicsBy(login(mechanism), recordingLogger([]))).to.deep.equal(['orders'])
+      const sasl = { mechanism, username: 'anna', password: PASSWORD }
+      const connection = { tls: { ca: testCertificate }, sasl }
+      await using castellan = await openCastellan({ brokers: stage.bootstrap, connection })
+      expect([...(await castellan.admin.topics()).keys()]).to.deep.equal(['orders'])
+    })
+  }
+
+  it('takes the name of oauthbearer in capitals, in the library', async () => {
+    const connection = { tls: { ca: testCertificate }, sasl: { mechanism: 'OAUTHBEARER', token: TOKEN } as const }
+    await using castellan = await openCastellan({ brokers: stage.bootstrap, connection })
+    expect([...(await castellan.admin.topics()).keys()]).to.deep.equal(['orders'])
+  })
 
   it('gets in by oauthbearer with a token from a file', async () => {
     const oauth = {
