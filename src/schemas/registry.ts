@@ -1,8 +1,11 @@
+import type { OverloadedError } from '../core/errors.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
 import { MAX_WORDS_LENGTH } from './codec.js'
+import { TOO_MANY_QUESTIONS } from './remembered.js'
 import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
 import type { RegistryAnswer, Transport } from './transport.js'
+import { Turns } from './turns.js'
 
 /** The formats by the names of Confluent's REST API. The registry says `JSON` for `JSONSCHEMA`. */
 export type SchemaFormat = 'AVRO' | 'JSONSCHEMA' | 'PROTOBUF'
@@ -29,6 +32,8 @@ export interface SchemaVersion {
 
 /** Time limit of a call, over all URLs. */
 export const REGISTRY_TIMEOUT_MS = 5_000
+/** Calls at a time. A call's time limit begins with its turn. */
+const MAX_CALLS = 16
 /** Larger answers are not read to their end. A schema of {@link MAX_SCHEMA_BYTES} fits, with its escapes. */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024
 const MAX_SUBJECT_LENGTH = 1_000
@@ -53,12 +58,15 @@ export class Registry {
   #first = 0
   #failures = 0
   #closedUntil = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
+  readonly #turns: Turns
 
   /** @param log is told of each call that no URL answers; it keeps repeated lines back */
   constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock, log?: Pick<Logger, 'warn'>) {
     this.#urls = urls.map(url => url.replace(/\/+$/, ''))
     this.#transport = transport
     this.#clock = clock
+    this.#turns = new Turns(MAX_CALLS, REGISTRY_TIMEOUT_MS, clock)
     this.#log = log
   }
 
@@ -93,10 +101,32 @@ export class Registry {
     await this.#call('POST', `/subjects/${encoded(subject)}/versions`, bodyOf(schema))
   }
 
-  /** Calls the URLs in turn until one answers. */
+  /** Why something has not been answered in time: the registry is silent, or it answers and others come first. */
+  late(): SchemaError | OverloadedError {
+    const isSilent = this.#clock() - this.#answeredAt >= REGISTRY_TIMEOUT_MS
+    if (this.#turns.areScarce && !isSilent) return TOO_MANY_QUESTIONS
+    const message = `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`
+    return new SchemaError('registryUnreachable', message)
+  }
+
   async #call(method: 'GET' | 'POST', path: string, body?: string): Promise<Fields> {
+    this.#checkCircuit()
+    if (!(await this.#turns.take())) throw this.late()
+    try {
+      return await this.#callInTurn(method, path, body)
+    } finally {
+      this.#turns.release()
+    }
+  }
+
+  #checkCircuit(): void {
     const isTrial = this.#failures >= FAILURES_OF_CIRCUIT
     if (isTrial && this.#clock() < this.#closedUntil) throw unreachable('it has not answered several times')
+  }
+
+  /** Calls the URLs in turn until one answers. */
+  async #callInTurn(method: 'GET' | 'POST', path: string, body: string | undefined): Promise<Fields> {
+    this.#checkCircuit()
     this.#closedUntil = this.#clock() + CIRCUIT_MS
     let failure: SchemaError | undefined
     for (let count = 0; count < this.#urls.length; count++) {
@@ -104,12 +134,12 @@ export class Registry {
       try {
         const fields = await this.#ask(method, this.#urls[at]! + path, body)
         this.#first = at
-        this.#failures = 0
+        this.#answered()
         return fields
       } catch (error) {
         failure = error as SchemaError
         if (failure.reason !== 'registryUnreachable') {
-          this.#failures = 0
+          this.#answered()
           throw failure
         }
       }
@@ -118,6 +148,11 @@ export class Registry {
     failure ??= unreachable('schemas.registry.urls names none')
     this.#log?.warn({ cause: failure.message }, 'schemas that are not known yet cannot be used')
     throw failure
+  }
+
+  #answered(): void {
+    this.#failures = 0
+    this.#answeredAt = this.#clock()
   }
 
   async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields> {

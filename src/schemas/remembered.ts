@@ -8,6 +8,9 @@ export const FAILURE_LASTS_MS = 5_000
 /** So many different questions may wait at a time. */
 const MAX_WAITING = 1_000
 
+/** A limit of the gateway, and no failure of the registry: it is not remembered. */
+export const TOO_MANY_QUESTIONS = new OverloadedError('too many schemas are asked for at the same time')
+
 interface Entry {
   readonly result: { readonly value: unknown } | { readonly error: Error }
   readonly until: number
@@ -15,7 +18,7 @@ interface Entry {
 
 /**
  * Answers by their questions, within a number of bytes. Those who ask the same question at a time share one answer. An
- * answer that has become old serves on while the registry cannot be asked. Where the one who has asked first may not go on,
+ * answer that has become old serves on while the registry cannot be asked, or too much is asked of it. Where the one who has asked first may not go on,
  * other owners ask in turn.
  */
 export class RememberedAnswers {
@@ -46,11 +49,14 @@ export class RememberedAnswers {
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined)
       return (waiting.answer as Promise<Value>).catch(error => {
-        if (error instanceof OverloadedError && waiting.owner !== owner) return this.get(question, ask, lastsMs, owner)
+        const isOfOwner = error instanceof OverloadedError && error !== TOO_MANY_QUESTIONS
+        if (isOfOwner && waiting.owner !== owner) return this.get(question, ask, lastsMs, owner)
         throw error
       })
-    if (this.#waiting.size >= MAX_WAITING)
-      throw new SchemaError('registryUnreachable', 'too many schemas are asked for')
+    if (this.#waiting.size >= MAX_WAITING) {
+      if (entry !== undefined && 'value' in entry.result) return entry.result.value as Value
+      throw TOO_MANY_QUESTIONS
+    }
     const answer = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
     this.#waiting.set(key, { answer, owner })
     return answer
@@ -77,12 +83,14 @@ export class RememberedAnswers {
       this.#remember(key, { value }, lastsMs(value))
       return value
     } catch (error) {
-      if (!(error instanceof SchemaError)) throw error
-      const isOldGood = old !== undefined && 'value' in old.result && error.reason === 'registryUnreachable'
-      const result = isOldGood ? old.result : { error }
-      this.#remember(key, result, FAILURE_LASTS_MS)
-      if ('error' in result) throw result.error
-      return result.value as Value
+      const isNotAsked =
+        error === TOO_MANY_QUESTIONS || (error instanceof SchemaError && error.reason === 'registryUnreachable')
+      if (isNotAsked && old !== undefined && 'value' in old.result) {
+        this.#remember(key, old.result, FAILURE_LASTS_MS)
+        return old.result.value as Value
+      }
+      if (error instanceof SchemaError) this.#remember(key, { error }, FAILURE_LASTS_MS)
+      throw error
     }
   }
 

@@ -288,7 +288,7 @@ export class Schemas {
     }
     work.catch(() => undefined)
     if (this.#opening > 0) throw noTime()
-    return fail('registryUnreachable', `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`)
+    throw this.#registry.late()
   }
 
   async #byText(wanted: WantedSchema, text: string): Promise<ResolvedSchema> {

@@ -31,12 +31,12 @@ export interface RegistryFiles {
 }
 
 const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json'
-/** Calls at a time; further ones wait in Node's queue, within their deadline. */
-const MAX_SOCKETS = 16
-
-/** Calls over HTTP, with connections that are kept open. */
+/**
+ * Calls over HTTP, with connections that are kept open. Each call has one at once: how many there are at a time is limited
+ * by who makes them, because a wait for a connection is no silence of the registry.
+ */
 export function createTransport({ credentials }: SchemasSettings['registry'], files: RegistryFiles): Transport {
-  const options = { keepAlive: true, maxSockets: MAX_SOCKETS }
+  const options = { keepAlive: true }
   const agents: readonly Agent[] = [new PlainAgent(options), new TlsAgent({ ...options, ...files })]
   const [plain, tls] = agents
   const headers = {

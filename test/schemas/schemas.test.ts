@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { OverloadedError } from '../../src/core/errors.js'
+import type { SchemaError } from '../../src/schemas/schemas.js'
 import type { RegistryAnswer } from '../../src/schemas/transport.js'
 import { FakeTime } from '../support/fake-time.js'
 import { checkRows } from '../support/rows.js'
@@ -328,14 +329,95 @@ describe('schemas', () => {
     expect(new Set(await Promise.all(all))).to.deep.equal(new Set([1]))
   })
 
-  it('are asked for by a bounded number of questions at a time', async () => {
-    const time = new FakeTime()
-    stage.registry.script = () => never
-    const all = Array.from({ length: 1_001 }, (_, id) => errorOf(() => stage.resolve({ id: id + 1 })))
-    expect(await all.at(-1)!).to.equal('registryUnreachable: too many schemas are asked for')
-    await time.pass(5_000, 1_000)
-    expect(new Set(await Promise.all(all.slice(0, -1)))).to.have.lengthOf(1)
-    time.restore()
+  describe('of which many are asked for at a time', () => {
+    const CROWDED = 'overloaded: too many schemas are asked for at the same time'
+    let time: FakeTime
+    beforeEach(() => (time = new FakeTime()))
+    afterEach(() => time.restore())
+
+    /** Of a record, which takes one call. */
+    const outcomeOf = (id: number): Promise<string> =>
+      stage.schemas.decode(Buffer.from([0, 0, 0, id >> 8, id & 255, 2, 0x78])).then(
+        ({ type }) => `${type} ${id}`,
+        (error: SchemaError | OverloadedError) => `${'code' in error ? error.code : error.reason}: ${error.message}`
+      )
+    const askAll = (count: number, first = 1): Promise<string>[] =>
+      Array.from({ length: count }, (_, at) => outcomeOf(first + at))
+    /** Time of the registry passes with that of the machine. */
+    const pass = async (ms: number): Promise<void> => {
+      for (let passed = 0; passed < ms; passed += 500) {
+        stage.nowMs += 500
+        await time.pass(500, 500)
+      }
+    }
+    const answersAfter = (ms: number): void => {
+      stage.registry.script = () => new Promise(resolve => setTimeout(resolve, ms, undefined))
+    }
+
+    it('beyond 1,000 are refused as overload, and not as a failure of the registry', async () => {
+      stage.registry.script = () => never
+      const all = askAll(1_001)
+      expect(await all.at(-1)!).to.equal(CROWDED)
+      await pass(5_000)
+      expect(new Set(await Promise.all(all.slice(0, -1)))).to.deep.equal(
+        new Set(['registryUnreachable: the schema registry has not answered within 5000 ms'])
+      )
+      await pass(10_000)
+      expect(time.timers).to.equal(0)
+    })
+
+    it('wait for their turn: 16 calls are made at a time, and the time of a call begins with it', async () => {
+      for (let id = 1; id <= 20; id++) stage.registry.add('orders-value', JSON.stringify({ type: 'string', id }))
+      answersAfter(4_000)
+      const decoded = Array.from({ length: 20 }, (_, at) => `decoded ${at + 1}`)
+      const all = askAll(20)
+      await pass(3_500)
+      expect(stage.registry.calls).to.have.lengthOf(16)
+      await pass(1_500)
+      expect(await Promise.all(all)).to.deep.equal([...decoded.slice(0, 16), ...Array(4).fill(CROWDED)])
+      await pass(3_000)
+      expect(await Promise.all(askAll(20)), 'later calls were made, and answered').to.deep.equal(decoded)
+      expect(stage.registry.calls).to.have.lengthOf(20)
+    })
+
+    it('count, where others come first, neither against the registry nor against the schema', async () => {
+      for (let id = 1; id <= 100; id++) stage.registry.add('orders-value', JSON.stringify({ type: 'string', id }))
+      answersAfter(1_500)
+      const all = askAll(100)
+      await pass(5_000)
+      const outcomes = await Promise.all(all)
+      expect(outcomes).to.deep.equal([
+        ...Array.from({ length: 48 }, (_, at) => `decoded ${at + 1}`),
+        ...Array(52).fill(CROWDED)
+      ])
+      expect(stage.warnings).to.deep.equal([])
+      stage.registry.script = () => undefined
+      await pass(2_000)
+      expect(await outcomeOf(100), 'asked for again at once').to.equal('decoded 100')
+      await pass(5_000)
+      expect(time.timers).to.equal(0)
+    })
+
+    it('are refused as by a silent registry where it answers nobody, and those that wait have no further call', async () => {
+      stage.registry.script = () => never
+      const all = askAll(40)
+      await pass(5_000)
+      expect((await Promise.all(all)).filter(one => !one.startsWith('registryUnreachable'))).to.deep.equal([])
+      await pass(10_000)
+      expect(stage.registry.calls.length).to.be.at.most(17)
+      expect(time.timers).to.equal(0)
+    })
+
+    it('are used as they were last known where too many others are asked for', async () => {
+      stage.registry.add('orders-value', STRING)
+      await stage.resolve({ version: 'latest' })
+      await pass(5_000)
+      stage.registry.script = () => never
+      const others = askAll(1_000, 100)
+      expect((await stage.resolve({ version: 'latest' })).id).to.equal(1)
+      await pass(10_000)
+      await Promise.all(others)
+    })
   })
 
   describe('of a registry that does not answer', () => {

@@ -11,9 +11,12 @@ interface Stored extends Posted {
   readonly id: number
 }
 
-export type Script = (
-  request: RegistryRequest
-) => { readonly status: number; readonly body: unknown } | undefined | Promise<never>
+interface ScriptedAnswer {
+  readonly status: number
+  readonly body: unknown
+}
+
+export type Script = (request: RegistryRequest) => ScriptedAnswer | undefined | Promise<ScriptedAnswer | undefined>
 
 const answer = (status: number, body: unknown): RegistryAnswer => ({
   status,
