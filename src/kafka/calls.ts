@@ -47,6 +47,11 @@ export interface TopicMetadata {
   readonly isInternal: boolean
   /** Sorted by partition id. */
   readonly partitions: readonly PartitionMetadata[]
+  /**
+   * Set by the Router: the topic is missing because its creation, which this look-up allowed, still waits for its turn or for
+   * a broker.
+   */
+  readonly creationWaits?: boolean
 }
 /** A topic with what Castellan may do with it, if the call asks for this. */
 export interface TopicWithOperations extends TopicMetadata {

@@ -157,8 +157,9 @@ export class RecordPlacer {
     for (let leftMs = this.#timeoutMs; leftMs > 0; leftMs = Math.ceil(endsAt - this.#clock())) {
       const found = (await this.#verbs.topics([topic], leftMs, isPicked).catch(() => undefined))?.get(topic)
       count = found?.errorCode === errorCodes.NONE ? found.partitions.length : undefined
-      if (found !== undefined) known.refusal = LASTING.get(found.errorCode) ?? MISSING
-      if (found === undefined || count !== undefined || !isPicked || known.refusal !== MISSING) break
+      if (found !== undefined)
+        known.refusal = LASTING.get(found.errorCode) ?? (found.creationWaits === true ? WAITS : MISSING)
+      if (found === undefined || count !== undefined || !isPicked || !MAY_APPEAR.has(known.refusal)) break
       await new Promise(resolve => setTimeout(resolve, Math.min(RETRY_MS, leftMs)))
     }
     // A broker may lose sight of a topic for a while, so a known number stays until another one is known.
@@ -185,6 +186,13 @@ export class RecordPlacer {
 }
 
 const MISSING = recordRefusal('unknownTopic', 'the topic does not exist, so the hook pickPartition was not asked', true)
+const WAITS = recordRefusal(
+  'overloaded',
+  'the topic waits for its creation, so the hook pickPartition was not asked: many new topics are created in turns',
+  true
+)
+/** Refusals of topics that are looked up again within the time limit. */
+const MAY_APPEAR: ReadonlySet<RecordFailure> = new Set([MISSING, WAITS])
 const NOT_FOUND = recordRefusal(
   'timedOut',
   'the topic could not be looked up, so the hook pickPartition was not asked',

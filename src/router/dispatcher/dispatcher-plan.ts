@@ -200,6 +200,8 @@ export interface DispatcherPlanOptions {
   readonly produce: Omit<ProduceAdmissionOptions, 'now'>
   /** Returns those of the missing topics that brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
+  /** Whether a missing topic, which may be created, still waits for that. */
+  readonly waitsForCreation: (topic: string) => boolean
   readonly reports: { metadata(response: MetadataResponse, call: TopicLookUp): void }
 }
 

@@ -11,7 +11,10 @@ export interface FetchTopicMetadataCall extends TopicLookUp {
   readonly waiters: readonly Waiter[]
 }
 
-export type FetchTopicMetadataOptions = Pick<ProcessorContext, 'callTimeoutMs' | 'admitCreations' | 'onMetadata'>
+export type FetchTopicMetadataOptions = Pick<
+  ProcessorContext,
+  'callTimeoutMs' | 'admitCreations' | 'waitsForCreation' | 'onMetadata'
+>
 
 /** Limit of names in one call that waiting requests share. */
 const MAX_NAMES_PER_CALL = 2_000
@@ -74,14 +77,15 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   processResponse(call: FetchTopicMetadataCall, response: MetadataResponse): readonly Returned[] {
-    const { admitCreations, onMetadata } = this.#options
+    const { admitCreations, waitsForCreation, onMetadata } = this.#options
     onMetadata?.(response, call)
     const found = new Map(response.topics.map(topic => [topic.topic, topic]))
     const missing = new Set<string>()
     for (const waiter of call.waiters) {
       const { topics, allowAutoTopicCreation } = waiter.request
       if (allowAutoTopicCreation) for (const topic of topics ?? []) if (isMissing(found.get(topic))) missing.add(topic)
-      reply(waiter, { type: 'success', brokers: response.brokers, topics: topics ? pick(found, topics) : found })
+      const waits = (topic: string): boolean => allowAutoTopicCreation === true && waitsForCreation(topic)
+      reply(waiter, { type: 'success', brokers: response.brokers, topics: topics ? pick(found, topics, waits) : found })
     }
     if (missing.size > 0) for (const topic of admitCreations([...missing])) this.#toCreate.add(topic)
     return []
@@ -114,9 +118,14 @@ const isMissing = (topic: TopicMetadata | undefined): boolean =>
 /** Returns an entry for every named topic. A topic that the broker left out has the code UNKNOWN_TOPIC_OR_PARTITION. */
 function pick(
   found: ReadonlyMap<string, TopicMetadata>,
-  topics: readonly string[]
+  topics: readonly string[],
+  waits: (topic: string) => boolean
 ): ReadonlyMap<string, TopicMetadata> {
-  return new Map(topics.map(topic => [topic, found.get(topic) ?? missingTopic(topic)]))
+  const entryOf = (topic: string): TopicMetadata => {
+    const entry = found.get(topic) ?? missingTopic(topic)
+    return isMissing(entry) && waits(topic) ? { ...entry, creationWaits: true } : entry
+  }
+  return new Map(topics.map(topic => [topic, entryOf(topic)]))
 }
 
 export const missingTopic = (topic: string): TopicMetadata => ({

@@ -99,6 +99,8 @@ export interface ProcessorContext {
   readonly decompression?: DecompressionLimits | undefined
   /** Returns those of the missing topics that brokers may be asked to create now. */
   readonly admitCreations: (topics: readonly string[]) => readonly string[]
+  /** Whether a missing topic, which may be created, still waits for that. */
+  readonly waitsForCreation: (topic: string) => boolean
   /** Called with every metadata response, which is then applied to the routing tables. */
   readonly onMetadata?: ((response: MetadataResponse, call: TopicLookUp) => void) | undefined
 }

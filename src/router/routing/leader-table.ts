@@ -120,6 +120,11 @@ export class LeaderTable {
     return admitted
   }
 
+  /** Whether a missing topic still waits for its turn to be created, or for the broker that was asked to. */
+  waitsForCreation(topic: string, now: number): boolean {
+    return this.#missing.waitsForCreation(topic, now)
+  }
+
   leaderOf(topic: string, partition: number): Partition | undefined {
     return this.#topics.get(topic)?.partition(partition)
   }

@@ -121,6 +121,20 @@ export class MissingTopics {
     return this.#isInTry(missing, now) && missing.creation?.isDenied === true
   }
 
+  /**
+   * For who looks a missing topic up and may have it created: whether no broker that was asked to create it has had the time.
+   * {@link newsOf} says when it counts as missing.
+   */
+  waitsForCreation(name: string, now: number): boolean {
+    if (this.#createsNone) return false
+    const missing = this.#names.get(name)
+    if (missing === undefined) return true
+    const { errorCode, creation, uncreatableUntil } = missing
+    if (errorCode !== errorCodes.NONE || uncreatableUntil > now) return false
+    const confirmedAfterMs = Math.min(CONFIRMED_AFTER_MS, this.#options.unknownTopicTimeoutMs)
+    return !this.#isInTry(missing, now) || now - creation!.since < confirmedAfterMs
+  }
+
   /** Brokers were asked to create the topic a short time ago, and may still do so. */
   #isInTry({ creation, uncreatableUntil }: Missing, now: number): boolean {
     return creation !== undefined && uncreatableUntil === 0 && now - creation.askedAt <= this.#tryMs

@@ -180,7 +180,9 @@ export class RouterParts {
         callMarginMs: PRODUCE_CALL_MARGIN_MS
       },
       reports: this.#proxyReports(),
-      admitCreations: names => this.#admitCreations(names)
+      admitCreations: names => this.#admitCreations(names),
+      waitsForCreation: topic =>
+        settings.allowAutoTopicCreation && this.leaders.waitsForCreation(topic, this.#deps.clock())
     }
   }
 

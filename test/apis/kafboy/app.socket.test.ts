@@ -99,6 +99,16 @@ describe('kafboy in the whole gateway', () => {
     for (const answer of await Promise.all(all)) expect(answer.said).to.equal('200 [{"ok":true}]')
     expect(cluster.records('made-for-the-hook', 3)).to.have.length(3)
     await app.stop()
+    await start({ ...custom, 'apis.kafboy.syncTimeoutMs': '1000' })
+    const crowd = await Promise.all(
+      Array.from({ length: 80 }, (_, at) =>
+        post(`/kafboy/sync/crowd-${at}`, '1', { 'content-type': 'application/json' })
+      )
+    )
+    expect(new Set(crowd.map(({ said }) => said)), 'of 20 a second').to.deep.equal(
+      new Set(['200 [{"ok":true}]', '503 [{"error":"system queue full"}]'])
+    )
+    await app.stop()
     await start({ ...custom, 'delivery.createTopics': 'false', 'apis.kafboy.syncTimeoutMs': '500' })
     expect((await post('/kafboy/sync/not-made', '1')).said).to.equal('502 [{"error":3}]')
     expect(() => cluster.records('not-made', 0)).to.throw('not-made')

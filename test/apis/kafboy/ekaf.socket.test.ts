@@ -200,6 +200,25 @@ describe('ekaf: the strategies', () => {
       })
     }
 
+    it('refuses its records as overload while its creation waits its turn, and never as those of no topic', async () => {
+      const { gateway: verbs } = gatewayWithout()
+      const { topics } = verbs
+      verbs.topics = async (...args) =>
+        new Map(
+          [...(await topics.apply(verbs, args))].map(([name, found]) => [name, { ...found, creationWaits: true }])
+        )
+      await start({ ...custom, syncTimeoutMs: 30 }, verbs, hooks)
+      expect(brief(await served.post('/sync/t', '1=a&2=b'))).to.equal(
+        '503 [{"error":"system queue full"},{"error":"system queue full"}]'
+      )
+      const { headers } = await served.post('/async/t', '1=a')
+      expect(headers['x-castellan-persisted']).to.equal('no')
+      expect(await served.counted()).to.include.members([
+        'kafboy_failed_records_total{mode="sync",error="overloaded"} 2',
+        'kafboy_failed_records_total{mode="async",error="overloaded"} 1'
+      ])
+    })
+
     it('refuses its records in time when each look-up takes long', async () => {
       const { gateway: verbs, asked } = gatewayWithout()
       const { topics } = verbs

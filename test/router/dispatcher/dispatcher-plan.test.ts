@@ -17,6 +17,7 @@ describe('connections to one broker by role', () => {
       group: { maxGroupConnections: 4, slowGroupCallMs: 200 },
       produce: { requestMaxBytes: 100 },
       admitCreations: () => [],
+      waitsForCreation: () => false,
       reports: { metadata: () => {} },
       ...more
     } as unknown as DispatcherPlanOptions

@@ -26,6 +26,7 @@ export function openProxy(system: ActorSystem, stage: ProcessorStage, script: Sc
     group: { maxGroupConnections: 2, slowGroupCallMs: 60_000 },
     produce: {},
     admitCreations: () => [],
+    waitsForCreation: () => false,
     maxQueued: 10,
     createClient: script.createClient,
     expectedClusterId: () => script.expectedClusterId,

@@ -18,6 +18,8 @@ export class Asked extends ProcessorStage {
   readonly told: Told[][] = []
   readonly sent: { readonly api: string; readonly call: unknown }[] = []
   admitted: readonly string[] = []
+  /** Topics whose creation waits. */
+  waiting: readonly string[] = []
   readonly metadata: unknown[] = []
 
   /** @param tags of the dispatcher besides its own, such as the id of its broker */
@@ -33,6 +35,7 @@ export class Asked extends ProcessorStage {
       tags: { ...this.tags, ...tags },
       isolationLevel: 'readUncommitted',
       admitCreations: (topics: readonly string[]) => topics.filter(topic => this.admitted.includes(topic)),
+      waitsForCreation: (topic: string) => this.waiting.includes(topic),
       onMetadata: (response: unknown) => this.metadata.push(response)
     })
   }

@@ -49,7 +49,8 @@ class Sharing extends ProcessorStage {
     metrics: this.metrics,
     tags: this.tags,
     isolationLevel: 'readUncommitted',
-    admitCreations: () => []
+    admitCreations: () => [],
+    waitsForCreation: () => false
   }
 
   listen(partition: number): never[] {

@@ -73,6 +73,24 @@ describe('fetchTopicMetadata', () => {
     expect(asked.processor.callFailed(call, new Error('cut'), true)).to.deep.equal([open])
   })
 
+  it('says of missing topics that may be created whether that still waits', async () => {
+    asked.waiting = ['waits', 'here']
+    asked.ask({ topics: ['waits', 'missing', 'here'], allowAutoTopicCreation: true })
+    asked.ask({ topics: ['waits'] })
+    await asked.settle({ brokers: [], topics: [found('here')] })
+    const waitsOf = (at: number) =>
+      Array.from(asked.told[at]![0]!.topics as Map<string, { creationWaits?: boolean }>, ([name, one]) => [
+        name,
+        one.creationWaits
+      ])
+    expect(waitsOf(0)).to.deep.equal([
+      ['waits', true],
+      ['missing', undefined],
+      ['here', undefined]
+    ])
+    expect(waitsOf(1), 'nobody may create it').to.deep.equal([['waits', undefined]])
+  })
+
   it('has missing topics created only for who may, only as many as are admitted, after the answer', async () => {
     asked.admitted = ['wanted']
     asked.ask({ topics: ['wanted', 'too-many', 'here'], allowAutoTopicCreation: true })

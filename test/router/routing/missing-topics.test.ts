@@ -196,6 +196,20 @@ describe('missing topics', () => {
       expect(deniedAt(over)).to.deep.equal({ type: 'denied', topic: 'orders', creation: 'waits' })
     })
 
+    it('wait for their creation, for who asks once, until half a second after the first answer of a broker that was asked', () => {
+      const waits = (now: number): boolean => missing.waitsForCreation('orders', now)
+      expect(waits(0), 'not named yet').to.equal(true)
+      missing.admitCreation('orders', 0)
+      expect(waits(1_000), 'no broker has answered').to.equal(true)
+      miss(1_000, true)
+      expect([waits(1_499), waits(1_500)]).to.deep.equal([true, false])
+      miss(1_000 + TIMEOUT_MS)
+      expect(waits(1_000 + TIMEOUT_MS)).to.equal(false)
+      createsNone = true
+      missing.clear()
+      expect(waits(20_000), 'brokers create none').to.equal(false)
+    })
+
     it('are created by nobody where brokers create none', () => {
       miss(0)
       createsNone = true
