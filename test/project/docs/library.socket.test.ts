@@ -149,7 +149,7 @@ function compile(programs: readonly string[]): void {
           },
           typeRoots: [resolve('node_modules/@types')]
         },
-        include: ['*.mts', resolve('src/kafka/untyped-packages.d.ts')]
+        include: ['*.mts', resolve('src/kafka/untyped-packages.d.ts'), resolve('src/core/actor/untyped-nact.d.ts')]
       })
     )
     execFileSync('node_modules/.bin/tsc', ['-p', folder], { encoding: 'utf8', stdio: 'pipe' })
