@@ -33,7 +33,7 @@ export type TargetOfRight = 'topic' | 'group' | 'topic+group' | 'topics of group
 /** A right that a client needs for an effect. */
 export type Effect = readonly [right: Operation, target: TargetOfRight]
 
-export interface VerbFacts {
+interface FactsOfAll {
   /**
    * `asked`: a client may say how long the answer may take, and a request that takes that long is not slow. An endpoint of
    * such a verb calls `noteWait`.
@@ -41,19 +41,32 @@ export interface VerbFacts {
   readonly waits: 'asked' | 'none'
   /** The rights for all that the verb does. An endpoint asks for each one whose target its request names. */
   readonly effects: readonly Effect[]
-  /**
-   * Whose isolation counts for the records that it gives: `setting` that of `router.isolationLevel`, `group` that of the share
-   * group. Absent: it gives no records.
-   */
-  readonly isolation?: 'setting' | 'group'
   /** The command `castellan …` that does it, or why there is none. */
   readonly command: string | { readonly none: string }
   /** The kinds of trouble, as in docs/status.md, that tell operators when the verb cannot do its work. */
   readonly troubles: readonly string[]
 }
 
-const PROMPT = { waits: 'none' } as const
-const PATIENT = { waits: 'asked' } as const
+/**
+ * Of a verb that gives records. Their bytes are counted in the budget of the process until the answer has left. Whose isolation
+ * counts for them: `setting` that of `router.isolationLevel`, `group` that of the share group.
+ */
+interface GivesRecords {
+  readonly answers: 'records'
+  readonly isolation: 'setting' | 'group'
+}
+
+/** Of a verb whose answers have no bytes of records, whatever the topic has. */
+interface GivesNoRecords {
+  readonly answers: 'small'
+  readonly isolation?: undefined
+}
+
+export type VerbFacts = FactsOfAll & (GivesRecords | GivesNoRecords)
+
+const PROMPT = { waits: 'none', answers: 'small' } as const
+const PATIENT = { waits: 'asked', answers: 'small' } as const
+const READING = { waits: 'asked', answers: 'records', isolation: 'setting' } as const
 /** What the process does by itself, or other processes of the gateway ask for. */
 const OWN = { ...PROMPT, effects: [], command: { none: 'the process does it by itself' }, troubles: [] } as const
 
@@ -107,7 +120,7 @@ export const VERB_FACTS = {
   lost: OWN,
   topics: { ...PROMPT, effects: [READS_TOPIC], command: 'topics list', troubles: AWAY },
   topicConfigs: { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
-  follow: { ...PATIENT, isolation: 'setting', effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
+  follow: { ...READING, effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
   durableLog: OWN,
   'groups.offsets': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
   'groups.commit': { ...PROMPT, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
@@ -125,8 +138,7 @@ export const VERB_FACTS = {
     troubles: AWAY
   },
   'groups.consume': {
-    ...PATIENT,
-    isolation: 'setting',
+    ...READING,
     effects: [CONSUMES],
     command: CURL,
     troubles: [...AWAY, ...OF_GROUPS]
@@ -143,8 +155,7 @@ export const VERB_FACTS = {
   'instances.assignment': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.seek': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.read': {
-    ...PATIENT,
-    isolation: 'setting',
+    ...READING,
     effects: OF_INSTANCE,
     command: INSTANCES,
     troubles: [...AWAY, ...OF_GROUPS]
@@ -160,7 +171,7 @@ export const VERB_FACTS = {
   'instances.owners.release': OWN,
   'instances.numberOf': OWN,
   'queues.acquire': {
-    ...PATIENT,
+    ...READING,
     isolation: 'group',
     effects: [CONSUMES, ['alter', 'topics of group']],
     command: CURL,

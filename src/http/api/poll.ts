@@ -7,7 +7,7 @@ import type { Reply } from '../exchange/exchange.js'
 import { holdUntilLeft, NAMELESS, whenNext } from '../exchange/leaving-records.js'
 
 /** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
-const ROOM_MS = 10_000
+export const ROOM_MS = 10_000
 
 export interface PollOptions {
   readonly records: RecordBudget

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { sentBytesOf } from '../engine/time-limits.js'
 
@@ -62,5 +63,16 @@ export function leavesOf(
     },
     sentBytes: () => sent() - sentBefore,
     end: () => ('endUnread' in response ? response.endUnread() : response.destroy())
+  })
+}
+
+/** The same for an answer that leaves beside others: all that the connection sends counts for it. */
+export function leavesBy(socket: Socket, budget: RecordBudget, held: HeldRecords): () => void {
+  const sentBefore = sentBytesOf(socket)
+  return budget.leaves({
+    client: held.client,
+    bytes: held.bytes,
+    sentBytes: () => sentBytesOf(socket) - sentBefore,
+    end: () => socket.destroy()
   })
 }

@@ -11,6 +11,7 @@ import {
 } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type ProduceRecord, type RecordFailure, silentLogger } from '../../../src/core/model.js'
+import { type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import {
   type AckResult,
   type NoMessage,
@@ -72,6 +73,7 @@ class PlayedCall {
         caller: access.callerOf(),
         address: '127.0.0.1',
         hold: () => undefined,
+        holdRecords: (held: HeldRecords) => held.release(),
         waits: () => () => undefined
       },
       get cancelled() {
@@ -103,7 +105,8 @@ class GrpcPlay {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
     const parsed = kafkaPixySettings.parse(settings)
     const producer = producerOf('kafka-pixy', this.verbs, messageOptionsFor(parsed), this.metrics)
-    const parts = { verbsByCluster: new Map([['', this.verbs]]), log, producer }
+    const records = new RecordBudget(1_000_000, () => 0)
+    const parts = { verbsByCluster: new Map([['', this.verbs]]), log, producer, records }
     this.service = new KafkaPixyService(parsed, parts)
   }
 

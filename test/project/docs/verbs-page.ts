@@ -9,23 +9,25 @@ For those who review the gateway. A verb is one thing that a client can ask for,
 \`src/verbs/facts.ts\`, and tests hold every endpoint to it. \`npm run docs\` makes this page anew.
 
 - **Waits**: clients may say how long the answer may take, and a request that takes that long is not logged as slow.
+- **Answers**: \`records\` are counted in \`advanced.http.answersMaxBytes\` until they have left; \`small\` ones have none.
 - **Isolation**: whose isolation counts for the records that it gives: \`setting\` that of \`router.isolationLevel\`, \`group\` that of the share group.
 - **Rights**: those of [access rules](authentication.md#authorization) that a client needs, and for what. An endpoint asks for those whose target its request names.
 - **Trouble**: the [kinds](status.md#kinds-of-trouble) that tell operators when the verb cannot do its work.
 - **Endpoints**: operations of \`/openapi.json\`; those of a cluster's own path are left out.
 
-| verb | waits | isolation | rights | command | trouble | endpoints |
-|---|---|---|---|---|---|---|
+| verb | waits | answers | isolation | rights | command | trouble | endpoints |
+|---|---|---|---|---|---|---|---|
 `
 
 const code = (texts: Iterable<string>): string => [...texts].map(text => `\`${text}\``).join(', ')
 
 function rowOf([verb, facts]: readonly [string, VerbFacts]): string {
-  const { waits, isolation = '', effects, command, troubles } = facts
+  const { waits, answers, isolation = '', effects, command, troubles } = facts
   const own = endpoints.filter(({ operation }) => operation.verb === (verb as VerbPath)).map(({ name }) => name)
   const cells = [
     code([verb]),
     waits === 'asked' ? 'yes' : '',
+    answers,
     isolation,
     effects.map(([right, target]) => `\`${right}\`: ${target}`).join('; '),
     typeof command === 'string' ? code([`castellan ${command}`]) : command.none,

@@ -3,8 +3,10 @@ import type { Socket } from 'node:net'
 import { Metadata, ServerInterceptingCall, type ServerInterceptor, status } from '@grpc/grpc-js'
 import type { CastellanError } from '../../../core/errors.js'
 import type { RecordHeader } from '../../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../../core/record-budget.js'
 import type { Access, Caller, IncomingRequest } from '../../../http/access/access.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
+import { leavesBy } from '../../../http/exchange/leaving-records.js'
 import type { CountedCall, CountedConnection } from '../../../http/exchange/other-protocols.js'
 import { MAX_RECORD_HEADERS_BYTES, type RecordHeaders } from '../../../http/exchange/record-headers.js'
 import { countRefused, StatusError, statusOfError } from './protocol.js'
@@ -32,6 +34,7 @@ export interface CallsOptions {
   readonly maxMessageBytes: number
   /** Metadata that becomes headers of records; absent: none does. */
   readonly recordHeaders?: RecordHeaders | undefined
+  readonly records: RecordBudget
   /** `undefined`: the connection has ended. */
   readonly connectionOf: (peer: string) => GrpcConnection | undefined
   readonly producer: ApiProducer
@@ -48,6 +51,8 @@ export interface ReceivedRequest {
   readonly recordHeaders?: readonly RecordHeader[] | undefined
   /** Counts further memory that the call takes until its end. @throws CastellanError when there is none */
   hold(sizeBytes: number): void
+  /** Holds records of the answer until the client has taken it, or has gone away. */
+  holdRecords(held: HeldRecords): void
   /** Called once the answer has been handed to the connection, or could not be, because the client has gone away. */
   answered?: (isSent: boolean) => void
 }
@@ -191,7 +196,8 @@ class IncomingCall implements IncomingRequest {
       caller: this.#caller,
       address: this.address,
       recordHeaders: this.#recordHeaders,
-      hold: sizeBytes => this.#take(sizeBytes)
+      hold: sizeBytes => this.#take(sizeBytes),
+      holdRecords: held => this.#holdRecords(held)
     }
   }
 
@@ -200,6 +206,18 @@ class IncomingCall implements IncomingRequest {
     clearTimeout(this.#timer)
     this.#calls.arriving.delete(this)
     this.#counted!.received()
+  }
+
+  #holdRecords(held: HeldRecords): void {
+    if (this.#isOver) {
+      held.release()
+      return
+    }
+    const over = leavesBy(this.socket, this.#calls.options.records, held)
+    this.#ends.push(() => {
+      over()
+      held.release()
+    })
   }
 
   /** The stream ends when the client has taken the answer. */

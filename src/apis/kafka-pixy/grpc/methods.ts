@@ -1,10 +1,13 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
-import { sizeOfRecord } from '../../../core/model.js'
+import { performanceClock } from '../../../core/clocks.js'
+import type { RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
 import type { Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
+import { bytesIn, ROOM_MS } from '../../../http/api/poll.js'
 import { clientAt } from '../../../http/exchange/client.js'
+import { NAMELESS } from '../../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import { sparseAcksOf } from '../../../verbs/offsets.js'
@@ -136,12 +139,14 @@ export class PixyMethods {
   }
   readonly #settings: KafkaPixySettings
   readonly #producer: ApiProducer
+  readonly #records: RecordBudget
   /** Ends of the calls that wait for a message. */
   readonly #waiting = new Set<(error: StatusError) => void>()
 
-  constructor(settings: KafkaPixySettings, producer: ApiProducer) {
+  constructor(settings: KafkaPixySettings, producer: ApiProducer, records: RecordBudget) {
     this.#settings = settings
     this.#producer = producer
+    this.#records = records
   }
 
   /** Ends the calls that wait for a message. */
@@ -183,7 +188,7 @@ export class PixyMethods {
     const { messages, ack, release } = await this.#next(verbs, group, topic, call)
     const message = messages[0]!
     // The next call of the client is refused when its quotas are used up.
-    call.request.caller.charge(1, sizeOfRecord(message))
+    call.request.caller.charge(1, bytesIn(messages))
     call.request.answered = isSent => {
       if (!isSent) release()
       else if (auto_ack && !no_ack) ack()
@@ -191,26 +196,82 @@ export class PixyMethods {
     return toAnswer(message)
   }
 
-  #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
+  /** The next message. Where there is no room for it among the answers, it is given back, and asked for again when there is. */
+  async #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
+    const client = clientAt(address, caller) ?? NAMELESS
+    const asked = { topic, group }
+    let until: number | undefined
+    while (true) {
+      const consumed = await this.#wait<ConsumedMessages>(call, asked, (resolve, reject) => {
+        const reply = (result: ConsumeManyResult): void => {
+          if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
+          else if (call.cancelled) {
+            result.messages.release()
+            reject(gone())
+          } else resolve(result.messages)
+        }
+        return verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, { reply, client })
+      })
+      const bytes = bytesIn(consumed.messages)
+      const held = this.#records.take(client, bytes)
+      if (held !== undefined) {
+        call.request.holdRecords(held)
+        return consumed
+      }
+      consumed.release()
+      until ??= performanceClock() + ROOM_MS
+      await this.#room(call, asked, client, bytes, until - performanceClock())
+    }
+  }
+
+  #room(call: ReceivedCall, asked: Target, client: string, bytes: number, timeoutMs: number): Promise<void> {
+    const records = this.#records
+    return this.#wait(call, asked, (resolve, reject) => {
+      const timer = setTimeout(() => {
+        endWait()
+        const { message } = records.refusal(records.problemOf(client, bytes) ?? 'full')
+        reject(new StatusError(status.RESOURCE_EXHAUSTED, message))
+      }, timeoutMs)
+      const endWait = records.whenRoom(client, bytes, () => {
+        clearTimeout(timer)
+        resolve()
+      })
+      return () => {
+        clearTimeout(timer)
+        endWait()
+      }
+    })
+  }
+
+  /**
+   * Waits for something while the client is there and may have it.
+   *
+   * @param begin returns what ends the wait, and does nothing after it
+   */
+  #wait<Got>(
+    call: ReceivedCall,
+    asked: Target,
+    begin: (resolve: (got: Got) => void, reject: (error: StatusError) => void) => () => void
+  ): Promise<Got> {
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
         this.#waiting.delete(end)
         reject(error)
       }
-      const reply = (result: ConsumeManyResult): void => {
-        this.#waiting.delete(end)
-        if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
-        else if (call.cancelled) {
-          result.messages.release()
-          reject(gone())
-        } else resolve(result.messages)
-      }
       this.#waiting.add(end)
-      const asker = { reply, client: clientAt(address, caller) }
-      const cancel = verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, asker)
-      caller.watch('consume', { topic, group }, error => end(statusOfError(error, true)!))
+      const cancel = begin(
+        got => {
+          this.#waiting.delete(end)
+          resolve(got)
+        },
+        error => {
+          this.#waiting.delete(end)
+          reject(error)
+        }
+      )
+      call.request.caller.watch('consume', asked, error => end(statusOfError(error, true)!))
       call.once('cancelled', () => end(gone()))
     })
   }

@@ -163,7 +163,7 @@ function serverDefinition(): ServiceDefinition {
  * @throws ListenError when the address cannot be used
  */
 export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
-  const { settings, lifetime, log } = context
+  const { settings, lifetime, log, records } = context
   const { calls, tls } = context.otherProtocols
   const { grpcPort = 0, grpcHost, grpcMaxConnections: maxConnections, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
@@ -177,7 +177,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     producer,
     connectionOf: port.connectionOf.bind(port)
   })
-  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), producer })
+  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), producer, records })
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,
@@ -201,10 +201,11 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
 }
 
 /** What calls need of the process. */
-function callsOptionsOf({ access, log, otherProtocols }: ApiContext<KafkaPixySettings>) {
+function callsOptionsOf({ access, log, otherProtocols, records }: ApiContext<KafkaPixySettings>) {
   const { calls, recordHeaders = [] } = otherProtocols
   return {
     access,
+    records,
     recordHeaders: recordHeaders.length === 0 ? undefined : new RecordHeaders(recordHeaders),
     maxHeaderBytes: calls.maxHeaderBytes,
     broken: (error: unknown): StatusError => {

@@ -8,6 +8,7 @@ import {
 } from '@grpc/grpc-js'
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
+import type { RecordBudget } from '../../../core/record-budget.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { authorize } from '../../../http/api/endpoint.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
@@ -27,6 +28,7 @@ interface ServiceParts {
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   readonly log: Logger
   readonly producer: ApiProducer
+  readonly records: RecordBudget
 }
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
@@ -38,7 +40,7 @@ export class KafkaPixyService {
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
-    this.#methods = new PixyMethods(settings, parts.producer)
+    this.#methods = new PixyMethods(settings, parts.producer, parts.records)
   }
 
   get openCalls(): number {
