@@ -107,7 +107,7 @@ export class RecordBudget {
     return own > 0 && own > this.#poorest ? 'greedy' : undefined
   }
 
-  /** Whoever waits. */
+  /** As if no other client waited. */
   #problemOfRoom(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
     if (free < bytes) return 'full'

@@ -14,7 +14,7 @@ export class Turns {
     this.#clock = clock
   }
 
-  /** Somebody waits for a turn, or has waited for one a short time ago. */
+  /** Whether a call waits for a turn, or has waited for one a short time ago. */
   get areScarce(): boolean {
     return this.#waiting.size > 0 || this.#clock() - this.#waitedAt < this.#maxWaitMs
   }

@@ -139,6 +139,10 @@ class GroupLoop {
   #watch: { stop(): void } | undefined
   /** Ends the request that waits, since other topics match. */
   #askAnew: () => void = IDLE
+  /** The request that waits: another loop over the same consumer asks after it. */
+  #asked: Promise<unknown> | undefined
+  /** How many loops over the consumer have begun and not ended. */
+  #loops = 0
 
   constructor(groups: ConsumerGroups, options: ConsumeOptions, isClosed = () => false) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
@@ -179,6 +183,7 @@ class GroupLoop {
   }
 
   async run(handler: Handler, options: RunOptions = {}): Promise<void> {
+    if (this.#loops > 0 || this.#run !== undefined) throw onlyLoop()
     const run = new HandlerRun({
       handler,
       how: options,
@@ -191,13 +196,15 @@ class GroupLoop {
     this.#run = run
     this.#demand.sink = run
     const parked = (): void => undefined
-    await run.run(endingAtOnce(() => this.#offers(() => run.limits, parked), this.#end))
+    await run.run(endingAtOnce(() => this.#offers(() => run.limits, parked, run), this.#end))
   }
 
   async *#offers<Item>(
     limits: () => MessageLimits,
-    toItem: (messages: ConsumedMessages) => Item
+    toItem: (messages: ConsumedMessages) => Item,
+    run?: HandlerRun
   ): AsyncGenerator<Item, void, undefined> {
+    if (this.#run !== run) throw onlyLoop()
     const end = this.#end
     const leave = onAbort(this.#signal, () => end.abort())
     if (!end.signal.aborted && this.#isClosed()) {
@@ -207,9 +214,14 @@ class GroupLoop {
     }
     if (this.#pattern !== undefined && !end.signal.aborted)
       this.#watch ??= this.#groups.watchPattern(this.#group, this.#pattern, matching => this.#matching(matching))
+    this.#loops++
     try {
       while (!end.signal.aborted) {
-        const result = await this.#next(limits())
+        while (this.#asked !== undefined) await this.#asked
+        const asked = this.#next(limits())
+        this.#asked = asked
+        const result = await asked
+        this.#asked = undefined
         if (result?.type === 'messages') {
           // The loop may be ended in the tick in which the messages come: it would not get them then. Parked ones were
           // given back by the end, and what a handler has begun is in flight.
@@ -226,6 +238,7 @@ class GroupLoop {
         }
       }
     } finally {
+      this.#loops--
       leave()
       end.abort()
     }
@@ -257,3 +270,7 @@ class GroupLoop {
     })
   }
 }
+
+/** Handlers get all messages of their consumer, so a loop beside them would get none. */
+const onlyLoop = (): InvalidRequestError =>
+  new InvalidRequestError('run: is the only loop over its consumer; call castellan.consume again for another one')

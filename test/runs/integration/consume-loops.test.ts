@@ -200,6 +200,24 @@ describe('a loop over the messages of a group', () => {
     }
   })
 
+  it('shares the messages with another loop over its consumer', async () => {
+    const consumer = consume()
+    const counts = [0, 0]
+    const values: string[] = []
+    const loops = counts.map(async (_, at) => {
+      for await (const batch of consumer.batches({ maxMessages: 1 })) {
+        counts[at]!++
+        values.push(...batch.map(({ value }) => String(value)))
+        batch.ack()
+        if (values.length === 20) break
+      }
+    })
+    await write(topic, numbered('m', 20))
+    await Promise.all(loops)
+    expect(values).to.have.members(numbered('m', 20))
+    expect(counts).to.not.include(0)
+  })
+
   it('shares the messages with a loop beside it, which gets what it leaves', async () => {
     await write(topic, numbered('m', 3))
     const [one, other] = [consume(), consume()]
@@ -407,6 +425,21 @@ describe('a loop over the messages of a group', () => {
         await turns(20)
       })
       expect(await take(consume(), 1)).to.deep.equal(['m1'])
+    })
+
+    it('are the only loop over their consumer', async () => {
+      const consumer = consume()
+      const handled = consumer.run(() => undefined)
+      const wrong = /run: is the only loop over its consumer/
+      const messageOf = (asked: Promise<unknown>): Promise<string> =>
+        asked.then(
+          () => 'no error',
+          (error: Error) => error.message
+        )
+      expect(await messageOf(consumer.run(() => undefined))).to.match(wrong)
+      expect(await messageOf(consumer.next())).to.match(wrong)
+      await consumer[Symbol.asyncDispose]()
+      await handled
     })
 
     it('are called for a message that has waited as for a new one, since its time has not begun', async () => {
