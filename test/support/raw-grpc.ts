@@ -133,3 +133,24 @@ export const headersFrame = (stream: number, path = '/KafkaPixy/Produce'): Buffe
 /** Bytes of a request, each of them in a frame of its own. */
 export const byteFrames = (stream: number, bytes: Buffer): Buffer =>
   Buffer.concat(Array.from(bytes, byte => frame(DATA, 0, stream, Buffer.from([byte]))))
+
+const SETTINGS = 4
+const WINDOW_UPDATE = 8
+const INITIAL_WINDOW_SIZE = 4
+const MAX_WINDOW_BYTES = 2 ** 31 - 1
+const FIRST_WINDOW_BYTES = 65_535
+const END_STREAM = 1
+
+/** What lets a server send everything at once, as far as HTTP/2 is concerned. */
+export function widestWindow(): Buffer {
+  const setting = Buffer.alloc(6)
+  setting.writeUInt16BE(INITIAL_WINDOW_SIZE)
+  setting.writeUInt32BE(MAX_WINDOW_BYTES, 2)
+  const update = Buffer.alloc(4)
+  update.writeUInt32BE(MAX_WINDOW_BYTES - FIRST_WINDOW_BYTES)
+  return Buffer.concat([frame(SETTINGS, 0, 0, setting), frame(WINDOW_UPDATE, 0, 0, update)])
+}
+
+/** The message of a call, and its end. */
+export const messageFrame = (stream: number, message: Buffer): Buffer =>
+  frame(DATA, END_STREAM, stream, framed(message))

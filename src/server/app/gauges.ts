@@ -1,4 +1,10 @@
-import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import {
+  type PrometheusMetrics,
+  type Reading,
+  registerScrapedGauge,
+  registerSum
+} from '../../core/metrics/prometheus.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { CertificateView } from '../../http/server/certificates.js'
 import type { Readiness } from '../../http/server/management-port.js'
 import type { ClockRow } from '../../http/status/status.js'
@@ -15,6 +21,13 @@ export function registerReadiness({ registry }: PrometheusMetrics, readiness: Om
     ])
   gauge('castellan_ready', '/ready', readiness.unreadyReasons)
   gauge('castellan_ready_kafka', '/ready/kafka', readiness.kafkaReasons)
+}
+
+export function registerRecords({ registry }: PrometheusMetrics, records: RecordBudget): void {
+  const held = 'Bytes of records that are held for answers, from their fetch until the answer has left'
+  const limit = 'Limit of the bytes of records that are held for answers: `advanced.http.answersMaxBytes`'
+  registerSum(registry, 'castellan_http_answers_bytes', held, () => records.heldBytes)
+  registerSum(registry, 'castellan_http_answers_limit_bytes', limit, () => records.maxBytes)
 }
 
 export function registerClusters(

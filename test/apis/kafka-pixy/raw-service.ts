@@ -4,6 +4,7 @@ import { startGrpc } from '../../../src/apis/kafka-pixy/grpc/server.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import { callCounts, contextFor } from '../../support/api-context.js'
@@ -18,6 +19,7 @@ export const PRODUCE = Buffer.from([0, 0, 0, 0, 6, 0x12, 1, 0x74, 0x2a, 1, 0x6d]
 export class RawService {
   readonly verbs: FakeVerbs
   readonly metrics = createPrometheusMetrics()
+  readonly records = new RecordBudget(128 * 1024 * 1024, () => performance.now())
   readonly #steps: LifetimeStep[] = []
   readonly #sessions: ClientHttp2Session[] = []
   port = 0
@@ -48,9 +50,10 @@ export class RawService {
     const add = (step: LifetimeStep): void => void service.#steps.push(step)
     const log = { ...silentLogger, info: (fields: object) => (service.port = (fields as { port: number }).port) }
     const lifetime = { onDrain: add, onStop: add, onCut: add }
-    const { metrics } = service
+    const { metrics, records } = service
     const otherProtocols = { calls: callCounts({ ...http }, metrics) }
-    await startGrpc(contextFor(service.verbs, settings, { access, log, lifetime, metrics, otherProtocols }), limits)
+    const context = { access, log, lifetime, metrics, records, otherProtocols }
+    await startGrpc(contextFor(service.verbs, settings, context), limits)
     return service
   }
 

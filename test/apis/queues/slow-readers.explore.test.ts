@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { acquireOf, MAX_BYTES, SmallHeap } from './small-heap.js'
 
@@ -36,8 +37,13 @@ describe('queues: a process of 256 MB with many slow clients', function () {
       at < 300 ? beHostile('127.0.0.99', socket => socket.pause()) : beHostile(`127.0.0.${2 + (at % 30)}`, readSlowly)
     )
     await stage.lives()
+    const limit = await stage.metric('castellan_http_answers_limit_bytes')
+    let [most, least] = [0, Number.POSITIVE_INFINITY]
     const firstByteMs: number[] = []
     for (let tries = 0; tries < TRIES; tries++) {
+      const held = await stage.metric('castellan_http_answers_bytes')
+      most = Math.max(most, held)
+      least = Math.min(least, held)
       const socket = await stage.open()
       const since = performance.now()
       socket.write(acquireOf({ count: 1 }, 'slow'))
@@ -50,5 +56,7 @@ describe('queues: a process of 256 MB with many slow clients', function () {
     for (const socket of stage.sockets) socket.destroy()
     await Promise.all(hostile)
     expect(Math.max(...firstByteMs), firstByteMs.join(' ')).to.be.below(10_000)
+    expect(most, `${least} to ${most} of ${limit}: it was short of room`).to.be.at.least(limit - MAX_BYTES)
+    while ((await stage.metric('castellan_http_answers_bytes')) > 0) await sleep(100)
   })
 })
