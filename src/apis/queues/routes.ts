@@ -183,7 +183,14 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
               z.object({ memberId: text, clientId: text, clientHost: text, partitions: z.array(z.int()) })
             ),
             partitions: z.array(
-              z.object({ partition: z.int(), startOffset: z.int().nullable(), lag: z.int().nullable() })
+              z.object({
+                partition: z.int(),
+                startOffset: z.int().nullable(),
+                lag: z.int().nullable(),
+                error: text
+                  .optional()
+                  .describe('Name of the error with which Kafka has refused the partition for 30 s and longer')
+              })
             ),
             settings: z.object(settings).nullable()
           })

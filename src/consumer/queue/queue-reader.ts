@@ -10,6 +10,7 @@ import type { Failure, RouterMessage } from '../../router/messages/operations.js
 import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
+import { PartitionErrors } from './partition-errors.js'
 import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
 import type { QueueStart } from './queue-verbs.js'
@@ -70,6 +71,7 @@ export class QueueReader {
   readonly #failures = new Map<string, string>()
   /** By partition: since when its fetches are answered. `true`: it has begun. */
   readonly #named = new Map<string, number | true>()
+  readonly #errors: PartitionErrors
   readonly #waitingForBegin = new Waiters()
   #isAssigned = false
   /** Kafka has a state of the group for a partition. */
@@ -85,6 +87,7 @@ export class QueueReader {
     const { router, topic, groupId, now } = options
     const ask = asking(router)
     this.#options = options
+    this.#errors = new PartitionErrors(now)
     this.#member = new ShareMember({
       topic,
       groupId,
@@ -99,6 +102,11 @@ export class QueueReader {
       onFound: failure => this.#found(failure),
       onFailed: failure => this.#failed('topic', failure)
     })
+  }
+
+  /** Kafka's names of the errors that partitions have had for 30 s and longer, by partition. */
+  get partitionErrors(): ReadonlyMap<number, string> {
+    return this.#errors.lasting
   }
 
   /** To be called when the demand has changed, or when messages have become free. */
@@ -167,6 +175,7 @@ export class QueueReader {
   /** Gives each partition to the session with its leader. */
   #found(failure: Failure | undefined): void {
     const { numbers, topicId } = this.#partitions
+    this.#errors.keepOnly(topicId)
     for (const session of this.#sessions.values()) {
       for (const place of session.partitions.values()) {
         // Without a leader it stays where it is: what its broker answers decides, since another one may lag behind.
@@ -269,8 +278,10 @@ export class QueueReader {
     }
     if (refusal !== undefined) pauseMs = REFUSED_PAUSE_MS
     if (pauseMs > 0) session.pausedUntil = now() + pauseMs
+    const refused = errors.filter(error => !this.#isYoung(error))
+    this.#errors.fetched(named.keys(), refused)
     if (!this.#hasBegun) {
-      const [young, refused] = [errors.filter(this.#isYoung), errors.filter(error => !this.#isYoung(error))]
+      const young = errors.filter(this.#isYoung)
       const has = messages.length > 0 || young.length > 0 || (this.#isAssigned && refused.length < named.size)
       if (has) this.#isInitialised = true
       if (this.#isAssigned)

@@ -4,7 +4,7 @@ import { codesOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 
 /** A failure that may pass is told when it has lasted for so long. */
-const LASTING_MS = 30 * SECOND_MS
+export const LASTING_MS = 30 * SECOND_MS
 /** A failure of a queue that is not open any more is forgotten so long after it. */
 const FORGET_FAILURE_MS = 60 * SECOND_MS
 /** Longer than the ten minutes of the alert for messages that were archived. */

@@ -159,6 +159,11 @@ export interface QueuePartition {
   readonly startOffset: number | null
   /** Records from there on that are not settled, acquired ones included; `null`: Kafka does not tell. */
   readonly lag: number | null
+  /**
+   * Kafka's name of the error with which it has refused the partition to this process for 30 s and longer, such as
+   * `OFFSET_NOT_AVAILABLE`. Absent: there is none, or the queue is not open in this process.
+   */
+  readonly error?: string | undefined
 }
 
 export interface QueueDescription {

@@ -48,7 +48,7 @@ export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRo
     groupId: string,
     events: QueueReaderEvents,
     start: QueueStart | undefined
-  ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
+  ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
   tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
   /** Lets queues take turns with other long work. */
   readonly turns: LoopTurns
@@ -141,6 +141,11 @@ export class Queue {
     const { isolation } = this.#process
     const ofGroup = this.#joined?.locks.settings?.isolation
     return isolation === undefined || ofGroup === isolation ? undefined : ofGroup
+  }
+
+  /** {@link QueueReader.partitionErrors} */
+  get partitionErrors(): ReadonlyMap<number, string> | undefined {
+    return this.#joined?.reader.partitionErrors
   }
 
   get failure(): Failure | undefined {

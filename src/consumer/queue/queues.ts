@@ -240,8 +240,15 @@ export class Queues implements QueueVerbs {
     for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
   }
 
-  describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
-    return this.#deps.admin.describe(topic, groupId, timeoutMs)
+  async describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
+    const description = await this.#deps.admin.describe(topic, groupId, timeoutMs)
+    const errors = this.#queues.get(keyOf(topic, groupId))?.partitionErrors
+    if (!errors?.size) return description
+    const partitions = description.partitions.map(one => {
+      const error = errors.get(one.partition)
+      return error === undefined ? one : { ...one, error }
+    })
+    return { ...description, partitions }
   }
 
   async configure(topic: string, groupId: string, changes: QueueChanges, timeoutMs: number): Promise<QueueSettings> {

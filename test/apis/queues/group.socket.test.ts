@@ -12,7 +12,7 @@ const DESCRIPTION: QueueDescription = {
   members: [{ memberId: 'm', clientId: 'castellan', clientHost: '/10.0.0.1', partitions: [0, 1] }],
   partitions: [
     { partition: 0, startOffset: 17, lag: 3 },
-    { partition: 1, startOffset: null, lag: null }
+    { partition: 1, startOffset: null, lag: null, error: 'OFFSET_NOT_AVAILABLE' }
   ],
   settings: SETTINGS,
   topics: ['orders', 'returns']

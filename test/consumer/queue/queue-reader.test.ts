@@ -467,6 +467,28 @@ describe('the reader of a queue', () => {
     expect([offsets(), failures]).to.deep.equal([[0], []])
   })
 
+  it('tells the error of a partition once it has lasted for 30 seconds, until the partition is fetched again', async () => {
+    open([1, 2], 'latest')
+    const refusals = router.partitions[1]!.scripted
+    for (let count = 0; count < 1_000; count++) refusals.push({ errorCode: 78 })
+    want(1)
+    await time.pass(25_000, 20)
+    expect([...reader.partitionErrors]).to.deep.equal([])
+    await time.pass(10_000, 20)
+    expect([...reader.partitionErrors]).to.deep.equal([[1, 'OFFSET_NOT_AVAILABLE']])
+    refusals.length = 0
+    await time.pass(3_000, 20)
+    expect([...reader.partitionErrors]).to.deep.equal([])
+  })
+
+  it('tells no error of a partition without a record that is young enough', async () => {
+    open([1, 2], 'PT1H')
+    for (let count = 0; count < 1_000; count++) router.partitions[1]!.scripted.push({ errorCode: 78 })
+    want(1)
+    await time.pass(35_000, 20)
+    expect([...reader.partitionErrors]).to.deep.equal([])
+  })
+
   it('has not begun in a partition whose new leader cannot report offsets yet, where a group starts at the end', async () => {
     open([1, 2], 'latest')
     for (let count = 0; count < 10; count++) router.partitions[1]!.scripted.push({ errorCode: 78 })

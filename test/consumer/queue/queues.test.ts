@@ -387,6 +387,16 @@ describe('a queue', () => {
       start()
     })
 
+    it('describes the lasting error of a partition while the queue is open, and none of other queues', async () => {
+      start()
+      await script.acquire()
+      reader().partitionErrors.set(1, 'OFFSET_NOT_AVAILABLE')
+      const of = async (groupId: string) => (await script.queues.describe('orders', groupId, 1_000)).partitions
+      const [first, second] = script.description.partitions
+      expect(await of('workers')).to.deep.equal([first, { ...second, error: 'OFFSET_NOT_AVAILABLE' }])
+      expect(await of('others')).to.deep.equal([first, second])
+    })
+
     it('is trouble while a queue does not begin, until it does', async () => {
       start()
       script.begins = false

@@ -10,6 +10,7 @@ import type {
   AcquireOptions,
   AcquireResult,
   QueueChanges,
+  QueueDescription,
   QueueMessage,
   QueueSettings,
   Settlement,
@@ -32,7 +33,7 @@ export const SETTINGS: QueueSettings = {
   isolation: 'readUncommitted'
 }
 
-type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'>
+type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
 
 /** One word about a message on its way to Kafka; a test answers it. */
 export interface Sent {
@@ -43,6 +44,7 @@ export interface Sent {
 
 /** What the share side does is done by the test. */
 export class ScriptedReader implements Reader {
+  readonly partitionErrors = new Map<number, string>()
   readonly events: QueueReaderEvents
   readonly session = {}
   readonly sent: Sent[] = []
@@ -160,6 +162,14 @@ export class ScriptedQueues {
   readonly notes: ScriptedQueues['warnings'] = []
   readonly changes: QueueChanges[] = []
   settings: QueueSettings | undefined = SETTINGS
+  /** What Kafka says of the group. */
+  description: QueueDescription = {
+    state: 'Stable',
+    members: [],
+    partitions: [0, 1].map(partition => ({ partition, startOffset: 0, lag: 1 })),
+    settings: SETTINGS,
+    topics: ['orders']
+  }
   /** Whether readers begin by themselves. */
   begins = true
   readonly queues: Queues
@@ -201,7 +211,7 @@ export class ScriptedQueues {
         const deliveryLimit = changes.deliveryLimit ?? SETTINGS.deliveryLimit
         return (this.settings = { ...SETTINGS, start, deliveryLimit, isolation: set })
       },
-      describe: () => Promise.reject(new Error('not scripted'))
+      describe: () => Promise.resolve(this.description)
     }
     this.queues = new Queues({
       cluster: 'default',

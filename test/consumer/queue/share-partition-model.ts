@@ -21,7 +21,10 @@ interface Shared {
  * One partition as Kafka shares it, and a reader of it, which loses answers, sessions and the leader at random. Like Kafka it
  * knows one member only, so it takes the word about any message that is acquired.
  */
-export class SharePartitionModel implements Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close'> {
+export class SharePartitionModel
+  implements Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
+{
+  readonly partitionErrors = new Map<number, string>()
   readonly messages: Shared[]
   readonly #random: SeededRandom
   readonly #now: () => number

@@ -1,0 +1,47 @@
+import type { MonotonicClock } from '../../core/model.js'
+import { kafkaErrorOf } from '../../kafka/error-codes.js'
+import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
+import { LASTING_MS } from './queue-troubles.js'
+
+interface Refusal extends SharePartitionId {
+  readonly errorCode: number
+}
+
+interface Kept extends Refusal {
+  readonly since: number
+}
+
+/** The errors with which Kafka refuses partitions, from the first refused fetch to the next one that is not. */
+export class PartitionErrors {
+  readonly #now: MonotonicClock
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(now: MonotonicClock) {
+    this.#now = now
+  }
+
+  /** A fetch was answered for the partitions with the keys `named`, and refused for some of them. */
+  fetched(named: Iterable<string>, refused: readonly Refusal[]): void {
+    const errors = new Map(refused.map(refusal => [keyOf(refusal), refusal]))
+    for (const key of named) {
+      const refusal = errors.get(key)
+      if (refusal === undefined) this.#kept.delete(key)
+      else {
+        const { topicId, partition, errorCode } = refusal
+        this.#kept.set(key, { topicId, partition, errorCode, since: this.#kept.get(key)?.since ?? this.#now() })
+      }
+    }
+  }
+
+  /** Forgets the partitions of a topic that was there before. */
+  keepOnly(topicId: string | undefined): void {
+    for (const [key, kept] of this.#kept) if (kept.topicId !== topicId) this.#kept.delete(key)
+  }
+
+  /** Kafka's names of those that have lasted for 30 s, by partition. */
+  get lasting(): ReadonlyMap<number, string> {
+    const until = this.#now() - LASTING_MS
+    const lasting = [...this.#kept.values()].filter(({ since }) => since <= until)
+    return new Map(lasting.map(({ partition, errorCode }) => [partition, kafkaErrorOf(errorCode).name]))
+  }
+}
