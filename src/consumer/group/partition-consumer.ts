@@ -241,7 +241,9 @@ export class PartitionConsumer {
     const next = this.#prefetched ? [this.#prefetched, ...released] : released
     // A message whose time is over may be in hand already.
     const inHand = new Map([...this.#released, ...next.map(ownRecordOf)].map(record => [record.offset, record]))
-    this.#released = [...inHand.values()].sort((one, other) => one.offset - other.offset)
+    // One that was read again may have been acknowledged meanwhile.
+    const left = [...inHand.values()].filter(({ offset }) => this.#mayComeNext(offset))
+    this.#released = left.sort((one, other) => one.offset - other.offset)
     this.#prefetched = this.#released.shift()
     this.#isCopy = true
   }
@@ -351,12 +353,17 @@ export class PartitionConsumer {
   /** The next message in memory; `undefined` when another message has to be offered again first. */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
     for (let record = this.#released.shift(); record; record = this.#released.shift()) {
-      if (tracker.isAcked(record.offset) || tracker.isHeld(record.offset)) continue
+      if (!this.#mayComeNext(record.offset)) continue
       this.#isCopy = true
       return record
     }
     this.#isCopy = false
     return tracker.isRetryDue(now) || this.#isFull(tracker) ? undefined : this.#reader.next(tracker)
+  }
+
+  #mayComeNext(offset: Offset): boolean {
+    const tracker = this.#tracker!
+    return !(tracker.isAcked(offset) || tracker.isHeld(offset))
   }
 
   #isFull(tracker: OffsetTracker): boolean {

@@ -290,4 +290,20 @@ describe('the offers of a partition', () => {
       { numRuns: 200 }
     )
   })
+
+  it('do not include one that was acknowledged while it was read again, when another one is released', () => {
+    const stage = new OffersStage()
+    stage.take(0)
+    stage.take(0)
+    stage.holdReads()
+    stage.take(0)
+    stage.take(0)
+    const given = (back: number): Given => stage.given.at(-1 - (back % stage.given.length))!
+    stage.release(given(0))
+    stage.answerReads(0)
+    stage.ack(given(26))
+    stage.release(given(4))
+    stage.check()
+    stage.finish()
+  })
 })
