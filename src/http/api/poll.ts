@@ -150,7 +150,7 @@ export class Poll {
   /** @returns false: there is no room for the messages, and they are given back */
   #takeRoom(messages: ConsumedMessages): boolean {
     const { records, client = NAMELESS } = this.#options
-    const bytes = messages.messages.reduce((sum, message) => sum + memoryOfRecord(message), 0)
+    const bytes = memoryOf(messages.messages)
     this.#held?.release()
     this.#held = records.take(client, bytes)
     if (this.#held === undefined) {
@@ -202,3 +202,7 @@ export class Poll {
 /** What the messages count as against quotas. */
 export const bytesIn = (messages: readonly AcquiredMessage[]): number =>
   messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
+
+/** What the messages count as while they are in memory, bookkeeping of their headers included. */
+export const memoryOf = (messages: readonly AcquiredMessage[]): number =>
+  messages.reduce((sum, message) => sum + memoryOfRecord(message), 0)

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
+import type { RecordHeader } from '../../../src/core/model.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import {
   answerOf,
@@ -24,11 +25,19 @@ const CONSUME = Buffer.concat([lengthField(2, 't'), lengthField(3, 'g'), varintF
 /** Gives a message of 1 MiB to everybody who asks. */
 class LargeVerbs extends FakeVerbs {
   readonly #value = Buffer.alloc(MIB, 'x')
+  headers: readonly RecordHeader[] = []
   given = 0
 
   override consume(...[, , , , { reply }]: Parameters<FakeVerbs['consume']>): () => void {
     this.given++
-    const message = { topic: 't', partition: 0, offset: this.given, key: null, value: this.#value, headers: [] }
+    const message = {
+      topic: 't',
+      partition: 0,
+      offset: this.given,
+      key: null,
+      value: this.#value,
+      headers: this.headers
+    }
     const messages = { messages: [message], ack: () => undefined, release: () => void this.given-- }
     reply({ type: 'messages', messages } as unknown as ConsumeManyResult)
     return () => undefined
@@ -57,6 +66,16 @@ describe("records in answers of Kafka-Pixy's gRPC service", function () {
     const answer = answerOf(stream)
     stream.resume()
     expect((await answer).status).to.equal('0')
+    await holds(bytes => bytes === 0)
+  })
+
+  it('count with the memory that their headers take', async () => {
+    verbs.headers = Array.from({ length: 20_000 }, () => ({ key: '', value: null }))
+    const session = await service.connect()
+    const stream = openCall(session, {}, 'ConsumeNAck').pause()
+    stream.end(framed(CONSUME))
+    await holds(bytes => bytes >= 4 * MIB)
+    stream.close()
     await holds(bytes => bytes === 0)
   })
 

@@ -5,7 +5,7 @@ import { recordRefusal } from '../../../core/refusals.js'
 import type { Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
-import { bytesIn, ROOM_MS } from '../../../http/api/poll.js'
+import { bytesIn, memoryOf, ROOM_MS } from '../../../http/api/poll.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { NAMELESS } from '../../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -213,7 +213,7 @@ export class PixyMethods {
         }
         return verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, { reply, client })
       })
-      const bytes = bytesIn(consumed.messages)
+      const bytes = memoryOf(consumed.messages)
       const held = this.#records.take(client, bytes)
       if (held !== undefined) {
         call.request.holdRecords(held)
