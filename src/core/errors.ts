@@ -173,24 +173,6 @@ export class KafkaError extends CastellanError {
   }
 }
 
-/** What a failed request is told by. */
-interface Failed {
-  readonly code: ErrorCode
-  readonly errorCode?: number | undefined
-  readonly message: string
-  readonly retriable: boolean
-  readonly setting?: string | undefined
-}
-
-/** The error for a request that failed, with all that is known of it. @param message in place of its own */
-export const errorOfFailure = (
-  { code, errorCode, retriable, setting, ...failed }: Failed,
-  message = failed.message
-): CastellanError =>
-  code === 'kafka' && errorCode !== undefined
-    ? new KafkaError(errorCode, message, retriable)
-    : new CastellanError(code, message, retriable, undefined, setting)
-
 /** The configuration cannot be used; the message lists every problem found. */
 export class ConfigError extends CastellanError {
   override readonly name = 'ConfigError'

@@ -2,7 +2,8 @@ import { acksIn, isOfAnother, markIn, STORED_LATEST, setToEnd, withoutMark } fro
 import type { TopicBeginning } from '../consumer/group/consumer-groups.js'
 import { FIRST_COMMIT_PAUSE_MS, MAX_COMMIT_PAUSE_MS } from '../consumer/group/offset-change.js'
 import type { ActorRef } from '../core/actor/actor.js'
-import { type CastellanError, errorOfFailure, TimedOutError } from '../core/errors.js'
+import { errorOfFailure } from '../core/error-of-failure.js'
+import { type CastellanError, TimedOutError } from '../core/errors.js'
 import {
   type LogPosition,
   type MonotonicClock,

@@ -106,7 +106,7 @@ describe('castellan', () => {
   it('shows which arguments may be left out', async () => {
     const usages: [string[], RegExp][] = [
       [['read'], /^Usage: castellan read TOPIC \[FLAGS\]\n/],
-      [['groups'], /^Usage: castellan groups \[GROUP\] \[FLAGS\]\n/],
+      [['groups', 'list'], /^Usage: castellan groups list \[GROUP\] \[FLAGS\]\n/],
       [['topics'], /^Usage: castellan topics \[COMMAND\] \[FLAGS\]\n/],
       [['topics', 'delete'], /^Usage: castellan topics delete TOPIC… \[FLAGS\]\n/],
       [['wal'], /^Usage: castellan wal COMMAND \[FLAGS\]\n/],

@@ -1,5 +1,6 @@
 import { type EndingLoop, endingAtOnce, onAbort, pause } from '../../core/ending.js'
-import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/errors.js'
+import { errorOfFailure } from '../../core/error-of-failure.js'
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
 import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'

@@ -1,4 +1,5 @@
-import { CastellanError, errorOfFailure } from '../../core/errors.js'
+import { errorOfFailure } from '../../core/error-of-failure.js'
+import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { PartitionLog } from './partition-log.js'
 

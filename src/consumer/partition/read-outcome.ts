@@ -1,4 +1,5 @@
-import { CastellanError, errorOfFailure } from '../../core/errors.js'
+import { errorOfFailure } from '../../core/error-of-failure.js'
+import { CastellanError } from '../../core/errors.js'
 import type { LogPosition, Offset, RecordBatch } from '../../core/model.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import { ownFailure } from '../../router/requests/failures.js'

@@ -1,6 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { onAbort } from '../../core/ending.js'
-import { CastellanError, errorOfFailure, InvalidRequestError } from '../../core/errors.js'
+import { errorOfFailure } from '../../core/error-of-failure.js'
+import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { LogPosition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'

@@ -1,5 +1,6 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { type CastellanError, type ErrorCode, errorOfFailure } from '../../core/errors.js'
+import { errorOfFailure } from '../../core/error-of-failure.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { Waiters } from '../../core/waiters.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'

@@ -94,30 +94,6 @@ describe('the page of the management port, in a browser', function () {
     expect(opened.complaints).to.deep.equal([])
   })
 
-  it('lists a queue with what its clients hold, and says what was archived', async () => {
-    cluster.createTopic('jobs', { partitions: 1 })
-    const queue = `${app.urls.shared}/queues/jobs/workers`
-    const post = (path: string, body: object, method = 'POST') =>
-      fetch(queue + path, { method, body: JSON.stringify(body) })
-    const acquire = async (): Promise<string> => {
-      const answer = await post('/acquire', {})
-      const { messages } = (await answer.json()) as { readonly messages: readonly [{ readonly token: string }] }
-      return messages[0].token
-    }
-    const records = [1, 2].map(key => ({ topic: 'jobs', key: `${key}`, data: 'x' }))
-    await push(records, true)
-    await post('', { start: 'earliest', deliveryLimit: 2 }, 'PATCH')
-    await post('/settle', { release: [await acquire()] })
-    const [again, other] = [await acquire(), await acquire()]
-    await post('/settle', { release: [again] })
-    const lag = page.locator('#lag')
-    await lag.getByText('1 message of queues was archived').waitFor({ timeout: SHOWN_WITHIN_MS })
-    const cells = await lag.locator('tbody tr').locator('th, td').allTextContents()
-    expect(cells.toSpliced(3, 1)).to.deep.equal(['jobs', 'workers', '1', '0', '1', '0', ''])
-    expect(cells[3]).to.match(/\d m?s$/)
-    await post('/settle', { accept: [other] })
-  })
-
   it('has one card for many topics with the same trouble, which names all of them when it is opened', async () => {
     const names = Array.from({ length: 12 }, (_, at) => `many-${at}`)
     const ends = names.map(topic => {
@@ -278,6 +254,53 @@ describe('the page of the management port, in a browser', function () {
     // Room for several words beside the other columns.
     await page.setViewportSize({ width: 1280, height: 800 })
     expect((await records.locator('tbody td').last().boundingBox())!.width).to.be.at.least(300)
+  })
+})
+
+describe('the page of a gateway with a queue', function () {
+  this.timeout(120_000)
+  let cluster: EmbeddedCluster
+  let app: App
+  let browser: Browser
+  before(async function () {
+    if (!isBrowserInstalled()) this.skip()
+    browser = await startBrowser()
+    cluster = await startEmbeddedCluster()
+    app = await startTestApp(cluster.bootstrap)
+  })
+  after(async () => {
+    await browser?.close()
+    await app?.stop()
+    await cluster?.close()
+  })
+
+  it('lists a queue with what its clients hold, and says what was archived', async () => {
+    const { page } = await openPage(browser, app.urls.management!)
+    cluster.createTopic('jobs', { partitions: 1 })
+    const queue = `${app.urls.shared}/queues/jobs/workers`
+    const post = (path: string, body: object, method = 'POST') =>
+      fetch(queue + path, { method, body: JSON.stringify(body) })
+    const acquire = async (): Promise<string> => {
+      const answer = await post('/acquire', {})
+      const { messages } = (await answer.json()) as { readonly messages: readonly [{ readonly token: string }] }
+      return messages[0].token
+    }
+    const records = [1, 2].map(key => ({ topic: 'jobs', key: `${key}`, data: 'x' }))
+    await fetch(`${app.urls.shared}/kprf/push`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ records, wait_for_send: true })
+    })
+    await post('', { start: 'earliest', deliveryLimit: 2 }, 'PATCH')
+    await post('/settle', { release: [await acquire()] })
+    const [again, other] = [await acquire(), await acquire()]
+    await post('/settle', { release: [again] })
+    const lag = page.locator('#lag')
+    await lag.getByText('1 message of queues was archived').waitFor({ timeout: SHOWN_WITHIN_MS })
+    const cells = await lag.locator('tbody tr').locator('th, td').allTextContents()
+    expect(cells.toSpliced(3, 1)).to.deep.equal(['jobs', 'workers', '1', '0', '1', '0', ''])
+    expect(cells[3]).to.match(/\d m?s$/)
+    await post('/settle', { accept: [other] })
   })
 })
 

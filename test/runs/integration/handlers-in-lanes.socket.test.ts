@@ -111,6 +111,9 @@ describe('run, with several handlers at a time', function () {
     }
     start(castellan, handle, { concurrency: 8, order: 'key' })
     await Promise.race([end.promise, running[0]])
+    // The last transactions may become visible a moment after their end was answered.
+    let visible = 0
+    for await (const _ of castellan.read(results, { from: 'earliest', follow: true })) if (++visible === count) break
     const byKey = new Map<string, number[]>()
     for await (const { key, value } of castellan.read(results, { from: 'earliest' })) {
       const of = byKey.get(String(key)) ?? []

@@ -90,7 +90,13 @@ describe('queues over HTTP', function () {
 
   it('a group has its settings changed, and is described', async () => {
     const changed = await ask('PATCH', queue(), { deliveryLimit: 10, lockMs: 20_000, start: 'earliest' })
-    const settings = { start: 'earliest', lockMs: 20_000, deliveryLimit: 10, deadLetters: null, isolation: 'readUncommitted' }
+    const settings = {
+      start: 'earliest',
+      lockMs: 20_000,
+      deliveryLimit: 10,
+      deadLetters: null,
+      isolation: 'readUncommitted'
+    }
     expect([changed.status, JSON.parse(changed.body)]).to.deep.equal([
       200,
       { group, appliesTo: 'all topics of the group', ...settings }
