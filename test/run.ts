@@ -2,7 +2,7 @@
  * `npm test`, `test:sockets` and `test:system`: the test files of this folder of one kind, in an order that is drawn anew
  * each time. The seed of the order, of properties and of random tests is printed first and last; `npm test -- --seed N`
  * begins the files in the same order again, and with `--jobs 1` each runs after the same ones in the same process. What
- * fails in any suite but `npm test` runs once more, alone: docs/testing.md.
+ * fails in any suite but `npm test` runs once more, alone: docs/develop/testing.md.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -7,7 +7,7 @@ describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {
     const pkg = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
     const installed = [...Object.keys(pkg.dependencies!), ...Object.keys(pkg.devDependencies!)].sort()
-    const rows = readFileSync('docs/dependencies.md', 'utf8')
+    const rows = readFileSync('docs/develop/dependencies.md', 'utf8')
       .replace(/^## Written by hand[\s\S]*?(?=^## )/m, '')
       .split('\n')
       .filter(line => line.startsWith('| `'))
@@ -53,8 +53,8 @@ describe('documentation', () => {
     expect(missing(rowsOf('docs/acknowledgements.md', '## The partition of a key'), ['queues'])).to.deep.equal([])
   })
 
-  it('has a row in docs/testing.md for each entry of test/ and each kind of whole runs', () => {
-    const page = readFileSync('docs/testing.md', 'utf8')
+  it('has a row in docs/develop/testing.md for each entry of test/ and each kind of whole runs', () => {
+    const page = readFileSync('docs/develop/testing.md', 'utf8')
     const named = [...page.matchAll(/^\| `([^`]+?)\/?` \|/gm)].map(([, name]) => name!)
     expect(named.filter(name => !/[*/]/.test(name)).sort()).to.deep.equal(readdirSync('test').sort())
     const kinds = readdirSync('test/runs', { withFileTypes: true }).filter(entry => entry.isDirectory())

@@ -5,7 +5,7 @@ import { metricMeanings } from '../../src/core/metrics/metric-names.js'
 import { describeSettings } from '../../src/server/config/schema.js'
 
 /**
- * Words of our own that gave way to the words of the field, and the word that took the place of each (docs/architecture.md).
+ * Words of our own that gave way to the words of the field, and the word that took the place of each (docs/develop/architecture.md).
  * They may be no part of the name of anything: `ledger` refuses `ledgerOf`, `MAX_LEDGERS` and `ledger-table.ts`.
  */
 const retired: ReadonlyMap<string, string> = new Map([

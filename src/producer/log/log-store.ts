@@ -84,7 +84,7 @@ const NO_OUTCOMES: FoundOutcomes = { outcomes: new Map(), expiredUpTo: 0 }
 
 /**
  * The durable log as it runs on the log's thread: synchronous, and the only user of its directory. Takes appends, remembers
- * completed entries, and removes finished segments. docs/wal-format.md has the format and the order of steps.
+ * completed entries, and removes finished segments. docs/develop/wal-format.md has the format and the order of steps.
  */
 export class LogStore {
   readonly recovered: RecoveryReport

@@ -28,7 +28,7 @@ interface KnownPlace {
 
 /**
  * The outcomes of {@link ROWS_PER_FILE} consecutive sequences: a file of rows, one for each sequence, and a file of places, to
- * which lines are appended. docs/wal-format.md draws them.
+ * which lines are appended. docs/develop/wal-format.md draws them.
  */
 export class OutcomeFile {
   readonly #number: number

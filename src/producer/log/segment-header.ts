@@ -15,7 +15,7 @@ export interface SegmentIdentity {
   readonly firstSequence: number
 }
 
-/** The first bytes of a segment; docs/wal-format.md draws them. */
+/** The first bytes of a segment; docs/develop/wal-format.md draws them. */
 export interface SegmentHeader extends SegmentIdentity {
   /** 0: there is none. */
   readonly previousId: number

@@ -87,7 +87,7 @@ export class SegmentIndex {
     this.#offsets = offsets
   }
 
-  /** docs/wal-format.md draws it. */
+  /** docs/develop/wal-format.md draws it. */
   encode(): Buffer {
     const names = this.#names.map(name => Buffer.from(name))
     const nameBytes = names.reduce((total, { length }) => total + NAME_LENGTH_BYTES + length, 0)

@@ -11,12 +11,12 @@ file of the tests; \`npm test -- --grep "pixy H51"\` runs the tests of one case.
 
 /** The systems with numbered cases, in the order of the page, by the word that titles begin with; kprf's have no numbers. */
 const SYSTEMS: readonly (readonly [word: string, heading: string])[] = [
-  ['kafboy', '[kafboy](kafboy.md)'],
-  ['ekaf', '[ekaf](kafboy.md), the producer of kafboy'],
-  ['arion', '[Arion](arion.md)'],
-  ['pixy', '[Kafka-Pixy](kafka-pixy.md)'],
-  ['castle', '[Castle Router](castle.md)'],
-  ['confluent', "[Confluent's REST Proxy](confluent.md)"]
+  ['kafboy', '[kafboy](../docs/compatibility/kafboy.md)'],
+  ['ekaf', '[ekaf](../docs/compatibility/kafboy.md), the producer of kafboy'],
+  ['arion', '[Arion](../docs/compatibility/arion.md)'],
+  ['pixy', '[Kafka-Pixy](../docs/compatibility/kafka-pixy.md)'],
+  ['castle', '[Castle Router](../docs/compatibility/castle.md)'],
+  ['confluent', "[Confluent's REST Proxy](../docs/compatibility/confluent.md)"]
 ]
 
 /** A title in a source: its quote, then the text up to the same quote. */
@@ -31,7 +31,7 @@ interface NumberedTitle {
   readonly file: string
 }
 
-/** docs/compatibility/cases.md, made of the titles below `folder`: per system a table for each file of tests. */
+/** test/cases.md, made of the titles below `folder`: per system a table for each file of tests. */
 export function casesPage(folder = 'test'): string {
   const titles = testFiles(folder).flatMap(titlesIn)
   const sections = SYSTEMS.map(([system, heading]) => {
@@ -86,5 +86,5 @@ const inOrder = (a: NumberedTitle, b: NumberedTitle): number =>
 const textOf = (sentence: string): string => sentence.replace(/\$\{[^}]*\}/g, '…').replaceAll('|', '\\|')
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  writeFileSync('docs/compatibility/cases.md', casesPage())
+  writeFileSync('test/cases.md', casesPage())
 }

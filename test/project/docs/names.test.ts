@@ -18,7 +18,7 @@ import { verbsPage } from './verbs-page.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */
 const pages = new Map(
-  ['README.md', ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))]
+  ['README.md', 'test/cases.md', ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))]
     .filter(path => path.endsWith('.md') && path !== 'docs/changelog.md')
     .map(path => [path, readFileSync(path, 'utf8')])
 )
@@ -129,8 +129,8 @@ describe('the docs name only what exists:', () => {
     expect(names).to.deep.equal([...new Set(names)])
   })
 
-  it('numbered cases, each with its tests in docs/compatibility/cases.md', () => {
-    const page = pages.get('docs/compatibility/cases.md')!
+  it('numbered cases, each with its tests in test/cases.md', () => {
+    const page = pages.get('test/cases.md')!
     expect(page.split('\n'), 'npm run docs writes it').to.deep.equal(casesPage().split('\n'))
     expect(page).to.include('| H51 |')
   })

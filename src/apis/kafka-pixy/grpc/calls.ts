@@ -70,7 +70,7 @@ const PRODUCE = '/KafkaPixy/Produce'
 
 type InterceptedCall = Parameters<ServerInterceptor>[1]
 /**
- * What the interface of a call in grpc-js does not include, docs/dependencies.md. Beside these, grpc-js refuses a message by
+ * What the interface of a call in grpc-js does not include, docs/develop/dependencies.md. Beside these, grpc-js refuses a message by
  * the `sendStatus` of the same object.
  */
 interface CallParts {
