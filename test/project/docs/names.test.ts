@@ -18,7 +18,11 @@ import { verbsPage } from './verbs-page.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */
 const pages = new Map(
-  ['README.md', 'test/cases.md', ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))]
+  [
+    'README.md',
+    'test/cases.md',
+    ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))
+  ]
     .filter(path => path.endsWith('.md') && path !== 'docs/changelog.md')
     .map(path => [path, readFileSync(path, 'utf8')])
 )
