@@ -28,7 +28,7 @@ export const event = z.looseObject({
   source: text.min(1).describe('a URI reference'),
   type: text.min(1),
   datacontenttype: text.nullish().describe('a media type'),
-  dataschema: text.nullish().describe('an absolute URI'),
+  dataschema: text.nullish().describe('an absolute URI; any other text is kept as it is'),
   subject: text.nullish(),
   time: text.nullish().describe('a time as in RFC 3339'),
   partitionkey: text.nullish().describe('the key of the record, if the request names none'),

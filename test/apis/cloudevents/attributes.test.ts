@@ -1,6 +1,13 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { checkAttributes, decodeValue, encodeValue, isLegalText } from '../../../src/apis/cloudevents/attributes.js'
+import {
+  checkAttributes,
+  decodeValue,
+  encodeValue,
+  headerValue,
+  isLegalText,
+  readAttributes
+} from '../../../src/apis/cloudevents/attributes.js'
 import { checkRows } from '../../support/rows.js'
 
 const isValid = (name: string, value: string): boolean => {
@@ -27,7 +34,10 @@ describe('cloudevents: values of attributes', () => {
       ],
       invalid: ['a b', '1:2', 'http://[::1', 'a%2', 'a#b#c', 'caf\u00e9', 'http://h:port/', '{x}', 'a\\b']
     },
-    dataschema: { valid: ['https://x.example/s.json', 'urn:x', 'a:/b#c'], invalid: ['/s.json', 's', '1a:b', ''] },
+    dataschema: {
+      valid: ['https://x.example/s.json', 'urn:x', 'a:/b#c', '#', '#1.0', '/s.json', 'a b'],
+      invalid: ['']
+    },
     time: {
       valid: [
         '2018-04-05T17:31:00Z',
@@ -83,5 +93,15 @@ describe('cloudevents: values of attributes', () => {
         expect(decodeValue(encodeValue(text))).to.deep.equal({ value: text })
       })
     )
+  })
+
+  it('a dataschema of any form survives the way through a header', () => {
+    const survives = (text: string): void => {
+      const headers = ['ce-dataschema', headerValue('dataschema', text)]
+      const read = readAttributes(headers, defect => expect.fail(defect))
+      expect(read.get('dataschema')).to.equal(text)
+    }
+    for (const text of ['#', '#a%20b', 'a b', '%C3%A9', '\u00e9', 'http://x/%7Bid%7D', 'http://x/{id}']) survives(text)
+    fc.assert(fc.property(fc.string({ unit: 'binary', minLength: 1 }).filter(isLegalText), survives))
   })
 })
