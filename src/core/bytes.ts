@@ -22,6 +22,14 @@ export const HEADER_OBJECT_BYTES = 250
 export const memoryOfRecord = (record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): number =>
   sizeOfRecord(record as KafkaRecord) + HEADER_OBJECT_BYTES * record.headers.length
 
+/** What records count as against quotas. */
+export const sizeOfRecords = (records: readonly KafkaRecord[]): number =>
+  records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
+
+/** What records count as while they are in memory, bookkeeping of their headers included. */
+export const memoryOfRecords = (records: readonly KafkaRecord[]): number =>
+  records.reduce((sum, record) => sum + memoryOfRecord(record), 0)
+
 /** A copy; text is none of the memory that is kept. */
 const ownBytesOf = <T extends Bytes>(bytes: T): T => (bytes instanceof Uint8Array ? (Buffer.from(bytes) as T) : bytes)
 

@@ -1,9 +1,10 @@
+import { sizeOfRecords } from '../../core/bytes.js'
 import { Members } from '../../core/members.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
-import { bytesIn, Poll } from '../../http/api/poll.js'
+import { Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
@@ -69,7 +70,7 @@ export class GroupEndpoint {
       skips: messages => this.#clock() - startedAt < SKIP_MS && areSkipped(messages, caller),
       answer: (messages, { skipped }) => {
         // The messages have been read already, so an exceeded quota refuses the next request.
-        caller.charge(messages.length, bytesIn(messages))
+        caller.charge(messages.length, sizeOfRecords(messages))
         this.#answer(exchange, wanted, group, messages, skipped)
       },
       fail: (reason, { skipped }) => this.#failed(exchange, wanted, reason, skipped),
@@ -143,7 +144,7 @@ export class GroupEndpoint {
 /** Whether none of the records is an event. They are charged then: no answer will do it. */
 function areSkipped(messages: readonly AcquiredMessage[], caller: Caller): boolean {
   const isForeign = messages.every(message => eventIn(message) === undefined)
-  if (isForeign) caller.charge(messages.length, bytesIn(messages))
+  if (isForeign) caller.charge(messages.length, sizeOfRecords(messages))
   return isForeign
 }
 

@@ -1,8 +1,9 @@
+import { sizeOfRecords } from '../../core/bytes.js'
 import { OverloadedError } from '../../core/errors.js'
 import { Members } from '../../core/members.js'
 import { shortened } from '../../core/printable.js'
 import { ANSWERS_SETTING } from '../../core/record-budget.js'
-import { bytesIn, Poll } from '../../http/api/poll.js'
+import { Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { noteWait, traceOf } from '../../http/exchange/exchange.js'
@@ -167,7 +168,7 @@ export class ConsumeEndpoint {
   ): void {
     const { access, answers } = this.#parts
     // The messages have been read already, so an exceeded quota refuses the next request.
-    access.callerOf(exchange.request).charge(messages.length, bytesIn(messages))
+    access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
     const json = isList ? listJson(messages, options, jsons) : messageJson(messages[0]!, options, '', jsons[0])
     poll.made(json.length)
     // A long text that waits for its client must not be in the heap.

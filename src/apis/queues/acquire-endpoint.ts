@@ -1,7 +1,7 @@
 import type { z } from 'zod'
-import { memoryOfRecord } from '../../core/bytes.js'
+import { memoryOfRecords, sizeOfRecords } from '../../core/bytes.js'
 import { Members } from '../../core/members.js'
-import { sizeOfRecord } from '../../core/model.js'
+import type { KafkaRecord } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { AnswerOptions } from '../../http/api/api-answers.js'
@@ -177,7 +177,7 @@ class Acquisition {
       this.#isDecided = true
       this.#messages = result.messages
       this.#gotAt = this.#parts.clock()
-      this.#held = this.#parts.records.hold(memoryOf(result.messages), this.#client)
+      this.#held = this.#parts.records.hold(memoryOfRecords(recordsOf(result.messages)), this.#client)
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
@@ -211,7 +211,7 @@ class Acquisition {
       const [message] = this.#given(messages)
       return message === undefined ? NOTHING : this.#bytesOutput(message)
     }
-    const records = messages.map(({ record }) => record)
+    const records = recordsOf(messages)
     const parts =
       encoding === 'schema'
         ? await schemaParts(schemas!, records, this.#client, clock)
@@ -266,7 +266,7 @@ class Acquisition {
     if (this.#isAnswered) return
     this.#isAnswered = true
     // The messages are acquired already, so an exceeded quota refuses the next request.
-    this.#caller.charge(this.#messages.length, bytesOf(this.#messages))
+    this.#caller.charge(this.#messages.length, sizeOfRecords(recordsOf(this.#messages)))
     const { exchange } = this.#asked
     const held = this.#held
     if (held !== undefined) holdUntilLeft(exchange.response, this.#parts.records, held)
@@ -290,11 +290,7 @@ class Acquisition {
   }
 }
 
-const bytesOf = (messages: readonly QueueMessage[]): number =>
-  messages.reduce((sum, { record }) => sum + sizeOfRecord(record), 0)
-
-const memoryOf = (messages: readonly QueueMessage[]): number =>
-  messages.reduce((sum, { record }) => sum + memoryOfRecord(record), 0)
+const recordsOf = (messages: readonly QueueMessage[]): readonly KafkaRecord[] => messages.map(({ record }) => record)
 
 /** Whether a client wants bytes rather than JSON. Of equal ones JSON counts, since generated clients accept all types that are described. */
 function prefersBytes(accept = ''): boolean {

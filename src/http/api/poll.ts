@@ -1,13 +1,10 @@
-import { memoryOfRecord } from '../../core/bytes.js'
-import { sizeOfRecord } from '../../core/model.js'
-import { ANSWERS_SETTING, type HeldRecords, type RecordBudget } from '../../core/record-budget.js'
+import { memoryOfRecords } from '../../core/bytes.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
-import { holdUntilLeft, NAMELESS, whenNext } from '../exchange/leaving-records.js'
-
-/** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
-export const ROOM_MS = 10_000
+import { holdUntilLeft, whenNext } from '../exchange/leaving-records.js'
+import { RoomWait } from './room-wait.js'
 
 export interface PollOptions {
   readonly records: RecordBudget
@@ -50,9 +47,7 @@ export class Poll {
   #messages: ConsumedMessages | undefined
   /** The bytes of the messages, until the answer has left. */
   #held: HeldRecords | undefined
-  /** Ends the wait for room, which begins with the first messages for which there is none. */
-  #endWait: (() => void) | undefined
-  #roomTimer: NodeJS.Timeout | undefined
+  readonly #room: RoomWait
   #isAnswered = false
   /** Messages that were acknowledged without an answer. */
   skipped = 0
@@ -60,6 +55,14 @@ export class Poll {
   constructor(asked: Reply, options: PollOptions) {
     this.#asked = asked
     this.#options = options
+    const { records, client } = options
+    this.#room = new RoomWait({
+      records,
+      client,
+      give: () => this.#askSoon(),
+      refuse: ({ code, message, retriable, setting }) =>
+        this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
+    })
     let isLater = false
     whenNext(asked.response, () => {
       if (isLater) this.#askSoon()
@@ -79,7 +82,7 @@ export class Poll {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#cancel()
-    this.#waitsNoMore()
+    this.#room.end()
     answer()
   }
 
@@ -149,22 +152,11 @@ export class Poll {
 
   /** @returns false: there is no room for the messages, and they are given back */
   #takeRoom(messages: ConsumedMessages): boolean {
-    const { records, client = NAMELESS } = this.#options
-    const bytes = memoryOf(messages.messages)
     this.#held?.release()
-    this.#held = records.take(client, bytes)
-    if (this.#held === undefined) {
-      messages.release()
-      this.#roomTimer ??= setTimeout(() => this.end(this.#overload()), ROOM_MS)
-      this.#endWait = records.whenRoom(client, bytes, () => {
-        this.#endWait = undefined
-        this.#askSoon()
-      })
-      return false
-    }
-    this.#waitsNoMore()
-    holdUntilLeft(this.#asked.response, records, this.#held)
-    return true
+    this.#held = this.#room.take(memoryOfRecords(messages.messages))
+    if (this.#held !== undefined) holdUntilLeft(this.#asked.response, this.#options.records, this.#held)
+    else messages.release()
+    return this.#held !== undefined
   }
 
   /** Counts bytes that were made of the messages for the answer. */
@@ -172,25 +164,12 @@ export class Poll {
     this.#held?.add(bytes)
   }
 
-  #overload(): NoMessage {
-    const { records, client = NAMELESS } = this.#options
-    const { code, message } = records.refusal(records.problemOf(client, 1) ?? 'full')
-    return { type: 'failed', code, message, retriable: true, errorCode: undefined, setting: ANSWERS_SETTING }
-  }
-
-  #waitsNoMore(): void {
-    clearTimeout(this.#roomTimer)
-    this.#roomTimer = undefined
-    this.#endWait?.()
-    this.#endWait = undefined
-  }
-
   /** The answer has been sent, or the client has gone away. */
   #closed(): void {
     const { isAutoAck, onOver } = this.#options
     onOver()
     this.#cancel()
-    this.#waitsNoMore()
+    this.#room.end()
     const isSent = this.#isAnswered && this.#asked.response.writableFinished
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()
@@ -198,11 +177,3 @@ export class Poll {
     this.#messages = undefined
   }
 }
-
-/** What the messages count as against quotas. */
-export const bytesIn = (messages: readonly AcquiredMessage[]): number =>
-  messages.reduce((sum, message) => sum + sizeOfRecord(message), 0)
-
-/** What the messages count as while they are in memory, bookkeeping of their headers included. */
-export const memoryOf = (messages: readonly AcquiredMessage[]): number =>
-  messages.reduce((sum, message) => sum + memoryOfRecord(message), 0)

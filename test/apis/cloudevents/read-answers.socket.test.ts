@@ -4,9 +4,11 @@ import { expect } from 'chai'
 import type { AckResult, ConsumeManyResult, MessageLimits } from '../../../src/consumer/group/consume-result.js'
 import type { Requester } from '../../../src/core/actor/actor.js'
 import { CastellanError, ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
+import { ANSWERS_SETTING, type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
 import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import { turns } from '../../support/ticks.js'
 import { ask, EventsPlay, EventVerbs } from './stage.js'
 
 const header = (key: string, value: string) => ({ key, value: Buffer.from(value) })
@@ -64,7 +66,7 @@ class ReadVerbs extends EventVerbs {
     this.sink = sink
     this.options = options
     this.#followed()
-    return { resume: () => undefined, stop: () => void this.told.push('stop') }
+    return { resume: () => void this.told.push('resume'), stop: () => void this.told.push('stop') }
   }
 }
 
@@ -217,6 +219,63 @@ describe('cloudevents: answers to requests for events', () => {
     })
     expect(JSON.parse(body)).to.have.length(2)
     expect(verbs.told).to.deep.equal(['stop'])
+  })
+
+  describe('without a group, where answers hold too many bytes of records', () => {
+    let records: RecordBudget
+    let all: HeldRecords
+
+    beforeEach(async () => {
+      records = new RecordBudget(1024 * 1024, () => 0)
+      await open({ records })
+      all = records.hold(records.maxBytes, 'others')
+    })
+    afterEach(() => all.release())
+
+    it('reads on when there is room, and gives it back with the answer', async () => {
+      const answer = get('/orders?from=latest')
+      await verbs.followed
+      const { sink } = verbs
+      sink!.begins(new Map([[0, 3]]))
+      expect([sink!.isFull, records.isShort]).to.deep.equal([true, true])
+      sink!.flush()
+      await turns(1)
+      expect(verbs.told).to.deep.equal([])
+      all.release()
+      await turns(1)
+      expect([verbs.told, sink!.isFull, records.isShort]).to.deep.equal([['resume'], false, false])
+      sink!.take(0, message(3))
+      expect(records.heldBytes).to.be.greaterThan(0)
+      sink!.flush()
+      expect((await answer).status).to.equal(200)
+      while (records.heldBytes > 0) await turns(1)
+    })
+
+    it('answers what it has found when there is no room for more', async () => {
+      all.release()
+      const answer = get('/orders?from=latest&count=5')
+      await verbs.followed
+      const { sink } = verbs
+      sink!.begins(new Map([[0, 3]]))
+      sink!.take(0, message(3))
+      all = records.hold(records.maxBytes, 'others')
+      expect([sink!.isFull, records.isShort]).to.deep.equal([true, false])
+      sink!.flush()
+      expect(JSON.parse((await answer).body)).to.have.length(1)
+    })
+
+    it('is answered 503 when its time is over before there is some', async () => {
+      const answer = ask(`${play.url}/orders?from=latest&timeout=10`, 'GET', {})
+      await verbs.followed
+      const { sink } = verbs
+      sink!.begins(new Map([[0, 3]]))
+      expect(sink!.isFull).to.equal(true)
+      const { status, headers, body } = await answer
+      const { code, detail } = JSON.parse(body)
+      expect([status, code, headers['retry-after']]).to.deep.equal([503, 'overloaded', '1'])
+      expect(detail).to.contain(ANSWERS_SETTING)
+      expect(records.isShort).to.equal(false)
+    })
   })
 
   it('the places of readers without a group are free again when they have their answers, or have left', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { KafkaPixyService } from '../../../src/apis/kafka-pixy/grpc/service.js'
 import { messageOptionsFor } from '../../../src/apis/kafka-pixy/produce.js'
 import { kafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js'
@@ -73,8 +74,7 @@ class PlayedCall {
         caller: access.callerOf(),
         address: '127.0.0.1',
         hold: () => undefined,
-        holdRecords: (held: HeldRecords) => held.release(),
-        waits: () => () => undefined
+        holdRecords: (held: HeldRecords) => held.release()
       },
       get cancelled() {
         return isCancelled()
@@ -99,13 +99,14 @@ class GrpcPlay {
   readonly access = new PlayedAccess()
   readonly logged: string[] = []
   readonly metrics = createPrometheusMetrics()
+  readonly records = new RecordBudget(1_000_000, () => 0)
   readonly service: KafkaPixyService
 
   constructor(settings: object = {}) {
     const log = { ...silentLogger, error: (...told: unknown[]) => void this.logged.push(String(told.at(-1))) }
     const parsed = kafkaPixySettings.parse(settings)
     const producer = producerOf('kafka-pixy', this.verbs, messageOptionsFor(parsed), this.metrics)
-    const records = new RecordBudget(1_000_000, () => 0)
+    const { records } = this
     const parts = { verbsByCluster: new Map([['', this.verbs]]), log, producer, records }
     this.service = new KafkaPixyService(parsed, parts)
   }
@@ -448,6 +449,71 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     }
     await call.answer
     expect(play.verbs.told).to.deep.equal(['given back'])
+  })
+
+  describe('without room for their message', () => {
+    const ROOM_MS = 10_000
+    let clock: sinon.SinonFakeTimers
+    beforeEach(() => {
+      clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    })
+    afterEach(() => clock.restore())
+
+    it('give it back, and get it when there is room', async () => {
+      const play = withMessage()
+      const all = play.records.hold(1_000_000, 'others')
+      const waiting = play.ask('ConsumeNAck', { no_ack: true })
+      await turns(1)
+      expect([play.verbs.told, play.verbs.asked]).to.deep.equal([['given back'], [consume]])
+      clock.tick(ROOM_MS - 1)
+      all.release()
+      expect(await waiting).to.include({ offset: 7 })
+      expect([play.verbs.told, play.verbs.asked]).to.deep.equal([['given back'], [consume, consume]])
+      expect(play.records.heldBytes).to.equal(0)
+    })
+
+    it('are refused after 10 s, and the next one is served', async () => {
+      const play = withMessage()
+      const all = play.records.hold(1_000_000, 'others')
+      const waiting = play.ask('ConsumeNAck', { no_ack: true })
+      await turns(1)
+      clock.tick(ROOM_MS - 1)
+      await turns(1)
+      expect(play.service.openCalls).to.equal(1)
+      clock.tick(1)
+      expect(await waiting).to.match(/^8: answers hold too many bytes of records \(limit 1000000 of all clients/)
+      all.release()
+      await turns(1)
+      expect([play.verbs.told, play.verbs.asked.length, play.records.isShort]).to.deep.equal([['given back'], 1, false])
+      expect(await play.ask('ConsumeNAck', { no_ack: true })).to.include({ offset: 7 })
+    })
+
+    it('wait for some no longer than their clients, or than the process serves', async () => {
+      const play = withMessage()
+      const all = play.records.hold(1_000_000, 'others')
+      const gone = play.call('ConsumeNAck', { no_ack: true })
+      const waiting = play.ask('ConsumeNAck', { no_ack: true })
+      await turns(1)
+      gone.cancel()
+      expect(await gone.answer).to.equal('1: the client has gone away')
+      play.service.stop()
+      expect(await waiting).to.equal('14: service is shutting down')
+      all.release()
+      await turns(1)
+      expect([play.records.isShort, play.verbs.asked]).to.deep.equal([false, [consume, consume]])
+    })
+
+    it('are answered where the message cannot be asked for again', async () => {
+      const play = withMessage()
+      const all = play.records.hold(1_000_000, 'others')
+      const waiting = play.ask('ConsumeNAck', { no_ack: true })
+      await turns(1)
+      play.verbs.result = new CastellanError('overloaded', 'no more', true)
+      all.release()
+      expect(await waiting).to.equal('8: no more')
+      await turns(1)
+      expect(play.service.openCalls).to.equal(0)
+    })
   })
 
   it('are told when the process stops', async () => {

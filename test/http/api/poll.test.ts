@@ -1,12 +1,19 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Poll } from '../../../src/http/api/poll.js'
-import type { AcquiredMessage, ConsumeManyResult, GroupVerbs } from '../../../src/verbs/verbs.js'
+import type { AcquiredMessage, ConsumeManyResult, GroupVerbs, NoMessage } from '../../../src/verbs/verbs.js'
+import { turns } from '../../support/ticks.js'
 
 const message = { key: null, value: Buffer.from('v'), headers: [] } as unknown as AcquiredMessage
+
+const saidBy = (reason: NoMessage | Error): string => {
+  if (reason instanceof Error) return reason.message
+  return reason.type === 'failed' ? `failed ${reason.code}` : reason.type
+}
 
 /** A poll whose gateway and connection the test plays. */
 class PollStage {
@@ -37,7 +44,7 @@ class PollStage {
         isAutoAck,
         skips: messages => this.skips?.(messages) ?? false,
         answer: messages => this.answer(messages),
-        fail: reason => this.told.push(reason instanceof Error ? reason.message : reason.type),
+        fail: reason => this.told.push(saidBy(reason)),
         onOver: () => this.told.push('over')
       }
     )
@@ -141,6 +148,28 @@ describe('a client that waits for messages', () => {
     expect(stage.records.heldBytes).to.equal(3 * HEADER_OBJECT_BYTES)
     stage.close(true)
     expect(stage.records.heldBytes).to.equal(0)
+  })
+
+  it('fails after 10 s without room, however often it was told of some', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    try {
+      const stage = new PollStage(true)
+      const all = stage.records.hold(1_000, 'others')
+      stage.give(1)
+      clock.tick(6_000)
+      all.release()
+      while (stage.asked === 1) await turns(1)
+      const again = stage.records.hold(1_000, 'others')
+      stage.give(1)
+      clock.tick(3_999)
+      expect(stage.told).to.deep.equal(['give back', 'give back'])
+      clock.tick(1)
+      expect(stage.told).to.deep.equal(['give back', 'give back', 'cancelled', 'failed overloaded'])
+      again.release()
+      expect([await turns(2), stage.asked, stage.records.isShort]).to.deep.equal([undefined, 2, false])
+    } finally {
+      clock.restore()
+    }
   })
 
   it('waits for room no longer than its client', async () => {

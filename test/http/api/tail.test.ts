@@ -8,6 +8,7 @@ import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
 import type { TopicSubscription } from '../../../src/verbs/verbs.js'
+import { turns } from '../../support/ticks.js'
 
 const HEARTBEAT_MS = 15_000
 const STALL_MS = 60_000
@@ -249,6 +250,46 @@ describe('the stream of a tail', () => {
     expect([play.tail.isFull, play.told]).to.deep.equal([true, ['resume']])
     play.response.emit('drain')
     expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume', 'resume']])
+  })
+
+  it('reads nothing while there is no room for its events, and goes on when there is', async () => {
+    const play = TailPlay.begun()
+    const all = play.records.hold(play.records.maxBytes, 'others')
+    expect([play.tail.isFull, play.tail.isFull, play.records.isShort]).to.deep.equal([true, true, true])
+    await turns(1)
+    expect(play.told).to.deep.equal([])
+    all.release()
+    expect(play.tail.isFull, 'its turn comes').to.equal(true)
+    await turns(1)
+    expect([play.tail.isFull, play.told, play.records.isShort]).to.deep.equal([false, ['resume'], false])
+  })
+
+  it('takes the room of its events until they have left, or the client has', () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    expect(play.records.bytesOf('a')).to.equal('0/3 v'.length)
+    play.tail.flush()
+    expect(play.records.heldBytes).to.equal(0)
+    play.response.hasCapacity = false
+    play.take(4)
+    play.tail.flush()
+    expect(play.records.heldBytes).to.equal('0/4 v'.length)
+    play.response.emit('drain')
+    expect(play.records.heldBytes).to.equal(0)
+    play.take(5)
+    play.response.emit('close')
+    expect(play.records.heldBytes).to.equal(0)
+  })
+
+  it('waits for room no longer than its client', async () => {
+    const play = TailPlay.begun()
+    const all = play.records.hold(play.records.maxBytes, 'others')
+    expect(play.tail.isFull).to.equal(true)
+    play.response.emit('close')
+    expect(play.records.isShort).to.equal(false)
+    all.release()
+    await turns(1)
+    expect(play.told).to.deep.equal(['stop', 'over'])
   })
 
   it('has a comment where nothing was written for a while, and its client would take it', () => {

@@ -1,11 +1,11 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
-import { performanceClock } from '../../../core/clocks.js'
+import { memoryOfRecords, sizeOfRecords } from '../../../core/bytes.js'
 import type { RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
 import type { Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
-import { bytesIn, memoryOf, ROOM_MS } from '../../../http/api/poll.js'
+import { RoomWait } from '../../../http/api/room-wait.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { NAMELESS } from '../../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -188,7 +188,7 @@ export class PixyMethods {
     const { messages, ack, release } = await this.#next(verbs, group, topic, call)
     const message = messages[0]!
     // The next call of the client is refused when its quotas are used up.
-    call.request.caller.charge(1, bytesIn(messages))
+    call.request.caller.charge(1, sizeOfRecords(messages))
     call.request.answered = isSent => {
       if (!isSent) release()
       else if (auto_ack && !no_ack) ack()
@@ -197,63 +197,57 @@ export class PixyMethods {
   }
 
   /** The next message. Where there is no room for it among the answers, it is given back, and asked for again when there is. */
-  async #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
+  #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
     const client = clientAt(address, caller) ?? NAMELESS
-    const asked = { topic, group }
-    let until: number | undefined
-    while (true) {
-      const consumed = await this.#wait<ConsumedMessages>(call, asked, (resolve, reject) => {
-        const reply = (result: ConsumeManyResult): void => {
-          if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
-          else if (call.cancelled) {
-            result.messages.release()
-            reject(gone())
-          } else resolve(result.messages)
-        }
-        return verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, { reply, client })
-      })
-      const bytes = memoryOf(consumed.messages)
-      const held = this.#records.take(client, bytes)
-      if (held !== undefined) {
-        call.request.holdRecords(held)
-        return consumed
+    return this.#wait(call, { topic, group }, (resolve, reject) => {
+      let cancel = (): void => undefined
+      const reply = (result: ConsumeManyResult): void => {
+        if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
+        else if (call.cancelled) {
+          result.messages.release()
+          reject(gone())
+        } else take(result.messages)
       }
-      consumed.release()
-      until ??= performanceClock() + ROOM_MS
-      await this.#room(call, asked, client, bytes, until - performanceClock())
-    }
-  }
-
-  #room(call: ReceivedCall, asked: Target, client: string, bytes: number, timeoutMs: number): Promise<void> {
-    const records = this.#records
-    return this.#wait(call, asked, (resolve, reject) => {
-      const timer = setTimeout(() => {
-        endWait()
-        const { message } = records.refusal(records.problemOf(client, bytes) ?? 'full')
-        reject(new StatusError(status.RESOURCE_EXHAUSTED, message))
-      }, timeoutMs)
-      const endWait = records.whenRoom(client, bytes, () => {
-        clearTimeout(timer)
-        resolve()
+      const ask = (): void => {
+        try {
+          cancel = verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, { reply, client })
+        } catch (error) {
+          reject(error as Error)
+        }
+      }
+      const room = new RoomWait({
+        records: this.#records,
+        client,
+        give: ask,
+        refuse: ({ message }) => reject(new StatusError(status.RESOURCE_EXHAUSTED, message))
       })
+      const take = (messages: ConsumedMessages): void => {
+        const held = room.take(memoryOfRecords(messages.messages))
+        if (held === undefined) messages.release()
+        else {
+          call.request.holdRecords(held)
+          resolve(messages)
+        }
+      }
+      ask()
       return () => {
-        clearTimeout(timer)
-        endWait()
+        cancel()
+        room.end()
       }
     })
   }
 
   /**
-   * Waits for something while the client is there and may have it.
+   * Waits for messages while the client is there and may have them.
    *
    * @param begin returns what ends the wait, and does nothing after it
    */
-  #wait<Got>(
+  #wait(
     call: ReceivedCall,
     asked: Target,
-    begin: (resolve: (got: Got) => void, reject: (error: StatusError) => void) => () => void
-  ): Promise<Got> {
+    begin: (resolve: (messages: ConsumedMessages) => void, reject: (error: Error) => void) => () => void
+  ): Promise<ConsumedMessages> {
     return new Promise((resolve, reject) => {
       const end = (error: StatusError): void => {
         cancel()
@@ -262,9 +256,9 @@ export class PixyMethods {
       }
       this.#waiting.add(end)
       const cancel = begin(
-        got => {
+        messages => {
           this.#waiting.delete(end)
-          resolve(got)
+          resolve(messages)
         },
         error => {
           this.#waiting.delete(end)
