@@ -6,6 +6,7 @@ import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { ReadPartition } from './held-messages.js'
+import type { ParkedHolder } from './offset-tracker.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -65,9 +66,13 @@ export interface TopicOffers {
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
   /**
-   * Releases messages at once. Parked ones among them are given back: those of a partition come again in order, with the
-   * released ones.
+   * Takes the message of an offer back at once, and has it parked by this holder.
+   *
+   * @returns the new offer; `undefined`: nothing was changed, since the message is not offered by this one any more, or the
+   *   partition offers nothing now
    */
+  readonly parkAgain: (message: AcquiredMessage, holder: ParkedHolder) => AcquiredMessage | undefined
+  /** Releases messages at once. */
   readonly releaseNow: (taken: TakenByPartition) => void
   /** A parked message is begun, so its time begins. False: it is not parked any more. */
   readonly begin: (message: AcquiredMessage) => boolean

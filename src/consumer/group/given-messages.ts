@@ -38,8 +38,8 @@ export interface Batch extends Iterable<Message> {
 
 /** The handler of a message, and the lane of the message in which others wait behind it. */
 export interface MessageLane {
-  /** The messages behind this one that are parked. They are taken out, to be given back before it is. */
-  takeBehind(): readonly GivenMessage[]
+  /** Takes the message back, to wait before those that are behind it. @returns false, and nothing happens: it cannot */
+  parkAgain(message: GivenMessage): boolean
   /** The message belongs to no open transaction any more. */
   leftTransaction(): void
 }
@@ -126,9 +126,9 @@ export class GivenMessage implements Message, InTransaction, Parkable {
 
   readonly release = (): void => {
     if (!this.noteReleased()) return
-    // At once, so that none that waits behind it can come before it.
-    if (this.#lane !== undefined) settle('releaseNow', [...this.#lane.takeBehind(), this])
-    else settle('releaseAll', [this])
+    if (this.#lane === undefined) settle('releaseAll', [this])
+    // At once, so that none of its lane can come before it.
+    else if (!this.#lane.parkAgain(this)) settle('releaseNow', [this])
   }
 
   /** From now on, others may wait behind it. */
@@ -183,8 +183,8 @@ export class GivenMessage implements Message, InTransaction, Parkable {
     return this.#isInTransaction
   }
 
-  takeBehind(): readonly AcquiredMessage[] {
-    return this.#lane?.takeBehind().map(({ place }) => place.record) ?? []
+  parkAgain(): void {
+    this.#lane?.parkAgain(this)
   }
 
   leftTransaction(): void {

@@ -394,18 +394,20 @@ export class GroupConsumer implements LoopGroup {
   #offersOf(name: string): TopicOffers {
     const { tick } = this.#options
     /** A bug ends the group, and not the program that has called. */
-    const now = (run: () => void): void => {
+    const now = <Result>(run: () => Result): Result | undefined => {
       try {
-        run()
+        return run()
       } catch (error) {
         tick(() => {
           throw error
         })
+        return undefined
       }
     }
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      parkAgain: (message, holder) => now(() => this.#topics.get(name)?.consumer.parkAgain(message, holder)),
       releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       begin: message => this.#topics.get(name)?.consumer.begins(message) === true,
       isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,

@@ -49,21 +49,19 @@ class Flight implements MessageLane {
   newest: GivenMessage
   isHandled = false
   hasLeft = false
-  readonly #turn: Turn<GivenMessage>
-  readonly #lanes: Lanes<GivenMessage>
-  readonly #onLeft: () => void
+  readonly turn: Turn<GivenMessage>
+  readonly #run: Pick<HandlerRun, 'parkAgain' | 'left'>
 
-  constructor(turn: Turn<GivenMessage>, lanes: Lanes<GivenMessage>, onLeft: () => void) {
+  constructor(turn: Turn<GivenMessage>, run: Pick<HandlerRun, 'parkAgain' | 'left'>) {
     this.message = turn.item
     this.newest = turn.item
-    this.#turn = turn
-    this.#lanes = lanes
-    this.#onLeft = onLeft
+    this.turn = turn
+    this.#run = run
     turn.item.joins(this)
   }
 
-  takeBehind(): readonly GivenMessage[] {
-    return this.hasLeft ? [] : this.#lanes.takeBehind(this.#turn)
+  parkAgain(message: GivenMessage): boolean {
+    return !this.hasLeft && this.#run.parkAgain(message, this)
   }
 
   leftTransaction(): void {
@@ -73,8 +71,7 @@ class Flight implements MessageLane {
   leaveIfDone(): void {
     if (this.hasLeft || !this.isHandled || this.message.isInTransaction) return
     this.hasLeft = true
-    this.#lanes.leave(this.#turn)
-    this.#onLeft()
+    this.#run.left(this)
   }
 }
 
@@ -84,9 +81,9 @@ class Flight implements MessageLane {
  *
  *   taken: parked in its lane ─▶ begun: its time runs ─▶ acknowledged, or released when the handler fails
  *
- * The next message of a lane begins when the handler of the one before has ended, and no open transaction has that one. Where a
- * message is given back by its handler or by an aborted transaction, those behind it are given back before, so that all of
- * them come again in order. The first failure ends the loop, which releases the failed message and those that are parked.
+ * The next message of a lane begins when the handler of the one before has ended, and no open transaction has that one. A
+ * message that is given back by its handler or by an aborted transaction is parked before those behind it: its handler may
+ * take it into another transaction as long as it runs, and it comes again when that one has ended. The first failure ends the loop, which releases the failed message and those that are parked.
  */
 export class HandlerRun implements ParkingSink {
   readonly #options: HandlerRunOptions
@@ -163,8 +160,16 @@ export class HandlerRun implements ParkingSink {
 
   park(acquired: AcquiredMessage, offers: TopicOffers): void {
     const message = this.#options.given.parked(acquired, offers)
-    if (message.retries > 0 && this.#isInFlight(message)) return
-    if (this.#lanes.park(message)) message.leaveBatch()
+    const flight = message.retries > 0 ? this.#flightOf(message) : undefined
+    if (flight === undefined) {
+      if (this.#lanes.park(message)) message.leaveBatch()
+    } else if (flight.message.isReleased) this.#parkFirst(message, flight)
+    else this.#takeNewest(message, flight)
+  }
+
+  #parkFirst(message: GivenMessage, { turn }: Flight): void {
+    this.#lanes.parkAgain(turn, message)
+    message.leaveBatch()
   }
 
   parkedEnded(serial: number): void {
@@ -185,22 +190,23 @@ export class HandlerRun implements ParkingSink {
     }
   }
 
-  /** Takes the offer, if it is one of a message whose handler is in flight. */
-  #isInFlight(message: GivenMessage): boolean {
-    for (const flight of this.#flights) {
-      if (flight.isHandled || flight.message.isReleased || !message.isOfSameMessage(flight.message)) continue
-      message.begin()
-      message.joins(flight)
-      this.inFlight.delete(flight.newest)
-      this.inFlight.add(message)
-      flight.newest = message
-      return true
-    }
-    return false
+  /** The flight of this message, which is offered again. */
+  #flightOf(message: GivenMessage): Flight | undefined {
+    for (const flight of this.#flights) if (message.isOfSameMessage(flight.message)) return flight
+    return undefined
+  }
+
+  /** The message is offered again while its handler is in flight. */
+  #takeNewest(message: GivenMessage, flight: Flight): void {
+    message.begin()
+    message.joins(flight)
+    this.inFlight.delete(flight.newest)
+    this.inFlight.add(message)
+    flight.newest = message
   }
 
   async #handle(turn: Turn<GivenMessage>): Promise<void> {
-    const flight = new Flight(turn, this.#lanes, () => this.#left(flight))
+    const flight = new Flight(turn, this)
     const { message } = flight
     this.#running++
     this.#flights.add(flight)
@@ -224,7 +230,19 @@ export class HandlerRun implements ParkingSink {
     this.#wake()
   }
 
-  #left(flight: Flight): void {
+  /** The message of a flight is parked before those behind it. @returns false: it has to be given back */
+  parkAgain(message: GivenMessage, flight: Flight): boolean {
+    if (this.#options.end.signal.aborted) return false
+    const { offers, record } = message.place
+    const acquired = offers.parkAgain(record, this)
+    if (acquired === undefined) return false
+    this.#parkFirst(this.#options.given.parked(acquired, offers), flight)
+    return true
+  }
+
+  /** The lane of a flight goes on. */
+  left(flight: Flight): void {
+    this.#lanes.leave(flight.turn)
     this.#flights.delete(flight)
     if (!flight.isHandled) return
     this.#startReady()

@@ -18,8 +18,8 @@ type OfferedRecord = KafkaRecord & Pick<Offer, 'serial'>
 
 /** A message in a transaction, whose handler may wait for its end. */
 export interface InTransaction {
-  /** Called when the transaction has aborted: the messages that wait behind this one, and are given back together with it. */
-  takeBehind(): readonly OfferedRecord[]
+  /** Called when the transaction has aborted. Where others wait behind the message, it waits before them again. */
+  parkAgain(): void
   /** Called when the message belongs to the transaction no more: it has ended, or cannot commit any more. */
   leftTransaction(): void
 }
@@ -48,14 +48,10 @@ interface ReadPartitionOptions {
   /** Called when a transaction has taken a message, which may wait to be offered again. */
   readonly onHeld: () => void
   /**
-   * Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. `behind`: those
-   * that are parked behind them, and given back with them.
+   * Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. Those that
+   * `parkAgain` has not parked are released.
    */
-  readonly settle: (
-    messages: readonly OfferedRecord[],
-    committed?: TransactionPosition,
-    behind?: readonly OfferedRecord[]
-  ) => void
+  readonly settle: (messages: readonly OfferedRecord[], committed?: TransactionPosition, parkAgain?: () => void) => void
 }
 
 /** A partition from the position where a member began to read it until the member loses it, or begins anew. */
@@ -170,10 +166,11 @@ export class HeldMessages {
   #settle(result: TransactionEnd): void {
     const { commits, settle } = this.partition.options
     if (result === 'unknown') commits.readAnew()
-    else {
-      const behind = result === 'aborted' ? this.#parties.flatMap(party => party.takeBehind()) : []
-      settle([...this.#messages.values()], result === 'committed' ? this.#given : undefined, behind)
-    }
+    else if (result === 'committed') settle([...this.#messages.values()], this.#given)
+    else
+      settle([...this.#messages.values()], undefined, () => {
+        for (const party of this.#parties) party.parkAgain()
+      })
   }
 
   /** The messages belong to the transaction no more. */

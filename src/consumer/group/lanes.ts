@@ -76,12 +76,15 @@ export interface Turn<Item> {
 }
 
 interface Entry<Item> extends Turn<Item> {
-  readonly lane: Lane<Item> | undefined
+  readonly lane: Lane<Item>
   readonly bytes: number
 }
 
 interface Lane<Item> {
-  readonly name: string
+  /** `undefined`: no other message comes into it. */
+  readonly name: string | undefined
+  /** The message that was begun, and comes again before those behind it. */
+  again: Entry<Item> | undefined
   /** Messages behind the one that is ready or begun, in order of arrival. */
   readonly behind: Set<Entry<Item>>
 }
@@ -100,8 +103,10 @@ interface Share {
  * Messages that a client has in hand and has not begun, in lanes. Of a lane, one message is begun at a time, and the next one
  * when the client says that the lane may go on. A lane begins with its first message, and ends when it is empty.
  *
+ *                      parkAgain: before all others of its lane ◀─────┐
+ *                                    ▼                                │
  *   park ─▶ behind another one of its lane ─▶ ready ─▶ next: begun ─▶ leave: the lane goes on
- *             │ takeBehind, takeAll, drop       │ takeAll, drop
+ *             │ takeAll, drop                   │ takeAll, drop
  *             ▼                                 ▼
  *           it is not parked any more: given back by its taker, or gone
  *
@@ -157,17 +162,25 @@ export class Lanes<Item extends Parkable> {
    */
   park(item: Item): boolean {
     const name = this.#options.laneOf(item)
-    let lane = name === undefined ? undefined : this.#lanes.get(name)
-    const isBehind = lane !== undefined
-    if (name !== undefined && lane === undefined) {
-      lane = { name, behind: new Set() }
-      this.#lanes.set(name, lane)
-    }
-    const entry = { item, lane, bytes: this.#options.bytesOf(item) }
-    if (isBehind) lane!.behind.add(entry)
+    const known = name === undefined ? undefined : this.#lanes.get(name)
+    const lane = known ?? { name, again: undefined, behind: new Set() }
+    if (name !== undefined) this.#lanes.set(name, lane)
+    const entry = this.#entryOf(item, lane)
+    if (known !== undefined) lane.behind.add(entry)
     else this.#ready.add(entry)
+    return known !== undefined
+  }
+
+  /** Parks the message of this turn anew, whatever {@link mayPark} says. It is the next one of its lane. */
+  parkAgain(turn: Turn<Item>, item: Item): void {
+    const { lane } = turn as Entry<Item>
+    lane.again = this.#entryOf(item, lane)
+  }
+
+  #entryOf(item: Item, lane: Lane<Item>): Entry<Item> {
+    const entry = { item, lane, bytes: this.#options.bytesOf(item) }
     this.#count(entry)
-    return isBehind
+    return entry
   }
 
   /** Begins the message that has been ready for longest. `undefined`: none is ready. */
@@ -182,18 +195,7 @@ export class Lanes<Item extends Parkable> {
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
   leave(turn: Turn<Item>): void {
-    const { lane } = turn as Entry<Item>
-    if (lane !== undefined) this.#goOn(lane)
-  }
-
-  /** Takes out the messages behind the one of this turn, in order. Its lane stays taken. */
-  takeBehind(turn: Turn<Item>): Item[] {
-    const { lane } = turn as Entry<Item>
-    if (lane === undefined) return []
-    const behind = [...lane.behind]
-    lane.behind.clear()
-    for (const entry of behind) this.#uncount(entry)
-    return behind.map(({ item }) => item)
+    this.#goOn((turn as Entry<Item>).lane)
   }
 
   /** Takes out all parked messages, in order of arrival. */
@@ -208,17 +210,21 @@ export class Lanes<Item extends Parkable> {
     const entry = this.#parked.get(serial)
     if (entry === undefined) return
     this.#uncount(entry)
-    if (!this.#ready.delete(entry)) entry.lane!.behind.delete(entry)
-    else if (entry.lane !== undefined) this.#goOn(entry.lane)
+    const { lane } = entry
+    if (this.#ready.delete(entry)) this.#goOn(lane)
+    else if (lane.again === entry) lane.again = undefined
+    else lane.behind.delete(entry)
   }
 
   #goOn(lane: Lane<Item>): void {
-    for (const entry of lane.behind) {
-      lane.behind.delete(entry)
-      this.#ready.add(entry)
+    const next = lane.again ?? lane.behind.values().next().value
+    if (next === undefined) {
+      if (lane.name !== undefined) this.#lanes.delete(lane.name)
       return
     }
-    this.#lanes.delete(lane.name)
+    if (next === lane.again) lane.again = undefined
+    else lane.behind.delete(next)
+    this.#ready.add(next)
   }
 
   #count(entry: Entry<Item>): void {

@@ -63,6 +63,8 @@ interface OpenOffer {
   isHeld: boolean
   /** Who has it parked; `undefined`: it is not parked. */
   holder: ParkedHolder | undefined
+  /** Number of the offer before, which was released. It counts until this one, which is parked, is begun. */
+  former: number | undefined
 }
 
 let lastSerial = 0
@@ -189,9 +191,9 @@ export class OffsetTracker {
     const open = this.#openOffer(offset)
     if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false, holder })
     else {
-      const { firstSerial = serial, retries = 0 } = this.#released.get(offset) ?? {}
+      const { firstSerial = serial, retries = 0, serial: released } = this.#released.get(offset) ?? {}
       this.#released.delete(offset)
-      const isNew = { isOver: false, isHeld: false, holder }
+      const isNew = { isOver: false, isHeld: false, holder, former: holder && released }
       this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, ...isNew })
     }
   }
@@ -206,6 +208,7 @@ export class OffsetTracker {
     if (offer?.serial !== serial || offer.holder === undefined) return false
     this.#parked--
     offer.holder = undefined
+    offer.former = undefined
     offer.deadlineAt = now + this.#options.ackTimeoutMs
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, offer.deadlineAt)
     return true
@@ -226,10 +229,11 @@ export class OffsetTracker {
     return ended[0]?.offset
   }
 
-  /** True when a transaction may take the message of this offer: it stands, or was released, and none is newer. */
+  /** True when a transaction may take the message of this offer: it stands, or was released, and none has begun since. */
   mayHold(offset: Offset, serial: number, now: number): boolean {
-    const isHeld = this.#openOffer(offset)?.isHeld === true
-    return !isHeld && (this.stands(offset, serial, now) || this.#released.get(offset)?.serial === serial)
+    const { isHeld = false, former } = this.#openOffer(offset) ?? {}
+    const isReleased = former === serial || this.#released.get(offset)?.serial === serial
+    return !isHeld && (isReleased || this.stands(offset, serial, now))
   }
 
   /** Gives the message to a transaction. Until {@link settleHeld} its time does not run, and nothing else settles it. */
@@ -237,10 +241,13 @@ export class OffsetTracker {
     const released = this.#released.get(offset)
     if (released !== undefined) {
       this.#released.delete(offset)
-      const isNew = { deadlineAt: 0, isOver: false, isHeld: false, holder: undefined }
+      const isNew = { deadlineAt: 0, isOver: false, isHeld: false, holder: undefined, former: undefined }
       this.#offers.splice(this.#indexOf(offset), 0, { ...released, ...isNew })
     }
-    Object.assign(this.#openOffer(offset)!, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
+    const offer = this.#openOffer(offset)!
+    this.#dropped([offer])
+    this.#toFormer(offer)
+    Object.assign(offer, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
     this.#held++
   }
 
@@ -337,15 +344,23 @@ export class OffsetTracker {
     const offer = this.#openOffer(offset)
     if (offer?.serial !== serial || offer.isHeld) return false
     if (offer.holder !== undefined) this.#parked--
-    offer.holder = undefined
+    this.#toFormer(offer)
     this.#offers.splice(this.#indexOf(offset), 1)
     this.#released.set(offset, offer)
     return true
   }
 
-  /** True when the acknowledgement of an offer counts: it stands or is over, or was released, and none is newer. */
+  /** The parked offer was not begun: the one before it is the newest one again. */
+  #toFormer(offer: OpenOffer): void {
+    offer.serial = offer.former ?? offer.serial
+    offer.holder = undefined
+    offer.former = undefined
+  }
+
+  /** True when the acknowledgement of an offer counts: it stands or is over, or was released, and none has begun since. */
   takesAckOf(offset: Offset, serial: number): boolean {
-    return (this.#openOffer(offset) ?? this.#released.get(offset))?.serial === serial
+    const open = this.#openOffer(offset)
+    return (open ?? this.#released.get(offset))?.serial === serial || open?.former === serial
   }
 
   /** True while the offer stands: none of the message is newer, and its time is not over. */

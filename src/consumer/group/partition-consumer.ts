@@ -237,6 +237,19 @@ export class PartitionConsumer {
     else this.#prefetch()
   }
 
+  /**
+   * Takes a message back from the client of an offer, which has it parked from now on.
+   *
+   * @returns the new offer; `undefined`, and nothing is changed: the message was offered again since, or is settled
+   */
+  parkAgain({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>, holder: ParkedHolder): Offer | undefined {
+    const tracker = this.#tracker
+    if (this.#isStopped || tracker?.released(offset, serial) !== true) return undefined
+    tracker.park(offset, holder)
+    this.#goOn()
+    return tracker.offerOf(offset)
+  }
+
   #keepReleased(released: readonly TakenRecord[]): void {
     const next = this.#prefetched ? [this.#prefetched, ...released] : released
     // A message whose time is over may be in hand already.
@@ -363,7 +376,7 @@ export class PartitionConsumer {
 
   #mayComeNext(offset: Offset): boolean {
     const tracker = this.#tracker!
-    return !(tracker.isAcked(offset) || tracker.isHeld(offset))
+    return !(tracker.isAcked(offset) || tracker.isHeld(offset) || tracker.isParked(offset))
   }
 
   #isFull(tracker: OffsetTracker): boolean {
@@ -433,11 +446,11 @@ export class PartitionConsumer {
     this.#prefetch()
   }
 
-  /** A released message may be acknowledged, or given to a transaction, while it waits to be offered again. */
+  /** A message may be acknowledged, given to a transaction, or parked, while it waits to be offered again. */
   #passSettled(): void {
     const tracker = this.#tracker!
     const { offset } = this.#prefetched ?? {}
-    if (offset === undefined || !(tracker.isAcked(offset) || tracker.isHeld(offset))) return
+    if (offset === undefined || this.#mayComeNext(offset)) return
     this.#prefetched = this.#nextInHand(tracker, this.#options.runtime.clock())
     if (!this.#prefetched) this.#options.demand.idle()
   }
@@ -475,9 +488,10 @@ export class PartitionConsumer {
         this.#passSettled()
         if (this.#isWanted) commits.tick(() => this.#prefetch())
       },
-      settle: (messages, committed, behind = []) => {
+      settle: (messages, committed, parkAgain) => {
         tracker.settleHeld(messages, committed)
-        if (committed === undefined) this.release([...behind, ...messages])
+        parkAgain?.()
+        if (committed === undefined) this.release(messages)
         this.#goOn()
         this.#read?.changed()
       }

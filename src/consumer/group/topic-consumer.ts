@@ -305,6 +305,12 @@ export class TopicConsumer implements LoopTopic {
     return true
   }
 
+  /** See {@link PartitionConsumer.parkAgain}. */
+  parkAgain(message: AcquiredMessage, holder: ParkedHolder): AcquiredMessage | undefined {
+    const partition = this.#mayServe ? this.#partitions.get(message.partition) : undefined
+    return partition?.parkAgain(message, holder) && this.#offered(partition, message)
+  }
+
   /** What is read of the partition now, for transactions. */
   read(partition: number): ReadPartition | undefined {
     return this.#partitions.get(partition)?.read

@@ -159,6 +159,80 @@ describe('handlers of a loop', () => {
     expect(committed()).to.equal(6)
   })
 
+  for (const order of ['partition', 'key', 'none'] as const)
+    for (const concurrency of [1, 10])
+      it(`may run an aborted transaction again, with their message, as often as they like: by ${order}, ${concurrency}`, async () => {
+        await begin(6, { concurrency, order }, {}, () => (order === 'none' ? null : 'k'))
+        for (let tries = 0; tries < 3; tries++) {
+          stage.hold(0).end('aborted')
+          await stage.pass(10)
+        }
+        const last = stage.hold(0)
+        expect(await stage.commit(last)).to.equal(true)
+        last.end('committed')
+        await stage.end(0)
+        for (const offset of run(1, 5)) await stage.end(offset)
+        expect(stage.begun).to.deep.equal(run(0, 6))
+        expect(committed()).to.equal(6)
+        expect(stage.parkedBytes.value).to.equal(0)
+      })
+
+  it('read nothing again that waits behind a message that comes again, and begin it in order', async () => {
+    await begin(100, { concurrency: 4, order: 'key' })
+    stage.runtime.newly('fetchData')
+    for (let tries = 0; tries < 17; tries++) {
+      const transaction = stage.hold(0)
+      await stage.end(0)
+      transaction.end('aborted')
+      await stage.pass()
+      stage.messageOf(1).release()
+      await stage.end(1)
+    }
+    expect(stage.runtime.newly('fetchData')).to.equal(0)
+    for (const offset of run(0, 100)) await stage.end(offset)
+    expect(stage.begun.slice(-100).sort((one, other) => one - other)).to.deep.equal(run(0, 100))
+    expect(committed()).to.equal(100)
+  })
+
+  it('take the acknowledgement of a message that they have released, while it waits to come again', async () => {
+    await begin(3)
+    const message = stage.messageOf(0)
+    message.release()
+    message.ack()
+    await stage.pass()
+    await stage.end(0)
+    for (const offset of [1, 2]) await stage.end(offset)
+    expect(stage.begun).to.deep.equal([0, 1, 2])
+    expect(committed()).to.equal(3)
+  })
+
+  it('are called again first with a message that they release when it has been offered again, and its time ends again', async () => {
+    await begin(3)
+    const message = stage.messageOf(0)
+    await stage.pass(ACK_MS + 10)
+    message.release()
+    await stage.pass(ACK_MS + 10)
+    for (const offset of [0, 0, 1, 2]) await stage.end(offset)
+    expect(stage.begun).to.deep.equal([0, 0, 1, 2])
+    expect(committed()).to.equal(3)
+  })
+
+  it('have one message once where they release it as it is about to be offered again', async () => {
+    await begin(4, { concurrency: 2 })
+    await stage.pass(ACK_MS - 2)
+    const message = stage.messageOf(0)
+    stage.runtime.held.add('fetchData')
+    await stage.pass(10)
+    message.release()
+    stage.runtime.held.clear()
+    await stage.pass()
+    await stage.end(0)
+    for (const offset of run(0, 4)) await stage.end(offset)
+    expect(stage.begun).to.deep.equal([0, 0, 1, 2, 3])
+    expect(committed()).to.equal(4)
+    expect(stage.parkedBytes.value).to.equal(0)
+  })
+
   it('give back what they had begun among what waited, in the order of the partition', async () => {
     await begin(12, { concurrency: 3, order: 'key' }, {}, offset => (offset % 4 === 0 ? 'slow' : `k${offset}`))
     for (const offset of [1, 2, 3, 5, 6, 7]) await stage.end(offset)

@@ -73,16 +73,23 @@ describe('the lanes of parked messages', () => {
     expect([stage.lanes.lanes, stage.lanes.parked, stage.bytes.value]).to.deep.equal([0, 0, 0])
   })
 
-  it('give out all behind a message that has begun, in order, and wait for it still', () => {
-    const stage = new LanesStage()
-    const [, a2, a3] = stage.park('a', 'a', 'a')
-    const [turn] = stage.begin()
-    expect(stage.lanes.takeBehind(turn!)).to.deep.equal([a2, a3])
-    const [again] = stage.park('a')
-    expect(stage.begin()).to.deep.equal([])
-    stage.lanes.leave(turn!)
-    expect(stage.begin().map(({ item }) => item)).to.deep.equal([again])
-  })
+  for (const lane of ['a', undefined])
+    it(`park a message that has begun before all behind it, and wait for it still: ${lane ?? 'without a lane'}`, () => {
+      const stage = new LanesStage({ maxParked: 2 })
+      const behind = lane === undefined ? [] : stage.park(lane, lane, lane).slice(1)
+      if (lane === undefined) stage.park(lane)
+      const [turn] = stage.begin()
+      const again = itemOf(lane)
+      stage.lanes.parkAgain(turn!, again)
+      expect(stage.begin()).to.deep.equal([])
+      const inTurn: Item[] = []
+      for (let next = turn; next; next = stage.begin()[0]) {
+        inTurn.push(next.item)
+        stage.lanes.leave(next)
+      }
+      expect(inTurn).to.deep.equal([turn!.item, again, ...behind])
+      expect([stage.lanes.lanes, stage.bytes.value]).to.deep.equal([0, 0])
+    })
 
   it('go on without a message whose offer is over, behind and in front', () => {
     const stage = new LanesStage()
@@ -101,7 +108,7 @@ describe('the lanes of parked messages', () => {
     expect(turn!.item).to.equal(first)
     expect(stage.room, 'once').to.deep.equal([0])
     expect(stage.mayPark()).to.equal(true)
-    stage.lanes.takeBehind(turn!)
+    stage.lanes.takeAll()
     expect(stage.room).to.deep.equal([0])
   })
 
@@ -149,7 +156,7 @@ describe('the lanes of parked messages', () => {
   it('give each message out once, in the order of its lane, and count what they keep, whatever is done to them', () => {
     const steps = fc.array(
       fc.record({
-        what: fc.constantFrom('park', 'park', 'park', 'begin', 'leave', 'behind', 'drop', 'all'),
+        what: fc.constantFrom('park', 'park', 'park', 'begin', 'leave', 'again', 'drop', 'all'),
         lane: fc.constantFrom('a', 'b', 'c', undefined),
         at: fc.nat(5)
       }),
@@ -160,6 +167,9 @@ describe('the lanes of parked messages', () => {
         const stage = new LanesStage()
         const parked: Item[] = []
         const begun: Turn<Item>[] = []
+        /** The messages of a lane that wait: one that comes again is the first. */
+        const waiting = (lane: string): Item[] =>
+          parked.filter(one => one.lane === lane).sort((one, other) => one.offset - other.offset)
         const out = (...items: readonly Item[]): void => {
           for (const item of items) expect(parked.splice(parked.indexOf(item), 1)).to.deep.equal([item])
         }
@@ -168,23 +178,23 @@ describe('the lanes of parked messages', () => {
           if (what === 'park') parked.push(...stage.park(lane))
           else if (what === 'begin') {
             const next = stage.lanes.next()
-            const taken = new Set(begun.map(({ item }) => item.lane))
-            const mayBegin = parked.filter(one => one.lane === undefined || !taken.has(one.lane))
+            const taken = new Set(begun.map(({ item }) => item.lane ?? item.offset))
+            const mayBegin = parked.filter(one => !taken.has(one.lane ?? one.offset))
             if (next === undefined) expect(mayBegin).to.deep.equal([])
             else {
               const { item } = next
-              if (item.lane !== undefined) expect(mayBegin.find(one => one.lane === item.lane)).to.equal(item)
+              expect(mayBegin).to.include(item)
+              if (item.lane !== undefined) expect(waiting(item.lane)[0]).to.equal(item)
               out(item)
               begun.push(next)
             }
           } else if (what === 'leave' && turn) {
             begun.splice(begun.indexOf(turn), 1)
             stage.lanes.leave(turn)
-          } else if (what === 'behind' && turn) {
-            const expected = parked.filter(one => one.lane !== undefined && one.lane === turn.item.lane)
-            const behind = stage.lanes.takeBehind(turn)
-            expect(behind).to.deep.equal(expected)
-            out(...behind)
+          } else if (what === 'again' && turn && !parked.some(({ offset }) => offset === turn.item.offset)) {
+            const again = { ...turn.item, serial: itemOf(undefined).serial }
+            stage.lanes.parkAgain(turn, again)
+            parked.push(again)
           } else if (what === 'drop' && parked.length > 0) {
             const dropped = parked[at % parked.length]!
             stage.lanes.drop(dropped.serial)

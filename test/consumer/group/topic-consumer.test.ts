@@ -64,6 +64,7 @@ class TopicStage {
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
+        parkAgain: () => undefined,
         releaseNow: taken => this.consumer.releaseAll(taken),
         begin: message => this.consumer.begins(message),
         isOpen: message => this.consumer.isOpen(message),
