@@ -185,7 +185,8 @@ class FirstEvents implements Follower {
   }
 
   get isFull(): boolean {
-    return this.#isOver || this.#found.length >= this.#wanted.count || this.#bytes >= MAX_EVENT_BYTES || !this.#hasRoom
+    const isEnough = this.#found.length >= this.#wanted.count || this.#held.bytes >= MAX_EVENT_BYTES
+    return this.#isOver || isEnough || !this.#hasRoom
   }
 
   /** Where it has found nothing and there is no room, it reads on when there is some. */
@@ -200,19 +201,24 @@ class FirstEvents implements Follower {
   }
 
   take(partition: number, record: KafkaRecord): void {
+    let madeBytes = 0
     try {
       const event = eventIn(record)
       const place = { partition, offset: record.offset, headers: record.headers }
       const returned: ReturnedHeaders = headers => returnedHeadersOf(this.#exchange.request, headers)
-      if (event !== undefined) this.#found.push(foundIn(event, place, this.#wanted.mode, returned))
+      if (event !== undefined) {
+        const found = foundIn(event, place, this.#wanted.mode, returned)
+        madeBytes = found.output.body.length
+        this.#found.push(found)
+      }
     } catch (error) {
       this.ended(error)
       return
     }
     this.#records++
     this.#bytes += sizeOfRecord(record)
-    // The answer has a copy.
-    this.#held.add(memoryOfRecord(record))
+    // The answer has a copy, which may be six times as long.
+    this.#held.add(Math.max(memoryOfRecord(record), madeBytes))
   }
 
   flush(): void {

@@ -14,8 +14,10 @@ import { type EventParts, EventProblem } from './event-answers.js'
 import { eventIn } from './event-output.js'
 import {
   answerEvents,
+  type Found,
   foundIn,
   MAX_EVENT_BYTES,
+  MAX_JSON_BYTES,
   Query,
   type ReturnedHeaders,
   STOPPING,
@@ -68,11 +70,7 @@ export class GroupEndpoint {
       timeoutMs: () =>
         wanted.timeoutMs === undefined ? undefined : Math.max(0, wanted.timeoutMs - (this.#clock() - startedAt)),
       skips: messages => this.#clock() - startedAt < SKIP_MS && areSkipped(messages, caller),
-      answer: (messages, { skipped }) => {
-        // The messages have been read already, so an exceeded quota refuses the next request.
-        caller.charge(messages.length, sizeOfRecords(messages))
-        this.#answer(exchange, wanted, group, messages, skipped)
-      },
+      answer: (messages, poll) => this.#answer(exchange, wanted, group, messages, poll),
       fail: (reason, { skipped }) => this.#failed(exchange, wanted, reason, skipped),
       onOver: () => this.#polls.delete(poll)
     })
@@ -105,19 +103,32 @@ export class GroupEndpoint {
     { mode }: WantedEvents,
     group: string,
     messages: readonly AcquiredMessage[],
-    skippedBefore: number
+    poll: Poll
   ): void {
     const returned: ReturnedHeaders = headers => returnedHeadersOf(exchange.request, headers)
-    const found = messages.flatMap(message => {
+    const found: Found[] = []
+    const foreign: AcquiredMessage[] = []
+    let bytes = 0
+    for (const message of messages) {
+      if (bytes >= MAX_JSON_BYTES) {
+        poll.askForFewer(found.length + foreign.length)
+        return
+      }
       const event = eventIn(message)
-      if (event !== undefined) return [foundIn(event, message, mode, returned)]
-      // A record that is no event is never offered again, whatever the client does.
-      const { topic, partition, offset } = message
+      if (event === undefined) foreign.push(message)
+      else {
+        const one = foundIn(event, message, mode, returned)
+        bytes += one.output.body.length
+        found.push(one)
+      }
+    }
+    poll.made(bytes)
+    // The messages have been read already, so an exceeded quota refuses the next request.
+    this.#parts.access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
+    // A record that is no event is never offered again, whatever the client does.
+    for (const { topic, partition, offset } of foreign)
       this.#verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-      return []
-    })
-    const skipped = skippedBefore + messages.length - found.length
-    answerEvents(this.#parts.answers, exchange, mode, found, { skipped })
+    answerEvents(this.#parts.answers, exchange, mode, found, { skipped: poll.skipped + foreign.length })
   }
 
   #failed(exchange: Exchange, { mode }: WantedEvents, reason: NoMessage | Error, skipped: number): void {

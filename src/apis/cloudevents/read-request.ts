@@ -96,8 +96,10 @@ export function acceptedMode(accept: string | undefined, hasCount: boolean): Con
 }
 
 const DEFAULT_EVENTS = 100
-/** Once an answer has so many bytes of records, none is added: more holds up the event loop. */
+/** Once an answer has so many bytes of records, none is added: more holds up the event loop. Headers count with their memory. */
 export const MAX_EVENT_BYTES = 4 * 1024 * 1024
+/** Once the events of a group have so many in an answer, the others are released: a text may become six times as long. */
+export const MAX_JSON_BYTES = 6 * 1024 * 1024
 /** Partitions that a reader without a group reads; the place to go on at names all of them. */
 const MAX_PARTITIONS = 200
 const MAX_WAIT_MS = 60_000

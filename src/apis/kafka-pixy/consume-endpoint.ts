@@ -40,10 +40,12 @@ const STOPPING: NoMessage = {
 }
 
 /**
- * Once an answer with `count` has this many bytes of keys, values and headers, no message is added: more holds up the
- * event loop. Keys and values that are decoded by schemas have at most so many characters of JSON.
+ * Once an answer with `count` has this many bytes of keys, values and headers, as headers are in memory, no message is added:
+ * more holds up the event loop. Keys and values that are decoded by schemas have at most so many characters of JSON.
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+/** Once the JSON of a list has so many, the other messages are released. That of 4 MiB in base64 fits. */
+const MAX_JSON_CHARACTERS = 6 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
 const MAX_TEXT_CHARACTERS = 16 * 1024
 
@@ -167,9 +169,14 @@ export class ConsumeEndpoint {
     jsons: readonly RecordJson[]
   ): void {
     const { access, answers } = this.#parts
+    const texts = isList ? listTexts(messages, options, jsons) : [messageJson(messages[0]!, options, '', jsons[0])]
+    if (texts.length < messages.length) {
+      poll.askForFewer(texts.length)
+      return
+    }
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
-    const json = isList ? listJson(messages, options, jsons) : messageJson(messages[0]!, options, '', jsons[0])
+    const json = isList ? `[\n  ${texts.join(',\n  ')}\n]` : texts[0]!
     poll.made(json.length)
     // A long text that waits for its client must not be in the heap.
     const body = json.length > MAX_TEXT_CHARACTERS ? Buffer.from(json) : json
@@ -238,8 +245,18 @@ function countOf(values: Values): number | undefined {
 const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}${reason === undefined ? '' : `: ${reason}`}`
 
-const listJson = (
+/** The first ones of a list, at least one: a text may become six times as long as JSON. */
+function listTexts(
   messages: readonly AcquiredMessage[],
   options: MessageOptions,
   jsons: readonly RecordJson[]
-): string => `[\n${messages.map((message, at) => `  ${messageJson(message, options, '  ', jsons[at])}`).join(',\n')}\n]`
+): readonly string[] {
+  const texts: string[] = []
+  for (let length = 0; texts.length < messages.length && length < MAX_JSON_CHARACTERS; ) {
+    const at = texts.length
+    const text = messageJson(messages[at]!, options, '  ', jsons[at])
+    texts.push(text)
+    length += text.length
+  }
+  return texts
+}

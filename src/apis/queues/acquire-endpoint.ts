@@ -15,7 +15,7 @@ import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
-import { addMessage, plainParts, schemaParts } from './message-json.js'
+import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 import { type acquireBody, acquiring, requireAtMost, withJson } from './requests.js'
@@ -24,6 +24,8 @@ import { settle } from './settle-endpoint.js'
 export const BYTES_TYPE = 'application/octet-stream'
 /** Keys of more bytes do not go into a header: clients such as Node's refuse more than 16 KiB of headers. */
 const MAX_KEY_BYTES = 6 * 1024
+/** Once the JSON of an answer has so many, the other messages go to the next client: a text may become six times as long. */
+const MAX_JSON_BYTES = 6 * 1024 * 1024
 
 type AcquireBody = z.output<typeof acquireBody>
 
@@ -205,28 +207,32 @@ class Acquisition {
 
   /** Rejects by a bug only. */
   async #outputOf(messages: readonly QueueMessage[]): Promise<Output> {
-    const { schemas, clock } = this.#parts
     const { encoding } = this.#asked.wanted
     if (this.#asked.isBytes) {
       const [message] = this.#given(messages)
       return message === undefined ? NOTHING : this.#bytesOutput(message)
     }
-    const records = recordsOf(messages)
-    const parts =
-      encoding === 'schema'
-        ? await schemaParts(schemas!, records, this.#client, clock)
-        : records.map(record => plainParts(record, encoding === 'text'))
-    const partsOf = new Map(messages.map(({ token }, at) => [token, parts[at]!]))
+    const decoded = encoding === 'schema' ? await this.#decoded(messages) : undefined
     const given = this.#given(messages)
     const body = new SegmentedBody()
-    for (const [at, message] of given.entries()) {
-      body.add(at === 0 ? '{"messages":[' : ',')
-      addMessage(body, message, partsOf.get(message.token)!)
+    let count = 0
+    for (const message of given) {
+      if (body.length >= MAX_JSON_BYTES) break
+      body.add(count++ === 0 ? '{"messages":[' : ',')
+      addMessage(body, message, decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text'))
     }
+    this.#passOn(this.#messages.slice(count))
     body.add(given.length === 0 ? '{"messages":[]' : ']')
     body.add(this.#settled === undefined ? '}' : `,"settled":${JSON.stringify(this.#settled)}}`)
     this.#held?.add(body.madeBytes)
     return { status: 200, type: JSON_TYPE, body }
+  }
+
+  /** By token. */
+  async #decoded(messages: readonly QueueMessage[]): Promise<ReadonlyMap<string, Parts>> {
+    const { schemas, clock } = this.#parts
+    const parts = await schemaParts(schemas!, recordsOf(messages), this.#client, clock)
+    return new Map(messages.map(({ token }, at) => [token, parts[at]!]))
   }
 
   /** What the client gets now, with what is left of the locks. Messages whose locks are over meanwhile go to the next one. */
@@ -234,10 +240,17 @@ class Acquisition {
     const sinceMs = Math.floor(this.#parts.clock() - this.#gotAt)
     const given = messages.map(message => ({ ...message, lockMs: message.lockMs - sinceMs }))
     const isOver = ({ lockMs }: QueueMessage): boolean => lockMs <= 0
-    if (!given.some(isOver)) return given
-    this.#messages = messages.filter((_, at) => !isOver(given[at]!))
-    this.#asked.queue.queues.unseen(messages.filter((_, at) => isOver(given[at]!)))
+    this.#passOn(messages.filter((_, at) => isOver(given[at]!)))
     return given.filter(message => !isOver(message))
+  }
+
+  /** Gives messages to the next client. */
+  #passOn(messages: readonly QueueMessage[]): void {
+    if (messages.length === 0) return
+    const passed = new Set(messages)
+    this.#messages = this.#messages.filter(message => !passed.has(message))
+    this.#held?.add(-memoryOfRecords(recordsOf(messages)))
+    this.#asked.queue.queues.unseen(messages)
   }
 
   /** The value of a message as it is, and all else in headers. */

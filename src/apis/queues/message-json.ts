@@ -18,7 +18,7 @@ const MAX_DECODED_BYTES = 4 * 1024 * 1024
 const MAX_CAUSES = 10
 
 /** Key, value and header values of a record as JSON. */
-interface Parts {
+export interface Parts {
   readonly key: JsonPart
   readonly value: JsonPart
   /** `[{"key":…,"value":…}]`, one after another. */

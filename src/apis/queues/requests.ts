@@ -59,7 +59,9 @@ export const acquireBody = z.strictObject({
   maxBytes: bytes
     .max(MAX_ANSWER_BYTES)
     .default(ACQUIRE.maxBytes)
-    .describe('no message is added once keys, values and headers have so many bytes; the first one is always given'),
+    .describe(
+      'no message is added once keys, values and headers have so many bytes, each header 250 more; the first one is always given'
+    ),
   lockMs: z
     .int()
     .min(MIN_LOCK_MS)

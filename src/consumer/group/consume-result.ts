@@ -51,7 +51,7 @@ export interface ConsumedMessage extends AcquiredMessage {
 export interface MessageLimits {
   /** At least 1. */
   readonly maxMessages: number
-  /** No further message is added when keys, values and headers have this many bytes. */
+  /** No further message is added when keys, values and headers have this many bytes. Each header counts as 250 more. */
   readonly maxBytes: number
 }
 

@@ -44,7 +44,10 @@ export type ConsumeOptions = {
 export interface BatchOptions {
   /** Default: 500. At most 301 of one partition come together (`maxPendingMessages`). */
   readonly maxMessages?: number | undefined
-  /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
+  /**
+   * No further message is added when keys, values and headers have this many bytes. Each header counts as 250 bytes more.
+   * Default: 1 MiB.
+   */
   readonly maxBytes?: number | undefined
 }
 

@@ -1,6 +1,7 @@
+import { memoryOfRecord } from '../../core/bytes.js'
 import { addTo } from '../../core/group-by.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
+import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -428,7 +429,7 @@ export class TopicConsumer implements LoopTopic {
       const message = this.#offered(partition, this.#take(partition, loop?.sink))
       if (loop?.sink === undefined) this.#countOffer(message.retries)
       addTo(taken, partition.partition, message)
-      bytes += sizeOfRecord(message)
+      bytes += memoryOfRecord(message)
       messages.push(message)
       loop?.sink?.park(message, offers)
       partition = this.#nextPrefetched(turns, loop)

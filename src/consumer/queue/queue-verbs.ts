@@ -20,7 +20,10 @@ export interface AcquireOptions {
   /** Messages that the client takes at most; at least 1. */
   readonly count: number
   readonly waitMs: number
-  /** No further message is added when keys, values and headers have this many bytes. One message is always given. */
+  /**
+   * No further message is added when keys, values and headers have this many bytes. Each header counts as 250 bytes more. One
+   * message is always given.
+   */
   readonly maxBytes: number
   /** How long the client wants to hold the messages; the gateway renews their locks. `undefined`: Kafka's lock, not renewed. */
   readonly lockMs: number | undefined

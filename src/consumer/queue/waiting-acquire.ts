@@ -1,4 +1,4 @@
-import { sizeOfRecord } from '../../core/model.js'
+import { memoryOfRecord } from '../../core/bytes.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Asker } from '../group/consume-result.js'
 import type { HeldMessage } from './held-messages.js'
@@ -78,12 +78,12 @@ export class WaitingAcquire implements Due {
 
   takes({ record }: HeldMessage): boolean {
     const { maxBytes } = this.options
-    return this.missing > 0 && (this.messages.length === 0 || this.#bytes + sizeOfRecord(record!) <= maxBytes)
+    return this.missing > 0 && (this.messages.length === 0 || this.#bytes + memoryOfRecord(record!) <= maxBytes)
   }
 
   take(held: HeldMessage, now: number): void {
     if (this.messages.length === 0) this.#endAt(Math.min(this.#endsAt, now + LINGER_MS))
-    this.#bytes += sizeOfRecord(held.record!)
+    this.#bytes += memoryOfRecord(held.record!)
     this.messages.push(held)
   }
 

@@ -46,7 +46,10 @@ export interface QueueAcquireOptions {
   readonly count?: number | undefined
   /** How long it waits for the first message, at most 60,000. Default: 20,000. */
   readonly waitMs?: number | undefined
-  /** No further message is added when keys, values and headers have this many bytes. Default: 1 MiB. */
+  /**
+   * No further message is added when keys, values and headers have this many bytes. Each header counts as 250 bytes more.
+   * Default: 1 MiB.
+   */
   readonly maxBytes?: number | undefined
   /** How long the messages are to be held, from 15 s to an hour: Kafka's locks are renewed meanwhile. Default: as long as Kafka's lock. */
   readonly lockMs?: number | undefined

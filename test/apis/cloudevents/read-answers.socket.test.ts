@@ -32,6 +32,13 @@ const message = (offset: number, isEvent = true): AcquiredMessage => ({
   headers: isEvent ? ATTRIBUTES : []
 })
 
+/** Its JSON is six times as long. */
+const long = (offset: number): AcquiredMessage => ({
+  ...message(offset),
+  value: Buffer.alloc(1024 * 1024, 1),
+  headers: [...ATTRIBUTES, header('content-type', 'text/plain')]
+})
+
 /** Answers requests of groups by a list, and lets the test play a topic that is followed. */
 class ReadVerbs extends EventVerbs {
   readonly told: string[] = []
@@ -149,6 +156,30 @@ describe('cloudevents: answers to requests for events', () => {
     verbs.script = [[message(5, false)], { type: 'timedOut' }]
     const none = await get('/orders?group=g')
     expect([none.status, none.headers['x-castellan-skipped']]).to.deep.equal([204, '1'])
+  })
+
+  it('fewer events are answered where their JSON becomes too large, and the others later', async () => {
+    await open()
+    verbs.script = [
+      [message(3, false), ...[4, 5, 6].map(long), message(7, false)],
+      [message(3, false), long(4)]
+    ]
+    const { headers, body } = await get('/orders?group=g&count=9')
+    expect(JSON.parse(body)).to.have.length(1)
+    expect(headers).to.include({ 'x-castellan-offsets': '0:4', 'x-castellan-skipped': '1' })
+    expect(verbs.told).to.deep.equal(['g orders 9 default', 'release', 'g orders 2 default', 'ack 0:3', 'ack all'])
+    await play.close()
+    await open()
+    const answer = get('/orders?from=latest&count=9')
+    await verbs.followed
+    const { sink } = verbs
+    sink!.begins(new Map([[0, 3]]))
+    sink!.take(0, message(3))
+    expect(sink!.isFull).to.equal(false)
+    sink!.take(0, long(4))
+    expect(sink!.isFull, 'one byte is six of JSON').to.equal(true)
+    sink!.flush()
+    expect(JSON.parse((await answer).body)).to.have.length(2)
   })
 
   it('a topic of records that are no events is answered within its time', async () => {

@@ -80,6 +80,23 @@ describe('pixy: a request for messages', () => {
     expect(errorOf(await pixy.get(`${MESSAGES}&count=2147483648`))).to.match(/^400 bad count: .*out of range$/)
   })
 
+  it('gets fewer messages where their JSON becomes too large, and the others later', async () => {
+    const pixy = await start('none')
+    const value = Buffer.alloc(1024 * 1024, 1)
+    pixy.verbs.consume = (...asked) => {
+      const [, , { maxMessages }, , { reply }] = asked
+      pixy.verbs.asked.push(maxMessages)
+      const given = Array.from({ length: Math.min(4, maxMessages) }, () => ({ value }))
+      queueMicrotask(() => reply(pixy.verbs.messages(...given)))
+      return () => undefined
+    }
+    const said = await pixy.get(`${MESSAGES}&count=5&encoding=text`)
+    expect(JSON.parse(said.body)).to.have.length(1)
+    expect([pixy.verbs.asked, pixy.verbs.told[0]]).to.deep.equal([[5, 1], 'given back'])
+    expect(pixy.access.charged).to.deep.equal([[1, value.length]])
+    expect(JSON.parse((await pixy.get(`${MESSAGES}&count=5`)).body), 'in base64').to.have.length(4)
+  })
+
   it('has wrong parameters refused before anybody is asked for anything', async () => {
     const pixy = await startWithMessage({ consumerDisabled: true })
     pixy.access.refusal = new ForbiddenError('not you')

@@ -326,6 +326,19 @@ describe('queues: a request to acquire messages', () => {
     expect(counted).to.deep.equal([3 * HEADER_OBJECT_BYTES])
   })
 
+  it('gets fewer messages where their JSON becomes too large, and the others go to the next one', async () => {
+    const access = new PlayedAccess()
+    await open({ access })
+    const value = Buffer.alloc(1024 * 1024, 1)
+    const tokens = ['T1', 'T2', 'T3', 'T4']
+    const all = tokens.map(token => message(token, { value }))
+    const given = await messagesOf({ count: 4, encoding: 'text' }, ...all)
+    expect(given.map(({ token }) => token)).to.deep.equal(['T1'])
+    expect(play.queues.asked.slice(1)).to.deep.equal([['unseen', 'T2', 'T3', 'T4']])
+    expect(access.charged).to.deep.equal([[1, value.length]])
+    expect(await messagesOf({ count: 4, maxBytes: 4 * value.length }, ...all), 'in base64').to.have.length(4)
+  })
+
   it('that fails is told why, in JSON and in bytes', async () => {
     await open()
     for (const [result, status, code, retryAfter] of failures) {

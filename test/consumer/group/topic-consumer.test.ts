@@ -17,6 +17,7 @@ import { PartitionConsumer } from '../../../src/consumer/group/partition-consume
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
+import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../../src/core/model.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -342,6 +343,15 @@ describe('one topic of a group', () => {
       stage.askMany('bob', { maxMessages: 100, maxBytes: 0 })
       stage.askMany('cid', { maxMessages: 100, maxBytes: 2 * recordBytes })
       expect(stage.newly()).to.deep.equal(['ann: 0/0 0/1 0/2', 'bob: 0/3', 'cid: 0/4 0/5'])
+    })
+
+    it('count what headers take in memory, which is a hundred times what a short one has', () => {
+      const stage = new TopicStage(time, [20])
+      const headers = Array.from({ length: 40 }, () => ({ key: 'h', value: null }))
+      stage.runtimes[0]!.recordAt = offset => ({ ...fakeRecord(offset), headers })
+      stage.consumer.resume()
+      stage.askMany('ann', { maxMessages: 100, maxBytes: 80 * HEADER_OBJECT_BYTES })
+      expect(stage.newly()).to.deep.equal(['ann: 0/0 0/1'])
     })
 
     it('are acknowledged together, with one commit for each partition', () => {

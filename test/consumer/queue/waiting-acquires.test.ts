@@ -3,11 +3,14 @@ import { HeldCounts } from '../../../src/consumer/queue/held-counts.js'
 import { HeldMessage } from '../../../src/consumer/queue/held-messages.js'
 import { WaitingAcquire } from '../../../src/consumer/queue/waiting-acquire.js'
 import { WaitingAcquires } from '../../../src/consumer/queue/waiting-acquires.js'
+import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
+import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 
+const noop = (): void => {}
 const CLIENTS = ['ann', 'bob', 'cid']
 const LIMIT = 5
 const STEPS = 400
@@ -170,4 +173,24 @@ describe('the acquires that wait in a queue', () => {
       }
     })
   }
+
+  it('count headers of messages with their memory', () => {
+    const options = { count: 9, waitMs: 0, maxBytes: 3 * HEADER_OBJECT_BYTES, lockMs: undefined, start: undefined }
+    const acquire = new WaitingAcquire({ ...options, client: 'ann', mayAlter: true }, { reply() {} }, 0, noop, noop)
+    const records = new RecordBudget(1e9, () => 0)
+    const held = (headers: number): HeldMessage => {
+      const record = {
+        ...fakeRecord(0),
+        key: null,
+        value: null,
+        headers: Array(headers).fill({ key: '', value: null })
+      }
+      const acquired = { topicId: 'topic', partition: 0, record, deliveryCount: 1, lockEndsAt: 1e9, session: {} }
+      return new HeldMessage(acquired, records.hold(0), 0, noop)
+    }
+    acquire.take(held(2), 0)
+    expect([acquire.takes(held(2)), acquire.takes(held(1))]).to.deep.equal([false, true])
+    acquire.take(held(1), 0)
+    expect(acquire.missing).to.equal(0)
+  })
 })
