@@ -29,3 +29,13 @@ export function asError(thrown: unknown): Error {
   }
   return new Error(messageOf(thrown), { cause: thrown })
 }
+
+/** @returns whether `what` ran without an exception */
+export function tryTo(what: () => unknown): boolean {
+  try {
+    what()
+    return true
+  } catch {
+    return false
+  }
+}

@@ -8,9 +8,9 @@ import type { LocalKeys } from '../keys/local-keys.js'
 import type { LoggedRecords } from '../keys/logged-records.js'
 import { type LogRefusal, type LogState, type LogStats, refuse, tooMuchWaits } from '../log/availability.js'
 import type { DestinationBacklog } from '../log/backlog.js'
-import { whyNotToTake } from '../log/directory-lock.js'
 import type { AppendResult, DurableLog, NewEntry } from '../log/durable-log.js'
 import { entrySizeBytes } from '../log/entry.js'
+import { whyNotToTake } from '../log/log-lock.js'
 import { loggedRecordBytes } from '../log/logged-record.js'
 import {
   type DurableLogDeps,

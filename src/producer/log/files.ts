@@ -54,16 +54,6 @@ export function withFile<T>(directory: LogDirectory, name: string, use: (file: L
   }
 }
 
-/** @returns whether `what` ran without an exception */
-export function tryTo(what: () => unknown): boolean {
-  try {
-    what()
-    return true
-  } catch {
-    return false
-  }
-}
-
 const DIGITS = 16
 /** Larger than any id of a real log. */
 const MAX_ID = 2 ** 52

@@ -1,5 +1,6 @@
+import { tryTo } from '../../core/node-errors.js'
 import { type Availability, isFullDisk, type LogRefusal } from './availability.js'
-import { type LogDirectory, type LogFile, segmentName, tryTo } from './files.js'
+import { type LogDirectory, type LogFile, segmentName } from './files.js'
 import { writeFormat } from './format-file.js'
 import type { LogProgress, ProgressJournal } from './progress-journal.js'
 import type { Recovered } from './recovery.js'

@@ -1,5 +1,6 @@
 import { toBuffer } from '../../core/bytes.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { tryTo } from '../../core/node-errors.js'
 import { Availability, type LogRefusal, refuse, type StoreStats } from './availability.js'
 import {
   backlogOf,
@@ -12,7 +13,7 @@ import {
   searchDestinations
 } from './backlog.js'
 import { LogReader, type LogReadRequest, type ReadResult } from './entry-reader.js'
-import { type LogDirectory, tryTo, withFile } from './files.js'
+import { type LogDirectory, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
 import { type FoundOutcomes, type OutcomeLimits, OutcomeStore } from './outcome-store.js'

@@ -2,9 +2,9 @@ import { readdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from '../../core/model.js'
 import { LogUnusableError } from './availability.js'
-import { DirectoryLock } from './directory-lock.js'
 import { DurableLog } from './durable-log.js'
 import { journalIdOf, KEYS_DIRECTORY, type LogDirectory, outcomesIdOf, rowsNumberOf, segmentIdOf } from './files.js'
+import { lockLog } from './log-lock.js'
 import { NodeDirectory } from './node-files.js'
 import { type OutcomeLimits, RECEIPT_DIRECTORY } from './outcome-store.js'
 import { QUARANTINE_DIRECTORY } from './quarantine.js'
@@ -48,7 +48,7 @@ export async function openDurableLog(settings: WalSettings, deps: DurableLogDeps
   const { log: logger, now, onBroken, worker, onTaken, receipts } = deps
   const path = resolve(settings.directory)
   let log: DurableLog | undefined
-  const lock = await DirectoryLock.take(path, () => {
+  const lock = await lockLog(path, () => {
     const error = new LogUnusableError(`the lock of the durable log in ${path} was taken away from this process`)
     log?.abandon(error.message)
     onBroken(error)

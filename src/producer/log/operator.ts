@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { performanceClock } from '../../core/clocks.js'
+import { isLocked } from '../../core/directory-lock.js'
 import type { TellProgress } from '../../core/model.js'
 import { type LogRefusal, LogUnusableError } from './availability.js'
 import { DeadLetters } from './dead-letters.js'
-import { DirectoryLock, isLocked } from './directory-lock.js'
 import { encodeEntry } from './entry.js'
 import { READ_BYTES } from './entry-reader.js'
 import type { LogDirectory } from './files.js'
+import { lockLog } from './log-lock.js'
 import { LogStore, type LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
 import { holdsRecords, workerNamesIn } from './open-durable-log.js'
@@ -79,7 +80,7 @@ async function withOwnLog<T>(
   report: Report,
   use: (options: LogStoreOptions) => T
 ): Promise<T> {
-  const lock = await DirectoryLock.take(directory.path, () => undefined)
+  const lock = await lockLog(directory.path, () => undefined)
   let salt = randomBytes(4).readUInt32BE(0)
   try {
     return use({

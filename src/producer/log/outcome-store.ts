@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { groupBy } from '../../core/group-by.js'
+import { tryTo } from '../../core/node-errors.js'
 import { VarintReader } from '../../core/varints.js'
 import { FRAME_HEADER_BYTES, hasFrameBehind, JOURNAL_HEADER_BYTES, payloadAt, saltOfJournal } from './bytes.js'
 import {
@@ -11,7 +12,6 @@ import {
   placesName,
   rowsName,
   rowsNumberOf,
-  tryTo,
   withFile
 } from './files.js'
 import { OutcomeFile, ROWS_PER_FILE } from './outcome-file.js'

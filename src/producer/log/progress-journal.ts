@@ -1,3 +1,4 @@
+import { tryTo } from '../../core/node-errors.js'
 import {
   encodeJournalFrame,
   encodeJournalHeader,
@@ -9,7 +10,7 @@ import {
   saltOfJournal,
   writeUInt64
 } from './bytes.js'
-import { journalName, type LogDirectory, type LogFile, tryTo } from './files.js'
+import { journalName, type LogDirectory, type LogFile } from './files.js'
 import type { SequenceRange } from './segment.js'
 
 /** A completion of entries of the log, or a small value that is kept by key. */

@@ -1,5 +1,6 @@
+import { tryTo } from '../../core/node-errors.js'
 import { openRunsBetween } from './backlog.js'
-import { journalIdOf, journalName, type LogDirectory, segmentName, tryTo, withFile } from './files.js'
+import { journalIdOf, journalName, type LogDirectory, segmentName, withFile } from './files.js'
 import { createJournalFile, type LogProgress, readJournal, saltOfProgress } from './progress-journal.js'
 import { completeRange, LogSegment, type SequenceRange } from './segment.js'
 import { ReadablePages } from './unreadable.js'

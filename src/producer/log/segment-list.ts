@@ -1,5 +1,6 @@
 import type { MonotonicClock } from '../../core/model.js'
-import { type LogDirectory, type LogFile, spareName, tryTo } from './files.js'
+import { tryTo } from '../../core/node-errors.js'
+import { type LogDirectory, type LogFile, spareName } from './files.js'
 import { forgetAside, QUARANTINE_DIRECTORY, setAside } from './quarantine.js'
 import type { LogSegment } from './segment.js'
 

@@ -1,3 +1,4 @@
+import { tryTo } from '../../core/node-errors.js'
 import { readUInt64, saltedCrc, writeUInt64 } from './bytes.js'
 import {
   decodeEntry,
@@ -9,7 +10,7 @@ import {
   unverifiedSizeBytes,
   writeUnstamped
 } from './entry.js'
-import { type LogFile, tryTo } from './files.js'
+import type { LogFile } from './files.js'
 import { LogSegment, type SegmentExtent } from './segment.js'
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './segment-header.js'
 import { SegmentIndex } from './segment-index.js'

@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
-import { codeOf } from '../../../src/core/node-errors.js'
-import { DirectoryLock, isLocked, whyNotToTake } from '../../../src/producer/log/directory-lock.js'
-import { LOADER, moduleUrl } from '../../support/built.js'
+import { type DirectoryLock, isLocked } from '../../src/core/directory-lock.js'
+import { codeOf } from '../../src/core/node-errors.js'
+import { lockLog, whyNotToTake } from '../../src/producer/log/log-lock.js'
+import { LOADER, moduleUrl } from '../support/built.js'
 
 describe('the lock of a directory', () => {
   let directory: string
@@ -17,7 +18,7 @@ describe('the lock of a directory', () => {
   })
   afterEach(() => rmSync(directory, { recursive: true, force: true }))
 
-  const take = (onLost = (): void => undefined): Promise<DirectoryLock> => DirectoryLock.take(directory, onLost)
+  const take = (onLost = (): void => undefined): Promise<DirectoryLock> => lockLog(directory, onLost)
   const failureOf = (taking: Promise<DirectoryLock>): Promise<Error | undefined> =>
     taking.then(
       () => undefined,
@@ -99,7 +100,7 @@ describe('the lock of a directory', () => {
 
   it('that a process takes while another one is about to remove a dead one is put back', async () => {
     const elsewhere = join(directory, 'elsewhere')
-    const owner = await DirectoryLock.take(elsewhere, () => undefined)
+    const owner = await lockLog(elsewhere, () => undefined)
     const path = join(directory, 'LOCK')
     writeFileSync(path, 'left by a dead process')
     const taking = failureOf(take())
@@ -138,7 +139,7 @@ describe('the lock of a directory', () => {
   it('is refused in one line where the directory cannot be made', async () => {
     const file = join(directory, 'file')
     writeFileSync(file, '')
-    const failure = await failureOf(DirectoryLock.take(join(file, 'wal'), () => undefined))
+    const failure = await failureOf(lockLog(join(file, 'wal'), () => undefined))
     expect(failure?.name).to.equal('LogUnusableError')
     expect(failure?.message).to.match(/^the durable log cannot use [^\n]*file.wal \(wal\.directory\): ENOTDIR[^\n]*$/)
   })
@@ -148,8 +149,8 @@ describe('the lock of a directory', () => {
     const before = process.cwd()
     process.chdir(directory)
     try {
-      const lock = await DirectoryLock.take(long, () => undefined)
-      expect(await failureOf(DirectoryLock.take(long, () => undefined))).to.be.instanceOf(Error)
+      const lock = await lockLog(long, () => undefined)
+      expect(await failureOf(lockLog(long, () => undefined))).to.be.instanceOf(Error)
       lock.release()
     } finally {
       process.chdir(before)
@@ -165,9 +166,9 @@ describe('the lock of a directory', () => {
   it('belongs to the worker that has taken it, also in directories with long paths', async () => {
     for (const path of [directory, join(directory, 'x'.repeat(60), 'y'.repeat(60))]) {
       await inWorker(path, async end => {
-        expect((await failureOf(DirectoryLock.take(path, () => undefined)))?.message).to.match(/another process/)
+        expect((await failureOf(lockLog(path, () => undefined)))?.message).to.match(/another process/)
         await end()
-        const lock = await DirectoryLock.take(path, () => undefined)
+        const lock = await lockLog(path, () => undefined)
         lock.release()
       })
     }
@@ -185,8 +186,8 @@ async function inWorker(path: string, use: (end: () => Promise<void>) => Promise
       process.stdin.on('data', () => worker.process.kill('SIGKILL'))
       process.stdin.on('end', () => process.exit())
     } else {
-      const { DirectoryLock } = await import('${moduleUrl('producer/log/directory-lock')}')
-      const said = await DirectoryLock.take(${JSON.stringify(path)}, () => undefined).then(() => 'owner', String)
+      const { lockLog } = await import('${moduleUrl('producer/log/log-lock')}')
+      const said = await lockLog(${JSON.stringify(path)}, () => undefined).then(() => 'owner', String)
       process.send(said)
       setInterval(() => undefined, 1000)
     }`
@@ -213,8 +214,8 @@ async function inWorker(path: string, use: (end: () => Promise<void>) => Promise
 /** A process that owns the directory while `use` runs. */
 async function ownedByChild(directory: string, use: (child: ChildProcess) => Promise<void>): Promise<void> {
   const code = `
-    import { DirectoryLock } from '${moduleUrl('producer/log/directory-lock')}'
-    await DirectoryLock.take(${JSON.stringify(directory)}, () => undefined)
+    import { lockLog } from '${moduleUrl('producer/log/log-lock')}'
+    await lockLog(${JSON.stringify(directory)}, () => undefined)
     console.log('owner')
     setInterval(() => undefined, 1000)`
   const child = spawn(process.execPath, [...LOADER, '--input-type=module', '-e', code], {

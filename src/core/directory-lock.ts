@@ -1,22 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import {
-  accessSync,
-  closeSync,
-  constants,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  statSync,
-  unlinkSync
-} from 'node:fs'
+import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { foreignTexts } from '../../core/foreign-texts.js'
-import { codeOf, messageOf } from '../../core/node-errors.js'
-import { LogUnusableError } from './availability.js'
-import { tryTo } from './files.js'
+import { codeOf, tryTo } from './node-errors.js'
 
 const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
@@ -25,9 +11,16 @@ const CHECK_MS = 1_000
 /** Errors that prove that no process listens on a socket. */
 const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTDIR', 'ENOTSOCK'])
 
+/** How an owner of directories says that it cannot have one. */
+export interface LockWords {
+  inUse(directory: string): Error
+  /** @param error what Node said: the directory cannot be made, or no socket can be in it */
+  unusable(directory: string, error: unknown): Error
+}
+
 /**
- * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to the
- * name `LOCK`. The kernel closes the socket when the process ends, however it ends. Unlike a process id, a socket also
+ * Makes this process the only owner of a directory. The lock is a Unix socket that the owner listens on, linked to a
+ * name in the directory. The kernel closes the socket when the process ends, however it ends. Unlike a process id, a socket also
  * tells apart two containers that are both process 1. A socket that no process listens on was left by a dead owner, and
  * is taken over.
  */
@@ -48,21 +41,23 @@ export class DirectoryLock {
   }
 
   /**
-   * @param onLost the lock was removed, or another process has taken it: nothing may be written any more
-   * @throws LogUnusableError when another process owns the directory
+   * @param onLost the lock was removed, or another process has taken it: nothing may be written any more. Called until
+   * the lock is released
+   * @param name of the lock's file
+   * @throws what `words` say
    */
-  static async take(directory: string, onLost: () => void): Promise<DirectoryLock> {
+  static async take(directory: string, words: LockWords, onLost: () => void, name = LOCK): Promise<DirectoryLock> {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
     } catch (error) {
-      throw unusable(directory, error)
+      throw words.unusable(directory, error)
     }
     const own = join(directory, `lock-${randomBytes(6).toString('hex')}`)
-    const server = await listen(own)
+    const server = await listen(own).catch((error: unknown) => Promise.reject(words.unusable(directory, error)))
     try {
       const inode = inodeOf(own)!
-      const path = join(directory, LOCK)
-      await claim(own, path, directory)
+      const path = join(directory, name)
+      await claim(own, path, directory, words)
       return new DirectoryLock(server, path, inode, onLost)
     } catch (error) {
       server.close()
@@ -82,40 +77,13 @@ export class DirectoryLock {
 /** Whether a running process owns a directory. */
 export const isLocked = (directory: string): Promise<boolean> => isListenedOn(join(directory, LOCK))
 
-/** Why a directory could not be taken now, in one line; nothing is written and the lock is not taken. */
-export async function whyNotToTake(directory: string): Promise<string | undefined> {
-  try {
-    if (existsSync(directory) && (await isLocked(directory))) return inUse(directory).message
-    // The directory may not exist yet, so its nearest existing parent is checked.
-    return whyNotToWrite(directory, nearestExisting(directory))
-  } catch (error) {
-    return unusable(directory, error).message
-  }
-}
-
-function whyNotToWrite(directory: string, nearest: string): string | undefined {
-  try {
-    // With the trailing slash, the check fails if the path is a file.
-    accessSync(`${nearest}/`, constants.W_OK | constants.X_OK)
-    return undefined
-  } catch (error) {
-    const cause = messageOf(error).replace(foreignTexts.node.call, '')
-    return unusable(directory, new Error(`${cause}: ${nearest}`)).message
-  }
-}
-
-function nearestExisting(path: string): string {
-  const parent = dirname(path)
-  return existsSync(path) || parent === path ? path : nearestExisting(parent)
-}
-
-async function claim(own: string, path: string, directory: string): Promise<void> {
+async function claim(own: string, path: string, directory: string, words: LockWords): Promise<void> {
   for (;;) {
     try {
       linkSync(own, path)
     } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw unusable(directory, error)
-      if (await isListenedOn(path)) throw inUse(directory)
+      if (codeOf(error) !== 'EEXIST') throw words.unusable(directory, error)
+      if (await isListenedOn(path)) throw words.inUse(directory)
       await takeAway(path, own)
       continue
     }
@@ -134,25 +102,11 @@ async function takeAway(path: string, own: string): Promise<void> {
   remove(aside)
 }
 
-const inUse = (directory: string): LogUnusableError =>
-  new LogUnusableError(
-    `another process uses the durable log in ${directory}; stop it, or give each process a directory of its own (wal.directory)`,
-    undefined,
-    'wal.directory'
-  )
-
-const unusable = (directory: string, error: unknown): LogUnusableError =>
-  new LogUnusableError(
-    `the durable log cannot use ${directory} (wal.directory): ${messageOf(error)}`,
-    error,
-    'wal.directory'
-  )
-
 function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer(socket => socket.destroy())
     server.unref()
-    server.once('error', error => reject(unusable(path, error)))
+    server.once('error', reject)
     // Binding and connecting happen in the call itself. Without `exclusive` the parent of a worker binds the socket:
     // there the short path means another file, and the parent holds the lock.
     withShortPath(path, name => server.listen({ path: name, exclusive: true }, () => resolve(server)))
