@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isLocked } from '../core/directory-lock.js'
+import { isLocked } from '../core/files/directory-lock.js'
 import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { collectedStatsd } from '../deployment/workers/gathered-metrics.js'
 import { type Handlers, Link } from '../deployment/workers/link.js'

@@ -55,6 +55,8 @@ export interface EmbeddedCluster extends AsyncDisposable {
   highWatermark(topic: string, partition: number): Offset
   /** Idempotent. `await using` calls it as well. */
   close(): Promise<void>
+  /** Resolves when the cluster has closed: by `close`, or because another process has taken its directory. */
+  readonly closed: Promise<void>
 }
 
 export interface EmbeddedUsage {

@@ -35,6 +35,8 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
   const { directory, advertisedHost, host, limits, defaultPartitions, autoCreateTopics, minSessionTimeoutMs } = settings
   const { warn = message => process.emitWarning(message, 'EmbeddedBrokerWarning') } = options
   await prepareCompression()
+  let running: RunningCluster | undefined
+  const onLost = (): void => void running?.close()
   const cluster = new Cluster({
     defaultPartitions,
     autoCreateTopics,
@@ -48,9 +50,9 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
     limits,
     listensEverywhere: advertisedHost === undefined && isWildcard(host),
     warn,
-    storage: directory === undefined ? memoryStorage() : directoryStorage(directory, files, warn)
+    storage: directory === undefined ? memoryStorage() : await directoryStorage(directory, files, { warn, onLost })
   })
-  const running = new RunningCluster(cluster, settings, options.tls)
+  running = new RunningCluster(cluster, settings, options.tls)
   await running.start()
   return running
 }
@@ -65,11 +67,16 @@ class RunningCluster implements EmbeddedCluster {
   readonly #cluster: Cluster
   readonly #nodes = new Map<number, Node>()
   readonly #advertisedHost: string
-  #closing: Promise<void> | undefined
+  readonly closed: Promise<void>
+  #end!: (closing: Promise<void>) => void
+  #isClosing = false
 
   constructor(cluster: Cluster, settings: EmbeddedClusterSettings, tls: EmbeddedClusterOptions['tls']) {
     const { nodes, host, port, advertisedHost = isWildcard(host) ? LOOPBACK : host } = settings
     this.faults = cluster.faults
+    this.closed = new Promise(resolve => {
+      this.#end = resolve
+    })
     this.#cluster = cluster
     this.#advertisedHost = advertisedHost
     for (let nodeId = 1; nodeId <= nodes; nodeId++)
@@ -211,7 +218,9 @@ class RunningCluster implements EmbeddedCluster {
   }
 
   close(): Promise<void> {
-    return (this.#closing ??= this.#close())
+    if (!this.#isClosing) this.#end(this.#close())
+    this.#isClosing = true
+    return this.closed
   }
 
   async #close(): Promise<void> {

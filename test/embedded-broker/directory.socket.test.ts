@@ -2,6 +2,7 @@ import {
   appendFileSync,
   cpSync,
   existsSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   rmSync,
@@ -97,7 +98,7 @@ describe('broker: a directory', () => {
     // What was written so far is all that a killed process leaves, its lock among it.
     const left = mkdtempSync(join(tmpdir(), 'castellan-broker-'))
     try {
-      cpSync(directory, left, { recursive: true })
+      cpSync(directory, left, { recursive: true, filter: source => !lstatSync(source).isSocket() })
       const survivor = await startEmbeddedCluster({ directory: left })
       expect(survivor.records('orders', 0).map(({ value }) => value?.toString())).to.deep.equal(['a'])
       await survivor.close()

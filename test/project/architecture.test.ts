@@ -72,7 +72,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   '@bomb.sh/tab': ['cli'],
   'fastest-levenshtein': ['core/settings'],
   pino: ['server/app'],
-  'node:fs': ['cli', 'embedded-broker', 'producer/log', 'schemas', 'server/config'],
+  'node:fs': ['cli', 'core/files', 'embedded-broker', 'producer/log', 'schemas', 'server/config'],
   'node:fs/promises': ['cli', 'embedded-broker', 'producer/log', 'server/config']
 }
 

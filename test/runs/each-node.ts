@@ -5,7 +5,7 @@
 export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   engine: ['connection', 'shared-buffer', 'smuggling'].map(name => `http/engine/${name}`),
   sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
-  files: ['core/directory-lock', 'producer/log/appending', 'producer/log/recovering'],
+  files: ['core/files/directory-lock', 'producer/log/appending', 'producer/log/recovering'],
   streams: ['runs/integration/ended-streams', 'runs/integration/readers'],
   workers: [
     'producer/log/log-thread',

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { aborted, type CommandDescription, EXIT_OK, type Process } from '../command.js'
+import { aborted, type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { configOptions, settingOptions, settingsOf } from '../options.js'
 import { usesColors } from '../standard-output.js'
 
@@ -55,7 +55,7 @@ async function runBroker(line: Command, { environment, stdout, stderr, stopped }
     { brokers: cluster.bootstrap, storage: config.embedded.directory ?? 'memory' },
     `embedded broker on ${cluster.bootstrap}, ${config.embedded.directory === undefined ? 'records in memory, gone at exit' : `records in ${config.embedded.directory}`}; for trying things, not for production`
   )
-  await aborted(stopped)
+  await Promise.race([aborted(stopped), cluster.closed])
   await cluster.close()
-  return EXIT_OK
+  return stopped.aborted ? EXIT_OK : EXIT_FAILURE
 }

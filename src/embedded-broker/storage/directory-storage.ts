@@ -1,8 +1,7 @@
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { ConfigError } from '../../core/errors.js'
+import { join } from 'node:path'
 import { topicPartitionKey } from '../../core/model.js'
-import { codeOf, messageOf } from '../../core/node-errors.js'
+import { messageOf } from '../../core/node-errors.js'
+import { BrokerLock, type LockDeps } from './broker-lock.js'
 import { ClusterFile } from './cluster-file.js'
 import { FILE_MODE, FileBytes, type FileSystem, FOLDER_MODE, writeWhole } from './file-bytes.js'
 import { isForgotten, type LogFiles, type Storage, type StoredLogs, type StoredOffset } from './storage.js'
@@ -96,29 +95,55 @@ const linesOf = (offsets: Iterable<StoredOffset>): string =>
  *   offsets.jsonl       committed offsets
  *   logs/orders-0/00000000000000000000.log      record batches as they were on the wire, from offset 0 on, without gaps
  *   quarantine/orders-0-00000000000000000000-123.bin      bytes of a log that could not be read
- *   lock                the process that uses it
+ *   lock, lock.socket   the process that uses it
  *
  * Files are not fsynced, so a crash of the machine may lose the changes in the page cache.
  */
-export function directoryStorage(directory: string, files: FileSystem, warn: (message: string) => void): Storage {
+export async function directoryStorage(directory: string, files: FileSystem, deps: LockDeps): Promise<Storage> {
+  const { warn } = deps
   files.mkdirSync(join(directory, 'logs'), { recursive: true, mode: FOLDER_MODE })
-  const unlock = lockDirectory(directory)
+  let isLost = false
+  const own = whileOwned(files, directory, () => isLost)
+  const onLost = (): void => {
+    isLost = true
+    warn(`another process has taken ${directory}: the embedded broker writes nothing any more, and ends`)
+    deps.onLost()
+  }
+  const lock = await BrokerLock.take(directory, { ...deps, onLost })
   try {
-    const cluster = new ClusterFile(join(directory, 'cluster.json'), files, warn)
-    const offsets = new OffsetJournal(join(directory, 'offsets.jsonl'), files)
+    const cluster = new ClusterFile(join(directory, 'cluster.json'), own, warn)
+    const offsets = new OffsetJournal(join(directory, 'offsets.jsonl'), own)
     return {
       cluster,
       offsets,
-      logs: new LogFolders(directory, files, warn),
+      logs: new LogFolders(directory, own, warn),
       close() {
         cluster.close()
         offsets.close()
-        unlock()
+        lock.release()
       }
     }
   } catch (error) {
-    unlock()
+    lock.release()
     throw error
+  }
+}
+
+/** The same files, of which none is changed once the directory belongs to another process. */
+function whileOwned(files: FileSystem, directory: string, isLost: () => boolean): FileSystem {
+  const owned = <Call extends (...args: never[]) => unknown>(call: Call): Call =>
+    ((...args: Parameters<Call>) => {
+      if (isLost()) throw new Error(`another process has taken ${directory}`)
+      return call(...args)
+    }) as Call
+  return {
+    ...files,
+    ftruncateSync: owned(files.ftruncateSync),
+    openSync: owned(files.openSync),
+    renameSync: owned(files.renameSync),
+    rmSync: owned(files.rmSync),
+    writeFileSync: owned(files.writeFileSync),
+    writeSync: owned(files.writeSync)
   }
 }
 
@@ -187,55 +212,5 @@ class LogFolders implements StoredLogs {
     } catch {
       return damagedPath
     }
-  }
-}
-
-/**
- * Directories that this process has locked. The pid in a lock file is not enough, because in a container a crashed
- * process may have had the same pid.
- */
-const ours = new Set<string>()
-
-/**
- * Keeps a second process out of the directory. The lock of a process that has crashed is taken over.
- *
- * @returns a function that unlocks the directory
- * @throws ConfigError when a live process holds the lock
- */
-function lockDirectory(directory: string): () => void {
-  const path = resolve(directory, 'lock')
-  if (!tryCreate(path)) {
-    const holder = Number(readFileSync(path, 'utf8'))
-    if (holder === process.pid ? ours.has(path) : isAlive(holder))
-      throw new ConfigError(`${directory} is in use by process ${holder}; give the embedded broker another directory`)
-    rmSync(path, { force: true })
-    if (!tryCreate(path)) throw new ConfigError(`${directory} was locked by another process just now`)
-  }
-  ours.add(path)
-  return () => {
-    ours.delete(path)
-    rmSync(path, { force: true })
-  }
-}
-
-function tryCreate(path: string): boolean {
-  try {
-    const descriptor = openSync(path, 'wx', FILE_MODE)
-    writeSync(descriptor, String(process.pid))
-    closeSync(descriptor)
-    return true
-  } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
-    throw error
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!Number.isInteger(pid) || pid <= 0) return false
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return codeOf(error) === 'EPERM'
   }
 }

@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DirectoryLock, isLocked, type LockWords } from '../../core/directory-lock.js'
+import { DirectoryLock, isLocked, type LockWords } from '../../core/files/directory-lock.js'
 import { foreignTexts } from '../../core/foreign-texts.js'
 import { messageOf } from '../../core/node-errors.js'
 import { LogUnusableError } from './availability.js'

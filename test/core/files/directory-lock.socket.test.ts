@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
-import { type DirectoryLock, isLocked } from '../../src/core/directory-lock.js'
-import { codeOf } from '../../src/core/node-errors.js'
-import { lockLog, whyNotToTake } from '../../src/producer/log/log-lock.js'
-import { LOADER, moduleUrl } from '../support/built.js'
+import { type DirectoryLock, isLocked } from '../../../src/core/files/directory-lock.js'
+import { codeOf } from '../../../src/core/node-errors.js'
+import { lockLog, whyNotToTake } from '../../../src/producer/log/log-lock.js'
+import { LOADER, moduleUrl } from '../../support/built.js'
 
 describe('the lock of a directory', () => {
   let directory: string

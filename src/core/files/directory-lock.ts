@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
-import { codeOf, tryTo } from './node-errors.js'
+import { codeOf, tryTo } from '../node-errors.js'
 
 const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
