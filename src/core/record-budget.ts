@@ -59,6 +59,8 @@ export class RecordBudget {
   #oversized: HeldRecords | undefined
   /** What {@link #poorest} has found; `undefined`: it is to be looked for again. */
   #leastWaiting: number | undefined
+  /** Those that take room where no client waits for it. */
+  readonly #spare = new Set<() => void>()
   #isServing = false
   #timer: NodeJS.Timeout | undefined
 
@@ -201,15 +203,26 @@ export class RecordBudget {
     if (this.#waiting.size > 0) return
     clearTimeout(this.#timer)
     this.#timer = undefined
+    this.#serveSoon()
+  }
+
+  /**
+   * Waits until bytes become free for which no client waits. For records that are taken ahead: no answer ends for their sake.
+   *
+   * @param goOn called once, in a later tick. The room is not kept
+   */
+  whenSpare(goOn: () => void): void {
+    this.#spare.add(goOn)
   }
 
   /** In a later tick, when all that is released with this is released. */
   #serveSoon(): void {
-    if (this.#isServing || this.#waiting.size === 0) return
+    if (this.#isServing || this.#waiting.size + this.#spare.size === 0) return
     this.#isServing = true
     setImmediate(() => {
       this.#isServing = false
       this.#serve()
+      if (this.#waiting.size === 0) this.#serveSpare()
     })
   }
 
@@ -226,6 +239,12 @@ export class RecordBudget {
       }
       if (this.#waiting.has(client)) poorest = Math.min(poorest, this.bytesOf(client))
     }
+  }
+
+  #serveSpare(): void {
+    const spare = [...this.#spare]
+    this.#spare.clear()
+    for (const goOn of spare) goOn()
   }
 
   /** One waiter of each client, those of clients that have least first. */

@@ -195,7 +195,7 @@ class GroupLoop {
       given: this.#given,
       demand: this.#demand,
       parkedBytes: this.#groups.parkedBytes,
-      maxParked: this.#groups.maxPendingMessages
+      maxOpen: this.#groups.maxPendingMessages
     })
     this.#run = run
     this.#demand.sink = run

@@ -10,6 +10,7 @@ import {
   type OffsetAndMetadata
 } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
 import type { OffsetType, RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
@@ -55,6 +56,7 @@ export interface GroupDeps {
 }
 
 export interface ConsumerGroupsDeps extends GroupDeps {
+  readonly records: RecordBudget
   /**
    * Returns the reason why no broker can be reached, for the answers to requests that time out. Default: the reason is
    * unknown.
@@ -93,7 +95,7 @@ export class ConsumerGroups {
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
   /** Of the loops of all groups. */
-  readonly parkedBytes = new ParkedBytes()
+  readonly parkedBytes: ParkedBytes
   readonly #shared: SharedRuntime
   readonly #patterns: PatternLookUps
   readonly #groups = new Map<string, Group>()
@@ -102,6 +104,7 @@ export class ConsumerGroups {
 
   constructor(deps: ConsumerGroupsDeps) {
     this.#deps = deps
+    this.parkedBytes = new ParkedBytes(deps.records)
     this.#shares = new Shares(deps.settings.maxGroups, 'groups')
     this.#deadlines = new Deadlines(deps.clock)
     this.#batches = new HeldBatches(deps.settings.bufferMaxBytes)
@@ -124,7 +127,7 @@ export class ConsumerGroups {
   *views(): Iterable<GroupView> {
     for (const [group, { consumer }] of this.#groups) yield { group, ...consumer.view() }
   }
-  /** Limit of the messages of a partition that are offered and not acknowledged, and of those that a loop has parked. */
+  /** Limit of the messages of a partition that are offered and not acknowledged, those included that a loop has parked. */
   get maxPendingMessages(): number {
     return this.#deps.settings.maxPendingMessages
   }

@@ -38,8 +38,8 @@ export interface HandlerRunOptions {
   readonly given: GivenMessages
   readonly demand: LoopDemand
   readonly parkedBytes: ParkedBytes
-  /** Limit of the messages of a partition that wait in lanes. */
-  readonly maxParked: number
+  /** Limit of the messages of a partition that wait in lanes or have begun. */
+  readonly maxOpen: number
 }
 
 /** A message whose handler has begun. It keeps its lane until the handler has ended and no open transaction has it. */
@@ -99,7 +99,7 @@ export class HandlerRun implements ParkingSink {
 
   /** @throws InvalidRequestError when an option is wrong */
   constructor(options: HandlerRunOptions) {
-    const { handler, how, demand, parkedBytes, maxParked } = options
+    const { handler, how, demand, parkedBytes, maxOpen } = options
     checkOptionNames('run', how, ['concurrency', 'order'])
     const { concurrency = 1, order = 'partition' } = how
     if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
@@ -113,8 +113,9 @@ export class HandlerRun implements ParkingSink {
     this.#lanes = new Lanes<GivenMessage>({
       laneOf: laneNames[order],
       bytesOf: heldBytesOf,
-      maxParked,
+      maxOpen,
       bytes: parkedBytes,
+      owner: demand.groupId,
       partitions: () => demand.partitionCount,
       onRoom: partition => demand.wants(partition)
     })

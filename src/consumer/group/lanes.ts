@@ -1,51 +1,78 @@
-import { HeldAmount } from '../../core/held-amount.js'
+import { addCount } from '../../core/counts.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
-import { defaultRecordBytes } from '../../core/record-budget.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { MIB } from '../../core/settings/units.js'
 
-const MOST_PARKED_BYTES = 64 * 1024 * 1024
+const MOST_PARKED_BYTES = 64 * MIB
+/** So many partitions are told of room in one tick, so that many that wait cost little a message. */
+const TOLD_A_TICK = 16
 
-/** Parked messages may keep half of what the records of a process may, and 64 MiB at most. */
-const defaultParkedBytes = (): number => Math.min(MOST_PARKED_BYTES, defaultRecordBytes() / 2)
+interface Waiting {
+  readonly owner: string
+  readonly bytes: number
+}
 
-/** Limits the bytes that parked messages keep, those of all lanes of a process together. */
+/**
+ * Limits the bytes that parked messages keep, those of all lanes of a process together: half of what its records may, and 64 MiB
+ * at most. An owner may have as much as it leaves free, so about half of it.
+ */
 export class ParkedBytes {
   readonly maxBytes: number
-  readonly #held = new HeldAmount('bytes of parked messages')
-  /** Those that were refused for want of room, each until it is told. */
-  readonly #waiting = new Set<() => void>()
+  readonly #records: RecordBudget
+  readonly #held: HeldRecords
+  readonly #byOwner = new Map<string, number>()
+  /** What was refused for want of room, by whom it is to be told. */
+  readonly #waiting = new Map<() => void, Waiting>()
 
-  constructor(maxBytes = defaultParkedBytes()) {
-    this.maxBytes = maxBytes
+  constructor(records: RecordBudget) {
+    this.maxBytes = Math.min(MOST_PARKED_BYTES, records.maxBytes / 2)
+    this.#records = records
+    this.#held = records.hold(0)
   }
 
   get value(): number {
-    return this.#held.value
+    return this.#held.bytes
   }
 
-  hasRoom(bytes: number): boolean {
-    return this.#held.value + bytes <= this.maxBytes
+  hasRoom(owner: string, bytes: number): boolean {
+    const free = this.maxBytes - this.value
+    const isFair = bytes <= free && (this.#byOwner.get(owner) ?? 0) <= free
+    return isFair && !this.#records.isShort && bytes <= this.#records.freeBytes
   }
 
-  add(bytes: number): void {
+  add(owner: string, bytes: number): void {
+    addCount(this.#byOwner, owner, bytes)
     this.#held.add(bytes)
   }
 
-  /** Told together, when a quarter is free: so many of them cost little a message. */
-  release(bytes: number): void {
-    this.#held.release(bytes)
-    if (this.#waiting.size === 0 || this.value > 0.75 * this.maxBytes) return
-    const waiting = [...this.#waiting]
-    this.#waiting.clear()
-    for (const tell of waiting) tell()
+  release(owner: string, bytes: number): void {
+    this.add(owner, -bytes)
   }
 
-  /** @param tell called once, when there is room again */
-  wait(tell: () => void): void {
-    this.#waiting.add(tell)
+  /** @param tell called once, in a later tick, when there is room again */
+  wait(owner: string, bytes: number, tell: () => void): void {
+    this.#waiting.set(tell, { owner, bytes })
+    this.#records.whenSpare(this.#tellSome)
   }
 
   leave(tell: () => void): void {
     this.#waiting.delete(tell)
+  }
+
+  /** Those that are told may have nothing to park any more, so others are told in the next tick if there is room still. */
+  readonly #tellSome = (): void => {
+    const told: (() => void)[] = []
+    for (const [tell, { owner, bytes }] of this.#waiting) {
+      if (this.hasRoom(owner, bytes)) told.push(tell)
+      if (told.length === TOLD_A_TICK) break
+    }
+    for (const tell of told) {
+      this.#waiting.delete(tell)
+      tell()
+    }
+    if (this.#waiting.size === 0) return
+    if (told.length > 0) setImmediate(this.#tellSome)
+    else this.#records.whenSpare(this.#tellSome)
   }
 }
 
@@ -61,9 +88,11 @@ export interface LanesOptions<Item extends Parkable> {
   readonly laneOf: (item: Item) => string | undefined
   /** The bytes that a parked message keeps. 0 for a user that keeps its place only, and reads the record again. */
   readonly bytesOf: (item: Item) => number
-  /** Limit of the parked messages of a partition. */
-  readonly maxParked: number
+  /** Limit of the messages of a partition that are parked or begun. */
+  readonly maxOpen: number
   readonly bytes: ParkedBytes
+  /** Who shares {@link bytes} with others: the group. */
+  readonly owner: string
   /** Number of the partitions that share {@link bytes}. */
   readonly partitions: () => number
   /** Called when a message may be parked again of a partition of which {@link Lanes.mayPark} has refused one. */
@@ -89,10 +118,12 @@ interface Lane<Item> {
   readonly behind: Set<Entry<Item>>
 }
 
-/** What the parked messages of a partition take. */
+/** What the messages of a partition take. */
 interface Share {
-  messages: number
+  parked: number
+  /** Bytes of those that are parked. */
   bytes: number
+  begun: number
   /** A message was refused since there was room last. */
   isFull: boolean
   /** Called when others have left room for bytes. */
@@ -110,8 +141,9 @@ interface Share {
  *             ▼                                 ▼
  *           it is not parked any more: given back by its taker, or gone
  *
- * A partition has at most `maxParked` parked messages. Their bytes are limited by an equal share of {@link ParkedBytes} for
- * each partition, and one message of each partition may always be parked, so that no partition waits for another one.
+ * A partition has at most `maxOpen` messages that are parked or begun. The bytes of those that are parked are limited by an equal
+ * share for each partition of what its owner may have of {@link ParkedBytes}. One message of each partition may always be parked,
+ * so that no partition waits for another one.
  *
  * The user learns the lane of a message, and what it keeps of the record, from its own messages: this class knows neither
  * handlers nor transactions, and calls back only for room. All methods take constant time per message.
@@ -148,10 +180,12 @@ export class Lanes<Item extends Parkable> {
   mayPark({ topic, partition }: TopicPartition, bytes: number): boolean {
     const share = this.#shares.get(topicPartitionKey(topic, partition))
     if (share === undefined) return true
-    const limit = this.#options.bytes.maxBytes / Math.max(1, this.#options.partitions())
-    const ofOthers = !this.#options.bytes.hasRoom(bytes)
-    share.isFull = ofOthers || share.messages >= this.#options.maxParked || share.bytes + bytes > limit
-    if (ofOthers) this.#options.bytes.wait(share.onRoom)
+    const { maxOpen, bytes: all, owner, partitions } = this.#options
+    const limit = all.maxBytes / 2 / Math.max(1, partitions())
+    const ofOthers = share.parked > 0 && !all.hasRoom(owner, bytes)
+    share.isFull =
+      ofOthers || share.parked + share.begun >= maxOpen || (share.parked > 0 && share.bytes + bytes > limit)
+    if (ofOthers) all.wait(owner, bytes, share.onRoom)
     return !share.isFull
   }
 
@@ -187,6 +221,7 @@ export class Lanes<Item extends Parkable> {
   next(): Turn<Item> | undefined {
     for (const entry of this.#ready) {
       this.#ready.delete(entry)
+      this.#shareOf(entry.item).begun++
       this.#uncount(entry)
       return entry
     }
@@ -195,7 +230,11 @@ export class Lanes<Item extends Parkable> {
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
   leave(turn: Turn<Item>): void {
-    this.#goOn((turn as Entry<Item>).lane)
+    const { lane, item } = turn as Entry<Item>
+    this.#goOn(lane)
+    const share = this.#shareOf(item)
+    share.begun--
+    this.#left(item, share)
   }
 
   /** Takes out all parked messages, in order of arrival. */
@@ -230,35 +269,39 @@ export class Lanes<Item extends Parkable> {
   #count(entry: Entry<Item>): void {
     const { item, bytes } = entry
     this.#parked.set(item.serial, entry)
-    this.#options.bytes.add(bytes)
-    const name = topicPartitionKey(item.topic, item.partition)
-    let share = this.#shares.get(name)
-    if (share === undefined) this.#shares.set(name, (share = this.#shareOf(item)))
-    share.messages++
+    this.#options.bytes.add(this.#options.owner, bytes)
+    const share = this.#shareOf(item)
+    share.parked++
     share.bytes += bytes
   }
 
   #shareOf({ topic, partition }: TopicPartition): Share {
+    const name = topicPartitionKey(topic, partition)
+    const known = this.#shares.get(name)
+    if (known !== undefined) return known
     const onRoom = (): void => {
       if (!share.isFull) return
       share.isFull = false
       this.#options.onRoom({ topic, partition })
     }
-    const share: Share = { messages: 0, bytes: 0, isFull: false, onRoom }
+    const share: Share = { parked: 0, bytes: 0, begun: 0, isFull: false, onRoom }
+    this.#shares.set(name, share)
     return share
   }
 
   #uncount({ item, bytes }: Entry<Item>): void {
     this.#parked.delete(item.serial)
-    const name = topicPartitionKey(item.topic, item.partition)
-    const share = this.#shares.get(name)!
-    share.messages--
+    const share = this.#shareOf(item)
+    share.parked--
     share.bytes -= bytes
-    if (share.messages === 0) {
-      this.#shares.delete(name)
-      this.#options.bytes.leave(share.onRoom)
-    }
-    this.#options.bytes.release(bytes)
-    share.onRoom()
+    if (share.parked === 0) this.#options.bytes.leave(share.onRoom)
+    this.#options.bytes.release(this.#options.owner, bytes)
+    this.#left(item, share)
+  }
+
+  #left({ topic, partition }: TopicPartition, share: Share): void {
+    const open = share.parked + share.begun
+    if (open === 0) this.#shares.delete(topicPartitionKey(topic, partition))
+    if (open < this.#options.maxOpen) share.onRoom()
   }
 }

@@ -44,7 +44,7 @@ const section = z.strictObject({
   maxPendingMessages: count
     .default(300)
     .describe(
-      'Limit of messages of a partition that are offered and not acknowledged; one more message may be offered. In `run` of the library, as many more may wait for their handlers'
+      'Limit of messages of a partition that are offered and not acknowledged; one more message may be offered. In `run` of the library, those that wait for their handlers count as well'
     ),
   commitIntervalMs: millisecondsOrZero
     .default(500)

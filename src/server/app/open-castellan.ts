@@ -375,7 +375,7 @@ class ClusterParts {
     const place = queue ? { queue, cluster: DEFAULT_CLUSTER } : sharedPlace
     this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
-    const groups = new ConsumerGroups({ ...ofReaders, awayBecause: deliveryDeps.awayBecause })
+    const groups = new ConsumerGroups({ ...ofReaders, records, awayBecause: deliveryDeps.awayBecause })
     const instances = new ConsumerInstances({ ...ofReaders, records, now: Date.now })
     const isolation = settings.router.isolationLevel
     const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records, isolation })

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
+import { ParkedBytes } from '../../../src/consumer/group/lanes.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { run } from './fake-runtime.js'
 import { RunStage } from './run-stage.js'
 
@@ -67,6 +69,17 @@ describe('handlers of a loop', () => {
     expect(stage.begun).to.deep.equal(run(0, 100))
     expect(committed()).to.equal(100)
   })
+
+  for (const order of ['key', 'none'] as const)
+    it(`are of one partition as many at a time as may be pending, whatever their concurrency: by ${order}`, async () => {
+      await begin(100, { concurrency: 50, order }, { maxPendingMessages: 5 }, offset => `k${offset}`)
+      expect(stage.handling).to.have.length(5)
+      for (const offset of run(0, 100)) {
+        await stage.end(offset)
+        expect(stage.handling).to.have.length(Math.min(5, 99 - offset))
+      }
+      expect(committed()).to.equal(100)
+    })
 
   it('acknowledge nothing that belonged to a transaction, also where it was aborted and is offered again', async () => {
     await begin(3)
@@ -254,6 +267,26 @@ describe('handlers of a loop', () => {
     stage.stop.abort()
     await others
     expect(committed()).to.equal(12)
+  })
+
+  it('go on beside a group of the process whose handlers never resolve', async () => {
+    const parkedBytes = new ParkedBytes(new RecordBudget(60_000, () => 0))
+    stage = new RunStage(300, () => 'stuck', {}, 'audit', parkedBytes)
+    running = stage.start({ concurrency: 2, order: 'key' })
+    await stage.pass()
+    const stuck = stage
+    expect(parkedBytes.value, 'it has all that it may have').to.be.greaterThan(14_000)
+    try {
+      stage = new RunStage(60, offset => (offset % 3 === 0 ? 'slow' : `k${offset}`), {}, 'billing', parkedBytes)
+      running = stage.start({ concurrency: 2, order: 'key' })
+      await stage.pass()
+      const others = run(0, 60).filter(offset => offset % 3 > 0)
+      for (const offset of others) await stage.end(offset)
+      expect(stage.begun).to.deep.equal([0, ...others])
+    } finally {
+      stuck.kill()
+      await stuck.pass()
+    }
   })
 
   it('are waited for in a rebalance, and only those messages that they handle', async () => {

@@ -4,8 +4,10 @@ import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import { SharedReads } from '../../../src/consumer/group/group-runtime.js'
 import { type ConsumerSettingsOverrides, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { performanceClock } from '../../../src/core/clocks.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../../src/router/messages/operations.js'
 import { defaultRouterSettings } from '../../../src/router/routing/settings.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
@@ -38,6 +40,7 @@ class CountedGroups {
       router: { path: 'counted', tell, stop: () => undefined },
       settings: { ...defaultConsumerSettings, ...settings },
       clock: () => performance.now(),
+      records: new RecordBudget(defaultRecordBytes(), performanceClock),
       log: silentLogger,
       metrics: defaultLogger
     })

@@ -1,6 +1,8 @@
+import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { Lanes, type LanesOptions, type Parkable, ParkedBytes, type Turn } from '../../../src/consumer/group/lanes.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 
 interface Item extends Parkable {
   readonly lane: string | undefined
@@ -14,18 +16,21 @@ const itemOf = (lane: string | undefined, partition = 0, bytes = 10): Item => {
 }
 
 class LanesStage {
+  readonly records: RecordBudget
   readonly bytes: ParkedBytes
   readonly lanes: Lanes<Item>
   /** Partitions that have room again. */
   readonly room: number[] = []
 
   constructor(options: Partial<LanesOptions<Item>> = {}, maxBytes = 1_000) {
-    this.bytes = new ParkedBytes(maxBytes)
+    this.records = new RecordBudget(2 * maxBytes, () => 0)
+    this.bytes = new ParkedBytes(this.records)
     this.lanes = new Lanes<Item>({
       laneOf: ({ lane }) => lane,
       bytesOf: ({ bytes }) => bytes,
-      maxParked: 300,
+      maxOpen: 300,
       bytes: this.bytes,
+      owner: 'billing',
       partitions: () => 1,
       onRoom: ({ partition }) => void this.room.push(partition),
       ...options
@@ -75,7 +80,7 @@ describe('the lanes of parked messages', () => {
 
   for (const lane of ['a', undefined])
     it(`park a message that has begun before all behind it, and wait for it still: ${lane ?? 'without a lane'}`, () => {
-      const stage = new LanesStage({ maxParked: 2 })
+      const stage = new LanesStage({ maxOpen: 2 })
       const behind = lane === undefined ? [] : stage.park(lane, lane, lane).slice(1)
       if (lane === undefined) stage.park(lane)
       const [turn] = stage.begin()
@@ -100,52 +105,93 @@ describe('the lanes of parked messages', () => {
     expect(stage.begin().map(({ item }) => item)).to.deep.equal([a3])
   })
 
-  it('take so many messages of a partition, and tell when one has room again', () => {
-    const stage = new LanesStage({ maxParked: 2 })
-    const [first] = stage.park('a', 'a')
+  it('take so many messages of a partition, those that have begun included, and tell when one has room again', () => {
+    const stage = new LanesStage({ maxOpen: 2 })
+    const [first, second] = stage.park('a', 'a')
     expect([stage.mayPark(), stage.mayPark(1)]).to.deep.equal([false, true])
     const [turn] = stage.begin()
     expect(turn!.item).to.equal(first)
+    expect([stage.mayPark(), stage.room.length]).to.deep.equal([false, 0])
+    stage.lanes.leave(turn!)
     expect(stage.room, 'once').to.deep.equal([0])
     expect(stage.mayPark()).to.equal(true)
+    stage.park('b')
+    expect(stage.mayPark()).to.equal(false)
+    stage.lanes.drop(second!.serial)
+    expect(stage.room).to.deep.equal([0, 0])
     stage.lanes.takeAll()
-    expect(stage.room).to.deep.equal([0])
+    expect(stage.room).to.deep.equal([0, 0])
   })
 
-  it('share the bytes among the partitions, with one message of each at least, and all in the process', () => {
-    const stage = new LanesStage({ partitions: () => 4 }, 100)
+  it('share the bytes of their group among its partitions, with one message of each at least', () => {
+    const stage = new LanesStage({ partitions: () => 4 }, 200)
     expect(stage.mayPark(0, 5_000), 'however large it is').to.equal(true)
     stage.lanes.park(itemOf('a', 0, 20))
     expect([stage.mayPark(0, 5), stage.mayPark(0, 6)]).to.deep.equal([true, false])
-    stage.bytes.add(77)
-    expect([stage.mayPark(0, 3), stage.mayPark(0, 4), stage.mayPark(1, 50)]).to.deep.equal([true, false, true])
-    stage.lanes.drop(serial)
+    stage.bytes.add('audit', 170)
+    expect([stage.mayPark(0, 3), stage.mayPark(1, 50)]).to.deep.equal([false, true])
+    stage.lanes.takeAll()
     expect(stage.room).to.deep.equal([0])
-    stage.bytes.release(77)
+    stage.bytes.release('audit', 170)
   })
 
-  it('tell a partition that others have left room for its messages, also where its own never go on', () => {
+  it('leave to other groups as much as they have, whatever never goes on', () => {
+    const stage = new LanesStage({ partitions: () => 1 })
+    const [stuck, more, other] = ['stuck', 'more', 'other']
+    for (const owner of [stuck, more, other]) {
+      let held = 0
+      for (; stage.bytes.hasRoom(owner, 10); held += 10) stage.bytes.add(owner, 10)
+      expect(held).to.be.greaterThan(owner === stuck ? 490 : owner === more ? 240 : 120)
+    }
+    expect(stage.records.heldBytes).to.equal(stage.bytes.value).and.to.be.below(1_000)
+    stage.bytes.release('', stage.bytes.value)
+  })
+
+  it('take at most half of what the records of a process may, and nothing where others have the rest or wait for it', async () => {
+    const stage = new LanesStage()
+    const ofAnswers = stage.records.hold(1_991)
+    expect([stage.bytes.maxBytes, stage.mayPark(0, 5_000)]).to.deep.equal([1_000, true])
+    stage.park('a')
+    expect(stage.mayPark(0, 1)).to.equal(false)
+    const leave = stage.records.whenRoom('client', 100, () => expect.fail('there is none'))
+    ofAnswers.add(-50)
+    await nextTick()
+    expect([stage.mayPark(0, 1), stage.room.length], 'a client waits').to.deep.equal([false, 0])
+    leave()
+    await nextTick()
+    expect([stage.mayPark(0, 1), stage.room.length]).to.deep.equal([true, 1])
+    ofAnswers.release()
+    stage.lanes.takeAll()
+  })
+
+  it('tell a partition that others have left room for its messages, also where its own never go on', async () => {
     const stage = new LanesStage({ partitions: () => 2 }, 100)
-    const other = new Lanes<Item>({
-      laneOf: ({ lane }) => lane,
-      bytesOf: ({ bytes }) => bytes,
-      maxParked: 300,
-      bytes: stage.bytes,
-      partitions: () => 1,
-      onRoom: () => expect.fail('it was refused nothing')
-    })
-    for (let count = 0; count < 9; count++) other.park(itemOf('a'))
+    stage.bytes.add('audit', 90)
     stage.lanes.park(itemOf('stuck'))
     expect([stage.mayPark(), stage.mayPark(), stage.room.length]).to.deep.equal([false, false, 0])
-    other.takeAll()
+    stage.bytes.release('audit', 90)
+    await nextTick()
     expect(stage.room, 'once').to.deep.equal([0])
     expect(stage.mayPark()).to.equal(true)
     stage.lanes.takeAll()
+    await nextTick()
     expect([stage.bytes.value, stage.room.length]).to.deep.equal([0, 1])
   })
 
+  it('tell all of room that those do not use who were told first', async () => {
+    const stage = new LanesStage({ partitions: () => 40 })
+    for (let partition = 0; partition < 40; partition++) stage.lanes.park(itemOf('stuck', partition, 1))
+    stage.bytes.add('audit', 960)
+    for (let partition = 0; partition < 40; partition++) expect(stage.mayPark(partition, 1)).to.equal(false)
+    stage.bytes.release('audit', 500)
+    for (let ticks = 0; ticks < 4; ticks++) await nextTick()
+    expect(stage.room).to.deep.equal(Array.from({ length: 40 }, (_, partition) => partition))
+    stage.bytes.release('audit', 460)
+    stage.lanes.takeAll()
+  })
+
   it('keep no bytes for a user that keeps the places of its messages only', () => {
-    const stage = new LanesStage({ bytesOf: () => 0, maxParked: 2_000 }, 1)
+    const stage = new LanesStage({ bytesOf: () => 0, maxOpen: 2_000 }, 1)
     for (let count = 0; count < 2_000; count++) {
       expect(stage.mayPark(0, 0)).to.equal(true)
       stage.park('a')

@@ -9,6 +9,7 @@ import { ParkedBytes } from '../../../src/consumer/group/lanes.js'
 import type { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
@@ -27,7 +28,7 @@ interface Handling {
 export class RunStage {
   readonly runtime: FakeRuntime
   readonly consumer: GroupConsumer
-  readonly parkedBytes = new ParkedBytes(1_000_000)
+  readonly parkedBytes: ParkedBytes
   /** Offsets of the messages whose handlers have begun, in order. */
   readonly begun: number[] = []
   /** Handlers that run. */
@@ -36,9 +37,18 @@ export class RunStage {
   onBegun: (message: Message) => void = () => undefined
   readonly stop = new AbortController()
   readonly #groups: ConsumerGroups
+  readonly #group: string
   readonly #deadlines: Deadlines
 
-  constructor(count: number, keyOf: (offset: number) => string | null, settings: Partial<ConsumerSettings> = {}) {
+  constructor(
+    count: number,
+    keyOf: (offset: number) => string | null,
+    settings: Partial<ConsumerSettings> = {},
+    group = 'foo',
+    parkedBytes = new ParkedBytes(new RecordBudget(2_000_000, () => 0))
+  ) {
+    this.#group = group
+    this.parkedBytes = parkedBytes
     this.runtime = new FakeRuntime(run(0, count))
     this.runtime.committed = { offset: 0, metadata: '' }
     this.runtime.recordAt = offset => ({ ...fakeRecord(offset), key: bytesOf(keyOf(offset)) })
@@ -72,7 +82,7 @@ export class RunStage {
 
   /** Begins a loop of handlers. Its promise is settled when it has ended. */
   start(options: RunOptions): Promise<void> {
-    const loop = openConsumer(this.#groups, { group: 'foo', topics: 'orders', signal: this.stop.signal })
+    const loop = openConsumer(this.#groups, { group: this.#group, topics: 'orders', signal: this.stop.signal })
     const running = loop.run(message => {
       this.begun.push(message.offset)
       this.onBegun(message)

@@ -3,8 +3,10 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { performanceClock } from '../../../src/core/clocks.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
+import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
 import { turns } from '../../support/ticks.js'
 
 /** Longer than the shortest timer. */
@@ -20,6 +22,7 @@ describe('groups that are stopped at once, without time to leave', () => {
       router: { path: 'silent', tell: () => undefined, stop: () => undefined },
       settings: defaultConsumerSettings,
       clock: () => performance.now(),
+      records: new RecordBudget(defaultRecordBytes(), performanceClock),
       log: silentLogger,
       metrics: defaultLogger
     })
