@@ -1,5 +1,5 @@
-import { isUtf8 } from 'node:buffer'
 import { JsonAhead } from '../../core/json/json-ahead.js'
+import { encodingFault } from '../../core/json/json-fault.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readListOfRecords } from '../../core/json/json-slices.js'
 import { atOnce, type InPieces } from '../../core/loop-turns.js'
@@ -101,7 +101,8 @@ function* jsonRecords(
   defects: Defects,
   inTurns: boolean
 ): InPieces<ProduceRecord[]> {
-  if (!isUtf8(body)) throw new EventProblem(400, 'the body is not valid UTF-8')
+  const fault = encodingFault(body)
+  if (fault !== undefined) throw new EventProblem(400, `the body is not JSON: ${fault}`)
   const records: ProduceRecord[] = []
   const isBatch = mode === 'batch'
   const headers = [{ key: CONTENT_TYPE, value: Buffer.from(isBatch ? typeOfElement(contentType) : contentType) }]

@@ -5,6 +5,7 @@ import { readElements, readStringBytes, readValueBytes, takeNull } from '../../c
 import { skipValue } from '../../core/json/json-values.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { WantedSchema } from '../../schemas/schemas.js'
 import { type Problem, ProblemError } from './failures.js'
 
@@ -29,14 +30,18 @@ export const unknownMember = (name: string, status = 422): BodyError =>
   new BodyError(status, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
 
 /** The JSON of a whole body; `undefined`: it is empty. @throws BodyError */
-export function jsonIn(text: string): unknown {
-  if (text === '') return undefined
+export function jsonIn(bytes: Buffer): unknown {
+  if (bytes.length === 0) return undefined
   try {
-    return parsedJson(text)
-  } catch {
-    throw new BodyError(400, 'the body is not JSON')
+    return parsedJson(bytes)
+  } catch (error) {
+    throw notJson('the body', messageOf(error))
   }
 }
+
+/** @param fault why it is not, as a clause */
+export const notJson = (what: 'the body' | 'the record', fault: string): BodyError =>
+  new BodyError(400, `${what} is not JSON: ${fault}`)
 
 /** @param ofMissing the status for a missing member. @throws BodyError 422 for no body or an unknown member, else 400 */
 export function checked<Body>(json: unknown, schema: z.ZodType<Body>, ofMissing = 422): Body {

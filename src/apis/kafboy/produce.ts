@@ -298,9 +298,8 @@ function askedOf({ exchange, topic, mode }: Head, rawBody: Buffer): KafboyReques
 }
 
 function parsed(bytes: Buffer): unknown {
-  if (!isUtf8(bytes)) throw invalid()
   try {
-    return parsedJson(bytes.toString())
+    return parsedJson(bytes)
   } catch {
     throw invalid()
   }

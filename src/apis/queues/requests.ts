@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
+import { messageOf } from '../../core/node-errors.js'
 import { bytes, MIB, nonEmpty } from '../../core/settings/units.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -91,7 +92,6 @@ export const configureBody = z.strictObject({
     .describe('`readCommitted` hides records of transactions that are open or aborted')
 })
 
-const BAD_JSON = new QueueProblem(400, 'the body is not JSON')
 const TOO_LARGE = new QueueProblem(
   413,
   `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
@@ -134,15 +134,15 @@ export function withJson<Value>(
   use: (value: Value) => void
 ): void {
   withBytes(parts, exchange, Math.min(parts.maxBodyBytes, MAX_PARSED_BYTES), TOO_LARGE, bytes =>
-    use(validated(bytes.length === 0 ? {} : prepare(jsonIn(bytes.toString())), schema))
+    use(validated(bytes.length === 0 ? {} : prepare(jsonIn(bytes)), schema))
   )
 }
 
-function jsonIn(text: string): unknown {
+function jsonIn(bytes: Buffer): unknown {
   try {
-    return parsedJson(text)
-  } catch {
-    throw BAD_JSON
+    return parsedJson(bytes)
+  } catch (error) {
+    throw new QueueProblem(400, `the body is not JSON: ${messageOf(error)}`)
   }
 }
 

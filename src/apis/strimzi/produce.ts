@@ -1,5 +1,6 @@
 import { decodeBase64 } from '../../core/base64.js'
 import { JsonAhead } from '../../core/json/json-ahead.js'
+import { encodingFault } from '../../core/json/json-fault.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import {
   readElements,
@@ -26,6 +27,7 @@ import {
   type BridgeFormat,
   bridgeProblemAnswer,
   contentTypeOf,
+  notJson,
   partitionNumberIn,
   problemJson,
   schemaProblem,
@@ -75,7 +77,8 @@ class RecordsReader {
   *read(inTurns: boolean): InPieces<ProduceRecord[]> {
     const json = this.#json
     const ahead = inTurns ? new JsonAhead(json, this.#body, this.#format === 'json' ? 1 : 0) : undefined
-    if (!json.isWholeUtf8) throw new BridgeError(400, 'Validation error on: the body is not valid UTF-8')
+    const fault = encodingFault(this.#body, json.isWholeUtf8)
+    if (fault !== undefined) throw notJson(fault)
     let records: ProduceRecord[] | undefined
     if (ahead !== undefined) yield* ahead.between(1)
     this.#expect('object')

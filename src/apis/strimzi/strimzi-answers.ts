@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
+import { messageOf } from '../../core/node-errors.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
@@ -137,7 +138,7 @@ export function withJson(parts: BridgeParts, exchange: Exchange, type: string, u
     parts.answers.fail(exchange, BAD_TYPE, false)
     return
   }
-  const read = (bytes: Buffer): void => use(bytes.length === 0 ? undefined : jsonIn(bytes.toString()))
+  const read = (bytes: Buffer): void => use(bytes.length === 0 ? undefined : jsonIn(bytes))
   withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, read)
 }
 
@@ -149,13 +150,17 @@ export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => v
   else parts.answers.fail(exchange, BAD_TYPE, false)
 }
 
-function jsonIn(text: string): unknown {
+function jsonIn(bytes: Buffer): unknown {
   try {
-    return parsedJson(text)
-  } catch {
-    throw new BridgeError(400, 'Validation error on: the body is not JSON')
+    return parsedJson(bytes)
+  } catch (error) {
+    throw notJson(messageOf(error))
   }
 }
+
+/** @param fault why it is not, as a clause */
+export const notJson = (fault: string): BridgeError =>
+  new BridgeError(400, `Validation error on: the body is not JSON: ${fault}`)
 
 /** @throws BridgeError naming what the schema does not allow */
 export function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {

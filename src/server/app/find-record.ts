@@ -203,7 +203,7 @@ class KeySearch {
 /** JSON without the white space between its tokens. What is no JSON, or is long, stays as it is. */
 function sameJson(text: string): string {
   try {
-    return JSON.stringify(parsedJson(text))
+    return JSON.stringify(parsedJson(Buffer.from(text)))
   } catch {
     return text
   }

@@ -182,7 +182,7 @@ describe('cloudevents: events in structured mode, and batches', () => {
       /^the body, event 1: expected an object/
     )
     const latin1 = await play.post({ 'content-type': EVENT_TYPE }, Buffer.from('{"id":"caf\u00e9"}', 'latin1'))
-    expect(JSON.parse(latin1.body).detail).to.equal('the body is not valid UTF-8')
+    expect(JSON.parse(latin1.body).detail).to.equal('the body is not JSON: it is not valid UTF-8, from byte 10 on')
   })
 
   it('data may be nested 1,000 levels deep', async () => {

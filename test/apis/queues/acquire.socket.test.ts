@@ -243,7 +243,7 @@ describe('queues: a request to acquire messages', () => {
   })
 
   const wrong: [body: string | object, detail: RegExp, headers?: Record<string, string>][] = [
-    ['{', /^the body is not JSON$/],
+    ['{', /^the body is not JSON: EOF while parsing an object at line 1 column 1$/],
     ['[]', /expected object/],
     [{ max: 1 }, /^the body has no member "max"$/],
     [{ count: 0 }, /^count: /],

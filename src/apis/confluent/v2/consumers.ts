@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { shortened } from '../../../core/printable.js'
@@ -73,11 +72,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
     if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
       const unsupported = new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(headers.accept) })
       parts.answers.fail(exchange, unsupported, false)
-    } else
-      readSmallBody(parts, exchange, bytes => {
-        if (!isUtf8(bytes)) throw new BodyError(400, 'the body is not JSON')
-        use(jsonIn(bytes.toString()) ?? undefined)
-      })
+    } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes) ?? undefined))
   },
   work(exchange, work) {
     const { answers } = parts

@@ -1,5 +1,6 @@
 import { QUOTE } from '../../../core/json/characters.js'
 import { JsonAhead } from '../../../core/json/json-ahead.js'
+import { encodingFault } from '../../../core/json/json-fault.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readListOfRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
@@ -25,6 +26,7 @@ import { errorTypeOf, type Format, formatOf, schemaFormatOf, V2_TYPE } from '../
 import {
   BodyError,
   type NamedSchema,
+  notJson,
   readBase64,
   readHeaderList,
   readJsonBytes,
@@ -210,7 +212,8 @@ const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_sc
 export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): InPieces<V2Read> {
   if (body.length === 0) throw new BodyError(422, 'the body is empty')
   const reader = new JsonReader(body)
-  if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
+  const fault = encodingFault(body, reader.isWholeUtf8)
+  if (fault !== undefined) throw notJson('the body', fault)
   const ahead = inTurns ? new JsonAhead(reader, body, head.format === 'json' ? 1 : 0) : undefined
   const schemas: SchemaMembers = new Map()
   let records: readonly ProduceRecord[] = []

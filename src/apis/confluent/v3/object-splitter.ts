@@ -7,8 +7,11 @@ const SHORT_TEXT_BYTES = 64
 
 const isWhiteSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 
-/** Why nothing more can be read: the bytes are no JSON objects, or one of them is too large. */
-export type SplitEnd = 'broken' | 'tooLarge'
+/** Why nothing more can be read: the bytes are no JSON objects, or not in UTF-8, or one of them is too large. */
+export type SplitEnd = 'broken' | 'encoding' | 'tooLarge'
+
+/** Bytes with which a byte order mark, or a text in UTF-16, begins. */
+const OTHER_ENCODINGS: readonly number[] = [0xef, 0xfe, 0xff, 0]
 
 /**
  * Finds the objects in a stream of JSON objects that follow each other, with or without white space between them. It
@@ -75,7 +78,7 @@ export class ObjectSplitter {
         if (byte === OPEN_OBJECT) {
           start = at
           this.#depth = 1
-        } else if (!isWhiteSpace(byte)) return 'broken'
+        } else if (!isWhiteSpace(byte)) return OTHER_ENCODINGS.includes(byte) ? 'encoding' : 'broken'
       } else if (byte === QUOTE) this.#isInString = true
       else if (byte === OPEN_OBJECT || byte === OPEN_LIST) this.#depth++
       else if ((byte === CLOSE_OBJECT || byte === CLOSE_LIST) && --this.#depth === 0) {

@@ -77,5 +77,11 @@ export function refusalOfEnd(end: SplitEnd | 'cut' | 'notJson', maxRecordBytes: 
         ...refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`),
         setting: 'apis.confluent.maxBodyBytes'
       }
-    : refusedRecord(400, end === 'cut' ? 'the body ends inside a record' : 'what follows is not a JSON object')
+    : refusedRecord(400, WORDS_OF_END[end])
 }
+
+const WORDS_OF_END = {
+  cut: 'the body ends inside a record',
+  broken: 'what follows is not a JSON object',
+  encoding: 'what follows begins with a byte order mark (BOM), or is UTF-16: send UTF-8 without one'
+} as const satisfies Partial<Record<SplitEnd | 'cut', string>>

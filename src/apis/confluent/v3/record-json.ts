@@ -1,5 +1,6 @@
 import { decodeBase64 } from '../../../core/base64.js'
 import { QUOTE } from '../../../core/json/characters.js'
+import { encodingFault } from '../../../core/json/json-fault.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readStringBytes, readValueBytes, readWord, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
@@ -10,6 +11,7 @@ import { PARTITION_NOT_FOUND } from '../failures.js'
 import {
   BodyError,
   type NamedSchema,
+  notJson,
   readHeaderList,
   readJsonSlice,
   type SchemaData,
@@ -72,7 +74,8 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  */
 export function readSentRecord(bytes: Buffer, to: RecordTarget): V3Record {
   const reader = new JsonReader(bytes)
-  if (!reader.isWholeUtf8) throw new BodyError(400, 'the record is not valid UTF-8')
+  const fault = encodingFault(bytes, reader.isWholeUtf8)
+  if (fault !== undefined) throw notJson('the record', fault)
   const sent = readNextRecord(reader, bytes, to)
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   return sent

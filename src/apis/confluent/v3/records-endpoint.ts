@@ -1,5 +1,6 @@
 import { QUOTE } from '../../../core/json/characters.js'
 import { JsonAhead } from '../../../core/json/json-ahead.js'
+import { encodingFault } from '../../../core/json/json-fault.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readListOfRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
@@ -24,7 +25,7 @@ import { errorObjectJson } from '../answers.js'
 import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
-import { BodyError, unknownMember } from '../record-bytes.js'
+import { BodyError, notJson, unknownMember } from '../record-bytes.js'
 import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { type RecordTarget, readNextRecord } from './record-json.js'
@@ -226,7 +227,8 @@ export class V3Batch extends V3Produce {
   protected *collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected> {
     const reader = new JsonReader(body)
     const ahead = inTurns ? new JsonAhead(reader, body) : undefined
-    if (!reader.isWholeUtf8) throw new BodyError(400, 'the body is not valid UTF-8')
+    const fault = encodingFault(body, reader.isWholeUtf8)
+    if (fault !== undefined) throw notJson('the body', fault)
     if (body.length === 0) throw new BodyError(422, 'the body is empty')
     const collected = { ...nothing(), bytes: body.length }
     const ids: string[] = []

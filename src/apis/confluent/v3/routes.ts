@@ -1,4 +1,3 @@
-import { isUtf8 } from 'node:buffer'
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
@@ -15,7 +14,7 @@ import { ProblemError } from '../failures.js'
 import type { LongList } from '../long-lists.js'
 import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
-import { BodyError, checked, jsonIn } from '../record-bytes.js'
+import { checked, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
 
@@ -243,8 +242,7 @@ function readBody<Body>(
     // Without a body there is nothing whose type could be wrong.
     const charset = hasBody(exchange) ? charsetOf(exchange.request.headers['content-type']) : 'utf8'
     readSmallBody(parts, exchange, bytes => {
-      if (charset === 'utf8' && !isUtf8(bytes)) throw new BodyError(400, 'the body is not valid UTF-8')
-      use(checked(jsonIn(bytes.toString(charset)), schema, 400))
+      use(checked(jsonIn(charset === 'utf8' ? bytes : Buffer.from(bytes.toString(charset))), schema, 400))
     })
   } catch (error) {
     parts.answers.fail(exchange, error, false)
