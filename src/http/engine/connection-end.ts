@@ -42,11 +42,12 @@ export class ConnectionEnd {
     return this.#maxReadBytes === undefined || this.#socket.bytesRead <= this.#maxReadBytes
   }
 
-  /** The first reason counts. */
-  set(status: Broken): void {
-    if (this.isDue || this.isLingering) return
+  /** The first reason counts. @returns whether it is this one, and is answered */
+  set(status: Broken): boolean {
+    if (this.isDue || this.isLingering) return false
     if (this.#socket.writable) this.#status = status
     else this.#socket.destroy()
+    return this.isDue
   }
 
   /**
@@ -62,6 +63,8 @@ export class ConnectionEnd {
     this.#status = undefined
     // The broken request may have an answer already, which cannot be replaced.
     if (socket.writable && (incomplete === undefined || (isBrokenOpen && !incomplete.isAnswerBegun))) {
+      // A client that has ended its side has left, and may not read the answer.
+      if (incomplete !== undefined && !socket.readableEnded) incomplete.refusedWith = Number.parseInt(status, 10)
       incomplete?.over()
       socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`)
       return true

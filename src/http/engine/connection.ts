@@ -233,6 +233,7 @@ export class Connection extends OpenRequests {
     if (refusal !== undefined) {
       const allow = refusal === 405 && { allow: 'GET, POST' }
       response.writeHead(refusal, { ...allow, connection: 'close', 'content-length': 0 }).end()
+      this.host.refusedHead({ address: this.address, status: refusal, durationMs: 0, request })
       return
     }
     if (isWaiting && OLD_JAVA.test(request.headers['user-agent'] ?? '')) answer.writeContinue()
@@ -368,8 +369,13 @@ export class Connection extends OpenRequests {
    * is sent once, after the answers to earlier requests.
    */
   broken(how: Broken): void {
+    const { isNew } = this.#times
+    const durationMs = this.#times.ageMs(this.host.now())
     this.#stop()
-    this.#end.set(how)
+    const isAnswered = this.#end.set(how)
+    // A broken body is part of a request that its handler has. Before the first byte there is no request.
+    if (isAnswered && this.incomplete === undefined && !isNew)
+      this.host.refusedHead({ address: this.address, status: Number.parseInt(how, 10), durationMs })
     this.#sayLastAnswer()
   }
 

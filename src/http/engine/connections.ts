@@ -8,7 +8,14 @@ import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection, ofConnection } from './connection.js'
-import type { BodyHolder, ConnectionHost, ConnectionLimits, Served, WaitingAnswer } from './open-requests.js'
+import type {
+  BodyHolder,
+  ConnectionHost,
+  ConnectionLimits,
+  RefusedHead,
+  Served,
+  WaitingAnswer
+} from './open-requests.js'
 import { currentDate } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 import type { SilenceLimit } from './silence-limit.js'
@@ -56,6 +63,8 @@ export interface ConnectionsDeps {
   readonly refusals: RefusalCounts
   readonly log: Logger
   readonly now: MonotonicClock
+  /** Default: nothing. */
+  readonly onRefusedHead?: (refused: RefusedHead) => void
 }
 
 const buffer = new SharedBuffer(ofConnection((connection, bytes) => connection.arrived(bytes, false)))
@@ -68,6 +77,7 @@ export class Connections implements ConnectionHost {
   readonly now: MonotonicClock
   readonly #refusals: RefusalCounts
   readonly #log: Logger
+  readonly refusedHead: (refused: RefusedHead) => void
   readonly #refusedConnections = counterFamily(
     'castellan_http_connections_refused_total',
     'Connections that were closed because there were too many'
@@ -95,7 +105,7 @@ export class Connections implements ConnectionHost {
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(limits: ConnectionsLimits, { metrics, refusals, log, now }: ConnectionsDeps) {
+  constructor(limits: ConnectionsLimits, { metrics, refusals, log, now, onRefusedHead = () => {} }: ConnectionsDeps) {
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs } = limits
     const shortestMs = Math.min(headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs)
     this.#checkMs = Math.max(1, Math.min(CHECK_MS, shortestMs * CHECK_SHARE))
@@ -103,6 +113,7 @@ export class Connections implements ConnectionHost {
     this.now = now
     this.#refusals = refusals
     this.#log = log
+    this.refusedHead = onRefusedHead
     this.#addresses = new ClientAddresses(limits.perAddress)
     this.#show(metrics)
   }

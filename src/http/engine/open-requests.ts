@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ForbiddenError, OverloadedError } from '../../core/errors.js'
 import type { AddressUse } from './client-addresses.js'
@@ -34,6 +34,15 @@ export interface AnswersHost extends HeadContext {
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
+/** A request that was answered because of its bytes: no handler has it. */
+export interface RefusedHead {
+  readonly address: AddressUse
+  readonly status: number
+  readonly durationMs: number
+  /** Absent: its head could not be read. */
+  readonly request?: Pick<IncomingMessage, 'method' | 'headers'>
+}
+
 export interface ConnectionHost extends AnswersHost {
   readonly limits: ConnectionLimits
   now(): number
@@ -44,6 +53,7 @@ export interface ConnectionHost extends AnswersHost {
   endsTurn(sizeBytes: number): boolean
   /** Counts bytes of requests that have not begun; negative: fewer. @returns whether there is memory for them */
   keep(address: AddressUse, sizeBytes: number): boolean
+  refusedHead(refused: RefusedHead): void
   upgraded(owner: UpgradeOwner): void
   closed(connection: OpenRequests): void
 }

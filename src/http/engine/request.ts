@@ -39,6 +39,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   heldBytes = 0
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
+  /** Status of the answer to a body that is no HTTP, or came too late: its connection has sent it. */
+  refusedWith: number | undefined
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
   /** What has taken over the connection. The request is over when the connection ends. */

@@ -67,6 +67,11 @@ export class ConnectionTimes {
     this.#since = undefined
   }
 
+  /** How long ago the incomplete request began; 0: none is incomplete. */
+  ageMs(now: number): number {
+    return this.#since === undefined ? 0 : Math.max(0, now - this.#since)
+  }
+
   isLate(part: 'head' | 'body', now: number): boolean {
     const { headersTimeoutMs, requestTimeoutMs } = this.#limits
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { performanceClock } from '../../core/clocks.js'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
@@ -10,6 +9,7 @@ import type { Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
 import type { AddressUse } from '../engine/client-addresses.js'
 import { Connections, type ReceivingBody } from '../engine/connections.js'
+import type { RefusedHead } from '../engine/open-requests.js'
 import type { SilenceLimit } from '../engine/silence-limit.js'
 import { BodyThreads } from '../exchange/body-threads.js'
 import { ForeignHosts } from '../exchange/browser-guard.js'
@@ -102,7 +102,7 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
   readonly refusals: RefusalCounts
   readonly requestLog: RequestLog
   readonly foreignHosts: ForeignHosts
-  readonly nextRequestId: (request: IncomingMessage) => string
+  readonly nextRequestId: ReturnType<typeof requestIds>
   /** Time limits for silence by API, for APIs that set one. */
   readonly silences: Map<string, SilenceLimit>
   isDraining: boolean
@@ -114,6 +114,8 @@ export interface HttpContext extends Omit<ContextOptions, 'idPrefix'> {
   isLeaving: boolean
 }
 
+const NO_HEAD = { headers: {} }
+
 export function createHttpContext(options: ContextOptions): HttpContext {
   const { http, metrics, log, now = performanceClock, idPrefix = randomBytes(4).toString('hex') } = options
   const { refusals = new RefusalCounts(now) } = options
@@ -124,7 +126,15 @@ export function createHttpContext(options: ContextOptions): HttpContext {
     requestTimeoutMs: http.requestTimeoutMs + http.admissionWaitMs
   }
   const requests = new HttpMetrics(metrics)
-  const connections = new Connections(limits, { metrics, refusals, log, now })
+  const requestLog = new RequestLog(log, now)
+  const nextRequestId = requestIds(idPrefix)
+  const onRefusedHead = ({ address: { key: address }, status, durationMs, request }: RefusedHead): void => {
+    const requestId = nextRequestId(request ?? NO_HEAD)
+    const fields = { requestId, address, method: request?.method, route: undefined, status, durationMs }
+    if (options.accessLog?.wants()) options.accessLog.write({ ...fields, api: 'none' })
+    requestLog.refused(fields)
+  }
+  const connections = new Connections(limits, { metrics, refusals, log, now, onRefusedHead })
   const shedder = new LoadShedder(http, { metrics, log, clock: now })
   const calls: CountedCalls = {
     maxHeaderBytes: http.maxHeaderBytes,
@@ -143,9 +153,9 @@ export function createHttpContext(options: ContextOptions): HttpContext {
     calls,
     requests,
     refusals,
-    requestLog: new RequestLog(log, now),
+    requestLog,
     foreignHosts: new ForeignHosts(log),
-    nextRequestId: requestIds(idPrefix),
+    nextRequestId,
     silences: new Map(),
     isDraining: false,
     isLeaving: false

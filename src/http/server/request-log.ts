@@ -14,7 +14,8 @@ const WINDOW_MS = 10_000
 /** The logged facts of a request: never a path with values in it, a header or a body. */
 export interface RequestFields {
   readonly requestId: string
-  readonly method: string
+  /** Absent: the head of the request could not be read. */
+  readonly method: string | undefined
   /** The route as registered, such as `/topics/:topic/messages`; absent when none matched. */
   readonly route: string | undefined
   readonly status: number
@@ -26,7 +27,7 @@ export interface RequestFields {
 /** Requests are logged as slow that take this much longer than their clients have asked to wait. */
 export const SLOW_MS = 5_000
 
-/** Logs requests that failed or were slow; reports the number of suppressed lines when there were too many. */
+/** Logs requests that failed, were slow or had bytes that cannot be served; reports the number of suppressed lines when there were too many. */
 export class RequestLog {
   readonly #log: Logger
   readonly #now: () => number
@@ -53,11 +54,19 @@ export class RequestLog {
     this.#log.warn(fields, fields.status >= 500 ? 'request failed' : 'request was slow')
   }
 
+  /** A request was answered because of its bytes, before an API had it. */
+  refused(fields: RequestFields & { readonly address: string }): void {
+    if (this.#mayWrite()) this.#log.warn(fields, 'request refused: its bytes are no request that can be served')
+  }
+
   #mayWrite(): boolean {
     const now = this.#now()
     if (now - this.#windowStartedMs >= WINDOW_MS) {
       if (this.#leftOut > 0)
-        this.#log.warn({ count: this.#leftOut }, 'further requests failed or were slow and are not logged')
+        this.#log.warn(
+          { count: this.#leftOut },
+          'further requests failed, were slow or were refused, and are not logged'
+        )
       this.#windowStartedMs = now
       this.#written = 0
       this.#leftOut = 0
@@ -184,7 +193,7 @@ export class AccessLines {
     if (last?.api !== api || last.method !== method || last.route !== route || last.status !== status) {
       this.#last = fields
       const told = status === 'aborted' ? '"aborted"' : status
-      this.#middle = `","api":"${api}","method":"${method}","route":${JSON.stringify(route ?? null)},"status":${told},"durationMs":`
+      this.#middle = `","api":"${api}","method":${JSON.stringify(method ?? null)},"route":${JSON.stringify(route ?? null)},"status":${told},"durationMs":`
     }
     const micros = Math.round(durationMs * 1_000)
     return (
@@ -205,7 +214,7 @@ const ACCEPTABLE = /^[!#-[\]-~]{1,128}$/
  *
  * @param prefix differs between processes, so that ids of several instances are distinct in a common log
  */
-export function requestIds(prefix: string): (request: IncomingMessage) => string {
+export function requestIds(prefix: string): (request: Pick<IncomingMessage, 'headers'>) => string {
   let count = 0
   return ({ headers }) => {
     const given = headers[REQUEST_ID_HEADER]

@@ -130,7 +130,7 @@ function follow(
   received.whenOver(() => {
     if (received.owner !== undefined) requests.upgradedConnections.release(1)
     else {
-      const status = response.writableFinished ? response.statusCode : 'aborted'
+      const status = response.writableFinished ? response.statusCode : (received.refusedWith ?? 'aborted')
       const code = failureCodeOf(response)
       answered(context, request, status, startedAt, code)
       span?.end(status, code)

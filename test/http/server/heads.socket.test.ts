@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import type { AccessFields } from '../../../src/http/server/request-log.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 import { type Started, startHttp, until } from './stage.js'
@@ -56,6 +57,52 @@ describe('heads of requests', () => {
       expect(answer.match(/HTTP\/1\.1 \d+/g)).to.deep.equal([`HTTP/1.1 ${status}`])
       expect(answer).to.match(/^connection: close\r$/im)
     }))
+
+  it('a request that is refused by its bytes has a line in the access log, and its part of the ten in the log', async () => {
+    let nowMs = 0
+    const lines: AccessFields[] = []
+    const accessLog = { wants: () => true, write: (fields: AccessFields) => void lines.push(fields) }
+    const noted = await startHttp({ accessLog, now: () => nowMs })
+    try {
+      const ask = (bytes: string) => askRaw(noted.http.urls.shared, Buffer.from(bytes, 'latin1'))
+      await ask('\x16\x03\x01\x02\0\x01\0')
+      await ask('CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: mine\r\n\r\n')
+      await ask(`GET / HTTP/1.1\r\nHost: localhost\r\na: ${'a'.repeat(20_000)}\r\n\r\n`)
+      await ask('POST /loud/push HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n')
+      const common = { address: '127.0.0.1', api: 'none', route: undefined, durationMs: 0 }
+      expect(lines).to.deep.equal([
+        { ...common, requestId: 'test-1', method: undefined, status: 400 },
+        { ...common, requestId: 'mine', method: 'CONNECT', status: 405 },
+        { ...common, requestId: 'test-2', method: undefined, status: 431 },
+        { ...common, requestId: 'test-3', api: 'loud', method: 'POST', route: '/loud/push', status: 400 }
+      ])
+      for (let i = 0; i < 9; i++) await ask('\0')
+      expect(lines).to.have.length(13)
+      const logged = noted.lines.filter(({ message }) => message.startsWith('request refused'))
+      expect(logged).to.have.length(10)
+      const { api: _, ...inLog } = lines[1]!
+      expect(logged[1]!.fields).to.deep.equal(inLog)
+      nowMs = 10_000
+      await ask('\0')
+      expect(noted.lines.at(-2)!.fields).to.deep.equal({ count: 2 })
+    } finally {
+      await noted.http.close()
+    }
+  })
+
+  it('a request whose head does not come in time has a line with its time, and a connection without a byte has none', async () => {
+    const lines: AccessFields[] = []
+    const accessLog = { wants: () => true, write: (fields: AccessFields) => void lines.push(fields) }
+    const noted = await startHttp({ accessLog, http: { headersTimeoutMs: 50, requestTimeoutMs: 50 } })
+    try {
+      const silent = await RawSocket.open(noted.http.urls.shared)
+      await silent.untilClosed()
+      expect(await askRaw(noted.http.urls.shared, 'GET / HTTP/1.1\r\nHost: localhost\r\n')).to.match(/^HTTP\/1\.1 408 /)
+      expect(lines.map(({ status, durationMs }) => [status, durationMs >= 50])).to.deep.equal([[408, true]])
+    } finally {
+      await noted.http.close()
+    }
+  })
 
   it('ends the preface of HTTP/2 and everything else that is no HTTP/1', async () => {
     for (const bytes of [
