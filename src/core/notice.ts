@@ -1,5 +1,13 @@
 /** What a notice is about: a kind of trouble on the status page, which tells its text, or the same in other words. */
-type NoticeKind = 'brokersAway' | 'clockAhead' | 'keysRefused' | 'logDamaged' | 'notReady' | 'recordsOld' | 'workerDied'
+type NoticeKind =
+  | 'brokersAway'
+  | 'clockAhead'
+  | 'idRefused'
+  | 'keysRefused'
+  | 'logDamaged'
+  | 'notReady'
+  | 'recordsOld'
+  | 'workerDied'
 
 /** Something that operators are told about the process, as it is now: why it is not ready, or a warning. */
 export interface Notice {

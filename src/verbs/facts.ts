@@ -111,7 +111,7 @@ export const VERB_FACTS = {
   produce: {
     ...PATIENT,
     command: 'write',
-    troubles: [...AWAY, ...OF_RECORDS, ...OF_DISK],
+    troubles: ['idRefused', ...AWAY, ...OF_RECORDS, ...OF_DISK],
     effects: [
       ['produce', 'topic'],
       ['register', 'subject']

@@ -72,6 +72,10 @@ const byBrokerCode = new Map<number, ClientError>([
     { text: 'ClusterAuthorizationFailed (Broker: Cluster authorization failed)', number: 31 }
   ],
   [errorCodes.INVALID_TIMESTAMP, { text: 'InvalidTimestamp (Broker: Invalid timestamp)', number: 32 }],
+  [
+    errorCodes.UNSUPPORTED_VERSION,
+    { text: 'UnsupportedFeature (Local: Required feature not supported by broker)', number: -165 }
+  ],
   [errorCodes.POLICY_VIOLATION, { text: 'PolicyViolation (Broker: Policy violation)', number: 44 }],
   [
     errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,

@@ -177,6 +177,8 @@ const mergeQueue = (one: QueueRow, other: QueueRow): QueueRow => ({
 
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({
   ...(one.isReady ? other : one),
+  ...(one.idRefused && { idRefused: one.idRefused }),
+  ...(other.idRefused && { idRefused: other.idRefused }),
   brokers: mergeEach(one.brokers, other.brokers, by('nodeId'), worseBroker)
 })
 

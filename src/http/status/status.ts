@@ -38,7 +38,16 @@ const broker = z.object({
   forMs: amount.describe('How long it has been down or gone'),
   lastError: maybe
 })
-const cluster = z.object({ name: text, isReady: z.boolean(), away: maybe, brokers: z.array(broker) })
+const cluster = z.object({
+  name: text,
+  isReady: z.boolean(),
+  away: maybe,
+  idRefused: z
+    .object({ error: text, message: text })
+    .optional()
+    .describe("Why brokers give no producer id, so that no record can be written, with Kafka's name of the error"),
+  brokers: z.array(broker)
+})
 
 const partition = z.object({
   partition: int,

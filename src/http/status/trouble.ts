@@ -92,6 +92,18 @@ const troubles = {
       see: `clusters.${name}.brokers`
     })
   ),
+  idRefused: kind(
+    ({ clusters }) => clusters.flatMap(row => only(isRefusing(row), { ...row, ...row.idRefused! })),
+    ({ name, error, message }) => ({
+      subject: `cluster ${name}`,
+      cause: `Kafka gives this gateway no producer id, so no record can be written: ${message}.`,
+      next:
+        error === 'UNSUPPORTED_VERSION'
+          ? 'This Kafka has no idempotent writes, which Castellan needs for every record: write to another one.'
+          : `Grant Write on a topic to the user of clusters.${name}.sasl; before Kafka 2.8 also IdempotentWrite on the cluster; for IAM of MSK kafka-cluster:WriteDataIdempotently on the cluster. Castellan asks again by itself.`,
+      see: 'docs/status.md#idrefused'
+    })
+  ),
   logFailed: kind(
     ({ log }) => only(log.state === 'failed', log),
     ({ why = 'the disk fails' }) => ({
@@ -219,7 +231,10 @@ const troubles = {
     }
   ),
   notAuthorized: kind(
-    ({ topics }) => topics.rows.filter(({ state }) => state === 'refused'),
+    ({ topics, clusters }) =>
+      topics.rows.filter(
+        ({ state, cluster }) => state === 'refused' && !clusters.some(row => row.name === cluster && isRefusing(row))
+      ),
     row => ({
       subject: nameIn(row, `topic ${row.topic}`),
       cause: `Kafka refuses its records: ${row.refusal?.message ?? 'not authorized for the topic'}.${waitingText(row)}`,
@@ -547,6 +562,9 @@ export const quietTroubleOf = (status: Quiet): Trouble[] =>
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 
+/** A broker answers, and gives no producer id. */
+const isRefusing = ({ isReady, idRefused }: ClusterRow): boolean => isReady && idRefused !== undefined
+
 const only = <Found>(isThere: boolean, found: Found): Found[] => (isThere ? [found] : [])
 
 const badIf = (isBad: boolean | undefined): Trouble['severity'] => (isBad ? 'bad' : 'warning')
@@ -668,6 +686,11 @@ function fillingBy({ clusters, topics }: Judged, recordsOf: (row: TopicRow) => n
   if (away !== undefined) {
     const because = [`It fills because no broker of cluster ${away.name} answers.`]
     return { because, first: 'Get brokers to answer first: their row is above.' }
+  }
+  const refusing = clusters.find(isRefusing)
+  if (refusing !== undefined) {
+    const because = [`It fills because cluster ${refusing.name} gives no producer id.`]
+    return { because, first: 'Have Kafka give one first: its row is above.' }
   }
   const culprits = topics.rows
     .filter(row => ['refused', 'stuck', 'missing'].includes(row.state) && recordsOf(row) > 0)

@@ -12,6 +12,7 @@ import type { SequenceRange } from '../log/segment.js'
 import { ClusterSender } from '../memory/cluster-sender.js'
 import type { DeliveryDeps, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
+import type { IdRefusal } from '../memory/numbering.js'
 import type { ScheduledProducer } from '../memory/partition-schedule.js'
 import type { PartitionerName } from '../memory/partitioners.js'
 import { type KeyTag, NOBODY_ASKED, type PendingProduce } from '../memory/pending-produce.js'
@@ -156,6 +157,10 @@ export class DurableDelivery implements ClusterDelivery {
 
   get clockAheadMs(): number | undefined {
     return this.#sender.shared.ownTime.clockAheadMs
+  }
+
+  get idRefusal(): IdRefusal | undefined {
+    return this.#sender.idRefusal
   }
 
   /** Warnings about records that wait too long, one sentence each. */

@@ -2,7 +2,7 @@ import type { ClusterChange } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { DeliveryDeps } from './delivery.js'
 import { LogSearch } from './log-search.js'
-import { type Identity, type IdentityWaiters, ProducerIdentity } from './numbering.js'
+import { type Identity, type IdentityWaiters, type IdRefusal, ProducerIdentity } from './numbering.js'
 import { OwnTime } from './own-time.js'
 import type { PartitionProducer } from './partition-producer.js'
 import { type ClusterState, newCounters, type SharedByPartitions } from './partition-producer-deps.js'
@@ -42,7 +42,7 @@ export class ClusterSender implements ClusterState {
     this.#identity =
       identity ??
       new ProducerIdentity(
-        { router, settings, random, log },
+        { router, settings, random, log, clock },
         { ready: producers => this.ready(producers), refused: identityRefused }
       )
     this.shared = {
@@ -63,7 +63,11 @@ export class ClusterSender implements ClusterState {
   }
 
   get awayBecause(): string | undefined {
-    return this.#awayBecause?.()?.message
+    return this.#awayBecause?.()?.message ?? this.idRefusal?.message
+  }
+
+  get idRefusal(): IdRefusal | undefined {
+    return this.#identity.refusal
   }
 
   /** These partitions have batches to send. */

@@ -8,6 +8,7 @@ import type { ReceiptHolder } from '../receipts/receipts.js'
 import type { BufferCapacity } from './budget.js'
 import type { Losses } from './losses.js'
 import type { MemoryReceipts } from './memory-receipts.js'
+import type { IdRefusal } from './numbering.js'
 import type { DeliveryCounters } from './partition-producer-deps.js'
 import type { PartitionerFunction, PartitionerName } from './partitioners.js'
 import type { KeyTag, PendingProduce } from './pending-produce.js'
@@ -107,6 +108,8 @@ export interface Delivery {
   readonly warnings: readonly Notice[]
   /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
   readonly clockAheadMs: number | undefined
+  /** Why brokers give no producer id, so that no record can be written; `undefined`: they do, or were not asked for a minute. */
+  readonly idRefusal: IdRefusal | undefined
   /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
   readonly clusterId: string | undefined
   /**

@@ -25,6 +25,7 @@ import {
 import { failures } from './failures.js'
 import { Losses } from './losses.js'
 import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js'
+import type { IdRefusal } from './numbering.js'
 import type { PartitionProducer } from './partition-producer.js'
 import { type Partitioner, partitionerOf } from './partitioners.js'
 import { type KeyTag, MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
@@ -100,6 +101,10 @@ export class MemoryDelivery implements Delivery {
 
   get clockAheadMs(): number | undefined {
     return this.#sender.shared.ownTime.clockAheadMs
+  }
+
+  get idRefusal(): IdRefusal | undefined {
+    return this.#sender.idRefusal
   }
 
   get warnings(): readonly Notice[] {

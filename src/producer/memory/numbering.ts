@@ -1,6 +1,6 @@
 import { type ActorRef, ask } from '../../core/actor/actor.js'
 import { A_FIFTH_AROUND, backoffMs } from '../../core/backoff.js'
-import type { Logger } from '../../core/model.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { ResultOf, RouterMessage } from '../../router/messages/operations.js'
 import type { ScheduledProducer } from './partition-schedule.js'
 import type { DeliverySettings } from './settings.js'
@@ -121,6 +121,8 @@ export interface Identity extends Numbers {
   retired(numbering: Numbering): void
   /** In the new cluster the id may belong to another producer. */
   clusterChanged(): void
+  /** Why brokers refuse a producer id; `undefined`: they have given one since, or were not asked for a minute. */
+  readonly refusal?: IdRefusal | undefined
   close(): void
 }
 
@@ -128,11 +130,16 @@ export interface Identity extends Numbers {
 const TIMEOUT_MS = 1_500
 /** Margin beyond the time limit of the call: the Router itself answers within the limit. */
 const BELT_MS = 1_000
+/** A refusal counts for operators as long as this; records that wait ask again much sooner. */
+const REFUSAL_COUNTS_FOR_MS = 60_000
+
+/** Why brokers give no producer id, as far as they have said so: they do not know the call, or its right is missing. */
+export type IdRefusal = ResultOf<'initProducerId'> & { readonly type: 'failed' }
 
 export interface IdentityWaiters {
   /** There is a producer id now: `take` of these producers returns a batch. */
   ready(producers: readonly ScheduledProducer[]): void
-  refused(producers: readonly ScheduledProducer[], refusal: ResultOf<'initProducerId'> & { type: 'failed' }): void
+  refused(producers: readonly ScheduledProducer[], refusal: IdRefusal): void
 }
 
 /**
@@ -144,6 +151,7 @@ export class ProducerIdentity implements Identity {
   readonly #settings: DeliverySettings
   readonly #random: () => number
   readonly #log: Logger
+  readonly #clock: MonotonicClock
   readonly #waiters: IdentityWaiters
   readonly #producers = new Set<ScheduledProducer>()
   #current: { readonly producerId: bigint; readonly producerEpoch: number } | undefined
@@ -152,16 +160,25 @@ export class ProducerIdentity implements Identity {
   #isAsking = false
   #isClosed = false
   #failedAttempts = 0
+  /** The last answer that was final. */
+  #refused: { readonly refusal: IdRefusal; readonly at: number } | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(
-    deps: { router: ActorRef<RouterMessage>; settings: DeliverySettings; random: () => number; log: Logger },
+    deps: {
+      router: ActorRef<RouterMessage>
+      settings: DeliverySettings
+      random: () => number
+      log: Logger
+      clock: MonotonicClock
+    },
     waiters: IdentityWaiters
   ) {
     this.#router = deps.router
     this.#settings = deps.settings
     this.#random = deps.random
     this.#log = deps.log
+    this.#clock = deps.clock
     this.#waiters = waiters
   }
 
@@ -189,6 +206,12 @@ export class ProducerIdentity implements Identity {
 
   clusterChanged(): void {
     this.#current = undefined
+    this.#refused = undefined
+  }
+
+  get refusal(): IdRefusal | undefined {
+    const { refusal, at } = this.#refused ?? { at: Number.NEGATIVE_INFINITY }
+    return this.#clock() - at < REFUSAL_COUNTS_FOR_MS ? refusal : undefined
   }
 
   close(): void {
@@ -217,6 +240,7 @@ export class ProducerIdentity implements Identity {
   #answeredWith(identity: { readonly producerId: bigint; readonly producerEpoch: number }): void {
     this.#isAsking = false
     this.#failedAttempts = 0
+    this.#refused = undefined
     this.#current = identity
     this.#firstEpoch = 0
     this.#waiters.ready(this.#takeProducers())
@@ -233,6 +257,7 @@ export class ProducerIdentity implements Identity {
     this.#failedAttempts++
     const reason = result.type === 'failed' ? result.message : 'no broker answered'
     if (result.type === 'failed' && !result.retriable) {
+      this.#refused = { refusal: result, at: this.#clock() }
       this.#waiters.refused(this.#takeProducers(), result)
     }
     if (this.#failedAttempts % 10 === 1) this.#log.warn({}, `no producer id yet, asking again: ${reason}`)

@@ -67,7 +67,10 @@ export interface Siblings {
 export interface ClusterState {
   /** Id of the Kafka cluster that producer ids belong to; `undefined`: not known yet. */
   readonly clusterId: string | undefined
-  /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
+  /**
+   * Why nothing can be written: no broker can be reached, or they give no producer id; `undefined`: it can, or the reason is
+   * unknown.
+   */
   readonly awayBecause: string | undefined
 }
 

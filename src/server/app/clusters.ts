@@ -162,12 +162,20 @@ export class Clusters {
     return [...this.#clustersAway(), ...this.#logProblem()]
   }
 
-  /** Warnings about records in the durable log, and clusters for which they wait. Requests are served nevertheless. */
+  /** Warnings about records in the durable log, and clusters that take none. Requests are served nevertheless. */
   warnings(): Notice[] {
     const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
     const all = [...this.#clusters.flatMap(({ delivery, durable }) => [delivery, durable ?? []].flat()), ...orphaned]
     const away = this.#isKept ? this.#clustersAway() : []
-    return [...away, ...distinct(all.flatMap(({ warnings }) => warnings))]
+    return [...away, ...this.#refusedIds(), ...distinct(all.flatMap(({ warnings }) => warnings))]
+  }
+
+  #refusedIds(): Notice[] {
+    return this.#clusters.flatMap(({ name, idRefusal }) => {
+      const { message } = idRefusal() ?? {}
+      const text = `cluster ${name} gives no producer id, so no record can be written: ${message}`
+      return message === undefined ? [] : [{ kind: 'idRefused', text }]
+    })
   }
 
   #logProblem(): Notice[] {

@@ -32,7 +32,7 @@ export function registerRecords({ registry }: PrometheusMetrics, records: Record
 
 export function registerClusters(
   { registry }: PrometheusMetrics,
-  clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'durable'>[]
+  clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'durable' | 'idRefusal'>[]
 ): void {
   const perCluster = (
     name: string,
@@ -53,6 +53,10 @@ export function registerClusters(
   perCluster('brokers_up', up, 'min', router => (router.isReady ? router.stats().brokersUp : 0))
   registerScrapedGauge(registry, 'castellan_cluster_unknown_topics', unknown, 'max', () =>
     clusters.flatMap(unknownTopicsOf)
+  )
+  const refused = '1 while brokers give no producer id, so that no record can be written, else 0'
+  registerScrapedGauge(registry, 'castellan_producer_id_refused', refused, 'max', () =>
+    clusters.map(({ name: cluster, idRefusal }) => ({ labels: { cluster }, value: idRefusal() === undefined ? 0 : 1 }))
   )
 }
 

@@ -28,6 +28,7 @@ import type { WalSettings } from '../../producer/log/settings.js'
 import type { Delivery } from '../../producer/memory/delivery.js'
 import { Losses } from '../../producer/memory/losses.js'
 import { startDelivery } from '../../producer/memory/memory-delivery.js'
+import type { IdRefusal } from '../../producer/memory/numbering.js'
 import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
 import type { ReceiptSettings } from '../../producer/receipts/settings.js'
 import type { Transactions } from '../../producer/transactions/transactions.js'
@@ -202,6 +203,8 @@ export interface Cluster
   readonly instances: ConsumerInstances
   /** Absent: queues are not served. */
   readonly queues: Queues | undefined
+  /** Why brokers give no producer id, for records in memory or of a durable log; `undefined`: they do, as far as is known. */
+  readonly idRefusal: () => IdRefusal | undefined
 }
 
 /** What {@link openCastellan} gives. Programs are not told of the verbs. */
@@ -398,7 +401,9 @@ class ClusterParts {
     this.#programQueues = new ProgramQueues(loadQueues, log)
     this.#receipts = receipts
     this.#queue = queue
-    this.#parts = { ...kept, system, router, gateway: verbs, createClient }
+    const idRefusal = () =>
+      [delivery, ...this.#fromLogs].map(one => one.idRefusal).find(refusal => refusal !== undefined)
+    this.#parts = { ...kept, system, router, gateway: verbs, createClient, idRefusal }
   }
 
   #startRouter(shared: Omit<StartRouterOptions, 'bootstrap' | 'settings' | 'delivery' | 'onClusterChanged'>) {

@@ -30,6 +30,7 @@ import {
   type TopicRow
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { clusterOf, type LogView } from '../../producer/disk/durable-queue.js'
 import type { LogStats } from '../../producer/log/availability.js'
 import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
@@ -241,12 +242,14 @@ export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now:
   remainingMs: validTo - now
 })
 
-function toClusterRow({ name, router }: KafkaCluster): Status['clusters'][number] {
+function toClusterRow({ name, router, idRefusal }: KafkaCluster): Status['clusters'][number] {
   const { isReady, awayBecause } = router
+  const { errorCode = errorCodes.UNKNOWN_SERVER_ERROR, message } = idRefusal() ?? {}
   return {
     name,
     isReady,
     away: isReady || awayBecause === undefined ? undefined : briefOf(awayBecause),
+    idRefused: message === undefined ? undefined : { error: kafkaErrorOf(errorCode).name, message },
     brokers: router.brokers().map(({ nodeId, host, port, state, forMs, lastError }) => {
       const address = host === '' ? 'address unknown' : `${host}:${port}`
       return { nodeId, address, state, forMs: Math.round(forMs), lastError }
@@ -303,8 +306,8 @@ async function waitingTopics(
     })
     for (const logged of durable.values()) found.push({ cluster, memory: undefined, logged })
   }
-  const { total, rows } = worst(found, ({ memory, logged }) =>
-    weightOfTopic(stateOf(memory, logged), memory?.bytes, logged?.records)
+  const { total, rows } = worst(found, candidate =>
+    weightOfTopic(stateOf(candidate), candidate.memory?.bytes, candidate.logged?.records)
   )
   return { topics: { total, rows: rows.map(toTopicRow) }, oldestAgeMs }
 }
@@ -335,8 +338,9 @@ async function durableTopics(
   return logged
 }
 
-/** The worse of the states in memory and on disk. */
-function stateOf(memory: TopicView | undefined, logged: LoggedTopic | undefined): TopicView['state'] {
+/** The worse of the states in memory and on disk. Where nothing can be written, what waits is refused. */
+function stateOf({ cluster, memory, logged }: Candidate): TopicView['state'] {
+  if (logged !== undefined && cluster.idRefusal() !== undefined) return 'refused'
   // Mostly there is one: nothing is allocated for each of ten thousand topics.
   const ofLog = logged?.view?.state
   if (memory !== undefined && ofLog === undefined) return memory.state
@@ -345,7 +349,8 @@ function stateOf(memory: TopicView | undefined, logged: LoggedTopic | undefined)
   return STATES.find(state => states.includes(state)) ?? 'lookingUp'
 }
 
-function toTopicRow({ cluster, memory, logged }: Candidate): TopicRow {
+function toTopicRow(candidate: Candidate): TopicRow {
+  const { cluster, memory, logged } = candidate
   const { name, delivery, durable, router } = cluster
   const views = [memory, logged?.view].filter(view => view !== undefined)
   const topic = memory?.topic ?? logged!.topic
@@ -359,7 +364,7 @@ function toTopicRow({ cluster, memory, logged }: Candidate): TopicRow {
   return {
     cluster: name,
     topic,
-    state: stateOf(memory, logged),
+    state: stateOf(candidate),
     memory: {
       records: memory?.records ?? 0,
       bytes: memory?.bytes ?? 0,

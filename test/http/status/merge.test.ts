@@ -95,6 +95,17 @@ describe('the status of several processes', () => {
     expect(merged.clusters).to.deep.equal([{ name: 'default', isReady: false, away: 'refused', brokers: [down] }])
   })
 
+  it('believes the process that is refused a producer id: others may have written nothing', () => {
+    const [cluster] = calmPart.clusters
+    const idRefused = { error: 'CLUSTER_AUTHORIZATION_FAILED', message: 'no' }
+    const refused = { ...second, clusters: [{ ...cluster!, idRefused }] }
+    for (const parts of [
+      [calmPart, refused],
+      [refused, calmPart]
+    ])
+      expect(mergeParts(parts).clusters).to.deep.equal([{ ...cluster!, idRefused }])
+  })
+
   it('believes the process whose clock differs most', () => {
     const at = (aheadMs: number) => ({ ...calmPart, clocks: [{ comparedWith: 'gateways' as const, aheadMs }] })
     expect(mergeParts([at(1), at(-9), at(5)]).clocks).to.deep.equal(at(-9).clocks)

@@ -56,6 +56,37 @@ describe('trouble', () => {
     expect(row.cause).to.equal('No broker answers: connection refused.')
   })
 
+  const refusing = (error: string, status: Judged = calm): Judged => ({
+    ...status,
+    clusters: [{ ...calm.clusters[0]!, idRefused: { error, message: `${error}: no` } }]
+  })
+
+  it('says which right is missing where Kafka gives no producer id, and leaves out the topics that wait for it', () => {
+    const row = onlyOf(refusing('CLUSTER_AUTHORIZATION_FAILED', withTopic({ state: 'refused' })))
+    expect(row).to.include({
+      severity: 'bad',
+      kind: 'idRefused',
+      subject: 'cluster default',
+      cause: 'Kafka gives this gateway no producer id, so no record can be written: CLUSTER_AUTHORIZATION_FAILED: no.',
+      see: 'docs/status.md#idrefused'
+    })
+    expect(row.next).to.match(/^Grant Write on a topic to the user of clusters\.default\.sasl; before Kafka 2\.8 /)
+    expect(onlyOf(refusing('UNSUPPORTED_VERSION')).next).to.match(/^This Kafka has no idempotent writes/)
+    const [cluster] = refusing('UNSUPPORTED_VERSION').clusters
+    const away = troubleOf({ ...calm, clusters: [{ ...cluster!, isReady: false }] })
+    expect(
+      away.map(({ kind }) => kind),
+      'no broker answers'
+    ).to.deep.equal(['brokersAway'])
+  })
+
+  it('names the refused producer id as the reason of a full log', () => {
+    const log = { ...calm.log, sizeBytes: 990 }
+    const [, full] = troubleOf({ ...refusing('CLUSTER_AUTHORIZATION_FAILED', withTopic({ state: 'refused' })), log })
+    expect(full?.cause).to.include('It fills because cluster default gives no producer id.')
+    expect(full?.next).to.match(/^Have Kafka give one first: its row is above\./)
+  })
+
   it('names a broker that is down with its error, and one that Kafka does not name any more', () => {
     const [cluster] = calm.clusters
     const rows = troubleOf({

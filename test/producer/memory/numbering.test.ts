@@ -52,7 +52,8 @@ describe('delivery: the producer id', () => {
         router: { tell: (message: RequestOf<'initProducerId'>) => void asked.push(message) } as never,
         settings: defaultDeliverySettings,
         random: () => 0.5,
-        log: silentLogger
+        log: silentLogger,
+        clock: () => performance.now()
       },
       { ready: producers => ready.push(producers), refused: producers => refused.push(producers) }
     )
@@ -119,6 +120,30 @@ describe('delivery: the producer id', () => {
     expect(asked).to.have.length(1)
     await clock.tickAsync(1)
     expect(asked).to.have.length(2)
+  })
+
+  it('is told to operators as refused for a minute after the last refusal, and until there is one', async () => {
+    const told = (): number | undefined => identity.refusal?.errorCode
+    identity.numbering(a)
+    await answer({ type: 'failed', errorCode: 14, code: 'kafka', message: 'loading', retriable: true } as never)
+    expect(told(), 'an answer that passes is none').to.equal(undefined)
+    await clock.tickAsync(1_000)
+    await answer(failed(false))
+    expect(told()).to.equal(31)
+    await clock.tickAsync(59_999)
+    expect(told()).to.equal(31)
+    await clock.tickAsync(1)
+    expect(told()).to.equal(undefined)
+    identity.numbering(a)
+    await answer(failed(false))
+    expect(told()).to.equal(31)
+    await clock.tickAsync(1_000)
+    identity.numbering(a)
+    await answer({ type: 'timedOut' })
+    expect(told(), 'no broker answered').to.equal(31)
+    await clock.tickAsync(1_000)
+    await answer(success(1n))
+    expect(told()).to.equal(undefined)
   })
 
   it('stays when another one is used up, or belonged to a partition that was forgotten', async () => {

@@ -83,6 +83,25 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanBrokerDown']
   },
   {
+    name: 'producer-id-refused',
+    about: 'Kafka refuses a producer id to one of two clusters.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: {
+      'castellan_producer_id_refused{cluster="default"}': '0x24',
+      'castellan_producer_id_refused{cluster="eu"}': '0x6 1x18'
+    },
+    fires: ['CastellanCannotWrite']
+  },
+  {
+    name: 'producer-id-refused-shortly',
+    about: 'Kafka refuses a producer id, and gives one within a minute.',
+    intervalSeconds: 5,
+    seconds: 300,
+    series: { 'castellan_producer_id_refused{cluster="default"}': '0x6 1x11 0x43' },
+    fires: []
+  },
+  {
     name: 'cluster-made-smaller',
     about: 'A broker was removed two hours ago, and the gateway has forgotten it an hour ago.',
     intervalSeconds: 60,
