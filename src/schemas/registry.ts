@@ -30,6 +30,9 @@ export interface SchemaVersion {
   readonly version: number
 }
 
+/** Who asks, such as a client's address: owners take turns. `undefined`: this process itself. */
+type Owner = string | undefined
+
 /** Time limit of a call, over all URLs. */
 export const REGISTRY_TIMEOUT_MS = 5_000
 /** Calls at a time. A call's time limit begins with its turn. */
@@ -70,35 +73,36 @@ export class Registry {
     this.#log = log
   }
 
-  /** @param name the id, or the GUID */
-  async byName(name: number | string): Promise<SchemaText> {
-    return schemaIn(await this.#call('GET', `/schemas/${typeof name === 'number' ? 'ids' : 'guids'}/${name}`))
+  /** @param name the id, or the GUID @param owner in whose turn it is asked, as in all calls */
+  async byName(name: number | string, owner: Owner): Promise<SchemaText> {
+    return schemaIn(await this.#call(owner, 'GET', `/schemas/${typeof name === 'number' ? 'ids' : 'guids'}/${name}`))
   }
 
   /** @param query `?deleted=true`: also a version that was deleted softly */
   async byVersion(
     subject: string,
     version: number | 'latest',
+    owner: Owner,
     query: '' | '?deleted=true' = ''
   ): Promise<SchemaText & SchemaVersion> {
-    const answer = await this.#call('GET', `/subjects/${encoded(subject)}/versions/${version}${query}`)
+    const answer = await this.#call(owner, 'GET', `/subjects/${encoded(subject)}/versions/${version}${query}`)
     const found = versionIn(answer)
     if (version !== 'latest' && found.version !== version) throw senseless(`it has version ${found.version}`)
     return { ...schemaIn(answer), ...found }
   }
 
   /** The place of a schema in a subject; `undefined`: the subject does not have it. */
-  async lookUp(subject: string, schema: SchemaText): Promise<SchemaVersion | undefined> {
+  async lookUp(subject: string, schema: SchemaText, owner: Owner): Promise<SchemaVersion | undefined> {
     try {
-      return versionIn(await this.#call('POST', `/subjects/${encoded(subject)}`, bodyOf(schema)))
+      return versionIn(await this.#call(owner, 'POST', `/subjects/${encoded(subject)}`, bodyOf(schema)))
     } catch (error) {
       if (error instanceof SchemaError && MISSING.has(error.details.registry?.code ?? 0)) return undefined
       throw error
     }
   }
 
-  async register(subject: string, schema: SchemaText): Promise<void> {
-    await this.#call('POST', `/subjects/${encoded(subject)}/versions`, bodyOf(schema))
+  async register(subject: string, schema: SchemaText, owner: Owner): Promise<void> {
+    await this.#call(owner, 'POST', `/subjects/${encoded(subject)}/versions`, bodyOf(schema))
   }
 
   /** Why something has not been answered in time: the registry is silent, or it answers and others come first. */
@@ -109,9 +113,9 @@ export class Registry {
     return new SchemaError('registryUnreachable', message)
   }
 
-  async #call(method: 'GET' | 'POST', path: string, body?: string): Promise<Fields> {
+  async #call(owner: Owner, method: 'GET' | 'POST', path: string, body?: string): Promise<Fields> {
     this.#checkCircuit()
-    if (!(await this.#turns.take())) throw this.late()
+    if (!(await this.#turns.take(owner))) throw this.late()
     try {
       return await this.#callInTurn(method, path, body)
     } finally {

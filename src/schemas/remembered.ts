@@ -1,11 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import { OverloadedError } from '../core/errors.js'
 import type { MonotonicClock } from '../core/model.js'
+import { Shares } from '../core/shares.js'
 import { SchemaError } from './schema-error.js'
 
 /** For this time what failed is not tried again, so that a flood of wrong ids costs the registry little. */
 export const FAILURE_LASTS_MS = 5_000
-/** So many different questions may wait at a time. */
+/** So many different questions may wait at a time; about half of them are of one owner. */
 const MAX_WAITING = 1_000
 
 /** A limit of the gateway, and no failure of the registry: it is not remembered. */
@@ -24,6 +25,7 @@ interface Entry {
 export class RememberedAnswers {
   readonly #entries: LRUCache<string, Entry>
   readonly #waiting = new Map<string, { readonly answer: Promise<unknown>; readonly owner: string | undefined }>()
+  readonly #shares = new Shares(MAX_WAITING, 'questions to the schema registry')
   readonly #sizeOf: (value: unknown) => number
   readonly #clock: MonotonicClock
 
@@ -33,7 +35,7 @@ export class RememberedAnswers {
     this.#clock = clock
   }
 
-  /** @param lastsMs how long an answer is used @param owner one is not told that another one may not go on */
+  /** @param lastsMs how long an answer is used @param owner has a share of the places, and is not told that another one may not go on */
   async get<Value>(
     question: readonly unknown[],
     ask: () => Promise<Value>,
@@ -49,15 +51,18 @@ export class RememberedAnswers {
     const waiting = this.#waiting.get(key)
     if (waiting !== undefined)
       return (waiting.answer as Promise<Value>).catch(error => {
-        const isOfOwner = error instanceof OverloadedError && error !== TOO_MANY_QUESTIONS
-        if (isOfOwner && waiting.owner !== owner) return this.get(question, ask, lastsMs, owner)
+        if (error instanceof OverloadedError && waiting.owner !== owner) return this.get(question, ask, lastsMs, owner)
         throw error
       })
-    if (this.#waiting.size >= MAX_WAITING) {
+    if (this.#shares.problemOf(owner) !== undefined) {
       if (entry !== undefined && 'value' in entry.result) return entry.result.value as Value
       throw TOO_MANY_QUESTIONS
     }
-    const answer = this.#ask(key, ask, lastsMs, entry).finally(() => this.#waiting.delete(key))
+    const release = this.#shares.take(owner)
+    const answer = this.#ask(key, ask, lastsMs, entry).finally(() => {
+      this.#waiting.delete(key)
+      release()
+    })
     this.#waiting.set(key, { answer, owner })
     return answer
   }

@@ -300,23 +300,24 @@ export class Schemas {
     const needsName = wanted.subject === undefined && (wanted.strategy ?? 'TOPIC_NAME') !== 'TOPIC_NAME'
     // A schema is read only when the registry has it, or the client may register it: reading takes time.
     const subject = subjectOf(wanted, needsName ? (await read()).name : undefined)
-    const found = await this.#placeIn(subject, schema)
+    const found = await this.#placeIn(subject, schema, owner)
     if (found === undefined && !wanted.mayRegister(subject)) {
       const message = `the schema is not in the subject ${subject} yet, and the client may not register it`
       throw new SchemaError('mayNotRegister', message, { subject })
     }
     const known = await read()
-    const place = found ?? (await this.#register(subject, schema))
+    const place = found ?? (await this.#register(subject, schema, owner))
     this.#remembered.set(['id', place.id], known)
     return new Resolved(this, known, subject, place)
   }
 
-  async #register(subject: string, schema: SchemaText): Promise<SchemaVersion> {
-    const place = await this.#remembered.get(['registered', subject, hashOf(schema)], async () => {
-      await this.#registry.register(subject, schema)
-      const place = await this.#registry.lookUp(subject, schema)
+  async #register(subject: string, schema: SchemaText, owner: string | undefined): Promise<SchemaVersion> {
+    const ask = async () => {
+      await this.#registry.register(subject, schema, owner)
+      const place = await this.#registry.lookUp(subject, schema, owner)
       return place ?? fail('registryUnreachable', 'the schema registry does not find what it has registered')
-    })
+    }
+    const place = await this.#remembered.get(['registered', subject, hashOf(schema)], ask, undefined, owner)
     this.#remembered.set(['place', subject, hashOf(schema)], place)
     return place
   }
@@ -334,45 +335,51 @@ export class Schemas {
   async #byId(wanted: WantedSchema, id: number): Promise<ResolvedSchema> {
     const known = await this.#known(id, undefined, wanted.owner)
     const subject = subjectOf(wanted, known.name)
-    const found = await this.#placeIn(subject, known)
+    const found = await this.#placeIn(subject, known, wanted.owner)
     if (found?.id === id) return new Resolved(this, known, subject, found)
     throw new SchemaError('otherSubject', `the subject ${subject} does not have schema ${id}`, { subject, id })
   }
 
   async #byVersion(wanted: WantedSchema, version: number | 'latest'): Promise<ResolvedSchema> {
     const subject = subjectOf(wanted, undefined)
-    const found = await this.#version(subject, version)
+    const found = await this.#version(subject, version, wanted.owner)
     const known = await this.#known(found.id, found, wanted.owner)
     return new Resolved(this, known, subject, found)
   }
 
   /** The place of a schema in a subject, if it has one. */
-  #placeIn(subject: string, schema: SchemaText): Promise<SchemaVersion | undefined> {
-    const ask = () => this.#registry.lookUp(subject, schema)
-    return this.#remembered.get(['place', subject, hashOf(schema)], ask, place => (place ? Infinity : SHORT_MS))
+  #placeIn(subject: string, schema: SchemaText, owner: string | undefined): Promise<SchemaVersion | undefined> {
+    const ask = () => this.#registry.lookUp(subject, schema, owner)
+    const lastsMs = (place: SchemaVersion | undefined): number => (place ? Infinity : SHORT_MS)
+    return this.#remembered.get(['place', subject, hashOf(schema)], ask, lastsMs, owner)
   }
 
-  #version(subject: string, version: number | 'latest'): Promise<SchemaText & SchemaVersion> {
-    const ask = () => this.#registry.byVersion(subject, version)
-    return this.#remembered.get(['version', subject, version], ask, () => (version === 'latest' ? SHORT_MS : Infinity))
+  #version(
+    subject: string,
+    version: number | 'latest',
+    owner: string | undefined
+  ): Promise<SchemaText & SchemaVersion> {
+    const ask = () => this.#registry.byVersion(subject, version, owner)
+    const lastsMs = (): number => (version === 'latest' ? SHORT_MS : Infinity)
+    return this.#remembered.get(['version', subject, version], ask, lastsMs, owner)
   }
 
   /** What a schema uses stays readable when it is deleted softly, as the schema itself does by its id. */
-  #reference({ subject, version }: SchemaReference): Promise<SchemaText> {
-    const ask = () => this.#registry.byVersion(subject, version, '?deleted=true')
-    return this.#remembered.get(['reference', subject, version], ask)
+  #reference({ subject, version }: SchemaReference, owner: string | undefined): Promise<SchemaText> {
+    const ask = () => this.#registry.byVersion(subject, version, owner, '?deleted=true')
+    return this.#remembered.get(['reference', subject, version], ask, undefined, owner)
   }
 
   /** @param name the id, or the GUID */
   #known(name: number | string, schema?: SchemaText, owner?: string): Promise<Known> {
     const id = typeof name === 'number' ? name : undefined
-    const ask = async () => this.#withCodec(schema ?? (await this.#registry.byName(name)), owner, id)
+    const ask = async () => this.#withCodec(schema ?? (await this.#registry.byName(name, owner)), owner, id)
     return this.#remembered.get(['id', name], ask, undefined, owner)
   }
 
   async #withCodec(schema: SchemaText, owner: string | undefined, id?: number): Promise<Known> {
     const used = new Map<string, string>()
-    const bytes = await this.#collect(schema, used, [], Buffer.byteLength(schema.text))
+    const bytes = await this.#collect(schema, owner, used, [], Buffer.byteLength(schema.text))
     if (bytes > MAX_SCHEMA_BYTES) throw tooMuch(id)
     const { format, text } = schema
     const source: HostedSource = { format, source: { text, used }, isStrict: this.#isStrict }
@@ -389,6 +396,7 @@ export class Schemas {
   /** Adds the schemas that a schema uses, and returns the size of all. */
   async #collect(
     { format, references }: SchemaText,
+    owner: string | undefined,
     used: Map<string, string>,
     path: readonly string[],
     bytes: number
@@ -399,9 +407,9 @@ export class Schemas {
       if (path.includes(place)) throw invalid(`it uses itself by way of ${place}`)
       if (used.has(name)) continue
       if (used.size + path.length >= MAX_REFERENCES) throw tooMuch()
-      const other = await this.#reference(reference)
+      const other = await this.#reference(reference, owner)
       if (other.format !== format) throw invalid(`it uses ${place}, which has another format`)
-      bytes = await this.#collect(other, used, [...path, place], bytes + Buffer.byteLength(other.text))
+      bytes = await this.#collect(other, owner, used, [...path, place], bytes + Buffer.byteLength(other.text))
       used.set(name, other.text)
     }
     return bytes

@@ -1,11 +1,12 @@
+import { ClientTurns } from '../core/client-turns.js'
 import type { MonotonicClock } from '../core/model.js'
 
-/** So many may do something at a time. Others wait for their turn, first come first served, for a limited time. */
+/** So many may do something at a time. Others wait for a limited time: owners take turns, and those of one keep their order. */
 export class Turns {
   #free: number
   readonly #maxWaitMs: number
   readonly #clock: MonotonicClock
-  readonly #waiting = new Set<(hasTurn: boolean) => void>()
+  readonly #waiting = new ClientTurns<(hasTurn: boolean) => void>()
   #waitedAt = Number.NEGATIVE_INFINITY
 
   constructor(most: number, maxWaitMs: number, clock: MonotonicClock) {
@@ -19,8 +20,8 @@ export class Turns {
     return this.#waiting.size > 0 || this.#clock() - this.#waitedAt < this.#maxWaitMs
   }
 
-  /** @returns whether it has a turn, which has to be released */
-  async take(): Promise<boolean> {
+  /** @param owner `undefined`: this process itself @returns whether it has a turn, which has to be released */
+  async take(owner = ''): Promise<boolean> {
     if (this.#free > 0) {
       this.#free--
       return true
@@ -28,18 +29,18 @@ export class Turns {
     return new Promise(resolve => {
       const end = (hasTurn: boolean): void => {
         clearTimeout(timer)
-        this.#waiting.delete(end)
+        this.#waiting.delete(owner, end)
         this.#waitedAt = this.#clock()
         resolve(hasTurn)
       }
       const timer = setTimeout(end, this.#maxWaitMs, false)
-      this.#waiting.add(end)
+      this.#waiting.add(owner, end)
     })
   }
 
   /** The next one begins. */
   release(): void {
-    const [next] = this.#waiting
+    const next = this.#waiting.next()
     if (next === undefined) this.#free++
     else next(true)
   }

@@ -336,13 +336,13 @@ describe('schemas', () => {
     afterEach(() => time.restore())
 
     /** Of a record, which takes one call. */
-    const outcomeOf = (id: number): Promise<string> =>
-      stage.schemas.decode(Buffer.from([0, 0, 0, id >> 8, id & 255, 2, 0x78])).then(
+    const outcomeOf = (id: number, owner?: string): Promise<string> =>
+      stage.schemas.decode(Buffer.from([0, 0, 0, id >> 8, id & 255, 2, 0x78]), undefined, owner).then(
         ({ type }) => `${type} ${id}`,
         (error: SchemaError | OverloadedError) => `${'code' in error ? error.code : error.reason}: ${error.message}`
       )
-    const askAll = (count: number, first = 1): Promise<string>[] =>
-      Array.from({ length: count }, (_, at) => outcomeOf(first + at))
+    const askAll = (count: number, first = 1, owner?: string): Promise<string>[] =>
+      Array.from({ length: count }, (_, at) => outcomeOf(first + at, owner))
     /** Time of the registry passes with that of the machine. */
     const pass = async (ms: number): Promise<void> => {
       for (let passed = 0; passed < ms; passed += 500) {
@@ -395,6 +395,20 @@ describe('schemas', () => {
       await pass(2_000)
       expect(await outcomeOf(100), 'asked for again at once').to.equal('decoded 100')
       await pass(5_000)
+      expect(time.timers).to.equal(0)
+    })
+
+    it('are asked for in turns of their clients, of which one has about half of the places', async () => {
+      for (let id = 1; id <= 2; id++) stage.registry.add('orders-value', JSON.stringify({ type: 'string', id }))
+      answersAfter(1_500)
+      const others = askAll(1_000, 100, 'bob')
+      const own = [outcomeOf(1, 'ann'), outcomeOf(2, 'ann')]
+      await pass(3_000)
+      const refused = await Promise.all(others.slice(501).map(other => Promise.race([other, 'waits'])))
+      expect(new Set(refused), 'beyond its places').to.deep.equal(new Set([CROWDED]))
+      expect(await Promise.all(own.map(one => Promise.race([one, 'waits'])))).to.deep.equal(['decoded 1', 'decoded 2'])
+      await pass(5_000)
+      await Promise.all(others)
       expect(time.timers).to.equal(0)
     })
 
