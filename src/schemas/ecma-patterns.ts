@@ -1,5 +1,5 @@
-/** What JavaScript takes for a space: within a class, and all else there. */
-const SPACES = '\\s\\x0b\\p{Z}\\x{feff}'
+/** What JavaScript takes for a space: within a class, and all else there. A hyphen beside a class is one, and no range. */
+const SPACES = '\\s\\x0b\\x{feff}\\p{Z}'
 const NO_SPACES =
   '\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}' +
   '\\x{2030}-\\x{205e}\\x{2060}-\\x{2fff}\\x{3001}-\\x{fefe}\\x{ff00}-\\x{10ffff}'

@@ -24,7 +24,7 @@ const SINCE_2019 = ['$anchor', '$recursiveRef', '$recursiveAnchor']
 const SINCE_2020 = ['$dynamicRef', '$dynamicAnchor']
 const SINCE_7 = ['if', 'then', 'else']
 const SINCE_6 = ['$id', 'const', 'contains', 'propertyNames']
-const NOT_IN_6 = [...OF_NONE, 'id', ...SINCE_2019, ...SINCE_2020]
+const NOT_IN_6 = [...OF_NONE, ...SINCE_2019, ...SINCE_2020]
 
 export const DRAFT_7: Draft = {
   Ajv,
@@ -53,7 +53,7 @@ const DRAFTS: ReadonlyMap<string, Draft> = new Map<string, Draft>([
       Ajv: Ajv2019,
       uri: 'https://json-schema.org/draft/2019-09/schema',
       idKeyword: '$id',
-      unknown: [...OF_NONE, 'id', ...SINCE_2020],
+      unknown: [...OF_NONE, ...SINCE_2020],
       isRefAlone: false
     }
   ],
@@ -63,7 +63,7 @@ const DRAFTS: ReadonlyMap<string, Draft> = new Map<string, Draft>([
       Ajv: Ajv2020,
       uri: 'https://json-schema.org/draft/2020-12/schema',
       idKeyword: '$id',
-      unknown: [...OF_NONE, 'id', '$recursiveRef', '$recursiveAnchor'],
+      unknown: [...OF_NONE, '$recursiveRef', '$recursiveAnchor'],
       isRefAlone: false
     }
   ]
@@ -98,6 +98,9 @@ const KEYWORDS = new Set([
   ...['maxLength', 'minLength', 'maxItems', 'minItems', 'uniqueItems', 'maxProperties', 'minProperties']
 ])
 
+/** Keywords whose values may be objects. By the names of others, an object is a schema that something may refer to. */
+const OBJECTS = new Set([...SINCE_6, ...SINCE_7])
+
 type Members = Record<string, unknown>
 
 /** The name of the root, which Ajv does not find. */
@@ -131,7 +134,7 @@ function anchorOf(root: Members, { idKeyword, isRefAlone }: Draft): Anchor | und
 }
 
 function keep(schema: Members, draft: Draft, ofRoot: Anchor | undefined, isRoot = true): void {
-  for (const name of draft.unknown) delete schema[name]
+  for (const name of draft.unknown) if (OBJECTS.has(name) || !isObject(schema[name])) delete schema[name]
   if (draft.isRefAlone && typeof schema.$ref === 'string')
     for (const name of Object.keys(schema)) if (KEYWORDS.has(name)) delete schema[name]
   const { [draft.idKeyword]: id } = schema

@@ -1,9 +1,11 @@
 import {
+  _,
   type Ajv,
   type AnySchema,
   type AnySchemaObject,
   type CodeKeywordDefinition,
   type ErrorObject,
+  Name,
   type Options,
   str,
   type ValidateFunction
@@ -156,7 +158,10 @@ function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, 
   const patterns = new Patterns()
   const regExp = Object.assign((pattern: string) => patterns.compile(pattern), { code: '' })
   const ajv = new draft.Ajv({ ...OPTIONS, code: { regExp } })
+  // Ajv's refuses each schema that has it.
+  if (draft.idKeyword === '$id') ajv.removeKeyword('id')
   replaceKeywords(ajv)
+  lookAtOwn(ajv)
   refuseUnchecked(ajv)
   if (ofValue !== undefined) compareExactly(ajv, ofSchema, ofValue)
   const bare = (one: unknown): AnySchema => {
@@ -176,11 +181,17 @@ function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, 
 }
 
 function replaceKeywords(ajv: Ajv): void {
+  // Behind the keyword for first items, Ajv checks nothing more of a list that is too short for them.
+  const before = ajv.getKeyword('prefixItems') === false ? 'items' : 'prefixItems'
+  const contains = ajv.getKeyword('contains') as CodeKeywordDefinition
+  ajv.removeKeyword('contains')
+  ajv.addKeyword({ ...contains, before })
   // Ajv's own compares each item with each other one.
   ajv.removeKeyword('uniqueItems')
   ajv.addKeyword({
     keyword: 'uniqueItems',
     type: 'array',
+    before,
     error: { message: 'must have unique items' },
     compile: (isWanted: boolean) => (items: readonly unknown[]) => !isWanted || areUnique(items, NO_NUMBERS)
   })
@@ -193,6 +204,20 @@ function replaceKeywords(ajv: Ajv): void {
     error: { message: ({ schemaCode }) => str`must be multiple of ${schemaCode}` },
     compile: (divisor: number) => (value: number) => isMultipleOf(value, divisor)
   })
+}
+
+/** Ajv looks for the properties that other keywords know in an object that inherits some, such as `toString`. */
+function lookAtOwn(ajv: Ajv): void {
+  const keyword = ajv.getKeyword('unevaluatedProperties') as CodeKeywordDefinition | false
+  if (keyword === false) return
+  const { code } = keyword
+  keyword.code = (context, type) => {
+    const { gen, it } = context
+    const { props } = it
+    if (props instanceof Name)
+      gen.if(_`${props} && ${props} !== true`, () => gen.assign(props, _`Object.assign(Object.create(null), ${props})`))
+    code(context, type)
+  }
 }
 
 /** Ajv leaves out what these keywords have by the name `__proto__`. */

@@ -10,6 +10,12 @@ const D20 = '"$schema":"https://json-schema.org/draft/2020-12/schema"'
 const BESIDE =
   '"definitions":{"text":{"type":"string"}},"properties":{"a":{"$ref":"#/definitions/text","maxLength":1,"nullable":true}}'
 
+/** How each draft says what the first items of a list are. */
+const LISTS = [...[D4, D6, D7, D19].map(draft => [draft, 'items'] as const), [D20, 'prefixItems'] as const]
+
+/** A keyword that leaves it to the value which of its properties are known. */
+const KNOWN_LATER = ['"patternProperties":{"^a":{}}', '"anyOf":[{"properties":{"a":{"type":"string"}}},{}]']
+
 /** What is stored, and what is refused. */
 const rows: readonly (readonly [what: string, schema: string, good: readonly string[], bad: readonly string[]])[] = [
   ['beside $ref nothing counts, in draft 4', `{${D4},${BESIDE}}`, ['{"a":"long"}'], ['{"a":1}', '{"a":null}']],
@@ -48,6 +54,13 @@ const rows: readonly (readonly [what: string, schema: string, good: readonly str
     ['{"a":"x"}', '{"nullable":null}']
   ],
   ['$async counts for nothing', '{"$async":true,"type":"string"}', ['"x"'], ['1']],
+  [
+    'schemas by the names of what a draft does not have are left to those that refer to them',
+    '{"properties":{"a":{"$ref":"#/components/schemas/id"},"b":{"$ref":"#/definitions/of/nullable"}},"components":{"schemas":{"id":{"type":"string"}}},"definitions":{"of":{"id":{},"nullable":{"type":"string","nullable":true}}}}',
+    ['{"a":"x","b":"x"}'],
+    ['{"a":1}', '{"b":null}']
+  ],
+  ['members without a meaning are no address', '{"id":{"type":"string"},"type":"integer"}', ['1'], ['"x"']],
   [
     'data are left as they are',
     '{"properties":{"a":{"const":{"nullable":true,"$ref":"#","type":1}},"b":{"enum":[{"nullable":true}]}}}',
@@ -92,6 +105,35 @@ const rows: readonly (readonly [what: string, schema: string, good: readonly str
     ['{"b":"x"}'],
     ['{"b":{}}']
   ],
+  ...LISTS.map(
+    ([draft, items]) =>
+      [
+        `lists shorter than their ${items} are unique, too: ${draft}`,
+        `{${draft},"${items}":[{},{},{"type":"null"}],"uniqueItems":true}`,
+        ['[]', '[1,2]', '[9007199254740992,9007199254740993,null]'],
+        ['[1,1]', '[9007199254740993,9007199254740993.0]', '[1,2,3]']
+      ] as const
+  ),
+  ...LISTS.slice(1).map(
+    ([draft, items]) =>
+      [
+        `and contain what they must: ${draft}`,
+        `{${draft},"${items}":[{},{"type":"null"}],"contains":{"type":"string"}}`,
+        ['["x"]', '["x",null]'],
+        ['[]', '[1]', '[1,null]']
+      ] as const
+  ),
+  ...[D19, D20].flatMap(draft =>
+    KNOWN_LATER.map(
+      known =>
+        [
+          `names that every object of JavaScript has are as others: ${draft}, ${known}`,
+          `{${draft},${known},"unevaluatedProperties":false}`,
+          ['{"a":"x"}', '{}'],
+          ['{"a":"x","toString":1}', '{"constructor":1}', '{"__proto__":{}}', '{"b":1}']
+        ] as const
+    )
+  ),
   ...[D4, D6, D7, D19, D20].map(draft => {
     const [, uri] = /:"(.*)"/.exec(draft)!
     return [
@@ -115,6 +157,12 @@ const rows: readonly (readonly [what: string, schema: string, good: readonly str
     '{"properties":{"a":{"pattern":"^[\\\\s,]+$"},"b":{"pattern":"^[\\\\S ]$"},"c":{"pattern":"^[^\\\\s]$"},"d":{"pattern":"^[[\\\\]]\\\\s[x[]\\\\s$"}}}',
     ['{"a":"\u00a0, ","b":" ","c":"x","d":"[\u00a0[\u00a0"}'],
     ['{"a":"x"}', '{"b":"\u00a0"}', '{"c":"\u00a0"}']
+  ],
+  [
+    'beside a hyphen that is one',
+    '{"properties":{"a":{"pattern":"^[\\\\w\\\\s-.]+$"},"b":{"pattern":"^[\\\\s-\uffff]+$"},"c":{"pattern":"^[a-z-\\\\s]+$"}}}',
+    ['{"a":"x -.","b":" -\uffff","c":"a -"}'],
+    ['{"a":"+"}', '{"b":"\uff10"}', '{"c":"."}']
   ],
   [
     'many of them',
