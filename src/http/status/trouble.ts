@@ -74,7 +74,7 @@ const MAX_TROUBLE = 100
 /** Causes stand before their effects, so that many topics must not push everything else off the list. */
 const MAX_OF_TOPICS = 60
 
-const LOG_DOCS = 'docs/operations.md#the-durable-log'
+const LOG_DOCS = 'docs/durable-log.md'
 const QUEUE_DOCS = 'docs/queues.md#what-is-promised'
 const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 
