@@ -277,25 +277,15 @@ export class GroupConsumer implements LoopGroup {
   left(topic: string): void {
     this.#noteAsked(topic)
   }
-  lookAgain(loop: LoopDemand): void {
-    this.tick(() => {
-      if (loop.isAsking) this.#ask(loop)
-    })
-  }
 
   /** Registers the loop where it is not, and answers its request if there is a message. */
   #ask(loop: LoopDemand): void {
-    const { runtime, deadlines } = this.#options
     const problem = this.#register(loop) ?? this.#member.refusal ?? this.#refusalOf(loop)
     loop.serve()
     if (!loop.isAsking) return
     if (problem !== undefined) {
       loop.answer(problem)
       return
-    }
-    if (!deadlines.has(loop)) {
-      loop.watch(runtime.clock())
-      deadlines.add(loop)
     }
     for (const name of this.#bare) {
       if (!loop.topics.has(name)) continue

@@ -1,6 +1,5 @@
 import type { MonotonicClock, TopicPartition } from '../../core/model.js'
 import type { OffsetType } from '../../router/messages/operations.js'
-import type { Due } from '../../router/requests/deadlines.js'
 import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
 import type { ParkedHolder } from './offset-tracker.js'
 
@@ -18,8 +17,6 @@ export interface LoopGroup {
   readonly clock: MonotonicClock
   /** Calls back in a later tick of the group's actor. */
   tick(run: () => void): void
-  /** The request of the loop has waited for long. */
-  lookAgain(loop: LoopDemand): void
   /** The loop asks for this topic no longer. */
   left(topic: string): void
 }
@@ -44,9 +41,6 @@ export interface LoopOptions {
   readonly isOfPattern?: boolean | undefined
 }
 
-/** While a loop waits, it looks again at this interval for partitions that were not told to read. */
-const LOOK_AGAIN_MS = 10_000
-
 /**
  * The demand of a loop for messages. It is registered with each of its topics once, so a request costs only the topics that
  * have something. Topics take turns: the one that has answered comes last.
@@ -56,7 +50,7 @@ const LOOK_AGAIN_MS = 10_000
  *
  * One request is open at a time, and gets at most one answer.
  */
-export class LoopDemand implements Due {
+export class LoopDemand {
   readonly groupId: string
   readonly start: OffsetType | undefined
   readonly isOfPattern: boolean
@@ -64,9 +58,6 @@ export class LoopDemand implements Due {
   sink: ParkingSink | undefined
   /** Those of its topics that a group without a commit reads from their beginning, where `start` is `latest`. */
   later: ReadonlySet<string> | undefined
-  deadlineAt = 0
-  next: Due | undefined
-  previous: Due | undefined
   #topics: ReadonlySet<string> = new Set()
   #longestTopic = ''
   #group: LoopGroup | undefined
@@ -217,14 +208,5 @@ export class LoopDemand implements Due {
       if (topic.answer(this)) break
     }
     this.#isServing = false
-  }
-
-  /** While the request waits, it is looked at again now and then. To be called before it is added to deadlines. */
-  watch(now: number): void {
-    this.deadlineAt = now + LOOK_AGAIN_MS
-  }
-
-  onDue(): void {
-    if (this.isAsking) this.#group?.lookAgain(this)
   }
 }

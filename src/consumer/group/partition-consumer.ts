@@ -272,11 +272,6 @@ export class PartitionConsumer {
     this.#options.demand.idle()
   }
 
-  /** True while this offer of the message stands: no other client has got the message, and its time is not over. */
-  stands({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>): boolean {
-    return this.#tracker?.stands(offset, serial, this.#options.runtime.clock()) === true
-  }
-
   /**
    * Gives up the prefetched message, which is read again later. One that has bytes of its own is kept: it keeps no batch in
    * memory, and those that wait behind it would come before it.

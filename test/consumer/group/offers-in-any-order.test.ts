@@ -207,11 +207,11 @@ class OffersStage {
 
   check(): void {
     const { open, acked } = this.model
-    const now = this.#runtime.clock()
     expect(this.#consumer.pending, 'pending').to.equal(open.length)
     const mayStand = this.given.filter(({ isOpen }) => isOpen)
-    const standing = mayStand.filter(({ message }) => this.#consumer.stands(message)).map(({ record }) => record)
-    const shouldStand = open.filter(({ deadlineAt, given }) => given.isOpen && deadlineAt >= now)
+    const isNewest = ({ message }: Given): boolean => this.#consumer.offerOf(message.offset)?.serial === message.serial
+    const standing = mayStand.filter(isNewest).map(({ record }) => record)
+    const shouldStand = open.filter(({ given }) => given.isOpen)
     expect(standing.sort(), 'offers that stand').to.deep.equal(shouldStand.map(({ given }) => given.record).sort())
     const { offset, metadata } = this.#position
     const ranges = decodeAcks(offset, metadata) ?? []
