@@ -1,10 +1,16 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
-import { LASTING_MS } from './queue-troubles.js'
+import { LASTING_MS, type QueueTrouble } from './queue-troubles.js'
 
 interface Refusal extends SharePartitionId {
   readonly errorCode: number
+}
+
+export interface LastingError {
+  /** Kafka's. */
+  readonly name: string
+  readonly forMs: number
 }
 
 interface Kept extends Refusal {
@@ -38,10 +44,21 @@ export class PartitionErrors {
     for (const [key, kept] of this.#kept) if (kept.topicId !== topicId) this.#kept.delete(key)
   }
 
-  /** Kafka's names of those that have lasted for 30 s, by partition. */
-  get lasting(): ReadonlyMap<number, string> {
-    const until = this.#now() - LASTING_MS
-    const lasting = [...this.#kept.values()].filter(({ since }) => since <= until)
-    return new Map(lasting.map(({ partition, errorCode }) => [partition, kafkaErrorOf(errorCode).name]))
+  /** Those that have lasted for 30 s, by partition. */
+  get lasting(): ReadonlyMap<number, LastingError> {
+    const now = this.#now()
+    const lasting = new Map<number, LastingError>()
+    for (const { partition, errorCode, since } of this.#kept.values())
+      if (now - since >= LASTING_MS) lasting.set(partition, { name: kafkaErrorOf(errorCode).name, forMs: now - since })
+    return lasting
   }
+}
+
+/** The trouble of a queue with these errors; `undefined`: there are none. */
+export function troubleOfPartitions(errors: ReadonlyMap<number, LastingError> = new Map()): QueueTrouble['notServed'] {
+  const [first] = [...errors].sort(([, one], [, other]) => other.forMs - one.forMs)
+  if (first === undefined) return undefined
+  const [partition, { name, forMs }] = first
+  const others = errors.size === 1 ? '' : ` and ${errors.size - 1} other${errors.size === 2 ? '' : 's'}`
+  return { message: `Kafka refuses partition ${partition} (${name})${others}`, forMs }
 }

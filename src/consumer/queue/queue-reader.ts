@@ -10,7 +10,7 @@ import type { Failure, RouterMessage } from '../../router/messages/operations.js
 import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
-import { PartitionErrors } from './partition-errors.js'
+import { type LastingError, PartitionErrors } from './partition-errors.js'
 import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
 import type { QueueStart } from './queue-verbs.js'
@@ -104,8 +104,8 @@ export class QueueReader {
     })
   }
 
-  /** Kafka's names of the errors that partitions have had for 30 s and longer, by partition. */
-  get partitionErrors(): ReadonlyMap<number, string> {
+  /** The errors that partitions have had for 30 s and longer, by partition. */
+  get partitionErrors(): ReadonlyMap<number, LastingError> {
     return this.#errors.lasting
   }
 

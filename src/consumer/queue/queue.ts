@@ -12,6 +12,7 @@ import { FetchRoom, type FetchRoomDeps } from './fetch-room.js'
 import type { HeldMessage } from './held-messages.js'
 import { MessageGiver } from './message-giver.js'
 import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
+import type { LastingError } from './partition-errors.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
@@ -144,7 +145,7 @@ export class Queue {
   }
 
   /** {@link QueueReader.partitionErrors} */
-  get partitionErrors(): ReadonlyMap<number, string> | undefined {
+  get partitionErrors(): ReadonlyMap<number, LastingError> | undefined {
     return this.#joined?.reader.partitionErrors
   }
 

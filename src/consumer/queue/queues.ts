@@ -12,6 +12,7 @@ import type { Asker } from '../group/consume-result.js'
 import { FetchTurn } from './fetch-room.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
+import { troubleOfPartitions } from './partition-errors.js'
 import { Queue, type QueueProcess } from './queue.js'
 import type { Word } from './queue-reader.js'
 import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
@@ -148,18 +149,10 @@ export class Queues implements QueueVerbs {
 
   *views(): Generator<QueueView, void> {
     const now = this.#deps.clock()
-    for (const {
-      topic,
-      groupId,
-      held,
-      lastDeliveries,
-      archived,
-      waiting,
-      oldestSince,
-      failure,
-      differentIsolation
-    } of this.#queues.values()) {
-      const { notServed, archivedAgoMs } = this.#troubles.of({ topic, groupId }, true)
+    for (const queue of this.#queues.values()) {
+      const { topic, groupId, held, lastDeliveries, archived, waiting, oldestSince, failure, differentIsolation } =
+        queue
+      const { notServed = troubleOfPartitions(queue.partitionErrors), archivedAgoMs } = this.#troubles.of(queue, true)
       yield {
         topic,
         group: groupId,
@@ -245,7 +238,7 @@ export class Queues implements QueueVerbs {
     const errors = this.#queues.get(keyOf(topic, groupId))?.partitionErrors
     if (!errors?.size) return description
     const partitions = description.partitions.map(one => {
-      const error = errors.get(one.partition)
+      const error = errors.get(one.partition)?.name
       return error === undefined ? one : { ...one, error }
     })
     return { ...description, partitions }

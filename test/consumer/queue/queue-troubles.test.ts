@@ -101,6 +101,25 @@ describe('the views of queues', () => {
     expect(script.metrics.gaugeOf('unserved_queues')).to.equal(0)
   })
 
+  it('tell the partitions that are refused for 30 s, also while messages of others come', async () => {
+    script = new ScriptedQueues()
+    await script.acquire({ waitMs: 60_000 })
+    script.reader.acquire({ offset: 1 })
+    script.reader.partitionErrors.set(7, { name: 'NOT_LEADER_OR_FOLLOWER', forMs: 40_000 })
+    expect(views()[0]).to.include({
+      failure: 'Kafka refuses partition 7 (NOT_LEADER_OR_FOLLOWER)',
+      notServedMs: 40_000
+    })
+    await pass(5_500)
+    expect(script.metrics.gaugeOf('unserved_queues')).to.equal(1)
+    script.reader.partitionErrors.set(9, { name: 'OFFSET_NOT_AVAILABLE', forMs: 50_000 })
+    script.reader.partitionErrors.set(8, { name: 'OFFSET_NOT_AVAILABLE', forMs: 30_000 })
+    const failure = 'Kafka refuses partition 9 (OFFSET_NOT_AVAILABLE) and 2 others'
+    expect(views()[0]).to.include({ failure, notServedMs: 50_000 })
+    script.reader.partitionErrors.clear()
+    expect(views()[0]).to.include({ failure: undefined, notServedMs: undefined })
+  })
+
   it('tell of a queue that has been left that a message of it was archived lately', async () => {
     script = new ScriptedQueues()
     const { tokens } = await script.given({ offset: 1, deliveryCount: SETTINGS.deliveryLimit })

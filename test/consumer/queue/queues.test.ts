@@ -390,7 +390,7 @@ describe('a queue', () => {
     it('describes the lasting error of a partition while the queue is open, and none of other queues', async () => {
       start()
       await script.acquire()
-      reader().partitionErrors.set(1, 'OFFSET_NOT_AVAILABLE')
+      reader().partitionErrors.set(1, { name: 'OFFSET_NOT_AVAILABLE', forMs: 30_000 })
       const of = async (groupId: string) => (await script.queues.describe('orders', groupId, 1_000)).partitions
       const [first, second] = script.description.partitions
       expect(await of('workers')).to.deep.equal([first, { ...second, error: 'OFFSET_NOT_AVAILABLE' }])

@@ -33,6 +33,7 @@ export const SETTINGS: QueueSettings = {
   isolation: 'readUncommitted'
 }
 
+type LastingError = NonNullable<ReturnType<QueueReader['partitionErrors']['get']>>
 type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
 
 /** One word about a message on its way to Kafka; a test answers it. */
@@ -44,7 +45,7 @@ export interface Sent {
 
 /** What the share side does is done by the test. */
 export class ScriptedReader implements Reader {
-  readonly partitionErrors = new Map<number, string>()
+  readonly partitionErrors = new Map<number, LastingError>()
   readonly events: QueueReaderEvents
   readonly session = {}
   readonly sent: Sent[] = []

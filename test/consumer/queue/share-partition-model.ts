@@ -24,7 +24,7 @@ interface Shared {
 export class SharePartitionModel
   implements Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
 {
-  readonly partitionErrors = new Map<number, string>()
+  readonly partitionErrors = new Map<number, never>()
   readonly messages: Shared[]
   readonly #random: SeededRandom
   readonly #now: () => number
