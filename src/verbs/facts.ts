@@ -10,7 +10,7 @@ interface Askable extends Verbs {
 type Call = (...args: never[]) => unknown
 
 /** The paths of the functions of an object and of its parts: `produce`, `groups.offsets`. */
-type PathsOf<Part, Before extends string = ''> = {
+export type PathsOf<Part, Before extends string = ''> = {
   [Name in keyof Part & string]: NonNullable<Part[Name]> extends Call
     ? `${Before}${Name}`
     : NonNullable<Part[Name]> extends object

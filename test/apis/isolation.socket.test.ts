@@ -2,12 +2,11 @@ import { expect } from 'chai'
 import type { VerbFacts, VerbPath } from '../../src/verbs/facts.js'
 import { VERB_FACTS } from '../../src/verbs/facts.js'
 import { onBroker } from '../support/stage.js'
+import { ALL, COMMITTED, topicOfTransactions } from '../support/transactions-topic.js'
 import { endpoints, withoutCluster } from './endpoints.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const BINARY = 'application/vnd.kafka.binary.v2+json'
-const COMMITTED = ['first', 'second']
-const ALL = ['first', 'aborted', 'second', 'open']
 
 const textOf = (base64: string): string => Buffer.from(base64, 'base64').toString()
 
@@ -110,44 +109,13 @@ describe('records of transactions, by endpoint', () => {
     value: Buffer.from(value)
   }))
 
-  /** A topic with records of transactions: committed, aborted, committed, and one that stays open. */
-  async function topicOfTransactions(): Promise<string> {
-    const topic = await stage.topic()
-    const castellan = await stage.library()
-    const write = (value: string) => ({ topic, partition: 0, value, headers })
-    const failed = new Error('it is aborted')
-    await castellan.transaction('isolation', tx => tx.produce(write('first')))
-    await castellan
-      .transaction('isolation', async tx => {
-        await tx.produce(write('aborted'))
-        throw failed
-      })
-      .catch((error: unknown) => expect(error).to.equal(failed))
-    await castellan.transaction('isolation', tx => tx.produce(write('second')))
-    await new Promise<void>((resolve, reject) => {
-      const left = new AbortController()
-      const opened = castellan.transaction(
-        'isolation',
-        async tx => {
-          await tx.produce(write('open'))
-          resolve()
-          await new Promise(ended => left.signal.addEventListener('abort', ended))
-        },
-        { signal: left.signal }
-      )
-      opened.catch(reject)
-      stage.keep(left, () => left.abort())
-    })
-    return topic
-  }
-
   for (const level of ['readCommitted', 'readUncommitted']) {
     for (const { name, operation } of reading) {
       const { isolation } = facts[operation.verb as VerbPath]
       // A share group has a setting of its own, whose default in Kafka is that of readers of uncommitted records.
       if (isolation === 'group' && level === 'readCommitted') continue
       it(`are given as ${level} asks: ${name}`, async () => {
-        const topic = await topicOfTransactions()
+        const topic = await topicOfTransactions(stage, headers)
         const app = await stage.app({ 'router.isolationLevel': level, 'consumer.start': 'earliest' })
         const wanted = level === 'readCommitted' ? COMMITTED : ALL
         expect(reads[name], 'how it is read').to.not.equal(undefined)

@@ -1,0 +1,68 @@
+import type { Consumer } from '../../consumer/group/consume-stream.js'
+import type { PathsOf } from '../../verbs/facts.js'
+import type { Castellan } from './open-castellan.js'
+import type { Queue } from './program-queue.js'
+import type { Transaction } from './program-transactions.js'
+
+/** Parts of the inside, and the verbs, which have facts of their own. */
+type NotCalled = 'system' | 'router' | 'delivery' | 'losses' | 'durable' | 'createClient' | 'groups' | 'instances'
+
+/** What the functions of the library give, with functions of its own. */
+interface Given {
+  readonly consume: Omit<Consumer, keyof AsyncIterator<unknown>>
+  readonly queue: Queue
+  readonly transaction: Omit<Transaction, 'signal'>
+}
+
+/** The path of a function that programs call: `read`, `queue.acquire`. */
+export type LibraryPath = PathsOf<Omit<Castellan, NotCalled>> | PathsOf<Given>
+
+export interface LibraryFacts {
+  /**
+   * How a program is told that it calls after `close`. `rejects`: by an error `shuttingDown`; `outcomes`: by the outcome of each
+   * record, which has that code; `later`: by what the function gives; `nothing`: there is nothing to tell.
+   */
+  readonly afterClose: 'rejects' | 'outcomes' | 'later' | 'nothing'
+  /**
+   * Whose isolation counts for the records that it gives: `setting` that of `router.isolationLevel`, `group` that of the share
+   * group, which has the setting if it is new. Absent: it gives none.
+   */
+  readonly isolation?: 'setting' | 'group'
+}
+
+const ASKS = { afterClose: 'rejects' } as const
+const READS = { ...ASKS, isolation: 'setting' } as const
+const READS_QUEUE = { ...ASKS, isolation: 'group' } as const
+
+/** What is true of each function of the library. One without an entry does not compile. Tests read each member. */
+export const LIBRARY_FACTS = {
+  read: READS,
+  produce: { afterClose: 'outcomes' },
+  produceOrThrow: ASKS,
+  receipt: ASKS,
+  consume: READS,
+  'consume.batches': READS,
+  'consume.run': READS,
+  transaction: ASKS,
+  'transaction.produce': ASKS,
+  'transaction.ack': ASKS,
+  'transaction.commitOffsets': ASKS,
+  queue: { afterClose: 'later' },
+  'queue.acquire': READS_QUEUE,
+  'queue.run': READS_QUEUE,
+  'admin.createTopic': ASKS,
+  'admin.deleteTopic': ASKS,
+  'admin.createPartitions': ASKS,
+  'admin.topics': ASKS,
+  'admin.logEnds': ASKS,
+  'admin.deleteRecords': ASKS,
+  'admin.describeConfigs': ASKS,
+  'admin.alterConfigs': ASKS,
+  'admin.describeAcls': ASKS,
+  'admin.describeGroups': ASKS,
+  'admin.deleteGroups': ASKS,
+  'admin.offsets': ASKS,
+  'admin.setOffsets': ASKS,
+  'admin.describeCluster': ASKS,
+  close: { afterClose: 'nothing' }
+} as const satisfies Readonly<Record<LibraryPath, LibraryFacts>>
