@@ -126,6 +126,24 @@ describe('the budget of records', () => {
     expect(budget.problemOf('a', 4)).to.equal(undefined)
   })
 
+  it('serves a client that waits for a large record, although others always have some and take small ones', async () => {
+    const others = Array.from({ length: 8 }, (_, at) => `other ${at}`)
+    const own = new Map(others.map(client => [client, [hold(4, client), hold(4, client)]]))
+    let isServed = false
+    budget.whenRoom('b', 16, () => (isServed = take('b', 16) !== undefined))
+    for (let round = 0; round < 10; round++) {
+      for (const client of others) {
+        // One answer of it has left while another one leaves, and it asks for the next one.
+        own.get(client)!.shift()?.release()
+        const next = budget.take(client, 4)
+        if (next !== undefined) own.get(client)!.push(next)
+        await nextTick()
+      }
+    }
+    for (const answers of own.values()) for (const one of answers) one.release()
+    expect(isServed).to.equal(true)
+  })
+
   it('looks at each client that waits a few times, however many wait', async () => {
     let looks = 0
     class Watched extends RecordBudget {
