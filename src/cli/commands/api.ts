@@ -34,7 +34,7 @@ export function describeApiCommand(command: ApiCommand): CommandDescription {
  * the configuration of the imitated system.
  */
 const OTHER_DEFAULTS = new Map([
-  ['--port', 'the shared port, where the API has a prefix (default: any free one)'],
+  ['--port', 'the shared port, if the API has a prefix (default: any free one)'],
   ['--brokers', 'the Kafka cluster, instead of the cluster in the configuration of the imitated system, or its default']
 ])
 

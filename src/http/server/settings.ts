@@ -120,13 +120,13 @@ export const httpSettings = z
       .array(z.enum(['arion', 'kafboy', 'kafka-pixy']))
       .default([])
       .describe(
-        'APIs that decode the bodies of produce requests with `Content-Encoding`, where their originals keep them as they are sent'
+        'APIs that decode the bodies of produce requests with `Content-Encoding`, whose originals keep them as they are sent'
       ),
     trustedProxies: z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
       .default([])
       .describe(
-        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, where an answer has the address of the gateway: the front page, and `base_uri` of Strimzi consumers'
+        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, when an answer has the address of the gateway: the front page, and `base_uri` of Strimzi consumers'
       ),
     maxConnections: count.default(10_000).describe('Limit of connections; further ones are closed at once'),
     maxHeaderBytes: bytes
@@ -171,7 +171,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, where records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. `http.requestTimeoutMs` is extended by this time'
+        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, if records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. `http.requestTimeoutMs` is extended by this time'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

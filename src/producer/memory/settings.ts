@@ -36,7 +36,7 @@ const section = z.strictObject({
   batchMaxBytes: bytes
     .default(1_000_000)
     .describe(
-      'Largest record batch. Where that is more than `max.message.bytes` of a topic, the broker refuses the batch, and its halves are sent. A single record that is larger is sent in a batch of its own'
+      'Largest record batch. If that is more than `max.message.bytes` of a topic, the broker refuses the batch, and its halves are sent. A single record that is larger is sent in a batch of its own'
     ),
   maxRecordBytes: bytes.default(1 * MIB).describe('Key, value and headers of one record; larger ones are refused'),
   timeoutMs: milliseconds
@@ -45,7 +45,7 @@ const section = z.strictObject({
       'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
     ),
   createTopics: yesOrNo(true).describe(
-    'Lets the brokers create missing topics that are written to, where `auto.create.topics.enable` is on'
+    'Lets the brokers create missing topics that are written to, if `auto.create.topics.enable` is on'
   ),
   compression: z
     .enum(['none', 'gzip', 'snappy', 'lz4', 'zstd'])

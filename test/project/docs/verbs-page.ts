@@ -6,7 +6,7 @@ import { endpoints } from '../../apis/endpoints.js'
 const HEAD = `# What is true of each verb
 
 For those who review the gateway. A verb is one thing that a client can ask for, by whichever API, command or program it comes. What is true of it is written down once, in
-\`src/verbs/facts.ts\`, and tests hold every endpoint to it. \`npm run docs\` makes this page anew.
+\`src/verbs/facts.ts\`, and tests hold every endpoint to it. \`npm run docs\` writes this page.
 
 - **Waits**: clients may say how long the answer may take, and a request that takes that long is not logged as slow.
 - **Answers**: \`records\` are counted in \`advanced.http.answersMaxBytes\` until they have left; \`small\` ones have none.
