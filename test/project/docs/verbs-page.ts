@@ -11,8 +11,8 @@ For those who review the gateway. A verb is one thing that a client can ask for,
 - **Waits**: clients may say how long the answer may take, and a request that takes that long is not logged as slow.
 - **Answers**: \`records\` are counted in \`advanced.http.answersMaxBytes\` until they have left; \`small\` ones have none.
 - **Isolation**: whose isolation counts for the records that it gives: \`setting\` that of \`router.isolationLevel\`, \`group\` that of the share group.
-- **Rights**: those of [access rules](authentication.md#authorization) that a client needs, and for what. An endpoint asks for those whose target its request names.
-- **Trouble**: the [kinds](status.md#kinds-of-trouble) that tell operators when the verb cannot do its work.
+- **Rights**: those of [access rules](../authentication.md#authorization) that a client needs, and for what. An endpoint asks for those whose target its request names.
+- **Trouble**: the [kinds](../status.md#kinds-of-trouble) that tell operators when the verb cannot do its work.
 - **Endpoints**: operations of \`/openapi.json\`; those of a cluster's own path are left out.
 
 | verb | waits | answers | isolation | rights | command | trouble | endpoints |
@@ -37,7 +37,7 @@ function rowOf([verb, facts]: readonly [string, VerbFacts]): string {
   return `| ${cells.join(' | ')} |`
 }
 
-/** docs/verbs.md, made of the facts of the verbs. */
+/** docs/develop/verbs.md, made of the facts of the verbs. */
 export const verbsPage = (): string => `${HEAD}${Object.entries<VerbFacts>(VERB_FACTS).map(rowOf).join('\n')}\n`
 
-if (import.meta.url === pathToFileURL(process.argv[1]!).href) writeFileSync('docs/verbs.md', verbsPage())
+if (import.meta.url === pathToFileURL(process.argv[1]!).href) writeFileSync('docs/develop/verbs.md', verbsPage())
