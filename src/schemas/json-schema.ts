@@ -35,7 +35,8 @@ const MAX_PATTERN_LENGTH = 2_000
 /** Limits of the parts of a pattern, and of all patterns of a schema, with their repetitions written out. */
 const MAX_PATTERN_PARTS = 1_000
 const MAX_PARTS = 4_000
-/** Measured: the memory of a part, with what matching remembers, and for a character of a schema. */
+/** Measured: the memory of a pattern, of a part, with what matching remembers, and for a character of a schema. */
+const BYTES_PER_PATTERN = 5_000
 const BYTES_PER_PART = 256
 const BYTES_PER_CHARACTER = 20
 
@@ -51,6 +52,10 @@ const PARTS_OF_SPACES = 20
 class Patterns {
   readonly #compiled = new Map<string, Pattern>()
   parts = 0
+
+  get heldBytes(): number {
+    return BYTES_PER_PATTERN * this.#compiled.size + BYTES_PER_PART * this.parts
+  }
 
   compile(pattern: string): Pattern {
     const known = this.#compiled.get(pattern)
@@ -113,12 +118,12 @@ class JsonSchema implements Codec {
     this.#schema = this.#numbers.parse(text)['']
     const { title } = isObject(this.#schema) ? this.#schema : {}
     keepOfDraft(this.#schema, draftOf(this.#schema))
-    const { validate, parts } = compile(source, this.#schema, this.#numbers)
+    const { validate, patterns } = compile(source, this.#schema, this.#numbers)
     this.#validate = validate
     this.#isComparing = [text, ...used.values()].some(one => COMPARING.test(one))
     this.name = typeof title === 'string' ? title : undefined
     const ofMeta = refersToMeta(source) ? META_SCHEMA_BYTES : 0
-    this.heldBytes = BYTES_PER_CHARACTER * lengthOf(source) + BYTES_PER_PART * parts + ofMeta
+    this.heldBytes = BYTES_PER_CHARACTER * lengthOf(source) + patterns.heldBytes + ofMeta
   }
 
   encode(json: string, maxBytes: number): Buffer {
@@ -177,7 +182,7 @@ function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, 
   if (refersToMeta(source))
     for (const [uri, one] of Object.entries(ofDraft(draft).schemas)) ajv.addSchema(one!.schema, uri)
   const validate: ValidateFunction = ajv.compile(bare(schema))
-  return { validate, parts: patterns.parts }
+  return { validate, patterns }
 }
 
 function replaceKeywords(ajv: Ajv): void {
