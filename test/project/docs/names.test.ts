@@ -142,7 +142,9 @@ describe('the docs name only what exists:', () => {
   })
 
   it('verbs, each with what is true of it in docs/develop/verbs.md', () => {
-    expect(pages.get('docs/develop/verbs.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(verbsPage().split('\n'))
+    expect(pages.get('docs/develop/verbs.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(
+      verbsPage().split('\n')
+    )
   })
 
   it('flags, each of which has its row in docs/command-line.md', () => {
