@@ -205,6 +205,10 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Kafka's code with which records may not be read, and whether that passes. */
   readRefusal: { readonly errorCode: number; readonly retriable: boolean } | undefined
   createsTopics = 0
+  /** So many look-ups do not find a topic that brokers are about to create. */
+  lateCreation = 0
+  /** By topic, how many look-ups will not find it. */
+  readonly #creating = new Map<string, number>()
   #producerIds = 0n
   #isStopped = false
   readonly #laggingAnswers = new Map<string, { readonly partitions: number; readonly topicId: string | undefined }>()
@@ -397,8 +401,11 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   #metadata(names: readonly string[], mayCreate: boolean): FakeMetadata[] | undefined {
     if (this.isAway) return undefined
     const answered = names.map(name => this.#metadataOf(name))
-    if (mayCreate && this.createsTopics > 0) {
-      for (const name of names) if (!this.topics.has(name)) this.create(name, this.createsTopics)
+    for (const name of names) {
+      if (this.topics.has(name)) continue
+      const left = this.#creating.get(name) ?? (mayCreate && this.createsTopics > 0 ? this.lateCreation : undefined)
+      if (left === 0) this.create(name, this.createsTopics)
+      if (left !== undefined) this.#creating.set(name, left - 1)
     }
     return answered
   }

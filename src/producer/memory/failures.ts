@@ -42,7 +42,7 @@ export const failures = {
   tooManyNewTopics: (waiting: number) =>
     failure('overloaded', `${waiting} new topics wait already for their creation: ${IN_TURNS}`, true),
   notCreatedInTime: (topic: string) =>
-    failure('overloaded', `the creation of the topic ${topic} did not have its turn in time: ${IN_TURNS}`, true),
+    failure('overloaded', `the topic ${topic} was not created in time: ${IN_TURNS}`, true),
   logUnavailable: (message: string, persisted: Persisted = 'no', setting?: string) => ({
     ...failure('logUnavailable', message, true, persisted),
     setting

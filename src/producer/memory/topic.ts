@@ -56,8 +56,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** When a look-up last did not find the partition of a record. */
   #absentAt = LONG_AGO
   #deniedAt = LONG_AGO
-  /** No broker was asked to create it yet. */
-  #waitsForTurn = false
+  /** No broker was asked to create it yet, or one may be about to. */
+  #isToCome = false
   #lastUsedAt = LONG_AGO
   /** The Router said that there is no such topic; further records are refused until `until`. */
   #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
@@ -129,7 +129,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #stateOf(refusal: TopicView['refusal'], troubled: number, bytes: number, nowMs: number): TopicView['state'] {
     if (refusal?.code === 'notAuthorized') return 'refused'
-    const isMissing = this.#isDenied(nowMs) && !this.isKnown && !this.#waitsForTurn
+    const isMissing = this.#isDenied(nowMs) && !this.isKnown && !this.#isToCome
     if (refusal?.code === 'unknownTopic' || isMissing) return 'missing'
     if (troubled > 0) return 'stuck'
     if (this.#isWaitedFor && !this.isKnown) return 'lookingUp'
@@ -325,7 +325,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
         break
       case 'denied':
         this.#deniedAt = Math.floor(nowMs)
-        this.#waitsForTurn = news.creation === 'waits'
+        this.#isToCome = news.creation === 'waits' || news.creation === 'begun'
         if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
@@ -386,7 +386,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const { counters, unknown, cluster } = this.#deps
     const failure = !this.#isDenied(nowMs)
       ? failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
-      : this.#waitsForTurn
+      : this.#isToCome
         ? failures.notCreatedInTime(this.name)
         : failures.unknownTopic(this.name)
     const refusalOfQueued = ({ pendingProduce }: Arrival): RecordFailure =>
@@ -418,7 +418,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** Why Kafka does not have a record of this topic yet, as far as it can be said for all of them. */
   whyWaiting(): string {
     if (!this.isKnown) {
-      const why = this.#waitsForTurn ? `the topic waits for its creation: ${IN_TURNS}` : 'looking up the topic'
+      const why = this.#isToCome ? `the topic waits for its creation: ${IN_TURNS}` : 'looking up the topic'
       return this.#deps.cluster.awayBecause ?? why
     }
     const busy = this.#producers.all.filter(producer => producer !== undefined && !producer.isIdle)
@@ -434,7 +434,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #forgetDenial(): void {
     this.#deniedAt = LONG_AGO
-    this.#waitsForTurn = false
+    this.#isToCome = false
     this.#remembered = undefined
   }
 

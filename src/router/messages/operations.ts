@@ -266,9 +266,10 @@ export type TopicNews = { readonly topic: string } & (
     }
   /**
    * Brokers report that there is no such topic. The topic is looked up again.
-   * `creation`: it waits for its turn to be created, or brokers were asked to create it. Absent: no broker creates it.
+   * `creation`: it waits for its turn to be created, a broker may be about to create it, or brokers were asked and have not.
+   * Absent: no broker creates it.
    */
-  | { readonly type: 'denied'; readonly creation?: 'waits' | 'asked' }
+  | { readonly type: 'denied'; readonly creation?: 'waits' | 'begun' | 'asked' }
   /**
    * Brokers have reported for long enough that there is no such topic. `until`: when this is forgotten, by the Router's
    * clock.

@@ -18,7 +18,7 @@ interface Missing {
   isGone: boolean
   /**
    * When a broker first answered that was asked to create the topic (infinite: none has answered), when one was last asked, and
-   * whether a look-up has not found it since then. `undefined`: none was asked.
+   * whether a look-up has not found it when the broker had had the time. `undefined`: none was asked.
    */
   creation: { since: number; askedAt: number; isDenied: boolean } | undefined
   /** Until when the topic also counts as missing for requests that may create it. */
@@ -56,7 +56,7 @@ export const CREATION_PAUSE_MS = 1_000
 export const FORGET_AFTER_MS = 10_000
 /**
  * If brokers do not create topics, a topic counts as missing for writers when look-ups have not found it for this time.
- * Brokers learn of a new topic one after another, usually within 400 ms.
+ * Brokers learn of a new topic one after another, usually within 400 ms. A broker that was asked to create one has so long.
  */
 const CONFIRMED_AFTER_MS = 500
 const ASK: MissingLookup = { type: 'ask' }
@@ -104,7 +104,7 @@ export class MissingTopics {
         : untilForWriters(missing)
     if (until > now) return { type: 'missing', topic, until }
     if (!mayBeCreated || this.#createsNone) return { type: 'denied', topic }
-    return { type: 'denied', topic, creation: this.#isCreationDenied(missing, now) ? 'asked' : 'waits' }
+    return { type: 'denied', topic, creation: this.#creationOf(missing, now) }
   }
 
   /**
@@ -116,9 +116,9 @@ export class MissingTopics {
     return this.#createsNone ? untilForWriters(missing) : 0
   }
 
-  /** A broker that was asked to create the topic has answered that it is not there. It creates it a moment after its first answer. */
-  #isCreationDenied(missing: Missing, now: number): boolean {
-    return this.#isInTry(missing, now) && missing.creation?.isDenied === true
+  #creationOf(missing: Missing, now: number): 'waits' | 'begun' | 'asked' {
+    if (!this.#isInTry(missing, now)) return 'waits'
+    return missing.creation!.isDenied ? 'asked' : 'begun'
   }
 
   /**
@@ -131,8 +131,11 @@ export class MissingTopics {
     if (missing === undefined) return true
     const { errorCode, creation, uncreatableUntil } = missing
     if (errorCode !== errorCodes.NONE || uncreatableUntil > now) return false
-    const confirmedAfterMs = Math.min(CONFIRMED_AFTER_MS, this.#options.unknownTopicTimeoutMs)
-    return !this.#isInTry(missing, now) || now - creation!.since < confirmedAfterMs
+    return !this.#isInTry(missing, now) || now - creation!.since < this.#confirmedAfterMs
+  }
+
+  get #confirmedAfterMs(): number {
+    return Math.min(CONFIRMED_AFTER_MS, this.#options.unknownTopicTimeoutMs)
   }
 
   /** Brokers were asked to create the topic a short time ago, and may still do so. */
@@ -162,11 +165,12 @@ export class MissingTopics {
     missing.misses++
     missing.missedAt = now
     if (couldBeCreated) this.#creationAsked(missing, now, now)
-    else if (missing.creation !== undefined) missing.creation.isDenied = true
+    else if (missing.creation !== undefined && now - missing.creation.since >= this.#confirmedAfterMs)
+      missing.creation.isDenied = true
     const until = now + unknownTopicRememberedMs
     const isLong = now - missing.since >= unknownTopicTimeoutMs
     const isOften = missing.misses >= MISSES_OF_UNKNOWN
-    const confirmedAfterMs = isOften ? Math.min(CONFIRMED_AFTER_MS, unknownTopicTimeoutMs) : unknownTopicTimeoutMs
+    const confirmedAfterMs = isOften ? this.#confirmedAfterMs : unknownTopicTimeoutMs
     if (now - missing.since >= confirmedAfterMs) missing.confirmedUntil = until
     if (isLong) missing.missedLongUntil = until
     if (isLong || isOften) missing.missingUntil = until

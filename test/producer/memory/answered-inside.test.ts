@@ -37,10 +37,10 @@ describe('delivery: a caller that sends as soon as it hears of its records', () 
 
   it('has them counted once, where they wait for a topic that is looked up', async () => {
     stage = new DeliveryStage({}, { timeoutMs: 60_000 })
-    const late = stage.send(record('later', 'late', 0), 500)
+    const late = stage.send(record('later', 'late', 0), 1_500)
     let next: Sent | undefined
     settled(late.pendingProduce, () => (next = stage.send(record('later', 'next', 0), 500)))
-    await stage.pass(600)
+    await stage.pass(1_600)
     expect(resultsOf(late)).to.deep.equal(['unknownTopic, no'])
     expect(held()[0]).to.equal(1)
     await stage.pass(600)

@@ -37,6 +37,16 @@ describe('delivery: new topics, of which brokers are asked to create 20 a second
     expect(countOf(sent, 'overloaded, no')).to.equal(200 - delivered)
   })
 
+  it('are not called missing while a broker that was asked for them creates them', async () => {
+    stageThatCreates()
+    stage.router.lateCreation = 2
+    const sent = namesOf('new', 200).map(name => stage.send(record(name, 'x'), 3_000))
+    await stage.pass(20_000)
+    const delivered = countOf(sent, 'delivered')
+    expect(delivered).to.be.greaterThan(40)
+    expect(countOf(sent, 'overloaded, no')).to.equal(200 - delivered)
+  })
+
   it('are missing when brokers that were asked to create them have not for five seconds', async () => {
     stage = new DeliveryStage({})
     const sent = namesOf('new', 200).map(name => stage.send(record(name, 'x'), ASYNC_MS))
