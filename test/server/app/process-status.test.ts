@@ -42,7 +42,8 @@ describe('the status of a process', () => {
     groups: { views: () => [] },
     queues: { views: () => [queue('orders', 1_500.4), queue('invoices', 9_000)] },
     router: { isReady: true, brokers: () => [], leaderOf: () => 1 },
-    connection: { current: {} }
+    connection: { current: {} },
+    idRefusal: () => undefined
   }
   const stats = {
     deadDestinations: [
