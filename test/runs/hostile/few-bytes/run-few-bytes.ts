@@ -14,6 +14,7 @@ import { SeededRandom } from '../../../support/random.js'
 import { HttpClient } from '../../http-client.js'
 import type { PoliteReport } from '../polite-client.js'
 import { type Case, drawnCase, firstCases, nameOf } from './cases.js'
+import { QUEUE_TURN, queueTurnMs } from './queue-turn.js'
 import { knownSteps } from './routes.js'
 import { registry } from './schema-routes.js'
 
@@ -108,6 +109,10 @@ class MeasuredGateway {
     return { turnMs, statuses, problem: this.#problem(tookMs, statuses) }
   }
 
+  queueTurnMs(): Promise<number> {
+    return queueTurnMs(this.gateway.url, () => this.#longestTurnMs())
+  }
+
   #problem(tookMs: number, statuses: string): string | undefined {
     const { isRunning, stderr } = this.gateway.child
     if (!isRunning) return `the process ended: ${stderr.slice(0, 300)}`
@@ -163,6 +168,12 @@ export async function runFewBytes({ seconds, seed, only, connections }: FewBytes
       const { answered, refused, p99Ms, problems } = await polite.stop()
       console.log(`polite client: ${answered} delivered, ${refused} refused, p99 ${p99Ms.toFixed(1)} ms`)
       if (problems.length > 0) failures.push(`polite client: ${problems.slice(0, 5).join('; ')}`)
+    }
+    if (QUEUE_TURN.includes(only)) {
+      const turnMs = await measured.queueTurnMs()
+      turns.push({ name: QUEUE_TURN, turnMs, statuses: 'left' })
+      if (turnMs <= MAX_TURN_MS) passed++
+      else failures.push(`${QUEUE_TURN}: ${turnMs.toFixed(0)} ms`)
     }
     for (const one of casesUntil(endsAt, random)) {
       if (!one.name.includes(only)) continue
