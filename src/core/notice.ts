@@ -7,6 +7,7 @@ type NoticeKind =
   | 'logDamaged'
   | 'notReady'
   | 'recordsOld'
+  | 'settingsHidden'
   | 'workerDied'
 
 /** Something that operators are told about the process, as it is now: why it is not ready, or a warning. */

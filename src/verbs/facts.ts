@@ -111,7 +111,7 @@ export const VERB_FACTS = {
   produce: {
     ...PATIENT,
     command: 'write',
-    troubles: ['idRefused', ...AWAY, ...OF_RECORDS, ...OF_DISK],
+    troubles: ['idRefused', ...AWAY, ...OF_RECORDS, ...OF_DISK, 'settingsHidden'],
     effects: [
       ['produce', 'topic'],
       ['register', 'subject']

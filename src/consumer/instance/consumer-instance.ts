@@ -98,6 +98,11 @@ export class ConsumerInstance {
     this.#watchIdle(settings.idleMs ?? 0)
   }
 
+  /** Why its group cannot be joined; `undefined`: it can, as far as is known. */
+  get refusal(): Failure | undefined {
+    return this.#membership.refusal
+  }
+
   /** The idle time begins anew. */
   used(): void {
     this.#usedAt = this.#options.runtime.clock()

@@ -59,6 +59,14 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     return this.#open.all.map(({ options }) => options.instance.groupId)
   }
 
+  /** The groups that an instance cannot join, and why; a group of several instances comes several times. */
+  get refused(): readonly { readonly group: string; readonly message: string }[] {
+    return this.#open.all.flatMap(({ consumer, options }) => {
+      const { message } = consumer.refusal ?? {}
+      return message === undefined ? [] : [{ group: options.instance.groupId, message }]
+    })
+  }
+
   async create(
     { groupId, name, principal, attempt, isWanted }: InstanceName,
     settings: InstanceSettings,

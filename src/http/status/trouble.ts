@@ -523,6 +523,16 @@ const troubles = {
       }
     }
   ),
+  settingsHidden: kind(
+    status => toldAs(status, 'settingsHidden'),
+    warning => ({
+      severity: 'warning',
+      subject: 'settings of Kafka',
+      cause: `${warning}. So nothing warns of acknowledged records that may be in one copy only, or that wait longer than their topic keeps them, and brokers are taken to remember producers for a day.`,
+      next: 'Grant DescribeConfigs on the topics and on the cluster to the user of the gateway. It is asked for every 5 minutes.',
+      see: 'docs/status.md#settingshidden'
+    })
+  ),
   recordsOld: kind(
     status => toldAs(status, 'recordsOld'),
     cause => ({

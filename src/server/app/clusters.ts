@@ -62,6 +62,8 @@ export class Clusters {
   readonly #deps: ClustersDeps
   readonly #clusters: KafkaCluster[] = []
   readonly #stopWatching: (() => void)[] = []
+  /** By the name of the cluster. */
+  readonly #checks = new Map<string, DurabilityCheck>()
   /** The durable log of all clusters. It is closed after all writing has ended. */
   readonly queue: DurableQueue
   readonly #orphaned: OrphanedLogs
@@ -167,7 +169,19 @@ export class Clusters {
     const orphaned = this.#orphaned.all.flatMap(({ deliveries }) => deliveries)
     const all = [...this.#clusters.flatMap(({ delivery, durable }) => [delivery, durable ?? []].flat()), ...orphaned]
     const away = this.#isKept ? this.#clustersAway() : []
-    return [...away, ...this.#refusedIds(), ...distinct(all.flatMap(({ warnings }) => warnings))]
+    return [
+      ...away,
+      ...this.#refusedIds(),
+      ...this.#hiddenSettings(),
+      ...distinct(all.flatMap(({ warnings }) => warnings))
+    ]
+  }
+
+  #hiddenSettings(): Notice[] {
+    return [...this.#checks].flatMap(([name, { refusal }]) => {
+      const text = `cluster ${name} does not show its settings: ${refusal}`
+      return refusal === undefined ? [] : [{ kind: 'settingsHidden', text }]
+    })
   }
 
   #refusedIds(): Notice[] {
@@ -302,6 +316,7 @@ export class Clusters {
     const { log, quietLog } = this.#deps
     // Topics of the embedded broker have one replica by design.
     const check = isEmbedded ? undefined : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), log)
+    if (check !== undefined) this.#checks.set(cluster.name, check)
     const watched = {
       name: cluster.name,
       brokers,

@@ -1,9 +1,12 @@
+import { KafkaError } from '../../core/errors.js'
 import type { BrokerAddress, Logger } from '../../core/model.js'
 import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
-import { errorCodes } from '../../kafka/error-codes.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { valuesOf } from '../../kafka/protocol/administration.js'
 
 const SETTING = 'min.insync.replicas'
+/** What brokers answer where the right to see settings is missing, of a topic or of a broker. */
+const refusing = codesOf('TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 const SAFE_MINIMUM = 2
 
 /** Maximum number of topics per check. Further topics are not checked. */
@@ -18,7 +21,7 @@ const LOOK_EVERY_MS = 300_000
 /**
  * Warns of topics whose acknowledged records may exist in only one copy. With acks=all, Kafka waits for
  * `min.insync.replicas` copies, and its default is 1. The check runs on demand and at intervals, and warns once per
- * topic. There is no warning when the brokers do not allow describing topics.
+ * topic. Where brokers do not show their settings, {@link refusal} says so.
  */
 export class DurabilityCheck {
   readonly #createClient: BrokerClientFactory
@@ -30,6 +33,7 @@ export class DurabilityCheck {
   /** The connection of the current check. */
   #client: BrokerClient | undefined
   #isStopped = false
+  #refusal: string | undefined
 
   constructor(createClient: BrokerClientFactory, addresses: readonly BrokerAddress[], log: Logger) {
     this.#createClient = createClient
@@ -37,6 +41,11 @@ export class DurabilityCheck {
     this.#log = log
     this.#timer = setInterval(() => void this.look(), LOOK_EVERY_MS)
     this.#timer.unref()
+  }
+
+  /** Why brokers do not show the settings of topics, or their own; `undefined`: they do, as far as is known. */
+  get refusal(): string | undefined {
+    return this.#refusal
   }
 
   /** Checks now. A call during a check waits for this check instead of starting another. Never rejects. */
@@ -60,9 +69,12 @@ export class DurabilityCheck {
       const client = this.#createClient(address, 'durability-check')
       this.#client = client
       try {
-        this.#tell(await thinTopics(client))
+        const { thin, refusal } = await thinTopics(client)
+        this.#refusal = refusal
+        this.#tell(thin)
         return
       } catch (error) {
+        if (error instanceof KafkaError) this.#refusal = error.message
         if (!this.#isStopped) this.#log.debug({ err: error }, `cannot read ${SETTING}`)
       } finally {
         this.#client = undefined
@@ -78,20 +90,24 @@ export class DurabilityCheck {
   }
 }
 
-async function thinTopics(client: BrokerClient): Promise<string[]> {
-  const { topics } = await client.metadata({ topics: null, allowAutoTopicCreation: false })
+async function thinTopics(client: BrokerClient): Promise<{ readonly thin: string[]; readonly refusal?: string }> {
+  const { brokers, topics } = await client.metadata({ topics: null, allowAutoTopicCreation: false })
   const names = topics
     .filter(({ isInternal, errorCode }) => !isInternal && errorCode === errorCodes.NONE)
     .map(({ topic }) => topic)
-  if (names.length === 0) return []
-  const resources = names.slice(0, MAX_TOPICS).map(name => ({ type: 'topic', name }) as const)
-  const described = await client.describeConfigs({ resources, names: [SETTING] })
-  return described.resources
+  const ofTopics = names.slice(0, MAX_TOPICS).map(name => ({ type: 'topic', name }) as const)
+  // Another broker than the one that is asked answers with an error as well, but looks at the right first.
+  const ofBrokers = brokers.slice(0, 1).map(({ nodeId }) => ({ type: 'broker', name: String(nodeId) }) as const)
+  const described = await client.describeConfigs({ resources: [...ofTopics, ...ofBrokers], names: [SETTING] })
+  const refused = described.resources.find(({ errorCode }) => refusing.has(errorCode))
+  const thin = described.resources
+    .slice(0, ofTopics.length)
     .filter(({ errorCode, configs }) => {
       const value = valuesOf(configs).get(SETTING) ?? SAFE_MINIMUM
       return errorCode === errorCodes.NONE && Number(value) < SAFE_MINIMUM
     })
     .map(({ name }) => name)
+  return refused === undefined ? { thin } : { thin, refusal: kafkaErrorOf(refused.errorCode).message }
 }
 
 function toLine(topics: readonly string[]): string {

@@ -118,13 +118,21 @@ function memoryOf({ clusters, memoryLimitBytes, memoryTimeoutMs: timeoutMs }: Pr
   return sum
 }
 
+/** A group of which only the refusal is known. */
+const IDLE_GROUP = { topics: [], partitions: 0, waiting: 0, pending: 0 }
+
 async function groupsOf({ clusters, clock }: ProcessStatusDeps): Promise<Status['groups']> {
   const rows: GroupRow[] = []
-  for (const { name: cluster, groups } of clusters) {
+  for (const { name: cluster, groups, instances } of clusters) {
     await inPortions(groups.views(), clock, ({ topics, refusal, ...rest }) => {
       const why = refusal && { topic: refusal.topic, message: refusal.message }
       rows.push({ cluster, ...rest, topics: topics.slice(0, MAX_TOPICS_OF_GROUP), refusal: why })
     })
+    const named = new Set(rows.flatMap(row => (row.cluster === cluster ? [row.group] : [])))
+    for (const { group, message } of instances.refused) {
+      if (!named.has(group)) rows.push({ ...IDLE_GROUP, cluster, group, refusal: { message } })
+      named.add(group)
+    }
   }
   return worst(rows, weightOfGroup)
 }

@@ -591,13 +591,28 @@ describe('trouble', () => {
   })
 
   it('has a kind of the list, and rows of the documented form', () => {
-    const kinds = ['notReady', 'keysRefused', 'clockAhead', 'recordsOld', 'brokersAway', 'workerDied'] as const
+    const kinds = [
+      'notReady',
+      'keysRefused',
+      'clockAhead',
+      'settingsHidden',
+      'recordsOld',
+      'brokersAway',
+      'idRefused',
+      'workerDied'
+    ] as const
     const rows = troubleOf(
       calm,
       kinds.map(kind => ({ kind, text: 'one text for all' }))
     )
     // Clusters and workers have rows of their own.
-    expect(rows.map(({ kind }) => kind)).to.deep.equal(['notReady', 'keysRefused', 'clockAhead', 'recordsOld'])
+    expect(rows.map(({ kind }) => kind)).to.deep.equal([
+      'notReady',
+      'keysRefused',
+      'clockAhead',
+      'settingsHidden',
+      'recordsOld'
+    ])
     expect(statusSchema.parse({ ...calm, trouble: rows }).trouble).to.deep.equal(rows)
   })
 

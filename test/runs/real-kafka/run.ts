@@ -75,6 +75,7 @@ const forHours = [
     'queue-run',
     'queues-of-gateways',
     'queues-under-faults',
+    'rights',
     'share-facts',
     'short-sessions',
     'shrunk-topics',

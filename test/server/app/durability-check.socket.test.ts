@@ -37,6 +37,26 @@ describe('DurabilityCheck', () => {
     }
   })
 
+  it('says why brokers do not show their settings, until they do', async () => {
+    const cluster = await startEmbeddedCluster()
+    const check = new DurabilityCheck(createClient, cluster.nodes, silentLogger)
+    const told: (string | undefined)[] = []
+    for (const errorCode of [31, 29, 35, undefined]) {
+      const fault = errorCode && cluster.faults.add({ api: 'DescribeConfigs' }, { type: 'error', errorCode })
+      await check.look()
+      told.push(check.refusal)
+      if (fault) fault.remove()
+    }
+    check.stop()
+    await cluster.close()
+    expect(told).to.deep.equal([
+      'CLUSTER_AUTHORIZATION_FAILED (31): not authorized for the cluster',
+      'TOPIC_AUTHORIZATION_FAILED (29): not authorized for the topic',
+      undefined,
+      undefined
+    ])
+  })
+
   it('logs nothing when no broker answers', async () => {
     const lines: LogLine[] = []
     const check = new DurabilityCheck(createClient, [{ host: '127.0.0.1', port: 1 }], recordingLogger(lines))

@@ -66,6 +66,29 @@ describe('/status.json', () => {
     expect(statusSchema.parse(status)).to.deep.equal(status)
   })
 
+  it('names the group of a consumer instance that Kafka does not let it join', async () => {
+    const type = { 'content-type': 'application/vnd.kafka.v2+json' }
+    const group = `${app.urls.shared}/confluent/consumers/billing`
+    const post = (path: string, body: object): Promise<Response> =>
+      fetch(`${group}${path}`, { method: 'POST', headers: type, body: JSON.stringify(body) })
+    const errorCode = errorCodes.GROUP_AUTHORIZATION_FAILED
+    const fault = stage.cluster.faults.add({ api: 'JoinGroup', count: 100 }, { type: 'error', errorCode })
+    await post('', { name: 'one', format: 'binary' })
+    await post('', { name: 'two', format: 'binary' })
+    for (const name of ['one', 'two']) await post(`/instances/${name}/subscription`, { topics: ['orders'] })
+    let status: Status
+    do {
+      await sleep(100)
+      status = (await (await look()).json()) as Status
+    } while (status.groups.total === 0)
+    fault.remove()
+    const message = 'GROUP_AUTHORIZATION_FAILED (30): not authorized for the group'
+    expect(status.groups.rows.map(row => [row.group, row.refusal])).to.deep.equal([['billing', { message }]])
+    expect(status.trouble.filter(({ kind }) => kind === 'groupRefused').map(({ subject }) => subject)).to.deep.equal([
+      'group billing'
+    ])
+  })
+
   it('is in no cache, and serves HEAD', async () => {
     const response = await look()
     await response.arrayBuffer()
