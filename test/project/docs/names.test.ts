@@ -14,6 +14,7 @@ import { describeSettings } from '../../../src/server/config/schema.js'
 import { VERB_FACTS } from '../../../src/verbs/facts.js'
 import { commandLinePage } from './command-line.js'
 import { casesPage } from './compatibility-cases.js'
+import { rightsPage } from './rights-page.js'
 import { verbsPage } from './verbs-page.js'
 
 /** Every page that users read, by its path. The changelog also names what is gone. */
@@ -147,6 +148,12 @@ describe('the docs name only what exists:', () => {
     )
   })
 
+  it('rights in Kafka, by feature, in docs/kafka-rights.md', () => {
+    expect(pages.get('docs/kafka-rights.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(
+      rightsPage().split('\n')
+    )
+  })
+
   it('flags, each of which has its row in docs/command-line.md', () => {
     expect(pages.get('docs/command-line.md')!.split('\n'), 'npm run docs writes it').to.deep.equal(
       commandLinePage().split('\n')
@@ -228,6 +235,8 @@ const flagsOfOthers: readonly string[] = [
   ...['--short', '--slow-machine', '--minutes', '--heap', '--few-bytes', '--connections'],
   // castellan receipt of release 0.2.0
   '--addr',
+  // kafka-acls.sh
+  ...['--bootstrap-server', '--add', '--allow-principal', '--operation', '--topic', '--group', '--transactional-id'],
   // kubectl
   '--from-file',
   // Node

@@ -1,0 +1,165 @@
+import type { CallName } from './broker-client.js'
+
+/** Kafka's names of what an entry of an access control list allows, and of what it is about. */
+export type AclRight = readonly [
+  operation: 'Read' | 'Write' | 'Create' | 'Delete' | 'Alter' | 'Describe' | 'DescribeConfigs' | 'AlterConfigs',
+  resource: 'Topic' | 'Group' | 'Cluster' | 'TransactionalId'
+]
+
+/** What a gateway can do only with some calls of Kafka, and with the rights to them. */
+export interface Feature {
+  /** What it is there for. */
+  readonly what: string
+  /** Calls without which there is no such feature, where brokers do not offer them. */
+  readonly calls: readonly CallName[]
+  /** What the gateway's principal needs. Read, Write, Delete and Alter allow Describe, too; AlterConfigs allows DescribeConfigs. */
+  readonly acls: readonly AclRight[]
+  /** What is seen without the calls or the rights. */
+  readonly without: string
+}
+
+/**
+ * The calls of `calledApis` by what they are there for, with the rights that they need.
+ *
+ * Source: "Operations and Resources on Protocols" of Kafka's documentation, 4.x; share groups were tried.
+ */
+export const features = {
+  connect: {
+    what: 'to connect, and to see a topic',
+    calls: ['metadata'],
+    acls: [['Describe', 'Topic']],
+    without: 'the topic looks missing (3), or is refused (29)'
+  },
+  createByWriting: {
+    what: 'to create topics by writing to them (`delivery.createTopics`)',
+    calls: ['metadata'],
+    acls: [['Create', 'Topic']],
+    without: '`topicMissing`'
+  },
+  write: {
+    what: 'to write',
+    calls: ['initProducerId', 'produce'],
+    acls: [['Write', 'Topic']],
+    without:
+      '`idRefused` (31) where it is missing on every topic, before Kafka 2.8 also without IdempotentWrite on Cluster; else `notAuthorized` (29)'
+  },
+  findLostAnswers: {
+    what: 'to look for records whose answer was lost',
+    calls: ['listOffsets', 'offsetForLeaderEpoch', 'fetch', 'describeConfigs'],
+    acls: [
+      ['Read', 'Topic'],
+      ['DescribeConfigs', 'Cluster']
+    ],
+    without: 'such a record is sent again and may be there twice; brokers are taken to remember producers for a day'
+  },
+  warn: {
+    what: 'to warn of `min.insync.replicas` below 2, and of records that are older than their topic keeps them',
+    calls: ['describeConfigs'],
+    acls: [['DescribeConfigs', 'Topic']],
+    without: '`settingsHidden`, and no such warnings'
+  },
+  read: {
+    what: 'to read without a group',
+    calls: ['metadata', 'listOffsets', 'fetch', 'offsetForLeaderEpoch'],
+    acls: [['Read', 'Topic']],
+    without: 'refused (29)'
+  },
+  groups: {
+    what: 'to read on behalf of groups, and with consumer instances',
+    calls: [
+      'findCoordinator',
+      'joinGroup',
+      'syncGroup',
+      'heartbeat',
+      'leaveGroup',
+      'offsetFetch',
+      'offsetCommit',
+      'listOffsets',
+      'fetch'
+    ],
+    acls: [
+      ['Read', 'Group'],
+      ['Read', 'Topic']
+    ],
+    without: '`groupRefused` (30)'
+  },
+  lists: {
+    what: 'to list and describe groups, and to tell their lag (`metrics.lag`)',
+    calls: ['listGroups', 'describeGroups', 'describeConsumerGroups', 'offsetFetch', 'listOffsets'],
+    acls: [
+      ['Describe', 'Group'],
+      ['Describe', 'Topic']
+    ],
+    without: 'groups are hidden without an error; `lagUnknown`'
+  },
+  queues: {
+    what: 'to acquire and settle messages of queues',
+    calls: ['findCoordinator', 'shareGroupHeartbeat', 'shareFetch', 'shareAcknowledge'],
+    acls: [
+      ['Read', 'Group'],
+      ['Read', 'Topic']
+    ],
+    without: '`queueNotServed` (30, 29), or 501; with Describe alone a queue gets no message, without an error'
+  },
+  queueSettings: {
+    what: 'to describe and to set up queues',
+    calls: ['shareGroupDescribe', 'describeShareGroupOffsets', 'describeConfigs', 'alterConfigs'],
+    acls: [
+      ['Describe', 'Group'],
+      ['DescribeConfigs', 'Group'],
+      ['AlterConfigs', 'Group']
+    ],
+    without: 'no settings are shown; `PATCH`, and an acquire that begins a group, are refused (30)'
+  },
+  deadLetters: {
+    what: 'to name a topic for dead letters of queues, which brokers write by themselves',
+    calls: ['describeConfigs'],
+    acls: [['DescribeConfigs', 'Topic']],
+    without: '`PATCH` of a queue is 409'
+  },
+  transactions: {
+    what: 'transactions of the library',
+    calls: [
+      'findCoordinator',
+      'initTransactionalId',
+      'addPartitionsToTxn',
+      'addOffsetsToTxn',
+      'txnOffsetCommit',
+      'endTxn',
+      'produce'
+    ],
+    acls: [
+      ['Write', 'TransactionalId'],
+      ['Write', 'Topic'],
+      ['Read', 'Group']
+    ],
+    without: 'refused (53)'
+  },
+  administration: {
+    what: 'to create, change and delete topics, settings, records and groups',
+    calls: [
+      'createTopics',
+      'deleteTopics',
+      'deleteRecords',
+      'createPartitions',
+      'describeConfigs',
+      'alterConfigs',
+      'deleteGroups'
+    ],
+    acls: [
+      ['Create', 'Topic'],
+      ['Delete', 'Topic'],
+      ['Alter', 'Topic'],
+      ['AlterConfigs', 'Topic'],
+      ['AlterConfigs', 'Cluster'],
+      ['Delete', 'Group']
+    ],
+    without: 'refused (29, 30, 31)'
+  },
+  showAcls: {
+    what: 'to show access control lists',
+    calls: ['describeAcls'],
+    acls: [['Describe', 'Cluster']],
+    without: 'refused (31)'
+  }
+} as const satisfies Readonly<Record<string, Feature>>
