@@ -20,6 +20,10 @@ export interface Leaf {
   readonly isSecret: boolean
   /** Names of the fields that hold secrets: the setting itself, or fields in its structures. */
   readonly secretNames: readonly string[]
+  /** Of a list: what describes one of its entries. */
+  readonly item?: Leaf | undefined
+  /** Of a structure, which is an entry of a list: its members. */
+  readonly members?: readonly Leaf[] | undefined
 }
 
 export interface Section {
@@ -65,7 +69,9 @@ export function describeSchema(schema: z.ZodType): {
 }
 
 function toLeaf(node: Node, path: readonly string[]): Leaf {
-  const fields = Object.entries(node.items?.properties ?? {})
+  const items = node.items ?? node.anyOf?.find(one => one.items)?.items
+  const properties = node.properties && Object.entries(node.properties)
+  const fields = Object.entries(node.items?.properties ?? node.properties ?? {})
   const secretNames =
     node.secret === true ? [path.at(-1)!] : fields.filter(([, { secret }]) => secret).map(([name]) => name)
   return {
@@ -76,7 +82,9 @@ function toLeaf(node: Node, path: readonly string[]): Leaf {
     description: node.description ?? '',
     isAdvanced: node.advanced === true,
     isSecret: secretNames.length > 0,
-    secretNames
+    secretNames,
+    item: items && toLeaf(items, [...path, '*']),
+    members: properties?.map(([name, member]) => toLeaf(member, [...path, name]))
   }
 }
 
@@ -93,9 +101,9 @@ function typeOf(node: Node): string {
   if (node.enum) return node.enum.map(value => `\`${value}\``).join(', ')
   if (node.const !== undefined) return `\`${node.const}\``
   if (node.type === 'array') return `list of ${itemType(node.items)}`
+  if (node.properties) return `\`{${Object.keys(node.properties).join(', ')}}\``
   return node.type === 'string' ? 'text' : (node.type ?? 'any')
 }
 
 /** `text`, or `{topic, maxPerMinute}` for items that only a file can express. */
-const itemType = (items: Node | undefined): string =>
-  items?.properties ? `\`{${Object.keys(items.properties).join(', ')}}\`` : 'text'
+const itemType = (items: Node | undefined): string => (items?.properties || items?.enum ? typeOf(items) : 'text')

@@ -47,7 +47,7 @@ function reason(
   assignments: readonly Assignment[],
   leaves: readonly Leaf[]
 ): string {
-  const leaf = leaves.find(({ path: candidate }) => matches(candidate, path))
+  const leaf = leafAt(path, leaves)
   const given = leaf && !leaf.isSecret ? got(path, assignments) : ''
   if (issue.code === 'invalid_type' || issue.code === 'invalid_union' || issue.code === 'invalid_value') {
     return `expected ${typeOf(leaf, issue)}${given}`
@@ -58,12 +58,21 @@ function reason(
   return `${issue.message}${given}`
 }
 
+/** What describes a setting, an entry of a list, or a member of one. */
+function leafAt(path: readonly string[], leaves: readonly Leaf[]): Leaf | undefined {
+  const leaf = leaves.find(({ path: candidate }) => matches(candidate, path))
+  const partOf = (whole: Leaf | undefined, part: string): Leaf | undefined =>
+    whole?.members ? whole.members.find(({ path: member }) => member.at(-1) === part) : whole?.item
+  return path.slice(leaf?.path.length).reduce(partOf, leaf)
+}
+
 function typeOf(leaf: Leaf | undefined, issue: Issue): string {
   if (leaf !== undefined && leaf.type !== 'any') return leaf.type
   return 'expected' in issue ? issue.expected : 'something else'
 }
 
 function unitOf({ origin }: { readonly origin: string }, amount: number | bigint): string {
+  if (origin === 'array') return Number(amount) === 1 ? ' entry' : ' entries'
   if (origin !== 'string') return ''
   return Number(amount) === 1 ? ' character' : ' characters'
 }
@@ -86,12 +95,20 @@ function origin(path: readonly string[], assignments: readonly Assignment[]): st
 function got(path: readonly string[], assignments: readonly Assignment[]): string {
   const found = find(path, assignments)
   if (!found || found.path.length > path.length) return ''
-  const item = path[found.path.length]
-  const value = item !== undefined && Array.isArray(found.value) ? found.value[Number(item)] : found.value
-  // A value with an @ may contain a user name and a password, so it is not shown.
-  if ((JSON.stringify(found.value) ?? '').includes('@')) return ''
+  const parts = path.slice(found.path.length)
+  const around = parts.slice(0, -1).reduce(memberOf, found.value)
+  const value = parts.reduce(memberOf, found.value)
+  if (value === undefined && parts.length > 0) return ''
+  // A value with an @ may contain a user name and a password, which a comma may have divided. It is not shown.
+  if (JSON.stringify(Array.isArray(around) ? around : value)?.includes('@')) return ''
   const text = JSON.stringify(value) ?? String(value)
   return `, got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`
+}
+
+/** A text stands for all entries of its list. */
+function memberOf(value: unknown, name: string): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  return Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
 }
 
 /**
@@ -104,6 +121,8 @@ export function didYouMean(path: readonly string[], leaves: readonly Leaf[]): st
   const lower = path.at(-1)!.toLowerCase()
   const wrong = otherWords.get(lower) ?? lower
   const depth = path.length - 1
+  const members = leafAt(path.slice(0, depth), leaves)?.members?.map(member => member.path.at(-1)!)
+  if (members !== undefined) return suggestion(wrong, members) || `; there are ${members.join(', ')}`
   const siblings = new Set(
     leaves
       .filter(leaf => leaf.path.length > depth && matches(leaf.path.slice(0, depth), path))

@@ -7,6 +7,7 @@ import { warnings } from '../../../src/server/config/checks.js'
 import { type Config, type ConfigSources, explainConfig, loadConfig } from '../../../src/server/config/config.js'
 import { toYaml } from '../../../src/server/config/print.js'
 import { readTlsFiles } from '../../../src/server/config/tls-files.js'
+import { checkRows } from '../../support/rows.js'
 import { testCertificate, testKey } from '../../support/test-certificate.js'
 
 describe('config', () => {
@@ -400,9 +401,50 @@ describe('config', () => {
       const text =
         'http:\n  port: 1\n\napis:\n  kprf:\n    ratelimit:\n      rules:\n        - topic: a\n          maxPerMinute: -1\n'
       expect(problemsOf({ file: file(text) })).to.deep.equal([
-        'apis.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got {"topic":"a","maxPerMinute":-1} (castellan.yaml, line 9)'
+        'apis.kprf.ratelimit.rules.0.maxPerMinute: must be at least 0, got -1 (castellan.yaml, line 9)'
       ])
     })
+
+    const OPERATIONS =
+      '`produce`, `consume`, `offsets`, `admin`, `create`, `delete`, `alter`, `cluster`, `register`, `management`'
+    const inLists: readonly (readonly [text: string, problem: string])[] = [
+      [
+        'access: {rules: [{principals: [a@b], operations: [produce, consum]}]}',
+        `access.rules.0.operations.1: expected ${OPERATIONS}, got "consum"`
+      ],
+      [
+        'access: {rules: [{principals: [a], operations: produce}]}',
+        `access.rules.0.operations: expected list of ${OPERATIONS}, got "produce"`
+      ],
+      [
+        'access: {rules: [{principals: [7], operations: [produce]}]}',
+        'access.rules.0.principals.0: expected text, got 7'
+      ],
+      [
+        'access: {rules: [{principals: [], operations: [produce]}]}',
+        'access.rules.0.principals: must be at least 1 entry, got []'
+      ],
+      [
+        'access: {rules: [{principals: [a], operations: [produce], topcs: [a]}]}',
+        'access.rules.0.topcs: no such setting; did you mean topics?'
+      ],
+      [
+        'access: {rules: [a]}',
+        'access.rules.0: expected `{principals, operations, topics, groups, subjects}`, got "a"'
+      ],
+      [
+        'auth: {users: [{username: a, passwordHash: "$scrypt$ln=15", realm: b}]}',
+        'auth.users.0.realm: no such setting; there are username, principal, passwordHash'
+      ],
+      ['auth: {tokens: [{principal: a, sha256: [secret]}]}', 'auth.tokens.0.sha256: expected text'],
+      ['auth: {tokens: [secret]}', 'auth.tokens.0: expected `{principal, sha256, expiresAt}`'],
+      ['http: {recordHeaders: [1]}', 'http.recordHeaders.0: expected text, got 1'],
+      ['clusters: {default: {brokers: ["user:secret@a:1", 1]}}', 'clusters.default.brokers.1: expected text']
+    ]
+    it('names the member of a list, the wrong word and the allowed ones, and shows no secret', () =>
+      checkRows(inLists, ([text, problem]) =>
+        expect(problemsOf({ file: file(text) })).to.include(`${problem} (castellan.yaml, line 1)`)
+      ))
   })
 
   describe('settings that must fit together', () => {
