@@ -232,12 +232,22 @@ function toOperation(api: string, operation: Operation): JsonSchema {
 }
 
 const KEY_ANSWERS: Readonly<Record<number, string>> = {
+  400: 'The header `Idempotency-Key` is not one key',
   409: 'An earlier request with the same `Idempotency-Key` is still under way',
-  422: 'The `Idempotency-Key` was used for another request'
+  422: 'The `Idempotency-Key` was used for another request',
+  503: 'No further `Idempotency-Key` can be remembered, or what remembers it does not answer'
 }
+/** Statuses whose requests may be sent again. */
+const RETRIED = ['409', '503']
+const RETRY_AFTER = { 'retry-after': 'Seconds until the request may be sent again.' }
 
 function addAnswersOfProduce(answers: Record<string, Answer>): void {
-  for (const [status, description] of Object.entries(KEY_ANSWERS)) answers[status] ??= { description }
+  for (const [status, told] of Object.entries(KEY_ANSWERS)) {
+    const own = answers[status]
+    const description = own === undefined ? told : `${own.description}. Or: ${told}`
+    const headers = { ...own?.headers, ...(RETRIED.includes(status) && RETRY_AFTER) }
+    answers[status] = { ...own, description, headers }
+  }
   for (const [status, description] of Object.entries(modernAnswers)) {
     const own = answers[status]
     answers[status] = { description, ...own, content: { ...own?.content, ...outcomes } }
@@ -253,10 +263,13 @@ function addAnswersOfProduce(answers: Record<string, Answer>): void {
 
 const ANYTHING: Content = { '*/*': z.unknown() }
 
-const refusalsOf = ({ body }: Operation): Record<string, Answer> =>
+/** Methods whose requests have no body: others may have one that no operation asks for. */
+const WITHOUT_BODY: readonly Method[] = ['get', 'head', 'options']
+
+const refusalsOf = ({ method }: Operation): Record<string, Answer> =>
   Object.fromEntries(
     Object.entries(REFUSALS)
-      .filter(([status]) => body !== undefined || (status !== '413' && status !== '415'))
+      .filter(([status]) => !WITHOUT_BODY.includes(method) || (status !== '413' && status !== '415'))
       .map(([status, description]) => [status, { description, content: ANYTHING }])
   )
 

@@ -81,12 +81,24 @@ function schema30(schema: Node): Node {
 function union30(members: readonly Node[], rest: Node): Node {
   const [first, ...others] = members.filter(({ type }) => type !== 'null')
   if (first === undefined) return { ...rest, type: 'string', nullable: true }
+  // Of a union with a list of anything, generators of Java make a class that does not compile. It is nearly anything anyway.
+  if (members.some(isAnyList)) return rest
   const nullable = others.length + 1 < members.length || first.nullable === true ? { nullable: true } : {}
-  if (others.length === 0) return { ...schema30(first), ...rest, ...nullable }
+  if (others.length === 0) return { ...nullableOf(schema30(first), nullable), ...rest }
   // A number, or the number as a text: generated clients send numbers.
   if (first.type === 'integer' && others.every(({ type }) => type === 'string'))
     return { ...schema30(first), ...rest, ...nullable }
   return { ...rest, anyOf: [{ ...schema30(first), ...nullable }, ...others.map(schema30)] }
+}
+
+const isAnyList = ({ type, items }: Node): boolean => type === 'array' && Object.keys(nodeOf(items)).length === 0
+
+/** `nullable` has no effect without `type`: a union has it in its first member, and null is a value of what has no type. */
+function nullableOf(schema: Node, nullable: object): Node {
+  const { anyOf, type } = schema
+  if (!Array.isArray(anyOf)) return type === undefined ? schema : { ...schema, ...nullable }
+  const [first, ...others] = anyOf as Node[]
+  return { ...schema, anyOf: [{ ...first, ...nullable }, ...others] }
 }
 
 const pascalCase = (text: string): string =>
@@ -153,7 +165,7 @@ class Components {
     if (!isNode(node.properties) || node.type !== 'object') return node
     const { nullable, ...schema } = node
     const reference = this.#refer('schemas', typeof schema.title === 'string' ? schema.title : name, schema)
-    return nullable === true ? { nullable: true, allOf: [reference] } : reference
+    return nullable === true ? { type: 'object', nullable: true, allOf: [reference] } : reference
   }
 
   #membersOf(properties: Node, name: string): Node {

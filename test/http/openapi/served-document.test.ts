@@ -27,6 +27,16 @@ interface ServedAnswer {
 const served = (name: string, operations: readonly Operation[]): Served =>
   toServedDocument(toDocument('test', '1', [{ name, prefix: '', operations }])) as unknown as Served
 
+/** Schemas in which `nullable` has no effect, as the specification says. */
+const nullableWithoutType = (value: unknown): unknown[] => {
+  if (typeof value !== 'object' || value === null) return []
+  const { nullable, type } = value as Record<string, unknown>
+  return [
+    ...(nullable === true && type === undefined ? [value] : []),
+    ...Object.values(value).flatMap(nullableWithoutType)
+  ]
+}
+
 const list: Operation = {
   method: 'get',
   path: '/things',
@@ -45,6 +55,13 @@ describe('The served OpenAPI document', () => {
       [z.int().min(0).max(10), { type: 'integer', format: 'int32', minimum: 0, maximum: 10 }],
       [z.literal('a'), { type: 'string', enum: ['a'] }],
       [z.union([z.int(), z.string().regex(/^\d+$/)]).nullish(), { type: 'integer', format: 'int64', nullable: true }],
+      [z.unknown().nullable(), {}],
+      [
+        z.union([z.boolean(), z.string()]).nullable(),
+        { anyOf: [{ type: 'boolean', nullable: true }, { type: 'string' }] }
+      ],
+      // Generators of Java make a class of a list of anything that does not compile.
+      [z.union([z.array(z.unknown()), z.string()]).nullable(), {}],
       [z.union([z.boolean(), z.string()]), { anyOf: [{ type: 'boolean' }, { type: 'string' }] }],
       [z.record(z.string(), z.string()), { type: 'object', additionalProperties: { type: 'string' } }]
     ]
@@ -53,6 +70,17 @@ describe('The served OpenAPI document', () => {
       const { components } = served('t', [{ ...list, answers }])
       expect(components.schemas!.TListAnswer!.properties).to.deep.equal({ type: expected })
     }
+  })
+
+  it('says of an object that may be null which type it has', () => {
+    const answers = {
+      200: { description: 'It', content: json(z.object({ one: z.object({ a: z.int() }).nullable() })) }
+    }
+    const { components } = served('t', [{ ...list, answers }])
+    const allOf = [{ $ref: '#/components/schemas/TListAnswerOne' }]
+    expect(components.schemas!.TListAnswer!.properties).to.deep.equal({
+      one: { type: 'object', nullable: true, allOf }
+    })
   })
 
   it('writes a body that several operations have once, under the name of the first one', () => {
@@ -100,12 +128,32 @@ describe('The served OpenAPI document', () => {
     expect(components.headers!.XCastellanToken).to.have.keys('description', 'schema')
   })
 
+  it('describes the key of requests, and what keys are answered, at each operation that produces', () => {
+    for (const { name, operations, settings } of apis) {
+      const described = operations(settings.parse({}) as never)
+      const { paths, components } = served(name, described)
+      for (const { method, path, id } of described.filter(({ produces }) => produces)) {
+        const { parameters = [], responses } = paths[path]![method]!
+        expect(parameters, id).to.deep.include({ $ref: '#/components/parameters/IdempotencyKey' })
+        for (const status of [400, 409, 422, 503]) {
+          const [, , , response] = (responses[status] as { $ref?: string }).$ref!.split('/')
+          const { description, headers } = components.responses![response!] as unknown as ServedAnswer & {
+            description: string
+          }
+          expect(description, `${id} ${status}`).to.include('`Idempotency-Key`')
+          if (status === 409 || status === 503) expect(headers, `${id} ${status}`).to.include.keys('retry-after')
+        }
+      }
+    }
+  })
+
   it('has nothing of any API from which generators make code that does not compile', () => {
     for (const { name, operations, settings } of apis) {
       const { openapi, paths, components } = served(name, operations(settings.parse({}) as never))
       const text = JSON.stringify({ paths, components })
       expect(openapi).to.equal('3.0.3')
       expect(text, name).to.not.match(/"type":"null"|"type":\[|"const":|"\$defs"/)
+      expect(nullableWithoutType({ paths, components }), name).to.deep.equal([])
       // A generated client would send a member whose name has a dot by the name of its own variable, too.
       for (const [schema, { properties = {}, additionalProperties }] of Object.entries(components.schemas ?? {})) {
         if (Object.keys(properties).some(member => member.includes('.')))

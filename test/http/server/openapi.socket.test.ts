@@ -345,6 +345,21 @@ describe('kafboy 4: /openapi.json', function () {
     ])
   })
 
+  it('describes the refusal of a body in an unknown coding, also where no body is asked for', async () => {
+    const { shared } = app.urls
+    const undescribed: string[] = []
+    for (const [path, methods] of Object.entries(documents.get(shared)!.paths)) {
+      const url = shared + path.replace('{cluster}', 'default').replace(/\{\w*(partition|broker)\w*\}/, '0')
+      for (const [method, { responses }] of Object.entries(methods).filter(([method]) => method !== 'get')) {
+        const headers = { 'content-encoding': 'unknown' }
+        const ask = { method: method.toUpperCase(), headers, body: 'x' }
+        const { status } = await fetch(url.replace(/\{\w+\}/g, 'orders'), ask)
+        if (!(status in responses)) undescribed.push(`${method} ${path} ${status}`)
+      }
+    }
+    expect(undescribed).to.deep.equal([])
+  })
+
   it('describes refusals as they are', async () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
     const { shared } = app.urls
