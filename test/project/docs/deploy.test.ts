@@ -160,6 +160,20 @@ describe('docs/deploy', () => {
     expect(Number.parseInt(stop_grace_period, 10) * 1_000).to.be.above(config.shutdown.graceMs)
   })
 
+  it('the Kafka of the compose file has share groups, whose state fits on its one node', () => {
+    const file = parse(readFileSync('docs/deploy/compose.yaml', 'utf8'), { merge: true }) as {
+      services: { kafka: { image: string; environment: Record<string, unknown> } }
+    }
+    const { image, environment } = file.services.kafka
+    expect(image).to.equal('apache/kafka:4.4.0')
+    const ofOneNode = Object.entries(environment).filter(([name]) => /REPLICATION_FACTOR$|MIN_ISR$/.test(name))
+    for (const [name, value] of ofOneNode) expect(value, name).to.equal(1)
+    expect(ofOneNode.map(([name]) => name)).to.include.members([
+      'KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR',
+      'KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR'
+    ])
+  })
+
   describe('kubernetes.yaml', () => {
     interface Probe {
       readonly httpGet: { readonly path: string; readonly port: string }
