@@ -41,7 +41,7 @@ export const features = {
     calls: ['initProducerId', 'produce'],
     acls: [['Write', 'Topic']],
     without:
-      '`idRefused` (31) where it is missing on every topic, before Kafka 2.8 also without IdempotentWrite on Cluster; else `notAuthorized` (29)'
+      '`idRefused` (31) if it is missing on every topic, before Kafka 2.8 also without IdempotentWrite on Cluster; else `notAuthorized` (29)'
   },
   findLostAnswers: {
     what: 'to look for records whose answer was lost',

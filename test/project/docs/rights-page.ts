@@ -4,10 +4,10 @@ import { type AclRight, type Feature, features } from '../../../src/kafka/featur
 
 const HEAD = `# What Kafka must grant
 
-For those who give the gateway its rights in Kafka. \`src/kafka/features.ts\` has them, and \`npm run docs\` makes this page anew.
+For those who give the gateway its rights in Kafka. \`src/kafka/features.ts\` has them, and \`npm run docs\` writes this page.
 What is not wanted need not be granted: without its rights, a feature is as its last column says. Codes are Kafka's, words are [kinds of trouble](status.md#kinds-of-trouble).
 
-Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows DescribeConfigs. Consumer instances outlive gateways where it also may Create, Read and Write the topic \`__castellan_instances\`.
+Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows DescribeConfigs. Consumer instances outlive gateways if it also may Create, Read and Write the topic \`__castellan_instances\`.
 
 | the gateway needs it | calls of Kafka | rights of its principal | without them |
 |---|---|---|---|
