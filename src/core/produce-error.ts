@@ -1,9 +1,10 @@
-import { CastellanError } from './errors.js'
+import { CastellanError, type ErrorCode } from './errors.js'
 import type { Persisted, RecordFailure, RecordOutcome } from './model.js'
 
 /** Some of the records of a call of `produceOrThrow` are not known to be in Kafka. */
 export class ProduceError extends CastellanError {
   override readonly name = 'ProduceError'
+  declare readonly code: ErrorCode
   /** One for each record of the call, in order. */
   readonly outcomes: readonly RecordOutcome[]
   /** What is known of the records that failed, all together: `no` when none of them is in Kafka. */

@@ -1,4 +1,4 @@
-import type { ErrorCode } from './errors.js'
+import type { CastellanError, ErrorCode } from './errors.js'
 import type { MonotonicClock, RecordFailure } from './model.js'
 import { shortened } from './printable.js'
 import { RecentRate } from './recent-rate.js'
@@ -14,7 +14,7 @@ export function recordRefusal(code: ErrorCode, message: string, retriable: boole
 
 /** Why something was refused: an error, or the failure of a record. */
 export interface RefusalReason {
-  readonly code: ErrorCode
+  readonly code: CastellanError['code']
   readonly message: string
   readonly setting?: string | undefined
 }

@@ -7,12 +7,17 @@ import { CastellanError } from './errors.js'
  */
 export type TransactionErrorCode = 'fenced' | 'timedOut' | 'notAssigned' | 'aborted' | 'shuttingDown'
 
+declare module './errors.js' {
+  interface CastellanErrorCodes extends Record<TransactionErrorCode, true> {}
+}
+
 /** With these a transaction is aborted, and its function may run again, unless what has failed can never succeed. */
 const REPEATABLE: ReadonlySet<TransactionErrorCode> = new Set(['timedOut', 'notAssigned', 'aborted'])
 
 /** A transaction has failed. `retriable`: it is aborted, and its function may run again. */
-export class TransactionError extends CastellanError<TransactionErrorCode> {
+export class TransactionError extends CastellanError {
   override readonly name = 'TransactionError'
+  declare readonly code: TransactionErrorCode
   /** `unknown`: its end was not answered in time. */
   readonly committed: 'no' | 'unknown'
 

@@ -6,16 +6,21 @@ type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}
   ? `${Lowercase<First>}${Capitalize<CamelCase<Rest>>}`
   : Lowercase<Name>
 
-/** Kafka's name of its error, or a code of Castellan where Kafka has not answered. */
-export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded' | (string & {})
+/** Kafka's name of its error, or a code of Castellan: where Kafka has not answered, or `kafka` where its error has no name here. */
+export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded'
+
+declare module '../core/errors.js' {
+  interface CastellanErrorCodes extends Record<AdminErrorCode, true> {}
+}
 
 /** What an error is made of. */
 type Told = Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'> &
   Partial<Pick<AdminError, 'setting' | 'cause'>>
 
 /** A call of `castellan.admin` has failed. For several names, `code` is that of the first one that failed. */
-export class AdminError extends CastellanError<AdminErrorCode> {
+export class AdminError extends CastellanError {
   override readonly name = 'AdminError'
+  declare readonly code: AdminErrorCode
   /** Kafka's protocol error code; `undefined`: no broker has answered with an error. */
   readonly errorCode: number | undefined
   /** For a call with a list: the error of each name that failed. A partition has a name such as `orders/0`. */

@@ -1,4 +1,4 @@
-import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { CastellanError, codeOf, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
@@ -23,7 +23,7 @@ export class EventProblem extends StacklessError {
 
   static of(failure: Cause & { readonly message: string; readonly errorCode?: number | undefined }): EventProblem {
     const isOtherKind = failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL
-    const status = isOtherKind ? 409 : statusByCode[failure.code]
+    const status = isOtherKind ? 409 : statusByCode[codeOf(failure)]
     return new EventProblem(status, failure.message, undefined, failure)
   }
 }
@@ -37,7 +37,7 @@ export class EventAnswers extends ErrorAnswers {
       return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
     if (!(error instanceof CastellanError)) return undefined
     const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    const status = refusalStatus(error) ?? (isMissing ? 404 : statusByCode[error.code as ErrorCode])
+    const status = refusalStatus(error) ?? (isMissing ? 404 : statusByCode[codeOf(error)])
     return eventProblem(status, error.message, persisted, error)
   }
 }

@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { CastellanError, codeOf, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { Shares } from '../../core/shares.js'
@@ -107,7 +107,7 @@ function statusOf(error: CastellanError): number {
     if (CLIENTS_OWN.has(errorCode)) return 422
     if (DENIED.has(errorCode)) return 403
   }
-  return STATUSES[error.code] ?? 500
+  return STATUSES[codeOf(error)] ?? 500
 }
 
 export interface BridgeParts extends EndpointBase {

@@ -1,4 +1,4 @@
-import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import { type CastellanError, codeOf, type ErrorCode } from '../../core/errors.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/local-keys.js'
 import { PERSISTED_HEADER } from '../../verbs/persisted.js'
@@ -173,9 +173,9 @@ export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}
 /** @param error the client may not go on */
 export const notAdmitted = (error: CastellanError): Refusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)
-  const { code, message: detail, setting } = error
+  const { message: detail, setting } = error
   const status = refusalStatus(error) ?? 503
-  return { result: 'overloaded', status, code, detail, headers, retryAfterSeconds, setting }
+  return { result: 'overloaded', status, code: codeOf(error), detail, headers, retryAfterSeconds, setting }
 }
 export const tooLarge = (maxBytes: number): Refusal =>
   refusal('invalid', 413, `the body is larger than ${maxBytes} bytes`, UNREAD)

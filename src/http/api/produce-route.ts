@@ -1,4 +1,4 @@
-import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { CastellanError, codeOf, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { RefusalReason } from '../../core/refusals.js'
@@ -467,7 +467,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       this.producer.countFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       const failed = firstFailureOf(outcomes)
-      if (isSync || status >= 400) noteFailure(response, cause?.code ?? failed?.code)
+      if (isSync || status >= 400) noteFailure(response, cause === undefined ? failed?.code : codeOf(cause))
       // The type of an answer that says nothing of failures may be that of its template.
       if (failed !== undefined && type !== undefined) further = { ...untoldWarning(body, failed), ...further }
       if (isOwnForm !== true && wantsModern(exchange.request)) {

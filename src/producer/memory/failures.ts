@@ -1,4 +1,4 @@
-import { CastellanError, type ErrorCode } from '../../core/errors.js'
+import { CastellanError, codeOf, type ErrorCode } from '../../core/errors.js'
 import type { Persisted, RecordFailure } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import type { TransactionError } from '../../core/transaction-error.js'
@@ -52,8 +52,8 @@ export const failures = {
     failure(code, `the record is not in kafka yet and stays in the durable log: ${why}`, true, 'pending'),
   /** The transaction of the record has failed, or aborts. `cause` of the error tells more than its own code, which is no code of a record. */
   ofTransaction: ({ message, retriable, cause }: TransactionError, persisted: Persisted): RecordFailure => {
-    const { code, setting } = cause instanceof CastellanError ? (cause as CastellanError) : NO_CAUSE
-    return { ...failure(code, message, retriable, persisted), setting }
+    const { code, setting } = cause instanceof CastellanError ? cause : NO_CAUSE
+    return { ...failure(codeOf({ code }), message, retriable, persisted), setting }
   },
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   aborted: () => failure('aborted', 'the signal of its call was aborted before it was sent', true),

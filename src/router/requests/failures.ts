@@ -1,5 +1,5 @@
 import { isCount } from '../../core/counts.js'
-import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
+import { type CastellanError, codeOf, type ErrorCode, KafkaError } from '../../core/errors.js'
 import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
@@ -45,7 +45,7 @@ export const oddOffset = (offset: number | undefined): Failure =>
 export const failureOf = (error: CastellanError): Failure => ({
   type: 'failed',
   errorCode: error instanceof KafkaError ? error.errorCode : undefined,
-  code: error.code,
+  code: codeOf(error),
   message: error.message,
   retriable: error.retriable,
   setting: error.setting

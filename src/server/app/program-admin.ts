@@ -1,6 +1,6 @@
 import { performanceClock } from '../../core/clocks.js'
 import { unlessAborted } from '../../core/ending.js'
-import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { CastellanError, codeOf, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import {
   MAX_TIMER_MS,
   type MonotonicClock,
@@ -14,7 +14,7 @@ import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { aclWords } from '../../kafka/protocol/acls.js'
 import { mapInPortions } from '../../router/routing/ask-router.js'
 import { resourceName } from '../../verbs/admin.js'
-import { AdminError } from '../../verbs/admin-error.js'
+import { AdminError, type AdminErrorCode } from '../../verbs/admin-error.js'
 import type { TimeLimit } from '../../verbs/offsets.js'
 import type {
   AclEntry,
@@ -342,11 +342,17 @@ const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =
 function toAdminError(error: CastellanError): AdminError {
   const { message, retriable, setting } = error
   const errorCode = error instanceof KafkaError ? error.errorCode : undefined
-  const code = errorCode === undefined ? error.code : camelCase(kafkaErrorOf(errorCode).name)
+  const code = errorCode === undefined ? codeOf(error) : adminCodeOf(errorCode)
   return new AdminError({ code, errorCode, message, retriable, setting, cause: error })
 }
 
-const camelCase = (name: string): string => name.toLowerCase().replace(/_(.)/g, (_, letter) => letter.toUpperCase())
+const KNOWN: ReadonlySet<number> = new Set(Object.values(errorCodes))
+
+function adminCodeOf(errorCode: number): AdminErrorCode {
+  if (!KNOWN.has(errorCode)) return 'kafka'
+  const { name } = kafkaErrorOf(errorCode)
+  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()) as AdminErrorCode
+}
 
 function refusedCommit(outcome: 'superseded' | 'unknownTopicOrPartition', place: string): AdminError {
   const isSuperseded = outcome === 'superseded'
