@@ -11,9 +11,9 @@ version 2: written at 0/0
 version 2: written at 0/1
 version 3: written at 0/2
 stream: written at 0/3
-stream: 400: mend the record; it is not in Kafka
+stream: 400: fix the record; it is not in Kafka
 stream: written at 0/4
-unknown topic: 40401: mend the record; it is not in Kafka
+unknown topic: 40401: fix the record; it is not in Kafka
 ```
 """
 
@@ -38,7 +38,7 @@ def verdict(code, persisted):
         return f"{code}: it may be in Kafka; send it again only where a copy does no harm"
     if code in (429, 503, 50003):
         return f"{code}: send it again later; it is not in Kafka"
-    return f"{code}: mend the record; it is not in Kafka"
+    return f"{code}: fix the record; it is not in Kafka"
 
 
 def persisted_of(answer, at):

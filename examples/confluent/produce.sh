@@ -11,9 +11,9 @@
 # version 2: written
 # version 3: written
 # stream: written
-# stream: 400: mend the record; it is not in Kafka
+# stream: 400: fix the record; it is not in Kafka
 # stream: written
-# unknown topic: 40401: mend the record; it is not in Kafka
+# unknown topic: 40401: fix the record; it is not in Kafka
 # ```
 set -eu
 url=${1:-http://127.0.0.1:8080/confluent} topic=${2:-orders}
@@ -27,7 +27,7 @@ verdict() {
     *' pending') echo "$1: $2: wait; it is in the durable log and will be written" ;;
     *' unknown') echo "$1: $2: it may be in Kafka; send it again only where a copy does no harm" ;;
     '429 '* | '503 '* | '50003 '*) echo "$1: $2: send it again later; it is not in Kafka" ;;
-    *) echo "$1: $2: mend the record; it is not in Kafka" ;;
+    *) echo "$1: $2: fix the record; it is not in Kafka" ;;
   esac
 }
 

@@ -14,9 +14,9 @@
  * version 2: written at 0/1
  * version 3: written at 0/2
  * stream: written at 0/3
- * stream: 400: mend the record; it is not in Kafka
+ * stream: 400: fix the record; it is not in Kafka
  * stream: written at 0/4
- * unknown topic: 40401: mend the record; it is not in Kafka
+ * unknown topic: 40401: fix the record; it is not in Kafka
  * ```
  */
 import { createInterface } from 'node:readline'
@@ -54,7 +54,7 @@ function verdict(code: number, persisted: Persisted): string {
   if (persisted === 'pending') return `${code}: wait; it is in the durable log and will be written`
   if (persisted === 'unknown') return `${code}: it may be in Kafka; send it again only where a copy does no harm`
   if (code === 429 || code === 503 || code === 50003) return `${code}: send it again later; it is not in Kafka`
-  return `${code}: mend the record; it is not in Kafka`
+  return `${code}: fix the record; it is not in Kafka`
 }
 
 const words = { y: 'yes', n: 'no', u: 'unknown', p: 'pending' } as const
