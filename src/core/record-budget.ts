@@ -259,6 +259,17 @@ export class RecordBudget {
     return () => void this.#leaving.delete(answer)
   }
 
+  /**
+   * The same for an answer that another process writes. How much has left is not known here, so it counts as taken fast enough until
+   * 45 kB/s would have taken twice its bytes: as JSON they may be more.
+   */
+  leavesElsewhere(answer: Omit<LeavingAnswer, 'sentBytes'>): () => void {
+    const since = this.#now()
+    const longestMs = (2 * answer.bytes) / SLOW_BYTES_PER_MS
+    const sentBytes = (): number => (this.#now() - since < longestMs ? Number.POSITIVE_INFINITY : 0)
+    return this.leaves({ ...answer, sentBytes })
+  }
+
   #lookLater(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined

@@ -67,6 +67,8 @@ interface Unsettled {
   readonly held: HeldRecords
   readonly epochs: ReadonlyMap<InstancePartition, number>
   readonly timer: Timer
+  /** It is not ended any more for those that wait for room. */
+  hasLeft: () => void
 }
 
 /** The reads of one instance. They are answered one after another; a read begins when the one before is settled. */
@@ -320,10 +322,19 @@ export class InstanceReads {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
       this.#settle(number, 0)
     })
-    this.#unsettled = { number, records, held, epochs, timer }
+    this.#unsettled = { number, records, held, epochs, timer, hasLeft: () => undefined }
     this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
-    request.reply({ type: 'done', value: { records, format: settings.format, waitMs: request.maxWaitMs, settle } })
+    const leavesElsewhere = (): void => this.#leavesElsewhere(number, () => settle(0))
+    const { format } = settings
+    request.reply({ type: 'done', value: { records, format, waitMs: request.maxWaitMs, settle, leavesElsewhere } })
+  }
+
+  #leavesElsewhere(number: number, end: () => void): void {
+    const read = this.#unsettled
+    if (read?.number !== number) return
+    const { client, bytes } = read.held
+    read.hasLeft = this.#options.records.leavesElsewhere({ client, bytes, end })
   }
 
   /** While the answer leaves, the next records are fetched, unless some are in memory. */
@@ -356,8 +367,9 @@ export class InstanceReads {
     if (isOver) collecting.held.release()
   }
 
-  #endUnsettled({ timer, held }: Unsettled): void {
+  #endUnsettled({ timer, held, hasLeft }: Unsettled): void {
     timer.cancel()
+    hasLeft()
     held.release()
     this.#unsettled = undefined
   }

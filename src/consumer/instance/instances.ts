@@ -103,6 +103,11 @@ export interface InstanceRead {
    *   Automatic commits and empty commits cover accepted records only
    */
   settle(accepted: number): void
+  /**
+   * Another process writes the answer. Where others wait for room and it is written too slowly, the read ends as if nothing had been
+   * accepted.
+   */
+  leavesElsewhere?(): void
 }
 
 export type UnknownInstance = { readonly type: 'unknownInstance' }

@@ -102,6 +102,7 @@ class ReadsOfOthers<Id> {
       return result
     }
     open.read = result.value
+    open.read.leavesElsewhere?.()
     if (open.gone.signal.aborted) result.value.settle(0)
     const { records, format, waitMs } = result.value
     return { type: 'done', value: { records, format, waitMs } }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
 import type { InstancePartition, Taking } from '../../../src/consumer/instance/instance-partition.js'
 import { InstanceReads } from '../../../src/consumer/instance/instance-reads.js'
-import type { InstanceRecord } from '../../../src/consumer/instance/instances.js'
+import type { InstanceRead, InstanceRecord, InstanceResult } from '../../../src/consumer/instance/instances.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { instanceSettings } from '../../support/instances.js'
@@ -91,4 +91,64 @@ describe('a read of an instance whose partition fails', () => {
     reads.stop()
     expect(budget.freeBytes).to.equal(1_000)
   })
+})
+
+describe('a read of an instance whose answer another process writes', () => {
+  const BYTES = 900
+  for (const isElsewhere of [true, false]) {
+    it(`ends for those that wait for room when it is too slow: ${isElsewhere}`, async () => {
+      let now = 0
+      let left = true
+      const told: string[] = []
+      const budget = new RecordBudget(1_000, () => now)
+      const partition = {
+        epoch: 0,
+        taken: 1,
+        nextHeldBytes: BYTES,
+        forgetProblem: () => undefined,
+        readAhead: () => undefined,
+        accept: () => told.push('accepted'),
+        reject: () => told.push('comes again'),
+        take: (taking: Taking) => {
+          if (left) taking.records.push({ topic: 't', partition: 0, offset: 0 } as InstanceRecord)
+          if (left) taking.heldBytes += BYTES
+          left = false
+        },
+        fetch: () => undefined
+      } as unknown as InstancePartition
+      const due = new Set<() => void>()
+      const after = (_: number, run: () => void) => {
+        due.add(run)
+        return { cancel: () => due.delete(run) }
+      }
+      const reads = new InstanceReads({
+        runtime: { clock: () => 0, after } as unknown as GroupRuntime,
+        settings: instanceSettings,
+        partitions: new Map([['t/0', partition]]),
+        tick: run => run(),
+        records: budget,
+        client: 'a',
+        refusal: () => undefined,
+        onSettled: () => told.push('settled')
+      })
+      let read: InstanceRead | undefined
+      const reply = (result: InstanceResult<InstanceRead>): void => {
+        if (result.type === 'done') read = result.value
+      }
+      reads.add({ maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply })
+      if (read === undefined) for (const run of [...due]) run()
+      if (isElsewhere) read!.leavesElsewhere!()
+      const isServed = new Promise(resolve => budget.whenRoom('b', 500, () => resolve(true)))
+      now = 5_000
+      budget.endSlow()
+      if (isElsewhere) expect(await isServed).to.equal(true)
+      expect([budget.heldBytes, told]).to.deep.equal(isElsewhere ? [0, ['comes again', 'settled']] : [BYTES, []])
+      read!.settle(1)
+      expect([budget.heldBytes, told]).to.deep.equal([
+        0,
+        isElsewhere ? ['comes again', 'settled'] : ['accepted', 'settled']
+      ])
+      await isServed
+    })
+  }
 })

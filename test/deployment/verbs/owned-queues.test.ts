@@ -247,6 +247,13 @@ describe('the queues of several workers', () => {
       for (const held of answers) held.release()
     })
 
+    it('take none of the memory of the owner while a client of another worker does not read', async () => {
+      const client = await acquire(OTHER)
+      owner.reader.acquire({ offset: 7, value: VALUE })
+      await time.pass(0)
+      expect([client.offsets, owner.records.heldBytes]).to.deep.equal([[7], 0])
+    })
+
     it('wait for room no longer than their clients wait, and nothing is left of one that has gone', async () => {
       const unread = other.records.hold(600, 'x')
       const [client, gone] = [await acquire(OTHER, { waitMs: 1_000 }), await acquire(OTHER)]

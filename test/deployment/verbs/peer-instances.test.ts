@@ -82,6 +82,8 @@ class Pair {
 class Noted {
   readonly calls: unknown[][] = []
   readonly settled: number[] = []
+  /** Reads whose answers the other process writes. */
+  elsewhere = 0
   readonly gone: AbortSignal[] = []
   includes: ((topic: string) => boolean) | undefined
   answer: Promise<void> = Promise.resolve()
@@ -107,7 +109,8 @@ class Noted {
         this.gone.push(gone!)
         await this.answer
         const settle = (accepted: number): void => void this.settled.push(accepted)
-        return this.#noted('read', [asked], { records: [record], format: this.format, settle })
+        const leavesElsewhere = (): void => void this.elsewhere++
+        return this.#noted('read', [asked], { records: [record], format: this.format, settle, leavesElsewhere })
       }
     } as unknown as InstanceVerbs
   })
@@ -178,6 +181,7 @@ describe('instances of several processes', () => {
     })
     expect(owner.calls).to.deep.equal([['read', { ...limits, maxBytes: 4 * 1024 * 1024 }]])
     expect(result.value.format).to.equal('binary')
+    expect(owner.elsewhere, 'the owner may end it for those that wait for room').to.equal(1)
     result.value.settle(1)
     await turns(5)
     expect(owner.settled).to.deep.equal([1])
