@@ -40,6 +40,7 @@ describe('the status of a process', () => {
     durable: deliveryOf(2, 1),
     losses: { records: 0, views: () => [] },
     groups: { views: () => [] },
+    instances: { refused: [] },
     queues: { views: () => [queue('orders', 1_500.4), queue('invoices', 9_000)] },
     router: { isReady: true, brokers: () => [], leaderOf: () => 1 },
     connection: { current: {} },
