@@ -2,13 +2,11 @@ import type { VNode } from 'preact'
 import { cardsOf } from '../status/cards.js'
 import { docsUrl } from '../status/docs.js'
 import type * as Rows from '../status/status.js'
-import { bytesText, countOf, countText, durationText, firstOf, percentText } from '../status/units.js'
+import { agoText, bytesText, countOf, countText, durationText, firstOf, percentText } from '../status/units.js'
 import { html, instantOf, number, sorted, state, type TableColumn, table, text } from './table.js'
 
 type Of = { readonly status: Rows.Status }
 
-/** How long ago something was; moments are not counted, for they would change with each look. */
-const agoText = (ms: number): string => (ms < 2_500 ? 'now' : `${durationText(ms)} ago`)
 export const rateText = (rate: number): string => (rate >= 100 || rate === 0 ? countText(rate) : rate.toFixed(1))
 
 /** `orders`, or `eu / orders` in another cluster than the default one. */
@@ -55,11 +53,12 @@ function toCard(rows: readonly Rows.Trouble[]): VNode {
   </li>`
 }
 
+const isAwayIn = (state: string): boolean => state === 'down' || state === 'gone'
 const brokers: readonly TableColumn<Rows.ClusterRow['brokers'][number] & { readonly cluster: string }>[] = [
   { name: 'Broker', show: ({ nodeId, address }) => `${nodeId} · ${address}`, sortBy: ({ nodeId }) => nodeId },
   text('Cluster', ({ cluster }) => cluster),
-  state(({ state }) => [state, state]),
-  number('For', ({ forMs, state }) => (state === 'up' ? undefined : forMs), durationText),
+  state(({ state }) => [state, state === 'notAsked' ? 'not asked' : state]),
+  number('For', ({ forMs, state }) => (isAwayIn(state) ? forMs : undefined), durationText),
   text('Last error', ({ lastError = '' }) => lastError)
 ]
 const processes: readonly TableColumn<Rows.WorkerRow>[] = [
@@ -69,7 +68,7 @@ const processes: readonly TableColumn<Rows.WorkerRow>[] = [
   number('Late by', ({ eventLoopDelayMs }) => eventLoopDelayMs, durationText),
   number('Heap', ({ heapShare }) => heapShare, percentText),
   number('Restarts', ({ restarts }) => restarts),
-  text('Ended last', ({ lastEnd: end }) => (end === undefined ? '' : `${durationText(end.agoMs)} ago, ${end.how}`))
+  text('Ended last', ({ lastEnd: end }) => (end === undefined ? '' : `${agoText(end.agoMs)}, ${end.how}`))
 ]
 const untilText = (ms: number): string => (ms > 0 ? durationText(ms) : 'ended')
 const certificates: readonly TableColumn<Rows.CertificateRow>[] = [
@@ -89,7 +88,7 @@ const lines: readonly TableColumn<Rows.LineRow>[] = [
 /** Brokers, processes, certificates and the last lines of the log: the facts behind the troubles. */
 export function Parts({ status }: Of): VNode {
   const allBrokers = status.clusters.flatMap(({ name, brokers }) => brokers.map(one => ({ ...one, cluster: name })))
-  const [isAway, isDown] = [allBrokers.some(({ state }) => state !== 'up'), status.workers.some(({ isUp }) => !isUp)]
+  const [isAway, isDown] = [allBrokers.some(({ state }) => isAwayIn(state)), status.workers.some(({ isUp }) => !isUp)]
   const part = <Row>(title: string, columns: readonly TableColumn<Row>[], rows: readonly Row[], isOpen = false) =>
     html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(title, columns, rows)}</details>`
   return html`<div class="parts">

@@ -24,7 +24,7 @@ const MAX_LINES = 20
 /** States from the best to the worst. */
 const TOPIC_STATES: readonly string[] = ['idle', 'flowing', 'lookingUp', 'missing', 'stuck', 'refused']
 const LOG_STATES: readonly string[] = ['unused', 'closed', 'ok', 'full', 'failed']
-const BROKER_STATES: readonly string[] = ['up', 'gone', 'down']
+const BROKER_STATES: readonly string[] = ['notAsked', 'up', 'gone', 'down']
 /** More than any number of waiting bytes. */
 const STATE_WEIGHT = 2 ** 44
 

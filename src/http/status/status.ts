@@ -33,8 +33,10 @@ const broker = z.object({
   nodeId: int,
   address: text,
   state: z
-    .enum(['up', 'down', 'gone'])
-    .describe('`gone`: Kafka has not named it since, but did within the last hour, or it has replicas'),
+    .enum(['up', 'down', 'gone', 'notAsked'])
+    .describe(
+      '`notAsked`: no call of this process was answered for 30 s, and none has failed; `gone`: Kafka has not named it since, but did within the last hour, or it has replicas'
+    ),
   forMs: amount.describe('How long it has been down or gone'),
   lastError: maybe
 })

@@ -151,7 +151,7 @@ const troubles = {
       workers.filter(({ isUp, lastEnd }) => !isUp || (lastEnd !== undefined && lastEnd.agoMs <= ENDED_LATELY_MS)),
     (worker, status) => {
       const { isUp, lastEnd, restarts } = worker
-      const how = lastEnd ? `It ended ${durationText(lastEnd.agoMs)} ago (${lastEnd.how})` : 'It does not serve yet'
+      const how = lastEnd ? `It ended ${agoText(lastEnd.agoMs)} (${lastEnd.how})` : 'It does not serve yet'
       const times = restarts === 1 ? 'once' : `${restarts} times`
       return {
         severity: badIf(!isUp),
@@ -647,7 +647,7 @@ const isLeaderless = ({ error, leader }: PartitionRow): boolean => leader === -1
 const stuckParts = (status: Judged): StuckPart[] =>
   topicsIn(status, 'stuck').flatMap(row => {
     const { brokers = [] } = status.clusters.find(({ name }) => name === row.cluster) ?? {}
-    const away = brokers.filter(({ state }) => state !== 'up').map(({ nodeId }) => nodeId)
+    const away = brokers.filter(({ state }) => state === 'down' || state === 'gone').map(({ nodeId }) => nodeId)
     const parts = groupBy(row.troubled, partition => isLeaderless(partition) || String(partition.error))
     return Array.from(parts.values(), partitions => {
       const [first] = partitions as [PartitionRow]
@@ -767,7 +767,7 @@ const refusalsFor = ({ refusals }: Judged, reason: string): RefusalRow[] =>
   refusals.filter(row => row.reason === reason && isRecent(row) && !TOLD_ELSEWHERE.has(row.setting))
 
 const latestText = ({ perSecond, count, lastAgoMs }: RefusalRow): string =>
-  `${perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''}${countText(count)} since the start, the last one ${durationText(lastAgoMs)} ago`
+  `${perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''}${countText(count)} since the start, the last one ${agoText(lastAgoMs)}`
 
 const toldAs = ({ notices }: Facts, kind: Notice['kind']): string[] =>
   textsOf(notices.filter(notice => notice.kind === kind))

@@ -9,6 +9,8 @@ interface PooledBroker {
   failures: number
   /** The broker gets no request before this moment. 0: the broker is up. */
   downUntil: number
+  /** When it last answered. */
+  answeredAt: number
   /** Metadata responses in a row that did not name the broker. */
   absences: number
   /** When the first failure since the last answer was noted, and the last error. */
@@ -16,8 +18,10 @@ interface PooledBroker {
   lastError: string | undefined
 }
 
-/** `down`: its last call failed. `gone`: Kafka does not name it any more. */
-export type BrokerState = 'up' | 'down' | 'gone'
+/** `down`: its last call failed. `gone`: Kafka does not name it any more. `notAsked`: for 30 s, so it may be any of them. */
+export type BrokerState = 'up' | 'down' | 'gone' | 'notAsked'
+
+const ASKED_LATELY_MS = 30_000
 
 /** A broker of the cluster, for the status page. `host` is empty and `port` 0 where Kafka has not told them. */
 export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'> {
@@ -109,7 +113,14 @@ export class BrokerPool {
     const known = this.#brokers.get(node.nodeId)
     if (known && known.proxy.node.host === node.host && known.proxy.node.port === node.port) return []
     const proxy = this.#options.createProxy(node)
-    const healthy = { failures: 0, downUntil: 0, absences: 0, failingSince: 0, lastError: undefined }
+    const healthy = {
+      failures: 0,
+      answeredAt: Number.NEGATIVE_INFINITY,
+      downUntil: 0,
+      absences: 0,
+      failingSince: 0,
+      lastError: undefined
+    }
     this.#brokers.set(node.nodeId, { proxy, ...healthy })
     this.#gone.delete(node.nodeId)
     return known?.proxy.stop() ?? []
@@ -165,9 +176,10 @@ export class BrokerPool {
   /** All brokers, those included that were named, or a replica on them, within the last hour. */
   views(now: number): BrokerView[] {
     const known = [...this.#brokers.values()].map(
-      ({ proxy: { node }, failures, absences, failingSince, lastError }) => {
+      ({ proxy: { node }, failures, answeredAt, absences, failingSince, lastError }) => {
         const { nodeId, host, port } = node
-        const state: BrokerState = failures > 0 ? 'down' : absences > 0 ? 'gone' : 'up'
+        const state: BrokerState =
+          failures > 0 ? 'down' : absences > 0 ? 'gone' : now - answeredAt < ASKED_LATELY_MS ? 'up' : 'notAsked'
         const forMs = failingSince > 0 ? now - failingSince : 0
         return { nodeId, host, port, state, forMs, lastError }
       }
@@ -192,10 +204,11 @@ export class BrokerPool {
   }
 
   /** Notes that the broker has answered. Returns true when it was in a pause. */
-  answered(proxy: BrokerProxy): boolean {
+  answered(proxy: BrokerProxy, now: number): boolean {
     const pooled = this.#brokers.get(proxy.node.nodeId)
     if (pooled?.proxy !== proxy) return false
     const isNews = pooled.downUntil > 0
+    pooled.answeredAt = now
     pooled.failures = pooled.failingSince = 0
     pooled.lastError = undefined
     pooled.downUntil = 0

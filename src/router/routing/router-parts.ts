@@ -194,7 +194,8 @@ export class RouterParts {
       unreachable: (proxy, error, requests) => self.tell({ type: 'unreachable', proxy, error, requests }),
       crashed: (proxy, error, requests) => self.tell({ type: 'crashed', proxy, error, requests }),
       answered: proxy => {
-        if (this.pool.answered(proxy)) self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
+        if (this.pool.answered(proxy, this.#deps.clock()))
+          self.tell({ type: 'brokerIsBack', nodeId: proxy.node.nodeId })
       },
       metadata: (response, call) => self.tell({ type: 'metadataSeen', response, call })
     }

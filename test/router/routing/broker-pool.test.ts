@@ -123,6 +123,17 @@ describe('broker pool', () => {
     })
   })
 
+  it('a broker is up for 30 s after its last answer; before, and after, nothing is known of it', () => {
+    pool.apply([node(1), node(2)])
+    const statesAt = (now: number) => pool.views(now).map(({ state }) => state)
+    expect(statesAt(0)).to.deep.equal(['notAsked', 'notAsked'])
+    pool.answered(proxyOf(2), 1_000)
+    expect(statesAt(30_999)).to.deep.equal(['notAsked', 'up'])
+    expect(statesAt(31_000)).to.deep.equal(['notAsked', 'notAsked'])
+    pool.failed(proxyOf(2), 32_000)
+    expect(statesAt(32_000)).to.deep.equal(['notAsked', 'down'])
+  })
+
   describe('a broker that is gone', () => {
     const HOUR_MS = 3_600_000
     const isKnown = () => true
@@ -137,10 +148,10 @@ describe('broker pool', () => {
     it('is named for an hour where no replica on it is known', () => {
       offline({}, HOUR_MS)
       expect(views(1_000 + HOUR_MS)).to.deep.equal([
-        [1, 'broker-1', 'up', 0],
+        [1, 'broker-1', 'notAsked', 0],
         [2, 'broker-2', 'gone', HOUR_MS]
       ])
-      expect(views(1_001 + HOUR_MS)).to.deep.equal([[1, 'broker-1', 'up', 0]])
+      expect(views(1_001 + HOUR_MS)).to.deep.equal([[1, 'broker-1', 'notAsked', 0]])
     })
 
     it('is named for as long as a partition has a replica on it, and not after this has moved', () => {
@@ -149,7 +160,7 @@ describe('broker pool', () => {
       offline({ 2: 'orders' }, 3 * HOUR_MS)
       expect(views(3 * HOUR_MS)).to.have.length(2)
       offline({}, 3 * HOUR_MS)
-      expect(views(3 * HOUR_MS)).to.deep.equal([[1, 'broker-1', 'up', 0]])
+      expect(views(3 * HOUR_MS)).to.deep.equal([[1, 'broker-1', 'notAsked', 0]])
     })
 
     it('stays for an hour when the topic with the replica is not looked up any more: nothing says whether it has moved', () => {
@@ -165,8 +176,8 @@ describe('broker pool', () => {
       pool.apply([node(1), node(2)])
       offline({ 2: 'orders' }, 3_000)
       expect(views(3_000)).to.deep.equal([
-        [1, 'broker-1', 'up', 0],
-        [2, 'broker-2', 'up', 0]
+        [1, 'broker-1', 'notAsked', 0],
+        [2, 'broker-2', 'notAsked', 0]
       ])
     })
 
@@ -191,8 +202,8 @@ describe('broker pool', () => {
       expect(pool.nodesUp(50)).to.equal(1)
       expect(pool.failed(proxyOf(1), 50), 'known already').to.equal(undefined)
       expect(pool.failed(proxyOf(1), 100)).to.equal(300)
-      expect(pool.answered(proxyOf(1))).to.equal(true)
-      expect(pool.answered(proxyOf(1)), 'it was up').to.equal(false)
+      expect(pool.answered(proxyOf(1), 0)).to.equal(true)
+      expect(pool.answered(proxyOf(1), 0), 'it was up').to.equal(false)
       expect(isUp(1, 101)).to.equal(true)
       expect(pool.failed(proxyOf(1), 200), 'from the start again').to.equal(300)
     })
@@ -201,7 +212,7 @@ describe('broker pool', () => {
       const former = proxyOf(1)
       pool.apply([node(1, 9093), node(2)])
       expect(pool.failed(former, 0)).to.equal(undefined)
-      expect(pool.answered(former)).to.equal(false)
+      expect(pool.answered(former, 0)).to.equal(false)
       expect(isUp(1, 0)).to.equal(true)
     })
 
