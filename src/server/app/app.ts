@@ -56,7 +56,14 @@ import { announceBrokers, announceUrls } from './announce.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
 import { findRecord } from './find-record.js'
-import { registerCertificates, registerClocks, registerClusters, registerReadiness, registerRecords } from './gauges.js'
+import {
+  registerCertificates,
+  registerClocks,
+  registerClusters,
+  registerLog,
+  registerReadiness,
+  registerRecords
+} from './gauges.js'
 import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { watchLag } from './lag.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
@@ -337,6 +344,7 @@ class ProcessParts implements App {
   #registerMetrics(): void {
     registerProcessMetrics(this.metrics.registry, this.#deps.version)
     registerReadiness(this.metrics, this.readiness)
+    registerLog(this.metrics)
     registerRecords(this.metrics, this.#records)
     registerClusters(this.metrics, this.#clusters.all)
     registerCertificates(this.metrics, this.#certificates)

@@ -1,6 +1,7 @@
 import {
   type PrometheusMetrics,
   type Reading,
+  registerFamily,
   registerScrapedGauge,
   registerSum
 } from '../../core/metrics/prometheus.js'
@@ -10,6 +11,7 @@ import type { Readiness } from '../../http/server/management-port.js'
 import type { ClockRow } from '../../http/status/status.js'
 import type { RouterHandle } from '../../router/routing/router.js'
 import type { KafkaCluster } from './kafka.js'
+import { droppedLogLines } from './log-files.js'
 
 /** The label of all topics that have no series of their own. */
 const OTHER = 'other'
@@ -21,6 +23,11 @@ export function registerReadiness({ registry }: PrometheusMetrics, readiness: Om
     ])
   gauge('castellan_ready', '/ready', readiness.unreadyReasons)
   gauge('castellan_ready_kafka', '/ready/kafka', readiness.kafkaReasons)
+}
+
+export function registerLog({ registry }: PrometheusMetrics): void {
+  droppedLogLines.series({})
+  registerFamily(registry, droppedLogLines)
 }
 
 export function registerRecords({ registry }: PrometheusMetrics, records: RecordBudget): void {

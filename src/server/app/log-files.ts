@@ -1,4 +1,5 @@
 import pino from 'pino'
+import { counterFamily } from '../../core/metrics/family.js'
 import type { Logger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { AuditLine } from '../../http/access/audit.js'
@@ -167,9 +168,18 @@ export function openLogFile(file: string, setting: string, mode?: number): Appen
   return whileOpenToAppend(file, setting, mode, () => {
     const lines = pino.destination({ sync: true, maxLength: MAX_WAITING_BYTES, ...options })
     // A line that is dropped is not tried: those that wait for room on the disk are.
-    return lines.on('drop', () => lines.write(''))
+    return lines.on('drop', () => {
+      droppedLogLines.series({}).value++
+      lines.write('')
+    })
   })
 }
+
+/** Lines of the log that nothing took, of this process. */
+export const droppedLogLines = counterFamily(
+  'castellan_log_dropped_lines_total',
+  'Lines of the log that were dropped because nothing took them: a pipe that is not read, or a full disk'
+)
 
 /** Maximum number of bytes in log lines that wait for the reader of a pipe, or for a disk. Further lines are dropped. */
 const MAX_LOG_BYTES = 1024 * 1024
@@ -206,6 +216,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
   }
   lines.on('drop', (line: string) => {
     dropped++
+    droppedLogLines.series({}).value++
     last = line
   })
   lines.on('error', ({ code, message }: NodeJS.ErrnoException) => {

@@ -60,11 +60,13 @@ describe('the log', () => {
     /** Logs 4 MiB, says so, and logs its last words once it is told to end. */
     const SCRIPT = `
       import { createLogger } from '${moduleUrl('server/app/logger')}'
+      import { droppedLogLines } from '${moduleUrl('server/app/log-files')}'
       const log = createLogger({ level: 'debug', format: 'json', colors: false, descriptor: 1 })
       for (let i = 0; i < 4096; i++) log.info({ i, filler: 'x'.repeat(1000) }, 'line')
       process.stderr.write('goes on')
       process.stdin.once('data', () => {
         log.error({}, 'last words')
+        process.stderr.write(', dropped ' + droppedLogLines.series({}).value)
         process.exit(3)
       })`
     const start = () => spawn(process.execPath, [...LOADER, '--input-type=module', '-e', SCRIPT])
@@ -74,6 +76,7 @@ describe('the log', () => {
       try {
         await once(child.stderr, 'data')
         const read = textOf(child.stdout)
+        const told = textOf(child.stderr)
         child.stdin.write('end')
         const lines = (await read).trimEnd().split('\n')
         const written = lines.map(line => JSON.parse(line) as { i?: number; msg: string; droppedLines?: number })
@@ -83,6 +86,9 @@ describe('the log', () => {
         expect(numbers.length).to.be.within(900, 1_300)
         expect(numbers.length + dropped).to.equal(4_096)
         expect(written.map(({ msg }) => msg)).to.include('last words')
+        // The last one of them was kept, and is written once there is room.
+        const counted = Number((await told).replace(', dropped ', ''))
+        expect(counted - dropped, 'castellan_log_dropped_lines_total').to.be.within(0, 2)
       } finally {
         child.kill('SIGKILL')
       }
@@ -96,7 +102,9 @@ describe('the log', () => {
         const told = textOf(child.stderr!)
         child.stdin!.write('end')
         expect(await once(child, 'exit')).to.deep.equal([3, null])
-        expect(await told).to.equal('the log cannot be written: ENOSPC: no space left on device, write\ngoes on')
+        const [failed, lasts] = (await told).split('\n')
+        expect(failed).to.equal('the log cannot be written: ENOSPC: no space left on device, write')
+        expect(lasts).to.match(/^goes on, dropped \d+$/)
       } finally {
         closeSync(full)
         child.kill('SIGKILL')
