@@ -10,6 +10,7 @@ import {
   type OffsetAndMetadata
 } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
+import { shortened } from '../../core/printable.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
 import type { OffsetType, RouterMessage } from '../../router/messages/operations.js'
@@ -62,6 +63,8 @@ export interface ConsumerGroupsDeps extends GroupDeps {
    * unknown.
    */
   readonly awayBecause?: AwayBecause | undefined
+  /** Warns a program that has no log. */
+  readonly warn?: ((message: string) => void) | undefined
 }
 
 /** The place where a group begins in partitions without a committed offset. */
@@ -318,6 +321,12 @@ export class ConsumerGroups {
       deadlines: this.#deadlines,
       batches: this.#batches,
       tick: actor.tick,
+      onMissing: topic => {
+        const [named, ofGroup] = [shortened(topic), shortened(groupId)]
+        const text = `group ${ofGroup} waits for topic ${named}, which does not exist; once it does, it is read from its beginning`
+        actor.log.warn({ topic: named }, text)
+        this.#deps.warn?.(text)
+      },
       onEnded: () => {
         this.#ended(groupId)
         // Requests that were sent before go to the next group of the same name.

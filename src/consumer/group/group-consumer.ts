@@ -75,6 +75,8 @@ export interface GroupConsumerOptions {
   readonly batches: HeldBatches
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
+  /** Called once for a topic that does not exist and of which a loop waits for messages. */
+  readonly onMissing: (topic: string) => void
   /** Called when the group has no more topics and the member has left. */
   readonly onEnded: () => void
   /** Called with a request that came after the group had ended. */
@@ -90,6 +92,7 @@ interface Topic {
   askedAt: number
   /** The topics of the last request for several topics, this one among them. None is given up before the others. */
   together: readonly string[]
+  isToldMissing: boolean
   timer: Timer | undefined
   /** Runs until reading of the topic begins. */
   beginTimer: Timer | undefined
@@ -367,7 +370,7 @@ export class GroupConsumer implements LoopGroup {
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
       offers: this.#offersOf(name)
     })
-    const timers = { timer: undefined, beginTimer: undefined }
+    const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
     this.#bare.add(name)
@@ -476,7 +479,18 @@ export class GroupConsumer implements LoopGroup {
     // A topic without read permission looks like a topic without partitions.
     const without = [...byTopic].filter(([, assigned]) => assigned.length === 0).map(([name]) => name)
     if (without.length > 0)
-      lookUpTopics(this.#options.runtime, without, found => this.#refuseDenied(found?.denied ?? []))
+      lookUpTopics(this.#options.runtime, without, found => {
+        this.#refuseDenied(found?.denied ?? [])
+        for (const name of found?.missing ?? []) this.#tellMissing(name)
+      })
+  }
+
+  /** Programs are told once of a topic of a loop: its name may be a mistake. A loop over a pattern has none. */
+  #tellMissing(name: string): void {
+    const topic = this.#topics.get(name)
+    if (topic === undefined || topic.isToldMissing || [...topic.consumer.loops].every(loop => loop.isOfPattern)) return
+    topic.isToldMissing = true
+    this.#options.onMissing(name)
   }
 
   #refuseDenied(names: readonly string[]): void {

@@ -26,6 +26,11 @@ export class FoundTopics {
     return this.#whoseErrorIs(code => code === errorCodes.TOPIC_AUTHORIZATION_FAILED)
   }
 
+  /** Topics that do not exist. */
+  get missing(): readonly string[] {
+    return this.#whoseErrorIs(code => code === UNKNOWN)
+  }
+
   /** The partitions of a topic; none: there is no such topic, or it is unclear or denied. */
   partitionsOf(topic: string): readonly number[] {
     const metadata = this.#topics.get(topic)

@@ -80,7 +80,10 @@ export interface OpenCastellanOptions {
   readonly peers?: PeersOptions | undefined
   /** Receives the metrics. Default: they are dropped. */
   readonly metrics?: MetricsLogger | undefined
-  /** Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers. */
+  /**
+   * Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers, and for a topic of
+   * `consume` that does not exist.
+   */
   readonly log?: Logger | undefined
   /** The actor system to use. Default: a new actor system, which `close` stops. */
   readonly system?: ActorSystem | undefined
@@ -294,6 +297,9 @@ const processWarnings: Logger = {
   warn: (_, message) => process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_NO_BROKER' })
 }
 
+const warnOfTopic = (message: string): void =>
+  process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_UNKNOWN_TOPIC' })
+
 /**
  * Opens one of several clusters of a process.
  *
@@ -378,7 +384,12 @@ class ClusterParts {
     const place = queue ? { queue, cluster: DEFAULT_CLUSTER } : sharedPlace
     this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
-    const groups = new ConsumerGroups({ ...ofReaders, records, awayBecause: deliveryDeps.awayBecause })
+    const groups = new ConsumerGroups({
+      ...ofReaders,
+      records,
+      awayBecause: deliveryDeps.awayBecause,
+      warn: options.log === undefined ? warnOfTopic : undefined
+    })
     const instances = new ConsumerInstances({ ...ofReaders, records, now: Date.now })
     const isolation = settings.router.isolationLevel
     const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records, isolation })

@@ -49,6 +49,7 @@ class GroupStage {
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
       tick: run => run(),
+      onMissing: () => undefined,
       onEnded: () => this.ends++,
       onLate: () => {}
     })

@@ -33,6 +33,7 @@ class TopicsStage {
       deadlines: this.#deadlines,
       batches: new HeldBatches(100_000_000),
       tick: work => void this.runtime.after(0, work),
+      onMissing: () => undefined,
       onEnded: () => undefined,
       onLate: message => {
         this.consumer = this.#live()

@@ -66,6 +66,7 @@ export class RunStage {
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
       tick: work => void this.runtime.after(0, work),
+      onMissing: () => undefined,
       onEnded: () => undefined,
       onLate: () => undefined
     })

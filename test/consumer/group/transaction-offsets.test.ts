@@ -45,6 +45,7 @@ class TransactionStage {
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
       tick: run => run(),
+      onMissing: () => undefined,
       onEnded: () => undefined,
       onLate: () => undefined
     })

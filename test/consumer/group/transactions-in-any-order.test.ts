@@ -55,6 +55,7 @@ class Stage {
       deadlines: this.#deadlines,
       batches: new HeldBatches(1_000_000),
       tick: work => void this.runtime.after(0, work),
+      onMissing: () => undefined,
       onEnded: () => undefined,
       onLate: () => undefined
     })

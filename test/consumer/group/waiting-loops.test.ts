@@ -38,6 +38,7 @@ class Stage {
       deadlines: this.#deadlines,
       batches: this.#batches,
       tick: work => void this.runtime.after(0, work),
+      onMissing: () => undefined,
       onEnded: () => undefined,
       onLate: () => undefined
     })

@@ -200,6 +200,7 @@ class ReadingGroup {
     deadlines: this.#deadlines,
     batches: new HeldBatches(1_000_000),
     tick: run => run(),
+    onMissing: () => undefined,
     onEnded: () => undefined,
     onLate: () => undefined
   })

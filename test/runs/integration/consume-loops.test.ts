@@ -200,6 +200,35 @@ describe('a loop over the messages of a group', () => {
     }
   })
 
+  for (const hasLog of [false, true])
+    it(`warns once of a topic that does not exist, and goes on with the others: ${hasLog ? 'by the log' : 'of the process'}`, async () => {
+      const told: string[] = []
+      const hear = (warning: Error & { code?: string }): void =>
+        void (warning.code === 'CASTELLAN_UNKNOWN_TOPIC' && told.push(warning.message))
+      process.on('warning', hear)
+      const log = { debug() {}, info() {}, error() {}, warn: (_: unknown, line: string) => told.push(line) }
+      const own = await openCastellan({
+        brokers: cluster.bootstrap,
+        consumer: { start: 'earliest', heartbeatIntervalMs: 200, missingTopicCheckMs: 50 },
+        ...(hasLog && { log })
+      })
+      try {
+        const messages = own.consume({ group: `warned ${topic}`, topics: [topic, `${topic}-late`] })
+        await write(topic, ['first'])
+        expect(String((await messages.next()).value.value)).to.equal('first')
+        while (told.length === 0) await turns(1)
+        cluster.createTopic(`${topic}-late`)
+        await write(`${topic}-late`, ['second'])
+        expect(String((await messages.next()).value.value)).to.equal('second')
+        await messages.return!()
+        const text = `group warned ${topic} waits for topic ${topic}-late, which does not exist; once it does, it is read from its beginning`
+        expect(told.filter(line => line.includes('does not exist'))).to.deep.equal([text])
+      } finally {
+        process.off('warning', hear)
+        await own.close({ timeoutMs: 0 })
+      }
+    })
+
   it('shares the messages with another loop over its consumer', async () => {
     const consumer = consume()
     const counts = [0, 0]
