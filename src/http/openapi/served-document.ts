@@ -81,8 +81,8 @@ function schema30(schema: Node): Node {
 function union30(members: readonly Node[], rest: Node): Node {
   const [first, ...others] = members.filter(({ type }) => type !== 'null')
   if (first === undefined) return { ...rest, type: 'string', nullable: true }
-  // Of a union with a list of anything, generators of Java make a class that does not compile. It is nearly anything anyway.
-  if (members.some(isAnyList)) return rest
+  // Of a union with a list of anything, or with a map, generators of Java make a class that does not compile.
+  if (members.some(one => isAnyList(one) || isMap(one))) return rest
   const nullable = others.length + 1 < members.length || first.nullable === true ? { nullable: true } : {}
   if (others.length === 0) return { ...nullableOf(schema30(first), nullable), ...rest }
   // A number, or the number as a text: generated clients send numbers.
@@ -92,6 +92,10 @@ function union30(members: readonly Node[], rest: Node): Node {
 }
 
 const isAnyList = ({ type, items }: Node): boolean => type === 'array' && Object.keys(nodeOf(items)).length === 0
+
+/** An object whose members have any names. */
+const isMap = ({ type, properties, additionalProperties }: Node): boolean =>
+  type === 'object' && properties === undefined && additionalProperties !== undefined
 
 /** `nullable` has no effect without `type`: a union has it in its first member, and null is a value of what has no type. */
 function nullableOf(schema: Node, nullable: object): Node {
