@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
-import type { Logger } from '../../core/model.js'
+import { performanceClock } from '../../core/clocks.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import {
   type CarryOut,
@@ -23,6 +24,8 @@ const LOOKS = 3
 const SHARING = 'keys of requests'
 const SHARING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
+/** A gateway that was just started refuses requests for a moment: that is not told. */
+const TOLD_AFTER_MS = 10_000
 const REFUSED = 'requests with an Idempotency-Key are refused (503)'
 
 /** A request with what has to be the same at both gateways. */
@@ -39,6 +42,7 @@ export interface GatewayKeysDeps {
   readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onRefreshed' | 'processesAt'>
   readonly addresses: readonly string[]
   readonly log: Logger
+  readonly now?: MonotonicClock
 }
 
 /** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
@@ -76,6 +80,8 @@ export class GatewayKeys implements KeyOwners {
   /** How the others serve requests with keys, by process. */
   readonly #sharings = new Map<string, KeySharing>()
   #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
+  /** Since when a gateway, by its entry, has refused what was passed on to it. */
+  readonly #refusingSince = new Map<string, number>()
   #isClosed = false
 
   constructor(deps: GatewayKeysDeps) {
@@ -233,16 +239,23 @@ export class GatewayKeys implements KeyOwners {
     const client = request.asked.hash.slice(CLIENT_AT)
     const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
     const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
-    called.catch((error: PeerError) => this.#note(to, error))
+    called.then(
+      () => this.#refusingSince.delete(to),
+      (error: PeerError) => this.#note(to, error)
+    )
     return answerOf(`the gateway ${to}`, called)
   }
 
-  /** Says when a process has answered, and refuses. */
+  /** Says when a process has answered, and refuses for longer than while it starts. */
   #note(to: string, error: PeerError): void {
     const { cause } = error
     if (cause === undefined || isAway(error) || cause.code === 'overloaded') return
+    const { log, now = performanceClock } = this.#deps
+    const since = this.#refusingSince.get(to) ?? now()
+    this.#refusingSince.set(to, since)
+    if (now() - since < TOLD_AFTER_MS) return
     const message = `the gateway ${to} does not share keys of requests with this one`
-    this.#deps.log.warn({ reason: cause.message }, `${message}; it was just started, or its peers.addresses differ`)
+    log.warn({ reason: cause.message }, `${message}: its peers.addresses differ, or it is an earlier build`)
   }
 
   /** Why this gateway is not the owner that another one takes it for. */

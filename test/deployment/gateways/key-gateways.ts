@@ -228,6 +228,7 @@ const away = (): PeerError => new PeerError('it is gone', { name: 'Error', messa
 export class KeyGateways {
   readonly lines: LogLine[] = []
   readonly kafka = new KeyedKafka()
+  nowMs = 0
   /** Names of the messages, in order. */
   readonly calls: string[] = []
   /** The processes that run, by the entry of the gateway. */
@@ -279,7 +280,7 @@ export class KeyGateways {
   async create(name: string, addresses: readonly string[] = this.names): Promise<KeyGateway> {
     const id = `process-${++this.#started}`
     const peers = new FakePeers(id, this)
-    const owners = new GatewayKeys({ peers, addresses, log: recordingLogger(this.lines) })
+    const owners = new GatewayKeys({ peers, addresses, log: recordingLogger(this.lines), now: () => this.nowMs })
     const process = new KeyedProcess(name, owners, this.kafka)
     const disk = this.#disks.get(name) ?? new SimulatedDisk()
     this.#disks.set(name, disk)
