@@ -9,6 +9,7 @@ import { instances } from './instances.js'
 import { journey } from './journey.js'
 import { latency } from './latency.js'
 import { lone } from './lone.js'
+import { loops } from './loops.js'
 import { names } from './names.js'
 import { nodes } from './nodes.js'
 import { overload } from './overload.js'
@@ -46,6 +47,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['overload', overload],
   ['latency', latency],
   ['lone', lone],
+  ['loops', loops],
   ['bystanders', bystanders],
   ['names', names],
   ['nodes', nodes],
