@@ -23,16 +23,19 @@ export function acquireOf(wanted: Wanted, group: string): string {
   return `POST /queues/jobs/${group}/acquire HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
 }
 
-/** A gateway with a heap of 256 MB, its broker in another process, and a topic `jobs` of records of 990 kB. */
+/** A gateway with a heap of 256 MB, its brokers in other processes, and a topic `jobs` of records of 990 kB. */
 export class SmallHeap {
   readonly children = new Children()
   readonly sockets: Socket[] = []
   #gateway!: Gateway
 
-  async start(records: number): Promise<void> {
-    const broker = await Gateway.start(this.children, ['--embedded-port', '0', '--set', 'delivery.compression=gzip'])
-    const [, address] = await broker.child.line(/embedded broker on ([0-9.]+:\d+)/)
-    this.#gateway = await Gateway.start(this.children, ['--brokers', address!], SMALL_HEAP)
+  /** @param brokers absent: an embedded one */
+  async start(records: number, brokers?: string): Promise<void> {
+    const compressing = ['--set', 'delivery.compression=gzip']
+    const writing = brokers === undefined ? ['--embedded-port', '0'] : ['--brokers', brokers]
+    const broker = await Gateway.start(this.children, [...writing, ...compressing])
+    const address = brokers ?? (await broker.child.line(/embedded broker on ([0-9.]+:\d+)/))[1]!
+    this.#gateway = await Gateway.start(this.children, ['--brokers', address], SMALL_HEAP)
     const value = Buffer.alloc(RECORD_BYTES, 'x')
     const write = async (at: number): Promise<void> => {
       const answer = await fetch(`${broker.url}/pixy/topics/jobs/messages?sync&key=${at}`, {
@@ -73,8 +76,9 @@ export class SmallHeap {
   /** Waits until it gives out nothing more. */
   async lives(): Promise<void> {
     const until = performance.now() + WATCH_MS
-    let [given, since] = [-1, performance.now()]
-    while (performance.now() < until && performance.now() - since < QUIET_MS) {
+    let [given, since] = [0, performance.now()]
+    // Kafka takes its time to begin a share group.
+    while (performance.now() < until && (given === 0 || performance.now() - since < QUIET_MS)) {
       const now = await this.metric('castellan_queues_acquired_messages_total')
       if (now !== given) [given, since] = [now, performance.now()]
       await sleep(100)
