@@ -68,7 +68,7 @@ export class SchemaWriter {
     if (this.#held.value + bytes > MAX_HELD_BYTES) throw new OverloadedError('too many records wait for their schemas')
     const release = this.#held.take(bytes)
     const done = work().finally(release)
-    return (take, fail) => done.then(take, fail)
+    return (take, fail) => void done.then(take, fail)
   }
 
   /** @throws BodyError */

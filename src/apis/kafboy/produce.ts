@@ -68,9 +68,6 @@ interface Head extends ProduceHead {
   body: Buffer | undefined
   /** The early answer of a hook. */
   reply: string | undefined
-  /** Its records have their partitions, or are refused. */
-  isPlaced: boolean
-  onPlaced: (() => void) | undefined
   isOwnForm: boolean
 }
 
@@ -111,8 +108,6 @@ export class KafboyProduceApi implements ProduceApi<Head> {
       asked: undefined,
       body: undefined,
       reply: undefined,
-      isPlaced: false,
-      onPlaced: undefined,
       isOwnForm: false
     }
   }
@@ -143,14 +138,12 @@ export class KafboyProduceApi implements ProduceApi<Head> {
     const place = (given: readonly ProduceRecord[], ...[take, fail]: Parameters<Later<typeof records>>): void => {
       if (given.length === 0 && head.isSync) {
         fail(empty())
-        placedOrRefused(head)
         return
       }
       head.isKeyed = given.some(({ key }) => key !== null)
       this.#ekaf.place(head.topic, given, ekafModeOf(head.mode), (placed, placement) => {
         head.placement = placement
         take(placed)
-        placedOrRefused(head)
       })
     }
     return (take, fail) => {
@@ -161,10 +154,8 @@ export class KafboyProduceApi implements ProduceApi<Head> {
             place(this.#decided(edited, head), take, fail)
           } catch (error) {
             fail(error)
-            placedOrRefused(head)
           }
         })
-      return head.isPlaced ? undefined : new Promise(resolve => (head.onPlaced = resolve))
     }
   }
 
@@ -268,11 +259,6 @@ const failed = (status: number, body: string): ProduceAnswer => ({
   body,
   headers: status === 503 ? RETRY : undefined
 })
-
-function placedOrRefused(head: Head): void {
-  head.isPlaced = true
-  head.onPlaced?.()
-}
 
 const ekafModeOf = (mode: ProduceMode): EkafMode => (mode === 'batchAsync' || mode === 'batchSync' ? 'batch' : mode)
 

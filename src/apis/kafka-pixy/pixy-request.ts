@@ -7,7 +7,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import type { Access, Target } from '../../http/access/access.js'
 import { authorize } from '../../http/api/endpoint.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
+import { type Exchange, endTurn, keepTurn } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
 import type { VerbPath } from '../../verbs/facts.js'
 import type { Verbs } from '../../verbs/verbs.js'
@@ -204,6 +204,7 @@ export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Va
   const { exchange } = request
   const { headers } = exchange.request
   const maxBytes = Math.min(maxBodyBytes, MAX_PARSED_BYTES)
+  keepTurn(exchange)
   collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBytes, pool, body => {
     if (body instanceof OverloadedError) answers.refuse(exchange, body)
     else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
@@ -214,6 +215,7 @@ export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Va
       } catch (error) {
         parts.fail(request, error)
       }
+      endTurn(exchange)
     }
   })
 }

@@ -43,6 +43,8 @@ export const byHand = (
   }
   return (request, reply, payload, done) => {
     const held = request.raw as HeldRequest
+    // Until the body is read. A request that produces keeps its turn until its records are handed on.
+    if (held.hasBody) held.keepTurn()
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)
   }

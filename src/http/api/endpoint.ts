@@ -5,7 +5,7 @@ import type { Access, Caller, Target } from '../access/access.js'
 import { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
 import { collectDecoded } from '../exchange/decoded-body.js'
-import { type Exchange, hasBody } from '../exchange/exchange.js'
+import { type Exchange, endTurn, hasBody, keepTurn } from '../exchange/exchange.js'
 import type { ErrorAnswers } from './api-answers.js'
 
 /** More is not read of a body that means nothing. */
@@ -49,7 +49,11 @@ function goesOn({ answers }: EndpointBase, exchange: Exchange, refusal: Castella
   return refusal === undefined
 }
 
-/** Collects a body. @param use gets the bytes, valid during the call; what it throws is answered */
+/**
+ * Collects a body. Requests behind it on its connection begin when it was used.
+ *
+ * @param use gets the bytes, valid during the call; what it throws is answered
+ */
 export function withBytes(
   { access, answers, pool }: EndpointBase & { readonly pool: BufferPool },
   exchange: Exchange,
@@ -57,6 +61,7 @@ export function withBytes(
   tooLarge: Error,
   use: (bytes: Buffer) => void
 ): void {
+  keepTurn(exchange)
   collectDecoded(exchange, maxBytes, pool, (bytes, seenBytes, isRead) => {
     // What was decoded has taken its time, also where nothing can be made of it.
     if (isRead && !(bytes instanceof Buffer)) access.callerOf(exchange.request).charge(0, seenBytes)
@@ -70,6 +75,7 @@ export function withBytes(
       } catch (error) {
         answers.fail(exchange, error)
       }
+      endTurn(exchange)
     }
   })
 }

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { ClaimedKey, Settling } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
@@ -8,10 +7,10 @@ import { KnownBody } from '../engine/lazy-streams.js'
 import type { WaitingAnswer } from '../engine/open-requests.js'
 import { failureCodeOf, leaveSoon, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
-import { ConnectionOrder } from '../exchange/body-threads.js'
-import { BodyTooLargeError, collectDecoded, type DecodedEnd, isLate } from '../exchange/decoded-body.js'
-import type { Exchange } from '../exchange/exchange.js'
+import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
+import { type Exchange, keepTurn } from '../exchange/exchange.js'
 import { type AnswerTaker, KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
+import { whenNext } from '../exchange/leaving-records.js'
 import type { ApiProducer } from './api-producer.js'
 import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
@@ -92,14 +91,10 @@ class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
   readonly exchange: Exchange
   readonly route: KeyedRoute
   readonly params: Params
-  /** The answer to the one before it on its connection. Absent: there was none, or no other process owns keys. */
-  before: ServerResponse | undefined
   /** Of its body, which has come. */
   asked = NOT_ASKED
   /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
   waitedMs: number | undefined
-  /** Those before it on its connection were placed. */
-  hasTurn = false
   #key: ClaimedKey | undefined
   #isServing = false
   #answer: WrittenAnswer | undefined
@@ -111,8 +106,8 @@ class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
     this.params = params
   }
 
-  /** Lets the API carry it out. @param body valid during the call @returns the end of its turn, if it waits for one */
-  serve(key: ClaimedKey, body: Buffer): Promise<void> | undefined {
+  /** Lets the API carry it out. @param body valid during the call */
+  serve(key: ClaimedKey, body: Buffer): void {
     const payload = new KnownBody(body, this.waitedMs)
     originOf(this.exchange.request).key = key
     this.#key = key
@@ -122,7 +117,6 @@ class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
     } finally {
       this.#isServing = false
     }
-    return payload.whenTaken
   }
 
   take(answer: WrittenAnswer, { response }: KeptExchange): void {
@@ -150,9 +144,6 @@ class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
 
 const maxBytesOf = ({ decoding, maxBodyBytes }: KeyedRoute): number => decoding?.maxBytes ?? maxBodyBytes
 
-/** Tells that a request was placed. @param ended the end of its turn, if it waits */
-type Placed = (ended?: Promise<void>) => void
-
 const MAX_WAIT_MS = 30_000
 /** A request that is passed on takes this much longer than its waits, but no longer than other processes answer. */
 const FORWARD_MARGIN_MS = 5_000
@@ -164,7 +155,6 @@ const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, 'x-request-id', 'conte
 export class Idempotency {
   readonly #deps: IdempotencyDeps
   readonly #pool = bodyPool()
-  readonly #turns = new Turns()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #answers: KeyAnswers
 
@@ -183,57 +173,36 @@ export class Idempotency {
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
-      const before = this.#deps.owners && this.#turns.arrived(exchange)
-      if (header !== undefined && produces?.(exchange.request) !== false)
-        this.#begin(new KeyedRequest(exchange, route, params), before)
-      else if (this.#turns.mustWait(exchange)) this.#turns.receiveLater(exchange, params, receive)
-      else receive(exchange, params)
+      if (header === undefined || produces?.(exchange.request) === false) receive(exchange, params)
+      else this.#enter(new KeyedRequest(exchange, route, params))
     }
   }
 
-  #begin(request: KeyedRequest, before: ServerResponse | undefined): void {
-    const { exchange } = request
-    request.before = before
-    // Its turn comes before that of requests behind it, however long it is decoded.
-    if (this.#turns.mustWait(exchange) && isLate(exchange))
-      this.#turns.enterLater(exchange, placed => this.#enter(request, placed))
-    else this.#enter(request, undefined)
-  }
-
-  /** @param placed called when it is carried out, passed on or refused. `undefined`: it has no turn yet */
-  #enter(request: KeyedRequest, placed: Placed | undefined): void {
+  /** Requests behind it on its connection begin when its records are handed on, however long it is decoded or waits for its key. */
+  #enter(request: KeyedRequest): void {
     const { exchange, route } = request
     const { headers } = exchange.request
+    keepTurn(exchange)
     const key = keyIn(String(headers[KEY_HEADER]))
     const { 'content-length': length = 0, 'transfer-encoding': coding } = headers
     const { streams = false, decoding, waitMs } = route
     const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
     if (key === undefined || isStream) {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.producer)
-      placed?.()
       return
     }
     const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
       if (body === 'tooLarge' || body instanceof Error) {
         this.#refuseBody(request, body, seenBytes, isRead)
-        placed?.()
-        return undefined
+        return
       }
       if (decoding !== undefined && 'content-encoding' in headers) delete headers['content-encoding']
       request.asked = askedKeyOf(exchange.request, key, body)
       request.waitedMs = waitedMs
-      // One that was late comes behind those before it, and requests behind it wait for it.
-      request.hasTurn = placed !== undefined || waitedMs !== undefined
-      const ended = this.#place(request, body)
-      placed?.(ended)
-      return waitedMs === undefined ? undefined : ended
+      this.#place(request, body)
     }
-    // One that came behind those that wait for their keys comes behind them, also where others are decoded meanwhile.
-    const hasPlace = placed === undefined ? this.#hasPlace : undefined
-    collectDecoded(exchange, maxBytesOf(route), this.#pool, end, decoding !== undefined, waitMs, hasPlace)
+    collectDecoded(exchange, maxBytesOf(route), this.#pool, end, decoding !== undefined, waitMs)
   }
-
-  readonly #hasPlace = (exchange: Pick<Exchange, 'request'>): boolean => this.#turns.mustWait(exchange)
 
   #refuseBody(request: KeyedRequest, error: Error | 'tooLarge', seenBytes: number, isRead: boolean): void {
     const { exchange, route, params } = request
@@ -249,48 +218,50 @@ export class Idempotency {
     // A client that has left gets no answer.
   }
 
-  /** The owner of the key carries the request out. @param body valid during the call @returns the end of its turn, if it waits for one */
-  #place(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
+  /** The owner of the key carries the request out. @param body valid during the call */
+  #place(request: KeyedRequest, body: Buffer): void {
     const { owners, keys } = this.#deps
     const { hash } = request.asked
     const owner = owners?.ownerOf(hash)
     // This process may have owned the key before.
-    if (owner === undefined || keys.knows(hash)) return this.#claim(request, body)
-    return this.#passOn(request, body, owner)
+    if (owner === undefined || keys.knows(hash)) this.#claim(request, body)
+    else this.#passOn(request, body, owner)
   }
 
   /**
    * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
    * that has not sent the request; later it cancels only its wait.
    */
-  #passOn(request: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
-    const { exchange, asked, route, params, before } = request
-    const { name, waitMs } = route
-    const caller = admittedCaller(exchange.request)
-    const waiting = new WaitingBody(body, exchange.response)
-    return this.#turns.take(request, async () => {
-      await Promise.race([answered(before), waiting.left])
+  #passOn(request: KeyedRequest, body: Buffer, passOn: PassOn): void {
+    const { response } = request.exchange
+    const waiting = new WaitingBody(body, response)
+    whenNext(response, () => {
       const kept = waiting.end()
-      if (kept === undefined) return
-      const refusal = caller?.charge(0, 0)
-      if (refusal !== undefined) {
-        this.#answers.refuse(exchange, notAdmitted(refusal), route.producer)
-        return
-      }
-      const forwarded = toForwarded(exchange, name, params, asked, kept, Math.min(waitMs, MAX_WAIT_MS))
-      try {
-        const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
-        const { answer, failure, records, bytes } = await passOn(forwarded, timeoutMs)
-        this.#deps.count('forwarded')
-        noteFailure(exchange.response, failure)
-        caller?.charge(records, bytes)
-        this.#answers.write(exchange, answer, NONE)
-      } catch (error) {
-        const { message } = error as Error
-        const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
-        this.#answers.refuse(exchange, refusal, route.producer)
-      }
+      if (kept !== undefined) this.#passedOn(request, kept, passOn).catch(error => response.destroy(error))
     })
+  }
+
+  async #passedOn({ exchange, asked, route, params }: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
+    const { name, waitMs, producer } = route
+    const caller = admittedCaller(exchange.request)
+    const refusal = caller?.charge(0, 0)
+    if (refusal !== undefined) {
+      this.#answers.refuse(exchange, notAdmitted(refusal), producer)
+      return
+    }
+    const forwarded = toForwarded(exchange, name, params, asked, body, Math.min(waitMs, MAX_WAIT_MS))
+    try {
+      const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
+      const { answer, failure, records, bytes } = await passOn(forwarded, timeoutMs)
+      this.#deps.count('forwarded')
+      noteFailure(exchange.response, failure)
+      caller?.charge(records, bytes)
+      this.#answers.write(exchange, answer, NONE)
+    } catch (error) {
+      const { message } = error as Error
+      const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
+      this.#answers.refuse(exchange, refusal, producer)
+    }
   }
 
   /**
@@ -318,37 +289,34 @@ export class Idempotency {
       const exchange = Object.assign(kept, { destroy: reject })
       noteAsyncAnswer(exchange)
       const within = { ...route, waitMs: Math.min(route.waitMs, waitMs) }
-      this.#claim(Object.assign(new KeyedRequest(exchange, within, params), { asked, waitedMs: 0 }), body)
+      this.#claim(Object.assign(new KeyedRequest(exchange, within, params), { asked }), body)
     })
   }
 
-  /** @param body valid during the call @returns the end of its turn, if it waits for one */
-  #claim(request: KeyedRequest, body: Buffer): Promise<void> | undefined {
+  /** @param body valid during the call */
+  #claim(request: KeyedRequest, body: Buffer): void {
     const { exchange, asked, route } = request
-    if (request.hasTurn || !this.#turns.mustWait(exchange)) {
-      const claim = this.#deps.keys.claim(asked)
-      const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
-      if (claim.type !== 'busy' || !mayWait) return this.#claimed(request, claim, body)
+    const claim = this.#deps.keys.claim(asked)
+    const mayWait = route.waitMs > 0 || AsyncAnswer.of(exchange.request) !== undefined
+    if (claim.type !== 'busy' || !mayWait) {
+      this.#claimed(request, claim, body)
+      return
     }
     const waiting = new WaitingBody(body, exchange.response)
-    return this.#turns.take(request, () => this.#claimLater(request, waiting))
+    this.#claimLater(request, waiting).catch(error => exchange.response.destroy(error))
   }
 
-  /** Waits for an earlier request with the key, and for those of the connection. */
+  /** Waits for an earlier request with the key. */
   async #claimLater(request: KeyedRequest, waiting: WaitingBody): Promise<void> {
     const { exchange, asked, route } = request
     const { keys, count } = this.#deps
-    let claim = keys.claim(asked)
-    let early: EarlyReceipt | undefined
-    if (claim.type === 'busy') {
-      const headers = { [REACH_HEADER]: this.#scope, [REPLAYED_HEADER]: 'true' }
-      const answer = AsyncAnswer.of(exchange.request)
-      if (answer !== undefined)
-        early = new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
-      claim = await keys.claimWithin(asked, Math.min(route.waitMs, MAX_WAIT_MS), waiting.left)
-    }
+    const headers = { [REACH_HEADER]: this.#scope, [REPLAYED_HEADER]: 'true' }
+    const answer = AsyncAnswer.of(exchange.request)
+    const early = answer && new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
+    const claim = await keys.claimWithin(asked, Math.min(route.waitMs, MAX_WAIT_MS), waiting.left)
     const kept = waiting.end()
-    if (kept === undefined) {
+    // With the receipt, its turn has ended.
+    if (kept === undefined || exchange.response.writableEnded) {
       if (exchange.response.writableEnded) count('replayed')
       // The client has left, or has the receipt: its request is carried out when it comes again.
       if (claim.type === 'claimed') claim.key.release()
@@ -359,11 +327,11 @@ export class Idempotency {
       return
     }
     early?.drop()
-    await this.#claimed(request, claim, kept)
+    this.#claimed(request, claim, kept)
   }
 
-  /** @returns what the bodies behind this one on its connection wait for, as `whenTaken` of a BodySource */
-  #claimed(request: KeyedRequest, claim: Claim, body: Buffer): Promise<void> | undefined {
+  /** @param body valid during the call */
+  #claimed(request: KeyedRequest, claim: Claim, body: Buffer): void {
     const { exchange, route } = request
     if (claim.type === 'claimed') {
       this.#deps.count('claimed')
@@ -372,65 +340,10 @@ export class Idempotency {
         early.further[REACH_HEADER] = this.#scope
         delete early.further[REPLAYED_HEADER]
       }
-      return request.serve(claim.key, body)
-    }
-    if (claim.type === 'answered') {
+      request.serve(claim.key, body)
+    } else if (claim.type === 'answered') {
       this.#deps.count('replayed')
       this.#answers.write(exchange, claim.answer, REPLAYED)
     } else this.#answers.refuse(exchange, refusalOf(claim), route.producer)
-    return undefined
-  }
-}
-
-async function answered(response: ServerResponse | undefined): Promise<void> {
-  if (response === undefined || response.writableFinished || response.destroyed) return
-  await new Promise<void>(resolve => response.once('close', resolve))
-}
-
-/**
- * The order of the requests of a connection while some of them wait for their keys: clients may send the next request
- * before they have an answer, and records of one key keep the order of their requests.
- */
-class Turns {
-  readonly #order = new ConnectionOrder()
-  readonly #last = new WeakMap<Socket, ServerResponse>()
-
-  mustWait({ request }: Pick<Exchange, 'request'>): boolean {
-    return this.#order.has(request.socket)
-  }
-
-  /** @returns the answer to the request before it on its connection. Answers come in order, so all before that have come then */
-  arrived({ request, response }: Exchange): ServerResponse | undefined {
-    const before = this.#last.get(request.socket)
-    this.#last.set(request.socket, response)
-    return before
-  }
-
-  /** Lets a request without a key begin after the earlier ones. */
-  receiveLater(exchange: Exchange, params: Params, receive: Receive): void {
-    void this.add(exchange, async () => {
-      receive(exchange, params)
-      // Its body comes from a stream, some ticks later.
-      await new Promise(resolve => setImmediate(resolve))
-    })
-  }
-
-  /** Lets a request with a key read its body, and be placed, after the earlier ones. */
-  enterLater(exchange: Exchange, enter: (placed: Placed) => void): void {
-    const { response } = exchange
-    const left = new Promise<void>(resolve => response.once('close', resolve))
-    const step = async (): Promise<void> =>
-      response.destroyed ? undefined : Promise.race([left, new Promise<void>(enter)])
-    void this.add(exchange, step)
-  }
-
-  /** As {@link add}, unless the request has its turn. */
-  take({ exchange, hasTurn }: KeyedRequest, step: () => Promise<void>): Promise<void> {
-    return hasTurn === true ? step().catch(error => void exchange.response.destroy(error)) : this.add(exchange, step)
-  }
-
-  /** @param step called when those before it have ended; the request ends with its connection if it fails @returns its end */
-  add({ request: { socket }, response }: Exchange, step: () => Promise<void>): Promise<void> {
-    return this.#order.add(socket, step).catch(error => void response.destroy(error))
   }
 }

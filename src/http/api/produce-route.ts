@@ -20,7 +20,7 @@ import {
 import type { BufferPool } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
-import type { Exchange, Reply } from '../exchange/exchange.js'
+import { type Exchange, endTurn, keepTurn, type Reply } from '../exchange/exchange.js'
 import {
   type Cause,
   certaintyOfKnown,
@@ -46,8 +46,6 @@ export interface ProduceHead extends ProduceRequest {
   refusals?: readonly (RecordFailure | undefined)[] | undefined
   /** The answer has the API's own form, also for clients that ask for modern answers. */
   readonly isOwnForm?: boolean
-  /** Since when it waits for its records. Absent: it does not. */
-  waitsSince?: number
 }
 
 /** What became of the records of a request: one word where it is the same for all, and no more is asked. */
@@ -74,15 +72,8 @@ export interface ProduceAnswer {
   readonly persisted?: 'unknown' | 'unsaid' | undefined
 }
 
-/**
- * Calls exactly one of the two functions, once.
- *
- * @returns resolves when that function, and what it has returned, has ended; `undefined`: it has ended already
- */
-export type Later<Value> = (
-  take: (value: Value) => Promise<void> | undefined,
-  fail: (error: unknown) => void
-) => Promise<void> | undefined
+/** Calls exactly one of the two functions, once: at once or later. They do not throw. */
+export type Later<Value> = (take: (value: Value) => void, fail: (error: unknown) => void) => void
 
 /** The records of a body. */
 export type RecordsOrLater = readonly ProduceRecord[] | Later<readonly ProduceRecord[]>
@@ -158,6 +149,9 @@ const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
  *
  * A {@link Later} in the place of records calls #take, or #produce, when they are there. What fails ends in {@link refuse}, or in
  * {@link broken} where records may have been produced.
+ *
+ * Requests behind it on its connection begin when its records are handed on: otherwise, where the registry is asked for the schema
+ * of the first request and the next one has none, the records of the next one would come first.
  */
 export class ProduceRoute<Head extends ProduceHead> {
   readonly #api: ProduceApi<Head>
@@ -212,17 +206,17 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   receive(exchange: Exchange, params: Params): void {
+    keepTurn(exchange)
     const head = this.begin(exchange, params)
     if (head === undefined) return
     const end: DecodedEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
       if (waitedMs !== undefined) head.waitedMs = waitedMs
-      if (body instanceof Buffer) return this.#read(exchange, head, body, lasts)
-      if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
+      if (body instanceof Buffer) this.#read(exchange, head, body, lasts)
+      else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
       else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
       // A client that has left gets no answer.
       else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
         this.refuse(exchange, body, isRead)
-      return undefined
     }
     // Whether the request waits for Kafka may stand in the body.
     const { deadlineMs } = this.#api.options.sync
@@ -273,20 +267,18 @@ export class ProduceRoute<Head extends ProduceHead> {
     else this.#api.tooLarge(exchange, error, refuse)
   }
 
-  /** @returns see {@link DecodedEnd} */
-  #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): Promise<void> | undefined {
+  #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): void {
     const { length } = body
     const scanned = length > AT_ONCE_BYTES ? undefined : this.#api.scan?.(body, head, MANY_BRACKETS)
     if (scanned === undefined && this.#api.readInTurns !== undefined && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#context, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
-      return turns.whenTaken
+      return
     }
     try {
-      return this.#take(exchange, head, scanned ?? this.#api.readBody(body, head), length)
+      this.#take(exchange, head, scanned ?? this.#api.readBody(body, head), length)
     } catch (error) {
       this.#unusable(exchange, error, length)
-      return undefined
     }
   }
 
@@ -302,10 +294,7 @@ export class ProduceRoute<Head extends ProduceHead> {
         this.#callerOf(exchange).charge(0, length)
         return
       }
-      const taken = this.#take(exchange, head, read, length, turns)
-      if (taken === undefined) return
-      turns.hold()
-      void taken.finally(() => turns.release())
+      this.#take(exchange, head, read, length, turns)
     } catch (error) {
       this.#unusable(exchange, error, length)
     }
@@ -317,26 +306,12 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.refuse(exchange, error, true)
   }
 
-  /**
-   * Takes the records of a body, at once or later. Requests behind it on its connection wait until they are produced: otherwise,
-   * where the registry is asked for the schema of the first request and the next one has none, that one would be produced
-   * meanwhile, and its records would come first.
-   *
-   * @returns as {@link Later} does
-   */
-  #take(
-    exchange: Exchange,
-    head: Head,
-    records: RecordsOrLater,
-    bytes: number,
-    turns?: RequestTurns
-  ): Promise<void> | undefined {
+  /** Takes the records of a body, at once or later. */
+  #take(exchange: Exchange, head: Head, records: RecordsOrLater, bytes: number, turns?: RequestTurns): void {
     if (typeof records === 'function') {
-      const taken = records(
-        read => this.#take(exchange, this.#waited(head, turns), read, bytes, turns),
-        error => this.#unusable(exchange, error, bytes)
-      )
-      return this.#waits(head, taken)
+      const take = (read: readonly ProduceRecord[]): void => this.#take(exchange, head, read, bytes, turns)
+      this.#whenThere(exchange, head, records, take, error => this.#unusable(exchange, error, bytes), turns)
+      return
     }
     const caller = this.#callerOf(exchange)
     let refusal = caller.charge(records.length, bytes)
@@ -347,28 +322,40 @@ export class ProduceRoute<Head extends ProduceHead> {
     if (refusal === undefined && this.#api.topicOf === undefined) refusal = caller.refusalOfTopics('produce', records)
     if (refusal !== undefined) {
       this.refuse(exchange, refusal, true, records)
-      return undefined
+      return
     }
     const within = this.#api.limit === undefined ? records : this.#api.limit(records, head, exchange)
-    if (typeof within !== 'function') return this.#produce(exchange, head, within, turns)
-    const produced = within(
-      records => this.#produce(exchange, this.#waited(head), records),
-      error => this.refuse(exchange, error, true)
+    const produce = (records: readonly ProduceRecord[]): void => this.#produce(exchange, head, records, turns)
+    if (typeof within !== 'function') produce(within)
+    else this.#whenThere(exchange, head, within, produce, error => this.refuse(exchange, error, true), turns)
+  }
+
+  /** Uses what comes at once or later: the wait for it is part of the time limit. @param turns have counted it */
+  #whenThere<Value>(
+    exchange: Exchange,
+    head: Head,
+    later: Later<Value>,
+    take: (value: Value) => void,
+    fail: (error: unknown) => void,
+    turns?: RequestTurns
+  ): void {
+    let isThere = false
+    let since: number | undefined
+    const once = (use: () => void): void => {
+      isThere = true
+      if (since !== undefined && turns === undefined)
+        head.waitedMs = (head.waitedMs ?? 0) + this.#context.clock() - since
+      try {
+        use()
+      } catch (error) {
+        this.broken(exchange, error)
+      }
+    }
+    later(
+      value => once(() => take(value)),
+      error => once(() => fail(error))
     )
-    return this.#waits(head, produced)
-  }
-
-  /** @param until `undefined`: it does not wait any more */
-  #waits(head: Head, until: Promise<void> | undefined): Promise<void> | undefined {
-    if (until !== undefined) head.waitsSince = this.#context.clock()
-    return until
-  }
-
-  /** The wait for records is part of the time limit. @param turns have counted it */
-  #waited(head: Head, turns?: RequestTurns): Head {
-    const { waitsSince, waitedMs = 0 } = head
-    if (waitsSince !== undefined && turns === undefined) head.waitedMs = waitedMs + this.#context.clock() - waitsSince
-    return head
+    if (!isThere) since = this.#context.clock()
   }
 
   /** Produces records, whose bytes are valid during the call; with `turns` they last. */
@@ -391,14 +378,17 @@ export class ProduceRoute<Head extends ProduceHead> {
     return pending
   }
 
-  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): undefined {
+  #produce(exchange: Exchange, head: Head, records: readonly ProduceRecord[], turns?: RequestTurns): void {
     const { refusals, isSync } = head
     if (records.length === 0) {
+      endTurn(exchange)
       this.#answer(exchange, head, inRequestOrder(refusals, []))
       return
     }
     try {
       const pending = this.#pendingOf(exchange, head, records, turns)
+      if (turns === undefined) endTurn(exchange)
+      else turns.handedOn()
       this.#api.produced?.(records, pending, head)
       // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)

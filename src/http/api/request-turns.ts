@@ -1,21 +1,23 @@
 import { OverloadedError } from '../../core/errors.js'
 import type { InPieces } from '../../core/loop-turns.js'
 import { addressOf } from '../exchange/client.js'
-import type { Exchange } from '../exchange/exchange.js'
+import { type Exchange, endTurn } from '../exchange/exchange.js'
 import type { ApiContext } from './api.js'
 
 const TOO_LATE = new OverloadedError('the body could not be read in time: too many long requests are read')
 
-/** A long request: its body is read, and its records are accepted, in turns with others. */
+/**
+ * A long request: its body is read, and its records are accepted, in turns with others. Its turn on its connection ends when all its
+ * records were handed on, and are accepted or refused.
+ */
 export class RequestTurns {
-  /** Resolves when all its records are accepted or refused: then those of the next request of the connection may come. */
-  readonly whenTaken: Promise<void>
   readonly #exchange: Exchange
   readonly #context: Pick<ApiContext<unknown>, 'turns' | 'clock'>
   readonly #broken: (error: unknown) => void
   readonly #startedAt: number
-  #resolve: () => void = () => undefined
+  /** Work that has not ended. */
   #open = 0
+  #isHandedOn = false
 
   /** @param broken called with the error of a bug in work that was begun */
   constructor(
@@ -27,7 +29,6 @@ export class RequestTurns {
     this.#exchange = exchange
     this.#context = context
     this.#startedAt = context.clock()
-    this.whenTaken = new Promise(resolve => (this.#resolve = resolve))
   }
 
   /** How long the request has been read. */
@@ -35,17 +36,18 @@ export class RequestTurns {
     return this.#context.clock() - this.#startedAt
   }
 
-  /** Something is left to do before its records are handed on, until {@link release} is called as often. */
-  hold(): void {
-    this.#open++
+  /** Nothing but the work that is open brings further records. */
+  handedOn(): void {
+    this.#isHandedOn = true
+    this.#endIfDone()
   }
 
-  release(): void {
-    if (--this.#open === 0) this.#resolve()
+  #endIfDone(): void {
+    if (this.#open === 0 && this.#isHandedOn) endTurn(this.#exchange)
   }
 
   run(work: InPieces<void>, isFirst = false): void {
-    this.hold()
+    this.#open++
     this.#context.turns.run(this.#released(work), addressOf(this.#exchange.request), isFirst)
   }
 
@@ -55,7 +57,8 @@ export class RequestTurns {
     } catch (error) {
       this.#broken(error)
     } finally {
-      this.release()
+      this.#open--
+      this.#endIfDone()
     }
   }
 

@@ -12,13 +12,8 @@ export interface BodyReader {
 }
 
 export interface BodySource extends Readable, Partial<OpenEnded> {
-  /**
-   * It has come as a whole, behind the bodies before it on its connection, and has waited so long to be decoded, in
-   * milliseconds. Absent: it comes now.
-   */
+  /** How long it has waited to be decoded, in milliseconds. Absent: not at all. */
   readonly waitedMs?: number | undefined
-  /** Such a body was handed on: what those behind it on its connection wait for, where they have to. */
-  whenTaken?: Promise<void> | undefined
   /** The body, where it has come as a whole and was not read as a stream. */
   readonly whole?: Buffer | undefined
   /**

@@ -11,6 +11,8 @@ import { ConnectionTimes } from './time-limits.js'
 import { isWebsocketRequest } from './upgrade.js'
 
 const MAX_REQUESTS_PER_TICK = 8
+/** While a request keeps its turn, so much is read behind it: a client that leaves is noticed. */
+const MAX_BEHIND_BYTES = 64 * 1024
 
 const CONNECTION = Symbol('connection')
 
@@ -34,7 +36,8 @@ const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
  *     └───── the last one ─▶ #readBody ─▶ #received ─▶ request.received ─▶ reader.end
  *
  * A piece that comes before the reader is kept by the request, and the connection is not read until then (`holdBody`). Where the
- * answer is over before its body, the rest is discarded. The next request begins when the body has come.
+ * answer is over before its body, the rest is discarded. The next request begins when the body has come, and when the request
+ * does not keep its turn any more (`turnChanged`).
  */
 export class Connection extends OpenRequests {
   readonly socket: Socket
@@ -57,7 +60,12 @@ export class Connection extends OpenRequests {
   /** Bytes that came behind the answer to the request that is being received. */
   #discardedBytes = 0
   #isBodyHeld = false
+  #isTurnKept = false
   #isYielding = false
+  /** Requests that have begun in this tick. */
+  #begun = 0
+  /** Of the bytes that wait, how many had come before the process began to stop: their requests are owed answers. */
+  #owedBytes = 0
   #isReading = true
   /** The last request may upgrade the connection: what is behind it may not be HTTP. */
   #isOffered = false
@@ -107,6 +115,18 @@ export class Connection extends OpenRequests {
     this.#idleBytes = idleBytes
   }
 
+  /** The process begins to stop: the connection ends behind the answer to the last request that has come. */
+  endBehindAnswers(): void {
+    const rest = this.#isStalled && !this.#isOffered ? this.#rest : undefined
+    if (rest === undefined || readHead(rest, 0, this.host.limits) === 'incomplete') this.receiving?.endConnection()
+    else this.#owedBytes ||= rest.length
+  }
+
+  /** Whether the request that is read up to here is the last one that had come before the process began to stop. */
+  #isLastOwed(at: number): boolean {
+    return this.#owedBytes > 0 && at >= this.#owedBytes
+  }
+
   /** True between two requests, when no byte of the next one has arrived. */
   get isIdle(): boolean {
     return this.#state === 'open' && this.#answers.isEmpty && !this.#times.isIncomplete && this.#rest === undefined
@@ -121,6 +141,7 @@ export class Connection extends OpenRequests {
   arrived(bytes: Buffer, lasts: boolean): boolean {
     if (this.#state === 'upgraded') return this.socket.push(lasts ? bytes : Buffer.from(bytes))
     const rest = this.#rest
+    this.#begun = 0
     if (rest === undefined) this.#read(bytes, lasts)
     else {
       const isBehind = this.#isStalled
@@ -134,21 +155,20 @@ export class Connection extends OpenRequests {
   /** @param isBehind whether the bytes have waited behind a request */
   #read(bytes: Buffer, lasts: boolean, isBehind = false): void {
     let at = 0
-    let begun = 0
+    let isFirst = !isBehind
     while (at < bytes.length && this.#state === 'open' && !this.socket.destroyed) {
       if (this.#isReceiving) {
         const from = at
         at = this.#readBody(bytes, at, lasts)
         if (this.#isReceiving && this.host.endsTurn(at - from)) this.#yield()
-        if (this.#isStreamed) this.#yield()
         continue
       }
       // Requests behind the last answer are not read. What is behind an offer may not be HTTP.
       if (!this.#isOffered && (this.#hasLastRequest || this.#answers.hasLast || !this.socket.writable)) break
-      if (!this.#mayBegin || begun === MAX_REQUESTS_PER_TICK) {
+      if (!this.#mayBegin || this.#begun === MAX_REQUESTS_PER_TICK) {
+        if (this.#mayBegin) this.#yield()
         this.#keep(bytes, at, lasts)
         this.#isStalled = true
-        if (begun === MAX_REQUESTS_PER_TICK) this.#yield()
         break
       }
       if (isLineEnd(bytes[at]!)) {
@@ -164,8 +184,9 @@ export class Connection extends OpenRequests {
       }
       at = head.endsAt
       // What came along with an earlier request upgrades nothing, or ticks would decide it.
-      const mayUpgrade = begun === 0 && !isBehind
-      begun++
+      const mayUpgrade = isFirst
+      isFirst = false
+      this.#begun++
       // An API that takes the connection at once gets what is behind.
       if (head.isUpgrade && mayUpgrade && at < bytes.length) this.#keep(bytes, at, lasts)
       this.#begin(head, mayUpgrade)
@@ -174,29 +195,21 @@ export class Connection extends OpenRequests {
         this.#isStalled = this.#rest !== undefined
         break
       }
-      if (this.#isStreamed) this.#yield()
     }
+    if (this.#rest === undefined) this.#owedBytes = 0
     this.#noteTime()
     this.#setReading()
   }
 
-  /**
-   * True when a complete request is read as a stream: its reader gets the end in a later tick. The next request waits for that,
-   * also where its bytes come by a call of their own in this tick, as TLS records and what a paused socket has kept do: its
-   * body, which is read at once, would be produced before.
-   */
-  get #isStreamed(): boolean {
-    return !this.#isReceiving && this.receiving?.isStreamed === true
-  }
-
-  /** Not while it is paused, nor before the client has read, earlier answers have left, or a stream has ended. */
+  /** Not while a request keeps its turn, nor before the client has read, earlier answers have left, or a stream has ended. */
   get #mayBegin(): boolean {
     const mustWait = this.#answers.isFull || this.#answers.isStreaming || this.#isOffered
-    return !this.isPaused && !this.#isYielding && !mustWait
+    return !this.#isTurnKept && !this.isPaused && !this.#isYielding && !mustWait
   }
 
   #keep(bytes: Buffer, at: number, lasts: boolean): void {
     this.#rest = lastingPart(bytes.subarray(at), lasts)
+    this.#owedBytes = Math.max(0, this.#owedBytes - at)
   }
 
   /** Continues in a later tick, so that other connections are served first. */
@@ -205,15 +218,18 @@ export class Connection extends OpenRequests {
     this.#isYielding = true
     setImmediate(() => {
       this.#isYielding = false
+      this.#begun = 0
       this.goOn()
     })
   }
 
   #begin(head: Head, mayUpgrade: boolean): void {
     const request = new EngineRequest(this, head)
+    request.isOwed = head.endsAt <= this.#owedBytes
     const isOffer = head.isUpgrade && isWebsocketRequest(request)
     request.upgrade = this.#isOffered = isOffer && mayUpgrade && this.openRequests === 0
-    const response = new EngineResponse(this.#answers, request, head.mayStayOpen && !isOffer)
+    const mayStayOpen = head.mayStayOpen && !isOffer && !this.#isLastOwed(head.endsAt)
+    const response = new EngineResponse(this.#answers, request, mayStayOpen)
     // The previous request may have belonged to an API with a limit of its own.
     this.silence = this.served.silence
     this.#discardedBytes = 0
@@ -245,6 +261,7 @@ export class Connection extends OpenRequests {
   #readBody(bytes: Buffer, at: number, lasts: boolean): number {
     const request = this.receiving!
     const end = this.#body.read(bytes, at, request, lasts)
+    if (this.#isLastOwed(end)) request.endConnection()
     const { isOver, problem } = this.#body
     if (isOver) this.#received(request)
     else if (problem !== undefined && this.#state === 'open') this.broken(problem)
@@ -290,7 +307,9 @@ export class Connection extends OpenRequests {
   get #mayRead(): boolean {
     if (this.#state === 'over') return this.#end.isRead
     // A client that leaves while its offer is open is noticed.
-    const isWaiting = this.isPaused || this.#isBodyHeld || this.#isStalled || this.#isYielding || this.#answers.isFull
+    const mayStay = this.#isTurnKept && (this.#rest?.length ?? 0) < MAX_BEHIND_BYTES
+    const isStalled = this.#isStalled && !mayStay
+    const isWaiting = this.isPaused || this.#isBodyHeld || isStalled || this.#isYielding || this.#answers.isFull
     return this.#state === 'open' && !isWaiting
   }
 
@@ -317,15 +336,16 @@ export class Connection extends OpenRequests {
   holdBody(isHeld: boolean): void {
     if (this.#isBodyHeld === isHeld) return
     this.#isBodyHeld = isHeld
-    // Never begins a request in this tick: the caller may be about to handle an earlier one.
-    if (this.#isStalled) this.#yield()
-    else this.goOn()
+    this.goOn()
   }
 
-  /**
-   * Goes on in a later tick: the caller may be about to hand on the body of the request that was held, and bytes that were read
-   * already would come before it.
-   */
+  /** The next request begins behind the code that calls this, which may be about to answer. */
+  turnChanged(isKept: boolean): void {
+    this.#isTurnKept = isKept
+    if (!isKept && this.#isStalled) process.nextTick(() => this.goOn())
+  }
+
+  /** Goes on in a later tick: the request that was held is about to keep its turn. */
   protected override pausedChanged(): void {
     if (this.isPaused) this.#setReading()
     else this.#yield()
@@ -350,13 +370,14 @@ export class Connection extends OpenRequests {
   check(now: number): void {
     const isUpgraded = this.#state === 'upgraded'
     const owner = this.receiving?.owner
-    if (this.#times.isSilent(this.silence, this.isPaused, owner !== undefined, now)) {
+    const isSilenceOurs = this.isPaused || (this.#isTurnKept && this.#isStalled)
+    if (this.#times.isSilent(this.silence, isSilenceOurs, owner !== undefined, now)) {
       this.silence!.onEnd()
       if (owner === undefined) this.socket.destroy()
       else owner.silent()
     }
     const part = !this.#isReceiving ? 'head' : this.receiving!.isOpenEnded ? undefined : 'body'
-    if (this.#state === 'open' && part !== undefined && this.#times.isLate(part, now)) {
+    if (this.#state === 'open' && part !== undefined && this.#times.isOverdue(part, now)) {
       this.broken('408 Request Timeout')
     } else if (this.#times.isStill(isUpgraded, this.#answers.isEmpty, this.#answers.restBytes, now)) {
       if (this.#times.hasMuchUnread(this.#answers.restBytes)) this.host.endedUnread(this)

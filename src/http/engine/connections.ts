@@ -314,7 +314,7 @@ export class Connections implements ConnectionHost {
 
   /** Every connection ends behind the answer to its last request. */
   endBehindAnswers(): void {
-    for (const { receiving } of this.#open) receiving?.endConnection()
+    for (const connection of this.#open) connection.endBehindAnswers()
   }
 
   upgraded(owner: UpgradeOwner): void {

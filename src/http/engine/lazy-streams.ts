@@ -78,7 +78,6 @@ for (const name of Reflect.ownKeys(Readable.prototype)) {
 
 /** A body that has come as a whole. Its bytes are handed on at once, so they are valid as long as those that were given. */
 export class KnownBody extends LazyReadable implements BodySource {
-  whenTaken: Promise<void> | undefined
   readonly #body: Buffer
   readonly waitedMs: number | undefined
 

@@ -105,6 +105,8 @@ export abstract class OpenRequests {
   }
 
   protected abstract pausedChanged(): void
+  /** The request that has begun last keeps its turn, or has ended it. */
+  abstract turnChanged(isKept: boolean): void
   /** Bytes have come behind the answer to the request that is being received. */
   abstract discards(sizeBytes: number): void
   /** Stops reading a body while its reader has not taken the bytes that have arrived; `false`: reads on. */

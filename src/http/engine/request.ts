@@ -35,6 +35,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
+  /** It had come before the process began to stop, and could not begin then: it is served. */
+  isOwed = false
   /** Counted bytes: they have arrived, and no whole answer was made. */
   heldBytes = 0
   /** True before the request begins and after it has ended: nothing of its body is kept. */
@@ -59,6 +61,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   #early: KeptPiece | undefined
   #isUnwanted = false
   #isHeld = false
+  #turn: 'none' | 'kept' | 'ended' = 'none'
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
   #onRefused: ((refusal: OverloadedError) => void) | undefined
@@ -179,8 +182,8 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this.isOver || this.#reader !== undefined || (this.isOpen && this.readableFlowing === true)
   }
 
-  /** Whether the body has come, in part or as a whole, without a reader. */
-  get isStreamed(): boolean {
+  /** Whether a part of the body has come without a reader. */
+  get #isStreamed(): boolean {
     return this.isOpen || this.#early !== undefined
   }
 
@@ -227,7 +230,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (refusal !== undefined) this.refuse(refusal)
     else if (this.#isUnwanted) return
     else if (this.#reader !== undefined) this.#reader.chunk(piece, lasts)
-    else if (!this.isStreamed && (this.#early = keepPiece(piece, lasts)) !== undefined) this.holder.holdBody(true)
+    else if (!this.#isStreamed && (this.#early = keepPiece(piece, lasts)) !== undefined) this.holder.holdBody(true)
     else if (!this.push(lastingPart(piece, lasts))) this.holder.holdBody(true)
   }
 
@@ -315,6 +318,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
    * wait for others or for the client.
    */
   answered(): void {
+    this.endTurn()
     if (!this.complete || this.isOver) return
     this.holder.give(this)
     // A reader may be at the last bytes in this moment.
@@ -325,6 +329,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   over(): void {
     if (this.isOver) return
     this.isOver = true
+    this.endTurn()
     this.letGo()
     this.holder.end(this)
     this.#drop()
@@ -342,6 +347,18 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     if (!this.isOpen) return
     this.removeAllListeners('data')
     this.resume()
+  }
+
+  keepTurn(): void {
+    if (this.#turn !== 'none' || this.isOver) return
+    this.#turn = 'kept'
+    this.holder.turnChanged(true)
+  }
+
+  endTurn(): void {
+    const wasKept = this.#turn === 'kept'
+    this.#turn = 'ended'
+    if (wasKept) this.holder.turnChanged(false)
   }
 
   hold(): void {

@@ -72,7 +72,7 @@ export class ConnectionTimes {
     return this.#since === undefined ? 0 : Math.max(0, now - this.#since)
   }
 
-  isLate(part: 'head' | 'body', now: number): boolean {
+  isOverdue(part: 'head' | 'body', now: number): boolean {
     const { headersTimeoutMs, requestTimeoutMs } = this.#limits
     return this.#since !== undefined && now - this.#since >= (part === 'head' ? headersTimeoutMs : requestTimeoutMs)
   }

@@ -91,8 +91,7 @@ export class Admission {
   }
 
   /**
-   * To be called before anything of the body is read. A request without a body is let in at once, or as soon as those
-   * before it on its connection are.
+   * To be called before anything of the body is read. A request without a body is let in at once.
    *
    * @param enter called at once, or when there is memory for the body @param refuse called when there was none in time
    */
@@ -104,7 +103,7 @@ export class Admission {
   /** Lets a request in if it need not wait. Otherwise returns false, and {@link admit} has to be called. */
   tryAdmit(request: HeldRequest): boolean {
     const sizeBytes = this.#sizeOf(request)
-    if (sizeBytes === 0) return this.#waiting?.has(request.socket) !== true
+    if (sizeBytes === 0) return true
     if (this.waiting > 0 || !this.#fits(sizeBytes)) return false
     this.#expect(request, sizeBytes)
     return true
@@ -185,7 +184,7 @@ export class Admission {
   /** @param passed an earlier request, for which there is not enough memory */
   #mayEnter({ request, sizeBytes, since, enter }: Waiter, passed: Waiter | undefined): boolean {
     if (request.isOver) return true
-    if (sizeBytes > 0 && !this.#fits(sizeBytes, this.#reservedFor(passed))) return false
+    if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
     this.#expect(request, sizeBytes)
     this.#onWaited(this.#clock() - since)
     request.letGo()

@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import type { Transform } from 'node:stream'
 import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
@@ -29,25 +28,17 @@ export type Decode = (
   isWanted: () => boolean
 ) => Promise<Unpacked | undefined>
 
-/** A body was handed on. `ended`: what those behind it on its connection wait for; it does not reject. */
-export interface Ended {
-  readonly ended: Promise<void> | undefined
-}
-
 /** A body that is handed on later. */
 export interface LateBody {
-  readonly socket: Socket
   readonly response: ServerResponse
   /** The client; `undefined`: its use is not counted. */
   readonly address: { readonly key: string } | undefined
   /** Valid until the call returns. */
   readonly bytes: Buffer
-  /** How long it may wait for those before it and for a thread, in milliseconds. */
+  /** How long it may wait for a thread, in milliseconds. */
   readonly waitMs: number
-  /** Called when those before it on its connection were handed on. @returns what those behind it wait for; false: it needs a thread */
-  endAtOnce(bytes: Buffer): Promise<void> | undefined | false
   /** Called when it has a thread. @param bytes last as long as the promise */
-  endByThread(bytes: Buffer, decode: Decode): Promise<Ended>
+  endByThread(bytes: Buffer, decode: Decode): Promise<void>
   refuse(refusal: OverloadedError): void
 }
 
@@ -62,39 +53,15 @@ interface Turn {
 
 /** Threads are shared with files and the durable log. The windows of two bodies, and what they become, fit into 64 MiB. */
 const MAX_RUNNING = 2
-/** Of bodies that wait for others, or are being decoded: one address has about half. */
+/** Of bodies that wait, or are being decoded: one address has about half. */
 const MAX_BYTES = 64 * 1024 * 1024
 /** What one that waits costs beside its bytes: its request, its timer and all that belongs to them. */
 const WAITING_BYTES = 8 * 1024
-const FULL = new OverloadedError('too many bodies wait to be decoded, or for those before them on their connections')
-const BEHIND = new OverloadedError('the requests before it on its connection take too long')
+const FULL = new OverloadedError('too many bodies wait to be decoded')
 
-/** Steps that are carried out later, those of one connection in their order. */
-export class ConnectionOrder {
-  readonly #last = new Map<Socket, Promise<void>>()
-
-  /** Whether a step of the connection has not ended. */
-  has(socket: Socket): boolean {
-    return this.#last.size > 0 && this.#last.has(socket)
-  }
-
-  /** @param step called when those before it have ended, also where they have failed @returns its outcome */
-  add(socket: Socket, step: () => Promise<void>): Promise<void> {
-    const turn = (this.#last.get(socket) ?? Promise.resolve()).then(step)
-    const forget = (): void => void (this.#last.get(socket) === last && this.#last.delete(socket))
-    const last = turn.then(forget, forget)
-    this.#last.set(socket, last)
-    return turn
-  }
-}
-
-/**
- * The bodies of one process that cannot be handed on at once: they wait for those before them on their connection, so that
- * records keep their order, and for a thread. Addresses take turns. A client that leaves frees its place at once.
- */
+/** The bodies of one process that wait for a thread. Addresses take turns. A client that leaves frees its place at once. */
 export class BodyThreads {
   readonly #decode: Decode
-  readonly #order = new ConnectionOrder()
   readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
   readonly #waiting = new FairQueue<Turn>()
   readonly #running = new HeldAmount('threads for bodies')
@@ -115,35 +82,10 @@ export class BodyThreads {
     return this.#memory.taken
   }
 
-  /** Whether bodies of the connection are not handed on yet. */
-  isBusy(socket: Socket): boolean {
-    return this.#order.has(socket)
-  }
-
-  /** Lets bodies of the connection wait for one that was handed on. @param ended does not reject */
-  keepOrder(socket: Socket, ended: Promise<void> | undefined): void {
-    if (ended !== undefined) void this.#order.add(socket, () => ended)
-  }
-
-  /**
-   * Begins to read a body when those before it on its connection were handed on, at once where none is left; never once its
-   * client has left. Those behind it wait until it is answered: it is decoded, and has its turns, while it is read.
-   */
-  beginInOrder(socket: Socket, response: ServerResponse, begin: () => void): void {
-    const read = async (): Promise<void> => {
-      if (response.destroyed) return
-      const isAnswered = new Promise<void>(resolve => response.once('close', () => resolve()))
-      begin()
-      await isAnswered
-    }
-    const begun = this.isBusy(socket) ? undefined : read()
-    this.#order.add(socket, () => begun ?? read()).catch(error => response.destroy(error))
-  }
-
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
   add(body: LateBody): void {
-    const { socket, response, address, waitMs } = body
-    const owner = address ?? socket
+    const { response, address, waitMs } = body
+    const owner = address ?? response
     const heldBytes = body.bytes.length + WAITING_BYTES
     if (this.#memory.problemOf(address?.key, heldBytes) !== undefined) {
       body.refuse(FULL)
@@ -160,12 +102,10 @@ export class BodyThreads {
     response.once('close', leave)
     const timer = setTimeout(() => {
       if (turn.isRunning) return
-      const refusal = turn.start === undefined ? BEHIND : FULL
       leave()
-      body.refuse(refusal)
+      body.refuse(FULL)
     }, waitMs)
-    this.#order
-      .add(socket, () => this.#end(owner, turn, body))
+    this.#end(owner, turn, body)
       .catch(error => response.destroy(error))
       .finally(() => {
         turn.isRunning = false
@@ -173,20 +113,10 @@ export class BodyThreads {
       })
   }
 
-  /** The bodies before it on its connection were handed on. */
   async #end(owner: object, turn: Turn, body: LateBody): Promise<void> {
-    if (turn.bytes === undefined) return
-    const atOnce = body.endAtOnce(turn.bytes)
-    const { ended } = atOnce === false ? await this.#endByThread(owner, turn, body) : { ended: atOnce }
-    turn.isRunning = false
-    this.#leave(owner, turn)
-    await ended
-  }
-
-  async #endByThread(owner: object, turn: Turn, body: LateBody): Promise<Ended> {
-    if (!(await this.#hasThread(owner, turn))) return { ended: undefined }
+    if (!(await this.#hasThread(owner, turn))) return
     try {
-      return await body.endByThread(turn.bytes!, this.#decode)
+      await body.endByThread(turn.bytes!, this.#decode)
     } finally {
       this.#threadEnded()
     }

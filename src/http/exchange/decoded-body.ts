@@ -4,7 +4,7 @@ import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core
 import { codeOf, messageOf } from '../../core/node-errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
-import { BodyThreads, type Decode, type Ended, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
+import { BodyThreads, type Decode, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
 
@@ -95,8 +95,7 @@ export class BodyTooLargeError extends CastellanError {
  *
  * @param isRead all of the body has come
  * @param lasts the bytes stay valid; absent: during the call
- * @param waitedMs for how long it waited then. Absent: not at all
- * @returns a promise that does not reject: bodies behind it on its connection wait for that
+ * @param waitedMs for how long it has waited to be decoded. Absent: not at all
  */
 export type DecodedEnd = (
   body: Parameters<BodyEnd>[0],
@@ -104,7 +103,7 @@ export type DecodedEnd = (
   isRead: boolean,
   lasts?: boolean,
   waitedMs?: number
-) => Promise<void> | undefined
+) => void
 
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
 const AT_ONCE_BYTES = 64 * 1024
@@ -124,12 +123,11 @@ type Counted = IncomingMessage &
 interface Reading {
   readonly request: Counted
   readonly response: Exchange['response']
-  readonly coding: Coding | undefined
+  readonly coding: Coding
   readonly maxBytes: number
   readonly end: DecodedEnd
 }
 
-const hasNoPlace = (): boolean => false
 /** How long a body may wait to be decoded, whatever its request allows. */
 const MAX_WAIT_MS = 30_000
 
@@ -138,7 +136,6 @@ const MAX_WAIT_MS = 30_000
  *
  * @param decodes false: the body is handed on as it was sent
  * @param waitMs how long the request may wait, in milliseconds; 0: no limit of its own
- * @param hasPlace whether the caller keeps the place of a body on its connection that need not be decoded
  */
 export function collectDecoded(
   { request, payload, response }: Exchange,
@@ -146,8 +143,7 @@ export function collectDecoded(
   pool: BufferPool,
   end: DecodedEnd,
   decodes = true,
-  waitMs = 0,
-  hasPlace: (exchange: Pick<Exchange, 'request'>) => boolean = hasNoPlace
+  waitMs = 0
 ): void {
   let coding: Coding | undefined
   try {
@@ -157,30 +153,22 @@ export function collectDecoded(
     end(error as UnreadableBodyError, 0, false)
     return
   }
-  const { socket, holder }: Counted = request
-  const threads = holder?.served.bodies ?? OF_NO_LISTENER
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
   collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
-    const { waitedMs } = payload
-    const mustWait =
-      waitedMs === undefined && threads.isBusy(socket) && !(coding === undefined && hasPlace({ request }))
     if (!(body instanceof Buffer)) end(body, seenBytes, false)
-    else if (coding === undefined && !mustWait) {
-      const ended = end(body, seenBytes, true, false, waitedMs || undefined)
-      // Those behind a body that has waited are in the order already, and wait for what it was handed on to.
-      if (waitedMs === undefined) threads.keepOrder(socket, ended)
-      else payload.whenTaken = ended
-    } else {
+    else if (coding === undefined) end(body, seenBytes, true, false, payload.waitedMs)
+    else {
       const reading: Reading = { request, response, coding, maxBytes, end }
-      const ended = mustWait ? false : endAtOnce(reading, body)
-      if (ended !== false) threads.keepOrder(socket, ended)
-      else threads.add(lateBody(reading, body, mustWait, waitMs || MAX_WAIT_MS))
+      if (endAtOnce(reading, body)) return
+      const { holder }: Counted = request
+      const threads = holder?.served.bodies ?? OF_NO_LISTENER
+      threads.add(lateBody(reading, body, waitMs || MAX_WAIT_MS))
     }
   })
 }
 
-/** @param mustWait for bodies before it; otherwise for a thread only @param waitMs how long it may wait */
-function lateBody(reading: Reading, bytes: Buffer, mustWait: boolean, waitMs: number): LateBody {
+/** @param waitMs how long it may wait for a thread */
+function lateBody(reading: Reading, bytes: Buffer, waitMs: number): LateBody {
   const { request, response, end } = reading
   const since = performance.now()
   const late: Reading = {
@@ -188,34 +176,22 @@ function lateBody(reading: Reading, bytes: Buffer, mustWait: boolean, waitMs: nu
     end: (body, seenBytes, isRead, lasts) => end(body, seenBytes, isRead, lasts, performance.now() - since)
   }
   return {
-    socket: request.socket,
     response,
     address: request.holder?.address,
     bytes,
     waitMs: Math.min(waitMs, MAX_WAIT_MS),
-    endAtOnce: bytes => (mustWait ? endAtOnce(late, bytes) : false),
     endByThread: (bytes, decode) => endByThread(late, bytes, decode),
     refuse: refusal => end(refusal, 0, true)
   }
 }
 
-/** Whether a body may be handed on later than bodies that come behind it: it is decoded, or waits for those before it. */
-export const isLate = ({ request }: Pick<Exchange, 'request'>): boolean => {
-  const { headers, socket, holder }: Counted = request
-  return headers['content-encoding'] !== undefined || (holder?.served.bodies ?? OF_NO_LISTENER).isBusy(socket)
-}
-
-/** Begins to read a body behind those before it on its connection. */
-export function beginInOrder({ request, response }: Exchange, begin: () => void): void {
-  const { socket, holder }: Counted = request
-  const threads = holder?.served.bodies ?? OF_NO_LISTENER
-  threads.beginInOrder(socket, response, begin)
-}
-
-/** @returns what `end` does; false, and nothing happened: it is too large for that */
-function endAtOnce(reading: Reading, bytes: Buffer): Promise<void> | undefined | false {
+/** @returns false, and nothing happened: it is too large for that */
+function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   const { maxBytes, coding, end } = reading
-  if (coding === undefined || bytes.length === 0) return end(bytes, bytes.length, true)
+  if (bytes.length === 0) {
+    end(bytes, 0, true)
+    return true
+  }
   const exact = exactCoding(coding, bytes)
   if (bytes.length > AT_ONCE_BYTES || exact.atOnce === undefined) return false
   const maxOutputLength = Math.min(maxBytes, AT_ONCE_DECODED_BYTES)
@@ -224,21 +200,19 @@ function endAtOnce(reading: Reading, bytes: Buffer): Promise<void> | undefined |
     decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as typeof decoded
   } catch (error) {
     if (isTooLarge(error) && maxOutputLength < maxBytes) return false
-    return end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
+    end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
+    return true
   }
-  return endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
+  endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
+  return true
 }
 
-function endWith(
-  { request, end }: Reading,
-  sent: Buffer,
-  { buffer: made, readBytes }: Unpacked
-): Promise<void> | undefined {
+function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: Unpacked): void {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
-  return end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
+  end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
 }
 
 const isTooLarge = (error: unknown): boolean => codeOf(error) === 'ERR_BUFFER_TOO_LARGE'
@@ -246,19 +220,18 @@ const isTooLarge = (error: unknown): boolean => codeOf(error) === 'ERR_BUFFER_TO
 const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
   coding === CODINGS.get('deflate') && !isFramed(bytes) ? rawDeflate : coding
 
-/** A thread is done with it: what is returned is awaited by the bodies behind it on its connection only. */
-async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<Ended> {
+async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<void> {
   const { coding, maxBytes, end, response } = reading
   let decoded: Unpacked | undefined | Error
   try {
-    decoded = await decode(exactCoding(coding!, bytes).make, bytes, maxBytes, () => !response.destroyed)
+    decoded = await decode(exactCoding(coding, bytes).make, bytes, maxBytes, () => !response.destroyed)
   } catch (error) {
     decoded = broken(error)
   }
   // A client that has left gets no answer.
-  if (response.destroyed) return { ended: undefined }
-  if (decoded === undefined || decoded instanceof Error) return { ended: end(decoded ?? 'tooLarge', maxBytes, true) }
-  return { ended: endWith(reading, bytes, decoded) }
+  if (response.destroyed) return
+  if (decoded === undefined || decoded instanceof Error) end(decoded ?? 'tooLarge', maxBytes, true)
+  else endWith(reading, bytes, decoded)
 }
 
 function broken(error: unknown): Error {

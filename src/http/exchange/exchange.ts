@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { BodySource } from '../engine/body-source.js'
+import type { OrderedRequest } from '../engine/held-request.js'
 
 /** A request that is read and answered through Node's own objects, without Fastify. */
 export interface Exchange {
@@ -16,6 +17,17 @@ export type Reply = Pick<Exchange, 'response' | 'requestId'>
 
 export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): boolean =>
   headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+/** A request that came to no listener, such as one that another process has passed on, has no turn. */
+interface InTurn {
+  readonly request: IncomingMessage & Partial<Omit<OrderedRequest, keyof IncomingMessage>>
+}
+
+/** See {@link OrderedRequest.keepTurn}. */
+export const keepTurn = ({ request }: InTurn): void => request.keepTurn?.()
+
+/** See {@link OrderedRequest.endTurn}. */
+export const endTurn = ({ request }: InTurn): void => request.endTurn?.()
 
 type Received = IncomingMessage & { readonly origin?: { readonly receipt: string | undefined } }
 

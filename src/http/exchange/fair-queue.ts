@@ -29,11 +29,6 @@ export class FairQueue<Item> {
     return this.#size
   }
 
-  has(owner: object): boolean {
-    const line = this.#byOwner.get(owner)
-    return line !== undefined && line.entries.length > 0
-  }
-
   /** @param cost the credit of its owner that the item takes */
   add(owner: object, item: Item, cost: number): void {
     this.#lineOf(owner).entries.push({ item, cost })

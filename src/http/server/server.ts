@@ -49,8 +49,9 @@ export function createHttpServer(
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))
   app.addHook('onRequest', (request, reply, done) => {
     reply.header(REQUEST_ID_HEADER, request.id)
-    if (context.isDraining) reply.header('connection', 'close')
-    else if (context.isLeaving) reply.raw.shouldKeepAlive = false
+    const { isOwed } = engineRequest(request.raw)
+    if (context.isDraining && !isOwed) reply.header('connection', 'close')
+    else if (context.isLeaving && !isOwed) reply.raw.shouldKeepAlive = false
     const isOfPage = cors?.mark(request.headers, reply.raw)
     const error = admit(context, request, reply.raw)
     if (isOfPage && !error && isPreflight(request.method, request.headers)) {
@@ -95,7 +96,7 @@ function admit(context: HttpContext, request: FastifyRequest, response: ServerRe
 export const shuttingDown = (): OverloadedError => new OverloadedError('the gateway is shutting down', 'shuttingDown')
 
 function refusalOf(context: HttpContext, request: FastifyRequest, received: EngineRequest): CastellanError | undefined {
-  if (context.isDraining) return shuttingDown()
+  if (context.isDraining && !received.isOwed) return shuttingDown()
   return (
     received.guard.refusalOf(received.headers, context.needsHost?.(request), request.routeOptions.url === '/') ??
     context.connections.requestRefusal(received) ??

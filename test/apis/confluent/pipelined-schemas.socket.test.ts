@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { confluent } from '../../../src/apis/confluent/api.js'
+import { type Access, openAccess } from '../../../src/http/access/access.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
@@ -54,8 +55,11 @@ describe('confluent: a request whose record waits for its schema', () => {
   /** Lets the registry answer. */
   let answer: () => void
   let client: RawSocket
+  /** The next request is charged with an error. */
+  let hasBug: boolean
 
   beforeEach(async () => {
+    hasBug = false
     verbs = new FakeVerbs()
     registry = new ScriptedRegistry()
     const isAnswering = new Promise<never>(resolve => (answer = resolve as () => void))
@@ -63,7 +67,7 @@ describe('confluent: a request whose record waits for its schema', () => {
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
     const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
-    const context = contextFor(verbs, confluent.settings.parse({}), { schemas, idempotency })
+    const context = contextFor(verbs, confluent.settings.parse({}), { schemas, idempotency, access: withBugs() })
     const addRoutes = await confluent.plugin(context)
     started = await startHttp({ plugin: async scope => addRoutes(scope) })
     client = await RawSocket.open(started.http.urls.shared)
@@ -71,6 +75,18 @@ describe('confluent: a request whose record waits for its schema', () => {
   afterEach(async () => {
     client.destroy()
     await started.http.close()
+  })
+
+  const withBugs = (): Access => ({
+    ...openAccess,
+    callerOf: request => ({
+      ...openAccess.callerOf(request),
+      charge: () => {
+        if (!hasBug) return undefined
+        hasBug = false
+        throw new Error('a bug')
+      }
+    })
   })
 
   const requestOf = ({ path, type, body }: Sent, key: string | undefined): string => {
@@ -101,10 +117,23 @@ describe('confluent: a request whose record waits for its schema', () => {
   }
 
   for (const [first, withSchema] of Object.entries(WITH_SCHEMA)) {
-    it(`${first} has less time for Kafka by what it has waited, as the next one has`, async () => {
+    it(`${first} has less time for Kafka by what it has waited, and the next one, which has not begun, has all of its time`, async () => {
       await sendBoth(requestOf(withSchema, undefined) + requestOf(NEXT, undefined))
-      expect(verbs.calls).to.have.length(2)
-      for (const { options } of verbs.calls) expect(options.deadlineMs).to.be.within(1, 59_999.999)
+      const [first, next] = verbs.calls.map(({ options }) => options.deadlineMs)
+      expect(first).to.be.within(1, 59_999.999)
+      expect(next).to.equal(60_000)
+    })
+  }
+
+  for (const [first, withSchema] of Object.entries(WITH_SCHEMA)) {
+    it(`${first} is answered 500 where a bug shows when its schema is there, and the next one goes on`, async () => {
+      hasBug = true
+      await client.send(requestOf(withSchema, undefined) + requestOf(NEXT, undefined))
+      await until(() => registry.calls.length > 0, 'a call of the registry')
+      answer()
+      await client.until(() => client.answers === 2)
+      expect(client.received.match(/HTTP\/1.1 \d+/g)).to.deep.equal(['HTTP/1.1 500', 'HTTP/1.1 200'])
+      expect(verbs.records.map(({ value }) => String(value))).to.deep.equal(['"next"'])
     })
   }
 

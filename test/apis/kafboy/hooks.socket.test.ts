@@ -15,7 +15,7 @@ import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
-import { brief, type Served, serve, taken } from './stage.js'
+import { brief, type Served, serve, serveInOrder, taken } from './stage.js'
 
 /** A hook may be written without types. */
 const anything = (value: unknown): KafboyDecision => value as KafboyDecision
@@ -203,36 +203,42 @@ describe('kafboy: the decisions of a hook', () => {
       late.push(answer)
       return undefined
     }
-    served = await serve({ hooks: { editJson } })
-    const client = await RawSocket.open(`http://127.0.0.1:${served.port}`)
+    const { verbs, started } = await serveInOrder({ editJson })
+    const client = await RawSocket.open(started.http.urls.shared)
     const post = (topic: string): string =>
-      `POST /kafboy/async/${topic} HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\na`
+      `POST /loud/async/${topic} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1\r\n\r\na`
     await client.send(post('late'))
     while (late.length === 0) await turns(1)
     await client.send(post('next'))
     await turns(20)
     late[0]!({ produce: {} })
     await client.until(() => client.answers === 2)
-    expect(served.gateway.records.map(({ topic }) => topic)).to.deep.equal(['late', 'next'])
+    expect(verbs.records.map(({ topic }) => topic)).to.deep.equal(['late', 'next'])
     client.destroy()
+    await started.http.close()
   })
 
-  it('what a request waits for hooks, its own and those before it, is part of its time for Kafka', async () => {
+  it('what a request waits for its hook is part of its time for Kafka, and what it waits for the one before it is not', async () => {
     const late: KafboyAnswer[] = []
-    served = await serve({ hooks: { editJson: (_, answer) => void late.push(answer) } })
-    const client = await RawSocket.open(`http://127.0.0.1:${served.port}`)
+    const editJson: EditJson = ({ topic }, answer) => {
+      if (topic === 'next') return { produce: {} }
+      late.push(answer)
+      return undefined
+    }
+    const { verbs, started } = await serveInOrder({ editJson })
+    const client = await RawSocket.open(started.http.urls.shared)
     const post = (topic: string): string =>
-      `POST /kafboy/sync/${topic} HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\na`
+      `POST /loud/sync/${topic} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 1\r\n\r\na`
     await client.send(post('first') + post('next'))
     while (late.length === 0) await turns(1)
     await turns(20)
     late[0]!({ produce: {} })
-    while (late.length === 1) await turns(1)
-    // Its own hook decides at once.
-    late[1]!({ produce: {} })
     await client.until(() => client.answers === 2)
-    for (const { options } of served.gateway.calls) expect(options.deadlineMs).to.be.within(1, 4_999.999)
+    const [first, next] = verbs.calls.map(({ options }) => options.deadlineMs)
+    expect(first).to.be.within(1, 4_999.999)
+    expect(next).to.equal(5_000)
     client.destroy()
+    await started.http.close()
   })
 
   it('ekaf 4: a hook can ask what is known of a topic, and produce by itself', async () => {

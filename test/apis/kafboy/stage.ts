@@ -11,6 +11,7 @@ import { type KafboySettings, kafboySettings } from '../../../src/apis/kafboy/se
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type Logger, type MonotonicClock, silentLogger } from '../../../src/core/model.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
+import { type Started, startApi } from '../../http/server/stage.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 
@@ -33,16 +34,33 @@ export interface ServeOptions<G extends Verbs> {
   readonly clock?: MonotonicClock
 }
 
+/** A module with hooks, in a folder of its own. */
+function moduleWith(hooks: KafboyHooks | undefined): { readonly folder: string; readonly module: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
+  const module = join(folder, 'hooks.mjs')
+  writeFileSync(module, 'export default globalThis.kafboyHooks')
+  globalThis.kafboyHooks = hooks
+  return { folder, module }
+}
+
+/** kafboy on the gateway's own HTTP server, which keeps the order of a connection. Its prefix is `/loud`. */
+export async function serveInOrder(
+  hooks: KafboyHooks
+): Promise<{ readonly verbs: FakeVerbs; readonly started: Started }> {
+  const verbs = new FakeVerbs()
+  const { folder, module } = moduleWith(hooks)
+  const started = await startApi('kafboy', verbs, { callbackEditJson: module })
+  rmSync(folder, { recursive: true })
+  return { verbs, started }
+}
+
 /** kafboy on a free port, over a fake gateway unless another one is given. */
 export async function serve<G extends Verbs = FakeVerbs>(options: ServeOptions<G> = {}) {
   const { log = silentLogger } = options
   const gateway = (options.verbs ?? new FakeVerbs()) as G
   const metrics = createPrometheusMetrics()
   const stops: (() => Promise<unknown>)[] = []
-  const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
-  const module = join(folder, 'hooks.mjs')
-  writeFileSync(module, 'export default globalThis.kafboyHooks')
-  globalThis.kafboyHooks = options.hooks
+  const { folder, module } = moduleWith(options.hooks)
   const settings = kafboySettings.parse({ ...options.settings, ...(options.hooks && { callbackEditJson: module }) })
   const lifetime = {
     onDrain: () => {},

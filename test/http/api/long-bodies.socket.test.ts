@@ -13,9 +13,11 @@ import { RequestTurns } from '../../../src/http/api/request-turns.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import type { ProduceOrigin } from '../../../src/verbs/produce-origin.js'
 import type { ProduceOptions } from '../../../src/verbs/verbs.js'
-import { exchange as onConnection } from '../../apis/kprf/stage.js'
 import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { turns as ticks } from '../../support/ticks.js'
+import { type Started, startApi } from '../server/stage.js'
 
 const JSON_TYPE = 'application/vnd.kafka.json.v2+json'
 const EVENT = { specversion: '1.0', id: '1', source: '/s', type: 't' }
@@ -157,47 +159,41 @@ describe('a body of more than 128 KiB', () => {
     })
   }
 
-  it('keeps the order of its connection: records of the next request come behind its own', async () => {
-    const push = CASES.find(({ api }) => api === (kprf as HttpApi))!
-    const to = await serve(push)
-    await to.listen({ host: '127.0.0.1', port: 0 })
-    const { port } = to.server.address() as { port: number }
-    const requestOf = (body: string): string =>
-      `POST /kprf/push HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
-    const both = requestOf(push.body(VALUES)) + requestOf(push.body(['next']))
-    await onConnection(port, both, received => received.split('HTTP/1.1 200').length === 3)
-    expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
-  })
-
-  it('keeps the order of its connection also before a stream of records', async () => {
-    const to = await serve(CASES[0]!)
-    await to.listen({ host: '127.0.0.1', port: 0 })
-    const { port } = to.server.address() as { port: number }
-    const head = (path: string, type: string, length: string): string =>
-      `POST /confluent${path} HTTP/1.1\r\nhost: h\r\ncontent-type: ${type}\r\n${length}\r\n\r\n`
-    const long = listOf(VALUES)
-    const next = '{"value":{"type":"STRING","data":"next"}}'
-    const stream = head('/v3/clusters/c/topics/t/records', 'application/json', 'transfer-encoding: chunked')
-    const socket = connect(port, '127.0.0.1')
-    const run = LoopTurns.prototype.run
-    try {
-      // The engine begins a request when the body of the one before was read.
-      const isBeing = new Promise<void>(resolve => {
-        LoopTurns.prototype.run = function noted(this: LoopTurns, ...args) {
-          setImmediate(resolve)
-          return run.apply(this, args)
-        }
-      })
-      socket.write(`${head('/topics/t', JSON_TYPE, `content-length: ${long.length}`)}${long}`)
-      await isBeing
-      socket.write(`${stream}${next.length.toString(16)}\r\n${next}\r\n0\r\n\r\n`)
-      let received = ''
-      for await (const piece of socket) if ((received += String(piece)).includes('"error_code":200')) break
-    } finally {
-      LoopTurns.prototype.run = run
-      socket.destroy()
+  describe('on a connection', () => {
+    let started: Started
+    let client: RawSocket
+    const begin = async (api: string): Promise<void> => {
+      verbs = new FakeVerbs()
+      started = await startApi(api, verbs)
+      client = await RawSocket.open(started.http.urls.shared)
     }
-    expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+    afterEach(async () => {
+      client.destroy()
+      await started.http.close()
+    })
+    const head = (path: string, type: string, length: string): string =>
+      `POST /loud${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: ${type}\r\n${length}\r\n\r\n`
+
+    it('keeps its order: records of the next request come behind its own', async () => {
+      const push = CASES.find(({ api }) => api === (kprf as HttpApi))!
+      await begin('kprf')
+      const bodies = [push.body(VALUES), push.body(['next'])]
+      await client.send(bodies.map(body => head('/push', push.type, `content-length: ${body.length}`) + body).join(''))
+      await client.until(() => client.answers === 2)
+      expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+    })
+
+    it('keeps its order also before a stream of records', async () => {
+      await begin('confluent')
+      const long = listOf(VALUES)
+      const next = '{"value":{"type":"STRING","data":"next"}}'
+      const stream = head('/v3/clusters/c/topics/t/records', 'application/json', 'transfer-encoding: chunked')
+      await client.send(
+        `${head('/topics/t', JSON_TYPE, `content-length: ${long.length}`)}${long}${stream}${next.length.toString(16)}\r\n${next}\r\n0\r\n\r\n`
+      )
+      await client.until(() => client.received.includes('"error_code":200'))
+      expect(verbs.calls.map(({ records }) => records.length)).to.deep.equal([3_000, 1])
+    })
   })
 
   it('is let go of when its records are handed on: the last request of an idle connection is kept', async () => {
@@ -283,12 +279,16 @@ describe('the turns of a long request', () => {
   let response: { destroyed: boolean }
   let turns: RequestTurns
   let bugs: unknown[]
+  /** Turns on the connection that have ended. */
+  let ended: number
   beforeEach(() => {
     nowMs = 1_000
     response = { destroyed: false }
-    const exchange = { request: {}, response } as unknown as Exchange
+    ended = 0
+    const exchange = { request: { endTurn: () => ended++ }, response } as unknown as Exchange
     bugs = []
-    turns = new RequestTurns(exchange, { turns: new LoopTurns(), clock: () => nowMs }, error => bugs.push(error))
+    const loop = new LoopTurns({ costPerTick: 1, costPerTickAlone: 1 })
+    turns = new RequestTurns(exchange, { turns: loop, clock: () => nowMs }, error => bugs.push(error))
   })
 
   function* work(): Generator<number, string> {
@@ -312,7 +312,7 @@ describe('the turns of a long request', () => {
     expect(() => reading.next()).to.throw('the body could not be read in time')
   })
 
-  it('tell of a bug, and end', async () => {
+  it('tell of a bug', async () => {
     const bug = new Error('a bug')
     turns.run(
       // biome-ignore lint/correctness/useYield: it fails before
@@ -320,25 +320,33 @@ describe('the turns of a long request', () => {
         throw bug
       })()
     )
-    await turns.whenTaken
+    await new Promise(resolve => setImmediate(resolve))
     expect(bugs).to.deep.equal([bug])
   })
 
-  it('let the next request of the connection come when all that was begun has ended', async () => {
-    let isHandedOn = false
-    void turns.whenTaken.then(() => (isHandedOn = true))
-    const others: (() => void)[] = []
-    turns.hold()
-    turns.run(
-      (function* (): Generator<number, void> {
-        yield 1
-        others.push(() => turns.release())
-      })()
-    )
-    await Promise.resolve()
-    expect([others.length, isHandedOn]).to.deep.equal([1, false])
-    others[0]!()
-    await Promise.resolve()
-    expect(isHandedOn).to.equal(true)
+  /** Work that takes two turns. */
+  function* long(): Generator<number, void> {
+    yield 1
+    yield 1
+  }
+
+  it('let the next request of the connection begin when all records were handed on, and what was begun for them has ended', async () => {
+    turns.run(long())
+    turns.run(long())
+    turns.handedOn()
+    expect(ended).to.equal(0)
+    await ticks(10)
+    expect(ended).to.equal(1)
+  })
+
+  it('do not let it begin at the end of reading where the records come later', async () => {
+    turns.run(long())
+    await ticks(10)
+    expect(ended).to.equal(0)
+    turns.run(long())
+    turns.handedOn()
+    expect(ended).to.equal(0)
+    await ticks(10)
+    expect(ended).to.equal(1)
   })
 })

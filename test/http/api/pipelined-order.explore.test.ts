@@ -5,9 +5,16 @@ import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
 import { confluent } from '../../../src/apis/confluent/api.js'
+import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type ProduceRecord, silentLogger } from '../../../src/core/model.js'
+import type { Authentication } from '../../../src/http/access/access.js'
+import { AccessMetrics } from '../../../src/http/access/audit.js'
+import type { Authenticator } from '../../../src/http/access/authenticator.js'
+import { RequestAccess } from '../../../src/http/access/request-access.js'
+import { accessSettings, quotaSettings } from '../../../src/http/access/settings.js'
 import type { ApiContext, HttpApi } from '../../../src/http/api/api.js'
-import { Idempotency } from '../../../src/http/api/idempotency.js'
+import { Idempotency, type IdempotencyDeps } from '../../../src/http/api/idempotency.js'
+import type { KeyOwners } from '../../../src/http/api/key-owners.js'
 import { Admission } from '../../../src/http/exchange/admission.js'
 import { Certificates } from '../../../src/http/server/certificates.js'
 import { httpTlsSettings } from '../../../src/http/server/settings.js'
@@ -27,10 +34,12 @@ import { type Started, startHttp, until } from '../server/stage.js'
 const OTHERS: Readonly<Record<string, object>> = {
   kprf: { maxBodyBytes: 1_000_000, messageTimeoutMs: 60_000 },
   'kafka-pixy': { durability: 'memory' },
-  arion: { durability: 'memory' },
+  arion: { durability: 'memory', producesByGet: true },
   kafboy: { partitionStrategy: 'sticky_round_robin' },
-  strimzi: {}
+  strimzi: {},
+  cloudevents: {}
 }
+const EVENT = { specversion: '1.0', id: 'i', source: '/s', type: 't' }
 const ROUNDS = Number(process.env.PIPELINED_ROUNDS ?? 60)
 const CONNECTIONS = 3
 const REQUESTS = 40
@@ -90,7 +99,27 @@ class Capacity {
   }
 }
 
+/** Verifies the credentials of a request at once, or later. */
+function laterAccess(random: SeededRandom): RequestAccess {
+  const identity = { principal: 'ann', method: 'token', validUntil: Number.POSITIVE_INFINITY } as const
+  const authenticate = (): Authentication | Promise<Authentication> =>
+    random.next() < 0.3 ? later(random).then(() => identity) : identity
+  return RequestAccess.of(
+    { access: accessSettings.parse({ audit: 'all' }), quotas: quotaSettings.parse({}) },
+    {
+      authenticator: { authenticate } as unknown as Authenticator,
+      isAuthenticated: false,
+      metrics: new AccessMetrics(createPrometheusMetrics()),
+      auditSink: () => undefined,
+      clock: () => performance.now(),
+      now: Date.now
+    }
+  )!
+}
+
 interface Sent {
+  /** Default: POST. */
+  readonly method?: string
   /** Without prefix, that of the API before it. */
   readonly path: string
   readonly type: string
@@ -137,6 +166,15 @@ function requestOf(random: SeededRandom, topic: string, number: number): Sent {
       body: value + padding
     }),
     () => ({
+      ...{ method: 'GET', path: `/loud/arion/${random.pick(['sync', 'async'])}/${topic}/${number}` },
+      ...{ type: 'text/plain', isPlain: true, body: '' }
+    }),
+    () => ({
+      path: `/loud/cloudevents/${topic}`,
+      type: 'application/cloudevents+json',
+      body: json({ data: number, ...EVENT })
+    }),
+    () => ({
       path: `/loud/kafboy/${random.pick(['sync', 'async'])}/${topic}`,
       type: 'application/json',
       isPlain: true,
@@ -155,8 +193,12 @@ function requestOf(random: SeededRandom, topic: string, number: number): Sent {
 }
 
 /** @returns the bytes of a request, framed and coded by lot */
-function bytesOf(random: SeededRandom, { path, type, body, isPlain = false }: Sent, key: string | undefined): Buffer {
-  const lines = [`POST ${path} HTTP/1.1`, 'host: localhost', `content-type: ${type}`]
+function bytesOf(
+  random: SeededRandom,
+  { method = 'POST', path, type, body, isPlain = false }: Sent,
+  key: string | undefined
+): Buffer {
+  const lines = [`${method} ${path} HTTP/1.1`, 'host: localhost', `content-type: ${type}`]
   let bytes: Buffer = Buffer.from(body)
   const coding = isPlain ? '' : random.pick(['', '', '', 'gzip', 'deflate', 'br'])
   const isChunked = !isPlain && random.next() < 0.35
@@ -188,8 +230,9 @@ function bytesOf(random: SeededRandom, { path, type, body, isPlain = false }: Se
 const CRLF = Buffer.from('\r\n')
 const head = (lines: readonly string[]): Buffer => Buffer.from(`${lines.join('\r\n')}\r\n\r\n`)
 
-/** The number in a value: as text, or in Avro behind the five bytes that name the schema. */
-function numberIn(value: Buffer): number {
+/** The number in a value, or in the key where that is empty: as text, or in Avro behind the five bytes that name the schema. */
+function numberIn({ key, value }: ProduceRecord): number {
+  if (!Buffer.isBuffer(value) || value.length === 0) return Number(key)
   if (value[0] !== 0) return Number(/\d+/.exec(value.toString())?.[0])
   let zigzag = 0
   for (let at = 5, shift = 0; at < value.length; at++, shift += 7) zigzag |= (value[at]! & 0x7f) << shift
@@ -245,23 +288,52 @@ describe('requests of one connection, sent without waiting for answers', () => {
   let capacity: Capacity
   let certificates: Certificates | undefined
 
+  let elsewhere: Started
+
+  /** Two gateways of one deployment, each of which owns half of the keys. */
   const start = async (random: SeededRandom, isTls: boolean): Promise<void> => {
     verbs = new LaterVerbs(random)
     capacity = new Capacity(random)
-    const registry = new ScriptedRegistry()
-    registry.script = () => later(random) as Promise<never>
-    const parsed = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
-    const schemas = new Schemas(parsed, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
-    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
-    const admission = new Admission(capacity, 30_000, () => performance.now())
-    const shared = { schemas, idempotency, admission } satisfies Partial<ApiContext<unknown>>
-    const routes = await confluent.plugin(contextFor(verbs, confluent.settings.parse({}), shared))
+    const there = keysOf(undefined)
+    const owners: KeyOwners = {
+      scope: 'deployment',
+      ownerOf: hash =>
+        hash.charCodeAt(0) % 2 === 0
+          ? undefined
+          : async request => {
+              await later(random)
+              const answer = await there.carryOut(request)
+              await later(random)
+              return answer
+            },
+      serve: () => undefined,
+      close: () => undefined
+    }
     if (isTls) {
       const read = async (): Promise<typeof material> => material
       const settings = httpTlsSettings.parse({})
       certificates = await Certificates.open({ section: 'its.tls', settings, read, log: silentLogger })
     } else certificates = undefined
-    started = await startHttp({
+    started = await gatewayWith(random, keysOf(owners), certificates)
+    elsewhere = await gatewayWith(random, there)
+  }
+
+  const keysOf = (owners: IdempotencyDeps['owners']): Idempotency =>
+    new Idempotency({ keys: localKeys(), owners, count: () => undefined })
+
+  const gatewayWith = async (
+    random: SeededRandom,
+    idempotency: Idempotency,
+    certificates?: Certificates
+  ): Promise<Started> => {
+    const registry = new ScriptedRegistry()
+    registry.script = () => later(random) as Promise<never>
+    const parsed = schemasSettings.parse({ registry: { urls: ['http://registry.test'] } })
+    const schemas = new Schemas(parsed, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
+    const admission = new Admission(capacity, 30_000, () => performance.now())
+    const shared = { schemas, idempotency, admission } satisfies Partial<ApiContext<unknown>>
+    const routes = await confluent.plugin(contextFor(verbs, confluent.settings.parse({}), shared))
+    return startHttp({
       plugin: async scope => {
         routes(scope)
         for (const [name, settings] of Object.entries(OTHERS)) {
@@ -270,7 +342,8 @@ describe('requests of one connection, sent without waiting for answers', () => {
           await scope.register(async inner => addRoutes(inner), { prefix: `/${name}` })
         }
       },
-      certificates
+      certificates,
+      requestAccess: laterAccess(random)
     })
   }
 
@@ -283,8 +356,7 @@ describe('requests of one connection, sent without waiting for answers', () => {
       socket.once('error', reject)
     })
 
-  const numbersOf = (topic: string): number[] =>
-    verbs.records.filter(record => record.topic === topic).map(({ value }) => numberIn(value!))
+  const numbersOf = (topic: string): number[] => verbs.records.filter(record => record.topic === topic).map(numberIn)
 
   const round = async (seed: number): Promise<void> => {
     const random = new SeededRandom(seed)
@@ -332,6 +404,7 @@ describe('requests of one connection, sent without waiting for answers', () => {
     for (const client of [...clients!, ...others!]) client.end()
     capacity.end()
     await started.http.close()
+    await elsewhere.http.close()
     certificates?.close()
     for (const [at, client] of clients!.entries()) {
       const topic = `t${at}`

@@ -309,15 +309,147 @@ describe('a connection of the engine', () => {
     })
   })
 
-  it('begins no request in the tick in which a stream gets its end, also where it comes by a call of its own', () => {
-    take(post('/1', 'a', 2))
-    connection.receiving!.on('data', () => undefined)
-    take('b')
-    take(post('/2', 'c'))
-    expect(newly(), 'the end of the first one is told in a later turn').to.deep.equal(['/1'])
-    clock.next()
-    clock.next()
-    expect(newly()).to.deep.equal(['/2'])
+  describe('one of whose requests keeps its turn', () => {
+    const afterThis = (): Promise<void> => new Promise(resolve => process.nextTick(resolve))
+    let first: EngineRequest
+    beforeEach(() => {
+      client.onHandled = ({ req }) => req.url.startsWith('/kept') && req.keepTurn()
+      take(get('/kept'))
+      first = answers[0]!.req
+      newly()
+    })
+
+    it('begins the next one when the turn has ended, behind the code that ends it', async () => {
+      take(get('/2') + get('/3'))
+      expect(newly()).to.deep.equal([])
+      first.endTurn()
+      expect(newly()).to.deep.equal([])
+      await afterThis()
+      expect(newly()).to.deep.equal(['/2', '/3'])
+      first.endTurn()
+      first.keepTurn()
+      take(get('/4'))
+      expect(newly(), 'a turn that has ended does not come again').to.deep.equal(['/4'])
+    })
+
+    it('begins the next one at once where the turn has ended before that comes', () => {
+      first.endTurn()
+      take(get('/2'))
+      expect(newly()).to.deep.equal(['/2'])
+    })
+
+    it('begins the next one when the first is answered, and not when its answer begins', async () => {
+      take(get('/2'))
+      answers[0]!.writeContinue()
+      answers[0]!.writeHead(200)
+      await afterThis()
+      expect(newly()).to.deep.equal([])
+      answers[0]!.end('x')
+      await afterThis()
+      expect(newly()).to.deep.equal(['/2'])
+    })
+
+    it('begins eight requests in a tick, however many of them keep and end their turns', async () => {
+      const began: string[] = []
+      client.onHandled = ({ req }) => {
+        began.push(req.url)
+        req.keepTurn()
+        void Promise.resolve().then(() => req.endTurn())
+      }
+      take(Array.from({ length: 20 }, (_, at) => get(`/${at}`)).join(''))
+      first.endTurn()
+      for (let times = 30; times > 0; times--) await afterThis()
+      expect(began).to.have.length(8)
+      clock.next()
+      for (let times = 30; times > 0; times--) await afterThis()
+      expect(began).to.have.length(16)
+    })
+
+    it('is read on until 64 KiB wait, which are counted, so that a client that leaves is noticed', async () => {
+      const filler = get(`/${'x'.repeat(500)}`)
+      const fits = Math.floor((64 * 1024) / filler.length)
+      take(filler.repeat(fits))
+      expect([kept(), socket.newly()]).to.deep.equal([fits * filler.length, []])
+      take(filler)
+      expect(socket.newly()).to.deep.equal(['pause'])
+      first.endTurn()
+      for (let ticks = 0; ticks < fits; ticks++) {
+        await afterThis()
+        answerAll()
+        clock.next()
+      }
+      expect([kept(), socket.newly().at(-1)]).to.deep.equal([0, 'resume'])
+      expect(newly()).to.have.length(fits + 1)
+    })
+
+    it('begins no further one once its client has left', async () => {
+      take(get('/2'))
+      socket.emit('end')
+      socket.destroy()
+      await afterThis()
+      clock.tick(0)
+      expect([newly(), first.isOver, kept()]).to.deep.equal([[], true, 0])
+    })
+
+    it('does not take the time for that of the client: half a head behind it is late by its own time only', async () => {
+      take('GET /half')
+      clock.tick(2_000)
+      expect(socket.newly()).to.deep.equal([])
+      answers[0]!.end('x')
+      socket.flush()
+      await afterThis()
+      connection.check(clock.now + 99)
+      expect(socket.newly()).to.deep.equal([])
+      connection.check(clock.now + 100)
+      expect(socket.newly()).to.include('end HTTP/1.1 408 Request Timeout')
+    })
+
+    it('grants no upgrade to the next one', async () => {
+      take(
+        'GET /up HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\nSec-WebSocket-Version: 13\r\n\r\n'
+      )
+      answers[0]!.end('x')
+      socket.flush()
+      await afterThis()
+      expect([newly(), answers.at(-1)!.req.upgrade]).to.deep.equal([['/up'], false])
+    })
+
+    describe('when the process begins to stop', () => {
+      const heads = (): readonly boolean[] => answers.map(({ shouldKeepAlive }) => shouldKeepAlive)
+
+      it('begins what has come, and ends behind the answer to the last of it', async () => {
+        take(get('/2') + post('/kept3', 'abc') + get('/4'))
+        stage.connections.endBehindAnswers()
+        take(get('/later'))
+        stage.connections.endBehindAnswers()
+        first.endTurn()
+        await afterThis()
+        answers[2]!.req.endTurn()
+        await afterThis()
+        expect(newly()).to.deep.equal(['/2', '/kept3', '/4'])
+        expect(heads()).to.deep.equal([true, true, true, false])
+        expect(answers.map(({ req }) => req.isOwed)).to.deep.equal([false, true, true, true])
+      })
+
+      it('ends behind one whose body has come in part, or in chunks', async () => {
+        const chunked = 'POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n'
+        for (const last of [chunked, post('/2', 'abc', 5)]) {
+          connect()
+          client.onHandled = ({ req }) => req.url.startsWith('/kept') && req.keepTurn()
+          take(get('/kept') + get('/1') + last)
+          stage.connections.endBehindAnswers()
+          answers[0]!.req.endTurn()
+          await afterThis()
+          expect(heads()).to.deep.equal([true, true, false])
+        }
+      })
+
+      it('ends behind the one that keeps its turn where no other one has come', () => {
+        take('GET /half')
+        stage.connections.endBehindAnswers()
+        expect(heads()).to.deep.equal([false])
+      })
+    })
   })
 
   describe('that is idle', () => {

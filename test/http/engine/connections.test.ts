@@ -324,6 +324,20 @@ describe('http: a connection and what it holds', () => {
       expect([socket.newly(), ended.count]).to.deep.equal([['destroy'], 1])
     })
 
+    it('never after silence behind bytes that wait for a request that keeps its turn, and after its own as before', () => {
+      const { socket, take, answers, ended } = silent()
+      take(get('/'))
+      answers[0]!.req.keepTurn()
+      take(get('/next'))
+      clock.tick(500)
+      expect([socket.newly(), ended.count]).to.deep.equal([[], 0])
+      const other = silent()
+      other.take(get('/'))
+      other.answers[0]!.req.keepTurn()
+      clock.tick(120)
+      expect([other.socket.newly(), other.ended.count]).to.deep.equal([['destroy'], 1])
+    })
+
     it('never before the time is over, also where the clock has fractions of a millisecond', () => {
       const stage = connectionsWith({ keepAliveTimeoutMs: 100, headersTimeoutMs: 50 }, () => clock.now + 0.9)
       const [idle, slow] = [stage.connect(), stage.connect()]

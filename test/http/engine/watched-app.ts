@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { sendAnswer } from '../../../src/http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
+import { keepTurn } from '../../../src/http/exchange/exchange.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/stage.js'
 
 const POOL_BYTES = 1024 * 1024
@@ -39,6 +40,7 @@ export class WatchedApp {
     const plugin = async (app: FastifyInstance): Promise<void> => {
       const receive = byHand(({ request, response, payload, requestId }) => {
         watched.app!.begun++
+        keepTurn({ request })
         if (request.headers[PROXIED] === undefined) unmarked.push(pathOf(request))
         const declaredBytes = Number(request.headers['content-length'] ?? 0)
         collectBody(payload, declaredBytes, MAX_BODY_BYTES, pool, body => {

@@ -274,23 +274,6 @@ describe('admission', () => {
     expect(entered).to.deep.equal(['large'])
   })
 
-  it('lets a request without a body in behind those of its connection that wait, and at once then', () => {
-    capacity.usedBytes = 10 * MIB
-    const { socket } = ask('a', 4 * KIB)
-    ask('empty', 0, socket)
-    ask('none', undefined, socket)
-    ask('other', 0)
-    expect(entered).to.deep.equal(['other'])
-    capacity.free(10 * MIB)
-    capacity.usedBytes = 7.5 * MIB - 4 * KIB
-    clock.tick(0)
-    expect(entered).to.deep.equal(['other', 'a', 'empty', 'none'])
-    ask('later', 0, socket)
-    expect(entered).to.have.length(5)
-    clock.runAll()
-    expect([refused, clock.countTimers()]).to.deep.equal([[], 0])
-  })
-
   it('lets requests without a body in, whatever there is room for', () => {
     capacity.usedBytes = 10 * MIB
     const request = new FakeRequest(undefined, {})

@@ -1,6 +1,4 @@
 import { EventEmitter } from 'node:events'
-import type { ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
 import * as zlib from 'node:zlib'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
@@ -53,7 +51,6 @@ class Bodies {
         pool,
         end => {
           resolve(`${address.key}: ${outcome(end)}`)
-          return undefined
         },
         true,
         waitMs
@@ -79,34 +76,10 @@ class Bodies {
 
 const polite = { key: 'polite' }
 const hostile = { key: 'hostile' }
-const FULL = 'too many bodies wait to be decoded, or for those before them on their connections'
+const FULL = 'too many bodies wait to be decoded'
 /** What a body that waits costs beside its bytes. */
 const BESIDE = 8 * 1024
 const MANY = 8_000
-
-/** A body that is handed on when those before it on its connection were. */
-class Late {
-  isHandedOn = false
-  refusal: string | undefined
-
-  constructor(socket: Socket, threads: BodyThreads) {
-    threads.add({
-      socket,
-      response: new EventEmitter() as unknown as ServerResponse,
-      address: polite,
-      bytes: Buffer.from('x'),
-      waitMs: 1_000,
-      endAtOnce: () => {
-        this.isHandedOn = true
-        return undefined
-      },
-      endByThread: () => Promise.reject(new Error('it needs none')),
-      refuse: ({ message }) => {
-        this.refusal = message
-      }
-    })
-  }
-}
 
 /** Threads that end when they are told to. @returns how many bodies they have got */
 function scripted(): { readonly bodies: Bodies; readonly end: () => void; readonly got: () => number } {
@@ -250,42 +223,6 @@ describe('compressed bodies that wait', () => {
     } finally {
       clock.restore()
     }
-  })
-
-  it('for those before them on their connection are refused with this reason when their time is over', async () => {
-    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
-    try {
-      const { threads } = new Bodies()
-      const socket = {} as Socket
-      threads.keepOrder(socket, new Promise(() => undefined))
-      const next = new Late(socket, threads)
-      clock.tick(1_000)
-      expect([next.refusal, next.isHandedOn]).to.deep.equal([
-        'the requests before it on its connection take too long',
-        false
-      ])
-    } finally {
-      clock.restore()
-    }
-  })
-
-  it('behind a stream that has waited, too, are handed on when the stream is answered, however long it is decoded', async () => {
-    const { threads } = new Bodies()
-    const socket = {} as Socket
-    let handOn = (): void => undefined
-    threads.keepOrder(socket, new Promise(resolve => (handOn = resolve)))
-    const stream = Object.assign(new EventEmitter(), { destroyed: false })
-    let hasBegun = false
-    threads.beginInOrder(socket, stream as unknown as ServerResponse, () => (hasBegun = true))
-    const next = new Late(socket, threads)
-    await turns(5)
-    expect([hasBegun, next.isHandedOn]).to.deep.equal([false, false])
-    handOn()
-    await turns(5)
-    expect([hasBegun, next.isHandedOn]).to.deep.equal([true, false])
-    stream.emit('close')
-    await turns(5)
-    expect([next.isHandedOn, threads.isBusy(socket)]).to.deep.equal([true, false])
   })
 
   it('of one process take no place of those of another one in the same program', async () => {

@@ -113,6 +113,8 @@ export async function until(
   }
 }
 
+type HttpOptionsOfServer = Parameters<typeof startServer>[0]
+
 export interface StartSettings {
   readonly http?: object
   readonly management?: object
@@ -129,7 +131,9 @@ export interface StartSettings {
   readonly now?: () => number
   /** Limit of the bodies of `/loud`. */
   readonly maxBodyBytes?: number
-  readonly accessLog?: Parameters<typeof startServer>[0]['accessLog']
+  /** Checks requests before their bodies are read. Default: nothing does. */
+  readonly requestAccess?: HttpOptionsOfServer['requestAccess']
+  readonly accessLog?: HttpOptionsOfServer['accessLog']
   readonly certificates?: HttpOptions['certificates']
   /** The page of the management port. Default: there is none. */
   readonly page?: HttpOptions['status']['page']
@@ -181,6 +185,7 @@ export async function startHttp(settings: StartSettings = {}): Promise<Started> 
     log: recordingLogger(lines),
     ...(settings.now && { now: settings.now }),
     accessLog: settings.accessLog,
+    requestAccess: settings.requestAccess,
     certificates: settings.certificates
   }
   const metricsText = (): Promise<string> => metrics.registry.metrics()

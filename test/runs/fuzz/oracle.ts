@@ -171,6 +171,8 @@ class OracleRequest extends IncomingMessage {
 
   whenUpgraded(): void {}
   whenRefused(): void {}
+  keepTurn(): void {}
+  endTurn(): void {}
   hold(): void {}
   letGo(): void {}
   refuse(): void {}

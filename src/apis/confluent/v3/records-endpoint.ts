@@ -17,7 +17,7 @@ import type {
   RecordsOrLater
 } from '../../../http/api/produce-route.js'
 import type { BodySource, BufferPool } from '../../../http/exchange/body-collector.js'
-import { beginInOrder, decodedStream } from '../../../http/exchange/decoded-body.js'
+import { decodedStream } from '../../../http/exchange/decoded-body.js'
 import { type Exchange, noteWait } from '../../../http/exchange/exchange.js'
 import { JSON_TYPE, MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
@@ -156,8 +156,8 @@ export class V3Records extends V3Produce {
     // Without both headers a request has no body.
     const length = headers['transfer-encoding'] === undefined ? (headers['content-length'] ?? '0') : undefined
     const isStream = length === undefined || Number(length) > WHOLE_BODY_BYTES
-    if (isStream && exchange.payload.waitedMs === undefined)
-      beginInOrder(exchange, () => this.#stream(exchange, params, route))
+    // A request that another process has passed on has come as a whole, however long it is.
+    if (isStream && exchange.payload.whole === undefined) this.#stream(exchange, params, route)
     else route.receive(exchange, params)
   }
 
