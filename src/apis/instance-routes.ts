@@ -1,4 +1,5 @@
-import { type CastellanError, codeOf, type ErrorCode } from '../core/errors.js'
+import { errorCodeOf } from '../core/error-code-of.js'
+import type { CastellanError, ErrorCode } from '../core/errors.js'
 import type { TopicPartition } from '../core/model.js'
 import type { RecordBudget } from '../core/record-budget.js'
 import type { Caller, Operation } from '../http/access/access.js'
@@ -163,7 +164,7 @@ export class InstanceAsk {
         throw this.#api.otherFormat(result.format)
       default: {
         const error = toError(result, `the request to the ${this.#api.noun}`, TIMEOUT_MS)
-        throw UNAVAILABLE.includes(codeOf(error)) ? this.#api.unavailable(error.message) : this.#api.failed(error)
+        throw UNAVAILABLE.includes(errorCodeOf(error)) ? this.#api.unavailable(error.message) : this.#api.failed(error)
       }
     }
   }

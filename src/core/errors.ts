@@ -48,9 +48,6 @@ export class CastellanError extends Error {
   }
 }
 
-/** The code of an error of a part. Only calls of programs have errors with other codes. */
-export const codeOf = ({ code }: Pick<CastellanError, 'code'>): ErrorCode => code as ErrorCode
-
 /** The request is wrong: repeating it unchanged cannot succeed. */
 export class InvalidRequestError extends CastellanError {
   override readonly name = 'InvalidRequestError'

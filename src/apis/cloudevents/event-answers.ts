@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, KafkaError, StacklessError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
@@ -23,7 +24,7 @@ export class EventProblem extends StacklessError {
 
   static of(failure: Cause & { readonly message: string; readonly errorCode?: number | undefined }): EventProblem {
     const isOtherKind = failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL
-    const status = isOtherKind ? 409 : statusByCode[codeOf(failure)]
+    const status = isOtherKind ? 409 : statusByCode[errorCodeOf(failure)]
     return new EventProblem(status, failure.message, undefined, failure)
   }
 }
@@ -37,7 +38,7 @@ export class EventAnswers extends ErrorAnswers {
       return eventProblem(error.status, error.message, persisted, error.reason, error.errors)
     if (!(error instanceof CastellanError)) return undefined
     const isMissing = error instanceof KafkaError && error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    const status = refusalStatus(error) ?? (isMissing ? 404 : statusByCode[codeOf(error)])
+    const status = refusalStatus(error) ?? (isMissing ? 404 : statusByCode[errorCodeOf(error)])
     return eventProblem(status, error.message, persisted, error)
   }
 }

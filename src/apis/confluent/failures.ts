@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
@@ -143,7 +144,7 @@ const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED
  * @param topic that the request names. Texts of Kafka do not name it: "This server does not host this topic-partition."
  */
 export function problemOf(error: CastellanError, topic?: string): Problem {
-  return { reason: codeOf(error), ...statusAndCodeOf(error, topic) }
+  return { reason: errorCodeOf(error), ...statusAndCodeOf(error, topic) }
 }
 
 function statusAndCodeOf(error: CastellanError, topic: string | undefined): Problem {

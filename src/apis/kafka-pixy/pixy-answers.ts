@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
@@ -107,7 +108,7 @@ export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_ME
 /** @param isReady whether any broker can be reached */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { message } = failure
-  const code = codeOf(failure)
+  const code = errorCodeOf(failure)
   if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN_TEXT }
   if (BUSY.has(code)) return { status: 503, text: message }
   if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
@@ -148,7 +149,7 @@ export class PixyAnswers extends ApiAnswers {
    */
   failure(asked: Reply, failure: AnyFailure, isReady: boolean): void {
     const { status, text } = failureAnswerOf(failure, isReady)
-    noteFailure(asked.response, codeOf(failure))
+    noteFailure(asked.response, errorCodeOf(failure))
     this.error(asked, status, text, { headers: untoldWarning(text, failure) })
   }
 

@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
@@ -221,7 +222,7 @@ export class PushApi implements ProduceApi<PushHead> {
     const status = refusalStatus(error)
     if (status === undefined || !(error instanceof CastellanError)) return undefined
     if (error instanceof UnreadableBodyError) return { status, type: TEXT_TYPE, body: error.message }
-    const text = recordRefusalOf(codeOf(error))
+    const text = recordRefusalOf(errorCodeOf(error))
     const isForbidden = error instanceof ForbiddenError
     // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
     if (records === undefined)

@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, StacklessError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, StacklessError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
@@ -83,7 +84,7 @@ const statusByKafka: ReadonlyMap<number | undefined, number> = new Map([
 ])
 
 const statusOf = ({ code, errorCode }: Pick<Failed, 'code' | 'errorCode'>): number =>
-  (code === 'kafka' ? statusByKafka.get(errorCode) : undefined) ?? statusByCode[codeOf({ code })]
+  (code === 'kafka' ? statusByKafka.get(errorCode) : undefined) ?? statusByCode[errorCodeOf({ code })]
 
 export interface QueueParts extends EndpointBase {
   readonly answers: QueueAnswers

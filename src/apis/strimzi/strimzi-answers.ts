@@ -1,5 +1,6 @@
 import type { z } from 'zod'
-import { CastellanError, codeOf, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { Shares } from '../../core/shares.js'
@@ -107,7 +108,7 @@ function statusOf(error: CastellanError): number {
     if (CLIENTS_OWN.has(errorCode)) return 422
     if (DENIED.has(errorCode)) return 403
   }
-  return STATUSES[codeOf(error)] ?? 500
+  return STATUSES[errorCodeOf(error)] ?? 500
 }
 
 export interface BridgeParts extends EndpointBase {

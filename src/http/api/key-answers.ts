@@ -1,4 +1,5 @@
-import { type CastellanError, codeOf, type ErrorCode } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import type { CastellanError, ErrorCode } from '../../core/errors.js'
 import type { ClaimedKey } from '../../producer/keys/claimed-key.js'
 import type { Claim } from '../../producer/keys/local-keys.js'
 import { PERSISTED_HEADER } from '../../verbs/persisted.js'
@@ -175,7 +176,7 @@ export const notAdmitted = (error: CastellanError): Refusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)
   const { message: detail, setting } = error
   const status = refusalStatus(error) ?? 503
-  return { result: 'overloaded', status, code: codeOf(error), detail, headers, retryAfterSeconds, setting }
+  return { result: 'overloaded', status, code: errorCodeOf(error), detail, headers, retryAfterSeconds, setting }
 }
 export const tooLarge = (maxBytes: number): Refusal =>
   refusal('invalid', 413, `the body is larger than ${maxBytes} bytes`, UNREAD)

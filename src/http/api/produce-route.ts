@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { RefusalReason } from '../../core/refusals.js'
@@ -457,7 +458,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       this.producer.countFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
       const failed = firstFailureOf(outcomes)
-      if (isSync || status >= 400) noteFailure(response, cause === undefined ? failed?.code : codeOf(cause))
+      if (isSync || status >= 400) noteFailure(response, cause === undefined ? failed?.code : errorCodeOf(cause))
       // The type of an answer that says nothing of failures may be that of its template.
       if (failed !== undefined && type !== undefined) further = { ...untoldWarning(body, failed), ...further }
       if (isOwnForm !== true && wantsModern(exchange.request)) {

@@ -1,5 +1,6 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
-import { codeOf, type ErrorCode, OverloadedError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { type ErrorCode, OverloadedError } from '../../core/errors.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
@@ -83,7 +84,7 @@ export function sendAnswer(
   further?: Readonly<Record<string, string | readonly string[]>>
 ): void {
   if (response.headersSent || response.destroyed) return
-  noteFailure(response, cause && codeOf(cause))
+  noteFailure(response, cause && errorCodeOf(cause))
   const isProblem = persisted !== undefined && status >= 400 && type !== PROBLEM_TYPE && wantsModern(response.req)
   if (isProblem) ({ type, body } = problemAnswer(status, body.toString(), persisted, cause))
   const headers: Record<string, string | number | string[]> = {}

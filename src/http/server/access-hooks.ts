@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
-import { CastellanError, codeOf, type ErrorCode } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import { type IncomingRequest, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { type EngineRequest, engineRequest } from '../engine/request.js'
@@ -93,7 +94,7 @@ export function answerRefusal(
   const status = refusalStatus(error)
   if (status === undefined) throw error
   const body: { error: ErrorCode | undefined; message: string } = {
-    error: error instanceof CastellanError ? codeOf(error) : undefined,
+    error: error instanceof CastellanError ? errorCodeOf(error) : undefined,
     message: error.message
   }
   // The body has not been read and will not be read.

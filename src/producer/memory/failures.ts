@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, type ErrorCode } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { Persisted, RecordFailure } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import type { TransactionError } from '../../core/transaction-error.js'
@@ -53,7 +54,7 @@ export const failures = {
   /** The transaction of the record has failed, or aborts. `cause` of the error tells more than its own code, which is no code of a record. */
   ofTransaction: ({ message, retriable, cause }: TransactionError, persisted: Persisted): RecordFailure => {
     const { code, setting } = cause instanceof CastellanError ? cause : NO_CAUSE
-    return { ...failure(codeOf({ code }), message, retriable, persisted), setting }
+    return { ...failure(errorCodeOf({ code }), message, retriable, persisted), setting }
   },
   shuttingDown: (persisted: Persisted = 'no') => failure('shuttingDown', 'shutting down', true, persisted),
   aborted: () => failure('aborted', 'the signal of its call was aborted before it was sent', true),
@@ -67,12 +68,12 @@ export const failures = {
   /** @param words of the broker; without them, what its code says */
   rejected: (errorCode: number, persisted: Persisted, words?: string): RecordFailure => {
     const { message, retriable } = kafkaErrorOf(errorCode, words)
-    return { type: 'failed', code: errorCodeOf(errorCode), errorCode, message, persisted, retriable }
+    return { type: 'failed', code: codeOfRefusal(errorCode), errorCode, message, persisted, retriable }
   }
 } as const
 
 /** Castellan's error code for a code with which Kafka refuses records for good. */
-function errorCodeOf(kafkaCode: number): ErrorCode {
+function codeOfRefusal(kafkaCode: number): ErrorCode {
   switch (kafkaCode) {
     case errorCodes.UNKNOWN_TOPIC_OR_PARTITION:
       return 'unknownTopic'

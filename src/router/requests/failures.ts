@@ -1,5 +1,6 @@
 import { isCount } from '../../core/counts.js'
-import { type CastellanError, codeOf, type ErrorCode, KafkaError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
@@ -45,7 +46,7 @@ export const oddOffset = (offset: number | undefined): Failure =>
 export const failureOf = (error: CastellanError): Failure => ({
   type: 'failed',
   errorCode: error instanceof KafkaError ? error.errorCode : undefined,
-  code: codeOf(error),
+  code: errorCodeOf(error),
   message: error.message,
   retriable: error.retriable,
   setting: error.setting

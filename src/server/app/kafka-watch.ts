@@ -1,4 +1,5 @@
-import { CastellanError, codeOf, type ErrorCode, UnavailableError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, type ErrorCode, UnavailableError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 
 const LOOK_EVERY_MS = 250
@@ -54,5 +55,5 @@ const byCode: Partial<Record<ErrorCode, string>> = {
  */
 export function briefOf(error: Error): string {
   if (error instanceof UnavailableError && error.brief !== undefined) return error.brief
-  return (error instanceof CastellanError ? byCode[codeOf(error)] : undefined) ?? 'see the log'
+  return (error instanceof CastellanError ? byCode[errorCodeOf(error)] : undefined) ?? 'see the log'
 }

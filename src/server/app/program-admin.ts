@@ -1,6 +1,7 @@
 import { performanceClock } from '../../core/clocks.js'
 import { unlessAborted } from '../../core/ending.js'
-import { CastellanError, codeOf, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
 import {
   MAX_TIMER_MS,
   type MonotonicClock,
@@ -342,7 +343,7 @@ const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =
 function toAdminError(error: CastellanError): AdminError {
   const { message, retriable, setting } = error
   const errorCode = error instanceof KafkaError ? error.errorCode : undefined
-  const code = errorCode === undefined ? codeOf(error) : adminCodeOf(errorCode)
+  const code = errorCode === undefined ? errorCodeOf(error) : adminCodeOf(errorCode)
   return new AdminError({ code, errorCode, message, retriable, setting, cause: error })
 }
 

@@ -18,6 +18,7 @@ describe('one descriptor per operation', () => {
   it('an operation is named by its message, its processor, the lists and its user', () => {
     expect(filesNaming('initProducerId')).to.deep.equal([
       'kafka/broker-client.ts',
+      'kafka/features.ts',
       'producer/memory/numbering.ts',
       'router/messages/internal.ts',
       'router/processors/operations.ts',
@@ -29,6 +30,7 @@ describe('one descriptor per operation', () => {
     expect(filesNaming('leaveGroup')).to.deep.equal([
       'consumer/group/group-member.ts',
       'kafka/broker-client.ts',
+      'kafka/features.ts',
       'router/messages/internal.ts',
       'router/processors/groups.ts',
       'router/processors/operations.ts'

@@ -96,14 +96,14 @@ describe('the Router by itself', () => {
     }
     topics.set('orders', { partitions: { 0: { ...inUse, offlineReplicas: [] } } })
     await useFor(1)
-    expect(brokers()).to.deep.equal(['1 up', '2 up'])
+    expect(brokers()).to.deep.equal(['1 notAsked', '2 notAsked'])
     nodes = cluster.nodes
     topics.set('orders', { partitions: { 0: { ...inUse, offlineReplicas: [2] } } })
     await useFor(2 * 3_600_000)
-    expect(brokers()).to.deep.equal(['1 up', '2 gone'])
+    expect(brokers()).to.deep.equal(['1 notAsked', '2 gone'])
     topics.set('orders', { partitions: { 0: { leaderId: 1, replicas: [1], offlineReplicas: [] } } })
     await useFor(1)
-    expect(brokers()).to.deep.equal(['1 up'])
+    expect(brokers()).to.deep.equal(['1 notAsked'])
   })
 
   it('says how many requests wait, also when none does any more', async () => {

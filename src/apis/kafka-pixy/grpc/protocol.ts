@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type ServiceClientConstructor, status } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import protobuf from 'protobufjs'
-import { CastellanError, codeOf, type ErrorCode, type KafkaError } from '../../../core/errors.js'
+import { errorCodeOf } from '../../../core/error-code-of.js'
+import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { packageFile } from '../../../core/package-file.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC_TEXT } from '../pixy-answers.js'
@@ -49,9 +50,9 @@ const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
  */
 export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
   const { status: httpStatus, text } = failureAnswerOf(failure, isReady)
-  if (httpStatus === 409) return new StatusError(status.FAILED_PRECONDITION, text, codeOf(failure))
-  const code = text === NO_SUCH_TOPIC_TEXT ? unknownTopic : STATUSES.get(codeOf(failure))
-  return new StatusError(code ?? status.INTERNAL, text, codeOf(failure))
+  if (httpStatus === 409) return new StatusError(status.FAILED_PRECONDITION, text, errorCodeOf(failure))
+  const code = text === NO_SUCH_TOPIC_TEXT ? unknownTopic : STATUSES.get(errorCodeOf(failure))
+  return new StatusError(code ?? status.INTERNAL, text, errorCodeOf(failure))
 }
 
 /** The status of a thrown error; `undefined`: the error is a bug. */
