@@ -167,7 +167,9 @@ export const apiNames = [
   'ShareGroupDescribe',
   'ShareFetch',
   'ShareAcknowledge',
-  'DescribeShareGroupOffsets'
+  'DescribeShareGroupOffsets',
+  'AlterShareGroupOffsets',
+  'DeleteShareGroupOffsets'
 ] as const
 export type ApiName = (typeof apiNames)[number]
 

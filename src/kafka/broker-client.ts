@@ -118,6 +118,8 @@ export const calledApis = {
   shareFetch: share.shareFetchV2,
   shareAcknowledge: share.shareAcknowledgeV2,
   describeShareGroupOffsets: share.describeShareGroupOffsetsV1,
+  alterShareGroupOffsets: share.alterShareGroupOffsetsV0,
+  deleteShareGroupOffsets: share.deleteShareGroupOffsetsV0,
   initProducerId: initProducerIdV1,
   initTransactionalId: transactions.initProducerIdV4,
   addPartitionsToTxn: transactions.addPartitionsToTxnV3,

@@ -111,6 +111,16 @@ export const features = {
     ],
     without: 'no settings are shown; `PATCH`, and an acquire that begins a group, are refused (30)'
   },
+  queueOffsets: {
+    what: 'to reset queues, and to delete topics of them',
+    calls: ['shareGroupDescribe', 'describeShareGroupOffsets', 'alterShareGroupOffsets', 'deleteShareGroupOffsets'],
+    acls: [
+      ['Read', 'Group'],
+      ['Delete', 'Group'],
+      ['Read', 'Topic']
+    ],
+    without: 'refused (30, 29)'
+  },
   deadLetters: {
     what: 'to name a topic for dead letters of queues, which brokers write by themselves',
     calls: ['describeConfigs'],

@@ -36,6 +36,8 @@ describe('the calls of a broker', () => {
       '78 ShareFetch 2 flexible, 1 flexible',
       '79 ShareAcknowledge 2 flexible, 1 flexible',
       '90 DescribeShareGroupOffsets 1 flexible, 0 flexible',
+      '91 AlterShareGroupOffsets 0 flexible',
+      '92 DeleteShareGroupOffsets 0 flexible',
       '22 InitProducerId 1',
       '22 InitProducerId 4 flexible',
       '24 AddPartitionsToTxn 3 flexible',

@@ -30,6 +30,8 @@ import {
 } from '../../src/kafka/protocol/offsets.js'
 import { initProducerIdV1, produceV7, produceV8 } from '../../src/kafka/protocol/produce.js'
 import {
+  alterShareGroupOffsetsV0,
+  deleteShareGroupOffsetsV0,
   describeShareGroupOffsetsV0,
   describeShareGroupOffsetsV1,
   shareAcknowledgeV1,
@@ -50,6 +52,8 @@ import { noProducer, RecordBatchWriter, type SealOptions } from '../../src/kafka
 import { ResponseBuilder } from '../support/response-builder.js'
 import { apiVersionsPayload } from '../support/scripted-broker.js'
 import {
+  alteredSharePayload,
+  deletedSharePayload,
   describedShareGroups,
   describedShareOffsets,
   SHARED,
@@ -855,5 +859,23 @@ export const samples: readonly Sample[] = [
     )
   ),
   sample(describeShareGroupOffsetsV0, { groupId: 'g' }, shareOffsetsPayload(0), describedShareOffsets(-1)),
-  sample(describeShareGroupOffsetsV1, { groupId: 'g' }, shareOffsetsPayload(1), describedShareOffsets(7))
+  sample(describeShareGroupOffsetsV1, { groupId: 'g' }, shareOffsetsPayload(1), describedShareOffsets(7)),
+  sample(alterShareGroupOffsetsV0, { groupId: 'g', partitions: [] }, alteredSharePayload(), {
+    throttleTimeMs: 5,
+    errorCode: 0,
+    errorMessage: null,
+    partitions: [
+      { topic: 'a', partition: 0, errorCode: 0, errorMessage: null },
+      { topic: 'a', partition: 1, errorCode: 3, errorMessage: 'gone' }
+    ]
+  }),
+  sample(deleteShareGroupOffsetsV0, { groupId: 'g', topics: [] }, deletedSharePayload(), {
+    throttleTimeMs: 5,
+    errorCode: 0,
+    errorMessage: null,
+    topics: [
+      { topic: 'a', errorCode: 0, errorMessage: null },
+      { topic: 'b', errorCode: 3, errorMessage: 'gone' }
+    ]
+  })
 ]

@@ -155,3 +155,28 @@ export const describedShareOffsets = (lag: number) => ({
     { topic: 'orders', topicId: SHARED, partition: 1, startOffset: -1, lag: -1, errorCode: 3 }
   ]
 })
+
+/** A part of an answer to a change of offsets: its code, and the message of the broker. */
+const codeOfPart = (builder: ResponseBuilder, at: number): ResponseBuilder =>
+  builder
+    .int16(at * 3)
+    .compactString(at === 0 ? null : 'gone')
+    .tags()
+
+export function alteredSharePayload(): Buffer {
+  const builder = head().int16(0).compactString(null)
+  builder.compactArray(['a'], topic => {
+    builder.compactString(topic).raw(SHARED_ID)
+    builder.compactArray([0, 1], partition => codeOfPart(builder.int32(partition), partition))
+    builder.tags()
+  })
+  return builder.tags().payload
+}
+
+export function deletedSharePayload(): Buffer {
+  const builder = head().int16(0).compactString(null)
+  builder.compactArray(['a', 'b'], topic =>
+    codeOfPart(builder.compactString(topic).raw(SHARED_ID), topic === 'a' ? 0 : 1)
+  )
+  return builder.tags().payload
+}

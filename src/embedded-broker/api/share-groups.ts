@@ -1,8 +1,8 @@
 import { groupBy } from '../../core/group-by.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { ProtocolWriter } from '../../kafka/protocol/encoding.js'
+import { type ProtocolWriter, ZERO_UUID } from '../../kafka/protocol/encoding.js'
 import type { AssignedTopic, ShareGroup } from '../share/share-group.js'
-import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS, readByTopic } from './api.js'
 
 const ASSIGNOR = 'simple'
 /** A structure that may be null begins with this byte; -1: null. */
@@ -140,4 +140,57 @@ function writeOffsets(
   })
 }
 
-export const shareGroupApis: readonly Api[] = [shareGroupHeartbeat, shareGroupDescribe, describeShareGroupOffsets]
+const alterShareGroupOffsets = defineApi({
+  key: 91,
+  name: 'AlterShareGroupOffsets',
+  minVersion: 0,
+  maxVersion: 0,
+  flexibleFrom: 0,
+  read: reader => ({
+    groupId: reader.string(),
+    topics: readByTopic(reader, () => ({ partition: reader.int32(), startOffset: reader.int64() }))
+  }),
+  answer({ groupId, topics }, call) {
+    const { response, cluster, faults } = call
+    const places = topics.flatMap(({ topic, partitions }) => partitions.map(one => ({ topic, ...one })))
+    const refusal = coordinatorError(call, groupId) || cluster.shareGroups.alter(groupId, places)
+    const errorCode = refusal || faults.after()
+    response.int32(0).int16(errorCode).nullableString(null)
+    response.structs(errorCode === errorCodes.NONE ? topics : [], ({ topic, partitions }) => {
+      const found = cluster.topics.get(topic)
+      response.string(topic).uuid(found?.id ?? ZERO_UUID)
+      response.structs(partitions, ({ partition }) => {
+        const code = found?.partitions[partition] === undefined ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : 0
+        response.int32(partition).int16(code).nullableString(null)
+      })
+    })
+  }
+})
+
+const deleteShareGroupOffsets = defineApi({
+  key: 92,
+  name: 'DeleteShareGroupOffsets',
+  minVersion: 0,
+  maxVersion: 0,
+  flexibleFrom: 0,
+  read: reader => ({ groupId: reader.string(), topics: reader.structs(() => reader.string()) }),
+  answer({ groupId, topics }, call) {
+    const { response, cluster, faults } = call
+    const refusal = coordinatorError(call, groupId) || cluster.shareGroups.refusalOfForgetting(groupId)
+    const errorCode = refusal || faults.after()
+    response.int32(0).int16(errorCode).nullableString(null)
+    response.structs(errorCode === errorCodes.NONE ? topics : [], topic => {
+      const code = cluster.shareGroups.get(groupId)!.forget(topic) ? 0 : errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+      response.string(topic).uuid(cluster.topics.get(topic)?.id ?? ZERO_UUID)
+      response.int16(code).nullableString(null)
+    })
+  }
+})
+
+export const shareGroupApis: readonly Api[] = [
+  shareGroupHeartbeat,
+  shareGroupDescribe,
+  describeShareGroupOffsets,
+  alterShareGroupOffsets,
+  deleteShareGroupOffsets
+]

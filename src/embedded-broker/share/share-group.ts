@@ -207,15 +207,9 @@ export class ShareGroup {
    * The state of a partition as its leader has it, which begins with the first call. `undefined`: no member has subscribed
    * to the topic yet. `notAvailable`: it begins with the records of the last time, and there is none.
    */
-  open({ id, name }: Topic, partition: Partition): SharePartition | 'notAvailable' | undefined {
-    if (!this.#initialised.has(id)) return undefined
-    const key = topicPartitionKey(id, partition.index)
-    let opened = this.#opened.get(key)
-    if (opened === undefined) {
-      const share = new SharePartition(() => this.settings)
-      opened = { topic: name, topicId: id, partition, share, leaderEpoch: partition.leaderEpoch }
-      this.#opened.set(key, opened)
-    }
+  open(topic: Topic, partition: Partition): SharePartition | 'notAvailable' | undefined {
+    if (!this.#initialised.has(topic.id)) return undefined
+    const opened = this.#openedOf(topic, partition)
     this.#follow(opened)
     if (opened.share.startOffset === undefined) {
       const start = this.#startIn(partition)
@@ -223,6 +217,35 @@ export class ShareGroup {
       opened.share.begin(start)
     }
     return opened.share
+  }
+
+  #openedOf({ id, name }: Topic, partition: Partition): OpenedPartition {
+    const key = topicPartitionKey(id, partition.index)
+    const known = this.#opened.get(key)
+    if (known !== undefined) return known
+    const share = new SharePartition(() => this.settings)
+    const opened = { topic: name, topicId: id, partition, share, leaderEpoch: partition.leaderEpoch }
+    this.#opened.set(key, opened)
+    return opened
+  }
+
+  /** Begins a partition at another offset, which Kafka compares with no log. Its locks and delivery counts are gone. */
+  restart(topic: Topic, partition: Partition, startOffset: number): void {
+    this.#initialised.add(topic.id)
+    this.#openedOf(topic, partition).share.restart(startOffset)
+    this.#epoch++
+  }
+
+  /** Forgets all partitions of a topic. @returns false: the group has no state of it */
+  forget(topic: string): boolean {
+    const { id } = this.#topics.get(topic) ?? {}
+    if (id === undefined || !this.#initialised.delete(id)) return false
+    for (const [key, { topicId, share }] of this.#opened) {
+      if (topicId !== id) continue
+      share.close()
+      this.#opened.delete(key)
+    }
+    return true
   }
 
   /** Releases what a member has acquired of a leader. A former leader has nothing to release. */

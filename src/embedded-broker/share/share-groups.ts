@@ -1,3 +1,4 @@
+import type { Offset, TopicPartition } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GROUP_BYTES, MEMBER_BYTES } from '../groups/group-bytes.js'
 import type { GroupCoordinator } from '../groups/group-coordinator.js'
@@ -53,7 +54,7 @@ export class ShareGroups {
 
   beat(groupId: string, heartbeat: Heartbeat): Beaten | Refusal {
     if (IS_BLANK.test(groupId)) return { errorCode: errorCodes.INVALID_REQUEST, message: "GroupId can't be empty." }
-    const isOther = this.#others.get(groupId) !== undefined || this.#others.offsets.has(groupId)
+    const isOther = this.#isOther(groupId)
     const missing = { errorCode: errorCodes.GROUP_ID_NOT_FOUND, message: `Group ${groupId} is not a share group.` }
     if (isOther || (heartbeat.memberEpoch !== 0 && this.get(groupId) === undefined)) return missing
     if ((heartbeat.topics?.length ?? 0) > MOST_SUBSCRIBED)
@@ -67,11 +68,35 @@ export class ShareGroups {
   }
 
   delete(groupId: string): number {
+    const refusal = this.refusalOfForgetting(groupId)
+    if (refusal === errorCodes.NONE) this.#remove(this.get(groupId)!)
+    return refusal
+  }
+
+  #isOther(groupId: string): boolean {
+    return this.#others.get(groupId) !== undefined || this.#others.offsets.has(groupId)
+  }
+
+  /** Begins partitions at other offsets; those that do not exist are passed over. A group that is absent is made. @returns a code */
+  alter(groupId: string, places: readonly (TopicPartition & { readonly startOffset: Offset })[]): number {
+    if (IS_BLANK.test(groupId)) return errorCodes.INVALID_GROUP_ID
+    if (this.#isOther(groupId)) return errorCodes.GROUP_ID_NOT_FOUND
+    const group = this.#groups.get(groupId) ?? this.#add(groupId)
+    if (group === undefined) return errorCodes.GROUP_MAX_SIZE_REACHED
+    if (group.membersAt(performance.now()).length > 0) return errorCodes.NON_EMPTY_GROUP
+    for (const { topic: name, partition: index, startOffset } of places) {
+      const topic = this.#topics.get(name)
+      const partition = topic?.partitions[index]
+      if (topic !== undefined && partition !== undefined) group.restart(topic, partition, startOffset)
+    }
+    return errorCodes.NONE
+  }
+
+  /** Why no topic of a group can be forgotten. @returns a code */
+  refusalOfForgetting(groupId: string): number {
     const group = this.get(groupId)
     if (group === undefined) return errorCodes.GROUP_ID_NOT_FOUND
-    if (group.membersAt(performance.now()).length > 0) return errorCodes.NON_EMPTY_GROUP
-    this.#remove(group)
-    return errorCodes.NONE
+    return group.membersAt(performance.now()).length > 0 ? errorCodes.NON_EMPTY_GROUP : errorCodes.NONE
   }
 
   #remove(group: ShareGroup): void {

@@ -61,6 +61,8 @@ export interface AcquireBounds {
 export class SharePartition {
   readonly #settings: () => ShareSettings
   readonly #watchers = new Set<() => void>()
+  /** Members that held records when the group was moved to another offset. */
+  readonly #fenced = new Set<string>()
   /** Without gaps, from the start to the end of the window. */
   #ranges: Range[] = []
   #start: number | undefined
@@ -105,6 +107,16 @@ export class SharePartition {
     if (this.#start !== undefined) return
     this.#start = startOffset
     this.#end = startOffset
+  }
+
+  /** Begins at another offset. What members hold is gone, which Kafka's leader notices when one of them settles some of it. */
+  restart(startOffset: number): void {
+    for (const { lock } of this.#ranges) if (lock !== undefined) this.#fenced.add(lock.memberId)
+    this.#drop(0, this.#ranges.length)
+    this.#start = startOffset
+    this.#end = startOffset
+    this.#isStored = true
+    this.#wake()
   }
 
   /** Calls `wake` when a lock has ended, or all locks were forgotten, until the returned function is called. */
@@ -160,6 +172,7 @@ export class SharePartition {
 
   /** Settles records. One wrong range refuses all. Offsets below the start are taken from every member. */
   acknowledge(memberId: string, ranges: readonly AcknowledgedRange[]): Refusal {
+    if (this.#fenced.delete(memberId)) return { errorCode: errorCodes.NOT_LEADER_OR_FOLLOWER, message: null }
     for (const range of ranges) {
       const refusal = this.#refusal(memberId, range)
       if (refusal) return refusal

@@ -272,6 +272,47 @@ export const [shareAcknowledgeV2, shareAcknowledgeV1] = inVersions([2, 1], versi
 )
 export type ShareAcknowledgeResponse = ResponseOf<typeof shareAcknowledgeV2>
 
+const code = { errorCode: t.int16, errorMessage: t.nullableString } as const
+
+/** Version 0 (Kafka 4.1). A group that does not exist is made, and no offset is compared with the log. */
+export const alterShareGroupOffsetsV0 = describeApi({
+  key: 91,
+  version: 0,
+  name: 'AlterShareGroupOffsets',
+  ...inKafka,
+  request: t.struct({ groupId: t.string, partitions: t.byTopic({ partition: t.int32, startOffset: t.offset }) }),
+  response: {
+    ...code,
+    topics: t.array(
+      t.struct({
+        topic: t.string,
+        _topicId: topicId,
+        partitions: t.array(t.struct({ partition: t.int32, ...code }), partitionsInAll)
+      }),
+      partitionsInAll
+    )
+  },
+  responseOf: ({ topics, ...head }) => ({
+    ...head,
+    partitions: topics.flatMap(({ topic, partitions }) => partitions.map(one => ({ topic, ...one })))
+  })
+})
+export type AlterShareGroupOffsetsResponse = ResponseOf<typeof alterShareGroupOffsetsV0>
+
+/** Version 0 (Kafka 4.1). */
+export const deleteShareGroupOffsetsV0 = describeApi({
+  key: 92,
+  version: 0,
+  name: 'DeleteShareGroupOffsets',
+  ...inKafka,
+  request: t.struct({ groupId: t.string, topics: t.array(t.struct({ topic: t.string })) }),
+  response: {
+    ...code,
+    topics: t.array(t.struct({ topic: t.string, _topicId: topicId, ...code }), partitionsInAll)
+  }
+})
+export type DeleteShareGroupOffsetsResponse = ResponseOf<typeof deleteShareGroupOffsetsV0>
+
 /** For a response without an answer about the group, which no broker sends. */
 const NO_RESULT = { topics: [], errorCode: errorCodes.UNKNOWN_SERVER_ERROR, errorMessage: null }
 const NOT_TOLD: Offset = -1

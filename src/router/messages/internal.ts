@@ -459,6 +459,12 @@ interface Table {
     { readonly topic: string | null },
     Success & { readonly offsets: DescribeShareGroupOffsetsResponse['offsets'] }
   >
+
+  /** Moves a share group without members to other offsets in a topic. A group that does not exist is made. */
+  alterShareOffsets: OfGroup<{ readonly topic: string; readonly offsets: ReadonlyMap<number, Offset> }, Success>
+
+  /** Lets a share group without members forget a topic. */
+  deleteShareOffsets: OfGroup<{ readonly topic: string }, Success>
 }
 
 /** A partition in the answer to a fetch of a share session. */

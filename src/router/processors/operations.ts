@@ -31,7 +31,15 @@ import {
   syncGroup
 } from './groups.js'
 import { initProducerId, produceBatch } from './produce-admission.js'
-import { describeShareGroup, fetchShareOffsets, shareAcknowledge, shareFetch, shareHeartbeat } from './share.js'
+import {
+  alterShareOffsets,
+  deleteShareOffsets,
+  describeShareGroup,
+  fetchShareOffsets,
+  shareAcknowledge,
+  shareFetch,
+  shareHeartbeat
+} from './share.js'
 import { addOffsetsToTxn, addPartitionsToTxn, endTxn, initTransactionalId, txnOffsetCommit } from './transactions.js'
 
 /**
@@ -78,6 +86,8 @@ export const operations = {
   shareAcknowledge,
   describeShareGroup,
   fetchShareOffsets,
+  alterShareOffsets,
+  deleteShareOffsets,
   produceBatch
 } as const satisfies { readonly [Kind in RoutedKind]: OperationDescriptor<Kind> }
 

@@ -1,6 +1,8 @@
 import { isCount } from '../../core/counts.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type {
+  AlterShareGroupOffsetsResponse,
+  DeleteShareGroupOffsetsResponse,
   DescribeShareGroupOffsetsResponse,
   ShareAcknowledgeResponse,
   ShareFetchResponse,
@@ -10,7 +12,7 @@ import type { CloseShareConnection } from '../messages/operations.js'
 import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
 import { groupFailure } from './error-actions.js'
 import { ofGroup } from './group-processor.js'
-import { describeCall, inDoubt } from './shared-calls.js'
+import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
 
 /**
  * Least time limit of a call that may settle records: the leader answers when the share coordinator has stored the change,
@@ -20,6 +22,8 @@ const SETTLE_MS = 10_000
 /** The state in which a coordinator reports a group that it does not know. */
 const NO_SUCH_GROUP = 'Dead'
 const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND')
+/** Codes with which a coordinator leaves it open whether a change is made. */
+const isDoubtful = codesOf('REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION', 'UNKNOWN_SERVER_ERROR')
 
 /** Keeps a member in its share group. No answer waits for another member, so all groups of a coordinator share a connection. */
 export const shareHeartbeat = describeCall('shareHeartbeat', {
@@ -59,6 +63,38 @@ export const fetchShareOffsets = describeCall('fetchShareOffsets', {
     return { type: 'success', offsets: topic === null ? offsets : offsets.filter(one => one.topic === topic) }
   }
 })
+
+export const alterShareOffsets = describeCall('alterShareOffsets', {
+  ...ofGroup,
+  role: 'admin',
+  send(client, { groupId, topic, offsets }, timeoutMs) {
+    const partitions = [...offsets].map(([partition, startOffset]) => ({ topic, partition, startOffset }))
+    return client.alterShareGroupOffsets({ groupId, partitions, timeoutMs })
+  },
+  outcomeOf: ({ partitions, ...all }: AlterShareGroupOffsetsResponse) => outcomeOfChange(all, partitions),
+  unanswered: inDoubt
+})
+
+export const deleteShareOffsets = describeCall('deleteShareOffsets', {
+  ...ofGroup,
+  role: 'admin',
+  send: (client, { groupId, topic }, timeoutMs) =>
+    client.deleteShareGroupOffsets({ groupId, topics: [{ topic }], timeoutMs }),
+  outcomeOf: ({ topics, ...all }: DeleteShareGroupOffsetsResponse) => outcomeOfChange(all, topics),
+  unanswered: inDoubt
+})
+
+interface Answer {
+  readonly errorCode: number
+  readonly errorMessage: string | null
+}
+
+/** @param parts have codes of their own, which count where the whole has none */
+function outcomeOfChange(all: Answer, parts: readonly Answer[]) {
+  const refused = [all, ...parts].find(({ errorCode }) => errorCode !== errorCodes.NONE)
+  if (refused === undefined) return { type: 'success' } as const
+  return isDoubtful.has(refused.errorCode) ? IN_DOUBT : groupFailure(refused.errorCode, refused.errorMessage)
+}
 
 type ShareSession = Omit<CloseShareConnection, 'type'>
 

@@ -5,6 +5,8 @@ import { prepareCompression } from '../../../src/kafka/compression.js'
 import type { Api } from '../../../src/kafka/protocol/api.js'
 import { RequestWriter } from '../../../src/kafka/protocol/encoding.js'
 import {
+  alterShareGroupOffsetsV0,
+  deleteShareGroupOffsetsV0,
   describeShareGroupOffsetsV0,
   describeShareGroupOffsetsV1,
   type ShareFetchCall,
@@ -77,6 +79,14 @@ describe('calls of share groups', () => {
     for (const api of [describeShareGroupOffsetsV0, describeShareGroupOffsetsV1]) {
       expect(bodyOf(api, { groupId: 'g' })).to.equal(hex('02 0267 00 00 00'))
     }
+  })
+
+  it('a change of offsets names each topic once', () => {
+    const partitions = [0, 1].map(partition => ({ topic: 'a', partition, startOffset: 7 + partition }))
+    const told = '03 00000000 0000000000000007 00 00000001 0000000000000008 00'
+    expect(bodyOf(alterShareGroupOffsetsV0, { groupId: 'g', partitions })).to.equal(hex(`0267 02 0261 ${told} 00 00`))
+    const topics = ['a', 'b'].map(topic => ({ topic }))
+    expect(bodyOf(deleteShareGroupOffsetsV0, { groupId: 'g', topics })).to.equal(hex('0267 03 0261 00 0262 00 00'))
   })
 
   it('a fetch names a partition once, with what is acknowledged, and its topic once', () => {

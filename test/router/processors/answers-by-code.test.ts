@@ -124,6 +124,30 @@ const rows: readonly (readonly [AskedKind, request: object, answer: (errorCode: 
     errorCode => ({ groups: [{ groupId: 'billing', errorCode }] }),
     { ...ofCoordinator, NONE: 'success', NON_EMPTY_GROUP: 'failed', REQUEST_TIMED_OUT: 'timedOut' }
   ],
+  ...(['alterShareOffsets', 'deleteShareOffsets'] as const).flatMap(kind =>
+    [
+      (errorCode: number) => ({ errorCode, errorMessage: MESSAGE, partitions: [], topics: [] }),
+      (errorCode: number) => {
+        const part = { topic: 'orders', partition: 0, errorCode, errorMessage: MESSAGE }
+        return { errorCode: 0, errorMessage: null, partitions: [part], topics: [part] }
+      }
+    ].map(
+      answer =>
+        [
+          kind,
+          { groupId: 'billing', topic: 'orders', offsets: new Map([[0, 4]]) },
+          answer,
+          {
+            ...ofCoordinator,
+            NONE: 'success',
+            NON_EMPTY_GROUP: 'failed',
+            UNKNOWN_TOPIC_OR_PARTITION: 'failed',
+            REQUEST_TIMED_OUT: 'timedOut',
+            UNKNOWN_SERVER_ERROR: 'timedOut'
+          }
+        ] as const
+    )
+  ),
   [
     'deleteRecords',
     { topicPartition: { topic: 'orders', partition: 0 }, offset: 1 },

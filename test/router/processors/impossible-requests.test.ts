@@ -50,7 +50,9 @@ describe('what no broker can be asked', () => {
       'leaveGroup',
       'shareHeartbeat',
       'describeShareGroup',
-      'fetchShareOffsets'
+      'fetchShareOffsets',
+      'alterShareOffsets',
+      'deleteShareOffsets'
     ] as const) {
       expect(problemOf(kind, { groupId: 'billing' })).to.equal(undefined)
       expect(problemOf(kind, { groupId: 'g'.repeat(8_001) })).to.equal('invalidRequest')
