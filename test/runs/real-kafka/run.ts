@@ -1,3 +1,5 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { freemem, loadavg, totalmem } from 'node:os'
 import { basename, join, relative, resolve } from 'node:path'
@@ -8,9 +10,10 @@ import { type Failure, runAgain } from '../../support/run-again.js'
 import { shareTarget } from '../../support/target-cluster.js'
 import '../../support/whole-values.js'
 import { failuresOf } from '../../support/tell-failures.js'
-import { seedOption, toolOptions, usageError } from '../../support/tool-options.js'
+import { countOption, seedOption, toolOptions, usageError } from '../../support/tool-options.js'
 import { endOnSignals } from '../tool.js'
 import { KafkaCluster } from './cluster.js'
+import { kafkaClasspath } from './jars.js'
 import { requirePrograms } from './requirements.js'
 import { asTarget, setRunningKafka } from './shared-cluster.js'
 
@@ -22,8 +25,15 @@ const command = new Command('npm run test:kafka --')
   .argument('[FILE...]', 'test files; default: all of them')
   .option('--grep <TEXT>', 'only tests whose title contains this')
   .option('--short', 'without chaos, kills, restarts of the whole cluster, and the slowest, as in CI')
+  .addOption(countOption('--jobs <N>', 'processes that share the files, each with a cluster of its own', 1))
   .addOption(seedOption())
-const options = toolOptions<{ readonly seed: number; readonly grep?: string; readonly short?: true }>(command)
+interface Options {
+  readonly seed: number
+  readonly jobs: number
+  readonly grep?: string
+  readonly short?: true
+}
+const options = toolOptions<Options>(command)
 process.env.TEST_SEED = String(options.seed)
 for (const file of command.args) if (!existsSync(file)) usageError(command, `there is no file ${file}`)
 
@@ -133,10 +143,10 @@ const files =
   command.args.length > 0
     ? command.args.map(file => resolve(file))
     : [
+        ...filesEndingWith(import.meta.dirname, '.kafka.test.ts'),
         ...filesEndingWith(join(import.meta.dirname, '../integration'), '.test.ts').filter(
           file => !ofClientsAlone.includes(basename(file).split('.')[0]!)
-        ),
-        ...filesEndingWith(import.meta.dirname, '.kafka.test.ts')
+        )
       ].filter(file => !options.short || !isForHours(file))
 
 /** How many seconds each file took, with its hooks. */
@@ -184,9 +194,20 @@ async function runMocha(
   })
 }
 
-/** What fails runs once more, on the same cluster. */
-async function runAll(cluster: KafkaCluster): Promise<{ passed: number; failed: number }> {
-  const { passed, skipped, failures } = await runMocha(cluster, files, options.grep)
+/** What the files say together. What fails runs once more, on the same cluster. */
+async function runAll(
+  cluster: KafkaCluster,
+  nextFiles: () => Promise<readonly string[]>
+): Promise<{ passed: number; failed: number }> {
+  let passed = 0
+  let skipped = 0
+  const failures: Failure[] = []
+  for (let some = await nextFiles(); some.length > 0; some = await nextFiles()) {
+    const ran = await runMocha(cluster, some, options.grep)
+    passed += ran.passed
+    skipped += ran.skipped
+    failures.push(...ran.failures)
+  }
   const red = await runAgain(failures, `seed ${process.env.TEST_SEED}, log above`, async ({ file, grep }) => {
     const again = await runMocha(cluster, [file], grep && new RegExp(grep), `?again=${performance.now()}`)
     return again.passed > 0 && again.failures.length === 0
@@ -206,25 +227,88 @@ function stateOf(cluster: KafkaCluster): string {
   return [machine, ...nodes].join('\n      ')
 }
 
-async function main(): Promise<number> {
-  requirePrograms('java', 'keytool', 'mvn', 'kcat')
+/** Runs files on a cluster of its own. */
+async function runOnCluster(nextFiles: () => Promise<readonly string[]>): Promise<{ passed: number; failed: number }> {
   const startedAt = performance.now()
   const cluster = await KafkaCluster.start()
   const upAfter = ((performance.now() - startedAt) / 1000).toFixed(1)
   console.log(`Apache Kafka ${cluster.version}, 3 nodes, up in ${upAfter} s: ${cluster.bootstrap}`)
-  console.log(files.map(file => `  ${relative('.', file)}`).join('\n'))
   try {
     setRunningKafka(cluster)
     shareTarget(asTarget(cluster))
-    const { passed, failed } = await runAll(cluster)
+    const result = await runAll(cluster, nextFiles)
     const slowest = [...seconds].sort(([, one], [, other]) => other - one).slice(0, 20)
     for (const [file, took] of slowest) console.log(`${took.toFixed(1).padStart(7)} s  ${relative('.', file)}`)
-    console.log(`${passed} passed, ${failed} failed`)
-    return failed > 0 || passed === 0 ? 1 : 0
+    console.log(`${result.passed} passed, ${result.failed} failed`)
+    return result
   } finally {
     await cluster.stop()
   }
 }
+
+/** With one job all files run as one suite. */
+function allAtOnce(): () => Promise<readonly string[]> {
+  let left = files
+  return async () => {
+    const some = left
+    left = []
+    return some
+  }
+}
+
+/** In a process of several: each file is asked for when the one before it has ended. */
+async function oneByOne(): Promise<readonly string[]> {
+  process.send!('next')
+  const [file] = await once(process, 'message')
+  return file === '' ? [] : [file]
+}
+
+/** Gives files to a process until none is left. What it prints is shown file by file, so that two do not mix. */
+async function runPart(left: string[]): Promise<{ passed: number; failed: number }> {
+  const child = fork(import.meta.filename, [...process.argv.slice(2), '--seed', String(options.seed)], {
+    env: { ...process.env, KAFKA_PART: '1' },
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc']
+  })
+  let printed = ''
+  let last = ''
+  const show = (): void => {
+    process.stdout.write(printed)
+    last = printed
+    printed = ''
+  }
+  child.stdout!.setEncoding('utf8').on('data', text => (printed += text))
+  child.on('message', () => {
+    show()
+    child.send(left.shift() ?? '')
+  })
+  await once(child, 'close')
+  show()
+  const told = /^(\d+) passed, (\d+) failed$/m.exec(last)
+  return told === null ? { passed: 0, failed: 1 } : { passed: Number(told[1]), failed: Number(told[2]) }
+}
+
+async function main(): Promise<number> {
+  if (process.env.KAFKA_PART !== undefined) {
+    process.once('disconnect', () => process.exit(130))
+    return exitCodeOf(await runOnCluster(oneByOne))
+  }
+  requirePrograms('java', 'keytool', 'mvn', 'kcat')
+  console.log(files.map(file => `  ${relative('.', file)}`).join('\n'))
+  if (options.jobs === 1) return exitCodeOf(await runOnCluster(allAtOnce()))
+  const left = [...files]
+  // Two at once would get the same jars twice.
+  await kafkaClasspath()
+  const parts = await Promise.all(Array.from({ length: options.jobs }, () => runPart(left)))
+  const sum = {
+    passed: parts.reduce((all, { passed }) => all + passed, 0),
+    failed: parts.reduce((all, { failed }) => all + failed, 0)
+  }
+  console.log(`${sum.passed} passed, ${sum.failed} failed`)
+  return exitCodeOf(sum)
+}
+
+const exitCodeOf = ({ passed, failed }: { passed: number; failed: number }): number =>
+  failed > 0 || passed === 0 ? 1 : 0
 
 // However it ends, the workspace's janitor stops the brokers.
 endOnSignals()
