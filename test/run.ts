@@ -64,14 +64,25 @@ const all = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter(name => name.endsWith('.test.ts') && !/^runs\/(real-kafka|registry)\//.test(name))
   .sort()
 if (all.length === 0) usageError(command, 'no test files; run it from the root of the project')
-/** They wait longer than others: begun last, they would be alone. */
+/** They take longer than others: begun last, they would be alone. */
 const LONGEST: readonly string[] = [
-  'cli/revoked',
-  'http/page/troubles',
-  'runs/integration/group-starts',
-  'runs/integration/pixy-consume',
-  'runs/integration/pixy-offsets'
-].map(name => join('test', `${name}.system.test.ts`))
+  'apis/kafboy/app.socket',
+  'cli/process.system',
+  'cli/revoked.system',
+  'cli/reworded.system',
+  'http/page/troubles.system',
+  'project/docs/library.socket',
+  'project/docs/shell-blocks.system',
+  'project/package.system',
+  'runs/deploy/rolling-restart.system',
+  'runs/integration/group-starts.system',
+  'runs/integration/idempotency.socket',
+  'runs/integration/pixy-consume.system',
+  'runs/integration/pixy-offsets.system',
+  'runs/simulation/determinism.system',
+  'schemas/bombs.system',
+  'schemas/thread-codec-host.socket'
+].map(name => join('test', `${name}.test.ts`))
 const files = shuffled(
   all
     .filter(name => (kind === 'eachNode' ? isForEachNode(name) : kindOf(name) === kind))
