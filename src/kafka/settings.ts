@@ -48,7 +48,7 @@ const sasl = z
         'For `oauthbearer`: program and arguments, run without a shell, that write the token to stdout within 30 s. All connections of the cluster share one token, until shortly before the `exp` of a JSON Web Token, otherwise for 5 minutes'
       ),
     mskRegion: optionalText.describe(
-      'For `oauthbearer` at Amazon MSK: the region, such as `eu-west-1`. Tokens are signed by the package `aws-msk-iam-sasl-signer-js`, which has to be installed beside Castellan, with the credentials that it finds in the environment'
+      'For `oauthbearer` at Amazon MSK: the region, such as `eu-west-1`. Tokens are signed by the package `aws-msk-iam-sasl-signer-js`, to be installed beside Castellan, with the credentials of the environment'
     ),
     tokenUrl: tokenUrl
       .optional()

@@ -18,7 +18,7 @@ export const confluentSettings = z
       .enum(['ownPort', 'everywhere', 'off'])
       .default('ownPort')
       .describe(
-        'Where topics are created, changed and deleted while no rules of `access` say who may: `ownPort` on the port of the API, `everywhere` on the shared port as well. Rules decide on every port. `off`: nowhere, also if rules allow it'
+        'Where topics are created, changed and deleted without rules of `access`: `ownPort` on the port of the API, `everywhere` on the shared port as well. Rules decide on every port. `off`: nowhere, even if rules allow it'
       ),
     consumers: z
       .strictObject({

@@ -34,7 +34,7 @@ export const queueSettings = z
     maxQueues: count
       .default(100)
       .describe(
-        'Limit of pairs of a topic and a group that are read at the same time, each by a member of its group and a connection per broker; one client has at most about half of them'
+        'Limit of pairs of a topic and a group that are read at the same time, each by a connection per broker; one client has about half of them'
       )
       .meta({ advanced: true })
   })

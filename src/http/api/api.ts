@@ -236,7 +236,7 @@ export const whenFull = z
   .enum(['refuse', 'drop'])
   .default('refuse')
   .describe(
-    'What an asynchronous record gets that finds the buffer full: `refuse` says so (kprf 500, kafboy 503), `drop` answers as if it was taken and loses it, as the originals do'
+    'If an asynchronous record finds the buffer full: `refuse` says so (kprf 500, kafboy 503), `drop` answers as if it was taken and loses it, as the originals do'
   )
 
 /** How long a record in memory is tried whose request does not wait for Kafka, where `delivery.timeoutMs` is not less. */

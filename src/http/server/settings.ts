@@ -104,7 +104,7 @@ export const httpSettings = z
       )
       .default([])
       .describe(
-        'Origins of web pages whose requests are served, such as `https://app.example`: without a path, and without the port that is usual; these pages may read answers (CORS). `*`: any'
+        'Origins of web pages whose requests are served, and which may read answers (CORS), such as `https://app.example`: without a path, and without the usual port. `*`: any'
       ),
     recordHeaders: z
       .array(
@@ -126,7 +126,7 @@ export const httpSettings = z
       .array(z.string().refine(isNetwork, { error: 'write an address, or a network such as 10.0.0.0/8' }))
       .default([])
       .describe(
-        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` are believed, when an answer has the address of the gateway: the front page, and `base_uri` of Strimzi consumers'
+        'Addresses and networks of proxies whose headers `Forwarded` and `X-Forwarded-*` give the address of the gateway in answers: the front page, and `base_uri` of Strimzi consumers'
       ),
     maxConnections: count.default(10_000).describe('Limit of connections; further ones are closed at once'),
     maxHeaderBytes: bytes
@@ -142,7 +142,7 @@ export const httpSettings = z
     maxBodiesInFlightBytes: bytes
       .default(64 * MIB)
       .describe(
-        'Limit of the bytes of all request bodies, and requests of gRPC, that are being received or answered, counted as they arrive. A request beyond it is refused as overload'
+        'Limit of the bytes of all request bodies, and requests of gRPC, that are being received or answered. A request beyond it is refused as overload'
       ),
     maxBodyBytesPerConnection: bytes
       .default(16 * MIB)
@@ -153,7 +153,7 @@ export const httpSettings = z
     answersMaxBytes: bytes
       .optional()
       .describe(
-        'Limit of the bytes of records that are held for answers, from their fetch until the answer has left; one client has about half of them. Absent: an eighth of what the heap may take, 32 to 128 MiB'
+        'Limit of the bytes of records that are held for answers, until these have left; one client has about half. Absent: an eighth of what the heap may take, 32 to 128 MiB'
       )
       .meta({ advanced: true }),
     maxRequestsPerConnection: count
@@ -171,7 +171,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for free capacity in the buffer of records (`delivery.maxBytes`), or, if records are kept on disk, in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. `http.requestTimeoutMs` is extended by this time'
+        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. It extends `http.requestTimeoutMs`'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

@@ -23,7 +23,7 @@ const section = z
     maxDeadLetterBytes: bytes
       .default(GIB)
       .describe(
-        'Limit of the size on disk of records that Kafka has refused for good; when it is reached, a refused record stays in the log and stops its partition'
+        'Limit of the bytes on disk of records that Kafka has refused for good; beyond it, a refused record stays in the log and stops its partition'
       ),
     maxWaitingBytes: bytes
       .default(64 * MIB)

@@ -90,13 +90,13 @@ const section = z.strictObject({
   metadataMaxAgeMs: milliseconds
     .default(10_000)
     .describe(
-      'Greatest age of the metadata of a topic in use. Within this time readers learn that a topic was deleted, and added partitions are found. All topics in use are looked up in one call when three quarters of this time have passed'
+      'Greatest age of the metadata of a topic in use, in which deleted topics and added partitions are noticed. All topics in use are looked up in one call after three quarters of it'
     )
     .meta({ advanced: true }),
   unknownTopicTimeoutMs: milliseconds
     .default(5_000)
     .describe(
-      'Longest time until a missing topic counts as unknown. Readers get this answer sooner, after three look-ups in a row without the topic. Writers get it after the same look-ups and at least half a second when the topic will not be created, because `delivery.createTopics` or `auto.create.topics.enable` of the brokers is off. A topic that was known before counts as unknown only after the whole time. If the topic may be created, the time begins with the first answer of a broker that was asked to create it'
+      'Longest time until a missing topic counts as unknown. Readers learn it sooner, after three look-ups without the topic; writers after these and at least half a second if `delivery.createTopics` or `auto.create.topics.enable` of the brokers is off. A topic that was known before has the whole time. If the topic may be created, the time begins with the first answer of a broker that was asked to create it'
     )
     .meta({ advanced: true }),
   onClusterChange: z
@@ -109,14 +109,14 @@ const section = z.strictObject({
   maxWaitingRequests: count
     .default(10_000)
     .describe(
-      'Limit of requests that wait for a leader, a coordinator or a broker; further requests are refused as overload. Requests for topics that brokers report as missing may use half of the limit, requests for all unknown topics together three quarters'
+      'Limit of requests that wait for a leader, a coordinator or a broker; further ones are refused as overload. Those for missing topics may use half of it, those for all unknown topics three quarters'
     )
     .meta({ advanced: true }),
   produceConnections: count
     .max(5)
     .default(1)
     .describe(
-      'Limit of produce calls in flight to one broker, each on its own connection and for different partitions. A higher limit helps when the round trip to the broker is long, but makes batches smaller'
+      'Limit of produce calls in flight to one broker, each on its own connection. More help when the round trip to the broker is long, but make batches smaller'
     )
     .meta({ advanced: true })
 })
@@ -129,7 +129,7 @@ const cache = z.strictObject({
   decompressedMaxBytes: bytes
     .default(128 * MIB)
     .describe(
-      'Memory for decompressed records, shared by all clusters and readers of the process. The least recently read records are dropped first, and decompressed again when they are needed. A batch may have half of it, and is decompressed in one piece, which holds up all else meanwhile'
+      'Memory for decompressed records of all clusters and readers of the process. The least recently read are dropped first. A batch may have half of it, and is decompressed in one piece, which holds up all else meanwhile'
     )
     .meta({ advanced: true })
 })

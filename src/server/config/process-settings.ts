@@ -79,7 +79,7 @@ export const workersSettings = z
       .union([z.literal('auto'), count.max(256)])
       .default(1)
       .describe(
-        'Number of processes that serve the same ports, each with its own connections to Kafka; `auto`: one for each core, within the CPU limit of the container; 1: the started process serves alone'
+        'Number of processes that serve the same ports; `auto`: one for each core, within the CPU limit of the container; 1: the started process serves alone'
       ),
     restartPauseMs: milliseconds
       .default(200)

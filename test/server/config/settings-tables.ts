@@ -1,6 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import { apis } from '../../../src/apis/apis.js'
+import { groupBy } from '../../../src/core/group-by.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 
@@ -68,13 +69,14 @@ const apisWith = ({ path, description }: Leaf): readonly Leaf[] =>
     ? described.leaves.filter(other => other.path[2] === path[2] && other.description === description)
     : []
 
-/** One row for each setting that several APIs have, with the default of each. */
+/** One row for each setting that several APIs have, with each default and the APIs that have it. */
 function commonTable(leaves: readonly Leaf[]): string {
   const ofSeveral = leaves.filter(isOfSeveralApis)
   const rows = [...new Set(ofSeveral.map(({ path }) => path[2]!))].map(name => {
     const all = ofSeveral.filter(({ path }) => path[2] === name)
     const [first] = all
-    const defaults = all.map(({ path, defaultValue }) => `${path[1]}: ${toDefault(path, defaultValue) || 'none'}`)
+    const byDefault = groupBy(all, ({ path, defaultValue }) => toDefault(path, defaultValue) || 'none')
+    const defaults = [...byDefault].map(([value, those]) => `${those.map(({ path }) => path[1]).join(', ')}: ${value}`)
     const isSame = new Set(all.map(({ defaultValue }) => defaultValue)).size === 1 && all.length === apis.length
     const shownDefault = isSame ? toDefault(first!.path, first!.defaultValue) : defaults.join('; ')
     return `| \`apis.<api>.${name}\` | ${first!.type} | ${shownDefault} | ${first!.description}. |`
