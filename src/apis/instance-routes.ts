@@ -1,7 +1,7 @@
 import { errorCodeOf } from '../core/error-code-of.js'
 import type { CastellanError, ErrorCode } from '../core/errors.js'
 import type { TopicPartition } from '../core/model.js'
-import type { RecordBudget } from '../core/record-budget.js'
+import { NAMELESS, type RecordBudget } from '../core/record-budget.js'
 import type { Caller, Operation } from '../http/access/access.js'
 import type { ApiContext } from '../http/api/api.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
@@ -16,7 +16,7 @@ import {
 import { type Handling, handlingIn, UNDECODABLE_HEADER, type UndecodableRecords } from '../http/api/undecodable.js'
 import { browserRefusalOf, clientOf } from '../http/exchange/client.js'
 import { type Exchange, hasBody, isEscaped, noteWait, traceOf } from '../http/exchange/exchange.js'
-import { holdUntilLeft, NAMELESS, whenNext } from '../http/exchange/leaving-records.js'
+import { holdUntilLeft, whenNext } from '../http/exchange/leaving-records.js'
 import type { VerbPath } from '../verbs/facts.js'
 import { toError } from '../verbs/offsets.js'
 import type {
@@ -302,6 +302,7 @@ export class InstanceRoutes {
     const { request, response } = ask.exchange
     const handling = handlingIn(request.headers[UNDECODABLE_HEADER])
     if (handling === undefined) throw this.#api.invalid(`${UNDECODABLE_HEADER}: expected fail, skip or include`)
+    const client = clientOf(request, ask.caller) ?? NAMELESS
     const gone = new AbortController()
     this.#reads.add(gone)
     let read: InstanceRead | undefined
@@ -317,7 +318,7 @@ export class InstanceRoutes {
     try {
       const { timeoutMs, maxBytes, formats } = options
       noteWait(request, timeoutMs ?? 0)
-      const limits = { timeoutMs, maxBytes, formats, gone: gone.signal, trace: traceOf(request) }
+      const limits = { timeoutMs, maxBytes, formats, client, gone: gone.signal, trace: traceOf(request) }
       read = ask.done(await ask.read(limits), options.illegalState)
     } finally {
       this.#reads.delete(gone)
@@ -338,7 +339,6 @@ export class InstanceRoutes {
     const { body, bytes } = written
     // The records themselves are held until the read is settled.
     const isMade = decoded.records !== records || format === 'text'
-    const client = clientOf(request, ask.caller) ?? NAMELESS
     return { body, format, bytes, held: this.#records.hold(isMade ? body.length : 0, client) }
   }
 

@@ -6,6 +6,8 @@ import type { MonotonicClock } from './model.js'
 
 /** The setting whose limit this is. */
 export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
+/** Whose share the records of an answer count to that has no client with a name: all clients of a unix socket are one. */
+export const NAMELESS = 'unix socket'
 const MIB = 1024 * 1024
 const HEAP_SHARE = 1 / 8
 
@@ -257,17 +259,6 @@ export class RecordBudget {
   leaves(answer: LeavingAnswer): () => void {
     this.#leaving.set(answer, { since: this.#now(), isEnded: false })
     return () => void this.#leaving.delete(answer)
-  }
-
-  /**
-   * The same for an answer that another process writes. How much has left is not known here, so it counts as taken fast enough until
-   * 45 kB/s would have taken twice its bytes: as JSON they may be more.
-   */
-  leavesElsewhere(answer: Omit<LeavingAnswer, 'sentBytes'>): () => void {
-    const since = this.#now()
-    const longestMs = (2 * answer.bytes) / SLOW_BYTES_PER_MS
-    const sentBytes = (): number => (this.#now() - since < longestMs ? Number.POSITIVE_INFINITY : 0)
-    return this.leaves({ ...answer, sentBytes })
   }
 
   #lookLater(): void {

@@ -252,21 +252,6 @@ describe('the budget of records', () => {
       expect(ended).to.deep.equal(['slowest', 'slow'])
     })
 
-    it('ends what another process writes when 45 kB/s would have taken it twice', () => {
-      const bytes = 450_000
-      budget = new RecordBudget(bytes, () => now)
-      const records = hold(bytes, 'a')
-      over.push(budget.leavesElsewhere({ client: 'a', bytes, end: () => void ended.push('a') }))
-      over.push(budget.whenRoom('b', 1, () => undefined))
-      now = 19_999
-      budget.endSlow()
-      expect(ended).to.deep.equal([])
-      now = 20_000
-      budget.endSlow()
-      expect(ended).to.deep.equal(['a'])
-      records.release()
-    })
-
     it('ends no answer of a client that has less than the one that waits', () => {
       answer('a', 'a', 40)
       answer('b', 'b', 20)

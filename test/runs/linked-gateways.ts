@@ -1,3 +1,5 @@
+import { performanceClock } from '../../src/core/clocks.js'
+import { RecordBudget } from '../../src/core/record-budget.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
@@ -20,7 +22,7 @@ export class LinkedGateway implements Peers {
     this.#all = all
     this.id = id
     this.castellan = castellan
-    this.verbs = sharedVerbs(castellan.gateway, 'default', this)
+    this.verbs = sharedVerbs(castellan.gateway, 'default', this, new RecordBudget(1e9, performanceClock))
     all.push(this)
   }
 

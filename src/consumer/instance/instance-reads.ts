@@ -1,6 +1,6 @@
 import type { OverloadedError } from '../../core/errors.js'
-import { type Offset, topicPartitionKey } from '../../core/model.js'
-import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -60,15 +60,16 @@ interface Collecting extends Taking, Waiting {
   hasAskedAll: boolean
 }
 
+/** Where a record is in its log. */
+type Place = TopicPartition & { readonly offset: Offset }
+
 /** A read that was answered and is not settled. */
 interface Unsettled {
   readonly number: number
-  readonly records: readonly InstanceRecord[]
+  records: readonly Place[]
   readonly held: HeldRecords
   readonly epochs: ReadonlyMap<InstancePartition, number>
   readonly timer: Timer
-  /** It is not ended any more for those that wait for room. */
-  hasLeft: () => void
 }
 
 /** The reads of one instance. They are answered one after another; a read begins when the one before is settled. */
@@ -243,7 +244,7 @@ export class InstanceReads {
   }
 
   get #client(): string {
-    return this.#options.client ?? 'unix socket'
+    return this.#options.client ?? NAMELESS
   }
 
   /** Whether there is room for the first record, which is taken in any case. Otherwise the read waits for it. */
@@ -322,19 +323,20 @@ export class InstanceReads {
       runtime.log.error({ records: records.length }, 'the API has not told how far an answer was written')
       this.#settle(number, 0)
     })
-    this.#unsettled = { number, records, held, epochs, timer, hasLeft: () => undefined }
+    this.#unsettled = { number, records, held, epochs, timer }
     this.#readAhead(Math.max(1, request.maxWaitMs))
     const settle = (accepted: number): void => tick(() => this.#settle(number, accepted))
-    const leavesElsewhere = (): void => this.#leavesElsewhere(number, () => settle(0))
+    const passedOn = (): void => tick(() => this.#passedOn(number))
     const { format } = settings
-    request.reply({ type: 'done', value: { records, format, waitMs: request.maxWaitMs, settle, leavesElsewhere } })
+    request.reply({ type: 'done', value: { records, format, waitMs: request.maxWaitMs, settle, passedOn } })
   }
 
-  #leavesElsewhere(number: number, end: () => void): void {
+  /** Only where its records were is needed to settle it. */
+  #passedOn(number: number): void {
     const read = this.#unsettled
     if (read?.number !== number) return
-    const { client, bytes } = read.held
-    read.hasLeft = this.#options.records.leavesElsewhere({ client, bytes, end })
+    read.records = read.records.map(({ topic, partition, offset }) => ({ topic, partition, offset }))
+    read.held.release()
   }
 
   /** While the answer leaves, the next records are fetched, unless some are in memory. */
@@ -367,9 +369,8 @@ export class InstanceReads {
     if (isOver) collecting.held.release()
   }
 
-  #endUnsettled({ timer, held, hasLeft }: Unsettled): void {
+  #endUnsettled({ timer, held }: Unsettled): void {
     timer.cancel()
-    hasLeft()
     held.release()
     this.#unsettled = undefined
   }
@@ -387,7 +388,7 @@ const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failu
 }
 
 /** The offset after the last of the records of each partition. */
-function endsOf(records: readonly InstanceRecord[]): ReadonlyMap<string, Offset> {
+function endsOf(records: readonly Place[]): ReadonlyMap<string, Offset> {
   return new Map(
     records.map(({ topic, partition, offset }): [string, Offset] => [topicPartitionKey(topic, partition), offset + 1])
   )

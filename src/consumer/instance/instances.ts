@@ -83,6 +83,8 @@ export interface InstanceReadLimits {
   readonly maxBytes: number | undefined
   /** The formats that the client takes. An instance of another one reads nothing. `undefined`: all. */
   readonly formats?: readonly string[] | undefined
+  /** Whose share of the memory for answers the records count to where another process has the instance. Absent: {@link NAMELESS}. */
+  readonly client?: string | undefined
   /** When it is aborted, the client is gone: the read ends without records, which stay in the instance. */
   readonly gone?: AbortSignal | undefined
   /** The trace of the client's request. Absent: it is not traced. */
@@ -103,11 +105,8 @@ export interface InstanceRead {
    *   Automatic commits and empty commits cover accepted records only
    */
   settle(accepted: number): void
-  /**
-   * Another process writes the answer. Where others wait for room and it is written too slowly, the read ends as if nothing had been
-   * accepted.
-   */
-  leavesElsewhere?(): void
+  /** Another process has the records from now on, counts their bytes, and writes the answer. */
+  passedOn?(): void
 }
 
 export type UnknownInstance = { readonly type: 'unknownInstance' }

@@ -1,10 +1,11 @@
+import type { KafkaRecord } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { failureOf } from '../../router/requests/failures.js'
 import { over } from '../../verbs/over.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
 import type { Peers } from '../calls/peers.js'
 import { configuredAtAll, leftOf, settlingAt } from './queues-elsewhere.js'
-import { RoomForMessages } from './room-for-messages.js'
+import { RoomForRecords } from './room-for-records.js'
 import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the acquire waits: a queue that has not begun has 10 s more. */
@@ -37,7 +38,7 @@ export function ownedQueues<Id>(
   ownerOf: (groupId: string) => Id,
   records: RecordBudget
 ): QueueVerbs {
-  const rooms = new RoomForMessages(records)
+  const rooms = new RoomForRecords(records)
   serveAcquires(own, cluster, peers)
   const settleAt = settlingAt(own, cluster, peers)
   /** The owners of messages that clients of this worker have got. */
@@ -51,7 +52,7 @@ export function ownedQueues<Id>(
   const kept = (owner: Id, client: string, { messages, isNewGroup }: Acquired, ageMs: number): AcquireResult => {
     const aged = messages.map(message => ({ ...message, lockMs: leftOf(message.lockMs, ageMs) }))
     const valid = aged.filter(({ lockMs }) => lockMs > 0)
-    const { count, problem } = rooms.take(client, valid)
+    const { count, problem } = rooms.takeForTick(client, recordsOf(valid))
     const given = valid.slice(0, count)
     for (const message of given) owners.set(message, owner)
     const left = aged.filter(message => !owners.has(message))
@@ -63,8 +64,7 @@ export function ownedQueues<Id>(
     waitMs: asked.options.waitMs,
     graceMs: GRACE_MS,
     ask: async (waitMs, timeoutMs) => {
-      // Who reads no answers must not have the owner send more.
-      const options = await rooms.asked(asked.options, waitMs, end => (endWait.end = end))
+      const options = await askable(rooms, asked.options, waitMs, end => (endWait.end = end))
       if (options === undefined) return NOTHING
       const askedAt = performance.now()
       const body: AskedAcquire = { ...asked, options }
@@ -103,6 +103,26 @@ export function ownedQueues<Id>(
     },
     configure: configuredAtAll(own, cluster, peers)
   })
+}
+
+const recordsOf = (messages: readonly QueueMessage[]): readonly KafkaRecord[] => messages.map(({ record }) => record)
+
+/**
+ * Waits until the client of an acquire has room for a message: who reads no answers must not have the owner send more.
+ *
+ * @returns what is to be asked for, in the rest of the time; `undefined`: there was no room in time, or the wait was ended
+ */
+async function askable(
+  rooms: RoomForRecords,
+  options: AcquireOptions,
+  waitMs: number,
+  left: (end: () => void) => void
+): Promise<AcquireOptions | undefined> {
+  const { client, maxBytes } = options
+  const since = performance.now()
+  if (!(await rooms.whenRoom(client, 1, waitMs, left))) return undefined
+  const leftMs = Math.max(0, Math.ceil(waitMs - (performance.now() - since)))
+  return { ...options, waitMs: leftMs, maxBytes: rooms.askable(client, maxBytes) }
 }
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */

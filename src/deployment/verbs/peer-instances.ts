@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
 import { inTime } from '../../core/in-time.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import {
@@ -9,7 +10,6 @@ import {
   type InstanceRead,
   type InstanceReadLimits,
   type InstanceResult,
-  type InstanceSettings,
   type InstanceTopics,
   type InstanceVerbs,
   PLAIN_INSTANCE_VERBS,
@@ -17,32 +17,17 @@ import {
   type Released,
   type Verbs
 } from '../../verbs/verbs.js'
-import { isAway, isNotSent, type PeerError, type Peers, SILENT_MS } from '../calls/peers.js'
+import { isAway, isNotSent, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
-import {
-  type AskedRead,
-  type AskedSubscription,
-  type Numbered,
-  type ReadAnswer,
-  type Settled,
-  serveInstances
-} from './served-instances.js'
+import { ReadsAtOwners } from './reads-at-owners.js'
+import { RoomForRecords } from './room-for-records.js'
+import { type AskedSubscription, type Numbered, serveInstances } from './served-instances.js'
 
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
 const SHORT_TIMEOUT_MS = 10_000
-/** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
-const LONGEST_WAIT_MS = 600_000
-/** Limit of the records of one forwarded read, because they are copied twice on their way. */
-const MAX_READ_BYTES = 4 * 1024 * 1024
 /** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
 const RELEASE_MS = 2_000
-/** Pause before another attempt to tell the owner of an instance how a read has ended. */
-const PAUSE_MS = 300
-/** How often the owner is told until it answers. Later this process was gone for it in any case, and the read has ended. */
-const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
-/** Limit of reads whose end is told again. */
-const MAX_UNTOLD = 1_000
 /**
  * The longest wait for the answer to the change of an instance that was passed on before. A connection may stand still for
  * longer, and the number says which of the two is late.
@@ -69,8 +54,6 @@ const isOfOther: { readonly [Verb in PlainInstanceVerb]?: (result: InstanceResul
   create: result => result.type === 'done' && result.value === false,
   remove: result => result.type === 'unknownInstance'
 }
-
-const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
 
 /** How a verb is carried out in this process, and in another one. */
 interface PlannedVerb<Id, Result> {
@@ -149,10 +132,11 @@ export function peerInstances<Id>(
   own: Verbs,
   cluster: string,
   peers: Peers<Id>,
-  ownerOf: OwnerOfInstance<Id>
+  ownerOf: OwnerOfInstance<Id>,
+  records: RecordBudget
 ): InstanceVerbs {
   serveInstances(own.instances, cluster, peers)
-  const verbs = new VerbsAtOwners(own, cluster, peers, ownerOf)
+  const verbs = new VerbsAtOwners(own, cluster, peers, ownerOf, records)
   const passed = (verb: PlainInstanceVerb) => [verb, verbs.plain.bind(verbs, verb)] as const
   const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(passed)) as Pick<InstanceVerbs, PlainInstanceVerb>
   return {
@@ -173,15 +157,16 @@ class VerbsAtOwners<Id> {
   readonly #peers: Peers<Id>
   readonly #ownerOf: OwnerOfInstance<Id>
   readonly #known = new KnownInstances()
-  #lastReadId = 0
-  /** Reads whose owners have not answered how they have ended. */
-  #untold = 0
+  readonly #reads: ReadsAtOwners<Id>
 
-  constructor(own: Verbs, cluster: string, peers: Peers<Id>, ownerOf: OwnerOfInstance<Id>) {
+  constructor(own: Verbs, cluster: string, peers: Peers<Id>, ownerOf: OwnerOfInstance<Id>, records: RecordBudget) {
     this.#own = own
     this.#cluster = cluster
     this.#peers = peers
     this.#ownerOf = ownerOf
+    // The owner may have answered all the same.
+    const isOpen = (result: unknown): boolean => result === AWAY || result === GONE || result === NOT_ASKED
+    this.#reads = new ReadsAtOwners(this.#call.bind(this), new RoomForRecords(records), isOpen)
   }
 
   /** @param rest the arguments after the name */
@@ -211,7 +196,7 @@ class VerbsAtOwners<Id> {
   read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
     return this.#atOwner<InstanceResult<InstanceRead>>(instance, {
       here: named => this.#own.instances.read(named, limits),
-      there: (owner, named) => this.#readAt(owner, named, limits)
+      there: (owner, named) => this.#reads.read(owner, named, limits)
     })
   }
 
@@ -305,47 +290,5 @@ class VerbsAtOwners<Id> {
   async #allowedIn(topics: InstanceTopics): Promise<readonly string[] | undefined> {
     if ('topics' in topics || !topics.includes) return undefined
     return [...(await this.#own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
-  }
-
-  async #readAt(owner: Id, instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
-    const id = ++this.#lastReadId
-    const { gone, timeoutMs = LONGEST_WAIT_MS, formats } = limits
-    if (gone?.aborted) return NOTHING_READ
-    const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
-    const cancel = (): void => settle(0)
-    gone?.addEventListener('abort', cancel, { once: true })
-    const maxBytes = Math.min(limits.maxBytes ?? MAX_READ_BYTES, MAX_READ_BYTES)
-    const asked: AskedRead = { instance, id, limits: { timeoutMs: limits.timeoutMs, maxBytes, formats } }
-    const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs, LONGEST_WAIT_MS)
-    const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
-    const result = answer as Numbered<InstanceResult<ReadAnswer>>
-    gone?.removeEventListener('abort', cancel)
-    if (result.type === 'done') {
-      const { records, format = await this.#formatAt(owner, instance), waitMs } = result.value
-      return { ...result, value: { records, format, waitMs, settle } }
-    }
-    // The owner may have answered all the same.
-    if (result === AWAY || result === GONE || result === NOT_ASKED) settle(0)
-    return result
-  }
-
-  /** Release 0.2.0 does not tell the format of a read. */
-  async #formatAt(owner: Id, instance: InstanceName): Promise<string> {
-    const answer = await this.#call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)
-    const settings = answer as InstanceResult<InstanceSettings>
-    return settings.type === 'done' ? settings.value.format : ''
-  }
-
-  /**
-   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
-   * is gone for it.
-   */
-  async #settleAt(to: Id, settled: Settled, tries = 1): Promise<void> {
-    if (tries === 2) this.#untold++
-    // The owner answers nothing.
-    const isLost = (await this.#call(to, 'settle', settled, SHORT_TIMEOUT_MS)) !== undefined
-    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || this.#untold < MAX_UNTOLD)
-    if (isRepeated) setTimeout(() => void this.#settleAt(to, settled, tries + 1), PAUSE_MS).unref()
-    else if (tries > 1) this.#untold--
   }
 }

@@ -14,7 +14,7 @@ const MAX_EARLY_ENDS = 10_000
 
 export interface AskedRead {
   readonly instance: InstanceName
-  readonly limits: Omit<InstanceReadLimits, 'gone'>
+  readonly limits: Omit<InstanceReadLimits, 'gone' | 'client'>
   /** Number of the read, unique at its caller. */
   readonly id: number
 }
@@ -73,7 +73,7 @@ async function numbered<Result extends object>(
 interface OpenRead {
   readonly gone: AbortController
   /** Absent: it is not answered yet. */
-  read?: InstanceRead
+  settle?: InstanceRead['settle']
 }
 
 /** The reads that other processes have passed on to this one. */
@@ -96,22 +96,24 @@ class ReadsOfOthers<Id> {
     const open: OpenRead = { gone: new AbortController() }
     const ofCaller = this.#reads.get(from) ?? new Map<number, OpenRead>()
     this.#reads.set(from, ofCaller.set(id, open))
-    const result = await this.#instances.read(instance, { ...limits, gone: open.gone.signal })
+    const { signal: gone } = open.gone
+    const result = await this.#instances.read(instance, { ...limits, gone })
     if (result.type !== 'done') {
       ofCaller.delete(id)
       return result
     }
-    open.read = result.value
-    open.read.leavesElsewhere?.()
-    if (open.gone.signal.aborted) result.value.settle(0)
-    const { records, format, waitMs } = result.value
+    const { records, format, waitMs, settle, passedOn } = result.value
+    open.settle = settle
+    if (gone.aborted) settle(0)
+    // From its answer on, the caller counts them.
+    setImmediate(() => passedOn?.())
     return { type: 'done', value: { records, format, waitMs } }
   }
 
   settle(from: Id, id: number, accepted: number): void {
     const open = this.#reads.get(from)?.get(id)
     this.#reads.get(from)?.delete(id)
-    if (open?.read) open.read.settle(accepted)
+    if (open?.settle) open.settle(accepted)
     else if (open) open.gone.abort()
     else {
       this.#earlyEnds.add(`${from} ${id}`)

@@ -16,8 +16,6 @@ interface WorkersOfGateway {
   readonly count: number
   /** How long a request for a message waits that does not say it. */
   readonly longPollMs: number
-  /** Memory for records of answers of this worker. */
-  readonly records: RecordBudget
 }
 
 /**
@@ -36,12 +34,14 @@ export function ownerOf(cluster: string, name: string, workers: number): number 
  * member, and the others pass all requests for the group on to it, because a client cannot choose its worker. All other
  * requests are handled by the process that gets them.
  *
+ * @param records memory for records of answers of this process
  * @param workers absent: the processes are gateways
  */
 export function sharedVerbs<Id extends number | string>(
   own: Verbs,
   cluster: string,
   peers: Peers<Id>,
+  records: RecordBudget,
   workers?: WorkersOfGateway
 ): Verbs {
   const { groups } = own
@@ -54,7 +54,7 @@ export function sharedVerbs<Id extends number | string>(
           return result.type === 'notRead' ? acks.ack(groupId, message) : result
         }
       }),
-      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers)),
+      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records),
       queues: peerQueues(own.queues, cluster, peers)
     })
   }
@@ -62,8 +62,8 @@ export function sharedVerbs<Id extends number | string>(
   const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
   return over(own, {
     groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
-    instances: peerInstances(own, cluster, peers, owner),
-    queues: ownedQueues(own.queues, cluster, peers, ownerAmong, workers.records),
+    instances: peerInstances(own, cluster, peers, owner, records),
+    queues: ownedQueues(own.queues, cluster, peers, ownerAmong, records),
     admin: toldToAll(own.admin, cluster, peers),
     durableLog: sumOfLogs(own, cluster, peers)
   })

@@ -1,7 +1,6 @@
 import { performanceClock } from '../../core/clocks.js'
 import type { OverloadedError } from '../../core/errors.js'
-import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
-import { NAMELESS } from '../exchange/leaving-records.js'
+import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
 
 /** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
 const ROOM_MS = 10_000

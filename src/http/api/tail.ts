@@ -1,10 +1,10 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
-import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
 import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
-import { leavesOf, NAMELESS } from '../exchange/leaving-records.js'
+import { leavesOf } from '../exchange/leaving-records.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024

@@ -3,9 +3,6 @@ import type { Socket } from 'node:net'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { sentBytesOf } from '../engine/time-limits.js'
 
-/** Whose share the records of an answer count to that has no client with a name: all clients of a unix socket are one. */
-export const NAMELESS = 'unix socket'
-
 /** A response of a connection of ours. */
 interface Queued {
   /** Calls back when all earlier answers of its connection have left; at once where they have. */

@@ -517,8 +517,8 @@ class ProcessParts implements App {
     const { longPollMs } = this.#config.consumer
     const shared = (own: Verbs, name: string): Verbs => {
       const records = this.#records
-      if (peers !== undefined) return sharedVerbs(own, name, peers, { count: peers.count, longPollMs, records })
-      return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all)
+      if (peers !== undefined) return sharedVerbs(own, name, peers, records, { count: peers.count, longPollMs })
+      return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all, records)
     }
     const tracing = this.#tracing
     const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : tracedVerbs(verbs, tracing))

@@ -226,11 +226,12 @@ export interface CastellanWithVerbs extends Castellan {
  */
 export async function openCastellan(given: OpenCastellanOptions): Promise<CastellanWithVerbs> {
   // A program that hands in records faster than Kafka takes them holds their bytes in any case.
-  const own = await openCluster(given, undefined, Number.POSITIVE_INFINITY)
+  const records = new RecordBudget(defaultRecordBytes(), performanceClock)
+  const own = await openCluster(given, undefined, Number.POSITIVE_INFINITY, undefined, undefined, records)
   const options = withGuards(given)
   const tracing = registeredTracing()
   const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
-  const peers = await openPeers(castellan, options).catch(async (error: unknown) => {
+  const peers = await openPeers(castellan, options, records).catch(async (error: unknown) => {
     await castellan.close({ timeoutMs: 0 })
     throw error
   })
@@ -264,13 +265,17 @@ const withGuards = ({ log, metrics, ...options }: OpenCastellanOptions): OpenCas
 })
 
 /** @returns `undefined`: the options name no other processes */
-async function openPeers({ gateway: verbs }: Cluster, { peers, metrics, log = silentLogger }: OpenCastellanOptions) {
+async function openPeers(
+  { gateway: verbs }: Cluster,
+  { peers, metrics, log = silentLogger }: OpenCastellanOptions,
+  records: RecordBudget
+) {
   const settings = peersOptions.parse(peers)
   if (settings === undefined) return undefined
   const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
   const { sharedVerbs } = await import('../../deployment/verbs/shared-verbs.js')
   const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: performanceClock })
-  const shared = sharedVerbs(verbs, DEFAULT_CLUSTER, all)
+  const shared = sharedVerbs(verbs, DEFAULT_CLUSTER, all, records)
   await all.open()
   return { verbs: shared, close: () => all.close() }
 }

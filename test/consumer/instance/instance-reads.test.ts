@@ -93,24 +93,24 @@ describe('a read of an instance whose partition fails', () => {
   })
 })
 
-describe('a read of an instance whose answer another process writes', () => {
+describe('a read of an instance whose records another process gets', () => {
   const BYTES = 900
-  for (const isElsewhere of [true, false]) {
-    it(`ends for those that wait for room when it is too slow: ${isElsewhere}`, async () => {
-      let now = 0
+  for (const accepted of [0, 1, 2]) {
+    it(`counts them until then, and settles as before: ${accepted} of 2`, () => {
       let left = true
       const told: string[] = []
-      const budget = new RecordBudget(1_000, () => now)
+      const budget = new RecordBudget(1_000, () => 0)
       const partition = {
         epoch: 0,
-        taken: 1,
+        taken: 2,
         nextHeldBytes: BYTES,
         forgetProblem: () => undefined,
         readAhead: () => undefined,
-        accept: () => told.push('accepted'),
+        accept: (end: number) => told.push(`accepted until ${end}`),
         reject: () => told.push('comes again'),
         take: (taking: Taking) => {
-          if (left) taking.records.push({ topic: 't', partition: 0, offset: 0 } as InstanceRecord)
+          for (const offset of left ? [0, 1] : [])
+            taking.records.push({ topic: 't', partition: 0, offset } as InstanceRecord)
           if (left) taking.heldBytes += BYTES
           left = false
         },
@@ -137,18 +137,12 @@ describe('a read of an instance whose answer another process writes', () => {
       }
       reads.add({ maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply })
       if (read === undefined) for (const run of [...due]) run()
-      if (isElsewhere) read!.leavesElsewhere!()
-      const isServed = new Promise(resolve => budget.whenRoom('b', 500, () => resolve(true)))
-      now = 5_000
-      budget.endSlow()
-      if (isElsewhere) expect(await isServed).to.equal(true)
-      expect([budget.heldBytes, told]).to.deep.equal(isElsewhere ? [0, ['comes again', 'settled']] : [BYTES, []])
-      read!.settle(1)
-      expect([budget.heldBytes, told]).to.deep.equal([
-        0,
-        isElsewhere ? ['comes again', 'settled'] : ['accepted', 'settled']
-      ])
-      await isServed
+      expect(budget.heldBytes).to.equal(BYTES)
+      read!.passedOn!()
+      expect([budget.heldBytes, told]).to.deep.equal([0, []])
+      read!.settle(accepted)
+      const outcome = accepted === 0 ? 'comes again' : `accepted until ${accepted}`
+      expect([budget.heldBytes, told]).to.deep.equal([0, [outcome, 'settled']])
     })
   }
 })

@@ -8,6 +8,7 @@ import {
 import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
@@ -55,7 +56,7 @@ class Member extends FakeVerbs implements Peers {
     super()
     this.id = id
     this.#deployment = deployment
-    this.verbs = sharedVerbs(this, 'default', this)
+    this.verbs = sharedVerbs(this, 'default', this, new RecordBudget(1e9, () => 0))
   }
 
   override async ack(groupId?: string, message?: MessageId): Promise<AckResult> {

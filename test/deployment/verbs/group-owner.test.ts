@@ -94,7 +94,7 @@ function workersOf(count: number) {
     own.admin = { ...own.admin }
     const peers = new WorkerPeers(workerEnd, number, count)
     const records = new RecordBudget(1e9, performanceClock)
-    workers.push({ own, verbs: sharedVerbs(own, 'default', peers, { count, longPollMs: 3_000, records }) })
+    workers.push({ own, verbs: sharedVerbs(own, 'default', peers, records, { count, longPollMs: 3_000 }) })
   }
   const end = (number: number): void => {
     parentEnds.get(number)!.close('it has ended')

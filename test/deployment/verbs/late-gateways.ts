@@ -143,6 +143,6 @@ export class StagedGateway {
     const hashed = hashedOwner(this.instances, 'default', peers)
     // Of the three, `b` has the instance while it can be called, then `a`, then `c`.
     const ownerOf = (_: InstanceName, gone: ReadonlySet<string>) => ['b', 'a', 'c'].find(one => !gone.has(one))
-    this.verbs = peerInstances(own, 'default', peers, isHashed ? hashed : ownerOf)
+    this.verbs = peerInstances(own, 'default', peers, isHashed ? hashed : ownerOf, new RecordBudget(1e9, () => 0))
   }
 }

@@ -38,7 +38,7 @@ describe('the queues of several workers', () => {
     const own = new FakeVerbs()
     own.queues = script.queues
     const peers = new WorkerPeers(workerEnd, number, 2)
-    verbs.set(number, sharedVerbs(own, 'default', peers, { count: 2, longPollMs: 3_000, records: script.records }))
+    verbs.set(number, sharedVerbs(own, 'default', peers, script.records, { count: 2, longPollMs: 3_000 }))
     scripts.push(script)
     return script
   }

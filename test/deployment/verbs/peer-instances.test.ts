@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
 import {
   AWAY,
   type CallOptions,
@@ -14,7 +15,9 @@ import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type {
   InstanceName,
+  InstanceRead,
   InstanceReadLimits,
+  InstanceRecord,
   InstanceSettings,
   InstanceTopics,
   InstanceVerbs
@@ -23,6 +26,7 @@ import { FakeVerbs } from '../../support/fake-verbs.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
 
+const MIB = 1024 * 1024
 const settings: InstanceSettings = { ...instanceSettings, maxWaitMs: 1_000 }
 /** Between two attempts to tell the owner how a read has ended. */
 const PAUSE_MS = 300
@@ -82,8 +86,9 @@ class Pair {
 class Noted {
   readonly calls: unknown[][] = []
   readonly settled: number[] = []
-  /** Reads whose answers the other process writes. */
-  elsewhere = 0
+  /** Reads whose records the other process has. */
+  passedOn = 0
+  records: readonly InstanceRecord[] = [record]
   readonly gone: AbortSignal[] = []
   includes: ((topic: string) => boolean) | undefined
   answer: Promise<void> = Promise.resolve()
@@ -109,8 +114,8 @@ class Noted {
         this.gone.push(gone!)
         await this.answer
         const settle = (accepted: number): void => void this.settled.push(accepted)
-        const leavesElsewhere = (): void => void this.elsewhere++
-        return this.#noted('read', [asked], { records: [record], format: this.format, settle, leavesElsewhere })
+        const passedOn = (): void => void this.passedOn++
+        return this.#noted('read', [asked], { records: this.records, format: this.format, settle, passedOn })
       }
     } as unknown as InstanceVerbs
   })
@@ -131,9 +136,18 @@ describe('instances of several processes', () => {
   let other: Noted
   let verbs: InstanceVerbs
   let clock: sinon.SinonFakeTimers
-  afterEach(() => clock.restore())
+  let budget: RecordBudget
+  const reads: InstanceRead[] = []
+  afterEach(async () => {
+    pair.isAway = pair.notSent = false
+    pair.lost = undefined
+    for (const read of reads.splice(0)) read.settle(0)
+    await turns(5)
+    clock.restore()
+  })
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    budget = new RecordBudget(MIB, () => 0)
     pair = new Pair()
     owner = new Noted()
     other = new Noted()
@@ -141,14 +155,24 @@ describe('instances of several processes', () => {
       owner.verbs,
       'default',
       pair.of(1),
-      fixedOwner(() => 1)
+      fixedOwner(() => 1),
+      budget
     )
-    verbs = peerInstances(
+    const passed = peerInstances(
       other.verbs,
       'default',
       pair.of(0),
-      fixedOwner(() => 1)
+      fixedOwner(() => 1),
+      budget
     )
+    verbs = {
+      ...passed,
+      read: async (...args) => {
+        const result = await passed.read(...args)
+        if (result.type === 'done') reads.push(result.value)
+        return result
+      }
+    }
   })
 
   it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {
@@ -163,7 +187,8 @@ describe('instances of several processes', () => {
       other.verbs,
       'default',
       pair.of(0),
-      fixedOwner(() => 0)
+      fixedOwner(() => 0),
+      budget
     )
     await own.settingsOf(instance)
     expect(other.calls).to.deep.equal([['settingsOf', instance]])
@@ -179,9 +204,10 @@ describe('instances of several processes', () => {
       offset: 7,
       value: Buffer.from('v')
     })
-    expect(owner.calls).to.deep.equal([['read', { ...limits, maxBytes: 4 * 1024 * 1024 }]])
+    expect(owner.calls).to.deep.equal([['read', { ...limits, maxBytes: MIB / 2 }]])
     expect(result.value.format).to.equal('binary')
-    expect(owner.elsewhere, 'the owner may end it for those that wait for room').to.equal(1)
+    await turns(5)
+    expect(owner.passedOn, 'the owner counts its bytes no longer').to.equal(1)
     result.value.settle(1)
     await turns(5)
     expect(owner.settled).to.deep.equal([1])
@@ -189,6 +215,85 @@ describe('instances of several processes', () => {
       ['instance read default', 'long'],
       ['instance settle default', 'ending']
     ])
+  })
+
+  describe('for clients of which each has a share of the memory for answers', () => {
+    const recordsOf = (count: number, bytes: number): InstanceRecord[] =>
+      Array.from({ length: count }, (_, at) => ({ ...record, headers: [], offset: at, value: Buffer.alloc(bytes) }))
+    const readOf = async (options: Partial<InstanceReadLimits> = {}) => {
+      const result = await verbs.read(instance, { ...limits, client: 'a', ...options })
+      return result.type === 'done' ? result.value : expect.fail(JSON.stringify(result))
+    }
+
+    it('counts records of the owner to the client that reads them, until its answer has left', async () => {
+      owner.records = recordsOf(3, 1_000)
+      const read = await readOf()
+      const held = budget.bytesOf('a')
+      expect(held).to.be.within(3_000, 3_300)
+      read.settle(3)
+      expect([budget.bytesOf('a'), budget.heldBytes]).to.deep.equal([0, 0])
+    })
+
+    it('asks the owner for as many bytes as the client has room for', async () => {
+      const held = budget.hold(MIB / 4, 'a')
+      await readOf()
+      await readOf({ maxBytes: 1_000 })
+      held.release()
+      const asked = owner.calls.map(([, asked]) => (asked as InstanceReadLimits).maxBytes! / MIB)
+      expect(asked).to.deep.equal([1 / 4, 1_000 / MIB])
+    })
+
+    it('waits for room before it asks, and refuses when there was none in its time', async () => {
+      const held = budget.hold(MIB, 'b')
+      const late = verbs.read(instance, { ...limits, client: 'a' })
+      await clock.tickAsync(100)
+      expect(await late).to.deep.include({ type: 'failed', code: 'overloaded', retriable: true })
+      expect(owner.calls).to.deep.equal([])
+      const waiting = readOf()
+      await turns(5)
+      expect(owner.calls).to.deep.equal([])
+      held.release()
+      expect((await waiting).records).to.have.length(1)
+    })
+
+    it('waits no longer for a client that has left', async () => {
+      const held = budget.hold(MIB, 'b')
+      const client = new AbortController()
+      const read = readOf({ gone: client.signal })
+      await turns(5)
+      client.abort()
+      expect((await read).records).to.deep.equal([])
+      held.release()
+      await turns(5)
+      expect(owner.calls).to.deep.equal([])
+    })
+
+    it('leaves to the next read what other answers have taken the room for meanwhile', async () => {
+      owner.records = recordsOf(4, MIB / 8 - 100)
+      const reading = readOf()
+      const held = budget.hold((3 * MIB) / 4, 'b')
+      const read = await reading
+      expect(read.records.map(({ offset }) => offset)).to.deep.equal([0, 1])
+      read.settle(2)
+      held.release()
+      await turns(5)
+      expect(owner.settled).to.deep.equal([2])
+    })
+
+    it('asks again when there is room for the first record, where there was none when it came', async () => {
+      owner.records = recordsOf(1, MIB / 4)
+      let come: () => void = () => undefined
+      owner.answer = new Promise(resolve => (come = resolve))
+      const reading = readOf()
+      await turns(5)
+      const held = budget.hold(MIB, 'b')
+      come()
+      await turns(5)
+      expect([owner.settled, owner.calls.length]).to.deep.equal([[0], 1])
+      held.release()
+      expect((await reading).records).to.have.length(1)
+      expect([owner.settled, owner.calls.length]).to.deep.equal([[0], 2])
+    })
   })
 
   it('asks an owner of release 0.2.0, which tells no format with a read, for the settings', async () => {
@@ -305,7 +410,7 @@ describe('instances of several processes', () => {
       at = [other, owner].map(({ verbs }, id) => {
         const peers = pair.of(id as 0 | 1)
         const named = { ...peers, id: String(id), others: peers.others.map(String) } as never as Peers<string>
-        return peerInstances(verbs, 'default', named, hashedOwner(verbs.instances, 'default', named))
+        return peerInstances(verbs, 'default', named, hashedOwner(verbs.instances, 'default', named), budget)
       })
     })
 

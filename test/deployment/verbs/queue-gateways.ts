@@ -46,7 +46,7 @@ export class QueueGateway implements Peers {
     this.#calls = calls
     const own = new FakeVerbs()
     own.queues = this.scripted.queues
-    this.verbs = sharedVerbs(own, 'default', this)
+    this.verbs = sharedVerbs(own, 'default', this, this.scripted.records)
     all.set(id, this)
   }
 

@@ -1,0 +1,136 @@
+import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
+import { memoryOfRecord } from '../../core/bytes.js'
+import { performanceClock } from '../../core/clocks.js'
+import { NAMELESS } from '../../core/record-budget.js'
+import { failureOf } from '../../router/requests/failures.js'
+import type {
+  InstanceName,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceResult,
+  InstanceSettings
+} from '../../verbs/verbs.js'
+import { SILENT_MS } from '../calls/peers.js'
+import type { RoomForRecords } from './room-for-records.js'
+import type { AskedRead, Numbered, ReadAnswer, Settled } from './served-instances.js'
+
+/** Time limit of calls that make no requests to Kafka. */
+const SHORT_TIMEOUT_MS = 10_000
+/** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
+const LONGEST_WAIT_MS = 600_000
+/** How long such a read waits for room in memory. */
+const ROOM_MS = 10_000
+/** Limit of the records of one forwarded read, because they are copied twice on their way. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
+/** Pause before another attempt to tell the owner of an instance how a read has ended. */
+const PAUSE_MS = 300
+/** How often the owner is told until it answers. Later this process was gone for it in any case, and the read has ended. */
+const MAX_SETTLES = Math.ceil((1.5 * SILENT_MS) / PAUSE_MS)
+/** Limit of reads whose end is told again. */
+const MAX_UNTOLD = 1_000
+
+const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
+
+/** Calls the owner of an instance. Never rejects. */
+type CallOwner<Id> = (to: Id, verb: string, body: object, timeoutMs: number, client?: string) => Promise<unknown>
+
+/** The reads of clients of this process whose instances other processes have. Their records count here until the read is settled. */
+export class ReadsAtOwners<Id> {
+  readonly #call: CallOwner<Id>
+  readonly #rooms: RoomForRecords
+  /** Whether it is open whether the owner has carried a call out. */
+  readonly #isOpen: (result: unknown) => boolean
+  #lastId = 0
+  /** Reads whose owners have not answered how they have ended. */
+  #untold = 0
+
+  constructor(call: CallOwner<Id>, rooms: RoomForRecords, isOpen: (result: unknown) => boolean) {
+    this.#call = call
+    this.#rooms = rooms
+    this.#isOpen = isOpen
+  }
+
+  /** Waits for room in memory before the owner is asked: a client that reads no answers must not have it send more. */
+  async read(owner: Id, instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    const { gone, client = NAMELESS, timeoutMs } = limits
+    const endsAt = performanceClock() + Math.min(timeoutMs ?? ROOM_MS, LONGEST_WAIT_MS)
+    const leftMs = (): number => Math.max(0, Math.ceil(endsAt - performanceClock()))
+    let hasWaited = false
+    const waits = (end: () => void): void => {
+      hasWaited = true
+      gone?.addEventListener('abort', end, { once: true })
+    }
+    for (let neededBytes = 1; ; ) {
+      if (gone?.aborted) return NOTHING_READ
+      const hasRoom = await this.#rooms.whenRoom(client, neededBytes, leftMs(), waits)
+      if (gone?.aborted) return NOTHING_READ
+      if (!hasRoom) return failureOf(this.#rooms.refusal(client, neededBytes))
+      const waitMs = hasWaited && timeoutMs !== undefined ? leftMs() : timeoutMs
+      const result = await this.#ask(owner, instance, { ...limits, timeoutMs: waitMs })
+      if (result.type !== 'done') return result
+      const taken = this.#taken(client, result.value)
+      if (taken !== undefined) return { ...result, value: taken }
+      // Meanwhile other answers have taken the room.
+      result.value.settle(0)
+      hasWaited = true
+      neededBytes = memoryOfRecord(result.value.records[0]!)
+      if (leftMs() === 0) return failureOf(this.#rooms.refusal(client, neededBytes))
+    }
+  }
+
+  /** What the client has room for; the next read of the instance has the rest. `undefined`: it has none for the first record. */
+  #taken(client: string, read: InstanceRead): InstanceRead | undefined {
+    const { count, problem, held } = this.#rooms.take(client, read.records)
+    if (count > 0 || problem === undefined)
+      return {
+        ...read,
+        records: read.records.slice(0, count),
+        settle: accepted => {
+          held.release()
+          read.settle(accepted)
+        }
+      }
+    held.release()
+    return undefined
+  }
+
+  async #ask(owner: Id, instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    const id = ++this.#lastId
+    const { gone, client = NAMELESS, timeoutMs, maxBytes = MAX_READ_BYTES, formats } = limits
+    const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
+    const cancel = (): void => settle(0)
+    gone?.addEventListener('abort', cancel, { once: true })
+    const bytes = this.#rooms.askable(client, Math.min(maxBytes, MAX_READ_BYTES))
+    const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes: bytes, formats } }
+    const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
+    const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
+    const result = answer as Numbered<InstanceResult<ReadAnswer>>
+    gone?.removeEventListener('abort', cancel)
+    if (result.type === 'done') {
+      const { records, format = await this.#formatAt(owner, instance), waitMs } = result.value
+      return { ...result, value: { records, format, waitMs, settle } }
+    }
+    if (this.#isOpen(result)) settle(0)
+    return result
+  }
+
+  /** Release 0.2.0 does not tell the format of a read. */
+  async #formatAt(owner: Id, instance: InstanceName): Promise<string> {
+    const answer = await this.#call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)
+    const settings = answer as InstanceResult<InstanceSettings>
+    return settings.type === 'done' ? settings.value.format : ''
+  }
+
+  /**
+   * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
+   * is gone for it.
+   */
+  async #settleAt(to: Id, settled: Settled, tries = 1): Promise<void> {
+    if (tries === 2) this.#untold++
+    // The owner answers nothing.
+    const isLost = (await this.#call(to, 'settle', settled, SHORT_TIMEOUT_MS)) !== undefined
+    const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || this.#untold < MAX_UNTOLD)
+    if (isRepeated) setTimeout(() => void this.#settleAt(to, settled, tries + 1), PAUSE_MS).unref()
+    else if (tries > 1) this.#untold--
+  }
+}

@@ -1,0 +1,70 @@
+import { memoryOfRecord } from '../../core/bytes.js'
+import type { KafkaRecord } from '../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+
+/** How many of some records a client has room for, why not for all, and what counts those for which it has. */
+interface TakenRecords {
+  readonly count: number
+  readonly problem: 'full' | 'greedy' | undefined
+  readonly held: HeldRecords
+}
+
+/** The room in memory that clients of this process have for records that other processes give them. */
+export class RoomForRecords {
+  readonly #records: RecordBudget
+
+  constructor(records: RecordBudget) {
+    this.#records = records
+  }
+
+  /**
+   * Waits until a client has room for so many bytes.
+   *
+   * @param left told how the wait can be ended
+   * @returns false: there was no room in time, or the wait was ended
+   */
+  whenRoom(client: string, bytes: number, waitMs: number, left: (end: () => void) => void): Promise<boolean> {
+    if (this.#records.problemOf(client, bytes) === undefined) return Promise.resolve(true)
+    return new Promise(resolve => {
+      const end = (hasRoom: boolean): void => {
+        clearTimeout(timer)
+        leave()
+        resolve(hasRoom)
+      }
+      const timer = setTimeout(() => end(false), waitMs)
+      const leave = this.#records.whenRoom(client, bytes, () => end(true))
+      left(() => end(false))
+    })
+  }
+
+  /** How many bytes another process may be asked for. One record is given in any case. */
+  askable(client: string, maxBytes: number): number {
+    return Math.max(1, Math.min(maxBytes, this.#records.roomOf(client)))
+  }
+
+  /** Counts records that have come for a client, as far as it has room: they may have come while other answers were not read. */
+  take(client: string, all: readonly KafkaRecord[]): TakenRecords {
+    let bytes = 0
+    let count = 0
+    let problem: 'full' | 'greedy' | undefined
+    for (const record of all) {
+      problem = this.#records.problemOf(client, bytes + memoryOfRecord(record))
+      if (problem !== undefined) break
+      bytes += memoryOfRecord(record)
+      count++
+    }
+    return { count, problem, held: this.#records.hold(bytes, client) }
+  }
+
+  /** The same until the next tick: by then, who answers counts them. */
+  takeForTick(client: string, all: readonly KafkaRecord[]): Omit<TakenRecords, 'held'> {
+    const taken = this.take(client, all)
+    setImmediate(() => taken.held.release())
+    return taken
+  }
+
+  /** Why a client gets no records although there are some. */
+  refusal(client: string, bytes: number) {
+    return this.#records.refusal(this.#records.problemOf(client, bytes) ?? 'full')
+  }
+}
