@@ -51,7 +51,8 @@ export function settingsTables({ isOf, describesSections }: SettingsPage): strin
       return { name, parts }
     })
     .filter(({ parts }) => parts.length > 0)
-    .map(({ name, parts }) => `### ${name}\n\n${parts.join('\n\n')}`)
+    // Without the backticks the part in brackets would be HTML.
+    .map(({ name, parts }) => `### ${name.includes('<') ? `\`${name}\`` : name}\n\n${parts.join('\n\n')}`)
   return `${tables.join('\n\n')}\n`
 }
 
