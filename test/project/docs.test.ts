@@ -5,8 +5,12 @@ import { apis } from '../../src/apis/apis.js'
 
 describe('documentation', () => {
   it('names every dependency with its reason, and no other', () => {
-    const pkg = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>
-    const installed = [...Object.keys(pkg.dependencies!), ...Object.keys(pkg.devDependencies!)].sort()
+    const manifests = ['package.json', 'docs/site/package.json'].map(
+      file => JSON.parse(readFileSync(file, 'utf8')) as Record<string, Record<string, string> | undefined>
+    )
+    const installed = manifests
+      .flatMap(({ dependencies = {}, devDependencies = {} }) => Object.keys({ ...dependencies, ...devDependencies }))
+      .sort()
     const rows = readFileSync('docs/develop/dependencies.md', 'utf8')
       .replace(/^## Written by hand[\s\S]*?(?=^## )/m, '')
       .split('\n')

@@ -121,7 +121,7 @@ describe('the package', function () {
         const missing = named.filter(name => !paths.includes(`examples/${name.slice(2).replace(/\.js$/, '.ts')}`))
         expect(missing, example).to.deep.equal([])
       }
-      expect(paths.filter(path => /^(test|src|examples\/bench)\//.test(path))).to.deep.equal([])
+      expect(paths.filter(path => /^(test|src|examples\/bench|docs\/site)\//.test(path))).to.deep.equal([])
     })
 
     it('has every file that a link of its pages leads to', () => {

@@ -132,7 +132,7 @@ describe('docs/deploy', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
     const files = readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => `docs/${name}`)
     const named = ['README.md', ...files]
-      .filter(file => /\.(?:md|ya?ml)$/.test(file) && !/changelog|upgrading/.test(file))
+      .filter(file => /\.(?:md|ya?ml)$/.test(file) && !/changelog|upgrading|^docs\/site\//.test(file))
       .flatMap(file =>
         [...readFileSync(file, 'utf8').matchAll(/(?:castellan[-:]|"version": "|ersion: )(\d+\.\d+\.\d+[-\w]*)/g)].map(
           ([, name]) => `${file} ${name}`

@@ -24,7 +24,7 @@ const pages = new Map(
     'test/cases.md',
     ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).map(name => join('docs', name))
   ]
-    .filter(path => path.endsWith('.md') && path !== 'docs/changelog.md')
+    .filter(path => path.endsWith('.md') && path !== 'docs/changelog.md' && !path.startsWith('docs/site/'))
     .map(path => [path, readFileSync(path, 'utf8')])
 )
 
