@@ -23,7 +23,7 @@ const CASES: Readonly<Record<string, string>> = {
   X: '1-6'
 }
 const TESTS = join(import.meta.dirname, '../..')
-const PAGE = join(TESTS, '../docs/compatibility/kafka-pixy.md')
+const PAGE = join(TESTS, '../docs/develop/testing.md')
 
 /** `1-3 8` => 1, 2, 3, 8 */
 const numbersIn = (text: string): number[] =>
@@ -50,7 +50,7 @@ function shown(): Set<string> {
 
 /** Cases of the first column of the table that says why there is no test. */
 function explained(): string[] {
-  const [, section = ''] = readFileSync(PAGE, 'utf8').split('## Cases without a test')
+  const [, section = ''] = readFileSync(PAGE, 'utf8').split('Numbered cases of Kafka-Pixy:')
   const rows = section.split('\n## ')[0]!.matchAll(/^\| ([^|]+) \|/gm)
   return [...rows].flatMap(([, cases]) => cases!.match(/\b[A-Z]\d+(?:-\d+)?/g) ?? []).flatMap(spread)
 }
