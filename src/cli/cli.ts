@@ -17,6 +17,7 @@ import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { passwordCommand, tokenCommand } from './commands/credentials.js'
 import { groupsCommand } from './commands/groups.js'
+import { queuesCommand } from './commands/queues.js'
 import { readCommand } from './commands/read.js'
 import { receiptCommand } from './commands/receipt.js'
 import { serveCommand } from './commands/serve.js'
@@ -36,6 +37,7 @@ export const commands: readonly CommandDescription[] = [
   writeCommand,
   topicsCommand,
   groupsCommand,
+  queuesCommand,
   receiptCommand,
   brokerCommand,
   walCommand,

@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { CastellanError } from '../core/errors.js'
 import { printable } from '../core/printable.js'
 import type { Client } from './client.js'
-import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
+import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 
 /** Runs with a client of brokers that answer. Tells at once why none does. */
 export function withClient(
@@ -45,3 +45,9 @@ export async function deleteEach(
   }
   return code
 }
+
+/** Turns an error about Kafka into one line for the user. */
+export const failing = <Value>(asked: Promise<Value>): Promise<Value> =>
+  asked.catch((error: unknown) => {
+    throw error instanceof CastellanError ? new CommandError(error.message) : error
+  })

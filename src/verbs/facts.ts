@@ -26,7 +26,7 @@ export type EndpointVerb = VerbPath | 'none'
 
 /**
  * What a right is for, as the target of a question names it. `nothing`: it is about brokers, or the gateway. `topics of group`:
- * each topic of the group, with the group, and only where a setting of the group changes.
+ * each topic of the group, with the group, where a setting of the group changes, or all of it is deleted.
  */
 export type TargetOfRight = 'topic' | 'group' | 'topic+group' | 'topics of group' | 'subject' | 'nothing'
 
@@ -180,7 +180,7 @@ export const VERB_FACTS = {
   'queues.unseen': OWN,
   'queues.settle': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
   'queues.count': OWN,
-  'queues.describe': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
+  'queues.describe': { ...PROMPT, effects: [OFFSETS], command: 'queues describe', troubles: AWAY },
   'queues.configure': {
     ...PROMPT,
     command: CURL,
@@ -189,6 +189,19 @@ export const VERB_FACTS = {
       ['alter', 'topic+group'],
       ['produce', 'topic']
     ]
+  },
+  'shareGroups.list': { ...PROMPT, effects: [['offsets', 'group'], OFFSETS], command: 'queues list', troubles: AWAY },
+  'shareGroups.describe': { ...PROMPT, effects: [['offsets', 'group'], OFFSETS], command: 'groups', troubles: AWAY },
+  'shareGroups.reset': { ...PROMPT, effects: [OFFSETS], command: 'queues reset', troubles: AWAY },
+  'shareGroups.forget': { ...PROMPT, effects: [['delete', 'topic+group']], command: CURL, troubles: AWAY },
+  'shareGroups.delete': {
+    ...PROMPT,
+    effects: [
+      ['delete', 'group'],
+      ['delete', 'topics of group']
+    ],
+    command: 'groups delete',
+    troubles: AWAY
   },
   'admin.describeCluster': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },
   'admin.clusterId': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../core/actor/actor.js'
+import { KafkaError } from '../core/errors.js'
 import { addTo } from '../core/group-by.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
@@ -6,7 +7,9 @@ import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '..
 import type { ConsumerMember } from '../kafka/protocol/groups.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
+import { toAdminError } from './kafka-admin.js'
 import { TimeLimit, toError } from './offsets.js'
+import type { ShareGroupDescription } from './share-groups.js'
 import type { GroupDescription, GroupReader, ReadersOnly } from './verbs.js'
 
 /** Maximum number of attempts to list the groups. An attempt fails when a broker leaves the cluster in the meantime. */
@@ -39,12 +42,6 @@ const BYTES_OF_ITEM = 6
 type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
 type DescribedConsumerGroup = ResultOf<'describeConsumerGroup'> & { type: 'success' }
 type Member = DescribedGroup['members'][number] | ConsumerMember
-
-/** A share group (KIP-932). Several members may have the same partition. */
-export interface ShareGroupDescription extends Pick<GroupDescription, 'groupId' | 'state' | 'coordinatorId'> {
-  readonly type: 'share'
-  readonly members: readonly Omit<GroupReader, 'instanceId'>[]
-}
 
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
@@ -102,29 +99,33 @@ export class GroupReaders {
 
   /** Share groups as their coordinators describe them. A group that is of another kind, or that no coordinator knows, is absent. */
   async describeShareGroups(groups: readonly string[] | 'all'): Promise<ReadonlyMap<string, ShareGroupDescription>> {
-    const groupIds = groups === 'all' ? await this.#allGroups([SHARE_PROTOCOL_TYPE], false) : [...new Set(groups)]
+    const groupIds = groups === 'all' ? await this.shareGroupNames() : [...new Set(groups)]
     const found = new Map<string, ShareGroupDescription>()
     for (let start = 0; start < groupIds.length; start += GROUPS_AT_ONCE) {
       const portion = groupIds.slice(start, start + GROUPS_AT_ONCE)
-      const all = await Promise.all(portion.map(groupId => this.#shareGroupOf(groupId)))
+      const all = await Promise.all(portion.map(groupId => this.shareGroup(groupId).catch(noneIfUnsupported)))
       for (const described of all) if (described !== undefined) found.set(described.groupId, described)
     }
     return found
   }
 
-  async #shareGroupOf(groupId: string): Promise<ShareGroupDescription | undefined> {
+  /** In their order. Each broker lists the groups that it coordinates. */
+  shareGroupNames(): Promise<string[]> {
+    return this.#allGroups([SHARE_PROTOCOL_TYPE], false)
+  }
+
+  /** @returns `undefined`: no coordinator knows such a share group. @throws KafkaError 35 where Kafka has no share groups */
+  async shareGroup(groupId: string): Promise<ShareGroupDescription | undefined> {
     const asked = { type: 'describeShareGroup', groupId, timeoutMs: this.#limit.remainingMs } as const
     const result = await askRouter(this.#router, asked)
-    // A broker that does not have the request has no such groups.
     if (result.type === 'notFound') return undefined
-    if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) return undefined
     if (result.type !== 'success')
-      throw toError(result, `the description of share group ${groupId}`, this.#limit.timeoutMs)
+      throw toAdminError(result, `the description of share group ${groupId}`, this.#limit.timeoutMs)
     const { state, coordinatorId } = result
     const members = result.members.map(({ memberId, clientId, clientHost, assignment: partitions }) => {
       return { memberId, clientId, clientHost, partitions }
     })
-    return { groupId, type: 'share', state, coordinatorId, members }
+    return { groupId, state, coordinatorId, members }
   }
 
   /** Describes groups of these protocol types and of the protocol of KIP-848, a few at a time. */
@@ -254,6 +255,12 @@ function partitionsIn(assignment: Buffer, topic: string | undefined): ReadonlyMa
   }
   for (const ofTopic of partitions.values()) ofTopic.sort((one, other) => one - other)
   return partitions
+}
+
+/** A broker that does not have the request has no such groups. */
+function noneIfUnsupported(error: unknown): undefined {
+  if (error instanceof KafkaError && error.errorCode === errorCodes.UNSUPPORTED_VERSION) return undefined
+  throw error
 }
 
 const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

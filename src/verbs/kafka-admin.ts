@@ -148,7 +148,9 @@ export class KafkaAdmin implements AdminVerbs {
       const asked = { groupId, timeoutMs: limit.remainingMs }
       const group = await askRouter(this.#router, { type: 'describeGroup', ...asked })
       const stored = await askRouter(this.#router, { type: 'fetchGroupOffsets', ...asked })
-      return group.type === 'notFound' && stored.type === 'success' && stored.offsets.length === 0
+      const isGone = group.type === 'notFound' && stored.type === 'success' && stored.offsets.length === 0
+      // DescribeGroups does not know share groups.
+      return isGone && isNone(await askRouter(this.#router, { type: 'describeShareGroup', ...asked }))
     }
     await requireDone(result, `the deletion of group ${groupId}`, false, limit, isMade)
   }
@@ -313,7 +315,7 @@ export class KafkaAdmin implements AdminVerbs {
  * @param change for the error
  * @throws CastellanError when the change is not made, or nothing shows it
  */
-async function requireDone(
+export async function requireDone(
   result: { readonly type: 'success' } | Unanswered,
   change: string,
   validateOnly: boolean,
@@ -329,6 +331,10 @@ async function requireDone(
   }
   throw toAdminError(result, change, limit.timeoutMs)
 }
+
+/** A broker that does not have the request has no share groups. */
+const isNone = (found: ResultOf<'describeShareGroup'>): boolean =>
+  found.type === 'notFound' || (found.type === 'failed' && found.errorCode === errorCodes.UNSUPPORTED_VERSION)
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 

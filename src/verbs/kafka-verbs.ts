@@ -27,6 +27,7 @@ import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminVerbs } from './admin.js'
 import { GroupReaders } from './group-readers.js'
 import { KafkaAdmin, toAdminError } from './kafka-admin.js'
+import { KafkaShareGroups } from './kafka-share-groups.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { over } from './over.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
@@ -38,6 +39,7 @@ import type {
   GroupOffset,
   GroupVerbs,
   ReadersOnly,
+  ShareGroupVerbs,
   TopicsByName,
   Verbs
 } from './verbs.js'
@@ -130,6 +132,11 @@ export class KafkaVerbs implements Verbs {
 
   get queues(): QueueVerbs {
     return this.#deps.queues ?? WITHOUT_QUEUES
+  }
+
+  get shareGroups(): ShareGroupVerbs {
+    const { router, log = silentLogger, clock = performanceClock } = this.#deps
+    return new KafkaShareGroups({ router, log, clock }, this.admin)
   }
 
   get admin(): AdminVerbs {

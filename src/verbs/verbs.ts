@@ -9,6 +9,7 @@ import type { Loss } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { AdminVerbs } from './admin.js'
 import type { ProduceOrigin } from './produce-origin.js'
+import type { ShareGroupVerbs } from './share-groups.js'
 
 export type {
   AckResult,
@@ -26,6 +27,7 @@ export * from '../consumer/instance/instances.js'
 export * from '../consumer/queue/queue-verbs.js'
 export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
+export * from './share-groups.js'
 export type TopicsByName = ReadonlyMap<string, TopicMetadata>
 export type { Durability, ProduceOptions } from '../producer/memory/delivery.js'
 export type { Loss } from '../producer/memory/losses.js'
@@ -178,6 +180,7 @@ export interface Verbs {
   readonly groups: GroupVerbs
   readonly instances: InstanceVerbs
   readonly queues: QueueVerbs
+  readonly shareGroups: ShareGroupVerbs
   readonly admin: AdminVerbs
   /**
    * Reads a topic without a group and without an end. All readers share the fetches and the cache of the process; a

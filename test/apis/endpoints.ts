@@ -88,6 +88,7 @@ const sent: Readonly<Record<string, Sent>> = {
   'cloudevents acknowledge': { query: '?group=g&offsets=0:7' },
   'queues acquire': jsonBody({ waitMs: 0, start: 'latest' }),
   'queues settle': jsonBody({ accept: ['t'] }),
+  'queues reset': jsonBody({ to: 'latest' }),
   'queues configure': jsonBody({ deadLetters: 'letters' })
 }
 

@@ -4,7 +4,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { type CastellanError, ForbiddenError, OverloadedError } from '../../src/core/errors.js'
 import type { Access, Caller, Operation, Target } from '../../src/http/access/access.js'
 import { VERB_FACTS, type VerbFacts, type VerbPath } from '../../src/verbs/facts.js'
-import type { AdminVerbs, InstanceVerbs, QueueVerbs } from '../../src/verbs/verbs.js'
+import type { AdminVerbs, InstanceVerbs, QueueVerbs, ShareGroupsOnly } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeVerbs } from '../support/fake-verbs.js'
 import { type Endpoint, endpoints, pathOf, sentTo, withoutCluster } from './endpoints.js'
@@ -123,6 +123,17 @@ function verbsOf(called: Set<string>): FakeVerbs {
       isolation: 'readUncommitted'
     })
   } as unknown as QueueVerbs)
+  const group = { groupId: 't', state: 'Empty', coordinatorId: 0, members, topics: ['t'] }
+  verbs.shareGroups = noting('shareGroups', {
+    list: async ({ includes = () => true }: ShareGroupsOnly) => ({
+      groups: [group].filter(() => includes('t')),
+      next: undefined
+    }),
+    describe: async () => group,
+    reset: async () => [],
+    forget: async () => undefined,
+    delete: async () => undefined
+  })
   return verbs
 }
 
@@ -147,13 +158,14 @@ const filters: Readonly<Record<string, readonly string[]>> = {
   // Each topic that could not be changed is told.
   'confluent alterAllTopicConfigs': ['alter topic'],
   'confluent listClusters': ['admin nothing'],
+  'queues list': ['offsets topic+group'],
   // A group that has its start needs no right: rights-of-a-start.socket.test.ts.
   'queues acquire': ['alter topic+group']
 }
 
 /** Verbs that a refused request must not reach, for they change something. */
 const CHANGES =
-  /^(?:instances\.(?:create|remove|subscribe|unsubscribe|assign|seek|commit)|queues\.(?:acquire|settle|configure)|admin\.(?:create|delete|alter)\w*)$/
+  /^(?:instances\.(?:create|remove|subscribe|unsubscribe|assign|seek|commit)|queues\.(?:acquire|settle|configure)|shareGroups\.(?:reset|forget|delete)|admin\.(?:create|delete|alter)\w*)$/
 
 describe('endpoints', () => {
   let app: FastifyInstance

@@ -16,6 +16,7 @@ import type {
   ProduceOptions,
   QueueVerbs,
   ReadersOnly,
+  ShareGroupVerbs,
   TopicMetadata,
   TopicSubscription,
   Verbs
@@ -66,6 +67,8 @@ export class FakeVerbs implements Verbs, GroupVerbs {
   instances: InstanceVerbs = unansweredInstances
   /** Has no messages; a test assigns queues that have. */
   queues: QueueVerbs = emptyQueues
+  /** There are none; a test assigns those that it needs. */
+  shareGroups: ShareGroupVerbs = noShareGroups
   isReady = true
   /** Partitions by topic: what {@link topics} tells. */
   readonly partitions = new Map<string, number>()
@@ -219,6 +222,14 @@ const emptyQueues: QueueVerbs = {
     [...accept, ...release, ...reject, ...renew].map(token => ({ token, outcome: 'invalid' })),
   describe: async () => ({ state: 'absent', members: [], partitions: [], settings: undefined, topics: [] }),
   configure: refuse
+}
+
+const noShareGroups: ShareGroupVerbs = {
+  list: async () => ({ groups: [], next: undefined }),
+  describe: refuse,
+  reset: refuse,
+  forget: refuse,
+  delete: refuse
 }
 
 const unanswered: AdminVerbs = {

@@ -1,9 +1,61 @@
+import { KafkaError } from '../../core/errors.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
-import type { Exchange } from '../../http/exchange/exchange.js'
-import { queueOf, refusalOfAltering } from './named-queue.js'
-import type { QueueParts } from './queue-answers.js'
-import { configuring, withJson } from './requests.js'
+import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
+import { errorCodes } from '../../kafka/error-codes.js'
+import { queueOf, refusalOfAltering, verbsOf } from './named-queue.js'
+import { type QueueParts, QueueProblem } from './queue-answers.js'
+import { configuring, resetting, withJson } from './requests.js'
+
+/** Groups of one answer to a list, and topics of each that it names. */
+const GROUPS_PER_PAGE = 100
+const MAX_TOPICS = 100
+
+/** `GET /`: a page of the share groups whose offsets the client may read. */
+export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: Params): void {
+  const { shareGroups } = verbsOf(parts, cluster)
+  if (!admits(parts, exchange, 'shareGroups.list', {})) return
+  const caller = parts.access.callerOf(exchange.request)
+  const after = new URLSearchParams(sentPartsOf(exchange.request, parts.prefix).query).get('after') ?? ''
+  const includes = (group: string): boolean => caller.allows('offsets', { group })
+  answerWork(parts, exchange, async () => {
+    const { groups, next } = await shareGroups.list({ after, most: GROUPS_PER_PAGE, includes }, LOOK_UP_TIMEOUT_MS)
+    const rows = groups.map(({ groupId: group, state, members, topics }) => {
+      const visible = topics.filter(topic => caller.allows('offsets', { topic, group }))
+      return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS), topicCount: visible.length }
+    })
+    parts.answers.ok(exchange, JSON.stringify({ groups: rows, next: next ?? null }))
+  })
+}
+
+/** Here an unknown group is no group of another kind: nothing was sent. */
+const noGroup = (error: unknown): never => {
+  if (error instanceof KafkaError && error.errorCode === errorCodes.GROUP_ID_NOT_FOUND)
+    throw new QueueProblem(404, error.message, error)
+  throw error
+}
+
+/** `POST /{topic}/{group}/reset`: moves the group to other offsets. */
+export function reset(parts: QueueParts, exchange: Exchange, params: Params): void {
+  const { shareGroups, topic, group } = queueOf(parts, exchange, params)
+  if (!admits(parts, exchange, 'shareGroups.reset', { topic, group })) return
+  withJson(parts, exchange, resetting, ({ to, dryRun }) =>
+    answerWork(parts, exchange, async () => {
+      const partitions = await shareGroups.reset(topic, group, to, dryRun, LOOK_UP_TIMEOUT_MS).catch(noGroup)
+      parts.answers.ok(exchange, JSON.stringify({ partitions }))
+    })
+  )
+}
+
+/** `DELETE /{topic}/{group}`: the group forgets the topic. */
+export function forget(parts: QueueParts, exchange: Exchange, params: Params): void {
+  const { shareGroups, topic, group } = queueOf(parts, exchange, params)
+  if (!admits(parts, exchange, 'shareGroups.forget', { topic, group })) return
+  answerWork(parts, exchange, async () => {
+    await shareGroups.forget(topic, group, LOOK_UP_TIMEOUT_MS).catch(noGroup)
+    parts.answers.noContent(exchange)
+  })
+}
 
 /** `GET /{topic}/{group}`. */
 export function describe(parts: QueueParts, exchange: Exchange, params: Params): void {

@@ -4,17 +4,28 @@ import { type Caller, forbiddenByRules } from '../../http/access/access.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
-import type { QueueVerbs } from '../../verbs/verbs.js'
+import type { QueueVerbs, ShareGroupVerbs, Verbs } from '../../verbs/verbs.js'
 import { type QueueParts, QueueProblem } from './queue-answers.js'
 
 /** What a path names. */
 export interface NamedQueue {
   /** Those of the cluster. */
   readonly queues: QueueVerbs
+  readonly shareGroups: ShareGroupVerbs
   readonly topic: string
   readonly group: string
   /** Below the prefix of the API. */
   readonly path: string
+}
+
+/** @throws QueueProblem when there is no such cluster */
+export function verbsOf(
+  { verbsByCluster }: Pick<QueueParts, 'verbsByCluster'>,
+  cluster: string | undefined
+): Pick<Verbs, 'queues' | 'shareGroups'> {
+  const verbs = verbsByCluster.get(cluster ?? 'default')
+  if (verbs === undefined) throw new QueueProblem(404, 'there is no such cluster')
+  return verbs
 }
 
 /**
@@ -27,8 +38,7 @@ export function queueOf(
   { cluster, topic = '', group = '' }: Params
 ): NamedQueue {
   if (isEscaped(request)) throw new QueueProblem(400, 'the path is not percent-encoded UTF-8')
-  const queues = parts.queuesByCluster.get(cluster ?? 'default')
-  if (queues === undefined) throw new QueueProblem(404, 'there is no such cluster')
+  const { queues, shareGroups } = verbsOf(parts, cluster)
   if (topic === '' || group === '')
     throw new QueueProblem(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
   for (const [what, name] of [
@@ -39,7 +49,13 @@ export function queueOf(
   if (group.trim() === '') throw new QueueProblem(400, 'the name of the group is white space')
   if (group.includes('\0')) throw new QueueProblem(400, 'the name of the group has the character NUL')
   const start = cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`
-  return { queues, topic, group, path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}` }
+  return {
+    queues,
+    shareGroups,
+    topic,
+    group,
+    path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}`
+  }
 }
 
 /** Refuses a client that may not read the topic for the group. @returns whether it may */

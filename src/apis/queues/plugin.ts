@@ -27,7 +27,7 @@ export const queuesPlugin =
       lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'),
       prefix: app.prefix,
       maxBodyBytes: settings.maxBodyBytes,
-      queuesByCluster: new Map([...verbsByCluster].map(([name, { queues }]) => [name, queues]))
+      verbsByCluster
     }
     const acquire = new AcquireEndpoint(parts)
     lifetime.onDrain(async () => acquire.stop())

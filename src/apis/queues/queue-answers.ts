@@ -11,7 +11,7 @@ import type { Reply } from '../../http/exchange/exchange.js'
 import { type Cause, JSON_TYPE, problemAnswer, statusByCode } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Decoding } from '../../schemas/record-json.js'
-import { DeadLettersError, type QueueVerbs } from '../../verbs/verbs.js'
+import { DeadLettersError, type Verbs } from '../../verbs/verbs.js'
 
 /** What a failure says, whether it is an error or an answer. */
 interface Failed extends Cause {
@@ -75,6 +75,7 @@ const statusByKafka: ReadonlyMap<number | undefined, number> = new Map([
   [errorCodes.TOPIC_AUTHORIZATION_FAILED, 403],
   [errorCodes.GROUP_AUTHORIZATION_FAILED, 403],
   [errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 404],
+  [errorCodes.NON_EMPTY_GROUP, 409],
   // The group is of another kind.
   [errorCodes.GROUP_ID_NOT_FOUND, 409],
   [errorCodes.INCONSISTENT_GROUP_PROTOCOL, 409],
@@ -98,5 +99,5 @@ export interface QueueParts extends EndpointBase {
   readonly maxLockMs: number
   /** Absent: no schema registry is configured. */
   readonly schemas?: Decoding | undefined
-  readonly queuesByCluster: ReadonlyMap<string, QueueVerbs>
+  readonly verbsByCluster: ReadonlyMap<string, Pick<Verbs, 'queues' | 'shareGroups'>>
 }

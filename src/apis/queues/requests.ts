@@ -92,6 +92,22 @@ export const configureBody = z.strictObject({
     .describe('`readCommitted` hides records of transactions that are open or aborted')
 })
 
+/** `2026-11-20T12:00:00Z`: the first record that is not older, in each partition. */
+const time = z.iso.datetime({ offset: true }).transform(text => ({ timestampMs: Date.parse(text) }))
+const offsets = z
+  .record(z.string().regex(/^(0|[1-9]\d{0,9})$/, 'is no number of a partition'), z.int().min(0))
+  .refine(places => Object.keys(places).length > 0, 'names no partition')
+  .transform(places => ({ offsets: new Map(Object.entries(places).map(([name, offset]) => [Number(name), offset])) }))
+
+export const resetBody = z.strictObject({
+  to: z
+    .union([z.enum(['earliest', 'latest']), time, offsets], {
+      error: 'must be earliest, latest, a time such as 2026-11-20T12:00:00Z, or offsets such as {"0":12}'
+    })
+    .describe('where the group begins: `earliest`, `latest`, a time in ISO 8601, or an offset by partition'),
+  dryRun: z.boolean().default(false).describe('true: nothing is changed; the answer is what would be')
+})
+
 const TOO_LARGE = new QueueProblem(
   413,
   `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
@@ -115,6 +131,7 @@ export const settling: BodyOf<z.output<typeof settleBody>> = {
   schema: settleBody,
   prepare: json => withoutNulls(json, settleBody.shape)
 }
+export const resetting: BodyOf<z.output<typeof resetBody>> = { schema: resetBody, prepare: json => json }
 /** Null is Kafka's default here. */
 export const configuring: BodyOf<z.output<typeof configureBody>> = { schema: configureBody, prepare: json => json }
 

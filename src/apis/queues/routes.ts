@@ -3,9 +3,9 @@ import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import { type Body, BYTES, json, type Operation } from '../../http/openapi/operation.js'
 import { type AcquireEndpoint, BYTES_TYPE } from './acquire-endpoint.js'
-import { configure, describe } from './group-endpoint.js'
+import { configure, describe, forget, listGroups, reset } from './group-endpoint.js'
 import type { QueueParts } from './queue-answers.js'
-import { acquireBody, configureBody, settleBody } from './requests.js'
+import { acquireBody, configureBody, resetBody, settleBody } from './requests.js'
 import { acceptOne, settleMany } from './settle-endpoint.js'
 
 /** The parts that answer the routes. */
@@ -102,7 +102,77 @@ const headersOfBytes = {
   'x-castellan-warning': 'The key is longer, and left out.'
 }
 
+const offsetOrNull = z.int().nullable()
+
 const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
+  list: {
+    verb: 'shareGroups.list',
+    method: 'get',
+    path: '/',
+    query: { after: text.optional().describe('only groups whose names come later: `next` of the page before') },
+    summary: 'The share groups of the cluster, 100 at a time, by name',
+    description:
+      'Kafka hides groups that the gateway may not describe, and does not say so. Groups whose offsets the client may not read are left out.',
+    answers: {
+      200: {
+        description: 'A page of groups',
+        content: json(
+          z.object({
+            groups: z.array(
+              z.object({
+                group: text,
+                state: text,
+                members: z.int().describe('how many'),
+                topics: z.array(text).describe('at most 100 of those that the client may see'),
+                topicCount: z.int().describe('of all that it may see')
+              })
+            ),
+            next: text.nullable().describe('`after` for the next page; null: there is none')
+          })
+        )
+      }
+    },
+    receive: ({ parts }, exchange, params) => listGroups(parts, exchange, params)
+  },
+  reset: {
+    verb: 'shareGroups.reset',
+    method: 'post',
+    path: '/{topic}/{group}/reset',
+    params,
+    summary: 'Moves the group to other offsets of the topic',
+    description:
+      'Only while the group has no members: gateways leave 30 s after their last acquire. Locks and delivery counts are gone.',
+    body: { ...body('Where the group begins', resetBody), required: true },
+    answers: {
+      200: {
+        description: 'What was moved, or with `dryRun` would be',
+        content: json(
+          z.object({
+            partitions: z.array(
+              z.object({ partition: z.int(), from: offsetOrNull.describe('null: there was no state'), to: z.int() })
+            )
+          })
+        )
+      },
+      404: failure('There is no such topic, or no such share group'),
+      409: failure('The group has members')
+    },
+    receive: ({ parts }, exchange, params) => reset(parts, exchange, params)
+  },
+  forget: {
+    verb: 'shareGroups.forget',
+    method: 'delete',
+    path: '/{topic}/{group}',
+    params,
+    summary: 'Deletes what the group knows of the topic',
+    description: 'Only while the group has no members. Its other topics stay.',
+    answers: {
+      204: { description: 'It is deleted' },
+      404: failure('There is no such share group, or it has no state of the topic'),
+      409: failure('The group has members')
+    },
+    receive: ({ parts }, exchange, params) => forget(parts, exchange, params)
+  },
   acquire: {
     verb: 'queues.acquire',
     method: 'post',

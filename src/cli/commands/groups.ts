@@ -1,14 +1,14 @@
 import { Argument, type Command, Option } from 'commander'
 import { performanceClock } from '../../core/clocks.js'
 import { CastellanError } from '../../core/errors.js'
-import type { ShareGroupDescription } from '../../verbs/group-readers.js'
 import type { TopicLag } from '../../verbs/lag.js'
+import type { ShareGroupDescription } from '../../verbs/share-groups.js'
 import type { GroupDescription } from '../../verbs/verbs.js'
 import type { Client, ClientFlags } from '../client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import { clientOptions, formatOption } from '../options.js'
 import { type RowColumn, writeTable } from '../standard-output.js'
-import { deleteEach, withClient } from '../with-client.js'
+import { deleteEach, failing, withClient } from '../with-client.js'
 
 const listOptions = [
   new Option('--lag', 'the lag in each topic, with GROUP in each partition'),
@@ -73,7 +73,7 @@ async function groups(line: Command, { stdout }: Process, client: Client): Promi
   return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
 }
 
-type Described = GroupDescription | ShareGroupDescription
+type Described = GroupDescription | (ShareGroupDescription & { readonly type: 'share' })
 
 type Write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]) => void
 
@@ -112,15 +112,11 @@ async function describe(client: Client, names: readonly string[] | 'all'): Promi
   const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: performanceClock }, {})
   const found: Described[] = [...(await failing(readers.describe(names))).values()]
   // The name of a group is that of one kind.
-  if (names === 'all' || found.length === 0) found.push(...(await failing(readers.describeShareGroups(names))).values())
+  if (names === 'all' || found.length === 0)
+    for (const group of (await failing(readers.describeShareGroups(names))).values())
+      found.push({ ...group, type: 'share' })
   return found.sort((one, other) => (one.groupId < other.groupId ? -1 : 1))
 }
-
-/** Turns an error about Kafka into one line for the user. */
-const failing = <Value>(asked: Promise<Value>): Promise<Value> =>
-  asked.catch((error: unknown) => {
-    throw error instanceof CastellanError ? new CommandError(error.message) : error
-  })
 
 interface LagOfTopic {
   readonly group: string

@@ -49,6 +49,8 @@ describe('queues: a group', () => {
       ['POST', '/settle'],
       ['DELETE', '/messages/T'],
       ['PATCH', ''],
+      ['POST', '/reset'],
+      ['DELETE', ''],
       ['GET', '']
     ] as const
     for (const at of [play.url, play.ownUrl]) {
@@ -70,6 +72,8 @@ describe('queues: a group', () => {
       ['POST', '/settle'],
       ['DELETE', '/messages/T'],
       ['PATCH', ''],
+      ['POST', '/reset'],
+      ['DELETE', ''],
       ['GET', '']
     ] as const
     const names = [
@@ -188,7 +192,11 @@ describe('queues: their routes', () => {
   it('answer other paths and methods with a problem', async () => {
     play = await QueuesPlay.open()
     expect(await play.problem('GET', '/orders')).to.deep.equal([404, 'invalidRequest', 'there is no such route'])
-    expect(await play.problem('PUT', QUEUE)).to.deep.equal([405, 'invalidRequest', 'only GET, PATCH can be used here'])
+    expect(await play.problem('PUT', QUEUE)).to.deep.equal([
+      405,
+      'invalidRequest',
+      'only GET, DELETE, PATCH can be used here'
+    ])
   })
 
   it('can be used by pages of allowed origins with each of their methods', async () => {

@@ -15,7 +15,8 @@ import type {
   QueueSettings,
   QueueVerbs,
   Settlement,
-  SettleResult
+  SettleResult,
+  ShareGroupVerbs
 } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
 import { DescribedAnswers } from '../../support/described-answers.js'
@@ -70,6 +71,16 @@ export class PlayedQueues implements QueueVerbs {
     topics: []
   }
   configured: QueueSettings | Error = SETTINGS
+  /** What is answered to everything that is asked of share groups. */
+  ofGroups: unknown
+  readonly groups = new Proxy({} as ShareGroupVerbs, {
+    get:
+      (_, verb) =>
+      async (...asked: unknown[]) => {
+        this.#note([verb, ...asked])
+        return given(this.ofGroups)
+      }
+  })
   #told: () => void = () => undefined
 
   /** Resolves with the next thing that they are asked or told. */
@@ -148,6 +159,7 @@ export class QueuesPlay {
     const verbs = new FakeVerbs()
     const played = new PlayedQueues()
     verbs.queues = played
+    verbs.shareGroups = played.groups
     const drains: LifetimeStep[] = []
     const lifetime = {
       onDrain: (step: LifetimeStep) => void drains.push(step),

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
+import type { ResetTo } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { type SharedPlace, sharedPlace, TestShareMember, TestShareSession } from '../../support/share-session.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -9,6 +10,7 @@ const UNKNOWN_TOPIC_OR_PARTITION = 3
 const NON_EMPTY_GROUP = 68
 const GROUP_ID_NOT_FOUND = 69
 const NOT_LEADER_OR_FOLLOWER = 6
+const PATIENCE_MS = 20_000
 
 describe('offsets of share groups', function () {
   this.timeout(60_000)
@@ -37,6 +39,11 @@ describe('offsets of share groups', function () {
     const outcomes = await on.castellan.produce(values.map(value => ({ topic, partition: 0, key: null, value })))
     expect(outcomes.map(({ type }) => type)).to.deep.equal(values.map(() => 'delivered'))
   }
+  const refusalOf = (asked: Promise<unknown>): Promise<unknown[]> =>
+    asked.then(
+      () => expect.fail('it succeeded'),
+      (error: { readonly errorCode?: number; readonly message: string }) => [error.errorCode, error.message]
+    )
   beforeEach(async () => {
     topic = freshTopic('reset')
     groupId = freshTopic('workers')
@@ -96,5 +103,29 @@ describe('offsets of share groups', function () {
     expect(await alter({ 0: 0 })).to.equal(GROUP_ID_NOT_FOUND)
     expect(await forget()).to.equal(GROUP_ID_NOT_FOUND)
     expect(await alter({ 0: 0 }, { groupId: randomUUID() })).to.equal('success')
+  })
+
+  it('are moved by a gateway, which lists groups and deletes them', async () => {
+    const groups = on.castellan.gateway.shareGroups
+    await write('a', 'b', 'c')
+    const member = new TestShareMember(router(), groupId)
+    await member.join(topic)
+    const [code] = await refusalOf(groups.reset(topic, groupId, 'earliest', false, PATIENCE_MS))
+    expect(code).to.equal(NON_EMPTY_GROUP)
+    await member.leave()
+    const reset = (to: ResetTo) => groups.reset(topic, groupId, to, false, PATIENCE_MS)
+    const ends = [3, 0].map((to, partition) => ({ partition, to }))
+    expect((await reset('latest')).map(({ from: _, ...moved }) => moved)).to.deep.equal(ends)
+    expect(await reset({ offsets: new Map([[0, 1]]) })).to.deep.equal([{ partition: 0, from: 3, to: 1 }])
+    const session = new TestShareSession(router(), place)
+    expect(await session.acquire(5)).to.deep.equal(['1:b 1', '2:c 1'])
+    await session.end()
+    const isOwn = (name: string): boolean => name === groupId
+    const { groups: listed } = await groups.list({ includes: isOwn }, PATIENCE_MS)
+    expect(listed.map(one => [one.state, one.topics])).to.deep.equal([['Empty', [topic]]])
+    await groups.forget(topic, groupId, PATIENCE_MS)
+    expect((await groups.describe(groupId, PATIENCE_MS)).topics).to.deep.equal([])
+    await groups.delete(groupId, PATIENCE_MS)
+    expect((await refusalOf(groups.describe(groupId, PATIENCE_MS)))[0]).to.equal(GROUP_ID_NOT_FOUND)
   })
 })
