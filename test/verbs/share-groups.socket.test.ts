@@ -8,7 +8,7 @@ import { TestShareMember } from '../support/share-session.js'
 const PATIENCE_MS = 15_000
 const SHORT_MS = 500
 const LOST_AFTER_WORK = { type: 'close', afterWork: true } as const
-const LOST_BEFORE_WORK = { type: 'dropRequest' } as const
+const LOST_BEFORE_WORK = { type: 'close' } as const
 
 describe('share groups', () => {
   let stack: EmbeddedStack
