@@ -1,12 +1,12 @@
 import { performanceClock } from '../../src/core/clocks.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
+import { NO_ANSWER, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
 import { type Cluster, openCluster } from '../../src/server/app/open-castellan.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
 
-const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
 
 /** One of several gateways in this process that know each other. Its links to the others can be cut. */
 export class LinkedGateway implements Peers {

@@ -41,7 +41,7 @@ export interface Peers<Id = string> {
   /**
    * Calls one of the others.
    *
-   * @throws PeerError when the call fails; {@link isAway} tells whether the reason is that the other process is gone or
+   * @throws PeerError when the call fails; {@link isUnanswered} tells whether the reason is that the other process is gone or
    *   does not answer
    */
   call(to: Id, name: string, body: unknown, options: CallOptions): Promise<unknown>
@@ -120,13 +120,13 @@ export class PeerError extends Error {
 }
 
 /** Code of a call to a process that is gone, does not serve yet, or does not answer. */
-export const AWAY = 'peerAway'
+export const NO_ANSWER = 'noAnswer'
 
 /** Code of a call that was given up before a byte of it was sent, or refused by the successor of the called process. */
-export const NOT_SENT = 'peerNotAsked'
+export const NOT_SENT = 'notSent'
 
-export const isAway = (error: unknown): boolean =>
-  error instanceof PeerError && (error.cause?.code === AWAY || isNotSent(error))
+export const isUnanswered = (error: unknown): boolean =>
+  error instanceof PeerError && (error.cause?.code === NO_ANSWER || isNotSent(error))
 export const isNotSent = (error: unknown): boolean => error instanceof PeerError && error.cause?.code === NOT_SENT
 
 /** The parts of any error that are sent to the other process. */

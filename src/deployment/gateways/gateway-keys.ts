@@ -13,7 +13,7 @@ import {
 } from '../../http/api/key-owners.js'
 import { CLIENT_AT } from '../../producer/keys/key-space.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
-import { askAll, isAway, type PeerError } from '../calls/peers.js'
+import { askAll, isUnanswered, type PeerError } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 
@@ -249,7 +249,7 @@ export class GatewayKeys implements KeyOwners {
   /** Says when a process has answered, and refuses for longer than while it starts. */
   #note(to: string, error: PeerError): void {
     const { cause } = error
-    if (cause === undefined || isAway(error) || cause.code === 'overloaded') return
+    if (cause === undefined || isUnanswered(error) || cause.code === 'overloaded') return
     const { log, now = performanceClock } = this.#deps
     const since = this.#refusingSince.get(to) ?? now()
     this.#refusingSince.set(to, since)
@@ -272,7 +272,7 @@ export class GatewayKeys implements KeyOwners {
 }
 
 const isUnserved = (error: PeerError): boolean =>
-  error.cause !== undefined && error.cause.code === undefined && !isAway(error)
+  error.cause !== undefined && error.cause.code === undefined && !isUnanswered(error)
 
 /**
  * The gateways that share keys, each known by its entry in `peers.addresses`. Such a name is the same for all gateways, and for

@@ -6,7 +6,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import { AWAY, type CallOptions, isAway, NOT_SENT, PeerError, type PeerFailure } from '../calls/peers.js'
+import { type CallOptions, isUnanswered, NO_ANSWER, NOT_SENT, PeerError, type PeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
   bodyOf,
@@ -80,11 +80,11 @@ const [LATE, GONE, OVERLOADED, BROKEN] = ['late', 'away', 'refused', 'failed'].m
 function resultOf(error: PeerError): MetricTags {
   const { cause } = error
   if (cause === undefined) return LATE!
-  if (isAway(error)) return GONE!
+  if (isUnanswered(error)) return GONE!
   return cause.code === 'overloaded' ? OVERLOADED! : BROKEN!
 }
 
-const away = (message: string, code = AWAY): PeerError => new PeerError(message, { name: 'Error', message, code })
+const away = (message: string, code = NO_ANSWER): PeerError => new PeerError(message, { name: 'Error', message, code })
 
 /**
  * Calls the gateway at one address. When none answers there, it is not called for a while. This pause doubles each time.
@@ -216,7 +216,7 @@ export class PeerConnection {
       const { message, code } = error as NodeJS.ErrnoException
       const isDown = code === 'ECONNREFUSED'
       this.#failed(message, isDown)
-      throw away(`the gateway at ${this.name} does not answer: ${message}`, isDown ? NOT_SENT : AWAY)
+      throw away(`the gateway at ${this.name} does not answer: ${message}`, isDown ? NOT_SENT : NO_ANSWER)
     }
   }
 

@@ -2,7 +2,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
-import { askAll, isAway, type Peers } from '../calls/peers.js'
+import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
@@ -116,7 +116,7 @@ function ackQueue(call: (acks: readonly AskedAck[]) => Promise<unknown>): (asked
     try {
       return (await call(batch.map(({ asked }) => asked))) as readonly AckResult[]
     } catch (error) {
-      const result = isAway(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)
+      const result = isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)
       return batch.map(() => result)
     }
   }

@@ -13,7 +13,7 @@ import type {
   MessageLimits,
   NoMessage
 } from '../../verbs/verbs.js'
-import { isAway, type PeerError, type Peers } from '../calls/peers.js'
+import { isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
 import {
   RETRY_MS,
@@ -116,7 +116,7 @@ async function atOwner<Verb extends PlainVerb>(
   const timeoutMs = args.at(-1) as number
   const asked: AskedVerb = { verb, args }
   const called = call(groupId, 'verb', asked, timeoutMs + RETRY_MS).catch(async (error: unknown) => {
-    if (!isAway(error)) throw new OverloadedError(reasonOf(error, groupId))
+    if (!isUnanswered(error)) throw new OverloadedError(reasonOf(error, groupId))
     const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
     return { type: 'done', value: await method.apply(own, args) }
   })

@@ -17,7 +17,7 @@ import {
   type Released,
   type Verbs
 } from '../../verbs/verbs.js'
-import { isAway, isNotSent, type PeerError, type Peers } from '../calls/peers.js'
+import { isUnanswered, isNotSent, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
 import { ReadsAtOwners } from './reads-at-owners.js'
@@ -279,7 +279,7 @@ class VerbsAtOwners<Id> {
       return await this.#peers.call(to, `instance ${verb} ${this.#cluster}`, body, { timeoutMs, client, kind })
     } catch (error) {
       if (isNotSent(error)) return NOT_ASKED
-      if (isAway(error)) return GONE
+      if (isUnanswered(error)) return GONE
       return (error as PeerError).cause === undefined
         ? AWAY
         : ownFailure('overloaded', (error as PeerError).message, true)

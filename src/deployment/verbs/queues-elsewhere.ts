@@ -1,7 +1,7 @@
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
 import { over } from '../../verbs/over.js'
 import type { QueueVerbs, Settlement, SettleResult } from '../../verbs/verbs.js'
-import { AWAY, askAll, callOthers, type PeerError, type Peers } from '../calls/peers.js'
+import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
 
 /** Time limit for a settlement at another process. */
 const SETTLE_TIMEOUT_MS = 10_000
@@ -66,7 +66,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
       )
     } catch (error) {
       const { cause } = error as PeerError
-      return allAre(cause === undefined || cause.code === AWAY ? 'unknown' : 'elsewhere')
+      return allAre(cause === undefined || cause.code === NO_ANSWER ? 'unknown' : 'elsewhere')
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import { isAway, type PeerError } from '../calls/peers.js'
+import { isUnanswered, type PeerError } from '../calls/peers.js'
 
 /** Pause before a request is sent again to an owner that has ended. */
 export const RETRY_MS = 200
@@ -80,7 +80,7 @@ export class WaitAtOwner<Result> {
       else if (this.#isOver) this.#request.release(result)
       else this.#end(result)
     } catch (error) {
-      if (isAway(error)) this.#askAgain()
+      if (isUnanswered(error)) this.#askAgain()
       else if (!this.#isOver) this.#end(failureOf(error as PeerError))
     }
   }

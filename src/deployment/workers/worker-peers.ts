@@ -1,7 +1,7 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ForwardedRequest, KeyOwners } from '../../http/api/key-owners.js'
 import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
-import { AWAY, type CallOptions, NOT_SENT, PeerError, type PeerHandler, type Peers } from '../calls/peers.js'
+import { type CallOptions, NO_ANSWER, NOT_SENT, PeerError, type PeerHandler, type Peers } from '../calls/peers.js'
 import { type Handlers, type LinkError, MAX_OPEN_CALLS } from './link.js'
 import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
 
@@ -78,7 +78,7 @@ export const passingOn = (
   }
 })
 
-const away = (number: number, code = AWAY): Error =>
+const away = (number: number, code = NO_ANSWER): Error =>
   Object.assign(new Error(`worker ${number} does not serve`), { code })
 
 /** The worker that owns a key. All workers compute the same owner. */

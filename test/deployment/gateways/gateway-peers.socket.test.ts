@@ -7,8 +7,8 @@ import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/met
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import {
   callOthers,
-  isAway,
   isNotSent,
+  isUnanswered,
   type PeerCall,
   type PeerError,
   SILENT_MS
@@ -178,7 +178,7 @@ describe('gateways that know each other', () => {
   it('tell that nothing was asked of a process whose successor has its address', async () => {
     const { host, port } = hostAndPort((await gateway()).address)
     const error = await reasonOf(connectionTo(host, port).call('former', 'a call', {}, PATIENT))
-    expect([isAway(error), isNotSent(error), error.message]).to.deep.equal([
+    expect([isUnanswered(error), isNotSent(error), error.message]).to.deep.equal([
       true,
       true,
       `the gateway at ${host}:${port} was started again`
@@ -191,7 +191,7 @@ describe('gateways that know each other', () => {
       throw new OverloadedError('too much')
     })
     const error = await reasonOf(a.call(b.id, 'fail', undefined, PATIENT))
-    expect([error.message, error.cause?.code, isAway(error)]).to.deep.equal(['too much', 'overloaded', false])
+    expect([error.message, error.cause?.code, isUnanswered(error)]).to.deep.equal(['too much', 'overloaded', false])
     expect((await reasonOf(a.call(b.id, 'unknown', undefined, PATIENT))).message).to.equal('unknown is not served')
   })
 
@@ -202,7 +202,7 @@ describe('gateways that know each other', () => {
     b.serve('now', () => 1)
     const error = await reasonOf(a.call(b.id, 'late', undefined, { timeoutMs: 20 }))
     expect(error.message).to.contain('no answer to late within')
-    expect(isAway(error)).to.equal(false)
+    expect(isUnanswered(error)).to.equal(false)
     expect(await a.call(b.id, 'now', undefined, PATIENT)).to.equal(1)
     end()
   })
@@ -301,7 +301,7 @@ describe('gateways that know each other', () => {
     const call = async (): Promise<unknown> => {
       for (;;) {
         const answer = await a.call(b.id, 'x', undefined, PATIENT).catch((error: unknown) => {
-          if (!isAway(error)) throw error
+          if (!isUnanswered(error)) throw error
         })
         if (answer !== undefined) return answer
         await new Promise(resolve => setTimeout(resolve, 50))
@@ -329,7 +329,7 @@ describe('gateways that know each other', () => {
     const { a, b } = await two()
     const gone = new Promise(resolve => a.onGone(resolve))
     await b.close()
-    expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
+    expect(isUnanswered(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
     expect(a.others).to.deep.equal([])
     expect(await gone).to.equal(b.id)
   })
@@ -401,7 +401,7 @@ describe('gateways that know each other', () => {
     target = c
     await b.close()
     while (a.others[0] !== c.id) {
-      expect(isAway(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
+      expect(isUnanswered(await reasonOf(a.call(b.id, 'x', undefined, PATIENT)))).to.equal(true)
       await new Promise(resolve => setTimeout(resolve, 50))
     }
     expect(gone).to.deep.equal([b.id])

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
-import { AWAY, PeerError, type PeerHandler, toPeerFailure } from '../../../src/deployment/calls/peers.js'
+import { NO_ANSWER, PeerError, type PeerHandler, toPeerFailure } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { GatewayKeys, type GatewayKeysDeps, KeyList } from '../../../src/deployment/gateways/gateway-keys.js'
 import { askedKeyOf } from '../../../src/http/api/asked-key.js'
@@ -222,7 +222,7 @@ export interface KeyGateway {
   readonly peers: FakePeers
 }
 
-const away = (): PeerError => new PeerError('it is gone', { name: 'Error', message: 'it is gone', code: AWAY })
+const away = (): PeerError => new PeerError('it is gone', { name: 'Error', message: 'it is gone', code: NO_ANSWER })
 
 /** Gateways in this process that share keys, the network between them, and Kafka. */
 export class KeyGateways {

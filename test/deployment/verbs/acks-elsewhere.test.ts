@@ -9,7 +9,7 @@ import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import { AWAY, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { NO_ANSWER, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -78,7 +78,7 @@ class Member extends FakeVerbs implements Peers {
     await new Promise(setImmediate)
     const other = this.#deployment.members.get(to)
     if (other === undefined || other.isAway) {
-      throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      throw new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
     }
     const handler = other.#handlers.get(name)!
     const sent = encodeBody(body)

@@ -5,7 +5,7 @@ import type { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import { AWAY, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { NO_ANSWER, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
@@ -13,7 +13,7 @@ import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { StateTopic } from '../../support/state-topic.js'
 
-const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
 
 interface Stage {
   readonly kafka: Pick<Kafka, 'answer'>

@@ -3,8 +3,8 @@ import sinon from 'sinon'
 import { TAKEN } from '../../../src/consumer/instance/instance-store.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import {
-  AWAY,
   type CallOptions,
+  NO_ANSWER,
   NOT_SENT,
   PeerError,
   type PeerHandler,
@@ -61,14 +61,14 @@ class Pair {
       if (kind === 'long') this.clients.add(client)
       if (kind) this.kinds.push([name, kind])
       if (this.notSent) throw new PeerError('away', { name: 'Error', message: 'away', code: NOT_SENT })
-      if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+      if (this.isAway) throw new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
       const handler = this.handlers[other]!.get(name)!
       const answer = (): unknown => handler(structuredClone(body), { from: id, timeoutMs })
       const { lost } = this
       if (lost && name.includes(lost.call)) {
         this.lost = undefined
         if (lost.isDone) await answer()
-        throw new PeerError('away', { name: 'Error', message: 'away', code: AWAY })
+        throw new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
       }
       return structuredClone(await answer())
     }

@@ -1,7 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import { expect } from 'chai'
 import { OverloadedError } from '../../../src/core/errors.js'
-import { AWAY, PeerError, type PeerHandler, type Peers, toPeerFailure } from '../../../src/deployment/calls/peers.js'
+import {
+  NO_ANSWER,
+  PeerError,
+  type PeerHandler,
+  type Peers,
+  toPeerFailure
+} from '../../../src/deployment/calls/peers.js'
 import { peerReceipts } from '../../../src/deployment/verbs/peer-receipts.js'
 import { MemoryReceipts } from '../../../src/producer/memory/memory-receipts.js'
 import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
@@ -33,7 +39,7 @@ class Network {
       others: this.#ids.filter(other => other !== id),
       serve: (name, handler) => void this.#handlers.set(`${id} ${name}`, handler),
       call: async (to, name, body, { timeoutMs }) => {
-        if (this.away.has(to)) throw new PeerError('gone', { name: 'Error', message: 'gone', code: AWAY })
+        if (this.away.has(to)) throw new PeerError('gone', { name: 'Error', message: 'gone', code: NO_ANSWER })
         try {
           const sent: unknown = JSON.parse(JSON.stringify(body))
           return await this.#handlers.get(`${to} ${name}`)!(sent, { from: id, timeoutMs })

@@ -1,6 +1,6 @@
 import {
-  AWAY,
   type CallOptions,
+  NO_ANSWER,
   NOT_SENT,
   PeerError,
   type PeerHandler,
@@ -83,7 +83,7 @@ export class QueueGateway implements Peers {
     const other = this.#all.get(to)
     await new Promise(setImmediate)
     if (other === undefined || other.reach === 'is gone') throw failure(NOT_SENT)
-    if (other.reach === 'hears nothing') throw failure(AWAY)
+    if (other.reach === 'hears nothing') throw failure(NO_ANSWER)
     if (other.reach === 'does not answer') {
       await new Promise<void>(resolve => other.unanswered.push(resolve))
       throw new PeerError('no answer in time')

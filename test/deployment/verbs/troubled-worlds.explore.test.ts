@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { InstanceResult } from '../../../src/consumer/instance/instances.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
-import { AWAY, PeerError, type Peers } from '../../../src/deployment/calls/peers.js'
+import { NO_ANSWER, PeerError, type Peers } from '../../../src/deployment/calls/peers.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
@@ -147,7 +147,7 @@ class World {
           })
           const giveUp = (): void => {
             const isLate = this.#held.has(`${id}>${to}`) || this.#held.has(`${to}>${id}`) || !this.#gateway(to).isAwake
-            if (isLate) reject(new PeerError('away', { name: 'Error', message: 'away', code: AWAY }))
+            if (isLate) reject(new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER }))
             else this.#later(50, 3_000, giveUp)
           }
           this.#later(50, 3_000, giveUp)

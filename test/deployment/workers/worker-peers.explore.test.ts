@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { isAway, type PeerError } from '../../../src/deployment/calls/peers.js'
+import { isUnanswered, type PeerError } from '../../../src/deployment/calls/peers.js'
 import { Link } from '../../../src/deployment/workers/link.js'
 import type { WorkerLink } from '../../../src/deployment/workers/messages.js'
 import { WorkerPeers } from '../../../src/deployment/workers/worker-peers.js'
@@ -23,7 +23,7 @@ describe('calls of a worker to the others', () => {
     )
     await calls.at(-1)
     expect([asked.length, errors.length]).to.deep.equal([50_000, 1])
-    expect([errors[0]!.cause?.code, isAway(errors[0])], 'it was not asked').to.deep.equal(['overloaded', false])
+    expect([errors[0]!.cause?.code, isUnanswered(errors[0])], 'it was not asked').to.deep.equal(['overloaded', false])
     expect(await peers.call(3, 'acquire', {}, PATIENT)).to.equal('fine')
     for (const id of asked) answer(id)
     await Promise.all(calls)
