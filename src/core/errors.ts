@@ -21,6 +21,7 @@ export type ErrorCode =
   | 'overloaded'
   | 'logUnavailable'
   | 'shuttingDown'
+  | 'peerAway'
   | 'brokerUnreachable'
   | 'clusterChanged'
   | 'noLeader'

@@ -57,7 +57,7 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     scope: 'deployment',
     ownerOf: () => owner,
     serve: () => undefined,
-    close: () => undefined
+    close: async () => undefined
   }
   const idempotency = new Idempotency({ keys: localKeys(), owners, access, count: result => counts.push(result) })
   const context = contextFor(verbs, api.settings.parse({ ...settings }), { access, idempotency })

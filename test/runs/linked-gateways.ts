@@ -1,6 +1,12 @@
 import { performanceClock } from '../../src/core/clocks.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
-import { NO_ANSWER, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../src/deployment/calls/peers.js'
+import {
+  type CallOptions,
+  NO_ANSWER,
+  PeerError,
+  type PeerHandler,
+  type Peers
+} from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
 import { type Cluster, openCluster } from '../../src/server/app/open-castellan.js'

@@ -84,14 +84,17 @@ class ArionScope {
       const target = this.#targetIn(request)
       return target.type === 'produce' && target.mode !== 'websocket'
     }
-    const receive = route.guarded({ maxBodyBytes, waitMs: waitMsOf(settings), produces }, exchange => {
-      this.#metrics.watch(exchange.request.socket)
-      try {
-        this.#answer(exchange, this.#targetIn(exchange.request))
-      } catch (error) {
-        route.broken(exchange, error)
+    const receive = route.guarded(
+      { maxBodyBytes, waitMs: waitMsOf(settings), holdMs: holdMsOf(settings), produces },
+      exchange => {
+        this.#metrics.watch(exchange.request.socket)
+        try {
+          this.#answer(exchange, this.#targetIn(exchange.request))
+        } catch (error) {
+          route.broken(exchange, error)
+        }
       }
-    })
+    )
     app.addHook('preParsing', byHand(receive, admissionOf(this.#context, durability)))
     app.all('/*', neverCalled)
     app.setNotFoundHandler(neverCalled)
@@ -155,10 +158,15 @@ function nameOf(target: ArionTarget): string | undefined {
 const ANSWER_MARGIN_MS = 1_000
 
 /** A request that waits for an earlier one with its key is answered before its connection is ended for its silence. */
-const waitMsOf = ({ syncTimeoutMs, idleTimeoutMs }: ArionSettings): number | undefined =>
-  idleTimeoutMs > 0
-    ? Math.min(syncTimeoutMs ?? Number.POSITIVE_INFINITY, Math.max(0, idleTimeoutMs - ANSWER_MARGIN_MS))
-    : syncTimeoutMs
+function waitMsOf(settings: ArionSettings): number | undefined {
+  const holdMs = holdMsOf(settings)
+  const { syncTimeoutMs } = settings
+  return holdMs === undefined ? syncTimeoutMs : Math.min(syncTimeoutMs ?? Number.POSITIVE_INFINITY, holdMs)
+}
+
+/** So does one that waits for the process that owns its key. `undefined`: no such limit. */
+const holdMsOf = ({ idleTimeoutMs }: ArionSettings): number | undefined =>
+  idleTimeoutMs > 0 ? Math.max(0, idleTimeoutMs - ANSWER_MARGIN_MS) : undefined
 
 /** The text of `/stats`; StatsD gets the same numbers. */
 function statisticsOf(

@@ -88,6 +88,7 @@ const codes: Readonly<Record<ErrorCode, { readonly v2: Code; readonly v3: Code }
   overloaded: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   logUnavailable: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   shuttingDown: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
+  peerAway: { v2: RETRIABLE_KAFKA_ERROR, v3: 503 },
   brokerUnreachable: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
   clusterChanged: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },
   noLeader: { v2: RETRIABLE_KAFKA_ERROR, v3: RETRIABLE_KAFKA_ERROR },

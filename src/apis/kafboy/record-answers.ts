@@ -34,6 +34,7 @@ const byCode = {
   logUnavailable: away('durable log unavailable'),
   overloaded: away('system queue full'),
   shuttingDown: away('shutting down'),
+  peerAway: downtime,
   brokerUnreachable: downtime,
   clusterChanged: downtime,
   noLeader: away(errorCodes.LEADER_NOT_AVAILABLE),

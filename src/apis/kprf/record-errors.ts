@@ -45,6 +45,7 @@ const byCode = {
   registryUnreachable: queueFull,
   overloaded: queueFull,
   logUnavailable: queueFull,
+  peerAway: queueFull,
   // librdkafka's error for messages that it still holds when it is destroyed.
   shuttingDown: { text: 'PurgeQueue (Local: Purged in queue)', number: -152 },
   // librdkafka keeps messages for an absent broker or leader until they time out, so kprf has no other error for these.

@@ -90,6 +90,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   registryUnreachable: 503,
   overloaded: 503,
   shuttingDown: 503,
+  peerAway: 503,
   logUnavailable: 503
 }
 

@@ -4,13 +4,16 @@ import {
   type ForwardedRequest,
   NotCarriedOutError
 } from '../../http/api/key-owners.js'
-import type { PeerError } from './peers.js'
+import { NOT_SENT, type PeerError } from './peers.js'
 
 /** The name of the message that passes a request on to the owner of its key. */
 export const KEYED_REQUEST = 'keyed request'
 
+/** Code of a call that too many others keep from being made. */
+const OVERLOADED = 'overloaded'
+
 /** Codes of failures after which it is certain that the owner does not carry the request out. */
-const REFUSED: readonly (string | undefined)[] = [NotCarriedOutError.code, 'overloaded']
+const REFUSED: readonly (string | undefined)[] = [NotCarriedOutError.code, NOT_SENT, OVERLOADED]
 
 /**
  * The answer of the owner of a key.
@@ -18,10 +21,10 @@ const REFUSED: readonly (string | undefined)[] = [NotCarriedOutError.code, 'over
  * @param owner for the answer to the client
  */
 export async function answerOf(owner: string, called: Promise<unknown>): Promise<ForwardedAnswer> {
-  const answered = await called.catch((error: PeerError) => {
-    const { message, cause } = error
-    if (REFUSED.includes(cause?.code)) throw new NotCarriedOutError(`${owner}, which owns the key, refuses: ${message}`)
-    throw new Error(`${owner}, which owns the key, does not answer`)
+  const answered = await called.catch(({ message, cause }: PeerError) => {
+    if (!REFUSED.includes(cause?.code)) throw new Error(`${owner}, which owns the key, does not answer`)
+    const why = cause?.code === NOT_SENT ? `cannot be reached: ${message}` : `refuses: ${message}`
+    throw new NotCarriedOutError(`${owner}, which owns the key, ${why}`, cause?.code === OVERLOADED)
   })
   // A process that has just been started handles no messages yet.
   if (answered === undefined) throw new NotCarriedOutError(`${owner}, which owns the key, does not serve yet`)
@@ -29,16 +32,32 @@ export async function answerOf(owner: string, called: Promise<unknown>): Promise
   return { ...rest, answer: { ...answer, body: Buffer.from(answer.body) } }
 }
 
-/**
- * Carries out a request of another process.
- *
- * @param refusal why none is carried out now
- */
-export function carriedOut(
-  request: ForwardedRequest,
-  carryOut: CarryOut,
-  refusal: string | undefined
-): Promise<ForwardedAnswer> {
-  if (refusal !== undefined) throw new NotCarriedOutError(refusal)
-  return carryOut(request)
+/** The requests of other processes that this one carries out. */
+export class RequestsOfOthers {
+  readonly #begun = new Set<Promise<ForwardedAnswer>>()
+  #isClosed = false
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /**
+   * @param refusal why none is carried out now
+   * @throws NotCarriedOutError
+   */
+  carryOut(request: ForwardedRequest, carryOut: CarryOut, refusal?: string): Promise<ForwardedAnswer> {
+    const why = this.#isClosed ? 'it is stopping' : refusal
+    if (why !== undefined) throw new NotCarriedOutError(why)
+    const answered = carryOut(request)
+    this.#begun.add(answered)
+    const end = (): boolean => this.#begun.delete(answered)
+    answered.then(end, end)
+    return answered
+  }
+
+  /** Refuses further ones. @returns when those that were begun have ended */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await Promise.allSettled(this.#begun)
+  }
 }

@@ -7,15 +7,17 @@ import {
   type CarryOut,
   type ForwardedAnswer,
   type ForwardedRequest,
+  type Holding,
   type KeyOwners,
   NotCarriedOutError,
   type PassOn
 } from '../../http/api/key-owners.js'
 import { CLIENT_AT } from '../../producer/keys/key-space.js'
-import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
+import { answerOf, KEYED_REQUEST, RequestsOfOthers } from '../calls/key-calls.js'
 import { askAll, isUnanswered, type PeerError } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
+import { HeldRequests } from './held-requests.js'
 
 /** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
 const LOOKS = 3
@@ -82,10 +84,16 @@ export class GatewayKeys implements KeyOwners {
   #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
   /** Since when a gateway, by its entry, has refused what was passed on to it. */
   readonly #refusingSince = new Map<string, number>()
-  #isClosed = false
+  readonly #ofOthers = new RequestsOfOthers()
+  readonly #held: HeldRequests
+  readonly holding: Holding = {
+    isHolding: hash => this.#held.isHolding(this.#list.ownerOf(hash)),
+    wait: (hash, request) => this.#held.wait(this.#list.ownerOf(hash), request)
+  }
 
   constructor(deps: GatewayKeysDeps) {
     this.#deps = deps
+    this.#held = new HeldRequests(owner => this.#canBeTried(owner), deps.now ?? performanceClock)
     this.#list = new KeyList(deps.addresses)
     deps.peers.serve(SHARING, () => this.#sharing)
     deps.peers.onRefreshed(() => this.#look())
@@ -98,21 +106,32 @@ export class GatewayKeys implements KeyOwners {
   ownerOf(hash: string): PassOn | undefined {
     const owner = this.#list.ownerOf(hash)
     // Where no request may be carried out, none is: not even those whose key this gateway owns.
-    const isOwn = this.#state.type === 'alone' || owner === this.#self
-    return isOwn && this.#refusal === undefined
+    return this.#isOwn(owner) && this.#refusal === undefined
       ? undefined
       : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
   }
 
   serve(carryOut: CarryOut): void {
-    this.#deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) => {
-      const refusal = this.#isClosed ? 'it is stopping' : (this.#refusal ?? this.#disagreement(envelope))
-      return carriedOut(envelope.request, carryOut, refusal)
-    })
+    this.#deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) =>
+      this.#ofOthers.carryOut(envelope.request, carryOut, this.#refusal ?? this.#disagreement(envelope))
+    )
   }
 
-  close(): void {
-    this.#isClosed = true
+  async close(): Promise<void> {
+    this.#held.close()
+    await this.#ofOthers.close()
+  }
+
+  #isOwn(owner: string): boolean {
+    return this.#state.type === 'alone' || owner === this.#self
+  }
+
+  /** Whether an owner shares keys, as it has said itself. */
+  #canBeTried(owner: string): boolean {
+    if (this.#refusal !== undefined) return false
+    if (this.#isOwn(owner)) return true
+    const id = this.#processOf(owner)
+    return id !== undefined && this.#sharings.get(id) === 'shared'
   }
 
   /** The entry of this gateway, once it has found itself in the list. */
@@ -132,7 +151,7 @@ export class GatewayKeys implements KeyOwners {
 
   get #sharing(): KeySharing {
     const state = this.#state
-    if (state.type === 'member') return state.isDoubled ? 'refused' : 'shared'
+    if (state.type === 'member') return state.isDoubled || this.#ofOthers.isClosed ? 'refused' : 'shared'
     return state.type === 'alone' && !state.isContested ? 'alone' : 'refused'
   }
 
@@ -158,6 +177,7 @@ export class GatewayKeys implements KeyOwners {
     const state = this.#state
     if (state.type === 'member') this.#state = { ...state, ...this.#lookForOthers(state) }
     else if (state.type === 'looking') this.#lookForSelf(state)
+    this.#held.changed()
     void this.#askOthers().then(() => this.#compare())
   }
 
@@ -211,7 +231,9 @@ export class GatewayKeys implements KeyOwners {
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
       const sharing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
       // Each counts as it comes: B answers a look and ends, the next look forgets B, then C answers the first look.
-      if (sharing !== undefined) this.#sharings.set(id, sharing as KeySharing)
+      if (sharing === undefined) return
+      this.#sharings.set(id, sharing as KeySharing)
+      this.#held.changed()
     })
   }
 
@@ -224,11 +246,16 @@ export class GatewayKeys implements KeyOwners {
       log.error({}, `${CONTESTED}: requests with keys are refused (503); compare peers.addresses and builds`)
     }
     this.#state = { ...state, isContested }
-    if (isContested || state.type !== 'looking') return
-    const { why, times, alone } = state
+    if (!isContested && state.type === 'looking') this.#goAlone(state)
+    this.#held.changed()
+  }
+
+  /** Where the list cannot be used. */
+  #goAlone({ why, times, alone }: Looking): void {
     if (alone === undefined || (alone === 'now' && times < LOOKS)) return
-    log.warn({}, `keys of requests hold at this gateway only, because peers.addresses cannot be used for them: ${why}`)
-    this.#state = { type: 'alone', isContested }
+    const message = 'keys of requests hold at this gateway only, because peers.addresses cannot be used for them'
+    this.#deps.log.warn({}, `${message}: ${why}`)
+    this.#state = { type: 'alone', isContested: false }
   }
 
   async #passOn(to: string, request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
@@ -243,7 +270,12 @@ export class GatewayKeys implements KeyOwners {
       () => this.#refusingSince.delete(to),
       (error: PeerError) => this.#note(to, error)
     )
-    return answerOf(`the gateway ${to}`, called)
+    return answerOf(`the gateway ${to}`, called).catch(error => {
+      // Until it says again that it shares keys.
+      const isRefused = error instanceof NotCarriedOutError && !error.isBusy
+      if (isRefused && this.#sharings.get(id) === 'shared') this.#sharings.set(id, 'refused')
+      throw error
+    })
   }
 
   /** Says when a process has answered, and refuses for longer than while it starts. */

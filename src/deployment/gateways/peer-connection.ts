@@ -1,6 +1,7 @@
 import { Agent, type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps, Agent as TlsAgent } from 'node:https'
 import { isIP, isIPv6 } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { aheadMsOf } from '../../core/clocks.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
@@ -72,6 +73,11 @@ interface Answered {
   readonly body: Buffer
   /** Epoch milliseconds; NaN: it names none. */
   readonly at: number
+}
+
+interface FailedCall extends NodeJS.ErrnoException {
+  /** Bytes of it may have left. */
+  readonly isSent: boolean
 }
 
 const ANSWERED = { result: 'answered' }
@@ -213,14 +219,13 @@ export class PeerConnection {
       this.#answeredBy(answered.by)
       return answered
     } catch (error) {
-      const { message, code } = error as NodeJS.ErrnoException
-      const isDown = code === 'ECONNREFUSED'
-      this.#failed(message, isDown)
-      throw away(`the gateway at ${this.name} does not answer: ${message}`, isDown ? NOT_SENT : NO_ANSWER)
+      const { message, code, isSent } = error as FailedCall
+      this.#failed(message, code === 'ECONNREFUSED')
+      throw away(`the gateway at ${this.name} does not answer: ${message}`, isSent ? NO_ANSWER : NOT_SENT)
     }
   }
 
-  /** @throws Error when there is no answer of a gateway in time */
+  /** @throws FailedCall when there is no answer of a gateway in time */
   #send(asked: Asked, waitMs: number): Promise<Answered> {
     const { to, body } = asked
     return new Promise((resolve, reject) => {
@@ -231,9 +236,10 @@ export class PeerConnection {
         clearTimeout(timer)
         this.#open.delete(sent)
       }
+      const isConnected = connectionOf(sent)
       sent.on('error', error => {
         end()
-        reject(error)
+        reject(Object.assign(error, { isSent: isConnected() }))
       })
       sent.on('response', response => {
         // From here on the gateway is there.
@@ -241,7 +247,7 @@ export class PeerConnection {
         answeredBy(response)
           .then(resolve, error => {
             sent.destroy()
-            reject(error as Error)
+            reject(Object.assign(error as Error, { isSent: true }))
           })
           .finally(end)
       })
@@ -289,6 +295,16 @@ export class PeerConnection {
     for (const sent of this.#open) sent.destroy(new Error('it is gone'))
     if (id !== undefined) this.#deps.onGone(id)
   }
+}
+
+/** Whether a request has a connection. Without one, nothing of it was sent. */
+function connectionOf(sent: ClientRequest): () => boolean {
+  let isConnected = false
+  sent.once('socket', socket => {
+    isConnected = !socket.connecting
+    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (isConnected = true))
+  })
+  return () => isConnected
 }
 
 /** @throws Error when the answer is too large, or not that of a gateway */

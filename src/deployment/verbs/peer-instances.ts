@@ -17,7 +17,7 @@ import {
   type Released,
   type Verbs
 } from '../../verbs/verbs.js'
-import { isUnanswered, isNotSent, type PeerError, type Peers } from '../calls/peers.js'
+import { isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { KnownInstances } from './known-instances.js'
 import { ReadsAtOwners } from './reads-at-owners.js'

@@ -1,6 +1,6 @@
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ForwardedRequest, KeyOwners } from '../../http/api/key-owners.js'
-import { answerOf, carriedOut, KEYED_REQUEST } from '../calls/key-calls.js'
+import { answerOf, KEYED_REQUEST, RequestsOfOthers } from '../calls/key-calls.js'
 import { type CallOptions, NO_ANSWER, NOT_SENT, PeerError, type PeerHandler, type Peers } from '../calls/peers.js'
 import { type Handlers, type LinkError, MAX_OPEN_CALLS } from './link.js'
 import type { ParentLink, ParentServes, WorkerLink, WorkerServes } from './messages.js'
@@ -86,7 +86,7 @@ export const ownerOfKey = (hash: string, workers: number): number =>
   ((hash.charCodeAt(0) * 256 + hash.charCodeAt(1)) % workers) + 1
 
 export function workerKeys(peers: WorkerPeers): KeyOwners {
-  let isClosed = false
+  const ofOthers = new RequestsOfOthers()
   return {
     scope: 'gateway',
     ownerOf: hash => {
@@ -95,12 +95,7 @@ export function workerKeys(peers: WorkerPeers): KeyOwners {
       return (request, timeoutMs) =>
         answerOf(`the worker ${owner}`, peers.call(owner, KEYED_REQUEST, request, { timeoutMs }))
     },
-    serve: carryOut =>
-      peers.serve(KEYED_REQUEST, (request: ForwardedRequest) =>
-        carriedOut(request, carryOut, isClosed ? 'it is stopping' : undefined)
-      ),
-    close: () => {
-      isClosed = true
-    }
+    serve: carryOut => peers.serve(KEYED_REQUEST, (request: ForwardedRequest) => ofOthers.carryOut(request, carryOut)),
+    close: () => ofOthers.close()
   }
 }

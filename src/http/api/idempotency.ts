@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { performanceClock } from '../../core/clocks.js'
 import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { ClaimedKey, Settling } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
@@ -16,13 +17,13 @@ import { askedKeyOf, keyIn } from './asked-key.js'
 import { noteAsyncAnswer } from './by-hand.js'
 import { bodyPool, type Params, type Receive } from './endpoint.js'
 import {
-  away,
   type Further,
   INVALID,
   KeyAnswers,
   type KeyResult,
   NONE,
   notAdmitted,
+  notCarriedOut,
   OVERLOADED,
   REACH_HEADER,
   REPLAYED,
@@ -62,6 +63,8 @@ export interface GuardOptions {
   readonly maxBodyBytes: number
   /** How long a request waits for an earlier one with the same key. Default: 30 s, as long as APIs wait at most. */
   readonly waitMs?: number | undefined
+  /** How long after it came a request waits for the owner of its key, at most 30 s, which is the default. */
+  readonly holdMs?: number | undefined
   /** Whether a request produces records. Absent: all do. */
   readonly produces?: ((request: IncomingMessage) => boolean) | undefined
   /** Counts records whose key is refused. Absent: they are not counted. */
@@ -80,6 +83,7 @@ export interface GuardOptions {
 /** A route whose requests may have keys. */
 interface KeyedRoute extends GuardOptions {
   readonly waitMs: number
+  readonly holdMs: number
   readonly receive: Receive
   readonly answers: KeyAnswers
 }
@@ -93,6 +97,8 @@ class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
   readonly params: Params
   /** Of its body, which has come. */
   asked = NOT_ASKED
+  /** When it came, by the clock. */
+  readonly cameAt = performanceClock()
   /** How long the body has waited to be decoded, in milliseconds. Absent: not at all. */
   waitedMs: number | undefined
   #key: ClaimedKey | undefined
@@ -147,6 +153,8 @@ const maxBytesOf = ({ decoding, maxBodyBytes }: KeyedRoute): number => decoding?
 const MAX_WAIT_MS = 30_000
 /** A request that is passed on takes this much longer than its waits, but no longer than other processes answer. */
 const FORWARD_MARGIN_MS = 5_000
+/** Keys whose requests may have been carried out elsewhere, as far as this process remembers. */
+const MAX_UNANSWERED = 10_000
 const MAX_FORWARD_MS = 590_000
 /** Headers of an answer that are added where it leaves. */
 const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, 'x-request-id', 'content-length'])
@@ -157,6 +165,8 @@ export class Idempotency {
   readonly #pool = bodyPool()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #answers: KeyAnswers
+  /** Hashes of keys whose owners have not answered a request that they may have carried out. */
+  readonly #unanswered = new Set<string>()
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -168,8 +178,8 @@ export class Idempotency {
   }
 
   guard(receive: Receive, options: GuardOptions): Receive {
-    const { name, produces, waitMs = MAX_WAIT_MS } = options
-    const route = { ...options, waitMs, receive, answers: this.#answers }
+    const { name, produces, waitMs = MAX_WAIT_MS, holdMs = MAX_WAIT_MS } = options
+    const route = { ...options, waitMs, holdMs, receive, answers: this.#answers }
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
@@ -225,43 +235,89 @@ export class Idempotency {
     const owner = owners?.ownerOf(hash)
     // This process may have owned the key before.
     if (owner === undefined || keys.knows(hash)) this.#claim(request, body)
-    else this.#passOn(request, body, owner)
+    else this.#passOn(request, body)
   }
 
   /**
    * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
    * that has not sent the request; later it cancels only its wait.
    */
-  #passOn(request: KeyedRequest, body: Buffer, passOn: PassOn): void {
+  #passOn(request: KeyedRequest, body: Buffer): void {
     const { response } = request.exchange
     const waiting = new WaitingBody(body, response)
     whenNext(response, () => {
-      const kept = waiting.end()
-      if (kept !== undefined) this.#passedOn(request, kept, passOn).catch(error => response.destroy(error))
+      this.#passedOn(request, waiting)
+        .catch(error => response.destroy(error))
+        .finally(() => waiting.end())
     })
   }
 
-  async #passedOn({ exchange, asked, route, params }: KeyedRequest, body: Buffer, passOn: PassOn): Promise<void> {
-    const { name, waitMs, producer } = route
+  /** One that was certainly not carried out is tried again when it is its turn; one that may have been is not. */
+  async #passedOn(request: KeyedRequest, waiting: WaitingBody): Promise<void> {
+    const { exchange, asked, route } = request
+    const { owners, count } = this.#deps
     const caller = admittedCaller(exchange.request)
     const refusal = caller?.charge(0, 0)
     if (refusal !== undefined) {
-      this.#answers.refuse(exchange, notAdmitted(refusal), producer)
+      this.#answers.refuse(exchange, notAdmitted(refusal), route.producer)
       return
     }
-    const forwarded = toForwarded(exchange, name, params, asked, body, Math.min(waitMs, MAX_WAIT_MS))
-    try {
-      const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
-      const { answer, failure, records, bytes } = await passOn(forwarded, timeoutMs)
-      this.#deps.count('forwarded')
-      noteFailure(exchange.response, failure)
-      caller?.charge(records, bytes)
-      this.#answers.write(exchange, answer, NONE)
-    } catch (error) {
-      const { message } = error as Error
-      const refusal = error instanceof NotCarriedOutError ? away(message) : unanswered(message)
-      this.#answers.refuse(exchange, refusal, producer)
+    for (let isHeld = false; waiting.body !== undefined; isHeld = true) {
+      const owner = owners?.ownerOf(asked.hash)
+      if (owner === undefined) {
+        // This process has found out that it is the owner.
+        this.#claim(request, waiting.body)
+        return
+      }
+      try {
+        const { answer, failure, records, bytes } = await this.#tried(request, waiting.body, owner)
+        count('forwarded')
+        noteFailure(exchange.response, failure)
+        caller?.charge(records, bytes)
+        this.#answers.write(exchange, answer, NONE)
+        return
+      } catch (error) {
+        if (error instanceof NotCarriedOutError && (await this.#isItsTurn(request, waiting, error, isHeld))) continue
+        if (waiting.body !== undefined || !(error instanceof NotCarriedOutError)) this.#refuseAway(request, error)
+        return
+      }
     }
+  }
+
+  async #tried(request: KeyedRequest, body: Buffer, passOn: PassOn): Promise<ForwardedAnswer> {
+    const { exchange, asked, route, params } = request
+    const { name, waitMs } = route
+    const forwarded = toForwarded(exchange, name, params, asked, body, Math.min(waitMs, MAX_WAIT_MS))
+    const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
+    const answer = await passOn(forwarded, timeoutMs)
+    this.#unanswered.delete(asked.hash)
+    return answer
+  }
+
+  /** Holds a request until its owner can be tried again. @returns whether it is tried again */
+  #isItsTurn(
+    { exchange, asked: { hash }, route, cameAt }: KeyedRequest,
+    { body, left }: WaitingBody,
+    { isBusy }: NotCarriedOutError,
+    isHeld: boolean
+  ): boolean | Promise<boolean> {
+    const holding = this.#deps.owners?.holding
+    if (holding === undefined || body === undefined || (isBusy && !isHeld && !holding.isHolding(hash))) return false
+    const limitMs = cameAt + Math.min(route.holdMs, MAX_WAIT_MS) - performanceClock()
+    return holding.wait(hash, { client: originOf(exchange.request).client, bytes: body.length, limitMs, left })
+  }
+
+  #refuseAway({ exchange, asked: { hash }, route }: KeyedRequest, error: unknown): void {
+    const { message } = error as Error
+    if (!(error instanceof NotCarriedOutError)) {
+      this.#answers.refuse(exchange, unanswered(message), route.producer)
+      this.#unanswered.add(hash)
+      const [oldest = ''] = this.#unanswered
+      if (this.#unanswered.size > MAX_UNANSWERED) this.#unanswered.delete(oldest)
+      return
+    }
+    const refusal = notCarriedOut(message, error.isBusy, this.#unanswered.has(hash))
+    this.#answers.refuse(exchange, refusal, route.producer)
   }
 
   /**

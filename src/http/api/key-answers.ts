@@ -145,6 +145,9 @@ const refusal = (
   more?: Pick<Refusal, 'persisted' | 'isRead' | 'retryAfterSeconds'>
 ): Refusal => ({ result, status, code: codes[status], detail, ...more })
 
+/** A gateway that is started again serves after some seconds. */
+const PEER_AWAY_RETRY_SECONDS = '5'
+
 const UNREAD = { isRead: false }
 const UNKNOWN = { persisted: 'unknown' } as const
 
@@ -166,9 +169,21 @@ const BUSY = refusal('busy', 409, TEXTS.busy, UNKNOWN)
 const CONFLICT = refusal('conflict', 422, TEXTS.conflict)
 const full = (retryAfterMs: number): Refusal =>
   refusal('full', 503, TEXTS.full, { retryAfterSeconds: String(Math.ceil(retryAfterMs / 1_000)) })
-/** @param why absent: the process does not say */
-export const away = (why = 'the answer to an earlier request with the key cannot be read'): Refusal =>
-  refusal('away', 503, `${why}. ${TEXTS.away}`, UNKNOWN)
+const AWAY = refusal(
+  'away',
+  503,
+  `the answer to an earlier request with the key cannot be read. ${TEXTS.away}`,
+  UNKNOWN
+)
+/**
+ * @param why the owner of the key has not carried the request out
+ * @param isBusy it has too many requests
+ * @param isInDoubt an earlier request with the key may have been carried out
+ */
+export function notCarriedOut(why: string, isBusy: boolean, isInDoubt: boolean): Refusal {
+  const refused = refusal('away', 503, `${why}. ${TEXTS.away}`, isInDoubt ? UNKNOWN : {})
+  return isBusy ? refused : { ...refused, code: 'peerAway', retryAfterSeconds: PEER_AWAY_RETRY_SECONDS }
+}
 /** @param why the owner of the key has not answered */
 export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}. ${TEXTS.unanswered}`, UNKNOWN)
 /** @param error the client may not go on */
@@ -184,5 +199,5 @@ export const tooLarge = (maxBytes: number): Refusal =>
 /** Why a request is not carried out whose key is not free. */
 export function refusalOf(claim: Exclude<Claim, { type: 'claimed' | 'answered' }>): Refusal {
   if (claim.type === 'full') return full(claim.retryAfterMs)
-  return { busy: BUSY, conflict: CONFLICT, away: away() }[claim.type]
+  return { busy: BUSY, conflict: CONFLICT, away: AWAY }[claim.type]
 }

@@ -52,16 +52,42 @@ export type CarryOut = (request: ForwardedRequest) => Promise<ForwardedAnswer>
  */
 export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<ForwardedAnswer>
 
+/** A request that its owner has certainly not carried out. */
+export interface HeldRequest {
+  /** The client whose turn it uses. `undefined`: it has no name. */
+  readonly client: string | undefined
+  /** Of its body. */
+  readonly bytes: number
+  /** How long it may be held. */
+  readonly limitMs: number
+  /** Resolves when the client has left. */
+  readonly left: Promise<void>
+}
+
+/** Requests wait here until the owners of their keys can be tried again. */
+export interface Holding {
+  /** Whether requests are held for the owner of a key. */
+  isHolding(hash: string): boolean
+  /** @returns whether the request may be tried now; `false`: its time is over, its client has left, or no further one is held */
+  wait(hash: string, request: HeldRequest): Promise<boolean>
+}
+
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
 export interface KeyOwners {
   /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
   readonly scope: 'gateway' | 'deployment'
   /** @returns `undefined`: this process owns the key */
   ownerOf(hash: string): PassOn | undefined
+  /** Absent: no request waits for its owner. */
+  readonly holding?: Holding
   /** Lets others pass on requests whose keys this process owns. */
   serve(carryOut: CarryOut): void
-  /** From now on the requests of others are refused. */
-  close(): void
+  /**
+   * From now on the requests of others are refused, and none of this process waits for its owner.
+   *
+   * @returns when those that were begun have been carried out
+   */
+  close(): Promise<void>
 }
 
 /** A request was not passed on, or its owner refuses it before it looks at its key. The message says why. */
@@ -69,6 +95,13 @@ export class NotCarriedOutError extends Error {
   static readonly code = 'notCarriedOut'
   override readonly name = 'NotCarriedOutError'
   readonly code = NotCarriedOutError.code
+  /** Too many requests are under way at the owner. */
+  readonly isBusy: boolean
+
+  constructor(message: string, isBusy = false) {
+    super(message)
+    this.isBusy = isBusy
+  }
 }
 
 const STAYS_HERE =

@@ -9,6 +9,7 @@ const COMMON: readonly ErrorCode[] = [
   'invalidRequest',
   'logUnavailable',
   'overloaded',
+  'peerAway',
   'quotaExceeded',
   'recordRejected',
   'recordTooLarge',

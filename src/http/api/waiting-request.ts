@@ -70,6 +70,11 @@ export class WaitingBody {
     response.once('close', this.#onLeft)
   }
 
+  /** `undefined`: the client has left. */
+  get body(): Buffer | undefined {
+    return this.#body
+  }
+
   /** The wait is over. @returns `undefined`: the client has left */
   end(): Buffer | undefined {
     this.#response.off('close', this.#onLeft)

@@ -97,6 +97,7 @@ export const statusByCode: Readonly<Record<ErrorCode, number>> = {
   overloaded: 503,
   logUnavailable: 503,
   shuttingDown: 503,
+  peerAway: 503,
   brokerUnreachable: 503,
   clusterChanged: 502,
   noLeader: 503,

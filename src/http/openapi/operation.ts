@@ -235,7 +235,7 @@ const KEY_ANSWERS: Readonly<Record<number, string>> = {
   400: 'The header `Idempotency-Key` is not one key',
   409: 'An earlier request with the same `Idempotency-Key` is still under way',
   422: 'The `Idempotency-Key` was used for another request',
-  503: 'No further `Idempotency-Key` can be remembered, or what remembers it does not answer'
+  503: 'No further `Idempotency-Key` can be remembered, or what remembers it does not answer, or cannot be reached (code `peerAway`: send the request again with the same key)'
 }
 /** Statuses whose requests may be sent again. */
 const RETRIED = ['409', '503']

@@ -23,6 +23,7 @@ const told: Record<ErrorCode, string> = {
   logUnavailable: '503 durable log unavailable',
   overloaded: '503 system queue full',
   shuttingDown: '503 shutting down',
+  peerAway: '503 downtime',
   brokerUnreachable: '503 downtime',
   clusterChanged: '503 downtime',
   noLeader: '503 5',

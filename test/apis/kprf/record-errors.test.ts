@@ -29,6 +29,7 @@ const byCode: Record<ErrorCode, string> = {
   issuerUnreachable: authentication,
   registryUnreachable: queueFull,
   overloaded: queueFull,
+  peerAway: queueFull,
   logUnavailable: queueFull,
   shuttingDown: 'PurgeQueue (Local: Purged in queue) -152',
   brokerUnreachable: timedOut,

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { PeerError } from '../../../src/deployment/calls/peers.js'
+import { NotCarriedOutError } from '../../../src/http/api/key-owners.js'
 import { type KeyGateway, KeyGateways, type Seen } from './key-gateways.js'
 
 const [A, B, C] = ['gw-a:8091', 'gw-b:8091', 'gw-c:8091'] as const
@@ -7,20 +9,39 @@ const NAMES = [A, B, C]
 const LOOKS = 4
 
 const detailOf = ({ body }: Seen): string => (JSON.parse(body) as { detail: string }).detail
-/** Lets all promises and callbacks of this tick come. */
-const tick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+/** Lets all promises and callbacks come that wait for no time. */
+async function tick(): Promise<void> {
+  for (let nth = 0; nth < 20; nth++) await new Promise(resolve => setImmediate(resolve))
+}
 
 describe('requests with keys at gateways that know each other', () => {
   let gateways: KeyGateways
+  let clock: sinon.SinonFakeTimers
   beforeEach(async () => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     gateways = new KeyGateways(NAMES)
     await gateways.startAll()
     await gateways.refresh()
   })
   afterEach(() => {
-    for (const { process } of gateways.running.values()) process.keys.close()
+    gateways.close()
+    clock.restore()
   })
 
+  const HELD_MS = 30_000
+  /** The answer to a request that is not carried out while it is held. */
+  const refused = async (sent: Promise<Seen>): Promise<Seen> => {
+    await tick()
+    await clock.tickAsync(HELD_MS)
+    return sent
+  }
+  /** The answer to a request that waits for at most a second. */
+  const soon = async (sent: Promise<Seen>): Promise<Seen> => {
+    await tick()
+    await clock.tickAsync(1_000)
+    return sent
+  }
+  const isAnswered = async (sent: Promise<Seen>): Promise<boolean> => (await Promise.race([sent, tick()])) !== undefined
   const send = (at: string, key: string, lines = 'one', headers = {}): Promise<Seen> =>
     gateways.at(at).process.send(key, lines, headers)
   const errors = (): readonly string[] =>
@@ -64,20 +85,132 @@ describe('requests with keys at gateways that know each other', () => {
     expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
   })
 
-  it('are answered 503 while their owner is away, and carried out nowhere', async () => {
-    const key = gateways.keyOf(B)
-    gateways.kill(B)
-    for (const at of [A, C]) {
-      const seen = await send(at, key)
-      expect(seen).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
-      expect(detailOf(seen)).to.match(
-        new RegExp(`^the gateway ${B}, which owns the key, cannot be reached. This request has written nothing;`)
-      )
-    }
-    expect(gateways.kafka.accepted).to.deep.equal([])
-    await gateways.start(B)
-    expect((await send(A, key)).persisted).to.equal('yes')
+  describe('that their owner has certainly not carried out', () => {
+    it('are held while it is away, and carried out there when it shares keys again', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kill(B)
+      const sent = [send(A, key), send(C, gateways.keyOf(B), 'two')]
+      await tick()
+      await clock.tickAsync(20_000)
+      await gateways.start(B)
+      await gateways.refresh()
+      for (const seen of await Promise.all(sent)) expect(seen).to.include({ status: 200, persisted: 'yes' })
+      expect(gateways.kafka.accepted.toSorted()).to.deep.equal([`one at ${B}`, `two at ${B}`])
+    })
+
+    it('are answered 503 peerAway after 30 s, and carried out nowhere', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kill(B)
+      for (const at of [A, C]) {
+        const sent = send(at, key)
+        await tick()
+        await clock.tickAsync(HELD_MS - 100)
+        expect(await isAnswered(sent)).to.equal(false)
+        await clock.tickAsync(100)
+        const seen = await sent
+        expect(seen).to.include({ status: 503, persisted: 'no', reach: 'deployment', retryAfter: '5' })
+        expect(JSON.parse(seen.body)).to.include({ code: 'peerAway', retriable: true })
+        expect(detailOf(seen)).to.match(
+          new RegExp(`^the gateway ${B}, which owns the key, cannot be reached. This request has written nothing;`)
+        )
+      }
+      expect(gateways.kafka.accepted).to.deep.equal([])
+      await gateways.start(B)
+      expect((await send(A, key)).persisted).to.equal('yes')
+      expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
+    })
+
+    it('are not tried at a process that has been found, but does not say that it shares keys', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kill(B)
+      const sent = send(A, key)
+      const { peers } = await gateways.start(B)
+      const share = peers.handlers.get('keys of requests')!
+      peers.handlers.set('keys of requests', () => 'refused')
+      gateways.kill(B)
+      gateways.running.set(B, { ...(await gateways.create(B)), peers, id: peers.id })
+      await gateways.refresh()
+      gateways.calls.length = 0
+      await clock.tickAsync(5_000)
+      expect(gateways.calls).to.not.include('keyed request')
+      peers.handlers.set('keys of requests', share)
+      await gateways.refresh()
+      expect((await sent).persisted).to.equal('yes')
+    })
+
+    it('are tried every 500 ms at most at an owner that refuses them, and only when it has said that it shares keys', async () => {
+      const key = gateways.keyOf(B)
+      gateways.at(B).peers.handlers.set('keyed request', () => {
+        throw new NotCarriedOutError('it is stopping')
+      })
+      const sent = send(A, key)
+      const tries = (): number => gateways.calls.filter(name => name === 'keyed request').length
+      await tick()
+      await clock.tickAsync(400)
+      expect(tries()).to.equal(1)
+      for (let look = 0; look < 10; look++) await gateways.refresh()
+      expect(tries(), 'it has said so ten times').to.equal(1)
+      await clock.tickAsync(100)
+      expect(tries()).to.equal(2)
+      await clock.tickAsync(5_000)
+      expect(tries(), 'it has not said so again').to.equal(2)
+      await refused(sent)
+    })
+
+    it('are answered 503 at once, and have written nothing, where the gateway that holds them stops', async () => {
+      gateways.kill(B)
+      const sent = send(A, gateways.keyOf(B))
+      expect(await isAnswered(sent)).to.equal(false)
+      await gateways.at(A).owners.close()
+      expect(await sent).to.include({ status: 503, persisted: 'no' })
+      expect(await send(A, gateways.keyOf(B))).to.include({ status: 503, persisted: 'no' })
+    })
+
+    it('say that it is not known what an earlier one has written whose answer was lost', async () => {
+      const key = gateways.keyOf(B)
+      gateways.lost = 'keyed request'
+      await send(A, key)
+      gateways.kill(B)
+      expect(await refused(send(A, key))).to.include({ status: 503, persisted: 'unknown', retryAfter: '5' })
+      expect(await refused(send(A, gateways.keyOf(B)))).to.include({ status: 503, persisted: 'no' })
+    })
+
+    it('are carried out by their own gateway when it has found itself in the list', async () => {
+      gateways.kill(A)
+      const late = await gateways.create(A)
+      const sent = late.process.send(gateways.keyOf(A), 'one')
+      expect(await isAnswered(sent)).to.equal(false)
+      await gateways.appear(late)
+      await clock.tickAsync(500)
+      expect(await sent).to.include({ status: 200, persisted: 'yes' })
+      expect(gateways.kafka.accepted).to.deep.equal([`one at ${A}`])
+    })
+  })
+
+  it('are refused by an owner that stops, which waits for those that it has begun', async () => {
+    const [first, second] = [gateways.keyOf(B), gateways.keyOf(B)]
+    gateways.kafka.isUp = false
+    const begun = send(A, first)
+    await tick()
+    let isClosed = false
+    const closed = gateways
+      .at(B)
+      .owners.close()
+      .then(() => (isClosed = true))
+    const later = send(A, second)
+    await tick()
+    expect(isClosed).to.equal(false)
+    gateways.kafka.isUp = true
+    gateways.kafka.deliver()
+    gateways.kafka.giveUp()
+    expect((await begun).persisted).to.equal('pending')
+    await closed
     expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
+    gateways.kill(B)
+    await gateways.start(B)
+    await gateways.refresh()
+    await clock.tickAsync(500)
+    expect((await later).persisted).to.equal('yes')
   })
 
   for (const [what, persisted] of [
@@ -106,9 +239,10 @@ describe('requests with keys at gateways that know each other', () => {
     const key = gateways.keyOf(B)
     gateways.kafka.isUp = false
     const prefer = { prefer: 'respond-async' }
-    const first = await send(A, key, 'one', prefer)
+    const first = await soon(send(A, key, 'one', prefer))
     expect(first).to.include({ status: 202, persisted: 'pending', reach: 'deployment', replayed: undefined })
-    for (const at of [A, B, C]) expect(await send(at, key, 'one', prefer)).to.deep.equal({ ...first, replayed: 'true' })
+    for (const at of [A, B, C])
+      expect(await soon(send(at, key, 'one', prefer))).to.deep.equal({ ...first, replayed: 'true' })
     gateways.kafka.deliver()
     gateways.kafka.giveUp()
     await tick()
@@ -129,21 +263,13 @@ describe('requests with keys at gateways that know each other', () => {
     expect(gateways.kafka.accepted).to.have.length(1)
   })
 
-  it('are answered 503 by an owner that is stopping, which writes nothing', async () => {
-    const key = gateways.keyOf(B)
-    gateways.at(B).owners.close()
-    const seen = await send(A, key)
-    expect(seen).to.include({ status: 503, persisted: 'unknown' })
-    expect(detailOf(seen)).to.contain('This request has written nothing')
-    expect(gateways.kafka.accepted).to.deep.equal([])
-  })
-
   it('are answered 503, and have written nothing, where too many are under way at their owner', async () => {
     gateways.onCall = () => {
       throw new PeerError('too many calls', { name: 'OverloadedError', message: 'too many calls', code: 'overloaded' })
     }
     const seen = await send(A, gateways.keyOf(B))
-    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    expect(seen).to.include({ status: 503, persisted: 'no', retryAfter: '1' })
+    expect(JSON.parse(seen.body)).to.include({ code: 'overloaded' })
     expect(detailOf(seen)).to.match(/refuses: too many calls. This request has written nothing/)
     gateways.onCall = () => undefined
     expect((await send(A, gateways.keyOf(B))).status).to.equal(200)
@@ -165,28 +291,35 @@ describe('requests with keys at gateways that know each other', () => {
     gateways.kill(B)
     await gateways.start(B, [A, B])
     const key = gateways.keyOf(B)
-    const seen = await send(A, key)
-    expect(seen).to.include({ status: 503, persisted: 'unknown' })
-    expect(detailOf(seen)).to.contain('peers.addresses differ')
+    const sent = send(A, key)
+    await tick()
     expect(gateways.kafka.accepted).to.deep.equal([])
     expect(errors()).to.deep.equal([
       'the gateways have different peers.addresses: requests with keys are refused (503)'
     ])
     const said = `the gateway ${B} does not share keys of requests with this one: its peers.addresses differ, or it is an earlier build`
     const warnings = () => gateways.lines.filter(({ message }) => message === said).length
-    gateways.nowMs = 9_999
-    await send(A, key)
+    await clock.tickAsync(9_999)
+    const others = [send(A, key)]
+    await tick()
     expect(warnings(), 'a gateway that was just started does so for a moment').to.equal(0)
-    gateways.nowMs = 10_000
-    await send(A, key)
+    await clock.tickAsync(1)
+    others.push(send(A, key))
+    await tick()
     expect(warnings()).to.equal(1)
+    const seen = await refused(sent)
+    expect(seen).to.include({ status: 503, persisted: 'no' })
+    expect(detailOf(seen)).to.contain('peers.addresses differ')
+    await Promise.all(others)
+    expect(gateways.kafka.accepted).to.deep.equal([])
   })
 
   it('are refused when another gateway answers at the entry of this one', async () => {
     const former = gateways.at(A)
     gateways.running.set(A, { ...(await gateways.create(A)), name: A })
     for (const listener of former.peers.whenRefreshed) listener()
-    expect(await former.process.send(gateways.keyOf(A), 'one')).to.include({ status: 503, persisted: 'unknown' })
+    const seen = await refused(former.process.send(gateways.keyOf(A), 'one'))
+    expect(seen).to.include({ status: 503, persisted: 'no' })
     expect(errors().join()).to.contain(`another gateway answers at ${A}`)
     expect(gateways.kafka.accepted).to.deep.equal([])
   })
@@ -194,8 +327,8 @@ describe('requests with keys at gateways that know each other', () => {
   it('are passed on to none of several processes that answer at the entry of their owner', async () => {
     const key = gateways.keyOf(B)
     gateways.doubled.add(B)
-    const seen = await send(A, key)
-    expect(seen).to.include({ status: 503, persisted: 'unknown' })
+    const seen = await refused(send(A, key))
+    expect(seen).to.include({ status: 503, persisted: 'no' })
     expect(detailOf(seen)).to.contain(`the gateway ${B}, which owns the key, cannot be reached`)
     expect(gateways.kafka.accepted).to.deep.equal([])
     gateways.doubled.clear()
@@ -206,8 +339,8 @@ describe('requests with keys at gateways that know each other', () => {
     gateways.kill(A)
     const late = await gateways.create(A)
     const key = gateways.keyOf(A)
-    const early = await late.process.send(key, 'one')
-    expect(early).to.include({ status: 503, persisted: 'unknown', reach: 'deployment' })
+    const early = await refused(late.process.send(key, 'one'))
+    expect(early).to.include({ status: 503, persisted: 'no', reach: 'deployment' })
     expect(detailOf(early)).to.contain('does not know yet which of peers.addresses it is')
     await gateways.appear(late)
     expect(await late.process.send(key, 'one')).to.include({ status: 200, persisted: 'yes' })
@@ -232,7 +365,7 @@ describe('requests with keys at gateways that know each other', () => {
     const REFUSED =
       'some gateways share keys of requests and others do not: requests with keys are refused (503); compare peers.addresses and builds'
     const statusAt = async (at: string, owner: string): Promise<number> =>
-      (await send(at, gateways.keyOf(owner))).status
+      (await refused(send(at, gateways.keyOf(owner)))).status
 
     for (const list of [[A], [B, C]]) {
       it(`are refused at one that is started with the list ${list.join()}, while others share them`, async () => {

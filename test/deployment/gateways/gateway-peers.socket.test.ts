@@ -76,8 +76,8 @@ async function two() {
   return { a, b, addresses }
 }
 
-function connectionTo(host: string, port: number): PeerConnection {
-  const deps = { id: 'a', token: new PeerToken(TOKEN), tls: undefined, serverName: host, log: silentLogger }
+function connectionTo(host: string, port: number, tls?: PeerTls): PeerConnection {
+  const deps = { id: 'a', token: new PeerToken(TOKEN), tls, serverName: host, log: silentLogger }
   const clocks = { clock: () => 0, now: Date.now, metrics: defaultLogger, onGone: () => undefined }
   const connection = new PeerConnection(host, port, { ...deps, ...clocks })
   closing.push(() => connection.close())
@@ -426,6 +426,13 @@ describe('gateways with certificates', () => {
     expect(await a.call(b.id, 'x', undefined, PATIENT)).to.equal('b')
     const c = await gateway({ tls: local, addresses: [a.address] })
     await knows(c, a.id)
+  })
+
+  it('tell that a call was not sent that has had no connection', async () => {
+    const silent = createServer(socket => closing.push(() => socket.destroy()))
+    const [host, port] = (await listening(silent)).split(':')
+    const connection = connectionTo(host!, Number(port), local)
+    expect(isNotSent(await reasonOf(connection.call('b', 'a call', {}, { timeoutMs: 1 })))).to.equal(true)
   })
 
   const others: readonly [string, PeerTls | undefined][] = [

@@ -26,6 +26,7 @@ export interface Seen {
   readonly persisted: unknown
   readonly reach: unknown
   readonly replayed: unknown
+  readonly retryAfter: unknown
   readonly body: string
 }
 
@@ -175,6 +176,7 @@ export class KeyedProcess {
       persisted: answer.headers['x-castellan-persisted'],
       reach: answer.headers['x-castellan-idempotency'],
       replayed: answer.headers['idempotent-replayed'],
+      retryAfter: answer.headers['retry-after'],
       body: answer.body
     }
   }
@@ -228,7 +230,6 @@ const away = (): PeerError => new PeerError('it is gone', { name: 'Error', messa
 export class KeyGateways {
   readonly lines: LogLine[] = []
   readonly kafka = new KeyedKafka()
-  nowMs = 0
   /** Names of the messages, in order. */
   readonly calls: string[] = []
   /** The processes that run, by the entry of the gateway. */
@@ -244,7 +245,9 @@ export class KeyGateways {
   /** The answers to calls with this name are lost. */
   lost: string | undefined
   readonly #disks = new Map<string, SimulatedDisk>()
-  #started = 0
+  /** Ends the calls to a process, by its id. */
+  readonly #ends = new Map<string, Set<() => void>>()
+  readonly #started: KeyGateway[] = []
   #drawn = 0
 
   constructor(readonly names: readonly string[]) {}
@@ -278,14 +281,23 @@ export class KeyGateways {
 
   /** A process that has not been found yet. */
   async create(name: string, addresses: readonly string[] = this.names): Promise<KeyGateway> {
-    const id = `process-${++this.#started}`
+    const id = `process-${this.#started.length + 1}`
     const peers = new FakePeers(id, this)
-    const owners = new GatewayKeys({ peers, addresses, log: recordingLogger(this.lines), now: () => this.nowMs })
+    const owners = new GatewayKeys({ peers, addresses, log: recordingLogger(this.lines) })
     const process = new KeyedProcess(name, owners, this.kafka)
     const disk = this.#disks.get(name) ?? new SimulatedDisk()
     this.#disks.set(name, disk)
     await process.open(disk)
-    return { id, name, peers, owners, process }
+    const gateway = { id, name, peers, owners, process }
+    this.#started.push(gateway)
+    return gateway
+  }
+
+  close(): void {
+    for (const { owners, process } of this.#started) {
+      void owners.close()
+      process.keys.close()
+    }
   }
 
   /** Others, and the process itself, find it at its entry. */
@@ -304,8 +316,11 @@ export class KeyGateways {
 
   /** The process ends without a word. */
   kill(name: string): void {
-    this.at(name).process.isKilled = true
+    const { id, process } = this.at(name)
+    process.isKilled = true
     this.running.delete(name)
+    for (const end of this.#ends.get(id) ?? []) end()
+    this.#ends.delete(id)
   }
 
   async call(from: string, to: string, name: string, body: unknown): Promise<unknown> {
@@ -317,13 +332,25 @@ export class KeyGateways {
     let answer: Buffer
     try {
       if (handler === undefined) throw new Error(`${name} is not served`)
-      answer = encodeBody(await handler(decodeBody(encodeBody(body)), { from, timeoutMs: 5_000 }))
+      const handled = Promise.resolve(handler(decodeBody(encodeBody(body)), { from, timeoutMs: 5_000 }))
+      answer = encodeBody(await this.#unlessKilled(to, handled))
     } catch (error) {
+      if (error instanceof PeerError) throw error
       const failure = toPeerFailure(error)
       throw new PeerError(failure.message, failure)
     }
     if (this.lost === name || this.#nameOf(to) === undefined) throw away()
     return decodeBody(answer)
+  }
+
+  #unlessKilled(id: string, handled: Promise<unknown>): Promise<unknown> {
+    const ends = this.#ends.get(id) ?? new Set()
+    this.#ends.set(id, ends)
+    return new Promise((resolve, reject) => {
+      const end = (): void => reject(away())
+      ends.add(end)
+      handled.then(resolve, reject).finally(() => ends.delete(end))
+    })
   }
 
   /** A new key whose owner is this gateway. */

@@ -60,7 +60,7 @@ class World {
       if (this.#answers.size > 1) broken.push('same')
       return broken
     } finally {
-      for (const { process } of this.#gateways.running.values()) process.keys.close()
+      this.#gateways.close()
       this.#clock.restore()
     }
   }

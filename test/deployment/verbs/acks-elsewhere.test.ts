@@ -9,7 +9,13 @@ import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import { NO_ANSWER, type CallOptions, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import {
+  type CallOptions,
+  NO_ANSWER,
+  PeerError,
+  type PeerHandler,
+  type Peers
+} from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'

@@ -31,7 +31,12 @@ describe('a request that comes again with its key in another content coding', ()
 
   const start = async (name: string, settings: object = {}, owner?: PassOn): Promise<Idempotency> => {
     verbs = new FakeVerbs({ outcome: () => delivered(1, 7) })
-    const owners = owner && { scope: 'deployment' as const, ownerOf: () => owner, serve: () => {}, close: () => {} }
+    const owners = owner && {
+      scope: 'deployment' as const,
+      ownerOf: () => owner,
+      serve: () => {},
+      close: async () => {}
+    }
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
     charged = 0
     const charge = (_records: number, bytes: number): undefined => void (charged += bytes)

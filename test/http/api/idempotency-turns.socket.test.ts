@@ -38,7 +38,7 @@ describe('requests of one connection whose keys another process owns', () => {
         scope: 'deployment',
         ownerOf: hash => (hash === here ? undefined : owner),
         serve: () => undefined,
-        close: () => undefined
+        close: async () => undefined
       },
       count: () => undefined
     })

@@ -307,7 +307,7 @@ describe('requests of one connection, sent without waiting for answers', () => {
               return answer
             },
       serve: () => undefined,
-      close: () => undefined
+      close: async () => undefined
     }
     if (isTls) {
       const read = async (): Promise<typeof material> => material

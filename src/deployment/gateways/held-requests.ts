@@ -1,0 +1,109 @@
+import { ClientTurns } from '../../core/client-turns.js'
+import type { MonotonicClock } from '../../core/model.js'
+import { Shares } from '../../core/shares.js'
+import type { HeldRequest } from '../../http/api/key-owners.js'
+
+/** Requests that are held, of all owners; one client has about half. */
+const MAX_HELD = 1_000
+/** Bytes of their bodies. What was compressed has become larger than the server counts. */
+const MAX_HELD_BYTES = 64 * 1_048_576
+const TRY_EVERY_MS = 500
+/** Requests that leave at a time: fewer than the calls that may be in progress at one gateway. */
+const LEAVE_AT_ONCE = 256
+
+type Leave = (isItsTurn: boolean) => void
+
+/** The requests that are held for one owner. */
+interface Line {
+  readonly turns: ClientTurns<Leave>
+  /** When some of them have left, by the clock. */
+  leftAt: number
+  timer: NodeJS.Timeout | undefined
+}
+
+/**
+ * Requests with keys that their owners have certainly not carried out. They leave in turns of their clients while their owner can
+ * be tried, and may come again when it refuses them. What is not tried in time leaves without a turn.
+ */
+export class HeldRequests {
+  readonly #canBeTried: (owner: string) => boolean
+  readonly #now: MonotonicClock
+  readonly #places = new Shares(MAX_HELD, 'held requests')
+  readonly #bytes = new Shares(MAX_HELD_BYTES, 'bytes of held requests')
+  readonly #lines = new Map<string, Line>()
+  /** Of all owners. */
+  readonly #held = new Set<Leave>()
+  #isClosed = false
+
+  /** @param canBeTried whether an owner shares keys, as far as is known */
+  constructor(canBeTried: (owner: string) => boolean, now: MonotonicClock) {
+    this.#canBeTried = canBeTried
+    this.#now = now
+  }
+
+  /** Whether requests are held for an owner. */
+  isHolding(owner: string): boolean {
+    return this.#lines.has(owner)
+  }
+
+  /** @returns whether it is the turn of the request; `false`: its time is over, its client has left, or there is no place */
+  wait(owner: string, { client, bytes, limitMs, left }: HeldRequest): Promise<boolean> {
+    const isFull = [this.#places.problemOf(client), this.#bytes.problemOf(client, bytes)].some(Boolean)
+    if (this.#isClosed || isFull || limitMs <= 0) return Promise.resolve(false)
+    const release = [this.#places.take(client), this.#bytes.take(client, bytes)]
+    const line = this.#lines.get(owner) ?? { turns: new ClientTurns(), leftAt: this.#now(), timer: undefined }
+    this.#lines.set(owner, line)
+    const name = client ?? ''
+    return new Promise(resolve => {
+      const leave: Leave = isItsTurn => {
+        clearTimeout(timer)
+        line.turns.delete(name, leave)
+        this.#held.delete(leave)
+        for (const one of release) one()
+        if (line.turns.size === 0) this.#end(owner, line)
+        resolve(isItsTurn)
+      }
+      const timer = setTimeout(leave, limitMs, false)
+      line.turns.add(name, leave)
+      this.#held.add(leave)
+      void left.then(() => this.#held.has(leave) && leave(false))
+      this.#leave(owner, line)
+    })
+  }
+
+  /** It may be known of an owner that it can be tried. */
+  changed(): void {
+    for (const [owner, line] of this.#lines) this.#leave(owner, line)
+  }
+
+  /** From now on none is held. */
+  close(): void {
+    this.#isClosed = true
+    for (const leave of [...this.#held]) leave(false)
+  }
+
+  #leave(owner: string, line: Line): void {
+    if (line.timer !== undefined || !this.#canBeTried(owner)) return
+    const pauseMs = line.leftAt + TRY_EVERY_MS - this.#now()
+    if (pauseMs > 0) {
+      this.#leaveAfter(pauseMs, owner, line)
+      return
+    }
+    line.leftAt = this.#now()
+    for (let nth = 0; nth < LEAVE_AT_ONCE && line.turns.size > 0; nth++) line.turns.next()!(true)
+    if (line.turns.size > 0) this.#leaveAfter(TRY_EVERY_MS, owner, line)
+  }
+
+  #leaveAfter(pauseMs: number, owner: string, line: Line): void {
+    line.timer = setTimeout(() => {
+      line.timer = undefined
+      this.#leave(owner, line)
+    }, pauseMs)
+  }
+
+  #end(owner: string, line: Line): void {
+    clearTimeout(line.timer)
+    line.timer = undefined
+    this.#lines.delete(owner)
+  }
+}

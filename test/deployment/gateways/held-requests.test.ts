@@ -1,0 +1,104 @@
+import { expect } from 'chai'
+import sinon from 'sinon'
+import { performanceClock } from '../../../src/core/clocks.js'
+import { HeldRequests } from '../../../src/deployment/gateways/held-requests.js'
+
+const LIMIT_MS = 30_000
+const MEBIBYTE = 1_048_576
+const never = new Promise<void>(() => undefined)
+
+describe('requests that are held until the owners of their keys can be tried', () => {
+  let clock: sinon.SinonFakeTimers
+  let canBeTried: Set<string>
+  let held: HeldRequests
+  /** What has left, in order, each with whether it was its turn. */
+  let left: string[]
+  beforeEach(() => {
+    clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    canBeTried = new Set()
+    held = new HeldRequests(owner => canBeTried.has(owner), performanceClock)
+    left = []
+  })
+  afterEach(() => {
+    held.close()
+    clock.restore()
+  })
+
+  const hold = (
+    client: string,
+    name = client,
+    more: { bytes?: number; limitMs?: number; left?: Promise<void>; owner?: string } = {}
+  ): void => {
+    const { owner = 'b', bytes = 1, limitMs = LIMIT_MS, left: leaves = never } = more
+    void held
+      .wait(owner, { client, bytes, limitMs, left: leaves })
+      .then(isItsTurn => left.push(`${name} ${isItsTurn ? 'goes' : 'ends'}`))
+  }
+  const shares = (owner: string): void => {
+    canBeTried.add(owner)
+    held.changed()
+  }
+
+  it('leave in turns of their clients', async () => {
+    for (let nth = 0; nth < 300; nth++) hold('many', `many-${nth}`)
+    for (const client of ['one', 'two']) hold(client)
+    await clock.tickAsync(500)
+    shares('b')
+    await clock.tickAsync(0)
+    expect(left.slice(0, 5)).to.deep.equal(['many-0 goes', 'one goes', 'two goes', 'many-1 goes', 'many-2 goes'])
+    expect(left).to.have.length(256)
+    await clock.tickAsync(499)
+    expect(left, 'the others leave half a second later').to.have.length(256)
+    await clock.tickAsync(1)
+    expect(left).to.have.length(302)
+  })
+
+  it('wait for their own owner', async () => {
+    hold('one', 'of b')
+    hold('one', 'of c', { owner: 'c' })
+    await clock.tickAsync(500)
+    shares('c')
+    await clock.tickAsync(500)
+    expect(left).to.deep.equal(['of c goes'])
+    expect([held.isHolding('b'), held.isHolding('c')]).to.deep.equal([true, false])
+  })
+
+  it('end when their time is over, their client leaves, or the process stops', async () => {
+    let leave = (): void => undefined
+    hold('one', 'early', { limitMs: 1_000 })
+    hold('one', 'gone', { left: new Promise(resolve => (leave = resolve)) })
+    hold('one', 'last')
+    hold('one', 'late', { limitMs: 0 })
+    await clock.tickAsync(0)
+    expect(left).to.deep.equal(['late ends'])
+    leave()
+    await clock.tickAsync(0)
+    expect(left).to.deep.equal(['late ends', 'gone ends'])
+    await clock.tickAsync(1_000)
+    expect(left).to.deep.equal(['late ends', 'gone ends', 'early ends'])
+    held.close()
+    hold('one', 'further')
+    await clock.tickAsync(0)
+    expect(left.slice(3).toSorted()).to.deep.equal(['further ends', 'last ends'])
+    expect(clock.countTimers()).to.equal(0)
+  })
+
+  it('are 1,000 at most, of which one client has about half', async () => {
+    for (let nth = 0; nth < 600; nth++) hold('many', `many-${nth}`)
+    await clock.tickAsync(0)
+    expect(left, 'refused').to.have.length(99)
+    for (let nth = 0; nth < 600; nth++) hold(`client ${nth}`)
+    await clock.tickAsync(0)
+    expect(left, 'refused').to.have.length(99 + 101)
+  })
+
+  it('have 64 MiB at most, of which one client has about half', async () => {
+    for (let nth = 0; nth < 40; nth++) hold('many', `many-${nth}`, { bytes: MEBIBYTE })
+    await clock.tickAsync(0)
+    expect(left, 'refused').to.have.length(7)
+    hold('another', 'large', { bytes: 40 * MEBIBYTE })
+    hold('another', 'small', { bytes: MEBIBYTE })
+    await clock.tickAsync(0)
+    expect(left.slice(7)).to.deep.equal(['large ends'])
+  })
+})
