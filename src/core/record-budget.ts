@@ -106,14 +106,14 @@ export class RecordBudget {
 
   #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     const problem = this.#problemOfRoom(client, bytes, free)
-    if (problem !== undefined || client === undefined || this.#isOversized(bytes)) return problem
+    if (problem !== undefined || client === undefined || this.#isLarge(bytes)) return problem
     const own = this.bytesOf(client)
     return own > 0 && own > this.#poorest ? 'greedy' : undefined
   }
 
   /** As if no other client waited. */
   #problemOfRoom(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
-    if (this.#isOversized(bytes)) return this.#oversized === undefined ? undefined : 'full'
+    if (this.#isLarge(bytes)) return this.#oversized === undefined ? undefined : 'full'
     if (free < bytes) return 'full'
     return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
   }
@@ -127,8 +127,13 @@ export class RecordBudget {
     return this.#leastWaiting
   }
 
-  #isOversized(bytes: number): boolean {
+  #isLarge(bytes: number): boolean {
     return bytes > this.maxBytes / 2
+  }
+
+  /** Whether these are those of all that may be larger than a share. */
+  isOversized(held: HeldRecords): boolean {
+    return this.#oversized === held
   }
 
   /** Counts bytes that are in memory, whether there is room for them or not. @param client absent: no client has them yet */
@@ -175,7 +180,7 @@ export class RecordBudget {
   }
 
   #noteOversized(held: HeldRecords): void {
-    if (held.client !== undefined && this.#isOversized(held.bytes)) this.#oversized ??= held
+    if (held.client !== undefined && this.#isLarge(held.bytes)) this.#oversized ??= held
     else if (this.#oversized === held) this.#oversized = undefined
   }
 
@@ -235,7 +240,7 @@ export class RecordBudget {
       const { client, bytes } = waiter
       const waits = this.#waiting.get(client)?.has(waiter) === true
       const problem = this.#problemOfRoom(client, bytes, this.maxBytes - this.#held.value)
-      if (waits && problem === undefined && (this.#isOversized(bytes) || this.bytesOf(client) <= poorest)) {
+      if (waits && problem === undefined && (this.#isLarge(bytes) || this.bytesOf(client) <= poorest)) {
         this.#left(waiter)
         waiter.goOn()
       }

@@ -15,6 +15,7 @@ import {
   reasonOf,
   type Version
 } from './failures.js'
+import type { MadeList } from './long-lists.js'
 import { errorTypeOf, V2_TYPE } from './media-types.js'
 import { BodyError } from './record-bytes.js'
 
@@ -28,6 +29,11 @@ export class ConfluentAnswers extends ErrorAnswers {
 
   ok({ response, requestId }: Reply, version: Version, body: string): void {
     if (!response.destroyed) this.okOf[version].send(response, { requestId, persisted: undefined }, body)
+  }
+
+  long(asked: Reply, version: Version, { body, held }: MadeList): void {
+    if (typeof body === 'string') this.ok(asked, version, body)
+    else this.send(asked, 200, version === 'v2' ? V2_TYPE : JSON_TYPE, body, { held })
   }
 
   answerTo(error: unknown, asked: Reply): ErrorAnswer | undefined {

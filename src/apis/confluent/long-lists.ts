@@ -1,4 +1,7 @@
 import type { ServerResponse } from 'node:http'
+import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { RoomWait } from '../../http/api/room-wait.js'
+import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 
 /** So much of a list is made in one tick: it takes a few milliseconds. */
 const CHARS_PER_TICK = 64 * 1024
@@ -27,43 +30,151 @@ export function* lazily<Item>(all: () => Iterable<Item>): Iterable<Item> {
   yield* all()
 }
 
+/** A list as it is answered. Its bytes are held until {@link HeldRecords.release}. */
+export interface MadeList {
+  /** A text, where it is short. */
+  readonly body: string | SegmentedBody
+  readonly held: HeldRecords
+}
+
+/** A list that is being made. */
+class Making {
+  readonly #records: RecordBudget
+  readonly #client: string
+  readonly #body = new SegmentedBody()
+  #held: HeldRecords
+  #text = ''
+
+  constructor(records: RecordBudget, client: string) {
+    this.#records = records
+    this.#client = client
+    this.#held = records.hold(0, client)
+  }
+
+  /** @returns whether it has enough for one tick */
+  add(text: string): boolean {
+    this.#text += text
+    return this.#text.length >= CHARS_PER_TICK
+  }
+
+  /**
+   * Counts what was added, and waits until the client has room for as much again. Lists that have a part of their room would wait
+   * for each other, so one at a time is made in any case.
+   *
+   * @throws OverloadedError when there was none for 10 s
+   */
+  async endPortion(response: ServerResponse): Promise<void> {
+    this.#body.add({ json: Buffer.from(this.#text) })
+    this.#text = ''
+    this.#count(0)
+    const hasRoom = this.#records.problemOf(this.#client, CHARS_PER_TICK) === undefined
+    if (hasRoom || this.#records.isOversized(this.#held)) return
+    const held = await this.#whenAlone(response)
+    this.#held.release()
+    this.#held = held
+    this.#count(held.bytes)
+  }
+
+  end(): MadeList {
+    if (this.#body.length === 0) {
+      this.#held.add(this.#text.length)
+      return { body: this.#text, held: this.#held }
+    }
+    this.#body.add({ json: Buffer.from(this.#text) })
+    this.#count(0)
+    return { body: this.#body, held: this.#held }
+  }
+
+  giveUp(): void {
+    this.#held.release()
+  }
+
+  #count(atLeast: number): void {
+    this.#held.add(Math.max(atLeast, this.#body.length) - this.#held.bytes)
+  }
+
+  /** The room for a list that is larger than the share of a client. Rejects also when the client has left. */
+  #whenAlone(response: ServerResponse): Promise<HeldRecords> {
+    const records = this.#records
+    const bytes = Math.floor(records.maxBytes / 2) + 1
+    return new Promise((resolve, reject) => {
+      const take = (): void => {
+        const held = wait.take(bytes)
+        if (held === undefined) return
+        response.off('close', left)
+        resolve(held)
+      }
+      const wait = new RoomWait({ records, client: this.#client, give: take, refuse: reject })
+      const left = (): void => {
+        wait.end()
+        reject(records.refusal('full'))
+      }
+      response.once('close', left)
+      take()
+    })
+  }
+}
+
 /**
  * Makes long lists so that other requests do not wait for them: each tick makes a portion of one list, and a client gets
  * its lists of one kind one after another. Otherwise a hundred answers about thousands of topics, which often have the data
  * at the same time, would block the event loop for seconds.
+ *
+ * Their bytes count as records do until the answer has left.
  */
 export class LongLists {
+  readonly #records: RecordBudget
   /** The end of the last list, by client and kind. */
   readonly #ends = new Map<string, Promise<unknown>>()
   /** Those that wait for a tick. */
   readonly #waiting: (() => void)[] = []
 
+  constructor(records: RecordBudget) {
+    this.#records = records
+  }
+
   /** @returns `undefined`: the client has left. @throws what the items throw */
-  async textOf(list: LongList, client: string | undefined, response: ServerResponse): Promise<string | undefined> {
+  async make(list: LongList, client: string | undefined, response: ServerResponse): Promise<MadeList | undefined> {
     const key = `${list.kind} ${client}`
-    const text = (this.#ends.get(key) ?? Promise.resolve()).then(() => this.#make(list, response))
-    const end = text.catch(() => undefined)
+    const made = (this.#ends.get(key) ?? Promise.resolve()).then(() => this.#make(list, client, response))
+    const end = made.catch(() => undefined)
     this.#ends.set(key, end)
     await end
     if (this.#ends.get(key) === end) this.#ends.delete(key)
-    return text
+    return made
   }
 
-  async #make({ before, items, after }: LongList, response: ServerResponse): Promise<string | undefined> {
-    let text = before
-    let [isFirst, portionEnd] = [true, 0]
-    for await (const item of items) {
-      if (text.length >= portionEnd) {
-        await new Promise<void>(resolve => {
-          if (this.#waiting.push(resolve) === 1) setImmediate(() => this.#serve())
-        })
-        portionEnd = text.length + CHARS_PER_TICK
+  async #make(
+    { before, items, after }: LongList,
+    client: string | undefined,
+    response: ServerResponse
+  ): Promise<MadeList | undefined> {
+    const making = new Making(this.#records, client ?? NAMELESS)
+    let made: MadeList | undefined
+    try {
+      making.add(before)
+      let [isFirst, isEnough] = [true, true]
+      for await (const item of items) {
+        if (isEnough) {
+          if (!isFirst) await making.endPortion(response)
+          await this.#nextTick()
+        }
+        if (response.destroyed) return undefined
+        isEnough = making.add(isFirst ? JSON.stringify(item) : `,${JSON.stringify(item)}`)
+        isFirst = false
       }
-      if (response.destroyed) return undefined
-      text += isFirst ? JSON.stringify(item) : `,${JSON.stringify(item)}`
-      isFirst = false
+      making.add(after)
+      made = making.end()
+    } finally {
+      if (made === undefined) making.giveUp()
     }
-    return text + after
+    return made
+  }
+
+  #nextTick(): Promise<void> {
+    return new Promise(resolve => {
+      if (this.#waiting.push(resolve) === 1) setImmediate(() => this.#serve())
+    })
   }
 
   #serve(): void {

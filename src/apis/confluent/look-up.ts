@@ -2,10 +2,12 @@ import { z } from 'zod'
 import { CastellanError, TimedOutError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
+import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import type { TopicMetadata } from '../../verbs/verbs.js'
 import type { ConfluentAnswers } from './answers.js'
@@ -32,6 +34,7 @@ export interface ConfluentParts extends EndpointBase {
   /** Look-ups and changes that are open, by client. */
   readonly lookUps: Shares
   readonly longLists: LongLists
+  readonly records: RecordBudget
 }
 
 /** The time limit of one request. It is one limit for all steps of the request together. */
@@ -67,14 +70,16 @@ export function answerAllowed(
   topic: string | undefined,
   work: () => Promise<unknown>
 ): void {
-  const { answers, longLists } = parts
+  const { answers } = parts
   answerWork(parts, exchange, async client => {
     const result = await work().catch(error => {
       throw error instanceof CastellanError ? new ProblemError(problemOf(error, topic)) : error
     })
     if (result instanceof LongList) {
-      const text = await longLists.textOf(result, client, exchange.response)
-      if (text !== undefined) answers.ok(exchange, version, text)
+      const made = await parts.longLists.make(result, client, exchange.response)
+      if (made === undefined) return
+      holdUntilLeft(exchange.response, parts.records, made.held)
+      answers.long(exchange, version, made)
     } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
   })
 }

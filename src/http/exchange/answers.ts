@@ -106,6 +106,7 @@ export function sendAnswer(
       headers['content-length'] = typeof body === 'string' ? Buffer.byteLength(body) : body.length
     response.writeHead(status, headers)
     if (typeof body === 'string' || Buffer.isBuffer(body)) response.end(body)
+    else if (response.req.method === 'HEAD') response.end()
     else endInPieces(response, body, answersOf(response.req).pieces)
   }
   if (persisted === undefined && isCompressible(type, body.length)) {

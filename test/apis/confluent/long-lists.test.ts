@@ -1,12 +1,18 @@
+import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
-import { LongList, LongLists } from '../../../src/apis/confluent/long-lists.js'
+import sinon from 'sinon'
+import { LongList, LongLists, type MadeList } from '../../../src/apis/confluent/long-lists.js'
+import { OverloadedError } from '../../../src/core/errors.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
+import { wholeOf } from '../../../src/http/exchange/pieced-body.js'
 import type { TopicMetadata } from '../../../src/verbs/verbs.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { accessByHeader, serve } from './stage.js'
 
 const LISTINGS = 30
+const MIB = 1024 * 1024
 /** Their resources fill several portions. The settings of more than 1,000 topics would be refused. */
 const TOPICS = 500
 const NAMES = Array.from({ length: TOPICS }, (_, at) => `topic-${String(at).padStart(4, '0')}`)
@@ -116,6 +122,17 @@ describe('confluent: long lists', () => {
     expect(order.indexOf('other')).to.be.below(3)
   })
 
+  it('have no body for HEAD, but its length', async () => {
+    const url = '/v3/clusters/c1/topics/-/configs'
+    const ask = async (method: 'GET' | 'HEAD') => {
+      const asked = app.inject({ method, url, headers: { 'x-client': 'one' } })
+      await held(1)
+      return asked
+    }
+    const [got, head] = [await ask('GET'), await ask('HEAD')]
+    expect([head.body, head.headers['content-length']]).to.deep.equal(['', String(got.rawPayload.length)])
+  })
+
   it('of settings are described in portions', async () => {
     const asked = app.inject({ url: '/v3/clusters/c1/topics/-/configs', headers: { 'x-client': 'one' } })
     await held(1)
@@ -126,33 +143,104 @@ describe('confluent: long lists', () => {
 
   describe('by themselves', () => {
     const open = {} as ServerResponse
+    let budget: RecordBudget
+    beforeEach(() => (budget = new RecordBudget(MIB, () => 0)))
 
     it('are JSON with none, one and many items', async () => {
       for (const count of [0, 1, 2, 10_000]) {
         const items = Array.from({ length: count }, (_, at) => ({ at, text: 'a text of some length' }))
-        const text = await new LongLists().textOf(new LongList('numbers', '{"data":[', items, ']}'), 'one', open)
-        expect(text).to.equal(JSON.stringify({ data: items }))
+        const made = await new LongLists(budget).make(new LongList('numbers', '{"data":[', items, ']}'), 'one', open)
+        const text = JSON.stringify({ data: items })
+        expect(wholeOf(made!.body).toString()).to.equal(text)
+        expect(budget.bytesOf('one')).to.equal(text.length)
+        made!.held.release()
       }
     })
 
     it('that fail, or whose client has left, let the next one be written', async () => {
-      const lists = new LongLists()
+      const lists = new LongLists(budget)
       function* broken(): Iterable<number> {
         yield 1
         throw new Error('made up for a test')
       }
       const left = { destroyed: true } as ServerResponse
       const results = await Promise.allSettled([
-        lists.textOf(new LongList('numbers', '[', broken(), ']'), 'one', open),
-        lists.textOf(new LongList('numbers', '[', [2], ']'), 'one', left),
-        lists.textOf(new LongList('numbers', '[', [3], ']'), 'one', open)
+        lists.make(new LongList('numbers', '[', broken(), ']'), 'one', open),
+        lists.make(new LongList('numbers', '[', [2], ']'), 'one', left),
+        lists.make(new LongList('numbers', '[', [3], ']'), 'one', open)
       ])
       expect(results.map(({ status }) => status)).to.deep.equal(['rejected', 'fulfilled', 'fulfilled'])
-      expect(results.map(result => (result.status === 'fulfilled' ? result.value : 'failed'))).to.deep.equal([
+      expect(results.map(result => (result.status === 'fulfilled' ? result.value?.body : 'failed'))).to.deep.equal([
         'failed',
         undefined,
         '[3]'
       ])
+      expect(budget.heldBytes).to.equal(3)
+      for (const result of results) if (result.status === 'fulfilled') result.value?.held.release()
+    })
+
+    describe('of which a client has made more than it has room for', () => {
+      const ITEM = 'x'.repeat(10_000)
+      const FEW = 3 * MIB
+      let clock: sinon.SinonFakeTimers
+      const made = new Map<string, MadeList | 'refused'>()
+      const make = (client: string, bytes: number) => {
+        const response = new EventEmitter() as ServerResponse
+        const items = Array.from({ length: bytes / ITEM.length }, () => ITEM)
+        const making = new LongLists(budget).make(new LongList('numbers', '[', items, ']'), client, response)
+        void making.then(
+          list => list && made.set(client, list),
+          (error: Error) => made.set(client, error instanceof OverloadedError ? 'refused' : (error.message as never))
+        )
+        return response
+      }
+      const pass = async (): Promise<void> => {
+        for (let tick = 0; tick < 3 * (FEW / (64 * 1024)); tick++) await nextTick()
+      }
+      beforeEach(() => {
+        budget = new RecordBudget(4 * MIB, () => 0)
+        clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+      })
+      afterEach(() => {
+        for (const list of made.values()) if (list !== 'refused') list.held.release()
+        made.clear()
+        clock.restore()
+        expect(budget.heldBytes).to.equal(0)
+      })
+      const waiting = (): string[] => ['a', 'b', 'c'].filter(client => !made.has(client))
+
+      it('are made in any case where no other is', async () => {
+        make('a', FEW)
+        await pass()
+        expect(waiting()).to.deep.equal(['b', 'c'])
+        expect(budget.bytesOf('a')).to.be.within(FEW - ITEM.length, 2 * FEW)
+      })
+
+      it('are made one at a time, and the next one when the answer before it has left', async () => {
+        for (const client of ['a', 'b', 'c']) make(client, FEW)
+        for (const rest of [2, 1]) {
+          await pass()
+          expect(waiting()).to.have.length(rest)
+          expect(budget.heldBytes, 'no more than all may have, and one list').to.be.below(4 * MIB + 2 * FEW)
+          for (const list of made.values()) (list as MadeList).held.release()
+        }
+        await pass()
+        expect(waiting()).to.deep.equal([])
+      })
+
+      it('are refused after 10 s, and hold nothing then, nor when their client has left', async () => {
+        make('a', FEW)
+        await pass()
+        make('b', FEW)
+        const left = make('c', FEW)
+        await pass()
+        expect(waiting()).to.deep.equal(['b', 'c'])
+        left.emit('close')
+        await clock.tickAsync(10_000)
+        await pass()
+        expect(made.get('b')).to.equal('refused')
+        expect([budget.bytesOf('b'), budget.bytesOf('c')]).to.deep.equal([0, 0])
+      })
     })
   })
 })
