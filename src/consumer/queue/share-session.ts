@@ -220,7 +220,7 @@ export class ShareSession {
     clearTimeout(this.#timer)
     this.#isBusy = true
     this.#lastCall = kind
-    if (epoch >= 0) this.#epoch = epoch === MAX_EPOCH ? 1 : epoch + 1
+    if (epoch >= 0) this.#epoch = epochAfter(epoch)
     const call = { nodeId, groupId: this.#options.groupId, memberId, epoch, timeoutMs: waitMs + CALL_TIMEOUT_MS }
     this.#ask(kind, { ...call, ...request } as AskedRequest<Kind>, result => {
       if (this.#isOver) return
@@ -322,3 +322,6 @@ export class ShareSession {
     else this.#options.onOver(this, why)
   }
 }
+
+/** 0 would open the session again. */
+export const epochAfter = (epoch: number): number => (epoch === MAX_EPOCH ? 1 : epoch + 1)

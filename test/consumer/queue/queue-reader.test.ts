@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { Acquired, QueueDemand, Settled, Word } from '../../../src/consumer/queue/queue-reader.js'
 import { QueueReader } from '../../../src/consumer/queue/queue-reader.js'
+import { epochAfter } from '../../../src/consumer/queue/share-session.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { SharePartitionId } from '../../../src/kafka/protocol/share.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
@@ -96,10 +97,14 @@ describe('the reader of a queue', () => {
     router.latencyMs = 200
     router.write(1)
     want(1)
+    const sentAt: number[] = []
+    const { tell } = router
+    router.tell = message => {
+      if (message.type === 'shareFetch') sentAt.push(time.now())
+      tell.call(router, message)
+    }
     await time.pass(1_500)
-    const [fetch] = router.of('shareFetch')
-    expect(fetch!.epoch).to.equal(0)
-    expect(acquired[0]!.lockEndsAt).to.be.within(time.now() - 1_500 + 30_000, time.now() - 1_000 + 30_000)
+    expect(acquired[0]!.lockEndsAt).to.equal(sentAt[0]! + 30_000)
   })
 
   it('asks one leader after the other for one message, a part of the wait each', async () => {
@@ -289,6 +294,19 @@ describe('the reader of a queue', () => {
       [0, 2]
     ])
     expect([lost, failures]).to.deep.equal([[], []])
+  })
+
+  it('tells words again that the Router was too busy for before those that came later', async () => {
+    open()
+    await holding(3)
+    router.scripted.push({ kind: 'shareAcknowledge', result: ownFailure('overloaded', 'full', true) })
+    router.latencyMs = 20
+    const first = settle(acquired[0]!, 'renew')
+    await time.pass(5)
+    const later = acquired.slice(1).map(message => settle(message, 'accept'))
+    await time.pass(300)
+    await Promise.all([first, ...later])
+    expect(router.words).to.deep.equal(['first/0:0 renew', 'first/0:1 accept', 'first/0:2 accept'])
   })
 
   it('follows a partition to its new leader, and tells that its locks are lost', async () => {
@@ -642,5 +660,11 @@ describe('the reader of a queue', () => {
         () => 'not begun'
       )
     ).to.be.a('promise')
+  })
+})
+
+describe('the calls of a share session', () => {
+  it('counts the calls of a session on from 1 after the largest number', () => {
+    expect([0, 1, 0x7fff_fffe, 0x7fff_ffff].map(epochAfter)).to.deep.equal([1, 2, 0x7fff_ffff, 1])
   })
 })

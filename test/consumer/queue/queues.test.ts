@@ -167,6 +167,16 @@ describe('a queue', () => {
       expect(client.offsets).to.deep.equal([2, 3])
     })
 
+    it('counts no bytes of what was lost when it waits on', async () => {
+      start()
+      const client = await script.acquire({ count: 2, maxBytes: 3_000, waitMs: 5_000 })
+      reader().acquire({ offset: 1, value: 'a'.repeat(2_000) })
+      reader().events.lost(reader().session)
+      await pass(300)
+      reader().acquire({ offset: 2, value: 'b'.repeat(1_000) }, { offset: 3, value: 'c'.repeat(1_000) })
+      expect(client.offsets).to.deep.equal([2, 3])
+    })
+
     it('gives no message whose lock ends too soon to settle it', async () => {
       start()
       const now = script.time.now()
