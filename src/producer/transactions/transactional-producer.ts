@@ -216,7 +216,6 @@ export class TransactionalProducer {
     if (this.#state === 'ready') this.#state = 'renewing'
     const delivery = this.#delivery
     this.#delivery = undefined
-    this.#doubts = this.#doubtsNow
     await delivery?.close(timeoutMs)
   }
 }

@@ -37,4 +37,26 @@ describe('the calls of a transactional id', () => {
     expect(answers).to.deep.equal(['timedOut'])
     expect([attempts, clock.countTimers()]).to.deep.equal([before, 0])
   })
+
+  it('count an end that is answered only by CONCURRENT_TRANSACTIONS as one that may be carried out', async () => {
+    const router = {
+      path: 'router',
+      tell(message: RouterMessage) {
+        const { requester } = message as { readonly requester?: { reply(failure: Failure): void } }
+        requester?.reply(kafkaFailure(errorCodes.CONCURRENT_TRANSACTIONS))
+      },
+      stop: () => undefined
+    }
+    const calls = new TransactionalCalls({ router, clock: () => clock.now }, 'etl')
+    const producer = { producerId: 1n, producerEpoch: 0 }
+    const ask = async (call: Parameters<typeof calls.ask>[0]): Promise<string> => {
+      const asked = calls.ask(call, clock.now + 1_000)
+      await clock.tickAsync(1_000)
+      return (await asked).type
+    }
+    expect(await ask({ type: 'addOffsetsToTxn', producer, group: 'readers' })).to.equal('timedOut')
+    expect(calls.unanswered, 'what was refused').to.equal(0)
+    expect(await ask({ type: 'endTxn', producer, isCommit: true })).to.equal('timedOut')
+    expect(calls.unanswered).to.be.greaterThan(0)
+  })
 })

@@ -64,6 +64,28 @@ describe('the ids of transactions', () => {
     ])
   })
 
+  it('do not rest while they are at work, however long that takes', async () => {
+    let end = (): void => undefined
+    const atWork = transactions.run('a', () => new Promise<void>(resolve => (end = resolve)), LIMITS, NOTHING_CONSUMED)
+    await setImmediate()
+    now += TWO_MINUTES_MS
+    await run('b')
+    end()
+    await atWork
+    await setImmediate()
+    asked = []
+    await run('a')
+    expect(asked, 'it needs no other epoch').to.deep.equal([])
+  })
+
+  it('name no former producer in another cluster', async () => {
+    await run('a')
+    transactions.clusterChanged({ before: 'one', now: 'another' })
+    asked = []
+    await run('a')
+    expect(asked).to.deep.equal([['a', false]])
+  })
+
   it('are kept while they have not rested, and when another process has taken them', async () => {
     for (const id of ['a', 'b', 'c', 'd']) await run(id)
     now += TWO_MINUTES_MS / 4
@@ -114,5 +136,49 @@ describe('the ids of transactions', () => {
     await rest()
     transactions.clusterChanged({ before: 'one', now: 'another' })
     expect([await refusalOf('b'), await refusalOf('c')]).to.deep.equal([undefined, undefined])
+  })
+})
+
+describe('a transaction with positions', () => {
+  it('that is aborted while its group is being added sends none of them', async () => {
+    const sent: string[] = []
+    let answerAdded = (): void => undefined
+    const router = {
+      path: 'router',
+      tell(message: RouterMessage) {
+        const { type, requester } = message as {
+          readonly type: string
+          readonly requester: { reply(result: object): void }
+        }
+        sent.push(type)
+        const answer = (): void => requester.reply({ type: 'success', producerId: 1n, producerEpoch: 0 })
+        if (type === 'addOffsetsToTxn') answerAdded = answer
+        else answer()
+      },
+      stop: () => undefined
+    }
+    const createDelivery = (): never => {
+      throw new Error('it writes no records')
+    }
+    const transactions = new Transactions({ router, clock: () => 0, createDelivery })
+    const stop = new AbortController()
+    const position = { topic: 'orders', partition: 0, offset: 9, leaderEpoch: -1, metadata: '' }
+    const ran = transactions
+      .run(
+        'a',
+        async tx => tx.commitOffsets('billing', [position]),
+        { ...LIMITS, signal: stop.signal },
+        NOTHING_CONSUMED
+      )
+      .catch((error: { readonly code?: string }) => error.code)
+    await setImmediate()
+    await setImmediate()
+    expect(sent).to.deep.equal(['initTransactionalId', 'addOffsetsToTxn'])
+    stop.abort()
+    await setImmediate()
+    answerAdded()
+    expect(await ran).to.equal('aborted')
+    await transactions.close(1_000)
+    expect(sent).to.deep.equal(['initTransactionalId', 'addOffsetsToTxn', 'endTxn'])
   })
 })
