@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { atOnce, type InPieces, joined, LoopTurns } from '../../src/core/loop-turns.js'
+import { atOnce, type InPieces, joined, LoopTurns, type TurnTaker } from '../../src/core/loop-turns.js'
 import { turns as ticks } from '../support/ticks.js'
 
 const LIMITS = { costPerTick: 100, costPerTickAlone: 300 }
@@ -71,6 +71,36 @@ describe('turns of long work', () => {
     for (const name of ['a', 'b', 'c']) turns.run(work(name, 60, 60, 60), name)
     await ticks(1)
     expect(done.join('')).to.equal('--.aa')
+  })
+
+  /** One that has always more to do, and does all that it may. */
+  const endless = (name: string, owner?: string): TurnTaker => {
+    const taker: TurnTaker = {
+      owner,
+      readOn(maxCost) {
+        done.push(name)
+        turns.ask(taker)
+        return maxCost
+      }
+    }
+    return taker
+  }
+
+  it('come to other owners although one has several takers that always have more to do', async () => {
+    const takers = [endless('a', 'greedy'), endless('a', 'greedy'), endless('b', 'polite')]
+    for (const taker of takers) turns.ask(taker)
+    await ticks(10)
+    for (const taker of takers) turns.leave(taker)
+    const count = (name: string): number => done.filter(one => one === name).length
+    expect(count('b')).to.be.within(count('a') - 2, count('a'))
+  })
+
+  it('of one are shorter while others are active, also when these have nothing to do', async () => {
+    for (const name of ['a', 'b']) turns.setActive(endless(name), true)
+    turns.run(work('c', 100, 100, 100))
+    expect(done.join(''), 'half of 300').to.equal('cc')
+    await ticks(1)
+    expect(done.join('')).to.equal('cccc.')
   })
 
   it('put a list of texts together in pieces', () => {
