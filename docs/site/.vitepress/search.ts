@@ -1,4 +1,8 @@
-import type { MarkdownEnv, MarkdownRenderer } from 'vitepress'
+import type { MarkdownEnv } from 'vitepress'
+
+interface Markdown {
+  render(source: string, env: MarkdownEnv): string
+}
 
 /**
  * The questions of docs/README.md by the place that answers them: `operations.md#how-large-a-machine`. A reader types
@@ -17,7 +21,7 @@ export function questionsIn(readme: string): ReadonlyMap<string, readonly string
 
 /** A page as the search reads it: the questions stand below the headings of their answers. */
 export function rendererOf(questions: ReadonlyMap<string, readonly string[]>) {
-  return (source: string, env: MarkdownEnv, markdown: MarkdownRenderer): string => {
+  return (source: string, env: MarkdownEnv, markdown: Markdown): string => {
     const page = env.relativePath.replace(/(^|\/)index\.md$/, '$1README.md')
     return markdown.render(source, env).replace(/<h([1-6]) id="([^"]+)"[\s\S]*?<\/h\1>/g, (heading, level, id) => {
       const asked = questions.get(level === '1' ? page : `${page}#${id}`) ?? []

@@ -2,7 +2,7 @@
 export interface Group {
   readonly text: string
   readonly collapsed: boolean
-  readonly items: readonly Item[]
+  readonly items: Item[]
 }
 
 export interface Item {
