@@ -16,6 +16,7 @@ import { commandsOfApis } from './commands/api.js'
 import { brokerCommand } from './commands/broker.js'
 import { completeCommand, completionCommand } from './commands/completion.js'
 import { passwordCommand, tokenCommand } from './commands/credentials.js'
+import { doctorCommand } from './commands/doctor.js'
 import { groupsCommand } from './commands/groups.js'
 import { queuesCommand } from './commands/queues.js'
 import { readCommand } from './commands/read.js'
@@ -38,6 +39,7 @@ export const commands: readonly CommandDescription[] = [
   topicsCommand,
   groupsCommand,
   queuesCommand,
+  doctorCommand,
   receiptCommand,
   brokerCommand,
   walCommand,

@@ -3,12 +3,19 @@ import { type ActorRef, ActorSystem, ask } from '../core/actor/actor.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Logger } from '../core/model.js'
 import { suggestion } from '../core/settings/problems.js'
-import type { TopicMetadata } from '../kafka/broker-client.js'
+import type { BrokerClientFactory, TopicMetadata } from '../kafka/broker-client.js'
 import type { FetchTopicMetadataResult, RouterMessage } from '../router/messages/operations.js'
 import type { Schemas } from '../schemas/schemas.js'
 import { type KafkaCluster, startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
-import { type Config, type ConfigSources, type FlagSetting, loadConfig } from '../server/config/config.js'
+import {
+  type Config,
+  type ConfigSources,
+  type ExplainedConfig,
+  explainConfig,
+  type FlagSetting,
+  loadConfig
+} from '../server/config/config.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { CommandError, type Process, UsageError } from './command.js'
 import { castellanConfigOption, settingsOf } from './options.js'
@@ -36,10 +43,16 @@ export class Client {
   readonly timeoutMs: number
   readonly log: Logger
   readonly #cluster: KafkaCluster
-  readonly #config: Config
+  readonly #explained: ExplainedConfig
   #schemas: Schemas | undefined
 
-  constructor(cluster: KafkaCluster, brokers: readonly string[], timeoutMs: number, log: Logger, config: Config) {
+  constructor(
+    cluster: KafkaCluster,
+    brokers: readonly string[],
+    timeoutMs: number,
+    log: Logger,
+    explained: ExplainedConfig
+  ) {
     this.system = cluster.system
     this.router = cluster.router.ref
     this.verbs = cluster.gateway
@@ -47,7 +60,7 @@ export class Client {
     this.timeoutMs = timeoutMs
     this.log = log
     this.#cluster = cluster
-    this.#config = config
+    this.#explained = explained
   }
 
   /** Why no broker answers. `undefined` until every broker has been tried. */
@@ -55,10 +68,36 @@ export class Client {
     return this.#cluster.router.awayBecause
   }
 
+  /** Opens further connections to the brokers. */
+  get createClient(): BrokerClientFactory {
+    return this.#cluster.createClient
+  }
+
+  get config(): Config {
+    return this.#explained.config
+  }
+
+  /** The login to the brokers of the configuration. */
+  get sasl(): Config['clusters'][string]['sasl'] {
+    return this.config.clusters[this.#cluster.name]!.sasl
+  }
+
+  /** How far this clock is ahead of the brokers'. `undefined`: no record has told it. */
+  get clockAheadMs(): number | undefined {
+    return this.#cluster.delivery.clockAheadMs
+  }
+
+  /** Whether a source of the configuration has the setting, and it is on. */
+  names(setting: string): boolean {
+    const path = setting.split('.')
+    const value = path.reduce<unknown>((part, name) => (part as Record<string, unknown>)[name], this.config)
+    return Boolean(value) && this.#explained.originOf(path) !== 'default'
+  }
+
   /** Those of the registry of the configuration. @throws CommandError when it names none */
   async schemas(): Promise<Schemas> {
     const { openSchemas } = await import('../server/app/schemas.js')
-    this.#schemas = openSchemas(this.#config.schemas)
+    this.#schemas = openSchemas(this.config.schemas)
     if (this.#schemas !== undefined) return this.#schemas
     throw new CommandError('there is no schema registry: --set schemas.registry.urls=URL')
   }
@@ -85,7 +124,8 @@ export async function openClient(
   const timeoutMs = timeout * 1_000
   const file = line.options.includes(castellanConfigOption) ? given.castellanConfig : given.config
   const sources = { role: 'client', file, environment } as const
-  const config = loadConfig({ ...sources, flags: flagsFor(name, line) })
+  const explained = explainConfig({ ...sources, flags: flagsFor(name, line) })
+  const { config } = explained
   const cluster = clusterOf(config, name)
   if (given.brokers !== undefined) requireConfigured(name, { ...sources, flags: otherFlags(line) })
   const log = createLogger({
@@ -99,7 +139,7 @@ export async function openClient(
   }
   const { brokers } = cluster
   const deps = { system: new ActorSystem(), config, log, metrics: defaultLogger, onFatal }
-  return new Client(await startCluster(name, brokers, deps), brokers, timeoutMs, log, config)
+  return new Client(await startCluster(name, brokers, deps), brokers, timeoutMs, log, explained)
 }
 
 /**

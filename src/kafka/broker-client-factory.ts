@@ -79,6 +79,13 @@ class KafkajsSessions {
     if (this.#session === undefined) await this.#openSession()
   }
 
+  offers(name: client.CallName): boolean {
+    const api: { readonly key: number; readonly version: number } = client.calledApis[name]
+    const range = this.#session?.ranges.get(api.key)
+    const { version } = oldest(client.calledApis[name] as Api<never, client.Throttled>)
+    return range !== undefined && version <= range.maxVersion && api.version >= range.minVersion
+  }
+
   async close(): Promise<void> {
     const connection = this.#session?.connection ?? this.#connecting?.connection
     connection?.close(

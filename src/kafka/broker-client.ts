@@ -38,6 +38,8 @@ export interface BrokerClient extends ApiCalls {
   readonly isConnected: boolean
   /** Opens the socket, asks for the versions, and authenticates. Idempotent; a closed client may be connected again. */
   connect(): Promise<void>
+  /** Whether the broker offers a call, in a version that Castellan knows. False without a connection. */
+  offers(name: CallName): boolean
   /** Closes the socket at once; calls in flight reject. Idempotent, never rejects. */
   close(): Promise<void>
 }

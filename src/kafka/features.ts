@@ -12,6 +12,10 @@ export interface Feature {
   readonly what: string
   /** Calls without which there is no such feature, where brokers do not offer them. */
   readonly calls: readonly CallName[]
+  /** Those of them for which the gateway has another way where brokers do not offer them. */
+  readonly dispensable?: readonly CallName[]
+  /** The topic that it is about, of the gateway's own. Absent: topics of clients. */
+  readonly topic?: string
   /** What the gateway's principal needs. Read, Write, Delete and Alter allow Describe, too; AlterConfigs allows DescribeConfigs. */
   readonly acls: readonly AclRight[]
   /** What is seen without the calls or the rights. */
@@ -83,9 +87,21 @@ export const features = {
     ],
     without: '`groupRefused` (30)'
   },
+  instances: {
+    what: 'to keep consumer instances when gateways end',
+    topic: '__castellan_instances',
+    calls: ['createTopics', 'produce', 'fetch'],
+    acls: [
+      ['Create', 'Topic'],
+      ['Read', 'Topic'],
+      ['Write', 'Topic']
+    ],
+    without: 'instances are kept in memory, and a line of the log says so'
+  },
   lists: {
     what: 'to list and describe groups, and to tell their lag (`metrics.lag`)',
     calls: ['listGroups', 'describeGroups', 'describeConsumerGroups', 'offsetFetch', 'listOffsets'],
+    dispensable: ['describeConsumerGroups'],
     acls: [
       ['Describe', 'Group'],
       ['Describe', 'Topic']

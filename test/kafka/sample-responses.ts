@@ -326,9 +326,18 @@ const describedGroups = (instanceId: string | null) => ({
       state: 'Stable',
       protocolType: 'consumer',
       protocol: 'range',
-      members: [describedMember('m0', instanceId), describedMember('m1', null)]
+      members: [describedMember('m0', instanceId), describedMember('m1', null)],
+      authorizedOperations: undefined
     },
-    { errorCode: 16, groupId: 'gone', state: '', protocolType: '', protocol: '', members: [] }
+    {
+      errorCode: 16,
+      groupId: 'gone',
+      state: '',
+      protocolType: '',
+      protocol: '',
+      members: [],
+      authorizedOperations: undefined
+    }
   ]
 })
 const describedMember = (memberId: string, instanceId: string | null) => ({

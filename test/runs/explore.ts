@@ -46,7 +46,9 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   memory: seed => `node --import tsx test/runs/soak/memory.ts --minutes 15 --seed ${seed}`,
   'real registry': () => 'npm run test:registry -- ',
   'real Kafka': seed => `npm run test:kafka -- --seed ${seed}`,
-  'real Kafka 4.4.0': seed => `KAFKA_VERSION=4.4.0 npm run test:kafka -- --seed ${seed}`
+  'real Kafka 4.4.0': seed => `KAFKA_VERSION=4.4.0 npm run test:kafka -- --seed ${seed}`,
+  'doctor on Kafka 3.9': seed =>
+    `KAFKA_VERSION=3.9.2 npm run test:kafka -- test/runs/real-kafka/doctor.kafka.test.ts --seed ${seed}`
 }
 
 const command = new Command('npm run explore --')

@@ -39,6 +39,8 @@ export class ScriptedCluster {
   readonly connections: string[] = []
   /** Connecting to these is refused. */
   readonly refused = new Set<number>()
+  /** Brokers do not offer these calls. */
+  readonly hidden = new Set<ScriptedApi>()
   readonly #scripts = new Map<string, Map<number, Reply<ScriptedApi>>>()
   readonly #always = new Map<string, Reply<ScriptedApi>>()
   readonly #counts = new Map<string, number>()
@@ -143,6 +145,10 @@ class ScriptedClient implements Omit<BrokerClient, ScriptedApi> {
       throw new UnavailableError('brokerUnreachable', `${this.address.host} refuses`)
     }
     this.isConnected = true
+  }
+
+  offers(name: ScriptedApi): boolean {
+    return this.isConnected && !this.#cluster.hidden.has(name)
   }
 
   async close(): Promise<void> {

@@ -8,6 +8,9 @@ const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
 const SETTLE_MS = 30
 const CHECK_MS = 1_000
+const ANSWER_MS = 1_000
+/** More than any id of a process has. */
+const MAX_PID_DIGITS = 20
 /** Errors that prove that no process listens on a socket. */
 const DEAD: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTDIR', 'ENOTSOCK'])
 
@@ -77,6 +80,28 @@ export class DirectoryLock {
 /** Whether a running process owns a directory. */
 export const isLocked = (directory: string): Promise<boolean> => isListenedOn(join(directory, LOCK))
 
+/**
+ * The process that owns a directory. `undefined`: none does.
+ *
+ * @returns `pid`: as the owner sees it, which is another number outside of its container; `undefined`: it does not answer
+ */
+export async function ownerOf(directory: string): Promise<{ readonly pid: number | undefined } | undefined> {
+  const path = join(directory, LOCK)
+  if (!(await isListenedOn(path))) return undefined
+  const text = await new Promise<string>(resolve => {
+    let told = ''
+    const socket = tryToConnect(path)
+    if (socket === undefined) return resolve(told)
+    // A stopped process has the connection, and tells nothing.
+    socket.setTimeout(ANSWER_MS, () => socket.destroy())
+    socket.setEncoding('latin1').on('data', part => {
+      told = (told + part).slice(0, MAX_PID_DIGITS)
+    })
+    socket.on('error', () => undefined).once('close', () => resolve(told))
+  })
+  return { pid: /^\d+$/.test(text) ? Number(text) : undefined }
+}
+
 async function claim(own: string, path: string, directory: string, words: LockWords): Promise<void> {
   for (;;) {
     try {
@@ -104,7 +129,11 @@ async function takeAway(path: string, own: string): Promise<void> {
 
 function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer(socket => socket.destroy())
+    // The owner's id, for those who ask. Others are gone before they are told.
+    const server = createServer(socket => {
+      socket.on('error', () => undefined)
+      socket.end(String(process.pid), () => socket.destroy())
+    })
     server.unref()
     server.once('error', reject)
     // Binding and connecting happen in the call itself. Without `exclusive` the parent of a worker binds the socket:

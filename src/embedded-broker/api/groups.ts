@@ -163,6 +163,8 @@ const leaveGroup = defineApi({
 })
 
 const NOTHING = Buffer.alloc(0)
+/** Without ACLs everything is allowed. A bit for each operation on groups, as in Kafka. */
+const ALL_OPERATIONS = 0xd48
 
 const describeGroups = defineApi({
   key: 15,
@@ -172,16 +174,16 @@ const describeGroups = defineApi({
   flexibleFrom: 5,
   read(reader, version) {
     const groupIds = reader.array(() => reader.string())
-    if (version >= 3) reader.boolean()
-    return { groupIds }
+    const withOperations = version >= 3 && reader.boolean()
+    return { groupIds, withOperations }
   },
-  answer({ groupIds }, call) {
+  answer({ groupIds, withOperations }, call) {
     if (call.version >= 1) call.response.int32(0)
-    call.response.structs([...new Set(groupIds)], groupId => writeGroup(call, groupId))
+    call.response.structs([...new Set(groupIds)], groupId => writeGroup(call, groupId, withOperations))
   }
 })
 
-function writeGroup(call: Call, groupId: string): void {
+function writeGroup(call: Call, groupId: string, withOperations: boolean): void {
   const { response, version, cluster, faults } = call
   const refusal = coordinatorError(call, groupId)
   const group = refusal ? undefined : cluster.groups.get(groupId)
@@ -201,7 +203,7 @@ function writeGroup(call: Call, groupId: string): void {
     response.bytes(isStable ? member.metadataFor(group.protocol) : NOTHING)
     response.bytes(isStable ? member.assignment : NOTHING)
   })
-  if (version >= 3) response.int32(NO_AUTHORIZED_OPERATIONS)
+  if (version >= 3) response.int32(withOperations && !refusal ? ALL_OPERATIONS : NO_AUTHORIZED_OPERATIONS)
 }
 
 const CLASSIC = 'classic'

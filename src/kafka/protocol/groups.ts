@@ -1,6 +1,8 @@
+import type { CallTimeLimit } from '../calls.js'
 import { errorCodes } from '../error-codes.js'
 import { describeApi, inVersions, type ResponseOf } from './api.js'
 import { atMost, noMoreThanAsked } from './encoding.js'
+import { NOT_REPORTED, operationsIn } from './metadata.js'
 import * as t from './schema.js'
 
 /** What a coordinator is for, by Kafka's numbers. */
@@ -101,13 +103,20 @@ export const groupsOf = <Member>(member: t.Field<Member>) => ({
   )
 })
 
+export interface DescribeGroupsCall extends CallTimeLimit {
+  readonly groupIds: readonly string[]
+  readonly withAuthorizedOperations?: boolean
+}
+
 /** Version 4, and version 3 for older brokers. */
 export const [describeGroupsV4, describeGroupsV3] = inVersions([4, 3], version =>
   describeApi({
     key: 15,
     version,
     name: 'DescribeGroups',
-    request: describeGroupsRequest,
+    request: t.struct({ groupIds: t.array(t.string), withAuthorizedOperations: t.boolean }),
+    /** `withAuthorizedOperations`: groups have `authorizedOperations`. Default: false. */
+    requestOf: (call: DescribeGroupsCall) => ({ withAuthorizedOperations: false, ...call }),
     response: {
       groups: t.array(
         t.struct({
@@ -136,7 +145,8 @@ export const [describeGroupsV4, describeGroupsV3] = inVersions([4, 3], version =
             }),
             membersInAll
           ),
-          _authorizedOperations: t.int32
+          /** `undefined`: they were not asked for, or the broker does not tell. */
+          authorizedOperations: t.readAs(t.int32, set => (set === NOT_REPORTED ? undefined : operationsIn(set)))
         }),
         describedGroups
       )

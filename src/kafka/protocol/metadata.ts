@@ -31,7 +31,7 @@ const partition: t.Field<PartitionMetadata> = {
 }
 
 /** Kafka's value for operations that were not asked for. */
-const NOT_REPORTED = -(2 ** 31)
+export const NOT_REPORTED = -(2 ** 31)
 const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
   [3, 'READ'],
   [4, 'WRITE'],
@@ -42,7 +42,7 @@ const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
   [10, 'DESCRIBE_CONFIGS'],
   [11, 'ALTER_CONFIGS']
 ]
-const operationsIn = (set: number): readonly AclOperation[] =>
+export const operationsIn = (set: number): readonly AclOperation[] =>
   bits.filter(([bit]) => (set & (1 << bit)) !== 0).map(([, operation]) => operation)
 
 /** The topics that were asked for, with their partitions in order. */

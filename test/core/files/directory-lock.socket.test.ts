@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect } from 'chai'
-import { type DirectoryLock, isLocked } from '../../../src/core/files/directory-lock.js'
+import { type DirectoryLock, isLocked, ownerOf } from '../../../src/core/files/directory-lock.js'
 import { codeOf } from '../../../src/core/node-errors.js'
 import { lockLog, whyNotToTake } from '../../../src/producer/log/log-lock.js'
 import { LOADER, moduleUrl } from '../../support/built.js'
@@ -31,6 +31,18 @@ describe('the lock of a directory', () => {
     lock.release()
     ;(await take()).release()
     expect(readdirSync(directory)).to.deep.equal([])
+  })
+
+  it('tells its owner, also of a process that is stopped and does not answer', async () => {
+    expect(await ownerOf(directory)).to.equal(undefined)
+    const lock = await take()
+    expect(await ownerOf(directory)).to.deep.equal({ pid: process.pid })
+    lock.release()
+    await ownedByChild(directory, async child => {
+      expect(await ownerOf(directory)).to.deep.equal({ pid: child.pid })
+      child.kill('SIGSTOP')
+      expect(await ownerOf(directory)).to.deep.equal({ pid: undefined })
+    })
   })
 
   it('is taken over from a process that was killed, by exactly one of many', async () => {

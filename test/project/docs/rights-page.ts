@@ -1,13 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { type AclRight, type Feature, features } from '../../../src/kafka/features.js'
+import { aclLines, type Grant } from '../../../src/cli/doctor/findings.js'
+import { type Feature, features } from '../../../src/kafka/features.js'
 
 const HEAD = `# What Kafka must grant
 
 For those who give the gateway its rights in Kafka. \`src/kafka/features.ts\` has them, and \`npm run docs\` writes this page.
 What is not wanted need not be granted: without its rights, a feature is as its last column says. Codes are Kafka's, words are [kinds of trouble](status.md#kinds-of-trouble).
 
-Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows DescribeConfigs. Consumer instances outlive gateways if it also may Create, Read and Write the topic \`__castellan_instances\`.
+Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows DescribeConfigs.
+\`castellan doctor\` tells which of these features work, by the names in the first column, and which rights are missing.
 
 | the gateway needs it | calls of Kafka | rights of its principal | without them |
 |---|---|---|---|
@@ -15,36 +17,32 @@ Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows Descr
 
 const all = Object.values<Feature>(features)
 
-const tableRow = ({ what, calls, acls, without }: Feature): string =>
-  `| ${what} | ${calls.map(call => `\`${call}\``).join(', ')} | ${acls.map(([operation, resource]) => `${operation} on ${resource}`).join(', ')} | ${without} |`
+const tableRow = ([name, { what, calls, acls, topic, without }]: readonly [string, Feature]): string =>
+  `| \`${name}\`: ${what} | ${calls.map(call => `\`${call}\``).join(', ')} | ${acls.map(([operation, resource]) => `${operation} on ${topic === undefined ? resource : `\`${topic}\``}`).join(', ')} | ${without} |`
 
 /** What the examples name. */
 const NAMES = { Topic: 'orders', Group: 'billing', Cluster: 'kafka-cluster', TransactionalId: 'etl' } as const
-const OPTIONS = {
-  Topic: '--topic orders',
-  Group: '--group billing',
-  Cluster: '--cluster',
-  TransactionalId: '--transactional-id etl'
-} as const
 const STRIMZI = { Topic: 'topic', Group: 'group', Cluster: 'cluster', TransactionalId: 'transactionalId' } as const
 
-/** The operations by resource, each once, in their order. */
-function byResource(wanted: readonly Feature[]): Map<AclRight[1], AclRight[0][]> {
-  const found = new Map<AclRight[1], AclRight[0][]>()
-  for (const [operation, resource] of wanted.flatMap(({ acls }) => acls)) {
-    const operations = found.get(resource) ?? []
-    if (!operations.includes(operation)) operations.push(operation)
-    found.set(resource, operations)
+const grantsOf = (wanted: readonly Feature[]): Grant[] =>
+  wanted.flatMap(({ acls, topic }) => acls.map(right => ({ right, name: topic ?? NAMES[right[1]] })))
+
+const aclsOf = (wanted: readonly Feature[]): string =>
+  aclLines(grantsOf(wanted), 'localhost:9092', 'User:castellan').join('\n')
+
+/** Each topic, group or other resource once, with its operations. */
+function strimziRules(wanted: readonly Feature[]): string {
+  const found = new Map<string, Set<string>>()
+  for (const { right, name } of grantsOf(wanted)) {
+    const [operation, resource] = right
+    const named = resource === 'Cluster' ? '' : `, name: ${name}, patternType: literal`
+    const about = `type: ${STRIMZI[resource]}${named}`
+    found.set(about, (found.get(about) ?? new Set()).add(operation))
   }
-  return found
-}
-
-const aclLine = ([resource, operations]: readonly [AclRight[1], readonly AclRight[0][]]): string =>
-  `kafka-acls.sh --bootstrap-server localhost:9092 --add --allow-principal User:castellan ${operations.map(operation => `--operation ${operation}`).join(' ')} ${OPTIONS[resource]}`
-
-const strimziRule = ([resource, operations]: readonly [AclRight[1], readonly AclRight[0][]]): string => {
-  const name = resource === 'Cluster' ? '' : `, name: ${NAMES[resource]}, patternType: literal`
-  return `      - resource: { type: ${STRIMZI[resource]}${name} }\n        operations: [${operations.join(', ')}]`
+  return Array.from(
+    found,
+    ([about, operations]) => `      - resource: { ${about} }\n        operations: [${[...operations].join(', ')}]`
+  ).join('\n')
 }
 
 /** AWS's names of actions; empty: there is none. */
@@ -73,7 +71,8 @@ function policy(wanted: readonly Feature[]): string {
   const named = ['Connect', ...new Set(actions)].map(action => `kafka-cluster:${action}`)
   const [region, account] = ['eu-central-1', '111122223333']
   const arn = (what: string): string => `arn:aws:kafka:${region}:${account}:${what}`
-  const resources = ['cluster/main/*', 'topic/main/*/orders', 'group/main/*/billing', 'transactional-id/main/*/etl']
+  const topics = ['topic/main/*/orders', 'topic/main/*/__castellan_instances']
+  const resources = ['cluster/main/*', ...topics, 'group/main/*/billing', 'transactional-id/main/*/etl']
   const statement = { Effect: 'Allow', Action: named, Resource: resources.map(arn) }
   return JSON.stringify({ Version: '2012-10-17', Statement: [statement] }, null, 2)
 }
@@ -81,20 +80,20 @@ function policy(wanted: readonly Feature[]): string {
 const unlessAdministrator = all.filter(feature => feature !== features.administration)
 
 /** docs/kafka-rights.md, made of the features. */
-export const rightsPage = (): string => `${HEAD}${all.map(tableRow).join('\n')}
+export const rightsPage = (): string => `${HEAD}${Object.entries<Feature>(features).map(tableRow).join('\n')}
 
 The examples are for the topic \`orders\`, the group \`billing\` and the transactional id \`etl\`, with all but the administration.
 
 ## kafka-acls.sh
 
 \`\`\`
-${[...byResource(unlessAdministrator)].map(aclLine).join('\n')}
+${aclsOf(unlessAdministrator)}
 \`\`\`
 
 With the administration, too:
 
 \`\`\`
-${[...byResource([features.administration])].map(aclLine).join('\n')}
+${aclsOf([features.administration])}
 \`\`\`
 
 ## A KafkaUser of Strimzi
@@ -110,7 +109,7 @@ spec:
   authorization:
     type: simple
     acls:
-${[...byResource(unlessAdministrator)].map(strimziRule).join('\n')}
+${strimziRules(unlessAdministrator)}
 \`\`\`
 
 ## A policy of IAM for MSK

@@ -21,6 +21,23 @@ interface Manifest {
   readonly spec?: unknown
 }
 
+interface PodSpec {
+  readonly containers?: readonly {
+    readonly args: readonly string[]
+    readonly env: readonly object[]
+    readonly volumeMounts: readonly { readonly name: string }[]
+  }[]
+  readonly volumes?: readonly object[]
+}
+
+interface Workload {
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>
+    readonly annotations: Readonly<Record<string, string>>
+  }
+  readonly spec: PodSpec & { readonly template?: { readonly metadata: Workload['metadata']; readonly spec: PodSpec } }
+}
+
 function run(tool: string, args: readonly string[], env: Record<string, string> = {}): string {
   const { status, stdout, stderr } = spawnSync(join(BIN, tool), args, {
     encoding: 'utf8',
@@ -30,8 +47,11 @@ function run(tool: string, args: readonly string[], env: Record<string, string> 
   return stdout
 }
 
+const template = (...flags: readonly string[]): string =>
+  run('helm', ['template', 'castellan', 'docs/deploy/chart', ...flags])
+
 const rendered = (...settings: readonly string[]): string =>
-  run('helm', ['template', 'castellan', 'docs/deploy/chart', ...settings.flatMap(setting => ['--set', setting])])
+  template('--skip-tests', ...settings.flatMap(setting => ['--set', setting]))
 
 const manifestsOf = (yaml: string): Manifest[] => parseAllDocuments(yaml).map(one => one.toJS() as Manifest)
 
@@ -114,6 +134,24 @@ describe('docs/deploy, by tools that Go builds', function () {
       expect(status, stdout + stderr).to.equal(0)
     })
   }
+
+  it('helm test runs the doctor with what the gateways read, in a pod to which no service sends requests', () => {
+    const manifests = manifestsOf(template('--set', 'doctor={--topic,orders}', '--set', 'files={castellan-tls}'))
+    const podsOf = (kind: string) => manifests.filter(one => one.kind === kind) as unknown as Workload[]
+    const [doctor] = podsOf('Pod')
+    const [workload] = podsOf('StatefulSet')
+    const [ofDoctor] = doctor!.spec.containers!
+    const { spec, metadata } = workload!.spec.template!
+    const [ofGateway] = spec.containers!
+    expect(ofDoctor!.args.slice(0, 3)).to.deep.equal(['doctor', '--config', ofGateway!.args[2]])
+    expect(ofDoctor!.args.slice(3)).to.deep.equal(['--topic', 'orders'])
+    expect(ofDoctor!.env).to.deep.equal(ofGateway!.env)
+    expect(ofDoctor!.volumeMounts).to.deep.equal(ofGateway!.volumeMounts.filter(({ name }) => name !== 'log'))
+    expect(doctor!.spec.volumes).to.deep.equal(spec.volumes)
+    expect(doctor!.metadata.labels).to.not.include(metadata.labels)
+    expect(doctor!.metadata.annotations).to.include({ 'helm.sh/hook': 'test' })
+    expect(spec).to.not.have.property('initContainers')
+  })
 
   it('the compose file is one of the specification', () => {
     run('cmd', ['docs/deploy/compose.yaml'])

@@ -17,6 +17,7 @@ export const tools = {
   deleteRecords: 'org.apache.kafka.tools.DeleteRecordsCommand',
   leaderElection: 'org.apache.kafka.tools.LeaderElectionCommand',
   reassignPartitions: 'org.apache.kafka.tools.reassign.ReassignPartitionsCommand',
+  acls: kafkaVersion.startsWith('3.') ? 'kafka.admin.AclCommand' : 'org.apache.kafka.tools.AclCommand',
   configs: 'kafka.admin.ConfigCommand',
   apiVersions: 'org.apache.kafka.tools.BrokerApiVersionsCommand'
 } as const

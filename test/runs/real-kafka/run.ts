@@ -74,6 +74,7 @@ const forHours = [
     'another-cluster',
     'chaos',
     'clocks',
+    'doctor',
     'instances-log-cleaning',
     'java-embedded',
     'kcat-embedded',

@@ -42,3 +42,54 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 {{- end }}
 {{- end }}
+
+{{- define "castellan.image" -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+
+{{- /* Settings that are secrets, by their variables, with the Secret and the key of each. */}}
+{{- define "castellan.secrets" -}}
+{{- $secrets := .Values.secrets -}}
+{{- with .Values.peersToken -}}
+{{- $secrets = merge (dict "CASTELLAN_PEERS_TOKEN" (dict "name" . "key" "token")) $secrets -}}
+{{- end -}}
+{{- toYaml $secrets -}}
+{{- end }}
+
+{{- define "castellan.environment" -}}
+{{- range $variable, $_ := include "castellan.secrets" . | fromYaml }}
+- { name: {{ $variable }}_FILE, value: /run/secrets/castellan/{{ $variable }} }
+{{- end }}
+{{- end }}
+
+{{- /* What the gateway reads: its settings, its secrets, and further files. */}}
+{{- define "castellan.mounts" -}}
+- { name: config, mountPath: /etc/castellan, readOnly: true }
+{{- if include "castellan.secrets" . | fromYaml }}
+- { name: secrets, mountPath: /run/secrets/castellan, readOnly: true }
+{{- end }}
+{{- range .Values.files }}
+- { name: {{ . }}, mountPath: /files/{{ . }}, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{- define "castellan.volumes" -}}
+- name: config
+  configMap: { name: {{ .Release.Name }} }
+{{- with include "castellan.secrets" . | fromYaml }}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range $variable, $secret := . }}
+      - secret:
+          name: {{ $secret.name }}
+          items:
+            - { key: {{ $secret.key }}, path: {{ $variable }} }
+      {{- end }}
+{{- end }}
+{{- range .Values.files }}
+- name: {{ . }}
+  secret: { secretName: {{ . }}, defaultMode: 0440 }
+{{- end }}
+{{- end }}

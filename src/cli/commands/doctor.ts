@@ -1,0 +1,137 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { printable } from '../../core/printable.js'
+import type { Client } from '../client.js'
+import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
+import type { FeatureName, Finding } from '../doctor/findings.js'
+import { clientOptions, legalTopic } from '../options.js'
+import { withClient } from '../with-client.js'
+
+export const doctorCommand: CommandDescription = {
+  name: 'doctor',
+  summary: 'tells what Kafka grants and offers to a gateway, feature by feature',
+  options: [
+    new Option('--topic <TOPIC>', 'a topic to ask about; repeatable').argParser(
+      (text, former: readonly string[] = []) => [...former, legalTopic(text)]
+    ),
+    new Option('--group <GROUP>', 'a group to ask about').argParser(groupName),
+    new Option('--write <TOPIC>', 'writes one record to this topic, and reads it back').argParser(legalTopic),
+    new Option('--json', 'writes one line of JSON per finding'),
+    ...clientOptions
+  ],
+  notes:
+    'Each line says that a feature works, needs rights, is lacking in this Kafka, or that it cannot tell; docs/kafka-rights.md explains the features. Lines of kafka-acls.sh that grant what is missing follow. The command may run beside gateways: it begins no transaction, joins no group, and commits and acquires nothing. Without --write it changes nothing in Kafka, except that it takes one producer id and does not use it. The exit code is 1 when no broker answers, when connect, write, read or groups does not work, or when a feature does not work that the configuration or a flag names.',
+  examples: [
+    'castellan doctor --topic orders --group billing',
+    'castellan doctor --config castellan.yaml --write orders'
+  ],
+  run: withClient(doctor)
+}
+
+interface DoctorFlags {
+  readonly topic?: readonly string[]
+  readonly group?: string
+  readonly write?: string
+  readonly json?: boolean
+}
+
+/** A gateway is of no use without these. */
+const ESSENTIAL: readonly FeatureName[] = ['connect', 'write', 'read', 'groups']
+/** What a gateway does without being asked for it. Their rights are advised, but not needed. */
+const ADVISED: readonly FeatureName[] = ['findLostAnswers', 'warn']
+/** Settings that ask for a feature, where the configuration has them. */
+const NAMED: readonly (readonly [setting: string, feature: FeatureName])[] = [
+  ['delivery.createTopics', 'createByWriting'],
+  ['metrics.lag.everyMs', 'lists'],
+  ['apis.queues.enabled', 'queues']
+]
+
+function groupName(text: string): string {
+  if (text !== '') return text
+  throw new InvalidArgumentError('the name of a group')
+}
+
+async function doctor(line: Command, { stdout }: Process, client: Client): Promise<number> {
+  const { topic = [], group, write, json = false } = line.opts<DoctorFlags>()
+  const topics = [...new Set(write === undefined ? topic : [...topic, write])]
+  const findings = [
+    ...(await examineKafka(client, topics, group)),
+    ...(await examineTheRest(client)),
+    ...(write === undefined ? [] : await writeOne(client, write))
+  ]
+  for (const finding of findings) stdout.write(`${json ? JSON.stringify(finding) : textOf(finding)}\n`)
+  const named = NAMED.flatMap(([setting, feature]) => (client.names(setting) ? [feature] : []))
+  const needed = new Set<string>([...ESSENTIAL, ...named, ...(group === undefined ? [] : ['lists'])])
+  if (!json) await adviseGrants(client, findings, new Set([...needed, ...ADVISED]), stdout)
+  const { features } = await import('../../kafka/features.js')
+  const counts = ({ about, outcome }: Finding): boolean =>
+    (outcome === 'needs' || outcome === 'lacks') && (needed.has(about) || !Object.hasOwn(features, about))
+  return findings.some(counts) ? EXIT_FAILURE : EXIT_OK
+}
+
+async function examineKafka(
+  client: Client,
+  topics: readonly string[],
+  group: string | undefined
+): Promise<readonly Finding[]> {
+  const [{ Doctor }, { toBrokerAddress }] = await Promise.all([
+    import('../doctor/examine.js'),
+    import('../../server/app/open-options.js')
+  ])
+  const { timeoutMs, config } = client
+  const { instancesTopic } = config.consumer
+  const asked = new Doctor(client.createClient)
+  return await asked
+    .examine(client.brokers.map(toBrokerAddress), { topics, group, instancesTopic, timeoutMs })
+    .finally(() => asked.close())
+}
+
+async function examineTheRest({ config, timeoutMs }: Client): Promise<readonly Finding[]> {
+  const { examineBesideKafka } = await import('../doctor/beside-kafka.js')
+  return await examineBesideKafka(config, timeoutMs)
+}
+
+const WORDS = { works: 'works', needs: 'needs', lacks: 'this Kafka lacks', 'cannot tell': 'cannot tell:' } as const
+
+const textOf = ({ about, outcome, detail }: Finding): string =>
+  printable(`${about.padEnd(16)} ${WORDS[outcome]} ${detail}`.trimEnd())
+
+/** Writes lines of `kafka-acls.sh` with what is missing for some features. */
+async function adviseGrants(
+  { brokers, sasl }: Client,
+  findings: readonly Finding[],
+  wanted: ReadonlySet<string>,
+  stdout: Process['stdout']
+): Promise<void> {
+  const { aclLines } = await import('../doctor/findings.js')
+  const principal = `User:${sasl?.username ?? 'NAME'}`
+  const grants = findings.flatMap(finding => (wanted.has(finding.about) ? finding.grants : []))
+  if (grants.length === 0) return
+  const lines = aclLines(grants, brokers.join(','), principal)
+  stdout.write(`\nTo grant what is missing:\n${lines.map(printable).join('\n')}\n`)
+}
+
+/** Whether a record can be written and read back, and what its time says of this clock. */
+async function writeOne(client: Client, topic: string): Promise<readonly Finding[]> {
+  const finding = (outcome: Finding['outcome'], detail: string, about = 'record'): Finding => ({
+    ...{ about, outcome, detail, grants: [] }
+  })
+  const value = `castellan doctor ${new Date().toISOString()}`
+  const [outcome] = await client.verbs
+    .produce([{ topic, key: null, value }], { partitioner: 'murmur2', deadlineMs: client.timeoutMs })
+    .outcomes()
+  if (outcome?.type !== 'delivered') return [finding('needs', `to be written to ${topic}: ${outcome?.message}`)]
+  const { partition, offset } = outcome
+  const at = `${topic}/${partition} at offset ${offset}`
+  const { clockAheadMs } = client
+  const clock =
+    clockAheadMs === undefined
+      ? finding('cannot tell', `brokers do not give records of ${topic} their own time`, 'clock')
+      : finding('works', `${Math.round(clockAheadMs)} ms ahead of the brokers`, 'clock')
+  const { askRouter } = await import('../../router/routing/ask-router.js')
+  const topicPartition = { topic, partition }
+  const { timeoutMs } = client
+  const read = await askRouter(client.router, { type: 'fetchData', topicPartition, offset, timeoutMs })
+  if (read.type === 'success') return [finding('works', `written to ${at}, and read back`), clock]
+  const why = read.type === 'failed' ? read.message : read.type
+  return [finding('needs', `to be read back from ${at}: ${why}`), clock]
+}

@@ -1,0 +1,108 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { resolve } from 'node:path'
+import { ownerOf } from '../../core/files/directory-lock.js'
+import { type BrokerAddress, DAY_MS } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
+import { certificateViewOf } from '../../http/server/certificates.js'
+import { existingLogs } from '../../producer/log/operator.js'
+import { createTransport } from '../../schemas/transport.js'
+import { toBrokerAddress } from '../../server/app/open-options.js'
+import type { Config } from '../../server/config/config.js'
+import { readTlsFiles, tlsFilesIn } from '../../server/config/tls-files.js'
+import type { Finding } from './findings.js'
+
+/** As in the troubles of a gateway. */
+const CERTIFICATE_BAD_MS = 3 * DAY_MS
+
+const finding = (about: string, outcome: Finding['outcome'], detail: string): Finding => ({
+  ...{ about, outcome, detail, grants: [] }
+})
+
+/** What the configuration names beside Kafka: certificates, other gateways, the schema registry, the durable log. */
+export async function examineBesideKafka(config: Config, timeoutMs: number): Promise<readonly Finding[]> {
+  const [peers, registries, logs] = await Promise.all([
+    Promise.all(config.peers.addresses.map(address => examinePeer(toBrokerAddress(address), timeoutMs))),
+    examineRegistry(config.schemas.registry, timeoutMs),
+    examineLogs(config.wal.directory)
+  ])
+  return [...examineCertificates(config, Date.now()), ...peers, ...registries, ...logs]
+}
+
+/** @param now epoch milliseconds */
+function examineCertificates({ http, management, peers, clusters, schemas }: Config, now: number): readonly Finding[] {
+  const ofPeers = peers.tlsDirectory === undefined ? {} : tlsFilesIn(peers.tlsDirectory)
+  const sections = [
+    ['http.tls', http.tls],
+    ['management.tls', management.tls],
+    ['peers.tlsDirectory', ofPeers],
+    ['schemas.registry', schemas.registry],
+    ...Object.entries(clusters).map(([name, { tls }]) => [`clusters.${name}.tls`, tls] as const)
+  ] as const
+  return sections.flatMap(([section, { certFile }]) => {
+    if (certFile === undefined) return []
+    const about = `certificate ${section}`
+    try {
+      const { validTo } = certificateViewOf(section, readFileSync(certFile, 'utf8'))
+      const ends = `ends ${new Date(validTo).toISOString()}`
+      return [finding(about, validTo - now > CERTIFICATE_BAD_MS ? 'works' : 'needs', ends)]
+    } catch (error) {
+      return [finding(about, 'needs', messageOf(error))]
+    }
+  })
+}
+
+/** Whether the other gateway's port for gateways can be connected to. */
+function examinePeer({ host, port }: BrokerAddress, timeoutMs: number): Promise<Finding> {
+  const about = `gateway ${host}:${port}`
+  return new Promise(answer => {
+    const socket = connect({ host, port, timeout: timeoutMs })
+    const end = (outcome: Finding['outcome'], detail: string): void => {
+      socket.destroy()
+      answer(finding(about, outcome, detail))
+    }
+    socket.once('connect', () => end('works', ''))
+    socket.once('timeout', () => end('cannot tell', `no connection within ${timeoutMs} ms`))
+    socket.on('error', error => end('cannot tell', messageOf(error)))
+  })
+}
+
+/** Any answer will do, but that credentials are wrong. */
+async function examineRegistry(
+  registry: Config['schemas']['registry'],
+  timeoutMs: number
+): Promise<readonly Finding[]> {
+  if (registry.urls.length === 0) return []
+  const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
+  const ask = async (base: string): Promise<Finding> => {
+    const about = `registry ${base.replace(/\/\/[^/]*@/, '//')}`
+    try {
+      const url = `${base.replace(/\/+$/, '')}/schemas/types`
+      const { status } = await transport.send({ method: 'GET', url, signal: AbortSignal.timeout(timeoutMs) })
+      return finding(about, status < 400 || status === 404 ? 'works' : 'cannot tell', `status ${status}`)
+    } catch (error) {
+      return finding(about, 'cannot tell', messageOf(error))
+    }
+  }
+  return await Promise.all(registry.urls.map(ask)).finally(() => transport.close())
+}
+
+/** The durable logs that a running process uses. */
+async function examineLogs(directory: string): Promise<readonly Finding[]> {
+  if (!existsSync(directory)) return []
+  const paths = logsIn(directory)
+  const owners = await Promise.all(paths.map(async path => ({ path, owner: await ownerOf(path) })))
+  return owners.flatMap(({ path, owner }) => {
+    if (owner === undefined) return []
+    const who = owner.pid === undefined ? 'a process that does not tell its id' : `process ${owner.pid}`
+    return [finding('durable log', 'works', `${path} is used by ${who}`)]
+  })
+}
+
+function logsIn(directory: string): readonly string[] {
+  try {
+    return existingLogs(directory).map(log => log.directory.path)
+  } catch {
+    return [resolve(directory)]
+  }
+}

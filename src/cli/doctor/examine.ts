@@ -1,0 +1,196 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { performanceClock } from '../../core/clocks.js'
+import { KafkaError } from '../../core/errors.js'
+import type { BrokerAddress } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
+import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
+import { codesOf, errorCodes } from '../../kafka/error-codes.js'
+import type { AclRight } from '../../kafka/features.js'
+import { type Answers, type Finding, findingsOf, type Told } from './findings.js'
+
+/** What to ask about. */
+export interface Question {
+  readonly topics: readonly string[]
+  readonly group?: string | undefined
+  /** Of consumer instances; empty: there is none. */
+  readonly instancesTopic: string
+  /** Time limit for a group whose coordinator is not there yet. */
+  readonly timeoutMs: number
+}
+
+interface Node {
+  readonly nodeId: number
+  readonly client: BrokerClient
+}
+
+/** A coordinator that will be there soon, or is another node. Kafka has none before the first group. */
+const SOON = codesOf('COORDINATOR_NOT_AVAILABLE', 'COORDINATOR_LOAD_IN_PROGRESS', 'NOT_COORDINATOR')
+const PAUSE_MS = 200
+const CREATES_TOPICS = 'auto.create.topics.enable'
+
+/**
+ * Asks brokers what they offer and grant. It changes nothing, but for a producer id that it takes from the cluster and leaves. It
+ * names no transactional id, which would fence the producer that runs, joins no group, and commits and acquires nothing.
+ */
+export class Doctor {
+  readonly #createClient: BrokerClientFactory
+  readonly #clients = new Map<string, BrokerClient>()
+
+  constructor(createClient: BrokerClientFactory) {
+    this.#createClient = createClient
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(Array.from(this.#clients.values(), client => client.close()))
+  }
+
+  /** @throws CastellanError when no broker answers */
+  async examine(bootstrap: readonly BrokerAddress[], question: Question): Promise<readonly Finding[]> {
+    const first = await this.#firstThatAnswers(bootstrap)
+    const { topics, instancesTopic } = question
+    const asked = instancesTopic === '' ? topics : [...topics, instancesTopic]
+    const metadata = await first.metadata({
+      ...{ topics: asked, allowAutoTopicCreation: false, withAuthorizedOperations: true }
+    })
+    const { nodes, away } = await this.#connectAll(metadata.brokers)
+    const offers: Answers['offers'] = call => nodes.every(({ client }) => client.offers(call))
+    const settings = await this.#settings(nodes[0]!, question, offers('describeShareGroupOffsets'))
+    const told = (name: string): Told => {
+      const { errorCode = errorCodes.NONE, authorizedOperations } =
+        metadata.topics.find(({ topic }) => topic === name) ?? {}
+      return { name, errorCode, operations: authorizedOperations, tried: settings.tried('topic', name) }
+    }
+    const answers = {
+      topics: topics.map(told),
+      instances: instancesTopic === '' ? undefined : told(instancesTopic),
+      group: await this.#group(first, question, offers, settings.tried('group', question.group ?? '')),
+      idCode: await untilCoordinated(() => codeOf(first.initProducerId({})), question.timeoutMs),
+      settingsCode: settings.codeOfBroker,
+      createsTopics: settings.createsTopics,
+      offers
+    }
+    return [...away, ...findingsOf(answers)]
+  }
+
+  async #firstThatAnswers(addresses: readonly BrokerAddress[]): Promise<BrokerClient> {
+    let failure: unknown
+    for (const address of addresses) {
+      const client = this.#clientAt(address)
+      try {
+        await client.connect()
+        return client
+      } catch (error) {
+        failure = error
+      }
+    }
+    throw failure
+  }
+
+  /** @throws CastellanError when none of them answers: it is not at the address that brokers give to clients */
+  async #connectAll(
+    brokers: readonly (BrokerAddress & { readonly nodeId: number })[]
+  ): Promise<{ readonly nodes: readonly Node[]; readonly away: readonly Finding[] }> {
+    const nodes: Node[] = []
+    const away: Finding[] = []
+    let failure: unknown
+    const connect = async ({ nodeId, host, port }: (typeof brokers)[number]): Promise<void> => {
+      const client = this.#clientAt({ host, port })
+      try {
+        await client.connect()
+        nodes.push({ nodeId, client })
+      } catch (error) {
+        failure = error
+        away.push({ about: `broker ${nodeId}`, outcome: 'cannot tell', detail: messageOf(error), grants: [] })
+      }
+    }
+    await Promise.all(brokers.map(connect))
+    if (nodes.length === 0) throw failure
+    return { nodes, away }
+  }
+
+  #clientAt({ host, port }: BrokerAddress): BrokerClient {
+    const key = `${host}:${port}`
+    const client = this.#clients.get(key) ?? this.#createClient({ host, port }, 'doctor')
+    this.#clients.set(key, client)
+    return client
+  }
+
+  /** What the principal may do with the group; `undefined`: none was named. */
+  async #group(
+    first: BrokerClient,
+    { group: name, timeoutMs }: Question,
+    offers: Answers['offers'],
+    tried: Told['tried']
+  ): Promise<Told | undefined> {
+    if (name === undefined) return undefined
+    let operations: Told['operations']
+    let describe: number = errorCodes.NONE
+    const errorCode = await untilCoordinated(async () => {
+      const found = await first.findCoordinator({ groupId: name, keyType: 'group' }).catch(asCode)
+      if (found.errorCode !== errorCodes.NONE || !('coordinator' in found)) return found.errorCode
+      const client = this.#clientAt(found.coordinator)
+      const call = { groupIds: [name], withAuthorizedOperations: true }
+      const described = await client.describeGroups(call).then(({ groups: [group] }) => group!, asCode)
+      if ('authorizedOperations' in described) operations = described.authorizedOperations
+      describe = await codeOf(client.offsetFetch({ groupId: name, partitions: null }))
+      if (describe === errorCodes.NONE && offers('describeShareGroupOffsets')) {
+        const code = await codeOf(client.describeShareGroupOffsets({ groupId: name }))
+        if (code === errorCodes.GROUP_AUTHORIZATION_FAILED) describe = code
+      }
+      return described.errorCode
+    }, timeoutMs)
+    const all: [AclRight[0], number][] = [...tried, ['Describe', describe]]
+    return { name, errorCode, operations, tried: new Map(all) }
+  }
+
+  /** Asks for settings of a broker, the topics, and the group where there are such settings. */
+  async #settings({ nodeId, client }: Node, { topics, group }: Question, hasGroups: boolean): Promise<Settings> {
+    const resources: { readonly type: 'broker' | 'topic' | 'group'; readonly name: string }[] = [
+      { type: 'broker', name: String(nodeId) },
+      ...topics.map(name => ({ type: 'topic', name }) as const),
+      ...(hasGroups && group !== undefined ? [{ type: 'group', name: group } as const] : [])
+    ]
+    const answers = await Promise.all(
+      resources.map(async ({ type, name }) => {
+        const call = { resources: [{ type, name }], ...(type === 'broker' && { names: [CREATES_TOPICS] }) }
+        const answer = await client.describeConfigs(call).then(({ resources: [one] }) => one!, asCode)
+        return { type, name, answer }
+      })
+    )
+    const [ofBroker] = answers
+    const { answer } = ofBroker!
+    const value = 'configs' in answer ? answer.configs.find(({ name }) => name === CREATES_TOPICS)?.value : undefined
+    return {
+      codeOfBroker: answer.errorCode,
+      createsTopics: value === undefined ? undefined : value !== 'false',
+      tried(type, name) {
+        const found = answers.find(one => one.type === type && one.name === name)
+        return new Map(found && [['DescribeConfigs', found.answer.errorCode]])
+      }
+    }
+  }
+}
+
+interface Settings {
+  readonly codeOfBroker: number
+  readonly createsTopics: boolean | undefined
+  tried(type: 'topic' | 'group', name: string): ReadonlyMap<AclRight[0], number>
+}
+
+/** A call that failed, as an answer with its code. */
+const asCode = (error: unknown): { readonly errorCode: number } => ({
+  errorCode: error instanceof KafkaError ? error.errorCode : errorCodes.NETWORK_EXCEPTION
+})
+
+const codeOf = (answer: Promise<{ readonly errorCode: number }>): Promise<number> =>
+  answer.catch(asCode).then(({ errorCode }) => errorCode)
+
+/** Asks again while the coordinator is not there. */
+async function untilCoordinated(ask: () => Promise<number>, timeoutMs: number): Promise<number> {
+  const until = performanceClock() + timeoutMs
+  for (;;) {
+    const code = await ask()
+    if (!SOON.has(code) || performanceClock() >= until) return code
+    await sleep(PAUSE_MS)
+  }
+}

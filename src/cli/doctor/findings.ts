@@ -1,0 +1,169 @@
+import type { AclOperation, CallName } from '../../kafka/broker-client.js'
+import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { type AclRight, type Feature, features } from '../../kafka/features.js'
+
+export type FeatureName = keyof typeof features
+
+/**
+ * What is known of a feature. `needs`: a right is missing; `lacks`: this Kafka does not offer it; `cannot tell`: no call that
+ * changes nothing tells it, or no topic or group was named to ask about.
+ */
+export type Outcome = 'works' | 'needs' | 'lacks' | 'cannot tell'
+
+/** A right that Kafka's administrator has to grant. */
+export interface Grant {
+  readonly right: AclRight
+  /** Of the topic, the group or the transactional id; empty for the cluster. */
+  readonly name: string
+}
+
+export interface Finding {
+  /** A feature of `features`, or what else was looked at: `registry`. */
+  readonly about: string
+  readonly outcome: Outcome
+  /** `Write on Topic orders`, for `needs`; the names of calls, for `lacks`; why, for `cannot tell`; may be empty for `works`. */
+  readonly detail: string
+  /** What would change `needs`, where an access control list does. */
+  readonly grants: readonly Grant[]
+}
+
+/** What Kafka has told about a topic or a group. */
+export interface Told {
+  readonly name: string
+  readonly errorCode: number
+  /** `undefined`: the broker does not tell them. */
+  readonly operations: readonly AclOperation[] | undefined
+  /** Kafka's codes for calls that need one right: `Describe`, or `DescribeConfigs`. A right that is absent was not tried. */
+  readonly tried: ReadonlyMap<AclRight[0], number>
+}
+
+export interface Answers {
+  readonly topics: readonly Told[]
+  /** `undefined`: none was named. */
+  readonly group: Told | undefined
+  /** The topic of consumer instances. `undefined`: they are kept in memory. */
+  readonly instances: Told | undefined
+  /** Kafka's code for InitProducerId. */
+  readonly idCode: number
+  /** Kafka's code for the settings of a broker. */
+  readonly settingsCode: number
+  /** `false`: brokers create no topics. `undefined`: not told. */
+  readonly createsTopics: boolean | undefined
+  /** Whether all brokers offer a call. */
+  offers(call: CallName): boolean
+}
+
+/** Of a right: granted, missing, or why that is not known. */
+type Known = { readonly is: 'granted' } | ({ readonly is: 'missing' } & Grant) | { readonly is: 'unknown'; why: string }
+
+const GRANTED: Known = { is: 'granted' }
+const unknown = (why: string): Known => ({ is: 'unknown', why })
+
+const REFUSED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
+
+/** Kafka's name of an operation in answers: `DESCRIBE_CONFIGS`. */
+const inAnswers = (operation: AclRight[0]): AclOperation =>
+  operation.replace(/(?<=[a-z])(?=[A-Z])/, '_').toUpperCase() as AclOperation
+
+const textOf = ({ right: [operation, resource], name }: Grant): string =>
+  `${operation} on ${resource} ${name}`.trimEnd()
+
+/** One finding for each feature. */
+export const findingsOf = (answers: Answers): readonly Finding[] =>
+  Object.entries<Feature>(features)
+    .filter(([, { topic }]) => topic === undefined || answers.instances !== undefined)
+    .map(([name, feature]) => ({
+      about: name,
+      grants: [],
+      ...(whatIsLacking(feature, answers) ?? refusedIds(feature, answers) ?? byRights(feature, answers))
+    }))
+
+type Judged = Pick<Finding, 'outcome' | 'detail'> & Partial<Finding>
+
+function whatIsLacking(feature: Feature, { createsTopics, offers }: Answers): Judged | undefined {
+  const { calls, dispensable = [] } = feature
+  const hidden = calls.filter(call => !dispensable.includes(call) && !offers(call))
+  if (hidden.length > 0) return { outcome: 'lacks', detail: hidden.join(', ') }
+  if (feature !== features.createByWriting || createsTopics !== false) return undefined
+  return { outcome: 'lacks', detail: 'auto.create.topics.enable' }
+}
+
+/** A producer id is refused without Write on any topic, and before Kafka 2.8 without a right on the cluster. */
+function refusedIds(feature: Feature, answers: Answers): Judged | undefined {
+  if (feature !== features.write || !REFUSED.has(answers.idCode)) return undefined
+  const missing = feature.acls.flatMap(right => knownOf(right, answers)).filter(({ is }) => is === 'missing')
+  if (missing.length > 0) return undefined
+  const isNamed = answers.topics.length > 0
+  const detail = isNamed
+    ? 'IdempotentWrite on Cluster'
+    : 'Write on a Topic (before Kafka 2.8: IdempotentWrite on Cluster)'
+  return { outcome: 'needs', detail }
+}
+
+function byRights(feature: Feature, answers: Answers): Judged {
+  const all = feature.acls.flatMap(right =>
+    knownOf(right, feature.topic === undefined ? answers : ofInstances(answers))
+  )
+  const grants = all.flatMap(known => (known.is === 'missing' ? [{ right: known.right, name: known.name }] : []))
+  const why = all.flatMap(known => (known.is === 'unknown' ? [known.why] : []))
+  const joined = (texts: readonly string[]): string => [...new Set(texts)].join(', ')
+  if (grants.length > 0) return { outcome: 'needs', detail: joined(grants.map(textOf)), grants }
+  return why.length > 0 ? { outcome: 'cannot tell', detail: joined(why) } : { outcome: 'works', detail: '' }
+}
+
+const ofInstances = ({ instances, ...answers }: Answers): Answers => ({
+  ...{ ...answers, instances },
+  topics: instances === undefined ? [] : [instances]
+})
+
+function knownOf(right: AclRight, { topics, group, settingsCode }: Answers): readonly Known[] {
+  const [, resource] = right
+  const text = textOf({ right, name: '' })
+  if (resource === 'Topic')
+    return topics.length === 0 ? [unknown(`${text}: name one by --topic`)] : topics.map(topic => of(right, topic))
+  if (resource === 'Group') return [group === undefined ? unknown(`${text}: name one by --group`) : of(right, group)]
+  if (text !== 'DescribeConfigs on Cluster') return [unknown(`${text}: no call tells it`)]
+  return [byCode(settingsCode, right, '')]
+}
+
+function byCode(errorCode: number, right: AclRight, name: string): Known {
+  if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
+  if (errorCode === errorCodes.NONE) return GRANTED
+  return unknown(`${textOf({ right, name })}: ${kafkaErrorOf(errorCode).message}`)
+}
+
+function of(right: AclRight, { name, errorCode, operations, tried }: Told): Known {
+  const [operation, resource] = right
+  if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
+  if (errorCode !== errorCodes.NONE) return unknown(`${resource} ${name}: ${kafkaErrorOf(errorCode).message}`)
+  const code = tried.get(operation)
+  if (code !== undefined) return byCode(code, right, name)
+  if (operations === undefined) return unknown(`${textOf({ right, name })}: this Kafka does not say`)
+  if (operations.includes(inAnswers(operation))) return GRANTED
+  // A topic may also be created with Create on Cluster, which no call tells.
+  if (operation === 'Create' && resource === 'Topic')
+    return unknown(`${textOf({ right, name })} is not granted, and no call tells Create on Cluster`)
+  return { is: 'missing', right, name }
+}
+
+/** Options of `kafka-acls.sh` that name what a right is about. */
+const optionOf = ({ right: [, resource], name }: Grant): string =>
+  ({
+    Topic: `--topic ${name}`,
+    Group: `--group ${name}`,
+    Cluster: '--cluster',
+    TransactionalId: `--transactional-id ${name}`
+  })[resource]
+
+/** Lines of `kafka-acls.sh`, one for each topic, group or other resource. */
+export function aclLines(grants: readonly Grant[], bootstrap: string, principal: string): readonly string[] {
+  const operations = new Map<string, Set<string>>()
+  for (const grant of grants) {
+    const option = optionOf(grant)
+    operations.set(option, (operations.get(option) ?? new Set()).add(grant.right[0]))
+  }
+  const head = `kafka-acls.sh --bootstrap-server ${bootstrap} --add --allow-principal ${principal}`
+  return [...operations].map(
+    ([option, names]) => `${head} ${[...names].map(name => `--operation ${name}`).join(' ')} ${option}`
+  )
+}

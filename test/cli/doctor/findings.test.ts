@@ -1,0 +1,107 @@
+import { expect } from 'chai'
+import { Doctor } from '../../../src/cli/doctor/examine.js'
+import { type Answers, aclLines, type Finding, findingsOf, type Told } from '../../../src/cli/doctor/findings.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
+import { ScriptedCluster } from '../../support/scripted-client.js'
+
+const ALL = ['READ', 'WRITE', 'CREATE', 'DELETE', 'ALTER', 'DESCRIBE', 'DESCRIBE_CONFIGS', 'ALTER_CONFIGS'] as const
+const told = (name: string, parts: Partial<Told> = {}): Told => ({
+  ...{ name, errorCode: 0, operations: ALL, tried: new Map() },
+  ...parts
+})
+const well: Answers = {
+  topics: [told('orders')],
+  group: told('billing'),
+  instances: told('__castellan_instances'),
+  idCode: 0,
+  settingsCode: 0,
+  createsTopics: true,
+  offers: () => true
+}
+const findings = (parts: Partial<Answers> = {}): Map<string, Finding> =>
+  new Map(findingsOf({ ...well, ...parts }).map(finding => [finding.about, finding]))
+const outcome = (all: ReadonlyMap<string, Finding>, about: string): string =>
+  `${all.get(about)!.outcome} ${all.get(about)!.detail}`.trim()
+
+describe('findings of the doctor', () => {
+  it('all works where all is granted, but what no call tells', () => {
+    const rest = findingsOf(well).filter(({ outcome }) => outcome !== 'works')
+    expect(rest.map(({ about, detail }) => [about, detail])).to.deep.equal([
+      ['transactions', 'Write on TransactionalId: no call tells it'],
+      ['administration', 'AlterConfigs on Cluster: no call tells it'],
+      ['showAcls', 'Describe on Cluster: no call tells it']
+    ])
+  })
+
+  it('a principal that sees no topic is told all rights of it at once', () => {
+    const all = findings({ topics: [told('orders', { errorCode: errorCodes.TOPIC_AUTHORIZATION_FAILED })] })
+    expect(outcome(all, 'read')).to.equal('needs Read on Topic orders')
+    expect(outcome(all, 'createByWriting')).to.equal('needs Create on Topic orders')
+  })
+
+  it('a Kafka that does not tell rights is asked by calls, and else cannot be judged', () => {
+    const tried = new Map([['DescribeConfigs', errorCodes.NONE]] as const)
+    const all = findings({ topics: [told('orders', { operations: undefined, tried })] })
+    expect(outcome(all, 'write')).to.equal('cannot tell Write on Topic orders: this Kafka does not say')
+    expect(outcome(all, 'warn')).to.equal('works')
+  })
+
+  it('Create on the cluster may stand in for Create on a topic', () => {
+    const operations = ALL.filter(operation => operation !== 'CREATE')
+    expect(outcome(findings({ topics: [told('orders', { operations })] }), 'createByWriting')).to.match(/^cannot tell /)
+  })
+
+  it('a refused producer id is a right on any topic, and on the cluster before Kafka 2.8', () => {
+    const idCode = errorCodes.CLUSTER_AUTHORIZATION_FAILED
+    expect(outcome(findings({ idCode, topics: [] }), 'write')).to.match(/^needs Write on a Topic \(before Kafka 2\.8/)
+    expect(outcome(findings({ idCode }), 'write')).to.equal('needs IdempotentWrite on Cluster')
+  })
+
+  it('a topic that does not exist has no rights to tell', () => {
+    const all = findings({ topics: [told('orders', { errorCode: 3, operations: undefined })] })
+    expect(outcome(all, 'write')).to.match(/^cannot tell Topic orders: UNKNOWN_TOPIC_OR_PARTITION/)
+  })
+
+  it('calls that are not offered are named, unless there is another way', () => {
+    const all = findings({ offers: call => call !== 'describeConsumerGroups' && call !== 'shareFetch' })
+    expect(outcome(all, 'queues')).to.equal('lacks shareFetch')
+    expect(outcome(all, 'lists')).to.equal('works')
+  })
+
+  it('what is missing is one line of kafka-acls.sh for each resource', () => {
+    const operations = ['DESCRIBE'] as const
+    const all = findingsOf({ ...well, topics: [told('orders', { operations })], settingsCode: 31 })
+    const grants = all.filter(({ about }) => ['write', 'read', 'findLostAnswers'].includes(about))
+    const lines = aclLines(
+      grants.flatMap(one => one.grants),
+      'kafka:9092',
+      'User:ann'
+    )
+    const add = 'kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:ann'
+    expect(lines).to.deep.equal([
+      `${add} --operation Write --operation Read --topic orders`,
+      `${add} --operation DescribeConfigs --cluster`
+    ])
+  })
+
+  it('a broker that does not answer has a line, and the others are asked', async () => {
+    const cluster = new ScriptedCluster([1, 2])
+    cluster.refused.add(2)
+    cluster
+      .on(0, 'metadata', 1, () => ({
+        throttleTimeMs: 0,
+        brokers: cluster.nodes,
+        clusterId: 'c',
+        controllerId: 1,
+        topics: []
+      }))
+      .on(1, 'initProducerId', 1, () => ({ throttleTimeMs: 0, errorCode: 0, producerId: 1n, producerEpoch: 0 }))
+    const doctor = new Doctor(cluster.createClient)
+    const [first] = await doctor.examine([{ host: 'mock-1', port: 8000 }], {
+      ...{ topics: [], instancesTopic: '', timeoutMs: 1_000 }
+    })
+    await doctor.close()
+    expect(first).to.include({ about: 'broker 2', outcome: 'cannot tell' })
+    expect(cluster.errors).to.deep.equal([])
+  })
+})
