@@ -4,7 +4,7 @@ import type { AclEntry, AclFilter } from '../kafka/protocol/acls.js'
 import type { ConfigSource } from '../kafka/protocol/administration.js'
 
 export type { AclOperation } from '../kafka/calls.js'
-export type { AclEntry, AclFilter } from '../kafka/protocol/acls.js'
+export { type AclEntry, type AclFilter, aclWords } from '../kafka/protocol/acls.js'
 export type { ConfigSource } from '../kafka/protocol/administration.js'
 
 /**

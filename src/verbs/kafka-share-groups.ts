@@ -69,8 +69,17 @@ export class KafkaShareGroups implements ShareGroupVerbs {
       askRouter(this.#deps.router, { type: 'fetchShareOffsets', groupId, topic: null, timeoutMs: limit.remainingMs })
     ])
     if (offsets.type !== 'success') throw toAdminError(offsets, `the offsets of group ${groupId}`, limit.timeoutMs)
-    const read = group.members.flatMap(({ partitions }) => [...partitions.keys()])
-    return { ...group, topics: [...new Set([...offsets.offsets.map(({ topic }) => topic), ...read])].sort() }
+    const all = new Map<string, Set<number>>()
+    const add = (topic: string, numbers: Iterable<number>): void => {
+      const known = all.get(topic) ?? new Set()
+      all.set(topic, known)
+      for (const partition of numbers) known.add(partition)
+    }
+    for (const { topic, partition } of offsets.offsets) add(topic, [partition])
+    for (const { partitions } of group.members) for (const [topic, numbers] of partitions) add(topic, numbers)
+    const topics = [...all.keys()].sort()
+    const inOrder = (topic: string): number[] => [...all.get(topic)!].sort((one, other) => one - other)
+    return { ...group, topics, partitions: new Map(topics.map(topic => [topic, inOrder(topic)])) }
   }
 
   async reset(

@@ -22,6 +22,8 @@ export interface ShareGroupDescription {
 export interface ShareGroup extends ShareGroupDescription {
   /** The topics of which the group has a state, or which a member reads, in the order of their names. */
   readonly topics: readonly string[]
+  /** The partitions of these topics that have a state, or are assigned to a member, in their order. */
+  readonly partitions: ReadonlyMap<string, readonly number[]>
 }
 
 /** Selects share groups of a list. An absent field sets no limit. */

@@ -110,6 +110,7 @@ function verbsOf(called: Set<string>): FakeVerbs {
     describeConfigs: async () => new Map([['t', []]]),
     alterConfigs: async () => undefined,
     topicOperations: async () => new Map(),
+    describeAcls: async () => [],
     logEnds: async (all: readonly unknown[]) => all.map(() => ({ start: 0, end: 0 }))
   } as unknown as AdminVerbs)
   verbs.queues = noting('queues', {
@@ -123,7 +124,14 @@ function verbsOf(called: Set<string>): FakeVerbs {
       isolation: 'readUncommitted'
     })
   } as unknown as QueueVerbs)
-  const group = { groupId: 't', state: 'Empty', coordinatorId: 0, members, topics: ['t'] }
+  const group = {
+    groupId: 't',
+    state: 'Empty',
+    coordinatorId: 0,
+    members,
+    topics: ['t'],
+    partitions: new Map([['t', [0]]])
+  }
   verbs.shareGroups = noting('shareGroups', {
     list: async ({ includes = () => true }: ShareGroupsOnly) => ({
       groups: [group].filter(() => includes('t')),
@@ -145,6 +153,7 @@ function notNeeded({ name }: Endpoint): readonly string[] {
   if (/(?:Broker|Cluster)\w*Configs?$/.test(own)) return ['admin topic', 'alter topic']
   if (own.startsWith('kafka-pixy readConsumers')) return ['admin topic']
   if (/^confluent (?:listGroups|getGroup|listConsumers|getConsumer)$/.test(own)) return ['admin topic+group']
+  if (/^confluent (?:listShareConsumers|getShareConsumer)$/.test(own)) return ['offsets topic+group']
   return ['register subject']
 }
 
@@ -159,6 +168,9 @@ const filters: Readonly<Record<string, readonly string[]>> = {
   'confluent alterAllTopicConfigs': ['alter topic'],
   'confluent listClusters': ['admin nothing'],
   'queues list': ['offsets topic+group'],
+  'confluent listShareGroups': ['offsets topic+group'],
+  'confluent getShareGroup': ['offsets topic+group'],
+  'confluent listShareAssignments': ['offsets topic+group'],
   // A group that has its start needs no right: rights-of-a-start.socket.test.ts.
   'queues acquire': ['alter topic+group']
 }

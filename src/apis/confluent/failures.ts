@@ -62,6 +62,8 @@ export const PARTITION_NOT_FOUND = 40402
 /** The code of version 3 for a topic that Kafka does not have, where no record is produced. */
 export const KAFKA_UNKNOWN = 40403
 export const KAFKA_REFUSES = 40002
+/** This Kafka does not have what is asked for. */
+const UNSUPPORTED_BY_KAFKA = 40035
 const KAFKA_ERROR = 50002
 const RETRIABLE_KAFKA_ERROR = 50003
 
@@ -137,6 +139,8 @@ const CLIENTS_OWN = codesOf(
   'SECURITY_DISABLED',
   'TOPIC_DELETION_DISABLED'
 )
+/** The group is of another kind, or has members. */
+const GROUP_IS_OTHERWISE = codesOf('INCONSISTENT_GROUP_PROTOCOL', 'NON_EMPTY_GROUP')
 const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
 /**
@@ -156,13 +160,15 @@ function statusAndCodeOf(error: CastellanError, topic: string | undefined): Prob
     }
     if (CLIENTS_OWN.has(error.errorCode)) return { status: 400, code: KAFKA_REFUSES, message }
     if (DENIED.has(error.errorCode)) return { status: 403, code: UNAUTHORIZED, message }
-    if (error.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL) return { status: 409, code: 409, message }
+    if (GROUP_IS_OTHERWISE.has(error.errorCode)) return { status: 409, code: 409, message }
+    if (error.errorCode === errorCodes.GROUP_ID_NOT_FOUND) return { status: 404, code: 404, message }
+    if (error.errorCode === errorCodes.UNSUPPORTED_VERSION) return { status: 400, code: UNSUPPORTED_BY_KAFKA, message }
   }
   if (code === 'unknownTopic' || code === 'invalidTopic') return { status: 404, code: TOPIC_NOT_FOUND, message }
   // A number or a text that Kafka's protocol cannot express: Kafka was not asked.
   if (code === 'invalidRequest') return { status: 400, code: KAFKA_REFUSES, message }
   if (code === 'unknownPartition') return { status: 404, code: PARTITION_NOT_FOUND, message }
-  if (code === 'notAuthorized') return { status: 403, code: UNAUTHORIZED, message }
+  if (code === 'notAuthorized' || code === 'forbidden') return { status: 403, code: UNAUTHORIZED, message }
   if (code === 'authenticationFailed') return { status: 401, code: UNAUTHENTICATED, message }
   if (code === 'quotaExceeded') return { status: 429, code: 429, message }
   if (code === 'recordTooLarge') return { status: 413, code: 413, message }

@@ -5,8 +5,10 @@ import { error } from './look-up.js'
 import { V2_TYPE } from './media-types.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
 import { lookUpRoutes, produceOperations } from './v2/routes.js'
+import { aclRoutes } from './v3/acl-routes.js'
 import { clusterRoutes, groupRoutes } from './v3/cluster-routes.js'
 import { configRoutes } from './v3/config-routes.js'
+import { shareGroupRoutes } from './v3/share-group-routes.js'
 import { topicRoutes } from './v3/topic-routes.js'
 
 const text = z.string()
@@ -105,7 +107,14 @@ const v3Operations = {
   }
 } as const satisfies Readonly<Record<string, Described>>
 
-export const v3AdminRoutes = { ...configRoutes, ...clusterRoutes, ...topicRoutes, ...groupRoutes } as const
+export const v3AdminRoutes = {
+  ...configRoutes,
+  ...clusterRoutes,
+  ...topicRoutes,
+  ...groupRoutes,
+  ...shareGroupRoutes,
+  ...aclRoutes
+} as const
 const all = { ...lookUpRoutes, ...produceOperations, ...consumerRoutes, ...v3Operations, ...v3AdminRoutes }
 
 /** Refusals that each operation can answer with, whose descriptions do not say more. */

@@ -5,7 +5,14 @@ import { PlayedAccess } from '../kafka-pixy/play.js'
 import { QueuesPlay } from './stage.js'
 
 const QUEUE = '/orders/workers'
-const group = { groupId: 'workers', state: 'Empty', coordinatorId: 1, members: [], topics: ['orders', 'secret'] }
+const group = {
+  groupId: 'workers',
+  state: 'Empty',
+  coordinatorId: 1,
+  members: [],
+  topics: ['orders', 'secret'],
+  partitions: new Map()
+}
 
 /** A client that sees neither the group `hidden` nor the topic `secret`. */
 class PartialAccess extends PlayedAccess {

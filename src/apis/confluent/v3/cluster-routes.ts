@@ -4,7 +4,7 @@ import type { ClusterDescription } from '../../../verbs/admin.js'
 import type { GroupDescription, GroupReader } from '../../../verbs/verbs.js'
 import { lazily } from '../long-lists.js'
 import { inOrderOfBytes } from '../look-up.js'
-import { kind, link, linkIfAny, type Members, pathOf, type ResourcePlace, text } from './resources.js'
+import { kind, link, linkIfAny, type Members, pathOf, type ResourcePlace, text, upperSnake } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, list, notFound, one, type V3Route } from './routes.js'
 
 const cluster = kind<ClusterDescription>('KafkaCluster', () => [], {
@@ -81,8 +81,6 @@ const placeBelow = (place: ResourcePlace, { topic, partition }: GroupPartition):
   partition
 ]
 const placeOfLag = (one: GroupPartition): ResourcePlace => placeBelow([...placeOfGroup(one), 'lags'], one)
-/** `PreparingRebalance` => `PREPARING_REBALANCE` */
-const upperSnake = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()
 
 const ofGroup = { consumer_group_id: [text, ({ groupId }: { readonly groupId: string }) => groupId] } as const
 const ofPlace = {

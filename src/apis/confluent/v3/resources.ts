@@ -31,6 +31,8 @@ export const linkIfAny = <One>(to: (one: One, path: string) => string | undefine
 
 export interface Kind<One> {
   readonly name: string
+  /** The kind of lists is this with `List` behind it. Absent: the name is. */
+  readonly ofLists?: string | undefined
   readonly schema: z.ZodType
   json(one: One, links: Links): Resource
 }
@@ -51,10 +53,16 @@ const idOf = (place: ResourcePlace): string =>
     })
     .join('')
 
-export function kind<One>(name: string, placeOf: (one: One) => ResourcePlace, members: Members<One>): Kind<One> {
+export function kind<One>(
+  name: string,
+  placeOf: (one: One) => ResourcePlace,
+  members: Members<One>,
+  ofLists?: string
+): Kind<One> {
   const all = Object.entries(members)
   return {
     name,
+    ofLists,
     schema: z.object({
       kind: z.literal(name),
       metadata: z.object({ self: text, resource_name: text }),
@@ -111,7 +119,7 @@ export class Links {
       return name === 'partition_id' ? String(Number(value)) : value
     }
     const self = this.#base + path.replace(/\{(\w+)\}/g, (_, name: string) => part(toValue(name)))
-    const before = JSON.stringify({ kind: `${of.name}List`, metadata: { self, next: null } })
+    const before = JSON.stringify({ kind: `${of.ofLists ?? of.name}List`, metadata: { self, next: null } })
     return new LongList(of.name, `${before.slice(0, -1)},"data":[`, this.#resources(of, all), ']}')
   }
 
@@ -129,6 +137,9 @@ export function baseUrlOf(request: IncomingMessage, prefix: string): string {
   const authority = HOST.test(host) ? host : `${localAddress}:${localPort}`
   return `${encrypted === true ? 'https' : 'http'}://${authority}${isOnOwnPort({ request }) ? '' : prefix}`
 }
+
+/** `PreparingRebalance` => `PREPARING_REBALANCE` */
+export const upperSnake = (name: string): string => name.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()
 
 /** A name as it stands in a URL. */
 export const part = encodeURIComponent

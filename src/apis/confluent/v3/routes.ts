@@ -72,14 +72,17 @@ const PARAMS = {
   partition_id: z.int().describe('The partition'),
   broker_id: z.int().describe('The id of the broker'),
   consumer_group_id: text.describe('The consumer group'),
+  share_group_id: text.describe('The share group'),
   consumer_id: text.describe('The id of the member'),
   name: text
 }
 export const CLUSTER = '/v3/clusters/{cluster_id}'
 
 /** What a path is about: a group with its topics, or a topic. */
-const targetOf = ({ consumer_group_id: group, topic_name: topic }: Params): Target =>
-  group === undefined ? { topic } : { group }
+function targetOf({ consumer_group_id, share_group_id, topic_name: topic }: Params): Target {
+  const group = consumer_group_id ?? share_group_id
+  return group === undefined ? { topic } : { group }
+}
 
 /** One of them is needed. */
 type Permissions = readonly [Permission, ...Permission[]]
