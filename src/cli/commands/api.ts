@@ -35,7 +35,7 @@ export function describeApiCommand(command: ApiCommand): CommandDescription {
  */
 const OTHER_DEFAULTS = new Map([
   ['--port', 'the shared port, if the API has a prefix (default: any free one)'],
-  ['--brokers', 'the Kafka cluster, instead of the cluster in the configuration of the imitated system, or its default']
+  ['--brokers', 'the Kafka cluster, instead of that of the imitated system']
 ])
 
 function withOtherDefault(option: Option): Option {
