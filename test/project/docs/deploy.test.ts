@@ -22,6 +22,7 @@ describe('docs/deploy', () => {
         'WORKDIR',
         'COPY',
         'RUN',
+        'ARG',
         'ENV',
         'VOLUME',
         'USER',

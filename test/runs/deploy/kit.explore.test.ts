@@ -135,6 +135,12 @@ describe('docs/deploy, by tools that Go builds', function () {
     })
   }
 
+  it('values-stateless.yaml makes a Deployment without volumes', () => {
+    const kinds = manifestsOf(template('-f', 'docs/deploy/chart/values-stateless.yaml')).map(({ kind }) => kind)
+    expect(kinds).to.include('Deployment')
+    expect(kinds).to.not.include('StatefulSet')
+  })
+
   it('helm test runs the doctor with what the gateways read, in a pod to which no service sends requests', () => {
     const manifests = manifestsOf(template('--set', 'doctor={--topic,orders}', '--set', 'files={castellan-tls}'))
     const podsOf = (kind: string) => manifests.filter(one => one.kind === kind) as unknown as Workload[]
