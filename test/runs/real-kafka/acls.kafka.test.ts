@@ -3,6 +3,7 @@ import kafkajs from 'kafkajs'
 import { type AclEntry, AdminError, type Castellan, openCastellan } from '../../../src/client.js'
 import { startEmbeddedCluster } from '../../../src/testing.js'
 import { freshTopic } from '../../support/target-cluster.js'
+import { startTestApp } from '../../support/test-app.js'
 import { KafkaCluster } from './cluster.js'
 import { runningKafka } from './shared-cluster.js'
 
@@ -88,6 +89,29 @@ describe('access control lists on real Kafka', function () {
       expect(texts(await admin.describeAcls({ ...ofTopic, patternType: 'LITERAL' }))).to.deep.equal([denied])
       expect(texts(await admin.describeAcls({ ...ofTopic, patternType: 'MATCH' }))).to.deep.equal([prefixed, denied])
       expect(await admin.describeAcls({ resourceType: 'USER' })).to.deep.equal([])
+    })
+
+    it('are found over HTTP by what entries say', async () => {
+      const app = await startTestApp(kafka.bootstrap)
+      try {
+        const base = `${app.urls.shared}/confluent/v3/clusters`
+        const read = async (path: string) => {
+          const answer = await fetch(base + path)
+          expect([path, answer.status]).to.deep.equal([path, 200])
+          return ((await answer.json()) as { data: Record<string, string>[] }).data
+        }
+        const [cluster] = await read('')
+        const acls = `/${cluster!.cluster_id}/acls`
+        const names = async (query: string) => (await read(`${acls}${query}`)).map(one => one.resource_name)
+        expect(await names('')).to.have.members([name, name, name.slice(0, 3)])
+        const ofTopic = `?resource_type=topic&resource_name=${name}`
+        expect(await names(`${ofTopic}&pattern_type=MATCH`)).to.have.members([name, name.slice(0, 3)])
+        expect(await names(`${ofTopic}&permission=ALLOW`)).to.deep.equal([])
+        const [found] = await read(`${acls}?principal=User%3Abob`)
+        expect(found).to.include({ kind: 'KafkaAcl', host: '10.0.0.1', operation: 'ALL', pattern_type: 'LITERAL' })
+      } finally {
+        await app.stop()
+      }
     })
   })
 })
