@@ -12,4 +12,5 @@ let given = 0
  * all of them, and a gateway opens a log at its start that has receipts or keys, also when no record waits in it. Made with
  * the first record that is kept on disk.
  */
-export const walDirectoryOf = (whose: 'apps' | 'children' | 'waits'): string => join(folder, `${whose}-${++given}`)
+export const walDirectoryOf = (whose: 'apps' | 'children' | 'gateways' | 'waits'): string =>
+  join(folder, `${whose}-${++given}`)

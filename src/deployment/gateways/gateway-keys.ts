@@ -263,6 +263,9 @@ export class GatewayKeys implements KeyOwners {
     const id = this.#processOf(to)
     // A call to an unknown process would look for it first.
     if (id === undefined) throw new NotCarriedOutError(`the gateway ${to}, which owns the key, cannot be reached`)
+    // One that stops is not called until its end, which would break the call.
+    if (this.#sharings.get(id) === 'refused')
+      throw new NotCarriedOutError(`the gateway ${to}, which owns the key, does not share keys now`)
     const client = request.asked.hash.slice(CLIENT_AT)
     const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
     const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
@@ -273,7 +276,7 @@ export class GatewayKeys implements KeyOwners {
     return answerOf(`the gateway ${to}`, called).catch(error => {
       // Until it says again that it shares keys.
       const isRefused = error instanceof NotCarriedOutError && !error.isBusy
-      if (isRefused && this.#sharings.get(id) === 'shared') this.#sharings.set(id, 'refused')
+      if (isRefused && this.#sharings.get(id) !== 'alone') this.#sharings.set(id, 'refused')
       throw error
     })
   }

@@ -303,7 +303,8 @@ export class KeyGateways {
   /** Others, and the process itself, find it at its entry. */
   appear(gateway: KeyGateway): Promise<void> {
     this.running.set(gateway.name, gateway)
-    return this.refresh()
+    // It finds itself with the first look, and says with the second one that it shares keys.
+    return this.refresh(2)
   }
 
   /** All gateways look for the others. */

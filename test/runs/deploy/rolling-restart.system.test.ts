@@ -3,10 +3,9 @@ import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { Children, Gateway } from '../../cli/child.js'
+import { Children } from '../../cli/child.js'
 import { FrontProxy, isInstalled, type ProxyKind } from '../../http/engine/proxies.js'
-import { freePorts } from '../real-kafka/ports.js'
-import { ask, haproxy, kindOf, nginx, type Ports } from './two-gateways.js'
+import { ask, GatewayPair, haproxy, kindOf, nginx } from './two-gateways.js'
 
 /** `ROLLING_REQUESTS=10000` for a long run, `ROLLING_BROKERS=HOST:PORT,…` on a Kafka that has none of these topics yet. */
 const REQUESTS = Number(process.env.ROLLING_REQUESTS ?? 2_000)
@@ -14,7 +13,6 @@ const KAFKA = process.env.ROLLING_BROKERS
 const CLIENTS = 16
 /** Between two requests of a client: the load lasts as long as the restarts. */
 const PAUSE_MS = 20
-const TOKEN = 'x'.repeat(32)
 
 /** Clients with connections that are kept: each pushes a record and waits for it, then takes a message of a group. */
 class Load {
@@ -64,40 +62,11 @@ class Load {
 describe('a rolling restart of two gateways under load', () => {
   const children = new Children()
   let brokers: string
-  let ports: Ports[]
-  let gateways: Gateway[]
-
-  const startGateway = (index: number): Promise<Gateway> =>
-    Gateway.start(
-      children,
-      [
-        '--brokers',
-        brokers,
-        '--port',
-        String(ports[index]!.port),
-        '--management-port',
-        String(ports[index]!.management)
-      ],
-      {
-        CASTELLAN_SHUTDOWN_DRAIN_MS: '',
-        CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '30000',
-        ...peersOf(index)
-      }
-    )
-  const peersOf = (index: number): Record<string, string> => ({
-    CASTELLAN_PEERS_ADDRESSES: peers.join(','),
-    CASTELLAN_PEERS_LISTEN: peers[index]!,
-    CASTELLAN_PEERS_TOKEN: TOKEN
-  })
-  let peers: string[]
+  let pair: GatewayPair
 
   beforeEach(async () => {
-    const free = await freePorts(6)
-    ports = [0, 1].map(index => ({ port: free[2 * index]!, management: free[2 * index + 1]! }))
-    peers = [`127.0.0.1:${free[4]}`, `127.0.0.1:${free[5]}`]
     brokers = KAFKA ?? (await children.start(['broker', '--port', '0']).line(/127\.0\.0\.1:\d+/))[0]
-    gateways = await Promise.all([startGateway(0), startGateway(1)])
-    for (const gateway of gateways) await gateway.until(200)
+    pair = await GatewayPair.start(children, brokers)
   })
   afterEach(() => children.stopAll())
 
@@ -112,9 +81,8 @@ describe('a rolling restart of two gateways under load', () => {
     try {
       for (const index of [0, 1]) {
         await takeOut?.(index)
-        expect(await gateways[index]!.child.stop('SIGTERM'), 'exit code').to.equal(0)
-        gateways[index] = await startGateway(index)
-        await gateways[index]!.until(200)
+        expect(await pair.stop(index), 'exit code').to.equal(0)
+        await pair.start(index)
         await takeIn(index)
       }
     } finally {
@@ -131,7 +99,10 @@ describe('a rolling restart of two gateways under load', () => {
   it('behind HAProxy, which takes out the gateway that stops: no request fails, each record is written once', async function () {
     const kind = kindOf('haproxy')
     if (!isInstalled(kind)) return this.skip()
-    const proxy = await FrontProxy.start({ ...kind, config: folder => haproxy(folder, ports) }, new URL('http://x'))
+    const proxy = await FrontProxy.start(
+      { ...kind, config: folder => haproxy(folder, pair.ports) },
+      new URL('http://x')
+    )
     try {
       const takeIn = () => sleep(2_500)
       expect(await restartUnder(new Load(kind, proxy), { takeIn })).to.deep.equal([])
@@ -144,7 +115,7 @@ describe('a rolling restart of two gateways under load', () => {
     const kind = kindOf('nginx')
     if (!isInstalled(kind)) return this.skip()
     let folder = ''
-    const config = (of: string): string => nginx((folder = of), ports)
+    const config = (of: string): string => nginx((folder = of), pair.ports)
     const proxy = await FrontProxy.start({ ...kind, config }, new URL('http://x'))
     const file = (index: number): string => join(folder, String(index + 1))
     try {

@@ -1,12 +1,58 @@
 import { readFileSync } from 'node:fs'
 import { type Agent, type IncomingMessage, request } from 'node:http'
+import { type Children, Gateway } from '../../cli/child.js'
 import { type ProxyKind, proxyKinds } from '../../http/engine/proxies.js'
+import { walDirectoryOf } from '../../support/wal-directory.js'
+import { freePorts } from '../real-kafka/ports.js'
 
 export const kindOf = (name: string): ProxyKind => proxyKinds.find(one => one.name === name)!
 
 export interface Ports {
   readonly port: number
   readonly management: number
+}
+
+/** Two gateways that know each other, which keep their ports and their disks when they are started again. */
+export class GatewayPair {
+  readonly ports: readonly Ports[]
+  readonly gateways: Gateway[] = []
+  readonly #children: Children
+  readonly #brokers: string
+  readonly #peers: readonly string[]
+  readonly #disks = [walDirectoryOf('gateways'), walDirectoryOf('gateways')]
+
+  private constructor(children: Children, brokers: string, free: readonly number[]) {
+    this.#children = children
+    this.#brokers = brokers
+    this.ports = [0, 1].map(index => ({ port: free[2 * index]!, management: free[2 * index + 1]! }))
+    this.#peers = [`127.0.0.1:${free[4]}`, `127.0.0.1:${free[5]}`]
+  }
+
+  static async start(children: Children, brokers: string): Promise<GatewayPair> {
+    const pair = new GatewayPair(children, brokers, await freePorts(6))
+    await Promise.all([pair.start(0), pair.start(1)])
+    return pair
+  }
+
+  async start(index: number): Promise<void> {
+    const { port, management } = this.ports[index]!
+    const flags = ['--brokers', this.#brokers, '--port', String(port), '--management-port', String(management)]
+    const gateway = await Gateway.start(this.#children, flags, {
+      CASTELLAN_SHUTDOWN_DRAIN_MS: '',
+      CASTELLAN_APIS_KPRF_MESSAGE_TIMEOUT_MS: '30000',
+      CASTELLAN_WAL_DIRECTORY: this.#disks[index]!,
+      CASTELLAN_PEERS_ADDRESSES: this.#peers.join(','),
+      CASTELLAN_PEERS_LISTEN: this.#peers[index]!,
+      CASTELLAN_PEERS_TOKEN: 'x'.repeat(32)
+    })
+    this.gateways[index] = gateway
+    await gateway.until(200)
+  }
+
+  /** @returns its exit code */
+  stop(index: number): Promise<number | null> {
+    return this.gateways[index]!.child.stop('SIGTERM')
+  }
 }
 
 /** The file of docs/deploy, for the gateways of the test. */
@@ -29,9 +75,17 @@ export function nginx(folder: string, ports: readonly Ports[]): string {
 }
 
 /** @returns status and body of the answer, or what the connection failed with */
-export const ask = (agent: Agent, socketPath: string, method: string, path: string, body?: string): Promise<string> =>
+export const ask = (
+  agent: Agent,
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: string,
+  further: Readonly<Record<string, string>> = {}
+): Promise<string> =>
   new Promise(resolve => {
-    const headers = { host: 'localhost', ...(body !== undefined && { 'content-type': 'application/json' }) }
+    const type = body === undefined ? {} : { 'content-type': 'application/json' }
+    const headers = { host: 'localhost', ...type, ...further }
     const sent = request({ socketPath, agent, method, path, headers })
     sent.once('error', error => resolve(`${error.message} (${sent.reusedSocket ? 'reused' : 'new'} connection)`))
     sent.once('response', (response: IncomingMessage) => {
