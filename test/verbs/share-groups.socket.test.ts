@@ -174,4 +174,22 @@ describe('share groups', () => {
     )
     for (const text of told) expect(text).to.be.a('string').that.includes('was not answered')
   })
+
+  it('are not there where Kafka lists none, and does not know the call that describes one', async () => {
+    expect(await groups().list({}, PATIENCE_MS)).to.deep.equal({ groups: [], next: undefined })
+    const unsupported = { type: 'errorAfter', errorCode: 35 } as const
+    stack.cluster.faults.add({ api: 'ShareGroupDescribe', count: Number.POSITIVE_INFINITY }, unsupported)
+    const [code] = (await refusalOf(groups().list({}, PATIENCE_MS))) as [number, string]
+    expect(code).to.equal(35)
+    await make('workers')
+    const [ofMany] = (await refusalOf(groups().list({}, PATIENCE_MS))) as [number, string]
+    expect(ofMany).to.equal(35)
+  })
+
+  it('that Kafka refuses to describe are left out of a list, and the others are there', async () => {
+    for (const name of ['a', 'b']) await make(name)
+    stack.cluster.faults.add({ api: 'ShareGroupDescribe' }, { type: 'errorAfter', errorCode: 30 })
+    const { groups: listed } = await groups().list({}, PATIENCE_MS)
+    expect(listed).to.have.length(1)
+  })
 })
