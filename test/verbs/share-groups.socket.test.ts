@@ -1,6 +1,12 @@
 import { expect } from 'chai'
+import type { ActorRef } from '../../src/core/actor/actor.js'
+import { performanceClock } from '../../src/core/clocks.js'
 import { KafkaError } from '../../src/core/errors.js'
+import { silentLogger } from '../../src/core/model.js'
+import type { RouterMessage } from '../../src/router/messages/operations.js'
+import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { askRouter } from '../../src/router/routing/ask-router.js'
+import { KafkaShareGroups } from '../../src/verbs/kafka-share-groups.js'
 import type { ResetTo } from '../../src/verbs/verbs.js'
 import { type EmbeddedStack, startEmbeddedStack } from '../support/castellan.js'
 import { TestShareMember } from '../support/share-session.js'
@@ -177,13 +183,18 @@ describe('share groups', () => {
 
   it('are not there where Kafka lists none, and does not know the call that describes one', async () => {
     expect(await groups().list({}, PATIENCE_MS)).to.deep.equal({ groups: [], next: undefined })
-    const unsupported = { type: 'errorAfter', errorCode: 35 } as const
-    stack.cluster.faults.add({ api: 'ShareGroupDescribe', count: Number.POSITIVE_INFINITY }, unsupported)
-    const [code] = (await refusalOf(groups().list({}, PATIENCE_MS))) as [number, string]
+    const router: ActorRef<RouterMessage> = {
+      path: 'an older Kafka',
+      stop: () => undefined,
+      tell(message) {
+        const { requester } = message as { readonly requester: { reply(result: object): void } }
+        const isBrokers = message.type === 'fetchTopicMetadata'
+        setImmediate(() => requester.reply(isBrokers ? { type: 'success', brokers: [] } : kafkaFailure(35)))
+      }
+    }
+    const older = new KafkaShareGroups({ router, log: silentLogger, clock: performanceClock }, stack.gateway.admin)
+    const [code] = (await refusalOf(older.list({}, PATIENCE_MS))) as [number, string]
     expect(code).to.equal(35)
-    await make('workers')
-    const [ofMany] = (await refusalOf(groups().list({}, PATIENCE_MS))) as [number, string]
-    expect(ofMany).to.equal(35)
   })
 
   it('that Kafka refuses to describe are left out of a list, and the others are there', async () => {
