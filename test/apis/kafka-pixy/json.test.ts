@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { checkJson, GoJsonError, goJson, goQuoted, goString } from '../../../src/apis/kafka-pixy/go-json.js'
 import { offsetChangesOf } from '../../../src/apis/kafka-pixy/look-ups-endpoint.js'
 import { offsetsBody } from '../../../src/apis/kafka-pixy/routes.js'
@@ -180,6 +181,42 @@ describe('pixy: texts as Go writes them', () => {
     expect(goString('x<y>&\u2028z\\<\\')).to.equal('"x\\u003cy\\u003e\\u0026\\u2028z\\\\\\u003c\\\\"')
     expect(goString('\\u003c')).to.equal('"\\\\u003c"')
     expect(goString('a\udc00b\ud83d\ude00')).to.equal('"a\ufffdb😀"')
+  })
+
+  it('are what JavaScript writes, but for seven characters, whatever stands beside them', () => {
+    const numbers = new Map(
+      Array.from('<>&\b\f\u2028\u2029', one => [one, one.charCodeAt(0).toString(16).padStart(4, '0')])
+    )
+    const ofLetter = (letter: string): string => {
+      const number = numbers.get(letter)
+      return number === undefined ? JSON.stringify(letter).slice(1, -1) : `\\u${number}`
+    }
+    const letters = fc.constantFrom(
+      ...numbers.keys(),
+      '\\',
+      '"',
+      'b',
+      'f',
+      'u',
+      '\n',
+      '\0',
+      'é',
+      '\u2027',
+      '\u202a',
+      '😀'
+    )
+    fc.assert(
+      fc.property(fc.array(letters), all => {
+        expect(goString(all.join(''))).to.equal(`"${all.map(ofLetter).join('')}"`)
+      })
+    )
+  })
+
+  it('take no longer where a record has nothing but characters that are escaped', () => {
+    const text = '<'.repeat(4_000_000)
+    const before = process.cpuUsage()
+    expect(goString(text)).to.have.length(6 * text.length + 2)
+    expect(process.cpuUsage(before).user / 1_000, 'ms').to.be.below(500)
   })
 
   it('are sorted by their bytes where they are names of a map, and otherwise not', () => {
