@@ -148,7 +148,6 @@ function verbsOf(called: Set<string>): FakeVerbs {
 /** Rights that a request of an endpoint does not need, although its verb does for others. */
 function notNeeded({ name }: Endpoint): readonly string[] {
   const own = withoutCluster(name)
-  if (own === 'confluent commitOffsets') return ['offsets topic+group']
   if (/Topic\w*Configs?$/.test(own)) return ['cluster nothing']
   if (/(?:Broker|Cluster)\w*Configs?$/.test(own)) return ['admin topic', 'alter topic']
   if (own.startsWith('kafka-pixy readConsumers')) return ['admin topic']

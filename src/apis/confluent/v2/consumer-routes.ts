@@ -289,6 +289,7 @@ export const consumerRoutes = {
     async (ask, sent: z.output<typeof commitBody> | undefined) => {
       const offsets = sent?.offsets
       ask.require(topicNamesOf(offsets ?? []))
+      ask.require(topicNamesOf(offsets ?? []), 'offsets')
       // Clients name the last record that they have processed; Kafka stores the next one.
       const next = offsets?.map(one => ({
         ...placeOf(one),
