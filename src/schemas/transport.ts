@@ -44,17 +44,23 @@ export function createTransport({ credentials }: SchemasSettings['registry'], fi
     'content-type': CONTENT_TYPE,
     ...authorization(credentials)
   }
+  const send = ({ url, method, body, signal }: RegistryRequest): Promise<RegistryAnswer> =>
+    new Promise((resolve, reject) => {
+      const isTls = url.startsWith('https:')
+      const onAnswer = (answer: IncomingMessage): void => resolve({ status: answer.statusCode!, body: answer })
+      const request = isTls
+        ? requestTls(url, { method, headers, signal, agent: tls }, onAnswer)
+        : requestPlain(url, { method, headers, signal, agent: plain }, onAnswer)
+      // The registry has closed an idle connection just now. Each call may be repeated; a new connection is no used one.
+      request.on('error', (error: NodeJS.ErrnoException) =>
+        request.reusedSocket && error.code === 'ECONNRESET'
+          ? resolve(send({ url, method, body, signal }))
+          : reject(error)
+      )
+      request.end(body)
+    })
   return {
-    send: ({ url, method, body, signal }) =>
-      new Promise((resolve, reject) => {
-        const isTls = url.startsWith('https:')
-        const onAnswer = (answer: IncomingMessage): void => resolve({ status: answer.statusCode!, body: answer })
-        const request = isTls
-          ? requestTls(url, { method, headers, signal, agent: tls }, onAnswer)
-          : requestPlain(url, { method, headers, signal, agent: plain }, onAnswer)
-        request.on('error', reject)
-        request.end(body)
-      }),
+    send,
     close: () => agents.forEach(agent => agent.destroy())
   }
 }

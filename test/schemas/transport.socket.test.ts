@@ -75,6 +75,34 @@ describe('the transport to a schema registry', () => {
     expect(unknown).to.not.equal('201 GET ')
   })
 
+  it('asks again when the registry closes an idle connection as it is used again', async () => {
+    let calls = 0
+    const answered = new Set<object>()
+    const url = `http://127.0.0.1:${await listening(
+      createPlain((request, response) => {
+        // Each connection answers once.
+        if (answered.has(request.socket)) request.socket.destroy()
+        else listener(request, response)
+        answered.add(request.socket)
+        calls++
+      })
+    )}/`
+    const transport = opening()
+    for (let nth = 1; nth <= 3; nth++) expect(await answerOf(transport, url, `${nth}`)).to.equal(`201 POST ${nth}`)
+    expect(calls, 'two were lost').to.equal(5)
+  })
+
+  it('does not ask again on a new connection that is closed', async () => {
+    let calls = 0
+    const closing = createPlain(request => {
+      calls++
+      request.socket.destroy()
+    })
+    const url = `http://127.0.0.1:${await listening(closing)}/`
+    const error = await answerOf(opening(), url).catch((thrown: NodeJS.ErrnoException) => thrown.code)
+    expect([error, calls]).to.deep.equal(['ECONNRESET', 1])
+  })
+
   it('gives up when it is told to, and when it is closed', async () => {
     const url = `http://127.0.0.1:${await listening(createPlain(listener))}/slow`
     const limit = new AbortController()
