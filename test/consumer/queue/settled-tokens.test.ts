@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Settling, SettledTokens } from '../../../src/consumer/queue/settled-tokens.js'
+import { SettledTokens, type Settling } from '../../../src/consumer/queue/settled-tokens.js'
 
 describe('the first answers about settled messages', () => {
   it('are kept for the latest 90,000 tokens when there are 100,000', async () => {

@@ -49,14 +49,15 @@ describe('the calls of a transactional id', () => {
     }
     const calls = new TransactionalCalls({ router, clock: () => clock.now }, 'etl')
     const producer = { producerId: 1n, producerEpoch: 0 }
-    const ask = async (call: Parameters<typeof calls.ask>[0]): Promise<string> => {
-      const asked = calls.ask(call, clock.now + 1_000)
+    const typeOf = async (asked: Promise<{ readonly type: string }>): Promise<string> => {
       await clock.tickAsync(1_000)
       return (await asked).type
     }
-    expect(await ask({ type: 'addOffsetsToTxn', producer, group: 'readers' })).to.equal('timedOut')
+    const added = calls.ask({ type: 'addOffsetsToTxn', producer, group: 'readers' }, clock.now + 1_000)
+    expect(await typeOf(added)).to.equal('timedOut')
     expect(calls.unanswered, 'what was refused').to.equal(0)
-    expect(await ask({ type: 'endTxn', producer, isCommit: true })).to.equal('timedOut')
+    const ended = calls.ask({ type: 'endTxn', producer, isCommit: true }, clock.now + 1_000)
+    expect(await typeOf(ended)).to.equal('timedOut')
     expect(calls.unanswered).to.be.greaterThan(0)
   })
 })
