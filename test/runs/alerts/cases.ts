@@ -60,6 +60,7 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
   'log-cut': ['CastellanGroupLogCut', 'CastellanRecordsFail', 'CastellanRecordsRefused'],
   'no-kafka': ['CastellanDown', 'CastellanKafkaAway'],
   'keys-full': ['CastellanKeysFull', 'CastellanRecordsRefused'],
+  'planned-restart': [],
   'keys-away': ['CastellanKeysAway', 'CastellanServerErrors'],
   // Records of kprf fail beside it; why was not looked for. The machine was busy.
   bug: ['CastellanBug', 'CastellanRecordsFail', 'CastellanRecordsRefused'],
@@ -195,6 +196,32 @@ const madeUp: readonly Case[] = [
     seconds: 900,
     series: { 'castellan_http_idempotent_requests_total{result="away"}': '0x10 3+3x3 12x160' },
     fires: []
+  },
+  {
+    name: 'owner-of-keys-away-shortly',
+    about: 'For 40 s, half of the requests are answered that the owner of their key is away.',
+    intervalSeconds: 5,
+    seconds: 600,
+    series: {
+      'castellan_http_idempotent_requests_total{result="away"}': '0x60 0+5x8 40x51',
+      'castellan_http_requests_total{api="kprf",method="POST",status="200"}': '0+5x120',
+      'castellan_http_requests_total{api="kprf",method="POST",status="503"}': '0x60 0+5x8 40x51',
+      'castellan_refused_records_total{api="kprf",reason="peerAway"}': '0x60 0+5x8 40x51'
+    },
+    fires: []
+  },
+  {
+    name: 'owner-of-keys-away',
+    about: 'A gateway that owns keys is away for minutes, and most requests of the other one have keys.',
+    intervalSeconds: 5,
+    seconds: 600,
+    series: {
+      'castellan_http_idempotent_requests_total{result="away"}': '0x12 0+5x107',
+      'castellan_http_requests_total{api="kprf",method="POST",status="200"}': '0+5x120',
+      'castellan_http_requests_total{api="kprf",method="POST",status="503"}': '0x12 0+5x107',
+      'castellan_refused_records_total{api="kprf",reason="peerAway"}': '0x12 0+5x107'
+    },
+    fires: ['CastellanKeysAway', 'CastellanRecordsRefused', 'CastellanServerErrors']
   },
   {
     name: 'queue-message-held-long',

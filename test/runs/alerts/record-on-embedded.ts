@@ -51,7 +51,7 @@ async function record(name: string, about: string, gateway: Gateway, seconds: nu
 
 async function ask({ url }: Gateway, path: string, body?: string, key?: string): Promise<void> {
   const headers = { 'content-type': 'application/json', ...(key !== undefined && { 'idempotency-key': key }) }
-  const signal = AbortSignal.timeout(20_000)
+  const signal = AbortSignal.timeout(40_000)
   const answer = await fetch(url + path, body === undefined ? { signal } : { method: 'POST', body, headers, signal })
   await answer.arrayBuffer()
 }
@@ -91,6 +91,24 @@ async function askEachApi({ url }: Gateway, time: number): Promise<void> {
   await sleep(500)
 }
 
+/** Two gateways that know each other. @returns the first one, and what starts the other one */
+async function startPeers(): Promise<[Gateway, () => Promise<Gateway>]> {
+  const [one = 0, two = 0] = await freePorts(2)
+  const broker = children.start(['broker', '--port', '0'])
+  const [brokers] = await broker.line(/127\.0\.0\.1:\d+/)
+  const peers = (port: number) => ({
+    'peers.addresses': `127.0.0.1:${one},127.0.0.1:${two}`,
+    'peers.listen': `127.0.0.1:${port}`,
+    'peers.token': 'x'.repeat(32)
+  })
+  const startPeer = (port: number) => {
+    const flags = Object.entries(peers(port)).flatMap(([path, value]) => ['--set', `${path}=${value}`])
+    const environment = { CASTELLAN_WAL_DIRECTORY: join(folder, `peer-${port}`) }
+    return Gateway.start(children, ['--brokers', brokers, ...flags], environment)
+  }
+  return [await startPeer(one), () => startPeer(two)]
+}
+
 const recordings: Readonly<Record<string, () => Promise<void>>> = {
   async quiet() {
     const gateway = await start('quiet', { 'metrics.lag.everyMs': 5_000 })
@@ -109,25 +127,38 @@ const recordings: Readonly<Record<string, () => Promise<void>>> = {
     )
   },
   async 'keys-away'() {
-    const [one = 0, two = 0] = await freePorts(2)
-    const broker = children.start(['broker', '--port', '0'])
-    const [brokers] = await broker.line(/127\.0\.0\.1:\d+/)
-    const peers = (port: number) => ({
-      'peers.addresses': `127.0.0.1:${one},127.0.0.1:${two}`,
-      'peers.listen': `127.0.0.1:${port}`,
-      'peers.token': 'x'.repeat(32)
-    })
-    const startPeer = (port: number) => {
-      const flags = Object.entries(peers(port)).flatMap(([path, value]) => ['--set', `${path}=${value}`])
-      const environment = { CASTELLAN_WAL_DIRECTORY: join(folder, `peer-${port}`) }
-      return Gateway.start(children, ['--brokers', brokers, ...flags], environment)
-    }
-    const [gateway, other] = await Promise.all([startPeer(one), startPeer(two)])
+    const [gateway, startOther] = await startPeers()
+    const other = await startOther()
     setTimeout(() => other.child.process.kill('SIGKILL'), 30_000)
     await record('keys-away', 'One of two gateways is gone for good.', gateway, 330, 5, async (at, time) => {
       await ask(at, '/kprf/push', recordsOf(1, true), `key-${time}`)
       await sleep(200)
     })
+  },
+  async 'planned-restart'() {
+    const [gateway, startOther] = await startPeers()
+    const other = await startOther()
+    const restart = async (): Promise<void> => {
+      await sleep(60_000)
+      await other.child.stop('SIGTERM')
+      await sleep(40_000)
+      await startOther()
+    }
+    const restarted = restart()
+    await record(
+      'planned-restart',
+      'One of two gateways is stopped, and started again after 40 s.',
+      gateway,
+      300,
+      5,
+      (at, time) =>
+        Promise.all(
+          Array.from({ length: 16 }, (_, client) =>
+            Promise.all([ask(at, '/kprf/push', recordsOf(1, true), `key-${client}-${time}`), sleep(200)])
+          )
+        )
+    )
+    await restarted
   },
   async 'outcomes-lost'() {
     const receipts = join(folder, 'outcomes-lost', 'receipts')
