@@ -6,6 +6,7 @@ import {
   batchOutput,
   binaryOutput,
   eventIn,
+  hasTooManyHeaders,
   jsonOf,
   type ReadEvent,
   structuredOutput,
@@ -215,6 +216,13 @@ describe('cloudevents: events in answers', () => {
 
   it('the data of a server-sent event has no line break of its own', () => {
     expect(toEventData(Buffer.from('{\r\n"a":\r1\n}'))).to.equal('{\ndata: "a":\ndata: 1\ndata: }')
+  })
+
+  it('attributes that are more than clients read are not encoded, since such an answer is refused', () => {
+    const spaces = ' '.repeat(20_000)
+    const output = binaryOutput(binary('text/plain', 'x', header('ce_subject', spaces)))
+    expect(output.headers['ce-subject']).to.equal(spaces)
+    expect(hasTooManyHeaders(output)).to.equal(true)
   })
 
   it('an event that came in binary mode leaves in binary mode as it came', () => {
