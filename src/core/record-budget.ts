@@ -19,6 +19,8 @@ export const defaultRecordBytes = (heapBytes = getHeapStatistics().heap_size_lim
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */
 const GRACE_MS = 5_000
+/** Who has waited for so long has room kept for it, which others leave: small answers would take it as it becomes free. */
+const KEEP_AFTER_MS = 1_000
 /** While there are waiters, slow answers are looked for this often. */
 const LOOK_MS = 250
 
@@ -38,13 +40,14 @@ export interface LeavingAnswer {
 interface Waiter {
   readonly client: string
   readonly bytes: number
+  readonly since: number
   readonly goOn: () => void
 }
 
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
  * may have about half of them, as with {@link Shares}, and gets no more while one waits that has less. Who needs room waits for it in
- * turn: first the clients that have least.
+ * turn: first the clients that have least; after a second room is kept for it.
  * While there are waiters, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
@@ -56,6 +59,8 @@ export class RecordBudget {
   readonly #byClient = new Map<string, number>()
   /** By client, the clients that wait longest first. */
   readonly #waiting = new Map<string, Set<Waiter>>()
+  /** Others take no room that it needs. */
+  #kept: Waiter | undefined
   readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
   /** What a client has that is larger than a share. */
   #oversized: HeldRecords | undefined
@@ -94,14 +99,20 @@ export class RecordBudget {
 
   /** What a client may take now: half of what is free to it, so that others can have some as well. At least 0. */
   roomOf(client: string | undefined): number {
-    const free = this.maxBytes - this.#held.value
+    const free = this.#freeTo(client)
     const own = client === undefined ? 0 : this.bytesOf(client)
     return own > free ? 0 : Math.max(0, Math.floor((free - own) / 2))
   }
 
   /** Why a client gets no room for so many bytes; `undefined`: it gets it. @param client `undefined`: all that is free */
   problemOf(client: string | undefined, bytes: number): 'full' | 'greedy' | undefined {
-    return this.#problemOf(client, bytes, this.maxBytes - this.#held.value)
+    return this.#problemOf(client, bytes, this.#freeTo(client))
+  }
+
+  /** Below 0: what has been fetched is counted in any case, and room may be kept for another client. */
+  #freeTo(client: string | undefined): number {
+    const free = this.maxBytes - this.#held.value
+    return this.#kept === undefined || this.#kept.client === client ? free : free - this.#kept.bytes
   }
 
   #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
@@ -191,7 +202,7 @@ export class RecordBudget {
    * @returns ends the wait; does nothing after it
    */
   whenRoom(client: string, bytes: number, goOn: () => void): () => void {
-    const waiter = { client, bytes, goOn }
+    const waiter = { client, bytes, since: this.#now(), goOn }
     const own = this.#waiting.get(client)
     if (own === undefined) this.#waiting.set(client, new Set([waiter]))
     else own.add(waiter)
@@ -206,6 +217,10 @@ export class RecordBudget {
     if (own?.delete(waiter) && own.size === 0) {
       this.#waiting.delete(waiter.client)
       if (this.bytesOf(waiter.client) === this.#leastWaiting) this.#leastWaiting = undefined
+    }
+    if (this.#kept === waiter) {
+      this.#kept = undefined
+      this.#serveSoon()
     }
     if (this.#waiting.size > 0) return
     clearTimeout(this.#timer)
@@ -239,11 +254,13 @@ export class RecordBudget {
     for (const waiter of this.#inTurn()) {
       const { client, bytes } = waiter
       const waits = this.#waiting.get(client)?.has(waiter) === true
-      const problem = this.#problemOfRoom(client, bytes, this.maxBytes - this.#held.value)
-      if (waits && problem === undefined && (this.#isLarge(bytes) || this.bytesOf(client) <= poorest)) {
+      const problem = this.#problemOfRoom(client, bytes, this.#freeTo(client))
+      const isInTurn = waits && this.bytesOf(client) <= poorest
+      if (waits && problem === undefined && (this.#isLarge(bytes) || isInTurn)) {
         this.#left(waiter)
         waiter.goOn()
-      }
+      } else if (isInTurn && problem === 'full' && !this.#isLarge(bytes) && this.#now() - waiter.since >= KEEP_AFTER_MS)
+        this.#kept ??= waiter
       if (this.#waiting.has(client)) poorest = Math.min(poorest, this.bytesOf(client))
     }
   }

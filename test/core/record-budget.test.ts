@@ -144,6 +144,30 @@ describe('the budget of records', () => {
     expect(isServed).to.equal(true)
   })
 
+  it('keeps room for a client that has waited for a second, although others take small answers as they become free', async () => {
+    const small = Array.from({ length: 8 }, (_, at) => hold(7, `s${at}`))
+    let isServed = false
+    budget.whenRoom('a', 30, () => {
+      isServed = true
+      take('a', 30)
+    })
+    let refused = 0
+    const turn = async (at: number): Promise<void> => {
+      small[at % 8]!.release()
+      await nextTick()
+      const next = budget.take(`s${at % 8}`, 7)
+      if (next === undefined) refused++
+      else held.push((small[at % 8] = next))
+    }
+    for (let at = 0; at < 16; at++) await turn(at)
+    expect([isServed, refused], 'they are small enough').to.deep.equal([false, 0])
+    now = 1_000
+    for (let at = 0; at < 8 && !isServed; at++) await turn(at)
+    expect(isServed).to.equal(true)
+    expect(refused).to.be.within(1, 8)
+    expect(take('b', 1), 'nothing is kept any more').to.not.equal(undefined)
+  })
+
   it('looks at each client that waits a few times, however many wait', async () => {
     let looks = 0
     class Watched extends RecordBudget {
