@@ -36,7 +36,10 @@ const outside: Readonly<Record<string, string>> = {
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',
-  'cli/gateway-writer.ts': 'a client of a gateway, in a process of its own'
+  'cli/gateway-writer.ts': 'a client of a gateway, in a process of its own',
+  'cli/commands/doctor.ts': 'a command that asks a Kafka once, in a process of its own',
+  'cli/doctor/beside-kafka.ts': 'belongs to that command',
+  'cli/doctor/examine.ts': 'belongs to that command'
 }
 
 const files = (folder: string): string[] =>

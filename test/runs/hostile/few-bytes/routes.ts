@@ -220,6 +220,12 @@ const operations: readonly Route[] = [
         list('accept', value => value, '""'),
         'many'
       ),
+      post(
+        `${queue}/reset`,
+        JSON_TYPE,
+        text(value => `{"to":${value},"dryRun":true}`),
+        'escaped'
+      ),
       { name: `PATCH ${queue}`, type: JSON_TYPE, form: dead, worst: 'escaped' }
     ]
   })
