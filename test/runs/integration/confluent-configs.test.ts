@@ -41,7 +41,11 @@ describe('confluent: settings, ACLs and what links lead to', () => {
       ['POST', '/acls:batch'],
       ['GET', '/topics/-/partitions/-/reassignment']
     ] as const) {
-      expect([method, path, (await ask(method, path)).status]).to.deep.equal([method, path, path === '/acls' ? 405 : 404])
+      expect([method, path, (await ask(method, path)).status]).to.deep.equal([
+        method,
+        path,
+        path === '/acls' ? 405 : 404
+      ])
     }
   })
 
