@@ -95,9 +95,15 @@ export class WaitAtOwner<Result> {
 const failureOf = ({ cause, message }: PeerError): Failure =>
   ownFailure('overloaded', cause === undefined ? AWAY.message : message, true)
 
+/** How long an end is remembered whose request has not come: calls have connections of their own, and overtake each other. */
+const REMEMBERED_MS = 60_000
+const MAX_REMEMBERED = 10_000
+
 /** The requests of other workers that wait at this one, which owns their groups. Each call gets one answer. */
 export class WaitsOfOthers<Answer> {
   readonly #ended: Answer
+  /** Until when ends are remembered of requests that are not open, by worker and number; the oldest comes first. */
+  readonly #endedEarly = new Map<string, number>()
   /** Functions that end the open requests, by worker and number of the request. */
   readonly #ends = new Map<string, () => void>()
 
@@ -114,6 +120,7 @@ export class WaitsOfOthers<Answer> {
    */
   answer(from: unknown, id: number, begin: (reply: (answer: Answer) => void) => () => void): Promise<Answer> {
     const key = waitKeyOf(from, id)
+    if ((this.#endedEarly.get(key) ?? 0) > performance.now()) return Promise.resolve(this.#ended)
     return new Promise(resolve => {
       let isAnswered = false
       const reply = (answer: Answer): void => {
@@ -130,14 +137,28 @@ export class WaitsOfOthers<Answer> {
     })
   }
 
-  /** Ends a request, if it is open. */
+  /** Ends a request, also one that comes later. */
   end(from: unknown, id: number): void {
-    this.#ends.get(waitKeyOf(from, id))?.()
+    const key = waitKeyOf(from, id)
+    const end = this.#ends.get(key)
+    if (end === undefined) this.#remember(key)
+    else end()
   }
 
-  /** Ends the requests of a worker that has ended. */
+  #remember(key: string): void {
+    const now = performance.now()
+    for (const [old, until] of this.#endedEarly) {
+      if (until > now && this.#endedEarly.size < MAX_REMEMBERED) break
+      this.#endedEarly.delete(old)
+    }
+    this.#endedEarly.set(key, now + REMEMBERED_MS)
+  }
+
+  /** Ends the requests of a worker that has ended. Another one in its place counts from the same number again. */
   endAllOf(worker: unknown): void {
-    for (const [key, end] of [...this.#ends]) if (key.startsWith(waitKeyOf(worker, ''))) end()
+    const start = waitKeyOf(worker, '')
+    for (const [key, end] of [...this.#ends]) if (key.startsWith(start)) end()
+    for (const key of [...this.#endedEarly.keys()]) if (key.startsWith(start)) this.#endedEarly.delete(key)
   }
 }
 
