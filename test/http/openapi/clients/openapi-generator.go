@@ -57,7 +57,7 @@ func kafkaPixy(topic string) any {
 	offsets := []c.KafkaPixyWriteOffsetsBodyEntry{{Partition: int32(*at.Partition), Offset: *at.Offset}}
 	got(client.KafkaPixyAPI.KafkaPixyWriteOffsets(ctx, topic).Group(topic).KafkaPixyWriteOffsetsBodyEntry(offsets).Execute())
 	read := got(client.KafkaPixyAPI.KafkaPixyConsumeMessage(ctx, topic).Group(topic).Encoding("text").Execute())
-	return read.KafkaPixyConsumeMessageAnswer.Value.Get()
+	return read.KafkaPixyConsumeMessageAnswer.Value
 }
 
 func confluentV2(topic string) any {

@@ -39,7 +39,7 @@ def confluent_v3(topic):
 
 
 def strimzi_both(topic):
-    strimzi.strimzi_send(topic, m.ProducerRecordList(records=[m.ProducerRecord(value=m.RecordValue("hello"))]))
+    strimzi.strimzi_send(topic, m.ProducerRecordList(records=[m.ProducerRecord(value="hello")]))
     strimzi.strimzi_create_consumer(topic, m.Consumer.from_dict({**EARLIEST, "format": "json"}))
     strimzi.strimzi_subscribe(topic, "one", m.Topics(topics=[topic]))
     for _ in range(20):

@@ -49,7 +49,7 @@ told({
     }
   },
   arion: async topic => problem(await client.arionSync(topic, new Blob(['hello']))),
-  kprf: async topic => problem(await client.kprfPush({ records: [{ topic, data: 'hello' }] })),
+  kprf: async topic => problem(await client.kprfPush({ records: [{ topic, data: 'hello' }] }, as('application/json'))),
   cloudEvents: async topic => {
     const event = { specversion: '1.0', id: '1', source: '/test', type: 'test', data: 'hello' } as const
     await client.cloudeventsProduce(topic, event, {}, as('application/cloudevents+json'))
