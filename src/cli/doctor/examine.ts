@@ -3,7 +3,7 @@ import { performanceClock } from '../../core/clocks.js'
 import { KafkaError } from '../../core/errors.js'
 import type { BrokerAddress } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
-import type { BrokerClient, BrokerClientFactory } from '../../kafka/broker-client.js'
+import { type BrokerClient, type BrokerClientFactory, type CallName, calledApis } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AclRight } from '../../kafka/features.js'
 import { type Answers, type Finding, findingsOf, type Told } from './findings.js'
@@ -21,11 +21,14 @@ export interface Question {
 interface Node {
   readonly nodeId: number
   readonly client: BrokerClient
+  /** As it was when it connected: a lost connection offers nothing. */
+  readonly offered: ReadonlySet<CallName>
 }
 
 /** A coordinator that will be there soon, or is another node. Kafka has none before the first group. */
 const SOON = codesOf('COORDINATOR_NOT_AVAILABLE', 'COORDINATOR_LOAD_IN_PROGRESS', 'NOT_COORDINATOR')
 const PAUSE_MS = 200
+const CALLS = Object.keys(calledApis) as readonly CallName[]
 const CREATES_TOPICS = 'auto.create.topics.enable'
 
 /**
@@ -53,7 +56,7 @@ export class Doctor {
       ...{ topics: asked, allowAutoTopicCreation: false, withAuthorizedOperations: true }
     })
     const { nodes, away } = await this.#connectAll(metadata.brokers)
-    const offers: Answers['offers'] = call => nodes.every(({ client }) => client.offers(call))
+    const offers: Answers['offers'] = call => nodes.every(({ offered }) => offered.has(call))
     const settings = await this.#settings(nodes[0]!, question, offers('describeShareGroupOffsets'))
     const told = (name: string): Told => {
       const { errorCode = errorCodes.NONE, authorizedOperations } =
@@ -97,7 +100,7 @@ export class Doctor {
       const client = this.#clientAt({ host, port })
       try {
         await client.connect()
-        nodes.push({ nodeId, client })
+        nodes.push({ nodeId, client, offered: new Set(CALLS.filter(call => client.offers(call))) })
       } catch (error) {
         failure = error
         away.push({ about: `broker ${nodeId}`, outcome: 'cannot tell', detail: messageOf(error), grants: [] })

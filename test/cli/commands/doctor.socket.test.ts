@@ -69,6 +69,14 @@ describe('castellan doctor', function () {
     ])
   })
 
+  it('cannot tell what a lost connection would have told, and knows what the broker offers', async () => {
+    cluster.faults.add({ api: 'InitProducerId', count: 9 }, { type: 'close', afterWork: false })
+    const outcome = await doctor('--topic', 'orders', '--group', 'billing', '--json')
+    const all = findings(outcome)
+    expect([...all.values()].filter(({ outcome }) => outcome === 'lacks')).to.deep.equal([])
+    expect([outcome.code, all.get('read')!.outcome]).to.deep.equal([0, 'works'])
+  })
+
   it('exits with 0 where only a right is missing that no setting asks for', async () => {
     cluster.faults.add({ api: 'DescribeConfigs', count: 9 }, { type: 'error', errorCode: 29 })
     expect((await doctor('--topic', 'orders')).code).to.equal(0)
