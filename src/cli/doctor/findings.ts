@@ -75,28 +75,33 @@ export const findingsOf = (answers: Answers): readonly Finding[] =>
     .map(([name, feature]) => ({
       about: name,
       grants: [],
-      ...(whatIsLacking(feature, answers) ?? refusedIds(feature, answers) ?? byRights(feature, answers))
+      ...(whatIsLacking(feature, answers) ?? withoutId(feature, answers) ?? byRights(feature, answers))
     }))
 
 type Judged = Pick<Finding, 'outcome' | 'detail'> & Partial<Finding>
 
-function whatIsLacking(feature: Feature, { createsTopics, offers }: Answers): Judged | undefined {
+function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answers): Judged | undefined {
   const { calls, dispensable = [] } = feature
-  const hidden = calls.filter(call => !dispensable.includes(call) && !offers(call))
+  const isOffered = (call: CallName): boolean =>
+    offers(call) && (call !== 'initProducerId' || idCode !== errorCodes.UNSUPPORTED_VERSION)
+  const hidden = calls.filter(call => !dispensable.includes(call) && !isOffered(call))
   if (hidden.length > 0) return { outcome: 'lacks', detail: hidden.join(', ') }
   if (feature !== features.createByWriting || createsTopics !== false) return undefined
   return { outcome: 'lacks', detail: 'auto.create.topics.enable' }
 }
 
-/** A producer id is refused without Write on any topic, and before Kafka 2.8 without a right on the cluster. */
-function refusedIds(feature: Feature, answers: Answers): Judged | undefined {
-  if (feature !== features.write || !REFUSED.has(answers.idCode)) return undefined
+/** What InitProducerId tells of writing, where it gave no id. */
+function withoutId(feature: Feature, answers: Answers): Judged | undefined {
+  const { idCode, topics } = answers
+  if (feature !== features.write || idCode === errorCodes.NONE) return undefined
   const missing = feature.acls.flatMap(right => knownOf(right, answers)).filter(({ is }) => is === 'missing')
   if (missing.length > 0) return undefined
-  const isNamed = answers.topics.length > 0
-  const detail = isNamed
-    ? 'IdempotentWrite on Cluster'
-    : 'Write on a Topic (before Kafka 2.8: IdempotentWrite on Cluster)'
+  const { message } = kafkaErrorOf(idCode)
+  if (idCode === errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) return { outcome: 'needs', detail: message }
+  if (!REFUSED.has(idCode)) return { outcome: 'cannot tell', detail: `initProducerId: ${message}` }
+  // It is refused without Write on any topic, and before Kafka 2.8 without a right on the cluster.
+  const detail =
+    topics.length > 0 ? 'IdempotentWrite on Cluster' : 'Write on a Topic (before Kafka 2.8: IdempotentWrite on Cluster)'
   return { outcome: 'needs', detail }
 }
 

@@ -74,7 +74,11 @@ describe('castellan doctor', function () {
     const outcome = await doctor('--topic', 'orders', '--group', 'billing', '--json')
     const all = findings(outcome)
     expect([...all.values()].filter(({ outcome }) => outcome === 'lacks')).to.deep.equal([])
-    expect([outcome.code, all.get('read')!.outcome]).to.deep.equal([0, 'works'])
+    expect([outcome.code, all.get('write')!.outcome, all.get('read')!.outcome]).to.deep.equal([
+      0,
+      'cannot tell',
+      'works'
+    ])
   })
 
   it('exits with 0 where only a right is missing that no setting asks for', async () => {

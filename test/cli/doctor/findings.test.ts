@@ -57,6 +57,20 @@ describe('findings of the doctor', () => {
     expect(outcome(findings({ idCode }), 'write')).to.equal('needs IdempotentWrite on Cluster')
   })
 
+  it('a producer id that is not given for another reason says nothing of rights', () => {
+    for (const idCode of [errorCodes.INVALID_REQUEST, errorCodes.NETWORK_EXCEPTION, 15, -1])
+      expect(outcome(findings({ idCode }), 'write'), String(idCode)).to.match(/^cannot tell initProducerId: /)
+    const operations = ['DESCRIBE'] as const
+    const all = findings({ idCode: errorCodes.INVALID_REQUEST, topics: [told('orders', { operations })] })
+    expect(outcome(all, 'write')).to.equal('needs Write on Topic orders')
+  })
+
+  it('a producer id is refused (53), and a Kafka whose answer is 35 has none', () => {
+    expect(outcome(findings({ idCode: 53 }), 'write')).to.match(/^needs .*TRANSACTIONAL_ID_AUTHORIZATION_FAILED/)
+    const all = findings({ idCode: errorCodes.UNSUPPORTED_VERSION })
+    expect(outcome(all, 'write')).to.equal('lacks initProducerId')
+  })
+
   it('a topic that does not exist has no rights to tell', () => {
     const all = findings({ topics: [told('orders', { errorCode: 3, operations: undefined })] })
     expect(outcome(all, 'write')).to.match(/^cannot tell Topic orders: UNKNOWN_TOPIC_OR_PARTITION/)
