@@ -36,13 +36,25 @@ export class KafkaShareGroups implements ShareGroupVerbs {
   async list({ after = '', most, includes = () => true }: ShareGroupsOnly, timeoutMs: number): Promise<ShareGroupList> {
     const limit = this.#limit(timeoutMs)
     const names = (await this.#readers(limit).shareGroupNames()).filter(name => name > after && includes(name))
-    // A Kafka without share groups lists none.
-    if (names.length === 0) await this.#readers(limit).shareGroup(ANY_GROUP)
+    if (names.length === 0) await this.#requireOffered(limit)
     const page = names.slice(0, most)
     const groups = await mapInPortions(page, groupId => this.#listed(groupId, limit))
     return {
       groups: groups.filter(group => group !== undefined),
       next: names.length > page.length ? page.at(-1) : undefined
+    }
+  }
+
+  /**
+   * A Kafka without share groups lists none. All else that Kafka says of the group, as that it may not be described, is no matter.
+   *
+   * @throws KafkaError 35 where Kafka has no share groups
+   */
+  async #requireOffered(limit: TimeLimit): Promise<void> {
+    try {
+      await this.#readers(limit).shareGroup(ANY_GROUP)
+    } catch (error) {
+      if (!(error instanceof CastellanError) || isUnsupported(error)) throw error
     }
   }
 

@@ -197,6 +197,16 @@ describe('share groups', () => {
     expect(code).to.equal(35)
   })
 
+  it('are not there where Kafka has none, and refuses to describe the group that the list asks for', async () => {
+    // The embedded broker says that an unknown group is dead beside every code, so a group of this name is needed.
+    await make('castellan')
+    for (const errorCode of [29, 30]) {
+      stack.cluster.faults.add({ api: 'ShareGroupDescribe' }, { type: 'errorAfter', errorCode })
+      const listed = await groups().list({ includes: () => false }, PATIENCE_MS)
+      expect(listed, String(errorCode)).to.deep.equal({ groups: [], next: undefined })
+    }
+  })
+
   it('that Kafka refuses to describe are left out of a list, and the others are there', async () => {
     for (const name of ['a', 'b']) await make(name)
     stack.cluster.faults.add({ api: 'ShareGroupDescribe' }, { type: 'errorAfter', errorCode: 30 })
