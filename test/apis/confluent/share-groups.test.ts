@@ -93,6 +93,33 @@ describe('confluent: share groups of version 3', () => {
   const related = (path: string) => ({ related: url(path) })
   const partition = (at: number) => related(`/topics/orders/partitions/${at}`)
 
+  it('are shown a portion of the list in each tick', async () => {
+    const inTicks: number[] = []
+    let isNewTick = true
+    const count = (): void => {
+      if (isNewTick) {
+        inTicks.push(0)
+        setImmediate(() => {
+          isNewTick = true
+        })
+      }
+      isNewTick = false
+      inTicks.push(inTicks.pop()! + 1)
+    }
+    const many = Array.from({ length: 1_000 }, (_, at) => ({
+      ...{ ...GROUP, groupId: `g${at}` },
+      get partitions() {
+        count()
+        return GROUP.partitions
+      }
+    }))
+    verbs.shareGroups = { ...verbs.shareGroups, list: async () => ({ groups: many, next: undefined }) }
+    await start()
+    const [code, list] = await ask('/share-groups')
+    expect([code, list.data.length]).to.deep.equal([200, many.length])
+    expect(Math.max(...inTicks)).to.be.below(many.length / 2)
+  })
+
   it('have the bodies that Confluent gives them, without topics that the client may not see', async () => {
     refused = new Set(['offsets secret'])
     await start()

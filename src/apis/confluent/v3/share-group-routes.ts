@@ -101,7 +101,9 @@ export const shareGroupRoutes = {
       const includes = (group: string): boolean => ask.caller.allows('offsets', { group })
       const { groups } = await ask.verbs.shareGroups.list({ includes }, ask.time.ms)
       const inOrder = [...groups].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId))
-      return lazily(() => inOrder.map(group => shown(ask, group)))
+      return lazily(function* () {
+        for (const group of inOrder) yield shown(ask, group)
+      })
     },
     ['offsets']
   ),
