@@ -2,6 +2,7 @@ import {
   type CarryOut,
   type ForwardedAnswer,
   type ForwardedRequest,
+  NOT_SERVED,
   NotCarriedOutError
 } from '../../http/api/key-owners.js'
 import { NOT_SENT, type PeerError } from './peers.js'
@@ -13,7 +14,12 @@ export const KEYED_REQUEST = 'keyed request'
 const OVERLOADED = 'overloaded'
 
 /** Codes of failures after which it is certain that the owner does not carry the request out. */
-const REFUSED: readonly (string | undefined)[] = [NotCarriedOutError.code, NOT_SENT, OVERLOADED]
+const REFUSED: readonly (string | undefined)[] = [NotCarriedOutError.code, NOT_SENT, OVERLOADED, NOT_SERVED]
+
+const WHY: ReadonlyMap<string | undefined, NotCarriedOutError['why']> = new Map([
+  [OVERLOADED, 'busy'],
+  [NOT_SERVED, 'notServed']
+])
 
 /**
  * The answer of the owner of a key.
@@ -24,7 +30,7 @@ export async function answerOf(owner: string, called: Promise<unknown>): Promise
   const answered = await called.catch(({ message, cause }: PeerError) => {
     if (!REFUSED.includes(cause?.code)) throw new Error(`${owner}, which owns the key, does not answer`)
     const why = cause?.code === NOT_SENT ? `cannot be reached: ${message}` : `refuses: ${message}`
-    throw new NotCarriedOutError(`${owner}, which owns the key, ${why}`, cause?.code === OVERLOADED)
+    throw new NotCarriedOutError(`${owner}, which owns the key, ${why}`, WHY.get(cause?.code))
   })
   // A process that has just been started handles no messages yet.
   if (answered === undefined) throw new NotCarriedOutError(`${owner}, which owns the key, does not serve yet`)

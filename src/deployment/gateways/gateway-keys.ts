@@ -9,6 +9,7 @@ import {
   type ForwardedRequest,
   type Holding,
   type KeyOwners,
+  NOT_SERVED,
   NotCarriedOutError,
   type PassOn
 } from '../../http/api/key-owners.js'
@@ -43,6 +44,8 @@ interface Envelope {
 export interface GatewayKeysDeps {
   readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onRefreshed' | 'processesAt'>
   readonly addresses: readonly string[]
+  /** `http.maxBodiesInFlightBytes`. */
+  readonly bodiesMaxBytes: number
   readonly log: Logger
   readonly now?: MonotonicClock
 }
@@ -93,7 +96,7 @@ export class GatewayKeys implements KeyOwners {
 
   constructor(deps: GatewayKeysDeps) {
     this.#deps = deps
-    this.#held = new HeldRequests(owner => this.#canBeTried(owner), deps.now ?? performanceClock)
+    this.#held = new HeldRequests(owner => this.#canBeTried(owner), deps.now ?? performanceClock, deps.bodiesMaxBytes)
     this.#list = new KeyList(deps.addresses)
     deps.peers.serve(SHARING, () => this.#sharing)
     deps.peers.onRefreshed(() => this.#look())
@@ -275,7 +278,7 @@ export class GatewayKeys implements KeyOwners {
     )
     return answerOf(`the gateway ${to}`, called).catch(error => {
       // Until it says again that it shares keys.
-      const isRefused = error instanceof NotCarriedOutError && !error.isBusy
+      const isRefused = error instanceof NotCarriedOutError && error.why === 'away'
       if (isRefused && this.#sharings.get(id) !== 'alone') this.#sharings.set(id, 'refused')
       throw error
     })
@@ -284,7 +287,7 @@ export class GatewayKeys implements KeyOwners {
   /** Says when a process has answered, and refuses for longer than while it starts. */
   #note(to: string, error: PeerError): void {
     const { cause } = error
-    if (cause === undefined || isUnanswered(error) || cause.code === 'overloaded') return
+    if (cause === undefined || isUnanswered(error) || cause.code === 'overloaded' || cause.code === NOT_SERVED) return
     const { log, now = performanceClock } = this.#deps
     const since = this.#refusingSince.get(to) ?? now()
     this.#refusingSince.set(to, since)

@@ -5,8 +5,8 @@ import type { HeldRequest } from '../../http/api/key-owners.js'
 
 /** Requests that are held, of all owners; one client has about half. */
 const MAX_HELD = 1_000
-/** Bytes of their bodies. What was compressed has become larger than the server counts. */
-const MAX_HELD_BYTES = 64 * 1_048_576
+/** Bytes of their bodies: a quarter of all that are in flight, so that other requests have room. */
+const HELD_BYTES_SHARE = 1 / 4
 const TRY_EVERY_MS = 500
 /** Requests that leave at a time: fewer than the calls that may be in progress at one gateway. */
 const LEAVE_AT_ONCE = 256
@@ -29,14 +29,18 @@ export class HeldRequests {
   readonly #canBeTried: (owner: string) => boolean
   readonly #now: MonotonicClock
   readonly #places = new Shares(MAX_HELD, 'held requests')
-  readonly #bytes = new Shares(MAX_HELD_BYTES, 'bytes of held requests')
+  readonly #bytes: Shares
   readonly #lines = new Map<string, Line>()
   /** Of all owners. */
   readonly #held = new Set<Leave>()
   #isClosed = false
 
-  /** @param canBeTried whether an owner shares keys, as far as is known */
-  constructor(canBeTried: (owner: string) => boolean, now: MonotonicClock) {
+  /**
+   * @param canBeTried whether an owner shares keys, as far as is known
+   * @param bodiesMaxBytes of all requests in flight
+   */
+  constructor(canBeTried: (owner: string) => boolean, now: MonotonicClock, bodiesMaxBytes: number) {
+    this.#bytes = new Shares(Math.floor(bodiesMaxBytes * HELD_BYTES_SHARE), 'bytes of held requests')
     this.#canBeTried = canBeTried
     this.#now = now
   }

@@ -302,7 +302,9 @@ function connectionOf(sent: ClientRequest): () => boolean {
   let isConnected = false
   sent.once('socket', socket => {
     isConnected = !socket.connecting
-    socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (isConnected = true))
+    // A connection that is used again does not tell it another time.
+    if (!sent.reusedSocket)
+      socket.once(socket instanceof TLSSocket ? 'secureConnect' : 'connect', () => (isConnected = true))
   })
   return () => isConnected
 }

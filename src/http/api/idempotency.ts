@@ -154,7 +154,7 @@ const MAX_WAIT_MS = 30_000
 /** A request that is passed on takes this much longer than its waits, but no longer than other processes answer. */
 const FORWARD_MARGIN_MS = 5_000
 /** Keys whose requests may have been carried out elsewhere, as far as this process remembers. */
-const MAX_UNANSWERED = 10_000
+const MAX_PASSED_ON = 10_000
 const MAX_FORWARD_MS = 590_000
 /** Headers of an answer that are added where it leaves. */
 const ADDED: ReadonlySet<string> = new Set([REACH_HEADER, 'x-request-id', 'content-length'])
@@ -165,8 +165,8 @@ export class Idempotency {
   readonly #pool = bodyPool()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #answers: KeyAnswers
-  /** Hashes of keys whose owners have not answered a request that they may have carried out. */
-  readonly #unanswered = new Set<string>()
+  /** Hashes of keys that were passed on to owners which may have carried them out. */
+  readonly #keysPassedOn = new Set<string>()
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -289,20 +289,32 @@ export class Idempotency {
     const { name, waitMs } = route
     const forwarded = toForwarded(exchange, name, params, asked, body, Math.min(waitMs, MAX_WAIT_MS))
     const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
-    const answer = await passOn(forwarded, timeoutMs)
-    this.#unanswered.delete(asked.hash)
-    return answer
+    const isFirst = !this.#keysPassedOn.has(asked.hash)
+    this.#remember(asked.hash)
+    try {
+      return await passOn(forwarded, timeoutMs)
+    } catch (error) {
+      if (isFirst && error instanceof NotCarriedOutError) this.#keysPassedOn.delete(asked.hash)
+      throw error
+    }
+  }
+
+  #remember(hash: string): void {
+    this.#keysPassedOn.add(hash)
+    const [oldest = ''] = this.#keysPassedOn
+    if (this.#keysPassedOn.size > MAX_PASSED_ON) this.#keysPassedOn.delete(oldest)
   }
 
   /** Holds a request until its owner can be tried again. @returns whether it is tried again */
   #isItsTurn(
     { exchange, asked: { hash }, route, cameAt }: KeyedRequest,
     { body, left }: WaitingBody,
-    { isBusy }: NotCarriedOutError,
+    { why }: NotCarriedOutError,
     isHeld: boolean
   ): boolean | Promise<boolean> {
     const holding = this.#deps.owners?.holding
-    if (holding === undefined || body === undefined || (isBusy && !isHeld && !holding.isHolding(hash))) return false
+    if (holding === undefined || body === undefined || why === 'notServed') return false
+    if (why === 'busy' && !isHeld && !holding.isHolding(hash)) return false
     const limitMs = cameAt + Math.min(route.holdMs, MAX_WAIT_MS) - performanceClock()
     return holding.wait(hash, { client: originOf(exchange.request).client, bytes: body.length, limitMs, left })
   }
@@ -311,12 +323,9 @@ export class Idempotency {
     const { message } = error as Error
     if (!(error instanceof NotCarriedOutError)) {
       this.#answers.refuse(exchange, unanswered(message), route.producer)
-      this.#unanswered.add(hash)
-      const [oldest = ''] = this.#unanswered
-      if (this.#unanswered.size > MAX_UNANSWERED) this.#unanswered.delete(oldest)
       return
     }
-    const refusal = notCarriedOut(message, error.isBusy, this.#unanswered.has(hash))
+    const refusal = notCarriedOut(message, error.why === 'busy', this.#keysPassedOn.has(hash))
     this.#answers.refuse(exchange, refusal, route.producer)
   }
 
@@ -327,7 +336,7 @@ export class Idempotency {
    */
   async carryOut(forwarded: ForwardedRequest): Promise<ForwardedAnswer> {
     const route = this.#routes.get(forwarded.route)
-    if (route === undefined) throw new NotCarriedOutError(`${forwarded.route} is not served`)
+    if (route === undefined) throw new NotCarriedOutError(`${forwarded.route} is not served`, 'notServed')
     const request = requestOf(forwarded)
     const caller = this.#deps.access?.admitForwarded?.(request, forwarded)
     const body = Buffer.from(forwarded.body)

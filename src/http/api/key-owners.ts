@@ -90,17 +90,21 @@ export interface KeyOwners {
   close(): Promise<void>
 }
 
+/** The code of an owner that has no such route. */
+export const NOT_SERVED = 'notServed'
+
 /** A request was not passed on, or its owner refuses it before it looks at its key. The message says why. */
 export class NotCarriedOutError extends Error {
   static readonly code = 'notCarriedOut'
   override readonly name = 'NotCarriedOutError'
-  readonly code = NotCarriedOutError.code
-  /** Too many requests are under way at the owner. */
-  readonly isBusy: boolean
+  readonly code: string
+  /** `busy`: too many requests are under way at the owner. `notServed`: it has no such route, and serves others. */
+  readonly why: 'away' | 'busy' | 'notServed'
 
-  constructor(message: string, isBusy = false) {
+  constructor(message: string, why: NotCarriedOutError['why'] = 'away') {
     super(message)
-    this.isBusy = isBusy
+    this.why = why
+    this.code = why === 'notServed' ? NOT_SERVED : NotCarriedOutError.code
   }
 }
 

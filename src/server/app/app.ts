@@ -506,7 +506,8 @@ class ProcessParts implements App {
     if (this.#peers === undefined) return undefined
     const { all, GatewayKeys } = this.#peers
     const { addresses } = this.#config.peers
-    this.#peers.keys = new GatewayKeys({ peers: all, addresses, log: this.#quietLog })
+    const bodiesMaxBytes = this.#config.http.maxBodiesInFlightBytes
+    this.#peers.keys = new GatewayKeys({ peers: all, addresses, bodiesMaxBytes, log: this.#quietLog })
     return this.#peers.keys
   }
 

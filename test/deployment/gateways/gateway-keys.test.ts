@@ -156,6 +156,43 @@ describe('requests with keys at gateways that know each other', () => {
       await refused(sent)
     })
 
+    it('are unknown in the end where the same gateway has passed their key on before, whatever became of it', async () => {
+      const key = gateways.keyOf(B)
+      expect((await send(A, key)).persisted).to.equal('yes')
+      gateways.kill(B)
+      const again = send(A, key)
+      await tick()
+      await clock.tickAsync(30_000)
+      expect(await again).to.include({ status: 503, persisted: 'unknown' })
+    })
+
+    it('are unknown while an earlier request with the key is under way at an owner that refuses more', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kafka.isUp = false
+      const first = send(A, key)
+      await tick()
+      const closed = gateways.at(B).owners.close()
+      const again = send(A, key)
+      await tick()
+      await clock.tickAsync(30_000)
+      expect(await again).to.include({ status: 503, persisted: 'unknown' })
+      gateways.kafka.isUp = true
+      gateways.kafka.deliver()
+      gateways.kafka.giveUp()
+      await first
+      await closed
+    })
+
+    it('that an owner has no route for are answered at once, and hold no other request of its keys', async () => {
+      gateways.at(B).peers.handlers.set('keyed request', () => {
+        throw new NotCarriedOutError('such a route is not served', 'notServed')
+      })
+      const sent = [send(A, gateways.keyOf(B)), send(A, gateways.keyOf(B))]
+      await tick()
+      for (const one of sent) expect(await one).to.include({ status: 503, persisted: 'no' })
+      expect(gateways.calls.filter(name => name === 'keyed request')).to.have.length(2)
+    })
+
     it('are not sent to an owner that has refused one, until it says that it shares keys', async () => {
       await gateways.at(B).owners.close()
       const sent = [send(A, gateways.keyOf(B)), send(C, gateways.keyOf(B))]

@@ -117,6 +117,17 @@ async function sendRaw(address: string, bytes: string | Buffer): Promise<string>
 }
 
 describe('gateways that know each other', () => {
+  it('leaves nothing with a connection that is used again', async () => {
+    const { a, b } = await two()
+    b.serve('echo', body => body)
+    const warnings: string[] = []
+    const noted = ({ name }: Error): void => void warnings.push(name)
+    process.on('warning', noted)
+    for (let nth = 0; nth < 30; nth++) await a.call(b.id, 'echo', nth, PATIENT)
+    process.off('warning', noted)
+    expect(warnings).to.not.include('MaxListenersExceededWarning')
+  })
+
   it('compare their clocks: one that differs from the others is told by its gateway', async () => {
     const addresses: string[] = []
     const offMs = [0, 0, -3_600_000]

@@ -16,7 +16,7 @@ describe('requests that are held until the owners of their keys can be tried', (
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     canBeTried = new Set()
-    held = new HeldRequests(owner => canBeTried.has(owner), performanceClock)
+    held = new HeldRequests(owner => canBeTried.has(owner), performanceClock, 256 * MEBIBYTE)
     left = []
   })
   afterEach(() => {
@@ -92,7 +92,7 @@ describe('requests that are held until the owners of their keys can be tried', (
     expect(left, 'refused').to.have.length(99 + 101)
   })
 
-  it('have 64 MiB at most, of which one client has about half', async () => {
+  it('have a quarter of the bytes of all bodies at most, of which one client has about half', async () => {
     for (let nth = 0; nth < 40; nth++) hold('many', `many-${nth}`, { bytes: MEBIBYTE })
     await clock.tickAsync(0)
     expect(left, 'refused').to.have.length(7)

@@ -283,7 +283,12 @@ export class KeyGateways {
   async create(name: string, addresses: readonly string[] = this.names): Promise<KeyGateway> {
     const id = `process-${this.#started.length + 1}`
     const peers = new FakePeers(id, this)
-    const owners = new GatewayKeys({ peers, addresses, log: recordingLogger(this.lines) })
+    const owners = new GatewayKeys({
+      peers,
+      addresses,
+      bodiesMaxBytes: 256 * 1_048_576,
+      log: recordingLogger(this.lines)
+    })
     const process = new KeyedProcess(name, owners, this.kafka)
     const disk = this.#disks.get(name) ?? new SimulatedDisk()
     this.#disks.set(name, disk)
