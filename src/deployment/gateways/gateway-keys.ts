@@ -86,7 +86,7 @@ export class GatewayKeys implements KeyOwners {
   readonly #sharings = new Map<string, KeySharing>()
   #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
   /** Since when a gateway, by its entry, has refused what was passed on to it. */
-  readonly #refusingSince = new Map<string, number>()
+  readonly #refusingSince = new Map<string, { readonly id: string; readonly since: number }>()
   readonly #ofOthers = new RequestsOfOthers()
   readonly #held: HeldRequests
   readonly holding: Holding = {
@@ -274,7 +274,7 @@ export class GatewayKeys implements KeyOwners {
     const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
     called.then(
       () => this.#refusingSince.delete(to),
-      (error: PeerError) => this.#note(to, error)
+      (error: PeerError) => this.#note(to, id, error)
     )
     return answerOf(`the gateway ${to}`, called).catch(error => {
       // Until it says again that it shares keys.
@@ -285,12 +285,14 @@ export class GatewayKeys implements KeyOwners {
   }
 
   /** Says when a process has answered, and refuses for longer than while it starts. */
-  #note(to: string, error: PeerError): void {
+  #note(to: string, id: string, error: PeerError): void {
     const { cause } = error
     if (cause === undefined || isUnanswered(error) || cause.code === 'overloaded' || cause.code === NOT_SERVED) return
     const { log, now = performanceClock } = this.#deps
-    const since = this.#refusingSince.get(to) ?? now()
-    this.#refusingSince.set(to, since)
+    const known = this.#refusingSince.get(to)
+    // Another process there is starting.
+    const since = known?.id === id ? known.since : now()
+    this.#refusingSince.set(to, { id, since })
     if (now() - since < TOLD_AFTER_MS) return
     const message = `the gateway ${to} does not share keys of requests with this one`
     log.warn({ reason: cause.message }, `${message}: its peers.addresses differ, or it is an earlier build`)

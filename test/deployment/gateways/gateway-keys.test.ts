@@ -183,6 +183,23 @@ describe('requests with keys at gateways that know each other', () => {
       await closed
     })
 
+    it('are refused without a warning by an owner that is started again a while after it has stopped', async () => {
+      await gateways.at(B).owners.close()
+      const sent = [send(A, gateways.keyOf(B))]
+      await tick()
+      gateways.kill(B)
+      await clock.tickAsync(20_000)
+      gateways.running.set(B, await gateways.create(B))
+      sent.push(send(A, gateways.keyOf(B)))
+      await tick()
+      await gateways.refresh(3)
+      await clock.tickAsync(30_000)
+      await Promise.all(sent)
+      expect(gateways.lines.filter(({ level, message }) => level === 'warn' && /differ/.test(message))).to.deep.equal(
+        []
+      )
+    })
+
     it('that an owner has no route for are answered at once, and hold no other request of its keys', async () => {
       gateways.at(B).peers.handlers.set('keyed request', () => {
         throw new NotCarriedOutError('such a route is not served', 'notServed')
