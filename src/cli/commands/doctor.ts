@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { printable } from '../../core/printable.js'
+import { printable, printableJson } from '../../core/printable.js'
 import type { Client } from '../client.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import type { FeatureName, Finding } from '../doctor/findings.js'
@@ -58,7 +58,7 @@ async function doctor(line: Command, { stdout }: Process, client: Client): Promi
     ...(await examineTheRest(client)),
     ...(write === undefined ? [] : await writeOne(client, write))
   ]
-  for (const finding of findings) stdout.write(`${json ? JSON.stringify(finding) : textOf(finding)}\n`)
+  for (const finding of findings) stdout.write(`${json ? printableJson(JSON.stringify(finding)) : textOf(finding)}\n`)
   const named = NAMED.flatMap(([setting, feature]) => (client.names(setting) ? [feature] : []))
   const needed = new Set<string>([...ESSENTIAL, ...named, ...(group === undefined ? [] : ['lists'])])
   if (!json) await adviseGrants(client, findings, new Set([...needed, ...ADVISED]), stdout)
@@ -107,7 +107,7 @@ async function adviseGrants(
   const grants = findings.flatMap(finding => (wanted.has(finding.about) ? finding.grants : []))
   if (grants.length === 0) return
   const lines = aclLines(grants, brokers.join(','), principal)
-  stdout.write(`\nTo grant what is missing:\n${lines.map(printable).join('\n')}\n`)
+  stdout.write(`\nTo grant what is missing:\n${lines.join('\n')}\n`)
 }
 
 /** Whether a record can be written and read back, and what its time says of this clock. */

@@ -1,3 +1,4 @@
+import { printable } from '../../core/printable.js'
 import type { AclOperation, CallName } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { type AclRight, type Feature, features } from '../../kafka/features.js'
@@ -151,23 +152,33 @@ function of(right: AclRight, { name, errorCode, operations, tried }: Told): Know
   return { is: 'missing', right, name }
 }
 
+const NEEDS_NO_QUOTES = /^[\w.,:@%+=/-]+$/
+
+/** A text as one word of the shell. */
+function word(text: string): string {
+  if (NEEDS_NO_QUOTES.test(text)) return text
+  if (printable(text) === text) return `'${text.replaceAll("'", String.raw`'\''`)}'`
+  // In quotes of this kind the shell reads escapes.
+  return `$'${printable(text.replace(/[\\']/g, String.raw`\$&`))}'`
+}
+
 /** Options of `kafka-acls.sh` that name what a right is about. */
 const optionOf = ({ right: [, resource], name }: Grant): string =>
   ({
-    Topic: `--topic ${name}`,
-    Group: `--group ${name}`,
+    Topic: `--topic ${word(name)}`,
+    Group: `--group ${word(name)}`,
     Cluster: '--cluster',
-    TransactionalId: `--transactional-id ${name}`
+    TransactionalId: `--transactional-id ${word(name)}`
   })[resource]
 
-/** Lines of `kafka-acls.sh`, one for each topic, group or other resource. */
+/** Lines of `kafka-acls.sh` for a shell, without control characters: one for each topic, group or other resource. */
 export function aclLines(grants: readonly Grant[], bootstrap: string, principal: string): readonly string[] {
   const operations = new Map<string, Set<string>>()
   for (const grant of grants) {
     const option = optionOf(grant)
     operations.set(option, (operations.get(option) ?? new Set()).add(grant.right[0]))
   }
-  const head = `kafka-acls.sh --bootstrap-server ${bootstrap} --add --allow-principal ${principal}`
+  const head = `kafka-acls.sh --bootstrap-server ${word(bootstrap)} --add --allow-principal ${word(principal)}`
   return [...operations].map(
     ([option, names]) => `${head} ${[...names].map(name => `--operation ${name}`).join(' ')} ${option}`
   )

@@ -81,6 +81,20 @@ describe('castellan doctor', function () {
     ])
   })
 
+  it('writes no control characters of a name to the terminal', async () => {
+    cluster.faults.add({ api: 'FindCoordinator', count: 9 }, { type: 'error', errorCode: 30 })
+    const group = 'a\u009b2J\u202eb'
+    const outcome = await doctor('--group', group, '--json')
+    expect(outcome.stdout)
+      .to.include(String.raw`a\u009b2J\u202eb`)
+      .and.not.match(/[\u009b\u202e]/)
+    expect(findings(outcome).get('groups')!.grants[0]!.name).to.equal(group)
+    const { stdout } = await doctor('--group', group)
+    expect(stdout)
+      .to.include(String.raw`--group $'a\u009b2J\u202eb'`)
+      .and.not.match(/[\u009b\u202e]/)
+  })
+
   it('exits with 0 where only a right is missing that no setting asks for', async () => {
     cluster.faults.add({ api: 'DescribeConfigs', count: 9 }, { type: 'error', errorCode: 29 })
     expect((await doctor('--topic', 'orders')).code).to.equal(0)

@@ -98,6 +98,18 @@ describe('findings of the doctor', () => {
     ])
   })
 
+  it('names in lines of kafka-acls.sh are one word of the shell', () => {
+    const lineOf = (name: string): string => {
+      const [line] = aclLines([{ right: ['Read', 'Group'], name }], 'kafka:9092', 'User:CN=ann b')
+      expect(line).to.include(`--allow-principal 'User:CN=ann b' --operation Read --group `)
+      return line!.split('--group ')[1]!
+    }
+    expect(lineOf('team/a.b_c-1')).to.equal('team/a.b_c-1')
+    expect(lineOf('a; rm $HOME')).to.equal(`'a; rm $HOME'`)
+    expect(lineOf("it's")).to.equal(String.raw`'it'\''s'`)
+    expect(lineOf("a\n'\\\u001b")).to.equal(String.raw`$'a\n\'\\\u001b'`)
+  })
+
   it('a broker that does not answer has a line, and the others are asked', async () => {
     const cluster = new ScriptedCluster([1, 2])
     cluster.refused.add(2)
