@@ -18,6 +18,7 @@ describe('one descriptor per operation', () => {
   it('an operation is named by its message, its processor, the lists and its user', () => {
     expect(filesNaming('initProducerId')).to.deep.equal([
       'cli/doctor/examine.ts',
+      'cli/doctor/findings.ts',
       'kafka/broker-client.ts',
       'kafka/features.ts',
       'producer/memory/numbering.ts',
