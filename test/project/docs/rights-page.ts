@@ -99,7 +99,7 @@ ${aclsOf([features.administration])}
 ## A KafkaUser of Strimzi
 
 \`\`\`yaml
-apiVersion: kafka.strimzi.io/v1beta2
+apiVersion: kafka.strimzi.io/v1   # before Strimzi 0.49: v1beta2
 kind: KafkaUser
 metadata:
   name: castellan
