@@ -112,26 +112,25 @@ async function adviseGrants(
 
 /** Whether a record can be written and read back, and what its time says of this clock. */
 async function writeOne(client: Client, topic: string): Promise<readonly Finding[]> {
-  const finding = (outcome: Finding['outcome'], detail: string, about = 'record'): Finding => ({
-    ...{ about, outcome, detail, grants: [] }
-  })
+  const { finding } = await import('../doctor/findings.js')
   const value = `castellan doctor ${new Date().toISOString()}`
   const [outcome] = await client.verbs
     .produce([{ topic, key: null, value }], { partitioner: 'murmur2', deadlineMs: client.timeoutMs })
     .outcomes()
-  if (outcome?.type !== 'delivered') return [finding('needs', `to be written to ${topic}: ${outcome?.message}`)]
+  if (outcome?.type !== 'delivered')
+    return [finding('record', 'needs', `to be written to ${topic}: ${outcome?.message}`)]
   const { partition, offset } = outcome
   const at = `${topic}/${partition} at offset ${offset}`
   const { clockAheadMs } = client
   const clock =
     clockAheadMs === undefined
-      ? finding('cannot tell', `brokers do not give records of ${topic} their own time`, 'clock')
-      : finding('works', `${Math.round(clockAheadMs)} ms ahead of the brokers`, 'clock')
+      ? finding('clock', 'cannot tell', `brokers do not give records of ${topic} their own time`)
+      : finding('clock', 'works', `${Math.round(clockAheadMs)} ms ahead of the brokers`)
   const { askRouter } = await import('../../router/routing/ask-router.js')
   const topicPartition = { topic, partition }
   const { timeoutMs } = client
   const read = await askRouter(client.router, { type: 'fetchData', topicPartition, offset, timeoutMs })
-  if (read.type === 'success') return [finding('works', `written to ${at}, and read back`), clock]
+  if (read.type === 'success') return [finding('record', 'works', `written to ${at}, and read back`), clock]
   const why = read.type === 'failed' ? read.message : read.type
-  return [finding('needs', `to be read back from ${at}: ${why}`), clock]
+  return [finding('record', 'needs', `to be read back from ${at}: ${why}`), clock]
 }

@@ -10,14 +10,10 @@ import { createTransport } from '../../schemas/transport.js'
 import { toBrokerAddress } from '../../server/app/open-options.js'
 import type { Config } from '../../server/config/config.js'
 import { readTlsFiles, tlsFilesIn } from '../../server/config/tls-files.js'
-import type { Finding } from './findings.js'
+import { type Finding, finding } from './findings.js'
 
 /** As in the troubles of a gateway. */
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
-
-const finding = (about: string, outcome: Finding['outcome'], detail: string): Finding => ({
-  ...{ about, outcome, detail, grants: [] }
-})
 
 /** What the configuration names beside Kafka: certificates, other gateways, the schema registry, the durable log. */
 export async function examineBesideKafka(config: Config, timeoutMs: number): Promise<readonly Finding[]> {

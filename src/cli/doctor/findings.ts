@@ -28,6 +28,14 @@ export interface Finding {
   readonly grants: readonly Grant[]
 }
 
+/** A finding without rights that would have to be granted. */
+export const finding = (about: string, outcome: Finding['outcome'], detail: string): Finding => ({
+  about,
+  outcome,
+  detail,
+  grants: []
+})
+
 /** What Kafka has told about a topic or a group. */
 export interface Told {
   readonly name: string
