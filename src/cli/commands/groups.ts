@@ -42,7 +42,7 @@ export const groupsCommand: CommandDescription = {
       arguments: [new Argument('<GROUP...>')],
       options: [new Option('--yes', 'needed: what the groups have read is forgotten'), ...clientOptions],
       notes:
-        "Kafka refuses to delete a group that has members: stop its consumers first. Over HTTP a gateway leaves a group of Kafka-Pixy's API 15 s (`consumer.subscriptionTimeoutMs`) after the last request; instances of Confluent's and Strimzi's APIs are deleted, or go after their idle time. A group that begins again starts where its clients say, at the end as a rule. Of a share group all state is deleted. Writes the name of each group once it is deleted. The exit code is 1 when one is not.",
+        "Kafka refuses to delete a group that has members: stop its consumers first. Over HTTP a gateway leaves a group of Kafka-Pixy's API 15 s (`consumer.subscriptionTimeoutMs`) after the last request, once its messages are acknowledged (else after up to `consumer.ackTimeoutMs`, 5 min); instances of Confluent's and Strimzi's APIs are deleted, or go after their idle time. A group that begins again starts where its clients say, at the end as a rule. Of a share group all state is deleted. Writes the name of each group once it is deleted. The exit code is 1 when one is not.",
       examples: ['castellan groups delete billing --yes'],
       run: deleteGroups
     }
