@@ -8,7 +8,7 @@
  *
  * Importing it loads no HTTP, no configuration of the gateway and no embedded broker. `openCastellan` loads the rest.
  */
-import type { Castellan, OpenCastellanOptions } from './server/app/open-castellan.js'
+import type { Castellan, JoinPeers, OpenCastellanOptions } from './client/open-castellan.js'
 
 export type {
   Castellan,
@@ -16,7 +16,7 @@ export type {
   OpenCastellanOptions,
   ReadJson,
   ReadSchemas
-} from './server/app/open-castellan.js'
+} from './client/open-castellan.js'
 
 /**
  * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
@@ -27,8 +27,38 @@ export type {
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
  */
 export const openCastellan = async (options: OpenCastellanOptions): Promise<Castellan> =>
-  (await import('./server/app/open-castellan.js')).openCastellan(options)
+  (await import('./client/open-castellan.js')).openCastellan(options, joinPeers)
 
+const joinPeers: JoinPeers = async (...of) => (await import('./deployment/verbs/program-peers.js')).joinPeers(...of)
+
+export type { PeersOptions } from './client/peers-options.js'
+export type {
+  Admin,
+  AdminChangeOptions,
+  AdminOptions,
+  ConsumedPartition,
+  NewTopic,
+  Resource
+} from './client/program-admin.js'
+/** Writing records. */
+export type {
+  Delivered,
+  NewRecord,
+  Produced,
+  ProduceOptions,
+  RecordBytes
+} from './client/program-produce.js'
+/** Queues. */
+export type {
+  Queue,
+  QueueAcquireOptions,
+  QueueMessage,
+  QueueOptions,
+  QueueRunOptions,
+  Settled
+} from './client/program-queue.js'
+/** Transactions. */
+export type { CommittedOffset, Transaction, TransactionOptions } from './client/program-transactions.js'
 /** Consumer groups. */
 export type {
   AckResult,
@@ -67,7 +97,6 @@ export { createPrometheusMetrics, type PrometheusMetrics, PrometheusMetricsLogge
 export * from './core/model.js'
 export { ProduceError } from './core/produce-error.js'
 export { TransactionError, type TransactionErrorCode } from './core/transaction-error.js'
-export type { PeersOptions } from './deployment/gateways/settings.js'
 /** Connections. */
 export type {
   BrokerClient,
@@ -117,33 +146,6 @@ export {
 export type { RouterHandle, RouterStats } from './router/routing/router.js'
 export type { RouterSettings, RouterSettingsOverrides } from './router/routing/settings.js'
 export type { RecordJson } from './schemas/record-json.js'
-export type {
-  Admin,
-  AdminChangeOptions,
-  AdminOptions,
-  ConsumedPartition,
-  NewTopic,
-  Resource
-} from './server/app/program-admin.js'
-/** Writing records. */
-export type {
-  Delivered,
-  NewRecord,
-  Produced,
-  ProduceOptions,
-  RecordBytes
-} from './server/app/program-produce.js'
-/** Queues. */
-export type {
-  Queue,
-  QueueAcquireOptions,
-  QueueMessage,
-  QueueOptions,
-  QueueRunOptions,
-  Settled
-} from './server/app/program-queue.js'
-/** Transactions. */
-export type { CommittedOffset, Transaction, TransactionOptions } from './server/app/program-transactions.js'
 /** Administration. */
 export { AdminError, type AdminErrorCode } from './verbs/admin-error.js'
 export type {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { ProgramAdmin } from '../../src/client/program-admin.js'
 import {
   AdminError,
   type AdminErrorCode,
@@ -9,7 +10,6 @@ import {
   TransactionError,
   type TransactionErrorCode
 } from '../../src/client.js'
-import { ProgramAdmin } from '../../src/server/app/program-admin.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
 
 type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends <T>() => T extends Other ? 1 : 2 ? true : false

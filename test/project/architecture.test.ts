@@ -11,13 +11,14 @@ const floors: Floors = [
   ['embedded-broker', 'router'],
   ['consumer', 'producer', 'schemas'],
   ['verbs'],
+  ['client'],
   ['http'],
   ['apis', 'deployment'],
   ['server'],
-  ['client', 'testing'],
-  ['client-with-schemas'],
-  ['cli', 'index'],
-  ['main']
+  ['client.ts', 'testing.ts'],
+  ['client-with-schemas.ts'],
+  ['cli', 'index.ts'],
+  ['main.ts']
 ]
 
 /** The folders of a room, in the same order by the same rule. */
@@ -87,7 +88,8 @@ const partsOf = (file: string): string[] =>
     .replace(/(\.d)?\.[jt]s$/, '')
     .split('/')
 
-const roomOf = (file: string): string => partsOf(file)[0]!
+/** `router` for `src/router/messages/request.ts`, `client.ts` for the entry `src/client.ts`. */
+const roomOf = (file: string): string => (partsOf(file).length === 1 ? `${partsOf(file)[0]}.ts` : partsOf(file)[0]!)
 
 /** Every room describes its own settings, with zod. */
 const isSettings = (file: string): boolean => /(settings|options)\.ts$/.test(file)

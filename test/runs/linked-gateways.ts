@@ -1,3 +1,4 @@
+import { type Cluster, openCluster } from '../../src/client/open-castellan.js'
 import { performanceClock } from '../../src/core/clocks.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
 import {
@@ -9,7 +10,6 @@ import {
 } from '../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../src/deployment/verbs/shared-verbs.js'
-import { type Cluster, openCluster } from '../../src/server/app/open-castellan.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })

@@ -1,8 +1,8 @@
+import { type CastellanWithVerbs, openCastellan } from '../../src/client/open-castellan.js'
 import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import { askRouter } from '../../src/index.js'
-import { type CastellanWithVerbs, openCastellan } from '../../src/server/app/open-castellan.js'
 
 export interface Produced {
   readonly partition: number

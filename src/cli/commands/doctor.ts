@@ -75,7 +75,7 @@ async function examineKafka(
 ): Promise<readonly Finding[]> {
   const [{ Doctor }, { toBrokerAddress }] = await Promise.all([
     import('../doctor/examine.js'),
-    import('../../server/app/open-options.js')
+    import('../../client/open-options.js')
   ])
   const { timeoutMs, config } = client
   const { instancesTopic } = config.consumer

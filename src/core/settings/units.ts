@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
 
@@ -66,3 +67,22 @@ export const secret = nonEmpty
 /** True for an address that only this machine can reach. */
 export const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
+
+/** Networks that are not routed on the internet. */
+export const PRIVATE_NETWORKS = ['127.0.0.0/8', '10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '::1/128', 'fc00::/7']
+
+/** `ADDRESS/BITS`. */
+export const network = z.string().refine(isNetwork, { error: 'write it as ADDRESS/BITS, for example 10.0.0.0/8' })
+
+function isNetwork(text: string): boolean {
+  const [, address = '', bits = ''] = text.match(/^([0-9a-fA-F:.]+)\/(\d{1,3})$/) ?? []
+  const version = isIP(address)
+  return version > 0 && Number(bits) <= (version === 4 ? 32 : 128)
+}
+
+const MIN_TOKEN_BYTES = 32
+
+/** The secret that processes of one deployment have in common. */
+export const commonToken = secret.refine(text => Buffer.byteLength(text) >= MIN_TOKEN_BYTES, {
+  error: `must have at least ${MIN_TOKEN_BYTES} bytes`
+})

@@ -1,4 +1,5 @@
 import { apis } from '../../apis/apis.js'
+import type { ReceiptParts } from '../../client/receipt-parts.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
 import { LoopTurns } from '../../core/loop-turns.js'
@@ -79,7 +80,7 @@ import {
   toQueueRow
 } from './process-status.js'
 import { quietLogger } from './quiet-logger.js'
-import { type ReceiptParts, receiptPartsOf } from './receipt-parts.js'
+import { receiptPartsOf } from './receipt-secret.js'
 import { Reloads } from './reloads.js'
 import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'

@@ -1,3 +1,7 @@
+import { briefOf, watchKafka } from '../../client/kafka-watch.js'
+import { writeWhatIsLeft } from '../../client/open-castellan.js'
+import { toBrokerAddress } from '../../client/open-options.js'
+import type { ReceiptParts } from '../../client/receipt-parts.js'
 import type { TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
@@ -18,12 +22,8 @@ import { announceDurableLog, namesOfOwners } from './announce.js'
 import { DurabilityCheck } from './durability-check.js'
 import { type DurableLogWatch, OrphanedLogs, watchDurableLog } from './durable-logs.js'
 import { type KafkaCluster, startCluster, tokenGiverOf } from './kafka.js'
-import { briefOf, watchKafka } from './kafka-watch.js'
 import { isAddressable } from './mount-apis.js'
-import { writeWhatIsLeft } from './open-castellan.js'
-import { toBrokerAddress } from './open-options.js'
 import { ProgressTeller } from './progress.js'
-import type { ReceiptParts } from './receipt-parts.js'
 
 /** The share of the time for leaving groups that may be spent waiting for acknowledgements. Commits need the rest. */
 const ACKS_SHARE = 0.5

@@ -1,11 +1,8 @@
 import { basename } from 'node:path'
+import type { OrphanedLog } from '../../client/deliver-from-logs.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { DurableDelivery } from '../../producer/disk/durable-delivery.js'
 import { DurableQueue, type DurableQueueOptions } from '../../producer/disk/durable-queue.js'
-import { askForRetention } from '../../producer/disk/retention-watch.js'
-import type { DeliveryDeps } from '../../producer/memory/delivery.js'
-import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 
 const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
@@ -52,44 +49,6 @@ export type OrphanedLogOptions = Pick<
   DurableQueueOptions,
   'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker' | 'receipts'
 >
-
-/** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
-export interface OrphanedLog {
-  readonly queue: DurableQueue
-  readonly metrics: (of: MetricsLogger) => MetricsLogger
-  readonly deliveries: DurableDelivery[]
-}
-
-/** The durable log that the clusters of the process share, and the name of this cluster in the log. */
-export interface PlaceInLog {
-  readonly queue: DurableQueue
-  readonly cluster: string
-  /** Durable logs of processes that no longer exist. Their records are delivered, too. */
-  readonly orphaned?: readonly OrphanedLog[] | undefined
-  /** Gives receipts for records in memory. Absent: none are given. */
-  readonly receipts?: MemoryReceipts | undefined
-}
-
-export const createQueue = (options: DurableQueueOptions): DurableQueue => new DurableQueue(options)
-
-/**
- * Delivers the records of a cluster from its durable log, and from each orphaned log.
- *
- * @returns the delivery of the cluster's own log first
- */
-export function deliverFromLogs(
-  { queue, cluster, orphaned = [] }: PlaceInLog,
-  deps: DeliveryDeps
-): [DurableDelivery, ...DurableDelivery[]] {
-  const all = { ...deps, cluster, retentionOf: askForRetention(deps.router) }
-  const own = new DurableDelivery({ ...all, queue })
-  const others = orphaned.map(({ queue, metrics, deliveries }) => {
-    const delivery = new DurableDelivery({ ...all, metrics: metrics(deps.metrics), queue })
-    deliveries.push(delivery)
-    return delivery
-  })
-  return [own, ...others]
-}
 
 /**
  * Delivers the records of orphaned logs. No records are appended to an orphaned log. It is closed when it is empty and the

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
+import type { OrphanedLog } from '../../client/deliver-from-logs.js'
+import { type Cluster, openCluster } from '../../client/open-castellan.js'
 import { GATEWAY_ID_BYTES, newTokenGiver, type TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
@@ -18,8 +20,6 @@ import { topicSettingsOf } from '../../producer/memory/settings.js'
 import type { Config } from '../config/config.js'
 import { readTlsFiles, readTokenCaFile } from '../config/tls-files.js'
 import { mskToken, tokenInFile, tokenOfCommand } from '../config/tokens.js'
-import type { OrphanedLog } from './durable-logs.js'
-import { type Cluster, openCluster } from './open-castellan.js'
 
 /** Parts of the process that a cluster uses. */
 export interface KafkaDeps {

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { briefOf } from '../../client/kafka-watch.js'
 import type { QueueView } from '../../consumer/queue/queues.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
@@ -37,7 +38,6 @@ import type { TopicView, TroubledPartition } from '../../producer/memory/topic-v
 import type { LagSource } from '../../verbs/lag.js'
 import { readPage } from '../config/page-file.js'
 import type { KafkaCluster } from './kafka.js'
-import { briefOf } from './kafka-watch.js'
 import type { ListenerSecurity } from './listener-security.js'
 
 const MAX_TOPICS_OF_GROUP = 20

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
+import { type OpenCastellanOptions, openCastellan } from '../../../src/client/open-castellan.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { toDeliverySettings } from '../../../src/producer/memory/settings.js'
 import { defaultRouterSettings, toRouterSettings } from '../../../src/router/routing/settings.js'
-import { type OpenCastellanOptions, openCastellan } from '../../../src/server/app/open-castellan.js'
 import { checkRows } from '../../support/rows.js'
 
 describe('options of the library are checked as settings are', () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { openCastellan } from '../../../src/client/open-castellan.js'
 import type { ApiName, EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { openCastellan } from '../../../src/server/app/open-castellan.js'
 
 const SILENT_NODE = 1
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type CastellanWithVerbs, openCastellan } from '../../../src/client/open-castellan.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { encodeAssignment, encodeSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { JoinedMember } from '../../../src/kafka/protocol/groups.js'
-import { type CastellanWithVerbs, openCastellan } from '../../../src/server/app/open-castellan.js'
 
 type Assign = (
   members: readonly JoinedMember[]

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { openCastellan } from '../../../src/client/open-castellan.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import type { openCastellan } from '../../../src/server/app/open-castellan.js'
 import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { onCluster } from '../../support/stage.js'

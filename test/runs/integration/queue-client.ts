@@ -1,7 +1,7 @@
+import { openQueues } from '../../../src/client/open-queues.js'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { openQueues } from '../../../src/server/app/open-queues.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
 import type { Castellan } from '../../support/castellan.js'
 import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'

@@ -1,10 +1,10 @@
-import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import {
   type Castellan,
   type CastellanWithVerbs,
   type OpenCastellanOptions,
   openCastellan
-} from '../../../src/server/app/open-castellan.js'
+} from '../../../src/client/open-castellan.js'
+import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 import type { SimulatedProcess } from './process.js'
 import type { Host } from './world/host.js'

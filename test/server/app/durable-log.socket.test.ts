@@ -1,10 +1,10 @@
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
+import { openOptions } from '../../../src/client/open-options.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { whyNotToTake } from '../../../src/producer/log/log-lock.js'
 import type { App } from '../../../src/server/app/app.js'
-import { openOptions } from '../../../src/server/app/open-options.js'
 import { freePorts } from '../../runs/real-kafka/ports.js'
 import { onBroker } from '../../support/stage.js'
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { LIBRARY_FACTS, type LibraryFacts, type LibraryPath } from '../../../src/client/library-facts.js'
 import type { Castellan } from '../../../src/client.js'
 import { CastellanError } from '../../../src/core/errors.js'
-import { LIBRARY_FACTS, type LibraryFacts, type LibraryPath } from '../../../src/server/app/library-facts.js'
 import { onBroker } from '../../support/stage.js'
 import { ALL, COMMITTED, topicOfTransactions } from '../../support/transactions-topic.js'
 import { libraryCalls } from './library-calls.js'

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
+import type { CastellanWithVerbs } from '../../../src/client/open-castellan.js'
 import {
   askRouter,
   type Castellan,
@@ -8,7 +9,6 @@ import {
   openCastellan,
   RequestManager
 } from '../../../src/index.js'
-import type { CastellanWithVerbs } from '../../../src/server/app/open-castellan.js'
 import type { ProduceOptions } from '../../../src/verbs/verbs.js'
 import { onBroker } from '../../support/stage.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { ProgramAdmin } from '../../../src/server/app/program-admin.js'
+import { ProgramAdmin } from '../../../src/client/program-admin.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 
 describe('the administration of a program', () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { ProgramQueues, programQueueLimits, type Queue } from '../../../src/client/program-queue.js'
 import { silentLogger } from '../../../src/core/model.js'
-import { ProgramQueues, programQueueLimits, type Queue } from '../../../src/server/app/program-queue.js'
 import { ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
 
 describe('a queue of a program', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { receiptSecretOf } from '../../../src/server/app/receipt-parts.js'
+import { receiptSecretOf } from '../../../src/server/app/receipt-secret.js'
 import type { Config } from '../../../src/server/config/config.js'
 
 describe('the secret of receipts', () => {

@@ -1,8 +1,8 @@
 import { expect } from 'chai'
+import { toBrokerAddress } from '../../../src/client/open-options.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { defaultDeliverySettings } from '../../../src/producer/memory/settings.js'
 import { defaultRouterSettings } from '../../../src/router/routing/settings.js'
-import { toBrokerAddress } from '../../../src/server/app/open-options.js'
 import { loadConfig } from '../../../src/server/config/config.js'
 
 describe('settings of the rooms', () => {

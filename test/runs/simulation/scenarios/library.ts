@@ -1,7 +1,7 @@
+import type { OpenCastellanOptions } from '../../../../src/client/open-castellan.js'
 import { silentLogger } from '../../../../src/core/model.js'
 import type { DeliverySettings } from '../../../../src/producer/memory/settings.js'
 import type { RouterSettingsOverrides } from '../../../../src/router/routing/settings.js'
-import type { OpenCastellanOptions } from '../../../../src/server/app/open-castellan.js'
 import { History, type Logged } from '../../../support/history-checker.js'
 import type { Brokers, SimulatedTopic } from '../brokers.js'
 import { isRenumberedFor } from '../departures.js'

@@ -1,7 +1,7 @@
+import type { Transaction } from '../../../../src/client/program-transactions.js'
 import type { Batch } from '../../../../src/consumer/group/given-messages.js'
 import { CastellanError } from '../../../../src/core/errors.js'
 import { TransactionError } from '../../../../src/core/transaction-error.js'
-import type { Transaction } from '../../../../src/server/app/program-transactions.js'
 import type { Workload } from '../workload.js'
 import { percent } from '../world/randomness.js'
 import { Client } from './client.js'

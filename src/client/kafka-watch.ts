@@ -1,6 +1,6 @@
-import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, type ErrorCode, UnavailableError } from '../../core/errors.js'
-import type { Logger } from '../../core/model.js'
+import { errorCodeOf } from '../core/error-code-of.js'
+import { CastellanError, type ErrorCode, UnavailableError } from '../core/errors.js'
+import type { Logger } from '../core/model.js'
 
 const LOOK_EVERY_MS = 250
 

@@ -1,20 +1,20 @@
-import { ACQUIRE, MIN_LOCK_MS } from '../../consumer/queue/queue-verbs.js'
-import type { Queues } from '../../consumer/queue/queues.js'
-import { queueSettings } from '../../consumer/queue/settings.js'
-import { isCount } from '../../core/counts.js'
-import { onAbort, pause } from '../../core/ending.js'
-import { CastellanError, InvalidRequestError } from '../../core/errors.js'
-import { inTime } from '../../core/in-time.js'
-import type { KafkaRecord, Logger } from '../../core/model.js'
-import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
-import { toError } from '../../verbs/offsets.js'
+import { ACQUIRE, MIN_LOCK_MS } from '../consumer/queue/queue-verbs.js'
+import type { Queues } from '../consumer/queue/queues.js'
+import { queueSettings } from '../consumer/queue/settings.js'
+import { isCount } from '../core/counts.js'
+import { onAbort, pause } from '../core/ending.js'
+import { CastellanError, InvalidRequestError } from '../core/errors.js'
+import { inTime } from '../core/in-time.js'
+import type { KafkaRecord, Logger } from '../core/model.js'
+import { checkOptionNames, checkSignal } from '../core/settings/call-options.js'
+import { toError } from '../verbs/offsets.js'
 import type {
   QueueMessage as Acquired,
   AcquireOptions,
   AcquireResult,
   QueueVerbs,
   SettleResult
-} from '../../verbs/verbs.js'
+} from '../verbs/verbs.js'
 
 /** Whose limits count: all calls of a program are those of one client. */
 const PROGRAM = 'the program'

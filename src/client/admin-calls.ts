@@ -1,9 +1,9 @@
-import { isCount } from '../../core/counts.js'
-import { InvalidRequestError } from '../../core/errors.js'
-import type { MonotonicClock } from '../../core/model.js'
-import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
-import { AdminError } from '../../verbs/admin-error.js'
-import { TimeLimit } from '../../verbs/offsets.js'
+import { isCount } from '../core/counts.js'
+import { InvalidRequestError } from '../core/errors.js'
+import type { MonotonicClock } from '../core/model.js'
+import { checkOptionNames, checkSignal } from '../core/settings/call-options.js'
+import { AdminError } from '../verbs/admin-error.js'
+import { TimeLimit } from '../verbs/offsets.js'
 
 const NEW_TOPIC = ['name', 'partitions', 'replicationFactor', 'assignments', 'configs']
 /** Fields of other clients, and the field that is meant. */

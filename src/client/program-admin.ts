@@ -1,22 +1,22 @@
-import { performanceClock } from '../../core/clocks.js'
-import { unlessAborted } from '../../core/ending.js'
-import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { performanceClock } from '../core/clocks.js'
+import { unlessAborted } from '../core/ending.js'
+import { errorCodeOf } from '../core/error-code-of.js'
+import { CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
 import {
   MAX_TIMER_MS,
   type MonotonicClock,
   type Offset,
   type TopicPartition,
   topicPartitionKey
-} from '../../core/model.js'
-import { asList, checkOptionNames, type OneOrMany } from '../../core/settings/call-options.js'
-import { suggestion } from '../../core/settings/problems.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { aclWords } from '../../kafka/protocol/acls.js'
-import { mapInPortions } from '../../router/routing/ask-router.js'
-import { resourceName } from '../../verbs/admin.js'
-import { AdminError, type AdminErrorCode } from '../../verbs/admin-error.js'
-import type { TimeLimit } from '../../verbs/offsets.js'
+} from '../core/model.js'
+import { asList, checkOptionNames, type OneOrMany } from '../core/settings/call-options.js'
+import { suggestion } from '../core/settings/problems.js'
+import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
+import { aclWords } from '../kafka/protocol/acls.js'
+import { mapInPortions } from '../router/routing/ask-router.js'
+import { resourceName } from '../verbs/admin.js'
+import { AdminError, type AdminErrorCode } from '../verbs/admin-error.js'
+import type { TimeLimit } from '../verbs/offsets.js'
 import type {
   AclEntry,
   AclFilter,
@@ -27,7 +27,7 @@ import type {
   LogEnds,
   TopicMetadata,
   Verbs
-} from '../../verbs/verbs.js'
+} from '../verbs/verbs.js'
 import {
   CallLimit,
   callAborted,

@@ -1,49 +1,49 @@
 import { randomBytes } from 'node:crypto'
-import { type ConsumeOptions, type Consumer, openConsumer } from '../../consumer/group/consume-stream.js'
-import { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
-import type { ConsumerSettingsOverrides } from '../../consumer/group/settings.js'
-import { ConsumerInstances } from '../../consumer/instance/consumer-instances.js'
-import type { Queues } from '../../consumer/queue/queues.js'
-import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../../consumer/stream/record-stream.js'
-import { ActorSystem } from '../../core/actor/actor.js'
-import { performanceClock } from '../../core/clocks.js'
-import { ConfigError, InvalidRequestError, OverloadedError } from '../../core/errors.js'
-import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
-import { type Logger, MAX_TIMER_MS, silentLogger } from '../../core/model.js'
-import { messageOf } from '../../core/node-errors.js'
-import { defaultRecordBytes, RecordBudget } from '../../core/record-budget.js'
-import { checkOptionNames, checkSignal } from '../../core/settings/call-options.js'
-import { parseOptions } from '../../core/settings/options.js'
-import { registeredTracing } from '../../core/tracing/tracing.js'
-import { guardedLog, guardedMetrics } from '../../core/users-code.js'
-import { type PeersOptions, peersOptions } from '../../deployment/gateways/settings.js'
-import type { BrokerClientFactory, ConnectionSettings, GivenSaslOptions } from '../../kafka/broker-client.js'
-import { createBrokerClientFactory } from '../../kafka/broker-client-factory.js'
-import { type CompressionCodec, requireCodec } from '../../kafka/compression.js'
-import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import type { DurableDelivery } from '../../producer/disk/durable-delivery.js'
-import type { DurableQueue } from '../../producer/disk/durable-queue.js'
-import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
-import type { WalSettings } from '../../producer/log/settings.js'
-import type { Delivery } from '../../producer/memory/delivery.js'
-import { Losses } from '../../producer/memory/losses.js'
-import { startDelivery } from '../../producer/memory/memory-delivery.js'
-import type { IdRefusal } from '../../producer/memory/numbering.js'
-import { type DeliverySettings, topicSettingsOf } from '../../producer/memory/settings.js'
-import type { ReceiptSettings } from '../../producer/receipts/settings.js'
-import type { Transactions } from '../../producer/transactions/transactions.js'
-import { type RouterHandle, type StartRouterOptions, startRouter } from '../../router/routing/router.js'
-import type { RouterSettingsOverrides } from '../../router/routing/settings.js'
-import { type Decoding, type RecordJson, recordJson } from '../../schemas/record-json.js'
-import { KafkaVerbs, PROGRAM } from '../../verbs/kafka-verbs.js'
-import { over } from '../../verbs/over.js'
-import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../../verbs/receipts.js'
-import { tracedVerbs } from '../../verbs/traced-verbs.js'
-import type { InstanceVerbs, Verbs } from '../../verbs/verbs.js'
-import type { PlaceInLog } from './durable-logs.js'
+import { type ConsumeOptions, type Consumer, openConsumer } from '../consumer/group/consume-stream.js'
+import { ConsumerGroups } from '../consumer/group/consumer-groups.js'
+import type { ConsumerSettingsOverrides } from '../consumer/group/settings.js'
+import { ConsumerInstances } from '../consumer/instance/consumer-instances.js'
+import type { Queues } from '../consumer/queue/queues.js'
+import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../consumer/stream/record-stream.js'
+import { ActorSystem } from '../core/actor/actor.js'
+import { performanceClock } from '../core/clocks.js'
+import { ConfigError, InvalidRequestError, OverloadedError } from '../core/errors.js'
+import { defaultLogger, type MetricsLogger } from '../core/metrics/metrics-logger.js'
+import { type Logger, MAX_TIMER_MS, silentLogger } from '../core/model.js'
+import { messageOf } from '../core/node-errors.js'
+import { defaultRecordBytes, RecordBudget } from '../core/record-budget.js'
+import { checkOptionNames, checkSignal } from '../core/settings/call-options.js'
+import { parseOptions } from '../core/settings/options.js'
+import { registeredTracing } from '../core/tracing/tracing.js'
+import { guardedLog, guardedMetrics } from '../core/users-code.js'
+import type { BrokerClientFactory, ConnectionSettings, GivenSaslOptions } from '../kafka/broker-client.js'
+import { createBrokerClientFactory } from '../kafka/broker-client-factory.js'
+import { type CompressionCodec, requireCodec } from '../kafka/compression.js'
+import type { DecompressedMemory } from '../kafka/decompressed-memory.js'
+import type { DurableDelivery } from '../producer/disk/durable-delivery.js'
+import type { DurableQueue } from '../producer/disk/durable-queue.js'
+import { keepReceiptSecret, receiptSecretIn } from '../producer/log/receipt-secret.js'
+import type { WalSettings } from '../producer/log/settings.js'
+import type { Delivery } from '../producer/memory/delivery.js'
+import { Losses } from '../producer/memory/losses.js'
+import { startDelivery } from '../producer/memory/memory-delivery.js'
+import type { IdRefusal } from '../producer/memory/numbering.js'
+import { type DeliverySettings, topicSettingsOf } from '../producer/memory/settings.js'
+import type { ReceiptSettings } from '../producer/receipts/settings.js'
+import type { Transactions } from '../producer/transactions/transactions.js'
+import { type RouterHandle, type StartRouterOptions, startRouter } from '../router/routing/router.js'
+import type { RouterSettingsOverrides } from '../router/routing/settings.js'
+import { type Decoding, type RecordJson, recordJson } from '../schemas/record-json.js'
+import { KafkaVerbs, PROGRAM } from '../verbs/kafka-verbs.js'
+import { over } from '../verbs/over.js'
+import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../verbs/receipts.js'
+import { tracedVerbs } from '../verbs/traced-verbs.js'
+import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
+import type { PlaceInLog } from './deliver-from-logs.js'
 import { watchKafka } from './kafka-watch.js'
 import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.js'
 import type { OpenQueuesOptions } from './open-queues.js'
+import { type PeersOptions, type PeersSettings, peersOptions } from './peers-options.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
 import { ProgramQueues, programQueueLimits, type Queue, type QueueOptions } from './program-queue.js'
@@ -215,23 +215,51 @@ export interface CastellanWithVerbs extends Castellan {
   readonly gateway: Verbs
 }
 
+/** What a program has with the other processes that its option `peers` names. */
+interface Joined {
+  readonly verbs: Verbs
+  close(): Promise<void>
+}
+
+/**
+ * Connects a program with other processes.
+ *
+ * @throws ListenError when the address of `peers.listen` cannot be used
+ */
+export type JoinPeers = (
+  own: Verbs,
+  cluster: string,
+  settings: PeersSettings,
+  deps: {
+    readonly log: Logger
+    readonly metrics: MetricsLogger | undefined
+    readonly records: RecordBudget
+  }
+) => Promise<Joined>
+
 /**
  * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
  * start later.
  *
+ * @param joinPeers connects the processes of `peers`. Absent: there are none
  * @throws ConfigError that names every wrong option, or the package that the compression needs and that is not
  * installed
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
  * @throws ListenError when the address of `peers.listen` cannot be used
  */
-export async function openCastellan(given: OpenCastellanOptions): Promise<CastellanWithVerbs> {
+export async function openCastellan(given: OpenCastellanOptions, joinPeers?: JoinPeers): Promise<CastellanWithVerbs> {
   // A program that hands in records faster than Kafka takes them holds their bytes in any case.
   const records = new RecordBudget(defaultRecordBytes(), performanceClock)
   const own = await openCluster(given, undefined, Number.POSITIVE_INFINITY, undefined, undefined, records)
   const options = withGuards(given)
   const tracing = registeredTracing()
   const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
-  const peers = await openPeers(castellan, options, records).catch(async (error: unknown) => {
+  const join = async (): Promise<Joined | undefined> => {
+    const settings = peersOptions.parse(options.peers)
+    const { log = silentLogger, metrics } = options
+    return settings && joinPeers!(castellan.gateway, DEFAULT_CLUSTER, settings, { log, metrics, records })
+  }
+  const peers = await join().catch(async (error: unknown) => {
     await castellan.close({ timeoutMs: 0 })
     throw error
   })
@@ -263,22 +291,6 @@ const withGuards = ({ log, metrics, ...options }: OpenCastellanOptions): OpenCas
   log: log && guardedLog(log),
   metrics: metrics && guardedMetrics(metrics)
 })
-
-/** @returns `undefined`: the options name no other processes */
-async function openPeers(
-  { gateway: verbs }: Cluster,
-  { peers, metrics, log = silentLogger }: OpenCastellanOptions,
-  records: RecordBudget
-) {
-  const settings = peersOptions.parse(peers)
-  if (settings === undefined) return undefined
-  const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
-  const { sharedVerbs } = await import('../../deployment/verbs/shared-verbs.js')
-  const all = new GatewayPeers({ settings, tls: settings.tls, log, metrics, clock: performanceClock })
-  const shared = sharedVerbs(verbs, DEFAULT_CLUSTER, all, records)
-  await all.open()
-  return { verbs: shared, close: () => all.close() }
-}
 
 /** For a program without a logger, emits a warning of the process that says why no broker answers. */
 function warnWhileAway({ router }: Cluster, { brokers, log = processWarnings }: OpenCastellanOptions) {
@@ -326,7 +338,8 @@ export async function openCluster(
   const options = withGuards(given)
   checkCompression(settings.delivery.compression)
   // Most programs have no durable log.
-  const logs = settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./durable-logs.js')
+  const logs =
+    settings.wal === undefined && sharedPlace === undefined ? undefined : await import('./deliver-from-logs.js')
   const connection = { ...settings.connection, log: options.log ?? silentLogger }
   const createClient = createBrokerClientFactory(login === undefined ? connection : loggingIn(connection, login))
   const { openQueues } = queues === undefined ? {} : await import('./open-queues.js')
@@ -358,7 +371,7 @@ class ClusterParts {
     options: OpenCastellanOptions,
     settings: OpenSettings,
     createClient: BrokerClientFactory,
-    logs: typeof import('./durable-logs.js') | undefined,
+    logs: typeof import('./deliver-from-logs.js') | undefined,
     sharedPlace: PlaceInLog | undefined,
     waitingMaxBytes: number | undefined,
     openQueues: ((parts: Omit<OpenQueuesOptions, 'cluster' | 'limits' | 'giver' | 'turns'>) => Queues) | undefined,
@@ -403,7 +416,7 @@ class ClusterParts {
     const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
     this.#loadTransactions = async () => {
       // To import again what is loaded asks the loader, which a transaction of a thousand records would feel.
-      const loaded = this.#transactions ? undefined : await import('../../producer/transactions/transactions.js')
+      const loaded = this.#transactions ? undefined : await import('../producer/transactions/transactions.js')
       this.#transactions ??= loaded!.openTransactions({ ...deliveryDeps, waitingMaxBytes }, () => delivery.clusterId)
       // What is begun after `close`, or was being loaded then, is told so.
       if (this.#closing !== undefined) await this.#transactions.close(0)

@@ -1,12 +1,12 @@
-import type { Batch, Message } from '../../consumer/group/given-messages.js'
-import { type ConsumedInTransaction, TransactionOffsets } from '../../consumer/group/transaction-offsets.js'
-import { isCount } from '../../core/counts.js'
-import { InvalidRequestError } from '../../core/errors.js'
-import { MAX_TIMER_MS } from '../../core/model.js'
-import { checkOptionNames, checkSignal, type OneOrMany } from '../../core/settings/call-options.js'
-import { TransactionError } from '../../core/transaction-error.js'
-import type { OpenTransaction, TransactionOffset } from '../../producer/transactions/open-transaction.js'
-import type { Transactions } from '../../producer/transactions/transactions.js'
+import type { Batch, Message } from '../consumer/group/given-messages.js'
+import { type ConsumedInTransaction, TransactionOffsets } from '../consumer/group/transaction-offsets.js'
+import { isCount } from '../core/counts.js'
+import { InvalidRequestError } from '../core/errors.js'
+import { MAX_TIMER_MS } from '../core/model.js'
+import { checkOptionNames, checkSignal, type OneOrMany } from '../core/settings/call-options.js'
+import { TransactionError } from '../core/transaction-error.js'
+import type { OpenTransaction, TransactionOffset } from '../producer/transactions/open-transaction.js'
+import type { Transactions } from '../producer/transactions/transactions.js'
 import {
   allDelivered,
   type Delivered,

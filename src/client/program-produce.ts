@@ -1,11 +1,11 @@
-import { toBuffer } from '../../core/bytes.js'
-import { InvalidRequestError } from '../../core/errors.js'
-import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
-import { ProduceError } from '../../core/produce-error.js'
-import { asList, checkOptionNames, checkSignal, kindOf, type OneOrMany } from '../../core/settings/call-options.js'
-import type { Durability } from '../../producer/memory/delivery.js'
-import type { PartitionerFunction, PartitionerName } from '../../producer/memory/partitioners.js'
-import type { PendingProduce, Verbs } from '../../verbs/verbs.js'
+import { toBuffer } from '../core/bytes.js'
+import { InvalidRequestError } from '../core/errors.js'
+import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../core/model.js'
+import { ProduceError } from '../core/produce-error.js'
+import { asList, checkOptionNames, checkSignal, kindOf, type OneOrMany } from '../core/settings/call-options.js'
+import type { Durability } from '../producer/memory/delivery.js'
+import type { PartitionerFunction, PartitionerName } from '../producer/memory/partitioners.js'
+import type { PendingProduce, Verbs } from '../verbs/verbs.js'
 
 const DEFAULT_DEADLINE_MS = 30_000
 
