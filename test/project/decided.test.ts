@@ -21,14 +21,14 @@ const SLEEPERS: readonly string[] = [
   // Of tests of the system.
   'test/apis/queues/small-heap.ts',
   'test/cli/child.ts',
+  // A program that a test of the system starts as a process of its own.
+  'test/client/closed-program.ts',
   'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
   'test/producer/durable-stage.ts',
   'test/runs/integration/counting-reader.ts',
   'test/runs/integration/etl-stage.ts',
   'test/runs/integration/foreign-leader.ts',
-  // A program that a test of the system starts as a process of its own.
-  'test/server/app/closed-program.ts',
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
   'test/support/planted-races.ts',

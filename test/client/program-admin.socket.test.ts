@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { AdminError, type Castellan, CastellanError, InvalidRequestError } from '../../../src/client.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { onBroker } from '../../support/stage.js'
+import { AdminError, type Castellan, CastellanError, InvalidRequestError } from '../../src/client.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { onBroker } from '../support/stage.js'
 
 const failed = (asked: Promise<unknown>): Promise<AdminError> =>
   asked.then(

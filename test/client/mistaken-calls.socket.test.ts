@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
-import type { CastellanWithVerbs } from '../../../src/client/open-castellan.js'
+import type { CastellanWithVerbs } from '../../src/client/open-castellan.js'
 import {
   askRouter,
   type Castellan,
@@ -8,10 +8,10 @@ import {
   InvalidRequestError,
   openCastellan,
   RequestManager
-} from '../../../src/index.js'
-import type { ProduceOptions } from '../../../src/verbs/verbs.js'
-import { onBroker } from '../../support/stage.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+} from '../../src/index.js'
+import type { ProduceOptions } from '../../src/verbs/verbs.js'
+import { onBroker } from '../support/stage.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const options = { partitioner: 'murmur2', deadlineMs: 20_000 } as const
 const good = { topic: 'orders', key: null, value: 'good' }

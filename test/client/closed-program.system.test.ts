@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { expect } from 'chai'
-import { onBroker } from '../../support/stage.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+import { onBroker } from '../support/stage.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 describe('a program that has closed its castellan', () => {
   const stage = onBroker()
@@ -10,13 +10,7 @@ describe('a program that has closed its castellan', () => {
   it('has nothing left that keeps it alive, whatever verb was at work, and ends by itself', async function () {
     this.timeout(60_000)
     for (const topic of ['orders', 'empty']) stage.cluster.createTopic(topic, { partitions: 1 })
-    const args = [
-      '--import',
-      'tsx',
-      'test/server/app/closed-program.ts',
-      stage.cluster.bootstrap,
-      walDirectoryOf('apps')
-    ]
+    const args = ['--import', 'tsx', 'test/client/closed-program.ts', stage.cluster.bootstrap, walDirectoryOf('apps')]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     let output = ''
     child.stdout.setEncoding('utf8').on('data', text => (output += text))

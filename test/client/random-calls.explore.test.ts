@@ -8,11 +8,11 @@ import {
   type ProduceOptions,
   type RecordOutcome,
   RequestManager
-} from '../../../src/client.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { SeededRandom, testSeed } from '../../support/random.js'
-import { onBroker } from '../../support/stage.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+} from '../../src/client.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { SeededRandom, testSeed } from '../support/random.js'
+import { onBroker } from '../support/stage.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const CALLS = 10_000
 const AT_ONCE = 100

@@ -7,9 +7,9 @@ import {
   ProduceError,
   type ProduceOptions,
   type RecordOutcome
-} from '../../../src/client.js'
-import { onBroker } from '../../support/stage.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+} from '../../src/client.js'
+import { onBroker } from '../support/stage.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const NOT_A_TOPIC = 'not a topic'
 

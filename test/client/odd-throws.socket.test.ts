@@ -1,13 +1,13 @@
 import { EventEmitter, once } from 'node:events'
 import { expect } from 'chai'
-import { HookCalls } from '../../../src/apis/kafboy/hooks/hook-calls.js'
-import { type Castellan, openCastellan } from '../../../src/client.js'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
-import type { MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { type Logger, silentLogger } from '../../../src/core/model.js'
-import { codeOf, messageOf } from '../../../src/core/node-errors.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
-import { onBroker } from '../../support/stage.js'
+import { HookCalls } from '../../src/apis/kafboy/hooks/hook-calls.js'
+import { type Castellan, openCastellan } from '../../src/client.js'
+import { ActorSystem } from '../../src/core/actor/actor.js'
+import type { MetricsLogger } from '../../src/core/metrics/metrics-logger.js'
+import { type Logger, silentLogger } from '../../src/core/model.js'
+import { codeOf, messageOf } from '../../src/core/node-errors.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import { onBroker } from '../support/stage.js'
 
 /** An error of which nothing can be read. */
 const closedError = (): Error =>

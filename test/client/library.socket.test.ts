@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import * as client from '../../../src/client-with-schemas.js'
+import * as client from '../../src/client-with-schemas.js'
 import {
   askRouter,
   type Castellan,
@@ -10,11 +10,11 @@ import {
   type StopResult,
   silentLogger,
   startApp
-} from '../../../src/index.js'
-import { type ConsumeManyResult, ONE_MESSAGE } from '../../../src/verbs/verbs.js'
-import { type LogLine, recordingLogger } from '../../http/server/stage.js'
-import { onBroker } from '../../support/stage.js'
-import { walDirectoryOf } from '../../support/wal-directory.js'
+} from '../../src/index.js'
+import { type ConsumeManyResult, ONE_MESSAGE } from '../../src/verbs/verbs.js'
+import { type LogLine, recordingLogger } from '../http/server/stage.js'
+import { onBroker } from '../support/stage.js'
+import { walDirectoryOf } from '../support/wal-directory.js'
 
 const codeOf = (asked: Promise<unknown>): Promise<string | undefined> =>
   asked.then(

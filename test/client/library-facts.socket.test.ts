@@ -1,9 +1,9 @@
 import { expect } from 'chai'
-import { LIBRARY_FACTS, type LibraryFacts, type LibraryPath } from '../../../src/client/library-facts.js'
-import type { Castellan } from '../../../src/client.js'
-import { CastellanError } from '../../../src/core/errors.js'
-import { onBroker } from '../../support/stage.js'
-import { ALL, COMMITTED, topicOfTransactions } from '../../support/transactions-topic.js'
+import { LIBRARY_FACTS, type LibraryFacts, type LibraryPath } from '../../src/client/library-facts.js'
+import type { Castellan } from '../../src/client.js'
+import { CastellanError } from '../../src/core/errors.js'
+import { onBroker } from '../support/stage.js'
+import { ALL, COMMITTED, topicOfTransactions } from '../support/transactions-topic.js'
 import { libraryCalls } from './library-calls.js'
 
 const facts = Object.entries<LibraryFacts>(LIBRARY_FACTS) as [LibraryPath, LibraryFacts][]

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { ProgramAdmin } from '../../../src/client/program-admin.js'
-import type { Verbs } from '../../../src/verbs/verbs.js'
+import { ProgramAdmin } from '../../src/client/program-admin.js'
+import type { Verbs } from '../../src/verbs/verbs.js'
 
 describe('the administration of a program', () => {
   it('asks for no further topic once the signal of its call is aborted', async () => {

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { type Castellan, KafkaError, ProduceError, type Transaction, TransactionError } from '../../../src/client.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { onBroker } from '../../support/stage.js'
+import { type Castellan, KafkaError, ProduceError, type Transaction, TransactionError } from '../../src/client.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { onBroker } from '../support/stage.js'
 
 const failureOf = (asked: Promise<unknown>): Promise<TransactionError> =>
   asked.then(

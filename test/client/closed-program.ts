@@ -1,4 +1,4 @@
-import { type Castellan, openCastellan } from '../../../src/client.js'
+import { type Castellan, openCastellan } from '../../src/client.js'
 
 /** A program that closes its castellan while each verb is at work, and then has nothing left to do: it has to end. */
 

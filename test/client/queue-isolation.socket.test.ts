@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import { expect } from 'chai'
-import { type Castellan, openCastellan, type Queue } from '../../../src/client.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { type Castellan, openCastellan, type Queue } from '../../src/client.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 
 describe('queues of a program, and records of transactions', function () {
   this.timeout(60_000)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { Castellan } from '../../../src/client.js'
-import { onBroker } from '../../support/stage.js'
+import type { Castellan } from '../../src/client.js'
+import { onBroker } from '../support/stage.js'
 
 describe('a time limit of the library that is longer than a timer of Node', () => {
   const stage = onBroker(undefined, true)

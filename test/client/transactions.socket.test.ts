@@ -1,10 +1,10 @@
 import { expect } from 'chai'
-import { type Castellan, type Transaction, TransactionError } from '../../../src/client.js'
-import { BatchView } from '../../../src/embedded-broker/protocol/record-batch.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { RawKafka } from '../../support/raw-kafka.js'
-import { fetchOne } from '../../support/raw-kafka-calls.js'
-import { onBroker } from '../../support/stage.js'
+import { type Castellan, type Transaction, TransactionError } from '../../src/client.js'
+import { BatchView } from '../../src/embedded-broker/protocol/record-batch.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { RawKafka } from '../support/raw-kafka.js'
+import { fetchOne } from '../support/raw-kafka-calls.js'
+import { onBroker } from '../support/stage.js'
 
 /** The values of a topic as a reader of committed records gets them, sorted. */
 async function committed(castellan: Castellan, topic = 'orders'): Promise<(string | undefined)[]> {

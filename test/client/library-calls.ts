@@ -1,5 +1,5 @@
-import type { LibraryPath } from '../../../src/client/library-facts.js'
-import type { Castellan } from '../../../src/client.js'
+import type { LibraryPath } from '../../src/client/library-facts.js'
+import type { Castellan } from '../../src/client.js'
 
 const record = { topic: 'orders', value: 'x' }
 const place = { topic: 'orders', partition: 0 }

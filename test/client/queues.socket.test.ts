@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events'
 import { setImmediate as nextTurn, setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Castellan, openCastellan, type QueueMessage } from '../../../src/client.js'
-import { type Logger, silentLogger } from '../../../src/core/model.js'
-import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
-import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
+import { type Castellan, openCastellan, type QueueMessage } from '../../src/client.js'
+import { type Logger, silentLogger } from '../../src/core/model.js'
+import type { EmbeddedCluster } from '../../src/embedded-broker/embedded-cluster.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
 
 describe('queues of a program', () => {
   let cluster: EmbeddedCluster

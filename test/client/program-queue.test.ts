@@ -1,7 +1,7 @@
 import { expect } from 'chai'
-import { ProgramQueues, programQueueLimits, type Queue } from '../../../src/client/program-queue.js'
-import { silentLogger } from '../../../src/core/model.js'
-import { ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
+import { ProgramQueues, programQueueLimits, type Queue } from '../../src/client/program-queue.js'
+import { silentLogger } from '../../src/core/model.js'
+import { ScriptedQueues } from '../consumer/queue/scripted-queues.js'
 
 describe('a queue of a program', () => {
   let script: ScriptedQueues

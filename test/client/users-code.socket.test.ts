@@ -7,8 +7,8 @@ import {
   type Logger,
   type MetricsLogger,
   openCastellan
-} from '../../../src/index.js'
-import { onBroker } from '../../support/stage.js'
+} from '../../src/index.js'
+import { onBroker } from '../support/stage.js'
 
 const boom = (): never => {
   throw new Error('boom')
