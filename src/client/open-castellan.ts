@@ -37,7 +37,7 @@ import { type Decoding, type RecordJson, recordJson } from '../schemas/record-js
 import { KafkaVerbs, PROGRAM } from '../verbs/kafka-verbs.js'
 import { over } from '../verbs/over.js'
 import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../verbs/receipts.js'
-import { tracedVerbs } from '../verbs/traced-verbs.js'
+import { TracedVerbs } from '../verbs/traced-verbs.js'
 import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
 import type { PlaceInLog } from './deliver-from-logs.js'
 import { watchKafka } from './kafka-watch.js'
@@ -253,7 +253,7 @@ export async function openCastellan(given: OpenCastellanOptions, joinPeers?: Joi
   const own = await openCluster(given, undefined, Number.POSITIVE_INFINITY, undefined, undefined, records)
   const options = withGuards(given)
   const tracing = registeredTracing()
-  const castellan = tracing === undefined ? own : { ...own, gateway: tracedVerbs(own.gateway, tracing) }
+  const castellan = tracing === undefined ? own : { ...own, gateway: new TracedVerbs(own.gateway, tracing) }
   const join = async (): Promise<Joined | undefined> => {
     const settings = peersOptions.parse(options.peers)
     const { log = silentLogger, metrics } = options

@@ -29,7 +29,6 @@ import { GroupReaders } from './group-readers.js'
 import { KafkaAdmin, toAdminError } from './kafka-admin.js'
 import { KafkaShareGroups } from './kafka-share-groups.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
-import { over } from './over.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 import type {
   CommitOutcome,
@@ -141,8 +140,7 @@ export class KafkaVerbs implements Verbs {
 
   get admin(): AdminVerbs {
     const { router, delivery, clock = performanceClock } = this.#deps
-    // Programs may take a verb from it.
-    return (this.#admin ??= over<AdminVerbs>(new KafkaAdmin({ router, delivery, clock }), {}))
+    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
   }
 
   produce(given: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {

@@ -1,6 +1,5 @@
 import type { RecordHeader } from '../core/model.js'
 import type { TracedMessages, TraceOfRequest, Tracing } from '../core/tracing/tracing.js'
-import { over } from './over.js'
 import type {
   AcquiredMessage,
   AcquireResult,
@@ -11,25 +10,45 @@ import type {
   QueueVerbs,
   Verbs
 } from './verbs.js'
+import { WrappedGroups, WrappedInstances, WrappedQueues, WrappedVerbs } from './wrapped.js'
 
 /**
- * A gateway whose records and messages have spans. It stands before gateways that pass requests on to other processes, for a
+ * A cluster whose records and messages have spans. It stands before clusters that pass requests on to other processes, for a
  * trace stays in the process of its request.
  */
-export function tracedVerbs(own: Verbs, tracing: Tracing): Verbs {
-  return over(own, {
-    produce(records, options, origin) {
-      const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
-      const pendingProduce = own.produce(records, { ...options, trace }, origin)
-      if (options?.durability === 'disk' && records.length > 0) {
-        endWhenStored(pendingProduce, tracing.append(records[0]!.topic, records.length, trace))
-      }
-      return pendingProduce
-    },
-    groups: tracedGroups(own.groups, tracing),
-    instances: tracedInstances(own.instances, tracing),
-    queues: tracedQueues(own.queues, tracing)
-  })
+export class TracedVerbs extends WrappedVerbs {
+  readonly #tracing: Tracing
+  readonly #groups: GroupVerbs
+  readonly #instances: InstanceVerbs
+  readonly #queues: QueueVerbs
+
+  constructor(own: Verbs, tracing: Tracing) {
+    super(own)
+    this.#tracing = tracing
+    this.#groups = new TracedGroups(own.groups, tracing)
+    this.#instances = new TracedInstances(own.instances, tracing)
+    this.#queues = new TracedQueues(own.queues, tracing)
+  }
+
+  override get groups(): GroupVerbs {
+    return this.#groups
+  }
+  override get instances(): InstanceVerbs {
+    return this.#instances
+  }
+  override get queues(): QueueVerbs {
+    return this.#queues
+  }
+
+  override produce(...[records, options, origin]: Parameters<Verbs['produce']>): PendingProduce {
+    const tracing = this.#tracing
+    const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
+    const pendingProduce = this.own.produce(records, { ...options, trace }, origin)
+    if (options?.durability === 'disk' && records.length > 0) {
+      endWhenStored(pendingProduce, tracing.append(records[0]!.topic, records.length, trace))
+    }
+    return pendingProduce
+  }
 }
 
 function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) => void): void {
@@ -37,46 +56,61 @@ function endWhenStored(pendingProduce: PendingProduce, end: (refused: number) =>
   void pendingProduce.accepted().then(refused => end(countOf(refused)))
 }
 
-function tracedGroups(own: GroupVerbs, tracing: Tracing): GroupVerbs {
-  return over(own, {
-    consume(groupId, topic, limits, timeoutMs, asker) {
-      const { client, trace } = asker
-      const askedAt = Date.now()
-      const reply = (result: ConsumeManyResult): void => {
-        if (result.type === 'messages') record(tracing, groupId, result.messages.messages, askedAt, trace)
-        asker.reply(result)
-      }
-      return own.consume(groupId, topic, limits, timeoutMs, { client, reply })
+class TracedGroups extends WrappedGroups {
+  readonly #tracing: Tracing
+
+  constructor(own: GroupVerbs, tracing: Tracing) {
+    super(own)
+    this.#tracing = tracing
+  }
+
+  override consume(...[groupId, topic, limits, timeoutMs, asker]: Parameters<GroupVerbs['consume']>): () => void {
+    const { client, trace } = asker
+    const askedAt = Date.now()
+    const reply = (result: ConsumeManyResult): void => {
+      if (result.type === 'messages') record(this.#tracing, groupId, result.messages.messages, askedAt, trace)
+      asker.reply(result)
     }
-  })
+    return this.own.consume(groupId, topic, limits, timeoutMs, { client, reply })
+  }
 }
 
-function tracedInstances(own: InstanceVerbs, tracing: Tracing): InstanceVerbs {
-  return over(own, {
-    async read(instance, { trace, ...limits }) {
-      const askedAt = Date.now()
-      const result = await own.read(instance, limits)
-      if (result.type === 'done') record(tracing, instance.groupId, result.value.records, askedAt, trace)
-      return result
-    }
-  })
+class TracedInstances extends WrappedInstances {
+  readonly #tracing: Tracing
+
+  constructor(own: InstanceVerbs, tracing: Tracing) {
+    super(own)
+    this.#tracing = tracing
+  }
+
+  override async read(...[instance, { trace, ...limits }]: Parameters<InstanceVerbs['read']>) {
+    const askedAt = Date.now()
+    const result = await this.own.read(instance, limits)
+    if (result.type === 'done') record(this.#tracing, instance.groupId, result.value.records, askedAt, trace)
+    return result
+  }
 }
 
-function tracedQueues(own: QueueVerbs, tracing: Tracing): QueueVerbs {
-  return over(own, {
-    acquire(topic, groupId, options, asker) {
-      const { trace } = asker
-      const askedAt = Date.now()
-      const reply = (result: AcquireResult): void => {
-        if (result.type === 'acquired') {
-          const messages = result.messages.map(({ partition, record: of }) => ({ topic, partition, ...of }))
-          record(tracing, groupId, messages, askedAt, trace)
-        }
-        asker.reply(result)
+class TracedQueues extends WrappedQueues {
+  readonly #tracing: Tracing
+
+  constructor(own: QueueVerbs, tracing: Tracing) {
+    super(own)
+    this.#tracing = tracing
+  }
+
+  override acquire(...[topic, groupId, options, asker]: Parameters<QueueVerbs['acquire']>): () => void {
+    const { trace } = asker
+    const askedAt = Date.now()
+    const reply = (result: AcquireResult): void => {
+      if (result.type === 'acquired') {
+        const messages = result.messages.map(({ partition, record: of }) => ({ topic, partition, ...of }))
+        record(this.#tracing, groupId, messages, askedAt, trace)
       }
-      return own.acquire(topic, groupId, options, { reply })
+      asker.reply(result)
     }
-  })
+    return this.own.acquire(topic, groupId, options, { reply })
+  }
 }
 
 type Message = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>

@@ -2,7 +2,7 @@ import * as api from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
 import { expect } from 'chai'
 import { Tracing } from '../../src/core/tracing/tracing.js'
-import { tracedVerbs } from '../../src/verbs/traced-verbs.js'
+import { TracedVerbs } from '../../src/verbs/traced-verbs.js'
 import type { AcquireOptions, AcquireResult, QueueMessage } from '../../src/verbs/verbs.js'
 import { FakeVerbs } from '../support/fake-verbs.js'
 
@@ -40,7 +40,7 @@ describe('the verbs of queues with spans', () => {
         return () => undefined
       }
     }
-    const traced = tracedVerbs(verbs, new Tracing(api, provider.getTracer('test')))
+    const traced = new TracedVerbs(verbs, new Tracing(api, provider.getTracer('test')))
     const results: AcquireResult[] = []
     traced.queues.acquire('orders', 'workers', OPTIONS, { reply: one => results.push(one) })
     return results

@@ -48,7 +48,7 @@ import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { LagRow, LagSource } from '../../verbs/lag.js'
 import { over } from '../../verbs/over.js'
-import { tracedVerbs } from '../../verbs/traced-verbs.js'
+import { TracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
@@ -523,7 +523,7 @@ class ProcessParts implements App {
       return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all, records)
     }
     const tracing = this.#tracing
-    const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : tracedVerbs(verbs, tracing))
+    const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : new TracedVerbs(verbs, tracing))
     return new Map([...verbsByCluster].map(([name, own]) => [name, traced(shared(own, name))]))
   }
 

@@ -1,0 +1,222 @@
+import type { AdminVerbs, GroupVerbs, InstanceVerbs, QueueVerbs, ShareGroupVerbs, Verbs } from './verbs.js'
+
+/**
+ * All members of an interface, those that may be absent included: a class that implements it does not compile without a line
+ * for each of them.
+ */
+type Complete<Of> = { readonly [Name in keyof Required<Of>]: Of[Name] }
+
+/** Passes every verb of a cluster on to it. Derived classes change some of them. */
+export class WrappedVerbs implements Complete<Verbs> {
+  protected readonly own: Verbs
+
+  constructor(own: Verbs) {
+    this.own = own
+  }
+
+  get groups(): GroupVerbs {
+    return this.own.groups
+  }
+  get instances(): InstanceVerbs {
+    return this.own.instances
+  }
+  get queues(): QueueVerbs {
+    return this.own.queues
+  }
+  get shareGroups(): ShareGroupVerbs {
+    return this.own.shareGroups
+  }
+  get admin(): AdminVerbs {
+    return this.own.admin
+  }
+  get isReady(): boolean {
+    return this.own.isReady
+  }
+
+  produce(...asked: Parameters<Verbs['produce']>) {
+    return this.own.produce(...asked)
+  }
+  lost(...asked: Parameters<Verbs['lost']>) {
+    this.own.lost(...asked)
+  }
+  topics(...asked: Parameters<Verbs['topics']>) {
+    return this.own.topics(...asked)
+  }
+  topicConfigs(...asked: Parameters<Verbs['topicConfigs']>) {
+    return this.own.topicConfigs(...asked)
+  }
+  follow(...asked: Parameters<Verbs['follow']>) {
+    return this.own.follow(...asked)
+  }
+  durableLog() {
+    return this.own.durableLog()
+  }
+}
+
+/** Passes every verb of groups on. */
+export class WrappedGroups implements Complete<GroupVerbs> {
+  protected readonly own: GroupVerbs
+
+  constructor(own: GroupVerbs) {
+    this.own = own
+  }
+
+  offsets(...asked: Parameters<GroupVerbs['offsets']>) {
+    return this.own.offsets(...asked)
+  }
+  commit(...asked: Parameters<GroupVerbs['commit']>) {
+    return this.own.commit(...asked)
+  }
+  consumers(...asked: Parameters<GroupVerbs['consumers']>) {
+    return this.own.consumers(...asked)
+  }
+  describe(...asked: Parameters<GroupVerbs['describe']>) {
+    return this.own.describe(...asked)
+  }
+  committed(...asked: Parameters<GroupVerbs['committed']>) {
+    return this.own.committed(...asked)
+  }
+  consume(...asked: Parameters<GroupVerbs['consume']>) {
+    return this.own.consume(...asked)
+  }
+  ack(...asked: Parameters<GroupVerbs['ack']>) {
+    return this.own.ack(...asked)
+  }
+}
+
+/** Passes every verb of queues on. */
+export class WrappedQueues implements Complete<QueueVerbs> {
+  protected readonly own: QueueVerbs
+
+  constructor(own: QueueVerbs) {
+    this.own = own
+  }
+
+  get holder(): string | undefined {
+    return this.own.holder
+  }
+
+  acquire(...asked: Parameters<QueueVerbs['acquire']>) {
+    return this.own.acquire(...asked)
+  }
+  unseen(...asked: Parameters<QueueVerbs['unseen']>) {
+    this.own.unseen(...asked)
+  }
+  settle(...asked: Parameters<QueueVerbs['settle']>) {
+    return this.own.settle(...asked)
+  }
+  count(...asked: Parameters<NonNullable<QueueVerbs['count']>>) {
+    this.own.count?.(...asked)
+  }
+  describe(...asked: Parameters<QueueVerbs['describe']>) {
+    return this.own.describe(...asked)
+  }
+  configure(...asked: Parameters<QueueVerbs['configure']>) {
+    return this.own.configure(...asked)
+  }
+}
+
+/** Passes every verb of administration on. */
+export class WrappedAdmin implements Complete<AdminVerbs> {
+  protected readonly own: AdminVerbs
+
+  constructor(own: AdminVerbs) {
+    this.own = own
+  }
+
+  describeCluster(...asked: Parameters<AdminVerbs['describeCluster']>) {
+    return this.own.describeCluster(...asked)
+  }
+  clusterId(...asked: Parameters<AdminVerbs['clusterId']>) {
+    return this.own.clusterId(...asked)
+  }
+  createTopic(...asked: Parameters<AdminVerbs['createTopic']>) {
+    return this.own.createTopic(...asked)
+  }
+  deleteTopic(...asked: Parameters<AdminVerbs['deleteTopic']>) {
+    return this.own.deleteTopic(...asked)
+  }
+  createPartitions(...asked: Parameters<AdminVerbs['createPartitions']>) {
+    return this.own.createPartitions(...asked)
+  }
+  deleteRecords(...asked: Parameters<AdminVerbs['deleteRecords']>) {
+    return this.own.deleteRecords(...asked)
+  }
+  deleteGroup(...asked: Parameters<AdminVerbs['deleteGroup']>) {
+    return this.own.deleteGroup(...asked)
+  }
+  describeConfigs(...asked: Parameters<AdminVerbs['describeConfigs']>) {
+    return this.own.describeConfigs(...asked)
+  }
+  alterConfigs(...asked: Parameters<AdminVerbs['alterConfigs']>) {
+    return this.own.alterConfigs(...asked)
+  }
+  describeAcls(...asked: Parameters<AdminVerbs['describeAcls']>) {
+    return this.own.describeAcls(...asked)
+  }
+  topicOperations(...asked: Parameters<AdminVerbs['topicOperations']>) {
+    return this.own.topicOperations(...asked)
+  }
+  logEnds(...asked: Parameters<AdminVerbs['logEnds']>) {
+    return this.own.logEnds(...asked)
+  }
+  topicChanged(...asked: Parameters<AdminVerbs['topicChanged']>) {
+    this.own.topicChanged(...asked)
+  }
+}
+
+/** Passes every verb of instances on. */
+export class WrappedInstances implements Complete<InstanceVerbs> {
+  protected readonly own: InstanceVerbs
+
+  constructor(own: InstanceVerbs) {
+    this.own = own
+  }
+
+  get owners() {
+    return this.own.owners
+  }
+  get numberOf(): InstanceVerbs['numberOf'] {
+    return this.own.numberOf?.bind(this.own)
+  }
+
+  create(...asked: Parameters<InstanceVerbs['create']>) {
+    return this.own.create(...asked)
+  }
+  settingsOf(...asked: Parameters<InstanceVerbs['settingsOf']>) {
+    return this.own.settingsOf(...asked)
+  }
+  remove(...asked: Parameters<InstanceVerbs['remove']>) {
+    return this.own.remove(...asked)
+  }
+  subscribe(...asked: Parameters<InstanceVerbs['subscribe']>) {
+    return this.own.subscribe(...asked)
+  }
+  subscription(...asked: Parameters<InstanceVerbs['subscription']>) {
+    return this.own.subscription(...asked)
+  }
+  describe(...asked: Parameters<InstanceVerbs['describe']>) {
+    return this.own.describe(...asked)
+  }
+  unsubscribe(...asked: Parameters<InstanceVerbs['unsubscribe']>) {
+    return this.own.unsubscribe(...asked)
+  }
+  assign(...asked: Parameters<InstanceVerbs['assign']>) {
+    return this.own.assign(...asked)
+  }
+  assignment(...asked: Parameters<InstanceVerbs['assignment']>) {
+    return this.own.assignment(...asked)
+  }
+  seek(...asked: Parameters<InstanceVerbs['seek']>) {
+    return this.own.seek(...asked)
+  }
+  read(...asked: Parameters<InstanceVerbs['read']>) {
+    return this.own.read(...asked)
+  }
+  commit(...asked: Parameters<InstanceVerbs['commit']>) {
+    return this.own.commit(...asked)
+  }
+  committed(...asked: Parameters<InstanceVerbs['committed']>) {
+    return this.own.committed(...asked)
+  }
+}
