@@ -4,8 +4,8 @@ import { shortened } from '../../core/printable.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { failureOf } from '../../router/requests/failures.js'
 import { toError } from '../../verbs/offsets.js'
-import { over } from '../../verbs/over.js'
 import type {
+  AckResult,
   ConsumedMessages,
   ConsumeManyResult,
   GroupVerbs,
@@ -13,6 +13,7 @@ import type {
   MessageLimits,
   NoMessage
 } from '../../verbs/verbs.js'
+import { WrappedGroups } from '../../verbs/wrapped.js'
 import { isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
 import {
@@ -77,26 +78,48 @@ interface OwnersOfGroups<Id> {
   readonly longPollMs: number
 }
 
-export function ownedGroups<Id>(own: GroupVerbs, owners: OwnersOfGroups<Id>): GroupVerbs {
-  const { cluster, peers, ownerOf, acks, longPollMs } = owners
-  serveGroups(own, cluster, peers)
-  const isOwn = (groupId: string): boolean => ownerOf(groupId) === peers.id
-  const call: CallOwner = (groupId, verb, body, timeoutMs) =>
-    peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
-  let lastId = 0
-  return over(own, {
-    // Only the owner knows where the group begins in partitions without a committed offset.
-    offsets: (...args) => (isOwn(args[0]) ? own.offsets(...args) : atOwner(own, call, 'offsets', args)),
-    commit: (...args) => (isOwn(args[0]) ? own.commit(...args) : atOwner(own, call, 'commit', args)),
-    consume: (groupId, topic, limits, waitMs, asker) => {
-      if (isOwn(groupId)) return own.consume(groupId, topic, limits, waitMs, asker)
-      const asked = { groupId, topic, limits, client: asker.client, id: ++lastId, timeoutMs: waitMs ?? longPollMs }
-      const wait = new WaitAtOwner(requestOf(call, asked), asker.reply)
-      return () => wait.cancel()
-    },
-    ack: (groupId, message) =>
-      isOwn(groupId) ? own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
-  })
+/** The groups of one of several workers. The owner of a group alone is its member. */
+export class OwnedGroups<Id> extends WrappedGroups {
+  readonly #owners: OwnersOfGroups<Id>
+  #lastId = 0
+
+  constructor(own: GroupVerbs, owners: OwnersOfGroups<Id>) {
+    super(own)
+    this.#owners = owners
+    serveGroups(own, owners.cluster, owners.peers)
+  }
+
+  // Only the owner knows where the group begins in partitions without a committed offset.
+  override offsets(...args: Parameters<GroupVerbs['offsets']>) {
+    return this.#isOwn(args[0]) ? this.own.offsets(...args) : atOwner(this.own, this.#call, 'offsets', args)
+  }
+
+  override commit(...args: Parameters<GroupVerbs['commit']>) {
+    return this.#isOwn(args[0]) ? this.own.commit(...args) : atOwner(this.own, this.#call, 'commit', args)
+  }
+
+  override consume(...[groupId, topic, limits, waitMs, asker]: Parameters<GroupVerbs['consume']>): () => void {
+    if (this.#isOwn(groupId)) return this.own.consume(groupId, topic, limits, waitMs, asker)
+    const timeoutMs = waitMs ?? this.#owners.longPollMs
+    const asked = { groupId, topic, limits, client: asker.client, id: ++this.#lastId, timeoutMs }
+    const wait = new WaitAtOwner(requestOf(this.#call, asked), asker.reply)
+    return () => wait.cancel()
+  }
+
+  override ack(groupId: string, message: MessageId): Promise<AckResult> {
+    const { acks, ownerOf } = this.#owners
+    return this.#isOwn(groupId) ? this.own.ack(groupId, message) : acks.at(ownerOf(groupId), groupId, message)
+  }
+
+  #isOwn(groupId: string): boolean {
+    const { ownerOf, peers } = this.#owners
+    return ownerOf(groupId) === peers.id
+  }
+
+  readonly #call: CallOwner = (groupId, verb, body, timeoutMs) => {
+    const { cluster, ownerOf, peers } = this.#owners
+    return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
+  }
 }
 
 type CallOwner = (groupId: string, verb: string, body: unknown, timeoutMs: number) => Promise<unknown>

@@ -1,8 +1,8 @@
 import type { KafkaRecord } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { failureOf } from '../../router/requests/failures.js'
-import { over } from '../../verbs/over.js'
 import type { AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
+import { WrappedQueues } from '../../verbs/wrapped.js'
 import type { Peers } from '../calls/peers.js'
 import { configuredAtAll, leftOf, settlingAt } from './queues-elsewhere.js'
 import { RoomForRecords } from './room-for-records.js'
@@ -31,78 +31,106 @@ interface WaitEnd {
 }
 
 /** The queues of one of several workers. The owner of a group holds all its messages. */
-export function ownedQueues<Id>(
-  own: QueueVerbs,
-  cluster: string,
-  peers: Peers<Id>,
-  ownerOf: (groupId: string) => Id,
-  records: RecordBudget
-): QueueVerbs {
-  const rooms = new RoomForRecords(records)
-  serveAcquires(own, cluster, peers)
-  const settleAt = settlingAt(own, cluster, peers)
+export class OwnedQueues<Id> extends WrappedQueues {
+  readonly #cluster: string
+  readonly #peers: Peers<Id>
+  readonly #ownerOf: (groupId: string) => Id
+  readonly #records: RecordBudget
+  readonly #rooms: RoomForRecords
+  readonly #settleAt: ReturnType<typeof settlingAt<Id>>
+  readonly #configure: QueueVerbs['configure']
   /** The owners of messages that clients of this worker have got. */
-  const owners = new WeakMap<QueueMessage, Id>()
-  const unseenAt = (owner: Id, messages: readonly QueueMessage[]): void => {
-    const options = { timeoutMs: TELL_TIMEOUT_MS }
-    // Where the owner has ended, the messages are free anyway.
-    void peers.call(owner, `queue unseen ${cluster}`, messages, options).catch(() => undefined)
+  readonly #owners = new WeakMap<QueueMessage, Id>()
+  #lastId = 0
+
+  constructor(
+    own: QueueVerbs,
+    cluster: string,
+    peers: Peers<Id>,
+    ownerOf: (groupId: string) => Id,
+    records: RecordBudget
+  ) {
+    super(own)
+    this.#cluster = cluster
+    this.#peers = peers
+    this.#ownerOf = ownerOf
+    this.#records = records
+    this.#rooms = new RoomForRecords(records)
+    serveAcquires(own, cluster, peers)
+    this.#settleAt = settlingAt(own, cluster, peers)
+    this.#configure = configuredAtAll(own, cluster, peers)
   }
+
+  override acquire(...[topic, groupId, options, asker]: Parameters<QueueVerbs['acquire']>): () => void {
+    const owner = this.#ownerOf(groupId)
+    if (owner === this.#peers.id) return this.own.acquire(topic, groupId, options, asker)
+    const endWait: WaitEnd = { end: () => undefined }
+    const request = this.#requestTo(owner, { topic, groupId, options, id: ++this.#lastId }, endWait)
+    const wait = new WaitAtOwner(request, asker.reply)
+    return () => wait.cancel()
+  }
+
+  override unseen(messages: readonly QueueMessage[]): void {
+    this.own.unseen(messages.filter(message => !this.#owners.has(message)))
+    for (const owner of this.#peers.others) {
+      const ofOwner = messages.filter(message => this.#owners.get(message) === owner)
+      if (ofOwner.length > 0) this.#unseenAt(owner, ofOwner)
+    }
+  }
+
+  override settle(...asked: Parameters<QueueVerbs['settle']>) {
+    const owner = this.#ownerOf(asked[1])
+    return owner === this.#peers.id ? this.own.settle(...asked) : this.#settleAt(owner, asked)
+  }
+
+  override configure(...asked: Parameters<QueueVerbs['configure']>) {
+    return this.#configure(...asked)
+  }
+
+  #requestTo(owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingRequest<AcquireResult> {
+    return {
+      waitMs: asked.options.waitMs,
+      graceMs: GRACE_MS,
+      ask: async (waitMs, timeoutMs) => {
+        const options = await askable(this.#rooms, asked.options, waitMs, end => (endWait.end = end))
+        if (options === undefined) return NOTHING
+        const askedAt = performance.now()
+        const body: AskedAcquire = { ...asked, options }
+        const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as Told | undefined
+        if (told?.type !== 'acquired') return told
+        return this.#kept(owner, options.client, told, performance.now() - askedAt - told.tookMs)
+      },
+      end: () => {
+        endWait.end()
+        void this.#call(owner, 'end', asked.id).catch(() => undefined)
+      },
+      release: result => {
+        if (result.type === 'acquired' && result.messages.length > 0) this.#unseenAt(owner, result.messages)
+      }
+    }
+  }
+
   /** Messages as they are now. Those whose locks are over, and those for which the client has no room, are for the next client. */
-  const kept = (owner: Id, client: string, { messages, isNewGroup }: Acquired, ageMs: number): AcquireResult => {
+  #kept(owner: Id, client: string, { messages, isNewGroup }: Acquired, ageMs: number): AcquireResult {
     const aged = messages.map(message => ({ ...message, lockMs: leftOf(message.lockMs, ageMs) }))
     const valid = aged.filter(({ lockMs }) => lockMs > 0)
-    const { count, problem } = rooms.takeForTick(client, recordsOf(valid))
+    const { count, problem } = this.#rooms.takeForTick(client, recordsOf(valid))
     const given = valid.slice(0, count)
-    for (const message of given) owners.set(message, owner)
-    const left = aged.filter(message => !owners.has(message))
-    if (left.length > 0) unseenAt(owner, left)
-    if (count === 0 && problem !== undefined) return failureOf(records.refusal(problem))
+    for (const message of given) this.#owners.set(message, owner)
+    const left = aged.filter(message => !this.#owners.has(message))
+    if (left.length > 0) this.#unseenAt(owner, left)
+    if (count === 0 && problem !== undefined) return failureOf(this.#records.refusal(problem))
     return { type: 'acquired', messages: given, isNewGroup }
   }
-  const requestTo = (owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingRequest<AcquireResult> => ({
-    waitMs: asked.options.waitMs,
-    graceMs: GRACE_MS,
-    ask: async (waitMs, timeoutMs) => {
-      const options = await askable(rooms, asked.options, waitMs, end => (endWait.end = end))
-      if (options === undefined) return NOTHING
-      const askedAt = performance.now()
-      const body: AskedAcquire = { ...asked, options }
-      const told = (await peers.call(owner, `queue acquire ${cluster}`, body, { timeoutMs })) as Told | undefined
-      if (told?.type !== 'acquired') return told
-      return kept(owner, options.client, told, performance.now() - askedAt - told.tookMs)
-    },
-    end: () => {
-      endWait.end()
-      void peers.call(owner, `queue end ${cluster}`, asked.id, { timeoutMs: TELL_TIMEOUT_MS }).catch(() => undefined)
-    },
-    release: result => {
-      if (result.type === 'acquired' && result.messages.length > 0) unseenAt(owner, result.messages)
-    }
-  })
-  let lastId = 0
-  return over(own, {
-    acquire: (topic, groupId, options, asker) => {
-      const owner = ownerOf(groupId)
-      if (owner === peers.id) return own.acquire(topic, groupId, options, asker)
-      const endWait: WaitEnd = { end: () => undefined }
-      const request = requestTo(owner, { topic, groupId, options, id: ++lastId }, endWait)
-      const wait = new WaitAtOwner(request, asker.reply)
-      return () => wait.cancel()
-    },
-    unseen: messages => {
-      own.unseen(messages.filter(message => !owners.has(message)))
-      for (const owner of peers.others) {
-        const ofOwner = messages.filter(message => owners.get(message) === owner)
-        if (ofOwner.length > 0) unseenAt(owner, ofOwner)
-      }
-    },
-    settle: (...asked) => {
-      const owner = ownerOf(asked[1])
-      return owner === peers.id ? own.settle(...asked) : settleAt(owner, asked)
-    },
-    configure: configuredAtAll(own, cluster, peers)
-  })
+
+  #unseenAt(owner: Id, messages: readonly QueueMessage[]): void {
+    // Where the owner has ended, the messages are free anyway.
+    void this.#call(owner, 'unseen', messages).catch(() => undefined)
+  }
+
+  #call(owner: Id, what: string, body: unknown, timeoutMs = TELL_TIMEOUT_MS): Promise<unknown> {
+    return this.#peers.call(owner, `queue ${what} ${this.#cluster}`, body, { timeoutMs })
+  }
 }
 
 const recordsOf = (messages: readonly QueueMessage[]): readonly KafkaRecord[] => messages.map(({ record }) => record)

@@ -1,6 +1,6 @@
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
-import { over } from '../../verbs/over.js'
 import type { QueueVerbs, Settlement, SettleResult } from '../../verbs/verbs.js'
+import { WrappedQueues } from '../../verbs/wrapped.js'
 import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
 
 /** Time limit for a settlement at another process. */
@@ -15,10 +15,20 @@ const SETTINGS_TIMEOUT_MS = 10_000
 type AskedSettlement = Parameters<QueueVerbs['settle']>
 
 /** The settlement of a token at any gateway: the one that holds its message settles it. */
-export function peerQueues<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs {
-  const holders = new Holders(own, cluster, peers)
-  const settleAt = settlingAt(own, cluster, peers)
-  const settle: QueueVerbs['settle'] = async (topic, groupId, settlement, client) => {
+export class PeerQueues<Id> extends WrappedQueues {
+  readonly #holders: Holders<Id>
+  readonly #settleAt: ReturnType<typeof settlingAt<Id>>
+  readonly #configure: QueueVerbs['configure']
+
+  constructor(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
+    super(own)
+    this.#holders = new Holders(own, cluster, peers)
+    this.#settleAt = settlingAt(own, cluster, peers)
+    this.#configure = configuredAtAll(own, cluster, peers)
+  }
+
+  override async settle(...[topic, groupId, settlement, client]: AskedSettlement): Promise<readonly SettleResult[]> {
+    const { own } = this
     const all = tokensOf(settlement)
     const isOwn = (token: string): boolean => [undefined, own.holder].includes(holderOfToken(token))
     if (all.every(isOwn)) return own.settle(topic, groupId, settlement, client)
@@ -28,14 +38,17 @@ export function peerQueues<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
     const parts = await Promise.all([
       // Own messages do not wait until it is known who the others are.
       settleHere(all.filter(isOwn)),
-      holders.each(ofOthers, (id, tokens) =>
-        id === undefined ? settleHere(tokens) : settleAt(id, [topic, groupId, onlyOf(settlement, tokens), client])
+      this.#holders.each(ofOthers, (id, tokens) =>
+        id === undefined ? settleHere(tokens) : this.#settleAt(id, [topic, groupId, onlyOf(settlement, tokens), client])
       )
     ])
     const results = new Map(parts.flat().map(result => [result.token, result]))
     return all.map(token => results.get(token) ?? { token, outcome: 'unknown' })
   }
-  return over(own, { settle, configure: configuredAtAll(own, cluster, peers) })
+
+  override configure(...asked: Parameters<QueueVerbs['configure']>) {
+    return this.#configure(...asked)
+  }
 }
 
 /**

@@ -1,13 +1,22 @@
 import type { RecordBudget } from '../../core/record-budget.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
-import { over } from '../../verbs/over.js'
-import type { AdminVerbs, DurableLogStats, Verbs } from '../../verbs/verbs.js'
+import type {
+  AckResult,
+  AdminVerbs,
+  DurableLogStats,
+  GroupVerbs,
+  InstanceVerbs,
+  MessageId,
+  QueueVerbs,
+  Verbs
+} from '../../verbs/verbs.js'
+import { WrappedAdmin, WrappedGroups, WrappedVerbs } from '../../verbs/wrapped.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
-import { ownedGroups } from './group-owner.js'
-import { ownedQueues } from './owned-queues.js'
+import { OwnedGroups } from './group-owner.js'
+import { OwnedQueues } from './owned-queues.js'
 import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
-import { CHANGE_TIMEOUT_MS, peerQueues } from './queues-elsewhere.js'
+import { CHANGE_TIMEOUT_MS, PeerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
 
@@ -28,11 +37,8 @@ export function ownerOf(cluster: string, name: string, workers: number): number 
 }
 
 /**
- * The gateway of one of several processes that read for the same consumer groups. Verbs that another process has to carry
- * out are passed on to it: those of consumer instances to the owner of the instance, and acknowledgements to the process
- * that reads the partition, and the settlement of a message of a queue to the process that holds it. Gateways share the partitions of a group. Of several workers one owns the group: it alone is a
- * member, and the others pass all requests for the group on to it, because a client cannot choose its worker. All other
- * requests are handled by the process that gets them.
+ * The cluster of one of several processes that read for the same consumer groups. All verbs that no other process has to carry
+ * out are handled by the process that gets them.
  *
  * @param records memory for records of answers of this process
  * @param workers absent: the processes are gateways
@@ -44,61 +50,134 @@ export function sharedVerbs<Id extends number | string>(
   records: RecordBudget,
   workers?: WorkersOfGateway
 ): Verbs {
-  const { groups } = own
-  const acks = new AcksElsewhere(groups, cluster, peers)
-  if (workers === undefined) {
-    return over(own, {
-      groups: over(groups, {
-        ack: async (groupId, message) => {
-          const result = await groups.ack(groupId, message)
-          return result.type === 'notRead' ? acks.ack(groupId, message) : result
-        }
-      }),
-      instances: peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records),
-      queues: peerQueues(own.queues, cluster, peers)
-    })
-  }
-  const ownerAmong = (name: string): Id => ownerOf(cluster, name, workers.count) as Id
-  const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
-  return over(own, {
-    groups: ownedGroups(groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs: workers.longPollMs }),
-    instances: peerInstances(own, cluster, peers, owner, records),
-    queues: ownedQueues(own.queues, cluster, peers, ownerAmong, records),
-    admin: toldToAll(own.admin, cluster, peers),
-    durableLog: sumOfLogs(own, cluster, peers)
-  })
+  return workers === undefined
+    ? new SharedVerbs(own, cluster, peers, records)
+    : new OwnedVerbs(own, cluster, peers, records, workers)
 }
 
-function sumOfLogs<Id>(own: Verbs, cluster: string, peers: Peers<Id>): Verbs['durableLog'] {
-  const log = `durableLog ${cluster}`
-  peers.serve(log, () => own.durableLog())
-  return async () => {
-    const answers = await callOthers(peers, log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
-    return sumOf([await own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
+/**
+ * The cluster of one of several gateways, which share the partitions of a group. Verbs of a consumer instance are passed on to
+ * the owner of the instance, an acknowledgement to the gateway that reads the partition, and the settlement of a message of a
+ * queue to the one that holds it.
+ */
+class SharedVerbs<Id extends number | string> extends WrappedVerbs {
+  readonly #groups: GroupVerbs
+  readonly #instances: InstanceVerbs
+  readonly #queues: QueueVerbs
+
+  constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget) {
+    super(own)
+    this.#groups = new SharedGroups(own.groups, new AcksElsewhere(own.groups, cluster, peers))
+    this.#instances = peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records)
+    this.#queues = new PeerQueues(own.queues, cluster, peers)
+  }
+
+  override get groups(): GroupVerbs {
+    return this.#groups
+  }
+  override get instances(): InstanceVerbs {
+    return this.#instances
+  }
+  override get queues(): QueueVerbs {
+    return this.#queues
+  }
+}
+
+/** What no gateway of its own has given out is acknowledged at another one. */
+class SharedGroups<Id> extends WrappedGroups {
+  readonly #acks: AcksElsewhere<Id>
+
+  constructor(own: GroupVerbs, acks: AcksElsewhere<Id>) {
+    super(own)
+    this.#acks = acks
+  }
+
+  override async ack(groupId: string, message: MessageId): Promise<AckResult> {
+    const result = await this.own.ack(groupId, message)
+    return result.type === 'notRead' ? this.#acks.ack(groupId, message) : result
+  }
+}
+
+/**
+ * The cluster of one of several workers. One of them owns a group: it alone is a member, and the others pass all requests for
+ * the group on to it, because a client cannot choose its worker.
+ */
+class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
+  readonly #groups: GroupVerbs
+  readonly #instances: InstanceVerbs
+  readonly #queues: QueueVerbs
+  readonly #admin: AdminVerbs
+  readonly #peers: Peers<Id>
+  /** The name of the call for the counts of the durable log. */
+  readonly #log: string
+
+  constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget, workers: WorkersOfGateway) {
+    super(own)
+    const { count, longPollMs } = workers
+    const ownerAmong = (name: string): Id => ownerOf(cluster, name, count) as Id
+    const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
+    const acks = new AcksElsewhere(own.groups, cluster, peers)
+    this.#groups = new OwnedGroups(own.groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs })
+    this.#instances = peerInstances(own, cluster, peers, owner, records)
+    this.#queues = new OwnedQueues(own.queues, cluster, peers, ownerAmong, records)
+    this.#admin = new ToldAdmin(own.admin, cluster, peers)
+    this.#peers = peers
+    this.#log = `durableLog ${cluster}`
+    peers.serve(this.#log, () => own.durableLog())
+  }
+
+  override get groups(): GroupVerbs {
+    return this.#groups
+  }
+  override get instances(): InstanceVerbs {
+    return this.#instances
+  }
+  override get queues(): QueueVerbs {
+    return this.#queues
+  }
+  override get admin(): AdminVerbs {
+    return this.#admin
+  }
+
+  /** The sum of the counts of all workers. */
+  override async durableLog(): Promise<DurableLogStats | undefined> {
+    const answers = await callOthers(this.#peers, this.#log, undefined, { timeoutMs: STATS_TIMEOUT_MS })
+    return sumOf([await this.own.durableLog(), ...(answers as (DurableLogStats | undefined)[])])
   }
 }
 
 /** Each worker changes topics by itself. The others take note of it before its client is answered. */
-function toldToAll<Id>(own: AdminVerbs, cluster: string, peers: Peers<Id>): AdminVerbs {
-  const message = `topicChanged ${cluster}`
-  peers.serve(message, (body: Parameters<AdminVerbs['topicChanged']>) => own.topicChanged(...body))
-  const tell = async (topic: string, isDeleted: boolean): Promise<void> => {
-    await callOthers(peers, message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
+class ToldAdmin<Id> extends WrappedAdmin {
+  readonly #peers: Peers<Id>
+  readonly #message: string
+
+  constructor(own: AdminVerbs, cluster: string, peers: Peers<Id>) {
+    super(own)
+    this.#peers = peers
+    this.#message = `topicChanged ${cluster}`
+    peers.serve(this.#message, (body: Parameters<AdminVerbs['topicChanged']>) => own.topicChanged(...body))
   }
-  return over(own, {
-    createTopic: async (topic, options) => {
-      await own.createTopic(topic, options)
-      if (!options.validateOnly) await tell(topic.name, false)
-    },
-    deleteTopic: async (topic, timeoutMs) => {
-      await own.deleteTopic(topic, timeoutMs)
-      await tell(topic, true)
-    },
-    createPartitions: async (topic, total, options) => {
-      await own.createPartitions(topic, total, options)
-      if (!options.validateOnly) await tell(topic, false)
-    }
-  })
+
+  override async createTopic(...[topic, options]: Parameters<AdminVerbs['createTopic']>): Promise<void> {
+    await this.own.createTopic(topic, options)
+    if (!options.validateOnly) await this.#tell(topic.name, false)
+  }
+
+  override async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
+    await this.own.deleteTopic(topic, timeoutMs)
+    await this.#tell(topic, true)
+  }
+
+  override async createPartitions(
+    ...[topic, total, options]: Parameters<AdminVerbs['createPartitions']>
+  ): Promise<void> {
+    await this.own.createPartitions(topic, total, options)
+    if (!options.validateOnly) await this.#tell(topic, false)
+  }
+
+  async #tell(topic: string, isDeleted: boolean): Promise<void> {
+    await callOthers(this.#peers, this.#message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
+  }
 }
 
 function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats | undefined {
