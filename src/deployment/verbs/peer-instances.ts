@@ -4,18 +4,17 @@ import { inTime } from '../../core/in-time.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import {
-  type AskToRelease,
-  type InstanceName,
-  type InstanceRead,
-  type InstanceReadLimits,
-  type InstanceResult,
-  type InstanceTopics,
-  type InstanceVerbs,
-  PLAIN_INSTANCE_VERBS,
-  type PlainInstanceVerb,
-  type Released,
-  type Verbs
+import type {
+  AskToRelease,
+  InstanceName,
+  InstanceRead,
+  InstanceReadLimits,
+  InstanceResult,
+  InstanceTopics,
+  InstanceVerbs,
+  PlainInstanceVerb,
+  Released,
+  Verbs
 } from '../../verbs/verbs.js'
 import { isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
@@ -126,32 +125,9 @@ function passedOn(
 
 /**
  * The verbs of instances when each instance has an owner among several processes. The owner has the instance; all other
- * processes pass the verbs on to it.
+ * processes find it for each verb, and pass the verb on to it.
  */
-export function peerInstances<Id>(
-  own: Verbs,
-  cluster: string,
-  peers: Peers<Id>,
-  ownerOf: OwnerOfInstance<Id>,
-  records: RecordBudget
-): InstanceVerbs {
-  serveInstances(own.instances, cluster, peers)
-  const verbs = new VerbsAtOwners(own, cluster, peers, ownerOf, records)
-  const passed = (verb: PlainInstanceVerb) => [verb, verbs.plain.bind(verbs, verb)] as const
-  const plain = Object.fromEntries(PLAIN_INSTANCE_VERBS.map(passed)) as Pick<InstanceVerbs, PlainInstanceVerb>
-  return {
-    ...plain,
-    create: async (...args) => {
-      const result = await plain.create(...args)
-      return result.type === 'unknownInstance' ? AWAY : result
-    },
-    subscribe: (instance, topics) => verbs.subscribe(instance, topics),
-    read: (instance, limits) => verbs.read(instance, limits)
-  }
-}
-
-/** Finds the owner of an instance for each verb, and has it carry the verb out. */
-class VerbsAtOwners<Id> {
+export class PeerInstances<Id> implements InstanceVerbs {
   readonly #own: Verbs
   readonly #cluster: string
   readonly #peers: Peers<Id>
@@ -167,10 +143,49 @@ class VerbsAtOwners<Id> {
     // The owner may have answered all the same.
     const isOpen = (result: unknown): boolean => result === AWAY || result === GONE || result === NOT_ASKED
     this.#reads = new ReadsAtOwners(this.#call.bind(this), new RoomForRecords(records), isOpen)
+    serveInstances(own.instances, cluster, peers)
   }
 
-  /** @param rest the arguments after the name */
-  plain(verb: PlainInstanceVerb, instance: InstanceName, ...rest: unknown[]): Promise<InstanceResult<unknown>> {
+  async create(...asked: Parameters<InstanceVerbs['create']>) {
+    const result = await this.#plain('create', asked)
+    return result.type === 'unknownInstance' ? AWAY : result
+  }
+  settingsOf(...asked: Parameters<InstanceVerbs['settingsOf']>) {
+    return this.#plain('settingsOf', asked)
+  }
+  remove(...asked: Parameters<InstanceVerbs['remove']>) {
+    return this.#plain('remove', asked)
+  }
+  subscription(...asked: Parameters<InstanceVerbs['subscription']>) {
+    return this.#plain('subscription', asked)
+  }
+  unsubscribe(...asked: Parameters<InstanceVerbs['unsubscribe']>) {
+    return this.#plain('unsubscribe', asked)
+  }
+  assign(...asked: Parameters<InstanceVerbs['assign']>) {
+    return this.#plain('assign', asked)
+  }
+  assignment(...asked: Parameters<InstanceVerbs['assignment']>) {
+    return this.#plain('assignment', asked)
+  }
+  describe(...asked: Parameters<InstanceVerbs['describe']>) {
+    return this.#plain('describe', asked)
+  }
+  seek(...asked: Parameters<InstanceVerbs['seek']>) {
+    return this.#plain('seek', asked)
+  }
+  commit(...asked: Parameters<InstanceVerbs['commit']>) {
+    return this.#plain('commit', asked)
+  }
+  committed(...asked: Parameters<InstanceVerbs['committed']>) {
+    return this.#plain('committed', asked)
+  }
+
+  /** Carries out a verb whose arguments and result are plain data. */
+  #plain<Verb extends PlainInstanceVerb>(
+    verb: Verb,
+    [instance, ...rest]: Parameters<InstanceVerbs[Verb]>
+  ): ReturnType<InstanceVerbs[Verb]> {
     const { instances } = this.#own
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
     const planned: PlannedVerb<Id, InstanceResult<unknown>> = {
@@ -178,7 +193,8 @@ class VerbsAtOwners<Id> {
       there: (owner, named) => this.#call(owner, verb, [named, ...rest]) as Promise<InstanceResult<unknown>>
     }
     const work = () => this.#atOwner(instance, planned, isOfOther[verb])
-    return CHANGES.has(verb) ? this.#inTurn(instance, work) : work()
+    const result = CHANGES.has(verb) ? this.#inTurn(instance, work) : work()
+    return result as ReturnType<InstanceVerbs[Verb]>
   }
 
   subscribe(instance: InstanceName, topics: InstanceTopics): Promise<InstanceResult<void>> {

@@ -15,7 +15,7 @@ import { callOthers, type Peers } from '../calls/peers.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { OwnedGroups } from './group-owner.js'
 import { OwnedQueues } from './owned-queues.js'
-import { fixedOwner, hashedOwner, peerInstances } from './peer-instances.js'
+import { fixedOwner, hashedOwner, PeerInstances } from './peer-instances.js'
 import { CHANGE_TIMEOUT_MS, PeerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
@@ -68,7 +68,7 @@ class SharedVerbs<Id extends number | string> extends WrappedVerbs {
   constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget) {
     super(own)
     this.#groups = new SharedGroups(own.groups, new AcksElsewhere(own.groups, cluster, peers))
-    this.#instances = peerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records)
+    this.#instances = new PeerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records)
     this.#queues = new PeerQueues(own.queues, cluster, peers)
   }
 
@@ -118,7 +118,7 @@ class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
     const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
     const acks = new AcksElsewhere(own.groups, cluster, peers)
     this.#groups = new OwnedGroups(own.groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs })
-    this.#instances = peerInstances(own, cluster, peers, owner, records)
+    this.#instances = new PeerInstances(own, cluster, peers, owner, records)
     this.#queues = new OwnedQueues(own.queues, cluster, peers, ownerAmong, records)
     this.#admin = new ToldAdmin(own.admin, cluster, peers)
     this.#peers = peers

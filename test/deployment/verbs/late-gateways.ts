@@ -6,7 +6,7 @@ import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { NO_ANSWER, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
-import { hashedOwner, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
+import { hashedOwner, PeerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
@@ -143,6 +143,6 @@ export class StagedGateway {
     const hashed = hashedOwner(this.instances, 'default', peers)
     // Of the three, `b` has the instance while it can be called, then `a`, then `c`.
     const ownerOf = (_: InstanceName, gone: ReadonlySet<string>) => ['b', 'a', 'c'].find(one => !gone.has(one))
-    this.verbs = peerInstances(own, 'default', peers, isHashed ? hashed : ownerOf, new RecordBudget(1e9, () => 0))
+    this.verbs = new PeerInstances(own, 'default', peers, isHashed ? hashed : ownerOf, new RecordBudget(1e9, () => 0))
   }
 }

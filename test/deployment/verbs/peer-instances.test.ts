@@ -11,7 +11,7 @@ import {
   type Peers,
   SILENT_MS
 } from '../../../src/deployment/calls/peers.js'
-import { fixedOwner, hashedOwner, ownerAmong, peerInstances } from '../../../src/deployment/verbs/peer-instances.js'
+import { fixedOwner, hashedOwner, ownerAmong, PeerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type {
   InstanceName,
@@ -22,6 +22,7 @@ import type {
   InstanceTopics,
   InstanceVerbs
 } from '../../../src/verbs/verbs.js'
+import { WrappedInstances } from '../../../src/verbs/wrapped.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
@@ -129,6 +130,22 @@ class Noted {
   }
 }
 
+/** Keeps what is read. */
+class NotedReads extends WrappedInstances {
+  readonly #reads: InstanceRead[]
+
+  constructor(own: InstanceVerbs, reads: InstanceRead[]) {
+    super(own)
+    this.#reads = reads
+  }
+
+  override async read(...asked: Parameters<InstanceVerbs['read']>) {
+    const result = await this.own.read(...asked)
+    if (result.type === 'done') this.#reads.push(result.value)
+    return result
+  }
+}
+
 describe('instances of several processes', () => {
   const instance = { groupId: 'g', name: 'a' }
   let pair: Pair
@@ -151,28 +168,21 @@ describe('instances of several processes', () => {
     pair = new Pair()
     owner = new Noted()
     other = new Noted()
-    peerInstances(
+    new PeerInstances(
       owner.verbs,
       'default',
       pair.of(1),
       fixedOwner(() => 1),
       budget
     )
-    const passed = peerInstances(
+    const passed = new PeerInstances(
       other.verbs,
       'default',
       pair.of(0),
       fixedOwner(() => 1),
       budget
     )
-    verbs = {
-      ...passed,
-      read: async (...args) => {
-        const result = await passed.read(...args)
-        if (result.type === 'done') reads.push(result.value)
-        return result
-      }
-    }
+    verbs = new NotedReads(passed, reads)
   })
 
   it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {
@@ -183,7 +193,7 @@ describe('instances of several processes', () => {
       ['commit', instance, 'accepted']
     ])
     expect(other.calls).to.deep.equal([])
-    const own = peerInstances(
+    const own = new PeerInstances(
       other.verbs,
       'default',
       pair.of(0),
@@ -410,7 +420,7 @@ describe('instances of several processes', () => {
       at = [other, owner].map(({ verbs }, id) => {
         const peers = pair.of(id as 0 | 1)
         const named = { ...peers, id: String(id), others: peers.others.map(String) } as never as Peers<string>
-        return peerInstances(verbs, 'default', named, hashedOwner(verbs.instances, 'default', named), budget)
+        return new PeerInstances(verbs, 'default', named, hashedOwner(verbs.instances, 'default', named), budget)
       })
     })
 
