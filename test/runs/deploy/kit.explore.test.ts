@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../../src/index.js'
+import { testCertificate } from '../../support/test-certificate.js'
 
 /** Tools that Go builds, in some minutes the first time. */
 const TOOLS: Readonly<Record<string, string>> = {
@@ -139,6 +140,36 @@ describe('docs/deploy, by tools that Go builds', function () {
     const kinds = manifestsOf(template('-f', 'docs/deploy/chart/values-stateless.yaml')).map(({ kind }) => kind)
     expect(kinds).to.include('Deployment')
     expect(kinds).to.not.include('StatefulSet')
+  })
+
+  it('the values for a KafkaBridge of Strimzi make a Deployment with an image, rights, and a port without the prefix', () => {
+    const page = readFileSync('docs/compatibility/strimzi.md', 'utf8').split("### From the operator's KafkaBridge")[1]!
+    const [, values, commands] = /```yaml\n(.*?)```.*?```text\n(.*?)```/s.exec(page)!
+    const file = join(folder, 'values.yaml')
+    writeFileSync(file, values!)
+    run('helm', ['lint', '--strict', '--quiet', 'docs/deploy/chart', '-f', file])
+    const yaml = template('-f', file)
+    const manifests = manifestsOf(yaml)
+    expect(manifests.map(({ kind }) => kind))
+      .to.include('Deployment')
+      .and.not.include('StatefulSet')
+    const [, built] = /-t (\S+)/.exec(commands!)!
+    expect(yaml.match(/image: (\S+)/g)).to.deep.equal(Array(2).fill(`image: ${built}`))
+    const config = join(folder, 'bridge.yaml')
+    const text = manifests.find(({ kind }) => kind === 'ConfigMap')!.data!['castellan.yaml']!
+    const caFile = join(folder, 'ca.crt')
+    writeFileSync(caFile, testCertificate)
+    writeFileSync(config, text.replace('/files/main-cluster-ca-cert/ca.crt', caFile))
+    const { apis, clusters } = loadConfig({
+      file: config,
+      environment: { CASTELLAN_PEERS_TOKEN: 'x'.repeat(32), CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'secret' }
+    })
+    expect([apis.arion.enabled, apis.strimzi.port]).to.deep.equal([false, 8082])
+    expect(clusters.default.sasl).to.include({ mechanism: 'scram-sha-512', username: 'bridge' })
+    const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'castellan')!
+    expect((service.spec as { ports: object[] }).ports).to.deep.include({
+      ...{ name: 'strimzi', port: 8082, targetPort: 'strimzi' }
+    })
   })
 
   it('helm test runs the doctor with what the gateways read, in a pod to which no service sends requests', () => {
