@@ -6,6 +6,7 @@ import { confluent } from './confluent/api.js'
 import { kafboy } from './kafboy/api.js'
 import { kafkaPixy } from './kafka-pixy/api.js'
 import { kprf } from './kprf/api.js'
+import { mcp } from './mcp/api.js'
 import { queues } from './queues/api.js'
 import { strimzi } from './strimzi/api.js'
 
@@ -18,7 +19,8 @@ export const apis = [
   confluent,
   strimzi,
   cloudevents,
-  queues
+  queues,
+  mcp
 ] as const satisfies readonly HttpApi[]
 
 export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

@@ -89,7 +89,11 @@ const sent: Readonly<Record<string, Sent>> = {
   'queues acquire': jsonBody({ waitMs: 0, start: 'latest' }),
   'queues settle': jsonBody({ accept: ['t'] }),
   'queues reset': jsonBody({ to: 'latest' }),
-  'queues configure': jsonBody({ deadLetters: 'letters' })
+  'queues configure': jsonBody({ deadLetters: 'letters' }),
+  'mcp message': {
+    ...jsonBody({ jsonrpc: '2.0', id: 1, method: 'tools/list' }),
+    headers: { 'content-type': JSON_TYPE, accept: 'application/json, text/event-stream' }
+  }
 }
 
 const CONFIGS = ['Topic', 'Broker', 'Cluster']

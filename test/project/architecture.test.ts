@@ -30,7 +30,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
-    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'queues', 'strimzi'],
+    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi'],
     ['apis', 'api-commands']
   ],
   deployment: [['calls'], ['gateways', 'workers'], ['verbs']],
@@ -59,6 +59,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   protobufjs: ['schemas', 'apis/kafka-pixy/grpc'],
   '@bufbuild/protobuf': ['schemas'],
   ws: ['apis/arion'],
+  '@modelcontextprotocol/server': ['apis/mcp'],
   fastify: ['apis', 'http'],
   // They become part of the page when it is built.
   preact: ['http/page'],

@@ -22,17 +22,17 @@ describe('documentation', () => {
 
   for (const { name, prefix } of apis) {
     it(`has a page for ${name} with an example, and a line in the README`, () => {
-      // Queues imitate no system, and follow no specification of others.
-      const file = name === 'queues' ? 'queues.md' : `compatibility/${name}.md`
+      // Those that imitate no system.
+      const file = ['queues', 'mcp'].includes(name) ? `${name}.md` : `compatibility/${name}.md`
       const page = readFileSync(`docs/${file}`, 'utf8')
-      expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}/`, 'm'))
+      expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}[/ ]`, 'm'))
       const readme = readFileSync('README.md', 'utf8')
       expect(readme).to.match(new RegExp(`^\\| ${name} \\| .* \`${prefix}\`.*${file.replace('.', '\\.')}`, 'im'))
     })
   }
 
   it('has a row for each API in the tables that have one per API', () => {
-    const ofOthers = ['cloudevents', 'queues']
+    const ofOthers = ['cloudevents', 'queues', 'mcp']
     const names = new Map<string, string>([
       ['kafka-pixy', 'Kafka-Pixy'],
       ['strimzi', 'Strimzi'],
@@ -53,8 +53,10 @@ describe('documentation', () => {
     const moving = rowsOf('docs/start/moving.md', '# Moving').map(row => row.replace('REST Proxy', 'Confluent'))
     expect(missing(moving, ofOthers)).to.deep.equal([])
     // A queue's messages are written by any of the others.
-    expect(missing(rowsOf('docs/acknowledgements.md', '## By API'), ['queues'])).to.deep.equal([])
-    expect(missing(rowsOf('docs/acknowledgements.md', '## The partition of a key'), ['queues'])).to.deep.equal([])
+    expect(missing(rowsOf('docs/acknowledgements.md', '## By API'), ['queues', 'mcp'])).to.deep.equal([])
+    expect(missing(rowsOf('docs/acknowledgements.md', '## The partition of a key'), ['queues', 'mcp'])).to.deep.equal(
+      []
+    )
   })
 
   it('has a row in docs/develop/testing.md for each entry of test/ and each kind of whole runs', () => {

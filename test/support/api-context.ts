@@ -36,6 +36,7 @@ export const contextFor = <Settings>(
   now: Date.now,
   clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {}, onCut: () => {} },
+  issuers: [],
   silence: new SilenceLimit(),
   statsd: { add: () => {} },
   ...overrides

@@ -18,6 +18,8 @@ export interface Target {
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly subject?: string | undefined
+  /** The tool by which an agent asks: it is in the audit log, and no rule is about it. */
+  readonly tool?: string | undefined
 }
 
 /** The client of one request, and what it may do. */

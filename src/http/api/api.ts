@@ -14,6 +14,8 @@ import type { SilenceLimit } from '../engine/silence-limit.js'
 import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { Operation } from '../openapi/operation.js'
+import type { FoundRecords, RecordQuestion } from '../status/record-question.js'
+import type { Trouble } from '../status/status.js'
 import type { Idempotency } from './idempotency.js'
 import type { RefusedRecordCounts } from './refused-records.js'
 import type { UndecodableRecords } from './undecodable.js'
@@ -44,6 +46,12 @@ export interface ApiContext<Settings> {
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   /** For Kafka-Pixy's gRPC alone. */
   readonly otherProtocols: OtherProtocols
+  /** The issuers of tokens that clients may have; for MCP alone. */
+  readonly issuers: readonly string[]
+  /** Looks for a record, on behalf of a client who may read its topic; for MCP alone. */
+  readonly findRecord?: ((question: RecordQuestion, principal: string) => Promise<FoundRecords>) | undefined
+  /** What is wrong with the gateway; for MCP alone. Absent: this process is one of several workers, and does not know it. */
+  readonly trouble?: (() => Promise<readonly Trouble[]>) | undefined
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */
   readonly access: Access
   readonly settings: Settings
@@ -158,6 +166,12 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   hosts?(settings: Settings): readonly OwnHost[]
   /** Its settings in one of several workers, where a limit of it is for all of them together. Absent: the same. */
   shareOf?(settings: Settings, workers: number): Settings
+  /** It is on with the embedded broker and off without, unless a setting says otherwise. Absent: its schema has the default. */
+  readonly isOnWithEmbedded?: true
+  /** Its requests need a known `Host` on every listener: no page of another site may read its answers. */
+  readonly needsHost?: true
+  /** Documents in JSON at the root of the shared port, for which clients need no credentials. */
+  documents?(context: Pick<ApiContext<Settings>, 'settings' | 'issuers'>): readonly OpenDocument[]
   operations(settings: Settings): readonly Operation[]
   /**
    * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that
@@ -171,6 +185,12 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
  * it awaits anything: Fastify gives a route the handler that its scope has in the turn in which the route is added.
  */
 export type ApiPlugin = (app: FastifyInstance) => void | Promise<void>
+
+/** A document that needs no credentials. */
+export interface OpenDocument {
+  readonly path: string
+  readonly document: object
+}
 
 /** An address on which an API listens by itself. */
 export interface OwnHost {
@@ -209,7 +229,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   port: listenPort
     .optional()
     .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`, `/queues`); 0: any free one. Absent: none'
+      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`, `/queues`, `/mcp`); 0: any free one. Absent: none'
     ),
   tls: z
     .enum(['inherit', 'off'])

@@ -3,12 +3,13 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import { inTime } from '../../core/in-time.js'
 import type { ListenAddress } from '../../core/listen-error.js'
 import type { ReceiptDesk } from '../../verbs/receipts.js'
-import type { ApiContext, ApiSettings, HttpApi, OwnListener } from '../api/api.js'
-import { isOpenRoute } from '../api/by-hand.js'
+import type { ApiContext, ApiSettings, HttpApi, OpenDocument, OwnListener } from '../api/api.js'
+import { isOpenRoute, type NamedRoute } from '../api/by-hand.js'
 import type { SilenceLimit } from '../engine/silence-limit.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import { TrustedProxies } from '../exchange/trusted-proxies.js'
 import type { Operation } from '../openapi/operation.js'
+import { sendJson } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
 import type { HttpContext } from './context.js'
 import { Cors } from './cors.js'
@@ -17,7 +18,7 @@ import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
 import { type ManagementOptions, type Open, openerOf, openManagement } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
-import { createHttpServer, handlerOf, nameMount, shuttingDown } from './server.js'
+import { createHttpServer, handlerOf, nameMount, requireHost, shuttingDown } from './server.js'
 import type { MountedApi } from './welcome-page.js'
 
 /** An API, ready to be mounted: under its prefix on the shared port, and without it on listeners of its own. */
@@ -29,22 +30,31 @@ export interface ApiMount extends MountedApi {
   /** Limit of one request body; absent: the limit of all ports. */
   readonly maxBodyBytes?: number
   readonly silence?: SilenceLimit
+  /** Its requests need a known `Host` on every listener. Default: where listeners say so. */
+  readonly needsHost?: boolean | undefined
+  /** Served at the root of the shared port, without credentials. Default: none. */
+  readonly documents?: readonly OpenDocument[] | undefined
 }
 
 /** Binds an API to its context, so that the HTTP server can mount it. */
 export function mountOf<Settings extends ApiSettings>(
-  api: Pick<HttpApi<Settings>, 'name' | 'prefix' | 'about' | 'tryIt' | 'readIt' | 'operations' | 'plugin'>,
+  api: Pick<
+    HttpApi<Settings>,
+    'name' | 'prefix' | 'about' | 'tryIt' | 'readIt' | 'operations' | 'plugin' | 'needsHost' | 'documents'
+  >,
   context: ApiContext<Settings>,
   listeners: readonly OwnListener[] = []
 ): ApiMount {
-  const { name, prefix } = api
+  const { name, prefix, needsHost } = api
   const { maxBodyBytes } = context.settings
   const plugin: FastifyPluginAsync = async scope => {
     const addRoutes = await api.plugin(context)
     await scope.register(async routes => addRoutes(routes))
   }
   const operations = api.operations(context.settings)
-  return { name, prefix, page: api, operations, listeners, maxBodyBytes, silence: context.silence, plugin }
+  const documents = api.documents?.(context)
+  const { silence } = context
+  return { name, prefix, page: api, operations, listeners, maxBodyBytes, silence, plugin, needsHost, documents }
 }
 
 export interface HttpOptions extends ManagementOptions {
@@ -180,10 +190,12 @@ async function createSharedApp(
         addPartDescription(app, status.version, { name, prefix, operations }, context.requestAccess)
     }
   }
-  for (const { name, prefix, plugin, maxBodyBytes } of apis) {
+  for (const { name, prefix, plugin, maxBodyBytes, needsHost = false, documents = [] } of apis) {
+    addDocuments(app, documents)
     app.register(
       async scope => {
         nameMount(scope, name)
+        if (needsHost) requireHost(scope)
         if (maxBodyBytes !== undefined) limitBodies(scope, maxBodyBytes)
         await scope.register(plugin)
       },
@@ -215,6 +227,11 @@ function carryHeaders(app: FastifyInstance, names: readonly string[]): void {
     carryRecordHeaders(raw, headers)
     done()
   })
+}
+
+function addDocuments(app: FastifyInstance, documents: readonly OpenDocument[]): void {
+  const config: NamedRoute = { isOpen: true }
+  for (const { path, document } of documents) app.get(path, { config }, (_, reply) => sendJson(reply, 200, document))
 }
 
 /** Gives every route of a scope a limit for bodies that Fastify reads. */

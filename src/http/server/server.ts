@@ -98,11 +98,14 @@ export const shuttingDown = (): OverloadedError => new OverloadedError('the gate
 function refusalOf(context: HttpContext, request: FastifyRequest, received: EngineRequest): CastellanError | undefined {
   if (context.isDraining && !received.isOwed) return shuttingDown()
   return (
-    received.guard.refusalOf(received.headers, context.needsHost?.(request), request.routeOptions.url === '/') ??
+    received.guard.refusalOf(received.headers, needsHost(context, request), request.routeOptions.url === '/') ??
     context.connections.requestRefusal(received) ??
     (bringsWork(request) ? context.shedder.refusal() : undefined)
   )
 }
+
+const needsHost = ({ needsHost }: HttpContext, request: FastifyRequest & { needsHost?: boolean }): boolean =>
+  request.needsHost ?? needsHost?.(request) ?? false
 
 /** Probes and metrics are never refused because of overload, and neither is a request without a body. */
 const bringsWork = (request: FastifyRequest): boolean =>
@@ -193,6 +196,11 @@ const mountNameOf = (request: FastifyRequest & { mountName?: string }): string =
 
 export const nameMount = (scope: FastifyInstance, name: string): void => {
   scope.decorateRequest('mountName', name)
+}
+
+/** All requests of a scope need a known `Host`, whatever listener they come by. */
+export const requireHost = (scope: FastifyInstance): void => {
+  scope.decorateRequest('needsHost', true)
 }
 
 const TARGET = /^[a-z]+:\/\/(?:[^/?#]*@)?([^/?#]*)(.*)$/i

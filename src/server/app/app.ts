@@ -69,7 +69,7 @@ import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { watchLag } from './lag.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
-import { enabledApis, mountApis } from './mount-apis.js'
+import { type ApisDeps, enabledApis, mountApis } from './mount-apis.js'
 import { createIdempotency, openKeys } from './open-keys.js'
 import {
   certificateViews,
@@ -444,7 +444,9 @@ class ProcessParts implements App {
     await this.#peers?.all.open()
     const shared = { metrics: this.metrics, log: this.#log, refusals: this.#refusals, tracing: this.#tracing }
     const context = createHttpContext({ ...shared, http, requestAccess, accessLog })
+    const status = this.#status()
     const own = {
+      ...this.#aboutProcess(status),
       verbs: verbsByCluster.get('default')!,
       verbsByCluster,
       idempotency,
@@ -459,13 +461,22 @@ class ProcessParts implements App {
       certificates,
       managementCertificates,
       shown: this.metrics,
-      status: this.#status()
+      status
     })
     this.#http = server
     // The management port reports the state of the shutdown, so it is closed last.
     this.#shutdown.addFirst('closing the ports', () => server.close())
     const finish = (remainingMs: number) => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)])
     this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
+  }
+
+  /** What an API may tell of the process as a whole. A worker knows its part only, so that it leaves out what others have. */
+  #aboutProcess({ source, page }: ProcessStatus): Pick<ApisDeps, 'findRecord' | 'trouble'> {
+    if (this.#deps.worker !== undefined) return { findRecord: (...asked) => this.findRecord(...asked) }
+    return {
+      findRecord: page && ((...asked) => page.findRecord(...asked)),
+      trouble: source && (async () => (await source()).trouble)
+    }
   }
 
   #sharedByApis() {

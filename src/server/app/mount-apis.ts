@@ -12,7 +12,9 @@ export interface ApisDeps
       ApiContext<unknown>,
       | 'admission'
       | 'diskAdmission'
+      | 'findRecord'
       | 'idempotency'
+      | 'trouble'
       | 'verbs'
       | 'verbsByCluster'
       | 'log'
@@ -48,7 +50,7 @@ export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boo
 
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'http' | 'apis' | 'consumer' | 'queues'>,
+  config: Pick<Config, 'auth' | 'http' | 'apis' | 'consumer' | 'queues'>,
   deps: ApisDeps
 ): ApiMount[] {
   const settingsByName = new Map(settingsOfApis(config))
@@ -58,7 +60,12 @@ export function mountApis(
 function mountApi(
   api: HttpApi,
   settings: ApiSettings,
-  { http, consumer: { longPollMs }, queues: { maxLockMs } }: Pick<Config, 'http' | 'consumer' | 'queues'>,
+  {
+    auth,
+    http,
+    consumer: { longPollMs },
+    queues: { maxLockMs }
+  }: Pick<Config, 'auth' | 'http' | 'consumer' | 'queues'>,
   { shutdown, drainSteps, cutSteps, everywhereOf, calls, tls, ...deps }: ApisDeps
 ): ApiMount {
   const { name } = api
@@ -67,6 +74,7 @@ function mountApi(
     longPollMs,
     maxLockMs,
     trustedProxies: http.trustedProxies,
+    issuers: auth.issuers.map(({ issuer }) => issuer),
     otherProtocols: { calls, recordHeaders: http.recordHeaders, tls },
     decodesBodies: http.decodedApis.some(one => one === name),
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.

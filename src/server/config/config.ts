@@ -7,9 +7,9 @@ import { ONCE } from '../../core/settings/options.js'
 import { type Assignment, toProblems } from '../../core/settings/problems.js'
 import type { HttpApi } from '../../http/api/api.js'
 import { misplaced, named, placed } from './advanced.js'
-import { type ConfigRole, crossCheck, forbiddenHosts } from './checks.js'
+import { type ConfigRole, crossCheck, forbiddenHosts, usesEmbeddedBroker } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
-import { type Config, configSchema, describeSettings, leaves, schemaOf } from './schema.js'
+import { type Config, configSchema, describeSettings, leaves, schemaOf, settingsOfApis } from './schema.js'
 
 export type { FlagSetting } from './read-sources.js'
 export type { Config } from './schema.js'
@@ -127,8 +127,18 @@ function read(sources: ConfigSources): Read {
       ...(parsed.success ? [] : toProblems(named(parsed.error.issues, leaves), accepted, leaves))
     ],
     // The type of each API's section is known only to the schema of the API.
-    config: parsed.data as Config | undefined
+    config: parsed.data && withEmbedded(parsed.data as Config, accepted, listed)
   }
+}
+
+/** Switches APIs on that are on with the embedded broker, unless a source says otherwise. */
+function withEmbedded(config: Config, accepted: readonly Assignment[], listed: readonly HttpApi[]): Config {
+  if (!usesEmbeddedBroker(config)) return config
+  const isSet = (name: string): boolean => accepted.some(({ path }) => path.join('.') === `apis.${name}.enabled`)
+  const names = listed.flatMap(({ name, isOnWithEmbedded }) => (isOnWithEmbedded && !isSet(name) ? [name] : []))
+  const on = settingsOfApis(config).filter(([name]) => names.includes(name))
+  const apis = Object.fromEntries(on.map(([name, settings]) => [name, { ...settings, enabled: true }]))
+  return { ...config, apis: { ...config.apis, ...apis } }
 }
 
 /** Combines assignments into one object. The object has no prototype, so that `__proto__` is an ordinary key. */

@@ -91,6 +91,7 @@ describe('the metrics of the gateway', function () {
     )
     app = await startTestApp(cluster.bootstrap, {
       ...Object.fromEntries(patient),
+      'apis.mcp.enabled': 'true',
       'apis.kprf.metricsPort': '0'
     })
   })

@@ -1,0 +1,26 @@
+import { getOAuthProtectedResourceMetadataUrl } from '@modelcontextprotocol/server'
+import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
+import { neverCalled } from '../../http/api/by-hand.js'
+import { bodyPool } from '../../http/api/endpoint.js'
+import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
+import { McpAnswers, McpProblem } from './mcp-answers.js'
+import { McpEndpoint } from './mcp-endpoint.js'
+import { mcpOperations } from './routes.js'
+import type { McpSettings } from './settings.js'
+
+const UNKNOWN = new McpProblem(404, 'there is no such path')
+
+/** Serves the Model Context Protocol. */
+export const mcpPlugin =
+  (context: ApiContext<McpSettings>): ApiPlugin =>
+  app => {
+    const { issuers, lifetime, log, settings, version = 'unknown' } = context
+    const { url } = settings
+    const metadataUrl =
+      url === undefined || issuers.length === 0 ? undefined : getOAuthProtectedResourceMetadataUrl(new URL(url))
+    const parts = { ...context, answers: new McpAnswers(log, metadataUrl), pool: bodyPool(), version }
+    const endpoint = new McpEndpoint(parts)
+    lifetime.onDrain(async () => endpoint.stop())
+    const routes = servedRoutes(mcpOperations, { parts, endpoint }, { preParsing: neverCalled })
+    serveRoutes(app, routes, parts.answers, UNKNOWN, allow => new McpProblem(405, `only ${allow} can be used here`))
+  }

@@ -1,0 +1,86 @@
+import { counterFamily } from '../../core/metrics/family.js'
+import { registerFamily } from '../../core/metrics/prometheus.js'
+import type { HeldRecords } from '../../core/record-budget.js'
+import type { Caller } from '../../http/access/access.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { CallTurns } from './call-turns.js'
+import { bugFailure, failureOf, ToolError } from './failures.js'
+import type { McpParts } from './mcp-answers.js'
+import { argumentsOf, type Tool } from './tool.js'
+import { describedTool, toolsOf, withCluster } from './tools.js'
+import { visibleIn } from './words.js'
+
+/** A request, on whose behalf tools are called. */
+export interface ToolRequest {
+  readonly exchange: Exchange
+  readonly caller: Caller
+  /** Whose limits count. */
+  readonly client: string
+  /** The bytes of records that the answer has. */
+  readonly held: HeldRecords
+  /** Aborted when the client has left, or the process stops. */
+  readonly signal: AbortSignal
+}
+
+/** The tools of a gateway: lists them, and carries out their calls. */
+export class ToolCalls {
+  readonly #parts: McpParts
+  readonly #tools: ReadonlyMap<string, Tool>
+  readonly #described: ReadonlyMap<string, ReturnType<typeof describedTool>>
+  readonly #inputs: ReadonlyMap<string, Tool['input']>
+  readonly #turns = new CallTurns()
+  readonly #calls = counterFamily('castellan_mcp_calls_total', 'Calls of tools by agents')
+
+  constructor(parts: McpParts) {
+    this.#parts = parts
+    this.#tools = toolsOf(parts.settings)
+    const clusters = [...parts.verbsByCluster.keys()]
+    const of = <Value>(make: (tool: Tool) => Value) =>
+      new Map(Array.from(this.#tools, ([name, one]) => [name, make(one)]))
+    this.#described = of(one => describedTool(one, clusters))
+    this.#inputs = of(one => withCluster(one.input, clusters))
+    registerFamily(parts.metrics.registry, this.#calls)
+  }
+
+  has(name: string): boolean {
+    return this.#tools.has(name)
+  }
+
+  /** Those for which the client has a right. */
+  toolsFor(caller: Caller) {
+    const isFor = ({ rights }: Tool): boolean => rights.some(right => caller.allows(right))
+    return [...this.#described.values()].filter(({ name }) => isFor(this.#tools.get(name)!))
+  }
+
+  /** The result of a call. Never rejects. @param name of a tool that there is */
+  async call(asked: ToolRequest, name: string, given: unknown) {
+    try {
+      const result = visibleIn(await this.#run(asked, name, given)) as Record<string, unknown>
+      this.#calls.series({ tool: name, outcome: 'ok' }).value++
+      return { content: [{ type: 'text' as const, text: JSON.stringify(result) }], structuredContent: result }
+    } catch (error) {
+      const known = failureOf(error)
+      if (known === undefined) {
+        const { requestId } = asked.exchange
+        this.#parts.log.error({ err: error, requestId }, 'a call of a tool failed unexpectedly')
+      }
+      const failure = known ?? bugFailure()
+      this.#calls.series({ tool: name, outcome: failure.error }).value++
+      const result = visibleIn(failure) as Record<string, unknown>
+      return { content: [{ type: 'text' as const, text: failure.message }], structuredContent: result, isError: true }
+    }
+  }
+
+  async #run(asked: ToolRequest, name: string, given: unknown): Promise<object> {
+    const args = argumentsOf(this.#inputs.get(name)!, given) as { readonly cluster?: string }
+    const { cluster = 'default', ...own } = args
+    const verbs = this.#parts.verbsByCluster.get(cluster)
+    if (verbs === undefined) throw new ToolError('invalidArguments', ['cluster'])
+    const leave = await this.#turns.enter(asked.client, asked.signal)
+    try {
+      return await this.#tools.get(name)!.run({ ...asked, parts: this.#parts, tool: name, cluster, verbs }, own)
+    } finally {
+      leave()
+    }
+  }
+}

@@ -1,0 +1,88 @@
+import { z } from 'zod'
+import type { HeldRecords } from '../../core/record-budget.js'
+import type { Caller } from '../../http/access/access.js'
+import { authorize } from '../../http/api/endpoint.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import type { VerbPath } from '../../verbs/facts.js'
+import type { Operation } from '../../verbs/rights.js'
+import type { Verbs } from '../../verbs/verbs.js'
+import { ToolError } from './failures.js'
+import type { McpParts } from './mcp-answers.js'
+
+/** Entries of one page of a list. */
+export const PAGE = 200
+
+/** One call of a tool, on behalf of the client of a request. */
+export interface ToolCall {
+  readonly parts: McpParts
+  readonly exchange: Exchange
+  readonly caller: Caller
+  /** Whose limits count. */
+  readonly client: string
+  readonly tool: string
+  /** The name of the cluster that the call is about, and its verbs. */
+  readonly cluster: string
+  readonly verbs: Verbs
+  /** Aborted when the client has left, or the process stops. */
+  readonly signal: AbortSignal
+  /** The bytes of records that its answer has, until it has left. */
+  readonly held: HeldRecords
+}
+
+/** A tool as agents list it, and what carries out its calls. */
+export interface Tool {
+  readonly name: string
+  readonly description: string
+  readonly input: z.ZodObject
+  /** What a successful call gives. Absent: the description says it. */
+  readonly output?: z.ZodObject
+  /** Agents list it who have one of these rights for anything. */
+  readonly rights: readonly Operation[]
+  /** True: it changes something. */
+  readonly writes?: boolean
+  /** @throws CastellanError, SchemaError, ToolError */
+  run(call: ToolCall, args: unknown): Promise<object>
+}
+
+/** @param run gets the arguments as the input schema says */
+export const tool = <Input extends z.ZodObject>(
+  described: Omit<Tool, 'run' | 'input'> & { readonly input: Input },
+  run: (call: ToolCall, args: z.output<Input>) => Promise<object>
+): Tool => ({ ...described, run: (call, args) => run(call, args as z.output<Input>) })
+
+/** Asks for the rights to a verb as a route of HTTP does. The audit log names the tool. @throws CastellanError */
+export function requireRight(
+  { caller, tool }: ToolCall,
+  verb: VerbPath,
+  named: { readonly topic?: string; readonly group?: string }
+): void {
+  const refusal = authorize(caller, verb, { ...named, tool })
+  if (refusal !== undefined) throw refusal
+}
+
+/** @throws ToolError naming our own arguments that are wrong */
+export function argumentsOf(input: z.ZodObject, given: unknown): unknown {
+  const parsed = input.safeParse(given ?? {})
+  if (parsed.success) return parsed.data
+  const known = Object.keys(input.shape)
+  const wrong = parsed.error.issues.map(({ path: [name] }) => String(name)).filter(name => known.includes(name))
+  throw new ToolError('invalidArguments', [...new Set(wrong)])
+}
+
+const MAX_TOPIC = 249
+/** Longer names of groups are none that a client uses. */
+const MAX_GROUP = 1_024
+
+export const topicName = z.string().min(1).max(MAX_TOPIC)
+export const groupName = z.string().min(1).max(MAX_GROUP)
+export const cursor = z.string().max(MAX_GROUP).optional().describe('next of the page before')
+
+/** One page of names in their order. @param after names that come later; absent: all */
+export function pageOf(
+  names: readonly string[],
+  after = ''
+): { readonly page: readonly string[]; readonly next?: string } {
+  const later = [...names].sort().filter(name => name > after || after === '')
+  const page = later.slice(0, PAGE)
+  return later.length > PAGE ? { page, next: page.at(-1)! } : { page }
+}

@@ -1,0 +1,145 @@
+import { memoryOfRecord, ownRecordOf } from '../../core/bytes.js'
+import type { CastellanError } from '../../core/errors.js'
+import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
+import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
+import { ToolError } from './failures.js'
+import type { ToolCall } from './tool.js'
+
+/** What was read by then is the answer. */
+const READ_MS = 10_000
+/** How often it is looked whether all was read: the end of a log may have no record of its own. */
+const LOOK_MS = 20
+/** Bytes of records that are held for an answer, where one record has fewer. */
+const MAX_HELD_BYTES = 2 * 1024 * 1024
+
+/** Where reading begins and ends in a partition: `end` is the offset after the last record that is wanted. */
+export interface ReadPlace {
+  readonly partition: number
+  readonly start: Offset
+  readonly end: Offset
+}
+
+/** A record that was read, with bytes of its own. */
+export interface ReadRecord {
+  readonly partition: number
+  readonly record: KafkaRecord
+}
+
+interface ReadOptions {
+  readonly topic: string
+  readonly places: readonly ReadPlace[]
+  readonly count: number
+  /** Of records: the answer has no more of them. */
+  readonly maxBytes: number
+}
+
+export interface ReadResult {
+  /** Those of a partition in their order. */
+  readonly records: readonly ReadRecord[]
+  /** The offset after the last record that was read, by partition. */
+  readonly positions: ReadonlyMap<number, Offset>
+  /** Whether records were passed over that cannot be read. */
+  readonly hasSkipped: boolean
+}
+
+/** Reads some records of a topic that are there now, once. */
+export class TopicRead implements FollowSink {
+  readonly #call: ToolCall
+  readonly #options: ReadOptions
+  readonly #records: ReadRecord[] = []
+  #positions: ReadonlyMap<number, Offset>
+  readonly #ends: ReadonlyMap<number, Offset>
+  #bytes = 0
+  #heldBytes = 0
+  #hasSkipped = false
+  #isOver = false
+  #finish: (error?: Error) => void = () => undefined
+
+  constructor(call: ToolCall, options: ReadOptions) {
+    this.#call = call
+    this.#options = options
+    this.#positions = new Map(options.places.map(({ partition, start }) => [partition, start]))
+    this.#ends = new Map(options.places.map(({ partition, end }) => [partition, end]))
+  }
+
+  /** @throws CastellanError when Kafka does not answer; ToolError when the client has left */
+  async run(): Promise<ReadResult> {
+    const open = this.#options.places.filter(({ start, end }) => start < end)
+    if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
+    const positions = new Map(this.#options.places.map(({ partition, start }) => [partition, start]))
+    for (const [partition, offset] of this.#positions) positions.set(partition, offset)
+    return { records: this.#records, positions, hasSkipped: this.#hasSkipped }
+  }
+
+  async #read(positions: ReadonlyMap<number, Offset>): Promise<void> {
+    const { verbs, signal } = this.#call
+    const partitions = [...positions.keys()]
+    let subscription: TopicSubscription | undefined
+    const over = new Promise<void>((resolve, reject) => {
+      this.#finish = error => {
+        this.#isOver = true
+        if (error === undefined) resolve()
+        else reject(error)
+      }
+    })
+    const left = (): void => this.#finish(new ToolError('aborted'))
+    const limit = setTimeout(
+      () => this.#finish(this.#records.length > 0 ? undefined : new ToolError('timedOut')),
+      READ_MS
+    )
+    const look = setInterval(() => this.flush(), LOOK_MS)
+    signal.addEventListener('abort', left)
+    try {
+      if (signal.aborted) left()
+      const options = { partitions, maxPartitions: partitions.length, from: 'earliest', positions } as const
+      verbs.follow(this.#options.topic, { ...options, timeoutMs: LOOK_UP_TIMEOUT_MS }, this).then(
+        begun => {
+          subscription = begun
+          if (this.#isOver) begun.stop()
+        },
+        error => this.#finish(error as Error)
+      )
+      await over
+    } finally {
+      clearTimeout(limit)
+      clearInterval(look)
+      signal.removeEventListener('abort', left)
+      subscription?.stop()
+    }
+  }
+
+  begins(positions: ReadonlyMap<number, Offset>): void {
+    this.#positions = positions
+  }
+
+  take(partition: number, record: KafkaRecord): void {
+    // What was written since the call began is for the next one.
+    if (record.offset >= this.#ends.get(partition)!) return
+    const own = ownRecordOf(record)
+    this.#records.push({ partition, record: own })
+    this.#bytes += sizeOfRecord(own)
+    this.#heldBytes += memoryOfRecord(own)
+    this.#call.held.add(memoryOfRecord(own))
+  }
+
+  get isFull(): boolean {
+    const { count, maxBytes } = this.#options
+    const isEnough = this.#records.length >= count || this.#bytes >= maxBytes
+    return this.#isOver || isEnough || this.#heldBytes >= MAX_HELD_BYTES
+  }
+
+  flush(): void {
+    if (this.#isOver) return
+    const isRead = [...this.#positions].every(([partition, offset]) => offset >= this.#ends.get(partition)!)
+    if (this.isFull || isRead) this.#finish()
+  }
+
+  warn(): void {
+    this.#hasSkipped = true
+  }
+
+  ended(problem: CastellanError): void {
+    this.#finish(problem)
+  }
+}
