@@ -165,7 +165,7 @@ describe('docs/deploy, by tools that Go builds', function () {
       environment: { CASTELLAN_PEERS_TOKEN: 'x'.repeat(32), CASTELLAN_CLUSTERS_DEFAULT_SASL_PASSWORD: 'secret' }
     })
     expect([apis.arion.enabled, apis.strimzi.port]).to.deep.equal([false, 8082])
-    expect(clusters.default.sasl).to.include({ mechanism: 'scram-sha-512', username: 'bridge' })
+    expect(clusters.default!.sasl).to.include({ mechanism: 'scram-sha-512', username: 'bridge' })
     const service = manifests.find(({ kind, metadata }) => kind === 'Service' && metadata.name === 'castellan')!
     expect((service.spec as { ports: object[] }).ports).to.deep.include({
       ...{ name: 'strimzi', port: 8082, targetPort: 'strimzi' }
