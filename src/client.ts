@@ -135,6 +135,7 @@ export type {
   RouterRequest,
   RouterResult
 } from './router/messages/operations.js'
+export type { OpenTransactionView } from './router/processors/open-transactions.js'
 export { askRouter, type Unasked } from './router/routing/ask-router.js'
 export {
   type FromRouter,

@@ -93,6 +93,7 @@ const OF_DISK = [
   'clockAhead',
   'recordsOld'
 ] as const
+const OF_READS = ['transactionOpen'] as const
 const OF_GROUPS = ['groupRefused', 'groupLags', 'lagUnknown'] as const
 
 const READS_TOPIC: Effect = ['admin', 'topic']
@@ -120,7 +121,7 @@ export const VERB_FACTS = {
   lost: OWN,
   topics: { ...PROMPT, effects: [READS_TOPIC], command: 'topics list', troubles: AWAY },
   topicConfigs: { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
-  follow: { ...READING, effects: [['consume', 'topic']], command: 'read', troubles: AWAY },
+  follow: { ...READING, effects: [['consume', 'topic']], command: 'read', troubles: [...AWAY, ...OF_READS] },
   durableLog: OWN,
   'groups.offsets': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
   'groups.commit': { ...PROMPT, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
@@ -141,7 +142,7 @@ export const VERB_FACTS = {
     ...READING,
     effects: [CONSUMES],
     command: CURL,
-    troubles: [...AWAY, ...OF_GROUPS]
+    troubles: [...AWAY, ...OF_READS, ...OF_GROUPS]
   },
   'groups.ack': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
   'instances.create': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
@@ -158,7 +159,7 @@ export const VERB_FACTS = {
     ...READING,
     effects: OF_INSTANCE,
     command: INSTANCES,
-    troubles: [...AWAY, ...OF_GROUPS]
+    troubles: [...AWAY, ...OF_READS, ...OF_GROUPS]
   },
   'instances.commit': {
     ...PROMPT,

@@ -30,6 +30,8 @@ export interface CastellanOptions {
   readonly log?: Logger
   /** The wall clock. */
   readonly now?: () => number
+  /** The monotonic clock. */
+  readonly clock?: () => number
   /** Default 5 s. */
   readonly connectTimeoutMs?: number
   /** Sees each client of a broker before the Router does. */
@@ -107,9 +109,9 @@ export class Castellan {
 
 /** Starts it against a cluster; it connects by itself. */
 export function startCastellan(bootstrap: string, options: CastellanOptions = {}): Castellan {
-  const { createTopics = true, log = silentLogger, now = Date.now } = options
+  const { createTopics = true, log = silentLogger, now = Date.now, clock = () => performance.now() } = options
   const system = new ActorSystem()
-  const common = { clock: () => performance.now(), random: Math.random, log, metrics: defaultLogger }
+  const common = { clock, random: Math.random, log, metrics: defaultLogger }
   const settings = { createTopics, ...options.delivery }
   const createClient = createBrokerClientFactory({
     clientId: 'castellan-test',

@@ -9,6 +9,7 @@ import {
   type LineRow,
   type LossRow,
   MAX_ROWS,
+  type OpenTransactionRow,
   type PartitionRow,
   type QueueRow,
   type RefusalRow,
@@ -47,6 +48,8 @@ export const weightOfQueue = ({
   oldestHeldMs +
   waiting
 
+export const weightOfOpenTransaction = ({ openMs }: OpenTransactionRow): number => openMs
+
 type BrokerRow = ClusterRow['brokers'][number]
 
 interface Rows<Row> {
@@ -63,12 +66,13 @@ export function worst<Row>(all: readonly Row[], weightOf: (row: Row) => number, 
 /** Makes the status of one gateway of those of its processes, with a limit of rows. */
 export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const whole = parts.reduce(mergeTwo)
-  const { topics, groups, queues, lag } = whole
+  const { topics, groups, queues, openTransactions, lag } = whole
   return {
     ...whole,
     topics: worst(topics.rows, row => weightOfTopic(row.state, row.memory.bytes, row.log?.records), topics.total),
     groups: worst(groups.rows, weightOfGroup, groups.total),
     queues: { ...queues, ...worst(queues.rows, weightOfQueue, queues.total) },
+    openTransactions: worst(openTransactions.rows, weightOfOpenTransaction, openTransactions.total),
     lag: lag && worst(lag.rows, ({ lag: records = 0 }) => records, lag.total),
     refusals: latestOf(whole.refusals, MAX_ROWS),
     failures: latestOf(whole.failures, MAX_ROWS),
@@ -94,6 +98,12 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
       ...mergeNumbers(shape.queues, one.queues, other.queues),
       ...mergeRows(one.queues, other.queues, by('cluster', 'topic', 'group'), mergeQueue)
     },
+    openTransactions: mergeRows(
+      one.openTransactions,
+      other.openTransactions,
+      by('cluster', 'topic', 'partition'),
+      (ours, theirs) => mergeNumbers(shape.openTransactions.shape.rows.element, ours, theirs)
+    ),
     lag,
     certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
     clocks: mergeEach(one.clocks, other.clocks, by('comparedWith', 'cluster'), furtherOff),

@@ -116,6 +116,18 @@ const queue = z.object({
   archivedAgoMs: amount.optional().describe('When a message was archived last; absent: none was within 11 minutes')
 })
 
+const openTransaction = z.object({
+  cluster: text,
+  topic: text,
+  partition: int,
+  lastStableOffset: int.nonnegative().describe('Where it begins. Readers of committed records do not get beyond it'),
+  records: greatestCount.describe('Offsets from there to the end of the partition'),
+  openMs: greatest.describe('How long reads of this gateway have seen it'),
+  holdsReads: z
+    .boolean()
+    .describe('Reads of this gateway wait for its end, because `router.isolationLevel` is `readCommitted`')
+})
+
 const lagOfGroup = z.object({
   cluster: text,
   group: text,
@@ -221,6 +233,9 @@ export const statusSchema = z.object({
   queues: rowsOf(queue)
     .extend({ archived: count.describe('Since the start, also of queues that are not open any more') })
     .describe('Topics whose messages share groups acquire here'),
+  openTransactions: rowsOf(openTransaction).describe(
+    'Partitions with a transaction that reads of this gateway have seen open for 60 s or more'
+  ),
   lag: rowsOf(lagOfGroup).optional().describe('Absent: Kafka is not asked for the lag of groups'),
   certificates: z.array(certificate),
   clocks: z.array(clock).describe('Clocks of other machines, as far as they tell the time'),
@@ -240,6 +255,7 @@ export type TopicRow = z.output<typeof topic>
 export type PartitionRow = z.output<typeof partition>
 export type GroupRow = z.output<typeof group>
 export type QueueRow = z.output<typeof queue>
+export type OpenTransactionRow = z.output<typeof openTransaction>
 export type LagOfGroup = z.output<typeof lagOfGroup>
 export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
@@ -275,6 +291,7 @@ export const NOTHING: StatusPart = {
   topics: none,
   groups: none,
   queues: { ...none, archived: 0 },
+  openTransactions: none,
   requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
   way: Object.fromEntries(Object.keys(stages).map(name => [name, never])) as Status['way']
 }

@@ -5,6 +5,7 @@ import { BEYOND_END } from '../../verbs/lag.js'
 import type {
   ClusterRow,
   LossRow,
+  OpenTransactionRow,
   PartitionRow,
   QueueRow,
   RefusalRow,
@@ -40,7 +41,10 @@ const kind =
     when(status).map(found => tell(found, status))
 
 /** What no request meets, so that the log has to tell it. */
-export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & { readonly queues: Pick<Judged['queues'], 'rows'> }
+export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & {
+  readonly queues: Pick<Judged['queues'], 'rows'>
+  readonly openTransactions: Pick<Judged['openTransactions'], 'rows'>
+}
 
 /** The setting of the certificate for other gateways. */
 export const PEERS_TLS = 'peers.tlsDirectory'
@@ -334,6 +338,20 @@ const troubles = {
       see: `clusters.${cluster}.sasl`
     })
   ),
+  transactionOpen: kind(openByTopic, ([oldest, ...others]) => {
+    const { topic, partition, lastStableOffset, records, openMs, holdsReads } = oldest
+    const all = partitionsText([oldest, ...others].map(row => String(row.partition)))
+    const reads = holdsReads
+      ? `Reads of ${all} wait behind an open transaction`
+      : `A transaction is open in ${all}: readers of committed records wait behind it, and this gateway does not`
+    return {
+      severity: badIf(holdsReads),
+      subject: nameIn(oldest, `topic ${topic}`),
+      cause: `${reads}. ${others.length === 0 ? 'It' : 'The oldest one'} has been open for ${durationText(openMs)} or longer, from offset ${lastStableOffset} on, with ${countOf(records, 'offset')} after that.`,
+      next: `Find the program that has not ended it: kafka-transactions describe-producers --topic ${topic} --partition ${partition} names its producer id. Kafka aborts a transaction after the program's transaction.timeout.ms; one that stays is ended by kafka-transactions abort --topic ${topic} --partition ${partition} --start-offset ${lastStableOffset}`,
+      see: 'docs/status.md#transactionopen'
+    }
+  }),
   queueNotServed: kind(
     ({ queues }) => queues.rows.filter(({ notServedMs }) => notServedMs !== undefined),
     ({ failure = 'Kafka does not answer', notServedMs = 0, waiting, ...row }) => ({
@@ -566,8 +584,8 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
 }
 
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  (['certificateEnds', 'queueIsolationDiffers', 'queueHeldLong', 'clockDiffers'] as const).flatMap(kind =>
-    troubles[kind](status).map(told => rowOf(kind, told))
+  (['certificateEnds', 'transactionOpen', 'queueIsolationDiffers', 'queueHeldLong', 'clockDiffers'] as const).flatMap(
+    kind => troubles[kind](status).map(told => rowOf(kind, told))
   )
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
@@ -591,6 +609,16 @@ const groupName = (cluster: string, group: string, topic?: string): string =>
 
 const queueName = ({ cluster, topic, group }: Pick<QueueRow, 'cluster' | 'topic' | 'group'>): string =>
   nameIn({ cluster }, `queue ${topic} of group ${group}`)
+
+const partitionsText = (numbers: readonly string[]): string =>
+  `partition${numbers.length === 1 ? '' : 's'} ${firstOf(numbers, MAX_PARTITIONS)}`
+
+/** Open transactions by topic, the oldest one of each topic first. */
+function openByTopic({ openTransactions }: Pick<Quiet, 'openTransactions'>) {
+  const oldestFirst = [...openTransactions.rows].sort((one, other) => other.openMs - one.openMs)
+  const byTopic = groupBy(oldestFirst, ({ cluster, topic }) => `${cluster}/${topic}`)
+  return [...byTopic.values()] as [OpenTransactionRow, ...OpenTransactionRow[]][]
+}
 
 const processName = ({ number }: WorkerRow, { workers }: Judged): string =>
   workers.length > 1 ? `worker ${number}` : 'this process'

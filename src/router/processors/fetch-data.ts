@@ -164,7 +164,10 @@ export class FetchAdmission implements QueueAdmission {
   }
 
   #asked({ slot, partitions }: FetchDataCall, maxBytes: number): Pick<FetchCall, 'partitions' | 'session'> {
-    if (slot === 'tail') return this.#session.next(partitions, this.#queues.poll.takeChanged())
+    if (slot === 'tail') {
+      if (this.#queues.takeAskInFull()) this.#session.restart()
+      return this.#session.next(partitions, this.#queues.poll.takeChanged())
+    }
     return {
       partitions: Array.from(partitions.values(), wanted => toAsk(wanted, Math.min(maxBytes, maxBytesOf(wanted))))
     }

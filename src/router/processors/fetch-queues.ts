@@ -43,6 +43,7 @@ export class FetchQueues {
   readonly #inFlight: Record<FetchSlot, FetchDataCall | undefined> = { catchUp: undefined, tail: undefined }
   #expectedAt = Number.NEGATIVE_INFINITY
   #isFirstAlone = false
+  #mustAskInFull = false
   /** Number of requests added since answered requests were last dropped. */
   #added = 0
   /** The version of the identities when they were last compared with the long poll. */
@@ -191,6 +192,17 @@ export class FetchQueues {
       strangers.push(wanted)
     }
     return strangers
+  }
+
+  /** Lets the next long poll name all its partitions, so that its response has all of them. */
+  askInFull(): void {
+    this.#mustAskInFull = true
+  }
+
+  takeAskInFull(): boolean {
+    const mustAsk = this.#mustAskInFull
+    this.#mustAskInFull = false
+    return mustAsk
   }
 
   /** Notes that a call has ended, so that no further request joins it. */

@@ -108,6 +108,7 @@ export class FetchSettlement {
       return
     }
     const now = this.#context.now()
+    if (readCache.openTransactions.noNews(key, now)) queues.askInFull()
     const patient = this.#answerImpatient(wanted, open, now)
     wanted.waiters = patient
     wanted.joined = []
@@ -130,7 +131,10 @@ export class FetchSettlement {
     } else if (errorCode === errorCodes.NONE) {
       const start = knownOffset(response.logStartOffset)
       const end = endOf(response, readCache.isolationLevel)
-      if (identity === wanted.identity) readCache.saw(key, start, end)
+      if (identity === wanted.identity) {
+        readCache.saw(key, start, end)
+        readCache.openTransactions.saw(key, response, this.#context.now())
+      }
       refuseFormerOffsets(waitersOf(wanted), identity, start)
       this.#records(key, wanted, response.records, end)
     } else if (errorCode === errorCodes.CORRUPT_MESSAGE) this.#records(key, wanted, response.records, undefined, true)

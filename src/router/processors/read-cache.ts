@@ -3,6 +3,7 @@ import type { Offset, PartitionIdentity, RecordBatch } from '../../core/model.js
 import type { IsolationLevel } from '../../kafka/broker-client.js'
 import type { DecompressionLimits } from '../../kafka/packed-records.js'
 import type { MessageCache } from './message-cache.js'
+import { OpenTransactions } from './open-transactions.js'
 
 /** The known state of the log of a partition. The cached records of the partition belong to `identity`. */
 interface Log {
@@ -25,14 +26,15 @@ export interface ReadCacheOptions {
 }
 
 /**
- * The state that the fetch processors of all brokers share: the cache, and for each partition its identity and the last
- * known bounds of its log.
+ * The state that the fetch processors of all brokers share: the cache, for each partition its identity and the last known
+ * bounds of its log, and the partitions with an open transaction.
  */
 export class ReadCache {
   readonly cache: MessageCache
   readonly isolationLevel: IsolationLevel
   readonly concat: (batches: readonly RecordBatch[]) => RecordBatch
   readonly decompression: DecompressionLimits | undefined
+  readonly openTransactions: OpenTransactions
   readonly #metrics: MetricsLogger
   readonly #logs = new Map<string, Log>()
   #identityVersion = 0
@@ -42,6 +44,7 @@ export class ReadCache {
     this.isolationLevel = isolationLevel
     this.concat = concat
     this.decompression = decompression
+    this.openTransactions = new OpenTransactions(isolationLevel)
     this.#metrics = metrics
   }
 
@@ -120,6 +123,7 @@ export class ReadCache {
     this.#logs.delete(key)
     this.#identityVersion++
     this.cache.invalidate(key)
+    this.openTransactions.forget(key)
   }
 
   /** Drops everything, because another cluster is connected. */
@@ -127,6 +131,7 @@ export class ReadCache {
     this.#logs.clear()
     this.#identityVersion++
     this.cache.clear()
+    this.openTransactions.clear()
   }
 
   #compare(key: string, log: Log, identity: PartitionIdentity): void {

@@ -5,6 +5,7 @@ import { guardedLog, guardedMetrics } from '../../core/users-code.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, RouterMessage } from '../messages/operations.js'
+import type { OpenTransactionView } from '../processors/open-transactions.js'
 import type { TopicLookUp } from '../processors/queue-processor.js'
 import { ownFailure } from '../requests/failures.js'
 import { fail, type OpenRequest } from '../requests/open-requests.js'
@@ -311,6 +312,8 @@ export interface RouterHandle {
   readonly awayBecause: Error | undefined
   stats(): RouterStats
   brokers(): readonly BrokerView[]
+  /** Partitions where reads have seen an open transaction for a minute or more, the oldest first. */
+  openTransactions(): readonly OpenTransactionView[]
   /** The broker that leads the partition, as far as known; -1: the partition has no leader. */
   leaderOf(topic: string, partition: number): number | undefined
   /** Changes the limit of the cache. A lower limit evicts the least recently used batches first. */
@@ -327,7 +330,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     log: guardedLog(options.log),
     metrics: guardedMetrics(options.metrics)
   })
-  const { pool, leaders, refresher, cache } = actor.parts
+  const { pool, leaders, refresher, cache, readCache } = actor.parts
   return {
     ref: actor,
     get isReady() {
@@ -338,6 +341,7 @@ export function startRouter(options: StartRouterOptions): RouterHandle {
     },
     stats: () => statsOf(actor.parts, options.clock()),
     brokers: () => pool.views(options.clock()),
+    openTransactions: () => readCache.openTransactions.views(options.clock()),
     leaderOf: (topic, partition) => leaders.leaderOf(topic, partition)?.leaderId,
     resizeCache: bytes => cache.resize(bytes),
     stop: () => actor.stop()

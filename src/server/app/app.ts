@@ -74,6 +74,7 @@ import { createIdempotency, openKeys } from './open-keys.js'
 import {
   certificateViews,
   clockRows,
+  openTransactionsOf,
   processStatusReader,
   servedStatus,
   toCertificateRow,
@@ -594,7 +595,12 @@ class ProcessParts implements App {
     const rows = (): CertificateRow[] => this.#certificates().map(one => toCertificateRow(one, Date.now()))
     const ofAll = (this.#deps.worker?.number ?? 1) === 1
     const shared = () => (ofAll ? { certificates: rows(), clocks: this.#clocks() } : { certificates: [], clocks: [] })
-    const read = () => quietTroubleOf({ ...shared(), queues: { rows: this.#queueRows() } })
+    const read = () =>
+      quietTroubleOf({
+        ...shared(),
+        queues: { rows: this.#queueRows() },
+        openTransactions: { rows: openTransactionsOf(this.#clusters.all) }
+      })
     const watch = new TroubleWatch(read, this.#quietLog, performanceClock)
     watch.look()
     const timer = setInterval(() => watch.look(), LOOK_FOR_TROUBLE_EVERY_MS).unref()

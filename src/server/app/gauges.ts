@@ -61,6 +61,9 @@ export function registerClusters(
   registerScrapedGauge(registry, 'castellan_cluster_unknown_topics', unknown, 'max', () =>
     clusters.flatMap(unknownTopicsOf)
   )
+  const open =
+    'Age of the oldest transaction that holds back a partition, as reads of this gateway see it, from 60 s on; else 0'
+  perCluster('open_transaction_age_seconds', open, 'max', router => (router.openTransactions()[0]?.openMs ?? 0) / 1_000)
   const refused = '1 while brokers give no producer id, so that no record can be written, else 0'
   registerScrapedGauge(registry, 'castellan_producer_id_refused', refused, 'max', () =>
     clusters.map(({ name: cluster, idRefusal }) => ({ labels: { cluster }, value: idRefusal() === undefined ? 0 : 1 }))

@@ -15,13 +15,21 @@ import { type CertificateView, certificateViewOf } from '../../http/server/certi
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import { mergeTroubled, weightOfGroup, weightOfQueue, weightOfTopic, worst } from '../../http/status/merge.js'
+import {
+  mergeTroubled,
+  weightOfGroup,
+  weightOfOpenTransaction,
+  weightOfQueue,
+  weightOfTopic,
+  worst
+} from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
   type ClockRow,
   type GroupRow,
   NOTHING,
+  type OpenTransactionRow,
   type PartitionRow,
   type QueueRow,
   STATUS_VERSION,
@@ -86,6 +94,7 @@ export function processStatusReader(deps: ProcessStatusDeps): () => Promise<Stat
       topics,
       groups: await groupsOf(deps),
       queues: await queuesOf(deps),
+      openTransactions: worst(openTransactionsOf(clusters), weightOfOpenTransaction),
       lag: lagOf(deps.lag()),
       certificates: certificates().map(one => toCertificateRow(one, now())),
       clocks: deps.clocks(),
@@ -159,6 +168,11 @@ export function toQueueRow(
     ...(archivedAgoMs !== undefined && { archivedAgoMs: Math.round(archivedAgoMs) })
   }
 }
+
+export const openTransactionsOf = (clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]): OpenTransactionRow[] =>
+  clusters.flatMap(({ name: cluster, router }) =>
+    router.openTransactions().map(({ openMs, ...view }) => ({ cluster, ...view, openMs: Math.round(openMs) }))
+  )
 
 function lagOf(source: LagSource | undefined): StatusPart['lag'] {
   if (source?.everyMs === undefined) return undefined

@@ -57,6 +57,30 @@ describe('the status of several processes', () => {
     })
   })
 
+  it('has one row for an open transaction, as old as the process that has seen it longest says', () => {
+    const open = { cluster: 'default', topic: 'orders', lastStableOffset: 1, records: 2, holdsReads: true }
+    const { openTransactions } = mergeParts([
+      { ...calmPart, openTransactions: { total: 1, rows: [{ ...open, partition: 0, openMs: 60_000 }] } },
+      {
+        ...second,
+        openTransactions: {
+          total: 2,
+          rows: [
+            { ...open, partition: 1, openMs: 80_000 },
+            { ...open, partition: 0, openMs: 90_000, records: 3 }
+          ]
+        }
+      }
+    ])
+    expect(openTransactions).to.deep.equal({
+      total: 2,
+      rows: [
+        { ...open, partition: 0, openMs: 90_000, records: 3 },
+        { ...open, partition: 1, openMs: 80_000 }
+      ]
+    })
+  })
+
   it('names a partition once that several processes find in trouble, in order, and counts those of all', () => {
     const at = (partition: number, error?: string) => ({ partition, state: 'backingOff', attempts: 2, error })
     const stuck = { ...calmTopic, state: 'stuck' } as const

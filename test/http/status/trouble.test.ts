@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { type QueueRow, statusSchema, type TopicRow, type Trouble } from '../../../src/http/status/status.js'
+import {
+  type OpenTransactionRow,
+  type QueueRow,
+  statusSchema,
+  type TopicRow,
+  type Trouble
+} from '../../../src/http/status/status.js'
 import { type Judged, quietTroubleOf, RANKS, troubleOf as rowsOf } from '../../../src/http/status/trouble.js'
 import { VERB_FACTS, type VerbFacts } from '../../../src/verbs/facts.js'
 import { BEYOND_END } from '../../../src/verbs/lag.js'
@@ -509,6 +515,47 @@ describe('trouble', () => {
       expect(onlyOf(status)).to.include({ severity: 'warning', kind: 'queueHeldLong' })
       expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status))
       expect(quietTroubleOf(withQueue({ archivedAgoMs: 0, notServedMs: 60_000 }))).to.deep.equal([])
+    })
+  })
+
+  describe('of open transactions', () => {
+    const open = (partition: number, openMs: number, more: Partial<OpenTransactionRow> = {}): OpenTransactionRow => ({
+      ...{ cluster: 'default', topic: 'orders', partition, lastStableOffset: 17, records: 1_204, openMs },
+      ...{ holdsReads: true, ...more }
+    })
+    const withOpen = (...rows: readonly OpenTransactionRow[]): Judged => ({
+      ...calm,
+      openTransactions: { total: rows.length, rows: [...rows] }
+    })
+
+    it('says that reads wait behind one, since when, and how it is ended, also in the log', () => {
+      const status = withOpen(open(3, 125_000))
+      const row = onlyOf(status)
+      expect(row).to.include({ severity: 'bad', kind: 'transactionOpen', subject: 'topic orders' })
+      expect(row.cause).to.equal(
+        'Reads of partition 3 wait behind an open transaction. It has been open for 2.1 min or longer, from offset 17 on, with 1 204 offsets after that.'
+      )
+      expect(row.next).to.include('kafka-transactions describe-producers --topic orders --partition 3')
+      expect(row.next).to.include('kafka-transactions abort --topic orders --partition 3 --start-offset 17')
+      expect(quietTroubleOf(status)).to.deep.equal([row])
+    })
+
+    it('is a warning where this gateway reads all records', () => {
+      const row = onlyOf(withOpen(open(3, 125_000, { holdsReads: false })))
+      expect(row.severity).to.equal('warning')
+      expect(row.cause).to.match(
+        /^A transaction is open in partition 3: readers of committed records wait behind it, and this gateway does not/
+      )
+    })
+
+    it('has one row for a topic, which tells the oldest one', () => {
+      const rows = [2, 9, 4, 5, 6, 7].map(partition => open(partition, partition * 60_000))
+      const [ofDefault, ofWest, ...more] = troubleOf(withOpen(...rows, open(1, 60_000, { cluster: 'west' })))
+      expect(more).to.deep.equal([])
+      expect(ofDefault!.cause).to.match(/^Reads of partitions 9, 7, 6, 5, 4 and 1 more wait behind/)
+      expect(ofDefault!.cause).to.include('The oldest one has been open for 9 min or longer')
+      expect(ofDefault!.next).to.include('--partition 9')
+      expect(ofWest!.subject).to.equal('topic orders of cluster west')
     })
   })
 

@@ -224,6 +224,22 @@ const madeUp: readonly Case[] = [
     fires: ['CastellanKeysAway', 'CastellanRecordsRefused', 'CastellanServerErrors']
   },
   {
+    name: 'transaction-left-open',
+    about: 'A program has died in a transaction, and Kafka aborts it after a quarter of an hour.',
+    intervalSeconds: 15,
+    seconds: 1_500,
+    series: { 'castellan_cluster_open_transaction_age_seconds{cluster="default"}': '0x10 60+15x56 0x30' },
+    fires: ['CastellanTransactionOpen']
+  },
+  {
+    name: 'transaction-of-minutes',
+    about: 'Programs have transactions of up to two minutes.',
+    intervalSeconds: 15,
+    seconds: 900,
+    series: { 'castellan_cluster_open_transaction_age_seconds{cluster="default"}': '0x10 60+15x4 0x6 60+15x4 0x30' },
+    fires: []
+  },
+  {
     name: 'queue-message-held-long',
     about: 'A worker hangs, and renews the lock of its message.',
     intervalSeconds: 15,

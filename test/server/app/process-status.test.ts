@@ -32,6 +32,10 @@ describe('the status of a process', () => {
     oldestHeldMs,
     failure: undefined
   })
+  const open = [61_000.4, 60_000].map((openMs, partition) => ({
+    ...{ topic: 'orders', partition, lastStableOffset: 5, records: 9, holdsReads: true },
+    openMs
+  }))
   const metrics = createPrometheusMetrics()
   new PrometheusMetricsLogger(metrics.registry).count('queues', 'archived_messages', {}, 7)
   const cluster = {
@@ -42,7 +46,7 @@ describe('the status of a process', () => {
     groups: { views: () => [] },
     instances: { refused: [] },
     queues: { views: () => [queue('orders', 1_500.4), queue('invoices', 9_000)] },
-    router: { isReady: true, brokers: () => [], leaderOf: () => 1 },
+    router: { isReady: true, brokers: () => [], leaderOf: () => 1, openTransactions: () => open },
     connection: { current: {} },
     idRefusal: () => undefined
   }
@@ -86,6 +90,14 @@ describe('the status of a process', () => {
         { cluster: 'default', ...queue('orders', 1_500) }
       ],
       archived: 7
+    })
+  })
+
+  it('has the open transactions that reads have seen', async () => {
+    const { openTransactions } = await read()
+    expect(statusSchema.shape.openTransactions.parse(openTransactions)).to.deep.equal({
+      total: 2,
+      rows: open.map(row => ({ cluster: 'default', ...row, openMs: Math.round(row.openMs) }))
     })
   })
 
