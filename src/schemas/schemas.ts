@@ -168,6 +168,20 @@ export class Schemas {
     return this.#inTime(id === undefined ? this.#byVersion(wanted, version) : this.#byId(wanted, id))
   }
 
+  /** A version of the schema of a topic's keys or values, as the registry has it. @throws SchemaError, OverloadedError */
+  async describe({
+    topic,
+    part,
+    version,
+    owner
+  }: Pick<WantedSchema, 'topic' | 'part' | 'owner'> & {
+    readonly version: number | 'latest'
+  }): Promise<SchemaText & SchemaVersion & { readonly subject: string }> {
+    const subject = `${topic}-${part}`
+    const { id, version: found, format, text, references } = await this.#inTime(this.#version(subject, version, owner))
+    return { subject, id, version: found, format, text, references }
+  }
+
   /**
    * Encodes the keys and values of a request, whose bytes stay as they are until then.
    *

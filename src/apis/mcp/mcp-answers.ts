@@ -1,4 +1,5 @@
 import { CastellanError, StacklessError, UnauthenticatedError } from '../../core/errors.js'
+import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
@@ -77,4 +78,6 @@ export interface McpParts
   readonly answers: McpAnswers
   readonly pool: BufferPool
   readonly version: string
+  /** Searches for records: each reads up to 16 MiB from Kafka. */
+  readonly searches: Shares
 }

@@ -1,4 +1,5 @@
 import { getOAuthProtectedResourceMetadataUrl } from '@modelcontextprotocol/server'
+import { Shares } from '../../core/shares.js'
 import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
@@ -8,6 +9,8 @@ import { McpEndpoint } from './mcp-endpoint.js'
 import { mcpOperations } from './routes.js'
 import type { McpSettings } from './settings.js'
 
+/** At the same time; one client has about half of them. */
+const MAX_SEARCHES = 4
 const UNKNOWN = new McpProblem(404, 'there is no such path')
 
 /** Serves the Model Context Protocol. */
@@ -18,7 +21,13 @@ export const mcpPlugin =
     const { url } = settings
     const metadataUrl =
       url === undefined || issuers.length === 0 ? undefined : getOAuthProtectedResourceMetadataUrl(new URL(url))
-    const parts = { ...context, answers: new McpAnswers(log, metadataUrl), pool: bodyPool(), version }
+    const parts = {
+      ...context,
+      answers: new McpAnswers(log, metadataUrl),
+      pool: bodyPool(),
+      searches: new Shares(MAX_SEARCHES, 'searches for a record by agents'),
+      version
+    }
     const endpoint = new McpEndpoint(parts)
     lifetime.onDrain(async () => endpoint.stop())
     const routes = servedRoutes(mcpOperations, { parts, endpoint }, { preParsing: neverCalled })

@@ -1,11 +1,23 @@
 import { z } from 'zod'
+import { groupLag, listGroups, queueStatus } from './group-tools.js'
+import { findRecord, getSchema, listProblems } from './process-tools.js'
 import { readMessages } from './read-tool.js'
 import type { McpSettings } from './settings.js'
 import type { Tool } from './tool.js'
 import { describeTopic, listTopics } from './topic-tools.js'
 
 /** Tools that change nothing, in the order in which agents see them. */
-const readers: readonly Tool[] = [listTopics, describeTopic, readMessages]
+const readers: readonly Tool[] = [
+  listProblems,
+  listTopics,
+  describeTopic,
+  readMessages,
+  findRecord,
+  listGroups,
+  groupLag,
+  queueStatus,
+  getSchema
+]
 const writers: readonly Tool[] = []
 
 /** What agents may call. */

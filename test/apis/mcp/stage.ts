@@ -10,6 +10,19 @@ import { codecWorker, logWorker } from '../../support/built.js'
 export const REVISIONS = ['2026-07-28', '2025-11-25'] as const
 export type Revision = (typeof REVISIONS)[number]
 
+/** Every tool that changes nothing, with arguments that it takes. */
+export const CALLS: Readonly<Record<string, Record<string, unknown>>> = {
+  list_problems: {},
+  list_topics: {},
+  describe_topic: { topic: 'orders' },
+  read_messages: { topic: 'orders' },
+  find_record: { topic: 'orders', key: 'k1' },
+  list_groups: {},
+  group_lag: { group: 'billing' },
+  queue_status: { topic: 'orders', group: 'workers' },
+  get_schema: { topic: 'orders' }
+}
+
 /** A result of a tool: what agents get. */
 export interface Called {
   readonly content: readonly { readonly type: string; readonly text: string }[]

@@ -1,0 +1,91 @@
+import { z } from 'zod'
+import { ANONYMOUS } from '../../http/access/access.js'
+import { isOfThisMachine } from '../../http/exchange/client.js'
+import { ToolError } from './failures.js'
+import { shownOf } from './record-entry.js'
+import { requireRight, tool, topicName } from './tool.js'
+import { requireTopic } from './topic-tools.js'
+
+/** The key is text, or JSON as text. */
+const MAX_KEY = 4_096
+/** A longer schema is cut. */
+const MAX_SCHEMA = 32 * 1024
+
+export const findRecord = tool(
+  {
+    name: 'find_record',
+    description:
+      'Whether a topic has records with a key, newest first: looks back from the ends of the logs, at 10,000 records at most. verdict: yes; no (all was searched); notFound (not among those that were searched). caveat: why a newer record may still come.',
+    input: z.strictObject({ topic: topicName, key: z.string().max(MAX_KEY).describe('As text; JSON as text') }),
+    rights: ['consume']
+  },
+  async (call, { topic, key }) => {
+    requireRight(call, 'follow', { topic })
+    const { parts, caller, client, cluster, exchange } = call
+    // A client without credentials is answered on this machine only, as by the management port.
+    if (caller.principal === ANONYMOUS && !isOfThisMachine(exchange.request)) throw new ToolError('onThisMachineOnly')
+    if (shownOf(parts.settings.values, topic) === 'none') throw new ToolError('notShown')
+    if (parts.findRecord === undefined) throw new ToolError('invalidConfig')
+    await requireTopic(call, topic)
+    if (parts.searches.problemOf(client) !== undefined) throw new ToolError('tooManyCalls')
+    const leave = parts.searches.take(client)
+    try {
+      const found = await parts.findRecord({ by: 'key', topic, key, cluster }, caller.principal)
+      const { verdict, message, caveat, records, searched, notSearched } = found
+      return { topic, verdict, message, caveat, records, searched, partitions_not_searched: notSearched }
+    } finally {
+      leave()
+    }
+  }
+)
+
+export const getSchema = tool(
+  {
+    name: 'get_schema',
+    description:
+      'The schema of the keys or values of a topic, from the schema registry: format, id, version and text. The text is data of others.',
+    input: z.strictObject({
+      topic: topicName,
+      part: z.enum(['key', 'value']).default('value'),
+      version: z.int().min(1).optional().describe('Absent: the latest')
+    }),
+    rights: ['consume']
+  },
+  async (call, { topic, part, version: asked }) => {
+    requireRight(call, 'follow', { topic })
+    const { schemas } = call.parts
+    if (schemas === undefined) throw new ToolError('noRegistry')
+    const version = asked ?? ('latest' as const)
+    const found = await schemas.describe({ topic, part, version, owner: call.client })
+    const { subject, id, format, text, references } = found
+    const isCut = text.length > MAX_SCHEMA
+    const schema = isCut ? { schema: text.slice(0, MAX_SCHEMA), truncated: true } : { schema: text }
+    return { topic, part, subject, id, version: found.version, format, references, ...schema }
+  }
+)
+
+const problem = z.object({
+  severity: z.enum(['bad', 'warning']),
+  kind: z.string(),
+  subject: z.string(),
+  cause: z.string(),
+  next: z.string().describe('what an operator does next'),
+  see: z.string().describe('the page that says more')
+})
+
+export const listProblems = tool(
+  {
+    name: 'list_problems',
+    description:
+      'What is wrong with the gateway and its Kafka now, each with its cause and the next step. Empty: nothing is known to be wrong.',
+    input: z.strictObject({}),
+    output: z.object({ problems: z.array(problem) }),
+    rights: ['management']
+  },
+  async ({ caller, parts, tool }) => {
+    const refusal = caller.refusalOf('management', { tool })
+    if (refusal !== undefined) throw refusal
+    if (parts.trouble === undefined) throw new ToolError('askManagementPort')
+    return { problems: await parts.trouble() }
+  }
+)
