@@ -35,7 +35,6 @@ import { type RouterHandle, type StartRouterOptions, startRouter } from '../rout
 import type { RouterSettingsOverrides } from '../router/routing/settings.js'
 import { type Decoding, type RecordJson, recordJson } from '../schemas/record-json.js'
 import { KafkaVerbs, PROGRAM } from '../verbs/kafka-verbs.js'
-import { over } from '../verbs/over.js'
 import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../verbs/receipts.js'
 import { TracedVerbs } from '../verbs/traced-verbs.js'
 import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
@@ -45,6 +44,7 @@ import { type OpenSettings, openOptions, toBrokerAddress } from './open-options.
 import type { OpenQueuesOptions } from './open-queues.js'
 import { type PeersOptions, type PeersSettings, peersOptions } from './peers-options.js'
 import { type Admin, ProgramAdmin } from './program-admin.js'
+import { ProgramGroups } from './program-groups.js'
 import { type ProgramProduce, programProduce } from './program-produce.js'
 import { ProgramQueues, programQueueLimits, type Queue, type QueueOptions } from './program-queue.js'
 import { programTransactions, type RunTransaction } from './program-transactions.js'
@@ -265,6 +265,7 @@ export async function openCastellan(given: OpenCastellanOptions, joinPeers?: Joi
   })
   const watch = warnWhileAway(castellan, options)
   const verbs = peers?.verbs ?? castellan.gateway
+  if (castellan.groups instanceof ProgramGroups) castellan.groups.join(verbs.groups)
   const close: Castellan['close'] = async closing => {
     // A Router that has stopped is not ready either, which is no trouble. Where brokers are away, the warning says why closing takes long.
     if (castellan.router.isReady) watch.stop()
@@ -277,7 +278,6 @@ export async function openCastellan(given: OpenCastellanOptions, joinPeers?: Joi
     ...castellan,
     gateway: verbs,
     instances: verbs.instances,
-    ...(peers && { groups: over(castellan.groups, { ack: (group, message) => verbs.groups.ack(group, message) }) }),
     ...programProduce(verbs),
     admin: new ProgramAdmin(verbs),
     close,
@@ -402,18 +402,16 @@ class ClusterParts {
     const place = queue ? { queue, cluster: DEFAULT_CLUSTER } : sharedPlace
     this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer }
-    const groups = new ConsumerGroups({
-      ...ofReaders,
-      records,
-      awayBecause: deliveryDeps.awayBecause,
-      warn: options.log === undefined ? warnOfTopic : undefined
-    })
+    const warn = options.log === undefined ? warnOfTopic : undefined
+    const ofGroups = { ...ofReaders, records, awayBecause: deliveryDeps.awayBecause, warn }
+    const groups = options.peers === undefined ? new ConsumerGroups(ofGroups) : new ProgramGroups(ofGroups)
     const instances = new ConsumerInstances({ ...ofReaders, records, now: Date.now })
     const isolation = settings.router.isolationLevel
     const queues = openQueues?.({ router: router.ref, delivery, log, metrics, records, isolation })
     const kept = { delivery, losses, durable: this.#fromLogs[0], groups, instances, queues }
     const { createTopics } = settings.delivery
-    const verbs = new KafkaVerbs({ ...kept, createTopics, router: router.ref, isReady: () => router.isReady, log })
+    const ofVerbs = { ...kept, groups: groups instanceof ProgramGroups ? groups.own : groups }
+    const verbs = new KafkaVerbs({ ...ofVerbs, createTopics, router: router.ref, isReady: () => router.isReady, log })
     this.#loadTransactions = async () => {
       // To import again what is loaded asks the loader, which a transaction of a thousand records would feel.
       const loaded = this.#transactions ? undefined : await import('../producer/transactions/transactions.js')

@@ -54,7 +54,6 @@ export class KafkaAdmin implements AdminVerbs {
     this.#router = router
     this.#delivery = delivery
     this.#clock = clock
-    for (const verb of VERBS) Object.defineProperty(this, verb, { value: this[verb].bind(this) })
   }
 
   topicChanged(topic: string, isDeleted: boolean): void {
@@ -399,11 +398,6 @@ const entriesOf = (configs: readonly DescribedConfig[]): ConfigEntry[] =>
       return { name, value, isDefault: source === 'DEFAULT_CONFIG', isReadOnly, isSensitive, source, synonyms }
     })
     .sort((one, other) => (one.name < other.name ? -1 : 1))
-
-/** Each is bound to its object, for programs that take one from it. */
-const VERBS = Object.getOwnPropertyNames(KafkaAdmin.prototype).filter(
-  name => name !== 'constructor'
-) as (keyof AdminVerbs)[]
 
 /** Like {@link toError}; every refusal of Kafka is a KafkaError, so that callers can map its code. */
 export function toAdminError(result: Unanswered, what: string, timeoutMs: number): CastellanError {

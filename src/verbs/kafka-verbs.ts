@@ -5,6 +5,7 @@ import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { bound } from '../core/bound.js'
 import { performanceClock } from '../core/clocks.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
 import {
@@ -140,7 +141,8 @@ export class KafkaVerbs implements Verbs {
 
   get admin(): AdminVerbs {
     const { router, delivery, clock = performanceClock } = this.#deps
-    return (this.#admin ??= new KafkaAdmin({ router, delivery, clock }))
+    // Programs may take a verb from it.
+    return (this.#admin ??= bound(new KafkaAdmin({ router, delivery, clock })))
   }
 
   produce(given: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {

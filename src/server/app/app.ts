@@ -1,6 +1,7 @@
 import { apis } from '../../apis/apis.js'
 import type { ReceiptParts } from '../../client/receipt-parts.js'
 import { ActorSystem } from '../../core/actor/actor.js'
+import { bound } from '../../core/bound.js'
 import { performanceClock } from '../../core/clocks.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import { NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
@@ -47,7 +48,6 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { LagRow, LagSource } from '../../verbs/lag.js'
-import { over } from '../../verbs/over.js'
 import { TracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -186,7 +186,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   try {
     await parts.start()
     // Programs may take methods apart.
-    return over<App>(parts, {})
+    return bound(parts)
   } catch (error) {
     await parts.stop()
     throw error
