@@ -2,7 +2,7 @@ import { inTime } from '../../core/in-time.js'
 import { costOf, type InPieces, MANY_RECORDS, PIECE_COST } from '../../core/loop-turns.js'
 import { type ClusterChange, isLegalTopicName, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
-import type { SealedBatch } from '../../router/messages/operations.js'
+import type { SealedBatch, TopicNews } from '../../router/messages/operations.js'
 import type { StoredRecords } from '../keys/keyed-records.js'
 import type { LogRefusal, LogStats } from '../log/availability.js'
 import type { AppendResult, NewEntry } from '../log/durable-log.js'
@@ -148,7 +148,7 @@ export class DurableDelivery implements ClusterDelivery {
       clock,
       log,
       clientOf: ({ client }) => client,
-      told: (news, nowMs) => this.#topics.told(news, nowMs)
+      told: (news, nowMs) => this.#told(news, nowMs)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
     if (deps.retentionOf && !queue.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
@@ -370,6 +370,12 @@ export class DurableDelivery implements ClusterDelivery {
     this.#pauses.add(pause)
   }
 
+  #told(news: TopicNews, nowMs: number): void {
+    const topic = news.type === 'known' ? this.#topics.byName(news.topic) : undefined
+    if (topic?.partitionCount === 0 && !this.#isClosed) this.#retention?.found(topic, this.#opened!.wal)
+    this.#topics.told(news, nowMs)
+  }
+
   // ---- time
 
   #tick(): void {
@@ -450,6 +456,7 @@ export class DurableDelivery implements ClusterDelivery {
   async close(timeoutMs: number): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
+    this.#retention?.close()
     this.#topics.close()
     for (const topic of this.#topics.all) topic.close()
     const isSettled = new Promise<void>(resolve => (this.#whenSettled = resolve))

@@ -11,6 +11,8 @@ import type { DurableTopic } from './durable-topic.js'
 const TOPICS_PER_LOOK = 20
 /** A warning is logged from this share of the retention on. */
 const NEAR = 0.5
+/** Records of a topic that Kafka tells of for the first time have waited when they are older. */
+const MIN_AGE_MS = 10_000
 
 /** The oldest record of a topic in the log. */
 interface Oldest {
@@ -31,7 +33,10 @@ export class RetentionWatch {
   readonly #oldest = new Map<string, Oldest>()
   /** Topics that are checked next, before all others. */
   #turn: DurableTopic[] = []
+  /** Topics that Kafka has told of for the first time. */
+  readonly #found = new Set<DurableTopic>()
   #isLooking = false
+  #isLookingAtFound = false
 
   constructor(deps: DeliveryDeps, retentionOf: (topic: string) => Promise<number | undefined>) {
     this.#deps = deps
@@ -59,23 +64,58 @@ export class RetentionWatch {
       const names = new Set(this.#turn.map(({ name }) => name))
       for (const name of this.#oldest.keys()) if (!names.has(name)) this.#oldest.delete(name)
     }
-    const looks = this.#turn.splice(0, TOPICS_PER_LOOK).map(topic => this.#lookAt(topic, log))
-    await Promise.all(looks).catch(error =>
-      this.#deps.log.error({ err: error }, 'the age of records in the durable log could not be checked')
-    )
+    await this.#lookAtAll(this.#turn.splice(0, TOPICS_PER_LOOK), log)
     this.#isLooking = false
   }
 
-  async #lookAt({ name: topic, destination, isIdle }: DurableTopic, log: DurableLog): Promise<void> {
+  /**
+   * Kafka tells of a topic for the first time: its records are about to be sent, so those that have waited are checked now, as
+   * many topics at a time as in one look. Never throws.
+   */
+  found(topic: DurableTopic, log: DurableLog): void {
+    if (topic.isIdle || this.#oldest.has(topic.name)) return
+    this.#found.add(topic)
+    if (this.#isLookingAtFound) return
+    this.#isLookingAtFound = true
+    // Others may be told of in this tick.
+    setImmediate(() => void this.#lookAtFound(log))
+  }
+
+  async #lookAtFound(log: DurableLog): Promise<void> {
+    while (this.#found.size > 0) {
+      const topics = [...this.#found].slice(0, TOPICS_PER_LOOK)
+      for (const topic of topics) this.#found.delete(topic)
+      await this.#lookAtAll(topics, log, MIN_AGE_MS)
+    }
+    this.#isLookingAtFound = false
+  }
+
+  /** Checks no further topics that were found. */
+  close(): void {
+    this.#found.clear()
+  }
+
+  async #lookAtAll(topics: readonly DurableTopic[], log: DurableLog, minAgeMs = 0): Promise<void> {
+    await Promise.all(topics.map(topic => this.#lookAt(topic, log, minAgeMs))).catch(error =>
+      this.#deps.log.error({ err: error }, 'the age of records in the durable log could not be checked')
+    )
+  }
+
+  /** @param minAgeMs Kafka is not asked about topics whose oldest record is younger */
+  async #lookAt({ name: topic, destination, isIdle }: DurableTopic, log: DurableLog, minAgeMs: number): Promise<void> {
     const before = this.#oldest.get(topic) ?? { from: 0, retentionMs: Number.POSITIVE_INFINITY, share: 0 }
+    const destinations = new Map([[destination, before.from]])
+    // The log is read first: the record may be in Kafka when that has answered.
+    const { entries, nextSequence } = await log.read({ fromSequence: before.from, maxBytes: 1, destinations })
+    const ageMs = entries[0] === undefined || isIdle ? 0 : this.#deps.now() - entries[0].acceptedAtMs
+    if (ageMs < minAgeMs) return
     // The last known retention counts while no broker answers.
     const retentionMs = (await this.#retentionOf(topic)) ?? before.retentionMs
-    const destinations = new Map([[destination, before.from]])
-    const { entries, nextSequence } = await log.read({ fromSequence: before.from, maxBytes: 1, destinations })
-    const share = entries[0] === undefined || isIdle ? 0 : (this.#deps.now() - entries[0].acceptedAtMs) / retentionMs
+    const share = ageMs === 0 ? 0 : ageMs / retentionMs
+    const isToldOf = (this.#oldest.get(topic)?.share ?? 0) >= NEAR
     const oldest = { from: entries[0]?.sequence ?? nextSequence, retentionMs, share }
     this.#oldest.set(topic, oldest)
-    if (share >= NEAR && before.share < NEAR) this.#deps.log.warn({ topic, share }, sentenceFor(topic, oldest))
+    if (share >= NEAR && !isToldOf) this.#deps.log.warn({ topic, share }, sentenceFor(topic, oldest))
   }
 }
 

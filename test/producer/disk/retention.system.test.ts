@@ -116,6 +116,29 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     expect(stage.delivery.warnings).to.have.length(1)
   })
 
+  it('are told of after a start without Kafka, at its first answer: it deletes them at once', async () => {
+    const many = Array.from({ length: 25 }, (_, at) => `many-${at}`)
+    await start({ topics: Object.fromEntries(['orders', 'audit', ...many].map(topic => [topic, 1])) })
+    for (const topic of many) answers.set(topic, HOUR_MS)
+    stage.send(many.map(topic => record(topic, 'A')))
+    await stage.pass(1_000)
+    await stage.restart()
+    await stage.pass(1.5 * HOUR_MS)
+    stage.router.isAway = false
+    await stage.pass(25_000)
+    expect(stage.router.values('orders')).to.deep.equal(['first', 'A'])
+    expect(told()).to.have.members(['orders', ...many])
+  })
+
+  it('are not asked about at once where they have not waited', async () => {
+    await start()
+    stage.router.isAway = false
+    stage.router.create('young', 1)
+    stage.send(record('young', 'A'))
+    await stage.pass(5_000)
+    expect([stage.router.values('young'), asked.includes('young')]).to.deep.equal([['A'], false])
+  })
+
   it('are not told of once the setting of the topic is another one', async () => {
     await start()
     stage.router.isAway = false
