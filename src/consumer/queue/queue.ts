@@ -312,14 +312,21 @@ export class Queue {
   #acquired(messages: readonly Acquired[]): void {
     for (const one of messages) this.#fetchRoom.note(this.#joined!.locks.add(one))
     if (this.#isClosed) return
-    const { now, admin } = this.#process
     this.#failure = undefined
     this.#process.troubles.served(this)
-    if (now() - this.#settingsReadAt > SETTINGS_AGE_MS) {
-      this.#settingsReadAt = now()
-      admin.settings(this.groupId, SETTINGS_TIMEOUT_MS).then(settings => this.configured(settings), noop)
-    }
+    if (this.#process.now() - this.#settingsReadAt > SETTINGS_AGE_MS) this.#readSettings()
     this.#serve()
+  }
+
+  /** Those that were changed meanwhile are newer. */
+  #readSettings(): void {
+    const { now, admin } = this.#process
+    const { locks } = this.#joined!
+    const known = locks.settings
+    this.#settingsReadAt = now()
+    admin.settings(this.groupId, SETTINGS_TIMEOUT_MS).then(settings => {
+      if (locks.settings === known) this.configured(settings)
+    }, noop)
   }
 
   /** A client that waits, or the process, may hold more. Others may be about to be told, so it is looked at later. */

@@ -236,6 +236,31 @@ describe('a queue', () => {
       expect(late.messages[0]!.lastDelivery).to.equal(true)
     })
 
+    it('has changed settings at once, as all open queues of its group, and no other', async () => {
+      start()
+      const clients = [
+        await script.acquire(),
+        await script.acquire({ topic: 'returns' }),
+        await script.acquire({ group: 'others' })
+      ]
+      await script.queues.configure('orders', 'workers', { deliveryLimit: 2 }, 1_000)
+      for (const each of script.readers) each.acquire({ offset: 1, deliveryCount: 2 })
+      expect(clients.map(({ messages }) => messages[0]?.lastDelivery)).to.deep.equal([true, true, false])
+    })
+
+    it('keeps settings that were changed while it asked for them', async () => {
+      start()
+      let answer = (): void => undefined
+      script.settingsAnswer = new Promise(resolve => (answer = resolve))
+      await script.acquire({ waitMs: 100_000 })
+      await pass(61_000)
+      reader().acquire({ offset: 1 })
+      await script.queues.configure('orders', 'workers', { deliveryLimit: 2 }, 1_000)
+      answer()
+      const { messages } = await script.given({ offset: 2, deliveryCount: 2 })
+      expect(messages[0]!.lastDelivery).to.equal(true)
+    })
+
     it('is left half a minute after the last client and the last message', async () => {
       start()
       const client = await script.given({ offset: 1 })

@@ -163,6 +163,8 @@ export class ScriptedQueues {
   readonly notes: ScriptedQueues['warnings'] = []
   readonly changes: QueueChanges[] = []
   settings: QueueSettings | undefined = SETTINGS
+  /** Settles when Kafka answers with the settings that the group has had when they were asked for. */
+  settingsAnswer: Promise<void> = Promise.resolve()
   /** What Kafka says of the group. */
   description: QueueDescription = {
     state: 'Stable',
@@ -203,7 +205,11 @@ export class ScriptedQueues {
           ...found
         }
       },
-      settings: async () => this.settings,
+      settings: async () => {
+        const { settings } = this
+        await this.settingsAnswer
+        return settings
+      },
       configure: async (_topic, _groupId, changes) => {
         if (configureFails !== undefined) throw configureFails
         this.changes.push(changes)
