@@ -431,6 +431,18 @@ describe('Protobuf', () => {
         expect(stage.decode(Buffer.concat([start, Buffer.from(hex, 'hex')]))).to.equal(cause)
       })
 
+    it('entries of a map, which take memory where they have no field: 250,000 are the most', async () => {
+      const stage = new SchemasStage()
+      const schema = await resolve(stage, 'syntax="proto3";message M{map<string,int32> e=1;}')
+      const start = schema.encode('{}').subarray(0, 6)
+      const decoded = (entries: number) =>
+        stage.decode(Buffer.concat([start, Buffer.from(many('0a00', entries), 'hex')]))
+      expect(decoded(249_000)).to.equal('{"e":{"":0}}')
+      expect(decoded(251_000)).to.equal(TOO_MANY)
+      const entries = Array.from({ length: 251_000 }, (_, at) => `"${at}":0`)
+      expect(await errorOf(() => schema.encode(`{"e":{${entries.join()}}}`))).to.match(/^tooLarge: it has too many/)
+    })
+
     it('messages that are to be written, in lists, maps and an Any', async () => {
       const schema = await resolve(new SchemasStage(), MESSAGE)
       const list = `[${'{},'.repeat(1_897)}{}]`

@@ -15,17 +15,19 @@ import { ScriptedRegistry } from './scripted-registry.js'
 
 const STRING = '"string"'
 
-/** Two to the power of 40 ways to find out that a number is no text. */
-const ENDLESS = JSON.stringify({
-  definitions: Object.fromEntries([
-    ['d0', { type: 'string' }],
-    ...Array.from({ length: 40 }, (_, at) => [
-      `d${at + 1}`,
-      { anyOf: [0, 1].map(() => ({ $ref: `#/definitions/d${at}` })) }
-    ])
-  ]),
-  $ref: '#/definitions/d40'
-})
+/** Two to this power of ways to find out that a number is no text. */
+const branching = (power: number): string =>
+  JSON.stringify({
+    definitions: Object.fromEntries([
+      ['d0', { type: 'string' }],
+      ...Array.from({ length: power }, (_, at) => [
+        `d${at + 1}`,
+        { anyOf: [0, 1].map(() => ({ $ref: `#/definitions/d${at}` })) }
+      ])
+    ]),
+    $ref: `#/definitions/d${power}`
+  })
+const ENDLESS = branching(40)
 
 describe('the thread of the schemas', () => {
   let host: ThreadCodecs
@@ -123,6 +125,21 @@ describe('the thread of the schemas', () => {
     expect(ended.indexOf('ann')).to.be.at.most(1)
   })
 
+  it('hands on what is done after 20 ms, and does not keep it until the rest of the same message is', async () => {
+    open({ limitMs: 60_000 })
+    const [slow, text] = [await codecOf(branching(16), 'JSONSCHEMA'), await codecOf(STRING)]
+    const order: string[] = []
+    const noted = (what: string) => (): void => {
+      order.push(what)
+      setImmediate(() => order.push('next turn'))
+    }
+    await Promise.all([
+      encode([itemOf(slow, '1')], 'ann').then(noted('slow')),
+      encode([itemOf(text, '"a"')], 'bob').then(noted('quick'))
+    ])
+    expect(order.slice(0, 3)).to.deep.equal(['slow', 'next turn', 'quick'])
+  })
+
   it('does all work of others before more of an owner whose work has taken long, also where they read schemas again', async () => {
     open({ limitMs: 400 })
     const members = Array.from({ length: 30 }, (_, at) => [`p${at}`, { type: 'string', pattern: `^a{0,3}${at}$` }])
@@ -193,6 +210,15 @@ describe('the thread of the schemas', () => {
     await Promise.all(work)
     for (let round = 0; round < 3; round++) expect((await encode([itemOf(text, '"b"')]))[0]).to.be.instanceOf(Buffer)
   })
+
+  it('reads a schema whose reading was given back behind that of another', async () => {
+    const code = `
+      import { parentPort } from 'node:worker_threads'
+      const results = [{ type: 'opened', name: undefined, heldBytes: 1 }]
+      parentPort.on('message', () => parentPort.postMessage({ results, tookMs: [0] }))`
+    host = new ThreadCodecs({ worker: new URL(`data:text/javascript,${encodeURIComponent(code)}`) })
+    await Promise.all([codecOf(STRING), codecOf(STRING), codecOf(STRING)])
+  }).timeout(20_000)
 
   it('reads a schema again that it had no room to keep', async () => {
     open({ cacheMaxBytes: 300 })
