@@ -22,6 +22,8 @@ import { TestAuthority } from '../../support/certificates.js'
 
 const TOKEN = 'a token of more than thirty-two bytes'
 const PATIENT = { timeoutMs: 60_000 }
+/** Calls of one gateway that another one carries out at a time. */
+const MAX_CALLS_OF_CALLER = 1_024
 
 const closing: (() => unknown)[] = []
 afterEach(async () => {
@@ -563,6 +565,21 @@ describe('a gateway that disturbs', () => {
     const outcomes = await Promise.all(calls)
     expect(outcomes.filter(outcome => outcome === 'done')).to.have.length(20)
     expect(outcomes.filter(outcome => outcome === 'overloaded')).to.have.length(30)
+  })
+
+  it('and gives up calls that are still being carried out is refused further ones until they are done', async () => {
+    const b = await gateway()
+    const a = await gateway({ addresses: [b.address] })
+    await knows(a, b.id)
+    const begun: (() => void)[] = []
+    b.serve('slow', () => new Promise<void>(resolve => begun.push(resolve)))
+    b.serve('fast', () => 'fast')
+    const givenUp = (): Promise<unknown> => reasonOf(a.call(b.id, 'slow', undefined, { timeoutMs: 50 }))
+    while (begun.length < MAX_CALLS_OF_CALLER)
+      await Promise.all(Array.from({ length: Math.min(256, MAX_CALLS_OF_CALLER - begun.length) }, givenUp))
+    expect((await reasonOf(a.call(b.id, 'fast', undefined, PATIENT))).cause?.code).to.equal('overloaded')
+    for (const finish of begun) finish()
+    expect(await a.call(b.id, 'fast', undefined, PATIENT)).to.equal('fast')
   })
 
   it('and makes calls that wait has places for others, of other clients too, and for those that end them', async () => {

@@ -262,6 +262,37 @@ for (const [where, instancesTopic] of [
       expect(a.instances.has(instance)).to.equal(true)
     })
 
+    it('take no instance over from a gateway that has gone on with it, and cannot be called from there', async () => {
+      await created()
+      network.silent.add('b')
+      expect(await soon(commit(c, 10))).to.include(done)
+      network.silent.clear()
+      // `a` has the instance now, and `b` is asked first: what is on its way there may still arrive.
+      network.cut.add('c>b')
+      expect(await soon(commit(c, 20))).to.include(done)
+      expect(await soon(commit(c, 30))).to.include(done)
+      network.cut.add('b>a')
+      expect(network.late).to.have.length(2)
+      for (const late of network.late.splice(0, 2))
+        expect(await soon(late())).to.include({ type: 'failed', code: 'clusterChanged' })
+      expect([kafka.commits, b.instances.has(instance)]).to.deep.equal([[10, 20, 30], false])
+    })
+
+    it('take no instance over after a call that was not answered in time, when its gateway cannot be called any more', async () => {
+      await created()
+      network.silent.add('b')
+      expect(await soon(commit(c, 10))).to.include(done)
+      network.silent.clear()
+      network.slow.add('c>b')
+      expect(await soon(commit(c, 20))).to.have.property('type', 'failed')
+      network.slow.clear()
+      network.unsent.add('c>b')
+      expect(await soon(commit(c, 30))).to.include(done)
+      network.cut.add('b>a')
+      expect(await soon(network.arrives())).to.include({ type: 'failed', code: 'clusterChanged' })
+      expect([kafka.commits, b.instances.has(instance)]).to.deep.equal([[10, 30], false])
+    })
+
     it('change nothing that was changed later, when a hello has failed after 2.9 s', async () => {
       await created()
       expect(await soon(commit(a, 10))).to.include(done)

@@ -5,7 +5,7 @@ import type { ActorSystem } from '../../../src/core/actor/actor.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import { NO_ANSWER, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
+import { NO_ANSWER, NOT_SENT, PeerError, type PeerHandler, type Peers } from '../../../src/deployment/calls/peers.js'
 import { hashedOwner, PeerInstances } from '../../../src/deployment/verbs/peer-instances.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
@@ -14,6 +14,9 @@ import { FakeVerbs } from '../../support/fake-verbs.js'
 import { StateTopic } from '../../support/state-topic.js'
 
 const away = (): PeerError => new PeerError('away', { name: 'Error', message: 'away', code: NO_ANSWER })
+/** The time of a call is over. */
+const LATE = new PeerError('no answer in time')
+const UNSENT = new PeerError('not sent', { name: 'Error', message: 'not sent', code: NOT_SENT })
 
 interface Stage {
   readonly kafka: Pick<Kafka, 'answer'>
@@ -60,6 +63,9 @@ export class Network {
   /** `FROM>TO` where calls are held up, and where calls are carried out and have no answer. */
   readonly cut = new Set<string>()
   readonly deaf = new Set<string>()
+  /** The same, where calls are held up and their time is over, and where none can be sent. */
+  readonly slow = new Set<string>()
+  readonly unsent = new Set<string>()
   /** The end of the name of calls that are held up, and those that are. */
   held: string | undefined
   /** Settles when the callers of calls that are held up give them up. */
@@ -97,6 +103,11 @@ export class Network {
           await this.givenUp
           throw away()
         }
+        if (this.slow.has(`${id}>${to}`)) {
+          this.late.push(arrive)
+          throw LATE
+        }
+        if (this.unsent.has(`${id}>${to}`)) throw UNSENT
         if (this.silent.has(to) && !name.includes(' release ')) throw away()
         const answer = await arrive()
         if (this.deaf.has(`${id}>${to}`)) throw away()
