@@ -47,8 +47,8 @@ interface Turn {
   bytes: Buffer | undefined
   isRunning: boolean
   release(): void
-  /** Set while it waits for a thread. @param hasThread false: it waits no longer, and has none */
-  start?: (hasThread: boolean) => void
+  /** Called when it has a thread. */
+  start?: () => void
 }
 
 /** Threads are shared with files and the durable log. The windows of two bodies, and what they become, fit into 64 MiB. */
@@ -113,8 +113,14 @@ export class BodyThreads {
       })
   }
 
+  /** Does not end where the body leaves before it has a thread. */
   async #end(owner: object, turn: Turn, body: LateBody): Promise<void> {
-    if (!(await this.#hasThread(owner, turn))) return
+    if (this.#running.value === MAX_RUNNING) {
+      await new Promise<void>(resolve => {
+        turn.start = resolve
+        this.#waiting.add(owner, turn, QUANTUM)
+      })
+    } else this.#begin(turn)
     try {
       await body.endByThread(turn.bytes!, this.#decode)
     } finally {
@@ -122,26 +128,17 @@ export class BodyThreads {
     }
   }
 
-  /** @returns false: it waits no longer */
-  #hasThread(owner: object, turn: Turn): boolean | Promise<boolean> {
-    if (this.#running.value === MAX_RUNNING) {
-      return new Promise(resolve => {
-        turn.start = resolve
-        this.#waiting.add(owner, turn, QUANTUM)
-      })
-    }
+  #begin(turn: Turn): void {
     this.#running.add(1)
     turn.isRunning = true
-    return true
   }
 
   #threadEnded(): void {
     this.#running.release(1)
     this.#waiting.serve(turn => {
       if (this.#running.value === MAX_RUNNING) return false
-      this.#running.add(1)
-      turn.isRunning = true
-      turn.start!(true)
+      this.#begin(turn)
+      turn.start!()
       return true
     })
   }
@@ -151,7 +148,7 @@ export class BodyThreads {
     if (turn.isRunning || turn.bytes === undefined) return
     turn.bytes = undefined
     turn.release()
-    if (this.#waiting.delete(owner, turn)) turn.start!(false)
+    this.#waiting.delete(owner, turn)
   }
 }
 

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { PassThrough } from 'node:stream'
 import * as zlib from 'node:zlib'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { expect } from 'chai'
@@ -6,7 +7,7 @@ import sinon from 'sinon'
 import { KnownBody } from '../../../src/http/engine/lazy-streams.js'
 import { BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { BodyThreads, type Decode } from '../../../src/http/exchange/body-threads.js'
-import { collectDecoded } from '../../../src/http/exchange/decoded-body.js'
+import { collectDecoded, decodedStream } from '../../../src/http/exchange/decoded-body.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { turns } from '../../support/ticks.js'
 
@@ -234,6 +235,19 @@ describe('compressed bodies that wait', () => {
     bodies.leaveAll()
     for (let at = 0; at < 2; at++) end()
     expect(other).to.equal(`hostile: ${MAX_BODY_BYTES - 1_000}`)
+  })
+})
+
+describe('a compressed body that is decoded as it comes', () => {
+  it('is decoded no further once its client has left', () => {
+    const response = Object.assign(new EventEmitter(), { destroyed: false })
+    const payload = new PassThrough()
+    const request = { headers: { 'content-encoding': 'gzip' } }
+    const decoder = decodedStream({ request, response, payload } as unknown as Exchange)
+    payload.write(gzipSync('a').subarray(0, 15))
+    expect(decoder.destroyed).to.equal(false)
+    response.emit('close')
+    expect(decoder.destroyed).to.equal(true)
   })
 })
 
