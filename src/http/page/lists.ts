@@ -139,14 +139,15 @@ export function RefusalLists({ status }: Of): VNode {
   </div>`
 }
 
-const STATES: Readonly<Partial<Record<string, string>>> = { lookingUp: 'looked up', flowing: 'flows' }
+const oldestOf = ({ memory, log }: Rows.TopicRow): number => Math.max(memory.oldestAgeMs, log?.oldestAgeMs ?? 0)
+const STATES: Readonly<Partial<Record<string, string>>> = { lookingUp: 'looked up', flowing: 'flows', waiting: 'waits' }
 const topics: readonly TableColumn<Rows.TopicRow>[] = [
   sorted('Topic', ({ cluster, topic }) => placeIn(cluster, topic)),
   state(({ state }) => [state, STATES[state] ?? state]),
   number('In memory', ({ memory }) => memory.records),
   number('Bytes', ({ memory }) => memory.bytes, bytesText),
   number('In the log', ({ log }) => log?.records),
-  number('Oldest', ({ memory }) => memory.oldestAgeMs || undefined, durationText),
+  number('Oldest', row => oldestOf(row) || undefined, durationText),
   text('Why', ({ refusal, troubled: [first], troubledPartitions, partitions }) => {
     if (first === undefined || refusal !== undefined) return refusal?.message ?? ''
     const why = first.message ?? (first.leader === -1 ? 'no leader' : 'no acknowledgement yet')

@@ -23,7 +23,7 @@ const { shape } = statusSchema
 /** Lines of the log that are answered. */
 const MAX_LINES = 20
 /** States from the best to the worst. */
-const TOPIC_STATES: readonly string[] = ['idle', 'flowing', 'lookingUp', 'missing', 'stuck', 'refused']
+const TOPIC_STATES: readonly string[] = ['idle', 'flowing', 'waiting', 'lookingUp', 'missing', 'stuck', 'refused']
 const LOG_STATES: readonly string[] = ['unused', 'closed', 'ok', 'full', 'failed']
 const BROKER_STATES: readonly string[] = ['notAsked', 'up', 'gone', 'down']
 /** More than any number of waiting bytes. */

@@ -63,9 +63,16 @@ const partition = z.object({
 const topic = z.object({
   cluster: text,
   topic: text,
-  state: z.enum(['idle', 'flowing', 'stuck', 'lookingUp', 'missing', 'refused']),
+  state: z.enum(['idle', 'flowing', 'waiting', 'stuck', 'lookingUp', 'missing', 'refused']),
   memory: z.object({ records: count, bytes, oldestAgeMs: greatest }),
-  log: z.object({ records: count, bytesInMemory: bytes }).optional().describe('Records of the durable log'),
+  log: z
+    .object({
+      records: count,
+      bytesInMemory: bytes,
+      oldestAgeMs: greatest.optional().describe('Known of the 20 topics whose records have waited longest')
+    })
+    .optional()
+    .describe('Records of the durable log'),
   // All processes see the same partitions.
   partitions: greatestCount,
   troubledPartitions: greatestCount,

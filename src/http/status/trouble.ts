@@ -714,7 +714,8 @@ function waitingText({ memory, log }: TopicRow): string {
     ...only(logged > 0, `${countText(logged)} in the durable log`)
   ]
   if (parts.length === 0) return ''
-  const age = memory.oldestAgeMs > 0 ? `, the oldest for ${durationText(memory.oldestAgeMs)}` : ''
+  const oldestMs = Math.max(memory.oldestAgeMs, log?.oldestAgeMs ?? 0)
+  const age = oldestMs > 0 ? `, the oldest for ${durationText(oldestMs)}` : ''
   return ` Records that wait: ${parts.join(' and ')}${age}.`
 }
 

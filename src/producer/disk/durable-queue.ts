@@ -46,6 +46,12 @@ export interface OpenedQueue {
   readonly isIntact: boolean
 }
 
+/** What waits of one destination in the durable log. */
+export interface ViewedBacklog extends DestinationBacklog {
+  /** How long its oldest record has waited; absent: others of 20 destinations have waited longer. */
+  readonly oldestAgeMs?: number
+}
+
 /** The durable log, for the status page. */
 export interface LogView {
   /** `unused`: it was never opened. */
@@ -58,7 +64,7 @@ export interface LogView {
   /** `undefined`: it is not open. */
   readonly stats: LogStats | undefined
   /** Records and the oldest sequence by cluster and topic: `default/orders`. Empty where the log has very many segments. */
-  readonly backlog: ReadonlyMap<string, DestinationBacklog>
+  readonly backlog: ReadonlyMap<string, ViewedBacklog>
 }
 
 /** The delivery of one cluster, which shares the log with others. */
@@ -125,6 +131,8 @@ const REPORT_EVERY_MS = 2_000
 /** The waiting topics of the log are looked at in so many segments at most, and not more often than this. */
 const MAX_VIEWED_SEGMENTS = 64
 const VIEWED_FOR_MS = 5_000
+/** Destinations whose oldest records are read for their age: those that have waited longest. */
+const MAX_AGES = 20
 /** How long the log counts as full after an entry did not fit, because clients try again. */
 const FULL_COUNTS_FOR_MS = 5_000
 
@@ -381,8 +389,26 @@ export class DurableQueue {
     const nowMs = this.#options.clock()
     if (segments > MAX_VIEWED_SEGMENTS) return NO_BACKLOG
     if (this.#viewed === undefined || nowMs - this.#viewed.at > VIEWED_FOR_MS)
-      this.#viewed = { at: nowMs, backlog: await wal.backlog() }
+      this.#viewed = { at: nowMs, backlog: await this.#withAges(wal, await wal.backlog()) }
     return this.#viewed.backlog
+  }
+
+  /** Sequences are in the order of acceptance. */
+  async #withAges(wal: DurableLog, backlog: ReadonlyMap<string, DestinationBacklog>): Promise<LogView['backlog']> {
+    const viewed = new Map<string, ViewedBacklog>(backlog)
+    const oldestFirst = [...backlog].sort(([, one], [, other]) => one.firstSequence - other.firstSequence)
+    for (const [destination, of] of oldestFirst.slice(0, MAX_AGES)) {
+      const acceptedAtMs = await this.#acceptedAtMs(wal, of.firstSequence)
+      if (acceptedAtMs !== undefined)
+        viewed.set(destination, { ...of, oldestAgeMs: Math.max(0, this.#options.now() - acceptedAtMs) })
+    }
+    return viewed
+  }
+
+  /** When an entry was accepted, by the wall clock; `undefined`: it has been delivered meanwhile. */
+  async #acceptedAtMs(wal: DurableLog, fromSequence: number): Promise<number | undefined> {
+    const [entry] = (await wal.read({ fromSequence, maxBytes: 1 })).entries
+    return entry?.sequence === fromSequence ? entry.acceptedAtMs : undefined
   }
 
   /** Why the log refused records a moment ago. Only further records can tell whether it still does. */
@@ -469,7 +495,7 @@ export class DurableQueue {
   }
 }
 
-const NO_BACKLOG: ReadonlyMap<string, DestinationBacklog> = new Map()
+const NO_BACKLOG: LogView['backlog'] = new Map()
 
 /** Sums up the backlog of destinations, which may be many. */
 function byCluster(backlog: ReadonlyMap<string, DestinationBacklog>): Map<string, DestinationBacklog> {

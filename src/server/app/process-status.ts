@@ -334,11 +334,13 @@ async function waitingTopics(
   return { topics: { total, rows: rows.map(toTopicRow) }, oldestAgeMs }
 }
 
-/** A topic of the durable log: what is in memory of it, and how many records wait on disk. */
+/** A topic of the durable log: what is in memory of it, how many records wait on disk, and the oldest one for how long. */
 interface LoggedTopic {
   readonly topic: string
   readonly view: TopicView | undefined
   readonly records: number
+  /** `undefined`: not known. */
+  readonly oldestAgeMs: number | undefined
 }
 
 async function durableTopics(
@@ -347,21 +349,31 @@ async function durableTopics(
   clock: MonotonicClock
 ): Promise<Map<string, LoggedTopic>> {
   const logged = new Map<string, LoggedTopic>()
-  await inPortions(backlog, clock, ([destination, { openEntries }]) => {
+  await inPortions(backlog, clock, ([destination, { openEntries: records, oldestAgeMs }]) => {
     const at = destination.lastIndexOf('/')
     const topic = destination.slice(at + 1)
-    if (destination.slice(0, at) === name) logged.set(topic, { topic, view: undefined, records: openEntries })
+    if (destination.slice(0, at) === name) logged.set(topic, { topic, view: undefined, records, oldestAgeMs })
   })
   await inPortions(durable?.topicViews() ?? [], clock, view => {
     const known = logged.get(view.topic)
     if (view.state === 'idle' && known === undefined) return
-    logged.set(view.topic, { topic: view.topic, view, records: Math.max(known?.records ?? 0, view.records) })
+    const records = Math.max(known?.records ?? 0, view.records)
+    logged.set(view.topic, { topic: view.topic, view, records, oldestAgeMs: known?.oldestAgeMs })
   })
   return logged
 }
 
+/** Records that have waited on disk for longer than this do not flow, even if none of them meets an obstacle. */
+const FLOWS_WITHIN_MS = 5_000
+
+function stateOf(candidate: Candidate): TopicRow['state'] {
+  const state = worseStateOf(candidate)
+  const isOld = (candidate.logged?.oldestAgeMs ?? 0) > FLOWS_WITHIN_MS
+  return isOld && (state === 'flowing' || state === 'idle') ? 'waiting' : state
+}
+
 /** The worse of the states in memory and on disk. Where nothing can be written, what waits is refused. */
-function stateOf({ cluster, memory, logged }: Candidate): TopicView['state'] {
+function worseStateOf({ cluster, memory, logged }: Candidate): TopicView['state'] {
   if (logged !== undefined && cluster.idRefusal() !== undefined) return 'refused'
   // Mostly there is one: nothing is allocated for each of ten thousand topics.
   const ofLog = logged?.view?.state
@@ -392,13 +404,19 @@ function toTopicRow(candidate: Candidate): TopicRow {
       bytes: memory?.bytes ?? 0,
       oldestAgeMs: Math.round(memory?.oldestAgeMs ?? 0)
     },
-    log: logged && { records: logged.records, bytesInMemory: logged.view?.bytes ?? 0 },
+    log: logged && toLogOfTopic(logged),
     partitions: Math.max(0, ...views.map(({ partitions }) => partitions)),
     troubledPartitions: Math.max(troubled.length, ...views.map(({ troubledCount }) => troubledCount)),
     troubled,
     refusal: refusal && { code: refusal.code, message: refusal.message }
   }
 }
+
+const toLogOfTopic = ({ records, view, oldestAgeMs }: LoggedTopic): TopicRow['log'] => ({
+  records,
+  bytesInMemory: view?.bytes ?? 0,
+  ...(oldestAgeMs !== undefined && { oldestAgeMs: Math.round(oldestAgeMs) })
+})
 
 /** What `/status.json` and the page say, made of what is known of the gateway as a whole and of its processes. */
 export function servedStatus(

@@ -58,27 +58,63 @@ describe('the status of a process', () => {
   }
   const log = { state: 'ok', why: undefined, limitBytes: 1, oldestAgeMs: 0, stats, backlog: new Map() }
   const nothing = { all: () => [], answers: () => [] }
-  const read = processStatusReader({
-    number: 1,
-    clusters: [cluster],
-    viewLog: async () => log,
-    memoryLimitBytes: 1,
-    memoryTimeoutMs: 1,
-    metrics,
-    shedder: () => undefined,
-    refusals: nothing,
-    lines: nothing,
-    lag: () => undefined,
-    certificates: () => [],
-    clocks: () => [],
-    clock: () => 0,
-    now: () => 0
-  } as unknown as ProcessStatusDeps)
+  const readerOf = (clusters: readonly object[], viewed: object) =>
+    processStatusReader({
+      number: 1,
+      clusters,
+      viewLog: async () => viewed,
+      memoryLimitBytes: 1,
+      memoryTimeoutMs: 1,
+      metrics,
+      shedder: () => undefined,
+      refusals: nothing,
+      lines: nothing,
+      lag: () => undefined,
+      certificates: () => [],
+      clocks: () => [],
+      clock: () => 0,
+      now: () => 0
+    } as unknown as ProcessStatusDeps)
+  const read = readerOf([cluster], log)
 
   it('names a partition once of which records in memory and records of the durable log wait, in order', async () => {
     const [row] = (await read()).topics.rows
     expect(row!.troubled.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
     expect(row!.troubledPartitions).to.equal(3)
+  })
+
+  describe('of topics with records of the durable log', () => {
+    const calm = { ...view, state: 'flowing', records: 0, troubledCount: 0 }
+    const delivery = (state?: string) => ({
+      ...deliveryOf(),
+      topicViews: () => (state === undefined ? [] : [{ ...calm, state }])
+    })
+    const rowOf = async (oldestAgeMs: number | undefined, ofLog: string | undefined, ofMemory?: string) => {
+      const backlog = new Map([['default/minisr', { firstSequence: 1, openEntries: 9, oldestAgeMs }]])
+      const waiting = { ...cluster, delivery: delivery(ofMemory), durable: delivery(ofLog) }
+      const { topics } = await readerOf([waiting], { ...log, backlog })()
+      return statusSchema.shape.topics.parse(topics).rows[0]!
+    }
+
+    it('that have waited for more than 5 s does not flow, and their age is told', async () => {
+      for (const ofLog of ['flowing', 'idle'])
+        expect(await rowOf(5_000.6, ofLog, 'flowing')).to.deep.include({
+          state: 'waiting',
+          log: { records: 9, bytesInMemory: 1, oldestAgeMs: 5_001 }
+        })
+    })
+
+    it('flows where they have waited for less, or for how long is not known', async () => {
+      for (const oldestAgeMs of [0, 5_000, undefined])
+        expect((await rowOf(oldestAgeMs, 'flowing')).state).to.equal('flowing')
+    })
+
+    it('has the worse state that is known', async () => {
+      for (const state of ['stuck', 'missing', 'refused', 'lookingUp']) {
+        expect((await rowOf(60_000, state)).state).to.equal(state)
+        expect((await rowOf(60_000, 'flowing', state)).state).to.equal(state)
+      }
+    })
   })
 
   it('has a row for each queue, the one whose message is held longest first, and all that was archived', async () => {
