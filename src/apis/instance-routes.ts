@@ -338,7 +338,7 @@ export class InstanceRoutes {
     count = written.count
     const { body, bytes } = written
     // The records themselves are held until the read is settled.
-    const isMade = decoded.records !== records || format === 'text'
+    const isMade = decoded.records !== records
     return { body, format, bytes, held: this.#records.hold(isMade ? body.length : 0, client) }
   }
 

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { base64Part, type JsonPart, jsonPart, stringOfPart, textPart } from '../core/json/json-parts.js'
 import type { KafkaRecord } from '../core/model.js'
 import { SchemaError } from './schema-error.js'
 import type { Encoded, Schemas, WorkLimits } from './schemas.js'
@@ -11,11 +12,19 @@ export interface RecordJson {
   readonly undecodable: string | undefined
 }
 
+/** The same for an answer. What was not decoded by a schema may be long: it becomes JSON while it leaves. */
+export interface RecordParts {
+  readonly key: JsonPart
+  readonly value: JsonPart
+  readonly undecodable: string | undefined
+}
+
 /** What reads records needs of a registry. */
 export type Decoding = Pick<Schemas, 'decode' | 'decodeEach'>
 
 type Part =
   | { readonly type: 'decoded'; readonly json: string }
+  | { readonly type: 'text' }
   | { readonly type: 'undecodable'; readonly cause: string }
 type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
 
@@ -24,30 +33,45 @@ const KEY_ID = '__key_schema_id'
 const VALUE_ID = '__value_schema_id'
 const [CR, LF, SPACE] = [0x0d, 0x0a, 0x20]
 
+/** {@link recordParts} as texts. */
+export const recordJson = async (...asked: Parameters<typeof recordParts>): Promise<RecordJson> =>
+  inTexts(await recordParts(...asked))
+
+/** {@link partsOfRecords} as texts. */
+export const recordJsons = async (...asked: Parameters<typeof partsOfRecords>): Promise<readonly RecordJson[]> =>
+  (await partsOfRecords(...asked)).map(inTexts)
+
+const inTexts = ({ key, value, undecodable }: RecordParts): RecordJson => ({
+  key: stringOfPart(key),
+  value: stringOfPart(value),
+  undecodable
+})
+
 /**
  * That a registry cannot be asked is a reason as others are, unless the reader must not go past such a record: then it throws
  * a SchemaError. The bytes of the record need to be valid during the call only.
  */
-export async function recordJson(
+export async function recordParts(
   schemas: Decoding,
   record: Parts,
   mustBeAsked = false,
   owner?: string
-): Promise<RecordJson> {
+): Promise<RecordParts> {
   const [key, value] = [record.key && Buffer.from(record.key), record.value && Buffer.from(record.value)]
   const [ofKey, ofValue] = await Promise.all([
-    plainText(key, record.headers) ?? partOf(schemas, encodedOf(key, record.headers, KEY_ID), mustBeAsked, owner),
+    textKey(key, record.headers) ?? partOf(schemas, encodedOf(key, record.headers, KEY_ID), mustBeAsked, owner),
     partOf(schemas, encodedOf(value, record.headers, VALUE_ID), mustBeAsked, owner)
   ])
   return together(key, ofKey, value, ofValue)
 }
 
 /** Most keys are texts, also of records whose values have schemas. */
-function plainText(key: Buffer | null, headers: Parts['headers']): Part | undefined {
+function textKey(key: Buffer | null, headers: Parts['headers']): Part | undefined {
   const mayBeText = key !== null && key[0] !== 0 && !headers.some(({ key }) => key === KEY_ID)
-  if (!mayBeText || !isUtf8(key)) return undefined
-  return { type: 'decoded', json: JSON.stringify(key.toString()) }
+  return mayBeText && isUtf8(key) ? TEXT : undefined
 }
+
+const TEXT = { type: 'text' } as const
 
 /** The bytes that name a schema; `null`: the record has no such part. */
 function encodedOf(bytes: Buffer | null, headers: Parts['headers'], name: string): Encoded | null {
@@ -66,31 +90,31 @@ async function partOf(
 }
 
 /**
- * The first of many records as {@link recordJson} makes them, one in any case: the others have too much JSON, need too much
+ * The first of many records as {@link recordParts} makes them, one in any case: the others have too much JSON, need too much
  * time, or the registry cannot be asked about them. The bytes of the records stay valid.
  *
  * @throws SchemaError when the registry cannot be asked about the first one
  */
-export async function recordJsons(
+export async function partsOfRecords(
   schemas: Decoding,
   records: readonly Parts[],
   limits: WorkLimits
-): Promise<readonly RecordJson[]> {
+): Promise<readonly RecordParts[]> {
   const parts = records.flatMap(({ key, value, headers }) => [
-    plainText(key, headers) ?? encodedOf(key, headers, KEY_ID),
+    textKey(key, headers) ?? encodedOf(key, headers, KEY_ID),
     encodedOf(value, headers, VALUE_ID)
   ])
   const encoded = parts.filter((part): part is Encoded => part !== null && 'bytes' in part)
   const decoded = (await schemas.decodeEach(encoded, limits)).values()
   const found = parts.map(part => (part !== null && 'bytes' in part ? decoded.next().value : part))
-  const jsons: RecordJson[] = []
+  const jsons: RecordParts[] = []
   for (const [at, { key, value }] of records.entries()) {
     const [ofKey, ofValue] = [found[2 * at], found[2 * at + 1]]
     if (ofKey === undefined || ofValue === undefined) break
     if (ofKey instanceof SchemaError || ofValue instanceof SchemaError) break
     jsons.push(together(key, ofKey, value, ofValue))
   }
-  return jsons.length > 0 ? jsons : [await recordJson(schemas, records[0]!, true, limits.owner)]
+  return jsons.length > 0 ? jsons : [await recordParts(schemas, records[0]!, true, limits.owner)]
 }
 
 function unreadable(error: unknown): Part {
@@ -98,18 +122,19 @@ function unreadable(error: unknown): Part {
   return { type: 'undecodable', cause: error.message }
 }
 
-function together(key: Buffer | null, ofKey: Part | null, value: Buffer | null, ofValue: Part | null): RecordJson {
+function together(key: Buffer | null, ofKey: Part | null, value: Buffer | null, ofValue: Part | null): RecordParts {
   const causes = [causeOf('key', ofKey), causeOf('value', ofValue)].filter(cause => cause !== undefined)
   return {
-    key: textOf(key, ofKey),
-    value: textOf(value, ofValue),
+    key: toPart(key, ofKey),
+    value: toPart(value, ofValue),
     undecodable: causes.length === 0 ? undefined : `{${causes.join(',')}}`
   }
 }
 
-const textOf = (bytes: Buffer | null, decoded: Part | null): string => {
-  if (decoded?.type === 'decoded') return inOneLine(decoded.json)
-  return bytes === null ? 'null' : `"${bytes.toString('base64')}"`
+const toPart = (bytes: Buffer | null, decoded: Part | null): JsonPart => {
+  if (decoded?.type === 'decoded') return jsonPart(inOneLine(decoded.json))
+  if (bytes === null) return 'null'
+  return decoded?.type === 'text' ? textPart(bytes) : base64Part(bytes)
 }
 
 /** JSON has line breaks between its parts only. A text of which each one is replaced takes thirty times as long. */

@@ -1,7 +1,10 @@
 import { isUtf8 } from 'node:buffer'
+import { ByteEscapes } from '../../core/json/byte-escapes.js'
 import { isJson } from '../../core/json/is-json.js'
+import { base64Part, textPart } from '../../core/json/json-parts.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import type { KafkaRecord, RecordHeader } from '../../core/model.js'
+import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import { type Attributes, headerOf, headerValue, isComplete, isLegalText, nameDefect } from './attributes.js'
 import {
   ATTRIBUTE_PREFIX,
@@ -89,15 +92,21 @@ export interface Output {
   readonly type: string | undefined
   /** The attributes of binary mode, and headers of the record that are returned. */
   readonly headers: Readonly<Record<string, string | readonly string[]>>
-  /** A copy. */
-  readonly body: Buffer
+  /** Its bytes are copies. */
+  readonly body: EventBody
 }
+
+/** A long text or base64 becomes JSON while it leaves. */
+export type EventBody = Buffer | SegmentedBody
+
+/** Bytes that are in memory for it. */
+export const memoryOf = (body: EventBody): number => (body instanceof SegmentedBody ? body.heldBytes : body.length)
 
 const NO_HEADERS = {}
 const EMPTY = Buffer.alloc(0)
 
 /** Source: HTTP protocol binding 1.0.2, section 3.1. An answer with more headers than clients read has no use for encoded ones. */
-export function binaryOutput({ attributes, data }: ReadEvent): Output {
+export function binaryOutput({ attributes, data }: ReadEvent): Output & { readonly body: Buffer } {
   const headers: Record<string, string> = {}
   let length = 0
   for (const [name, value] of attributes) {
@@ -129,9 +138,16 @@ export function structuredOutput(event: ReadEvent): Output {
 }
 
 /** Source: HTTP protocol binding 1.0.2, section 3.3. @param events each as its JSON */
-export function batchOutput(events: readonly Buffer[]): Output {
+export function batchOutput(events: readonly EventBody[]): Output {
   const parts = events.flatMap((json, at) => [at === 0 ? OPEN : COMMA, json])
-  const body = Buffer.concat(parts.length === 0 ? [OPEN, CLOSE] : [...parts, CLOSE])
+  const all = parts.length === 0 ? [OPEN, CLOSE] : [...parts, CLOSE]
+  if (all.every(part => Buffer.isBuffer(part)))
+    return { type: BATCH_TYPE, headers: NO_HEADERS, body: Buffer.concat(all) }
+  const body = new SegmentedBody()
+  for (const part of all) {
+    if (part instanceof SegmentedBody) body.addBody(part)
+    else body.addBytes(part)
+  }
   return { type: BATCH_TYPE, headers: NO_HEADERS, body }
 }
 
@@ -140,34 +156,60 @@ const COMMA = Buffer.from(',')
 const CLOSE = Buffer.from(']')
 
 /** The event in the JSON format, a copy: that of the record in structured mode. */
-export const jsonOf = (event: ReadEvent): Buffer => structuredOutput(event).body
+export const jsonOf = (event: ReadEvent): EventBody => structuredOutput(event).body
 
 /** Writes an event of binary mode. Source: JSON event format 1.0.2, sections 2.2 and 3.1. */
-function toJson({ attributes, data }: ReadEvent): Buffer {
+function toJson({ attributes, data }: ReadEvent): EventBody {
   const members = Array.from(attributes, ([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
   const start = `{${members.join(',')}`
   if (data === null) return Buffer.from(`${start}}`)
-  return Buffer.concat([Buffer.from(`${start},`), ...dataMember(data, attributes), Buffer.from('}')])
+  const type = attributes.get('datacontenttype')
+  if (type !== undefined && isJsonData(type) && isUtf8Charset(type) && isJson(data))
+    return Buffer.concat([Buffer.from(`${start},"data":`), data, BRACE])
+  return withString(start, data, type !== undefined && isTextType(type) && isUtf8(data))
 }
 
 /**
  * Data stands in JSON as what it is where its bytes can be found again: JSON as a value, text as a string, all other bytes in
  * base64.
  */
-function dataMember(data: Buffer, attributes: Attributes): Buffer[] {
-  const type = attributes.get('datacontenttype')
-  if (type !== undefined && isJsonData(type) && isUtf8Charset(type) && isJson(data))
-    return [Buffer.from('"data":'), data]
-  if (type !== undefined && isTextType(type) && isUtf8(data)) {
-    return [Buffer.from(`"data":${JSON.stringify(data.toString())}`)]
-  }
-  return [Buffer.from(`"data_base64":"${data.toString('base64')}"`)]
+function withString(start: string, data: Buffer, isText: boolean): EventBody {
+  const name = isText ? 'data' : 'data_base64'
+  if (data.length <= LONG_BYTES)
+    return Buffer.from(
+      `${start},"${name}":${isText ? JSON.stringify(data.toString()) : `"${data.toString('base64')}"`}}`
+    )
+  const [body, copy] = [new SegmentedBody(), Buffer.from(data)]
+  body.add(`${start},"${name}":`)
+  body.add(isText ? textPart(copy) : base64Part(copy))
+  body.add('}')
+  return body
 }
 
+/** Data of more bytes becomes JSON while it leaves. */
+const LONG_BYTES = 16 * 1024
+const BRACE = Buffer.from('}')
+
+/** Each line of an event behind the first one. */
+const LINE = '\ndata: '
+const LINES = new ByteEscapes([
+  ['\n', LINE],
+  ['\r\n', LINE],
+  ['\r', LINE]
+])
+
 /** The data of a server-sent event: each line after the first one behind `data: `. The lines of JSON end in white space. */
-export function toEventData(json: Buffer): string {
-  const text = json.toString()
-  // JSON may be all line breaks, and a split by one character is the fastest.
-  const lines = text.includes('\r') ? text.replaceAll('\r\n', '\n').replaceAll('\r', '\n') : text
-  return lines.split('\n').join('\ndata: ')
+export function toEventData(json: EventBody): string | SegmentedBody {
+  // It was made, without line breaks.
+  if (json instanceof SegmentedBody) return json
+  if (json.length > LONG_BYTES) {
+    // JSON may be all line breaks.
+    const body = new SegmentedBody()
+    body.addEscaped(json, LINES)
+    return body
+  }
+  return json
+    .toString()
+    .split(/\r\n|\r|\n/)
+    .join(LINE)
 }

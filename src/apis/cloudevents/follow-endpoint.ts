@@ -5,14 +5,14 @@ import { Shares } from '../../core/shares.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import type { Params } from '../../http/api/endpoint.js'
-import { idOf, Tail } from '../../http/api/tail.js'
+import { type EventData, idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
 import { type EventAnswers, type EventParts, EventProblem } from './event-answers.js'
-import { eventIn, jsonOf, toEventData } from './event-output.js'
+import { eventIn, jsonOf, memoryOf, toEventData } from './event-output.js'
 import {
   answerEvents,
   type Found,
@@ -132,7 +132,7 @@ export class FollowEndpoint {
   }
 }
 
-function eventDataIn(record: KafkaRecord): string | undefined {
+function eventDataIn(record: KafkaRecord): EventData | undefined {
   const event = eventIn(record)
   return event === undefined ? undefined : toEventData(jsonOf(event))
 }
@@ -153,6 +153,8 @@ class FirstEvents implements Follower {
   readonly #held: HeldRecords
   /** Ends the wait for room. */
   #endWait: (() => void) | undefined
+  /** Of the events as records or as JSON, whichever is more. */
+  #eventBytes = 0
   /** What was read, with what is no event. */
   #records = 0
   #bytes = 0
@@ -185,7 +187,7 @@ class FirstEvents implements Follower {
   }
 
   get isFull(): boolean {
-    const isEnough = this.#found.length >= this.#wanted.count || this.#held.bytes >= MAX_EVENT_BYTES
+    const isEnough = this.#found.length >= this.#wanted.count || this.#eventBytes >= MAX_EVENT_BYTES
     return this.#isOver || isEnough || !this.#hasRoom
   }
 
@@ -201,14 +203,15 @@ class FirstEvents implements Follower {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    let madeBytes = 0
+    let [jsonBytes, madeBytes] = [0, 0]
     try {
       const event = eventIn(record)
       const place = { partition, offset: record.offset, headers: record.headers }
       const returned: ReturnedHeaders = headers => returnedHeadersOf(this.#exchange.request, headers)
       if (event !== undefined) {
         const found = foundIn(event, place, this.#wanted.mode, returned)
-        madeBytes = found.output.body.length
+        jsonBytes = found.output.body.length
+        madeBytes = memoryOf(found.output.body)
         this.#found.push(found)
       }
     } catch (error) {
@@ -217,8 +220,10 @@ class FirstEvents implements Follower {
     }
     this.#records++
     this.#bytes += sizeOfRecord(record)
-    // The answer has a copy, which may be six times as long.
-    this.#held.add(Math.max(memoryOfRecord(record), madeBytes))
+    const recordBytes = memoryOfRecord(record)
+    this.#eventBytes += Math.max(recordBytes, jsonBytes)
+    // The answer has a copy.
+    this.#held.add(Math.max(recordBytes, madeBytes))
   }
 
   flush(): void {

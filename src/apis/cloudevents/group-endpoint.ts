@@ -11,7 +11,7 @@ import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
 import { type EventParts, EventProblem } from './event-answers.js'
-import { eventIn } from './event-output.js'
+import { eventIn, memoryOf } from './event-output.js'
 import {
   answerEvents,
   type Found,
@@ -108,9 +108,9 @@ export class GroupEndpoint {
     const returned: ReturnedHeaders = headers => returnedHeadersOf(exchange.request, headers)
     const found: Found[] = []
     const foreign: AcquiredMessage[] = []
-    let bytes = 0
+    let [jsonBytes, madeBytes] = [0, 0]
     for (const message of messages) {
-      if (bytes >= MAX_JSON_BYTES) {
+      if (jsonBytes >= MAX_JSON_BYTES) {
         poll.askForFewer(found.length + foreign.length)
         return
       }
@@ -118,11 +118,12 @@ export class GroupEndpoint {
       if (event === undefined) foreign.push(message)
       else {
         const one = foundIn(event, message, mode, returned)
-        bytes += one.output.body.length
+        jsonBytes += one.output.body.length
+        madeBytes += memoryOf(one.output.body)
         found.push(one)
       }
     }
-    poll.made(bytes)
+    poll.made(madeBytes)
     // The messages have been read already, so an exceeded quota refuses the next request.
     this.#parts.access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
     // A record that is no event is never offered again, whatever the client does.

@@ -8,11 +8,12 @@ import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import { errorCodes, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
-import { type RecordJson, recordJsons } from '../../schemas/record-json.js'
+import { partsOfRecords, type RecordParts } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
-import { type MessageOptions, messageJson, messageOptionsOf } from './message-json.js'
+import { addMessage, type MessageOptions, messageOptionsOf } from './message-json.js'
 import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
 import {
   type AckOf,
@@ -45,9 +46,8 @@ const STOPPING: NoMessage = {
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
 /** Once the JSON of a list has so many, the other messages are released. That of 4 MiB in base64 fits. */
-const MAX_JSON_CHARACTERS = 6 * 1024 * 1024
+const MAX_JSON_BYTES = 6 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
-const MAX_TEXT_CHARACTERS = 16 * 1024
 
 /** For so long it is known whether there is a topic that clients wait for without a message. */
 const LOOK_UP_LASTS_MS = 10_000
@@ -145,7 +145,7 @@ export class ConsumeEndpoint {
     const { access, answers, fail } = this.#parts
     const { exchange } = request
     const owner = clientOf(exchange.request, access.callerOf(exchange.request))
-    recordJsons(options.schemas!, messages, { maxBytes: MAX_ANSWER_BYTES, owner })
+    partsOfRecords(options.schemas!, messages, { maxBytes: MAX_ANSWER_BYTES, owner })
       .then(jsons => {
         if (jsons.length > 0 && jsons.length < messages.length) poll.askForFewer(jsons.length)
         else this.#answer(request, poll, messages, options, isList, jsons)
@@ -166,23 +166,23 @@ export class ConsumeEndpoint {
     messages: readonly AcquiredMessage[],
     options: MessageOptions,
     isList: boolean,
-    jsons: readonly RecordJson[]
+    jsons: readonly RecordParts[]
   ): void {
     const { access, answers } = this.#parts
-    const texts = isList ? listTexts(messages, options, jsons) : [messageJson(messages[0]!, options, '', jsons[0])]
-    if (texts.length < messages.length) {
-      poll.askForFewer(texts.length)
+    const body = new SegmentedBody()
+    const count = isList ? addList(body, messages, options, jsons) : 1
+    if (!isList) addMessage(body, messages[0]!, options, '', jsons[0])
+    if (count < messages.length) {
+      poll.askForFewer(count)
       return
     }
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
-    const json = isList ? `[\n  ${texts.join(',\n  ')}\n]` : texts[0]!
-    poll.made(json.length)
-    // A long text that waits for its client must not be in the heap.
-    const body = json.length > MAX_TEXT_CHARACTERS ? Buffer.from(json) : json
+    poll.made(body.madeBytes)
     const headers = isList ? {} : returnedHeadersOf(exchange.request, messages[0]!.headers)
-    if (typeof body === 'string' && Object.keys(headers).length === 0) answers.ok(exchange, body)
-    else answers.message(exchange, body, headers)
+    const { text } = body
+    if (text !== undefined && Object.keys(headers).length === 0) answers.ok(exchange, text)
+    else answers.message(exchange, text ?? body, headers)
   }
 
   #failed(request: PixyRequest, reason: NoMessage | Error): void {
@@ -245,18 +245,18 @@ function countOf(values: Values): number | undefined {
 const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}${reason === undefined ? '' : `: ${reason}`}`
 
-/** The first ones of a list, at least one: a text may become six times as long as JSON. */
-function listTexts(
+/** Adds the first ones as a list, at least one: a text may become six times as long as JSON. @returns how many */
+function addList(
+  body: SegmentedBody,
   messages: readonly AcquiredMessage[],
   options: MessageOptions,
-  jsons: readonly RecordJson[]
-): readonly string[] {
-  const texts: string[] = []
-  for (let length = 0; texts.length < messages.length && length < MAX_JSON_CHARACTERS; ) {
-    const at = texts.length
-    const text = messageJson(messages[at]!, options, '  ', jsons[at])
-    texts.push(text)
-    length += text.length
+  jsons: readonly RecordParts[]
+): number {
+  let count = 0
+  while (count < messages.length && body.length < MAX_JSON_BYTES) {
+    body.add(count === 0 ? '[\n  ' : ',\n  ')
+    addMessage(body, messages[count]!, options, '  ', jsons[count++])
   }
-  return texts
+  body.add('\n]')
+  return count
 }

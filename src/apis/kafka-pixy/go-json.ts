@@ -1,74 +1,27 @@
+import { ByteEscapes, escapesOfJson } from '../../core/json/byte-escapes.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { inPortions } from '../../core/portions.js'
 
-const SPECIAL = /[<>&\u2028\u2029"\\\p{Cc}\p{Cs}]/u
-const LONE_SURROGATE = /\p{Cs}/gu
-/** In JSON: HTML's special characters and some control characters, which Go escapes differently from JavaScript. */
-const GO_ESCAPES = /[<>&\u2028\u2029]|\\[bf]/
+/** HTML's special characters, and control characters that Go escapes differently from JavaScript. */
+const NUMBERED = '<>&\u2028\u2029\b\f'
+/** Lone surrogates, too, which are no UTF-8. */
+const NEEDS_GO = /[<>&\u2028\u2029\b\f\p{Cs}]/u
 
-/** `\u` with four digits. */
-const ESCAPE_BYTES = 6
+/** The escapes of a string of JSON, as Go writes them. Source: Go 1.19, encoding/json, encodeState.string. */
+export const GO_ESCAPES = new ByteEscapes(
+  new Map([
+    ...escapesOfJson,
+    ...Array.from(NUMBERED, one => [one, `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`] as const)
+  ])
+)
 
-/** What Go writes for a character, and how many bytes of JSON it is written for. */
-interface GoEscape {
-  readonly bytes: Buffer
-  readonly length: number
-}
-const escapeOf = (character: string, length: number): GoEscape => {
-  const code = character.charCodeAt(0).toString(16).padStart(4, '0')
-  return { bytes: Buffer.from(`\\u${code}`), length }
-}
-const [BACKSLASH, LOWER_B, LOWER_F] = Buffer.from('\\bf') as unknown as [number, number, number]
-const AFTER_BACKSLASH = new Map([
-  [LOWER_B, escapeOf('\b', 2)],
-  [LOWER_F, escapeOf('\f', 2)]
-])
-/** By byte. */
-const OF_HTML: (GoEscape | undefined)[] = Array(256)
-for (const one of '<>&') OF_HTML[one.charCodeAt(0)] = escapeOf(one, 1)
-/** By their last byte; they begin with the same two. */
-const SEPARATORS = new Map(Array.from('\u2028\u2029', one => [Buffer.from(one)[2], escapeOf(one, 3)]))
-const [FIRST, SECOND] = Buffer.from('\u2028') as unknown as [number, number]
-/** By the first byte, how many bytes longer an escape can be. 0: there is none. */
-const GROWTH = new Uint8Array(256)
-for (const one of '<>&') GROWTH[one.charCodeAt(0)] = 5
-GROWTH[BACKSLASH] = 4
-GROWTH[FIRST] = 3
-
-/** JSON of a text, byte for byte as Go writes it. Source: Go 1.19, encoding/json, encodeState.string. */
+/** JSON of a text, byte for byte as Go writes it. */
 export function goString(text: string): string {
-  if (!SPECIAL.test(text)) return `"${text}"`
-  const json = JSON.stringify(text.replace(LONE_SURROGATE, '\ufffd'))
-  return GO_ESCAPES.test(json) ? withGoEscapes(Buffer.from(json)) : json
-}
-
-/** By bytes: a text may have a million of these characters, and a function that is called for each takes twenty times as long. */
-function withGoEscapes(json: Buffer): string {
-  let size = json.length
-  for (let at = 0; at < json.length; at++) size += GROWTH[json[at]!]!
-  const written = Buffer.allocUnsafe(size)
-  let end = 0
-  for (let at = 0; at < json.length; at++) {
-    const byte = json[at]!
-    const found = GROWTH[byte] === 0 ? undefined : escapeAt(json, at)
-    if (found === undefined) {
-      written[end++] = byte
-      // An escaped backslash does not begin an escape.
-      if (byte === BACKSLASH) written[end++] = json[++at]!
-    } else {
-      const { bytes } = found
-      for (let i = 0; i < ESCAPE_BYTES; i++) written[end++] = bytes[i]!
-      at += found.length - 1
-    }
-  }
-  return written.toString('utf8', 0, end)
-}
-
-function escapeAt(json: Buffer, at: number): GoEscape | undefined {
-  const byte = json[at]!
-  if (byte === BACKSLASH) return AFTER_BACKSLASH.get(json[at + 1]!)
-  if (byte !== FIRST) return OF_HTML[byte]
-  return json[at + 1] === SECOND ? SEPARATORS.get(json[at + 2]) : undefined
+  if (!NEEDS_GO.test(text)) return JSON.stringify(text)
+  const bytes = Buffer.from(text)
+  const json = Buffer.allocUnsafe(GO_ESCAPES.sizeOf(bytes))
+  GO_ESCAPES.write(bytes, 0, json, 0)
+  return `"${json.toString()}"`
 }
 
 /** A text as Go quotes it in messages, with numbers for what cannot be printed. Source: Go 1.19, strconv.Quote. */

@@ -1,6 +1,9 @@
-import type { KafkaRecord, RecordHeader } from '../../core/model.js'
-import type { Decoding, RecordJson } from '../../schemas/record-json.js'
-import { goString } from './go-json.js'
+import { ownCopyOf } from '../../core/bytes.js'
+import { base64Part, type JsonPart } from '../../core/json/json-parts.js'
+import { type KafkaRecord, type RecordHeader, sizeOfRecord } from '../../core/model.js'
+import { SegmentedBody } from '../../http/exchange/segmented-body.js'
+import type { Decoding, RecordParts } from '../../schemas/record-json.js'
+import { GO_ESCAPES, goString } from './go-json.js'
 import { PixyError } from './pixy-answers.js'
 import type { Values } from './pixy-request.js'
 
@@ -30,48 +33,87 @@ export function messageOptionsOf(values: Values, schemas?: Decoding): MessageOpt
   }
 }
 
-/** A message as Kafka-Pixy writes it, indented as Go does. @param json what was decoded by schemas */
-export function messageJson(
+/** Parts of more bytes are turned into JSON while they leave, and not before. */
+const LONG_BYTES = 16 * 1024
+
+/** Adds a message as Kafka-Pixy writes it, indented as Go does. @param json what was decoded by schemas */
+export function addMessage(
+  body: SegmentedBody,
   message: PlacedRecord,
   { asText, withTimestamp }: MessageOptions,
   indent = '',
-  json?: RecordJson
-): string {
+  json?: RecordParts
+): void {
   const { partition, offset, headers, timestampMs } = message
-  const { key, value, undecodable } = json ?? textsOf(message, asText)
+  const { key, value, undecodable } = json ?? partsOf(message, asText)
   const line = `,\n${indent}  `
+  body.add(`{\n${indent}  "key": `)
+  body.add(key)
+  body.add(`${line}"value": `)
+  body.add(value)
+  body.add(`${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": `)
+  addHeaders(body, headers, asText, indent)
   const timestamp = withTimestamp ? `${line}"timestamp": ${timestampMs}` : ''
   const causes = undecodable === undefined ? '' : `${line}"undecodable": ${undecodable}`
-  return `{\n${indent}  "key": ${key}${line}"value": ${value}${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": ${headersJson(headers, asText, indent)}${timestamp}${causes}\n${indent}}`
+  body.add(`${timestamp}${causes}\n${indent}}`)
 }
 
-/** A message as JSON without line breaks. @param json what was decoded by schemas */
-export function lineJson(message: PlacedRecord, { asText, withTimestamp }: MessageOptions, json?: RecordJson): string {
+/** A message as JSON without line breaks. Its bytes are copied. @param json what was decoded by schemas */
+export function lineJson(
+  view: PlacedRecord,
+  { asText, withTimestamp }: MessageOptions,
+  json?: RecordParts
+): string | SegmentedBody {
+  const body = new SegmentedBody()
+  // The bytes of others are not needed for longer.
+  const message = json === undefined && sizeOfRecord(view) > LONG_BYTES ? ownCopyOf(view) : view
   const { partition, offset, headers, timestampMs } = message
-  const { key, value, undecodable } = json ?? textsOf(message, asText)
-  const pairs = headers.map(({ key, value }) => `{"key":${goString(key)},"value":${bytesJson(value, asText)}}`)
+  const { key, value, undecodable } = json ?? partsOf(message, asText)
+  body.add('{"key":')
+  body.add(key)
+  body.add(',"value":')
+  body.add(value)
+  body.add(`,"partition":${partition},"offset":${offset},"headers":[`)
+  for (const [at, { key, value }] of headers.entries()) {
+    body.add(at === 0 ? '{"key":' : ',{"key":')
+    body.add(nameJson(key))
+    body.add(',"value":')
+    body.add(bytesJson(value, asText))
+    body.add('}')
+  }
   const timestamp = withTimestamp ? `,"timestamp":${timestampMs}` : ''
   const causes = undecodable === undefined ? '' : `,"undecodable":${undecodable}`
-  return `{"key":${key},"value":${value},"partition":${partition},"offset":${offset},"headers":[${pairs.join(',')}]${timestamp}${causes}}`
+  body.add(`]${timestamp}${causes}}`)
+  return body.text ?? body
 }
 
-const textsOf = ({ key, value }: PlacedRecord, asText: boolean): RecordJson => ({
+const partsOf = ({ key, value }: PlacedRecord, asText: boolean): RecordParts => ({
   key: bytesJson(key, asText),
   value: bytesJson(value, asText),
   undecodable: undefined
 })
 
-function headersJson(headers: readonly RecordHeader[], asText: boolean, indent: string): string {
-  if (headers.length === 0) return '[]'
+function addHeaders(body: SegmentedBody, headers: readonly RecordHeader[], asText: boolean, indent: string): void {
+  if (headers.length === 0) {
+    body.add('[]')
+    return
+  }
   const inner = `${indent}    `
-  const items = headers.map(
-    ({ key, value }) =>
-      `${inner}{\n${inner}  "key": ${goString(key)},\n${inner}  "value": ${bytesJson(value, asText)}\n${inner}}`
-  )
-  return `[\n${items.join(',\n')}\n${indent}  ]`
+  for (const [at, { key, value }] of headers.entries()) {
+    body.add(`${at === 0 ? '[' : ','}\n${inner}{\n${inner}  "key": `)
+    body.add(nameJson(key))
+    body.add(`,\n${inner}  "value": `)
+    body.add(bytesJson(value, asText))
+    body.add(`\n${inner}}`)
+  }
+  body.add(`\n${indent}  ]`)
 }
 
-const bytesJson = (bytes: Buffer | null, asText: boolean): string => {
+const nameJson = (name: string): JsonPart =>
+  name.length <= LONG_BYTES ? goString(name) : { text: Buffer.from(name), escapes: GO_ESCAPES }
+
+function bytesJson(bytes: Buffer | null, asText: boolean): JsonPart {
   if (bytes === null) return 'null'
-  return asText ? goString(bytes.toString()) : `"${bytes.toString('base64')}"`
+  if (!asText) return base64Part(bytes, LONG_BYTES)
+  return bytes.length <= LONG_BYTES ? goString(bytes.toString()) : { text: bytes, escapes: GO_ESCAPES }
 }

@@ -5,6 +5,7 @@ import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Reply } from '../../http/exchange/exchange.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
+import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
 
@@ -133,7 +134,7 @@ export class PixyAnswers extends ApiAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
-  message(asked: Reply, body: string | Buffer, headers: Readonly<Record<string, readonly string[]>>): void {
+  message(asked: Reply, body: AnswerBody, headers: Readonly<Record<string, readonly string[]>>): void {
     this.send(asked, 200, JSON_TYPE, body, { headers })
   }
 

@@ -5,7 +5,7 @@ import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { noteWait } from '../../http/exchange/exchange.js'
-import { recordJson } from '../../schemas/record-json.js'
+import { recordParts } from '../../schemas/record-json.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
 import { DISABLED, NO_SUCH_TOPIC_TEXT, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
@@ -90,7 +90,7 @@ export class TailEndpoint {
       client: clientOf(exchange.request, caller),
       dataOf: (partition, record) => {
         if (message.schemas === undefined) return lineJson({ partition, ...record }, message)
-        const json = recordJson(message.schemas, record, false, clientOf(exchange.request, caller))
+        const json = recordParts(message.schemas, record, false, clientOf(exchange.request, caller))
         // The bytes of a batch may not outlive the call.
         const headers = record.headers.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
         return json.then(json => lineJson({ partition, ...record, headers }, message, json))

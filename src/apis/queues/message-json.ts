@@ -1,9 +1,11 @@
 import { isUtf8 } from 'node:buffer'
 import { CastellanError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
+import { base64Part, type JsonPart, sizeOfPart, stringPart, textPart } from '../../core/json/json-parts.js'
 import type { KafkaRecord, MonotonicClock } from '../../core/model.js'
-import { base64Part, type JsonPart, jsonPart, type SegmentedBody } from '../../http/exchange/segmented-body.js'
-import { type Decoding, type RecordJson, recordJson, recordJsons } from '../../schemas/record-json.js'
+import { shortened } from '../../core/printable.js'
+import type { SegmentedBody } from '../../http/exchange/segmented-body.js'
+import { type Decoding, partsOfRecords, type RecordParts, recordParts } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import type { WorkLimits } from '../../schemas/schemas.js'
 import type { QueueMessage } from '../../verbs/verbs.js'
@@ -55,7 +57,7 @@ class PartsOfRecord {
 
   json(name: string, bytes: Buffer | null): JsonPart {
     if (bytes === null) return 'null'
-    if (this.#asText && isUtf8(bytes)) return jsonPart(JSON.stringify(bytes.toString()))
+    if (this.#asText && isUtf8(bytes)) return textPart(bytes)
     if (this.#asText && this.#causes.length < MAX_CAUSES) this.#causes.push(`${name}: the bytes are not UTF-8`)
     return base64Part(bytes)
   }
@@ -63,8 +65,8 @@ class PartsOfRecord {
   headers(headers: KafkaRecord['headers']): readonly JsonPart[] {
     const parts: JsonPart[] = []
     for (const { key, value } of headers) {
-      parts.push(`${parts.length === 0 ? '[' : '},'}{"key":${JSON.stringify(key)},"value":`)
-      parts.push(this.json(`header ${key}`, value))
+      parts.push(parts.length === 0 ? '[{"key":' : '},{"key":', stringPart(key), ',"value":')
+      parts.push(this.json(`header ${shortened(key)}`, value))
     }
     return parts.length === 0 ? ['[]'] : [...parts, '}]']
   }
@@ -103,7 +105,7 @@ export async function schemaParts(
       for (const record of rest) parts.push({ ...plainParts(record, false), undecodable: found })
     } else {
       for (const [at, json] of found.entries()) {
-        leftBytes -= json.key.length + json.value.length
+        leftBytes -= sizeOfPart(json.key) + sizeOfPart(json.value)
         parts.push(decodedParts(rest[at]!, json))
       }
     }
@@ -116,11 +118,11 @@ async function readJsons(
   schemas: Decoding,
   records: readonly KafkaRecord[],
   limits: WorkLimits
-): Promise<readonly RecordJson[] | string> {
+): Promise<readonly RecordParts[] | string> {
   try {
-    return await recordJsons(schemas, records, limits).catch(async error => {
+    return await partsOfRecords(schemas, records, limits).catch(async error => {
       // The registry cannot be asked about the first one.
-      if (error instanceof SchemaError) return [await recordJson(schemas, records[0]!, false, limits.owner)]
+      if (error instanceof SchemaError) return [await recordParts(schemas, records[0]!, false, limits.owner)]
       throw error
     })
   } catch (error) {
@@ -132,12 +134,12 @@ async function readJsons(
 const TOO_LONG = 'decoding takes too long'
 const TOO_MUCH = `the messages before it have ${MAX_DECODED_BYTES} bytes of JSON: acquire fewer at once`
 
-function decodedParts({ headers }: KafkaRecord, { key, value, undecodable }: RecordJson): Parts {
+function decodedParts({ headers }: KafkaRecord, { key, value, undecodable }: RecordParts): Parts {
   const causes =
     undecodable === undefined ? undefined : Object.entries(JSON.parse(undecodable) as Record<string, string>)
   return {
-    key: jsonPart(key),
-    value: jsonPart(value),
+    key,
+    value,
     headers: new PartsOfRecord(false).headers(headers),
     undecodable: causes?.map(([part, cause]) => `${part}: ${cause}`).join('; ')
   }

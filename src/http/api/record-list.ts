@@ -1,6 +1,9 @@
+import { JSON_ESCAPES, utf8Of } from '../../core/json/byte-escapes.js'
 import { isJson } from '../../core/json/is-json.js'
+import { base64Size, escapedSize, type JsonPart, QUOTES_BYTES } from '../../core/json/json-parts.js'
 import type { InstanceRecord } from '../../verbs/verbs.js'
 import type { PiecedBody } from '../exchange/pieced-body.js'
+import { SegmentedBody } from '../exchange/segmented-body.js'
 
 /** How keys and values are written: as the stored JSON, in base64, or as a JSON string of their UTF-8. */
 export type ListFormat = 'json' | 'binary' | 'text'
@@ -40,7 +43,7 @@ export function writeRecordList(
   format: ListFormat,
   { membersOf, causes, insteadOf }: RecordListOptions = {}
 ): RecordList {
-  const body = new ListBody(format === 'binary')
+  const body = new ListBody(format)
   const needsJson = format === 'json' && causes === undefined
   let bytes = 0
   let count = 0
@@ -57,9 +60,7 @@ export function writeRecordList(
     const { topic, partition, offset } = record
     const { key, value } = cause === undefined ? record : NOTHING
     bytes += lengthOf(key) + lengthOf(value)
-    const isText = format === 'text'
-    const row =
-      cause === undefined && !isText ? record : { topic, partition, offset, key: textOf(key), value: textOf(value) }
+    const row = cause === undefined ? record : { topic, partition, offset, key, value }
     body.add(row, (membersOf?.(record) ?? '') + instead)
   }
   return { body, count, bytes, poison }
@@ -73,8 +74,10 @@ const [OPEN, CLOSE, COMMA, BRACE, QUOTE, ZERO] = [0x5b, 0x5d, 0x2c, 0x7d, 0x22, 
 
 /** A list whose records go from their batches into the piece that leaves. */
 class ListBody implements PiecedBody {
-  readonly #isBinary: boolean
+  readonly #format: ListFormat
   readonly #rows: Row[] = []
+  /** Of texts, whose escapes are counted once. */
+  readonly #sizes: number[] = []
   /** Further members, at the places of their records. */
   readonly #members: string[] = []
   /** What stands around the key, the value and the offset of each record of a partition. */
@@ -82,8 +85,8 @@ class ListBody implements PiecedBody {
   /** Without the end of the list. */
   #bytes = 0
 
-  constructor(isBinary: boolean) {
-    this.#isBinary = isBinary
+  constructor(format: ListFormat) {
+    this.#format = format
   }
 
   get length(): number {
@@ -92,25 +95,23 @@ class ListBody implements PiecedBody {
 
   add(row: Row, members: string): void {
     if (members !== '') this.#members[this.#rows.length] = members
-    this.#bytes += this.#sizeOf(row, this.#rows.push(row) - 1)
+    const sizeBytes = this.#sizeOf(row, this.#rows.push(row) - 1)
+    this.#bytes += sizeBytes
+    if (this.#format === 'text') this.#sizes.push(sizeBytes)
   }
 
   *fill(piece: Buffer): Generator<Buffer, void> {
     let at = 0
     for (let index = 0; index < this.#rows.length; index++) {
       const row = this.#rows[index]!
-      const sizeBytes = this.#sizeOf(row, index)
+      const sizeBytes = this.#sizes[index] ?? this.#sizeOf(row, index)
       // The end of the list has room behind any record.
       if (at > 0 && at + sizeBytes >= piece.length) {
         yield piece.subarray(0, at)
         at = 0
       }
       if (sizeBytes < piece.length) at = this.#write(piece, at, row, index)
-      else {
-        const long = Buffer.allocUnsafe(sizeBytes)
-        this.#write(long, 0, row, index)
-        for (let from = 0; from < long.length; from += piece.length) yield long.subarray(from, from + piece.length)
-      }
+      else yield* this.#longRow(row, index).fill(piece)
     }
     if (this.#rows.length === 0) piece[at++] = OPEN
     piece[at++] = CLOSE
@@ -128,7 +129,28 @@ class ListBody implements PiecedBody {
 
   #sizeOfContent(bytes: Buffer | null): number {
     if (bytes === null) return NULL.length
-    return this.#isBinary ? 4 * Math.ceil(bytes.length / 3) + 2 : bytes.length
+    if (this.#format === 'json') return bytes.length
+    return QUOTES_BYTES + (this.#format === 'binary' ? base64Size(bytes) : escapedSize(bytes, JSON_ESCAPES))
+  }
+
+  #partOf(bytes: Buffer | null): JsonPart {
+    if (bytes === null) return 'null'
+    if (this.#format === 'json') return { json: bytes }
+    return this.#format === 'binary' ? { base64: bytes } : { text: bytes, escapes: JSON_ESCAPES }
+  }
+
+  /** A record that is longer than a piece. */
+  #longRow(row: Row, index: number): SegmentedBody {
+    const body = new SegmentedBody()
+    const { start, end } = this.#frameOf(row)
+    body.add(index === 0 ? '[' : ',')
+    body.addBytes(start)
+    body.add(this.#partOf(row.key))
+    body.addBytes(VALUE)
+    body.add(this.#partOf(row.value))
+    body.addBytes(end)
+    body.add(`${row.offset}${this.#members[index] ?? ''}}`)
+    return body
   }
 
   #frameOf({ topic, partition }: Row): { start: Buffer; end: Buffer } {
@@ -157,9 +179,10 @@ class ListBody implements PiecedBody {
   }
 
   #writeContent(piece: Buffer, at: number, bytes: Buffer | null): number {
-    if (bytes === null || !this.#isBinary) return copy(bytes ?? NULL, piece, at)
-    piece[at] = QUOTE
-    at += 1 + piece.write(bytes.toString('base64'), at + 1, 'latin1')
+    if (bytes === null || this.#format === 'json') return copy(bytes ?? NULL, piece, at)
+    piece[at++] = QUOTE
+    if (this.#format === 'binary') at += piece.write(bytes.toString('base64'), at, 'latin1')
+    else for (const text of utf8Of(bytes)) ({ at } = JSON_ESCAPES.write(text, 0, piece, at))
     piece[at] = QUOTE
     return at + 1
   }
@@ -180,8 +203,6 @@ function digitsOf(whole: number): number {
   for (let limit = 10; whole >= limit; limit *= 10) digits++
   return digits
 }
-
-const textOf = (bytes: Buffer | null): Buffer | null => bytes && Buffer.from(JSON.stringify(bytes.toString()))
 
 const lengthOf = (bytes: Buffer | null): number => bytes?.length ?? 0
 

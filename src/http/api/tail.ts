@@ -5,6 +5,7 @@ import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
 import { leavesOf } from '../exchange/leaving-records.js'
+import type { SegmentedBody } from '../exchange/segmented-body.js'
 
 /** Events are written in pieces of this size. */
 const PIECE_CHARACTERS = 64 * 1024
@@ -22,6 +23,9 @@ const HEADERS = {
   'x-accel-buffering': 'no'
 }
 
+/** A long text is made while it leaves. */
+export type EventData = string | SegmentedBody
+
 export interface TailOptions {
   readonly caller: Caller
   readonly records: RecordBudget
@@ -29,9 +33,10 @@ export interface TailOptions {
   readonly client: string | undefined
   /**
    * The data of the event for a record, each line after the first one behind `data: `. `undefined`: the client gets no event
-   * for it, and an event `skipped` says how many records had none. A promise: no record is taken until then.
+   * for it, and an event `skipped` says how many records had none. A promise: no record is taken until then. The bytes of the
+   * record are valid during the call.
    */
-  readonly dataOf: (partition: number, record: KafkaRecord) => string | undefined | Promise<string>
+  readonly dataOf: (partition: number, record: KafkaRecord) => EventData | undefined | Promise<EventData>
   /** Called when {@link dataOf} throws, before the stream ends. */
   readonly broken: (error: unknown) => void
   /** Called once at the end, whatever the outcome. */
@@ -59,8 +64,12 @@ export class Tail implements FollowSink {
   /** Ends the wait for room. */
   #endWait: (() => void) | undefined
   #hasLeft: () => void = () => undefined
-  /** The data of the last record is being made. */
+  /** The data of the last record is being made, or leaves in pieces. */
   #pending: Promise<void> | undefined
+  /** A part of an event has been written. */
+  #isInEvent = false
+  /** Goes on after a piece of an event, if that has left or not. */
+  #goOn: () => void = () => undefined
   #pause: NodeJS.Timeout | undefined
   #stall: NodeJS.Timeout | undefined
   /** Something was written since the last heartbeat. */
@@ -140,18 +149,63 @@ export class Tail implements FollowSink {
     }
   }
 
-  #add(data: string | undefined, sizeBytes: number): void {
+  #add(data: EventData | undefined, sizeBytes: number): void {
+    const isLong = typeof data === 'object'
+    // What came before need not wait, and the long one is charged for when it has left.
+    if (isLong) this.flush()
     if (data === undefined) this.#skipped++
-    else {
+    else if (!isLong) {
       this.#piece += `id: ${idOf(this.#positions)}\ndata: ${data}\n\n`
       this.#held.add(data.length)
     }
     this.#records++
     this.#bytes += sizeBytes
-    if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
+    if (isLong) {
+      this.#pending = this.#writeLong(data).then(
+        () => this.#wroteLong(),
+        error => this.#broken(error)
+      )
+    } else if (this.#piece.length >= PIECE_CHARACTERS) this.flush()
   }
 
-  #made(data: string, sizeBytes: number): void {
+  /** Writes an event whose data is long: the next piece when one has left. */
+  async #writeLong(data: SegmentedBody): Promise<void> {
+    const { records, client = NAMELESS } = this.#options
+    const held = records.hold(data.heldBytes, client)
+    const hasLeft = leavesOf(this.#asked.response, records, held)
+    this.#write(`id: ${idOf(this.#positions)}\ndata: `)
+    this.#isInEvent = true
+    for (const bytes of data.fill(Buffer.allocUnsafe(Math.min(PIECE_CHARACTERS, data.length)))) {
+      await this.#hasTaken(bytes)
+      if (this.#isOver || this.#isEnded) break
+    }
+    this.#isInEvent = false
+    this.#write('\n\n')
+    hasLeft()
+    held.release()
+  }
+
+  #wroteLong(): void {
+    this.#pending = undefined
+    this.#charge()
+    if (!this.#isOver && !this.#isEnded) this.#resume()
+  }
+
+  /** Writes bytes. @returns when they have left, in a later tick, or never will */
+  #hasTaken(bytes: Buffer): Promise<void> {
+    const { response } = this.#asked
+    return new Promise(resolve => {
+      const stall = setTimeout(() => response.req.socket.destroy(), STALL_MS)
+      this.#goOn = () => {
+        clearTimeout(stall)
+        resolve()
+      }
+      if (this.#isOver) this.#goOn()
+      else response.write(bytes, () => setImmediate(this.#goOn))
+    })
+  }
+
+  #made(data: EventData, sizeBytes: number): void {
     this.#pending = undefined
     if (this.#isEnded) return
     this.#add(data, sizeBytes)
@@ -176,6 +230,10 @@ export class Tail implements FollowSink {
     const piece = this.#piece
     this.#piece = ''
     this.#write(piece)
+    this.#charge()
+  }
+
+  #charge(): void {
     const refusal = this.#options.caller.charge(this.#records, this.#bytes)
     this.#records = 0
     this.#bytes = 0
@@ -200,7 +258,8 @@ export class Tail implements FollowSink {
 
   ended({ message }: { readonly message: string }): void {
     this.flush()
-    this.#write(`event: error\ndata: ${JSON.stringify({ error: message })}\n\n`)
+    // The client takes no event for one that has only begun, and comes again.
+    if (!this.#isInEvent) this.#write(`event: error\ndata: ${JSON.stringify({ error: message })}\n\n`)
     this.end()
   }
 
@@ -232,7 +291,7 @@ export class Tail implements FollowSink {
 
   /** Proxies and clients treat a connection that is silent for too long as dead. */
   #beat(): void {
-    if (!this.#isFresh && !this.#isWaitingForClient) this.#write(':\n\n')
+    if (!this.#isFresh && !this.#isWaitingForClient && !this.#isInEvent) this.#write(':\n\n')
     this.#isFresh = false
   }
 
@@ -244,6 +303,7 @@ export class Tail implements FollowSink {
     this.#endWait?.()
     this.#hasLeft()
     this.#held.release()
+    this.#goOn()
     this.#following?.stop()
     this.#options.onOver()
   }

@@ -1,86 +1,133 @@
+import { isUtf8 } from 'node:buffer'
+import { type ByteEscapes, utf8Of } from '../../core/json/byte-escapes.js'
+import { base64Size, escapedSize, type JsonPart } from '../../core/json/json-parts.js'
 import type { PiecedBody } from './pieced-body.js'
 
-/** Bytes that are written as they are, or in base64. */
+/** Bytes that are written as they are, in base64, or with escapes. */
 interface Segment {
   readonly bytes: Buffer
-  readonly isBase64: boolean
+  readonly form: 'plain' | 'base64' | ByteEscapes
 }
 
-/** A part of JSON: a text, JSON in UTF-8, or bytes for a text in base64. */
-export type JsonPart = string | { readonly json: Buffer } | { readonly base64: Buffer }
-
-/** Shorter parts become a part of the text around them. */
-const SHORT_BYTES = 384
+/** Longer texts are kept outside of the heap. */
+const MAX_TEXT_CHARACTERS = 16 * 1024
 /** Of base64 at once, so that its texts do not live long. A multiple of 3. */
 const TURN_BYTES = 24 * 1024
-
-/** JSON as a part of an answer; a long one is kept outside of the heap. */
-export const jsonPart = (json: string): JsonPart => (json.length <= SHORT_BYTES ? json : { json: Buffer.from(json) })
-
-/** The bytes of a record, which are turned into base64 while they leave. */
-export const base64Part = (bytes: Buffer): JsonPart =>
-  bytes.length <= SHORT_BYTES ? `"${bytes.toString('base64')}"` : { base64: bytes }
 
 /** An answer of JSON that is put together from texts and from bytes of records, which stay where they are until they leave. */
 export class SegmentedBody implements PiecedBody {
   readonly #segments: Segment[] = []
   #text = ''
+  #textBytes = 0
   #bytes = 0
   #madeBytes = 0
+  #heldBytes = 0
 
   /** Complete when nothing further is added. */
   get length(): number {
-    this.#flush()
-    return this.#bytes
+    return this.#bytes + this.#textBytes
   }
 
   /** Bytes that were made for it, beside those of records. */
   get madeBytes(): number {
-    this.#flush()
-    return this.#madeBytes
+    return this.#madeBytes + this.#textBytes
+  }
+
+  /** Bytes that are in memory for it, those of records included. */
+  get heldBytes(): number {
+    return this.#heldBytes + this.#textBytes
+  }
+
+  /** All of it where that is short. */
+  get text(): string | undefined {
+    return this.#segments.length === 0 ? this.#text : undefined
   }
 
   add(part: JsonPart): void {
-    if (typeof part === 'string') this.#text += part
-    else if ('json' in part) this.#add(part.json, false)
+    if (typeof part === 'string') this.#addText(part)
+    else if ('json' in part) this.addBytes(part.json)
     else {
-      this.#text += '"'
-      this.#add(part.base64, true)
-      this.#text += '"'
+      this.#addText('"')
+      if ('base64' in part) this.#add(part.base64, 'base64', base64Size(part.base64))
+      else this.addEscaped(part.text, part.escapes)
+      this.#addText('"')
     }
   }
 
-  #add(bytes: Buffer, isBase64: boolean): void {
+  #addText(text: string): void {
+    this.#text += text
+    this.#textBytes += Buffer.byteLength(text)
+    if (this.#text.length > MAX_TEXT_CHARACTERS) this.#flush()
+  }
+
+  /** Bytes that were made for the answer, as they are. */
+  addBytes(bytes: Buffer): void {
+    this.#madeBytes += bytes.length
+    this.#add(bytes, 'plain', bytes.length)
+  }
+
+  /** All of another body, to which nothing further is added. */
+  addBody(other: SegmentedBody): void {
+    other.#flush()
     this.#flush()
-    this.#segments.push({ bytes, isBase64 })
-    this.#bytes += isBase64 ? 4 * Math.ceil(bytes.length / 3) : bytes.length
-    if (!isBase64) this.#madeBytes += bytes.length
+    // One after another: there may be more than a call takes.
+    for (const segment of other.#segments) this.#segments.push(segment)
+    this.#bytes += other.#bytes
+    this.#madeBytes += other.#madeBytes
+    this.#heldBytes += other.#heldBytes
+  }
+
+  /** The text of some bytes. */
+  addEscaped(bytes: Buffer, escapes: ByteEscapes): void {
+    const sizeBytes = escapedSize(bytes, escapes)
+    // Each escape is longer than its character.
+    this.#add(bytes, sizeBytes === bytes.length && isUtf8(bytes) ? 'plain' : escapes, sizeBytes)
+  }
+
+  #add(bytes: Buffer, form: Segment['form'], sizeBytes: number): void {
+    this.#flush()
+    this.#segments.push({ bytes, form })
+    this.#bytes += sizeBytes
+    this.#heldBytes += bytes.length
   }
 
   #flush(): void {
     if (this.#text === '') return
-    const text = Buffer.from(this.#text)
+    const bytes = Buffer.from(this.#text)
     this.#text = ''
-    this.#add(text, false)
+    this.#textBytes = 0
+    this.addBytes(bytes)
   }
 
   *fill(piece: Buffer): Generator<Buffer, void> {
     this.#flush()
     let at = 0
-    for (const { bytes, isBase64 } of this.#segments) {
-      for (let from = 0; from < bytes.length; ) {
-        const room = isBase64 ? 3 * Math.floor((piece.length - at) / 4) : piece.length - at
-        if (room === 0) {
-          yield piece.subarray(0, at)
-          at = 0
-          continue
+    for (const segment of this.#segments)
+      for (const { bytes, form } of partsOf(segment))
+        for (let from = 0; from < bytes.length; ) {
+          const written = writeSome(bytes, form, from, piece, at)
+          if (written.from === from) {
+            yield piece.subarray(0, at)
+            at = 0
+          } else ({ from, at } = written)
         }
-        const to = Math.min(bytes.length, from + (isBase64 ? Math.min(room, TURN_BYTES) : room))
-        if (isBase64) at += piece.write(bytes.toString('base64', from, to), at, 'latin1')
-        else at += bytes.copy(piece, at, from, to)
-        from = to
-      }
-    }
     yield piece.subarray(0, at)
   }
+}
+
+function* partsOf({ bytes, form }: Segment): Generator<Segment, void> {
+  if (typeof form === 'string') yield { bytes, form }
+  else for (const part of utf8Of(bytes)) yield { bytes: part, form }
+}
+
+/** Writes bytes from a place on, as far as there is room. */
+function writeSome(bytes: Buffer, form: Segment['form'], from: number, piece: Buffer, at: number) {
+  const room = piece.length - at
+  if (form === 'plain') {
+    const copied = bytes.copy(piece, at, from, from + room)
+    return { from: from + copied, at: at + copied }
+  }
+  if (form !== 'base64') return form.write(bytes, from, piece, at)
+  const to = Math.min(bytes.length, from + Math.min(3 * Math.floor(room / 4), TURN_BYTES))
+  return { from: to, at: at + piece.write(bytes.toString('base64', from, to), at, 'latin1') }
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { isLegalText } from '../../../src/apis/cloudevents/attributes.js'
-import { placesIn, placesText } from '../../../src/apis/cloudevents/content-types.js'
+import { BATCH_TYPE, placesIn, placesText } from '../../../src/apis/cloudevents/content-types.js'
 import {
   batchOutput,
   binaryOutput,
@@ -16,6 +16,8 @@ import { recordsOf } from '../../../src/apis/cloudevents/produce.js'
 import { acceptedMode, foundIn } from '../../../src/apis/cloudevents/read-request.js'
 import { atOnce } from '../../../src/core/loop-turns.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
+import { wholeOf } from '../../../src/http/exchange/pieced-body.js'
+import { SegmentedBody } from '../../../src/http/exchange/segmented-body.js'
 import { checkRows } from '../../support/rows.js'
 
 const header = (key: string, value: string | Buffer | null) => ({
@@ -149,7 +151,7 @@ describe('cloudevents: events in answers', () => {
     const encoded = binary('text/plain', 'hello', header('ce_big', '€'.repeat(1_200)))
     expect(found(encoded).type, 'as it is sent').to.equal(EVENT_TYPE)
     const kept = structured({ big: 'x'.repeat(60_000), data: { a: 1.5 } })!
-    expect(found(kept).body.equals(kept.structured!.json)).to.equal(true)
+    expect(wholeOf(found(kept).body).equals(kept.structured!.json)).to.equal(true)
     const withReturned = found(fits, { 'x-tenant': 'y'.repeat(2_000) })
     expect([withReturned.type, Object.keys(withReturned.headers)]).to.deep.equal([EVENT_TYPE, ['x-tenant']])
     const many = Array.from({ length: 80 }, (_, at) => header(`ce_a${at}`, 'x'))
@@ -216,6 +218,22 @@ describe('cloudevents: events in answers', () => {
 
   it('the data of a server-sent event has no line break of its own', () => {
     expect(toEventData(Buffer.from('{\r\n"a":\r1\n}'))).to.equal('{\ndata: "a":\ndata: 1\ndata: }')
+  })
+
+  it('long data is the same, and becomes JSON while it leaves', () => {
+    const text = '€"\\n\\u0001\\r\\n'.repeat(5_000)
+    const [ofText, ofBytes] = [binary('text/plain', text), binary('a/b', text)].map(jsonOf)
+    const [readText, readBytes] = [ofText, ofBytes].map(one => JSON.parse(wholeOf(one!).toString()) as object)
+    expect(readText).to.deep.equal({ ...EVENT, datacontenttype: 'text/plain', data: text })
+    expect(readBytes).to.deep.include({ data_base64: Buffer.from(text).toString('base64') })
+    const json = Buffer.from(`{"a":1,\r\n\n\r${'\r'.repeat(20_000)}"b":2}`)
+    const { type, body } = batchOutput([ofText!, json, ofBytes!])
+    const batch = JSON.parse(wholeOf(body).toString()) as unknown
+    expect([type, batch]).to.deep.equal([BATCH_TYPE, [readText, { a: 1, b: 2 }, readBytes]])
+    expect(toEventData(ofText!)).to.equal(ofText)
+    const lines = `{"a":1,\ndata: \ndata: \ndata: ${'\ndata: '.repeat(20_000)}"b":2}`
+    expect(wholeOf(toEventData(json)).toString()).to.equal(lines)
+    for (const one of [ofText, ofBytes, body]) expect(one).to.be.instanceOf(SegmentedBody)
   })
 
   it('attributes that are more than clients read are not encoded, since such an answer is refused', () => {

@@ -1,7 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import { expect } from 'chai'
 import { goDurationMs } from '../../../src/apis/kafka-pixy/compat/pixy-keys.js'
-import { lineJson, messageJson, messageOptionsOf } from '../../../src/apis/kafka-pixy/message-json.js'
+import { goString } from '../../../src/apis/kafka-pixy/go-json.js'
+import {
+  addMessage,
+  lineJson,
+  type MessageOptions,
+  messageOptionsOf,
+  type PlacedRecord
+} from '../../../src/apis/kafka-pixy/message-json.js'
 import { PixyError } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import {
   ackOf,
@@ -20,8 +27,16 @@ import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/pr
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
+import { wholeOf } from '../../../src/http/exchange/pieced-body.js'
+import { SegmentedBody } from '../../../src/http/exchange/segmented-body.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 import { checkRows } from '../../support/rows.js'
+
+function messageJson(message: PlacedRecord, options: MessageOptions, indent = ''): string {
+  const body = new SegmentedBody()
+  addMessage(body, message, options, indent)
+  return wholeOf(body).toString()
+}
 
 const valuesOf = (query: string) => parseQuery(query).values
 const errorOf = (work: () => unknown): string => {
@@ -378,6 +393,21 @@ describe('pixy: a message', () => {
     expect(lineJson(empty, all)).to.equal(
       '{"key":null,"value":null,"partition":2,"offset":9,"headers":[],"timestamp":1700000000123}'
     )
+  })
+
+  it('is the same with long parts, which are made while they leave', () => {
+    const long = Buffer.from('€<\u2028\b'.repeat(5_000))
+    const headers = [{ key: '\u0001'.repeat(20_000), value: long }]
+    const record = { ...message, key: long, value: Buffer.concat([long, Buffer.from([0xff])]), headers }
+    const [key, value, name] = [record.key, record.value, headers[0]!.key].map(one => goString(one.toString()))
+    const json = lineJson(record, all)
+    const text = `{"key":${key},"value":${value},"partition":2,"offset":9,"headers":[{"key":${name},"value":${key}}],"timestamp":1700000000123}`
+    expect(wholeOf(json).equals(Buffer.from(text))).to.equal(true)
+    expect(JSON.parse(messageJson(record, all))).to.deep.equal(JSON.parse(text))
+    // A line outlives the bytes of its batch.
+    record.value.fill(0)
+    expect(wholeOf(json).equals(Buffer.from(text))).to.equal(true)
+    expect((json as SegmentedBody).heldBytes).to.be.below(200_000)
   })
 
   it('is text where exactly that is asked for, and has its time where that is', () => {

@@ -7,6 +7,7 @@ import type { KafkaRecord } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
+import { SegmentedBody } from '../../../src/http/exchange/segmented-body.js'
 import type { TopicSubscription } from '../../../src/verbs/verbs.js'
 import { turns } from '../../support/ticks.js'
 
@@ -14,6 +15,7 @@ const HEARTBEAT_MS = 15_000
 const STALL_MS = 60_000
 const HEARTBEAT = ':\n\n'
 const PIECE_CHARACTERS = 65_536
+const LONG_BYTES = 100_000
 
 class PlayedResponse extends EventEmitter {
   headersSent = false
@@ -29,8 +31,12 @@ class PlayedResponse extends EventEmitter {
     this.head = head
   }
 
-  write(text: string): boolean {
-    this.written += text
+  /** What is called when a piece has left. */
+  hasLeft: (() => void) | undefined
+
+  write(text: string | Buffer, hasLeft?: () => void): boolean {
+    this.written += text.toString()
+    this.hasLeft = hasLeft
     return this.hasCapacity
   }
 
@@ -58,8 +64,11 @@ class TailPlay {
   }
 
   readonly records = new RecordBudget(1024 * 1024, () => 0)
+  /** The data of a record that leaves in pieces, two of them. */
+  readonly long = new SegmentedBody()
 
   constructor() {
+    this.long.addBytes(Buffer.alloc(LONG_BYTES, 'x'))
     const charge = (...counts: number[]) => {
       this.charged.push(counts)
       return this.retryAfterSeconds && new QuotaExceededError('used up', this.retryAfterSeconds)
@@ -73,6 +82,7 @@ class TailPlay {
         dataOf: (partition, { offset, value }) => {
           if (value!.toString() === 'foreign') return undefined
           const data = `${partition}/${offset} ${value}`
+          if (value!.toString() === 'long') return this.long
           return value!.toString() === 'later' ? new Promise(resolve => this.made.push(() => resolve(data))) : data
         },
         broken: error => void this.told.push((error as Error).message),
@@ -177,6 +187,60 @@ describe('the stream of a tail', () => {
     expect(play.written).to.have.length(PIECE_CHARACTERS - 1)
     play.take(6, most)
     expect(play.written).to.equal(event(6, most))
+  })
+
+  it('has nothing between the pieces of a long event, and counts it until it has left', async () => {
+    const play = TailPlay.begun()
+    play.take(3)
+    play.take(4, 'long')
+    expect(play.tail.isFull).to.equal(true)
+    await turns(1)
+    const begun = `${event(3)}id: 0:5,1:7\ndata: ${'x'.repeat(PIECE_CHARACTERS)}`
+    expect(play.written).to.equal(begun)
+    play.tail.warn('behind it')
+    play.tail.flush()
+    clock.tick(2 * HEARTBEAT_MS)
+    await turns(1)
+    expect([play.written, play.records.bytesOf('a'), play.charged]).to.deep.equal(['', LONG_BYTES, [[1, 1]]])
+    play.response.hasLeft!()
+    await turns(2)
+    expect(play.written).to.equal('x'.repeat(LONG_BYTES - PIECE_CHARACTERS))
+    expect(play.tail.isFull).to.equal(true)
+    play.response.hasLeft!()
+    await turns(2)
+    expect(play.written).to.equal('\n\nevent: warning\nid: 0:5,1:7\ndata: {"warning":"behind it"}\n\n')
+    expect([play.records.heldBytes, play.charged, play.tail.isFull]).to.deep.equal([
+      0,
+      [
+        [1, 1],
+        [1, 4]
+      ],
+      false
+    ])
+    expect(play.told).to.deep.equal(['resume'])
+  })
+
+  it('ends within a long event without a word, since its client takes none', async () => {
+    const play = TailPlay.begun()
+    play.take(3, 'long')
+    await turns(1)
+    expect(play.written.length).to.be.above(PIECE_CHARACTERS)
+    play.tail.ended({ message: 'gone' })
+    expect([play.written, play.response.isEnded]).to.deep.equal(['', true])
+    play.response.hasLeft!()
+    await turns(2)
+    expect([play.written, play.records.heldBytes]).to.deep.equal(['', 0])
+    const left = TailPlay.begun()
+    left.take(3, 'long')
+    left.response.emit('close')
+    await turns(2)
+    expect([left.records.heldBytes, left.told]).to.deep.equal([0, ['stop', 'over']])
+    const deaf = TailPlay.begun()
+    deaf.take(3, 'long')
+    clock.tick(STALL_MS)
+    expect(deaf.response.isCut).to.equal(true)
+    deaf.response.emit('close')
+    await turns(1)
   })
 
   it('counts what was read, each record once', () => {

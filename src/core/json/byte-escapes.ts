@@ -1,0 +1,125 @@
+import { isUtf8 } from 'node:buffer'
+
+/** Of a byte that several replacements begin with, or one of several bytes. */
+const SEVERAL = 255
+
+interface Replacement {
+  readonly of: Buffer
+  readonly by: Buffer
+}
+
+/** Where writing has come to. */
+export interface Progress {
+  /** The first byte of the text that has not been written. */
+  readonly from: number
+  /** The position behind what was written. */
+  readonly at: number
+}
+
+/**
+ * What is written for some characters of texts. Texts are read and written as bytes: one of a record may be all control
+ * characters, whose JSON is six times as long, and would be in the heap as a string.
+ */
+export class ByteEscapes {
+  /** By their first byte, longer ones first. */
+  readonly #byFirst: (Replacement[] | undefined)[] = Array(256)
+  /** By byte, how many bytes longer its replacement is. 0: there is none. */
+  readonly #growth = new Uint8Array(256)
+
+  /** @param replacements characters, or several of them, and what is written for them: one byte more at least */
+  constructor(replacements: Iterable<readonly [of: string, by: string]>) {
+    for (const [of, by] of replacements) this.#add({ of: Buffer.from(of), by: Buffer.from(by) })
+  }
+
+  #add(one: Replacement): void {
+    const first = one.of[0]!
+    const all = [...(this.#byFirst[first] ?? []), one].sort((a, b) => b.of.length - a.of.length)
+    this.#byFirst[first] = all
+    this.#growth[first] = all.length > 1 || one.of.length > 1 ? SEVERAL : one.by.length - 1
+  }
+
+  /** How many bytes are written for a text. @param text UTF-8 */
+  sizeOf(text: Uint8Array): number {
+    let size = text.length
+    for (let at = 0; at < text.length; at++) {
+      const growth = this.#growth[text[at]!]!
+      if (growth < SEVERAL) size += growth
+      else {
+        const found = this.#find(text, at)
+        if (found === undefined) continue
+        size += found.by.length - found.of.length
+        at += found.of.length - 1
+      }
+    }
+    return size
+  }
+
+  #find(text: Uint8Array, at: number): Replacement | undefined {
+    return this.#byFirst[text[at]!]?.find(({ of }) => of.every((byte, i) => text[at + i] === byte))
+  }
+
+  /**
+   * Writes a text up to a character for which there is no room.
+   *
+   * @param text UTF-8
+   * @param from its first byte that is written
+   * @param at the position of that
+   */
+  write(text: Uint8Array, from: number, target: Uint8Array, at: number): Progress {
+    while (from < text.length && at < target.length) {
+      const byte = text[from]!
+      const growth = this.#growth[byte]!
+      const found = growth === 0 ? undefined : growth < SEVERAL ? this.#byFirst[byte]![0] : this.#find(text, from)
+      if (found === undefined) {
+        target[at++] = byte
+        from++
+      } else {
+        const { of, by } = found
+        if (at + by.length > target.length) break
+        for (let i = 0; i < by.length; i++) target[at++] = by[i]!
+        from += of.length
+      }
+    }
+    return { from, at }
+  }
+}
+
+const ASCII = 0x80
+
+/** The escapes of strings that `JSON.stringify` writes. */
+export const escapesOfJson: readonly (readonly [string, string])[] = Array.from({ length: ASCII }, (_, code) => {
+  const character = String.fromCharCode(code)
+  return [character, JSON.stringify(character).slice(1, -1)] as const
+}).filter(([character, written]) => written !== character)
+
+export const JSON_ESCAPES = new ByteEscapes(escapesOfJson)
+
+/** Bytes that are not UTF-8 are decoded in slices of this size. */
+const SLICE_BYTES = 64 * 1024
+const KIND_BITS = 0xc0
+const CONTINUATION = 0x80
+const MAX_CHARACTER_BYTES = 4
+
+/**
+ * Bytes as parts of UTF-8, whose text together is that of `toString`: what is no character becomes U+FFFD. Bytes that are UTF-8
+ * are one part, and no copy.
+ */
+export function* utf8Of(bytes: Buffer): Generator<Buffer, void> {
+  if (isUtf8(bytes)) {
+    yield bytes
+    return
+  }
+  for (let from = 0; from < bytes.length; ) {
+    const to = from + SLICE_BYTES < bytes.length ? characterAt(bytes, from + SLICE_BYTES) : bytes.length
+    const slice = bytes.subarray(from, to)
+    yield isUtf8(slice) ? slice : Buffer.from(slice.toString())
+    from = to
+  }
+}
+
+/** Where a character begins: this place, or one shortly before it. */
+function characterAt(bytes: Buffer, place: number): number {
+  for (let at = place; at > place - MAX_CHARACTER_BYTES; at--) if ((bytes[at]! & KIND_BITS) !== CONTINUATION) return at
+  // No character has so many continuation bytes: this one stands alone.
+  return place
+}
