@@ -20,6 +20,8 @@ type OwnCode =
   | 'notShown'
   | 'askManagementPort'
   | 'onThisMachineOnly'
+  | 'keyBusy'
+  | 'keyUsed'
   | 'internal'
 
 export type FailureCode = ErrorCode | OwnCode
@@ -65,13 +67,17 @@ const SENTENCES: Readonly<Record<FailureCode, string>> = {
   askManagementPort:
     'This process is one of several workers and does not know the whole. Ask /status.json of the management port.',
   onThisMachineOnly: 'Without credentials, records are looked for on the machine of the gateway only.',
+  keyBusy: 'An earlier call with this idempotency_key is still under way.',
+  keyUsed: 'This idempotency_key was used for another record. Use a new one for each record.',
   internal: 'The call failed unexpectedly. The log of the gateway says why.'
 }
 
 /** Which of them pass by themselves, and after how many seconds a client may try again. */
 const RETRY_SECONDS: Partial<Record<FailureCode, number>> = {
   overloaded: 1,
+  quotaExceeded: 1,
   tooManyCalls: 1,
+  keyBusy: 1,
   shuttingDown: 5,
   peerAway: 5,
   brokerUnreachable: 5,
@@ -87,11 +93,18 @@ export class ToolError extends StacklessError {
   readonly code: FailureCode
   /** Names of our own arguments that are wrong. */
   readonly names: readonly string[]
+  /** Further members of the result. */
+  readonly further: Pick<ToolFailure, 'kafka' | 'persisted'>
 
-  constructor(code: FailureCode, names: readonly string[] = []) {
+  constructor(
+    code: FailureCode,
+    names: readonly string[] = [],
+    further: Pick<ToolFailure, 'kafka' | 'persisted'> = {}
+  ) {
     super(code)
     this.code = code
     this.names = names
+    this.further = further
   }
 }
 
@@ -102,6 +115,8 @@ export interface ToolFailure {
   readonly retryAfterSeconds?: number
   /** Arguments that are wrong. */
   readonly arguments?: readonly string[]
+  /** Of a call that writes: whether the record is in Kafka. */
+  readonly persisted?: 'no' | 'unknown'
   /** Words of Kafka, which are no words of ours. */
   readonly kafka?: { readonly errorCode: number; readonly message: string }
   /** Words of the schema registry, which are no words of ours. */
@@ -113,8 +128,8 @@ const MAX_WORDS = 400
 /** @returns `undefined`: the error is a bug */
 export function failureOf(error: unknown): ToolFailure | undefined {
   if (error instanceof ToolError) {
-    const { code, names } = error
-    return { ...told(code), ...(names.length > 0 && { arguments: names }) }
+    const { code, names, further } = error
+    return { ...told(code), ...(names.length > 0 && { arguments: names }), ...further }
   }
   if (error instanceof SchemaError) return failureOfSchema(error)
   if (error instanceof QuotaExceededError) return told('quotaExceeded', error.retryAfterSeconds)

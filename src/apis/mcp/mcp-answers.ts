@@ -3,7 +3,7 @@ import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
-import type { EndpointBase } from '../../http/api/endpoint.js'
+import type { EndpointBase, Receive } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { JSON_TYPE, statusByCode } from '../../http/exchange/modern-answers.js'
 import type { McpSettings } from './settings.js'
@@ -78,6 +78,8 @@ export interface McpParts
   readonly answers: McpAnswers
   readonly pool: BufferPool
   readonly version: string
+  /** Writes the record of a call. `undefined`: agents write none. */
+  readonly produce: Receive | undefined
   /** Searches for records: each reads up to 16 MiB from Kafka. */
   readonly searches: Shares
 }

@@ -1,14 +1,19 @@
 import { getOAuthProtectedResourceMetadataUrl } from '@modelcontextprotocol/server'
 import { Shares } from '../../core/shares.js'
-import type { ApiContext, ApiPlugin } from '../../http/api/api.js'
+import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
 import { neverCalled } from '../../http/api/by-hand.js'
-import { bodyPool } from '../../http/api/endpoint.js'
+import { bodyPool, type Receive } from '../../http/api/endpoint.js'
+import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { McpAnswers, McpProblem } from './mcp-answers.js'
 import { McpEndpoint } from './mcp-endpoint.js'
+import { AgentRecords } from './produce-api.js'
 import { mcpOperations } from './routes.js'
 import type { McpSettings } from './settings.js'
 
+/** A record that Kafka does not have by then has failed. */
+const PRODUCE_MS = 30_000
 /** At the same time; one client has about half of them. */
 const MAX_SEARCHES = 4
 const UNKNOWN = new McpProblem(404, 'there is no such path')
@@ -21,10 +26,12 @@ export const mcpPlugin =
     const { url } = settings
     const metadataUrl =
       url === undefined || issuers.length === 0 ? undefined : getOAuthProtectedResourceMetadataUrl(new URL(url))
+    const pool = bodyPool()
     const parts = {
       ...context,
       answers: new McpAnswers(log, metadataUrl),
-      pool: bodyPool(),
+      pool,
+      produce: settings.write ? producing(context, pool) : undefined,
       searches: new Shares(MAX_SEARCHES, 'searches for a record by agents'),
       version
     }
@@ -33,3 +40,10 @@ export const mcpPlugin =
     const routes = servedRoutes(mcpOperations, { parts, endpoint }, { preParsing: neverCalled })
     serveRoutes(app, routes, parts.answers, UNKNOWN, allow => new McpProblem(405, `only ${allow} can be used here`))
   }
+
+/** Writes records of agents, once for each key. */
+function producing(context: ApiContext<McpSettings>, pool: BufferPool): Receive {
+  const sync = { partitioner: 'murmur2', deadlineMs: PRODUCE_MS, capacityWaitMs: capacityWaitMsOf(context) } as const
+  const api = new AgentRecords(context.verbsByCluster, sync)
+  return new ProduceRoute(api, context, context.settings.maxBodyBytes, pool).guarded({ waitMs: PRODUCE_MS })
+}

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { groupLag, listGroups, queueStatus } from './group-tools.js'
 import { findRecord, getSchema, listProblems } from './process-tools.js'
+import { produceMessage } from './produce-tool.js'
 import { readMessages } from './read-tool.js'
 import type { McpSettings } from './settings.js'
 import type { Tool } from './tool.js'
@@ -18,7 +19,7 @@ const readers: readonly Tool[] = [
   queueStatus,
   getSchema
 ]
-const writers: readonly Tool[] = []
+const writers: readonly Tool[] = [produceMessage]
 
 /** What agents may call. */
 export const toolsOf = ({ write }: Pick<McpSettings, 'write'>): ReadonlyMap<string, Tool> =>

@@ -146,7 +146,14 @@ export function toForwarded(
   }
 }
 
-export function requestOf(forwarded: ForwardedRequest): IncomingMessage {
+/** What of a request its API reads, besides its body. */
+type HeadOfRequest = Pick<
+  ForwardedRequest,
+  'method' | 'url' | 'sentUrl' | 'originalUrl' | 'headers' | 'rawHeaders' | 'recordHeaders' | 'address'
+>
+
+/** A request that came to no listener of this process. */
+export function requestOf(forwarded: HeadOfRequest): IncomingMessage {
   const { method, url, sentUrl, originalUrl, headers, rawHeaders, recordHeaders, address } = forwarded
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
   const head = { method, url, httpVersion: '1.1', httpVersionMinor: 1, headers, rawHeaders: [...rawHeaders] }

@@ -1,0 +1,86 @@
+import { z } from 'zod'
+import { isLegalTopicName } from '../../core/model.js'
+import { askWithin } from '../../http/api/inner-request.js'
+import type { WrittenAnswer } from '../../http/exchange/kept-response.js'
+import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
+import { PERSISTED_HEADER } from '../../verbs/persisted.js'
+import { type FailureCode, ToolError } from './failures.js'
+import { requireRight, type ToolCall, tool, topicName } from './tool.js'
+
+/** Characters of a key, as of the header `Idempotency-Key`. */
+const MAX_KEY_CHARACTERS = 255
+const PRINTABLE = /^[ -~]+$/
+
+const text = z.string()
+const header = z.strictObject({ name: text.min(1), value: text.nullable().describe('As text') })
+
+export const produceInput = z.strictObject({
+  topic: topicName,
+  value: text.nullable().describe('null: deletes the key from a compacted topic'),
+  key: text.nullable().default(null),
+  encoding: z.enum(['text', 'base64']).default('text').describe('Of key and value'),
+  headers: z.array(header).max(100).default([]),
+  partition: z.int().min(0).optional().describe('Absent: by the key'),
+  idempotency_key: text
+    .min(1)
+    .max(MAX_KEY_CHARACTERS)
+    .regex(PRINTABLE)
+    .optional()
+    .describe('A UUID of yours: a call that comes again with it writes nothing more, and gets the same answer')
+})
+
+/** What the route that writes has to know. */
+export type Wanted = Omit<z.output<typeof produceInput>, 'idempotency_key'> & { readonly cluster: string }
+
+/** What it answers where the record is in Kafka. */
+export interface Written {
+  readonly partition: number
+  readonly offset: number
+  readonly timestamp: number
+}
+
+/** What it answers otherwise, which may be a problem document. */
+export interface NotWritten {
+  readonly code: FailureCode
+  readonly errorCode?: number
+  readonly detail?: string
+}
+
+export const produceMessage = tool(
+  {
+    name: 'produce_message',
+    description:
+      'Writes one record, and waits until Kafka has it. persisted: yes; no; unknown (it may be there). After unknown call again with the same idempotency_key: without one the record may be there twice.',
+    input: produceInput,
+    rights: ['produce'],
+    writes: true
+  },
+  async (call, { idempotency_key: key, ...record }) => {
+    const { topic } = record
+    requireRight(call, 'produce', { topic })
+    if (!isLegalTopicName(topic)) throw new ToolError('invalidTopic', ['topic'])
+    const wanted: Wanted = { cluster: call.cluster, ...record }
+    return resultOf(topic, await written(call, Buffer.from(JSON.stringify(wanted)), key))
+  }
+)
+
+/** The answer of the route that writes, whatever process carries it out: a key has an owner. */
+function written({ caller, exchange, parts }: ToolCall, body: Buffer, key: string | undefined): Promise<WrittenAnswer> {
+  const headers = { 'content-type': JSON_TYPE, ...(key !== undefined && { 'idempotency-key': JSON.stringify(key) }) }
+  return askWithin(parts.produce!, { exchange, url: '/mcp/produce_message', headers, body }, caller)
+}
+
+/** @throws ToolError where the record is not known to be in Kafka */
+function resultOf(topic: string, { status, headers, body, ...answer }: WrittenAnswer): object {
+  const said = answer.persisted ?? headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
+  const told: unknown = JSON.parse(body.toString())
+  if (status === 200) return { topic, persisted: 'yes', ...(told as Written) }
+  const { code, errorCode, detail = '' } = told as NotWritten
+  // A record on its way is in no log of this API.
+  const persisted = said === 'no' ? 'no' : 'unknown'
+  const kafka = errorCode === undefined ? undefined : { errorCode, message: detail }
+  throw new ToolError(CODE_BY_STATUS[status] ?? code, [], { persisted, ...(kafka && { kafka }) })
+}
+
+/** Of the key. */
+const CODE_BY_STATUS: Readonly<Record<number, FailureCode>> = { 409: 'keyBusy', 422: 'keyUsed' }

@@ -1,0 +1,91 @@
+import { expect } from 'chai'
+import { type Called, McpGateway } from './stage.js'
+
+describe('produce_message', () => {
+  let gateway: McpGateway
+  before(async () => {
+    gateway = await McpGateway.open({ write: true }, { delivery: { createTopics: false } })
+    gateway.cluster.createTopic('orders', { partitions: 1 })
+  })
+  after(() => gateway.close())
+
+  const write = (args: object): Promise<Called> => gateway.call('produce_message', { topic: 'orders', ...args })
+  const lastOf = async (count: number): Promise<unknown[]> => {
+    const { structuredContent } = await gateway.call('read_messages', { topic: 'orders', count })
+    const records = structuredContent.records as { partition: number; timestamp: number; offset: number }[]
+    return records.map(({ partition, timestamp, offset, ...rest }) => rest)
+  }
+
+  it('says where the record is, which is in Kafka', async () => {
+    const headers = [
+      { name: 'trace', value: 'a' },
+      { name: 'none', value: null }
+    ]
+    const { isError, structuredContent } = await write({ key: 'k', value: 'hello', headers })
+    expect(isError).to.equal(undefined)
+    expect(structuredContent).to.include({ topic: 'orders', persisted: 'yes', partition: 0, offset: 0 })
+    expect(await lastOf(1)).to.deep.equal([{ key: 'k', value: 'hello', headers }])
+  })
+
+  it('writes null, empty and bytes as they are', async () => {
+    await write({ key: 'k', value: null })
+    await write({ key: '', value: '' })
+    await write({ value: '/w==', encoding: 'base64' })
+    expect(await lastOf(3)).to.deep.equal([
+      { key: 'k', value: null },
+      { key: '', value: '' },
+      { key: null, value: '/w==', value_encoding: 'base64' }
+    ])
+    const { isError, structuredContent } = await write({ value: 'no base64!', encoding: 'base64' })
+    expect([isError, structuredContent]).to.deep.equal([
+      true,
+      {
+        error: 'invalidArguments',
+        message: 'The arguments are not as the input schema of the tool says.',
+        persisted: 'no'
+      }
+    ])
+  })
+
+  it('writes once for an idempotency_key, whatever the id of the message', async () => {
+    const args = { key: 'k', value: 'once', idempotency_key: 'a "key" of mine' }
+    const [first, again] = [await write(args), await write(args)]
+    expect(first.structuredContent).to.include({ persisted: 'yes' })
+    expect(again).to.deep.equal(first)
+    const { offset } = first.structuredContent
+    expect((await write({ value: 'next' })).structuredContent.offset).to.equal(Number(offset) + 1)
+    const other = await write({ ...args, value: 'another' })
+    expect([other.isError, other.structuredContent.error, other.structuredContent.persisted]).to.deep.equal([
+      true,
+      'keyUsed',
+      'no'
+    ])
+  })
+
+  it('says that nothing was written where the topic is none', async () => {
+    const codes = []
+    for (const args of [
+      { topic: 'nowhere', value: 'x' },
+      { topic: 'a b', value: 'x' },
+      { partition: 7, value: 'x' }
+    ]) {
+      const { structuredContent } = await write(args)
+      codes.push([structuredContent.error, structuredContent.persisted])
+    }
+    expect(codes).to.deep.equal([
+      ['unknownTopic', 'no'],
+      ['invalidTopic', undefined],
+      ['unknownPartition', 'no']
+    ])
+  })
+
+  it('is told to agents as what changes something', async () => {
+    const client = await gateway.client('2026-07-28')
+    const { tools } = await client.listTools()
+    await client.close()
+    expect(tools.filter(({ annotations }) => annotations?.readOnlyHint !== true).map(({ name }) => name)).to.deep.equal(
+      ['produce_message']
+    )
+    expect(Buffer.byteLength(JSON.stringify(tools))).to.be.below(12_000)
+  })
+})
