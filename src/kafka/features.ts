@@ -2,7 +2,16 @@ import type { CallName } from './broker-client.js'
 
 /** Kafka's names of what an entry of an access control list allows, and of what it is about. */
 export type AclRight = readonly [
-  operation: 'Read' | 'Write' | 'Create' | 'Delete' | 'Alter' | 'Describe' | 'DescribeConfigs' | 'AlterConfigs',
+  operation:
+    | 'Read'
+    | 'Write'
+    | 'Create'
+    | 'Delete'
+    | 'Alter'
+    | 'Describe'
+    | 'DescribeConfigs'
+    | 'AlterConfigs'
+    | 'IdempotentWrite',
   resource: 'Topic' | 'Group' | 'Cluster' | 'TransactionalId'
 ]
 

@@ -53,11 +53,8 @@ function groupName(text: string): string {
 async function doctor(line: Command, { stdout }: Process, client: Client): Promise<number> {
   const { topic = [], group, write, json = false } = line.opts<DoctorFlags>()
   const topics = [...new Set(write === undefined ? topic : [...topic, write])]
-  const findings = [
-    ...(await examineKafka(client, topics, group)),
-    ...(await examineTheRest(client)),
-    ...(write === undefined ? [] : await writeOne(client, write))
-  ]
+  const [ofKafka, ofTheRest] = await Promise.all([examineKafka(client, topics, group), examineTheRest(client)])
+  const findings = [...ofKafka, ...ofTheRest, ...(write === undefined ? [] : await writeOne(client, write))]
   for (const finding of findings) stdout.write(`${json ? printableJson(JSON.stringify(finding)) : textOf(finding)}\n`)
   const named = NAMED.flatMap(([setting, feature]) => (client.names(setting) ? [feature] : []))
   const needed = new Set<string>([...ESSENTIAL, ...named, ...(group === undefined ? [] : ['lists'])])

@@ -69,7 +69,13 @@ async function examineRegistry(
   timeoutMs: number
 ): Promise<readonly Finding[]> {
   if (registry.urls.length === 0) return []
-  const transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
+  let transport: ReturnType<typeof createTransport>
+  try {
+    transport = createTransport(registry, readTlsFiles('schemas.registry', registry))
+  } catch (error) {
+    // No gateway would start with these files.
+    return [finding('registry', 'needs', messageOf(error))]
+  }
   const ask = async (base: string): Promise<Finding> => {
     const about = `registry ${base.replace(/\/\/[^/]*@/, '//')}`
     try {

@@ -1,9 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { performanceClock } from '../../core/clocks.js'
-import { KafkaError } from '../../core/errors.js'
+import { KafkaError, UnavailableError } from '../../core/errors.js'
 import type { BrokerAddress } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
-import { type BrokerClient, type BrokerClientFactory, type CallName, calledApis } from '../../kafka/broker-client.js'
+import {
+  type BrokerClient,
+  type BrokerClientFactory,
+  type CallName,
+  calledApis,
+  type MetadataResponse
+} from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AclRight } from '../../kafka/features.js'
 import { type Answers, type Finding, findingsOf, type Told } from './findings.js'
@@ -14,7 +20,7 @@ export interface Question {
   readonly group?: string | undefined
   /** Of consumer instances; empty: there is none. */
   readonly instancesTopic: string
-  /** Time limit for a group whose coordinator is not there yet. */
+  /** Time limit for all answers together. */
   readonly timeoutMs: number
 }
 
@@ -38,6 +44,8 @@ const CREATES_TOPICS = 'auto.create.topics.enable'
 export class Doctor {
   readonly #createClient: BrokerClientFactory
   readonly #clients = new Map<string, BrokerClient>()
+  /** Monotonic, in milliseconds. */
+  #until = 0
 
   constructor(createClient: BrokerClientFactory) {
     this.#createClient = createClient
@@ -49,25 +57,26 @@ export class Doctor {
 
   /** @throws CastellanError when no broker answers */
   async examine(bootstrap: readonly BrokerAddress[], question: Question): Promise<readonly Finding[]> {
-    const first = await this.#firstThatAnswers(bootstrap)
+    this.#until = performanceClock() + question.timeoutMs
     const { topics, instancesTopic } = question
     const asked = instancesTopic === '' ? topics : [...topics, instancesTopic]
-    const metadata = await first.metadata({
-      ...{ topics: asked, allowAutoTopicCreation: false, withAuthorizedOperations: true }
-    })
+    const { first, metadata } = await this.#firstAnswer(bootstrap, asked)
     const { nodes, away } = await this.#connectAll(metadata.brokers)
     const offers: Answers['offers'] = call => nodes.every(({ offered }) => offered.has(call))
     const settings = await this.#settings(nodes[0]!, question, offers('describeShareGroupOffsets'))
+    const group = await this.#group(first, question.group, offers)
+    const idCode = await this.#untilCoordinated(() => this.#codeOf(first.initProducerId({})))
     const told = (name: string): Told => {
       const { errorCode = errorCodes.NONE, authorizedOperations } =
         metadata.topics.find(({ topic }) => topic === name) ?? {}
       return { name, errorCode, operations: authorizedOperations, tried: settings.tried('topic', name) }
     }
+    const ofGroup = settings.tried('group', question.group ?? '')
     const answers = {
       topics: topics.map(told),
       instances: instancesTopic === '' ? undefined : told(instancesTopic),
-      group: await this.#group(first, question, offers, settings.tried('group', question.group ?? '')),
-      idCode: await untilCoordinated(() => codeOf(first.initProducerId({})), question.timeoutMs),
+      group: group && { ...group, tried: new Map([...ofGroup, ...group.tried]) },
+      idCode,
       settingsCode: settings.codeOfBroker,
       createsTopics: settings.createsTopics,
       offers
@@ -75,15 +84,29 @@ export class Doctor {
     return [...away, ...findingsOf(answers)]
   }
 
-  async #firstThatAnswers(addresses: readonly BrokerAddress[]): Promise<BrokerClient> {
+  /**
+   * Asks one broker after the other, and each of them once more: one lost connection tells nothing of Kafka.
+   *
+   * @throws CastellanError when none answers
+   */
+  async #firstAnswer(
+    bootstrap: readonly BrokerAddress[],
+    topics: readonly string[]
+  ): Promise<{ readonly first: BrokerClient; readonly metadata: MetadataResponse }> {
     let failure: unknown
-    for (const address of addresses) {
+    const tries = [...bootstrap, ...bootstrap]
+    for (const [tried, address] of tries.entries()) {
       const client = this.#clientAt(address)
-      try {
+      const ask = async () => {
         await client.connect()
-        return client
+        return await client.metadata({ topics, allowAutoTopicCreation: false, withAuthorizedOperations: true })
+      }
+      try {
+        return { first: client, metadata: await this.#inTime(ask(), 1 / (tries.length - tried + 1)) }
       } catch (error) {
         failure = error
+        this.#clients.delete(keyOf(address))
+        void client.close()
       }
     }
     throw failure
@@ -99,7 +122,7 @@ export class Doctor {
     const connect = async ({ nodeId, host, port }: (typeof brokers)[number]): Promise<void> => {
       const client = this.#clientAt({ host, port })
       try {
-        await client.connect()
+        await this.#inTime(client.connect())
         nodes.push({ nodeId, client, offered: new Set(CALLS.filter(call => client.offers(call))) })
       } catch (error) {
         failure = error
@@ -111,39 +134,68 @@ export class Doctor {
     return { nodes, away }
   }
 
+  /**
+   * Waits for an answer. What is asked next needs time, too.
+   *
+   * @param share of the time that is left
+   * @throws UnavailableError when that is over
+   */
+  async #inTime<Answer>(answer: Promise<Answer>, share = 1 / 2): Promise<Answer> {
+    const leftMs = Math.max(0, (this.#until - performanceClock()) * share)
+    const stopped = new AbortController()
+    const over = sleep(leftMs, undefined, stopped).then(() => {
+      throw new UnavailableError('brokerUnreachable', `no answer within ${Math.round(leftMs)} ms`)
+    })
+    try {
+      return await Promise.race([answer, over])
+    } finally {
+      stopped.abort()
+      over.catch(() => undefined)
+    }
+  }
+
+  readonly #codeOf = (answer: Promise<{ readonly errorCode: number }>): Promise<number> =>
+    this.#inTime(answer)
+      .catch(asCode)
+      .then(({ errorCode }) => errorCode)
+
+  /** Asks again while the coordinator is not there. */
+  async #untilCoordinated(ask: () => Promise<number>): Promise<number> {
+    const until = (performanceClock() + this.#until) / 2
+    for (;;) {
+      const code = await ask()
+      if (!SOON.has(code) || performanceClock() >= until) return code
+      await sleep(PAUSE_MS)
+    }
+  }
+
   #clientAt({ host, port }: BrokerAddress): BrokerClient {
-    const key = `${host}:${port}`
+    const key = keyOf({ host, port })
     const client = this.#clients.get(key) ?? this.#createClient({ host, port }, 'doctor')
     this.#clients.set(key, client)
     return client
   }
 
   /** What the principal may do with the group; `undefined`: none was named. */
-  async #group(
-    first: BrokerClient,
-    { group: name, timeoutMs }: Question,
-    offers: Answers['offers'],
-    tried: Told['tried']
-  ): Promise<Told | undefined> {
+  async #group(first: BrokerClient, name: string | undefined, offers: Answers['offers']): Promise<Told | undefined> {
     if (name === undefined) return undefined
     let operations: Told['operations']
     let describe: number = errorCodes.NONE
-    const errorCode = await untilCoordinated(async () => {
-      const found = await first.findCoordinator({ groupId: name, keyType: 'group' }).catch(asCode)
+    const errorCode = await this.#untilCoordinated(async () => {
+      const found = await this.#inTime(first.findCoordinator({ groupId: name, keyType: 'group' })).catch(asCode)
       if (found.errorCode !== errorCodes.NONE || !('coordinator' in found)) return found.errorCode
       const client = this.#clientAt(found.coordinator)
       const call = { groupIds: [name], withAuthorizedOperations: true }
-      const described = await client.describeGroups(call).then(({ groups: [group] }) => group!, asCode)
+      const described = await this.#inTime(client.describeGroups(call)).then(({ groups: [group] }) => group!, asCode)
       if ('authorizedOperations' in described) operations = described.authorizedOperations
-      describe = await codeOf(client.offsetFetch({ groupId: name, partitions: null }))
+      describe = await this.#codeOf(client.offsetFetch({ groupId: name, partitions: null }))
       if (describe === errorCodes.NONE && offers('describeShareGroupOffsets')) {
-        const code = await codeOf(client.describeShareGroupOffsets({ groupId: name }))
+        const code = await this.#codeOf(client.describeShareGroupOffsets({ groupId: name }))
         if (code === errorCodes.GROUP_AUTHORIZATION_FAILED) describe = code
       }
       return described.errorCode
-    }, timeoutMs)
-    const all: [AclRight[0], number][] = [...tried, ['Describe', describe]]
-    return { name, errorCode, operations, tried: new Map(all) }
+    })
+    return { name, errorCode, operations, tried: new Map([['Describe', describe]]) }
   }
 
   /** Asks for settings of a broker, the topics, and the group where there are such settings. */
@@ -156,7 +208,7 @@ export class Doctor {
     const answers = await Promise.all(
       resources.map(async ({ type, name }) => {
         const call = { resources: [{ type, name }], ...(type === 'broker' && { names: [CREATES_TOPICS] }) }
-        const answer = await client.describeConfigs(call).then(({ resources: [one] }) => one!, asCode)
+        const answer = await this.#inTime(client.describeConfigs(call)).then(({ resources: [one] }) => one!, asCode)
         return { type, name, answer }
       })
     )
@@ -185,15 +237,4 @@ const asCode = (error: unknown): { readonly errorCode: number } => ({
   errorCode: error instanceof KafkaError ? error.errorCode : errorCodes.NETWORK_EXCEPTION
 })
 
-const codeOf = (answer: Promise<{ readonly errorCode: number }>): Promise<number> =>
-  answer.catch(asCode).then(({ errorCode }) => errorCode)
-
-/** Asks again while the coordinator is not there. */
-async function untilCoordinated(ask: () => Promise<number>, timeoutMs: number): Promise<number> {
-  const until = performanceClock() + timeoutMs
-  for (;;) {
-    const code = await ask()
-    if (!SOON.has(code) || performanceClock() >= until) return code
-    await sleep(PAUSE_MS)
-  }
-}
+const keyOf = ({ host, port }: BrokerAddress): string => `${host}:${port}`

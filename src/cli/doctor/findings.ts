@@ -109,9 +109,10 @@ function withoutId(feature: Feature, answers: Answers): Judged | undefined {
   if (idCode === errorCodes.TRANSACTIONAL_ID_AUTHORIZATION_FAILED) return { outcome: 'needs', detail: message }
   if (!REFUSED.has(idCode)) return { outcome: 'cannot tell', detail: `initProducerId: ${message}` }
   // It is refused without Write on any topic, and before Kafka 2.8 without a right on the cluster.
-  const detail =
-    topics.length > 0 ? 'IdempotentWrite on Cluster' : 'Write on a Topic (before Kafka 2.8: IdempotentWrite on Cluster)'
-  return { outcome: 'needs', detail }
+  if (topics.length === 0)
+    return { outcome: 'needs', detail: 'Write on a Topic (before Kafka 2.8: IdempotentWrite on Cluster)' }
+  const grant: Grant = { right: ['IdempotentWrite', 'Cluster'], name: '' }
+  return { outcome: 'needs', detail: textOf(grant), grants: [grant] }
 }
 
 function byRights(feature: Feature, answers: Answers): Judged {

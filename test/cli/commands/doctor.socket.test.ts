@@ -62,7 +62,7 @@ describe('castellan doctor', function () {
     expect(stdout).to.match(/^read +works$/m)
     const add = `kafka-acls.sh --bootstrap-server ${cluster.bootstrap} --add --allow-principal User:NAME`
     expect(stdout.split('To grant what is missing:\n')[1]!.split('\n')).to.deep.equal([
-      `${add} --operation DescribeConfigs --cluster`,
+      `${add} --operation IdempotentWrite --operation DescribeConfigs --cluster`,
       `${add} --operation DescribeConfigs --topic orders`,
       `${add} --operation Read --operation Describe --group billing`,
       ''
@@ -182,6 +182,15 @@ peers: { addresses: ['${host}:${port}', '127.0.0.1:1'] }`
       expect(stdout).to.match(/^registry http:\/\/127.0.0.1:1 cannot tell: .*ECONNREFUSED/m)
       expect(stdout).to.match(new RegExp(`^gateway ${host}:${port} works$`, 'm'))
       expect(stdout).to.match(/^gateway 127.0.0.1:1 +cannot tell: .*ECONNREFUSED/m)
+    })
+
+    it('tells the file of the registry that cannot be read, beside all that Kafka grants', async () => {
+      const { code, stdout, stderr } = await withConfig(
+        `schemas: { registry: { urls: ['${registryUrl}'], caFile: '${folder}/none.pem' } }`
+      )
+      expect([code, stderr]).to.deep.equal([1, ''])
+      expect(stdout).to.match(/^registry +needs schemas\.registry\.caFile: cannot read .*ENOENT/m)
+      expect(stdout).to.match(/^connect +cannot tell: Describe on Topic: name one by --topic$/m)
     })
 
     it('exits with 1 where a certificate cannot be read', async () => {

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { Doctor } from '../../../src/cli/doctor/examine.js'
 import { type Answers, aclLines, type Finding, findingsOf, type Told } from '../../../src/cli/doctor/findings.js'
+import { UnavailableError } from '../../../src/core/errors.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { ScriptedCluster } from '../../support/scripted-client.js'
 
@@ -55,6 +56,9 @@ describe('findings of the doctor', () => {
     const idCode = errorCodes.CLUSTER_AUTHORIZATION_FAILED
     expect(outcome(findings({ idCode, topics: [] }), 'write')).to.match(/^needs Write on a Topic \(before Kafka 2\.8/)
     expect(outcome(findings({ idCode }), 'write')).to.equal('needs IdempotentWrite on Cluster')
+    expect(aclLines(findings({ idCode }).get('write')!.grants, 'kafka:9092', 'User:ann').join('\n')).to.match(
+      / --operation IdempotentWrite --cluster$/
+    )
   })
 
   it('a producer id that is not given for another reason says nothing of rights', () => {
@@ -129,5 +133,39 @@ describe('findings of the doctor', () => {
     await doctor.close()
     expect(first).to.include({ about: 'broker 2', outcome: 'cannot tell' })
     expect(cluster.errors).to.deep.equal([])
+  })
+
+  const EMPTY = { throttleTimeMs: 0, clusterId: 'c', controllerId: 1, topics: [] }
+  const id = () => ({ throttleTimeMs: 0, errorCode: 0, producerId: 1n, producerEpoch: 0 })
+  const bootstrap = [{ host: 'mock-1', port: 8000 }]
+
+  it('metadata whose connection is lost is asked for once more', async () => {
+    const cluster = new ScriptedCluster([1])
+    cluster
+      .on(0, 'metadata', 1, () => {
+        throw new UnavailableError('brokerUnreachable', 'reset')
+      })
+      .on(0, 'metadata', 2, () => ({ ...EMPTY, brokers: cluster.nodes }))
+      .on(1, 'initProducerId', 1, id)
+    const doctor = new Doctor(cluster.createClient)
+    const [first] = await doctor.examine(bootstrap, { topics: [], instancesTopic: '', timeoutMs: 10_000 })
+    await doctor.close()
+    expect(first).to.include({ about: 'connect' })
+    expect(cluster.errors).to.deep.equal([])
+  })
+
+  it('a call that is not answered takes a share of the time, and the others are made', async () => {
+    const cluster = new ScriptedCluster([1])
+    cluster
+      .on(0, 'metadata', 1, () => ({ ...EMPTY, brokers: cluster.nodes }))
+      .on(1, 'initProducerId', 1, id)
+      .hold(1, 'describeConfigs', 1)
+    cluster.hold(1, 'findCoordinator', 1)
+    const doctor = new Doctor(cluster.createClient)
+    const told = await doctor.examine(bootstrap, { topics: [], group: 'g', instancesTopic: '', timeoutMs: 400 })
+    await doctor.close()
+    const all = new Map(told.map(finding => [finding.about, finding]))
+    expect(outcome(all, 'groups')).to.match(/^cannot tell Group g: NETWORK_EXCEPTION/)
+    expect(cluster.countOf(1, 'initProducerId')).to.equal(1)
   })
 })
