@@ -172,7 +172,7 @@ class FirstEvents implements Follower {
     this.#budget = records
     this.#client = clientOf(exchange.request, caller) ?? NAMELESS
     this.#held = records.hold(0, this.#client)
-    holdUntilLeft(exchange.response, records, this.#held)
+    exchange.response.once('close', () => this.#held.release())
   }
 
   follows(subscription: TopicSubscription): void {
@@ -260,6 +260,7 @@ class FirstEvents implements Follower {
     const beside = { skipped, next: idOf(this.#positions), warning: this.#warning }
     try {
       this.#caller.charge(this.#records, this.#bytes)
+      holdUntilLeft(this.#exchange.response, this.#budget, this.#held)
       answerEvents(this.#answers, this.#exchange, this.#wanted.mode, this.#found, beside)
     } catch (error) {
       // It must not reach the reader of the topic, or the timer.

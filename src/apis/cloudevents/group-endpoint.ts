@@ -123,7 +123,7 @@ export class GroupEndpoint {
         found.push(one)
       }
     }
-    poll.made(madeBytes)
+    poll.leaves(madeBytes)
     // The messages have been read already, so an exceeded quota refuses the next request.
     this.#parts.access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
     // A record that is no event is never offered again, whatever the client does.

@@ -178,7 +178,7 @@ export class ConsumeEndpoint {
     }
     // The messages have been read already, so an exceeded quota refuses the next request.
     access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
-    poll.made(body.madeBytes)
+    poll.leaves(body.madeBytes)
     const headers = isList ? {} : returnedHeadersOf(exchange.request, messages[0]!.headers)
     const { text } = body
     if (text !== undefined && Object.keys(headers).length === 0) answers.ok(exchange, text)

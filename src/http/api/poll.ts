@@ -154,14 +154,15 @@ export class Poll {
   #takeRoom(messages: ConsumedMessages): boolean {
     this.#held?.release()
     this.#held = this.#room.take(memoryOfRecords(messages.messages))
-    if (this.#held !== undefined) holdUntilLeft(this.#asked.response, this.#options.records, this.#held)
-    else messages.release()
+    if (this.#held === undefined) messages.release()
     return this.#held !== undefined
   }
 
-  /** Counts bytes that were made of the messages for the answer. */
-  made(bytes: number): void {
-    this.#held?.add(bytes)
+  /** The answer leaves from now on. @param madeBytes that were made of the messages for it */
+  leaves(madeBytes: number): void {
+    if (this.#held === undefined) return
+    this.#held.add(madeBytes)
+    holdUntilLeft(this.#asked.response, this.#options.records, this.#held)
   }
 
   /** The answer has been sent, or the client has gone away. */
@@ -170,6 +171,7 @@ export class Poll {
     onOver()
     this.#cancel()
     this.#room.end()
+    this.#held?.release()
     const isSent = this.#isAnswered && this.#asked.response.writableFinished
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()

@@ -284,6 +284,25 @@ describe('cloudevents: answers to requests for events', () => {
       while (records.heldBytes > 0) await turns(1)
     })
 
+    it('is not ended as slow while it waits for events', async () => {
+      let now = 0
+      await play.close()
+      const patient = new RecordBudget(1024 * 1024, () => now)
+      await open({ records: patient })
+      const answer = get('/orders?from=latest')
+      await verbs.followed
+      verbs.sink!.begins(new Map([[0, 3]]))
+      const [hold, leave] = [patient.hold(patient.maxBytes, 'others'), patient.whenRoom('b', 500, () => undefined)]
+      now = 60_000
+      patient.endSlow()
+      verbs.sink!.take(0, message(3))
+      verbs.sink!.flush()
+      expect((await answer).status).to.equal(200)
+      leave()
+      hold.release()
+      while (patient.heldBytes > 0) await turns(1)
+    })
+
     it('answers what it has found when there is no room for more', async () => {
       all.release()
       const answer = get('/orders?from=latest&count=5')

@@ -22,10 +22,15 @@ class PollStage {
   asked = 0
   skips: ((messages: readonly AcquiredMessage[]) => boolean) | undefined
   answer = (messages: readonly AcquiredMessage[]): void => void this.told.push(`answered ${messages.length}`)
-  readonly response = Object.assign(new EventEmitter(), { writableFinished: false, destroyed: false })
+  readonly response = Object.assign(new EventEmitter(), {
+    writableFinished: false,
+    destroyed: false,
+    endUnread: () => void this.told.push('ended as too slow')
+  })
   readonly poll: Poll
   #reply: (result: ConsumeManyResult) => void = () => undefined
-  readonly records = new RecordBudget(1_000, () => 0)
+  now = 0
+  readonly records = new RecordBudget(1_000, () => this.now)
 
   constructor(isAutoAck: boolean) {
     const consume = (...asked: readonly unknown[]): (() => void) => {
@@ -140,6 +145,28 @@ describe('a client that waits for messages', () => {
     expect(stage.records.heldBytes).to.be.greaterThan(0)
     expect(stage.close(true)).to.deep.equal(['give back', 'answered 1', 'over', 'cancelled', 'ack'])
     expect([stage.records.heldBytes, stage.records.isShort]).to.deep.equal([0, false])
+  })
+
+  it('takes its answer slowly only from when that leaves: its messages may be decoded for long', async () => {
+    const stage = new PollStage(true)
+    stage.give(1)
+    const others = stage.records.hold(999, 'others')
+    const leave = stage.records.whenRoom('b', 500, () => undefined)
+    stage.now = 60_000
+    stage.records.endSlow()
+    expect(stage.told).to.deep.equal(['answered 1'])
+    stage.poll.leaves(10)
+    expect(stage.records.heldBytes).to.equal(1_010)
+    stage.now += 4_999
+    stage.records.endSlow()
+    expect(stage.told).to.deep.equal(['answered 1'])
+    stage.now += 1
+    stage.records.endSlow()
+    expect(stage.told).to.deep.equal(['answered 1', 'ended as too slow'])
+    leave()
+    others.release()
+    stage.close(false)
+    expect([stage.records.heldBytes, await turns(1)]).to.deep.equal([0, undefined])
   })
 
   it('counts what headers take in memory, not only their bytes', () => {
