@@ -6,7 +6,7 @@ import { suggestion } from '../core/settings/problems.js'
 import type { BrokerClientFactory, TopicMetadata } from '../kafka/broker-client.js'
 import type { FetchTopicMetadataResult, RouterMessage } from '../router/messages/operations.js'
 import type { Schemas } from '../schemas/schemas.js'
-import { type KafkaCluster, startCluster } from '../server/app/kafka.js'
+import { type ConfiguredCluster, startCluster } from '../server/app/kafka.js'
 import { createLogger } from '../server/app/logger.js'
 import {
   type Config,
@@ -42,12 +42,12 @@ export class Client {
   readonly brokers: readonly string[]
   readonly timeoutMs: number
   readonly log: Logger
-  readonly #cluster: KafkaCluster
+  readonly #cluster: ConfiguredCluster
   readonly #explained: ExplainedConfig
   #schemas: Schemas | undefined
 
   constructor(
-    cluster: KafkaCluster,
+    cluster: ConfiguredCluster,
     brokers: readonly string[],
     timeoutMs: number,
     log: Logger,
@@ -55,7 +55,7 @@ export class Client {
   ) {
     this.system = cluster.system
     this.router = cluster.router.ref
-    this.verbs = cluster.gateway
+    this.verbs = cluster.verbs
     this.brokers = brokers
     this.timeoutMs = timeoutMs
     this.log = log
@@ -104,7 +104,7 @@ export class Client {
 
   async stop(): Promise<void> {
     this.#schemas?.close()
-    await this.#cluster.close({ timeoutMs: 0 })
+    await this.#cluster.close(0)
     this.system.stop()
   }
 }

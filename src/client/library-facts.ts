@@ -1,6 +1,6 @@
 import type { Consumer } from '../consumer/group/consume-stream.js'
 import type { PathsOf } from '../verbs/facts.js'
-import type { Castellan } from './open-castellan.js'
+import type { Castellan } from './castellan.js'
 import type { Queue } from './program-queue.js'
 import type { Transaction } from './program-transactions.js'
 

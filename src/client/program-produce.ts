@@ -86,23 +86,22 @@ const MEANT_OPTIONS = new Map([
   ['timeoutMs', 'deadlineMs']
 ])
 
-export function programProduce(verbs: Pick<Verbs, 'produce'>): ProgramProduce {
-  const produce: ProgramProduce['produce'] = (records, options = {}) => {
-    const taken = recordsIn('produce', records)
-    checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
-    const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options
-    if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
-      throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
-    checkSignal('produce', signal)
-    const times = { deadlineMs, capacityWaitMs: deadlineMs }
-    return new LazyOutcomes(
-      verbs.produce(toRecords(taken), { partitioner, durability, maxRecordBytes, signal, ...times })
-    )
-  }
-  return {
-    produce,
-    produceOrThrow: async (records, options) => allDelivered(await produce(records, options))
-  }
+/** {@link ProgramProduce.produce} */
+export function produceOf(
+  verbs: Pick<Verbs, 'produce'>,
+  records: OneOrMany<NewRecord>,
+  options: ProduceOptions = {}
+): Produced {
+  const taken = recordsIn('produce', records)
+  checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
+  const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options
+  if (typeof deadlineMs !== 'number' || !(deadlineMs >= 0))
+    throw new InvalidRequestError('deadlineMs has to be a number of milliseconds, at least 0')
+  checkSignal('produce', signal)
+  const times = { deadlineMs, capacityWaitMs: deadlineMs }
+  return new LazyOutcomes(
+    verbs.produce(toRecords(taken), { partitioner, durability, maxRecordBytes, signal, ...times })
+  )
 }
 
 const isDelivered = (outcome: RecordOutcome): outcome is Delivered => outcome.type === 'delivered'

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
-import type { CastellanWithVerbs } from '../../src/client/open-castellan.js'
+import type { ProgramCastellan } from '../../src/client/castellan.js'
 import {
   askRouter,
   type Castellan,
@@ -18,7 +18,7 @@ const good = { topic: 'orders', key: null, value: 'good' }
 
 describe('a mistaken call of the library', () => {
   const stage = onBroker(undefined, true)
-  let castellan: CastellanWithVerbs
+  let castellan: ProgramCastellan
   beforeEach(async () => {
     stage.cluster.createTopic('orders', { partitions: 2 })
     castellan = await stage.library({ wal: { directory: walDirectoryOf('apps') } })
@@ -36,10 +36,10 @@ describe('a mistaken call of the library', () => {
     for (const [what, records, mistaken, message] of mistakes) {
       it(`throws at once for ${what} (${durability}), and the records of others arrive`, async () => {
         const wrong = typeof mistaken === 'object' ? { durability, ...mistaken } : mistaken
-        const call = (): unknown => castellan.gateway.produce(records as never, wrong as ProduceOptions)
-        const before = castellan.gateway.produce([good], { ...options, durability })
+        const call = (): unknown => castellan.verbs.produce(records as never, wrong as ProduceOptions)
+        const before = castellan.verbs.produce([good], { ...options, durability })
         expect(call).to.throw(InvalidRequestError, message)
-        const after = castellan.gateway.produce([good], { ...options, durability })
+        const after = castellan.verbs.produce([good], { ...options, durability })
         for (const pendingProduce of [before, after]) {
           expect((await pendingProduce.outcomes()).map(({ type }) => type)).to.deep.equal(['delivered'])
         }
@@ -301,7 +301,7 @@ describe('a mistaken call of the library', () => {
   it('is none for settings of a topic as an object or as a Map', async () => {
     stage.cluster.createTopic('objects', { config: { 'cleanup.policy': 'compact', 'retention.ms': 60_000 } })
     stage.cluster.createTopic('maps', { config: new Map([['cleanup.policy', 'compact']]) })
-    const configs = await castellan.gateway.topicConfigs(['objects', 'maps'], 10_000)
+    const configs = await castellan.verbs.topicConfigs(['objects', 'maps'], 10_000)
     expect(Object.fromEntries(configs.get('objects')!)).to.deep.equal({
       'cleanup.policy': 'compact',
       'retention.ms': '60000'

@@ -1,4 +1,4 @@
-import { type Cluster, openCluster } from '../../src/client/open-castellan.js'
+import { type Cluster, openCluster } from '../../src/client/cluster.js'
 import { performanceClock } from '../../src/core/clocks.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
 import {
@@ -28,7 +28,7 @@ export class LinkedGateway implements Peers {
     this.#all = all
     this.id = id
     this.castellan = castellan
-    this.verbs = sharedVerbs(castellan.gateway, 'default', this, new RecordBudget(1e9, performanceClock))
+    this.verbs = sharedVerbs(castellan.verbs, 'default', this, new RecordBudget(1e9, performanceClock))
     all.push(this)
   }
 
@@ -36,9 +36,9 @@ export class LinkedGateway implements Peers {
     all: LinkedGateway[],
     id: string,
     options: Parameters<typeof openCluster>[0],
-    queues?: Parameters<typeof openCluster>[4]
+    deps?: Parameters<typeof openCluster>[1]
   ): Promise<LinkedGateway> {
-    return new LinkedGateway(all, id, await openCluster(options, undefined, undefined, undefined, queues))
+    return new LinkedGateway(all, id, await openCluster(options, deps))
   }
 
   /** It can be called by no other, and calls none. */
@@ -59,7 +59,7 @@ export class LinkedGateway implements Peers {
   async close(): Promise<void> {
     this.cut()
     this.#all.splice(this.#all.indexOf(this), 1)
-    await this.castellan.close()
+    await this.castellan.close(10_000)
   }
 
   get others(): readonly string[] {

@@ -87,7 +87,7 @@ export class ConfluentStage extends ApiStage {
   /** Commits offsets of a group that has no members. */
   async commit(group: string, topic: string, offsets: ReadonlyMap<number, number>): Promise<void> {
     const all = new Map([...offsets].map(([partition, offset]) => [partition, { offset }]))
-    await this.#library.castellan.gateway.groups.commit(group, topic, all, 30_000)
+    await this.#library.castellan.verbs.groups.commit(group, topic, all, 30_000)
   }
 
   /** Makes this client a member of a group, which has read one record. */

@@ -1,4 +1,4 @@
-import { type CastellanWithVerbs, openCastellan } from '../../src/client/open-castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../src/client/castellan.js'
 import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
@@ -11,9 +11,9 @@ export interface Produced {
 
 /** One process with consumer groups, as a test sees it. */
 export class GroupInstance {
-  readonly castellan: CastellanWithVerbs
+  readonly castellan: ProgramCastellan
 
-  private constructor(castellan: CastellanWithVerbs) {
+  private constructor(castellan: ProgramCastellan) {
     this.castellan = castellan
   }
 

@@ -21,7 +21,7 @@ describe('who reads on behalf of consumer groups, while brokers fail', () => {
   })
 
   const groups = async (timeoutMs = 20_000): Promise<string[]> => [
-    ...(await instance.castellan.gateway.groups.consumers('all', timeoutMs)).keys()
+    ...(await instance.castellan.verbs.groups.consumers('all', timeoutMs)).keys()
   ]
   const codeOf = async (asked: Promise<unknown>): Promise<string | undefined> => {
     const error = await asked.then(
@@ -60,7 +60,7 @@ describe('who reads on behalf of consumer groups, while brokers fail', () => {
     const forbidden = { type: 'error', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED } as const
     cluster.faults.add({ api: 'DescribeGroups', count: Number.POSITIVE_INFINITY }, forbidden)
     expect(await groups()).to.deep.equal([])
-    expect(await codeOf(instance.castellan.gateway.groups.consumers(['a'], 20_000))).to.equal('notAuthorized')
+    expect(await codeOf(instance.castellan.verbs.groups.consumers(['a'], 20_000))).to.equal('notAuthorized')
   })
 
   it('a broker that does not answer in time ends the wait', async () => {

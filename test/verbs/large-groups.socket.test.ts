@@ -46,12 +46,12 @@ describe('who reads a topic, where groups are large', function () {
     )
     const groups = numbers(60).map(at => `group-${at}`)
     for (const group of groups) await join(group, large)
-    const found = await instance.castellan.gateway.groups.consumers('all', 10_000, { topic: 'orders' })
+    const found = await instance.castellan.verbs.groups.consumers('all', 10_000, { topic: 'orders' })
     expect([...found.keys()].sort()).to.deep.equal(groups.sort())
     for (const readers of found.values()) {
       expect(readers.map(({ partitions }) => [...partitions])).to.deep.equal([[['orders', [0, 1]]]])
     }
-    const some = await instance.castellan.gateway.groups.consumers('all', 10_000, {
+    const some = await instance.castellan.verbs.groups.consumers('all', 10_000, {
       includes: group => group.endsWith('-1')
     })
     expect([...some.keys()]).to.deep.equal(['group-1'])

@@ -1,5 +1,5 @@
+import { writeWhatIsLeft } from '../../client/cluster.js'
 import { briefOf, watchKafka } from '../../client/kafka-watch.js'
-import { writeWhatIsLeft } from '../../client/open-castellan.js'
 import { toBrokerAddress } from '../../client/open-options.js'
 import type { ReceiptParts } from '../../client/receipt-parts.js'
 import type { TokenGiver } from '../../consumer/queue/queue-token.js'
@@ -21,7 +21,7 @@ import type { Config } from '../config/config.js'
 import { announceDurableLog, namesOfOwners } from './announce.js'
 import { DurabilityCheck } from './durability-check.js'
 import { type DurableLogWatch, OrphanedLogs, watchDurableLog } from './durable-logs.js'
-import { type KafkaCluster, startCluster, tokenGiverOf } from './kafka.js'
+import { type ConfiguredCluster, startCluster, tokenGiverOf } from './kafka.js'
 import { isAddressable } from './mount-apis.js'
 import { ProgressTeller } from './progress.js'
 
@@ -60,7 +60,7 @@ export interface ClustersDeps {
  */
 export class Clusters {
   readonly #deps: ClustersDeps
-  readonly #clusters: KafkaCluster[] = []
+  readonly #clusters: ConfiguredCluster[] = []
   readonly #stopWatching: (() => void)[] = []
   /** By the name of the cluster. */
   readonly #checks = new Map<string, DurabilityCheck>()
@@ -92,16 +92,16 @@ export class Clusters {
   }
 
   /** The started clusters, in the order of the configuration. */
-  get all(): readonly KafkaCluster[] {
+  get all(): readonly ConfiguredCluster[] {
     return this.#clusters
   }
 
-  get default(): KafkaCluster {
+  get default(): ConfiguredCluster {
     return this.#clusters.find(({ name }) => name === 'default')!
   }
 
   get verbsByCluster(): ReadonlyMap<string, Verbs> {
-    return new Map(this.#clusters.map(({ name, gateway: verbs }) => [name, verbs]))
+    return new Map(this.#clusters.map(({ name, verbs }) => [name, verbs]))
   }
 
   /**
@@ -186,7 +186,7 @@ export class Clusters {
 
   #refusedIds(): Notice[] {
     return this.#clusters.flatMap(({ name, idRefusal }) => {
-      const { message } = idRefusal() ?? {}
+      const { message } = idRefusal ?? {}
       const text = `cluster ${name} gives no producer id, so no record can be written: ${message}`
       return message === undefined ? [] : [{ kind: 'idRefused', text }]
     })
@@ -199,7 +199,7 @@ export class Clusters {
 
   #clustersAway(): Notice[] {
     return this.#clusters
-      .filter(({ name, gateway: verbs }) => !verbs.isReady && isAddressable(name, this.#deps.apis))
+      .filter(({ name, verbs }) => !verbs.isReady && isAddressable(name, this.#deps.apis))
       .map(({ name, router: { awayBecause } }) => {
         const why = awayBecause === undefined ? '' : `: ${briefOf(awayBecause)}`
         return { kind: 'brokersAway', text: `no broker of cluster ${name} answers${why}` }
@@ -250,7 +250,7 @@ export class Clusters {
    * they are counted even if another cluster does not finish.
    */
   async writeWhatIsLeft(timeoutMs: number): Promise<void> {
-    const writeOne = async ({ delivery, durable, losses }: KafkaCluster): Promise<void> => {
+    const writeOne = async ({ delivery, durable, losses }: ConfiguredCluster): Promise<void> => {
       const closing = durable?.close(timeoutMs)
       await writeWhatIsLeft(delivery, timeoutMs)
       // Clients that still waited are told.
@@ -312,7 +312,7 @@ export class Clusters {
     }
   }
 
-  #watch(cluster: KafkaCluster, brokers: readonly string[], isEmbedded: boolean): void {
+  #watch(cluster: ConfiguredCluster, brokers: readonly string[], isEmbedded: boolean): void {
     const { log, quietLog } = this.#deps
     // Topics of the embedded broker have one replica by design.
     const check = isEmbedded ? undefined : new DurabilityCheck(cluster.createClient, brokers.map(toBrokerAddress), log)
@@ -320,7 +320,7 @@ export class Clusters {
     const watched = {
       name: cluster.name,
       brokers,
-      isReady: () => cluster.gateway.isReady,
+      isReady: () => cluster.verbs.isReady,
       awayBecause: () => cluster.router.awayBecause,
       onAppear: () => void check?.look()
     }

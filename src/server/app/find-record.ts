@@ -14,7 +14,7 @@ import { type Decoding, recordJson } from '../../schemas/record-json.js'
 import type { LogEnds } from '../../verbs/admin.js'
 import type { ReceiptDesk, ReceiptReply } from '../../verbs/receipts.js'
 import type { Verbs } from '../../verbs/verbs.js'
-import type { KafkaCluster } from './kafka.js'
+import type { ConfiguredCluster } from './kafka.js'
 
 /** So many records, or bytes, are looked at in one search, in all partitions together. */
 const MAX_RECORDS = 10_000
@@ -30,7 +30,7 @@ const MAX_NAMED = 5
 const KEYED: readonly PartitionerName[] = ['murmur2', 'crc32', 'fnv1a', 'javaHashCode', 'phash2']
 
 export interface FindRecordDeps {
-  readonly clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'gateway'>[]
+  readonly clusters: readonly Pick<ConfiguredCluster, 'name' | 'router' | 'verbs'>[]
   /** `undefined`: receipts are switched off. */
   readonly receipts?: Pick<ReceiptDesk, 'read'> | undefined
   /** Reads keys that have a schema. Absent: no registry is configured. */
@@ -114,12 +114,7 @@ class KeySearch {
   readonly #searched: Searched[] = []
   #isFoundAsAsked = false
 
-  constructor(
-    { router, gateway: verbs }: FindRecordDeps['clusters'][number],
-    topic: string,
-    key: string,
-    schemas?: Decoding
-  ) {
+  constructor({ router, verbs }: FindRecordDeps['clusters'][number], topic: string, key: string, schemas?: Decoding) {
     this.#schemas = schemas
     this.#jsons = new Set([key, JSON.stringify(key), sameJson(key)])
     this.#router = router.ref

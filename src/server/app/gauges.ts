@@ -10,7 +10,7 @@ import type { CertificateView } from '../../http/server/certificates.js'
 import type { Readiness } from '../../http/server/management-port.js'
 import type { ClockRow } from '../../http/status/status.js'
 import type { RouterHandle } from '../../router/routing/router.js'
-import type { KafkaCluster } from './kafka.js'
+import type { ConfiguredCluster } from './kafka.js'
 import { droppedLogLines } from './log-files.js'
 
 /** The label of all topics that have no series of their own. */
@@ -39,7 +39,7 @@ export function registerRecords({ registry }: PrometheusMetrics, records: Record
 
 export function registerClusters(
   { registry }: PrometheusMetrics,
-  clusters: readonly Pick<KafkaCluster, 'name' | 'router' | 'durable' | 'idRefusal'>[]
+  clusters: readonly Pick<ConfiguredCluster, 'name' | 'router' | 'durable' | 'idRefusal'>[]
 ): void {
   const perCluster = (
     name: string,
@@ -66,11 +66,11 @@ export function registerClusters(
   perCluster('open_transaction_age_seconds', open, 'max', router => (router.openTransactions()[0]?.openMs ?? 0) / 1_000)
   const refused = '1 while brokers give no producer id, so that no record can be written, else 0'
   registerScrapedGauge(registry, 'castellan_producer_id_refused', refused, 'max', () =>
-    clusters.map(({ name: cluster, idRefusal }) => ({ labels: { cluster }, value: idRefusal() === undefined ? 0 : 1 }))
+    clusters.map(({ name: cluster, idRefusal }) => ({ labels: { cluster }, value: idRefusal === undefined ? 0 : 1 }))
   )
 }
 
-function unknownTopicsOf({ name: cluster, durable }: Pick<KafkaCluster, 'name' | 'durable'>): Reading[] {
+function unknownTopicsOf({ name: cluster, durable }: Pick<ConfiguredCluster, 'name' | 'durable'>): Reading[] {
   const { named = [], others = 0 } = durable?.missingTopics ?? {}
   const counts = new Map(Array.from(named, topic => [topic, 1]))
   if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
+import { Cluster, type PreparedCluster, prepareCluster } from '../../client/cluster.js'
 import type { OrphanedLog } from '../../client/deliver-from-logs.js'
-import { type Cluster, openCluster } from '../../client/open-castellan.js'
 import { GATEWAY_ID_BYTES, newTokenGiver, type TokenGiver } from '../../consumer/queue/queue-token.js'
 import type { ActorSystem } from '../../core/actor/actor.js'
 import { performanceClock } from '../../core/clocks.js'
@@ -44,9 +44,14 @@ export interface KafkaDeps {
   readonly turns?: LoopTurns | undefined
 }
 
-export interface KafkaCluster extends Cluster {
-  readonly name: string
+/** A cluster of the configuration. */
+export class ConfiguredCluster extends Cluster {
   readonly connection: ClusterConnection
+
+  constructor(prepared: PreparedCluster, connection: ClusterConnection) {
+    super(prepared)
+    this.connection = connection
+  }
 }
 
 /**
@@ -55,7 +60,11 @@ export interface KafkaCluster extends Cluster {
  * @param brokers the brokers in the configuration, or the embedded brokers
  * @throws ConfigError when a certificate cannot be read
  */
-export async function startCluster(name: string, brokers: readonly string[], deps: KafkaDeps): Promise<KafkaCluster> {
+export async function startCluster(
+  name: string,
+  brokers: readonly string[],
+  deps: KafkaDeps
+): Promise<ConfiguredCluster> {
   const { config, queue, orphaned, receipts, giver, turns, records, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
@@ -72,13 +81,19 @@ export async function startCluster(name: string, brokers: readonly string[], dep
     delivery: { ...delivery, metadataMaxAgeMs: router.metadataMaxAgeMs },
     consumer
   }
-  // The memory of records that wait for capacity has the same limit as the bodies in flight.
-  const waitingMaxBytes = http.maxBodiesInFlightBytes
-  const place = queue && { queue, cluster: name, orphaned, receipts }
   const { create: mayCreate, ...limits } = queues
-  const ofQueues = { cluster: name, limits: { mayCreate, ...limits }, giver, turns }
-  const castellan = await openCluster(options, place, waitingMaxBytes, () => connection.current, ofQueues, records)
-  return { ...castellan, name, connection }
+  const prepared = await prepareCluster(options, {
+    name,
+    place: queue && { queue, cluster: name, orphaned, receipts },
+    // The memory of records that wait for capacity has the same limit as the bodies in flight.
+    waitingMaxBytes: http.maxBodiesInFlightBytes,
+    login: () => connection.current,
+    queues: { limits: { mayCreate, ...limits }, giver, turns },
+    records
+  })
+  const cluster = new ConfiguredCluster(prepared, connection)
+  await cluster.open()
+  return cluster
 }
 
 /**

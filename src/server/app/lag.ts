@@ -15,7 +15,7 @@ import {
   type TopicLag
 } from '../../verbs/lag.js'
 import type { LagSettings } from '../config/process-settings.js'
-import type { KafkaCluster } from './kafka.js'
+import type { ConfiguredCluster } from './kafka.js'
 import type { Shutdown } from './shutdown.js'
 
 /** Groups that this process asks for. Further ones are named in the log, and not asked for. */
@@ -31,7 +31,7 @@ const DEFAULT_CLUSTER = 'default'
 
 export interface LagDeps {
   readonly settings: LagSettings
-  readonly clusters: readonly KafkaCluster[]
+  readonly clusters: readonly ConfiguredCluster[]
   readonly metrics: PrometheusMetrics
   /** The workers or gateways with which this process shares the groups. Absent: it is the only one. */
   readonly peers?: AnyPeers | undefined

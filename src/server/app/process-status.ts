@@ -45,7 +45,7 @@ import type { LogStats } from '../../producer/log/availability.js'
 import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
 import type { LagSource } from '../../verbs/lag.js'
 import { readPage } from '../config/page-file.js'
-import type { KafkaCluster } from './kafka.js'
+import type { ConfiguredCluster } from './kafka.js'
 import type { ListenerSecurity } from './listener-security.js'
 
 const MAX_TOPICS_OF_GROUP = 20
@@ -53,7 +53,7 @@ const MAX_TOPICS_OF_GROUP = 20
 export interface ProcessStatusDeps {
   /** The number of this process among the workers, from 1. */
   readonly number: number
-  readonly clusters: readonly KafkaCluster[]
+  readonly clusters: readonly ConfiguredCluster[]
   readonly viewLog: () => Promise<LogView>
   readonly memoryLimitBytes: number
   /** `delivery.timeoutMs` */
@@ -169,7 +169,9 @@ export function toQueueRow(
   }
 }
 
-export const openTransactionsOf = (clusters: readonly Pick<KafkaCluster, 'name' | 'router'>[]): OpenTransactionRow[] =>
+export const openTransactionsOf = (
+  clusters: readonly Pick<ConfiguredCluster, 'name' | 'router'>[]
+): OpenTransactionRow[] =>
   clusters.flatMap(({ name: cluster, router }) =>
     router.openTransactions().map(({ openMs, ...view }) => ({ cluster, ...view, openMs: Math.round(openMs) }))
   )
@@ -233,7 +235,7 @@ function viewsIn(of: string, pem: string): CertificateView[] {
 export function certificateViews(
   security: ListenerSecurity | undefined,
   ofPeers: string | undefined,
-  clusters: readonly Pick<KafkaCluster, 'name' | 'connection'>[]
+  clusters: readonly Pick<ConfiguredCluster, 'name' | 'connection'>[]
 ): CertificateView[] {
   const { certificates, managementCertificates } = security ?? {}
   const ofListeners = [certificates, managementCertificates].flatMap(one => one?.view ?? [])
@@ -247,7 +249,7 @@ export function certificateViews(
 /** @param ofGateways how far this clock is ahead of other gateways; absent: none is known */
 export function clockRows(
   ofGateways: number | undefined,
-  clusters: readonly Pick<KafkaCluster, 'name' | 'delivery' | 'durable'>[]
+  clusters: readonly Pick<ConfiguredCluster, 'name' | 'delivery' | 'durable'>[]
 ): ClockRow[] {
   const ofBrokers = clusters.flatMap(({ name: cluster, delivery, durable }) => {
     const aheadMs = delivery.clockAheadMs ?? durable?.clockAheadMs
@@ -264,9 +266,9 @@ export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now:
   remainingMs: validTo - now
 })
 
-function toClusterRow({ name, router, idRefusal }: KafkaCluster): Status['clusters'][number] {
+function toClusterRow({ name, router, idRefusal }: ConfiguredCluster): Status['clusters'][number] {
   const { isReady, awayBecause } = router
-  const { errorCode = errorCodes.UNKNOWN_SERVER_ERROR, message } = idRefusal() ?? {}
+  const { errorCode = errorCodes.UNKNOWN_SERVER_ERROR, message } = idRefusal ?? {}
   return {
     name,
     isReady,
@@ -304,14 +306,14 @@ const STATES: readonly TopicView['state'][] = ['refused', 'missing', 'stuck', 'l
 
 /** A topic where records wait or do not flow, before its row is made: rows are made for the worst only. */
 interface Candidate {
-  readonly cluster: KafkaCluster
+  readonly cluster: ConfiguredCluster
   readonly memory: TopicView | undefined
   readonly logged: LoggedTopic | undefined
 }
 
 /** The topics of a process where records wait or do not flow, the worst first, and the age of the oldest record. */
 async function waitingTopics(
-  clusters: readonly KafkaCluster[],
+  clusters: readonly ConfiguredCluster[],
   backlog: LogView['backlog'],
   clock: MonotonicClock
 ): Promise<{ readonly topics: Status['topics']; readonly oldestAgeMs: number }> {
@@ -344,7 +346,7 @@ interface LoggedTopic {
 }
 
 async function durableTopics(
-  { name, durable }: KafkaCluster,
+  { name, durable }: ConfiguredCluster,
   backlog: LogView['backlog'],
   clock: MonotonicClock
 ): Promise<Map<string, LoggedTopic>> {
@@ -374,7 +376,7 @@ function stateOf(candidate: Candidate): TopicRow['state'] {
 
 /** The worse of the states in memory and on disk. Where nothing can be written, what waits is refused. */
 function worseStateOf({ cluster, memory, logged }: Candidate): TopicView['state'] {
-  if (logged !== undefined && cluster.idRefusal() !== undefined) return 'refused'
+  if (logged !== undefined && cluster.idRefusal !== undefined) return 'refused'
   // Mostly there is one: nothing is allocated for each of ten thousand topics.
   const ofLog = logged?.view?.state
   if (memory !== undefined && ofLog === undefined) return memory.state

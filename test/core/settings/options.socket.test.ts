@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { type OpenCastellanOptions, openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../src/client/castellan.js'
+import type { OpenCastellanOptions } from '../../../src/client/open-options.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { toDeliverySettings } from '../../../src/producer/memory/settings.js'
@@ -79,7 +80,7 @@ describe('options of openCastellan', () => {
     })
     const castellan = await openCastellan({ brokers: cluster.bootstrap })
     expect(cluster.bootstrap).to.match(/^\[::1\]:\d+$/)
-    expect([...(await castellan.gateway.topics('all', 15_000)).keys()]).to.deep.equal([])
+    expect([...(await castellan.verbs.topics('all', 15_000)).keys()]).to.deep.equal([])
     await castellan.close({ timeoutMs: 0 })
     await cluster.close()
   })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../src/client/castellan.js'
 import type { ApiName, EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 
@@ -20,7 +20,7 @@ describe('delivery: a broker that takes requests and answers none', () => {
       const partition = [0, 1, 2].find(at => cluster.leaderOf(topic, at) !== SILENT_NODE)
       const records = [{ topic, partition, key: null, value: 'A' }]
       // What one silent call used to take was more than this.
-      const pendingProduce = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 4_500 })
+      const pendingProduce = castellan.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 4_500 })
       return (await pendingProduce.outcomes())[0]!.type
     }
     try {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { openCastellan } from '../../../src/client/open-castellan.js'
+import type { openCastellan } from '../../../src/client/castellan.js'
 import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
@@ -19,7 +19,7 @@ describe('consumer instances', () => {
   let counter = 0
   beforeEach(async () => {
     castellan = await stage.library({ consumer: { sessionTimeoutMs: 6_000 } })
-    instances = castellan.gateway.instances
+    instances = castellan.verbs.instances
   })
 
   const freshGroup = (): string => `group-${process.pid}-${Date.now()}-${++counter}`
@@ -30,7 +30,7 @@ describe('consumer instances', () => {
   }
   const produce = async (topic: string, partition: number, ...values: (string | Buffer)[]): Promise<void> => {
     const records = values.map(value => ({ topic, partition, key: null, value }))
-    for (const outcome of await castellan.gateway
+    for (const outcome of await castellan.verbs
       .produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 })
       .outcomes())
       expect(outcome.type).to.equal('delivered')

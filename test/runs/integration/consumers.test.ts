@@ -20,7 +20,7 @@ describe('who reads on behalf of consumer groups', () => {
   const start = (clientId: string, instanceId?: string): Promise<GroupInstance> =>
     stage.member({ start: 'earliest', ...(instanceId !== undefined && { instanceId }) }, clientId)
   const readersOf = async (asked: GroupInstance, groups: readonly string[] | 'all' = [group]) =>
-    (await asked.castellan.gateway.groups.consumers(groups, TIMEOUT_MS)).get(group) ?? []
+    (await asked.castellan.verbs.groups.consumers(groups, TIMEOUT_MS)).get(group) ?? []
   const partitionsByClient = async (asked: GroupInstance): Promise<Record<string, readonly number[]>> =>
     Object.fromEntries((await readersOf(asked)).map(one => [one.clientId, one.partitions.get(topic) ?? []]))
 
@@ -52,8 +52,8 @@ describe('who reads on behalf of consumer groups', () => {
       [0, 1],
       [2, 3]
     ])
-    expect([...(await one.castellan.gateway.groups.consumers([group], TIMEOUT_MS)).keys()]).to.deep.equal([group])
-    expect([...(await one.castellan.gateway.groups.consumers('all', TIMEOUT_MS)).keys()]).to.include.members([
+    expect([...(await one.castellan.verbs.groups.consumers([group], TIMEOUT_MS)).keys()]).to.deep.equal([group])
+    expect([...(await one.castellan.verbs.groups.consumers('all', TIMEOUT_MS)).keys()]).to.include.members([
       group,
       other
     ])
@@ -70,7 +70,7 @@ describe('who reads on behalf of consumer groups', () => {
     expect(await readersOf(one)).to.have.length(1)
     await two.stop()
     expect(await readersOf(one)).to.deep.equal([])
-    expect([...(await one.castellan.gateway.groups.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
+    expect([...(await one.castellan.verbs.groups.consumers('all', TIMEOUT_MS)).keys()]).not.to.include(group)
   })
 
   it('is nobody that we know of where an assignment cannot be read, or the protocol is another one', async () => {

@@ -43,7 +43,7 @@ describe('a log that was cut by an unclean election', () => {
     values: string[],
     warnings: string[]
   ): Promise<TopicSubscription> =>
-    instance.castellan.gateway.follow(
+    instance.castellan.verbs.follow(
       topic,
       { from, partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
       {
@@ -192,7 +192,7 @@ describe('a log that was cut by an unclean election', () => {
   it('does not touch what somebody has set beyond the end, which has no epoch', async () => {
     const writer = await start()
     await writer.produce(topic, 0, numbered('kept', 10))
-    await writer.castellan.gateway.groups.commit(group, topic, new Map([[0, { offset: 13 }]]), 10_000)
+    await writer.castellan.verbs.groups.commit(group, topic, new Map([[0, { offset: 13 }]]), 10_000)
     const reader = await start()
     const taken = take(reader, 2)
     await writer.produce(topic, 0, numbered('new', 5))

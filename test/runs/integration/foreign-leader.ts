@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CastellanWithVerbs, openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
@@ -15,7 +15,7 @@ const HEARTBEAT_MS = 50
 
 /** A connection to the coordinator of a group, which a test uses as another client would. */
 export async function clientOfCoordinator(
-  castellan: CastellanWithVerbs,
+  castellan: ProgramCastellan,
   bootstrap: string,
   groupId: string
 ): Promise<BrokerClient> {
@@ -40,13 +40,13 @@ export class ForeignLeader {
   #isOver = false
   #mustJoin = true
   #generationId = -1
-  readonly #castellan: CastellanWithVerbs
+  readonly #castellan: ProgramCastellan
   readonly #client: BrokerClient
   readonly #groupId: string
   readonly #topic: string
   #running: Promise<void> = Promise.resolve()
 
-  private constructor(castellan: CastellanWithVerbs, client: BrokerClient, groupId: string, topic: string) {
+  private constructor(castellan: ProgramCastellan, client: BrokerClient, groupId: string, topic: string) {
     this.#castellan = castellan
     this.#client = client
     this.#groupId = groupId

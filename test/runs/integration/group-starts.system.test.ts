@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { lagOf } from '../../../src/apis/kafka-pixy/groups.js'
-import { openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../src/client/castellan.js'
 import type { ConsumedMessage } from '../../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { askRouter } from '../../../src/index.js'
@@ -105,7 +105,7 @@ describe('where a group begins to read', function () {
     const reader = await start()
     await begin(reader)
     const writer = await start()
-    const [outcome] = await writer.castellan.gateway
+    const [outcome] = await writer.castellan.verbs
       .produce([{ topic, key: null, value: 'first' }], { partitioner: 'crc32', deadlineMs: 20_000 })
       .outcomes()
     expect(outcome?.type).to.equal('delivered')
@@ -207,7 +207,7 @@ describe('where a group begins to read', function () {
       type = (await askRouter(router.ref, { type: 'commitConsumerOffset', ...ofGroup, offsetAndMetadata })).type
     }
     const after = await start()
-    const [place] = (await after.castellan.gateway.groups.offsets(group, topic, 10_000))!
+    const [place] = (await after.castellan.verbs.groups.offsets(group, topic, 10_000))!
     expect(place).to.deep.include({ committed: undefined, beginsAt: 0, acknowledged: [] })
     await offered([after], values)
   })
@@ -217,9 +217,9 @@ describe('where a group begins to read', function () {
     await begin(reader)
     await stage.cluster.createTopic(topic, 1)
     await write('m', 3, 1)
-    const [place] = (await reader.castellan.gateway.groups.offsets(group, topic, 10_000))!
+    const [place] = (await reader.castellan.verbs.groups.offsets(group, topic, 10_000))!
     expect(place).to.deep.include({ earliest: 0, latest: 3, committed: undefined, beginsAt: 0 })
-    const [ofNew] = (await reader.castellan.gateway.groups.offsets(`${group}-new`, topic, 10_000))!
+    const [ofNew] = (await reader.castellan.verbs.groups.offsets(`${group}-new`, topic, 10_000))!
     expect(ofNew).to.include({ committed: undefined }).and.not.to.have.property('beginsAt')
   })
 
@@ -227,7 +227,7 @@ describe('where a group begins to read', function () {
     await stage.cluster.createTopic(topic, 1)
     await write('m', 3, 1)
     const instance = await start({ start: 'earliest' })
-    const [place] = (await instance.castellan.gateway.groups.offsets(group, topic, 10_000))!
+    const [place] = (await instance.castellan.verbs.groups.offsets(group, topic, 10_000))!
     expect(place).to.deep.include({ latest: 3, committed: undefined, beginsAt: 0 })
     expect(lagOf(place!)).to.equal(3)
   })
@@ -238,7 +238,7 @@ describe('where a group begins to read', function () {
     const reader = await start()
     await begin(reader)
     await write('m', 6, 2)
-    const places = (await reader.castellan.gateway.groups.offsets(group, topic, 10_000))!
+    const places = (await reader.castellan.verbs.groups.offsets(group, topic, 10_000))!
     expect(places.map(lagOf)).to.deep.equal([3, 3])
   })
 

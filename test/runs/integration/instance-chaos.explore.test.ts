@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type CastellanWithVerbs, openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
 import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { startCastellan, type Castellan as Writer } from '../../support/castellan.js'
 import { instanceSettings as settings } from '../../support/instances.js'
@@ -37,7 +37,7 @@ interface Group {
 
 /** A process with instances. It is replaced by another one when it is closed or killed. */
 interface Gateway {
-  castellan: CastellanWithVerbs
+  castellan: ProgramCastellan
 }
 
 /**
@@ -61,7 +61,7 @@ class InstanceChaos {
     readonly cluster: TargetCluster,
     seed: number,
     writer: Writer,
-    castellans: readonly CastellanWithVerbs[]
+    castellans: readonly ProgramCastellan[]
   ) {
     this.#random = new SeededRandom(seed)
     this.#gateways = castellans.map(castellan => ({ castellan }))
@@ -142,7 +142,7 @@ class InstanceChaos {
     await this.cluster.moveLeader(name, partition, next)
   }
 
-  async #replace(end: (castellan: CastellanWithVerbs) => Promise<unknown>): Promise<void> {
+  async #replace(end: (castellan: ProgramCastellan) => Promise<unknown>): Promise<void> {
     const gateway = this.#random.pick(this.#gateways)
     const before = gateway.castellan
     gateway.castellan = await gatewayOf(this.cluster)
@@ -164,7 +164,7 @@ class InstanceChaos {
     const instance = { groupId, name: `${groupId}-${at}` }
     const topics = this.#topics.map(({ name }) => name)
     while (!this.#isOver) {
-      const { instances } = gateway.castellan.gateway
+      const { instances } = gateway.castellan.verbs
       const read = await this.#read(group, instance, gateway.castellan, random)
       if (read === 'read') continue
       if (read === 'failed') {
@@ -184,10 +184,10 @@ class InstanceChaos {
   async #read(
     group: Group,
     instance: InstanceName,
-    castellan: CastellanWithVerbs,
+    castellan: ProgramCastellan,
     random: SeededRandom
   ): Promise<'read' | 'failed' | 'unknown' | 'notSubscribed'> {
-    const { instances } = castellan.gateway
+    const { instances } = castellan.verbs
     const gone = new AbortController()
     const limits = {
       timeoutMs: random.between(100, 2_500),
@@ -222,10 +222,10 @@ class InstanceChaos {
   async #commit(
     group: Group,
     instance: InstanceName,
-    castellan: CastellanWithVerbs,
+    castellan: ProgramCastellan,
     taken: readonly InstanceRecord[]
   ): Promise<void> {
-    const { instances } = castellan.gateway
+    const { instances } = castellan.verbs
     const ends = new Map(taken.map(record => [`${record.topic}/${record.partition}`, record]))
     const named = Array.from(ends.values(), ({ topic, partition, offset }) => ({
       topic,
@@ -242,10 +242,10 @@ class InstanceChaos {
   }
 
   /** Records below a committed offset have been accepted. Only of the topic whose logs keep their ends. */
-  async #checkCommitted({ groupId }: Group, instance: InstanceName, castellan: CastellanWithVerbs): Promise<void> {
+  async #checkCommitted({ groupId }: Group, instance: InstanceName, castellan: ProgramCastellan): Promise<void> {
     const { name } = this.#topics[0]!
     const partitions = [0, 1, 2].map(partition => ({ topic: name, partition }))
-    const asking = castellan.gateway.instances.committed(instance, partitions)
+    const asking = castellan.verbs.instances.committed(instance, partitions)
     const result = await this.#answered(`${groupId} asks for committed offsets`, asking)
     if (result?.type !== 'done') return
     const known = this.#offsets.get(groupId)
@@ -316,11 +316,11 @@ class InstanceChaos {
   }
 }
 
-const gatewayOf = (cluster: TargetCluster): Promise<CastellanWithVerbs> =>
+const gatewayOf = (cluster: TargetCluster): Promise<ProgramCastellan> =>
   openCastellan({ brokers: cluster.bootstrap.split(','), consumer: QUICK })
 
 /** It says nothing to brokers any more: its members stay in their groups until their sessions are over. */
-async function killed(castellan: CastellanWithVerbs): Promise<void> {
+async function killed(castellan: ProgramCastellan): Promise<void> {
   await castellan.router.stop()
   await castellan.close({ timeoutMs: 0 })
 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { openCastellan } from '../../../src/client/open-castellan.js'
+import type { openCastellan } from '../../../src/client/castellan.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'
@@ -29,13 +29,10 @@ describe('consumer instances whose process ends', function () {
   const produce = async (castellan: Castellan, partition: number, ...values: string[]): Promise<void> => {
     const records = values.map(value => ({ topic, partition, key: null, value }))
     const options = { partitioner: 'murmur2', deadlineMs: 30_000 } as const
-    for (const { type } of await castellan.gateway.produce(records, options).outcomes())
+    for (const { type } of await castellan.verbs.produce(records, options).outcomes())
       expect(type).to.equal('delivered')
   }
-  const create = async (
-    { gateway: verbs }: Castellan,
-    more: Partial<InstanceSettings> = {}
-  ): Promise<InstanceVerbs> => {
+  const create = async ({ verbs }: Castellan, more: Partial<InstanceSettings> = {}): Promise<InstanceVerbs> => {
     expect(done(await verbs.instances.create(instance, { ...settings, ...more }, 'client'))).to.equal(true)
     return verbs.instances
   }
@@ -62,7 +59,7 @@ describe('consumer instances whose process ends', function () {
     await produce(first, 0, 'd')
     expect(await read(instances, 1)).to.deep.equal(['d'])
     await first.close()
-    const after = (await start()).gateway.instances
+    const after = (await start()).verbs.instances
     expect(done(await after.settingsOf(instance))).to.deep.equal({ ...settings, maxBytes: 77_777 })
     expect(done(await after.subscription(instance))).to.deep.equal([topic])
     expect(await read(after, 1), 'it was not committed').to.deep.equal(['d'])
@@ -83,7 +80,7 @@ describe('consumer instances whose process ends', function () {
     await first.close()
     const next = await start()
     await produce(next, 0, 'c')
-    expect(await read(next.gateway.instances, 1)).to.deep.equal(['c'])
+    expect(await read(next.verbs.instances, 1)).to.deep.equal(['c'])
   })
 
   it('return what was written while no process had them, also when they begin at the end', async () => {
@@ -94,7 +91,7 @@ describe('consumer instances whose process ends', function () {
     await first.close()
     const next = await start()
     await produce(next, 0, 'a')
-    expect(await read(next.gateway.instances, 1)).to.deep.equal(['a'])
+    expect(await read(next.verbs.instances, 1)).to.deep.equal(['a'])
   })
 
   it('go on with assigned partitions from what is committed, wherever a seek had put them', async () => {
@@ -106,7 +103,7 @@ describe('consumer instances whose process ends', function () {
     done(await instances.commit(instance, [{ topic, partition: 0, offset: 2, metadata: '' }]))
     done(await instances.seek(instance, [{ topic, partition: 0, position: 0 }]))
     await first.close()
-    const after = (await start()).gateway.instances
+    const after = (await start()).verbs.instances
     expect(done(await after.assignment(instance))).to.deep.equal(partitionsOf(0))
     expect(await read(after, 1)).to.deep.equal(['c'])
   })
@@ -121,8 +118,8 @@ describe('consumer instances whose process ends', function () {
     await first.close()
     const next = await start()
     await produce(next, 1, 'b')
-    expect(await read(next.gateway.instances, 1)).to.deep.equal(['b'])
-    expect(done(await next.gateway.instances.subscription(instance))).to.deep.equal([topic])
+    expect(await read(next.verbs.instances, 1)).to.deep.equal(['b'])
+    expect(done(await next.verbs.instances.subscription(instance))).to.deep.equal([topic])
   })
 
   it('are taken over from a process that hangs, which can commit nothing more', async () => {
@@ -133,7 +130,7 @@ describe('consumer instances whose process ends', function () {
     expect(await read(instances, 3)).to.deep.equal(['a', 'b', 'c'])
     done(await instances.commit(instance, [{ topic, partition: 0, offset: 1, metadata: '' }]))
     const next = await start()
-    const after = next.gateway.instances
+    const after = next.verbs.instances
     done(await after.subscription(instance))
     await produce(next, 0, 'd')
     const texts = await read(after, 1)
@@ -146,7 +143,7 @@ describe('consumer instances whose process ends', function () {
   it('tell the process that has lost them, before it answers that they were changed or removed', async () => {
     const [former, owner] = await Promise.all([start(), start()])
     const instances = await create(former)
-    const after = owner.gateway.instances
+    const after = owner.verbs.instances
     const takenOver = { type: 'failed', code: 'clusterChanged', retriable: true }
     expect(done(await after.subscription(instance))).to.deep.equal([])
     expect(await instances.subscribe(instance, { topics: [topic] })).to.deep.include(takenOver)
@@ -172,7 +169,7 @@ describe('consumer instances whose process ends', function () {
     )
     expect(await instances.remove(instance)).to.include({ type: 'failed' })
     done(await instances.remove(instance))
-    expect(await (await start()).gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await (await start()).verbs.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
   })
 
   it('end with it when their states are kept in memory alone', async () => {
@@ -180,6 +177,6 @@ describe('consumer instances whose process ends', function () {
     await create(first)
     await first.close()
     const next = await start({ instancesTopic: '' })
-    expect(await next.gateway.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
+    expect(await next.verbs.instances.settingsOf(instance)).to.deep.equal({ type: 'unknownInstance' })
   })
 })

@@ -32,7 +32,7 @@ describe('the lag of a consumer group', () => {
   const read = (of = group): Promise<readonly TopicLag[]> => readLag(instance.castellan.router.ref, of, PATIENCE_MS)
   const commit = (offsets: readonly (readonly [partition: number, offset: number])[]): Promise<unknown> => {
     const asked = new Map(offsets.map(([partition, offset]) => [partition, { offset }]))
-    return instance.castellan.gateway.groups.commit(group, topic, asked, PATIENCE_MS)
+    return instance.castellan.verbs.groups.commit(group, topic, asked, PATIENCE_MS)
   }
 
   it('is what was written after the committed offsets; a partition without one has no lag rather than 0', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { CastellanWithVerbs } from '../../../src/client/open-castellan.js'
+import type { ProgramCastellan } from '../../../src/client/castellan.js'
 import type { Gateway } from '../../cli/child.js'
 import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
 import { SeededRandom } from '../../support/random.js'
@@ -31,7 +31,7 @@ describe('consumer instances of gateways that stand still for longer than their 
   const stage = onBroker()
   const seed = Number(process.env.SEED ?? Date.now() % 100_000)
   const random = new SeededRandom(seed)
-  let castellan: CastellanWithVerbs
+  let castellan: ProgramCastellan
   let addresses: PeerAddress[]
   let gateways: Gateway[]
   before(async () => {
@@ -85,7 +85,7 @@ describe('consumer instances of gateways that stand still for longer than their 
     const write = async (): Promise<void> => {
       for (; isWriting; await pass(20)) {
         const records = partitions.map(place => ({ ...place, key: null, value: 'x' }))
-        await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+        await castellan.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
         for (const { partition } of partitions) ends[partition]!++
       }
     }
@@ -112,7 +112,7 @@ describe('consumer instances of gateways that stand still for longer than their 
     const watch = async (): Promise<void> => {
       for (; !isOver; await pass(50))
         for (const { group, kind, committed } of readers)
-          for (const { partition, offset } of await castellan.gateway.groups.committed(group, 10_000)) {
+          for (const { partition, offset } of await castellan.verbs.groups.committed(group, 10_000)) {
             const before = committed[partition]!
             if (offset < before) rewinds.push(`${kind} ${group}/${partition}: ${before} -> ${offset}`)
             committed[partition] = offset

@@ -41,7 +41,7 @@ describe('a group of a gateway that stands still while a client waits', function
     await pass(500)
     await stage.cluster.createTopic(topics.unknown, { partitions: 1, replicationFactor: 1 })
     const records = names.map(topic => ({ topic, partition: 0, key: null, value: 'x' }))
-    const outcomes = await library.gateway
+    const outcomes = await library.verbs
       .produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS })
       .outcomes()
     expect(outcomes.map(({ type }) => type)).to.deep.equal(['delivered', 'delivered'])

@@ -53,7 +53,7 @@ describe('gateways that know each other, and what their clients may do', functio
     }
     const castellan = await stage.library()
     const records = [1, 2, 3].map(value => ({ topic, partition: 0, key: null, value: String(value) }))
-    await castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+    await castellan.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
   })
 
   function settings(at: number): object {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { context, propagation, type SpanContext, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
 import { expect } from 'chai'
-import { openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../src/client/castellan.js'
 import type { App } from '../../../src/server/app/app.js'
 import { onBroker } from '../../support/stage.js'
 import { metricOf } from '../../support/test-app.js'
@@ -142,7 +142,7 @@ describe('spans', function () {
     const castellan = await openCastellan({ brokers: stage.bootstrap })
     stage.cluster.createTopic('parcels', { partitions: 1 })
     const headers = [{ key: 'traceparent', value: Buffer.from(PARENT) }]
-    const produced = castellan.gateway.produce([{ topic: 'parcels', key: null, value: 'a', headers }], {
+    const produced = castellan.verbs.produce([{ topic: 'parcels', key: null, value: 'a', headers }], {
       partitioner: 'murmur2',
       deadlineMs: PATIENCE_MS
     })
@@ -208,7 +208,7 @@ describe('spans', function () {
     const castellan = await openCastellan({ brokers: stage.bootstrap })
     const own = trace.getTracer('shop').startSpan('checkout')
     await context.with(trace.setSpan(context.active(), own), () =>
-      castellan.gateway
+      castellan.verbs
         .produce([{ topic: 'orders', key: null, value: 'a' }], { partitioner: 'murmur2', deadlineMs: PATIENCE_MS })
         .outcomes()
     )

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../src/client/castellan.js'
 import { SeededRandom } from '../../support/random.js'
 import { freshTopic, type TargetCluster, withAdmin } from '../../support/target-cluster.js'
 import { freePorts } from '../real-kafka/ports.js'
@@ -343,7 +343,7 @@ export async function runTwoGateways(options: TwoGatewaysOptions): Promise<TwoGa
 
 async function write(
   stage: Stage,
-  { gateway: verbs }: Awaited<ReturnType<typeof openCastellan>>,
+  { verbs }: Awaited<ReturnType<typeof openCastellan>>,
   recordsAtOnce: number,
   isDue: () => boolean
 ): Promise<void> {

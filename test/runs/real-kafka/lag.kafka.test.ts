@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import kafkajs from 'kafkajs'
-import { type CastellanWithVerbs, openCastellan } from '../../../src/client/open-castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
 import type { App } from '../../../src/server/app/app.js'
 import { readLag, sumOf } from '../../../src/verbs/lag.js'
 import { runCommand } from '../../cli/run-command.js'
@@ -21,7 +21,7 @@ const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel
 describe('the lag of groups on real Kafka', function () {
   this.timeout(300_000)
   let kafka: KafkaCluster
-  let castellan: CastellanWithVerbs
+  let castellan: ProgramCastellan
   let app: App | undefined
   const children: ChildProcess[] = []
   before(async () => {
@@ -44,13 +44,13 @@ describe('the lag of groups on real Kafka', function () {
 
   const write = async (topic: string, count: number): Promise<void> => {
     const records = Array.from({ length: count }, (_, at) => ({ topic, partition: at % 2, key: null, value: `${at}` }))
-    const outcomes = await castellan.gateway
+    const outcomes = await castellan.verbs
       .produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS })
       .outcomes()
     expect(outcomes.every(({ type }) => type === 'delivered')).to.equal(true)
   }
   const commit = (group: string, topic: string, offset: number): Promise<unknown> =>
-    castellan.gateway.groups.commit(group, topic, new Map([[0, { offset }]]), PATIENCE_MS)
+    castellan.verbs.groups.commit(group, topic, new Map([[0, { offset }]]), PATIENCE_MS)
 
   it('is said to be unreadable for a group that may not be read: in its rows, its metric, the command and the log', async () => {
     const [topic, open, secret] = [freshTopic('orders'), freshTopic('open'), freshTopic('secret')]
@@ -143,7 +143,7 @@ describe('the lag of groups on real Kafka', function () {
       if (lag?.lag === 0 && lag.uncommitted === 0) break
       if (performance.now() > end) throw new Error(JSON.stringify(lag))
     }
-    const described = await castellan.gateway.groups.describe([group], PATIENCE_MS)
+    const described = await castellan.verbs.groups.describe([group], PATIENCE_MS)
     expect(described.get(group)?.type).to.equal('consumer')
     child.kill('SIGTERM')
     await new Promise(resolve => child.once('close', resolve))

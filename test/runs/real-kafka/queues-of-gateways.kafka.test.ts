@@ -32,12 +32,7 @@ describe('a queue of two gateways that know each other, over real Kafka', functi
   /** @param name of the gateway; a process of it that is started again has another id */
   const start = (id: string, name: string): Promise<LinkedGateway> => {
     const giver = newTokenGiver(createHash('sha256').update(name).digest().subarray(0, 12))
-    return LinkedGateway.open(
-      all,
-      id,
-      { brokers: on.cluster.bootstrap },
-      { cluster: 'default', limits: WIDE_LIMITS, giver }
-    )
+    return LinkedGateway.open(all, id, { brokers: on.cluster.bootstrap }, { queues: { limits: WIDE_LIMITS, giver } })
   }
   const acquire = (at: LinkedGateway, count: number): Promise<readonly QueueMessage[]> =>
     new Promise((resolve, reject) => {

@@ -1,9 +1,5 @@
-import {
-  type Castellan,
-  type CastellanWithVerbs,
-  type OpenCastellanOptions,
-  openCastellan
-} from '../../../src/client/open-castellan.js'
+import { type Castellan, openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
+import type { OpenCastellanOptions } from '../../../src/client/open-options.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 import type { SimulatedProcess } from './process.js'
@@ -24,11 +20,11 @@ export interface ServiceExtras {
 export class Service implements SimulatedProcess {
   readonly name: string
   readonly host: Host
-  readonly #castellan: CastellanWithVerbs
+  readonly #castellan: ProgramCastellan
   readonly #maxBytes: number
   readonly #closeTimeoutMs: number
 
-  private constructor(host: Host, castellan: CastellanWithVerbs, maxBytes: number, closeTimeoutMs: number) {
+  private constructor(host: Host, castellan: ProgramCastellan, maxBytes: number, closeTimeoutMs: number) {
     this.name = host.name
     this.host = host
     this.#castellan = castellan
@@ -57,7 +53,7 @@ export class Service implements SimulatedProcess {
   }
 
   get verbs(): Verbs {
-    return this.#castellan.gateway
+    return this.#castellan.verbs
   }
 
   tell(message: RouterMessage): void {

@@ -69,7 +69,7 @@ describe('consumer groups of the command', () => {
     expect(retries[0]).to.equal('m0: 0')
     expect((await verbs.groups.consumers(['billing'], 10_000)).get('billing')).to.have.length(1)
     await app.stop()
-    expect((await library.castellan.gateway.groups.consumers(['billing'], 10_000)).size).to.equal(0)
+    expect((await library.castellan.verbs.groups.consumers(['billing'], 10_000)).size).to.equal(0)
     expect(await library.committed('billing', 'orders', 0)).to.match(/^(0 1-2|2)$/)
     await library.stop()
   })

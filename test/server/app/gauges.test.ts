@@ -8,7 +8,7 @@ describe('gauges of clusters', () => {
     const cluster = (name: string, ages: readonly number[]) => ({
       name,
       durable: undefined,
-      idRefusal: () => undefined,
+      idRefusal: undefined,
       router: {
         isReady: true,
         brokers: () => [],

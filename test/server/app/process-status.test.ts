@@ -48,7 +48,7 @@ describe('the status of a process', () => {
     queues: { views: () => [queue('orders', 1_500.4), queue('invoices', 9_000)] },
     router: { isReady: true, brokers: () => [], leaderOf: () => 1, openTransactions: () => open },
     connection: { current: {} },
-    idRefusal: () => undefined
+    idRefusal: undefined
   }
   const stats = {
     deadDestinations: [

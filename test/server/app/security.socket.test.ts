@@ -50,7 +50,7 @@ describe('Kafka with TLS and passwords', () => {
     const onFatal = (error: Error): never => {
       throw error
     }
-    const { router, close } = await startCluster('default', config.clusters.default!.brokers, {
+    const cluster = await startCluster('default', config.clusters.default!.brokers, {
       system,
       config,
       log,
@@ -58,10 +58,14 @@ describe('Kafka with TLS and passwords', () => {
       onFatal
     })
     try {
-      const result = await askRouter(router.ref, { type: 'fetchTopicMetadata', requestId: 1, timeoutMs: 15_000 })
+      const result = await askRouter(cluster.router.ref, {
+        type: 'fetchTopicMetadata',
+        requestId: 1,
+        timeoutMs: 15_000
+      })
       return result.type === 'success' ? [...result.topics.keys()] : result.type
     } finally {
-      await close({ timeoutMs: 0 })
+      await cluster.close(0)
       system.stop()
     }
   }

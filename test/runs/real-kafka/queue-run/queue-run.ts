@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openCastellan } from '../../../../src/client/open-castellan.js'
+import { openCastellan } from '../../../../src/client/castellan.js'
 import { QueueHistory, type QueueVerdict } from '../../../support/queue-history.js'
 import { SeededRandom } from '../../../support/random.js'
 import { freshTopic } from '../../../support/target-cluster.js'
@@ -63,7 +63,7 @@ export async function runQueue(options: QueueRunOptions): Promise<QueueVerdict> 
       )
       for (const value of values) history.written(value)
       const records = values.map(value => ({ topic, partition: random.between(0, PARTITIONS - 1), key: null, value }))
-      const produced = castellan.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 120_000 })
+      const produced = castellan.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 120_000 })
       for (const [at, outcome] of (await produced.outcomes()).entries()) {
         if (outcome.type !== 'delivered') throw new Error(`${values[at]} was not written: ${JSON.stringify(outcome)}`)
         places.set(`${outcome.partition}/${outcome.offset}`, values[at]!)
