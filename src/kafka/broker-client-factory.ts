@@ -97,15 +97,17 @@ class KafkajsSessions {
     return `${this.address.host}:${this.address.port}`
   }
 
-  /** Sends at once when the connection is ready; otherwise connects, or logs in again, before it sends. */
+  /**
+   * Sends at once when the connection is ready; otherwise connects, or logs in again, before it sends. A call that was
+   * alone on a connection that is lost before a byte of the call was sent is sent once more, on another connection.
+   */
   call<Call extends client.CallTimeLimit, Response extends client.Throttled>(
     api: Api<Call, Response>,
     call: Call
   ): Promise<Response> {
     const session = this.#session
-    return session?.connection.isAuthenticated
-      ? this.#exchange(session, api, call)
-      : this.#readySession().then(ready => this.#exchange(ready, api, call))
+    const onNew = () => this.#readySession().then(ready => this.#exchange(ready, api, call))
+    return session?.connection.isAuthenticated ? this.#exchange(session, api, call, onNew) : onNew()
   }
 
   async #readySession(): Promise<Session> {
@@ -117,12 +119,14 @@ class KafkajsSessions {
   #exchange<Call extends client.CallTimeLimit, Response extends client.Throttled>(
     session: Session,
     api: Api<Call, Response>,
-    call: Call
+    call: Call,
+    sendAgain?: () => Promise<Response>
   ): Promise<Response> {
     const range = session.ranges.get(api.key)
     const spoken = range && newestWithin(api, range, call)
     if (!spoken) return Promise.reject(this.#unsupported(api, range))
-    return this.#send(session.connection, spoken, call, call.timeoutMs ?? this.#settings.requestTimeoutMs)
+    const timeoutMs = call.timeoutMs ?? this.#settings.requestTimeoutMs
+    return this.#send(session.connection, spoken, call, timeoutMs, sendAgain)
   }
 
   #unsupported<Call, Response extends client.Throttled>(
@@ -196,12 +200,17 @@ class KafkajsSessions {
     return response.ranges
   }
 
-  /** Sends one call on an open connection. A response that cannot be read closes the connection. */
+  /**
+   * Sends one call on an open connection. A response that cannot be read closes the connection.
+   *
+   * @param sendAgain absent: a call is not sent again
+   */
   #send<Call, Response extends client.Throttled>(
     connection: KafkajsConnection,
     api: Api<Call, Response>,
     call: Call,
-    timeoutMs: number
+    timeoutMs: number,
+    sendAgain?: () => Promise<Response>
   ): Promise<Response> {
     const { clientId } = this.#settings
     return new Promise((resolve, reject) => {
@@ -229,7 +238,11 @@ class KafkajsSessions {
             if (!(failure instanceof ResponseTooLargeError)) connection.close(failure)
           }
         },
-        onError: reject
+        onError: (error, wasLost) => {
+          // The connection tells its end to its requests first.
+          if (wasLost && sendAgain !== undefined) queueMicrotask(() => resolve(sendAgain()))
+          else reject(error)
+        }
       })
     })
   }

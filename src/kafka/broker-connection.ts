@@ -16,14 +16,20 @@ interface OutgoingRequest {
   /** Kafka's name of the call, for example `Fetch`, for error messages. */
   readonly apiName: string
   readonly timeoutMs: number
-  write(): void
+  /** Returns false when the connection has failed before the operating system took a byte of the request. */
+  write(): boolean
   /** Gets the response without its correlation id. The bytes are valid during the call only. Must not throw. */
   onPayload(payload: Buffer): void
-  onError(error: Error): void
+  /**
+   * @param wasLost true: the connection was lost before a byte of the request was sent, and no other request was in
+   * flight, so that the request may be sent again without overtaking another one
+   */
+  onError(error: Error, wasLost: boolean): void
 }
 interface Sent {
   readonly request: OutgoingRequest
   readonly timer: NodeJS.Timeout
+  isWritten: boolean
 }
 
 /**
@@ -80,18 +86,22 @@ export class InFlightRequests {
     }, durationMs)
   }
 
-  failAll(error: Error): void {
+  /** @param isLost the broker or the network has ended the connection */
+  failAll(error: Error, isLost = false): void {
     clearTimeout(this.#throttleTimer)
     this.#throttleTimer = undefined
+    const wasLost = isLost && this.count === 1 && this.#inFlight[0]?.isWritten !== true
     const sent = this.#inFlight.splice(0)
     for (const { timer } of sent) clearTimeout(timer)
-    for (const request of [...sent.map(({ request }) => request), ...this.#throttled.splice(0)]) request.onError(error)
+    const all = [...sent.map(({ request }) => request), ...this.#throttled.splice(0)]
+    for (const request of all) request.onError(error, wasLost)
   }
 
   #write(request: OutgoingRequest): void {
-    const sent = { request, timer: setTimeout(() => this.#onTimeout(sent), request.timeoutMs) }
+    const timer = setTimeout(() => this.#onTimeout(sent), request.timeoutMs)
+    const sent: Sent = { request, timer, isWritten: true }
     this.#inFlight.push(sent)
-    request.write()
+    sent.isWritten = request.write()
   }
 
   /** Lets Node read the socket first, because the answer may have arrived while the event loop was blocked. */
@@ -145,6 +155,7 @@ export class KafkajsConnection {
   #login: Promise<void> | undefined
   #answers = 0
   #closedBy: CastellanError | undefined
+  #isLost = false
   #failStep: ((error: CastellanError) => void) | undefined
   /** The memory of an answered request, which the broker has read, for the next one. */
   spareMemory: Buffer | undefined
@@ -217,7 +228,7 @@ export class KafkajsConnection {
   /** Sends the request; a closed connection fails it at once. */
   exchange({ apiName, timeoutMs, encode, onPayload, onError }: CallInFlight): void {
     if (this.#closedBy !== undefined) {
-      onError(this.#closedBy)
+      onError(this.#closedBy, this.#isLost)
       return
     }
     const correlationId = this.#connection.nextCorrelationId()
@@ -232,14 +243,19 @@ export class KafkajsConnection {
     return durationMs
   }
 
-  /** Closes the socket at once and fails every request in flight. Only the first call has an effect. */
-  close(error: CastellanError): void {
+  /**
+   * Closes the socket at once and fails every request in flight. Only the first call has an effect.
+   *
+   * @param isLost the broker or the network has ended the connection
+   */
+  close(error: CastellanError, isLost = false): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = error
+    this.#isLost = isLost
     if (this.#socket !== undefined) this.#closeSocket(this.#socket, error)
     void this.#connection.disconnect()
     this.#failStep?.(error)
-    this.#requests.failAll(error)
+    this.#requests.failAll(error, isLost)
     this.#onClosed(error)
   }
 
@@ -255,9 +271,9 @@ export class KafkajsConnection {
       onConnect()
     })
     this.#socket = socket
-    socket.on('error', error => this.close(this.#unreachable(error)))
-    socket.on('close', () => this.close(this.#lost()))
-    socket.on('end', () => this.close(this.#lost()))
+    socket.on('error', error => this.close(this.#unreachable(error), true))
+    socket.on('close', () => this.close(this.#lost(), true))
+    socket.on('end', () => this.close(this.#lost(), true))
     return socket
   }
 
@@ -288,11 +304,16 @@ export class KafkajsConnection {
     this.#requests.answer(frame.readInt32BE(0), frame.subarray(CORRELATION_ID_BYTES))
   }
 
-  #write(pieces: readonly Buffer[]): void {
+  /**
+   * Node tells at once when the operating system takes no byte, as of a connection that was reset. Any other failure it
+   * tells later.
+   */
+  #write(pieces: readonly Buffer[]): boolean {
     const socket = this.#socket!
     if (pieces.length > 1) socket.cork()
     for (const piece of pieces) socket.write(piece)
     if (pieces.length > 1) socket.uncork()
+    return socket.errored === null && !socket.destroyed
   }
 
   /** Settles as `step` does, but rejects when the connection is closed first. kafkajs does not always notice this. */
@@ -319,7 +340,10 @@ export class KafkajsConnection {
           correlationId: entry.correlationId,
           apiName: entry.apiName,
           timeoutMs: this.#settings.requestTimeoutMs,
-          write: sendRequest,
+          write: () => {
+            sendRequest()
+            return true
+          },
           // kafkajs decodes later, when the bytes are no longer valid.
           onPayload: payload =>
             entry.resolve({

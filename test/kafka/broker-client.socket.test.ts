@@ -51,6 +51,61 @@ describe('BrokerClient', () => {
     await broker.close()
   })
 
+  describe('after its connection was reset', () => {
+    const called = (): number[] => broker.requests.map(({ apiKey }) => apiKey).filter(key => key !== 18)
+
+    it('sends a call again on another connection, when no byte of it was sent', async () => {
+      await client.connect()
+      broker.resetAll()
+      expect(await client.metadata(noTopics)).to.deep.include({ clusterId: 'cluster' })
+      expect([broker.connectionCount, called()]).to.deep.equal([2, [3]])
+    })
+
+    it('sends it once more only', async () => {
+      await client.connect()
+      broker.resetAll()
+      broker.script = (_request, reply) => reply.close()
+      expect(await failureOf(client.metadata(noTopics))).to.deep.include({ code: 'brokerUnreachable' })
+      expect([broker.connectionCount, called()]).to.deep.equal([2, [3]])
+    })
+
+    it('does not send a call again that the broker may have read', async () => {
+      broker.script = () => broker.resetAll()
+      expect(await failureOf(client.metadata(noTopics))).to.deep.include({ code: 'brokerUnreachable' })
+      expect(broker.connectionCount).to.equal(1)
+    })
+
+    it('does not send one again before those that it had sent, which may come again', async () => {
+      broker.script = () => {}
+      const first = failureOf(client.metadata(noTopics))
+      while (called().length === 0) await new Promise(setImmediate)
+      broker.resetAll()
+      const second = failureOf(client.metadata(noTopics))
+      for (const failure of [await first, await second]) expect(failure).to.deep.include({ code: 'brokerUnreachable' })
+      expect(broker.connectionCount).to.equal(1)
+    })
+
+    it('sends none again that the client has given up by closing', async () => {
+      await client.connect()
+      broker.resetAll()
+      const failure = failureOf(client.metadata(noTopics))
+      await client.close()
+      expect((await failure).message).to.contain('closed by Castellan')
+      expect(broker.connectionCount).to.equal(1)
+    })
+
+    it('sends again what it holds back because the broker throttles it', async () => {
+      broker.script = (_request, reply) => reply.payload(metadataPayload(60_000))
+      connectWith({ maxThrottleMs: 60_000 })
+      await client.metadata(noTopics)
+      broker.script = answerMetadata
+      const held = client.metadata(noTopics)
+      broker.resetAll()
+      expect(await held).to.deep.include({ clusterId: 'cluster' })
+      expect([broker.connectionCount, called()]).to.deep.equal([2, [3, 3]])
+    })
+  })
+
   describe('connecting', () => {
     it('happens on the first call, names itself, and once for concurrent callers', async () => {
       expect(client.isConnected).to.equal(false)

@@ -18,14 +18,17 @@ describe('requests in flight', () => {
     })
   })
   afterEach(() => clock.restore())
-  const send = (correlationId: number, timeoutMs = 1_000): void =>
+  const send = (correlationId: number, timeoutMs = 1_000, isTaken = true): void =>
     requests.send({
       correlationId,
       apiName: 'Fetch',
       timeoutMs,
-      write: () => events.push(`write ${correlationId}`),
+      write: () => {
+        events.push(`write ${correlationId}`)
+        return isTaken
+      },
       onPayload: payload => events.push(`answer ${correlationId}: ${payload}`),
-      onError: error => events.push(`error ${correlationId}: ${error.message}`)
+      onError: (error, wasLost) => events.push(`${wasLost ? 'lost' : 'error'} ${correlationId}: ${error.message}`)
     })
   const takeEvents = (): string[] => events.splice(0)
 
@@ -37,6 +40,39 @@ describe('requests in flight', () => {
     expect([takeEvents(), requests.count, clock.countTimers()]).to.deep.equal([['answer 1: one'], 1, 1])
     requests.answer(2, Buffer.from('two'))
     expect([takeEvents(), requests.count, clock.countTimers()]).to.deep.equal([['answer 2: two'], 0, 0])
+  })
+
+  describe('whose connection ends', () => {
+    const failedBy = (isLost: boolean): string[] => {
+      takeEvents()
+      requests.failAll(new Error('reset'), isLost)
+      return takeEvents()
+    }
+
+    it('are lost when none of their bytes was taken, and the broker ended it', () => {
+      send(1, 1_000, false)
+      expect(failedBy(true)).to.deep.equal(['lost 1: reset'])
+      requests.throttle(500)
+      send(2)
+      expect(failedBy(true)).to.deep.equal(['lost 2: reset'])
+    })
+
+    it('are not lost when a broker may have read them, or this side ended it', () => {
+      send(1)
+      expect(failedBy(true)).to.deep.equal(['error 1: reset'])
+      send(2, 1_000, false)
+      expect(failedBy(false)).to.deep.equal(['error 2: reset'])
+    })
+
+    it('are not lost when others were in flight or held back with them', () => {
+      send(1)
+      send(2, 1_000, false)
+      expect(failedBy(true)).to.deep.equal(['error 1: reset', 'error 2: reset'])
+      requests.throttle(500)
+      send(3)
+      send(4)
+      expect(failedBy(true)).to.deep.equal(['error 3: reset', 'error 4: reset'])
+    })
   })
 
   it('are answered by nothing else than the oldest of them expects', () => {

@@ -85,6 +85,11 @@ export class ScriptedBroker {
     await Promise.all([...this.#sockets].map(socket => new Promise(resolve => socket.once('close', resolve))))
   }
 
+  /** Resets all connections. Clients of this process have not noticed when it returns, but the operating system has. */
+  resetAll(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy()
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     await new Promise(resolve => this.#server.close(resolve))
