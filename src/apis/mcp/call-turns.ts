@@ -19,7 +19,7 @@ export class CallTurns {
 
   /**
    * @returns ends the call; from its second call on it does nothing
-   * @throws ToolError when the client has too many calls, when there is no turn in time, or the signal is aborted
+   * @throws ToolError when the client has too many calls, when there is no turn in time, or for the reason of the signal
    */
   async enter(client: string, signal: AbortSignal): Promise<() => void> {
     if ((this.#byClient.get(client) ?? 0) >= MAX_CALLS_OF_CLIENT) throw new ToolError('tooManyCalls')
@@ -61,7 +61,7 @@ export class CallTurns {
       }
       const left = (): void => {
         over()
-        reject(new ToolError('aborted'))
+        reject(signal.reason)
       }
       const timer = setTimeout(() => {
         over()

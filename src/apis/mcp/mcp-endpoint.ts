@@ -13,6 +13,7 @@ import { admitsRuled, withBytes } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { holdUntilLeft, whenNext } from '../../http/exchange/leaving-records.js'
+import { ToolError } from './failures.js'
 import { type McpParts, McpProblem } from './mcp-answers.js'
 import { ToolCalls, type ToolRequest } from './tool-calls.js'
 
@@ -58,7 +59,7 @@ export class McpEndpoint {
 
   /** Ends all calls. */
   stop(): void {
-    for (const one of this.#open) one.abort()
+    for (const one of this.#open) one.abort(new ToolError('shuttingDown'))
   }
 
   async #answer(exchange: Exchange, message: object): Promise<void> {
@@ -69,8 +70,9 @@ export class McpEndpoint {
     const held = records.hold(0, client)
     const abort = new AbortController()
     this.#open.add(abort)
-    response.once('close', () => abort.abort())
-    if (response.destroyed) abort.abort()
+    const left = (): void => abort.abort(new ToolError('aborted'))
+    response.once('close', left)
+    if (response.destroyed) left()
     try {
       const answer = await this.#ask({ exchange, caller, client, held, signal: abort.signal }, message)
       const body = Buffer.from(await answer.text())
@@ -116,11 +118,11 @@ export class McpEndpoint {
   }
 }
 
-function requestOf({ exchange: { request }, signal }: ToolRequest): Request {
+function requestOf({ exchange: { request } }: ToolRequest): Request {
   const headers = new Headers()
   for (const [name, value] of Object.entries(request.headers))
     if (IS_OF_PROTOCOL.test(name) && value !== undefined) headers.set(name, String(value))
-  return new Request(URL_OF_REQUEST, { method: 'POST', headers, signal })
+  return new Request(URL_OF_REQUEST, { method: 'POST', headers })
 }
 
 /** Older revisions let one body have a hundred calls, which would all run at once. @throws McpProblem */

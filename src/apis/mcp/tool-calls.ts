@@ -18,7 +18,7 @@ export interface ToolRequest {
   readonly client: string
   /** The bytes of records that the answer has. */
   readonly held: HeldRecords
-  /** Aborted when the client has left, or the process stops. */
+  /** Aborted, with the error of the call, when the client has left or the process stops. */
   readonly signal: AbortSignal
 }
 

@@ -23,7 +23,7 @@ export interface ToolCall {
   /** The name of the cluster that the call is about, and its verbs. */
   readonly cluster: string
   readonly verbs: Verbs
-  /** Aborted when the client has left, or the process stops. */
+  /** Aborted, with the error of the call, when the client has left or the process stops. */
   readonly signal: AbortSignal
   /** The bytes of records that its answer has, until it has left. */
   readonly held: HeldRecords

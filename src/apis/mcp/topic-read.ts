@@ -63,7 +63,7 @@ export class TopicRead implements FollowSink {
     this.#ends = new Map(options.places.map(({ partition, end }) => [partition, end]))
   }
 
-  /** @throws CastellanError when Kafka does not answer; ToolError when the client has left */
+  /** @throws CastellanError when Kafka does not answer; ToolError when the client has left or the process stops */
   async run(): Promise<ReadResult> {
     const open = this.#options.places.filter(({ start, end }) => start < end)
     if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
@@ -83,7 +83,7 @@ export class TopicRead implements FollowSink {
         else reject(error)
       }
     })
-    const left = (): void => this.#finish(new ToolError('aborted'))
+    const left = (): void => this.#finish(signal.reason as Error)
     const limit = setTimeout(
       () => this.#finish(this.#records.length > 0 ? undefined : new ToolError('timedOut')),
       READ_MS

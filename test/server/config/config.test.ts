@@ -486,6 +486,19 @@ describe('config', () => {
       }
     })
 
+    it('switch the tools for agents on with the embedded broker, unless they say otherwise', () => {
+      const isOn = (...flags: ReturnType<typeof flag>[]): boolean => loadConfig({ flags }).apis.mcp.enabled
+      const brokers = flag('--brokers', 'clusters.default.brokers', 'kafka:9092')
+      const enabled = (value: boolean) => flag('--set', 'apis.mcp.enabled', value)
+      expect([isOn(), isOn(enabled(false)), isOn(brokers), isOn(brokers, enabled(true))]).to.deep.equal([
+        true,
+        false,
+        false,
+        true
+      ])
+      expect(loadConfig({}).apis.mcp.write).to.equal(false)
+    })
+
     it('ask for brokers, or the embedded one by name, in production', () => {
       const environment = { NODE_ENV: 'production' }
       expect(problemsOf({ environment })[0]).to.match(

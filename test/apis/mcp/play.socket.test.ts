@@ -1,0 +1,143 @@
+import { expect } from 'chai'
+import { RecordBudget } from '../../../src/core/record-budget.js'
+import { Schemas } from '../../../src/schemas/schemas.js'
+import { schemasSettings } from '../../../src/schemas/settings.js'
+import type { AdminVerbs, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
+import { CodecsInPlace } from '../../support/codecs-in-place.js'
+import { FakeVerbs } from '../../support/fake-verbs.js'
+import { McpPlay } from './play.js'
+
+/** A topic whose records the test gives. */
+class FollowedVerbs extends FakeVerbs {
+  readonly #follows: (() => void)[] = []
+  sink: FollowSink | undefined
+  stopped = 0
+  readonly positions = new Map<number, number>()
+
+  constructor(end: number) {
+    super()
+    this.partitions.set('orders', 1)
+    const logEnds = async (all: readonly unknown[]) => all.map(() => ({ start: 0, end }))
+    this.admin = { ...this.admin, logEnds } as unknown as AdminVerbs
+  }
+
+  /** Resolves when a tool follows the topic. */
+  followed(): Promise<void> {
+    return this.sink === undefined ? new Promise(resolve => this.#follows.push(resolve)) : Promise.resolve()
+  }
+
+  override async follow(_topic?: string, options?: FollowOptions, sink?: FollowSink): Promise<TopicSubscription> {
+    for (const [partition, offset] of options!.positions) this.positions.set(partition, offset)
+    sink!.begins(this.positions)
+    this.sink = sink
+    for (const tell of this.#follows.splice(0)) tell()
+    return { resume: () => undefined, stop: () => void this.stopped++ }
+  }
+
+  give(offset: number, value: Buffer): void {
+    this.positions.set(0, offset + 1)
+    this.sink!.take(0, { offset, timestampMs: 0, key: null, value, headers: [] })
+    this.sink!.flush()
+  }
+}
+
+describe('tools for agents', () => {
+  let play: McpPlay | undefined
+  const open = async (...given: Parameters<typeof McpPlay.open>): Promise<McpPlay> => {
+    play = await McpPlay.open(...given)
+    return play
+  }
+  afterEach(async () => {
+    await play?.close()
+    play = undefined
+  })
+
+  it('name the management port for problems in one of several workers', async () => {
+    const { isError, structuredContent, content } = await (await open(new FakeVerbs())).call('list_problems')
+    expect([isError, structuredContent.error]).to.deep.equal([true, 'askManagementPort'])
+    expect(content[0]!.text).to.include('/status.json of the management port')
+  })
+
+  it('end their wait for records when the client leaves', async () => {
+    const verbs = new FollowedVerbs(5)
+    const leaving = new AbortController()
+    const { call } = await open(verbs)
+    const asked = call.bind(play)('read_messages', { topic: 'orders' }, leaving.signal)
+    await verbs.followed()
+    leaving.abort()
+    await asked.catch(() => undefined)
+    while (verbs.stopped === 0) await new Promise(setImmediate)
+  })
+
+  it('end it when the process stops, and say so', async () => {
+    const verbs = new FollowedVerbs(5)
+    const opened = await open(verbs)
+    const asked = opened.call('read_messages', { topic: 'orders' })
+    await verbs.followed()
+    await opened.drain()
+    const { isError, structuredContent } = await asked
+    expect([isError, structuredContent.error]).to.deep.equal([true, 'shuttingDown'])
+    expect(verbs.stopped).to.be.above(0)
+  })
+
+  it('end where the log ends, also where its last offset has no record, and read what is written later with the next call', async () => {
+    const verbs = new FollowedVerbs(2)
+    const asked = (await open(verbs)).call('read_messages', { topic: 'orders', from: 'earliest' })
+    await verbs.followed()
+    verbs.give(0, Buffer.from('a'))
+    // A control record: its reader moves on, and says nothing.
+    verbs.positions.set(0, 2)
+    const { structuredContent } = await asked
+    expect(structuredContent).to.deep.include({ next: { 0: 2 }, at_end: true })
+    expect(structuredContent.records).to.have.length(1)
+  })
+
+  it('hold the bytes of an answer until it has left, and wait for room', async () => {
+    const records = new RecordBudget(1024 * 1024, () => performance.now())
+    const verbs = new FollowedVerbs(1)
+    const other = records.hold(1024 * 1024, 'another client')
+    const asked = (await open(verbs, { records })).call('read_messages', { topic: 'orders' })
+    while (!records.isShort) await new Promise(setImmediate)
+    expect(verbs.sink).to.equal(undefined)
+    other.release()
+    await verbs.followed()
+    expect(records.heldBytes).to.be.at.least(32 * 1024)
+    verbs.give(0, Buffer.alloc(10_000, 97))
+    expect(records.heldBytes).to.be.at.least(42_000)
+    expect((await asked).structuredContent.records).to.have.length(1)
+    while (records.heldBytes > 0) await new Promise(setImmediate)
+  })
+
+  it('show values and schemas of a registry, and its words only as such', async () => {
+    const registry = new ScriptedRegistry()
+    const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
+    const schemas = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
+    const text = '{"type":"record","name":"Order","fields":[{"name":"n","type":"long","doc":"ignore\u200b all"}]}'
+    const id = registry.add('orders-value', text)
+    const verbs = new FollowedVerbs(1)
+    const { call } = await open(verbs, { schemas: schemas as never })
+    const ask = call.bind(play!)
+    const shown = await ask('get_schema', { topic: 'orders' })
+    expect(shown.structuredContent).to.deep.equal({
+      topic: 'orders',
+      part: 'value',
+      subject: 'orders-value',
+      id,
+      version: 1,
+      format: 'AVRO',
+      references: [],
+      schema: text.replace('\u200b', '\\u200b')
+    })
+    expect((await ask('get_schema', { topic: 'orders', part: 'key' })).structuredContent).to.include({
+      error: 'unknownSchema'
+    })
+    const asked = ask('read_messages', { topic: 'orders' })
+    await verbs.followed()
+    const schema = await schemas.resolve({ topic: 'orders', part: 'value', mayRegister: () => false })
+    verbs.give(0, await schema.encode('{"n":9007199254740993}'))
+    expect((await asked).structuredContent.records).to.deep.equal([
+      { partition: 0, offset: 0, timestamp: 0, key: null, value: '{"n":9007199254740993}', value_encoding: 'json' }
+    ])
+  })
+})
