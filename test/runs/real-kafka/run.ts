@@ -75,6 +75,7 @@ const forHours = [
     'chaos',
     'clocks',
     'doctor',
+    'group-facts',
     'instances-log-cleaning',
     'java-embedded',
     'kcat-embedded',
