@@ -29,7 +29,7 @@ const routes: readonly (readonly [what: string, api: unknown, url: string, type:
 
 /** What is sent, and what the answer says of it. */
 const faults: readonly (readonly [what: string, body: Buffer, said: RegExp])[] = [
-  ['what is no JSON', Buffer.from('\n ?'), /line 2 column 2|not a JSON object/],
+  ['what is no JSON', Buffer.from('\n ?'), /line 2 column 2/],
   ['a byte order mark', Buffer.from('\ufeff{}'), /byte order mark \(BOM\)/],
   ['UTF-16 with a mark', Buffer.from('\ufeff{"a":1}', 'utf16le'), /UTF-16/],
   ['UTF-16 with the high byte first', Buffer.from('\ufeff{"a":1}', 'utf16le').swap16(), /UTF-16/],

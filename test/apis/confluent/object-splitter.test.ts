@@ -54,6 +54,34 @@ describe('confluent: objects in a stream of JSON', () => {
     expect(splitter.heldBytes).to.equal(1_024)
   })
 
+  describe('tell where what cannot be read begins, as a line and a column', () => {
+    const lines = ['{"a":\n 1}', '  {"b":"\\n{"}{}', '', 'nope']
+    const body = Buffer.from(lines.join('\n'))
+
+    for (const size of [1, 2, 3, 1_000])
+      it(`in pieces of ${size} bytes`, () => {
+        let end: string | undefined
+        for (let at = 0; at < body.length && end === undefined; at += size)
+          end = splitter.push(body.subarray(at, at + size))
+        expect([end, splitter.place]).to.deep.equal(['broken', 'line 5 column 1'])
+      })
+
+    it('where it was stopped between two objects', () => {
+      const stopping = new ObjectSplitter(MAX_BYTES, () => stopping.stop())
+      const between = Buffer.from('{}\n {} nope')
+      let end: string | undefined
+      for (let from = 0; end === undefined; from = stopping.readBytes) end = stopping.push(between, from)
+      expect([end, stopping.place]).to.deep.equal(['broken', 'line 2 column 5'])
+    })
+
+    it('behind bytes that another one has read, and in an object that has not come as a whole', () => {
+      splitter.pass(Buffer.from('\n\n{} '))
+      splitter.push(Buffer.from('{}\n {"a'))
+      splitter.push(Buffer.from('":\n'))
+      expect(splitter.place).to.equal('line 4 column 2')
+    })
+  })
+
   it('gives each object memory of its own, or of the chunk', () => {
     const objects: Buffer[] = []
     const keeping = new ObjectSplitter(MAX_BYTES, bytes => objects.push(bytes))

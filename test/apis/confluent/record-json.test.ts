@@ -54,6 +54,18 @@ describe('confluent: a record of version 3', () => {
       assert.throws(() => read(wrong), Error, wrong)
   })
 
+  it('is followed by what is no record, of which the place is told', () => {
+    const options = { ...PLAIN, maxRecordBytes: 1_000, maxRecords: 10 }
+    for (const [body, end, place] of [
+      ['{}\n{} nope', 'broken', 'line 2 column 4'],
+      ['{}\n{"value":7}\n nope', 'broken', 'line 3 column 2'],
+      ['{}\n {"value"', 'cut', 'line 2 column 2']
+    ] as const) {
+      const read = readWhole(Buffer.from(body), options)
+      assert.deepEqual([read.end, read.place], [end, place])
+    }
+  })
+
   it('takes null for each member that names a schema as absent, with a registry or without', () => {
     const members = ['subject', 'subject_name_strategy', 'schema_id', 'schema_version', 'schema']
     const nulls = members.map(member => `"${member}":null`)

@@ -263,11 +263,20 @@ describe('confluent: a stream of records', () => {
     expect(counted).to.have.members(['sent', 400, 400])
   })
 
-  it('says that the body ends inside a record', async () => {
-    await send('{}{"value"')
+  it('says that the body ends inside a record, and where that begins', async () => {
+    await send('{}\n {"value"')
     payload.end()
     await settle(0, 0)
     expect([response.codes, response.writableEnded]).to.deep.equal([[200, 400], true])
+    expect(response.lines[1]!.message).to.match(/^the body ends inside a record, which begins at line 2 column 2 \(/)
+  })
+
+  it('says where what is no JSON object begins', async () => {
+    await send('{}\n\n')
+    await send('oops\n{}')
+    await settle(0, 0)
+    expect(response.codes).to.deep.equal([200, 400])
+    expect(response.lines[1]!.message).to.match(/^what follows is not a JSON object, at line 3 column 1 \(/)
   })
 
   it('reads nothing more while the client does not read its answers', async () => {

@@ -1,6 +1,7 @@
 import { BACKSLASH, CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../../core/json/characters.js'
 
 const NOTHING = Buffer.alloc(0)
+const LINE_END = 0x0a
 const SMALLEST_KEPT_BYTES = 1_024
 /** So much of a text is passed byte by byte: for names and short values that costs less than a native search. */
 const SHORT_TEXT_BYTES = 64
@@ -30,6 +31,13 @@ export class ObjectSplitter {
   #depth = 0
   #isInString = false
   #isEscaped = false
+  /** Bytes that were read before {@link push}, those of other chunks included. */
+  #passedBytes = 0
+  #line = 1
+  /** Position of the first byte of that line, among all bytes. */
+  #lineAt = 0
+  #placeLine = 1
+  #placeColumn = 1
   /** Position of the next backslash of the chunk, where that was searched; its length: there is none. */
   #backslashAt = -1
 
@@ -57,6 +65,17 @@ export class ObjectSplitter {
     return this.#readBytes
   }
 
+  /** Where the object that is being read begins, or what cannot be read: `line 3 column 1`. */
+  get place(): string {
+    return `line ${this.#placeLine} column ${this.#placeColumn}`
+  }
+
+  /** Bytes that something else has read come before those of {@link push}. */
+  pass(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at++) if (bytes[at] === LINE_END) this.#newLine(this.#passedBytes + at)
+    this.#passedBytes += bytes.length
+  }
+
   /** Called by the receiver of an object: {@link push} reads nothing behind this object. */
   stop(): void {
     this.#isStopped = true
@@ -71,14 +90,22 @@ export class ObjectSplitter {
     this.#backslashAt = -1
     this.#readBytes = chunk.length
     let start = from
+    // Position of the chunk's first byte among all bytes.
+    const chunkAt = this.#passedBytes - from
+    this.#passedBytes += chunk.length - from
     for (let at = from; at < chunk.length; at++) {
       const byte = chunk[at]!
       if (this.#isInString) at = this.#passText(chunk, at)
       else if (this.#depth === 0) {
-        if (byte === OPEN_OBJECT) {
+        if (byte === LINE_END) this.#newLine(chunkAt + at)
+        else if (byte === OPEN_OBJECT) {
+          this.#begin(chunkAt + at)
           start = at
           this.#depth = 1
-        } else if (!isWhiteSpace(byte)) return OTHER_ENCODINGS.includes(byte) ? 'encoding' : 'broken'
+        } else if (!isWhiteSpace(byte)) {
+          this.#begin(chunkAt + at)
+          return OTHER_ENCODINGS.includes(byte) ? 'encoding' : 'broken'
+        }
       } else if (byte === QUOTE) this.#isInString = true
       else if (byte === OPEN_OBJECT || byte === OPEN_LIST) this.#depth++
       else if ((byte === CLOSE_OBJECT || byte === CLOSE_LIST) && --this.#depth === 0) {
@@ -86,12 +113,23 @@ export class ObjectSplitter {
         this.#found(chunk.subarray(start, at + 1))
         if (this.#isStopped) {
           this.#readBytes = at + 1
+          this.#passedBytes = chunkAt + at + 1
           return undefined
         }
-      }
+      } else if (byte === LINE_END) this.#newLine(chunkAt + at)
     }
     if (this.#depth > 0) this.#keep(chunk.subarray(start))
     return this.#keptBytes > this.#maxBytes ? 'tooLarge' : undefined
+  }
+
+  #newLine(at: number): void {
+    this.#line++
+    this.#lineAt = at + 1
+  }
+
+  #begin(at: number): void {
+    this.#placeLine = this.#line
+    this.#placeColumn = at - this.#lineAt + 1
   }
 
   /** @returns the position of the closing quote, or the end of the chunk */

@@ -69,19 +69,28 @@ export const problemOfFailure = (failure: RecordFailure) => ({
 export const refusalOfBody = ({ problem: { status, code, message, reason } }: BodyError): RefusedRecord =>
   refusedRecord(status === 422 || status === 503 ? status : code, message, reason)
 
-/** The refusal of the record at which a body ends too early; `cut`: its end has not come, `notJson`: the last one has an answer. */
-export function refusalOfEnd(end: SplitEnd | 'cut' | 'notJson', maxRecordBytes: number): RefusedRecord | undefined {
+/**
+ * The refusal of the record at which a body ends too early; `cut`: its end has not come, `notJson`: the last one has an
+ * answer.
+ *
+ * @param place where it begins: `line 3 column 1`
+ */
+export function refusalOfEnd(
+  end: SplitEnd | 'cut' | 'notJson',
+  place: string,
+  maxRecordBytes: number
+): RefusedRecord | undefined {
   if (end === 'notJson') return undefined
   return end === 'tooLarge'
     ? {
         ...refusedRecord(413, `a record is larger than ${maxRecordBytes} bytes (apis.confluent.maxBodyBytes)`),
         setting: 'apis.confluent.maxBodyBytes'
       }
-    : refusedRecord(400, WORDS_OF_END[end])
+    : refusedRecord(400, `${WORDS_OF_END[end]} ${place}`)
 }
 
 const WORDS_OF_END = {
-  cut: 'the body ends inside a record',
-  broken: 'what follows is not a JSON object',
-  encoding: 'what follows begins with a byte order mark (BOM), or is UTF-16: send UTF-8 without one'
+  cut: 'the body ends inside a record, which begins at',
+  broken: 'what follows is not a JSON object, at',
+  encoding: 'what follows begins with a byte order mark (BOM), or is UTF-16: send UTF-8 without one. It begins at'
 } as const satisfies Partial<Record<SplitEnd | 'cut', string>>

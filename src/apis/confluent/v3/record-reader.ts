@@ -56,6 +56,13 @@ export const DATA_DEPTH = 2
 /** Of a whole body, which is read in one turn: each takes as long as ten that can be used. */
 const MAX_REFUSED = 10_000
 
+/** What a whole body has, and where and why the rest cannot be read; `end` is `undefined`: there is no rest. */
+interface WholeBody {
+  readonly collected: Collected
+  readonly end: SplitEnd | 'notJson' | 'cut' | undefined
+  readonly place: string
+}
+
 /**
  * Reads a whole body in UTF-8: by one reader up to a record that cannot be used, and then record by record.
  *
@@ -67,7 +74,7 @@ export function* readWhole(
   body: Buffer,
   options: Omit<ReaderOptions, 'accepts'> & { readonly maxRecords: number },
   inTurns = false
-): InPieces<{ readonly collected: Collected; readonly end: SplitEnd | 'notJson' | 'cut' | undefined }> {
+): InPieces<WholeBody> {
   const { maxRecords } = options
   const collected = nothing()
   const { items, records } = collected
@@ -76,7 +83,7 @@ export function* readWhole(
   try {
     while (reader.isWholeUtf8 && items.length <= maxRecords) {
       if (ahead !== undefined) yield* ahead.between()
-      if (reader.peekToken() < 0) return { collected, end: undefined }
+      if (reader.peekToken() < 0) return { collected, end: undefined, place: '' }
       if (ahead === undefined) reader.beginRecord()
       else yield* ahead.look()
       const start = reader.index
@@ -90,6 +97,7 @@ export function* readWhole(
   }
   const accepts = (): boolean => items.length <= maxRecords && items.length - records.length <= MAX_REFUSED
   const others = new RecordReader({ ...options, accepts }, collected)
+  others.pass(body.subarray(0, collected.bytes))
   let end: SplitEnd | 'notJson' | undefined
   for (let from = collected.bytes, isOver = false; !isOver; from = others.readBytes) {
     const piece = inTurns ? body.subarray(0, from + PIECE_COST) : body
@@ -100,7 +108,7 @@ export function* readWhole(
   }
   if (items.length - records.length > MAX_REFUSED)
     throw new BodyError(413, `a request has at most ${MAX_REFUSED} records that cannot be used`)
-  return { collected, end: end ?? (others.keptBytes > 0 ? ('cut' as const) : undefined) }
+  return { collected, end: end ?? (others.keptBytes > 0 ? 'cut' : undefined), place: others.place }
 }
 
 /** Reads the records of a body, one by one. A record that cannot be used is refused, and the next one is read all the same. */

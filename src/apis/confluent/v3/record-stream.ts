@@ -209,7 +209,7 @@ export class RecordStream implements TurnTaker {
     if (this.#pieceAt === piece.length) this.#piece = undefined
     this.#handOn(this.#reader.take())
     const refusal = payload.holdOnly?.(this.#reader.heldBytes + (this.#piece?.length ?? 0) + payload.readableLength)
-    if (end !== undefined) this.#endEarly(refusalOfEnd(end, limits.maxRecordBytes))
+    if (end !== undefined) this.#endEarly(refusalOfEnd(end, this.#reader.place, limits.maxRecordBytes))
     else if (refusal !== undefined) this.#refused(refusal)
     // Bytes come, but no record ends.
     else if (this.#ageMs >= limits.maxMs + limits.idleMs) this.#endEarly(tooOld(limits.maxMs))
@@ -349,7 +349,8 @@ export class RecordStream implements TurnTaker {
   #ended(): void {
     if (this.#state !== 'open') return
     this.#state = 'ending'
-    this.#answerLast(this.#reader.keptBytes > 0 ? refusalOfEnd('cut', this.#parts.limits.maxRecordBytes) : undefined)
+    const { keptBytes, place } = this.#reader
+    this.#answerLast(keptBytes > 0 ? refusalOfEnd('cut', place, this.#parts.limits.maxRecordBytes) : undefined)
   }
 
   /** Takes no further record. @param refused the next one */

@@ -186,9 +186,9 @@ export class V3Records extends V3Produce {
   protected *collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected> {
     const { maxRecords, limits } = this.#options
     const { maxRecordBytes } = limits
-    const { collected, end } = yield* readWhole(body, { ...to, maxRecordBytes, maxRecords }, inTurns)
+    const { collected, end, place } = yield* readWhole(body, { ...to, maxRecordBytes, maxRecords }, inTurns)
     const { items } = collected
-    const refused = end && refusalOfEnd(end, maxRecordBytes)
+    const refused = end && refusalOfEnd(end, place, maxRecordBytes)
     if (refused !== undefined) items.push({ refused })
     if (items.length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
     const setting = 'advanced.apis.confluent.maxRecordsPerRequest'
