@@ -37,14 +37,16 @@ export const byHand = (
 ): preParsingHookHandler => {
   const enter = (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload): void => {
     reply.hijack()
-    const exchange = { request: request.raw, response: reply.raw, payload, requestId: request.id }
+    const held = request.raw as HeldRequest
+    // Until the body is read. A request that produces keeps its turn until its records are handed on.
+    if (held.hasBody) held.keepTurn()
+    const exchange = { request: held, response: reply.raw, payload, requestId: request.id }
     noteAsyncAnswer(exchange)
     receive(exchange, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
     const held = request.raw as HeldRequest
-    // Until the body is read. A request that produces keeps its turn until its records are handed on.
-    if (held.hasBody) held.keepTurn()
+    // While it waits, its connection is not read, and no request behind it begins.
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)
   }

@@ -3,11 +3,12 @@ import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
 import type { KeyResult } from '../../../src/http/api/key-answers.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
-import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
+import { type AcceptedRequest, AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 import type { Claim } from '../../../src/producer/keys/local-keys.js'
 import type { KeyTag, PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { localKeys } from '../../support/local-keys.js'
-import { type Started, startHttp } from '../server/stage.js'
+import { RawSocket } from '../../support/raw-socket.js'
+import { type Started, startHttp, until } from '../server/stage.js'
 
 const BUSY: Claim = { type: 'busy' }
 const receipt = { id: 'r'.repeat(38), records: 1 }
@@ -120,5 +121,79 @@ describe('a request with a key that comes again when only some of its records we
     expect((await push()).status).to.equal(200)
     expect(accepted).to.deep.equal([2, 1])
     expect(early).to.deep.equal([])
+  })
+})
+
+describe('a request that waits for its key and prefers not to, with another one behind it on its connection', () => {
+  let started: Started
+  /** Names of requests that were begun. */
+  let begun: string[]
+  let earlier: RawSocket
+  let client: RawSocket
+  let give: (found: AcceptedRequest | undefined) => void
+  let endEarlier: () => void
+
+  const push = (name: string, more = ''): string =>
+    `POST /loud/push HTTP/1.1\r\nhost: localhost\r\nname: ${name}\r\n${more}content-length: 1\r\n\r\nx`
+
+  beforeEach(async () => {
+    begun = []
+    const keys = localKeys()
+    let isWaiting = false
+    const receiptOf = new Promise<AcceptedRequest | undefined>(resolve => (give = resolve))
+    const idempotency = new Idempotency({
+      keys: {
+        knows: hash => keys.knows(hash),
+        claim: asked => keys.claim(asked),
+        claimWithin: (asked, waitMs, left) => {
+          isWaiting = true
+          return keys.claimWithin(asked, waitMs, left)
+        },
+        receiptOf: () => receiptOf
+      },
+      count: () => undefined
+    })
+    const receive = idempotency.guard(
+      ({ request, response }) => {
+        const name = String(request.headers.name)
+        begun.push(name)
+        // Nothing of it was kept, so its key is free.
+        if (name === 'earlier') endEarlier = () => response.writeHead(503, { 'x-castellan-persisted': 'none' }).end()
+        else response.writeHead(200).end()
+      },
+      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
+    )
+    started = await startHttp({
+      plugin: async app => void app.post('/push', { preParsing: byHand(receive) }, neverCalled)
+    })
+    earlier = await RawSocket.open(started.http.urls.shared)
+    await earlier.send(push('earlier', 'idempotency-key: a\r\n'))
+    await until(() => begun.length === 1, 'the earlier one is begun')
+    client = await RawSocket.open(started.http.urls.shared)
+    await client.send(push('waits', 'idempotency-key: a\r\nprefer: respond-async\r\n') + push('next'))
+    await until(() => isWaiting, 'it waits for its key')
+    for (let ticks = 20; ticks > 0; ticks--) await new Promise(resolve => setImmediate(resolve))
+    expect(begun).to.deep.equal(['earlier'])
+  })
+  afterEach(async () => {
+    for (const each of [earlier, client]) each.destroy()
+    await started.http.close()
+  })
+
+  it('is carried out before that one when the earlier one leaves it the key', async () => {
+    give(undefined)
+    endEarlier()
+    await client.until(() => client.answers === 2)
+    expect(begun).to.deep.equal(['earlier', 'waits', 'next'])
+  })
+
+  it('ends its turn with the receipt of the earlier one, and is not carried out any more', async () => {
+    give(receipt)
+    await client.until(() => client.answers === 2)
+    expect(client.received.match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 202', 'HTTP/1.1 200'])
+    endEarlier()
+    await earlier.until(() => earlier.answers === 1)
+    for (let ticks = 20; ticks > 0; ticks--) await new Promise(resolve => setImmediate(resolve))
+    expect(begun).to.deep.equal(['earlier', 'next'])
   })
 })
