@@ -34,8 +34,8 @@ export interface ServeOptions<G extends Verbs> {
   readonly clock?: MonotonicClock
 }
 
-/** A module with hooks, in a folder of its own. */
-function moduleWith(hooks: KafboyHooks | undefined): { readonly folder: string; readonly module: string } {
+/** A module with hooks, in a folder of its own. It is to be loaded before the next one is made. */
+export function moduleWith(hooks: KafboyHooks | undefined): { readonly folder: string; readonly module: string } {
   const folder = mkdtempSync(join(tmpdir(), 'kafboy-'))
   const module = join(folder, 'hooks.mjs')
   writeFileSync(module, 'export default globalThis.kafboyHooks')

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { connect as connectPlain, type Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { connect as connectTls } from 'node:tls'
@@ -21,6 +22,7 @@ import { httpTlsSettings } from '../../../src/http/server/settings.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import type { PendingProduce, ProduceOptions } from '../../../src/verbs/verbs.js'
+import { moduleWith } from '../../apis/kafboy/stage.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { contextFor } from '../../support/api-context.js'
 import { TestAuthority } from '../../support/certificates.js'
@@ -333,14 +335,18 @@ describe('requests of one connection, sent without waiting for answers', () => {
     const admission = new Admission(capacity, 30_000, () => performance.now())
     const shared = { schemas, idempotency, admission } satisfies Partial<ApiContext<unknown>>
     const routes = await confluent.plugin(contextFor(verbs, confluent.settings.parse({}), shared))
+    const { folder, module } = moduleWith({ editJson: () => later(random).then(() => ({ produce: {} })) })
+    const ofKafboy = random.next() < 0.5 ? { callbackEditJson: module } : {}
     return startHttp({
       plugin: async scope => {
         routes(scope)
         for (const [name, settings] of Object.entries(OTHERS)) {
           const api = apis.find(one => one.name === name) as HttpApi
-          const addRoutes = await api.plugin(contextFor(verbs, api.settings.parse(settings), shared))
+          const own = { ...settings, ...(name === 'kafboy' && ofKafboy) }
+          const addRoutes = await api.plugin(contextFor(verbs, api.settings.parse(own), shared))
           await scope.register(async inner => addRoutes(inner), { prefix: `/${name}` })
         }
+        rmSync(folder, { recursive: true })
       },
       certificates,
       requestAccess: laterAccess(random)
