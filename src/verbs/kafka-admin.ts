@@ -133,7 +133,7 @@ export class KafkaAdmin implements AdminVerbs {
     const what = `the deletion of records of ${topicPartition.topic}/${topicPartition.partition}`
     const isMade = async (): Promise<boolean> => {
       const start = { topicPartition, offsetType: 'earliest', timeoutMs: limit.remainingMs } as const
-      const found = await askRouter(this.#router, { type: 'fetchOffset', ...start })
+      const found = limit.heard(await askRouter(this.#router, { type: 'fetchOffset', ...start }))
       return found.type === 'success' && found.offset >= offset
     }
     const isUnknown = result.type === 'unknownTopicOrPartition'
@@ -146,7 +146,7 @@ export class KafkaAdmin implements AdminVerbs {
     const result = await askRouter(this.#router, { type: 'deleteGroup', groupId, timeoutMs: limit.remainingMs })
     const isMade = async (): Promise<boolean> => {
       const asked = { groupId, timeoutMs: limit.remainingMs }
-      const group = await askRouter(this.#router, { type: 'describeGroup', ...asked })
+      const group = limit.heard(await askRouter(this.#router, { type: 'describeGroup', ...asked }))
       const stored = await askRouter(this.#router, { type: 'fetchGroupOffsets', ...asked })
       const isGone = group.type === 'notFound' && stored.type === 'success' && stored.offsets.length === 0
       // DescribeGroups does not know share groups.
@@ -227,7 +227,7 @@ export class KafkaAdmin implements AdminVerbs {
 
   async #describe(resources: readonly ConfigResource[], limit: TimeLimit) {
     const asked = { resources: resources.map(toId), withSynonyms: true, timeoutMs: limit.remainingMs }
-    const result = await askRouter(this.#router, { type: 'describeConfigs', ...asked })
+    const result = limit.heard(await askRouter(this.#router, { type: 'describeConfigs', ...asked }))
     if (result.type === 'success') return result.configs
     throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)
   }
@@ -254,9 +254,9 @@ export class KafkaAdmin implements AdminVerbs {
     }
   }
 
-  #ask(topic: string, limit: TimeLimit) {
+  async #ask(topic: string, limit: TimeLimit): Promise<ResultOf<'fetchTopicMetadata'>> {
     const asked = { topics: [topic], timeoutMs: Math.min(limit.remainingMs, LOOK_MS) }
-    return askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
+    return limit.heard(await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked }))
   }
 
   /** What a broker shows of a topic now; `undefined`: no broker has told. */
@@ -294,7 +294,7 @@ export class KafkaAdmin implements AdminVerbs {
     let pauseMs = FIRST_PAUSE_MS
     for (let inRow = 0, brokers = 1; inRow < Math.min(brokers, MAX_LOOK_UPS_IN_ROW); ) {
       const asked = { topics: [topic], timeoutMs: limit.remainingMs }
-      const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
+      const result = limit.heard(await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked }))
       const found = result.type === 'success' ? result.topics.get(topic) : undefined
       if (result.type === 'success') brokers = result.brokers.length
       inRow = found !== undefined && isShown(found) ? inRow + 1 : 0

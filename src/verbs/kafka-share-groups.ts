@@ -159,7 +159,7 @@ export class KafkaShareGroups implements ShareGroupVerbs {
   /** Where the group begins, by partition. */
   async #starts(topic: string, groupId: string, limit: TimeLimit): Promise<ReadonlyMap<number, Offset>> {
     const asked = { groupId, topic, timeoutMs: limit.remainingMs }
-    const result = await askRouter(this.#deps.router, { type: 'fetchShareOffsets', ...asked })
+    const result = limit.heard(await askRouter(this.#deps.router, { type: 'fetchShareOffsets', ...asked }))
     if (result.type !== 'success') throw toAdminError(result, `the offsets of group ${groupId}`, limit.timeoutMs)
     const known = result.offsets.filter(({ startOffset }) => startOffset >= 0)
     return new Map(known.map(({ partition, startOffset }) => [partition, startOffset]))

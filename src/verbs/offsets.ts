@@ -178,7 +178,7 @@ export function toError(result: Unanswered, what: string, timeoutMs: number): Ca
 /** A time limit for several requests to the Router together. It starts when the object is created. */
 export class TimeLimit {
   readonly timeoutMs: number
-  readonly #endsAt: number
+  #endsAt: number
   readonly #clock: MonotonicClock
 
   constructor(timeoutMs: number, clock: MonotonicClock) {
@@ -195,6 +195,12 @@ export class TimeLimit {
   /** Never below 1: when no time is left, the Router still gets the request and answers it with a time-out. */
   get remainingMs(): number {
     return Math.max(1, Math.ceil(this.#endsAt - this.#clock()))
+  }
+
+  /** Ends where the Router is shutting down: nothing that is asked again has an answer. @returns what it was given */
+  heard<Result extends { readonly type: string; readonly code?: unknown }>(result: Result): Result {
+    if (result.code === 'shuttingDown') this.#endsAt = Number.NEGATIVE_INFINITY
+    return result
   }
 }
 

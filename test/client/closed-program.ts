@@ -64,7 +64,32 @@ const verbs: Readonly<Record<string, (castellan: Castellan) => Promise<unknown>>
         return handler()
       })
     ),
-  admin: castellan => castellan.admin.topics()
+  admin: castellan => castellan.admin.topics(),
+  ...inFlight({
+    'admin.createTopic': ({ admin }) => admin.createTopic({ name: 'new' }),
+    'admin.deleteTopic': ({ admin }) => admin.deleteTopic('empty'),
+    'admin.createPartitions': ({ admin }) => admin.createPartitions('empty', 9),
+    'admin.topics': ({ admin }) => admin.topics(),
+    'admin.logEnds': ({ admin }) => admin.logEnds([{ topic: 'orders', partition: 0 }]),
+    'admin.deleteRecords': ({ admin }) => admin.deleteRecords({ topic: 'orders', partition: 0, offset: 1 }),
+    'admin.describeConfigs': ({ admin }) => admin.describeConfigs({ topic: 'orders' }),
+    'admin.alterConfigs': ({ admin }) => admin.alterConfigs({ topic: 'orders' }, { 'retention.ms': '1000000' }),
+    'admin.deleteGroups': ({ admin }) => admin.deleteGroups('none')
+  })
+}
+
+/** Each is closed at different moments: while its first call, or a later one, is not answered. */
+function inFlight(calls: Readonly<Record<string, (castellan: Castellan) => Promise<unknown>>>) {
+  const all = Object.entries(calls).flatMap(([name, call]) =>
+    [0, 64].map(afterMs => [
+      `${name} after ${afterMs} ms`,
+      async (castellan: Castellan) => {
+        ignore(call(castellan))
+        await new Promise(resolve => setTimeout(resolve, afterMs))
+      }
+    ])
+  )
+  return Object.fromEntries(all) as Readonly<Record<string, (castellan: Castellan) => Promise<unknown>>>
 }
 
 const resources = (): string => process.getActiveResourcesInfo().sort().join()
