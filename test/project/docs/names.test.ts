@@ -237,6 +237,8 @@ const flagsOfOthers: readonly string[] = [
   '--addr',
   // kafka-acls.sh
   ...['--bootstrap-server', '--add', '--allow-principal', '--operation', '--topic', '--group', '--transactional-id'],
+  // claude mcp add
+  ...['--transport', '--header'],
   // kubectl
   '--from-file',
   // Node
