@@ -165,7 +165,10 @@ export class ShareGroup {
 
   #answer(member: KnownMember): Beaten {
     const existing = [...this.#readersByTopic().keys()].flatMap(name => this.#topics.get(name) ?? [])
-    for (const { id } of existing) this.#initialised.add(id)
+    for (const topic of existing) {
+      this.#initialised.add(topic.id)
+      for (const partition of topic.partitions) this.#openedOf(topic, partition)
+    }
     const metadata = existing.map(({ id, partitions }) => `${id} ${partitions.length}`).join()
     if (metadata !== this.#metadata) this.#epoch++
     this.#metadata = metadata

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { askRouter } from '../../../src/router/routing/ask-router.js'
 import type { ResetTo } from '../../../src/verbs/verbs.js'
@@ -81,6 +82,18 @@ describe('offsets of share groups', function () {
     expect(await alter({ 0: 0, 7: 0 })).to.equal(UNKNOWN_TOPIC_OR_PARTITION)
     expect(await state(), 'the other one is changed').to.deep.equal([[0, 0, 1]])
     expect(await alter({ 0: 0 }, { topic: freshTopic('gone') })).to.equal(UNKNOWN_TOPIC_OR_PARTITION)
+  })
+
+  it('are told of the topics of members, before anything was fetched', async () => {
+    const member = new TestShareMember(router(), groupId)
+    await member.join(topic)
+    const began = performance.now()
+    while (((await state()) as unknown[]).length === 0 && performance.now() - began < PATIENCE_MS) await sleep(100)
+    expect(await state()).to.deep.equal([
+      [0, -1, -1],
+      [1, -1, -1]
+    ])
+    await member.leave()
   })
 
   it('are forgotten topic by topic, by a group that has some', async () => {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import type { QueueMessage } from '../../../src/verbs/verbs.js'
@@ -5,8 +6,10 @@ import { onTargetCluster } from '../../support/castellan.js'
 import { freshTopic, recreateTopic } from '../../support/target-cluster.js'
 import { QueueClient, queuesOf } from './queue-client.js'
 
+const NON_EMPTY_GROUP = 68
+
 describe('a queue whose topic changes', function () {
-  this.timeout(120_000)
+  this.timeout(180_000)
   const on = onTargetCluster()
   let queues: Queues
   let client: QueueClient
@@ -86,5 +89,26 @@ describe('a queue whose topic changes', function () {
     const found = await waiting
     expect(found.map(told)).to.deep.equal(['1:b 1'])
     expect(await client.outcomeOf({ accept: [found[0]!.token] })).to.equal('done')
+  })
+
+  it('loses the tokens of before a reset, which needs that the gateway has left the group', async () => {
+    const group = freshTopic('workers')
+    client = new QueueClient(queues, topic, group)
+    await write(0, 'a')
+    const [held] = await take(1)
+    const reset = () => on.castellan.gateway.shareGroups.reset(topic, group, 'earliest', false, 20_000)
+    const refusals = new Set<unknown>()
+    for (const giveUpAt = performance.now() + 100_000; performance.now() < giveUpAt; await sleep(1_000)) {
+      const refusal = await reset().then(
+        () => undefined,
+        (error: { readonly errorCode?: number }) => error.errorCode
+      )
+      if (refusal === undefined) break
+      refusals.add(refusal)
+    }
+    expect([...refusals]).to.deep.equal([NON_EMPTY_GROUP])
+    expect(await client.outcomeOf({ accept: [held!.token] })).to.equal('lost')
+    expect((await take(1)).map(told), 'as if it were new').to.deep.equal(['0:a 1'])
+    expect(await client.outcomeOf({ accept: [held!.token] })).to.equal('lost')
   })
 })
