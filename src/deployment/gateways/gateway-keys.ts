@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { performanceClock } from '../../core/clocks.js'
+import { inTime } from '../../core/in-time.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import {
@@ -26,6 +27,12 @@ const LOOKS = 3
 /** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */
 const SHARING = 'keys of requests'
 const SHARING_TIMEOUT_MS = 2_000
+/**
+ * Says that the gateway carries out no more requests of others. The answer says that none is on its way to it: it may end
+ * then, and no connection breaks with a request whose outcome is then unknown. Earlier builds do not serve it.
+ */
+const ENDING = 'end of keys'
+const ENDING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
 /** A gateway that was just started refuses requests for a moment: that is not told. */
 const TOLD_AFTER_MS = 10_000
@@ -84,6 +91,10 @@ export class GatewayKeys implements KeyOwners {
   readonly #list: KeyList
   /** How the others serve requests with keys, by process. */
   readonly #sharings = new Map<string, KeySharing>()
+  /** Processes that have said that they end. What they have said before may come later. */
+  readonly #ending = new Set<string>()
+  /** The requests that were passed on and are not answered, by the process of their owner. */
+  readonly #passedOn = new Map<string, Set<Promise<unknown>>>()
   #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
   /** Since when a gateway, by its entry, has refused what was passed on to it. */
   readonly #refusingSince = new Map<string, { readonly id: string; readonly since: number }>()
@@ -99,6 +110,7 @@ export class GatewayKeys implements KeyOwners {
     this.#held = new HeldRequests(owner => this.#canBeTried(owner), deps.now ?? performanceClock, deps.bodiesMaxBytes)
     this.#list = new KeyList(deps.addresses)
     deps.peers.serve(SHARING, () => this.#sharing)
+    deps.peers.serve(ENDING, (_body, { from }) => this.#otherEnds(from))
     deps.peers.onRefreshed(() => this.#look())
   }
 
@@ -120,9 +132,20 @@ export class GatewayKeys implements KeyOwners {
     )
   }
 
+  /** From now on requests of others are refused. @returns when those that were begun have ended, and none is on its way */
   async close(): Promise<void> {
+    const { peers } = this.#deps
     this.#held.close()
     await this.#ofOthers.close()
+    const options = { timeoutMs: ENDING_TIMEOUT_MS, kind: 'ending' } as const
+    const told = askAll(peers.others, id => peers.call(id, ENDING, {}, options))
+    await inTime(told, ENDING_TIMEOUT_MS, () => undefined)
+  }
+
+  async #otherEnds(id: string): Promise<void> {
+    this.#ending.add(id)
+    this.#sharings.set(id, 'refused')
+    await Promise.allSettled(this.#passedOn.get(id) ?? [])
   }
 
   #isOwn(owner: string): boolean {
@@ -228,13 +251,14 @@ export class GatewayKeys implements KeyOwners {
     const { peers, addresses } = this.#deps
     // One that is not called for a moment is still there.
     const there = new Set([...peers.others, ...addresses.flatMap(name => idsOf(peers.processesAt(name)))])
-    for (const id of this.#sharings.keys()) if (!there.has(id)) this.#sharings.delete(id)
+    for (const known of [this.#sharings, this.#ending])
+      for (const id of known.keys()) if (!there.has(id)) known.delete(id)
     await askAll(peers.others, async id => {
       const asked = peers.call(id, SHARING, {}, { timeoutMs: SHARING_TIMEOUT_MS })
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
       const sharing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
       // Each counts as it comes: B answers a look and ends, the next look forgets B, then C answers the first look.
-      if (sharing === undefined) return
+      if (sharing === undefined || this.#ending.has(id)) return
       this.#sharings.set(id, sharing as KeySharing)
       this.#held.changed()
     })
@@ -272,6 +296,7 @@ export class GatewayKeys implements KeyOwners {
     const client = request.asked.hash.slice(CLIENT_AT)
     const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
     const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
+    this.#keepUntilAnswered(id, called)
     called.then(
       () => this.#refusingSince.delete(to),
       (error: PeerError) => this.#note(to, id, error)
@@ -282,6 +307,16 @@ export class GatewayKeys implements KeyOwners {
       if (isRefused && this.#sharings.get(id) !== 'alone') this.#sharings.set(id, 'refused')
       throw error
     })
+  }
+
+  #keepUntilAnswered(id: string, called: Promise<unknown>): void {
+    const all = this.#passedOn.get(id) ?? new Set()
+    this.#passedOn.set(id, all.add(called))
+    const end = (): void => {
+      all.delete(called)
+      if (all.size === 0) this.#passedOn.delete(id)
+    }
+    called.then(end, end)
   }
 
   /** Says when a process has answered, and refuses for longer than while it starts. */

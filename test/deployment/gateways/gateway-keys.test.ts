@@ -278,6 +278,72 @@ describe('requests with keys at gateways that know each other', () => {
     expect((await later).persisted).to.equal('yes')
   })
 
+  describe('that are on their way to an owner that stops', () => {
+    /** Ends the wait of calls, or of answers, with this name. */
+    const holdUp = (way: 'onTheWay' | 'onTheWayBack', name: string): (() => void) => {
+      let arrive: () => void = () => undefined
+      const coming = new Promise<void>(resolve => (arrive = resolve))
+      gateways[way] = of => (of === name ? coming : undefined)
+      return () => {
+        gateways[way] = () => undefined
+        arrive()
+      }
+    }
+    const closing = (name: string) => {
+      const state = { isClosed: false, closed: gateways.at(name).owners.close() }
+      void state.closed.then(() => (state.isClosed = true))
+      return state
+    }
+    const startAgain = async (name: string): Promise<void> => {
+      gateways.kill(name)
+      await gateways.start(name)
+      await gateways.refresh()
+      await clock.tickAsync(500)
+    }
+
+    it('are refused before it has ended, and carried out when it has been started again', async () => {
+      const arrive = holdUp('onTheWay', 'keyed request')
+      const sent = send(A, gateways.keyOf(B))
+      await tick()
+      const closed = closing(B)
+      await tick()
+      expect(closed.isClosed).to.equal(false)
+      arrive()
+      await closed.closed
+      await startAgain(B)
+      expect(await sent).to.include({ status: 200, persisted: 'yes' })
+      expect(gateways.kafka.accepted).to.deep.equal([`one at ${B}`])
+    })
+
+    it('are no more once it has told the others, though an earlier answer says that it shares keys', async () => {
+      const arrive = holdUp('onTheWayBack', 'keys of requests')
+      await gateways.refresh()
+      await closing(B).closed
+      gateways.calls.length = 0
+      arrive()
+      await tick()
+      const sent = send(A, gateways.keyOf(B))
+      await tick()
+      await clock.tickAsync(1_000)
+      expect(gateways.calls.filter(name => name === 'keyed request')).to.deep.equal([])
+      await startAgain(B)
+      expect(await sent).to.include({ status: 200, persisted: 'yes' })
+    })
+
+    it('keep it from its end for 2 s at most', async () => {
+      holdUp('onTheWay', 'keyed request')
+      void send(A, gateways.keyOf(B))
+      await tick()
+      const closed = closing(B)
+      await tick()
+      await clock.tickAsync(1_999)
+      expect(closed.isClosed).to.equal(false)
+      await clock.tickAsync(1)
+      await tick()
+      expect(closed.isClosed).to.equal(true)
+    })
+  })
+
   for (const [what, persisted] of [
     ['was answered', 'yes'],
     ['waits for Kafka', 'unknown']

@@ -242,6 +242,10 @@ export class KeyGateways {
   readonly doubled = new Set<string>()
   /** Called before a call is handled. */
   onCall: (name: string) => void = () => undefined
+  /** Calls wait for it on their way; it is asked for when a call is sent. */
+  onTheWay: (name: string) => Promise<void> | undefined = () => undefined
+  /** Answers wait for it on their way back; it is asked for when the call has been handled. */
+  onTheWayBack: (name: string) => Promise<void> | undefined = () => undefined
   /** The answers to calls with this name are lost. */
   lost: string | undefined
   readonly #disks = new Map<string, SimulatedDisk>()
@@ -337,9 +341,12 @@ export class KeyGateways {
     const handler = this.at(toName).peers.handlers.get(name)
     let answer: Buffer
     try {
+      const coming = this.onTheWay(name)
+      if (coming !== undefined) await this.#unlessKilled(to, coming)
       if (handler === undefined) throw new Error(`${name} is not served`)
       const handled = Promise.resolve(handler(decodeBody(encodeBody(body)), { from, timeoutMs: 5_000 }))
       answer = encodeBody(await this.#unlessKilled(to, handled))
+      await this.onTheWayBack(name)
     } catch (error) {
       if (error instanceof PeerError) throw error
       const failure = toPeerFailure(error)
