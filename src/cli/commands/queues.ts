@@ -71,7 +71,8 @@ function placeOf(text: string): ResetTo {
   const timestampMs = IS_TIME.test(text) ? Date.parse(text) : Number.NaN
   if (!Number.isNaN(timestampMs)) return { timestampMs }
   const pairs = text.split(',').map(pair => /^(\d{1,10})=(\d{1,15})$/.exec(pair))
-  if (pairs.includes(null)) throw new InvalidArgumentError('It must be earliest, latest, a time, or 0=12,1=30.')
+  if (pairs.includes(null))
+    throw new InvalidArgumentError('earliest, latest, a time such as 2026-11-20T12:00:00Z, or 0=12,1=30')
   return { offsets: new Map(pairs.map(pair => [Number(pair![1]), Number(pair![2])])) }
 }
 

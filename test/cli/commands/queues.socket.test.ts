@@ -50,7 +50,11 @@ describe('castellan queues', function () {
     const refusals: [string[], RegExp, number][] = [
       [[...words, 'latest'], /add --yes, or look with --dry-run/, 1],
       [[...words, '0=9', '--yes'], /jobs\/0 has no offset 9: they are from 0 to 2/, 1],
-      [[...words, 'now', '--yes'], /It must be earliest, latest, a time, or 0=12,1=30/, 2],
+      [
+        [...words, 'now', '--yes'],
+        /--to takes earliest, latest, a time such as 2026-11-20T12:00:00Z, or 0=12,1=30, not "now"/,
+        2
+      ],
       [['reset', 'jobs', 'workers', '--yes'], /--to/, 2],
       [['reset', 'jobs', 'none', '--to', 'latest', '--yes'], /there is no share group none/, 1],
       [['describe', 'jobs', 'none'], /there is no share group none/, 1]
