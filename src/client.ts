@@ -8,16 +8,17 @@
  *
  * Importing it loads no HTTP, no configuration of the gateway and no embedded broker. `openCastellan` loads the rest.
  */
-import type { Castellan, JoinPeers } from './client/castellan.js'
-import type { OpenCastellanOptions } from './client/open-options.js'
+
+import type { Castellan, OpenCastellanOptions } from './client/castellan.js'
+import type { JoinPeers } from './client/open-castellan.js'
 
 export type {
   Castellan,
   CloseOptions,
+  OpenCastellanOptions,
   ReadJson,
   ReadSchemas
 } from './client/castellan.js'
-export type { OpenCastellanOptions } from './client/open-options.js'
 
 /**
  * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
@@ -28,7 +29,7 @@ export type { OpenCastellanOptions } from './client/open-options.js'
  * @throws LogUnusableError when the durable log has records but its directory cannot be used
  */
 export const openCastellan = async (options: OpenCastellanOptions): Promise<Castellan> =>
-  (await import('./client/castellan.js')).openCastellan(options, joinPeers)
+  (await import('./client/open-castellan.js')).openCastellan(options, joinPeers)
 
 const joinPeers: JoinPeers = async (...of) => (await import('./deployment/verbs/program-peers.js')).joinPeers(...of)
 

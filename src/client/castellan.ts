@@ -1,44 +1,72 @@
-import { type ConsumeOptions, type Consumer, openConsumer } from '../consumer/group/consume-stream.js'
+import type { ConsumeOptions, Consumer } from '../consumer/group/consume-stream.js'
 import type { ConsumerGroups } from '../consumer/group/consumer-groups.js'
-import { type Reader, type ReadOptions, type ReadRecord, readRecords } from '../consumer/stream/record-stream.js'
+import type { ConsumerSettingsOverrides } from '../consumer/group/settings.js'
+import type { Reader, ReadOptions, ReadRecord } from '../consumer/stream/record-stream.js'
 import type { ActorSystem } from '../core/actor/actor.js'
-import { bound } from '../core/bound.js'
-import { performanceClock } from '../core/clocks.js'
-import { InvalidRequestError, OverloadedError } from '../core/errors.js'
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
-import { type Logger, MAX_TIMER_MS, silentLogger } from '../core/model.js'
-import { defaultRecordBytes, RecordBudget } from '../core/record-budget.js'
-import { checkOptionNames, checkSignal, type OneOrMany } from '../core/settings/call-options.js'
-import { registeredTracing } from '../core/tracing/tracing.js'
-import type { BrokerClientFactory } from '../kafka/broker-client.js'
+import type { Logger } from '../core/model.js'
+import type { BrokerClientFactory, ConnectionSettings, GivenSaslOptions } from '../kafka/broker-client.js'
+import type { DecompressedMemory } from '../kafka/decompressed-memory.js'
 import type { DurableDelivery } from '../producer/disk/durable-delivery.js'
+import type { WalSettings } from '../producer/log/settings.js'
 import type { Delivery } from '../producer/memory/delivery.js'
 import type { Losses } from '../producer/memory/losses.js'
+import type { DeliverySettings } from '../producer/memory/settings.js'
+import type { ReceiptSettings } from '../producer/receipts/settings.js'
 import type { RouterHandle } from '../router/routing/router.js'
-import { type Decoding, type RecordJson, recordJson } from '../schemas/record-json.js'
-import { PROGRAM } from '../verbs/kafka-verbs.js'
-import type { FoundReceipt, ReceiptDesk, ReceiptQuestion } from '../verbs/receipts.js'
-import { TracedVerbs } from '../verbs/traced-verbs.js'
-import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
-import { type Cluster, DEFAULT_CLUSTER, openCluster } from './cluster.js'
-import { watchKafka } from './kafka-watch.js'
-import { type OpenCastellanOptions, withGuards } from './open-options.js'
-import { type PeersSettings, peersOptions } from './peers-options.js'
-import { type Admin, ProgramAdmin } from './program-admin.js'
-import { ProgramGroups } from './program-groups.js'
-import {
-  allDelivered,
-  type Delivered,
-  type NewRecord,
-  type Produced,
-  type ProduceOptions,
-  type ProgramProduce,
-  produceOf
-} from './program-produce.js'
-import { ProgramQueues, programQueueLimits, type Queue, type QueueOptions } from './program-queue.js'
-import { programTransactions, type RunTransaction } from './program-transactions.js'
+import type { RouterSettingsOverrides } from '../router/routing/settings.js'
+import type { Decoding, RecordJson } from '../schemas/record-json.js'
+import type { FoundReceipt, ReceiptQuestion } from '../verbs/receipts.js'
+import type { InstanceVerbs } from '../verbs/verbs.js'
+import type { PeersOptions } from './peers-options.js'
+import type { Admin } from './program-admin.js'
+import type { ProgramProduce } from './program-produce.js'
+import type { Queue, QueueOptions } from './program-queue.js'
+import type { RunTransaction } from './program-transactions.js'
 
-const CLOSE_TIMEOUT_MS = 10_000
+/** Options of `openCastellan`. All options except `brokers` have defaults. */
+export interface OpenCastellanOptions {
+  /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
+  readonly brokers: string | readonly string[]
+  /** Client id, time-outs, TLS, SASL. */
+  readonly connection?:
+    | (Partial<Omit<ConnectionSettings, 'log' | 'sasl'>> & { readonly sasl?: GivenSaslOptions | undefined })
+    | undefined
+  readonly router?: RouterSettingsOverrides | undefined
+  readonly delivery?: Partial<DeliverySettings> | undefined
+  readonly consumer?: ConsumerSettingsOverrides | undefined
+  /**
+   * The durable log, for records that are produced with `durability: 'disk'`. Absent: such records are refused. `{}`
+   * uses the defaults. No other process may use the directory.
+   */
+  readonly wal?: Partial<WalSettings> | undefined
+  /** How long `castellan.receipt` knows what became of records. */
+  readonly receipts?: Partial<ReceiptSettings> | undefined
+  /**
+   * Other processes that read for the same groups. `groups.ack` then also acknowledges what one of them has
+   * given out. Absent: this process does not know others.
+   */
+  readonly peers?: PeersOptions | undefined
+  /** Receives the metrics. Default: they are dropped. */
+  readonly metrics?: MetricsLogger | undefined
+  /**
+   * Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers, and for a topic of
+   * `consume` that does not exist.
+   */
+  readonly log?: Logger | undefined
+  /** The actor system to use. Default: a new actor system, which `close` stops. */
+  readonly system?: ActorSystem | undefined
+  /**
+   * Memory for decompressed records, which several clusters of the process may share. Default: memory for this cluster
+   * alone.
+   */
+  readonly decompressedMemory?: DecompressedMemory | undefined
+  /**
+   * Called when a bug has stopped the Router. All open requests are answered before. Default: throws the error, which
+   * ends the process.
+   */
+  readonly onFatal?: ((error: Error) => void) | undefined
+}
 
 /** Options of {@link Castellan.receipt}. */
 export type ReceiptOptions = Pick<ReceiptQuestion, 'waitMs' | 'from' | 'signal'>
@@ -130,7 +158,7 @@ export interface Castellan extends AsyncDisposable {
   /**
    * Writes the remaining records, leaves the consumer groups, then stops. Idempotent.
    *
-   * @returns the number of records that were accepted since {@link openCastellan} and may not be in Kafka
+   * @returns the number of records that were accepted since `openCastellan` and may not be in Kafka
    */
   close(options?: CloseOptions): Promise<number>
 }
@@ -138,194 +166,4 @@ export interface Castellan extends AsyncDisposable {
 export interface CloseOptions {
   /** Time limit. Default: 10 s. */
   readonly timeoutMs?: number | undefined
-}
-
-/** What a program has with the other processes that its option `peers` names. */
-interface Joined {
-  readonly verbs: Verbs
-  close(): Promise<void>
-}
-
-/**
- * Connects a program with other processes.
- *
- * @throws ListenError when the address of `peers.listen` cannot be used
- */
-export type JoinPeers = (
-  own: Verbs,
-  cluster: string,
-  settings: PeersSettings,
-  deps: {
-    readonly log: Logger
-    readonly metrics: MetricsLogger | undefined
-    readonly records: RecordBudget
-  }
-) => Promise<Joined>
-
-/**
- * Starts a Router and delivery for a cluster. They connect in the background and retry without end, so the brokers may
- * start later.
- *
- * @param joinPeers connects the processes of `peers`. Absent: there are none
- * @throws ConfigError that names every wrong option, or the package that the compression needs and that is not
- * installed
- * @throws LogUnusableError when the durable log has records but its directory cannot be used
- * @throws ListenError when the address of `peers.listen` cannot be used
- */
-export async function openCastellan(given: OpenCastellanOptions, joinPeers?: JoinPeers): Promise<ProgramCastellan> {
-  // A program that hands in records faster than Kafka takes them holds their bytes in any case.
-  const records = new RecordBudget(defaultRecordBytes(), performanceClock)
-  const cluster = await openCluster(given, { records, waitingMaxBytes: Number.POSITIVE_INFINITY })
-  const options = withGuards(given)
-  const tracing = registeredTracing()
-  const own = tracing === undefined ? cluster.verbs : new TracedVerbs(cluster.verbs, tracing)
-  const join = async (): Promise<Joined | undefined> => {
-    const settings = peersOptions.parse(options.peers)
-    const { log = silentLogger, metrics } = options
-    return settings && joinPeers!(own, DEFAULT_CLUSTER, settings, { log, metrics, records })
-  }
-  const peers = await join().catch(async (error: unknown) => {
-    await cluster.close(0)
-    throw error
-  })
-  const watch = warnWhileAway(cluster, options)
-  // Programs may take methods apart.
-  return bound(new ProgramCastellan(cluster, peers ?? { verbs: own, close: async () => undefined }, watch, options.log))
-}
-
-/** A cluster as programs see it: what they call, with the checks of its options. Programs are not told of the verbs. */
-export class ProgramCastellan implements Castellan {
-  readonly system: ActorSystem
-  readonly router: RouterHandle
-  readonly delivery: Delivery
-  readonly losses: Losses
-  readonly durable: DurableDelivery | undefined
-  readonly groups: ConsumerGroups
-  readonly instances: InstanceVerbs
-  readonly admin: Admin
-  readonly createClient: BrokerClientFactory
-  readonly transaction: RunTransaction
-  /** With the other processes that the program knows. */
-  readonly verbs: Verbs
-  readonly #cluster: Cluster
-  readonly #joined: Joined
-  readonly #watch: { stop(): void }
-  readonly #queues: ProgramQueues
-  #closing: Promise<number> | undefined
-
-  constructor(cluster: Cluster, joined: Joined, watch: { stop(): void }, log: Logger = silentLogger) {
-    const { verbs } = joined
-    this.#cluster = cluster
-    this.#joined = joined
-    this.#watch = watch
-    this.verbs = verbs
-    this.system = cluster.system
-    this.router = cluster.router
-    this.delivery = cluster.delivery
-    this.losses = cluster.losses
-    this.durable = cluster.durable
-    this.groups = cluster.groups
-    if (cluster.groups instanceof ProgramGroups) cluster.groups.join(verbs.groups)
-    this.instances = verbs.instances
-    this.admin = new ProgramAdmin(verbs)
-    this.createClient = cluster.createClient
-    this.transaction = programTransactions(() => cluster.transactions())
-    this.#queues = new ProgramQueues(() => cluster.openQueues({ limits: programQueueLimits }), log)
-  }
-
-  produce(records: OneOrMany<NewRecord>, options?: ProduceOptions): Produced {
-    return produceOf(this.verbs, records, options)
-  }
-
-  async produceOrThrow(records: OneOrMany<NewRecord>, options?: ProduceOptions): Promise<readonly Delivered[]> {
-    return allDelivered(await this.produce(records, options))
-  }
-
-  async receipt(id: string, options: ReceiptOptions = {}): Promise<FoundReceipt | undefined> {
-    if (this.#closing !== undefined) throw new OverloadedError('the castellan is closed', 'shuttingDown')
-    return readReceipt(this.#cluster.receipts, id, options)
-  }
-
-  consume(options: ConsumeOptions): Consumer {
-    return openConsumer(this.groups, options, () => this.#closing !== undefined)
-  }
-
-  read(topic: string | readonly string[], options: ReadOptions & ReadSchemas = {}): Reader<ReadRecord & ReadJson> {
-    const runtime = { system: this.system, router: this.router.ref, closed: this.#cluster.closed }
-    const schemas = options?.schemas
-    if (schemas === undefined) return readRecords(runtime, topic, options)
-    const withJson = async (record: ReadRecord) => ({ ...record, json: await recordJson(schemas, record) })
-    return readRecords(runtime, topic, options, withJson)
-  }
-
-  queue(options: QueueOptions): Queue {
-    return this.#queues.open(options)
-  }
-
-  async close(options?: CloseOptions): Promise<number> {
-    // A Router that has stopped is not ready either, which is no trouble. Where brokers are away, the warning says why closing takes long.
-    if (this.router.isReady) this.#watch.stop()
-    const lost = await (this.#closing ??= this.#close(closeTimeoutOf(options)))
-    this.#watch.stop()
-    await this.#joined.close()
-    return lost
-  }
-
-  async #close(timeoutMs: number): Promise<number> {
-    const startedAt = performance.now()
-    await Promise.all([this.#cluster.endTransactions(timeoutMs), this.#queues.close(timeoutMs)])
-    return this.#cluster.close(Math.max(0, timeoutMs - (performance.now() - startedAt)))
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close()
-  }
-}
-
-/** For a program without a logger, emits a warning of the process that says why no broker answers. */
-function warnWhileAway({ router }: Cluster, { brokers, log = processWarnings }: OpenCastellanOptions) {
-  const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
-  const watched = {
-    name: addresses.map(address => address.trim()).join(', '),
-    brokers: addresses,
-    isReady: () => router.isReady,
-    awayBecause: () => router.awayBecause,
-    onAppear: () => undefined
-  }
-  return watchKafka(watched, log)
-}
-
-/**
- * A logger that emits warnings of the process. Node writes them to stderr and to the listeners of
- * `process.on('warning', …)`.
- */
-const processWarnings: Logger = {
-  ...silentLogger,
-  warn: (_, message) => process.emitWarning(message, { type: 'CastellanWarning', code: 'CASTELLAN_NO_BROKER' })
-}
-
-/** @throws InvalidRequestError for anything but options with a time limit */
-function closeTimeoutOf(options: CloseOptions = {}): number {
-  const { timeoutMs = CLOSE_TIMEOUT_MS } = Object(options) as CloseOptions
-  if (typeof options === 'object') checkOptionNames('close', options ?? {}, ['timeoutMs'])
-  const isTime = typeof timeoutMs === 'number' && timeoutMs >= 0
-  if (typeof options === 'object' && options !== null && isTime) return Math.min(timeoutMs, MAX_TIMER_MS)
-  const given = typeof options === 'number' ? `, as in close({timeoutMs: ${options}}), not a number` : ''
-  throw new InvalidRequestError(`close takes an object whose timeoutMs is a time limit, at least 0${given}`)
-}
-
-async function readReceipt(
-  desk: ReceiptDesk | undefined,
-  id: string,
-  options: ReceiptOptions
-): Promise<FoundReceipt | undefined> {
-  checkOptionNames('receipt', options, ['waitMs', 'from', 'signal'])
-  checkSignal('receipt', options.signal)
-  const { from = 0, waitMs = 0 } = options
-  if (!Number.isSafeInteger(from) || from < 0)
-    throw new InvalidRequestError('from is the index of a record: a whole number, at least 0')
-  if (typeof waitMs !== 'number' || !(waitMs >= 0))
-    throw new InvalidRequestError('waitMs is a number of milliseconds, at least 0')
-  const reply = await desk?.read({ ...options, id, principals: [PROGRAM] })
-  return reply?.type === 'found' ? reply : undefined
 }

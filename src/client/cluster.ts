@@ -30,14 +30,9 @@ import type { RouterSettingsOverrides } from '../router/routing/settings.js'
 import { KafkaVerbs } from '../verbs/kafka-verbs.js'
 import type { ReceiptDesk } from '../verbs/receipts.js'
 import type { Verbs } from '../verbs/verbs.js'
+import type { OpenCastellanOptions } from './castellan.js'
 import type { PlaceInLog } from './deliver-from-logs.js'
-import {
-  type OpenCastellanOptions,
-  type OpenSettings,
-  openOptions,
-  toBrokerAddress,
-  withGuards
-} from './open-options.js'
+import { type OpenSettings, openOptions, toBrokerAddress, withGuards } from './open-options.js'
 import type { OpenQueuesOptions } from './open-queues.js'
 import { ProgramGroups } from './program-groups.js'
 import { makeReceiptParts, type ReceiptParts } from './receipt-parts.js'

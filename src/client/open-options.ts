@@ -1,69 +1,17 @@
 import { z } from 'zod'
-import type { ConsumerSettingsOverrides } from '../consumer/group/settings.js'
 import { consumerOptions } from '../consumer/group/settings.js'
-import type { ActorSystem } from '../core/actor/actor.js'
 import { ConfigError } from '../core/errors.js'
-import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
-import type { BrokerAddress, Logger } from '../core/model.js'
+import type { BrokerAddress } from '../core/model.js'
 import { printable } from '../core/printable.js'
 import { brokerAddress, bytes, functionOf, milliseconds } from '../core/settings/units.js'
 import { guardedLog, guardedMetrics } from '../core/users-code.js'
-import type { ConnectionSettings, GivenSaslOptions } from '../kafka/broker-client.js'
-import type { DecompressedMemory } from '../kafka/decompressed-memory.js'
 import { clusterSettings, lowerCase } from '../kafka/settings.js'
-import type { WalSettings } from '../producer/log/settings.js'
 import { walOptions } from '../producer/log/settings.js'
-import type { DeliverySettings } from '../producer/memory/settings.js'
 import { deliveryOptions } from '../producer/memory/settings.js'
-import type { ReceiptSettings } from '../producer/receipts/settings.js'
 import { receiptOptions } from '../producer/receipts/settings.js'
-import type { RouterSettingsOverrides } from '../router/routing/settings.js'
 import { routerOptions } from '../router/routing/settings.js'
-import { type PeersOptions, peersOptions } from './peers-options.js'
-
-/** Options of `openCastellan`. All options except `brokers` have defaults. */
-export interface OpenCastellanOptions {
-  /** Bootstrap brokers: `kafka-1:9092,kafka-2:9092`, or the same as a list. */
-  readonly brokers: string | readonly string[]
-  /** Client id, time-outs, TLS, SASL. */
-  readonly connection?:
-    | (Partial<Omit<ConnectionSettings, 'log' | 'sasl'>> & { readonly sasl?: GivenSaslOptions | undefined })
-    | undefined
-  readonly router?: RouterSettingsOverrides | undefined
-  readonly delivery?: Partial<DeliverySettings> | undefined
-  readonly consumer?: ConsumerSettingsOverrides | undefined
-  /**
-   * The durable log, for records that are produced with `durability: 'disk'`. Absent: such records are refused. `{}`
-   * uses the defaults. No other process may use the directory.
-   */
-  readonly wal?: Partial<WalSettings> | undefined
-  /** How long `castellan.receipt` knows what became of records. */
-  readonly receipts?: Partial<ReceiptSettings> | undefined
-  /**
-   * Other processes that read for the same groups. `groups.ack` then also acknowledges what one of them has
-   * given out. Absent: this process does not know others.
-   */
-  readonly peers?: PeersOptions | undefined
-  /** Receives the metrics. Default: they are dropped. */
-  readonly metrics?: MetricsLogger | undefined
-  /**
-   * Default: there is no log, but a warning of the process (`process.emitWarning`) when no broker answers, and for a topic of
-   * `consume` that does not exist.
-   */
-  readonly log?: Logger | undefined
-  /** The actor system to use. Default: a new actor system, which `close` stops. */
-  readonly system?: ActorSystem | undefined
-  /**
-   * Memory for decompressed records, which several clusters of the process may share. Default: memory for this cluster
-   * alone.
-   */
-  readonly decompressedMemory?: DecompressedMemory | undefined
-  /**
-   * Called when a bug has stopped the Router. All open requests are answered before. Default: throws the error, which
-   * ends the process.
-   */
-  readonly onFatal?: ((error: Error) => void) | undefined
-}
+import type { OpenCastellanOptions } from './castellan.js'
+import { peersOptions } from './peers-options.js'
 
 const { clientId, connectTimeoutMs, requestTimeoutMs } = clusterSettings.shape
 

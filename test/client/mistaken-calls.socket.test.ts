@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { expect } from 'chai'
-import type { ProgramCastellan } from '../../src/client/castellan.js'
+import type { ProgramCastellan } from '../../src/client/open-castellan.js'
 import {
   askRouter,
   type Castellan,

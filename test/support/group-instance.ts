@@ -1,4 +1,4 @@
-import { openCastellan, type ProgramCastellan } from '../../src/client/castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../src/client/open-castellan.js'
 import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import type { ConsumedMessage, ConsumeResult } from '../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'

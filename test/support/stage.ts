@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ProgramCastellan as Library, openCastellan } from '../../src/client/castellan.js'
+import { type ProgramCastellan as Library, openCastellan } from '../../src/client/open-castellan.js'
 import type { ConsumerSettingsOverrides } from '../../src/consumer/group/settings.js'
 import type { Logger } from '../../src/core/model.js'
 import type { EmbeddedCluster, EmbeddedClusterOptions } from '../../src/embedded-broker/embedded-cluster.js'

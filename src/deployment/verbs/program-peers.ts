@@ -1,4 +1,4 @@
-import type { JoinPeers } from '../../client/castellan.js'
+import type { JoinPeers } from '../../client/open-castellan.js'
 import { performanceClock } from '../../core/clocks.js'
 import { GatewayPeers } from '../gateways/gateway-peers.js'
 import { sharedVerbs } from './shared-verbs.js'

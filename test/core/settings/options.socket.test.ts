@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { openCastellan } from '../../../src/client/castellan.js'
-import type { OpenCastellanOptions } from '../../../src/client/open-options.js'
+import type { OpenCastellanOptions } from '../../../src/client/castellan.js'
+import { openCastellan } from '../../../src/client/open-castellan.js'
 import { ConfigError } from '../../../src/core/errors.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { toDeliverySettings } from '../../../src/producer/memory/settings.js'

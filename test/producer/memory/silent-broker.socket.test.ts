@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { openCastellan } from '../../../src/client/castellan.js'
+import { openCastellan } from '../../../src/client/open-castellan.js'
 import type { ApiName, EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 

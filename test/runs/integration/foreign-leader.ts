@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/open-castellan.js'
 import type { TopicPartition } from '../../../src/core/model.js'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { lagOf } from '../../../src/apis/kafka-pixy/groups.js'
-import { openCastellan } from '../../../src/client/castellan.js'
+import { openCastellan } from '../../../src/client/open-castellan.js'
 import type { ConsumedMessage } from '../../../src/consumer/group/consume-result.js'
 import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { askRouter } from '../../../src/index.js'

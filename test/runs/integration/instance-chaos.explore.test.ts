@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/open-castellan.js'
 import type { InstanceName, InstanceRecord, InstanceResult } from '../../../src/verbs/verbs.js'
 import { startCastellan, type Castellan as Writer } from '../../support/castellan.js'
 import { instanceSettings as settings } from '../../support/instances.js'

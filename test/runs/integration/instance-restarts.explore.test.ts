@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { openCastellan } from '../../../src/client/castellan.js'
+import type { openCastellan } from '../../../src/client/open-castellan.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } from '../../../src/verbs/verbs.js'
 import { done, instanceSettings } from '../../support/instances.js'

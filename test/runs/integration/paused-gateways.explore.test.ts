@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { ProgramCastellan } from '../../../src/client/castellan.js'
+import type { ProgramCastellan } from '../../../src/client/open-castellan.js'
 import type { Gateway } from '../../cli/child.js'
 import { type PeerAddress, peerSettings } from '../../support/peer-address.js'
 import { SeededRandom } from '../../support/random.js'

@@ -1,5 +1,5 @@
-import { type Castellan, openCastellan, type ProgramCastellan } from '../../../src/client/castellan.js'
-import type { OpenCastellanOptions } from '../../../src/client/open-options.js'
+import type { Castellan, OpenCastellanOptions } from '../../../src/client/castellan.js'
+import { openCastellan, type ProgramCastellan } from '../../../src/client/open-castellan.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import type { Verbs } from '../../../src/verbs/verbs.js'
 import type { SimulatedProcess } from './process.js'

@@ -1,4 +1,4 @@
-import type { OpenCastellanOptions } from '../../../../src/client/open-options.js'
+import type { OpenCastellanOptions } from '../../../../src/client/castellan.js'
 import { silentLogger } from '../../../../src/core/model.js'
 import type { DeliverySettings } from '../../../../src/producer/memory/settings.js'
 import type { RouterSettingsOverrides } from '../../../../src/router/routing/settings.js'

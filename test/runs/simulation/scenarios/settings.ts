@@ -1,4 +1,4 @@
-import type { OpenCastellanOptions } from '../../../../src/client/open-options.js'
+import type { OpenCastellanOptions } from '../../../../src/client/castellan.js'
 import type { SeededRandom } from '../../../support/random.js'
 
 const MIB = 1_048_576
