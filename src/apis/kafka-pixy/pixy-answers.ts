@@ -77,19 +77,38 @@ const kafkaText = (errorCode: number): string | undefined => {
 export const TOO_LARGE = kafkaText(MESSAGE_TOO_LARGE)!
 export const NO_SUCH_TOPIC_TEXT = kafkaText(UNKNOWN_TOPIC_OR_PARTITION)!
 
-/** Kafka's codes for Castellan's own errors. */
-const CODES: ReadonlyMap<ErrorCode, number> = new Map<ErrorCode, number>([
-  ['unknownTopic', UNKNOWN_TOPIC_OR_PARTITION],
-  ['unknownPartition', UNKNOWN_TOPIC_OR_PARTITION],
-  ['invalidTopic', 17],
-  ['recordTooLarge', MESSAGE_TOO_LARGE],
-  ['batchTooLarge', MESSAGE_TOO_LARGE],
-  ['noLeader', 5],
-  ['notAuthorized', 29]
-])
-
-const BUSY: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable'])
-const AWAY: ReadonlySet<ErrorCode> = new Set(['brokerUnreachable', 'timedOut'])
+/**
+ * How each code is told: a number is Kafka's code for it, in whose words it is told; `message`: by the text of the error; `busy`:
+ * as 503; `away`: in the words for brokers that cannot be reached, where none can be.
+ */
+const TOLD: Readonly<Record<ErrorCode, number | 'message' | 'busy' | 'away' | 'stopping'>> = {
+  invalidRequest: 'message',
+  invalidTopic: 17,
+  invalidConfig: 'message',
+  recordTooLarge: MESSAGE_TOO_LARGE,
+  recordRejected: 'message',
+  batchTooLarge: MESSAGE_TOO_LARGE,
+  unknownTopic: UNKNOWN_TOPIC_OR_PARTITION,
+  unknownPartition: UNKNOWN_TOPIC_OR_PARTITION,
+  notAuthorized: 29,
+  authenticationFailed: 'message',
+  unauthenticated: 'message',
+  forbidden: 'message',
+  quotaExceeded: 'message',
+  issuerUnreachable: 'message',
+  registryUnreachable: 'message',
+  overloaded: 'busy',
+  logUnavailable: 'busy',
+  shuttingDown: 'stopping',
+  peerAway: 'message',
+  brokerUnreachable: 'away',
+  clusterChanged: 'message',
+  noLeader: 5,
+  timedOut: 'away',
+  aborted: 'message',
+  protocol: 'message',
+  kafka: 'message'
+}
 
 /**
  * The answer to a request for a message when a limit is reached: in the words of the original if it has the same limit.
@@ -109,12 +128,12 @@ export const isConsumedByOthers = ({ errorCode }: AnyFailure): boolean => HAS_ME
 /** @param isReady whether any broker can be reached */
 export function failureAnswerOf(failure: AnyFailure, isReady: boolean): FailureAnswer {
   const { message } = failure
-  const code = errorCodeOf(failure)
-  if (code === 'shuttingDown') return { status: 503, text: SHUTTING_DOWN_TEXT }
-  if (BUSY.has(code)) return { status: 503, text: message }
-  if (AWAY.has(code) && !isReady) return { status: 500, text: NO_BROKER }
+  const told = TOLD[errorCodeOf(failure)]
+  if (told === 'stopping') return { status: 503, text: SHUTTING_DOWN_TEXT }
+  if (told === 'busy') return { status: 503, text: message }
+  if (told === 'away' && !isReady) return { status: 500, text: NO_BROKER }
   if (failure.errorCode === errorCodes.INCONSISTENT_GROUP_PROTOCOL) return { status: 409, text: message }
-  return { status: 500, text: kafkaText(failure.errorCode ?? CODES.get(code) ?? Number.NaN) ?? message }
+  return { status: 500, text: kafkaText(failure.errorCode ?? Number(told)) ?? message }
 }
 
 export function produceFailureOf(failure: AnyFailure, isReady: boolean): FailureAnswer {

@@ -76,22 +76,33 @@ const CLIENTS_OWN = codesOf(
 const CONFLICTS = codesOf('TOPIC_ALREADY_EXISTS', 'INCONSISTENT_GROUP_PROTOCOL')
 const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
-/** Statuses by code; all others are 500. */
-const STATUSES: Partial<Record<ErrorCode, number>> = {
-  unknownTopic: 404,
-  unknownPartition: 404,
+const STATUSES: Readonly<Record<ErrorCode, number>> = {
   invalidRequest: 422,
   invalidTopic: 422,
   invalidConfig: 422,
-  notAuthorized: 403,
-  forbidden: 403,
   recordTooLarge: 413,
+  recordRejected: 500,
+  batchTooLarge: 500,
+  unknownTopic: 404,
+  unknownPartition: 404,
+  notAuthorized: 403,
+  authenticationFailed: 500,
+  unauthenticated: 500,
+  forbidden: 403,
   quotaExceeded: 429,
+  issuerUnreachable: 500,
   registryUnreachable: 503,
   overloaded: 503,
+  logUnavailable: 503,
   shuttingDown: 503,
   peerAway: 503,
-  logUnavailable: 503
+  brokerUnreachable: 500,
+  clusterChanged: 500,
+  noLeader: 500,
+  timedOut: 500,
+  aborted: 500,
+  protocol: 500,
+  kafka: 500
 }
 
 /** `undefined`: a bug. */
@@ -109,7 +120,7 @@ function statusOf(error: CastellanError): number {
     if (CLIENTS_OWN.has(errorCode)) return 422
     if (DENIED.has(errorCode)) return 403
   }
-  return STATUSES[errorCodeOf(error)] ?? 500
+  return STATUSES[errorCodeOf(error)]
 }
 
 export interface BridgeParts extends EndpointBase {

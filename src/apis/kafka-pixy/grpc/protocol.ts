@@ -32,15 +32,35 @@ export class StatusError extends Error {
 export const countRefused = (producer: ApiProducer, { reason, message }: StatusError): void =>
   producer.countRefused({ code: reason, message }, 1, reason !== 'recordTooLarge' && reason !== 'invalidRequest')
 
-/** Statuses of Castellan's errors. All other errors are INTERNAL. */
-const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
-  ['unauthenticated', status.UNAUTHENTICATED],
-  ['forbidden', status.PERMISSION_DENIED],
-  ['quotaExceeded', status.RESOURCE_EXHAUSTED],
-  ['overloaded', status.RESOURCE_EXHAUSTED],
-  ['shuttingDown', status.UNAVAILABLE],
-  ['logUnavailable', status.UNAVAILABLE]
-])
+/** Statuses of Castellan's errors. */
+const STATUSES: Readonly<Record<ErrorCode, status>> = {
+  invalidRequest: status.INTERNAL,
+  invalidTopic: status.INTERNAL,
+  invalidConfig: status.INTERNAL,
+  recordTooLarge: status.INTERNAL,
+  recordRejected: status.INTERNAL,
+  batchTooLarge: status.INTERNAL,
+  unknownTopic: status.INTERNAL,
+  unknownPartition: status.INTERNAL,
+  notAuthorized: status.INTERNAL,
+  authenticationFailed: status.INTERNAL,
+  unauthenticated: status.UNAUTHENTICATED,
+  forbidden: status.PERMISSION_DENIED,
+  quotaExceeded: status.RESOURCE_EXHAUSTED,
+  issuerUnreachable: status.INTERNAL,
+  registryUnreachable: status.INTERNAL,
+  overloaded: status.RESOURCE_EXHAUSTED,
+  logUnavailable: status.UNAVAILABLE,
+  shuttingDown: status.UNAVAILABLE,
+  peerAway: status.INTERNAL,
+  brokerUnreachable: status.INTERNAL,
+  clusterChanged: status.INTERNAL,
+  noLeader: status.INTERNAL,
+  timedOut: status.INTERNAL,
+  aborted: status.INTERNAL,
+  protocol: status.INTERNAL,
+  kafka: status.INTERNAL
+}
 
 /**
  * The status of a failure of any method.
@@ -51,8 +71,8 @@ const STATUSES: ReadonlyMap<ErrorCode, status> = new Map<ErrorCode, status>([
 export function statusOf(failure: AnyFailure, unknownTopic: status, isReady: boolean): StatusError {
   const { status: httpStatus, text } = failureAnswerOf(failure, isReady)
   if (httpStatus === 409) return new StatusError(status.FAILED_PRECONDITION, text, errorCodeOf(failure))
-  const code = text === NO_SUCH_TOPIC_TEXT ? unknownTopic : STATUSES.get(errorCodeOf(failure))
-  return new StatusError(code ?? status.INTERNAL, text, errorCodeOf(failure))
+  const code = text === NO_SUCH_TOPIC_TEXT ? unknownTopic : STATUSES[errorCodeOf(failure)]
+  return new StatusError(code, text, errorCodeOf(failure))
 }
 
 /** The status of a thrown error; `undefined`: the error is a bug. */
