@@ -3,6 +3,7 @@ import { CastellanError, ForbiddenError, UnauthenticatedError } from '../../core
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import type { MadeList } from '../../http/api/long-lists.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Reply, sentUrlOf } from '../../http/exchange/exchange.js'
 import { codeOfStatus, JSON_TYPE } from '../../http/exchange/modern-answers.js'
@@ -15,7 +16,6 @@ import {
   reasonOf,
   type Version
 } from './failures.js'
-import type { MadeList } from './long-lists.js'
 import { errorTypeOf, V2_TYPE } from './media-types.js'
 import { BodyError } from './record-bytes.js'
 

@@ -5,6 +5,7 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
+import { LongList, type LongLists } from '../../http/api/long-lists.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
@@ -21,7 +22,6 @@ import {
   TOPIC_NOT_FOUND,
   type Version
 } from './failures.js'
-import { LongList, type LongLists } from './long-lists.js'
 import { BodyError } from './record-bytes.js'
 
 /** Every error of Confluent's API. */

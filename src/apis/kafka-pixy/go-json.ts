@@ -1,6 +1,5 @@
 import { ByteEscapes, escapesOfJson } from '../../core/json/byte-escapes.js'
-import type { MonotonicClock } from '../../core/model.js'
-import { inPortions } from '../../core/portions.js'
+import { LongList } from '../../http/api/long-lists.js'
 
 /** HTML's special characters, and control characters that Go escapes differently from JavaScript. */
 const NUMBERED = '<>&\u2028\u2029\b\f'
@@ -79,16 +78,17 @@ export function goJson(value: Json, indent = ''): string {
 }
 
 /**
- * The same for a map with many members, which are made one by one: other work has its turn between them.
+ * The same for a list, or a map, that may be long: it is made while it is written.
  *
- * @param members in the order of their names
+ * @param items of a map with their names, in the order of these
  */
-export async function goJsonOfMany(members: Iterable<readonly [string, Json]>, clock: MonotonicClock): Promise<string> {
-  const texts: string[] = []
-  const add = ([name, member]: readonly [string, Json]): void =>
-    void texts.push(`${goString(name)}: ${goJson(member, '  ')}`)
-  await inPortions(members, clock, add, 1)
-  return wrapped('{', '}', '', texts)
+export function longGoJson(kind: string, items: Iterable<Json>, ofMap = false): LongList {
+  const textOf = (item: unknown): string => {
+    if (!ofMap) return goJson(item as Json, '  ')
+    const [name, member] = item as [string, Json]
+    return `${goString(name)}: ${goJson(member, '  ')}`
+  }
+  return new LongList(kind, ofMap ? '{\n  ' : '[\n  ', items, ofMap ? '\n}' : '\n]', { between: ',\n  ', textOf })
 }
 
 function membersOf(value: { readonly [name: string]: Json | undefined } | ReadonlyMap<string, Json>): [string, Json][] {

@@ -1,10 +1,13 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
 import type { Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { type LongList, lazily } from '../../http/api/long-lists.js'
+import { clientOf } from '../../http/exchange/client.js'
+import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { VerbPath } from '../../verbs/facts.js'
 import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
-import { byBytes, checkJson, GoJsonError, goJson, goJsonOfMany, type Json, withNumbersOnOneLine } from './go-json.js'
+import { byBytes, checkJson, GoJsonError, goJson, type Json, longGoJson, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
 import { NO_SUCH_TOPIC_TEXT, PixyError } from './pixy-answers.js'
 import { allows, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
@@ -20,7 +23,12 @@ export function readOffsets(parts: RouteParts, request: PixyRequest): void {
   answer(parts, request, 'groups.offsets', { topic, group }, async () => {
     const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
     if (offsets === undefined) throw new PixyError(404, UNKNOWN_TOPIC)
-    return goJson(offsets.map(toJson))
+    return offsets.length === 0
+      ? '[]'
+      : longGoJson(
+          'offsets',
+          lazily(() => offsets.map(toJson))
+        )
   })
 }
 
@@ -49,12 +57,13 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
     const names = [...topics.keys()].sort(byBytes)
-    if (!withPartitions && !withConfig) return goJson(names)
+    if (names.length === 0) return goJson(withPartitions || withConfig ? {} : [])
+    if (!withPartitions && !withConfig) return longGoJson('topics', names)
     const configs = withConfig ? await configsOf(verbs, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
-    const described = function* (): Iterable<[string, Json]> {
+    const described = function* (): Iterable<Json> {
       for (const name of names) yield [name, describe(topics.get(name)!, configs, withPartitions)]
     }
-    return goJsonOfMany(described(), parts.clock)
+    return longGoJson('described topics', described(), true)
   })
 }
 
@@ -90,13 +99,24 @@ function answer(
   request: PixyRequest,
   verb: VerbPath,
   target: Target,
-  work: () => Promise<string>
+  work: () => Promise<string | LongList>
 ): void {
   if (!allows(parts, request, verb, target)) return
-  work().then(
-    json => parts.answers.ok(request.exchange, json),
-    error => parts.fail(request, error)
-  )
+  const { access, answers, fail, longLists, records } = parts
+  const { exchange } = request
+  const client = clientOf(exchange.request, access.callerOf(exchange.request))
+  const write = async (json: string | LongList): Promise<void> => {
+    if (typeof json === 'string') return answers.ok(exchange, json)
+    const made = await longLists.make(json, client, exchange.response)
+    if (made === undefined) return
+    const { body, held } = made
+    holdUntilLeft(exchange.response, records, held)
+    if (typeof body === 'string') answers.ok(exchange, body)
+    else answers.message(exchange, body, {}, held)
+  }
+  work()
+    .then(write)
+    .catch(error => fail(request, error))
 }
 
 /** A group's place in a partition, as Kafka-Pixy writes it. */

@@ -1,5 +1,6 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
 import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
@@ -153,8 +154,13 @@ export class PixyAnswers extends ApiAnswers {
     if (!response.destroyed) this.#ok.send(response, { requestId, persisted: undefined }, body)
   }
 
-  message(asked: Reply, body: AnswerBody, headers: Readonly<Record<string, readonly string[]>>): void {
-    this.send(asked, 200, JSON_TYPE, body, { headers })
+  message(
+    asked: Reply,
+    body: AnswerBody,
+    headers: Readonly<Record<string, readonly string[]>>,
+    held?: HeldRecords
+  ): void {
+    this.send(asked, 200, JSON_TYPE, body, { headers, held })
   }
 
   error(asked: Reply, status: number, text: string, { isRead, headers: further }: AnswerOptions = {}): void {

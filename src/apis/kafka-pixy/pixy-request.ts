@@ -6,6 +6,7 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Access, Target } from '../../http/access/access.js'
 import { authorize } from '../../http/api/endpoint.js'
+import type { LongLists } from '../../http/api/long-lists.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, endTurn, keepTurn } from '../../http/exchange/exchange.js'
 import type { Decoding } from '../../schemas/record-json.js'
@@ -167,6 +168,7 @@ export interface RouteParts {
   readonly pool: BufferPool
   readonly maxBodyBytes: number
   readonly records: RecordBudget
+  readonly longLists: LongLists
   readonly clock: MonotonicClock
   /** How long a request waits for a message, in milliseconds. */
   readonly longPollMs: number

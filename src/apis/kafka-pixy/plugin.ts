@@ -6,6 +6,7 @@ import type { Logger } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { byHand, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
+import { LongLists } from '../../http/api/long-lists.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { onlyMethods } from '../../http/exchange/answers.js'
@@ -47,6 +48,7 @@ export const kafkaPixyPlugin =
       pool: bodyPool(),
       maxBodyBytes,
       records,
+      longLists: new LongLists(records),
       clock,
       longPollMs,
       fail

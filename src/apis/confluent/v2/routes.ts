@@ -2,12 +2,12 @@ import { z } from 'zod'
 import type { MonotonicClock } from '../../../core/model.js'
 import type { Caller } from '../../../http/access/access.js'
 import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
+import { LongList, lazily } from '../../../http/api/long-lists.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import type { TopicMetadata, Verbs } from '../../../verbs/verbs.js'
 import { ProblemError } from '../failures.js'
-import { LongList, lazily } from '../long-lists.js'
 import {
   answerAllowed,
   type ConfluentParts,

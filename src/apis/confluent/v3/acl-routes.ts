@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import { ANONYMOUS } from '../../../http/access/access.js'
+import { lazily } from '../../../http/api/long-lists.js'
 import { isOfThisMachine } from '../../../http/exchange/client.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { type AclEntry, type AclFilter, aclWords } from '../../../verbs/admin.js'
 import { queryOf } from '../../instance-routes.js'
 import { KAFKA_REFUSES, ProblemError } from '../failures.js'
-import { lazily } from '../long-lists.js'
 import { type Kind, text } from './resources.js'
 import { type Ask, CLUSTER, list, type V3Route } from './routes.js'
 

@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
+import { LongList } from '../../../http/api/long-lists.js'
 import { isOnOwnPort } from '../../../http/exchange/exchange.js'
-import { LongList } from '../long-lists.js'
 
 /** A resource of version 3 or a list of them, as JSON. */
 export type Resource = Readonly<Record<string, unknown>>

@@ -1,6 +1,6 @@
 import { z } from 'zod'
+import { lazily } from '../../../http/api/long-lists.js'
 import type { ShareGroup, ShareGroupMember } from '../../../verbs/verbs.js'
-import { lazily } from '../long-lists.js'
 import { inOrderOfBytes } from '../look-up.js'
 import { type Kind, kind, link, linkIfAny, pathOf, type ResourcePlace, text, upperSnake } from './resources.js'
 import { type Ask, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { CastellanError } from '../../../core/errors.js'
 import { isLegalTopicName } from '../../../core/model.js'
 import type { Operation } from '../../../http/access/access.js'
+import { lazily } from '../../../http/api/long-lists.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -9,7 +10,6 @@ import type { AclOperation, LogEnds, NewTopic } from '../../../verbs/admin.js'
 import type { TopicMetadata } from '../../../verbs/verbs.js'
 import { queryOf } from '../../instance-routes.js'
 import { KAFKA_REFUSES, ProblemError } from '../failures.js'
-import { lazily } from '../long-lists.js'
 import {
   type FoundPartition,
   inOrderOfBytes,

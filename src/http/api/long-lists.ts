@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { RoomWait } from '../../http/api/room-wait.js'
-import { SegmentedBody } from '../../http/exchange/segmented-body.js'
+import { SegmentedBody } from '../exchange/segmented-body.js'
+import { RoomWait } from './room-wait.js'
 
 /** So much of a list is made in one tick: it takes a few milliseconds. */
 const CHARS_PER_TICK = 64 * 1024
@@ -12,17 +12,33 @@ export class LongList {
   readonly before: string
   readonly items: Iterable<unknown> | AsyncIterable<unknown>
   readonly after: string
+  readonly between: string
+  readonly textOf: (item: unknown) => string
 
   /**
    * @param kind lists of different kinds do not wait for each other
    * @param before the JSON before the items; `after` is the JSON behind them
    */
-  constructor(kind: string, before: string, items: LongList['items'], after: string) {
+  constructor(
+    kind: string,
+    before: string,
+    items: LongList['items'],
+    after: string,
+    { between = ',', textOf = JSON.stringify }: ListWriting = {}
+  ) {
     this.kind = kind
     this.before = before
     this.items = items
     this.after = after
+    this.between = between
+    this.textOf = textOf
   }
+}
+
+/** How items become texts, and what stands between them. */
+export interface ListWriting {
+  readonly between?: string
+  readonly textOf?: (item: unknown) => string
 }
 
 /** Items that are sorted and counted when their list is written, and not before. */
@@ -145,7 +161,7 @@ export class LongLists {
   }
 
   async #make(
-    { before, items, after }: LongList,
+    { before, items, after, between, textOf }: LongList,
     client: string | undefined,
     response: ServerResponse
   ): Promise<MadeList | undefined> {
@@ -160,7 +176,7 @@ export class LongLists {
           await this.#nextTick()
         }
         if (response.destroyed) return undefined
-        isEnough = making.add(isFirst ? JSON.stringify(item) : `,${JSON.stringify(item)}`)
+        isEnough = making.add(`${isFirst ? '' : between}${textOf(item)}`)
         isFirst = false
       }
       making.add(after)
