@@ -14,4 +14,4 @@ export type { SchemasOptions } from './schemas/settings.js'
  * @throws ConfigError that names every wrong option
  */
 export const openSchemas = async (options: SchemasOptions): Promise<Schemas> =>
-  (await import('./server/app/schemas.js')).openSchemasOf(options)
+  (await import('./client/schemas.js')).openSchemasOf(options)

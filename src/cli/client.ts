@@ -96,7 +96,7 @@ export class Client {
 
   /** Those of the registry of the configuration. @throws CommandError when it names none */
   async schemas(): Promise<Schemas> {
-    const { openSchemas } = await import('../server/app/schemas.js')
+    const { openSchemas } = await import('../client/schemas.js')
     this.#schemas = openSchemas(this.config.schemas)
     if (this.#schemas !== undefined) return this.#schemas
     throw new CommandError('there is no schema registry: --set schemas.registry.urls=URL')

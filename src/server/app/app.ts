@@ -1,8 +1,10 @@
 import { apis } from '../../apis/apis.js'
 import type { ReceiptParts } from '../../client/receipt-parts.js'
+import { openSchemas } from '../../client/schemas.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { bound } from '../../core/bound.js'
 import { performanceClock } from '../../core/clocks.js'
+import { readTlsFiles } from '../../core/files/tls-files.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import { NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import {
@@ -52,7 +54,7 @@ import { TracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import { readTlsFiles, tlsFilesIn } from '../config/tls-files.js'
+import { tlsFilesIn } from '../config/tls-files.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
@@ -83,7 +85,6 @@ import {
 import { quietLogger } from './quiet-logger.js'
 import { receiptPartsOf } from './receipt-secret.js'
 import { Reloads } from './reloads.js'
-import { openSchemas } from './schemas.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
 import { TroubleWatch } from './trouble-watch.js'
@@ -434,7 +435,12 @@ class ProcessParts implements App {
     const { http, management, schemas } = this.#config
     const drainSteps = new DrainSteps(this.#log)
     const verbsByCluster = this.#sharedVerbs()
-    this.#schemas = openSchemas(schemas, this.#quietLog, this.#shutdown, this.#deps.codecs)
+    const opened = openSchemas(schemas, this.#quietLog, this.#deps.codecs)
+    this.#schemas = opened
+    if (opened !== undefined)
+      this.#shutdown.add('closing the thread of the schemas and the connections to their registry', async () =>
+        opened.close()
+      )
     this.#shareReceipts(drainSteps)
     const owners = this.#keyOwners()
     drainSteps.add('requests of other processes', async () => owners?.close())

@@ -3,34 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createSecureContext } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
-import { codeOf, messageOf } from '../../core/node-errors.js'
+import { readTlsFiles, type TlsFiles, unreadable } from '../../core/files/tls-files.js'
+import { messageOf } from '../../core/node-errors.js'
 import { type TlsMaterial, whyUnusable } from '../../http/server/certificates.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
-import type { ClusterSettings, SaslSettings } from '../../kafka/settings.js'
-
-/** The name of a file for messages. It is left out when it looks like the content of a key file. */
-const nameOf = (fileName: string): string =>
-  /-----|\s/.test(fileName) ? 'the file; write its name here, not its content' : fileName
-
-type TlsFiles = Pick<ClusterSettings['tls'], 'caFile' | 'certFile' | 'keyFile'>
-
-/**
- * Reads the files here, because only a few folders of src may use files; the other code gets their contents.
- *
- * @param section the section with the settings, for messages
- * @throws ConfigError naming the setting whose file cannot be read
- */
-export function readTlsFiles(section: string, { caFile, certFile, keyFile }: TlsFiles): TlsMaterial {
-  const read = (setting: string, fileName: string | undefined): string | undefined => {
-    if (fileName === undefined) return undefined
-    try {
-      return readFileSync(fileName, 'utf8')
-    } catch (error) {
-      throw unreadable(`${section}.${setting}`, fileName, error)
-    }
-  }
-  return { ca: read('caFile', caFile), cert: read('certFile', certFile), key: read('keyFile', keyFile) }
-}
+import type { SaslSettings } from '../../kafka/settings.js'
 
 /** The files of `peers.tlsDirectory`. They have the names of a secret of Kubernetes. */
 export const tlsFilesIn = (directory: string): TlsFiles => ({
@@ -80,9 +57,6 @@ export async function readTextFile(setting: string, fileName: string): Promise<s
     throw unreadable(setting, fileName, error)
   }
 }
-
-const unreadable = (setting: string, fileName: string, error: unknown): ConfigError =>
-  new ConfigError(`${setting}: cannot read ${nameOf(fileName)} (${codeOf(error)})`)
 
 /** Problems with the files of a section. They are checked at the start. */
 export function problemsOfTlsFiles(section: string, tls: TlsFiles): string[] {
