@@ -8,9 +8,7 @@ import {
   PLAIN_INSTANCE_VERBS
 } from '../../verbs/verbs.js'
 import type { Peers } from '../calls/peers.js'
-
-/** Limit of ends of reads that came before their reads. */
-const MAX_EARLY_ENDS = 10_000
+import { BegunByOthers } from './begun-by-others.js'
 
 export interface AskedRead {
   readonly instance: InstanceName
@@ -39,10 +37,12 @@ export interface AskedSubscription {
   readonly allowed: readonly string[] | undefined
 }
 
+type Serve<Id> = <Body>(verb: string, handler: (body: Body, from: Id) => unknown) => void
+
 /** Answers the verbs that other processes pass on to this one. */
 export function serveInstances<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
-  const serve = <Body>(verb: string, handler: (body: Body, from: Id) => unknown): void =>
-    peers.serve(`instance ${verb} ${cluster}`, (body: Body, { from }) => handler(body, from))
+  const serve: Serve<Id> = (verb, handler) =>
+    peers.serve(`instance ${verb} ${cluster}`, (body: never, { from }) => handler(body, from))
   for (const verb of PLAIN_INSTANCE_VERBS) {
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
     serve(verb, (args: [InstanceName, ...unknown[]]) => numbered(instances, args[0], method.apply(instances, args)))
@@ -53,10 +53,7 @@ export function serveInstances<Id>(instances: InstanceVerbs, cluster: string, pe
     const asked = 'topics' in topics ? topics : { ...topics, includes }
     return numbered(instances, instance, instances.subscribe(instance, asked))
   })
-  const reads = new ReadsOfOthers<Id>(instances)
-  serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, reads.read(asked, from)))
-  serve('settle', ({ id, accepted }: Settled, from) => reads.settle(from, id, accepted))
-  peers.onGone(from => reads.endAllOf(from))
+  serveReads(instances, serve, peers)
 }
 
 /** Adds the number that the instance has now. */
@@ -70,60 +67,28 @@ async function numbered<Result extends object>(
   return number === undefined ? result : { ...result, number }
 }
 
-interface OpenRead {
-  readonly gone: AbortController
-  /** Absent: it is not answered yet. */
-  settle?: InstanceRead['settle']
-}
-
-/** The reads that other processes have passed on to this one. */
-class ReadsOfOthers<Id> {
-  readonly #instances: InstanceVerbs
-  /** Reads that are open or not settled, by caller and id. */
-  readonly #reads = new Map<Id, Map<number, OpenRead>>()
-  /**
-   * Reads whose ends came before they did, by caller and id, also of callers that are gone: such a read would hold up all
-   * others until its time is over.
-   */
-  readonly #earlyEnds = new Set<string>()
-
-  constructor(instances: InstanceVerbs) {
-    this.#instances = instances
-  }
-
-  async read({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> {
-    if (this.#earlyEnds.delete(`${from} ${id}`)) return { type: 'done', value: { records: [], format: '' } }
-    const open: OpenRead = { gone: new AbortController() }
-    const ofCaller = this.#reads.get(from) ?? new Map<number, OpenRead>()
-    this.#reads.set(from, ofCaller.set(id, open))
-    const { signal: gone } = open.gone
-    const result = await this.#instances.read(instance, { ...limits, gone })
+/** Answers reads. One whose end has come before it would hold up all others of its instance until its time is over. */
+function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers<Id>): void {
+  const reads = new BegunByOthers<number>()
+  const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {
+    const gone = new AbortController()
+    let settle: InstanceRead['settle'] = () => gone.abort()
+    if (!reads.begin(from, id, accepted => settle(accepted)))
+      return { type: 'done', value: { records: [], format: '' } }
+    const result = await instances.read(instance, { ...limits, gone: gone.signal })
     if (result.type !== 'done') {
-      ofCaller.delete(id)
+      reads.over(from, id)
       return result
     }
-    const { records, format, waitMs, settle, passedOn } = result.value
-    open.settle = settle
-    if (gone.aborted) settle(0)
+    const { records, format, waitMs, passedOn } = result.value
+    settle = result.value.settle
+    if (gone.signal.aborted) settle(0)
     // From its answer on, the caller counts them.
     setImmediate(() => passedOn?.())
     return { type: 'done', value: { records, format, waitMs } }
   }
-
-  settle(from: Id, id: number, accepted: number): void {
-    const open = this.#reads.get(from)?.get(id)
-    this.#reads.get(from)?.delete(id)
-    if (open?.settle) open.settle(accepted)
-    else if (open) open.gone.abort()
-    else {
-      this.#earlyEnds.add(`${from} ${id}`)
-      if (this.#earlyEnds.size > MAX_EARLY_ENDS) this.#earlyEnds.delete(this.#earlyEnds.values().next().value!)
-    }
-  }
-
-  /** Its clients are gone with it. */
-  endAllOf(from: Id): void {
-    for (const id of [...(this.#reads.get(from)?.keys() ?? [])]) this.settle(from, id, 0)
-    this.#reads.delete(from)
-  }
+  serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, read(asked, from)))
+  serve('settle', ({ id, accepted }: Settled, from) => reads.end(from, id, accepted))
+  // Its clients are gone with it.
+  peers.onGone(from => reads.endAllOf(from, 0))
 }

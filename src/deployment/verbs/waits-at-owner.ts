@@ -1,6 +1,7 @@
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { isUnanswered, type PeerError } from '../calls/peers.js'
+import { BegunByOthers } from './begun-by-others.js'
 
 /** Pause before a request is sent again to an owner that has ended. */
 export const RETRY_MS = 200
@@ -95,17 +96,10 @@ export class WaitAtOwner<Result> {
 const failureOf = ({ cause, message }: PeerError): Failure =>
   ownFailure('overloaded', cause === undefined ? AWAY.message : message, true)
 
-/** How long an end is remembered whose request has not come: calls have connections of their own, and overtake each other. */
-const REMEMBERED_MS = 60_000
-const MAX_REMEMBERED = 10_000
-
 /** The requests of other workers that wait at this one, which owns their groups. Each call gets one answer. */
 export class WaitsOfOthers<Answer> {
   readonly #ended: Answer
-  /** Until when ends are remembered of requests that are not open, by worker and number; the oldest comes first. */
-  readonly #endedEarly = new Map<string, number>()
-  /** Functions that end the open requests, by worker and number of the request. */
-  readonly #ends = new Map<string, () => void>()
+  readonly #begun = new BegunByOthers<void>()
 
   /** @param ended the answer to a request whose asker has ended it */
   constructor(ended: Answer) {
@@ -119,46 +113,30 @@ export class WaitsOfOthers<Answer> {
    * @param begin may reply at once; @returns a function after which there is no reply
    */
   answer(from: unknown, id: number, begin: (reply: (answer: Answer) => void) => () => void): Promise<Answer> {
-    const key = waitKeyOf(from, id)
-    if ((this.#endedEarly.get(key) ?? 0) > performance.now()) return Promise.resolve(this.#ended)
     return new Promise(resolve => {
-      let isAnswered = false
+      let leave = (): void => undefined
+      const end = (): void => {
+        leave()
+        resolve(this.#ended)
+      }
       const reply = (answer: Answer): void => {
-        isAnswered = true
-        this.#ends.delete(key)
+        this.#begun.over(from, id)
         resolve(answer)
       }
-      const leave = begin(reply)
-      if (isAnswered) return
-      this.#ends.set(key, () => {
-        leave()
-        reply(this.#ended)
-      })
+      if (this.#begun.begin(from, id, end)) leave = begin(reply)
+      else end()
     })
   }
 
   /** Ends a request, also one that comes later. */
   end(from: unknown, id: number): void {
-    const key = waitKeyOf(from, id)
-    const end = this.#ends.get(key)
-    if (end === undefined) this.#remember(key)
-    else end()
+    this.#begun.end(from, id)
   }
 
-  #remember(key: string): void {
-    const now = performance.now()
-    for (const [old, until] of this.#endedEarly) {
-      if (until > now && this.#endedEarly.size < MAX_REMEMBERED) break
-      this.#endedEarly.delete(old)
-    }
-    this.#endedEarly.set(key, now + REMEMBERED_MS)
-  }
-
-  /** Ends the requests of a worker that has ended. Another one in its place counts from the same number again. */
+  /** Ends the requests of a worker that has ended. */
   endAllOf(worker: unknown): void {
-    const start = waitKeyOf(worker, '')
-    for (const [key, end] of [...this.#ends]) if (key.startsWith(start)) end()
-    for (const key of [...this.#endedEarly.keys()]) if (key.startsWith(start)) this.#endedEarly.delete(key)
+    this.#begun.endAllOf(worker)
+    this.#begun.forget(worker)
   }
 }
 

@@ -1,0 +1,58 @@
+/** As long as a call may last: calls have connections of their own, and an end may overtake what it ends. */
+const REMEMBERED_MS = 600_000
+const MAX_REMEMBERED = 10_000
+
+/**
+ * What other processes have begun at this one and may end: by the process, and a number that is unique there. An end that comes
+ * before its beginning counts, too.
+ */
+export class BegunByOthers<How> {
+  readonly #ends = new Map<unknown, Map<number, (how: How) => void>>()
+  /** Until when ends are remembered whose beginning has not come; the oldest comes first. */
+  readonly #endedEarly = new Map<string, number>()
+
+  /** @param end called at most once @returns false: it was ended already */
+  begin(from: unknown, id: number, end: (how: How) => void): boolean {
+    if ((this.#endedEarly.get(keyOf(from, id)) ?? 0) > performance.now()) return false
+    const ofCaller = this.#ends.get(from) ?? new Map<number, (how: How) => void>()
+    this.#ends.set(from, ofCaller.set(id, end))
+    return true
+  }
+
+  /** It is over by itself. */
+  over(from: unknown, id: number): void {
+    this.#ends.get(from)?.delete(id)
+  }
+
+  end(from: unknown, id: number, how: How): void {
+    const end = this.#ends.get(from)?.get(id)
+    this.over(from, id)
+    if (end === undefined) this.#remember(keyOf(from, id))
+    else end(how)
+  }
+
+  #remember(key: string): void {
+    const now = performance.now()
+    for (const [old, until] of this.#endedEarly) {
+      if (until > now && this.#endedEarly.size < MAX_REMEMBERED) break
+      this.#endedEarly.delete(old)
+    }
+    this.#endedEarly.delete(key)
+    this.#endedEarly.set(key, now + REMEMBERED_MS)
+  }
+
+  /** The process is gone, as far as is known. What it has ended stays ended: it may only have been silent. */
+  endAllOf(from: unknown, how: How): void {
+    const open = this.#ends.get(from)
+    this.#ends.delete(from)
+    for (const end of open?.values() ?? []) end(how)
+  }
+
+  /** Another process has the place of this one, and counts from the same number again. */
+  forget(from: unknown): void {
+    const start = keyOf(from, '')
+    for (const key of [...this.#endedEarly.keys()]) if (key.startsWith(start)) this.#endedEarly.delete(key)
+  }
+}
+
+const keyOf = (from: unknown, id: number | ''): string => `${from}/${id}`
