@@ -1,15 +1,19 @@
 /** Items that wait for a turn. Clients take turns, whatever the number of their items; those of one client keep their order. */
-export class ClientTurns<Item> {
+export class ClientTurns<Item, Client = string> {
   /** Clients in the order of their turns: the first one has the next. */
-  readonly #byClient = new Map<string, Set<Item>>()
+  readonly #byClient = new Map<Client, Set<Item>>()
   #size = 0
 
   get size(): number {
     return this.#size
   }
 
+  sizeOf(client: Client): number {
+    return this.#byClient.get(client)?.size ?? 0
+  }
+
   /** An item that waits already keeps its place. */
-  add(client: string, item: Item): void {
+  add(client: Client, item: Item): void {
     let items = this.#byClient.get(client)
     if (items === undefined) this.#byClient.set(client, (items = new Set()))
     const before = items.size
@@ -17,7 +21,7 @@ export class ClientTurns<Item> {
   }
 
   /** @param client with which the item was added */
-  delete(client: string, item: Item): void {
+  delete(client: Client, item: Item): void {
     const items = this.#byClient.get(client)
     if (items?.delete(item) !== true) return
     this.#size--

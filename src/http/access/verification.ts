@@ -1,3 +1,4 @@
+import { ClientTurns } from '../../core/client-turns.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { Identity } from './access.js'
 
@@ -15,32 +16,22 @@ type Task = () => Promise<void>
  *   10.0.0.1 -> [a, b, c]   10.0.0.2 -> [d]      runs a, d, b, c
  */
 export class VerificationQueue {
-  /** Waiting verifications by address, in the order in which the addresses are served. */
-  readonly #waiting = new Map<string, Task[]>()
-  readonly #waitingOnes = new HeldAmount('verifications that wait')
+  readonly #waiting = new ClientTurns<Task>()
   readonly #running = new HeldAmount('verifications')
 
   /** @returns `undefined` at once when too many verifications are waiting, for this address or in all */
   run<Result>(address: string, verify: () => Promise<Result>): Promise<Result> | undefined {
-    const queue = this.#waiting.get(address) ?? []
-    if (queue.length >= MAX_WAITING_PER_ADDRESS || this.#waitingOnes.value >= MAX_WAITING) return undefined
+    const isFull = this.#waiting.sizeOf(address) >= MAX_WAITING_PER_ADDRESS || this.#waiting.size >= MAX_WAITING
+    if (isFull) return undefined
     return new Promise<Result>((resolve, reject) => {
-      queue.push(() => verify().then(resolve, reject))
-      this.#waiting.set(address, queue)
-      this.#waitingOnes.add(1)
+      this.#waiting.add(address, () => verify().then(resolve, reject))
       this.#next()
     })
   }
 
   #next(): void {
-    if (this.#running.value >= MAX_RUNNING) return
-    const [turn] = this.#waiting
-    if (!turn) return
-    const [address, queue] = turn
-    const task = queue.shift()!
-    this.#waitingOnes.release(1)
-    this.#waiting.delete(address)
-    if (queue.length > 0) this.#waiting.set(address, queue)
+    const task = this.#running.value < MAX_RUNNING ? this.#waiting.next() : undefined
+    if (task === undefined) return
     this.#running.add(1)
     void task().finally(() => {
       this.#running.release(1)

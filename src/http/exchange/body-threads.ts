@@ -1,9 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
+import { ClientTurns } from '../../core/client-turns.js'
 import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { Shares } from '../../core/shares.js'
-import { FairQueue, QUANTUM } from './fair-queue.js'
 
 /** What was made of a body, and how many of its bytes that took. */
 export interface Unpacked {
@@ -63,7 +63,7 @@ const FULL = new OverloadedError('too many bodies wait to be decoded')
 export class BodyThreads {
   readonly #decode: Decode
   readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
-  readonly #waiting = new FairQueue<Turn>()
+  readonly #waiting = new ClientTurns<Turn, object>()
   readonly #running = new HeldAmount('threads for bodies')
 
   constructor(decode: Decode = decodeByThread) {
@@ -118,7 +118,7 @@ export class BodyThreads {
     if (this.#running.value === MAX_RUNNING) {
       await new Promise<void>(resolve => {
         turn.start = resolve
-        this.#waiting.add(owner, turn, QUANTUM)
+        this.#waiting.add(owner, turn)
       })
     } else this.#begin(turn)
     try {
@@ -135,12 +135,10 @@ export class BodyThreads {
 
   #threadEnded(): void {
     this.#running.release(1)
-    this.#waiting.serve(turn => {
-      if (this.#running.value === MAX_RUNNING) return false
-      this.#begin(turn)
-      turn.start!()
-      return true
-    })
+    const next = this.#waiting.next()
+    if (next === undefined) return
+    this.#begin(next)
+    next.start!()
   }
 
   /** Frees the place of a body that no thread has. Idempotent. */

@@ -11,7 +11,7 @@ interface Line<Item> {
 }
 
 /** The credit that an owner gains with each of its turns. */
-export const QUANTUM = 64 * 1024
+const QUANTUM = 64 * 1024
 
 /**
  * Waiting items, by owner. Owners take turns with about the same credit, so that owners of large or many items do not
