@@ -114,6 +114,7 @@ class Noted {
       read: async (_: InstanceName, { gone, ...asked }: InstanceReadLimits) => {
         this.gone.push(gone!)
         await this.answer
+        if (this.isStopping) return STOPPING
         const settle = (accepted: number): void => void this.settled.push(accepted)
         const passedOn = (): void => void this.passedOn++
         return this.#noted('read', [asked], { records: this.records, format: this.format, settle, passedOn })
@@ -354,6 +355,13 @@ describe('instances of several processes', () => {
     result.value.settle(1)
     await clock.tickAsync(PAUSE_MS)
     expect(owner.settled).to.deep.equal([1])
+  })
+
+  it('ends no read with its process that has failed before', async () => {
+    owner.isStopping = true
+    await verbs.read(instance, limits)
+    for (const listener of pair.gone[1]!) listener(0)
+    expect(owner.gone.map(({ aborted }) => aborted)).to.deep.equal([false])
   })
 
   it('tells the owner how a read has ended once it can be called again, also one that was gone, and gives up later', async () => {
