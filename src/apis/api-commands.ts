@@ -10,8 +10,7 @@ export const kprfCommand: ApiCommand = {
   ],
   notes:
     "The file has kprf's keys and defaults: POST /push on port 4242, /metrics on port 8088, log lines as JSON to\n" +
-    'output_file, which is opened again on SIGHUP. It listens on 127.0.0.1 only, unless clients can authenticate or\n' +
-    '--allow-anonymous is given.',
+    'output_file, which is opened again on SIGHUP.',
   examples: [
     'castellan kprf --config config.yaml --allow-anonymous',
     'castellan kprf --config config.yaml --print-config',
@@ -30,8 +29,7 @@ const arionCommand: ApiCommand = {
   notes:
     'Variables: ARION_PORT, ARION_IDLE_TIMEOUT, ARION_FSYNC_PUT, ARION_FSYNC_TAKE, ARION_FSYNC_THRESHOLD,\n' +
     'ARION_FSYNC_INTERVAL, ARION_SLAB_SIZE, ARION_QUEUE_PATH, ARION_MAX_MESSAGE_SIZE, ARION_SYNC_TIMEOUT,\n' +
-    'KAFKA_BOOTSTRAP, STATSD_HOST and STATSD_PORT, with the defaults of Arion. It listens on 127.0.0.1 only, unless\n' +
-    'clients can authenticate or --allow-anonymous is given.',
+    'KAFKA_BOOTSTRAP, STATSD_HOST and STATSD_PORT, with the defaults of Arion.',
   examples: [
     'castellan arion --allow-anonymous',
     'ARION_PORT=8000 KAFKA_BOOTSTRAP=kafka-1:9092 castellan arion',
@@ -64,9 +62,8 @@ export const kafkaPixyCommand: ApiCommand = {
   ],
   takesGoFlags: true,
   notes:
-    "The file has Kafka-Pixy's keys and defaults. The API is on port 19092, on 127.0.0.1 only, unless clients can\n" +
-    'authenticate or --allow-anonymous is given. Keys without effect are logged at the start. Flags of Kafka-Pixy may\n' +
-    'have one dash, and a = before their value, as Go takes them: -config=config.yaml',
+    "The file has Kafka-Pixy's keys and defaults. The API is on port 19092. Keys without effect are logged at the\n" +
+    'start. Flags of Kafka-Pixy may have one dash, and a = before their value, as Go takes them: -config=config.yaml',
   examples: [
     'castellan kafka-pixy --config config.yaml --allow-anonymous',
     'castellan kafka-pixy --kafkaPeers kafka-1:9092,kafka-2:9092 --unixAddr /run/kafka-pixy.sock',
@@ -85,8 +82,8 @@ export const kafboyCommand: ApiCommand = {
   ],
   notes:
     'The file is one that erl takes with -config: [{kafboy, […]}, {ekaf, […]}]. Missing keys have the defaults of both.\n' +
-    'It listens on 127.0.0.1 only, unless clients can authenticate or --allow-anonymous is given. Callbacks are modules of\n' +
-    'JavaScript: --set apis.kafboy.callbackEditJson=hooks.js. Keys without effect are logged at the start.',
+    'Callbacks are modules of JavaScript: --set apis.kafboy.callbackEditJson=hooks.js. Keys without effect are logged at\n' +
+    'the start.',
   examples: [
     'castellan kafboy --config sys.config --allow-anonymous',
     'castellan kafboy --port 8001 --brokers kafka-1:9092,kafka-2:9092',
@@ -105,8 +102,7 @@ export const confluentCommand: ApiCommand = {
   ],
   notes:
     'Variables such as KAFKA_REST_BOOTSTRAP_SERVERS count as keys; the file wins over them. Without bootstrap.servers,\n' +
-    'Kafka is at localhost:9092. The API listens on 127.0.0.1 only, unless clients can authenticate or\n' +
-    '--allow-anonymous is given. Keys without effect are logged at the start.',
+    'Kafka is at localhost:9092. Keys without effect are logged at the start.',
   examples: [
     'castellan confluent --config kafka-rest.properties --allow-anonymous',
     'castellan confluent --port 8082 --brokers kafka-1:9092,kafka-2:9092',
@@ -123,9 +119,7 @@ export const strimziCommand: ApiCommand = {
     { flags: '-p, --port <PORT>', description: 'port of the API (default: that of the file)' },
     { flags: '--embedded', description: 'the embedded broker instead of kafka.bootstrap.servers' }
   ],
-  notes:
-    'Without kafka.bootstrap.servers, Kafka is at localhost:9092. The API listens on 127.0.0.1 only, unless clients can\n' +
-    'authenticate or --allow-anonymous is given. Keys without effect are logged at the start.',
+  notes: 'Without kafka.bootstrap.servers, Kafka is at localhost:9092. Keys without effect are logged at the start.',
   examples: [
     'castellan strimzi --config-file application.properties --allow-anonymous',
     'castellan strimzi --port 8080 --brokers kafka-1:9092,kafka-2:9092',

@@ -6,7 +6,9 @@ import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { castellanConfigOption, isSetting, notEmpty, SettingOption } from '../options.js'
 import { type ServeFlags, serveCommand, settingFlags } from './serve.js'
 
-const NOTES = "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
+const NOTES =
+  'The gateway listens on 127.0.0.1 only, unless clients can authenticate or --allow-anonymous is given.\n' +
+  "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
 
 /** Describes the command of one API: `castellan serve` with the flags and variables of the imitated system. */
 export function describeApiCommand(command: ApiCommand): CommandDescription {

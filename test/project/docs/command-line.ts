@@ -10,10 +10,10 @@ For those who type commands or write scripts: every command with its flags; \`ca
 \`castellan --port 9000\`, it is \`castellan serve\`. [operations.md](operations.md) has the exit codes. A flag that stands for a setting of
 [configuration.md](configuration.md) wins over the configuration file and the environment.
 
-All commands also have \`--help\` (\`-h\`) and \`--version\`.
+All commands also have \`--help\` (\`-h\`) and \`--version\`; those with *shared flags* have \`--set\` and \`--debug\`, too.
 `
 
-/** A flag that so many commands have with one meaning is described once for all of them. */
+/** A flag, or a paragraph, that so many commands have with one meaning is described once for all of them. */
 const MANY_COMMANDS = 3
 
 /**
@@ -23,11 +23,45 @@ const MANY_COMMANDS = 3
 export function commandLinePage(): string {
   const program = toProgram(commands, process, { run: async () => undefined, refuse: () => process.exit(1) })
   const shown = commands.filter(({ isHidden }) => !isHidden)
-  const shared = sharedFlags(shown.flatMap(withChildren))
+  const all = shown.flatMap(withChildren)
+  const shared = sharedOf(all)
   const sections = shown.flatMap(command => describe(command, program, shared))
-  const several = `## Flags of several commands\n\nEach command names those that it has.\n\n${table([...shared.values()])}`
-  return `${HEAD}\n${[...sections, several].join('\n\n')}\n`
+  const options = [...shared.flags.values()]
+  const others = options.filter(option => !shared.ofGateways.has(row(option)))
+  return `${HEAD}\n${[
+    ...sections,
+    `## Flags of a gateway\n\n${table(options.filter(option => shared.ofGateways.has(row(option))))}`,
+    ...[...shared.paragraphs].map(paragraph => `The commands of imitated systems have these flags, too. ${paragraph}`),
+    `## Flags of several commands\n\n${table(others)}`
+  ].join('\n\n')}\n`
 }
+
+interface Shared {
+  readonly flags: ReadonlyMap<string, Option>
+  /** Rows that all commands with shared flags have. */
+  readonly ofAll: ReadonlySet<string>
+  /** Rows that only commands which run a gateway have. */
+  readonly ofGateways: ReadonlySet<string>
+  readonly paragraphs: ReadonlySet<string>
+}
+
+function sharedOf(all: readonly CommandDescription[]): Shared {
+  const flags = sharedFlags(all)
+  const users = all
+    .map(command => new Set(flagsOf(command).map(row)))
+    .filter(rows => [...rows].some(one => flags.has(one)))
+  const isOfGateway = (rows: ReadonlySet<string>): boolean => [...rows].some(one => one.includes('--unix-socket'))
+  const rows = [...flags.keys()]
+  const paragraphs = all.flatMap(paragraphsOf)
+  return {
+    flags,
+    ofAll: new Set(rows.filter(one => users.every(user => user.has(one)))),
+    ofGateways: new Set(rows.filter(one => users.every(user => !user.has(one) || isOfGateway(user)))),
+    paragraphs: new Set(paragraphs.filter(one => paragraphs.filter(other => other === one).length >= MANY_COMMANDS))
+  }
+}
+
+const paragraphsOf = ({ notes }: CommandDescription): string[] => notes?.split('\n\n') ?? []
 
 const withChildren = (command: CommandDescription): CommandDescription[] => [
   command,
@@ -49,22 +83,31 @@ function sharedFlags(all: readonly CommandDescription[]): Map<string, Option> {
   return new Map([...byName.values()].map(option => [row(option), option]))
 }
 
-function describe(description: CommandDescription, parent: Command, shared: ReadonlyMap<string, Option>): string[] {
+function describe(description: CommandDescription, parent: Command, shared: Shared): string[] {
   const line = parent.commands.find(command => command.name() === description.name)!
-  const { summary, notes, examples, commands: children = [] } = description
+  const { summary, examples, commands: children = [] } = description
   const usage = line.createHelp().commandUsage(line)
   const flags = flagsOf(description)
-  const own = flags.filter(option => !shared.has(row(option)))
-  const others = flags.filter(option => shared.has(row(option))).map(({ long }) => `\`${long}\``)
+  const own = flags.filter(option => !shared.flags.has(row(option)))
   const parts = [
     `## ${nameOf(line)}`,
     `\`${usage}\` ${summary}.`,
-    ...(notes === undefined ? [] : [notes]),
+    ...paragraphsOf(description).filter(one => !shared.paragraphs.has(one)),
     ...(own.length === 0 ? [] : [table(own)]),
-    ...(others.length === 0 ? [] : [`[Flags of several commands](#flags-of-several-commands): ${others.join(', ')}`]),
+    ...sharedLine(flags, shared),
     `\`\`\`sh\n${examples.join('\n')}\n\`\`\``
   ]
   return [parts.join('\n\n'), ...children.flatMap(child => describe(child, line, shared))]
+}
+
+function sharedLine(flags: readonly Option[], { flags: shared, ofAll, ofGateways }: Shared): string[] {
+  const used = flags.filter(option => shared.has(row(option)))
+  const named = used.filter(option => !ofAll.has(row(option)) && !ofGateways.has(row(option)))
+  const parts = [
+    ...(used.some(option => ofGateways.has(row(option))) ? ['[those of a gateway](#flags-of-a-gateway)'] : []),
+    ...named.map(({ long }) => `\`${long}\``)
+  ]
+  return parts.length === 0 ? [] : [`[Shared flags](#flags-of-several-commands): ${parts.join(', ')}`]
 }
 
 const table = (options: readonly Option[]): string =>
