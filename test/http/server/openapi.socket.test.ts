@@ -90,6 +90,7 @@ const ofCluster: ReadonlySet<string> = new Set([
 ])
 const bodyOf = (id: string): unknown => {
   if (id === 'castellanFindRecord') return { by: 'key', topic: 'orders', key: 'k' }
+  if (id === 'mcpMessage') return { jsonrpc: '2.0', id: 1, method: 'tools/list' }
   if (id === 'kprfPush') return { records: [{ topic: 'orders', data: 'hello' }], wait_for_send: true }
   if (id.startsWith('kafkaPixyWriteOffsets')) return [{ partition: 0, offset: 0 }]
   if (id === 'confluentProduceBatch') return { entries: [{ id: '1' }] }
@@ -97,9 +98,11 @@ const bodyOf = (id: string): unknown => {
   if (id.startsWith('confluentProduce')) return { records: [{ value: { hello: 1 } }] }
   return id.startsWith('kafboy') ? 'hello=world' : 'hello'
 }
+/** Servers of the agents' protocol may refuse those that do not name both. */
+const AGENTS = 'application/json, text/event-stream'
 const FORM = 'application/x-www-form-urlencoded'
 const typeOf = (id: string): string => {
-  if (/^(kprf|kafkaPixyWriteOffsets|castellan)/.test(id)) return 'application/json'
+  if (/^(kprf|kafkaPixyWriteOffsets|castellan|mcp)/.test(id)) return 'application/json'
   if (id === 'confluentProduceRecords' || id === 'confluentProduceBatch') return 'application/json'
   if (id.startsWith('confluentProduce')) return 'application/vnd.kafka.json.v2+json'
   return id.startsWith('kafboy') ? FORM : 'text/plain'
@@ -306,7 +309,7 @@ describe('kafboy 4: /openapi.json', function () {
         // Offsets are set of groups that have no members.
         const group = id.startsWith('kafkaPixyWriteOffsets') ? 'writers' : parameters.group
         const { status, data, headers } = await client[id]!({ ...parameters, group, id: receipt! }, bodyOf(id), {
-          headers: { 'content-type': typeOf(id) }
+          headers: { 'content-type': typeOf(id), ...(id === 'mcpMessage' && { accept: AGENTS }) }
         })
         expect(status, `${url} ${id} ${JSON.stringify(data)}`).to.be.within(200, 207)
         expect(responses).to.have.property(String(status))
