@@ -26,7 +26,7 @@ export interface ReadRecord {
   readonly record: KafkaRecord
 }
 
-interface ReadOptions {
+interface TopicReadOptions {
   readonly topic: string
   readonly places: readonly ReadPlace[]
   readonly count: number
@@ -46,7 +46,7 @@ export interface ReadResult {
 /** Reads some records of a topic that are there now, once. */
 export class TopicRead implements FollowSink {
   readonly #call: ToolCall
-  readonly #options: ReadOptions
+  readonly #options: TopicReadOptions
   readonly #records: ReadRecord[] = []
   #positions: ReadonlyMap<number, Offset>
   readonly #ends: ReadonlyMap<number, Offset>
@@ -56,7 +56,7 @@ export class TopicRead implements FollowSink {
   #isOver = false
   #finish: (error?: Error) => void = () => undefined
 
-  constructor(call: ToolCall, options: ReadOptions) {
+  constructor(call: ToolCall, options: TopicReadOptions) {
     this.#call = call
     this.#options = options
     this.#positions = new Map(options.places.map(({ partition, start }) => [partition, start]))

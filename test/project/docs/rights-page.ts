@@ -5,7 +5,7 @@ import { type Feature, features } from '../../../src/kafka/features.js'
 
 const HEAD = `# What Kafka must grant
 
-For those who give the gateway its rights in Kafka. \`src/kafka/features.ts\` has them, and \`npm run docs\` writes this page.
+For those who give the gateway its rights in Kafka. To write, and to read with groups, it needs the rows \`connect\`, \`write\`, \`read\` and \`groups\`.
 What is not wanted need not be granted: without its rights, a feature is as its last column says. Codes are Kafka's, words are [kinds of trouble](status.md#kinds-of-trouble).
 
 Read, Write, Delete and Alter allow Describe, too, and AlterConfigs allows DescribeConfigs.
