@@ -343,7 +343,7 @@ describe('Protobuf', () => {
     expect(await errorOf(() => schema.encode('{}'))).to.match(/^doesNotFit: .*required/)
   })
 
-  it('reads files of edition 2023 with their features, and refuses later editions', async () => {
+  it('reads files of editions with their features, and refuses those that it does not know', async () => {
     const file = `edition = "2023"; package q; option features.field_presence = IMPLICIT;
       message M {
         string a = 1; string b = 2 [features.field_presence = EXPLICIT];
@@ -351,15 +351,30 @@ describe('Protobuf', () => {
         enum E { option features.enum_type = CLOSED; ONE = 1; } E e = 5 [features.field_presence = EXPLICIT]; N n = 6;
       }
       message N {}`
+    const json = '{"a":"","b":"","c":[1,2],"d":[1,2],"e":"ONE","n":{}}'
+    for (const edition of ['2023', '2024', '2026']) {
+      const stage = new SchemasStage()
+      const schema = await resolve(stage, file.replace('2023', edition))
+      expect(stage.read(schema, json)).to.equal(json)
+      expect(schema.encode(json).toString('hex', 6)).to.equal('1200' + '1a020102' + '20012002' + '2801' + '3200')
+      expect(stage.read(schema, '{}')).to.equal('{"a":"","c":[],"d":[]}')
+    }
+    expect(await errorOf(() => resolve(new SchemasStage(), file.replace('2023', '2025')))).to.match(
+      /^invalidSchema: .*illegal edition '2025'/
+    )
+  })
+
+  it('reads what is new in edition 2024: imports of options, and which types are exported', async () => {
+    const file = `edition = "2024"; package q; import option "shop/options.proto";
+      option features.default_symbol_visibility = LOCAL_ALL;
+      export message M { N n = 1; E e = 2 [(shop.pii) = true]; message Inner { string a = 1; } Inner i = 3; }
+      local message N { int32 a = 1; }
+      export enum E { ZERO = 0; ONE = 1; }`
     const stage = new SchemasStage()
     const schema = await resolve(stage, file)
-    const json = '{"a":"","b":"","c":[1,2],"d":[1,2],"e":"ONE","n":{}}'
+    const json = '{"n":{"a":7},"e":"ONE","i":{"a":"x"}}'
     expect(stage.read(schema, json)).to.equal(json)
-    expect(schema.encode(json).toString('hex', 6)).to.equal('1200' + '1a020102' + '20012002' + '2801' + '3200')
-    expect(stage.read(schema, '{}')).to.equal('{"a":"","c":[],"d":[]}')
-    expect(await errorOf(() => resolve(stage, file.replace('2023', '2024')))).to.match(
-      /^invalidSchema: .*illegal edition '2024'/
-    )
+    expect(schema.encode(json).toString('hex', 6)).to.equal('0a020807' + '1001' + '1a030a0178')
   })
 
   it('refuses few bytes, and short JSON, of very many fields', async () => {

@@ -26,7 +26,7 @@ const MAX_REFERENCES = 100
 const REFUSED: readonly (readonly [reason: RegExp, because: (text: string) => boolean])[] = [
   [/^it has no message$/, text => !/^message\s/m.test(text)],
   [/^the group \w+ cannot be used$/, text => /\bgroup\b/.test(text)],
-  [/^illegal edition '(202[46]|UNSTABLE)'/, text => /^edition = "(202[46]|UNSTABLE)"/m.test(text)]
+  [/^illegal edition 'UNSTABLE'/, text => /^edition = "UNSTABLE"/m.test(text)]
 ]
 
 /** Files of a package, as a registry has them. */
