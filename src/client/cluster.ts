@@ -117,8 +117,7 @@ export class Cluster {
   readonly createClient: BrokerClientFactory
   /** Absent: receipts are switched off, or the process gives them. */
   readonly receipts: ReceiptDesk | undefined
-  readonly #options: OpenCastellanOptions
-  readonly #settings: OpenSettings
+  readonly #prepared: PreparedCluster
   readonly #deliveryDeps: DeliveryDeps & Pick<ClusterDeps, 'waitingMaxBytes'>
   readonly #ofQueues: Omit<OpenQueuesOptions, keyof QueuesOfCluster>
   /** The durable log of this cluster alone. */
@@ -130,14 +129,14 @@ export class Cluster {
   readonly #closed = new AbortController()
   #closing: Promise<number> | undefined
 
-  constructor({ options, settings, deps, createClient, logs, queues }: PreparedCluster) {
+  constructor(prepared: PreparedCluster) {
+    const { options, settings, deps, createClient, logs, queues } = prepared
     const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes } = deps
     const { records = new RecordBudget(defaultRecordBytes(), performanceClock) } = deps
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
     const shared = { clock: performanceClock, random: Math.random, log, metrics }
     this.name = name
-    this.#options = options
-    this.#settings = settings
+    this.#prepared = prepared
     this.system = system
     this.createClient = createClient
     const receipts = sharedPlace === undefined ? ownReceipts(settings) : undefined
@@ -189,11 +188,12 @@ export class Cluster {
   }
 
   #startRouter(shared: Omit<StartRouterOptions, 'bootstrap' | 'settings' | 'delivery' | 'onClusterChanged'>) {
+    const { options, settings } = this.#prepared
     return startRouter({
       ...shared,
-      bootstrap: this.#settings.brokers.map(toBrokerAddress),
-      settings: { ...this.#settings.router, ...formerTopicSettings(this.#options) },
-      decompressedMemory: this.#options.decompressedMemory,
+      bootstrap: settings.brokers.map(toBrokerAddress),
+      settings: { ...settings.router, ...formerTopicSettings(options) },
+      decompressedMemory: options.decompressedMemory,
       delivery: { produce: request => this.delivery.produce(request) },
       onClusterChanged: change => {
         for (const one of [this.delivery, ...this.#fromLogs]) one.clusterChanged(change)
@@ -258,7 +258,7 @@ export class Cluster {
 
   async #close(timeoutMs: number): Promise<number> {
     const { delivery, durable, groups, instances, queues, router, system } = this
-    const graceMs = Math.min(this.#settings.consumer.revocationMs, timeoutMs)
+    const graceMs = Math.min(this.#prepared.settings.consumer.revocationMs, timeoutMs)
     const instancesLeft = instances.stop(timeoutMs)
     // The states of instances are records, too.
     const written = writeWhatIsLeft(delivery, timeoutMs, instancesLeft)
@@ -267,7 +267,7 @@ export class Cluster {
     await this.#queue?.close()
     this.#closed.abort()
     await router.stop()
-    if (!this.#options.system) system.stop()
+    if (!this.#prepared.options.system) system.stop()
     return lost
   }
 }
