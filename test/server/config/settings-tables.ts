@@ -57,7 +57,7 @@ export function settingsTables({ isOf, describesSections }: SettingsPage): strin
 }
 
 const tableOf = (rows: readonly string[]): string =>
-  `| setting | type | default | what it does |\n|---|---|---|---|\n${rows.join('\n')}`
+  `| setting | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}`
 
 /** How many settings a page has: its rows. What every API has counts once. */
 export const rowsOf = (page: SettingsPage): number => settingsTables(page).match(/^\| `/gm)!.length
