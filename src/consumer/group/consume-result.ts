@@ -6,7 +6,7 @@ import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { ReadPartition } from './held-messages.js'
-import type { ParkedHolder } from './offset-tracker.js'
+import type { Offer, ParkedHolder } from './offset-tracker.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -59,12 +59,17 @@ export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
 export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
 
+/** Offers by partition, without the messages. */
+export type OffersByPartition = ReadonlyMap<number, readonly Pick<Offer, 'offset' | 'serial'>[]>
+
 /** The offers of one topic of a group, for clients that settle messages of several answers together. */
 export interface TopicOffers {
   /** Acknowledges messages, in a later tick of the group's actor. */
-  readonly ackAll: (taken: TakenByPartition) => void
+  readonly ackAll: (taken: OffersByPartition) => void
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
+  /** Releases messages that are not in memory any more, in a later tick. They are read again, and offered next, in order. */
+  readonly giveBack: (offers: OffersByPartition) => void
   /**
    * Takes the message of an offer back at once, and has it parked by this holder.
    *
@@ -93,6 +98,11 @@ export interface ConsumedMessages {
   ack(): void
   /** Releases the messages, which were not delivered. Messages that are not acknowledged are offered next. */
   release(): void
+  /**
+   * Tells that the answer is written, where nothing is acknowledged with it: a later {@link release} does nothing. Absent: the
+   * messages are of this process, which need not know.
+   */
+  delivered?(): void
 }
 
 /** An answer without a message: no message came in time, or there was a failure. */
@@ -144,12 +154,21 @@ export interface MessageId extends TopicPartition {
 /** Returns the reason why no broker can be reached, if this is so. */
 export type AwayBecause = () => Error | undefined
 
+/** So long beyond its time limit a request waits for a message that may be on its way from another gateway. */
+const LONGEST_TAKE_MS = 500
+
 const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
 
 interface Hold {
   /** Those who have not released the request: the topics that it asks for and that have not begun. */
   readonly holders: Set<object>
   readonly graceMs: number
+  readonly wait: () => void
+  /** The time limit of the request is over. */
+  isOver: boolean
+}
+
+interface Bond {
   readonly wait: () => void
   /** The time limit of the request is over. */
   isOver: boolean
@@ -169,6 +188,7 @@ export class WaitingRequest implements Due {
   /** Called when it is answered or cancelled. */
   onSettled: (() => void) | undefined
   #hold: Hold | undefined
+  #bond: Bond | undefined
 
   constructor(
     deadlineAt: number,
@@ -194,6 +214,12 @@ export class WaitingRequest implements Due {
   }
 
   onDue(): void {
+    if (this.#bond?.isOver === false) {
+      this.#bond.isOver = true
+      this.deadlineAt += LONGEST_TAKE_MS
+      this.#bond.wait()
+      return
+    }
     const reason = this.#awayBecause()?.message
     if (this.#hold === undefined)
       this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
@@ -221,6 +247,29 @@ export class WaitingRequest implements Due {
     if (!this.#hold?.holders.delete(holder) || this.#hold.holders.size > 0) return
     if (this.#hold.isOver) this.deadlineAt -= this.#hold.graceMs
     this.#hold = undefined
+  }
+
+  /** True while a message may be on its way from another gateway. */
+  get isBound(): boolean {
+    return this.#bond !== undefined
+  }
+
+  /**
+   * A message may be on its way to the request from another gateway. Until {@link unbind} no message of this process answers it,
+   * and 500 ms longer than its time limit it is not answered that there is none: a client that asks again at another gateway
+   * would get a later message first.
+   *
+   * @param wait schedules the request to become due again
+   */
+  bind(wait: () => void): void {
+    this.#bond ??= { wait, isOver: false }
+  }
+
+  /** @returns true: its time limit is over, so it is due now */
+  unbind(): boolean {
+    const isDue = this.#bond?.isOver === true && !this.settled
+    this.#bond = undefined
+    return isDue
   }
 
   /** Cancels the request of a client that has gone away. It gets no answer. */

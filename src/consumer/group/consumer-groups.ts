@@ -13,7 +13,7 @@ import { ownText } from '../../core/own-text.js'
 import { shortened } from '../../core/printable.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
-import type { OffsetType, RouterMessage } from '../../router/messages/operations.js'
+import type { Failure, OffsetType, RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
@@ -22,6 +22,7 @@ import {
   type Asker,
   type AwayBecause,
   askerOfOne,
+  type ConsumedMessages,
   type ConsumeManyResult,
   type ConsumeResult,
   type MessageId,
@@ -34,6 +35,7 @@ import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from 
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import { ParkedBytes } from './lanes.js'
+import type { GroupLending, LendingGroups } from './lending.js'
 import type { LoopDemand } from './loop-demand.js'
 import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
 import type { ConsumerSettings } from './settings.js'
@@ -93,7 +95,8 @@ interface Group {
  * Consumer groups. A client asks for one message after another, and Castellan joins and leaves the group for the
  * client. Each group is an actor.
  */
-export class ConsumerGroups {
+export class ConsumerGroups implements LendingGroups {
+  lending: GroupLending | undefined
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
@@ -241,6 +244,49 @@ export class ConsumerGroups {
     )
   }
 
+  waitingFor(groupId: string, topic: string): readonly WaitingRequest[] {
+    return this.#groups.get(groupId)?.consumer.requestsFor(topic) ?? []
+  }
+
+  bind(request: WaitingRequest): void {
+    request.bind(() => this.#deadlines.add(request))
+  }
+
+  unbind(groupId: string, topic: string, request: WaitingRequest): void {
+    if (request.unbind()) {
+      this.#deadlines.remove(request)
+      request.onDue()
+      if (!request.settled) this.#deadlines.add(request)
+    }
+    if (!request.settled) this.#groups.get(groupId)?.actor.tell({ type: 'serve', topic })
+  }
+
+  answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean {
+    const group = this.#groups.get(groupId)
+    // First: the group must not begin at an end after the answer.
+    if (group?.consumer.noteBegun(topic)) group.actor.tell({ type: 'release', topic })
+    this.#deadlines.remove(request)
+    return request.answer({ type: 'messages', messages })
+  }
+
+  wanted(groupId: string, topic: string): void {
+    const group = this.#groups.get(groupId)
+    if (group?.consumer.wanted(topic)) group.actor.tell({ type: 'serve', topic })
+  }
+
+  hasToLend(groupId: string, topic: string): boolean {
+    return this.#groups.get(groupId)?.consumer.hasToLend(topic) === true
+  }
+
+  async lend(groupId: string, topic: string, limits: MessageLimits): Promise<ConsumedMessages | undefined> {
+    const group = this.#groups.get(groupId)
+    if (!group) return undefined
+    const lent = await new Promise<ConsumedMessages | Failure | undefined>(resolve =>
+      group.actor.tell({ type: 'lend', topic, limits, requester: { reply: resolve } })
+    )
+    return lent !== undefined && 'messages' in lent ? lent : undefined
+  }
+
   /**
    * Refuses further requests, waits at most `graceMs` for acknowledgements, commits, and leaves all groups. Idempotent.
    *
@@ -320,6 +366,7 @@ export class ConsumerGroups {
       settings,
       deadlines: this.#deadlines,
       batches: this.#batches,
+      lending: this.lending,
       tick: actor.tick,
       onMissing: topic => {
         const [named, ofGroup] = [shortened(topic), shortened(groupId)]

@@ -6,11 +6,20 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type { AckResult, MessageId, SetOffsetsResult, TopicOffers, WaitingRequest } from './consume-result.js'
+import type {
+  AckResult,
+  ConsumedMessages,
+  MessageId,
+  MessageLimits,
+  SetOffsetsResult,
+  TopicOffers,
+  WaitingRequest
+} from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import type { PartitionCommits } from './held-messages.js'
+import type { GroupLending } from './lending.js'
 import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
@@ -65,6 +74,17 @@ export type GroupMessage =
       readonly timeoutMs: number
       readonly requester: Requester<SetOffsetsResult>
     }
+  /** Offers messages that no client of this process waits for. `undefined`: there are none. */
+  | {
+      readonly type: 'lend'
+      readonly topic: string
+      readonly limits: MessageLimits
+      readonly requester: Requester<ConsumedMessages | Failure | undefined>
+    }
+  /** Serves the requests for the topic again: those of other gateways have changed, or messages may answer one again. */
+  | { readonly type: 'serve'; readonly topic: string }
+  /** The start of the topic is fixed: requests may be answered that there is no message. */
+  | { readonly type: 'release'; readonly topic: string }
   /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
   | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }
 
@@ -73,6 +93,8 @@ export interface GroupConsumerOptions {
   readonly settings: ConsumerSettings
   readonly deadlines: Deadlines
   readonly batches: HeldBatches
+  /** Absent: no messages are lent or borrowed. */
+  readonly lending?: GroupLending | undefined
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
   /** Called once for a topic that does not exist and of which a loop waits for messages. */
@@ -206,9 +228,50 @@ export class GroupConsumer implements LoopGroup {
       case 'setOffsets':
         this.#setOffsets(message)
         break
+      case 'lend':
+        message.requester.reply(this.#topics.get(message.topic)?.consumer.lend(message.limits))
+        break
+      case 'serve':
+        this.#topics.get(message.topic)?.consumer.serve()
+        break
+      case 'release':
+        this.#topics.get(message.topic)?.consumer.releaseRequests()
+        break
       case 'stop':
         this.#stop(message)
     }
+  }
+
+  /** The requests for a topic that have no answer yet, oldest first. */
+  requestsFor(topic: string): readonly WaitingRequest[] {
+    return this.#topics.get(topic)?.consumer.requests ?? []
+  }
+
+  hasToLend(topic: string): boolean {
+    return this.#topics.get(topic)?.consumer.hasToLend === true
+  }
+
+  /**
+   * Clients of another gateway wait for messages of the topic, so it is not given up if it is read.
+   *
+   * @returns whether there is a topic that is read
+   */
+  wanted(topic: string): boolean {
+    const isBegun = this.#topics.get(topic)?.start.isBegun === true
+    if (isBegun) this.#noteAsked(topic)
+    return isBegun
+  }
+
+  /**
+   * A client of this process gets a message that another gateway has lent.
+   *
+   * @returns true: before, it was not fixed where the group begins in the topic
+   */
+  noteBegun(topic: string): boolean {
+    const start = this.#topics.get(topic)?.start
+    if (start === undefined || start.isFixed) return false
+    start.begunElsewhere()
+    return true
   }
 
   /** Called after a bug. Answers all waiting requests, and leaves the group without a commit. */
@@ -368,7 +431,8 @@ export class GroupConsumer implements LoopGroup {
       maxWaitingRequests: settings.maxWaitingRequests,
       membership: () => this.#member.membership,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      offers: this.#offersOf(name)
+      offers: this.#offersOf(name),
+      lending: this.#options.lending?.of(runtime.groupId, name)
     })
     const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
@@ -400,6 +464,7 @@ export class GroupConsumer implements LoopGroup {
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
+      giveBack: offers => tick(() => this.#topics.get(name)?.consumer.giveBack(offers)),
       parkAgain: (message, holder) => now(() => this.#topics.get(name)?.consumer.parkAgain(message, holder)),
       releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       begin: message => this.#topics.get(name)?.consumer.begins(message) === true,

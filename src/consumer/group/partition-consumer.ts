@@ -208,7 +208,7 @@ export class PartitionConsumer {
    * Acknowledges several messages, also released ones that were not offered again. Those that were offered again since, are
    * already acknowledged, or were offered before the partition was lost or its log was cut, are ignored.
    */
-  ackAll(records: readonly TakenRecord[]): void {
+  ackAll(records: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
     const tracker = this.#tracker
     if (!tracker) return
     let isNew = false
@@ -232,6 +232,18 @@ export class PartitionConsumer {
     const given = all.filter(record => !parked.has(record) && record.offset < this.#reader.position)
     if (given.length > 0) this.#keepReleased(given)
     if (all.length === 0) return
+    this.#options.onSettled()
+    if (this.#prefetched !== undefined) this.#options.demand.prefetched()
+    else this.#prefetch()
+  }
+
+  /** The same for messages that are not in memory any more: they are read again. */
+  giveBack(offers: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
+    const tracker = this.#tracker
+    if (this.#isStopped || !tracker) return
+    const again = offers.filter(({ offset, serial }) => tracker.released(offset, serial))
+    if (again.length === 0) return
+    this.#goBackTo(Math.min(...again.map(({ offset }) => offset)))
     this.#options.onSettled()
     if (this.#prefetched !== undefined) this.#options.demand.prefetched()
     else this.#prefetch()

@@ -9,13 +9,15 @@ import type {
   AcquiredMessage,
   ConsumedMessages,
   MessageLimits,
+  OffersByPartition,
   TakenByPartition,
   TopicOffers,
   WaitingRequest
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
 import type { ReadPartition } from './held-messages.js'
-import type { LoopDemand, LoopTopic } from './loop-demand.js'
+import { MAX_LENT_BYTES, type TopicLending } from './lending.js'
+import type { LoopDemand, LoopTopic, ParkingSink } from './loop-demand.js'
 import type { ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
@@ -37,6 +39,8 @@ export interface TopicConsumerOptions {
   readonly start: TopicStart
   readonly createPartition: (partition: number, demand: Demand) => PartitionConsumer
   readonly offers: TopicOffers
+  /** Absent: other gateways lend and borrow no messages. */
+  readonly lending?: TopicLending | undefined
   /** The member that offers messages now. */
   readonly membership: () => GroupMembership | undefined
 }
@@ -63,6 +67,15 @@ class OfferedMessages implements ConsumedMessages {
   }
 }
 
+/** Who gets messages of the prefetched partitions. */
+interface Taker {
+  /** The prefetched partitions that it takes messages of. */
+  readonly turns: TurnOrder
+  readonly mayTake: (partition: PartitionConsumer) => boolean
+  /** Parks messages at once. Absent: they count as offered. */
+  readonly sink?: ParkingSink | undefined
+}
+
 /**
  * The requests of one group for one topic, in order of arrival, the loops that are registered with it, and the partitions of
  * this topic that the member reads. Only {@link TopicConsumer.#serve} answers a waiting request with messages, and lets loops
@@ -85,6 +98,8 @@ export class TopicConsumer implements LoopTopic {
   readonly #partitions = new Map<number, PartitionConsumer>()
   /** Partitions with a prefetched message. Some of them may have lost the message since. */
   readonly #prefetched = new TurnOrder()
+  /** The requests. */
+  readonly #own: Taker = { turns: this.#prefetched, mayTake: () => true }
   /** Idle partitions, which must be notified when a message is wanted. */
   readonly #idle = new Set<number>()
   /** Assigned partitions that are not read while their offsets are changed. */
@@ -154,7 +169,14 @@ export class TopicConsumer implements LoopTopic {
     if (!this.#options.start.isFixed) request.hold(this, LONGEST_HOLD_MS, () => deadlines.add(request))
     this.#queue.push(request)
     this.#serve()
-    if (!request.settled) deadlines.add(request)
+    if (request.settled) return
+    deadlines.add(request)
+    this.#options.lending?.waits()
+  }
+
+  /** Requests that have no answer yet, oldest first. */
+  get requests(): readonly WaitingRequest[] {
+    return this.#queue.filter(({ settled }) => !settled)
   }
 
   /** To be called by the loop. */
@@ -216,6 +238,44 @@ export class TopicConsumer implements LoopTopic {
     return false
   }
 
+  /** True while a request waits, or a loop. */
+  get #isAsked(): boolean {
+    return this.#first() !== undefined || this.#isLoopAsking
+  }
+
+  get #isWantedElsewhere(): boolean {
+    return this.#mayServe && this.#options.lending?.isWanted === true
+  }
+
+  /** True when a message is at hand that may be lent: neither a request waits nor a loop. */
+  get hasToLend(): boolean {
+    if (!this.#mayServe || this.#isAsked) return false
+    return this.#prefetched.all.some(number => {
+      const partition = this.#partitions.get(number)
+      return partition !== undefined && isLendable(partition)
+    })
+  }
+
+  /**
+   * Offers messages that may be lent.
+   *
+   * @returns `undefined`: there are none
+   */
+  lend(limits: MessageLimits): ConsumedMessages | undefined {
+    if (!this.hasToLend) return undefined
+    const turns = new TurnOrder()
+    for (const number of this.#prefetched.all) turns.add(number)
+    const taker = { turns, mayTake: isLendable }
+    const messages = this.#offer(this.#nextPrefetched(taker)!, limits, taker)
+    this.#serve()
+    return messages
+  }
+
+  /** Clients of another gateway wait: reads, and tells what is at hand. */
+  serve(): void {
+    this.#serve()
+  }
+
   #drop(partition: number): void {
     this.#partitions.get(partition)?.stop()
     this.#partitions.delete(partition)
@@ -226,7 +286,7 @@ export class TopicConsumer implements LoopTopic {
   #add(partition: number): void {
     this.#idle.add(partition)
     const consumer = this.#options.createPartition(partition, {
-      isOpen: () => this.#first() !== undefined || this.#isLoopAsking,
+      isOpen: () => this.#isAsked || this.#isWantedElsewhere,
       prefetched: () => {
         this.#prefetched.add(partition)
         for (const [loop, turns] of this.#loops) {
@@ -286,12 +346,18 @@ export class TopicConsumer implements LoopTopic {
     return this.#partitions.get(partition)?.topicId
   }
 
-  ackAll(taken: TakenByPartition): void {
+  ackAll(taken: OffersByPartition): void {
     for (const [partition, processed] of taken) this.#partitions.get(partition)?.ackAll(processed)
   }
 
   releaseAll(taken: TakenByPartition): void {
     for (const [partition, undelivered] of taken) this.#partitions.get(partition)?.release(undelivered)
+    this.#serve()
+  }
+
+  /** See {@link PartitionConsumer.giveBack}. */
+  giveBack(offers: OffersByPartition): void {
+    for (const [partition, ended] of offers) this.#partitions.get(partition)?.giveBack(ended)
     this.#serve()
   }
 
@@ -348,31 +414,35 @@ export class TopicConsumer implements LoopTopic {
   #serve(): void {
     if (this.#isServing || !this.#mayServe) return
     this.#isServing = true
-    for (let request = this.#first(); request; request = this.#first()) {
+    for (let request = this.#firstFree(); request; request = this.#firstFree()) {
       // All idle partitions are notified, so that a partition with many messages does not keep others from fetching.
       this.#wakeIdle()
-      const partition = this.#nextPrefetched(this.#prefetched)
+      const partition = this.#nextPrefetched(this.#own)
       if (!partition) break
-      this.#queue.shift()
+      this.#queue.splice(this.#queue.indexOf(request), 1)
       this.#options.deadlines.remove(request)
-      request.answer({ type: 'messages', messages: this.#offer(partition, request.limits) })
+      request.answer({ type: 'messages', messages: this.#offer(partition, request.limits, this.#own) })
     }
+    if (this.#isWantedElsewhere) this.#wakeIdle()
     this.#isServing = false
     for (const loop of [...this.#loops.keys()]) {
       if (this.#idle.size > 0) loop.noteIdle(this)
       loop.noteReady(this)
       loop.serve()
     }
+    if (this.#isWantedElsewhere && this.hasToLend) this.#options.lending!.atHand()
   }
 
   /** Answers the request of a loop. Returns false when there is no message for it. */
   answer(loop: LoopDemand): boolean {
     const turns = this.#loops.get(loop)
-    const partition = turns && this.#mayServe ? this.#nextPrefetched(turns, loop) : undefined
-    if (turns === undefined || partition === undefined) return false
+    if (turns === undefined || !this.#mayServe) return false
+    const taker = { turns, mayTake: (one: PartitionConsumer) => this.#mayPark(one, loop), sink: loop.sink }
+    const partition = this.#nextPrefetched(taker)
+    if (partition === undefined) return false
     // Of several loops, the one that was served last comes last.
     if (this.#loops.size > 1 && this.#loops.delete(loop)) this.#loops.set(loop, turns)
-    const messages = this.#offer(partition, loop.limits, turns, loop)
+    const messages = this.#offer(partition, loop.limits, taker)
     loop.noteReady(this)
     loop.answer({ type: 'messages', messages })
     // The partition may be idle now, and others may wait for it.
@@ -398,41 +468,43 @@ export class TopicConsumer implements LoopTopic {
     return this.#queue[0]
   }
 
-  #nextPrefetched(turns: TurnOrder, loop?: LoopDemand): PartitionConsumer | undefined {
+  /** The open request that has waited longest, and to which no message is on its way from another gateway. */
+  #firstFree(): WaitingRequest | undefined {
+    const first = this.#first()
+    return first?.isBound ? this.#queue.find(({ settled, isBound }) => !settled && !isBound) : first
+  }
+
+  #nextPrefetched({ turns, mayTake }: Taker): PartitionConsumer | undefined {
     for (;;) {
       const next = turns.after(this.#lastServed)
       if (next === undefined) return undefined
       const partition = this.#partitions.get(next)
-      if (partition?.isPrefetched && this.#mayGive(partition, loop)) return partition
+      if (partition?.isPrefetched && mayTake(partition)) return partition
       turns.delete(next)
     }
   }
 
-  #mayGive({ partition, prefetched }: PartitionConsumer, loop: LoopDemand | undefined): boolean {
+  #mayPark({ partition, prefetched }: PartitionConsumer, loop: LoopDemand): boolean {
     const { topic } = this.#options
-    return loop?.sink === undefined || loop.sink.mayPark({ topic, partition }, heldBytesOf(prefetched!))
+    return loop.sink === undefined || loop.sink.mayPark({ topic, partition }, heldBytesOf(prefetched!))
   }
 
   /** Takes messages within the limits, one of each prefetched partition in turn. A loop may park them at once. */
-  #offer(
-    first: PartitionConsumer,
-    { maxMessages, maxBytes }: MessageLimits,
-    turns = this.#prefetched,
-    loop?: LoopDemand
-  ): ConsumedMessages {
+  #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits, taker: Taker): ConsumedMessages {
+    const { sink } = taker
     const { offers } = this.#options
     const messages: AcquiredMessage[] = []
     const taken = new Map<number, AcquiredMessage[]>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
-      const message = this.#offered(partition, this.#take(partition, loop?.sink))
-      if (loop?.sink === undefined) this.#countOffer(message.retries)
+      const message = this.#offered(partition, this.#take(partition, sink))
+      if (sink === undefined) this.#countOffer(message.retries)
       addTo(taken, partition.partition, message)
       bytes += memoryOfRecord(message)
       messages.push(message)
-      loop?.sink?.park(message, offers)
-      partition = this.#nextPrefetched(turns, loop)
+      sink?.park(message, offers)
+      partition = this.#nextPrefetched(taker)
     }
     return new OfferedMessages(messages, offers, taken)
   }
@@ -474,3 +546,6 @@ export class TopicConsumer implements LoopTopic {
     }
   }
 }
+
+const isLendable = ({ prefetched }: PartitionConsumer): boolean =>
+  prefetched !== undefined && memoryOfRecord(prefetched) <= MAX_LENT_BYTES

@@ -81,7 +81,8 @@ export class TopicStart {
   #isStopped = false
   #isBegun = false
   /**
-   * True: joining took long, and a look-up found that the group has read the topic before, so requests may be answered.
+   * True: the group has read the topic before, so requests may be answered. A look-up has found it when joining took long, or
+   * another gateway has lent a message.
    */
   #hasCommitted = false
   #wasMissing = false
@@ -116,6 +117,11 @@ export class TopicStart {
     this.#isBegun = true
   }
 
+  /** Another member has begun to read the topic, and a client of this process has got one of its messages. */
+  begunElsewhere(): void {
+    this.#hasCommitted = true
+  }
+
   /** Ends the look-ups, because the topic is given up. After this, no callback is called. */
   stop(): void {
     this.#isStopped = true
@@ -131,7 +137,7 @@ export class TopicStart {
   /** Calls back if the group has read the topic before, so that requests may be answered. */
   whenCommitted(onFixed: () => void): void {
     this.#whenBegunIsKnown(begun => {
-      this.#hasCommitted = begun === 'yes'
+      this.#hasCommitted ||= begun === 'yes'
       if (this.#hasCommitted) onFixed()
     })
   }

@@ -13,6 +13,11 @@ export class TurnOrder {
   /** The numbers in ascending order. */
   readonly #members: number[] = []
 
+  /** In ascending order. */
+  get all(): readonly number[] {
+    return this.#members
+  }
+
   add(member: number): void {
     const at = this.#indexOf(member)
     if (this.#members[at] !== member) this.#members.splice(at, 0, member)

@@ -65,6 +65,8 @@ export class GatewayPeers implements Peers {
   readonly #handlers = new Map<string, PeerHandler<string>>()
   readonly #whenGone: ((id: string) => void)[] = []
   readonly #whenRefreshed: (() => void)[] = []
+  /** What this gateway serves that not all do. */
+  readonly #serves = new Set<string>()
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
   /** What each of `peers.addresses` was resolved to last. */
@@ -100,6 +102,7 @@ export class GatewayPeers implements Peers {
       listen: settings.listen!,
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
+      serves: () => this.#serves,
       onHello: from => {
         this.#heardAt.set(from, this.#deps.clock())
         if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
@@ -121,6 +124,17 @@ export class GatewayPeers implements Peers {
 
   get others(): readonly string[] {
     return [...this.#byId.keys()]
+  }
+
+  /** Those of the others that have said that they serve this, which not all do. */
+  serving(what: string): readonly string[] {
+    return [...this.#byId].flatMap(([id, connection]) => (connection.serves(what) ? [id] : []))
+  }
+
+  /** The others learn it when they look for this gateway next. */
+  says(what: string, isSo: boolean): void {
+    if (isSo) this.#serves.add(what)
+    else this.#serves.delete(what)
   }
 
   /**

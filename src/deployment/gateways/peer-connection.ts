@@ -21,7 +21,7 @@ import {
   type PeerTls,
   REFUSED
 } from './peer-listener.js'
-import { ANSWERED_BY, FROM_HEADER, type PeerToken, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
+import { ANSWERED_BY, FROM_HEADER, type PeerToken, SERVES_HEADER, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
 
 /**
  * Default of the calls to one gateway that may be in progress; more are refused at once. Each has a connection, so that
@@ -71,6 +71,8 @@ interface Answered {
   readonly by: string
   readonly status: number
   readonly body: Buffer
+  /** What a gateway serves that not all do. */
+  readonly serves: readonly string[]
   /** Epoch milliseconds; NaN: it names none. */
   readonly at: number
 }
@@ -104,6 +106,7 @@ export class PeerConnection {
   readonly #agent: Agent | TlsAgent
   #id: string | undefined
   #clockAheadMs: number | undefined
+  #serves: readonly string[] = []
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** Three quarters of the calls in progress may be long ones. */
@@ -141,6 +144,11 @@ export class PeerConnection {
     return this.#clockAheadMs
   }
 
+  /** Whether the gateway has said that it serves this, which not all do. */
+  serves(what: string): boolean {
+    return this.#serves.includes(what)
+  }
+
   get isPaused(): boolean {
     return this.#deps.clock() < this.#pausedUntil
   }
@@ -153,6 +161,7 @@ export class PeerConnection {
     const { clock, now } = this.#deps
     const askedAt = clock()
     const answered = await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
+    if (answered !== undefined) this.#serves = answered.serves
     const isTold = answered !== undefined && !Number.isNaN(answered.at)
     this.#clockAheadMs = isTold ? aheadMsOf(answered.at, now(), clock() - askedAt + DATE_STEP_MS) : undefined
   }
@@ -292,6 +301,7 @@ export class PeerConnection {
   #gone(): void {
     const { id } = this
     this.#id = undefined
+    this.#serves = []
     for (const sent of this.#open) sent.destroy(new Error('it is gone'))
     if (id !== undefined) this.#deps.onGone(id)
   }
@@ -316,5 +326,6 @@ async function answeredBy(response: IncomingMessage): Promise<Answered> {
   if (status === REFUSED) throw new Error('it refuses the token; compare peers.token and builds')
   if (typeof by !== 'string') throw new Error(`its answer (status ${status}) is not that of a gateway`)
   const at = Date.parse(response.headers.date ?? '')
-  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES), at }
+  const serves = String(response.headers[SERVES_HEADER] ?? '').split(',')
+  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES), serves, at }
 }

@@ -9,7 +9,7 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import { type PeerCall, type PeerHandler, toPeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
-import { ANSWERED_BY, FROM_HEADER, type PeerToken, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
+import { ANSWERED_BY, FROM_HEADER, type PeerToken, SERVES_HEADER, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
 
 /** Largest body of a call and of an answer. */
 export const MAX_BODY_BYTES = 64 * 1_048_576
@@ -48,6 +48,8 @@ export interface PeerListenerDeps {
   readonly listen: string
   readonly isAllowed: (address: string) => boolean
   readonly handlerOf: (name: string) => PeerHandler<string> | undefined
+  /** What this process serves that not all do. */
+  readonly serves: () => Iterable<string>
   /** Called when a gateway asks for the id of this one. */
   readonly onHello: (from: string) => void
   readonly log: Logger
@@ -174,7 +176,7 @@ export class PeerListener {
     const from = String(headers[FROM_HEADER] ?? '')
     if (url === HELLO_PATH) {
       this.#deps.onHello(from)
-      return this.#answer(request, response, OK, EMPTY)
+      return this.#answer(request, response, OK, EMPTY, { [SERVES_HEADER]: [...this.#deps.serves()].join(',') })
     }
     if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
     const length = Number(headers['content-length'])
@@ -219,12 +221,13 @@ export class PeerListener {
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse, status: number, body: Buffer): void {
+  #answer(request: IncomingMessage, response: ServerResponse, status: number, body: Buffer, more = {}): void {
     // A body that is not read would be taken for the next request.
     const isShort = Number(request.headers['content-length']) <= MAX_BODY_BYTES
     if (isShort) request.resume()
     response.writeHead(status, {
       ...(!isShort && { connection: 'close' }),
+      ...more,
       'content-length': body.length,
       [ANSWERED_BY]: this.#deps.id
     })

@@ -1,16 +1,13 @@
-import { HeldAmount } from '../../core/held-amount.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
+import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
 import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
-const MAX_ACKS_OF_CALL = 1_000
-/** Calls with acknowledgements to one gateway at a time. Further acknowledgements wait and go together. */
-const MAX_CALLS = 4
-/** Acknowledgements that wait for a call to one gateway. Further ones are refused. */
-const MAX_WAITING = 20_000
+/** Of calls with acknowledgements to one gateway. */
+const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
 /** Partitions whose owners are remembered, and topics whose ids are. */
 const MAX_REMEMBERED = 50_000
 /** The topic id in an acknowledgement whose sender knows none. No topic has it. */
@@ -37,7 +34,7 @@ export class AcksElsewhere<Id> {
   readonly #owners = new Map<string, Id>()
   /** The ids of topics as other processes have told them, least recently used first. */
   readonly #topicIds = new Map<string, string>()
-  readonly #queues = new Map<Id, ReturnType<typeof ackQueue>>()
+  readonly #queues = new Map<Id, BatchedCalls<AskedAck, AckResult>>()
 
   constructor(groups: GroupVerbs, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
@@ -83,10 +80,19 @@ export class AcksElsewhere<Id> {
     return ack(result.topicId)
   }
 
-  #queueOf(id: Id): ReturnType<typeof ackQueue> {
+  #queueOf(id: Id): BatchedCalls<AskedAck, AckResult> {
     let queue = this.#queues.get(id)
     if (queue === undefined) {
-      queue = ackQueue(acks => this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS }))
+      const call = (acks: readonly AskedAck[]) =>
+        this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
+      queue = batchedCalls<AskedAck, AckResult>({
+        ...LIMITS,
+        name: 'calls with acknowledgements',
+        call: call as (acks: readonly AskedAck[]) => Promise<readonly AckResult[]>,
+        // A process that does not answer counts as one that does not read the partition.
+        failed: error => (isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)),
+        full: OVERLOADED
+      })
       this.#queues.set(id, queue)
     }
     return queue
@@ -97,46 +103,4 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value): vo
   map.delete(key)
   map.set(key, value)
   if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value!)
-}
-
-interface WaitingAck {
-  readonly asked: AskedAck
-  readonly resolve: (result: AckResult) => void
-}
-
-/**
- * Acknowledgements for one process. Those that come while calls are under way go together in one call.
- *
- * @returns a function that never rejects. A process that does not answer counts as one that does not read the partition
- */
-function ackQueue(call: (acks: readonly AskedAck[]) => Promise<unknown>): (asked: AskedAck) => Promise<AckResult> {
-  const waiting: WaitingAck[] = []
-  const calls = new HeldAmount('calls with acknowledgements')
-  const resultsOf = async (batch: readonly WaitingAck[]): Promise<readonly AckResult[]> => {
-    try {
-      return (await call(batch.map(({ asked }) => asked))) as readonly AckResult[]
-    } catch (error) {
-      const result = isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)
-      return batch.map(() => result)
-    }
-  }
-  const send = (): void => {
-    while (calls.value < MAX_CALLS && waiting.length > 0) {
-      calls.add(1)
-      const batch = waiting.splice(0, MAX_ACKS_OF_CALL)
-      void resultsOf(batch).then(results => {
-        for (const [at, { resolve }] of batch.entries()) resolve(results[at] ?? NO_READER)
-        calls.release(1)
-        send()
-      })
-    }
-  }
-  return asked => {
-    if (waiting.length >= MAX_WAITING) return Promise.resolve(OVERLOADED)
-    return new Promise(resolve => {
-      waiting.push({ asked, resolve })
-      // The acknowledgements of one tick go together.
-      if (waiting.length === 1) setImmediate(send)
-    })
-  }
 }

@@ -1,6 +1,7 @@
-/** As long as a call may last: calls have connections of their own, and an end may overtake what it ends. */
+import { EndedIds } from '../calls/ended-ids.js'
+
+/** As long as a call may last. */
 const REMEMBERED_MS = 600_000
-const MAX_REMEMBERED = 10_000
 
 /**
  * What other processes have begun at this one and may end: by the process, and a number that is unique there. An end that comes
@@ -8,12 +9,12 @@ const MAX_REMEMBERED = 10_000
  */
 export class BegunByOthers<How> {
   readonly #ends = new Map<unknown, Map<number, (how: How) => void>>()
-  /** Until when ends are remembered whose beginning has not come; the oldest comes first. */
-  readonly #endedEarly = new Map<string, number>()
+  /** Those whose beginning has not come. */
+  readonly #endedEarly = new EndedIds(REMEMBERED_MS)
 
   /** @param end called at most once @returns false: it was ended already */
   begin(from: unknown, id: number, end: (how: How) => void): boolean {
-    if ((this.#endedEarly.get(keyOf(from, id)) ?? 0) > performance.now()) return false
+    if (this.#endedEarly.has(keyOf(from, id), performance.now())) return false
     const ofCaller = this.#ends.get(from) ?? new Map<number, (how: How) => void>()
     this.#ends.set(from, ofCaller.set(id, end))
     return true
@@ -27,18 +28,8 @@ export class BegunByOthers<How> {
   end(from: unknown, id: number, how: How): void {
     const end = this.#ends.get(from)?.get(id)
     this.over(from, id)
-    if (end === undefined) this.#remember(keyOf(from, id))
+    if (end === undefined) this.#endedEarly.add(keyOf(from, id), performance.now())
     else end(how)
-  }
-
-  #remember(key: string): void {
-    const now = performance.now()
-    for (const [old, until] of this.#endedEarly) {
-      if (until > now && this.#endedEarly.size < MAX_REMEMBERED) break
-      this.#endedEarly.delete(old)
-    }
-    this.#endedEarly.delete(key)
-    this.#endedEarly.set(key, now + REMEMBERED_MS)
   }
 
   /** The process is gone, as far as is known. What it has ended stays ended: it may only have been silent. */
@@ -50,8 +41,7 @@ export class BegunByOthers<How> {
 
   /** Another process has the place of this one, and counts from the same number again. */
   forget(from: unknown): void {
-    const start = keyOf(from, '')
-    for (const key of [...this.#endedEarly.keys()]) if (key.startsWith(start)) this.#endedEarly.delete(key)
+    this.#endedEarly.forget(keyOf(from, ''))
   }
 }
 

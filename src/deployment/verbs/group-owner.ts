@@ -54,8 +54,10 @@ interface EndOfRequest {
   /** The `id` in {@link AskedMessages}. */
   readonly id: number
   readonly groupId: string
-  /** Absent: the request is cancelled, or its messages are released. */
+  /** Absent: the request is cancelled, or its messages are released, or delivered. */
   readonly acked?: readonly MessageId[] | undefined
+  /** True: the client has got the messages, and is to acknowledge them. */
+  readonly isDelivered?: boolean | undefined
 }
 
 /** The answer to another worker. */
@@ -152,8 +154,8 @@ async function atOwner<Verb extends PlainVerb>(
 function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<ConsumeManyResult> {
   const { id, groupId, timeoutMs: waitMs } = asked
   /** Cancels the request, or releases its messages. A failure is ignored: if the owner has ended, they are released anyway. */
-  const tellEnd = (acked?: readonly MessageId[]): void => {
-    const end: EndOfRequest = { id, groupId, acked }
+  const tellEnd = (acked?: readonly MessageId[], isDelivered?: boolean): void => {
+    const end: EndOfRequest = { id, groupId, acked, isDelivered }
     void call(groupId, 'end', end, TELL_TIMEOUT_MS).catch(() => undefined)
   }
   return {
@@ -167,7 +169,11 @@ function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<Consum
       const acked = messages.map(({ topic, partition, offset }) => {
         return { topic, partition, offset, topicId: topicIds?.get(partition) }
       })
-      return { type: 'messages', messages: { messages, ack: () => tellEnd(acked), release: () => tellEnd() } }
+      const delivered = (): void => tellEnd(undefined, true)
+      return {
+        type: 'messages',
+        messages: { messages, ack: () => tellEnd(acked), release: () => tellEnd(), delivered }
+      }
     },
     end: () => tellEnd(),
     release: result => {
@@ -218,8 +224,9 @@ class RequestsOfOthers {
     })
   }
 
-  async end({ id, groupId, acked }: EndOfRequest, from: unknown): Promise<void> {
+  async end({ id, groupId, acked, isDelivered }: EndOfRequest, from: unknown): Promise<void> {
     const given = this.#take(waitKeyOf(from, id))
+    if (isDelivered) return
     if (acked === undefined) {
       this.#waits.end(from, id)
       given?.release()

@@ -176,6 +176,7 @@ export class Poll {
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()
     else if (isAutoAck) this.#messages?.ack()
+    else this.#messages?.delivered?.()
     this.#messages = undefined
   }
 }

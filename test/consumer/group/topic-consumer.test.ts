@@ -65,6 +65,7 @@ class TopicStage {
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
+        giveBack: offers => this.consumer.giveBack(offers),
         parkAgain: () => undefined,
         releaseNow: taken => this.consumer.releaseAll(taken),
         begin: message => this.consumer.begins(message),

@@ -184,13 +184,14 @@ export class PixyMethods {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (acksAnother) void verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-    const { messages, ack, release } = await this.#next(verbs, group, topic, call)
-    const message = messages[0]!
+    const given = await this.#next(verbs, group, topic, call)
+    const message = given.messages[0]!
     // The next call of the client is refused when its quotas are used up.
-    call.request.caller.charge(1, sizeOfRecords(messages))
+    call.request.caller.charge(1, sizeOfRecords(given.messages))
     call.request.answered = isSent => {
-      if (!isSent) release()
-      else if (auto_ack && !no_ack) ack()
+      if (!isSent) given.release()
+      else if (auto_ack && !no_ack) given.ack()
+      else given.delivered?.()
     }
     return toAnswer(message)
   }

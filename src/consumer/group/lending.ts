@@ -1,0 +1,43 @@
+import type { ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
+
+/** What one topic of a group tells those who lend its messages to other gateways, and borrow from them. */
+export interface TopicLending {
+  /** True while clients of another gateway wait for messages of the topic. */
+  readonly isWanted: boolean
+  /** A request waits, and no message is at hand for it. */
+  waits(): void
+  /** A message is at hand, and no client of this process waits for one. */
+  atHand(): void
+}
+
+/** Lends messages of consumer groups to other gateways, and borrows from them. */
+export interface GroupLending {
+  of(groupId: string, topic: string): TopicLending
+}
+
+/** The groups of this process, for {@link GroupLending}. */
+export interface LendingGroups {
+  /** Set before the first request for messages. */
+  lending: GroupLending | undefined
+  /** The requests that wait for a message of the topic, oldest first. */
+  waitingFor(groupId: string, topic: string): readonly WaitingRequest[]
+  /** A message for the request may be on its way from another gateway: see {@link WaitingRequest.bind}. */
+  bind(request: WaitingRequest): void
+  /** No message is on its way to the request any more. Messages of this process may answer it. */
+  unbind(groupId: string, topic: string, request: WaitingRequest): void
+  /** Answers a request with messages of another gateway. From then on the group begins at the end of no partition. */
+  answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean
+  /** Clients of another gateway wait for messages of the topic. It is read, and kept, if this process has begun to read it. */
+  wanted(groupId: string, topic: string): void
+  /** True when a message is at hand that no client of this process waits for. */
+  hasToLend(groupId: string, topic: string): boolean
+  /**
+   * Offers messages that no client of this process waits for.
+   *
+   * @returns `undefined`: there are none
+   */
+  lend(groupId: string, topic: string, limits: MessageLimits): Promise<ConsumedMessages | undefined>
+}
+
+/** Keys, values and headers of the largest message that is lent. A larger one waits for a client of its own gateway. */
+export const MAX_LENT_BYTES = 16 * 1_048_576

@@ -1,0 +1,187 @@
+import type { ConsumedMessages, WaitingRequest } from '../../consumer/group/consume-result.js'
+import type { Timer } from '../../consumer/group/group-runtime.js'
+import type { LendingGroups } from '../../consumer/group/lending.js'
+import { memoryOfRecords } from '../../core/bytes.js'
+import { HeldAmount } from '../../core/held-amount.js'
+import type { RecordBudget } from '../../core/record-budget.js'
+import type { AcquiredMessage } from '../../verbs/verbs.js'
+import { type AskedTake, type GroupTopic, keyOfTopic, type LendingTime, type Taken, type Verdict } from './calls.js'
+import type { Settlements } from './settlements.js'
+import type { Wants } from './wants.js'
+
+const MAX_MESSAGES = 64
+const MAX_BYTES = 1_048_576
+/** Takes that may be under way to one gateway. */
+const MAX_TAKES = 4
+/** A take without an answer is given up when another gateway has a message, too. */
+const SLOW_TAKE_MS = 100
+/** Longest take. Meanwhile the request gets no message of this gateway. */
+const TAKE_MS = 1_000
+/** A message that comes later after its take than the lender waits for its arrival, less this time, is not given out. */
+const MARGIN_MS = 1_000
+/** Borrowed messages that have not left have at most this share of the bytes of all answers. */
+const SHARE_OF_RECORDS = 0.5
+
+export interface BorrowerDeps<Id> {
+  readonly time: LendingTime
+  readonly groups: Pick<LendingGroups, 'waitingFor' | 'bind' | 'unbind' | 'answer'>
+  readonly records: RecordBudget
+  readonly wants: Pick<Wants<Id>, 'note' | 'forgotten'>
+  readonly settlements: Pick<Settlements<Id>, 'note'>
+  /** See {@link Loans}. */
+  readonly loanTimeoutMs: number
+  readonly take: (from: Id, asked: AskedTake, timeoutMs: number) => Promise<Taken>
+  /** A client has got a message that this gateway reads: acknowledgements are for it. */
+  readonly onGiven: (from: Id, message: AcquiredMessage) => void
+}
+
+interface Take<Id> {
+  readonly id: number
+  readonly from: Id
+  readonly topic: GroupTopic
+  readonly request: WaitingRequest
+  readonly sentAt: number
+  timer: Timer | undefined
+}
+
+/**
+ * Takes messages that other gateways offer, for requests that wait: one take for each at a time, for the oldest first. A take that
+ * is given up has returned what it brings.
+ */
+export class Borrower<Id> {
+  readonly #deps: BorrowerDeps<Id>
+  /** The takes under way, by the request that each is for. */
+  readonly #takes = new Map<WaitingRequest, Take<Id>>()
+  readonly #bytes = new HeldAmount('bytes of borrowed messages')
+  #lastId = 0
+  #isStopped = false
+
+  constructor(deps: BorrowerDeps<Id>) {
+    this.#deps = deps
+  }
+
+  get takes(): number {
+    return this.#takes.size
+  }
+
+  /** Answers an offer, and takes the message if a request waits for it. */
+  offered(from: Id, topic: GroupTopic): Verdict {
+    const { groups, wants } = this.#deps
+    const waiting = this.#isStopped ? [] : groups.waitingFor(...topic)
+    if (waiting.length === 0) {
+      wants.forgotten(from, keyOfTopic(topic))
+      return 'nobody'
+    }
+    if (!this.#hasRoomFor(from)) return 'later'
+    const request = waiting.find(({ isBound }) => !isBound) ?? this.#ofSlowTake(from, waiting)
+    if (request === undefined) return 'later'
+    void this.#take(from, topic, request)
+    return 'take'
+  }
+
+  stop(): void {
+    this.#isStopped = true
+    for (const take of [...this.#takes.values()]) this.#giveUp(take)
+  }
+
+  #hasRoomFor(from: Id): boolean {
+    const { records } = this.#deps
+    let toOne = 0
+    for (const take of this.#takes.values()) if (take.from === from) toOne++
+    return toOne < MAX_TAKES && this.#bytes.value < records.maxBytes * SHARE_OF_RECORDS
+  }
+
+  /** The oldest request whose take another gateway has not answered for long. Its take is given up. */
+  #ofSlowTake(from: Id, waiting: readonly WaitingRequest[]): WaitingRequest | undefined {
+    const now = this.#deps.time.clock()
+    for (const request of waiting) {
+      const take = this.#takes.get(request)
+      if (take === undefined || take.from === from || now - take.sentAt < SLOW_TAKE_MS) continue
+      this.#deps.settlements.note(take.from, take.id, 'returned')
+      this.#forget(take)
+      return request
+    }
+    return undefined
+  }
+
+  async #take(from: Id, topic: GroupTopic, request: WaitingRequest): Promise<void> {
+    const { time, groups, take: call } = this.#deps
+    const take: Take<Id> = { id: ++this.#lastId, from, topic, request, sentAt: time.clock(), timer: undefined }
+    this.#takes.set(request, take)
+    groups.bind(request)
+    take.timer = time.after(TAKE_MS, () => this.#giveUp(take))
+    const maxMessages = Math.min(MAX_MESSAGES, request.limits.maxMessages)
+    const maxBytes = Math.min(MAX_BYTES, request.limits.maxBytes)
+    const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes }, TAKE_MS).catch(() => undefined)
+    if (this.#takes.get(request) !== take) return
+    if (taken === undefined) this.#giveUp(take)
+    else {
+      if (taken.messages.length > 0) this.#give(take, taken)
+      this.#end(take)
+    }
+  }
+
+  /** What it may have brought is returned. */
+  #giveUp(take: Take<Id>): void {
+    this.#deps.settlements.note(take.from, take.id, 'returned')
+    this.#end(take)
+  }
+
+  #forget(take: Take<Id>): void {
+    take.timer?.cancel()
+    this.#takes.delete(take.request)
+  }
+
+  #end(take: Take<Id>): void {
+    const { topic, request } = take
+    this.#forget(take)
+    this.#deps.groups.unbind(...topic, request)
+    // Its requests that still wait want more.
+    if (this.#deps.groups.waitingFor(...topic).length > 0) this.#deps.wants.note(topic)
+  }
+
+  #give(take: Take<Id>, { messages, topicIds }: Taken): void {
+    const { time, groups, settlements, loanTimeoutMs, onGiven } = this.#deps
+    const { id, from, topic } = take
+    const isLate = time.clock() - take.sentAt > loanTimeoutMs - MARGIN_MS
+    const request = isLate ? undefined : this.#requestFor(take, messages)
+    if (request === undefined) {
+      settlements.note(from, id, 'returned')
+      return
+    }
+    settlements.note(from, id, 'had')
+    for (const message of messages) onGiven(from, message)
+    groups.answer(...topic, request, this.#borrowed(take, messages, topicIds))
+  }
+
+  /** The request that the take was for, or, where that has ended, the first one that takes them all. */
+  #requestFor({ request, topic }: Take<Id>, messages: readonly AcquiredMessage[]): WaitingRequest | undefined {
+    if (!request.settled) return request
+    const bytes = memoryOfRecords(messages)
+    const takesAll = ({ isBound, limits: { maxMessages, maxBytes } }: WaitingRequest): boolean =>
+      !isBound && messages.length <= maxMessages && (messages.length === 1 || bytes <= maxBytes)
+    return this.#deps.groups.waitingFor(...topic).find(takesAll)
+  }
+
+  #borrowed(
+    { id, from }: Take<Id>,
+    messages: readonly AcquiredMessage[],
+    topicIds: Taken['topicIds']
+  ): ConsumedMessages {
+    const letGo = this.#bytes.take(memoryOfRecords(messages))
+    let isSettled = false
+    const settle = (state: 'acknowledged' | 'delivered' | 'returned'): void => {
+      if (isSettled) return
+      isSettled = true
+      letGo()
+      this.#deps.settlements.note(from, id, state)
+    }
+    return {
+      messages,
+      topicIds,
+      ack: () => settle('acknowledged'),
+      release: () => settle('returned'),
+      delivered: () => settle('delivered')
+    }
+  }
+}

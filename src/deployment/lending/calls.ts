@@ -1,0 +1,59 @@
+import type { Timer } from '../../consumer/group/group-runtime.js'
+import type { MonotonicClock } from '../../core/model.js'
+import type { AcquiredMessage } from '../../verbs/verbs.js'
+
+/** What gateways that lend say in the answer of `/hello`. */
+export const LENDS = 'lends'
+
+export type GroupTopic = readonly [groupId: string, topic: string]
+
+/** In one call at most so many, and of these the names at most so long. */
+export const MAX_TOPICS_OF_CALL = 20_000
+export const MAX_NAMES_OF_CALL = 1_048_576
+
+/** Whether a gateway takes a message that was offered to it. */
+export type Verdict =
+  /** Its call for the message follows. */
+  | 'take'
+  /** It waits for messages that others may give it. It may be offered the message again. */
+  | 'later'
+  /** None of its clients waits: it wants no messages of the topic any more. */
+  | 'nobody'
+
+export interface AskedTake {
+  /** Number of the loan, ascending in the process that borrows. */
+  readonly id: number
+  readonly topic: GroupTopic
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
+/** The answer to a take. Without messages there is no loan. */
+export interface Taken {
+  readonly messages: readonly AcquiredMessage[]
+  readonly topicIds?: ReadonlyMap<number, string | undefined> | undefined
+}
+
+/** What has become of a loan. All but `had` end it. */
+export type LoanState =
+  /** The messages have arrived. */
+  | 'had'
+  /** A client has got them, and they are acknowledged with that. */
+  | 'acknowledged'
+  /** A client has got them, and is to acknowledge them. */
+  | 'delivered'
+  /** No client has got them. */
+  | 'returned'
+
+/** The numbers of loans by their state. */
+export type Settled = Readonly<Record<LoanState, readonly number[]>>
+
+/** Time as lending sees it. */
+export interface LendingTime {
+  readonly clock: MonotonicClock
+  readonly after: (delayMs: number, run: () => void) => Timer
+  /** Calls back when the requests are handled that have come. */
+  readonly tick: (run: () => void) => void
+}
+
+export const keyOfTopic = (topic: GroupTopic): string => JSON.stringify(topic)

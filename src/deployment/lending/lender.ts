@@ -1,0 +1,145 @@
+import type { Timer } from '../../consumer/group/group-runtime.js'
+import type { LendingGroups } from '../../consumer/group/lending.js'
+import { type AskedTake, type GroupTopic, keyOfTopic, type LendingTime, type Taken, type Verdict } from './calls.js'
+import type { Loans } from './loans.js'
+import type { WantOfOther, WantsOfOthers } from './wants-of-others.js'
+
+/** Who does not answer an offer for so long, or does not take what it was offered, is passed over. */
+const ANSWER_MS = 50
+/** So long who is passed over is offered nothing of the topic, unless it wants again. */
+const PASSED_OVER_MS = 100
+
+const NOTHING: Taken = { messages: [] }
+
+export interface LenderDeps<Id> {
+  readonly time: LendingTime
+  readonly groups: Pick<LendingGroups, 'wanted' | 'hasToLend' | 'lend'>
+  readonly wants: WantsOfOthers<Id>
+  readonly loans: Loans<Id>
+  /** Never rejects. */
+  readonly offer: (to: Id, topic: GroupTopic) => Promise<Verdict>
+  readonly onBug: (error: Error) => void
+}
+
+/** An offer that is not answered, or not taken. */
+interface OpenOffer<Id> {
+  readonly to: Id
+  readonly taken: () => void
+}
+
+/**
+ * Offers messages that no client of this gateway waits for: of each topic to one gateway at a time, in turn. Only the names are
+ * offered; who wants the messages takes them.
+ */
+export class Lender<Id> {
+  readonly #deps: LenderDeps<Id>
+  /** The topics that are being offered. */
+  readonly #offering = new Set<string>()
+  readonly #offers = new Map<string, OpenOffer<Id>>()
+  /** Until those that were passed over have their turn again, by topic. */
+  readonly #pauses = new Map<string, Timer>()
+  #isStopped = false
+
+  constructor(deps: LenderDeps<Id>) {
+    this.#deps = deps
+  }
+
+  /** Another gateway wants messages of these topics. */
+  wanted(from: Id, topics: readonly GroupTopic[]): void {
+    if (this.#isStopped) return
+    const { wants, groups, time } = this.#deps
+    for (const topic of wants.told(from, topics, time.clock())) groups.wanted(...topic)
+  }
+
+  isWanted(key: string): boolean {
+    return !this.#isStopped && this.#deps.wants.isWanted(key, this.#deps.time.clock())
+  }
+
+  /** A message is at hand. */
+  atHand(topic: GroupTopic, key = keyOfTopic(topic)): void {
+    if (this.#isStopped || this.#offering.has(key)) return
+    this.#offering.add(key)
+    this.#offerAll(topic, key).catch((error: Error) => this.#deps.onBug(error))
+  }
+
+  /** Lends what is at hand, which may be nothing. */
+  async take(from: Id, { id, topic, maxMessages, maxBytes }: AskedTake): Promise<Taken> {
+    const { groups, loans } = this.#deps
+    const key = keyOfTopic(topic)
+    try {
+      if (this.#isStopped || loans.isEnded(from, id) || !loans.hasRoom(from)) return NOTHING
+      const lent = await groups.lend(...topic, { maxMessages, maxBytes })
+      if (lent === undefined || !loans.add(from, id, lent)) return NOTHING
+      return { messages: lent.messages.map(message => ({ ...message, member: undefined })), topicIds: lent.topicIds }
+    } finally {
+      const offer = this.#offers.get(key)
+      if (offer?.to === from) offer.taken()
+    }
+  }
+
+  gone(id: Id): void {
+    this.#deps.wants.gone(id)
+    this.#deps.loans.gone(id)
+  }
+
+  /** Nothing more is lent. What is out is settled as before. */
+  stop(): void {
+    this.#isStopped = true
+    for (const pause of this.#pauses.values()) pause.cancel()
+    this.#pauses.clear()
+  }
+
+  async #offerAll(topic: GroupTopic, key: string): Promise<void> {
+    const { groups, wants, loans, time } = this.#deps
+    try {
+      while (!this.#isStopped && groups.hasToLend(...topic)) {
+        const want = wants.next(key, time.clock())
+        if (want === undefined) return this.#goOnLater(topic, key)
+        const verdict = loans.hasRoom(want.from) ? await this.#offer(want, topic) : 'later'
+        const now = time.clock()
+        if (verdict === 'nobody') wants.end(want)
+        else wants.served(want, verdict === 'take' ? now : now + PASSED_OVER_MS)
+      }
+    } finally {
+      this.#offering.delete(key)
+    }
+  }
+
+  /** Those that were passed over have their turn again. */
+  #goOnLater(topic: GroupTopic, key: string): void {
+    const { wants, time } = this.#deps
+    const now = time.clock()
+    const at = wants.nextAt(key, now)
+    if (at === undefined || this.#pauses.has(key)) return
+    const goOn = (): void => {
+      this.#pauses.delete(key)
+      this.atHand(topic, key)
+    }
+    this.#pauses.set(key, time.after(at - now, goOn))
+  }
+
+  /** @returns `take` when the message was taken; `later`: there was no answer, or it was not taken */
+  #offer(want: WantOfOther<Id>, topic: GroupTopic): Promise<Verdict> {
+    const { time, offer } = this.#deps
+    const { from: to, key } = want
+    return new Promise(resolve => {
+      const end = (verdict: Verdict): void => {
+        timer.cancel()
+        if (this.#offers.get(key) === open) this.#offers.delete(key)
+        resolve(verdict)
+      }
+      const open = { to, taken: () => end('take') }
+      let timer = time.after(ANSWER_MS, () => end('later'))
+      this.#offers.set(key, open)
+      offer(to, topic).then(
+        verdict => {
+          if (this.#offers.get(key) !== open) return
+          timer.cancel()
+          if (verdict === 'take') timer = time.after(ANSWER_MS, () => end('later'))
+          else end(verdict)
+        },
+        () => end('later')
+      )
+    })
+  }
+}

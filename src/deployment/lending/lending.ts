@@ -1,0 +1,224 @@
+import type { Timer } from '../../consumer/group/group-runtime.js'
+import type { GroupLending, LendingGroups, TopicLending } from '../../consumer/group/lending.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import type { Logger } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
+import type { AcquiredMessage } from '../../verbs/verbs.js'
+import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
+import type { Peers } from '../calls/peers.js'
+import { Borrower } from './borrower.js'
+import {
+  type AskedTake,
+  type GroupTopic,
+  keyOfTopic,
+  LENDS,
+  type LendingTime,
+  type Settled,
+  type Taken,
+  type Verdict
+} from './calls.js'
+import { Lender } from './lender.js'
+import { Loans } from './loans.js'
+import { Settlements } from './settlements.js'
+import { Wants } from './wants.js'
+import { WantsOfOthers } from './wants-of-others.js'
+
+const CALL_TIMEOUT_MS = 1_000
+/** Of calls with offers to one gateway. */
+const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
+const SWEEP_EVERY_MS = 2_500
+
+export interface LendingDeps<Id> {
+  readonly cluster: string
+  readonly groups: LendingGroups
+  readonly peers: LendingPeers<Id>
+  readonly records: RecordBudget
+  readonly settings: { readonly ackTimeoutMs: number; readonly loanTimeoutMs: number }
+  readonly time: LendingTime
+  readonly metrics: MetricsLogger
+  readonly log: Logger
+  /** A client of this gateway has got a message that another one reads. */
+  readonly onGiven: (by: Id, message: AcquiredMessage) => void
+}
+
+/** The other gateways, those among them that lend, and what this one says that it serves. */
+export interface LendingPeers<Id> extends Peers<Id> {
+  serving(what: string): readonly Id[]
+  says(what: string, isSo: boolean): void
+}
+
+/**
+ * The messages of the groups of one cluster that go to clients of other gateways. Demand is told to all, a message is offered to
+ * one, and who wants it takes it:
+ *
+ *   A: a request waits ─ want ─▶ B: is read, and a message is at hand ─ offer ─▶ A ─ take ─▶ B: lends ─▶ A: answers ─ settle ─▶ B
+ */
+export class Lending<Id> implements GroupLending {
+  readonly #deps: LendingDeps<Id>
+  readonly #wants: Wants<Id>
+  readonly #wantsOfOthers = new WantsOfOthers<Id>()
+  readonly #settlements: Settlements<Id>
+  readonly #borrower: Borrower<Id>
+  readonly #loans: Loans<Id>
+  readonly #lender: Lender<Id>
+  readonly #offers = new Map<Id, BatchedCalls<GroupTopic, Verdict>>()
+  #sweep: Timer | undefined
+
+  constructor(deps: LendingDeps<Id>) {
+    this.#deps = deps
+    const { groups, peers, records, time, settings, onGiven } = deps
+    this.#wants = new Wants({
+      time,
+      others: () => peers.serving(LENDS),
+      isWaiting: topic => groups.waitingFor(...topic).length > 0,
+      tell: (to, topics) => this.#call(to, 'want', topics)
+    })
+    this.#settlements = new Settlements({
+      ...settings,
+      time,
+      isThere: id => peers.others.includes(id),
+      call: (to, settled) => this.#call(to, 'settle', settled)
+    })
+    this.#borrower = new Borrower({
+      ...settings,
+      time,
+      groups,
+      records,
+      wants: this.#wants,
+      settlements: this.#settlements,
+      take: (from, asked, timeoutMs) => this.#call(from, 'take', asked, timeoutMs) as Promise<Taken>,
+      onGiven
+    })
+    this.#loans = new Loans({
+      ...settings,
+      time,
+      records,
+      onEnded: (result, messages) => this.#ended(result, messages)
+    })
+    this.#lender = new Lender({
+      time,
+      groups,
+      wants: this.#wantsOfOthers,
+      loans: this.#loans,
+      offer: (to, topic) => this.#offerTo(to)(topic),
+      onBug: error => deps.log.error({ err: error }, 'lending messages to other gateways met a bug')
+    })
+    this.#serve()
+    groups.lending = this
+    peers.says(LENDS, true)
+  }
+
+  of(groupId: string, topic: string): TopicLending {
+    const groupTopic: GroupTopic = [groupId, topic]
+    const key = keyOfTopic(groupTopic)
+    const [lender, wants] = [this.#lender, this.#wants]
+    return {
+      get isWanted() {
+        return lender.isWanted(key)
+      },
+      waits: () => wants.note(groupTopic, key),
+      atHand: () => lender.atHand(groupTopic, key)
+    }
+  }
+
+  /** What is kept, for tests and for those who look: at rest there is nothing. */
+  get counts() {
+    return {
+      wants: this.#wants.size,
+      wantsOfOthers: this.#wantsOfOthers.size,
+      loans: this.#loans.size,
+      takes: this.#borrower.takes,
+      settlements: this.#settlements.size
+    }
+  }
+
+  /** Lenders that have not answered for long what became of their messages. */
+  get stuck(): number {
+    return this.#settlements.stuck
+  }
+
+  /** From now on nothing is lent or borrowed. What is out at other gateways is settled as before. */
+  stop(): void {
+    this.#deps.peers.says(LENDS, false)
+    this.#lender.stop()
+    this.#borrower.stop()
+    this.#wants.stop()
+    this.#sweep?.cancel()
+  }
+
+  /** Resolves when all lenders know what became of their messages. */
+  settled(): Promise<void> {
+    return new Promise(resolve => this.#settlements.whenEmpty(resolve))
+  }
+
+  #nameOf(verb: string): string {
+    return `lend ${verb} ${this.#deps.cluster}`
+  }
+
+  #call(to: Id, verb: string, body: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<unknown> {
+    return this.#deps.peers.call(to, this.#nameOf(verb), body, { timeoutMs })
+  }
+
+  #serve(): void {
+    const { peers } = this.#deps
+    peers.serve(this.#nameOf('want'), (topics: readonly GroupTopic[], { from }) => {
+      this.#lender.wanted(from, topics)
+      this.#sweepLater()
+      this.#gauge()
+    })
+    peers.serve(this.#nameOf('offer'), (topics: readonly GroupTopic[], { from }) =>
+      topics.map(topic => this.#borrower.offered(from, topic))
+    )
+    peers.serve(this.#nameOf('take'), async (asked: AskedTake, { from }) => {
+      const taken = await this.#lender.take(from, asked)
+      this.#gauge()
+      return taken
+    })
+    peers.serve(this.#nameOf('settle'), (settled: Settled, { from }) => {
+      this.#loans.settle(from, settled)
+      this.#gauge()
+    })
+    peers.onGone(id => {
+      this.#wants.gone(id)
+      this.#offers.delete(id)
+      this.#lender.gone(id)
+      this.#gauge()
+    })
+  }
+
+  /** Forgets what has ended. */
+  #sweepLater(): void {
+    const { time } = this.#deps
+    this.#sweep ??= time.after(SWEEP_EVERY_MS, () => {
+      this.#sweep = undefined
+      this.#wantsOfOthers.dropOld(time.clock())
+      this.#gauge()
+      if (this.#wantsOfOthers.size > 0) this.#sweepLater()
+    })
+  }
+
+  #offerTo(id: Id): BatchedCalls<GroupTopic, Verdict> {
+    let offer = this.#offers.get(id)
+    if (offer === undefined) {
+      offer = batchedCalls<GroupTopic, Verdict>({
+        ...LIMITS,
+        name: 'calls with offers',
+        call: topics => this.#call(id, 'offer', topics) as Promise<readonly Verdict[]>,
+        failed: () => 'later',
+        full: 'later'
+      })
+      this.#offers.set(id, offer)
+    }
+    return offer
+  }
+
+  #ended(result: string, messages: number): void {
+    this.#deps.metrics.count('groups', 'lent_messages', { result }, messages)
+  }
+
+  #gauge(): void {
+    const { metrics } = this.#deps
+    metrics.gauge?.('groups', 'loans', {}, this.#loans.size)
+    metrics.gauge?.('groups', 'wants', {}, this.#wantsOfOthers.size)
+  }
+}

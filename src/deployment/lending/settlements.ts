@@ -1,0 +1,159 @@
+import type { Timer } from '../../consumer/group/group-runtime.js'
+import type { LendingTime, LoanState, Settled } from './calls.js'
+
+/** Messages that a client has got at once are told to have arrived together with that. */
+const HAD_MS = 20
+const FIRST_PAUSE_MS = 100
+const MAX_PAUSE_MS = 1_000
+const MAX_OF_CALL = 1_000
+/** A lender whose calls have failed for so long, and that cannot be called, is gone. */
+const GONE_MS = 10_000
+/** One that can be called is trouble. */
+const STUCK_MS = 10_000
+
+export interface SettlementsDeps<Id> {
+  readonly time: LendingTime
+  /** After this time the lender offers the messages again in any case. */
+  readonly ackTimeoutMs: number
+  /** Whether the gateway can be called. One that cannot for some time is gone. */
+  readonly isThere: (id: Id) => boolean
+  readonly call: (to: Id, settled: Settled) => Promise<unknown>
+}
+
+interface Settlement {
+  state: LoanState
+  readonly since: number
+}
+
+/** What one lender is to be told. */
+interface Lender {
+  /** By number of the loan. */
+  readonly due: Map<number, Settlement>
+  isCalling: boolean
+  /** Since when its calls have failed. */
+  failingSince: number | undefined
+  pauseMs: number
+  timer: Timer | undefined
+  dueAt: number
+}
+
+/**
+ * Tells each lender what has become of its loans: in one call at a time, which is repeated until the lender has answered, is gone,
+ * or offers the messages again.
+ */
+export class Settlements<Id> {
+  readonly #deps: SettlementsDeps<Id>
+  readonly #lenders = new Map<Id, Lender>()
+  readonly #whenEmpty = new Set<() => void>()
+
+  constructor(deps: SettlementsDeps<Id>) {
+    this.#deps = deps
+  }
+
+  /** Loans of which something is to be told. */
+  get size(): number {
+    let size = 0
+    for (const { due } of this.#lenders.values()) size += due.size
+    return size
+  }
+
+  /** The number of lenders that have not answered for some time. */
+  get stuck(): number {
+    const now = this.#deps.time.clock()
+    const since = [...this.#lenders.values()].map(({ failingSince = now }) => failingSince)
+    return since.filter(at => now - at >= STUCK_MS).length
+  }
+
+  note(to: Id, id: number, state: LoanState): void {
+    const lender = this.#lenderOf(to)
+    const known = lender.due.get(id)
+    if (known !== undefined) known.state = state
+    else lender.due.set(id, { state, since: this.#deps.time.clock() })
+    this.#callIn(to, lender, state === 'had' ? HAD_MS : 0)
+  }
+
+  /** Calls back when nothing is left to be told, at once if nothing is. */
+  whenEmpty(run: () => void): void {
+    this.#whenEmpty.add(run)
+    this.#noteEmpty()
+  }
+
+  #noteEmpty(): void {
+    if (this.size > 0) return
+    for (const run of this.#whenEmpty) run()
+    this.#whenEmpty.clear()
+  }
+
+  #lenderOf(id: Id): Lender {
+    let lender = this.#lenders.get(id)
+    if (lender === undefined) {
+      const dueAt = Number.POSITIVE_INFINITY
+      lender = {
+        due: new Map(),
+        isCalling: false,
+        failingSince: undefined,
+        pauseMs: FIRST_PAUSE_MS,
+        timer: undefined,
+        dueAt
+      }
+      this.#lenders.set(id, lender)
+    }
+    return lender
+  }
+
+  #callIn(to: Id, lender: Lender, delayMs: number): void {
+    const { after, clock } = this.#deps.time
+    const dueAt = clock() + delayMs
+    const isPaused = lender.failingSince !== undefined && lender.timer !== undefined
+    if (lender.isCalling || isPaused || dueAt >= lender.dueAt) return
+    lender.timer?.cancel()
+    lender.dueAt = dueAt
+    lender.timer = after(delayMs, () => {
+      lender.timer = undefined
+      lender.dueAt = Number.POSITIVE_INFINITY
+      this.#call(to, lender)
+    })
+  }
+
+  #call(to: Id, lender: Lender): void {
+    this.#dropOld(lender)
+    const told = [...lender.due].slice(0, MAX_OF_CALL).map(([id, { state }]) => ({ id, state }))
+    if (told.length === 0) {
+      this.#lenders.delete(to)
+      this.#noteEmpty()
+      return
+    }
+    lender.isCalling = true
+    const settled = { had: [], acknowledged: [], delivered: [], returned: [] } as Record<LoanState, number[]>
+    for (const { id, state } of told) settled[state].push(id)
+    this.#deps.call(to, settled).then(
+      () => this.#answered(to, lender, told),
+      () => this.#failed(to, lender)
+    )
+  }
+
+  #answered(to: Id, lender: Lender, told: readonly { readonly id: number; readonly state: LoanState }[]): void {
+    lender.isCalling = false
+    lender.failingSince = undefined
+    lender.pauseMs = FIRST_PAUSE_MS
+    for (const { id, state } of told) if (lender.due.get(id)?.state === state) lender.due.delete(id)
+    if (lender.due.size > 0) this.#callIn(to, lender, 0)
+    else this.#lenders.delete(to)
+    this.#noteEmpty()
+  }
+
+  #failed(to: Id, lender: Lender): void {
+    const now = this.#deps.time.clock()
+    lender.isCalling = false
+    lender.failingSince ??= now
+    // Where its successor answers, or nobody, the messages are offered again.
+    if (now - lender.failingSince >= GONE_MS && !this.#deps.isThere(to)) lender.due.clear()
+    this.#callIn(to, lender, lender.pauseMs)
+    lender.pauseMs = Math.min(MAX_PAUSE_MS, 2 * lender.pauseMs)
+  }
+
+  #dropOld({ due }: Lender): void {
+    const now = this.#deps.time.clock()
+    for (const [id, { since }] of due) if (now - since >= this.#deps.ackTimeoutMs) due.delete(id)
+  }
+}

@@ -1,0 +1,112 @@
+import { type GroupTopic, keyOfTopic, MAX_NAMES_OF_CALL, MAX_TOPICS_OF_CALL } from './calls.js'
+
+/** So long a want lasts after it was told. */
+const LASTS_MS = 2_000
+/** Names of all wants of one gateway are at most so long. */
+const MAX_NAMES = 8 * MAX_NAMES_OF_CALL
+
+/** A gateway whose clients wait for messages of a topic. */
+export interface WantOfOther<Id> {
+  readonly from: Id
+  readonly key: string
+  until: number
+  /** It is offered no message before. */
+  notBefore: number
+}
+
+/** The wants of one gateway, the one that was told first first. */
+interface WantsOfOne<Id> {
+  readonly byKey: Map<string, WantOfOther<Id>>
+  length: number
+}
+
+/** What clients of other gateways wait for. Each want ends two seconds after it was told last. */
+export class WantsOfOthers<Id> {
+  readonly #byGateway = new Map<Id, WantsOfOne<Id>>()
+  /** By topic, in the order of their turns. */
+  readonly #byTopic = new Map<string, Set<WantOfOther<Id>>>()
+
+  get size(): number {
+    let size = 0
+    for (const { byKey } of this.#byGateway.values()) size += byKey.size
+    return size
+  }
+
+  /** @returns those that are known from now on; there are too many for the others */
+  told(from: Id, topics: readonly GroupTopic[], now: number): readonly GroupTopic[] {
+    this.dropOld(now, from)
+    const own = this.#byGateway.get(from) ?? { byKey: new Map<string, WantOfOther<Id>>(), length: 0 }
+    this.#byGateway.set(from, own)
+    return topics.filter(topic => this.#note(own, from, keyOfTopic(topic), now))
+  }
+
+  #note(own: WantsOfOne<Id>, from: Id, key: string, now: number): boolean {
+    const known = own.byKey.get(key)
+    if (known !== undefined) {
+      own.byKey.delete(key)
+      own.byKey.set(key, Object.assign(known, { until: now + LASTS_MS, notBefore: now }))
+      return true
+    }
+    if (own.byKey.size >= MAX_TOPICS_OF_CALL || own.length + key.length > MAX_NAMES) return false
+    const want = { from, key, until: now + LASTS_MS, notBefore: now }
+    own.byKey.set(key, want)
+    own.length += key.length
+    const ofTopic = this.#byTopic.get(key)
+    if (ofTopic === undefined) this.#byTopic.set(key, new Set([want]))
+    else ofTopic.add(want)
+    return true
+  }
+
+  isWanted(key: string, now: number): boolean {
+    for (const { until } of this.#byTopic.get(key) ?? []) if (until > now) return true
+    return false
+  }
+
+  /** Whose turn it is; `undefined`: a message of the topic can be offered to none now. */
+  next(key: string, now: number): WantOfOther<Id> | undefined {
+    for (const want of this.#byTopic.get(key) ?? []) if (want.until > now && want.notBefore <= now) return want
+    return undefined
+  }
+
+  /** When a message can be offered next, if not now. `undefined`: nobody wants one. */
+  nextAt(key: string, now: number): number | undefined {
+    let first: number | undefined
+    for (const { until, notBefore } of this.#byTopic.get(key) ?? []) {
+      if (until > Math.max(now, notBefore)) first = Math.min(first ?? Number.POSITIVE_INFINITY, notBefore)
+    }
+    return first
+  }
+
+  /** It has had its turn. */
+  served(want: WantOfOther<Id>, notBefore: number): void {
+    want.notBefore = Math.max(want.notBefore, notBefore)
+    const ofTopic = this.#byTopic.get(want.key)
+    if (ofTopic?.delete(want)) ofTopic.add(want)
+  }
+
+  end({ from, key }: Pick<WantOfOther<Id>, 'from' | 'key'>): void {
+    const own = this.#byGateway.get(from)
+    const want = own?.byKey.get(key)
+    if (own === undefined || want === undefined) return
+    own.byKey.delete(key)
+    own.length -= key.length
+    if (own.byKey.size === 0) this.#byGateway.delete(from)
+    const ofTopic = this.#byTopic.get(key)!
+    ofTopic.delete(want)
+    if (ofTopic.size === 0) this.#byTopic.delete(key)
+  }
+
+  gone(from: Id): void {
+    for (const want of [...(this.#byGateway.get(from)?.byKey.values() ?? [])]) this.end(want)
+  }
+
+  /** @param of only those of this gateway */
+  dropOld(now: number, of?: Id): void {
+    for (const id of of === undefined ? [...this.#byGateway.keys()] : [of]) {
+      for (const want of this.#byGateway.get(id)?.byKey.values() ?? []) {
+        if (want.until > now) break
+        this.end(want)
+      }
+    }
+  }
+}
