@@ -4,6 +4,7 @@ type NoticeKind =
   | 'clockAhead'
   | 'idRefused'
   | 'keysRefused'
+  | 'lendingStuck'
   | 'logDamaged'
   | 'notReady'
   | 'recordsOld'

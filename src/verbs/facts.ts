@@ -142,7 +142,7 @@ export const VERB_FACTS = {
     ...READING,
     effects: [CONSUMES],
     command: CURL,
-    troubles: [...AWAY, ...OF_READS, ...OF_GROUPS]
+    troubles: [...AWAY, ...OF_READS, ...OF_GROUPS, 'lendingStuck']
   },
   'groups.ack': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
   'instances.create': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },

@@ -71,6 +71,20 @@ const section = z.strictObject({
       'How long a member that has to join again waits for acknowledgements of offered messages. A message without an acknowledgement is offered again by the member that gets its partition'
     )
     .meta({ advanced: true }),
+  lend: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether gateways that know each other by `peers.addresses` lend messages: a client gets a message also from a gateway that it has not called, where no client waits there. `false`: a client that keeps to one gateway has the partitions of that gateway for itself. Programs with the library neither lend nor borrow'
+    ),
+  loanTimeoutMs: z
+    .int()
+    .min(2_000)
+    .default(5_000)
+    .describe(
+      'How long a gateway waits for word that a message which it has lent has arrived. Then it offers the message again'
+    )
+    .meta({ advanced: true }),
   retryBackoffMs: milliseconds
     .default(500)
     .describe('Pause before another attempt after a failure')

@@ -74,6 +74,8 @@ const counters: Meanings = {
     'Accepted records that are not known to be in Kafka, and whose client had been answered before',
   'delivery.capacity_wait': 'How long accepted records waited until the producer of their partition had free capacity',
   'delivery.partition_wait': 'Time from the oldest record of a batch until the Router gets the batch',
+  'groups.lent_messages':
+    'Messages that were lent to clients of another gateway. `result`: `acknowledged` with the answer; `delivered`: to be acknowledged by the client; `returned`; `lost`: the other gateway did not say in time what became of them, or is gone',
   'peers.calls':
     'Calls to other gateways. `result`: `answered`; `failed`: by an error of the other gateway; `late`: not in time; `refused`: too many calls are in progress; `away`: the gateway is gone or does not answer',
   'peers.refused_requests':
@@ -88,6 +90,7 @@ const firstLabels: Readonly<Record<string, Readonly<Record<string, readonly stri
     reason: ['unreachable', 'notLeader', 'notCoordinator', 'unknownTopicOrPartition', 'staleTopic', 'retryLater']
   },
   'queues.settled_messages': { outcome: ['done', 'lost', 'unknown', 'elsewhere', 'invalid', 'failed'] },
+  'groups.lent_messages': { result: ['acknowledged', 'delivered', 'returned', 'lost'] },
   'http.idempotent_requests': { result: ['claimed', 'replayed', 'conflict', 'busy', 'full', 'invalid', 'away'] }
 }
 
@@ -98,6 +101,8 @@ const sumsFromZero: Meanings = {
   'router.decompressed_bytes': 'Memory held by decompressed records',
   'groups.groups': 'Consumer groups that this process takes part in',
   'groups.instances': 'Consumer instances of this process',
+  'groups.loans': 'Answers with messages that are lent to other gateways',
+  'groups.wants': 'Topics and groups whose messages clients of another gateway wait for, once for each such gateway',
   'queues.queues': 'Topics and groups whose messages this process acquires',
   'queues.unserved_queues':
     'Topics and groups whose messages this process cannot acquire, for 30 s or because Kafka refuses it for good',

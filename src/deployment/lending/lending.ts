@@ -37,9 +37,10 @@ export interface LendingDeps<Id> {
   readonly time: LendingTime
   readonly metrics: MetricsLogger
   readonly log: Logger
-  /** A client of this gateway has got a message that another one reads. */
-  readonly onGiven: (by: Id, message: AcquiredMessage) => void
 }
+
+/** A client of this gateway gets a message that another one reads. */
+type OnGiven<Id> = (by: Id, message: AcquiredMessage) => void
 
 /** The other gateways, those among them that lend, and what this one says that it serves. */
 export interface LendingPeers<Id> extends Peers<Id> {
@@ -63,10 +64,11 @@ export class Lending<Id> implements GroupLending {
   readonly #lender: Lender<Id>
   readonly #offers = new Map<Id, BatchedCalls<GroupTopic, Verdict>>()
   #sweep: Timer | undefined
+  #onGiven: OnGiven<Id> = () => undefined
 
   constructor(deps: LendingDeps<Id>) {
     this.#deps = deps
-    const { groups, peers, records, time, settings, onGiven } = deps
+    const { groups, peers, records, time, settings } = deps
     this.#wants = new Wants({
       time,
       others: () => peers.serving(LENDS),
@@ -87,7 +89,7 @@ export class Lending<Id> implements GroupLending {
       wants: this.#wants,
       settlements: this.#settlements,
       take: (from, asked, timeoutMs) => this.#call(from, 'take', asked, timeoutMs) as Promise<Taken>,
-      onGiven
+      onGiven: (by, message) => this.#onGiven(by, message)
     })
     this.#loans = new Loans({
       ...settings,
@@ -106,6 +108,11 @@ export class Lending<Id> implements GroupLending {
     this.#serve()
     groups.lending = this
     peers.says(LENDS, true)
+  }
+
+  /** From now on, `listener` is told of each message before a client gets it. */
+  whenGiven(listener: OnGiven<Id>): void {
+    this.#onGiven = listener
   }
 
   of(groupId: string, topic: string): TopicLending {

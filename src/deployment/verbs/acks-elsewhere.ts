@@ -1,3 +1,4 @@
+import type { TopicPartition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
@@ -46,9 +47,15 @@ export class AcksElsewhere<Id> {
     peers.onGone(id => this.#queues.delete(id))
   }
 
+  /** A client has got a message that another process reads: acknowledgements in the partition are for that one first. */
+  given(by: Id, { groupId, topic, partition, topicId }: MessageId & { readonly groupId: string }): void {
+    remember(this.#owners, keyOf(groupId, { topic, partition }), by)
+    if (topicId !== undefined) remember(this.#topicIds, topic, topicId)
+  }
+
   /** Asks the process that acknowledged last in the partition, then all others. */
   async ack(groupId: string, message: MessageId): Promise<AckResult> {
-    const key = JSON.stringify([groupId, message.topic, message.partition])
+    const key = keyOf(groupId, message)
     const { others } = this.#peers
     const owner = this.#owners.get(key)
     this.#owners.delete(key)
@@ -98,6 +105,9 @@ export class AcksElsewhere<Id> {
     return queue
   }
 }
+
+const keyOf = (groupId: string, { topic, partition }: TopicPartition): string =>
+  JSON.stringify([groupId, topic, partition])
 
 function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
   map.delete(key)

@@ -12,6 +12,7 @@ import type {
 } from '../../verbs/verbs.js'
 import { WrappedAdmin, WrappedGroups, WrappedVerbs } from '../../verbs/wrapped.js'
 import { callOthers, type Peers } from '../calls/peers.js'
+import type { Lending } from '../lending/lending.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
 import { OwnedGroups } from './group-owner.js'
 import { OwnedQueues } from './owned-queues.js'
@@ -19,6 +20,8 @@ import { fixedOwner, hashedOwner, PeerInstances } from './peer-instances.js'
 import { CHANGE_TIMEOUT_MS, PeerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
+
+type Lends<Id> = Pick<Lending<Id>, 'whenGiven'>
 
 /** The workers of one gateway. Their number does not change, so each of them finds the same owner. */
 interface WorkersOfGateway {
@@ -42,16 +45,18 @@ export function ownerOf(cluster: string, name: string, workers: number): number 
  *
  * @param records memory for records of answers of this process
  * @param workers absent: the processes are gateways
+ * @param lending of gateways. Absent: they lend each other no messages
  */
 export function sharedVerbs<Id extends number | string>(
   own: Verbs,
   cluster: string,
   peers: Peers<Id>,
   records: RecordBudget,
-  workers?: WorkersOfGateway
+  workers?: WorkersOfGateway,
+  lending?: Lends<Id>
 ): Verbs {
   return workers === undefined
-    ? new SharedVerbs(own, cluster, peers, records)
+    ? new SharedVerbs(own, cluster, peers, records, lending)
     : new OwnedVerbs(own, cluster, peers, records, workers)
 }
 
@@ -65,9 +70,11 @@ class SharedVerbs<Id extends number | string> extends WrappedVerbs {
   readonly #instances: InstanceVerbs
   readonly #queues: QueueVerbs
 
-  constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget) {
+  constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget, lending?: Lends<Id>) {
     super(own)
-    this.#groups = new SharedGroups(own.groups, new AcksElsewhere(own.groups, cluster, peers))
+    const acks = new AcksElsewhere(own.groups, cluster, peers)
+    lending?.whenGiven((by, message) => acks.given(by, message))
+    this.#groups = new SharedGroups(own.groups, acks)
     this.#instances = new PeerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records)
     this.#queues = new PeerQueues(own.queues, cluster, peers)
   }

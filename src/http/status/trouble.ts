@@ -437,6 +437,16 @@ const troubles = {
       see: 'docs/peers.md#keys-of-requests'
     })
   ),
+  lendingStuck: kind(
+    status => toldAs(status, 'lendingStuck'),
+    warning => ({
+      severity: 'warning',
+      subject: 'lent messages',
+      cause: `${warning}.`,
+      next: 'Look at the gateways of peers.addresses, and at the network between them.',
+      see: 'docs/peers.md#messages-of-other-gateways'
+    })
+  ),
   groupLags: kind(
     ({ lag }) =>
       (lag?.rows ?? []).filter(

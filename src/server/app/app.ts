@@ -23,6 +23,7 @@ import { registeredTracing, type Tracing } from '../../core/tracing/tracing.js'
 import type { GatewayKeys } from '../../deployment/gateways/gateway-keys.js'
 import type { GatewayPeers } from '../../deployment/gateways/gateway-peers.js'
 import type { PeerTls } from '../../deployment/gateways/peer-listener.js'
+import type { ClustersLending } from '../../deployment/lending/clusters-lending.js'
 import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
 import { sharedVerbs } from '../../deployment/verbs/shared-verbs.js'
 import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
@@ -96,6 +97,8 @@ const REQUESTS_SHARE = 0.5
  * Share of the remaining time for leaving consumer groups. Writing the remaining records needs the rest of the time.
  */
 const GROUPS_SHARE = 0.5
+/** Share of the remaining time for telling other gateways what became of the messages that they have lent. */
+const SETTLING_SHARE = 0.25
 /** Largest share of `shutdown.graceMs` that draining may take. */
 const DRAIN_SHARE = 0.5
 const LOOK_FOR_TROUBLE_EVERY_MS = 10_000
@@ -245,9 +248,11 @@ class ProcessParts implements App {
     | {
         readonly all: GatewayPeers
         readonly GatewayKeys: typeof GatewayKeys
+        readonly ClustersLending: typeof ClustersLending
         /** In PEM. */
         readonly certificate: string | undefined
         keys: GatewayKeys | undefined
+        lending: ClustersLending | undefined
       }
     | undefined
   readonly #receipts: ReceiptParts | undefined
@@ -434,6 +439,7 @@ class ProcessParts implements App {
   async #startHttp(security: ListenerSecurity, statsd: StatsdSources, accessLog: AccessLog | undefined): Promise<void> {
     const { http, management, schemas } = this.#config
     const drainSteps = new DrainSteps(this.#log)
+    this.#lend(drainSteps)
     const verbsByCluster = this.#sharedVerbs()
     const opened = openSchemas(schemas, this.#quietLog, this.#deps.codecs)
     this.#schemas = opened
@@ -530,6 +536,24 @@ class ProcessParts implements App {
     return this.#peers.keys
   }
 
+  /** Messages of groups go to clients of other gateways, too. */
+  #lend(drainSteps: DrainSteps): void {
+    const peers = this.#peers
+    const settings = this.#config.consumer
+    if (peers === undefined || !settings.lend) return
+    const lending = new peers.ClustersLending({
+      clusters: this.#clusters.all,
+      peers: peers.all,
+      records: this.#records,
+      settings,
+      metrics: this.#metricsLogger,
+      log: this.#quietLog
+    })
+    peers.lending = lending
+    drainSteps.add('lending', async () => lending.stop())
+    this.#shutdown.add('settling borrowed messages', remainingMs => lending.settle(remainingMs), SETTLING_SHARE)
+  }
+
   /** The verbs of each cluster. Consumer groups are shared with other workers, or with other gateways. */
   #sharedVerbs(): ReadonlyMap<string, Verbs> {
     const { verbsByCluster } = this.#clusters
@@ -538,7 +562,8 @@ class ProcessParts implements App {
     const shared = (own: Verbs, name: string): Verbs => {
       const records = this.#records
       if (peers !== undefined) return sharedVerbs(own, name, peers, records, { count: peers.count, longPollMs })
-      return this.#peers === undefined ? own : sharedVerbs(own, name, this.#peers.all, records)
+      if (this.#peers === undefined) return own
+      return sharedVerbs(own, name, this.#peers.all, records, undefined, this.#peers.lending?.of(name))
     }
     const tracing = this.#tracing
     const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : new TracedVerbs(verbs, tracing))
@@ -551,6 +576,7 @@ class ProcessParts implements App {
     if (settings.addresses.length === 0) return
     const { GatewayPeers } = await import('../../deployment/gateways/gateway-peers.js')
     const { GatewayKeys } = await import('../../deployment/gateways/gateway-keys.js')
+    const { ClustersLending } = await import('../../deployment/lending/clusters-lending.js')
     const { tlsDirectory } = settings
     const tls = tlsDirectory === undefined ? undefined : readTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory))
     const all = new GatewayPeers({
@@ -561,14 +587,18 @@ class ProcessParts implements App {
       clock: performanceClock
     })
     this.#shutdown.add('closing the listener for other gateways', () => all.close())
-    this.#peers = { all, GatewayKeys, certificate: tls?.cert, keys: undefined }
+    this.#peers = { all, GatewayKeys, ClustersLending, certificate: tls?.cert, keys: undefined, lending: undefined }
   }
 
   get readiness(): Readiness {
     return {
       unreadyReasons: () => [...this.#phase(), ...this.#clusters.unreadyReasons()],
       kafkaReasons: () => [...this.#phase(), ...this.#clusters.kafkaReasons()],
-      warnings: () => [...this.#clusters.warnings(), ...(this.#peers?.keys?.warnings ?? [])]
+      warnings: () => [
+        ...this.#clusters.warnings(),
+        ...(this.#peers?.keys?.warnings ?? []),
+        ...(this.#peers?.lending?.warnings ?? [])
+      ]
     }
   }
 

@@ -641,6 +641,7 @@ describe('trouble', () => {
     const kinds = [
       'notReady',
       'keysRefused',
+      'lendingStuck',
       'clockAhead',
       'settingsHidden',
       'recordsOld',
@@ -656,6 +657,7 @@ describe('trouble', () => {
     expect(rows.map(({ kind }) => kind)).to.deep.equal([
       'notReady',
       'keysRefused',
+      'lendingStuck',
       'clockAhead',
       'settingsHidden',
       'recordsOld'
