@@ -170,6 +170,8 @@ interface Hold {
 
 interface Bond {
   readonly wait: () => void
+  /** No message of this process answers the request. */
+  isTight: boolean
   /** The time limit of the request is over. */
   isOver: boolean
 }
@@ -249,20 +251,26 @@ export class WaitingRequest implements Due {
     this.#hold = undefined
   }
 
-  /** True while a message may be on its way from another gateway. */
+  /** True while no message of this process may answer it. */
   get isBound(): boolean {
-    return this.#bond !== undefined
+    return this.#bond?.isTight === true
   }
 
   /**
-   * A message may be on its way to the request from another gateway. Until {@link unbind} no message of this process answers it,
-   * and 500 ms longer than its time limit it is not answered that there is none: a client that asks again at another gateway
-   * would get a later message first.
+   * A message may be on its way to the request from another gateway. Until {@link unbind}, and at most 500 ms longer than its time
+   * limit, it is not answered that there is none; until {@link loosen}, no message of this process answers it: a client that
+   * asks again at another gateway would get a later message first.
    *
    * @param wait schedules the request to become due again
    */
   bind(wait: () => void): void {
-    this.#bond ??= { wait, isOver: false }
+    this.#bond ??= { wait, isTight: true, isOver: false }
+    this.#bond.isTight = true
+  }
+
+  /** The message from another gateway takes long. */
+  loosen(): void {
+    if (this.#bond !== undefined) this.#bond.isTight = false
   }
 
   /** @returns true: its time limit is over, so it is due now */

@@ -252,6 +252,11 @@ export class ConsumerGroups implements LendingGroups {
     request.bind(() => this.#deadlines.add(request))
   }
 
+  loosen(groupId: string, topic: string, request: WaitingRequest): void {
+    request.loosen()
+    if (!request.settled) this.#groups.get(groupId)?.actor.tell({ type: 'serve', topic })
+  }
+
   unbind(groupId: string, topic: string, request: WaitingRequest): void {
     if (request.unbind()) {
       this.#deadlines.remove(request)

@@ -23,6 +23,8 @@ export interface LendingGroups {
   waitingFor(groupId: string, topic: string): readonly WaitingRequest[]
   /** A message for the request may be on its way from another gateway: see {@link WaitingRequest.bind}. */
   bind(request: WaitingRequest): void
+  /** The message takes long: messages of this process may answer the request. */
+  loosen(groupId: string, topic: string, request: WaitingRequest): void
   /** No message is on its way to the request any more. Messages of this process may answer it. */
   unbind(groupId: string, topic: string, request: WaitingRequest): void
   /** Answers a request with messages of another gateway. From then on the group begins at the end of no partition. */

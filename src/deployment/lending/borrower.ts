@@ -12,11 +12,13 @@ import type { Wants } from './wants.js'
 const MAX_MESSAGES = 64
 const MAX_BYTES = 1_048_576
 /** Takes that may be under way to one gateway. */
-const MAX_TAKES = 4
+const MAX_TAKES = 256
 /** A take without an answer is given up when another gateway has a message, too. */
 const SLOW_TAKE_MS = 100
-/** Longest take. Meanwhile the request gets no message of this gateway. */
-const TAKE_MS = 1_000
+/** After this time the request gets messages of this gateway again, if there are some. */
+const TIGHT_MS = 500
+/** Longest take. */
+export const TAKE_MS = 3_000
 /** A message that comes later after its take than the lender waits for its arrival, less this time, is not given out. */
 const MARGIN_MS = 1_000
 /** Borrowed messages that have not left have at most this share of the bytes of all answers. */
@@ -24,13 +26,14 @@ const SHARE_OF_RECORDS = 0.5
 
 export interface BorrowerDeps<Id> {
   readonly time: LendingTime
-  readonly groups: Pick<LendingGroups, 'waitingFor' | 'bind' | 'unbind' | 'answer'>
+  readonly groups: Pick<LendingGroups, 'waitingFor' | 'bind' | 'loosen' | 'unbind' | 'answer'>
   readonly records: RecordBudget
   readonly wants: Pick<Wants<Id>, 'note' | 'forgotten'>
   readonly settlements: Pick<Settlements<Id>, 'note'>
   /** See {@link Loans}. */
   readonly loanTimeoutMs: number
-  readonly take: (from: Id, asked: AskedTake, timeoutMs: number) => Promise<Taken>
+  /** `undefined`: there was no answer. Never rejects. */
+  readonly take: (from: Id, asked: AskedTake) => Promise<Taken | undefined>
   /** A client has got a message that this gateway reads: acknowledgements are for it. */
   readonly onGiven: (from: Id, message: AcquiredMessage) => void
 }
@@ -73,7 +76,7 @@ export class Borrower<Id> {
       return 'nobody'
     }
     if (!this.#hasRoomFor(from)) return 'later'
-    const request = waiting.find(({ isBound }) => !isBound) ?? this.#ofSlowTake(from, waiting)
+    const request = waiting.find(one => !this.#takes.has(one)) ?? this.#ofSlowTake(from, waiting)
     if (request === undefined) return 'later'
     void this.#take(from, topic, request)
     return 'take'
@@ -109,10 +112,13 @@ export class Borrower<Id> {
     const take: Take<Id> = { id: ++this.#lastId, from, topic, request, sentAt: time.clock(), timer: undefined }
     this.#takes.set(request, take)
     groups.bind(request)
-    take.timer = time.after(TAKE_MS, () => this.#giveUp(take))
+    take.timer = time.after(TIGHT_MS, () => {
+      groups.loosen(...topic, request)
+      take.timer = time.after(TAKE_MS - TIGHT_MS, () => this.#giveUp(take))
+    })
     const maxMessages = Math.min(MAX_MESSAGES, request.limits.maxMessages)
     const maxBytes = Math.min(MAX_BYTES, request.limits.maxBytes)
-    const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes }, TAKE_MS).catch(() => undefined)
+    const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes })
     if (this.#takes.get(request) !== take) return
     if (taken === undefined) this.#giveUp(take)
     else {
@@ -158,8 +164,10 @@ export class Borrower<Id> {
   #requestFor({ request, topic }: Take<Id>, messages: readonly AcquiredMessage[]): WaitingRequest | undefined {
     if (!request.settled) return request
     const bytes = memoryOfRecords(messages)
-    const takesAll = ({ isBound, limits: { maxMessages, maxBytes } }: WaitingRequest): boolean =>
-      !isBound && messages.length <= maxMessages && (messages.length === 1 || bytes <= maxBytes)
+    const takesAll = (one: WaitingRequest): boolean => {
+      const { maxMessages, maxBytes } = one.limits
+      return !this.#takes.has(one) && messages.length <= maxMessages && (messages.length === 1 || bytes <= maxBytes)
+    }
     return this.#deps.groups.waitingFor(...topic).find(takesAll)
   }
 

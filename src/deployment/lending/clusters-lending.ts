@@ -10,7 +10,7 @@ import { Lending, type LendingDeps } from './lending.js'
 const TIME: LendingTime = {
   clock: performanceClock,
   after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs)
+    const timer = setTimeout(run, delayMs).unref()
     return { cancel: () => clearTimeout(timer) }
   },
   tick: setImmediate
@@ -50,6 +50,11 @@ export class ClustersLending {
   /** Nothing more is lent or borrowed. */
   stop(): void {
     for (const lending of this.#byCluster.values()) lending.stop()
+  }
+
+  /** To be called when no other gateway can call this one any more. */
+  close(): void {
+    for (const lending of this.#byCluster.values()) lending.close()
   }
 
   /** Waits until all gateways know what became of the messages that they have lent. */

@@ -82,6 +82,10 @@ export class Lender<Id> {
     this.#deps.loans.gone(id)
   }
 
+  close(): void {
+    this.#deps.loans.close()
+  }
+
   /** Nothing more is lent. What is out is settled as before. */
   stop(): void {
     this.#isStopped = true

@@ -1,12 +1,13 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import type { GroupLending, LendingGroups, TopicLending } from '../../consumer/group/lending.js'
+import { memoryOfRecords, ownCopyOf } from '../../core/bytes.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { AcquiredMessage } from '../../verbs/verbs.js'
 import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
 import type { Peers } from '../calls/peers.js'
-import { Borrower } from './borrower.js'
+import { Borrower, TAKE_MS } from './borrower.js'
 import {
   type AskedTake,
   type GroupTopic,
@@ -26,7 +27,17 @@ import { WantsOfOthers } from './wants-of-others.js'
 const CALL_TIMEOUT_MS = 1_000
 /** Of calls with offers to one gateway. */
 const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
+/** Together they must fit into an answer, with the largest message. */
+const MAX_TAKES_OF_CALL = 64
+const MAX_BYTES_OF_ANSWER = 16 * 1_048_576
 const SWEEP_EVERY_MS = 2_500
+
+/** Calls to one gateway. */
+interface CallsToOne {
+  readonly offer: BatchedCalls<GroupTopic, Verdict>
+  /** `undefined`: there was no answer. */
+  readonly take: BatchedCalls<AskedTake, Taken | undefined>
+}
 
 export interface LendingDeps<Id> {
   readonly cluster: string
@@ -62,7 +73,7 @@ export class Lending<Id> implements GroupLending {
   readonly #borrower: Borrower<Id>
   readonly #loans: Loans<Id>
   readonly #lender: Lender<Id>
-  readonly #offers = new Map<Id, BatchedCalls<GroupTopic, Verdict>>()
+  readonly #calls = new Map<Id, CallsToOne>()
   #sweep: Timer | undefined
   #onGiven: OnGiven<Id> = () => undefined
 
@@ -88,7 +99,7 @@ export class Lending<Id> implements GroupLending {
       records,
       wants: this.#wants,
       settlements: this.#settlements,
-      take: (from, asked, timeoutMs) => this.#call(from, 'take', asked, timeoutMs) as Promise<Taken>,
+      take: (from, asked) => this.#callsTo(from).take(asked),
       onGiven: (by, message) => this.#onGiven(by, message)
     })
     this.#loans = new Loans({
@@ -102,7 +113,7 @@ export class Lending<Id> implements GroupLending {
       groups,
       wants: this.#wantsOfOthers,
       loans: this.#loans,
-      offer: (to, topic) => this.#offerTo(to)(topic),
+      offer: (to, topic) => this.#callsTo(to).offer(topic),
       onBug: error => deps.log.error({ err: error }, 'lending messages to other gateways met a bug')
     })
     this.#serve()
@@ -153,6 +164,12 @@ export class Lending<Id> implements GroupLending {
     this.#sweep?.cancel()
   }
 
+  /** To be called when no other gateway can call this one any more. */
+  close(): void {
+    this.#lender.close()
+    this.#settlements.close()
+  }
+
   /** Resolves when all lenders know what became of their messages. */
   settled(): Promise<void> {
     return new Promise(resolve => this.#settlements.whenEmpty(resolve))
@@ -176,8 +193,8 @@ export class Lending<Id> implements GroupLending {
     peers.serve(this.#nameOf('offer'), (topics: readonly GroupTopic[], { from }) =>
       topics.map(topic => this.#borrower.offered(from, topic))
     )
-    peers.serve(this.#nameOf('take'), async (asked: AskedTake, { from }) => {
-      const taken = await this.#lender.take(from, asked)
+    peers.serve(this.#nameOf('take'), async (asked: readonly AskedTake[], { from }) => {
+      const taken = await this.#takeAll(from, asked)
       this.#gauge()
       return taken
     })
@@ -187,7 +204,7 @@ export class Lending<Id> implements GroupLending {
     })
     peers.onGone(id => {
       this.#wants.gone(id)
-      this.#offers.delete(id)
+      this.#calls.delete(id)
       this.#lender.gone(id)
       this.#gauge()
     })
@@ -204,19 +221,47 @@ export class Lending<Id> implements GroupLending {
     })
   }
 
-  #offerTo(id: Id): BatchedCalls<GroupTopic, Verdict> {
-    let offer = this.#offers.get(id)
-    if (offer === undefined) {
-      offer = batchedCalls<GroupTopic, Verdict>({
-        ...LIMITS,
-        name: 'calls with offers',
-        call: topics => this.#call(id, 'offer', topics) as Promise<readonly Verdict[]>,
-        failed: () => 'later',
-        full: 'later'
-      })
-      this.#offers.set(id, offer)
+  /** One after another: an answer has only so many bytes. */
+  async #takeAll(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
+    const taken: Taken[] = []
+    let bytes = 0
+    for (const one of asked) {
+      taken.push(bytes < MAX_BYTES_OF_ANSWER ? await this.#lender.take(from, one) : { messages: [] })
+      bytes += memoryOfRecords(taken.at(-1)!.messages)
     }
-    return offer
+    return taken
+  }
+
+  #callsTo(id: Id): CallsToOne {
+    let calls = this.#calls.get(id)
+    if (calls === undefined) {
+      calls = {
+        offer: batchedCalls<GroupTopic, Verdict>({
+          ...LIMITS,
+          name: 'calls with offers',
+          call: topics => this.#call(id, 'offer', topics) as Promise<readonly Verdict[]>,
+          failed: () => 'later',
+          full: 'later'
+        }),
+        take: batchedCalls<AskedTake, Taken | undefined>({
+          ...LIMITS,
+          maxOfCall: MAX_TAKES_OF_CALL,
+          name: 'calls that take messages',
+          call: asked => this.#take(id, asked),
+          failed: () => undefined,
+          full: undefined
+        })
+      }
+      this.#calls.set(id, calls)
+    }
+    return calls
+  }
+
+  async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
+    const taken = (await this.#call(from, 'take', asked, TAKE_MS)) as readonly Taken[]
+    if (taken.length === 1) return taken
+    // An answer that leaves slowly must not keep those of others in memory.
+    return taken.map(({ messages, topicIds }) => ({ messages: messages.map(ownCopyOf), topicIds }))
   }
 
   #ended(result: string, messages: number): void {

@@ -119,6 +119,11 @@ export class Loans<Id> {
     )
   }
 
+  /** This process ends: nothing is settled any more. */
+  close(): void {
+    this.#release([...this.#open.values()], 'lost')
+  }
+
   /** @param areEnds those of loans that have not begun are remembered */
   #named(from: Id, ids: readonly number[], areEnds = false): Loan<Id>[] {
     const now = this.#deps.time.clock()

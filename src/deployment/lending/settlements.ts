@@ -78,6 +78,16 @@ export class Settlements<Id> {
     this.#noteEmpty()
   }
 
+  /** Nothing is told any more. */
+  close(): void {
+    for (const { due, timer } of this.#lenders.values()) {
+      due.clear()
+      timer?.cancel()
+    }
+    this.#lenders.clear()
+    this.#noteEmpty()
+  }
+
   #noteEmpty(): void {
     if (this.size > 0) return
     for (const run of this.#whenEmpty) run()

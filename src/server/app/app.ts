@@ -586,7 +586,10 @@ class ProcessParts implements App {
       metrics: this.#metricsLogger,
       clock: performanceClock
     })
-    this.#shutdown.add('closing the listener for other gateways', () => all.close())
+    this.#shutdown.add('closing the listener for other gateways', async () => {
+      await all.close()
+      this.#peers?.lending?.close()
+    })
     this.#peers = { all, GatewayKeys, ClustersLending, certificate: tls?.cert, keys: undefined, lending: undefined }
   }
 

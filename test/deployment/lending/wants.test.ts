@@ -1,0 +1,136 @@
+import { expect } from 'chai'
+import { type GroupTopic, keyOfTopic } from '../../../src/deployment/lending/calls.js'
+import { Wants } from '../../../src/deployment/lending/wants.js'
+import { HandTime } from './lending-time.js'
+
+const ORDERS: GroupTopic = ['billing', 'orders']
+const BILLS: GroupTopic = ['billing', 'bills']
+
+describe('what clients of a gateway wait for', () => {
+  let time: HandTime
+  let waiting: Set<GroupTopic>
+  let others: string[]
+  let told: string[]
+  let fails: boolean
+  let wants: Wants<string>
+  beforeEach(() => {
+    time = new HandTime()
+    waiting = new Set([ORDERS, BILLS])
+    others = ['b']
+    told = []
+    fails = false
+    wants = new Wants({
+      time,
+      others: () => others,
+      isWaiting: topic => [...waiting].some(one => keyOfTopic(one) === keyOfTopic(topic)),
+      tell: async (to, topics) => {
+        told.push(`${to}: ${topics.map(([, topic]) => topic).join(' ')}`)
+        if (fails) throw new Error('away')
+      }
+    })
+  })
+  const newly = (): string[] => told.splice(0)
+
+  it('is told to all others in the next tick', async () => {
+    others = ['b', 'c']
+    wants.note(ORDERS)
+    expect(newly()).to.deep.equal([])
+    await time.pass(0)
+    expect(newly()).to.deep.equal(['b: orders', 'c: orders'])
+  })
+
+  it('is not told where the request was answered in the same tick', async () => {
+    wants.note(ORDERS)
+    waiting.clear()
+    await time.pass(5_000)
+    expect(newly()).to.deep.equal([])
+    expect(wants.size).to.equal(0)
+    expect(time.timers).to.equal(0)
+  })
+
+  it('is told every 100 ms at most, with all that is new', async () => {
+    wants.note(ORDERS)
+    await time.pass(10)
+    newly()
+    wants.note(BILLS)
+    wants.note(['other', 'orders'])
+    waiting.add(['other', 'orders'])
+    await time.pass(89)
+    expect(newly()).to.deep.equal([])
+    await time.pass(1)
+    expect(newly()).to.deep.equal(['b: bills orders'])
+  })
+
+  it('is not new within a second, however many requests come', async () => {
+    wants.note(ORDERS)
+    await time.pass(0)
+    newly()
+    for (let at = 0; at < 9; at++) {
+      wants.note(ORDERS)
+      await time.pass(100)
+    }
+    expect(newly()).to.deep.equal([])
+  })
+
+  it('is told each second while a request waits, and no more when none does', async () => {
+    wants.note(ORDERS)
+    wants.note(BILLS)
+    await time.pass(3_500)
+    expect(newly()).to.deep.equal(Array.from({ length: 4 }, () => 'b: orders bills'))
+    waiting.clear()
+    await time.pass(10_000)
+    expect(newly()).to.deep.equal([])
+    expect(wants.size).to.equal(0)
+  })
+
+  it('is told within two seconds where no request waits each time that it is looked', async () => {
+    wants.note(ORDERS)
+    await time.pass(0)
+    newly()
+    waiting.clear()
+    await time.pass(1_500)
+    waiting.add(ORDERS)
+    wants.note(ORDERS)
+    await time.pass(0)
+    expect(newly()).to.deep.equal(['b: orders'])
+  })
+
+  it('is told again to a gateway that has forgotten it, or that was not reached', async () => {
+    wants.note(ORDERS)
+    await time.pass(0)
+    newly()
+    wants.forgotten('b', keyOfTopic(ORDERS))
+    wants.note(ORDERS)
+    await time.pass(100)
+    expect(newly()).to.deep.equal(['b: orders'])
+    fails = true
+    wants.forgotten('b', keyOfTopic(ORDERS))
+    wants.note(ORDERS)
+    await time.pass(250)
+    expect(newly().length).to.equal(2)
+  })
+
+  it('is told to a gateway that is new within a second', async () => {
+    wants.note(ORDERS)
+    await time.pass(10)
+    newly()
+    others = ['b', 'c']
+    await time.pass(1_000)
+    expect(newly()).to.deep.equal(['b: orders', 'c: orders'])
+  })
+
+  it('is limited: 20,000 topics, and the names of a call', async () => {
+    const name = 'x'.repeat(30_000)
+    for (let at = 0; at < 40; at++) {
+      const topic: GroupTopic = [name, String(at)]
+      waiting.add(topic)
+      wants.note(topic)
+    }
+    await time.pass(100)
+    const [first, second] = newly()
+    expect(first!.split(' ').length).to.equal(35)
+    expect(second!.split(' ').length).to.equal(7)
+    for (let at = 0; at < 30_000; at++) wants.note(['g', String(at)])
+    expect(wants.size).to.equal(20_000)
+  })
+})
