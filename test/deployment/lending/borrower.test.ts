@@ -1,0 +1,253 @@
+import { expect } from 'chai'
+import {
+  type ConsumedMessages,
+  type MessageLimits,
+  ONE_MESSAGE,
+  WaitingRequest
+} from '../../../src/consumer/group/consume-result.js'
+import { RecordBudget } from '../../../src/core/record-budget.js'
+import { Borrower } from '../../../src/deployment/lending/borrower.js'
+import type { AskedTake, GroupTopic, Taken } from '../../../src/deployment/lending/calls.js'
+import type { AcquiredMessage } from '../../../src/verbs/verbs.js'
+import { HandTime } from './lending-time.js'
+
+const ORDERS: GroupTopic = ['billing', 'orders']
+const NOTHING: Taken = { messages: [] }
+
+const messageAt = (offset: number, bytes = 10): AcquiredMessage => ({
+  groupId: 'billing',
+  topic: 'orders',
+  partition: 0,
+  offset,
+  timestampMs: 0,
+  key: null,
+  value: Buffer.alloc(bytes),
+  headers: [],
+  serial: offset,
+  firstSerial: offset,
+  retries: 0
+})
+const taken = (...offsets: number[]): Taken => ({ messages: offsets.map(offset => messageAt(offset)) })
+
+describe('a gateway that borrows messages', () => {
+  let time: HandTime
+  let records: RecordBudget
+  let waiting: WaitingRequest[]
+  let told: string[]
+  let got: ConsumedMessages[]
+  let takes: { readonly from: string; readonly asked: AskedTake; answer(taken?: Taken): Promise<void> }[]
+  let borrower: Borrower<string>
+  beforeEach(() => {
+    time = new HandTime()
+    records = new RecordBudget(1_000_000, time.clock)
+    waiting = []
+    told = []
+    got = []
+    takes = []
+    const open = (): WaitingRequest[] => waiting.filter(({ settled }) => !settled)
+    borrower = new Borrower({
+      time,
+      records,
+      loanTimeoutMs: 5_000,
+      groups: {
+        waitingFor: open,
+        bind: request => request.bind(() => undefined),
+        loosen: (_group, _topic, request) => request.loosen(),
+        unbind: (_group, _topic, request) => {
+          if (request.unbind()) request.onDue()
+        },
+        answer: (_group, _topic, request, messages) => request.answer({ type: 'messages', messages })
+      },
+      wants: { note: () => void told.push('wants'), forgotten: by => void told.push(`${by} forgets`) },
+      settlements: { note: (to, id, state) => void told.push(`${to}: ${id} ${state}`) },
+      take: (from, asked) =>
+        new Promise(resolve => {
+          takes.push({
+            from,
+            asked,
+            answer: async one => {
+              resolve(one)
+              await time.pass(0)
+            }
+          })
+        }),
+      onGiven: (from, { offset }) => void told.push(`${offset} is of ${from}`)
+    })
+  })
+  afterEach(async () => {
+    for (const { release } of got) release()
+    borrower.stop()
+    await time.pass(10_000)
+    expect(borrower.takes).to.equal(0)
+    expect(time.timers).to.equal(0)
+  })
+  const newly = (): string[] => told.splice(0)
+
+  function wait(name: string, limits: MessageLimits = ONE_MESSAGE): WaitingRequest {
+    const request = new WaitingRequest(
+      time.clock() + 3_000,
+      {
+        reply: result => {
+          if (result.type === 'messages') got.push(result.messages)
+          const what = result.type === 'messages' ? result.messages.messages.map(({ offset }) => offset) : result.type
+          told.push(`${name} gets ${what}`)
+        }
+      },
+      limits
+    )
+    waiting.push(request)
+    return request
+  }
+
+  it('takes what it is offered for the oldest request, and gives it out', async () => {
+    wait('one')
+    wait('two')
+    expect(borrower.offered('b', ORDERS)).to.equal('take')
+    expect(takes[0]!.asked).to.deep.equal({ id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    await takes[0]!.answer(taken(7))
+    expect(newly()).to.deep.equal(['b: 1 had', '7 is of b', 'one gets 7', 'wants'])
+    got[0]!.ack()
+    got[0]!.release()
+    got[0]!.delivered?.()
+    expect(newly(), 'it is settled once').to.deep.equal(['b: 1 acknowledged'])
+  })
+
+  it('says what becomes of messages that are not acknowledged with their answer', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    await takes[0]!.answer(taken(7))
+    got[0]!.delivered?.()
+    got[0]!.release()
+    expect(newly().at(-1)).to.equal('b: 1 delivered')
+  })
+
+  it('says that nobody waits, and wants anew when a request comes', () => {
+    expect(borrower.offered('b', ORDERS)).to.equal('nobody')
+    expect(newly()).to.deep.equal(['b forgets'])
+  })
+
+  it('has one take under way for each request', async () => {
+    wait('one')
+    wait('two')
+    expect(['b', 'c', 'd'].map(from => borrower.offered(from, ORDERS))).to.deep.equal(['take', 'take', 'later'])
+    expect(borrower.takes).to.equal(2)
+    await takes[0]!.answer(NOTHING)
+    expect(newly()).to.deep.equal(['wants'])
+    expect(borrower.offered('d', ORDERS)).to.equal('take')
+    for (const take of takes) await take.answer(NOTHING)
+  })
+
+  it('asks for at most 64 messages and a mebibyte', async () => {
+    wait('many', { maxMessages: 1_000, maxBytes: 4_000_000 })
+    borrower.offered('b', ORDERS)
+    expect(takes[0]!.asked).to.include({ maxMessages: 64, maxBytes: 1_048_576 })
+    await takes[0]!.answer(NOTHING)
+  })
+
+  it('gives up a take without an answer for another offer, and returns what it brings', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    await time.pass(99)
+    expect(borrower.offered('c', ORDERS)).to.equal('later')
+    await time.pass(1)
+    expect(borrower.offered('c', ORDERS)).to.equal('take')
+    expect(newly()).to.deep.equal(['b: 1 returned'])
+    await takes[0]!.answer(taken(7))
+    expect(newly(), 'it was returned before').to.deep.equal([])
+    await takes[1]!.answer(taken(8))
+    expect(newly()).to.include('one gets 8')
+  })
+
+  it('gives a message whose request has ended to the first one that takes all of it', async () => {
+    const request = wait('one', { maxMessages: 2, maxBytes: 10_000 })
+    borrower.offered('b', ORDERS)
+    wait('two')
+    wait('three', { maxMessages: 2, maxBytes: 10_000 })
+    request.cancel()
+    await takes[0]!.answer(taken(7, 8))
+    expect(newly()).to.include('three gets 7,8')
+  })
+
+  it('returns messages that no request takes', async () => {
+    const request = wait('one', { maxMessages: 2, maxBytes: 10_000 })
+    borrower.offered('b', ORDERS)
+    wait('two')
+    request.cancel()
+    await takes[0]!.answer(taken(7, 8))
+    expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
+  })
+
+  it('holds a request whose time is over while a take is under way, at most 500 ms', async () => {
+    const request = wait('one')
+    borrower.offered('b', ORDERS)
+    const { deadlineAt } = request
+    request.onDue()
+    expect(newly()).to.deep.equal([])
+    expect(request.deadlineAt).to.equal(deadlineAt + 500)
+    await takes[0]!.answer(taken(7))
+    expect(newly()).to.include('one gets 7')
+    const late = wait('late')
+    borrower.offered('b', ORDERS)
+    late.onDue()
+    late.onDue()
+    expect(newly()).to.deep.equal(['late gets timedOut'])
+    await takes[1]!.answer(NOTHING)
+  })
+
+  it('is told at once that there is no message, where the take of a request whose time is over brings none', async () => {
+    const request = wait('one')
+    borrower.offered('b', ORDERS)
+    request.onDue()
+    await takes[0]!.answer(NOTHING)
+    expect(newly()).to.deep.equal(['one gets timedOut'])
+  })
+
+  it('lets messages of its own answer the request when the take has lasted 500 ms', async () => {
+    const request = wait('one')
+    borrower.offered('b', ORDERS)
+    await time.pass(499)
+    expect(request.isBound).to.equal(true)
+    await time.pass(1)
+    expect(request.isBound).to.equal(false)
+    expect(borrower.offered('b', ORDERS), 'the take is still under way').to.equal('later')
+    await time.pass(2_500)
+    expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
+  })
+
+  it('gives out nothing that comes four seconds after its take, because the lender gives it out again', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    time.standStill(4_001)
+    await takes[0]!.answer(taken(7))
+    expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
+  })
+
+  it('returns what a take without an answer may have brought', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    await takes[0]!.answer(undefined)
+    expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
+  })
+
+  it('has at most half of the bytes of records in its hands', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    await takes[0]!.answer({ messages: [messageAt(7, 500_000)] })
+    wait('two')
+    expect(borrower.offered('b', ORDERS)).to.equal('later')
+    got[0]!.release()
+    expect(borrower.offered('b', ORDERS)).to.equal('take')
+    await takes[1]!.answer(NOTHING)
+  })
+
+  it('borrows nothing more when it stops', async () => {
+    wait('one')
+    borrower.offered('b', ORDERS)
+    newly()
+    borrower.stop()
+    expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
+    expect(borrower.offered('c', ORDERS)).to.equal('nobody')
+    await takes[0]!.answer(taken(7))
+    expect(newly()).to.deep.equal(['c forgets'])
+  })
+})
