@@ -13,6 +13,7 @@ import {
   WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
@@ -46,7 +47,13 @@ class TopicStage {
   readonly #deadlines: Deadlines
   readonly #batches = new HeldBatches(1_000_000)
 
-  constructor(time: FakeTime, messages: readonly number[], maxWaitingRequests = 64, start = begun()) {
+  constructor(
+    time: FakeTime,
+    messages: readonly number[],
+    maxWaitingRequests = 64,
+    start = begun(),
+    lending?: TopicLending
+  ) {
     this.#time = time
     this.#deadlines = new Deadlines(time.now)
     this.runtimes = messages.map(count => {
@@ -61,6 +68,7 @@ class TopicStage {
       deadlines: this.#deadlines,
       maxWaitingRequests,
       start,
+      lending,
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
@@ -428,5 +436,131 @@ describe('one topic of a group', () => {
     const [first, second] = ['ann', 'bob'].flatMap(name => stage.askMany(name, ONE_MESSAGE))
     expect(areOfOneClass(first, second)).to.equal(true)
     expect(second!.topicIds).to.deep.equal(new Map([[0, undefined]]))
+  })
+})
+
+describe('one topic of a group whose messages other gateways want', () => {
+  let time: FakeTime
+  let lending: { isWanted: boolean; waits(): void; atHand(): void }
+  let told: string[]
+  beforeEach(() => {
+    time = new FakeTime()
+    told = []
+    lending = { isWanted: false, waits: () => told.push('waits'), atHand: () => told.push('at hand') }
+  })
+  afterEach(() => time.restore())
+  const newly = (): string[] => told.splice(0)
+  const stageOf = (messages: readonly number[]): TopicStage => {
+    const stage = new TopicStage(time, messages, 64, begun(), lending)
+    stage.consumer.resume()
+    return stage
+  }
+  const wanted = (stage: TopicStage): void => {
+    lending.isWanted = true
+    stage.consumer.serve()
+    stage.settle()
+  }
+  const lend = (stage: TopicStage, limits: MessageLimits = ONE_MESSAGE): string[] => {
+    const lent = stage.consumer.lend(limits)?.messages.map(({ partition, offset }) => `${partition}/${offset}`) ?? []
+    stage.settle()
+    return lent
+  }
+
+  it('tells that a request waits, where nothing is at hand', () => {
+    const stage = stageOf([2])
+    stage.ask('ann')
+    expect(newly(), 'it is to be read').to.deep.equal(['waits'])
+    stage.ask('bob')
+    expect(newly()).to.deep.equal([])
+    stage.ask('cid')
+    expect(newly()).to.deep.equal(['waits'])
+  })
+
+  it('reads nothing that nobody wants, and tells what is at hand for others', () => {
+    const stage = stageOf([1])
+    expect(newly()).to.deep.equal([])
+    wanted(stage)
+    expect(newly()).to.include('at hand')
+    expect(stage.consumer.hasToLend).to.equal(true)
+    expect(lend(stage)).to.deep.equal(['0/0'])
+    newly()
+    expect(lend(stage)).to.deep.equal([])
+    stage.runtimes[0]!.write(1)
+    stage.settle()
+    expect(newly()).to.include('at hand')
+    expect(lend(stage)).to.deep.equal(['0/1'])
+  })
+
+  it('lends messages of all partitions in turn, within the limits', () => {
+    const stage = stageOf([3, 3])
+    wanted(stage)
+    expect(lend(stage, { maxMessages: 3, maxBytes: 1_000_000 })).to.deep.equal(['0/0', '1/0', '0/1'])
+    expect(lend(stage, { maxMessages: 9, maxBytes: 1_000_000 })).to.deep.equal(['1/1', '0/2', '1/2'])
+  })
+
+  it('serves its own clients first', () => {
+    const stage = stageOf([0])
+    wanted(stage)
+    stage.ask('ann')
+    stage.runtimes[0]!.write(0, 1)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['ann: 0/0'])
+    stage.ask('bob').bind(() => undefined)
+    expect(stage.newly()).to.deep.equal(['bob: 0/1'])
+    stage.ask('cid').bind(() => undefined)
+    stage.runtimes[0]!.write(2)
+    stage.settle()
+    expect(stage.consumer.hasToLend, 'a client waits').to.equal(false)
+    expect(lend(stage)).to.deep.equal([])
+  })
+
+  it('passes over a request to which a message is on its way from another gateway', () => {
+    const stage = stageOf([0])
+    const ann = stage.ask('ann')
+    ann.bind(() => undefined)
+    stage.ask('bob')
+    stage.runtimes[0]!.write(0, 1)
+    stage.settle()
+    expect(stage.newly()).to.deep.equal(['bob: 0/0'])
+    ann.loosen()
+    stage.consumer.serve()
+    expect(stage.newly()).to.deep.equal(['ann: 0/1'])
+  })
+
+  it('lends nothing while its partitions may go to another member', () => {
+    const stage = stageOf([2])
+    wanted(stage)
+    stage.consumer.pause()
+    expect(lend(stage)).to.deep.equal([])
+    stage.consumer.resume()
+    expect(lend(stage)).to.deep.equal(['0/0'])
+  })
+
+  it('keeps a message that is too large for its own clients, and lends those of other partitions', () => {
+    const stage = stageOf([0, 0])
+    const large = Buffer.alloc(MAX_LENT_BYTES + 1)
+    stage.runtimes[0]!.recordAt = offset => ({ ...fakeRecord(offset), value: large })
+    wanted(stage)
+    stage.runtimes[0]!.write(0)
+    stage.runtimes[1]!.write(0)
+    stage.settle()
+    expect(lend(stage, { maxMessages: 2, maxBytes: 1_000_000 })).to.deep.equal(['1/0'])
+    expect(stage.consumer.hasToLend).to.equal(false)
+    stage.ask('ann')
+    expect(stage.newly()).to.deep.equal(['ann: 0/0'])
+  })
+
+  it('gets messages back without their bytes, reads them again, and offers them in order', () => {
+    const stage = stageOf([4])
+    wanted(stage)
+    const lent = stage.consumer.lend({ maxMessages: 3, maxBytes: 1_000_000 })!
+    const offers = lent.messages.map(({ offset, serial }) => ({ offset, serial }))
+    stage.consumer.ackAll(new Map([[0, offers.slice(1, 2)]]))
+    stage.consumer.giveBack(new Map([[0, [offers[2]!, offers[0]!]]]))
+    stage.settle()
+    expect([0, 1, 2].flatMap(() => lend(stage))).to.deep.equal(['0/0', '0/2', '0/3'])
+    stage.consumer.giveBack(new Map([[0, offers]]))
+    stage.settle()
+    expect(lend(stage), 'they were offered again since').to.deep.equal([])
   })
 })

@@ -46,6 +46,18 @@ describe('where a member begins to read a topic', () => {
     })
   }
 
+  it('is its beginning when a client has got a message that another gateway has lent', () => {
+    const stage = new StartStage()
+    stage.start.begunElsewhere()
+    expect(stage.start.excludesLatest).to.equal(true)
+    expect(stage.start.isFixed).to.equal(true)
+    // A look-up that began before finds nothing.
+    stage.joinTakesLong()
+    expect(stage.start.isFixed).to.equal(true)
+    stage.start.decided(ENDS)
+    expect(stage.find()).to.equal('earliest')
+  })
+
   it('is where the leader decided when no request may be answered before', () => {
     const stage = new StartStage()
     stage.joinTakesLong()

@@ -19,7 +19,9 @@ describe('messages that are out at other gateways', () => {
   let records: RecordBudget
   let told: string[]
   let loans: Loans<string>
+  let serial: number
   beforeEach(() => {
+    serial = 0
     time = new HandTime()
     records = new RecordBudget(1_000_000, time.clock)
     told = []
@@ -48,10 +50,6 @@ describe('messages that are out at other gateways', () => {
     }) as TopicOffers
   const orders = offersOf('orders')
 
-  let serial = 0
-  beforeEach(() => {
-    serial = 0
-  })
   const lent = (offsets: readonly number[], offers = orders, value = Buffer.alloc(10)): ConsumedMessages => {
     const messages = offsets.map(offset => ({ partition: 0, offset, serial: ++serial, key: null, value, headers: [] }))
     return {

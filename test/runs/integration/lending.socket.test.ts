@@ -84,6 +84,63 @@ describe('gateways that lend each other messages', function () {
     })
   }
 
+  it('wait in vain for each other where they do not lend', async () => {
+    await start(2, { 'consumer.lend': 'false', 'consumer.longPollMs': '500' })
+    const got: Got[] = []
+    for (let at = 0; at < 4; at++) {
+      const answer = poll()
+      await produce(String(at), 0)
+      got.push(await answer)
+    }
+    expect(got.map(({ status }) => status)).to.include(408)
+  })
+
+  it('have the client of a lent message acknowledge it at any of them', async () => {
+    await start(2)
+    const got: Got[] = []
+    for (let at = 0; at < 8; at++) {
+      const answer = poll('&noAck')
+      await produce(String(at), at % 4)
+      got.push(await answer)
+    }
+    expect(got.map(({ value }) => value)).to.deep.equal(Array.from({ length: 8 }, (_, at) => String(at)))
+    await until(async () => (await sumOf('castellan_groups_loans')) === 0)
+    expect(await sumOf('castellan_groups_lent_messages_total{result="delivered"}')).to.be.greaterThan(2)
+    for (const { partition, offset } of got) {
+      const url = `${apps[asked++ % 2]!.urls.shared}/pixy/topics/${topic}/acks?group=${GROUP}&partition=${partition}&offset=${offset}`
+      expect((await fetch(url, { method: 'POST' })).status).to.equal(200)
+    }
+    await until(async () => (await committed()) === 8)
+  })
+
+  /** Messages that the group has acknowledged. */
+  const committed = async (): Promise<number> => {
+    const offsets = await (await reader()).gateway.groups.offsets(GROUP, topic, 5_000)
+    return offsets!.reduce((sum, { committed: position }) => sum + (position?.offset ?? 0), 0)
+  }
+
+  it('settle what they have borrowed before they stop, and lend no more', async () => {
+    await start(2)
+    const [first, second] = apps as [App, App]
+    const got: Got[] = []
+    for (let at = 0; at < 8; at++) {
+      const answer = get(first, '&noAck')
+      await produce(String(at), at % 4)
+      got.push(await answer)
+    }
+    expect(got.every(({ status }) => status === 200)).to.equal(true)
+    for (const { partition, offset } of got) {
+      const url = `${first.urls.shared}/pixy/topics/${topic}/acks?group=${GROUP}&partition=${partition}&offset=${offset}`
+      expect((await fetch(url, { method: 'POST' })).status).to.equal(200)
+    }
+    await first.stop()
+    apps = [second]
+    await produce('8', 1)
+    const last = await get(second)
+    expect([last.status, last.value]).to.deep.equal([200, '8'])
+    expect(await sumOf('castellan_groups_lent_messages_total{result="lost"}')).to.equal(0)
+  })
+
   const sumOf = async (name: string): Promise<number> => {
     const all = await Promise.all(apps.map(app => metricOf(app.urls.management, name)))
     return all.reduce((sum, one) => sum + one, 0)
