@@ -46,7 +46,7 @@ describe('gateways that lend each other messages', function () {
   const produce = async (value: string, partition: number): Promise<void> => {
     const records = [{ topic, partition, key: null, value }]
     const library = await reader()
-    await library.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 10_000 }).outcomes()
+    await library.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 10_000 }).outcomes()
   }
   let library: Awaited<ReturnType<typeof stage.library>> | undefined
   const reader = async () => (library ??= await stage.library())
@@ -115,7 +115,7 @@ describe('gateways that lend each other messages', function () {
 
   /** Messages that the group has acknowledged. */
   const committed = async (): Promise<number> => {
-    const offsets = await (await reader()).gateway.groups.offsets(GROUP, topic, 5_000)
+    const offsets = await (await reader()).verbs.groups.offsets(GROUP, topic, 5_000)
     return offsets!.reduce((sum, { committed: position }) => sum + (position?.offset ?? 0), 0)
   }
 
