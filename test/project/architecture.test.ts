@@ -33,7 +33,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
     ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi'],
     ['apis', 'api-commands']
   ],
-  deployment: [['calls'], ['gateways', 'workers'], ['verbs']],
+  deployment: [['calls'], ['gateways', 'workers', 'lending'], ['verbs']],
   server: [['config'], ['app']]
 }
 

@@ -69,7 +69,7 @@ export interface TopicOffers {
   /** Releases messages, in a later tick of the group's actor. Those of a partition are offered next, in order. */
   readonly releaseAll: (taken: TakenByPartition) => void
   /** Releases messages that are not in memory any more, in a later tick. They are read again, and offered next, in order. */
-  readonly giveBack: (offers: OffersByPartition) => void
+  readonly releaseUnread: (offers: OffersByPartition) => void
   /**
    * Takes the message of an offer back at once, and has it parked by this holder.
    *

@@ -464,7 +464,7 @@ export class GroupConsumer implements LoopGroup {
     return {
       ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
-      giveBack: offers => tick(() => this.#topics.get(name)?.consumer.giveBack(offers)),
+      releaseUnread: offers => tick(() => this.#topics.get(name)?.consumer.releaseUnread(offers)),
       parkAgain: (message, holder) => now(() => this.#topics.get(name)?.consumer.parkAgain(message, holder)),
       releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       begin: message => this.#topics.get(name)?.consumer.begins(message) === true,

@@ -238,7 +238,7 @@ export class PartitionConsumer {
   }
 
   /** The same for messages that are not in memory any more: they are read again. */
-  giveBack(offers: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
+  releaseUnread(offers: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
     const tracker = this.#tracker
     if (this.#isStopped || !tracker) return
     const again = offers.filter(({ offset, serial }) => tracker.released(offset, serial))

@@ -355,9 +355,9 @@ export class TopicConsumer implements LoopTopic {
     this.#serve()
   }
 
-  /** See {@link PartitionConsumer.giveBack}. */
-  giveBack(offers: OffersByPartition): void {
-    for (const [partition, ended] of offers) this.#partitions.get(partition)?.giveBack(ended)
+  /** See {@link PartitionConsumer.releaseUnread}. */
+  releaseUnread(offers: OffersByPartition): void {
+    for (const [partition, ended] of offers) this.#partitions.get(partition)?.releaseUnread(ended)
     this.#serve()
   }
 

@@ -90,7 +90,7 @@ export class Loans<Id> {
     const lent = new Map<number, { offset: number; serial: number }[]>()
     for (const { partition, offset, serial } of messages) addTo(lent, partition, { offset, serial })
     if (this.isEnded(from, id) || this.#open.has(key)) {
-      offers!.giveBack(lent)
+      offers!.releaseUnread(lent)
       return false
     }
     const held = this.#deps.records.hold(memoryOfRecords(messages))
@@ -162,7 +162,7 @@ export class Loans<Id> {
       byTopic.set(loan.offers, ofTopic)
       for (const [partition, offers] of loan.lent) for (const offer of offers) addTo(ofTopic, partition, offer)
     }
-    for (const [offers, lent] of byTopic) offers.giveBack(lent)
+    for (const [offers, lent] of byTopic) offers.releaseUnread(lent)
   }
 
   #count({ from }: Loan<Id>, loans: number, bytes: number): void {

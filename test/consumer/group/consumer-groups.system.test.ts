@@ -243,7 +243,7 @@ describe('consumer groups on a cluster with faults', function () {
 
   it('through the gateway: a message that its client does not get goes to the next one, and is acknowledged by its place', async () => {
     const instance = await start()
-    const { verbs: verbs } = instance.castellan
+    const { verbs } = instance.castellan
     await instance.produce('orders', 0, ['m0'])
     const consume = (): Promise<ConsumeResult> =>
       new Promise(resolve => void instance.castellan.groups.request('billing', 'orders', 10_000, { reply: resolve }))

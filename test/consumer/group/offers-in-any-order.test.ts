@@ -69,7 +69,7 @@ class OffersStage {
   readonly #offers: TopicOffers = {
     ackAll: taken => this.#consumer.ackAll(taken.get(0)!),
     releaseAll: taken => this.#consumer.release(taken.get(0)!),
-    giveBack: offers => this.#consumer.giveBack(offers.get(0)!),
+    releaseUnread: offers => this.#consumer.releaseUnread(offers.get(0)!),
     parkAgain: () => undefined,
     releaseNow: taken => this.#consumer.release(taken.get(0)!),
     begin: message => this.#consumer.begin(message),

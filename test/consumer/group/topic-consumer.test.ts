@@ -73,7 +73,7 @@ class TopicStage {
       offers: {
         ackAll: taken => this.consumer.ackAll(taken),
         releaseAll: taken => this.consumer.releaseAll(taken),
-        giveBack: offers => this.consumer.giveBack(offers),
+        releaseUnread: offers => this.consumer.releaseUnread(offers),
         parkAgain: () => undefined,
         releaseNow: taken => this.consumer.releaseAll(taken),
         begin: message => this.consumer.begins(message),
@@ -556,10 +556,10 @@ describe('one topic of a group whose messages other gateways want', () => {
     const lent = stage.consumer.lend({ maxMessages: 3, maxBytes: 1_000_000 })!
     const offers = lent.messages.map(({ offset, serial }) => ({ offset, serial }))
     stage.consumer.ackAll(new Map([[0, offers.slice(1, 2)]]))
-    stage.consumer.giveBack(new Map([[0, [offers[2]!, offers[0]!]]]))
+    stage.consumer.releaseUnread(new Map([[0, [offers[2]!, offers[0]!]]]))
     stage.settle()
     expect([0, 1, 2].flatMap(() => lend(stage))).to.deep.equal(['0/0', '0/2', '0/3'])
-    stage.consumer.giveBack(new Map([[0, offers]]))
+    stage.consumer.releaseUnread(new Map([[0, offers]]))
     stage.settle()
     expect(lend(stage), 'they were offered again since').to.deep.equal([])
   })

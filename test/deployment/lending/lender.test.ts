@@ -64,7 +64,7 @@ describe('a gateway that lends messages', () => {
   }
   const lent = (offset: number): ConsumedMessages => ({
     messages: [{ topic: 'orders', partition: 0, offset, serial: offset, key: null, value: null, headers: [] }] as never,
-    offers: { giveBack: () => void told.push(`${offset} comes back`) } as unknown as TopicOffers,
+    offers: { releaseUnread: () => void told.push(`${offset} comes back`) } as unknown as TopicOffers,
     ack: () => undefined,
     release: () => undefined
   })

@@ -46,7 +46,7 @@ describe('messages that are out at other gateways', () => {
   const offersOf = (topic: string): TopicOffers =>
     ({
       ackAll: (offers: OffersByPartition) => void told.push(`${topic} acked ${textOf(offers)}`),
-      giveBack: (offers: OffersByPartition) => void told.push(`${topic} back ${textOf(offers)}`)
+      releaseUnread: (offers: OffersByPartition) => void told.push(`${topic} back ${textOf(offers)}`)
     }) as TopicOffers
   const orders = offersOf('orders')
 
