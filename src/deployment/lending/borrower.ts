@@ -73,7 +73,7 @@ export class Borrower<Id> {
     const waiting = this.#isStopped ? [] : groups.waitingFor(...topic)
     if (waiting.length === 0) {
       wants.forgotten(from, keyOfTopic(topic))
-      return 'nobody'
+      return 'none'
     }
     if (!this.#hasRoomFor(from)) return 'later'
     const request = waiting.find(one => !this.#takes.has(one)) ?? this.#ofSlowTake(from, waiting)

@@ -18,7 +18,7 @@ export type Verdict =
   /** It waits for messages that others may give it. It may be offered the message again. */
   | 'later'
   /** None of its clients waits: it wants no messages of the topic any more. */
-  | 'nobody'
+  | 'none'
 
 export interface AskedTake {
   /** Number of the loan, ascending in the process that borrows. */

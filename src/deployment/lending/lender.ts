@@ -101,7 +101,7 @@ export class Lender<Id> {
         if (want === undefined) return this.#goOnLater(topic, key)
         const verdict = loans.hasRoom(want.from) ? await this.#offer(want, topic) : 'later'
         const now = time.clock()
-        if (verdict === 'nobody') wants.end(want)
+        if (verdict === 'none') wants.end(want)
         else wants.served(want, verdict === 'take' ? now : now + PASSED_OVER_MS)
       }
     } finally {

@@ -156,7 +156,7 @@ export class Settlements<Id> {
     const now = this.#deps.time.clock()
     lender.isCalling = false
     lender.failingSince ??= now
-    // Where its successor answers, or nobody, the messages are offered again.
+    // Where its successor answers, or no gateway, the messages are offered again.
     if (now - lender.failingSince >= GONE_MS && !this.#deps.isThere(to)) lender.due.clear()
     this.#callIn(to, lender, lender.pauseMs)
     lender.pauseMs = Math.min(MAX_PAUSE_MS, 2 * lender.pauseMs)

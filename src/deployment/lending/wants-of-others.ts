@@ -68,7 +68,7 @@ export class WantsOfOthers<Id> {
     return undefined
   }
 
-  /** When a message can be offered next, if not now. `undefined`: nobody wants one. */
+  /** When a message can be offered next, if not now. `undefined`: it is not wanted. */
   nextAt(key: string, now: number): number | undefined {
     let first: number | undefined
     for (const { until, notBefore } of this.#byTopic.get(key) ?? []) {

@@ -122,7 +122,7 @@ describe('a gateway that borrows messages', () => {
   })
 
   it('says that nobody waits, and wants anew when a request comes', () => {
-    expect(borrower.offered('b', ORDERS)).to.equal('nobody')
+    expect(borrower.offered('b', ORDERS)).to.equal('none')
     expect(newly()).to.deep.equal(['b forgets'])
   })
 
@@ -246,7 +246,7 @@ describe('a gateway that borrows messages', () => {
     newly()
     borrower.stop()
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
-    expect(borrower.offered('c', ORDERS)).to.equal('nobody')
+    expect(borrower.offered('c', ORDERS)).to.equal('none')
     await takes[0]!.answer(taken(7))
     expect(newly()).to.deep.equal(['c forgets'])
   })

@@ -102,15 +102,15 @@ describe('a gateway that lends messages', () => {
   it('passes over who says that nobody waits, until it wants again', async () => {
     await want('b', 'c')
     await comes()
-    await offers[0]!.answer('nobody')
+    await offers[0]!.answer('none')
     expect(newly()).to.deep.equal(['orders for b', 'orders for c'])
-    await offers[1]!.answer('nobody')
+    await offers[1]!.answer('none')
     await time.pass(1_000)
     expect(newly()).to.deep.equal([])
     lender.wanted('b', [ORDERS])
     await time.pass(0)
     expect(newly()).to.deep.equal(['billing orders is wanted', 'orders for b'])
-    await offers[2]!.answer('nobody')
+    await offers[2]!.answer('none')
   })
 
   it('passes over who does not answer for 50 ms, or does not take, for 100 ms', async () => {
@@ -125,10 +125,10 @@ describe('a gateway that lends messages', () => {
     expect(newly(), 'b was passed over 50 ms ago').to.deep.equal([])
     await time.pass(50)
     expect(newly()).to.deep.equal(['orders for b'])
-    await offers[2]!.answer('nobody')
+    await offers[2]!.answer('none')
     await time.pass(50)
     expect(newly()).to.deep.equal(['orders for c'])
-    await offers[3]!.answer('nobody')
+    await offers[3]!.answer('none')
   })
 
   it('lends to whoever takes, also where the offer was given up', async () => {
