@@ -387,4 +387,21 @@ describe('consumer groups of several workers', () => {
     expect(workers[1]!.own.released).to.deep.equal([3, 2, 1])
     expect(workers[1]!.own.cancelled).to.equal(1)
   })
+
+  it('leave messages of a worker that has ended to its clients, which have got them and are to acknowledge them', async () => {
+    const { workers, end } = workersOf(2)
+    const reply = (result: ConsumeManyResult): void => {
+      if (result.type === 'messages' && result.messages.messages[0]!.offset < 3) result.messages.delivered!()
+    }
+    for (let offset = 1; offset <= 3; offset++) {
+      workers[0]!.verbs.groups.consume(groupOf(2), 'orders', limits, 1_000, { reply })
+      await turns(3)
+      workers[1]!.own.offer(offset)
+      await turns(3)
+    }
+    end(1)
+    await turns(3)
+    expect(workers[1]!.own.released).to.deep.equal([3])
+    expect(workers[1]!.own.acked).to.deep.equal([])
+  })
 })
