@@ -57,7 +57,11 @@ class PollStage {
 
   /** @param count of the messages that the gateway gives */
   give(count: number, one = message): void {
-    const done = { ack: () => void this.told.push('ack'), release: () => void this.told.push('give back') }
+    const done = {
+      ack: () => void this.told.push('ack'),
+      release: () => void this.told.push('give back'),
+      delivered: () => void this.told.push('delivered')
+    }
     this.#reply({ type: 'messages', messages: { messages: Array.from({ length: count }, () => one), ...done } })
   }
 
@@ -74,7 +78,7 @@ describe('a client that waits for messages', () => {
     for (const isAutoAck of [true, false]) {
       const stage = new PollStage(isAutoAck)
       stage.give(3)
-      expect(stage.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', ...(isAutoAck ? ['ack'] : [])])
+      expect(stage.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', isAutoAck ? 'ack' : 'delivered'])
     }
   })
 
@@ -120,7 +124,7 @@ describe('a client that waits for messages', () => {
     expect(stage.told).to.deep.equal(['ack', 'ack'])
     await new Promise(resolve => setImmediate(resolve))
     stage.give(2)
-    expect(stage.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled'])
+    expect(stage.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled', 'delivered'])
   })
 
   it('asks no more after it has skipped messages when the client has gone away', async () => {
