@@ -13,7 +13,7 @@ const TIME: LendingTime = {
     const timer = setTimeout(run, delayMs).unref()
     return { cancel: () => clearTimeout(timer) }
   },
-  tick: setImmediate
+  tick: run => void setImmediate(run)
 }
 
 export interface ClustersLendingDeps extends Omit<LendingDeps<string>, 'cluster' | 'groups' | 'time'> {

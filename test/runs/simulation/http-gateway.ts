@@ -36,6 +36,8 @@ export interface HttpGatewayOptions {
   readonly disk?: GatewayDisk | undefined
   /** The one behind it is that of management. Default {@link GATEWAY_PORT}. */
   readonly port?: number
+  /** Further gauges that are 0 at rest. */
+  readonly held?: readonly string[]
   /** Told when it is killed, stops and starts. */
   readonly outages: Outages
   /** Default: nobody hears what it tells. */
@@ -89,7 +91,7 @@ export class HttpGateway implements SimulatedProcess {
   async held(): Promise<Record<string, number>> {
     if (this.#app === undefined) return { 'its start': 1 }
     const text = await this.#world.start(this.#scraper, () => scrape(this.port + 1))
-    const held = Object.fromEntries(HELD.map(name => [name, gaugeIn(text, name)]))
+    const held = Object.fromEntries([...HELD, ...(this.#options.held ?? [])].map(name => [name, gaugeIn(text, name)]))
     // The gauge is set every two seconds only.
     if (this.disk !== undefined) held['records on disk'] = this.disk.openRecords
     held[IN_FLIGHT]!--

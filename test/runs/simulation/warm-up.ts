@@ -22,6 +22,9 @@ let warmed: Promise<void> | undefined
 async function warm(): Promise<void> {
   await prepareCompression()
   await import('../../../src/producer/transactions/transactions.js')
+  await import('../../../src/deployment/gateways/gateway-peers.js')
+  await import('../../../src/deployment/gateways/gateway-keys.js')
+  await import('../../../src/deployment/lending/clusters-lending.js')
   const flags = Object.entries(settings).map(([path, value]) => ({ flag: path, path: path.split('.'), value }))
   const world = new World({ seed: 1 })
   const stopTime = world.flow()

@@ -121,6 +121,31 @@ const killGateway: FaultKind = ({ processes }, random) => {
   return restart === undefined ? nothing(`${process.name} is not there`) : { what: process.name, stop: restart }
 }
 
+/** Two gateways, the second of which the first one calls. */
+const somePeers = ({ processes }: FaultTargets, random: SeededRandom): [Host, Host] => {
+  const [from, to] = shuffled(processes, random)
+  return [from!.host, to!.host]
+}
+
+/** Nothing gets from one gateway to another; what was sent arrives when that is over. */
+const silentPeer: FaultKind = (targets, random) => {
+  const { network } = targets.world
+  const [from, to] = somePeers(targets, random)
+  network.block(from, to)
+  const what = `from ${from.name} to ${to.name}`
+  return { what, stop: () => network.unblock(from, to), isMet: triesSince(targets, from, to) }
+}
+
+/** Calls between two gateways take longer. */
+const slowPeer: FaultKind = (targets, random) => {
+  const { network } = targets.world
+  const [a, b] = somePeers(targets, random)
+  const delayMs = random.pick([20, 60, 200, 1_500])
+  network.delay(a, b, delayMs)
+  const what = `${delayMs} ms between ${a.name} and ${b.name}`
+  return { what, stop: () => network.delay(a, b, 0), isMet: triesSince(targets, a, b) }
+}
+
 export const harmlessNetworkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump }
 
-export const networkFaults = { ...harmlessNetworkFaults, killGateway }
+export const networkFaults = { ...harmlessNetworkFaults, killGateway, silentPeer, slowPeer }

@@ -7,6 +7,7 @@ import { elsewhere } from './elsewhere.js'
 import { fair } from './fair.js'
 import { groups } from './groups.js'
 import { grown } from './grown.js'
+import { lent } from './lent.js'
 import { calm, closing, forgetful, library, moves } from './library.js'
 import { promised } from './promised.js'
 import { kafboy, killed, pixy, push } from './push.js'
@@ -43,7 +44,8 @@ const scenarios: readonly Scenario[] = [
   stopping,
   promised,
   transactions,
-  queues
+  queues,
+  lent
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -56,7 +58,8 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [killed.name, stopping.name],
   [groups.name, promised.name],
   [calm.name, transactions.name],
-  [arion.name, queues.name]
+  [arion.name, queues.name],
+  [consumers.name, lent.name]
 ])
 /** Those that have no turn of their own. */
 const others: ReadonlySet<string> = new Set(sharing.values())

@@ -18,6 +18,7 @@ export interface GroupProgressOptions {
 
 const LOOK_EVERY_MS = 300
 const TIMEOUT_MS = 5_000
+const WATCH_EVERY_MS = 50
 /** Members that are gone are forgotten by then, and those that stayed have shared the partitions. */
 const REST_MS = 20_000
 const LAST = { records: 20, pauseMs: 30 }
@@ -46,6 +47,8 @@ export class GroupProgress extends Client<GroupProgressOptions, ServiceDeps> imp
   readonly #partitions: readonly Progress[]
   #lastRound: 'none' | 'awaited' | 'written' = 'none'
   #isLooking = false
+  /** Records that nobody was offered, and since when they are seen. */
+  #waiting: ReadonlyMap<string, number> = new Map()
 
   constructor(options: GroupProgressOptions, deps: ServiceDeps, log: LogEnd) {
     super(options, deps)
@@ -77,6 +80,27 @@ export class GroupProgress extends Client<GroupProgressOptions, ServiceDeps> imp
     return before !== undefined
   }
 
+  /** A record that nobody was offered, and that has been seen in the log for so long. `undefined`: there is none. */
+  waitingFor(ms: number): string | undefined {
+    const now = this.deps.now()
+    for (const [name, since] of this.#waiting) if (now - since >= ms) return name
+    return undefined
+  }
+
+  /** Sees since when records wait. */
+  #watch(): void {
+    const now = this.deps.now()
+    const waiting = new Map<string, number>()
+    this.#partitions.forEach(({ offered, lastRoundFrom }, partition) => {
+      for (let offset = lastRoundFrom; offset < this.#endOf(partition); offset++) {
+        const name = `${partition}@${offset}`
+        if (!offered.has(offset)) waiting.set(name, this.#waiting.get(name) ?? now)
+      }
+    })
+    this.#waiting = waiting
+    if (!this.isStopped || !this.isCommitted) setTimeout(() => this.#watch(), WATCH_EVERY_MS)
+  }
+
   acked(partition: number, offset: number): void {
     const progress = this.#partitions[partition]!
     progress.acked.add(offset)
@@ -100,6 +124,7 @@ export class GroupProgress extends Client<GroupProgressOptions, ServiceDeps> imp
     setTimeout(() => {
       this.#partitions.forEach((progress, partition) => (progress.lastRoundFrom = this.#endOf(partition)))
       this.#lastRound = 'written'
+      this.#watch()
       this.#writeUntil((this.options.last ?? LAST).records, succeeded)
     }, REST_MS)
   }
