@@ -1,0 +1,296 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'chai'
+import { groupBy } from '../../../src/core/group-by.js'
+import { Children, type Gateway } from '../../cli/child.js'
+import { isInstalled } from '../../http/engine/proxies.js'
+import type { Direction } from '../../support/holding-proxy.js'
+import { type Answer, eventually, type Got, LendingGateways } from './lending-gateways.js'
+import { LendingLoad, type Twice } from './lending-load.js'
+import { kindOf } from './two-gateways.js'
+
+/** `LENDING_BROKERS=host:port,…` for a Kafka that runs already; `LENDING_GATEWAYS=8` for another number of gateways. */
+const { LENDING_BROKERS, LENDING_GATEWAYS } = process.env
+const COUNTS = LENDING_GATEWAYS === undefined ? [2, 4] : LENDING_GATEWAYS.split(',').map(Number)
+const MESSAGES = 16
+/** Of one message, until the client gives up. */
+const MOST_CALLS = 20
+/** Clients that do not read, requests of each, and the size of their messages: more than sockets take in. */
+const SLOW = 4
+const PIPELINED = 8
+const LARGE_BYTES = 700_000
+/** After a fault. */
+const AFTER_MS = 20_000
+/** What was read in the last seconds before a fault may not be committed. */
+const COMMITS_MS = 6_000
+
+/** What one client saw that asked one request after another. */
+class SequentialReader {
+  readonly got: Got[] = []
+  /** Answers "no message" while a message waited. */
+  inVain = 0
+  calls = 0
+  longestMs = 0
+
+  /** Asks until the one message that waits has come. */
+  async next(ask: () => Promise<Answer>): Promise<void> {
+    const since = performance.now()
+    for (let call = 0; call < MOST_CALLS; call++) {
+      const { status, got } = await ask()
+      this.calls++
+      if (status === 200) {
+        this.got.push(...got)
+        this.longestMs = Math.max(this.longestMs, performance.now() - since)
+        return
+      }
+      expect(status, 'no message').to.be.oneOf([204, 408])
+      this.inVain++
+    }
+    throw new Error(`no message in ${MOST_CALLS} calls`)
+  }
+
+  get counted(): string {
+    return `${this.calls} calls, ${this.inVain} in vain, longest ${Math.round(this.longestMs)} ms`
+  }
+
+  /** Offsets of each partition in the order in which they came. */
+  get offsets(): readonly (readonly number[])[] {
+    const byPartition = groupBy(this.got, ({ partition }) => partition)
+    return [...byPartition.values()].map(some => some.map(({ offset }) => offset))
+  }
+}
+
+const ascending = (numbers: readonly number[]): readonly number[] =>
+  [...new Set(numbers)].sort((one, other) => one - other)
+
+describe('messages of a group, whichever gateway is asked', function () {
+  this.timeout(240_000)
+  const children = new Children()
+  let brokers: string
+  let stage: LendingGateways | undefined
+
+  before(function () {
+    if (!isInstalled(kindOf('nginx'))) this.skip()
+  })
+  beforeEach(async () => {
+    brokers = LENDING_BROKERS ?? (await children.start(['broker', '--port', '0']).line(/127\.0\.0\.1:\d+/))[0]
+  })
+  afterEach(async () => {
+    await stage?.stop()
+    stage = undefined
+    await children.stopAll()
+  })
+
+  async function started(count: number, partitions: number, environment: Record<string, string> = {}) {
+    const topic = `lent-${randomUUID()}`
+    stage = await LendingGateways.start(children, { brokers, topic, count }, environment)
+    await stage.createTopic(partitions)
+    return { stage, of: await stage.join() }
+  }
+
+  for (const count of COUNTS) {
+    it(`${count} gateways behind nginx: one client gets each message with the first call`, async () => {
+      const { stage } = await started(count, count)
+      const reader = new SequentialReader()
+      const values = Array.from({ length: MESSAGES }, (_, nth) => `${nth}`)
+      for (const [nth, value] of values.entries()) {
+        // nginx takes the gateways in turn, so each of them is asked for messages of each partition.
+        await stage.write(Math.floor(nth / count) % count, value)
+        await reader.next(() => stage.ask())
+      }
+      console.log(`      ${reader.counted}`)
+      expect(reader.got.map(({ value }) => value)).to.deep.equal(values)
+      for (const offsets of reader.offsets) expect(offsets).to.deep.equal(ascending(offsets))
+      expect(reader.inVain, reader.counted).to.equal(0)
+      expect((await stage.ask()).status, 'nothing is left').to.equal(408)
+    })
+
+    it(`${count} gateways behind nginx: a backlog comes once, in the order of its partitions`, async () => {
+      const { stage } = await started(count, count)
+      const values = Array.from({ length: count }, (_, partition) =>
+        Array.from({ length: MESSAGES }, (_, nth) => `${partition}-${nth}`)
+      )
+      for (const [partition, some] of values.entries()) await stage.write(partition, ...some)
+      const reader = new SequentialReader()
+      while (reader.got.length < values.flat().length) await reader.next(() => stage.ask())
+      console.log(`      ${reader.counted}`)
+      for (const offsets of reader.offsets) expect(offsets).to.deep.equal(ascending(offsets))
+      expect(reader.got.map(({ value }) => value).toSorted()).to.deep.equal(values.flat().toSorted())
+      expect(reader.inVain, reader.counted).to.equal(0)
+    })
+
+    it(`${count} gateways behind nginx: one client of CloudEvents gets each event with the first call`, async () => {
+      const { stage } = await started(count, count)
+      const reader = new SequentialReader()
+      for (let nth = 0; nth < MESSAGES; nth++) {
+        await stage.writeEvent(String(nth))
+        await reader.next(() => stage.askForEvent())
+      }
+      console.log(`      ${reader.counted}`)
+      expect(reader.got.map(({ value }) => value)).to.deep.equal(Array.from({ length: MESSAGES }, (_, nth) => `${nth}`))
+      expect(reader.inVain, reader.counted).to.equal(0)
+    })
+  }
+
+  const ofTwo = { CASTELLAN_CONSUMER_ACK_TIMEOUT_MS: '30000' }
+  /** The gateway that is asked, the one that lends to it, and a partition of each. */
+  async function two(more: Record<string, string> = {}, partitions = 2) {
+    const { stage, of } = await started(2, partitions, { ...ofTwo, ...more })
+    const [borrower, lender] = stage.gateways as [Gateway, Gateway]
+    return { stage, borrower, lender, own: of[0]!, lent: of[1]! }
+  }
+
+  it('offers what a client got without acknowledgement no earlier for a gateway that was killed', async () => {
+    const { stage, borrower, lender, lent } = await two()
+    await stage.write(lent[0]!, 'a')
+    const { got } = await stage.askAt(borrower, '&noAck')
+    const givenAt = performance.now()
+    expect(got.map(({ value }) => value)).to.deep.equal(['a'])
+    await sleep(1_000)
+    await borrower.child.stop('SIGKILL')
+    let again: readonly Got[] = []
+    while (again.length === 0 && performance.now() - givenAt < 60_000) again = (await stage.askAt(lender, '&noAck')).got
+    expect(again.map(({ value }) => value)).to.deep.equal(['a'])
+    expect(performance.now() - givenAt).to.be.at.least(30_000)
+  })
+
+  it('clients that do not read their answers get all once, and others go on meanwhile', async () => {
+    const { stage, borrower, own, lent } = await two({}, 4)
+    const [large, small] = lent as [number, number]
+    expect(own).to.have.length(2)
+    const values = Array.from({ length: SLOW * PIPELINED }, (_, nth) => `${nth}-`.padEnd(LARGE_BYTES, 'x'))
+    const slow = await Promise.all(
+      Array.from({ length: SLOW }, () => SlowClient.open(borrower, stage.messagesPath, PIPELINED))
+    )
+    for (const value of values) await stage.write(large, value)
+    await sleep(2_000)
+    const reader = new SequentialReader()
+    for (let nth = 0; nth < MESSAGES; nth++) {
+      await stage.write(small, `small ${nth}`)
+      await reader.next(() => stage.askAt(borrower))
+    }
+    console.log(`      beside slow clients: ${reader.counted}`)
+    await sleep(8_000)
+    const read = (await Promise.all(slow.map(client => client.readAll()))).flat()
+    console.log(`      slow clients got ${read.length} of ${values.length}`)
+    while (read.length < values.length) {
+      const { got } = await stage.ask()
+      if (got.length === 0) break
+      read.push(...got.map(({ value }) => value))
+    }
+    expect(reader.got.map(({ value }) => value)).to.deep.equal(
+      Array.from({ length: MESSAGES }, (_, nth) => `small ${nth}`)
+    )
+    expect(reader.inVain, reader.counted).to.equal(0)
+    const names = (all: readonly string[]): string[] => all.map(value => value.split('-')[0]!).toSorted()
+    expect(names(read)).to.deep.equal(names(values))
+  })
+
+  interface Fault {
+    readonly what: string
+    /** @returns what ends it */
+    begin(stage: LendingGateways): Promise<() => void> | (() => void)
+    readonly lastsMs: number
+    /** A gateway that never comes back. */
+    readonly killed?: number
+  }
+  const signalled = (nth: number) => (stage: LendingGateways) => {
+    stage.gateways[nth]!.child.process.kill('SIGSTOP')
+    return () => void stage.gateways[nth]!.child.process.kill('SIGCONT')
+  }
+  const held = (nth: number, direction: Direction) => (stage: LendingGateways) => {
+    stage.between[nth]!.hold(direction)
+    return () => stage.between[nth]!.release()
+  }
+  const killed = (nth: number) => async (stage: LendingGateways) => {
+    await stage.gateways[nth]!.child.stop('SIGKILL')
+    return () => undefined
+  }
+  const faults: readonly Fault[] = [
+    { what: 'the lender is killed', begin: killed(1), lastsMs: 8_000, killed: 1 },
+    { what: 'the borrower is killed', begin: killed(0), lastsMs: 8_000, killed: 0 },
+    { what: 'the lender stands still for 20 s', begin: signalled(1), lastsMs: 20_000 },
+    { what: 'the borrower stands still for 20 s', begin: signalled(0), lastsMs: 20_000 },
+    { what: 'calls to the lender are held', begin: held(1, 'toServer'), lastsMs: 12_000 },
+    { what: 'answers of the lender are held', begin: held(1, 'toClient'), lastsMs: 12_000 },
+    { what: 'calls to the borrower are held', begin: held(0, 'toServer'), lastsMs: 12_000 },
+    { what: 'answers of the borrower are held', begin: held(0, 'toClient'), lastsMs: 12_000 }
+  ]
+  for (const fault of faults) {
+    it(`loses nothing when ${fault.what}, and offers messages twice around the fault only`, async () => {
+      const { stage, borrower } = await two()
+      // Two clients of one gateway: the other one lends all that it reads. A client of the other one comes when the first is killed.
+      const load = new LendingLoad(stage, 2, fault.killed === 0 ? [0, 0, 1] : [0, 0])
+      try {
+        await sleep(6_000)
+        expect(load.readings.filter(({ gateway }) => gateway === 0).length, 'before').to.be.above(
+          load.written.length / 3
+        )
+        if (fault.killed !== 0) expect(load.unread.length, 'unread before').to.be.below(load.written.length / 3)
+        const beganAt = load.nowMs
+        const end = await fault.begin(stage)
+        await sleep(fault.lastsMs)
+        end()
+        await sleep(AFTER_MS)
+        load.endWriting()
+        await eventually('all is read', async () => load.unread.length === 0)
+        const endedAt = beganAt + fault.lastsMs + AFTER_MS / 2
+        const around = ([first]: Twice): boolean => first!.atMs > beganAt - COMMITS_MS && first!.atMs < endedAt
+        console.log(`      ${load.written.length} written, ${load.twice.length} twice: ${tellTwice(load.twice)}`)
+        expect(load.twice.filter(one => !around(one)).map(one => JSON.stringify(one))).to.deep.equal([])
+      } finally {
+        console.log(`      unread: ${load.unread.slice(0, 10)}; ${borrower.child.isRunning ? '' : 'borrower ended'}`)
+        await load.end()
+      }
+    })
+  }
+})
+
+/** Gateways and how long after the first reading. */
+const tellTwice = (twice: readonly Twice[]): string =>
+  twice
+    .slice(0, 5)
+    .map(
+      ([one, other]) =>
+        `${one!.value} at ${one!.gateway}, then ${other!.gateway} after ${Math.round(other!.atMs - one!.atMs)} ms`
+    )
+    .join('; ')
+
+/** Sends several requests on one connection, and reads nothing until it is told so. */
+class SlowClient {
+  readonly #socket: Socket
+  readonly #requests: number
+
+  private constructor(socket: Socket, requests: number) {
+    this.#socket = socket
+    this.#requests = requests
+  }
+
+  static async open({ url }: Gateway, path: string, requests: number): Promise<SlowClient> {
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    socket.on('error', () => undefined)
+    await once(socket, 'connect')
+    socket.pause()
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: ${hostname}\r\n\r\n`.repeat(requests))
+    return new SlowClient(socket, requests)
+  }
+
+  /** @returns the values that it got, once all answers have come or the connection has ended */
+  async readAll(): Promise<readonly string[]> {
+    let text = ''
+    const ended = new AbortController()
+    const isWhole = (): boolean => text.split('HTTP/1.1 ').length > this.#requests && text.trimEnd().endsWith('}')
+    this.#socket.setEncoding('latin1').on('data', (data: string) => {
+      text += data
+      if (isWhole()) ended.abort()
+    })
+    this.#socket.once('close', () => ended.abort())
+    this.#socket.resume()
+    await sleep(30_000, undefined, { signal: ended.signal }).catch(() => undefined)
+    this.#socket.destroy()
+    return Array.from(text.matchAll(/"value": "([^"]*)"/g), ([, value]) => Buffer.from(value!, 'base64').toString())
+  }
+}
