@@ -26,6 +26,8 @@ const SLEEPERS: readonly string[] = [
   'test/http/engine/clients/client.mjs',
   'test/http/engine/proxies.ts',
   'test/producer/durable-stage.ts',
+  'test/runs/deploy/lending-gateways.ts',
+  'test/runs/deploy/lending-load.ts',
   'test/runs/integration/counting-reader.ts',
   'test/runs/integration/etl-stage.ts',
   'test/runs/integration/foreign-leader.ts',
