@@ -53,7 +53,7 @@ const section = z.strictObject({
   advertisedHost: host
     .optional()
     .describe(
-      'The host in the metadata for clients; absent: `embedded.host` or, if it means every address of the machine (`0.0.0.0`, `::`), the address to which the client has connected'
+      'The host in the metadata for clients; absent: `embedded.host` or, if that is `0.0.0.0` or `::`, the address to which the client has connected'
     ),
   port: listenPort
     .default(9092)

@@ -38,7 +38,7 @@ const sasl = z
       )
       .meta({ secret: true }),
     tokenPath: optionalText.describe(
-      'For `oauthbearer`: file with the token, which is read again at each login, such as a projected token of Kubernetes'
+      'For `oauthbearer`: file with the token, read again at each login, such as a projected token of Kubernetes'
     ),
     tokenCommand: z
       .array(nonEmpty)

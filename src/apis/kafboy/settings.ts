@@ -117,7 +117,7 @@ export const kafboySettings = z
       ),
     callbackTimeoutMs: milliseconds
       .default(5_000)
-      .describe('How long the promise of a hook may take to decide about a request; after it the answer is 504')
+      .describe('How long a hook may take to decide about a request; after it the answer is 504')
       .meta({ advanced: true }),
     syncTimeoutMs: syncTimeoutMs(5_000),
     ...topicOptions,

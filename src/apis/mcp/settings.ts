@@ -27,7 +27,7 @@ export const mcpSettings = z
     values: z
       .array(shown)
       .default([])
-      .describe('What of records agents get: the first entry that fits the topic counts. No entry fits: `full`')
+      .describe('What of records agents get: the first entry that fits the topic counts, else `full`')
   })
   .prefault({})
   .describe('Tools for agents, by the Model Context Protocol, under `/mcp`')

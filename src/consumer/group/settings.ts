@@ -38,13 +38,11 @@ const section = z.strictObject({
     .int()
     .min(-1)
     .default(-1)
-    .describe(
-      'How often a message is offered again before it is given up and counts as acknowledged; -1: without a limit'
-    ),
+    .describe('How often a message is offered again before it counts as acknowledged; -1: without a limit'),
   maxPendingMessages: count
     .default(300)
     .describe(
-      'Limit of messages of a partition that are offered and not acknowledged; one more message may be offered. In `run` of the library, those that wait for their handlers count as well'
+      'Limit of messages of a partition that are offered and not acknowledged (one more may be). In `run` of the library, those that wait for handlers count, too'
     ),
   commitIntervalMs: millisecondsOrZero
     .default(500)
@@ -68,7 +66,7 @@ const section = z.strictObject({
   revocationMs: millisecondsOrZero
     .default(5_000)
     .describe(
-      'How long a member that has to join again waits for acknowledgements of offered messages. A message without an acknowledgement is offered again by the member that gets its partition'
+      'How long a member that has to join again waits for acknowledgements. A message without one is offered again by the member that gets its partition'
     )
     .meta({ advanced: true }),
   lend: z

@@ -10,32 +10,25 @@ const countersFromZero: Meanings = {
   'router.cluster_changes': 'How often another Kafka cluster answered at the same addresses',
   'router.cache_evictions': 'Batches that were evicted from the cache in favour of others',
   'groups.unexpected_failures': 'Bugs met by a consumer group',
-  'groups.offered_messages': 'Messages given to clients; a message that is given twice counts twice',
+  'groups.offered_messages': 'Messages given to clients; one given twice counts twice',
   'groups.retried_messages': 'Messages given again because they were not acknowledged in time',
-  'groups.given_up_messages':
-    'Messages that were given as often as allowed and never acknowledged; the group treats them as acknowledged',
+  'groups.given_up_messages': 'Messages that were given as often as allowed; they count as acknowledged',
   'groups.skipped_batches': 'Damaged batches that groups have skipped',
-  'groups.truncated_logs':
-    'How often the end of a log was lost, and a group continued at the offset where the logs diverge',
+  'groups.truncated_logs': 'How often a log lost its end, and a group continued where the logs diverge',
   'groups.failed_commits': 'Commits of groups that Kafka refused for good',
   'groups.exclusions': 'How often a group excluded this member, so that it had to join again',
-  'queues.acquired_messages':
-    'Messages of queues that clients have acquired; a message that is acquired twice counts twice',
-  'queues.redelivered_messages':
-    'Messages of queues that a client has acquired, and that Kafka had given to a client before',
+  'queues.acquired_messages': 'Messages that clients have acquired; one acquired twice counts twice',
+  'queues.redelivered_messages': 'Messages that a client has acquired, and that Kafka had given out before',
   'queues.archived_messages':
-    'Messages of queues that Kafka has archived at their last delivery, as far as is known: no client has accepted or rejected them. The log names each',
+    'Messages that Kafka has archived at their last delivery, as far as is known: no client has accepted or rejected them. The log names each',
   'delivery.delivered_records': 'Records that were written to Kafka',
-  'delivery.failed_records':
-    'Accepted records that Kafka refused, for example as too large for the topic, or that Castellan gave up',
-  'delivery.withdrawn_records': 'Records that were withdrawn at the deadline of their request, before they were sent',
+  'delivery.failed_records': 'Accepted records that Kafka refused, or Castellan gave up',
+  'delivery.withdrawn_records': 'Records withdrawn unsent at the deadline of their request',
   'delivery.refused_records':
     'Records that delivery did not accept: the buffer is full, the record is larger than delivery.maxRecordBytes, or the topic does not exist. Not those that an API refuses before: `castellan_refused_records_total` counts both. Records that Kafka refuses count as failed',
   'delivery.retried_batches': 'Batches that were sent again',
-  'delivery.found_batches':
-    'Batches without an answer that were found in the log of the partition, and therefore not sent again',
-  'delivery.unchecked_batches':
-    'Batches that were sent again although they may already be in the log of the partition; they may be there twice',
+  'delivery.found_batches': 'Batches without an answer that were found in the log, and not sent again',
+  'delivery.unchecked_batches': 'Batches that were sent again although they may be in the log; they may be there twice',
   'durable.accepted_records': 'Records that the durable log has accepted',
   'durable.delivered_records': 'Records from the durable log that were written to Kafka',
   'durable.refused_records':
@@ -49,7 +42,7 @@ const countersOfBrokers: Meanings = {
   'kafka_dispatcher.fetches': 'Fetch calls that were sent',
   'kafka_dispatcher.bytes_fetched': 'Bytes of fetch responses',
   'kafka_dispatcher.batched_requests': 'Requests that were answered from a fetch response',
-  'kafka_dispatcher.avoided_fetches': 'Queued requests that were answered from the fetch response for another request',
+  'kafka_dispatcher.avoided_fetches': 'Queued requests that were answered from the fetch response for another one',
   'kafka_dispatcher.cache_hits': 'Requests answered from the cache',
   'kafka_dispatcher.invalid_messages': 'Partitions in fetch responses whose records were damaged',
   'kafka_dispatcher.unknown_topic_or_partition_responses': 'Partitions in responses that the broker did not know'
@@ -61,13 +54,13 @@ const counters: Meanings = {
   'router.retries': 'Requests that were routed again',
   'http.idempotent_requests': 'Requests with the header `Idempotency-Key`, by what was done with them',
   'queues.settled_messages':
-    'Words about messages of queues (accept, release, reject, renew), by their outcome: `done`, `lost`, `unknown`, `elsewhere`, `invalid`, `failed`',
+    'Words about messages (accept, release, reject, renew), by outcome: `done`, `lost`, `unknown`, `elsewhere`, `invalid`, `failed`',
   'router.request_latency': 'Time from a request to its answer',
   'router.timeouts_sent': 'Requests that were answered `timedOut`',
   'http.admission_wait': 'How long requests waited for free memory or disk before their bodies were read',
   'kafka_dispatcher.unexpected_failures': 'Bugs met by a dispatcher',
   'kafka_dispatcher.calls': 'Calls that were sent',
-  'kafka_dispatcher.failed_calls': 'Calls without an answer, or with an answer that could not be read',
+  'kafka_dispatcher.failed_calls': 'Calls without an answer that could be read',
   'kafka_dispatcher.timed_out_calls': 'Calls without an answer within their time limit; they count as failed, too',
   'kafka_dispatcher.call': 'Time from a call to the answer of the broker',
   'delivery.lost_records':
@@ -106,18 +99,18 @@ const sumsFromZero: Meanings = {
   'queues.queues': 'Topics and groups whose messages this process acquires',
   'queues.unserved_queues':
     'Topics and groups whose messages this process cannot acquire, for 30 s or because Kafka refuses it for good',
-  'queues.held_messages': 'Messages of queues that Kafka has locked for this process',
+  'queues.held_messages': 'Messages that Kafka has locked for this process',
   'queues.waiting_acquires': 'Requests that wait for messages of queues',
   'delivery.buffered_records': 'Records that wait for Kafka',
   'delivery.buffered_bytes': 'Bytes of the records that wait for Kafka, bookkeeping included',
   'delivery.stuck_bytes':
-    'Buffered bytes of partitions whose batch waits more than 0.5 s for an acknowledgement, and of topics that are being looked up',
+    'Buffered bytes of partitions whose batch waits for more than 0.5 s, and of topics that are being looked up',
   'delivery.unknown_topics':
-    'Topics that are being looked up for records in memory, and topics that are remembered as missing; `castellan_cluster_unknown_topics` has those of the durable log',
+    'Topics that are looked up for records in memory, or remembered as missing; `castellan_cluster_unknown_topics` has those of the durable log',
   'delivery.partitions': 'Partitions that records are written to',
   'delivery.partitions_backing_off': 'Partitions that wait before their batch is sent again',
   'durable.topics':
-    'Topics that have records in the durable log, or had some lately. At most 1,000 topics that Kafka does not know are counted',
+    'Topics that have records in the durable log, or had some lately; of those that Kafka does not know at most 1,000',
   'durable.partitions': 'Partitions that records from the durable log are written to',
   'durable.partitions_backing_off': 'Partitions of the durable log that wait before their batch is sent again'
 }
@@ -132,14 +125,12 @@ const sums: Meanings = {
   'wal.segments': 'Files of the durable log',
   'wal.dead_letters': 'Records that Kafka has refused for good; `castellan wal dead-letters` lists them',
   'wal.damaged_records': 'Damaged records that were found in the durable log',
-  'wal.quarantined_segments':
-    'Files of the durable log that were moved aside, because they are damaged or cannot be read',
+  'wal.quarantined_segments': 'Files of the durable log that were moved aside: damaged or unreadable',
   'wal.outcome_bytes': 'Bytes on disk of what became of records of the durable log, for receipts',
   'wal.lost_outcomes': 'Records whose outcome could not be written; their receipts say `unknown`',
   'wal.damaged_files': 'Damaged files of receipts and keys of requests that were found',
   'wal.read_ahead_bytes': 'Memory held by records that were read from the durable log and wait for Kafka',
-  'wal.read_ahead_limit_bytes':
-    'Limit of the memory held by records that were read from the durable log: `advanced.wal.readAheadBytes`'
+  'wal.read_ahead_limit_bytes': 'Limit of that memory: `advanced.wal.readAheadBytes`'
 }
 
 /** Gauges that exist from the start. The value of several processes is the highest one. */
@@ -147,7 +138,7 @@ const maximaFromZero: Meanings = {
   'http.idempotency_used_ratio':
     'Used share of `idempotency.maxBytes`, in memory or on disk, whichever is larger; as of the latest request with a key',
   'queues.oldest_held_age_seconds':
-    'How long the message of a queue is held that is held longest; 0: none is held. Its partition stops 2,000 offsets after it',
+    'Longest time that a message is held; 0: none is. Its partition stops 2,000 offsets after it',
   'delivery.oldest_record_age_seconds': 'How long the oldest record that waits for Kafka has waited; 0: none waits',
   'durable.backlog_retention_ratio':
     'Longest wait of a record in the durable log, divided by `retention.ms` of its topic; the highest of all topics. Above 1, Kafka deletes the oldest records as soon as it has them. 0 with `wal.timestamps` `sent`'

@@ -48,11 +48,7 @@ export type ListenerTlsSettings = z.output<typeof listenerTls>
 const addressSettings = z
   .strictObject({
     maxConnections: count.optional().describe('Limit of connections of one address; further ones are closed at once'),
-    maxBodiesInFlightBytes: bytes
-      .optional()
-      .describe(
-        'Limit of the bytes of request bodies of one address that are being received or answered; further requests are refused as overload'
-      ),
+    maxBodiesInFlightBytes: bytes.optional().describe('As `http.maxBodiesInFlightBytes`, of one address'),
     maxRequestsInFlight: count
       .optional()
       .describe('Limit of requests of one address in progress; further ones are answered 429')
@@ -91,7 +87,7 @@ export const httpSettings = z
       .array(nonEmpty)
       .default([])
       .describe(
-        'Further values of the header `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these; other listeners check `Host` only when this is set. `*`: any'
+        'Further values of `Host`, with or without port, that are served. A listener on loopback serves only `localhost`, loopback addresses and these; others check `Host` only when this is set. `*`: any'
       ),
     allowedOrigins: z
       .array(
@@ -115,7 +111,7 @@ export const httpSettings = z
       )
       .max(50)
       .default([])
-      .describe('Names of HTTP headers that become headers of the records of a request, in every API. Absent: none'),
+      .describe('Names of HTTP headers that become headers of the records of a request'),
     decodedApis: z
       .array(z.enum(['arion', 'kafboy', 'kafka-pixy']))
       .default([])
@@ -167,7 +163,7 @@ export const httpSettings = z
       .meta({ advanced: true }),
     requestTimeoutMs: milliseconds
       .default(30_000)
-      .describe('Time limit for receiving a whole request, body included; beyond it the answer is 408'),
+      .describe('Time limit for receiving a whole request; beyond it the answer is 408'),
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
@@ -176,7 +172,7 @@ export const httpSettings = z
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)
       .describe(
-        'Requests with a body are refused as overload, a quarter more of them each second, while the event loop is late by more than this all the time; fewer again when it is late by less than half. 0: never'
+        'Requests with a body are refused as overload, a quarter more each second, while the event loop is late by more than this all the time; fewer again below half of it. 0: never'
       )
       .meta({ advanced: true }),
     maxHeapShare: z
@@ -185,7 +181,7 @@ export const httpSettings = z
       .max(1)
       .default(0.9)
       .describe(
-        'Requests with a body are refused as overload while more than this share of what the heap may take is used, until it is a tenth below. 1: never'
+        'Requests with a body are refused as overload while more than this share of the heap is used, until it is a tenth below. 1: never'
       )
       .meta({ advanced: true }),
     keepAliveTimeoutMs: milliseconds

@@ -16,14 +16,14 @@ const section = z
       .meta({ advanced: true }),
     maxBytes: bytes
       .default(10 * GIB)
-      .describe('Limit of the size of the log on disk, without dead letters; further records are refused as overload'),
+      .describe('Limit of the log on disk, without dead letters; further records are refused as overload'),
     minFreeBytes: bytesOrZero
       .default(128 * MIB)
       .describe('Free space on the disk below which further records are refused as overload'),
     maxDeadLetterBytes: bytes
       .default(GIB)
       .describe(
-        'Limit of the bytes on disk of records that Kafka has refused for good; beyond it, a refused record stays in the log and stops its partition'
+        'Limit of records that Kafka has refused for good; beyond it, a refused record stays in the log and stops its partition'
       ),
     maxWaitingBytes: bytes
       .default(64 * MIB)

@@ -41,9 +41,7 @@ const section = z.strictObject({
   maxRecordBytes: bytes.default(1 * MIB).describe('Key, value and headers of one record; larger ones are refused'),
   timeoutMs: milliseconds
     .default(120_000)
-    .describe(
-      'Longest time that a record waits, and that a batch which may have reached a broker is tried again before it is given up'
-    ),
+    .describe('Longest time that a record waits, and that a batch which may have reached a broker is tried again'),
   createTopics: yesOrNo(true).describe(
     'Lets the brokers create missing topics that are written to, if `auto.create.topics.enable` is on'
   ),

@@ -5,7 +5,7 @@ import { bytesOrZero, HOUR_MS, MIB, millisecondsOrZero } from '../../core/settin
 const section = z.strictObject({
   retentionMs: millisecondsOrZero
     .default(24 * HOUR_MS)
-    .describe('How long it is known what became of a record that is not waiting any more; later its receipt is 410'),
+    .describe('How long it is known what became of a settled record; later its receipt is 410'),
   maxBytes: bytesOrZero
     .default(256 * MIB)
     .describe('Disk space for what became of records, per durable log. 0: no receipts are given')

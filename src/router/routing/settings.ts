@@ -62,7 +62,7 @@ const section = z.strictObject({
   requestTimeoutMs: milliseconds
     .default(30_000)
     .describe(
-      'Deadline of a request to the Router. A request without an answer by then is answered `timedOut`. A time-out in the request itself takes precedence'
+      'Deadline of a request to the Router, which is answered `timedOut` then. A time-out of the request itself takes precedence'
     )
     .meta({ advanced: true }),
   fetchMaxWaitMs: millisecondsOrZero
@@ -90,7 +90,7 @@ const section = z.strictObject({
   metadataMaxAgeMs: milliseconds
     .default(10_000)
     .describe(
-      'Greatest age of the metadata of a topic in use, in which deleted topics and added partitions are noticed. All topics in use are looked up in one call after three quarters of it'
+      'Greatest age of the metadata of a topic in use, in which deleted topics and added partitions are noticed; asked for in one call after three quarters of it'
     )
     .meta({ advanced: true }),
   unknownTopicTimeoutMs: milliseconds
@@ -116,7 +116,7 @@ const section = z.strictObject({
     .max(5)
     .default(1)
     .describe(
-      'Limit of produce calls in flight to one broker, each on its own connection. More help when the round trip to the broker is long, but make batches smaller'
+      'Limit of produce calls in flight to one broker, each on its own connection. More help if the round trip is long, but make batches smaller'
     )
     .meta({ advanced: true })
 })

@@ -44,7 +44,7 @@ export const metricsSettings = z
           .max(MAX_TIMER_MS)
           .optional()
           .describe(
-            'Kafka is asked once in this time for the lag of each group that the gateways serve, and of `groups`. At least 1000; absent: it is not asked'
+            'How often Kafka is asked for the lag of each group that the gateways serve, and of `groups`. At least 1000; absent: never'
           ),
         groups: z
           .array(nonEmpty)
@@ -64,11 +64,7 @@ export type LagSettings = z.output<typeof metricsSettings>['lag']
 
 export const serviceSettings = z
   .strictObject({
-    pidFile: nonEmpty
-      .optional()
-      .describe(
-        'File to which the id of the process is written before the start; it is not removed at the end. Absent: none'
-      )
+    pidFile: nonEmpty.optional().describe('File for the id of the process, written before the start, and not removed')
   })
   .prefault({})
   .describe('The process as a service of the system')
@@ -83,9 +79,7 @@ export const workersSettings = z
       ),
     restartPauseMs: milliseconds
       .default(200)
-      .describe(
-        'Pause before a worker that has ended unexpectedly is started again; it doubles each time, up to 150 times this'
-      )
+      .describe('Pause before a worker that has ended is started again; it doubles each time, up to 150 times this')
       .meta({ advanced: true })
   })
   .prefault({})
@@ -98,7 +92,7 @@ export const shutdownSettings = z
     graceMs: milliseconds
       .default(10_000)
       .describe(
-        'Time limit for a stop after SIGTERM or SIGINT; records that Kafka has not taken by then are counted and lost'
+        'Time limit for a stop after SIGTERM or SIGINT; records in memory that Kafka has not taken by then are counted and lost'
       ),
     drainMs: millisecondsOrZero
       .optional()
