@@ -1,0 +1,76 @@
+import { expect } from 'chai'
+import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import type { ConsumedMessages, ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
+import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
+import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { ActorSystem } from '../../../src/core/actor/actor.js'
+import { performanceClock } from '../../../src/core/clocks.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
+import { silentLogger } from '../../../src/core/model.js'
+import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
+import { turns } from '../../support/ticks.js'
+
+const LENT: ConsumedMessages = { messages: [], ack: () => undefined, release: () => undefined }
+
+/** The coordinator of the group does not answer, so no partition is read here. */
+describe('requests of a group that another gateway answers', () => {
+  let system: ActorSystem
+  let groups: ConsumerGroups
+  let clock: SinonFakeTimers
+  let told: string[]
+  beforeEach(async () => {
+    clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    told = []
+    system = new ActorSystem()
+    groups = new ConsumerGroups({
+      system,
+      router: { path: 'silent', tell: () => undefined, stop: () => undefined },
+      settings: defaultConsumerSettings,
+      clock: () => performance.now(),
+      records: new RecordBudget(defaultRecordBytes(), performanceClock),
+      log: silentLogger,
+      metrics: defaultLogger
+    })
+    const lending = { isWanted: false, waits: () => told.push('waits'), atHand: () => undefined }
+    groups.lending = { of: () => lending }
+    for (const name of ['ann', 'bob']) {
+      const reply = ({ type }: ConsumeManyResult): void => void told.push(`${name}: ${type}`)
+      groups.requestMany('billing', 'orders', { maxMessages: 1, maxBytes: 1 }, 3_000, { reply })
+    }
+    await turns(3)
+  })
+  afterEach(async () => {
+    const stopped = groups.stop(0, 1)
+    await clock.tickAsync(10)
+    await stopped
+    system.stop()
+    clock.restore()
+  })
+
+  it('have begun the topic with the answer: no partition of it is begun at its end any more', async () => {
+    expect(told.splice(0)).to.deep.equal(['waits', 'waits'])
+    const [ann, bob] = groups.waitingFor('billing', 'orders')
+    expect(groups.beginningOf('billing', 'orders', undefined).atEarliest).to.equal(false)
+    expect(groups.answer('billing', 'orders', ann!, LENT)).to.equal(true)
+    expect(groups.beginningOf('billing', 'orders', undefined).atEarliest).to.equal(true)
+    expect(groups.waitingFor('billing', 'orders')).to.deep.equal([bob])
+    await turns(3)
+    // It is not held for the start of the group any more.
+    await clock.tickAsync(3_100)
+    await turns(3)
+    expect(told).to.deep.equal(['ann: messages', 'bob: timedOut'])
+  })
+
+  it('wait for what is on its way when their time is over, and are told at once that it brings nothing', async () => {
+    const [ann, bob] = groups.waitingFor('billing', 'orders')
+    groups.answer('billing', 'orders', bob!, LENT)
+    groups.bind(ann!)
+    told = []
+    await turns(3)
+    await clock.tickAsync(3_100)
+    await turns(3)
+    expect(told).to.deep.equal([])
+    groups.unbind('billing', 'orders', ann!)
+    expect(told).to.deep.equal(['ann: timedOut'])
+  })
+})
