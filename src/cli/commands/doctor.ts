@@ -19,7 +19,7 @@ export const doctorCommand: CommandDescription = {
     ...clientOptions
   ],
   notes:
-    'Each line says that a feature works, needs rights, is lacking in this Kafka, or that it cannot tell; docs/kafka-rights.md explains the features. Lines of kafka-acls.sh that grant what is missing follow. The command may run beside gateways: it begins no transaction, joins no group, and commits and acquires nothing. Without --write it changes nothing in Kafka, except that it takes one producer id and does not use it. The exit code is 1 when no broker answers, when connect, write, read or groups does not work, or when a feature does not work that the configuration or a flag names.',
+    'Each line says that a feature works, needs rights, is lacking in this Kafka, or cannot be told; docs/kafka-rights.md explains them. Lines of kafka-acls.sh that grant what is missing follow. It may run beside gateways: it begins no transaction, joins no group, and commits and acquires nothing. Without --write it changes nothing in Kafka, but takes a producer id. The exit code is 1 when no broker answers, or when connect, write, read, groups or a feature that the configuration or a flag names does not work.',
   examples: [
     'castellan doctor --topic orders --group billing',
     'castellan doctor --config castellan.yaml --write orders'

@@ -32,7 +32,7 @@ export const groupsCommand: CommandDescription = {
       arguments: listArguments,
       options: listOptions,
       notes:
-        'Without --lag, GROUP lists the members of the group; those of a share group may have the same partitions. The lag of a share group is what is not settled, and COMMITTED where that begins. A partition without a committed offset has no lag: the group begins where its clients say. The command asks for one group after another; a group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
+        'Without --lag, GROUP lists the members of the group; those of a share group may have the same partitions. The lag of a share group is what is not settled, and COMMITTED where that begins. A partition without a committed offset has no lag. A group whose lag cannot be read has its reason in the column TROUBLE, and the exit code is 1.',
       examples: ['castellan groups list', 'castellan groups list --lag billing'],
       run: withClient(groups)
     },
@@ -42,7 +42,7 @@ export const groupsCommand: CommandDescription = {
       arguments: [new Argument('<GROUP...>')],
       options: [new Option('--yes', 'needed: what the groups have read is forgotten'), ...clientOptions],
       notes:
-        "Kafka refuses to delete a group that has members: stop its consumers first. Over HTTP a gateway leaves a group of Kafka-Pixy's API 15 s (`consumer.subscriptionTimeoutMs`) after the last request, once its messages are acknowledged (else after up to `consumer.ackTimeoutMs`, 5 min); instances of Confluent's and Strimzi's APIs are deleted, or go after their idle time. A group that begins again starts where its clients say, at the end as a rule. Of a share group all state is deleted. Writes the name of each group once it is deleted. The exit code is 1 when one is not.",
+        "Stop the consumers of a group first: Kafka refuses while it has members. A gateway leaves a group of Kafka-Pixy's API 15 s (`consumer.subscriptionTimeoutMs`) after the last request, once its messages are acknowledged (else after up to `consumer.ackTimeoutMs`, 5 min); instances of Confluent's and Strimzi's APIs are deleted, or go after their idle time. A group that begins again starts where its clients say, at the end as a rule. Of a share group all state goes. Writes the name of each deleted group. The exit code is 1 when one is not deleted.",
       examples: ['castellan groups delete billing --yes'],
       run: deleteGroups
     }
