@@ -21,6 +21,7 @@ export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   kafboy: ['runs/integration/kafboy'],
   'kafka-pixy': ['runs/integration/pixy-scenario'],
   kprf: ['runs/integration/push'],
+  mcp: ['apis/mcp/tools'],
   queues: ['runs/integration/queues-over-http'],
   strimzi: ['runs/integration/strimzi-consumers']
 }

@@ -1,12 +1,17 @@
+import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type ServiceClientConstructor, status } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import protobuf from 'protobufjs'
+import type protobuf from 'protobufjs'
 import { errorCodeOf } from '../../../core/error-code-of.js'
 import { CastellanError, type ErrorCode, type KafkaError } from '../../../core/errors.js'
 import { packageFile } from '../../../core/package-file.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { type AnyFailure, CONSUMED, failureAnswerOf, isConsumedByOthers, NO_SUCH_TOPIC_TEXT } from '../pixy-answers.js'
+
+const own = createRequire(import.meta.url)
+/** The reader of the decoder that gRPC's package brings. Another version of it reads some numbers and tags otherwise. */
+const { Reader } = createRequire(own.resolve('@grpc/proto-loader'))('protobufjs') as typeof protobuf
 
 const REASONS: ReadonlyMap<status, ErrorCode> = new Map<status, ErrorCode>([
   [status.INVALID_ARGUMENT, 'invalidRequest'],
@@ -157,7 +162,7 @@ export function decodeRequest(method: string, bytes: Buffer, hold: (sizeBytes: n
  * whatever type the message says.
  */
 function countElements(bytes: Buffer, list: RepeatedField | undefined): number {
-  const reader = protobuf.Reader.create(bytes)
+  const reader = Reader.create(bytes)
   let elements = 0
   let fields = 0
   while (reader.pos < reader.len) {
