@@ -259,7 +259,9 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
                 lag: z.int().nullable(),
                 error: text
                   .optional()
-                  .describe('Name of the error with which Kafka has refused the partition for 30 s and longer')
+                  .describe(
+                    'Name of the error with which Kafka has refused the partition for 30 s and longer, or for good'
+                  )
               })
             ),
             settings: z.object(settings).nullable()

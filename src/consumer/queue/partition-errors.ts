@@ -1,16 +1,10 @@
 import type { MonotonicClock } from '../../core/model.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
-import { LASTING_MS, type QueueTrouble } from './queue-troubles.js'
+import { LASTING_MS, type LastingError, type QueueTrouble } from './queue-troubles.js'
 
 interface Refusal extends SharePartitionId {
   readonly errorCode: number
-}
-
-export interface LastingError {
-  /** Kafka's. */
-  readonly name: string
-  readonly forMs: number
 }
 
 interface Kept extends Refusal {
@@ -44,12 +38,14 @@ export class PartitionErrors {
     for (const [key, kept] of this.#kept) if (kept.topicId !== topicId) this.#kept.delete(key)
   }
 
-  /** Those that have lasted for 30 s, by partition. */
+  /** Those that have lasted for 30 s, and those that do not pass, by partition. */
   get lasting(): ReadonlyMap<number, LastingError> {
     const now = this.#now()
     const lasting = new Map<number, LastingError>()
-    for (const { partition, errorCode, since } of this.#kept.values())
-      if (now - since >= LASTING_MS) lasting.set(partition, { name: kafkaErrorOf(errorCode).name, forMs: now - since })
+    for (const { partition, errorCode, since } of this.#kept.values()) {
+      const { name, retriable } = kafkaErrorOf(errorCode)
+      if (!retriable || now - since >= LASTING_MS) lasting.set(partition, { name, forMs: now - since })
+    }
     return lasting
   }
 }

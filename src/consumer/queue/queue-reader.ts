@@ -10,9 +10,10 @@ import type { Failure, RouterMessage } from '../../router/messages/operations.js
 import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
-import { type LastingError, PartitionErrors } from './partition-errors.js'
+import { PartitionErrors } from './partition-errors.js'
 import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
+import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
 import { isGone } from './session-words.js'
 import { ShareMember } from './share-member.js'
@@ -104,7 +105,7 @@ export class QueueReader {
     })
   }
 
-  /** The errors that partitions have had for 30 s and longer, by partition. */
+  /** The errors that partitions have had for 30 s and longer, and those that do not pass, by partition. */
   get partitionErrors(): ReadonlyMap<number, LastingError> {
     return this.#errors.lasting
   }

@@ -11,6 +11,9 @@ const FORGET_FAILURE_MS = 60 * SECOND_MS
 const FORGET_ARCHIVED_MS = 660 * SECOND_MS
 /** Names of topics and groups come from clients. */
 const MAX_KEPT = 1_000
+/** Of one queue. */
+const MAX_PARTITIONS = 100
+const NO_ERRORS: ReadonlyMap<number, LastingError> = new Map()
 /** What its client has done wrong is no trouble of the gateway. */
 const OF_CLIENTS: ReadonlySet<ErrorCode> = new Set([
   'unknownTopic',
@@ -26,6 +29,13 @@ interface Named {
   readonly groupId: string
 }
 
+/** Of a partition. */
+export interface LastingError {
+  /** Kafka's. */
+  readonly name: string
+  readonly forMs: number
+}
+
 /** What is wrong with a queue, or was lately. */
 export interface QueueTrouble {
   /** Why it cannot be served, and for how long. `undefined`: it is served, or fails for moments. */
@@ -37,6 +47,8 @@ export interface QueueTrouble {
 interface Kept extends Named {
   failure?: { message: string; readonly isRetriable: boolean; readonly since: number; lastAt: number } | undefined
   archivedAt?: number | undefined
+  /** Those of the partitions, when the queue was left. */
+  errors?: { readonly byPartition: ReadonlyMap<number, LastingError>; readonly at: number } | undefined
 }
 
 /** Keeps what is wrong with queues for as long as an operator has to see it, also of those that have been left meanwhile. */
@@ -63,7 +75,19 @@ export class QueueTroubles {
 
   served(queue: Named): void {
     const kept = this.#byName.get(nameOf(queue))
-    if (kept !== undefined) kept.failure = undefined
+    if (kept !== undefined) kept.failure = kept.errors = undefined
+  }
+
+  /** A queue that is refused for good is left at once. Of its errors, the first hundred are kept. */
+  left(queue: Named, errors: ReadonlyMap<number, LastingError>): void {
+    if (errors.size === 0) return
+    this.#keep(queue).errors = { byPartition: new Map([...errors].slice(0, MAX_PARTITIONS)), at: this.#now() }
+  }
+
+  /** By partition, those with which a queue was left within the last minute. */
+  partitionErrorsOf(queue: Named): ReadonlyMap<number, LastingError> {
+    const errors = this.#byName.get(nameOf(queue))?.errors
+    return isKept(errors?.at, this.#now()) ? errors!.byPartition : NO_ERRORS
   }
 
   archived(queue: Named): void {
@@ -98,7 +122,7 @@ export class QueueTroubles {
   #viewOf(kept: Kept | undefined, isOpen: boolean): QueueTrouble {
     const now = this.#now()
     const { failure, archivedAt = Number.NEGATIVE_INFINITY } = kept ?? {}
-    const lasts = failure !== undefined && (isOpen || now - failure.lastAt <= FORGET_FAILURE_MS)
+    const lasts = failure !== undefined && (isOpen || isKept(failure.lastAt, now))
     const forMs = lasts ? now - failure.since : 0
     const isTold = lasts && (forMs >= LASTING_MS || !failure.isRetriable)
     return {
@@ -107,12 +131,13 @@ export class QueueTroubles {
     }
   }
 
-  #isOver({ failure, archivedAt = Number.NEGATIVE_INFINITY }: Kept): boolean {
+  #isOver({ failure, errors, archivedAt = Number.NEGATIVE_INFINITY }: Kept): boolean {
     const now = this.#now()
-    const isFailing = failure !== undefined && now - failure.lastAt <= FORGET_FAILURE_MS
-    return !isFailing && now - archivedAt > FORGET_ARCHIVED_MS
+    return !isKept(failure?.lastAt, now) && !isKept(errors?.at, now) && now - archivedAt > FORGET_ARCHIVED_MS
   }
 }
+
+const isKept = (at: number | undefined, now: number): boolean => at !== undefined && now - at <= FORGET_FAILURE_MS
 
 /** Names of clients may contain any character. */
 const nameOf = ({ topic, groupId }: Named): string => `${topic.length}/${topic}/${groupId}`

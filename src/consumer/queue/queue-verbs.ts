@@ -163,7 +163,7 @@ export interface QueuePartition {
   /** Records from there on that are not settled, acquired ones included; `null`: Kafka does not tell. */
   readonly lag: number | null
   /**
-   * Kafka's name of the error with which it has refused the partition to this process for 30 s and longer, such as
+   * Kafka's name of the error with which it has refused the partition to this process for 30 s and longer, or for good, such as
    * `OFFSET_NOT_AVAILABLE`. Absent: there is none, or the queue is not open in this process.
    */
   readonly error?: string | undefined

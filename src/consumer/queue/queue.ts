@@ -12,11 +12,10 @@ import { FetchRoom, type FetchRoomDeps } from './fetch-room.js'
 import type { HeldMessage } from './held-messages.js'
 import { MessageGiver } from './message-giver.js'
 import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
-import type { LastingError } from './partition-errors.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
-import type { QueueTroubles } from './queue-troubles.js'
+import type { LastingError, QueueTroubles } from './queue-troubles.js'
 import type {
   AcquireFailure,
   AcquireOptions,
@@ -242,6 +241,7 @@ export class Queue {
 
   async #close(): Promise<void> {
     this.drain()
+    this.#process.troubles.left(this, this.partitionErrors ?? new Map())
     this.#joined?.locks.close()
     if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
     clearImmediate(this.#onRoom)

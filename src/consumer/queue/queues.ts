@@ -235,8 +235,9 @@ export class Queues implements QueueVerbs {
 
   async describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
     const description = await this.#deps.admin.describe(topic, groupId, timeoutMs)
-    const errors = this.#queues.get(keyOf(topic, groupId))?.partitionErrors
-    if (!errors?.size) return description
+    const ofOpen = this.#queues.get(keyOf(topic, groupId))?.partitionErrors ?? []
+    const errors = new Map([...this.#troubles.partitionErrorsOf({ topic, groupId }), ...ofOpen])
+    if (errors.size === 0) return description
     const partitions = description.partitions.map(one => {
       const error = errors.get(one.partition)?.name
       return error === undefined ? one : { ...one, error }

@@ -502,6 +502,17 @@ describe('the reader of a queue', () => {
     expect([...reader.partitionErrors]).to.deep.equal([])
   })
 
+  it('tells the error of a partition at once where it does not pass', async () => {
+    open([1, 2], 'latest')
+    router.partitions[0]!.scripted.push({ errorCode: -1 })
+    router.partitions[1]!.scripted.push({ errorCode: 29 })
+    want(1)
+    await time.pass(800)
+    expect([...reader.partitionErrors].map(([partition, { name }]) => [partition, name])).to.deep.equal([
+      [1, 'TOPIC_AUTHORIZATION_FAILED']
+    ])
+  })
+
   it('tells no error of a partition without a record that is young enough', async () => {
     open([1, 2], 'PT1H')
     for (let count = 0; count < 1_000; count++) router.partitions[1]!.scripted.push({ errorCode: 78 })

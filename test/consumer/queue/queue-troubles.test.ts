@@ -60,6 +60,16 @@ describe('trouble of queues', () => {
     expect(left()).to.deep.equal([])
   })
 
+  it('is told of a hundred partitions of a queue that was left', () => {
+    const errors = new Map(Array.from({ length: 500 }, (_, at) => [at, { name: 'UNKNOWN_TOPIC_ID', forMs: at }]))
+    troubles.left(QUEUE, errors)
+    expect([...troubles.partitionErrorsOf(QUEUE).keys()]).to.deep.equal([...errors.keys()].slice(0, 100))
+    now += 60_000
+    expect(troubles.partitionErrorsOf(QUEUE).size).to.equal(100)
+    now += 1
+    expect([troubles.partitionErrorsOf(QUEUE).size, left()]).to.deep.equal([0, []])
+  })
+
   it('is kept of a thousand queues at most, the latest ones', () => {
     for (let at = 0; at < 1_500; at++) troubles.archived({ topic: 'orders', groupId: String(at) })
     troubles.archived({ topic: 'orders', groupId: '500' })

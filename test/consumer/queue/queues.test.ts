@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import type { AcquireResult } from '../../../src/consumer/queue/queue-verbs.js'
 import { InvalidRequestError, KafkaError } from '../../../src/core/errors.js'
+import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { LOCK_MS, type QueuesScript, ScriptedQueues, type ScriptedReader, SETTINGS } from './scripted-queues.js'
 
 /** Longer than Kafka's lock, which the gateway then has to renew. */
@@ -430,6 +431,34 @@ describe('a queue', () => {
       const [first, second] = script.description.partitions
       expect(await of('workers')).to.deep.equal([first, { ...second, error: 'OFFSET_NOT_AVAILABLE' }])
       expect(await of('others')).to.deep.equal([first, second])
+    })
+
+    it('describes what a partition was refused with for a minute after the queue was left, until it is served again', async () => {
+      start()
+      script.begins = false
+      const [first, second] = script.description.partitions
+      const told = async () => (await script.queues.describe('orders', 'workers', 1_000)).partitions
+      const refuse = async (): Promise<void> => {
+        await script.acquire()
+        reader().partitionErrors.set(1, { name: 'TOPIC_AUTHORIZATION_FAILED', forMs: 0 })
+        reader().events.failed(kafkaFailure(29))
+        await pass(100)
+        expect(script.queues.size).to.equal(0)
+      }
+      await refuse()
+      await pass(40_000)
+      await refuse()
+      await pass(59_000)
+      const refused = { ...second, error: 'TOPIC_AUTHORIZATION_FAILED' }
+      expect(await told()).to.deep.equal([first, refused])
+      await script.acquire()
+      expect(await told(), 'the queue that is open again has fetched nothing yet').to.deep.equal([first, refused])
+      reader().begin()
+      await pass(100)
+      expect(await told()).to.deep.equal([first, second])
+      await refuse()
+      await pass(61_000)
+      expect(await told()).to.deep.equal([first, second])
     })
 
     it('is trouble while a queue does not begin, until it does', async () => {
