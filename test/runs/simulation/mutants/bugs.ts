@@ -1,5 +1,6 @@
 import { consumerBugs } from './bugs/consumer.js'
 import { httpBugs } from './bugs/http.js'
+import { lendingBugs } from './bugs/lending.js'
 import { producerBugs } from './bugs/producer.js'
 import { queueBugs } from './bugs/queues.js'
 import { routerBugs } from './bugs/router.js'
@@ -9,6 +10,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...producerBugs,
   ...routerBugs,
   ...consumerBugs,
+  ...lendingBugs,
   ...queueBugs,
   ...httpBugs
 ].sort((one, other) => (one.name < other.name ? -1 : 1))

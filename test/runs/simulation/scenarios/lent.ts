@@ -4,6 +4,7 @@ import { HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { GroupProgress } from '../workloads/group-progress.js'
+import { LendingWatch } from '../workloads/lending-watch.js'
 import { LentReader } from '../workloads/lent-reader.js'
 import { Producer } from '../workloads/producer.js'
 import { depsOf, events, logOf, openService, orders, steady } from './library.js'
@@ -58,11 +59,12 @@ async function build(setting: Setting): Promise<Cast> {
   const deps = depsOf(setting, bench, history)
   const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3, last: LAST }
   const progress = new GroupProgress(audit, deps('auditor'), log)
-  const readers = draw.pick([1, 1, 2, 4])
+  const readers = draw.pick([1, 2, 4])
   const workloads = [
     new Producer({ ...steady, name: 'steady', topics: ['orders'] }, deps('steady')),
     ...Array.from({ length: readers }, (_, nth) => readerOf(setting, members, progress, nth, readers)),
-    progress
+    progress,
+    new LendingWatch(world.host('watch'), () => world.time.now)
   ]
   const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [] }]
   return { processes: members, others: [bench], workloads, histories }
@@ -101,6 +103,8 @@ function readerOf(
   )
 }
 
+const LINKS = ['slowPeer', 'slowPeer', 'slowPeer', 'silentPeer'] as const
+
 export const lent: Scenario = {
   name: 'lent',
   about:
@@ -108,8 +112,8 @@ export const lent: Scenario = {
   topics: [orders, events],
   build,
   faults: {
-    kinds: ['moveLeader', 'stall', 'stall', 'killGateway', 'silentPeer', 'silentPeer', 'slowPeer', 'slowPeer'],
-    meanPauseMs: 3_000,
+    kinds: [...LINKS, ...LINKS, 'stall', 'stall', 'killGateway', 'moveLeader'],
+    meanPauseMs: 1_500,
     topics: ['orders', 'events'],
     nodeIds: [1, 2, 3]
   }
