@@ -10,6 +10,7 @@ const strangers: readonly (readonly [string, RegExp])[] = [
   ['new Date() without a time', /new Date\(\)/],
   ['Date() as a function', /(?<!new )(?<![\w.])Date\(/],
   ['timers by import', /from 'node:timers/],
+  ['a timer that is kept', /(?<=[:=?(,] ?)(?:set|clear)(?:Timeout|Interval|Immediate)(?![\w(])/],
   ['crypto.getRandomValues', /getRandomValues|webcrypto|randomFill|generateKey/],
   ['performance.timeOrigin and marks', /performance\.(timeOrigin|mark|measure)/],
   ['waiting in place', /Atomics\.wait/],
@@ -57,6 +58,13 @@ describe('simulation: src tells time and draws lots only as a simulated world ca
       for (const [what, pattern] of strangers) if (pattern.test(text)) wrong.push(`${name}: ${what}`)
     }
     expect(wrong).to.deep.equal([])
+  })
+
+  it('takes no timer of Node when it is loaded, before a world is open', () => {
+    const [, kept] = strangers.find(([what]) => what === 'a timer that is kept')!
+    for (const text of ['tick: setImmediate\n', 'const later = setTimeout', 'at(setInterval, 1)'])
+      expect(text).to.match(kept)
+    for (const text of ['tick: run => void setImmediate(run)', '= setTimeout(run, 1)']) expect(text).to.not.match(kept)
   })
 
   it('starts threads and other processes in the files named only', () => {
