@@ -145,15 +145,15 @@ describe('messages of a group, whichever gateway is asked', function () {
   it('offers what a client got without acknowledgement no earlier for a gateway that was killed', async () => {
     const { stage, borrower, lender, lent } = await two()
     await stage.write(lent[0]!, 'a')
+    const askedAt = performance.now()
     const { got } = await stage.askAt(borrower, '&noAck')
-    const givenAt = performance.now()
     expect(got.map(({ value }) => value)).to.deep.equal(['a'])
     await sleep(1_000)
     await borrower.child.stop('SIGKILL')
     let again: readonly Got[] = []
-    while (again.length === 0 && performance.now() - givenAt < 60_000) again = (await stage.askAt(lender, '&noAck')).got
+    while (again.length === 0 && performance.now() - askedAt < 60_000) again = (await stage.askAt(lender, '&noAck')).got
     expect(again.map(({ value }) => value)).to.deep.equal(['a'])
-    expect(performance.now() - givenAt).to.be.at.least(30_000)
+    expect(performance.now() - askedAt).to.be.at.least(30_000)
   })
 
   it('clients that do not read their answers get all once, and others go on meanwhile', async () => {
@@ -167,25 +167,30 @@ describe('messages of a group, whichever gateway is asked', function () {
     for (const value of values) await stage.write(large, value)
     await sleep(2_000)
     const reader = new SequentialReader()
-    for (let nth = 0; nth < MESSAGES; nth++) {
-      await stage.write(small, `small ${nth}`)
+    const smalls = Array.from({ length: MESSAGES }, (_, nth) => `small ${nth}`)
+    await stage.write(small, ...smalls)
+    // Large ones that wait for a slow client's next request come to this one, too.
+    const others = (): string[] => reader.got.map(({ value }) => value)
+    while (others().filter(value => value.startsWith('small')).length < MESSAGES)
       await reader.next(() => stage.askAt(borrower))
-    }
     console.log(`      beside slow clients: ${reader.counted}`)
     await sleep(8_000)
     const read = (await Promise.all(slow.map(client => client.readAll()))).flat()
     console.log(`      slow clients got ${read.length} of ${values.length}`)
+    read.push(...others().filter(value => !value.startsWith('small')))
     while (read.length < values.length) {
       const { got } = await stage.ask()
       if (got.length === 0) break
       read.push(...got.map(({ value }) => value))
     }
-    expect(reader.got.map(({ value }) => value)).to.deep.equal(
-      Array.from({ length: MESSAGES }, (_, nth) => `small ${nth}`)
-    )
+    expect(others().filter(value => value.startsWith('small'))).to.deep.equal(smalls)
     expect(reader.inVain, reader.counted).to.equal(0)
-    const names = (all: readonly string[]): string[] => all.map(value => value.split('-')[0]!).toSorted()
-    expect(names(read)).to.deep.equal(names(values))
+    const names = (all: readonly string[]): string =>
+      all
+        .map(value => value.split('-')[0]!)
+        .toSorted()
+        .join()
+    expect(names(read)).to.equal(names(values))
   })
 
   interface Fault {
