@@ -9,7 +9,7 @@ import type { WaitingAnswer } from '../engine/open-requests.js'
 import { failureCodeOf, leaveSoon, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
 import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
-import { type Exchange, keepTurn } from '../exchange/exchange.js'
+import { type Exchange, keepTurn, noteHeld } from '../exchange/exchange.js'
 import { type AnswerTaker, KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
 import { whenNext } from '../exchange/leaving-records.js'
 import type { ApiProducer } from './api-producer.js'
@@ -306,17 +306,21 @@ export class Idempotency {
   }
 
   /** Holds a request until its owner can be tried again. @returns whether it is tried again */
-  #isItsTurn(
+  async #isItsTurn(
     { exchange, asked: { hash }, route, cameAt }: KeyedRequest,
     { body, left }: WaitingBody,
     { why }: NotCarriedOutError,
     isHeld: boolean
-  ): boolean | Promise<boolean> {
+  ): Promise<boolean> {
     const holding = this.#deps.owners?.holding
     if (holding === undefined || body === undefined || why === 'notServed') return false
     if (why === 'busy' && !isHeld && !holding.isHolding(hash)) return false
-    const limitMs = cameAt + Math.min(route.holdMs, MAX_WAIT_MS) - performanceClock()
-    return holding.wait(hash, { client: originOf(exchange.request).client, bytes: body.length, limitMs, left })
+    const heldAt = performanceClock()
+    const limitMs = cameAt + Math.min(route.holdMs, MAX_WAIT_MS) - heldAt
+    const { client } = originOf(exchange.request)
+    const isItsTurn = await holding.wait(hash, { client, bytes: body.length, limitMs, left })
+    noteHeld(exchange.request, performanceClock() - heldAt)
+    return isItsTurn
   }
 
   #refuseAway({ exchange, asked: { hash }, route }: KeyedRequest, error: unknown): void {

@@ -65,7 +65,7 @@ export const keepSentUrl = (request: Sent, url: string): void => {
   request.sentUrl = url
 }
 
-type Waiting = IncomingMessage & { askedWaitMs?: number }
+type Waiting = IncomingMessage & { askedWaitMs?: number; heldMs?: number }
 
 /** How long the client has said that the answer may take, in milliseconds. `Infinity`: it follows a stream; 0: it has not said so. */
 export const askedWaitOf = ({ askedWaitMs = 0 }: Waiting): number => askedWaitMs
@@ -73,6 +73,14 @@ export const askedWaitOf = ({ askedWaitMs = 0 }: Waiting): number => askedWaitMs
 /** For the endpoints of verbs whose facts say `waits: 'asked'`: sets the answer of {@link askedWaitOf}. */
 export const noteWait = (request: Waiting, waitMs: number): void => {
   request.askedWaitMs = waitMs
+}
+
+/** How long the request was held until the owner of its key could be tried, in milliseconds. */
+export const heldOf = ({ heldMs = 0 }: Waiting): number => heldMs
+
+/** Adds to the answer of {@link heldOf}. */
+export const noteHeld = (request: Waiting, heldMs: number): void => {
+  request.heldMs = heldOf(request) + heldMs
 }
 
 type Traced = IncomingMessage & { trace?: TraceOfRequest }

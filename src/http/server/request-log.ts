@@ -24,7 +24,7 @@ export interface RequestFields {
   readonly err?: { readonly code: ErrorCode } | undefined
 }
 
-/** Requests are logged as slow that take this much longer than their clients have asked to wait. */
+/** Requests are logged as slow that take this much longer than their clients have asked to wait, and than they were held. */
 export const SLOW_MS = 5_000
 
 /** Logs requests that failed, were slow or had bytes that cannot be served; reports the number of suppressed lines when there were too many. */
@@ -43,7 +43,7 @@ export class RequestLog {
   /**
    * Asked before an entry is made, so that a request that is not logged costs no object.
    *
-   * @param ownMs its duration without the time for which its client has asked to wait
+   * @param ownMs its duration without the time for which its client has asked to wait, and for which it was held
    */
   wants(status: number, ownMs: number): boolean {
     return status >= 500 || ownMs >= SLOW_MS

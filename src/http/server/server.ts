@@ -6,7 +6,7 @@ import { preflightOf, routeNameOf } from '../api/by-hand.js'
 import { type EngineRequest, engineRequest } from '../engine/request.js'
 import { failureCodeOf } from '../exchange/answers.js'
 import { compressAnswer, isCompressible, varyOf } from '../exchange/compressed-answer.js'
-import { askedWaitOf, keepSentUrl, keepTrace } from '../exchange/exchange.js'
+import { askedWaitOf, heldOf, keepSentUrl, keepTrace } from '../exchange/exchange.js'
 import type { AnswerBody } from '../exchange/pieced-body.js'
 import { addAccessHooks, answerRefusal } from './access-hooks.js'
 import type { HttpContext } from './context.js'
@@ -182,7 +182,7 @@ function answered(
     const address = engineRequest(request.raw).holder.address.key
     accessLog.write({ requestId, address, api, method, route: routeNameOf(request), status, durationMs })
   }
-  if (status !== 'aborted' && requestLog.wants(status, durationMs - askedWaitOf(request.raw))) {
+  if (status !== 'aborted' && requestLog.wants(status, durationMs - askedWaitOf(request.raw) - heldOf(request.raw))) {
     const { id: requestId, method } = request
     const route = routeNameOf(request)
     // "Not ready" is a normal answer to a probe, not a failure.

@@ -1,7 +1,8 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
 import { Idempotency } from '../../../src/http/api/idempotency.js'
-import type { PassOn } from '../../../src/http/api/key-owners.js'
+import { NotCarriedOutError, type PassOn } from '../../../src/http/api/key-owners.js'
 import { BufferPool, collectBody } from '../../../src/http/exchange/body-collector.js'
 import { hashOf } from '../../deployment/gateways/key-gateways.js'
 import { localKeys } from '../../support/local-keys.js'
@@ -162,5 +163,55 @@ describe('requests of one connection whose keys another process owns', () => {
     await other.until(() => other.answers === 1)
     expect(begun).to.deep.equal(['one', 'other'])
     for (const each of [client, other]) each.destroy()
+  })
+})
+
+describe('requests that are held until the owner of their key can be tried', () => {
+  let started: Started
+  let clock: sinon.SinonFakeTimers
+  beforeEach(() => (clock = sinon.useFakeTimers({ toFake: ['performance'] })))
+  afterEach(async () => {
+    clock.restore()
+    await started.http.close()
+  })
+
+  /** @returns the messages of the log, when it is answered */
+  const logOf = async (heldMs: number, carriedOutMs: number): Promise<string[]> => {
+    let tries = 0
+    const owner: PassOn = async () => {
+      if (tries++ === 0) throw new NotCarriedOutError('away')
+      clock.tick(carriedOutMs)
+      return { answer, records: 0, bytes: 0 }
+    }
+    const wait = async (): Promise<boolean> => {
+      clock.tick(heldMs)
+      return true
+    }
+    const owners = {
+      scope: 'deployment' as const,
+      ownerOf: () => owner,
+      holding: { isHolding: () => false, wait },
+      serve: () => undefined,
+      close: async () => undefined
+    }
+    const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
+    const receive = idempotency.guard(() => undefined, { name: 'push', maxBodyBytes: 1_000 })
+    started = await startHttp({
+      plugin: async app => void app.post('/push', { preParsing: byHand(receive) }, neverCalled)
+    })
+    const client = await RawSocket.open(started.http.urls.shared)
+    await client.send('POST /loud/push HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: a\r\ncontent-length: 1\r\n\r\nx')
+    await client.until(() => client.answers === 1)
+    client.destroy()
+    await untilNothingIsHeld(started)
+    return started.lines.map(({ message }) => message)
+  }
+
+  it('are not logged as slow for the time that they were held', async () => {
+    expect(await logOf(20_000, 4_000)).to.deep.equal([])
+  })
+
+  it('are logged as slow for the time that their owner takes', async () => {
+    expect(await logOf(20_000, 6_000)).to.deep.equal(['request was slow'])
   })
 })
