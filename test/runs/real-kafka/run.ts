@@ -84,6 +84,7 @@ const forHours = [
     'late-changes',
     'mixed-groups',
     'no-auto-creation',
+    'no-share-state',
     'queue-run',
     'queues-of-gateways',
     'queues-under-faults',
