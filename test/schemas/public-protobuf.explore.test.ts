@@ -25,7 +25,7 @@ const MAX_REFERENCES = 100
 /** Why a file is refused, and what has to be in it then. Each of them is in some file. */
 const REFUSED: readonly (readonly [reason: RegExp, because: (text: string) => boolean])[] = [
   [/^it has no message$/, text => !/^message\s/m.test(text)],
-  [/^the group \w+ cannot be used$/, text => /\bgroup\b/.test(text)],
+  [/^the group \w+ cannot be used$/, text => /\b(group|DELIMITED)\b/.test(text)],
   [/^illegal edition 'UNSTABLE'/, text => /^edition = "UNSTABLE"/m.test(text)]
 ]
 

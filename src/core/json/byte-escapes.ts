@@ -54,8 +54,16 @@ export class ByteEscapes {
     return size
   }
 
+  // Without closures: a text may be full of characters of other endings, as all of U+2000 to U+2FFF are.
   #find(text: Uint8Array, at: number): Replacement | undefined {
-    return this.#byFirst[text[at]!]?.find(({ of }) => of.every((byte, i) => text[at + i] === byte))
+    const all = this.#byFirst[text[at]!]!
+    for (let one = 0; one < all.length; one++) {
+      const { of } = all[one]!
+      let same = 1
+      while (same < of.length && text[at + same] === of[same]) same++
+      if (same === of.length) return all[one]
+    }
+    return undefined
   }
 
   /**
