@@ -119,6 +119,7 @@ const sumsFromZero: Meanings = {
 const sums: Meanings = {
   'kafka_dispatcher.queue_depth': 'Requests that wait at a dispatcher of a broker',
   'delivery.buffer_limit_bytes': 'Limit of the bytes that may wait for Kafka: `delivery.maxBytes`',
+  'peers.held_requests': 'Requests that are held until the owners of their keys can be tried',
   'wal.open_records': 'Records of the durable log that are not in Kafka yet',
   'wal.size_bytes': 'Bytes of the durable log on disk, without dead letters',
   'wal.limit_bytes': 'Limit of the bytes of the durable log on disk: `wal.maxBytes`',

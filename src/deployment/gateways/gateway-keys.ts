@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { performanceClock } from '../../core/clocks.js'
 import { inTime } from '../../core/in-time.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import {
@@ -54,6 +55,7 @@ export interface GatewayKeysDeps {
   /** `http.maxBodiesInFlightBytes`. */
   readonly bodiesMaxBytes: number
   readonly log: Logger
+  readonly metrics: MetricsLogger
   readonly now?: MonotonicClock
 }
 
@@ -107,7 +109,8 @@ export class GatewayKeys implements KeyOwners {
 
   constructor(deps: GatewayKeysDeps) {
     this.#deps = deps
-    this.#held = new HeldRequests(owner => this.#canBeTried(owner), deps.now ?? performanceClock, deps.bodiesMaxBytes)
+    const { now = performanceClock, bodiesMaxBytes, metrics } = deps
+    this.#held = new HeldRequests(owner => this.#canBeTried(owner), now, bodiesMaxBytes, metrics)
     this.#list = new KeyList(deps.addresses)
     deps.peers.serve(SHARING, () => this.#sharing)
     deps.peers.serve(ENDING, (_body, { from }) => this.#otherEnds(from))

@@ -1,4 +1,5 @@
 import { ClientTurns } from '../../core/client-turns.js'
+import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import type { HeldRequest } from '../../http/api/key-owners.js'
@@ -28,6 +29,7 @@ interface Line {
 export class HeldRequests {
   readonly #canBeTried: (owner: string) => boolean
   readonly #now: MonotonicClock
+  readonly #metrics: MetricsLogger
   readonly #places = new Shares(MAX_HELD, 'held requests')
   readonly #bytes: Shares
   readonly #lines = new Map<string, Line>()
@@ -39,10 +41,17 @@ export class HeldRequests {
    * @param canBeTried whether an owner shares keys, as far as is known
    * @param bodiesMaxBytes of all requests in flight
    */
-  constructor(canBeTried: (owner: string) => boolean, now: MonotonicClock, bodiesMaxBytes: number) {
+  constructor(
+    canBeTried: (owner: string) => boolean,
+    now: MonotonicClock,
+    bodiesMaxBytes: number,
+    metrics: MetricsLogger
+  ) {
     this.#bytes = new Shares(Math.floor(bodiesMaxBytes * HELD_BYTES_SHARE), 'bytes of held requests')
     this.#canBeTried = canBeTried
     this.#now = now
+    this.#metrics = metrics
+    this.#tellHeld()
   }
 
   /** Whether requests are held for an owner. */
@@ -63,6 +72,7 @@ export class HeldRequests {
         clearTimeout(timer)
         line.turns.delete(name, leave)
         this.#held.delete(leave)
+        this.#tellHeld()
         for (const one of release) one()
         if (line.turns.size === 0) this.#end(owner, line)
         resolve(isItsTurn)
@@ -70,6 +80,7 @@ export class HeldRequests {
       const timer = setTimeout(leave, limitMs, false)
       line.turns.add(name, leave)
       this.#held.add(leave)
+      this.#tellHeld()
       void left.then(() => this.#held.has(leave) && leave(false))
       this.#leave(owner, line)
     })
@@ -84,6 +95,10 @@ export class HeldRequests {
   close(): void {
     this.#isClosed = true
     for (const leave of [...this.#held]) leave(false)
+  }
+
+  #tellHeld(): void {
+    this.#metrics.gauge?.('peers', 'held_requests', {}, this.#held.size)
   }
 
   #leave(owner: string, line: Line): void {

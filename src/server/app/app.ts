@@ -532,7 +532,8 @@ class ProcessParts implements App {
     const { all, GatewayKeys } = this.#peers
     const { addresses } = this.#config.peers
     const bodiesMaxBytes = this.#config.http.maxBodiesInFlightBytes
-    this.#peers.keys = new GatewayKeys({ peers: all, addresses, bodiesMaxBytes, log: this.#quietLog })
+    const [log, metrics] = [this.#quietLog, this.#metricsLogger]
+    this.#peers.keys = new GatewayKeys({ peers: all, addresses, bodiesMaxBytes, log, metrics })
     return this.#peers.keys
   }
 

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { performanceClock } from '../../../src/core/clocks.js'
 import { HeldRequests } from '../../../src/deployment/gateways/held-requests.js'
+import { CountingMetrics } from '../../support/counting-metrics.js'
 
 const LIMIT_MS = 30_000
 const MEBIBYTE = 1_048_576
@@ -11,12 +12,14 @@ describe('requests that are held until the owners of their keys can be tried', (
   let clock: sinon.SinonFakeTimers
   let canBeTried: Set<string>
   let held: HeldRequests
+  let metrics: CountingMetrics
   /** What has left, in order, each with whether it was its turn. */
   let left: string[]
   beforeEach(() => {
     clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     canBeTried = new Set()
-    held = new HeldRequests(owner => canBeTried.has(owner), performanceClock, 256 * MEBIBYTE)
+    metrics = new CountingMetrics()
+    held = new HeldRequests(owner => canBeTried.has(owner), performanceClock, 256 * MEBIBYTE, metrics)
     left = []
   })
   afterEach(() => {
@@ -51,6 +54,18 @@ describe('requests that are held until the owners of their keys can be tried', (
     expect(left, 'the others leave half a second later').to.have.length(256)
     await clock.tickAsync(1)
     expect(left).to.have.length(302)
+  })
+
+  it('are counted while they are held', async () => {
+    expect(metrics.gaugeOf('held_requests')).to.equal(0)
+    hold('one', 'of b', { limitMs: 1_000 })
+    hold('one', 'of c', { owner: 'c' })
+    hold('one', 'late', { limitMs: 0 })
+    expect(metrics.gaugeOf('held_requests')).to.equal(2)
+    await clock.tickAsync(1_000)
+    expect(metrics.gaugeOf('held_requests')).to.equal(1)
+    shares('c')
+    expect(metrics.gaugeOf('held_requests')).to.equal(0)
   })
 
   it('wait for their own owner', async () => {

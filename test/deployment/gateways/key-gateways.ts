@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import fastify, { type FastifyInstance } from 'fastify'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import type { ProduceRecord, RecordOutcome } from '../../../src/core/model.js'
 import { NO_ANSWER, PeerError, type PeerHandler, toPeerFailure } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
@@ -291,7 +292,8 @@ export class KeyGateways {
       peers,
       addresses,
       bodiesMaxBytes: 256 * 1_048_576,
-      log: recordingLogger(this.lines)
+      log: recordingLogger(this.lines),
+      metrics: defaultLogger
     })
     const process = new KeyedProcess(name, owners, this.kafka)
     const disk = this.#disks.get(name) ?? new SimulatedDisk()
