@@ -258,12 +258,20 @@ export class ConsumerGroups implements LendingGroups {
   }
 
   unbind(groupId: string, topic: string, request: WaitingRequest): void {
-    if (request.unbind()) {
-      this.#deadlines.remove(request)
-      request.onDue()
-      if (!request.settled) this.#deadlines.add(request)
-    }
-    if (!request.settled) this.#groups.get(groupId)?.actor.tell({ type: 'serve', topic })
+    request.loosen()
+    if (request.settled) return
+    const actor = this.#groups.get(groupId)?.actor
+    // Messages of this process come first, also when its time is over.
+    const served = (): void => this.#served(request)
+    if (actor === undefined) served()
+    else actor.tell({ type: 'serve', topic, served })
+  }
+
+  #served(request: WaitingRequest): void {
+    if (request.settled || request.isBound || !request.unbind()) return
+    this.#deadlines.remove(request)
+    request.onDue()
+    if (!request.settled) this.#deadlines.add(request)
   }
 
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean {

@@ -82,7 +82,7 @@ export type GroupMessage =
       readonly requester: Requester<ConsumedMessages | Failure | undefined>
     }
   /** Serves the requests for the topic again: those of other gateways have changed, or messages may answer one again. */
-  | { readonly type: 'serve'; readonly topic: string }
+  | { readonly type: 'serve'; readonly topic: string; readonly served?: () => void }
   /** The start of the topic is fixed: requests may be answered that there is no message. */
   | { readonly type: 'release'; readonly topic: string }
   /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
@@ -233,6 +233,7 @@ export class GroupConsumer implements LoopGroup {
         break
       case 'serve':
         this.#topics.get(message.topic)?.consumer.serve()
+        message.served?.()
         break
       case 'release':
         this.#topics.get(message.topic)?.consumer.releaseRequests()

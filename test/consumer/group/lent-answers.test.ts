@@ -71,6 +71,7 @@ describe('requests of a group that another gateway answers', () => {
     await turns(3)
     expect(told).to.deep.equal([])
     groups.unbind('billing', 'orders', ann!)
+    await turns(3)
     expect(told).to.deep.equal(['ann: timedOut'])
   })
 })
