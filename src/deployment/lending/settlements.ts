@@ -6,8 +6,11 @@ const HAD_MS = 20
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000
 const MAX_OF_CALL = 1_000
-/** A lender whose calls have failed for so long, and that cannot be called, is gone. */
-const GONE_MS = 10_000
+/**
+ * A lender whose calls have failed for so long, and that cannot be called, is gone. One that stands still for less has its partitions when it
+ * goes on: the session of a member lasts 45 s.
+ */
+const GONE_MS = 60_000
 /** One that can be called is trouble. */
 const STUCK_MS = 10_000
 
