@@ -13,15 +13,13 @@ const MAX_MESSAGES = 64
 const MAX_BYTES = 1_048_576
 /** Takes that may be under way to one gateway. */
 const MAX_TAKES = 256
-/** A take without an answer is given up when another gateway has a message, too. */
-const SLOW_TAKE_MS = 100
-/** After this time the request gets messages of this gateway again, if there are some. */
+/** After this time without an answer the request gets messages of this gateway again, if there are some, or of another one. */
 const TIGHT_MS = 500
 /** Longest take. */
 export const TAKE_MS = 3_000
 /** A message that comes later after its take than the lender waits for its arrival, less this time, is not given out. */
 const MARGIN_MS = 1_000
-/** Borrowed messages that have not left have at most this share of the bytes of all answers. */
+/** Messages that are fetched, or were borrowed and have not left, have at most this share of the bytes of all answers. */
 const SHARE_OF_RECORDS = 0.5
 
 export interface BorrowerDeps<Id> {
@@ -91,7 +89,8 @@ export class Borrower<Id> {
     const { records } = this.#deps
     let toOne = 0
     for (const take of this.#takes.values()) if (take.from === from) toOne++
-    return toOne < MAX_TAKES && this.#bytes.value < records.maxBytes * SHARE_OF_RECORDS
+    const onTheirWay = this.#takes.size * MAX_BYTES
+    return toOne < MAX_TAKES && onTheirWay + this.#bytes.value < records.maxBytes * SHARE_OF_RECORDS
   }
 
   /** The oldest request whose take another gateway has not answered for long. Its take is given up. */
@@ -99,7 +98,7 @@ export class Borrower<Id> {
     const now = this.#deps.time.clock()
     for (const request of waiting) {
       const take = this.#takes.get(request)
-      if (take === undefined || take.from === from || now - take.sentAt < SLOW_TAKE_MS) continue
+      if (take === undefined || take.from === from || now - take.sentAt < TIGHT_MS) continue
       this.#deps.settlements.note(take.from, take.id, 'returned')
       this.#forget(take)
       return request

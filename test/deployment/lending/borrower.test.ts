@@ -39,7 +39,7 @@ describe('a gateway that borrows messages', () => {
   let borrower: Borrower<string>
   beforeEach(() => {
     time = new HandTime()
-    records = new RecordBudget(1_000_000, time.clock)
+    records = new RecordBudget(8 * 1_048_576, time.clock)
     waiting = []
     told = []
     got = []
@@ -147,8 +147,8 @@ describe('a gateway that borrows messages', () => {
   it('gives up a take without an answer for another offer, and returns what it brings', async () => {
     wait('one')
     borrower.offered('b', ORDERS)
-    await time.pass(99)
-    expect(borrower.offered('c', ORDERS)).to.equal('later')
+    await time.pass(499)
+    expect(borrower.offered('c', ORDERS), 'a client would see a later message first').to.equal('later')
     await time.pass(1)
     expect(borrower.offered('c', ORDERS)).to.equal('take')
     expect(newly()).to.deep.equal(['b: 1 returned'])
@@ -229,10 +229,19 @@ describe('a gateway that borrows messages', () => {
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
   })
 
+  it('counts a mebibyte of each take under way to the half of the bytes of records', async () => {
+    for (let nth = 0; nth < 9; nth++) wait(String(nth))
+    const verdicts = Array.from({ length: 9 }, (_, nth) => borrower.offered(`lender ${nth}`, ORDERS))
+    expect(verdicts.filter(verdict => verdict === 'take').length).to.equal(4)
+    await takes[0]!.answer(NOTHING)
+    expect(borrower.offered('b', ORDERS)).to.equal('take')
+    for (const take of takes) await take.answer(NOTHING)
+  })
+
   it('has at most half of the bytes of records in its hands', async () => {
     wait('one')
     borrower.offered('b', ORDERS)
-    await takes[0]!.answer({ messages: [messageAt(7, 500_000)] })
+    await takes[0]!.answer({ messages: [messageAt(7, 4 * 1_048_576)] })
     wait('two')
     expect(borrower.offered('b', ORDERS)).to.equal('later')
     got[0]!.release()

@@ -9,7 +9,7 @@ import type { Host } from '../world/host.js'
 /** A request waits so much longer for a message that is on its way. */
 const LONGEST_TAKE_MS = 500
 /** A take that is older may be given up for another one. */
-const SLOW_TAKE_MS = 100
+const SLOW_TAKE_MS = 500
 /** The end of a loan is remembered for a minute. */
 const REMEMBERED_MS = 60_000
 
