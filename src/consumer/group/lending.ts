@@ -12,7 +12,8 @@ export interface TopicLending {
 
 /** Lends messages of consumer groups to other gateways, and borrows from them. */
 export interface GroupLending {
-  of(groupId: string, topic: string): TopicLending
+  /** @returns `undefined`: messages of the topic stay with their gateway */
+  of(groupId: string, topic: string): TopicLending | undefined
 }
 
 /** The groups of this process, for {@link GroupLending}. */

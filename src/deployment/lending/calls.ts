@@ -1,5 +1,5 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import type { MonotonicClock } from '../../core/model.js'
+import { MAX_TOPIC_LENGTH, type MonotonicClock } from '../../core/model.js'
 import type { AcquiredMessage } from '../../verbs/verbs.js'
 
 /** What gateways that lend say in the answer of `/hello`. */
@@ -7,8 +7,10 @@ export const LENDS = 'lends'
 
 export type GroupTopic = readonly [groupId: string, topic: string]
 
-/** In one call at most so many, and of these the names at most so long. */
-export const MAX_TOPICS_OF_CALL = 20_000
+/** Topics that one gateway wants. */
+export const MAX_WANTS = 20_000
+/** In one call with wants at most so many, and of these the names at most so long. */
+export const MAX_TOPICS_OF_CALL = 5_000
 export const MAX_NAMES_OF_CALL = 1_048_576
 
 /** Whether a gateway takes a message that was offered to it. */
@@ -56,4 +58,16 @@ export interface LendingTime {
   readonly tick: (run: () => void) => void
 }
 
-export const keyOfTopic = (topic: GroupTopic): string => JSON.stringify(topic)
+/**
+ * Groups with longer ids, in characters, neither lend nor borrow. Many such wants would leave no room in calls for those of others, and V8
+ * hashes very long strings by their length only, so that a map of them becomes a list.
+ */
+export const MAX_GROUP_ID_LENGTH = 255
+
+export const keyOfTopic = ([groupId, topic]: GroupTopic): string => `${groupId.length} ${groupId}${topic}`
+
+/** Whether messages of the topic are lent at all. */
+export const mayTravel = ([groupId, topic]: GroupTopic): boolean =>
+  groupId.length <= MAX_GROUP_ID_LENGTH && topic.length <= MAX_TOPIC_LENGTH
+
+export const lengthOfNames = ([groupId, topic]: GroupTopic): number => groupId.length + topic.length

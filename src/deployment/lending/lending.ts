@@ -14,6 +14,7 @@ import {
   keyOfTopic,
   LENDS,
   type LendingTime,
+  mayTravel,
   type Settled,
   type Taken,
   type Verdict
@@ -126,8 +127,9 @@ export class Lending<Id> implements GroupLending {
     this.#onGiven = listener
   }
 
-  of(groupId: string, topic: string): TopicLending {
+  of(groupId: string, topic: string): TopicLending | undefined {
     const groupTopic: GroupTopic = [groupId, topic]
+    if (!mayTravel(groupTopic)) return undefined
     const key = keyOfTopic(groupTopic)
     const [lender, wants] = [this.#lender, this.#wants]
     return {

@@ -1,9 +1,7 @@
-import { type GroupTopic, keyOfTopic, MAX_NAMES_OF_CALL, MAX_TOPICS_OF_CALL } from './calls.js'
+import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from './calls.js'
 
 /** So long a want lasts after it was told. */
 const LASTS_MS = 2_000
-/** Names of all wants of one gateway are at most so long. */
-const MAX_NAMES = 8 * MAX_NAMES_OF_CALL
 
 /** A gateway whose clients wait for messages of a topic. */
 export interface WantOfOther<Id> {
@@ -15,10 +13,7 @@ export interface WantOfOther<Id> {
 }
 
 /** The wants of one gateway, the one that was told first first. */
-interface WantsOfOne<Id> {
-  readonly byKey: Map<string, WantOfOther<Id>>
-  length: number
-}
+type WantsOfOne<Id> = Map<string, WantOfOther<Id>>
 
 /** What clients of other gateways wait for. Each want ends two seconds after it was told last. */
 export class WantsOfOthers<Id> {
@@ -28,29 +23,28 @@ export class WantsOfOthers<Id> {
 
   get size(): number {
     let size = 0
-    for (const { byKey } of this.#byGateway.values()) size += byKey.size
+    for (const own of this.#byGateway.values()) size += own.size
     return size
   }
 
   /** @returns those that are known from now on; there are too many for the others */
   told(from: Id, topics: readonly GroupTopic[], now: number): readonly GroupTopic[] {
     this.dropOld(now, from)
-    const own = this.#byGateway.get(from) ?? { byKey: new Map<string, WantOfOther<Id>>(), length: 0 }
+    const own = this.#byGateway.get(from) ?? new Map<string, WantOfOther<Id>>()
     this.#byGateway.set(from, own)
-    return topics.filter(topic => this.#note(own, from, keyOfTopic(topic), now))
+    return topics.filter(topic => mayTravel(topic) && this.#note(own, from, keyOfTopic(topic), now))
   }
 
   #note(own: WantsOfOne<Id>, from: Id, key: string, now: number): boolean {
-    const known = own.byKey.get(key)
+    const known = own.get(key)
     if (known !== undefined) {
-      own.byKey.delete(key)
-      own.byKey.set(key, Object.assign(known, { until: now + LASTS_MS, notBefore: now }))
+      own.delete(key)
+      own.set(key, Object.assign(known, { until: now + LASTS_MS, notBefore: now }))
       return true
     }
-    if (own.byKey.size >= MAX_TOPICS_OF_CALL || own.length + key.length > MAX_NAMES) return false
+    if (own.size >= MAX_WANTS) return false
     const want = { from, key, until: now + LASTS_MS, notBefore: now }
-    own.byKey.set(key, want)
-    own.length += key.length
+    own.set(key, want)
     const ofTopic = this.#byTopic.get(key)
     if (ofTopic === undefined) this.#byTopic.set(key, new Set([want]))
     else ofTopic.add(want)
@@ -86,24 +80,23 @@ export class WantsOfOthers<Id> {
 
   end({ from, key }: Pick<WantOfOther<Id>, 'from' | 'key'>): void {
     const own = this.#byGateway.get(from)
-    const want = own?.byKey.get(key)
+    const want = own?.get(key)
     if (own === undefined || want === undefined) return
-    own.byKey.delete(key)
-    own.length -= key.length
-    if (own.byKey.size === 0) this.#byGateway.delete(from)
+    own.delete(key)
+    if (own.size === 0) this.#byGateway.delete(from)
     const ofTopic = this.#byTopic.get(key)!
     ofTopic.delete(want)
     if (ofTopic.size === 0) this.#byTopic.delete(key)
   }
 
   gone(from: Id): void {
-    for (const want of [...(this.#byGateway.get(from)?.byKey.values() ?? [])]) this.end(want)
+    for (const want of [...(this.#byGateway.get(from)?.values() ?? [])]) this.end(want)
   }
 
   /** @param of only those of this gateway */
   dropOld(now: number, of?: Id): void {
     for (const id of of === undefined ? [...this.#byGateway.keys()] : [of]) {
-      for (const want of this.#byGateway.get(id)?.byKey.values() ?? []) {
+      for (const want of this.#byGateway.get(id)?.values() ?? []) {
         if (want.until > now) break
         this.end(want)
       }

@@ -1,5 +1,13 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import { type GroupTopic, keyOfTopic, type LendingTime, MAX_NAMES_OF_CALL, MAX_TOPICS_OF_CALL } from './calls.js'
+import {
+  type GroupTopic,
+  keyOfTopic,
+  type LendingTime,
+  lengthOfNames,
+  MAX_NAMES_OF_CALL,
+  MAX_TOPICS_OF_CALL,
+  MAX_WANTS
+} from './calls.js'
 
 /** Pause between two calls with new wants. */
 const PAUSE_MS = 100
@@ -9,6 +17,24 @@ const BEAT_MS = 1_000
 const JUST_TOLD_MS = BEAT_MS / 2
 /** Calls to one gateway that may be under way. */
 const MAX_CALLS = 4
+
+/** More than these are not written for several gateways in one turn of the event loop. */
+const MANY = 500
+
+/** A topic that a gateway is to be told. */
+type Due = readonly [key: string, topic: GroupTopic]
+
+/** How many go into one call, at least one. */
+function countOfCall(due: readonly Due[]): number {
+  let length = 0
+  let count = 0
+  for (const [, topic] of due) {
+    length += lengthOfNames(topic)
+    if (count === MAX_TOPICS_OF_CALL || (count > 0 && length > MAX_NAMES_OF_CALL)) break
+    count++
+  }
+  return count
+}
 
 export interface WantsDeps<Id> {
   readonly time: LendingTime
@@ -32,6 +58,8 @@ export class Wants<Id> {
   /** When each of the others was told a topic last. */
   readonly #told = new Map<Id, Map<string, number>>()
   readonly #calls = new Map<Id, number>()
+  /** Those whose last call has failed. */
+  readonly #failing = new Set<Id>()
   #toldAt = Number.NEGATIVE_INFINITY
   #beatAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
@@ -50,7 +78,7 @@ export class Wants<Id> {
   note(topic: GroupTopic, key = keyOfTopic(topic)): void {
     if (this.#isStopped || this.#fresh.has(key)) return
     if (!this.#waiting.has(key)) {
-      if (this.#waiting.size >= MAX_TOPICS_OF_CALL) return
+      if (this.#waiting.size >= MAX_WANTS) return
       this.#waiting.set(key, topic)
     }
     this.#fresh.add(key)
@@ -64,6 +92,7 @@ export class Wants<Id> {
 
   gone(id: Id): void {
     this.#told.delete(id)
+    this.#failing.delete(id)
   }
 
   stop(): void {
@@ -98,21 +127,45 @@ export class Wants<Id> {
       else this.#waiting.delete(key)
     }
     this.#fresh.clear()
-    for (const id of others()) this.#tell(id, topics, now - (isBeat ? JUST_TOLD_MS : BEAT_MS))
+    this.#tellAll([...others()], topics, now - (isBeat ? JUST_TOLD_MS : BEAT_MS))
     if (isBeat) this.#dropOld(now)
     if (this.#waiting.size > 0) this.#lookIn(this.#fresh.size > 0 ? PAUSE_MS : this.#beatAt + BEAT_MS - now)
   }
 
-  /** Tells a gateway the topics that it was not told since then. */
-  #tell(id: Id, topics: ReadonlyMap<string, GroupTopic>, since: number): void {
+  /**
+   * Tells gateways the topics that each was not told since then. Many take long to write, so each such call has a turn of the event
+   * loop of its own.
+   *
+   * @param left what the first gateway is still to be told
+   */
+  #tellAll(ids: readonly Id[], topics: ReadonlyMap<string, GroupTopic>, since: number, left?: readonly Due[]): void {
+    const [id, ...others] = ids
+    if (id === undefined || this.#isStopped) return
+    const due = left ?? this.#dueOf(id, topics, since)
+    const rest = this.#tell(id, due)
+    const goOn = (): void =>
+      rest.length > 0 ? this.#tellAll(ids, topics, since, rest) : this.#tellAll(others, topics, since)
+    if (rest.length > 0 || due.length > MANY) this.#deps.time.tick(goOn)
+    else goOn()
+  }
+
+  #dueOf(id: Id, topics: ReadonlyMap<string, GroupTopic>, since: number): readonly Due[] {
+    const told = this.#told.get(id)
+    return [...topics].filter(([key]) => (told?.get(key) ?? Number.NEGATIVE_INFINITY) <= since)
+  }
+
+  /** @returns what another call is to tell */
+  #tell(id: Id, due: readonly Due[]): readonly Due[] {
     const told = this.#told.get(id) ?? new Map<string, number>()
     this.#told.set(id, told)
-    const due = [...topics].filter(([key]) => (told.get(key) ?? Number.NEGATIVE_INFINITY) <= since)
     const calls = this.#calls.get(id) ?? 0
-    let length = 0
-    const fitting = calls < MAX_CALLS ? due.filter(([key]) => (length += key.length) <= MAX_NAMES_OF_CALL) : []
-    if (fitting.length < due.length) for (const [key] of due) this.#fresh.add(key)
-    if (fitting.length === 0) return
+    if (due.length === 0) return []
+    if (calls >= MAX_CALLS) {
+      for (const [key] of due) this.#fresh.add(key)
+      this.#lookIn(PAUSE_MS)
+      return []
+    }
+    const fitting = due.slice(0, countOfCall(due))
     const now = this.#deps.time.clock()
     for (const [key] of fitting) told.set(key, now)
     this.#calls.set(id, calls + 1)
@@ -122,13 +175,20 @@ export class Wants<Id> {
       else this.#calls.delete(id)
     }
     const topicsOf = fitting.map(([, topic]) => topic)
-    this.#deps.tell(id, topicsOf).then(end, () => {
+    const answered = (): void => {
       end()
+      this.#failing.delete(id)
+    }
+    this.#deps.tell(id, topicsOf).then(answered, () => {
+      end()
+      const isFirst = !this.#failing.has(id)
+      this.#failing.add(id)
       for (const [key, topic] of fitting) {
         if (told.get(key) === now) told.delete(key)
-        if (this.#waiting.has(key)) this.note(topic, key)
+        if (isFirst && this.#waiting.has(key)) this.note(topic, key)
       }
     })
+    return due.slice(fitting.length)
   }
 
   /** What others have forgotten. */

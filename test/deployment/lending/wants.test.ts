@@ -133,4 +133,41 @@ describe('what clients of a gateway wait for', () => {
     for (let at = 0; at < 30_000; at++) wants.note(['g', String(at)])
     expect(wants.size).to.equal(20_000)
   })
+
+  it('is told in several calls, each in a turn of its own, where there is much of it', async () => {
+    others = ['b', 'c']
+    const turns: number[] = []
+    let turn = 0
+    const ticks = time.tick
+    Object.assign(time, {
+      tick: (run: () => void) =>
+        ticks(() => {
+          turn++
+          run()
+        })
+    })
+    const counts: string[] = []
+    wants = new Wants({
+      time,
+      others: () => others,
+      isWaiting: () => true,
+      tell: async (to, topics) => {
+        turns.push(turn)
+        counts.push(`${to}: ${topics.length}`)
+      }
+    })
+    for (let at = 0; at < 12_000; at++) wants.note(['g', String(at)])
+    await time.pass(100)
+    await time.pass(0)
+    const each = ['5000', '5000', '2000']
+    expect(counts).to.deep.equal(others.flatMap(to => each.map(count => `${to}: ${count}`)))
+    expect(new Set(turns).size).to.equal(6)
+  })
+
+  it('is told again soon after a failure, and after further ones with what lasts', async () => {
+    fails = true
+    wants.note(ORDERS)
+    await time.pass(5_050)
+    expect(newly().length).to.be.within(5, 8)
+  })
 })
