@@ -18,11 +18,19 @@ const REFUSED = -32_000
 export class McpProblem extends StacklessError {
   readonly status: number
   readonly code: number
+  /** Of the request that is answered; `null`: it is not known. */
+  readonly id: string | number | null
 
-  constructor(status: number, message: string, code = status === 400 ? INVALID_REQUEST : REFUSED) {
+  constructor(
+    status: number,
+    message: string,
+    code = status === 400 ? INVALID_REQUEST : REFUSED,
+    id: McpProblem['id'] = null
+  ) {
     super(message)
     this.status = status
     this.code = code
+    this.id = id
   }
 }
 
@@ -38,7 +46,7 @@ export class McpAnswers extends ErrorAnswers {
   }
 
   answerTo(error: unknown): ErrorAnswer | undefined {
-    if (error instanceof McpProblem) return problem(error.status, error.code, error.message)
+    if (error instanceof McpProblem) return problem(error.status, error.code, error.message, error.id)
     if (!(error instanceof CastellanError)) return undefined
     const status = refusalStatus(error) ?? statusByCode[error.code as keyof typeof statusByCode]
     return { ...problem(status, REFUSED, error.message), headers: this.#challenge(error) }
@@ -52,10 +60,10 @@ export class McpAnswers extends ErrorAnswers {
   }
 }
 
-const problem = (status: number, code: number, message: string): ErrorAnswer => ({
+const problem = (status: number, code: number, message: string, id: McpProblem['id'] = null): ErrorAnswer => ({
   status,
   type: JSON_TYPE,
-  body: JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id: null })
+  body: JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id })
 })
 
 /** What requests and tools are answered with. */

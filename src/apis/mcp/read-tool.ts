@@ -53,7 +53,7 @@ export const readMessages = tool(
     requireRight(call, 'follow', { topic })
     const show = shownOf(call.parts.settings.values, topic)
     const partitions = await partitionsOf(call, topic, partition, offsets)
-    await roomFor(call, maxBytes)
+    await roomFor(call, call.parts.records, maxBytes)
     const places = await placesOf(call, topic, partitions, { from, offsets, count })
     const shower = new RecordShower(call, show, encoding)
     const read = new TopicRead(call, { topic, places, count, maxBytes })

@@ -1,3 +1,4 @@
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { ToolCall } from './tool.js'
 
 /** A call that has waited for so long for room for records is refused. */
@@ -8,7 +9,11 @@ const MAX_WAIT_MS = 10_000
  *
  * @throws OverloadedError when there is none in time, or the client leaves
  */
-export async function roomFor({ parts: { records }, client, held, signal }: ToolCall, bytes: number): Promise<void> {
+export async function roomFor(
+  { client, held, signal }: Pick<ToolCall, 'client' | 'held' | 'signal'>,
+  records: RecordBudget,
+  bytes: number
+): Promise<void> {
   if (records.problemOf(client, bytes) !== undefined) {
     await new Promise<void>(resolve => {
       const over = (): void => {

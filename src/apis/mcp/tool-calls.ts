@@ -20,6 +20,8 @@ export interface ToolRequest {
   readonly held: HeldRecords
   /** Aborted, with the error of the call, when the client has left or the process stops. */
   readonly signal: AbortSignal
+  /** Arguments of the tool that is called, as they came. */
+  readonly given: unknown
 }
 
 /** The tools of a gateway: lists them, and carries out their calls. */
@@ -53,9 +55,9 @@ export class ToolCalls {
   }
 
   /** The result of a call. Never rejects. @param name of a tool that there is */
-  async call(asked: ToolRequest, name: string, given: unknown) {
+  async call(asked: ToolRequest, name: string) {
     try {
-      const result = visibleIn(await this.#run(asked, name, given)) as Record<string, unknown>
+      const result = visibleIn(await this.#run(asked, name)) as Record<string, unknown>
       this.#calls.series({ tool: name, outcome: 'ok' }).value++
       return { content: [{ type: 'text' as const, text: JSON.stringify(result) }], structuredContent: result }
     } catch (error) {
@@ -71,8 +73,8 @@ export class ToolCalls {
     }
   }
 
-  async #run(asked: ToolRequest, name: string, given: unknown): Promise<object> {
-    const args = argumentsOf(this.#inputs.get(name)!, given) as { readonly cluster?: string }
+  async #run(asked: ToolRequest, name: string): Promise<object> {
+    const args = argumentsOf(this.#inputs.get(name)!, asked.given) as { readonly cluster?: string }
     const { cluster = 'default', ...own } = args
     const verbs = this.#parts.verbsByCluster.get(cluster)
     if (verbs === undefined) throw new ToolError('invalidArguments', ['cluster'])
