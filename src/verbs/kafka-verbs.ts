@@ -200,6 +200,7 @@ export class KafkaVerbs implements Verbs {
       router,
       metadata,
       positions,
+      ends: options.ends,
       ...(options.partitions === undefined && { maxPartitions }),
       sink
     })

@@ -46,6 +46,11 @@ export interface FollowOptions {
   readonly from: 'earliest' | 'latest'
   /** Offsets to begin at, by partition. Offsets of partitions that are not followed are ignored. */
   readonly positions: ReadonlyMap<number, Offset>
+  /**
+   * Offsets at which reading ends, by partition: ends of the log. The position gets there also where no record is before it, as behind
+   * a transaction. Absent: reading goes on.
+   */
+  readonly ends?: ReadonlyMap<number, Offset>
   /** Time limit for finding the offsets to begin at, in milliseconds. */
   readonly timeoutMs: number
 }

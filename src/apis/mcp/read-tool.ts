@@ -1,12 +1,11 @@
 import { z } from 'zod'
-import { sizeOfRecords } from '../../core/bytes.js'
 import type { Offset } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ToolError } from './failures.js'
 import { READ_ENCODINGS, type RecordEntry, RecordShower, shownOf } from './record-entry.js'
 import { roomFor } from './room.js'
 import { requireRight, type ToolCall, tool, topicName } from './tool.js'
-import { type ReadPlace, TopicRead } from './topic-read.js'
+import { type ReadPlace, type ReadResult, TopicRead } from './topic-read.js'
 import { requireTopic } from './topic-tools.js'
 
 /** Records of one call. */
@@ -14,6 +13,9 @@ const COUNT = { most: 100, usual: 20 }
 /** Bytes of the answer: its records are in it twice, as text and as structured content. */
 const BYTES = { most: 128 * 1024, usual: 32 * 1024 }
 const TIMES = 2
+/** How many times further back it looks for the last records, and how far at most. */
+const WIDER = 16
+const MAX_BACK = 1_000
 /** Partitions that one call reads. */
 const MAX_PARTITIONS = 64
 
@@ -54,15 +56,16 @@ export const readMessages = tool(
     const show = shownOf(call.parts.settings.values, topic)
     const partitions = await partitionsOf(call, topic, partition, offsets)
     await roomFor(call, call.parts.records, maxBytes)
-    const places = await placesOf(call, topic, partitions, { from, offsets, count })
-    const shower = new RecordShower(call, show, encoding)
-    const read = new TopicRead(call, { topic, places, count, maxBytes })
-    const { records, positions, hasSkipped } = await read.run()
-    call.caller.charge(records.length, sizeOfRecords(records.map(({ record }) => record)))
-    const entries = await shower.entriesOf(records)
-    const kept = fitting(entries, maxBytes)
+    const bounds = await boundsOf(call, topic, partitions)
+    const isLatest = from === 'latest' && Object.keys(offsets ?? {}).length === 0
+    const { places, records, positions, hasSkipped } = isLatest
+      ? await lastOf(call, { topic, bounds, count, maxBytes })
+      : await firstOf(call, { topic, bounds, count, maxBytes }, offsets)
+    const entries = await new RecordShower(call, show, encoding).entriesOf(records)
+    const kept = isLatest ? fitting([...entries].reverse(), maxBytes).reverse() : fitting(entries, maxBytes)
     const next = new Map(positions)
-    for (const { partition, record } of records.slice(kept.length).reverse()) next.set(partition, record.offset)
+    const cut = isLatest ? [] : records.slice(kept.length).reverse()
+    for (const { partition, record } of cut) next.set(partition, record.offset)
     const isAtEnd = places.every(({ partition, end }) => (next.get(partition) ?? end) >= end)
     return {
       topic,
@@ -75,13 +78,13 @@ export const readMessages = tool(
 )
 
 /** The first ones that fit into the answer, one in any case. */
-function fitting(entries: readonly RecordEntry[], maxBytes: number): readonly RecordEntry[] {
+function fitting(entries: readonly RecordEntry[], maxBytes: number): RecordEntry[] {
   let bytes = 0
   const tooMany = entries.findIndex((one, at) => {
     bytes += TIMES * Buffer.byteLength(JSON.stringify(one))
     return at > 0 && bytes > maxBytes
   })
-  return tooMany < 0 ? entries : entries.slice(0, tooMany)
+  return entries.slice(0, tooMany < 0 ? entries.length : tooMany)
 }
 
 async function partitionsOf(
@@ -99,26 +102,49 @@ async function partitionsOf(
 }
 
 /** Partitions without a leader fail the call: what they have is not known. */
-async function placesOf(
-  { verbs }: ToolCall,
-  topic: string,
-  partitions: readonly number[],
-  {
-    from,
-    offsets,
-    count
-  }: { from: 'latest' | 'earliest'; offsets: Readonly<Record<string, Offset>> | undefined; count: number }
-): Promise<readonly ReadPlace[]> {
+async function boundsOf({ verbs }: ToolCall, topic: string, partitions: readonly number[]): Promise<readonly Bounds[]> {
   const asked = partitions.map(partition => ({ topic, partition }))
   const ends = await verbs.admin.logEnds(asked, LOOK_UP_TIMEOUT_MS)
-  const known = partitions.flatMap((partition, at) => {
+  return partitions.flatMap((partition, at) => {
     const bounds = ends[at]
     return bounds === undefined ? [] : [{ partition, ...bounds }]
   })
-  const filled = known.filter(({ start, end }) => end > start).length
-  const each = Math.max(1, Math.ceil(count / Math.max(1, filled)))
-  return known.map(({ partition, start: first, end }) => {
-    const wanted = offsets?.[partition] ?? (from === 'earliest' ? first : end - each)
-    return { partition, start: Math.min(end, Math.max(first, wanted)), end }
-  })
+}
+
+/** A partition: the offset of its first record, and that of its next one. */
+type Bounds = ReadPlace
+
+interface Wanted {
+  readonly topic: string
+  readonly bounds: readonly Bounds[]
+  readonly count: number
+  readonly maxBytes: number
+}
+
+type Found = ReadResult & { readonly places: readonly ReadPlace[] }
+
+/** @param offsets where it begins, by partition; the others: with their first records */
+async function firstOf(
+  call: ToolCall,
+  { bounds, ...wanted }: Wanted,
+  offsets: Readonly<Record<string, Offset>> = {}
+): Promise<Found> {
+  const places = bounds.map(({ partition, start, end }) => ({
+    partition,
+    start: Math.min(end, Math.max(start, offsets[partition] ?? start)),
+    end
+  }))
+  return { ...(await new TopicRead(call, { ...wanted, places }).run()), places }
+}
+
+/** The last offsets may have no records: behind transactions, and in compacted topics. Then it looks further back. */
+async function lastOf(call: ToolCall, { bounds, ...wanted }: Wanted): Promise<Found> {
+  const filled = bounds.filter(({ start, end }) => end > start).length
+  const lastOfEach = Math.max(1, Math.ceil(wanted.count / Math.max(1, filled)))
+  for (let back = lastOfEach; ; back *= WIDER) {
+    const places = bounds.map(({ partition, start, end }) => ({ partition, start: Math.max(start, end - back), end }))
+    const found = await new TopicRead(call, { ...wanted, places, lastOfEach }).run()
+    const isWhole = bounds.every(({ start, end }) => end - back <= start)
+    if (found.records.length > 0 || isWhole || back > MAX_BACK) return { ...found, places }
+  }
 }

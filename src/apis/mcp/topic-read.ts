@@ -32,12 +32,14 @@ interface TopicReadOptions {
   readonly count: number
   /** Of records: the answer has no more of them. */
   readonly maxBytes: number
+  /** So many last records of each partition are kept, and reading goes to the ends. Absent: the first ones are. */
+  readonly lastOfEach?: number | undefined
 }
 
 export interface ReadResult {
   /** Those of a partition in their order. */
   readonly records: readonly ReadRecord[]
-  /** The offset after the last record that was read, by partition. */
+  /** The offset after the last record that is given, or that has none before the end, by partition. */
   readonly positions: ReadonlyMap<number, Offset>
   /** Whether records were passed over that cannot be read. */
   readonly hasSkipped: boolean
@@ -52,6 +54,8 @@ export class TopicRead implements FollowSink {
   readonly #ends: ReadonlyMap<number, Offset>
   #bytes = 0
   #heldBytes = 0
+  #takenRecords = 0
+  #takenBytes = 0
   #hasSkipped = false
   #isOver = false
   #finish: (error?: Error) => void = () => undefined
@@ -66,14 +70,22 @@ export class TopicRead implements FollowSink {
   /** @throws CastellanError when Kafka does not answer; ToolError when the client has left or the process stops */
   async run(): Promise<ReadResult> {
     const open = this.#options.places.filter(({ start, end }) => start < end)
-    if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
+    try {
+      if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
+    } finally {
+      // What was read and dropped has taken its time, too.
+      this.#call.caller.charge(this.#takenRecords, this.#takenBytes)
+    }
     const positions = new Map(this.#options.places.map(({ partition, start }) => [partition, start]))
-    for (const [partition, offset] of this.#positions) positions.set(partition, offset)
+    // What is behind the end was passed, and is not in the answer.
+    for (const [partition, offset] of this.#positions)
+      positions.set(partition, Math.min(offset, this.#ends.get(partition)!))
     return { records: this.#records, positions, hasSkipped: this.#hasSkipped }
   }
 
   async #read(positions: ReadonlyMap<number, Offset>): Promise<void> {
     const { verbs, signal } = this.#call
+    const ends = this.#ends
     const partitions = [...positions.keys()]
     let subscription: TopicSubscription | undefined
     const over = new Promise<void>((resolve, reject) => {
@@ -92,7 +104,7 @@ export class TopicRead implements FollowSink {
     signal.addEventListener('abort', left)
     try {
       if (signal.aborted) left()
-      const options = { partitions, maxPartitions: partitions.length, from: 'earliest', positions } as const
+      const options = { partitions, maxPartitions: partitions.length, from: 'earliest', positions, ends } as const
       verbs.follow(this.#options.topic, { ...options, timeoutMs: LOOK_UP_TIMEOUT_MS }, this).then(
         begun => {
           subscription = begun
@@ -119,12 +131,30 @@ export class TopicRead implements FollowSink {
     const own = ownRecordOf(record)
     this.#records.push({ partition, record: own })
     this.#bytes += sizeOfRecord(own)
+    this.#takenRecords++
+    this.#takenBytes += sizeOfRecord(own)
     this.#heldBytes += memoryOfRecord(own)
     this.#call.held.add(memoryOfRecord(own))
+    const { lastOfEach } = this.#options
+    if (lastOfEach !== undefined) this.#dropOlder(partition, lastOfEach)
+  }
+
+  #dropOlder(partition: number, most: number): void {
+    const own = this.#records.filter(one => one.partition === partition)
+    if (own.length > most) this.#drop(this.#records.indexOf(own[0]!))
+    while (this.#heldBytes > MAX_HELD_BYTES && this.#records.length > 1) this.#drop(0)
+  }
+
+  #drop(at: number): void {
+    const [{ record }] = this.#records.splice(at, 1) as [ReadRecord]
+    this.#bytes -= sizeOfRecord(record)
+    this.#heldBytes -= memoryOfRecord(record)
+    this.#call.held.add(-memoryOfRecord(record))
   }
 
   get isFull(): boolean {
-    const { count, maxBytes } = this.#options
+    const { count, maxBytes, lastOfEach } = this.#options
+    if (lastOfEach !== undefined) return this.#isOver
     const isEnough = this.#records.length >= count || this.#bytes >= maxBytes
     return this.#isOver || isEnough || this.#heldBytes >= MAX_HELD_BYTES
   }

@@ -48,6 +48,8 @@ export interface PartitionReaderOptions {
   readonly start: ReadStart | { readonly found: LogPosition }
   /** False: the partition is read up to the end that its log has at the start. */
   readonly follow: boolean
+  /** The end of the log where its position was found. Absent: it is followed. */
+  readonly end?: Offset | undefined
   readonly runtime: ReaderRuntime
   /** Calls back only while the records are wanted. */
   readonly ask: AskRouter
@@ -84,9 +86,11 @@ export class PartitionReader {
   }
 
   async #begin(): Promise<void> {
-    const { start, follow } = this.#options
-    if (typeof start === 'object' && 'found' in start) this.#beginAt(start.found)
-    else {
+    const { start, follow, end: known } = this.#options
+    if (typeof start === 'object' && 'found' in start) {
+      if (known !== undefined) this.#end = known
+      this.#beginAt(start.found)
+    } else {
       const end = await this.#bound('latest')
       if (!follow) this.#end = end.offset
       this.#beginAt(await this.#startIn(start, end))

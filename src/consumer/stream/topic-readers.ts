@@ -2,7 +2,7 @@ import type { ActorRef } from '../../core/actor/actor.js'
 import { onAbort } from '../../core/ending.js'
 import { errorOfFailure } from '../../core/error-of-failure.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
-import type { LogPosition } from '../../core/model.js'
+import type { LogPosition, Offset } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -54,6 +54,8 @@ interface TopicPlan {
   /** A map: each of its partitions was found at this position. */
   readonly start: ReadStart | ReadonlyMap<number, LogPosition>
   readonly follow: boolean
+  /** Where partitions end that are not followed and whose position was found. Absent: they have no end. */
+  readonly ends?: ReadonlyMap<number, Offset> | undefined
   /** Limit of the number of partitions that are read. Default: no limit. */
   readonly maxPartitions?: number | undefined
 }
@@ -144,7 +146,7 @@ class TopicReaders implements TopicFollower {
 
   #read(partition: number, start: PartitionReaderOptions['start'], topicId: string | undefined): void {
     if (this.#isOver) return
-    const { metadata, follow } = this.#plan
+    const { metadata, follow, ends } = this.#plan
     const ask = asking(this.#runtime.router)
     this.#begun.add(partition)
     this.#running++
@@ -153,6 +155,7 @@ class TopicReaders implements TopicFollower {
       topicId,
       start,
       follow,
+      end: ends?.get(partition),
       runtime: this.#runtime,
       ask: (kind, request, onResult) => ask(kind, request, result => this.#carryOut(() => onResult(result))),
       pause: delayMs => this.#pause(delayMs),

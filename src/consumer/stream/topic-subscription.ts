@@ -51,6 +51,8 @@ interface FollowerOptions {
    * limit. `undefined`: added partitions are not followed.
    */
   readonly maxPartitions?: number | undefined
+  /** Offsets at which reading ends, by partition. Absent: it goes on. */
+  readonly ends?: ReadonlyMap<number, Offset> | undefined
   readonly sink: FollowSink
 }
 
@@ -68,17 +70,18 @@ class FollowedTopic implements TopicSubscription {
   /** Partitions that wait until the sink can take records. */
   #paused: (() => void)[] = []
 
-  constructor({ router, metadata, positions: start, maxPartitions, sink }: FollowerOptions) {
+  constructor({ router, metadata, positions: start, maxPartitions, ends, sink }: FollowerOptions) {
     this.#sink = sink
     this.#positions = new Map(Array.from(start, ([partition, { offset }]) => [partition, offset]))
     const partitions = maxPartitions === undefined ? [...start.keys()] : undefined
     sink.begins(this.#positions)
     void readTopic(
-      { metadata, partitions, start, follow: true, maxPartitions },
+      { metadata, partitions, start, follow: ends === undefined, ends, maxPartitions },
       {
         router,
         requestTimeoutMs: TIMEOUT_MS,
-        maxWaitMs: MAX_WAIT_MS,
+        // Where it ends, nothing is waited for.
+        ...(ends === undefined && { maxWaitMs: MAX_WAIT_MS }),
         stopped: this.#stop.signal,
         write: ({ partition }, batch) => this.#write(partition, batch),
         warn: text => sink.warn(text),

@@ -93,6 +93,19 @@ describe('tools for agents', () => {
     expect(structuredContent.records).to.have.length(1)
   })
 
+  it('go on with what was written while a call ran', async () => {
+    const verbs = new FollowedVerbs(2)
+    const asked = (await open(verbs)).call('read_messages', { topic: 'orders', from: 'earliest' })
+    await verbs.followed()
+    for (const offset of [0, 1, 2]) {
+      verbs.positions.set(0, offset + 1)
+      verbs.sink!.take(0, { offset, timestampMs: 0, key: null, value: null, headers: [] })
+    }
+    const { structuredContent } = await asked
+    expect(structuredContent.records).to.have.length(2)
+    expect(structuredContent).to.deep.include({ next: { 0: 2 }, at_end: true })
+  })
+
   it('hold the bytes of an answer until it has left, and wait for room', async () => {
     const records = new RecordBudget(1024 * 1024, () => performance.now())
     const verbs = new FollowedVerbs(1)
