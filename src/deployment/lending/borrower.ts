@@ -5,12 +5,19 @@ import { memoryOfRecords } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { AcquiredMessage } from '../../verbs/verbs.js'
-import { type AskedTake, type GroupTopic, keyOfTopic, type LendingTime, type Taken, type Verdict } from './calls.js'
+import {
+  type AskedTake,
+  type GroupTopic,
+  keyOfTopic,
+  type LendingTime,
+  MAX_BYTES_OF_TAKE,
+  MAX_MESSAGES_OF_TAKE,
+  type Taken,
+  type Verdict
+} from './calls.js'
 import type { Settlements } from './settlements.js'
 import type { Wants } from './wants.js'
 
-const MAX_MESSAGES = 64
-const MAX_BYTES = 1_048_576
 /** Takes that may be under way to one gateway. */
 const MAX_TAKES = 256
 /** After this time without an answer the request gets messages of this gateway again, if there are some, or of another one. */
@@ -89,7 +96,7 @@ export class Borrower<Id> {
     const { records } = this.#deps
     let toOne = 0
     for (const take of this.#takes.values()) if (take.from === from) toOne++
-    const onTheirWay = this.#takes.size * MAX_BYTES
+    const onTheirWay = this.#takes.size * MAX_BYTES_OF_TAKE
     return toOne < MAX_TAKES && onTheirWay + this.#bytes.value < records.maxBytes * SHARE_OF_RECORDS
   }
 
@@ -115,8 +122,8 @@ export class Borrower<Id> {
       groups.loosen(...topic, request)
       take.timer = time.after(TAKE_MS - TIGHT_MS, () => this.#giveUp(take))
     })
-    const maxMessages = Math.min(MAX_MESSAGES, request.limits.maxMessages)
-    const maxBytes = Math.min(MAX_BYTES, request.limits.maxBytes)
+    const maxMessages = Math.min(MAX_MESSAGES_OF_TAKE, request.limits.maxMessages)
+    const maxBytes = Math.min(MAX_BYTES_OF_TAKE, request.limits.maxBytes)
     const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes })
     if (this.#takes.get(request) !== take) return
     if (taken === undefined) this.#giveUp(take)

@@ -13,6 +13,10 @@ export const MAX_WANTS = 20_000
 export const MAX_TOPICS_OF_CALL = 5_000
 export const MAX_NAMES_OF_CALL = 1_048_576
 
+/** One request gets at most so many messages at once. The first one may be larger. */
+export const MAX_MESSAGES_OF_TAKE = 64
+export const MAX_BYTES_OF_TAKE = 1_048_576
+
 /** Whether a gateway takes a message that was offered to it. */
 export type Verdict =
   /** Its call for the message follows. */

@@ -1,6 +1,15 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import type { LendingGroups } from '../../consumer/group/lending.js'
-import { type AskedTake, type GroupTopic, keyOfTopic, type LendingTime, type Taken, type Verdict } from './calls.js'
+import {
+  type AskedTake,
+  type GroupTopic,
+  keyOfTopic,
+  type LendingTime,
+  MAX_BYTES_OF_TAKE,
+  MAX_MESSAGES_OF_TAKE,
+  type Taken,
+  type Verdict
+} from './calls.js'
 import type { Loans } from './loans.js'
 import type { WantOfOther, WantsOfOthers } from './wants-of-others.js'
 
@@ -68,7 +77,11 @@ export class Lender<Id> {
     const key = keyOfTopic(topic)
     try {
       if (this.#isStopped || loans.isEnded(from, id) || !loans.hasRoom(from)) return NOTHING
-      const lent = await groups.lend(...topic, { maxMessages, maxBytes })
+      const limits = {
+        maxMessages: Math.max(1, Math.min(MAX_MESSAGES_OF_TAKE, maxMessages)),
+        maxBytes: Math.min(MAX_BYTES_OF_TAKE, maxBytes)
+      }
+      const lent = await groups.lend(...topic, limits)
       if (lent === undefined || !loans.add(from, id, lent)) return NOTHING
       return { messages: lent.messages.map(message => ({ ...message, member: undefined })), topicIds: lent.topicIds }
     } finally {

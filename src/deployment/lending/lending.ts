@@ -261,6 +261,7 @@ export class Lending<Id> implements GroupLending {
 
   async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
     const taken = (await this.#call(from, 'take', asked, TAKE_MS)) as readonly Taken[]
+    if (!taken.every(({ messages }) => Array.isArray(messages))) throw new Error('the answer to a take has no messages')
     if (taken.length === 1) return taken
     // An answer that leaves slowly must not keep those of others in memory.
     return taken.map(({ messages, topicIds }) => ({ messages: messages.map(ownCopyOf), topicIds }))
@@ -268,6 +269,7 @@ export class Lending<Id> implements GroupLending {
 
   #ended(result: string, messages: number): void {
     this.#deps.metrics.count('groups', 'lent_messages', { result }, messages)
+    this.#gauge()
   }
 
   #gauge(): void {

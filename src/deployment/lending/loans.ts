@@ -13,6 +13,10 @@ const MAX_BYTES = 64 * 1_048_576
 /** Messages that are on their way to other gateways have at most this share of the bytes of all answers. */
 const SHARE_OF_RECORDS = 0.5
 
+/** A timer that is so late shows that the process stood still. Calls that arrived meanwhile are handled within the time below. */
+const STOOD_STILL_MS = 250
+const ARRIVALS_MS = 250
+
 /** So long it is remembered that a loan was ended before it began. */
 const ENDED_MS = 60_000
 
@@ -94,7 +98,8 @@ export class Loans<Id> {
       return false
     }
     const held = this.#deps.records.hold(memoryOfRecords(messages))
-    const timer = this.#deps.time.after(this.#deps.loanTimeoutMs, () => this.#release([loan], 'lost'))
+    const timer = this.#deps.time.after(this.#deps.loanTimeoutMs, () => this.#notHad(loan, dueAt))
+    const dueAt = this.#deps.time.clock() + this.#deps.loanTimeoutMs
     const loan: Loan<Id> = { from, key, offers: offers!, lent, messages: messages.length, held, timer }
     this.#open.set(key, loan)
     this.#count(loan, 1, held.bytes)
@@ -133,6 +138,14 @@ export class Loans<Id> {
       if (loan === undefined && areEnds) this.#ended.add(key, now)
       return loan ?? []
     })
+  }
+
+  /** A process that stood still first handles what has arrived meanwhile. */
+  #notHad(loan: Loan<Id>, dueAt: number): void {
+    const { time } = this.#deps
+    const release = (): void => this.#release([loan], 'lost')
+    if (time.clock() - dueAt > STOOD_STILL_MS) loan.timer = time.after(ARRIVALS_MS, release)
+    else release()
   }
 
   #had(loan: Loan<Id>): void {

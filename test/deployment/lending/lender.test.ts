@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { ConsumedMessages, TopicOffers } from '../../../src/consumer/group/consume-result.js'
+import type { ConsumedMessages, MessageLimits, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { type GroupTopic, keyOfTopic, type Verdict } from '../../../src/deployment/lending/calls.js'
 import { Lender } from '../../../src/deployment/lending/lender.js'
@@ -15,6 +15,7 @@ describe('a gateway that lends messages', () => {
   /** The messages at hand. */
   let atHand: number
   let told: string[]
+  let asked: MessageLimits[]
   let offers: { readonly to: string; answer(verdict: Verdict): Promise<void> }[]
   let loans: Loans<string>
   let lender: Lender<string>
@@ -22,6 +23,7 @@ describe('a gateway that lends messages', () => {
     time = new HandTime()
     atHand = 0
     told = []
+    asked = []
     offers = []
     const records = new RecordBudget(1_000_000, time.clock)
     loans = new Loans({ time, records, loanTimeoutMs: 5_000, ackTimeoutMs: 60_000, onEnded: () => undefined })
@@ -35,7 +37,10 @@ describe('a gateway that lends messages', () => {
           lender.atHand(ORDERS)
         },
         hasToLend: () => atHand > 0,
-        lend: async () => (atHand > 0 ? lent(atHand--) : undefined)
+        lend: async (_group, _topic, limits) => {
+          asked.push(limits)
+          return atHand > 0 ? lent(atHand--) : undefined
+        }
       },
       offer: (to, [, topic]) =>
         new Promise(resolve => {
@@ -172,5 +177,11 @@ describe('a gateway that lends messages', () => {
     await comes()
     expect(newly()).to.deep.equal([])
     expect(await take('b', 1)).to.equal(0)
+  })
+
+  it('lends 64 messages and a mebibyte at most, whatever is asked for', async () => {
+    for (const maxMessages of [1_000_000, 0, 3])
+      await lender.take('b', { id: maxMessages, topic: ORDERS, maxMessages, maxBytes: 1e12 })
+    expect(asked).to.deep.equal([64, 1, 3].map(maxMessages => ({ maxMessages, maxBytes: 1_048_576 })))
   })
 })

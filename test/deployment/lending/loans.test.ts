@@ -94,6 +94,17 @@ describe('messages that are out at other gateways', () => {
     expect(loans.size).to.equal(1)
   })
 
+  it('stay lent where their arrival was told while this process stood still', async () => {
+    loans.add('a', 1, lent([7]))
+    loans.add('a', 2, lent([8]))
+    time.standStill(20_000)
+    await time.pass(0)
+    loans.settle('a', settled('acknowledged', 1))
+    expect(newly()).to.deep.equal(['1 acknowledged', 'orders acked 0/7 #1'])
+    await time.pass(250)
+    expect(newly()).to.deep.equal(['1 lost', 'orders back 0/8 #2'])
+  })
+
   it('come back when their arrival is not told within five seconds', async () => {
     loans.add('a', 1, lent([7]))
     loans.add('a', 2, lent([8]))
