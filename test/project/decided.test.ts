@@ -31,6 +31,7 @@ const SLEEPERS: readonly string[] = [
   'test/runs/integration/counting-reader.ts',
   'test/runs/integration/etl-stage.ts',
   'test/runs/integration/foreign-leader.ts',
+  'test/runs/integration/lending-clients.ts',
   'test/support/held-bytes.ts',
   'test/support/pixy-stage.ts',
   'test/support/planted-races.ts',
