@@ -146,7 +146,7 @@ describe('castellan-client and castellan-testing, installed from the registry', 
         const castellan = await openCastellan({ brokers: cluster.bootstrap, wal: { directory: 'wal-' + read.length } })
         for (const durability of ['memory', 'disk']) {
           const options = { partitioner: 'murmur2', deadlineMs: 10_000, durability }
-          await castellan.gateway.produce([{ topic: 'orders', key: 'k', value: 'v' }], options).outcomes()
+          await castellan.produce([{ topic: 'orders', key: 'k', value: 'v' }], options)
         }
         for await (const { offset } of castellan.read('orders', { from: 'earliest' })) if (read.push(offset) % 2 === 0) break
         await castellan.close()
