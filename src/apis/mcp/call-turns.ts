@@ -1,5 +1,6 @@
 import { ClientTurns } from '../../core/client-turns.js'
 import { addCount } from '../../core/counts.js'
+import { unlessAborted } from '../../core/ending.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { ToolError } from './failures.js'
 
@@ -7,6 +8,9 @@ import { ToolError } from './failures.js'
 export const MAX_CALLS = 32
 /** Of one client, those that wait included. */
 export const MAX_CALLS_OF_CLIENT = 4
+/** Calls whose clients have left, and that still wait for Kafka. Further ones keep their places until they end. */
+const MAX_LEFT = 32
+const MAX_LEFT_OF_CLIENT = 4
 /** A call that has waited for so long for its turn is refused. */
 export const MAX_TURN_WAIT_MS = 10_000
 
@@ -15,6 +19,8 @@ export class CallTurns {
   readonly #running = new HeldAmount('calls of tools')
   /** Calls that run or wait, by client. */
   readonly #byClient = new Map<string, number>()
+  readonly #left = new HeldAmount('calls of tools whose clients have left')
+  readonly #leftByClient = new Map<string, number>()
   readonly #waiting = new ClientTurns<() => void>()
 
   /**
@@ -38,6 +44,31 @@ export class CallTurns {
       addCount(this.#byClient, client, -1)
       this.#passOn()
     }
+  }
+
+  /**
+   * Carries out a call. When its client leaves, its place is free at once; what becomes of its work does not count.
+   *
+   * @throws what {@link enter} and the work throw; the reason of the signal
+   */
+  async run<Result>(client: string, signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+    const leave = await this.enter(client, signal)
+    let isLeft = false
+    const running = work().finally(() => {
+      leave()
+      if (!isLeft) return
+      this.#left.release(1)
+      addCount(this.#leftByClient, client, -1)
+    })
+    return unlessAborted(running, signal, () => {
+      if (this.#left.value < MAX_LEFT && (this.#leftByClient.get(client) ?? 0) < MAX_LEFT_OF_CLIENT) {
+        isLeft = true
+        this.#left.add(1)
+        addCount(this.#leftByClient, client, 1)
+        leave()
+      }
+      return Promise.reject(signal.reason)
+    })
   }
 
   /** The place of a call that has ended is that of the next one. */

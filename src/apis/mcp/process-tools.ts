@@ -80,7 +80,8 @@ export const listProblems = tool(
       'What is wrong with the gateway and its Kafka now, each with its cause and the next step. Empty: nothing is known to be wrong.',
     input: z.strictObject({}),
     output: z.object({ problems: z.array(problem) }),
-    rights: ['management']
+    rights: ['management'],
+    isOfProcess: true
   },
   async ({ caller, parts, tool }) => {
     const refusal = caller.refusalOf('management', { tool })

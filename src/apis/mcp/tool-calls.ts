@@ -31,6 +31,8 @@ export class ToolCalls {
   readonly #described: ReadonlyMap<string, ReturnType<typeof describedTool>>
   readonly #inputs: ReadonlyMap<string, Tool['input']>
   readonly #turns = new CallTurns()
+  /** Of tools that answer also when all calls wait for Kafka. */
+  readonly #ownTurns = new CallTurns()
   readonly #calls = counterFamily('castellan_mcp_calls_total', 'Calls of tools by agents')
 
   constructor(parts: McpParts) {
@@ -78,11 +80,9 @@ export class ToolCalls {
     const { cluster = 'default', ...own } = args
     const verbs = this.#parts.verbsByCluster.get(cluster)
     if (verbs === undefined) throw new ToolError('invalidArguments', ['cluster'])
-    const leave = await this.#turns.enter(asked.client, asked.signal)
-    try {
-      return await this.#tools.get(name)!.run({ ...asked, parts: this.#parts, tool: name, cluster, verbs }, own)
-    } finally {
-      leave()
-    }
+    const tool = this.#tools.get(name)!
+    const call = { ...asked, parts: this.#parts, tool: name, cluster, verbs }
+    const turns = tool.isOfProcess ? this.#ownTurns : this.#turns
+    return turns.run(asked.client, asked.signal, () => tool.run(call, own))
   }
 }

@@ -40,6 +40,8 @@ export interface Tool {
   readonly rights: readonly Operation[]
   /** True: it changes something. */
   readonly writes?: boolean
+  /** True: it asks nothing outside of the process, and waits for no call that does. */
+  readonly isOfProcess?: boolean
   /** @throws CastellanError, SchemaError, ToolError */
   run(call: ToolCall, args: unknown): Promise<object>
 }

@@ -1,8 +1,8 @@
 /**
- * Characters that a reader does not see, and a model does: marks of direction, of zero width, tags, controls, and variations of
- * ideographs, which can spell whole texts. Line breaks and tabs stay.
+ * Characters that a reader does not see, and a model does: marks of direction, of zero width, tags, controls, fillers, and
+ * variations, which can spell whole texts. Line breaks and tabs stay.
  */
-const INVISIBLE = /[\p{Cf}\p{Zl}\p{Zp}]|[\u{e0100}-\u{e01ef}]|(?![\n\r\t])\p{Cc}/gu
+const INVISIBLE = /[\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]|(?![\n\r\t])\p{Cc}/gu
 
 const escaped = (character: string): string => {
   let text = ''

@@ -80,4 +80,30 @@ describe('turns of calls of tools', () => {
     for (const end of ends) end()
     for (const client of ['x', 'y']) for (let at = 0; at < MAX_CALLS_OF_CLIENT; at++) await enter(calls, client)
   })
+
+  it('give the place of a client that leaves back at once, as long as few of its calls go on without it', async () => {
+    const calls = new CallTurns()
+    const ends: (() => void)[] = []
+    /** A call that goes on until the test ends it. */
+    const hang = async (by = signal): Promise<unknown> => {
+      const asked = calls.run('a', by, () => new Promise<void>(resolve => ends.push(resolve)))
+      return asked.then(() => 'done', codeOf)
+    }
+    for (const outcome of ['free', 'kept']) {
+      const leaving = new AbortController()
+      const all = Array.from({ length: MAX_CALLS_OF_CLIENT }, () => hang(leaving.signal))
+      await turns(2)
+      expect(await hang()).to.equal('tooManyCalls')
+      leaving.abort(new ToolError('aborted'))
+      expect(await Promise.all(all)).to.deep.equal(Array(MAX_CALLS_OF_CLIENT).fill('aborted'))
+      if (outcome === 'kept') expect(await hang()).to.equal('tooManyCalls')
+    }
+    for (const end of ends.splice(0)) end()
+    await turns(2)
+    const last = Array.from({ length: MAX_CALLS_OF_CLIENT }, () => hang())
+    await turns(2)
+    expect(await hang()).to.equal('tooManyCalls')
+    for (const end of ends.splice(0)) end()
+    expect(await Promise.all(last)).to.deep.equal(Array(MAX_CALLS_OF_CLIENT).fill('done'))
+  })
 })

@@ -59,6 +59,21 @@ describe('tools for agents', () => {
     expect(content[0]!.text).to.include('/status.json of the management port')
   })
 
+  it('tell of problems while all calls of a client wait for Kafka', async () => {
+    const verbs = new FakeVerbs()
+    const hanging: (() => void)[] = []
+    verbs.topics = () => new Promise(resolve => hanging.push(() => resolve(new Map())))
+    const opened = await open(verbs, { trouble: async () => [] } as object)
+    const leaving = new AbortController()
+    const asked = Array.from({ length: 4 }, () => opened.call('list_topics', {}, leaving.signal).catch(() => undefined))
+    while (hanging.length < 4) await new Promise(setImmediate)
+    expect((await opened.call('list_topics')).structuredContent.error).to.equal('tooManyCalls')
+    expect((await opened.call('list_problems')).structuredContent).to.deep.equal({ problems: [] })
+    leaving.abort()
+    await Promise.all(asked)
+    for (const answer of hanging) answer()
+  })
+
   it('end their wait for records when the client leaves', async () => {
     const verbs = new FollowedVerbs(5)
     const leaving = new AbortController()

@@ -18,6 +18,13 @@ describe('words of strangers', () => {
       })
     ))
 
+  it('have no character that is shown as nothing: variations, fillers, joiners, unassigned ones', () => {
+    for (const code of [
+      0xfe00, 0xfe0f, 0x3164, 0x115f, 0xffa0, 0x34f, 0x180b, 0x17b4, 0x2065, 0xe0080, 0xe0fff, 0xe01ef
+    ])
+      expect(visible(String.fromCodePoint(code))).to.match(/^(\\u[\da-f]{4}){1,2}$/)
+  })
+
   it('are shown wherever they stand, as names, too', () => {
     const value = { 'a\u200b': ['\u202eb', { c: null, d: 1, gone: undefined }] }
     expect(JSON.stringify(visibleIn(value))).to.equal('{"a\\\\u200b":["\\\\u202eb",{"c":null,"d":1}]}')
