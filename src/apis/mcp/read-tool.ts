@@ -12,14 +12,13 @@ import { requireTopic } from './topic-tools.js'
 const COUNT = { most: 100, usual: 20 }
 /** Bytes of the answer: its records are in it twice, as text and as structured content. */
 const BYTES = { most: 128 * 1024, usual: 32 * 1024 }
-const TIMES = 2
 /** How many times further back it looks for the last records, and how far at most. */
 const WIDER = 16
 const MAX_BACK = 1_000
 /** Partitions that one call reads. */
 const MAX_PARTITIONS = 64
 
-const offsets = z.record(z.string().regex(/^\d{1,9}$/), z.int().min(0))
+const offsets = z.record(z.string().regex(/^(0|[1-9]\d{0,8})$/), z.int().min(0))
 
 const entry = z.looseObject({
   partition: z.int(),
@@ -54,6 +53,8 @@ export const readMessages = tool(
   async (call, { topic, partition, from, offsets, count, max_bytes: maxBytes, encoding }) => {
     requireRight(call, 'follow', { topic })
     const show = shownOf(call.parts.settings.values, topic)
+    const isNamed = partition === undefined || Object.keys(offsets ?? {}).length === 0 || partition in offsets!
+    if (!isNamed) throw new ToolError('invalidArguments', ['partition', 'offsets'])
     const partitions = await partitionsOf(call, topic, partition, offsets)
     await roomFor(call, call.parts.records, maxBytes)
     const bounds = await boundsOf(call, topic, partitions)
@@ -77,11 +78,17 @@ export const readMessages = tool(
   }
 )
 
+/** In the text copy of the result it is JSON as a text of JSON. */
+function bytesOf(one: RecordEntry): number {
+  const json = JSON.stringify(one)
+  return Buffer.byteLength(json) + Buffer.byteLength(JSON.stringify(json))
+}
+
 /** The first ones that fit into the answer, one in any case. */
 function fitting(entries: readonly RecordEntry[], maxBytes: number): RecordEntry[] {
   let bytes = 0
   const tooMany = entries.findIndex((one, at) => {
-    bytes += TIMES * Buffer.byteLength(JSON.stringify(one))
+    bytes += bytesOf(one)
     return at > 0 && bytes > maxBytes
   })
   return entries.slice(0, tooMany < 0 ? entries.length : tooMany)
