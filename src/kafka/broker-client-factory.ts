@@ -23,6 +23,13 @@ interface Session {
   readonly ranges: ApiVersionRanges
 }
 
+/** Exactly one of the two is called, once. */
+interface WaitingCall {
+  /** Must not throw. */
+  send(session: Session): void
+  fail(error: unknown): void
+}
+
 /** Creates clients of one cluster. They use connections of kafkajs, and the codecs in protocol/. */
 export const createBrokerClientFactory =
   (settings: client.ConnectionSettings): client.BrokerClientFactory =>
@@ -58,6 +65,8 @@ class KafkajsSessions {
   readonly #expectedClusterId: client.ExpectedClusterId
   #session: Session | undefined
   #connecting: { readonly connection: KafkajsConnection; readonly session: Promise<Session> } | undefined
+  /** Calls that wait for a connection or a login. Later calls wait behind them. */
+  #waiting: WaitingCall[] = []
 
   constructor(
     address: BrokerAddress,
@@ -100,14 +109,35 @@ class KafkajsSessions {
   /**
    * Sends at once when the connection is ready; otherwise connects, or logs in again, before it sends. A call that was
    * alone on a connection that is lost before a byte of the call was sent is sent once more, on another connection.
+   * Calls that wait are sent in the order in which they came, and before all later ones.
    */
   call<Call extends client.CallTimeLimit, Response extends client.Throttled>(
     api: Api<Call, Response>,
     call: Call
   ): Promise<Response> {
     const session = this.#session
-    const onNew = () => this.#readySession().then(ready => this.#exchange(ready, api, call))
-    return session?.connection.isAuthenticated ? this.#exchange(session, api, call, onNew) : onNew()
+    const onNew = () =>
+      new Promise<Response>((resolve, fail) =>
+        this.#sendWhenReady({ send: ready => resolve(this.#exchange(ready, api, call)), fail })
+      )
+    const isReady = this.#waiting.length === 0 && session?.connection.isAuthenticated
+    return isReady ? this.#exchange(session!, api, call, onNew) : onNew()
+  }
+
+  #sendWhenReady(call: WaitingCall): void {
+    if (this.#waiting.push(call) === 1) void this.#sendWaiting()
+  }
+
+  async #sendWaiting(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      try {
+        const session = await this.#readySession()
+        // The login may have ended since.
+        if (session.connection.isAuthenticated) for (const { send } of this.#waiting.splice(0)) send(session)
+      } catch (error) {
+        for (const { fail } of this.#waiting.splice(0)) fail(error)
+      }
+    }
   }
 
   async #readySession(): Promise<Session> {
@@ -239,8 +269,8 @@ class KafkajsSessions {
           }
         },
         onError: (error, wasLost) => {
-          // The connection tells its end to its requests first.
-          if (wasLost && sendAgain !== undefined) queueMicrotask(() => resolve(sendAgain()))
+          // At once: a call that comes later waits behind this one.
+          if (wasLost && sendAgain !== undefined) resolve(sendAgain())
           else reject(error)
         }
       })

@@ -255,8 +255,9 @@ export class KafkajsConnection {
     if (this.#socket !== undefined) this.#closeSocket(this.#socket, error)
     void this.#connection.disconnect()
     this.#failStep?.(error)
-    this.#requests.failAll(error, isLost)
+    // Before its requests fail: they may be sent again at once, on another connection.
     this.#onClosed(error)
+    this.#requests.failAll(error, isLost)
   }
 
   /** `host:port` */

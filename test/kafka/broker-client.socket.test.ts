@@ -53,12 +53,34 @@ describe('BrokerClient', () => {
 
   describe('after its connection was reset', () => {
     const called = (): number[] => broker.requests.map(({ apiKey }) => apiKey).filter(key => key !== 18)
+    const ask = (topic: string) => client.metadata({ ...noTopics, topics: [topic] })
+    const askedFor = (topics: readonly string[]): (string | undefined)[] =>
+      broker.requests.filter(({ apiKey }) => apiKey === 3).map(({ body }) => topics.find(topic => body.includes(topic)))
+
+    it('sends those that wait for another one in their order, and later ones after them', async () => {
+      const topics = ['first', 'second', 'third']
+      const connected = client.connect()
+      // The second is called when there is a connection, and the first has not been sent on it.
+      const second = connected.then(() => ask('second'))
+      await Promise.all([ask('first'), second, second.then(() => ask('third'))])
+      expect(askedFor(topics)).to.deep.equal(topics)
+    })
 
     it('sends a call again on another connection, when no byte of it was sent', async () => {
       await client.connect()
       broker.resetAll()
       expect(await client.metadata(noTopics)).to.deep.include({ clusterId: 'cluster' })
       expect([broker.connectionCount, called()]).to.deep.equal([2, [3]])
+    })
+
+    it('sends it again before a call that came later, once each', async () => {
+      await client.connect()
+      broker.resetAll()
+      const topics = ['first', 'second']
+      // Between the failed write and a microtask that the failure queues.
+      const askBoth = () => Promise.all([ask('first'), Promise.resolve().then(() => ask('second'))])
+      await new Promise<unknown>(resolve => setImmediate(() => resolve(askBoth())))
+      expect(askedFor(topics)).to.deep.equal(topics)
     })
 
     it('sends it once more only', async () => {
