@@ -5,8 +5,11 @@ import type { FetchPartitionResponse, IsolationLevel } from '../../kafka/broker-
 const TOLD_FROM_MS = 60_000
 /** A partition that no read has asked for in this time is not told any more. */
 const READ_WITHIN_MS = 60_000
-/** The last answer about a partition counts for this time, even if the broker has no news of it. */
-const ANSWER_COUNTS_MS = 60_000
+/**
+ * The last answer about a partition counts for this time, even if the broker has no news of it. A transaction is told only
+ * from an answer that came so much after the first one.
+ */
+const ANSWER_COUNTS_MS = 30_000
 /** Partitions that are kept at most. Further ones are not watched. */
 const MOST_PARTITIONS = 10_000
 
@@ -40,6 +43,8 @@ interface Held extends TopicPartition {
 export class OpenTransactions {
   readonly #holdsReads: boolean
   readonly #held = new Map<string, Held>()
+  /** When partitions that are read no more were last removed to make room. */
+  #sweptAt = Number.NEGATIVE_INFINITY
 
   constructor(isolationLevel: IsolationLevel) {
     this.#holdsReads = isolationLevel === 'readCommitted'
@@ -55,7 +60,7 @@ export class OpenTransactions {
     }
     const held = this.#held.get(key)
     if (held === undefined) {
-      if (this.#held.size >= MOST_PARTITIONS) return
+      if (!this.#hasRoom(now)) return
       const times = { since: now, answeredAt: now, seenAt: now }
       this.#held.set(key, { topic, partition, lastStableOffset, highWatermark, ...times })
       return
@@ -91,12 +96,21 @@ export class OpenTransactions {
 
   /** The partitions with an open transaction that is a minute old or older, the oldest one first. */
   views(now: number): OpenTransactionView[] {
+    this.#removeUnread(now)
     const views: OpenTransactionView[] = []
-    for (const [key, held] of this.#held) {
-      if (!isRead(held, now)) this.#held.delete(key)
-      else if (now - held.since >= TOLD_FROM_MS) views.push(this.#viewOf(held, now))
-    }
+    for (const held of this.#held.values()) if (isTold(held, now)) views.push(this.#viewOf(held, now))
     return views.sort((one, other) => other.openMs - one.openMs)
+  }
+
+  /** Programs that never ask for views need the places of partitions that are read no more. */
+  #hasRoom(now: number): boolean {
+    if (this.#held.size >= MOST_PARTITIONS && now - this.#sweptAt >= READ_WITHIN_MS) this.#removeUnread(now)
+    return this.#held.size < MOST_PARTITIONS
+  }
+
+  #removeUnread(now: number): void {
+    this.#sweptAt = now
+    for (const [key, held] of this.#held) if (!isRead(held, now)) this.#held.delete(key)
   }
 
   #viewOf({ topic, partition, lastStableOffset, highWatermark, since }: Held, now: number): OpenTransactionView {
@@ -104,5 +118,8 @@ export class OpenTransactions {
     return { topic, partition, lastStableOffset, records, openMs: now - since, holdsReads: this.#holdsReads }
   }
 }
+
+const isTold = ({ since, answeredAt }: Held, now: number): boolean =>
+  now - since >= TOLD_FROM_MS && answeredAt - since >= ANSWER_COUNTS_MS
 
 const isRead = ({ seenAt }: Held, now: number): boolean => now - seenAt < READ_WITHIN_MS

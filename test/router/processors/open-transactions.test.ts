@@ -78,14 +78,34 @@ describe('open transactions, as reads see them', () => {
     expect(open.views(300_000)).to.deep.equal([])
   })
 
-  it('are those that no news came of, and asked for in full once a minute', () => {
+  it('are those that no news came of, and asked for in full twice a minute', () => {
     open.saw(KEY, answer(50, 60), 0)
-    for (let now = 1_000; now < 60_000; now += 1_000) expect(open.noNews(KEY, now)).to.equal(false)
-    expect(open.noNews(KEY, 60_000)).to.equal(true)
+    for (let now = 1_000; now < 30_000; now += 1_000) expect(open.noNews(KEY, now)).to.equal(false)
+    expect(open.noNews(KEY, 30_000)).to.equal(true)
+    open.saw(KEY, answer(50, 60), 30_100)
+    expect(open.noNews(KEY, 60_000)).to.equal(false)
     expect(places(60_000)).to.have.length(1)
-    open.saw(KEY, answer(50, 60), 60_100)
-    expect(open.noNews(KEY, 61_000)).to.equal(false)
     expect(open.noNews('perf/1', 61_000)).to.equal(false)
+  })
+
+  it('are not told from answers of one moment, which may have ended since', () => {
+    for (const now of [0, 10]) open.saw(KEY, answer(50, 60), now)
+    for (let now = 1_000; now <= 90_000; now += 1_000) {
+      open.noNews(KEY, now)
+      expect(open.views(now)).to.deep.equal([])
+    }
+    open.saw(KEY, answer(50, 60), 90_500)
+    expect(places(90_500)).to.have.length(1)
+  })
+
+  it('have the places of partitions that are read no more, also where no views are asked for', () => {
+    for (let partition = 0; partition < 10_000; partition++) open.saw(`old/${partition}`, answer(1, 2, partition), 0)
+    for (const now of [1_000, 30_000, 60_000, 90_000]) {
+      for (let partition = 1; partition < 10_000; partition++) open.noNews(`old/${partition}`, now)
+      open.saw(KEY, answer(50, 60), now)
+    }
+    for (const now of [120_000, 149_000]) open.saw(KEY, answer(50, 60), now)
+    expect(places(150_000)).to.deep.equal([{ partition: 16, lastStableOffset: 50, openMs: 60_000 }])
   })
 
   it('are kept of 10,000 partitions at most', () => {
@@ -107,7 +127,7 @@ describe('open transactions, as reads see them', () => {
       stage.identity = { topicId: 'id', leaderEpoch: 3 }
     })
 
-    it('are seen by reads that catch up and by long polls without news, and asked for in full after a minute', async () => {
+    it('are seen by reads that catch up and by long polls without news, and asked for in full after 30 s', async () => {
       stage.ask(60, AT, [], PATIENT_MS)
       stage.answer(stage.issue(), END)
       stage.tell((await stage.send('tail'))[0], SESSION, END)
@@ -120,19 +140,23 @@ describe('open transactions, as reads see them', () => {
         stage.tell(call, SESSION, isFull ? END : {})
         expect(views().map(({ openMs }) => openMs)).to.deep.equal(second < 60 ? [] : [second * 1_000])
       }
-      expect(fullAt).to.deep.equal([61, 122])
+      expect(fullAt).to.deep.equal([31, 62, 93, 124])
     })
 
     it('are over where the answer in full says so', async () => {
       stage.ask(60, AT, [], PATIENT_MS)
       stage.answer(stage.issue(), END)
       stage.tell((await stage.send('tail'))[0], SESSION, END)
-      for (let second = 1; second <= 60; second++) {
+      for (let second = 1; second <= 30; second++) {
         stage.now += 1_000
         stage.tell((await stage.send('tail'))[0], SESSION)
       }
-      expect(views()).to.have.length(1)
-      stage.tell((await stage.send('tail'))[0], SESSION, { 'perf/0@60': { highWatermark: 60, lastStableOffset: 60 } })
+      const [call, { session }] = await stage.send('tail')
+      expect(session?.epoch).to.equal(0)
+      // The answer is late.
+      stage.now += 40_000
+      expect(views()).to.deep.equal([])
+      stage.tell(call, SESSION, { 'perf/0@60': { highWatermark: 60, lastStableOffset: 60 } })
       expect(views()).to.deep.equal([])
     })
 
