@@ -107,7 +107,9 @@ export class RetentionWatch {
     const destinations = new Map([[destination, before.from]])
     // The log is read first: the record may be in Kafka when that has answered.
     const { entries, nextSequence } = await log.read({ fromSequence: before.from, maxBytes: 1, destinations })
-    const ageMs = entries[0] === undefined || isIdle ? 0 : this.#deps.now() - entries[0].acceptedAtMs
+    const isWaiting = entries[0] !== undefined && !isIdle
+    // The wall clock may have stepped back.
+    const ageMs = isWaiting ? Math.max(0, this.#deps.now() - entries[0]!.acceptedAtMs) : 0
     if (ageMs < minAgeMs) return
     // The last known retention counts while no broker answers.
     const retentionMs = (await this.#retentionOf(topic)) ?? before.retentionMs

@@ -1,6 +1,9 @@
 import { expect } from 'chai'
-import type { Logger } from '../../../src/core/model.js'
-import { askForRetention, retentionOf } from '../../../src/producer/disk/retention-watch.js'
+import { type Logger, silentLogger } from '../../../src/core/model.js'
+import type { DurableTopic } from '../../../src/producer/disk/durable-topic.js'
+import { askForRetention, RetentionWatch, retentionOf } from '../../../src/producer/disk/retention-watch.js'
+import type { DurableLog } from '../../../src/producer/log/durable-log.js'
+import type { DeliveryDeps } from '../../../src/producer/memory/delivery.js'
 import type { RouterMessage } from '../../../src/router/messages/operations.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
@@ -150,6 +153,21 @@ describe('durable: records that wait for nearly as long as their topic keeps the
     answers.set('orders', Number.POSITIVE_INFINITY)
     await stage.pass(70_000)
     expect([stage.delivery.warnings, ratio()]).to.deep.equal([[], 0])
+  })
+
+  it('are not told of once they are sent, also where the clock has stepped back before the next record', async () => {
+    let now = 10 * HOUR_MS
+    let oldest = { sequence: 5, acceptedAtMs: now - 0.6 * HOUR_MS }
+    const log = { read: async () => ({ entries: [oldest], nextSequence: oldest.sequence + 1 }) }
+    const watch = new RetentionWatch({ now: () => now, log: silentLogger } as DeliveryDeps, async () => HOUR_MS)
+    const topic = { name: 'orders', topicId: 'id', partitionCount: 1, destination: 'default/orders', isIdle: false }
+    const look = () => watch.look([topic as DurableTopic], log as unknown as DurableLog)
+    await look()
+    expect([watch.share, watch.warnings.length]).to.deep.equal([0.6, 1])
+    oldest = { sequence: 9, acceptedAtMs: now }
+    now -= HOUR_MS
+    await look()
+    expect([watch.share, watch.warnings]).to.deep.equal([0, []])
   })
 
   it('are not told of where records get the time at which they are sent', async () => {
