@@ -186,8 +186,8 @@ function requireCluster(clusters: Config['clusters'], name: string): Config['clu
   throw new UsageError(`there is no cluster ${name}${suggestion(name, names)}; ${known}`)
 }
 
-/** The error for a cluster that cannot be reached: one line. */
-function unreachable(client: Client, reason: string | undefined): CommandError {
+/** The error for a cluster that cannot be reached: one line. @param reason `undefined`: brokers are silent */
+export function unreachable(client: Client, reason: string | undefined): CommandError {
   const { brokers, timeoutMs } = client
   const { code } = (client.awayBecause()?.cause ?? {}) as NodeJS.ErrnoException
   const why = reason ?? `no answer from ${brokers.join(', ')} within ${timeoutMs / 1_000} s`

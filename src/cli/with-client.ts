@@ -4,15 +4,22 @@ import { printable } from '../core/printable.js'
 import type { Client } from './client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 
+type Run = (line: Command, process: Process, client: Client) => Promise<number>
+
 /** Runs with a client of brokers that answer. Tells at once why none does. */
-export function withClient(
-  run: (line: Command, process: Process, client: Client) => Promise<number>
-): NonNullable<CommandDescription['run']> {
+export const withClient = (run: Run): NonNullable<CommandDescription['run']> =>
+  withOpenClient(async (line, process, client) => {
+    const { askForTopics } = await import('./client.js')
+    await askForTopics(client, [])
+    return await run(line, process, client)
+  })
+
+/** Runs with a client of which it is not known whether brokers answer. */
+export function withOpenClient(run: Run): NonNullable<CommandDescription['run']> {
   return async (line, process) => {
-    const { openClient, askForTopics } = await import('./client.js')
+    const { openClient } = await import('./client.js')
     const client = await openClient(line, process)
     try {
-      await askForTopics(client, [])
       return await run(line, process, client)
     } finally {
       await client.stop()

@@ -4,7 +4,7 @@ import type { Client } from '../client.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
 import type { FeatureName, Finding } from '../doctor/findings.js'
 import { clientOptions, legalTopic } from '../options.js'
-import { withClient } from '../with-client.js'
+import { withOpenClient } from '../with-client.js'
 
 export const doctorCommand: CommandDescription = {
   name: 'doctor',
@@ -24,7 +24,7 @@ export const doctorCommand: CommandDescription = {
     'castellan doctor --topic orders --group billing',
     'castellan doctor --config castellan.yaml --write orders'
   ],
-  run: withClient(doctor)
+  run: withOpenClient(doctor)
 }
 
 interface DoctorFlags {
@@ -70,15 +70,19 @@ async function examineKafka(
   topics: readonly string[],
   group: string | undefined
 ): Promise<readonly Finding[]> {
-  const [{ Doctor }, { toBrokerAddress }] = await Promise.all([
+  const [{ Doctor }, { toBrokerAddress }, { unreachable }] = await Promise.all([
     import('../doctor/examine.js'),
-    import('../../client/open-options.js')
+    import('../../client/open-options.js'),
+    import('../client.js')
   ])
   const { timeoutMs, config } = client
   const { instancesTopic } = config.consumer
   const asked = new Doctor(client.createClient)
   return await asked
     .examine(client.brokers.map(toBrokerAddress), { topics, group, instancesTopic, timeoutMs })
+    .catch((error: Error) => {
+      throw unreachable(client, error.message)
+    })
     .finally(() => asked.close())
 }
 

@@ -37,6 +37,12 @@ const PAUSE_MS = 200
 const CALLS = Object.keys(calledApis) as readonly CallName[]
 const CREATES_TOPICS = 'auto.create.topics.enable'
 
+class NoAnswer extends UnavailableError {
+  constructor(message: string) {
+    super('brokerUnreachable', message)
+  }
+}
+
 /**
  * Asks brokers what they offer and grant. It changes nothing, but for a producer id that it takes from the cluster and leaves. It
  * names no transactional id, which would fence the producer that runs, joins no group, and commits and acquires nothing.
@@ -60,7 +66,7 @@ export class Doctor {
     this.#until = performanceClock() + question.timeoutMs
     const { topics, instancesTopic } = question
     const asked = instancesTopic === '' ? topics : [...topics, instancesTopic]
-    const { first, metadata } = await this.#firstAnswer(bootstrap, asked)
+    const { first, metadata } = await this.#firstAnswer(bootstrap, asked, question.timeoutMs)
     const { nodes, away } = await this.#connectAll(metadata.brokers)
     const offers: Answers['offers'] = call => nodes.every(({ offered }) => offered.has(call))
     const settings = await this.#settings(nodes[0]!, question, offers('describeShareGroupOffsets'))
@@ -91,7 +97,8 @@ export class Doctor {
    */
   async #firstAnswer(
     bootstrap: readonly BrokerAddress[],
-    topics: readonly string[]
+    topics: readonly string[],
+    timeoutMs: number
   ): Promise<{ readonly first: BrokerClient; readonly metadata: MetadataResponse }> {
     let failure: unknown
     const tries = [...bootstrap, ...bootstrap]
@@ -104,12 +111,14 @@ export class Doctor {
       try {
         return { first: client, metadata: await this.#inTime(ask(), 1 / (tries.length - tried + 1)) }
       } catch (error) {
-        failure = error
+        // A reason says more than silence does.
+        if (!(error instanceof NoAnswer)) failure = error
         this.#clients.delete(keyOf(address))
         void client.close()
       }
     }
-    throw failure
+    const within = `within ${timeoutMs / 1_000} s`
+    throw failure ?? new NoAnswer(`no answer from ${bootstrap.map(keyOf).join(', ')} ${within}`)
   }
 
   /** @throws CastellanError when none of them answers: it is not at the address that brokers give to clients */
@@ -138,13 +147,13 @@ export class Doctor {
    * Waits for an answer. What is asked next needs time, too.
    *
    * @param share of the time that is left
-   * @throws UnavailableError when that is over
+   * @throws NoAnswer when that is over
    */
   async #inTime<Answer>(answer: Promise<Answer>, share = 1 / 2): Promise<Answer> {
     const leftMs = Math.max(0, (this.#until - performanceClock()) * share)
     const stopped = new AbortController()
     const over = sleep(leftMs, undefined, stopped).then(() => {
-      throw new UnavailableError('brokerUnreachable', `no answer within ${Math.round(leftMs)} ms`)
+      throw new NoAnswer(`no answer within ${Math.round(leftMs)} ms`)
     })
     try {
       return await Promise.race([answer, over])

@@ -63,7 +63,11 @@ export interface Answers {
 }
 
 /** Of a right: granted, missing, or why that is not known. */
-type Known = { readonly is: 'granted' } | ({ readonly is: 'missing' } & Grant) | { readonly is: 'unknown'; why: string }
+type Known =
+  | { readonly is: 'granted' }
+  | ({ readonly is: 'missing' } & Grant)
+  /** `reason`: for what Kafka tells nothing of. */
+  | { readonly is: 'unknown'; readonly why: string; readonly reason?: string }
 
 const GRANTED: Known = { is: 'granted' }
 const unknown = (why: string): Known => ({ is: 'unknown', why })
@@ -77,15 +81,23 @@ const inAnswers = (operation: AclRight[0]): AclOperation =>
 const textOf = ({ right: [operation, resource], name }: Grant): string =>
   `${operation} on ${resource} ${name}`.trimEnd()
 
-/** One finding for each feature. */
-export const findingsOf = (answers: Answers): readonly Finding[] =>
-  Object.entries<Feature>(features)
+/** One finding for each topic and group of which Kafka tells nothing, such as an absent topic, and one for each feature. */
+export const findingsOf = (answers: Answers): readonly Finding[] => [
+  ...answers.topics.flatMap(told => withoutFacts('topic', told)),
+  ...(answers.group === undefined ? [] : withoutFacts('group', answers.group)),
+  ...Object.entries<Feature>(features)
     .filter(([, { topic }]) => topic === undefined || answers.instances !== undefined)
     .map(([name, feature]) => ({
       about: name,
       grants: [],
       ...(whatIsLacking(feature, answers) ?? withoutId(feature, answers) ?? byRights(feature, answers))
     }))
+]
+
+const withoutFacts = (kind: 'topic' | 'group', { name, errorCode }: Told): readonly Finding[] =>
+  errorCode === errorCodes.NONE || REFUSED.has(errorCode)
+    ? []
+    : [finding(`${kind} ${name}`, 'cannot tell', kafkaErrorOf(errorCode).message)]
 
 type Judged = Pick<Finding, 'outcome' | 'detail'> & Partial<Finding>
 
@@ -120,7 +132,10 @@ function byRights(feature: Feature, answers: Answers): Judged {
     knownOf(right, feature.topic === undefined ? answers : ofInstances(answers))
   )
   const grants = all.flatMap(known => (known.is === 'missing' ? [{ right: known.right, name: known.name }] : []))
-  const why = all.flatMap(known => (known.is === 'unknown' ? [known.why] : []))
+  // The reason for a topic or a group that was named is a finding of its own.
+  const textOfUnknown = ({ why, reason }: Known & { is: 'unknown' }): string =>
+    reason === undefined || feature.topic === undefined ? why : `${why}: ${reason}`
+  const why = all.flatMap(known => (known.is === 'unknown' ? [textOfUnknown(known)] : []))
   const joined = (texts: readonly string[]): string => [...new Set(texts)].join(', ')
   if (grants.length > 0) return { outcome: 'needs', detail: joined(grants.map(textOf)), grants }
   return why.length > 0 ? { outcome: 'cannot tell', detail: joined(why) } : { outcome: 'works', detail: '' }
@@ -150,7 +165,8 @@ function byCode(errorCode: number, right: AclRight, name: string): Known {
 function of(right: AclRight, { name, errorCode, operations, tried }: Told): Known {
   const [operation, resource] = right
   if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
-  if (errorCode !== errorCodes.NONE) return unknown(`${resource} ${name}: ${kafkaErrorOf(errorCode).message}`)
+  if (errorCode !== errorCodes.NONE)
+    return { is: 'unknown', why: `${resource} ${name}`, reason: kafkaErrorOf(errorCode).message }
   const code = tried.get(operation)
   if (code !== undefined) return byCode(code, right, name)
   if (operations === undefined) return unknown(`${textOf({ right, name })}: this Kafka does not say`)

@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createSilent } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
@@ -131,6 +131,24 @@ describe('castellan doctor', function () {
     const { code, stdout } = await doctor('--write', 'orders')
     expect(code).to.equal(1)
     expect(stdout).to.match(/^record +needs to be written to orders: /m)
+  })
+
+  it('asks the second broker where the first one is silent', async () => {
+    const silent = createSilent(socket => socket.on('error', () => undefined))
+    await new Promise<void>(done => silent.listen(0, '127.0.0.1', done))
+    const brokers = `127.0.0.1:${(silent.address() as AddressInfo).port},${cluster.bootstrap.split(',')[0]}`
+    const { code, stdout, stderr } = await runCommand([
+      'doctor',
+      '--timeout',
+      '2',
+      '--brokers',
+      brokers,
+      '--topic',
+      'orders'
+    ])
+    silent.close()
+    expect([code, stderr]).to.deep.equal([0, ''])
+    expect(stdout).to.match(/^connect +works$/m)
   })
 
   it('exits with 1 where no broker answers, and with 2 where the command line is wrong', async () => {

@@ -75,9 +75,21 @@ describe('findings of the doctor', () => {
     expect(outcome(all, 'write')).to.equal('lacks initProducerId')
   })
 
-  it('a topic that does not exist has no rights to tell', () => {
-    const all = findings({ topics: [told('orders', { errorCode: 3, operations: undefined })] })
-    expect(outcome(all, 'write')).to.match(/^cannot tell Topic orders: UNKNOWN_TOPIC_OR_PARTITION/)
+  it('why nothing is known of a topic or a group is said once', () => {
+    const absent = told('orders', { errorCode: 3, operations: undefined })
+    const all = findings({ topics: [absent], group: told('billing', { errorCode: 15 }) })
+    expect(outcome(all, 'topic orders')).to.match(/^cannot tell UNKNOWN_TOPIC_OR_PARTITION \(3\): /)
+    expect(outcome(all, 'group billing')).to.match(/^cannot tell COORDINATOR_NOT_AVAILABLE \(15\): /)
+    expect(outcome(all, 'write')).to.equal('cannot tell Topic orders')
+    expect(outcome(all, 'groups')).to.equal('cannot tell Group billing, Topic orders')
+    const texts = [...all.values()].map(({ detail }) => detail).filter(detail => detail.includes('(3)'))
+    expect(texts).to.have.length(1)
+  })
+
+  it('why nothing is known of the topic of instances is in the line of instances', () => {
+    const all = findings({ instances: told('__castellan_instances', { errorCode: 3, operations: undefined }) })
+    expect(outcome(all, 'instances')).to.match(/^cannot tell Topic __castellan_instances: UNKNOWN_TOPIC_OR_PARTITION/)
+    expect([...all.keys()]).to.not.include('topic __castellan_instances')
   })
 
   it('calls that are not offered are named, unless there is another way', () => {
@@ -154,6 +166,22 @@ describe('findings of the doctor', () => {
     expect(cluster.errors).to.deep.equal([])
   })
 
+  it('names what refuses, rather than what is silent, where no broker answers', async () => {
+    const cluster = new ScriptedCluster([1, 2])
+    cluster.refused.add(1)
+    for (let number = 1; number < 5; number++) cluster.hold(0, 'metadata', number)
+    const both = [...bootstrap, { host: 'mock-2', port: 8000 }]
+    const asked = { topics: [], instancesTopic: '', timeoutMs: 200 }
+    const failureOf = async (brokers: typeof both): Promise<string> => {
+      const doctor = new Doctor(cluster.createClient)
+      const failure = await doctor.examine(brokers, asked).catch((error: Error) => error.message)
+      await doctor.close()
+      return String(failure)
+    }
+    expect(await failureOf(both)).to.equal('mock-1 refuses')
+    expect(await failureOf([both[1]!])).to.equal('no answer from mock-2:8000 within 0.2 s')
+  })
+
   it('a call that is not answered takes a share of the time, and the others are made', async () => {
     const cluster = new ScriptedCluster([1])
     cluster
@@ -165,7 +193,8 @@ describe('findings of the doctor', () => {
     const told = await doctor.examine(bootstrap, { topics: [], group: 'g', instancesTopic: '', timeoutMs: 400 })
     await doctor.close()
     const all = new Map(told.map(finding => [finding.about, finding]))
-    expect(outcome(all, 'groups')).to.match(/^cannot tell Group g: NETWORK_EXCEPTION/)
+    expect(outcome(all, 'groups')).to.match(/^cannot tell Group g,/)
+    expect(outcome(all, 'group g')).to.match(/^cannot tell NETWORK_EXCEPTION/)
     expect(cluster.countOf(1, 'initProducerId')).to.equal(1)
   })
 })
