@@ -89,6 +89,11 @@ function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers
   }
   serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, read(asked, from)))
   serve('settle', ({ id, accepted }: Settled, from) => reads.end(from, id, accepted))
-  // Its clients are gone with it.
-  peers.onGone(from => reads.endAllOf(from, 0))
+  peers.onGone(from => {
+    // Its clients are gone with it.
+    reads.endAllOf(from, 0)
+    // The next worker with its number counts its reads from the start. A gateway has an id of its own, and may only have
+    // been silent.
+    if (typeof from === 'number') reads.forget(from)
+  })
 }

@@ -307,6 +307,19 @@ describe('instances of several processes', () => {
     })
   })
 
+  it('reads for a process that has the place of one that had ended a read with the same number', async () => {
+    const [read, settle] = ['read', 'settle'].map(verb => pair.handlers[1]!.get(`instance ${verb} default`)!)
+    const ask = () => read!({ instance, limits, id: 7 }, { from: 0, timeoutMs: 1_000 })
+    // The end has overtaken its read.
+    await settle!({ id: 7, accepted: 0 }, { from: 0, timeoutMs: 1_000 })
+    expect(await ask()).to.have.deep.nested.property('value.records', [])
+    for (const gone of pair.gone[1]!) gone(0)
+    expect(await ask())
+      .to.have.nested.property('value.records')
+      .with.lengthOf(1)
+    expect(owner.calls).to.have.length(1)
+  })
+
   it('asks an owner of release 0.2.0, which tells no format with a read, for the settings', async () => {
     owner.format = undefined
     expect(await verbs.read(instance, limits)).to.have.nested.property('value.format', settings.format)
