@@ -59,10 +59,22 @@ export const produceMessage = tool(
     const { topic } = record
     requireRight(call, 'produce', { topic })
     if (!isLegalTopicName(topic)) throw new ToolError('invalidTopic', ['topic'])
+    requireCharacters(record)
     const wanted: Wanted = { cluster: call.cluster, ...record }
     return resultOf(topic, await written(call, Buffer.from(JSON.stringify(wanted)), key))
   }
 )
+
+/** Half of a pair of surrogates is no character: other bytes than were sent would be written. */
+const HALF_PAIR = /\p{Surrogate}/u
+
+/** @throws ToolError that names the first argument whose text has no bytes */
+function requireCharacters({ key, value, headers }: Pick<Wanted, 'key' | 'value' | 'headers'>): void {
+  const texts = { key, value, headers: headers.map(header => `${header.name}${header.value ?? ''}`).join(' ') }
+  for (const [name, one] of Object.entries(texts)) {
+    if (one !== null && HALF_PAIR.test(one)) throw new ToolError('invalidArguments', [name], { persisted: 'no' })
+  }
+}
 
 /** The answer of the route that writes, whatever process carries it out: a key has an owner. */
 function written({ caller, exchange, parts }: ToolCall, body: Buffer, key: string | undefined): Promise<WrittenAnswer> {

@@ -47,6 +47,24 @@ describe('produce_message', () => {
     ])
   })
 
+  it('refuses half a pair of surrogates, which has no bytes, and takes whole ones', async () => {
+    const half = 'a\ud800b'
+    for (const args of [
+      { value: half },
+      { value: 'v', key: half },
+      { value: 'v', headers: [{ name: 'h', value: half }] }
+    ]) {
+      const { isError, structuredContent } = await write(args)
+      expect([isError, structuredContent.error, structuredContent.persisted]).to.deep.equal([
+        true,
+        'invalidArguments',
+        'no'
+      ])
+    }
+    await write({ key: null, value: 'a😀b' })
+    expect(await lastOf(1)).to.deep.equal([{ key: null, value: 'a😀b' }])
+  })
+
   it('writes once for an idempotency_key, whatever the id of the message', async () => {
     const args = { key: 'k', value: 'once', idempotency_key: 'a "key" of mine' }
     const [first, again] = [await write(args), await write(args)]
