@@ -12,7 +12,7 @@ const floors: Floors = [
   ['consumer', 'producer', 'schemas'],
   ['verbs'],
   ['client'],
-  ['http'],
+  ['http', 'webhooks'],
   ['apis', 'deployment'],
   ['server'],
   ['client.ts', 'testing.ts'],

@@ -1,0 +1,28 @@
+/** A webhook as the configuration defines it, checked, with all defaults. */
+export interface WebhookDefinition {
+  /** `[a-z0-9][a-z0-9-]{0,62}` */
+  readonly name: string
+  readonly cluster: string
+  readonly topic: string
+  /** A secret: its path may hold a token. Answers, logs and metrics show its origin. */
+  readonly url: string
+  /** Where the webhook begins in a topic that it has not read before. */
+  readonly start: 'earliest' | 'latest'
+  readonly order: 'key' | 'none'
+  readonly format: 'value' | 'cloudevents'
+  /** Of the format `value`. */
+  readonly contentType: string
+  readonly timeoutMs: number
+  /** Limit of the attempts under way of this gateway. */
+  readonly maxInFlight: number
+  /** The topic of dead letters, on the same cluster. `undefined`: no record is given up. */
+  readonly deadLetters: string | undefined
+  readonly maxAttempts: number
+  readonly paused: boolean
+}
+
+/** The consumer group of a webhook. */
+export const groupOfWebhook = (name: string): string => `${WEBHOOK_GROUPS}${name}`
+
+/** What the names of all groups of webhooks begin with. Nothing else may use such a group. */
+export const WEBHOOK_GROUPS = 'castellan-webhook-'

@@ -1,0 +1,48 @@
+/** One attempt to hand a record to an endpoint. */
+export interface Attempt {
+  /** The `webhook-id`: the same in all attempts of a record. */
+  readonly id: string
+  readonly body: Buffer
+  /** `content-type`, `x-castellan-*`, `ce-*`, `traceparent` and headers of the record. Those of the signature come from the sender. */
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  /** From now until the head of the answer. */
+  readonly timeoutMs: number
+}
+
+/**
+ * What an endpoint has answered, or why it has not. A reused connection that ended before a byte of the answer was tried once
+ * more on a new one, and tells of that one.
+ */
+export type AttemptResult =
+  | {
+      readonly kind: 'status'
+      /** 200 to 599: an answer with 1xx is no end. */
+      readonly status: number
+      /** From the header `Retry-After` (seconds, or a date). `undefined`: absent, or not understood. */
+      readonly retryAfterMs: number | undefined
+    }
+  | {
+      /**
+       * - `refused`: no connection
+       * - `cut`: the connection ended before the head of the answer, or the head was not understood or too large
+       * - `late`: no head in time
+       * - `tls`: the certificate or the handshake
+       * - `name`: the name has no address
+       * - `address`: all its addresses are forbidden
+       */
+      readonly kind: 'refused' | 'cut' | 'late' | 'tls' | 'name' | 'address'
+      /** For the log and the status: without path, query and body. */
+      readonly message: string
+    }
+
+/** Sends the records of one webhook to its endpoint, and signs each attempt. */
+export interface AttemptSender {
+  /**
+   * Never rejects.
+   *
+   * @param signal cuts the attempt: it ends as `cut` then
+   */
+  send(attempt: Attempt, signal?: AbortSignal): Promise<AttemptResult>
+  /** Ends all connections. Attempts under way end as `cut`. */
+  close(): void
+}
