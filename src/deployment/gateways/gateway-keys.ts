@@ -104,7 +104,9 @@ export class GatewayKeys implements KeyOwners {
   readonly #held: HeldRequests
   readonly holding: Holding = {
     isHolding: hash => this.#held.isHolding(this.#list.ownerOf(hash)),
-    wait: (hash, request) => this.#held.wait(this.#list.ownerOf(hash), request)
+    hasEarlier: hash => this.#held.hasEarlier(hash),
+    wait: (request, limitMs) => this.#held.wait(this.#list.ownerOf(request.hash), request, limitMs),
+    ended: request => this.#held.ended(request)
   }
 
   constructor(deps: GatewayKeysDeps) {

@@ -24,7 +24,8 @@ interface Line {
 
 /**
  * Requests with keys that their owners have certainly not carried out. They leave in turns of their clients while their owner can
- * be tried, and may come again when it refuses them. What is not tried in time leaves without a turn.
+ * be tried, and may come again when it refuses them. What is not tried in time leaves without a turn. Of those with one key, one is
+ * tried at a time, in the order in which they came.
  */
 export class HeldRequests {
   readonly #canBeTried: (owner: string) => boolean
@@ -35,6 +36,8 @@ export class HeldRequests {
   readonly #lines = new Map<string, Line>()
   /** Of all owners. */
   readonly #held = new Set<Leave>()
+  /** Those that have not ended, by the hash of their key, each with what lets it take turns when it is the first one. */
+  readonly #ofKeys = new Map<string, Map<HeldRequest, () => void>>()
   #isClosed = false
 
   /**
@@ -59,31 +62,58 @@ export class HeldRequests {
     return this.#lines.has(owner)
   }
 
+  hasEarlier(hash: string): boolean {
+    return this.#ofKeys.has(hash)
+  }
+
   /** @returns whether it is the turn of the request; `false`: its time is over, its client has left, or there is no place */
-  wait(owner: string, { client, bytes, limitMs, left }: HeldRequest): Promise<boolean> {
+  wait(owner: string, request: HeldRequest, limitMs: number): Promise<boolean> {
+    const { client, bytes, left } = request
     const isFull = [this.#places.problemOf(client), this.#bytes.problemOf(client, bytes)].some(Boolean)
     if (this.#isClosed || isFull || limitMs <= 0) return Promise.resolve(false)
     const release = [this.#places.take(client), this.#bytes.take(client, bytes)]
-    const line = this.#lines.get(owner) ?? { turns: new ClientTurns(), leftAt: this.#now(), timer: undefined }
-    this.#lines.set(owner, line)
     const name = client ?? ''
     return new Promise(resolve => {
       const leave: Leave = isItsTurn => {
         clearTimeout(timer)
-        line.turns.delete(name, leave)
         this.#held.delete(leave)
         this.#tellHeld()
         for (const one of release) one()
-        if (line.turns.size === 0) this.#end(owner, line)
+        const line = this.#lines.get(owner)
+        line?.turns.delete(name, leave)
+        if (line?.turns.size === 0) this.#end(owner, line)
         resolve(isItsTurn)
       }
       const timer = setTimeout(leave, limitMs, false)
-      line.turns.add(name, leave)
       this.#held.add(leave)
       this.#tellHeld()
       void left.then(() => this.#held.has(leave) && leave(false))
-      this.#leave(owner, line)
+      this.#enter(request, () => {
+        if (!this.#held.has(leave)) return
+        const line = this.#lines.get(owner) ?? { turns: new ClientTurns(), leftAt: this.#now(), timer: undefined }
+        this.#lines.set(owner, line)
+        line.turns.add(name, leave)
+        this.#leave(owner, line)
+      })
     })
+  }
+
+  /** One that comes again keeps its place among those with its key. */
+  #enter(request: HeldRequest, takeTurns: () => void): void {
+    const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldRequest, () => void>()
+    this.#ofKeys.set(request.hash, ofKey.set(request, takeTurns))
+    const [first] = ofKey.keys()
+    if (first === request) takeTurns()
+  }
+
+  /** It is not tried again: the next one with its key may be. */
+  ended(request: HeldRequest): void {
+    const ofKey = this.#ofKeys.get(request.hash)
+    const [first] = ofKey?.keys() ?? []
+    if (ofKey?.delete(request) !== true) return
+    if (ofKey.size === 0) this.#ofKeys.delete(request.hash)
+    const [takeTurns] = ofKey.values()
+    if (first === request) takeTurns?.()
   }
 
   /** It may be known of an owner that it can be tried. */

@@ -37,6 +37,7 @@ import {
 import {
   type ForwardedAnswer,
   type ForwardedRequest,
+  type HeldRequest,
   type KeyOwners,
   NotCarriedOutError,
   type PassOn,
@@ -86,6 +87,11 @@ interface KeyedRoute extends GuardOptions {
   readonly holdMs: number
   readonly receive: Receive
   readonly answers: KeyAnswers
+}
+
+/** Stands for the owner of a key while an earlier request with the key is held. */
+const behind: PassOn = async () => {
+  throw new NotCarriedOutError('an earlier request with the key waits for the gateway that owns it')
 }
 
 const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
@@ -234,7 +240,8 @@ export class Idempotency {
     const { hash } = request.asked
     const owner = owners?.ownerOf(hash)
     // This process may have owned the key before.
-    if (owner === undefined || keys.knows(hash)) this.#claim(request, body)
+    const isPassedOn = owner !== undefined || owners?.holding?.hasEarlier(hash)
+    if (!isPassedOn || keys.knows(hash)) this.#claim(request, body)
     else this.#passOn(request, body)
   }
 
@@ -243,17 +250,23 @@ export class Idempotency {
    * that has not sent the request; later it cancels only its wait.
    */
   #passOn(request: KeyedRequest, body: Buffer): void {
-    const { response } = request.exchange
+    const { exchange, asked } = request
+    const { response } = exchange
     const waiting = new WaitingBody(body, response)
+    const { client } = originOf(exchange.request)
+    const held = { hash: asked.hash, client, bytes: body.length, left: waiting.left }
     whenNext(response, () => {
-      this.#passedOn(request, waiting)
+      this.#passedOn(request, waiting, held)
         .catch(error => response.destroy(error))
-        .finally(() => waiting.end())
+        .finally(() => {
+          waiting.end()
+          this.#deps.owners?.holding?.ended(held)
+        })
     })
   }
 
   /** One that was certainly not carried out is tried again when it is its turn; one that may have been is not. */
-  async #passedOn(request: KeyedRequest, waiting: WaitingBody): Promise<void> {
+  async #passedOn(request: KeyedRequest, waiting: WaitingBody, held: HeldRequest): Promise<void> {
     const { exchange, asked, route } = request
     const { owners, count } = this.#deps
     const caller = admittedCaller(exchange.request)
@@ -263,7 +276,8 @@ export class Idempotency {
       return
     }
     for (let isHeld = false; waiting.body !== undefined; isHeld = true) {
-      const owner = owners?.ownerOf(asked.hash)
+      const isBehind = !isHeld && owners?.holding?.hasEarlier(asked.hash) === true
+      const owner = isBehind ? behind : owners?.ownerOf(asked.hash)
       if (owner === undefined) {
         // This process has found out that it is the owner.
         this.#claim(request, waiting.body)
@@ -277,7 +291,7 @@ export class Idempotency {
         this.#answers.write(exchange, answer, NONE)
         return
       } catch (error) {
-        if (error instanceof NotCarriedOutError && (await this.#isItsTurn(request, waiting, error, isHeld))) continue
+        if (error instanceof NotCarriedOutError && (await this.#isItsTurn(request, held, error, isHeld))) continue
         if (waiting.body !== undefined || !(error instanceof NotCarriedOutError)) this.#refuseAway(request, error)
         return
       }
@@ -307,18 +321,17 @@ export class Idempotency {
 
   /** Holds a request until its owner can be tried again. @returns whether it is tried again */
   async #isItsTurn(
-    { exchange, asked: { hash }, route, cameAt }: KeyedRequest,
-    { body, left }: WaitingBody,
+    { exchange, route, cameAt }: KeyedRequest,
+    held: HeldRequest,
     { why }: NotCarriedOutError,
     isHeld: boolean
   ): Promise<boolean> {
     const holding = this.#deps.owners?.holding
-    if (holding === undefined || body === undefined || why === 'notServed') return false
-    if (why === 'busy' && !isHeld && !holding.isHolding(hash)) return false
+    if (holding === undefined || why === 'notServed') return false
+    if (why === 'busy' && !isHeld && !holding.isHolding(held.hash)) return false
     const heldAt = performanceClock()
     const limitMs = cameAt + Math.min(route.holdMs, MAX_WAIT_MS) - heldAt
-    const { client } = originOf(exchange.request)
-    const isItsTurn = await holding.wait(hash, { client, bytes: body.length, limitMs, left })
+    const isItsTurn = await holding.wait(held, limitMs)
     noteHeld(exchange.request, performanceClock() - heldAt)
     return isItsTurn
   }

@@ -54,12 +54,12 @@ export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<F
 
 /** A request that its owner has certainly not carried out. */
 export interface HeldRequest {
+  /** Of its key. */
+  readonly hash: string
   /** The client whose turn it uses. `undefined`: it has no name. */
   readonly client: string | undefined
   /** Of its body. */
   readonly bytes: number
-  /** How long it may be held. */
-  readonly limitMs: number
   /** Resolves when the client has left. */
   readonly left: Promise<void>
 }
@@ -68,8 +68,17 @@ export interface HeldRequest {
 export interface Holding {
   /** Whether requests are held for the owner of a key. */
   isHolding(hash: string): boolean
-  /** @returns whether the request may be tried now; `false`: its time is over, its client has left, or no further one is held */
-  wait(hash: string, request: HeldRequest): Promise<boolean>
+  /** Whether a request with the key has been held that has not ended: later ones wait behind it. */
+  hasEarlier(hash: string): boolean
+  /**
+   * A request that comes again has its place before later ones with its key.
+   *
+   * @param limitMs how long it may be held
+   * @returns whether it may be tried now; `false`: its time is over, its client has left, or no further one is held
+   */
+  wait(request: HeldRequest, limitMs: number): Promise<boolean>
+  /** A request is not tried again, whether it was held or not. */
+  ended(request: HeldRequest): void
 }
 
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */

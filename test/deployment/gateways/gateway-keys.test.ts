@@ -98,6 +98,25 @@ describe('requests with keys at gateways that know each other', () => {
       expect(gateways.kafka.accepted.toSorted()).to.deep.equal([`one at ${B}`, `two at ${B}`])
     })
 
+    it('are carried out before later ones with their key, which alone wait behind them', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kill(B)
+      const first = send(A, key, 'first')
+      await tick()
+      await clock.tickAsync(100)
+      await gateways.start(B)
+      const later = [send(A, key, 'second'), send(A, key, 'first')]
+      expect(await send(A, gateways.keyOf(B), 'another key')).to.include({ status: 200 })
+      expect(await isAnswered(later[0]!), 'held ones leave after half a second').to.equal(false)
+      await clock.tickAsync(400)
+      expect(await first).to.include({ status: 200, persisted: 'yes', replayed: undefined })
+      await clock.tickAsync(500)
+      expect(await later[0]).to.include({ status: 422, persisted: 'no' })
+      await clock.tickAsync(500)
+      expect(await later[1]).to.include({ status: 200, persisted: 'yes', replayed: 'true' })
+      expect(gateways.kafka.accepted).to.deep.equal([`another key at ${B}`, `first at ${B}`])
+    })
+
     it('are answered 503 peerAway after 30 s, and carried out nowhere', async () => {
       const key = gateways.keyOf(B)
       gateways.kill(B)
@@ -243,11 +262,16 @@ describe('requests with keys at gateways that know each other', () => {
     it('are carried out by their own gateway when it has found itself in the list', async () => {
       gateways.kill(A)
       const late = await gateways.create(A)
-      const sent = late.process.send(gateways.keyOf(A), 'one')
+      const key = gateways.keyOf(A)
+      const sent = late.process.send(key, 'one')
       expect(await isAnswered(sent)).to.equal(false)
       await gateways.appear(late)
+      const other = late.process.send(key, 'other')
+      await tick()
       await clock.tickAsync(500)
       expect(await sent).to.include({ status: 200, persisted: 'yes' })
+      await clock.tickAsync(500)
+      expect(await other, 'a later one with its key').to.include({ status: 422, persisted: 'no' })
       expect(gateways.kafka.accepted).to.deep.equal([`one at ${A}`])
     })
   })
@@ -432,12 +456,12 @@ describe('requests with keys at gateways that know each other', () => {
     const warnings = () => gateways.lines.filter(({ message }) => message === said).length
     await clock.tickAsync(9_999)
     await gateways.refresh()
-    const others = [send(A, key)]
+    const others = [send(A, gateways.keyOf(B))]
     await tick()
     expect(warnings(), 'a gateway that was just started does so for a moment').to.equal(0)
     await clock.tickAsync(1)
     await gateways.refresh()
-    others.push(send(A, key))
+    others.push(send(A, gateways.keyOf(B)))
     await tick()
     expect(warnings()).to.equal(1)
     const seen = await refused(sent)

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { performanceClock } from '../../../src/core/clocks.js'
 import { HeldRequests } from '../../../src/deployment/gateways/held-requests.js'
+import type { HeldRequest } from '../../../src/http/api/key-owners.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 const LIMIT_MS = 30_000
@@ -33,9 +34,11 @@ describe('requests that are held until the owners of their keys can be tried', (
     more: { bytes?: number; limitMs?: number; left?: Promise<void>; owner?: string } = {}
   ): void => {
     const { owner = 'b', bytes = 1, limitMs = LIMIT_MS, left: leaves = never } = more
-    void held
-      .wait(owner, { client, bytes, limitMs, left: leaves })
-      .then(isItsTurn => left.push(`${name} ${isItsTurn ? 'goes' : 'ends'}`))
+    const request = { hash: name, client, bytes, left: leaves }
+    void held.wait(owner, request, limitMs).then(isItsTurn => {
+      held.ended(request)
+      left.push(`${name} ${isItsTurn ? 'goes' : 'ends'}`)
+    })
   }
   const shares = (owner: string): void => {
     canBeTried.add(owner)
@@ -76,6 +79,61 @@ describe('requests that are held until the owners of their keys can be tried', (
     await clock.tickAsync(500)
     expect(left).to.deep.equal(['of c goes'])
     expect([held.isHolding('b'), held.isHolding('c')]).to.deep.equal([true, false])
+  })
+
+  describe('of one key', () => {
+    /** Holds it until it is tried or has to leave. @returns how it has left, once it has */
+    const holdOne = (request: HeldRequest, limitMs = LIMIT_MS): { way?: boolean } => {
+      const seen: { way?: boolean } = {}
+      void held.wait('b', request, limitMs).then(way => (seen.way = way))
+      return seen
+    }
+    const ofKey = (hash: string): HeldRequest => ({ hash, client: 'one', bytes: 1, left: never })
+
+    it('are tried one at a time, also those whose owner has refused an earlier one', async () => {
+      const [first, second, third, other] = [ofKey('k'), ofKey('k'), ofKey('k'), ofKey('other')]
+      const waits = [first, second, other].map(request => holdOne(request))
+      shares('b')
+      await clock.tickAsync(500)
+      expect(waits).to.deep.equal([{ way: true }, {}, { way: true }])
+      expect([held.hasEarlier('k'), held.hasEarlier('x')]).to.deep.equal([true, false])
+      const again = holdOne(first)
+      const later = holdOne(third)
+      await clock.tickAsync(500)
+      expect([again, waits[1], later]).to.deep.equal([{ way: true }, {}, {}])
+      held.ended(first)
+      await clock.tickAsync(500)
+      expect([waits[1], later]).to.deep.equal([{ way: true }, {}])
+      held.ended(second)
+      await clock.tickAsync(500)
+      expect(later).to.deep.equal({ way: true })
+      for (const request of [third, other]) held.ended(request)
+      expect([held.hasEarlier('k'), held.hasEarlier('other')]).to.deep.equal([false, false])
+    })
+
+    it('wait behind no request whose time is over', async () => {
+      const [first, second] = [ofKey('k'), ofKey('k')]
+      const [early, late] = [holdOne(first, 1_000), holdOne(second, 2_000)]
+      await clock.tickAsync(1_000)
+      expect([early, late]).to.deep.equal([{ way: false }, {}])
+      held.ended(first)
+      shares('b')
+      await clock.tickAsync(500)
+      expect(late).to.deep.equal({ way: true })
+    })
+
+    it('end behind an earlier one when their own time is over', async () => {
+      const [first, second] = [ofKey('k'), ofKey('k')]
+      const [early, late] = [holdOne(first), holdOne(second, 1_000)]
+      await clock.tickAsync(1_000)
+      held.ended(second)
+      expect([early, late]).to.deep.equal([{}, { way: false }])
+      shares('b')
+      await clock.tickAsync(500)
+      expect(early).to.deep.equal({ way: true })
+      held.ended(first)
+      expect(held.hasEarlier('k')).to.equal(false)
+    })
   })
 
   it('end when their time is over, their client leaves, or the process stops', async () => {

@@ -190,7 +190,7 @@ describe('requests that are held until the owner of their key can be tried', () 
     const owners = {
       scope: 'deployment' as const,
       ownerOf: () => owner,
-      holding: { isHolding: () => false, wait },
+      holding: { isHolding: () => false, hasEarlier: () => false, wait, ended: () => undefined },
       serve: () => undefined,
       close: async () => undefined
     }
