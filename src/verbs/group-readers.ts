@@ -7,7 +7,7 @@ import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '..
 import type { ConsumerMember } from '../kafka/protocol/groups.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
-import { toAdminError } from './kafka-admin.js'
+import { requireAnswer } from './kafka-admin.js'
 import { TimeLimit, toError } from './offsets.js'
 import type { ShareGroupDescription } from './share-groups.js'
 import type { GroupDescription, GroupReader, ReadersOnly } from './verbs.js'
@@ -119,10 +119,9 @@ export class GroupReaders {
     const asked = { type: 'describeShareGroup', groupId, timeoutMs: this.#limit.remainingMs } as const
     const result = await askRouter(this.#router, asked)
     if (result.type === 'notFound') return undefined
-    if (result.type !== 'success')
-      throw toAdminError(result, `the description of share group ${groupId}`, this.#limit.timeoutMs)
-    const { state, coordinatorId } = result
-    const members = result.members.map(({ memberId, clientId, clientHost, assignment: partitions }) => {
+    const what = `the description of share group ${groupId}`
+    const { state, coordinatorId, ...found } = requireAnswer(result, what, this.#limit.timeoutMs)
+    const members = found.members.map(({ memberId, clientId, clientHost, assignment: partitions }) => {
       return { memberId, clientId, clientHost, partitions }
     })
     return { groupId, state, coordinatorId, members }

@@ -63,8 +63,7 @@ export class KafkaAdmin implements AdminVerbs {
 
   async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
     const result = await askRouter(this.#router, { type: 'describeCluster', timeoutMs })
-    if (result.type !== 'success') throw toAdminError(result, 'the description of the cluster', timeoutMs)
-    const { clusterId, controllerId, brokers } = result
+    const { clusterId, controllerId, brokers } = requireAnswer(result, 'the description of the cluster', timeoutMs)
     return { clusterId, controllerId, brokers: [...brokers].sort((one, other) => one.nodeId - other.nodeId) }
   }
 
@@ -193,8 +192,7 @@ export class KafkaAdmin implements AdminVerbs {
 
   async describeAcls(filter: AclFilter, timeoutMs: number): Promise<readonly AclEntry[]> {
     const result = await askRouter(this.#router, { type: 'describeAcls', filter, timeoutMs })
-    if (result.type === 'success') return result.entries
-    throw toAdminError(result, 'the request for access control lists', timeoutMs)
+    return requireAnswer(result, 'the request for access control lists', timeoutMs).entries
   }
 
   async topicOperations(
@@ -203,8 +201,7 @@ export class KafkaAdmin implements AdminVerbs {
   ): Promise<ReadonlyMap<string, readonly AclOperation[]>> {
     const asked = { topics: topics === 'all' ? null : topics, timeoutMs }
     const result = await askRouter(this.#router, { type: 'fetchTopicOperations', ...asked })
-    if (result.type === 'success') return result.operations
-    throw toAdminError(result, 'the request for the operations on topics', timeoutMs)
+    return requireAnswer(result, 'the request for the operations on topics', timeoutMs).operations
   }
 
   logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]> {
@@ -228,8 +225,7 @@ export class KafkaAdmin implements AdminVerbs {
   async #describe(resources: readonly ConfigResource[], limit: TimeLimit) {
     const asked = { resources: resources.map(toId), withSynonyms: true, timeoutMs: limit.remainingMs }
     const result = limit.heard(await askRouter(this.#router, { type: 'describeConfigs', ...asked }))
-    if (result.type === 'success') return result.configs
-    throw toAdminError(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs)
+    return requireAnswer(result, `the settings of ${nameOf(resources[0]!)}`, limit.timeoutMs).configs
   }
 
   async #areShown({ name, configs = new Map() }: NewTopic, limit: TimeLimit): Promise<boolean> {
@@ -271,14 +267,13 @@ export class KafkaAdmin implements AdminVerbs {
     const brokers = cluster.type === 'success' ? cluster.brokers.map(({ nodeId }) => nodeId) : []
     const id = toId(resource)
     await mapInPortions(resource.type === 'broker' ? [resource.nodeId] : brokers, async nodeId => {
-      for (let pauseMs = FIRST_PAUSE_MS; limit.remainingMs > pauseMs; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+      for await (const _ of looks(limit)) {
         const asked = { resources: [id], nodeId, timeoutMs: limit.remainingMs }
         const result = await askRouter(this.#router, { type: 'describeConfigs', ...asked })
         // A broker that cannot answer may be down; the change is made all the same.
         if (result.type !== 'success') return
         const configs = result.configs.get(id.name) ?? []
         if (changes.every(change => isShownIn(configs, change, id))) return
-        await pause(pauseMs)
       }
     })
   }
@@ -309,6 +304,21 @@ export class KafkaAdmin implements AdminVerbs {
 }
 
 /**
+ * The answer of Kafka.
+ *
+ * @param what was asked for, for the error
+ * @throws CastellanError when Kafka refuses, or did not answer in time
+ */
+export function requireAnswer<Result extends { readonly type: 'success' } | Unanswered>(
+  result: Result,
+  what: string,
+  timeoutMs: number
+): Exclude<Result, Unanswered> {
+  if (result.type !== 'success') throw toAdminError(result as Unanswered, what, timeoutMs)
+  return result as Exclude<Result, Unanswered>
+}
+
+/**
  * Looks until the time is over whether an attempt without an answer has made a change; the attempt itself is not sent
  * again, because it may arrive later than what others change meanwhile.
  *
@@ -323,18 +333,23 @@ export async function requireDone(
   isMade: () => Promise<boolean>
 ): Promise<void> {
   if (result.type === 'success') return
-  for (let pauseMs = FIRST_PAUSE_MS; result.type === 'timedOut' && !validateOnly; ) {
-    if (await isMade().catch(() => false)) return
-    if (limit.remainingMs <= pauseMs) break
-    await pause(pauseMs)
-    pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
-  }
+  const isOpen = result.type === 'timedOut' && !validateOnly
+  if (isOpen) for await (const _ of looks(limit)) if (await isMade().catch(() => false)) return
   throw toAdminError(result, change, limit.timeoutMs)
 }
 
 /** A broker that does not have the request has no share groups. */
 const isNone = (found: ResultOf<'describeShareGroup'>): boolean =>
   found.type === 'notFound' || (found.type === 'failed' && found.errorCode === errorCodes.UNSUPPORTED_VERSION)
+
+/** Moments to look whether a change is made: now, and after pauses. It ends where the next one is behind the limit. */
+async function* looks(limit: TimeLimit): AsyncGenerator<void> {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)) {
+    yield
+    if (limit.remainingMs <= pauseMs) return
+    await pause(pauseMs)
+  }
+}
 
 const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
@@ -359,9 +374,7 @@ function offsetOf(
   what: string,
   timeoutMs: number
 ): Offset | undefined {
-  if (result.type === 'success') return result.offset
-  if (result.type === 'unknownTopicOrPartition') return undefined
-  throw toAdminError(result, what, timeoutMs)
+  return result.type === 'unknownTopicOrPartition' ? undefined : requireAnswer(result, what, timeoutMs).offset
 }
 
 const hasLeaders = ({ errorCode, partitions }: TopicMetadata): boolean =>

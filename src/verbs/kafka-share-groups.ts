@@ -6,7 +6,7 @@ import { errorCodes } from '../kafka/error-codes.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import type { AdminVerbs } from './admin.js'
 import { GroupReaders, type GroupReadersDeps } from './group-readers.js'
-import { requireDone, toAdminError } from './kafka-admin.js'
+import { requireAnswer, requireDone } from './kafka-admin.js'
 import { TimeLimit } from './offsets.js'
 import type {
   MovedPartition,
@@ -76,18 +76,18 @@ export class KafkaShareGroups implements ShareGroupVerbs {
   }
 
   async #described(groupId: string, limit: TimeLimit): Promise<ShareGroup> {
-    const [group, offsets] = await Promise.all([
+    const [group, result] = await Promise.all([
       this.#require(groupId, limit),
       askRouter(this.#deps.router, { type: 'fetchShareOffsets', groupId, topic: null, timeoutMs: limit.remainingMs })
     ])
-    if (offsets.type !== 'success') throw toAdminError(offsets, `the offsets of group ${groupId}`, limit.timeoutMs)
+    const { offsets } = requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs)
     const all = new Map<string, Set<number>>()
     const add = (topic: string, numbers: Iterable<number>): void => {
       const known = all.get(topic) ?? new Set()
       all.set(topic, known)
       for (const partition of numbers) known.add(partition)
     }
-    for (const { topic, partition } of offsets.offsets) add(topic, [partition])
+    for (const { topic, partition } of offsets) add(topic, [partition])
     for (const { partitions } of group.members) for (const [topic, numbers] of partitions) add(topic, numbers)
     const topics = [...all.keys()].sort()
     const inOrder = (topic: string): number[] => [...all.get(topic)!].sort((one, other) => one - other)
@@ -160,16 +160,16 @@ export class KafkaShareGroups implements ShareGroupVerbs {
   async #starts(topic: string, groupId: string, limit: TimeLimit): Promise<ReadonlyMap<number, Offset>> {
     const asked = { groupId, topic, timeoutMs: limit.remainingMs }
     const result = limit.heard(await askRouter(this.#deps.router, { type: 'fetchShareOffsets', ...asked }))
-    if (result.type !== 'success') throw toAdminError(result, `the offsets of group ${groupId}`, limit.timeoutMs)
-    const known = result.offsets.filter(({ startOffset }) => startOffset >= 0)
+    const { offsets } = requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs)
+    const known = offsets.filter(({ startOffset }) => startOffset >= 0)
     return new Map(known.map(({ partition, startOffset }) => [partition, startOffset]))
   }
 
   async #offsetsAt(topic: string, to: ResetTo, limit: TimeLimit): Promise<readonly (readonly [number, Offset])[]> {
     const asked = { topics: [topic], timeoutMs: limit.remainingMs }
     const found = await askRouter(this.#deps.router, { type: 'fetchTopicMetadata', ...asked })
-    if (found.type !== 'success') throw toAdminError(found, 'the request for the topic', limit.timeoutMs)
-    const partitions = requireTopic(topic, found.topics).partitions.map(({ partition }) => partition)
+    const { topics } = requireAnswer(found, 'the request for the topic', limit.timeoutMs)
+    const partitions = requireTopic(topic, topics).partitions.map(({ partition }) => partition)
     const at = (partition: number, type: 'earliest' | 'latest' | { readonly timestampMs: number }) =>
       this.#offsetAt(topic, partition, type, limit)
     if (typeof to === 'string' || 'timestampMs' in to)
@@ -193,10 +193,10 @@ export class KafkaShareGroups implements ShareGroupVerbs {
     const result = await (offsetType === 'latest'
       ? askRouter(this.#deps.router, { type: 'fetchLogEnd', ...asked })
       : askRouter(this.#deps.router, { type: 'fetchOffset', offsetType, ...asked }))
-    if (result.type === 'success') return result.offset
+    const place = topicPartitionKey(topic, partition)
     if (result.type === 'unknownTopicOrPartition')
-      throw new InvalidRequestError(`there is no partition ${topicPartitionKey(topic, partition)}`, 'unknownTopic')
-    throw toAdminError(result, `the request for the offsets of ${topicPartitionKey(topic, partition)}`, limit.timeoutMs)
+      throw new InvalidRequestError(`there is no partition ${place}`, 'unknownTopic')
+    return requireAnswer(result, `the request for the offsets of ${place}`, limit.timeoutMs).offset
   }
 
   #limit(timeoutMs: number): TimeLimit {

@@ -27,7 +27,7 @@ import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminVerbs } from './admin.js'
 import { GroupReaders } from './group-readers.js'
-import { KafkaAdmin, toAdminError } from './kafka-admin.js'
+import { KafkaAdmin, requireAnswer } from './kafka-admin.js'
 import { KafkaShareGroups } from './kafka-share-groups.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
 import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
@@ -265,8 +265,7 @@ class KafkaGroups implements GroupVerbs {
 
   async committed(groupId: string, timeoutMs: number): Promise<readonly CommittedOffset[]> {
     const result = await askRouter(this.#deps.router, { type: 'fetchGroupOffsets', groupId, timeoutMs })
-    if (result.type === 'success') return committedOffsets(result.offsets)
-    throw toAdminError(result, `the offsets of group ${groupId}`, timeoutMs)
+    return committedOffsets(requireAnswer(result, `the offsets of group ${groupId}`, timeoutMs).offsets)
   }
 
   consume(

@@ -8,7 +8,7 @@ import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
-import { toAdminError } from './kafka-admin.js'
+import { requireAnswer, toAdminError } from './kafka-admin.js'
 import { TimeLimit } from './offsets.js'
 
 /** Partitions of one group that are read. A group with more is refused, because its offsets are in memory together. */
@@ -118,8 +118,8 @@ export async function readShareLag(
   const result = await askRouter(router, { type: 'fetchShareOffsets', groupId, topic: null, timeoutMs })
   // A Kafka without share groups has no such group.
   if (result.type === 'failed' && result.errorCode === errorCodes.UNSUPPORTED_VERSION) return []
-  if (result.type !== 'success') throw toAdminError(result, `the offsets of share group ${groupId}`, timeoutMs)
-  return [...groupBy(result.offsets, ({ topic }) => topic)]
+  const { offsets } = requireAnswer(result, `the offsets of share group ${groupId}`, timeoutMs)
+  return [...groupBy(offsets, ({ topic }) => topic)]
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([topic, offsets]) => ({
       topic,
@@ -147,9 +147,9 @@ async function committedOf(
   limit: TimeLimit
 ): Promise<ReadonlyMap<string, ReadonlyMap<number, Stored>>> {
   const result = await askRouter(router, { type: 'fetchGroupOffsets', groupId, timeoutMs: limit.remainingMs })
-  if (result.type !== 'success') throw toAdminError(result, `the offsets of group ${groupId}`, limit.timeoutMs)
+  const { offsets } = requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs)
   const byTopic = new Map<string, Map<number, Stored>>()
-  for (const { topic, partition, offset, metadata } of result.offsets) {
+  for (const { topic, partition, offset, metadata } of offsets) {
     const ofTopic = byTopic.get(topic) ?? new Map<number, Stored>()
     byTopic.set(topic, ofTopic.set(partition, { offset, metadata }))
   }
@@ -164,8 +164,7 @@ async function topicsOf(
   if (names.length === 0) return new Map()
   const asked = { type: 'fetchTopicMetadata', topics: names, timeoutMs: limit.remainingMs } as const
   const result = await askRouter(router, asked)
-  if (result.type === 'success') return result.topics
-  throw toAdminError(result, 'the request for the topics of a group', limit.timeoutMs)
+  return requireAnswer(result, 'the request for the topics of a group', limit.timeoutMs).topics
 }
 
 const NO_SUCH_TOPIC = 'the topic does not exist any more'

@@ -14,7 +14,7 @@ import { errorCodes } from '../kafka/error-codes.js'
 import type { ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminVerbs, ConfigChange, ConfigEntry } from './admin.js'
-import { toAdminError } from './kafka-admin.js'
+import { requireAnswer, toAdminError } from './kafka-admin.js'
 import { TimeLimit } from './offsets.js'
 
 const START = 'share.auto.offset.reset'
@@ -111,8 +111,7 @@ export class KafkaQueueAdmin implements QueueAdmin {
   async #topic(topic: string, limit: TimeLimit): Promise<TopicMetadata> {
     const asked = { topics: [topic], timeoutMs: limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked })
-    if (result.type !== 'success') throw toAdminError(result, 'the request for the topic', limit.timeoutMs)
-    return requireTopic(topic, result.topics)
+    return requireTopic(topic, requireAnswer(result, 'the request for the topic', limit.timeoutMs).topics)
   }
 
   /**
@@ -149,9 +148,8 @@ export class KafkaQueueAdmin implements QueueAdmin {
   async #offsets(groupId: string, limit: TimeLimit): Promise<Offsets | undefined> {
     const asked = { groupId, topic: null, timeoutMs: limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'fetchShareOffsets', ...asked })
-    if (result.type === 'success') return result.offsets
     if (result.type === 'failed' && result.errorCode === errorCodes.GROUP_AUTHORIZATION_FAILED) return undefined
-    throw toAdminError(result, `the offsets of group ${groupId}`, limit.timeoutMs)
+    return requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs).offsets
   }
 
   async #hasDeadLetters(groupId: string, limit: TimeLimit): Promise<boolean> {
