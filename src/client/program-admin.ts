@@ -1,55 +1,24 @@
 import { performanceClock } from '../core/clocks.js'
-import { unlessAborted } from '../core/ending.js'
-import { errorCodeOf } from '../core/error-code-of.js'
-import { CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
-import {
-  MAX_TIMER_MS,
-  type MonotonicClock,
-  type Offset,
-  type TopicPartition,
-  topicPartitionKey
-} from '../core/model.js'
-import { asList, checkOptionNames, type OneOrMany } from '../core/settings/call-options.js'
-import { suggestion } from '../core/settings/problems.js'
-import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
-import { aclWords } from '../kafka/protocol/acls.js'
+import { type MonotonicClock, type Offset, type TopicPartition, topicPartitionKey } from '../core/model.js'
+import { asList, type OneOrMany } from '../core/settings/call-options.js'
+import { errorCodes } from '../kafka/error-codes.js'
 import { mapInPortions } from '../router/routing/ask-router.js'
 import { resourceName } from '../verbs/admin.js'
-import { AdminError, type AdminErrorCode } from '../verbs/admin-error.js'
 import type { TimeLimit } from '../verbs/offsets.js'
 import type {
   AclEntry,
   AclFilter,
   ClusterDescription,
   ConfigEntry,
-  ConfigResource,
   GroupDescription,
   LogEnds,
   TopicMetadata,
   Verbs
 } from '../verbs/verbs.js'
-import {
-  CallLimit,
-  callAborted,
-  checkAdminOptions,
-  checkConfigs,
-  checkNames,
-  checkNewTopics,
-  checkPlaces
-} from './admin-calls.js'
+import { type AdminChangeOptions, type AdminOptions, begin, type Resource, toResource } from './admin-calls.js'
+import { ofEach, refusedCommit, told } from './admin-failures.js'
 
-const DEFAULT_TIMEOUT_MS = 30_000
-
-export interface AdminOptions {
-  /** Time limit of the whole call. Default: 30 s. */
-  readonly timeoutMs?: number | undefined
-  /** Ends the call when it is aborted (`aborted`). No further change is begun; one that was may still be made. */
-  readonly signal?: AbortSignal | undefined
-}
-export interface AdminChangeOptions extends AdminOptions {
-  /** True: Kafka only checks the change. Default: false. */
-  readonly validateOnly?: boolean | undefined
-}
+export type { AdminChangeOptions, AdminOptions, Resource } from './admin-calls.js'
 
 /** A topic to create. */
 export interface NewTopic {
@@ -63,9 +32,6 @@ export interface NewTopic {
   /** Settings that differ from the brokers' defaults. */
   readonly configs?: Readonly<Record<string, string | null>> | undefined
 }
-
-/** A topic, a broker, or the settings that all brokers share. */
-export type Resource = { readonly topic: string } | { readonly broker: number } | { readonly brokers: true }
 
 export interface ConsumedPartition extends TopicPartition {
   /** `undefined`: the group has committed no offset. */
@@ -94,8 +60,7 @@ export class ProgramAdmin {
 
   /** When it resolves, producers of this program find the topic. */
   async createTopic(topic: OneOrMany<NewTopic>, options?: AdminChangeOptions): Promise<void> {
-    const limit = this.#limit(options, true)
-    checkNewTopics(asList(topic))
+    const limit = begin('createTopic', [topic], options, this.#clock)
     const create = ({ assignments = {}, configs = {}, ...given }: NewTopic) => {
       const placed = Object.entries(assignments).map(([partition, nodeIds]) => [Number(partition), nodeIds] as const)
       const asked = { ...given, assignments: new Map(placed), configs: new Map(Object.entries(configs)) }
@@ -106,15 +71,13 @@ export class ProgramAdmin {
 
   /** Deletes topics with all their records. */
   async deleteTopic(topic: OneOrMany<string>, options?: AdminOptions): Promise<void> {
-    const limit = this.#limit(options)
-    checkNames('deleteTopic', asList(topic))
+    const limit = begin('deleteTopic', [topic], options, this.#clock)
     return ofEach(topic, String, limit, name => this.#verbs.admin.deleteTopic(name, limit.remainingMs))
   }
 
   /** @param total the number of partitions that the topic then has; more than before */
   async createPartitions(topic: string, total: number, options?: AdminChangeOptions): Promise<void> {
-    const limit = this.#limit(options, true)
-    checkNames('createPartitions', [topic])
+    const limit = begin('createPartitions', [topic], options, this.#clock)
     return told(this.#verbs.admin.createPartitions(topic, total, changeOf(options, limit)), limit)
   }
 
@@ -124,8 +87,7 @@ export class ProgramAdmin {
    * @param names default: all topics
    */
   async topics(names?: readonly string[], options?: AdminOptions): Promise<Map<string, TopicMetadata>> {
-    const limit = this.#limit(options)
-    checkNames('topics', names ?? [])
+    const limit = begin('topics', [names], options, this.#clock)
     const found = await told(this.#verbs.topics(names ?? 'all', limit.remainingMs), limit)
     return new Map([...found].filter(([, { errorCode }]) => errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION))
   }
@@ -139,15 +101,13 @@ export class ProgramAdmin {
     partitions: readonly TopicPartition[],
     options?: AdminOptions
   ): Promise<readonly (LogEnds | undefined)[]> {
-    checkPlaces('logEnds', partitions)
-    const limit = this.#limit(options)
+    const limit = begin('logEnds', [partitions], options, this.#clock)
     return told(this.#verbs.admin.logEnds(partitions, limit.remainingMs), limit)
   }
 
   /** Deletes the records of partitions before an offset. */
   async deleteRecords(before: OneOrMany<AtOffset>, options?: AdminOptions): Promise<void> {
-    const limit = this.#limit(options)
-    checkPlaces('deleteRecords', asList(before), 'offset')
+    const limit = begin('deleteRecords', [before], options, this.#clock)
     return ofEach(before, placeOf, limit, ({ topic, partition, offset }) =>
       this.#verbs.admin.deleteRecords({ topic, partition }, offset, limit.remainingMs)
     )
@@ -162,8 +122,8 @@ export class ProgramAdmin {
     of: OneOrMany<Resource>,
     options?: AdminOptions
   ): Promise<Record<string, Record<string, Omit<ConfigEntry, 'name'>>>> {
+    const limit = begin('describeConfigs', [of], options, this.#clock)
     const resources = asList(of).map(toResource)
-    const limit = this.#limit(options)
     const found = await told(this.#verbs.admin.describeConfigs(resources, limit.remainingMs), limit)
     return objectOf(
       [...found].map(([name, entries]) => {
@@ -179,8 +139,7 @@ export class ProgramAdmin {
     configs: Readonly<Record<string, string | null>>,
     options?: AdminChangeOptions
   ): Promise<void> {
-    const limit = this.#limit(options, true)
-    checkConfigs('alterConfigs', configs)
+    const limit = begin('alterConfigs', [of, configs], options, this.#clock)
     const changes = Object.entries(configs).map(([name, value]) => ({ name, value }))
     return told(this.#verbs.admin.alterConfigs(toResource(of), changes, changeOf(options, limit)), limit)
   }
@@ -193,8 +152,7 @@ export class ProgramAdmin {
    * @throws AdminError `securityDisabled` when the brokers have no authorizer
    */
   async describeAcls(filter: AclFilter = {}, options?: AdminOptions): Promise<readonly AclEntry[]> {
-    const limit = this.#limit(options)
-    checkAclFilter(filter)
+    const limit = begin('describeAcls', [filter], options, this.#clock)
     return told(this.#verbs.admin.describeAcls(filter, limit.remainingMs), limit)
   }
 
@@ -204,15 +162,13 @@ export class ProgramAdmin {
    * @param groups default: all groups
    */
   async describeGroups(groups?: readonly string[], options?: AdminOptions): Promise<Map<string, GroupDescription>> {
-    const limit = this.#limit(options)
-    checkNames('describeGroups', groups ?? [])
+    const limit = begin('describeGroups', [groups], options, this.#clock)
     return new Map(await told(this.#verbs.groups.describe(groups ?? 'all', limit.remainingMs), limit))
   }
 
   /** Deletes groups that have no members, with their offsets. */
   async deleteGroups(groups: OneOrMany<string>, options?: AdminOptions): Promise<void> {
-    const limit = this.#limit(options)
-    checkNames('deleteGroups', asList(groups))
+    const limit = begin('deleteGroups', [groups], options, this.#clock)
     return ofEach(groups, String, limit, group => this.#verbs.admin.deleteGroup(group, limit.remainingMs))
   }
 
@@ -222,8 +178,7 @@ export class ProgramAdmin {
    * @param topic default: all topics of which the group has committed offsets
    */
   async offsets(group: string, topic?: string, options?: AdminOptions): Promise<readonly ConsumedPartition[]> {
-    const limit = this.#limit(options)
-    checkNames('offsets', [group, topic ?? ''])
+    const limit = begin('offsets', [group, topic], options, this.#clock)
     return told(this.#offsets(group, topic, limit), limit)
   }
 
@@ -242,9 +197,7 @@ export class ProgramAdmin {
 
   /** Moves a group to other offsets. If this program reads a partition for the group, it goes on there. */
   async setOffsets(group: string, offsets: readonly AtOffset[], options?: AdminOptions): Promise<void> {
-    const limit = this.#limit(options)
-    checkNames('setOffsets', [group])
-    checkPlaces('setOffsets', offsets, 'offset')
+    const limit = begin('setOffsets', [group, offsets], options, this.#clock)
     const commit = async (topic: string) => {
       const places = offsets.filter(place => place.topic === topic)
       const wanted = new Map(places.map(({ partition, offset }) => [partition, { offset }]))
@@ -262,18 +215,8 @@ export class ProgramAdmin {
   }
 
   async describeCluster(options?: AdminOptions): Promise<ClusterDescription> {
-    const limit = this.#limit(options)
+    const limit = begin('describeCluster', [], options, this.#clock)
     return told(this.#verbs.admin.describeCluster(limit.remainingMs), limit)
-  }
-
-  /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
-  #limit(options: AdminOptions = {}, isChange = false): CallLimit {
-    checkAdminOptions(options, isChange)
-    const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = Object(options) as AdminOptions
-    if (signal?.aborted === true) throw callAborted()
-    if (typeof options === 'object' && options !== null && typeof timeoutMs === 'number' && timeoutMs > 0)
-      return new CallLimit(Math.min(timeoutMs, MAX_TIMER_MS), this.#clock, signal)
-    throw new InvalidRequestError('the options have to be an object such as {timeoutMs: 30_000}, above 0')
   }
 }
 
@@ -289,77 +232,6 @@ const placeOf = ({ topic, partition }: TopicPartition): string => topicPartition
 
 const ALL_BROKERS = resourceName({ type: 'brokers' })
 
-function toResource(of: Resource): ConfigResource {
-  if (of instanceof Object && 'topic' in of) return { type: 'topic', name: of.topic }
-  if (of instanceof Object && 'broker' in of) return { type: 'broker', nodeId: of.broker }
-  if (of instanceof Object && of.brokers) return { type: 'brokers' }
-  throw new InvalidRequestError("settings are those of {topic: 'NAME'}, {broker: ID} or {brokers: true}")
-}
-
-/** @throws InvalidRequestError that names the field or the word that there is not, and what was probably meant */
-function checkAclFilter(filter: AclFilter): void {
-  checkOptionNames('describeAcls', filter, [...Object.keys(aclWords), 'resourceName', 'principal', 'host'])
-  for (const [field, all] of Object.entries(aclWords)) {
-    const words: readonly string[] = all.filter(word => word !== 'UNKNOWN' && word !== 'ANY')
-    const given: unknown = filter[field as keyof AclFilter]
-    if (given === undefined || words.includes(given as string)) continue
-    const hint = suggestion(String(given), words)
-    throw new InvalidRequestError(`describeAcls: ${field} has to be one of ${words.join(', ')}${hint}`)
-  }
-}
-
 /** Without a prototype, since `__proto__` is a legal name of a topic. */
 const objectOf = <Value>(entries: readonly (readonly [string, Value])[]): Record<string, Value> =>
   Object.assign(Object.create(null), Object.fromEntries(entries))
-
-/** Tries all. @throws AdminError for those that failed */
-async function ofEach<Item>(
-  given: OneOrMany<Item>,
-  nameOf: (item: Item) => string,
-  limit: CallLimit,
-  work: (item: Item) => Promise<unknown>
-): Promise<void> {
-  const items = asList(given)
-  const errors = new Map<string, AdminError>()
-  await mapInPortions(items, item =>
-    told(limit.signal?.aborted === true ? Promise.reject(callAborted()) : work(item), limit).catch((error: unknown) => {
-      if (!(error instanceof AdminError)) throw error
-      errors.set(nameOf(item), error)
-    })
-  )
-  const [first] = errors.values()
-  if (first === undefined) return
-  if (!Array.isArray(given)) throw first
-  const message = `${errors.size} of ${items.length} failed: ${[...errors].map(([name, one]) => `${name}: ${one.message}`).join('; ')}`
-  throw new AdminError({ ...first, message, retriable: [...errors.values()].every(one => one.retriable) }, errors)
-}
-
-/** The same promise, whose errors have Kafka's names. It rejects when the signal of the call is aborted. */
-const told = <Value>(asked: Promise<Value>, limit?: CallLimit): Promise<Value> =>
-  unlessAborted(asked, limit?.signal, () => Promise.reject(callAborted())).catch((error: unknown) => {
-    throw error instanceof CastellanError && !(error instanceof AdminError) ? toAdminError(error) : error
-  })
-
-function toAdminError(error: CastellanError): AdminError {
-  const { message, retriable, setting } = error
-  const errorCode = error instanceof KafkaError ? error.errorCode : undefined
-  const code = errorCode === undefined ? errorCodeOf(error) : adminCodeOf(errorCode)
-  return new AdminError({ code, errorCode, message, retriable, setting, cause: error })
-}
-
-const KNOWN: ReadonlySet<number> = new Set(Object.values(errorCodes))
-
-function adminCodeOf(errorCode: number): AdminErrorCode {
-  if (!KNOWN.has(errorCode)) return 'kafka'
-  const { name } = kafkaErrorOf(errorCode)
-  return name.toLowerCase().replace(/_(.)/g, (_, letter: string) => letter.toUpperCase()) as AdminErrorCode
-}
-
-function refusedCommit(outcome: 'superseded' | 'unknownTopicOrPartition', place: string): AdminError {
-  const isSuperseded = outcome === 'superseded'
-  const message = isSuperseded
-    ? `${place}: another offset was committed at the same time, and is stored`
-    : `there is no partition ${place}`
-  const errorCode = isSuperseded ? undefined : errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-  return new AdminError({ code: outcome, errorCode, message, retriable: isSuperseded })
-}
