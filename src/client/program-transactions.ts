@@ -1,5 +1,6 @@
 import type { Batch, Message } from '../consumer/group/given-messages.js'
 import { type ConsumedInTransaction, TransactionOffsets } from '../consumer/group/transaction-offsets.js'
+import { requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import { isCount } from '../core/counts.js'
 import { InvalidRequestError } from '../core/errors.js'
 import { MAX_TIMER_MS } from '../core/model.js'
@@ -150,6 +151,7 @@ class ProgramTransaction implements Transaction {
     try {
       if (typeof group !== 'string' || group === '' || !Array.isArray(offsets))
         throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
+      requireClientsGroup(group)
       this.#open.commitOffsets(group, offsets.map(toOffset))
     } catch (error) {
       this.#open.mistaken(error)

@@ -1,3 +1,4 @@
+import { requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { type CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
 import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
@@ -141,6 +142,7 @@ export class KafkaAdmin implements AdminVerbs {
   }
 
   async deleteGroup(groupId: string, timeoutMs: number): Promise<void> {
+    requireClientsGroup(groupId)
     const limit = this.#limit(timeoutMs)
     const result = await askRouter(this.#router, { type: 'deleteGroup', groupId, timeoutMs: limit.remainingMs })
     const isMade = async (): Promise<boolean> => {

@@ -1,3 +1,4 @@
+import { requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import { requireTopic } from '../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
 import { type Offset, topicPartitionKey } from '../core/model.js'
@@ -141,6 +142,7 @@ export class KafkaShareGroups implements ShareGroupVerbs {
 
   /** @throws KafkaError when there is no such share group, or it has members */
   async #requireEmpty(groupId: string, limit: TimeLimit): Promise<void> {
+    requireClientsGroup(groupId)
     const { members } = await this.#require(groupId, limit)
     if (members.length === 0) return
     const named = members.slice(0, MAX_NAMED).map(({ clientId, clientHost }) => `${clientId} at ${clientHost}`)

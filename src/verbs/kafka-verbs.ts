@@ -1,5 +1,6 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
+import { refusalOfWebhookGroup, requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
@@ -236,6 +237,7 @@ class KafkaGroups implements GroupVerbs {
     offsets: ReadonlyMap<number, OffsetAndMetadata>,
     timeoutMs: number
   ): Promise<ReadonlyMap<number, CommitOutcome>> {
+    requireClientsGroup(groupId)
     const group = this.#offsetsOf(groupId, timeoutMs)
     const wanted = await group.withEnds(topic, offsets)
     const changed =
@@ -282,7 +284,7 @@ class KafkaGroups implements GroupVerbs {
   }
 
   async ack(groupId: string, message: MessageId): Promise<AckResult> {
-    return this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
+    return refusalOfWebhookGroup(groupId) ?? this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
   }
 }
 

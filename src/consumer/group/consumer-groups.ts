@@ -15,7 +15,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
 import type { Failure, OffsetType, RouterMessage } from '../../router/messages/operations.js'
 import { Deadlines } from '../../router/requests/deadlines.js'
-import { invalid, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import { invalid, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import {
   type AckResult,
@@ -41,6 +41,7 @@ import { type MatchingNow, PatternSubscription } from './pattern-subscription.js
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
 import { PatternLookUps } from './topic-patterns.js'
+import { problemOfClientsGroup } from './webhook-groups.js'
 
 /** In characters, far below the limit of the protocol. Kafka has no topic with a longer name. */
 const LONGEST_TOPIC = 8_000
@@ -336,7 +337,7 @@ export class ConsumerGroups implements LendingGroups {
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' | 'ask' }, client?: string): void {
     const { maxGroups } = this.#deps.settings
     const longest = message.type === 'ask' ? message.request.longestTopic : message.topic
-    const problem = problemOfGroup(groupId) ?? problemOfLength(longest)
+    const problem = problemOfClientsGroup(groupId) ?? problemOfLength(longest)
     const group = this.stopped.aborted || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)

@@ -2,7 +2,8 @@ import type { TopicPartition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownText } from '../../core/own-text.js'
 import type { Failure } from '../../router/messages/operations.js'
-import { invalid, isTopic, problemOfGroup, problemOfPartition } from '../../router/requests/failures.js'
+import { invalid, isTopic, problemOfPartition } from '../../router/requests/failures.js'
+import { problemOfClientsGroup } from '../group/webhook-groups.js'
 import type { InstanceEntry, VerbOf } from './instance-entry.js'
 import { TAKEN } from './instance-store.js'
 import type {
@@ -72,7 +73,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     settings: InstanceSettings,
     client: string | undefined
   ): Promise<InstanceResult<boolean>> {
-    const problem = problemOfGroup(groupId) ?? problemOfName(name)
+    const problem = problemOfClientsGroup(groupId) ?? problemOfName(name)
     if (problem) return problem
     const instance = { groupId: ownText(groupId), name: ownText(name), principal, attempt, isWanted }
     return this.#open.create(instance, settings, client)

@@ -7,8 +7,9 @@ import type { IsolationLevel } from '../../kafka/calls.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/request.js'
 import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
-import { invalid, isTopic, ownFailure, problemOfGroup } from '../../router/requests/failures.js'
+import { invalid, isTopic, ownFailure } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
+import { problemOfClientsGroup } from '../group/webhook-groups.js'
 import { FetchTurn } from './fetch-room.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
@@ -282,7 +283,7 @@ export class Queues implements QueueVerbs {
     const { limits, clock } = this.#deps
     if (this.#isDraining) return DRAINING
     if (!isTopic(topic)) return invalid('invalidTopic', 'the topic name is not legal')
-    const ofGroup = groupId === '' ? invalid('invalidRequest', 'the group id is empty') : problemOfGroup(groupId)
+    const ofGroup = groupId === '' ? invalid('invalidRequest', 'the group id is empty') : problemOfClientsGroup(groupId)
     if (ofGroup !== undefined) return ofGroup
     if (this.#unsupported !== undefined && clock() < this.#unsupported.until) return this.#unsupported.failure
     return refusalOf(this.#waiting.problemOf(client), 'acquires wait', limits.maxWaiting, 'maxWaiting')
