@@ -1,3 +1,5 @@
+import { WEBHOOK_GROUPS } from '../consumer/group/webhook-groups.js'
+
 /** A webhook as the configuration defines it, checked, with all defaults. */
 export interface WebhookDefinition {
   /** `[a-z0-9][a-z0-9-]{0,62}` */
@@ -23,6 +25,3 @@ export interface WebhookDefinition {
 
 /** The consumer group of a webhook. */
 export const groupOfWebhook = (name: string): string => `${WEBHOOK_GROUPS}${name}`
-
-/** What the names of all groups of webhooks begin with. Nothing else may use such a group. */
-export const WEBHOOK_GROUPS = 'castellan-webhook-'

@@ -57,7 +57,11 @@ describe('the group of a webhook', function () {
     it(`is refused by ${endpoint.name} with 409`, async () => {
       const { query = '', headers, body } = sentTo(endpoint)
       const url = app.urls.shared + ofWebhook(pathOf(endpoint) + query, endpoint.operation.path)
-      const answer = await fetch(url, { method: endpoint.operation.method.toUpperCase(), headers, body })
+      const answer = await fetch(url, {
+        method: endpoint.operation.method.toUpperCase(),
+        ...(headers && { headers }),
+        ...(body !== undefined && { body })
+      })
       const text = await answer.text()
       expect([answer.status, text.includes('castellan-webhook-orders')], `${url} ${text}`).to.deep.equal([409, true])
     })
