@@ -1,12 +1,14 @@
 const MAX_REMEMBERED = 10_000
 
 /**
- * What other processes have ended, and which may come after its end: calls have connections of their own. It then does nothing.
- * The oldest is forgotten first.
+ * What other processes have ended, and which may come after its end: calls have connections of their own. It then does nothing. The
+ * last 10,000 are remembered: many are forgotten together, since it is slow to take the first entry out of a large Map each time.
  */
 export class EndedIds {
-  /** Until when each is remembered. */
-  readonly #until = new Map<string, number>()
+  /** Until when each is remembered. Those of `#young` are of the time since `#beganAt`. */
+  #young = new Map<string, number>()
+  #old = new Map<string, number>()
+  #beganAt = Number.NEGATIVE_INFINITY
   readonly #lastsMs: number
 
   /** @param lastsMs how long an end is remembered */
@@ -15,20 +17,20 @@ export class EndedIds {
   }
 
   has(id: string, now: number): boolean {
-    return (this.#until.get(id) ?? 0) > now
+    return (this.#young.get(id) ?? this.#old.get(id) ?? 0) > now
   }
 
   add(id: string, now: number): void {
-    for (const [old, until] of this.#until) {
-      if (until > now && this.#until.size < MAX_REMEMBERED) break
-      this.#until.delete(old)
+    if (this.#young.size >= MAX_REMEMBERED || now - this.#beganAt >= this.#lastsMs) {
+      this.#old = this.#young
+      this.#young = new Map()
+      this.#beganAt = now
     }
-    this.#until.delete(id)
-    this.#until.set(id, now + this.#lastsMs)
+    this.#young.set(id, now + this.#lastsMs)
   }
 
   /** Forgets the ids that begin so. */
   forget(start: string): void {
-    for (const id of [...this.#until.keys()]) if (id.startsWith(start)) this.#until.delete(id)
+    for (const ids of [this.#young, this.#old]) for (const id of ids.keys()) if (id.startsWith(start)) ids.delete(id)
   }
 }

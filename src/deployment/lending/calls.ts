@@ -13,6 +13,11 @@ export const MAX_WANTS = 20_000
 export const MAX_TOPICS_OF_CALL = 5_000
 export const MAX_NAMES_OF_CALL = 1_048_576
 
+/** In one call at most so many of each. */
+export const MAX_OFFERS_OF_CALL = 1_000
+export const MAX_TAKES_OF_CALL = 64
+export const MAX_SETTLED_OF_CALL = 1_000
+
 /** One request gets at most so many messages at once. The first one may be larger. */
 export const MAX_MESSAGES_OF_TAKE = 64
 export const MAX_BYTES_OF_TAKE = 1_048_576
@@ -53,6 +58,12 @@ export type LoanState =
 
 /** The numbers of loans by their state. */
 export type Settled = Readonly<Record<LoanState, readonly number[]>>
+
+/** @throws Error when a call names more than gateways send together, so that its work would hold the event loop */
+export function atMost<Named>(max: number, named: readonly Named[]): readonly Named[] {
+  if (named.length > max) throw new Error(`a call names ${named.length}, which is more than ${max}`)
+  return named
+}
 
 /** Time as lending sees it. */
 export interface LendingTime {

@@ -10,10 +10,15 @@ import type { Peers } from '../calls/peers.js'
 import { Borrower, TAKE_MS } from './borrower.js'
 import {
   type AskedTake,
+  atMost,
   type GroupTopic,
   keyOfTopic,
   LENDS,
   type LendingTime,
+  MAX_OFFERS_OF_CALL,
+  MAX_SETTLED_OF_CALL,
+  MAX_TAKES_OF_CALL,
+  MAX_TOPICS_OF_CALL,
   mayTravel,
   type Settled,
   type Taken,
@@ -26,10 +31,9 @@ import { Wants } from './wants.js'
 import { WantsOfOthers } from './wants-of-others.js'
 
 const CALL_TIMEOUT_MS = 1_000
-/** Of calls with offers to one gateway. */
-const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
-/** Together they must fit into an answer, with the largest message. */
-const MAX_TAKES_OF_CALL = 64
+/** Of calls to one gateway, and what waits for one. */
+const LIMITS = { maxCalls: 4, maxWaiting: 20_000 }
+/** What takes of one call bring must fit into an answer, with the largest message. */
 const MAX_BYTES_OF_ANSWER = 16 * 1_048_576
 const SWEEP_EVERY_MS = 2_500
 
@@ -188,19 +192,20 @@ export class Lending<Id> implements GroupLending {
   #serve(): void {
     const { peers } = this.#deps
     peers.serve(this.#nameOf('want'), (topics: readonly GroupTopic[], { from }) => {
-      this.#lender.wanted(from, topics)
+      this.#lender.wanted(from, atMost(MAX_TOPICS_OF_CALL, topics))
       this.#sweepLater()
       this.#gauge()
     })
     peers.serve(this.#nameOf('offer'), (topics: readonly GroupTopic[], { from }) =>
-      topics.map(topic => this.#borrower.offered(from, topic))
+      atMost(MAX_OFFERS_OF_CALL, topics).map(topic => this.#borrower.offered(from, topic))
     )
     peers.serve(this.#nameOf('take'), async (asked: readonly AskedTake[], { from }) => {
-      const taken = await this.#takeAll(from, asked)
+      const taken = await this.#takeAll(from, atMost(MAX_TAKES_OF_CALL, asked))
       this.#gauge()
       return taken
     })
     peers.serve(this.#nameOf('settle'), (settled: Settled, { from }) => {
+      atMost(MAX_SETTLED_OF_CALL, Object.values(settled).flat())
       this.#loans.settle(from, settled)
       this.#gauge()
     })
@@ -240,6 +245,7 @@ export class Lending<Id> implements GroupLending {
       calls = {
         offer: batchedCalls<GroupTopic, Verdict>({
           ...LIMITS,
+          maxOfCall: MAX_OFFERS_OF_CALL,
           name: 'calls with offers',
           call: topics => this.#call(id, 'offer', topics) as Promise<readonly Verdict[]>,
           failed: () => 'later',

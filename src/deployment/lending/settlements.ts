@@ -1,11 +1,10 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import type { LendingTime, LoanState, Settled } from './calls.js'
+import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type Settled } from './calls.js'
 
 /** Messages that a client has got at once are told to have arrived together with that. */
 const HAD_MS = 20
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000
-const MAX_OF_CALL = 1_000
 /**
  * A lender whose calls have failed for so long, and that cannot be called, is gone. One that stands still for less has its partitions when it
  * goes on: the session of a member lasts 45 s.
@@ -130,7 +129,7 @@ export class Settlements<Id> {
 
   #call(to: Id, lender: Lender): void {
     this.#dropOld(lender)
-    const told = [...lender.due].slice(0, MAX_OF_CALL).map(([id, { state }]) => ({ id, state }))
+    const told = [...lender.due].slice(0, MAX_SETTLED_OF_CALL).map(([id, { state }]) => ({ id, state }))
     if (told.length === 0) {
       this.#lenders.delete(to)
       this.#noteEmpty()

@@ -26,6 +26,7 @@ describe('lending, between a gateway and another one', () => {
       waitingFor: () => [{ limits: LIMITS, settled: false } as WaitingRequest],
       bind: () => bound++,
       unbind: () => bound--,
+      wanted: () => undefined,
       lend: async () => ({ messages: [message], offers })
     } as unknown as LendingGroups
     lending = new Lending({
@@ -63,6 +64,31 @@ describe('lending, between a gateway and another one', () => {
     expect(gauges.get('loans')).to.equal(1)
     await time.pass(6_000)
     expect(gauges.get('loans')).to.equal(0)
+  })
+
+  it('serves no call that names more than a gateway sends together', async () => {
+    const topic = ['billing', 'orders']
+    const ids = (count: number): number[] => Array.from({ length: count }, (_, id) => id)
+    const none = { had: [], acknowledged: [], delivered: [], returned: [] }
+    const bodies = (more: number): Record<string, unknown> => ({
+      want: ids(5_000 + more).map(() => topic),
+      offer: ids(1_000 + more).map(() => topic),
+      take: ids(64 + more).map(id => ({ id, topic, ...LIMITS })),
+      settle: { ...none, had: ids(500), returned: ids(500 + more) }
+    })
+    const failed = async (more: number): Promise<string[]> => {
+      const calls = Object.entries(bodies(more)).map(([verb, body]) =>
+        Promise.resolve()
+          .then(() => call(verb, body))
+          .then(
+            () => [],
+            () => [verb]
+          )
+      )
+      return (await Promise.all(calls)).flat()
+    }
+    expect(await failed(0)).to.deep.equal([])
+    expect(await failed(1)).to.deep.equal(['want', 'offer', 'take', 'settle'])
   })
 
   it('ends a take whose answer is none', async () => {
