@@ -47,6 +47,7 @@ export class Settlements<Id> {
   readonly #deps: SettlementsDeps<Id>
   readonly #lenders = new Map<Id, Lender>()
   readonly #whenEmpty = new Set<() => void>()
+  #isClosed = false
 
   constructor(deps: SettlementsDeps<Id>) {
     this.#deps = deps
@@ -67,6 +68,7 @@ export class Settlements<Id> {
   }
 
   note(to: Id, id: number, state: LoanState): void {
+    if (this.#isClosed) return
     const lender = this.#lenderOf(to)
     const known = lender.due.get(id)
     if (known !== undefined) known.state = state
@@ -82,6 +84,7 @@ export class Settlements<Id> {
 
   /** Nothing is told any more. */
   close(): void {
+    this.#isClosed = true
     for (const { due, timer } of this.#lenders.values()) {
       due.clear()
       timer?.cancel()

@@ -115,6 +115,19 @@ describe('what lenders are told of their loans', () => {
     expect(time.timers).to.equal(0)
   })
 
+  it('is nothing any more when the process ends', async () => {
+    answers.push(...Array.from({ length: 20 }, () => fail))
+    settlements.note('b', 1, 'returned')
+    await time.pass(50)
+    settlements.close()
+    newly()
+    settlements.note('b', 2, 'returned')
+    settlements.note('c', 3, 'had')
+    await time.pass(10_000)
+    expect(newly()).to.deep.equal([])
+    expect([settlements.size, time.timers]).to.deep.equal([0, 0])
+  })
+
   it('can be waited for', async () => {
     let isEmpty = false
     settlements.whenEmpty(() => (isEmpty = true))
