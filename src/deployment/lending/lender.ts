@@ -71,18 +71,20 @@ export class Lender<Id> {
     this.#offerAll(topic, key).catch((error: Error) => this.#deps.onBug(error))
   }
 
-  /** Lends what is at hand, which may be nothing. */
+  /** Lends what is at hand of a topic that the gateway wants, which may be nothing. */
   async take(from: Id, { id, topic, maxMessages, maxBytes }: AskedTake): Promise<Taken> {
-    const { groups, loans } = this.#deps
+    const { groups, loans, wants, time } = this.#deps
     const key = keyOfTopic(topic)
     try {
       if (this.#isStopped || loans.isEnded(from, id) || !loans.hasRoom(from)) return NOTHING
+      if (!wants.has(from, key, time.clock())) return NOTHING
       const limits = {
         maxMessages: Math.max(1, Math.min(MAX_MESSAGES_OF_TAKE, maxMessages)),
         maxBytes: Math.min(MAX_BYTES_OF_TAKE, maxBytes)
       }
       const lent = await groups.lend(...topic, limits)
-      if (lent === undefined || !loans.add(from, id, lent)) return NOTHING
+      if (this.#isStopped) lent?.release()
+      if (lent === undefined || this.#isStopped || !loans.add(from, id, lent)) return NOTHING
       return { messages: lent.messages.map(message => ({ ...message, member: undefined })), topicIds: lent.topicIds }
     } finally {
       const offer = this.#offers.get(key)
@@ -112,10 +114,13 @@ export class Lender<Id> {
       while (!this.#isStopped && groups.hasToLend(...topic)) {
         const want = wants.next(key, time.clock())
         if (want === undefined) return this.#goOnLater(topic, key)
+        const { until } = want
         const verdict = loans.hasRoom(want.from) ? await this.#offer(want, topic) : 'later'
         const now = time.clock()
-        if (verdict === 'none') wants.end(want)
-        else wants.served(want, verdict === 'take' ? now : now + PASSED_OVER_MS)
+        // Calls have connections of their own: it may have wanted again before its answer is read that it does not.
+        const isNewer = want.until > until
+        if (verdict === 'none' && !isNewer) wants.end(want)
+        else if (verdict !== 'none') wants.served(want, verdict === 'take' ? now : now + PASSED_OVER_MS)
       }
     } finally {
       this.#offering.delete(key)

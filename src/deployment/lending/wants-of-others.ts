@@ -51,6 +51,10 @@ export class WantsOfOthers<Id> {
     return true
   }
 
+  has(from: Id, key: string, now: number): boolean {
+    return (this.#byGateway.get(from)?.get(key)?.until ?? now) > now
+  }
+
   isWanted(key: string, now: number): boolean {
     for (const { until } of this.#byTopic.get(key) ?? []) if (until > now) return true
     return false

@@ -71,7 +71,7 @@ describe('a gateway that lends messages', () => {
     messages: [{ topic: 'orders', partition: 0, offset, serial: offset, key: null, value: null, headers: [] }] as never,
     offers: { releaseUnread: () => void told.push(`${offset} comes back`) } as unknown as TopicOffers,
     ack: () => undefined,
-    release: () => undefined
+    release: () => void told.push(`${offset} comes back`)
   })
   const want = async (...gateways: string[]): Promise<void> => {
     for (const from of gateways) lender.wanted(from, [ORDERS])
@@ -118,6 +118,38 @@ describe('a gateway that lends messages', () => {
     await offers[2]!.answer('none')
   })
 
+  it('offers to who has wanted again before it was read that it did not', async () => {
+    await want('b')
+    await comes()
+    await time.pass(1)
+    newly()
+    lender.wanted('b', [ORDERS])
+    await offers[0]!.answer('none')
+    expect(newly()).to.deep.equal(['billing orders is wanted', 'orders for b'])
+    await offers[1]!.answer('none')
+  })
+
+  it('lends nothing to who does not want it', async () => {
+    atHand = 1
+    expect(await take('b', 1)).to.equal(0)
+    atHand = 0
+    await want('b', 'c')
+    time.standStill(2_000)
+    atHand = 1
+    expect(await take('b', 2)).to.equal(0)
+    expect(atHand).to.equal(1)
+  })
+
+  it('takes back what it lent while it stopped', async () => {
+    await want('b')
+    atHand = 1
+    const taken = lender.take('b', { id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    lender.stop()
+    expect((await taken).messages).to.deep.equal([] as AcquiredMessage[])
+    expect(newly()).to.deep.equal(['1 comes back'])
+    expect(loans.size).to.equal(0)
+  })
+
   it('passes over who does not answer for 50 ms, or does not take, for 100 ms', async () => {
     await want('b', 'c')
     await comes()
@@ -145,6 +177,7 @@ describe('a gateway that lends messages', () => {
   })
 
   it('lends nothing for a take whose end has come first', async () => {
+    await want('b')
     loans.settle('b', { had: [], acknowledged: [], delivered: [], returned: [1] })
     atHand = 1
     expect(await take('b', 1)).to.equal(0)
@@ -152,6 +185,7 @@ describe('a gateway that lends messages', () => {
   })
 
   it('takes back what it lent while the end of the loan came', async () => {
+    await want('b')
     atHand = 1
     const taken = lender.take('b', { id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
     loans.settle('b', { had: [], acknowledged: [], delivered: [], returned: [1] })
@@ -180,6 +214,7 @@ describe('a gateway that lends messages', () => {
   })
 
   it('lends 64 messages and a mebibyte at most, whatever is asked for', async () => {
+    await want('b')
     for (const maxMessages of [1_000_000, 0, 3])
       await lender.take('b', { id: maxMessages, topic: ORDERS, maxMessages, maxBytes: 1e12 })
     expect(asked).to.deep.equal([64, 1, 3].map(maxMessages => ({ maxMessages, maxBytes: 1_048_576 })))
