@@ -79,6 +79,8 @@ export class Lending<Id> implements GroupLending {
   readonly #loans: Loans<Id>
   readonly #lender: Lender<Id>
   readonly #calls = new Map<Id, CallsToOne>()
+  /** Wants as they are sent: many are long. */
+  readonly #encodedWants = new WeakMap<readonly GroupTopic[], Buffer>()
   #sweep: Timer | undefined
   #onGiven: OnGiven<Id> = () => undefined
 
@@ -89,7 +91,7 @@ export class Lending<Id> implements GroupLending {
       time,
       others: () => peers.serving(LENDS),
       isWaiting: topic => groups.waitingFor(...topic).length > 0,
-      tell: (to, topics) => this.#call(to, 'want', topics)
+      tell: (to, topics) => this.#call(to, 'want', this.#encoded(topics))
     })
     this.#settlements = new Settlements({
       ...settings,
@@ -189,9 +191,16 @@ export class Lending<Id> implements GroupLending {
     return this.#deps.peers.call(to, this.#nameOf(verb), body, { timeoutMs })
   }
 
+  #encoded(topics: readonly GroupTopic[]): Buffer {
+    let encoded = this.#encodedWants.get(topics)
+    if (encoded === undefined) this.#encodedWants.set(topics, (encoded = Buffer.from(JSON.stringify(topics))))
+    return encoded
+  }
+
   #serve(): void {
     const { peers } = this.#deps
-    peers.serve(this.#nameOf('want'), (topics: readonly GroupTopic[], { from }) => {
+    peers.serve(this.#nameOf('want'), (encoded: Buffer, { from }) => {
+      const topics = JSON.parse(encoded.toString()) as readonly GroupTopic[]
       this.#lender.wanted(from, atMost(MAX_TOPICS_OF_CALL, topics))
       this.#sweepLater()
       this.#gauge()

@@ -42,6 +42,7 @@ export interface WantsDeps<Id> {
   readonly others: () => readonly Id[]
   /** Whether a request waits that could be answered with a lent message. */
   readonly isWaiting: (topic: GroupTopic) => boolean
+  /** @param topics the same list for all gateways that are told the same */
   readonly tell: (to: Id, topics: readonly GroupTopic[]) => Promise<unknown>
 }
 
@@ -60,6 +61,8 @@ export class Wants<Id> {
   readonly #calls = new Map<Id, number>()
   /** Those whose last call has failed. */
   readonly #failing = new Set<Id>()
+  /** What was told with this look. */
+  #lists: readonly (readonly GroupTopic[])[] = []
   #toldAt = Number.NEGATIVE_INFINITY
   #beatAt = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
@@ -140,7 +143,10 @@ export class Wants<Id> {
    */
   #tellAll(ids: readonly Id[], topics: ReadonlyMap<string, GroupTopic>, since: number, left?: readonly Due[]): void {
     const [id, ...others] = ids
-    if (id === undefined || this.#isStopped) return
+    if (id === undefined || this.#isStopped) {
+      this.#lists = []
+      return
+    }
     const due = left ?? this.#dueOf(id, topics, since)
     const rest = this.#tell(id, due)
     const goOn = (): void =>
@@ -174,12 +180,11 @@ export class Wants<Id> {
       if (left > 0) this.#calls.set(id, left)
       else this.#calls.delete(id)
     }
-    const topicsOf = fitting.map(([, topic]) => topic)
     const answered = (): void => {
       end()
       this.#failing.delete(id)
     }
-    this.#deps.tell(id, topicsOf).then(answered, () => {
+    this.#deps.tell(id, this.#listOf(fitting)).then(answered, () => {
       end()
       const isFirst = !this.#failing.has(id)
       this.#failing.add(id)
@@ -189,6 +194,16 @@ export class Wants<Id> {
       }
     })
     return due.slice(fitting.length)
+  }
+
+  #listOf(due: readonly Due[]): readonly GroupTopic[] {
+    const isSame = (list: readonly GroupTopic[]): boolean =>
+      list.length === due.length && due.every(([, topic], at) => list[at] === topic)
+    const known = this.#lists.find(isSame)
+    if (known !== undefined) return known
+    const list = due.map(([, topic]) => topic)
+    this.#lists = [...this.#lists, list]
+    return list
   }
 
   /** What others have forgotten. */

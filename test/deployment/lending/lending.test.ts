@@ -15,11 +15,15 @@ describe('lending, between a gateway and another one', () => {
   let handlers: Map<string, PeerHandler<string>>
   let bound: number
   let lending: Lending<string>
+  let others: string[]
+  let called: { readonly name: string; readonly body: unknown }[]
   beforeEach(() => {
     time = new HandTime()
     gauges = new Map()
     handlers = new Map()
     bound = 0
+    others = []
+    called = []
     const message = { topic: 'orders', partition: 0, offset: 1, serial: 1, key: null, value: null, headers: [] }
     const offers = { releaseUnread: () => undefined }
     const groups = {
@@ -44,10 +48,13 @@ describe('lending, between a gateway and another one', () => {
       peers: {
         id: 'a',
         others: ['b'],
-        serving: () => [],
+        serving: () => others,
         says: () => undefined,
         serve: (name, handle) => void handlers.set(name, handle),
-        call: async () => [{}],
+        call: async (_to, name, body) => {
+          called.push({ name, body })
+          return [{}]
+        },
         onGone: () => undefined
       }
     })
@@ -59,7 +66,10 @@ describe('lending, between a gateway and another one', () => {
   const call = (verb: string, body: unknown): unknown =>
     handlers.get(`lend ${verb} default`)!(body, { from: 'b', timeoutMs: 1_000 })
 
+  const wantsOf = (...topics: unknown[]): Buffer => Buffer.from(JSON.stringify(topics))
+
   it('counts a loan no more that has ended by time', async () => {
+    await call('want', wantsOf(['billing', 'orders']))
     await call('take', [{ id: 1, topic: ['billing', 'orders'], ...LIMITS }])
     expect(gauges.get('loans')).to.equal(1)
     await time.pass(6_000)
@@ -71,7 +81,7 @@ describe('lending, between a gateway and another one', () => {
     const ids = (count: number): number[] => Array.from({ length: count }, (_, id) => id)
     const none = { had: [], acknowledged: [], delivered: [], returned: [] }
     const bodies = (more: number): Record<string, unknown> => ({
-      want: ids(5_000 + more).map(() => topic),
+      want: wantsOf(...ids(5_000 + more).map(() => topic)),
       offer: ids(1_000 + more).map(() => topic),
       take: ids(64 + more).map(id => ({ id, topic, ...LIMITS })),
       settle: { ...none, had: ids(500), returned: ids(500 + more) }
@@ -89,6 +99,17 @@ describe('lending, between a gateway and another one', () => {
     }
     expect(await failed(0)).to.deep.equal([])
     expect(await failed(1)).to.deep.equal(['want', 'offer', 'take', 'settle'])
+  })
+
+  it('writes wants once for all gateways', async () => {
+    others = ['b', 'c']
+    lending.of('billing', 'orders')!.waits()
+    await time.pass(10)
+    const [first, second] = called.map(({ body }) => body)
+    expect(called.map(({ name }) => name)).to.deep.equal(['lend want default', 'lend want default'])
+    expect(first).to.equal(second)
+    await call('want', first)
+    expect(lending.counts.wantsOfOthers).to.equal(1)
   })
 
   it('ends a take whose answer is none', async () => {

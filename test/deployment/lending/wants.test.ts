@@ -164,6 +164,28 @@ describe('what clients of a gateway wait for', () => {
     expect(new Set(turns).size).to.equal(6)
   })
 
+  it('is listed once for all gateways that are told the same', async () => {
+    others = ['b', 'c', 'd']
+    const lists: (readonly GroupTopic[])[] = []
+    wants = new Wants({
+      time,
+      others: () => others,
+      isWaiting: () => true,
+      tell: async (_to, topics) => void lists.push(topics)
+    })
+    wants.note(ORDERS)
+    await time.pass(10)
+    expect([lists.length, new Set(lists.splice(0)).size]).to.deep.equal([3, 1])
+    wants.forgotten('c', keyOfTopic(ORDERS))
+    wants.note(ORDERS)
+    wants.note(BILLS)
+    await time.pass(100)
+    expect(lists.splice(0)).to.deep.equal([[BILLS], [ORDERS, BILLS], [BILLS]])
+    for (let at = 0; at < 6_000; at++) wants.note(['g', String(at)])
+    await time.pass(100)
+    expect([lists.length, new Set(lists).size]).to.deep.equal([6, 2])
+  })
+
   it('is told again soon after a failure, and after further ones with what lasts', async () => {
     fails = true
     wants.note(ORDERS)
