@@ -170,6 +170,8 @@ interface Hold {
 
 interface Bond {
   readonly wait: () => void
+  /** A message may be on its way. */
+  hasTake: boolean
   /** No message of this process answers the request. */
   isTight: boolean
   /** The time limit of the request is over. */
@@ -259,13 +261,14 @@ export class WaitingRequest implements Due {
   /**
    * A message may be on its way to the request from another gateway. Until {@link unbind}, and at most 500 ms longer than its time
    * limit, it is not answered that there is none; until {@link loosen}, no message of this process answers it: a client that
-   * asks again at another gateway would get a later message first.
+   * asks again at another gateway would get a later message first. Where its time limit is over already, one does.
    *
    * @param wait schedules the request to become due again
    */
   bind(wait: () => void): void {
-    this.#bond ??= { wait, isTight: true, isOver: false }
-    this.#bond.isTight = true
+    this.#bond ??= { wait, hasTake: true, isTight: true, isOver: false }
+    this.#bond.hasTake = true
+    this.#bond.isTight = !this.#bond.isOver
   }
 
   /** The message from another gateway takes long. */
@@ -273,8 +276,16 @@ export class WaitingRequest implements Due {
     if (this.#bond !== undefined) this.#bond.isTight = false
   }
 
-  /** @returns true: its time limit is over, so it is due now */
+  /** No message is on its way any more. It is due after {@link unbind} only: messages of this process come first. */
+  endTake(): void {
+    if (this.#bond === undefined) return
+    this.#bond.hasTake = false
+    this.#bond.isTight = false
+  }
+
+  /** @returns true: its time limit is over, so it is due now; false as well where another message may be on its way meanwhile */
   unbind(): boolean {
+    if (this.#bond?.hasTake === true) return false
     const isDue = this.#bond?.isOver === true && !this.settled
     this.#bond = undefined
     return isDue

@@ -259,7 +259,7 @@ export class ConsumerGroups implements LendingGroups {
   }
 
   unbind(groupId: string, topic: string, request: WaitingRequest): void {
-    request.loosen()
+    request.endTake()
     if (request.settled) return
     const actor = this.#groups.get(groupId)?.actor
     // Messages of this process come first, also when its time is over.
@@ -269,7 +269,7 @@ export class ConsumerGroups implements LendingGroups {
   }
 
   #served(request: WaitingRequest): void {
-    if (request.settled || request.isBound || !request.unbind()) return
+    if (request.settled || !request.unbind()) return
     this.#deadlines.remove(request)
     request.onDue()
     if (!request.settled) this.#deadlines.add(request)

@@ -54,6 +54,7 @@ describe('a gateway that borrows messages', () => {
         bind: request => request.bind(() => undefined),
         loosen: (_group, _topic, request) => request.loosen(),
         unbind: (_group, _topic, request) => {
+          request.endTake()
           if (request.unbind()) request.onDue()
         },
         answer: (_group, _topic, request, messages) => request.answer({ type: 'messages', messages })

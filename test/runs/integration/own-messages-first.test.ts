@@ -10,7 +10,7 @@ describe('a request whose time is over while a message may come from another gat
   inWorld()
   const stage = onBroker()
 
-  it('gets one of its own gateway when the other one brings nothing', async () => {
+  async function begun() {
     const topic = await stage.topic('orders')
     const library = await stage.library()
     const { verbs } = library
@@ -25,10 +25,25 @@ describe('a request whose time is over while a message may come from another gat
     const [request] = groups.waitingFor(GROUP, topic)
     groups.bind(request!)
     const records = [{ topic, partition: 0, key: null, value: 'own' }]
-    await verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
+    const produce = () => verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
+    return { groups, topic, answer, request: request!, produce }
+  }
+
+  it('gets one of its own gateway when the other one brings nothing', async () => {
+    const { groups, topic, answer, request, produce } = await begun()
+    await produce()
     await sleep(300)
-    expect(request!.settled).to.equal(false)
-    groups.unbind(GROUP, topic, request!)
+    expect(request.settled).to.equal(false)
+    groups.unbind(GROUP, topic, request)
+    expect((await answer).type).to.equal('messages')
+  })
+
+  it('gets one of its own gateway while a third one is asked', async () => {
+    const { groups, topic, answer, request, produce } = await begun()
+    await sleep(300)
+    groups.loosen(GROUP, topic, request)
+    groups.bind(request)
+    await produce()
     expect((await answer).type).to.equal('messages')
   })
 })
