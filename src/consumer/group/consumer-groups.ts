@@ -35,7 +35,7 @@ import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from 
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
 import { ParkedBytes } from './lanes.js'
-import type { GroupLending, LendingGroups } from './lending.js'
+import type { GroupLending, LendingGroups, LentLimits } from './lending.js'
 import type { LoopDemand } from './loop-demand.js'
 import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
 import type { ConsumerSettings } from './settings.js'
@@ -288,11 +288,11 @@ export class ConsumerGroups implements LendingGroups {
     if (group?.consumer.wanted(topic)) group.actor.tell({ type: 'serve', topic })
   }
 
-  hasToLend(groupId: string, topic: string): boolean {
-    return this.#groups.get(groupId)?.consumer.hasToLend(topic) === true
+  bytesToLend(groupId: string, topic: string): number | undefined {
+    return this.#groups.get(groupId)?.consumer.bytesToLend(topic)
   }
 
-  async lend(groupId: string, topic: string, limits: MessageLimits): Promise<ConsumedMessages | undefined> {
+  async lend(groupId: string, topic: string, limits: LentLimits): Promise<ConsumedMessages | undefined> {
     const group = this.#groups.get(groupId)
     if (!group) return undefined
     const lent = await new Promise<ConsumedMessages | Failure | undefined>(resolve =>

@@ -10,7 +10,6 @@ import type {
   AckResult,
   ConsumedMessages,
   MessageId,
-  MessageLimits,
   SetOffsetsResult,
   TopicOffers,
   WaitingRequest
@@ -19,7 +18,7 @@ import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
 import type { PartitionCommits } from './held-messages.js'
-import type { GroupLending } from './lending.js'
+import type { GroupLending, LentLimits } from './lending.js'
 import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
@@ -78,7 +77,7 @@ export type GroupMessage =
   | {
       readonly type: 'lend'
       readonly topic: string
-      readonly limits: MessageLimits
+      readonly limits: LentLimits
       readonly requester: Requester<ConsumedMessages | Failure | undefined>
     }
   /** Serves the requests for the topic again: those of other gateways have changed, or messages may answer one again. */
@@ -248,8 +247,8 @@ export class GroupConsumer implements LoopGroup {
     return this.#topics.get(topic)?.consumer.requests ?? []
   }
 
-  hasToLend(topic: string): boolean {
-    return this.#topics.get(topic)?.consumer.hasToLend === true
+  bytesToLend(topic: string): number | undefined {
+    return this.#topics.get(topic)?.consumer.bytesToLend
   }
 
   /**

@@ -1,3 +1,5 @@
+import { memoryOfRecord } from '../../core/bytes.js'
+import type { KafkaRecord } from '../../core/model.js'
 import type { ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
 
 /** What one topic of a group tells those who lend its messages to other gateways, and borrow from them. */
@@ -32,15 +34,30 @@ export interface LendingGroups {
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean
   /** Clients of another gateway wait for messages of the topic. It is read, and kept, if this process has begun to read it. */
   wanted(groupId: string, topic: string): void
-  /** True when a message is at hand that no client of this process waits for. */
-  hasToLend(groupId: string, topic: string): boolean
+  /** Bytes of the message that is lent next. `undefined`: none is at hand that no client of this process waits for. */
+  bytesToLend(groupId: string, topic: string): number | undefined
   /**
    * Offers messages that no client of this process waits for.
    *
    * @returns `undefined`: there are none
    */
-  lend(groupId: string, topic: string, limits: MessageLimits): Promise<ConsumedMessages | undefined>
+  lend(groupId: string, topic: string, limits: LentLimits): Promise<ConsumedMessages | undefined>
 }
 
-/** Keys, values and headers of the largest message that is lent. A larger one waits for a client of its own gateway. */
+/** Key, value and headers of the largest message that is lent, as {@link bytesOnTheWay}. A larger one waits for a client of its own gateway. */
 export const MAX_LENT_BYTES = 16 * 1_048_576
+
+export interface LentLimits extends MessageLimits {
+  /** A larger one stays. */
+  readonly maxMessageBytes: number
+}
+
+/** In JSON, each character of a header's key may become six. */
+const MORE_IN_JSON = 5
+
+/** What a message that is lent keeps in memory on its way, at the most. */
+export function bytesOnTheWay(record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): number {
+  let characters = 0
+  for (const { key } of record.headers) characters += key.length
+  return memoryOfRecord(record) + MORE_IN_JSON * characters
+}

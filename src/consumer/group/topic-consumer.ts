@@ -16,7 +16,7 @@ import type {
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
 import type { ReadPartition } from './held-messages.js'
-import { MAX_LENT_BYTES, type TopicLending } from './lending.js'
+import { bytesOnTheWay, type LentLimits, MAX_LENT_BYTES, type TopicLending } from './lending.js'
 import type { LoopDemand, LoopTopic, ParkingSink } from './loop-demand.js'
 import type { ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
@@ -247,13 +247,22 @@ export class TopicConsumer implements LoopTopic {
     return this.#mayServe && this.#options.lending?.isWanted === true
   }
 
-  /** True when a message is at hand that may be lent: neither a request waits nor a loop. */
-  get hasToLend(): boolean {
-    if (!this.#mayServe || this.#isAsked) return false
-    return this.#prefetched.all.some(number => {
-      const partition = this.#partitions.get(number)
-      return partition !== undefined && isLendable(partition)
-    })
+  /** Bytes of the message that is lent next. `undefined`: none is at hand that may be lent, or a request waits, or a loop. */
+  get bytesToLend(): number | undefined {
+    if (!this.#mayServe || this.#isAsked) return undefined
+    const next = this.#nextPrefetched(this.#lends(MAX_LENT_BYTES))
+    return next === undefined ? undefined : bytesOnTheWay(next.prefetched!)
+  }
+
+  #lends(maxMessageBytes: number): Taker {
+    const turns = new TurnOrder()
+    for (const number of this.#prefetched.all) turns.add(number)
+    return { turns, mayTake: ({ prefetched }) => bytesOnTheWay(prefetched!) <= maxMessageBytes }
+  }
+
+  #mayLend(number: number): boolean {
+    const { prefetched } = this.#partitions.get(number) ?? {}
+    return prefetched !== undefined && bytesOnTheWay(prefetched) <= MAX_LENT_BYTES
   }
 
   /**
@@ -261,12 +270,12 @@ export class TopicConsumer implements LoopTopic {
    *
    * @returns `undefined`: there are none
    */
-  lend(limits: MessageLimits): ConsumedMessages | undefined {
-    if (!this.hasToLend) return undefined
-    const turns = new TurnOrder()
-    for (const number of this.#prefetched.all) turns.add(number)
-    const taker = { turns, mayTake: isLendable }
-    const messages = this.#offer(this.#nextPrefetched(taker)!, limits, taker)
+  lend(limits: LentLimits): ConsumedMessages | undefined {
+    if (!this.#mayServe || this.#isAsked) return undefined
+    const taker = this.#lends(limits.maxMessageBytes)
+    const first = this.#nextPrefetched(taker)
+    if (first === undefined) return undefined
+    const messages = this.#offer(first, limits, taker)
     this.#serve()
     return messages
   }
@@ -430,7 +439,8 @@ export class TopicConsumer implements LoopTopic {
       loop.noteReady(this)
       loop.serve()
     }
-    if (this.#isWantedElsewhere && this.hasToLend) this.#options.lending!.atHand()
+    if (this.#isWantedElsewhere && !this.#isAsked && this.#prefetched.all.some(one => this.#mayLend(one)))
+      this.#options.lending!.atHand()
   }
 
   /** Answers the request of a loop. Returns false when there is no message for it. */
@@ -546,6 +556,3 @@ export class TopicConsumer implements LoopTopic {
     }
   }
 }
-
-const isLendable = ({ prefetched }: PartitionConsumer): boolean =>
-  prefetched !== undefined && memoryOfRecord(prefetched) <= MAX_LENT_BYTES

@@ -12,6 +12,7 @@ import {
   type LendingTime,
   MAX_BYTES_OF_TAKE,
   MAX_MESSAGES_OF_TAKE,
+  type Offered,
   type Taken,
   type Verdict
 } from './calls.js'
@@ -49,6 +50,8 @@ interface Take<Id> {
   readonly topic: GroupTopic
   readonly request: WaitingRequest
   readonly sentAt: number
+  /** It brings at most so many. */
+  readonly maxBytes: number
   timer: Timer | undefined
 }
 
@@ -73,7 +76,7 @@ export class Borrower<Id> {
   }
 
   /** Answers an offer, and takes the message if a request waits for it. */
-  offered(from: Id, topic: GroupTopic): Verdict {
+  offered(from: Id, { topic, bytes }: Offered): Verdict {
     const { groups, wants } = this.#deps
     const waiting = this.#isStopped ? [] : groups.waitingFor(...topic)
     if (waiting.length === 0) {
@@ -83,7 +86,7 @@ export class Borrower<Id> {
     if (!this.#hasRoomFor(from)) return 'later'
     const request = waiting.find(one => !this.#takes.has(one)) ?? this.#ofSlowTake(from, waiting)
     if (request === undefined) return 'later'
-    void this.#take(from, topic, request)
+    void this.#take(from, topic, request, Math.max(MAX_BYTES_OF_TAKE, bytes))
     return 'take'
   }
 
@@ -95,8 +98,11 @@ export class Borrower<Id> {
   #hasRoomFor(from: Id): boolean {
     const { records } = this.#deps
     let toOne = 0
-    for (const take of this.#takes.values()) if (take.from === from) toOne++
-    const onTheirWay = this.#takes.size * MAX_BYTES_OF_TAKE
+    let onTheirWay = 0
+    for (const take of this.#takes.values()) {
+      if (take.from === from) toOne++
+      onTheirWay += take.maxBytes
+    }
     return toOne < MAX_TAKES && onTheirWay + this.#bytes.value < records.maxBytes * SHARE_OF_RECORDS
   }
 
@@ -113,18 +119,28 @@ export class Borrower<Id> {
     return undefined
   }
 
-  async #take(from: Id, topic: GroupTopic, request: WaitingRequest): Promise<void> {
+  async #take(from: Id, topic: GroupTopic, request: WaitingRequest, maxMessageBytes: number): Promise<void> {
     const { time, groups, take: call } = this.#deps
-    const take: Take<Id> = { id: ++this.#lastId, from, topic, request, sentAt: time.clock(), timer: undefined }
+    const maxMessages = Math.min(MAX_MESSAGES_OF_TAKE, request.limits.maxMessages)
+    const maxBytes = Math.min(MAX_BYTES_OF_TAKE, request.limits.maxBytes)
+    // The last message may exceed the limit.
+    const mostBytes = maxBytes + maxMessageBytes
+    const take: Take<Id> = {
+      id: ++this.#lastId,
+      from,
+      topic,
+      request,
+      sentAt: time.clock(),
+      maxBytes: mostBytes,
+      timer: undefined
+    }
     this.#takes.set(request, take)
     groups.bind(request)
     take.timer = time.after(TIGHT_MS, () => {
       groups.loosen(...topic, request)
       take.timer = time.after(TAKE_MS - TIGHT_MS, () => this.#giveUp(take))
     })
-    const maxMessages = Math.min(MAX_MESSAGES_OF_TAKE, request.limits.maxMessages)
-    const maxBytes = Math.min(MAX_BYTES_OF_TAKE, request.limits.maxBytes)
-    const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes })
+    const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes, maxMessageBytes })
     if (this.#takes.get(request) !== take) return
     if (taken === undefined) this.#giveUp(take)
     else {

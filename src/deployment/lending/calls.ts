@@ -18,9 +18,16 @@ export const MAX_OFFERS_OF_CALL = 1_000
 export const MAX_TAKES_OF_CALL = 64
 export const MAX_SETTLED_OF_CALL = 1_000
 
-/** One request gets at most so many messages at once. The first one may be larger. */
+/** One request gets at most so many messages at once. The last one, of the size that was offered or of this one, may exceed it. */
 export const MAX_MESSAGES_OF_TAKE = 64
 export const MAX_BYTES_OF_TAKE = 1_048_576
+
+/** A message is at hand. */
+export interface Offered {
+  readonly topic: GroupTopic
+  /** Of the message that is lent next. */
+  readonly bytes: number
+}
 
 /** Whether a gateway takes a message that was offered to it. */
 export type Verdict =
@@ -37,6 +44,8 @@ export interface AskedTake {
   readonly topic: GroupTopic
   readonly maxMessages: number
   readonly maxBytes: number
+  /** No larger message is lent: the gateway that borrows has room for this one and `maxBytes`. */
+  readonly maxMessageBytes: number
 }
 
 /** The answer to a take. Without messages there is no loan. */

@@ -1,5 +1,5 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import type { LendingGroups } from '../../consumer/group/lending.js'
+import { type LendingGroups, MAX_LENT_BYTES } from '../../consumer/group/lending.js'
 import {
   type AskedTake,
   type GroupTopic,
@@ -7,6 +7,7 @@ import {
   type LendingTime,
   MAX_BYTES_OF_TAKE,
   MAX_MESSAGES_OF_TAKE,
+  type Offered,
   type Taken,
   type Verdict
 } from './calls.js'
@@ -22,11 +23,11 @@ const NOTHING: Taken = { messages: [] }
 
 export interface LenderDeps<Id> {
   readonly time: LendingTime
-  readonly groups: Pick<LendingGroups, 'wanted' | 'hasToLend' | 'lend'>
+  readonly groups: Pick<LendingGroups, 'wanted' | 'bytesToLend' | 'lend'>
   readonly wants: WantsOfOthers<Id>
   readonly loans: Loans<Id>
   /** Never rejects. */
-  readonly offer: (to: Id, topic: GroupTopic) => Promise<Verdict>
+  readonly offer: (to: Id, offered: Offered) => Promise<Verdict>
   readonly onBug: (error: Error) => void
 }
 
@@ -72,7 +73,7 @@ export class Lender<Id> {
   }
 
   /** Lends what is at hand of a topic that the gateway wants, which may be nothing. */
-  async take(from: Id, { id, topic, maxMessages, maxBytes }: AskedTake): Promise<Taken> {
+  async take(from: Id, { id, topic, maxMessages, maxBytes, maxMessageBytes }: AskedTake): Promise<Taken> {
     const { groups, loans, wants, time } = this.#deps
     const key = keyOfTopic(topic)
     try {
@@ -80,7 +81,8 @@ export class Lender<Id> {
       if (!wants.has(from, key, time.clock())) return NOTHING
       const limits = {
         maxMessages: Math.max(1, Math.min(MAX_MESSAGES_OF_TAKE, maxMessages)),
-        maxBytes: Math.min(MAX_BYTES_OF_TAKE, maxBytes)
+        maxBytes: Math.min(MAX_BYTES_OF_TAKE, maxBytes),
+        maxMessageBytes: Math.min(MAX_LENT_BYTES, maxMessageBytes)
       }
       const lent = await groups.lend(...topic, limits)
       if (this.#isStopped) lent?.release()
@@ -111,11 +113,13 @@ export class Lender<Id> {
   async #offerAll(topic: GroupTopic, key: string): Promise<void> {
     const { groups, wants, loans, time } = this.#deps
     try {
-      while (!this.#isStopped && groups.hasToLend(...topic)) {
+      while (!this.#isStopped) {
+        const bytes = groups.bytesToLend(...topic)
+        if (bytes === undefined) return
         const want = wants.next(key, time.clock())
         if (want === undefined) return this.#goOnLater(topic, key)
         const { until } = want
-        const verdict = loans.hasRoom(want.from) ? await this.#offer(want, topic) : 'later'
+        const verdict = loans.hasRoom(want.from) ? await this.#offer(want, { topic, bytes }) : 'later'
         const now = time.clock()
         // Calls have connections of their own: it may have wanted again before its answer is read that it does not.
         const isNewer = want.until > until
@@ -141,7 +145,7 @@ export class Lender<Id> {
   }
 
   /** @returns `take` when the message was taken; `later`: there was no answer, or it was not taken */
-  #offer(want: WantOfOther<Id>, topic: GroupTopic): Promise<Verdict> {
+  #offer(want: WantOfOther<Id>, offered: Offered): Promise<Verdict> {
     const { time, offer } = this.#deps
     const { from: to, key } = want
     return new Promise(resolve => {
@@ -153,7 +157,7 @@ export class Lender<Id> {
       const open = { to, taken: () => end('take') }
       let timer = time.after(ANSWER_MS, () => end('later'))
       this.#offers.set(key, open)
-      offer(to, topic).then(
+      offer(to, offered).then(
         verdict => {
           if (this.#offers.get(key) !== open) return
           timer.cancel()

@@ -20,6 +20,7 @@ import {
   MAX_TAKES_OF_CALL,
   MAX_TOPICS_OF_CALL,
   mayTravel,
+  type Offered,
   type Settled,
   type Taken,
   type Verdict
@@ -39,7 +40,7 @@ const SWEEP_EVERY_MS = 2_500
 
 /** Calls to one gateway. */
 interface CallsToOne {
-  readonly offer: BatchedCalls<GroupTopic, Verdict>
+  readonly offer: BatchedCalls<Offered, Verdict>
   /** `undefined`: there was no answer. */
   readonly take: BatchedCalls<AskedTake, Taken | undefined>
 }
@@ -120,7 +121,7 @@ export class Lending<Id> implements GroupLending {
       groups,
       wants: this.#wantsOfOthers,
       loans: this.#loans,
-      offer: (to, topic) => this.#callsTo(to).offer(topic),
+      offer: (to, offered) => this.#callsTo(to).offer(offered),
       onBug: error => deps.log.error({ err: error }, 'lending messages to other gateways met a bug')
     })
     this.#serve()
@@ -205,8 +206,8 @@ export class Lending<Id> implements GroupLending {
       this.#sweepLater()
       this.#gauge()
     })
-    peers.serve(this.#nameOf('offer'), (topics: readonly GroupTopic[], { from }) =>
-      atMost(MAX_OFFERS_OF_CALL, topics).map(topic => this.#borrower.offered(from, topic))
+    peers.serve(this.#nameOf('offer'), (offers: readonly Offered[], { from }) =>
+      atMost(MAX_OFFERS_OF_CALL, offers).map(offered => this.#borrower.offered(from, offered))
     )
     peers.serve(this.#nameOf('take'), async (asked: readonly AskedTake[], { from }) => {
       const taken = await this.#takeAll(from, atMost(MAX_TAKES_OF_CALL, asked))
@@ -252,11 +253,11 @@ export class Lending<Id> implements GroupLending {
     let calls = this.#calls.get(id)
     if (calls === undefined) {
       calls = {
-        offer: batchedCalls<GroupTopic, Verdict>({
+        offer: batchedCalls<Offered, Verdict>({
           ...LIMITS,
           maxOfCall: MAX_OFFERS_OF_CALL,
           name: 'calls with offers',
-          call: topics => this.#call(id, 'offer', topics) as Promise<readonly Verdict[]>,
+          call: offers => this.#call(id, 'offer', offers) as Promise<readonly Verdict[]>,
           failed: () => 'later',
           full: 'later'
         }),

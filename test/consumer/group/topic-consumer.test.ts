@@ -13,12 +13,12 @@ import {
   WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import { MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
+import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
-import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
+import { HEADER_OBJECT_BYTES, memoryOfRecord } from '../../../src/core/bytes.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../../src/core/model.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -460,7 +460,8 @@ describe('one topic of a group whose messages other gateways want', () => {
     stage.consumer.serve()
     stage.settle()
   }
-  const lend = (stage: TopicStage, limits: MessageLimits = ONE_MESSAGE): string[] => {
+  const lend = (stage: TopicStage, some: Partial<LentLimits> = ONE_MESSAGE): string[] => {
+    const limits = { maxMessages: 9, maxBytes: 1_000_000, maxMessageBytes: MAX_LENT_BYTES, ...some }
     const lent = stage.consumer.lend(limits)?.messages.map(({ partition, offset }) => `${partition}/${offset}`) ?? []
     stage.settle()
     return lent
@@ -481,7 +482,7 @@ describe('one topic of a group whose messages other gateways want', () => {
     expect(newly()).to.deep.equal([])
     wanted(stage)
     expect(newly()).to.include('at hand')
-    expect(stage.consumer.hasToLend).to.equal(true)
+    expect(stage.consumer.bytesToLend).to.equal(memoryOfRecord(fakeRecord(0)))
     expect(lend(stage)).to.deep.equal(['0/0'])
     newly()
     expect(lend(stage)).to.deep.equal([])
@@ -510,7 +511,7 @@ describe('one topic of a group whose messages other gateways want', () => {
     stage.ask('cid').bind(() => undefined)
     stage.runtimes[0]!.write(2)
     stage.settle()
-    expect(stage.consumer.hasToLend, 'a client waits').to.equal(false)
+    expect(stage.consumer.bytesToLend, 'a client waits').to.equal(undefined)
     expect(lend(stage)).to.deep.equal([])
   })
 
@@ -536,6 +537,32 @@ describe('one topic of a group whose messages other gateways want', () => {
     expect(lend(stage)).to.deep.equal(['0/0'])
   })
 
+  it('keeps a message whose header keys would be too long in JSON', () => {
+    const stage = stageOf([0])
+    const key = '\u0001'.repeat(MAX_LENT_BYTES / 6)
+    stage.runtimes[0]!.recordAt = offset => ({ ...fakeRecord(offset), headers: [{ key, value: null }] })
+    wanted(stage)
+    stage.runtimes[0]!.write(0)
+    stage.settle()
+    expect(stage.consumer.bytesToLend).to.equal(undefined)
+    expect(lend(stage)).to.deep.equal([])
+  })
+
+  it('tells the size of the message that is lent next, and lends none that is larger than agreed', () => {
+    const stage = stageOf([0, 0])
+    const sizes = [5_000, 3_000_000]
+    for (const [at, size] of sizes.entries())
+      stage.runtimes[at]!.recordAt = offset => ({ ...fakeRecord(offset), value: Buffer.alloc(size) })
+    wanted(stage)
+    for (const runtime of stage.runtimes) runtime.write(0, 1, 2)
+    stage.settle()
+    expect(stage.consumer.bytesToLend).to.be.within(5_000, 5_100)
+    expect(lend(stage, { maxMessageBytes: 1_000_000 })).to.deep.equal(['0/0', '0/1', '0/2'])
+    expect(stage.consumer.bytesToLend).to.be.within(3_000_000, 3_000_100)
+    expect(lend(stage, { maxMessageBytes: 2_000_000 })).to.deep.equal([])
+    expect(lend(stage, { maxMessageBytes: 3_000_100 })).to.deep.equal(['1/0'])
+  })
+
   it('keeps a message that is too large for its own clients, and lends those of other partitions', () => {
     const stage = stageOf([0, 0])
     const large = Buffer.alloc(MAX_LENT_BYTES + 1)
@@ -545,7 +572,7 @@ describe('one topic of a group whose messages other gateways want', () => {
     stage.runtimes[1]!.write(0)
     stage.settle()
     expect(lend(stage, { maxMessages: 2, maxBytes: 1_000_000 })).to.deep.equal(['1/0'])
-    expect(stage.consumer.hasToLend).to.equal(false)
+    expect(stage.consumer.bytesToLend).to.equal(undefined)
     stage.ask('ann')
     expect(stage.newly()).to.deep.equal(['ann: 0/0'])
   })
@@ -553,7 +580,7 @@ describe('one topic of a group whose messages other gateways want', () => {
   it('gets messages back without their bytes, reads them again, and offers them in order', () => {
     const stage = stageOf([4])
     wanted(stage)
-    const lent = stage.consumer.lend({ maxMessages: 3, maxBytes: 1_000_000 })!
+    const lent = stage.consumer.lend({ maxMessages: 3, maxBytes: 1_000_000, maxMessageBytes: 1_000_000 })!
     const offers = lent.messages.map(({ offset, serial }) => ({ offset, serial }))
     stage.consumer.ackAll(new Map([[0, offers.slice(1, 2)]]))
     stage.consumer.releaseUnread(new Map([[0, [offers[2]!, offers[0]!]]]))

@@ -7,11 +7,12 @@ import {
 } from '../../../src/consumer/group/consume-result.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Borrower } from '../../../src/deployment/lending/borrower.js'
-import type { AskedTake, GroupTopic, Taken } from '../../../src/deployment/lending/calls.js'
+import type { AskedTake, GroupTopic, Offered, Taken } from '../../../src/deployment/lending/calls.js'
 import type { AcquiredMessage } from '../../../src/verbs/verbs.js'
 import { HandTime } from './lending-time.js'
 
 const ORDERS: GroupTopic = ['billing', 'orders']
+const OFFER: Offered = { topic: ORDERS, bytes: 10 }
 const NOTHING: Taken = { messages: [] }
 
 const messageAt = (offset: number, bytes = 10): AcquiredMessage => ({
@@ -103,8 +104,14 @@ describe('a gateway that borrows messages', () => {
   it('takes what it is offered for the oldest request, and gives it out', async () => {
     wait('one')
     wait('two')
-    expect(borrower.offered('b', ORDERS)).to.equal('take')
-    expect(takes[0]!.asked).to.deep.equal({ id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    expect(borrower.offered('b', OFFER)).to.equal('take')
+    expect(takes[0]!.asked).to.deep.equal({
+      id: 1,
+      topic: ORDERS,
+      maxMessages: 1,
+      maxBytes: 1,
+      maxMessageBytes: 1_048_576
+    })
     await takes[0]!.answer(taken(7))
     expect(newly()).to.deep.equal(['b: 1 had', '7 is of b', 'one gets 7', 'wants'])
     got[0]!.ack()
@@ -115,7 +122,7 @@ describe('a gateway that borrows messages', () => {
 
   it('says what becomes of messages that are not acknowledged with their answer', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     await takes[0]!.answer(taken(7))
     got[0]!.delivered?.()
     got[0]!.release()
@@ -123,35 +130,35 @@ describe('a gateway that borrows messages', () => {
   })
 
   it('says that nobody waits, and wants anew when a request comes', () => {
-    expect(borrower.offered('b', ORDERS)).to.equal('none')
+    expect(borrower.offered('b', OFFER)).to.equal('none')
     expect(newly()).to.deep.equal(['b forgets'])
   })
 
   it('has one take under way for each request', async () => {
     wait('one')
     wait('two')
-    expect(['b', 'c', 'd'].map(from => borrower.offered(from, ORDERS))).to.deep.equal(['take', 'take', 'later'])
+    expect(['b', 'c', 'd'].map(from => borrower.offered(from, OFFER))).to.deep.equal(['take', 'take', 'later'])
     expect(borrower.takes).to.equal(2)
     await takes[0]!.answer(NOTHING)
     expect(newly()).to.deep.equal(['wants'])
-    expect(borrower.offered('d', ORDERS)).to.equal('take')
+    expect(borrower.offered('d', OFFER)).to.equal('take')
     for (const take of takes) await take.answer(NOTHING)
   })
 
   it('asks for at most 64 messages and a mebibyte', async () => {
     wait('many', { maxMessages: 1_000, maxBytes: 4_000_000 })
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     expect(takes[0]!.asked).to.include({ maxMessages: 64, maxBytes: 1_048_576 })
     await takes[0]!.answer(NOTHING)
   })
 
   it('gives up a take without an answer for another offer, and returns what it brings', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     await time.pass(499)
-    expect(borrower.offered('c', ORDERS), 'a client would see a later message first').to.equal('later')
+    expect(borrower.offered('c', OFFER), 'a client would see a later message first').to.equal('later')
     await time.pass(1)
-    expect(borrower.offered('c', ORDERS)).to.equal('take')
+    expect(borrower.offered('c', OFFER)).to.equal('take')
     expect(newly()).to.deep.equal(['b: 1 returned'])
     await takes[0]!.answer(taken(7))
     expect(newly(), 'it was returned before').to.deep.equal([])
@@ -161,7 +168,7 @@ describe('a gateway that borrows messages', () => {
 
   it('gives a message whose request has ended to the first one that takes all of it', async () => {
     const request = wait('one', { maxMessages: 2, maxBytes: 10_000 })
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     wait('two')
     wait('three', { maxMessages: 2, maxBytes: 10_000 })
     request.cancel()
@@ -171,7 +178,7 @@ describe('a gateway that borrows messages', () => {
 
   it('returns messages that no request takes', async () => {
     const request = wait('one', { maxMessages: 2, maxBytes: 10_000 })
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     wait('two')
     request.cancel()
     await takes[0]!.answer(taken(7, 8))
@@ -180,7 +187,7 @@ describe('a gateway that borrows messages', () => {
 
   it('holds a request whose time is over while a take is under way, at most 500 ms', async () => {
     const request = wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     const { deadlineAt } = request
     request.onDue()
     expect(newly()).to.deep.equal([])
@@ -188,7 +195,7 @@ describe('a gateway that borrows messages', () => {
     await takes[0]!.answer(taken(7))
     expect(newly()).to.include('one gets 7')
     const late = wait('late')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     late.onDue()
     late.onDue()
     expect(newly()).to.deep.equal(['late gets timedOut'])
@@ -197,7 +204,7 @@ describe('a gateway that borrows messages', () => {
 
   it('is told at once that there is no message, where the take of a request whose time is over brings none', async () => {
     const request = wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     request.onDue()
     await takes[0]!.answer(NOTHING)
     expect(newly()).to.deep.equal(['one gets timedOut'])
@@ -205,19 +212,19 @@ describe('a gateway that borrows messages', () => {
 
   it('lets messages of its own answer the request when the take has lasted 500 ms', async () => {
     const request = wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     await time.pass(499)
     expect(request.isBound).to.equal(true)
     await time.pass(1)
     expect(request.isBound).to.equal(false)
-    expect(borrower.offered('b', ORDERS), 'the take is still under way').to.equal('later')
+    expect(borrower.offered('b', OFFER), 'the take is still under way').to.equal('later')
     await time.pass(2_500)
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
   })
 
   it('gives out nothing that comes four seconds after its take, because the lender gives it out again', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     time.standStill(4_001)
     await takes[0]!.answer(taken(7))
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
@@ -225,38 +232,55 @@ describe('a gateway that borrows messages', () => {
 
   it('returns what a take without an answer may have brought', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     await takes[0]!.answer(undefined)
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
   })
 
   it('counts a mebibyte of each take under way to the half of the bytes of records', async () => {
     for (let nth = 0; nth < 9; nth++) wait(String(nth))
-    const verdicts = Array.from({ length: 9 }, (_, nth) => borrower.offered(`lender ${nth}`, ORDERS))
+    const verdicts = Array.from({ length: 9 }, (_, nth) => borrower.offered(`lender ${nth}`, OFFER))
     expect(verdicts.filter(verdict => verdict === 'take').length).to.equal(4)
     await takes[0]!.answer(NOTHING)
-    expect(borrower.offered('b', ORDERS)).to.equal('take')
+    expect(borrower.offered('b', OFFER)).to.equal('take')
+    for (const take of takes) await take.answer(NOTHING)
+  })
+
+  it('counts a larger message by its size, and takes none that is larger than it was offered', async () => {
+    for (const name of ['one', 'two', 'three']) wait(name)
+    const large: Offered = { topic: ORDERS, bytes: 3_500_000 }
+    const verdicts = ['b', 'c', 'd'].map(from => borrower.offered(from, large))
+    expect(verdicts).to.deep.equal(['take', 'take', 'later'])
+    expect(takes.map(({ asked }) => asked.maxMessageBytes)).to.deep.equal([3_500_000, 3_500_000])
+    await takes[0]!.answer(NOTHING)
+    expect(borrower.offered('d', OFFER)).to.equal('take')
+    for (const take of takes) await take.answer(NOTHING)
+  })
+
+  it('counts both, what many messages may have and the last one of them', async () => {
+    for (const name of ['one', 'two', 'three']) wait(name, { maxMessages: 64, maxBytes: 1e9 })
+    expect(['b', 'c', 'd'].map(from => borrower.offered(from, OFFER))).to.deep.equal(['take', 'take', 'later'])
     for (const take of takes) await take.answer(NOTHING)
   })
 
   it('has at most half of the bytes of records in its hands', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     await takes[0]!.answer({ messages: [messageAt(7, 4 * 1_048_576)] })
     wait('two')
-    expect(borrower.offered('b', ORDERS)).to.equal('later')
+    expect(borrower.offered('b', OFFER)).to.equal('later')
     got[0]!.release()
-    expect(borrower.offered('b', ORDERS)).to.equal('take')
+    expect(borrower.offered('b', OFFER)).to.equal('take')
     await takes[1]!.answer(NOTHING)
   })
 
   it('borrows nothing more when it stops', async () => {
     wait('one')
-    borrower.offered('b', ORDERS)
+    borrower.offered('b', OFFER)
     newly()
     borrower.stop()
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])
-    expect(borrower.offered('c', ORDERS)).to.equal('none')
+    expect(borrower.offered('c', OFFER)).to.equal('none')
     await takes[0]!.answer(taken(7))
     expect(newly()).to.deep.equal(['c forgets'])
   })

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import type { ConsumedMessages, MessageLimits, TopicOffers } from '../../../src/consumer/group/consume-result.js'
+import type { ConsumedMessages, TopicOffers } from '../../../src/consumer/group/consume-result.js'
+import { type LentLimits, MAX_LENT_BYTES } from '../../../src/consumer/group/lending.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { type GroupTopic, keyOfTopic, type Verdict } from '../../../src/deployment/lending/calls.js'
 import { Lender } from '../../../src/deployment/lending/lender.js'
@@ -9,13 +10,14 @@ import type { AcquiredMessage } from '../../../src/verbs/verbs.js'
 import { HandTime } from './lending-time.js'
 
 const ORDERS: GroupTopic = ['billing', 'orders']
+const ONE = { maxMessages: 1, maxBytes: 1, maxMessageBytes: 1_048_576 }
 
 describe('a gateway that lends messages', () => {
   let time: HandTime
   /** The messages at hand. */
   let atHand: number
   let told: string[]
-  let asked: MessageLimits[]
+  let asked: LentLimits[]
   let offers: { readonly to: string; answer(verdict: Verdict): Promise<void> }[]
   let loans: Loans<string>
   let lender: Lender<string>
@@ -36,13 +38,13 @@ describe('a gateway that lends messages', () => {
           told.push(`${group} ${topic} is wanted`)
           lender.atHand(ORDERS)
         },
-        hasToLend: () => atHand > 0,
+        bytesToLend: () => (atHand > 0 ? atHand : undefined),
         lend: async (_group, _topic, limits) => {
           asked.push(limits)
           return atHand > 0 ? lent(atHand--) : undefined
         }
       },
-      offer: (to, [, topic]) =>
+      offer: (to, { topic: [, topic] }) =>
         new Promise(resolve => {
           told.push(`${topic} for ${to}`)
           offers.push({
@@ -63,7 +65,7 @@ describe('a gateway that lends messages', () => {
   })
   const newly = (): string[] => told.splice(0)
   const take = async (from: string, id: number): Promise<number> => {
-    const taken = await lender.take(from, { id, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    const taken = await lender.take(from, { id, topic: ORDERS, ...ONE })
     await time.pass(0)
     return taken.messages.length
   }
@@ -143,7 +145,7 @@ describe('a gateway that lends messages', () => {
   it('takes back what it lent while it stopped', async () => {
     await want('b')
     atHand = 1
-    const taken = lender.take('b', { id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    const taken = lender.take('b', { id: 1, topic: ORDERS, ...ONE })
     lender.stop()
     expect((await taken).messages).to.deep.equal([] as AcquiredMessage[])
     expect(newly()).to.deep.equal(['1 comes back'])
@@ -187,7 +189,7 @@ describe('a gateway that lends messages', () => {
   it('takes back what it lent while the end of the loan came', async () => {
     await want('b')
     atHand = 1
-    const taken = lender.take('b', { id: 1, topic: ORDERS, maxMessages: 1, maxBytes: 1 })
+    const taken = lender.take('b', { id: 1, topic: ORDERS, ...ONE })
     loans.settle('b', { had: [], acknowledged: [], delivered: [], returned: [1] })
     expect((await taken).messages).to.deep.equal([] as AcquiredMessage[])
     expect(newly()).to.deep.equal(['1 comes back'])
@@ -216,7 +218,8 @@ describe('a gateway that lends messages', () => {
   it('lends 64 messages and a mebibyte at most, whatever is asked for', async () => {
     await want('b')
     for (const maxMessages of [1_000_000, 0, 3])
-      await lender.take('b', { id: maxMessages, topic: ORDERS, maxMessages, maxBytes: 1e12 })
-    expect(asked).to.deep.equal([64, 1, 3].map(maxMessages => ({ maxMessages, maxBytes: 1_048_576 })))
+      await lender.take('b', { id: maxMessages, topic: ORDERS, maxMessages, maxBytes: 1e12, maxMessageBytes: 1e12 })
+    const most = { maxBytes: 1_048_576, maxMessageBytes: MAX_LENT_BYTES }
+    expect(asked).to.deep.equal([64, 1, 3].map(maxMessages => ({ maxMessages, ...most })))
   })
 })

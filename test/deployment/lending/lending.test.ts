@@ -82,7 +82,7 @@ describe('lending, between a gateway and another one', () => {
     const none = { had: [], acknowledged: [], delivered: [], returned: [] }
     const bodies = (more: number): Record<string, unknown> => ({
       want: wantsOf(...ids(5_000 + more).map(() => topic)),
-      offer: ids(1_000 + more).map(() => topic),
+      offer: ids(1_000 + more).map(() => ({ topic, bytes: 10 })),
       take: ids(64 + more).map(id => ({ id, topic, ...LIMITS })),
       settle: { ...none, had: ids(500), returned: ids(500 + more) }
     })
@@ -113,7 +113,7 @@ describe('lending, between a gateway and another one', () => {
   })
 
   it('ends a take whose answer is none', async () => {
-    expect(call('offer', [['billing', 'orders']])).to.deep.equal(['take'])
+    expect(call('offer', [{ topic: ['billing', 'orders'], bytes: 10 }])).to.deep.equal(['take'])
     expect([lending.counts.takes, bound]).to.deep.equal([1, 1])
     await time.pass(50)
     expect([lending.counts.takes, bound]).to.deep.equal([0, 0])
