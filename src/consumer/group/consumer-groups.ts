@@ -45,8 +45,8 @@ import { problemOfClientsGroup } from './webhook-groups.js'
 
 /** In characters, far below the limit of the protocol. Kafka has no topic with a longer name. */
 const LONGEST_TOPIC = 8_000
-/** Time limit for an acknowledgement, which the group's actor answers in its next tick. */
-const ACK_TIMEOUT_MS = 10_000
+/** Time limit for what the group's actor answers in its next tick. */
+const ANSWER_MS = 10_000
 /** Margin beyond the Router's time limit, for the ticks of the group's actor. */
 const TURN_MS = 1_000
 
@@ -228,7 +228,7 @@ export class ConsumerGroups implements LendingGroups {
   ack(groupId: string, message: MessageId): Promise<AckResult> {
     const group = this.#groups.get(groupId)
     if (!group) return Promise.resolve({ type: 'notRead' })
-    return ask<AckResult>('ack', ACK_TIMEOUT_MS, requester => group.actor.tell({ type: 'ack', message, requester }))
+    return ask<AckResult>('ack', ANSWER_MS, requester => group.actor.tell({ type: 'ack', message, requester }))
   }
 
   /** Moves a group to other offsets, given by partition, in partitions that this process reads for the group. */
@@ -295,10 +295,19 @@ export class ConsumerGroups implements LendingGroups {
   async lend(groupId: string, topic: string, limits: LentLimits): Promise<ConsumedMessages | undefined> {
     const group = this.#groups.get(groupId)
     if (!group) return undefined
-    const lent = await new Promise<ConsumedMessages | Failure | undefined>(resolve =>
-      group.actor.tell({ type: 'lend', topic, limits, requester: { reply: resolve } })
-    )
-    return lent !== undefined && 'messages' in lent ? lent : undefined
+    let isLate = false
+    const answer = new Promise<ConsumedMessages | undefined>(resolve => {
+      const reply = (result: ConsumedMessages | Failure | undefined): void => {
+        const lent = result !== undefined && 'messages' in result ? result : undefined
+        if (isLate) lent?.release()
+        else resolve(lent)
+      }
+      group.actor.tell({ type: 'lend', topic, limits, requester: { reply } })
+    })
+    return inTime(answer, ANSWER_MS, () => {
+      isLate = true
+      return undefined
+    })
   }
 
   /**

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
-import { type SinonFakeTimers, useFakeTimers } from 'sinon'
+import { type SinonFakeTimers, stub, useFakeTimers } from 'sinon'
 import type { ConsumedMessages, ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
 import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
 import { performanceClock } from '../../../src/core/clocks.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
@@ -59,6 +60,26 @@ describe('requests of a group that another gateway answers', () => {
     await clock.tickAsync(3_100)
     await turns(3)
     expect(told).to.deep.equal(['ann: messages', 'bob: timedOut'])
+  })
+
+  it('do not wait for a group that does not lend for long, which takes back what it lends late', async () => {
+    let released = 0
+    const lend = stub(TopicConsumer.prototype, 'lend').returns({ ...LENT, release: () => released++ })
+    try {
+      const lent: unknown[] = []
+      void groups
+        .lend('billing', 'orders', { maxMessages: 1, maxBytes: 1, maxMessageBytes: 1 })
+        .then(one => lent.push(one))
+      clock.tick(9_999)
+      await Promise.resolve()
+      expect(lent).to.deep.equal([])
+      clock.tick(1)
+      await turns(3)
+      expect(lend.calledOnce).to.equal(true)
+      expect([lent, released]).to.deep.equal([[undefined], 1])
+    } finally {
+      lend.restore()
+    }
   })
 
   it('wait for what is on its way when their time is over, and are told at once that it brings nothing', async () => {
