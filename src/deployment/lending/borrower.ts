@@ -25,8 +25,11 @@ const MAX_TAKES = 256
 const TIGHT_MS = 500
 /** Longest take. */
 export const TAKE_MS = 3_000
-/** A message that comes later after its take than the lender waits for its arrival, less this time, is not given out. */
-const MARGIN_MS = 1_000
+/**
+ * A message that comes later after its take than the lender waits for its arrival, less this time, is not given out: a call that tells
+ * of it may be lost, which is noticed after 2 s, and is then repeated.
+ */
+const MARGIN_MS = 2_300
 /** Messages that are fetched, or were borrowed and have not left, have at most this share of the bytes of all answers. */
 const SHARE_OF_RECORDS = 0.5
 
@@ -171,7 +174,7 @@ export class Borrower<Id> {
   #give(take: Take<Id>, { messages, topicIds }: Taken): void {
     const { time, groups, settlements, loanTimeoutMs, onGiven } = this.#deps
     const { id, from, topic } = take
-    const isLate = time.clock() - take.sentAt > loanTimeoutMs - MARGIN_MS
+    const isLate = time.clock() - take.sentAt > loanTimeoutMs - Math.min(MARGIN_MS, loanTimeoutMs / 2)
     const request = isLate ? undefined : this.#requestFor(take, messages)
     if (request === undefined) {
       settlements.note(from, id, 'returned')

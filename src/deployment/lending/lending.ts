@@ -32,6 +32,8 @@ import { Wants } from './wants.js'
 import { WantsOfOthers } from './wants-of-others.js'
 
 const CALL_TIMEOUT_MS = 1_000
+/** Short: a lost one is to be repeated while the lender waits. */
+const SETTLE_TIMEOUT_MS = 500
 /** Of calls to one gateway, and what waits for one. */
 const LIMITS = { maxCalls: 4, maxWaiting: 20_000 }
 /** What takes of one call bring must fit into an answer, with the largest message. */
@@ -98,7 +100,7 @@ export class Lending<Id> implements GroupLending {
       ...settings,
       time,
       isThere: id => peers.others.includes(id),
-      call: (to, settled) => this.#call(to, 'settle', settled)
+      call: (to, settled) => this.#call(to, 'settle', settled, SETTLE_TIMEOUT_MS)
     })
     this.#borrower = new Borrower({
       ...settings,
