@@ -71,7 +71,7 @@ describe('the group of a webhook', function () {
     for (const [name, request] of [
       ['ConsumeNAck', { ...asked, auto_ack: true }],
       ['Ack', asked],
-      ['SetOffsets', { ...asked, offsets: [{ partition: 0, offset: 0 }] }]
+      ['SetOffsets', { ...asked, offsets: [{ partition: 0, offset: 0, metadata: '' }] }]
     ] as const)
       expect(await grpc.refusal(grpc.ask(name, request)), name).to.match(/^9: .*castellan-webhook-orders/)
   })
