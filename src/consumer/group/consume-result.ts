@@ -62,6 +62,12 @@ export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
 /** Offers by partition, without the messages. */
 export type OffersByPartition = ReadonlyMap<number, readonly Pick<Offer, 'offset' | 'serial'>[]>
 
+/** See {@link TopicOffers.readAgain}. */
+export type ReadAgain = KafkaRecord | 'gone' | 'notNow'
+
+/** An offer of a message, without its record. */
+export type OfferOf = Pick<AcquiredMessage, 'partition' | 'offset' | 'serial'>
+
 /** The offers of one topic of a group, for clients that settle messages of several answers together. */
 export interface TopicOffers {
   /** Acknowledges messages, in a later tick of the group's actor. */
@@ -80,9 +86,17 @@ export interface TopicOffers {
   /** Releases messages at once. */
   readonly releaseNow: (taken: TakenByPartition) => void
   /** A parked message is begun, so its time begins. False: it is not parked any more. */
-  readonly begin: (message: AcquiredMessage) => boolean
+  readonly begin: (message: OfferOf) => boolean
   /** True while the message is neither settled nor offered again. */
-  readonly isOpen: (message: AcquiredMessage) => boolean
+  readonly isOpen: (message: OfferOf) => boolean
+  /**
+   * Reads the record of a message again for a client that has kept its place only. Other reads go on meanwhile. Calls back
+   * once, with a record of its own bytes, unless the partition is read no longer.
+   *
+   * - `gone`: it is in the log no more
+   * - `notNow`: it cannot be read at the moment
+   */
+  readonly readAgain: (place: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void) => void
   /** What is read of a partition now, for transactions. `undefined`: the partition is not read. */
   readonly read: (partition: number) => ReadPartition | undefined
 }

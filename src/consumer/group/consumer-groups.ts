@@ -310,6 +310,12 @@ export class ConsumerGroups implements LendingGroups {
     })
   }
 
+  /** Leaves one group, as {@link stop} leaves all. A request that comes later joins it again. */
+  async leave(groupId: string, graceMs: number): Promise<void> {
+    const group = this.#groups.get(groupId)
+    if (group !== undefined) await this.#leave(groupId, group, graceMs)
+  }
+
   /**
    * Refuses further requests, waits at most `graceMs` for acknowledgements, commits, and leaves all groups. Idempotent.
    *

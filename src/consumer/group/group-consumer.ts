@@ -353,7 +353,7 @@ export class GroupConsumer implements LoopGroup {
       loop.answer(problem)
       return
     }
-    for (const name of this.#bare) {
+    for (const name of loop.isPatient ? [] : this.#bare) {
       if (!loop.topics.has(name)) continue
       this.#member.hurry()
       break
@@ -469,6 +469,7 @@ export class GroupConsumer implements LoopGroup {
       releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       begin: message => this.#topics.get(name)?.consumer.begins(message) === true,
       isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,
+      readAgain: (place, onRead) => now(() => this.#topics.get(name)?.consumer.readAgain(place, onRead)),
       read: partition => this.#topics.get(name)?.consumer.read(partition)
     }
   }
@@ -636,6 +637,8 @@ export class GroupConsumer implements LoopGroup {
    * acknowledged.
    */
   #watch(name: string, topic: Topic, inMs: number): void {
+    // Groups of webhooks are kept however long they read nothing.
+    if (inMs === Number.POSITIVE_INFINITY) return
     const dueAt = this.#options.runtime.clock() + inMs
     topic.timer = this.#options.runtime.after(inMs, () => {
       const { runtime, settings } = this.#options

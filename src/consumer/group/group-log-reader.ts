@@ -3,6 +3,7 @@ import { type KafkaRecord, type LogPosition, type Offset, positionIn } from '../
 import type { Failure } from '../../router/messages/operations.js'
 import type { LogRead, PartitionLog } from '../partition/partition-log.js'
 import { GROUP_LINES, type LogChange, type ReadOutcome, SHORTEST_POLL_MS } from '../partition/read-outcome.js'
+import type { ReadAgain } from './consume-result.js'
 import type { GroupRuntime } from './group-runtime.js'
 import { BatchCursor, type BatchHolder, type HeldBatches, leaveLargeBatch } from './held-batches.js'
 import type { OffsetTracker, TrackedPosition } from './offset-tracker.js'
@@ -40,6 +41,8 @@ export interface GroupLogReaderOptions {
    * known.
    */
   readonly onSkipped: () => void
+  /** Called when records were skipped that no client has, at most so many: they were deleted, or their batch is damaged. */
+  readonly onLost: (from: Offset, to: Offset, records: number) => void
   /** Called when Kafka's ACLs do not allow the read. */
   readonly onRefused: (failure: Failure) => void
   /** Called when the topic has a new log, or the log has lost its end. The group begins again at this position. */
@@ -198,23 +201,30 @@ export class GroupLogReader implements BatchHolder {
     onFailed: () => void
   ): void {
     this.#isFetchingAgain = true
-    const { runtime, log, retryBackoffMs, onReady } = this.#options
+    const { runtime, retryBackoffMs, onReady } = this.#options
     const over = (): void => {
       this.#isFetchingAgain = false
       onReady()
     }
-    const cuts = this.#cuts
-    log.read(this.#readOf(tracker, offset), outcome => {
-      const isLeft = cuts !== this.#cuts
-      if (outcome.type === 'cut' && tracker === this.#tracker) this.#cutAt(outcome)
-      const record = outcome.type === 'records' ? outcome.batch.at(0) : undefined
-      if (isLeft) onFailed()
-      else if (record?.offset === offset) onFetched(ownRecordOf(record))
-      else if (goneTypes.has(outcome.type)) onFetched(undefined)
+    this.readOne(tracker, offset, (found, outcome) => {
       // A permanent failure uses up the retries of the message; other failures count as no retry.
+      if (found !== 'notNow') onFetched(found === 'gone' ? undefined : found)
       else if (outcome.type !== 'refused') onFailed()
       if (outcome.type === 'cut' || goneTypes.has(outcome.type)) over()
       else runtime.after(retryBackoffMs, over)
+    })
+  }
+
+  /** Reads one record while other reads go on. See {@link TopicOffers.readAgain}. */
+  readOne(tracker: OffsetTracker, offset: Offset, onRead: (found: ReadAgain, outcome: ReadOutcome) => void): void {
+    const cuts = this.#cuts
+    this.#options.log.read(this.#readOf(tracker, offset), outcome => {
+      const isLeft = cuts !== this.#cuts
+      if (outcome.type === 'cut' && tracker === this.#tracker) this.#cutAt(outcome)
+      const record = outcome.type === 'records' ? outcome.batch.at(0) : undefined
+      if (isLeft) onRead('notNow', outcome)
+      else if (record?.offset === offset) onRead(ownRecordOf(record), outcome)
+      else onRead(goneTypes.has(outcome.type) ? 'gone' : 'notNow', outcome)
     })
   }
 
@@ -307,9 +317,12 @@ export class GroupLogReader implements BatchHolder {
   }
 
   #skipTo(offset: Offset, tracker: OffsetTracker, why: string): void {
+    const { position } = this.#cursor
     this.#say(why, offset)
-    tracker.skipped(this.#cursor.position, offset)
+    const records = tracker.openIn(position, offset)
+    tracker.skipped(position, offset)
     this.#cursor.position = offset
+    if (records > 0) this.#options.onLost(position, offset, records)
     this.#options.onSkipped()
     this.#ready()
   }

@@ -1,4 +1,4 @@
-import type { MonotonicClock, TopicPartition } from '../../core/model.js'
+import type { MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
 import type { ParkedHolder } from './offset-tracker.js'
@@ -8,6 +8,12 @@ export interface ParkingSink extends ParkedHolder {
   /** Whether the loop takes a message of this partition that keeps so many bytes. If not, {@link LoopDemand.wants} follows. */
   mayPark(partition: TopicPartition, bytes: number): boolean
   park(message: AcquiredMessage, offers: TopicOffers): void
+  /**
+   * Records were never offered: retention has deleted them, or their batch is damaged. Absent: the log says so.
+   *
+   * @param records at most so many: an offset may have none
+   */
+  lost?(partition: TopicPartition, from: Offset, to: Offset, records: number): void
 }
 
 /** What a loop needs of the group in which it is registered. */
@@ -39,6 +45,8 @@ export interface LoopOptions {
   readonly start?: OffsetType | undefined
   /** It asks for the topics that match a pattern, and goes on without those that may not be read. */
   readonly isOfPattern?: boolean | undefined
+  /** It waits for partitions as long as it takes: heartbeats are not more frequent for its sake. */
+  readonly isPatient?: boolean | undefined
 }
 
 /**
@@ -54,6 +62,7 @@ export class LoopDemand {
   readonly groupId: string
   readonly start: OffsetType | undefined
   readonly isOfPattern: boolean
+  readonly isPatient: boolean
   /** Absent: messages count as offered when they are taken. */
   sink: ParkingSink | undefined
   /** Those of its topics that a group without a commit reads from their beginning, where `start` is `latest`. */
@@ -73,10 +82,11 @@ export class LoopDemand {
   #askedAt = 0
   #isServing = false
 
-  constructor({ groupId, start, isOfPattern = false }: LoopOptions) {
+  constructor({ groupId, start, isOfPattern = false, isPatient = false }: LoopOptions) {
     this.groupId = groupId
     this.start = start
     this.isOfPattern = isOfPattern
+    this.isPatient = isPatient
   }
 
   get limits(): MessageLimits {

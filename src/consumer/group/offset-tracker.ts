@@ -163,6 +163,16 @@ export class OffsetTracker {
     return this.#openOffer(offset)
   }
 
+  /** Number of offsets in `[from, to)` that are not acknowledged. */
+  openIn(from: Offset, to: Offset): number {
+    const first = Math.max(from, this.#offset)
+    const acked = this.#acked.all.reduce(
+      (sum, range) => sum + Math.max(0, Math.min(to, range.to) - Math.max(first, range.from)),
+      0
+    )
+    return Math.max(0, to - first) - acked
+  }
+
   nextNotAcked(offset: Offset): Offset {
     return this.#acked.nextMissing(Math.max(offset, this.#offset))
   }

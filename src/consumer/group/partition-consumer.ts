@@ -3,6 +3,7 @@ import { incarnationOfTopic, type KafkaRecord, type Offset, type TopicPartition 
 import type { Failure } from '../../router/messages/operations.js'
 import { PartitionLog } from '../partition/partition-log.js'
 import { withMark } from './ack-encoding.js'
+import type { ReadAgain } from './consume-result.js'
 import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -91,6 +92,7 @@ export class PartitionConsumer {
       releasePrefetched: () => this.#releasePrefetched(),
       onReady: () => this.#prefetch(),
       onSkipped: () => this.#submit(),
+      onLost: (from, to, records) => options.demand.lost(from, to, records),
       onStartOver: position => this.#beginAnew(position),
       onCut: offset => this.#cutAt(offset)
     })
@@ -189,6 +191,11 @@ export class PartitionConsumer {
     if (first === undefined) return
     this.#goBackTo(first)
     this.#prefetch()
+  }
+
+  /** Reads the record of a message for the client that has it parked. See {@link TopicOffers.readAgain}. */
+  readAgain(offset: Offset, onRead: (found: ReadAgain) => void): void {
+    if (this.#tracker !== undefined) this.#reader.readOne(this.#tracker, offset, onRead)
   }
 
   /** The newest offer of the message; `undefined`: it is not offered, or settled. */

@@ -9,7 +9,9 @@ import type {
   AcquiredMessage,
   ConsumedMessages,
   MessageLimits,
+  OfferOf,
   OffersByPartition,
+  ReadAgain,
   TakenByPartition,
   TopicOffers,
   WaitingRequest
@@ -126,7 +128,9 @@ export class TopicConsumer implements LoopTopic {
   }
   /** True when requests wait and the member has no partition that could answer them. */
   get waitsInVain(): boolean {
-    return this.#partitions.size === 0 && this.waiting > 0
+    if (this.#partitions.size > 0 || this.waiting === 0) return false
+    for (const { isAsking, isPatient } of this.#loops.keys()) if (isAsking && !isPatient) return true
+    return this.#first() !== undefined
   }
   get partitions(): readonly number[] {
     return [...this.#partitions.keys()].sort((one, other) => one - other)
@@ -307,6 +311,10 @@ export class TopicConsumer implements LoopTopic {
       idle: () => {
         this.#idle.add(partition)
         for (const loop of this.#loops.keys()) loop.noteIdle(this)
+      },
+      lost: (from, to, records) => {
+        const { topic } = this.#options
+        for (const { sink } of this.#loops.keys()) sink?.lost?.({ topic, partition }, from, to, records)
       }
     })
     this.#partitions.set(partition, consumer)
@@ -370,15 +378,21 @@ export class TopicConsumer implements LoopTopic {
     this.#serve()
   }
 
-  isOpen({ partition, offset, serial }: AcquiredMessage): boolean {
+  isOpen({ partition, offset, serial }: OfferOf): boolean {
     return this.#partitions.get(partition)?.offerOf(offset)?.serial === serial
   }
 
   /** See {@link PartitionConsumer.begin}. */
-  begins(message: AcquiredMessage): boolean {
-    if (this.#partitions.get(message.partition)?.begin(message) !== true) return false
-    this.#countOffer(message.retries)
+  begins(offer: OfferOf): boolean {
+    const partition = this.#partitions.get(offer.partition)
+    if (partition?.begin(offer) !== true) return false
+    this.#countOffer(partition.offerOf(offer.offset)?.retries ?? 0)
     return true
+  }
+
+  /** See {@link TopicOffers.readAgain}. */
+  readAgain({ partition, offset }: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void): void {
+    this.#partitions.get(partition)?.readAgain(offset, onRead)
   }
 
   /** See {@link PartitionConsumer.parkAgain}. */

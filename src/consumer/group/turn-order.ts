@@ -1,3 +1,5 @@
+import type { Offset } from '../../core/model.js'
+
 /** The demand for messages of a topic, for its partitions. */
 export interface Demand {
   /** True while a request waits for a message. */
@@ -6,6 +8,8 @@ export interface Demand {
   prefetched(): void
   /** Called by a partition that is idle until it is notified that a message is wanted. */
   idle(): void
+  /** Called by a partition whose log has lost so many records before they were offered, or whose batches are damaged. */
+  lost(from: Offset, to: Offset, records: number): void
 }
 
 /** Numbers that take turns in ascending order. With 2, 5 and 7: 7 comes after 5, and 2 comes after 7. */

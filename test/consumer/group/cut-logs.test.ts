@@ -38,7 +38,7 @@ class CutLog {
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
       commits: noTransactions,
-      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {} },
+      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {}, lost: () => {} },
       onSettled: () => {},
       onRefused: () => {}
     })

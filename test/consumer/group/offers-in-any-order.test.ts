@@ -74,6 +74,7 @@ class OffersStage {
     releaseNow: taken => this.#consumer.release(taken.get(0)!),
     begin: message => this.#consumer.begin(message),
     isOpen: ({ offset, serial }) => this.#consumer.offerOf(offset)?.serial === serial,
+    readAgain: ({ offset }, onRead) => this.#consumer.readAgain(offset, onRead),
     read: () => undefined
   }
 
@@ -110,7 +111,7 @@ class OffersStage {
       maxPendingMessages: 4,
       retryBackoffMs: 10,
       submit: source => (this.#position = source.position),
-      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {} },
+      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {}, lost: () => {} },
       onSettled: () => {},
       onRefused: () => {}
     })

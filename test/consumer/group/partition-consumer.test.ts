@@ -35,7 +35,7 @@ class PartitionStage {
       retryBackoffMs: 100,
       submit: source => (this.position = source.position),
       commits: noTransactions,
-      demand: { isOpen: () => this.isWanted, prefetched: () => {}, idle: () => {} },
+      demand: { isOpen: () => this.isWanted, prefetched: () => {}, idle: () => {}, lost: () => {} },
       onSettled: () => {},
       onRefused: () => {},
       ...options

@@ -78,6 +78,7 @@ class TopicStage {
         releaseNow: taken => this.consumer.releaseAll(taken),
         begin: message => this.consumer.begins(message),
         isOpen: message => this.consumer.isOpen(message),
+        readAgain: (place, onRead) => this.consumer.readAgain(place, onRead),
         read: partition => this.consumer.read(partition)
       },
       membership: () => undefined
