@@ -361,7 +361,7 @@ export class InstanceRoutes {
         return `,"error_code":${this.#api.unreadableCode},"error":${JSON.stringify(textOfUndecodable(undecodable))}`
       }
     })
-    caller.charge(written.count, written.bytes)
+    caller.spend(written.count, written.bytes)
     if (written.count === 0 && written.poison !== undefined) {
       note(written.poison)
       throw this.#api.unreadable(

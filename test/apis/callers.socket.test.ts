@@ -56,6 +56,10 @@ class FakeCaller implements Caller {
     this.charges.push(`${records} ${bytes}`)
     return this.isBeyondQuota ? new QuotaExceededError('used up', 7) : undefined
   }
+
+  spend(records: number, bytes: number): void {
+    this.charges.push(`${records} ${bytes}`)
+  }
 }
 
 describe('APIs: what callers may do, and what they are charged', () => {

@@ -40,7 +40,8 @@ describe('bodies of produce requests with a content coding', () => {
       ...openAccess,
       callerOf: (request: Parameters<typeof openAccess.callerOf>[0]) => ({
         ...openAccess.callerOf(request),
-        charge: (records: number, bytes: number) => void charged.push([records, bytes])
+        charge: (records: number, bytes: number) => void charged.push([records, bytes]),
+        spend: (records: number, bytes: number) => void charged.push([records, bytes])
       })
     }
     const all = { maxBodyBytes: MAX_BYTES, ...settings, ...(settings !== undefined && unlimited(settings)) }

@@ -32,7 +32,8 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     refusalOf: refusal,
     refusalOfTopics: refusal,
     allows: () => !rights.isForbidden,
-    charge
+    charge,
+    spend: (...counts) => void charge(...counts)
   })
   const own = callerFor((records, bytes) => {
     if (rights.quota === undefined && records + bytes > 0) rights.charged.push([records, bytes])

@@ -51,6 +51,8 @@ class AskedCaller implements Caller {
   noteCreated(): void {}
 
   charge(): undefined {}
+
+  spend(): void {}
 }
 
 const done = (value?: unknown) => async () => ({ type: 'done', value })

@@ -259,7 +259,7 @@ class FirstEvents implements Follower {
     const skipped = this.#records - this.#found.length
     const beside = { skipped, next: idOf(this.#positions), warning: this.#warning }
     try {
-      this.#caller.charge(this.#records, this.#bytes)
+      this.#caller.spend(this.#records, this.#bytes)
       holdUntilLeft(this.#exchange.response, this.#budget, this.#held)
       answerEvents(this.#answers, this.#exchange, this.#wanted.mode, this.#found, beside)
     } catch (error) {

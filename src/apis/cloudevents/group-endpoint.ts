@@ -125,7 +125,7 @@ export class GroupEndpoint {
     }
     poll.leaves(madeBytes)
     // The messages have been read already, so an exceeded quota refuses the next request.
-    this.#parts.access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
+    this.#parts.access.callerOf(exchange.request).spend(messages.length, sizeOfRecords(messages))
     // A record that is no event is never offered again, whatever the client does.
     for (const { topic, partition, offset } of foreign)
       this.#verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
@@ -156,7 +156,7 @@ export class GroupEndpoint {
 /** Whether none of the records is an event. They are charged then: no answer will do it. */
 function areSkipped(messages: readonly AcquiredMessage[], caller: Caller): boolean {
   const isForeign = messages.every(message => eventIn(message) === undefined)
-  if (isForeign) caller.charge(messages.length, sizeOfRecords(messages))
+  if (isForeign) caller.spend(messages.length, sizeOfRecords(messages))
   return isForeign
 }
 

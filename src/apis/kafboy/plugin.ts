@@ -5,6 +5,7 @@ import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
+import type { Access } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { admitsRuled } from '../../http/api/endpoint.js'
@@ -45,7 +46,7 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
     const { maxBodyBytes } = settings
     const pool = new BufferPool(POOL_BYTES)
     const produce = new ProduceRoute(new KafboyProduceApi(context, ekaf, hooks), context, maxBodyBytes, pool)
-    serveAll(app, context, produce, discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES)), counted)
+    serveAll(app, context, produce, discoOf(pool, Math.min(maxBodyBytes, MAX_PARSED_BYTES), context.access), counted)
   }
 }
 
@@ -100,7 +101,7 @@ const sendEmpty = ({ response, requestId }: Exchange, status: number): void =>
   sendAnswer(response, status, undefined, '', { requestId, persisted: undefined }, UNKNOWN_PATH)
 
 /** Answers `/disco` and `/echo_post`: a POST with its form as JSON, anything else with the name of this instance. */
-function discoOf(pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) => void {
+function discoOf(pool: BufferPool, maxBodyBytes: number, access: Access): (exchange: Exchange) => void {
   return ({ request, response, requestId, payload }) => {
     const send = (status: number, type: string, body: string, headers?: Record<string, string>): void =>
       sendAnswer(response, status, type, body, { requestId, persisted: undefined }, headers)
@@ -113,8 +114,9 @@ function discoOf(pool: BufferPool, maxBodyBytes: number): (exchange: Exchange) =
     const isJson = isJsonType(request.headers['content-type'])
     const declaredBytes = Number(request.headers['content-length'] ?? 0)
     const tooLarge = warningOf(`the body is larger than ${maxBodyBytes} bytes`)
-    collectBody(payload, declaredBytes, maxBodyBytes, pool, body => {
+    collectBody(payload, declaredBytes, maxBodyBytes, pool, (body, seenBytes) => {
       if (body instanceof Error) return
+      access.callerOf(request).spend(0, seenBytes)
       const echo = body === 'tooLarge' ? undefined : isJson && body.length > 0 ? body.toString() : formAsJson(body)
       if (body === 'tooLarge') send(400, JSON_TYPE, '{"error":"no_body"}', { connection: 'close', ...tooLarge })
       else if (echo === undefined) send(400, JSON_TYPE, '{"error":"invalid"}')

@@ -177,7 +177,7 @@ export class ConsumeEndpoint {
       return
     }
     // The messages have been read already, so an exceeded quota refuses the next request.
-    access.callerOf(exchange.request).charge(messages.length, sizeOfRecords(messages))
+    access.callerOf(exchange.request).spend(messages.length, sizeOfRecords(messages))
     poll.leaves(body.madeBytes)
     const headers = isList ? {} : returnedHeadersOf(exchange.request, messages[0]!.headers)
     const { text } = body

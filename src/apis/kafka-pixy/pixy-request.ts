@@ -202,14 +202,18 @@ const NO_VALUES: Values = new Map()
  *   called when the body is too large, or the client has left
  */
 export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Values, rest: Buffer) => void): void {
-  const { answers, maxBodyBytes, pool } = parts
+  const { access, answers, maxBodyBytes, pool } = parts
   const { exchange } = request
   const { headers } = exchange.request
   const maxBytes = Math.min(maxBodyBytes, MAX_PARSED_BYTES)
   keepTurn(exchange)
-  collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBytes, pool, body => {
+  collectBody(exchange.payload, Number(headers['content-length'] ?? 0), maxBytes, pool, (body, seenBytes) => {
+    const refusal = body instanceof Buffer ? access.callerOf(exchange.request).charge(0, seenBytes) : undefined
     if (body instanceof OverloadedError) answers.refuse(exchange, body)
-    else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
+    else if (refusal !== undefined) {
+      answers.refuse(exchange, refusal, true)
+      endTurn(exchange)
+    } else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
     else if (body instanceof Buffer) {
       try {
         if (isFormType(headers['content-type'])) use(parseQuery(body.toString('latin1')).values, EMPTY)

@@ -207,6 +207,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       400: { description: 'A parameter is missing or wrong, or the message has not been offered', ...failure },
       403: { description: 'The topic or the group is not allowed', ...failure },
       413: { description: 'The body is too large', ...failure },
+      429: { description: 'A quota is used up', ...failure },
       500: { description: 'This process does not read the partition on behalf of the group', ...failure },
       503: { description: 'Shutting down', ...failure }
     },
@@ -239,6 +240,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
       404: { description: 'There is no such topic or partition', ...failure },
       413: { description: 'The body is too large', ...failure },
       409: { description: 'The group is being consumed', ...failure },
+      429: { description: 'A quota is used up', ...failure },
       ...refusals
     },
     receive: (pixy, request) => readForm(pixy, request, (form, body) => writeOffsets(pixy, request, form, body))

@@ -32,6 +32,8 @@ export const findRecord = tool(
     try {
       const found = await parts.findRecord({ by: 'key', topic, key, cluster }, caller.principal)
       const { verdict, message, caveat, records, searched, notSearched } = found
+      const sumOf = (what: 'records' | 'bytes'): number => searched.reduce((sum, one) => sum + one[what], 0)
+      caller.spend(sumOf('records'), sumOf('bytes'))
       return { topic, verdict, message, caveat, records, searched, partitions_not_searched: notSearched }
     } finally {
       leave()

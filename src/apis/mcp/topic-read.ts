@@ -74,7 +74,7 @@ export class TopicRead implements FollowSink {
       if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
     } finally {
       // What was read and dropped has taken its time, too.
-      this.#call.caller.charge(this.#takenRecords, this.#takenBytes)
+      this.#call.caller.spend(this.#takenRecords, this.#takenBytes)
     }
     const positions = new Map(this.#options.places.map(({ partition, start }) => [partition, start]))
     // What is behind the end was passed, and is not in the answer.

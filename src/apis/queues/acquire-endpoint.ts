@@ -279,7 +279,7 @@ class Acquisition {
     if (this.#isAnswered) return
     this.#isAnswered = true
     // The messages are acquired already, so an exceeded quota refuses the next request.
-    this.#caller.charge(this.#messages.length, sizeOfRecords(recordsOf(this.#messages)))
+    this.#caller.spend(this.#messages.length, sizeOfRecords(recordsOf(this.#messages)))
     const { exchange } = this.#asked
     const held = this.#held
     if (held !== undefined) holdUntilLeft(exchange.response, this.#parts.records, held)

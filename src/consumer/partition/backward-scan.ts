@@ -23,6 +23,8 @@ export interface Scanned {
   readonly partition: number
   from: Offset
   records: number
+  /** Of batches that were read, those around it included. */
+  bytes: number
   isWhole: boolean
 }
 
@@ -90,6 +92,7 @@ export class BackwardScan {
           if (await this.#options.look(scanned.partition, record)) this.#found++
         }
         this.#bytesLeft -= outcome.batch.sizeBytes
+        scanned.bytes += outcome.batch.sizeBytes
         offset = outcome.batch.nextOffset
       } else if (outcome.type === 'skipped') {
         scanned.isWhole &&= outcome.why === 'empty'

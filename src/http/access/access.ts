@@ -54,9 +54,11 @@ export interface Caller {
   /**
    * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The
    * error is to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were
-   * taken away since the request was admitted. An API that has already carried it out (a read) ignores the result.
+   * taken away since the request was admitted. Nothing is charged then.
    */
   charge(records: number, bytes: number): CastellanError | undefined
+  /** Charges what was carried out already, such as a read, also where the quotas are used up: the next requests wait longer. */
+  spend(records: number, bytes: number): void
 }
 
 export interface Access {
@@ -101,7 +103,8 @@ const callerWith = (principal: string, refusal: () => ForbiddenError | undefined
   refusalOfTopics: refusal,
   watch: () => undefined,
   noteCreated: () => undefined,
-  charge: () => undefined
+  charge: () => undefined,
+  spend: () => undefined
 })
 
 const openCaller = callerWith(ANONYMOUS, () => undefined)

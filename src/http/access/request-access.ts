@@ -103,6 +103,10 @@ class RequestCaller implements Caller {
     return error && this.#host.refused(this.#incoming, error, this.#identity)
   }
 
+  spend(records: number, bytes: number): void {
+    for (const account of this.#accounts) account.spend(records, bytes)
+  }
+
   /** Why the request may not go on: credentials or rules were replaced while its body was under way. */
   #refusalSince(): CastellanError | undefined {
     const host = this.#host
@@ -152,6 +156,11 @@ class PassedOnCaller extends RequestCaller implements ForwardedCaller {
     this.charged.records += records
     this.charged.bytes += bytes
     return super.charge(records, bytes)
+  }
+
+  override spend(records: number, bytes: number): void {
+    this.charged.records += records
+    this.charged.bytes += bytes
   }
 }
 

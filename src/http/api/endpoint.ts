@@ -50,7 +50,7 @@ function goesOn({ answers }: EndpointBase, exchange: Exchange, refusal: Castella
 }
 
 /**
- * Collects a body. Requests behind it on its connection begin when it was used.
+ * Collects a body, and charges its bytes. Requests behind it on its connection begin when it was used.
  *
  * @param use gets the bytes, valid during the call; what it throws is answered
  */
@@ -63,14 +63,17 @@ export function withBytes(
 ): void {
   keepTurn(exchange)
   collectDecoded(exchange, maxBytes, pool, (bytes, seenBytes, isRead) => {
+    const caller = access.callerOf(exchange.request)
+    const refusal = bytes instanceof Buffer ? caller.charge(0, seenBytes) : undefined
     // What was decoded has taken its time, also where nothing can be made of it.
-    if (isRead && !(bytes instanceof Buffer)) access.callerOf(exchange.request).charge(0, seenBytes)
+    if (isRead && !(bytes instanceof Buffer)) caller.spend(0, seenBytes)
     if (bytes === 'tooLarge') answers.fail(exchange, tooLarge, false)
     else if (bytes instanceof OverloadedError || bytes instanceof UnreadableBodyError)
       answers.fail(exchange, bytes, isRead)
     // A client that has left gets no answer.
     else if (bytes instanceof Buffer) {
       try {
+        if (refusal !== undefined) throw refusal
         use(bytes)
       } catch (error) {
         answers.fail(exchange, error)

@@ -287,7 +287,7 @@ export class Idempotency {
         const { answer, failure, records, bytes } = await this.#tried(request, waiting.body, owner)
         count('forwarded')
         noteFailure(exchange.response, failure)
-        caller?.charge(records, bytes)
+        caller?.spend(records, bytes)
         this.#answers.write(exchange, answer, NONE)
         return
       } catch (error) {

@@ -19,8 +19,8 @@ export interface InnerRequest {
 }
 
 /**
- * Lets a route carry out a request that came inside of another one. Its client was asked for its rights already; its quotas are
- * charged.
+ * Lets a route carry out a request that came inside of another one. Its client was asked for its rights already, and charged
+ * with the bytes; its quotas are charged with the records.
  *
  * @returns the answer, which is made whether the client stays or not
  */
@@ -55,5 +55,9 @@ const allowed = (caller: Caller): Caller => ({
   refusalOfUnruled: () => undefined,
   watch: () => undefined,
   noteCreated: () => undefined,
-  charge: (records, bytes) => caller.charge(records, bytes)
+  charge: records => {
+    caller.spend(records, 0)
+    return undefined
+  },
+  spend: (records, bytes) => caller.spend(records, bytes)
 })

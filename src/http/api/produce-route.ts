@@ -260,7 +260,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const isAnnounced = Number(exchange.request.headers['content-length'] ?? 0) > this.#maxBodyBytes
     const refuse = (error: BodyTooLargeError): void => {
       // What has been read is charged. A body that is announced as too large is not read.
-      if (!isAnnounced) this.#callerOf(exchange).charge(0, error.seenBytes)
+      if (!isAnnounced) this.#callerOf(exchange).spend(0, error.seenBytes)
       this.refuse(exchange, error, isRead)
     }
     const error = new BodyTooLargeError(this.#maxBodyBytes, seenBytes, isAnnounced)
@@ -292,7 +292,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))
       if (read === undefined) {
         // Its client has left. The bytes were sent all the same.
-        this.#callerOf(exchange).charge(0, length)
+        this.#callerOf(exchange).spend(0, length)
         return
       }
       this.#take(exchange, head, read, length, turns)
@@ -303,7 +303,7 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   /** The body cannot be used. Its bytes are charged, because they were sent and read. */
   #unusable(exchange: Exchange, error: unknown, bytes: number): void {
-    this.#callerOf(exchange).charge(0, bytes)
+    this.#callerOf(exchange).spend(0, bytes)
     this.refuse(exchange, error, true)
   }
 

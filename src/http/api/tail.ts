@@ -234,7 +234,9 @@ export class Tail implements FollowSink {
   }
 
   #charge(): void {
-    const refusal = this.#options.caller.charge(this.#records, this.#bytes)
+    const { caller } = this.#options
+    caller.spend(this.#records, this.#bytes)
+    const refusal = caller.charge(0, 0)
     this.#records = 0
     this.#bytes = 0
     // If the credentials are no longer valid, their check ends the tail.

@@ -42,6 +42,7 @@ export const foundRecords = z.object({
       from: z.int(),
       to: z.int().describe('The last offset that was looked at'),
       records: z.int(),
+      bytes: z.int().describe('Of the batches that were read'),
       isWhole: z.boolean().describe('No other record is in the partition')
     })
   ),

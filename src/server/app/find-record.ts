@@ -171,7 +171,7 @@ class KeySearch {
     for (const [index, { partition, start, end }] of logs.entries()) {
       const place = { topic: this.#topic, partition }
       const log = new PartitionLog(asking(this.#router), place, undefined, this.#scan.leftMs)
-      const searched: Searched = { partition, from: end, to: 0, records: 0, isWhole: true }
+      const searched: Searched = { partition, from: end, to: 0, records: 0, bytes: 0, isWhole: true }
       await this.#scan.readBack(log, searched, start, logs.length - index).catch(orNone)
       searched.to = Math.max(searched.from, end - 1)
       searched.isWhole &&= searched.from <= start

@@ -64,7 +64,8 @@ describe('arion: a session of a websocket', () => {
         charge: (records, bytes) => {
           charges.push(`${records} ${bytes}`)
           return quota.refusal
-        }
+        },
+        spend: () => undefined
       },
       recordHeaders: [],
       settings: arionSettings.parse({}),

@@ -154,7 +154,8 @@ describe('cloudevents: answers to produce requests', () => {
       charge: (...counts: number[]) => {
         charged.push(counts)
         return counts[0] === 3 ? new QuotaExceededError('used up', 7) : undefined
-      }
+      },
+      spend: (...counts: number[]) => void charged.push(counts)
     }
     const access: Access = { callerOf: () => caller }
     play = await EventsPlay.open(new EventVerbs(), {}, { access })

@@ -53,6 +53,15 @@ describe('pixy: who may consume', () => {
       [3, 46]
     ])
   })
+
+  it('is charged for the body of an acknowledgement, which is refused when a quota is used up', async () => {
+    const pixy = await startWithMessage()
+    pixy.access.quota = new QuotaExceededError('too much', 1)
+    const said = await pixy.ask('POST', `${ACKS}?group=g`, 'partition=0&offset=0')
+    expect(errorOf(said)).to.match(/^429 /)
+    expect(pixy.access.charged).to.deep.equal([[0, 20]])
+    expect(pixy.verbs.asked).to.deep.equal([])
+  })
 })
 
 describe('pixy: a request for messages', () => {

@@ -39,8 +39,9 @@ export class PlayedAccess implements Access {
         return this.refusal
       },
       noteCreated: target => void this.created.push(target),
+      spend: (records, bytes) => void this.charged.push([records, bytes]),
       charge: (records, bytes) => {
-        this.charged.push([records, bytes])
+        if (records + bytes > 0) this.charged.push([records, bytes])
         return this.quota
       }
     }

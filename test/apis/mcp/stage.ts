@@ -76,13 +76,20 @@ export class McpGateway {
   async post(
     body: string | object,
     headers: Readonly<Record<string, string>> = {}
-  ): Promise<{ readonly status: number; readonly type: string | null; readonly text: string }> {
+  ): Promise<{
+    readonly status: number
+    readonly type: string | null
+    readonly text: string
+    /** Seconds. */
+    readonly retryAfter: string | null
+  }> {
     const answer = await fetch(this.url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body)
     })
-    return { status: answer.status, type: answer.headers.get('content-type'), text: await answer.text() }
+    const [type, retryAfter] = ['content-type', 'retry-after'].map(name => answer.headers.get(name)) as [null, null]
+    return { status: answer.status, type, retryAfter, text: await answer.text() }
   }
 
   /** Writes records to partition 0, one after another. */

@@ -335,7 +335,7 @@ describe('queues: a request to acquire messages', () => {
     const given = await messagesOf({ count: 4, encoding: 'text' }, ...all)
     expect(given.map(({ token }) => token)).to.deep.equal(['T1'])
     expect(play.queues.asked.slice(1)).to.deep.equal([['unseen', 'T2', 'T3', 'T4']])
-    expect(access.charged).to.deep.equal([[1, value.length]])
+    expect(access.charged.at(-1)).to.deep.equal([1, value.length])
     expect(await messagesOf({ count: 4, maxBytes: 4 * value.length }, ...all), 'in base64').to.have.length(4)
   })
 
@@ -387,13 +387,19 @@ describe('queues: a request to acquire messages', () => {
 
   it('is asked for its rights with topic and group, and charged for what it got', async () => {
     const access = new PlayedAccess()
-    access.quota = new QuotaExceededError('too much', 1)
     access.allows = operation => operation !== 'alter'
     await open({ access })
     play.queues.result = acquired(message('T1', { key: Buffer.from('k') }), message('T2'))
     expect((await play.ask('POST', ACQUIRE, { count: 2 })).status).to.equal(200)
     expect(access.asked).to.deep.equal([['consume', { topic: 'orders', group: 'workers' }]])
-    expect(access.charged).to.deep.equal([[2, 11]])
+    expect(access.charged).to.deep.equal([
+      [0, 11],
+      [2, 11]
+    ])
+    access.quota = new QuotaExceededError('too much', 1)
+    expect(await play.problem('POST', ACQUIRE)).to.deep.equal([429, 'quotaExceeded', 'too much'])
+    access.quota = undefined
+    expect(play.queues.asked).to.have.length(1)
     expect((play.queues.asked[0] as [unknown, unknown, unknown, object])[3]).to.deep.include({ mayAlter: [] })
     access.refusal = new ForbiddenError('not you')
     const asked = play.queues.asked.length

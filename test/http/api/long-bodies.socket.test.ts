@@ -218,7 +218,7 @@ describe('a body of more than 128 KiB', () => {
       ...openAccess,
       callerOf: () => ({
         ...openAccess.callerOf({} as never),
-        charge: (records: number, bytes: number) => void charged.push(records, bytes)
+        spend: (records: number, bytes: number) => void charged.push(records, bytes)
       })
     } as unknown as typeof openAccess
     const to = await serve(CASES[0]!, new FakeVerbs(), { access })

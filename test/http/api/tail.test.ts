@@ -69,14 +69,12 @@ class TailPlay {
 
   constructor() {
     this.long.addBytes(Buffer.alloc(LONG_BYTES, 'x'))
-    const charge = (...counts: number[]) => {
-      this.charged.push(counts)
-      return this.retryAfterSeconds && new QuotaExceededError('used up', this.retryAfterSeconds)
-    }
+    const spend = (...counts: number[]) => void this.charged.push(counts)
+    const charge = () => this.retryAfterSeconds && new QuotaExceededError('used up', this.retryAfterSeconds)
     this.tail = new Tail(
       { response: this.response as unknown as ServerResponse, requestId: 'r-1' },
       {
-        caller: { charge } as unknown as Caller,
+        caller: { charge, spend } as unknown as Caller,
         records: this.records,
         client: 'a',
         dataOf: (partition, { offset, value }) => {

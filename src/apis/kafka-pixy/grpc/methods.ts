@@ -187,7 +187,7 @@ export class PixyMethods {
     const given = await this.#next(verbs, group, topic, call)
     const message = given.messages[0]!
     // The next call of the client is refused when its quotas are used up.
-    call.request.caller.charge(1, sizeOfRecords(given.messages))
+    call.request.caller.spend(1, sizeOfRecords(given.messages))
     call.request.answered = isSent => {
       if (!isSent) given.release()
       else if (auto_ack && !no_ack) given.ack()
