@@ -1,0 +1,51 @@
+import { ParkedBytes } from '../consumer/group/lanes.js'
+import type { RecordBudget } from '../core/record-budget.js'
+
+const MOST_HEADS = 4_096
+
+/**
+ * The records that webhooks of a process have in memory: 64 MiB, which they share fairly, and 4,096. Records that are sent may
+ * have all of it, and those that wait half, so that the waiting ones do not keep others from being sent.
+ */
+export class Heads {
+  readonly #bytes: ParkedBytes
+  #count = 0
+
+  constructor(records: RecordBudget) {
+    this.#bytes = new ParkedBytes(records)
+  }
+
+  get bytes(): number {
+    return this.#bytes.value
+  }
+
+  /** Whether a record that is not being sent may be kept. */
+  mayKeep(webhook: string, bytes: number): boolean {
+    const { value, maxBytes } = this.#bytes
+    return this.#count < MOST_HEADS / 2 && value + bytes <= maxBytes / 2 && this.#bytes.hasRoom(webhook, bytes)
+  }
+
+  /** Whether a record may be read in order to be sent. One of each webhook always may. */
+  maySend(webhook: string): boolean {
+    return this.#count < MOST_HEADS && this.#bytes.hasRoom(webhook, 1)
+  }
+
+  take(webhook: string, bytes: number): void {
+    this.#count++
+    this.#bytes.add(webhook, bytes)
+  }
+
+  release(webhook: string, bytes: number): void {
+    this.#count--
+    this.#bytes.release(webhook, bytes)
+  }
+
+  /** @param tell called once, in a later tick, when {@link maySend} may have become true */
+  wait(webhook: string, tell: () => void): void {
+    this.#bytes.wait(webhook, 1, tell)
+  }
+
+  leave(tell: () => void): void {
+    this.#bytes.leave(tell)
+  }
+}

@@ -1,0 +1,150 @@
+import type { AcquiredMessage, TopicOffers } from '../consumer/group/consume-result.js'
+import { heldBytesOf } from '../consumer/group/held-batches.js'
+import type { Parkable, Turn } from '../consumer/group/lanes.js'
+import { ownRecordOf } from '../core/bytes.js'
+import type { KafkaRecord, Offset } from '../core/model.js'
+import type { OpenRecord, WebhookPartition } from './webhook-status.js'
+
+const MOST_OPEN = 2_000
+/** Characters of a commit's metadata. */
+const MOST_METADATA = 4_000
+/** With fewer open records the acknowledgements between them fit into a commit however far apart they are. */
+const ALWAYS_FIT = 500
+const BITS_PER_CHARACTER = 5
+
+/**
+ * - `parked`: in its lane; the group has not counted it as offered
+ * - `reading`: it has its turn, and its record is read again
+ * - `sending`: it was begun: an attempt, or its dead letter, is under way
+ * - `pausing`: it has its turn, and the next attempt waits for its time
+ */
+type Stage = 'parked' | 'reading' | 'sending' | 'pausing'
+
+/** A record that is open: its newest offer, and the record itself while it is in memory. */
+export class Open implements Parkable {
+  readonly id: string
+  /** The lane; `undefined`: it waits for no other one. */
+  readonly lane: string | undefined
+  readonly offers: TopicOffers
+  /** What it takes in memory. */
+  readonly bytes: number
+  /** The offer, without key, value and headers. */
+  place: AcquiredMessage
+  record: KafkaRecord | undefined
+  stage: Stage = 'parked'
+  turn: Turn<Open> | undefined
+  timer: NodeJS.Timeout | undefined
+  /** When the pause ends, by the clock. */
+  dueAt: number | undefined
+  /** A person settles it: attempts wait until it is known whether that has succeeded. */
+  skipping: Promise<unknown> | undefined
+  /** It is not this gateway's any more, or settled. */
+  isOver = false
+  /** Counted among those in memory. */
+  isHeld = false
+  /** Called when it is over. */
+  readonly whenOver = new Set<() => void>()
+
+  constructor(id: string, lane: string | undefined, message: AcquiredMessage, offers: TopicOffers) {
+    this.id = id
+    this.lane = lane
+    this.offers = offers
+    this.bytes = heldBytesOf(message)
+    this.place = { ...message, key: null, value: null, headers: [] }
+  }
+
+  get topic(): string {
+    return this.place.topic
+  }
+  get partition(): number {
+    return this.place.partition
+  }
+  get offset(): Offset {
+    return this.place.offset
+  }
+  get serial(): number {
+    return this.place.serial
+  }
+
+  get isPausing(): boolean {
+    return this.stage === 'pausing'
+  }
+
+  /** Keeps the record itself: a copy, since a view would keep its batch. */
+  keep(record: KafkaRecord): void {
+    this.record = ownRecordOf(record)
+  }
+
+  /** For the calls of {@link TopicOffers}. */
+  get asOffers(): ReadonlyMap<number, readonly AcquiredMessage[]> {
+    return new Map([[this.partition, [this.place]]])
+  }
+}
+
+/** The open records of one partition. */
+export class OpenPartition {
+  readonly #partition: number
+  readonly #records = new Map<Offset, Open>()
+  /** A record was refused since there was room last. */
+  isStalled = false
+
+  constructor(partition: number) {
+    this.#partition = partition
+  }
+
+  get size(): number {
+    return this.#records.size
+  }
+
+  get(offset: Offset): Open | undefined {
+    return this.#records.get(offset)
+  }
+
+  /** The former one with this offset is still under way where the record was given again meanwhile; it counts no longer. */
+  add(open: Open): void {
+    this.#records.set(open.offset, open)
+  }
+
+  delete(open: Open): void {
+    if (this.#records.get(open.offset) === open) this.#records.delete(open.offset)
+  }
+
+  /** Whether one more may be open. If not, it is stalled until there is room. */
+  get hasRoom(): boolean {
+    const { size } = this.#records
+    return size < MOST_OPEN && (size < ALWAYS_FIT || longestMetadata([...this.#records.keys()]) < MOST_METADATA)
+  }
+
+  get oldest(): Open | undefined {
+    let oldest: Open | undefined
+    for (const open of this.#records.values()) if (oldest === undefined || open.offset < oldest.offset) oldest = open
+    return oldest
+  }
+
+  view(position: Offset, tellOf: (open: Open) => OpenRecord): WebhookPartition {
+    let parked = 0
+    for (const { turn, stage } of this.#records.values()) if (stage === 'parked' && turn === undefined) parked++
+    const { oldest, isStalled } = this
+    return {
+      partition: this.#partition,
+      position,
+      open: this.size,
+      parked,
+      oldest: oldest && tellOf(oldest),
+      isStalled
+    }
+  }
+}
+
+/**
+ * The length of a commit's metadata, at most, when all offsets but these are acknowledged, or some of these as well: each one may
+ * begin a range, whose distance and length are written in base 32.
+ */
+export function longestMetadata(open: readonly Offset[]): number {
+  const sorted = [...open].sort((one, other) => one - other)
+  let length = digitsOf(Number.MAX_SAFE_INTEGER)
+  for (let at = 1; at < sorted.length; at++) length += 1 + digitsOf(Math.max(1, sorted[at]! - sorted[at - 1]! - 1))
+  return length
+}
+
+const digitsOf = (value: number): number => Math.ceil(Math.log2(value + 1) / BITS_PER_CHARACTER)

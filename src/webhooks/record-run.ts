@@ -1,0 +1,457 @@
+import { createHash } from 'node:crypto'
+import type { AcquiredMessage, ReadAgain, TopicOffers } from '../consumer/group/consume-result.js'
+import { Lanes, ParkedBytes, type Turn } from '../consumer/group/lanes.js'
+import type { ParkingSink } from '../consumer/group/loop-demand.js'
+import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from '../core/model.js'
+import type { RecordBudget } from '../core/record-budget.js'
+import type { Verbs } from '../verbs/verbs.js'
+import { writeDeadLetter } from './dead-letters.js'
+import type { WebhookDefinition } from './definition.js'
+import type { AttemptResult, AttemptSender } from './endpoint/attempt.js'
+import type { Heads } from './heads.js'
+import { Open, OpenPartition } from './open-records.js'
+import type { Pace } from './pace.js'
+import { type RequestSettings, requestOf, webhookIdOf } from './record-request.js'
+import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verdicts.js'
+import type { SkipResult } from './webhook-desk.js'
+import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
+
+/** A longer key is known by its digest. */
+const LONGEST_NAME = 32
+/** So many dead letters in a row without a 2xx, and no further one is written. */
+const MOST_LETTERS_IN_ROW = 10
+const MOST_NOTES = 20
+/** Records whose attempts are remembered also while another gateway has them. */
+const MOST_TRIES = 10_000
+/** Before a record that cannot be read now is read again. */
+const READ_PAUSE_MS = 1_000
+
+export interface RecordRunDeps {
+  readonly definition: () => WebhookDefinition
+  readonly sender: () => AttemptSender
+  readonly heads: Heads
+  readonly pace: Pace
+  readonly request: RequestSettings
+  readonly verbs: Pick<Verbs, 'produce'>
+  /** Of the lanes, which keep no bytes. */
+  readonly records: RecordBudget
+  readonly clock: MonotonicClock
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  /** [0, 1) */
+  readonly random: () => number
+  readonly log: Logger
+  /** Whether attempts may begin, and records be taken. */
+  readonly isRunning: () => boolean
+  /** The endpoint has answered 410. */
+  readonly onGone: () => void
+  /** Records of the partition are taken again. */
+  readonly wants: (partition: number) => void
+  /** Lanes may have become empty. */
+  readonly onRoom: () => void
+  /** Cuts what is under way. */
+  readonly signal: AbortSignal
+}
+
+/** The attempts at one record at this gateway. */
+interface Tries {
+  attempts: number
+  /** Those that count against the record. */
+  counted: number
+  /** Number of all deliveries at the end of the last attempt. */
+  delivered: number
+}
+
+/**
+ * Sends the records that a group gives, in lanes: those of a key one after another.
+ *
+ *   given: parked ─▶ its turn: read, if it is not in memory ─▶ begun: sent ─▶ acknowledged
+ *             ▲                                                  │ again
+ *             └────────── the pause is over ◀── parked before the others of its lane
+ *
+ * The group may take parked records back at any time, which ends them here. What is begun is waited for.
+ */
+export class RecordRun implements ParkingSink {
+  readonly #deps: RecordRunDeps
+  readonly #lanes: Lanes<Open>
+  readonly #partitions = new Map<number, OpenPartition>()
+  /** Those that the group counts as parked, by the number of their offer. */
+  readonly #parked = new Map<number, Open>()
+  readonly #tries = new Map<string, Tries>()
+  /** Partitions of which a record was refused. */
+  readonly #refused = new Set<number>()
+  readonly #notes: AttemptNote[] = []
+  readonly requests = new Map<AttemptOutcome, number>()
+  readonly totals = { deadLetters: 0, skipped: 0, lost: 0, headersLeftOut: 0 }
+  #delivered = 0
+  #lettersInRow = 0
+  /** Since when no attempt got a 2xx, in milliseconds since 1970. */
+  failingSince: number | undefined
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(deps: RecordRunDeps) {
+    this.#deps = deps
+    this.#lanes = new Lanes<Open>({
+      laneOf: ({ lane }) => lane,
+      bytesOf: () => 0,
+      maxOpen: Number.POSITIVE_INFINITY,
+      bytes: new ParkedBytes(deps.records),
+      owner: '',
+      partitions: () => 1,
+      onRoom: () => undefined
+    })
+  }
+
+  /** The last attempts, newest first. */
+  get notes(): readonly AttemptNote[] {
+    return this.#notes
+  }
+  get deadLettersStopped(): boolean {
+    return this.#lettersInRow >= MOST_LETTERS_IN_ROW
+  }
+  /** Number of records that may begin. */
+  get ready(): number {
+    return this.#lanes.ready
+  }
+
+  /** The partitions with open records, and those with a position. */
+  partitions(positions: ReadonlyMap<number, Offset>): readonly WebhookPartition[] {
+    const numbers = [...new Set([...positions.keys(), ...this.#partitions.keys()])].sort((a, b) => a - b)
+    const { clock, now } = this.#deps
+    const tellOf = ({ id, offset, place, record, dueAt }: Open): OpenRecord => ({
+      offset,
+      timestampMs: place.timestampMs,
+      key: record?.key,
+      attempts: this.#tries.get(id)?.attempts ?? 0,
+      nextAttemptAt: dueAt === undefined ? undefined : now() + dueAt - clock()
+    })
+    return numbers.map(partition => {
+      const open = this.#partitions.get(partition) ?? new OpenPartition(partition)
+      return open.view(positions.get(partition) ?? open.oldest?.offset ?? 0, tellOf)
+    })
+  }
+
+  mayPark({ partition }: TopicPartition): boolean {
+    const open = this.#partitions.get(partition)
+    const isStalled = open !== undefined && !open.hasRoom
+    if (open !== undefined) open.isStalled = isStalled
+    if (!isStalled && this.#deps.isRunning()) return true
+    this.#refused.add(partition)
+    return false
+  }
+
+  park(message: AcquiredMessage, offers: TopicOffers): void {
+    const { topicId = '', partition, offset } = message
+    const open = new Open(webhookIdOf(topicId, partition, offset), this.#laneOf(message), message, offers)
+    this.#parked.set(open.serial, open)
+    const others = this.#partitions.get(partition) ?? new OpenPartition(partition)
+    this.#partitions.set(partition, others)
+    others.add(open)
+    const { heads, definition } = this.#deps
+    if (this.#lanes.park(open) || !heads.mayKeep(definition().name, open.bytes)) return
+    this.#hold(open)
+    open.keep(message)
+  }
+
+  #laneOf({ partition, key }: AcquiredMessage): string | undefined {
+    if (key === null || this.#deps.definition().order === 'none') return undefined
+    const isLong = key.length > LONGEST_NAME
+    return `${partition} ${isLong ? createHash('sha256').update(key).digest('base64') : key.toString('latin1')}`
+  }
+
+  #hold(open: Open): void {
+    if (open.isHeld) return
+    open.isHeld = true
+    this.#deps.heads.take(this.#deps.definition().name, open.bytes)
+  }
+
+  #forget(open: Open): void {
+    open.record = undefined
+    if (!open.isHeld) return
+    open.isHeld = false
+    this.#deps.heads.release(this.#deps.definition().name, open.bytes)
+  }
+
+  parkedEnded(serial: number): void {
+    const open = this.#parked.get(serial)
+    if (open !== undefined) this.#over(open)
+  }
+
+  lost(topicPartition: TopicPartition, from: Offset, to: Offset, records: number): void {
+    this.totals.lost += records
+    const fields = { ...topicPartition, from, to, records }
+    this.#deps.log.error(fields, 'records were gone from Kafka before the webhook had delivered them: they are lost')
+  }
+
+  /** State or pace has changed: attempts begin, and records are taken, as far as they may. */
+  goOn(): void {
+    if (this.#deps.isRunning()) {
+      for (const partition of this.#refused) {
+        if (this.#partitions.get(partition)?.hasRoom === false) continue
+        this.#refused.delete(partition)
+        this.#deps.wants(partition)
+      }
+    }
+    this.#startReady()
+  }
+
+  readonly #startReady = (): void => {
+    const { isRunning, pace, heads, definition } = this.#deps
+    const { name } = definition()
+    while (this.#lanes.ready > 0 && isRunning() && pace.mayBegin) {
+      if (pace.inFlight > 0 && !heads.maySend(name)) {
+        heads.wait(name, this.#startReady)
+        break
+      }
+      void this.#take(this.#lanes.next()!)
+    }
+    this.#wakeAfterPause()
+    this.#deps.onRoom()
+  }
+
+  #wakeAfterPause(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const { pace, clock } = this.#deps
+    const until = pace.pausedUntil
+    if (until === undefined || this.#lanes.ready === 0) return
+    this.#timer = setTimeout(this.#startReady, Math.max(1, Math.ceil(until - clock())))
+  }
+
+  /** A record has its turn. */
+  async #take(turn: Turn<Open>): Promise<void> {
+    const { pace, isRunning } = this.#deps
+    const open = turn.item
+    const attempt = pace.begin()
+    open.turn = turn
+    open.stage = 'reading'
+    this.#hold(open)
+    const found = open.record ?? (await this.#read(open))
+    await open.skipping
+    if (!open.isOver) {
+      if (found === 'notNow') this.#pause(open, READ_PAUSE_MS)
+      else if (found === 'gone') this.#gone(open)
+      else if (!isRunning()) this.#pause(open, 0)
+      else if (found !== 'over' && open.offers.begin(open.place)) await this.#begun(open, found, attempt)
+      else this.#over(open)
+    }
+    pace.end()
+    if (open.turn === turn && !open.isPausing) {
+      open.turn = undefined
+      this.#lanes.leave(turn)
+    }
+    this.#startReady()
+  }
+
+  /** `over`: the group has taken it back meanwhile. */
+  #read(open: Open): Promise<ReadAgain | 'over'> {
+    if (open.isOver) return Promise.resolve('over')
+    return new Promise(resolve => {
+      const end = (found: ReadAgain | 'over'): void => {
+        open.whenOver.delete(over)
+        resolve(found)
+      }
+      const over = (): void => end('over')
+      open.whenOver.add(over)
+      open.offers.readAgain(open.place, end)
+    })
+  }
+
+  async #begun(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
+    this.#parked.delete(open.serial)
+    open.stage = 'sending'
+    open.record = record
+    const { definition, request: settings, sender, clock, random, signal } = this.#deps
+    const tries = this.#triesOf(open.id)
+    const { timeoutMs } = definition()
+    const request = requestOf(definition(), open.id, open.partition, record, tries.attempts + 1, settings)
+    tries.attempts++
+    if ('unsendable' in request) {
+      const isWritten = await this.#giveUp(open, record, 'unsendable', request.unsendable)
+      if (!isWritten) this.#again(open, pauseAfter(tries.attempts, random()))
+      return
+    }
+    this.totals.headersLeftOut += request.leftOut
+    const startedAt = clock()
+    const result = await sender().send({ ...request.attempt, timeoutMs }, signal)
+    this.#note(open, tries.attempts, result, clock() - startedAt)
+    if (!open.isOver) await this.#judge(open, record, tries, result, attempt)
+    else if (verdictOf(result) === 'done') this.#wasDelivered()
+  }
+
+  async #judge(open: Open, record: KafkaRecord, tries: Tries, result: AttemptResult, attempt: number): Promise<void> {
+    const { pace, definition, now, random, onGone } = this.#deps
+    const verdict = verdictOf(result)
+    const { allMs, recordMs } = retryAfterOf(result)
+    const isProven = tries.attempts > 1 && this.#delivered > tries.delivered
+    tries.delivered = this.#delivered
+    pace.hold(allMs)
+    if (verdict === 'done') {
+      this.#wasDelivered()
+      this.#settle(open)
+      return
+    }
+    this.failingSince ??= now()
+    if (verdict !== 'record') pace.failed(attempt)
+    if (verdict === 'gone') onGone()
+    if (verdict === 'endpoint' && isProven) tries.counted++
+    const isEnough = verdict === 'endpoint' && tries.counted >= definition().maxAttempts
+    const reason = isEnough ? 'attempts' : 'answer'
+    const isOver = verdict === 'record' || isEnough
+    if (isOver && (await this.#giveUp(open, record, reason, String(answerOf(result))))) return
+    this.#again(open, Math.max(recordMs, pauseAfter(tries.attempts, random())))
+  }
+
+  #wasDelivered(): void {
+    this.#deps.pace.succeeded()
+    this.#delivered++
+    this.#lettersInRow = 0
+    this.failingSince = undefined
+  }
+
+  #triesOf(id: string): Tries {
+    const tries = this.#tries.get(id) ?? { attempts: 0, counted: 0, delivered: this.#delivered }
+    this.#tries.delete(id)
+    this.#tries.set(id, tries)
+    if (this.#tries.size > MOST_TRIES) this.#tries.delete(this.#tries.keys().next().value!)
+    return tries
+  }
+
+  #note({ id, partition, offset }: Open, attempt: number, result: AttemptResult, ms: number): void {
+    const answer = answerOf(result)
+    this.#notes.unshift({ id, partition, offset, attempt, answer, ms: Math.round(ms), at: this.#deps.now() })
+    this.#notes.length = Math.min(this.#notes.length, MOST_NOTES)
+    const outcome = outcomeOf(result)
+    this.requests.set(outcome, (this.requests.get(outcome) ?? 0) + 1)
+  }
+
+  /** Writes a dead letter where the definition allows it. @returns false: the record is open */
+  async #giveUp(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
+    if (this.#deps.definition().deadLetters === undefined || this.deadLettersStopped) return false
+    if (!open.offers.isOpen(open.place)) return false
+    this.#lettersInRow++
+    const problem = await this.#write(open, record, reason, status)
+    if (problem === undefined) {
+      this.#settle(open)
+      return true
+    }
+    this.#lettersInRow = Math.max(0, this.#lettersInRow - 1)
+    return false
+  }
+
+  async #write(open: Open, record: KafkaRecord, reason: string, status: string): Promise<string | undefined> {
+    const { definition, verbs, log } = this.#deps
+    const { name: webhook, topic, deadLetters: to } = definition()
+    const { id, partition, offset } = open
+    const attempts = this.#tries.get(id)?.attempts ?? 0
+    const letter = { webhook, id, topic, partition, to: to!, reason, status, attempts }
+    const problem = await writeDeadLetter(verbs, record, letter)
+    const fields = { topic, partition, offset, to, reason, status, attempts }
+    if (problem === undefined) {
+      this.totals.deadLetters++
+      log.warn(fields, 'a record is given up: it is in the topic of dead letters')
+    } else log.warn({ ...fields, problem }, 'a dead letter was not written: the record is sent again')
+    return problem
+  }
+
+  #settle(open: Open): void {
+    open.offers.ackAll(open.asOffers)
+    this.#tries.delete(open.id)
+    this.#over(open)
+  }
+
+  #gone(open: Open): void {
+    this.lost({ topic: open.topic, partition: open.partition }, open.offset, open.offset + 1, 1)
+    this.#settle(open)
+  }
+
+  /** A begun record is parked again, before those behind it. */
+  #again(open: Open, ms: number): void {
+    const parked = open.isOver ? undefined : open.offers.parkAgain(open.place, this)
+    if (parked === undefined) {
+      open.offers.releaseUnread(open.asOffers)
+      this.#over(open)
+      return
+    }
+    open.place = parked
+    this.#parked.set(open.serial, open)
+    this.#pause(open, ms)
+  }
+
+  /** A parked record that has its turn keeps its lane for so long. */
+  #pause(open: Open, ms: number): void {
+    const { heads, definition, clock } = this.#deps
+    const { record } = open
+    this.#forget(open)
+    if (record !== undefined && heads.mayKeep(definition().name, open.bytes)) {
+      this.#hold(open)
+      open.record = record
+    }
+    this.#lanes.parkAgain(open.turn!, open)
+    open.stage = 'pausing'
+    open.dueAt = clock() + ms
+    open.timer = setTimeout(() => {
+      this.#leavePause(open)
+      this.#startReady()
+    }, ms)
+  }
+
+  #leavePause(open: Open): void {
+    clearTimeout(open.timer)
+    open.timer = open.dueAt = undefined
+    open.stage = 'parked'
+    const turn = open.turn!
+    open.turn = undefined
+    this.#lanes.leave(turn)
+  }
+
+  #over(open: Open): void {
+    if (open.isOver) return
+    open.isOver = true
+    this.#parked.delete(open.serial)
+    this.#forget(open)
+    this.#lanes.drop(open.serial)
+    if (open.stage === 'pausing') this.#leavePause(open)
+    const others = this.#partitions.get(open.partition)
+    others?.delete(open)
+    if (others?.size === 0) this.#partitions.delete(open.partition)
+    for (const tell of [...open.whenOver]) tell()
+    if (!this.#refused.has(open.partition) || others?.hasRoom === false || !this.#deps.isRunning()) return
+    this.#refused.delete(open.partition)
+    if (others !== undefined) others.isStalled = false
+    this.#deps.wants(open.partition)
+  }
+
+  /** A person settles a record. */
+  async skip(partition: number, offset: Offset): Promise<SkipResult> {
+    const open = this.#partitions.get(partition)?.get(offset)
+    if (open === undefined || open.skipping !== undefined) return { type: 'notAtHand' }
+    const skipping = this.#skip(open)
+    open.skipping = skipping
+    const result = await skipping
+    open.skipping = undefined
+    return result
+  }
+
+  async #skip(open: Open): Promise<SkipResult> {
+    if (this.#deps.definition().deadLetters !== undefined) {
+      const record = open.record ?? (await this.#read(open))
+      if (record === 'over') return { type: 'notAtHand' }
+      if (record === 'notNow') return { type: 'notWritten', message: 'the record cannot be read at the moment' }
+      const { answer = '' } = this.#notes.find(({ id }) => id === open.id) ?? {}
+      const problem = record === 'gone' ? undefined : await this.#write(open, record, 'skipped', String(answer))
+      if (problem !== undefined) return { type: 'notWritten', message: problem }
+    }
+    if (open.isOver) return { type: 'notAtHand' }
+    this.totals.skipped++
+    this.#settle(open)
+    return { type: 'skipped' }
+  }
+
+  /** Ends all timers. */
+  stop(): void {
+    clearTimeout(this.#timer)
+    this.#deps.heads.leave(this.#startReady)
+    for (const open of [...this.#parked.values()]) this.#over(open)
+  }
+}

@@ -1,0 +1,110 @@
+import { withMark } from '../consumer/group/ack-encoding.js'
+import { isOfCastellan } from '../consumer/group/start-messages.js'
+import type { ActorRef } from '../core/actor/actor.js'
+import type { TopicPartition } from '../core/model.js'
+import { errorCodes } from '../kafka/error-codes.js'
+import { userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
+import { AS_STORED, type RouterMessage } from '../router/messages/operations.js'
+import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
+import { groupOfWebhook, type WebhookDefinition } from './definition.js'
+
+const TIMEOUT_MS = 10_000
+const NONE = Buffer.alloc(0)
+
+/** What Kafka tells of a webhook. `undefined` in all of it: no broker has answered. */
+export interface KafkaState {
+  readonly topicId: string | undefined
+  readonly partitions: readonly number[]
+  readonly isMissing: boolean
+  /** Why the webhook cannot work. */
+  readonly broken: string | undefined
+  readonly foreignMember: boolean
+}
+
+type Asked = Pick<WebhookDefinition, 'name' | 'topic' | 'deadLetters'>
+type Router = ActorRef<RouterMessage>
+
+/** @returns `undefined`: no broker has answered */
+export async function lookAtKafka(
+  router: Router,
+  { name, topic, deadLetters }: Asked
+): Promise<KafkaState | undefined> {
+  const topics = deadLetters === undefined ? [topic] : [topic, deadLetters]
+  const [found, group] = await Promise.all([
+    askRouter(router, { type: 'fetchTopicMetadata', topics, timeoutMs: TIMEOUT_MS }),
+    askRouter(router, { type: 'describeGroup', groupId: groupOfWebhook(name), timeoutMs: TIMEOUT_MS })
+  ])
+  if (found.type !== 'success') return undefined
+  const [known, letters] = topics.map(one => found.topics.get(one))
+  const isMissing = known?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+  const isThere = known?.errorCode === errorCodes.NONE
+  if (!isMissing && !isThere && known?.errorCode !== errorCodes.TOPIC_AUTHORIZATION_FAILED) return undefined
+  const members = group.type === 'success' ? group.members : []
+  return {
+    topicId: known?.topicId,
+    partitions: isThere ? known.partitions.map(({ partition }) => partition) : [],
+    isMissing,
+    broken: brokenBy(isMissing, isThere, known?.topicId),
+    foreignMember: members.some(({ metadata = NONE }) => metadata.length > 0 && !isOfCastellan(userDataOf(metadata)))
+  }
+
+  function brokenBy(isMissing: boolean, isThere: boolean, topicId: string | undefined): string | undefined {
+    if (deadLetters === topic) return 'the topic of dead letters is the topic itself'
+    if (!isMissing && !isThere) return `Kafka does not let this gateway read ${topic}`
+    if (isThere && topicId === undefined) return 'the brokers report no topic ids, which they do from Kafka 2.8 on'
+    if (deadLetters !== undefined && letters?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+      return `the topic of dead letters, ${deadLetters}, does not exist`
+    return undefined
+  }
+}
+
+function userDataOf(metadata: Buffer): Buffer {
+  try {
+    return userDataOfSubscription(metadata)
+  } catch {
+    return NONE
+  }
+}
+
+/**
+ * Commits where a webhook begins, in all partitions with one call, before its first member joins. A webhook that has a commit or a
+ * member has begun before, and so has one to which the coordinator refuses the commit, since a member has joined meanwhile.
+ *
+ * @returns false: it is not known, or not committed; to be tried again
+ */
+export async function commitStart(
+  router: Router,
+  { name, topic, start }: Pick<WebhookDefinition, 'name' | 'topic' | 'start'>,
+  { topicId, partitions }: KafkaState
+): Promise<boolean> {
+  const groupId = groupOfWebhook(name)
+  const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: TIMEOUT_MS })
+  if (group.type === 'success' && group.members.length > 0) return true
+  if (group.type !== 'success' && group.type !== 'notFound') return false
+  const all = partitions.map((partition): TopicPartition => ({ topic, partition }))
+  const committed = await mapInPortions(all, topicPartition =>
+    askRouter(router, { type: 'fetchConsumerOffset', groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED })
+  )
+  if (committed.some(({ type }) => type === 'success')) return true
+  if (committed.some(({ type }) => type !== 'notFound')) return false
+  const bounds = await mapInPortions(all, topicPartition =>
+    askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: start, timeoutMs: TIMEOUT_MS })
+  )
+  const offsets = bounds.flatMap(bound => (bound.type === 'success' ? [bound.offset] : []))
+  if (offsets.length < all.length) return false
+  const results = await askRouter(
+    router,
+    all.map((topicPartition, at) => ({
+      type: 'commitConsumerOffset' as const,
+      groupId,
+      topicPartition,
+      offsetAndMetadata: withMark({ offset: offsets[at]!, metadata: '' }, topicId),
+      timeoutMs: TIMEOUT_MS,
+      ...AS_STORED
+    }))
+  )
+  const hasMember = results.some(
+    result => result.type === 'failed' && result.errorCode === errorCodes.UNKNOWN_MEMBER_ID
+  )
+  return hasMember || results.every(({ type }) => type === 'success')
+}

@@ -1,0 +1,132 @@
+import { ConsumerGroups } from '../consumer/group/consumer-groups.js'
+import type { ConsumerSettings } from '../consumer/group/settings.js'
+import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
+import { inTime } from '../core/in-time.js'
+import { defaultLogger } from '../core/metrics/metrics-logger.js'
+import type { Offset } from '../core/model.js'
+import type { RouterMessage } from '../router/messages/operations.js'
+import type { Verbs } from '../verbs/verbs.js'
+import type { WebhookDefinition } from './definition.js'
+import { Heads } from './heads.js'
+import { Webhook, type WebhookCluster, type WebhookDeps } from './webhook.js'
+import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from './webhook-desk.js'
+import type { WebhookStatus } from './webhook-status.js'
+
+/** The rest of the time for closing is for commits. */
+const ANSWERS_SHARE = 0.7
+/** How long the answers of a webhook that is removed are waited for, as groups wait in a rebalance. */
+const REMOVED_GRACE_MS = 5_000
+
+/** A Kafka cluster with webhooks. */
+export interface ClusterOfWebhooks {
+  readonly system: ActorSystem
+  readonly router: ActorRef<RouterMessage>
+  readonly verbs: Pick<Verbs, 'produce' | 'admin'>
+  readonly consumer: ConsumerSettings
+  readonly isolation: 'readCommitted' | 'readUncommitted'
+}
+
+export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'heads'> {
+  /** Called for the clusters of definitions, which are checked before. */
+  readonly clusterOf: (name: string) => ClusterOfWebhooks
+}
+
+/** The webhooks of this process. */
+export class Webhooks implements WebhookDesk {
+  readonly #deps: WebhooksDeps
+  readonly #heads: Heads
+  #webhooks = new Map<string, Webhook>()
+  /** By the name of the cluster. */
+  readonly #clusters = new Map<string, WebhookCluster>()
+  /** Webhooks that leave their groups, by name: one of the same name begins when they have left. */
+  readonly #ending = new Map<string, Promise<void>>()
+  #definitions: readonly WebhookDefinition[] = []
+  #isClosing = false
+
+  constructor(deps: WebhooksDeps) {
+    this.#deps = deps
+    this.#heads = new Heads(deps.records)
+  }
+
+  configure(definitions: readonly WebhookDefinition[]): void {
+    this.#definitions = definitions
+    const wanted = new Map(definitions.map(definition => [definition.name, definition]))
+    for (const [name, webhook] of this.#webhooks) {
+      const { cluster, topic } = webhook.definition
+      const next = wanted.get(name)
+      if (next?.cluster !== cluster || next.topic !== topic) this.#end(name, webhook)
+      else if (JSON.stringify(next) !== JSON.stringify(webhook.definition)) webhook.configure(next)
+    }
+    this.#startMissing()
+  }
+
+  #startMissing(): void {
+    const webhooks = new Map<string, Webhook>()
+    for (const definition of this.#isClosing ? [] : this.#definitions) {
+      const { name, cluster } = definition
+      if (this.#ending.has(name)) continue
+      const webhook =
+        this.#webhooks.get(name) ??
+        new Webhook(definition, { ...this.#deps, heads: this.#heads, cluster: this.#clusterOf(cluster) })
+      webhooks.set(name, webhook)
+    }
+    this.#webhooks = webhooks
+  }
+
+  #end(name: string, webhook: Webhook): void {
+    this.#webhooks.delete(name)
+    const ended = webhook.close(REMOVED_GRACE_MS).finally(() => {
+      this.#ending.delete(name)
+      if (!this.#isClosing) this.#startMissing()
+    })
+    this.#ending.set(name, ended)
+  }
+
+  #clusterOf(name: string): WebhookCluster {
+    const known = this.#clusters.get(name)
+    if (known !== undefined) return known
+    const { clusterOf, clock, log, records } = this.#deps
+    const { system, router, verbs, consumer, isolation } = clusterOf(name)
+    const settings = { ...consumer, ...OWN_RULES }
+    const groups = new ConsumerGroups({ system, router, settings, clock, log, metrics: defaultLogger, records })
+    const cluster = { router, verbs, groups, readsAborted: isolation === 'readUncommitted' }
+    this.#clusters.set(name, cluster)
+    return cluster
+  }
+
+  status(): readonly WebhookStatus[] {
+    return Array.from(this.#webhooks.values(), webhook => webhook.status())
+  }
+
+  async skip(name: string, partition: number, offset: Offset): Promise<SkipResult> {
+    return this.#webhooks.get(name)?.skip(partition, offset) ?? { type: 'unknownWebhook' }
+  }
+
+  async test(name: string): Promise<TestResult> {
+    return this.#webhooks.get(name)?.test() ?? { type: 'unknownWebhook' }
+  }
+
+  resume(name: string): ResumeResult {
+    const webhook = this.#webhooks.get(name)
+    if (webhook === undefined) return { type: 'unknownWebhook' }
+    return { type: webhook.resume() ? 'resumed' : 'notGone' }
+  }
+
+  async close(timeoutMs: number): Promise<void> {
+    this.#isClosing = true
+    const graceMs = timeoutMs * ANSWERS_SHARE
+    const closed = Array.from(this.#webhooks.values(), webhook => webhook.close(graceMs))
+    await inTime(Promise.all([...closed, ...this.#ending.values()]), timeoutMs, () => undefined)
+    await Promise.all(Array.from(this.#clusters.values(), ({ groups }) => groups.stop(0, 0)))
+  }
+}
+
+/** A webhook is not a client that comes and goes: its member stays, and no clock settles or takes back its records. */
+const OWN_RULES = {
+  start: 'earliest',
+  ackTimeoutMs: Number.POSITIVE_INFINITY,
+  maxRetries: -1,
+  subscriptionTimeoutMs: Number.POSITIVE_INFINITY,
+  maxPendingMessages: 2_000,
+  lend: false
+} as const satisfies Partial<ConsumerSettings>

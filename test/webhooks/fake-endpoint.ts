@@ -1,0 +1,52 @@
+import type { Attempt, AttemptResult, AttemptSender } from '../../src/webhooks/endpoint/attempt.js'
+
+export interface SentAttempt extends Attempt {
+  /** The values of the headers with these names, in lower case. */
+  readonly named: ReadonlyMap<string, string>
+  answer(result: AttemptResult | number): void
+}
+
+/** An endpoint that the test answers for. */
+export class FakeEndpoint implements AttemptSender {
+  /** All attempts, in order. */
+  readonly attempts: SentAttempt[] = []
+  /** Those without an answer. */
+  readonly open = new Set<SentAttempt>()
+  isClosed = false
+  /** Answers an attempt at once. `undefined`: the test does so later. */
+  answers: (attempt: SentAttempt) => AttemptResult | number | undefined
+
+  constructor(answers: FakeEndpoint['answers'] = () => undefined) {
+    this.answers = answers
+  }
+
+  get bodies(): readonly string[] {
+    return this.attempts.map(({ body }) => body.toString())
+  }
+
+  send(attempt: Attempt, signal?: AbortSignal): Promise<AttemptResult> {
+    return new Promise(resolve => {
+      const end = (result: AttemptResult | number): void => {
+        this.open.delete(sent)
+        resolve(typeof result === 'number' ? status(result) : result)
+      }
+      const named = new Map(attempt.headers)
+      const sent: SentAttempt = { ...attempt, named, answer: end }
+      this.attempts.push(sent)
+      this.open.add(sent)
+      signal?.addEventListener('abort', () => end({ kind: 'cut', message: 'aborted' }))
+      const answer = this.answers(sent)
+      if (answer !== undefined) end(answer)
+    })
+  }
+
+  close(): void {
+    this.isClosed = true
+  }
+}
+
+export const status = (code: number, retryAfterMs?: number): AttemptResult => ({
+  kind: 'status',
+  status: code,
+  retryAfterMs
+})
