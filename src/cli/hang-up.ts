@@ -95,17 +95,19 @@ interface Reloaded {
 }
 
 /**
- * Takes over the settings that can change while the process runs: how clients authenticate, what they may do, and the
- * certificates and passwords with which the process logs in to Kafka.
+ * Takes over the settings that can change while the process runs: how clients authenticate, what they may do, webhooks, and
+ * the certificates and passwords with which the process logs in to Kafka.
  *
  * @param running the configuration in effect
  * @param read the configuration that was just read from its sources
  */
 function reloaded(running: Config, read: Config): Reloaded {
-  const { auth, access, clusters } = read
+  const { auth, access, clusters, webhooks, webhookFiles } = read
   const config: Config = {
     ...running,
     auth,
+    webhooks,
+    webhookFiles,
     access: { ...running.access, rules: access.rules },
     clusters: Object.fromEntries(
       Object.entries(running.clusters).map(([name, cluster]) => [name, withLogin(cluster, clusters[name])])

@@ -65,7 +65,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   preact: ['http/page'],
   htm: ['http/page'],
   // Consumer instances and the embedded broker check their stored states, which others can write.
-  zod: ['apis', 'consumer/instance', 'core/settings', 'embedded-broker/storage', 'http', 'server/config'],
+  zod: ['apis', 'consumer/instance', 'core/settings', 'embedded-broker/storage', 'http', 'server/config', 'webhooks'],
   yaml: ['apis', 'server/config'],
   jose: ['http/access'],
   '@opentelemetry/api': ['core/tracing'],

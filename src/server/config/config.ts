@@ -10,6 +10,7 @@ import { misplaced, named, placed } from './advanced.js'
 import { type ConfigRole, crossCheck, forbiddenHosts, usesEmbeddedBroker } from './checks.js'
 import { readSources, type ValueSources } from './read-sources.js'
 import { type Config, configSchema, describeSettings, leaves, schemaOf, settingsOfApis } from './schema.js'
+import { webhookFilesOf } from './webhook-files.js'
 
 export type { FlagSetting } from './read-sources.js'
 export type { Config } from './schema.js'
@@ -170,9 +171,11 @@ const describeInheritedName = ({ path, origin, originAt }: Assignment): string =
 
 function check({ sources, apis: listed, accepted, problems, config }: Read): ExplainedConfig {
   const { role = 'serve', environment = {} } = sources
-  const found = config ? [...problems, ...crossCheck(config, role, environment, listed)] : problems
+  const ofWebhooks = config && role === 'serve' ? webhookFilesOf(config, environment) : undefined
+  const contradictions = config ? crossCheck(config, role, environment, listed) : []
+  const found = [...problems, ...contradictions, ...(ofWebhooks?.problems ?? [])]
   if (found.length > 0 || !config) throw new ConfigError(found.map(printable).join('\n'))
-  return { config: freeze(config), originOf: path => originOf(path, accepted) }
+  return { config: freeze({ ...config, webhookFiles: ofWebhooks?.files }), originOf: path => originOf(path, accepted) }
 }
 
 function freeze<T>(value: T): T {

@@ -14,8 +14,11 @@ const COMMENT_BELOW_NOTHING = /:\n +(\[\]|\{\})\n +#/g
  *
  * @param originOf returns the origin of a value, which is written as a comment; absent: no comments
  */
-export function toYaml(config: Config, originOf?: (path: readonly string[]) => string): string {
-  const document = new Document(withAdvancedApart(redact(config) as object, leaves))
+export function toYaml(
+  { webhookFiles: _, ...settings }: Config,
+  originOf?: (path: readonly string[]) => string
+): string {
+  const document = new Document(withAdvancedApart(redact(settings) as object, leaves))
   if (originOf && isMap(document.contents)) explain(document.contents, [], originOf)
   return document.toString({ lineWidth: 0 }).replace(COMMENT_BELOW_NOTHING, ': $1 #')
 }
@@ -35,6 +38,9 @@ function comment({ key, value }: Pair<unknown, unknown>, text: string): void {
   else node.commentBefore = ` ${text}`
 }
 
+/** A section may have the name of a secret: `webhooks.credentials`. */
+const isValue = (value: unknown): boolean => value !== undefined && (typeof value !== 'object' || Array.isArray(value))
+
 /** Returns a copy in which secrets are replaced. */
 function redact(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(redact)
@@ -42,7 +48,7 @@ function redact(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, child]) => [
       key,
-      secretNames.has(key) && child !== undefined ? '(secret)' : redact(child)
+      secretNames.has(key) && isValue(child) ? '(secret)' : redact(child)
     ])
   )
 }

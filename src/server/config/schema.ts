@@ -16,6 +16,8 @@ import { deliverySettings } from '../../producer/memory/settings.js'
 import { receiptSettings } from '../../producer/receipts/settings.js'
 import { cacheSettings, routerSettings } from '../../router/routing/settings.js'
 import { schemasSettings } from '../../schemas/settings.js'
+import type { WebhookFiles } from '../../webhooks/definitions.js'
+import { webhooksSettings } from '../../webhooks/settings.js'
 import { setAdvancedApart } from './advanced.js'
 import {
   logSettings,
@@ -59,6 +61,7 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     idempotency: idempotencySettings,
     cache: cacheSettings,
     schemas: schemasSettings,
+    webhooks: webhooksSettings,
     log: logSettings,
     metrics: metricsSettings,
     statsd: statsdSettings,
@@ -90,6 +93,10 @@ export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
 }
 
 /** The whole configuration, checked and frozen. The code of each folder gets only its section. */
-export type Config = Omit<z.output<typeof configSchema>, 'apis'> & { readonly apis: SettingsOfApis }
+export type Config = Omit<z.output<typeof configSchema>, 'apis'> & {
+  readonly apis: SettingsOfApis
+  /** What the settings of webhooks name. Absent: the configuration is for no gateway. */
+  readonly webhookFiles?: WebhookFiles | undefined
+}
 
 export const settingsOfApis = ({ apis }: Pick<Config, 'apis'>): [name: string, ApiSettings][] => Object.entries(apis)

@@ -6,11 +6,14 @@ import { messageOf } from '../../core/node-errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, suggestion } from '../../core/settings/problems.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
+import { isSecretVariable } from '../../webhooks/definitions.js'
 
 /** Matches variables that Kubernetes sets in the namespace of a service called `castellan`. They are not settings. */
 const KUBERNETES_VARIABLE = /^CASTELLAN_(SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)$/
 
 const PREFIX = 'CASTELLAN_'
+
+const isNoSetting = (variable: string): boolean => KUBERNETES_VARIABLE.test(variable) || isSecretVariable(variable)
 
 /** Variables with a short name: `CASTELLAN_BROKERS` names the brokers of the default cluster, like `--brokers`. */
 const SHORT_NAMES = new Map([['CASTELLAN_BROKERS', ['clusters', 'default', 'brokers']]])
@@ -103,7 +106,7 @@ export function fromEnvironment(
   const problems: string[] = []
   for (const [name, text] of Object.entries(environment)) {
     // An empty variable counts as absent, because shells and compose files pass unset variables as empty.
-    if (!name.startsWith(PREFIX) || text === undefined || text === '' || KUBERNETES_VARIABLE.test(name)) continue
+    if (!name.startsWith(PREFIX) || text === undefined || text === '' || isNoSetting(name)) continue
     const found = findLeaf(name, leaves, knownNames)
     if (!found) problems.push(`${name}: no such setting${closestVariable(name, leaves)}`)
     else if (!found.fromFile) assignments.push({ path: found.path, value: fromText(text, found.leaf), origin: name })

@@ -59,8 +59,14 @@ export function settingsTables({ isOf, describesSections }: SettingsPage): strin
 const tableOf = (rows: readonly string[]): string =>
   `| setting | type | default | meaning |\n|---|---|---|---|\n${rows.join('\n')}`
 
-/** How many settings a page has: its rows. What every API has counts once. */
-export const rowsOf = (page: SettingsPage): number => settingsTables(page).match(/^\| `/gm)!.length
+/**
+ * How many settings a page has: its rows. What every API has counts once, and so do all members of a definition of a webhook, or
+ * of a credential for one.
+ */
+export const rowsOf = (page: SettingsPage): number => {
+  const names = settingsTables(page).match(/^\| `[^`]+/gm)!
+  return new Set(names.map(name => /`webhooks\.(?:definitions|credentials)/.exec(name)?.[0] ?? name)).size
+}
 
 /** A setting that several APIs have, with the same meaning. */
 const isOfSeveralApis = (leaf: Leaf): boolean => apisWith(leaf).length > 1

@@ -1,0 +1,21 @@
+import { readFileSync } from 'node:fs'
+import { recordHeaderProblem } from '../../http/exchange/record-headers.js'
+import { readWebhookFiles, type WebhookFiles } from '../../webhooks/definitions.js'
+import type { Config } from './schema.js'
+
+/** Headers of the signature. */
+const OF_SIGNATURE = /^webhook-/i
+
+/** What the settings of webhooks name, and the problems with them. It is read at the start and at SIGHUP. */
+export function webhookFilesOf(
+  { webhooks, clusters }: Config,
+  environment: Readonly<Record<string, string | undefined>>
+): { readonly files: WebhookFiles; readonly problems: readonly string[] } {
+  const readFile = (path: string): string => readFileSync(path, 'utf8')
+  const { problems, ...files } = readWebhookFiles(webhooks, { environment, readFile, clusters: Object.keys(clusters) })
+  const ofHeaders = webhooks.recordHeaders.flatMap((name, at) => {
+    const problem = OF_SIGNATURE.test(name) ? `"${name}" is one of the signature` : recordHeaderProblem(name)
+    return problem === undefined ? [] : [`webhooks.recordHeaders.${at}: ${problem}`]
+  })
+  return { files, problems: [...problems, ...ofHeaders] }
+}
