@@ -8,6 +8,7 @@ import { performanceClock } from '../../core/clocks.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { ApiProducer } from '../../http/api/api-producer.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
@@ -26,7 +27,7 @@ import {
   type QueueCounts,
   type QueueStats
 } from './arion-metrics.js'
-import { ArionError, ArionMessages, MALFORMED_TOPIC, MessageIds, produceOptions } from './producer.js'
+import { ArionMessages, MALFORMED_TOPIC, MessageIds, produceOptions } from './producer.js'
 import type { ArionSettings } from './settings.js'
 import { type ArionTarget, type Destination, type Mode, targetOf } from './target.js'
 import { type SessionParts, WebsocketSession } from './websocket-session.js'
@@ -112,7 +113,7 @@ class ArionScope {
     const route = this.#route
     if (target.type === 'produce') this.#produce(exchange, target.mode, target)
     else if (target.type === 'malformedUrl')
-      route.refuse(exchange, new ArionError('malformed URL', { details: target.details }))
+      route.refuse(exchange, new ApiError(400, 'malformed URL', { members: { details: target.details } }))
     else if (target.type === 'malformedTopic') route.refuse(exchange, MALFORMED_TOPIC)
     else if (target.type === 'unsupportedMode') route.receive(exchange, {})
     else if (target.type === 'health') this.#answers.json(exchange, 200, HEALTH_BODY)

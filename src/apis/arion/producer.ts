@@ -1,6 +1,7 @@
 import { CastellanError, OverloadedError, StacklessError } from '../../core/errors.js'
 import type { MonotonicClock, ProduceRecord, RecordFailure } from '../../core/model.js'
 import { refusalStatus } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
 import { AnswerTemplate, warningOf } from '../../http/exchange/answers.js'
@@ -55,17 +56,8 @@ export interface MessageParts {
   readonly now: () => number
 }
 
-export class ArionError extends StacklessError {
-  readonly body: string
-
-  constructor(error: string, further: object = {}) {
-    super(error)
-    this.body = arionErrorBody(error, { ...further })
-  }
-}
-
-export const MALFORMED_TOPIC = new ArionError('malformed topic')
-const UNSUPPORTED_MODE = new ArionError('unsupported broadcast mode')
+export const MALFORMED_TOPIC = new ApiError(400, 'malformed topic')
+const UNSUPPORTED_MODE = new ApiError(400, 'unsupported broadcast mode')
 const NO_WEBSOCKET = new StacklessError(EXPECTED_WEBSOCKET)
 
 interface MessageHead extends ProduceHead, Destination {
@@ -169,7 +161,10 @@ export class ArionMessages implements ProduceApi<MessageHead> {
 
   #refusal(error: unknown): ProduceAnswer | undefined {
     const headers = hintsOf(error)
-    if (error instanceof ArionError) return { status: 400, type: JSON_TYPE, body: error.body, headers, closes: false }
+    if (error instanceof ApiError) {
+      const { status, message, details } = error
+      return { status, type: JSON_TYPE, body: arionErrorBody(message, details.members), headers, closes: false }
+    }
     if (error === NO_WEBSOCKET)
       return { status: 400, type: 'text/plain', body: EXPECTED_WEBSOCKET, headers, closes: true, persisted: 'unsaid' }
     if (error instanceof BodyTooLargeError) {

@@ -1,7 +1,7 @@
 import type { Offset, RecordHeader } from '../../core/model.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { mediaTypeOf } from '../../http/exchange/media-types.js'
 import type { Attributes } from './attributes.js'
-import { EventProblem } from './event-answers.js'
 
 /** The content mode of an HTTP message. Source: HTTP protocol binding 1.0.2, section 3. */
 export type ContentMode = 'binary' | 'structured' | 'batch'
@@ -90,20 +90,17 @@ const RANGE = /^(\d{1,10}):(\d{1,16})(?:-(\d{1,16}))?$/
 /**
  * Reads what {@link placesText} has written.
  *
- * @throws EventProblem when it is another text, or there are more than `max` places
+ * @throws ApiError when it is another text, or there are more than `max` places
  */
 export function placesIn(text: string, max: number): readonly Place[] {
   const places: Place[] = []
   for (const range of text.split(',')) {
     const [, partition, from, to = from] = RANGE.exec(range) ?? []
     if (partition === undefined || !(Number(to) >= Number(from)) || Number(to) > Number.MAX_SAFE_INTEGER) {
-      throw new EventProblem(
-        400,
-        'the parameter offsets has to have the form 0:17-19,1:4: partitions and their offsets'
-      )
+      throw new ApiError(400, 'the parameter offsets has to have the form 0:17-19,1:4: partitions and their offsets')
     }
     if (places.length + Number(to) - Number(from) >= max) {
-      throw new EventProblem(400, `the parameter offsets names more than ${max} events`)
+      throw new ApiError(400, `the parameter offsets names more than ${max} events`)
     }
     for (let offset = Number(from); offset <= Number(to); offset++)
       places.push({ partition: Number(partition), offset })

@@ -4,6 +4,7 @@ import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record
 import { Shares } from '../../core/shares.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { type EventData, idOf, Tail } from '../../http/api/tail.js'
 import { clientOf } from '../../http/exchange/client.js'
@@ -11,7 +12,7 @@ import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
-import { type EventAnswers, type EventParts, EventProblem } from './event-answers.js'
+import { type EventAnswers, type EventParts, eventProblemOf } from './event-answers.js'
 import { eventIn, jsonOf, memoryOf, toEventData } from './event-output.js'
 import {
   answerEvents,
@@ -52,7 +53,7 @@ export class FollowEndpoint {
     this.#records = records
   }
 
-  /** A client that waits for the first events behind a place. @throws EventProblem */
+  /** A client that waits for the first events behind a place. @throws ApiError */
   poll(exchange: Exchange, topic: string, from: string, query: Query): void {
     const options = followOptionsOf(query, from)
     const wanted = wantedOf(exchange, query)
@@ -72,7 +73,7 @@ export class FollowEndpoint {
     this.#follow(topic, options, events, error => events.ended(error))
   }
 
-  /** @throws EventProblem */
+  /** @throws ApiError */
   tail(exchange: Exchange, { topic = '' }: Params): void {
     const { access, answers } = this.#parts
     const { request } = exchange
@@ -113,14 +114,14 @@ export class FollowEndpoint {
     for (const stop of this.#open) stop()
   }
 
-  /** @returns what releases the place of the client. @throws EventProblem when there is none for it */
+  /** @returns what releases the place of the client. @throws ApiError when there is none for it */
   #enter({ request }: Exchange): () => void {
-    if (this.#isStopped) throw new EventProblem(503, STOPPING.message)
+    if (this.#isStopped) throw new ApiError(503, STOPPING.message)
     const client = clientOf(request, this.#parts.access.callerOf(request))
     const problem = this.#shares.problemOf(client)
     if (problem === undefined) return this.#shares.take(client)
     const whose = problem === 'greedy' ? ' of one client' : ''
-    throw new EventProblem(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
+    throw new ApiError(429, `too many requests${whose} read without a group (limit ${MAX_READERS})`)
   }
 
   #follow(topic: string, options: FollowOptions, sink: Follower, failed: (error: unknown) => void): void {
@@ -139,7 +140,7 @@ function eventDataIn(record: KafkaRecord): EventData | undefined {
 
 /** @param error also the reason why reading has ended */
 const problemOf = (error: unknown): Error =>
-  error instanceof Error ? error : EventProblem.of(error as Parameters<FollowSink['ended']>[0])
+  error instanceof Error ? error : eventProblemOf(error as Parameters<FollowSink['ended']>[0])
 
 /** Collects the first events behind a place, for a client that is answered once. */
 class FirstEvents implements Follower {

@@ -3,6 +3,7 @@ import { Members } from '../../core/members.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
@@ -10,7 +11,7 @@ import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.j
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
-import { type EventParts, EventProblem } from './event-answers.js'
+import { type EventParts, eventProblemOf } from './event-answers.js'
 import { eventIn, memoryOf } from './event-output.js'
 import {
   answerEvents,
@@ -49,7 +50,7 @@ export class GroupEndpoint {
     this.#records = records
   }
 
-  /** @throws EventProblem */
+  /** @throws ApiError */
   poll(exchange: Exchange, topic: string, group: string, query: Query): void {
     const isAutoAck = (query.oneOf('ack', ACKS) ?? 'auto') === 'auto'
     const wanted = wantedOf(exchange, query)
@@ -83,7 +84,7 @@ export class GroupEndpoint {
     const query = new Query(exchange.request)
     const group = requireGroup(query.text('group'))
     const offsets = query.text('offsets')
-    if (offsets === undefined) throw new EventProblem(400, 'the parameter offsets is missing')
+    if (offsets === undefined) throw new ApiError(400, 'the parameter offsets is missing')
     const places = placesIn(offsets, MAX_EVENTS)
     if (!admits(this.#parts, exchange, 'groups.ack', { topic, group })) return
     const { groups } = this.#verbs
@@ -135,20 +136,20 @@ export class GroupEndpoint {
   #failed(exchange: Exchange, { mode }: WantedEvents, reason: NoMessage | Error, skipped: number): void {
     const { answers } = this.#parts
     if (reason instanceof Error) answers.fail(exchange, reason)
-    else if (reason.type === 'failed') answers.fail(exchange, EventProblem.of(reason))
+    else if (reason.type === 'failed') answers.fail(exchange, eventProblemOf(reason))
     else if (reason.reason === undefined) answerEvents(answers, exchange, mode, [], { skipped })
-    else answers.fail(exchange, new EventProblem(503, reason.reason, undefined, TIMED_OUT))
+    else answers.fail(exchange, new ApiError(503, reason.reason, { cause: TIMED_OUT }))
   }
 
   #acked(exchange: Exchange, group: string, places: readonly Place[], results: readonly AckResult[]): void {
     const { answers } = this.#parts
     const failure = results.find(result => result.type === 'failed')
     const unknown = places.filter((_, at) => results[at]!.type !== 'acked')
-    if (failure !== undefined) answers.fail(exchange, EventProblem.of(failure))
+    if (failure !== undefined) answers.fail(exchange, eventProblemOf(failure))
     else if (unknown.length === 0) answers.noContent(exchange)
     else {
       const detail = `group ${group} does not wait for the acknowledgement of ${placesText(unknown)} here: the events were offered to another client since, or by another gateway. All others are acknowledged`
-      answers.fail(exchange, new EventProblem(409, detail, undefined, NOT_OFFERED))
+      answers.fail(exchange, new ApiError(409, detail, { cause: NOT_OFFERED }))
     }
   }
 }
@@ -163,9 +164,9 @@ function areSkipped(messages: readonly AcquiredMessage[], caller: Caller): boole
 const TIMED_OUT = { code: 'timedOut', retriable: true } as const
 const NOT_OFFERED = { code: 'invalidRequest', retriable: false } as const
 
-/** @throws EventProblem */
+/** @throws ApiError */
 function requireGroup(group: string | undefined): string {
-  if (group === undefined) throw new EventProblem(400, 'the parameter group is missing')
-  if (group === '') throw new EventProblem(400, 'the parameter group is empty')
+  if (group === undefined) throw new ApiError(400, 'the parameter group is missing')
+  if (group === '') throw new ApiError(400, 'the parameter group is empty')
   return group
 }

@@ -1,8 +1,9 @@
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
-import { EventAnswers, type EventParts, EventProblem } from './event-answers.js'
+import { EventAnswers, type EventParts } from './event-answers.js'
 import { FollowEndpoint } from './follow-endpoint.js'
 import { GroupEndpoint } from './group-endpoint.js'
 import { EventsApi } from './produce.js'
@@ -29,6 +30,6 @@ export const cloudeventsPlugin =
       followers.stop()
     })
     const routes = servedRoutes(cloudeventsOperations, { parts, groups, followers }, produce)
-    const notAllowed = (allow: string): EventProblem => new EventProblem(405, `only ${allow} can be used here`)
-    serveRoutes(app, routes, answers, new EventProblem(404, 'there is no such route'), notAllowed)
+    const notAllowed = (allow: string): ApiError => new ApiError(405, `only ${allow} can be used here`)
+    serveRoutes(app, routes, answers, new ApiError(404, 'there is no such route'), notAllowed)
   }

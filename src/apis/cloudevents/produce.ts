@@ -5,6 +5,7 @@ import { readListOfRecords } from '../../core/json/json-slices.js'
 import { atOnce, type InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
@@ -21,7 +22,7 @@ import {
   modeOf,
   typeOfElement
 } from './content-types.js'
-import { EventProblem, eventProblem } from './event-answers.js'
+import { eventProblem } from './event-answers.js'
 import { readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
@@ -45,14 +46,14 @@ class Defects {
     }
   }
 
-  /** @throws EventProblem if there are any */
+  /** @throws ApiError if there are any */
   throwIfAny(): void {
     if (this.#count === 0) return
     const lines = this.#listed.map(({ event, message }) =>
       event === undefined ? message : `event ${event}: ${message}`
     )
     if (this.#count > MAX_LISTED) lines.push('and more')
-    throw new EventProblem(400, lines.join('; '), this.#listed)
+    throw new ApiError(400, lines.join('; '), { members: { errors: this.#listed } })
   }
 }
 
@@ -70,7 +71,7 @@ interface SentEvents {
  * whose buffer is reused after the call that receives it.
  *
  * @param inTurns it yields; absent: it does all at once
- * @throws EventProblem
+ * @throws ApiError
  */
 export function* recordsOf(body: Buffer, sent: SentEvents, inTurns = false): InPieces<readonly ProduceRecord[]> {
   const defects = new Defects()
@@ -102,7 +103,7 @@ function* jsonRecords(
   inTurns: boolean
 ): InPieces<ProduceRecord[]> {
   const fault = encodingFault(body)
-  if (fault !== undefined) throw new EventProblem(400, `the body is not JSON: ${fault}`)
+  if (fault !== undefined) throw new ApiError(400, `the body is not JSON: ${fault}`)
   const records: ProduceRecord[] = []
   const isBatch = mode === 'batch'
   const headers = [{ key: CONTENT_TYPE, value: Buffer.from(isBatch ? typeOfElement(contentType) : contentType) }]
@@ -123,14 +124,14 @@ function* jsonRecords(
     } else {
       yield* readListOfRecords(reader, ahead, () => {
         if (records.length >= MAX_RECORDS_OF_BODY)
-          throw new EventProblem(413, `there are more than ${MAX_RECORDS_OF_BODY} events`)
+          throw new ApiError(413, `there are more than ${MAX_RECORDS_OF_BODY} events`)
         readEvent(records.length)
       })
     }
     if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
-    throw new EventProblem(400, `the body${isBatch ? `, event ${records.length}` : ''}: ${error.message}`)
+    throw new ApiError(400, `the body${isBatch ? `, event ${records.length}` : ''}: ${error.message}`)
   }
   return records
 }
@@ -156,10 +157,10 @@ export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     const mode = modeOf(contentType)
     if (mode === undefined) {
       const detail = `the event format ${contentType} is not known: there are ${EVENT_TYPE} and ${BATCH_TYPE}, in UTF-8; every other content type is that of the data of one event`
-      throw new EventProblem(415, detail)
+      throw new ApiError(415, detail)
     }
     if (rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === 'content-type').length > 1) {
-      throw new EventProblem(400, 'the header Content-Type occurs more than once')
+      throw new ApiError(400, 'the header Content-Type occurs more than once')
     }
     const query = new Query(request)
     const isSync = query.oneOf('async', BOOLEANS) !== 'true'
@@ -200,7 +201,13 @@ function failureAnswer(failed: readonly Failed[], known: readonly OutcomeSoFar[]
   }))
   const detail =
     known.length === 1 ? first.message : `${failed.length} of ${known.length} events failed: ${first.message}`
-  return eventProblem(statusByCode[first.code], detail, persistedText(known.map(certaintyOfKnown)), first, errors)
+  return eventProblem(
+    statusByCode[first.code],
+    detail,
+    persistedText(known.map(certaintyOfKnown)),
+    first,
+    errors && { errors }
+  )
 }
 
 interface Failed {

@@ -1,13 +1,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { RecordHeader } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { positionsOf } from '../../http/api/tail.js'
 import { WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { rangesOf } from '../../http/exchange/media-types.js'
 import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
 import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
-import { type EventAnswers, EventProblem } from './event-answers.js'
+import type { EventAnswers } from './event-answers.js'
 import {
   batchOutput,
   binaryOutput,
@@ -38,14 +39,14 @@ export class Query {
       })
   }
 
-  /** @throws EventProblem when it occurs twice, or cannot be decoded */
+  /** @throws ApiError when it occurs twice, or cannot be decoded */
   bytes(name: string): Buffer | undefined {
     const values = this.#pairs.filter(pair => pair[0] === name)
-    if (values.length > 1) throw new EventProblem(400, `the parameter ${name} occurs more than once`)
+    if (values.length > 1) throw new ApiError(400, `the parameter ${name} occurs more than once`)
     const value = values[0]?.[1].replaceAll('+', ' ')
     if (value === undefined) return undefined
     if (/%(?![\da-f]{2})/i.test(value)) {
-      throw new EventProblem(400, `the parameter ${name} has a % without two hexadecimal digits`)
+      throw new ApiError(400, `the parameter ${name} has a % without two hexadecimal digits`)
     }
     return Buffer.from(
       value.replace(/%(..)/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16))),
@@ -53,27 +54,27 @@ export class Query {
     )
   }
 
-  /** @throws EventProblem */
+  /** @throws ApiError */
   text(name: string): string | undefined {
     return this.bytes(name)?.toString()
   }
 
-  /** @throws EventProblem when it is none of them */
+  /** @throws ApiError when it is none of them */
   oneOf<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
     const text = this.text(name)
     const word = words.find(known => known === text)
     if (text !== undefined && word === undefined) {
-      throw new EventProblem(400, `the parameter ${name} has to be one of ${words.join(', ')}`)
+      throw new ApiError(400, `the parameter ${name} has to be one of ${words.join(', ')}`)
     }
     return word
   }
 
-  /** @throws EventProblem when it is no whole number between the bounds */
+  /** @throws ApiError when it is no whole number between the bounds */
   whole(name: string, min: number, max: number): number | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
     if (/^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text)
-    throw new EventProblem(400, `the parameter ${name} has to be a whole number from ${min} to ${max}`)
+    throw new ApiError(400, `the parameter ${name} has to be a whole number from ${min} to ${max}`)
   }
 }
 
@@ -119,23 +120,23 @@ export interface WantedEvents {
   readonly timeoutMs: number | undefined
 }
 
-/** @throws EventProblem */
+/** @throws ApiError */
 export function wantedOf({ request: { headers } }: Exchange, query: Query): WantedEvents {
   const count = query.whole('count', 1, Number.MAX_SAFE_INTEGER)
   const timeoutMs = query.whole('timeout', 0, MAX_WAIT_MS)
   const mode = acceptedMode(headers.accept, count !== undefined)
-  if (mode === undefined) throw new EventProblem(406, 'count asks for a batch, and Accept for a single event')
+  if (mode === undefined) throw new ApiError(406, 'count asks for a batch, and Accept for a single event')
   return { mode, count: mode === 'batch' ? Math.min(count ?? DEFAULT_EVENTS, MAX_EVENTS) : 1, timeoutMs }
 }
 
-/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws EventProblem */
+/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws ApiError */
 export function followOptionsOf(query: Query, from: string): FollowOptions {
   const partitions = partitionsOf(query.text('partition'))
   const common = { partitions, maxPartitions: MAX_PARTITIONS, timeoutMs: LOOK_UP_TIMEOUT_MS }
   if (from === 'earliest' || from === 'latest') return { ...common, from, positions: new Map() }
   const positions = positionsOf(from)
   if (positions === undefined) {
-    throw new EventProblem(
+    throw new ApiError(
       400,
       `${from === '' ? 'an empty position' : 'the position'} is neither earliest nor latest, nor has it the form 0:17,1:4`
     )
@@ -147,7 +148,7 @@ export function followOptionsOf(query: Query, from: string): FollowOptions {
 function partitionsOf(text: string | undefined): readonly number[] | undefined {
   if (text === undefined) return undefined
   if (/^\d{1,10}(,\d{1,10})*$/.test(text)) return text.split(',').map(Number)
-  throw new EventProblem(400, 'the parameter partition has to be numbers with commas between them')
+  throw new ApiError(400, 'the parameter partition has to be numbers with commas between them')
 }
 
 /** An event, ready to be answered, and where its record is. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Target } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admits, IGNORED_BYTES, withBytes } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
@@ -7,7 +8,7 @@ import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import type { Content, Operation } from '../../http/openapi/operation.js'
 import { BATCH_TYPE, EVENT_TYPE, MAX_EVENTS } from './content-types.js'
-import { type EventParts, EventProblem } from './event-answers.js'
+import type { EventParts } from './event-answers.js'
 import type { FollowEndpoint } from './follow-endpoint.js'
 import type { GroupEndpoint } from './group-endpoint.js'
 import { Query } from './read-request.js'
@@ -90,9 +91,9 @@ const RATE = /^[1-9]\d{0,8}$/
 function answerHandshake({ answers }: EventParts, exchange: Exchange): void {
   const { 'webhook-request-origin': origin, 'webhook-request-rate': rate = '' } = exchange.request.headers
   if (typeof origin !== 'string') {
-    const refusal = new EventProblem(405, 'OPTIONS needs the header WebHook-Request-Origin here')
+    const refusal = new ApiError(405, 'OPTIONS needs the header WebHook-Request-Origin here')
     answers.fail(exchange, refusal, !hasBody(exchange), { allow: 'GET, POST, OPTIONS' })
-  } else if (!SENDER.test(origin)) throw new EventProblem(400, 'WebHook-Request-Origin is not a name of DNS')
+  } else if (!SENDER.test(origin)) throw new ApiError(400, 'WebHook-Request-Origin is not a name of DNS')
   else {
     const allowed = RATE.test(String(rate)) ? String(rate) : '*'
     const headers = { allow: 'POST', 'webhook-allowed-origin': origin, 'webhook-allowed-rate': allowed }
@@ -180,11 +181,11 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
       const group = query.text('group')
       const from = query.text('from')
       if (!mayRead(parts, exchange, group === undefined ? 'follow' : 'groups.consume', { topic, group })) return
-      if (group !== undefined && from !== undefined) throw new EventProblem(400, 'group and from exclude each other')
-      if (group === '') throw new EventProblem(400, 'the parameter group is empty')
+      if (group !== undefined && from !== undefined) throw new ApiError(400, 'group and from exclude each other')
+      if (group === '') throw new ApiError(400, 'the parameter group is empty')
       if (group !== undefined) groups.poll(exchange, topic, group, query)
       else if (from !== undefined) followers.poll(exchange, topic, from, query)
-      else throw new EventProblem(400, 'one of the parameters group and from is needed')
+      else throw new ApiError(400, 'one of the parameters group and from is needed')
     }
   },
   acknowledge: {
@@ -203,7 +204,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Events>>> = {
     },
     /** The body means nothing: clients send an empty one in pieces. */
     receive({ parts, groups }, exchange, params) {
-      const tooLarge = new EventProblem(413, 'a request of this kind has no body')
+      const tooLarge = new ApiError(413, 'a request of this kind has no body')
       withBytes(parts, exchange, IGNORED_BYTES, tooLarge, () => groups.ack(exchange, params))
     }
   },

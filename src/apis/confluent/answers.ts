@@ -1,30 +1,21 @@
 import type { IncomingMessage } from 'node:http'
-import { CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { MadeList } from '../../http/api/long-lists.js'
 import { AnswerTemplate } from '../../http/exchange/answers.js'
 import { type Reply, sentUrlOf } from '../../http/exchange/exchange.js'
 import { codeOfStatus, JSON_TYPE } from '../../http/exchange/modern-answers.js'
-import {
-  failedProblemOf,
-  type Problem,
-  ProblemError,
-  RETRIABLE,
-  RETRY_OF_REGISTRY,
-  reasonOf,
-  type Version
-} from './failures.js'
+import { problemOf, RETRIABLE, RETRY_OF_REGISTRY, reasonOf, type Version } from './failures.js'
 import { errorTypeOf, V2_TYPE } from './media-types.js'
-import { BodyError } from './record-bytes.js'
 
 export const errorObjectJson = (code: number, message: string): string =>
   `{"error_code":${code},"message":${JSON.stringify(message)}}`
 
 /** Writes answers as Confluent's REST Proxy does. */
 export class ConfluentAnswers extends ErrorAnswers {
-  protected readonly bug = new ProblemError({ status: 500, code: 500, message: 'internal error' })
   readonly okOf = { v2: new AnswerTemplate(200, V2_TYPE), v3: new AnswerTemplate(200, JSON_TYPE) } as const
 
   ok({ response, requestId }: Reply, version: Version, body: string): void {
@@ -36,23 +27,24 @@ export class ConfluentAnswers extends ErrorAnswers {
     else this.send(asked, 200, version === 'v2' ? V2_TYPE : JSON_TYPE, body, { held })
   }
 
-  answerTo(error: unknown, asked: Reply): ErrorAnswer | undefined {
-    if (error instanceof DeserializeError) return this.answerTo(new BodyError(400, `the body: ${error.message}`), asked)
-    const problem = problemIn(error)
-    if (problem === undefined) return undefined
-    const { status, code, message, type = typeOfRoute(asked.response.req), reason } = problem
-    const told = reason ?? reasonOf(code)
-    const isUsual = reason === undefined && told === codeOfStatus(status)
+  override answerTo(error: unknown, asked: Reply): ErrorAnswer | undefined {
+    const isUnreadable = error instanceof DeserializeError
+    return super.answerTo(isUnreadable ? new ApiError(400, `the body: ${error.message}`) : error, asked)
+  }
+
+  protected write({ status, message, details }: ApiError, { response }: Reply): ErrorAnswer {
+    const { code = status, type = typeOfRoute(response.req), cause: given } = details
+    const told = given === undefined ? reasonOf(code) : errorCodeOf(given)
+    const isUsual = given === undefined && told === codeOfStatus(status)
     const cause = isUsual ? undefined : { code: told, retriable: RETRIABLE.has(told) }
     const headers = status === 503 && told === 'registryUnreachable' ? RETRY_OF_REGISTRY : undefined
     return { status, type, body: errorObjectJson(code, message), headers, cause }
   }
-}
 
-function problemIn(error: unknown): Problem | undefined {
-  const status = refusalStatus(error)
-  if (status === undefined || !(error instanceof CastellanError)) return failedProblemOf(error)
-  return { status, code: refusalCodeOf(error), message: error.message }
+  protected toApiError(error: CastellanError): ApiError {
+    const status = refusalStatus(error)
+    return status === undefined ? problemOf(error) : new ApiError(status, error.message, { code: refusalCodeOf(error) })
+  }
 }
 
 /** Confluent's code for a reason of {@link refusalStatus}. */

@@ -1,26 +1,14 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import { isLegalTopicName, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
+import { ApiError, type ErrorDetails } from '../../http/api/api-answers.js'
 import { codeOfStatus } from '../../http/exchange/modern-answers.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import { FAILURE_LASTS_MS } from '../../schemas/remembered.js'
 
 /** The version of the API that a route belongs to; it decides the type of its answers, and codes of errors. */
 export type Version = 'v2' | 'v3'
-
-/** An error as clients see it: a status of HTTP, and Confluent's code for the cause. */
-export interface Problem {
-  readonly status: number
-  readonly code: number
-  readonly message: string
-  /** The content type of the answer. Absent: that of the route. */
-  readonly type?: string
-  /** The setting whose limit refuses the request. */
-  readonly setting?: string
-  /** Why the request fails, in modern answers and counts. Absent: follows from the code. */
-  readonly reason?: ErrorCode | undefined
-}
 
 /** A record that is refused before Kafka is asked. */
 export interface RefusedRecord extends RecordFailure {
@@ -42,18 +30,6 @@ export const RETRIABLE: ReadonlySet<ErrorCode> = new Set([
 
 /** A schema registry that is away is not asked before. */
 export const RETRY_OF_REGISTRY = { 'retry-after': String(Math.ceil(FAILURE_LASTS_MS / 1_000)) }
-
-/** A request is answered with this problem. */
-export class ProblemError extends StacklessError {
-  readonly problem: Problem
-  readonly setting: string | undefined
-
-  constructor(problem: Problem) {
-    super(problem.message)
-    this.problem = problem
-    this.setting = problem.setting
-  }
-}
 
 export const UNAUTHENTICATED = 40101
 export const UNAUTHORIZED = 40301
@@ -148,11 +124,22 @@ const DENIED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED
  *
  * @param topic that the request names. Texts of Kafka do not name it: "This server does not host this topic-partition."
  */
-export function problemOf(error: CastellanError, topic?: string): Problem {
-  return { reason: errorCodeOf(error), ...statusAndCodeOf(error, topic) }
+export function problemOf(error: CastellanError, topic?: string): ApiError {
+  const { status, code, message } = answerOf(error, topic)
+  return new ApiError(status, message, { code, cause: { code: errorCodeOf(error), retriable: error.retriable } })
 }
 
-function statusAndCodeOf(error: CastellanError, topic: string | undefined): Problem {
+/** The same error with other details. */
+export const detailed = ({ status, message, details }: ApiError, changed: ErrorDetails): ApiError =>
+  new ApiError(status, message, { ...details, ...changed })
+
+interface StatusAndCode {
+  readonly status: number
+  readonly code: number
+  readonly message: string
+}
+
+function answerOf(error: CastellanError, topic: string | undefined): StatusAndCode {
   const { message, code } = error
   if (error instanceof KafkaError) {
     if (error.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) {
@@ -176,7 +163,7 @@ function statusAndCodeOf(error: CastellanError, topic: string | undefined): Prob
 }
 
 /** The answer to a request that has failed; `undefined`: by a bug. @param topic see {@link problemOf} */
-export function failedProblemOf(error: unknown, topic?: string): Problem | undefined {
-  if (error instanceof ProblemError) return error.problem
+export function failedProblemOf(error: unknown, topic?: string): ApiError | undefined {
+  if (error instanceof ApiError) return error
   return error instanceof CastellanError ? problemOf(error, topic) : undefined
 }

@@ -4,6 +4,7 @@ import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import { LongList, type LongLists } from '../../http/api/long-lists.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
@@ -13,16 +14,14 @@ import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes
 import type { TopicMetadata } from '../../verbs/verbs.js'
 import type { ConfluentAnswers } from './answers.js'
 import {
+  detailed,
   KAFKA_UNKNOWN,
   noTopicText,
   PARTITION_NOT_FOUND,
-  type Problem,
-  ProblemError,
   problemOf,
   TOPIC_NOT_FOUND,
   type Version
 } from './failures.js'
-import { BodyError } from './record-bytes.js'
 
 /** Every error of Confluent's API. */
 export const error = z.object({ error_code: z.int(), message: z.string() })
@@ -73,7 +72,7 @@ export function answerAllowed(
   const { answers } = parts
   answerWork(parts, exchange, async client => {
     const result = await work().catch(error => {
-      throw error instanceof CastellanError ? new ProblemError(problemOf(error, topic)) : error
+      throw error instanceof CastellanError ? problemOf(error, topic) : error
     })
     if (result instanceof LongList) {
       const made = await parts.longLists.make(result, client, exchange.response)
@@ -84,7 +83,7 @@ export function answerAllowed(
   })
 }
 
-const TOO_LARGE = new BodyError(
+const TOO_LARGE = new ApiError(
   413,
   `the body is larger than ${MAX_PARSED_BYTES} bytes, the limit of requests that produce nothing`
 )
@@ -93,7 +92,7 @@ const TOO_LARGE = new BodyError(
 export const readSmallBody = (parts: ConfluentParts, exchange: Exchange, use: (bytes: Buffer) => void): void =>
   withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, use)
 
-/** The topic of this name. @throws ProblemError when there is none, KafkaError when it cannot be read */
+/** The topic of this name. @throws ApiError when there is none, KafkaError when it cannot be read */
 export function usableTopic(
   topics: ReadonlyMap<string, TopicMetadata>,
   name: string,
@@ -101,18 +100,16 @@ export function usableTopic(
 ): TopicMetadata {
   const found = topics.get(name)
   if (found?.errorCode === errorCodes.NONE) return found
-  throw found === undefined || NO_SUCH_TOPIC.has(found.errorCode)
-    ? new ProblemError(missing)
-    : kafkaErrorOf(found.errorCode)
+  throw found === undefined || NO_SUCH_TOPIC.has(found.errorCode) ? missing : kafkaErrorOf(found.errorCode)
 }
 
 export type FoundPartition = TopicMetadata['partitions'][number]
 
-/** The partition that a path names. @throws ProblemError when there is none */
+/** The partition that a path names. @throws ApiError when there is none */
 export function requirePartition({ topic, partitions }: TopicMetadata, text: string): FoundPartition {
   const number = partitionIn(text)
   const found = partitions.find(({ partition }) => partition === number)
-  if (found === undefined) throw new ProblemError(noPartition(topic, text))
+  if (found === undefined) throw noPartition(topic, text)
   return found
 }
 
@@ -120,19 +117,12 @@ export function requirePartition({ topic, partitions }: TopicMetadata, text: str
 export const partitionIn = (text: string): number | 'none' => (/^\d{1,9}$/.test(text) ? Number(text) : 'none')
 
 /** For requests of version 3 that produce nothing: the original's clients look for its code. */
-export const unknownTopic = (topic: string): Problem => ({ ...noTopic(topic), code: KAFKA_UNKNOWN })
+export const unknownTopic = (topic: string): ApiError => detailed(noTopic(topic), { code: KAFKA_UNKNOWN })
 
-export const noTopic = (topic: string): Problem => ({
-  status: 404,
-  code: TOPIC_NOT_FOUND,
-  message: noTopicText(topic)
-})
+export const noTopic = (topic: string): ApiError => new ApiError(404, noTopicText(topic), { code: TOPIC_NOT_FOUND })
 
-export const noPartition = (topic: string, partition: string): Problem => ({
-  status: 404,
-  code: PARTITION_NOT_FOUND,
-  message: `topic ${topic} has no partition ${partition}`
-})
+export const noPartition = (topic: string, partition: string): ApiError =>
+  new ApiError(404, `topic ${topic} has no partition ${partition}`, { code: PARTITION_NOT_FOUND })
 
 export const inOrderOfBytes = (one: string, other: string): number =>
   Buffer.compare(Buffer.from(one), Buffer.from(other))

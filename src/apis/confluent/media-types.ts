@@ -1,8 +1,9 @@
+import { ApiError } from '../../http/api/api-answers.js'
 import { mediaTypeOf, rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE, MODERN_TYPE } from '../../http/exchange/modern-answers.js'
 import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { SchemaFormat } from '../../schemas/schemas.js'
-import { ProblemError, type Version } from './failures.js'
+import type { Version } from './failures.js'
 
 export const V2_TYPE = 'application/vnd.kafka.v2+json'
 export const BINARY_TYPE = 'application/vnd.kafka.binary.v2+json'
@@ -46,16 +47,16 @@ const CHARSETS: ReadonlyMap<string, Charset> = new Map([
   ['latin1', 'latin1']
 ])
 
-/** @param takesLines the body may be of {@link LINES_TYPE} @throws ProblemError */
+/** @param takesLines the body may be of {@link LINES_TYPE} @throws ApiError */
 export function charsetOf(contentType = '', takesLines = false): Charset {
   if (contentType === JSON_TYPE) return 'utf8'
   const type = mediaTypeOf(contentType)
   if (type !== JSON_TYPE && !(takesLines && type === LINES_TYPE))
-    throw new ProblemError({ status: 415, code: 415, message: 'the content type must be application/json' })
+    throw new ApiError(415, 'the content type must be application/json')
   const name = /;\s*charset\s*=\s*"?([^\s;"]*)/i.exec(contentType)?.[1] ?? 'utf8'
   const charset = CHARSETS.get(name.toLowerCase())
   if (charset !== undefined) return charset
-  throw new ProblemError({ status: 400, code: 400, message: 'the charset must be UTF-8 or ISO-8859-1' })
+  throw new ApiError(400, 'the charset must be UTF-8 or ISO-8859-1')
 }
 
 /** Further types that clients of version 2 ask for, and that mean its answers. */

@@ -8,6 +8,7 @@ import {
   LOOK_UP_TIMEOUT_MS,
   MAX_LOOK_UPS
 } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { LongLists } from '../../http/api/long-lists.js'
@@ -16,11 +17,9 @@ import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/rout
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { ConfluentAnswers } from './answers.js'
-import { ProblemError } from './failures.js'
 import type { ConfluentParts } from './look-up.js'
 import { isAcceptable } from './media-types.js'
 import { confluentOperations, v3AdminRoutes } from './operations.js'
-import { BodyError } from './record-bytes.js'
 import { SchemaWriter } from './schema-writer.js'
 import type { ConfluentSettings } from './settings.js'
 import { consumerRoutes } from './v2/consumer-routes.js'
@@ -30,14 +29,9 @@ import { lookUpRoutes } from './v2/routes.js'
 import { V3Batch, V3Records, WHOLE_BODY_BYTES } from './v3/records-endpoint.js'
 import { StreamTurns, turnLimitsOf } from './v3/stream-turns.js'
 
-const NO_ROUTE = new BodyError(404, 'there is nothing at this path')
-const NO_METHOD = new BodyError(405, 'this path does not have this method')
-const NOT_ACCEPTABLE = new ProblemError({
-  status: 406,
-  code: 406,
-  message: 'none of the types in Accept is that of the answer',
-  type: JSON_TYPE
-})
+const NO_ROUTE = new ApiError(404, 'there is nothing at this path')
+const NO_METHOD = new ApiError(405, 'this path does not have this method')
+const NOT_ACCEPTABLE = new ApiError(406, 'none of the types in Accept is that of the answer', { type: JSON_TYPE })
 
 /** Serves Confluent's API. */
 export const confluentPlugin =

@@ -6,15 +6,8 @@ import { skipValue } from '../../core/json/json-values.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { MAX_RECORD_HEADERS, type RecordHeader } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { WantedSchema } from '../../schemas/schemas.js'
-import { type Problem, ProblemError } from './failures.js'
-
-/** A body, or a part of it, cannot be used; nothing of it is produced. */
-export class BodyError extends ProblemError {
-  constructor(status: number, message: string, code = status, further?: Pick<Problem, 'reason' | 'setting'>) {
-    super({ status, code, message, ...further })
-  }
-}
 
 /** A schema as a request names it. */
 export type NamedSchema = Pick<WantedSchema, 'subject' | 'strategy' | 'format' | 'schema' | 'id' | 'version'>
@@ -26,10 +19,10 @@ export interface SchemaData {
   readonly json: Buffer
 }
 
-export const unknownMember = (name: string, status = 422): BodyError =>
-  new BodyError(status, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
+export const unknownMember = (name: string, status = 422): ApiError =>
+  new ApiError(status, `unknown member ${JSON.stringify(name.slice(0, 100))}`)
 
-/** The JSON of a whole body; `undefined`: it is empty. @throws BodyError */
+/** The JSON of a whole body; `undefined`: it is empty. @throws ApiError */
 export function jsonIn(bytes: Buffer): unknown {
   if (bytes.length === 0) return undefined
   try {
@@ -40,18 +33,18 @@ export function jsonIn(bytes: Buffer): unknown {
 }
 
 /** @param fault why it is not, as a clause */
-export const notJson = (what: 'the body' | 'the record', fault: string): BodyError =>
-  new BodyError(400, `${what} is not JSON: ${fault}`)
+export const notJson = (what: 'the body' | 'the record', fault: string): ApiError =>
+  new ApiError(400, `${what} is not JSON: ${fault}`)
 
-/** @param ofMissing the status for a missing member. @throws BodyError 422 for no body or an unknown member, else 400 */
+/** @param ofMissing the status for a missing member. @throws ApiError 422 for no body or an unknown member, else 400 */
 export function checked<Body>(json: unknown, schema: z.ZodType<Body>, ofMissing = 422): Body {
-  if (json === undefined) throw new BodyError(422, 'the body is empty')
+  if (json === undefined) throw new ApiError(422, 'the body is empty')
   const { data, error } = schema.safeParse(json)
   if (error === undefined) return data
   const [{ code, path, message }] = error.issues as [z.core.$ZodIssue]
   const isMissing = path.length > 0 && memberAt(json, path) === undefined
   const status = code === 'unrecognized_keys' ? 422 : isMissing ? ofMissing : 400
-  throw new BodyError(status, `${path.join('.') || 'the body'}: ${message}`)
+  throw new ApiError(status, `${path.join('.') || 'the body'}: ${message}`)
 }
 
 const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
@@ -61,7 +54,7 @@ const memberAt = (json: unknown, path: readonly PropertyKey[]): unknown =>
 export function readBase64(reader: JsonReader): Buffer | null {
   if (takeNull(reader)) return null
   const bytes = decodeBase64(readStringBytes(reader))
-  if (bytes === undefined) throw new BodyError(400, 'a key, value or header is not base64 of the standard alphabet')
+  if (bytes === undefined) throw new ApiError(400, 'a key, value or header is not base64 of the standard alphabet')
   return bytes
 }
 
@@ -84,7 +77,7 @@ export function readHeaderList(reader: JsonReader, nameMember: 'name' | 'key'): 
   if (takeNull(reader)) return headers
   readElements(reader, () => {
     if (headers.length >= MAX_RECORD_HEADERS)
-      throw new BodyError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
+      throw new ApiError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
     let key: string | undefined
     let value: Buffer | null = null
     for (let member = reader.firstMember(); member !== undefined; member = reader.nextMember()) {
@@ -92,7 +85,7 @@ export function readHeaderList(reader: JsonReader, nameMember: 'name' | 'key'): 
       else if (member === 'value') value = readBase64(reader)
       else throw unknownMember(member)
     }
-    if (key === undefined) throw new BodyError(422, `a header has no ${nameMember}`)
+    if (key === undefined) throw new ApiError(422, `a header has no ${nameMember}`)
     headers.push({ key, value })
   })
   return headers

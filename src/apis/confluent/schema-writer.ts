@@ -3,6 +3,7 @@ import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { ProduceRecord } from '../../core/model.js'
 import { type Access, ANONYMOUS, type Caller } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Later } from '../../http/api/produce-route.js'
 import { clientOf, isOfThisMachine } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -16,7 +17,7 @@ import {
 } from '../../schemas/schemas.js'
 import type { ConfluentAnswers } from './answers.js'
 import { UNAUTHORIZED } from './failures.js'
-import { BodyError, type NamedSchema } from './record-bytes.js'
+import type { NamedSchema } from './record-bytes.js'
 import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
 
 /** The topic of the records of a request, what its client may do, and which it is. */
@@ -71,7 +72,7 @@ export class SchemaWriter {
     return (take, fail) => void done.then(take, fail)
   }
 
-  /** @throws BodyError */
+  /** @throws ApiError */
   async resolve(
     part: 'key' | 'value',
     named: NamedSchema,
@@ -88,7 +89,7 @@ export class SchemaWriter {
    * Gives records of which all keys, or all values, have one schema their bytes.
    *
    * @param schemas absent ones have no schema: a null stays a null
-   * @throws BodyError for the first record that does not fit, also into the limit of the request
+   * @throws ApiError for the first record that does not fit, also into the limit of the request
    */
   async encode(
     records: readonly ProduceRecord[],
@@ -116,7 +117,7 @@ export class SchemaWriter {
    * Gives records their bytes that name their schemas one by one, and refuses those that do not fit.
    *
    * @param isPart of a stream: a record that would exceed the limit is refused as others are
-   * @throws BodyError where the records of a request would exceed its limit
+   * @throws ApiError where the records of a request would exceed its limit
    */
   async encodeEach({ items, records, bytes }: Collected, client: SchemaClient, isPart = false): Promise<Collected> {
     // The bytes of a body are valid until the first wait.
@@ -130,7 +131,7 @@ export class SchemaWriter {
     const encodings: Encoding[] = []
     for (const [at, schema] of schemas.entries()) {
       const data = items[at >> 1]!.unencoded?.[PARTS[at & 1]!]
-      if (schema !== undefined && !(schema instanceof BodyError)) encodings.push({ schema, json: data!.json })
+      if (schema !== undefined && !(schema instanceof ApiError)) encodings.push({ schema, json: data!.json })
     }
     const results = await this.#schemas.encode(encodings, { maxBytes: this.#maxBytes, owner: client.owner })
     const encoded: Collected = { items: [], records: [], bytes }
@@ -141,18 +142,18 @@ export class SchemaWriter {
         continue
       }
       const record = kept[nextRecord++]!
-      const [key, value] = PARTS.map((part, place): Data | BodyError => {
+      const [key, value] = PARTS.map((part, place): Data | ApiError => {
         const schema = schemas[2 * at + place]
         if (schema === undefined) return { bytes: record[part], size: item[part] }
-        if (schema instanceof BodyError) return schema
+        if (schema instanceof ApiError) return schema
         const bytes = results[nextResult++]!
         if (!(bytes instanceof SchemaError)) return { bytes, size: { type: schema.format, size: bytes.length, schema } }
         const refused = toBodyError(bytes, `${part}.data: `)
         if (bytes.details.maxBytes !== undefined && !isPart) throw refused
         return refused
-      }) as [Data | BodyError, Data | BodyError]
-      const error = key instanceof BodyError ? key : value
-      if (key instanceof BodyError || value instanceof BodyError) encoded.items.push({ refused: refusalOfItem(error) })
+      }) as [Data | ApiError, Data | ApiError]
+      const error = key instanceof ApiError ? key : value
+      if (key instanceof ApiError || value instanceof ApiError) encoded.items.push({ refused: refusalOfItem(error) })
       else {
         encoded.items.push({ key: key.size, value: value.size })
         encoded.records.push({ ...record, key: key.bytes, value: value.bytes })
@@ -163,15 +164,15 @@ export class SchemaWriter {
 
   /** Finds each schema of a request once. A problem is a result: it belongs to each record that names the schema. */
   #resolver(client: SchemaClient) {
-    const found = new Map<string, Promise<ResolvedSchema | BodyError>>()
-    return (part: 'key' | 'value', named: NamedSchema): Promise<ResolvedSchema | BodyError> => {
+    const found = new Map<string, Promise<ResolvedSchema | ApiError>>()
+    return (part: 'key' | 'value', named: NamedSchema): Promise<ResolvedSchema | ApiError> => {
       const name = JSON.stringify([part, named])
       const known = found.get(name)
       if (known !== undefined) return known
       if (found.size === MAX_SCHEMAS)
-        return Promise.resolve(new BodyError(422, `a request has at most ${MAX_SCHEMAS} different schemas`))
+        return Promise.resolve(new ApiError(422, `a request has at most ${MAX_SCHEMAS} different schemas`))
       const asked = this.resolve(part, named, client).catch(error => {
-        if (error instanceof BodyError) return error
+        if (error instanceof ApiError) return error
         throw error
       })
       found.set(name, asked)
@@ -186,11 +187,12 @@ interface Data {
   readonly size: Item['key']
 }
 
-function toBodyError({ reason, message, details }: SchemaError, where = ''): BodyError {
+function toBodyError({ reason, message, details }: SchemaError, where = ''): ApiError {
   if (details.registry !== undefined && DENIED.has(details.registry.code))
-    return new BodyError(403, message, UNAUTHORIZED)
+    return new ApiError(403, message, { code: UNAUTHORIZED })
   const [status, code, beginning = where] = PROBLEMS.get(reason) ?? [422, 42207, SERIALIZING]
-  return new BodyError(status, beginning + message, code, reason === 'registryUnreachable' ? { reason } : {})
+  const cause = reason === 'registryUnreachable' ? { code: reason, retriable: true } : undefined
+  return new ApiError(status, beginning + message, { code, cause })
 }
 
 /** What is known of the client of a request to a topic. */

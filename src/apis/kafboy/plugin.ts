@@ -7,6 +7,7 @@ import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import type { Access } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { admitsRuled } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
@@ -16,7 +17,7 @@ import { type Exchange, hasBody, type Reply, sentPartsOf } from '../../http/exch
 import { isJsonType, parseForm, toJsonObject } from './content.js'
 import { Ekaf, type EkafMode } from './ekaf.js'
 import { HookCalls, type HookProblem, loadHooks } from './hooks/hook-calls.js'
-import { KafboyError, KafboyProduceApi } from './produce.js'
+import { KafboyProduceApi } from './produce.js'
 import { type FoundRoute, type ProduceMode, RouteTable } from './routes.js'
 import type { KafboySettings } from './settings.js'
 
@@ -94,7 +95,7 @@ function serveAll(
 function receiveRecords(exchange: Exchange, route: FoundRoute & { type: 'produce' }, produce: Producing): void {
   const { method } = exchange.request
   if (method === 'POST') produce.receive(exchange, route)
-  else produce.refuse(exchange, new KafboyError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))
+  else produce.refuse(exchange, new ApiError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))
 }
 
 const sendEmpty = ({ response, requestId }: Exchange, status: number): void =>

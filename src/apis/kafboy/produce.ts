@@ -1,15 +1,10 @@
 import { isUtf8 } from 'node:buffer'
-import {
-  CastellanError,
-  ForbiddenError,
-  QuotaExceededError,
-  StacklessError,
-  UnreadableBodyError
-} from '../../core/errors.js'
+import { CastellanError, ForbiddenError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { type ApiContext, MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import type {
   Later,
@@ -38,22 +33,9 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 const OK_BODY = '{"ok":1}'
 const RETRY = { 'retry-after': '1' }
 
-/** A request is answered with this. */
-export class KafboyError extends StacklessError {
-  readonly status: number
-  /** A hook may have produced records by itself, whose outcome the answer does not report. */
-  readonly isUnknown: boolean
-
-  constructor(status: number, message: string, isUnknown = false) {
-    super(message)
-    this.status = status
-    this.isUnknown = isUnknown
-  }
-}
-
-const invalid = (): KafboyError => new KafboyError(400, 'invalid')
-const empty = (): KafboyError => new KafboyError(400, 'empty')
-const tooLarge = (): KafboyError => new KafboyError(413, 'no_body')
+const invalid = (): ApiError => new ApiError(400, 'invalid')
+const empty = (): ApiError => new ApiError(400, 'empty')
+const tooLarge = (): ApiError => new ApiError(413, 'no_body')
 
 /** A request to a produce route. A hook may change all but the exchange. */
 interface Head extends ProduceHead {
@@ -171,13 +153,13 @@ export class KafboyProduceApi implements ProduceApi<Head> {
         return this.#edited({ topic, mode: mode === undefined || mode === 'sync' ? 'async' : mode, records }, head)
       }
       case 'reject':
-        throw new KafboyError(400, edited.message)
+        throw new ApiError(400, edited.message)
       case 'threw':
-        throw new KafboyError(500, '', true)
+        throw new ApiError(500, '', { isUnknown: true })
       case 'timedOut':
-        throw new KafboyError(504, 'timeout', true)
+        throw new ApiError(504, 'timeout', { isUnknown: true })
       case 'overloaded':
-        throw new KafboyError(503, 'system overload')
+        throw new ApiError(503, 'system overload')
     }
   }
 
@@ -219,10 +201,10 @@ export class KafboyProduceApi implements ProduceApi<Head> {
   }
 
   refuse(error: unknown, { isRead }: RefusedRequest): ProduceAnswer | undefined {
-    if (error instanceof KafboyError) {
-      const { status, message, isUnknown } = error
+    if (error instanceof ApiError) {
+      const { status, message, details } = error
       if (status === 400 || status === 413) this.#hooks?.error(message)
-      const persisted = isUnknown ? 'unknown' : undefined
+      const persisted = details.isUnknown ? 'unknown' : undefined
       if (status === 500) return { ...this.broken(), persisted }
       const answer = failed(status, errorJson(message))
       const headers = { ...answer.headers, ...(HINTS.has(message) && warningOf(HINTS.get(message)!)) }

@@ -3,6 +3,7 @@ import { OverloadedError } from '../../core/errors.js'
 import { Members } from '../../core/members.js'
 import { shortened } from '../../core/printable.js'
 import { ANSWERS_SETTING } from '../../core/record-budget.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { Poll } from '../../http/api/poll.js'
 import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
@@ -14,7 +15,7 @@ import { partsOfRecords, type RecordParts } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
 import { type AckResult, type AcquiredMessage, type NoMessage, ONE_MESSAGE } from '../../verbs/verbs.js'
 import { addMessage, type MessageOptions, messageOptionsOf } from './message-json.js'
-import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
+import { DISABLED, LONG_POLL_TIMEOUT, overloadedTextOf, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
 import {
   type AckOf,
   ackOf,
@@ -69,7 +70,7 @@ export class ConsumeEndpoint {
     return this.#polls.size
   }
 
-  /** @throws PixyError when a parameter is wrong */
+  /** @throws ApiError when a parameter is wrong */
   consume(request: PixyRequest): void {
     const { exchange, topic, query } = request
     const groupId = groupOf(query.values)
@@ -78,11 +79,11 @@ export class ConsumeEndpoint {
     const options = messageOptionsOf(query.values, this.#parts.schemas)
     if (!allows(this.#parts, request, 'groups.consume', { topic, group: groupId }, browserRefusalOf(exchange.request)))
       return
-    if (this.#parts.settings.consumerDisabled) throw new PixyError(503, DISABLED)
+    if (this.#parts.settings.consumerDisabled) throw new ApiError(503, DISABLED)
     this.#poll(request, groupId, ack, options, count)
   }
 
-  /** @param form parameters of the body. @throws PixyError when a parameter is wrong */
+  /** @param form parameters of the body. @throws ApiError when a parameter is wrong */
   ack(request: PixyRequest, form: Values): void {
     const { verbs, topic, query } = request
     const values = merged(form, query.values)
@@ -91,7 +92,7 @@ export class ConsumeEndpoint {
     if (!allows(this.#parts, request, 'groups.ack', { topic, group: groupId })) return
     if (typeof place === 'string') {
       const partition = place === 'auto' ? NONE_NAMED : NONE_WANTED
-      throw new PixyError(500, notRead(groupId, topic, partition))
+      throw new ApiError(500, notRead(groupId, topic, partition))
     }
     verbs.groups.ack(groupId, { topic, ...place }).then(
       result => this.#acked(request, groupId, place, result),
@@ -238,7 +239,7 @@ export class ConsumeEndpoint {
 function countOf(values: Values): number | undefined {
   const count = numberOf(values, 'count', int32)
   if (count === undefined) return undefined
-  if (count < 1) throw new PixyError(400, 'count should be at least 1')
+  if (count < 1) throw new ApiError(400, 'count should be at least 1')
   return Math.min(count, MAX_ANSWER_MESSAGES)
 }
 

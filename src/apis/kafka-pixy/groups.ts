@@ -1,10 +1,10 @@
+import { ApiError } from '../../http/api/api-answers.js'
 import type { GroupOffset, GroupReader, Verbs } from '../../verbs/verbs.js'
-import { PixyError } from './pixy-answers.js'
 
 type PartitionsByClient = ReadonlyMap<string, readonly number[]>
 
 /** The named group does not exist, or does not read the topic. */
-export class NoReadersError extends PixyError {}
+export class NoReadersError extends ApiError {}
 
 /**
  * Looks up the readers of a topic by group. Groups without a reader of the topic are left out.

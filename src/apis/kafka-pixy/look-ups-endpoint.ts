@@ -1,6 +1,7 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
 import type { Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { type LongList, lazily } from '../../http/api/long-lists.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
@@ -9,7 +10,7 @@ import type { VerbPath } from '../../verbs/facts.js'
 import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
 import { byBytes, checkJson, GoJsonError, goJson, type Json, longGoJson, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
-import { NO_SUCH_TOPIC_TEXT, PixyError } from './pixy-answers.js'
+import { NO_SUCH_TOPIC_TEXT } from './pixy-answers.js'
 import { allows, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
 
 /** Kept for old clients, although ZooKeeper is not used. */
@@ -22,7 +23,7 @@ export function readOffsets(parts: RouteParts, request: PixyRequest): void {
   const group = groupOf(query.values)
   answer(parts, request, 'groups.offsets', { topic, group }, async () => {
     const offsets = await verbs.groups.offsets(group, topic, LOOK_UP_TIMEOUT_MS)
-    if (offsets === undefined) throw new PixyError(404, UNKNOWN_TOPIC)
+    if (offsets === undefined) throw new ApiError(404, UNKNOWN_TOPIC)
     return offsets.length === 0
       ? '[]'
       : longGoJson(
@@ -41,7 +42,7 @@ export function writeOffsets(parts: RouteParts, request: PixyRequest, form: Valu
     const isPossible = [...changes.keys()].every(partition => partition >= 0)
     const outcomes = isPossible ? await verbs.groups.commit(group, topic, changes, LOOK_UP_TIMEOUT_MS) : undefined
     if (outcomes === undefined || [...outcomes.values()].includes('unknownTopicOrPartition'))
-      throw new PixyError(404, UNKNOWN_TOPIC)
+      throw new ApiError(404, UNKNOWN_TOPIC)
     return '{}'
   })
 }
@@ -52,7 +53,7 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
   const { values, flaw } = query
   const caller = parts.access.callerOf(exchange.request)
   answer(parts, request, 'topics', {}, async () => {
-    if (flaw !== undefined) throw new PixyError(400, flaw)
+    if (flaw !== undefined) throw new ApiError(400, flaw)
     const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
@@ -71,11 +72,11 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
 export function describeTopic(parts: RouteParts, request: PixyRequest): void {
   const { verbs, topic, query } = request
   answer(parts, request, 'topics', { topic }, async () => {
-    if (query.flaw !== undefined) throw new PixyError(400, query.flaw)
+    if (query.flaw !== undefined) throw new ApiError(400, query.flaw)
     const withPartitions = query.values.has('withPartitions')
     const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
     if (found === undefined || found.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-      throw new PixyError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
+      throw new ApiError(500, withPartitions ? NO_PARTITIONS : NO_CONFIG)
     return goJson(describe(found, await configsOf(verbs, [topic], LOOK_UP_TIMEOUT_MS), withPartitions))
   })
 }
@@ -87,7 +88,7 @@ export function readConsumers(parts: RouteParts, request: PixyRequest): void {
   const groups = query.values.get('group') ?? []
   const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
   answer(parts, request, 'groups.consumers', { topic, ...(group !== undefined && { group }) }, async () => {
-    if (groups.length > 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
+    if (groups.length > 1) throw new ApiError(400, `one consumer group is expected, but ${groups.length} provided`)
     const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
     return withNumbersOnOneLine(goJson(await readersOf(verbs, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
   })

@@ -1,10 +1,10 @@
 import { ownCopyOf } from '../../core/bytes.js'
 import { base64Part, type JsonPart } from '../../core/json/json-parts.js'
 import { type KafkaRecord, type RecordHeader, sizeOfRecord } from '../../core/model.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import type { Decoding, RecordParts } from '../../schemas/record-json.js'
 import { GO_ESCAPES, goString } from './go-json.js'
-import { PixyError } from './pixy-answers.js'
 import type { Values } from './pixy-request.js'
 
 /** A message, however it was read. */
@@ -21,11 +21,11 @@ export interface MessageOptions {
   readonly schemas?: Decoding | undefined
 }
 
-/** @throws PixyError */
+/** @throws ApiError */
 export function messageOptionsOf(values: Values, schemas?: Decoding): MessageOptions {
   const encoding = values.get('encoding')?.[0]
   if (encoding === 'schema' && schemas === undefined)
-    throw new PixyError(400, 'encoding=schema needs a schema registry, and there is none (schemas.registry.urls)')
+    throw new ApiError(400, 'encoding=schema needs a schema registry, and there is none (schemas.registry.urls)')
   return {
     asText: encoding === 'text',
     withTimestamp: values.has('timestamp'),

@@ -1,27 +1,14 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, type ErrorCode, type KafkaError, StacklessError } from '../../core/errors.js'
+import { CastellanError, type ErrorCode, type KafkaError } from '../../core/errors.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import { refusalHeaders, refusalStatus } from '../../http/access/access.js'
-import { type AnswerOptions, ApiAnswers } from '../../http/api/api-answers.js'
+import { type AnswerOptions, ApiAnswers, ApiError } from '../../http/api/api-answers.js'
 import { AnswerTemplate, noteFailure, UNKNOWN_PATH, untoldWarning } from '../../http/exchange/answers.js'
 import type { Reply } from '../../http/exchange/exchange.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { GoJsonError, goString } from './go-json.js'
-
-/** A request is answered with this status and the text, such as one with a wrong parameter. */
-export class PixyError extends StacklessError {
-  readonly status: number
-  /** `undefined`: follows from the status. */
-  readonly code: ErrorCode | undefined
-
-  constructor(status: number, text: string, code?: ErrorCode) {
-    super(text)
-    this.status = status
-    this.code = code
-  }
-}
 
 /** Status and text of an error answer. */
 interface FailureAnswer {
@@ -186,7 +173,7 @@ export class PixyAnswers extends ApiAnswers {
    * @returns false: it is a bug, and nothing is answered
    */
   failed(asked: Reply, error: unknown, isReady: boolean): boolean {
-    if (error instanceof PixyError) this.error(asked, error.status, error.message)
+    if (error instanceof ApiError) this.error(asked, error.status, error.message)
     else if (error instanceof GoJsonError) this.error(asked, 400, `Failed to parse the request: err=(${error.message})`)
     else if (!(error instanceof CastellanError)) return false
     else if (isConsumedByOthers(error as KafkaError)) this.error(asked, 409, CONSUMED)

@@ -5,6 +5,7 @@ import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Access, Target } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { authorize } from '../../http/api/endpoint.js'
 import type { LongLists } from '../../http/api/long-lists.js'
 import { type BufferPool, collectBody } from '../../http/exchange/body-collector.js'
@@ -13,7 +14,7 @@ import type { Decoding } from '../../schemas/record-json.js'
 import type { VerbPath } from '../../verbs/facts.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { goQuoted } from './go-json.js'
-import { type PixyAnswers, PixyError } from './pixy-answers.js'
+import type { PixyAnswers } from './pixy-answers.js'
 import type { KafkaPixySettings } from './settings.js'
 
 /** Values by name, in the order sent. Each character of a value stands for one byte; {@link textOf} decodes it. */
@@ -89,22 +90,22 @@ export const bytesOf = (value: string): Buffer => Buffer.from(value, 'latin1')
 /** The message that a request acknowledges: one by its place, the message that it gets (`auto`), or none. */
 export type AckOf = 'auto' | 'none' | { readonly partition: number; readonly offset: number }
 
-/** @throws PixyError when there is not exactly one, or it is empty */
+/** @throws ApiError when there is not exactly one, or it is empty */
 export function groupOf(values: Values): string {
   const groups = values.get('group') ?? []
-  if (groups.length !== 1) throw new PixyError(400, `one consumer group is expected, but ${groups.length} provided`)
-  if (groups[0] === '') throw new PixyError(400, 'one consumer group is expected, but its name is empty')
+  if (groups.length !== 1) throw new ApiError(400, `one consumer group is expected, but ${groups.length} provided`)
+  if (groups[0] === '') throw new ApiError(400, 'one consumer group is expected, but its name is empty')
   return textOf(groups[0]!)
 }
 
-/** @throws PixyError when a number is wrong, or one of the two is missing */
+/** @throws ApiError when a number is wrong, or one of the two is missing */
 export function ackOf(values: Values, partitionName: string, offsetName: string): AckOf {
   if (values.has('noAck')) return 'none'
   const partition = numberOf(values, partitionName, int32)
   const offset = numberOf(values, offsetName, int64)
   if (partition === undefined && offset === undefined) return 'auto'
   if (partition === undefined || offset === undefined) {
-    throw new PixyError(400, `${partitionName} and ${offsetName} either both should be provided or neither`)
+    throw new ApiError(400, `${partitionName} and ${offsetName} either both should be provided or neither`)
   }
   return partition < 0 || offset < 0 ? 'none' : { partition, offset }
 }
@@ -131,7 +132,7 @@ export const int64 = whole
  * Reads a whole number; of several values the first counts.
  *
  * @param type {@link int32} or {@link int64}
- * @throws PixyError when it is wrong
+ * @throws ApiError when it is wrong
  */
 export function numberOf(values: Values, name: string, type: z.ZodType<number, string>): number | undefined {
   const texts = values.get(name)?.map(textOf)
@@ -139,7 +140,7 @@ export function numberOf(values: Values, name: string, type: z.ZodType<number, s
   const { data, error } = type.safeParse(texts[0])
   if (error === undefined) return data
   const problem = `parsing ${goQuoted(texts[0]!)}: ${error.issues[0]!.message}`
-  throw new PixyError(400, `bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
+  throw new ApiError(400, `bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
 }
 
 /** Where a tail begins. */

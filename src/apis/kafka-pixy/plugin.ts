@@ -4,6 +4,7 @@ import type { CastellanError } from '../../core/errors.js'
 import { registerSum } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { byHand, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
 import { LongLists } from '../../http/api/long-lists.js'
@@ -20,7 +21,7 @@ import {
 } from '../../http/exchange/exchange.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { ConsumeEndpoint } from './consume-endpoint.js'
-import { PixyAnswers, PixyError } from './pixy-answers.js'
+import { PixyAnswers } from './pixy-answers.js'
 import { isFormType, parseQuery, type RouteParts } from './pixy-request.js'
 import { MessageApi } from './produce.js'
 import { type Pixy, routesOfClusters } from './routes.js'
@@ -155,7 +156,7 @@ function producing(context: ApiContext<KafkaPixySettings>, verbsByCluster: Verbs
     withVerbs(
       verbsByCluster,
       (exchange, _, params) => produce.receive(exchange, params),
-      (exchange, text, isRead) => produce.refuse(exchange, new PixyError(400, text), isRead)
+      (exchange, text, isRead) => produce.refuse(exchange, new ApiError(400, text), isRead)
     )
   )
   const asyncAdmission = admissionOf(context, settings.durability)

@@ -2,6 +2,7 @@ import { CastellanError, type ErrorCode } from '../../core/errors.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import { refusalStatus } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import {
   type Outcomes,
@@ -16,7 +17,7 @@ import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { JSON_TYPE, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
-import { errorBody, PixyError, produceFailureOf, RETRY, SHUTTING_DOWN_TEXT, TOO_LARGE } from './pixy-answers.js'
+import { errorBody, produceFailureOf, RETRY, SHUTTING_DOWN_TEXT, TOO_LARGE } from './pixy-answers.js'
 import { bytesOf, type ContentKind, contentKindOf, merged, parseQuery, type Values } from './pixy-request.js'
 import type { KafkaPixySettings } from './settings.js'
 import { DEFAULT_CLUSTER } from './target.js'
@@ -67,7 +68,7 @@ const NONE: readonly RecordHeader[] = []
  *   x-kafka-foo-BAR: YQ==   =>   Foo-Bar: a
  *
  * @param rawHeaders names and values in turn
- * @throws PixyError when a value is not in base64
+ * @throws ApiError when a value is not in base64
  */
 export function messageHeadersOf(rawHeaders: readonly string[]): readonly RecordHeader[] {
   let headers: RecordHeader[] | undefined
@@ -81,7 +82,7 @@ export function messageHeadersOf(rawHeaders: readonly string[]): readonly Record
 }
 
 function headerOf(name: string, value: string): RecordHeader {
-  if (!BASE64.test(value)) throw new PixyError(400, `Invalid base64 encoding for header: ${name}`)
+  if (!BASE64.test(value)) throw new ApiError(400, `Invalid base64 encoding for header: ${name}`)
   return { key: name.slice(PREFIX_LENGTH), value: Buffer.from(value, 'base64') }
 }
 
@@ -130,8 +131,8 @@ export class MessageApi implements ProduceApi<Head> {
   readHead({ request }: Exchange, { topic = '', cluster = DEFAULT_CLUSTER }: Params): Head {
     const { 'content-type': type, 'content-length': length } = request.headers
     const kind = contentKindOf(type)
-    if (kind === undefined) throw new PixyError(400, `unsupported content type ${type ?? ''}`)
-    if (kind === 'raw' && length === undefined) throw new PixyError(400, 'missing Content-Length header')
+    if (kind === undefined) throw new ApiError(400, `unsupported content type ${type ?? ''}`)
+    if (kind === 'raw' && length === undefined) throw new ApiError(400, 'missing Content-Length header')
     const { verbsByCluster, prefix } = this.#parts
     const { values } = parseQuery(sentPartsOf(request, prefix).query)
     const isModern = wantsModern(request)
@@ -152,7 +153,7 @@ export class MessageApi implements ProduceApi<Head> {
     if (isForm) head.values = merged(parseQuery(body.toString('latin1')).values, head.values)
     const { values } = head
     const value = isForm ? bytesOf(values.get('msg')?.[0] ?? '') : body
-    if (isForm && value.length === 0) throw new PixyError(400, EMPTY)
+    if (isForm && value.length === 0) throw new ApiError(400, EMPTY)
     const keyText = values.get('key')?.[0]
     const key = keyText === undefined ? null : bytesOf(keyText)
     const headers = messageHeadersOf(rawHeaders)
@@ -175,9 +176,9 @@ export class MessageApi implements ProduceApi<Head> {
 
   refuse(error: unknown, { exchange, isRead }: RefusedRequest): ProduceAnswer | undefined {
     const closes = !isRead
-    if (error instanceof PixyError) {
-      const { status, message, code } = error
-      const cause = code && { code, retriable: false }
+    if (error instanceof ApiError) {
+      const { status, message, details } = error
+      const { cause } = details
       return { ...errorAnswer(status, message), ...this.#hintFor(exchange, message), closes, cause }
     }
     if (error instanceof BodyTooLargeError) {
@@ -224,9 +225,9 @@ const errorAnswer = (status: number, text: string): ProduceAnswer => ({
 
 const NOTHING: readonly ProduceRecord[] = []
 
-/** An asynchronous message that can never be written is accepted and dropped. @throws PixyError for others */
+/** An asynchronous message that can never be written is accepted and dropped. @throws ApiError for others */
 function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
-  if (head.isSync || head.isModern) throw new PixyError(status, message, code)
+  if (head.isSync || head.isModern) throw new ApiError(status, message, { cause: { code, retriable: false } })
   head.refusals = [recordRefusal(code, message, false)]
   return NOTHING
 }

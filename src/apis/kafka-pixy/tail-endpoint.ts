@@ -2,13 +2,14 @@ import type { CastellanError } from '../../core/errors.js'
 import type { Offset } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { positionsOf, Tail } from '../../http/api/tail.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { noteWait } from '../../http/exchange/exchange.js'
 import { recordParts } from '../../schemas/record-json.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { lineJson, type MessageOptions, messageOptionsOf } from './message-json.js'
-import { DISABLED, NO_SUCH_TOPIC_TEXT, PixyError, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
+import { DISABLED, NO_SUCH_TOPIC_TEXT, SHUTTING_DOWN_TEXT } from './pixy-answers.js'
 import {
   allows,
   type PixyRequest,
@@ -43,19 +44,19 @@ export class TailEndpoint {
     return this.#tails.size
   }
 
-  /** @throws PixyError when a parameter is wrong, or the tail cannot begin */
+  /** @throws ApiError when a parameter is wrong, or the tail cannot begin */
   tail(request: PixyRequest): void {
     const { access, settings, schemas } = this.#parts
     const { exchange, topic, query } = request
     const options = this.#optionsOf(request)
     const message = messageOptionsOf(query.values, schemas)
     if (!allows(this.#parts, request, 'follow', { topic }, browserRefusalOf(exchange.request))) return
-    if (settings.consumerDisabled) throw new PixyError(503, DISABLED)
-    if (this.#isStopped) throw new PixyError(503, SHUTTING_DOWN_TEXT)
+    if (settings.consumerDisabled) throw new ApiError(503, DISABLED)
+    if (this.#isStopped) throw new ApiError(503, SHUTTING_DOWN_TEXT)
     const client = clientOf(exchange.request, access.callerOf(exchange.request))
     const problem = this.#shares.problemOf(client)
     const whose = problem === 'greedy' ? ' of one client' : ''
-    if (problem !== undefined) throw new PixyError(429, `too many tails${whose} (limit ${MAX_TAILS})`)
+    if (problem !== undefined) throw new ApiError(429, `too many tails${whose} (limit ${MAX_TAILS})`)
     this.#open(request, options, message, this.#shares.take(client))
   }
 
@@ -73,7 +74,7 @@ export class TailEndpoint {
     const timeoutMs = LOOK_UP_TIMEOUT_MS
     const positions = positionsIn(exchange.request.headers['last-event-id'])
     const { data: from, error } = tailStart.safeParse(values.get('from')?.[0])
-    if (error !== undefined) throw new PixyError(400, error.issues[0]!.message)
+    if (error !== undefined) throw new ApiError(400, error.issues[0]!.message)
     // Partitions that were added while the client was away are read from their beginning.
     const start = positions.size > 0 ? 'earliest' : from
     return { partitions: partitionsIn(values), maxPartitions: MAX_PARTITIONS, timeoutMs, from: start, positions }
@@ -117,22 +118,22 @@ export class TailEndpoint {
 /** A topic or partition that is not there is told otherwise than by requests that look them up. */
 function refusalOf(error: unknown): unknown {
   const { code, message } = error as CastellanError
-  if (code === 'unknownTopic') return new PixyError(404, NO_SUCH_TOPIC_TEXT)
-  return code === 'unknownPartition' || code === 'invalidRequest' ? new PixyError(400, message) : error
+  if (code === 'unknownTopic') return new ApiError(404, NO_SUCH_TOPIC_TEXT)
+  return code === 'unknownPartition' || code === 'invalidRequest' ? new ApiError(400, message) : error
 }
 
 function positionsIn(id: string | string[] | undefined): ReadonlyMap<number, Offset> {
   if (id === undefined || id === '') return new Map()
   const positions = typeof id === 'string' ? positionsOf(id) : undefined
-  if (positions === undefined) throw new PixyError(400, 'bad Last-Event-ID')
+  if (positions === undefined) throw new ApiError(400, 'bad Last-Event-ID')
   return positions
 }
 
-/** `partition=0,3` and `partition=0&partition=3`. @throws PixyError when one is no number */
+/** `partition=0,3` and `partition=0&partition=3`. @throws ApiError when one is no number */
 function partitionsIn(values: Values): readonly number[] | undefined {
   const given = values.get('partition')
   if (given === undefined) return undefined
   const text = given.map(textOf).join(',')
-  if (!partitionList.safeParse(text).success) throw new PixyError(400, `bad partition: ${text}`)
+  if (!partitionList.safeParse(text).success) throw new ApiError(400, `bad partition: ${text}`)
   return text.split(',').map(Number)
 }

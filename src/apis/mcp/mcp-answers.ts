@@ -1,8 +1,8 @@
-import { CastellanError, StacklessError, UnauthenticatedError } from '../../core/errors.js'
+import { type CastellanError, UnauthenticatedError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
-import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import type { EndpointBase, Receive } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { JSON_TYPE, statusByCode } from '../../http/exchange/modern-answers.js'
@@ -14,29 +14,9 @@ const INTERNAL_ERROR = -32_603
 /** Of the transport. Source: `Method not allowed` in the official packages. */
 const REFUSED = -32_000
 
-/** A request is refused before the protocol sees it. */
-export class McpProblem extends StacklessError {
-  readonly status: number
-  readonly code: number
-  /** Of the request that is answered; `null`: it is not known. */
-  readonly id: string | number | null
-
-  constructor(
-    status: number,
-    message: string,
-    code = status === 400 ? INVALID_REQUEST : REFUSED,
-    id: McpProblem['id'] = null
-  ) {
-    super(message)
-    this.status = status
-    this.code = code
-    this.id = id
-  }
-}
-
 /** Refusals as messages of JSON-RPC. */
 export class McpAnswers extends ErrorAnswers {
-  protected readonly bug = new McpProblem(500, 'internal error', INTERNAL_ERROR)
+  protected override readonly bug = new ApiError(500, 'internal error', { code: INTERNAL_ERROR })
   readonly #metadataUrl: string | undefined
 
   /** @param metadataUrl where clients learn who gives tokens. Absent: nowhere */
@@ -45,11 +25,15 @@ export class McpAnswers extends ErrorAnswers {
     this.#metadataUrl = metadataUrl
   }
 
-  answerTo(error: unknown): ErrorAnswer | undefined {
-    if (error instanceof McpProblem) return problem(error.status, error.code, error.message, error.id)
-    if (!(error instanceof CastellanError)) return undefined
+  protected write({ status, message, details }: ApiError): ErrorAnswer {
+    const { code = status === 400 ? INVALID_REQUEST : REFUSED, members, headers } = details
+    const body = { jsonrpc: '2.0', error: { code, message }, id: null, ...members }
+    return { status, type: JSON_TYPE, body: JSON.stringify(body), headers }
+  }
+
+  protected toApiError(error: CastellanError): ApiError {
     const status = refusalStatus(error) ?? statusByCode[error.code as keyof typeof statusByCode]
-    return { ...problem(status, REFUSED, error.message), headers: this.#challenge(error) }
+    return new ApiError(status, error.message, { code: REFUSED, headers: this.#challenge(error) })
   }
 
   /** Source: RFC 9728, section 5.1. */
@@ -59,12 +43,6 @@ export class McpAnswers extends ErrorAnswers {
     return { 'www-authenticate': error.challenge.replace('Bearer realm=', named) }
   }
 }
-
-const problem = (status: number, code: number, message: string, id: McpProblem['id'] = null): ErrorAnswer => ({
-  status,
-  type: JSON_TYPE,
-  body: JSON.stringify({ jsonrpc: '2.0', error: { code, message }, id })
-})
 
 /** What requests and tools are answered with. */
 export interface McpParts

@@ -9,13 +9,14 @@ import {
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
 import { NAMELESS } from '../../core/record-budget.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admitsRuled, withBytes } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { holdUntilLeft, whenNext } from '../../http/exchange/leaving-records.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { ToolError } from './failures.js'
-import { type McpParts, McpProblem } from './mcp-answers.js'
+import type { McpParts } from './mcp-answers.js'
 import { NO_SUCH_TOOL, type OwnMessage, ownAnswerOf, ownMessageOf } from './message.js'
 import { roomFor } from './room.js'
 import { ToolCalls, type ToolRequest } from './tool-calls.js'
@@ -37,7 +38,7 @@ export class McpEndpoint {
   readonly #parts: McpParts
   readonly #handler: McpHttpHandler
   readonly #calls: ToolCalls
-  readonly #tooLarge: McpProblem
+  readonly #tooLarge: ApiError
   /** What ends each open request when the process stops. */
   readonly #open = new Set<AbortController>()
 
@@ -45,7 +46,7 @@ export class McpEndpoint {
     this.#parts = parts
     this.#calls = new ToolCalls(parts)
     const { maxBodyBytes } = parts.settings
-    this.#tooLarge = new McpProblem(413, `the body is larger than ${maxBodyBytes} bytes (apis.mcp.maxBodyBytes)`)
+    this.#tooLarge = new ApiError(413, `the body is larger than ${maxBodyBytes} bytes (apis.mcp.maxBodyBytes)`)
     this.#handler = createMcpHandler(({ authInfo }) => this.#serverFor(authInfo!.extra!.asked as ToolRequest), {
       legacy: 'reject'
     })
@@ -134,13 +135,13 @@ function requestOf({ exchange: { request } }: ToolRequest): Request {
   return new Request(URL_OF_REQUEST, { method: 'POST', headers })
 }
 
-/** Older revisions let one body have a hundred calls, which would all run at once. @throws McpProblem */
+/** Older revisions let one body have a hundred calls, which would all run at once. @throws ApiError */
 function messageIn(bytes: Buffer): OwnMessage {
   let message: unknown
   try {
     message = parsedJson(bytes)
   } catch (error) {
-    throw new McpProblem(400, `the body is not JSON: ${messageOf(error)}`, PARSE_ERROR)
+    throw new ApiError(400, `the body is not JSON: ${messageOf(error)}`, { code: PARSE_ERROR })
   }
   return ownMessageOf(message)
 }

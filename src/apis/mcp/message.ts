@@ -1,4 +1,4 @@
-import { McpProblem } from './mcp-answers.js'
+import { ApiError } from '../../http/api/api-answers.js'
 
 const METHOD_NOT_FOUND = -32_601
 const INVALID_PARAMS = -32_602
@@ -26,17 +26,17 @@ export interface OwnMessage {
   readonly isNotification: boolean
 }
 
-/** @throws McpProblem */
+/** @throws ApiError */
 export function ownMessageOf(sent: unknown): OwnMessage {
-  if (Array.isArray(sent)) throw new McpProblem(400, 'a list of messages is not taken: send one message')
-  if (!isMembers(sent) || sent.jsonrpc !== '2.0') throw new McpProblem(400, 'the body is no message of JSON-RPC 2.0')
+  if (Array.isArray(sent)) throw new ApiError(400, 'a list of messages is not taken: send one message')
+  if (!isMembers(sent) || sent.jsonrpc !== '2.0') throw new ApiError(400, 'the body is no message of JSON-RPC 2.0')
   const { method, params = {} } = sent
-  if (!isText(method, MAX_NAME)) throw new McpProblem(400, 'the message has no method, or a long one')
+  if (!isText(method, MAX_NAME)) throw new ApiError(400, 'the message has no method, or a long one')
   if (!('id' in sent)) return { message: { jsonrpc: '2.0', method }, given: {}, isNotification: true }
   const id = idOf(sent.id)
   const isModern = isMembers(params) && isMembers(params._meta) && VERSION in params._meta
-  const refuse = (code: number, message: string): McpProblem =>
-    new McpProblem(code === METHOD_NOT_FOUND && isModern ? 404 : 200, message, code, id)
+  const refuse = (code: number, message: string): ApiError =>
+    new ApiError(code === METHOD_NOT_FOUND && isModern ? 404 : 200, message, { code, members: { id } })
   const paramsOf = METHODS.get(method)
   if (paramsOf === undefined) throw refuse(METHOD_NOT_FOUND, 'there is no such method')
   try {
@@ -101,10 +101,10 @@ function infoOf(member: string, info: unknown): object {
   return { name: info.name.slice(0, MAX_INFO), version: info.version.slice(0, MAX_INFO) }
 }
 
-/** @throws McpProblem */
+/** @throws ApiError */
 function idOf(id: unknown): string | number {
   if (isText(id, MAX_ID) || Number.isSafeInteger(id)) return id as string | number
-  throw new McpProblem(400, `id has to be an integer, or a text of at most ${MAX_ID} characters`)
+  throw new ApiError(400, `id has to be an integer, or a text of at most ${MAX_ID} characters`)
 }
 
 const isText = (value: unknown, maxLength: number): value is string =>

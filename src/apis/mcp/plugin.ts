@@ -1,12 +1,13 @@
 import { getOAuthProtectedResourceMetadataUrl } from '@modelcontextprotocol/server'
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
-import { McpAnswers, McpProblem } from './mcp-answers.js'
+import { McpAnswers } from './mcp-answers.js'
 import { McpEndpoint } from './mcp-endpoint.js'
 import { AgentRecords } from './produce-api.js'
 import { mcpOperations } from './routes.js'
@@ -16,7 +17,7 @@ import type { McpSettings } from './settings.js'
 const PRODUCE_MS = 30_000
 /** At the same time; one client has about half of them. */
 const MAX_SEARCHES = 4
-const UNKNOWN = new McpProblem(404, 'there is no such path')
+const UNKNOWN = new ApiError(404, 'there is no such path')
 
 /** Serves the Model Context Protocol. */
 export const mcpPlugin =
@@ -38,7 +39,7 @@ export const mcpPlugin =
     const endpoint = new McpEndpoint(parts)
     lifetime.onDrain(async () => endpoint.stop())
     const routes = servedRoutes(mcpOperations, { parts, endpoint }, { preParsing: neverCalled })
-    serveRoutes(app, routes, parts.answers, UNKNOWN, allow => new McpProblem(405, `only ${allow} can be used here`))
+    serveRoutes(app, routes, parts.answers, UNKNOWN, allow => new ApiError(405, `only ${allow} can be used here`))
   }
 
 /** Writes records of agents, once for each key. */

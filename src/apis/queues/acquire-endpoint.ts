@@ -4,7 +4,7 @@ import { Members } from '../../core/members.js'
 import type { KafkaRecord } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
-import type { AnswerOptions } from '../../http/api/api-answers.js'
+import { type AnswerOptions, ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import { type Exchange, isOnOwnPort, noteWait, traceOf } from '../../http/exchange/exchange.js'
@@ -17,7 +17,7 @@ import { SegmentedBody } from '../../http/exchange/segmented-body.js'
 import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
 import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
-import { type QueueParts, QueueProblem } from './queue-answers.js'
+import { type QueueParts, queueProblemOf } from './queue-answers.js'
 import { type acquireBody, acquiring, requireAtMost, withJson } from './requests.js'
 import { settle } from './settle-endpoint.js'
 
@@ -48,7 +48,7 @@ export class AcquireEndpoint {
     this.#parts = parts
   }
 
-  /** @throws QueueProblem */
+  /** @throws ApiError */
   acquire(exchange: Exchange, params: Params): void {
     const queue = queueOf(this.#parts, exchange, params)
     if (!admitsConsumer(this.#parts, exchange, 'queues.acquire', queue)) return
@@ -70,14 +70,14 @@ export class AcquireEndpoint {
     for (const acquisition of this.#waiting.list()) acquisition.end()
   }
 
-  /** @throws QueueProblem when it wants what it cannot have */
+  /** @throws ApiError when it wants what it cannot have */
   #wantsBytes({ request }: Exchange, { count, encoding, lockMs, settle }: AcquireBody): boolean {
     const isBytes = prefersBytes(request.headers.accept)
     requireAtMost(this.#parts.maxLockMs, 'lockMs', lockMs)
     if (encoding === 'schema' && this.#parts.schemas === undefined)
-      throw new QueueProblem(400, 'encoding: schema needs a schema registry, and there is none (schemas.registry.urls)')
+      throw new ApiError(400, 'encoding: schema needs a schema registry, and there is none (schemas.registry.urls)')
     if (isBytes && (count !== 1 || encoding !== 'base64' || settle !== undefined))
-      throw new QueueProblem(400, `count, encoding and settle are for answers in JSON, and Accept is ${BYTES_TYPE}`)
+      throw new ApiError(400, `count, encoding and settle are for answers in JSON, and Accept is ${BYTES_TYPE}`)
     return isBytes
   }
 
@@ -174,7 +174,7 @@ class Acquisition {
     } else if (result.type === 'failed' && this.#comesAgain(result)) return
     else if (result.type === 'failed') {
       this.#isDecided = true
-      this.fail(QueueProblem.of(result, this.#settled && { settled: this.#settled }))
+      this.fail(queueProblemOf(result, this.#settled && { settled: this.#settled }))
     } else {
       this.#isDecided = true
       this.#messages = result.messages
@@ -193,7 +193,7 @@ class Acquisition {
     if (refusal === undefined) this.#acquire(alters)
     else {
       this.#isDecided = true
-      this.fail(QueueProblem.of(refusal, this.#settled && { settled: this.#settled }))
+      this.fail(queueProblemOf(refusal, this.#settled && { settled: this.#settled }))
     }
     return true
   }

@@ -1,10 +1,11 @@
 import { KafkaError } from '../../core/errors.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { queueOf, refusalOfAltering, verbsOf } from './named-queue.js'
-import { type QueueParts, QueueProblem } from './queue-answers.js'
+import type { QueueParts } from './queue-answers.js'
 import { configuring, resetting, withJson } from './requests.js'
 
 /** Groups of one answer to a list, and topics of each that it names. */
@@ -31,7 +32,7 @@ export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: P
 /** Here an unknown group is no group of another kind: nothing was sent. */
 const noGroup = (error: unknown): never => {
   if (error instanceof KafkaError && error.errorCode === errorCodes.GROUP_ID_NOT_FOUND)
-    throw new QueueProblem(404, error.message, error)
+    throw new ApiError(404, error.message, { cause: error })
   throw error
 }
 

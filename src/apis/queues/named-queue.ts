@@ -1,11 +1,12 @@
 import type { CastellanError } from '../../core/errors.js'
 import { printable, shortened } from '../../core/printable.js'
 import { type Caller, forbiddenByRules } from '../../http/access/access.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
 import type { QueueVerbs, ShareGroupVerbs, Verbs } from '../../verbs/verbs.js'
-import { type QueueParts, QueueProblem } from './queue-answers.js'
+import type { QueueParts } from './queue-answers.js'
 
 /** What a path names. */
 export interface NamedQueue {
@@ -18,18 +19,18 @@ export interface NamedQueue {
   readonly path: string
 }
 
-/** @throws QueueProblem when there is no such cluster */
+/** @throws ApiError when there is no such cluster */
 export function verbsOf(
   { verbsByCluster }: Pick<QueueParts, 'verbsByCluster'>,
   cluster: string | undefined
 ): Pick<Verbs, 'queues' | 'shareGroups'> {
   const verbs = verbsByCluster.get(cluster ?? 'default')
-  if (verbs === undefined) throw new QueueProblem(404, 'there is no such cluster')
+  if (verbs === undefined) throw new ApiError(404, 'there is no such cluster')
   return verbs
 }
 
 /**
- * @throws QueueProblem when there is no such cluster, or a name is empty, or is not percent-encoded, or names nothing that Kafka
+ * @throws ApiError when there is no such cluster, or a name is empty, or is not percent-encoded, or names nothing that Kafka
  *   takes: clients make other paths of `.` and `..`, and Kafka takes white space for an empty name of a group
  */
 export function queueOf(
@@ -37,17 +38,17 @@ export function queueOf(
   { request }: Exchange,
   { cluster, topic = '', group = '' }: Params
 ): NamedQueue {
-  if (isEscaped(request)) throw new QueueProblem(400, 'the path is not percent-encoded UTF-8')
+  if (isEscaped(request)) throw new ApiError(400, 'the path is not percent-encoded UTF-8')
   const { queues, shareGroups } = verbsOf(parts, cluster)
   if (topic === '' || group === '')
-    throw new QueueProblem(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
+    throw new ApiError(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
   for (const [what, name] of [
     ['topic', topic],
     ['group', group]
   ] as const)
-    if (name === '.' || name === '..') throw new QueueProblem(400, `the name of the ${what} cannot be ${name}`)
-  if (group.trim() === '') throw new QueueProblem(400, 'the name of the group is white space')
-  if (group.includes('\0')) throw new QueueProblem(400, 'the name of the group has the character NUL')
+    if (name === '.' || name === '..') throw new ApiError(400, `the name of the ${what} cannot be ${name}`)
+  if (group.trim() === '') throw new ApiError(400, 'the name of the group is white space')
+  if (group.includes('\0')) throw new ApiError(400, 'the name of the group has the character NUL')
   const start = cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`
   return {
     queues,

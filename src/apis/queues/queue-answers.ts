@@ -1,10 +1,10 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, StacklessError } from '../../core/errors.js'
+import type { CastellanError } from '../../core/errors.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers, type ErrorDetails } from '../../http/api/api-answers.js'
 import type { EndpointBase } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Reply } from '../../http/exchange/exchange.js'
@@ -20,50 +20,27 @@ interface Failed extends Cause {
   readonly errorCode?: number | undefined
 }
 
-/** A request is answered with this status and a problem document. */
-export class QueueProblem extends StacklessError {
-  readonly status: number
-  /** `undefined`: follows from the status. */
-  readonly reason: Failed | undefined
-  /** Members of the document besides those of every problem. */
-  readonly further: object | undefined
-
-  constructor(status: number, message: string, reason?: Failed, further?: object) {
-    super(message)
-    this.status = status
-    this.reason = reason
-    this.further = further
-  }
-
-  static of(failure: Failed, further?: object): QueueProblem {
-    return new QueueProblem(statusOf(failure), failure.message, failure, further)
-  }
-}
+export const queueProblemOf = (failure: Failed, members?: ErrorDetails['members']): ApiError =>
+  new ApiError(statusOf(failure), failure.message, { cause: failure, members })
 
 export class QueueAnswers extends ErrorAnswers {
-  protected readonly bug = new QueueProblem(500, 'internal error')
+  protected write({ status, message, details: { cause, members } }: ApiError): ErrorAnswer {
+    const { errorCode } = cause ?? {}
+    const told = status === 403 && cause?.code === 'kafka' ? NOT_AUTHORIZED : cause
+    const further = { ...(errorCode !== undefined && { errorCode }), ...members }
+    const answer = problemAnswer(status, message, undefined, told, further)
+    // With these a client may come again soon.
+    return { ...answer, headers: status === 429 || status === 503 ? { 'retry-after': '1' } : undefined, cause: told }
+  }
 
-  answerTo(error: unknown): ErrorAnswer | undefined {
-    if (error instanceof QueueProblem) return toAnswer(error.status, error.message, error.reason, error.further)
-    if (!(error instanceof CastellanError)) return undefined
+  protected toApiError(error: CastellanError): ApiError {
     const status = error instanceof DeadLettersError ? 409 : (refusalStatus(error) ?? statusOf(error))
-    return toAnswer(status, error.message, error)
+    return new ApiError(status, error.message, { cause: error })
   }
 
   ok(asked: Reply, body: string, status = 200): void {
     this.send(asked, status, JSON_TYPE, body)
   }
-}
-
-function toAnswer(status: number, detail: string, cause: Failed | undefined, further?: object): ErrorAnswer {
-  const { errorCode } = cause ?? {}
-  const told = status === 403 && cause?.code === 'kafka' ? NOT_AUTHORIZED : cause
-  const answer = problemAnswer(status, detail, undefined, told, {
-    ...(errorCode !== undefined && { errorCode }),
-    ...further
-  })
-  // With these a client may come again soon.
-  return { ...answer, headers: status === 429 || status === 503 ? { 'retry-after': '1' } : undefined, cause: told }
 }
 
 const NOT_AUTHORIZED = { code: 'notAuthorized', retriable: false } as const

@@ -2,11 +2,12 @@ import { z } from 'zod'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
 import { bytes, MIB, nonEmpty } from '../../core/settings/units.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { ACQUIRE, MIN_LOCK_MS } from '../../verbs/verbs.js'
 import { ENCODINGS } from './message-json.js'
-import { type QueueParts, QueueProblem } from './queue-answers.js'
+import type { QueueParts } from './queue-answers.js'
 
 /** More holds up the event loop. */
 const MAX_ANSWER_BYTES = 4 * MIB
@@ -108,7 +109,7 @@ export const resetBody = z.strictObject({
   dryRun: z.boolean().default(false).describe('true: nothing is changed; the answer is what would be')
 })
 
-const TOO_LARGE = new QueueProblem(
+const TOO_LARGE = new ApiError(
   413,
   `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
 )
@@ -159,7 +160,7 @@ function jsonIn(bytes: Buffer): unknown {
   try {
     return parsedJson(bytes)
   } catch (error) {
-    throw new QueueProblem(400, `the body is not JSON: ${messageOf(error)}`)
+    throw new ApiError(400, `the body is not JSON: ${messageOf(error)}`)
   }
 }
 
@@ -169,12 +170,12 @@ const hasLongList = (json: unknown): boolean =>
   json !== null &&
   (Array.isArray(json) ? json.length > MAX_TOKENS : Object.values(json).some(hasLongList))
 
-/** @throws QueueProblem naming what the schema does not allow */
+/** @throws ApiError naming what the schema does not allow */
 function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
-  if (hasLongList(json)) throw new QueueProblem(400, TOO_MANY)
+  if (hasLongList(json)) throw new ApiError(400, TOO_MANY)
   const { data, error } = schema.safeParse(json)
   if (error === undefined) return data
-  throw new QueueProblem(400, error.issues.slice(0, MAX_ISSUES).map(textOf).join('; '))
+  throw new ApiError(400, error.issues.slice(0, MAX_ISSUES).map(textOf).join('; '))
 }
 
 const MAX_ISSUES = 5
@@ -187,8 +188,8 @@ function textOf(issue: z.core.$ZodIssue): string {
   return `${where === '' ? 'the body' : where} has no member ${names.join(', ')}`
 }
 
-/** @param name of the member of the body. @throws QueueProblem when it is more than `queues.maxLockMs` */
+/** @param name of the member of the body. @throws ApiError when it is more than `queues.maxLockMs` */
 export function requireAtMost(maxLockMs: number, name: string, valueMs: number | undefined): void {
   if (valueMs !== undefined && valueMs > maxLockMs)
-    throw new QueueProblem(400, `${name}: must be at most ${maxLockMs} (queues.maxLockMs)`)
+    throw new ApiError(400, `${name}: must be at most ${maxLockMs} (queues.maxLockMs)`)
 }

@@ -1,13 +1,14 @@
+import { ApiError } from '../../http/api/api-answers.js'
 import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { Settlement, SettleResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
-import { type QueueParts, QueueProblem } from './queue-answers.js'
+import { type QueueParts, queueProblemOf } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
 
-/** Settles messages by their tokens. @throws QueueProblem when the delay is too long */
+/** Settles messages by their tokens. @throws ApiError when the delay is too long */
 export function settle(
   parts: QueueParts,
   exchange: Exchange,
@@ -33,7 +34,7 @@ export function settleMany(parts: QueueParts, exchange: Exchange, params: Params
   })
 }
 
-const TOO_LARGE_TO_IGNORE = new QueueProblem(413, `the body is larger than ${IGNORED_BYTES} bytes`)
+const TOO_LARGE_TO_IGNORE = new ApiError(413, `the body is larger than ${IGNORED_BYTES} bytes`)
 
 /** `DELETE /{topic}/{group}/messages/{token}`. A body means nothing. */
 export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params): void {
@@ -60,13 +61,9 @@ const problems = {
 } as const
 
 /** `undefined`: the message is done. */
-function problemOf({
-  outcome,
-  reason,
-  code = errorCodes.UNKNOWN_SERVER_ERROR
-}: SettleResult): QueueProblem | undefined {
+function problemOf({ outcome, reason, code = errorCodes.UNKNOWN_SERVER_ERROR }: SettleResult): ApiError | undefined {
   if (outcome === 'done') return undefined
-  if (outcome !== 'failed') return new QueueProblem(problems[outcome][0], problems[outcome][1])
+  if (outcome !== 'failed') return new ApiError(problems[outcome][0], problems[outcome][1])
   const { message, retriable } = kafkaErrorOf(code, reason)
-  return QueueProblem.of({ code: 'kafka', errorCode: code, message, retriable })
+  return queueProblemOf({ code: 'kafka', errorCode: code, message, retriable })
 }

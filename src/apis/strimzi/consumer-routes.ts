@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
 import { groupBy } from '../../core/group-by.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'
 import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
@@ -33,7 +34,6 @@ import type { StrimziSettings } from './settings.js'
 import {
   BRIDGE_TYPE,
   BRIDGE_TYPES,
-  BridgeError,
   type BridgeFormat,
   type BridgeParts,
   schemaProblem,
@@ -53,10 +53,10 @@ const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
   ['https', 443]
 ])
 
-const exclusive = (): BridgeError =>
-  new BridgeError(409, 'Subscriptions to topics, partitions, and patterns are mutually exclusive.')
-const noAssignments = (): BridgeError =>
-  new BridgeError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
+const exclusive = (): ApiError =>
+  new ApiError(409, 'Subscriptions to topics, partitions, and patterns are mutually exclusive.')
+const noAssignments = (): ApiError =>
+  new ApiError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
 
 /** What the bridge calls things, and its errors. */
 const words = {
@@ -64,18 +64,17 @@ const words = {
   noun: 'consumer',
   group: 'groupid',
   instance: 'name',
-  unknown: () => new BridgeError(404, 'The specified consumer instance was not found.'),
-  nameTaken: () =>
-    new BridgeError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.'),
-  illegalState: message => new BridgeError(409, message),
+  unknown: () => new ApiError(404, 'The specified consumer instance was not found.'),
+  nameTaken: () => new ApiError(409, 'A consumer instance with the specified name already exists in the Kafka Bridge.'),
+  illegalState: message => new ApiError(409, message),
   otherFormat: () =>
-    new BridgeError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
+    new ApiError(406, 'Consumer format does not match the embedded format requested by the Accept header.'),
   failed: error => error,
-  unavailable: message => new BridgeError(503, message),
+  unavailable: message => new ApiError(503, message),
   forbidden: error => error,
-  unreadable: message => new BridgeError(406, `Failed to decode: ${message}`),
+  unreadable: message => new ApiError(406, `Failed to decode: ${message}`),
   unreadableCode: 406,
-  invalid: message => new BridgeError(400, `Validation error on: ${message}`)
+  invalid: message => new ApiError(400, `Validation error on: ${message}`)
 } satisfies Partial<InstanceApi>
 
 export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
@@ -86,7 +85,7 @@ export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
     else {
       withJson(parts, exchange, BRIDGE_TYPE, json => {
         if (body === 'needsBody' && json === undefined) {
-          throw new BridgeError(400, 'Validation error on: the body is missing')
+          throw new ApiError(400, 'Validation error on: the body is missing')
         }
         use(json)
       })
@@ -157,7 +156,7 @@ async function seek(ask: InstanceAsk, positions: readonly InstancePosition[]): P
     ({ topic, partition }) => !assigned.some(one => one.topic === topic && one.partition === partition)
   )
   const { topic, partition } = missing ?? positions[0]!
-  throw new BridgeError(404, `No current assignment for partition ${topic}-${partition}`)
+  throw new ApiError(404, `No current assignment for partition ${topic}-${partition}`)
 }
 
 const SEEK = ['Seek', ...CONSUMERS]
@@ -210,7 +209,7 @@ export const bridgeConsumerRoutes = {
       if (topics !== undefined && pattern !== undefined) throw exclusive()
       if (topics !== undefined) await ask.subscribe({ topics }, exclusive)
       else if (pattern !== undefined) await ask.subscribe({ pattern }, exclusive)
-      else throw new BridgeError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
+      else throw new ApiError(422, 'A list (of Topics type) or a topic_pattern must be specified.')
     }
   ),
   unsubscribe: verb(
@@ -283,7 +282,7 @@ export const bridgeConsumerRoutes = {
   )
 } as const satisfies Readonly<Record<string, BridgeRoute>>
 
-/** @throws BridgeError */
+/** @throws ApiError */
 function readOptionsOf({ request }: Exchange): ReadTerms {
   const query = queryOf(sentUrlOf(request))
   const accepted = request.headers.accept?.trim().toLowerCase()
@@ -296,7 +295,7 @@ function readOptionsOf({ request }: Exchange): ReadTerms {
   }
 }
 
-/** @throws BridgeError */
+/** @throws ApiError */
 function settingsOf(
   body: z.output<typeof consumerBody>,
   { startFrom, instanceIdleMs }: StrimziSettings
@@ -329,28 +328,28 @@ function addressOf({ request }: Exchange, proxies: Bridge['proxies']): string {
   if (said.scheme && said.host) [scheme, host] = [said.scheme, said.host]
   if (!/:\d+$/.test(host)) {
     const port = DEFAULT_PORTS.get(scheme)
-    if (port === undefined) throw new BridgeError(500, `${scheme} is not a valid schema/proto.`)
+    if (port === undefined) throw new ApiError(500, `${scheme} is not a valid schema/proto.`)
     host += `:${port}`
   }
   return `${scheme}://${host}${path.replace(/\/+$/, '')}`
 }
 
-/** @throws BridgeError */
+/** @throws ApiError */
 function oneOf<Value extends string>(name: string, text: string | undefined, all: readonly Value[]): Value | undefined {
   const found = all.find(value => value === text)
   if (text === undefined || found !== undefined) return found
-  if (name === 'format') throw new BridgeError(422, 'Invalid format type.')
+  if (name === 'format') throw new ApiError(422, 'Invalid format type.')
   const message = `Invalid value ${text.slice(0, 100)} for configuration ${name}: String must be one of: ${all.join(', ')}`
-  throw new BridgeError(422, message)
+  throw new ApiError(422, message)
 }
 
-/** @throws BridgeError */
+/** @throws ApiError */
 function notNegative(name: string, number: number | undefined): number | undefined {
   if (number === undefined || number >= 0) return number
-  throw new BridgeError(422, `Invalid value ${number} for configuration ${name}: Value must be at least 0`)
+  throw new ApiError(422, `Invalid value ${number} for configuration ${name}: Value must be at least 0`)
 }
 
-/** A number of a query. @throws BridgeError */
+/** A number of a query. @throws ApiError */
 function wholeIn(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name)
   if (text === null) return undefined

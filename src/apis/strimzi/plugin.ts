@@ -1,5 +1,6 @@
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf, MAX_LOOK_UPS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { answerPreflights } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
@@ -12,10 +13,10 @@ import { consumerApiOf } from './consumer-routes.js'
 import { documentOf, strimziOperations } from './operations.js'
 import { RecordsApi } from './produce.js'
 import type { StrimziSettings } from './settings.js'
-import { BridgeError, type BridgeParts, StrimziAnswers } from './strimzi-answers.js'
+import { type BridgeParts, StrimziAnswers } from './strimzi-answers.js'
 
-const NOT_FOUND = new BridgeError(404, 'Not Found')
-const NO_METHOD = new BridgeError(405, 'Method Not Allowed')
+const NOT_FOUND = new ApiError(404, 'Not Found')
+const NO_METHOD = new ApiError(405, 'Method Not Allowed')
 const ALLOWED_HEADERS =
   'x-requested-with,x-forwarded-proto,x-forwarded-host,origin,content-type,content-length,accept,authorization,access-control-allow-origin,access-control-allow-methods,content-encoding'
 

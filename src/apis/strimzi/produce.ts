@@ -13,6 +13,7 @@ import {
 import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { ProduceBase } from '../../http/api/produce-base.js'
 import type { Outcomes, ProduceAnswer, ProduceApi, ProduceHead } from '../../http/api/produce-route.js'
@@ -23,7 +24,6 @@ import {
   BAD_TYPE,
   BRIDGE_TYPE,
   BRIDGE_TYPES,
-  BridgeError,
   type BridgeFormat,
   bridgeProblemAnswer,
   contentTypeOf,
@@ -43,19 +43,19 @@ const UNPROCESSABLE = 422
  *   {"records":[{"key":"k1","value":{"total":7},"headers":[{"key":"trace","value":"AAE="}]}]}
  *
  * @param inTurns it yields, and does not do all at once
- * @throws BridgeError
+ * @throws ApiError
  */
 function* recordsIn(
   body: Buffer,
   { topic, partition, format }: Head,
   inTurns: boolean
 ): InPieces<readonly ProduceRecord[]> {
-  if (body.length === 0) throw new BridgeError(400, 'Validation error on: the body is missing')
+  if (body.length === 0) throw new ApiError(400, 'Validation error on: the body is missing')
   try {
     return yield* new RecordsReader(body, topic, partition, format).read(inTurns)
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error
-    throw new BridgeError(400, `Validation error on: the body: ${error.message}`)
+    throw new ApiError(400, `Validation error on: the body: ${error.message}`)
   }
 }
 
@@ -88,13 +88,13 @@ class RecordsReader {
       this.#expect('array')
       yield* readListOfRecords(json, ahead, () => {
         if (all.length >= MAX_RECORDS_OF_BODY)
-          throw new BridgeError(413, `there are more than ${MAX_RECORDS_OF_BODY} records`)
+          throw new ApiError(413, `there are more than ${MAX_RECORDS_OF_BODY} records`)
         all.push(this.#record())
       })
       records = all
     }
     if (json.peekToken() >= 0) json.failAtPeek('trailing characters')
-    if (records === undefined) throw new BridgeError(UNPROCESSABLE, 'there are no records')
+    if (records === undefined) throw new ApiError(UNPROCESSABLE, 'there are no records')
     return records
   }
 
@@ -125,7 +125,7 @@ class RecordsReader {
     if (this.#format === 'json') return readValueBytes(this.#json, this.#body)
     if (type !== 'string') {
       const message = `Because the embedded format is '${this.#format}', the ${name} must be a string`
-      throw new BridgeError(UNPROCESSABLE, message)
+      throw new ApiError(UNPROCESSABLE, message)
     }
     const bytes = readStringBytes(this.#json)
     return this.#format === 'text' ? bytes : base64In(bytes, name)
@@ -137,7 +137,7 @@ class RecordsReader {
     this.#expect('array')
     readElements(json, () => {
       if (headers.length >= MAX_RECORD_HEADERS)
-        throw new BridgeError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
+        throw new ApiError(400, `a record has more than ${MAX_RECORD_HEADERS} headers`)
       let key: string | undefined
       let value: Buffer | null | undefined
       this.#expect('object')
@@ -161,7 +161,7 @@ class RecordsReader {
   #whole(name: string): number {
     this.#expect('number', 'integer')
     const number = readInteger(this.#json, this.#body)
-    if (number < 0) throw new BridgeError(UNPROCESSABLE, `the ${name} is negative: ${number}`)
+    if (number < 0) throw new ApiError(UNPROCESSABLE, `the ${name} is negative: ${number}`)
     return number
   }
 
@@ -173,14 +173,13 @@ class RecordsReader {
 
 function base64In(text: Buffer, name: string): Buffer {
   const bytes = decodeBase64(text)
-  if (bytes === undefined) throw new BridgeError(UNPROCESSABLE, `the ${name} is not base64 of the standard alphabet`)
+  if (bytes === undefined) throw new ApiError(UNPROCESSABLE, `the ${name} is not base64 of the standard alphabet`)
   return bytes
 }
 
-const unknownProperty = (name: string): BridgeError =>
+const unknownProperty = (name: string): ApiError =>
   schemaProblem(`Property "${name.slice(0, 100)}" does not match additional properties schema`)
-const missingProperty = (name: string): BridgeError =>
-  schemaProblem(`Instance does not have required property "${name}"`)
+const missingProperty = (name: string): ApiError => schemaProblem(`Instance does not have required property "${name}"`)
 
 /** The types of values, by the code of their first letter. */
 const TYPES: (string | undefined)[] = new Array(256).fill(undefined)
@@ -245,7 +244,7 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
     const refused = firstFailureOf(known)
     if (refused === undefined) return { status: 204, body: '' }
-    return bridgeProblemAnswer({ status: refused.retriable ? 503 : statusOf(refused), message: refused.message })
+    return bridgeProblemAnswer(new ApiError(refused.retriable ? 503 : statusOf(refused), refused.message))
   }
 }
 
@@ -253,7 +252,7 @@ function entryOf(outcome: OutcomeSoFar): object {
   // A request that waits for Kafka has no such record.
   if (outcome === 'pending') return {}
   if (outcome.type === 'delivered') return { partition: outcome.partition, offset: outcome.offset }
-  return problemJson({ status: statusOf(outcome), message: outcome.message })
+  return problemJson(statusOf(outcome), outcome.message)
 }
 
 /** 404 says that the record is not written; one that may be, or that stays in the durable log, has 500. */

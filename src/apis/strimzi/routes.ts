@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { ForbiddenError } from '../../core/errors.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { ApiError } from '../../http/api/api-answers.js'
 import { admits, admitsManager, admitsRuled, answerWork } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
@@ -27,7 +28,6 @@ import type { StrimziSettings } from './settings.js'
 import {
   BRIDGE_TYPE,
   BRIDGE_TYPES,
-  BridgeError,
   type BridgeParts,
   partitionNumberIn,
   validated,
@@ -139,17 +139,17 @@ const lookUp = (
   }
 })
 
-/** @throws BridgeError when there is no such topic, KafkaError when it cannot be read */
+/** @throws ApiError when there is no such topic, KafkaError when it cannot be read */
 async function topicOf({ verbs, topic }: Ask): Promise<TopicMetadata> {
   const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
   if (found !== undefined && !NO_SUCH_TOPIC.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
-  throw new BridgeError(404, `there is no topic ${topic}`)
+  throw new ApiError(404, `there is no topic ${topic}`)
 }
 
 type Partition = TopicMetadata['partitions'][number]
 
-/** @throws BridgeError when there is none */
+/** @throws ApiError when there is none */
 async function partitionOf(ask: Ask): Promise<Partition> {
   const number = partitionNumberIn(ask.partition)
   const found = (await topicOf(ask)).partitions.find(({ partition }) => partition === number)
@@ -157,8 +157,8 @@ async function partitionOf(ask: Ask): Promise<Partition> {
   return found
 }
 
-const noPartition = (topic: string, partition: number): BridgeError =>
-  new BridgeError(404, `topic ${topic} has no partition ${partition}`)
+const noPartition = (topic: string, partition: number): ApiError =>
+  new ApiError(404, `topic ${topic} has no partition ${partition}`)
 
 const partitionJson = ({ partition, leaderId, replicas, isr }: Partition): object => ({
   partition,
@@ -266,7 +266,7 @@ export const processRoutes = {
     { 200: { description: 'It does' }, 500: { description: 'It does not', content: v2(bridgeError) } },
     ({ parts: { answers }, context: { verbs } }, exchange) => {
       if (verbs.isReady) answers.send(exchange, 200, undefined, '')
-      else answers.fail(exchange, new BridgeError(500, 'no broker answers'))
+      else answers.fail(exchange, new ApiError(500, 'no broker answers'))
     }
   ),
   openapi: plain('/openapi', 'These operations', document, sendDocument),
@@ -288,7 +288,7 @@ export const processRoutes = {
         return
       }
       const message = 'several processes serve; the management port has the metrics of all of them'
-      answers.fail(exchange, new BridgeError(404, message))
+      answers.fail(exchange, new ApiError(404, message))
     }
   ),
   info: plain(

@@ -1,11 +1,11 @@
 import type { z } from 'zod'
 import { errorCodeOf } from '../../core/error-code-of.js'
-import { CastellanError, type ErrorCode, KafkaError, StacklessError } from '../../core/errors.js'
+import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
-import { type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
@@ -21,47 +21,40 @@ export const BRIDGE_TYPES: Readonly<Record<BridgeFormat, string>> = {
   text: 'application/vnd.kafka.text.v2+json'
 }
 
-export interface BridgeProblem {
-  readonly status: number
-  readonly message: string
-  readonly validationErrors?: readonly string[]
-}
-
-export class BridgeError extends StacklessError {
-  readonly problem: BridgeProblem
-
-  constructor(status: number, message: string, validationErrors?: readonly string[]) {
-    super(message)
-    this.problem = { status, message, ...(validationErrors && { validationErrors }) }
-  }
-}
-
 /** What the schema of a request does not allow; the bridge checks it before everything else. */
-export const schemaProblem = (...validationErrors: string[]): BridgeError =>
-  new BridgeError(400, 'Validation error on: Schema validation error', validationErrors)
+export const schemaProblem = (...validationErrors: string[]): ApiError =>
+  new ApiError(400, 'Validation error on: Schema validation error', {
+    members: { validation_errors: validationErrors }
+  })
 
-export const problemJson = ({ status, message, validationErrors }: BridgeProblem): object => ({
+export const problemJson = (status: number, message: string, further?: object): object => ({
   error_code: status,
   message,
-  ...(validationErrors && { validation_errors: validationErrors })
+  ...further
 })
 
-export const bridgeProblemAnswer = (problem: BridgeProblem): ErrorAnswer => ({
-  status: problem.status,
+export const bridgeProblemAnswer = ({
+  status,
+  message,
+  details: { members, headers }
+}: Pick<ApiError, 'status' | 'message' | 'details'>): ErrorAnswer => ({
+  status,
   type: BRIDGE_TYPE,
-  body: JSON.stringify(problemJson(problem))
+  body: JSON.stringify(problemJson(status, message, members)),
+  headers
 })
 
 export class StrimziAnswers extends ErrorAnswers {
-  protected readonly bug = new BridgeError(500, 'internal error')
-
   ok(asked: Reply, value: unknown): void {
     this.send(asked, 200, BRIDGE_TYPE, JSON.stringify(value))
   }
 
-  answerTo(error: unknown): ErrorAnswer | undefined {
-    const problem = problemOf(error)
-    return problem && { ...bridgeProblemAnswer(problem), ...(error === BAD_TYPE && { headers: TYPES_TAKEN }) }
+  protected write(error: ApiError): ErrorAnswer {
+    return bridgeProblemAnswer(error)
+  }
+
+  protected toApiError(error: CastellanError): ApiError {
+    return new ApiError(refusalStatus(error) ?? statusOf(error), error.message)
   }
 }
 
@@ -105,13 +98,6 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
   kafka: 500
 }
 
-/** `undefined`: a bug. */
-function problemOf(error: unknown): BridgeProblem | undefined {
-  if (error instanceof BridgeError) return error.problem
-  if (!(error instanceof CastellanError)) return undefined
-  return { status: refusalStatus(error) ?? statusOf(error), message: error.message }
-}
-
 function statusOf(error: CastellanError): number {
   if (error instanceof KafkaError) {
     const { errorCode } = error
@@ -130,17 +116,18 @@ export interface BridgeParts extends EndpointBase {
   readonly pool: BufferPool
 }
 
-export const BAD_TYPE = new BridgeError(400, 'Validation error on: The format of the request body is not supported')
-const TYPES_TAKEN = warningOf(
-  `records have the content-type ${Object.values(BRIDGE_TYPES).join(' or ')}, other bodies ${BRIDGE_TYPE}`
-)
+export const BAD_TYPE = new ApiError(400, 'Validation error on: The format of the request body is not supported', {
+  headers: warningOf(
+    `records have the content-type ${Object.values(BRIDGE_TYPES).join(' or ')}, other bodies ${BRIDGE_TYPE}`
+  )
+})
 
 /** @returns the media type in lower case, without parameters; `undefined`: there is none */
 export const contentTypeOf = ({ request: { headers } }: Exchange): string | undefined =>
   headers['content-type'] === undefined ? undefined : mediaTypeOf(headers['content-type'])
 
 /** Bodies that are no records are small. */
-const TOO_LARGE = new BridgeError(
+const TOO_LARGE = new ApiError(
   413,
   `the body is larger than ${MAX_PARSED_BYTES} bytes (the limit of requests without records)`
 )
@@ -172,10 +159,10 @@ function jsonIn(bytes: Buffer): unknown {
 }
 
 /** @param fault why it is not, as a clause */
-export const notJson = (fault: string): BridgeError =>
-  new BridgeError(400, `Validation error on: the body is not JSON: ${fault}`)
+export const notJson = (fault: string): ApiError =>
+  new ApiError(400, `Validation error on: the body is not JSON: ${fault}`)
 
-/** @throws BridgeError naming what the schema does not allow */
+/** @throws ApiError naming what the schema does not allow */
 export function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
   const { data, error } = schema.safeParse(json, { reportInput: true })
   if (error === undefined) return data
@@ -206,7 +193,7 @@ export const wrongType = (type: string, expected: string): string =>
 
 const typeOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
 
-/** A partition in a path. @throws BridgeError */
+/** A partition in a path. @throws ApiError */
 export function partitionNumberIn(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw schemaProblem(wrongType('string', 'integer'))
   return Number(text)

@@ -1,4 +1,4 @@
-import { CastellanError } from '../../core/errors.js'
+import { CastellanError, StacklessError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
@@ -47,19 +47,61 @@ export interface ErrorAnswer {
   readonly cause?: Cause | undefined
 }
 
+/** What of an error only some APIs tell, in forms of their own. */
+export interface ErrorDetails {
+  /** Why the request fails, in modern answers and counts. Absent: follows from the status. */
+  readonly cause?: (Cause & { readonly errorCode?: number | undefined }) | undefined
+  /** The code of Confluent, or of JSON-RPC. Absent: follows from the status. */
+  readonly code?: number | undefined
+  /** The content type. Absent: that of the API, or of the route. */
+  readonly type?: string | undefined
+  /** The setting whose limit refuses the request. */
+  readonly setting?: string | undefined
+  /** Members of the body besides those of every error. */
+  readonly members?: Readonly<Record<string, unknown>> | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** True: records may be written, whose outcome the answer does not report. Default: false. */
+  readonly isUnknown?: boolean
+}
+
+/** A request of an API is answered with this status and text, in the form of the API. */
+export class ApiError extends StacklessError {
+  readonly status: number
+  readonly details: ErrorDetails
+
+  /** For counts of refused records. */
+  get setting(): string | undefined {
+    return this.details.setting
+  }
+
+  constructor(status: number, message: string, details: ErrorDetails = {}) {
+    super(message)
+    this.status = status
+    this.details = details
+  }
+}
+
 /** Answers of an API that has one form for all of its errors, whatever request they are about. */
 export abstract class ErrorAnswers extends ApiAnswers {
   readonly #log: Pick<Logger, 'error'>
   /** What a client is told of a bug. */
-  protected abstract readonly bug: Error
+  protected readonly bug: Error = new ApiError(500, 'internal error')
 
   constructor(log: Pick<Logger, 'error'>) {
     super()
     this.#log = log
   }
 
+  /** The form of the API. @param persisted of a request to produce */
+  protected abstract write(error: ApiError, asked: Reply, persisted: string | undefined): ErrorAnswer
+  /** What a client is told of a failure that no endpoint has put into words. */
+  protected abstract toApiError(error: CastellanError): ApiError
+
   /** @param persisted of a request to produce @returns `undefined`: the error is a bug */
-  abstract answerTo(error: unknown, asked: Reply, persisted?: string): ErrorAnswer | undefined
+  answerTo(error: unknown, asked: Reply, persisted?: string): ErrorAnswer | undefined {
+    const known = error instanceof CastellanError ? this.toApiError(error) : error
+    return known instanceof ApiError ? this.write(known, asked, persisted) : undefined
+  }
 
   /** What a client is told of a bug. @param persisted of a request to produce */
   broken(asked: Reply, persisted?: string): ErrorAnswer {

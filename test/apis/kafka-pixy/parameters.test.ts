@@ -9,7 +9,6 @@ import {
   messageOptionsOf,
   type PlacedRecord
 } from '../../../src/apis/kafka-pixy/message-json.js'
-import { PixyError } from '../../../src/apis/kafka-pixy/pixy-answers.js'
 import {
   ackOf,
   bytesOf,
@@ -25,6 +24,7 @@ import {
 } from '../../../src/apis/kafka-pixy/pixy-request.js'
 import { messageHeadersOf, messageSizeOf } from '../../../src/apis/kafka-pixy/produce.js'
 import { oddPathOf, withAlias } from '../../../src/apis/kafka-pixy/target.js'
+import { ApiError } from '../../../src/http/api/api-answers.js'
 import { idOf, positionsOf } from '../../../src/http/api/tail.js'
 import { sentPartsOf } from '../../../src/http/exchange/exchange.js'
 import { wholeOf } from '../../../src/http/exchange/pieced-body.js'
@@ -43,7 +43,7 @@ const errorOf = (work: () => unknown): string => {
   try {
     return JSON.stringify(work())
   } catch (error) {
-    expect(error).to.be.instanceOf(PixyError)
+    expect(error).to.be.instanceOf(ApiError)
     return (error as Error).message
   }
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fastify, { type FastifyInstance, type preParsingHookHandler } from 'fastify'
-import { type ErrorAnswer, ErrorAnswers } from '../../../src/http/api/api-answers.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../../src/http/api/api-answers.js'
 import { addRoutes, type Route, serveRoutes } from '../../../src/http/api/routes.js'
 import { checkRows } from '../../support/rows.js'
 
@@ -62,9 +62,12 @@ describe('the routes of an API', () => {
 
 describe('a request to a path or a method that an API does not have', () => {
   class Answers extends ErrorAnswers {
-    protected readonly bug = new Error('a bug')
-    override answerTo(error: unknown): ErrorAnswer {
-      return { status: Number((error as Error).message), type: 'text/plain', body: '' }
+    protected write({ status }: ApiError): ErrorAnswer {
+      return { status, type: 'text/plain', body: '' }
+    }
+
+    protected toApiError({ message }: Error): ApiError {
+      return new ApiError(500, message)
     }
   }
 
@@ -73,7 +76,7 @@ describe('a request to a path or a method that an API does not have', () => {
     const answers = new Answers({ error: () => undefined })
     const route: Route = { method: 'get', path: '/topics', preParsing: (_, reply) => void reply.send() }
     await app.register(async scope => {
-      serveRoutes(scope, [route], answers, new Error('404'), () => new Error('405'))
+      serveRoutes(scope, [route], answers, new ApiError(404, ''), () => new ApiError(405, ''))
     })
     const ask = async (url: string, payload?: string) => {
       const { statusCode, headers } = await app.inject({

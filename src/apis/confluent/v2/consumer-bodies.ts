@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import { timeOf } from '../../../core/time-of.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import type { InstanceSettings } from '../../../verbs/verbs.js'
 import { AUTO_COMMIT_MS, MAX_READ_BYTES } from '../../instance-routes.js'
 import { schemaFormatOf } from '../media-types.js'
-import { BodyError, checked, unknownMember } from '../record-bytes.js'
+import { checked, unknownMember } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 
 /** The name of the API in the settings of instances. */
@@ -67,7 +68,7 @@ export interface WantedInstance {
   readonly without: readonly string[]
 }
 
-/** Reads the body that creates an instance. @throws BodyError */
+/** Reads the body that creates an instance. @throws ApiError */
 export function readWanted(
   json: unknown,
   defaults: ConfluentSettings['consumers'],
@@ -81,25 +82,27 @@ export function readWanted(
   const format = (body.format ?? 'binary').toLowerCase()
   const isOfSchemas = schemaFormatOf(format) !== undefined
   if (isOfSchemas && !hasRegistry)
-    throw new BodyError(422, `format: ${format} needs a schema registry; expected binary or json`, NEEDS_REGISTRY)
+    throw new ApiError(422, `format: ${format} needs a schema registry; expected binary or json`, {
+      code: NEEDS_REGISTRY
+    })
   if (!isOfSchemas && format !== 'binary' && format !== 'json')
-    throw new BodyError(
+    throw new ApiError(
       422,
       `format: expected binary, json, avro, jsonschema or protobuf, got ${JSON.stringify(format.slice(0, 100))}`
     )
   const start = (body['auto.offset.reset'] ?? defaults.start).toLowerCase()
   if (start !== 'earliest' && start !== 'latest' && start !== 'none')
-    throw new BodyError(422, 'auto.offset.reset: expected earliest, latest or none', INVALID_SETTING)
+    throw new ApiError(422, 'auto.offset.reset: expected earliest, latest or none', { code: INVALID_SETTING })
   const autoCommit = body['auto.commit.enable'] ?? body['enable.auto.commit'] ?? defaults.autoCommit
   const commits = String(autoCommit).trim().toLowerCase()
   if (commits !== 'true' && commits !== 'false')
-    throw new BodyError(422, 'auto.commit.enable: expected true or false', INVALID_SETTING)
+    throw new ApiError(422, 'auto.commit.enable: expected true or false', { code: INVALID_SETTING })
   const minBytes = Number(body['fetch.min.bytes'] ?? body.responseMinBytes ?? defaults.minBytes)
   if (minBytes < -1 || minBytes > MAX_FETCH_MIN_BYTES)
-    throw new BodyError(422, `fetch.min.bytes: expected -1 to ${MAX_FETCH_MIN_BYTES}`, INVALID_BYTES)
+    throw new ApiError(422, `fetch.min.bytes: expected -1 to ${MAX_FETCH_MIN_BYTES}`, { code: INVALID_BYTES })
   const maxWaitMs = Number(body['consumer.request.timeout.ms'] ?? body.requestWaitMs ?? defaults.maxWaitMs)
   if (maxWaitMs < 0 || maxWaitMs > MAX_WAIT_MS)
-    throw new BodyError(422, `consumer.request.timeout.ms: expected 0 to ${MAX_WAIT_MS}`, INVALID_SETTING)
+    throw new ApiError(422, `consumer.request.timeout.ms: expected 0 to ${MAX_WAIT_MS}`, { code: INVALID_SETTING })
   return {
     name: body.id ?? body.name ?? undefined,
     settings: {
@@ -116,12 +119,12 @@ export function readWanted(
   }
 }
 
-/** The milliseconds of a time in ISO 8601, or in seconds. @throws BodyError */
+/** The milliseconds of a time in ISO 8601, or in seconds. @throws ApiError */
 export function timestampIn(timestamp: string | number): number {
   const timestampMs = typeof timestamp === 'number' ? Math.round(timestamp * 1_000) : parsed(timestamp)
   // Kafka takes negative times for something else.
   if (!Number.isSafeInteger(timestampMs) || timestampMs < 0)
-    throw new BodyError(
+    throw new ApiError(
       400,
       `timestamp: expected ISO 8601 or seconds since 1970, got ${String(timestamp).slice(0, 100)}`
     )

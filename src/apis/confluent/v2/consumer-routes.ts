@@ -1,11 +1,11 @@
 import { z } from 'zod'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { type AnsweredRoute, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, sentUrlOf } from '../../../http/exchange/exchange.js'
 import type { Body, Content, Operation, Parameters } from '../../../http/openapi/operation.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import type { InstancePosition } from '../../../verbs/verbs.js'
 import { type InstanceAsk, queryOf, topicNamesOf } from '../../instance-routes.js'
-import { type Problem, ProblemError } from '../failures.js'
 import { error } from '../look-up.js'
 import { BINARY_TYPE, EMBEDDED_JSON_TYPE, SCHEMA_TYPES, V2_TYPE } from '../media-types.js'
 import { checked } from '../record-bytes.js'
@@ -19,11 +19,11 @@ import {
 } from './consumer-bodies.js'
 import type { Consumers } from './consumers.js'
 
-const NO_PARTITIONS: Problem = {
-  status: 404,
-  code: 40402,
-  message: 'name the partitions in a body, {"partitions":[{"topic":…,"partition":…}]}, or in the query'
-}
+const NO_PARTITIONS = new ApiError(
+  404,
+  'name the partitions in a body, {"partitions":[{"topic":…,"partition":…}]}, or in the query',
+  { code: 40402 }
+)
 
 type ConsumerRoute = AnsweredRoute<Consumers>
 
@@ -324,13 +324,13 @@ export const consumerRoutes = {
   )
 } as const satisfies Readonly<Record<string, ConsumerRoute>>
 
-/** @throws ProblemError when the query has none */
+/** @throws ApiError when the query has none */
 function partitionsInQuery(exchange: Exchange) {
   const query = queryOf(sentUrlOf(exchange.request))
   const topics = query.getAll('topic')
   const numbers = query.getAll('partition')
   const isComplete =
     topics.length > 0 && topics.length === numbers.length && numbers.every(text => /^\d{1,9}$/.test(text))
-  if (!isComplete) throw new ProblemError(NO_PARTITIONS)
+  if (!isComplete) throw NO_PARTITIONS
   return topics.map((topic, at) => ({ topic, partition: Number(numbers[at]) }))
 }

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { shortened } from '../../../core/printable.js'
 import type { ApiContext } from '../../../http/api/api.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { decodeRecords } from '../../../http/api/decoded-records.js'
 import type { Receive } from '../../../http/api/endpoint.js'
 import { clientOf } from '../../../http/exchange/client.js'
 import { type Exchange, hasBody, sentUrlOf } from '../../../http/exchange/exchange.js'
 import { SchemaError, type Schemas } from '../../../schemas/schemas.js'
 import { type InstanceApi, InstanceRoutes, MAX_READ_BYTES, queryOf, type ReadTerms } from '../../instance-routes.js'
-import { failedProblemOf, type Problem, ProblemError, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
+import { detailed, failedProblemOf, problemOf, TOPIC_NOT_FOUND, UNAUTHORIZED } from '../failures.js'
 import { answerAllowed, type ConfluentParts, readSmallBody } from '../look-up.js'
 import {
   BINARY_TYPE,
@@ -20,25 +21,21 @@ import {
   recordFormatsOf,
   schemaFormatOf
 } from '../media-types.js'
-import { BodyError, jsonIn } from '../record-bytes.js'
+import { jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, part } from '../v3/resources.js'
 import { CONFLUENT, readWanted } from './consumer-bodies.js'
 import { NO_REGISTRY } from './produce-endpoint.js'
 
-const UNSUPPORTED: Problem = {
-  status: 415,
-  code: 415,
-  message: 'the content type must be application/vnd.kafka.v2+json'
-}
-const NO_INSTANCE: Problem = { status: 404, code: 40403, message: 'there is no such consumer instance' }
-const NO_GROUP = new BodyError(404, 'the path names no group')
-const NAME_TAKEN: Problem = { status: 409, code: 40902, message: 'the group has an instance of this name' }
-const WRONG_FORMAT: Problem = {
-  status: 406,
-  code: 40601,
-  message: 'the instance has another format than the one of Accept; without Accept it is binary'
-}
+const UNSUPPORTED = new ApiError(415, 'the content type must be application/vnd.kafka.v2+json')
+const NO_INSTANCE = new ApiError(404, 'there is no such consumer instance', { code: 40403 })
+const NO_GROUP = new ApiError(404, 'the path names no group')
+const NAME_TAKEN = new ApiError(409, 'the group has an instance of this name', { code: 40902 })
+const WRONG_FORMAT = new ApiError(
+  406,
+  'the instance has another format than the one of Accept; without Accept it is binary',
+  { code: 40601 }
+)
 
 /** The original's code for a record that is not JSON. */
 const UNREADABLE = 40801
@@ -49,19 +46,20 @@ const words = {
   noun: 'instance',
   group: 'group',
   instance: 'instance',
-  unknown: () => new ProblemError(NO_INSTANCE),
-  nameTaken: () => new ProblemError(NAME_TAKEN),
-  illegalState: message => new ProblemError({ status: 409, code: 40903, message }),
+  unknown: () => NO_INSTANCE,
+  nameTaken: () => NAME_TAKEN,
+  illegalState: message => new ApiError(409, message, { code: 40903 }),
   failed(error) {
     const problem = problemOf(error)
     // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
-    return new ProblemError(problem.code === NO_INSTANCE.code ? { ...problem, code: TOPIC_NOT_FOUND } : problem)
+    const { code } = problem.details
+    return code === NO_INSTANCE.details.code ? detailed(problem, { code: TOPIC_NOT_FOUND }) : problem
   },
-  unavailable: message => new ProblemError({ status: 503, code: 503, message }),
-  forbidden: ({ message }) => new ProblemError({ status: 403, code: UNAUTHORIZED, message }),
-  unreadable: message => new ProblemError({ status: 408, code: UNREADABLE, message }),
+  unavailable: message => new ApiError(503, message),
+  forbidden: ({ message }) => new ApiError(403, message, { code: UNAUTHORIZED }),
+  unreadable: message => new ApiError(408, message, { code: UNREADABLE }),
   unreadableCode: UNREADABLE,
-  invalid: message => new ProblemError({ status: 400, code: 400, message })
+  invalid: message => new ApiError(400, message)
 } satisfies Partial<InstanceApi>
 
 const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
@@ -70,8 +68,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   withBody(exchange, _, use) {
     const { headers } = exchange.request
     if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
-      const unsupported = new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(headers.accept) })
-      parts.answers.fail(exchange, unsupported, false)
+      parts.answers.fail(exchange, detailed(UNSUPPORTED, { type: errorTypeOf(headers.accept) }), false)
     } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes) ?? undefined))
   },
   work(exchange, work) {
@@ -85,7 +82,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
       return undefined
     })
   },
-  otherFormat: format => new ProblemError(hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY)
+  otherFormat: format => (hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY)
 })
 
 /** What answers the routes of consumer instances. */
@@ -142,11 +139,9 @@ function termsIn(request: IncomingMessage, schemas: Schemas | undefined, owner: 
 function toReadError(error: unknown, { request }: Exchange): unknown {
   const problem =
     error instanceof SchemaError
-      ? { status: 500, code: 50003, message: error.message, reason: 'registryUnreachable' as const }
+      ? new ApiError(500, error.message, { code: 50003, cause: { code: 'registryUnreachable', retriable: true } })
       : failedProblemOf(error)
-  return problem === undefined
-    ? error
-    : new ProblemError({ ...problem, type: errorTypeOfRecords(request.headers.accept) })
+  return problem === undefined ? error : detailed(problem, { type: errorTypeOfRecords(request.headers.accept) })
 }
 
 const isWithoutSchemas = (format: string): boolean => schemaFormatOf(format) === undefined

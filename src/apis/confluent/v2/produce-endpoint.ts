@@ -6,6 +6,7 @@ import { readInteger, readListOfRecords, readStringBytes, takeNull } from '../..
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type { ProduceAnswer, ProduceApi, ProduceHead, RecordsOrLater } from '../../../http/api/produce-route.js'
@@ -13,9 +14,8 @@ import type { Exchange, Reply } from '../../../http/exchange/exchange.js'
 import type { ResolvedSchema, SchemaFormat } from '../../../schemas/schemas.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import {
+  detailed,
   PARTITION_NOT_FOUND,
-  type Problem,
-  ProblemError,
   recordCodeOf,
   TOPIC_NOT_FOUND,
   UNAUTHENTICATED,
@@ -24,7 +24,6 @@ import {
 import { noPartition, noTopic, partitionIn } from '../look-up.js'
 import { errorTypeOf, type Format, formatOf, schemaFormatOf, V2_TYPE } from '../media-types.js'
 import {
-  BodyError,
   type NamedSchema,
   notJson,
   readBase64,
@@ -55,18 +54,15 @@ interface V2Head extends ProduceHead, V2Body, Required<SchemaClient> {
   valueSchemaId: number | null
 }
 
-const UNSUPPORTED: Problem = {
-  status: 415,
-  code: 415,
-  message:
-    'the content type must be application/vnd.kafka.binary.v2+json (keys and values in base64) or application/vnd.kafka.json.v2+json'
-}
-export const NO_REGISTRY: Problem = {
-  status: 422,
-  code: 42206,
-  message:
-    'records of this format need a schema registry, and there is none (schemas.registry.urls); use the format binary or json'
-}
+const UNSUPPORTED = new ApiError(
+  415,
+  'the content type must be application/vnd.kafka.binary.v2+json (keys and values in base64) or application/vnd.kafka.json.v2+json'
+)
+export const NO_REGISTRY = new ApiError(
+  422,
+  'records of this format need a schema registry, and there is none (schemas.registry.urls); use the format binary or json',
+  { code: 42206 }
+)
 
 /** `POST /topics/{topic}` and `POST /topics/{topic}/partitions/{partition}`. */
 export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head> {
@@ -89,10 +85,10 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     const { access, writer } = this.#parts
     const format = formatOf(contentType)
     const schemaFormat = format && schemaFormatOf(format)
-    if (schemaFormat !== undefined && writer === undefined) throw new ProblemError(NO_REGISTRY)
-    if (format === undefined) throw new ProblemError({ ...UNSUPPORTED, type: errorTypeOf(accept) })
+    if (schemaFormat !== undefined && writer === undefined) throw NO_REGISTRY
+    if (format === undefined) throw detailed(UNSUPPORTED, { type: errorTypeOf(accept) })
     const partition = text === undefined ? undefined : partitionIn(text)
-    if (partition === 'none') throw new ProblemError(noPartition(topic, text!))
+    if (partition === 'none') throw noPartition(topic, text!)
     const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#settings
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
     const { mayRegister, owner } = schemaClientOf(exchange, access.callerOf(exchange.request), topic)
@@ -154,7 +150,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
   #answer(known: readonly RecordOutcome[], body: string | Buffer, head: V2Head): ProduceAnswer {
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
-    if (missing !== undefined) return this.answers.answerTo(new ProblemError(missing), head.exchange)!
+    if (missing !== undefined) return this.answers.answerTo(missing, head.exchange)!
     const status = statusOf(codes)
     return {
       status,
@@ -178,10 +174,10 @@ function statusOf(codes: ReadonlySet<number | null>): number {
   return codes.has(UNAUTHORIZED) ? 403 : 200
 }
 
-function missingOf(codes: ReadonlySet<number | null>, topic: string): Problem | undefined {
+function missingOf(codes: ReadonlySet<number | null>, topic: string): ApiError | undefined {
   if (codes.has(TOPIC_NOT_FOUND)) return noTopic(topic)
   if (!codes.has(PARTITION_NOT_FOUND)) return undefined
-  return { status: 404, code: PARTITION_NOT_FOUND, message: `topic ${topic} has no such partition` }
+  return new ApiError(404, `topic ${topic} has no such partition`, { code: PARTITION_NOT_FOUND })
 }
 
 const entryOf = (outcome: RecordOutcome): string =>
@@ -207,10 +203,10 @@ const SCHEMA_MEMBERS = ['key_schema', 'key_schema_id', 'value_schema', 'value_sc
  *   {"records":[{"key":"a2V5","value":"AAH/","partition":2}]}
  *
  * @param inTurns it yields; absent: it does all at once
- * @throws DeserializeError, BodyError
+ * @throws DeserializeError, ApiError
  */
 export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): InPieces<V2Read> {
-  if (body.length === 0) throw new BodyError(422, 'the body is empty')
+  if (body.length === 0) throw new ApiError(422, 'the body is empty')
   const reader = new JsonReader(body)
   const fault = encodingFault(body, reader.isWholeUtf8)
   if (fault !== undefined) throw notJson('the body', fault)
@@ -230,7 +226,7 @@ export function* readProduceBody(body: Buffer, head: V2Body, inTurns = false): I
     if (ahead !== undefined) yield* ahead.between()
   }
   if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
-  if (records.length === 0) throw new BodyError(422, 'there are no records')
+  if (records.length === 0) throw new ApiError(422, 'there are no records')
   return { records, schemas }
 }
 
@@ -243,18 +239,18 @@ function schemaOf(
 ): NamedSchema | undefined {
   const [schema, id] = [schemas.get(`${part}_schema`), schemas.get(`${part}_schema_id`)]
   if (schema !== undefined && id !== undefined)
-    throw new BodyError(400, `${part}_schema and ${part}_schema_id exclude each other`)
+    throw new ApiError(400, `${part}_schema and ${part}_schema_id exclude each other`)
   if (typeof schema === 'string') return { schema }
   if (typeof id === 'number') return { id }
   if (records.every(record => record[part] === null)) return undefined
-  throw new BodyError(422, `there are ${part}s, but neither ${part}_schema nor ${part}_schema_id`, code)
+  throw new ApiError(422, `there are ${part}s, but neither ${part}_schema nor ${part}_schema_id`, { code })
 }
 
 /** The original takes an id as text, too. */
 function readId(reader: JsonReader, body: Buffer): number {
   if (reader.peekToken() !== QUOTE) return readInteger(reader, body)
   const text = readStringBytes(reader).toString()
-  if (!/^\d{1,9}$/.test(text)) throw new BodyError(422, `not the id of a schema: ${text.slice(0, 100)}`)
+  if (!/^\d{1,9}$/.test(text)) throw new ApiError(422, `not the id of a schema: ${text.slice(0, 100)}`)
   return Number(text)
 }
 
@@ -272,18 +268,18 @@ function* recordsIn(
     try {
       records.push(readRecord(reader, body, head))
     } catch (error) {
-      throw error instanceof BodyError ? ofRecord(error, records.length) : error
+      throw error instanceof ApiError ? ofRecord(error, records.length) : error
     }
   })
   return records
 }
 
-const ofRecord = ({ problem: { status, message, code } }: BodyError, at: number): BodyError =>
-  new BodyError(status, `records[${at}]: ${message}`, code)
+const ofRecord = ({ status, message, details: { code } }: ApiError, at: number): ApiError =>
+  new ApiError(status, `records[${at}]: ${message}`, { code })
 
 const MAX_RECORDS = 'advanced.apis.confluent.maxRecordsPerRequest'
-const tooMany = (limit: number): BodyError =>
-  new BodyError(413, `there are more than ${limit} records (${MAX_RECORDS})`, 413, { setting: MAX_RECORDS })
+const tooMany = (limit: number): ApiError =>
+  new ApiError(413, `there are more than ${limit} records (${MAX_RECORDS})`, { setting: MAX_RECORDS })
 
 function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord {
   const read = of.format === 'binary' ? readBase64 : of.format === 'json' ? readJsonBytes : readJsonSlice
@@ -309,6 +305,6 @@ function readRecord(reader: JsonReader, body: Buffer, of: V2Body): ProduceRecord
 function readPartition(reader: JsonReader, body: Buffer): number | undefined {
   if (takeNull(reader)) return undefined
   const partition = readInteger(reader, body)
-  if (partition < 0) throw new BodyError(422, 'a partition is negative')
+  if (partition < 0) throw new ApiError(422, 'a partition is negative')
   return partition
 }

@@ -7,7 +7,6 @@ import { type AnsweredRoute, type Described, describedPath } from '../../../http
 import type { Content, Operation } from '../../../http/openapi/operation.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import type { TopicMetadata, Verbs } from '../../../verbs/verbs.js'
-import { ProblemError } from '../failures.js'
 import {
   answerAllowed,
   type ConfluentParts,
@@ -247,7 +246,7 @@ export const lookUpRoutes = {
       const { topic = '', partition: text = '' } = ask.params
       const { partition } = await partitionOf(ask)
       const [ends] = await ask.verbs.admin.logEnds([{ topic, partition }], ask.time.ms)
-      if (ends === undefined) throw new ProblemError(noPartition(topic, text))
+      if (ends === undefined) throw noPartition(topic, text)
       return { beginning_offset: ends.start, end_offset: ends.end }
     }
   ),

@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import { ANONYMOUS } from '../../../http/access/access.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import { isOfThisMachine } from '../../../http/exchange/client.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { type AclEntry, type AclFilter, aclWords } from '../../../verbs/admin.js'
 import { queryOf } from '../../instance-routes.js'
-import { KAFKA_REFUSES, ProblemError } from '../failures.js'
+import { KAFKA_REFUSES } from '../failures.js'
 import { type Kind, text } from './resources.js'
 import { type Ask, CLUSTER, list, type V3Route } from './routes.js'
 
@@ -48,7 +49,7 @@ function requireNear({ caller, exchange }: Ask): void {
     throw new ForbiddenError(NOT_HERE)
 }
 
-/** @throws ProblemError for a word that there is not */
+/** @throws ApiError for a word that there is not */
 function filterIn(query: URLSearchParams): AclFilter {
   const filter: Record<string, string> = {}
   for (const [name, field] of pairs) {
@@ -61,7 +62,7 @@ function filterIn(query: URLSearchParams): AclFilter {
       const word = given.toUpperCase()
       if (word === 'UNKNOWN' || !words.includes(word)) {
         const message = `${name} must be one of ${words.filter(one => one !== 'UNKNOWN').join(', ')}`
-        throw new ProblemError({ status: 400, code: KAFKA_REFUSES, message })
+        throw new ApiError(400, message, { code: KAFKA_REFUSES })
       }
       if (word !== 'ANY') filter[field] = word
     }

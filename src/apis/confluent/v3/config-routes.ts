@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { Operation } from '../../../http/access/access.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import { json } from '../../../http/openapi/operation.js'
 import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
-import { failedProblemOf, KAFKA_REFUSES, ProblemError, UNAUTHORIZED } from '../failures.js'
+import { failedProblemOf, KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
 import { unknownTopic } from '../look-up.js'
 import { type Kind, kind, type Members, type Resource, type ResourcePlace, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
@@ -55,10 +56,10 @@ async function entriesOf({ verbs, time }: Ask, of: ConfigResource): Promise<read
 async function settingsOf(ask: Ask, of: ConfigResource): Promise<readonly Setting[]> {
   const found = await entriesOf(ask, of)
   if (found !== undefined) return found.map(entry => ({ of, entry }))
-  throw of.type === 'topic' ? new ProblemError(unknownTopic(of.name)) : notFound('there are no such settings')
+  throw of.type === 'topic' ? unknownTopic(of.name) : notFound('there are no such settings')
 }
 
-const noSetting = ({ type }: ConfigResource, name: string): ProblemError =>
+const noSetting = ({ type }: ConfigResource, name: string): ApiError =>
   notFound(`${type === 'topic' ? 'topics' : 'brokers'} have no setting ${name}`)
 
 /** Kafka is asked while the list is written, so that the settings of all are not in memory at the same time. */
@@ -71,11 +72,12 @@ async function* settingsOfAll({ verbs, time }: Ask, allOf: () => readonly Config
   }
 }
 
-const tooManyTopics = (topics: number) => ({
-  status: 400,
-  code: KAFKA_REFUSES,
-  message: `there are ${topics} topics, and one answer has the settings of at most ${MAX_TOPICS}; ask for each topic`
-})
+const tooManyTopics = (topics: number) =>
+  new ApiError(
+    400,
+    `there are ${topics} topics, and one answer has the settings of at most ${MAX_TOPICS}; ask for each topic`,
+    { code: KAFKA_REFUSES }
+  )
 
 async function alter(
   ask: Ask,
@@ -109,7 +111,7 @@ async function failureOf(
   } catch (error) {
     const problem = failedProblemOf(error, topic)
     if (problem === undefined) throw error
-    return { topic_name: topic, error_code: problem.code, message: problem.message }
+    return { topic_name: topic, error_code: problem.details.code ?? problem.status, message: problem.message }
   }
 }
 
@@ -224,7 +226,7 @@ export const configRoutes = {
       const all = await ask.verbs.topics('all', ask.time.ms)
       return settingsOfAll(ask, () => {
         const topics = visibleTopics(ask, all)
-        if (topics.length > MAX_TOPICS) throw new ProblemError(tooManyTopics(topics.length))
+        if (topics.length > MAX_TOPICS) throw tooManyTopics(topics.length)
         return topics.map(({ topic }) => topicResource(topic))
       })
     }

@@ -1,8 +1,9 @@
+import { errorCodeOf } from '../../../core/error-code-of.js'
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
+import type { ApiError } from '../../../http/api/api-answers.js'
 import { withPersisted } from '../../../verbs/persisted.js'
 import { errorObjectJson } from '../answers.js'
 import { type RefusedRecord, recordCodeOf, refusedRecord } from '../failures.js'
-import type { BodyError } from '../record-bytes.js'
 import type { SplitEnd } from './object-splitter.js'
 import type { DataSize, V3Record } from './record-json.js'
 
@@ -66,8 +67,8 @@ export const problemOfFailure = (failure: RecordFailure) => ({
 })
 
 /** The refusal of one record among several. Codes that have 422 or 503 as their status, such as 42206, are 422 or 503 here. */
-export const refusalOfBody = ({ problem: { status, code, message, reason } }: BodyError): RefusedRecord =>
-  refusedRecord(status === 422 || status === 503 ? status : code, message, reason)
+export const refusalOfBody = ({ status, message, details: { code = status, cause } }: ApiError): RefusedRecord =>
+  refusedRecord(status === 422 || status === 503 ? status : code, message, cause && errorCodeOf(cause))
 
 /**
  * The refusal of the record at which a body ends too early; `cut`: its end has not come, `notJson`: the last one has an

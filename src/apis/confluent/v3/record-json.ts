@@ -6,10 +6,10 @@ import { readInteger, readStringBytes, readValueBytes, readWord, takeNull } from
 import { skipValue } from '../../../core/json/json-values.js'
 import type { ProduceRecord, RecordHeader } from '../../../core/model.js'
 import { timeOf } from '../../../core/time-of.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import type { ResolvedSchema, SchemaFormat, SubjectStrategy } from '../../../schemas/schemas.js'
 import { PARTITION_NOT_FOUND } from '../failures.js'
 import {
-  BodyError,
   type NamedSchema,
   notJson,
   readHeaderList,
@@ -70,7 +70,7 @@ const SCHEMA_MEMBERS = new Map<string, (reader: JsonReader, bytes: Buffer) => Na
  *
  *   {"partition_id":1,"key":{"type":"STRING","data":"k"},"value":{"type":"JSON","data":{"n":1}}}
  *
- * @throws DeserializeError, BodyError
+ * @throws DeserializeError, ApiError
  */
 export function readSentRecord(bytes: Buffer, to: RecordTarget): V3Record {
   const reader = new JsonReader(bytes)
@@ -103,7 +103,7 @@ export function readNextRecord(
     else throw unknownMember(name, withId ? 422 : 400)
   }
   if (partition !== undefined && partition < 0) {
-    throw new BodyError(404, 'a partition is never negative', PARTITION_NOT_FOUND)
+    throw new ApiError(404, 'a partition is never negative', { code: PARTITION_NOT_FOUND })
   }
   const record = { topic, partition, key: key?.bytes ?? null, value: value?.bytes ?? null, headers, timestampMs }
   const [ofKey, ofValue] = [key?.unencoded, value?.unencoded]
@@ -159,7 +159,7 @@ function readNamed(reader: JsonReader, bytes: Buffer, name: string, hasRegistry:
 const isPlain = (type: DataType | SchemaFormat | undefined): type is DataType =>
   type === 'BINARY' || type === 'JSON' || type === 'STRING'
 
-/** @throws BodyError for members that cannot stand together */
+/** @throws ApiError for members that cannot stand together */
 function requireOneSchema(type: DataType | SchemaFormat | undefined, named: NamedSchema): void {
   const { schema, id, version, subject, strategy } = named
   const problem =
@@ -172,17 +172,19 @@ function requireOneSchema(type: DataType | SchemaFormat | undefined, named: Name
           : !isPlain(type) && (type === undefined) !== (schema === undefined)
             ? 'one of the types AVRO, JSONSCHEMA and PROTOBUF and a schema need each other'
             : undefined
-  if (problem !== undefined) throw new BodyError(400, problem)
+  if (problem !== undefined) throw new ApiError(400, problem)
 }
 
-const needsRegistry = (): BodyError =>
-  new BodyError(422, 'a key or value without one of the types BINARY, JSON and STRING needs a schema registry', 42206)
+const needsRegistry = (): ApiError =>
+  new ApiError(422, 'a key or value without one of the types BINARY, JSON and STRING needs a schema registry', {
+    code: 42206
+  })
 
 function readType(reader: JsonReader, hasRegistry: boolean): DataType | SchemaFormat {
   const type = readWord(reader)
   if (type === 'JSON' || type === 'BINARY' || type === 'STRING') return type
   if (type !== 'AVRO' && type !== 'JSONSCHEMA' && type !== 'PROTOBUF')
-    throw new BodyError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
+    throw new ApiError(400, `unknown type ${JSON.stringify(type.slice(0, 100))}`)
   if (hasRegistry) return type
   throw needsRegistry()
 }
@@ -190,7 +192,7 @@ function readType(reader: JsonReader, hasRegistry: boolean): DataType | SchemaFo
 function readStrategy(reader: JsonReader): SubjectStrategy {
   const strategy = readStringBytes(reader).toString()
   if (STRATEGIES.includes(strategy)) return strategy as SubjectStrategy
-  throw new BodyError(400, `subject_name_strategy: expected ${STRATEGIES.join(', ')}`)
+  throw new ApiError(400, `subject_name_strategy: expected ${STRATEGIES.join(', ')}`)
 }
 
 function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | null {
@@ -199,7 +201,7 @@ function readBytes(reader: JsonReader, bytes: Buffer, type: DataType): Buffer | 
   const text = readStringBytes(reader)
   if (type === 'STRING') return text
   const decoded = decodeBase64(text)
-  if (decoded === undefined) throw new BodyError(400, 'the data are not base64 of the standard alphabet')
+  if (decoded === undefined) throw new ApiError(400, 'the data are not base64 of the standard alphabet')
   return decoded
 }
 
@@ -225,6 +227,6 @@ function readTimestamp(reader: JsonReader, bytes: Buffer): number {
       : Number.NaN
     : Math.floor(msOf(bytes.toString('latin1', start, reader.index)))
   if (!(Math.abs(timestampMs) <= MAX_TIMESTAMP_MS))
-    throw new BodyError(400, 'a timestamp is neither ISO-8601 nor seconds')
+    throw new ApiError(400, 'a timestamp is neither ISO-8601 nor seconds')
   return timestampMs
 }

@@ -3,8 +3,8 @@ import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { ValueSkipper } from '../../../core/json/json-values.js'
 import { costOf, type InPieces, joined, PIECE_COST } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
-import { BodyError } from '../record-bytes.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
 import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
 import { type RecordTarget, readNextRecord, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
@@ -68,7 +68,7 @@ interface WholeBody {
  *
  * @param options.maxRecords one more is read, so that there are seen to be too many
  * @param inTurns it yields; absent: it does all at once
- * @throws BodyError where too many cannot be used
+ * @throws ApiError where too many cannot be used
  */
 export function* readWhole(
   body: Buffer,
@@ -107,7 +107,7 @@ export function* readWhole(
     isOver = end !== undefined || others.readBytes === body.length || !accepts()
   }
   if (items.length - records.length > MAX_REFUSED)
-    throw new BodyError(413, `a request has at most ${MAX_REFUSED} records that cannot be used`)
+    throw new ApiError(413, `a request has at most ${MAX_REFUSED} records that cannot be used`)
   return { collected, end: end ?? (others.keptBytes > 0 ? 'cut' : undefined), place: others.place }
 }
 
@@ -175,7 +175,7 @@ function isJson(bytes: Buffer): boolean {
 
 /** The refusal of a record that cannot be read; throws other errors again. */
 export function refusalOfItem(error: unknown): RefusedRecord {
-  if (error instanceof BodyError) return refusalOfBody(error)
+  if (error instanceof ApiError) return refusalOfBody(error)
   if (error instanceof DeserializeError) return refusedRecord(400, `the record: ${error.message}`)
   throw error
 }

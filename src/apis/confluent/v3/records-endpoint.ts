@@ -6,6 +6,7 @@ import { readListOfRecords, readStringBytes } from '../../../core/json/json-slic
 import { skipValue } from '../../../core/json/json-values.js'
 import { atOnce, type InPieces } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import { ProduceBase } from '../../../http/api/produce-base.js'
 import type {
@@ -22,10 +23,10 @@ import { type Exchange, noteWait } from '../../../http/exchange/exchange.js'
 import { JSON_TYPE, MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import type { ProduceOptions } from '../../../verbs/verbs.js'
 import { errorObjectJson } from '../answers.js'
-import { ProblemError, RETRY_OF_REGISTRY } from '../failures.js'
+import { RETRY_OF_REGISTRY } from '../failures.js'
 import { noTopic } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
-import { BodyError, notJson, unknownMember } from '../record-bytes.js'
+import { notJson, unknownMember } from '../record-bytes.js'
 import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { type RecordTarget, readNextRecord } from './record-json.js'
@@ -78,8 +79,8 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
 
   readHead(exchange: Exchange, { cluster_id: cluster = '', topic_name: topic = '' }: Params): V3Head {
     if (cluster.length > MAX_CLUSTER_ID_CHARS)
-      throw new BodyError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
-    if (topic.length > MAX_TOPIC_CHARS) throw new ProblemError(noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`))
+      throw new ApiError(404, `there is no cluster whose id is longer than ${MAX_CLUSTER_ID_CHARS} characters`)
+    if (topic.length > MAX_TOPIC_CHARS) throw noTopic(`${topic.slice(0, MAX_TOPIC_CHARS)}…`)
     const charset = charsetOf(exchange.request.headers['content-type'], this.takesLines)
     if (!this.#answers.areOf(cluster, topic)) this.#answers = new RecordAnswers(cluster, topic)
     const answers = this.#answers
@@ -190,9 +191,9 @@ export class V3Records extends V3Produce {
     const { items } = collected
     const refused = end && refusalOfEnd(end, place, maxRecordBytes)
     if (refused !== undefined) items.push({ refused })
-    if (items.length === 0) throw new BodyError(422, 'the body is empty; a record is needed', 42206)
+    if (items.length === 0) throw new ApiError(422, 'the body is empty; a record is needed', { code: 42206 })
     const setting = 'advanced.apis.confluent.maxRecordsPerRequest'
-    if (items.length > maxRecords) throw new BodyError(413, `a request has at most ${maxRecords} records (${setting})`)
+    if (items.length > maxRecords) throw new ApiError(413, `a request has at most ${maxRecords} records (${setting})`)
     head.isOwnForm = false
     return collected
   }
@@ -229,7 +230,7 @@ export class V3Batch extends V3Produce {
     const ahead = inTurns ? new JsonAhead(reader, body) : undefined
     const fault = encodingFault(body, reader.isWholeUtf8)
     if (fault !== undefined) throw notJson('the body', fault)
-    if (body.length === 0) throw new BodyError(422, 'the body is empty')
+    if (body.length === 0) throw new ApiError(422, 'the body is empty')
     const collected = { ...nothing(), bytes: body.length }
     const ids: string[] = []
     if (ahead !== undefined) yield* ahead.between(1)
@@ -296,7 +297,7 @@ function unasked(failure: RecordFailure): ProduceAnswer {
   }
 }
 
-const badBatch = (problem: string): BodyError => new BodyError(422, `the batch ${problem}`, 42208)
+const badBatch = (problem: string): ApiError => new ApiError(422, `the batch ${problem}`, { code: 42208 })
 
 function idIn(reader: JsonReader): string {
   let id: string | undefined

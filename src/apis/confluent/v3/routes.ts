@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
 import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import type { Params } from '../../../http/api/endpoint.js'
 import type { LongList } from '../../../http/api/long-lists.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
@@ -11,7 +12,6 @@ import { json, type Operation } from '../../../http/openapi/operation.js'
 import type { ClusterDescription } from '../../../verbs/admin.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import type { Verbs } from '../../../verbs/verbs.js'
-import { ProblemError } from '../failures.js'
 import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } from '../look-up.js'
 import { charsetOf } from '../media-types.js'
 import { checked, jsonIn } from '../record-bytes.js'
@@ -200,11 +200,11 @@ function isAllowed(
 }
 
 /** The Router has not noticed it yet, so the id in links would be that of the former cluster. */
-const OTHER_CLUSTER = {
-  status: 500,
-  code: 50003,
-  message: 'another Kafka cluster answers at the same addresses; a later attempt reads it'
-}
+const OTHER_CLUSTER = new ApiError(
+  500,
+  'another Kafka cluster answers at the same addresses; a later attempt reads it',
+  { code: 50003 }
+)
 
 /** Does the work of a request, if it names this cluster. @param work `undefined` as its result: it has answered by itself */
 function answer(
@@ -221,7 +221,7 @@ function answer(
       throw notFound(`there is no cluster ${asked}; GET /v3/clusters tells the id`)
     const describe = async (): Promise<ClusterDescription> => {
       const description = await verbs.admin.describeCluster(time.ms)
-      if ((description.clusterId ?? clusterId) !== clusterId) throw new ProblemError(OTHER_CLUSTER)
+      if ((description.clusterId ?? clusterId) !== clusterId) throw OTHER_CLUSTER
       return description
     }
     const links = new Links(baseUrlOf(exchange.request, prefix), clusterId)
@@ -230,7 +230,7 @@ function answer(
   })
 }
 
-/** Reads the body of a change. @param use may throw a BodyError */
+/** Reads the body of a change. @param use may throw a ApiError */
 function readBody<Body>(
   parts: ConfluentParts,
   exchange: Exchange,
@@ -252,9 +252,9 @@ function readBody<Body>(
   }
 }
 
-export const notFound = (message: string): ProblemError => new ProblemError({ status: 404, code: 404, message })
+export const notFound = (message: string): ApiError => new ApiError(404, message)
 
-/** The broker that the path names. @throws ProblemError when there is none */
+/** The broker that the path names. @throws ApiError when there is none */
 export async function brokerOf({ describe, params: { broker_id: id } }: Ask): Promise<BrokerNode> {
   const found = (await describe()).brokers.find(({ nodeId }) => String(nodeId) === id)
   if (found === undefined) throw notFound(`there is no broker ${id}`)

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { CastellanError } from '../../../core/errors.js'
 import { isLegalTopicName } from '../../../core/model.js'
 import type { Operation } from '../../../http/access/access.js'
+import { ApiError } from '../../../http/api/api-answers.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
@@ -9,7 +10,7 @@ import { errorCodes } from '../../../kafka/error-codes.js'
 import type { AclOperation, LogEnds, NewTopic } from '../../../verbs/admin.js'
 import type { TopicMetadata } from '../../../verbs/verbs.js'
 import { queryOf } from '../../instance-routes.js'
-import { KAFKA_REFUSES, ProblemError } from '../failures.js'
+import { KAFKA_REFUSES } from '../failures.js'
 import {
   type FoundPartition,
   inOrderOfBytes,
@@ -19,13 +20,12 @@ import {
   unknownTopic,
   usableTopic
 } from '../look-up.js'
-import { BodyError } from '../record-bytes.js'
 import { kind, link, linkIfAny, pathOf, type ResourcePlace, text } from './resources.js'
 import { type Ask, brokerOf, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
 
 /** The only value of `offset_type`. */
 const BOTH_OFFSETS = 'earliest_and_latest'
-const BAD_OFFSET_TYPE = { status: 400, code: 400, message: `offset_type must be ${BOTH_OFFSETS}` }
+const BAD_OFFSET_TYPE = new ApiError(400, `offset_type must be ${BOTH_OFFSETS}`)
 const CREATED = 201
 
 /** The published name, and the one that the original reads where it lists topics. Both are read on both routes. */
@@ -142,11 +142,12 @@ async function operationsOn(ask: Ask, topics: readonly string[] | 'all') {
     found.get(topic)?.filter(operation => ask.caller.allows(permissions[operation], { topic }))
 }
 
-/** Kafka would not always refuse it, and would leave open which value counts. @throws BodyError */
+/** Kafka would not always refuse it, and would leave open which value counts. @throws ApiError */
 export function requireNamedOnce(settings: readonly { readonly name: string }[]): void {
   const seen = new Set<string>()
   const twice = settings.find(({ name }) => seen.size === seen.add(name).size)
-  if (twice !== undefined) throw new BodyError(400, `the request names the setting ${twice.name} twice`, KAFKA_REFUSES)
+  if (twice !== undefined)
+    throw new ApiError(400, `the request names the setting ${twice.name} twice`, { code: KAFKA_REFUSES })
 }
 
 const count = z.int().min(1)
@@ -160,10 +161,10 @@ const newTopicBody = z.strictObject({
 })
 type NewTopicBody = z.output<typeof newTopicBody>
 
-/** @throws BodyError */
+/** @throws ApiError */
 function toNewTopic({ topic_name: name, ...body }: NewTopicBody): NewTopic {
-  if (name === undefined) throw new BodyError(400, 'topic_name is missing', KAFKA_REFUSES)
-  if (!isLegalTopicName(name)) throw new BodyError(422, 'topic_name is no name that a topic may have')
+  if (name === undefined) throw new ApiError(400, 'topic_name is missing', { code: KAFKA_REFUSES })
+  if (!isLegalTopicName(name)) throw new ApiError(422, 'topic_name is no name that a topic may have')
   const { partitions_count, replication_factor, replicas_assignments: replicas, configs } = body
   requireNamedOnce(configs ?? [])
   return {
@@ -311,11 +312,11 @@ export const topicRoutes = {
       async ask => {
         const found = await topicOf(ask)
         if ((queryOf(sentUrlOf(ask.exchange.request)).get('offset_type') ?? BOTH_OFFSETS) !== BOTH_OFFSETS)
-          throw new ProblemError(BAD_OFFSET_TYPE)
+          throw BAD_OFFSET_TYPE
         const of = requirePartition(found, ask.params.partition_id ?? '')
         const { topic } = found
         const [ends] = await ask.verbs.admin.logEnds([{ topic, partition: of.partition }], ask.time.ms)
-        if (ends === undefined) throw new ProblemError(noPartition(topic, String(of.partition)))
+        if (ends === undefined) throw noPartition(topic, String(of.partition))
         return { topic, of, ends }
       }
     ),
