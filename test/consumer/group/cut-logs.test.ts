@@ -1,68 +1,32 @@
 import { expect } from 'chai'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
-import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import type { Start } from '../../../src/consumer/group/topic-start.js'
 import { EpochHistory } from '../../../src/consumer/partition/epoch-history.js'
 import { FakeBatch, fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
-
-const ACK_TIMEOUT_MS = 500
-const TOPIC_PARTITION = { topic: 'orders', partition: 0 }
+import { FakeRuntime, run } from './fake-runtime.js'
+import { ACK_TIMEOUT_MS, PartitionStage } from './partition-stage.js'
 
 /** A log whose first records were written in epoch 0, and a group that reads it. */
-class CutLog {
-  readonly runtime: FakeRuntime
-  readonly warnings: object[] = []
-  consumer!: PartitionConsumer
-  position: TrackedPosition | undefined
+class CutLog extends PartitionStage {
   startOf: Start = 'earliest'
 
   constructor(count: number) {
-    this.runtime = new FakeRuntime()
-    this.runtime.electLeader(0)
-    this.runtime.write(...run(0, count))
-    Object.assign(this.runtime.log, { warn: (fields: object) => void this.warnings.push(fields) })
+    const runtime = new FakeRuntime()
+    runtime.electLeader(0)
+    runtime.write(...run(0, count))
+    super(runtime, { start: onStart => onStart(this.startOf) }, false)
   }
 
   start(committed?: TrackedPosition): this {
-    this.runtime.committed = committed as never
-    this.consumer = new PartitionConsumer({
-      topicPartition: TOPIC_PARTITION,
-      runtime: this.runtime,
-      batches: new HeldBatches(1_000_000),
-      start: onStart => onStart(this.startOf),
-      tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
-      maxPendingMessages: 300,
-      retryBackoffMs: 100,
-      submit: source => (this.position = source.position),
-      commits: noTransactions,
-      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {}, lost: () => {} },
-      onSettled: () => {},
-      onRefused: () => {}
-    })
-    this.runtime.settle()
+    this.runtime.committed = committed
+    this.begin()
     return this
-  }
-
-  /** The process ends, and another one goes on from what was committed. */
-  restart(): void {
-    this.consumer.stop()
-    this.start(this.position)
-  }
-
-  next(): number | undefined {
-    return takeFrom(this.consumer, this.runtime)?.offset
-  }
-
-  take(count: number): (number | undefined)[] {
-    return Array.from({ length: count }, () => this.next())
   }
 
   /** Takes and acknowledges. */
   process(count: number): (number | undefined)[] {
-    return this.take(count).map(offset => {
+    return this.nextFew(count).map(offset => {
       if (offset !== undefined) this.consumer.ack(offset)
       return offset
     })
@@ -97,7 +61,7 @@ describe('a group whose log was cut', () => {
       expect(log.next()).to.equal(undefined)
       expect(log.position).to.deep.equal({ offset: 60 + written, metadata: '', leaderEpoch: 1 })
       expect(log.truncations).to.equal(1)
-      expect(log.warnings).to.deep.equal([
+      expect(log.runtime.warnings).to.deep.equal([
         { partition: 'orders/0', from: 100, to: 60, leaderEpoch: 0, currentLeaderEpoch: 1 }
       ])
     })
@@ -128,7 +92,7 @@ describe('a group whose log was cut', () => {
 
   it('offers all that is written behind the cut though messages there were acknowledged out of order', () => {
     const log = new CutLog(100).start()
-    const messages = log.take(100) as number[]
+    const messages = log.nextFew(100) as number[]
     for (const offset of messages) if (offset < 50 || offset >= 80) log.consumer.ack(offset)
     expect(log.position).to.deep.include({ offset: 50, leaderEpoch: 0 })
     expect(decodeAcks(50, log.position!.metadata)).to.deep.equal([{ from: 80, to: 100 }])
@@ -143,7 +107,7 @@ describe('a group whose log was cut', () => {
   it('offers all that is written behind the cut though it has not passed what was acknowledged there', () => {
     const log = new CutLog(100).start()
     log.runtime.batchSize = 80
-    for (const offset of log.take(100) as number[]) if (offset >= 80) log.consumer.ack(offset)
+    for (const offset of log.nextFew(100) as number[]) if (offset >= 80) log.consumer.ack(offset)
     log.restart()
     expect(log.process(80)).to.deep.equal(run(0, 80))
     expect(log.position!.offset).to.equal(100)
@@ -154,13 +118,13 @@ describe('a group whose log was cut', () => {
 
   it('reads again what was in memory when a message that is offered again shows the new leader', () => {
     const log = new CutLog(100).start()
-    const messages = log.take(30) as number[]
+    const messages = log.nextFew(30) as number[]
     for (const offset of messages) if (offset !== 10) log.consumer.ack(offset)
     log.cut(60, 80)
     log.runtime.pass(ACK_TIMEOUT_MS + 1)
     expect(log.process(110)).to.deep.equal(run(30, 110))
     expect(log.truncations).to.equal(1)
-    expect(log.warnings).to.deep.equal([
+    expect(log.runtime.warnings).to.deep.equal([
       { partition: 'orders/0', from: 31, to: 60, leaderEpoch: 0, currentLeaderEpoch: 1 }
     ])
     log.runtime.pass(ACK_TIMEOUT_MS + 1)
@@ -172,7 +136,7 @@ describe('a group whose log was cut', () => {
     const log = new CutLog(60).start()
     log.runtime.electLeader()
     log.runtime.write(...run(60, 40))
-    for (const offset of log.take(100) as number[]) if (offset < 50 || offset >= 80) log.consumer.ack(offset)
+    for (const offset of log.nextFew(100) as number[]) if (offset < 50 || offset >= 80) log.consumer.ack(offset)
     expect(log.position).to.deep.include({ offset: 50, leaderEpoch: 1 })
     log.restart()
     expect(log.process(31), 'nothing was lost').to.deep.equal([...run(50, 30), undefined])
@@ -182,14 +146,14 @@ describe('a group whose log was cut', () => {
   it('forgets what it has offered behind the cut: an acknowledgement of it means nothing, and it is not offered again', () => {
     const log = new CutLog(100).start()
     expect(log.process(50)).to.have.length(50)
-    expect(log.take(50)).to.deep.equal(run(50, 50))
+    expect(log.nextFew(50)).to.deep.equal(run(50, 50))
     log.cut(60, 80)
     log.consumer.want()
     log.runtime.settle()
     expect(log.consumer.pending, 'those before the cut').to.equal(10)
     expect(log.consumer.ack(70)).to.equal('notOffered')
     expect(log.position!.offset).to.equal(50)
-    expect(log.take(80)).to.deep.equal(run(60, 80))
+    expect(log.nextFew(80)).to.deep.equal(run(60, 80))
     for (const offset of [...run(50, 10), ...run(60, 80)]) expect(log.consumer.ack(offset)).to.equal('acked')
     expect(log.position).to.deep.equal({ offset: 140, metadata: '', leaderEpoch: 1 })
   })
@@ -198,7 +162,7 @@ describe('a group whose log was cut', () => {
     for (const written of [80, 0]) {
       const log = new CutLog(100).start()
       log.process(70)
-      expect(log.take(30)).to.deep.equal(run(70, 30))
+      expect(log.nextFew(30)).to.deep.equal(run(70, 30))
       // Only retries are read: all places of messages that wait for an acknowledgement are in use.
       log.runtime.pass(ACK_TIMEOUT_MS + 1)
       log.runtime.cut(60)
@@ -213,7 +177,7 @@ describe('a group whose log was cut', () => {
     const log = new CutLog(100).start()
     const seen: object[] = []
     log.process(60)
-    const record = takeFrom(log.consumer, log.runtime)!
+    const record = log.take()!
     expect(record.offset).to.equal(60)
     log.cut(60, 5)
     log.runtime.pass(200)
@@ -231,18 +195,18 @@ describe('a group whose log was cut', () => {
     for (const end of ['release', 'ackAll'] as const) {
       const log = new CutLog(3).start()
       log.process(1)
-      const [lost, also] = [takeFrom(log.consumer, log.runtime)!, takeFrom(log.consumer, log.runtime)!]
+      const [lost, also] = [log.take()!, log.take()!]
       log.consumer.want()
       log.runtime.settle()
       log.cut(1, 0)
       log.runtime.pass(10)
       log.runtime.write(1, 2)
       log.runtime.pass(10)
-      const now = takeFrom(log.consumer, log.runtime)!
+      const now = log.take()!
       expect([lost.offset, now.offset, log.consumer.offerOf(1)?.serial]).to.deep.equal([1, 1, now.serial])
       log.consumer[end]([{ ...lost, value: Buffer.from('lost') }, also])
       log.consumer.release([now])
-      const again = takeFrom(log.consumer, log.runtime)!
+      const again = log.take()!
       expect([again.offset, String(again.value)], end).to.deep.equal([1, String(now.value)])
       expect(log.process(2), end).to.deep.equal([2, undefined])
       expect(log.position!.offset).to.equal(1)
@@ -298,7 +262,7 @@ describe('a group whose log was cut', () => {
     }
     expect(log.position).to.deep.equal({ offset: 16, metadata: '', leaderEpoch: 3 })
     const checks = log.runtime.asked.filter(({ kind }) => kind === 'fetchEpochEnd').length
-    expect([checks, log.truncations, log.warnings], 'one check per election').to.deep.equal([3, 0, []])
+    expect([checks, log.truncations, log.runtime.warnings], 'one check per election').to.deep.equal([3, 0, []])
   })
 
   it('of a leader whose log has epochs that the other one had not goes on where the group has read last before them', () => {
@@ -392,7 +356,7 @@ describe('a group whose log was cut', () => {
   it('offers no lost record whose leader was asked before the cut and answers after it', () => {
     const log = new CutLog(5).start()
     const { runtime, consumer } = log
-    log.take(6)
+    log.nextFew(6)
     const { ask } = runtime
     let reply: ((result: object) => void) | undefined
     Object.assign(runtime, {

@@ -44,7 +44,7 @@ export class FakeRuntime implements GroupRuntime {
   batchSize = 100
   /** The record that is in the log at an offset. */
   recordAt: (offset: Offset) => KafkaRecord = fakeRecord
-  committed: { offset: Offset; metadata: string; leaderEpoch?: number } | undefined
+  committed: { offset: Offset; metadata: string; leaderEpoch?: number | undefined } | undefined
   /** Of all topics; `undefined`: brokers tell no ids. */
   topicId: string | undefined
   /** Answers for questions of a kind, given before the usual ones. */

@@ -7,122 +7,43 @@ import {
   type SetOffsetsResult,
   WaitingRequest
 } from '../../../src/consumer/group/consume-result.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { decodeBegun } from '../../../src/consumer/group/start-messages.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
-import type { Failure, OffsetType } from '../../../src/router/messages/operations.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
+import type { Failure } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { GroupStage, TICKS_AT_ONCE } from './group-stage.js'
 
 const SUBSCRIPTION_MS = 1_000
 const ACK_MS = 4_000
 
-const watched: Deadlines[] = []
+const opened: GroupStage[] = []
 afterEach(() => {
-  for (const deadlines of watched.splice(0)) deadlines.stop()
+  for (const stage of opened.splice(0)) stage.kill()
 })
 
-/** A group with one topic of one partition, whose member is alone unless the test says otherwise. */
-class GroupStage {
-  readonly runtime = new FakeRuntime(run(0, 100))
-  readonly consumer: GroupConsumer
-  readonly #deadlines = new Deadlines(this.runtime.clock)
-  ends = 0
-  stoppedAt: number | undefined
-
-  constructor(settings: Partial<ConsumerSettings> = {}) {
-    watched.push(this.#deadlines)
-    this.runtime.committed = { offset: 0, metadata: '' }
-    this.consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: {
-        ...defaultConsumerSettings,
-        subscriptionTimeoutMs: SUBSCRIPTION_MS,
-        ackTimeoutMs: ACK_MS,
-        revocationMs: ACK_MS,
-        ...settings
-      },
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(1_000_000),
-      tick: run => run(),
-      onMissing: () => undefined,
-      onEnded: () => this.ends++,
-      onLate: () => {}
-    })
-  }
-
-  get hasEnded(): boolean {
-    return this.ends > 0
-  }
-
-  /** Asks for a message, which there always is. */
-  next(topic = 'orders'): ConsumedMessage {
-    let answer: ConsumeResult | undefined
-    const reply = (result: ConsumeResult): void => void (answer = result)
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
-    this.consumer.receive({ type: 'consume', topic, request })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    if (answer?.type !== 'message') throw new Error(`no message: ${JSON.stringify(answer)}`)
-    return answer.message
-  }
-
-  /** Asks for a message of any of these topics as a loop does that names its start. */
-  loop(topics: readonly string[], start: OffsetType): ConsumeResult | undefined {
-    let answer: ConsumeResult | undefined
-    const reply = (result: ConsumeResult): void => void (answer = result)
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
-    for (const topic of topics) this.consumer.receive({ type: 'consume', topic, request, together: topics, start })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    return answer
-  }
-
-  /** Asks as a loop over a pattern does that matches these topics. */
-  askForPattern(topics: readonly string[]): { answer: ConsumeResult | undefined } {
-    const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
-    const asker = askerOfOne({ reply: (result: ConsumeResult) => void (asked.answer = result) })
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, asker, ONE_MESSAGE, undefined, true)
-    for (const topic of topics) this.consumer.receive({ type: 'consume', topic, request, together: topics })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    return asked
-  }
-
-  /** Asks, and says later what came. */
-  ask(): { answer: ConsumeResult | undefined } {
-    const asked: { answer: ConsumeResult | undefined } = { answer: undefined }
-    const reply = (result: ConsumeResult): void => void (asked.answer = result)
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
-    this.consumer.receive({ type: 'consume', topic: 'orders', request })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    return asked
-  }
-
-  stop(graceMs: number): void {
-    this.consumer.receive({ type: 'stop', graceMs, onStopped: () => (this.stoppedAt = this.runtime.now) })
-    this.runtime.settle()
-  }
+/** A group whose member is alone unless the test says otherwise. */
+function groupStage(settings: Partial<ConsumerSettings> = {}): GroupStage {
+  const times = { subscriptionTimeoutMs: SUBSCRIPTION_MS, ackTimeoutMs: ACK_MS, revocationMs: ACK_MS }
+  const stage = new GroupStage(100, { ...times, ...settings }, TICKS_AT_ONCE)
+  opened.push(stage)
+  return stage
 }
 
 describe('a group, as one process takes part in it', () => {
   it('refuses a loop that begins elsewhere than another one, reads none of its topics, and says until when', () => {
-    const stage = new GroupStage()
-    expect(stage.loop(['orders'], 'earliest')).to.include({ type: 'message' })
-    const refused = stage.loop(['audit', 'orders'], 'latest')
+    const stage = groupStage()
+    expect(stage.ask({ topics: ['orders'], start: 'earliest' }).answer).to.include({ type: 'message' })
+    const refused = stage.ask({ topics: ['audit', 'orders'], start: 'latest' }).answer
     expect(refused).to.include({ type: 'failed', code: 'invalidRequest', retriable: false })
     expect((refused as Failure).message).to.match(/orders from earliest .* 1 s .*subscriptionTimeoutMs/)
     expect(stage.consumer.view().topics).to.deep.equal(['orders'])
-    expect(stage.loop(['orders', 'audit'], 'earliest')).to.include({ type: 'message' })
+    expect(stage.ask({ topics: ['orders', 'audit'], start: 'earliest' }).answer).to.include({ type: 'message' })
   })
 
   it('compares the start of a loop with those of its topics once for each request, however many topics it has', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     let looks = 0
     const names = Array.from({ length: 50 }, (_, at) => `topic ${at}`)
     const topics: readonly string[] = Object.assign([...names], {
@@ -146,7 +67,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy T4 S4 S5 leaves when the topic was not asked for as long as the subscription lasts; asking restarts the clock', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next().ack()
     stage.runtime.pass(SUBSCRIPTION_MS - 10)
     stage.next().ack()
@@ -158,15 +79,10 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('leaves as long after the end of the last request as the subscription lasts, whoever waited when it looked', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.runtime.offsets = []
     stage.runtime.logEnd = 0
-    const poll = (): WaitingRequest => {
-      const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply: () => undefined }, ONE_MESSAGE)
-      stage.consumer.receive({ type: 'consume', topic: 'orders', request })
-      stage.runtime.pass(1)
-      return request
-    }
+    const poll = (): WaitingRequest => stage.request({ reply: () => undefined })
     poll().cancel()
     stage.runtime.pass(SUBSCRIPTION_MS - 100)
     const last = poll()
@@ -178,7 +94,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('reads the requests that came while the process stood still before it leaves', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next().ack()
     stage.runtime.now += 2 * SUBSCRIPTION_MS
     stage.runtime.pass(0)
@@ -191,7 +107,7 @@ describe('a group, as one process takes part in it', () => {
   describe('that stands still while it commits for the last time', () => {
     /** It wants to leave, and its commit is answered after a time without any other event. */
     const standingStill = (): GroupStage => {
-      const stage = new GroupStage({ commitIntervalMs: 10_000 })
+      const stage = groupStage({ commitIntervalMs: 10_000 })
       stage.next().ack()
       stage.runtime.held.add('commitConsumerOffset')
       stage.runtime.pass(SUBSCRIPTION_MS)
@@ -223,7 +139,7 @@ describe('a group, as one process takes part in it', () => {
     ['offers again', (message: ConsumedMessage) => message.release()]
   ] as const)
     it(`${what} nothing in a topic created anew when a message of the former one ends late`, () => {
-      const stage = new GroupStage({ subscriptionTimeoutMs: 1_000_000 })
+      const stage = groupStage({ subscriptionTimeoutMs: 1_000_000 })
       const { runtime } = stage
       runtime.topicId = 'before'
       runtime.offsets = [0]
@@ -241,7 +157,7 @@ describe('a group, as one process takes part in it', () => {
     })
 
   it('pixy T5 stays for as long as an ack may come', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next()
     stage.runtime.pass(ACK_MS - 10)
     expect(stage.hasEnded).to.equal(false)
@@ -250,7 +166,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy T6 a request in that time resumes service, and restarts both clocks', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next()
     stage.runtime.pass(SUBSCRIPTION_MS + 500)
     expect(stage.next().offset).to.equal(1)
@@ -265,7 +181,7 @@ describe('a group, as one process takes part in it', () => {
   }
 
   it('tells the leader that a topic is begun when a request may have been answered while joining took long', () => {
-    const stage = new GroupStage({ retryBackoffMs: 300, subscriptionTimeoutMs: 60_000 })
+    const stage = groupStage({ retryBackoffMs: 300, subscriptionTimeoutMs: 60_000 })
     joinsInVain(stage, 10)
     stage.ask()
     stage.runtime.pass(4_000)
@@ -281,7 +197,7 @@ describe('a group, as one process takes part in it', () => {
     ['latest', undefined]
   ] as const) {
     it(`${answer ? 'answers a request in its time' : 'holds a request'} while it joins where groups begin at ${start}`, () => {
-      const stage = new GroupStage({ start, retryBackoffMs: 300 })
+      const stage = groupStage({ start, retryBackoffMs: 300 })
       joinsInVain(stage, 3)
       let answered: ConsumeResult | undefined
       const request = new WaitingRequest(
@@ -297,7 +213,7 @@ describe('a group, as one process takes part in it', () => {
   }
 
   it('pixy T7 a stop waits for acks only as long as it is given', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next()
     const stoppedAt = stage.runtime.now
     stage.stop(500)
@@ -306,7 +222,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy T8 C17 the ack itself ends the wait', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     const message = stage.next()
     stage.runtime.pass(SUBSCRIPTION_MS + 500)
     expect(stage.hasEnded).to.equal(false)
@@ -316,7 +232,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy F11 a stop commits everything that was acknowledged before it leaves', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     for (let count = 0; count < 5; count++) stage.next().ack()
     stage.stop(1_000)
     stage.runtime.pass(100)
@@ -326,7 +242,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('commits at once after a pause, then one interval after the other, however many acks come', () => {
-    const stage = new GroupStage({ commitIntervalMs: 500 })
+    const stage = groupStage({ commitIntervalMs: 500 })
     stage.next().ack()
     stage.runtime.pass(2)
     expect(stage.runtime.newly('commitConsumerOffset')).to.equal(1)
@@ -341,7 +257,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('goes on where it is told to, and says why where it cannot', () => {
-    const stage = new GroupStage({ ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000, commitIntervalMs: 0 })
+    const stage = groupStage({ ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000, commitIntervalMs: 0 })
     const told: SetOffsetsResult[] = []
     const setOffsets = (partition: number, offset: number): void => {
       const offsets = new Map([[partition, { offset, metadata: '' }]])
@@ -382,7 +298,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('commits the offset alone where brokers take no metadata as long as what was acknowledged above it', () => {
-    const stage = new GroupStage({ commitIntervalMs: 200 })
+    const stage = groupStage({ commitIntervalMs: 200 })
     const { runtime } = stage
     const messages = Array.from({ length: 10 }, () => stage.next())
     const tooLarge = { type: 'failed', errorCode: errorCodes.OFFSET_METADATA_TOO_LARGE, retriable: false }
@@ -402,7 +318,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('commits again after a pause what was refused, and with the stop, for which it does not wait long', () => {
-    const stage = new GroupStage({ commitIntervalMs: 200, subscriptionTimeoutMs: 1_000_000 })
+    const stage = groupStage({ commitIntervalMs: 200, subscriptionTimeoutMs: 1_000_000 })
     const { runtime } = stage
     const forbidden = { type: 'failed', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED, retriable: false }
     const refuse = (times: number): void => {
@@ -423,10 +339,10 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('keeps what it has offered over a rebalance in which it keeps the partition', () => {
-    const stage = new GroupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const stage = groupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     const [first, second] = [stage.next(), stage.next()]
     second.ack()
-    rebalance(stage)
+    stage.rebalance()
     stage.runtime.pass(1_000)
     expect(stage.runtime.newly('joinGroup')).to.equal(2)
     expect(stage.runtime.committed!.offset).to.equal(0)
@@ -439,19 +355,19 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('starts from the committed offset when a generation was missed: others may have read in between', () => {
-    const stage = new GroupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const stage = groupStage({ revocationMs: 100, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     stage.next()
     stage.runtime.committed = { offset: 7, metadata: '' }
     stage.runtime.generation++
-    rebalance(stage)
+    stage.rebalance()
     stage.runtime.pass(1_000)
     expect(stage.next().offset).to.equal(7)
   })
 
   it('offers nothing between the news of a rebalance and its end, and takes acks', () => {
-    const stage = new GroupStage({ revocationMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
+    const stage = groupStage({ revocationMs: 10_000, ackTimeoutMs: 60_000, subscriptionTimeoutMs: 60_000 })
     const message = stage.next()
-    rebalance(stage)
+    stage.rebalance()
     const asked = stage.ask()
     stage.runtime.pass(5_000)
     expect([asked.answer, stage.runtime.newly('joinGroup')]).to.deep.equal([undefined, 1])
@@ -462,7 +378,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy S1 S2 topics that are asked for in quick succession are joined for together', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next('orders').ack()
     for (const topic of ['bills', 'audits', 'claims']) {
       const request = new WaitingRequest(stage.runtime.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
@@ -476,7 +392,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy D6 a stop ends partitions, then the member, then the group', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next().ack()
     const waiting = [stage.ask(), stage.ask()]
     for (let asked = 0; asked < 98; asked++) waiting.push(stage.ask())
@@ -492,7 +408,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('pixy D7 D8 a group ends once with its last topic, unless it is asked again', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next('orders').ack()
     stage.next('bills').ack()
     for (let round = 0; round < 3; round++) {
@@ -510,7 +426,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('without a heartbeat for the session time it does not offer what others may have', () => {
-    const stage = new GroupStage({
+    const stage = groupStage({
       subscriptionTimeoutMs: 60_000,
       heartbeatIntervalMs: 1_000,
       sessionTimeoutMs: 6_000
@@ -526,17 +442,17 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('goes on when the leader of another client assigns what cannot be read', () => {
-    const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, heartbeatIntervalMs: 100 })
+    const stage = groupStage({ subscriptionTimeoutMs: 60_000, heartbeatIntervalMs: 100 })
     stage.runtime.answers.push({ kind: 'syncGroup', result: { type: 'success', assignment: Buffer.from('what?') } })
     const asked = stage.ask()
     expect(asked.answer).to.equal(undefined)
-    rebalance(stage)
+    stage.rebalance()
     stage.runtime.pass(1_000)
     expect(asked.answer?.type).to.equal('message')
   })
 
   it('refuses what comes while it stops, and answers what waits then', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     const message = stage.next()
     stage.runtime.offsets = [0]
     stage.runtime.logEnd = 1
@@ -553,7 +469,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('offers nothing more when it stops in the middle of a rebalance', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next()
     const rebalancing = { type: 'failed', errorCode: errorCodes.REBALANCE_IN_PROGRESS, retriable: false }
     stage.runtime.answers.push({ kind: 'heartbeat', result: rebalancing })
@@ -569,7 +485,7 @@ describe('a group, as one process takes part in it', () => {
 
   describe('that may not read', () => {
     const refused = (kind: 'joinGroup' | 'fetchConsumerOffset' | 'fetchData' | 'fetchOffset', errorCode: number) => {
-      const { runtime } = new GroupStage()
+      const { runtime } = groupStage()
       const result = { ...kafkaFailure(errorCode), operation: kind }
       return Array.from({ length: 20 }, () => ({ kind, result }) as (typeof runtime.answers)[number])
     }
@@ -583,7 +499,7 @@ describe('a group, as one process takes part in it', () => {
       ['fetchData', errorCodes.TOPIC_AUTHORIZATION_FAILED]
     ] as const) {
       it(`says so to each request, and once in the log: ${kind}`, () => {
-        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+        const stage = groupStage({ subscriptionTimeoutMs: 60_000 })
         if (kind === 'fetchOffset') stage.runtime.committed = undefined
         stage.runtime.answers.push(...refused(kind, errorCode))
         for (let request = 0; request < 4; request++) {
@@ -600,7 +516,7 @@ describe('a group, as one process takes part in it', () => {
     }
 
     it('says so of a topic that brokers do not show to it, until they do', () => {
-      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+      const stage = groupStage({ subscriptionTimeoutMs: 60_000 })
       stage.runtime.forbidden.add('orders')
       for (let request = 0; request < 3; request++) {
         expect(stage.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
@@ -613,7 +529,7 @@ describe('a group, as one process takes part in it', () => {
 
     for (const begins of ['latest', 'earliest'] as const) {
       it(`begins at ${begins} in a topic that brokers show to it later, as it is set`, () => {
-        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, start: begins })
+        const stage = groupStage({ subscriptionTimeoutMs: 60_000, start: begins })
         const { runtime } = stage
         runtime.committed = undefined
         runtime.forbidden.add('orders')
@@ -634,7 +550,7 @@ describe('a group, as one process takes part in it', () => {
     }
 
     it('goes on where it has committed in a topic that brokers show to it later', () => {
-      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000, start: 'latest' })
+      const stage = groupStage({ subscriptionTimeoutMs: 60_000, start: 'latest' })
       stage.runtime.committed = { offset: 2, metadata: '' }
       stage.runtime.forbidden.add('orders')
       expect(stage.ask().answer).to.include({ type: 'failed', code: 'notAuthorized' })
@@ -645,29 +561,29 @@ describe('a group, as one process takes part in it', () => {
 
     for (const isShown of [false, true])
       it(`passes over a topic of a pattern that ${isShown ? 'it may not read' : 'brokers do not show to it'}`, () => {
-        const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+        const stage = groupStage({ subscriptionTimeoutMs: 60_000 })
         const { runtime } = stage
         if (isShown) runtime.answers.push(...refused('fetchData', errorCodes.TOPIC_AUTHORIZATION_FAILED))
         else runtime.forbidden.add('audits')
-        const asked = stage.askForPattern(['audits'])
+        const asked = stage.ask({ topics: ['audits'], isOfPattern: true })
         runtime.pass(10 * defaultConsumerSettings.retryBackoffMs)
         expect(asked.answer).to.equal(undefined)
         expect(reasonsOf(stage)).to.deep.equal([kafkaFailure(errorCodes.TOPIC_AUTHORIZATION_FAILED).message])
-        const more = stage.askForPattern(['audits', 'orders'])
+        const more = stage.ask({ topics: ['audits', 'orders'], isOfPattern: true })
         runtime.pass(20_000)
         expect(more.answer).to.include({ type: 'message' })
       })
 
     it('tells a loop over a pattern that the group itself may not be read', () => {
-      const stage = new GroupStage({ subscriptionTimeoutMs: 60_000 })
+      const stage = groupStage({ subscriptionTimeoutMs: 60_000 })
       stage.runtime.answers.push(...refused('fetchConsumerOffset', errorCodes.GROUP_AUTHORIZATION_FAILED))
-      const asked = stage.askForPattern(['orders'])
+      const asked = stage.ask({ topics: ['orders'], isOfPattern: true })
       stage.runtime.pass(1_000)
       expect(asked.answer).to.include({ type: 'failed', code: 'notAuthorized' })
     })
 
     it('logs once, and not with each attempt, that its offsets cannot be committed', () => {
-      const stage = new GroupStage({ subscriptionTimeoutMs: 1_000_000 })
+      const stage = groupStage({ subscriptionTimeoutMs: 1_000_000 })
       stage.runtime.answers.push(
         ...Array.from({ length: 5 }, () => ({
           kind: 'commitConsumerOffset' as const,
@@ -682,7 +598,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('reads no more topics than it may, and others in place of those that are given up', () => {
-    const stage = new GroupStage({ maxTopicsPerGroup: 1 })
+    const stage = groupStage({ maxTopicsPerGroup: 1 })
     stage.next().ack()
     expect(stage.consumer.topicCount).to.equal(1)
     expect(() => stage.next('audit')).to.throw('the group reads too many topics (limit 1)')
@@ -691,7 +607,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('gives one topic up and keeps the other, for which it joins again', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next().ack()
     stage.next('audit').ack()
     expect(stage.consumer.topicCount).to.equal(2)
@@ -707,7 +623,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('gives one topic up although commits have no answer, after half of the time that a rebalance may take', () => {
-    const stage = new GroupStage({ rebalanceTimeoutMs: 20_000 })
+    const stage = groupStage({ rebalanceTimeoutMs: 20_000 })
     const { runtime } = stage
     stage.next('audit').ack()
     stage.next().ack()
@@ -726,7 +642,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('after a bug leaves without a commit, and answers what waits', () => {
-    const stage = new GroupStage()
+    const stage = groupStage()
     stage.next().ack()
     stage.next().ack()
     stage.runtime.offsets = [0, 1]
@@ -740,7 +656,7 @@ describe('a group, as one process takes part in it', () => {
   })
 
   it('as a static member stops without leaving, so that it keeps its partitions when it comes back', () => {
-    const stage = new GroupStage({ instanceId: 'static-1' })
+    const stage = groupStage({ instanceId: 'static-1' })
     stage.next().ack()
     stage.stop(1_000)
     stage.runtime.pass(1_000)
@@ -748,13 +664,3 @@ describe('a group, as one process takes part in it', () => {
     expect(stage.runtime.newly('leaveGroup')).to.equal(0)
   })
 })
-
-/** The coordinator tells, in answer to the next heartbeat, that all members have to join again. */
-function rebalance({ runtime }: GroupStage): void {
-  const { REBALANCE_IN_PROGRESS } = errorCodes
-  runtime.answers.push({
-    kind: 'heartbeat',
-    result: { type: 'failed', errorCode: REBALANCE_IN_PROGRESS, retriable: false }
-  })
-  runtime.pass(3_000)
-}

@@ -1,16 +1,13 @@
 import { expect } from 'chai'
 import type { ConsumeResult } from '../../../src/consumer/group/consume-result.js'
-import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
+import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import { SharedReads } from '../../../src/consumer/group/group-runtime.js'
-import { type ConsumerSettingsOverrides, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import type { ConsumerSettingsOverrides } from '../../../src/consumer/group/settings.js'
 import { ActorSystem } from '../../../src/core/actor/actor.js'
-import { performanceClock } from '../../../src/core/clocks.js'
-import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { silentLogger } from '../../../src/core/model.js'
-import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
 import type { FetchData, FetchDataResult, RouterMessage } from '../../../src/router/messages/operations.js'
 import { defaultRouterSettings } from '../../../src/router/routing/settings.js'
 import { type EmbeddedRouter, startEmbeddedRouter } from '../../support/embedded-router.js'
+import { consumerGroups } from './groups-stage.js'
 
 const TOPIC = 'quiet'
 /**
@@ -35,15 +32,7 @@ class CountedGroups {
       router.ref.tell(message)
       this.#onAsked()
     }
-    this.groups = new ConsumerGroups({
-      system: this.#system,
-      router: { path: 'counted', tell, stop: () => undefined },
-      settings: { ...defaultConsumerSettings, ...settings },
-      clock: () => performance.now(),
-      records: new RecordBudget(defaultRecordBytes(), performanceClock),
-      log: silentLogger,
-      metrics: defaultLogger
-    })
+    this.groups = consumerGroups(this.#system, tell, settings)
   }
 
   count(type: string): number {

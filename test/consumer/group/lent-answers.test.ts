@@ -1,37 +1,21 @@
 import { expect } from 'chai'
-import { type SinonFakeTimers, stub, useFakeTimers } from 'sinon'
+import { stub } from 'sinon'
 import type { ConsumedMessages, ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
-import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
-import { performanceClock } from '../../../src/core/clocks.js'
-import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { silentLogger } from '../../../src/core/model.js'
-import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
 import { turns } from '../../support/ticks.js'
+import { SilentGroups } from './groups-stage.js'
 
 const LENT: ConsumedMessages = { messages: [], ack: () => undefined, release: () => undefined }
 
 /** The coordinator of the group does not answer, so no partition is read here. */
 describe('requests of a group that another gateway answers', () => {
-  let system: ActorSystem
-  let groups: ConsumerGroups
-  let clock: SinonFakeTimers
+  let stage: SilentGroups
+  let groups: SilentGroups['groups']
   let told: string[]
   beforeEach(async () => {
-    clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     told = []
-    system = new ActorSystem()
-    groups = new ConsumerGroups({
-      system,
-      router: { path: 'silent', tell: () => undefined, stop: () => undefined },
-      settings: defaultConsumerSettings,
-      clock: () => performance.now(),
-      records: new RecordBudget(defaultRecordBytes(), performanceClock),
-      log: silentLogger,
-      metrics: defaultLogger
-    })
+    stage = new SilentGroups()
+    groups = stage.groups
     const lending = { isWanted: false, waits: () => told.push('waits'), atHand: () => undefined }
     groups.lending = { of: () => lending }
     for (const name of ['ann', 'bob']) {
@@ -40,13 +24,7 @@ describe('requests of a group that another gateway answers', () => {
     }
     await turns(3)
   })
-  afterEach(async () => {
-    const stopped = groups.stop(0, 1)
-    await clock.tickAsync(10)
-    await stopped
-    system.stop()
-    clock.restore()
-  })
+  afterEach(() => stage.restore())
 
   it('have begun the topic with the answer: no partition of it is begun at its end any more', async () => {
     expect(told.splice(0)).to.deep.equal(['waits', 'waits'])
@@ -55,10 +33,8 @@ describe('requests of a group that another gateway answers', () => {
     expect(groups.answer('billing', 'orders', ann!, LENT)).to.equal(true)
     expect(groups.beginningOf('billing', 'orders', undefined).atEarliest).to.equal(true)
     expect(groups.waitingFor('billing', 'orders')).to.deep.equal([bob])
-    await turns(3)
     // It is not held for the start of the group any more.
-    await clock.tickAsync(3_100)
-    await turns(3)
+    await stage.pass(3_100)
     expect(told).to.deep.equal(['ann: messages', 'bob: timedOut'])
   })
 
@@ -70,10 +46,10 @@ describe('requests of a group that another gateway answers', () => {
       void groups
         .lend('billing', 'orders', { maxMessages: 1, maxBytes: 1, maxMessageBytes: 1 })
         .then(one => lent.push(one))
-      clock.tick(9_999)
+      stage.clock.tick(9_999)
       await Promise.resolve()
       expect(lent).to.deep.equal([])
-      clock.tick(1)
+      stage.clock.tick(1)
       await turns(3)
       expect(lend.calledOnce).to.equal(true)
       expect([lent, released]).to.deep.equal([[undefined], 1])
@@ -87,9 +63,7 @@ describe('requests of a group that another gateway answers', () => {
     groups.answer('billing', 'orders', bob!, LENT)
     groups.bind(ann!)
     told = []
-    await turns(3)
-    await clock.tickAsync(3_100)
-    await turns(3)
+    await stage.pass(3_100)
     expect(told).to.deep.equal([])
     groups.unbind('billing', 'orders', ann!)
     groups.bind(ann!)

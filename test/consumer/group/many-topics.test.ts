@@ -1,49 +1,29 @@
 import { expect } from 'chai'
 import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
+import type { GroupConsumerOptions } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
-import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { GroupStage } from './group-stage.js'
 
 const TOPICS = 1_000
 
 /** A loop over many topics of a group; each topic has the same messages. */
-class TopicsStage {
-  readonly runtime = new FakeRuntime(run(0, 20))
+class TopicsStage extends GroupStage {
   readonly loop = new LoopDemand({ groupId: 'foo' })
-  consumer: GroupConsumer
-  readonly #deadlines: Deadlines
 
   constructor(topics: number) {
-    this.runtime.committed = { offset: 0, metadata: '' }
-    this.#deadlines = new Deadlines(this.runtime.clock)
-    this.consumer = this.#live()
+    const onLate: GroupConsumerOptions['onLate'] = message => {
+      this.live()
+      this.consumer.receive(message)
+    }
+    const batches = new HeldBatches(100_000_000)
+    super(20, { subscriptionTimeoutMs: 1_000, ackTimeoutMs: 500 }, { batches, onLate })
     this.loop.setTopics(Array.from({ length: topics }, (_, at) => `orders-${at}`))
   }
 
-  #live(): GroupConsumer {
-    return new GroupConsumer({
-      runtime: this.runtime,
-      settings: { ...defaultConsumerSettings, subscriptionTimeoutMs: 1_000, ackTimeoutMs: 500 },
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(100_000_000),
-      tick: work => void this.runtime.after(0, work),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: message => {
-        this.consumer = this.#live()
-        this.consumer.receive(message)
-      }
-    })
-  }
-
   /** The next message, as `topic offset`; `undefined`: there is none now. */
-  next(): string | undefined {
+  nextOfLoop(): string | undefined {
     let told: ConsumeManyResult | undefined
     this.loop.begin({ maxMessages: 1, maxBytes: 1 }, result => (told = result))
     this.consumer.receive({ type: 'ask', request: this.loop })
@@ -54,10 +34,9 @@ class TopicsStage {
     return `${topic} ${offset}`
   }
 
-  stop(): void {
+  override kill(): void {
     this.loop.close()
-    this.consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
-    this.#deadlines.stop()
+    super.kill()
   }
 }
 
@@ -87,12 +66,12 @@ function countTouches(): { count: number; registered: number; stop(): void } {
 
 describe('a loop over many topics', () => {
   let stage: TopicsStage
-  afterEach(() => stage.stop())
+  afterEach(() => stage.kill())
 
   it('is registered with each of them once, and joins once', () => {
     stage = new TopicsStage(TOPICS)
     const touches = countTouches()
-    for (let count = 0; count < 100; count++) stage.next()
+    for (let count = 0; count < 100; count++) stage.nextOfLoop()
     touches.stop()
     expect(touches.registered).to.equal(TOPICS)
     expect(stage.runtime.newly('joinGroup')).to.equal(1)
@@ -100,9 +79,9 @@ describe('a loop over many topics', () => {
 
   it('asks those that have something, and none of the others, however many there are', () => {
     stage = new TopicsStage(TOPICS)
-    while (stage.next() === undefined);
+    while (stage.nextOfLoop() === undefined);
     const touches = countTouches()
-    const seen = Array.from({ length: 5_000 }, () => stage.next())
+    const seen = Array.from({ length: 5_000 }, () => stage.nextOfLoop())
     touches.stop()
     expect(new Set(seen).size, 'each message once').to.equal(5_000)
     expect(touches.count / seen.length, 'topics for each message').to.be.at.most(4)
@@ -110,26 +89,26 @@ describe('a loop over many topics', () => {
 
   it('takes from topics in turn', () => {
     stage = new TopicsStage(5)
-    while (stage.next() === undefined);
-    const seen = Array.from({ length: 40 }, () => stage.next()!.split(' ')[0]!)
+    while (stage.nextOfLoop() === undefined);
+    const seen = Array.from({ length: 40 }, () => stage.nextOfLoop()!.split(' ')[0]!)
     for (let at = 0; at + 5 <= seen.length; at += 5) expect(new Set(seen.slice(at, at + 5)).size).to.equal(5)
   })
 
   it('is registered again after a while in which it has asked for nothing, and the group has given its topics up', () => {
     stage = new TopicsStage(3)
-    while (stage.next() === undefined);
+    while (stage.nextOfLoop() === undefined);
     stage.loop.cancel()
     stage.runtime.pass(10_000)
     expect(stage.consumer.topicCount).to.equal(0)
     const before = stage.consumer
-    while (stage.next() === undefined);
+    while (stage.nextOfLoop() === undefined);
     expect(stage.consumer).not.to.equal(before)
     expect(stage.consumer.topicCount).to.equal(3)
   })
 
   it('leaves each topic when it ends, and those that it asks for no longer', () => {
     stage = new TopicsStage(3)
-    while (stage.next() === undefined);
+    while (stage.nextOfLoop() === undefined);
     const loops = () => stage.consumer.view().waiting
     stage.loop.begin({ maxMessages: 1, maxBytes: 1 }, () => undefined)
     expect(loops()).to.equal(3)

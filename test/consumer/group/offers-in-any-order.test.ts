@@ -3,14 +3,11 @@ import * as fc from 'fast-check'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
 import type { AcquiredMessage, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import type { TrackedPosition } from '../../../src/consumer/group/offset-tracker.js'
-import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { GROUP_LINES } from '../../../src/consumer/partition/read-outcome.js'
 import { fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
+import { ACK_TIMEOUT_MS, PartitionStage } from './partition-stage.js'
 
-const ACK_TIMEOUT_MS = 500
 const LOOPS = 2
 
 /** A message that a loop gave out, and what its program has done with it. */
@@ -62,19 +59,21 @@ class OffersStage {
   readonly model = new Model()
   readonly given: Given[] = []
   readonly #runtime = new FakeRuntime()
+  readonly #partition = new PartitionStage(
+    this.#runtime,
+    { start: onStart => onStart('earliest'), maxPendingMessages: 4, retryBackoffMs: 10 },
+    false
+  )
   readonly #loops = Array.from({ length: LOOPS }, () => new GivenMessages())
-  readonly #batches = new HeldBatches(1_000_000)
-  #consumer!: PartitionConsumer
-  #position: TrackedPosition = { offset: 0, metadata: '' }
   readonly #offers: TopicOffers = {
-    ackAll: taken => this.#consumer.ackAll(taken.get(0)!),
-    releaseAll: taken => this.#consumer.release(taken.get(0)!),
-    releaseUnread: offers => this.#consumer.releaseUnread(offers.get(0)!),
+    ackAll: taken => this.#partition.consumer.ackAll(taken.get(0)!),
+    releaseAll: taken => this.#partition.consumer.release(taken.get(0)!),
+    releaseUnread: offers => this.#partition.consumer.releaseUnread(offers.get(0)!),
     parkAgain: () => undefined,
-    releaseNow: taken => this.#consumer.release(taken.get(0)!),
-    begin: message => this.#consumer.begin(message),
-    isOpen: ({ offset, serial }) => this.#consumer.offerOf(offset)?.serial === serial,
-    readAgain: ({ offset }, onRead) => this.#consumer.readAgain(offset, onRead),
+    releaseNow: taken => this.#partition.consumer.release(taken.get(0)!),
+    begin: message => this.#partition.consumer.begin(message),
+    isOpen: ({ offset, serial }) => this.#partition.consumer.offerOf(offset)?.serial === serial,
+    readAgain: ({ offset }, onRead) => this.#partition.consumer.readAgain(offset, onRead),
     read: () => undefined
   }
 
@@ -88,6 +87,7 @@ class OffersStage {
     this.#runtime.electLeader()
     this.#runtime.batchSize = 3
     this.#runtime.write(...run(0, 8))
+    this.#partition.position = { offset: 0, metadata: '' }
     this.regain()
   }
 
@@ -98,31 +98,15 @@ class OffersStage {
 
   /** The partition comes back from another member, which has offered nothing. */
   regain(): void {
-    this.#consumer?.stop()
     this.model.newest.clear()
-    this.#runtime.committed = this.#position as never
-    this.#consumer = new PartitionConsumer({
-      topicPartition: { topic: 'orders', partition: 0 },
-      runtime: this.#runtime,
-      batches: this.#batches,
-      start: onStart => onStart('earliest'),
-      tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: -1 },
-      commits: noTransactions,
-      maxPendingMessages: 4,
-      retryBackoffMs: 10,
-      submit: source => (this.#position = source.position),
-      demand: { isOpen: () => true, prefetched: () => {}, idle: () => {}, lost: () => {} },
-      onSettled: () => {},
-      onRefused: () => {}
-    })
-    this.#runtime.settle()
+    this.#partition.restart()
   }
 
   take(loop: number): Given | undefined {
-    const taken = takeFrom(this.#consumer, this.#runtime)
+    const taken = this.#partition.take()
     if (taken === undefined) return undefined
     const { offset } = taken
-    const offer = this.#consumer.offerOf(offset)!
+    const offer = this.#partition.consumer.offerOf(offset)!
     const acquired: AcquiredMessage = { ...taken, ...offer, topic: 'orders', partition: 0, groupId: 'billing' }
     const messages = { messages: [acquired], offers: this.#offers, ack: () => {}, release: () => {} }
     const [message] = this.#loops[loop]!.give(messages)
@@ -153,7 +137,7 @@ class OffersStage {
     const newest = this.model.newest.get(offset)
     const isOffered = newest !== undefined && !newest.isReleased
     const outcome = isOffered || this.model.acked.has(offset) ? 'acked' : 'notOffered'
-    expect(this.#consumer.ack(offset)).to.equal(outcome)
+    expect(this.#partition.consumer.ack(offset)).to.equal(outcome)
     if (isOffered) this.model.acknowledge(newest.given)
   }
 
@@ -193,7 +177,7 @@ class OffersStage {
   holdReads(): void {
     this.#runtime.held.add('fetchData')
     this.pass(ACK_TIMEOUT_MS + 1)
-    this.#consumer.want()
+    this.#partition.consumer.want()
   }
 
   answerReads(failing: number): void {
@@ -204,18 +188,19 @@ class OffersStage {
   }
 
   needMemory(): void {
-    this.#batches.hold({ dropBatch: () => {} }, 1_000_000)
+    this.#partition.needMemory()
   }
 
   check(): void {
     const { open, acked } = this.model
-    expect(this.#consumer.pending, 'pending').to.equal(open.length)
+    expect(this.#partition.consumer.pending, 'pending').to.equal(open.length)
     const mayStand = this.given.filter(({ isOpen }) => isOpen)
-    const isNewest = ({ message }: Given): boolean => this.#consumer.offerOf(message.offset)?.serial === message.serial
+    const isNewest = ({ message }: Given): boolean =>
+      this.#partition.consumer.offerOf(message.offset)?.serial === message.serial
     const standing = mayStand.filter(isNewest).map(({ record }) => record)
     const shouldStand = open.filter(({ given }) => given.isOpen)
     expect(standing.sort(), 'offers that stand').to.deep.equal(shouldStand.map(({ given }) => given.record).sort())
-    const { offset, metadata } = this.#position
+    const { offset, metadata } = this.#partition.position!
     const ranges = decodeAcks(offset, metadata) ?? []
     const told = [...run(0, offset), ...ranges.flatMap(({ from, to }) => run(from, to - from))]
     expect(told, 'what is committed').to.deep.equal([...acked.keys()].sort((one, other) => one - other))
@@ -225,13 +210,17 @@ class OffersStage {
   finish(): void {
     this.answerReads(0)
     this.#runtime.answers.length = 0
-    for (let rounds = 0; rounds < 3 || (rounds < 20 && this.#position.offset < this.#runtime.logEnd); rounds++) {
+    for (
+      let rounds = 0;
+      rounds < 3 || (rounds < 20 && this.#partition.position!.offset < this.#runtime.logEnd);
+      rounds++
+    ) {
       for (let given = this.take(0); given; given = this.take(0)) this.ack(given)
       this.pass(ACK_TIMEOUT_MS + 1)
     }
     this.check()
     const end = this.#runtime.logEnd
-    expect(this.#position.offset, 'the end').to.equal(end)
+    expect(this.#partition.position!.offset, 'the end').to.equal(end)
     expect([...this.model.acked.values()].sort()).to.deep.equal(
       run(0, end)
         .map(at => this.recordAt(at))

@@ -2,77 +2,18 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import {
-  PartitionConsumer,
-  type PartitionConsumerOptions,
-  type TakenRecord
-} from '../../../src/consumer/group/partition-consumer.js'
 import { fakeBatch, fakeRecord } from '../../support/fake-batch.js'
-import { FakeRuntime, noTransactions, run, takeFrom } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
+import { ACK_TIMEOUT_MS, PartitionStage } from './partition-stage.js'
 
-const ACK_TIMEOUT_MS = 500
-
-class PartitionStage {
-  readonly runtime: FakeRuntime
-  readonly batches = new HeldBatches(1_000_000)
-  readonly consumer: PartitionConsumer
-  position: { offset: number; metadata: string } | undefined
-  /** A request waits. */
-  isWanted = true
-
-  constructor(
-    runtime: FakeRuntime,
-    options: Partial<PartitionConsumerOptions> & { readonly maxRetries?: number } = {}
-  ) {
-    this.runtime = runtime
-    this.consumer = new PartitionConsumer({
-      topicPartition: { topic: 'test.1', partition: 0 },
-      runtime,
-      batches: this.batches,
-      start: onStart => onStart('latest'),
-      tracker: { ackTimeoutMs: ACK_TIMEOUT_MS, maxRetries: options.maxRetries ?? -1 },
-      maxPendingMessages: 300,
-      retryBackoffMs: 100,
-      submit: source => (this.position = source.position),
-      commits: noTransactions,
-      demand: { isOpen: () => this.isWanted, prefetched: () => {}, idle: () => {}, lost: () => {} },
-      onSettled: () => {},
-      onRefused: () => {},
-      ...options
-    })
-    runtime.settle()
-  }
-
-  /** Takes the next message; `undefined` when there is none at the moment. */
-  next(): number | undefined {
-    return this.take()?.offset
-  }
-
-  take(): TakenRecord | undefined {
-    return takeFrom(this.consumer, this.runtime)
-  }
-
-  retriesOf(offset: number): number {
-    return this.consumer.offerOf(offset)?.retries ?? 0
-  }
-
-  /** Another partition gets a batch that needs all memory. */
-  needMemory(): void {
-    this.batches.hold({ dropBatch: () => {} }, 1_000_000)
-  }
-
-  nextFew(count: number): (number | undefined)[] {
-    return Array.from({ length: count }, () => this.next())
-  }
-
-  /** Acknowledged ranges relative to the position: `1-4,6-8`. */
-  get sparse(): string {
-    const { offset, metadata } = this.position!
-    return decodeAcks(offset, metadata)!
-      .map(({ from, to }) => `${from - offset}-${to - offset}`)
-      .join()
-  }
+/** Acknowledged ranges relative to the position: `1-4,6-8`. */
+function sparseOf({ position }: PartitionStage): string {
+  const { offset, metadata } = position!
+  return decodeAcks(offset, metadata)!
+    .map(({ from, to }) => `${from - offset}-${to - offset}`)
+    .join()
 }
+const retriesOf = ({ consumer }: PartitionStage, offset: number): number => consumer.offerOf(offset)?.retries ?? 0
 
 describe('one partition of a group', () => {
   it('pixy P1 a stored -2 is the oldest offset, which is committed', () => {
@@ -215,7 +156,7 @@ describe('one partition of a group', () => {
     const offered = stage.nextFew(10) as number[]
     const acks = [true, false, true, true, true, false, false, true, true, false]
     for (const offset of offered) if (acks[offset]) stage.consumer.ack(offset)
-    expect([stage.position!.offset, stage.sparse]).to.deep.equal([1, '1-4,6-8'])
+    expect([stage.position!.offset, sparseOf(stage)]).to.deep.equal([1, '1-4,6-8'])
   })
 
   it('pixy P9 offers a message once where there are no retries, and the commit moves past it', () => {
@@ -242,7 +183,7 @@ describe('one partition of a group', () => {
       }
     }
     expect(seen).to.deep.equal([1, 0, 2, 0, 3, 0])
-    expect([stage.position!.offset, stage.sparse]).to.deep.equal([0, '1-4'])
+    expect([stage.position!.offset, sparseOf(stage)]).to.deep.equal([0, '1-4'])
   })
 
   it('pixy P11 drops and commits messages after their last retry', () => {
@@ -298,7 +239,7 @@ describe('one partition of a group', () => {
     runtime.write()
     runtime.pass(60)
     expect(stage.next()).to.equal(0)
-    expect(stage.retriesOf(0)).to.equal(1)
+    expect(retriesOf(stage, 0)).to.equal(1)
   })
 
   it('pixy P14 E9 goes on at the next offset there is when what it was to read is deleted', () => {
@@ -331,7 +272,7 @@ describe('one partition of a group', () => {
     stage.consumer.release([stage.take()!])
     expect(stage.consumer.pending).to.equal(0)
     expect(stage.nextFew(4)).to.deep.equal([0, 1, 2, undefined])
-    expect(stage.retriesOf(0)).to.equal(0)
+    expect(retriesOf(stage, 0)).to.equal(0)
   })
 
   it('a message that is acknowledged while it waits to be offered again is not offered again', () => {
@@ -398,7 +339,7 @@ describe('one partition of a group', () => {
     stage.consumer.release([first, second])
     runtime.held.clear()
     expect(stage.nextFew(2)).to.deep.equal([0, 1])
-    expect([stage.retriesOf(0), stage.retriesOf(1)]).to.deep.equal([1, 0])
+    expect([retriesOf(stage, 0), retriesOf(stage, 1)]).to.deep.equal([1, 0])
     runtime.pass(ACK_TIMEOUT_MS + 1)
     stage.consumer.want()
     runtime.settle()
@@ -425,7 +366,7 @@ describe('one partition of a group', () => {
     runtime.answers.push({ kind: 'fetchData', result: { type: 'timedOut' } })
     runtime.held.clear()
     runtime.pass(ACK_TIMEOUT_MS - 1)
-    expect([again.offset, stage.retriesOf(0), stage.consumer.offerOf(0)?.serial]).to.deep.equal([0, 1, again.serial])
+    expect([again.offset, retriesOf(stage, 0), stage.consumer.offerOf(0)?.serial]).to.deep.equal([0, 1, again.serial])
     expect(stage.next()).to.equal(undefined)
   })
 
@@ -449,7 +390,7 @@ describe('one partition of a group', () => {
     stage.next()
     runtime.pass(ACK_TIMEOUT_MS + 1)
     stage.consumer.release([stage.take()!])
-    expect([stage.next(), stage.retriesOf(0)]).to.deep.equal([0, 1])
+    expect([stage.next(), retriesOf(stage, 0)]).to.deep.equal([0, 1])
     runtime.pass(ACK_TIMEOUT_MS + 1)
     expect([stage.next(), stage.position?.offset], 'it is given up').to.deep.equal([undefined, 1])
   })
@@ -555,8 +496,8 @@ describe('one partition of a group', () => {
     stage.needMemory()
     expect(stage.consumer.isPrefetched).to.equal(true)
     expect(stage.consumer.take().offset).to.equal(0)
-    expect(stage.retriesOf(0)).to.equal(1)
-    expect(stage.retriesOf(1)).to.equal(0)
+    expect(retriesOf(stage, 0)).to.equal(1)
+    expect(retriesOf(stage, 1)).to.equal(0)
     stage.consumer.ack(0)
     expect(stage.next()).to.equal(1)
   })
@@ -600,7 +541,7 @@ describe('one partition of a group', () => {
     runtime.answers.push({ kind: 'fetchData', result: { type: 'offsetOutOfRange' } })
     expect([stage.next(), stage.consumer.pending]).to.deep.equal([undefined, 1])
     runtime.pass(10 * ACK_TIMEOUT_MS)
-    expect([stage.next(), stage.retriesOf(0)]).to.deep.equal([0, 1])
+    expect([stage.next(), retriesOf(stage, 0)]).to.deep.equal([0, 1])
   })
 
   it('says so when damaged records are skipped, and counts it', () => {

@@ -2,20 +2,19 @@ import type { ConsumeManyResult, MessageLimits } from '../../../src/consumer/gro
 import { openConsumer } from '../../../src/consumer/group/consume-stream.js'
 import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import type { Message } from '../../../src/consumer/group/given-messages.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
+import type { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { ParkedBytes } from '../../../src/consumer/group/lanes.js'
 import type { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
-import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import type { ConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { turns } from '../../support/ticks.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import type { FakeRuntime } from './fake-runtime.js'
+import { GroupStage } from './group-stage.js'
 
 export const HEARTBEAT_MS = 200
 
@@ -26,8 +25,7 @@ interface Handling {
 
 /** `run` over one partition of a group, without Kafka and time; its handlers end when the test says so. */
 export class RunStage {
-  readonly runtime: FakeRuntime
-  readonly consumer: GroupConsumer
+  readonly #of: GroupStage
   readonly parkedBytes: ParkedBytes
   /** Offsets of the messages whose handlers have begun, in order. */
   readonly begun: number[] = []
@@ -38,7 +36,6 @@ export class RunStage {
   readonly stop = new AbortController()
   readonly #groups: ConsumerGroups
   readonly #group: string
-  readonly #deadlines: Deadlines
 
   constructor(
     count: number,
@@ -49,36 +46,26 @@ export class RunStage {
   ) {
     this.#group = group
     this.parkedBytes = parkedBytes
-    this.runtime = new FakeRuntime(run(0, count))
-    this.runtime.committed = { offset: 0, metadata: '' }
+    const times = { heartbeatIntervalMs: HEARTBEAT_MS, commitIntervalMs: 0, subscriptionTimeoutMs: 1_000_000_000 }
+    this.#of = new GroupStage(count, { ...times, ...settings })
     this.runtime.recordAt = offset => ({ ...fakeRecord(offset), key: bytesOf(keyOf(offset)) })
-    this.#deadlines = new Deadlines(this.runtime.clock)
-    const of = {
-      ...defaultConsumerSettings,
-      heartbeatIntervalMs: HEARTBEAT_MS,
-      commitIntervalMs: 0,
-      subscriptionTimeoutMs: 1_000_000_000,
-      ...settings
-    }
-    this.consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: of,
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(1_000_000),
-      tick: work => void this.runtime.after(0, work),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: () => undefined
-    })
     this.#groups = {
       ask: (loop: LoopDemand, limits: MessageLimits, reply: (result: ConsumeManyResult) => void) => {
         loop.begin(limits, reply)
-        this.consumer.receive({ type: 'ask', request: loop })
+        this.#of.consumer.receive({ type: 'ask', request: loop })
       },
       parkedBytes: this.parkedBytes,
-      maxPendingMessages: of.maxPendingMessages,
+      maxPendingMessages: this.#of.settings.maxPendingMessages,
       stopped: new AbortController().signal
     } as unknown as ConsumerGroups
+  }
+
+  get runtime(): FakeRuntime {
+    return this.#of.runtime
+  }
+
+  get consumer(): GroupConsumer {
+    return this.#of.consumer
   }
 
   /** Begins a loop of handlers. Its promise is settled when it has ended. */
@@ -161,8 +148,7 @@ export class RunStage {
   }
 
   kill(): void {
-    this.consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
-    this.#deadlines.stop()
+    this.#of.kill()
   }
 }
 

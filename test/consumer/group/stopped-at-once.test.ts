@@ -1,42 +1,21 @@
 import { expect } from 'chai'
-import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import { ActorSystem } from '../../../src/core/actor/actor.js'
-import { performanceClock } from '../../../src/core/clocks.js'
-import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
-import { silentLogger } from '../../../src/core/model.js'
-import { defaultRecordBytes, RecordBudget } from '../../../src/core/record-budget.js'
 import { turns } from '../../support/ticks.js'
+import { SilentGroups } from './groups-stage.js'
 
-/** Longer than the shortest timer. */
 describe('groups that are stopped at once, without time to leave', () => {
-  let system: ActorSystem
-  let groups: ConsumerGroups
-  let clock: SinonFakeTimers
+  let stage: SilentGroups
+  let groups: SilentGroups['groups']
   beforeEach(async () => {
-    clock = useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
-    system = new ActorSystem()
-    groups = new ConsumerGroups({
-      system,
-      router: { path: 'silent', tell: () => undefined, stop: () => undefined },
-      settings: defaultConsumerSettings,
-      clock: () => performance.now(),
-      records: new RecordBudget(defaultRecordBytes(), performanceClock),
-      log: silentLogger,
-      metrics: defaultLogger
-    })
+    stage = new SilentGroups()
+    groups = stage.groups
     await turns(1)
   })
-  afterEach(() => {
-    system.stop()
-    clock.restore()
-  })
+  afterEach(() => stage.restore())
 
   /** Stops them in this tick, and lets the time for leaving run out before an actor has had a turn. */
   async function stopAtOnce(): Promise<void> {
     const stopped = groups.stop(0, 0)
-    clock.tick(1)
+    stage.clock.tick(1)
     await stopped
   }
 

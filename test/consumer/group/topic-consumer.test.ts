@@ -25,7 +25,8 @@ import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
-import { FakeRuntime, noTransactions, run } from './fake-runtime.js'
+import { FakeRuntime, run } from './fake-runtime.js'
+import { PartitionStage } from './partition-stage.js'
 
 const LONG_POLL_MS = 3_000
 
@@ -88,20 +89,14 @@ class TopicStage {
   }
 
   #createPartition(partition: number, demand: Demand): PartitionConsumer {
-    return new PartitionConsumer({
+    const { consumer } = new PartitionStage(this.runtimes[partition]!, {
       topicPartition: { topic: 'test.4', partition },
-      runtime: this.runtimes[partition]!,
       batches: this.#batches,
-      start: onStart => onStart('latest'),
       tracker: { ackTimeoutMs: 10_000, maxRetries: -1 },
-      maxPendingMessages: 300,
-      retryBackoffMs: 100,
       submit: ({ position }) => void this.submitted.push(`${partition}@${position.offset}`),
-      commits: noTransactions,
-      demand,
-      onRefused: () => {},
-      onSettled: () => {}
+      demand
     })
+    return consumer
   }
 
   /** A request; what it is answered is written down as `name: partition/offset`. */

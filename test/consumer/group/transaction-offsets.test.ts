@@ -1,66 +1,24 @@
 import { expect } from 'chai'
 import { acksIn } from '../../../src/consumer/group/ack-encoding.js'
-import {
-  type ConsumeManyResult,
-  type MessageLimits,
-  ONE_MESSAGE,
-  WaitingRequest
-} from '../../../src/consumer/group/consume-result.js'
-import { GivenBatch, type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { type ConsumeManyResult, WaitingRequest } from '../../../src/consumer/group/consume-result.js'
+import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
 import type { TransactionEnd } from '../../../src/consumer/group/held-messages.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { type GroupPositions, TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { run } from './fake-runtime.js'
+import { GroupStage, TICKS_AT_ONCE } from './group-stage.js'
 
 const ACK_MS = 4_000
 const SUBSCRIPTION_MS = 60_000
 
 /** A group whose member reads topics of one partition each, and loops of one process. */
-class TransactionStage {
-  readonly runtime: FakeRuntime
-  readonly given = new GivenMessages()
-  readonly consumer: GroupConsumer
-  readonly #deadlines: Deadlines
-
+class TransactionStage extends GroupStage {
   constructor(count = 20_000, settings: Partial<ConsumerSettings> = {}) {
-    this.runtime = new FakeRuntime(run(0, count))
-    this.#deadlines = new Deadlines(this.runtime.clock)
+    const times = { subscriptionTimeoutMs: SUBSCRIPTION_MS, ackTimeoutMs: ACK_MS, revocationMs: ACK_MS }
+    super(count, { ...times, maxPendingMessages: 10_000, ...settings }, TICKS_AT_ONCE)
     this.runtime.batchSize = 20_000
-    this.runtime.committed = { offset: 0, metadata: '' }
-    this.consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: {
-        ...defaultConsumerSettings,
-        subscriptionTimeoutMs: SUBSCRIPTION_MS,
-        ackTimeoutMs: ACK_MS,
-        revocationMs: ACK_MS,
-        maxPendingMessages: 10_000,
-        ...settings
-      },
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(1_000_000),
-      tick: run => run(),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: () => undefined
-    })
-  }
-
-  /** Asks for messages; none: there are none now. */
-  take(count = 1, topic = 'orders'): GivenMessage[] {
-    let answer: ConsumeManyResult | undefined
-    const limits: MessageLimits = { ...ONE_MESSAGE, maxMessages: count, maxBytes: Number.POSITIVE_INFINITY }
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, { reply: result => (answer = result) }, limits)
-    this.consumer.receive({ type: 'consume', topic, request })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    if (answer === undefined) request.cancel()
-    return answer?.type === 'messages' ? this.given.give(answer.messages) : []
   }
 
   offsets(count = 1, topic = 'orders'): number[] {
@@ -73,12 +31,6 @@ class TransactionStage {
       .splice(0)
       .filter(({ kind, request }) => kind === 'commitConsumerOffset' && topicOf(request) === topic)
       .map(({ request }) => (request['offsetAndMetadata'] as { offset: number }).offset)
-  }
-
-  stop(): void {
-    this.consumer.receive({ type: 'stop', graceMs: 0, onStopped: () => undefined })
-    this.runtime.settle()
-    this.#deadlines.stop()
   }
 }
 
@@ -126,7 +78,7 @@ const offsetIn = (outcome: readonly GroupPositions[] | Error | undefined) => {
 describe('what a transaction acknowledges of the messages of a group', () => {
   let stage: TransactionStage
   beforeEach(() => (stage = new TransactionStage()))
-  afterEach(() => stage.stop())
+  afterEach(() => stage.stop(0))
 
   it('goes along with all that is acknowledged in its partition, under the member that gave it out', async () => {
     const [first, second, third, fourth, fifth] = stage.take(5)
@@ -217,7 +169,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
   })
 
   it('leaves room for further messages of its partition, also for a request that waits', () => {
-    stage.stop()
+    stage.stop(0)
     stage = new TransactionStage(20, { maxPendingMessages: 2 })
     const given = stage.take(5)
     expect(given).to.have.length(3)
@@ -356,7 +308,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     })
 
     it('fits where a message that fills a gap is given up', async () => {
-      stage.stop()
+      stage.stop(0)
       stage = new TransactionStage(20_000, { maxRetries: 0 })
       const { transaction } = gaps(2_100)
       expect(await transaction.prepare()).to.equal(undefined)
@@ -380,7 +332,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     })
 
     it('is kept in commits that are as short as its own, where brokers take no longer ones', async () => {
-      stage.stop()
+      stage.stop(0)
       stage = new TransactionStage()
       stage.runtime.topicId = 'AAAAAAAAAAAAAAAAAAAAAA'
       const { transaction } = gaps(20)
@@ -516,7 +468,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
   })
 
   it('is refused when its log was cut before it', async () => {
-    stage.stop()
+    stage.stop(0)
     stage = new TransactionStage(0)
     stage.runtime.electLeader(0)
     stage.runtime.write(...run(0, 5))
@@ -533,7 +485,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
   })
 
   it('is not settled by the end of another one, whose messages were in its place before the log was cut', async () => {
-    stage.stop()
+    stage.stop(0)
     stage = new TransactionStage(0)
     stage.runtime.electLeader(0)
     stage.runtime.write(...run(0, 5))

@@ -1,20 +1,10 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import {
-  type ConsumeManyResult,
-  type MessageLimits,
-  WaitingRequest
-} from '../../../src/consumer/group/consume-result.js'
-import { GivenBatch, type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
 import type { TransactionEnd, TransactionPosition } from '../../../src/consumer/group/held-messages.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
-import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { run } from './fake-runtime.js'
+import { GroupStage } from './group-stage.js'
 
 const ACK_MS = 1_000
 const TIMES = { heartbeatIntervalMs: 200, revocationMs: 100, commitIntervalMs: 50, maxPendingMessages: 12 }
@@ -30,53 +20,25 @@ interface OpenTransaction {
 }
 
 /** One partition of a group, whose process may be killed, and what Kafka has of it. */
-class Stage {
-  readonly runtime = new FakeRuntime(run(0, COUNT))
-  readonly given: GivenMessage[] = []
+class Stage extends GroupStage {
+  readonly messages: GivenMessage[] = []
   readonly open: OpenTransaction[] = []
   /** Offsets of messages whose transaction has committed, and of those that were acknowledged. */
   readonly committed = new Set<number>()
   readonly acked = new Set<number>()
-  #consumer!: GroupConsumer
-  #deadlines!: Deadlines
-  #loop!: GivenMessages
 
   constructor() {
-    this.runtime.committed = { offset: 0, metadata: '' }
-    this.#live()
+    super(COUNT, { ackTimeoutMs: ACK_MS, ...TIMES })
   }
 
-  #live(): void {
-    this.#deadlines = new Deadlines(this.runtime.clock)
-    this.#loop = new GivenMessages()
-    this.#consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: { ...defaultConsumerSettings, ackTimeoutMs: ACK_MS, ...TIMES },
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(1_000_000),
-      tick: work => void this.runtime.after(0, work),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: () => undefined
-    })
-  }
-
-  take(maxMessages: number): readonly number[] {
-    let answer: ConsumeManyResult | undefined
-    const limits: MessageLimits = { maxMessages, maxBytes: Number.POSITIVE_INFINITY }
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, { reply: result => (answer = result) }, limits)
-    this.#consumer.receive({ type: 'consume', topic: 'orders', request })
-    this.runtime.pass(1)
-    if (answer === undefined) request.cancel()
-    if (answer?.type !== 'messages') return []
-    const given = this.#loop.give(answer.messages)
-    this.given.push(...given)
-    const offsets = given.map(({ offset }) => offset)
+  override take(maxMessages: number): GivenMessage[] {
+    const given = super.take(maxMessages)
+    this.messages.push(...given)
     expect(
-      offsets.filter(offset => this.committed.has(offset)),
+      given.map(({ offset }) => offset).filter(offset => this.committed.has(offset)),
       'offered though its transaction has committed'
     ).to.deep.equal([])
-    return offsets
+    return given
   }
 
   add(messages: readonly GivenMessage[]): void {
@@ -126,23 +88,13 @@ class Stage {
     this.runtime.pass(1)
   }
 
-  rebalance(): void {
-    this.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.REBALANCE_IN_PROGRESS) })
-    this.runtime.pass(TIMES.heartbeatIntervalMs)
-  }
-
   /** The process is killed; the coordinator aborts what it has left open. */
   async restart(): Promise<void> {
     for (const transaction of [...this.open]) await this.end(transaction, 'aborted', false)
     this.kill()
     this.runtime.answers.length = 0
-    this.given.length = 0
-    this.#live()
-  }
-
-  kill(): void {
-    this.#consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
-    this.#deadlines.stop()
+    this.messages.length = 0
+    this.live()
   }
 }
 
@@ -152,7 +104,7 @@ type Step = (stage: Stage) => unknown
 const some = fc.array(fc.nat(1_000), { minLength: 1, maxLength: 5 })
 const picked = <Item>(items: readonly Item[], at: number): Item | undefined => items[at % Math.max(1, items.length)]
 const distinct = (stage: Stage, picks: readonly number[]) => [
-  ...new Set(picks.map(at => picked(stage.given.slice(-12), at)).filter(message => message !== undefined))
+  ...new Set(picks.map(at => picked(stage.messages.slice(-12), at)).filter(message => message !== undefined))
 ]
 const weighted = (weight: number, arbitrary: fc.Arbitrary<Step>) => ({ weight, arbitrary })
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -254,8 +206,8 @@ describe('transactions and acknowledgements of a partition, in any order', () =>
           await stage.restart()
           const offered = new Set<number>()
           for (let attempt = 0; attempt < COUNT; attempt++) {
-            for (const offset of stage.take(50)) offered.add(offset)
-            new GivenBatch(stage.given.splice(0)).ack()
+            for (const { offset } of stage.take(50)) offered.add(offset)
+            new GivenBatch(stage.messages.splice(0)).ack()
             stage.runtime.pass(100)
           }
           for (const offset of run(0, COUNT))

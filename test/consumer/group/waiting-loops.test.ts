@@ -1,48 +1,28 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { type ConsumeManyResult, WaitingRequest } from '../../../src/consumer/group/consume-result.js'
+import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
 import { type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
-import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
-import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { FakeRuntime, run } from './fake-runtime.js'
+import { GroupStage } from './group-stage.js'
 
 const TOPICS = ['orders', 'returns', 'mails']
 const HEARTBEAT_MS = 200
 const ACK_MS = 1_000
 
 /** Loops over some topics of a group and requests for one, each open until it is answered. */
-class Stage {
-  readonly runtime = new FakeRuntime(run(0, 4))
+class Stage extends GroupStage {
   readonly taken: GivenMessage[] = []
   readonly #loops = [TOPICS, TOPICS.slice(1), TOPICS.slice(0, 1)].map(topics => {
     const loop = new LoopDemand({ groupId: 'foo' })
     loop.setTopics(topics)
     return { loop, given: new GivenMessages() }
   })
-  readonly #batches = new HeldBatches(1_000_000)
-  readonly #deadlines = new Deadlines(this.runtime.clock)
-  readonly #consumer: GroupConsumer
 
   constructor(maxPendingMessages: number) {
-    this.runtime.committed = { offset: 0, metadata: '' }
-    this.runtime.batchSize = 3
     const times = { heartbeatIntervalMs: HEARTBEAT_MS, revocationMs: 100, subscriptionTimeoutMs: 1_000_000_000 }
-    this.#consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: { ...defaultConsumerSettings, ...times, ackTimeoutMs: ACK_MS, maxPendingMessages },
-      deadlines: this.#deadlines,
-      batches: this.#batches,
-      tick: work => void this.runtime.after(0, work),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: () => undefined
-    })
-    for (let at = 0; at < this.#loops.length; at++) this.ask(at, 1)
+    super(4, { ...times, ackTimeoutMs: ACK_MS, maxPendingMessages })
+    this.runtime.batchSize = 3
+    for (let at = 0; at < this.#loops.length; at++) this.askAs(at, 1)
     this.runtime.pass(100)
   }
 
@@ -55,22 +35,22 @@ class Stage {
   }
 
   /** A loop that waits goes on waiting. */
-  ask(at: number, maxMessages: number): void {
+  askAs(at: number, maxMessages: number): void {
     const { loop, given } = this.#loops[at % this.#loops.length]!
     if (loop.isAsking) return
     loop.begin({ maxMessages, maxBytes: 1_000_000 }, result => this.#take(result, given))
-    this.#consumer.receive({ type: 'ask', request: loop })
+    this.consumer.receive({ type: 'ask', request: loop })
   }
 
   cancel(at: number): void {
     this.#loops[at % this.#loops.length]!.loop.cancel()
   }
 
-  request(at: number): void {
-    const requester = { reply: (result: ConsumeManyResult) => this.#take(result, new GivenMessages()) }
-    const request = new WaitingRequest(this.runtime.now + 50, requester, { maxMessages: 1, maxBytes: 1 })
-    this.#consumer.receive({ type: 'consume', topic: TOPICS[at % TOPICS.length]!, request })
-    this.runtime.pass(2)
+  askOnce(at: number): void {
+    const asker = { reply: (result: ConsumeManyResult) => this.#take(result, new GivenMessages()) }
+    const limits = { maxMessages: 1, maxBytes: 1 }
+    const request = this.request(asker, { topic: TOPICS[at % TOPICS.length]!, limits, waitMs: 50 })
+    this.runtime.pass(1)
     request.cancel()
   }
 
@@ -79,18 +59,12 @@ class Stage {
   }
 
   needMemory(): void {
-    this.#batches.hold({ dropBatch: () => undefined }, 1_000_000)
+    this.batches.hold({ dropBatch: () => undefined }, 1_000_000)
   }
 
-  rebalance(): void {
-    this.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.REBALANCE_IN_PROGRESS) })
-    this.runtime.pass(HEARTBEAT_MS)
-  }
-
-  stop(): void {
+  override kill(): void {
     for (const { loop } of this.#loops) loop.close()
-    this.#consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
-    this.#deadlines.stop()
+    super.kill()
   }
 }
 
@@ -99,9 +73,9 @@ const some = <Value>(value: fc.Arbitrary<Value>, step: (stage: Stage, value: Val
   value.map(one => Object.assign((stage: Stage) => step(stage, one), { toString: () => `${step}(${one})` }))
 const at = fc.nat(5)
 const step = fc.oneof(
-  { weight: 8, arbitrary: some(fc.tuple(at, fc.constantFrom(1, 3)), (stage, [loop, max]) => stage.ask(loop, max)) },
+  { weight: 8, arbitrary: some(fc.tuple(at, fc.constantFrom(1, 3)), (stage, [loop, max]) => stage.askAs(loop, max)) },
   { weight: 1, arbitrary: some(at, (stage, loop) => stage.cancel(loop)) },
-  { weight: 2, arbitrary: some(at, (stage, topic) => stage.request(topic)) },
+  { weight: 2, arbitrary: some(at, (stage, topic) => stage.askOnce(topic)) },
   { weight: 6, arbitrary: some(at, (stage, one) => stage.taken.splice(one, 1)[0]?.ack()) },
   { weight: 3, arbitrary: some(at, (stage, one) => stage.taken.splice(one, 1)[0]?.release()) },
   { weight: 3, arbitrary: some(fc.constantFrom(1, 20, ACK_MS + 1), (stage, ms) => stage.runtime.pass(ms)) },
@@ -123,7 +97,7 @@ describe('loops of a group that wait, whatever is done meanwhile', () => {
             stage.runtime.pass(ACK_MS + 50)
             for (let round = 0; round < 500 && !(stage.isAsking && stage.taken.length === 0); round++) {
               for (const message of stage.taken.splice(0)) message.ack()
-              for (let loop = 0; loop < 3; loop++) stage.ask(loop, 3)
+              for (let loop = 0; loop < 3; loop++) stage.askAs(loop, 3)
               stage.runtime.pass(300)
             }
             expect(stage.isAsking, 'nothing is left').to.equal(true)
@@ -132,11 +106,11 @@ describe('loops of a group that wait, whatever is done meanwhile', () => {
               stage.runtime.pass(50)
               const left = TOPICS.filter(topic => !stage.taken.some(message => message.topic === topic))
               expect(left.filter(topic => stage.isAwaited(topic))).to.deep.equal([])
-              for (let loop = 0; loop < 3; loop++) stage.ask(loop, 3)
+              for (let loop = 0; loop < 3; loop++) stage.askAs(loop, 3)
             }
             expect(stage.taken).to.have.length(TOPICS.length)
           } finally {
-            stage.stop()
+            stage.kill()
           }
         }
       ),

@@ -1,13 +1,4 @@
 import { expect } from 'chai'
-import {
-  askerOfOne,
-  type ConsumeResult,
-  ONE_MESSAGE,
-  WaitingRequest
-} from '../../../src/consumer/group/consume-result.js'
-import { GroupConsumer } from '../../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
-import { defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import {
   type CallOptions,
@@ -18,10 +9,9 @@ import {
 } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
-import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type { AckResult, MessageId, Verbs } from '../../../src/verbs/verbs.js'
-import { FakeRuntime, run } from '../../consumer/group/fake-runtime.js'
+import { GroupStage, TICKS_AT_ONCE } from '../../consumer/group/group-stage.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 
 const MESSAGE = { topic: 't', partition: 4, offset: 7 }
@@ -199,38 +189,22 @@ describe('an acknowledgement at any gateway', () => {
 
 /** A group that reads one partition of a topic, which can be created anew. */
 class ReadingGroup {
-  readonly runtime = new FakeRuntime(run(0, 3))
-  readonly #deadlines = new Deadlines(this.runtime.clock)
-  readonly #consumer = new GroupConsumer({
-    runtime: this.runtime,
-    settings: { ...defaultConsumerSettings, start: 'earliest' },
-    deadlines: this.#deadlines,
-    batches: new HeldBatches(1_000_000),
-    tick: run => run(),
-    onMissing: () => undefined,
-    onEnded: () => undefined,
-    onLate: () => undefined
-  })
+  readonly #of = new GroupStage(3, { start: 'earliest' }, TICKS_AT_ONCE)
+  readonly runtime = this.#of.runtime
 
   constructor(topicId: string | undefined) {
+    this.runtime.committed = undefined
     this.runtime.topicId = topicId
   }
 
   /** Asks for a message; tells the offset of what has come by then. */
   ask(): () => number | undefined {
-    let offset: number | undefined
-    const reply = (result: ConsumeResult): void => {
-      if (result.type === 'message') offset = result.message.offset
-    }
-    const request = new WaitingRequest(this.runtime.now + 1_000_000, askerOfOne({ reply }), ONE_MESSAGE)
-    this.#consumer.receive({ type: 'consume', topic: 't', request })
-    this.runtime.pass(1)
-    this.#deadlines.stop()
-    return () => offset
+    const asked = this.#of.ask({ topic: 't' })
+    return () => (asked.answer?.type === 'message' ? asked.answer.message.offset : undefined)
   }
 
   ack(message: MessageId): Promise<AckResult> {
-    return new Promise(reply => this.#consumer.receive({ type: 'ack', message, requester: { reply } }))
+    return new Promise(reply => this.#of.consumer.receive({ type: 'ack', message, requester: { reply } }))
   }
 
   /** The topic is deleted and created anew, and has as many messages again. */
