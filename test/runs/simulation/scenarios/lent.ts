@@ -3,6 +3,7 @@ import { GatewayDisk } from '../gateway-disk.js'
 import { HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
+import type { Service } from '../service.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { LendingWatch } from '../workloads/lending-watch.js'
 import { LentReader } from '../workloads/lent-reader.js'
@@ -12,6 +13,8 @@ import { someGatewaySettings } from './settings.js'
 
 const GROUP = 'workers'
 const LONG_POLL_MS = 1_000
+const PARTITIONS = 3
+const COMMIT_LIMIT_MS = 5_000
 const FIRST_PORT = 8_080
 /** Each has ports for management and for the others, too. */
 const PORTS_APART = 10
@@ -26,7 +29,8 @@ async function build(setting: Setting): Promise<Cast> {
   const count = draw.pick([2, 2, 4, 4, 8])
   const ports = Array.from({ length: count }, (_, nth) => FIRST_PORT + PORTS_APART * nth)
   const settings = {
-    'consumer.start': 'earliest',
+    // The group has commits, so it makes a difference only until a gateway knows that.
+    'consumer.start': draw.pick(['earliest', 'latest']),
     'consumer.longPollMs': String(LONG_POLL_MS),
     'consumer.ackTimeoutMs': String(draw.pick([4_000, 20_000])),
     'consumer.subscriptionTimeoutMs': '60000',
@@ -53,11 +57,16 @@ async function build(setting: Setting): Promise<Cast> {
       held: ['castellan_groups_loans', 'castellan_groups_wants']
     })
   }
+  const bench = await openService(setting, 'bench')
+  await world.until(
+    'commits',
+    world.start(bench.host, () => beginning(bench)),
+    COMMIT_LIMIT_MS
+  )
   const members: HttpGateway[] = []
   for (const [nth, port] of ports.entries()) members.push(await member(port, nth))
-  const bench = await openService(setting, 'bench')
   const deps = depsOf(setting, bench, history)
-  const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: 3, last: LAST }
+  const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: PARTITIONS, last: LAST }
   const progress = new GroupProgress(audit, deps('auditor'), log)
   const readers = draw.pick([1, 2, 4])
   const workloads = [
@@ -68,6 +77,15 @@ async function build(setting: Setting): Promise<Cast> {
   ]
   const histories = [{ history, lives: () => [logOf(brokers)], tolerates: [] }]
   return { processes: members, others: [bench], workloads, histories }
+}
+
+/** The group has begun before the first gateway asks. */
+async function beginning({ verbs }: Service): Promise<void> {
+  const offsets = Array.from(
+    { length: PARTITIONS },
+    (_, partition) => [partition, { offset: 0, metadata: '' }] as const
+  )
+  await verbs.groups.commit(GROUP, 'orders', new Map(offsets), COMMIT_LIMIT_MS)
 }
 
 /** The first one asks all gateways in turn, every third one keeps to one gateway. */

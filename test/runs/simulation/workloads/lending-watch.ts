@@ -1,5 +1,6 @@
 import { WaitingRequest } from '../../../../src/consumer/group/consume-result.js'
 import { ConsumerGroups } from '../../../../src/consumer/group/consumer-groups.js'
+import { OffsetTracker } from '../../../../src/consumer/group/offset-tracker.js'
 import { TopicConsumer } from '../../../../src/consumer/group/topic-consumer.js'
 import { Loans } from '../../../../src/deployment/lending/loans.js'
 import type { Violation } from '../violation.js'
@@ -33,12 +34,13 @@ let now: LendingWatch | undefined
 
 /**
  * What gateways that lend each other messages must never do, seen inside of them: each loan ends once and as it was told, own
- * clients are first, a request has one take under way, and is not told that there is no message meanwhile.
+ * clients are first, a request has one take under way, and is not told that there is no message meanwhile; a lent answer begins the
+ * topic, and no end of an offer takes a newer one back.
  */
 export class LendingWatch implements Workload {
   readonly name = 'lending'
   readonly host: Host
-  readonly counts: Record<string, number> = { loans: 0, acknowledged: 0, delivered: 0, returned: 0, gone: 0 }
+  readonly counts: Record<string, number> = { loans: 0, delivered: 0, released: 0, 'ended first': 0 }
   readonly isFinished = true
   readonly violations: Violation[] = []
   readonly clock: () => number
@@ -118,6 +120,7 @@ export class LendingWatch implements Workload {
     else if (lent.end === 'delivered') this.violated('taken from its client', `loan ${lent.id}, ${end}`)
     else {
       lent.end = end
+      this.counts[end] = (this.counts[end] ?? 0) + 1
       this.#bySerial.delete(serial)
     }
   }
@@ -132,12 +135,16 @@ export class LendingWatch implements Workload {
     for (const id of [...delivered, ...returned]) {
       const lent = this.#lent.get(loans)?.get(`${from}/${id}`)
       if (lent !== undefined) {
-        if (delivered.includes(id) && lent.end === undefined) lent.end = 'delivered'
+        if (delivered.includes(id) && lent.end === undefined) {
+          lent.end = 'delivered'
+          this.counts.delivered!++
+        }
         continue
       }
       const ended = this.#ended.get(loans) ?? new Map<string, number>()
       this.#ended.set(loans, ended)
       ended.set(`${from}/${id}`, this.clock())
+      this.counts['ended first']!++
     }
   }
 
@@ -187,6 +194,20 @@ around(ConsumerGroups.prototype, 'bind', real => (self, ...args) => {
 around(ConsumerGroups.prototype, 'unbind', real => (self, ...args) => {
   now!.unbound(args[2] as unknown as WaitingRequest)
   return real(self, ...args)
+})
+around(ConsumerGroups.prototype, 'answer', real => (self, ...args) => {
+  const [groupId, topic] = args as unknown as Parameters<ConsumerGroups['answer']>
+  const done = real(self, ...args)
+  if (!self.beginningOf(groupId, topic, undefined).atEarliest)
+    now!.violated('begins at an end', `${topic} after a message of another gateway`)
+  return done
+})
+around(OffsetTracker.prototype, 'released', real => (self, ...args) => {
+  const [offset, serial] = args as unknown as Parameters<OffsetTracker['released']>
+  const before = self.offerOf(offset)?.serial
+  const isReleased = real(self, ...args)
+  if (isReleased === true && before !== serial) now!.violated('newer offer taken back', `${offset} of ${serial}`)
+  return isReleased
 })
 around(TopicConsumer.prototype, 'lend', real => (self, ...args) => {
   const waiting = self.requests.length

@@ -1,11 +1,56 @@
 import type { PlantedBug } from '../plant.js'
 
 /**
- * Bugs of `src/deployment/lending`, and of what groups do for it, which the scenario `lent` notices. The tests of those folders, and no
- * world so far, notice others: an end that is forgotten when it comes before its take, own clients that are passed over, "no message" during a take,
- * a return that takes a newer offer of the same offset, a lent answer that begins nothing.
+ * Bugs of `src/deployment/lending`, and of what groups do for it, which the scenario `lent` notices.
  */
 export const lendingBugs: readonly PlantedBug[] = [
+  {
+    name: 'lent-after-its-end',
+    about: 'The end of a loan that comes before its take is forgotten.',
+    edits: [
+      {
+        in: 'Loans.#named',
+        find: 'if (loan === undefined && areEnds) this.#ended.add(key, now)',
+        replaceWith: 'void [areEnds, now]'
+      }
+    ]
+  },
+  {
+    name: 'lent-returned-by-offset',
+    about: 'A message that comes back is taken from the client that was offered it since.',
+    edits: [
+      {
+        in: 'OffsetTracker.released',
+        find: 'offer?.serial !== serial ||',
+        replaceWith: 'offer === undefined || serial < 0 ||'
+      }
+    ]
+  },
+  {
+    name: 'lent-own-clients-last',
+    about: 'A message is lent although a client of the same gateway waits.',
+    edits: [
+      { in: 'TopicConsumer.bytesToLend', find: '|| this.#isAsked', replaceWith: '' },
+      { in: 'TopicConsumer.lend', find: '|| this.#isAsked', replaceWith: '' },
+      { in: 'TopicConsumer.#serve', find: '&& !this.#isAsked', replaceWith: '' }
+    ]
+  },
+  {
+    name: 'lent-nothing-begun',
+    about: 'The answer with a message of another gateway begins nothing.',
+    edits: [{ in: 'GroupConsumer.noteBegun', find: 'start.begunElsewhere()', replaceWith: '' }]
+  },
+  {
+    name: 'lent-no-message-meanwhile',
+    about: 'A request is answered that there is no message while one is on its way from another gateway.',
+    edits: [
+      {
+        in: 'WaitingRequest.onDue',
+        find: 'if (this.#bond?.isOver === false)',
+        replaceWith: 'if (this.#bond?.isOver === undefined && this.settled)'
+      }
+    ]
+  },
   {
     name: 'lent-acknowledged-at-taking',
     about: 'A message is acknowledged when another gateway has taken it.',
