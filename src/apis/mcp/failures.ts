@@ -12,6 +12,7 @@ import { SchemaError } from '../../schemas/schema-error.js'
 /** Why a call of a tool fails, where no error of the process says it. */
 type OwnCode =
   | 'invalidArguments'
+  | 'notBase64'
   | 'unknownGroup'
   | 'unknownSchema'
   | 'tooManyPartitions'
@@ -58,6 +59,7 @@ const SENTENCES: Readonly<Record<FailureCode, string>> = {
   protocol: 'Kafka gave an answer that makes no sense.',
   kafka: 'Kafka answered with an error; the member kafka of the result has it.',
   invalidArguments: 'The arguments are not as the input schema of the tool says.',
+  notBase64: 'An argument is no base64.',
   unknownGroup: 'There is no such group. list_groups lists those that there are.',
   unknownSchema: 'The schema registry has no schema for this.',
   tooManyPartitions: 'The topic has more partitions than one call reads. Name one of them: partition.',

@@ -1,11 +1,10 @@
-import { decodeBase64 } from '../../core/base64.js'
 import type { ProduceRecord } from '../../core/model.js'
 import type { ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
 import { type Outcomes, produceOptionsOf } from '../../http/api/produce-route.js'
 import { JSON_TYPE, statusByCode } from '../../http/exchange/modern-answers.js'
 import type { ProduceOptions, Verbs } from '../../verbs/verbs.js'
 import { failureOf, ToolError } from './failures.js'
-import type { NotWritten, Wanted, Written } from './produce-tool.js'
+import { bytesOf, type NotWritten, type Wanted, type Written } from './produce-tool.js'
 
 interface Head extends ProduceHead {
   verbs?: Verbs | undefined
@@ -38,14 +37,13 @@ export class AgentRecords implements ProduceApi<Head> {
     const verbs = this.#verbsByCluster.get(cluster)
     if (verbs === undefined) throw new ToolError('invalidArguments', ['cluster'])
     head.verbs = verbs
-    const bytes = (name: string, part: string | null): Buffer | null => {
-      if (part === null) return null
-      const found = encoding === 'text' ? Buffer.from(part) : decodeBase64(Buffer.from(part))
-      if (found === undefined) throw new ToolError('invalidArguments', [name])
+    const bytes = (part: string | null, of = encoding): Buffer | null => {
+      const found = bytesOf(part, of)
+      if (found === undefined) throw new ToolError('notBase64')
       return found
     }
-    const all = headers.map(({ name, value }) => ({ key: name, value: value === null ? null : Buffer.from(value) }))
-    return [{ topic, partition, key: bytes('key', key), value: bytes('value', value), headers: all }]
+    const all = headers.map(({ name, value, value_encoding }) => ({ key: name, value: bytes(value, value_encoding) }))
+    return [{ topic, partition, key: bytes(key), value: bytes(value), headers: all }]
   }
 
   answer(outcomes: Outcomes): ProduceAnswer {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { decodeBase64 } from '../../core/base64.js'
 import { isLegalTopicName } from '../../core/model.js'
 import { askWithin } from '../../http/api/inner-request.js'
 import type { WrittenAnswer } from '../../http/exchange/kept-response.js'
@@ -12,13 +13,14 @@ const MAX_KEY_CHARACTERS = 255
 const PRINTABLE = /^[ -~]+$/
 
 const text = z.string()
-const header = z.strictObject({ name: text.min(1), value: text.nullable().describe('As text') })
+const encoding = z.enum(['text', 'base64']).default('text')
+const header = z.strictObject({ name: text.min(1), value: text.nullable(), value_encoding: encoding })
 
 export const produceInput = z.strictObject({
   topic: topicName,
   value: text.nullable().describe('null: deletes the key from a compacted topic'),
   key: text.nullable().default(null),
-  encoding: z.enum(['text', 'base64']).default('text').describe('Of key and value'),
+  encoding: encoding.describe('Of key and value'),
   headers: z.array(header).max(100).default([]),
   partition: z.int().min(0).optional().describe('Absent: by the key'),
   idempotency_key: text
@@ -59,8 +61,9 @@ export const produceMessage = tool(
     const { topic } = record
     requireRight(call, 'produce', { topic })
     if (!isLegalTopicName(topic)) throw new ToolError('invalidTopic', ['topic'])
-    requireCharacters(record)
+    requireBytes(record)
     const wanted: Wanted = { cluster: call.cluster, ...record }
+    call.begins()
     return resultOf(topic, await written(call, Buffer.from(JSON.stringify(wanted)), key))
   }
 )
@@ -69,11 +72,23 @@ export const produceMessage = tool(
 const HALF_PAIR = /\p{Surrogate}/u
 
 /** @throws ToolError that names the first argument whose text has no bytes */
-function requireCharacters({ key, value, headers }: Pick<Wanted, 'key' | 'value' | 'headers'>): void {
-  const texts = { key, value, headers: headers.map(header => `${header.name}${header.value ?? ''}`).join(' ') }
-  for (const [name, one] of Object.entries(texts)) {
-    if (one !== null && HALF_PAIR.test(one)) throw new ToolError('invalidArguments', [name], { persisted: 'no' })
+function requireBytes({ key, value, headers, encoding }: Pick<Wanted, 'key' | 'value' | 'headers' | 'encoding'>): void {
+  const require = (name: string, one: string | null, encoding: Wanted['encoding']): void => {
+    if (one !== null && HALF_PAIR.test(one)) throw new ToolError('invalidArguments', [name])
+    if (bytesOf(one, encoding) === undefined) throw new ToolError('notBase64', [name])
   }
+  require('key', key, encoding)
+  require('value', value, encoding)
+  for (const { name, value, value_encoding } of headers) {
+    require('headers', name, 'text')
+    require('headers', value, value_encoding)
+  }
+}
+
+/** @returns `undefined`: it is no base64 */
+export function bytesOf(part: string | null, encoding: Wanted['encoding']): Buffer | null | undefined {
+  if (part === null) return null
+  return encoding === 'text' ? Buffer.from(part) : decodeBase64(Buffer.from(part))
 }
 
 /** The answer of the route that writes, whatever process carries it out: a key has an owner. */

@@ -16,6 +16,8 @@ type Show = McpSettings['values'][number]['show']
 const MAX_PART_BYTES = 4 * 1024
 const MAX_HEADER_BYTES = 256
 const MAX_HEADERS = 20
+/** An entry that has too many bytes is made again with half of that, until key and value have so few. */
+const LEAST_PART_BYTES = 16
 /** Decoding by schemas ends then; what is not decoded is shown as it is. */
 const DECODE_MS = 5_000
 
@@ -53,15 +55,32 @@ export class RecordShower {
     return entries
   }
 
-  async #entryOf({ partition, record }: ReadRecord, endsAt: number): Promise<RecordEntry> {
+  /** The entry of one record, of which so much is shown that the entry fits. */
+  async cutEntryOf(one: ReadRecord, fits: (entry: RecordEntry) => boolean): Promise<RecordEntry> {
+    const json = await this.#json(one, this.#call.parts.clock() + DECODE_MS)
+    for (let most = MAX_PART_BYTES / 2; ; most /= 2) {
+      const entry = this.#shown(one, json, most)
+      if (most <= LEAST_PART_BYTES || fits(entry)) return entry
+    }
+  }
+
+  async #entryOf(one: ReadRecord, endsAt: number): Promise<RecordEntry> {
+    return this.#shown(one, await this.#json(one, endsAt), MAX_PART_BYTES)
+  }
+
+  /** @param most bytes of a key or a value */
+  #shown({ partition, record }: ReadRecord, json: RecordJson | undefined, most: number): RecordEntry {
     const { offset, timestampMs: timestamp, key, value, headers } = record
     const place = { partition, offset, timestamp }
     const shown = this.#show
     if (shown === 'none') return { ...place, ...sizeOf('key', key), ...sizeOf('value', value), shown }
-    const json = shown === 'full' ? await this.#decoded(record, endsAt) : undefined
-    const ofKey = this.#part('key', key, json)
+    const ofKey = this.#part('key', key, json, most)
     if (shown === 'keys') return { ...place, ...ofKey, ...sizeOf('value', value), shown }
-    return { ...place, ...ofKey, ...this.#part('value', value, json), ...this.#headers(headers) }
+    return { ...place, ...ofKey, ...this.#part('value', value, json, most), ...this.#headers(headers, most) }
+  }
+
+  async #json({ record }: ReadRecord, endsAt: number): Promise<RecordJson | undefined> {
+    return this.#show === 'full' ? this.#decoded(record, endsAt) : undefined
   }
 
   /** Key and value by their schemas. `undefined`: there is no registry, they have none, or it takes too long. */
@@ -76,12 +95,12 @@ export class RecordShower {
   }
 
   /** @param json of key and value, where they may have schemas */
-  #part(name: 'key' | 'value', bytes: Buffer | null, json: RecordJson | undefined): object {
+  #part(name: 'key' | 'value', bytes: Buffer | null, json: RecordJson | undefined, most: number): object {
     if (bytes === null) return { [name]: null }
     const isDecoded = json !== undefined && !(json.undecodable ?? '').includes(`"${name}":`)
     return isDecoded
-      ? { ...shownText(name, Buffer.from(json[name]), MAX_PART_BYTES), [`${name}_encoding`]: 'json' }
-      : this.#bytes(name, bytes, MAX_PART_BYTES)
+      ? { ...shownText(name, Buffer.from(json[name]), most), [`${name}_encoding`]: 'json' }
+      : this.#bytes(name, bytes, most)
   }
 
   #bytes(name: string, bytes: Buffer, maxBytes: number): object {
@@ -93,11 +112,13 @@ export class RecordShower {
     }
   }
 
-  #headers(headers: KafkaRecord['headers']): object {
+  /** @param most bytes of a key or a value: of half of them half of the headers are shown */
+  #headers(headers: KafkaRecord['headers'], most: number): object {
     if (headers.length === 0) return {}
-    const shown = headers.slice(0, MAX_HEADERS).map(({ key, value }) => ({
-      ...shownText('name', Buffer.from(key), MAX_HEADER_BYTES),
-      ...(value === null ? { value } : this.#bytes('value', value, MAX_HEADER_BYTES))
+    const bytes = Math.min(MAX_HEADER_BYTES, most)
+    const shown = headers.slice(0, Math.floor((MAX_HEADERS * most) / MAX_PART_BYTES)).map(({ key, value }) => ({
+      ...shownText('name', Buffer.from(key), bytes),
+      ...(value === null ? { value } : this.#bytes('value', value, bytes))
     }))
     return { headers: shown, ...(headers.length > shown.length && { headers_left_out: headers.length - shown.length }) }
   }

@@ -6,7 +6,7 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { CallTurns } from './call-turns.js'
 import { bugFailure, failureOf, ToolError } from './failures.js'
 import type { McpParts } from './mcp-answers.js'
-import { argumentsOf, type Tool } from './tool.js'
+import { argumentsOf, type Tool, type ToolCall } from './tool.js'
 import { describedTool, toolsOf, withCluster } from './tools.js'
 import { visibleIn } from './words.js'
 
@@ -22,6 +22,12 @@ export interface ToolRequest {
   readonly signal: AbortSignal
   /** Arguments of the tool that is called, as they came. */
   readonly given: unknown
+}
+
+/** Clients of older revisions know the text only. */
+function resultOf(told: object) {
+  const result = visibleIn(told) as Record<string, unknown>
+  return { content: [{ type: 'text' as const, text: JSON.stringify(result) }], structuredContent: result }
 }
 
 /** The tools of a gateway: lists them, and carries out their calls. */
@@ -58,10 +64,14 @@ export class ToolCalls {
 
   /** The result of a call. Never rejects. @param name of a tool that there is */
   async call(asked: ToolRequest, name: string) {
+    let hasBegun = false
+    const begins = (): void => {
+      hasBegun = true
+    }
     try {
-      const result = visibleIn(await this.#run(asked, name)) as Record<string, unknown>
+      const result = await this.#run({ ...asked, begins }, name)
       this.#calls.series({ tool: name, outcome: 'ok' }).value++
-      return { content: [{ type: 'text' as const, text: JSON.stringify(result) }], structuredContent: result }
+      return resultOf(result)
     } catch (error) {
       const known = failureOf(error)
       if (known === undefined) {
@@ -70,12 +80,12 @@ export class ToolCalls {
       }
       const failure = known ?? bugFailure()
       this.#calls.series({ tool: name, outcome: failure.error }).value++
-      const result = visibleIn(failure) as Record<string, unknown>
-      return { content: [{ type: 'text' as const, text: failure.message }], structuredContent: result, isError: true }
+      const written = this.#tools.get(name)!.writes && { persisted: hasBegun ? 'unknown' : 'no' }
+      return { ...resultOf({ ...written, ...failure }), isError: true }
     }
   }
 
-  async #run(asked: ToolRequest, name: string): Promise<object> {
+  async #run(asked: ToolRequest & Pick<ToolCall, 'begins'>, name: string): Promise<object> {
     const args = argumentsOf(this.#inputs.get(name)!, asked.given) as { readonly cluster?: string }
     const { cluster = 'default', ...own } = args
     const verbs = this.#parts.verbsByCluster.get(cluster)

@@ -25,6 +25,8 @@ export interface ToolCall {
   readonly verbs: Verbs
   /** Aborted, with the error of the call, when the client has left or the process stops. */
   readonly signal: AbortSignal
+  /** Says that from now on what the tool writes may be in Kafka. */
+  readonly begins: () => void
   /** The bytes of records that its answer has, until it has left. */
   readonly held: HeldRecords
 }

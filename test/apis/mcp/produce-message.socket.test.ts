@@ -36,15 +36,38 @@ describe('produce_message', () => {
       { key: '', value: '' },
       { key: null, value: '/w==', value_encoding: 'base64' }
     ])
-    const { isError, structuredContent } = await write({ value: 'no base64!', encoding: 'base64' })
-    expect([isError, structuredContent]).to.deep.equal([
-      true,
-      {
-        error: 'invalidArguments',
-        message: 'The arguments are not as the input schema of the tool says.',
-        persisted: 'no'
-      }
-    ])
+  })
+
+  it('names what is no base64, in the text of the error, too', async () => {
+    const header = { name: 'h', value: 'no base64!', value_encoding: 'base64' }
+    for (const [name, args] of Object.entries({
+      value: { value: 'no base64!', encoding: 'base64' },
+      key: { value: '/w==', key: 'no base64!', encoding: 'base64' },
+      headers: { value: 'v', headers: [header] }
+    })) {
+      const { isError, structuredContent, content } = await write(args)
+      const message = 'An argument is no base64.'
+      expect([isError, structuredContent]).to.deep.equal([
+        true,
+        { error: 'notBase64', message, arguments: [name], persisted: 'no' }
+      ])
+      expect(JSON.parse(content[0]!.text)).to.deep.equal(structuredContent)
+    }
+  })
+
+  it('writes headers as read_messages gives them', async () => {
+    const headers = [
+      { name: 'trace', value: 'a' },
+      { name: 'binary', value: '/w==', value_encoding: 'base64' },
+      { name: 'none', value: null }
+    ]
+    await write({ value: 'v', headers })
+    expect(await lastOf(1)).to.deep.equal([{ key: null, value: 'v', headers }])
+  })
+
+  it('says that nothing was written also where the arguments, the rights or the place are refused', async () => {
+    const { structuredContent } = await write({ value: 'v', partition: -1 })
+    expect(structuredContent).to.deep.include({ error: 'invalidArguments', arguments: ['partition'], persisted: 'no' })
   })
 
   it('refuses half a pair of surrogates, which has no bytes, and takes whole ones', async () => {
@@ -92,7 +115,7 @@ describe('produce_message', () => {
     }
     expect(codes).to.deep.equal([
       ['unknownTopic', 'no'],
-      ['invalidTopic', undefined],
+      ['invalidTopic', 'no'],
       ['unknownPartition', 'no']
     ])
   })

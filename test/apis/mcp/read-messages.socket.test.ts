@@ -57,7 +57,7 @@ describe('read_messages', () => {
       { value: 'x'.repeat(3_000) },
       { value: 'c' }
     ])
-    const first = await gateway.call('read_messages', { topic: 'long', from: 'earliest', max_bytes: 1_024 })
+    const first = await gateway.call('read_messages', { topic: 'long', from: 'earliest', max_bytes: 8_500 })
     expect(recordsOf(first)).to.have.length(1)
     expect(recordsOf(first)[0]).to.include({ value: 'ü'.repeat(2_048), truncated: true, value_bytes: 8_000 })
     const rest = await gateway.call('read_messages', {
@@ -69,6 +69,25 @@ describe('read_messages', () => {
     expect(rest.structuredContent).to.deep.include({ next: { 0: 2 }, at_end: false })
     const whole = await gateway.call('read_messages', { topic: 'orders', count: 100, max_bytes: 131_072 })
     expect(JSON.stringify(whole).length).to.be.below(131_072 + 2_048)
+  })
+
+  it('keeps to max_bytes also where one record alone has more, whatever it becomes in a text', async () => {
+    gateway.cluster.createTopic('wide', { partitions: 1 })
+    const texts = ['"', '\u0001', '\u{e0041}', 'x']
+    await gateway.write(
+      'wide',
+      texts.map(text => ({ key: text.repeat(8_000), value: text.repeat(8_000) }))
+    )
+    for (const max_bytes of [1_024, 4_096])
+      for (const [offset, text] of texts.entries()) {
+        const called = await gateway.call('read_messages', { topic: 'wide', offsets: { 0: offset }, max_bytes })
+        const [record] = recordsOf(called)
+        expect(record).to.include({ offset, truncated: true, value_bytes: Buffer.byteLength(text) * 8_000 })
+        expect(record!.value).to.be.a('string').that.is.not.empty
+        expect(JSON.stringify(called).length).to.be.below(max_bytes + 512)
+      }
+    const last = await gateway.call('read_messages', { topic: 'wide', max_bytes: 1_024 })
+    expect(offsetsOf(last)).to.deep.equal([3])
   })
 
   it('has the latest ones where not all fit, in their order', async () => {
@@ -147,7 +166,8 @@ describe('read_messages', () => {
     for (const args of [{ topic: 'nowhere' }, { topic: 'a b' }, { topic: 'orders', partition: 7 }]) {
       const { isError, structuredContent, content } = await gateway.call('read_messages', args)
       codes.push([isError, structuredContent.error])
-      expect(content[0]!.text).to.equal(structuredContent.message).and.not.include(args.topic)
+      expect(JSON.parse(content[0]!.text)).to.deep.equal(structuredContent)
+      expect(structuredContent.message).not.to.include(args.topic)
     }
     expect(codes).to.deep.equal([
       [true, 'unknownTopic'],
