@@ -10,6 +10,9 @@ const NOTES =
   'The gateway listens on 127.0.0.1 only, unless clients can authenticate or --allow-anonymous is given.\n' +
   "Castellan's own settings win over these: its file (--castellan-config), CASTELLAN_… variables, flags."
 
+/** Flags of `castellan serve` that these commands have not. */
+const OF_SERVE: ReadonlySet<string | undefined> = new Set(['--config', '--webhook'])
+
 /** Describes the command of one API: `castellan serve` with the flags and variables of the imitated system. */
 export function describeApiCommand(command: ApiCommand): CommandDescription {
   const { name, summary, flags, takesGoFlags = false, notes, examples } = command
@@ -17,7 +20,7 @@ export function describeApiCommand(command: ApiCommand): CommandDescription {
   const isTaken = ({ long, short }: Option): boolean =>
     own.some(option => option.long === long || (short !== undefined && option.short === short))
   const others = serveCommand.options
-    .filter(option => option.long !== '--config' && !isTaken(option))
+    .filter(option => !OF_SERVE.has(option.long) && !isTaken(option))
     .map(withOtherDefault)
   return {
     name,

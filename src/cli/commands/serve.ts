@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import type { FlagSetting } from '../../server/config/config.js'
 import { type CommandDescription, EXIT_OK, type Process } from '../command.js'
 import { configOptions, settingOptions, settingsOf } from '../options.js'
+import { webhookFlag, withWebhooks } from '../webhook-flags.js'
 
 const settings = settingOptions({
   '--host <HOST>': ['http.host', 'address of the shared port (default 127.0.0.1)'],
@@ -28,6 +29,10 @@ export const serveCommand: CommandDescription = {
   options: [
     ...settings,
     new Option(
+      '--webhook <TOPIC=URL>',
+      'sends each record of the topic to the URL; repeatable. A secret is made, and printed, where none is given'
+    ).argParser(webhookFlag),
+    new Option(
       '--print-config',
       'prints the settings in effect as YAML, each with its origin and without secrets, and exits'
     ),
@@ -39,6 +44,7 @@ export const serveCommand: CommandDescription = {
     'castellan serve --brokers kafka-1:9092,kafka-2:9092',
     'castellan serve --config castellan.yaml --port 80 --host 0.0.0.0 --allow-anonymous',
     'castellan serve --embedded-dir ./data --management-port off',
+    'castellan serve --embedded --webhook orders=http://127.0.0.1:9000/',
     'CASTELLAN_HTTP_PORT=9000 castellan serve --print-config'
   ],
   survivesCrash: true,
@@ -49,6 +55,7 @@ export interface ServeFlags {
   readonly config?: string
   readonly debug?: boolean
   readonly printConfig?: boolean
+  readonly webhook?: ReturnType<typeof webhookFlag>
   /** Castellan's file in commands whose `--config` belongs to the imitated system. */
   readonly castellanConfig?: string
 }
@@ -56,8 +63,10 @@ export interface ServeFlags {
 /** Runs the gateway until it is stopped, or prints its configuration. */
 async function serve(line: Command, process: Process): Promise<number> {
   const { explainConfig } = await import('../../server/config/config.js')
-  const { config: file, printConfig } = line.opts<ServeFlags>()
-  const sources = { file, environment: process.environment, flags: settingFlags(line) }
+  const { config: file, printConfig, webhook = [] } = line.opts<ServeFlags>()
+  const given = { file, environment: process.environment, flags: settingFlags(line) }
+  const say = (text: string): void => void process.stderr.write(`castellan serve: ${text}\n`)
+  const sources = await withWebhooks(given, webhook, printConfig === true, say)
   const { config, originOf } = explainConfig(sources)
   if (printConfig) {
     const { toYaml } = await import('../../server/config/print.js')
