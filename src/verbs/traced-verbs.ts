@@ -18,26 +18,14 @@ import { WrappedGroups, WrappedInstances, WrappedQueues, WrappedVerbs } from './
  */
 export class TracedVerbs extends WrappedVerbs {
   readonly #tracing: Tracing
-  readonly #groups: GroupVerbs
-  readonly #instances: InstanceVerbs
-  readonly #queues: QueueVerbs
 
   constructor(own: Verbs, tracing: Tracing) {
-    super(own)
+    super(own, {
+      groups: new TracedGroups(own.groups, tracing),
+      instances: new TracedInstances(own.instances, tracing),
+      queues: new TracedQueues(own.queues, tracing)
+    })
     this.#tracing = tracing
-    this.#groups = new TracedGroups(own.groups, tracing)
-    this.#instances = new TracedInstances(own.instances, tracing)
-    this.#queues = new TracedQueues(own.queues, tracing)
-  }
-
-  override get groups(): GroupVerbs {
-    return this.#groups
-  }
-  override get instances(): InstanceVerbs {
-    return this.#instances
-  }
-  override get queues(): QueueVerbs {
-    return this.#queues
   }
 
   override produce(...[records, options, origin]: Parameters<Verbs['produce']>): PendingProduce {

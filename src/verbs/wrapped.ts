@@ -6,28 +6,38 @@ import type { AdminVerbs, GroupVerbs, InstanceVerbs, QueueVerbs, ShareGroupVerbs
  */
 type Complete<Of> = { readonly [Name in keyof Required<Of>]: Of[Name] }
 
-/** Passes every verb of a cluster on to it. Derived classes change some of them. */
+/** What takes the place of parts of a cluster. Absent: the part of the cluster. */
+export interface OtherParts {
+  readonly groups?: GroupVerbs
+  readonly instances?: InstanceVerbs
+  readonly queues?: QueueVerbs
+  readonly admin?: AdminVerbs
+}
+
+/** Passes every verb of a cluster on to it, or to what takes its place. Derived classes change some of them. */
 export class WrappedVerbs implements Complete<Verbs> {
   protected readonly own: Verbs
+  readonly #others: OtherParts
 
-  constructor(own: Verbs) {
+  constructor(own: Verbs, others: OtherParts = {}) {
     this.own = own
+    this.#others = others
   }
 
   get groups(): GroupVerbs {
-    return this.own.groups
+    return this.#others.groups ?? this.own.groups
   }
   get instances(): InstanceVerbs {
-    return this.own.instances
+    return this.#others.instances ?? this.own.instances
   }
   get queues(): QueueVerbs {
-    return this.own.queues
+    return this.#others.queues ?? this.own.queues
   }
   get shareGroups(): ShareGroupVerbs {
     return this.own.shareGroups
   }
   get admin(): AdminVerbs {
-    return this.own.admin
+    return this.#others.admin ?? this.own.admin
   }
   get isReady(): boolean {
     return this.own.isReady

@@ -1,15 +1,6 @@
 import type { RecordBudget } from '../../core/record-budget.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
-import type {
-  AckResult,
-  AdminVerbs,
-  DurableLogStats,
-  GroupVerbs,
-  InstanceVerbs,
-  MessageId,
-  QueueVerbs,
-  Verbs
-} from '../../verbs/verbs.js'
+import type { AckResult, AdminVerbs, DurableLogStats, GroupVerbs, MessageId, Verbs } from '../../verbs/verbs.js'
 import { WrappedAdmin, WrappedGroups, WrappedVerbs } from '../../verbs/wrapped.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import type { Lending } from '../lending/lending.js'
@@ -56,7 +47,7 @@ export function sharedVerbs<Id extends number | string>(
   lending?: Lends<Id>
 ): Verbs {
   return workers === undefined
-    ? new SharedVerbs(own, cluster, peers, records, lending)
+    ? verbsOfGateway(own, cluster, peers, records, lending)
     : new OwnedVerbs(own, cluster, peers, records, workers)
 }
 
@@ -65,29 +56,20 @@ export function sharedVerbs<Id extends number | string>(
  * the owner of the instance, an acknowledgement to the gateway that reads the partition, and the settlement of a message of a
  * queue to the one that holds it.
  */
-class SharedVerbs<Id extends number | string> extends WrappedVerbs {
-  readonly #groups: GroupVerbs
-  readonly #instances: InstanceVerbs
-  readonly #queues: QueueVerbs
-
-  constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget, lending?: Lends<Id>) {
-    super(own)
-    const acks = new AcksElsewhere(own.groups, cluster, peers)
-    lending?.whenGiven((by, message) => acks.given(by, message))
-    this.#groups = new SharedGroups(own.groups, acks)
-    this.#instances = new PeerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records)
-    this.#queues = new PeerQueues(own.queues, cluster, peers)
-  }
-
-  override get groups(): GroupVerbs {
-    return this.#groups
-  }
-  override get instances(): InstanceVerbs {
-    return this.#instances
-  }
-  override get queues(): QueueVerbs {
-    return this.#queues
-  }
+function verbsOfGateway<Id extends number | string>(
+  own: Verbs,
+  cluster: string,
+  peers: Peers<Id>,
+  records: RecordBudget,
+  lending?: Lends<Id>
+): Verbs {
+  const acks = new AcksElsewhere(own.groups, cluster, peers)
+  lending?.whenGiven((by, message) => acks.given(by, message))
+  return new WrappedVerbs(own, {
+    groups: new SharedGroups(own.groups, acks),
+    instances: new PeerInstances(own, cluster, peers, hashedOwner(own.instances, cluster, peers), records),
+    queues: new PeerQueues(own.queues, cluster, peers)
+  })
 }
 
 /** What no gateway of its own has given out is acknowledged at another one. */
@@ -110,40 +92,24 @@ class SharedGroups<Id> extends WrappedGroups {
  * the group on to it, because a client cannot choose its worker.
  */
 class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
-  readonly #groups: GroupVerbs
-  readonly #instances: InstanceVerbs
-  readonly #queues: QueueVerbs
-  readonly #admin: AdminVerbs
   readonly #peers: Peers<Id>
   /** The name of the call for the counts of the durable log. */
   readonly #log: string
 
   constructor(own: Verbs, cluster: string, peers: Peers<Id>, records: RecordBudget, workers: WorkersOfGateway) {
-    super(own)
     const { count, longPollMs } = workers
     const ownerAmong = (name: string): Id => ownerOf(cluster, name, count) as Id
     const owner = fixedOwner<Id>(({ groupId, name }) => ownerAmong(`${groupId} ${name}`))
     const acks = new AcksElsewhere(own.groups, cluster, peers)
-    this.#groups = new OwnedGroups(own.groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs })
-    this.#instances = new PeerInstances(own, cluster, peers, owner, records)
-    this.#queues = new OwnedQueues(own.queues, cluster, peers, ownerAmong, records)
-    this.#admin = new ToldAdmin(own.admin, cluster, peers)
+    super(own, {
+      groups: new OwnedGroups(own.groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs }),
+      instances: new PeerInstances(own, cluster, peers, owner, records),
+      queues: new OwnedQueues(own.queues, cluster, peers, ownerAmong, records),
+      admin: new ToldAdmin(own.admin, cluster, peers)
+    })
     this.#peers = peers
     this.#log = `durableLog ${cluster}`
     peers.serve(this.#log, () => own.durableLog())
-  }
-
-  override get groups(): GroupVerbs {
-    return this.#groups
-  }
-  override get instances(): InstanceVerbs {
-    return this.#instances
-  }
-  override get queues(): QueueVerbs {
-    return this.#queues
-  }
-  override get admin(): AdminVerbs {
-    return this.#admin
   }
 
   /** The sum of the counts of all workers. */
