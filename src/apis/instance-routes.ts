@@ -6,7 +6,7 @@ import type { Caller, Operation } from '../http/access/access.js'
 import type { ApiContext } from '../http/api/api.js'
 import type { ErrorAnswers } from '../http/api/api-answers.js'
 import type { DecodedRecords } from '../http/api/decoded-records.js'
-import { admits, type EndpointBase, type Params, type Receive } from '../http/api/endpoint.js'
+import { admits, type EndpointBase, type Params, type Receive, seenBy } from '../http/api/endpoint.js'
 import {
   type RecordList,
   type RecordListOptions,
@@ -123,7 +123,10 @@ export class InstanceAsk {
     const { groupId: group } = this.instance
     let topics = to
     if ('topics' in to) this.require(to.topics)
-    else if (caller.isRuled) topics = { ...to, includes: topic => caller.allows('consume', { topic, group }) }
+    else if (caller.isRuled) {
+      const isVisible = seenBy(caller, 'instances.subscribe', 'topic+group')
+      topics = { ...to, includes: topic => isVisible({ topic, group }) }
+    }
     this.done(await this.#instances.subscribe(this.instance, topics), illegalState)
   }
 

@@ -30,8 +30,11 @@ export type EndpointVerb = VerbPath | 'none'
  */
 export type TargetOfRight = 'topic' | 'group' | 'topic+group' | 'topics of group' | 'subject' | 'nothing'
 
-/** A right that a client needs for an effect. */
-export type Effect = readonly [right: Operation, target: TargetOfRight]
+/**
+ * A right that a client needs for an effect. `filters`: no request is refused for want of it; the answer leaves out what the
+ * client lacks it for. `suffices`: a client with it needs none of the others.
+ */
+export type Effect = readonly [right: Operation, target: TargetOfRight, how?: 'filters' | 'suffices']
 
 interface FactsOfAll {
   /**
@@ -98,9 +101,15 @@ const OF_GROUPS = ['groupRefused', 'groupLags', 'lagUnknown'] as const
 
 const READS_TOPIC: Effect = ['admin', 'topic']
 const READS_GROUP: Effect = ['admin', 'group']
+const SHOWS_TOPICS: Effect = ['admin', 'topic+group', 'filters']
 const CONSUMES: Effect = ['consume', 'topic+group']
 const OFFSETS: Effect = ['offsets', 'topic+group']
 const CLUSTER: Effect = ['cluster', 'nothing']
+/** Of a share group, the topics that the client may see. */
+const OF_SHARE_GROUP: readonly Effect[] = [
+  ['offsets', 'group'],
+  ['offsets', 'topic+group', 'filters']
+]
 /** An instance belongs to a group, and reads topics on behalf of it. */
 const OF_INSTANCE: readonly Effect[] = [['consume', 'group'], CONSUMES]
 
@@ -131,13 +140,8 @@ export const VERB_FACTS = {
     command: 'groups',
     troubles: AWAY
   },
-  'groups.describe': { ...PROMPT, effects: [READS_GROUP, ['admin', 'topic+group']], command: 'groups', troubles: AWAY },
-  'groups.committed': {
-    ...PROMPT,
-    effects: [READS_GROUP, ['admin', 'topic+group']],
-    command: 'groups',
-    troubles: AWAY
-  },
+  'groups.describe': { ...PROMPT, effects: [READS_GROUP, SHOWS_TOPICS], command: 'groups', troubles: AWAY },
+  'groups.committed': { ...PROMPT, effects: [READS_GROUP, SHOWS_TOPICS], command: 'groups', troubles: AWAY },
   'groups.consume': {
     ...READING,
     effects: [CONSUMES],
@@ -191,8 +195,8 @@ export const VERB_FACTS = {
       ['produce', 'topic']
     ]
   },
-  'shareGroups.list': { ...PROMPT, effects: [['offsets', 'group'], OFFSETS], command: 'queues list', troubles: AWAY },
-  'shareGroups.describe': { ...PROMPT, effects: [['offsets', 'group'], OFFSETS], command: 'groups', troubles: AWAY },
+  'shareGroups.list': { ...PROMPT, effects: OF_SHARE_GROUP, command: 'queues list', troubles: AWAY },
+  'shareGroups.describe': { ...PROMPT, effects: OF_SHARE_GROUP, command: 'groups', troubles: AWAY },
   'shareGroups.reset': { ...PROMPT, effects: [OFFSETS], command: 'queues reset', troubles: AWAY },
   'shareGroups.forget': { ...PROMPT, effects: [['delete', 'topic+group']], command: CURL, troubles: AWAY },
   'shareGroups.delete': {
@@ -205,7 +209,16 @@ export const VERB_FACTS = {
     troubles: AWAY
   },
   'admin.describeCluster': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },
-  'admin.clusterId': { ...PROMPT, effects: [['admin', 'nothing']], command: KAFKAS, troubles: AWAY },
+  'admin.clusterId': {
+    ...PROMPT,
+    // Paths of records have the id of the cluster.
+    effects: [
+      ['admin', 'nothing'],
+      ['produce', 'nothing', 'suffices']
+    ],
+    command: KAFKAS,
+    troubles: AWAY
+  },
   'admin.createTopic': { ...PROMPT, effects: [['create', 'topic']], command: 'topics create', troubles: AWAY },
   'admin.deleteTopic': { ...PROMPT, effects: [['delete', 'topic']], command: 'topics delete', troubles: AWAY },
   'admin.createPartitions': { ...PROMPT, effects: [['alter', 'topic']], command: KAFKAS, troubles: AWAY },
@@ -223,16 +236,35 @@ export const VERB_FACTS = {
 const NAMES = ['topic', 'group', 'subject'] as const
 
 /**
- * The rights that a client needs for a verb on what a request names. A request that names nothing asks for a list: it needs the
- * right for anything, and the list has what the client may see.
+ * The rights for a verb on what a request names. A request that names nothing asks for a list: it needs the right for
+ * anything, and the list has what the client may see ({@link rightsToSee}).
+ *
+ * @returns the rights that a client needs, and those with each of which it needs no other
+ * @throws Error when the verb has no effect on such a target
+ */
+export function rightsOf(
+  verb: VerbPath,
+  target: { readonly [name in (typeof NAMES)[number]]?: string | undefined }
+): { readonly needed: readonly Operation[]; readonly sufficient: readonly Operation[] } {
+  const effects: readonly Effect[] = VERB_FACTS[verb].effects
+  const named = NAMES.filter(name => target[name] !== undefined).join('+') || 'nothing'
+  const rights = effects.filter(([, of, how]) => of === named && how !== 'filters')
+  const [needed, sufficient] = [undefined, 'suffices'].map(as =>
+    rights.filter(([, , how]) => how === as).map(([right]) => right)
+  ) as [Operation[], Operation[]]
+  if (needed.length > 0) return { needed, sufficient }
+  if (named !== 'nothing' || effects.length === 0) throw new Error(`${verb} has no effect on ${named}`)
+  return { needed: [effects[0]![0]], sufficient }
+}
+
+/**
+ * The rights that a client needs for such a target to see it in the answer to a verb.
  *
  * @throws Error when the verb has no effect on such a target
  */
-export function rightsOf(verb: VerbPath, target: { readonly [name in (typeof NAMES)[number]]?: string | undefined }) {
+export function rightsToSee(verb: VerbPath, target: TargetOfRight): readonly Operation[] {
   const effects: readonly Effect[] = VERB_FACTS[verb].effects
-  const named = NAMES.filter(name => target[name] !== undefined).join('+') || 'nothing'
-  const rights = effects.filter(([, of]) => of === named).map(([right]) => right)
-  if (rights.length > 0) return rights
-  if (named !== 'nothing' || effects.length === 0) throw new Error(`${verb} has no effect on ${named}`)
-  return [effects[0]![0]]
+  const rights = effects.filter(([, of, how]) => of === target && how !== 'suffices').map(([right]) => right)
+  if (rights.length === 0) throw new Error(`${verb} has no effect on ${target}`)
+  return rights
 }

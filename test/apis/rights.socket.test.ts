@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { type CastellanError, ForbiddenError, OverloadedError } from '../../src/core/errors.js'
 import type { Access, Caller, Operation, Target } from '../../src/http/access/access.js'
-import { VERB_FACTS, type VerbFacts, type VerbPath } from '../../src/verbs/facts.js'
+import { type Effect, VERB_FACTS, type VerbFacts, type VerbPath } from '../../src/verbs/facts.js'
 import type { AdminVerbs, InstanceVerbs, QueueVerbs, ShareGroupsOnly } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
 import { FakeVerbs } from '../support/fake-verbs.js'
@@ -14,26 +14,28 @@ const textOf = (right: Operation, target: Target = {}): string => {
   const names = (['topic', 'group', 'subject'] as const).filter(name => target[name] !== undefined)
   return `${right} ${names.join('+') || 'nothing'}`
 }
-const effectsOf = (verb: VerbPath): string[] =>
-  (VERB_FACTS as Readonly<Record<VerbPath, VerbFacts>>)[verb].effects.map(([right, target]) =>
-    `${right} ${target}`.replace('topics of group', 'topic+group')
-  )
+const facts: Readonly<Record<VerbPath, VerbFacts>> = VERB_FACTS
+const effectsOf = (verb: VerbPath): readonly (readonly [text: string, how: Effect[2]])[] =>
+  facts[verb].effects.map(([right, target, how]) => [
+    `${right} ${target}`.replace('topics of group', 'topic+group'),
+    how
+  ])
 
 /** A client that may do everything but what it is denied. It keeps what it was asked for. */
 class AskedCaller implements Caller {
   readonly principal = 'shop'
   readonly isRuled = true
   readonly asked = new Set<string>()
-  readonly #denied: string | undefined
+  readonly #denied: readonly string[]
 
-  constructor(denied?: string) {
+  constructor(...denied: readonly string[]) {
     this.#denied = denied
   }
 
   allows(right: Operation, target?: Target): boolean {
     const asked = textOf(right, target)
     this.asked.add(asked)
-    return asked !== this.#denied
+    return !this.#denied.includes(asked)
   }
 
   refusalOf(right: Operation, target?: Target): CastellanError | undefined {
@@ -158,20 +160,10 @@ function notNeeded({ name }: Endpoint): readonly string[] {
   return ['register subject']
 }
 
-/** What is asked again behind a list of all, and leaves things out of it instead of refusing it. */
-const filters: Readonly<Record<string, readonly string[]>> = {
-  'confluent listAssignments': ['admin topic+group'],
-  'confluent getAssignment': ['admin topic+group'],
-  'confluent listLags': ['admin topic+group'],
-  'confluent getLag': ['admin topic+group'],
-  'confluent getLagSummary': ['admin topic+group'],
+/** What is not refused as a whole. */
+const notRefused: Readonly<Record<string, readonly string[]>> = {
   // Each topic that could not be changed is told.
   'confluent alterAllTopicConfigs': ['alter topic'],
-  'confluent listClusters': ['admin nothing'],
-  'queues list': ['offsets topic+group'],
-  'confluent listShareGroups': ['offsets topic+group'],
-  'confluent getShareGroup': ['offsets topic+group'],
-  'confluent listShareAssignments': ['offsets topic+group'],
   // A group that has its start needs no right: rights-of-a-start.socket.test.ts.
   'queues acquire': ['alter topic+group']
 }
@@ -198,37 +190,56 @@ describe('endpoints', () => {
     const { query = '', headers, body } = sentTo(endpoint)
     const options = { method: operation.method.toUpperCase(), ...(headers && { headers }), ...(body && { body }) }
     const answer = await fetch(url + pathOf(endpoint) + query, options)
-    await answer.text()
-    return { status: answer.status, produced: verbs.records.length }
+    return { status: answer.status, text: await answer.text(), produced: verbs.records.length }
   }
 
   for (const endpoint of endpoints) {
     const { name, operation } = endpoint
     const { verb } = operation
     if (verb === 'none') continue
-    const needed = effectsOf(verb).filter(effect => !notNeeded(endpoint).includes(effect))
+    const effects = effectsOf(verb).filter(([effect]) => !notNeeded(endpoint).includes(effect))
+    const needed = effects.filter(([, how]) => how === undefined).map(([effect]) => effect)
+    const filters = effects.filter(([, how]) => how === 'filters').map(([effect]) => effect)
+    const sufficient = effects.filter(([, how]) => how === 'suffices').map(([effect]) => effect)
 
     it(`ask for the rights of all effects of their verb, and for no other: ${name}`, async () => {
       const caller = new AskedCaller()
       const { status } = await answerTo(endpoint, caller)
       expect(status).to.not.equal(403)
-      const rights = new Set(effectsOf(verb).map(effect => effect.split(' ')[0]))
+      const rights = new Set(effects.map(([effect]) => effect.split(' ')[0]))
       // A list of all is refused to clients that have the right for nothing.
       const asked = [...caller.asked].filter(
         one => !(one.endsWith(' nothing') && rights.has(one.split(' ')[0]) && !needed.includes(one))
       )
-      expect(asked.sort()).to.deep.equal([...needed].sort())
+      expect(asked.sort()).to.deep.equal([...needed, ...filters].sort())
     })
 
     for (const effect of needed) {
-      if (filters[withoutCluster(name)]?.includes(effect)) continue
+      if (notRefused[withoutCluster(name)]?.includes(effect)) continue
       it(`refuse a client without the right to ${effect}: ${name}`, async () => {
-        const caller = new AskedCaller(effect)
+        const caller = new AskedCaller(effect, ...sufficient)
         const { status, produced } = await answerTo(endpoint, caller)
         const isList = caller.asked.has(`${effect.split(' ')[0]} nothing`) && !effect.endsWith(' nothing')
         if (!isList) expect(status).to.equal(403)
         expect(produced).to.equal(0)
         if (CHANGES.test(verb)) expect([...called]).to.not.include(verb)
+      })
+    }
+
+    for (const effect of filters) {
+      it(`leave out what a client has no right to ${effect} for, and do not refuse it: ${name}`, async () => {
+        const all = await answerTo(endpoint, new AskedCaller())
+        await app.close()
+        const { status, text } = await answerTo(endpoint, new AskedCaller(effect))
+        expect(status).to.be.oneOf([200, 404])
+        expect(text.length, 'it says less, or that there is none').to.not.equal(all.text.length)
+      })
+    }
+
+    for (const effect of sufficient) {
+      it(`serve a client that has only the right to ${effect}: ${name}`, async () => {
+        const { status } = await answerTo(endpoint, new AskedCaller(...needed))
+        expect(status).to.equal(200)
       })
     }
   }

@@ -2,6 +2,7 @@ import type { OffsetAndMetadata } from '../../core/model.js'
 import type { Target } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
+import { seenBy } from '../../http/api/endpoint.js'
 import { type LongList, lazily } from '../../http/api/long-lists.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
@@ -56,7 +57,8 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
     if (flaw !== undefined) throw new ApiError(400, flaw)
     const [withPartitions, withConfig] = [values.has('withPartitions'), values.has('withConfig')]
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
-    const topics = new Map([...all].filter(([topic]) => caller.allows('admin', { topic })))
+    const isVisible = seenBy(caller, 'topics', 'topic')
+    const topics = new Map([...all].filter(([topic]) => isVisible({ topic })))
     const names = [...topics.keys()].sort(byBytes)
     if (names.length === 0) return goJson(withPartitions || withConfig ? {} : [])
     if (!withPartitions && !withConfig) return longGoJson('topics', names)
@@ -89,8 +91,9 @@ export function readConsumers(parts: RouteParts, request: PixyRequest): void {
   const group = groups.length === 1 && groups[0] ? textOf(groups[0]) : undefined
   answer(parts, request, 'groups.consumers', { topic, ...(group !== undefined && { group }) }, async () => {
     if (groups.length > 1) throw new ApiError(400, `one consumer group is expected, but ${groups.length} provided`)
-    const isVisible = (one: string): boolean => caller.allows('admin', { topic, group: one })
-    return withNumbersOnOneLine(goJson(await readersOf(verbs, { topic, group }, isVisible, LOOK_UP_TIMEOUT_MS)))
+    const isVisible = seenBy(caller, 'groups.consumers', 'topic+group')
+    const isListed = (one: string): boolean => isVisible({ topic, group: one })
+    return withNumbersOnOneLine(goJson(await readersOf(verbs, { topic, group }, isListed, LOOK_UP_TIMEOUT_MS)))
   })
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { seenBy } from '../../http/api/endpoint.js'
 import type { GroupDescription, GroupOffset } from '../../verbs/verbs.js'
 import { ToolError } from './failures.js'
 import { cursor, groupName, PAGE, pageOf, requireRight, type ToolCall, tool, topicName } from './tool.js'
@@ -26,26 +27,28 @@ export const listGroups = tool(
 async function consumerGroups(call: ToolCall, cursor: string | undefined): Promise<object> {
   requireRight(call, 'groups.describe', {})
   const { caller, verbs } = call
-  const isVisible = (group: string): boolean => caller.allows('admin', { group })
-  const all = await verbs.groups.describe('all', LOOK_UP_TIMEOUT_MS, isVisible)
+  const isVisible = seenBy(caller, 'groups.describe', 'group')
+  const all = await verbs.groups.describe('all', LOOK_UP_TIMEOUT_MS, group => isVisible({ group }))
   const { page, next } = pageOf([...all.keys()], cursor)
   return { groups: page.map(name => rowOf(call, all.get(name)!)), next }
 }
 
 function rowOf({ caller }: ToolCall, { groupId: group, state, type, members }: GroupDescription): object {
   const read = new Set(members.flatMap(({ partitions }) => [...partitions.keys()]))
-  const topics = [...read].filter(topic => caller.allows('admin', { topic, group })).sort()
+  const isVisible = seenBy(caller, 'groups.describe', 'topic+group')
+  const topics = [...read].filter(topic => isVisible({ topic, group })).sort()
   return { group, state, type, members: members.length, topics: topics.slice(0, MAX_TOPICS) }
 }
 
 async function shareGroups(call: ToolCall, cursor: string | undefined): Promise<object> {
   requireRight(call, 'shareGroups.list', {})
   const { caller, verbs } = call
-  const includes = (group: string): boolean => caller.allows('offsets', { group })
-  const only = { after: cursor, most: PAGE, includes }
+  const isListed = seenBy(caller, 'shareGroups.list', 'group')
+  const isVisible = seenBy(caller, 'shareGroups.list', 'topic+group')
+  const only = { after: cursor, most: PAGE, includes: (group: string) => isListed({ group }) }
   const { groups, next } = await verbs.shareGroups.list(only, LOOK_UP_TIMEOUT_MS)
   const rows = groups.map(({ groupId: group, state, members, topics }) => {
-    const visible = topics.filter(topic => caller.allows('offsets', { topic, group }))
+    const visible = topics.filter(topic => isVisible({ topic, group }))
     return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS) }
   })
   return { groups: rows, next }
@@ -94,10 +97,12 @@ function lagOf({ committed, beginsAt, latest }: GroupOffset): number | undefined
 async function lagByTopic(call: ToolCall, group: string): Promise<object> {
   requireRight(call, 'groups.committed', { group })
   const { caller, verbs } = call
-  const isVisible = (topic: string): boolean =>
-    caller.allows('admin', { topic, group }) && caller.allows('offsets', { topic, group })
+  const isSeen = seenBy(caller, 'groups.committed', 'topic+group')
+  const hasOffsets = seenBy(caller, 'groups.offsets', 'topic+group')
   const all = await verbs.groups.committed(group, LOOK_UP_TIMEOUT_MS)
-  const committed = all.filter(({ topic }) => isVisible(topic)).slice(0, MAX_LOOKED_UP)
+  const committed = all
+    .filter(({ topic }) => [isSeen, hasOffsets].every(may => may({ topic, group })))
+    .slice(0, MAX_LOOKED_UP)
   const ends = await verbs.admin.logEnds(committed, LOOK_UP_TIMEOUT_MS)
   const lags = new Map<string, { lag: number; partitions: number }>()
   for (const [at, { topic, offset }] of committed.entries()) {

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { isLegalTopicName } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { seenBy } from '../../http/api/endpoint.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import type { TopicMetadata } from '../../verbs/verbs.js'
 import { ToolError } from './failures.js'
@@ -33,8 +34,9 @@ export const listTopics = tool(
   async (call, { prefix = '', cursor }) => {
     requireRight(call, 'topics', {})
     const all = await call.verbs.topics('all', LOOK_UP_TIMEOUT_MS)
+    const isVisible = seenBy(call.caller, 'topics', 'topic')
     const isListed = ({ topic, errorCode }: TopicMetadata): boolean =>
-      errorCode === errorCodes.NONE && topic.startsWith(prefix) && call.caller.allows('admin', { topic })
+      errorCode === errorCodes.NONE && topic.startsWith(prefix) && isVisible({ topic })
     const names = [...all.values()].filter(isListed).map(({ topic }) => topic)
     const { page, next } = pageOf(names, cursor)
     return { topics: page.map(name => rowOf(all.get(name)!)), next }

@@ -1,7 +1,7 @@
 import { KafkaError } from '../../core/errors.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
-import { admits, answerWork, type Params } from '../../http/api/endpoint.js'
+import { admits, answerWork, type Params, seenBy } from '../../http/api/endpoint.js'
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { queueOf, refusalOfAltering, verbsOf } from './named-queue.js'
@@ -18,11 +18,13 @@ export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: P
   if (!admits(parts, exchange, 'shareGroups.list', {})) return
   const caller = parts.access.callerOf(exchange.request)
   const after = new URLSearchParams(sentPartsOf(exchange.request, parts.prefix).query).get('after') ?? ''
-  const includes = (group: string): boolean => caller.allows('offsets', { group })
+  const isListed = seenBy(caller, 'shareGroups.list', 'group')
+  const isVisible = seenBy(caller, 'shareGroups.list', 'topic+group')
   answerWork(parts, exchange, async () => {
-    const { groups, next } = await shareGroups.list({ after, most: GROUPS_PER_PAGE, includes }, LOOK_UP_TIMEOUT_MS)
+    const only = { after, most: GROUPS_PER_PAGE, includes: (group: string) => isListed({ group }) }
+    const { groups, next } = await shareGroups.list(only, LOOK_UP_TIMEOUT_MS)
     const rows = groups.map(({ groupId: group, state, members, topics }) => {
-      const visible = topics.filter(topic => caller.allows('offsets', { topic, group }))
+      const visible = topics.filter(topic => isVisible({ topic, group }))
       return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS), topicCount: visible.length }
     })
     parts.answers.ok(exchange, JSON.stringify({ groups: rows, next: next ?? null }))

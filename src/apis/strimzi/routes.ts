@@ -3,7 +3,7 @@ import { ForbiddenError } from '../../core/errors.js'
 import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
-import { admits, admitsManager, admitsRuled, answerWork } from '../../http/api/endpoint.js'
+import { admits, admitsManager, admitsRuled, answerWork, seenBy } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
@@ -187,7 +187,8 @@ export const bridgeTopicRoutes = {
   sendToPartition: produce(PARTITION, 'Produces records to one partition', partitionRecordsBody),
   listTopics: lookUp('topics', '/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
-    const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && caller.allows('admin', { topic }))
+    const isVisible = seenBy(caller, 'topics', 'topic')
+    const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && isVisible({ topic }))
     return names.map(({ topic }) => topic).sort()
   }),
   getTopic: lookUp('topics', TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {

@@ -1,6 +1,6 @@
 import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
-import { rightsOf, type VerbPath } from '../../verbs/facts.js'
+import { rightsOf, rightsToSee, type TargetOfRight, type VerbPath } from '../../verbs/facts.js'
 import type { Access, Caller, Target } from '../access/access.js'
 import { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
@@ -25,11 +25,20 @@ export interface EndpointBase {
 
 /** Asks for the rights to a verb on what a request names. @returns why the client may not use it; `undefined`: it may */
 export function authorize(caller: Caller, verb: VerbPath, target: Target): CastellanError | undefined {
-  for (const right of rightsOf(verb, target)) {
+  const { needed, sufficient } = rightsOf(verb, target)
+  const lacks = sufficient.length > 0 && !needed.every(right => caller.allows(right, target))
+  const enough = lacks ? sufficient.find(right => caller.allows(right, target)) : undefined
+  for (const right of enough === undefined ? needed : [enough]) {
     const refusal = caller.refusalOf(right, target)
     if (refusal !== undefined) return refusal
   }
   return undefined
+}
+
+/** @returns whether the client may see what is named in the answer to a verb; what it may not see is left out */
+export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (target: Target) => boolean {
+  const rights = rightsToSee(verb, of)
+  return target => rights.every(right => caller.allows(right, target))
 }
 
 /** Refuses a request whose client may not use the verb. @returns whether it may */

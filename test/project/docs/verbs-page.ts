@@ -12,6 +12,7 @@ For those who review the gateway. A verb is one thing that a client can ask for,
 - **Answers**: \`records\` are counted in \`advanced.http.answersMaxBytes\` until they have left; \`small\` ones have none.
 - **Isolation**: whose isolation counts for the records that it gives: \`setting\` that of \`router.isolationLevel\`, \`group\` that of the share group.
 - **Rights**: those of [access rules](../authentication.md#authorization) that a client needs, and for what. An endpoint asks for those whose target its request names.
+  *filters*: a client without it is not refused; the answer leaves out what it is about. *suffices*: a client with it needs none of the others.
 - **Trouble**: the [kinds](../status.md#kinds-of-trouble) that tell operators when the verb cannot do its work.
 - **Endpoints**: operations of \`/openapi.json\`; those of a cluster's own path are left out.
 
@@ -29,7 +30,7 @@ function rowOf([verb, facts]: readonly [string, VerbFacts]): string {
     waits === 'asked' ? 'yes' : '',
     answers,
     isolation,
-    effects.map(([right, target]) => `\`${right}\`: ${target}`).join('; '),
+    effects.map(([right, target, how]) => `\`${right}\`: ${target}${how === undefined ? '' : ` (${how})`}`).join('; '),
     typeof command === 'string' ? code([`castellan ${command}`]) : command.none,
     code(troubles),
     code(own.filter(name => !name.endsWith('OfCluster')))

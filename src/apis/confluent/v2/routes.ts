@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { MonotonicClock } from '../../../core/model.js'
 import type { Caller } from '../../../http/access/access.js'
-import { admits, admitsRuled, type Params } from '../../../http/api/endpoint.js'
+import { admits, admitsRuled, type Params, seenBy } from '../../../http/api/endpoint.js'
 import { LongList, lazily } from '../../../http/api/long-lists.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import type { Content, Operation } from '../../../http/openapi/operation.js'
@@ -204,9 +204,8 @@ export const lookUpRoutes = {
     z.array(text),
     async ({ verbs, time, caller }) => {
       const all = await verbs.topics('all', time.ms)
-      const names = lazily(() =>
-        [...all.keys()].filter(topic => caller.allows('admin', { topic })).sort(inOrderOfBytes)
-      )
+      const isVisible = seenBy(caller, 'topics', 'topic')
+      const names = lazily(() => [...all.keys()].filter(topic => isVisible({ topic })).sort(inOrderOfBytes))
       return new LongList('topics', '[', names, ']')
     }
   ),

@@ -77,19 +77,12 @@ const described = Object.fromEntries(
 /** The route of version 3 about access control lists. They are read only. */
 export const aclRoutes = {
   searchAcls: {
-    ...list(
-      'admin.describeAcls',
-      `${CLUSTER}/acls`,
-      'Entries of access control lists',
-      acls,
-      async ask => {
-        requireNear(ask)
-        const filter = filterIn(queryOf(sentUrlOf(ask.exchange.request)))
-        const found = await ask.verbs.admin.describeAcls(filter, ask.time.ms)
-        return lazily(() => found)
-      },
-      ['cluster']
-    ),
+    ...list('admin.describeAcls', `${CLUSTER}/acls`, 'Entries of access control lists', acls, async ask => {
+      requireNear(ask)
+      const filter = filterIn(queryOf(sentUrlOf(ask.exchange.request)))
+      const found = await ask.verbs.admin.describeAcls(filter, ask.time.ms)
+      return lazily(() => found)
+    }),
     query: described
   }
 } as const satisfies Readonly<Record<string, V3Route>>

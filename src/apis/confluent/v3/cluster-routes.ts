@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { type BrokerNode, topicPartitionKey } from '../../../core/model.js'
+import { seenBy } from '../../../http/api/endpoint.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import type { ClusterDescription } from '../../../verbs/admin.js'
 import type { GroupDescription, GroupReader } from '../../../verbs/verbs.js'
@@ -26,16 +27,15 @@ const broker = kind<BrokerNode>('KafkaBroker', ({ nodeId }) => ['brokers', nodeI
   partition_replicas: link((_, path) => `${path}/partition-replicas`)
 })
 
-/** Paths of records have the id of the cluster. A client that may only produce is told that, and nothing of the brokers. */
+/** A client that may only produce is told the id of the cluster, and nothing of the brokers. */
 const clustersFor = async ({ describe, caller, links: { clusterId } }: Ask): Promise<ClusterDescription[]> =>
-  caller.allows('admin') ? [await describe()] : [{ clusterId, controllerId: -1, brokers: [] }]
+  seenBy(caller, 'admin.describeCluster', 'nothing')({})
+    ? [await describe()]
+    : [{ clusterId, controllerId: -1, brokers: [] }]
 
 /** The routes of version 3 about clusters and brokers, by id. */
 export const clusterRoutes = {
-  listClusters: list('admin.describeCluster', '/v3/clusters', 'The clusters', cluster, clustersFor, [
-    'admin',
-    'produce'
-  ]),
+  listClusters: list('admin.clusterId', '/v3/clusters', 'The clusters', cluster, clustersFor),
   getCluster: one('admin.describeCluster', CLUSTER, 'A cluster', cluster, ({ describe }) => describe()),
   listBrokersV3: list(
     'admin.describeCluster',
@@ -159,9 +159,9 @@ async function memberOf(ask: Ask): Promise<Member> {
 async function lagsOf(ask: Ask): Promise<readonly [Lag, ...Lag[]]> {
   const { verbs, caller, time } = ask
   const { groupId, members } = await groupOf(ask)
-  const committed = (await verbs.groups.committed(groupId, time.ms)).filter(({ topic }) =>
-    caller.allows('admin', { topic, group: groupId })
-  )
+  const isVisible = seenBy(caller, 'groups.committed', 'topic+group')
+  const all = await verbs.groups.committed(groupId, time.ms)
+  const committed = all.filter(({ topic }) => isVisible({ topic, group: groupId }))
   if (committed.length === 0) throw notFound(`group ${groupId} has committed nothing`)
   const ends = await verbs.admin.logEnds(committed, time.ms)
   const readers = readersByPartition(members)
@@ -199,8 +199,8 @@ export const groupRoutes = {
     'The consumer groups',
     groups,
     async ({ verbs, caller, time }) => {
-      const isVisible = (group: string): boolean => caller.allows('admin', { group })
-      const described = await verbs.groups.describe('all', time.ms, isVisible)
+      const isVisible = seenBy(caller, 'groups.describe', 'group')
+      const described = await verbs.groups.describe('all', time.ms, group => isVisible({ group }))
       return lazily(() => [...described.values()].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId)))
     }
   ),
@@ -218,9 +218,10 @@ export const groupRoutes = {
     async ask => {
       const found = await memberOf(ask)
       const { groupId: group, member } = found
+      const isVisible = seenBy(ask.caller, 'groups.describe', 'topic+group')
       return lazily(function* () {
         for (const [topic, partitions] of member.partitions) {
-          if (!ask.caller.allows('admin', { topic, group })) continue
+          if (!isVisible({ topic, group })) continue
           for (const partition of partitions) yield { ...found, topic, partition }
         }
       })
@@ -235,7 +236,7 @@ export const groupRoutes = {
       const { topic_name: topic = '', partition_id: asked } = ask.params
       const found = await memberOf(ask)
       const { groupId: group, member } = found
-      const isVisible = ask.caller.allows('admin', { topic, group })
+      const isVisible = seenBy(ask.caller, 'groups.describe', 'topic+group')({ topic, group })
       const partition = isVisible ? member.partitions.get(topic)?.find(number => String(number) === asked) : undefined
       if (partition === undefined) throw notFound(`consumer ${member.memberId} does not read ${topic}/${asked}`)
       return { ...found, topic, partition }

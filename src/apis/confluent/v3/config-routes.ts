@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import type { Operation } from '../../../http/access/access.js'
 import { ApiError } from '../../../http/api/api-answers.js'
+import { authorize } from '../../../http/api/endpoint.js'
 import { MULTI_STATUS } from '../../../http/exchange/modern-answers.js'
 import { json } from '../../../http/openapi/operation.js'
 import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
@@ -103,7 +103,7 @@ async function failureOf(
   changes: readonly ConfigChange[],
   validateOnly: boolean
 ): Promise<Resource | undefined> {
-  const refusal = ask.caller.refusalOf('alter', { topic })
+  const refusal = authorize(ask.caller, 'admin.alterConfigs', { topic })
   if (refusal !== undefined) return { topic_name: topic, error_code: UNAUTHORIZED, message: refusal.message }
   try {
     await alter(ask, topicResource(topic), changes, validateOnly)
@@ -153,37 +153,18 @@ const routesOf = (
   of: string,
   kind: Kind<Setting>,
   find: Find,
-  [reading, changing]: readonly [Operation, Operation],
   [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
 ): Readonly<Record<string, V3Route>> => ({
-  [`list${name}Configs`]: list(
-    'admin.describeConfigs',
-    path,
-    all,
-    kind,
-    async ask => settingsOf(ask, await find(ask)),
-    [reading]
+  [`list${name}Configs`]: list('admin.describeConfigs', path, all, kind, async ask => settingsOf(ask, await find(ask))),
+  [`get${name}Config`]: one('admin.describeConfigs', `${path}/{name}`, any, kind, async ask =>
+    settingNamed(ask, await find(ask))
   ),
-  [`get${name}Config`]: one(
-    'admin.describeConfigs',
-    `${path}/{name}`,
-    any,
-    kind,
-    async ask => settingNamed(ask, await find(ask)),
-    reading
-  ),
-  ...changesOf(name, path, of, find, changing)
+  ...changesOf(name, path, of, find)
 })
 
-function changesOf(
-  name: string,
-  path: string,
-  of: string,
-  find: Find,
-  permission: Operation
-): Readonly<Record<string, V3Route>> {
+function changesOf(name: string, path: string, of: string, find: Find): Readonly<Record<string, V3Route>> {
   const verb = 'admin.alterConfigs'
-  const named = { verb, path: `${path}/{name}`, permission } as const
+  const named = { verb, path: `${path}/{name}` } as const
   return {
     [`set${name}Config`]: change(
       { method: 'put', ...named, summary: `Sets a setting of ${of}`, body: ['Its value', valueBody] },
@@ -199,8 +180,7 @@ function changesOf(
         method: 'post',
         path: `${path}:alter`,
         summary: `Changes settings of ${of}, all or none`,
-        body: ['The changes', alterBody],
-        permission
+        body: ['The changes', alterBody]
       },
       async (ask, { data, validate_only }) => alter(ask, await find(ask), toChanges(data), validate_only === true)
     )
@@ -214,11 +194,10 @@ export const configRoutes = {
     `${CLUSTER}/topics/{topic_name}/configs`,
     'a topic',
     ofTopics,
-    async ({ params: { topic_name: topic = '' } }) => topicResource(topic),
-    ['admin', 'alter']
+    async ({ params: { topic_name: topic = '' } }) => topicResource(topic)
   ),
   listAllTopicConfigs: list(
-    'admin.describeConfigs',
+    'topicConfigs',
     `${CLUSTER}/topics/-/configs`,
     'The settings of all topics',
     ofTopics,
@@ -238,6 +217,7 @@ export const configRoutes = {
       path: `${CLUSTER}/topics/-/configs:alter`,
       summary: 'Changes settings of several topics',
       body: ['The changes of each topic', alterTopicsBody],
+      targetOf: 'each',
       answers: {
         ...done,
         207: { description: 'These topics could not be changed, all others are', content: json(failures) }
@@ -260,13 +240,8 @@ export const configRoutes = {
       return failures.length === 0 ? undefined : { status: MULTI_STATUS, body: { failures } }
     }
   ),
-  ...routesOf(
-    'Broker',
-    `${CLUSTER}/brokers/{broker_id}/configs`,
-    'a broker',
-    ofBrokers,
-    async ask => brokerResource(await brokerOf(ask)),
-    ['cluster', 'cluster']
+  ...routesOf('Broker', `${CLUSTER}/brokers/{broker_id}/configs`, 'a broker', ofBrokers, async ask =>
+    brokerResource(await brokerOf(ask))
   ),
   listAllBrokerConfigs: list(
     'admin.describeConfigs',
@@ -276,16 +251,10 @@ export const configRoutes = {
     async ask => {
       const { brokers } = await ask.describe()
       return settingsOfAll(ask, () => brokers.map(brokerResource))
-    },
-    ['cluster']
+    }
   ),
-  ...routesOf(
-    'Cluster',
-    `${CLUSTER}/broker-configs`,
-    'all brokers',
-    ofCluster,
-    async () => ({ type: 'brokers' }),
-    ['cluster', 'cluster'],
-    ['The settings that all brokers share', 'A setting that all brokers share']
-  )
+  ...routesOf('Cluster', `${CLUSTER}/broker-configs`, 'all brokers', ofCluster, async () => ({ type: 'brokers' }), [
+    'The settings that all brokers share',
+    'A setting that all brokers share'
+  ])
 } as const satisfies Readonly<Record<string, V3Route>>

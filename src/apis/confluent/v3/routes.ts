@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
-import type { Caller, Operation as Permission, Target } from '../../../http/access/access.js'
+import type { Caller, Target } from '../../../http/access/access.js'
 import { ApiError } from '../../../http/api/api-answers.js'
-import type { Params } from '../../../http/api/endpoint.js'
+import { authorize, type Params } from '../../../http/api/endpoint.js'
 import type { LongList } from '../../../http/api/long-lists.js'
 import { type AnsweredRoute, type Described, describedPath } from '../../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../../http/exchange/exchange.js'
@@ -84,15 +84,11 @@ function targetOf({ consumer_group_id, share_group_id, topic_name: topic }: Para
   return group === undefined ? { topic } : { group }
 }
 
-/** One of them is needed. */
-type Permissions = readonly [Permission, ...Permission[]]
-
 function read(
   verb: VerbPath,
   path: string,
   summary: string,
   schema: z.ZodType,
-  permissions: Permissions,
   work: (ask: Ask) => Promise<Resource | LongList>
 ): V3Route {
   const answers = { 200: { description: summary, content: json(schema) }, ...refusals }
@@ -103,12 +99,7 @@ function read(
     summary,
     answers,
     receive(requests, exchange, params) {
-      const caller = requests.parts.access.callerOf(exchange.request)
-      const [first, ...others] = permissions
-      const permission = caller.allows(first, targetOf(params))
-        ? first
-        : (others.find(one => caller.allows(one)) ?? first)
-      if (isAllowed(requests, exchange, permission, targetOf(params), true)) answer(requests, exchange, params, work)
+      if (isAllowed(requests, exchange, verb, targetOf(params), true)) answer(requests, exchange, params, work)
     }
   }
 }
@@ -118,21 +109,17 @@ export const one = <One>(
   path: string,
   summary: string,
   kind: Kind<One>,
-  find: (ask: Ask) => Promise<One>,
-  permission: Permission = 'admin'
-): V3Route => read(verb, path, summary, kind.schema, [permission], async ask => kind.json(await find(ask), ask.links))
+  find: (ask: Ask) => Promise<One>
+): V3Route => read(verb, path, summary, kind.schema, async ask => kind.json(await find(ask), ask.links))
 
 export const list = <One>(
   verb: VerbPath,
   path: string,
   summary: string,
   kind: Kind<One>,
-  all: (ask: Ask) => Promise<Iterable<One> | AsyncIterable<One>>,
-  permissions: Permissions = ['admin']
+  all: (ask: Ask) => Promise<Iterable<One> | AsyncIterable<One>>
 ): V3Route =>
-  read(verb, path, summary, listOf(kind.schema), permissions, async ask =>
-    ask.links.list(kind, path, ask.params, await all(ask))
-  )
+  read(verb, path, summary, listOf(kind.schema), async ask => ask.links.list(kind, path, ask.params, await all(ask)))
 
 interface Change<Body> {
   readonly verb: VerbPath
@@ -142,15 +129,13 @@ interface Change<Body> {
   readonly body?: readonly [description: string, schema: z.ZodType<Body>, described?: z.ZodType]
   /** Default: 204. */
   readonly answers?: Operation['answers']
-  /** Absent: whether the client may do it depends on the body. */
-  readonly permission?: Permission
-  /** What the permission is for. Default: what the path is about, before the body is read. */
-  readonly targetOf?: (body: Body) => Target
+  /** What rights are asked for. Default: what the path is about, before the body is read. `each`: the work asks for each part. */
+  readonly targetOf?: 'each' | ((body: Body) => Target)
 }
 
 /** A route that changes something. @param work without a result: 204 */
 export function change<Body = undefined>(
-  { verb, method, path, summary, body, answers = done, permission, targetOf: targetIn }: Change<Body>,
+  { verb, method, path, summary, body, answers = done, targetOf: targetIn }: Change<Body>,
   work: (ask: Ask, body: Body) => Promise<Changed | undefined>
 ): V3Route {
   return {
@@ -161,10 +146,10 @@ export function change<Body = undefined>(
     ...(body && { body: { description: body[0], content: json(body[2] ?? body[1]) } }),
     answers: { ...refusalsOfChange, ...answers },
     receive(requests, exchange, params) {
-      const early = targetIn === undefined ? permission : undefined
-      if (!isServed(requests, exchange) || !isAllowed(requests, exchange, early, targetOf(params))) return
+      if (!isServed(requests, exchange)) return
+      if (targetIn === undefined && !isAllowed(requests, exchange, verb, targetOf(params))) return
       readBody(requests.parts, exchange, body?.[1], sent => {
-        if (targetIn !== undefined && !isAllowed(requests, exchange, permission, targetIn(sent), true)) return
+        if (typeof targetIn === 'function' && !isAllowed(requests, exchange, verb, targetIn(sent), true)) return
         answer(requests, exchange, params, async ask => {
           const { answers } = requests.parts
           const { status = 200, headers = {}, body: json } = (await work(ask, sent)) ?? {}
@@ -190,11 +175,11 @@ function isServed({ parts, administration }: V3Requests, exchange: Exchange): bo
 function isAllowed(
   { parts: { access, answers } }: V3Requests,
   exchange: Exchange,
-  permission: Permission | undefined,
+  verb: VerbPath,
   target: Target,
   isRead = !hasBody(exchange)
 ): boolean {
-  const refusal = permission && access.callerOf(exchange.request).refusalOf(permission, target)
+  const refusal = authorize(access.callerOf(exchange.request), verb, target)
   if (refusal !== undefined) answers.fail(exchange, refusal, isRead)
   return refusal === undefined
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { seenBy } from '../../../http/api/endpoint.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import type { ShareGroup, ShareGroupMember } from '../../../verbs/verbs.js'
 import { inOrderOfBytes } from '../look-up.js'
@@ -73,8 +74,9 @@ const groupOf = ({ verbs, params: { share_group_id: group = '' }, time }: Ask): 
   verbs.shareGroups.describe(group, time.ms)
 
 function shown({ caller }: Ask, group: ShareGroup): ShownGroup {
+  const isVisible = seenBy(caller, 'shareGroups.describe', 'topic+group')
   const places = [...group.partitions]
-    .filter(([topic]) => caller.allows('offsets', { topic, group: group.groupId }))
+    .filter(([topic]) => isVisible({ topic, group: group.groupId }))
     .flatMap(([topic, partitions]) => partitions.map(partition => ({ topic, partition })))
   return { group, places }
 }
@@ -92,36 +94,23 @@ const CONSUMER = `${GROUP}/consumers/{consumer_id}`
 
 /** The routes of version 3 about share groups and their members, by id. */
 export const shareGroupRoutes = {
-  listShareGroups: list(
-    'shareGroups.list',
-    `${CLUSTER}/share-groups`,
-    'The share groups',
-    groups,
-    async ask => {
-      const includes = (group: string): boolean => ask.caller.allows('offsets', { group })
-      const { groups } = await ask.verbs.shareGroups.list({ includes }, ask.time.ms)
-      const inOrder = [...groups].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId))
-      return lazily(function* () {
-        for (const group of inOrder) yield shown(ask, group)
-      })
-    },
-    ['offsets']
-  ),
-  getShareGroup: one(
-    'shareGroups.describe',
-    GROUP,
-    'A share group',
-    groups,
-    async ask => shown(ask, await groupOf(ask)),
-    'offsets'
+  listShareGroups: list('shareGroups.list', `${CLUSTER}/share-groups`, 'The share groups', groups, async ask => {
+    const isVisible = seenBy(ask.caller, 'shareGroups.list', 'group')
+    const { groups } = await ask.verbs.shareGroups.list({ includes: group => isVisible({ group }) }, ask.time.ms)
+    const inOrder = [...groups].sort((one, other) => inOrderOfBytes(one.groupId, other.groupId))
+    return lazily(function* () {
+      for (const group of inOrder) yield shown(ask, group)
+    })
+  }),
+  getShareGroup: one('shareGroups.describe', GROUP, 'A share group', groups, async ask =>
+    shown(ask, await groupOf(ask))
   ),
   deleteShareGroup: change(
     {
       verb: 'shareGroups.delete',
       method: 'delete',
       path: GROUP,
-      summary: 'Deletes a share group without members',
-      permission: 'delete'
+      summary: 'Deletes a share group without members'
     },
     async ask => {
       const { groupId: group, topics } = await groupOf(ask)
@@ -141,10 +130,9 @@ export const shareGroupRoutes = {
     async ask => {
       const { groupId, members } = await groupOf(ask)
       return members.map(member => ({ groupId, member }))
-    },
-    ['offsets']
+    }
   ),
-  getShareConsumer: one('shareGroups.describe', CONSUMER, 'A member of a share group', consumers, memberOf, 'offsets'),
+  getShareConsumer: one('shareGroups.describe', CONSUMER, 'A member of a share group', consumers, memberOf),
   listShareAssignments: list(
     'shareGroups.describe',
     `${CONSUMER}/assignments`,
@@ -152,13 +140,13 @@ export const shareGroupRoutes = {
     assignments,
     async ask => {
       const found = await memberOf(ask)
+      const isVisible = seenBy(ask.caller, 'shareGroups.describe', 'topic+group')
       return lazily(function* () {
         for (const [topic, partitions] of found.member.partitions) {
-          if (!ask.caller.allows('offsets', { topic, group: found.groupId })) continue
+          if (!isVisible({ topic, group: found.groupId })) continue
           for (const partition of partitions) yield { ...found, topic, partition }
         }
       })
-    },
-    ['offsets']
+    }
   )
 } as const satisfies Readonly<Record<string, V3Route>>

@@ -3,6 +3,7 @@ import { CastellanError } from '../../../core/errors.js'
 import { isLegalTopicName } from '../../../core/model.js'
 import type { Operation } from '../../../http/access/access.js'
 import { ApiError } from '../../../http/api/api-answers.js'
+import { seenBy } from '../../../http/api/endpoint.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { json } from '../../../http/openapi/operation.js'
@@ -113,10 +114,12 @@ const shown = ({ topic, isInternal, partitions }: TopicMetadata): ShownTopic => 
 })
 
 /** The topics that the client may see, in the order of their names. */
-export const visibleTopics = ({ caller }: Ask, all: ReadonlyMap<string, TopicMetadata>): readonly TopicMetadata[] =>
-  [...all.values()]
-    .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && caller.allows('admin', { topic }))
+export function visibleTopics({ caller }: Ask, all: ReadonlyMap<string, TopicMetadata>): readonly TopicMetadata[] {
+  const isVisible = seenBy(caller, 'topics', 'topic')
+  return [...all.values()]
+    .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && isVisible({ topic }))
     .sort((one, other) => inOrderOfBytes(one.topic, other.topic))
+}
 
 async function topicOf({ verbs, params: { topic_name: topic = '' }, time }: Ask): Promise<TopicMetadata> {
   return usableTopic(await verbs.topics([topic], time.ms), topic, unknownTopic(topic))
@@ -238,7 +241,6 @@ export const topicRoutes = {
         200: { description: 'With `validate_only`: Kafka would create it', content: topicJson },
         201: { description: 'The topic', content: topicJson }
       },
-      permission: 'create',
       targetOf: ({ topic_name: topic = '' }) => ({ topic })
     },
     async (ask, body) => {
@@ -276,8 +278,7 @@ export const topicRoutes = {
       path: TOPIC,
       summary: 'Adds partitions to a topic',
       body: ['How many it then has', z.strictObject({ partitions_count: count })],
-      answers: { 200: { description: 'The topic', content: topicJson } },
-      permission: 'alter'
+      answers: { 200: { description: 'The topic', content: topicJson } }
     },
     async (ask, { partitions_count: partitions }) => {
       const { topic_name: topic = '' } = ask.params
@@ -291,8 +292,7 @@ export const topicRoutes = {
       verb: 'admin.deleteTopic',
       method: 'delete',
       path: TOPIC,
-      summary: 'Deletes a topic with its records',
-      permission: 'delete'
+      summary: 'Deletes a topic with its records'
     },
     async ({ verbs, params: { topic_name: topic = '' }, time }) => {
       await verbs.admin.deleteTopic(topic, time.ms)

@@ -5,6 +5,7 @@ import { recordRefusal } from '../../../core/refusals.js'
 import type { Target } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
+import { seenBy } from '../../../http/api/endpoint.js'
 import { RoomWait } from '../../../http/api/room-wait.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
@@ -84,7 +85,8 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     target: () => ({}),
     async run(verbs, { with_partitions }, { request: { caller } }) {
       const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
-      const topics = [...all].filter(([topic]) => caller.allows('admin', { topic }))
+      const isVisible = seenBy(caller, 'topics', 'topic')
+      const topics = [...all].filter(([topic]) => isVisible({ topic }))
       const names = topics.map(([name]) => name)
       const configs = await configsOf(verbs, names, LOOK_UP_TIMEOUT_MS)
       const described = topics.map(([name, topic]) => [name, toMetadata(topic, configs, with_partitions)] as const)
@@ -96,7 +98,8 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
     target: ({ topic, group }) => (group === '' ? { topic } : { topic, group }),
     async run(verbs, { topic, group }, { request: { caller } }) {
       const asked = { topic, group: group === '' ? undefined : group }
-      const isListed = (one: string): boolean => caller.allows('admin', { topic, group: one })
+      const isVisible = seenBy(caller, 'groups.consumers', 'topic+group')
+      const isListed = (one: string): boolean => isVisible({ topic, group: one })
       const groups = await readersOf(verbs, asked, isListed, LOOK_UP_TIMEOUT_MS).catch(error => {
         throw error instanceof NoReadersError ? notFound(error.message) : error
       })
