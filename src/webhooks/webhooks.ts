@@ -5,6 +5,7 @@ import { inTime } from '../core/in-time.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Offset } from '../core/model.js'
 import type { RouterMessage } from '../router/messages/operations.js'
+import { problemOfGroup } from '../router/requests/failures.js'
 import type { Verbs } from '../verbs/verbs.js'
 import type { WebhookDefinition } from './definition.js'
 import { Heads } from './heads.js'
@@ -88,7 +89,9 @@ export class Webhooks implements WebhookDesk {
     const { clusterOf, clock, log, records } = this.#deps
     const { system, router, verbs, consumer, isolation } = clusterOf(name)
     const settings = { ...consumer, ...OWN_RULES }
-    const groups = new ConsumerGroups({ system, router, settings, clock, log, metrics: defaultLogger, records })
+    const metrics = defaultLogger
+    const of = { system, router, settings, clock, log, metrics, records, problemOfName: problemOfGroup }
+    const groups = new ConsumerGroups(of)
     const cluster = { router, verbs, groups, readsAborted: isolation === 'readUncommitted' }
     this.#clusters.set(name, cluster)
     return cluster

@@ -66,6 +66,8 @@ export interface ConsumerGroupsDeps extends GroupDeps {
    * unknown.
    */
   readonly awayBecause?: AwayBecause | undefined
+  /** Why a group cannot be used. Default: groups of webhooks are not for clients. */
+  readonly problemOfName?: ((groupId: string) => Failure | undefined) | undefined
   /** Warns a program that has no log. */
   readonly warn?: ((message: string) => void) | undefined
 }
@@ -350,9 +352,10 @@ export class ConsumerGroups implements LendingGroups {
   }
 
   #tellGroup(groupId: string, message: GroupMessage & { type: 'consume' | 'ask' }, client?: string): void {
-    const { maxGroups } = this.#deps.settings
+    const { settings, problemOfName = problemOfClientsGroup } = this.#deps
+    const { maxGroups } = settings
     const longest = message.type === 'ask' ? message.request.longestTopic : message.topic
-    const problem = problemOfClientsGroup(groupId) ?? problemOfLength(longest)
+    const problem = problemOfName(groupId) ?? problemOfLength(longest)
     const group = this.stopped.aborted || problem ? undefined : this.#groupFor(groupId, client)
     if (group) group.actor.tell(message)
     else if (problem) message.request.answer(problem)
