@@ -34,6 +34,7 @@ const outside: Readonly<Record<string, string>> = {
   'apis/kafka-pixy/grpc/calls.ts': 'belongs to the gRPC port, which a simulated world does not open',
   'cli/worker.ts': 'is the process of such a worker',
   'deployment/gateways/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
+  'webhooks/endpoint/names.ts': 'asks name servers, and a simulated world has endpoints of its own',
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',

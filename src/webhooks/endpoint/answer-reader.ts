@@ -1,0 +1,153 @@
+import { HOUR_MS } from '../../core/settings/units.js'
+
+/** Limit of the head of an answer, with all heads of answers 1xx before it. */
+const MAX_HEAD_BYTES = 16 * 1024
+/** So much of the body is read, which lets the connection be used again. */
+const MAX_BODY_BYTES = 8 * 1024
+const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: .*)?$/
+const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
+/** Also the two former forms of a date. */
+const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
+const SECOND_MS = 1_000
+const NOTHING = Buffer.alloc(0)
+const HEAD_END = '\r\n\r\n'
+const LINE_END = '\r\n'
+/** How the end of a body is known. */
+type Framing = { readonly type: 'length'; readonly bytes: number } | { readonly type: 'chunked' | 'untilClose' }
+
+/** The head of a final answer. */
+export interface AnswerHead {
+  readonly status: number
+  readonly retryAfter: string | undefined
+}
+
+/**
+ * - `more`: it goes on
+ * - `complete`: another request may follow on the connection
+ * - `over`: nothing more of it is read, and the connection ends
+ */
+export type AnswerState = 'more' | 'complete' | 'over'
+
+/** Reads one answer of HTTP/1.1 to a POST: of its head the status and two headers, of its body only the end. */
+export class AnswerReader {
+  /** `undefined`: not yet. */
+  head: AnswerHead | undefined
+  /** What is wrong with the head. */
+  problem: string | undefined
+  #bytes: Buffer = NOTHING
+  #headBytes = 0
+  #bodyBytes = 0
+  #framing: Framing = { type: 'untilClose' }
+
+  /** Takes the next bytes of the connection. */
+  take(bytes: Buffer): AnswerState {
+    if (this.head !== undefined) return this.#takeBody(bytes)
+    const searchedTo = Math.max(0, this.#bytes.length - HEAD_END.length)
+    this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes])
+    const end = this.#bytes.indexOf(HEAD_END, searchedTo, 'latin1')
+    const length = this.#headBytes + (end < 0 ? this.#bytes.length : end + HEAD_END.length)
+    if (length > MAX_HEAD_BYTES) return this.#fail(`the head of the answer is larger than ${MAX_HEAD_BYTES} bytes`)
+    if (end < 0) return 'more'
+    this.#headBytes = length
+    const [first = '', ...lines] = this.#bytes.toString('latin1', 0, end).split(LINE_END)
+    const rest = this.#bytes.subarray(end + HEAD_END.length)
+    this.#bytes = NOTHING
+    return this.#takeHead(first, lines, rest)
+  }
+
+  #takeHead(first: string, lines: readonly string[], rest: Buffer): AnswerState {
+    const [, minor, digits] = STATUS_LINE.exec(first) ?? []
+    const status = Number(digits)
+    if (status === 101) return this.#fail('the endpoint changes the protocol')
+    if (status >= 100 && status < 200) return rest.length === 0 ? 'more' : this.take(rest)
+    if (!(status >= 200 && status < 600)) return this.#fail('the answer is not one of HTTP/1.1')
+    const values = valuesIn(lines)
+    this.head = { status, retryAfter: values.get('retry-after')?.[0] }
+    this.#framing = framingOf(status, minor!, values)
+    return this.#takeBody(rest)
+  }
+
+  #takeBody(bytes: Buffer): AnswerState {
+    this.#bodyBytes += bytes.length
+    const length = this.#framing.type === 'length' ? this.#framing.bytes : this.#chunkedLength(bytes)
+    if (Math.max(length ?? 0, this.#bodyBytes) > MAX_BODY_BYTES) return 'over'
+    if (length === undefined || this.#bodyBytes < length) return 'more'
+    return this.#bodyBytes === length ? 'complete' : 'over'
+  }
+
+  /** Bytes of the whole body with chunks, when its end has come. Never of one that has no end but that of the connection. */
+  #chunkedLength(bytes: Buffer): number | undefined {
+    if (this.#framing.type !== 'chunked') return undefined
+    this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes])
+    return chunkedLength(this.#bytes)
+  }
+
+  #fail(problem: string): AnswerState {
+    this.problem = problem
+    return 'over'
+  }
+}
+
+/**
+ * The pause that a header `Retry-After` asks for, in seconds or by a date; at most an hour. `undefined`: none.
+ *
+ * @param now milliseconds since 1970
+ */
+export function retryAfterMsOf(header: string | undefined, now: number): number | undefined {
+  if (header === undefined) return undefined
+  const ms = /^\d+$/.test(header)
+    ? Number(header) * SECOND_MS
+    : (HTTP_DATE.test(header) ? Date.parse(header) : Number.NaN) - now
+  return Number.isNaN(ms) ? undefined : Math.min(HOUR_MS, Math.max(0, ms))
+}
+
+/** Values of headers, by name. */
+function valuesIn(lines: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const values = new Map<string, string[]>()
+  for (const line of lines) {
+    const colon = line.indexOf(':')
+    const name = line.slice(0, Math.max(0, colon)).toLowerCase()
+    const value = line.slice(colon + 1).trim()
+    const former = values.get(name)
+    if (former === undefined) values.set(name, [value])
+    else former.push(value)
+  }
+  return values
+}
+
+/** Anything unusual has the end of the connection for its end: it is not used again then. */
+function framingOf(status: number, minor: string, values: ReadonlyMap<string, readonly string[]>): Framing {
+  const options = (values.get('connection') ?? []).join().toLowerCase()
+  const codings = values.get('transfer-encoding')
+  const lengths = new Set(values.get('content-length'))
+  const isLast =
+    minor === '0' || /\bclose\b/.test(options) || [...values.keys()].some(name => !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+  if (isLast || (codings !== undefined && lengths.size > 0)) return { type: 'untilClose' }
+  if (status === 204 || status === 304) return { type: 'length', bytes: 0 }
+  if (codings !== undefined)
+    return codings.join().toLowerCase() === 'chunked' ? { type: 'chunked' } : { type: 'untilClose' }
+  const [length = ''] = lengths
+  return lengths.size === 1 && /^\d{1,10}$/.test(length)
+    ? { type: 'length', bytes: Number(length) }
+    : { type: 'untilClose' }
+}
+
+/** Length of a body with chunks and its trailers; `undefined`: its end has not come, or it is wrong. */
+function chunkedLength(bytes: Buffer): number | undefined {
+  for (let at = 0; ; ) {
+    const lineEnd = bytes.indexOf(LINE_END, at, 'latin1')
+    if (lineEnd < 0) return undefined
+    const [, digits] = CHUNK_LINE.exec(bytes.toString('latin1', at, lineEnd)) ?? []
+    const size = Number.parseInt(digits ?? '', 16)
+    if (size === 0) return trailersEnd(bytes, lineEnd)
+    const end = lineEnd + LINE_END.length + size
+    if (Number.isNaN(size) || bytes.toString('latin1', end, end + LINE_END.length) !== LINE_END) return undefined
+    at = end + LINE_END.length
+  }
+}
+
+/** @param lineEnd the end of the last chunk's line */
+function trailersEnd(bytes: Buffer, lineEnd: number): number | undefined {
+  const end = bytes.indexOf(HEAD_END, lineEnd, 'latin1')
+  return end < 0 ? undefined : end + HEAD_END.length
+}

@@ -1,0 +1,129 @@
+import type { Socket } from 'node:net'
+import type { AnswerHead } from './answer-reader.js'
+import { AnswerReader } from './answer-reader.js'
+import { codeText } from './attempt-failure.js'
+
+/** A connection ends after this time, when its answer has come: names and networks are looked at again. */
+const MAX_AGE_MS = 5 * 60_000
+/** Shorter than the time after which common balancers drop a silent connection without a word. */
+const MAX_IDLE_MS = 60_000
+/** Longest wait for the body behind the head of an answer. */
+const BODY_MS = 2_000
+
+/** What a request has got. */
+export type Outcome =
+  | { readonly type: 'head'; readonly head: AnswerHead }
+  /** @param isUnanswered not one byte of an answer has come */
+  | { readonly type: 'cut'; readonly message: string; readonly isUnanswered: boolean }
+
+/** An open connection to an endpoint, for one request after another. */
+export class Connection {
+  readonly #socket: Socket
+  readonly #whenClosed: () => void
+  readonly #expiry: NodeJS.Timeout
+  #isExpired = false
+  #isClosed = false
+  #uses = 0
+  /** The answer under way; absent: the connection is idle. */
+  #answer: AnswerReader | undefined
+  #isUnanswered = true
+  #settle: ((outcome: Outcome) => void) | undefined
+  #whenFree: (() => void) | undefined
+  #bodyTimer: NodeJS.Timeout | undefined
+
+  constructor(socket: Socket, whenClosed: () => void) {
+    this.#socket = socket
+    this.#whenClosed = whenClosed
+    this.#expiry = setTimeout(() => this.retire(), MAX_AGE_MS).unref()
+    socket.setTimeout(MAX_IDLE_MS, () => this.#answer ?? this.#close('idle'))
+    socket.on('data', (bytes: Buffer) => this.#take(bytes))
+    socket.on('error', error => this.#close(codeText(error)))
+    socket.on('close', () => this.#close('the endpoint closed the connection'))
+    // The endpoint sends nothing more.
+    socket.on('end', () => this.#close('the endpoint closed the connection'))
+  }
+
+  /** Whether it has had a request before. */
+  get isUsed(): boolean {
+    return this.#uses > 0
+  }
+
+  /** Whether another request may be sent. */
+  get isFree(): boolean {
+    return !this.#isClosed && this.#answer === undefined
+  }
+
+  /**
+   * Sends a request. Settled by the head of the answer.
+   *
+   * @param whenFree called when the answer has come whole, or the connection has ended
+   */
+  send(head: string, body: Buffer, whenFree: () => void): Promise<Outcome> {
+    return new Promise(resolve => {
+      this.#settle = resolve
+      this.#whenFree = whenFree
+      this.#answer = new AnswerReader()
+      this.#isUnanswered = true
+      this.#uses++
+      if (this.#isClosed) return this.#close('the connection has ended')
+      this.#socket.cork()
+      this.#socket.write(head, 'latin1')
+      if (body.length > 0) this.#socket.write(body)
+      this.#socket.uncork()
+    })
+  }
+
+  /** Ends it at once, or when its answer has come. */
+  retire(): void {
+    this.#isExpired = true
+    if (this.#answer === undefined) this.#close('retired')
+  }
+
+  destroy(): void {
+    this.#close('the attempt has ended')
+  }
+
+  #take(bytes: Buffer): void {
+    const answer = this.#answer
+    // Without a request there is no answer.
+    if (answer === undefined) {
+      this.#close('bytes without a request')
+      return
+    }
+    this.#isUnanswered = false
+    const state = answer.take(bytes)
+    if (answer.head !== undefined && this.#settle !== undefined) {
+      this.#outcome({ type: 'head', head: answer.head })
+      if (state === 'more') this.#bodyTimer = setTimeout(() => this.#close('body'), BODY_MS)
+    }
+    if (state === 'more') return
+    // Where the endpoint has answered before it has read all of the request, it may never read the rest.
+    const isReusable = state === 'complete' && !this.#isExpired && this.#socket.writableLength === 0
+    if (isReusable) this.#free()
+    else this.#close(answer.problem ?? 'the answer has ended')
+  }
+
+  #outcome(outcome: Outcome): void {
+    this.#settle?.(outcome)
+    this.#settle = undefined
+  }
+
+  #free(): void {
+    clearTimeout(this.#bodyTimer)
+    this.#answer = undefined
+    const whenFree = this.#whenFree
+    this.#whenFree = undefined
+    whenFree?.()
+  }
+
+  #close(message: string): void {
+    if (!this.#isClosed) {
+      this.#isClosed = true
+      clearTimeout(this.#expiry)
+      this.#socket.destroy()
+      this.#whenClosed()
+    }
+    this.#outcome({ type: 'cut', message, isUnanswered: this.#isUnanswered })
+    this.#free()
+  }
+}

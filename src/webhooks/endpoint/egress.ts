@@ -1,0 +1,140 @@
+import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
+import type { MonotonicClock } from '../../core/model.js'
+import { addressProblem, type NamedNetworks, namedNetworks, type Place, type Target } from './addresses.js'
+import { AttemptFailure } from './attempt-failure.js'
+import type { AttemptTime } from './attempt-time.js'
+import { HandshakePace } from './handshake-pace.js'
+import { type NameResolver, Names } from './names.js'
+import { type Connect, opened, secured } from './opened.js'
+
+/** Limit of the connections of all endpoints of a process. */
+const MAX_CONNECTIONS = 512
+/** Maximum number of addresses that one connection is tried at. */
+const MAX_TRIED = 8
+
+/** `webhooks.networks` and `webhooks.tls.ca`. */
+export interface EgressSettings {
+  /** `public`, and networks as ADDRESS/BITS. */
+  readonly networks: readonly string[]
+  /** Further certificate authorities, as PEM. */
+  readonly ca?: string | undefined
+}
+
+export interface EgressDeps {
+  readonly settings: EgressSettings
+  readonly clock: MonotonicClock
+  /** The listeners of the gateway and its workers, brokers, peers and the registry, at this moment. */
+  readonly places: () => readonly Place[]
+  /** Whether loopback addresses may be asked although they are not named: Kafka is embedded, and only loopback is listened on. */
+  readonly isLoopbackNamed: boolean
+  /** Default: TCP. */
+  readonly connect?: Connect | undefined
+  /** Default: the name servers of this machine. */
+  readonly createResolver?: (() => NameResolver) | undefined
+  /** Default: those of all interfaces. */
+  readonly hostAddresses?: (() => readonly string[]) | undefined
+}
+
+/** An endpoint, as what all share knows it. */
+export interface EgressUser {
+  /** Connections end, when their answers have come. */
+  renew(): void
+  /** There may be another number of connections. */
+  shareChanged(): void
+}
+
+/** The way out, which all endpoints of a process share: what they may connect to, names, certificate authorities, and limits. */
+export class Egress {
+  readonly #deps: EgressDeps
+  readonly #names: Names
+  readonly #handshakes: HandshakePace
+  readonly #users = new Set<EgressUser>()
+  #networks!: NamedNetworks
+  #secureContext!: SecureContext
+
+  constructor(deps: EgressDeps) {
+    this.#deps = deps
+    this.#names = new Names(deps)
+    this.#handshakes = new HandshakePace(deps.clock)
+    this.#set(deps.settings)
+  }
+
+  /** Connections of all endpoints end, when their answers have come. */
+  configure(settings: EgressSettings): void {
+    this.#set(settings)
+    for (const user of this.#users) user.renew()
+  }
+
+  join(user: EgressUser): void {
+    this.#users.add(user)
+    for (const other of this.#users) other.shareChanged()
+  }
+
+  leave(user: EgressUser): void {
+    this.#users.delete(user)
+    for (const other of this.#users) other.shareChanged()
+  }
+
+  /** Connections that each endpoint may have: none takes those of another one. */
+  get connectionsOfEach(): number {
+    return Math.floor(MAX_CONNECTIONS / Math.max(1, this.#users.size))
+  }
+
+  /**
+   * Opens a connection to what the url names.
+   *
+   * @throws AttemptFailure
+   */
+  async open(url: URL, user: EgressUser, time: AttemptTime): Promise<Socket> {
+    const isPlain = url.protocol === 'http:'
+    const target: Target = { port: url.port === '' ? (isPlain ? 80 : 443) : Number(url.port), isPlain }
+    const host = url.hostname.replace(/^\[|\]$/g, '')
+    const { connect = connectTo } = this.#deps
+    const addresses = await this.#allowed(host, target, time)
+    if (!isPlain) await time.withoutCounting(this.#handshakes.turn(user, time.signal))
+    const socket = await opened(addresses, target.port, connect, time.signal)
+    return isPlain ? socket : secured(socket, host, this.#secureContext, time.signal)
+  }
+
+  /** The addresses of the host that may be connected to. */
+  async #allowed(host: string, target: Target, time: AttemptTime): Promise<readonly string[]> {
+    const { hostAddresses = addressesOfInterfaces } = this.#deps
+    const found = isIP(host) > 0 ? [host] : await this.#names.addressesOf(host, time)
+    const taken = await this.#takenAt(target.port, time)
+    const rules = { networks: this.#networks, hostAddresses: hostAddresses(), taken }
+    const problems = found.map(address => addressProblem(address, target, rules))
+    const allowed = found.filter((_, at) => problems[at] === undefined)
+    if (allowed.length > 0) return allowed.slice(0, MAX_TRIED)
+    throw new AttemptFailure('address', problems[0]!)
+  }
+
+  /** The addresses of all that must not be connected to on this port. */
+  async #takenAt(port: number, time: AttemptTime): Promise<readonly string[]> {
+    const hosts = new Set(this.#deps.places().flatMap(place => (place.port === port ? [place.host] : [])))
+    const all = await Promise.all(
+      [...hosts].map(host => (isIP(host) > 0 ? [host] : this.#addressesOfPlace(host, port, time)))
+    )
+    return all.flat()
+  }
+
+  async #addressesOfPlace(host: string, port: number, time: AttemptTime): Promise<readonly string[]> {
+    try {
+      return await this.#names.addressesOf(host, time)
+    } catch (error) {
+      if (time.signal.aborted) throw error
+      throw new AttemptFailure('address', `port ${port} is that of ${host}, whose addresses are not known`)
+    }
+  }
+
+  #set({ networks, ca }: EgressSettings): void {
+    this.#networks = namedNetworks(networks, this.#deps.isLoopbackNamed)
+    this.#secureContext = createSecureContext(ca === undefined ? {} : { ca: [...rootCertificates, ca] })
+  }
+}
+
+const connectTo: Connect = place => connectTcp({ ...place, noDelay: true })
+
+const addressesOfInterfaces = (): readonly string[] =>
+  Object.values(networkInterfaces()).flatMap(addresses => (addresses ?? []).map(({ address }) => address))

@@ -1,0 +1,167 @@
+import { onAbort } from '../../core/ending.js'
+import type { MonotonicClock } from '../../core/model.js'
+import { messageOf } from '../../core/node-errors.js'
+import { retryAfterMsOf } from './answer-reader.js'
+import type { Attempt, AttemptResult, AttemptSender } from './attempt.js'
+import { AttemptFailure } from './attempt-failure.js'
+import { AttemptTime } from './attempt-time.js'
+import { Connection, type Outcome } from './connection.js'
+import type { Egress } from './egress.js'
+import { Places } from './places.js'
+import { secretIn, signatureOf } from './signature.js'
+import { authorizationOf, type Credential, credentialProblem } from './webhook-url.js'
+
+/** What a definition says of its endpoint, checked. */
+export interface EndpointSettings {
+  readonly url: string
+  /** One or two, `whsec_…`, newest first: all sign. */
+  readonly secrets: readonly string[]
+  readonly credential?: Credential | undefined
+}
+
+export interface EndpointDeps {
+  readonly settings: EndpointSettings
+  readonly egress: Egress
+  readonly clock: MonotonicClock
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+}
+
+/** What is the same in all requests, while a definition stands. */
+interface Prepared {
+  readonly url: URL
+  readonly secrets: readonly Buffer[]
+  /** The request line and the first headers. */
+  readonly head: string
+}
+
+const SECOND_MS = 1_000
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** Sends to the endpoint of one webhook, over connections of its own. */
+export class Endpoint implements AttemptSender {
+  readonly #deps: EndpointDeps
+  /** Those whose answer has come, the one that was used last at the end. */
+  #idle: Connection[] = []
+  readonly #connections = new Set<Connection>()
+  readonly #places: Places
+  readonly #closing = new AbortController()
+  #renewals = 0
+  #prepared: Prepared
+
+  constructor(deps: EndpointDeps) {
+    const { egress, settings } = deps
+    this.#deps = deps
+    this.#places = new Places(() => egress.connectionsOfEach, 'connections of webhooks')
+    this.#prepared = prepared(settings)
+    egress.join(this)
+  }
+
+  /** For the attempts that begin from now on, and those that have no connection yet. */
+  configure(settings: EndpointSettings): void {
+    this.#prepared = prepared(settings)
+    this.renew()
+  }
+
+  /** Ends the connections, when their answers have come. */
+  renew(): void {
+    this.#renewals++
+    this.#idle = []
+    for (const connection of [...this.#connections]) connection.retire()
+  }
+
+  shareChanged(): void {
+    const { connectionsOfEach } = this.#deps.egress
+    while (this.#idle.length > 0 && this.#connections.size > connectionsOfEach) this.#idle.shift()!.retire()
+    this.#places.wake()
+  }
+
+  async send(attempt: Attempt, left?: AbortSignal): Promise<AttemptResult> {
+    const time = new AttemptTime(attempt.timeoutMs, this.#deps.clock, [left, this.#closing.signal])
+    try {
+      const release = this.#places.tryTake() ?? (await time.withoutCounting(this.#places.take(time.signal)))
+      const outcome = await this.#sendIn(release, attempt, time)
+      if (outcome.type === 'head') {
+        const { status, retryAfter } = outcome.head
+        return { kind: 'status', status, retryAfterMs: retryAfterMsOf(retryAfter, this.#deps.now()) }
+      }
+      time.signal.throwIfAborted()
+      return { kind: 'cut', message: outcome.message }
+    } catch (error) {
+      return { kind: error instanceof AttemptFailure ? error.kind : 'cut', message: messageOf(error) }
+    } finally {
+      time.end()
+    }
+  }
+
+  close(): void {
+    this.#closing.abort()
+    this.#deps.egress.leave(this)
+    for (const connection of [...this.#connections]) connection.destroy()
+  }
+
+  /** @param release called when the connection is free, or there is none */
+  async #sendIn(release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
+    try {
+      const used = this.#idle.pop()
+      const first = used && (await this.#ask(used, release, attempt, time))
+      // The endpoint may have closed the idle connection just then. It has answered nothing, and a new one is no used one.
+      if (first !== undefined && !(first.type === 'cut' && first.isUnanswered)) return first
+      time.signal.throwIfAborted()
+      return await this.#ask(await this.#open(time), release, attempt, time)
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  async #ask(connection: Connection, release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
+    const leave = onAbort(time.signal, () => connection.destroy())
+    try {
+      return await connection.send(this.#headOf(attempt), attempt.body, () => {
+        if (connection.isFree) this.#idle.push(connection)
+        release()
+      })
+    } finally {
+      leave()
+    }
+  }
+
+  async #open(time: AttemptTime): Promise<Connection> {
+    for (;;) {
+      const renewals = this.#renewals
+      const socket = await this.#deps.egress.open(this.#prepared.url, this, time)
+      // What was checked has changed meanwhile.
+      if (renewals !== this.#renewals || time.signal.aborted) {
+        socket.destroy()
+        time.signal.throwIfAborted()
+        continue
+      }
+      const connection = new Connection(socket, () => {
+        this.#connections.delete(connection)
+        this.#idle = this.#idle.filter(idle => idle !== connection)
+      })
+      this.#connections.add(connection)
+      return connection
+    }
+  }
+
+  #headOf({ id, body, headers }: Attempt): string {
+    const { head, secrets } = this.#prepared
+    const timestamp = Math.floor(this.#deps.now() / SECOND_MS)
+    let text = `${head}content-length: ${body.length}\r\nwebhook-id: ${id}\r\nwebhook-timestamp: ${timestamp}\r\n`
+    text += `webhook-signature: ${signatureOf(secrets, id, timestamp, body)}\r\n`
+    for (const [name, value] of headers)
+      if (HEADER_NAME.test(name) && HEADER_VALUE.test(value)) text += `${name}: ${value}\r\n`
+    return `${text}\r\n`
+  }
+}
+
+function prepared({ url: text, secrets, credential }: EndpointSettings): Prepared {
+  const url = new URL(text)
+  const isSent = credential !== undefined && credentialProblem(text, credential) === undefined
+  const authorization = isSent ? `authorization: ${authorizationOf(credential)}\r\n` : ''
+  const head = `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\nuser-agent: castellan\r\n`
+  return { url, secrets: secrets.map(secret => secretIn(secret)!), head: head + authorization }
+}

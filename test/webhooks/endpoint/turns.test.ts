@@ -1,0 +1,113 @@
+import { expect } from 'chai'
+import { AttemptTime } from '../../../src/webhooks/endpoint/attempt-time.js'
+import { HandshakePace } from '../../../src/webhooks/endpoint/handshake-pace.js'
+import { Places } from '../../../src/webhooks/endpoint/places.js'
+import { FakeTime } from '../../support/fake-time.js'
+import { turns } from '../../support/ticks.js'
+
+const never = new AbortController().signal
+
+describe('turns of endpoints', () => {
+  let fake: FakeTime
+
+  beforeEach(() => (fake = new FakeTime()))
+  afterEach(() => fake.restore())
+
+  it('begin fifty handshakes at once, and fifty in each second after that', async () => {
+    const pace = new HandshakePace(fake.now)
+    let begun = 0
+    const all = Array.from({ length: 120 }, () => pace.turn('one', never).then(() => begun++))
+    await turns(3)
+    expect(begun).to.equal(50)
+    await fake.pass(1_000)
+    expect(begun).to.equal(100)
+    await fake.pass(1_000)
+    await Promise.all(all)
+    expect(fake.timers).to.equal(0)
+  })
+
+  it('begin handshakes of one webhook after another', async () => {
+    const pace = new HandshakePace(fake.now)
+    const begun: string[] = []
+    const ask = (owner: string): void => void pace.turn(owner, never).then(() => begun.push(owner))
+    for (let at = 0; at < 150; at++) ask('many')
+    ask('one')
+    ask('two')
+    ask('one')
+    await fake.pass(100)
+    expect(begun.slice(50)).to.deep.equal(['many', 'one', 'two', 'many', 'one'])
+    await fake.pass(3_000)
+    expect(begun).to.have.lengthOf(153)
+  })
+
+  it('of handshakes are not held for those who have left', async () => {
+    const pace = new HandshakePace(fake.now)
+    const leaves = new AbortController()
+    for (let at = 0; at < 50; at++) await pace.turn('one', never)
+    const left = pace.turn('left', leaves.signal).catch(reason => reason)
+    leaves.abort('gone')
+    expect(await left).to.equal('gone')
+    let begun = false
+    const next = pace.turn('one', never).then(() => (begun = true))
+    await fake.pass(25)
+    expect(begun).to.equal(true)
+    await next
+    await fake.pass(50)
+    expect(fake.timers).to.equal(0)
+  })
+
+  it('give places in the order in which they were asked for, and none to those who have left', async () => {
+    let max = 1
+    const places = new Places(() => max, 'places')
+    const release = places.tryTake()!
+    expect(places.tryTake()).to.equal(undefined)
+    const taken: string[] = []
+    const leaves = new AbortController()
+    const take = (name: string, signal: AbortSignal): Promise<() => void> =>
+      places.take(signal).then(release => {
+        taken.push(name)
+        return release
+      })
+    const left = take('left', leaves.signal).catch(() => undefined)
+    const first = take('first', never)
+    const second = take('second', never)
+    leaves.abort()
+    await left
+    release()
+    release()
+    const releaseFirst = await first
+    await turns(2)
+    expect(taken).to.deep.equal(['first'])
+    max = 2
+    places.wake()
+    const releaseSecond = await second
+    releaseFirst()
+    releaseSecond()
+    places.tryTake()!()
+  })
+
+  it('stop the time of an attempt while it waits for them', async () => {
+    const time = new AttemptTime(1_000, fake.now, [])
+    await fake.pass(600)
+    let go = (): void => undefined
+    const waited = time.withoutCounting(new Promise<void>(resolve => (go = resolve)))
+    await fake.pass(5_000)
+    expect(time.signal.aborted).to.equal(false)
+    go()
+    await waited
+    await fake.pass(390)
+    expect(time.signal.aborted).to.equal(false)
+    await fake.pass(20)
+    expect(time.signal.reason).to.deep.include({ kind: 'late', message: 'no answer within 1000 ms' })
+    time.end()
+  })
+
+  it('end for an attempt that is ended', async () => {
+    const leaves = new AbortController()
+    const time = new AttemptTime(1_000, fake.now, [undefined, leaves.signal])
+    leaves.abort()
+    expect(time.signal.reason).to.deep.include({ kind: 'cut', message: 'the attempt was ended' })
+    time.end()
+    expect(fake.timers).to.equal(0)
+  })
+})
