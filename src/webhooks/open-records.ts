@@ -143,7 +143,7 @@ export class OpenPartition {
 export function longestMetadata(open: readonly Offset[]): number {
   const sorted = [...open].sort((one, other) => one - other)
   let length = digitsOf(Number.MAX_SAFE_INTEGER)
-  for (let at = 1; at < sorted.length; at++) length += 1 + digitsOf(Math.max(1, sorted[at]! - sorted[at - 1]! - 1))
+  for (let at = 1; at < sorted.length; at++) length += 1 + digitsOf(sorted[at]! - sorted[at - 1]! - 1)
   return length
 }
 

@@ -445,6 +445,7 @@ export class RecordRun implements ParkingSink {
     if (open.isOver) return { type: 'notAtHand' }
     this.totals.skipped++
     this.#settle(open)
+    this.#startReady()
     return { type: 'skipped' }
   }
 

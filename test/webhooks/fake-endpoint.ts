@@ -1,3 +1,4 @@
+import { onAbort } from '../../src/core/ending.js'
 import type { Attempt, AttemptResult, AttemptSender } from '../../src/webhooks/endpoint/attempt.js'
 
 export interface SentAttempt extends Attempt {
@@ -28,13 +29,14 @@ export class FakeEndpoint implements AttemptSender {
     return new Promise(resolve => {
       const end = (result: AttemptResult | number): void => {
         this.open.delete(sent)
+        leave()
         resolve(typeof result === 'number' ? status(result) : result)
       }
       const named = new Map(attempt.headers)
       const sent: SentAttempt = { ...attempt, named, answer: end }
       this.attempts.push(sent)
       this.open.add(sent)
-      signal?.addEventListener('abort', () => end({ kind: 'cut', message: 'aborted' }))
+      const leave = onAbort(signal, () => end({ kind: 'cut', message: 'aborted' }))
       const answer = this.answers(sent)
       if (answer !== undefined) end(answer)
     })
