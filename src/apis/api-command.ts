@@ -1,6 +1,7 @@
 import { ConfigError, StacklessError } from '../core/errors.js'
 import { messageOf } from '../core/node-errors.js'
 import { type Assignment, suggestion } from '../core/settings/problems.js'
+import type { Environment } from '../core/settings/setting-names.js'
 
 /**
  * `castellan NAME`: the gateway with the configuration of an imitated system. It serves that API only, unless settings
@@ -36,7 +37,7 @@ export interface ApiFlag {
 export interface ForeignConfiguration {
   /** The given flags by long name without dashes; `true` for a flag that takes no value. */
   readonly flags: ReadonlyMap<string, string | true>
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly environment: Environment
   /** @throws ConfigError naming the file */
   readFile(name: string): string
 }

@@ -1,9 +1,10 @@
 import type { Argument, Command, Option } from 'commander'
 import { onAbort } from '../core/ending.js'
+import type { Environment } from '../core/settings/setting-names.js'
 
 /** The parts of a process that a command uses; tests pass their own. */
 export interface Process {
-  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly environment: Environment
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
   readonly stdin: AsyncIterable<Buffer | string>

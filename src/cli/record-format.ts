@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import type { KafkaRecord, TopicPartition } from '../core/model.js'
+import type { KafkaRecord, RecordContent, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
 import type { RecordJson } from '../schemas/record-json.js'
 
@@ -61,7 +61,7 @@ function lineOf(place: object, record: KafkaRecord, { key, value, undecodable }:
 const toShown = (bytes: Buffer | null, isTerminal: boolean, toPrintable: (text: string) => string): Buffer =>
   bytes === null ? NOTHING : isTerminal ? Buffer.from(toPrintable(bytes.toString('utf8'))) : bytes
 
-export const contentToJson = ({ key, value, headers }: Pick<KafkaRecord, 'key' | 'value' | 'headers'>) => ({
+export const contentToJson = ({ key, value, headers }: RecordContent) => ({
   key: toJson(key),
   value: toJson(value),
   headers: headers.map(header => ({ key: header.key, value: toJson(header.value) }))

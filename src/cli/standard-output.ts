@@ -2,6 +2,7 @@ import { getSystemErrorMap } from 'node:util'
 import { performanceClock } from '../core/clocks.js'
 import type { TellProgress } from '../core/model.js'
 import { printable, printableJson } from '../core/printable.js'
+import type { Environment } from '../core/settings/setting-names.js'
 import { CommandError } from './command.js'
 
 const REWRITE_EVERY_MS = 1_000
@@ -27,10 +28,8 @@ export async function flush(stdout: NodeJS.WriteStream): Promise<boolean> {
 }
 
 /** Whether to write colors; see https://no-color.org. */
-export const usesColors = (
-  stream: NodeJS.WriteStream,
-  environment: Readonly<Record<string, string | undefined>>
-): boolean => stream.isTTY && (environment.NO_COLOR ?? '') === ''
+export const usesColors = (stream: NodeJS.WriteStream, environment: Environment): boolean =>
+  stream.isTTY && (environment.NO_COLOR ?? '') === ''
 
 /**
  * Says on stderr how far a command is: in a line that is written anew on a terminal, elsewhere in one each ten seconds.

@@ -1,3 +1,4 @@
+import type { Word } from '../consumer/queue/queue-messages.js'
 import { ACQUIRE, MIN_LOCK_MS } from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
@@ -111,8 +112,6 @@ export interface Queue extends AsyncDisposable {
    */
   run(handler: (message: QueueMessage) => unknown, options?: QueueRunOptions): Promise<void>
 }
-
-type Word = 'accept' | 'release' | 'reject' | 'renew'
 
 /** The queues of a program, which are opened when the first message is asked for. */
 export class ProgramQueues {

@@ -1,4 +1,4 @@
-import { type Bytes, type KafkaRecord, type ProduceRecord, sizeOfRecord } from './model.js'
+import { type Bytes, type KafkaRecord, type ProduceRecord, type RecordContent, sizeOfRecord } from './model.js'
 
 /** A Buffer of the same memory: a Buffer from another thread, or of a program, may be a plain Uint8Array. */
 export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -19,7 +19,7 @@ export const viewOf = makesBuffers
 export const HEADER_OBJECT_BYTES = 250
 
 /** What a record keeps in memory. A header of two bytes takes a hundred times as much as it has. */
-export const memoryOfRecord = (record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): number =>
+export const memoryOfRecord = (record: RecordContent): number =>
   sizeOfRecord(record as KafkaRecord) + HEADER_OBJECT_BYTES * record.headers.length
 
 /** What records count as against quotas. */

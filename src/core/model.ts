@@ -152,13 +152,17 @@ export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   return bytes
 }
 
-/** A record read from Kafka. Key, value and header values are views of the bytes of its batch: copy them to keep them. */
-export interface KafkaRecord {
-  readonly offset: Offset
-  readonly timestampMs: number
+/** What a record that was read from Kafka says. */
+export interface RecordContent {
   readonly key: Buffer | null
   readonly value: Buffer | null
   readonly headers: readonly RecordHeader[]
+}
+
+/** A record read from Kafka. Key, value and header values are views of the bytes of its batch: copy them to keep them. */
+export interface KafkaRecord extends RecordContent {
+  readonly offset: Offset
+  readonly timestampMs: number
 }
 
 /** Records from `offset` on were written in this leader epoch, up to the start of the next epoch. */

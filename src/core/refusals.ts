@@ -53,8 +53,13 @@ type Counted<Row extends { perSecond: number }> = { -readonly [Field in keyof Om
   readonly rate: RecentRate
 }
 
+/** Takes what was refused. */
+export interface RefusalNotes {
+  note(reason: RefusalReason, times?: number, what?: Refused): void
+}
+
 /** Counts requests and records that were refused, by reason and by setting. */
-export class RefusalCounts {
+export class RefusalCounts implements RefusalNotes {
   readonly #clock: MonotonicClock
   readonly #counts = new Map<string, Counted<RefusalCount>>()
   readonly #answers = new Map<string, Counted<FailedAnswers>>()

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { base64Part, type JsonPart, jsonPart, stringOfPart, textPart } from '../core/json/json-parts.js'
-import type { KafkaRecord } from '../core/model.js'
+import type { RecordContent } from '../core/model.js'
 import { SchemaError } from './schema-error.js'
 import type { Encoded, Schemas, WorkLimits } from './schemas.js'
 
@@ -26,7 +26,6 @@ type Part =
   | { readonly type: 'decoded'; readonly json: string }
   | { readonly type: 'text' }
   | { readonly type: 'undecodable'; readonly cause: string }
-type Parts = Pick<KafkaRecord, 'key' | 'value' | 'headers'>
 
 /** The header of a record whose key does not begin with the id of its schema. */
 const KEY_ID = '__key_schema_id'
@@ -53,7 +52,7 @@ const inTexts = ({ key, value, undecodable }: RecordParts): RecordJson => ({
  */
 export async function recordParts(
   schemas: Decoding,
-  record: Parts,
+  record: RecordContent,
   mustBeAsked = false,
   owner?: string
 ): Promise<RecordParts> {
@@ -66,7 +65,7 @@ export async function recordParts(
 }
 
 /** Most keys are texts, also of records whose values have schemas. */
-function textKey(key: Buffer | null, headers: Parts['headers']): Part | undefined {
+function textKey(key: Buffer | null, headers: RecordContent['headers']): Part | undefined {
   const mayBeText = key !== null && key[0] !== 0 && !headers.some(({ key }) => key === KEY_ID)
   return mayBeText && isUtf8(key) ? TEXT : undefined
 }
@@ -74,7 +73,7 @@ function textKey(key: Buffer | null, headers: Parts['headers']): Part | undefine
 const TEXT = { type: 'text' } as const
 
 /** The bytes that name a schema; `null`: the record has no such part. */
-function encodedOf(bytes: Buffer | null, headers: Parts['headers'], name: string): Encoded | null {
+function encodedOf(bytes: Buffer | null, headers: RecordContent['headers'], name: string): Encoded | null {
   return bytes && { bytes, header: headers.findLast(({ key }) => key === name)?.value ?? undefined }
 }
 
@@ -97,7 +96,7 @@ async function partOf(
  */
 export async function partsOfRecords(
   schemas: Decoding,
-  records: readonly Parts[],
+  records: readonly RecordContent[],
   limits: WorkLimits
 ): Promise<readonly RecordParts[]> {
   const parts = records.flatMap(({ key, value, headers }) => [

@@ -14,8 +14,14 @@ declare module '../core/errors.js' {
 }
 
 /** What an error is made of. */
-type Told = Pick<AdminError, 'code' | 'errorCode' | 'message' | 'retriable'> &
-  Partial<Pick<AdminError, 'setting' | 'cause'>>
+interface AdminFailure {
+  readonly code: AdminErrorCode
+  readonly errorCode: number | undefined
+  readonly message: string
+  readonly retriable: boolean
+  readonly setting?: string | undefined
+  readonly cause?: unknown
+}
 
 /** A call of `castellan.admin` has failed. For several names, `code` is that of the first one that failed. */
 export class AdminError extends CastellanError {
@@ -27,7 +33,7 @@ export class AdminError extends CastellanError {
   readonly errors: ReadonlyMap<string, AdminError>
 
   constructor(
-    { code, errorCode, message, retriable, setting, cause }: Told,
+    { code, errorCode, message, retriable, setting, cause }: AdminFailure,
     errors: ReadonlyMap<string, AdminError> = new Map()
   ) {
     super(code, message, retriable, cause, setting)

@@ -1,6 +1,5 @@
+import type { Environment } from '../../core/settings/setting-names.js'
 import { Findings, type ForeignConfiguration, type Keys, type Translation, whole } from '../api-command.js'
-
-type Environment = ForeignConfiguration['environment']
 
 const seconds = (text: string): unknown => (/^-?\d+$/.test(text) ? Number(text) * 1_000 : text)
 /** Only the word `true` counts, in any case. */

@@ -47,7 +47,7 @@ export class FollowEndpoint {
   readonly #open = new Set<() => void>()
   #isStopped = false
 
-  constructor(parts: EventParts, { verbs, records }: Pick<ApiContext<unknown>, 'verbs' | 'records'>) {
+  constructor(parts: EventParts, { verbs, records }: ApiContext<unknown>) {
     this.#parts = parts
     this.#verbs = verbs
     this.#records = records

@@ -39,10 +39,7 @@ export class GroupEndpoint {
   readonly #records: RecordBudget
   readonly #polls = new Members<Poll>()
 
-  constructor(
-    parts: EventParts,
-    { verbs, clock, longPollMs, records }: Pick<ApiContext<unknown>, 'verbs' | 'clock' | 'longPollMs' | 'records'>
-  ) {
+  constructor(parts: EventParts, { verbs, clock, longPollMs, records }: ApiContext<unknown>) {
     this.#parts = parts
     this.#verbs = verbs
     this.#clock = clock

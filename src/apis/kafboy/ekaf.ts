@@ -14,6 +14,7 @@ import { toldOf } from './record-answers.js'
 import type { KafboySettings } from './settings.js'
 import {
   memoryOf,
+  type Place,
   type Placement,
   RecordPlacer,
   refusalOfFull,
@@ -26,7 +27,6 @@ export type EkafMode = 'async' | 'sync' | 'batch'
 
 /** @param outcomes `undefined`: all records were delivered */
 type Settled = (mode: EkafMode, records: number, outcomes: readonly RecordOutcome[] | undefined) => void
-type Place = (records: readonly ProduceRecord[], placement: Placement) => void
 
 /** The name under which lost records of this API are counted. */
 const API = 'kafboy'

@@ -28,7 +28,7 @@ interface Placed {
   readonly waitedMs?: number
 }
 
-type Place = (records: readonly ProduceRecord[], placement: Placement) => void
+export type Place = (records: readonly ProduceRecord[], placement: Placement) => void
 
 const placedBy = (partitioner: PartitionerName): Placed => ({ type: 'placed', partitioner })
 const IN_TURN = placedBy('roundRobin')

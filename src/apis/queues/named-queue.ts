@@ -21,7 +21,7 @@ export interface NamedQueue {
 
 /** @throws ApiError when there is no such cluster */
 export function verbsOf(
-  { verbsByCluster }: Pick<QueueParts, 'verbsByCluster'>,
+  { verbsByCluster }: QueueParts,
   cluster: string | undefined
 ): Pick<Verbs, 'queues' | 'shareGroups'> {
   const verbs = verbsByCluster.get(cluster ?? 'default')

@@ -33,11 +33,7 @@ export const problemJson = (status: number, message: string, further?: object): 
   ...further
 })
 
-export const bridgeProblemAnswer = ({
-  status,
-  message,
-  details: { members, headers }
-}: Pick<ApiError, 'status' | 'message' | 'details'>): ErrorAnswer => ({
+export const bridgeProblemAnswer = ({ status, message, details: { members, headers } }: ApiError): ErrorAnswer => ({
   status,
   type: BRIDGE_TYPE,
   body: JSON.stringify(problemJson(status, message, members)),

@@ -6,7 +6,7 @@ import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { ReadPartition } from './held-messages.js'
-import type { Offer, ParkedHolder } from './offset-tracker.js'
+import type { OfferId, ParkedHolder } from './offset-tracker.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {
@@ -60,13 +60,15 @@ export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
 
 /** Offers by partition, without the messages. */
-export type OffersByPartition = ReadonlyMap<number, readonly Pick<Offer, 'offset' | 'serial'>[]>
+export type OffersByPartition = ReadonlyMap<number, readonly OfferId[]>
 
 /** See {@link TopicOffers.readAgain}. */
 export type ReadAgain = KafkaRecord | 'gone' | 'notNow'
 
 /** An offer of a message, without its record. */
-export type OfferOf = Pick<AcquiredMessage, 'partition' | 'offset' | 'serial'>
+export interface OfferOf extends OfferId {
+  readonly partition: number
+}
 
 /** The offers of one topic of a group, for clients that settle messages of several answers together. */
 export interface TopicOffers {

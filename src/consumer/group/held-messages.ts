@@ -1,7 +1,7 @@
 import type { KafkaRecord, MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
 import { withMark } from './ack-encoding.js'
 import type { CommitLock } from './offset-committer.js'
-import type { Offer, OffsetTracker } from './offset-tracker.js'
+import type { OfferId, OffsetTracker } from './offset-tracker.js'
 
 /** The next offset to read in a partition; all before it, and all that `metadata` lists, is acknowledged. */
 export interface TransactionPosition extends TopicPartition {
@@ -14,7 +14,7 @@ export interface TransactionPosition extends TopicPartition {
 /** `unknown`: the end was not answered. The positions of the partitions are then looked up before more is offered. */
 export type TransactionEnd = 'committed' | 'aborted' | 'unknown'
 
-type OfferedRecord = KafkaRecord & Pick<Offer, 'serial'>
+type OfferedRecord = KafkaRecord & OfferId
 
 /** A message in a transaction, whose handler may wait for its end. */
 export interface InTransaction {

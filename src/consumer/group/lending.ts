@@ -1,5 +1,5 @@
 import { memoryOfRecord } from '../../core/bytes.js'
-import type { KafkaRecord } from '../../core/model.js'
+import type { RecordContent } from '../../core/model.js'
 import type { ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
 
 /** What one topic of a group tells those who lend its messages to other gateways, and borrow from them. */
@@ -56,7 +56,7 @@ export interface LentLimits extends MessageLimits {
 const MORE_IN_JSON = 5
 
 /** What a message that is lent keeps in memory on its way, at the most. */
-export function bytesOnTheWay(record: Pick<KafkaRecord, 'key' | 'value' | 'headers'>): number {
+export function bytesOnTheWay(record: RecordContent): number {
   let characters = 0
   for (const { key } of record.headers) characters += key.length
   return memoryOfRecord(record) + MORE_IN_JSON * characters

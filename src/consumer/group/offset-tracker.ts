@@ -25,14 +25,18 @@ export interface TrackedPosition {
   readonly leaderEpoch?: number | undefined
 }
 
-/** An offer of a message to one client. */
-export interface Offer {
+/** Which offer of a partition is meant. */
+export interface OfferId {
   readonly offset: Offset
   /**
    * Unique in this process. Neither the offset nor the retries tell an offer from others: after a cut another record has the
    * offset, and when the partition comes back its messages are offered from the beginning.
    */
   readonly serial: number
+}
+
+/** An offer of a message to one client. */
+export interface Offer extends OfferId {
   /** The serial number of the first offer of the message. Offers with the same one are of the same record. */
   readonly firstSerial: number
   /** How often the message was offered before without an acknowledgement in time. */
@@ -271,7 +275,7 @@ export class OffsetTracker {
   }
 
   /** True when these offers belong to a transaction still: the log was not cut before them. */
-  holdsAll(offers: Iterable<Pick<Offer, 'offset' | 'serial'>>): boolean {
+  holdsAll(offers: Iterable<OfferId>): boolean {
     for (const { offset, serial } of offers) if (this.#openOffer(offset)?.serial !== serial) return false
     return true
   }
@@ -282,7 +286,7 @@ export class OffsetTracker {
    *
    * @param committed the position that was committed with them; absent: they are open
    */
-  settleHeld(offers: Iterable<Pick<Offer, 'offset' | 'serial'>>, committed?: TrackedPosition): void {
+  settleHeld(offers: Iterable<OfferId>, committed?: TrackedPosition): void {
     for (const { offset, serial } of offers) {
       const offer = this.#openOffer(offset)
       if (offer?.serial !== serial || !offer.isHeld) continue

@@ -11,6 +11,7 @@ import { type PartitionCommits, ReadPartition } from './held-messages.js'
 import type { PositionSource } from './offset-committer.js'
 import {
   type Offer,
+  type OfferId,
   OffsetTracker,
   type OffsetTrackerOptions,
   type ParkedHolder,
@@ -47,7 +48,7 @@ export interface PartitionConsumerOptions {
 export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
 
 /** A record that was offered, with the serial number of the offer. */
-export type TakenRecord = KafkaRecord & Pick<Offer, 'serial'>
+export type TakenRecord = KafkaRecord & OfferId
 
 /**
  * Reads one partition for a member of a group: finds where to begin, fetches, offers one message after another, and
@@ -178,7 +179,7 @@ export class PartitionConsumer {
    *
    * @returns false: it is not parked any more
    */
-  begin({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>): boolean {
+  begin({ offset, serial }: OfferId): boolean {
     const tracker = this.#tracker
     if (tracker?.begin(offset, serial, this.#options.runtime.clock()) !== true) return false
     if (this.#isWanted) this.#wakeForRetry(tracker)
@@ -215,7 +216,7 @@ export class PartitionConsumer {
    * Acknowledges several messages, also released ones that were not offered again. Those that were offered again since, are
    * already acknowledged, or were offered before the partition was lost or its log was cut, are ignored.
    */
-  ackAll(records: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
+  ackAll(records: readonly OfferId[]): void {
     const tracker = this.#tracker
     if (!tracker) return
     let isNew = false
@@ -245,7 +246,7 @@ export class PartitionConsumer {
   }
 
   /** The same for messages that are not in memory any more: they are read again. */
-  releaseUnread(offers: readonly Pick<Offer, 'offset' | 'serial'>[]): void {
+  releaseUnread(offers: readonly OfferId[]): void {
     const tracker = this.#tracker
     if (this.#isStopped || !tracker) return
     const again = offers.filter(({ offset, serial }) => tracker.released(offset, serial))
@@ -261,7 +262,7 @@ export class PartitionConsumer {
    *
    * @returns the new offer; `undefined`, and nothing is changed: the message was offered again since, or is settled
    */
-  parkAgain({ offset, serial }: Pick<TakenRecord, 'offset' | 'serial'>, holder: ParkedHolder): Offer | undefined {
+  parkAgain({ offset, serial }: OfferId, holder: ParkedHolder): Offer | undefined {
     const tracker = this.#tracker
     if (this.#isStopped || tracker?.released(offset, serial) !== true) return undefined
     tracker.park(offset, holder)

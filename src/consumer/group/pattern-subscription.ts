@@ -1,7 +1,7 @@
 import type { AskRouter } from '../partition/ask.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { ConsumerSettings } from './settings.js'
-import { ChosenTopicsWatch, type PatternLookUps } from './topic-patterns.js'
+import { ChosenTopicsWatch, type PatternFinder } from './topic-patterns.js'
 
 const TIMEOUT_MS = 10_000
 /** Names of topics that are not for everyone; Kafka marks only some of them as internal. */
@@ -17,7 +17,7 @@ export interface MatchingNow {
 interface PatternSubscriptionOptions {
   readonly groupId: string
   readonly pattern: string
-  readonly patterns: Pick<PatternLookUps, 'find'>
+  readonly patterns: PatternFinder
   readonly ask: AskRouter
   readonly runtime: Pick<GroupRuntime, 'after' | 'log'>
   readonly settings: ConsumerSettings

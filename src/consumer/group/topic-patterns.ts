@@ -43,12 +43,17 @@ function problemOfPattern(text: string): string | undefined {
   return parts > MAX_PARTS ? `it has ${parts} parts with its repetitions written out (limit ${MAX_PARTS})` : undefined
 }
 
+export interface PatternFinder {
+  /** The topics that match now, without internal ones. `undefined`: Kafka has not answered. */
+  find(choice: PatternChoice): Promise<readonly string[] | undefined>
+}
+
 /**
  * Looks up the topics that match patterns. Clients take turns of a few milliseconds, and all together have a fifth of the
  * time, so that no client waits for the patterns of others. One pattern is compiled at a time: what RE2 remembers of names takes
  * megabytes.
  */
-export class PatternLookUps {
+export class PatternLookUps implements PatternFinder {
   readonly #ask: GroupRuntime['ask']
   readonly #clock: MonotonicClock
   /** By client: its last look-up. The next one begins when that is over. */
@@ -76,7 +81,6 @@ export class PatternLookUps {
     })
   }
 
-  /** The topics that match now, without internal ones. `undefined`: Kafka has not answered. */
   async find({ text, includes, client }: PatternChoice): Promise<readonly string[] | undefined> {
     // Those who ask later share the next question: they may know of a topic that is newer than this one.
     this.#nextAsking ??= this.#asking.then(() => {
@@ -159,7 +163,7 @@ export type ChosenTopics = { readonly topics: readonly string[] } | MatchingTopi
 interface ChosenTopicsOptions {
   readonly runtime: Pick<GroupRuntime, 'after' | 'log'>
   readonly topics: ChosenTopics
-  readonly patterns: Pick<PatternLookUps, 'find'>
+  readonly patterns: PatternFinder
   /** Pause between two look-ups of the topics that match a pattern. */
   readonly checkMs: number
   /** The same pause while no topic matches. */

@@ -25,7 +25,7 @@ type Begun = 'yes' | 'no' | 'unclear'
 
 /** @param leftMs time limit for the next answer; if it is 0 or less, no further request is made */
 export function findCommitted(
-  { groupId, ask }: Pick<GroupRuntime, 'groupId' | 'ask'>,
+  { groupId, ask }: GroupRuntime,
   partitions: readonly TopicPartition[],
   onFound: (committed: Committed) => void,
   leftMs: () => number = () => TIMEOUT_MS

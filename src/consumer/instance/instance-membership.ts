@@ -5,7 +5,7 @@ import { type AssignedToMember, GroupMember, NO_ASSIGNMENT } from '../group/grou
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { Revocations } from '../group/revocations.js'
 import type { ConsumerSettings } from '../group/settings.js'
-import { type ChosenTopics, ChosenTopicsWatch, type PatternLookUps } from '../group/topic-patterns.js'
+import { type ChosenTopics, ChosenTopicsWatch, type PatternFinder } from '../group/topic-patterns.js'
 import { type InstanceCommits, late, TIMEOUT_MS } from './instance-commits.js'
 import type { InstancePartitions } from './instance-partitions.js'
 import type { InstanceReads } from './instance-reads.js'
@@ -28,7 +28,7 @@ export interface JoiningOptions {
   readonly instance: InstanceName
   readonly settings: InstanceSettings
   readonly consumer: ConsumerSettings
-  readonly patterns: Pick<PatternLookUps, 'find'>
+  readonly patterns: PatternFinder
   /** The id as a static member of the group; `null`: a restart makes it another member. */
   readonly staticId?: string | null | undefined
   /** Called when another process has joined the group in place of this instance. */

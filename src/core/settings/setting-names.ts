@@ -2,6 +2,9 @@ import type { Leaf } from './leaves.js'
 
 const PREFIX = 'CASTELLAN_'
 
+/** Variables of a process by name. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
 /** `http.port` <=> `CASTELLAN_HTTP_PORT`, `clusters.eu-west.tls.caFile` <=> `CASTELLAN_CLUSTERS_EU_WEST_TLS_CA_FILE`. */
 export const environmentName = (path: readonly string[]): string =>
   PREFIX + path.map(part => (part === '*' ? '<NAME>' : toSnake(part))).join('_')

@@ -1,7 +1,7 @@
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
-import type { RefusalCounts, RefusalReason } from '../../core/refusals.js'
+import type { RefusalNotes, RefusalReason } from '../../core/refusals.js'
 import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
 import type { AccessSettings } from './settings.js'
 
@@ -85,10 +85,10 @@ export class AccessMetrics {
     'Requests that were refused by authentication, rules or quotas'
   )
 
-  readonly #refusals: Pick<RefusalCounts, 'note'> | undefined
+  readonly #refusals: RefusalNotes | undefined
 
   /** @param refusals counts them by reason and setting, too */
-  constructor({ registry }: PrometheusMetrics, refusals?: Pick<RefusalCounts, 'note'>) {
+  constructor({ registry }: PrometheusMetrics, refusals?: RefusalNotes) {
     this.#refusals = refusals
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',

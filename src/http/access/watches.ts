@@ -71,7 +71,7 @@ export class Watches {
     for (const watch of this.#all.list()) this.#check(watch)
   }
 
-  #checkBeforeEnd(watch: Watch, { validUntil }: Pick<Identity, 'validUntil'>): void {
+  #checkBeforeEnd(watch: Watch, { validUntil }: Identity): void {
     this.#checkAfter(watch, Math.max(0, Math.min(CHECK_MS, validUntil - this.#deps.now())))
   }
 

@@ -105,13 +105,12 @@ export const MAX_LOOK_UPS = 200
 
 /** Where requests with this durability wait. */
 export const admissionOf = (
-  { admission, diskAdmission }: Pick<ApiContext<unknown>, 'admission' | 'diskAdmission'>,
+  { admission, diskAdmission }: ApiContext<unknown>,
   durability: Durability
 ): Admission | undefined => (durability === 'disk' ? diskAdmission : admission)
 
 /** Time limit for records in memory whose partition is full: the same as for waiting requests. */
-export const capacityWaitMsOf = ({ admission }: Pick<ApiContext<unknown>, 'admission'>): number =>
-  admission?.waitMs ?? 0
+export const capacityWaitMsOf = ({ admission }: ApiContext<unknown>): number => admission?.waitMs ?? 0
 
 /**
  * The process calls an API three times when it stops. Each call has a time limit; a failed call affects no other API.

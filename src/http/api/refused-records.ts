@@ -1,7 +1,7 @@
 import type { ErrorCode } from '../../core/errors.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
-import type { RefusalCounts, RefusalReason } from '../../core/refusals.js'
+import type { RefusalNotes, RefusalReason } from '../../core/refusals.js'
 
 /** Reasons whose counters exist from the start: a counter that appears with its first event hides this event from alerts. */
 const COMMON: readonly ErrorCode[] = [
@@ -27,10 +27,10 @@ export class RefusedRecordCounts {
     'castellan_refused_records_total',
     'Records that are not in Kafka, and whose client was told so. A request that was refused before its records were read counts as one'
   )
-  readonly #refusals: Pick<RefusalCounts, 'note'> | undefined
+  readonly #refusals: RefusalNotes | undefined
 
   /** @param refusals what the status page shows */
-  constructor({ registry }: PrometheusMetrics, refusals?: Pick<RefusalCounts, 'note'>) {
+  constructor({ registry }: PrometheusMetrics, refusals?: RefusalNotes) {
     this.#refusals = refusals
     registerFamily(registry, this.#family)
   }

@@ -39,7 +39,7 @@ export class IncomingBody {
     this.#limits = limits
   }
 
-  begin({ bodyBytes, isChunked }: Pick<Head, 'bodyBytes' | 'isChunked'>): void {
+  begin({ bodyBytes, isChunked }: Head): void {
     this.#missingBytes = bodyBytes
     this.#chunks = isChunked ? new Chunks(this.#limits) : undefined
   }

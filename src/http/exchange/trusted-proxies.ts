@@ -11,10 +11,7 @@ export class TrustedProxies {
   }
 
   /** What `Forwarded`, or else `X-Forwarded-*`, says; empty where no proxy is believed. */
-  forwarded({
-    headers,
-    socket
-  }: Pick<IncomingMessage, 'headers' | 'socket'>): Record<'scheme' | 'host' | 'path', string> {
+  forwarded({ headers, socket }: IncomingMessage): Record<'scheme' | 'host' | 'path', string> {
     const { remoteAddress = '' } = socket
     if (remoteAddress === '' || !isAmong(this.#networks, remoteAddress)) return { scheme: '', host: '', path: '' }
     const header = (name: string): string => headers[name]?.toString().replace(/,.*$/, '').trim() ?? ''

@@ -239,7 +239,7 @@ class Attempt implements SealedBatch {
 export const retryPauseMs = (
   attempts: number,
   soon: boolean,
-  { retryBackoffMs, retryBackoffMaxMs }: Pick<DeliverySettings, 'retryBackoffMs' | 'retryBackoffMaxMs'>,
+  { retryBackoffMs, retryBackoffMaxMs }: DeliverySettings,
   random: () => number
 ): number =>
   soon && attempts === 1

@@ -258,7 +258,7 @@ const repeated = codesOf(
 const doubtful = codesOf('REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION')
 const describedCodes = codesOf('NONE', 'UNKNOWN_TOPIC_OR_PARTITION')
 
-interface Answer {
+export interface Answer {
   readonly errorCode: number
   readonly errorMessage: string | null
 }

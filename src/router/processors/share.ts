@@ -10,6 +10,7 @@ import type {
 } from '../../kafka/protocol/share.js'
 import type { CloseShareConnection } from '../messages/operations.js'
 import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
+import type { Answer } from './administration.js'
 import { groupFailure } from './error-actions.js'
 import { ofGroup } from './group-processor.js'
 import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
@@ -83,11 +84,6 @@ export const deleteShareOffsets = describeCall('deleteShareOffsets', {
   outcomeOf: ({ topics, ...all }: DeleteShareGroupOffsetsResponse) => outcomeOfChange(all, topics),
   unanswered: inDoubt
 })
-
-interface Answer {
-  readonly errorCode: number
-  readonly errorMessage: string | null
-}
 
 /** @param parts have codes of their own, which count where the whole has none */
 function outcomeOfChange(all: Answer, parts: readonly Answer[]) {

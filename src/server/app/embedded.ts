@@ -5,7 +5,7 @@ import type { EmbeddedCluster } from '../../embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../embedded-broker/start-embedded-cluster.js'
 import { usesEmbeddedBroker } from '../config/checks.js'
 import type { Config } from '../config/config.js'
-import type { Shutdown } from './shutdown.js'
+import type { ShutdownSteps } from './shutdown.js'
 
 /**
  * Starts the embedded broker if the configuration asks for it. The broker is closed with the gateway.
@@ -16,7 +16,7 @@ import type { Shutdown } from './shutdown.js'
 export async function startBrokerOfGateway(
   config: Config,
   log: Logger,
-  shutdown: Pick<Shutdown, 'add'>
+  shutdown: ShutdownSteps
 ): Promise<string | undefined> {
   if (!usesEmbeddedBroker(config)) return undefined
   const warn = (message: string): void => log.warn({}, message)

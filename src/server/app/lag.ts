@@ -16,7 +16,7 @@ import {
 } from '../../verbs/lag.js'
 import type { LagSettings } from '../config/process-settings.js'
 import type { ConfiguredCluster } from './kafka.js'
-import type { Shutdown } from './shutdown.js'
+import type { ShutdownSteps } from './shutdown.js'
 
 /** Groups that this process asks for. Further ones are named in the log, and not asked for. */
 const MAX_GROUPS = 1_000
@@ -36,7 +36,7 @@ export interface LagDeps {
   /** The workers or gateways with which this process shares the groups. Absent: it is the only one. */
   readonly peers?: AnyPeers | undefined
   readonly log: Logger
-  readonly shutdown: Pick<Shutdown, 'add'>
+  readonly shutdown: ShutdownSteps
 }
 
 type AnyPeers = Peers<number> | Peers<string>

@@ -13,6 +13,9 @@ import type { Config } from '../config/config.js'
 import { readListenerTlsFiles, readTextFile } from '../config/tls-files.js'
 import { type AuditLog, openAuditLog } from './log-files.js'
 
+/** The settings that decide who may come in. */
+export type SecurityConfig = Pick<Config, 'auth' | 'access'>
+
 /** Authentication and TLS of the HTTP listeners. */
 export interface ListenerSecurity {
   /** `undefined`: no access rules are configured. */
@@ -27,7 +30,7 @@ export interface ListenerSecurity {
    * permit
    * @throws ConfigError that names the settings whose files cannot be used
    */
-  prepare(config?: Pick<Config, 'auth' | 'access'>): Promise<() => void>
+  prepare(config?: SecurityConfig): Promise<() => void>
   /** Opens the audit file again. */
   reopen(): void
   close(): void
@@ -71,7 +74,7 @@ class ReplaceableAccess {
   readonly requestAccess: RequestAccess | undefined
   readonly #authenticator: Authenticator
   readonly #log: Logger
-  #current: Pick<Config, 'auth' | 'access'>
+  #current: SecurityConfig
   #tokens: Tokens
 
   constructor(config: Config, tokens: Tokens, metrics: AccessMetrics, audit: AuditLog, log: Logger) {
@@ -92,7 +95,7 @@ class ReplaceableAccess {
   }
 
   /** @returns a function that puts the settings into effect */
-  async prepare({ auth, access }: Pick<Config, 'auth' | 'access'> = this.#current): Promise<() => void> {
+  async prepare({ auth, access }: SecurityConfig = this.#current): Promise<() => void> {
     // If the issuers are unchanged, their known keys stay in use even when an issuer cannot be reached.
     const isSame = isDeepStrictEqual(auth.issuers, this.#current.auth.issuers)
     const next = await createTokens(auth, this.#log)

@@ -3,7 +3,7 @@ import type { ApiContext, ApiSettings, Everywhere, HttpApi, OtherProtocols, OwnL
 import { SilenceLimit } from '../../http/engine/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
-import type { DrainSteps, Shutdown } from './shutdown.js'
+import type { LifetimeSteps, ShutdownSteps } from './shutdown.js'
 
 /** Dependencies of the APIs besides their settings, and the registries for steps of the shutdown. */
 export interface ApisDeps
@@ -32,9 +32,9 @@ export interface ApisDeps
   readonly access: Access
   /** Collects values of an API from every process. Absent: there is only one process. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
-  readonly shutdown: Pick<Shutdown, 'add'>
-  readonly drainSteps: Pick<DrainSteps, 'add'>
-  readonly cutSteps: Pick<DrainSteps, 'add'>
+  readonly shutdown: ShutdownSteps
+  readonly drainSteps: LifetimeSteps
+  readonly cutSteps: LifetimeSteps
 }
 
 export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis'>): readonly HttpApi[] {

@@ -12,11 +12,22 @@ interface Step {
   readonly share: number
 }
 
+/** Takes the steps that stop parts of the process. */
+export interface ShutdownSteps {
+  /** Adds a step that runs before those that were added earlier. */
+  add(name: string, run: Step['run'], share?: number): void
+}
+
+/** Takes the steps of APIs. */
+export interface LifetimeSteps {
+  add(name: string, run: LifetimeStep): void
+}
+
 /**
  * Stops the started parts in reverse order, within one time limit. If a step fails or takes too long, this is logged
  * and the next step runs.
  */
-export class Shutdown {
+export class Shutdown implements ShutdownSteps {
   readonly #steps: Step[] = []
   readonly #log: Logger
   readonly #now: MonotonicClock
@@ -26,7 +37,6 @@ export class Shutdown {
     this.#now = now
   }
 
-  /** Adds a step that runs before those that were added earlier. */
   add(name: string, run: Step['run'], share = 1): void {
     this.#steps.push({ name, run, share })
   }
@@ -62,7 +72,7 @@ export class Shutdown {
 }
 
 /** Steps of APIs. They run at the same time, while open requests are answered. A failed step is logged. */
-export class DrainSteps {
+export class DrainSteps implements LifetimeSteps {
   readonly #log: Logger
   readonly #steps: { readonly name: string; readonly run: LifetimeStep }[] = []
 

@@ -1,7 +1,7 @@
 import { type JsonRegistry, registrySource, StatsdReporter, type StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger } from '../../core/model.js'
 import type { Config } from '../config/config.js'
-import type { Shutdown } from './shutdown.js'
+import type { ShutdownSteps } from './shutdown.js'
 
 /** Between two reports to a StatsD server, which usually flushes every ten seconds. */
 const STATSD_PAUSE_MS = 10_000
@@ -14,7 +14,7 @@ const STATSD_PAUSE_MS = 10_000
  */
 export function reportToStatsd(
   { host, port }: Config['statsd'],
-  { registry, log, shutdown }: { registry: JsonRegistry; log: Logger; shutdown: Pick<Shutdown, 'add'> }
+  { registry, log, shutdown }: { registry: JsonRegistry; log: Logger; shutdown: ShutdownSteps }
 ): StatsdSources {
   if (host === undefined) return { add: () => undefined }
   const reporter = new StatsdReporter({ host, port, intervalMs: STATSD_PAUSE_MS }, (error, message) =>

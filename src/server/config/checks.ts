@@ -1,4 +1,5 @@
 import { apis } from '../../apis/apis.js'
+import type { Environment } from '../../core/settings/setting-names.js'
 import { isLoopback } from '../../core/settings/units.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import type { HttpApi } from '../../http/api/api.js'
@@ -13,8 +14,6 @@ export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>
 
 /** What a configuration is for: a gateway, a client of a running cluster, or the embedded broker alone. */
 export type ConfigRole = 'serve' | 'client' | 'broker'
-
-type Environment = Readonly<Record<string, string | undefined>>
 
 /** Contradictions between settings that are valid on their own. */
 export function crossCheck(

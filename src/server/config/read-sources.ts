@@ -3,6 +3,7 @@ import { ConfigError } from '../../core/errors.js'
 import { codeOf } from '../../core/node-errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, didYouMean } from '../../core/settings/problems.js'
+import type { Environment } from '../../core/settings/setting-names.js'
 import { isWithin } from '../../core/settings/setting-names.js'
 import { fromEnvironment, fromText, fromYaml, type SourceResult } from './sources.js'
 
@@ -19,7 +20,7 @@ export interface ValueSources {
   /** Values translated from the configuration of an imitated system. */
   readonly translated?: readonly Assignment[] | undefined
   readonly file?: string | undefined
-  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
+  readonly environment?: Environment | undefined
   /** Settings that flags give, in the order of the command line. */
   readonly flags?: readonly FlagSetting[] | undefined
 }

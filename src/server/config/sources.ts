@@ -5,6 +5,7 @@ import { foreignTexts } from '../../core/foreign-texts.js'
 import { messageOf } from '../../core/node-errors.js'
 import type { Leaf } from '../../core/settings/leaves.js'
 import { type Assignment, suggestion } from '../../core/settings/problems.js'
+import type { Environment } from '../../core/settings/setting-names.js'
 import { environmentName, toSnake, whatBecameOfVariable } from '../../core/settings/setting-names.js'
 import { isSecretVariable } from '../../webhooks/definitions.js'
 
@@ -98,7 +99,7 @@ function lineOf(document: Document, lines: LineCounter, path: readonly string[])
  * @param knownNames names of clusters in the file, so that `CLUSTERS_EU_WEST_…` finds the cluster `eu-west`
  */
 export function fromEnvironment(
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
   leaves: readonly Leaf[],
   knownNames: readonly string[]
 ): SourceResult {

@@ -1,4 +1,5 @@
 import { ConfigError } from '../../../core/errors.js'
+import type { Environment } from '../../../core/settings/setting-names.js'
 import {
   entriesOf,
   type FileSection,
@@ -18,8 +19,6 @@ const DEFAULT_GRPC_ADDRESS = '0.0.0.0:19091'
 const NO_PROXIES = 'invalid config parameter: at least on proxy must be configured'
 
 type Flags = ForeignConfiguration['flags']
-type Environment = ForeignConfiguration['environment']
-
 /**
  * Translates Kafka-Pixy's flags and its file.
  *
