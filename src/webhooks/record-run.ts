@@ -232,7 +232,7 @@ export class RecordRun implements ParkingSink {
       if (found === 'notNow') this.#pause(open, READ_PAUSE_MS)
       else if (found === 'gone') this.#gone(open)
       else if (!isRunning()) this.#pause(open, 0)
-      else if (found !== 'over' && open.offers.begin(open.place)) await this.#begun(open, found, attempt)
+      else if (found !== 'over' && open.offers.begin(open.place)) await this.#beginSafely(open, found, attempt)
       else this.#over(open)
     }
     pace.end()
@@ -255,6 +255,16 @@ export class RecordRun implements ParkingSink {
       open.whenOver.add(over)
       open.offers.readAgain(open.place, end)
     })
+  }
+
+  /** A bug costs an attempt, and neither the lane nor the process. */
+  async #beginSafely(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
+    try {
+      await this.#begun(open, record, attempt)
+    } catch (error) {
+      this.#deps.log.error({ err: error, partition: open.partition, offset: open.offset }, 'an attempt has met a bug')
+      if (!open.isOver) this.#again(open, pauseAfter(this.#triesOf(open.id).attempts, this.#deps.random()))
+    }
   }
 
   async #begun(open: Open, record: KafkaRecord, attempt: number): Promise<void> {

@@ -179,7 +179,7 @@ export class Webhook {
       if (kafka !== undefined) this.#kafka = kafka
       if (kafka !== undefined && !this.#hasJoined)
         this.#hasJoined = kafka.partitions.length === 0 || (await commitStart(router, this.#definition, kafka))
-      if (this.#hasJoined) this.#refusal = undefined
+      if (this.#demand.partitionCount > 0) this.#refusal = undefined
       this.#lookAtRetention()
     } catch (error) {
       this.#log.error({ err: error }, 'a look at the topic of a webhook has failed')

@@ -318,6 +318,16 @@ describe('records of a webhook', () => {
     expect(stage.run.totals.skipped).to.equal(3)
   })
 
+  it('are sent again after a bug, and others go on meanwhile', async () => {
+    await begin(2, each, attempt => {
+      if (isAt(0)(attempt) && stage.sent.length === 1) throw new Error('a bug')
+      return 200
+    })
+    await stage.pass(MINUTE_MS)
+    expect(stage.sent).to.deep.equal([0, 1, 0])
+    expect(stage.committed).to.equal(2)
+  })
+
   it('that are too large are judged as 413, and not sent', async () => {
     stage = new RecordRunStage(
       2,
