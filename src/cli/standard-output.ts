@@ -32,7 +32,7 @@ export const usesColors = (stream: NodeJS.WriteStream, environment: Environment)
   stream.isTTY && (environment.NO_COLOR ?? '') === ''
 
 /**
- * Says on stderr how far a command is: in a line that is written anew on a terminal, elsewhere in one each ten seconds.
+ * Says on stderr how far a command is: in a line that is written again on a terminal, elsewhere in one each ten seconds.
  *
  * @returns what the work tells, and what removes the line in the end
  */

@@ -87,7 +87,7 @@ export interface QueueMessage extends KafkaRecord {
   release(options?: { readonly delayMs?: number }): Promise<Settled>
   /** It is not given again. */
   reject(): Promise<Settled>
-  /** Begins its lock anew. */
+  /** Begins its lock again. */
   renew(): Promise<Settled>
 }
 

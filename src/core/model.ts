@@ -7,7 +7,7 @@ export interface TopicPartition {
 }
 
 /**
- * Identifies one incarnation of a partition's log. The topic id changes when a topic is deleted and created anew. The
+ * Identifies one incarnation of a partition's log. The topic id changes when a topic is deleted and created again. The
  * leader epoch changes with the leader. After an unclean leader election, the end of the log may be lost.
  */
 export interface PartitionIdentity {

@@ -220,7 +220,7 @@ function messagesIn(field: DescField, message: Message): readonly Message[] {
 const of = (oneof: { readonly case?: string; readonly value?: unknown }, name: string): unknown =>
   oneof.case === name ? oneof.value : undefined
 
-/** An object whose members are made anew. `__proto__` is a name as others are. @throws Misfit where two get the same name */
+/** An object whose members are made again. `__proto__` is a name as others are. @throws Misfit where two get the same name */
 function membersOf(
   json: JsonObject,
   make: (key: string, value: Json) => readonly [string, JsonValue],

@@ -101,7 +101,7 @@ export class RememberedAnswers {
 
   #remember(key: string, result: Entry['result'], lastsMs: number): void {
     const size = key.length + this.#sizeOf('value' in result ? result.value : undefined)
-    // The cache takes nothing that is larger than itself, and each request would ask for it anew.
+    // The cache takes nothing that is larger than itself, and each request would ask for it again.
     this.#entries.set(
       key,
       { result, until: this.#clock() + lastsMs },

@@ -89,7 +89,7 @@ const CLOSED = new OverloadedError('the process is shutting down', 'shuttingDown
 
 /**
  * Runs codecs on a thread. It starts with the first work, keeps the process alive only while there is work, and is
- * ended and started anew when one piece of work takes too long: that one fails, the others are done again.
+ * ended and started again when one piece of work takes too long: that one fails, the others are done again.
  */
 export class ThreadCodecs implements CodecHost {
   readonly #limitMs: number

@@ -54,7 +54,7 @@ interface ReadPartitionOptions {
   readonly settle: (messages: readonly OfferedRecord[], committed?: TransactionPosition, parkAgain?: () => void) => void
 }
 
-/** A partition from the position where a member began to read it until the member loses it, or begins anew. */
+/** A partition from the position where a member began to read it until the member loses it, or begins again. */
 export class ReadPartition {
   readonly group: string
   readonly topicPartition: TopicPartition

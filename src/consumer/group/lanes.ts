@@ -205,7 +205,7 @@ export class Lanes<Item extends Parkable> {
     return known !== undefined
   }
 
-  /** Parks the message of this turn anew, whatever {@link mayPark} says. It is the next one of its lane. */
+  /** Parks the message of this turn again, whatever {@link mayPark} says. It is the next one of its lane. */
   parkAgain(turn: Turn<Item>, item: Item): void {
     const { lane } = turn as Entry<Item>
     lane.again = this.#entryOf(item, lane)

@@ -67,7 +67,7 @@ export interface ConsumedInTransaction {
    *
    *   committed   what it acknowledges counts
    *   aborted     what it acknowledges is offered next, in order
-   *   unknown     nothing of the partitions is offered until their positions are looked up anew
+   *   unknown     nothing of the partitions is offered until their positions are looked up again
    */
   end(result: TransactionEnd): void
 }

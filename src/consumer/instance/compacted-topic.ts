@@ -37,11 +37,11 @@ export interface CompactedTopicOptions {
   readonly topic: string
   readonly log: Logger
   readonly onRecord: (record: KafkaRecord) => void
-  /** Called before the topic is read anew. `isAnother`: it may be another topic of this name. */
+  /** Called before the topic is read again. `isAnother`: it may be another topic of this name. */
   readonly onForgotten: (isAnother: boolean) => void
 }
 
-/** The only partition of a compacted topic. Each record comes once, until it is read anew. */
+/** The only partition of a compacted topic. Each record comes once, until it is read again. */
 export class CompactedTopic {
   readonly #options: CompactedTopicOptions
   readonly #place: { readonly topic: string; readonly partition: number }

@@ -27,7 +27,7 @@ export interface ConsumerInstanceOptions extends JoiningOptions {
   readonly client: string | undefined
   /** Asked before a commit that Kafka cannot refuse: whether the instance is still of this process. */
   readonly confirm?: (() => Promise<Failure | undefined>) | undefined
-  /** Called when the idle time begins anew. */
+  /** Called when the idle time begins again. */
   readonly onUsed: () => void
   /** Called when it was not used for its idle time. */
   readonly onIdle: () => void
@@ -103,7 +103,7 @@ export class ConsumerInstance {
     return this.#membership.refusal
   }
 
-  /** The idle time begins anew. */
+  /** The idle time begins again. */
   used(): void {
     this.#usedAt = this.#options.runtime.clock()
     this.#options.onUsed()

@@ -219,7 +219,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     const { entry } = found
     const result = await entry.ask(this.#changing(entry, instance, verb))
     if (result.type !== 'done' || !this.#open.store) return result
-    // Another process may have taken the instance over meanwhile, and this one may have continued it anew.
+    // Another process may have taken the instance over meanwhile, and this one may have continued it again.
     return this.#open.get(instance) === entry ? ((await this.#open.save(entry)) ?? DONE) : TAKEN
   }
 

@@ -24,7 +24,7 @@ const REFUSED_MS = 60_000
 /** Limit of stored instances, and of their bytes, for new ones. */
 const MAX_INSTANCES = 100_000
 const MAX_BYTES = 64 * 1024 * 1024
-/** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read anew. */
+/** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read again. */
 const MAX_AGE_MS = 3_600_000
 /**
  * For this long the mark of a removed instance is kept: a late record of another process does not bring it back. So often,

@@ -13,7 +13,7 @@ interface LastRead {
 
 /**
  * When the last record of each name was read first, by the clock of this process alone: clocks of other machines may differ.
- * It is kept by offset, so that it remains when the records are read anew.
+ * It is kept by offset, so that it remains when the records are read again.
  */
 export class LastReads {
   /** How many states it has looked into, which takes time. */

@@ -311,7 +311,7 @@ export class OpenInstances {
   }
 
   numberOf({ options: { instance, point }, consumer }: InstanceEntry, changes = consumer.changes): string {
-    // While Kafka does not take states, an instance that is made anew has the record of the one before it.
+    // While Kafka does not take states, an instance that is made again has the record of the one before it.
     return numberText(this.store?.lastOf(instance) ?? point, `${point.point}.${changes}`)
   }
 

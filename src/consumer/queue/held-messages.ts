@@ -68,7 +68,7 @@ export class HeldMessage implements Due {
     this.#onDue(this)
   }
 
-  /** Kafka's lock has begun anew. */
+  /** Kafka's lock has begun again. */
   locked(lockEndsAt: number, now: number): void {
     this.lockEndsAt = lockEndsAt
     this.lockLengthMs = lockEndsAt - now

@@ -140,7 +140,7 @@ export class MessageLocks {
     return sizeBytes
   }
 
-  /** The message is not given any more, unless its lock begins anew. */
+  /** The message is not given any more, unless its lock begins again. */
   pass(held: HeldMessage): void {
     this.spare.delete(held)
   }

@@ -2,7 +2,7 @@ import type { KafkaRecord } from '../../core/model.js'
 import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure } from '../../router/messages/operations.js'
 
-/** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins anew. */
+/** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
 export type Word = 'accept' | 'release' | 'reject' | 'renew'
 
 /**

@@ -60,7 +60,7 @@ interface Opening<Acquire> {
   readonly limits: Pick<QueueLimits, 'mayCreate'>
   /** What reads of this process hide, which a new group gets, too. `undefined`: it is left to Kafka. */
   readonly isolation: IsolationLevel | undefined
-  /** The acquires that wait, in their order. Each look at them begins anew. */
+  /** The acquires that wait, in their order. Each look at them begins again. */
   readonly waiting: Iterable<Acquire>
   readonly refuse: (acquire: Acquire, failure: AcquireFailure) => void
 }

@@ -10,7 +10,7 @@ const LOOK_UP_TIMEOUT_MS = 5_000
 const CHECK_MS = 10_000
 /** Least time between two look-ups. */
 const MIN_GAP_MS = 250
-/** A broker lags behind by one topic or two, and a topic may be created anew without end. */
+/** A broker lags behind by one topic or two, and a topic may be created again without end. */
 const MAX_FORMER_IDS = 10
 const NO_LEADER = -1
 const NOBODY_LEADS = ownFailure('noLeader', 'no partition of the topic has a leader', true)

@@ -336,7 +336,7 @@ export class QueueReader {
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
-    // Another leader, or a leader that was started again, takes `latest` anew.
+    // Another leader, or a leader that was started again, evaluates `latest` again.
     for (const key of session.partitions.keys()) this.#named.delete(key)
     if (session.hasAcquired) {
       const reason = why.type === 'timedOut' ? why.reason : why.message

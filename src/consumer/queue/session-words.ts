@@ -160,7 +160,7 @@ export class SessionWords {
   }
 
   /**
-   * Kafka would take a word whose lock is over, when the message is acquired anew: a word waits behind a fetch whose broker
+   * Kafka would take a word whose lock is over, when the message is acquired again: a word waits behind a fetch whose broker
    * stands still, the lock ends, the fetch acquires the message again, then the word would be sent.
    */
   #valid(entries: readonly Entry[], partitions: ReadonlyMap<string, SharePartitionId>): Entry[] {

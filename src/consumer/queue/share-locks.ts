@@ -39,7 +39,7 @@ export class ShareLocks {
     return lock !== undefined && lock.endsAt > this.#now() && this.find(partition, offset) === lock
   }
 
-  /** Does nothing where the message was acquired anew since, with another lock. */
+  /** Does nothing where the message was acquired again since, with another lock. */
   remove(partition: SharePartitionId, offset: Offset, lock: Lock | undefined): void {
     const key = keyOf(partition)
     const locks = this.#byPartition.get(key)

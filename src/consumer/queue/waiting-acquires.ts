@@ -67,7 +67,7 @@ export class WaitingAcquires {
   readonly #clients = new Map<string, WaitingClient>()
   /** Clients that have room and an open acquire, in the order of their turns. */
   readonly #turns = new Line<WaitingClient>()
-  /** Clients whose parts are to be counted anew. */
+  /** Clients whose parts are to be counted again. */
   readonly #changed = new Set<WaitingClient>()
   readonly #wanted: Wanted = { messages: 0, bytes: 0 }
   readonly #ends = new Latest()

@@ -20,7 +20,7 @@ function escapeOf(code: number): string {
   return text.length === 6 ? `\\u${text.slice(2).toUpperCase()}` : text
 }
 
-/** Writes valid JSON anew, in steps that go on where the one before has stopped. What is written is never longer. */
+/** Writes valid JSON again, in steps that go on where the one before has stopped. What is written is never longer. */
 export class JsonRewriter {
   readonly #bytes: Buffer
   readonly #end: number

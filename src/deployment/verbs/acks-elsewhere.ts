@@ -77,7 +77,7 @@ export class AcksElsewhere<Id> {
 
   /**
    * Asks one process. Never rejects. The acknowledgement names the topic by its id, so that it counts for no message of a
-   * topic that is created anew before it arrives. Where the process reads the topic with another id, it is asked once more.
+   * topic that is created again before it arrives. Where the process reads the topic with another id, it is asked once more.
    */
   async at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
     const ack = (topicId: string) => this.#queueOf(id)({ groupId, topic, partition, offset, topicId })

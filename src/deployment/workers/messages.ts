@@ -52,8 +52,8 @@ export type WorkerServes = {
   /** Tells a stopped worker to end its process. */
   exit: OneWay
   /**
-   * Read certificates and keys anew, and open the log anew. The body is the new `Config`; absent: only the log is
-   * opened anew.
+   * Read certificates and keys again, and open the log again. The body is the new `Config`; absent: only the log is
+   * opened again.
    */
   reload: OneWay<unknown>
   metrics: Asked<undefined, MetricsSnapshot>

@@ -78,7 +78,7 @@ export class ShareGroup {
   /** The ids of topics that a member has subscribed to. */
   readonly #initialised = new Set<string>()
   settings: ShareSettings = defaultShareSettings
-  /** The ids of the members that read a topic, by its name. Made anew after a change of a member. */
+  /** The ids of the members that read a topic, by its name. Made again after a change of a member. */
   #readers: Map<string, string[]> | undefined
   #epoch = 1
   #metadata = ''

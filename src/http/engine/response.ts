@@ -277,7 +277,7 @@ export class AnswerQueue {
   readonly socket: Socket
   readonly context: AnswersHost
   readonly #reader: { goOn(): void }
-  /** The first answer that was not sent; the others follow it. A list would be made anew for every request. */
+  /** The first answer that was not sent; the others follow it. A list would be made again for every request. */
   #first: EngineResponse | undefined
   /** The first answer that was not written as a whole. Only this one writes to the socket. */
   #writing: EngineResponse | undefined

@@ -106,7 +106,7 @@ export class ConnectionTimes {
   }
 
   /**
-   * Whether the client has been silent for longer than an API allows; the time then begins anew.
+   * Whether the client has been silent for longer than an API allows; the time then begins again.
    *
    * @param isSilenceOurs the connection is not read at the moment
    * @param isUpgraded what the client is sent counts, too

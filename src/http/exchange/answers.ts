@@ -243,7 +243,7 @@ function endWith(response: PreparedResponse, status: number, lines: string, rest
   response.endPrepared(`${start}${vary === undefined ? '' : `vary: ${vary}\r\n`}${lines}${rest}`)
 }
 
-/** A text of pieces is put together anew with each answer that has it, so one that is used again is made a whole. */
+/** A text of pieces is put together again with each answer that has it, so one that is used again is made a whole. */
 const whole = (text: string): string => Buffer.from(text, 'latin1').toString('latin1')
 
 /** The status line and the headers `date`, `keep-alive` and `connection` by status, which all answers of a second share. */

@@ -98,7 +98,7 @@ export class ReturningBatches {
   }
 
   /**
-   * Reads a batch for its partition when there is memory for it. Meanwhile the topic may be looked up anew, and the same batch be
+   * Reads a batch for its partition when there is memory for it. Meanwhile the topic may be looked up again, and the same batch be
    * asked for twice; or another cluster is connected, and the batch forgotten. So the first read that ends takes the batch out, and
    * one that ends after that finds that it is not wanted any more.
    */

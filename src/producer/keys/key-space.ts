@@ -10,7 +10,7 @@ export const CLIENT_AT = 12
 export const RECORD_BYTES = 90
 
 const UNUSED: Readonly<ClientUse> = { memoryBytes: 0, diskBytes: 0 }
-/** A client may use so many times what is free: alone three quarters of all, and two clients 3/7 each. */
+/** A client may use so many times what is free. A single client gets up to three quarters of the space, two clients get 3/7 each. */
 const SHARE = 3
 
 /** The space that keys, answers and records use, in memory and on the disk. Each may use `maxBytes`. */

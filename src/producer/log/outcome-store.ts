@@ -124,7 +124,7 @@ export class OutcomeStore {
       this.#findFiles()
       this.#adoptFormer()
     }
-    // The log has begun anew, or has lost entries: its sequences have another meaning than before.
+    // The log has begun again, or has lost entries: its sequences have another meaning than before.
     this.logId = id === undefined || this.#highest >= options.nextSequence ? this.#beginAnew() : id
   }
 
@@ -303,7 +303,7 @@ export class OutcomeStore {
     this.close()
     this.#kept.clear()
     this.sizeBytes = 0
-    // A crash behind the removal of the ID begins anew, too.
+    // A crash behind the removal of the ID begins again, too.
     for (const isId of [true, false]) {
       for (const name of this.#directory.list()) if (!isId || name === ID_NAME) this.#directory.remove(name)
       this.#directory.sync()

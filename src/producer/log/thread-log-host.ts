@@ -81,7 +81,7 @@ class LogThread implements LogHost {
   /** Those who wait for answers, in the order of their calls. */
   readonly #waiters: Waiter[] = []
   #end: Error | undefined
-  /** Until it is open, and since it is being closed, its end is no crash. */
+  /** True before the log is open and while it closes: the thread may then end without that being a crash. */
   #mayEnd = true
 
   constructor(workerData: LogThreadOptions, deps: LogThreadDeps) {

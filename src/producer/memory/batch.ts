@@ -332,7 +332,7 @@ export class Batch extends BatchRows {
     return part
   }
 
-  /** Writes the records anew, with their present timestamps and without withdrawn ones: offsets in a batch have no gaps. */
+  /** Writes the records again, with their present timestamps and without withdrawn ones: offsets in a batch have no gaps. */
   #compact(): void {
     this.toSingleRecords()
     const records = readBack(this.#rawBytes())

@@ -205,7 +205,7 @@ export class LogSearch {
     const late = success(await askRouter(router, { type: 'fetchOffset', offsetType, ...asked }))
     // If no record has this timestamp or a later one, the answer is the end of the log, which may have grown since.
     const notBefore = Math.min(late.offset, latest.offset)
-    // A log that ends before the last acknowledged offset has lost its end, or belongs to a topic that was created anew.
+    // A log that ends before the last acknowledged offset has lost its end, or belongs to a topic that was created again.
     return { from: from > log.endOffset ? notBefore : Math.max(from, notBefore), end: log.endOffset }
   }
 

@@ -448,7 +448,7 @@ export class MemoryDelivery implements Delivery {
     return isOnItsWay
   }
 
-  /** The next batch of each partition begins the numbers anew. Called when there is another epoch. */
+  /** The next batch of each partition begins the numbers again. Called when there is another epoch. */
   renumber(): void {
     for (const producer of this.#producers()) producer.clusterChanged()
   }

@@ -26,7 +26,7 @@ export interface Partitioner {
 
 /**
  * Chooses the partition of a record by a function of the program. It is called once for each record that names no
- * partition, and again only when the record has to be placed anew because the topic has other partitions.
+ * partition, and again only when the record has to be placed again because the topic has other partitions.
  *
  * @param partitions how many partitions the topic has; at least 1
  * @returns a partition from 0 on, below `partitions`

@@ -66,7 +66,7 @@ export class TopicTable {
   /** Ends waits that are over, and forgets topics that are not used. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
-    // Under the one epoch of a transactional id, a topic that is forgotten would begin its sequences anew, as duplicates.
+    // Under the one epoch of a transactional id, a topic that is forgotten would begin its sequences again, as duplicates.
     if (this.#deps.numbers.isFixed) return
     const unusedMs = IDLE_TOPICS_KEPT_AGES * this.#deps.settings.metadataMaxAgeMs
     if (nowMs - this.#unusedCheckedAt < unusedMs / UNUSED_CHECKS) return

@@ -184,7 +184,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   }
 
   /**
-   * Records went to a partition that the topic does not have any more: it was created anew. They wait until it is looked up,
+   * Records went to a partition that the topic does not have any more: it was created again. They wait until it is looked up,
    * before later ones. Where later ones have gone where their keys belong now, they fail.
    */
   misplaced(producer: PartitionProducer): void {

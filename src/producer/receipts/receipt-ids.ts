@@ -25,7 +25,7 @@ export interface ReceiptClaims {
 }
 
 export const ISSUER_BYTES = 8
-/** The bytes of an issuer of memory that say where its process runs. The others are drawn anew at each start. */
+/** The bytes of an issuer of memory that say where its process runs. The others are drawn again at each start. */
 export const PLACE_BYTES = 3
 const NUMBER_BYTES = 6
 const TAG_BYTES = 12

@@ -26,7 +26,7 @@ interface Sending {
 const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED')
 /** Nothing is open. A coordinator also forgets an id that was not used for a week; whether it has another owner, InitProducerId tells. */
 const nothingOpen = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING')
-/** The next transaction of the id begins anew, so these do not come again. */
+/** The next transaction of the id begins again, so these do not come again. */
 const passesAnew = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING', 'TRANSACTION_ABORTABLE')
 
 /**
@@ -201,7 +201,7 @@ export class TransactionalProducer {
     this.#sending?.needsEpoch()
   }
 
-  /** In another cluster the id is opened anew. */
+  /** In another cluster the id is opened again. */
   clusterChanged(change: ClusterChange): void {
     this.#delivery?.clusterChanged(change)
     if (change.before === undefined) return

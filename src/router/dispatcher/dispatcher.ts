@@ -70,7 +70,7 @@ export interface DispatcherOptions {
    * connection fail. Default: the broker is unreachable.
    */
   readonly isAlone?: (() => boolean) | undefined
-  /** True: what the broker keeps ends with the connection, so a connection that was lost is not opened anew. */
+  /** True: what the broker keeps ends with the connection, so a connection that was lost is not opened again. */
   readonly connectsOnce?: boolean
 }
 
@@ -330,7 +330,7 @@ export class Dispatcher implements Holder {
     }
   }
 
-  /** @throws UnavailableError when the connection was lost and must not be opened anew */
+  /** @throws UnavailableError when the connection was lost and must not be opened again */
   async #connect(connection: Connection, client: BrokerClient): Promise<void> {
     if (connection.wasOpened && this.#options.connectsOnce) throw LOST
     await client.connect()

@@ -129,7 +129,7 @@ type AtNode<Call> = { readonly nodeId: number } & Omit<Call, keyof CallTimeLimit
 /**
  * A call of a share session with the leader of partitions. A session has one call at a time. Kafka expects each epoch once, and
  * releases what the session has acquired when its connection is lost. So no call is sent again, and no connection is
- * opened anew for a session:
+ * opened again for a session:
  *
  *   failed, with an error code   Kafka has refused the call
  *   failed, without one          no byte of the call was written

@@ -74,7 +74,7 @@ export class BatchQueue {
         isOfCall = this.#callOf(partition)
         transactionalId = batch.request.transactionalId
       }
-      // Its topic was found anew, so there may be another object for the same partition.
+      // Its topic was found again, so there may be another object for the same partition.
       if (partition.isForgotten && keys === undefined) {
         const before = batches.slice(0, count)
         keys = new Set(before.map(({ key }) => key))

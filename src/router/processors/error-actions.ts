@@ -38,7 +38,7 @@ export function partitionAction(errorCode: number): ErrorAction {
     case errorCodes.FENCED_LEADER_EPOCH: // our metadata is older than the broker's
       return 'notLeader'
     case errorCodes.KAFKA_STORAGE_ERROR:
-    case errorCodes.UNKNOWN_LEADER_EPOCH: // the broker is behind, or the topic was created anew
+    case errorCodes.UNKNOWN_LEADER_EPOCH: // the broker is behind, or the topic was created again
     case errorCodes.OFFSET_MOVED_TO_TIERED_STORAGE:
       return 'staleTopic'
     case errorCodes.UNKNOWN_SERVER_ERROR:

@@ -78,7 +78,7 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     this.deadlineAt = deadlineAt
   }
 
-  /** Begins anew, for another request of the same object. */
+  /** Begins again, for another request of the same object. */
   reopen(acceptedAt: number, deadlineAt: number): void {
     this.acceptedAt = acceptedAt
     this.deadlineAt = deadlineAt

@@ -243,7 +243,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
         added.set(id, new KnownPartition(this, this.name, id, leaderIn(news), identity))
       }
     }
-    // A copy has no space for more, which a list that grows has.
+    // A new array has no spare capacity; one that grows by `push` has.
     if (added.size > 0) this.#partitions = [...this.#partitions, ...added.values()].sort(byId)
   }
 
