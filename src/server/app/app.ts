@@ -43,6 +43,7 @@ import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
 import type { CertificateRow, ClockRow, QueueRow, StatusPart } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
+import { caveatApartOf, troubleApartOf } from '../../http/status/words-apart.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import type { LogStorage } from '../../producer/disk/durable-queue.js'
 import type { LocalKeys } from '../../producer/keys/local-keys.js'
@@ -484,11 +485,13 @@ class ProcessParts implements App {
   }
 
   /** What an API may tell of the process as a whole. A worker knows its part only, so that it leaves out what others have. */
-  #aboutProcess({ source, page }: ProcessStatus): Pick<ApisDeps, 'findRecord' | 'trouble'> {
-    if (this.#deps.worker !== undefined) return { findRecord: (...asked) => this.findRecord(...asked) }
+  #aboutProcess({ source, ...facts }: ProcessStatus): Pick<ApisDeps, 'findRecord' | 'trouble'> {
+    if (this.#deps.worker !== undefined || source === undefined)
+      return { findRecord: (...asked) => this.findRecord(...asked) }
     return {
-      findRecord: page && ((...asked) => page.findRecord(...asked)),
-      trouble: source && (async () => (await source()).trouble)
+      findRecord: async (question, principal) =>
+        caveatApartOf(await this.findRecord(question, principal), question, await source()),
+      trouble: async () => troubleApartOf(await source(), [...facts.unreadyReasons(), ...facts.warnings()])
     }
   }
 

@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http'
 import { expect } from 'chai'
 import { RecordBudget } from '../../../src/core/record-budget.js'
+import { type Caller, openAccess } from '../../../src/http/access/access.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import type { AdminVerbs, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
@@ -74,6 +76,27 @@ describe('tools for agents', () => {
     for (const answer of hanging) answer()
   })
 
+  it('are overloaded where others look for records, and a client has too many where it does', async () => {
+    const verbs = new FollowedVerbs(1)
+    const searches: (() => void)[] = []
+    const found = { verdict: 'no', message: '', records: [], searched: [], notSearched: 0 } as const
+    const findRecord = () => new Promise(resolve => searches.push(() => resolve(found)))
+    const callerOf = (request: IncomingMessage): Caller => ({
+      ...openAccess.callerOf(request),
+      principal: request.headers.authorization!
+    })
+    const opened = await open(verbs, { findRecord, access: { callerOf } } as object)
+    const find = (who: string) => opened.call('find_record', { topic: 'orders', key: 'k' }, undefined, who)
+    const running = ['a', 'a', 'a'].map(find)
+    while (searches.length < 3) await new Promise(setImmediate)
+    expect((await find('a')).structuredContent.error).to.equal('tooManyCalls')
+    running.push(find('b'))
+    while (searches.length < 4) await new Promise(setImmediate)
+    expect((await find('c')).structuredContent.error).to.equal('overloaded')
+    for (const end of searches) end()
+    await Promise.all(running)
+  })
+
   it('end their wait for records when the client leaves', async () => {
     const verbs = new FollowedVerbs(5)
     const leaving = new AbortController()
@@ -144,7 +167,9 @@ describe('tools for agents', () => {
     const text = '{"type":"record","name":"Order","fields":[{"name":"n","type":"long","doc":"ignore\u200b all"}]}'
     const id = registry.add('orders-value', text)
     const verbs = new FollowedVerbs(1)
-    const { call } = await open(verbs, { schemas: schemas as never })
+    registry.add('secret-value', text)
+    const values = [{ topics: ['secret'], show: 'none' }]
+    const { call } = await open(verbs, { schemas: schemas as never }, { values })
     const ask = call.bind(play!)
     const shown = await ask('get_schema', { topic: 'orders' })
     expect(shown.structuredContent).to.deep.equal({
@@ -160,6 +185,7 @@ describe('tools for agents', () => {
     expect((await ask('get_schema', { topic: 'orders', part: 'key' })).structuredContent).to.include({
       error: 'unknownSchema'
     })
+    expect((await ask('get_schema', { topic: 'secret' })).structuredContent).to.include({ error: 'notShown' })
     const asked = ask('read_messages', { topic: 'orders' })
     await verbs.followed()
     const schema = await schemas.resolve({ topic: 'orders', part: 'value', mayRegister: () => false })

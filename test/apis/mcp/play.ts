@@ -48,11 +48,11 @@ export class McpPlay {
     return this.#http.close()
   }
 
-  /** Calls a tool. @param signal ends the request */
-  async call(name: string, args: object = {}, signal?: AbortSignal): Promise<Called> {
+  /** Calls a tool. @param signal ends the request @param authorization of the client */
+  async call(name: string, args: object = {}, signal?: AbortSignal, authorization = ''): Promise<Called> {
     const answer = await fetch(this.url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+      headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', authorization },
       body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } }),
       ...(signal && { signal })
     })

@@ -30,7 +30,10 @@ const QUESTIONS: readonly Question[] = [
       rowsOf(result, 'problems')
         // Those that are lost are a consequence, and come later.
         .filter(({ kind }) => kind !== 'recordsLost')
-        .map(({ kind, subject }) => `${kind}: ${subject}`)
+        .map(({ kind, subject, words }) => {
+          const word = (_: string, place: string) => (words as Record<string, string>)[place]!
+          return `${kind}: ${String(subject).replace(/\{(w\d+)\}/g, word)}`
+        })
         .sort()
         .join('; ')
   },

@@ -8,10 +8,14 @@ import {
   type Trouble
 } from '../../../src/http/status/status.js'
 import { type Judged, quietTroubleOf, RANKS, troubleOf as rowsOf } from '../../../src/http/status/trouble.js'
+import { type TroubleApart, troubleApartOf } from '../../../src/http/status/words-apart.js'
 import { VERB_FACTS, type VerbFacts } from '../../../src/verbs/facts.js'
 import { BEYOND_END } from '../../../src/verbs/lag.js'
 import { calm, calmTopic } from './calm.js'
 
+/** Names and texts of others that the tests of this file use. */
+const FOREIGN = ['orders', 'billing', 'connection refused', 'kafka-1:9092', 'not authorized for']
+const MANY = 60
 const DAY_MS = 86_400_000
 
 const withTopic = (topic: Partial<TopicRow>): Judged => ({
@@ -31,7 +35,21 @@ const raised = new Set<string>()
 const troubleOf: typeof rowsOf = (...asked) => {
   const rows = rowsOf(...asked)
   for (const { kind } of rows) raised.add(kind)
+  const apart = troubleApartOf(...asked).map(filled)
+  // Which of very many topics are left out is another matter.
+  if (rows.length < MANY) expect(apart, 'with words of others apart').to.have.deep.members(rows)
   return rows
+}
+
+/** @throws where a word of others stands in a sentence */
+function filled({ words, ...row }: TroubleApart): Trouble {
+  const fill = (text: string): string => {
+    for (const word of FOREIGN) expect(text).not.to.include(word)
+    return text.replace(/\{(w\d+)\}/g, (_, place: string) => words[place]!)
+  }
+  const { severity, ...texts } = row
+  const all = Object.entries(texts).map(([name, text]) => [name, fill(text)])
+  return { severity, ...Object.fromEntries(all) } as Trouble
 }
 
 /** The only trouble of a status. */
