@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/ending.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { registerFamily } from '../../core/metrics/prometheus.js'
 import type { HeldRecords } from '../../core/record-budget.js'
@@ -23,6 +24,8 @@ export interface ToolRequest {
   /** Arguments of the tool that is called, as they came. */
   readonly given: unknown
 }
+
+const isOfStop = (reason: unknown): boolean => reason instanceof ToolError && reason.code === 'shuttingDown'
 
 /** Clients of older revisions know the text only. */
 function resultOf(told: object) {
@@ -68,8 +71,14 @@ export class ToolCalls {
     const begins = (): void => {
       hasBegun = true
     }
+    const ending = new AbortController()
+    // What became of a record that is on its way is told also while the process stops.
+    const stopListening = onAbort(asked.signal, () => {
+      const { reason } = asked.signal
+      if (!hasBegun || !isOfStop(reason)) ending.abort(reason)
+    })
     try {
-      const result = await this.#run({ ...asked, begins }, name)
+      const result = await this.#run({ ...asked, signal: ending.signal, begins }, name)
       this.#calls.series({ tool: name, outcome: 'ok' }).value++
       return resultOf(result)
     } catch (error) {
@@ -82,6 +91,8 @@ export class ToolCalls {
       this.#calls.series({ tool: name, outcome: failure.error }).value++
       const written = this.#tools.get(name)!.writes && { persisted: hasBegun ? 'unknown' : 'no' }
       return { ...resultOf({ ...written, ...failure }), isError: true }
+    } finally {
+      stopListening()
     }
   }
 

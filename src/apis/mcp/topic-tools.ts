@@ -46,7 +46,7 @@ export const listTopics = tool(
 export const describeTopic = tool(
   {
     name: 'describe_topic',
-    description: `A topic: its settings that differ from the defaults of the brokers, and of ${PAGE} partitions at a time the leader (-1: none), the replicas, those in sync, and the offsets of its first and its next record.`,
+    description: `A topic: its settings that differ from the defaults of the brokers, and of ${PAGE} partitions at a time the leader (-1: none), the replicas, those in sync, and the offsets of its first and its next record (where a transaction is open: of its first one).`,
     input: z.strictObject({
       topic: topicName,
       from_partition: z.int().min(0).default(0).describe('next_partition of the page before')

@@ -7,7 +7,7 @@ import { schemasSettings } from '../../../src/schemas/settings.js'
 import type { AdminVerbs, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
-import { FakeVerbs } from '../../support/fake-verbs.js'
+import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { McpPlay } from './play.js'
 
 /** A topic whose records the test gives. */
@@ -117,6 +117,16 @@ describe('tools for agents', () => {
     const { isError, structuredContent } = await asked
     expect([isError, structuredContent.error]).to.deep.equal([true, 'shuttingDown'])
     expect(verbs.stopped).to.be.above(0)
+  })
+
+  it('say what became of a record that is on its way when the process stops', async () => {
+    const verbs = new FakeVerbs({ outcome: 'by hand' })
+    const opened = await open(verbs, {}, { write: true })
+    const asked = opened.call('produce_message', { topic: 'orders', value: 'v' })
+    while (verbs.calls.length === 0) await new Promise(setImmediate)
+    await opened.drain()
+    verbs.calls[0]!.settle([delivered(0, 7)])
+    expect((await asked).structuredContent).to.include({ persisted: 'yes', offset: 7 })
   })
 
   it('end where the log ends, also where its last offset has no record, and read what is written later with the next call', async () => {
