@@ -3,7 +3,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { HeldRequest } from '../engine/held-request.js'
-import { FairQueue } from './fair-queue.js'
+import { FairLines } from './fair-lines.js'
 
 interface Waiter {
   readonly request: HeldRequest
@@ -50,7 +50,7 @@ export class Admission {
   readonly #onWaited: (waitedMs: number) => void
   readonly #onRefused: (error: OverloadedError) => void
   /** Made when a request has to wait for the first time. */
-  #waiting: FairQueue<Waiter> | undefined
+  #waiting: FairLines<Waiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
   readonly #expected = new HeldAmount('bytes of announced bodies')
   /** Bytes of bodies that were let in during this tick. */
@@ -112,7 +112,7 @@ export class Admission {
   #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
     const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
-    const queue = (this.#waiting ??= new FairQueue<Waiter>())
+    const queue = (this.#waiting ??= new FairLines<Waiter>())
     queue.add(request.socket, waiter, sizeBytes)
     request.hold()
     request.whenRefused(error => {

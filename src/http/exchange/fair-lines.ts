@@ -19,7 +19,7 @@ const QUANTUM = 64 * 1024
  *
  * This is deficit round robin (Shreedhar and Varghese, 1995).
  */
-export class FairQueue<Item> {
+export class FairLines<Item> {
   readonly #byOwner = new Map<object, Line<Item>>()
   /** Lines in the order of their turns: the first one is served next. */
   #lines: Line<Item>[] = []

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import { FairQueue } from '../../../src/http/exchange/fair-queue.js'
+import { FairLines } from '../../../src/http/exchange/fair-lines.js'
 
 const KIB = 1024
 
 describe('a fair queue', () => {
   const [a, b, c] = [{}, {}, {}]
-  let queue: FairQueue<string>
+  let queue: FairLines<string>
   const served = (most = Number.POSITIVE_INFINITY): string[] => {
     const items: string[] = []
     queue.serve(item => items.length < most && items.push(item) > 0)
@@ -13,7 +13,7 @@ describe('a fair queue', () => {
   }
 
   beforeEach(() => {
-    queue = new FairQueue()
+    queue = new FairLines()
   })
 
   it('keeps the order of each owner', () => {
