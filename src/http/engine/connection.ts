@@ -5,7 +5,7 @@ import { type Broken, ConnectionEnd } from './connection-end.js'
 import { type Head, readHead } from './head.js'
 import { type ConnectionHost, OpenRequests, type Served } from './open-requests.js'
 import { EngineRequest } from './request.js'
-import { AnswerQueue, EngineResponse } from './response.js'
+import { AnswerLine, EngineResponse } from './response.js'
 import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
 import { ConnectionTimes } from './time-limits.js'
 import { isWebsocketRequest } from './upgrade.js'
@@ -43,7 +43,7 @@ export class Connection extends OpenRequests {
   readonly socket: Socket
   /** The request whose head arrived last, until it is over and has come whole. */
   receiving: EngineRequest | undefined
-  readonly #answers: AnswerQueue
+  readonly #answers: AnswerLine
   readonly #times: ConnectionTimes
   readonly #end: ConnectionEnd
   /** The body of {@link receiving}. */
@@ -80,7 +80,7 @@ export class Connection extends OpenRequests {
     this.#times = new ConnectionTimes(socket, host.limits, host.now())
     this.#end = new ConnectionEnd(socket, host.limits.maxBodyBytes)
     this.#body = new IncomingBody(host.limits)
-    this.#answers = new AnswerQueue(socket, host, this)
+    this.#answers = new AnswerLine(socket, host, this)
     ;(socket as Connected)[CONNECTION] = this
     // Without a listener, an error would end the process.
     socket.on('error', ignore)

@@ -44,7 +44,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   next: EngineResponse | undefined
   /** What it has written before its turn. */
   kept: Piece[] | undefined
-  readonly #queue: AnswerQueue
+  readonly #queue: AnswerLine
   #onTurn: (() => void) | undefined
   /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
@@ -52,7 +52,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   #head: string | undefined
   #isChunked = false
 
-  constructor(queue: AnswerQueue, request: EngineRequest, mayStayOpen = true) {
+  constructor(queue: AnswerLine, request: EngineRequest, mayStayOpen = true) {
     super()
     this.shouldKeepAlive = mayStayOpen
     this.#queue = queue
@@ -273,7 +273,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 }
 
 /** The answers of one connection, which leave in the order of their requests. */
-export class AnswerQueue {
+export class AnswerLine {
   readonly socket: Socket
   readonly context: AnswersHost
   readonly #reader: { goOn(): void }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { expect } from 'chai'
-import { AnswerQueue, type EngineResponse, type Piece } from '../../../src/http/engine/response.js'
+import { AnswerLine, type EngineResponse, type Piece } from '../../../src/http/engine/response.js'
 import { FakeSocket } from './fake-socket.js'
 
 /** An answer that writes down what happens to it. */
@@ -33,13 +33,13 @@ const nextTick = (): Promise<void> => new Promise(resolve => process.nextTick(re
 
 describe('the answers of one connection', () => {
   let socket: FakeSocket
-  let queue: AnswerQueue
+  let queue: AnswerLine
   let left: number
 
   beforeEach(() => {
     socket = new FakeSocket()
     left = 0
-    queue = new AnswerQueue(
+    queue = new AnswerLine(
       socket as unknown as Socket,
       { date: '', keepAliveTimeoutMs: 0, atEndOfTick, endedUnread: atEndOfTick },
       { goOn: () => left++ }
