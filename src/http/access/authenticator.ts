@@ -15,7 +15,7 @@ import type { JsonWebTokens } from './json-web-tokens.js'
 import { toMatcher } from './rules.js'
 import { type AuthSettings, requiresCredentials } from './settings.js'
 import { BearerTokens, type Login, parseLogin, Users } from './stored-credentials.js'
-import { RememberedCredentials, VerificationQueue, type VerifiedCredentials } from './verification.js'
+import { RememberedCredentials, VerificationTurns, type VerifiedCredentials } from './verification.js'
 
 const anonymous: Identity = { principal: ANONYMOUS, method: 'none', validUntil: Number.POSITIVE_INFINITY }
 
@@ -54,7 +54,7 @@ const knownOf = (settings: AuthSettings, tokens: Tokens) => ({
 export class Authenticator {
   readonly #allowAnonymous: boolean
   readonly #now: () => number
-  readonly #queue = new VerificationQueue()
+  readonly #queue = new VerificationTurns()
   readonly #remembered = new RememberedCredentials()
   /**
    * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in

@@ -15,7 +15,7 @@ type Task = () => Promise<void>
  *
  *   10.0.0.1 -> [a, b, c]   10.0.0.2 -> [d]      runs a, d, b, c
  */
-export class VerificationQueue {
+export class VerificationTurns {
   readonly #waiting = new ClientTurns<Task>()
   readonly #running = new HeldAmount('verifications')
 

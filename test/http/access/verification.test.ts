@@ -3,13 +3,13 @@ import type { Identity } from '../../../src/http/access/access.js'
 import { Authenticator } from '../../../src/http/access/authenticator.js'
 import { JsonWebTokens } from '../../../src/http/access/json-web-tokens.js'
 import { authSettings } from '../../../src/http/access/settings.js'
-import { RememberedCredentials, VerificationQueue } from '../../../src/http/access/verification.js'
+import { RememberedCredentials, VerificationTurns } from '../../../src/http/access/verification.js'
 import { cheapHash } from '../../support/access.js'
 
 describe('password verifications', () => {
   /** A queue whose verifications end when the test says so. */
   const stage = () => {
-    const queue = new VerificationQueue()
+    const queue = new VerificationTurns()
     const running: { name: string; end: () => void }[] = []
     const begun: string[] = []
     const run = (address: string, name: string): Promise<string> | undefined =>
@@ -53,7 +53,7 @@ describe('password verifications', () => {
   })
 
   it('go on after one that failed', async () => {
-    const queue = new VerificationQueue()
+    const queue = new VerificationTurns()
     const failed = queue
       .run('a', () => Promise.reject(new Error('out of memory')))!
       .catch((error: Error) => error.message)
