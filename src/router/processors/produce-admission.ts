@@ -7,7 +7,7 @@ import { kafkaFailure } from '../requests/failures.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 import type { OperationDescriptor, ReasonNotSent, StateOf } from '../requests/operation.js'
 import type { Partition } from '../requests/partition.js'
-import { type BatchesCall, BatchQueue, type BatchRequest, type CallOf, RequestLimit } from './batch-queue.js'
+import { type BatchesCall, BatchLine, type BatchRequest, type CallOf, RequestLimit } from './batch-line.js'
 import { anyBrokerAction } from './error-actions.js'
 import type { QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import { describeCall } from './shared-calls.js'
@@ -55,7 +55,7 @@ export class ProduceAdmission implements QueueAdmission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>
-  readonly #queues: Readonly<Record<QueueName, BatchQueue>>
+  readonly #queues: Readonly<Record<QueueName, BatchLine>>
   readonly #slowPartitions: SlowPartitions
   readonly #limit: RequestLimit
   readonly #now: () => number
@@ -66,7 +66,7 @@ export class ProduceAdmission implements QueueAdmission {
     this.#now = options.now
     this.#slowPartitions = new SlowPartitions(options.now)
     this.#limit = new RequestLimit(options.requestMaxBytes)
-    const queue = (callOf?: CallOf): BatchQueue => new BatchQueue(this.#limit, callOf)
+    const queue = (callOf?: CallOf): BatchLine => new BatchLine(this.#limit, callOf)
     this.#queues = { main: queue(), newTopics: queue(), slow: queue(first => this.#slowPartitions.callOf(first)) }
     this.main = this.#processor('produce', this.#queues.main, options)
     this.newTopics = this.#processor('produceNewTopics', this.#queues.newTopics, options)
@@ -89,7 +89,7 @@ export class ProduceAdmission implements QueueAdmission {
 
   #processor(
     name: string,
-    queue: BatchQueue,
+    queue: BatchLine,
     options: ProduceAdmissionOptions
   ): QueueProcessor<BatchesCall, ProduceResponse> {
     return {

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import { BatchQueue, type BatchRequest, RequestLimit } from '../../../src/router/processors/batch-queue.js'
+import { BatchLine, type BatchRequest, RequestLimit } from '../../../src/router/processors/batch-line.js'
 
 describe('produce calls of many topics', () => {
   it('look at each batch a few times, also while one of them was found anew', () => {
     const topics = 1_000
     let looks = 0
-    const queue = new BatchQueue(new RequestLimit(1_000_000))
+    const queue = new BatchLine(new RequestLimit(1_000_000))
     const add = (name: string, id: number, isForgotten = false): void => {
       const key = `${name}/${id}`
       const partition = {

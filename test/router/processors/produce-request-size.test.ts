@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { TimedOutError, UnavailableError } from '../../../src/core/errors.js'
-import type { BatchesCall } from '../../../src/router/processors/batch-queue.js'
+import type { BatchesCall } from '../../../src/router/processors/batch-line.js'
 import { ProduceAdmission, produceBatch } from '../../../src/router/processors/produce-admission.js'
 import { produceResponse } from '../../support/produced.js'
 import { ProcessorStage } from './stage.js'

@@ -28,7 +28,7 @@ const MOST_RECALLED = 16
 let calls = 0
 
 /** Batches of partitions in arrival order. Each call has at most one batch of a partition, and partitions take turns. */
-export class BatchQueue {
+export class BatchLine {
   readonly #batches = new Fifo<BatchRequest>()
   /** When there are so many, recalled ones are dropped. */
   #tidyAt = MOST_RECALLED
