@@ -29,7 +29,7 @@ import { MISSES_OF_UNKNOWN } from './missing-topics.js'
 import type { RefreshSchedule } from './refresh-schedule.js'
 import type { RouterSettings } from './settings.js'
 import type { SubscribedTopics } from './subscribed-topics.js'
-import { ANY_NODE, nodePlace, type RequestQueues, topicPlace, WaitingRequests } from './waiting-requests.js'
+import { ANY_NODE, nodePlace, type RequestLines, topicPlace, WaitingRequests } from './waiting-requests.js'
 
 export interface RoutingOptions {
   readonly openRequests: OpenRequests
@@ -70,7 +70,7 @@ export class Routing {
   }
 
   /** Requests that wait for a leader, a coordinator, a broker or the end of a pause. */
-  get queues(): RequestQueues {
+  get queues(): RequestLines {
     return this.#waiting.queues
   }
 

@@ -26,7 +26,7 @@ export const nodePlace = (nodeId: number): WaitingPlace => `node:${nodeId}`
 
 /** Requests that cannot be sent now. Each waits at a place, or for the end of a pause. */
 export class WaitingRequests {
-  readonly queues: RequestQueues
+  readonly queues: RequestLines
   readonly #options: WaitingOptions
   #pauses = 0
 
@@ -35,7 +35,7 @@ export class WaitingRequests {
     this.#options = options
     const { openRequests, settings } = options
     const limit = settings.maxWaitingRequests
-    this.queues = new RequestQueues({
+    this.queues = new RequestLines({
       openRequests,
       limit,
       onEvicted: request => fail(request, tooManyWaiting(limit)),
@@ -83,7 +83,7 @@ type WaitingClass = 'known' | 'fresh' | 'missed'
 const SHARE_OF_MISSED = 0.5
 const SHARE_OF_UNKNOWN = 0.75
 
-interface RequestQueuesOptions {
+interface RequestLinesOptions {
   readonly openRequests: OpenRequests
   readonly limit: number
   /** Called with a request that was displaced by a request for a place with fewer requests. */
@@ -96,8 +96,8 @@ interface RequestQueuesOptions {
  * Requests that cannot be sent yet, by place, in the order in which they came. When the limit is reached, a request for
  * a place with few requests displaces the newest request at a place with many. So no topic can use all places.
  */
-export class RequestQueues {
-  readonly #options: RequestQueuesOptions
+export class RequestLines {
+  readonly #options: RequestLinesOptions
   readonly #places = new Map<WaitingPlace, Place>()
   /** Places by their number of requests, in powers of two: 1, 2-3, 4-7, ... */
   readonly #bySize: Set<Place>[] = []
@@ -107,7 +107,7 @@ export class RequestQueues {
     missed: new HeldAmount('requests for missing names')
   }
 
-  constructor(options: RequestQueuesOptions) {
+  constructor(options: RequestLinesOptions) {
     this.#options = options
   }
 
@@ -192,11 +192,11 @@ const SLACK = 16
 class Place implements Holder {
   readonly at: WaitingPlace
   readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
-  readonly #queues: RequestQueues
+  readonly #queues: RequestLines
   /** The requests in the order in which they came, each at its `nth`; `undefined`: it has left. */
   #order: (OpenRequest | undefined)[] = []
 
-  constructor(at: WaitingPlace, queues: RequestQueues) {
+  constructor(at: WaitingPlace, queues: RequestLines) {
     this.at = at
     this.#queues = queues
   }

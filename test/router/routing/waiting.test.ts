@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import type { Holder, OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import { DueHeap, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
-import { RequestQueues } from '../../../src/router/routing/waiting-requests.js'
+import { RequestLines } from '../../../src/router/routing/waiting-requests.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { turns } from '../../support/ticks.js'
 
@@ -67,7 +67,7 @@ class FakeRequest {
 }
 
 describe('router: requests that wait', () => {
-  const made: RequestQueues[] = []
+  const made: RequestLines[] = []
   afterEach(() => {
     for (const queues of made.splice(0)) queues.takeAll()
   })
@@ -75,7 +75,7 @@ describe('router: requests that wait', () => {
   function queuesOf(limit: number) {
     const told: string[] = []
     const watched: string[] = []
-    const queues = new RequestQueues({
+    const queues = new RequestLines({
       limit,
       openRequests: {
         watch: (request: unknown) => watched.push((request as FakeRequest).name)
