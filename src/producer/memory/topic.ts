@@ -10,7 +10,7 @@ import { type MisplacedRecords, TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
-import { type CapacityQueues, OverflowQueue, roughSizeOf, WaitingRecords } from './waiting-records.js'
+import { CapacityLine, type CapacityQueues, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
 /** For this time after a look-up has not found a partition, records for such partitions are refused without another one. */
 const FRESH_MS = 1_000
@@ -18,7 +18,7 @@ const FRESH_MS = 1_000
 const DENIAL_COUNTS_FOR_MS = 5_000
 
 const NONE_WAIT = new WaitingRecords()
-const NONE_QUEUED = new OverflowQueue(() => undefined)
+const NONE_QUEUED = new CapacityLine(() => undefined)
 
 /** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
@@ -249,7 +249,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const refusal = this.#overflowRefusal(arrival, isDenied)
     if (refusal !== undefined || !this.#queue.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
-        if (this.#queue === NONE_QUEUED) this.#queue = new OverflowQueue(bytes => this.#deps.unknown.queued(bytes))
+        if (this.#queue === NONE_QUEUED) this.#queue = new CapacityLine(bytes => this.#deps.unknown.queued(bytes))
         this.#queue.add(arrival)
         if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
         return undefined

@@ -110,7 +110,7 @@ export class WaitingRecords {
 }
 
 /** Records that wait for capacity, in order: those of a topic that is being looked up, or of a partition. */
-export class OverflowQueue {
+export class CapacityLine {
   readonly #onHeld: (bytes: number) => void
   #arrivals: Arrival[] = []
   /** Bytes of the records. */
@@ -192,7 +192,7 @@ const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + ove
 export class CapacityQueues {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
-  readonly #queues = new Map<PartitionProducer, OverflowQueue>()
+  readonly #queues = new Map<PartitionProducer, CapacityLine>()
   readonly #bytes = new HeldAmount('bytes of records that wait for capacity')
   #isServingSoon = false
 
@@ -208,7 +208,7 @@ export class CapacityQueues {
 
   /** Copies the record. False: the memory for waiting records is used up. */
   add(producer: PartitionProducer, arrival: Arrival): boolean {
-    const queue = this.#queues.get(producer) ?? new OverflowQueue(bytes => this.#bytes.change(bytes))
+    const queue = this.#queues.get(producer) ?? new CapacityLine(bytes => this.#bytes.change(bytes))
     if (queue.bytes + sizeOf(arrival) > this.#maxBytes - this.#bytes.value) return false
     this.#queues.set(producer, queue)
     queue.add(arrival)
@@ -267,7 +267,7 @@ export class CapacityQueues {
   }
 
   /** @returns what `change` returns; `undefined`: nothing waits for the partition */
-  #change<Result>(producer: PartitionProducer, change: (queue: OverflowQueue) => Result): Result | undefined {
+  #change<Result>(producer: PartitionProducer, change: (queue: CapacityLine) => Result): Result | undefined {
     const queue = this.#queues.get(producer)
     if (queue === undefined) return undefined
     const result = change(queue)

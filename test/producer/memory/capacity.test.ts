@@ -5,7 +5,7 @@ import { Attempts, retryPauseMs } from '../../../src/producer/memory/attempts.js
 import { Budget, boundless, PartitionCharge } from '../../../src/producer/memory/budget.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import { type Arrival, MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { OverflowQueue, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
+import { CapacityLine, roughSizeOf, WaitingRecords } from '../../../src/producer/memory/waiting-records.js'
 import { checkRows } from '../../support/rows.js'
 
 const pendingOf = (recordCount = 10, deadlineAt = 1_000, capacityUntil?: number): MemoryPendingProduce =>
@@ -202,7 +202,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
 
   it('queue for a place, and enter in order; what may not enter is refused', async () => {
     let held = 0
-    const queue = new OverflowQueue(bytes => (held += bytes))
+    const queue = new CapacityLine(bytes => (held += bytes))
     const [one, other] = [pendingOf(2, 1_000, 500), pendingOf(1, 1_000, 500)]
     for (const each of [arrival('a', one), arrival('b', other), arrival('c', one, 1)]) queue.add(each)
     expect([queue.isEmpty, held > 0, one.isWaiting, other.isWaiting]).to.deep.equal([false, true, true, true])
@@ -219,7 +219,7 @@ describe('delivery: records that wait for the partitions of their topic', () => 
   })
 
   it('are refused once they have waited long enough, and the others go on waiting', () => {
-    const queue = new OverflowQueue(() => undefined)
+    const queue = new CapacityLine(() => undefined)
     const [short, long] = [pendingOf(1, 1_000, 100), pendingOf(1, 1_000, 200)]
     queue.add(arrival('long', long))
     queue.add(arrival('short', short))
