@@ -35,7 +35,7 @@ import { type MemoryDeps, Topic } from './topic.js'
 import { TopicTable } from './topic-table.js'
 import type { TopicView, TroubledPartition } from './topic-view.js'
 import { persistedOf } from './verdict.js'
-import { CapacityQueues, roughSizeOf } from './waiting-records.js'
+import { CapacityLines, roughSizeOf } from './waiting-records.js'
 
 /** Deadlines are met with this precision. */
 const TICK_MS = 50
@@ -51,7 +51,7 @@ export class MemoryDelivery implements Delivery {
   readonly #sender: ClusterSender
   readonly #topics: TopicTable
   readonly #budget: Budget
-  readonly #capacityQueues: CapacityQueues
+  readonly #capacityQueues: CapacityLines
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
   readonly #receipts: MemoryReceipts | undefined
@@ -71,7 +71,7 @@ export class MemoryDelivery implements Delivery {
     const settings = { ...toDeliverySettings(deps.settings), transactionalId }
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
-    this.#capacityQueues = new CapacityQueues(waitingMaxBytes, ({ pendingProduce }) =>
+    this.#capacityQueues = new CapacityLines(waitingMaxBytes, ({ pendingProduce }) =>
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#sender = new ClusterSender(deps, {

@@ -10,7 +10,7 @@ import { type MisplacedRecords, TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
-import { CapacityLine, type CapacityQueues, roughSizeOf, WaitingRecords } from './waiting-records.js'
+import { CapacityLine, type CapacityLines, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
 /** For this time after a look-up has not found a partition, records for such partitions are refused without another one. */
 const FRESH_MS = 1_000
@@ -23,7 +23,7 @@ const NONE_QUEUED = new CapacityLine(() => undefined)
 /** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
   readonly budget: Budget
-  readonly capacityQueues: CapacityQueues
+  readonly capacityQueues: CapacityLines
   /** Memory for all records that wait for capacity. */
   readonly waitingMaxBytes: number
 }

@@ -189,7 +189,7 @@ const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + ove
  * Records that wait for capacity in their partition. Their memory is separate from the buffer; a partition may take at most
  * as much of it as remains free.
  */
-export class CapacityQueues {
+export class CapacityLines {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
   readonly #queues = new Map<PartitionProducer, CapacityLine>()
