@@ -54,7 +54,7 @@ const knownOf = (settings: AuthSettings, tokens: Tokens) => ({
 export class Authenticator {
   readonly #allowAnonymous: boolean
   readonly #now: () => number
-  readonly #queue = new VerificationTurns()
+  readonly #turns = new VerificationTurns()
   readonly #remembered = new RememberedCredentials()
   /**
    * Verifications in progress: a client that opens many connections at once pays for one, and its requests continue in
@@ -149,7 +149,7 @@ export class Authenticator {
   /** @returns an error at once when too many wait */
   #verifyLogin(login: Login, address: string): Promise<Verified> | OverloadedError {
     const { users } = this.#known
-    const found = this.#queue.run(address, () => users.verify(login))
+    const found = this.#turns.run(address, () => users.verify(login))
     if (!found) return new OverloadedError('too many passwords are being verified')
     return found.then(loggedIn => loggedIn ?? this.#refusal(WRONG_LOGIN))
   }

@@ -44,7 +44,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   next: EngineResponse | undefined
   /** What it has written before its turn. */
   kept: Piece[] | undefined
-  readonly #queue: AnswerLine
+  readonly #line: AnswerLine
   #onTurn: (() => void) | undefined
   /** Headers with their names as given, by name in lower case. */
   #headers: Map<string, readonly [name: string, value: OutgoingHttpHeader]> | undefined
@@ -52,10 +52,10 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   #head: string | undefined
   #isChunked = false
 
-  constructor(queue: AnswerLine, request: EngineRequest, mayStayOpen = true) {
+  constructor(line: AnswerLine, request: EngineRequest, mayStayOpen = true) {
     super()
     this.shouldKeepAlive = mayStayOpen
-    this.#queue = queue
+    this.#line = line
     this.req = request
   }
 
@@ -66,12 +66,12 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   /** `null`: earlier answers come first, or the answer is over. */
   get socket(): Socket | null {
-    return this.#queue.isTurnOf(this) ? this.#queue.socket : null
+    return this.#line.isTurnOf(this) ? this.#line.socket : null
   }
 
   /** Idle connections are closed after this. */
   get keepAliveTimeoutMs(): number {
-    return this.#queue.context.keepAliveTimeoutMs
+    return this.#line.context.keepAliveTimeoutMs
   }
 
   get writable(): boolean {
@@ -113,7 +113,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
 
   /** Asks the client for the body. */
   writeContinue(): void {
-    this.#queue.write(this, [{ data: 'HTTP/1.1 100 Continue\r\n\r\n', encoding: 'latin1' }], false)
+    this.#line.write(this, [{ data: 'HTTP/1.1 100 Continue\r\n\r\n', encoding: 'latin1' }], false)
   }
 
   flushHeaders(): void {
@@ -142,7 +142,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
         mayStayOpen: this.shouldKeepAlive,
         bodyBytes
       },
-      this.#queue.context
+      this.#line.context
     )
     this.#head = head.text
     this.#isChunked = head.isChunked
@@ -206,17 +206,17 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   endPrepared(text: string): void {
     this.headersSent = true
     this.finished = true
-    this.#queue.write(this, [{ data: text, encoding: 'latin1' }], true)
+    this.#line.write(this, [{ data: text, encoding: 'latin1' }], true)
     this.req.answered()
   }
 
   atEndOfTick(answer: WaitingAnswer): void {
-    this.#queue.context.atEndOfTick(answer)
+    this.#line.context.atEndOfTick(answer)
   }
 
   /** Calls back when all earlier answers have left; at once where they have. Not where the connection ends before. */
   atTurn(run: () => void): void {
-    if (this.#queue.isTurnOf(this)) run()
+    if (this.#line.isTurnOf(this)) run()
     else this.#onTurn = run
   }
 
@@ -230,14 +230,14 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   /** Ends the connection, because its client takes the answer too slowly. */
   endUnread(): void {
     if (this.destroyed) return
-    this.#queue.context.endedUnread({ socket: this.#queue.socket, unreadBytes: this.#queue.waitingBytes })
+    this.#line.context.endedUnread({ socket: this.#line.socket, unreadBytes: this.#line.waitingBytes })
     this.destroy()
   }
 
   destroy(error?: Error): this {
     if (this.destroyed) return this
     this.destroyed = true
-    this.#queue.socket.destroy(error)
+    this.#line.socket.destroy(error)
     return this
   }
 
@@ -266,7 +266,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
       this.#head = undefined
       pieces.unshift({ data: head, encoding: 'latin1' })
     }
-    const keepsUp = this.#queue.write(this, pieces, isEnd)
+    const keepsUp = this.#line.write(this, pieces, isEnd)
     this.needsDrain = !keepsUp
     return keepsUp
   }

@@ -112,11 +112,11 @@ export class Admission {
   #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
     const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
-    const queue = (this.#waiting ??= new FairLines<Waiter>())
-    queue.add(request.socket, waiter, sizeBytes)
+    const lines = (this.#waiting ??= new FairLines<Waiter>())
+    lines.add(request.socket, waiter, sizeBytes)
     request.hold()
     request.whenRefused(error => {
-      if (queue.delete(request.socket, waiter)) this.#refuse(waiter, error)
+      if (lines.delete(request.socket, waiter)) this.#refuse(waiter, error)
     })
     this.#watchTurn()
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)

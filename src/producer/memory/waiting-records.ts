@@ -192,7 +192,7 @@ const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + ove
 export class CapacityLines {
   readonly #maxBytes: number
   readonly #onEntered: (arrival: Arrival) => void
-  readonly #queues = new Map<PartitionProducer, CapacityLine>()
+  readonly #lines = new Map<PartitionProducer, CapacityLine>()
   readonly #bytes = new HeldAmount('bytes of records that wait for capacity')
   #isServingSoon = false
 
@@ -203,22 +203,22 @@ export class CapacityLines {
   }
 
   get isEmpty(): boolean {
-    return this.#queues.size === 0
+    return this.#lines.size === 0
   }
 
   /** Copies the record. False: the memory for waiting records is used up. */
   add(producer: PartitionProducer, arrival: Arrival): boolean {
-    const queue = this.#queues.get(producer) ?? new CapacityLine(bytes => this.#bytes.change(bytes))
-    if (queue.bytes + sizeOf(arrival) > this.#maxBytes - this.#bytes.value) return false
-    this.#queues.set(producer, queue)
-    queue.add(arrival)
+    const line = this.#lines.get(producer) ?? new CapacityLine(bytes => this.#bytes.change(bytes))
+    if (line.bytes + sizeOf(arrival) > this.#maxBytes - this.#bytes.value) return false
+    this.#lines.set(producer, line)
+    line.add(arrival)
     producer.charge.isWaitedFor = true
     return true
   }
 
   /** There may be capacity in partitions. Called often. */
   freed(): void {
-    if (this.#queues.size === 0 || this.#isServingSoon) return
+    if (this.#lines.size === 0 || this.#isServingSoon) return
     this.#isServingSoon = true
     setImmediate(() => {
       this.#isServingSoon = false
@@ -228,8 +228,8 @@ export class CapacityLines {
 
   /** Moves records into partitions that have capacity. */
   #serve(): void {
-    for (const producer of this.#queues.keys())
-      this.#change(producer, queue => queue.enterWhile(arrival => this.#mayEnter(producer, arrival)))
+    for (const producer of this.#lines.keys())
+      this.#change(producer, line => line.enterWhile(arrival => this.#mayEnter(producer, arrival)))
   }
 
   #mayEnter(producer: PartitionProducer, arrival: Arrival): boolean {
@@ -248,33 +248,33 @@ export class CapacityLines {
   tick(nowMs: number, failureOf: (producer: PartitionProducer, bytes: number) => RecordFailure): number {
     this.#serve()
     let refused = 0
-    for (const producer of this.#queues.keys()) {
+    for (const producer of this.#lines.keys()) {
       let failure: RecordFailure | undefined
       const fail = ({ record }: Arrival): RecordFailure => (failure ??= failureOf(producer, roughSizeOf(record)))
-      refused += this.#change(producer, queue => queue.refuseOver(nowMs, fail)) ?? 0
+      refused += this.#change(producer, line => line.refuseOver(nowMs, fail)) ?? 0
     }
     return refused
   }
 
   /** Refuses all that wait for a partition. @returns how many */
   close(producer: PartitionProducer, failure: RecordFailure): number {
-    return this.#change(producer, queue => queue.enterAll(() => failure)) ?? 0
+    return this.#change(producer, line => line.enterAll(() => failure)) ?? 0
   }
 
   /** Refuses the records of a request. @returns how many */
   withdraw(producer: PartitionProducer, of: MemoryPendingProduce, failure: RecordFailure): number {
-    return this.#change(producer, queue => queue.withdraw(of, failure)) ?? 0
+    return this.#change(producer, line => line.withdraw(of, failure)) ?? 0
   }
 
   /** @returns what `change` returns; `undefined`: nothing waits for the partition */
-  #change<Result>(producer: PartitionProducer, change: (queue: CapacityLine) => Result): Result | undefined {
-    const queue = this.#queues.get(producer)
-    if (queue === undefined) return undefined
-    const result = change(queue)
-    // A caller that has heard of its records may have sent others, which wait in a queue of their own where this one was left.
-    if (queue.isEmpty && this.#queues.get(producer) === queue) {
+  #change<Result>(producer: PartitionProducer, change: (line: CapacityLine) => Result): Result | undefined {
+    const line = this.#lines.get(producer)
+    if (line === undefined) return undefined
+    const result = change(line)
+    // A caller that has heard of its records may have sent others, which wait in a line of their own where this one was left.
+    if (line.isEmpty && this.#lines.get(producer) === line) {
       producer.charge.isWaitedFor = false
-      this.#queues.delete(producer)
+      this.#lines.delete(producer)
     }
     return result
   }

@@ -234,7 +234,7 @@ export class GroupRouting {
   coordinatorFound({ keyType, groupId, result }: NoticeOf<'coordinatorFound'>, now: number): void {
     const coordinators = this.coordinators[keyType]
     coordinators.endSearch(groupId, now)
-    const waiting = this.#waiting.queues.take(coordinatorPlace(keyType, groupId))
+    const waiting = this.#waiting.lines.take(coordinatorPlace(keyType, groupId))
     if (result.type === 'failed') {
       for (const request of waiting) fail(request, result)
       return

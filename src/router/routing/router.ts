@@ -274,7 +274,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
   }
 
   #reportWaiting(): void {
-    const deferred = this.parts.routing.queues.size
+    const deferred = this.parts.routing.lines.size
     if (deferred === this.#waitedBefore) return
     this.#waitedBefore = deferred
     this.#deps.metrics.gauge?.('router', 'waiting_requests', {}, this.#waitedBefore)
@@ -354,7 +354,7 @@ const statsOf = (
 ): RouterStats => ({
   accepted: openRequests.accepted,
   open: openRequests.open,
-  deferred: routing.queues.size,
+  deferred: routing.lines.size,
   brokersKnown: pool.size,
   brokersUp: pool.nodesUp(now),
   topicsKnown: leaders.topicCount,

@@ -70,8 +70,8 @@ export class Routing {
   }
 
   /** Requests that wait for a leader, a coordinator, a broker or the end of a pause. */
-  get queues(): RequestLines {
-    return this.#waiting.queues
+  get lines(): RequestLines {
+    return this.#waiting.lines
   }
 
   route(request: OpenRequest, now: number): void {
@@ -101,7 +101,7 @@ export class Routing {
   }
 
   isWaitedFor(topic: string): boolean {
-    return this.queues.has(topicPlace(topic)) || this.#options.followed.has(topic)
+    return this.lines.has(topicPlace(topic)) || this.#options.followed.has(topic)
   }
 
   notice(message: FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection, now: number): void {
@@ -128,7 +128,7 @@ export class Routing {
   }
 
   wake(place: WaitingPlace, now: number): void {
-    this.routeAll(this.queues.take(place), now)
+    this.routeAll(this.lines.take(place), now)
   }
 
   /** Applies metadata to the tables, and routes the requests that waited for it. */
@@ -154,7 +154,7 @@ export class Routing {
     followed.clear()
     this.groups.forgetCoordinators()
     const rest: OpenRequest[] = []
-    for (const request of [...pool.stop(), ...this.queues.takeAll()]) {
+    for (const request of [...pool.stop(), ...this.lines.takeAll()]) {
       if (isOf(request, 'produceBatch')) notSent(request, 'clusterChanged')
       else rest.push(request)
     }
@@ -166,7 +166,7 @@ export class Routing {
     this.wake(topicPlace(topic), now)
     // A known topic that a look-up did not find is looked up again soon, even if no request waits for it.
     if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
-    if (!this.queues.has(topicPlace(topic))) this.#forgetWant(topic)
+    if (!this.lines.has(topicPlace(topic))) this.#forgetWant(topic)
   }
 
   /** Ends the look-ups of a name that is not a known topic and for which no request waits. */

@@ -26,7 +26,7 @@ export const nodePlace = (nodeId: number): WaitingPlace => `node:${nodeId}`
 
 /** Requests that cannot be sent now. Each waits at a place, or for the end of a pause. */
 export class WaitingRequests {
-  readonly queues: RequestLines
+  readonly lines: RequestLines
   readonly #options: WaitingOptions
   #pauses = 0
 
@@ -35,7 +35,7 @@ export class WaitingRequests {
     this.#options = options
     const { openRequests, settings } = options
     const limit = settings.maxWaitingRequests
-    this.queues = new RequestLines({
+    this.lines = new RequestLines({
       openRequests,
       limit,
       onEvicted: request => fail(request, tooManyWaiting(limit)),
@@ -47,7 +47,7 @@ export class WaitingRequests {
 
   /** Adds a request. Returns false when the limit is reached; the request has then been answered. */
   enqueue(place: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
-    if (this.queues.enqueue(place, request, as)) return true
+    if (this.lines.enqueue(place, request, as)) return true
     fail(request, tooManyWaiting(this.#options.settings.maxWaitingRequests))
     return false
   }
@@ -192,13 +192,13 @@ const SLACK = 16
 class Place implements Holder {
   readonly at: WaitingPlace
   readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
-  readonly #queues: RequestLines
+  readonly #lines: RequestLines
   /** The requests in the order in which they came, each at its `nth`; `undefined`: it has left. */
   #order: (OpenRequest | undefined)[] = []
 
-  constructor(at: WaitingPlace, queues: RequestLines) {
+  constructor(at: WaitingPlace, lines: RequestLines) {
     this.at = at
-    this.#queues = queues
+    this.#lines = lines
   }
 
   add(request: OpenRequest, as: WaitingClass): void {
@@ -222,6 +222,6 @@ class Place implements Holder {
   }
 
   release(request: OpenRequest): void {
-    this.#queues.left(this, request)
+    this.#lines.left(this, request)
   }
 }
