@@ -3,6 +3,7 @@ import type { ConsumeManyResult } from '../consumer/group/consume-result.js'
 import type { ConsumerGroups } from '../consumer/group/consumer-groups.js'
 import { LoopDemand } from '../consumer/group/loop-demand.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { inTime } from '../core/in-time.js'
 import { withFields } from '../core/log-fields.js'
 import type { Logger, MonotonicClock, Offset } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
@@ -285,13 +286,18 @@ export class Webhook {
     }
   }
 
-  /** No attempt begins from now on. Resolves when the group is left. @param graceMs for answers under way */
-  async close(graceMs: number): Promise<void> {
+  /**
+   * No attempt begins from now on. Resolves when the group is left.
+   *
+   * @param graceMs for answers under way
+   * @param timeoutMs for all of it
+   */
+  async close(graceMs: number, timeoutMs: number): Promise<void> {
     if (this.#isClosing) return
     this.#isClosing = true
     clearTimeout(this.#timer)
     clearTimeout(this.#askTimer)
-    await this.#deps.cluster.groups.leave(this.group, graceMs)
+    await inTime(this.#deps.cluster.groups.leave(this.group, graceMs), timeoutMs, () => undefined)
     this.#cut.abort()
     this.#demand.close()
     this.#run.stop()

@@ -17,6 +17,7 @@ import type { WebhookStatus } from './webhook-status.js'
 const ANSWERS_SHARE = 0.7
 /** How long the answers of a webhook that is removed are waited for, as groups wait in a rebalance. */
 const REMOVED_GRACE_MS = 5_000
+const REMOVED_TIMEOUT_MS = 30_000
 
 /** A Kafka cluster with webhooks. */
 export interface ClusterOfWebhooks {
@@ -76,7 +77,7 @@ export class Webhooks implements WebhookDesk {
 
   #end(name: string, webhook: Webhook): void {
     this.#webhooks.delete(name)
-    const ended = webhook.close(REMOVED_GRACE_MS).finally(() => {
+    const ended = webhook.close(REMOVED_GRACE_MS, REMOVED_TIMEOUT_MS).finally(() => {
       this.#ending.delete(name)
       if (!this.#isClosing) this.#startMissing()
     })
@@ -118,7 +119,7 @@ export class Webhooks implements WebhookDesk {
   async close(timeoutMs: number): Promise<void> {
     this.#isClosing = true
     const graceMs = timeoutMs * ANSWERS_SHARE
-    const closed = Array.from(this.#webhooks.values(), webhook => webhook.close(graceMs))
+    const closed = Array.from(this.#webhooks.values(), webhook => webhook.close(graceMs, timeoutMs))
     await inTime(Promise.all([...closed, ...this.#ending.values()]), timeoutMs, () => undefined)
     await Promise.all(Array.from(this.#clusters.values(), ({ groups }) => groups.stop(0, 0)))
   }

@@ -188,6 +188,17 @@ describe('webhooks', () => {
     expect(await committed(topic)).to.deep.equal([1])
   })
 
+  it('end in their time where no broker answers', async () => {
+    const topic = await stage.topic()
+    endpoint.answers = () => undefined
+    const webhooks = open({ topic })
+    await write(topic, 'a')
+    await until(() => endpoint.attempts.length === 1)
+    await castellan.router.stop()
+    await webhooks.close(50)
+    expect(endpoint.open.size, 'it is cut').to.equal(0)
+  })
+
   it('write dead letters into their topic', async () => {
     const [topic, dead] = [await stage.topic(), await stage.topic('dead')]
     endpoint.answers = () => 422

@@ -92,6 +92,8 @@ interface Group {
   readonly releaseShare: () => void
   readonly actor: GroupActor<GroupMessage>
   readonly consumer: GroupConsumer
+  /** Resolves when the group is left; `undefined`: it is not being left. */
+  leaving: Promise<void> | undefined
 }
 
 /**
@@ -332,7 +334,12 @@ export class ConsumerGroups implements LendingGroups {
     this.#deadlines.stop()
   }
 
-  async #leave(groupId: string, { actor }: Group, graceMs: number): Promise<void> {
+  /** Once for each group, also when one that is being left is stopped with all others. */
+  #leave(groupId: string, group: Group, graceMs: number): Promise<void> {
+    return (group.leaving ??= this.#leaveOnce(groupId, group, graceMs))
+  }
+
+  async #leaveOnce(groupId: string, { actor }: Group, graceMs: number): Promise<void> {
     await new Promise<void>(resolve => actor.tell({ type: 'stop', graceMs, onStopped: resolve }))
     refuseAll(actor.stop(), SHUTTING_DOWN)
     this.#forget(groupId)
@@ -415,7 +422,7 @@ export class ConsumerGroups implements LendingGroups {
       },
       onLate: message => this.#tellGroup(groupId, message, client)
     })
-    return { actor, consumer, releaseShare: this.#shares.take(client) }
+    return { actor, consumer, releaseShare: this.#shares.take(client), leaving: undefined }
   }
 
   #forget(groupId: string): void {
