@@ -77,13 +77,14 @@ export class FetchAdmission implements QueueAdmission {
    * bytes.
    */
   #maxBytes: number
+  #look = (): void => {}
   /** Time of the last request of an impatient reader. */
   #impatientAt = Number.NEGATIVE_INFINITY
 
   constructor(readCache: ReadCache, options: FetchDataOptions) {
     this.#readCache = readCache
     this.#options = options
-    this.#queues = new FetchQueues(readCache)
+    this.#queues = new FetchQueues(readCache, () => this.#look())
     this.#session = new FetchSession(options.fetchBufferBytes)
     this.#context = {
       readCache,
@@ -114,7 +115,11 @@ export class FetchAdmission implements QueueAdmission {
     this.#setIdentity(waiter)
     if ((waiter.request.maxWaitMs ?? 0) < PATIENT_MS) this.#impatientAt = this.#options.now()
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.state.position
-    this.#queues.add(waiter, isAtEnd)
+    this.#queues.add(waiter, isAtEnd, this.#options.now())
+  }
+
+  onReady(look: () => void): void {
+    this.#look = look
   }
 
   answerOldestReader(): void {

@@ -17,6 +17,11 @@ export interface Unserved {
 }
 
 const UNSEEN = -1
+/**
+ * Requests that only look for records written since their partition was read to its end are gathered for so long after a
+ * catch-up call. A thousand partitions come to their ends one by one, and each would have a call of its own.
+ */
+const GATHER_MS = 10
 // Answered requests are dropped from the queues after this many additions. A lower number costs more, because each pass
 // checks all queued requests.
 const ADDED_BEFORE_DROPPING = 20_000
@@ -48,12 +53,21 @@ export class FetchQueues {
   #added = 0
   /** The version of the identities when they were last compared with the long poll. */
   #identityVersion = UNSEEN
+  /** All that waits to catch up are requests that only look. */
+  #onlyLooks = true
+  #caughtUpAt = Number.NEGATIVE_INFINITY
+  /** Runs while requests are gathered that only look. */
+  #gathering: NodeJS.Timeout | undefined
+  readonly #onGathered: () => void
 
-  constructor(identities: Identities) {
+  /** @param onGathered called when gathered requests may be sent */
+  constructor(identities: Identities, onGathered: () => void) {
     this.#identities = identities
+    this.#onGathered = onGathered
   }
 
   isEmpty(slot: FetchSlot): boolean {
+    if (slot === 'catchUp' && this.#onlyLooks && this.#gathering !== undefined) return true
     if (!this.#queues[slot].isEmpty) return false
     return slot === 'catchUp' || this.#inFlight.tail !== undefined || !this.poll.isAwaited
   }
@@ -64,7 +78,7 @@ export class FetchQueues {
   }
 
   /** Adds a request to a call in flight for the same offset, or else to a queue. */
-  add(waiter: FetchWaiter, isAtEnd: boolean): void {
+  add(waiter: FetchWaiter, isAtEnd: boolean, now: number): void {
     if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
     const { key, state } = waiter
     const { position } = state
@@ -77,7 +91,23 @@ export class FetchQueues {
     }
     // While a long poll is in flight, a catch-up call asks for records that may have been written since.
     const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
+    if (slot === 'catchUp' && isAtEnd) this.#gather(now)
+    else if (slot === 'catchUp') this.#onlyLooks = false
     this.#queues[slot].add(key, position, waiter)
+  }
+
+  #gather(now: number): void {
+    const leftMs = this.#caughtUpAt + GATHER_MS - now
+    if (this.#gathering !== undefined || leftMs <= 0) return
+    this.#gathering = setTimeout(() => {
+      this.#gathering = undefined
+      this.#onGathered()
+    }, leftMs)
+  }
+
+  #stopGathering(): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
   }
 
   /** Queues requests that have read everything before `position` and wait for the next record. */
@@ -94,6 +124,7 @@ export class FetchQueues {
   putBack({ slot }: FetchDataCall, unserved: readonly Unserved[], firstAlone: boolean): void {
     if (firstAlone) this.#isFirstAlone = true
     const left = unserved.map(toQueued).filter(({ waiters }) => waiters.length > 0)
+    if (left.length > 0) this.#onlyLooks = false
     if (slot === 'catchUp') this.#queues.catchUp.putBack(left)
     else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
   }
@@ -103,23 +134,29 @@ export class FetchQueues {
    * their partition.
    */
   moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
-    if (waiters.length > 0) this.#queues.catchUp.addFirst(key, position, waiters)
+    if (waiters.length === 0) return
+    this.#onlyLooks = false
+    this.#queues.catchUp.addFirst(key, position, waiters)
   }
 
   /** Returns a call with the offset of each partition that was requested first; `undefined` when no request waits. */
   takeCall(slot: FetchSlot, maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
-    const call = slot === 'tail' ? this.#takePoll(maxPartitions, now, expectedSince) : this.#takeCatchUp(maxPartitions)
+    const call =
+      slot === 'tail' ? this.#takePoll(maxPartitions, now, expectedSince) : this.#takeCatchUp(maxPartitions, now)
     this.#inFlight[slot] = call
     return call
   }
 
-  #takeCatchUp(maxPartitions: number): FetchDataCall | undefined {
+  #takeCatchUp(maxPartitions: number, now: number): FetchDataCall | undefined {
+    this.#stopGathering()
+    this.#caughtUpAt = now
     const limit = this.#isFirstAlone ? 1 : maxPartitions
     this.#isFirstAlone = false
     const partitions = new Map<string, Wanted>()
     while (partitions.size === 0 && !this.#queues.catchUp.isEmpty) {
       for (const [key, wanted] of this.#takeOpen('catchUp', limit)) partitions.set(key, wanted)
     }
+    this.#onlyLooks = this.#queues.catchUp.isEmpty
     return partitions.size === 0 ? undefined : { slot: 'catchUp', partitions }
   }
 
@@ -236,6 +273,8 @@ export class FetchQueues {
 
   drain(): FetchWaiter[] {
     if (this.#inFlight.tail === undefined) this.restPoll()
+    this.#stopGathering()
+    this.#onlyLooks = true
     return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
   }
 

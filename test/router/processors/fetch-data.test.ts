@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { BrokerClient, FetchCall } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
@@ -550,6 +551,53 @@ describe('fetch data processor', () => {
       stage.ask(8, B)
       const call = stage.issue()
       expect([...call.partitions.keys()]).to.deep.equal(['api/17'])
+    })
+
+    it('gathers partitions for 10 ms that ask what may have been written, but none that has records to read', () => {
+      const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+      try {
+        const stage = new FetchStage(100, 'readUncommitted', 100)
+        const { catchUp } = stage.fetch
+        let woken = 0
+        stage.fetch.onReady(() => woken++)
+        const partition = (at: number) => ({ topic: 'many', partition: at })
+        const keysOf = (call: FetchDataCall): string[] => [...call.partitions.keys()]
+        stage.ask(50)
+        for (let at = 0; at < 5; at++) stage.ask(7, partition(at))
+        const answers = Array.from({ length: 5 }, (_, at) => [
+          `many/${at}@7`,
+          { batches: [fakeBatch(7, [5])], highWatermark: 8 }
+        ])
+        stage.answer(stage.issue(), { 'perf/16@50': {}, ...Object.fromEntries(answers) })
+        stage.issue('tail')
+        stage.now += 100
+
+        stage.ask(8, partition(0))
+        const lone = stage.issue()
+        expect(keysOf(lone), 'the first one asks at once').to.deep.equal(['many/0'])
+        stage.ask(8, partition(1))
+        stage.answer(lone, { 'many/0@8': { highWatermark: 8 } })
+        stage.ask(8, partition(2))
+        expect([catchUp.isEmpty, woken]).to.deep.equal([true, 0])
+        stage.now += 10
+        clock.tick(10)
+        expect([catchUp.isEmpty, woken]).to.deep.equal([false, 1])
+        const gathered = stage.issue()
+        expect(keysOf(gathered)).to.deep.equal(['many/1', 'many/2'])
+        stage.answer(gathered, { 'many/1@8': {}, 'many/2@8': {} })
+
+        stage.ask(8, partition(3))
+        expect(catchUp.isEmpty).to.equal(true)
+        stage.ask(0, partition(9))
+        expect(catchUp.isEmpty).to.equal(false)
+        expect(keysOf(stage.issue())).to.deep.equal(['many/3', 'many/9'])
+        stage.ask(8, partition(4))
+        expect(clock.countTimers()).to.equal(1)
+        stage.fetch.drain()
+        expect(clock.countTimers()).to.equal(0)
+      } finally {
+        clock.restore()
+      }
     })
   })
 })

@@ -288,7 +288,7 @@ describe('fetch data processor: its session', () => {
   })
 
   it('loses no request for one offset, whatever each knows of the topic', () => {
-    const queues = new FetchQueues({ identityOf: () => undefined, identityVersion: 1 })
+    const queues = new FetchQueues({ identityOf: () => undefined, identityVersion: 1 }, () => undefined)
     const requests = ['one', 'another'].map(topicId => {
       const request = stage.accept('fetchData', { topicPartition: at(0), offset: 5 })
       request.identity = { topicId, leaderEpoch: 0 }
