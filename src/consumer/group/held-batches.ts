@@ -30,6 +30,8 @@ export class HeldBatches {
     this.release(holder)
     this.#held.set(holder, bytes)
     this.#bytes += bytes
+    // To look for the first one means to pass all places that were given up.
+    if (this.#bytes <= this.#maxBytes) return
     for (const [other] of this.#held) {
       if (this.#bytes <= this.#maxBytes || other === holder) break
       this.release(other)

@@ -74,6 +74,8 @@ export class LoopDemand {
   readonly #missing = new Set<string>()
   /** Topics that may have a message, in the order in which they are asked. */
   readonly #ready = new Set<LoopTopic>()
+  /** Kept between requests: to begin anew means to pass all places of a thousand topics that have had their turns. */
+  #turns = this.#ready.values()
   /** Topics with partitions that are to be told that a message is wanted. */
   readonly #idle = new Set<LoopTopic>()
   #limits: MessageLimits = { maxMessages: 1, maxBytes: 1 }
@@ -213,10 +215,18 @@ export class LoopDemand {
       this.#idle.delete(topic)
       topic.wakeIdle()
     }
-    for (const topic of this.#ready) {
+    for (let topic = this.#nextReady(); topic !== undefined; topic = this.#nextReady()) {
       this.#ready.delete(topic)
       if (topic.answer(this)) break
     }
     this.#isServing = false
+  }
+
+  #nextReady(): LoopTopic | undefined {
+    const next = this.#turns.next()
+    if (next.done !== true) return next.value
+    // Topics that have become ready since it had passed the last one.
+    this.#turns = this.#ready.values()
+    return this.#turns.next().value
   }
 }
