@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { addressProblem, namedNetworks, type Target } from '../../../src/webhooks/endpoint/addresses.js'
+import { embeddedIn } from './address-forms.js'
 
 const https: Target = { port: 443, isPlain: false }
 const http = (port: number): Target => ({ port, isPlain: true })
@@ -61,30 +62,6 @@ const reachable = [
   .flat()
   .slice(1)
 
-/** An address of IPv4 in each form of IPv6 that stands for it. */
-const formsOf = (v4: string): readonly string[] => {
-  const [a, b, c, d] = v4.split('.').map(Number) as [number, number, number, number]
-  const group = (high: number, low: number): string => ((high << 8) | low).toString(16)
-  const [first, second] = [group(a, b), group(c, d)]
-  const [notFirst, notSecond] = [group(a ^ 255, b ^ 255), group(c ^ 255, d ^ 255)]
-  return [
-    `::ffff:${v4}`,
-    `::FFFF:${first}:${second}`,
-    `0:0:0:0:0:ffff:${first}:${second}`,
-    `::${v4}`,
-    `::${first}:${second}`,
-    `::ffff:0:${v4}`,
-    `::ffff:0:${first}:${second}`,
-    `64:ff9b::${v4}`,
-    `64:ff9b::${first}:${second}`,
-    `64:ff9b:1::${first}:${second}`,
-    `64:ff9b:1:${first}:${group(0, c)}:${group(d, 0)}::`,
-    `2002:${first}:${second}::1`,
-    `2001:0:${first}:${second}:0:0:f7f7:f7f7`,
-    `2001:0:808:808:0:0:${notFirst}:${notSecond}`
-  ]
-}
-
 describe('the addresses of webhooks', () => {
   it('are by default those that IANA calls globally reachable, but for Azure’s WireServer', () => {
     for (const address of notReachable) expect(problemOf(address), address).to.match(/is in none of webhooks.networks$/)
@@ -115,7 +92,7 @@ describe('the addresses of webhooks', () => {
     fc.assert(
       // ::0.0.0.1 is loopback of IPv6.
       fc.property(fc.constantFrom(...notReachable.filter(one => one.includes('.') && one !== '0.0.0.1')), v4 => {
-        for (const form of formsOf(v4)) {
+        for (const form of embeddedIn(v4)) {
           expect(problemOf(form), form).to.be.a('string')
           expect(problemOf(form, https, v6), form).to.be.a('string')
         }
@@ -125,7 +102,7 @@ describe('the addresses of webhooks', () => {
 
   it('of IPv6 with a reachable one inside are those that are reachable themselves, or named', () => {
     const allowed = (networks: readonly string[]): string[] =>
-      formsOf('8.8.4.4').filter(form => problemOf(form, https, { networks }) === undefined)
+      embeddedIn('8.8.4.4').filter(form => problemOf(form, https, { networks }) === undefined)
     expect(allowed(['public'])).to.deep.equal([
       '::ffff:8.8.4.4',
       '::FFFF:808:404',
@@ -133,7 +110,7 @@ describe('the addresses of webhooks', () => {
       '64:ff9b::8.8.4.4',
       '64:ff9b::808:404'
     ])
-    expect(allowed(['public', '::/0'])).to.deep.equal(formsOf('8.8.4.4'))
+    expect(allowed(['public', '::/0'])).to.deep.equal(embeddedIn('8.8.4.4'))
   })
 
   it('that are public are asked by https on port 443 only', () => {
