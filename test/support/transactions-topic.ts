@@ -9,7 +9,7 @@ export const ALL = ['first', 'aborted', 'second', 'open']
 
 /** A topic with records of transactions: committed, aborted, committed, and one that stays open. */
 export async function topicOfTransactions(
-  stage: Stage<EmbeddedCluster>,
+  stage: Pick<Stage<EmbeddedCluster>, 'keep' | 'library' | 'topic'>,
   headers: readonly RecordHeader[] = []
 ): Promise<string> {
   const topic = await stage.topic()
