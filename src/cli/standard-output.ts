@@ -65,7 +65,7 @@ export function writeTable<Row extends object>(
     for (const row of rows) stdout.write(`${printableJson(JSON.stringify(row))}\n`)
     return
   }
-  const cells = rows.map(row => columns.map(column => printable(String(row[column] ?? '-'))))
+  const cells = rows.map(row => columns.map(column => printable(textOf(row[column] ?? '-'))))
   const headline = columns.map(toTitle)
   const widths = headline.map((title, at) =>
     cells.reduce((widest, row) => Math.max(widest, row[at]!.length), title.length)
@@ -80,6 +80,8 @@ export function writeTable<Row extends object>(
     stdout.write(`${padded.join('  ').trimEnd()}\n`)
   }
 }
+
+const textOf = (cell: unknown): string => (Array.isArray(cell) ? cell.join(' ') : String(cell))
 
 /** The title of a column: `sizeBytes` => `BYTES`, `firstSequence` => `FIRST SEQUENCE`. */
 const toTitle = (column: string): string =>

@@ -375,7 +375,8 @@ export class KafkajsConnection {
   }
 
   #unreachable(error: Error): UnavailableError {
-    return connectionRefused(this.name, error, this.#settings.tls !== undefined)
+    const { tls } = this.#settings
+    return connectionRefused(this.name, error, tls !== undefined, tls?.ca !== undefined)
   }
 
   #refusal(error: Error): CastellanError {

@@ -24,6 +24,8 @@ const unknownAuthority: Trouble = {
   brief: 'the certificate of the broker is not signed by a trusted authority',
   advice: 'name the authority with tls.caFile'
 }
+/** Where an authority is named. */
+const OTHER_AUTHORITY = 'tls.caFile has no authority that has signed it: name that one'
 const selfSigned: Trouble = { ...unknownAuthority, brief: 'the certificate of the broker is self-signed' }
 const noRoute: Trouble = { brief: 'there is no route to the host' }
 
@@ -58,9 +60,16 @@ const troubles: ReadonlyMap<string, Trouble> = new Map([
  * The error for a connection that could not be opened: the cause, and advice on what to check.
  *
  * @param name HOST:PORT of the broker
+ * @param hasAuthority `tls.caFile` names authorities
  */
-export function connectionRefused(name: string, error: NodeJS.ErrnoException, isTls: boolean): UnavailableError {
-  const { brief, advice } = troubleOf(error, isTls)
+export function connectionRefused(
+  name: string,
+  error: NodeJS.ErrnoException,
+  isTls: boolean,
+  hasAuthority = false
+): UnavailableError {
+  const { brief, advice: general } = troubleOf(error, isTls)
+  const advice = hasAuthority && general === unknownAuthority.advice ? OTHER_AUTHORITY : general
   const code = error.code === undefined ? '' : ` (${error.code})`
   const message = `no connection to ${name}: ${brief}${advice === undefined ? '' : `; ${advice}`}${code}`
   return new UnavailableError('brokerUnreachable', message, error, brief)

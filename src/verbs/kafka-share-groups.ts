@@ -103,7 +103,9 @@ export class KafkaShareGroups implements ShareGroupVerbs {
     timeoutMs: number
   ): Promise<readonly MovedPartition[]> {
     const limit = this.#limit(timeoutMs)
-    await this.#requireEmpty(groupId, limit)
+    // A look is no change: it may be taken while workers are at work.
+    if (isDryRun) await this.#require(groupId, limit)
+    else await this.#requireEmpty(groupId, limit)
     const [starts, wanted] = await Promise.all([this.#starts(topic, groupId, limit), this.#offsetsAt(topic, to, limit)])
     const moved = wanted.map(([partition, offset]) => ({
       partition,

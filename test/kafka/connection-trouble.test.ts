@@ -67,6 +67,18 @@ describe('the reason why there is no connection to a broker', () => {
       expect(told(code, true)).to.contain('what the system')
   })
 
+  it('is that the authority that was named has not signed the certificate', () => {
+    for (const code of [
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
+    ]) {
+      const { message } = connectionRefused(NAME, failure(code), true, true)
+      expect(message).to.match(/; tls\.caFile has no authority that has signed it: name that one \(/)
+    }
+    expect(connectionRefused(NAME, failure('CERT_HAS_EXPIRED'), true, true).message).to.match(/has expired \(/)
+  })
+
   it('is that another protocol is spoken there', () => {
     const http = speaksAnotherProtocol(NAME, new ForeignProtocolError('HTTP'))
     expect(http.message).to.equal(

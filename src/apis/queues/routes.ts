@@ -141,7 +141,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
     params,
     summary: 'Moves the group to other offsets of the topic',
     description:
-      'Only while the group has no members: gateways leave 30 s after their last acquire. Locks and delivery counts are gone.',
+      'Only while the group has no members, except with `dryRun`: gateways leave 30 s after their last acquire. Locks and delivery counts are gone.',
     body: { ...body('Where the group begins', resetBody), required: true },
     answers: {
       200: {

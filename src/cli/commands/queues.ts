@@ -47,7 +47,7 @@ export const queuesCommand: CommandDescription = {
         ...clientOptions
       ],
       notes:
-        'Kafka refuses while the group has members: gateways leave 30 s after their last acquire. Offsets must be in the log.',
+        'Kafka refuses while the group has members, except with --dry-run: gateways leave 30 s after their last acquire. Offsets must be in the log.',
       examples: [
         'castellan queues reset orders workers --to earliest --dry-run',
         'castellan queues reset orders workers --to 0=12,1=30 --yes'
@@ -79,7 +79,7 @@ function placeOf(text: string): ResetTo {
 async function listQueues(line: Command, { stdout }: Process, { verbs, timeoutMs }: Client): Promise<number> {
   const { groups } = await failing(verbs.shareGroups.list({}, timeoutMs))
   const rows = groups.map(({ groupId: group, state, members, topics }) => {
-    return { group, state, members: members.length, topics: topics.join(' ') }
+    return { group, state, members: members.length, topics }
   })
   writeTable(stdout, line.opts<QueuesFlags>().format, ['group', 'state', 'members', 'topics'], rows)
   return EXIT_OK

@@ -35,6 +35,8 @@ describe('castellan queues', function () {
       '{"partition":0,"from":null,"to":2}\n{"partition":1,"from":null,"to":1}\n'
     )
     expect(await out()).to.equal('GROUP    STATE  MEMBERS  TOPICS\nworkers  Empty        0  jobs\n')
+    const group = { group: 'workers', state: 'Empty', members: 0, topics: ['jobs'] }
+    expect(JSON.parse(await out('list', '--format', 'json'))).to.deep.equal(group)
     expect(await reset('--to', '0=1', '--dry-run')).to.equal('{"partition":0,"from":2,"to":1}\n')
     expect(await out('describe', 'jobs', 'workers')).to.equal(
       'Empty, members: 0, start: latest, lockMs: 30000, deliveryLimit: 5, deadLetters: -, isolation: readUncommitted\n' +
