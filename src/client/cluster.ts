@@ -15,7 +15,7 @@ import type { BrokerClientFactory, ConnectionSettings } from '../kafka/broker-cl
 import { createBrokerClientFactory } from '../kafka/broker-client-factory.js'
 import { type CompressionCodec, requireCodec } from '../kafka/compression.js'
 import type { DurableDelivery } from '../producer/disk/durable-delivery.js'
-import type { DurableQueue } from '../producer/disk/durable-queue.js'
+import type { DurableBacklog } from '../producer/disk/durable-backlog.js'
 import { keepReceiptSecret, receiptSecretIn } from '../producer/log/receipt-secret.js'
 import type { WalSettings } from '../producer/log/settings.js'
 import type { Delivery, DeliveryDeps } from '../producer/memory/delivery.js'
@@ -121,7 +121,7 @@ export class Cluster {
   readonly #deliveryDeps: DeliveryDeps & Pick<ClusterDeps, 'waitingMaxBytes'>
   readonly #ofQueues: Omit<OpenQueuesOptions, keyof QueuesOfCluster>
   /** The durable log of this cluster alone. */
-  readonly #queue: DurableQueue | undefined
+  readonly #queue: DurableBacklog | undefined
   /** The delivery from the log of the cluster, then those from orphaned logs. */
   readonly #fromLogs: readonly DurableDelivery[]
   #transactions: Transactions | undefined

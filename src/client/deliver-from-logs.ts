@@ -1,20 +1,20 @@
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import { DurableDelivery } from '../producer/disk/durable-delivery.js'
-import { DurableQueue, type DurableQueueOptions } from '../producer/disk/durable-queue.js'
+import { DurableBacklog, type DurableBacklogOptions } from '../producer/disk/durable-backlog.js'
 import { askForRetention } from '../producer/disk/retention-watch.js'
 import type { DeliveryDeps } from '../producer/memory/delivery.js'
 import type { MemoryReceipts } from '../producer/memory/memory-receipts.js'
 
 /** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
 export interface OrphanedLog {
-  readonly queue: DurableQueue
+  readonly queue: DurableBacklog
   readonly metrics: (of: MetricsLogger) => MetricsLogger
   readonly deliveries: DurableDelivery[]
 }
 
 /** The durable log that the clusters of the process share, and the name of this cluster in the log. */
 export interface PlaceInLog {
-  readonly queue: DurableQueue
+  readonly queue: DurableBacklog
   readonly cluster: string
   /** Durable logs of processes that no longer exist. Their records are delivered, too. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
@@ -22,7 +22,7 @@ export interface PlaceInLog {
   readonly receipts?: MemoryReceipts | undefined
 }
 
-export const createQueue = (options: DurableQueueOptions): DurableQueue => new DurableQueue(options)
+export const createQueue = (options: DurableBacklogOptions): DurableBacklog => new DurableBacklog(options)
 
 /**
  * Delivers the records of a cluster from its durable log, and from each orphaned log.

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { performanceClock } from '../core/clocks.js'
-import type { DurableReceiptSettings } from '../producer/disk/durable-queue.js'
+import type { DurableReceiptSettings } from '../producer/disk/durable-backlog.js'
 import { MemoryReceipts } from '../producer/memory/memory-receipts.js'
 import { ISSUER_BYTES, PLACE_BYTES, ReceiptKey } from '../producer/receipts/receipt-ids.js'
 import { Receipts } from '../producer/receipts/receipts.js'

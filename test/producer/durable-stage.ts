@@ -1,8 +1,8 @@
 import sinon from 'sinon'
 import { defaultLogger, type MetricsLogger } from '../../src/core/metrics/metrics-logger.js'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
+import { DurableBacklog } from '../../src/producer/disk/durable-backlog.js'
 import { DurableDelivery } from '../../src/producer/disk/durable-delivery.js'
-import { DurableQueue } from '../../src/producer/disk/durable-queue.js'
 import type { DurablePendingProduce } from '../../src/producer/disk/record-outcomes.js'
 import { LocalKeys } from '../../src/producer/keys/local-keys.js'
 import { idempotencySettings } from '../../src/producer/keys/settings.js'
@@ -49,7 +49,7 @@ export class DurableStage {
   losses!: Losses
   /** What the next start sets for receipts. */
   receiptLimits: Partial<ReceiptSettings>
-  queue!: DurableQueue
+  queue!: DurableBacklog
   /** How far the clock of the machine was set back. */
   setBackMs = 0
   /** Reads of the log. */
@@ -98,7 +98,7 @@ export class DurableStage {
         throw error
       }
     })
-    this.queue = new DurableQueue({
+    this.queue = new DurableBacklog({
       keys: this.keys,
       receipts: limits.maxBytes === 0 ? undefined : { limits, receipts: this.receipts, keepSecret: () => undefined },
       settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },

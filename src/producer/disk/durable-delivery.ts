@@ -24,8 +24,8 @@ import { roughSizeOf } from '../memory/waiting-records.js'
 import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
+import type { ClusterDelivery, DurableBacklog, OpenedQueue } from './durable-backlog.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
-import type { ClusterDelivery, DurableQueue, OpenedQueue } from './durable-queue.js'
 import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { durableViewOf, troubledIn, whyOpen } from './durable-topic-view.js'
@@ -38,7 +38,7 @@ import { RetentionWatch } from './retention-watch.js'
 export interface DurableDeliveryDeps extends DeliveryDeps {
   /** Name of the cluster in the configuration: destinations in the log begin with it. */
   readonly cluster: string
-  readonly queue: DurableQueue
+  readonly queue: DurableBacklog
   /** How long Kafka keeps the records of a topic, in milliseconds. Absent: there is no warning of records that have waited too long. */
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }

@@ -7,7 +7,7 @@ import type { StoredEntry } from '../log/entry.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type RefusedRecords, RequestOutcomes } from '../memory/pending-produce.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
-import type { OpenedQueue } from './durable-queue.js'
+import type { OpenedQueue } from './durable-backlog.js'
 
 /** The outcomes of one request whose records are written to the log first. */
 export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {

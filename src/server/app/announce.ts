@@ -3,7 +3,7 @@ import type { Logger } from '../../core/model.js'
 import { requiresCredentials } from '../../http/access/settings.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { HttpUrls } from '../../http/server/http.js'
-import type { DurableQueue } from '../../producer/disk/durable-queue.js'
+import type { DurableBacklog } from '../../producer/disk/durable-backlog.js'
 import type { Config } from '../config/config.js'
 import { settingsOfApis } from '../config/schema.js'
 
@@ -29,7 +29,7 @@ export function announceBrokers(config: Config, version: string, embedded: strin
  */
 export async function announceDurableLog(
   config: Config,
-  queue: Pick<DurableQueue, 'path' | 'leftRecords' | 'whyUnusable'>,
+  queue: Pick<DurableBacklog, 'path' | 'leftRecords' | 'whyUnusable'>,
   enabled: readonly HttpApi[],
   log: Logger
 ): Promise<void> {

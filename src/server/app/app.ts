@@ -45,7 +45,7 @@ import type { CertificateRow, ClockRow, QueueRow, StatusPart } from '../../http/
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { caveatApartOf, troubleApartOf } from '../../http/status/words-apart.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import type { LogStorage } from '../../producer/disk/durable-queue.js'
+import type { LogStorage } from '../../producer/disk/durable-backlog.js'
 import type { LocalKeys } from '../../producer/keys/local-keys.js'
 import { leftDirectories } from '../../producer/log/open-durable-log.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'

@@ -13,7 +13,7 @@ import { distinct, type Notice, notReady } from '../../core/notice.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
-import { DurableQueue, type LogStorage } from '../../producer/disk/durable-queue.js'
+import { DurableBacklog, type LogStorage } from '../../producer/disk/durable-backlog.js'
 import type { LocalKeys } from '../../producer/keys/local-keys.js'
 import { operations } from '../../router/processors/operations.js'
 import type { Verbs } from '../../verbs/verbs.js'
@@ -65,7 +65,7 @@ export class Clusters {
   /** By the name of the cluster. */
   readonly #checks = new Map<string, DurabilityCheck>()
   /** The durable log of all clusters. It is closed after all writing has ended. */
-  readonly queue: DurableQueue
+  readonly queue: DurableBacklog
   readonly #orphaned: OrphanedLogs
   readonly #giver: TokenGiver
   #logWatch: DurableLogWatch | undefined
@@ -85,7 +85,7 @@ export class Clusters {
       worker,
       receipts: receipts?.ofLogs
     }
-    this.queue = new DurableQueue({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
+    this.queue = new DurableBacklog({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, shared)
     this.#giver = tokenGiverOf(config)
     this.#isKept = namesOfOwners(config, deps.apis).length > 0

@@ -2,7 +2,7 @@ import { basename } from 'node:path'
 import type { OrphanedLog } from '../../client/deliver-from-logs.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
-import { DurableQueue, type DurableQueueOptions } from '../../producer/disk/durable-queue.js'
+import { DurableBacklog, type DurableBacklogOptions } from '../../producer/disk/durable-backlog.js'
 
 const CHECK_EVERY_MS = 1_000
 /** Pause between two checks whether an orphaned log is empty, or can be opened. */
@@ -46,7 +46,7 @@ export async function watchDurableLog(
 }
 
 export type OrphanedLogOptions = Pick<
-  DurableQueueOptions,
+  DurableBacklogOptions,
   'settings' | 'log' | 'metrics' | 'now' | 'clock' | 'worker' | 'receipts'
 >
 
@@ -57,7 +57,7 @@ export type OrphanedLogOptions = Pick<
  */
 export class OrphanedLogs {
   readonly all: readonly OrphanedLog[]
-  readonly #log: DurableQueueOptions['log']
+  readonly #log: DurableBacklogOptions['log']
   readonly #open = new Set<OrphanedLog>()
   readonly #logged = new Set<string>()
   #timer: NodeJS.Timeout | undefined
@@ -70,7 +70,7 @@ export class OrphanedLogs {
       // When the thread of the log fails, its records wait for the next start.
       const onBroken = (error: Error): void => log.error({ directory, err: error }, 'an orphaned durable log failed')
       const own = { settings: { ...options.settings, directory }, metrics: tagged(options.metrics), onBroken }
-      return { queue: new DurableQueue({ ...options, ...own }), metrics: tagged, deliveries: [] }
+      return { queue: new DurableBacklog({ ...options, ...own }), metrics: tagged, deliveries: [] }
     })
   }
 

@@ -15,7 +15,7 @@ import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { type GrantedToken, requestToken, SharedToken } from '../../kafka/sasl.js'
 import type { ClusterSettings } from '../../kafka/settings.js'
-import type { DurableQueue } from '../../producer/disk/durable-queue.js'
+import type { DurableBacklog } from '../../producer/disk/durable-backlog.js'
 import type { MemoryReceipts } from '../../producer/memory/memory-receipts.js'
 import { topicSettingsOf } from '../../producer/memory/settings.js'
 import type { Config } from '../config/config.js'
@@ -30,7 +30,7 @@ export interface KafkaDeps {
   readonly metrics: MetricsLogger
   readonly onFatal: (error: Error) => void
   /** The durable log that all clusters share. Absent: records with `durability: 'disk'` are refused. */
-  readonly queue?: DurableQueue | undefined
+  readonly queue?: DurableBacklog | undefined
   /** Durable logs of workers that no longer exist. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
   /** Gives receipts for records in memory. Absent: none are given. */

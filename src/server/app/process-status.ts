@@ -40,7 +40,7 @@ import {
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { clusterOf, type LogView } from '../../producer/disk/durable-queue.js'
+import { clusterOf, type LogView } from '../../producer/disk/durable-backlog.js'
 import type { LogStats } from '../../producer/log/availability.js'
 import type { TopicView, TroubledPartition } from '../../producer/memory/topic-view.js'
 import type { LagSource } from '../../verbs/lag.js'

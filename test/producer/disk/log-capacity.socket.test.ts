@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type ProduceRecord, silentLogger } from '../../../src/core/model.js'
-import { DurableQueue } from '../../../src/producer/disk/durable-queue.js'
+import { DurableBacklog } from '../../../src/producer/disk/durable-backlog.js'
 import { walSettings } from '../../../src/producer/log/settings.js'
 import { logWorker } from '../../support/built.js'
 import { DurableStage } from '../durable-stage.js'
@@ -13,12 +13,12 @@ const KIB = 1024
 
 describe('the room for records that wait for the disk', () => {
   let directory: string
-  let queue: DurableQueue
+  let queue: DurableBacklog
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'castellan-room-'))
     const settings = walSettings.parse({ directory: join(directory, 'wal'), maxWaitingBytes: 64 * KIB })
     const onBroken = (error: Error): void => expect.fail(String(error))
-    queue = new DurableQueue({
+    queue = new DurableBacklog({
       settings,
       log: silentLogger,
       metrics: defaultLogger,

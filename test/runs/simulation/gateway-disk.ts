@@ -1,4 +1,4 @@
-import type { LogStorage } from '../../../src/producer/disk/durable-queue.js'
+import type { LogStorage } from '../../../src/producer/disk/durable-backlog.js'
 import { type DeadLetter, DeadLetters } from '../../../src/producer/log/dead-letters.js'
 import { DurableLog } from '../../../src/producer/log/durable-log.js'
 import { journalIdOf, KEYS_DIRECTORY, rowsNumberOf, segmentIdOf } from '../../../src/producer/log/files.js'

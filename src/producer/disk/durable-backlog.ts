@@ -77,7 +77,7 @@ export interface ClusterDelivery {
   whyOpen(destination: string, range: SequenceRange): WhyOpen
 }
 
-export interface DurableQueueOptions {
+export interface DurableBacklogOptions {
   readonly settings: WalSettings
   readonly log: Logger
   readonly metrics: MetricsLogger
@@ -86,7 +86,7 @@ export interface DurableQueueOptions {
   readonly clock: MonotonicClock
   /** The log has failed for good; another process may own it. */
   readonly onBroken: (error: Error) => void
-  /** True: entries of an earlier process are delivered after {@link DurableQueue.drain}. Default: at once. */
+  /** True: entries of an earlier process are delivered after {@link DurableBacklog.drain}. Default: at once. */
   readonly drainsLater?: boolean | undefined
   /**
    * Module of the log's thread. Default: the compiled module, which does not exist when the sources are run directly.
@@ -111,7 +111,7 @@ export interface DurableReceiptSettings {
 }
 
 /** Replaces the disk of this machine, in simulations. */
-export type LogStorage = Pick<DurableQueueOptions, 'open' | 'holdsRecords'>
+export type LogStorage = Pick<DurableBacklogOptions, 'open' | 'holdsRecords'>
 
 /** Entries and notes of an earlier process. */
 interface Left {
@@ -143,11 +143,11 @@ export const clusterOf = (destination: string): string => destination.slice(0, d
  * The durable log of this process, shared by all clusters. It is opened for the first record with `durability: disk`,
  * or when an earlier process has left records in it.
  */
-export class DurableQueue {
+export class DurableBacklog {
   readonly readAhead: ReadAhead
   /** The memory for records that wait for the disk. */
   readonly capacity: LogCapacity
-  readonly #options: DurableQueueOptions
+  readonly #options: DurableBacklogOptions
   readonly #members = new Map<string, ClusterDelivery>()
   #opened: OpenDurableLog | undefined
   #feed: LogFeed | undefined
@@ -171,7 +171,7 @@ export class DurableQueue {
   #waiting: Waiting[] = []
   readonly #waitingBytes = new HeldAmount('bytes of records that wait for the durable log')
 
-  constructor(options: DurableQueueOptions) {
+  constructor(options: DurableBacklogOptions) {
     this.#options = options
     this.#isDraining = options.drainsLater !== true
     const { maxWaitingBytes } = options.settings
