@@ -5,6 +5,8 @@ import type { Verbs } from './verbs.js'
 /** What a gateway can be asked for: the verbs, and the receipts of its durable logs. */
 interface Askable extends Verbs {
   readonly receipts: { readonly read: ReceiptDesk['read'] }
+  /** Those of all gateways. */
+  readonly webhooks: Readonly<Record<'list' | 'describe' | 'skip' | 'test' | 'resume', Call>>
 }
 
 type Call = (...args: never[]) => unknown
@@ -98,6 +100,17 @@ const OF_DISK = [
 ] as const
 const OF_READS = ['transactionOpen'] as const
 const OF_GROUPS = ['groupRefused', 'groupLags', 'lagUnknown'] as const
+
+const OF_WEBHOOKS = [
+  'webhookFailing',
+  'webhookGone',
+  'webhookBroken',
+  'webhookStalled',
+  'webhookDeadLettersStopped',
+  'webhookLost',
+  'webhookRetention',
+  'webhookForeignMember'
+] as const
 
 const READS_TOPIC: Effect = ['admin', 'topic']
 const READS_GROUP: Effect = ['admin', 'group']
@@ -230,6 +243,11 @@ export const VERB_FACTS = {
   'admin.topicOperations': { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
   'admin.logEnds': { ...PROMPT, effects: [READS_TOPIC], command: 'groups', troubles: AWAY },
   'admin.topicChanged': OWN,
+  'webhooks.list': { ...PROMPT, effects: [OFFSETS], command: 'webhooks list', troubles: OF_WEBHOOKS },
+  'webhooks.describe': { ...PROMPT, effects: [OFFSETS], command: 'webhooks describe', troubles: OF_WEBHOOKS },
+  'webhooks.skip': { ...PROMPT, effects: [CONSUMES], command: 'webhooks skip', troubles: OF_WEBHOOKS },
+  'webhooks.test': { ...PATIENT, effects: [CONSUMES], command: 'webhooks test', troubles: OF_WEBHOOKS },
+  'webhooks.resume': { ...PROMPT, effects: [CONSUMES], command: 'webhooks resume', troubles: OF_WEBHOOKS },
   'receipts.read': { ...PATIENT, effects: [], command: 'receipt', troubles: ['logFailed', 'logDamaged'] }
 } as const satisfies Readonly<Record<VerbPath, VerbFacts>>
 

@@ -30,7 +30,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
-    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi'],
+    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi', 'webhooks'],
     ['apis', 'api-commands']
   ],
   deployment: [['calls'], ['gateways', 'workers', 'lending'], ['verbs']],

@@ -61,6 +61,8 @@ export interface HttpOptions extends ManagementOptions {
   readonly apis: readonly ApiMount[]
   /** TLS of the shared port and the APIs' own ports; absent: plain HTTP. */
   readonly certificates?: Certificates | undefined
+  /** Routes on the shared port that belong to no API: in its description, and not on its front page. */
+  readonly further?: readonly ApiMount[] | undefined
   /** Answers for receipts. Absent: none are given. */
   readonly receipts?: ReceiptDesk | undefined
 }
@@ -166,7 +168,7 @@ const oneTurn = (): Promise<void> => new Promise(resolve => setImmediate(() => s
 
 async function createSharedApp(
   context: HttpContext,
-  { apis, status, receipts }: HttpOptions,
+  { apis, further = [], status, receipts }: HttpOptions,
   management: string | undefined
 ): Promise<FastifyInstance> {
   const app = createHttpServer(context, isOpenRoute, Cors.of(context.http.allowedOrigins))
@@ -178,10 +180,11 @@ async function createSharedApp(
     new TrustedProxies(context.http.trustedProxies)
   )
   addReceiptRoute(app, receipts)
+  const mounts = [...apis, ...further]
   addDescriptions(
     app,
     status.version,
-    apis.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
+    mounts.map(({ name, prefix, operations = [] }) => ({ name, prefix, operations })),
     context.requestAccess
   )
   for (const { name, listeners } of apis) {
@@ -190,7 +193,7 @@ async function createSharedApp(
         addPartDescription(app, status.version, { name, prefix, operations }, context.requestAccess)
     }
   }
-  for (const { name, prefix, plugin, maxBodyBytes, needsHost = false, documents = [] } of apis) {
+  for (const { name, prefix, plugin, maxBodyBytes, needsHost = false, documents = [] } of mounts) {
     addDocuments(app, documents)
     app.register(
       async scope => {

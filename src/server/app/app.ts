@@ -1,4 +1,5 @@
 import { apis } from '../../apis/apis.js'
+import { mountWebhooks } from '../../apis/webhooks/mount.js'
 import type { ReceiptParts } from '../../client/receipt-parts.js'
 import { openSchemas } from '../../client/schemas.js'
 import { ActorSystem } from '../../core/actor/actor.js'
@@ -25,6 +26,7 @@ import type { GatewayPeers } from '../../deployment/gateways/gateway-peers.js'
 import type { PeerTls } from '../../deployment/gateways/peer-listener.js'
 import type { ClustersLending } from '../../deployment/lending/clusters-lending.js'
 import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
+import { PeerWebhooks } from '../../deployment/verbs/peer-webhooks.js'
 import { sharedVerbs } from '../../deployment/verbs/shared-verbs.js'
 import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
 import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
@@ -54,6 +56,7 @@ import type { Schemas } from '../../schemas/schemas.js'
 import type { LagRow, LagSource } from '../../verbs/lag.js'
 import { TracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
+import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { tlsFilesIn } from '../config/tls-files.js'
@@ -90,6 +93,7 @@ import { Reloads } from './reloads.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
 import { TroubleWatch } from './trouble-watch.js'
+import { GatewayWebhooks } from './webhooks.js'
 import type { WorkerPlace } from './worker-config.js'
 
 /** Share of `shutdown.graceMs` for open requests. Those that still wait for Kafka are answered when delivery has ended. */
@@ -100,7 +104,7 @@ const REQUESTS_SHARE = 0.5
 const GROUPS_SHARE = 0.5
 /** Share of the remaining time for telling other gateways what became of the messages that they have lent. */
 const SETTLING_SHARE = 0.25
-/** Largest share of `shutdown.graceMs` that draining may take. */
+/** Largest share of `shutdown.graceMs` that draining may take, and that webhooks may take, which leave meanwhile. */
 const DRAIN_SHARE = 0.5
 const LOOK_FOR_TROUBLE_EVERY_MS = 10_000
 
@@ -229,6 +233,7 @@ class ProcessParts implements App {
   #lag: LagSource | undefined
   #schemas: Schemas | undefined
   #reloads: Reloads | undefined
+  #webhooks: GatewayWebhooks | undefined
   embeddedBootstrap: string | undefined
   readonly status: () => Promise<StatusPart>
   readonly #system = new ActorSystem()
@@ -347,7 +352,8 @@ class ProcessParts implements App {
     if (worker === undefined) announceUrls(config, this.urls, this.embeddedBootstrap, log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
     this.#clusters.drainDurableLog()
-    this.#reloads = new Reloads(config, security, this.#clusters, accessLog, this.#watchTrouble())
+    this.#webhooks!.configure(config)
+    this.#reloads = new Reloads(config, security, this.#clusters, accessLog, this.#watchTrouble(), this.#webhooks!)
   }
 
   #registerMetrics(): void {
@@ -393,6 +399,8 @@ class ProcessParts implements App {
   async #stopAll(drainMs: number): Promise<StopResult> {
     const { graceMs } = this.#config.shutdown
     this.#log.info({ graceMs, drainMs }, 'stopping')
+    // From now on no webhook sends anything, also while requests are still served.
+    void this.#webhooks?.close(graceMs * DRAIN_SHARE)
     await this.#drain(drainMs)
     await this.#shutdown.run(graceMs - drainMs)
     this.#system.stop()
@@ -459,6 +467,7 @@ class ProcessParts implements App {
     const shared = { metrics: this.metrics, log: this.#log, refusals: this.#refusals, tracing: this.#tracing }
     const context = createHttpContext({ ...shared, http, requestAccess, accessLog })
     const status = this.#status()
+    const webhooks = this.#openWebhooks()
     const own = {
       ...this.#aboutProcess(status),
       verbs: verbsByCluster.get('default')!,
@@ -471,6 +480,7 @@ class ProcessParts implements App {
     const server = await Http.start(context, {
       management,
       apis: mountApis(this.#apis, this.#config, { ...this.#sharedByApis(), ...own, calls: context.calls, drainSteps }),
+      further: [mountWebhooks({ webhooks, access, log: this.#log, verbsByCluster })],
       receipts: this.#receipts?.desk,
       certificates,
       managementCertificates,
@@ -515,6 +525,25 @@ class ProcessParts implements App {
       shutdown: this.#shutdown,
       cutSteps: this.#cutSteps
     }
+  }
+
+  /** Those of all processes. They begin to deliver when the listeners are open. */
+  #openWebhooks(): WebhooksOfAll {
+    const { worker } = this.#deps
+    const own = new GatewayWebhooks({
+      config: this.#config,
+      clusters: this.#clusters,
+      records: this.#records,
+      log: this.#quietLog,
+      urls: () => this.#http?.urls,
+      embeddedBootstrap: this.embeddedBootstrap,
+      worker
+    })
+    this.#webhooks = own
+    this.#shutdown.add('ending the webhooks', remainingMs => own.close(remainingMs))
+    const defined = () => own.definitions
+    if (worker !== undefined) return new PeerWebhooks(own.desk, defined, worker.peers)
+    return new PeerWebhooks(own.desk, defined, this.#peers?.all)
   }
 
   /** Other workers, or other gateways, answer for the receipts that they have given. */

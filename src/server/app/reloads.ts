@@ -3,6 +3,7 @@ import type { Clusters } from './clusters.js'
 import { allPrepared, type ListenerSecurity } from './listener-security.js'
 import type { OpenAccessLog } from './log-files.js'
 import type { TroubleWatch } from './trouble-watch.js'
+import type { GatewayWebhooks } from './webhooks.js'
 
 /** Reads settings, certificates and keys again while the process runs, and opens its log files again. */
 export class Reloads {
@@ -10,6 +11,7 @@ export class Reloads {
   readonly #clusters: Clusters
   readonly #accessLog: OpenAccessLog | undefined
   readonly #watch: TroubleWatch
+  readonly #webhooks: Pick<GatewayWebhooks, 'configure'>
   #running: Config
   /** Reloads run one after another, so that the last reload takes effect. */
   #last: Promise<void> = Promise.resolve()
@@ -19,13 +21,15 @@ export class Reloads {
     security: ListenerSecurity,
     clusters: Clusters,
     accessLog: OpenAccessLog | undefined,
-    watch: TroubleWatch
+    watch: TroubleWatch,
+    webhooks: Pick<GatewayWebhooks, 'configure'>
   ) {
     this.#running = running
     this.#security = security
     this.#clusters = clusters
     this.#accessLog = accessLog
     this.#watch = watch
+    this.#webhooks = webhooks
   }
 
   /**
@@ -48,6 +52,7 @@ export class Reloads {
     const logins = this.#clusters.prepareLogins(config.clusters)
     const use = await allPrepared([this.#security.prepare(config), logins])
     use()
+    this.#webhooks.configure(config)
     this.#running = config
     this.#watch.reloaded()
   }

@@ -307,3 +307,7 @@ function accessWarnings({ auth, access }: Config, hosts: readonly ListenedHost[]
   }
   return lines
 }
+
+/** Whether no setting names an address to listen on that other machines can reach. */
+export const listensOnLoopbackOnly = (config: Config): boolean =>
+  hostsOf(config, apis).every(({ host }) => isLoopback(host))

@@ -1,0 +1,73 @@
+import { errorCodeOf } from '../../core/error-code-of.js'
+import { type CastellanError, ForbiddenError } from '../../core/errors.js'
+import type { Logger } from '../../core/model.js'
+import type { Shares } from '../../core/shares.js'
+import { ANONYMOUS, refusalStatus } from '../../http/access/access.js'
+import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { authorize, type EndpointBase, type Params } from '../../http/api/endpoint.js'
+import type { BufferPool } from '../../http/exchange/body-collector.js'
+import { isOfThisMachine } from '../../http/exchange/client.js'
+import type { Exchange, Reply } from '../../http/exchange/exchange.js'
+import { JSON_TYPE, problemAnswer, statusByCode } from '../../http/exchange/modern-answers.js'
+import { rightsOf, type VerbPath } from '../../verbs/facts.js'
+import type { Verbs } from '../../verbs/verbs.js'
+import { groupOfWebhook, type WebhookDefinition } from '../../webhooks/definition.js'
+import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
+
+export class WebhookAnswers extends ErrorAnswers {
+  protected write({ status, message, details: { cause, members, headers } }: ApiError): ErrorAnswer {
+    return { ...problemAnswer(status, message, undefined, cause, members), headers, cause }
+  }
+
+  protected toApiError(error: CastellanError): ApiError {
+    const status = refusalStatus(error) ?? statusByCode[errorCodeOf(error)]
+    return new ApiError(status, error.message, { cause: error })
+  }
+
+  ok(asked: Reply, body: object): void {
+    this.send(asked, 200, JSON_TYPE, JSON.stringify(body))
+  }
+}
+
+export interface WebhookParts extends EndpointBase {
+  readonly answers: WebhookAnswers
+  readonly pool: BufferPool
+  readonly lookUps: Shares
+  readonly webhooks: WebhooksOfAll
+  readonly verbsByCluster: ReadonlyMap<string, Pick<Verbs, 'groups'>>
+  readonly log: Pick<Logger, 'info'>
+}
+
+const NOT_HERE =
+  'without credentials, and without rules of access, webhooks are for clients on the machine of the gateway only, and not through a proxy'
+
+/** @throws ForbiddenError for a client on another machine about which nothing is known */
+export function requireNear({ access }: WebhookParts, { request }: Exchange): void {
+  const caller = access.callerOf(request)
+  if (!caller.isRuled && caller.principal === ANONYMOUS && !isOfThisMachine(request)) throw new ForbiddenError(NOT_HERE)
+}
+
+/**
+ * The webhook that a path names, for a client that may do this with it.
+ *
+ * @throws ForbiddenError when the client may not, whether there is such a webhook or not; ApiError 404 when there is none
+ */
+export function webhookOf(
+  parts: WebhookParts,
+  exchange: Exchange,
+  verb: VerbPath & `webhooks.${string}`,
+  { name = '' }: Params
+): WebhookDefinition {
+  requireNear(parts, exchange)
+  const { access, webhooks } = parts
+  const caller = access.callerOf(exchange.request)
+  const group = groupOfWebhook(name)
+  const found = webhooks.defined.find(one => one.name === name)
+  const refusal =
+    found === undefined
+      ? caller.refusalOf(rightsOf(verb, { topic: '', group }).needed[0]!, { group })
+      : authorize(caller, verb, { topic: found.topic, group })
+  if (refusal !== undefined) throw refusal
+  if (found === undefined) throw new ApiError(404, 'this gateway has no webhook of this name')
+  return found
+}

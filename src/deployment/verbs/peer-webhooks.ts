@@ -1,0 +1,106 @@
+import type { Offset } from '../../core/model.js'
+import type { WebhookDefinition } from '../../webhooks/definition.js'
+import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from '../../webhooks/webhook-desk.js'
+import type { WebhookStatus } from '../../webhooks/webhook-status.js'
+import type { ToldWebhook, WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
+import { askAll, type Peers, type Told } from '../calls/peers.js'
+
+/** Time limit for what another process only has to look up. */
+const ASK_TIMEOUT_MS = 2_000
+/** A dead letter is written meanwhile. */
+const SKIP_TIMEOUT_MS = 10_000
+/** Above the time limit of any attempt. */
+const TEST_TIMEOUT_MS = 65_000
+
+const STATUS = 'webhooks status'
+const SKIP = 'webhooks skip'
+const TEST = 'webhooks test'
+const RESUME = 'webhooks resume'
+
+interface OfRecord {
+  readonly name: string
+  readonly partition: number
+  readonly offset: Offset
+}
+
+/** Whether this process knows nothing of what is asked for, so that another one may. */
+const isElsewhere = ({ type }: SkipResult | TestResult): boolean => type === 'notAtHand' || type === 'unknownWebhook'
+
+/** The webhooks of this process, and of its peers: other gateways, or other workers. */
+export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
+  readonly #desk: WebhookDesk
+  readonly #definitions: () => readonly WebhookDefinition[]
+  readonly #peers: Peers<Id> | undefined
+
+  /** @param peers absent: there are no others */
+  constructor(desk: WebhookDesk, definitions: () => readonly WebhookDefinition[], peers?: Peers<Id>) {
+    this.#desk = desk
+    this.#definitions = definitions
+    this.#peers = peers
+    peers?.serve(STATUS, (name: string | undefined) => this.#own(name))
+    peers?.serve(SKIP, ({ name, partition, offset }: OfRecord) => desk.skip(name, partition, offset))
+    peers?.serve(TEST, (name: string) => desk.test(name))
+    peers?.serve(RESUME, (name: string) => desk.resume(name))
+  }
+
+  get defined(): readonly WebhookDefinition[] {
+    return this.#definitions()
+  }
+
+  async status(name?: string) {
+    const answers = await this.#ask<readonly WebhookStatus[]>(STATUS, name, ASK_TIMEOUT_MS)
+    const toTold = (gateway: string, statuses: readonly WebhookStatus[]): ToldWebhook[] =>
+      statuses.map(status => ({ gateway, status }))
+    const others = answers.flatMap(({ by, answer }) => (answer === undefined ? [] : toTold(String(by), answer)))
+    const own = toTold(this.#peers === undefined ? 'this' : String(this.#peers.id), this.#own(name))
+    return { told: [...own, ...others], silent: silentOf(answers) }
+  }
+
+  async skip(name: string, partition: number, offset: Offset) {
+    const own = await this.#desk.skip(name, partition, offset)
+    if (!isElsewhere(own)) return { result: own, silent: [] }
+    const record: OfRecord = { name, partition, offset }
+    const isFound = (result: SkipResult): boolean => !isElsewhere(result)
+    const answers = await this.#ask<SkipResult>(SKIP, record, SKIP_TIMEOUT_MS, isFound)
+    const found = answers.find(({ answer }) => answer !== undefined && isFound(answer))
+    return { result: found?.answer ?? { type: 'notAtHand' as const }, silent: found ? [] : silentOf(answers) }
+  }
+
+  async test(name: string): Promise<TestResult> {
+    const own = await this.#desk.test(name)
+    if (!isElsewhere(own)) return own
+    // Each worker knows who runs the webhook by its definition alone, but gateways need not have the same definitions.
+    for (const id of this.#peers?.others ?? []) {
+      const [told] = await this.#ask<TestResult>(TEST, name, TEST_TIMEOUT_MS, undefined, [id])
+      if (told?.answer !== undefined && !isElsewhere(told.answer)) return told.answer
+    }
+    return own
+  }
+
+  async resume(name: string) {
+    const own = this.#desk.resume(name)
+    const answers = await this.#ask<ResumeResult>(RESUME, name, ASK_TIMEOUT_MS)
+    const all = [own, ...answers.flatMap(({ answer }) => answer ?? [])]
+    const types = ['resumed', 'notGone', 'unknownWebhook'] as const
+    const type = types.find(one => all.some(result => result.type === one))!
+    return { result: { type }, silent: silentOf(answers) }
+  }
+
+  #own(name: string | undefined): readonly WebhookStatus[] {
+    return this.#desk.status().filter(one => name === undefined || one.name === name)
+  }
+
+  async #ask<Answer>(
+    call: string,
+    body: unknown,
+    timeoutMs: number,
+    isEnough?: (answer: Answer) => boolean,
+    ids = this.#peers?.others ?? []
+  ): Promise<readonly Told<Id, Answer>[]> {
+    const ask = async (id: Id) => (await this.#peers!.call(id, call, body, { timeoutMs })) as Answer
+    return askAll(ids, ask, isEnough)
+  }
+}
+
+const silentOf = (answers: readonly Told<number | string, unknown>[]): string[] =>
+  answers.flatMap(({ by, error }) => (error === undefined ? [] : [String(by)]))

@@ -1,0 +1,165 @@
+import { eventRequest } from '../../apis/cloudevents/event-request.js'
+import { consumerOptions } from '../../consumer/group/settings.js'
+import { performanceClock } from '../../core/clocks.js'
+import type { Logger } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
+import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
+import { ownerOf } from '../../deployment/verbs/shared-verbs.js'
+import type { HttpUrls } from '../../http/server/http.js'
+import type { WebhookDefinition } from '../../webhooks/definition.js'
+import { credentialOf, definitionsIn } from '../../webhooks/definitions.js'
+import type { Place } from '../../webhooks/endpoint/addresses.js'
+import { Egress } from '../../webhooks/endpoint/egress.js'
+import { Endpoint, type EndpointSettings } from '../../webhooks/endpoint/endpoint.js'
+import type { WebhookDesk } from '../../webhooks/webhook-desk.js'
+import { Webhooks } from '../../webhooks/webhooks.js'
+import { listensOnLoopbackOnly, usesEmbeddedBroker } from '../config/checks.js'
+import type { Config } from '../config/config.js'
+import type { Clusters } from './clusters.js'
+import type { ConfiguredCluster } from './kafka.js'
+
+export interface GatewayWebhooksDeps {
+  readonly config: Config
+  readonly clusters: Pick<Clusters, 'all'>
+  readonly records: RecordBudget
+  readonly log: Logger
+  /** The listeners of this process, once they are open. */
+  readonly urls: () => HttpUrls | undefined
+  /** `HOST:PORT,…` of the embedded broker. */
+  readonly embeddedBootstrap: string | undefined
+  /** One of several workers: each webhook belongs to one of them. Absent: there are none. */
+  readonly worker?: { readonly number: number; readonly count: number } | undefined
+}
+
+/** The webhooks of this process: their definitions, the way out, and what delivers. */
+export class GatewayWebhooks {
+  readonly #deps: GatewayWebhooksDeps
+  readonly #egress: Egress
+  readonly #webhooks: Webhooks
+  /** Of the definitions that are in effect, by name. */
+  readonly #endpoints = new Map<string, Endpoint>()
+  #config: Config
+  #closing: Promise<void> | undefined
+
+  constructor(deps: GatewayWebhooksDeps) {
+    const { config, clusters, records, log } = deps
+    this.#deps = deps
+    this.#config = config
+    this.#egress = new Egress({
+      settings: egressSettingsOf(config),
+      clock: performanceClock,
+      places: () => this.#places(),
+      isLoopbackNamed: usesEmbeddedBroker(config) && listensOnLoopbackOnly(config)
+    })
+    const current = (): Config => this.#config
+    this.#webhooks = new Webhooks({
+      clusterOf: name => clusterOf(clusters.all.find(cluster => cluster.name === name)!, config),
+      openSender: definition => this.#open(definition),
+      request: {
+        get maxBodyBytes() {
+          return current().webhooks.maxBodyBytes
+        },
+        get recordHeaders() {
+          return current().webhooks.recordHeaders.map(name => name.toLowerCase())
+        },
+        eventOf: eventRequest
+      },
+      records,
+      clock: performanceClock,
+      now: Date.now,
+      random: Math.random,
+      log
+    })
+  }
+
+  get desk(): WebhookDesk {
+    return this.#webhooks
+  }
+
+  /** Those of the settings, also those that another worker runs. */
+  get definitions(): readonly WebhookDefinition[] {
+    return definitionsIn(this.#config.webhooks)
+  }
+
+  /** Takes over the settings, and begins to deliver. */
+  configure(config: Config): void {
+    const former = this.#config
+    this.#config = config
+    if (JSON.stringify(egressSettingsOf(former)) !== JSON.stringify(egressSettingsOf(config)))
+      this.#egress.configure(egressSettingsOf(config))
+    const own = this.definitions.filter(definition => this.#isOwn(definition))
+    for (const name of this.#endpoints.keys()) if (!own.some(one => one.name === name)) this.#endpoints.delete(name)
+    this.#webhooks.configure(own)
+    for (const definition of own) this.#renew(definition, former)
+  }
+
+  /** Idempotent. @param timeoutMs time limit for answers, commits and leaving the groups */
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#webhooks.close(timeoutMs)
+    return this.#closing
+  }
+
+  #isOwn({ name, cluster }: WebhookDefinition): boolean {
+    const { worker } = this.#deps
+    return worker === undefined || ownerOf(cluster, `castellan-webhook-${name}`, worker.count) === worker.number
+  }
+
+  #open(definition: WebhookDefinition): Endpoint {
+    const settings = endpointSettingsOf(this.#config, definition)
+    const endpoint = new Endpoint({ settings, egress: this.#egress, clock: performanceClock, now: Date.now })
+    this.#endpoints.set(definition.name, endpoint)
+    return endpoint
+  }
+
+  /** A secret or a credential may have changed, and nothing else. */
+  #renew(definition: WebhookDefinition, former: Config): void {
+    const [before, now] = [former, this.#config].map(config => JSON.stringify(endpointSettingsOf(config, definition)))
+    if (before !== now) this.#endpoints.get(definition.name)?.configure(endpointSettingsOf(this.#config, definition))
+  }
+
+  /** What webhooks must not call: the gateway, Kafka, other gateways and the registry. */
+  #places(): readonly Place[] {
+    const { urls, clusters, embeddedBootstrap } = this.#deps
+    const { schemas, peers } = this.#config
+    const { shared, management, apis } = urls() ?? {}
+    const ofUrls = [shared, management, ...(apis?.values() ?? []), ...schemas.registry.urls].flatMap(placeOfUrl)
+    const named = [
+      ...(embeddedBootstrap?.split(',') ?? []),
+      ...Object.values(this.#config.clusters).flatMap(({ brokers }) => brokers),
+      ...peers.addresses,
+      ...(peers.listen === undefined ? [] : [peers.listen])
+    ]
+    const brokers = clusters.all.flatMap(({ router }) => router.brokers().map(({ host, port }) => ({ host, port })))
+    return [...ofUrls, ...named.map(text => hostAndPort(text)), ...brokers.filter(({ host }) => host !== '')]
+  }
+}
+
+const clusterOf = ({ system, router, verbs }: ConfiguredCluster, { consumer, router: settings }: Config) => ({
+  system,
+  router: router.ref,
+  verbs,
+  consumer: consumerOptions.parse(consumer),
+  isolation: settings.isolationLevel
+})
+
+const egressSettingsOf = ({ webhooks, webhookFiles }: Config) => ({
+  networks: webhooks.networks,
+  ca: webhookFiles?.ca
+})
+
+const endpointSettingsOf = (
+  { webhooks, webhookFiles }: Config,
+  { name, url }: WebhookDefinition
+): EndpointSettings => ({
+  url,
+  secrets: webhookFiles?.secrets[name] ?? [],
+  credential: credentialOf(webhooks, name)
+})
+
+const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 }
+
+function placeOfUrl(text: string | undefined): readonly Place[] {
+  if (text === undefined || !URL.canParse(text)) return []
+  const { protocol, hostname, port } = new URL(text)
+  return [{ host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) }]
+}

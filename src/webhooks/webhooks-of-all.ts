@@ -1,0 +1,30 @@
+import type { Offset } from '../core/model.js'
+import type { WebhookDefinition } from './definition.js'
+import type { ResumeResult, SkipResult, TestResult } from './webhook-desk.js'
+import type { WebhookStatus } from './webhook-status.js'
+
+/** What one process tells of a webhook. */
+export interface ToldWebhook {
+  /** The id of a gateway, or the number of a worker; `this`: there are no others. */
+  readonly gateway: string
+  readonly status: WebhookStatus
+}
+
+/** Those that were asked and have not answered in time, or cannot. */
+interface Asked {
+  readonly silent: readonly string[]
+}
+
+/** The webhooks of all processes that serve the same clients. */
+export interface WebhooksOfAll {
+  /** By the settings of this process. */
+  readonly defined: readonly WebhookDefinition[]
+  /** @param name absent: all webhooks */
+  status(name?: string): Promise<Asked & { readonly told: readonly ToldWebhook[] }>
+  /** Asks the process that has the record. */
+  skip(name: string, partition: number, offset: Offset): Promise<Asked & { readonly result: SkipResult }>
+  /** Sends a request from this process, or from the one that runs the webhook. */
+  test(name: string): Promise<TestResult>
+  /** @returns `resumed`: it was gone in one of the processes at least */
+  resume(name: string): Promise<Asked & { readonly result: ResumeResult }>
+}
