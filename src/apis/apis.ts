@@ -23,4 +23,7 @@ export const apis = [
   mcp
 ] as const satisfies readonly HttpApi[]
 
+/** For webhooks, which send events in the form in which this API answers them. */
+export { eventRequest } from './cloudevents/event-request.js'
+
 export type SettingsOfApis = { readonly [D in (typeof apis)[number] as D['name']]: z.output<D['settings']> }

@@ -24,6 +24,7 @@ import { receiptCommand } from './commands/receipt.js'
 import { serveCommand } from './commands/serve.js'
 import { topicsCommand } from './commands/topics.js'
 import { walCommand } from './commands/wal.js'
+import { webhooksCommand } from './commands/webhooks.js'
 import { writeCommand } from './commands/write.js'
 import { settingsOf } from './options.js'
 import { flush } from './standard-output.js'
@@ -39,6 +40,7 @@ export const commands: readonly CommandDescription[] = [
   topicsCommand,
   groupsCommand,
   queuesCommand,
+  webhooksCommand,
   doctorCommand,
   receiptCommand,
   brokerCommand,

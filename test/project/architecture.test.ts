@@ -30,11 +30,11 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
-    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi', 'webhooks'],
+    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi'],
     ['apis', 'api-commands']
   ],
   deployment: [['calls'], ['gateways', 'workers', 'lending'], ['verbs']],
-  server: [['config'], ['app']]
+  server: [['config'], ['webhooks'], ['app']]
 }
 
 /** Parts that could be packages of their own, and what they may import besides their own files. */
@@ -65,7 +65,16 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   preact: ['http/page'],
   htm: ['http/page'],
   // Consumer instances and the embedded broker check their stored states, which others can write.
-  zod: ['apis', 'consumer/instance', 'core/settings', 'embedded-broker/storage', 'http', 'server/config', 'webhooks'],
+  zod: [
+    'apis',
+    'consumer/instance',
+    'core/settings',
+    'embedded-broker/storage',
+    'http',
+    'server/config',
+    'server/webhooks',
+    'webhooks'
+  ],
   yaml: ['apis', 'server/config'],
   jose: ['http/access'],
   '@opentelemetry/api': ['core/tracing'],

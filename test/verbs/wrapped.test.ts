@@ -3,7 +3,7 @@ import { VERB_FACTS } from '../../src/verbs/facts.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
 import { WrappedAdmin, WrappedGroups, WrappedInstances, WrappedQueues, WrappedVerbs } from '../../src/verbs/wrapped.js'
 
-const PATHS = Object.keys(VERB_FACTS).filter(path => !path.startsWith('receipts.'))
+const PATHS = Object.keys(VERB_FACTS).filter(path => !/^(receipts|webhooks)\./.test(path))
 
 type Answer = { readonly verb: string; readonly isOwn: boolean; readonly asked: readonly unknown[] }
 type Part = { [name: string]: Part & ((...asked: unknown[]) => Answer) }

@@ -210,8 +210,28 @@ const queues: readonly TableColumn<Rows.QueueRow>[] = [
   text('Remark', ({ failure = '' }) => failure)
 ]
 
+const webhooks: readonly TableColumn<Rows.WebhookRow>[] = [
+  sorted('Webhook', ({ cluster, webhook }) => placeIn(cluster, webhook)),
+  sorted('Topic', ({ topic }) => topic),
+  sorted('State', ({ state }) => state),
+  number('Open', ({ open }) => open),
+  number('Oldest', ({ oldestOpenMs }) => oldestOpenMs || undefined, durationText),
+  number('Under way', ({ inFlight }) => inFlight),
+  number('Dead letters', ({ deadLetters }) => deadLetters),
+  number('Lost', ({ lost }) => lost),
+  text('Remark', ({ because = '', failingMs, sendsAborted }) =>
+    [
+      because,
+      failingMs !== undefined && `no 2xx for ${durationText(failingMs)}`,
+      sendsAborted && 'records of aborted transactions are sent'
+    ]
+      .filter(Boolean)
+      .join('; ')
+  )
+]
+
 /** How far groups are behind, and the groups and queues that are served here. */
-export const Lag = ({ status: { lag, groups: served, queues: open } }: Of): VNode => html`<div>
+export const Lag = ({ status: { lag, groups: served, queues: open, webhooks: sending } }: Of): VNode => html`<div>
   ${lag === undefined && html`<p class="calm"><span>Kafka is not asked how far groups are behind. <code>metrics.lag.everyMs</code> turns it on.</span></p>`}
   ${lag?.rows.length === 0 && html`<p class="calm"><span>No group is known yet. Those count that clients of this gateway read for, and those of the list <code>metrics.lag.groups</code>.</span></p>`}
   ${lag !== undefined && lag.rows.length > 0 && table('Groups by the records they are behind', lags, lag.rows, 'Behind')}
@@ -219,4 +239,5 @@ export const Lag = ({ status: { lag, groups: served, queues: open } }: Of): VNod
   ${open.rows.length > 0 && html`<h3>Queues that are served here</h3>${table('Queues that are served here', queues, open.rows)}`}
   ${open.total > open.rows.length && html`<p class="note">These are the worst ${countText(open.rows.length)} of ${countOf(open.total, 'queue')}.</p>`}
   ${open.archived > 0 && html`<p class="note">${countOf(open.archived, 'message')} of queues ${open.archived === 1 ? 'was' : 'were'} archived at the last delivery since the start; the log names each.</p>`}
+  ${sending.rows.length > 0 && html`<h3>Webhooks</h3>${table('Webhooks', webhooks, sending.rows)}`}
 </div>`

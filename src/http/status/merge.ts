@@ -15,7 +15,8 @@ import {
   type RefusalRow,
   type StatusPart,
   statusSchema,
-  type TopicRow
+  type TopicRow,
+  type WebhookRow
 } from './status.js'
 
 const { shape } = statusSchema
@@ -48,6 +49,10 @@ export const weightOfQueue = ({
   oldestHeldMs +
   waiting
 
+/** Of several workers one runs a webhook. */
+export const weightOfWebhook = ({ state, lost, failingMs = 0, oldestOpenMs }: WebhookRow): number =>
+  (lost > 0 ? 2 * STATE_WEIGHT : 0) + (state === 'broken' ? STATE_WEIGHT : 0) + failingMs + oldestOpenMs
+
 export const weightOfOpenTransaction = ({ openMs }: OpenTransactionRow): number => openMs
 
 type BrokerRow = ClusterRow['brokers'][number]
@@ -66,12 +71,13 @@ export function worst<Row>(all: readonly Row[], weightOf: (row: Row) => number, 
 /** Makes the status of one gateway of those of its processes, with a limit of rows. */
 export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const whole = parts.reduce(mergeTwo)
-  const { topics, groups, queues, openTransactions, lag } = whole
+  const { topics, groups, queues, webhooks, openTransactions, lag } = whole
   return {
     ...whole,
     topics: worst(topics.rows, row => weightOfTopic(row.state, row.memory.bytes, row.log?.records), topics.total),
     groups: worst(groups.rows, weightOfGroup, groups.total),
     queues: { ...queues, ...worst(queues.rows, weightOfQueue, queues.total) },
+    webhooks: worst(webhooks.rows, weightOfWebhook, webhooks.total),
     openTransactions: worst(openTransactions.rows, weightOfOpenTransaction, openTransactions.total),
     lag: lag && worst(lag.rows, ({ lag: records = 0 }) => records, lag.total),
     refusals: latestOf(whole.refusals, MAX_ROWS),
@@ -98,6 +104,9 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
       ...mergeNumbers(shape.queues, one.queues, other.queues),
       ...mergeRows(one.queues, other.queues, by('cluster', 'topic', 'group'), mergeQueue)
     },
+    webhooks: mergeRows(one.webhooks, other.webhooks, by('cluster', 'webhook'), (ours, theirs) =>
+      mergeNumbers(shape.webhooks.shape.rows.element, ours, theirs)
+    ),
     openTransactions: mergeRows(
       one.openTransactions,
       other.openTransactions,

@@ -123,6 +123,26 @@ const queue = z.object({
   archivedAgoMs: amount.optional().describe('When a message was archived last; absent: none was within 11 minutes')
 })
 
+const webhook = z.object({
+  cluster: text,
+  webhook: text,
+  topic: text,
+  state: z.enum(['running', 'waiting', 'paused', 'gone', 'broken']),
+  because: maybe.describe('Why it is broken'),
+  open: count.describe('Records that were read and are neither delivered nor given up'),
+  oldestOpenMs: greatest.describe('Age of the oldest of them, by its timestamp; 0: there is none'),
+  retentionMs: amount.optional().describe('`retention.ms` of the topic; absent: not known, or no limit'),
+  stalledPartitions: count.describe('Partitions of which no further record is read, since too many are open'),
+  inFlight: count.describe('Requests under way'),
+  failingMs: greatest.optional().describe('How long no request got a 2xx; absent: the last one did, or none was made'),
+  deadLettersStopped: z.boolean().describe('No dead letter is written until a request gets a 2xx'),
+  foreignMember: z.boolean().describe('Another client is a member of the group'),
+  sendsAborted: z.boolean().describe('Records of aborted transactions are sent (`router.isolationLevel`)'),
+  deadLetters: count,
+  skipped: count,
+  lost: count.describe('Records that retention deleted before they were delivered')
+})
+
 const openTransaction = z.object({
   cluster: text,
   topic: text,
@@ -240,6 +260,7 @@ export const statusSchema = z.object({
   queues: rowsOf(queue)
     .extend({ archived: count.describe('Since the start, also of queues that are not open any more') })
     .describe('Topics whose messages share groups acquire here'),
+  webhooks: rowsOf(webhook).describe('Webhooks at this gateway'),
   openTransactions: rowsOf(openTransaction).describe(
     'Partitions with a transaction that reads of this gateway have seen open for 60 s or more'
   ),
@@ -262,6 +283,7 @@ export type TopicRow = z.output<typeof topic>
 export type PartitionRow = z.output<typeof partition>
 export type GroupRow = z.output<typeof group>
 export type QueueRow = z.output<typeof queue>
+export type WebhookRow = z.output<typeof webhook>
 export type OpenTransactionRow = z.output<typeof openTransaction>
 export type LagOfGroup = z.output<typeof lagOfGroup>
 export type WorkerRow = z.output<typeof worker>
@@ -298,6 +320,7 @@ export const NOTHING: StatusPart = {
   topics: none,
   groups: none,
   queues: { ...none, archived: 0 },
+  webhooks: none,
   openTransactions: none,
   requests: { total: 0, failed: 0, refused: 0, inFlight: 0, connections: 0 },
   way: Object.fromEntries(Object.keys(stages).map(name => [name, never])) as Status['way']

@@ -44,6 +44,7 @@ const kind =
 export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & {
   readonly queues: Pick<Judged['queues'], 'rows'>
   readonly openTransactions: Pick<Judged['openTransactions'], 'rows'>
+  readonly webhooks: Pick<Judged['webhooks'], 'rows'>
 }
 
 /** The setting of the certificate for other gateways. */
@@ -66,6 +67,10 @@ const LOST_LATELY_MS = 60_000
 /** From the first number of records on a group is shown as lagging, from the second one on as bad. */
 const LAG_WORTH_A_ROW = 1_000
 const LAG_THAT_IS_BAD = 100_000
+/** An endpoint that fails for so long has an alert. */
+const FAILING_LONG_MS = 600_000
+/** The age of the oldest open record of a webhook is told from this share of the retention on. */
+const RETENTION_SHARE = 0.8
 /** A message of a queue that is held for so long has an alert. */
 const HELD_LONG_MS = 30 * 60_000
 /** Topics with losses that have a row of their own at most; the others share one. */
@@ -80,6 +85,7 @@ const MAX_OF_TOPICS = 60
 
 const LOG_DOCS = 'docs/durable-log.md'
 const QUEUE_DOCS = 'docs/queues.md#what-is-promised'
+const WEBHOOK_DOCS = 'docs/webhooks.md'
 const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 
 /**
@@ -396,6 +402,82 @@ const troubles = {
       see: QUEUE_DOCS
     })
   ),
+  webhookLost: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ lost }) => lost > 0),
+    ({ lost, ...row }) => ({
+      subject: webhookName(row),
+      cause: `Retention of topic ${row.topic} has deleted ${countOf(lost, 'record')} before they were delivered.`,
+      next: 'The log names them. Raise retention.ms of the topic until the endpoint has caught up.',
+      see: `${WEBHOOK_DOCS}#order-and-pace`
+    })
+  ),
+  webhookRetention: kind(
+    ({ webhooks }: Quiet) =>
+      webhooks.rows.filter(
+        ({ oldestOpenMs, retentionMs = Number.POSITIVE_INFINITY }) => oldestOpenMs > retentionMs * RETENTION_SHARE
+      ),
+    ({ oldestOpenMs, retentionMs = 0, ...row }) => ({
+      subject: webhookName(row),
+      cause: `Its oldest record is ${durationText(oldestOpenMs)} old, and topic ${row.topic} keeps records for ${durationText(retentionMs)}.`,
+      next: 'Raise retention.ms of the topic, mend the endpoint, or skip the record: castellan webhooks describe names it.',
+      see: `${WEBHOOK_DOCS}#skip`
+    })
+  ),
+  webhookBroken: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ state }) => state === 'broken'),
+    ({ because = 'Kafka does not let it read', ...row }) => ({
+      subject: webhookName(row),
+      cause: `It sends nothing: ${because}.`,
+      next: 'Correct its definition, or its topics. It is tried again every 30 s.',
+      see: `${WEBHOOK_DOCS}#definition`
+    })
+  ),
+  webhookDeadLettersStopped: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ deadLettersStopped }) => deadLettersStopped),
+    row => ({
+      subject: webhookName(row),
+      cause:
+        'Ten records in a row became dead letters, without a 2xx between them. No more are written, and records wait.',
+      next: 'The endpoint refuses all records: correct it, or the url. It goes on with the first 2xx.',
+      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+    })
+  ),
+  webhookFailing: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ failingMs = 0 }) => failingMs >= FAILING_LONG_MS),
+    ({ failingMs = 0, open, ...row }) => ({
+      subject: webhookName(row),
+      cause: `No request has got a 2xx for ${durationText(failingMs)}; ${countOf(open, 'record')} ${open === 1 ? 'waits' : 'wait'} here.`,
+      next: 'castellan webhooks describe shows the last answers, castellan webhooks test sends a request. Nothing is lost while the topic keeps its records.',
+      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+    })
+  ),
+  webhookStalled: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ stalledPartitions }) => stalledPartitions > 0),
+    ({ stalledPartitions, ...row }) => ({
+      subject: webhookName(row),
+      cause: `${countOf(stalledPartitions, 'partition')} of topic ${row.topic} ${stalledPartitions === 1 ? 'is' : 'are'} not read further, since too many records are open.`,
+      next: 'castellan webhooks describe names the oldest record: mend the endpoint for it, skip it, or name a topic for dead letters.',
+      see: `${WEBHOOK_DOCS}#order-and-pace`
+    })
+  ),
+  webhookGone: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ state }) => state === 'gone'),
+    row => ({
+      subject: webhookName(row),
+      cause: 'The endpoint has answered 410, so nothing is sent to it.',
+      next: `castellan webhooks resume ${row.webhook} goes on. If the endpoint is gone for good, remove the definition.`,
+      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+    })
+  ),
+  webhookForeignMember: kind(
+    ({ webhooks }: Quiet) => webhooks.rows.filter(({ foreignMember }) => foreignMember),
+    row => ({
+      subject: webhookName(row),
+      cause: `Another client is a member of its group castellan-webhook-${row.webhook}, and gets records that are then not sent.`,
+      next: 'Give that client another group.',
+      see: `${WEBHOOK_DOCS}#kills-and-restarts`
+    })
+  ),
   quotaReached: kind(
     status => refusalsFor(status, 'quotaExceeded'),
     row => ({
@@ -593,10 +675,24 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
   return kept.slice(0, MAX_TROUBLE).map(({ row }) => row)
 }
 
+const QUIET = [
+  'certificateEnds',
+  'transactionOpen',
+  'webhookLost',
+  'webhookRetention',
+  'webhookBroken',
+  'webhookDeadLettersStopped',
+  'webhookFailing',
+  'webhookStalled',
+  'webhookGone',
+  'webhookForeignMember',
+  'queueIsolationDiffers',
+  'queueHeldLong',
+  'clockDiffers'
+] as const
+
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  (['certificateEnds', 'transactionOpen', 'queueIsolationDiffers', 'queueHeldLong', 'clockDiffers'] as const).flatMap(
-    kind => troubles[kind](status).map(told => rowOf(kind, told))
-  )
+  QUIET.flatMap(kind => troubles[kind](status).map(told => rowOf(kind, told)))
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 
@@ -613,6 +709,9 @@ const sumOf = <Row>(rows: readonly Row[], of: (row: Row) => number): number =>
 /** The cluster is named unless it is the default one. */
 const nameIn = ({ cluster }: { readonly cluster: string }, what: string): string =>
   cluster === 'default' ? what : `${what} of cluster ${cluster}`
+
+const webhookName = ({ cluster, webhook }: { readonly cluster: string; readonly webhook: string }): string =>
+  nameIn({ cluster }, `webhook ${webhook}`)
 
 const groupName = (cluster: string, group: string, topic?: string): string =>
   `${nameIn({ cluster }, `group ${group}`)}${topic === undefined ? '' : ` in topic ${topic}`}`

@@ -1,5 +1,4 @@
 import { apis } from '../../apis/apis.js'
-import { mountWebhooks } from '../../apis/webhooks/mount.js'
 import type { ReceiptParts } from '../../client/receipt-parts.js'
 import { openSchemas } from '../../client/schemas.js'
 import { ActorSystem } from '../../core/actor/actor.js'
@@ -43,7 +42,7 @@ import type { ProcessStatus, Readiness } from '../../http/server/management-port
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
-import type { CertificateRow, ClockRow, QueueRow, StatusPart } from '../../http/status/status.js'
+import type { CertificateRow, ClockRow, QueueRow, StatusPart, WebhookRow } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { caveatApartOf, troubleApartOf } from '../../http/status/words-apart.js'
 import { DecompressedMemory } from '../../kafka/decompressed-memory.js'
@@ -60,6 +59,7 @@ import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
 import { tlsFilesIn } from '../config/tls-files.js'
+import { mountWebhooks } from '../webhooks/mount.js'
 import { announceBrokers, announceUrls } from './announce.js'
 import { Clusters } from './clusters.js'
 import { startBrokerOfGateway } from './embedded.js'
@@ -93,6 +93,7 @@ import { Reloads } from './reloads.js'
 import { DrainSteps, Shutdown } from './shutdown.js'
 import { reportToStatsd } from './statsd.js'
 import { TroubleWatch } from './trouble-watch.js'
+import { registerWebhooks, toWebhookRow } from './webhook-rows.js'
 import { GatewayWebhooks } from './webhooks.js'
 import type { WorkerPlace } from './worker-config.js'
 
@@ -312,6 +313,7 @@ class ProcessParts implements App {
     return processStatusReader({
       number: this.#deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
+      webhooks: this.#webhookRows,
       viewLog: () => this.#clusters.queue.view(),
       memoryLimitBytes: this.#config.delivery.maxBytes,
       memoryTimeoutMs: this.#config.delivery.timeoutMs,
@@ -364,6 +366,7 @@ class ProcessParts implements App {
     registerClusters(this.metrics, this.#clusters.all)
     registerCertificates(this.metrics, this.#certificates)
     registerClocks(this.metrics, this.#clocks)
+    registerWebhooks(this.metrics, () => this.#webhooks?.desk.status() ?? [])
   }
 
   get urls(): HttpUrls {
@@ -659,6 +662,9 @@ class ProcessParts implements App {
 
   readonly #clocks = (): ClockRow[] => clockRows(this.#peers?.all.clockAheadMs, this.#clusters.all)
 
+  readonly #webhookRows = (): WebhookRow[] =>
+    (this.#webhooks?.desk.status() ?? []).map(status => toWebhookRow(status, Date.now()))
+
   readonly #queueRows = (): QueueRow[] =>
     this.#clusters.all.flatMap(({ name, queues }) => Array.from(queues?.views() ?? [], view => toQueueRow(name, view)))
 
@@ -671,6 +677,7 @@ class ProcessParts implements App {
       quietTroubleOf({
         ...shared(),
         queues: { rows: this.#queueRows() },
+        webhooks: { rows: this.#webhookRows() },
         openTransactions: { rows: openTransactionsOf(this.#clusters.all) }
       })
     const watch = new TroubleWatch(read, this.#quietLog, performanceClock)

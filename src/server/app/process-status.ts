@@ -21,6 +21,7 @@ import {
   weightOfOpenTransaction,
   weightOfQueue,
   weightOfTopic,
+  weightOfWebhook,
   worst
 } from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
@@ -36,7 +37,8 @@ import {
   type Status,
   type StatusPart,
   sharedStatus,
-  type TopicRow
+  type TopicRow,
+  type WebhookRow
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -54,6 +56,7 @@ export interface ProcessStatusDeps {
   /** The number of this process among the workers, from 1. */
   readonly number: number
   readonly clusters: readonly ConfiguredCluster[]
+  readonly webhooks: () => readonly WebhookRow[]
   readonly viewLog: () => Promise<LogView>
   readonly memoryLimitBytes: number
   /** `delivery.timeoutMs` */
@@ -94,6 +97,7 @@ export function processStatusReader(deps: ProcessStatusDeps): () => Promise<Stat
       topics,
       groups: await groupsOf(deps),
       queues: await queuesOf(deps),
+      webhooks: worst(deps.webhooks(), weightOfWebhook),
       openTransactions: worst(openTransactionsOf(clusters), weightOfOpenTransaction),
       lag: lagOf(deps.lag()),
       certificates: certificates().map(one => toCertificateRow(one, now())),

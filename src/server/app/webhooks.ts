@@ -1,4 +1,4 @@
-import { eventRequest } from '../../apis/cloudevents/event-request.js'
+import { eventRequest } from '../../apis/apis.js'
 import { consumerOptions } from '../../consumer/group/settings.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { Logger } from '../../core/model.js'

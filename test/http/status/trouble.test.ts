@@ -5,7 +5,8 @@ import {
   type QueueRow,
   statusSchema,
   type TopicRow,
-  type Trouble
+  type Trouble,
+  type WebhookRow
 } from '../../../src/http/status/status.js'
 import { type Judged, quietTroubleOf, RANKS, troubleOf as rowsOf } from '../../../src/http/status/trouble.js'
 import { type TroubleApart, troubleApartOf } from '../../../src/http/status/words-apart.js'
@@ -533,6 +534,70 @@ describe('trouble', () => {
       expect(onlyOf(status)).to.include({ severity: 'warning', kind: 'queueHeldLong' })
       expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status))
       expect(quietTroubleOf(withQueue({ archivedAgoMs: 0, notServedMs: 60_000 }))).to.deep.equal([])
+    })
+  })
+
+  describe('of webhooks', () => {
+    const withWebhook = (more: Partial<WebhookRow>): Judged => ({
+      ...calm,
+      webhooks: {
+        total: 1,
+        rows: [
+          {
+            ...{ cluster: 'default', webhook: 'shop', topic: 'orders', state: 'running', open: 3, oldestOpenMs: 1_000 },
+            ...{
+              stalledPartitions: 0,
+              inFlight: 1,
+              deadLettersStopped: false,
+              foreignMember: false,
+              sendsAborted: true
+            },
+            ...{ deadLetters: 0, skipped: 0, lost: 0, ...more }
+          }
+        ]
+      }
+    })
+    const told: readonly (readonly [kind: string, more: Partial<WebhookRow>, cause: string])[] = [
+      ['webhookLost', { lost: 2 }, 'Retention of topic orders has deleted 2 records before they were delivered.'],
+      [
+        'webhookRetention',
+        { oldestOpenMs: 81_000, retentionMs: 100_000 },
+        'Its oldest record is 1.4 min old, and topic orders keeps records for 1.7 min.'
+      ],
+      [
+        'webhookBroken',
+        { state: 'broken', because: 'there is no topic dead' },
+        'It sends nothing: there is no topic dead.'
+      ],
+      [
+        'webhookDeadLettersStopped',
+        { deadLettersStopped: true },
+        'Ten records in a row became dead letters, without a 2xx between them. No more are written, and records wait.'
+      ],
+      ['webhookFailing', { failingMs: 600_000 }, 'No request has got a 2xx for 10 min; 3 records wait here.'],
+      [
+        'webhookStalled',
+        { stalledPartitions: 1 },
+        '1 partition of topic orders is not read further, since too many records are open.'
+      ],
+      ['webhookGone', { state: 'gone' }, 'The endpoint has answered 410, so nothing is sent to it.'],
+      [
+        'webhookForeignMember',
+        { foreignMember: true },
+        'Another client is a member of its group castellan-webhook-shop, and gets records that are then not sent.'
+      ]
+    ]
+
+    for (const [kind, more, cause] of told)
+      it(`tells ${kind}, also in the log, since no request meets it`, () => {
+        const status = withWebhook(more)
+        expect(onlyOf(status)).to.include({ severity: 'bad', kind, subject: 'webhook shop', cause })
+        expect(quietTroubleOf(status)).to.deep.equal(troubleOf(status))
+      })
+
+    it('is none while an endpoint fails for less than 10 minutes, or records are young', () => {
+      const fine = { failingMs: 599_999, oldestOpenMs: 79_000, retentionMs: 100_000, state: 'paused' } as const
+      expect(troubleOf(withWebhook(fine))).to.deep.equal([])
     })
   })
 

@@ -272,6 +272,59 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'webhook-endpoint-down',
+    about: 'The endpoint of a webhook is down for a quarter of an hour.',
+    intervalSeconds: 15,
+    seconds: 1_200,
+    series: { 'castellan_webhook_failing_seconds{webhook="orders"}': '0x10 0+15x60' },
+    fires: ['CastellanWebhookFailing']
+  },
+  {
+    name: 'webhook-endpoint-restarts',
+    about: 'The endpoint of a webhook is away for five minutes, and its oldest record waits as long.',
+    intervalSeconds: 15,
+    seconds: 1_200,
+    series: {
+      'castellan_webhook_failing_seconds{webhook="orders"}': '0x10 0+15x20 0x40',
+      'castellan_webhook_oldest_open_seconds{webhook="orders"}': '0x10 0+15x20 0x40',
+      'castellan_webhook_retention_seconds{webhook="orders"}': '604800x80',
+      'castellan_webhook_dead_letters_total{webhook="orders"}': '0x80',
+      'castellan_webhook_lost_total{webhook="orders"}': '0x80'
+    },
+    fires: []
+  },
+  {
+    name: 'webhook-stalled',
+    about: 'A record of a webhook always fails, and too many wait behind it.',
+    intervalSeconds: 15,
+    seconds: 600,
+    series: { 'castellan_webhook_stalled_partitions{webhook="orders"}': '0x10 1x30' },
+    fires: ['CastellanWebhookStalled']
+  },
+  {
+    name: 'webhook-wrong-deploy',
+    about: 'An endpoint answers 400 to all records: ten become dead letters, and no more are written.',
+    intervalSeconds: 15,
+    seconds: 600,
+    series: {
+      'castellan_webhook_dead_letters_total{webhook="orders"}': '0x10 1+1x9 10x20',
+      'castellan_webhook_dead_letters_stopped{webhook="orders"}': '0x20 1x20'
+    },
+    fires: ['CastellanWebhookDeadLetters', 'CastellanWebhookDeadLettersStopped']
+  },
+  {
+    name: 'webhook-retention',
+    about: 'An endpoint is down until retention deletes the records that wait for it.',
+    intervalSeconds: 60,
+    seconds: 7_200,
+    series: {
+      'castellan_webhook_oldest_open_seconds{webhook="orders"}': '0x10 0+60x110',
+      'castellan_webhook_retention_seconds{webhook="orders"}': '3600x120',
+      'castellan_webhook_lost_total{webhook="orders"}': '0x70 5x50'
+    },
+    fires: ['CastellanWebhookRetention', 'CastellanWebhookLost']
+  },
+  {
     name: 'queue-messages-archived',
     about: 'Workers fail a message until its last delivery; the counter begins with it.',
     intervalSeconds: 15,

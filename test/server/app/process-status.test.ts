@@ -62,6 +62,7 @@ describe('the status of a process', () => {
     processStatusReader({
       number: 1,
       clusters,
+      webhooks: () => [],
       viewLog: async () => viewed,
       memoryLimitBytes: 1,
       memoryTimeoutMs: 1,
