@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Children, Gateway } from '../../cli/child.js'
 import { FrontProxy, type ProxyKind } from '../../http/engine/proxies.js'
 import { HoldingProxy } from '../../support/holding-proxy.js'
+import { metricOf } from '../../support/test-app.js'
 import { freePorts } from '../real-kafka/ports.js'
 import { ask, kindOf } from './two-gateways.js'
 
@@ -182,6 +183,12 @@ export class LendingGateways {
     if (status !== 200) return { status, got: [], tookMs }
     const { id } = JSON.parse(text.slice(4)) as { id: string }
     return { status, got: [{ partition: -1, offset: -1, value: id }], tookMs }
+  }
+
+  /** Of a metric of all gateways. */
+  async sumOf(name: string): Promise<number> {
+    const all = await Promise.all(this.gateways.map(({ management }) => metricOf(management, name)))
+    return all.reduce((sum, one) => sum + one, 0)
   }
 
   get #running(): Gateway {

@@ -12,8 +12,8 @@ export interface Reading {
   readonly value: string
   readonly partition: number
   readonly offset: number
-  /** Number of the gateway that answered. */
-  readonly gateway: number
+  /** Number of the gateway that answered, if it was asked itself. */
+  readonly gateway: number | 'nginx'
   /** Since the load began, in milliseconds. */
   readonly atMs: number
 }
@@ -21,7 +21,16 @@ export interface Reading {
 /** A message that was read several times, with its readings in order. */
 export type Twice = readonly Reading[]
 
-/** A writer, and clients that each keep to one gateway and acknowledge automatically. */
+export interface LoadOptions {
+  /** Messages that are written together, after each pause. Default: one. */
+  readonly together?: number
+  /** Writes as long as fewer are unread. Default: at its pace, whatever is read. */
+  readonly unread?: number
+  /** What a message takes a client to process. Default: nothing. */
+  readonly workMs?: number
+}
+
+/** A writer, and clients that acknowledge automatically. Each keeps to one gateway, or asks nginx. */
 export class LendingLoad {
   readonly written: string[] = []
   readonly readings: Reading[] = []
@@ -29,14 +38,22 @@ export class LendingLoad {
   readonly #partitions: number
   readonly #startedAt = performance.now()
   readonly #work: Promise<void>[] = []
+  readonly #options: LoadOptions
+  readonly #read = new Set<string>()
   #isWriting = true
   #isReading = true
 
-  /** @param clients gateways by number, one client for each mention */
-  constructor(stage: LendingGateways, partitions: number, clients: readonly number[]) {
+  /** @param clients gateways by number, one client for each mention; `nginx`: asks it */
+  constructor(
+    stage: LendingGateways,
+    partitions: number,
+    clients: readonly (number | 'nginx')[],
+    options: LoadOptions = {}
+  ) {
+    this.#options = options
     this.#stage = stage
     this.#partitions = partitions
-    this.#work.push(this.#write(), ...clients.map(gateway => this.#read(gateway)))
+    this.#work.push(this.#write(), ...clients.map(gateway => this.#ask(gateway)))
   }
 
   get nowMs(): number {
@@ -45,8 +62,7 @@ export class LendingLoad {
 
   /** Messages that nobody has read yet. */
   get unread(): readonly string[] {
-    const read = new Set(this.readings.map(({ value }) => value))
-    return this.written.filter(value => !read.has(value))
+    return this.written.filter(value => !this.#read.has(value))
   }
 
   get twice(): readonly Twice[] {
@@ -63,24 +79,32 @@ export class LendingLoad {
   }
 
   async #write(): Promise<void> {
+    const { together = 1, unread = Number.POSITIVE_INFINITY } = this.#options
     for (let nth = 0; this.#isWriting; nth++) {
       const partition = nth % this.#partitions
-      const value = `${partition}-${nth}`
-      await this.#stage.write(partition, value).then(
-        () => this.written.push(value),
-        // Its gateway was killed: it may be in Kafka or not.
-        () => sleep(AGAIN_MS)
-      )
+      const values = Array.from({ length: together }, (_, one) => `${partition}-${nth * together + one}`)
+      if (this.written.length - this.#read.size < unread)
+        await this.#stage.write(partition, ...values).then(
+          () => this.written.push(...values),
+          // Its gateway was killed: it may be in Kafka or not.
+          () => sleep(AGAIN_MS)
+        )
       await sleep(PAUSE_MS)
     }
   }
 
-  async #read(gateway: number): Promise<void> {
+  async #ask(gateway: number | 'nginx'): Promise<void> {
+    const { workMs = 0 } = this.#options
     while (this.#isReading) {
-      const { status, got } = await this.#stage.askAt(this.#stage.gateways[gateway]!)
+      const asked = gateway === 'nginx' ? this.#stage.ask() : this.#stage.askAt(this.#stage.gateways[gateway]!)
+      const { status, got } = await asked
       const atMs = this.nowMs
-      for (const { value, partition, offset } of got) this.readings.push({ value, partition, offset, gateway, atMs })
+      for (const { value, partition, offset } of got) {
+        this.#read.add(value)
+        this.readings.push({ value, partition, offset, gateway, atMs })
+      }
       if (status !== 200 && status !== 408) await sleep(AGAIN_MS)
+      else if (workMs > 0 && status === 200) await sleep(workMs)
     }
   }
 }

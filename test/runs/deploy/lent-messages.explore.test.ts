@@ -1,12 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { groupBy } from '../../../src/core/group-by.js'
+import type { LoanResult } from '../../../src/deployment/lending/loans.js'
 import { Children, type Gateway } from '../../cli/child.js'
 import { isInstalled } from '../../http/engine/proxies.js'
 import type { Direction } from '../../support/holding-proxy.js'
+import { runTool } from '../real-kafka/java-tools.js'
 import { type Answer, eventually, type Got, LendingGateways } from './lending-gateways.js'
 import { LendingLoad, type Twice } from './lending-load.js'
 import { kindOf } from './two-gateways.js'
@@ -18,9 +23,15 @@ const MESSAGES = 16
 /** Of one message, until the client gives up. */
 const MOST_CALLS = 20
 /** Clients that do not read, requests of each, and the size of their messages: more than sockets take in. */
-const SLOW = 4
-const PIPELINED = 8
+const SLOW = 64
+const PIPELINED = 3
 const LARGE_BYTES = 700_000
+/** Clients in a loop, what is written for them together, and for how long. */
+const CLIENTS = 40
+const TOGETHER = 8
+const LOAD_MS = 10_000
+/** What a message takes a client near saturation. */
+const WORK_MS = 100
 /** After a fault. */
 const AFTER_MS = 20_000
 /** What was read in the last seconds before a fault may not be committed. */
@@ -134,6 +145,52 @@ describe('messages of a group, whichever gateway is asked', function () {
     })
   }
 
+  /** What lending costs a load: messages that were lent, by what became of them, and calls between the gateways. */
+  async function costOf(stage: LendingGateways, load: LendingLoad, ms: number) {
+    const lent = (result: LoanResult) => stage.sumOf(`castellan_groups_lent_messages_total{result="${result}"}`)
+    const calls = (): Promise<number> => stage.sumOf('castellan_peers_calls_total')
+    const before = await calls()
+    await sleep(ms)
+    load.endWriting()
+    await eventually('all is read', async () => load.unread.length === 0)
+    const called = (await calls()) - before
+    const { length } = load.written
+    const [taken, returned, lost] = [await lent('acknowledged'), await lent('returned'), await lent('lost')]
+    const percent = (part: number): string => `${((100 * part) / length).toFixed(1)} %`
+    console.log(
+      `      ${length} messages, ${percent(taken)} lent, ${percent(returned)} returned, ${lost} lost, ${(called / length).toFixed(2)} calls each`
+    )
+    expect(load.twice.map(one => JSON.stringify(one))).to.deep.equal([])
+    return { lent: taken / length, returned: returned / length, lost, calls: called / length }
+  }
+
+  for (const count of COUNTS.filter(count => count > 2)) {
+    it(`${count} gateways behind nginx: of what clients in a loop get, little is lent, with few calls`, async () => {
+      const { stage } = await started(count, count)
+      const clients = Array.from({ length: CLIENTS }, () => 'nginx' as const)
+      const load = new LendingLoad(stage, count, clients, { together: TOGETHER })
+      try {
+        const cost = await costOf(stage, load, LOAD_MS)
+        expect(cost.lent).to.be.at.most(0.1)
+        expect(cost.calls).to.be.at.most(1)
+      } finally {
+        await load.end()
+      }
+    })
+
+    it(`${count} gateways behind nginx: little of what is lent near saturation is returned`, async () => {
+      const { stage } = await started(count, count)
+      const clients = Array.from({ length: 4 * count }, () => 'nginx' as const)
+      const load = new LendingLoad(stage, count, clients, { together: TOGETHER, unread: 2 * count, workMs: WORK_MS })
+      try {
+        const cost = await costOf(stage, load, LOAD_MS)
+        expect(cost.returned).to.be.at.most(0.05)
+      } finally {
+        await load.end()
+      }
+    })
+  }
+
   const ofTwo = { CASTELLAN_CONSUMER_ACK_TIMEOUT_MS: '30000' }
   /** The gateway that is asked, the one that lends to it, and a partition of each. */
   async function two(more: Record<string, string> = {}, partitions = 2) {
@@ -192,6 +249,40 @@ describe('messages of a group, whichever gateway is asked', function () {
         .join()
     expect(names(read)).to.equal(names(values))
   })
+
+  it('loses nothing when leaders move, and offers nothing twice', async function () {
+    if (LENDING_BROKERS === undefined) {
+      console.log('      skipped: leaders move where there are several brokers; set LENDING_BROKERS')
+      this.skip()
+    }
+    const { stage } = await two()
+    const load = new LendingLoad(stage, 2, [0, 0])
+    try {
+      await sleep(3_000)
+      for (const first of [1, 2, 3]) await moveLeaders(stage, first)
+      await sleep(3_000)
+      load.endWriting()
+      await eventually('all is read', async () => load.unread.length === 0)
+      console.log(`      ${load.written.length} written, ${load.twice.length} twice: ${tellTwice(load.twice)}`)
+      expect(load.readings.length).to.be.above(load.written.length - 1)
+      expect(load.twice.map(one => JSON.stringify(one))).to.deep.equal([])
+    } finally {
+      await load.end()
+    }
+  })
+
+  /** The first node of three leads all partitions from now on. */
+  async function moveLeaders({ topic }: LendingGateways, first: number): Promise<void> {
+    const replicas = [1, 2, 3].toSorted((one, other) => Number(other === first) - Number(one === first))
+    const moved = [0, 1].map(partition => ({ topic, partition, replicas }))
+    const plan = join(await mkdtemp(join(tmpdir(), 'leaders-')), 'plan.json')
+    const at = ['--bootstrap-server', brokers]
+    await writeFile(plan, JSON.stringify({ version: 1, partitions: moved }))
+    await runTool('reassignPartitions', [...at, '--reassignment-json-file', plan, '--execute'])
+    await runTool('leaderElection', [...at, '--election-type', 'preferred', '--all-topic-partitions'])
+    const described = await runTool('topics', [...at, '--describe', '--topic', topic])
+    expect(described.match(/Leader: \d+/g)).to.deep.equal([`Leader: ${first}`, `Leader: ${first}`])
+  }
 
   interface Fault {
     readonly what: string
