@@ -1,5 +1,7 @@
 import { expect } from 'chai'
 import { acksIn } from '../../src/consumer/group/ack-encoding.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
+import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { run } from '../consumer/group/fake-runtime.js'
 import { status } from './fake-endpoint.js'
 import { RecordRunStage } from './record-run-stage.js'
@@ -299,6 +301,33 @@ describe('records of a webhook', () => {
     await stage.rebalance()
     await stage.pass(2 * MINUTE_MS)
     expect(stage.attemptAt(0).named.get('x-castellan-attempt')).to.equal('2')
+  })
+
+  it('of a partition that was lost get no dead letter by an answer that comes late', async () => {
+    await begin(1, each, undefined, { deadLetters: 'dead' })
+    const [late] = stage.endpoint.attempts
+    stage.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
+    await stage.pass(2_000)
+    late!.answer(400)
+    await stage.pass()
+    expect(stage.letters).to.deep.equal([])
+    expect(stage.committed).to.equal(0)
+    await stage.answer(0, 200)
+    expect(stage.committed).to.equal(1)
+    expect(stage.sent).to.deep.equal([0, 0])
+  })
+
+  it('are not sent while it is not known whether a person has settled them', async () => {
+    await begin(1, each, undefined, { deadLetters: 'dead' })
+    await stage.answer(0, 500)
+    stage.outcome = undefined
+    const skipped = stage.run.skip(0, 0)
+    await stage.pass(2 * MINUTE_MS)
+    expect(stage.sent).to.deep.equal([0])
+    stage.outcome = { ...failed, message: 'too large' }
+    await stage.pass(1)
+    expect(await skipped).to.deep.equal({ type: 'notWritten', message: 'too large' })
+    expect(stage.sent).to.deep.equal([0, 0])
   })
 
   it('are skipped by a person wherever they are: waiting, parked or under way', async () => {

@@ -9,9 +9,10 @@ import { hook, statusOf, webhooksOf } from './webhook-stage.js'
 
 const PARTITIONS = 4
 const KEYS = 60
-const RECORDS = Number(process.env['WEBHOOK_RECORDS'] ?? 3_000)
-const KILLS = Number(process.env['WEBHOOK_KILLS'] ?? 8)
-const AWAY_MS = Number(process.env['WEBHOOK_AWAY_MS'] ?? 3_000)
+/** A multiple of the keys. */
+const RECORDS = Number(process.env.WEBHOOK_RECORDS ?? 3_000)
+const KILLS = Number(process.env.WEBHOOK_KILLS ?? 8)
+const AWAY_MS = Number(process.env.WEBHOOK_AWAY_MS ?? 3_000)
 const POISON = 'k7:20'
 
 interface Gateway {
@@ -69,7 +70,6 @@ describe('webhooks of two gateways that are killed', function () {
         delivered.forEach(({ partition, offset }, at) => {
           history.wrote(records[at]!.key, records[at]!.value, `${metadata!.topicId}-${partition}-${offset}`)
         })
-        await sleep(20)
       }
     }
     // The records are known before they are sent.
@@ -79,6 +79,9 @@ describe('webhooks of two gateways that are killed', function () {
     for (let kills = 0; kills < KILLS; kills++) {
       await sleep(500 + Math.random() * 1_500)
       const at = Math.floor(Math.random() * gateways.length)
+      const partition = Math.floor(Math.random() * PARTITIONS)
+      const { nodeIds } = stage.cluster
+      await stage.cluster.moveLeader(topic, partition, nodeIds[Math.floor(Math.random() * nodeIds.length)]!)
       if (kills === 2) {
         isAway = true
         await sleep(AWAY_MS)
