@@ -8,6 +8,7 @@ import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startApi, until, untilNothingIsHeld } from '../server/stage.js'
+import { requestHead } from './stage.js'
 
 const MIB = 1024 * 1024
 const RECORDS = '{"records":[{"topic":"t","data":"d"}],"wait_for_send":true}'
@@ -40,14 +41,13 @@ describe('a request that comes again with its key in another content coding', ()
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
     charged = 0
     const charge = (_records: number, bytes: number): undefined => void (charged += bytes)
-    const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge }) }
+    const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge, spend: charge }) }
     started = await startApi(name, verbs, settings, { idempotency, access })
     return idempotency
   }
   const requestOf = (path: string, type: string, body: Buffer, headers: Record<string, string> = {}): Buffer => {
-    const all = { host: 'localhost', 'content-type': type, 'content-length': String(body.length), ...headers }
-    const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
-    return Buffer.concat([Buffer.from(`POST /loud${path} HTTP/1.1\r\n${lines.join('')}\r\n`), body])
+    const all = { 'content-type': type, 'content-length': body.length, ...headers }
+    return Buffer.concat([Buffer.from(requestHead('POST', path, all)), body])
   }
   const told = (answer: string): string =>
     `${answer.slice(9, 12)}${/^idempotent-replayed: true/im.test(answer) ? ' replayed' : ''}`

@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
-import { Idempotency } from '../../../src/http/api/idempotency.js'
+import { byHand } from '../../../src/http/api/by-hand.js'
 import type { KeyResult } from '../../../src/http/api/key-answers.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { type AcceptedRequest, AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
@@ -8,7 +7,8 @@ import type { Claim } from '../../../src/producer/keys/local-keys.js'
 import type { KeyTag, PendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, until } from '../server/stage.js'
+import { type Started, until } from '../server/stage.js'
+import { guarded, type IdempotencyOptions, requestHead, startRoutes } from './stage.js'
 
 const BUSY: Claim = { type: 'busy' }
 const receipt = { id: 'r'.repeat(38), records: 1 }
@@ -18,27 +18,21 @@ describe('a request with a key that comes again, prefers not to wait, and may no
   let results: KeyResult[]
   const start = async (hasReceipt: boolean): Promise<void> => {
     results = []
-    const idempotency = new Idempotency({
-      keys: {
-        knows: () => false,
-        claim: () => BUSY,
-        claimWithin: async () => BUSY,
-        receiptOf: async () => (hasReceipt ? receipt : undefined)
-      },
-      count: result => void results.push(result)
-    })
-    const receive = idempotency.guard(() => expect.fail('it is carried out'), {
-      name: 'push',
-      maxBodyBytes: 1_000,
-      waitMs: 0
-    })
+    const keys = {
+      knows: () => false,
+      claim: () => BUSY,
+      claimWithin: async () => BUSY,
+      receiptOf: async () => (hasReceipt ? receipt : undefined)
+    }
+    const count = (result: KeyResult): void => void results.push(result)
+    const receive = guarded(() => expect.fail('it is carried out'), { keys, count }, 0)
     const preParsing = byHand((exchange, params) => {
       AsyncAnswer.note(exchange.request, exchange.response, ({ id }, further) => {
         exchange.response.writeHead(202, { ...further, 'x-castellan-receipt': id }).end()
       })
       receive(exchange, params)
     })
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
+    started = await startRoutes({ 'POST /push': preParsing })
   }
   afterEach(() => started.http.close())
 
@@ -77,40 +71,36 @@ describe('a request with a key that comes again when only some of its records we
   afterEach(() => started.http.close())
 
   it('gets no early answer: its receipt has only the rest of its records', async () => {
-    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
     const records = ['v', 'w'].map(value => ({ topic: 't', key: null, value, headers: [] }))
     const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'disk' } as const
     const accepted: number[] = []
-    const receive = idempotency.guard(
-      ({ request, response }) => {
-        const origin = originOf(request)
-        const accept = (missing: readonly unknown[], _: unknown, __: unknown, tag: KeyTag): PendingProduce => {
-          accepted.push(missing.length)
-          // The disk has space for one record only.
-          tag.stored(tag.indexOf(0), accepted.length)
-          origin.acceptedRecords = missing.length === 1 ? 1 : undefined
-          origin.receipt = receipt.id
-          return {
-            refused: undefined,
-            accepted: () => Promise.resolve(undefined),
-            outcomes: () => Promise.resolve([])
-          }
+    const receive = guarded(({ request, response }) => {
+      const origin = originOf(request)
+      const accept = (missing: readonly unknown[], _: unknown, __: unknown, tag: KeyTag): PendingProduce => {
+        accepted.push(missing.length)
+        // The disk has space for one record only.
+        tag.stored(tag.indexOf(0), accepted.length)
+        origin.acceptedRecords = missing.length === 1 ? 1 : undefined
+        origin.receipt = receipt.id
+        return {
+          refused: undefined,
+          accepted: () => Promise.resolve(undefined),
+          outcomes: () => Promise.resolve([])
         }
-        origin.key!.produce(records, options, { accept })
-        const status = accepted.length === 1 ? 504 : 200
-        // An early answer would come before.
-        setTimeout(() => {
-          if (!response.headersSent) response.writeHead(status, { 'x-castellan-persisted': 'unknown' }).end()
-        }, 1)
-      },
-      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
-    )
+      }
+      origin.key!.produce(records, options, { accept })
+      const status = accepted.length === 1 ? 504 : 200
+      // An early answer would come before.
+      setTimeout(() => {
+        if (!response.headersSent) response.writeHead(status, { 'x-castellan-persisted': 'unknown' }).end()
+      }, 1)
+    })
     const early: number[] = []
     const preParsing = byHand((exchange, params) => {
       AsyncAnswer.note(exchange.request, exchange.response, ({ records }) => void early.push(records))
       receive(exchange, params)
     })
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
+    started = await startRoutes({ 'POST /push': preParsing })
     const push = (): Promise<Response> =>
       fetch(`${started.http.urls.shared}/loud/push`, {
         method: 'POST',
@@ -133,27 +123,24 @@ describe('a request that waits for its key and prefers not to, with another one 
   let give: (found: AcceptedRequest | undefined) => void
   let endEarlier: () => void
 
-  const push = (name: string, more = ''): string =>
-    `POST /loud/push HTTP/1.1\r\nhost: localhost\r\nname: ${name}\r\n${more}content-length: 1\r\n\r\nx`
+  const push = (name: string, more: Readonly<Record<string, string>> = {}): string =>
+    requestHead('POST', '/push', { name, ...more, 'content-length': 1 }) + 'x'
 
   beforeEach(async () => {
     begun = []
     const keys = localKeys()
     let isWaiting = false
     const receiptOf = new Promise<AcceptedRequest | undefined>(resolve => (give = resolve))
-    const idempotency = new Idempotency({
-      keys: {
-        knows: hash => keys.knows(hash),
-        claim: asked => keys.claim(asked),
-        claimWithin: (asked, waitMs, left) => {
-          isWaiting = true
-          return keys.claimWithin(asked, waitMs, left)
-        },
-        receiptOf: () => receiptOf
+    const noting: IdempotencyOptions['keys'] = {
+      knows: hash => keys.knows(hash),
+      claim: asked => keys.claim(asked),
+      claimWithin: (asked, waitMs, left) => {
+        isWaiting = true
+        return keys.claimWithin(asked, waitMs, left)
       },
-      count: () => undefined
-    })
-    const receive = idempotency.guard(
+      receiptOf: () => receiptOf
+    }
+    const receive = guarded(
       ({ request, response }) => {
         const name = String(request.headers.name)
         begun.push(name)
@@ -161,16 +148,14 @@ describe('a request that waits for its key and prefers not to, with another one 
         if (name === 'earlier') endEarlier = () => response.writeHead(503, { 'x-castellan-persisted': 'none' }).end()
         else response.writeHead(200).end()
       },
-      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
+      { keys: noting }
     )
-    started = await startHttp({
-      plugin: async app => void app.post('/push', { preParsing: byHand(receive) }, neverCalled)
-    })
+    started = await startRoutes({ 'POST /push': byHand(receive) })
     earlier = await RawSocket.open(started.http.urls.shared)
-    await earlier.send(push('earlier', 'idempotency-key: a\r\n'))
+    await earlier.send(push('earlier', { 'idempotency-key': 'a' }))
     await until(() => begun.length === 1, 'the earlier one is begun')
     client = await RawSocket.open(started.http.urls.shared)
-    await client.send(push('waits', 'idempotency-key: a\r\nprefer: respond-async\r\n') + push('next'))
+    await client.send(push('waits', { 'idempotency-key': 'a', prefer: 'respond-async' }) + push('next'))
     await until(() => isWaiting, 'it waits for its key')
     for (let ticks = 20; ticks > 0; ticks--) await new Promise(resolve => setImmediate(resolve))
     expect(begun).to.deep.equal(['earlier'])

@@ -8,6 +8,7 @@ import { hashOf } from '../../deployment/gateways/key-gateways.js'
 import { localKeys } from '../../support/local-keys.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, until, untilNothingIsHeld } from '../server/stage.js'
+import { guarded, requestHead, startRoutes } from './stage.js'
 
 const pool = new BufferPool(0)
 const answer = { status: 200, headers: [], body: Buffer.from('x') }
@@ -33,17 +34,13 @@ describe('requests of one connection whose keys another process owns', () => {
       return new Promise(resolve => ends.push(() => resolve({ answer, records: 0, bytes: 0 })))
     }
     const here = hashOf('here')
-    const idempotency = new Idempotency({
-      keys: localKeys(),
-      owners: {
-        scope: 'deployment',
-        ownerOf: hash => (hash === here ? undefined : owner),
-        serve: () => undefined,
-        close: async () => undefined
-      },
-      count: () => undefined
-    })
-    const receive = idempotency.guard(
+    const owners = {
+      scope: 'deployment' as const,
+      ownerOf: (hash: string) => (hash === here ? undefined : owner),
+      serve: () => undefined,
+      close: async () => undefined
+    }
+    const receive = guarded(
       ({ payload, request, response }) =>
         collectBody(payload, Number(request.headers['content-length']), 1_000, pool, body => {
           const text = String(body)
@@ -51,25 +48,20 @@ describe('requests of one connection whose keys another process owns', () => {
           if (text.startsWith('slow')) slow.set(text, () => response.end('x'))
           else response.end('x')
         }),
-      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
+      { owners }
     )
     const noted: typeof receive = (exchange, params) => {
       exchange.response.once('close', () => closed++)
       receive(exchange, params)
     }
     const read = byHand(({ response }) => void slow.set('read', () => response.end('x')))
-    started = await startHttp({
-      plugin: async app => {
-        app.post('/push', { preParsing: byHand(noted) }, neverCalled)
-        app.get('/read', { preParsing: read }, neverCalled)
-      }
-    })
+    started = await startRoutes({ 'POST /push': byHand(noted), 'GET /read': read })
     return RawSocket.open(started.http.urls.shared)
   }
   afterEach(() => started.http.close())
 
   const push = (body: string, key?: string): string =>
-    `POST /loud/push HTTP/1.1\r\nhost: 127.0.0.1\r\n${key === undefined ? '' : `idempotency-key: ${key}\r\n`}content-length: ${body.length}\r\n\r\n${body}`
+    requestHead('POST', '/push', { 'idempotency-key': key, 'content-length': body.length }) + body
 
   it('are passed on when the one before is answered', async () => {
     const client = await start()
@@ -108,7 +100,7 @@ describe('requests of one connection whose keys another process owns', () => {
 
   it('wait for the answers to reads before them, too, and those behind them wait for theirs', async () => {
     const client = await start()
-    await client.send(`GET /loud/read HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n${push('two', 'b')}${push('three')}`)
+    await client.send(requestHead('GET', '/read') + push('two', 'b') + push('three'))
     await until(() => slow.size === 1, 'the read is begun')
     for (let ticks = 20; ticks > 0; ticks--) await new Promise(resolve => setImmediate(resolve))
     expect(begun).to.deep.equal([])
@@ -200,7 +192,7 @@ describe('requests that are held until the owner of their key can be tried', () 
       plugin: async app => void app.post('/push', { preParsing: byHand(receive) }, neverCalled)
     })
     const client = await RawSocket.open(started.http.urls.shared)
-    await client.send('POST /loud/push HTTP/1.1\r\nhost: 127.0.0.1\r\nidempotency-key: a\r\ncontent-length: 1\r\n\r\nx')
+    await client.send(requestHead('POST', '/push', { 'idempotency-key': 'a', 'content-length': 1 }) + 'x')
     await client.until(() => client.answers === 1)
     client.destroy()
     await untilNothingIsHeld(started)

@@ -1,11 +1,12 @@
 import { brotliCompressSync } from 'node:zlib'
 import { expect } from 'chai'
 import { openAccess } from '../../../src/http/access/access.js'
-import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
+import { byHand } from '../../../src/http/api/by-hand.js'
 import { withBytes } from '../../../src/http/api/endpoint.js'
 import { BufferPool } from '../../../src/http/exchange/body-collector.js'
 import { RawSocket } from '../../support/raw-socket.js'
-import { type Started, startHttp, untilNothingIsHeld } from '../server/stage.js'
+import { type Started, untilNothingIsHeld } from '../server/stage.js'
+import { requestHead, startRoutes } from './stage.js'
 
 const pool = new BufferPool(0)
 
@@ -30,26 +31,23 @@ describe('requests of one connection that produce nothing, such as acknowledgeme
       answers.push(() => reply.raw.end('x'))
       receive.call(this, request, reply, payload, done)
     }
-    started = await startHttp({ plugin: async app => void app.post('/:nth', { preParsing: noted }, neverCalled) })
+    started = await startRoutes({ 'POST /:nth': noted })
     client = await RawSocket.open(started.http.urls.shared)
   })
   afterEach(() => started.http.close())
 
-  const post = (nth: number, further: string, body: Buffer | string): Buffer =>
-    Buffer.concat([
-      Buffer.from(`POST /loud/${nth} HTTP/1.1\r\nhost: 127.0.0.1\r\n${further}\r\n\r\n`),
-      Buffer.from(body)
-    ])
+  const post = (nth: number, headers: Parameters<typeof requestHead>[2], body: Buffer | string): Buffer =>
+    Buffer.concat([Buffer.from(requestHead('POST', `/${nth}`, headers)), Buffer.from(body)])
 
   it('are carried out in their order, whatever their bodies need, and before any of them is answered', async () => {
     const small = brotliCompressSync('a')
     await client.send(
       Buffer.concat([
-        post(1, `content-encoding: br\r\ncontent-length: ${small.length}`, small),
-        post(2, 'content-length: 1', 'b'),
-        post(3, 'transfer-encoding: chunked', '1\r\nc\r\n0\r\n\r\n'),
-        post(4, 'content-length: 0', ''),
-        post(5, 'content-length: 1', 'e')
+        post(1, { 'content-encoding': 'br', 'content-length': small.length }, small),
+        post(2, { 'content-length': 1 }, 'b'),
+        post(3, { 'transfer-encoding': 'chunked' }, '1\r\nc\r\n0\r\n\r\n'),
+        post(4, { 'content-length': 0 }, ''),
+        post(5, { 'content-length': 1 }, 'e')
       ])
     )
     await client.until(() => client.answers === 5)

@@ -1,11 +1,10 @@
 import { expect } from 'chai'
-import { byHand, neverCalled } from '../../../src/http/api/by-hand.js'
-import { Idempotency } from '../../../src/http/api/idempotency.js'
+import { byHand } from '../../../src/http/api/by-hand.js'
 import { originOf } from '../../../src/http/api/request-origin.js'
 import { failures } from '../../../src/producer/memory/failures.js'
 import type { PendingProduce } from '../../../src/producer/memory/pending-produce.js'
-import { localKeys } from '../../support/local-keys.js'
-import { type Started, startHttp } from '../server/stage.js'
+import type { Started } from '../server/stage.js'
+import { guarded, startRoutes } from './stage.js'
 
 const options = { partitioner: 'crc32', deadlineMs: 100, durability: 'memory' } as const
 const outcome = failures.timedOut('kafka has not acknowledged it', 'unknown')
@@ -23,24 +22,19 @@ describe('a request with a key that comes again and is refused before it sends i
   beforeEach(async () => {
     isRefusing = false
     sent = 0
-    const idempotency = new Idempotency({ keys: localKeys(), count: () => undefined })
     const accept = (): PendingProduce => {
       sent++
       return pending
     }
-    const receive = idempotency.guard(
-      ({ request, response }) => {
-        if (isRefusing) response.writeHead(429, { 'x-castellan-persisted': 'no' }).end()
-        else {
-          const record = { topic: 't', key: null, value: 'v', headers: [] }
-          const outcomes = originOf(request).key!.produce([record], options, { accept }).outcomes()
-          void outcomes.then(() => response.writeHead(504, { 'x-castellan-persisted': 'unknown' }).end())
-        }
-      },
-      { name: 'push', maxBodyBytes: 1_000, waitMs: undefined }
-    )
-    const preParsing = byHand(receive)
-    started = await startHttp({ plugin: async app => void app.post('/push', { preParsing }, neverCalled) })
+    const receive = guarded(({ request, response }) => {
+      if (isRefusing) response.writeHead(429, { 'x-castellan-persisted': 'no' }).end()
+      else {
+        const record = { topic: 't', key: null, value: 'v', headers: [] }
+        const outcomes = originOf(request).key!.produce([record], options, { accept }).outcomes()
+        void outcomes.then(() => response.writeHead(504, { 'x-castellan-persisted': 'unknown' }).end())
+      }
+    })
+    started = await startRoutes({ 'POST /push': byHand(receive) })
   })
   afterEach(() => started.http.close())
 
