@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Delivery, QueueHistory, QueueWord, Told } from '../../../support/queue-history.js'
 import type { SeededRandom } from '../../../support/random.js'
-import { HttpClient, type Reply } from './http-client.js'
+import { type HttpAnswer, HttpClient, type NoAnswer } from '../../http-client.js'
 
+/** Longer than any request takes, also at a gateway that stands still meanwhile. */
+const TIMEOUT_MS = 75_000
 /** Longer than the lock of Kafka, 15 s. */
 const OVERSLEPT_MS = [16_000, 19_000] as const
 /** Of a job that takes some time. */
@@ -18,6 +20,8 @@ const STATUS_OUTCOMES: Readonly<Record<number, Told['outcome']>> = {
   502: 'failed',
   504: 'unknown'
 }
+
+type Reply = HttpAnswer | NoAnswer
 
 /** Most workers do what they are given; the others are there for the trouble that they make. */
 export type Manner = 'diligent' | 'slow' | 'forgetful' | 'vanishing'
@@ -65,7 +69,9 @@ export class Worker {
   constructor(queue: Queue, number: number, manner: Manner) {
     this.#queue = queue
     this.#manner = manner
-    this.#client = new HttpClient(number)
+    // It has an address of its own.
+    const localAddress = `127.0.1.${number + 1}`
+    this.#client = new HttpClient('', { timeoutMs: TIMEOUT_MS, localAddress })
   }
 
   stop(): void {
@@ -119,11 +125,11 @@ export class Worker {
     const body = { count, waitMs: random.between(0, 2_000), lockMs, encoding: 'text', start: 'earliest', settle }
     const askedAt = performance.now()
     const reply = await this.#ask('POST', '/acquire', body)
-    const answer = reply.type === 'answered' ? JSON.parse(reply.body) : {}
+    const answer = isAnswer(reply) ? JSON.parse(reply.body) : {}
     if (riding !== undefined) this.#note(riding.words, reply, answer.settled, askedAt)
-    if (reply.type === 'answered' && reply.status === 200) return this.#given(answer.messages, askedAt)
-    if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
-    if (reply.type === 'answered' && !REFUSALS.includes(reply.status))
+    if (isAnswer(reply) && reply.status === 200) return this.#given(answer.messages, askedAt)
+    if (reply === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (isAnswer(reply) && !REFUSALS.includes(reply.status))
       history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
     await sleep(RETRY_MS)
     return []
@@ -134,15 +140,15 @@ export class Worker {
     const askedAt = performance.now()
     const body = { waitMs: random.between(0, 1_000), start: 'earliest' }
     const reply = await this.#ask('POST', '/acquire', body, BYTES)
-    if (reply.type === 'answered' && reply.status === 200) {
+    if (isAnswer(reply) && reply.status === 200) {
       const token = String(reply.headers['x-castellan-token'])
       const deliveryCount = Number(reply.headers['x-castellan-delivery-count'])
       return this.#given([{ token, value: reply.body, deliveryCount }], askedAt)
     }
-    if (reply.type === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
-    if (reply.type === 'answered' && ![204, ...REFUSALS].includes(reply.status))
+    if (reply === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (isAnswer(reply) && ![204, ...REFUSALS].includes(reply.status))
       history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
-    if (reply.type !== 'answered' || reply.status !== 204) await sleep(RETRY_MS)
+    if (!isAnswer(reply) || reply.status !== 204) await sleep(RETRY_MS)
     return []
   }
 
@@ -163,10 +169,10 @@ export class Worker {
     if (Object.values(words).every(list => list.length === 0)) return
     const sentAt = performance.now()
     const reply = await this.#ask('POST', '/settle', { ...tokensOf(words), delayMs })
-    const results = reply.type === 'answered' && reply.status < 300 ? JSON.parse(reply.body).results : undefined
+    const results = isAnswer(reply) && reply.status < 300 ? JSON.parse(reply.body).results : undefined
     this.#note(words, reply, results, sentAt)
     this.#keep(words)
-    const again = reply.type === 'unsent' ? words : unclear(words)
+    const again = reply === 'unsent' ? words : unclear(words)
     if (repeats === 0 || random.next() < 0.3 || Object.values(again).every(list => list.length === 0)) return
     await sleep(random.between(1, 500))
     await this.#settle(again, delayMs, repeats - 1)
@@ -175,9 +181,9 @@ export class Worker {
   async #delete(held: Held, repeats = 2): Promise<void> {
     const sentAt = performance.now()
     const reply = await this.#ask('DELETE', `/messages/${held.token}`)
-    const told = reply.type === 'answered' ? outcomeOfStatus(reply.status, reply.body) : 'none'
-    if (reply.type !== 'unsent') this.#tell(held, 'accept', { outcome: told, sentAt })
-    const isUnclear = reply.type !== 'answered' || told === 'unknown' || told === 'elsewhere' || told === 'refused'
+    const told = isAnswer(reply) ? outcomeOfStatus(reply.status, reply.body) : 'none'
+    if (reply !== 'unsent') this.#tell(held, 'accept', { outcome: told, sentAt })
+    const isUnclear = !isAnswer(reply) || told === 'unknown' || told === 'elsewhere' || told === 'refused'
     if (isUnclear && repeats > 0) {
       await sleep(RETRY_MS)
       await this.#delete(held, repeats - 1)
@@ -204,16 +210,16 @@ export class Worker {
   }
 
   #note(words: Words, reply: Reply, results: readonly Result[] | undefined, sentAt: number): void {
-    if (reply.type === 'unsent') return
+    if (reply === 'unsent') return
     const byToken = new Map(results?.map(result => [result.token, result]))
     for (const [word, held] of Object.entries(words) as [QueueWord, readonly Held[]][]) {
       for (const one of held) {
         const result = byToken.get(one.token)
-        const outcome = result?.outcome ?? (reply.type === 'answered' ? 'refused' : 'none')
+        const outcome = result?.outcome ?? (isAnswer(reply) ? 'refused' : 'none')
         this.#tell(one, word, { outcome, reason: result?.reason, sentAt })
       }
     }
-    if (reply.type === 'answered' && ![200, 207, ...REFUSALS].includes(reply.status))
+    if (isAnswer(reply) && ![200, 207, ...REFUSALS].includes(reply.status))
       this.#queue.history.problem(`words were answered ${reply.status}: ${reply.body.slice(0, 300)}`)
   }
 
@@ -232,17 +238,21 @@ export class Worker {
     const url = `${random.pick(urls)}${queue}${path}`
     const vanishes = this.#manner === 'vanishing' && random.next() < 0.25
     const vanishesAfterMs = vanishes ? random.between(0, 60) ** 2 / 10 : undefined
-    const reply = await this.#client.ask({ method, url, body, accept, vanishesAfterMs })
-    if (reply.type === 'answered' && method === 'POST' && accept === undefined && !isJson(reply.body)) {
+    const headers = { 'content-type': 'application/json', ...(accept !== undefined && { accept }) }
+    const text = body === undefined ? '' : JSON.stringify(body)
+    const reply = await this.#client.try(method, url, { headers, body: text, vanishesAfterMs })
+    if (isAnswer(reply) && method === 'POST' && accept === undefined && !isJson(reply.body)) {
       // The connection was refused, not the request: at a stop, or where a gateway stood still while the request came.
       if (![408, 503].includes(reply.status)) history.problem(`${path} was answered ${reply.status} without JSON`)
-      return { type: 'lost' }
+      return 'lost'
     }
-    if (reply.type === 'late') history.problem(`${method} ${path.slice(0, 10)} was not answered`)
-    if (reply.type === 'answered' && reply.status === 503) await sleep(RETRY_MS)
+    if (reply === 'late') history.problem(`${method} ${path.slice(0, 10)} was not answered`)
+    if (isAnswer(reply) && reply.status === 503) await sleep(RETRY_MS)
     return reply
   }
 }
+
+const isAnswer = (reply: Reply): reply is HttpAnswer => typeof reply !== 'string'
 
 function isJson(text: string): boolean {
   try {
