@@ -603,6 +603,19 @@ describe('a queue', () => {
       expect(script.metrics.of('archived_messages')).to.equal(1)
     })
 
+    it('awaits the answer to a word that was on its way when its session was lost, and tells nothing else', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1, deliveryCount: 5 })
+      reader().answers = undefined
+      const settling = script.outcomeOf('accept', tokens[0])
+      reader().events.lost(reader().session)
+      await pass(10)
+      expect([script.queues.held, script.archived]).to.deep.equal([1, []])
+      reader().sent[0]!.answer({ outcome: 'done' })
+      expect(await settling).to.equal('done')
+      expect([script.queues.held, script.archived]).to.deep.equal([0, []])
+    })
+
     it('tells that a message is archived whose lock was over before its partition has moved', async () => {
       start()
       const { time } = script

@@ -16,4 +16,12 @@ describe('the first answers about settled messages', () => {
     await tokens.answer('token 10001', 'accept', settle)
     expect(asked, 'later ones are known').to.equal(100_001)
   })
+
+  it('are of one word: another one is asked for itself', async () => {
+    const tokens = new SettledTokens(() => 0)
+    const settle = (outcome: 'done' | 'lost') => (): Promise<Settling> => Promise.resolve({ outcome })
+    expect(await tokens.answer('token', 'release', settle('done'))).to.deep.equal({ outcome: 'done' })
+    expect(await tokens.answer('token', 'accept', settle('lost'))).to.deep.equal({ outcome: 'lost' })
+    expect(await tokens.answer('token', 'release', settle('lost'))).to.deep.equal({ outcome: 'done' })
+  })
 })

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { roomBugs } from '../mutants/room-bugs.js'
 import { plantedBugs } from './mutants/bugs.js'
 import { NotPlantedError, type PlantedBug, plant, readSources } from './mutants/plant.js'
 
@@ -6,8 +7,10 @@ describe('simulation: planted bugs', () => {
   it('can each be planted into the sources as they are', async () => {
     const sources = await readSources('src')
     expect(plantedBugs).to.have.length.above(40)
-    expect(new Set(plantedBugs.map(({ name }) => name)).size).to.equal(plantedBugs.length)
-    expect(plantedBugs.flatMap(bug => whyNotPlanted(bug, sources))).to.deep.equal([])
+    expect(roomBugs).to.have.length.above(19)
+    const all = [...plantedBugs, ...roomBugs]
+    expect(new Set(all.map(({ name }) => name)).size).to.equal(all.length)
+    expect(all.flatMap(bug => whyNotPlanted(bug, sources))).to.deep.equal([])
   })
 })
 
