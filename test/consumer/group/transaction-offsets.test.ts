@@ -467,6 +467,27 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     })
   })
 
+  it('is refused when its topic was created anew, where its position would pass other records', async () => {
+    stage.stop(0)
+    stage = new TransactionStage(0)
+    stage.runtime.topicId = 'before'
+    stage.runtime.write(...run(0, 5))
+    const given = stage.take(5)
+    const transaction = new Transaction(given.slice(0, 2))
+    const asked = stage.ask()
+    stage.runtime.recreateTopic('anew')
+    stage.runtime.write(...run(0, 5))
+    stage.runtime.pass(1_000)
+    expect(asked.answer, 'the first one of the new topic').to.have.nested.property('message.offset', 0)
+    expect(await transaction.prepare())
+      .to.be.an('error')
+      .with.property('code', 'notAssigned')
+    expect(() => new Transaction([given[2]!]))
+      .to.throw()
+      .with.property('code', 'notAssigned')
+    transaction.end('aborted')
+  })
+
   it('is refused when its log was cut before it', async () => {
     stage.stop(0)
     stage = new TransactionStage(0)
