@@ -204,6 +204,12 @@ const operations: readonly Route[] = [
     text(value => `{"topic_name":${value}}`),
     'escaped'
   ),
+  post(
+    '/webhooks/{name}/skip',
+    JSON_TYPE,
+    text(value => `{"partition":0,"offset":${value}}`),
+    'escaped'
+  ),
   ...['', '/clusters/{cluster}'].flatMap((cluster): Route[] => {
     const queue = `/queues${cluster}/{topic}/{group}`
     const dead = text(value => `{"deadLetters":${value}}`)
