@@ -21,6 +21,7 @@ import { groupsCommand } from './commands/groups.js'
 import { queuesCommand } from './commands/queues.js'
 import { readCommand } from './commands/read.js'
 import { receiptCommand } from './commands/receipt.js'
+import { receiveCommand } from './commands/receive.js'
 import { serveCommand } from './commands/serve.js'
 import { topicsCommand } from './commands/topics.js'
 import { walCommand } from './commands/wal.js'
@@ -43,6 +44,7 @@ export const commands: readonly CommandDescription[] = [
   webhooksCommand,
   doctorCommand,
   receiptCommand,
+  receiveCommand,
   brokerCommand,
   walCommand,
   tokenCommand,

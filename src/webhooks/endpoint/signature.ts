@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { decodeBase64 } from '../../core/base64.js'
 
 const PREFIX = 'whsec_'
@@ -26,3 +26,36 @@ export const signatureOf = (secrets: readonly Buffer[], id: string, timestamp: n
   secrets
     .map(secret => `v1,${createHmac('sha256', secret).update(`${id}.${timestamp}.`).update(body).digest('base64')}`)
     .join(' ')
+
+/** Receivers refuse timestamps that differ by more from their own clock. */
+const TOLERANCE_SECONDS = 300
+
+/** The headers that Standard Webhooks names; `undefined`: absent. */
+export interface SignedHeaders {
+  readonly id: string | undefined
+  readonly timestamp: string | undefined
+  readonly signature: string | undefined
+}
+
+/**
+ * What is wrong with the signature of a request; `undefined`: one of the secrets has signed it.
+ *
+ * @param now seconds since 1970
+ */
+export function signatureProblem(
+  secrets: readonly Buffer[],
+  { id, timestamp, signature }: SignedHeaders,
+  body: Buffer,
+  now: number
+): string | undefined {
+  if (id === undefined || timestamp === undefined || signature === undefined) return 'has no signature'
+  if (!/^\d{1,12}$/.test(timestamp)) return 'has no timestamp'
+  if (Math.abs(now - Number(timestamp)) > TOLERANCE_SECONDS)
+    return 'has a timestamp of more than five minutes ago or ahead'
+  const good = signatureOf(secrets, id, Number(timestamp), body).split(' ')
+  const isSigned = signature.split(' ').some(one => good.some(other => isSame(one, other)))
+  return isSigned ? undefined : 'has the signature of another secret'
+}
+
+const isSame = (one: string, other: string): boolean =>
+  one.length === other.length && timingSafeEqual(Buffer.from(one), Buffer.from(other))
