@@ -241,8 +241,11 @@ export class OpenInstances {
       // It may have been made since that look was begun.
       if (isBegun && opened === UNKNOWN) opened = await look()
       if (opened.type === 'exists') return this.find(instance, maxAgeMs)
+      if (opened.type !== 'opened') return opened
       // A client that has left may have gone on in the process that had the instance until now.
-      return opened.type === 'opened' && instance.isWanted?.() === false ? LATE_CALL : opened
+      if (instance.isWanted?.() === false) return LATE_CALL
+      // This process may have stood still since that look was begun, and another one has the instance.
+      return isBegun ? this.find(instance, maxAgeMs) : opened
     }
     const failure = this.store && (await withinTime(this.store.catchUp(maxAgeMs)))
     if (failure) return failure

@@ -72,6 +72,28 @@ for (const [where, instancesTopic] of [
     })
 
     if (instancesTopic !== '')
+      it('read nothing of an instance from a process that stood still while it made it, and has lost it since', async () => {
+        const held: (() => void)[] = []
+        const answer = kafka.answer.bind(kafka)
+        kafka.answer = message => {
+          if (message.type !== 'fetchData') return answer(message)
+          const result = answer(message)
+          held.push(() => (message.requester as { reply(result: unknown): void }).reply(result))
+          return undefined
+        }
+        const creation = b.instances.create(instance, settings, undefined)
+        await clock.tickAsync(10)
+        expect(held).to.have.lengthOf(1)
+        kafka.answer = answer
+        expect(await soon(c.instances.assign(instance, [partition]))).to.include(done)
+        const late = b.instances.assignment(instance)
+        for (const run of held) run()
+        await soon(creation)
+        expect(await soon(late)).to.include({ type: 'failed', code: 'clusterChanged' })
+        expect(await soon(c.instances.assignment(instance))).to.deep.include({ ...done, value: [partition] })
+      })
+
+    if (instancesTopic !== '')
       it('find an instance that was created while an earlier call looked for it', async () => {
         const held: (() => void)[] = []
         const answer = kafka.answer.bind(kafka)
