@@ -1,9 +1,10 @@
 import sinon from 'sinon'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
-import type { Delivery } from '../../src/producer/memory/delivery.js'
+import type { Delivery, ProduceOptions } from '../../src/producer/memory/delivery.js'
 import { type MemoryDelivery, startDelivery } from '../../src/producer/memory/memory-delivery.js'
 import type { PendingProduce } from '../../src/producer/memory/pending-produce.js'
 import { type DeliverySettings, topicSettingsOf } from '../../src/producer/memory/settings.js'
+import type { ReceiptHolder } from '../../src/producer/receipts/receipts.js'
 import { defaultRouterSettings } from '../../src/router/routing/settings.js'
 import { CountingMetrics } from './counting-metrics.js'
 import { FakeRouter } from './fake-router.js'
@@ -43,19 +44,19 @@ export class DeliveryStage {
 
   send(records: ProduceRecord | readonly ProduceRecord[], deadlineMs = 30_000, capacityWaitMs = 0): Sent {
     const list = Array.isArray(records) ? records : [records as ProduceRecord]
-    const pendingProduce = this.delivery.accept(list, { partitioner: 'murmur2', deadlineMs, capacityWaitMs })
-    const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
-    pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
-    return sent
+    return this.sendWith(list, { deadlineMs, capacityWaitMs })
   }
 
   /** As a request of this client does. */
   sendAs(client: string, one: ProduceRecord, deadlineMs = 30_000): Sent {
-    const options = { partitioner: 'murmur2', deadlineMs } as const
-    const holder = { principal: client, client, receipt: undefined }
-    const pendingProduce = this.delivery.accept([one], options, holder)
+    return this.sendWith([one], { deadlineMs }, { principal: client, client, receipt: undefined })
+  }
+
+  sendWith(records: readonly ProduceRecord[], options: Partial<ProduceOptions>, holder?: ReceiptHolder): Sent {
+    const all = { partitioner: 'murmur2', deadlineMs: 30_000, ...options } as const
+    const pendingProduce = this.delivery.accept(records, all, holder)
     const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
-    pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
+    void pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
     return sent
   }
 

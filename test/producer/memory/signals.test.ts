@@ -20,17 +20,8 @@ describe('delivery: a call whose signal is aborted', () => {
   })
   afterEach(() => stage.restore())
   const partition = () => stage.router.partition('orders', 0)
-  const send = (records: readonly ProduceRecord[], options: Partial<ProduceOptions> = { signal: end.signal }): Sent => {
-    const pendingProduce = stage.delivery.accept(records, {
-      partitioner: 'murmur2',
-      deadlineMs: 10_000,
-      capacityWaitMs: 10_000,
-      ...options
-    })
-    const sent: Sent = { pendingProduce, refused: pendingProduce.refused, outcomes: undefined }
-    void pendingProduce.outcomes().then(outcomes => (sent.outcomes = outcomes))
-    return sent
-  }
+  const send = (records: readonly ProduceRecord[], options: Partial<ProduceOptions> = { signal: end.signal }): Sent =>
+    stage.sendWith(records, { deadlineMs: 10_000, capacityWaitMs: 10_000, ...options })
   const held = () => {
     const { bufferedRecords, bufferedBytes } = stage.delivery.stats()
     return [bufferedRecords, bufferedBytes]
