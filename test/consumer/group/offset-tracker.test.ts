@@ -14,6 +14,15 @@ const sparse = ({ position }: OffsetTracker): string =>
     .join()
 
 describe('offset tracker', () => {
+  it('counts the offsets of a range that are not acknowledged', () => {
+    const tracker = trackerAt(300)
+    for (const offset of [302, 303, 310]) tracker.acked(offset)
+    expect(tracker.openIn(290, 320)).to.equal(17)
+    expect(tracker.openIn(303, 311)).to.equal(6)
+    expect(tracker.openIn(302, 304)).to.equal(0)
+    expect(tracker.openIn(100, 200)).to.equal(0)
+  })
+
   it('pixy O1 builds ranges from acks in any order, and every state survives encoding', () => {
     let tracker = trackerAt(300)
     const acked = (...offsets: number[]): string => {
