@@ -45,17 +45,13 @@ export class RecordRunStage {
   readonly #demand = new LoopDemand({ groupId: 'foo', start: 'earliest', isPatient: true })
   readonly #deadlines: Deadlines
 
-  readonly heartbeatMs: number
-
   /** @param keyOf of the record at an offset */
   constructor(
     count: number,
     keyOf: (offset: number) => string | null,
     answers: FakeEndpoint['answers'] = () => undefined,
-    changes: Partial<WebhookDefinition> = {},
-    heartbeatMs = HEARTBEAT_MS
+    changes: Partial<WebhookDefinition> = {}
   ) {
-    this.heartbeatMs = heartbeatMs
     this.definition = hook({ topic: TOPIC, ...changes })
     this.endpoint = new FakeEndpoint(answers)
     this.runtime = new FakeRuntime(run(0, count))
@@ -72,7 +68,7 @@ export class RecordRunStage {
       settings: {
         ...defaultConsumerSettings,
         start: 'earliest',
-        heartbeatIntervalMs: this.heartbeatMs,
+        heartbeatIntervalMs: HEARTBEAT_MS,
         revocationMs: 300,
         commitIntervalMs: 0,
         ackTimeoutMs: Number.POSITIVE_INFINITY,
@@ -187,7 +183,7 @@ export class RecordRunStage {
   /** Another member joins, so that this one has to join again. It gets the partition again. */
   async rebalance(): Promise<void> {
     this.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.REBALANCE_IN_PROGRESS) })
-    await this.pass(this.heartbeatMs)
+    await this.pass(HEARTBEAT_MS)
   }
 
   end(): void {

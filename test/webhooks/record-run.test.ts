@@ -347,22 +347,6 @@ describe('records of a webhook', () => {
     expect(stage.run.totals.skipped).to.equal(3)
   })
 
-  it('keep their member however long nothing is asked for, and without more heartbeats where it has no partition', async () => {
-    await begin(0, each, undefined, {}, 3_000)
-    stage.isRunning = false
-    stage.runtime.newly('heartbeat')
-    await stage.pass(MINUTE_MS)
-    expect(stage.runtime.newly('leaveGroup')).to.equal(0)
-    stage.runtime.forbidden.add('orders')
-    stage.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.REBALANCE_IN_PROGRESS) })
-    // For a while after a rebalance heartbeats are frequent in any case.
-    await stage.pass(MINUTE_MS / 2)
-    stage.runtime.newly('heartbeat')
-    await stage.pass(MINUTE_MS / 2)
-    expect(stage.consumer.view().partitions).to.equal(0)
-    expect(stage.runtime.newly('heartbeat')).to.be.within(8, 11)
-  })
-
   it('are sent again after a bug, and others go on meanwhile', async () => {
     await begin(2, each, attempt => {
       if (isAt(0)(attempt) && stage.sent.length === 1) throw new Error('a bug')

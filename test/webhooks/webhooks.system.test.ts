@@ -1,3 +1,4 @@
+import nodeProcess from 'node:process'
 import { expect } from 'chai'
 import { openCastellan, type ProgramCastellan } from '../../src/client/open-castellan.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
@@ -23,6 +24,11 @@ describe('webhooks', () => {
     castellan = await process()
     endpoint = new FakeEndpoint(() => 204)
   })
+
+  const overflows: string[] = []
+  const note = (warning: Error): unknown => warning.name === 'TimeoutOverflowWarning' && overflows.push(warning.message)
+  before(() => nodeProcess.on('warning', note))
+  after(() => nodeProcess.off('warning', note))
 
   /** Webhooks, by the process that they belong to. It ends after them. */
   const all = new Map<ProgramCastellan, Webhooks[]>()
@@ -118,6 +124,7 @@ describe('webhooks', () => {
       await until(async () => (await members()) === 1)
       await isRead(webhooks)
       expect(statusOf(webhooks).state).to.equal(what)
+      expect(overflows, 'no timer is longer than timers can be').to.deep.equal([])
       expect(endpoint.attempts).to.deep.equal([])
       webhooks.configure([hook({ topic })])
       await until(() => endpoint.attempts.length === 1)

@@ -14,6 +14,7 @@ import {
 } from '../../../src/consumer/group/consume-result.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
+import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
 import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
@@ -305,6 +306,23 @@ describe('one topic of a group', () => {
     stage.consumer.resume()
     stage.settle()
     expect(stage.newly()).to.deep.equal(['bob: 0/1'])
+  })
+
+  it('waits in vain without partitions, but not for a loop that is patient', () => {
+    const stage = new TopicStage(time, [])
+    const ask = (isPatient: boolean): void => {
+      const loop = new LoopDemand({ groupId: 'foo', isPatient })
+      loop.setTopics(['test.4'])
+      loop.register('test.4', stage.consumer)
+      loop.begin(ONE_MESSAGE, () => undefined)
+    }
+    ask(true)
+    expect(stage.consumer.waitsInVain).to.equal(false)
+    ask(false)
+    expect(stage.consumer.waitsInVain).to.equal(true)
+    stage.consumer.stop(ownFailure('shuttingDown', 'over', true))
+    stage.ask('ann')
+    expect(stage.consumer.waitsInVain).to.equal(true)
   })
 
   it('pixy M15 answers everybody when it stops', () => {
