@@ -19,7 +19,7 @@ import {
 } from '../core/model.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
-import type { Delivery, ProduceOptions } from '../producer/memory/delivery.js'
+import type { Acceptor, Delivery, ProduceOptions } from '../producer/memory/delivery.js'
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { ReceiptHolder } from '../producer/receipts/receipts.js'
@@ -45,14 +45,14 @@ import type {
   Verbs
 } from './verbs.js'
 
-interface DurableAcceptor extends Pick<Delivery, 'accept'> {
+interface DurableAcceptor extends Acceptor {
   logStats(): Promise<DurableLogStats | undefined>
   /** Gives a receipt for records that an earlier request with the key has brought. */
   giveReceipt?(holder: ReceiptHolder, stored: StoredRecords): void
 }
 
 export interface KafkaVerbsDeps {
-  readonly delivery: Pick<Delivery, 'accept'> & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
+  readonly delivery: Acceptor & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
   /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Losses | undefined
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */

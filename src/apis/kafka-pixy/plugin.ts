@@ -9,7 +9,7 @@ import { byHand, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { bodyPool, type Params, type Receive } from '../../http/api/endpoint.js'
 import { LongLists } from '../../http/api/long-lists.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
-import { addRoutes, type Route } from '../../http/api/routes.js'
+import { addRoutes, type Route, type ServedBy } from '../../http/api/routes.js'
 import { onlyMethods } from '../../http/exchange/answers.js'
 import {
   type Exchange,
@@ -167,12 +167,7 @@ function producing(context: ApiContext<KafkaPixySettings>, verbsByCluster: Verbs
 }
 
 /** The routes of each cluster. What one of them throws is answered. */
-const clusterRoutes = (
-  pixy: Pixy,
-  verbsByCluster: VerbsByCluster,
-  prefix: string,
-  producing: Pick<Route, 'preParsing' | 'refuse'>
-): Route[] =>
+const clusterRoutes = (pixy: Pixy, verbsByCluster: VerbsByCluster, prefix: string, producing: ServedBy): Route[] =>
   routesOfClusters.map(({ method, path, receive }) => {
     if (receive === undefined) return { method, path, ...producing }
     const serve = withVerbs(

@@ -39,7 +39,7 @@ import { bodyPool, type Params } from './endpoint.js'
 import type { GuardOptions } from './idempotency.js'
 import { originOf } from './request-origin.js'
 import { RequestTurns } from './request-turns.js'
-import type { Route } from './routes.js'
+import type { ServedBy } from './routes.js'
 
 /** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
 export interface ProduceHead extends ProduceRequest {
@@ -171,7 +171,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
-  at(waitMs: number | undefined): Pick<Route, 'preParsing' | 'refuse'> {
+  at(waitMs: number | undefined): ServedBy {
     const admission = admissionOf(this.#context, this.#api.options.async.durability ?? 'memory')
     const preParsing = byHand(this.guarded({ waitMs }), admission)
     return { preParsing, refuse: (exchange, error) => this.refuse(exchange, error) }

@@ -37,7 +37,7 @@ export const operationsOf = <One extends Described>(
 export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
   routes: readonly AnsweredRoute<On>[],
   on: On,
-  produce: Pick<Route, 'preParsing' | 'refuse'>
+  produce: ServedBy
 ): readonly Route[] =>
   routes.map(route => {
     const { method, path, isOpen } = route
@@ -52,8 +52,12 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
   })
 
 /** A route whose requests are taken from Fastify before their bodies are read. */
-export interface Route extends Pick<Operation, 'method' | 'path'> {
+export interface Route extends ServedBy, Pick<Operation, 'method' | 'path'> {
   readonly isOpen?: boolean | undefined
+}
+
+/** What serves a route. */
+export interface ServedBy {
   readonly preParsing: preParsingHookHandler
   /** Answers requests that the process refuses before they are read. Absent: the error handler of the scope does. */
   readonly refuse?: Parameters<typeof refusedBy>[0]

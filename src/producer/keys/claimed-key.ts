@@ -1,5 +1,5 @@
 import type { ProduceRecord, RecordOutcome } from '../../core/model.js'
-import type { Delivery, ProduceOptions } from '../memory/delivery.js'
+import type { Acceptor, ProduceOptions } from '../memory/delivery.js'
 import { failures } from '../memory/failures.js'
 import type { KeyTag, PendingProduce } from '../memory/pending-produce.js'
 import type { ReceiptHolder, RecordPlaces } from '../receipts/receipts.js'
@@ -63,7 +63,7 @@ export class ClaimedKey {
   produce(
     sent: readonly ProduceRecord[],
     options: ProduceOptions,
-    acceptor: Pick<Delivery, 'accept'>,
+    acceptor: Acceptor,
     holder?: ReceiptHolder,
     giver?: { giveReceipt?(holder: ReceiptHolder, stored: StoredRecords): void },
     places?: RecordPlaces

@@ -100,18 +100,8 @@ export interface DeliveryStats extends Readonly<DeliveryCounters> {
   readonly producersBackingOff: number
 }
 
-/** Delivers records to Kafka: in order per partition, once, until their deadline. */
-export interface Delivery {
-  /** The memory of accepted records. */
-  readonly capacity: BufferCapacity
-  /** For operators. */
-  readonly warnings: readonly Notice[]
-  /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
-  readonly clockAheadMs: number | undefined
-  /** Why brokers give no producer id, so that no record can be written; `undefined`: they do, or were not asked for a minute. */
-  readonly idRefusal: IdRefusal | undefined
-  /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
-  readonly clusterId: string | undefined
+/** Takes records that are to be written to Kafka. */
+export interface Acceptor {
   /**
    * Takes records in order and copies their bytes; see PendingProduce.
    *
@@ -124,6 +114,20 @@ export interface Delivery {
     holder?: ReceiptHolder,
     tag?: KeyTag
   ): PendingProduce
+}
+
+/** Delivers records to Kafka: in order per partition, once, until their deadline. */
+export interface Delivery extends Acceptor {
+  /** The memory of accepted records. */
+  readonly capacity: BufferCapacity
+  /** For operators. */
+  readonly warnings: readonly Notice[]
+  /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
+  readonly clockAheadMs: number | undefined
+  /** Why brokers give no producer id, so that no record can be written; `undefined`: they do, or were not asked for a minute. */
+  readonly idRefusal: IdRefusal | undefined
+  /** The id of the Kafka cluster that is connected; `undefined`: no broker has reported it yet. */
+  readonly clusterId: string | undefined
   /**
    * The Router's Produce operation, for actors: with Java's partitioner and a time limit of 30 s unless the request
    * names others.

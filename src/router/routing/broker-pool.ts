@@ -23,8 +23,14 @@ export type BrokerState = 'up' | 'down' | 'gone' | 'notAsked'
 
 const ASKED_LATELY_MS = 30_000
 
+interface KnownBroker {
+  readonly nodeId: number
+  readonly host: string
+  readonly port: number
+}
+
 /** A broker of the cluster, for the status page. `host` is empty and `port` 0 where Kafka has not told them. */
-export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'> {
+export interface BrokerView extends KnownBroker {
   readonly state: BrokerState
   /** How long it has been down or gone; 0: it is up. */
   readonly forMs: number
@@ -33,7 +39,7 @@ export interface BrokerView extends Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
 }
 
 interface GoneBroker {
-  readonly node: Pick<BrokerNode, 'nodeId' | 'host' | 'port'>
+  readonly node: KnownBroker
   readonly since: number
   /** A topic with a replica on the broker, and when Kafka last told so; `undefined`: none is known. */
   replica: { readonly topic: string; readonly toldAt: number } | undefined
