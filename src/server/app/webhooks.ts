@@ -15,8 +15,10 @@ import type { WebhookDesk } from '../../webhooks/webhook-desk.js'
 import { Webhooks } from '../../webhooks/webhooks.js'
 import { listensOnLoopbackOnly, usesEmbeddedBroker } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { settingsOfApis } from '../config/schema.js'
 import type { Clusters } from './clusters.js'
 import type { ConfiguredCluster } from './kafka.js'
+import type { WorkerPlace } from './worker-config.js'
 
 export interface GatewayWebhooksDeps {
   readonly config: Config
@@ -28,7 +30,7 @@ export interface GatewayWebhooksDeps {
   /** `HOST:PORT,…` of the embedded broker. */
   readonly embeddedBootstrap: string | undefined
   /** One of several workers: each webhook belongs to one of them. Absent: there are none. */
-  readonly worker?: { readonly number: number; readonly count: number } | undefined
+  readonly worker?: Pick<WorkerPlace, 'number' | 'count' | 'managementUrl'> | undefined
 }
 
 /** The webhooks of this process: their definitions, the way out, and what delivers. */
@@ -119,10 +121,16 @@ export class GatewayWebhooks {
 
   /** What webhooks must not call: the gateway, Kafka, other gateways and the registry. */
   #places(): readonly Place[] {
-    const { urls, clusters, embeddedBootstrap } = this.#deps
+    const { urls, clusters, embeddedBootstrap, worker } = this.#deps
     const { schemas, peers } = this.#config
     const { shared, management, apis } = urls() ?? {}
-    const ofUrls = [shared, management, ...(apis?.values() ?? []), ...schemas.registry.urls].flatMap(placeOfUrl)
+    const ofUrls = [
+      shared,
+      management,
+      worker?.managementUrl,
+      ...(apis?.values() ?? []),
+      ...schemas.registry.urls
+    ].flatMap(placeOfUrl)
     const named = [
       ...(embeddedBootstrap?.split(',') ?? []),
       ...Object.values(this.#config.clusters).flatMap(({ brokers }) => brokers),
@@ -130,9 +138,22 @@ export class GatewayWebhooks {
       ...(peers.listen === undefined ? [] : [peers.listen])
     ]
     const brokers = clusters.all.flatMap(({ router }) => router.brokers().map(({ host, port }) => ({ host, port })))
-    return [...ofUrls, ...named.map(text => hostAndPort(text)), ...brokers.filter(({ host }) => host !== '')]
+    const ofSettings = portsOfApis(this.#config).map(port => ({ host: ANY_ADDRESS, port }))
+    const others = named.map(text => hostAndPort(text))
+    return [...ofUrls, ...ofSettings, ...others, ...brokers.filter(({ host }) => host !== '')]
   }
 }
+
+/** Stands for all addresses of this host. */
+const ANY_ADDRESS = '0.0.0.0'
+
+/** Ports that APIs listen on by themselves, such as that of gRPC. */
+const portsOfApis = (config: Config): number[] =>
+  settingsOfApis(config).flatMap(([, settings]) =>
+    Object.entries(settings).flatMap(([name, value]) =>
+      /port$/i.test(name) && typeof value === 'number' && value > 0 ? [value] : []
+    )
+  )
 
 const clusterOf = ({ system, router, verbs }: ConfiguredCluster, { consumer, router: settings }: Config) => ({
   system,

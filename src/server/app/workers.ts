@@ -96,6 +96,7 @@ class Parent {
   /** Number of lost records in the last reports of workers that ended unexpectedly. */
   #lostByEnded = 0
   #embeddedBootstrap: string | undefined
+  #managementUrl: string | undefined
   #security: ListenerSecurity | undefined
   #served: { readonly urls: HttpUrls; readonly pids: readonly number[] } | undefined
   #phase: string | undefined = 'starting'
@@ -136,6 +137,7 @@ class Parent {
     announceBrokers(config, version, this.#embeddedBootstrap, log)
     for (const line of warnings(config, enabled)) log.warn({}, line)
     const management = await this.#openManagement()
+    this.#managementUrl = management
     const statsd = reportToStatsd(config.statsd, { registry: this.#gathered, log, shutdown: this.#shutdown })
     statsd.add(async () => mergeStatsd(await this.#supervisor.callAll('statsd', STATSD_TIMEOUT_MS)))
     const [first] = await this.#supervisor.start().catch((error: LinkError) => {
@@ -234,7 +236,8 @@ class Parent {
       count,
       walRoot: this.#config.wal.directory,
       receiptSecret: this.#receiptSecret,
-      embeddedBootstrap: this.#embeddedBootstrap
+      embeddedBootstrap: this.#embeddedBootstrap,
+      managementUrl: this.#managementUrl
     }
     return { config: configOfWorker(this.#config, number, count), place, log: logStyle, drainMs, umask }
   }

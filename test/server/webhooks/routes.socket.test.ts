@@ -255,6 +255,34 @@ describe('the routes about webhooks', function () {
     expect([await listed(looks.token), await listed(other.token)]).to.deep.equal([1, 0])
   })
 
+  it('tell that the gateway, its management port, gRPC and brokers are never called, whatever networks are named', async () => {
+    const grpcPort = await freePort()
+    const apis = { 'kafka-pixy': { grpcPort } }
+    app = await start({ apis })
+    const { webhooks } = settings()
+    const places = {
+      shared: app.urls.shared,
+      management: app.urls.management!,
+      grpc: `http://127.0.0.1:${grpcPort}`,
+      broker: `http://${cluster.bootstrap}`,
+      other: `http://127.0.0.2:${new URL(app.urls.shared).port}`
+    }
+    const definitions = Object.entries(places).map(([name, url]) => [name, { ...orders(webhooks).orders, url }])
+    const next = { ...webhooks, definitions: Object.fromEntries(definitions) }
+    await app.reload(configOf(folder, settings({ apis, webhooks: next })))
+    const causes = await Promise.all(
+      Object.keys(places).map(async name => [name, (await ask('POST', `/webhooks/${name}/test`)).json.cause])
+    )
+    expect(Object.fromEntries(causes)).to.deep.equal({
+      shared: 'address',
+      management: 'address',
+      grpc: 'address',
+      broker: 'address',
+      // Nothing listens there.
+      other: 'refused'
+    })
+  })
+
   it('know webhooks that were defined since the start, after a reload', async () => {
     app = await start()
     const { webhooks } = settings()
@@ -266,5 +294,13 @@ describe('the routes about webhooks', function () {
     expect((await ask('GET', '/webhooks')).json.webhooks).to.deep.equal([])
   })
 })
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
 
 const orders = ({ definitions }: { readonly definitions: { readonly orders: object } }) => definitions
