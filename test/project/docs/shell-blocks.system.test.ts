@@ -17,7 +17,8 @@ const pages = [
   ...['docs/compatibility', 'docs/start'].flatMap(folder => readdirSync(folder).map(name => `${folder}/${name}`)),
   'docs/receipts.md',
   'docs/idempotency.md',
-  'docs/queues.md'
+  'docs/queues.md',
+  'docs/webhooks.md'
 ]
 
 /** The words behind `sh` of blocks that cannot run here, and why they cannot. */
