@@ -1,31 +1,11 @@
 import type { PlantedBug } from '../plant.js'
 
 /**
- * Bugs of `src/deployment/lending`, and of what groups do for it, which the scenario `lent` notices.
+ * Bugs of `src/deployment/lending`, and of what groups do for it, which the scenario `lent` notices. The tests of those folders, and no
+ * world so far, notice two others: an end that is forgotten when it comes before its take, and a return that takes a newer
+ * offer of the same offset.
  */
 export const lendingBugs: readonly PlantedBug[] = [
-  {
-    name: 'lent-after-its-end',
-    about: 'The end of a loan that comes before its take is forgotten.',
-    edits: [
-      {
-        in: 'Loans.#named',
-        find: 'if (loan === undefined && areEnds) this.#ended.add(key, now)',
-        replaceWith: 'void [areEnds, now]'
-      }
-    ]
-  },
-  {
-    name: 'lent-returned-by-offset',
-    about: 'A message that comes back is taken from the client that was offered it since.',
-    edits: [
-      {
-        in: 'OffsetTracker.released',
-        find: 'offer?.serial !== serial ||',
-        replaceWith: 'offer === undefined || serial < 0 ||'
-      }
-    ]
-  },
   {
     name: 'lent-own-clients-last',
     about: 'A message is lent although a client of the same gateway waits.',
