@@ -106,4 +106,35 @@ describe('settings that are read again', () => {
     )
     expect(told.join()).not.to.contain('drain')
   })
+
+  it('are those of webhooks and their secrets, too, and a mistake in them keeps the former ones', async () => {
+    const lines: LogLine[] = []
+    const log = Object.assign(recordingLogger(lines), { reopen: () => undefined }) as unknown as AppLogger
+    const first = config(both)
+    const ofWebhooks = (secret: string) => ({
+      webhooks: { ...first.webhooks, maxBodyBytes: secret.length },
+      webhookFiles: { secrets: { orders: [secret] }, ca: undefined }
+    })
+    const [second, third] = ['new', 'newest'].map(secret => ({ ...first, ...ofWebhooks(secret) }) as Config)
+    const reads: (() => Config)[] = [
+      () => second!,
+      () => {
+        throw new ConfigError('webhooks.definitions.orders.url: write it as https://HOST/PATH')
+      },
+      () => third!
+    ]
+    const reloads: Config[] = []
+    const started = { reload: async (next: Config) => void reloads.push(next), reopenLogs: () => undefined }
+    let hangUp = (): void => undefined
+    const source = { config: first, read: () => reads.shift()!() }
+    reloadAtHangUp(listener => (hangUp = listener), Promise.resolve(started), log, source)
+    for (let times = 0; times < 3; times++) hangUp()
+    while (reloads.length < 2) await new Promise(setImmediate)
+    const taken = reloads.map(({ webhooks, webhookFiles }) => ({ webhooks, webhookFiles }))
+    expect(taken).to.deep.equal([ofWebhooks('new'), ofWebhooks('newest')])
+    const told = lines.map(({ message }) => message).filter(message => !message.includes('reading'))
+    expect(told).to.deep.equal([
+      'SIGHUP: the new settings cannot be used, and the former ones stay in effect: webhooks.definitions.orders.url: write it as https://HOST/PATH'
+    ])
+  })
 })
