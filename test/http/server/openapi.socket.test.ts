@@ -18,6 +18,7 @@ import {
   startApp,
   startEmbeddedCluster
 } from '../../../src/index.js'
+import { webhooksOperations } from '../../../src/server/webhooks/routes.js'
 import { contextFor } from '../../support/api-context.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
@@ -70,8 +71,8 @@ const parameters = {
 const idsOf = (api: string, ids: readonly string[]): string[] =>
   ids.map(id => `${api}${id[0]!.toUpperCase()}${id.slice(1)}`)
 /**
- * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/runs/integration`, and those of
- * queues in `test/apis/queues`, compare with their descriptions.
+ * Operations whose answers the tests of Confluent's and Strimzi's API and of CloudEvents in `test/runs/integration`, those of
+ * queues in `test/apis/queues`, and those of webhooks in `test/server/webhooks`, compare with their descriptions.
  */
 const ofCluster: ReadonlySet<string> = new Set([
   ...idsOf('confluent', Object.keys({ ...v3AdminRoutes, ...consumerRoutes })),
@@ -86,6 +87,10 @@ const ofCluster: ReadonlySet<string> = new Set([
   ...idsOf(
     'queues',
     queuesOperations.map(({ id }) => id)
+  ),
+  ...idsOf(
+    'webhooks',
+    webhooksOperations.map(({ id }) => id)
   )
 ])
 const bodyOf = (id: string): unknown => {

@@ -30,12 +30,25 @@ const rowsOf = (name: string): [string, string][] =>
 
 const namesIn = (cell: string): string[] => [...cell.matchAll(/`(\w+)`/g)].map(match => match[1]!)
 
+interface Declared {
+  readonly own: readonly string[]
+  /** The interface that it extends. */
+  readonly extended: string | undefined
+}
+
 /** Members of an interface, nested ones left out. */
-function fieldsOf(name: string): string[] | undefined {
-  const found = source.match(new RegExp(`^(?:export )?interface ${name}\\b[^{]*\\{(?:\\}|\\n([\\s\\S]*?)^\\})`, 'm'))
+function declarationOf(name: string): Declared | undefined {
+  const found = source.match(new RegExp(`^(?:export )?interface ${name}\\b([^{]*)\\{(?:\\}|\\n([\\s\\S]*?)^\\})`, 'm'))
   if (!found) return undefined
-  const [, body = ''] = found
-  return [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(match => match[1]!)
+  const [, head = '', body = ''] = found
+  const own = [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(match => match[1]!)
+  return { own, extended: head.match(/extends (\w+)\s*$/)?.[1] }
+}
+
+/** The members of `RecordContent` stand in the tables of those that extend it: it has no section. */
+function fieldsOf(name: string): string[] | undefined {
+  const found = declarationOf(name)
+  return found && [...found.own, ...(found.extended === 'RecordContent' ? declarationOf('RecordContent')!.own : [])]
 }
 
 /** Variants of a union: their `type` and further fields. */

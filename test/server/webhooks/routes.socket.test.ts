@@ -4,10 +4,15 @@ import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
+import { webhooksOperations } from '../../../src/server/webhooks/routes.js'
 import { newSecret } from '../../../src/webhooks/endpoint/signature.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { configOf, makeToken, TestFolder } from '../../support/access.js'
 import { logWorker } from '../../support/built.js'
+import { DescribedAnswers } from '../../support/described-answers.js'
+
+const ERRORS = { type: 'object', required: ['type', 'title', 'status', 'code', 'retriable'] }
+const described = new DescribedAnswers('webhooks', webhooksOperations, [], ERRORS)
 
 /** An endpoint whose answers the test chooses. */
 class TestEndpoint {
@@ -92,7 +97,12 @@ describe('the routes about webhooks', function () {
   const ask = async (method: string, path: string, given: RequestInit = {}): Promise<Answered> => {
     const answer = await fetch(app.urls.shared + path, { method, ...given })
     const text = await answer.text()
-    return { status: answer.status, text, json: text === '' ? undefined : JSON.parse(text) }
+    const { status, headers } = answer
+    const type = headers.get('content-type') ?? undefined
+    const persisted = headers.get('x-castellan-persisted') ?? undefined
+    if (path.startsWith('/webhooks'))
+      described.check({ method, path: path.slice('/webhooks'.length) || '/', status, type, persisted, body: text })
+    return { status, text, json: text === '' ? undefined : JSON.parse(text) }
   }
   const asToken = (token: string) => ({ headers: { authorization: `Bearer ${token}` } })
   const produce = async (value: string, key = 'k', more: Readonly<Record<string, string>> = {}): Promise<void> => {
