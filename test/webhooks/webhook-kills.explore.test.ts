@@ -76,7 +76,9 @@ describe('webhooks of two gateways that are killed', function () {
     gateways.forEach(({ webhooks }) => webhooks.configure([hook({ topic, deadLetters: dead, paused: true })]))
     await write()
     gateways.forEach(({ webhooks }) => webhooks.configure([hook({ topic, deadLetters: dead })]))
+    const startedAt = performance.now()
     for (let kills = 0; kills < KILLS; kills++) {
+      console.log({ kills, missing: history.missing.length })
       await sleep(500 + Math.random() * 1_500)
       const at = Math.floor(Math.random() * gateways.length)
       const partition = Math.floor(Math.random() * PARTITIONS)
@@ -95,7 +97,7 @@ describe('webhooks of two gateways that are killed', function () {
       }
     }
     const poison = history.written.find((_, at) => Math.floor(at / KEYS) === 20 && at % KEYS === 7)!
-    const reader = writer.read(dead)
+    const reader = writer.read(dead, { follow: true })
     void (async () => {
       for await (const { headers } of reader)
         history.dead.add(String(headers.find(({ key }) => key === 'castellan-webhook-id')?.value))
@@ -106,10 +108,18 @@ describe('webhooks of two gateways that are killed', function () {
       await sleep(1_000)
       if (history.missing.length === before) continue
       before = history.missing.length
+      console.log({ missing: before })
     }
     const attempts = [...history.attempts.values()].reduce((sum, times) => sum + times, 0)
     const doubled = history.doubled
-    console.log({ records: RECORDS, attempts, doubled, dead: history.dead.size, early: history.early.length })
+    console.log({
+      records: RECORDS,
+      tookMs: Math.round(performance.now() - startedAt),
+      attempts,
+      doubled,
+      dead: history.dead.size,
+      early: history.early.length
+    })
     expect(history.confused).to.deep.equal([])
     expect(history.early).to.deep.equal([])
     expect([...history.dead]).to.deep.equal([poison])
