@@ -27,6 +27,9 @@ const LOOK_EVERY_MS = 30_000
 /** Until it is known where the webhook begins, and its group is joined. */
 const BEGIN_AGAIN_MS = 1_000
 const ASK_AGAIN_MS = 500
+/** So many attempts to begin may fail before that is told: a coordinator may have just started. */
+const HASTY_BEGINNINGS = 3
+const NOT_BEGUN = 'Kafka does not tell, or does not keep, where the webhook begins in its topic'
 const TEST_PAUSE_MS = 1_000
 const CONFIGS_TIMEOUT_MS = 10_000
 
@@ -71,6 +74,8 @@ export class Webhook {
   /** Why Kafka does not let the member join, or read. */
   #refusal: string | undefined
   #isClosing = false
+  /** Attempts to begin. */
+  #beginnings = 0
   readonly #cut = new AbortController()
   #timer: NodeJS.Timeout | undefined
   #askTimer: NodeJS.Timeout | undefined
@@ -178,8 +183,7 @@ export class Webhook {
       const kafka = await lookAtKafka(router, this.#definition)
       if (this.#isClosing) return
       if (kafka !== undefined) this.#kafka = kafka
-      if (kafka !== undefined && !this.#hasJoined)
-        this.#hasJoined = kafka.partitions.length === 0 || (await commitStart(router, this.#definition, kafka))
+      if (kafka !== undefined && !this.#hasJoined) await this.#begin(kafka)
       if (this.#demand.partitionCount > 0) this.#refusal = undefined
       this.#lookAtRetention()
     } catch (error) {
@@ -188,6 +192,14 @@ export class Webhook {
     if (this.#isClosing) return
     this.#changed()
     this.#lookLater(this.#hasJoined ? LOOK_EVERY_MS : BEGIN_AGAIN_MS)
+  }
+
+  async #begin(kafka: KafkaState): Promise<void> {
+    this.#hasJoined =
+      kafka.partitions.length === 0 || (await commitStart(this.#deps.cluster.router, this.#definition, kafka))
+    this.#beginnings++
+    if (this.#hasJoined) this.#refusal = undefined
+    else if (this.#beginnings >= HASTY_BEGINNINGS) this.#refusal = NOT_BEGUN
   }
 
   #lookLater(ms: number): void {

@@ -1,6 +1,7 @@
 import nodeProcess from 'node:process'
 import { expect } from 'chai'
 import { openCastellan, type ProgramCastellan } from '../../src/client/open-castellan.js'
+import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
 import type { Webhooks } from '../../src/webhooks/webhooks.js'
 import { ForeignLeader } from '../runs/integration/foreign-leader.js'
@@ -130,6 +131,19 @@ describe('webhooks', () => {
       await until(() => endpoint.attempts.length === 1)
       await until(() => statusOf(webhooks).state === 'running')
     })
+
+  it('are broken while Kafka does not keep where they begin', async () => {
+    const topic = await stage.topic()
+    const match = { api: 'OffsetCommit', count: Number.POSITIVE_INFINITY } as const
+    const fault = stage.cluster.faults.add(match, { type: 'error', errorCode: errorCodes.GROUP_AUTHORIZATION_FAILED })
+    const webhooks = open({ topic })
+    await until(() => statusOf(webhooks).state === 'broken')
+    expect(await members()).to.equal(0)
+    fault.remove()
+    await write(topic, 'a')
+    await until(() => endpoint.attempts.length === 1)
+    expect(statusOf(webhooks)).to.include({ state: 'running', because: undefined })
+  })
 
   it('are gone by 410 until they are resumed, or have another url', async () => {
     const topic = await stage.topic()
