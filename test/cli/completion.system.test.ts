@@ -18,7 +18,7 @@ describe('completion in the shell', function () {
 
   it('offers commands, flags and the values of a flag', async () => {
     expect(await complete('')).to.include.members(['serve', 'read', 'topics', 'broker'])
-    expect(await complete('re')).to.deep.equal(['read', 'receipt', ':4'])
+    expect(await complete('re')).to.deep.equal(['read', 'receipt', 'receive', ':4'])
     expect(await complete('read', '--fo')).to.deep.equal(['--follow', '--format', ':4'])
     expect(await complete('read', 'orders', '--format', '')).to.deep.equal(['value', 'key-value', 'json', ':4'])
     expect(await complete('completion', '')).to.deep.equal(['bash', 'zsh', 'fish', ':4'])

@@ -294,6 +294,9 @@ describe('kafboy 4: /openapi.json', function () {
     expect([status, headers.get('content-type')?.split(';')[0]], url).to.deep.equal([200, EVENTS])
   }
 
+  /** They need a webhook: test/server/webhooks/routes.socket.test.ts compares their answers with their descriptions. */
+  const OF_WEBHOOK = /^webhooks(?!List$)/
+
   it('lets a generated client call every operation, and describes each answer', async () => {
     const ajv = new Ajv2020({ strict: false, validateFormats: false })
     const accepted = await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
@@ -305,7 +308,7 @@ describe('kafboy 4: /openapi.json', function () {
       })
       const client = await generated.init()
       for (const { id, path, responses } of operationsOf(document).filter(
-        ({ id }) => !isWebsocket(id) && !ofCluster.has(id)
+        ({ id }) => !isWebsocket(id) && !ofCluster.has(id) && !OF_WEBHOOK.test(id)
       )) {
         if (responses[200]?.content?.[EVENTS] !== undefined) {
           await expectEvents(url + path.replace('{topic}', 'orders').replace('{cluster}', 'default'))
