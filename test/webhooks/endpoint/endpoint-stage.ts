@@ -66,8 +66,10 @@ export class Receiver {
       for (let end = bytes.indexOf(HEAD_END); end >= 0; end = bytes.indexOf(HEAD_END)) {
         const head = bytes.toString('latin1', 0, end)
         const lines = head.split('\r\n').slice(1)
-        const headers = new Map(lines.map(line => [line.split(': ')[0]!, line.slice(line.indexOf(': ') + 2)] as const))
-        const bodyEnd = end + HEAD_END.length + Number(headers.get('content-length'))
+        const headers = new Map(
+          lines.map(line => [line.split(': ')[0]!.toLowerCase(), line.slice(line.indexOf(': ') + 2)] as const)
+        )
+        const bodyEnd = end + HEAD_END.length + Number(headers.get('content-length') ?? 0)
         if (bytes.length < bodyEnd) return
         const received = { head, headers, body: bytes.subarray(end + HEAD_END.length, bodyEnd), socket }
         bytes = bytes.subarray(bodyEnd)
