@@ -29,6 +29,8 @@ class Meter {
   }
 
   spend(amount: number): void {
+    // What the time until now has brought has its limit before the debt is made: a long wait does not pay for its records.
+    this.#refill()
     this.#left -= amount
   }
 

@@ -30,6 +30,14 @@ describe('quotas', () => {
     expect(charge([account], 1, 0)).to.equal(undefined)
   })
 
+  it('give a wait no more than a second is worth, before what it has read is charged', () => {
+    const account = quotasOf({ perPrincipal: { recordsPerSecond: 10 } }).ofPrincipal('a')!
+    expect(charge([account], 0, 0)).to.equal(undefined)
+    nowMs += 30_000
+    account.spend(200, 0)
+    expect(account.refusal()?.retryAfterSeconds).to.equal(20)
+  })
+
   it('hold their rate over time, however the requests come', () => {
     const perSecond = 100
     const request = fc.record({ waitMs: fc.integer({ min: 0, max: 400 }), records: fc.integer({ min: 1, max: 300 }) })
