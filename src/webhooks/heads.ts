@@ -1,5 +1,6 @@
 import { ParkedBytes } from '../consumer/group/lanes.js'
 import type { RecordBudget } from '../core/record-budget.js'
+import { OpenLimit } from './open-limit.js'
 
 const MOST_HEADS = 4_096
 
@@ -9,10 +10,13 @@ const MOST_HEADS = 4_096
  */
 export class Heads {
   readonly #bytes: ParkedBytes
+  /** Of all that are open, whether they are in memory or not. */
+  readonly open: OpenLimit
   #count = 0
 
   constructor(records: RecordBudget) {
     this.#bytes = new ParkedBytes(records)
+    this.open = new OpenLimit(records)
   }
 
   get bytes(): number {

@@ -11,6 +11,10 @@ const MOST_METADATA = 4_000
 /** With fewer open records the acknowledgements between them fit into a commit however far apart they are. */
 const ALWAYS_FIT = 500
 const BITS_PER_CHARACTER = 5
+const digitsOf = (value: number): number => Math.ceil(Math.log2(value + 1) / BITS_PER_CHARACTER)
+const MOST_DIGITS = digitsOf(Number.MAX_SAFE_INTEGER)
+/** To look at all of them for each that has left would cost a full partition more than to send them. */
+const LOOK_AFTER = 50
 
 /**
  * - `parked`: in its lane; the group has not counted it as offered
@@ -85,6 +89,11 @@ export class Open implements Parkable {
 export class OpenPartition {
   readonly #partition: number
   readonly #records = new Map<Offset, Open>()
+  #highest = -1
+  /** At least the length of a commit's metadata. */
+  #longest = MOST_DIGITS
+  /** Records that have left since that was its length. */
+  #left = 0
   /** A record was refused since there was room last. */
   isStalled = false
 
@@ -102,17 +111,26 @@ export class OpenPartition {
 
   /** The former one with this offset is still under way where the record was given again meanwhile; it counts no longer. */
   add(open: Open): void {
-    this.#records.set(open.offset, open)
+    const { offset } = open
+    if (!this.#records.has(offset))
+      this.#longest += offset > this.#highest ? 1 + digitsOf(offset - this.#highest - 1) : 1 + MOST_DIGITS
+    this.#highest = Math.max(this.#highest, offset)
+    this.#records.set(offset, open)
   }
 
   delete(open: Open): void {
-    if (this.#records.get(open.offset) === open) this.#records.delete(open.offset)
+    if (this.#records.get(open.offset) === open && this.#records.delete(open.offset)) this.#left++
   }
 
-  /** Whether one more may be open. If not, it is stalled until there is room. */
+  /** Whether one more may be open. If not, it is stalled until there is room, which is noticed when 50 have left. */
   get hasRoom(): boolean {
     const { size } = this.#records
-    return size < MOST_OPEN && (size < ALWAYS_FIT || longestMetadata([...this.#records.keys()]) < MOST_METADATA)
+    if (size >= MOST_OPEN) return false
+    if (size < ALWAYS_FIT || this.#longest < MOST_METADATA) return true
+    if (this.#left < LOOK_AFTER) return false
+    this.#longest = longestMetadata([...this.#records.keys()])
+    this.#left = 0
+    return this.#longest < MOST_METADATA
   }
 
   get oldest(): Open | undefined {
@@ -142,9 +160,7 @@ export class OpenPartition {
  */
 export function longestMetadata(open: readonly Offset[]): number {
   const sorted = [...open].sort((one, other) => one - other)
-  let length = digitsOf(Number.MAX_SAFE_INTEGER)
+  let length = MOST_DIGITS
   for (let at = 1; at < sorted.length; at++) length += 1 + digitsOf(sorted[at]! - sorted[at - 1]! - 1)
   return length
 }
-
-const digitsOf = (value: number): number => Math.ceil(Math.log2(value + 1) / BITS_PER_CHARACTER)

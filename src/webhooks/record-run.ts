@@ -132,11 +132,21 @@ export class RecordRun implements ParkingSink {
   }
 
   mayPark({ partition }: TopicPartition): boolean {
+    const hasRoom = this.#hasRoom(partition)
     const open = this.#partitions.get(partition)
-    const isStalled = open !== undefined && !open.hasRoom
-    if (open !== undefined) open.isStalled = isStalled
-    if (!isStalled && this.#deps.isRunning()) return true
+    if (open !== undefined) open.isStalled = !hasRoom
+    if (hasRoom && this.#deps.isRunning()) return true
     this.#refused.add(partition)
+    return false
+  }
+
+  #hasRoom(partition: number): boolean {
+    const open = this.#partitions.get(partition)
+    if (open === undefined) return true
+    if (!open.hasRoom) return false
+    const { heads, definition } = this.#deps
+    if (heads.open.hasRoom(definition().name, open.size)) return true
+    heads.open.wait(this.#takeRefused)
     return false
   }
 
@@ -148,6 +158,7 @@ export class RecordRun implements ParkingSink {
     this.#partitions.set(partition, others)
     others.add(open)
     const { heads, definition } = this.#deps
+    heads.open.add(definition().name)
     if (this.#lanes.park(open) || !heads.mayKeep(definition().name, open.bytes)) return
     this.#hold(open)
     open.keep(message)
@@ -185,14 +196,21 @@ export class RecordRun implements ParkingSink {
 
   /** State or pace has changed: attempts begin, and records are taken, as far as they may. */
   goOn(): void {
-    if (this.#deps.isRunning()) {
-      for (const partition of this.#refused) {
-        if (this.#partitions.get(partition)?.hasRoom === false) continue
-        this.#refused.delete(partition)
-        this.#deps.wants(partition)
-      }
-    }
+    this.#takeRefused()
     this.#startReady()
+  }
+
+  readonly #takeRefused = (): void => {
+    if (!this.#deps.isRunning()) return
+    for (const partition of this.#refused) this.#takeAgain(partition)
+  }
+
+  #takeAgain(partition: number): void {
+    if (!this.#hasRoom(partition)) return
+    this.#refused.delete(partition)
+    const open = this.#partitions.get(partition)
+    if (open !== undefined) open.isStalled = false
+    this.#deps.wants(partition)
   }
 
   readonly #startReady = (): void => {
@@ -418,6 +436,7 @@ export class RecordRun implements ParkingSink {
   #over(open: Open): void {
     if (open.isOver) return
     open.isOver = true
+    const { heads, definition, isRunning } = this.#deps
     this.#parked.delete(open.serial)
     this.#forget(open)
     this.#lanes.drop(open.serial)
@@ -426,10 +445,8 @@ export class RecordRun implements ParkingSink {
     others?.delete(open)
     if (others?.size === 0) this.#partitions.delete(open.partition)
     for (const tell of [...open.whenOver]) tell()
-    if (!this.#refused.has(open.partition) || others?.hasRoom === false || !this.#deps.isRunning()) return
-    this.#refused.delete(open.partition)
-    if (others !== undefined) others.isStalled = false
-    this.#deps.wants(open.partition)
+    heads.open.release(definition().name)
+    if (this.#refused.has(open.partition) && isRunning()) this.#takeAgain(open.partition)
   }
 
   /** A person settles a record. */
@@ -463,6 +480,7 @@ export class RecordRun implements ParkingSink {
   stop(): void {
     clearTimeout(this.#timer)
     this.#deps.heads.leave(this.#startReady)
+    this.#deps.heads.open.leave(this.#takeRefused)
     for (const open of [...this.#parked.values()]) this.#over(open)
   }
 }

@@ -31,12 +31,16 @@ export class RecordRunStage {
   readonly run: RecordRun
   readonly pace: Pace
   readonly heads: Heads
+  /** What the process may hold. */
+  readonly records: RecordBudget
   readonly consumer: GroupConsumer
   readonly cut = new AbortController()
   /** Dead letters that Kafka has. */
   readonly letters: ProduceRecord[] = []
   /** What Kafka answers to dead letters. */
   outcome: RecordOutcome | undefined = delivered()
+  /** Partitions that the webhook takes again. */
+  readonly wanted: number[] = []
   /** From [0, 1), for pauses. */
   random = 1
   isRunning = true
@@ -82,7 +86,8 @@ export class RecordRunStage {
       onEnded: () => undefined,
       onLate: () => undefined
     })
-    const records = new RecordBudget(200 * 1024 * 1024, this.time.now)
+    this.records = new RecordBudget(200 * 1024 * 1024, this.time.now)
+    const { records } = this
     const clock = this.time.now
     const random = (): number => this.random
     this.heads = new Heads(records)
@@ -104,7 +109,10 @@ export class RecordRunStage {
         this.isGone = true
         this.isRunning = false
       },
-      wants: partition => this.#demand.wants({ topic: TOPIC, partition }),
+      wants: partition => {
+        this.wanted.push(partition)
+        this.#demand.wants({ topic: TOPIC, partition })
+      },
       onRoom: () => this.#ask(),
       signal: this.cut.signal
     })

@@ -1,0 +1,66 @@
+import { addCount } from '../core/counts.js'
+import type { HeldRecords, RecordBudget } from '../core/record-budget.js'
+
+/** What an open record takes that is not in memory itself: here, in its lane, and in the group. */
+const PLACE_BYTES = 512
+const SHARE_OF_RECORDS = 1 / 8
+/** Those that wait for room are told so often at most. */
+const TELL_EVERY_MS = 100
+
+/**
+ * Limits the open records of all webhooks of a process. Their bytes count among those of records. A partition gets no more when
+ * what it and its webhook have is more than what is free, so others find room, whatever an endpoint does. One of each partition
+ * may always be open.
+ */
+export class OpenLimit {
+  readonly #held: HeldRecords
+  readonly #most: number
+  #all = 0
+  readonly #byWebhook = new Map<string, number>()
+  readonly #waiting = new Set<() => void>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(records: RecordBudget) {
+    this.#held = records.hold(0)
+    this.#most = Math.floor((records.maxBytes * SHARE_OF_RECORDS) / PLACE_BYTES)
+  }
+
+  /** @param ofPartition number of the open records of the partition */
+  hasRoom(webhook: string, ofPartition: number): boolean {
+    return ofPartition === 0 || (this.#byWebhook.get(webhook) ?? 0) + ofPartition < this.#most - this.#all
+  }
+
+  add(webhook: string): void {
+    this.#change(webhook, 1)
+  }
+
+  release(webhook: string): void {
+    this.#change(webhook, -1)
+    if (this.#waiting.size > 0) this.#timer ??= setTimeout(this.#tellAll, TELL_EVERY_MS)
+  }
+
+  #change(webhook: string, by: number): void {
+    this.#all += by
+    addCount(this.#byWebhook, webhook, by)
+    this.#held.add(by * PLACE_BYTES)
+  }
+
+  /** @param tell called once, in a later tick, when there may be room */
+  wait(tell: () => void): void {
+    this.#waiting.add(tell)
+  }
+
+  leave(tell: () => void): void {
+    this.#waiting.delete(tell)
+    if (this.#waiting.size > 0) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  readonly #tellAll = (): void => {
+    this.#timer = undefined
+    const told = [...this.#waiting]
+    this.#waiting.clear()
+    for (const tell of told) tell()
+  }
+}
