@@ -1,8 +1,9 @@
-import type { AcquiredMessage, TopicOffers } from '../consumer/group/consume-result.js'
+import type { AcquiredMessage, OffersByPartition, TopicOffers } from '../consumer/group/consume-result.js'
 import { heldBytesOf } from '../consumer/group/held-batches.js'
 import type { Parkable, Turn } from '../consumer/group/lanes.js'
 import { ownRecordOf } from '../core/bytes.js'
 import type { KafkaRecord, Offset } from '../core/model.js'
+import { webhookIdOf } from './record-request.js'
 import type { OpenRecord, WebhookPartition } from './webhook-status.js'
 
 const MOST_OPEN = 2_000
@@ -24,22 +25,37 @@ const LOOK_AFTER = 50
  */
 type Stage = 'parked' | 'reading' | 'sending' | 'pausing'
 
-/** A record that is open: its newest offer, and the record itself while it is in memory. */
+/** The attempts at one record at this gateway. */
+export interface Tries {
+  attempts: number
+  /** Those that count against the record. */
+  counted: number
+  /** Number of all deliveries at the end of the last attempt. */
+  delivered: number
+}
+
+/** A record that is open: its newest offer, and the record itself while it is in memory. There are many, so they are small. */
 export class Open implements Parkable {
-  readonly id: string
-  /** The lane; `undefined`: it waits for no other one. */
-  readonly lane: string | undefined
+  /** The lane, until it is parked; `undefined`: it waits for no other one. */
+  lane: string | undefined
   readonly offers: TopicOffers
+  readonly topic: string
+  readonly #topicId: string | undefined
+  readonly partition: number
+  readonly offset: Offset
+  readonly timestampMs: number
   /** What it takes in memory. */
   readonly bytes: number
-  /** The offer, without key, value and headers. */
-  place: AcquiredMessage
+  /** The number of its newest offer. */
+  serial: number
   record: KafkaRecord | undefined
   stage: Stage = 'parked'
   turn: Turn<Open> | undefined
   timer: NodeJS.Timeout | undefined
   /** When the pause ends, by the clock. */
   dueAt: number | undefined
+  /** `undefined`: there was none. */
+  tries: Tries | undefined
   /** A person settles it: attempts wait until it is known whether that has succeeded. */
   skipping: Promise<unknown> | undefined
   /** It is not this gateway's any more, or settled. */
@@ -47,27 +63,30 @@ export class Open implements Parkable {
   /** Counted among those in memory. */
   isHeld = false
   /** Called when it is over. */
-  readonly whenOver = new Set<() => void>()
+  whenOver: Set<() => void> | undefined
 
-  constructor(id: string, lane: string | undefined, message: AcquiredMessage, offers: TopicOffers) {
-    this.id = id
+  constructor(lane: string | undefined, message: AcquiredMessage, offers: TopicOffers) {
     this.lane = lane
     this.offers = offers
+    this.topic = message.topic
+    this.#topicId = message.topicId
+    this.partition = message.partition
+    this.offset = message.offset
+    this.timestampMs = message.timestampMs
+    this.serial = message.serial
     this.bytes = heldBytesOf(message)
-    this.place = { ...message, key: null, value: null, headers: [] }
   }
 
-  get topic(): string {
-    return this.place.topic
+  /** The `webhook-id`. */
+  get id(): string {
+    return webhookIdOf(this.#topicId ?? '', this.partition, this.offset)
   }
-  get partition(): number {
-    return this.place.partition
-  }
-  get offset(): Offset {
-    return this.place.offset
-  }
-  get serial(): number {
-    return this.place.serial
+
+  /** The offer, without key, value and headers. */
+  get place(): AcquiredMessage {
+    const { topic, partition, offset, timestampMs, serial } = this
+    const none = { key: null, value: null, headers: [], groupId: '', firstSerial: serial, retries: 0 }
+    return { topic, partition, offset, timestampMs, serial, ...none }
   }
 
   get isPausing(): boolean {
@@ -80,8 +99,8 @@ export class Open implements Parkable {
   }
 
   /** For the calls of {@link TopicOffers}. */
-  get asOffers(): ReadonlyMap<number, readonly AcquiredMessage[]> {
-    return new Map([[this.partition, [this.place]]])
+  get asOffers(): OffersByPartition {
+    return new Map([[this.partition, [this]]])
   }
 }
 

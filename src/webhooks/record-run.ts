@@ -9,9 +9,9 @@ import { writeDeadLetter } from './dead-letters.js'
 import type { WebhookDefinition } from './definition.js'
 import type { AttemptResult, AttemptSender } from './endpoint/attempt.js'
 import type { Heads } from './heads.js'
-import { Open, OpenPartition } from './open-records.js'
+import { Open, OpenPartition, type Tries } from './open-records.js'
 import type { Pace } from './pace.js'
-import { type RequestSettings, requestOf, webhookIdOf } from './record-request.js'
+import { type RequestSettings, requestOf } from './record-request.js'
 import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verdicts.js'
 import type { SkipResult } from './webhook-desk.js'
 import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
@@ -53,15 +53,6 @@ export interface RecordRunDeps {
   readonly signal: AbortSignal
 }
 
-/** The attempts at one record at this gateway. */
-interface Tries {
-  attempts: number
-  /** Those that count against the record. */
-  counted: number
-  /** Number of all deliveries at the end of the last attempt. */
-  delivered: number
-}
-
 /**
  * Sends the records that a group gives, in lanes: those of a key one after another.
  *
@@ -77,6 +68,7 @@ export class RecordRun implements ParkingSink {
   readonly #partitions = new Map<number, OpenPartition>()
   /** Those that the group counts as parked, by the number of their offer. */
   readonly #parked = new Map<number, Open>()
+  /** Those of records that are not open here, by their ids. */
   readonly #tries = new Map<string, Tries>()
   /** Partitions of which a record was refused. */
   readonly #refused = new Set<number>()
@@ -118,11 +110,11 @@ export class RecordRun implements ParkingSink {
   partitions(positions: ReadonlyMap<number, Offset>): readonly WebhookPartition[] {
     const numbers = [...new Set([...positions.keys(), ...this.#partitions.keys()])].sort((a, b) => a - b)
     const { clock, now } = this.#deps
-    const tellOf = ({ id, offset, place, record, dueAt }: Open): OpenRecord => ({
+    const tellOf = ({ offset, timestampMs, tries, record, dueAt }: Open): OpenRecord => ({
       offset,
-      timestampMs: place.timestampMs,
+      timestampMs,
       key: record?.key,
-      attempts: this.#tries.get(id)?.attempts ?? 0,
+      attempts: tries?.attempts ?? 0,
       nextAttemptAt: dueAt === undefined ? undefined : now() + dueAt - clock()
     })
     return numbers.map(partition => {
@@ -151,15 +143,21 @@ export class RecordRun implements ParkingSink {
   }
 
   park(message: AcquiredMessage, offers: TopicOffers): void {
-    const { topicId = '', partition, offset } = message
-    const open = new Open(webhookIdOf(topicId, partition, offset), this.#laneOf(message), message, offers)
+    const { partition } = message
+    const open = new Open(this.#laneOf(message), message, offers)
+    if (this.#tries.size > 0) {
+      open.tries = this.#tries.get(open.id)
+      this.#tries.delete(open.id)
+    }
     this.#parked.set(open.serial, open)
     const others = this.#partitions.get(partition) ?? new OpenPartition(partition)
     this.#partitions.set(partition, others)
     others.add(open)
     const { heads, definition } = this.#deps
     heads.open.add(definition().name)
-    if (this.#lanes.park(open) || !heads.mayKeep(definition().name, open.bytes)) return
+    const isBehind = this.#lanes.park(open)
+    open.lane = undefined
+    if (isBehind || !heads.mayKeep(definition().name, open.bytes)) return
     this.#hold(open)
     open.keep(message)
   }
@@ -250,7 +248,7 @@ export class RecordRun implements ParkingSink {
       if (found === 'notNow') this.#pause(open, READ_PAUSE_MS)
       else if (found === 'gone') this.#gone(open)
       else if (!isRunning()) this.#pause(open, 0)
-      else if (found !== 'over' && open.offers.begin(open.place)) await this.#beginSafely(open, found, attempt)
+      else if (found !== 'over' && open.offers.begin(open)) await this.#beginSafely(open, found, attempt)
       else this.#over(open)
     }
     pace.end()
@@ -266,12 +264,13 @@ export class RecordRun implements ParkingSink {
     if (open.isOver) return Promise.resolve('over')
     return new Promise(resolve => {
       const end = (found: ReadAgain | 'over'): void => {
-        open.whenOver.delete(over)
+        open.whenOver?.delete(over)
         resolve(found)
       }
       const over = (): void => end('over')
+      open.whenOver ??= new Set()
       open.whenOver.add(over)
-      open.offers.readAgain(open.place, end)
+      open.offers.readAgain(open, end)
     })
   }
 
@@ -281,7 +280,7 @@ export class RecordRun implements ParkingSink {
       await this.#begun(open, record, attempt)
     } catch (error) {
       this.#deps.log.error({ err: error, partition: open.partition, offset: open.offset }, 'an attempt has met a bug')
-      if (!open.isOver) this.#again(open, pauseAfter(this.#triesOf(open.id).attempts, this.#deps.random()))
+      if (!open.isOver) this.#again(open, pauseAfter(this.#triesOf(open).attempts, this.#deps.random()))
     }
   }
 
@@ -290,7 +289,7 @@ export class RecordRun implements ParkingSink {
     open.stage = 'sending'
     open.record = record
     const { definition, request: settings, sender, clock, random, signal } = this.#deps
-    const tries = this.#triesOf(open.id)
+    const tries = this.#triesOf(open)
     const { timeoutMs } = definition()
     const request = requestOf(definition(), open.id, open.partition, record, tries.attempts + 1, settings)
     tries.attempts++
@@ -337,12 +336,16 @@ export class RecordRun implements ParkingSink {
     this.failingSince = undefined
   }
 
-  #triesOf(id: string): Tries {
-    const tries = this.#tries.get(id) ?? { attempts: 0, counted: 0, delivered: this.#delivered }
-    this.#tries.delete(id)
+  #triesOf(open: Open): Tries {
+    open.tries ??= { attempts: 0, counted: 0, delivered: this.#delivered }
+    return open.tries
+  }
+
+  /** The record may be given again here. */
+  #remember({ id, tries }: Open): void {
+    if (tries === undefined) return
     this.#tries.set(id, tries)
     if (this.#tries.size > MOST_TRIES) this.#tries.delete(this.#tries.keys().next().value!)
-    return tries
   }
 
   #note({ id, partition, offset }: Open, attempt: number, result: AttemptResult, ms: number): void {
@@ -356,7 +359,7 @@ export class RecordRun implements ParkingSink {
   /** Writes a dead letter where the definition allows it. @returns false: the record is open */
   async #giveUp(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
     if (this.#deps.definition().deadLetters === undefined || this.deadLettersStopped) return false
-    if (!open.offers.isOpen(open.place)) return false
+    if (!open.offers.isOpen(open)) return false
     this.#lettersInRow++
     const problem = await this.#write(open, record, reason, status)
     if (problem === undefined) {
@@ -371,7 +374,7 @@ export class RecordRun implements ParkingSink {
     const { definition, verbs, log } = this.#deps
     const { name: webhook, topic, deadLetters: to } = definition()
     const { id, partition, offset } = open
-    const attempts = this.#tries.get(id)?.attempts ?? 0
+    const attempts = open.tries?.attempts ?? 0
     const letter = { webhook, id, topic, partition, to: to!, reason, status, attempts }
     const problem = await writeDeadLetter(verbs, record, letter)
     const fields = { topic, partition, offset, to, reason, status, attempts }
@@ -384,7 +387,7 @@ export class RecordRun implements ParkingSink {
 
   #settle(open: Open): void {
     open.offers.ackAll(open.asOffers)
-    this.#tries.delete(open.id)
+    open.tries = undefined
     this.#over(open)
   }
 
@@ -401,7 +404,7 @@ export class RecordRun implements ParkingSink {
       this.#over(open)
       return
     }
-    open.place = parked
+    open.serial = parked.serial
     this.#parked.set(open.serial, open)
     this.#pause(open, ms)
   }
@@ -439,12 +442,13 @@ export class RecordRun implements ParkingSink {
     const { heads, definition, isRunning } = this.#deps
     this.#parked.delete(open.serial)
     this.#forget(open)
+    this.#remember(open)
     this.#lanes.drop(open.serial)
     if (open.stage === 'pausing') this.#leavePause(open)
     const others = this.#partitions.get(open.partition)
     others?.delete(open)
     if (others?.size === 0) this.#partitions.delete(open.partition)
-    for (const tell of [...open.whenOver]) tell()
+    for (const tell of [...(open.whenOver ?? [])]) tell()
     heads.open.release(definition().name)
     if (this.#refused.has(open.partition) && isRunning()) this.#takeAgain(open.partition)
   }

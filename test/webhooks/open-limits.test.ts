@@ -73,4 +73,15 @@ describe('open records of webhooks', () => {
     expect(stage.wanted).to.include(last)
     expect(stage.run.mayPark({ topic: TOPIC, partition: last })).to.equal(true)
   })
+
+  it('count their attempts, however many fail', async () => {
+    stage.random = 0
+    stage.endpoint.answers = () => 400
+    for (const partition of run(0, 6)) expect(fill(partition, 2_000, () => null)).to.equal(2_000)
+    stage.run.goOn()
+    while (stage.sent.length < 30_000) await stage.pass(300)
+    const attempts = stage.endpoint.attempts.map(({ named }) => Number(named.get('x-castellan-attempt')))
+    expect(Math.max(...attempts)).to.be.greaterThan(2)
+    expect(stage.run.partitions(new Map())[5]!.oldest!.attempts).to.be.greaterThan(1)
+  })
 })
