@@ -535,6 +535,7 @@ class ProcessParts implements App {
     const { worker } = this.#deps
     const own = new GatewayWebhooks({
       config: this.#config,
+      apis: this.#apis,
       clusters: this.#clusters,
       records: this.#records,
       log: this.#quietLog,

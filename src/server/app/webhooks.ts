@@ -5,6 +5,7 @@ import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
 import { ownerOf } from '../../deployment/verbs/shared-verbs.js'
+import type { HttpApi } from '../../http/api/api.js'
 import type { HttpUrls } from '../../http/server/http.js'
 import type { WebhookDefinition } from '../../webhooks/definition.js'
 import { credentialOf, definitionsIn } from '../../webhooks/definitions.js'
@@ -22,6 +23,8 @@ import type { WorkerPlace } from './worker-config.js'
 
 export interface GatewayWebhooksDeps {
   readonly config: Config
+  /** Those that are enabled. */
+  readonly apis: readonly HttpApi[]
   readonly clusters: Pick<Clusters, 'all'>
   readonly records: RecordBudget
   readonly log: Logger
@@ -51,7 +54,7 @@ export class GatewayWebhooks {
       settings: egressSettingsOf(config),
       clock: performanceClock,
       places: () => this.#places(),
-      isLoopbackNamed: usesEmbeddedBroker(config) && listensOnLoopbackOnly(config)
+      isLoopbackNamed: usesEmbeddedBroker(config) && listensOnLoopbackOnly(config, deps.apis)
     })
     const current = (): Config => this.#config
     this.#webhooks = new Webhooks({

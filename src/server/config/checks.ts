@@ -309,5 +309,5 @@ function accessWarnings({ auth, access }: Config, hosts: readonly ListenedHost[]
 }
 
 /** Whether no setting names an address to listen on that other machines can reach. */
-export const listensOnLoopbackOnly = (config: Config): boolean =>
-  hostsOf(config, apis).every(({ host }) => isLoopback(host))
+export const listensOnLoopbackOnly = (config: Config, listed: readonly HttpApi[]): boolean =>
+  hostsOf(config, listed).every(({ host }) => isLoopback(host))
