@@ -71,7 +71,7 @@ function problemsOf(definition: Settings, { credentials }: WebhooksSettings, clu
   if (format === 'cloudevents' && contentType !== undefined)
     problems.push('contentType: is that of the format value; with cloudevents each record says its own')
   if (credential === undefined) return problems
-  const named = credentials[credential]
+  const named = Object.hasOwn(credentials, credential) ? credentials[credential] : undefined
   if (named === undefined) problems.push(`credential: there is no ${credential} among webhooks.credentials`)
   const problem = named && credentialProblem(url, toCredential(named))
   return problem === undefined ? problems : [...problems, `url: ${problem}`]

@@ -120,6 +120,7 @@ describe('the settings of webhooks', () => {
         'contentType: is that of the format value; with cloudevents each record says its own'
       ],
       [{ credential: 'shop' }, 'credential: there is no shop among webhooks.credentials'],
+      [{ credential: 'constructor' }, 'credential: there is no constructor among webhooks.credentials'],
       [{ group: 'g' }, 'group: no such setting']
     ]
     for (const [definition, line] of mistakes)
