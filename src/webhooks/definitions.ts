@@ -9,7 +9,12 @@ const DEFAULT_CONTENT_TYPE = 'application/octet-stream'
 const MAX_SECRETS = 2
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
 
+/** It stands in a line of the head as it is. */
+const ONE_WORD = /^[\x21-\x7e]+$/
+const CONTROL = /\p{Cc}/u
+
 type Settings = WebhooksSettings['definitions'][string]
+type CredentialSettings = WebhooksSettings['credentials'][string]
 
 /** What belongs to the settings of webhooks and does not stand in them. Never printed. */
 export interface WebhookFiles {
@@ -77,24 +82,34 @@ function problemsOf(definition: Settings, { credentials }: WebhooksSettings, clu
   return problem === undefined ? problems : [...problems, `url: ${problem}`]
 }
 
-function problemsOfCredential(credential: WebhooksSettings['credentials'][string]): string[] {
+function problemsOfCredential(credential: CredentialSettings): string[] {
   const isBearer = credential.type === 'bearer'
   const [needed, other] = [['token'] as const, ['username', 'password'] as const]
   const missing = (isBearer ? needed : other).filter(member => credential[member] === undefined)
   const surplus = (isBearer ? other : needed).filter(member => credential[member] !== undefined)
   return [
     ...missing.map(member => `${member}: is missing; the type ${credential.type} needs it`),
-    ...surplus.map(member => `${member}: the type ${credential.type} has none`)
+    ...surplus.map(member => `${member}: the type ${credential.type} has none`),
+    ...(isBearer ? problemsOfToken(credential) : problemsOfLogin(credential))
   ]
 }
 
-const toCredential = ({
-  type,
-  urls,
-  token = '',
-  username = '',
-  password = ''
-}: WebhooksSettings['credentials'][string]) =>
+const problemsOfToken = ({ token }: CredentialSettings): string[] =>
+  token === undefined || ONE_WORD.test(token)
+    ? []
+    : ['token: must be one word of ASCII: without spaces, line breaks and other characters']
+
+function problemsOfLogin(credential: CredentialSettings): string[] {
+  const withControl = (['username', 'password'] as const).filter(member => CONTROL.test(credential[member] ?? ''))
+  return [
+    ...(credential.username?.includes(':')
+      ? ['username: must have no colon, which ends the name where it is sent']
+      : []),
+    ...withControl.map(member => `${member}: must have no line break and no other control character`)
+  ]
+}
+
+const toCredential = ({ type, urls, token = '', username = '', password = '' }: CredentialSettings) =>
   type === 'bearer' ? { type, urls, token } : { type, urls, username, password }
 
 /** @returns a text: what is wrong, without anything that the file or the variable has */

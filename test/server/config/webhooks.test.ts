@@ -168,6 +168,26 @@ describe('the settings of webhooks', () => {
     ])
   })
 
+  it('want credentials that fit into the header in which they are sent', () => {
+    const urls = ['https://a.example/']
+    const bearer = (token: string) => ({ type: 'bearer', token, urls })
+    const basic = (username: string, password: string) => ({ type: 'basic', username, password, urls })
+    const tokens = ['t\r\nx-evil: y', 't\n', 't\r', ' t', 't u', 'tü', 'tĊu', 't\u0000']
+    for (const token of tokens)
+      expect(problemsOf({ credentials: { a: bearer(token) } }), JSON.stringify(token)).to.deep.equal([
+        'webhooks.credentials.a.token: must be one word of ASCII: without spaces, line breaks and other characters'
+      ])
+    expect(problemsOf({ credentials: { a: basic('u:v', 'p') } })).to.deep.equal([
+      'webhooks.credentials.a.username: must have no colon, which ends the name where it is sent'
+    ])
+    for (const text of ['p\n', 'p\u007f', '\u0000'])
+      expect(problemsOf({ credentials: { a: basic(text, text) } }), JSON.stringify(text)).to.deep.equal([
+        'webhooks.credentials.a.username: must have no line break and no other control character',
+        'webhooks.credentials.a.password: must have no line break and no other control character'
+      ])
+    expect(problemsOf({ credentials: { a: bearer('a-_~+/.:=='), b: basic('ü u', 'p:q ü') } })).to.deep.equal([])
+  })
+
   it('refuse headers that carry credentials or the signature', () => {
     const names = ['x-shop', 'Webhook-Id', 'authorization', 'x-castellan-offset', 'a b']
     expect(problemsOf({ recordHeaders: names }).map(line => line.split(':')[0])).to.deep.equal(
