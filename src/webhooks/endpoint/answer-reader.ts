@@ -4,6 +4,8 @@ import { HOUR_MS } from '../../core/settings/units.js'
 const MAX_HEAD_BYTES = 16 * 1024
 /** So much of the body is read, which lets the connection be used again. */
 const MAX_BODY_BYTES = 8 * 1024
+/** And in so many pieces: each costs as much as one with many bytes. */
+const MAX_BODY_PIECES = 256
 const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: .*)?$/
 const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
 /** Also the two former forms of a date. */
@@ -34,9 +36,13 @@ export class AnswerReader {
   head: AnswerHead | undefined
   /** What is wrong with the head. */
   problem: string | undefined
+  /** Of the head, or of a body with chunks behind its last whole chunk. */
   #bytes: Buffer = NOTHING
   #headBytes = 0
   #bodyBytes = 0
+  #bodyPieces = 0
+  /** Bytes of the whole chunks. */
+  #chunkBytes = 0
   #framing: Framing = { type: 'untilClose' }
 
   /** Takes the next bytes of the connection. */
@@ -69,17 +75,22 @@ export class AnswerReader {
 
   #takeBody(bytes: Buffer): AnswerState {
     this.#bodyBytes += bytes.length
+    this.#bodyPieces++
     const length = this.#framing.type === 'length' ? this.#framing.bytes : this.#chunkedLength(bytes)
     if (Math.max(length ?? 0, this.#bodyBytes) > MAX_BODY_BYTES) return 'over'
-    if (length === undefined || this.#bodyBytes < length) return 'more'
-    return this.#bodyBytes === length ? 'complete' : 'over'
+    if (length !== undefined && this.#bodyBytes >= length) return this.#bodyBytes === length ? 'complete' : 'over'
+    // The first one came with the head.
+    return this.#bodyPieces > MAX_BODY_PIECES ? 'over' : 'more'
   }
 
   /** Bytes of the whole body with chunks, when its end has come. Never of one that has no end but that of the connection. */
   #chunkedLength(bytes: Buffer): number | undefined {
     if (this.#framing.type !== 'chunked') return undefined
     this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes])
-    return chunkedLength(this.#bytes)
+    const { whole, length } = chunksIn(this.#bytes)
+    this.#bytes = this.#bytes.subarray(whole)
+    this.#chunkBytes += whole
+    return length === undefined ? undefined : this.#chunkBytes + length
   }
 
   #fail(problem: string): AnswerState {
@@ -132,22 +143,24 @@ function framingOf(status: number, minor: string, values: ReadonlyMap<string, re
     : { type: 'untilClose' }
 }
 
-/** Length of a body with chunks and its trailers; `undefined`: its end has not come, or it is wrong. */
-function chunkedLength(bytes: Buffer): number | undefined {
-  for (let at = 0; ; ) {
-    const lineEnd = bytes.indexOf(LINE_END, at, 'latin1')
-    if (lineEnd < 0) return undefined
-    const [, digits] = CHUNK_LINE.exec(bytes.toString('latin1', at, lineEnd)) ?? []
+/**
+ * Reads chunks.
+ *
+ * @returns `whole`: bytes of the chunks that are whole; `length`: bytes of the last one and the trailers, `undefined` where their
+ *   end has not come, or something is wrong
+ */
+function chunksIn(bytes: Buffer): { readonly whole: number; readonly length?: number | undefined } {
+  for (let whole = 0; ; ) {
+    const lineEnd = bytes.indexOf(LINE_END, whole, 'latin1')
+    if (lineEnd < 0) return { whole }
+    const [, digits] = CHUNK_LINE.exec(bytes.toString('latin1', whole, lineEnd)) ?? []
     const size = Number.parseInt(digits ?? '', 16)
-    if (size === 0) return trailersEnd(bytes, lineEnd)
+    if (size === 0) {
+      const end = bytes.indexOf(HEAD_END, lineEnd, 'latin1')
+      return { whole, length: end < 0 ? undefined : end + HEAD_END.length - whole }
+    }
     const end = lineEnd + LINE_END.length + size
-    if (Number.isNaN(size) || bytes.toString('latin1', end, end + LINE_END.length) !== LINE_END) return undefined
-    at = end + LINE_END.length
+    if (Number.isNaN(size) || bytes.toString('latin1', end, end + LINE_END.length) !== LINE_END) return { whole }
+    whole = end + LINE_END.length
   }
-}
-
-/** @param lineEnd the end of the last chunk's line */
-function trailersEnd(bytes: Buffer, lineEnd: number): number | undefined {
-  const end = bytes.indexOf(HEAD_END, lineEnd, 'latin1')
-  return end < 0 ? undefined : end + HEAD_END.length
 }

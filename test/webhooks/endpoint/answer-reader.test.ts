@@ -63,6 +63,40 @@ describe('an answer of an endpoint', () => {
     for (const text of over.filter(text => !text.includes('9999'))) expect(read(text).state).to.equal('over')
   })
 
+  it('is looked at once in all its parts, however small the pieces are in which its body comes', () => {
+    const steps: number[] = []
+    const { indexOf } = Buffer.prototype
+    for (const chunks of [10, 40]) {
+      const body = Buffer.from(`${'1\r\nx\r\n'.repeat(chunks)}0\r\n\r\n`)
+      const reader = new AnswerReader()
+      reader.take(Buffer.from(ok('Transfer-Encoding: chunked')))
+      let count = 0
+      Buffer.prototype.indexOf = function (this: Buffer, ...given: never) {
+        count++
+        return indexOf.apply(this, given)
+      } as typeof indexOf
+      try {
+        const states = Array.from(body, (_, at) => reader.take(body.subarray(at, at + 1)))
+        expect([...new Set(states)]).to.deep.equal(['more', 'complete'])
+      } finally {
+        Buffer.prototype.indexOf = indexOf
+      }
+      steps.push(count / body.length)
+    }
+    expect(Math.max(...steps), 'searches for each byte').to.be.at.most(2)
+  })
+
+  it('has a body in at most 256 pieces', () => {
+    const pieces = (count: number): AnswerState => {
+      const reader = new AnswerReader()
+      reader.take(Buffer.from(ok('Content-Length: 300')))
+      let state: AnswerState = 'more'
+      for (let at = 0; at < count; at++) state = reader.take(Buffer.from('x'))
+      return state
+    }
+    expect([pieces(255), pieces(256)]).to.deep.equal(['more', 'over'])
+  })
+
   it('ends the connection where anything about its end is unusual', () => {
     const unusual = [
       `${ok('Content-Length: 5', 'Content-Length: 6')}hello`,
