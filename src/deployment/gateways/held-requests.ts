@@ -14,6 +14,9 @@ const LEAVE_AT_ONCE = 256
 
 type Leave = (isItsTurn: boolean) => void
 
+/** @param isAtOnce whether the one before it, with the same key, was not refused: its owner need not be spared */
+type TakeTurns = (isAtOnce: boolean) => void
+
 /** The requests that are held for one owner. */
 interface Line {
   readonly turns: ClientTurns<Leave>
@@ -25,7 +28,8 @@ interface Line {
 /**
  * Requests with keys that their owners have certainly not carried out. They leave in turns of their clients while their owner can
  * be tried, and may come again when it refuses them. What is not tried in time leaves without a turn. Of those with one key, one is
- * tried at a time, in the order in which they came.
+ * tried at a time, in the order in which they came: the next one as soon as the one before has ended, if its owner has not refused
+ * that one.
  */
 export class HeldRequests {
   readonly #canBeTried: (owner: string) => boolean
@@ -37,7 +41,9 @@ export class HeldRequests {
   /** Of all owners. */
   readonly #held = new Set<Leave>()
   /** Those that have not ended, by the hash of their key, each with what lets it take turns when it is the first one. */
-  readonly #ofKeys = new Map<string, Map<HeldRequest, () => void>>()
+  readonly #ofKeys = new Map<string, Map<HeldRequest, TakeTurns>>()
+  /** Those that were given their turn, and have neither come again nor ended. */
+  readonly #tried = new Set<HeldRequest>()
   #isClosed = false
 
   /**
@@ -69,6 +75,7 @@ export class HeldRequests {
   /** @returns whether it is the turn of the request; `false`: its time is over, its client has left, or there is no place */
   wait(owner: string, request: HeldRequest, limitMs: number): Promise<boolean> {
     const { client, bytes, left } = request
+    this.#tried.delete(request)
     const isFull = [this.#places.problemOf(client), this.#bytes.problemOf(client, bytes)].some(Boolean)
     if (this.#isClosed || isFull || limitMs <= 0) return Promise.resolve(false)
     const release = [this.#places.take(client), this.#bytes.take(client, bytes)]
@@ -82,14 +89,19 @@ export class HeldRequests {
         const line = this.#lines.get(owner)
         line?.turns.delete(name, leave)
         if (line?.turns.size === 0) this.#end(owner, line)
+        if (isItsTurn) this.#tried.add(request)
         resolve(isItsTurn)
       }
       const timer = setTimeout(leave, limitMs, false)
       this.#held.add(leave)
       this.#tellHeld()
       void left.then(() => this.#held.has(leave) && leave(false))
-      this.#enter(request, () => {
+      this.#enter(request, isAtOnce => {
         if (!this.#held.has(leave)) return
+        if (isAtOnce && this.#canBeTried(owner)) {
+          leave(true)
+          return
+        }
         const line = this.#lines.get(owner) ?? { turns: new ClientTurns(), leftAt: this.#now(), timer: undefined }
         this.#lines.set(owner, line)
         line.turns.add(name, leave)
@@ -99,21 +111,22 @@ export class HeldRequests {
   }
 
   /** One that comes again keeps its place among those with its key. */
-  #enter(request: HeldRequest, takeTurns: () => void): void {
-    const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldRequest, () => void>()
+  #enter(request: HeldRequest, takeTurns: TakeTurns): void {
+    const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldRequest, TakeTurns>()
     this.#ofKeys.set(request.hash, ofKey.set(request, takeTurns))
     const [first] = ofKey.keys()
-    if (first === request) takeTurns()
+    if (first === request) takeTurns(false)
   }
 
   /** It is not tried again: the next one with its key may be. */
   ended(request: HeldRequest): void {
+    const wasTried = this.#tried.delete(request)
     const ofKey = this.#ofKeys.get(request.hash)
     const [first] = ofKey?.keys() ?? []
     if (ofKey?.delete(request) !== true) return
     if (ofKey.size === 0) this.#ofKeys.delete(request.hash)
     const [takeTurns] = ofKey.values()
-    if (first === request) takeTurns?.()
+    if (first === request) takeTurns?.(wasTried)
   }
 
   /** It may be known of an owner that it can be tried. */

@@ -111,6 +111,36 @@ describe('requests that are held until the owners of their keys can be tried', (
       expect([held.hasEarlier('k'), held.hasEarlier('other')]).to.deep.equal([false, false])
     })
 
+    it('leave at once behind one that was carried out, however many they are', async () => {
+      const requests = Array.from({ length: 100 }, () => ofKey('k'))
+      const waits = requests.map(request => holdOne(request))
+      shares('b')
+      await clock.tickAsync(500)
+      for (const [nth, request] of requests.entries()) {
+        expect(waits.filter(({ way }) => way === true)).to.have.length(nth + 1)
+        held.ended(request)
+        await clock.tickAsync(0)
+      }
+      expect(held.hasEarlier('k')).to.equal(false)
+    })
+
+    it('wait half a second behind one whose owner has refused it until its time was over', async () => {
+      const [first, second] = [ofKey('k'), ofKey('k')]
+      const [, late] = [holdOne(first), holdOne(second)]
+      shares('b')
+      await clock.tickAsync(500)
+      canBeTried.clear()
+      const again = holdOne(first, 100)
+      await clock.tickAsync(100)
+      expect(again).to.deep.equal({ way: false })
+      canBeTried.add('b')
+      held.ended(first)
+      await clock.tickAsync(0)
+      expect(late).to.deep.equal({})
+      await clock.tickAsync(500)
+      expect(late).to.deep.equal({ way: true })
+    })
+
     it('wait behind no request whose time is over', async () => {
       const [first, second] = [ofKey('k'), ofKey('k')]
       const [early, late] = [holdOne(first, 1_000), holdOne(second, 2_000)]
