@@ -59,5 +59,5 @@ const allowed = (caller: Caller): Caller => ({
     caller.spend(records, 0)
     return undefined
   },
-  spend: (records, bytes) => caller.spend(records, bytes)
+  spend: records => caller.spend(records, 0)
 })
