@@ -153,9 +153,9 @@ export class Webhook {
     this.#leaving.clear()
   }
 
-  /** Ends the state `gone`. @returns false: it was not gone */
+  /** Ends the state `gone`, and any pause of the webhook. @returns false: there was neither */
   resume(): boolean {
-    if (!this.#isGone) return false
+    if (!this.#isGone && this.#pace.pausedUntil === undefined) return false
     this.#isGone = false
     this.#pace.reset()
     this.#changed()

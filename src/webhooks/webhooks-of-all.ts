@@ -25,6 +25,6 @@ export interface WebhooksOfAll {
   skip(name: string, partition: number, offset: Offset): Promise<Asked & { readonly result: SkipResult }>
   /** Sends a request from this process, or from the one that runs the webhook. */
   test(name: string): Promise<TestResult>
-  /** @returns `resumed`: it was gone in one of the processes at least */
+  /** @returns `resumed`: it was gone, or paused, in one of the processes at least */
   resume(name: string): Promise<Asked & { readonly result: ResumeResult }>
 }

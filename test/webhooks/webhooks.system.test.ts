@@ -7,7 +7,7 @@ import type { Webhooks } from '../../src/webhooks/webhooks.js'
 import { ForeignLeader } from '../runs/integration/foreign-leader.js'
 import { onBroker } from '../support/stage.js'
 import { freshTopic } from '../support/target-cluster.js'
-import { FakeEndpoint } from './fake-endpoint.js'
+import { FakeEndpoint, status } from './fake-endpoint.js'
 import { hook, statusOf, webhooksOf } from './webhook-stage.js'
 
 const GROUP = 'castellan-webhook-hook'
@@ -161,6 +161,19 @@ describe('webhooks', () => {
     }
     expect(await committed(topic)).to.deep.equal([0])
     expect(await members()).to.equal(1)
+  })
+
+  it('that pause for a Retry-After go on when they are resumed', async () => {
+    const topic = await stage.topic()
+    endpoint.answers = () => status(503, 3_600_000)
+    const webhooks = open({ topic })
+    await write(topic, 'a')
+    await until(() => statusOf(webhooks).pausedUntil !== undefined)
+    endpoint.answers = () => 200
+    expect(webhooks.resume('hook')).to.deep.equal({ type: 'resumed' })
+    await until(() => endpoint.attempts.length === 2)
+    await until(() => statusOf(webhooks).failingSince === undefined)
+    expect(webhooks.resume('hook')).to.deep.equal({ type: 'notGone' })
   })
 
   it('leave their group when they are removed, and go on where they were when they come back', async () => {

@@ -127,11 +127,11 @@ const routes: Readonly<Record<string, AnsweredRoute<Webhooks>>> = {
     method: 'post',
     path: '/{name}/resume',
     params,
-    summary: 'Goes on after the endpoint has answered 410, at all gateways',
+    summary: 'Goes on after the endpoint has answered 410, or asked for a pause, at all gateways',
     answers: {
       200: {
         description: 'It goes on',
-        content: json(z.object({ resumed: z.boolean().describe('false: it was not gone'), silent }))
+        content: json(z.object({ resumed: z.boolean().describe('false: it was neither gone nor pausing'), silent }))
       },
       ...NO_SUCH
     },
