@@ -294,14 +294,15 @@ export class RecordRun implements ParkingSink {
     const request = requestOf(definition(), open.id, open.partition, record, tries.attempts + 1, settings)
     tries.attempts++
     if ('unsendable' in request) {
-      const isWritten = await this.#giveUp(open, record, 'unsendable', request.unsendable)
-      if (!isWritten) this.#again(open, pauseAfter(tries.attempts, random()))
+      if (await this.#giveUp(open, record, 'unsendable', request.unsendable)) return
+      this.#unsendable(open, tries.attempts, request.unsendable)
+      this.#again(open, pauseAfter(tries.attempts, random()))
       return
     }
     this.totals.headersLeftOut += request.leftOut
     const startedAt = clock()
     const result = await sender().send({ ...request.attempt, timeoutMs }, signal)
-    this.#note(open, tries.attempts, result, clock() - startedAt)
+    this.#note(open, tries.attempts, answerOf(result), outcomeOf(result), clock() - startedAt)
     if (!open.isOver) await this.#judge(open, record, tries, result, attempt)
     else if (verdictOf(result) === 'done') this.#wasDelivered()
   }
@@ -348,11 +349,18 @@ export class RecordRun implements ParkingSink {
     if (this.#tries.size > MOST_TRIES) this.#tries.delete(this.#tries.keys().next().value!)
   }
 
-  #note({ id, partition, offset }: Open, attempt: number, result: AttemptResult, ms: number): void {
-    const answer = answerOf(result)
+  /** The record waits, and those of its key behind it, until a person acts. */
+  #unsendable(open: Open, attempt: number, because: string): void {
+    const { partition, offset } = open
+    this.failingSince ??= this.#deps.now()
+    this.#note(open, attempt, 'unsendable', 'unsendable', 0)
+    this.#deps.log.warn({ partition, offset, attempt, because }, 'a record of a webhook cannot be sent: it stays open')
+  }
+
+  #note(open: Open, attempt: number, answer: AttemptNote['answer'], outcome: AttemptOutcome, ms: number): void {
+    const { id, partition, offset } = open
     this.#notes.unshift({ id, partition, offset, attempt, answer, ms: Math.round(ms), at: this.#deps.now() })
     this.#notes.length = Math.min(this.#notes.length, MOST_NOTES)
-    const outcome = outcomeOf(result)
     this.requests.set(outcome, (this.requests.get(outcome) ?? 0) + 1)
   }
 

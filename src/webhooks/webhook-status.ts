@@ -22,6 +22,8 @@ export type AttemptOutcome =
   | 'tls'
   | 'name'
   | 'address'
+  /** The record cannot be sent at all, and nothing was sent. */
+  | 'unsendable'
 
 export interface AttemptNote {
   /** The `webhook-id`. */

@@ -373,6 +373,17 @@ describe('records of a webhook', () => {
     expect(stage.committed).to.equal(2)
   })
 
+  it('that cannot be sent are told of where no dead letter is written', async () => {
+    stage = new RecordRunStage(2, () => 'k')
+    const { recordAt } = stage.runtime
+    stage.runtime.recordAt = offset => ({ ...recordAt(offset), value: Buffer.alloc(1_001) })
+    await stage.pass(1_000)
+    expect(stage.sent).to.deep.equal([])
+    expect(stage.run.failingSince).to.not.equal(undefined)
+    expect(stage.run.notes[0]).to.include({ offset: 0, answer: 'unsendable' })
+    expect(stage.run.requests.get('unsendable')).to.equal(stage.run.notes.length)
+  })
+
   async function skip(offset: number) {
     const skipped = stage.run.skip(0, offset)
     await stage.pass()
