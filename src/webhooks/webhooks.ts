@@ -37,7 +37,7 @@ export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'heads'> {
 export class Webhooks implements WebhookDesk {
   readonly #deps: WebhooksDeps
   readonly #heads: Heads
-  #webhooks = new Map<string, Webhook>()
+  readonly #webhooks = new Map<string, Webhook>()
   /** By the name of the cluster. */
   readonly #clusters = new Map<string, WebhookCluster>()
   /** Webhooks that leave their groups, by name: one of the same name begins when they have left. */
@@ -62,17 +62,17 @@ export class Webhooks implements WebhookDesk {
     this.#startMissing()
   }
 
+  /** Puts all into the order of the definitions. Each is among them as soon as there is one. */
   #startMissing(): void {
-    const webhooks = new Map<string, Webhook>()
     for (const definition of this.#isClosing ? [] : this.#definitions) {
       const { name, cluster } = definition
       if (this.#ending.has(name)) continue
       const webhook =
         this.#webhooks.get(name) ??
         new Webhook(definition, { ...this.#deps, heads: this.#heads, cluster: this.#clusterOf(cluster) })
-      webhooks.set(name, webhook)
+      this.#webhooks.delete(name)
+      this.#webhooks.set(name, webhook)
     }
-    this.#webhooks = webhooks
   }
 
   #end(name: string, webhook: Webhook): void {

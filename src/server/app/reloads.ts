@@ -11,7 +11,7 @@ export class Reloads {
   readonly #clusters: Clusters
   readonly #accessLog: OpenAccessLog | undefined
   readonly #watch: TroubleWatch
-  readonly #webhooks: Pick<GatewayWebhooks, 'configure'>
+  readonly #webhooks: Pick<GatewayWebhooks, 'prepare'>
   #running: Config
   /** Reloads run one after another, so that the last reload takes effect. */
   #last: Promise<void> = Promise.resolve()
@@ -22,7 +22,7 @@ export class Reloads {
     clusters: Clusters,
     accessLog: OpenAccessLog | undefined,
     watch: TroubleWatch,
-    webhooks: Pick<GatewayWebhooks, 'configure'>
+    webhooks: Pick<GatewayWebhooks, 'prepare'>
   ) {
     this.#running = running
     this.#security = security
@@ -50,9 +50,8 @@ export class Reloads {
 
   async #use(config: Config): Promise<void> {
     const logins = this.#clusters.prepareLogins(config.clusters)
-    const use = await allPrepared([this.#security.prepare(config), logins])
+    const use = await allPrepared([this.#security.prepare(config), logins, this.#webhooks.prepare(config)])
     use()
-    this.#webhooks.configure(config)
     this.#running = config
     this.#watch.reloaded()
   }

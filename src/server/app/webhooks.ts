@@ -1,6 +1,7 @@
 import { eventRequest } from '../../apis/apis.js'
 import { consumerOptions } from '../../consumer/group/settings.js'
 import { performanceClock } from '../../core/clocks.js'
+import { ConfigError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
@@ -84,6 +85,21 @@ export class GatewayWebhooks {
   /** Those of the settings, also those that another worker runs. */
   get definitions(): readonly WebhookDefinition[] {
     return definitionsIn(this.#config.webhooks)
+  }
+
+  /**
+   * @returns takes over the settings
+   * @throws ConfigError where a webhook is on a cluster that does not run
+   */
+  async prepare(config: Config): Promise<() => void> {
+    const running = this.#deps.clusters.all.map(({ name }) => name)
+    const problems = definitionsIn(config.webhooks).flatMap(({ name, cluster }) =>
+      running.includes(cluster)
+        ? []
+        : [`webhooks.definitions.${name}.cluster: the cluster ${cluster} is there after a restart only`]
+    )
+    if (problems.length > 0) throw new ConfigError(problems.join('\n'))
+    return () => this.configure(config)
   }
 
   /** Takes over the settings, and begins to deliver. */

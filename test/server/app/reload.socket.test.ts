@@ -4,8 +4,14 @@ import { ConfigError } from '../../../src/core/errors.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
 import type { AppLogger } from '../../../src/server/app/logger.js'
 import type { Config } from '../../../src/server/config/config.js'
+import { newSecret } from '../../../src/webhooks/endpoint/signature.js'
 import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { configOf, makeToken, push, TestAuthority, TestFolder } from '../../support/access.js'
+
+interface Hook {
+  readonly name: string
+  readonly gateways: readonly unknown[]
+}
 
 describe('settings that are read again', () => {
   const authority = new TestAuthority()
@@ -74,6 +80,43 @@ describe('settings that are read again', () => {
     folder.write('jwks.json', '{"keys":[]}')
     await app.reload(without)
     expect([await statusOf(leaver.token), await statusOf(owner.token)]).to.deep.equal([401, 200])
+  })
+
+  it('are refused where a webhook is on a cluster that comes with a restart only', async () => {
+    const secretFile = folder.write('hook.secret', newSecret())
+    const hooks = (clusters: readonly string[]): Config =>
+      configOf(folder, {
+        http: { port: 0 },
+        management: { port: 0 },
+        embedded: { port: 0 },
+        clusters: Object.fromEntries(clusters.map(name => [name, { brokers: ['127.0.0.1:1'] }])),
+        webhooks: {
+          definitions: Object.fromEntries(
+            ['default', ...clusters].map(cluster => [
+              `of-${cluster}`,
+              { cluster, topic: cluster, url: 'https://a.example/', secretFile }
+            ])
+          )
+        }
+      })
+    const first = hooks([])
+    const none = { ...first, webhooks: { ...first.webhooks, definitions: {} } }
+    const other = await startApp(none, { log: recordingLogger([]), version: '0.0.0-test' })
+    const running = async () => {
+      const { webhooks } = (await (await fetch(`${other.urls.shared}/webhooks`)).json()) as { webhooks: Hook[] }
+      return webhooks.filter(({ gateways }) => gateways.length > 0).map(({ name }) => name)
+    }
+    try {
+      const error: unknown = await other.reload(hooks(['eu'])).catch((thrown: unknown) => thrown)
+      expect(String(error)).to.equal(
+        'ConfigError: webhooks.definitions.of-eu.cluster: the cluster eu is there after a restart only'
+      )
+      expect(await running()).to.deep.equal([])
+      await other.reload(first)
+      expect(await running()).to.deep.equal(['of-default'])
+    } finally {
+      await other.stop()
+    }
   })
 
   it('that could not be used are not those that run, at the next SIGHUP', async () => {
