@@ -42,8 +42,8 @@ export class GatewayWebhooks {
   readonly #deps: GatewayWebhooksDeps
   readonly #egress: Egress
   readonly #webhooks: Webhooks
-  /** Of the definitions that are in effect, by name. */
-  readonly #endpoints = new Map<string, Endpoint>()
+  /** Of the definitions that are in effect, by name. Not of those that end: another topic has other endpoints. */
+  readonly #endpoints = new Map<string, { readonly endpoint: Endpoint; readonly definition: WebhookDefinition }>()
   #config: Config
   #closing: Promise<void> | undefined
 
@@ -109,7 +109,8 @@ export class GatewayWebhooks {
     if (JSON.stringify(egressSettingsOf(former)) !== JSON.stringify(egressSettingsOf(config)))
       this.#egress.configure(egressSettingsOf(config))
     const own = this.definitions.filter(definition => this.#isOwn(definition))
-    for (const name of this.#endpoints.keys()) if (!own.some(one => one.name === name)) this.#endpoints.delete(name)
+    for (const [name, { definition }] of this.#endpoints)
+      if (!own.some(one => readsSame(one, definition))) this.#endpoints.delete(name)
     this.#webhooks.configure(own)
     for (const definition of own) this.#renew(definition, former)
   }
@@ -128,14 +129,15 @@ export class GatewayWebhooks {
   #open(definition: WebhookDefinition): Endpoint {
     const settings = endpointSettingsOf(this.#config, definition)
     const endpoint = new Endpoint({ settings, egress: this.#egress, clock: performanceClock, now: Date.now })
-    this.#endpoints.set(definition.name, endpoint)
+    this.#endpoints.set(definition.name, { endpoint, definition })
     return endpoint
   }
 
   /** A secret or a credential may have changed, and nothing else. */
   #renew(definition: WebhookDefinition, former: Config): void {
     const [before, now] = [former, this.#config].map(config => JSON.stringify(endpointSettingsOf(config, definition)))
-    if (before !== now) this.#endpoints.get(definition.name)?.configure(endpointSettingsOf(this.#config, definition))
+    if (before !== now)
+      this.#endpoints.get(definition.name)?.endpoint.configure(endpointSettingsOf(this.#config, definition))
   }
 
   /** What webhooks must not call: the gateway, Kafka, other gateways and the registry. */
@@ -162,6 +164,9 @@ export class GatewayWebhooks {
     return [...ofUrls, ...ofSettings, ...others, ...brokers.filter(({ host }) => host !== '')]
   }
 }
+
+const readsSame = (one: WebhookDefinition, other: WebhookDefinition): boolean =>
+  one.name === other.name && one.cluster === other.cluster && one.topic === other.topic
 
 /** Stands for all addresses of this host. */
 const ANY_ADDRESS = '0.0.0.0'

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { createServer as createPlainServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { expect } from 'chai'
 import { reloadAtHangUp } from '../../../src/cli/hang-up.js'
 import { ConfigError } from '../../../src/core/errors.js'
@@ -11,6 +15,11 @@ import { configOf, makeToken, push, TestAuthority, TestFolder } from '../../supp
 interface Hook {
   readonly name: string
   readonly gateways: readonly unknown[]
+}
+
+async function portOf(server: Server): Promise<number> {
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return (server.address() as AddressInfo).port
 }
 
 describe('settings that are read again', () => {
@@ -116,6 +125,53 @@ describe('settings that are read again', () => {
       expect(await running()).to.deep.equal(['of-default'])
     } finally {
       await other.stop()
+    }
+  })
+
+  it('send no record of a former topic to the endpoint of the next one', async () => {
+    const { cert, key } = authority.issue({ commonName: 'former', alternativeNames: ['IP:127.0.0.1'] })
+    const got: string[] = []
+    let arrived = (): void => undefined
+    const one = new Promise<void>(resolve => (arrived = resolve))
+    const endpoint = (name: string) => (request: IncomingMessage, response: ServerResponse) => {
+      got.push(`${name} ${request.headers['x-castellan-topic']}`)
+      request.resume()
+      response.writeHead(204).end(arrived)
+    }
+    const secured = createTlsServer({ cert, key }, endpoint('former'))
+    const next = createPlainServer(endpoint('next'))
+    let connected = (_: Socket): void => undefined
+    const connection = new Promise<Socket>(resolve => (connected = resolve))
+    const gate = createServer({ pauseOnConnect: true }, socket => connected(socket))
+    const [gatePort, nextPort] = await Promise.all([portOf(gate), portOf(next)])
+    const hook = (topic: string, url: string): Config =>
+      configOf(folder, {
+        http: { port: 0 },
+        management: { port: 0 },
+        embedded: { port: 0 },
+        webhooks: {
+          tls: { ca: folder.write('ca.pem', authority.cert) },
+          definitions: {
+            w: { topic, url, start: 'earliest', secretFile: folder.write('hook.secret', newSecret()) }
+          }
+        }
+      })
+    const other = await startApp(hook('payroll', `https://127.0.0.1:${gatePort}/`), {
+      log: recordingLogger([]),
+      version: '0.0.0-test'
+    })
+    try {
+      await push(other.urls.shared, 'payroll')
+      const held = await connection
+      await other.reload(hook('news', `http://127.0.0.1:${nextPort}/`))
+      secured.emit('connection', held)
+      held.resume()
+      await one
+      expect(got).to.deep.equal(['former payroll'])
+    } finally {
+      await other.stop()
+      gate.close()
+      next.close()
     }
   })
 
