@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Argument, type Command, InvalidArgumentError, Option } from 'commander'
 import { isLegalTopicName } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
+import { parseUrl } from '../core/parse-url.js'
 import type { FlagSetting } from '../server/config/config.js'
 import { UsageError } from './command.js'
 
@@ -116,7 +117,7 @@ export function settingOfTopic(text: string, former: ReadonlyMap<string, string>
 export const topicArgument = new Argument('<TOPIC>').argParser(legalTopic)
 
 function httpUrl(text: string): string {
-  if (/^https?:\/\//.test(text) && URL.canParse(text)) return text
+  if (/^https?:\/\//.test(text) && parseUrl(text) !== undefined) return text
   throw new InvalidArgumentError('a URL such as http://127.0.0.1:8080')
 }
 

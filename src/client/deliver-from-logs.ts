@@ -1,6 +1,6 @@
 import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
-import { DurableDelivery } from '../producer/disk/durable-delivery.js'
 import { DurableBacklog, type DurableBacklogOptions } from '../producer/disk/durable-backlog.js'
+import { DurableDelivery } from '../producer/disk/durable-delivery.js'
 import { askForRetention } from '../producer/disk/retention-watch.js'
 import type { DeliveryDeps } from '../producer/memory/delivery.js'
 import type { MemoryReceipts } from '../producer/memory/memory-receipts.js'

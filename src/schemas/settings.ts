@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseUrl } from '../core/parse-url.js'
 import { nonEmpty, secret, yesOrNo } from '../core/settings/units.js'
 
 const registryUrl = z.string().refine(isRegistryUrl, {
@@ -6,7 +7,7 @@ const registryUrl = z.string().refine(isRegistryUrl, {
 })
 
 function isRegistryUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
+  if (parseUrl(text) === undefined) return false
   const { protocol, username, password, search, hash } = new URL(text)
   return /^https?:$/.test(protocol) && username + password + search + hash === ''
 }

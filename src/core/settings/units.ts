@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
+import { parseUrl } from '../parse-url.js'
 
 export const KIB = 1024
 export const MIB = 1024 * 1024
@@ -56,7 +57,7 @@ export const tokenUrl = z
   .refine(isTokenUrl, { error: 'write it as https://HOST/PATH, without user, password and #' })
 
 function isTokenUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false
+  if (parseUrl(text) === undefined) return false
   const { protocol, username, password, hash } = new URL(text)
   return /^https?:$/.test(protocol) && username + password + hash === ''
 }

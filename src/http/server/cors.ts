@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
+import { parseUrl } from '../../core/parse-url.js'
 import type { PreflightAnswer } from '../api/by-hand.js'
 
 /** Any origin. */
@@ -97,7 +98,7 @@ export function originProblem(origin: string): string | undefined {
   if (origin === ANY) return undefined
   if (/^null$/i.test(origin)) return NULL_ORIGIN
   if (ORIGIN.test(origin) && !/^https?:/i.test(origin)) return undefined
-  const sent = /^https?:\/\/[^*,]+$/i.test(origin) && URL.canParse(origin) ? new URL(origin).origin : undefined
+  const sent = /^https?:\/\/[^*,]+$/i.test(origin) ? parseUrl(origin)?.origin : undefined
   if (sent === origin.toLowerCase()) return undefined
   const instead = sent === undefined ? 'an origin such as "https://app.example", or "*"' : `"${sent}"`
   return `no browser sends an origin like this: write ${instead}`

@@ -3,6 +3,7 @@ import { consumerOptions } from '../../consumer/group/settings.js'
 import { performanceClock } from '../../core/clocks.js'
 import { ConfigError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
+import { parseUrl } from '../../core/parse-url.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
 import { ownerOf } from '../../deployment/verbs/shared-verbs.js'
@@ -204,7 +205,7 @@ const endpointSettingsOf = (
 const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 }
 
 function placeOfUrl(text: string | undefined): readonly Place[] {
-  if (text === undefined || !URL.canParse(text)) return []
+  if (text === undefined || parseUrl(text) === undefined) return []
   const { protocol, hostname, port } = new URL(text)
   return [{ host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) }]
 }

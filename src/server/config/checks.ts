@@ -1,4 +1,5 @@
 import { apis } from '../../apis/apis.js'
+import { parseUrl } from '../../core/parse-url.js'
 import type { Environment } from '../../core/settings/setting-names.js'
 import { isLoopback } from '../../core/settings/units.js'
 import { requiresCredentials } from '../../http/access/settings.js'
@@ -271,7 +272,7 @@ function checkAuth({ http, management, auth }: Config): string[] {
 /** Refuses a URL of keys without TLS: an attacker on the network could replace the keys and then log in as anyone. */
 function checkJwksUrl(setting: string, text: string | undefined): string[] {
   if (text === undefined) return []
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = parseUrl(text)
   if (url?.username || url?.password) return [`${setting}: must not contain a user name or a password`]
   const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
   return isSafe ? [] : [`${setting}: must be an https:// address; http:// is for loopback only`]

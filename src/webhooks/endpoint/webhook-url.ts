@@ -1,3 +1,5 @@
+import { parseUrl } from '../../core/parse-url.js'
+
 /** Longest url of a webhook, in bytes. */
 const MAX_URL_BYTES = 2_048
 /** An `@` before the path, also without a name. `URL` takes a backslash for a slash. */
@@ -17,7 +19,7 @@ export type Credential = {
 /** What is wrong with the url of a webhook by itself; `undefined`: nothing. The text never shows the url. */
 export function urlProblem(text: string): string | undefined {
   if (Buffer.byteLength(text) > MAX_URL_BYTES) return `is longer than ${MAX_URL_BYTES} bytes`
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) return 'write it as https://HOST/PATH'
+  if (!/^https?:$/.test(parseUrl(text)?.protocol ?? '')) return 'write it as https://HOST/PATH'
   if (USER_INFO.test(text)) return 'must have no user and no password; name a credential'
   return text.includes('#') ? 'must have no fragment (#…)' : undefined
 }
