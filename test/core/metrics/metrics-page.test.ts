@@ -40,7 +40,8 @@ describe('docs/metrics.md', () => {
 
   it('names the type that the ending stands for', () => {
     for (const [, name, type] of rows) {
-      const isDuration = name!.endsWith('_seconds') && !/_(age|ahead|delay|timestamp)_seconds$/.test(name!)
+      const isDuration =
+        name!.endsWith('_seconds') && !/_(age|ahead|delay|timestamp|oldest_open|retention|failing)_seconds$/.test(name!)
       const expected = name!.endsWith('_total') ? 'counter' : isDuration ? 'histogram' : 'gauge'
       expect(type, name).to.equal(expected)
     }

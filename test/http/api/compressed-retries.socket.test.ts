@@ -41,7 +41,9 @@ describe('a request that comes again with its key in another content coding', ()
     const idempotency = new Idempotency({ keys: localKeys(), owners, count: () => undefined })
     charged = 0
     const charge = (_records: number, bytes: number): undefined => void (charged += bytes)
-    const access = { callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge, spend: charge }) }
+    const access = {
+      callerOf: (request: IncomingMessage) => ({ ...openAccess.callerOf(request), charge, spend: charge })
+    }
     started = await startApi(name, verbs, settings, { idempotency, access })
     return idempotency
   }
