@@ -7,8 +7,9 @@ const registryUrl = z.string().refine(isRegistryUrl, {
 })
 
 function isRegistryUrl(text: string): boolean {
-  if (parseUrl(text) === undefined) return false
-  const { protocol, username, password, search, hash } = new URL(text)
+  const url = parseUrl(text)
+  if (url === undefined) return false
+  const { protocol, username, password, search, hash } = url
   return /^https?:$/.test(protocol) && username + password + search + hash === ''
 }
 

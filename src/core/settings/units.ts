@@ -57,8 +57,9 @@ export const tokenUrl = z
   .refine(isTokenUrl, { error: 'write it as https://HOST/PATH, without user, password and #' })
 
 function isTokenUrl(text: string): boolean {
-  if (parseUrl(text) === undefined) return false
-  const { protocol, username, password, hash } = new URL(text)
+  const url = parseUrl(text)
+  if (url === undefined) return false
+  const { protocol, username, password, hash } = url
   return /^https?:$/.test(protocol) && username + password + hash === ''
 }
 

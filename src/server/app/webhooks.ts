@@ -205,7 +205,8 @@ const endpointSettingsOf = (
 const PORTS: Readonly<Record<string, number>> = { 'http:': 80, 'https:': 443 }
 
 function placeOfUrl(text: string | undefined): readonly Place[] {
-  if (text === undefined || parseUrl(text) === undefined) return []
-  const { protocol, hostname, port } = new URL(text)
+  const url = text === undefined ? undefined : parseUrl(text)
+  if (url === undefined) return []
+  const { protocol, hostname, port } = url
   return [{ host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? (PORTS[protocol] ?? 0) : Number(port) }]
 }
