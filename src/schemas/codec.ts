@@ -29,9 +29,9 @@ export interface SchemaSource {
   readonly used: ReadonlyMap<string, string>
 }
 
-/** Characters of a schema with all that it uses. */
+/** Characters of a schema with all that it uses, and their names. */
 export const lengthOf = ({ text, used }: SchemaSource): number =>
-  [text, ...used.values()].reduce((sum, { length }) => sum + length, 0)
+  [text, ...used.keys(), ...used.values()].reduce((sum, { length }) => sum + length, 0)
 
 /** The encoded size of one key or value: a short text must not become gigabytes. */
 export const MAX_RECORD_BYTES = 16 * 1024 * 1024

@@ -207,7 +207,8 @@ function objectIn(text: string): Fields | undefined {
   }
 }
 
-const brief = (words: string): string => words.slice(0, MAX_WORDS_LENGTH)
+/** In memory of its own: a part of a text keeps all of it, and registries repeat the schema that they refuse. */
+const brief = (words: string): string => Buffer.from(words.slice(0, MAX_WORDS_LENGTH)).toString()
 
 const refusal = (reason: SchemaErrorReason, words: string, details: SchemaErrorDetails): SchemaError =>
   new SchemaError(reason, `the schema registry refuses: ${words}`, details)
@@ -235,8 +236,8 @@ function schemaIn({ schema: text, schemaType, references }: Fields): SchemaText 
 function referencesIn(references: unknown): readonly SchemaReference[] {
   const isReference = (one: Partial<SchemaReference> | null): boolean =>
     typeof one?.name === 'string' && typeof one.subject === 'string' && isId(one.version)
-  if (Array.isArray(references) && references.every(isReference)) return references as SchemaReference[]
-  throw senseless('its references are none')
+  if (!Array.isArray(references) || !references.every(isReference)) throw senseless('its references are none')
+  return (references as SchemaReference[]).map(({ name, subject, version }) => ({ name, subject, version }))
 }
 
 function versionIn({ id, version }: Fields): SchemaVersion {

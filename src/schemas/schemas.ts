@@ -122,6 +122,8 @@ const GUID_MAGIC = 1
 const GUID_END = 17
 /** Memory of an answer besides the texts of its schema. */
 const ANSWER_BYTES = 4_096
+/** Memory of a reference besides its names. */
+const REFERENCE_BYTES = 150
 /** The latest version, and that a schema is not registered, are asked for again after this time. */
 const SHORT_MS = 5_000
 /** While schemas are read, those who wait for one wait so long for the registry and for the reading together. */
@@ -423,7 +425,8 @@ export class Schemas {
       if (used.size + path.length >= MAX_REFERENCES) throw tooMuch()
       const other = await this.#reference(reference, owner)
       if (other.format !== format) throw invalid(`it uses ${place}, which has another format`)
-      bytes = await this.#collect(other, owner, used, [...path, place], bytes + Buffer.byteLength(other.text))
+      const length = Buffer.byteLength(other.text) + Buffer.byteLength(name)
+      bytes = await this.#collect(other, owner, used, [...path, place], bytes + length)
       used.set(name, other.text)
     }
     return bytes
@@ -431,8 +434,10 @@ export class Schemas {
 }
 
 const sizeOf = (value: unknown): number => {
-  const { text = '', codec } = (value ?? {}) as Partial<Known>
-  return ANSWER_BYTES + 2 * (codec === undefined ? text.length : lengthOf(codec.source.source))
+  const { text = '', references = [], codec } = (value ?? {}) as Partial<Known>
+  const ofReferences = references.reduce((sum, { name, subject }) => sum + name.length + subject.length, 0)
+  const length = codec === undefined ? text.length : lengthOf(codec.source.source)
+  return ANSWER_BYTES + REFERENCE_BYTES * references.length + 2 * (length + ofReferences)
 }
 
 const hashes = new WeakMap<SchemaText, string>()

@@ -100,6 +100,13 @@ const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
     }
     return Math.round(process.memoryUsage().external / MIB)
   },
+  async refusals() {
+    // Registries repeat the schema that they refuse.
+    registry.script = ({ body }) => ({ status: 422, body: { error_code: 42201, message: `Invalid schema ${body}` } })
+    const long = 'x'.repeat(900_000)
+    for (let at = 0; at < 300; at++) await avro({ type: `nothing${at}`, doc: long }).catch(() => undefined)
+    return registry.calls.length
+  },
   async emptyMessages() {
     const schema = await protobuf(wide())
     return read(schema, Buffer.concat([PATH, repeated('0a00', 1_500)]))

@@ -546,6 +546,19 @@ describe('schemas', () => {
       expect(stage.registry.calls.length).to.be.below(205)
     })
 
+    it('count in memory as what the registry tells of them', async () => {
+      stage = new SchemasStage({ cacheMaxBytes: 1_000_000 })
+      stage.registry.add('country', STRING)
+      const references = Array(1_000).fill(used(`n.${'Country'.repeat(20)}`, 'country'))
+      stage.registry.script = ({ url }) =>
+        url.includes('/ids/') ? { status: 200, body: { schema: '"int"', references } } : undefined
+      const read = (id: number) => stage.schemas.decode(Buffer.from([0, 0, 0, 0, id, 2]))
+      for (let id = 1; id <= 10; id++) await read(id)
+      stage.registry.calls.length = 0
+      for (let id = 10; id > 0; id--) await read(id)
+      expect(stage.registry.calls.filter(call => call.includes('/ids/'))).to.have.length.above(5)
+    })
+
     it('are refused where all together are too large', async () => {
       const large = JSON.stringify({ type: 'string', doc: 'x'.repeat(400_000) })
       for (const name of ['a', 'b', 'c']) stage.registry.add(name, large.replace('x', name))
