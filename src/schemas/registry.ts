@@ -128,27 +128,29 @@ export class Registry {
     if (isTrial && this.#clock() < this.#closedUntil) throw unreachable('it has not answered several times')
   }
 
-  /** Calls the URLs in turn until one answers. */
+  /** Calls the URLs in turn until one answers. An answer that makes no sense may be due to the question: others are asked. */
   async #callInTurn(method: 'GET' | 'POST', path: string, body: string | undefined): Promise<Fields> {
     this.#checkCircuit()
     this.#closedUntil = this.#clock() + CIRCUIT_MS
     let failure: SchemaError | undefined
+    let isSilent = true
     for (let count = 0; count < this.#urls.length; count++) {
       const at = (this.#first + count) % this.#urls.length
       try {
-        const fields = await this.#ask(method, this.#urls[at]! + path, body)
-        this.#first = at
+        const answer = await this.#ask(method, this.#urls[at]! + path, body)
+        isSilent = false
         this.#answered()
-        return fields
-      } catch (error) {
-        failure = error as SchemaError
-        if (failure.reason !== 'registryUnreachable') {
-          this.#answered()
-          throw failure
+        if (answer instanceof SchemaError) failure = answer
+        else {
+          this.#first = at
+          return answer
         }
+      } catch (error) {
+        failure = unreachable(messageOf(error))
       }
+      if (failure.reason !== 'registryUnreachable') throw failure
     }
-    this.#failures++
+    if (isSilent) this.#failures++
     failure ??= unreachable('schemas.registry.urls names none')
     this.#log?.warn({ cause: failure.message }, 'schemas that are not known yet cannot be used')
     throw failure
@@ -159,7 +161,8 @@ export class Registry {
     this.#answeredAt = this.#clock()
   }
 
-  async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields> {
+  /** @throws Error where there is no answer */
+  async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields | SchemaError> {
     const timeoutMs = Math.floor(REGISTRY_TIMEOUT_MS / this.#urls.length)
     const limit = new AbortController()
     const timer = setTimeout(() => limit.abort(), timeoutMs)
@@ -171,7 +174,8 @@ export class Registry {
       const answered = this.#transport.send({ method, url, body, signal }).then(fieldsOf)
       return await Promise.race([answered, aborted])
     } catch (error) {
-      throw error instanceof SchemaError ? error : unreachable(messageOf(error))
+      if (error instanceof SchemaError) return error
+      throw error
     } finally {
       clearTimeout(timer)
     }

@@ -488,6 +488,13 @@ describe('schemas', () => {
     })
   })
 
+  it('are asked for while the registry answers nonsense about others', async () => {
+    stage.registry.add('orders-value', STRING)
+    stage.registry.script = ({ url }) => (/ids\/\d\d$/.test(url) ? { status: 400, body: '<html>' } : undefined)
+    for (const id of [11, 12, 13, 14]) expect(await errorOf(() => stage.resolve({ id }))).to.match(/it answered 400$/)
+    expect((await stage.resolve({ id: 1 })).subject).to.equal('orders-value')
+  })
+
   it('are never read beyond the limit of an answer', async () => {
     let sent = 0
     const endless = (async function* () {
