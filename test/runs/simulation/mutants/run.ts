@@ -10,7 +10,15 @@ import { scenarioNames } from '../scenarios/scenarios.js'
 import { plantedBugs } from './bugs.js'
 import { type PlantedBug, plant, readSources } from './plant.js'
 
-const COPIED = ['src', 'test/runs/simulation', 'test/runs/tool.ts', 'test/support', 'package.json', 'tsconfig.json']
+const COPIED = [
+  'src',
+  'test/runs/simulation',
+  'test/runs/mutants',
+  'test/runs/tool.ts',
+  'test/support',
+  'package.json',
+  'tsconfig.json'
+]
 const run = promisify(execFile)
 
 const all = plantedBugs.map(({ name }) => name)
