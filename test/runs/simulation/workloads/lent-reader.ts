@@ -117,7 +117,7 @@ export class LentReader extends Client<LentReaderOptions, LentReaderDeps> implem
     if (isAgain) this.counts.again!++
     else this.#checkOrder(message)
     const pauseMs = random.between(...this.options.pauseMs)
-    if (percent(random, progress.isAtRest ? 0 : FORGETS_PERCENT)) return void this.#later(pauseMs)
+    if (percent(random, progress.isAtRest || this.isStopped ? 0 : FORGETS_PERCENT)) return void this.#later(pauseMs)
     setTimeout(() => this.#ack(message), pauseMs)
   }
 
