@@ -71,14 +71,14 @@ interface OpenOffer {
   former: number | undefined
 }
 
-let lastSerial = 0
-
 /**
  * The offered and the acknowledged messages of a partition. Messages may be acknowledged in any order.
  *
  *   committed 301    acknowledged [302..305) [307..309)    offered 301 until t1, 305 until t2, 306 until t3, 308 is parked
  */
 export class OffsetTracker {
+  /** Number of the last offer of the process. */
+  static lastSerial = 0
   readonly #options: OffsetTrackerOptions
   readonly #acked: OffsetRanges
   /** Acknowledgements that are committed whatever else fits into the metadata: a transaction may have committed them. */
@@ -200,7 +200,7 @@ export class OffsetTracker {
   #give(offset: Offset, deadlineAt: number, holder: ParkedHolder | undefined): void {
     if (this.isAcked(offset)) return
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, deadlineAt)
-    const serial = ++lastSerial
+    const serial = ++OffsetTracker.lastSerial
     if (holder !== undefined) this.#parked++
     const open = this.#openOffer(offset)
     if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false, holder })

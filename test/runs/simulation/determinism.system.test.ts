@@ -12,18 +12,28 @@ const SECONDS = 10
 const LIMIT_MS = 600_000
 
 describe('simulation: the same seed gives the same world', () => {
-  it(`${SEEDS} seeds run twice have equal traces, and nothing is wrong in them`, async function () {
-    this.timeout(LIMIT_MS)
-    const args = ['run', '--silent', 'simulate', '--', '--seeds', `1-${SEEDS}`, '--seconds', String(SECONDS)]
-    const run = promisify(execFile)('npm', [...args, '--twice', '--jobs', '2'])
-    const output = await run.then(
+  async function ranTwice(...which: readonly string[]): Promise<string> {
+    const args = ['run', '--silent', 'simulate', '--', ...which, '--seconds', String(SECONDS), '--twice']
+    return promisify(execFile)('npm', args).then(
       ({ stdout }) => stdout,
       (error: { stdout: string; stderr: string }) => `${error.stdout}${error.stderr}`
     )
+  }
+
+  it(`${SEEDS} seeds run twice have equal traces, and nothing is wrong in them`, async function () {
+    this.timeout(LIMIT_MS)
+    const output = await ranTwice('--seeds', `1-${SEEDS}`, '--jobs', '2')
     expect(output).not.to.match(/VIOLATION|NOT THE SAME/)
     expect(output.match(/^seed \d+ /gm)).to.have.length(SEEDS)
     // Counted once, however many processes there are: CI adds such lines up.
     expect(output.match(/\d+ (passing|failing)/g)).to.deep.equal([`${SEEDS} passing`])
+  })
+
+  it('a world of gateways that call each other, run twice, has equal traces', async function () {
+    this.timeout(LIMIT_MS)
+    const output = await ranTwice('--seeds', '3-3', '--scenario', 'lent')
+    expect(output).not.to.match(/VIOLATION|NOT THE SAME/)
+    expect(output).to.match(/1 passing/)
   })
 })
 

@@ -24,6 +24,24 @@ describe('simulation: processes of a world that were killed', () => {
   })
 })
 
+describe('simulation: a server of Node in a world', () => {
+  it('tells the date of the world', async () => {
+    const world = new World({ seed: 1 })
+    try {
+      const [client, gateway] = [world.host('client'), world.host('gateway')]
+      world.on(gateway, () => createServer({}, (_, answer) => void answer.end()).listen(PORT, 'gateway'))
+      const socket = world.on(client, () => connect({ host: 'gateway', port: PORT }))
+      const answered = once(socket, 'data') as Promise<[Buffer]>
+      socket.write('GET / HTTP/1.1\r\nhost: gateway\r\n\r\n')
+      const [head] = await world.until('an answer', answered, 100)
+      const told = Date.parse(/Date: (.*)\r\n/.exec(head.toString())![1]!)
+      expect(told).to.equal(Math.floor((world.time.now + world.time.wallOffsetMs) / 1_000) * 1_000)
+    } finally {
+      world.close()
+    }
+  })
+})
+
 /** A server with half a request, and an actor, both of which know of the world. */
 async function worldWithKilledProcess(): Promise<World> {
   const world = new World({ seed: 1 })

@@ -31,9 +31,13 @@ export class KilledProcesses {
     }
   }
 
-  /** Takes the place of Node's: its server looks for late heads and bodies by the real clock, where nothing is late. */
+  /**
+   * Takes the place of Node's: its server looks for late heads and bodies by the real clock, where nothing is late, and tells the
+   * real date.
+   */
   readonly createServer = (options: ServerOptions, ...rest: []): http.Server => {
     const server = realCreateServer({ ...options, connectionsCheckingInterval: NEVER_MS }, ...rest)
+    server.prependListener('request', (_, answer) => answer.setHeader('Date', new Date(Date.now()).toUTCString()))
     closeInOrder(server)
     this.#servers.push(server)
     return server

@@ -289,7 +289,7 @@ export class Pipe {
   #trace(bytes: Buffer): void {
     const { trace, isOnlooker } = this.#world
     const length = isOnlooker ? 0 : bytes.length
-    trace.add(this.to.host.name, 'receives', length, this.#sum(bytes), () => `${bytes.length} bytes ${this.name}`)
+    trace.add(this.to.host.name, 'receives', length, this.#sum(bytes), () => `${length} bytes ${this.name}`)
   }
 
   /** HTTP carries the date of the real clock, in a header of fixed length. */
