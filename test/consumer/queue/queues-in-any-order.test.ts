@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import type { Word } from '../../../src/consumer/queue/queue-reader.js'
 import type { QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
 import type { HeldRecords } from '../../../src/core/record-budget.js'
+import { QueueHistory } from '../../support/queue-history/queue-history.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 import { type Client, ScriptedQueues } from './scripted-queues.js'
 import { RECORD_BYTES, SharePartitionModel } from './share-partition-model.js'
@@ -10,6 +11,9 @@ const LOCK_MS = 5_000
 const LIMIT = 3
 const MESSAGES = 30
 const CLIENTS = ['ann', 'bob', 'cid']
+const GATEWAY = 'the only one'
+/** Longer than the model takes to answer a word. */
+const TRANSIT_MS = 100
 /** For about six messages. */
 const LITTLE_MEMORY = 6 * RECORD_BYTES + 1
 const STEPS = 250
@@ -21,11 +25,9 @@ class Run {
   readonly #script: ScriptedQueues
   #model: SharePartitionModel | undefined
   readonly #clients: Client[] = []
-  /** All tokens that were given, the newest of an offset last. */
-  readonly #given: { readonly offset: number; readonly token: string }[] = []
-  readonly #newest = new Map<number, string>()
-  /** By offset: how often a client was told that it has accepted. */
-  readonly #accepted = new Map<number, number>()
+  /** All tokens that were given. */
+  readonly #given: string[] = []
+  readonly #history = new QueueHistory()
   readonly #open = new Set<Promise<void>>()
 
   /** Answers that clients have not read yet. */
@@ -77,7 +79,8 @@ class Run {
     const told = new Set(this.#script.archived)
     const archived = this.#model!.messages.filter(({ state }) => state === 'archived').map(({ offset }) => offset)
     expect(archived.filter(offset => !told.has(offset))).to.deep.equal([])
-    for (const [offset, times] of this.#accepted) expect(times, `offset ${offset} was accepted`).to.equal(1)
+    const { problems } = this.#history.verdict({ deliveryLimit: LIMIT, transitMs: TRANSIT_MS, locksEndUnheard: false })
+    expect(problems).to.deep.equal([])
   }
 
   get counts(): string {
@@ -99,7 +102,10 @@ class Run {
       const lockMs = [undefined, undefined, 1_500, 12_000][this.#random.between(0, 3)]
       const client = this.#random.pick(CLIENTS)
       const waitMs = this.#random.pick([0, 500, 3_000])
-      this.#clients.push(await this.#script.acquire({ count, lockMs, client, waitMs }))
+      const askedAt = this.#now
+      const asked = await this.#script.acquire({ count, lockMs, client, waitMs })
+      this.#clients.push(asked)
+      this.#askedAt.set(asked, askedAt)
     } else if (luck < 0.75) this.#settleOne()
     else if (luck < 0.85) this.#leave()
     else if (luck < 0.93) this.#unseen()
@@ -112,39 +118,41 @@ class Run {
     this.#noted.add(client)
     const name = this.#random.pick(CLIENTS)
     this.#unread.push(this.#script.records.hold(client.messages.length * RECORD_BYTES, name))
-    for (const { token, record } of client.messages) {
-      this.#given.push({ offset: record.offset, token })
-      this.#newest.set(record.offset, token)
+    for (const { token, record, deliveryCount, lockMs } of client.messages) {
+      this.#given.push(token)
+      const times = { askedAt: this.#askedAt.get(client)!, at: client.answeredAt }
+      this.#history.acquired({
+        message: String(record.offset),
+        token,
+        gateway: GATEWAY,
+        deliveryCount,
+        lockMs,
+        ...times
+      })
     }
   }
 
   readonly #noted = new Set<Client>()
-  /** Words and tokens that were the newest when they were said first; repeating them gets the first answer. */
-  readonly #valid = new Set<string>()
+  readonly #askedAt = new Map<Client, number>()
+
+  get #now(): number {
+    return this.#script.time.now()
+  }
 
   #settleOne(): void {
     if (this.#given.length === 0) return
     // Mostly a recent token, at times one of long ago.
     const from = this.#random.next() < 0.7 ? Math.max(0, this.#given.length - 6) : 0
-    const { token, offset } = this.#given[this.#random.between(from, this.#given.length - 1)]!
+    const token = this.#given[this.#random.between(from, this.#given.length - 1)]!
     const word = this.#random.pick(WORDS)
     const delayMs = this.#random.pick([0, 0, 800, 8_000])
-    const isNewest = this.#newest.get(offset) === token
-    const key = `${word} ${token}`
-    if (isNewest) this.#valid.add(key)
-    const isValid = this.#valid.has(key)
+    const sentAt = this.#now
+    const said = this.#history.said({ token, word, gateway: GATEWAY, sentAt, answeredAt: Number.POSITIVE_INFINITY })
     const done = this.#script.settle({ [word]: [token], delayMs }).then(([result]) => {
-      if (result!.outcome !== 'done') return
-      expect(isValid, `a stale token: ${key}`).to.equal(true)
-      if (word === 'accept' && !this.#wasTold.has(key)) {
-        this.#wasTold.add(key)
-        this.#accepted.set(offset, (this.#accepted.get(offset) ?? 0) + 1)
-      }
+      Object.assign(said, { answeredAt: this.#now, outcome: result!.outcome, reason: result!.reason })
     })
     this.#open.add(done)
   }
-
-  readonly #wasTold = new Set<string>()
 
   #leave(): void {
     const waiting = this.#clients.filter(client => client.results.length === 0 && !this.#gone.has(client))

@@ -116,6 +116,8 @@ export class ScriptedReader implements Reader {
 /** What the client of an acquire sees. */
 export class Client {
   readonly results: AcquireResult[] = []
+  /** When it had the first of them. */
+  answeredAt = Number.POSITIVE_INFINITY
   leave: () => void = () => undefined
 
   get messages(): readonly QueueMessage[] {
@@ -259,7 +261,11 @@ export class ScriptedQueues {
     const client = new Client()
     const asked = { count: 1, waitMs: 20_000, maxBytes: 1_048_576, lockMs: undefined, start: undefined }
     const all = { ...asked, client: 'someone', mayAlter: true, ...rest }
-    client.leave = this.queues.acquire(topic, group, all, { reply: result => client.results.push(result) })
+    const reply = (result: AcquireResult): void => {
+      client.results.push(result)
+      client.answeredAt = Math.min(client.answeredAt, this.time.now())
+    }
+    client.leave = this.queues.acquire(topic, group, all, { reply })
     await this.time.pass(0)
     return client
   }

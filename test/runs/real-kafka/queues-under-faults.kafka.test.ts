@@ -4,8 +4,10 @@ import { openQueues } from '../../../src/client/open-queues.js'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import type { Logger } from '../../../src/core/model.js'
-import type { AcquireResult, QueueMessage, SettleOutcome } from '../../../src/verbs/verbs.js'
+import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
+import type { QueueWord } from '../../support/queue-history/queue-events.js'
+import { QueueHistory } from '../../support/queue-history/queue-history.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { kafkaVersion } from './jars.js'
@@ -22,12 +24,9 @@ const LIMITS = {
   maxQueues: 100
 }
 const GROUP = 'workers'
-type Word = 'accept' | 'release' | 'reject'
-
-/** What became of one message, by all answers about it. */
-interface Story {
-  readonly told: { readonly word: Word; readonly outcome: SettleOutcome; readonly archived: boolean }[]
-}
+const DELIVERY_LIMIT = 10
+/** An answer takes no longer to a client within this process. */
+const TRANSIT_MS = 5_000
 
 describe('queues of two gateways while brokers fail, on real Kafka', function () {
   this.timeout(240_000)
@@ -41,19 +40,26 @@ describe('queues of two gateways while brokers fail, on real Kafka', function ()
     const topic = freshTopic('faults')
     await on.cluster.createTopic(topic, 6)
     const places = new Map<string, string>()
-    const stories = new Map<string, Story>(Array.from({ length: MESSAGES }, (_, at) => [`m${at}`, { told: [] }]))
-    const archived = new Set<string>()
+    const history = new QueueHistory()
+    const values = Array.from({ length: MESSAGES }, (_, at) => `m${at}`)
+    for (const value of values) history.written(value)
     const warn = (fields: object): void => {
       const { partition, offset, because } = fields as { partition: number; offset: number; because?: string }
-      if (because !== undefined) archived.add(`${partition}/${offset}`)
+      const message = places.get(`${partition}/${offset}`)
+      if (because !== undefined && message !== undefined) history.archived(message, performance.now(), because)
     }
     const log: Logger = { debug() {}, info() {}, warn, error: warn }
     const { router, delivery } = on.castellan
     const gateways = [1, 2].map(() =>
       openQueues({ cluster: 'default', limits: LIMITS, log, metrics: defaultLogger, router: router.ref, delivery })
     )
-    await gateways[0]!.configure(topic, GROUP, { start: 'earliest', deliveryLimit: 10, lockMs: 15_000 }, 30_000)
-    const records = [...stories.keys()].map((value, at) => ({ topic, partition: at % 6, key: null, value }))
+    await gateways[0]!.configure(
+      topic,
+      GROUP,
+      { start: 'earliest', deliveryLimit: DELIVERY_LIMIT, lockMs: 15_000 },
+      30_000
+    )
+    const records = values.map((value, at) => ({ topic, partition: at % 6, key: null, value }))
     for (const [at, outcome] of (await on.castellan.produce(records)).entries())
       if (outcome.type === 'delivered') places.set(`${outcome.partition}/${outcome.offset}`, `m${at}`)
     expect(places.size).to.equal(MESSAGES)
@@ -66,33 +72,38 @@ describe('queues of two gateways while brokers fail, on real Kafka', function ()
         const asked = { count, waitMs, maxBytes: 1_048_576, lockMs, start: undefined, client, mayAlter: true }
         queues.acquire(topic, GROUP, asked, { reply })
       })
-    const settleOne = async (queues: Queues, { token, record }: QueueMessage): Promise<void> => {
+    const settleOne = async (queues: Queues, { token }: QueueMessage): Promise<void> => {
       const luck = random.next()
-      const word: Word = luck < 0.8 ? 'accept' : luck < 0.93 ? 'release' : 'reject'
+      const word: QueueWord = luck < 0.8 ? 'accept' : luck < 0.93 ? 'release' : 'reject'
       const delayMs = random.between(0, 3) === 0 ? random.between(1, 2_000) : 0
       const words = { accept: [], release: [], reject: [], renew: [], [word]: [token], delayMs }
+      const sentAt = performance.now()
       const [result] = await queues.settle(topic, GROUP, words)
-      stories.get(String(record.value))!.told.push({
-        word,
-        outcome: result!.outcome,
-        archived: result!.reason === 'archived'
-      })
+      const { outcome, reason } = result!
+      history.said({ token, word, gateway: nameOf(queues), sentAt, answeredAt: performance.now(), outcome, reason })
+    }
+    const nameOf = (queues: Queues): string => String(gateways.indexOf(queues))
+    const noteAcquired = (queues: Queues, messages: readonly QueueMessage[], askedAt: number): void => {
+      const times = { askedAt, at: performance.now() }
+      for (const { record, token, deliveryCount, lockMs } of messages) {
+        const told = { message: String(record.value), token, deliveryCount, lockMs }
+        history.acquired({ ...told, gateway: nameOf(queues), ...times })
+      }
     }
     const work = async (at: number): Promise<void> => {
       const queues = gateways[at % 2]!
       while (!isOver) {
+        const askedAt = performance.now()
         const result = await acquire(queues, `client ${at}`, 2_000)
         if (result.type === 'failed') await pass(200)
         else if (random.next() < 0.03) queues.unseen(result.messages)
         else {
+          noteAcquired(queues, result.messages, askedAt)
           if (random.next() < 0.05) await pass(2_000)
           for (const message of result.messages) if (random.next() < 0.95) await settleOne(queues, message)
         }
       }
     }
-    const isSettled = ([value, { told }]: [string, Story]): boolean =>
-      told.some(({ word, outcome }) => word !== 'release' && (outcome === 'done' || outcome === 'unknown')) ||
-      [...archived].some(place => places.get(place) === value)
     const clients = Array.from({ length: CLIENTS }, (_, at) => work(at))
     const faults = (async () => {
       for (let at = 0; at < FAULTS; at++) {
@@ -109,16 +120,12 @@ describe('queues of two gateways while brokers fail, on real Kafka', function ()
     })()
     await faults
     const endsAt = performance.now() + 60_000
-    while (performance.now() < endsAt && ![...stories].every(isSettled)) await pass(500)
+    while (performance.now() < endsAt && history.settled < MESSAGES) await pass(500)
     isOver = true
     await Promise.all(clients)
     await Promise.all(gateways.map(queues => queues.drain(0)))
 
-    const missing = [...stories].filter(story => !isSettled(story)).map(([value]) => value)
-    const twice = [...stories].filter(([, { told }]) => {
-      const done = told.filter(({ word, outcome }) => word !== 'release' && outcome === 'done')
-      return done.length > 1
-    })
-    expect({ missing, twice }).to.deep.equal({ missing: [], twice: [] })
+    const end = { deliveryLimit: DELIVERY_LIMIT, transitMs: TRANSIT_MS, locksEndUnheard: false }
+    expect(history.verdict(end).problems).to.deep.equal([])
   })
 })

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { QueueHistory } from '../../../support/queue-history.js'
+import type { QueueHistory } from '../../../support/queue-history/queue-history.js'
 import { type SeededRandom, shuffled } from '../../../support/random.js'
 import type { Gateway } from '../../kill/gateway.js'
 import type { KafkaCluster } from '../cluster.js'
@@ -41,7 +41,7 @@ export async function causeFaults(
     const from = performance.now()
     scene.say(`${at + 1} of ${all.length}: ${fault}`)
     await FAULTS[fault](scene)
-    scene.history.unseen({ from, to: performance.now() + AFTER_MS, isFault: true })
+    scene.history.disturbed({ from, to: performance.now() + AFTER_MS, unseen: 1, ends: 'process' })
   }
 }
 
@@ -73,7 +73,7 @@ const FAULTS: Readonly<Record<Fault, (scene: Scene) => Promise<void>>> = {
   'restart all gateways, one after another': async ({ gateways, history }) => {
     for (const gateway of gateways) {
       const code = await gateway.stop()
-      if (code !== 0) history.problem(`a gateway ended with ${code}:\n${gateway.lastWords()}`)
+      if (code !== 0) history.problem('exit code', `a gateway ended with ${code}:\n${gateway.lastWords()}`)
       await gateway.start()
     }
   }

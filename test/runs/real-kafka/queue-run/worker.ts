@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Delivery, QueueHistory, QueueWord, Told } from '../../../support/queue-history.js'
+import type { SettleOutcome } from '../../../../src/verbs/verbs.js'
+import type { QueueWord } from '../../../support/queue-history/queue-events.js'
+import type { QueueHistory } from '../../../support/queue-history/queue-history.js'
 import type { SeededRandom } from '../../../support/random.js'
 import { type HttpAnswer, HttpClient, type NoAnswer } from '../../http-client.js'
 
@@ -13,7 +15,10 @@ const RETRY_MS = 150
 /** Of requests that did nothing: quotas, gateways and brokers that are away. */
 const REFUSALS = [429, 503, 504]
 const BYTES = 'application/octet-stream'
-const STATUS_OUTCOMES: Readonly<Record<number, Told['outcome']>> = {
+/** `none`: no answer came. `refused`: the whole request was answered with a problem. */
+type Outcome = SettleOutcome | 'none' | 'refused'
+
+const STATUS_OUTCOMES: Readonly<Record<number, Outcome>> = {
   204: 'done',
   404: 'invalid',
   410: 'lost',
@@ -39,18 +44,26 @@ export interface Queue {
 interface Held {
   readonly token: string
   readonly message: string
-  readonly delivery: Delivery
+  /** What was told last about its token. */
+  outcome: Outcome
+}
+
+/** A request to a gateway, and when it was sent. */
+interface Asked {
+  readonly gateway: string
+  readonly at: number
 }
 
 interface Given {
   readonly token: string
   readonly value: string
   readonly deliveryCount: number
+  readonly lockMs: number
 }
 
 interface Result {
   readonly token: string
-  readonly outcome: Told['outcome']
+  readonly outcome: Outcome
   readonly reason?: string
 }
 
@@ -123,54 +136,63 @@ export class Worker {
     const lockMs = [undefined, 15_000, 40_000][random.between(0, 2)]
     const settle = riding && { ...tokensOf(riding.words), delayMs: riding.delayMs }
     const body = { count, waitMs: random.between(0, 2_000), lockMs, encoding: 'text', start: 'earliest', settle }
-    const askedAt = performance.now()
-    const reply = await this.#ask('POST', '/acquire', body)
+    const asked = this.#picked()
+    const reply = await this.#ask(asked, 'POST', '/acquire', body)
     const answer = isAnswer(reply) ? JSON.parse(reply.body) : {}
-    if (riding !== undefined) this.#note(riding.words, reply, answer.settled, askedAt)
-    if (isAnswer(reply) && reply.status === 200) return this.#given(answer.messages, askedAt)
-    if (reply === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (riding !== undefined) this.#note(riding.words, reply, answer.settled, asked)
+    if (isAnswer(reply) && reply.status === 200) return this.#given(answer.messages, asked)
+    if (reply === 'lost') this.#notSeen(asked)
     if (isAnswer(reply) && !REFUSALS.includes(reply.status))
-      history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+      history.problem('refused', `acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
     await sleep(RETRY_MS)
     return []
   }
 
   async #acquireBytes(): Promise<readonly Held[]> {
     const { random, history } = this.#queue
-    const askedAt = performance.now()
+    const asked = this.#picked()
     const body = { waitMs: random.between(0, 1_000), start: 'earliest' }
-    const reply = await this.#ask('POST', '/acquire', body, BYTES)
+    const reply = await this.#ask(asked, 'POST', '/acquire', body, BYTES)
     if (isAnswer(reply) && reply.status === 200) {
       const token = String(reply.headers['x-castellan-token'])
       const deliveryCount = Number(reply.headers['x-castellan-delivery-count'])
-      return this.#given([{ token, value: reply.body, deliveryCount }], askedAt)
+      const lockMs = Number(reply.headers['x-castellan-lock-ms'])
+      return this.#given([{ token, value: reply.body, deliveryCount, lockMs }], asked)
     }
-    if (reply === 'lost') history.unseen({ from: askedAt, to: performance.now(), isFault: false })
+    if (reply === 'lost') this.#notSeen(asked)
     if (isAnswer(reply) && ![204, ...REFUSALS].includes(reply.status))
-      history.problem(`acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+      history.problem('refused', `acquire was answered ${reply.status}: ${reply.body.slice(0, 300)}`)
     if (!isAnswer(reply) || reply.status !== 204) await sleep(RETRY_MS)
     return []
   }
 
-  #given(messages: readonly Given[], askedAt: number): readonly Held[] {
+  /** A gateway by lot, and when it is asked. */
+  #picked(): Asked {
+    const { random, urls } = this.#queue
+    return { gateway: random.pick(urls), at: performance.now() }
+  }
+
+  #given(messages: readonly Given[], { gateway, at: askedAt }: Asked): readonly Held[] {
     const at = performance.now()
-    return messages.map(({ token, value, deliveryCount }) => {
-      return {
-        token,
-        message: value,
-        delivery: this.#queue.history.given(value, { count: deliveryCount, askedAt, at })
-      }
+    return messages.map(({ token, value: message, deliveryCount, lockMs }) => {
+      this.#queue.history.acquired({ message, token, gateway, deliveryCount, lockMs, askedAt, at })
+      return { token, message, outcome: 'none' }
     })
+  }
+
+  /** It may have been given messages that it has not got. */
+  #notSeen({ at }: Asked): void {
+    this.#queue.history.disturbed({ from: at, to: performance.now(), unseen: 1, ends: 'nothing' })
   }
 
   /** Repeats words without a clear answer twice at most. */
   async #settle(words: Words, delayMs: number, repeats = 2): Promise<void> {
     const { random } = this.#queue
     if (Object.values(words).every(list => list.length === 0)) return
-    const sentAt = performance.now()
-    const reply = await this.#ask('POST', '/settle', { ...tokensOf(words), delayMs })
+    const asked = this.#picked()
+    const reply = await this.#ask(asked, 'POST', '/settle', { ...tokensOf(words), delayMs })
     const results = isAnswer(reply) && reply.status < 300 ? JSON.parse(reply.body).results : undefined
-    this.#note(words, reply, results, sentAt)
+    this.#note(words, reply, results, asked)
     this.#keep(words)
     const again = reply === 'unsent' ? words : unclear(words)
     if (repeats === 0 || random.next() < 0.3 || Object.values(again).every(list => list.length === 0)) return
@@ -179,10 +201,10 @@ export class Worker {
   }
 
   async #delete(held: Held, repeats = 2): Promise<void> {
-    const sentAt = performance.now()
-    const reply = await this.#ask('DELETE', `/messages/${held.token}`)
+    const asked = this.#picked()
+    const reply = await this.#ask(asked, 'DELETE', `/messages/${held.token}`)
     const told = isAnswer(reply) ? outcomeOfStatus(reply.status, reply.body) : 'none'
-    if (reply !== 'unsent') this.#tell(held, 'accept', { outcome: told, sentAt })
+    if (reply !== 'unsent') this.#tell(held, 'accept', asked, told)
     const isUnclear = !isAnswer(reply) || told === 'unknown' || told === 'elsewhere' || told === 'refused'
     if (isUnclear && repeats > 0) {
       await sleep(RETRY_MS)
@@ -209,33 +231,31 @@ export class Worker {
       if (this.#old.size < 100 && this.#queue.random.next() < 0.1) this.#old.add(one)
   }
 
-  #note(words: Words, reply: Reply, results: readonly Result[] | undefined, sentAt: number): void {
+  #note(words: Words, reply: Reply, results: readonly Result[] | undefined, asked: Asked): void {
     if (reply === 'unsent') return
     const byToken = new Map(results?.map(result => [result.token, result]))
     for (const [word, held] of Object.entries(words) as [QueueWord, readonly Held[]][]) {
       for (const one of held) {
         const result = byToken.get(one.token)
         const outcome = result?.outcome ?? (isAnswer(reply) ? 'refused' : 'none')
-        this.#tell(one, word, { outcome, reason: result?.reason, sentAt })
+        this.#tell(one, word, asked, outcome, result?.reason)
       }
     }
     if (isAnswer(reply) && ![200, 207, ...REFUSALS].includes(reply.status))
-      this.#queue.history.problem(`words were answered ${reply.status}: ${reply.body.slice(0, 300)}`)
+      this.#queue.history.problem('refused', `words were answered ${reply.status}: ${reply.body.slice(0, 300)}`)
   }
 
-  #tell(
-    { delivery, message }: Held,
-    word: QueueWord,
-    told: { readonly outcome: Told['outcome']; readonly reason?: string | undefined; readonly sentAt: number }
-  ): void {
-    const { outcome, reason, sentAt } = told
-    if (outcome === 'invalid') this.#queue.history.problem(`a token of ${message} was invalid`)
-    delivery.told.push({ word, outcome, isArchived: reason === 'archived', sentAt, at: performance.now() })
+  #tell(held: Held, word: QueueWord, { gateway, at: sentAt }: Asked, told: Outcome, reason?: string): void {
+    const { history } = this.#queue
+    if (told === 'invalid') history.problem('invalid', `a token of ${held.message}`)
+    held.outcome = told
+    const outcome = told === 'none' ? undefined : told
+    history.said({ token: held.token, word, gateway, sentAt, answeredAt: performance.now(), outcome, reason })
   }
 
-  async #ask(method: string, path: string, body?: object, accept?: string): Promise<Reply> {
-    const { random, urls, path: queue, history } = this.#queue
-    const url = `${random.pick(urls)}${queue}${path}`
+  async #ask({ gateway }: Asked, method: string, path: string, body?: object, accept?: string): Promise<Reply> {
+    const { random, path: queue, history } = this.#queue
+    const url = `${gateway}${queue}${path}`
     const vanishes = this.#manner === 'vanishing' && random.next() < 0.25
     const vanishesAfterMs = vanishes ? random.between(0, 60) ** 2 / 10 : undefined
     const headers = { 'content-type': 'application/json', ...(accept !== undefined && { accept }) }
@@ -243,10 +263,11 @@ export class Worker {
     const reply = await this.#client.try(method, url, { headers, body: text, vanishesAfterMs })
     if (isAnswer(reply) && method === 'POST' && accept === undefined && !isJson(reply.body)) {
       // The connection was refused, not the request: at a stop, or where a gateway stood still while the request came.
-      if (![408, 503].includes(reply.status)) history.problem(`${path} was answered ${reply.status} without JSON`)
+      if (![408, 503].includes(reply.status))
+        history.problem('refused', `${path} was answered ${reply.status} without JSON`)
       return 'lost'
     }
-    if (reply === 'late') history.problem(`${method} ${path.slice(0, 10)} was not answered`)
+    if (reply === 'late') history.problem('late', `${method} ${path.slice(0, 10)} was not answered`)
     if (isAnswer(reply) && reply.status === 503) await sleep(RETRY_MS)
     return reply
   }
@@ -272,9 +293,7 @@ const tokensOf = (words: Words): Readonly<Record<QueueWord, readonly string[]>> 
 /** What was not answered, or could not be asked. */
 function unclear(words: Words): Words {
   const those = (list: readonly Held[]) =>
-    list.filter(({ delivery }) =>
-      ['none', 'unknown', 'elsewhere', 'refused'].includes(delivery.told.at(-1)?.outcome ?? 'none')
-    )
+    list.filter(({ outcome }) => ['none', 'unknown', 'elsewhere', 'refused'].includes(outcome))
   return {
     accept: those(words.accept),
     release: those(words.release),
@@ -284,7 +303,7 @@ function unclear(words: Words): Words {
 }
 
 /** A gateway that could not ask the holder, and one that shuts down, both answer 503. */
-function outcomeOfStatus(status: number, body: string): Told['outcome'] {
+function outcomeOfStatus(status: number, body: string): Outcome {
   if (status === 503 && body.includes('the gateway that holds the message')) return 'elsewhere'
   return STATUS_OUTCOMES[status] ?? 'refused'
 }

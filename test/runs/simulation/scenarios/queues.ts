@@ -1,12 +1,12 @@
 import { type Logger, silentLogger } from '../../../../src/core/model.js'
 import { History } from '../../../support/history-checker.js'
+import { QueueHistory } from '../../../support/queue-history/queue-history.js'
 import { GATEWAY_PORT, HttpGateway } from '../http-gateway.js'
 import { Outages } from '../outages.js'
 import type { Cast, Scenario, Setting } from '../scenario.js'
 import { HttpConnection, requestText } from '../workloads/http-connection.js'
 import { Producer } from '../workloads/producer.js'
 import { QueueAuditor } from '../workloads/queue-auditor.js'
-import { QueueHistory } from '../workloads/queue-history.js'
 import { type QueueGateway, QueueWorker } from '../workloads/queue-worker.js'
 import { depsOf, logOf, openService, orders, steady } from './library.js'
 import { someGatewaySettings } from './settings.js'
@@ -24,9 +24,12 @@ const CONFIGURE_LIMIT_MS = 5_000
 const listeningTo = (history: QueueHistory, now: () => number): Logger => ({
   ...silentLogger,
   warn(fields, message) {
-    const { partition, offset } = fields as { readonly partition?: number; readonly offset?: number }
-    if (message.startsWith('a message at its last delivery is archived')) history.archived(partition!, offset!, now())
-    else if (message === 'a queue cannot be served') history.troubled(now())
+    const at = now()
+    const { partition, offset, because } = fields as Readonly<Record<string, number | string>>
+    if (message.startsWith('a message at its last delivery is archived'))
+      history.archived(`${partition}@${offset}`, at, String(because))
+    else if (message === 'a queue cannot be served')
+      history.disturbed({ from: at, to: at, unseen: Number.POSITIVE_INFINITY, ends: 'nothing' })
   }
 })
 
@@ -71,7 +74,11 @@ async function build(setting: Setting): Promise<Cast> {
       outages,
       port,
       log: listeningTo(queue, now),
-      onEnded: mostLost => queue.ended(name, now(), mostLost === undefined)
+      onEnded: mostLost => {
+        // Killed, it could tell nobody what it takes along.
+        const unseen = mostLost === undefined ? Number.POSITIVE_INFINITY : 0
+        queue.disturbed({ from: now(), to: now(), unseen, ends: 'process', gateway: name })
+      }
     })
     return { process, outages, mayHangUp: sentAt => outages.mayHangUp(sentAt) }
   }

@@ -1,9 +1,9 @@
+import type { QueueHistory } from '../../../support/queue-history/queue-history.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
 import { Client } from './client.js'
 import { HttpConnection, requestText } from './http-connection.js'
-import type { QueueHistory } from './queue-history.js'
 import type { LogEnd } from './reader.js'
 
 export interface QueueAuditorOptions {
@@ -27,6 +27,8 @@ export interface QueueAuditorDeps {
 
 const LOOK_EVERY_MS = 300
 const OK = 200
+/** What goes between a gateway and its client has arrived by then. */
+const TRANSIT_MS = 100
 
 /** Asks what is left in a queue, when nobody does harm any more. */
 export class QueueAuditor extends Client<QueueAuditorOptions, QueueAuditorDeps> implements Workload {
@@ -54,8 +56,13 @@ export class QueueAuditor extends Client<QueueAuditorOptions, QueueAuditorDeps> 
 
   override check(): readonly Violation[] {
     const { history, log } = this.deps
-    const queue = { ...this.options, locksEndedAt: this.deps.locksEndedAt() }
-    return [...this.violations, ...history.check(queue, log)]
+    const { topic, partitions, deliveryLimit } = this.options
+    for (let partition = 0; partition < partitions; partition++)
+      for (const [offset, text] of log.livesOf(topic, partition)[0]!.values)
+        history.written(`${partition}@${offset}`, text)
+    for (const at of this.deps.locksEndedAt()) history.disturbed({ from: at, to: at, unseen: 0, ends: 'locks' })
+    const { problems } = history.verdict({ deliveryLimit, transitMs: TRANSIT_MS, locksEndUnheard: true })
+    return [...this.violations, ...problems]
   }
 
   get #ends(): readonly number[] {

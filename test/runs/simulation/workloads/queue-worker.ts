@@ -1,3 +1,5 @@
+import { type Attempt, isUnheard, type QueueWord } from '../../../support/queue-history/queue-events.js'
+import type { QueueHistory } from '../../../support/queue-history/queue-history.js'
 import type { SeededRandom } from '../../../support/random.js'
 import type { Answers } from '../answers.js'
 import type { SimulatedProcess } from '../process.js'
@@ -9,7 +11,6 @@ import type { Trace } from '../world/trace.js'
 import { Client } from './client.js'
 import { HttpConnection, type HttpResponse, requestText } from './http-connection.js'
 import type { QueueAuditor } from './queue-auditor.js'
-import { type Attempt, isUnheard, type QueueHistory, type QueueWord } from './queue-history.js'
 
 /** A gateway as its clients see it. */
 export interface QueueGateway {
@@ -138,17 +139,18 @@ export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> imp
       `${accept}\r\nhost`
     )
     const leaves = !auditor.isAtRest && percent(random, 5)
+    const askedAt = this.deps.now()
     const limitMs = waitMs + GRACE_MS + (riding === undefined ? 0 : SETTLE_LIMIT_MS)
-    this.#send(gateway, 'acquires', text, limitMs, leaves, response => this.#acquired(response, said))
+    this.#send(gateway, 'acquires', text, limitMs, leaves, response => this.#acquired(response, said, askedAt))
   }
 
-  #acquired(response: HttpResponse | undefined, said: readonly Attempt[]): void {
+  #acquired(response: HttpResponse | undefined, said: readonly Attempt[], askedAt: number): void {
     const { random } = this.deps
     const status = response?.status
     const answer = response === undefined || response.body === '' ? {} : bodyOf(response)
     if (response !== undefined && said.length > 0) this.#heard(said, answer.settled ?? said.map(refused))
     const messages = response === undefined ? [] : this.#messagesIn(response, answer)
-    for (const message of messages) this.#told(message)
+    for (const message of messages) this.#told(message, askedAt)
     const isServed = status === OK || status === NOTHING
     const again = (): unknown => setTimeout(() => this.#acquire(), isServed ? 0 : AGAIN_AFTER_FAILURE_MS)
     if (messages.length === 0) return void again()
@@ -171,15 +173,15 @@ export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> imp
     ]
   }
 
-  #told(message: Told & Partial<Message>): void {
+  #told(message: Told & Partial<Message>, askedAt: number): void {
     const { history, gateway, now, trace } = this.deps
     const { token, partition, offset, deliveryCount, lockMs } = message
     this.counts.messages!++
     if (deliveryCount > 1) this.counts.again!++
     trace.say(this.name, `gets ${partition}@${offset}, delivery ${deliveryCount}, ${token.slice(-12)}`)
     const text = message.headers === undefined ? undefined : textOf(message as Message)
-    const told = { token, partition, offset, deliveryCount, lockMs, text }
-    history.told({ ...told, gateway: gateway.process.name, toldAt: now() })
+    const told = { message: `${partition}@${offset}`, token, deliveryCount, lockMs, text }
+    history.acquired({ ...told, gateway: gateway.process.name, askedAt, at: now() })
   }
 
   /** Says something about each of them, or nothing. */
@@ -258,7 +260,9 @@ export class QueueWorker extends Client<QueueWorkerOptions, QueueWorkerDeps> imp
     const { history, now } = this.deps
     const sentAt = now()
     return WORDS.flatMap(word =>
-      (lists[word] ?? []).map(token => history.asked({ token, word, gateway: process.name, sentAt }))
+      (lists[word] ?? []).map(token => {
+        return history.said({ token, word, gateway: process.name, sentAt, answeredAt: Number.POSITIVE_INFINITY })
+      })
     )
   }
 

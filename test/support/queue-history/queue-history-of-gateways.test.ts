@@ -1,53 +1,49 @@
 import { expect } from 'chai'
-import { type Attempt, type Delivery, QueueHistory } from './queue-history.js'
-import type { LogEnd } from './reader.js'
+import type { Attempt, Delivery } from './queue-events.js'
+import { QueueHistory } from './queue-history.js'
 
 const LIMIT = 3
-const RECORDS: ReadonlyMap<number, string> = new Map([[0, 'a record']])
-const log: LogEnd = {
-  endOf: () => RECORDS.size,
-  livesOf: () => [{ endedAt: Number.POSITIVE_INFINITY, values: RECORDS }]
-}
 
-/** A history of the one message that was written. Each token is told a second after the one before, unless it says when. */
+/** A history of the one message that was written, at two gateways whose locks may end unheard. */
 class Story {
   readonly history = new QueueHistory()
 
-  given(token: string, toldAt: number, more: Partial<Delivery> = {}): this {
-    const delivery = {
-      token,
-      partition: 0,
-      offset: 0,
-      deliveryCount: 1,
-      lockMs: 10_000,
-      gateway: 'left',
-      toldAt,
-      ...more
-    }
-    this.history.told(delivery)
+  constructor() {
+    this.history.written('0@0', 'a record')
+  }
+
+  given(token: string, at: number, more: Partial<Delivery> = {}): this {
+    const told = { message: '0@0', token, deliveryCount: 1, lockMs: 10_000, gateway: 'left', askedAt: 0, at, ...more }
+    this.history.acquired(told)
     return this
   }
 
   /** @param outcome absent: it is not answered */
   said(token: string, word: Attempt['word'], sentAt: number, outcome?: string, more: Partial<Attempt> = {}): this {
-    const attempt = this.history.asked({ token, word, gateway: more.gateway ?? 'left', sentAt })
-    if (outcome !== undefined) Object.assign(attempt, { outcome, answeredAt: sentAt + 5, ...more })
+    const answeredAt = outcome === undefined ? Number.POSITIVE_INFINITY : sentAt + 5
+    this.history.said({ token, word, gateway: 'left', sentAt, answeredAt, outcome, ...more })
     return this
   }
 
-  rulesWith(locksEndedAt: readonly number[]): readonly string[] {
-    const queue = { topic: 'orders', partitions: 1, deliveryLimit: LIMIT, locksEndedAt }
-    return this.history.check(queue, log).map(({ rule }) => rule)
+  ended(gateway: string, at: number): this {
+    this.history.disturbed({ from: at, to: at, unseen: Number.POSITIVE_INFINITY, ends: 'process', gateway })
+    return this
+  }
+
+  locksEnded(at: number): this {
+    this.history.disturbed({ from: at, to: at, unseen: 0, ends: 'locks' })
+    return this
   }
 
   get rules(): readonly string[] {
-    return this.rulesWith([])
+    const { problems } = this.history.verdict({ deliveryLimit: LIMIT, transitMs: 100, locksEndUnheard: true })
+    return problems.map(({ rule }) => rule)
   }
 }
 
 const last = { deliveryCount: LIMIT }
 
-describe('simulation: the history of a queue', () => {
+describe('the history of a queue whose locks may end unheard', () => {
   it('is right where a message is accepted by the one that was told so', () => {
     expect(new Story().given('a', 1_000).said('a', 'accept', 2_000, 'done').rules).to.deep.equal([])
     expect(new Story().given('a', 1_000).said('a', 'reject', 2_000, 'done').rules).to.deep.equal([])
@@ -75,7 +71,7 @@ describe('simulation: the history of a queue', () => {
   it('tells of a message at its last delivery, unless the process that gave it has ended', () => {
     expect(new Story().given('a', 1_000, last).rules).to.deep.equal(['archived untold'])
     const logged = new Story().given('a', 1_000, last)
-    logged.history.archived(0, 0, 9_000)
+    logged.history.archived('0@0', 9_000, 'its lock has ended')
     expect(logged.rules).to.deep.equal([])
     const ofRelease = new Story().given('a', 1_000, last).said('a', 'release', 2_000, 'done', { reason: 'archived' })
     expect(ofRelease.rules).to.deep.equal([])
@@ -83,19 +79,16 @@ describe('simulation: the history of a queue', () => {
       ['left', 500],
       ['right', 2_000]
     ] as const) {
-      const other = new Story().given('a', 1_000, last)
-      other.history.ended(gateway, endedAt, true)
+      const other = new Story().given('a', 1_000, last).ended(gateway, endedAt)
       expect(other.rules).to.deep.equal(['archived untold'])
     }
-    const killed = new Story().given('a', 1_000, last)
-    killed.history.ended('left', 2_000, true)
-    expect(killed.rules).to.deep.equal([])
+    expect(new Story().given('a', 1_000, last).ended('left', 2_000).rules).to.deep.equal([])
   })
 
   it('forgives a gateway whose lock Kafka has ended too soon', () => {
     const story = () => new Story().given('a', 1_000, last)
-    expect(story().rulesWith([2_000])).to.deep.equal([])
-    expect(story().rulesWith([500])).to.deep.equal(['archived untold'])
+    expect(story().locksEnded(2_000).rules).to.deep.equal([])
+    expect(story().locksEnded(500).rules).to.deep.equal(['archived untold'])
   })
 
   it('gives no message again that is settled', () => {
@@ -125,8 +118,10 @@ describe('simulation: the history of a queue', () => {
       'stale token'
     )
     // Done without asking Kafka.
-    const delayed = story().said('a', 'release', 9_500, 'done').said('a', 'renew', 9_600, 'done')
-    expect(delayed.said('b', 'accept', 10_500, 'done').rules).to.deep.equal([])
+    for (const word of ['release', 'renew'] as const) {
+      const unasked = story().said('a', word, 9_500, 'done').said('b', 'accept', 10_500, 'done')
+      expect(unasked.rules).to.deep.equal([])
+    }
   })
 
   it('forgives a gateway that has stood still, and tells what it had acquired before', () => {
@@ -151,9 +146,7 @@ describe('simulation: the history of a queue', () => {
     expect(again('unknown').rules).to.deep.equal([])
     expect(again('lost').rules).to.deep.equal(['not repeated'])
     expect(again('lost', 63_000).rules).to.deep.equal([])
-    const ended = again('lost')
-    ended.history.ended('left', 3_000, true)
-    expect(ended.rules).to.deep.equal([])
+    expect(again('lost').ended('left', 3_000).rules).to.deep.equal([])
     expect(again('lost').said('a', 'reject', 3_000, 'lost').rules).to.deep.equal([])
   })
 
@@ -162,6 +155,6 @@ describe('simulation: the history of a queue', () => {
       new Story().given('a', 1_000, more).said('a', 'accept', 2_000, 'done').rules
     expect(told({ text: 'a record' })).to.deep.equal([])
     expect(told({ text: 'another' })).to.deep.equal(['damaged'])
-    expect(told({ offset: 1 })).to.include('invented')
+    expect(told({ message: '0@1' })).to.include('invented')
   })
 })
