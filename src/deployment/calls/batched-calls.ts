@@ -26,7 +26,9 @@ export function batchedCalls<Asked, Answer>(options: BatchedCallsOptions<Asked, 
   const NOT_ANSWERED = new Error('the answer is too short')
   const answersTo = async (batch: readonly { readonly asked: Asked }[]): Promise<readonly Answer[]> => {
     try {
-      return await call(batch.map(({ asked }) => asked))
+      const answers: unknown = await call(batch.map(({ asked }) => asked))
+      if (!Array.isArray(answers)) throw new Error('the answer is no list')
+      return answers as readonly Answer[]
     } catch (error) {
       return batch.map(() => failed(error))
     }

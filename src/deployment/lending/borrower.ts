@@ -1,6 +1,6 @@
 import type { ConsumedMessages, WaitingRequest } from '../../consumer/group/consume-result.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import type { LendingGroups } from '../../consumer/group/lending.js'
+import { type LendingGroups, MAX_LENT_BYTES } from '../../consumer/group/lending.js'
 import { memoryOfRecords } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordBudget } from '../../core/record-budget.js'
@@ -89,7 +89,7 @@ export class Borrower<Id> {
     if (!this.#hasRoomFor(from)) return 'later'
     const request = waiting.find(one => !this.#takes.has(one)) ?? this.#ofSlowTake(from, waiting)
     if (request === undefined) return 'later'
-    void this.#take(from, topic, request, Math.max(MAX_BYTES_OF_TAKE, bytes))
+    void this.#take(from, topic, request, Math.min(MAX_LENT_BYTES, Math.max(MAX_BYTES_OF_TAKE, bytes)))
     return 'take'
   }
 

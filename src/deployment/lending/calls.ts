@@ -68,12 +68,6 @@ export type LoanState =
 /** The numbers of loans by their state. */
 export type Settled = Readonly<Record<LoanState, readonly number[]>>
 
-/** @throws Error when a call names more than gateways send together, so that its work would hold the event loop */
-export function atMost<Named>(max: number, named: readonly Named[]): readonly Named[] {
-  if (named.length > max) throw new Error(`a call names ${named.length}, which is more than ${max}`)
-  return named
-}
-
 /** Time as lending sees it. */
 export interface LendingTime {
   readonly clock: MonotonicClock

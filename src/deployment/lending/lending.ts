@@ -10,21 +10,18 @@ import type { Peers } from '../calls/peers.js'
 import { Borrower, TAKE_MS } from './borrower.js'
 import {
   type AskedTake,
-  atMost,
   type GroupTopic,
   keyOfTopic,
   LENDS,
   type LendingTime,
   MAX_OFFERS_OF_CALL,
-  MAX_SETTLED_OF_CALL,
   MAX_TAKES_OF_CALL,
-  MAX_TOPICS_OF_CALL,
   mayTravel,
   type Offered,
-  type Settled,
   type Taken,
   type Verdict
 } from './calls.js'
+import { offersOf, settledOf, takenOf, takesOf, topicsOf } from './checks.js'
 import { Lender } from './lender.js'
 import { Loans } from './loans.js'
 import { Settlements } from './settlements.js'
@@ -203,22 +200,20 @@ export class Lending<Id> implements GroupLending {
   #serve(): void {
     const { peers } = this.#deps
     peers.serve(this.#nameOf('want'), (encoded: Buffer, { from }) => {
-      const topics = JSON.parse(encoded.toString()) as readonly GroupTopic[]
-      this.#lender.wanted(from, atMost(MAX_TOPICS_OF_CALL, topics))
+      this.#lender.wanted(from, topicsOf(JSON.parse(encoded.toString())))
       this.#sweepLater()
       this.#gauge()
     })
-    peers.serve(this.#nameOf('offer'), (offers: readonly Offered[], { from }) =>
-      atMost(MAX_OFFERS_OF_CALL, offers).map(offered => this.#borrower.offered(from, offered))
+    peers.serve(this.#nameOf('offer'), (offers: unknown, { from }) =>
+      offersOf(offers).map(offered => this.#borrower.offered(from, offered))
     )
-    peers.serve(this.#nameOf('take'), async (asked: readonly AskedTake[], { from }) => {
-      const taken = await this.#takeAll(from, atMost(MAX_TAKES_OF_CALL, asked))
+    peers.serve(this.#nameOf('take'), async (asked: unknown, { from }) => {
+      const taken = await this.#takeAll(from, takesOf(asked))
       this.#gauge()
       return taken
     })
-    peers.serve(this.#nameOf('settle'), (settled: Settled, { from }) => {
-      atMost(MAX_SETTLED_OF_CALL, Object.values(settled).flat())
-      this.#loans.settle(from, settled)
+    peers.serve(this.#nameOf('settle'), (settled: unknown, { from }) => {
+      this.#loans.settle(from, settledOf(settled))
       this.#gauge()
     })
     peers.onGone(id => {
@@ -278,8 +273,7 @@ export class Lending<Id> implements GroupLending {
   }
 
   async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
-    const taken = (await this.#call(from, 'take', asked, TAKE_MS)) as readonly Taken[]
-    if (!taken.every(({ messages }) => Array.isArray(messages))) throw new Error('the answer to a take has no messages')
+    const taken = takenOf(asked, await this.#call(from, 'take', asked, TAKE_MS))
     if (taken.length === 1) return taken
     // An answer that leaves slowly must not keep those of others in memory.
     return taken.map(({ messages, topicIds }) => ({ messages: messages.map(ownCopyOf), topicIds }))

@@ -7,7 +7,7 @@ import type { PeerHandler } from '../../../src/deployment/calls/peers.js'
 import { Lending } from '../../../src/deployment/lending/lending.js'
 import { HandTime } from './lending-time.js'
 
-const LIMITS = { maxMessages: 1, maxBytes: 1 }
+const LIMITS = { maxMessages: 1, maxBytes: 1, maxMessageBytes: 10 }
 
 describe('lending, between a gateway and another one', () => {
   let time: HandTime
@@ -17,7 +17,11 @@ describe('lending, between a gateway and another one', () => {
   let lending: Lending<string>
   let others: string[]
   let called: { readonly name: string; readonly body: unknown }[]
+  let answer: unknown
+  let given: number
   beforeEach(() => {
+    answer = [{}]
+    given = 0
     time = new HandTime()
     gauges = new Map()
     handlers = new Map()
@@ -27,9 +31,13 @@ describe('lending, between a gateway and another one', () => {
     const message = { topic: 'orders', partition: 0, offset: 1, serial: 1, key: null, value: null, headers: [] }
     const offers = { releaseUnread: () => undefined }
     const groups = {
-      waitingFor: () => [{ limits: LIMITS, settled: false } as WaitingRequest],
+      waitingFor: () => [{ limits: LIMITS, settled: false } as unknown as WaitingRequest],
       bind: () => bound++,
       unbind: () => bound--,
+      answer: (...[, , , messages]: Parameters<LendingGroups['answer']>) => {
+        given++
+        messages.release()
+      },
       wanted: () => undefined,
       lend: async () => ({ messages: [message], offers })
     } as unknown as LendingGroups
@@ -53,7 +61,7 @@ describe('lending, between a gateway and another one', () => {
         serve: (name, handle) => void handlers.set(name, handle),
         call: async (_to, name, body) => {
           called.push({ name, body })
-          return [{}]
+          return answer
         },
         onGone: () => undefined
       }
@@ -112,10 +120,81 @@ describe('lending, between a gateway and another one', () => {
     expect(lending.counts.wantsOfOthers).to.equal(1)
   })
 
-  it('ends a take whose answer is none', async () => {
-    expect(call('offer', [{ topic: ['billing', 'orders'], bytes: 10 }])).to.deep.equal(['take'])
-    expect([lending.counts.takes, bound]).to.deep.equal([1, 1])
+  it('ends a take whose answer is none, or not what it asked for', async () => {
+    const message = {
+      groupId: 'billing',
+      topic: 'orders',
+      partition: 0,
+      offset: 1,
+      serial: 1,
+      timestampMs: 0,
+      retries: 0
+    }
+    const whole = { ...message, firstSerial: 1, key: null, value: Buffer.from('a'), headers: [] }
+    const odd: readonly unknown[] = [
+      undefined,
+      null,
+      'none',
+      {},
+      [],
+      [null],
+      [{}],
+      ...[null, {}, message, { ...whole, value: 'text' }, { ...whole, headers: [null] }, { ...whole, offset: '1' }]
+        .concat([
+          { ...whole, topic: 'wages' },
+          { ...whole, groupId: 'others' }
+        ] as never[])
+        .map(one => [{ messages: [one] }]),
+      [{ messages: [whole, { ...whole, offset: 2 }] }],
+      [{ messages: [whole], topicIds: { 0: 'a' } }]
+    ]
+    for (const one of odd) {
+      answer = one
+      expect(call('offer', [{ topic: ['billing', 'orders'], bytes: 10 }]), JSON.stringify(one)).to.deep.equal(['take'])
+      expect([lending.counts.takes, bound]).to.deep.equal([1, 1])
+      await time.pass(50)
+      expect([lending.counts.takes, bound, given], JSON.stringify(one)).to.deep.equal([0, 0, 0])
+    }
+    answer = [{ messages: [whole], topicIds: new Map([[0, undefined]]) }]
+    call('offer', [{ topic: ['billing', 'orders'], bytes: 10 }])
     await time.pass(50)
-    expect([lending.counts.takes, bound]).to.deep.equal([0, 0])
+    expect(given).to.equal(1)
+  })
+
+  it('serves no call that names what it does not know', async () => {
+    const [topic, none] = [['billing', 'orders'], { had: [], acknowledged: [], delivered: [], returned: [] }]
+    const asked = { id: 1, topic, ...LIMITS }
+    const odd: readonly (readonly [string, unknown])[] = [
+      ...[null, 'x', {}, [null], [['billing']], [[['x'], 'orders']], [['billing', 7]]].map(
+        one => ['want', Buffer.from(JSON.stringify(one))] as const
+      ),
+      ...['NaN', null, -1, undefined].map(bytes => ['offer', [{ topic, bytes }]] as const),
+      ['offer', [{ topic: 'billing', bytes: 1 }]],
+      ['offer', [null]],
+      ...['1', null, 1.5, -1].map(id => ['take', [{ ...asked, id }]] as const),
+      ...['maxMessages', 'maxBytes', 'maxMessageBytes'].map(name => ['take', [{ ...asked, [name]: 'x' }]] as const),
+      ['take', [{ ...asked, topic: [['billing'], 'orders'] }]],
+      ['settle', { ...none, returned: ['1'] }],
+      ['settle', { ...none, returned: [[1, 2]] }],
+      ['settle', { ...none, delivered: 'x' }],
+      ['settle', {}]
+    ]
+    for (const [verb, body] of odd) {
+      const name = `${verb} ${JSON.stringify(body)}`
+      const served = await Promise.resolve()
+        .then(() => call(verb, body))
+        .then(
+          () => true,
+          () => false
+        )
+      expect(served, name).to.equal(false)
+    }
+    expect(lending.counts).to.deep.equal({ wants: 0, wantsOfOthers: 0, loans: 0, takes: 0, settlements: 0 })
+  })
+
+  it('has room for the largest message that is lent, whatever size it is offered', async () => {
+    call('offer', [{ topic: ['billing', 'orders'], bytes: 1e300 }])
+    await time.pass(10)
+    expect(called.map(({ body }) => body)).to.containSubset([[{ maxMessageBytes: 16 * 1_048_576 }]])
   })
 })
