@@ -1,5 +1,5 @@
 import type { Word } from '../consumer/queue/queue-messages.js'
-import { ACQUIRE, MIN_LOCK_MS } from '../consumer/queue/queue-verbs.js'
+import { ACQUIRE, leftOfLock, MIN_LOCK_MS, type ToldResult, toldResult } from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
 import { isCount } from '../core/counts.js'
@@ -69,7 +69,7 @@ export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'lockMs' | 's
  * What became of a message: `done`; `lost`: its lock was over, and it comes or came again; `unknown`: sent to Kafka, and no
  * answer came; `failed`: Kafka has refused with `code`.
  */
-export type Settled = Omit<SettleResult, 'token'>
+export type Settled = Omit<ToldResult, 'token'>
 
 /** A message that this program holds, until it settles it or its lock ends. */
 export interface QueueMessage extends KafkaRecord {
@@ -207,7 +207,7 @@ class ProgramQueue implements Queue {
       }
       const reply = (result: AcquireResult): void =>
         end(() => {
-          if (result.type === 'acquired') resolve(result.messages)
+          if (result.type === 'acquired') resolve(this.#valid(verbs, result.messages))
           else reject(toError(result, `messages of ${topic}`, asked.waitMs))
         })
       const gone = verbs.acquire(topic, group, asked, { reply })
@@ -218,6 +218,14 @@ class ProgramQueue implements Queue {
       }
       for (const one of signals) if (!isOver) leaves.push(onAbort(one, leave))
     })
+  }
+
+  /** Without those whose locks are over: the process has stood still before they came here. */
+  #valid(verbs: QueueVerbs, messages: readonly Acquired[]): readonly Acquired[] {
+    const now = performance.now()
+    const valid = messages.filter(({ lockEndsAt }) => leftOfLock(lockEndsAt, now) > 0)
+    if (valid.length < messages.length) verbs.unseen(messages.filter(message => !valid.includes(message)))
+    return valid
   }
 
   /** What ends all that waits. */
@@ -231,17 +239,19 @@ class ProgramQueue implements Queue {
     if (this.#ends.some(({ aborted }) => aborted)) throw new CastellanError('shuttingDown', what, false)
   }
 
-  #given(verbs: QueueVerbs, { record, ...message }: Acquired): QueueMessage {
+  #given(verbs: QueueVerbs, { record, lockEndsAt, ...message }: Acquired): QueueMessage {
     const settle = async (word: Word, delayMs = 0): Promise<Settled> => {
-      const [{ token, ...settled }] = (await this.#settle(verbs, word, [message.token], delayMs)) as [SettleResult]
-      if (settled.outcome !== 'failed') this.#unsettled.delete(token)
-      if (word === 'renew' && settled.outcome === 'done') this.#keep(token, settled.lockMs ?? message.lockMs)
+      const [result] = (await this.#settle(verbs, word, [message.token], delayMs)) as [SettleResult]
+      if (result.outcome !== 'failed') this.#unsettled.delete(result.token)
+      if (result.lockEndsAt !== undefined) this.#keep(result.token, result.lockEndsAt)
+      const { token: _, ...settled } = toldResult(result, performance.now())
       return settled
     }
-    this.#keep(message.token, message.lockMs)
+    this.#keep(message.token, lockEndsAt)
     return {
       ...record,
       ...message,
+      lockMs: leftOfLock(lockEndsAt, performance.now()),
       accept: () => settle('accept'),
       release: async (options = {}) => {
         checkOptionNames('release', options, ['delayMs'])
@@ -261,13 +271,13 @@ class ProgramQueue implements Queue {
   }
 
   /** Keeps a token as long as its lock. The oldest ones that are over are dropped. */
-  #keep(token: string, lockMs: number): void {
+  #keep(token: string, lockEndsAt: number): void {
     const now = performance.now()
     for (const [oldest, endsAt] of this.#unsettled) {
       if (endsAt > now) break
       this.#unsettled.delete(oldest)
     }
-    this.#unsettled.set(token, now + lockMs)
+    this.#unsettled.set(token, lockEndsAt)
   }
 
   run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions = {}): Promise<void> {

@@ -1,14 +1,16 @@
 import { expect } from 'chai'
 import { ProgramQueues, programQueueLimits, type Queue } from '../../src/client/program-queue.js'
+import type { AcquireResult } from '../../src/consumer/queue/queue-verbs.js'
 import { silentLogger } from '../../src/core/model.js'
-import { ScriptedQueues } from '../consumer/queue/scripted-queues.js'
+import { LOCK_MS, ScriptedQueues } from '../consumer/queue/scripted-queues.js'
+import { FakeTime } from '../support/fake-time.js'
 
 describe('a queue of a program', () => {
   let script: ScriptedQueues
   let programs: ProgramQueues
   let queue: Queue
   beforeEach(() => {
-    script = new ScriptedQueues({ limits: programQueueLimits })
+    script = new ScriptedQueues({ limits: programQueueLimits, time: new FakeTime('performance') })
     programs = new ProgramQueues(async () => script.queues, silentLogger)
     queue = programs.open({ topic: 'orders', group: 'workers' })
   })
@@ -31,6 +33,30 @@ describe('a queue of a program', () => {
     const next = await script.acquire()
     expect([handled, next.offsets, next.messages[0]?.deliveryCount]).to.deep.equal([[], [7], 1])
     expect(script.reader.words).to.deep.equal([])
+  })
+
+  it('tells what is left of a lock, and gives no message whose lock is over when it comes', async () => {
+    const acquired = queue.acquire()
+    await script.time.pass(0)
+    script.reader.acquire({ offset: 7 })
+    const [message] = await acquired
+    expect(message!.lockMs).to.equal(LOCK_MS - 500)
+    await script.time.pass(1_000)
+    expect(await message!.renew()).to.deep.equal({ outcome: 'done', lockMs: LOCK_MS - 500 })
+    const { acquire } = script.queues
+    script.queues.acquire = function (topic, group, options, { reply, ...asker }) {
+      const late = (result: AcquireResult): void => {
+        if (result.type === 'acquired')
+          reply({ ...result, messages: result.messages.map(one => ({ ...one, lockEndsAt: performance.now() })) })
+      }
+      return acquire.call(this, topic, group, options, { ...asker, reply: late })
+    }
+    const late = queue.acquire()
+    await script.time.pass(0)
+    script.reader.acquire({ offset: 8 })
+    expect(await late).to.deep.equal([])
+    script.queues.acquire = acquire
+    expect((await script.acquire()).offsets, 'it is for the next client').to.deep.equal([8])
   })
 
   it('acquires nothing for a signal that is none, or that was aborted before', async () => {

@@ -8,7 +8,8 @@ export class FakeTime {
   /** @param more what stands still as well, for those that are not given a clock */
   constructor(...more: readonly 'performance'[]) {
     const toFake = ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', ...more] as const
-    this.#timers = sinon.useFakeTimers({ toFake: [...toFake], now: 1_000 })
+    // The other clock begins at 0.
+    this.#timers = sinon.useFakeTimers({ toFake: [...toFake], now: more.length > 0 ? 0 : 1_000 })
   }
 
   readonly now = (): number => this.#timers.now
@@ -25,6 +26,11 @@ export class FakeTime {
       this.#timers.tick(stepMs)
     }
     await turns(12)
+  }
+
+  /** The process stands still for so long in the middle of what it does, by `now` alone. */
+  standStill(ms: number): void {
+    this.#timers.setSystemTime(this.#timers.now + ms)
   }
 
   /** Idempotent. */

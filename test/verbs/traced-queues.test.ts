@@ -23,7 +23,7 @@ const messageAt = (partition: number, offset: number): QueueMessage => ({
   record: { offset, timestampMs: 0, key: null, value: null, headers: [] },
   deliveryCount: 1,
   lastDelivery: false,
-  lockMs: 1_000
+  lockEndsAt: 1_000
 })
 
 describe('the verbs of queues with spans', () => {

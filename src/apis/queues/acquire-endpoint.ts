@@ -14,7 +14,15 @@ import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import { SegmentedBody } from '../../http/exchange/segmented-body.js'
-import type { AcquireFailure, AcquireResult, QueueMessage, SettleResult } from '../../verbs/verbs.js'
+import {
+  type AcquireFailure,
+  type AcquireResult,
+  leftOfLock,
+  type QueueMessage,
+  type SettleResult,
+  type ToldResult,
+  toldResult
+} from '../../verbs/verbs.js'
 import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
 import { type QueueParts, queueProblemOf } from './queue-answers.js'
@@ -116,8 +124,6 @@ class Acquisition {
   #cancel: () => void = () => undefined
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
-  /** When they came, by the own clock: their `lockMs` count from then. */
-  #gotAt = 0
   /** Their bytes, until they have left or are given back. */
   #held: HeldRecords | undefined
   /** It is known what the client gets: messages, none, or a problem. */
@@ -174,11 +180,10 @@ class Acquisition {
     } else if (result.type === 'failed' && this.#comesAgain(result)) return
     else if (result.type === 'failed') {
       this.#isDecided = true
-      this.fail(queueProblemOf(result, this.#settled && { settled: this.#settled }))
+      this.fail(queueProblemOf(result, this.#extrasOfProblem))
     } else {
       this.#isDecided = true
       this.#messages = result.messages
-      this.#gotAt = this.#parts.clock()
       this.#held = this.#parts.records.hold(memoryOfRecords(recordsOf(result.messages)), this.#client)
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
@@ -193,9 +198,20 @@ class Acquisition {
     if (refusal === undefined) this.#acquire(alters)
     else {
       this.#isDecided = true
-      this.fail(queueProblemOf(refusal, this.#settled && { settled: this.#settled }))
+      this.fail(queueProblemOf(refusal, this.#extrasOfProblem))
     }
     return true
+  }
+
+  /** What was done before, with what is left of renewed locks now. */
+  get #toldSettled(): readonly ToldResult[] | undefined {
+    const now = this.#parts.clock()
+    return this.#settled?.map(result => toldResult(result, now))
+  }
+
+  get #extrasOfProblem(): { readonly settled: readonly ToldResult[] } | undefined {
+    const settled = this.#toldSettled
+    return settled && { settled }
   }
 
   #write(messages: readonly QueueMessage[]): void {
@@ -209,21 +225,25 @@ class Acquisition {
   async #outputOf(messages: readonly QueueMessage[]): Promise<Output> {
     const { encoding } = this.#asked.wanted
     if (this.#asked.isBytes) {
-      const [message] = this.#given(messages)
-      return message === undefined ? NOTHING : this.#bytesOutput(message)
+      const now = this.#parts.clock()
+      const [message] = this.#given(messages, now)
+      return message === undefined ? NOTHING : this.#bytesOutput(message, now)
     }
     const decoded = encoding === 'schema' ? await this.#decoded(messages) : undefined
-    const given = this.#given(messages)
+    const now = this.#parts.clock()
+    const given = this.#given(messages, now)
     const body = new SegmentedBody()
     let count = 0
     for (const message of given) {
       if (body.length >= MAX_JSON_BYTES) break
       body.add(count++ === 0 ? '{"messages":[' : ',')
-      addMessage(body, message, decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text'))
+      const parts = decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text')
+      addMessage(body, message, parts, leftOfLock(message.lockEndsAt, now))
     }
     this.#passOn(this.#messages.slice(count))
     body.add(given.length === 0 ? '{"messages":[]' : ']')
-    body.add(this.#settled === undefined ? '}' : `,"settled":${JSON.stringify(this.#settled)}}`)
+    const settled = this.#toldSettled
+    body.add(settled === undefined ? '}' : `,"settled":${JSON.stringify(settled)}}`)
     this.#held?.add(body.madeBytes)
     return { status: 200, type: JSON_TYPE, body }
   }
@@ -235,13 +255,11 @@ class Acquisition {
     return new Map(messages.map(({ token }, at) => [token, parts[at]!]))
   }
 
-  /** What the client gets now, with what is left of the locks. Messages whose locks are over meanwhile go to the next one. */
-  #given(messages: readonly QueueMessage[]): readonly QueueMessage[] {
-    const sinceMs = Math.floor(this.#parts.clock() - this.#gotAt)
-    const given = messages.map(message => ({ ...message, lockMs: message.lockMs - sinceMs }))
-    const isOver = ({ lockMs }: QueueMessage): boolean => lockMs <= 0
-    this.#passOn(messages.filter((_, at) => isOver(given[at]!)))
-    return given.filter(message => !isOver(message))
+  /** What the client gets now. Messages whose locks are over meanwhile go to the next one. */
+  #given(messages: readonly QueueMessage[], now: number): readonly QueueMessage[] {
+    const isOver = ({ lockEndsAt }: QueueMessage): boolean => leftOfLock(lockEndsAt, now) === 0
+    this.#passOn(messages.filter(isOver))
+    return messages.filter(message => !isOver(message))
   }
 
   /** Gives messages to the next client. */
@@ -254,7 +272,8 @@ class Acquisition {
   }
 
   /** The value of a message as it is, and all else in headers. */
-  #bytesOutput({ token, partition, deliveryCount, lastDelivery, lockMs, record }: QueueMessage): Output {
+  #bytesOutput(message: QueueMessage, now: number): Output {
+    const { token, partition, deliveryCount, lastDelivery, lockEndsAt, record } = message
     const { key, value, offset } = record
     const isLong = key !== null && key.length > MAX_KEY_BYTES
     const { exchange, queue } = this.#asked
@@ -264,7 +283,7 @@ class Acquisition {
       location: `${prefix}${queue.path}/messages/${token}`,
       'x-castellan-token': token,
       'x-castellan-delivery-count': String(deliveryCount),
-      'x-castellan-lock-ms': String(lockMs),
+      'x-castellan-lock-ms': String(leftOfLock(lockEndsAt, now)),
       'x-castellan-partition': String(partition),
       'x-castellan-offset': String(offset),
       ...(key !== null && !isLong && { 'x-castellan-key': key.toString('base64') }),

@@ -30,8 +30,8 @@ export interface Parts {
 }
 
 /** Adds a message as JSON. */
-export function addMessage(body: SegmentedBody, message: QueueMessage, parts: Parts): void {
-  const { token, partition, record, deliveryCount, lastDelivery, lockMs } = message
+export function addMessage(body: SegmentedBody, message: QueueMessage, parts: Parts, lockMs: number): void {
+  const { token, partition, record, deliveryCount, lastDelivery } = message
   const { key, value, headers, undecodable } = parts
   const last = lastDelivery === undefined ? '' : `,"lastDelivery":${lastDelivery}`
   const why = undecodable === undefined ? '' : `,"undecodable":${JSON.stringify(undecodable)}`

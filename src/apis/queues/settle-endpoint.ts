@@ -3,7 +3,7 @@ import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.j
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import type { Settlement, SettleResult } from '../../verbs/verbs.js'
+import { type Settlement, type SettleResult, toldResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, queueProblemOf } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
@@ -27,7 +27,9 @@ export function settleMany(parts: QueueParts, exchange: Exchange, params: Params
     settle(parts, exchange, queue, settlement).then(
       results => {
         const status = results.every(({ outcome }) => outcome === 'done') ? 200 : MULTI_STATUS
-        parts.answers.ok(exchange, JSON.stringify({ results }), status)
+        const now = parts.clock()
+        const told = results.map(result => toldResult(result, now))
+        parts.answers.ok(exchange, JSON.stringify({ results: told }), status)
       },
       error => parts.answers.fail(exchange, error)
     )

@@ -5,6 +5,8 @@ import type { Acquired, Settled } from './queue-reader.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 export const SETTLE_MARGIN_MS = 500
+/** With less of Kafka's lock left, its renewal is late. Kafka needs more than 5 s for one while the coordinator of its state moves. */
+const RENEWAL_IS_LATE_MS = 5_000
 
 /**
  * - `spare`: no client has it; the next one gets it
@@ -95,9 +97,14 @@ export class HeldMessage implements Due {
     return now <= this.lockEndsAt - SETTLE_MARGIN_MS
   }
 
-  /** How long its token can settle it, as far as is known. */
-  leftMs(now: number): number {
-    const endsAt = this.needsRenewal ? this.wantedUntil : Math.min(this.wantedUntil, this.lockEndsAt - SETTLE_MARGIN_MS)
-    return Math.max(0, Math.floor(endsAt - now))
+  /**
+   * Until when its token can settle it. Where Kafka's lock has to be renewed for that, and its renewal is late, no longer than
+   * Kafka's lock lasts.
+   *
+   * @param renews whether Kafka renews locks, as far as is known
+   */
+  tokenEndsAt(now: number, renews: boolean): number {
+    const isRenewedInTime = renews && this.needsRenewal && now <= this.lockEndsAt - RENEWAL_IS_LATE_MS
+    return isRenewedInTime ? this.wantedUntil : Math.min(this.wantedUntil, this.lockEndsAt - SETTLE_MARGIN_MS)
   }
 }

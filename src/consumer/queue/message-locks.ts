@@ -68,6 +68,8 @@ export class MessageLocks {
   #lastDeliveries = 0
   /** Messages that Kafka has archived at their last delivery, as far as is known. */
   archived = 0
+  /** False: Kafka has refused the newest renewal, as where a group has them switched off. */
+  #renews = true
   #isClosed = false
 
   /** @param onRemoved called when a message is held no more */
@@ -159,6 +161,11 @@ export class MessageLocks {
     const { lockMs } = held
     if (lockMs === undefined) this.#keep(held, 'given', Number.POSITIVE_INFINITY, false)
     else this.#keep(held, 'given', this.#deps.now() + lockMs)
+  }
+
+  /** Until when its newest token can settle the message, by the own clock. */
+  tokenEndsAt(held: HeldMessage): number {
+    return held.tokenEndsAt(this.#deps.now(), this.#renews)
   }
 
   /** Its record is its client's from now on, who counts its bytes. */
@@ -344,7 +351,7 @@ export class MessageLocks {
       if (!this.holds(held)) return LOST
       if (renewed.outcome === 'lost') return NOT_RENEWED
     }
-    return { outcome: 'done', lockMs: held.leftMs(this.#deps.now()) }
+    return { outcome: 'done', lockEndsAt: this.tokenEndsAt(held) }
   }
 
   /** Renews Kafka's lock. A refusal ends only the renewing: the lock runs to its known end. */
@@ -354,6 +361,7 @@ export class MessageLocks {
     held.renewing ??= this.#send(held, 'renew')
     const renewed = await held.renewing
     held.renewing = undefined
+    if (renewed.outcome === 'done' || renewed.outcome === 'lost') this.#renews = renewed.outcome === 'done'
     if (renewed.outcome === 'done') this.#locked(held, renewed.lockEndsAt ?? sentAt + held.lockLengthMs)
     else if (renewed.outcome === 'lost') held.canRenew = false
     else held.renewAt = now() + RENEW_AGAIN_MS

@@ -45,8 +45,11 @@ export interface QueueMessage {
   readonly deliveryCount: number
   /** True: a release would end the message. `undefined`: Kafka does not tell the limit. */
   readonly lastDelivery: boolean | undefined
-  /** Milliseconds for which the token can settle the message, counted from the moment at which the asker gets the answer. */
-  readonly lockMs: number
+  /**
+   * Until when the token can settle the message, by `performance.now()` of this process, which may stand still before the client
+   * gets it. In the past: it is not to be given to a client.
+   */
+  readonly lockEndsAt: number
 }
 
 export type AcquireResult =
@@ -87,13 +90,26 @@ export type SettleOutcome = 'done' | 'lost' | 'unknown' | 'elsewhere' | 'invalid
 export interface SettleResult {
   readonly token: string
   readonly outcome: SettleOutcome
-  /** After a renewal: milliseconds for which the token can settle the message. */
-  readonly lockMs?: number | undefined
+  /** After a renewal: as {@link QueueMessage.lockEndsAt}. */
+  readonly lockEndsAt?: number | undefined
   /** `archived`: the release has ended the message, because it was its last delivery. With `failed`: Kafka's text. */
   readonly reason?: string | undefined
   /** Kafka's error code. */
   readonly code?: number | undefined
 }
+
+/** What is left of a lock, in milliseconds as clients are told. */
+export const leftOfLock = (lockEndsAt: number, now: number): number => Math.max(0, Math.floor(lockEndsAt - now))
+
+/** What became of a message, as clients are told. */
+export interface ToldResult extends Omit<SettleResult, 'lockEndsAt'> {
+  /** After a renewal: milliseconds for which the token can still settle the message. */
+  readonly lockMs?: number | undefined
+}
+
+/** @param now when the client is told */
+export const toldResult = ({ lockEndsAt, ...result }: SettleResult, now: number): ToldResult =>
+  lockEndsAt === undefined ? result : { ...result, lockMs: leftOfLock(lockEndsAt, now) }
 
 /** Queues: share groups of Kafka (KIP-932), whose messages many clients acquire and settle one by one. */
 export interface QueueVerbs {

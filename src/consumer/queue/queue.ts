@@ -372,7 +372,7 @@ export class Queue {
   }
 
   #messageOf(held: HeldMessage): QueueMessage {
-    const { tokenOf, now } = this.#process
+    const { tokenOf } = this.#process
     const { locks } = this.#joined!
     const { partition, deliveryCount, record } = held
     locks.begin(held)
@@ -384,7 +384,7 @@ export class Queue {
       record: record!,
       deliveryCount,
       lastDelivery: locks.isLast(held),
-      lockMs: held.leftMs(now())
+      lockEndsAt: locks.tokenEndsAt(held)
     }
   }
 

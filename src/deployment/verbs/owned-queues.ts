@@ -1,10 +1,10 @@
 import type { KafkaRecord } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { failureOf } from '../../router/requests/failures.js'
-import type { AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
+import type { AcquireFailure, AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import type { Peers } from '../calls/peers.js'
-import { configuredAtAll, leftOf, settlingAt } from './queues-elsewhere.js'
+import { byOwnClock, configuredAtAll, settlingAt, sinceReceipt, type ToldLock } from './queues-elsewhere.js'
 import { RoomForRecords } from './room-for-records.js'
 import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
 
@@ -19,9 +19,9 @@ interface AskedAcquire {
   readonly id: number
 }
 
-/** What the owner has answered, and how long it took by its clock. */
-type Told = AcquireResult & { readonly tookMs: number }
-type Acquired = Told & { readonly type: 'acquired' }
+type Acquired = AcquireResult & { readonly type: 'acquired' }
+/** What the owner has answered. */
+type Told = AcquireFailure | (Omit<Acquired, 'messages'> & { readonly messages: readonly ToldLock[] })
 
 const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
 
@@ -98,7 +98,8 @@ export class OwnedQueues<Id> extends WrappedQueues {
         const body: AskedAcquire = { ...asked, options }
         const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as Told | undefined
         if (told?.type !== 'acquired') return told
-        return this.#kept(owner, options.client, told, performance.now() - askedAt - told.tookMs)
+        const messages = told.messages.map(message => byOwnClock<QueueMessage>(message, askedAt))
+        return this.#kept(owner, options.client, { ...told, messages })
       },
       end: () => {
         endWait.end()
@@ -110,14 +111,14 @@ export class OwnedQueues<Id> extends WrappedQueues {
     }
   }
 
-  /** Messages as they are now. Those whose locks are over, and those for which the client has no room, are for the next client. */
-  #kept(owner: Id, client: string, { messages, isNewGroup }: Acquired, ageMs: number): AcquireResult {
-    const aged = messages.map(message => ({ ...message, lockMs: leftOf(message.lockMs, ageMs) }))
-    const valid = aged.filter(({ lockMs }) => lockMs > 0)
+  /** Messages whose locks are over, and those for which the client has no room, are for the next client. */
+  #kept(owner: Id, client: string, { messages, isNewGroup }: Acquired): AcquireResult {
+    const now = performance.now()
+    const valid = messages.filter(({ lockEndsAt }) => lockEndsAt > now)
     const { count, problem } = this.#rooms.takeForTick(client, recordsOf(valid))
     const given = valid.slice(0, count)
     for (const message of given) this.#owners.set(message, owner)
-    const left = aged.filter(message => !this.#owners.has(message))
+    const left = messages.filter(message => !this.#owners.has(message))
     if (left.length > 0) this.#unseenAt(owner, left)
     if (count === 0 && problem !== undefined) return failureOf(this.#records.refusal(problem))
     return { type: 'acquired', messages: given, isNewGroup }
@@ -132,6 +133,11 @@ export class OwnedQueues<Id> extends WrappedQueues {
     return this.#peers.call(owner, `queue ${what} ${this.#cluster}`, body, { timeoutMs })
   }
 }
+
+const toldOf = (acquired: Acquired, receivedAt: number): Told => ({
+  ...acquired,
+  messages: acquired.messages.map(message => sinceReceipt(message, receivedAt))
+})
 
 const recordsOf = (messages: readonly QueueMessage[]): readonly KafkaRecord[] => messages.map(({ record }) => record)
 
@@ -155,13 +161,13 @@ async function askable(
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */
 function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): void {
-  const waits = new WaitsOfOthers<Told>({ ...NOTHING, tookMs: 0 })
+  const waits = new WaitsOfOthers<Told>(NOTHING)
   peers.serve(`queue acquire ${cluster}`, ({ topic, groupId, options, id }: AskedAcquire, { from }) => {
     const since = performance.now()
     return waits.answer(from, id, reply =>
       own.acquire(topic, groupId, options, {
         client: options.client,
-        reply: result => reply({ ...result, tookMs: performance.now() - since })
+        reply: result => reply(result.type === 'failed' ? result : toldOf(result, since))
       })
     )
   })

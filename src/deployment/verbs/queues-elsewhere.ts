@@ -60,7 +60,10 @@ export class PeerQueues<Id> extends WrappedQueues {
 export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
   const message = `queue settle ${cluster}`
   // The own queues settle, so a settlement is not passed on again.
-  peers.serve(message, (asked: AskedSettlement) => own.settle(...asked))
+  peers.serve(message, async (asked: AskedSettlement) => {
+    const since = performance.now()
+    return (await own.settle(...asked)).map(result => sinceReceipt(result, since))
+  })
   return async (id: Id, asked: AskedSettlement): Promise<readonly SettleResult[]> => {
     const [, , settlement, client] = asked
     const allAre = (outcome: SettleResult['outcome']) => {
@@ -73,10 +76,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
       const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
       // A process that has just been started handles no messages yet.
       if (told === undefined) return allAre('elsewhere')
-      const tookMs = performance.now() - askedAt
-      return (told as readonly SettleResult[]).map(result =>
-        result.lockMs === undefined ? result : { ...result, lockMs: leftOf(result.lockMs, tookMs) }
-      )
+      return (told as readonly ToldLock[]).map(result => byOwnClock<SettleResult>(result, askedAt))
     } catch (error) {
       const { cause } = error as PeerError
       return allAre(cause === undefined || cause.code === NO_ANSWER ? 'unknown' : 'elsewhere')
@@ -84,8 +84,22 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
   }
 }
 
-/** What is left of a lock that another process has told of, at most so long ago. */
-export const leftOf = (lockMs: number, ageMs: number): number => Math.max(0, Math.floor(lockMs - Math.max(0, ageMs)))
+/** As it goes to another process, whose clock is another one. */
+export interface ToldLock {
+  /** How long the lock lasts, in milliseconds since the process that holds it has got the call. Absent: there is none. */
+  readonly lockMs?: number | undefined
+}
+
+type Locked = Partial<Pick<SettleResult, 'lockEndsAt'>>
+
+export function sinceReceipt({ lockEndsAt, ...rest }: Locked, receivedAt: number): ToldLock {
+  return lockEndsAt === undefined ? rest : { ...rest, lockMs: lockEndsAt - receivedAt }
+}
+
+/** By the clock of this process. The call was made before the other one has got it, so the lock ends no sooner there. */
+export function byOwnClock<Of>({ lockMs, ...rest }: ToldLock, askedAt: number): Of {
+  return (lockMs === undefined ? rest : { ...rest, lockEndsAt: askedAt + lockMs }) as Of
+}
 
 /** Settings of a group are those of all processes that hold messages for it: those that hold some read them again. */
 export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs['configure'] {

@@ -178,13 +178,15 @@ describe('queues: a request to acquire messages', () => {
     await open()
     play.queues.result = acquired({ ...message('TOKEN', { key: Buffer.from('k') }), lastDelivery: true })
     const { status, headers, body } = await play.ask('POST', '/a%2Fb/c%20d/acquire', undefined, BYTES)
+    const lockMs = headers['x-castellan-lock-ms']
+    expect(Number(lockMs)).to.be.within(20_000, 30_000)
     expect([status, headers['content-type'], body]).to.deep.equal([200, 'application/octet-stream', 'hello'])
     expect(headers.location).to.equal('/queues/a%2Fb/c%20d/messages/TOKEN')
     const own = Object.entries(headers).filter(([name]) => name.startsWith('x-castellan-'))
     expect(Object.fromEntries(own)).to.deep.equal({
       'x-castellan-token': 'TOKEN',
       'x-castellan-delivery-count': '2',
-      'x-castellan-lock-ms': '30000',
+      'x-castellan-lock-ms': lockMs,
       'x-castellan-partition': '3',
       'x-castellan-offset': '7',
       'x-castellan-key': 'aw==',
@@ -375,6 +377,24 @@ describe('queues: a request to acquire messages', () => {
     expect([failed.status, JSON.parse(failed.body).settled]).to.deep.equal([503, [{ token: 'A', outcome: 'lost' }]])
   })
 
+  it('tells what is left of a lock that was renewed before when its own answer is written', async () => {
+    let now = 1_000
+    play = await QueuesPlay.open({ clock: () => now } as never)
+    play.queues.results = [{ token: 'A', outcome: 'done', lockEndsAt: now + 20_000 }]
+    for (const [result, leftMs] of [
+      [acquired(), 5_000],
+      [failure('noLeader'), 0]
+    ] as const) {
+      play.queues.result = 'none'
+      const asked = play.queues.next().then(() => play.queues.next())
+      const answer = play.ask('POST', ACQUIRE, { settle: { renew: ['A'] } })
+      await asked
+      now += 15_000
+      play.queues.reply(result)
+      expect(JSON.parse((await answer).body).settled).to.deep.equal([{ token: 'A', outcome: 'done', lockMs: leftMs }])
+    }
+  })
+
   it('meets a bug, and is answered, also behind a settlement', async () => {
     await open()
     play.queues.acquire = () => {
@@ -479,7 +499,9 @@ describe('queues: a client that waits for messages', () => {
     const asked = play.queues.next()
     const answer = play.ask('POST', ACQUIRE, { count: 2, encoding: 'schema' })
     await asked
-    play.queues.reply(acquired({ ...message('T'), lockMs: 3_000 }, message('U')))
+    play.queues.reply(
+      acquired({ ...message('T'), lockEndsAt: now + 3_000 }, { ...message('U'), lockEndsAt: now + 30_000 })
+    )
     now += 4_000
     const told = play.queues.next()
     decode()

@@ -39,7 +39,7 @@ export const message = (token: string, parts: Partial<KafkaRecord> = {}): QueueM
   record: record(parts),
   deliveryCount: 2,
   lastDelivery: false,
-  lockMs: 30_000
+  lockEndsAt: performance.now() + 30_000
 })
 
 export const acquired = (...messages: QueueMessage[]): AcquireResult => ({

@@ -1,8 +1,15 @@
 import { expect } from 'chai'
-import type { AcquireResult } from '../../../src/consumer/queue/queue-verbs.js'
+import { type AcquireResult, leftOfLock, toldResult } from '../../../src/consumer/queue/queue-verbs.js'
 import { InvalidRequestError, KafkaError } from '../../../src/core/errors.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
-import { LOCK_MS, type QueuesScript, ScriptedQueues, type ScriptedReader, SETTINGS } from './scripted-queues.js'
+import {
+  type Client,
+  LOCK_MS,
+  type QueuesScript,
+  ScriptedQueues,
+  type ScriptedReader,
+  SETTINGS
+} from './scripted-queues.js'
 
 /** Longer than Kafka's lock, which the gateway then has to renew. */
 const LONG_MS = 100_000
@@ -14,6 +21,13 @@ describe('a queue', () => {
   }
   const pass = (ms: number): Promise<void> => script.time.pass(ms, 100)
   const reader = (): ScriptedReader => script.reader
+  /** What is left of the lock of its first message, as its client is told. */
+  const leftOf = ({ messages: [message] }: Client): number => leftOfLock(message!.lockEndsAt, script.time.now())
+  /** What is left of the lock after its client has renewed it. */
+  const renewed = async ({ tokens }: Client): Promise<number | undefined> => {
+    const [result] = await script.settle({ renew: tokens })
+    return toldResult(result!, script.time.now()).lockMs
+  }
 
   afterEach(() => script.end())
 
@@ -535,9 +549,9 @@ describe('a queue', () => {
     it('loses a token half a second before the lock of Kafka ends, without asking Kafka', async () => {
       start()
       const client = await script.given({ offset: 1 })
-      expect(client.messages[0]!.lockMs).to.equal(LOCK_MS - 500)
+      expect(leftOf(client)).to.equal(LOCK_MS - 500)
       await pass(LOCK_MS - 600)
-      expect((await script.settle({ renew: client.tokens }))[0]).to.include({ outcome: 'done', lockMs: LOCK_MS - 500 })
+      expect(await renewed(client)).to.equal(LOCK_MS - 500)
       await pass(LOCK_MS - 300)
       expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
       expect(reader().words).to.deep.equal(['renew 1'])
@@ -689,7 +703,7 @@ describe('a queue', () => {
     it('renews the lock of Kafka as long as the client wants, and then releases the message', async () => {
       start()
       const client = await script.given({ offset: 1 }, { lockMs: LONG_MS })
-      expect(client.messages[0]!.lockMs).to.equal(LONG_MS)
+      expect(leftOf(client)).to.equal(LONG_MS)
       await pass(LONG_MS - 1_000)
       expect(new Set(reader().words)).to.deep.equal(new Set(['renew 1']))
       expect(script.queues.held).to.equal(1)
@@ -702,7 +716,7 @@ describe('a queue', () => {
     it('releases the message of a client whose lock ends before that of Kafka', async () => {
       start()
       const client = await script.given({ offset: 1, deliveryCount: 5 }, { lockMs: 15_000 })
-      expect(client.messages[0]!.lockMs).to.equal(15_000)
+      expect(leftOf(client)).to.equal(15_000)
       await pass(15_200)
       expect(reader().words).to.deep.equal(['release 1'])
       expect(script.archived).to.deep.equal([1])
@@ -713,7 +727,7 @@ describe('a queue', () => {
       start()
       const client = await script.given({ offset: 1 }, { lockMs: 15_000 })
       await pass(10_000)
-      expect((await script.settle({ renew: client.tokens }))[0]).to.include({ outcome: 'done', lockMs: 15_000 })
+      expect(await renewed(client)).to.equal(15_000)
       await pass(14_000)
       expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
     })
@@ -737,9 +751,54 @@ describe('a queue', () => {
       reader().answers = { outcome: 'done' }
       expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('done')
       const next = await script.given({ offset: 2 }, { lockMs: LONG_MS })
+      expect(leftOf(next)).to.equal(LOCK_MS - 500)
       reader().answers = { outcome: 'lost' }
       await pass(LOCK_MS)
       expect(await script.outcomeOf('accept', next.tokens[0])).to.equal('lost')
+    })
+
+    it('tells no more than Kafka has granted after a renewal was refused, until one is done', async () => {
+      start()
+      await script.given({ offset: 1 }, { lockMs: LONG_MS })
+      reader().answers = { outcome: 'lost' }
+      await pass(LOCK_MS / 2 + 100)
+      const next = await script.given({ offset: 2 }, { lockMs: LONG_MS })
+      expect(leftOf(next)).to.equal(LOCK_MS - 500)
+      reader().answers = { outcome: 'done' }
+      await pass(LOCK_MS / 2 + 100)
+      expect(leftOf(await script.given({ offset: 3 }, { lockMs: LONG_MS }))).to.equal(LONG_MS)
+    })
+
+    it('tells no more than is left of the lock of Kafka while its renewal is late', async () => {
+      start()
+      const client = await script.acquire({ lockMs: LONG_MS })
+      reader().answers = undefined
+      reader().acquire({ offset: 1, lockEndsAt: script.time.now() + 4_900 })
+      expect(leftOf(client)).to.equal(4_400)
+      await pass(2_500)
+      expect(await renewed(client)).to.be.within(1_800, 2_000)
+      reader().sent[0]!.answer({ outcome: 'done', lockEndsAt: script.time.now() + LOCK_MS })
+      await pass(0)
+      expect(await renewed(client)).to.equal(LONG_MS)
+    })
+
+    it('gives no message as held whose lock ends while its answer is made', async () => {
+      start()
+      const client = await script.acquire({ count: 2, lockMs: LONG_MS })
+      const hold = script.records.hold.bind(script.records)
+      script.records.hold = (...of) => {
+        const held = hold(...of)
+        const release = held.release.bind(held)
+        held.release = () => {
+          release()
+          script.time.standStill(LOCK_MS)
+        }
+        return held
+      }
+      reader().acquire({ offset: 1 }, { offset: 2 })
+      expect(client.offsets).to.deep.equal([1, 2])
+      const now = script.time.now()
+      for (const { lockEndsAt } of client.messages) expect(lockEndsAt).to.be.below(now)
     })
 
     it('renews again when a renewal was not answered', async () => {

@@ -195,8 +195,8 @@ describe('the queues of several workers', () => {
     for (const receive of frames) receive()
     await time.pass(0)
     expect([client.offsets, late.offsets]).to.deep.equal([[7], [9]])
-    for (const { lockMs } of [...client.messages, ...late.messages])
-      expect(lockMs).to.be.within(LOCK_MS - 25_000, LOCK_MS - 24_000)
+    for (const { lockEndsAt } of [...client.messages, ...late.messages])
+      expect(lockEndsAt - time.now()).to.be.within(LOCK_MS - 25_000, LOCK_MS - 24_000)
   })
 
   it('tell what is left of a lock that was renewed when the answer comes', async () => {
@@ -210,7 +210,7 @@ describe('the queues of several workers', () => {
     const frames = held.get(OTHER)!
     held.delete(OTHER)
     for (const receive of frames) receive()
-    expect((await settled)[0]).to.include({ outcome: 'done', lockMs: 11_000 })
+    expect((await settled)[0]).to.include({ outcome: 'done', lockEndsAt: time.now() + 11_000 })
   })
 
   describe('whose clients do not read their answers', () => {

@@ -45,7 +45,7 @@ describe('the settlement of messages that other gateways hold', () => {
     expect(settles().sort()).to.deep.equal(['a>b settle 3', 'a>c settle 1'])
     expect(b!.scripted.reader.words).to.deep.equal(['accept 11', 'reject 12', 'renew 13'])
     expect(a!.scripted.reader.words).to.deep.equal(['accept 1', 'reject 2'])
-    expect(results.at(-1)!.lockMs).to.be.greaterThan(0)
+    expect(results.at(-1)!.lockEndsAt).to.be.greaterThan(0)
   })
 
   it('asks the others once who they are, and nobody where all messages are its own', async () => {

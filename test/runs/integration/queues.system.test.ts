@@ -103,7 +103,7 @@ describe('a queue over a share group', function () {
     expect(await outcomeOf({ accept: [first!.token] })).to.equal('lost')
     const [renewed] = await settle({ renew: [second!.token] })
     expect(renewed!.outcome).to.equal('done')
-    expect(renewed!.lockMs).to.be.greaterThan(second!.lockMs - 5_000)
+    expect(renewed!.lockEndsAt).to.be.greaterThan(second!.lockEndsAt - 5_000)
     expect(await outcomeOf({ accept: [second!.token] })).to.equal('done')
   })
 
