@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Word } from '../../../src/consumer/queue/queue-reader.js'
-import type { QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
+import { leftOfLock, type QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
 import type { HeldRecords } from '../../../src/core/record-budget.js'
 import { QueueHistory } from '../../support/queue-history/queue-history.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
@@ -118,7 +118,7 @@ class Run {
     this.#noted.add(client)
     const name = this.#random.pick(CLIENTS)
     this.#unread.push(this.#script.records.hold(client.messages.length * RECORD_BYTES, name))
-    for (const { token, record, deliveryCount, lockMs } of client.messages) {
+    for (const { token, record, deliveryCount, lockEndsAt } of client.messages) {
       this.#given.push(token)
       const times = { askedAt: this.#askedAt.get(client)!, at: client.answeredAt }
       this.#history.acquired({
@@ -126,7 +126,7 @@ class Run {
         token,
         gateway: GATEWAY,
         deliveryCount,
-        lockMs,
+        lockMs: leftOfLock(lockEndsAt, client.answeredAt),
         ...times
       })
     }

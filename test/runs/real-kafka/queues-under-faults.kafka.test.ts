@@ -4,7 +4,7 @@ import { openQueues } from '../../../src/client/open-queues.js'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import type { Logger } from '../../../src/core/model.js'
-import type { AcquireResult, QueueMessage } from '../../../src/verbs/verbs.js'
+import { type AcquireResult, leftOfLock, type QueueMessage } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import type { QueueWord } from '../../support/queue-history/queue-events.js'
 import { QueueHistory } from '../../support/queue-history/queue-history.js'
@@ -85,7 +85,8 @@ describe('queues of two gateways while brokers fail, on real Kafka', function ()
     const nameOf = (queues: Queues): string => String(gateways.indexOf(queues))
     const noteAcquired = (queues: Queues, messages: readonly QueueMessage[], askedAt: number): void => {
       const times = { askedAt, at: performance.now() }
-      for (const { record, token, deliveryCount, lockMs } of messages) {
+      for (const { record, token, deliveryCount, lockEndsAt } of messages) {
+        const lockMs = leftOfLock(lockEndsAt, times.at)
         const told = { message: String(record.value), token, deliveryCount, lockMs }
         history.acquired({ ...told, gateway: nameOf(queues), ...times })
       }
