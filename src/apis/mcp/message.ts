@@ -11,6 +11,8 @@ const CAPABILITIES = 'io.modelcontextprotocol/clientCapabilities'
 const MAX_ID = 256
 const MAX_NAME = 128
 const MAX_VERSION = 64
+/** Values in the arguments of a call, with those in lists and in members. Validating more would hold the process. */
+const MAX_VALUES = 2_000
 /** What clients say of themselves is cut. */
 const MAX_INFO = 200
 
@@ -20,8 +22,8 @@ type Members = Readonly<Record<string, unknown>>
 export interface OwnMessage {
   /** Of members that this gateway knows. The package validates all of a message, and long lists would hold the process. */
   readonly message: object
-  /** Arguments of a tool, as they came. */
-  readonly given: Members
+  /** Arguments of a tool, as they came. `undefined`: they are more values than any tool takes. */
+  readonly given: Members | undefined
   /** Nothing is answered to it. */
   readonly isNotification: boolean
 }
@@ -43,7 +45,7 @@ export function ownMessageOf(sent: unknown): OwnMessage {
     if (!isMembers(params)) throw new WrongParams('params has to be an object')
     const own = { ...paramsOf(params), ...metaOf(params._meta) }
     const hasParams = Object.keys(own).length > 0
-    const given = method === 'tools/call' ? ((params.arguments ?? {}) as Members) : {}
+    const given = method === 'tools/call' ? takenOf(params.arguments) : {}
     return { message: { jsonrpc: '2.0', id, method, ...(hasParams && { params: own }) }, given, isNotification: false }
   } catch (error) {
     throw error instanceof WrongParams ? refuse(INVALID_PARAMS, error.message) : error
@@ -51,6 +53,23 @@ export function ownMessageOf(sent: unknown): OwnMessage {
 }
 
 class WrongParams extends Error {}
+
+/** They may wait, and a few bytes may be very many values: no more of them are held than a tool takes. */
+const takenOf = (given: unknown = {}): Members | undefined =>
+  hasMoreValues(given, MAX_VALUES) ? undefined : (given as Members)
+
+function hasMoreValues(given: unknown, most: number): boolean {
+  const open = [given]
+  let count = 0
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    if (typeof value !== 'object' || value === null) continue
+    const members: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
+    count += members.length
+    if (count > most) return true
+    open.push(...members)
+  }
+  return false
+}
 
 /** What of the parameters of each method the package gets. */
 const METHODS: ReadonlyMap<string, (params: Members) => object> = new Map<string, (params: Members) => object>([

@@ -2,7 +2,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import type { ToolCall } from './tool.js'
 
 /** A call that has waited for so long for room for records is refused. */
-const MAX_WAIT_MS = 10_000
+export const MAX_WAIT_MS = 10_000
 
 /**
  * Takes room for the bytes of an answer, which are released when it has left.
@@ -12,7 +12,8 @@ const MAX_WAIT_MS = 10_000
 export async function roomFor(
   { client, held, signal }: Pick<ToolCall, 'client' | 'held' | 'signal'>,
   records: RecordBudget,
-  bytes: number
+  bytes: number,
+  maxWaitMs = MAX_WAIT_MS
 ): Promise<void> {
   if (records.problemOf(client, bytes) !== undefined) {
     await new Promise<void>(resolve => {
@@ -22,7 +23,7 @@ export async function roomFor(
         endWait()
         resolve()
       }
-      const timer = setTimeout(over, MAX_WAIT_MS)
+      const timer = setTimeout(over, maxWaitMs)
       const endWait = records.whenRoom(client, bytes, over)
       signal.addEventListener('abort', over)
     })

@@ -7,6 +7,7 @@ import type { Exchange } from '../../http/exchange/exchange.js'
 import { CallTurns } from './call-turns.js'
 import { bugFailure, failureOf, ToolError } from './failures.js'
 import type { McpParts } from './mcp-answers.js'
+import type { OwnMessage } from './message.js'
 import { argumentsOf, type Tool, type ToolCall } from './tool.js'
 import { describedTool, toolsOf, withCluster } from './tools.js'
 import { visibleIn } from './words.js'
@@ -21,8 +22,8 @@ export interface ToolRequest {
   readonly held: HeldRecords
   /** Aborted, with the error of the call, when the client has left or the process stops. */
   readonly signal: AbortSignal
-  /** Arguments of the tool that is called, as they came. */
-  readonly given: unknown
+  /** Arguments of the tool that is called, as they came. `undefined`: more than any tool takes. */
+  readonly given: OwnMessage['given']
 }
 
 const isOfStop = (reason: unknown): boolean => reason instanceof ToolError && reason.code === 'shuttingDown'

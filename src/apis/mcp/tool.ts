@@ -64,30 +64,14 @@ export function requireRight(
   if (refusal !== undefined) throw refusal
 }
 
-/** Values in the arguments of a call, with those in lists and in members. Validating more would hold the process. */
-const MAX_VALUES = 2_000
-
-/** @throws ToolError naming our own arguments that are wrong */
+/** @param given `undefined`: more than any tool takes @throws ToolError naming our own arguments that are wrong */
 export function argumentsOf(input: z.ZodObject, given: unknown): unknown {
-  if (hasMoreValues(given, MAX_VALUES)) throw new ToolError('invalidArguments')
-  const parsed = input.safeParse(given ?? {})
+  if (given === undefined) throw new ToolError('invalidArguments')
+  const parsed = input.safeParse(given)
   if (parsed.success) return parsed.data
   const known = Object.keys(input.shape)
   const wrong = parsed.error.issues.map(({ path: [name] }) => String(name)).filter(name => known.includes(name))
   throw new ToolError('invalidArguments', [...new Set(wrong)])
-}
-
-function hasMoreValues(given: unknown, most: number): boolean {
-  const open = [given]
-  let count = 0
-  for (let value = open.pop(); value !== undefined; value = open.pop()) {
-    if (typeof value !== 'object' || value === null) continue
-    const members: readonly unknown[] = Array.isArray(value) ? value : Object.values(value)
-    count += members.length
-    if (count > most) return true
-    open.push(...members)
-  }
-  return false
 }
 
 const MAX_TOPIC = 249

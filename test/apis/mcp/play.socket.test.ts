@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { expect } from 'chai'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
@@ -168,6 +169,52 @@ describe('tools for agents', () => {
     expect(records.heldBytes).to.be.at.least(42_000)
     expect((await asked).structuredContent.records).to.have.length(1)
     while (records.heldBytes > 0) await new Promise(setImmediate)
+  })
+
+  it('read a message only when all before it on its connection are answered', async () => {
+    const verbs = new FakeVerbs()
+    let answer = (): void => undefined
+    verbs.topics = () => new Promise(resolve => (answer = () => resolve(new Map())))
+    const read: string[] = []
+    const callerOf = (request: IncomingMessage): Caller => ({
+      ...openAccess.callerOf(request),
+      principal: request.headers.authorization!,
+      charge: () => void read.push(request.headers.authorization!)
+    })
+    const opened = await open(verbs, { access: { callerOf } } as object)
+    const { hostname, port } = new URL(opened.url)
+    const messageOf = (id: number, body: string): string =>
+      `POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: ${id}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    const call = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'list_topics' } })
+    const ping = (id: number): string => messageOf(id, `{"jsonrpc":"2.0","id":${id},"method":"ping"}`)
+    const socket = connect(Number(port), hostname)
+    let answers = ''
+    socket.on('data', data => (answers += data.toString()))
+    socket.write(messageOf(1, call) + ping(2) + ping(3))
+    while (read.length === 0) await new Promise(setImmediate)
+    await opened.call('list_problems', {}, undefined, 'other')
+    expect(read).to.deep.equal(['1', 'other'])
+    answer()
+    while (!answers.includes('"id":3')) await new Promise(setImmediate)
+    expect(read).to.deep.equal(['1', 'other', '2', '3'])
+    socket.destroy()
+  })
+
+  it('hold no large message while it waits for room', async () => {
+    const records = new RecordBudget(1024 * 1024, () => performance.now())
+    const other = records.hold(1024 * 1024, 'another client')
+    const opened = await open(new FollowedVerbs(1), { records })
+    const post = (x: unknown) =>
+      fetch(opened.url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream' },
+        body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping', params: { x } })
+      })
+    const small = post('')
+    while (!records.isShort) await new Promise(setImmediate)
+    expect((await post('x'.repeat(40_000))).status).to.equal(503)
+    other.release()
+    expect((await small).status).to.equal(200)
   })
 
   it('show values and schemas of a registry, and its words only as such', async () => {
