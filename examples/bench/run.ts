@@ -24,9 +24,10 @@ import { schemas } from './schemas.js'
 import { start } from './start.js'
 import { status } from './status.js'
 import { type BenchOptions, parseCommand } from './tools/options.js'
-import { aboveLimits, type Row, toTable, writeJson } from './tools/report.js'
+import { beyondLimits, type Row, toTable, writeJson } from './tools/report.js'
 import { tracing } from './tracing.js'
 import { wal } from './wal.js'
+import { webhooks } from './webhooks.js'
 import { workers } from './workers.js'
 
 /** The benchmarks by name. Each ends the processes that it has started. */
@@ -55,6 +56,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['pixy', pixy],
   ['queue', queue],
   ['wal', wal],
+  ['webhooks', webhooks],
   ['workers', workers],
   ['start', start],
   ['status', status],
@@ -69,9 +71,9 @@ async function main(): Promise<number> {
   const report = { name: command.name, rows }
   process.stdout.write(toTable(report))
   if (command.json !== undefined) writeJson(command.json, report)
-  const above = aboveLimits(rows)
-  for (const line of above) process.stderr.write(`bench: ${line}\n`)
-  return above.length === 0 ? 0 : 1
+  const beyond = beyondLimits(rows)
+  for (const line of beyond) process.stderr.write(`bench: ${line}\n`)
+  return beyond.length === 0 ? 0 : 1
 }
 
 main().then(

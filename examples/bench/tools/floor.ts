@@ -5,6 +5,9 @@ import { answerParent } from './child.js'
 /** The same answer as the gateway's. */
 const ANSWER = '{"status":"ok","errors":[]}'
 
+/** Requests that were answered. */
+let served = 0
+
 /** Reads the body, parses it as JSON except for the path `/raw`, and answers. */
 function serve(request: IncomingMessage, response: ServerResponse): void {
   const chunks: Buffer[] = []
@@ -16,6 +19,7 @@ function serve(request: IncomingMessage, response: ServerResponse): void {
     if (request.url !== '/raw') JSON.parse(body.toString())
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': ANSWER.length })
     response.end(ANSWER)
+    served++
   })
 }
 
@@ -45,6 +49,7 @@ function serveRecords(request: IncomingMessage, response: ServerResponse): void 
 }
 
 answerParent({
+  served: () => served,
   start: () =>
     new Promise(resolve => {
       const server = createServer((request, response) => {

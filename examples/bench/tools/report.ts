@@ -25,6 +25,8 @@ export interface Row {
   /** The limits of `value` and `rssMb`. Above one of them the benchmark fails. */
   readonly mostValue?: number
   readonly mostRssMb?: number
+  /** The limit of `ratio`. Below it the benchmark fails. */
+  readonly leastRatio?: number
   /** The ratio computed from requests per second. Other processes on the same cores affect it. */
   readonly ratioRequests?: number
   /** A remark that a reader of the figure must know, for example about answers that were not 2xx. */
@@ -89,12 +91,15 @@ function toCell(value: number | string | undefined): string {
   return String(round(value))
 }
 
-/** The figures that are above their limits, each as a line. */
-export const aboveLimits = (rows: readonly Row[]): string[] =>
-  rows.flatMap(({ work, value, unit, mostValue = value, rssMb = 0, mostRssMb = rssMb }) => [
-    ...(value > mostValue ? [`${work}: ${round(value)} ${unit}, above the limit of ${mostValue}`] : []),
-    ...(rssMb > mostRssMb ? [`${work}: ${round(rssMb)} MB, above the limit of ${mostRssMb}`] : [])
-  ])
+/** The figures that are beyond their limits, each as a line. */
+export const beyondLimits = (rows: readonly Row[]): string[] =>
+  rows.flatMap(
+    ({ work, value, unit, mostValue = value, rssMb = 0, mostRssMb = rssMb, ratio = 1, leastRatio = ratio }) => [
+      ...(value > mostValue ? [`${work}: ${round(value)} ${unit}, above the limit of ${mostValue}`] : []),
+      ...(rssMb > mostRssMb ? [`${work}: ${round(rssMb)} MB, above the limit of ${mostRssMb}`] : []),
+      ...(ratio < leastRatio ? [`${work}: a ratio of ${round(ratio)}, below the limit of ${leastRatio}`] : [])
+    ]
+  )
 
 /** Rounds to three significant digits, because measurements are not more exact. */
 export const round = (value: number): number =>

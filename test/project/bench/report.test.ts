@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { parseCommand } from '../../../examples/bench/tools/options.js'
 import { parsePsTime, readProcessStats } from '../../../examples/bench/tools/process-stats.js'
-import { aboveLimits, median, type Row, toTable, writeJson } from '../../../examples/bench/tools/report.js'
+import { beyondLimits, median, type Row, toTable, writeJson } from '../../../examples/bench/tools/report.js'
 
 const rows: readonly Row[] = [
   { work: 'floor', value: 41234.4, unit: 'requests/s', p99Ms: 9.41234 },
@@ -45,15 +45,18 @@ describe('bench report', () => {
     }
   })
 
-  it('names each figure that is above its limit, for which the benchmark fails', () => {
+  it('names each figure that is beyond its limit, for which the benchmark fails', () => {
     const work = { work: 'idle', unit: '%', mostValue: 5, mostRssMb: 300 }
     const limited = [
       { ...work, value: 5, rssMb: 300 },
-      { ...work, value: 5.01, rssMb: 301 }
+      { ...work, value: 5.01, rssMb: 301 },
+      { work: 'webhook', value: 1, unit: 'records/s', ratio: 0.7, leastRatio: 0.7 },
+      { work: 'webhook', value: 1, unit: 'records/s', ratio: 0.69, leastRatio: 0.7 }
     ]
-    expect(aboveLimits([...rows, ...limited])).to.deep.equal([
+    expect(beyondLimits([...rows, ...limited])).to.deep.equal([
       'idle: 5.01 %, above the limit of 5',
-      'idle: 301 MB, above the limit of 300'
+      'idle: 301 MB, above the limit of 300',
+      'webhook: a ratio of 0.69, below the limit of 0.7'
     ])
   })
 
