@@ -48,7 +48,8 @@ describe('a connection to an endpoint', () => {
 
   it('is free again when the answer has come, and tells it once', async () => {
     const sent = send()
-    expect(connection.isFree).to.equal(false)
+    expect([connection.isFree, socket.written]).to.deep.equal([false, ''])
+    await turns(2)
     socket.push(ANSWER)
     expect(await sent).to.deep.equal({ type: 'head', head: { status: 204, retryAfter: undefined } })
     expect(socket.written).to.equal('POST / HTTP/1.1\r\n\r\nbody')
@@ -77,6 +78,8 @@ describe('a connection to an endpoint', () => {
     expect(socket.idleMs).to.equal(MINUTE_MS)
     const sent = send()
     socket.whenIdle()
+    await turns(2)
+    socket.whenIdle()
     expect(socket.destroyed).to.equal(false)
     socket.push(ANSWER)
     await sent
@@ -86,6 +89,7 @@ describe('a connection to an endpoint', () => {
 
   it('waits two seconds for the body behind a head', async () => {
     const sent = send()
+    await turns(2)
     socket.push('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n')
     expect((await sent).type).to.equal('head')
     socket.push('bod')
@@ -97,6 +101,7 @@ describe('a connection to an endpoint', () => {
 
   it('waits for no body of a former answer', async () => {
     const sent = send()
+    await turns(2)
     socket.push('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo')
     await sent
     socket.push('dy')
@@ -115,6 +120,24 @@ describe('a connection to an endpoint', () => {
     expect([socket.destroyed, closed]).to.deep.equal([true, 1])
   })
 
+  it('believes no answer that came before its request was written', async () => {
+    const sent = send()
+    socket.push(ANSWER)
+    expect(await sent).to.deep.equal({ type: 'cut', message: 'bytes without a request', isUnanswered: true })
+    await turns(2)
+    expect([socket.written, socket.destroyed, closed, free]).to.deep.equal(['', true, 1, 1])
+  })
+
+  it('that is retired while its request waits to be written ends behind the answer', async () => {
+    const sent = send()
+    connection.retire()
+    await turns(2)
+    expect(socket.written).to.contain('body')
+    socket.push(ANSWER)
+    expect((await sent).type).to.equal('head')
+    expect([socket.destroyed, closed, free]).to.deep.equal([true, 1, 1])
+  })
+
   it('tells that it ended, and whether before a byte of the answer', async () => {
     const sent = send()
     socket.destroy(Object.assign(new Error('text of the endpoint'), { code: 'ECONNRESET' }))
@@ -123,6 +146,7 @@ describe('a connection to an endpoint', () => {
     socket = new FakeSocket()
     connection = new Connection(socket as unknown as Socket, () => closed++)
     const other = send()
+    await turns(2)
     socket.push('H')
     await turns(2)
     socket.push(null)
