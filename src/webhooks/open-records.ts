@@ -32,6 +32,8 @@ export interface Tries {
   counted: number
   /** Number of all deliveries at the end of the last attempt. */
   delivered: number
+  /** When the next attempt may begin, by the clock, also where the record has been given again meanwhile. */
+  notBefore: number
 }
 
 /** A record that is open: its newest offer, and the record itself while it is in memory. There are many, so they are small. */

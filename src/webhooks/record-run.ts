@@ -242,10 +242,11 @@ export class RecordRun implements ParkingSink {
     open.turn = turn
     open.stage = 'reading'
     this.#hold(open)
-    const found = open.record ?? (await this.#read(open))
+    const restMs = this.#restOf(open)
+    const found = restMs > 0 ? 'notNow' : (open.record ?? (await this.#read(open)))
     await open.skipping
     if (!open.isOver) {
-      if (found === 'notNow') this.#pause(open, READ_PAUSE_MS)
+      if (found === 'notNow') this.#pause(open, restMs || READ_PAUSE_MS)
       else if (found === 'gone') this.#gone(open)
       else if (!isRunning()) this.#pause(open, 0)
       else if (found !== 'over' && open.offers.begin(open)) await this.#beginSafely(open, found, attempt)
@@ -257,6 +258,12 @@ export class RecordRun implements ParkingSink {
       this.#lanes.leave(turn)
     }
     this.#startReady()
+  }
+
+  /** What is left of its pause, where it was given again meanwhile. Timers may be early by a part of a millisecond. */
+  #restOf({ tries }: Open): number {
+    const restMs = tries === undefined ? 0 : tries.notBefore - this.#deps.clock()
+    return restMs >= 1 ? restMs : 0
   }
 
   /** `over`: the group has taken it back meanwhile. */
@@ -338,7 +345,7 @@ export class RecordRun implements ParkingSink {
   }
 
   #triesOf(open: Open): Tries {
-    open.tries ??= { attempts: 0, counted: 0, delivered: this.#delivered }
+    open.tries ??= { attempts: 0, counted: 0, delivered: this.#delivered, notBefore: 0 }
     return open.tries
   }
 
@@ -406,6 +413,7 @@ export class RecordRun implements ParkingSink {
 
   /** A begun record is parked again, before those behind it. */
   #again(open: Open, ms: number): void {
+    if (open.tries !== undefined) open.tries.notBefore = this.#deps.clock() + ms
     const parked = open.isOver ? undefined : open.offers.parkAgain(open.place, this)
     if (parked === undefined) {
       open.offers.releaseUnread(open.asOffers)

@@ -303,6 +303,17 @@ describe('records of a webhook', () => {
     expect(stage.attemptAt(0).named.get('x-castellan-attempt')).to.equal('2')
   })
 
+  it('wait as long as they would have without a rebalance', async () => {
+    await begin(1, each)
+    stage.attemptAt(0).answer(status(500, 60_000))
+    await stage.pass()
+    await stage.rebalance()
+    await stage.pass(30_000)
+    expect(stage.sent).to.deep.equal([0])
+    await stage.pass(40_000)
+    expect(stage.sent).to.deep.equal([0, 0])
+  })
+
   it('of a partition that was lost get no dead letter by an answer that comes late', async () => {
     await begin(1, each, undefined, { deadLetters: 'dead' })
     const [late] = stage.endpoint.attempts
