@@ -6,7 +6,7 @@ import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from
 import type { RecordBudget } from '../core/record-budget.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
-import type { WebhookDefinition } from './definition.js'
+import { groupOfWebhook, type WebhookDefinition } from './definition.js'
 import type { AttemptResult, AttemptSender } from './endpoint/attempt.js'
 import type { Heads } from './heads.js'
 import { Open, OpenPartition, type Tries } from './open-records.js'
@@ -188,7 +188,9 @@ export class RecordRun implements ParkingSink {
 
   lost(topicPartition: TopicPartition, from: Offset, to: Offset, records: number): void {
     this.totals.lost += records
-    const fields = { ...topicPartition, from, to, records }
+    // With group and offset each line is written, however many there are.
+    const groupId = groupOfWebhook(this.#deps.definition().name)
+    const fields = { ...topicPartition, groupId, offset: from, from, to, records }
     this.#deps.log.error(fields, 'records were gone from Kafka before the webhook had delivered them: they are lost')
   }
 

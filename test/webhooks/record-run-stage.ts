@@ -2,17 +2,19 @@ import { GroupConsumer } from '../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../src/consumer/group/held-batches.js'
 import { LoopDemand } from '../../src/consumer/group/loop-demand.js'
 import { defaultConsumerSettings } from '../../src/consumer/group/settings.js'
-import { type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
+import type { ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { Deadlines } from '../../src/router/requests/deadlines.js'
 import { kafkaFailure } from '../../src/router/requests/failures.js'
+import { quietLogger } from '../../src/server/app/quiet-logger.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
 import { Heads } from '../../src/webhooks/heads.js'
 import { Pace } from '../../src/webhooks/pace.js'
 import { RecordRun } from '../../src/webhooks/record-run.js'
 import type { WebhookPartition } from '../../src/webhooks/webhook-status.js'
 import { FakeRuntime, run } from '../consumer/group/fake-runtime.js'
+import { type LogLine, recordingLogger } from '../http/server/stage.js'
 import { fakeRecord } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
 import { delivered } from '../support/fake-verbs.js'
@@ -39,6 +41,8 @@ export class RecordRunStage {
   readonly letters: ProduceRecord[] = []
   /** What Kafka answers to dead letters. */
   outcome: RecordOutcome | undefined = delivered()
+  /** What the log of the gateway has. */
+  readonly lines: LogLine[] = []
   /** Partitions that the webhook takes again. */
   readonly wanted: number[] = []
   /** From [0, 1), for pauses. */
@@ -103,7 +107,7 @@ export class RecordRunStage {
       clock,
       now: clock,
       random,
-      log: silentLogger,
+      log: quietLogger(recordingLogger(this.lines), clock),
       isRunning: () => this.isRunning,
       onGone: () => {
         this.isGone = true

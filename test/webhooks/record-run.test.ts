@@ -258,6 +258,10 @@ describe('records of a webhook', () => {
     await stage.pass(5_000)
     expect(stage.sent).to.deep.equal([0, 5, 6, 7, 8, 9])
     expect(stage.run.totals.lost).to.equal(4)
+    expect(
+      stage.lines.map(({ fields }) => (fields as { from?: number }).from),
+      'each is named'
+    ).to.deep.equal(run(1, 4))
     expect(stage.committed).to.equal(10)
   })
 

@@ -19,7 +19,8 @@ interface Line {
 /**
  * Keeps warnings and errors from flooding the log: a line is written at once, then after 10 s, 20 s, 40 s, … with the
  * number of suppressed repetitions as `repeated`. Two lines are equal when they have the same message, cluster, broker,
- * topic, partition and group id and, with a group id, the same offset: each message that a queue loses is told. A line that does not occur for a whole pause counts as new.
+ * topic, partition, webhook and group id and, with a group id, the same offset: each message that a queue or a webhook loses is
+ * told. A line that does not occur for a whole pause counts as new.
  */
 export function quietLogger(log: Logger, now: MonotonicClock): Logger {
   const lines = new Map<string, Line>()
@@ -47,7 +48,8 @@ export function quietLogger(log: Logger, now: MonotonicClock): Logger {
 }
 
 function keyOf(fields: object, message: string): string {
-  const { nodeId = '', topic = '', partition = '', cluster = '', groupId, offset } = fields as Record<string, unknown>
+  const { nodeId = '', topic = '', partition = '', cluster = '', webhook = '' } = fields as Record<string, unknown>
+  const { groupId, offset } = fields as Record<string, unknown>
   const ofGroup = groupId === undefined ? '' : `${offset}\n${groupId}`
-  return `${message}\n${nodeId}\n${topic}\n${partition}\n${cluster}\n${ofGroup}`
+  return `${message}\n${nodeId}\n${topic}\n${partition}\n${cluster}\n${webhook}\n${ofGroup}`
 }

@@ -33,6 +33,15 @@ describe('quietLogger', () => {
     expect(lines.map(({ fields }) => (fields as { groupId?: string }).groupId)).to.deep.equal(['a', 'b'])
   })
 
+  it('tells webhooks apart that send the same topic, or none', () => {
+    const { lines, log } = setUp()
+    for (const webhook of ['a', 'b', 'a']) {
+      log.warn({ webhook, topic: 't', partition: 0 }, 'given up')
+      log.warn({ webhook, state: 'gone' }, 'sends nothing')
+    }
+    expect(lines.map(({ fields }) => (fields as { webhook?: string }).webhook)).to.deep.equal(['a', 'a', 'b', 'b'])
+  })
+
   it('tells brokers, topics and levels of importance apart', () => {
     const { lines, log } = setUp()
     log.warn({ nodeId: 1 }, 'failed')
