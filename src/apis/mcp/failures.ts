@@ -23,6 +23,7 @@ type OwnCode =
   | 'onThisMachineOnly'
   | 'keyBusy'
   | 'keyUsed'
+  | 'keyUnanswered'
   | 'internal'
 
 export type FailureCode = ErrorCode | OwnCode
@@ -71,6 +72,7 @@ const SENTENCES: Readonly<Record<FailureCode, string>> = {
   onThisMachineOnly: 'Without credentials, records are looked for on the machine of the gateway only.',
   keyBusy: 'An earlier call with this idempotency_key is still under way.',
   keyUsed: 'This idempotency_key was used for another record. Use a new one for each record.',
+  keyUnanswered: 'The gateway that knows this idempotency_key does not say now what became of it.',
   internal: 'The call failed unexpectedly. The log of the gateway says why.'
 }
 
@@ -80,6 +82,7 @@ const RETRY_SECONDS: Partial<Record<FailureCode, number>> = {
   quotaExceeded: 1,
   tooManyCalls: 1,
   keyBusy: 1,
+  keyUnanswered: 5,
   shuttingDown: 5,
   peerAway: 5,
   brokerUnreachable: 5,

@@ -106,8 +106,12 @@ function resultOf(topic: string, { status, headers, body, ...answer }: WrittenAn
   // A record on its way is in no log of this API.
   const persisted = said === 'no' ? 'no' : 'unknown'
   const kafka = errorCode === undefined ? undefined : { errorCode, message: detail }
-  throw new ToolError(CODE_BY_STATUS[status] ?? code, [], { persisted, ...(kafka && { kafka }) })
+  throw new ToolError(codeOf(status, code, persisted), [], { persisted, ...(kafka && { kafka }) })
 }
 
-/** Of the key. */
-const CODE_BY_STATUS: Readonly<Record<number, FailureCode>> = { 409: 'keyBusy', 422: 'keyUsed' }
+/** Refusals for the sake of a key have a status, and no code of their own: Kafka refuses records with the same one. */
+function codeOf(status: number, code: FailureCode, persisted: 'no' | 'unknown'): FailureCode {
+  if (status === 409) return 'keyBusy'
+  if (status === 422 && code !== 'recordRejected') return 'keyUsed'
+  return code === 'overloaded' && persisted === 'unknown' ? 'keyUnanswered' : code
+}

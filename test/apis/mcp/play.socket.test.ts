@@ -3,6 +3,8 @@ import { connect } from 'node:net'
 import { expect } from 'chai'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { type Caller, openAccess } from '../../../src/http/access/access.js'
+import { KeyAnswers, unanswered } from '../../../src/http/api/key-answers.js'
+import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import type { AdminVerbs, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
@@ -128,6 +130,17 @@ describe('tools for agents', () => {
     await opened.drain()
     verbs.calls[0]!.settle([delivered(0, 7)])
     expect((await asked).structuredContent).to.include({ persisted: 'yes', offset: 7 })
+  })
+
+  it('say that the gateway which knows a key does not answer', async () => {
+    const answers = new KeyAnswers(
+      () => 'gateway',
+      () => undefined
+    )
+    const guard = () => (exchange: Exchange) => answers.refuse(exchange, unanswered('no answer came'), undefined)
+    const opened = await open(new FakeVerbs(), { idempotency: { guard } } as object, { write: true })
+    const { structuredContent } = await opened.call('produce_message', { topic: 'orders', value: 'v' })
+    expect(structuredContent).to.include({ error: 'keyUnanswered', persisted: 'unknown', retryAfterSeconds: 5 })
   })
 
   it('end where the log ends, also where its last offset has no record, and read what is written later with the next call', async () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { type Called, McpGateway } from './stage.js'
 
 describe('produce_message', () => {
@@ -101,6 +102,16 @@ describe('produce_message', () => {
       'keyUsed',
       'no'
     ])
+  })
+
+  it('says that Kafka refuses a record, whose key was used for no other', async () => {
+    const errorCode = errorCodes.INVALID_RECORD
+    gateway.cluster.faults.add({ api: 'Produce', topic: 'orders', count: 2 }, { type: 'error', errorCode })
+    for (const more of [{}, { idempotency_key: 'refused' }]) {
+      const { structuredContent } = await write({ value: 'v', ...more })
+      expect(structuredContent).to.deep.include({ error: 'recordRejected', persisted: 'no' })
+      expect(structuredContent.kafka).to.include({ errorCode })
+    }
   })
 
   it('says that nothing was written where the topic is none', async () => {
