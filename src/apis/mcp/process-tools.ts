@@ -31,10 +31,9 @@ export const findRecord = tool(
     if (problem !== undefined) throw new ToolError(problem === 'greedy' ? 'tooManyCalls' : 'overloaded')
     const leave = parts.searches.take(client)
     try {
-      const found = await parts.findRecord({ by: 'key', topic, key, cluster }, caller.principal)
+      const spend = caller.spend.bind(caller)
+      const found = await parts.findRecord({ by: 'key', topic, key, cluster }, caller.principal, spend)
       const { verdict, message, caveat, words, records, searched, notSearched } = found
-      const sumOf = (what: 'records' | 'bytes'): number => searched.reduce((sum, one) => sum + one[what], 0)
-      caller.spend(sumOf('records'), sumOf('bytes'))
       return { topic, verdict, message, caveat, words, records, searched, partitions_not_searched: notSearched }
     } finally {
       leave()

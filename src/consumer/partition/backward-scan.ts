@@ -43,6 +43,12 @@ export class BackwardScan {
     this.#bytesLeft = options.maxBytes
   }
 
+  /** What was read until now, also where that has failed. Bytes are those of batches. */
+  get read(): { readonly records: number; readonly bytes: number } {
+    const { maxRecords, maxBytes } = this.#options
+    return { records: maxRecords - this.#recordsLeft, bytes: maxBytes - this.#bytesLeft }
+  }
+
   get leftMs(): number {
     return Math.max(1, Math.ceil(this.#endsAt - performance.now()))
   }

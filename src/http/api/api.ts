@@ -14,7 +14,7 @@ import type { SilenceLimit } from '../engine/silence-limit.js'
 import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { Operation } from '../openapi/operation.js'
-import type { RecordQuestion } from '../status/record-question.js'
+import type { OnRead, RecordQuestion } from '../status/record-question.js'
 import type { FoundApart, TroubleApart } from '../status/words-apart.js'
 import type { Idempotency } from './idempotency.js'
 import type { RefusedRecordCounts } from './refused-records.js'
@@ -49,7 +49,9 @@ export interface ApiContext<Settings> {
   /** The issuers of tokens that clients may have; for MCP alone. */
   readonly issuers: readonly string[]
   /** Looks for a record, on behalf of a client who may read its topic; for MCP alone. */
-  readonly findRecord?: ((question: RecordQuestion, principal: string) => Promise<FoundApart>) | undefined
+  readonly findRecord?:
+    | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
+    | undefined
   /** What is wrong with the gateway; for MCP alone. Absent: this process is one of several workers, and does not know it. */
   readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */

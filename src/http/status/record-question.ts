@@ -49,6 +49,9 @@ export const foundRecords = z.object({
   notSearched: z.int().describe('Partitions of the topic that were not looked at')
 })
 
+/** Is told how many records, and bytes of batches, were read from Kafka. */
+export type OnRead = (records: number, bytes: number) => void
+
 export type FoundRecords = z.output<typeof foundRecords>
 
 /** The longest time for which records of a topic that flows are on their way. */

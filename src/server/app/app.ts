@@ -41,7 +41,7 @@ import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
 import { mergeParts } from '../../http/status/merge.js'
-import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
+import type { FoundRecords, OnRead, RecordQuestion } from '../../http/status/record-question.js'
 import type { CertificateRow, ClockRow, QueueRow, StatusPart, WebhookRow } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { caveatApartOf, troubleApartOf } from '../../http/status/words-apart.js'
@@ -502,8 +502,8 @@ class ProcessParts implements App {
     if (this.#deps.worker !== undefined || source === undefined)
       return { findRecord: (...asked) => this.findRecord(...asked) }
     return {
-      findRecord: async (question, principal) =>
-        caveatApartOf(await this.findRecord(question, principal), question, await source()),
+      findRecord: async (question, ...asked) =>
+        caveatApartOf(await this.findRecord(question, ...asked), question, await source()),
       trouble: async () => troubleApartOf(await source(), [...facts.unreadyReasons(), ...facts.warnings()])
     }
   }
@@ -653,9 +653,10 @@ class ProcessParts implements App {
     return servedStatus(facts, read, (question, principal) => this.findRecord(question, principal))
   }
 
-  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords> {
+  findRecord(question: RecordQuestion, principal: string, onRead?: OnRead): Promise<FoundRecords> {
     const { all: clusters } = this.#clusters
-    return findRecord({ clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }, question, principal)
+    const deps = { clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }
+    return findRecord(deps, question, principal, onRead)
   }
 
   readonly #certificates = (): CertificateView[] =>

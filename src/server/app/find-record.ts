@@ -6,7 +6,7 @@ import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { isLegalTopicName, type KafkaRecord } from '../../core/model.js'
 import { ANONYMOUS } from '../../http/access/access.js'
-import type { FoundRecords, RecordQuestion } from '../../http/status/record-question.js'
+import type { FoundRecords, OnRead, RecordQuestion } from '../../http/status/record-question.js'
 import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import type { RouterHandle } from '../../router/routing/router.js'
@@ -40,12 +40,14 @@ export interface FindRecordDeps {
 /**
  * Answers the question whether a record is in Kafka.
  *
+ * @param onRead called once with what was read from Kafka for it, also where that has failed; not for receipts
  * @throws CastellanError when Kafka does not answer, or the topic does not exist
  */
 export async function findRecord(
   { clusters, receipts, schemas }: FindRecordDeps,
   question: RecordQuestion,
-  principal: string
+  principal: string,
+  onRead: OnRead = () => undefined
 ): Promise<FoundRecords> {
   if (question.by === 'receipt') {
     if (receipts === undefined) throw new InvalidRequestError('this gateway gives no receipts')
@@ -55,7 +57,13 @@ export async function findRecord(
   const { topic, key, cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  return new KeySearch(cluster, topic, key, schemas).run()
+  const search = new KeySearch(cluster, topic, key, schemas)
+  try {
+    return await search.run()
+  } finally {
+    const { records, bytes } = search.read
+    onRead(records, bytes)
+  }
 }
 
 /** What is said of a receipt without records. */
@@ -121,6 +129,10 @@ class KeySearch {
     this.#verbs = verbs
     this.#topic = topic
     this.#spellings = spellingsOf(key).map(text => Buffer.from(text))
+  }
+
+  get read(): BackwardScan['read'] {
+    return this.#scan.read
   }
 
   /** @throws CastellanError when Kafka does not answer, or the topic does not exist */

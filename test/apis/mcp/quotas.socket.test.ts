@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { sealedBatch } from '../../support/embedded-router.js'
 import { type Called, McpGateway } from './stage.js'
 
@@ -38,6 +39,19 @@ describe('quotas of agents', () => {
     await open({ recordsPerSecond: 5 })
     fill(40)
     expect((await gateway.call('find_record', { topic: 'orders', key: 'none' })).isError).to.equal(undefined)
+    expect(await refusalOf(gateway.call('list_topics'))).to.match(REFUSED)
+  })
+
+  it('count what find_record has read before it fails', async () => {
+    await open({ recordsPerSecond: 5 })
+    fill(40)
+    const errorCode = errorCodes.TOPIC_AUTHORIZATION_FAILED
+    gateway.cluster.faults.add(
+      { api: 'Fetch', topic: 'orders', skip: 1, count: Number.POSITIVE_INFINITY },
+      { type: 'error', errorCode }
+    )
+    const { structuredContent } = await gateway.call('find_record', { topic: 'orders', key: 'none' })
+    expect(structuredContent.error).to.equal('notAuthorized')
     expect(await refusalOf(gateway.call('list_topics'))).to.match(REFUSED)
   })
 
