@@ -1,6 +1,6 @@
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
-import { loadConfig } from '../../../src/server/config/config.js'
+import { type Config, loadConfig } from '../../../src/server/config/config.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { type GatewayDisk, SECRET } from './gateway-disk.js'
 import type { Outages } from './outages.js'
@@ -32,6 +32,8 @@ export interface HttpGatewayOptions {
   readonly bootstrap: string
   /** Dotted path => text. */
   readonly settings: Readonly<Record<string, string>>
+  /** Variables that name secrets. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Where its durable log is; absent: it has none. */
   readonly disk?: GatewayDisk | undefined
   /** The one behind it is that of management. Default {@link GATEWAY_PORT}. */
@@ -56,6 +58,8 @@ export class HttpGateway implements SimulatedProcess {
   #app: App | undefined
   #isDead = false
   #starts = 0
+  /** Settings that are others since it was made. */
+  #changed: Readonly<Record<string, string>> = {}
 
   private constructor(world: World, name: string, options: HttpGatewayOptions) {
     this.name = name
@@ -86,6 +90,13 @@ export class HttpGateway implements SimulatedProcess {
   /** It has started, and has not been asked to stop since. */
   get isThere(): boolean {
     return this.#app !== undefined
+  }
+
+  /** Changes settings, as their file and SIGHUP do. From now on it starts with these. */
+  async configure(changed: Readonly<Record<string, string>>): Promise<void> {
+    this.#changed = { ...this.#changed, ...changed }
+    const app = this.#app
+    if (app !== undefined) await this.#world.start(this.#host, () => app.reload(this.#config()))
   }
 
   async held(): Promise<Record<string, number>> {
@@ -145,21 +156,12 @@ export class HttpGateway implements SimulatedProcess {
   }
 
   async #start(): Promise<void> {
-    const { bootstrap, settings, disk, log = silentLogger } = this.#options
-    const all = {
-      'clusters.default.brokers': bootstrap,
-      'http.port': String(this.port),
-      'management.port': String(this.port + 1),
-      'delivery.createTopics': 'false',
-      'peers.token': SECRET,
-      'wal.directory': LOG_DIRECTORY,
-      ...settings
-    }
-    const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
+    const { disk, log = silentLogger } = this.#options
     this.#isDead = false
     const host = this.#host
+    const changed = this.#changed
     const starting = this.#world.start(host, () =>
-      startApp(loadConfig({ flags }), {
+      startApp(this.#config(), {
         log,
         version: 'simulated',
         codecs: new CodecsInPlace(),
@@ -170,9 +172,26 @@ export class HttpGateway implements SimulatedProcess {
       app => {
         this.#app = app
         this.#options.outages.started()
+        if (this.#changed !== changed) void this.configure({})
       },
       error => this.#failed(host, error)
     )
+  }
+
+  #config(): Config {
+    const { bootstrap, settings, environment } = this.#options
+    const all = {
+      'clusters.default.brokers': bootstrap,
+      'http.port': String(this.port),
+      'management.port': String(this.port + 1),
+      'delivery.createTopics': 'false',
+      'peers.token': SECRET,
+      'wal.directory': LOG_DIRECTORY,
+      ...settings,
+      ...this.#changed
+    }
+    const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
+    return loadConfig({ flags, ...(environment && { environment }) })
   }
 
   /** It ends, and whoever watches it tries again: its disk may work again by then. */

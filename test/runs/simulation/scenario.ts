@@ -19,6 +19,8 @@ export interface Scenario {
   build(setting: Setting): Promise<Cast>
   /** The processes are closed while there are faults, not when all is well. */
   readonly closesInTrouble?: boolean
+  /** When all is well again, everything has come to its end within this time. Default: a minute. */
+  readonly settlesWithinMs?: number
   readonly faults: {
     readonly kinds: readonly FaultName[]
     readonly meanPauseMs: number

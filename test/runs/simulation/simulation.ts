@@ -190,7 +190,8 @@ class Simulation implements HeldAmountWatch {
     // Each is asked: a question may set one going again.
     const unfinished = (): string[] => workloads.filter(workload => !workload.isFinished).map(({ name }) => name)
     const isSettled = (): boolean => unfinished().length + this.#answers.open === 0
-    const endsAt = world.time.now + SETTLE_LIMIT_MS
+    const { settlesWithinMs = SETTLE_LIMIT_MS } = this.#scenario
+    const endsAt = world.time.now + settlesWithinMs
     let held = ['not asked']
     while (held.length > 0 && world.time.now < endsAt) {
       await world.untilTrue(isSettled, endsAt - world.time.now)
@@ -199,7 +200,7 @@ class Simulation implements HeldAmountWatch {
       if (held.length > 0) await world.pass(LOOK_EVERY_MS)
     }
     this.#answers.checkOpen()
-    if (!isSettled()) this.#violated('stuck', `${SETTLE_LIMIT_MS / 1_000} s after the last fault: ${unfinished()}`)
+    if (!isSettled()) this.#violated('stuck', `${settlesWithinMs / 1_000} s after the last fault: ${unfinished()}`)
     for (const what of held) this.#violated('held', what)
   }
 

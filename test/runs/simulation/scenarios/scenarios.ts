@@ -16,6 +16,7 @@ import { stopping } from './stopping.js'
 import { switched } from './switched.js'
 import { topics } from './topics.js'
 import { transactions } from './transactions.js'
+import { webhooks } from './webhooks.js'
 
 const scenarios: readonly Scenario[] = [
   library,
@@ -45,7 +46,8 @@ const scenarios: readonly Scenario[] = [
   promised,
   transactions,
   queues,
-  lent
+  lent,
+  webhooks
 ]
 
 export const scenarioNames = scenarios.map(({ name }) => name)
@@ -59,7 +61,8 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [groups.name, promised.name],
   [calm.name, transactions.name],
   [arion.name, queues.name],
-  [consumers.name, lent.name]
+  [consumers.name, lent.name],
+  [restarted.name, webhooks.name]
 ])
 /** Those that have no turn of their own. */
 const others: ReadonlySet<string> = new Set(sharing.values())

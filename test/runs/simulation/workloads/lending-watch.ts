@@ -6,6 +6,7 @@ import { Loans } from '../../../../src/deployment/lending/loans.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
 import type { Host } from '../world/host.js'
+import { aroundWhile } from './around.js'
 
 /** A request waits so much longer for a message that is on its way. */
 const LONGEST_TAKE_MS = 500
@@ -166,21 +167,7 @@ export class LendingWatch implements Workload {
   }
 }
 
-function around<Class extends object, Name extends keyof Class>(
-  prototype: Class,
-  name: Name,
-  make: (real: (self: Class, ...args: never[]) => unknown) => (self: Class, ...args: never[]) => unknown
-): void {
-  const real = prototype[name] as (...args: never[]) => unknown
-  const made = make((self, ...args) => real.apply(self, args))
-  Object.defineProperty(prototype, name, {
-    configurable: true,
-    writable: true,
-    value(this: Class, ...args: never[]) {
-      return now === undefined ? real.apply(this, args) : made(this, ...args)
-    }
-  })
-}
+const around = aroundWhile(() => now !== undefined)
 
 around(WaitingRequest.prototype, 'answer', real => (self, ...args) => {
   const [result] = args as unknown as Parameters<WaitingRequest['answer']>
