@@ -1,4 +1,4 @@
-import { type ByteEscapes, JSON_ESCAPES, utf8Of } from './byte-escapes.js'
+import { type ByteEscapes, JSON_ESCAPES } from './byte-escapes.js'
 
 /** A part of JSON: a text, JSON in UTF-8, or bytes for a string: in base64, or as a text with escapes. */
 export type JsonPart =
@@ -39,11 +39,7 @@ export function sizeOfPart(part: JsonPart): number {
 export const base64Size = ({ length }: Buffer): number => 4 * Math.ceil(length / 3)
 
 /** Without quotes. What is not UTF-8 counts as U+FFFD. */
-export function escapedSize(bytes: Buffer, escapes: ByteEscapes): number {
-  let size = 0
-  for (const part of utf8Of(bytes)) size += escapes.sizeOf(part)
-  return size
-}
+export const escapedSize = (bytes: Buffer, escapes: ByteEscapes): number => escapes.sizeOfText(bytes)
 
 /** A part whose escapes are those of `JSON.stringify`, as a text. */
 export function stringOfPart(part: JsonPart): string {

@@ -61,8 +61,27 @@ describe('the text of bytes in parts', () => {
       const bytes = Buffer.concat(parts)
       const made = [...utf8Of(bytes)]
       expect(made.length).to.equal(3)
-      expect(Buffer.concat(made).equals(Buffer.from(bytes.toString()))).to.equal(true)
+      const text = Buffer.from(bytes.toString())
+      expect(Buffer.concat(made).equals(text)).to.equal(true)
+      expect(JSON_ESCAPES.sizeOfText(bytes)).to.equal(JSON_ESCAPES.sizeOf(text))
     }
+  })
+
+  it('is as long as it is counted, for any bytes', () => {
+    const several = new ByteEscapes([['€', '<euro>']])
+    // Where characters of each length begin, go on and break off.
+    const edges = [0x00, 0x22, 0x5c, 0x61, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1]
+    const more = [0xec, 0xed, 0xee, 0xef, 0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff]
+    const byte = fc.oneof(fc.constantFrom(...edges, ...more), fc.integer({ min: 0, max: 255 }))
+    fc.assert(
+      fc.property(fc.array(byte, { maxLength: 12 }), all => {
+        const bytes = Buffer.from(all)
+        const text = Buffer.from(bytes.toString())
+        expect(JSON_ESCAPES.sizeOfText(bytes)).to.equal(JSON_ESCAPES.sizeOf(text))
+        expect(several.sizeOfText(bytes)).to.equal(several.sizeOf(text))
+      }),
+      { numRuns: 3_000 }
+    )
   })
 
   it('is one part, and no copy, where it is UTF-8', () => {
