@@ -11,6 +11,7 @@ import type { LoanResult } from '../../../src/deployment/lending/loans.js'
 import { Children, type Gateway } from '../../cli/child.js'
 import { isInstalled } from '../../http/engine/proxies.js'
 import type { Direction } from '../../support/holding-proxy.js'
+import { metricOf } from '../../support/test-app.js'
 import { runTool } from '../real-kafka/java-tools.js'
 import { type Answer, eventually, type Got, LendingGateways } from './lending-gateways.js'
 import { LendingLoad, type Twice } from './lending-load.js'
@@ -26,6 +27,9 @@ const MOST_CALLS = 20
 const SLOW = 64
 const PIPELINED = 3
 const LARGE_BYTES = 700_000
+/** More of a client than its sockets take in. */
+const FEW = 4
+const MANY_PIPELINED = 20
 /** Clients in a loop, what is written for them together, and for how long. */
 const CLIENTS = 40
 const TOGETHER = 8
@@ -250,6 +254,41 @@ describe('messages of a group, whichever gateway is asked', function () {
     expect(names(read)).to.equal(names(values))
   })
 
+  it('are counted where they were borrowed until clients have read them, and at the lender until they have arrived', async () => {
+    const { stage, borrower, lender, lent } = await two()
+    const values = Array.from({ length: FEW * MANY_PIPELINED }, (_, nth) => `${nth}-`.padEnd(LARGE_BYTES, 'x'))
+    for (const value of values) await stage.write(lent[0]!, value)
+    const slow = await Promise.all(
+      Array.from({ length: FEW }, () => SlowClient.open(borrower, stage.messagesPath, MANY_PIPELINED))
+    )
+    const HELD = 'castellan_http_answers_bytes'
+    const heldAt = ({ management }: Gateway): Promise<number> => metricOf(management, HELD)
+    await eventually('answers are held that clients do not read', async () => {
+      const [there, here] = [await heldAt(borrower), await heldAt(lender)]
+      return there >= 2 * LARGE_BYTES && here === 0 && (await stage.sumOf('castellan_groups_loans')) > 0
+    })
+    await sleep(2_000)
+    const most = await heldAt(borrower)
+    console.log(`      ${most} bytes held at the borrower, ${await heldAt(lender)} at the lender`)
+    expect(most).to.be.within(2 * LARGE_BYTES, 128 * 1_048_576)
+    const read = (await Promise.all(slow.map(client => client.readAll()))).flat()
+    console.log(`      slow clients got ${read.length} of ${values.length}`)
+    // A request that began while nothing was there has had no message.
+    while (read.length < values.length) {
+      const { got } = await stage.ask()
+      if (got.length === 0) break
+      read.push(...got.map(({ value }) => value))
+    }
+    const names = (all: readonly string[]): string =>
+      all
+        .map(value => value.split('-')[0]!)
+        .toSorted()
+        .join()
+    expect(names(read)).to.equal(names(values))
+    for (const gauge of [HELD, 'castellan_groups_loans', 'castellan_groups_wants'])
+      await eventually(`${gauge} is 0`, async () => (await stage.sumOf(gauge)) === 0)
+  })
+
   it('loses nothing when leaders move, and offers nothing twice', async function () {
     if (LENDING_BROKERS === undefined) {
       console.log('      skipped: leaders move where there are several brokers; set LENDING_BROKERS')
@@ -354,6 +393,9 @@ const tellTwice = (twice: readonly Twice[]): string =>
     )
     .join('; ')
 
+/** An answer begins so. */
+const HEAD = 'HTTP/1.1 '
+
 /** Sends several requests on one connection, and reads nothing until it is told so. */
 class SlowClient {
   readonly #socket: Socket
@@ -376,17 +418,22 @@ class SlowClient {
 
   /** @returns the values that it got, once all answers have come or the connection has ended */
   async readAll(): Promise<readonly string[]> {
-    let text = ''
+    const parts: string[] = []
+    let answers = 0
+    let tail = ''
     const ended = new AbortController()
-    const isWhole = (): boolean => text.split('HTTP/1.1 ').length > this.#requests && text.trimEnd().endsWith('}')
     this.#socket.setEncoding('latin1').on('data', (data: string) => {
-      text += data
-      if (isWhole()) ended.abort()
+      parts.push(data)
+      answers += `${tail}${data}`.split(HEAD).length - 1
+      tail = `${tail}${data}`.slice(1 - HEAD.length)
+      if (answers === this.#requests && data.trimEnd().endsWith('}')) ended.abort()
     })
     this.#socket.once('close', () => ended.abort())
     this.#socket.resume()
     await sleep(30_000, undefined, { signal: ended.signal }).catch(() => undefined)
     this.#socket.destroy()
-    return Array.from(text.matchAll(/"value": "([^"]*)"/g), ([, value]) => Buffer.from(value!, 'base64').toString())
+    return Array.from(parts.join('').matchAll(/"value": "([^"]*)"/g), ([, value]) =>
+      Buffer.from(value!, 'base64').toString()
+    )
   }
 }
