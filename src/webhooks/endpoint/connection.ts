@@ -54,6 +54,11 @@ export class Connection {
     return !this.#isClosed && this.#whenFree === undefined
   }
 
+  /** Whether not one byte of the answer to the last request has come. */
+  get isUnanswered(): boolean {
+    return this.#isUnanswered
+  }
+
   /**
    * Sends a request. Settled by the head of the answer.
    *

@@ -105,7 +105,9 @@ export class Endpoint implements AttemptSender {
   async #sendIn(release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
     try {
       const used = this.#idle.pop()
-      const first = used && (await this.#ask(used, release, attempt, time))
+      // Cut without an answer, it leaves its place to the new one.
+      const leave = (): void => (used?.isUnanswered ? undefined : release())
+      const first = used && (await this.#ask(used, leave, attempt, time))
       // The endpoint may have closed the idle connection just then. It has answered nothing, and a new one is no used one.
       if (first !== undefined && !(first.type === 'cut' && first.isUnanswered)) return first
       time.signal.throwIfAborted()

@@ -279,6 +279,37 @@ describe('an endpoint of a webhook', () => {
     expect(stage.egress.connectionsOfEach).to.equal(512)
   })
 
+  it('has no more connections where those that were used are cut, and no time that runs while an attempt waits for one', async () => {
+    const { connect } = await import('node:net')
+    const sockets: Socket[] = []
+    let most = 0
+    stage.share(
+      {},
+      {
+        connect: place => {
+          sockets.push(connect(place))
+          most = Math.max(most, sockets.filter(({ destroyed }) => !destroyed).length)
+          return sockets.at(-1)!
+        }
+      }
+    )
+    for (let at = 0; at < 255; at++) stage.egress.join({ renew: () => undefined, shareChanged: () => undefined })
+    const endpoint = stage.endpoint(url)
+    const send = (timeoutMs = 10_000) => endpoint.send(attempt({ timeoutMs })).then(answerOf)
+    receiver.answer = () => undefined
+    const first = [send(), send()]
+    for (const { socket } of await receiver.requests(2)) socket.write(ANSWER_204)
+    expect(await Promise.all(first)).to.deep.equal([204, 204])
+    const used = receiver.sockets.slice()
+    receiver.answer = ({ socket }) => void (used.includes(socket) ? socket.destroy() : undefined)
+    // The third one waits for as long as the others take, which is longer than its own time.
+    const sent = [send(150), send(150), send(100)]
+    await receiver.requests(6)
+    receiver.answer = ({ socket }) => void socket.write(ANSWER_204)
+    expect(await Promise.all(sent)).to.deep.equal(['late', 'late', 204])
+    expect(most).to.equal(2)
+  })
+
   it('may be at any of the addresses of its name that are allowed', async () => {
     const second = await stage.receiver('127.0.0.3', receiver.port)
     let addresses = ['10.0.0.1', '127.0.0.2', '127.0.0.3']
