@@ -4,6 +4,11 @@ import type { Attempt } from './endpoint/attempt.js'
 
 /** nginx refuses a line of a head above 8 KiB. */
 const LONGEST_KEY = 3 * 1024
+/** Limit of the value of a header that comes from a record, in bytes. */
+const MAX_HEADER_BYTES = 8 * 1024
+/** Limit of all of them, with their names. */
+const MAX_HEADERS_BYTES = 16 * 1024
+const LINE_BYTES = ': \r\n'.length
 /** What a value of a header may not have: control characters but the tab. */
 const FORBIDDEN = /[^\t\x20-\x7e\x80-\xff]/
 
@@ -25,7 +30,7 @@ export interface RequestSettings {
 export type RecordRequest =
   | {
       readonly attempt: Omit<Attempt, 'timeoutMs'>
-      /** Headers of the record that HTTP forbids. */
+      /** Headers of the record that HTTP forbids, or that are too large. */
       readonly leftOut: number
     }
   /** The record cannot be sent at all, as an endpoint would answer 413. */
@@ -60,13 +65,18 @@ export function requestOf(
   if (key !== null && key.length > LONGEST_KEY) headers.push(['x-castellan-key-bytes', String(key.length)])
   else if (key !== null) headers.push(['x-castellan-key', key.toString('base64')])
   if (value === null) headers.push(['x-castellan-null', 'value'])
-  let leftOut = 0
+  let [leftOut, leftBytes] = [0, MAX_HEADERS_BYTES]
   for (const header of record.headers) {
     const name = header.key.toLowerCase()
     if (name !== 'traceparent' && !recordHeaders.includes(name)) continue
-    const text = header.value?.toString('latin1')
-    if (text === undefined || FORBIDDEN.test(text)) leftOut++
-    else headers.push([name, text])
+    const text =
+      header.value !== null && header.value.length <= MAX_HEADER_BYTES ? header.value.toString('latin1') : undefined
+    const bytes = name.length + (text?.length ?? 0) + LINE_BYTES
+    if (text === undefined || bytes > leftBytes || FORBIDDEN.test(text)) leftOut++
+    else {
+      headers.push([name, text])
+      leftBytes -= bytes
+    }
   }
   return { attempt: { id, body, headers }, leftOut }
 }
