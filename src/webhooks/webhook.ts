@@ -80,6 +80,8 @@ export class Webhook {
   #timer: NodeJS.Timeout | undefined
   #askTimer: NodeJS.Timeout | undefined
   #testedAt = Number.NEGATIVE_INFINITY
+  /** Tests under way. */
+  #tests = 0
   #said: string | undefined
 
   constructor(definition: WebhookDefinition, deps: WebhookDeps) {
@@ -148,7 +150,7 @@ export class Webhook {
   }
 
   #closeLeft(): void {
-    if (this.#pace.inFlight > 0 && !this.#isClosing) return
+    if (this.#pace.inFlight + this.#tests > 0 && !this.#isClosing) return
     for (const sender of this.#leaving) sender.close()
     this.#leaving.clear()
   }
@@ -265,7 +267,10 @@ export class Webhook {
       ['content-type', contentType],
       ['x-castellan-test', 'true']
     ] as const
+    this.#tests++
     const answer = await this.#sender.send({ id, body: Buffer.alloc(0), headers, timeoutMs }, this.#cut.signal)
+    this.#tests--
+    this.#closeLeft()
     return { type: 'sent', id, answer, ms: Math.round(clock() - startedAt) }
   }
 

@@ -42,7 +42,7 @@ describe('webhooks', () => {
   }
 
   function open(changes: Partial<WebhookDefinition> & { readonly topic: string }, over = castellan): Webhooks {
-    const webhooks = webhooksOf(over, endpoint)
+    const webhooks = webhooksOf(over, () => endpoint)
     all.set(over, [...(all.get(over) ?? []), webhooks])
     webhooks.configure([hook(changes)])
     return webhooks
@@ -270,5 +270,19 @@ describe('webhooks', () => {
     expect(sent!.body).to.have.length(0)
     expect(await webhooks.test('hook')).to.include({ type: 'tooSoon' })
     expect(await webhooks.test('other')).to.deep.equal({ type: 'unknownWebhook' })
+  })
+
+  it('wait for the answer to a test whose definition changes meanwhile, and end its connections then', async () => {
+    const topic = await stage.topic()
+    const former = (endpoint = new FakeEndpoint())
+    const webhooks = open({ topic })
+    const tested = webhooks.test('hook')
+    endpoint = new FakeEndpoint(() => 204)
+    const [sent] = former.attempts
+    webhooks.configure([hook({ topic, maxInFlight: 3 })])
+    expect(former.isClosed).to.equal(false)
+    sent!.answer(204)
+    expect(await tested).to.deep.include({ answer: { kind: 'status', status: 204, retryAfterMs: undefined } })
+    expect(former.isClosed).to.equal(true)
   })
 })
