@@ -55,6 +55,7 @@ export class GatewayWebhooks {
     this.#egress = new Egress({
       settings: egressSettingsOf(config),
       clock: performanceClock,
+      log,
       places: () => this.#places(),
       isLoopbackNamed: usesEmbeddedBroker(config) && listensOnLoopbackOnly(config, deps.apis)
     })

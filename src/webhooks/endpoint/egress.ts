@@ -1,13 +1,13 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
-import type { MonotonicClock } from '../../core/model.js'
 import { addressProblem, type NamedNetworks, namedNetworks, type Place, type Target } from './addresses.js'
 import { AttemptFailure } from './attempt-failure.js'
 import type { AttemptTime } from './attempt-time.js'
 import { HandshakePace } from './handshake-pace.js'
 import { type NameResolver, Names } from './names.js'
 import { type Connect, opened, secured } from './opened.js'
+import { PlaceNames, type PlaceNamesDeps } from './place-names.js'
 
 /** Limit of the connections of all endpoints of a process. */
 const MAX_CONNECTIONS = 512
@@ -22,9 +22,8 @@ export interface EgressSettings {
   readonly ca?: string | undefined
 }
 
-export interface EgressDeps {
+export interface EgressDeps extends PlaceNamesDeps {
   readonly settings: EgressSettings
-  readonly clock: MonotonicClock
   /** The listeners of the gateway and its workers, brokers, peers and the registry, at this moment. */
   readonly places: () => readonly Place[]
   /** Whether loopback addresses may be asked although they are not named: Kafka is embedded, and only loopback is listened on. */
@@ -49,6 +48,7 @@ export interface EgressUser {
 export class Egress {
   readonly #deps: EgressDeps
   readonly #names: Names
+  readonly #placeNames: PlaceNames
   readonly #handshakes: HandshakePace
   readonly #users = new Set<EgressUser>()
   #networks!: NamedNetworks
@@ -57,6 +57,7 @@ export class Egress {
   constructor(deps: EgressDeps) {
     this.#deps = deps
     this.#names = new Names(deps)
+    this.#placeNames = new PlaceNames(deps)
     this.#handshakes = new HandshakePace(deps.clock)
     this.#set(deps.settings)
   }
@@ -120,12 +121,10 @@ export class Egress {
   }
 
   async #addressesOfPlace(host: string, port: number, time: AttemptTime): Promise<readonly string[]> {
-    try {
-      return await this.#names.addressesOf(host, time)
-    } catch (error) {
-      if (time.signal.aborted) throw error
-      throw new AttemptFailure('address', `port ${port} is that of ${host}, whose addresses are not known`)
-    }
+    const addresses = await this.#placeNames.addressesOf(host)
+    time.signal.throwIfAborted()
+    if (addresses !== undefined) return addresses
+    throw new AttemptFailure('address', `port ${port} is that of ${host}, whose addresses are not known`)
   }
 
   #set({ networks, ca }: EgressSettings): void {

@@ -12,7 +12,7 @@ const CACHED_MS = 5_000
 const MAX_LOOK_UPS = 16
 /** Maximum number of addresses of each family; more are ignored. */
 const MAX_ADDRESSES = 32
-const LOCALHOST: readonly string[] = ['127.0.0.1', '::1']
+export const LOCALHOST: readonly string[] = ['127.0.0.1', '::1']
 
 /** What is used of Node's resolver. */
 export type NameResolver = Pick<Resolver, 'resolve4' | 'resolve6' | 'cancel'>

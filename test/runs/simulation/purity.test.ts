@@ -35,6 +35,7 @@ const outside: Readonly<Record<string, string>> = {
   'cli/worker.ts': 'is the process of such a worker',
   'deployment/gateways/gateway-peers.ts': 'looks for other gateways, and a simulated world has one',
   'webhooks/endpoint/names.ts': 'asks name servers, and a simulated world has endpoints of its own',
+  'webhooks/endpoint/place-names.ts': 'looks up names of the cluster, and a simulated world has endpoints of its own',
   'http/page/ask.ts': 'runs in the browser of an operator',
   'http/server/listener.ts': 'asks whether it is a worker, and is none in a simulated world',
   'server/config/tokens.ts': 'runs commands that print tokens, which no simulated world has',

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
 import { performanceClock } from '../../../src/core/clocks.js'
+import { silentLogger } from '../../../src/core/model.js'
 import type { Attempt, AttemptResult } from '../../../src/webhooks/endpoint/attempt.js'
 import { Egress, type EgressDeps, type EgressSettings } from '../../../src/webhooks/endpoint/egress.js'
 import { Endpoint, type EndpointSettings } from '../../../src/webhooks/endpoint/endpoint.js'
@@ -94,6 +95,7 @@ export class EndpointStage {
     this.egress = new Egress({
       settings: { networks: ['127.0.0.0/8', '::1/128'], ...settings },
       clock: performanceClock,
+      log: silentLogger,
       places: () => this.places,
       isLoopbackNamed: false,
       ...deps

@@ -355,17 +355,27 @@ describe('an endpoint of a webhook', () => {
     }
     stage.places = [{ host: '127.0.0.1', port: port + 1 }]
     expect(answerOf(await stage.endpoint(url).send(attempt()))).to.equal(204)
-    stage.share({}, { createResolver: (() => ({ resolve4: refuse, resolve6: refuse, cancel: refuse })) as never })
+    stage.share({}, { lookUpPlace: () => refuse('EAI_AGAIN') })
     stage.places = [{ host: 'broker', port }]
     expect(await stage.endpoint(url).send(attempt())).to.deep.equal({
       kind: 'address',
       message: `port ${port} is that of broker, whose addresses are not known`
     })
     expect(receiver.received).to.have.lengthOf(1)
+    stage.share({}, { lookUpPlace: () => Promise.resolve(['10.0.0.1', '127.0.0.1']) })
+    expect(await stage.endpoint(url).send(attempt())).to.deep.equal({ kind: 'address', message: refused })
+  })
+
+  it('may be at the port of a registry whose name has no address, whatever name servers say of it', async () => {
+    stage.share({}, { lookUpPlace: () => refuse('ENOTFOUND'), createResolver: noResolver })
+    stage.places = [{ host: 'schema-registry', port: receiver.port }]
+    expect(answerOf(await stage.endpoint(url).send(attempt()))).to.equal(204)
   })
 })
 
 const closed = (socket: Socket): Promise<void> =>
   new Promise(resolve => (socket.closed ? resolve() : socket.once('close', () => resolve())))
 
-const refuse = (): Promise<never> => Promise.reject(Object.assign(new Error('no'), { code: 'ENOTFOUND' }))
+const refuse = (code = 'ENOTFOUND'): Promise<never> => Promise.reject(Object.assign(new Error('no'), { code }))
+
+const noResolver = (() => ({ resolve4: () => refuse(), resolve6: () => refuse(), cancel: refuse })) as never
