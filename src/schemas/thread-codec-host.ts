@@ -182,10 +182,13 @@ export class ThreadCodecs implements CodecHost {
   /**
    * The thread is given one message at a time, and gives back what it has not begun in time: so owners take turns. Work of an
    * owner that has taken long is given alone: others would have to be done again with a thread that it ends.
+   *
+   * @param first is given before all else, and alone
    */
-  #send(): void {
+  #send(first?: Job): void {
     if (this.#sent.length > 0 || this.#isClosed) return
-    this.#takeInTurn()
+    if (first === undefined) this.#takeInTurn()
+    else this.#give(first)
     if (this.#sent.length === 0) return
     this.#thread ??= this.#start()
     this.#seen = { place: 0, sinceMs: 0 }
@@ -212,15 +215,20 @@ export class ThreadCodecs implements CodecHost {
       if (isAlone && this.#sent.length > 0) break
       const job = this.#lines.take(owner)
       if (job === undefined) continue
-      const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
-      for (const codec of unread) {
-        this.#keep(codec)
-        this.#sent.push({ job, codec })
-      }
-      if (job.work !== undefined) this.#sent.push({ job, codec: undefined })
-      bytes += textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
+      bytes += this.#give(job)
       if (isAlone) break
     }
+  }
+
+  /** @returns the bytes that are sent for it */
+  #give(job: Job): number {
+    const unread = job.codecs.filter(({ number }) => this.#kept.get(number) === undefined)
+    for (const codec of unread) {
+      this.#keep(codec)
+      this.#sent.push({ job, codec })
+    }
+    if (job.work !== undefined) this.#sent.push({ job, codec: undefined })
+    return textLengthOf(unread) + (job.work === undefined ? 0 : job.bytes)
   }
 
   #keep(codec: HostedCodec): void {
@@ -310,7 +318,10 @@ export class ThreadCodecs implements CodecHost {
     void thread.worker.terminate()
   }
 
-  /** What the thread was at fails, unless it was done just in time; all else is done by the next thread. */
+  /**
+   * What the thread was at fails, unless it was done just in time; all else is done by the next thread. Where the memory was at an
+   * end, others may have taken it: then the next thread does that work first and alone, before it is what fails.
+   */
   #ended({ problem, progress, slowCall, hasAnswered }: Thread): void {
     this.#thread = undefined
     this.#kept.clear()
@@ -321,7 +332,10 @@ export class ThreadCodecs implements CodecHost {
     const culprit = this.#sent[place - 1]?.job ?? (problem && this.#onlyJobSent())
     const cause = problem === undefined ? `${this.#limitMs} ms` : `the memory that it may have (${problem.message})`
     this.#isCareful = culprit === undefined && problem !== undefined
+    const isAlone = !hasAnswered && this.#onlyJobSent() === culprit
+    const suspect = problem !== undefined && slowCall === undefined && !isAlone ? culprit : undefined
     if (isBroken) for (const { settle } of this.#jobsSent()) settle(problem)
+    else if (suspect !== undefined) this.#sent = this.#sent.filter(({ job }) => job !== suspect)
     else if (culprit !== undefined) {
       this.#lines.charge(culprit.owner, performance.now() - this.#sentAtMs)
       this.#sent = this.#sent.filter(({ job }) => job !== culprit)
@@ -330,10 +344,10 @@ export class ThreadCodecs implements CodecHost {
     if (isBroken) this.#sent = []
     // A thread that has little of a busy processor takes long to die, and that is not their fault.
     const overdueAtMs = performance.now() + MAX_REDONE_WAIT_MS
-    for (const job of this.#jobsSent()) job.overdueAtMs = overdueAtMs
+    for (const job of [suspect, ...this.#jobsSent()]) if (job !== undefined) job.overdueAtMs = overdueAtMs
     this.#takeBack()
     this.#rest()
-    this.#send()
+    this.#send(suspect)
   }
 }
 

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { OverloadedError } from '../../src/core/errors.js'
+import { AT_CALL } from '../../src/schemas/codec-core.js'
 import { type HostedCodec, WorkEndedError, type WorkItem } from '../../src/schemas/codec-host.js'
 import type { SchemaFormat } from '../../src/schemas/registry.js'
 import { Schemas } from '../../src/schemas/schemas.js'
@@ -324,6 +325,31 @@ describe('the thread of the schemas', () => {
       .to.be.instanceOf(WorkEndedError)
       .with.property('message')
       .that.matches(/memory/)
+  })
+
+  it('fails no work for the memory that schemas of others have taken, and what takes it all alone once', async () => {
+    // Each schema leaves something behind, of which the thread can hold two; the schema 13 does not fit at all.
+    const code = `
+      import { parentPort, workerData } from 'node:worker_threads'
+      let held = 0
+      parentPort.on('message', ({ calls }) => {
+        for (const [at, { codec }] of calls.entries()) {
+          Atomics.store(workerData.progress, ${AT_CALL}, at + 1)
+          if (++held > 2 || codec === 13) throw Object.assign(new Error('no memory'), { code: 'ERR_WORKER_OUT_OF_MEMORY' })
+        }
+        const opened = { type: 'opened', name: undefined, heldBytes: 1 }
+        parentPort.postMessage({ results: calls.map(() => opened), tookMs: calls.map(() => 0) })
+      })`
+    host = new ThreadCodecs({ worker: new URL(`data:text/javascript,${encodeURIComponent(code)}`) })
+    const source = { format: 'AVRO', source: { text: STRING, used: new Map() }, isStrict: false } as const
+    const opened = async (number: number, owner = `owner ${number}`): Promise<string> =>
+      host.open({ number, source }, owner).then(
+        ({ type }) => type,
+        (error: Error) => error.name
+      )
+    for (const number of [1, 2, 3, 4, 5]) expect(await opened(number), String(number)).to.equal('opened')
+    const all = await Promise.all([6, 7, 13, 8, 9, 10, 11].map(number => opened(number)))
+    expect(all).to.deep.equal(['opened', 'opened', 'WorkEndedError', 'opened', 'opened', 'opened', 'opened'])
   })
 
   it('does again what it had begun to do when it died of other work, however long that took', async () => {
