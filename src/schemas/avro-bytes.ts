@@ -97,8 +97,9 @@ export class AvroWriter {
       throw new RangeError('it takes too many steps, which the types of values in unions save')
   }
 
-  countTrial(expected: string, value: unknown): void {
-    if (++this.#trials > MAX_TRIALS) misfit(`${expected}, with its type`, value)
+  /** Counts a try of a type of a union. */
+  mayTry(): boolean {
+    return ++this.#trials <= MAX_TRIALS
   }
 
   byte(value: number): void {

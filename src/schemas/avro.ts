@@ -253,18 +253,22 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean, room: 
 
 class Union implements AvroType {
   readonly tag = 'union'
-  readonly title: string
   readonly #types: readonly AvroType[]
   readonly #isStrict: boolean
   readonly #places: ReadonlyMap<string, number>
   readonly #starts: readonly string[]
 
   constructor(types: readonly AvroType[], isStrict: boolean) {
-    this.title = `one of ${types.slice(0, SHOWN_SYMBOLS).map(titleOf).join(', ')}${types.length > SHOWN_SYMBOLS ? ', …' : ''}`
     this.#types = types
     this.#isStrict = isStrict
     this.#places = new Map(types.map(({ tag }, place) => [tag, place]))
     this.#starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
+  }
+
+  /** Made for an error only: an enum may have long names, and very many unions. */
+  get title(): string {
+    const titles = this.#types.slice(0, SHOWN_SYMBOLS).map(titleOf).join(', ')
+    return `one of ${titles}${this.#types.length > SHOWN_SYMBOLS ? ', …' : ''}`
   }
 
   accepts(value: Json): boolean {
@@ -306,7 +310,7 @@ class Union implements AvroType {
     const { length, depth } = out
     let only: Buffer | undefined
     for (const place of some) {
-      out.countTrial(this.title, value)
+      if (!out.mayTry()) misfit(`${this.title}, with its type`, value)
       let written: Buffer | undefined
       try {
         this.#writeAs(out, place, value)

@@ -264,6 +264,7 @@ function ofDraft(draft: Draft): Ajv {
 /** The schema without its draft, which is known then. */
 function checked(schema: unknown, draft: Draft): AnySchema {
   const checks = ofDraft(draft)
+  if (schema === null) throw new Error('schema must be object,boolean')
   const { $schema, ...bare } = schema as Exclude<AnySchema, boolean>
   const plain = isObject(schema) ? bare : (schema as AnySchema)
   if (!checks.validateSchema(plain)) throw new Error(checks.errorsText(checks.errors, { dataVar: 'schema' }))

@@ -12,6 +12,7 @@ const TOO_SLOW = /needs more than 1000 ms|unresolvable extensions|more than 2000
 const answers: Readonly<Record<string, RegExp | readonly RegExp[]>> = {
   defaults: /^records\[1\].value: the records would have more than 16777216 bytes/,
   arrayOfNulls: TOO_LONG,
+  longTitles: /^accepted$/,
   refusals: /^300$/,
   emptyMessages: TOO_LONG,
   emptyEntries: TOO_LONG,

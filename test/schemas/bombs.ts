@@ -100,6 +100,14 @@ const bombs: Readonly<Record<string, () => Promise<unknown>>> = {
     }
     return Math.round(process.memoryUsage().external / MIB)
   },
+  async longTitles() {
+    const named = field('e', { type: 'enum', name: 'E', symbols: ['x'.repeat(400_000)] })
+    const unions = Array.from({ length: 12_000 }, (_, at) => field(`f${at}`, ['null', 'E']))
+    return avro(record('R', named, ...unions)).then(
+      () => 'accepted',
+      (error: Error) => error.message
+    )
+  },
   async refusals() {
     // Registries repeat the schema that they refuse.
     registry.script = ({ body }) => ({ status: 422, body: { error_code: 42201, message: `Invalid schema ${body}` } })

@@ -223,6 +223,7 @@ const exact: readonly (readonly [schema: string, good: readonly string[], bad: r
 const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ['{', /JSON/],
   ['5', /schema must be object,boolean/],
+  ['null', /schema must be object,boolean/],
   ['{"type":"strin"}', /schema\/type must be equal to one of the allowed values/],
   [
     '{"$schema":"http://json-schema.org/draft-04/schema#","exclusiveMaximum":5}',
