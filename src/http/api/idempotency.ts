@@ -265,7 +265,11 @@ export class Idempotency {
     })
   }
 
-  /** One that was certainly not carried out is tried again when it is its turn; one that may have been is not. */
+  /**
+   * One that was certainly not carried out is tried again when it is its turn; one that may have been is not. Two with one key that
+   * are sent at the same time over two connections may change places, since one takes its place when it is refused. Those of one
+   * connection cannot: each begins when the one before it is answered.
+   */
   async #passedOn(request: KeyedRequest, waiting: WaitingBody, held: HeldRequest): Promise<void> {
     const { exchange, asked, route } = request
     const { owners, count } = this.#deps
