@@ -3,7 +3,19 @@ import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { seenBy } from '../../http/api/endpoint.js'
 import type { GroupDescription, GroupOffset } from '../../verbs/verbs.js'
 import { ToolError } from './failures.js'
-import { cursor, groupName, PAGE, pageOf, requireRight, type ToolCall, tool, topicName } from './tool.js'
+import {
+  cursor,
+  cursorAfter,
+  fittingRows,
+  groupName,
+  nameBefore,
+  PAGE,
+  pageOf,
+  requireRight,
+  type ToolCall,
+  tool,
+  topicName
+} from './tool.js'
 import { requireTopic } from './topic-tools.js'
 
 /** Topics that a group is listed with. */
@@ -13,6 +25,8 @@ const MAX_PARTITIONS = 50
 /** Partitions of a group whose ends are looked up together. */
 const MAX_LOOKED_UP = 1_000
 const MAX_MEMBERS = 50
+/** Characters of the name that a client has given itself. */
+const MAX_CLIENT = 256
 
 export const listGroups = tool(
   {
@@ -29,8 +43,8 @@ async function consumerGroups(call: ToolCall, cursor: string | undefined): Promi
   const { caller, verbs } = call
   const isVisible = seenBy(caller, 'groups.describe', 'group')
   const all = await verbs.groups.describe('all', LOOK_UP_TIMEOUT_MS, group => isVisible({ group }))
-  const { page, next } = pageOf([...all.keys()], cursor)
-  return { groups: page.map(name => rowOf(call, all.get(name)!)), next }
+  const { rows, next } = pageOf([...all.keys()], cursor, name => rowOf(call, all.get(name)!))
+  return { groups: rows, next }
 }
 
 function rowOf({ caller }: ToolCall, { groupId: group, state, type, members }: GroupDescription): object {
@@ -45,13 +59,15 @@ async function shareGroups(call: ToolCall, cursor: string | undefined): Promise<
   const { caller, verbs } = call
   const isListed = seenBy(caller, 'shareGroups.list', 'group')
   const isVisible = seenBy(caller, 'shareGroups.list', 'topic+group')
-  const only = { after: cursor, most: PAGE, includes: (group: string) => isListed({ group }) }
+  const only = { after: nameBefore(cursor), most: PAGE, includes: (group: string) => isListed({ group }) }
   const { groups, next } = await verbs.shareGroups.list(only, LOOK_UP_TIMEOUT_MS)
   const rows = groups.map(({ groupId: group, state, members, topics }) => {
     const visible = topics.filter(topic => isVisible({ topic, group }))
     return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS) }
   })
-  return { groups: rows, next }
+  const fitting = fittingRows(rows)
+  const after = fitting.length < rows.length ? fitting.at(-1)!.group : next
+  return { groups: fitting, next: after && cursorAfter(after) }
 }
 
 export const groupLag = tool(
@@ -134,7 +150,7 @@ export const queueStatus = tool(
       member_count: members.length,
       members: members
         .slice(0, MAX_MEMBERS)
-        .map(({ clientId, clientHost }) => ({ client: clientId, host: clientHost })),
+        .map(({ clientId, clientHost }) => ({ client: clientId.slice(0, MAX_CLIENT), host: clientHost })),
       partitions: partitions.slice(0, PAGE).map(({ partition, startOffset, lag, error }) => ({
         partition,
         first_unsettled: startOffset,

@@ -10,7 +10,7 @@ import { requireTopic } from './topic-tools.js'
 
 /** Records of one call. */
 const COUNT = { most: 100, usual: 20 }
-/** Bytes of the answer: its records are in it twice, as text and as structured content. */
+/** Bytes of the records in the answer, which has them twice, as text and as structured content. */
 const BYTES = { most: 128 * 1024, usual: 32 * 1024 }
 /** How many times further back it looks for the last records, and how far at most. */
 const WIDER = 16
@@ -39,7 +39,7 @@ export const readMessages = tool(
       from: z.enum(['latest', 'earliest']).default('latest').describe('latest: the last ones of each partition'),
       offsets: offsets.optional().describe('Offset to begin at, by partition; instead of from'),
       count: z.int().min(1).max(COUNT.most).default(COUNT.usual),
-      max_bytes: z.int().min(1_024).max(BYTES.most).default(BYTES.usual).describe('Of the answer'),
+      max_bytes: z.int().min(1_024).max(BYTES.most).default(BYTES.usual).describe('Of the records in the answer'),
       encoding: z.enum(READ_ENCODINGS).default('auto').describe('auto: by schema, else text; base64: the exact bytes')
     }),
     output: z.object({

@@ -80,14 +80,43 @@ const MAX_GROUP = 1_024
 
 export const topicName = z.string().min(1).max(MAX_TOPIC)
 export const groupName = z.string().min(1).max(MAX_GROUP)
-export const cursor = z.string().max(MAX_GROUP).optional().describe('next of the page before')
+/** Names of Kafka have at most 32,767 bytes. */
+const MAX_CURSOR = 3 * 32_767
+/** Rows of one page that have more bytes are left for the next one: who names a group chooses how long its row is. */
+const MAX_PAGE_BYTES = 32 * 1024
 
-/** One page of names in their order. @param after names that come later; absent: all */
-export function pageOf(
+export const cursor = z.string().max(MAX_CURSOR).optional().describe('next of the page before')
+
+/** The cursor that goes on after a name: invisible characters of the name would not come back as they are. */
+export const cursorAfter = (name: string): string => encodeURIComponent(name)
+
+/** The name after which a cursor goes on. @throws ToolError where it is no cursor */
+export function nameBefore(cursor: string | undefined): string | undefined {
+  try {
+    return cursor && decodeURIComponent(cursor)
+  } catch {
+    throw new ToolError('invalidArguments', ['cursor'])
+  }
+}
+
+/** One page of names in their order. @throws ToolError where the cursor is none */
+export function pageOf<Row>(
   names: readonly string[],
-  after = ''
-): { readonly page: readonly string[]; readonly next?: string } {
-  const later = [...names].sort().filter(name => name > after || after === '')
-  const page = later.slice(0, PAGE)
-  return later.length > PAGE ? { page, next: page.at(-1)! } : { page }
+  cursor: string | undefined,
+  rowOf: (name: string) => Row
+): { readonly rows: readonly Row[]; readonly next?: string } {
+  const after = nameBefore(cursor)
+  const later = [...names].sort().filter(name => after === undefined || name > after)
+  const rows = fittingRows(later.slice(0, PAGE).map(rowOf))
+  return later.length > rows.length ? { rows, next: cursorAfter(later[rows.length - 1]!) } : { rows }
+}
+
+/** The first ones that fit into a page, one in any case. */
+export function fittingRows<Row>(rows: readonly Row[]): readonly Row[] {
+  let bytes = 0
+  const tooMany = rows.findIndex((row, at) => {
+    bytes += Buffer.byteLength(JSON.stringify(row))
+    return at > 0 && bytes > MAX_PAGE_BYTES
+  })
+  return tooMany < 0 ? rows : rows.slice(0, tooMany)
 }

@@ -38,8 +38,8 @@ export const listTopics = tool(
     const isListed = ({ topic, errorCode }: TopicMetadata): boolean =>
       errorCode === errorCodes.NONE && topic.startsWith(prefix) && isVisible({ topic })
     const names = [...all.values()].filter(isListed).map(({ topic }) => topic)
-    const { page, next } = pageOf(names, cursor)
-    return { topics: page.map(name => rowOf(all.get(name)!)), next }
+    const { rows, next } = pageOf(names, cursor, name => rowOf(all.get(name)!))
+    return { topics: rows, next }
   }
 )
 

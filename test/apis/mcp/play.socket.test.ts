@@ -230,6 +230,26 @@ describe('tools for agents', () => {
     expect((await small).status).to.equal(200)
   })
 
+  it('list groups with very long names in pages of some bytes, and go on after each, also after invisible characters', async () => {
+    const verbs = new FakeVerbs()
+    const names = Array.from({ length: 10 }, (_, n) => `g\u200b%${n}${'g'.repeat(30_000)}`)
+    const described = { state: 'Empty', type: 'classic', members: [] }
+    verbs.describe = (async () => new Map(names.map(groupId => [groupId, { ...described, groupId }]))) as never
+    const opened = await open(verbs)
+    const seen: string[] = []
+    for (let cursor: unknown; ; ) {
+      const { structuredContent } = await opened.call('list_groups', { cursor })
+      const { groups, next } = structuredContent as { groups: { group: string }[]; next?: string }
+      expect(Buffer.byteLength(JSON.stringify(groups))).to.be.below(70_000)
+      seen.push(...groups.map(({ group }) => group))
+      cursor = next
+      if (next === undefined || seen.length > names.length) break
+    }
+    expect(seen).to.deep.equal(names.map(name => name.replace('\u200b', '\\u200b')))
+    const wrong = (await opened.call('list_groups', { cursor: '%' })).structuredContent
+    expect(wrong).to.deep.include({ error: 'invalidArguments', arguments: ['cursor'] })
+  })
+
   it('show values and schemas of a registry, and its words only as such', async () => {
     const registry = new ScriptedRegistry()
     const settings = schemasSettings.parse({ registry: { urls: ['http://registry.example'] } })
