@@ -9,7 +9,6 @@ import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoin
 import { LongList, type LongLists } from '../../http/api/long-lists.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import type { TopicMetadata } from '../../verbs/verbs.js'
 import type { ConfluentAnswers } from './answers.js'
@@ -74,12 +73,9 @@ export function answerAllowed(
     const result = await work().catch(error => {
       throw error instanceof CastellanError ? problemOf(error, topic) : error
     })
-    if (result instanceof LongList) {
-      const made = await parts.longLists.make(result, client, exchange.response)
-      if (made === undefined) return
-      holdUntilLeft(exchange.response, parts.records, made.held)
-      answers.long(exchange, version, made)
-    } else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
+    if (result instanceof LongList)
+      await parts.longLists.answer(result, client, exchange.response, made => answers.long(exchange, version, made))
+    else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
   })
 }
 

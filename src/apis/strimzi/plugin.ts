@@ -3,6 +3,7 @@ import { type ApiContext, type ApiPlugin, capacityWaitMsOf, MAX_LOOK_UPS } from 
 import { ApiError } from '../../http/api/api-answers.js'
 import { answerPreflights } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
+import { LongLists } from '../../http/api/long-lists.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, isOnOwnPort } from '../../http/exchange/exchange.js'
@@ -27,7 +28,9 @@ export const strimziPlugin =
     const { access, lifetime, log, settings, version = '0' } = context
     const { corsMethods, durability, syncTimeoutMs: deadlineMs } = settings
     const answers = new StrimziAnswers(log)
-    const parts: BridgeParts = { lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'), pool: bodyPool(), access, answers }
+    const lookUps = new Shares(MAX_LOOK_UPS, 'look-ups')
+    const longLists = new LongLists(context.records)
+    const parts: BridgeParts = { lookUps, longLists, pool: bodyPool(), access, answers }
     if (corsMethods !== undefined) answerPreflights(app, { methods: corsMethods.join(','), headers: ALLOWED_HEADERS })
     const { maxBodyBytes } = settings
     const capacityWaitMs = capacityWaitMsOf(context)

@@ -4,6 +4,7 @@ import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { admits, admitsManager, admitsRuled, answerWork, seenBy } from '../../http/api/endpoint.js'
+import { LongList, lazily } from '../../http/api/long-lists.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
@@ -133,9 +134,13 @@ const lookUp = (
   receive({ parts, context: { verbs } }, exchange, { topicname: topic, partitionid: partition = '' }) {
     if (!admits(parts, exchange, verb, { topic })) return
     const caller = parts.access.callerOf(exchange.request)
-    answerWork(parts, exchange, async () =>
-      parts.answers.ok(exchange, await work({ verbs, caller, topic: topic ?? '', partition }))
-    )
+    const { answers, longLists } = parts
+    answerWork(parts, exchange, async client => {
+      const result = await work({ verbs, caller, topic: topic ?? '', partition })
+      if (result instanceof LongList)
+        await longLists.answer(result, client, exchange.response, made => answers.long(exchange, made))
+      else answers.ok(exchange, result)
+    })
   }
 })
 
@@ -166,6 +171,10 @@ const partitionJson = ({ partition, leaderId, replicas, isr }: Partition): objec
   replicas: replicas.map(broker => ({ broker, leader: broker === leaderId, in_sync: isr.includes(broker) }))
 })
 
+function* partitionsJson(partitions: readonly Partition[]): Iterable<object> {
+  for (const one of partitions) yield partitionJson(one)
+}
+
 /** A route about the process itself. */
 const plain = (path: string, summary: string, answers: Answers, receive: BridgeRoute['receive']): BridgeRoute => ({
   verb: 'none',
@@ -188,22 +197,30 @@ export const bridgeTopicRoutes = {
   listTopics: lookUp('topics', '/topics', 'The names of the topics', z.array(text), async ({ verbs, caller }) => {
     const all = await verbs.topics('all', LOOK_UP_TIMEOUT_MS)
     const isVisible = seenBy(caller, 'topics', 'topic')
-    const names = [...all.values()].filter(({ isInternal, topic }) => !isInternal && isVisible({ topic }))
-    return names.map(({ topic }) => topic).sort()
+    const isListed = ({ isInternal, topic }: TopicMetadata): boolean => !isInternal && isVisible({ topic })
+    const names = lazily(() =>
+      [...all.values()]
+        .filter(isListed)
+        .map(({ topic }) => topic)
+        .sort()
+    )
+    return new LongList('topics', '[', names, ']')
   }),
   getTopic: lookUp('topics', TOPIC, 'Settings and partitions of a topic', topicMetadata, async ask => {
     const { topic: name, verbs } = ask
     const { partitions } = await topicOf(ask)
     const entries = await verbs.admin.describeConfigs([{ type: 'topic', name }], LOOK_UP_TIMEOUT_MS)
     const configs = Object.fromEntries((entries.get(name) ?? []).map(entry => [entry.name, entry.value]))
-    return { name, configs, partitions: partitions.map(partitionJson) }
+    const empty = JSON.stringify({ name, configs, partitions: [] })
+    const end = empty.length - ']}'.length
+    return new LongList('topic', empty.slice(0, end), partitionsJson(partitions), empty.slice(end))
   }),
   listPartitions: lookUp(
     'topics',
     `${TOPIC}/partitions`,
     'The partitions of a topic',
     z.array(partitionObject),
-    async ask => (await topicOf(ask)).partitions.map(partitionJson)
+    async ask => new LongList('partitions', '[', partitionsJson((await topicOf(ask)).partitions), ']')
   ),
   getPartition: lookUp('topics', PARTITION, 'A partition', partitionObject, async ask =>
     partitionJson(await partitionOf(ask))

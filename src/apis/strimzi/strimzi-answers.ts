@@ -7,6 +7,7 @@ import type { Shares } from '../../core/shares.js'
 import { refusalStatus } from '../../http/access/access.js'
 import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
 import { type EndpointBase, withBytes } from '../../http/api/endpoint.js'
+import type { LongLists, MadeList } from '../../http/api/long-lists.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, type Reply } from '../../http/exchange/exchange.js'
@@ -43,6 +44,10 @@ export const bridgeProblemAnswer = ({ status, message, details: { members, heade
 export class StrimziAnswers extends ErrorAnswers {
   ok(asked: Reply, value: unknown): void {
     this.send(asked, 200, BRIDGE_TYPE, JSON.stringify(value))
+  }
+
+  long(asked: Reply, { body, held }: MadeList): void {
+    this.send(asked, 200, BRIDGE_TYPE, body, typeof body === 'string' ? {} : { held })
   }
 
   protected write(error: ApiError): ErrorAnswer {
@@ -109,6 +114,7 @@ export interface BridgeParts extends EndpointBase {
   readonly answers: StrimziAnswers
   /** Requests that wait for Kafka, by client. */
   readonly lookUps: Shares
+  readonly longLists: LongLists
   readonly pool: BufferPool
 }
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { holdUntilLeft } from '../exchange/leaving-records.js'
 import { SegmentedBody } from '../exchange/segmented-body.js'
 import { RoomWait } from './room-wait.js'
 
@@ -158,6 +159,19 @@ export class LongLists {
     await end
     if (this.#ends.get(key) === end) this.#ends.delete(key)
     return made
+  }
+
+  /** Makes a list as the answer, unless the client leaves. @throws what the items throw */
+  async answer(
+    list: LongList,
+    client: string | undefined,
+    response: ServerResponse,
+    send: (made: MadeList) => void
+  ): Promise<void> {
+    const made = await this.make(list, client, response)
+    if (made === undefined) return
+    holdUntilLeft(response, this.#records, made.held)
+    send(made)
   }
 
   async #make(
