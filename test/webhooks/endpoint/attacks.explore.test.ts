@@ -139,6 +139,7 @@ describe('an attacker with a name server and an endpoint', () => {
       {
         clock: () => performance.now() + elapsedMs,
         createResolver: names.createResolver,
+        lookUpPlace: name => names.createResolver().resolve4(name),
         hostAddresses: () => HOST_ADDRESSES,
         connect: place => {
           asked.push(place)
