@@ -4,6 +4,7 @@ import { lendingBugs } from './bugs/lending.js'
 import { producerBugs } from './bugs/producer.js'
 import { queueBugs } from './bugs/queues.js'
 import { routerBugs } from './bugs/router.js'
+import { webhookBugs } from './bugs/webhooks.js'
 import type { PlantedBug } from './plant.js'
 
 export const plantedBugs: readonly PlantedBug[] = [
@@ -12,5 +13,6 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...consumerBugs,
   ...lendingBugs,
   ...queueBugs,
+  ...webhookBugs,
   ...httpBugs
 ].sort((one, other) => (one.name < other.name ? -1 : 1))
