@@ -10,6 +10,7 @@ import { messageOf } from '../core/node-errors.js'
 import type { RecordBudget } from '../core/record-budget.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import type { Verbs } from '../verbs/verbs.js'
+import { ClosingSender } from './closing-sender.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
 import type { AttemptSender } from './endpoint/attempt.js'
 import type { Heads } from './heads.js'
@@ -64,9 +65,7 @@ export class Webhook {
   readonly #pace: Pace
   readonly #demand: LoopDemand
   readonly #run: RecordRun
-  #sender: AttemptSender
-  /** Attempts under way, by their sender. */
-  readonly #leaving = new Set<AttemptSender>()
+  #sender: ClosingSender
   #kafka: KafkaState | undefined
   #retentionMs: number | undefined
   #hasJoined = false
@@ -80,8 +79,6 @@ export class Webhook {
   #timer: NodeJS.Timeout | undefined
   #askTimer: NodeJS.Timeout | undefined
   #testedAt = Number.NEGATIVE_INFINITY
-  /** Tests under way. */
-  #tests = 0
   #said: string | undefined
 
   constructor(definition: WebhookDefinition, deps: WebhookDeps) {
@@ -91,7 +88,7 @@ export class Webhook {
     this.#deps = deps
     this.#log = withFields(deps.log, { webhook: name })
     this.#pace = new Pace({ ...deps, maxInFlight })
-    this.#sender = deps.openSender(definition)
+    this.#sender = new ClosingSender(deps.openSender(definition))
     this.#demand = new LoopDemand({ groupId: this.group, start: 'earliest', isPatient: true })
     this.#demand.setTopics([topic])
     this.#run = new RecordRun({
@@ -135,24 +132,16 @@ export class Webhook {
     if (isAnother) {
       this.#isGone = false
       this.#pace.reset()
+      this.#renewSender()
     }
-    this.#renewSender()
     this.#changed()
     this.#lookSoon()
   }
 
   /** Attempts under way keep their connections. */
   #renewSender(): void {
-    const former = this.#sender
-    this.#sender = this.#deps.openSender(this.#definition)
-    this.#leaving.add(former)
-    this.#closeLeft()
-  }
-
-  #closeLeft(): void {
-    if (this.#pace.inFlight + this.#tests > 0 && !this.#isClosing) return
-    for (const sender of this.#leaving) sender.close()
-    this.#leaving.clear()
+    this.#sender.leave()
+    this.#sender = new ClosingSender(this.#deps.openSender(this.#definition))
   }
 
   /** Ends the state `gone`, and any pause of the webhook. @returns false: there was neither */
@@ -226,7 +215,6 @@ export class Webhook {
 
   /** Takes records while few wait for their turn. Also while none are taken, so that this gateway stays a member. */
   #ask(): void {
-    this.#closeLeft()
     if (!this.#hasJoined || this.#isClosing || this.#demand.isAsking || this.#askTimer !== undefined) return
     if (this.#run.ready >= this.#definition.maxInFlight) return
     this.#deps.cluster.groups.ask(this.#demand, AT_ONCE, result => this.#answered(result))
@@ -267,10 +255,7 @@ export class Webhook {
       ['content-type', contentType],
       ['x-castellan-test', 'true']
     ] as const
-    this.#tests++
     const answer = await this.#sender.send({ id, body: Buffer.alloc(0), headers, timeoutMs }, this.#cut.signal)
-    this.#tests--
-    this.#closeLeft()
     return { type: 'sent', id, answer, ms: Math.round(clock() - startedAt) }
   }
 
@@ -318,7 +303,6 @@ export class Webhook {
     this.#cut.abort()
     this.#demand.close()
     this.#run.stop()
-    this.#closeLeft()
     this.#sender.close()
   }
 }

@@ -41,8 +41,12 @@ describe('webhooks', () => {
     })
   }
 
-  function open(changes: Partial<WebhookDefinition> & { readonly topic: string }, over = castellan): Webhooks {
-    const webhooks = webhooksOf(over, () => endpoint)
+  function open(
+    changes: Partial<WebhookDefinition> & { readonly topic: string },
+    over = castellan,
+    senders: Parameters<typeof webhooksOf>[1] = endpoint
+  ): Webhooks {
+    const webhooks = webhooksOf(over, senders)
     all.set(over, [...(all.get(over) ?? []), webhooks])
     webhooks.configure([hook(changes)])
     return webhooks
@@ -163,6 +167,31 @@ describe('webhooks', () => {
     expect(await members()).to.equal(1)
   })
 
+  it('close the sender of a former url when its own attempts have ended, and keep it where the url is the same', async () => {
+    const topic = await stage.topic()
+    const senders: FakeEndpoint[] = []
+    const webhooks = open({ topic }, castellan, () => {
+      senders.push(new FakeEndpoint())
+      return senders.at(-1)!
+    })
+    await write(topic, 'a')
+    await until(() => senders[0]!.open.size === 1)
+    webhooks.configure([hook({ topic, maxInFlight: 2 })])
+    webhooks.configure([hook({ topic, maxInFlight: 3, paused: true })])
+    expect(senders, 'neither pace nor state needs another one').to.have.length(1)
+    const tested = webhooks.test('hook')
+    webhooks.configure([hook({ topic, url: 'https://api.example.com/other' })])
+    const [former, next] = senders as [FakeEndpoint, FakeEndpoint]
+    expect(former.isClosed, 'two attempts are under way').to.equal(false)
+    await write(topic, 'b')
+    ;[...former.open].find(({ id }) => id.startsWith('test-'))!.answer(200)
+    expect(await tested).to.deep.include({ answer: status(200) })
+    former.attempts[0]!.answer(200)
+    await until(() => next.open.size === 1)
+    expect(former.isClosed, 'those of the next one do not keep it').to.equal(true)
+    expect(next.isClosed).to.equal(false)
+  })
+
   it('that pause for a Retry-After go on when they are resumed', async () => {
     const topic = await stage.topic()
     endpoint.answers = () => status(503, 3_600_000)
@@ -270,19 +299,5 @@ describe('webhooks', () => {
     expect(sent!.body).to.have.length(0)
     expect(await webhooks.test('hook')).to.include({ type: 'tooSoon' })
     expect(await webhooks.test('other')).to.deep.equal({ type: 'unknownWebhook' })
-  })
-
-  it('wait for the answer to a test whose definition changes meanwhile, and end its connections then', async () => {
-    const topic = await stage.topic()
-    const former = (endpoint = new FakeEndpoint())
-    const webhooks = open({ topic })
-    const tested = webhooks.test('hook')
-    endpoint = new FakeEndpoint(() => 204)
-    const [sent] = former.attempts
-    webhooks.configure([hook({ topic, maxInFlight: 3 })])
-    expect(former.isClosed).to.equal(false)
-    sent!.answer(204)
-    expect(await tested).to.deep.include({ answer: { kind: 'status', status: 204, retryAfterMs: undefined } })
-    expect(former.isClosed).to.equal(true)
   })
 })
