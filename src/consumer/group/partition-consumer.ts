@@ -196,7 +196,11 @@ export class PartitionConsumer {
 
   /** Reads the record of a message for the client that has it parked. See {@link TopicOffers.readAgain}. */
   readAgain(offset: Offset, onRead: (found: ReadAgain) => void): void {
-    if (this.#tracker !== undefined) this.#reader.readOne(this.#tracker, offset, onRead)
+    if (this.#tracker === undefined) return
+    this.#reader.readOne(this.#tracker, offset, (found, { type }) => {
+      // The log has lost its end: the read at the position finds out, and begins there.
+      onRead(type === 'beyond' ? 'notNow' : found)
+    })
   }
 
   /** The newest offer of the message; `undefined`: it is not offered, or settled. */
