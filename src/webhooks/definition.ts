@@ -25,3 +25,6 @@ export interface WebhookDefinition {
 
 /** The consumer group of a webhook. */
 export const groupOfWebhook = (name: string): string => `${WEBHOOK_GROUPS}${name}`
+
+/** What may be shown of its url. */
+export const originOf = ({ url }: Pick<WebhookDefinition, 'url'>): string => new URL(url).origin

@@ -58,8 +58,8 @@ export class Open implements Parkable {
   dueAt: number | undefined
   /** `undefined`: there was none. */
   tries: Tries | undefined
-  /** A person settles it: attempts wait until it is known whether that has succeeded. */
-  skipping: Promise<unknown> | undefined
+  /** It is being given up, or settled by a person: nothing else happens to it until it is known whether that has succeeded. */
+  settling: Promise<unknown> | undefined
   /** It is not this gateway's any more, or settled. */
   isOver = false
   /** Counted among those in memory. */

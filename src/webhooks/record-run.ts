@@ -246,7 +246,7 @@ export class RecordRun implements ParkingSink {
     this.#hold(open)
     const restMs = this.#restOf(open)
     const found = restMs > 0 ? 'notNow' : (open.record ?? (await this.#read(open)))
-    await open.skipping
+    await open.settling
     if (!open.isOver) {
       if (found === 'notNow') this.#pause(open, restMs || READ_PAUSE_MS)
       else if (found === 'gone') this.#gone(open)
@@ -312,6 +312,7 @@ export class RecordRun implements ParkingSink {
     const startedAt = clock()
     const result = await sender().send({ ...request.attempt, timeoutMs }, signal)
     this.#note(open, tries.attempts, answerOf(result), outcomeOf(result), clock() - startedAt)
+    await open.settling
     if (!open.isOver) await this.#judge(open, record, tries, result, attempt)
     else if (verdictOf(result) === 'done') this.#wasDelivered()
   }
@@ -377,14 +378,15 @@ export class RecordRun implements ParkingSink {
   async #giveUp(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
     if (this.#deps.definition().deadLetters === undefined || this.deadLettersStopped) return false
     if (!open.offers.isOpen(open)) return false
+    return this.#settling(open, this.#writeAndSettle(open, record, reason, status))
+  }
+
+  async #writeAndSettle(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
     this.#lettersInRow++
     const problem = await this.#write(open, record, reason, status)
-    if (problem === undefined) {
-      this.#settle(open)
-      return true
-    }
-    this.#lettersInRow = Math.max(0, this.#lettersInRow - 1)
-    return false
+    if (problem === undefined) this.#settle(open)
+    else this.#lettersInRow = Math.max(0, this.#lettersInRow - 1)
+    return problem === undefined
   }
 
   async #write(open: Open, record: KafkaRecord, reason: string, status: string): Promise<string | undefined> {
@@ -474,28 +476,47 @@ export class RecordRun implements ParkingSink {
   /** A person settles a record. */
   async skip(partition: number, offset: Offset): Promise<SkipResult> {
     const open = this.#partitions.get(partition)?.get(offset)
-    if (open === undefined || open.skipping !== undefined) return { type: 'notAtHand' }
-    const skipping = this.#skip(open)
-    open.skipping = skipping
-    const result = await skipping
-    open.skipping = undefined
-    return result
+    await open?.settling
+    if (open === undefined || open.isOver || open.settling !== undefined) return { type: 'notAtHand' }
+    return this.#settling(open, this.#skip(open))
+  }
+
+  async #settling<Result>(open: Open, work: Promise<Result>): Promise<Result> {
+    open.settling = work
+    try {
+      return await work
+    } finally {
+      open.settling = undefined
+    }
   }
 
   async #skip(open: Open): Promise<SkipResult> {
     if (this.#deps.definition().deadLetters !== undefined) {
-      const record = open.record ?? (await this.#read(open))
-      if (record === 'over') return { type: 'notAtHand' }
-      if (record === 'notNow') return { type: 'notWritten', message: 'the record cannot be read at the moment' }
-      const { answer = '' } = this.#notes.find(({ id }) => id === open.id) ?? {}
-      const problem = record === 'gone' ? undefined : await this.#write(open, record, 'skipped', String(answer))
+      const problem = await this.#writeSkipped(open)
       if (problem !== undefined) return { type: 'notWritten', message: problem }
     }
-    if (open.isOver) return { type: 'notAtHand' }
+    if (open.isOver || !open.offers.isOpen(open)) return { type: 'notAtHand' }
     this.totals.skipped++
     this.#settle(open)
     this.#startReady()
     return { type: 'skipped' }
+  }
+
+  /** @returns why there is no dead letter; `undefined`: there is one, or the record is over, or gone */
+  async #writeSkipped(open: Open): Promise<string | undefined> {
+    const { heads, definition } = this.#deps
+    const { isHeld } = open
+    if (!isHeld && !heads.maySend(definition().name)) return 'too many records are in memory at the moment'
+    this.#hold(open)
+    try {
+      const record = open.record ?? (await this.#read(open))
+      if (record === 'notNow') return 'the record cannot be read at the moment'
+      if (record === 'over' || record === 'gone' || !open.offers.isOpen(open)) return undefined
+      const { answer = '' } = this.#notes.find(({ id }) => id === open.id) ?? {}
+      return await this.#write(open, record, 'skipped', String(answer))
+    } finally {
+      if (!isHeld && (open.stage === 'parked' || open.isPausing)) this.#forget(open)
+    }
   }
 
   /** Ends all timers. */

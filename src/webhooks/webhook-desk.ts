@@ -6,7 +6,7 @@ import type { WebhookStatus } from './webhook-status.js'
 /**
  * - `skipped`: the record is settled, and a dead letter of it is written where the definition names a topic for them
  * - `notAtHand`: this gateway has not got the record, or it is not open
- * - `notWritten`: Kafka has not taken the dead letter; the record is open
+ * - `notWritten`: there is no dead letter; the record is open
  */
 export type SkipResult =
   | { readonly type: 'skipped' | 'notAtHand' | 'unknownWebhook' }

@@ -11,7 +11,7 @@ import type { RecordBudget } from '../core/record-budget.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { ClosingSender } from './closing-sender.js'
-import { groupOfWebhook, type WebhookDefinition } from './definition.js'
+import { groupOfWebhook, originOf, type WebhookDefinition } from './definition.js'
 import type { AttemptSender } from './endpoint/attempt.js'
 import type { Heads } from './heads.js'
 import { Pace } from './pace.js'
@@ -260,7 +260,7 @@ export class Webhook {
   }
 
   status(): WebhookStatus {
-    const { name, cluster, topic, url } = this.#definition
+    const { name, cluster, topic } = this.#definition
     const { clock, now } = this.#deps
     const { groups, readsAborted } = this.#deps.cluster
     const { positions } = groups.beginningOf(this.group, topic, this.#kafka?.topicId)
@@ -271,7 +271,7 @@ export class Webhook {
       cluster,
       topic,
       group: this.group,
-      origin: new URL(url).origin,
+      origin: originOf(this.#definition),
       state: this.state,
       because: this.#because,
       failingSince,

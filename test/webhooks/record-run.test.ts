@@ -3,6 +3,7 @@ import { acksIn } from '../../src/consumer/group/ack-encoding.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { run } from '../consumer/group/fake-runtime.js'
+import { delivered } from '../support/fake-verbs.js'
 import { status } from './fake-endpoint.js'
 import { RecordRunStage } from './record-run-stage.js'
 
@@ -265,6 +266,26 @@ describe('records of a webhook', () => {
     expect(stage.committed).to.equal(10)
   })
 
+  it('are not lost where the log has lost its end: they are open, and what is written there then is sent', async () => {
+    await begin(10, () => 'k')
+    stage.runtime.offsets = [0]
+    stage.runtime.logEnd = 1
+    stage.endpoint.answers = () => 200
+    await stage.answer(0, 200)
+    await stage.pass(5_000)
+    expect(stage.sent).to.deep.equal([0])
+    expect(stage.run.totals.lost).to.equal(0)
+    expect(stage.partition).to.include({ open: 9 })
+    expect(stage.committed).to.equal(1)
+    stage.runtime.endPolls()
+    await stage.pass(5_000)
+    expect(stage.partition).to.include({ open: 0 })
+    stage.runtime.write(1, 2)
+    await stage.pass(5_000)
+    expect(stage.sent).to.deep.equal([0, 1, 2])
+    expect(stage.committed).to.equal(3)
+  })
+
   it('that were deleted before they were read are lost, and counted', async () => {
     stage = new RecordRunStage(10, each, () => 200)
     stage.runtime.logStart = 4
@@ -360,6 +381,66 @@ describe('records of a webhook', () => {
     expect(stage.open).to.deep.equal([3])
     expect(stage.committed).to.equal(3)
     expect(stage.run.totals.skipped).to.equal(3)
+  })
+
+  it('under way that a person settles become one dead letter, whatever the endpoint answers meanwhile', async () => {
+    for (const answer of [200, 400, 500]) {
+      await begin(1, each, undefined, { deadLetters: 'dead' })
+      stage.outcome = undefined
+      const skipped = stage.run.skip(0, 0)
+      await stage.pass()
+      await stage.answer(0, answer)
+      expect(stage.committed, 'it is not known yet').to.equal(0)
+      stage.outcome = delivered()
+      await stage.pass(1)
+      expect(await skipped).to.deep.equal({ type: 'skipped' })
+      await stage.pass(2 * MINUTE_MS)
+      expect(stage.letters, String(answer)).to.have.length(1)
+      expect(stage.committed).to.equal(1)
+      expect(stage.run.totals).to.include({ skipped: 1, deadLetters: 1 })
+      if (answer < 500) stage.end()
+    }
+  })
+
+  it('that are being given up are not skipped as well', async () => {
+    await begin(1, each, () => 400, { deadLetters: 'dead' })
+    stage.end()
+    stage = new RecordRunStage(1, each, () => 400, { deadLetters: 'dead' })
+    stage.outcome = undefined
+    await stage.pass()
+    const skipped = stage.run.skip(0, 0)
+    await stage.pass()
+    stage.outcome = delivered()
+    await stage.pass(1)
+    expect(await skipped).to.deep.equal({ type: 'notAtHand' })
+    expect(stage.letters).to.have.length(1)
+  })
+
+  it('of a partition that was lost get no dead letter by a person', async () => {
+    await begin(1, each, undefined, { deadLetters: 'dead' })
+    stage.runtime.held.add('joinGroup')
+    stage.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
+    await stage.pass(2_000)
+    expect(stage.open, 'it is under way').to.deep.equal([0])
+    expect(await skip(0)).to.deep.equal({ type: 'notAtHand' })
+    expect(stage.letters).to.deep.equal([])
+    stage.runtime.held.clear()
+  })
+
+  it('are read for a person within the room for records only', async () => {
+    await begin(40, () => 'k', undefined, { deadLetters: 'dead' })
+    stage.outcome = undefined
+    stage.heads.take('other', stage.records.maxBytes)
+    const asked = stage.runtime.newly('fetchData')
+    const skipped = run(1, 30).map(offset => stage.run.skip(0, offset))
+    await stage.pass()
+    expect(stage.runtime.newly('fetchData'), String(asked)).to.equal(0)
+    for (const result of await Promise.all(skipped)) expect(result).to.include({ type: 'notWritten' })
+    stage.heads.release('other', stage.records.maxBytes)
+    stage.outcome = delivered()
+    expect(await skip(1)).to.deep.equal({ type: 'skipped' })
+    await stage.answer(0, 200)
+    expect(stage.open).to.deep.equal([2])
   })
 
   it('are sent again after a bug, and others go on meanwhile', async () => {

@@ -8,7 +8,7 @@ import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
 import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { PROBLEM_TYPE } from '../../http/exchange/modern-answers.js'
 import { json, type Operation } from '../../http/openapi/operation.js'
-import { groupOfWebhook, type WebhookDefinition } from '../../webhooks/definition.js'
+import { groupOfWebhook, originOf, type WebhookDefinition } from '../../webhooks/definition.js'
 import type { SkipResult } from '../../webhooks/webhook-desk.js'
 import { requireNear, type WebhookParts, webhookOf } from './webhook-answers.js'
 import { gatewayOf, gatewaySchema, namedShape, summaryOf, summarySchema } from './webhook-json.js'
@@ -36,7 +36,6 @@ const refusals: Operation['answers'] = {
 }
 const NO_SUCH = { 404: failure('There is no such webhook') }
 
-const originOf = ({ url }: WebhookDefinition): string => new URL(url).origin
 const namesOf = (one: WebhookDefinition) => {
   const { name, cluster, topic } = one
   return { name, cluster, topic, group: groupOfWebhook(name), url: originOf(one) }
@@ -94,7 +93,7 @@ const routes: Readonly<Record<string, AnsweredRoute<Webhooks>>> = {
       400: failure('The body names no record'),
       409: failure('No gateway has this record at hand'),
       413: failure('The body is too large'),
-      502: failure('Kafka has not taken the dead letter; the record is open')
+      502: failure('No dead letter was written; the record is open')
     },
     receive: ({ parts }, exchange, params) => skip(parts, exchange, params)
   },
@@ -219,7 +218,7 @@ function recordIn(bytes: Buffer): z.output<typeof skipBody> {
 function refuseUnskipped(result: SkipResult, silent: readonly string[]): void {
   if (result.type === 'skipped') return
   if (result.type === 'notWritten')
-    throw new ApiError(502, `Kafka has not taken the dead letter, and the record is open: ${result.message}`)
+    throw new ApiError(502, `no dead letter was written, and the record is open: ${result.message}`)
   const unasked = silent.length === 0 ? '' : `; not all have answered: ${silent.join(', ')}`
   throw new ApiError(409, `no gateway has this record at hand: it is done, or was not read yet${unasked}`, {
     members: { silent }
