@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readRegularFile } from '../../core/files/regular-file.js'
+import { MIB } from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../../http/exchange/record-headers.js'
 import { readWebhookFiles, type WebhookFiles } from '../../webhooks/definitions.js'
 import type { Config } from './schema.js'
@@ -6,12 +7,15 @@ import type { Config } from './schema.js'
 /** Headers of the signature. */
 const OF_SIGNATURE = /^webhook-/i
 
+/** More than all authorities of a system take. */
+const MAX_FILE_BYTES = MIB
+
 /** What the settings of webhooks name, and the problems with them. It is read at the start and at SIGHUP. */
 export function webhookFilesOf(
   { webhooks, clusters }: Config,
   environment: Readonly<Record<string, string | undefined>>
 ): { readonly files: WebhookFiles; readonly problems: readonly string[] } {
-  const readFile = (path: string): string => readFileSync(path, 'utf8')
+  const readFile = (path: string): string => readRegularFile(path, MAX_FILE_BYTES)
   const { problems, ...files } = readWebhookFiles(webhooks, { environment, readFile, clusters: Object.keys(clusters) })
   const ofHeaders = webhooks.recordHeaders.flatMap((name, at) => {
     const problem = OF_SIGNATURE.test(name) ? `"${name}" is one of the signature` : recordHeaderProblem(name)

@@ -89,6 +89,17 @@ describe('the settings of webhooks', () => {
     ])
   })
 
+  it('are refused with files that are none, such as devices, or too large', () => {
+    const told = (what: string) => `webhooks.definitions.orders: secretFile: cannot read ${what}`
+    const isNone = '(it is not a regular file)'
+    expect(problemsOf(oneOf({ secretFile: '/dev/null' }))).to.deep.equal([told(`/dev/null ${isNone}`)])
+    expect(problemsOf(oneOf({ secretFile: directory }))).to.deep.equal([told(`DIR ${isNone}`)])
+    const secretFile = file(`${secret}${' '.repeat(2 ** 20)}`, 'large.secret')
+    expect(problemsOf(oneOf({ secretFile }))).to.deep.equal([told('DIR/large.secret (it has more than 1048576 bytes)')])
+    const webhooks = { ...oneOf({}), tls: { ca: '/dev/null' } }
+    expect(problemsOf(webhooks, ofOrders)).to.deep.equal([`webhooks.tls.ca: cannot use /dev/null ${isNone}`])
+  })
+
   it('name a variable for a webhook that there is not', () => {
     expect(problemsOf({}, ofOrders)).to.deep.equal([
       'CASTELLAN_WEBHOOKS_ORDERS_SECRET: there is no such webhook among webhooks.definitions'
