@@ -19,6 +19,7 @@ export class DeliveryHistory {
   readonly #idOf = new Map<string, string>()
   /** Ids of the records of each key, by offset, as they were written. */
   readonly #lanes = new Map<string, string[]>()
+  #settled = 0
 
   /** @param id of the record that was written, in the order of its partition */
   wrote(key: string, value: string, id: string): void {
@@ -33,6 +34,10 @@ export class DeliveryHistory {
   get missing(): readonly string[] {
     return this.written.filter(id => !this.isSettled(id))
   }
+  /** Number of {@link missing}, at once. */
+  get missingCount(): number {
+    return this.#valueOf.size - this.#settled
+  }
   /** Records with several 2xx. */
   get doubled(): number {
     return [...this.delivered.values()].filter(times => times > 1).length
@@ -42,7 +47,11 @@ export class DeliveryHistory {
     return this.delivered.has(id) || this.dead.has(id)
   }
 
-  began({ id, body }: SentAttempt): void {
+  valueOf(id: string): string | undefined {
+    return this.#valueOf.get(id)
+  }
+
+  began({ id, body }: Pick<SentAttempt, 'id' | 'body'>): void {
     const value = body.toString()
     if (this.#valueOf.get(id) !== value) this.confused.push(`${id} ${value}`)
     this.attempts.set(id, (this.attempts.get(id) ?? 0) + 1)
@@ -51,10 +60,18 @@ export class DeliveryHistory {
     if (open.length > 0) this.early.push(`${id} before ${open.join()}`)
   }
 
-  ended({ id }: SentAttempt, result: AttemptResult | number): void {
+  ended({ id }: Pick<SentAttempt, 'id'>, result: AttemptResult | number): void {
     const status = typeof result === 'number' ? result : result.kind === 'status' ? result.status : 0
     if (status === 422) this.refused.add(id)
-    if (status >= 200 && status < 300) this.delivered.set(id, (this.delivered.get(id) ?? 0) + 1)
+    if (status < 200 || status >= 300) return
+    if (!this.isSettled(id)) this.#settled++
+    this.delivered.set(id, (this.delivered.get(id) ?? 0) + 1)
+  }
+
+  /** There is a dead letter of the record. */
+  gaveUp(id: string): void {
+    if (!this.isSettled(id)) this.#settled++
+    this.dead.add(id)
   }
 }
 

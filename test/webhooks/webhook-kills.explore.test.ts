@@ -100,7 +100,7 @@ describe('webhooks of two gateways that are killed', function () {
     const reader = writer.read(dead, { follow: true })
     void (async () => {
       for await (const { headers } of reader)
-        history.dead.add(String(headers.find(({ key }) => key === 'castellan-webhook-id')?.value))
+        history.gaveUp(String(headers.find(({ key }) => key === 'castellan-webhook-id')?.value))
     })()
     let before = -1
     const statuses = () => gateways.map(({ webhooks }) => statusOf(webhooks))

@@ -7,7 +7,8 @@ import type { SeededRandom } from '../../support/random.js'
 import { freePorts } from '../real-kafka/ports.js'
 
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
-const READY_TIMEOUT_MS = 60_000
+/** Far more than it takes: on a busy machine each worker needs half a minute. */
+const READY_TIMEOUT_MS = 180_000
 
 export interface GatewayOptions {
   /** For its log and its durable log. */
@@ -16,6 +17,8 @@ export interface GatewayOptions {
   readonly flags: readonly string[]
   /** Processes that serve. Default: one. */
   readonly workers?: number
+  /** The file of its configuration. */
+  readonly config?: string
 }
 
 /** A gateway that comes back under the same address, with the same directory, each time it is killed. */
@@ -63,13 +66,14 @@ export class Gateway {
   }
 
   #spawn(): void {
-    const { directory, bootstrap, flags, workers = 1 } = this.#options
+    const { directory, bootstrap, flags, workers = 1, config } = this.#options
     const [port, managementPort] = this.#ports
     const log = openSync(this.logPath, 'a')
     const args = [
       ...['--enable-source-maps', MAIN, 'serve', '--brokers', bootstrap],
       ...['--port', String(port), '--management-port', String(managementPort)],
       ...['--workers', String(workers)],
+      ...(config === undefined ? [] : ['--config', config]),
       ...['shutdown.drainMs=0', `wal.directory=${join(directory, 'wal')}`, ...flags].flatMap(one => ['--set', one])
     ]
     this.#child = spawn(process.execPath, args, { stdio: ['ignore', log, log], cwd: directory })
@@ -83,12 +87,12 @@ export class Gateway {
     for (const pid of workers) killNow(pid)
   }
 
-  /** Its process stands still for a while, as on a machine that is suspended. */
+  /** Its processes stand still for a while, as on a machine that is suspended. */
   async pause(durationMs: number): Promise<void> {
-    const child = this.#running()
-    child.kill('SIGSTOP')
+    const all = [this.pid, ...this.#workers()]
+    for (const pid of all) process.kill(pid, 'SIGSTOP')
     await sleep(durationMs)
-    child.kill('SIGCONT')
+    for (const pid of all) process.kill(pid, 'SIGCONT')
   }
 
   /** Ends the process that was started; workers end by themselves. */

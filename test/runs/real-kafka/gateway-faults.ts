@@ -1,31 +1,30 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { QueueHistory } from '../../../support/queue-history/queue-history.js'
-import { type SeededRandom, shuffled } from '../../../support/random.js'
-import type { Gateway } from '../../kill/gateway.js'
-import type { KafkaCluster } from '../cluster.js'
-import { asTarget } from '../shared-cluster.js'
+import { type SeededRandom, shuffled } from '../../support/random.js'
+import type { Gateway } from '../kill/gateway.js'
+import type { KafkaCluster } from './cluster.js'
+import { asTarget } from './shared-cluster.js'
 
-/** Locks are 15 s long, and a gateway that stands still for longer has lost all of them. */
+/** Locks of queues are 15 s long, and a gateway that stands still for longer has lost all of them, and its place in groups. */
 const PAUSE_MS = [16_500, 20_000] as const
-/** What a fault has cost may show so much later: a connection that is lost, a lock that ends. */
-const AFTER_MS = 20_000
 
-export interface FaultCounts {
-  readonly 'kill a gateway': number
-  readonly 'kill a broker': number
-  readonly 'stop a gateway for longer than a lock': number
-  readonly 'move leaders': number
-  readonly 'restart all gateways, one after another': number
-}
-type Fault = keyof FaultCounts
+export type Fault =
+  | 'kill a gateway'
+  | 'kill a worker'
+  | 'kill a broker'
+  | 'stop a gateway for longer than a lock'
+  | 'move leaders'
+  | 'restart all gateways, one after another'
+export type FaultCounts = Readonly<Partial<Record<Fault, number>>>
 
 interface Scene {
   readonly cluster: KafkaCluster
   readonly topic: string
   readonly gateways: readonly Gateway[]
-  readonly history: QueueHistory
   readonly random: SeededRandom
   readonly say: (line: string) => void
+  readonly problem: (text: string) => void
+  /** A fault has healed. In milliseconds of `performance.now()`. */
+  readonly healed: (fault: Fault, from: number, to: number) => void
 }
 
 /** One fault after another, in the order of a seed; each has healed before the next one. */
@@ -41,7 +40,7 @@ export async function causeFaults(
     const from = performance.now()
     scene.say(`${at + 1} of ${all.length}: ${fault}`)
     await FAULTS[fault](scene)
-    scene.history.disturbed({ from, to: performance.now() + AFTER_MS, unseen: 1, ends: 'process' })
+    scene.healed(fault, from, performance.now())
   }
 }
 
@@ -52,6 +51,7 @@ const FAULTS: Readonly<Record<Fault, (scene: Scene) => Promise<void>>> = {
     await sleep(random.between(0, 2_000))
     await gateway.start()
   },
+  'kill a worker': ({ gateways, random }) => random.pick(gateways).killWorker(random),
   'kill a broker': async ({ cluster, topic, random, say }) => {
     const { leaderId } = random.pick(await cluster.partitions(topic))
     say(`${new Date().toISOString()}: node ${leaderId} is killed`)
@@ -70,10 +70,10 @@ const FAULTS: Readonly<Record<Fault, (scene: Scene) => Promise<void>>> = {
       await cluster.moveLeader(topic, partition, random.pick(others))
     }
   },
-  'restart all gateways, one after another': async ({ gateways, history }) => {
+  'restart all gateways, one after another': async ({ gateways, problem }) => {
     for (const gateway of gateways) {
       const code = await gateway.stop()
-      if (code !== 0) history.problem('exit code', `a gateway ended with ${code}:\n${gateway.lastWords()}`)
+      if (code !== 0) problem(`a gateway ended with ${code}:\n${gateway.lastWords()}`)
       await gateway.start()
     }
   }

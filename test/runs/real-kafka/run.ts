@@ -92,7 +92,8 @@ const forHours = [
     'share-facts',
     'short-sessions',
     'shrunk-topics',
-    'transactions'
+    'transactions',
+    'webhook-run'
   ].map(name => `${name}.kafka.test.ts`),
   ...[
     'arion-durable',

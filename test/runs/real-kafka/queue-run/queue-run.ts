@@ -9,9 +9,9 @@ import { SeededRandom } from '../../../support/random.js'
 import { freshTopic } from '../../../support/target-cluster.js'
 import { Gateway } from '../../kill/gateway.js'
 import type { KafkaCluster } from '../cluster.js'
+import { causeFaults, type FaultCounts } from '../gateway-faults.js'
 import { kcat } from '../kcat.js'
 import { freePorts } from '../ports.js'
-import { causeFaults, type FaultCounts } from './faults.js'
 import { type Manner, Worker } from './worker.js'
 
 const PARTITIONS = 6
@@ -25,6 +25,8 @@ const POISON_EVERY = 500
 const STUCK_MS = 120_000
 /** On a busy machine, an answer takes no longer to its client. */
 const TRANSIT_MS = 30_000
+/** What a fault has cost may show so much later: a connection that is lost, a lock that ends. */
+const AFTER_MS = 20_000
 /** The controller copies dead letters when it gets to it. */
 const DEAD_LETTERS_MS = 20_000
 
@@ -82,7 +84,10 @@ export async function runQueue(options: QueueRunOptions): Promise<QueueVerdict> 
     const queue = { urls, path, history, random, isPoison }
     const workers = Array.from({ length: CLIENTS }, (_, at) => new Worker(queue, at, mannerOf(at)))
     const working = workers.map(worker => worker.run())
-    await causeFaults(options.faults, { ...options, topic, gateways, history, random }, part =>
+    const problem = (text: string): void => history.problem('exit code', text)
+    const healed = (_: unknown, from: number, to: number): void =>
+      history.disturbed({ from, to: to + AFTER_MS, unseen: 1, ends: 'process' })
+    await causeFaults(options.faults, { ...options, topic, gateways, random, problem, healed }, part =>
       write(Math.floor(part * options.messages))
     )
     await write(options.messages)
