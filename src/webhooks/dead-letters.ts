@@ -19,7 +19,7 @@ export interface DeadLetter {
   readonly attempts: number
 }
 
-/** The record as it was, and why it was given up. */
+/** The record as it was, and why it was given up. Where it is a dead letter itself, its own reasons are replaced. */
 export function deadLetterOf(record: KafkaRecord, letter: DeadLetter): ProduceRecord {
   const { webhook, id, topic, partition, to, reason, status, attempts } = letter
   const added = {
@@ -33,7 +33,8 @@ export function deadLetterOf(record: KafkaRecord, letter: DeadLetter): ProduceRe
     'castellan-webhook-id': id
   }
   const headers = Object.entries(added).map(([key, value]) => ({ key, value: Buffer.from(String(value)) }))
-  return { topic: to, key: record.key, value: record.value, headers: [...record.headers, ...headers] }
+  const kept = record.headers.filter(({ key }) => !Object.hasOwn(added, key))
+  return { topic: to, key: record.key, value: record.value, headers: [...kept, ...headers] }
 }
 
 /** @returns why it is not certain that Kafka has it; `undefined`: Kafka has it */

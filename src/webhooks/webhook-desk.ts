@@ -27,7 +27,7 @@ export interface WebhookDesk {
   skip(name: string, partition: number, offset: Offset): Promise<SkipResult>
   /** Sends an empty request. */
   test(name: string): Promise<TestResult>
-  /** Ends the state `gone`. */
+  /** Ends the state `gone`, and any pause of the webhook. */
   resume(name: string): ResumeResult
   /**
    * Starts those that are new, changes those that have changed, ends those that are not among these. One whose topic or cluster

@@ -65,7 +65,7 @@ export const webhooksCommand: CommandDescription = {
     },
     {
       name: 'resume',
-      summary: 'goes on after the endpoint has answered 410',
+      summary: 'goes on after the endpoint has answered 410, and ends a pause that it has asked for',
       arguments: [nameArgument],
       options,
       examples: ['castellan webhooks resume orders'],

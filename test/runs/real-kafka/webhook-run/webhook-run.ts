@@ -21,7 +21,7 @@ const FIRST_SHARE = 0.3
 const POISON = 'k7:1'
 /** Of the faults, this share has come when the endpoint goes away, and this share when the next one waits until it is back. */
 const AWAY_FROM = 0.35
-const BACK_FROM = 0.6
+const BACK_FROM = 0.7
 /** Between two faults while nothing is delivered. */
 const FAULT_EVERY_MS = 5_000
 /** A run is given up when nothing was delivered for so long: the longest pauses of a webhook and of a record in it. */
