@@ -88,7 +88,7 @@ export interface ReadTerms
 /** The verbs about an instance that exists, with the rest of their arguments and what they return. */
 type Verb = Exclude<PlainInstanceVerb, 'create'>
 type Rest<Name extends Verb> = Parameters<InstanceVerbs[Name]> extends [InstanceName, ...infer More] ? More : never
-type Done<Name extends Verb> = Extract<Awaited<ReturnType<InstanceVerbs[Name]>>, { type: 'done' }>['value']
+type DoneBy<Name extends Verb> = Extract<Awaited<ReturnType<InstanceVerbs[Name]>>, { type: 'done' }>['value']
 
 /** A request about one instance. What it fails with are errors of the API. */
 export class InstanceAsk {
@@ -108,8 +108,8 @@ export class InstanceAsk {
     return this.#api.parts.access.callerOf(this.exchange.request)
   }
 
-  async does<Name extends Verb>(verb: Name, ...rest: Rest<Name>): Promise<Done<Name>> {
-    return this.done((await this.result(verb, ...rest)) as InstanceResult<Done<Name>>)
+  async does<Name extends Verb>(verb: Name, ...rest: Rest<Name>): Promise<DoneBy<Name>> {
+    return this.done((await this.result(verb, ...rest)) as InstanceResult<DoneBy<Name>>)
   }
 
   result<Name extends Verb>(verb: Name, ...rest: Rest<Name>): ReturnType<InstanceVerbs[Name]> {

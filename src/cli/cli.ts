@@ -53,7 +53,7 @@ export const commands: readonly CommandDescription[] = [
   completeCommand
 ]
 
-interface Outcomes {
+interface CliOutcomes {
   run(description: CommandDescription, line: Command): Promise<void>
   /** Throws the error for an invalid command line. */
   refuse(line: Command, message: string): never
@@ -66,7 +66,7 @@ interface Outcomes {
 export function toProgram(
   descriptions: readonly CommandDescription[],
   { stdout }: Pick<Process, 'stdout'>,
-  outcomes: Outcomes
+  outcomes: CliOutcomes
 ): Command {
   const program = new Command('castellan')
     .description('castellan - an HTTP gateway and an actor router for Apache Kafka')
@@ -89,7 +89,7 @@ export function toProgram(
   return addCommonFlags(program, undefined, outcomes)
 }
 
-function addCommand(parent: Command, description: CommandDescription, outcomes: Outcomes): void {
+function addCommand(parent: Command, description: CommandDescription, outcomes: CliOutcomes): void {
   const { name, summary, examples, isHidden = false } = description
   const command = new Command(name).copyInheritedSettings(parent).summary(summary).description(summary)
   command.optionsGroup('Flags:')
@@ -112,7 +112,7 @@ function shownName(argument: Argument): string {
   return argument.required ? name : `[${name}]`
 }
 
-function addCommonFlags(command: Command, example: string | undefined, outcomes: Outcomes): Command {
+function addCommonFlags(command: Command, example: string | undefined, outcomes: CliOutcomes): Command {
   return command
     .helpOption('-h, --help', 'shows this text')
     .version(version(), '--version', 'shows the version')
@@ -225,7 +225,7 @@ const castellan = { commands, runsFirst: true, options: commands[0]!.options }
 function complete(
   args: readonly string[],
   parent: Command,
-  refuse: Outcomes['refuse'],
+  refuse: CliOutcomes['refuse'],
   { commands, runsFirst, options, goFlags }: Partial<CommandDescription> = castellan
 ): readonly string[] {
   if (commands === undefined) return goFlags === undefined ? args : fromGoFlags(args, options!, goFlags)

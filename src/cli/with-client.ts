@@ -4,10 +4,10 @@ import { printable } from '../core/printable.js'
 import type { Client } from './client.js'
 import { type CommandDescription, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 
-type Run = (line: Command, process: Process, client: Client) => Promise<number>
+type RunWithClient = (line: Command, process: Process, client: Client) => Promise<number>
 
 /** Runs with a client of brokers that answer. Tells at once why none does. */
-export const withClient = (run: Run): NonNullable<CommandDescription['run']> =>
+export const withClient = (run: RunWithClient): NonNullable<CommandDescription['run']> =>
   withOpenClient(async (line, process, client) => {
     const { askForTopics } = await import('./client.js')
     await askForTopics(client, [])
@@ -15,7 +15,7 @@ export const withClient = (run: Run): NonNullable<CommandDescription['run']> =>
   })
 
 /** Runs with a client of which it is not known whether brokers answer. */
-export function withOpenClient(run: Run): NonNullable<CommandDescription['run']> {
+export function withOpenClient(run: RunWithClient): NonNullable<CommandDescription['run']> {
   return async (line, process) => {
     const { openClient } = await import('./client.js')
     const client = await openClient(line, process)

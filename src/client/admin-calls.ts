@@ -34,11 +34,11 @@ export interface AdminChangeOptions extends AdminOptions {
 export type Resource = { readonly topic: string } | { readonly broker: number } | { readonly brokers: true }
 
 /** @param call its name @throws InvalidRequestError for what the call does not take */
-type Check = (call: string, given: unknown) => void
+type CallCheck = (call: string, given: unknown) => void
 
 interface TakenByCall {
   /** How each argument in front of the options is checked. */
-  readonly takes: readonly Check[]
+  readonly takes: readonly CallCheck[]
   /** True: Kafka may be asked to check it only. */
   readonly isChange?: true
 }
@@ -94,11 +94,11 @@ function limitOf(isChange: boolean, clock: MonotonicClock, options: AdminOptions
 }
 
 /** One, or a list of them. */
-function eachOf(check: (call: string, given: readonly unknown[]) => void): Check {
+function eachOf(check: (call: string, given: readonly unknown[]) => void): CallCheck {
   return (call, given) => check(call, asList(given))
 }
 
-function orAbsent(check: Check): Check {
+function orAbsent(check: CallCheck): CallCheck {
   return (call, given) => (given === undefined ? undefined : check(call, given))
 }
 

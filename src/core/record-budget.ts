@@ -37,7 +37,7 @@ export interface LeavingAnswer {
 }
 
 /** A request, or a queue, that cannot go on before there is room for some bytes of a client. */
-interface Waiter {
+interface BytesWaiter {
   readonly client: string
   readonly bytes: number
   readonly since: number
@@ -58,9 +58,9 @@ export class RecordBudget {
   readonly #held = new HeldAmount('bytes of records')
   readonly #byClient = new Map<string, number>()
   /** By client, the clients that wait longest first. */
-  readonly #waiting = new Map<string, Set<Waiter>>()
+  readonly #waiting = new Map<string, Set<BytesWaiter>>()
   /** Others take no room that it needs. */
-  #kept: Waiter | undefined
+  #kept: BytesWaiter | undefined
   readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
   /** What a client has that is larger than a share. */
   #oversized: HeldRecords | undefined
@@ -163,7 +163,7 @@ export class RecordBudget {
     return this.problemOf(client, bytes) === undefined ? this.hold(bytes, client) : undefined
   }
 
-  readonly #holder: Holder = {
+  readonly #holder: BudgetHolder = {
     mayMove: ({ bytes }, to) => this.#problemOf(to, bytes, this.maxBytes - this.#held.value + bytes) === undefined,
     moved: (held, from) => this.#moved(held, from),
     changed: (held, by) => {
@@ -212,7 +212,7 @@ export class RecordBudget {
     return () => this.#left(waiter)
   }
 
-  #left(waiter: Waiter): void {
+  #left(waiter: BytesWaiter): void {
     const own = this.#waiting.get(waiter.client)
     if (own?.delete(waiter) && own.size === 0) {
       this.#waiting.delete(waiter.client)
@@ -272,8 +272,8 @@ export class RecordBudget {
   }
 
   /** One waiter of each client, those of clients that have least first. */
-  #inTurn(): readonly Waiter[] {
-    const first = Array.from(this.#waiting.values(), own => own.values().next().value as Waiter)
+  #inTurn(): readonly BytesWaiter[] {
+    const first = Array.from(this.#waiting.values(), own => own.values().next().value as BytesWaiter)
     return first.sort((a, b) => this.bytesOf(a.client) - this.bytesOf(b.client))
   }
 
@@ -339,7 +339,7 @@ export class RecordBudget {
   }
 }
 
-interface Holder {
+interface BudgetHolder {
   mayMove(held: HeldRecords, to: string): boolean
   moved(held: HeldRecords, from: string | undefined): void
   changed(held: HeldRecords, by: number): void
@@ -349,11 +349,11 @@ interface Holder {
 export class HeldRecords {
   /** Whose share they count to; `undefined`: no client has them. Set by the budget. */
   client: string | undefined
-  readonly #holder: Holder
+  readonly #holder: BudgetHolder
   #bytes = 0
   #isHeld = true
 
-  constructor(holder: Holder) {
+  constructor(holder: BudgetHolder) {
     this.#holder = holder
   }
 

@@ -49,7 +49,9 @@ export interface FailedAnswers {
   readonly lastAt: number
 }
 
-type Counted<Row extends { perSecond: number }> = { -readonly [Field in keyof Omit<Row, 'perSecond'>]: Row[Field] } & {
+type CountedRow<Row extends { perSecond: number }> = {
+  -readonly [Field in keyof Omit<Row, 'perSecond'>]: Row[Field]
+} & {
   readonly rate: RecentRate
 }
 
@@ -61,8 +63,8 @@ export interface RefusalNotes {
 /** Counts requests and records that were refused, by reason and by setting. */
 export class RefusalCounts implements RefusalNotes {
   readonly #clock: MonotonicClock
-  readonly #counts = new Map<string, Counted<RefusalCount>>()
-  readonly #answers = new Map<string, Counted<FailedAnswers>>()
+  readonly #counts = new Map<string, CountedRow<RefusalCount>>()
+  readonly #answers = new Map<string, CountedRow<FailedAnswers>>()
 
   constructor(clock: MonotonicClock) {
     this.#clock = clock

@@ -5,14 +5,14 @@ import { FaultTable } from './faults.js'
 import { FetchSessions } from './fetch-sessions.js'
 import { GroupCoordinator } from './groups/group-coordinator.js'
 import type { ProducerExpiration } from './log/batch-history.js'
-import { PartitionLog, type Recovery } from './log/partition-log.js'
+import { type Recovery, SegmentedLog } from './log/partition-log.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
 import type { EmbeddedLimits } from './settings.js'
 import { ShareGroups } from './share/share-groups.js'
 import { FramePool, HeldBytes } from './shared-capacity.js'
 import type { Storage } from './storage/storage.js'
-import { NO_LEADER, type Partition } from './topics/partition.js'
+import { NO_LEADER, type StoredPartition } from './topics/partition.js'
 import { toTopicConfig } from './topics/topic-config.js'
 import { type ClusterImage, frozen, imageOf, type Topic, TopicTable } from './topics/topic-table.js'
 import { ProducerIds, TransactionCoordinator } from './transaction-coordinator.js'
@@ -39,7 +39,7 @@ const SEGMENTS_PER_LOG = 16
 const LARGEST_SEGMENT_BYTES = 16 * 1024 * 1024
 
 /** The state that all nodes share: live nodes, topics and their leaders, groups, producer ids. It has no sockets. */
-export class Cluster {
+export class ServedCluster {
   readonly clusterId: string
   readonly options: ClusterOptions
   readonly faults = new FaultTable()
@@ -73,7 +73,7 @@ export class Cluster {
     this.topics = new TopicTable({
       openLog(topic, partition, { logStartOffset, leaderEpoch, endOffset, isCompacted }, isNew) {
         const { open, baseOffsets, rollsAtGaps, quarantine } = storage.logs.open(topic, partition, isNew)
-        const log = new PartitionLog({ open, segmentBytes, rollsAtGaps })
+        const log = new SegmentedLog({ open, segmentBytes, rollsAtGaps })
         const damaged: Recovery['damaged'] = ({ position, sizeBytes, fromOffset, toOffset }, baseOffset, bytes) => {
           const where = quarantine(baseOffset, position, bytes)
           const lost = `offsets ${fromOffset} to ${toOffset - 1} of ${topic}/${partition} cannot be read`
@@ -181,7 +181,7 @@ export class Cluster {
     this.topicsChanged()
   }
 
-  inSyncReplicas(partition: Partition): number[] {
+  inSyncReplicas(partition: StoredPartition): number[] {
     return partition.replicas.filter(nodeId => this.#alive.has(nodeId))
   }
 
@@ -268,7 +268,7 @@ export class Cluster {
   }
 
   /** Deletes the oldest segments when a partition exceeds the limit. */
-  retain(partition: Partition): void {
+  retain(partition: StoredPartition): void {
     const own = this.topics.get(partition.topic)?.config.retentionBytes ?? -1
     const limit = this.options.retentionBytes
     const before = partition.log.logStartOffset
@@ -308,7 +308,7 @@ export class Cluster {
   }
 
   /** Aborts the open transactions after a restart. No producer can end them, so readers would wait forever. */
-  #abortOpenTransactions({ log, leaderEpoch }: Partition): void {
+  #abortOpenTransactions({ log, leaderEpoch }: StoredPartition): void {
     for (const producerId of log.transactions.openProducerIds) {
       const epoch = log.producers.epochOf(producerId)
       const marker = controlBatch('abort', producerId, epoch, Date.now())
@@ -325,7 +325,7 @@ export class Cluster {
     }
   }
 
-  #electLeader(partition: Partition): void {
+  #electLeader(partition: StoredPartition): void {
     if (this.#alive.has(partition.leaderId)) return
     partition.moveLeader(this.inSyncReplicas(partition)[0] ?? NO_LEADER)
   }

@@ -5,7 +5,7 @@ import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
 import { type Call, type Peer, serves } from './api/api.js'
 import { API_VERSIONS_KEY, apiOf, servedApis, writeApiVersions } from './api/kafka-apis.js'
 import { openToStrangers } from './api/sasl.js'
-import type { Cluster } from './cluster.js'
+import type { ServedCluster } from './cluster.js'
 import { noEffects } from './faults.js'
 import { FrameSplitter } from './frame-splitter.js'
 import type { SaslExchange } from './sasl-mechanisms.js'
@@ -28,7 +28,7 @@ export class ClientConnection implements Peer, ByteHolder {
   readonly host: string
   readonly localHost: string
   readonly #socket: Socket
-  readonly #cluster: Cluster
+  readonly #cluster: ServedCluster
   readonly #nodeId: number
   readonly #frames: FrameSplitter
   readonly #unserved: Buffer[] = []
@@ -39,7 +39,7 @@ export class ClientConnection implements Peer, ByteHolder {
   #isKilled = false
   #requestTimer: NodeJS.Timeout | undefined
 
-  constructor(socket: Socket, cluster: Cluster, nodeId: number, closed: () => void) {
+  constructor(socket: Socket, cluster: ServedCluster, nodeId: number, closed: () => void) {
     this.#socket = socket
     this.#cluster = cluster
     this.#nodeId = nodeId

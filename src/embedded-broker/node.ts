@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
-import type { Cluster } from './cluster.js'
+import type { ServedCluster } from './cluster.js'
 import { ClientConnection } from './connection.js'
 
 /** One broker: a port, and the connections to it. */
@@ -9,16 +9,16 @@ export class Node {
   readonly nodeId: number
   readonly #host: string
   readonly #tls: TlsOptions | undefined
-  readonly #all: Cluster['connections']
+  readonly #all: ServedCluster['connections']
   readonly #connections = new Set<ClientConnection>()
   readonly #sockets = new Set<Socket>()
   /** Sockets of clients that connected before the cluster was complete. */
   #early: Socket[] = []
-  #cluster: Cluster | undefined
+  #cluster: ServedCluster | undefined
   #server: Server | undefined
   #port: number
 
-  constructor(nodeId: number, host: string, port: number, all: Cluster['connections'], tls?: TlsOptions) {
+  constructor(nodeId: number, host: string, port: number, all: ServedCluster['connections'], tls?: TlsOptions) {
     this.#all = all
     this.nodeId = nodeId
     this.#tls = tls
@@ -49,7 +49,7 @@ export class Node {
     this.#port = (server.address() as { port: number }).port
   }
 
-  serve(cluster: Cluster): void {
+  serve(cluster: ServedCluster): void {
     this.#cluster = cluster
     for (const socket of this.#early.splice(0)) this.#accept(socket)
   }

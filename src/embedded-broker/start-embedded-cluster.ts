@@ -3,7 +3,7 @@ import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from
 import { parseOptions } from '../core/settings/options.js'
 import { MIB } from '../core/settings/units.js'
 import { prepareCompression } from '../kafka/compression.js'
-import { Cluster } from './cluster.js'
+import { ServedCluster } from './cluster.js'
 import type {
   ApiName,
   EmbeddedCluster,
@@ -18,7 +18,7 @@ import { clusterOptions, type EmbeddedClusterSettings } from './settings.js'
 import { directoryStorage } from './storage/directory-storage.js'
 import { type FileSystem, nodeFileSystem } from './storage/file-bytes.js'
 import { memoryStorage } from './storage/storage.js'
-import type { Partition } from './topics/partition.js'
+import type { StoredPartition } from './topics/partition.js'
 import type { Topic } from './topics/topic-table.js'
 
 /**
@@ -37,7 +37,7 @@ export async function startClusterOn(files: FileSystem, options: EmbeddedCluster
   await prepareCompression()
   let running: RunningCluster | undefined
   const onLost = (): void => void running?.close()
-  const cluster = new Cluster({
+  const cluster = new ServedCluster({
     defaultPartitions,
     autoCreateTopics,
     retentionBytes: settings.retentionBytes ?? (directory === undefined ? 128 : 1024) * MIB,
@@ -64,14 +64,14 @@ const LOOPBACK = '127.0.0.1'
 /** The nodes of a cluster, and what tests and tools do with them. */
 class RunningCluster implements EmbeddedCluster {
   readonly faults: EmbeddedCluster['faults']
-  readonly #cluster: Cluster
+  readonly #cluster: ServedCluster
   readonly #nodes = new Map<number, Node>()
   readonly #advertisedHost: string
   readonly closed: Promise<void>
   #end!: (closing: Promise<void>) => void
   #isClosing = false
 
-  constructor(cluster: Cluster, settings: EmbeddedClusterSettings, tls: EmbeddedClusterOptions['tls']) {
+  constructor(cluster: ServedCluster, settings: EmbeddedClusterSettings, tls: EmbeddedClusterOptions['tls']) {
     const { nodes, host, port, advertisedHost = isWildcard(host) ? LOOPBACK : host } = settings
     this.faults = cluster.faults
     this.closed = new Promise(resolve => {
@@ -234,7 +234,7 @@ class RunningCluster implements EmbeddedCluster {
     return found
   }
 
-  #partition(topic: string, partition: number): Partition {
+  #partition(topic: string, partition: number): StoredPartition {
     const found = this.#topic(topic).partitions[partition]
     if (!found) throw new InvalidRequestError(`there is no partition ${topic}/${partition}`, 'unknownPartition')
     return found

@@ -3,7 +3,7 @@ import { errorCodes } from '../kafka/error-codes.js'
 import type { CommittedOffsets } from './groups/group-coordinator.js'
 import { controlBatch } from './protocol/record-batch.js'
 import type { StoredCluster, StoredOffset } from './storage/storage.js'
-import type { Partition } from './topics/partition.js'
+import type { StoredPartition } from './topics/partition.js'
 
 const LAST_EPOCH = 0x7ffe
 const LONGEST_TIMEOUT_MS = 15 * 60 * 1000
@@ -14,7 +14,7 @@ const RETRY_MS = 1000
 
 type Outcome = 'commit' | 'abort'
 
-interface Transaction {
+interface OpenedTransaction {
   producerId: number
   epoch: number
   /** The epoch that InitProducerId was last asked to replace; -1: it named none. Who repeats the question gets the same answer. */
@@ -23,7 +23,7 @@ interface Transaction {
   state: 'empty' | 'ongoing' | Outcome
   /** The outcome of a transaction whose markers are being written. */
   ending: Outcome | undefined
-  readonly partitions: Map<string, Partition>
+  readonly partitions: Map<string, StoredPartition>
   readonly groupIds: Set<string>
   /** Offsets that become visible when the transaction commits, in the order in which they came. */
   offsets: PendingOffset[]
@@ -44,7 +44,7 @@ export interface IdAndEpoch {
   readonly producerEpoch: number
 }
 
-export interface TransactionalProducer {
+export interface CoordinatedProducer {
   readonly transactionalId: string
   readonly producerId: number
   readonly producerEpoch: number
@@ -56,7 +56,7 @@ export interface TransactionalProducer {
  * Source: apache/kafka TransactionCoordinator, the protocol before KIP-890.
  */
 export class TransactionCoordinator {
-  readonly #transactions = new Map<string, Transaction>()
+  readonly #transactions = new Map<string, OpenedTransaction>()
   readonly #producerIds: ProducerIds
   readonly #offsets: CommittedOffsets
   #lastPending = 0
@@ -90,23 +90,23 @@ export class TransactionCoordinator {
     return answerOf(transaction)
   }
 
-  addPartition(producer: TransactionalProducer, partition: Partition): void {
+  addPartition(producer: CoordinatedProducer, partition: StoredPartition): void {
     const transaction = this.#open(producer)
     transaction.partitions.set(topicPartitionKey(partition.topic, partition.index), partition)
   }
 
-  addGroup(producer: TransactionalProducer, groupId: string): void {
+  addGroup(producer: CoordinatedProducer, groupId: string): void {
     this.#open(producer).groupIds.add(groupId)
   }
 
   /** Returns 0, or the error code when these offsets may not be part of the transaction. */
-  offsetsError(producer: TransactionalProducer, groupId: string): number {
+  offsetsError(producer: CoordinatedProducer, groupId: string): number {
     const transaction = this.#transactions.get(producer.transactionalId)
     const isIn = transaction?.state === 'ongoing' && transaction.groupIds.has(groupId)
     return this.producerError(producer) || (isIn ? errorCodes.NONE : errorCodes.INVALID_TXN_STATE)
   }
 
-  addOffsets({ transactionalId }: TransactionalProducer, offsets: readonly StoredOffset[]): void {
+  addOffsets({ transactionalId }: CoordinatedProducer, offsets: readonly StoredOffset[]): void {
     const pending = offsets.map(stored => ({ stored, at: ++this.#lastPending, isOvertaken: false }))
     this.#transactions.get(transactionalId)?.offsets.push(...pending)
   }
@@ -134,7 +134,7 @@ export class TransactionCoordinator {
   }
 
   /** Ends the transaction. A repeated request with the same outcome succeeds. */
-  end(producer: TransactionalProducer, outcome: Outcome): number {
+  end(producer: CoordinatedProducer, outcome: Outcome): number {
     const refusal = this.producerError(producer)
     if (refusal) return refusal
     const transaction = this.#transactions.get(producer.transactionalId)!
@@ -145,7 +145,7 @@ export class TransactionCoordinator {
   }
 
   /** Returns 0, 49 for another producer id, or 47 for an epoch that was fenced. */
-  producerError({ transactionalId, producerId, producerEpoch }: TransactionalProducer): number {
+  producerError({ transactionalId, producerId, producerEpoch }: CoordinatedProducer): number {
     const transaction = this.#transactions.get(transactionalId)
     if (transaction?.producerId !== producerId) return errorCodes.INVALID_PRODUCER_ID_MAPPING
     return transaction.epoch === producerEpoch ? errorCodes.NONE : errorCodes.INVALID_PRODUCER_EPOCH
@@ -155,7 +155,11 @@ export class TransactionCoordinator {
    * Returns 0, or the error code of a batch for a partition that is not in the producer's open transaction: it would come
    * late, and become part of a later one. Kafka verifies this since 3.6.
    */
-  batchError(transactionalId: string, { producerId, producerEpoch }: IdAndEpoch, { topic, index }: Partition): number {
+  batchError(
+    transactionalId: string,
+    { producerId, producerEpoch }: IdAndEpoch,
+    { topic, index }: StoredPartition
+  ): number {
     const refusal = this.producerError({ transactionalId, producerId, producerEpoch })
     const isIn = this.#transactions.get(transactionalId)?.partitions.has(topicPartitionKey(topic, index))
     return refusal || (isIn ? errorCodes.NONE : errorCodes.INVALID_TXN_STATE)
@@ -165,7 +169,7 @@ export class TransactionCoordinator {
     for (const { timer } of this.#transactions.values()) clearTimeout(timer)
   }
 
-  #open({ transactionalId }: TransactionalProducer): Transaction {
+  #open({ transactionalId }: CoordinatedProducer): OpenedTransaction {
     const transaction = this.#transactions.get(transactionalId)!
     if (transaction.state !== 'ongoing') {
       transaction.state = 'ongoing'
@@ -184,7 +188,7 @@ export class TransactionCoordinator {
     }
   }
 
-  #fence(transaction: Transaction): void {
+  #fence(transaction: OpenedTransaction): void {
     if (transaction.epoch < LAST_EPOCH) transaction.epoch++
     transaction.replacedEpoch = -1
     if (transaction.state === 'ongoing') this.#finish(transaction, transaction.ending ?? 'abort')
@@ -194,7 +198,7 @@ export class TransactionCoordinator {
   }
 
   /** @returns false when the storage fails; the rest of the work is then done later */
-  #finish(transaction: Transaction, outcome: Outcome): boolean {
+  #finish(transaction: OpenedTransaction, outcome: Outcome): boolean {
     clearTimeout(transaction.timer)
     transaction.ending = outcome
     try {
@@ -217,7 +221,7 @@ export class TransactionCoordinator {
     for (const { stored, at } of counting) this.overtaken([stored], at)
   }
 
-  #writeMarkers({ producerId, epoch, partitions }: Transaction, outcome: Outcome): void {
+  #writeMarkers({ producerId, epoch, partitions }: OpenedTransaction, outcome: Outcome): void {
     for (const [key, { log, leaderEpoch }] of partitions) {
       if (!log.isRemoved) log.append(controlBatch(outcome, producerId, epoch, Date.now()), leaderEpoch, -1)
       partitions.delete(key)
@@ -225,19 +229,19 @@ export class TransactionCoordinator {
   }
 }
 
-type OfGroup = Pick<StoredOffset, 'groupId' | 'topic' | 'partition'>
-const isOfSame = (one: OfGroup, other: OfGroup): boolean =>
+type PlaceOfGroup = Pick<StoredOffset, 'groupId' | 'topic' | 'partition'>
+const isOfSame = (one: PlaceOfGroup, other: PlaceOfGroup): boolean =>
   one.partition === other.partition && one.topic === other.topic && one.groupId === other.groupId
 
-const isThis = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
+const isThis = (transaction: OpenedTransaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
   transaction.producerId === producerId && transaction.epoch === producerEpoch
 
-const isReplaced = (transaction: Transaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
+const isReplaced = (transaction: OpenedTransaction, { producerId, producerEpoch }: IdAndEpoch): boolean =>
   transaction.producerId === producerId && transaction.replacedEpoch === producerEpoch
 
-const answerOf = ({ producerId, epoch }: Transaction): IdAndEpoch => ({ producerId, producerEpoch: epoch })
+const answerOf = ({ producerId, epoch }: OpenedTransaction): IdAndEpoch => ({ producerId, producerEpoch: epoch })
 
-const newTransaction = (producerId: number): Transaction => ({
+const newTransaction = (producerId: number): OpenedTransaction => ({
   producerId,
   epoch: 0,
   replacedEpoch: -1,

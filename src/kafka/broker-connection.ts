@@ -26,7 +26,7 @@ interface OutgoingRequest {
    */
   onError(error: Error, wasLost: boolean): void
 }
-interface Sent {
+interface SentRequest {
   readonly request: OutgoingRequest
   readonly timer: NodeJS.Timeout
   isWritten: boolean
@@ -42,7 +42,7 @@ interface Sent {
  */
 export class InFlightRequests {
   readonly #breakConnection: (error: CastellanError) => void
-  #inFlight: Sent[] = []
+  #inFlight: SentRequest[] = []
   #throttled: OutgoingRequest[] = []
   #throttleTimer: NodeJS.Timeout | undefined
   #throttledUntil = 0
@@ -99,13 +99,13 @@ export class InFlightRequests {
 
   #write(request: OutgoingRequest): void {
     const timer = setTimeout(() => this.#onTimeout(sent), request.timeoutMs)
-    const sent: Sent = { request, timer, isWritten: true }
+    const sent: SentRequest = { request, timer, isWritten: true }
     this.#inFlight.push(sent)
     sent.isWritten = request.write()
   }
 
   /** Lets Node read the socket first, because the answer may have arrived while the event loop was blocked. */
-  #onTimeout(sent: Sent): void {
+  #onTimeout(sent: SentRequest): void {
     setImmediate(() => {
       if (!this.#inFlight.includes(sent)) return
       const { apiName, timeoutMs } = sent.request

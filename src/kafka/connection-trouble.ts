@@ -3,34 +3,34 @@ import { foreignTexts } from '../core/foreign-texts.js'
 import type { ForeignProtocol, ForeignProtocolError } from './socket.js'
 
 /** The cause of a failed connection, without the address of the broker, and advice on what to check. */
-interface Trouble {
+interface ConnectionTrouble {
   readonly brief: string
   readonly advice?: string
 }
 
-const notTls: Trouble = {
+const notTls: ConnectionTrouble = {
   brief: 'the broker does not speak TLS on this port',
   advice: 'set tls.enabled to false, or use its TLS port'
 }
-const cutHandshake: Trouble = {
+const cutHandshake: ConnectionTrouble = {
   brief: 'the broker closed the connection during the TLS handshake',
   advice: 'is it a TLS port? (tls.enabled)'
 }
-const refusedHandshake: Trouble = {
+const refusedHandshake: ConnectionTrouble = {
   brief: 'the broker refuses the TLS handshake',
   advice: 'it may want a client certificate (tls.certFile, tls.keyFile)'
 }
-const unknownAuthority: Trouble = {
+const unknownAuthority: ConnectionTrouble = {
   brief: 'the certificate of the broker is not signed by a trusted authority',
   advice: 'name the authority with tls.caFile'
 }
 /** Where an authority is named. */
 const OTHER_AUTHORITY = 'tls.caFile has no authority that has signed it: name that one'
-const selfSigned: Trouble = { ...unknownAuthority, brief: 'the certificate of the broker is self-signed' }
-const noRoute: Trouble = { brief: 'there is no route to the host' }
+const selfSigned: ConnectionTrouble = { ...unknownAuthority, brief: 'the certificate of the broker is self-signed' }
+const noRoute: ConnectionTrouble = { brief: 'there is no route to the host' }
 
 /** The causes by Node's error code. */
-const troubles: ReadonlyMap<string, Trouble> = new Map([
+const troubles: ReadonlyMap<string, ConnectionTrouble> = new Map([
   ['ECONNREFUSED', { brief: 'connection refused', advice: 'is a broker running there?' }],
   ['ENOTFOUND', { brief: 'the host name cannot be resolved', advice: 'is it spelt right?' }],
   ['EAI_AGAIN', { brief: 'the host name cannot be resolved at the moment', advice: 'does the name server answer?' }],
@@ -75,7 +75,7 @@ export function connectionRefused(
   return new UnavailableError('brokerUnreachable', message, error, brief)
 }
 
-function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean): Trouble {
+function troubleOf({ code = '', message }: NodeJS.ErrnoException, isTls: boolean): ConnectionTrouble {
   if (isTls && code === 'ECONNRESET') return cutHandshake
   // For some failures only the message of OpenSSL names the cause.
   if (code === 'EPROTO') return foreignTexts.OpenSSL.alert.test(message) ? refusedHandshake : notTls

@@ -8,7 +8,7 @@ import { indexRecords, type OpenRecords } from './record-reader.js'
 const LARGEST_BYTES = 2 ** 32 - 1
 
 /** The compressed records of a batch, and the fields of its header that describe them. */
-export interface Packed {
+export interface PackedBatch {
   readonly codec: CompressionCodec
   readonly bytes: Buffer
   readonly recordCount: number
@@ -73,11 +73,11 @@ export class PlainRecords implements RecordSource {
  */
 export class PackedRecords implements RecordSource, DecompressedHolder {
   readonly #memory: DecompressedMemory
-  readonly #packed: Packed
+  readonly #packed: PackedBatch
   #place: HeldPlace | undefined
   opened: OpenRecords | undefined
 
-  constructor(memory: DecompressedMemory, packed: Packed) {
+  constructor(memory: DecompressedMemory, packed: PackedBatch) {
     this.#memory = memory
     this.#packed = packed
   }
@@ -172,7 +172,7 @@ export class DecompressionAllowance {
   }
 
   /** @throws Error when the records are damaged */
-  unpack(packed: Packed): Unpacked {
+  unpack(packed: PackedBatch): Unpacked {
     const { memory, responseMaxBytes } = this.#limits
     const isAlone = this.#leftBytes === responseMaxBytes
     if (this.#leftBytes <= 0) return { type: 'leftOut' }

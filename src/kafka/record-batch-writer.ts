@@ -192,10 +192,10 @@ export class RecordBatchWriter {
   }
 }
 
-type Described = Pick<RecordBatchWriter, 'count' | 'baseTimestampMs' | 'maxTimestampMs'>
+type WrittenBatch = Pick<RecordBatchWriter, 'count' | 'baseTimestampMs' | 'maxTimestampMs'>
 
 /** Fills in the header before the records. The result is a new buffer where compression makes the batch smaller. */
-function sealRecords(batch: Buffer, options: SealOptions, records: Described): Buffer {
+function sealRecords(batch: Buffer, options: SealOptions, records: WrittenBatch): Buffer {
   const { codec } = options
   if (codec === 'none') return writeBatchHeader(batch, options, codec, records)
   const compressed = compress(codec, batch.subarray(BATCH_HEADER_BYTES))
@@ -205,7 +205,12 @@ function sealRecords(batch: Buffer, options: SealOptions, records: Described): B
   return writeBatchHeader(smaller, options, codec, records)
 }
 
-function writeBatchHeader(batch: Buffer, producer: ProducerState, codec: CompressionCodec, records: Described): Buffer {
+function writeBatchHeader(
+  batch: Buffer,
+  producer: ProducerState,
+  codec: CompressionCodec,
+  records: WrittenBatch
+): Buffer {
   batch.writeInt16BE(codecNumbers[codec], layout.AT_ATTRIBUTES)
   layout.writeInt32(batch, records.count - 1, layout.AT_LAST_OFFSET_DELTA)
   layout.writeInt64(batch, records.baseTimestampMs, layout.AT_BASE_TIMESTAMP)
@@ -271,12 +276,12 @@ const KEPT_BESIDE_LENT_BYTES = 1024 * 1024
 /** A buffer that is lent. `chunk`: the piece of memory that it is part of; `undefined`: it is not kept. */
 interface LentBuffer {
   readonly bytes: Buffer
-  readonly chunk?: Chunk
+  readonly chunk?: BufferChunk
   isLent: boolean
 }
 
 /** A piece of memory, divided into buffers of one size. */
-class Chunk {
+class BufferChunk {
   readonly bufferBytes: number
   readonly count: number
   readonly free: LentBuffer[] = []
@@ -307,7 +312,7 @@ class Chunk {
 export class BatchBufferPool {
   readonly #maxBytes: number
   /** Chunks with a free buffer, by the size of their buffers. */
-  readonly #open = new Map<number, Chunk[]>()
+  readonly #open = new Map<number, BufferChunk[]>()
   #freeBytes = 0
 
   /** @param maxBytes that may be kept for later batches */
@@ -352,16 +357,16 @@ export class BatchBufferPool {
     this.#freeBytes -= chunk.free.length * chunk.bufferBytes
   }
 
-  #openOf(size: number): Chunk[] {
+  #openOf(size: number): BufferChunk[] {
     const open = this.#open.get(size)
     if (open !== undefined) return open
-    const none: Chunk[] = []
+    const none: BufferChunk[] = []
     this.#open.set(size, none)
     return none
   }
 
-  #newChunk(size: number, open: Chunk[]): Chunk {
-    const chunk = new Chunk(size)
+  #newChunk(size: number, open: BufferChunk[]): BufferChunk {
+    const chunk = new BufferChunk(size)
     this.#freeBytes += chunk.count * size
     open.push(chunk)
     return chunk

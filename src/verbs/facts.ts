@@ -6,14 +6,14 @@ import type { Verbs } from './verbs.js'
 interface Askable extends Verbs {
   readonly receipts: { readonly read: ReceiptDesk['read'] }
   /** Those of all gateways. */
-  readonly webhooks: Readonly<Record<'list' | 'describe' | 'skip' | 'test' | 'resume', Call>>
+  readonly webhooks: Readonly<Record<'list' | 'describe' | 'skip' | 'test' | 'resume', AnyFunction>>
 }
 
-type Call = (...args: never[]) => unknown
+type AnyFunction = (...args: never[]) => unknown
 
 /** The paths of the functions of an object and of its parts: `produce`, `groups.offsets`. */
 export type PathsOf<Part, Before extends string = ''> = {
-  [Name in keyof Part & string]: NonNullable<Part[Name]> extends Call
+  [Name in keyof Part & string]: NonNullable<Part[Name]> extends AnyFunction
     ? `${Before}${Name}`
     : NonNullable<Part[Name]> extends object
       ? PathsOf<NonNullable<Part[Name]>, `${Before}${Name}.`>

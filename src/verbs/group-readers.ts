@@ -39,9 +39,9 @@ const NO_PROTOCOL_TYPE = ''
 /** A lower bound of the bytes that a topic or a partition takes in an assignment. */
 const BYTES_OF_ITEM = 6
 
-type DescribedGroup = ResultOf<'describeGroup'> & { type: 'success' }
+type DescribedClassicGroup = ResultOf<'describeGroup'> & { type: 'success' }
 type DescribedConsumerGroup = ResultOf<'describeConsumerGroup'> & { type: 'success' }
-type Member = DescribedGroup['members'][number] | ConsumerMember
+type AnyGroupMember = DescribedClassicGroup['members'][number] | ConsumerMember
 
 export interface GroupReadersDeps {
   readonly router: ActorRef<RouterMessage>
@@ -177,7 +177,10 @@ export class GroupReaders {
   }
 
   /** @returns `undefined`: no coordinator knows the group, or it is left out of a list of all groups */
-  async #groupOf(groupId: string, isOneOfAll: boolean): Promise<DescribedGroup | DescribedConsumerGroup | undefined> {
+  async #groupOf(
+    groupId: string,
+    isOneOfAll: boolean
+  ): Promise<DescribedClassicGroup | DescribedConsumerGroup | undefined> {
     const asked = { groupId, timeoutMs: this.#limit.remainingMs }
     const classic = await askRouter(this.#router, { type: 'describeGroup', ...asked })
     // DescribeGroups reports a group of the protocol of KIP-848 as unknown.
@@ -205,7 +208,7 @@ export class GroupReaders {
    * Decodes the assignments of members. Any client can be a member and choose the content of its assignment, so the
    * work of one tick and the number of partitions are limited.
    */
-  async #readersFrom(members: readonly Member[]): Promise<readonly GroupReader[]> {
+  async #readersFrom(members: readonly AnyGroupMember[]): Promise<readonly GroupReader[]> {
     const readers: GroupReader[] = []
     let ofGroup = 0
     for (const member of members) {
@@ -232,7 +235,7 @@ export class GroupReaders {
   }
 }
 
-function partitionsOf(member: Member, topic: string | undefined): ReadonlyMap<string, readonly number[]> {
+function partitionsOf(member: AnyGroupMember, topic: string | undefined): ReadonlyMap<string, readonly number[]> {
   if ('assignment' in member) return partitionsIn(member.assignment, topic)
   const ofTopics = [...member.partitions].filter(([name]) => topic === undefined || name === topic)
   return new Map(ofTopics.map(([name, partitions]) => [name, [...partitions].sort((one, other) => one - other)]))

@@ -4,7 +4,7 @@ import { refusalOfWebhookGroup, requireClientsGroup } from '../consumer/group/we
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
-import { type FollowSink, followTopic, type TopicSubscription } from '../consumer/stream/topic-subscription.js'
+import { type FollowSink, followTopic, type ReadSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { bound } from '../core/bound.js'
 import { performanceClock } from '../core/clocks.js'
@@ -186,7 +186,7 @@ export class KafkaVerbs implements Verbs {
     )
   }
 
-  async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription> {
+  async follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<ReadSubscription> {
     const { router } = this.#deps
     const { maxPartitions, timeoutMs } = options
     const metadata = requireTopic(topic, await this.topics([topic], timeoutMs))

@@ -101,12 +101,12 @@ class TracedQueues extends WrappedQueues {
   }
 }
 
-type Message = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>
+type TracedMessage = Pick<AcquiredMessage, 'topic' | 'partition' | 'offset' | 'headers'>
 
 function record(
   tracing: Tracing,
   group: string,
-  messages: readonly Message[],
+  messages: readonly TracedMessage[],
   askedAt: number,
   trace: TraceOfRequest | undefined
 ): void {
@@ -130,6 +130,6 @@ function record(
   }
 }
 
-function* headersOf(messages: readonly Message[], from: number, to: number): Iterable<readonly RecordHeader[]> {
+function* headersOf(messages: readonly TracedMessage[], from: number, to: number): Iterable<readonly RecordHeader[]> {
   for (let at = from; at < to; at++) yield messages[at]!.headers
 }

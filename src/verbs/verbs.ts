@@ -1,7 +1,7 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
-import type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
+import type { FollowSink, ReadSubscription } from '../consumer/stream/topic-subscription.js'
 import type { Offset, OffsetAndMetadata, ProduceRecord, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import type { ProduceOptions } from '../producer/memory/delivery.js'
@@ -25,7 +25,7 @@ export type {
 export { ONE_MESSAGE } from '../consumer/group/consume-result.js'
 export * from '../consumer/instance/instances.js'
 export * from '../consumer/queue/queue-verbs.js'
-export type { FollowSink, TopicSubscription } from '../consumer/stream/topic-subscription.js'
+export type { FollowSink, ReadSubscription } from '../consumer/stream/topic-subscription.js'
 export type { TopicMetadata } from '../kafka/calls.js'
 export * from './share-groups.js'
 export type TopicsByName = ReadonlyMap<string, TopicMetadata>
@@ -194,7 +194,7 @@ export interface Verbs {
    * @throws InvalidRequestError when the topic or a partition does not exist, or there are too many partitions
    * @throws CastellanError when no broker answers in time
    */
-  follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<TopicSubscription>
+  follow(topic: string, options: FollowOptions, sink: FollowSink): Promise<ReadSubscription>
   /**
    * The current counts of the durable log. All clusters and APIs of the process share the log.
    * @returns `undefined`: there is no durable log, or it is not open yet because no record was stored in it

@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { type CastellanError, ForbiddenError, OverloadedError } from '../../src/core/errors.js'
-import type { Access, Caller, Operation, Target } from '../../src/http/access/access.js'
+import type { Access, AccessTarget, Caller, Operation } from '../../src/http/access/access.js'
 import { type Effect, VERB_FACTS, type VerbFacts, type VerbPath } from '../../src/verbs/facts.js'
 import type { AdminVerbs, InstanceVerbs, QueueVerbs, ShareGroupsOnly } from '../../src/verbs/verbs.js'
 import { contextFor } from '../support/api-context.js'
@@ -10,7 +10,7 @@ import { FakeVerbs } from '../support/fake-verbs.js'
 import { type Endpoint, endpoints, pathOf, sentTo, withoutCluster } from './endpoints.js'
 
 /** `consume topic+group` */
-const textOf = (right: Operation, target: Target = {}): string => {
+const textOf = (right: Operation, target: AccessTarget = {}): string => {
   const names = (['topic', 'group', 'subject'] as const).filter(name => target[name] !== undefined)
   return `${right} ${names.join('+') || 'nothing'}`
 }
@@ -32,13 +32,13 @@ class AskedCaller implements Caller {
     this.#denied = denied
   }
 
-  allows(right: Operation, target?: Target): boolean {
+  allows(right: Operation, target?: AccessTarget): boolean {
     const asked = textOf(right, target)
     this.asked.add(asked)
     return !this.#denied.includes(asked)
   }
 
-  refusalOf(right: Operation, target?: Target): CastellanError | undefined {
+  refusalOf(right: Operation, target?: AccessTarget): CastellanError | undefined {
     return this.allows(right, target) ? undefined : new ForbiddenError('shop may not do this')
   }
 

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect } from 'chai'
 import { ownText } from '../../src/core/own-text.js'
-import { type Head, readHead } from '../../src/http/engine/head.js'
+import { type RequestHead, readHead } from '../../src/http/engine/head.js'
 
 const COUNT = 2_000
 const PADDING = 'x'.repeat(15_000)
@@ -21,12 +21,12 @@ function keptBytes(remember: (i: number) => string): number {
   expect(remembered).to.have.length(COUNT)
   return kept
 }
-const headOf = (url: string, name: string, padding: string): Head =>
+const headOf = (url: string, name: string, padding: string): RequestHead =>
   readHead(
     Buffer.from(`GET ${url} HTTP/1.1\r\nhost: a\r\nx-name: ${name}\r\nx-padding: ${padding}\r\n\r\n`),
     0,
     limits
-  ) as Head
+  ) as RequestHead
 const nameOf = (i: number): string => `a-name-that-is-remembered-${i}`
 
 describe('a name that outlives its request', () => {

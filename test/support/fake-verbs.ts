@@ -16,9 +16,9 @@ import type {
   ProduceOptions,
   QueueVerbs,
   ReadersOnly,
+  ReadSubscription,
   ShareGroupVerbs,
   TopicMetadata,
-  TopicSubscription,
   Verbs
 } from '../../src/verbs/verbs.js'
 
@@ -128,7 +128,7 @@ export class FakeVerbs implements Verbs, GroupVerbs {
     return () => undefined
   }
 
-  async follow(): Promise<TopicSubscription> {
+  async follow(): Promise<ReadSubscription> {
     return { resume: () => undefined, stop: () => undefined }
   }
 

@@ -59,7 +59,7 @@ export function memoryStats(all: readonly Readonly<QueueCounts>[]): QueueStats {
 /** Period of rates. If statistics are read less often, rates cover the period since the last reading but one. */
 const WINDOW_MS = 10_000
 
-interface Sample {
+interface MetricsSample {
   readonly at: number
   readonly totals: ReadonlyMap<string, number>
 }
@@ -71,8 +71,8 @@ interface Sample {
 export class KafkaStats {
   readonly #metrics: PrometheusMetrics
   readonly #clock: MonotonicClock
-  #before: Sample
-  #last: Sample
+  #before: MetricsSample
+  #last: MetricsSample
 
   constructor(metrics: PrometheusMetrics, clock: MonotonicClock) {
     this.#metrics = metrics
@@ -81,7 +81,7 @@ export class KafkaStats {
   }
 
   async read(): Promise<Readonly<Record<string, number>>> {
-    const now: Sample = { at: this.#clock(), totals: await this.#totals() }
+    const now: MetricsSample = { at: this.#clock(), totals: await this.#totals() }
     if (now.at - this.#last.at >= WINDOW_MS) {
       this.#before = this.#last
       this.#last = now

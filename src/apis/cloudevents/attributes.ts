@@ -170,7 +170,7 @@ function readHeader(name: string, text: string, attributes: Map<string, string>,
   else attributes.set(name, value)
 }
 
-type Decoded =
+type DecodedAttribute =
   | { readonly value: string; readonly problem?: undefined }
   | { readonly value?: undefined; readonly problem: string }
 
@@ -187,7 +187,7 @@ const BAD_ESCAPE = /%(?![\da-f]{2})/i
  *
  * Source: HTTP protocol binding 1.0.2, section 3.1.3.2.
  */
-export function decodeValue(text: string): Decoded {
+export function decodeValue(text: string): DecodedAttribute {
   if (!PRINTABLE.test(text)) return { problem: 'has bytes that are not printable ASCII: write them as %XX' }
   const unquoted = unquote(text)
   if (!unquoted.includes('%') || BAD_ESCAPE.test(unquoted)) return { value: unquoted }

@@ -65,7 +65,7 @@ export const headersOfBinary = (attributes: Attributes): RecordHeader[] =>
   }))
 
 /** Where a record is in its topic. */
-export interface Place {
+export interface PlaceOfRecord {
   readonly partition: number
   readonly offset: Offset
 }
@@ -75,7 +75,7 @@ export interface Place {
  *
  *   0:17-19,1:4
  */
-export function placesText(places: readonly Place[]): string {
+export function placesText(places: readonly PlaceOfRecord[]): string {
   const ranges: { readonly partition: number; readonly from: Offset; to: Offset }[] = []
   for (const { partition, offset } of places) {
     const last = ranges.at(-1)
@@ -92,8 +92,8 @@ const RANGE = /^(\d{1,10}):(\d{1,16})(?:-(\d{1,16}))?$/
  *
  * @throws ApiError when it is another text, or there are more than `max` places
  */
-export function placesIn(text: string, max: number): readonly Place[] {
-  const places: Place[] = []
+export function placesIn(text: string, max: number): readonly PlaceOfRecord[] {
+  const places: PlaceOfRecord[] = []
   for (const range of text.split(',')) {
     const [, partition, from, to = from] = RANGE.exec(range) ?? []
     if (partition === undefined || !(Number(to) >= Number(from)) || Number(to) > Number.MAX_SAFE_INTEGER) {

@@ -2,13 +2,13 @@ import type { KafkaRecord } from '../../core/model.js'
 import { binaryOutput, eventIn, hasTooManyHeaders } from './event-output.js'
 
 /** An event in binary mode. */
-interface EventRequest {
+interface BinaryEvent {
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer
 }
 
 /** A record as the request of a webhook, in binary mode. @returns `undefined`: it cannot be read as an event, or has too many headers */
-export function eventRequest(record: KafkaRecord): EventRequest | undefined {
+export function eventRequest(record: KafkaRecord): BinaryEvent | undefined {
   const event = eventIn(record)
   if (event === undefined) return undefined
   const output = binaryOutput(event)

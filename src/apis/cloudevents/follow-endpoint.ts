@@ -11,12 +11,12 @@ import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import type { FollowOptions, FollowSink, TopicSubscription, Verbs } from '../../verbs/verbs.js'
+import type { FollowOptions, FollowSink, ReadSubscription, Verbs } from '../../verbs/verbs.js'
 import { type EventAnswers, type EventParts, eventProblemOf } from './event-answers.js'
 import { eventIn, jsonOf, memoryOf, toEventData } from './event-output.js'
 import {
   answerEvents,
-  type Found,
+  type FoundEvent,
   followOptionsOf,
   foundIn,
   MAX_EVENT_BYTES,
@@ -28,7 +28,7 @@ import {
 } from './read-request.js'
 
 /** A reader of a topic, and what ends its subscription. */
-type Follower = FollowSink & { follows(subscription: TopicSubscription): void }
+type Follower = FollowSink & { follows(subscription: ReadSubscription): void }
 
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
@@ -148,7 +148,7 @@ class FirstEvents implements Follower {
   readonly #wanted: WantedEvents
   readonly #caller: Caller
   readonly #answers: EventAnswers
-  readonly #found: Found[] = []
+  readonly #found: FoundEvent[] = []
   readonly #budget: RecordBudget
   readonly #client: string
   readonly #held: HeldRecords
@@ -160,7 +160,7 @@ class FirstEvents implements Follower {
   #records = 0
   #bytes = 0
   #positions: ReadonlyMap<number, Offset> = new Map()
-  #subscription: TopicSubscription | undefined
+  #subscription: ReadSubscription | undefined
   #timer: NodeJS.Timeout | undefined
   #warning: string | undefined
   #isOver = false
@@ -176,7 +176,7 @@ class FirstEvents implements Follower {
     exchange.response.once('close', () => this.#held.release())
   }
 
-  follows(subscription: TopicSubscription): void {
+  follows(subscription: ReadSubscription): void {
     this.#subscription = subscription
     if (this.#isOver) subscription.stop()
   }

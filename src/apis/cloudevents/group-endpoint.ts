@@ -10,12 +10,12 @@ import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
-import { MAX_EVENTS, type Place, placesIn, placesText } from './content-types.js'
+import { MAX_EVENTS, type PlaceOfRecord, placesIn, placesText } from './content-types.js'
 import { type EventParts, eventProblemOf } from './event-answers.js'
 import { eventIn, memoryOf } from './event-output.js'
 import {
   answerEvents,
-  type Found,
+  type FoundEvent,
   foundIn,
   MAX_EVENT_BYTES,
   MAX_JSON_BYTES,
@@ -104,7 +104,7 @@ export class GroupEndpoint {
     poll: Poll
   ): void {
     const returned: ReturnedHeaders = headers => returnedHeadersOf(exchange.request, headers)
-    const found: Found[] = []
+    const found: FoundEvent[] = []
     const foreign: AcquiredMessage[] = []
     let [jsonBytes, madeBytes] = [0, 0]
     for (const message of messages) {
@@ -138,7 +138,7 @@ export class GroupEndpoint {
     else answers.fail(exchange, new ApiError(503, reason.reason, { cause: TIMED_OUT }))
   }
 
-  #acked(exchange: Exchange, group: string, places: readonly Place[], results: readonly AckResult[]): void {
+  #acked(exchange: Exchange, group: string, places: readonly PlaceOfRecord[], results: readonly AckResult[]): void {
     const { answers } = this.#parts
     const failure = results.find(result => result.type === 'failed')
     const unknown = places.filter((_, at) => results[at]!.type !== 'acked')

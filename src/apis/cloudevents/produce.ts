@@ -141,17 +141,17 @@ const keyOf = (attributes: Attributes, key: Buffer | undefined): Buffer | string
   key ?? attributes.get('partitionkey') ?? null
 
 const BOOLEANS = ['true', 'false'] as const
-interface Head extends SentEvents, ProduceHead {}
+interface EventsHead extends SentEvents, ProduceHead {}
 
 /** `POST /{topic}`: one event, or a batch. */
-export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
+export class EventsApi extends ProduceBase<EventsHead> implements ProduceApi<EventsHead> {
   readonly namesOffsets = false
 
   topicOf({ topic = '' }: Params): string {
     return topic
   }
 
-  readHead({ request }: Exchange, { topic = '' }: Params): Head {
+  readHead({ request }: Exchange, { topic = '' }: Params): EventsHead {
     const { headers, rawHeaders } = request
     const contentType = headers['content-type']
     const mode = modeOf(contentType)
@@ -167,11 +167,11 @@ export class EventsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     return { topic, mode, contentType, rawHeaders, key: query.bytes('key'), isSync }
   }
 
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+  readBody(body: Buffer, head: EventsHead): readonly ProduceRecord[] {
     return atOnce(recordsOf(body, head))
   }
 
-  readInTurns(body: Buffer, head: Head): InPieces<readonly ProduceRecord[]> {
+  readInTurns(body: Buffer, head: EventsHead): InPieces<readonly ProduceRecord[]> {
     return recordsOf(body, head, true)
   }
 

@@ -7,7 +7,14 @@ import { WARNING_HEADER } from '../../http/exchange/answers.js'
 import { type Exchange, sentUrlOf } from '../../http/exchange/exchange.js'
 import { rangesOf } from '../../http/exchange/media-types.js'
 import type { FollowOptions, NoMessage } from '../../verbs/verbs.js'
-import { BATCH_TYPE, type ContentMode, EVENT_TYPE, MAX_EVENTS, type Place, placesText } from './content-types.js'
+import {
+  BATCH_TYPE,
+  type ContentMode,
+  EVENT_TYPE,
+  MAX_EVENTS,
+  type PlaceOfRecord,
+  placesText
+} from './content-types.js'
 import type { EventAnswers } from './event-answers.js'
 import {
   batchOutput,
@@ -152,14 +159,14 @@ function partitionsOf(text: string | undefined): readonly number[] | undefined {
 }
 
 /** An event, ready to be answered, and where its record is. */
-export interface Found extends Place {
+export interface FoundEvent extends PlaceOfRecord {
   readonly output: Output
 }
 
 /** Headers of a record that the answer with its event alone has. */
 export type ReturnedHeaders = (headers: readonly RecordHeader[]) => Output['headers']
 
-interface Located extends Place {
+interface Located extends PlaceOfRecord {
   readonly headers: readonly RecordHeader[]
 }
 
@@ -168,7 +175,7 @@ export function foundIn(
   { partition, offset, headers }: Located,
   mode: ContentMode,
   returned: ReturnedHeaders
-): Found {
+): FoundEvent {
   if (mode === 'batch') return { partition, offset, output: { type: undefined, headers: {}, body: jsonOf(event) } }
   const further = returned(headers)
   const withFurther = (output: Output): Output => ({ ...output, headers: { ...further, ...output.headers } })
@@ -190,7 +197,7 @@ export function answerEvents(
   answers: EventAnswers,
   exchange: Exchange,
   mode: ContentMode,
-  found: readonly Found[],
+  found: readonly FoundEvent[],
   beside: BesideEvents
 ): void {
   const { skipped, next, warning } = beside

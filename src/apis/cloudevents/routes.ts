@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { Target } from '../../http/access/access.js'
+import type { AccessTarget } from '../../http/access/access.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { admits, IGNORED_BYTES, withBytes } from '../../http/api/endpoint.js'
 import { type AnsweredRoute, operationsOf } from '../../http/api/routes.js'
@@ -77,7 +77,12 @@ const topic = text.describe('The topic')
 const jsonEvents: Content = { [EVENT_TYPE]: event, [BATCH_TYPE]: z.array(event) }
 
 /** Refuses a request to read of a browser that no page may send, or whose client may not read. @returns whether it may */
-function mayRead(parts: EventParts, exchange: Exchange, verb: 'groups.consume' | 'follow', target: Target): boolean {
+function mayRead(
+  parts: EventParts,
+  exchange: Exchange,
+  verb: 'groups.consume' | 'follow',
+  target: AccessTarget
+): boolean {
   const refusal = browserRefusalOf(exchange.request)
   if (refusal !== undefined) parts.answers.fail(exchange, refusal)
   return refusal === undefined && admits(parts, exchange, verb, target)

@@ -142,7 +142,7 @@ export class SchemaWriter {
         continue
       }
       const record = kept[nextRecord++]!
-      const [key, value] = PARTS.map((part, place): Data | ApiError => {
+      const [key, value] = PARTS.map((part, place): WrittenData | ApiError => {
         const schema = schemas[2 * at + place]
         if (schema === undefined) return { bytes: record[part], size: item[part] }
         if (schema instanceof ApiError) return schema
@@ -151,7 +151,7 @@ export class SchemaWriter {
         const refused = toBodyError(bytes, `${part}.data: `)
         if (bytes.details.maxBytes !== undefined && !isPart) throw refused
         return refused
-      }) as [Data | ApiError, Data | ApiError]
+      }) as [WrittenData | ApiError, WrittenData | ApiError]
       const error = key instanceof ApiError ? key : value
       if (key instanceof ApiError || value instanceof ApiError) encoded.items.push({ refused: refusalOfItem(error) })
       else {
@@ -182,7 +182,7 @@ export class SchemaWriter {
 }
 
 /** A key or a value, and what the answer says about it. */
-interface Data {
+interface WrittenData {
   readonly bytes: ProduceRecord['key']
   readonly size: Item['key']
 }

@@ -14,8 +14,8 @@ import { toldOf } from './record-answers.js'
 import type { KafboySettings } from './settings.js'
 import {
   memoryOf,
-  type Place,
   type Placement,
+  type PlaceRecords,
   RecordPlacer,
   refusalOfFull,
   type TopicSettings,
@@ -42,7 +42,7 @@ export class Ekaf {
   readonly #onSettled: Settled
   readonly #placer: RecordPlacer
   /** Absent: there is no hook `massageBuffer`, so records wait for others nowhere but in the batches of delivery. */
-  readonly #batches: Batches | undefined
+  readonly #batches: EkafBatches | undefined
 
   /**
    * @param hooks absent: there are none
@@ -63,7 +63,9 @@ export class Ekaf {
     const pick = hooks?.has('pickPartition') ? hooks.pick.bind(hooks) : undefined
     this.#placer = new RecordPlacer(context, optionsOf, pick)
     if (hooks?.has('massageBuffer') && durability === 'memory') {
-      this.#batches = new Batches(optionsOf, (topic, gathered) => this.#flush(topic, hooks.massage(topic, gathered)))
+      this.#batches = new EkafBatches(optionsOf, (topic, gathered) =>
+        this.#flush(topic, hooks.massage(topic, gathered))
+      )
     }
   }
 
@@ -73,7 +75,7 @@ export class Ekaf {
    * @param records valid until the call returns
    * @param place called before this returns in most cases; later with copies, if a partition has to be found first
    */
-  place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, place: Place): void {
+  place(topic: string, records: readonly ProduceRecord[], mode: EkafMode, place: PlaceRecords): void {
     // Gathered records are placed when they are handed on.
     if (mode === 'batch' && this.#batches !== undefined) place(records, { type: 'placed', partitioner: 'random' })
     else this.#placer.place(topic, records, place)
@@ -170,7 +172,7 @@ export class Ekaf {
     return { refused, accepted: async () => refused, outcomes: async () => refused }
   }
 
-  #gather(batches: Batches, records: readonly ProduceRecord[], origin: ProduceOrigin | undefined): PendingProduce {
+  #gather(batches: EkafBatches, records: readonly ProduceRecord[], origin: ProduceOrigin | undefined): PendingProduce {
     const failure = batches.add(records, origin?.recordHeaders)
     if (failure !== undefined) return this.#refused(records, 'batch', failure)
     // No request waits for their outcomes.
@@ -204,7 +206,7 @@ const toKafboyOutcome = (outcome: RecordOutcome): KafboyOutcome =>
 /** All batches together; further records are refused. */
 const MAX_BYTES = 16 * 1024 * 1024
 
-interface Batch {
+interface EkafBatch {
   readonly records: ProduceRecord[]
   readonly timer: NodeJS.Timeout
   sizeBytes: number
@@ -214,10 +216,10 @@ interface Batch {
  * Records of the batch routes for the hook `massageBuffer`, which gets whole batches: gathered by topic until there are
  * enough of them or their time is over.
  */
-class Batches {
+class EkafBatches {
   readonly #optionsOf: (topic: string) => TopicSettings
   readonly #flush: (topic: string, records: readonly ProduceRecord[]) => void
-  readonly #byTopic = new Map<string, Batch>()
+  readonly #byTopic = new Map<string, EkafBatch>()
   readonly #held = new HeldAmount('bytes of the hook massageBuffer')
 
   constructor(

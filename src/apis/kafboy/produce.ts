@@ -38,7 +38,7 @@ const empty = (): ApiError => new ApiError(400, 'empty')
 const tooLarge = (): ApiError => new ApiError(413, 'no_body')
 
 /** A request to a produce route. A hook may change all but the exchange. */
-interface Head extends ProduceHead {
+interface KafboyHead extends ProduceHead {
   readonly exchange: Exchange
   topic: string
   mode: ProduceMode
@@ -54,11 +54,11 @@ interface Head extends ProduceHead {
 }
 
 /** The produce routes: a body is one record or several, of which a hook may make others. */
-export class KafboyProduceApi implements ProduceApi<Head> {
+export class KafboyProduceApi implements ProduceApi<KafboyHead> {
   readonly name = 'kafboy'
   readonly namesOffsets = false
   readonly keepsCompressed = true
-  readonly options: ProduceApi<Head>['options']
+  readonly options: ProduceApi<KafboyHead>['options']
   readonly #context: ApiContext<KafboySettings>
   readonly #ekaf: Ekaf
   /** Absent: there are no hooks. */
@@ -79,7 +79,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
     return topic
   }
 
-  readHead(exchange: Exchange, { topic = '', mode }: Params & { readonly mode?: ProduceMode }): Head {
+  readHead(exchange: Exchange, { topic = '', mode }: Params & { readonly mode?: ProduceMode }): KafboyHead {
     return {
       exchange,
       topic,
@@ -94,7 +94,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
     }
   }
 
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+  readBody(body: Buffer, head: KafboyHead): readonly ProduceRecord[] {
     if (this.#hooks?.has('editJson') !== true) return this.#recordsIn(body, head)
     if (body.length > MAX_PARSED_BYTES) throw tooLarge()
     // The hook may decide later, and `body` is valid until this returns.
@@ -105,7 +105,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
   }
 
   /** The records of a body that no hook has changed. */
-  #recordsIn(body: Buffer, { exchange, topic }: Head): readonly ProduceRecord[] {
+  #recordsIn(body: Buffer, { exchange, topic }: KafboyHead): readonly ProduceRecord[] {
     const isJson = isJsonType(exchange.request.headers['content-type'])
     const records = recordsIn(body, topic, isJson, this.#context.settings.payload)
     if (records === undefined) throw invalid()
@@ -114,7 +114,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
   }
 
   /** Asks the hook, and finds the partitions. */
-  limit(records: readonly ProduceRecord[], head: Head): Later<readonly ProduceRecord[]> {
+  limit(records: readonly ProduceRecord[], head: KafboyHead): Later<readonly ProduceRecord[]> {
     const hooks = this.#hooks
     const { asked } = head
     const place = (given: readonly ProduceRecord[], ...[take, fail]: Parameters<Later<typeof records>>): void => {
@@ -141,7 +141,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
     }
   }
 
-  #decided(edited: Edited, head: Head): readonly ProduceRecord[] {
+  #decided(edited: Edited, head: KafboyHead): readonly ProduceRecord[] {
     switch (edited.type) {
       case 'produce':
         return this.#edited(edited.produce, head)
@@ -163,7 +163,7 @@ export class KafboyProduceApi implements ProduceApi<Head> {
     }
   }
 
-  #edited({ topic, mode, records }: HookProduce, head: Head): readonly ProduceRecord[] {
+  #edited({ topic, mode, records }: HookProduce, head: KafboyHead): readonly ProduceRecord[] {
     head.topic = topic
     head.mode = mode ?? head.mode
     head.isSync = head.mode === 'sync'
@@ -172,13 +172,13 @@ export class KafboyProduceApi implements ProduceApi<Head> {
 
   produce(
     records: readonly ProduceRecord[],
-    { placement, mode, waitedMs }: Head,
+    { placement, mode, waitedMs }: KafboyHead,
     origin: ProduceOrigin
   ): PendingProduce {
     return this.#ekaf.produce(records, placement, ekafModeOf(mode), origin, waitedMs)
   }
 
-  answer(outcomes: Outcomes, { reply, isSync, isKeyed, placement }: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, { reply, isSync, isKeyed, placement }: KafboyHead): ProduceAnswer {
     const known = typeof outcomes === 'string' ? [] : outcomes
     if (reply !== undefined)
       return this.#okOf(reply, outcomes !== 'pending' && known.length === 0 ? 'unknown' : undefined)
@@ -257,7 +257,7 @@ function wordOf(error: CastellanError): string {
   return error.code === 'shuttingDown' ? 'shutting down' : error.code
 }
 
-function askedOf({ exchange, topic, mode }: Head, rawBody: Buffer): KafboyRequest {
+function askedOf({ exchange, topic, mode }: KafboyHead, rawBody: Buffer): KafboyRequest {
   const isJson = isJsonType(exchange.request.headers['content-type'])
   const json = isJson && rawBody.length > 0 ? parsed(rawBody) : undefined
   const isObject = typeof json === 'object' && json !== null && !Array.isArray(json)

@@ -23,7 +23,7 @@ interface ServedPath {
   readonly id: string
 }
 
-interface Pattern {
+interface RoutePattern {
   readonly mode: ProduceMode | undefined
   readonly path: string
   readonly segments: readonly string[]
@@ -31,7 +31,7 @@ interface Pattern {
 
 /** Finds the route of a path, in the configured lists first, then among kafboy's own paths. */
 export class RouteTable {
-  readonly #patterns: readonly Pattern[]
+  readonly #patterns: readonly RoutePattern[]
   /** A request asks several times for its own route. */
   #last: { readonly path: string; readonly route: FoundRoute | undefined } | undefined
 

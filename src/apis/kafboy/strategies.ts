@@ -28,7 +28,7 @@ interface Placed {
   readonly waitedMs?: number
 }
 
-export type Place = (records: readonly ProduceRecord[], placement: Placement) => void
+export type PlaceRecords = (records: readonly ProduceRecord[], placement: Placement) => void
 
 const placedBy = (partitioner: PartitionerName): Placed => ({ type: 'placed', partitioner })
 const IN_TURN = placedBy('roundRobin')
@@ -40,7 +40,7 @@ const PLACED: Partial<Record<TopicSettings['partitionStrategy'], Placed>> = {
 const BY_KEY = placedBy('phash2')
 
 /** What is known of a topic whose partitions are chosen here. */
-interface KnownTopic {
+interface CountedTopic {
   /** Number of partitions; `undefined`: the topic was not found. */
   count: number | undefined
   /** Until when the number is believed. */
@@ -80,7 +80,7 @@ export class RecordPlacer {
   readonly #timeoutMs: number
   readonly #optionsOf: (topic: string) => TopicSettings
   readonly #pick: HookCalls['pick'] | undefined
-  readonly #known = new Map<string, KnownTopic>()
+  readonly #known = new Map<string, CountedTopic>()
   #waitingBytes = 0
 
   /** @param pick absent: there is no hook that picks */
@@ -100,14 +100,14 @@ export class RecordPlacer {
    * @param records valid until this returns
    * @param place called before this returns, unless partitions are chosen here
    */
-  place(topic: string, records: readonly ProduceRecord[], place: Place): void {
+  place(topic: string, records: readonly ProduceRecord[], place: PlaceRecords): void {
     const { partitionStrategy: strategy } = this.#optionsOf(topic)
     const placed = PLACED[strategy] ?? (strategy === 'custom' && this.#pick === undefined ? BY_KEY : undefined)
     if (placed !== undefined) place(records, placed)
     else void this.#placeAmong(topic, records.map(ownCopyOf), place)
   }
 
-  async #placeAmong(topic: string, records: readonly ProduceRecord[], place: Place): Promise<void> {
+  async #placeAmong(topic: string, records: readonly ProduceRecord[], place: PlaceRecords): Promise<void> {
     const { partitionStrategy, stickyPartitionRecords } = this.#optionsOf(topic)
     const known = this.#knownOf(topic)
     const startedAt = this.#clock()
@@ -128,7 +128,7 @@ export class RecordPlacer {
     place(placed, { ...IN_TURN, waitedMs: this.#clock() - startedAt })
   }
 
-  #knownOf(topic: string): KnownTopic {
+  #knownOf(topic: string): CountedTopic {
     let known = this.#known.get(topic)
     if (known === undefined) {
       for (const [name, { until }] of this.#known) {
@@ -148,7 +148,7 @@ export class RecordPlacer {
     return known
   }
 
-  async #lookUp(topic: string, known: KnownTopic): Promise<void> {
+  async #lookUp(topic: string, known: CountedTopic): Promise<void> {
     // Where the gateway says, it has a missing topic created. Here it is created before the hook is asked.
     const isPicked = this.#optionsOf(topic).partitionStrategy === 'custom'
     const endsAt = this.#clock() + this.#timeoutMs
@@ -168,7 +168,7 @@ export class RecordPlacer {
   }
 
   /** Stays on a partition; once a second another is drawn if this one was picked more often than the limit. */
-  #stickyPartition(known: KnownTopic, count: number, maxRecords: number): number {
+  #stickyPartition(known: CountedTopic, count: number, maxRecords: number): number {
     const nowMs = this.#clock()
     const isChecked = nowMs - known.checkedAt >= STICKY_CHECK_MS
     if (isChecked) known.checkedAt = nowMs

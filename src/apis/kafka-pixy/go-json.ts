@@ -45,19 +45,19 @@ const QUOTED = new Map([
 ])
 
 /** A value for {@link goJson}: members that are `undefined` are left out. */
-export type Json =
+export type GoJson =
   | string
   | number
   | boolean
   | null
-  | readonly Json[]
-  | { readonly [name: string]: Json | undefined }
-  | ReadonlyMap<string, Json>
+  | readonly GoJson[]
+  | { readonly [name: string]: GoJson | undefined }
+  | ReadonlyMap<string, GoJson>
 
 /**
  * JSON as Go indents it: two spaces, members of maps in the order of their names. Source: Go 1.19, json.MarshalIndent.
  */
-export function goJson(value: Json, indent = ''): string {
+export function goJson(value: GoJson, indent = ''): string {
   if (typeof value === 'string') return goString(value)
   if (value === null || typeof value !== 'object') return String(value)
   const inner = `${indent}  `
@@ -66,9 +66,9 @@ export function goJson(value: Json, indent = ''): string {
       '[',
       ']',
       indent,
-      (value as readonly Json[]).map(item => goJson(item, inner))
+      (value as readonly GoJson[]).map(item => goJson(item, inner))
     )
-  const members = membersOf(value as Exclude<Json, readonly Json[]> & object)
+  const members = membersOf(value as Exclude<GoJson, readonly GoJson[]> & object)
   return wrapped(
     '{',
     '}',
@@ -82,20 +82,22 @@ export function goJson(value: Json, indent = ''): string {
  *
  * @param items of a map with their names, in the order of these
  */
-export function longGoJson(kind: string, items: Iterable<Json>, ofMap = false): LongList {
+export function longGoJson(kind: string, items: Iterable<GoJson>, ofMap = false): LongList {
   const textOf = (item: unknown): string => {
-    if (!ofMap) return goJson(item as Json, '  ')
-    const [name, member] = item as [string, Json]
+    if (!ofMap) return goJson(item as GoJson, '  ')
+    const [name, member] = item as [string, GoJson]
     return `${goString(name)}: ${goJson(member, '  ')}`
   }
   return new LongList(kind, ofMap ? '{\n  ' : '[\n  ', items, ofMap ? '\n}' : '\n]', { between: ',\n  ', textOf })
 }
 
-function membersOf(value: { readonly [name: string]: Json | undefined } | ReadonlyMap<string, Json>): [string, Json][] {
+function membersOf(
+  value: { readonly [name: string]: GoJson | undefined } | ReadonlyMap<string, GoJson>
+): [string, GoJson][] {
   if (value instanceof Map)
-    return [...(value as ReadonlyMap<string, Json>)].sort(([one], [other]) => byBytes(one, other))
-  return Object.entries(value as Record<string, Json | undefined>).filter(
-    (member): member is [string, Json] => member[1] !== undefined
+    return [...(value as ReadonlyMap<string, GoJson>)].sort(([one], [other]) => byBytes(one, other))
+  return Object.entries(value as Record<string, GoJson | undefined>).filter(
+    (member): member is [string, GoJson] => member[1] !== undefined
   )
 }
 
@@ -137,10 +139,10 @@ const LITERALS: ReadonlyMap<string, string> = new Map([
  * @throws GoJsonError
  */
 export function checkJson(text: string): void {
-  new Check(text).all()
+  new GoJsonCheck(text).all()
 }
 
-class Check {
+class GoJsonCheck {
   readonly #text: string
   #at = 0
   #depth = 0

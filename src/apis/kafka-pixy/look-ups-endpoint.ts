@@ -1,5 +1,5 @@
 import type { OffsetAndMetadata } from '../../core/model.js'
-import type { Target } from '../../http/access/access.js'
+import type { AccessTarget } from '../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { seenBy } from '../../http/api/endpoint.js'
@@ -9,7 +9,7 @@ import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { VerbPath } from '../../verbs/facts.js'
 import type { GroupOffset, TopicMetadata } from '../../verbs/verbs.js'
-import { byBytes, checkJson, GoJsonError, goJson, type Json, longGoJson, withNumbersOnOneLine } from './go-json.js'
+import { byBytes, checkJson, type GoJson, GoJsonError, goJson, longGoJson, withNumbersOnOneLine } from './go-json.js'
 import { CONFIG_VERSION, configsOf, lagOf, NO_OFFSET, readersOf, type TopicConfigs, UNKNOWN_TOPIC } from './groups.js'
 import { NO_SUCH_TOPIC_TEXT } from './pixy-answers.js'
 import { allows, groupOf, merged, type PixyRequest, type RouteParts, textOf, type Values } from './pixy-request.js'
@@ -63,7 +63,7 @@ export function listTopics(parts: RouteParts, request: PixyRequest): void {
     if (names.length === 0) return goJson(withPartitions || withConfig ? {} : [])
     if (!withPartitions && !withConfig) return longGoJson('topics', names)
     const configs = withConfig ? await configsOf(verbs, [...topics.keys()], LOOK_UP_TIMEOUT_MS) : undefined
-    const described = function* (): Iterable<Json> {
+    const described = function* (): Iterable<GoJson> {
       for (const name of names) yield [name, describe(topics.get(name)!, configs, withPartitions)]
     }
     return longGoJson('described topics', described(), true)
@@ -102,7 +102,7 @@ function answer(
   parts: RouteParts,
   request: PixyRequest,
   verb: VerbPath,
-  target: Target,
+  target: AccessTarget,
   work: () => Promise<string | LongList>
 ): void {
   if (!allows(parts, request, verb, target)) return
@@ -124,7 +124,7 @@ function answer(
 }
 
 /** A group's place in a partition, as Kafka-Pixy writes it. */
-function toJson(place: GroupOffset): Json {
+function toJson(place: GroupOffset): GoJson {
   const { partition, earliest: begin, latest: end, committed, acknowledged } = place
   const { offset = NO_OFFSET, metadata } = committed ?? {}
   const sparse = acknowledged.map(({ from, to }) => `${from - offset}-${to - offset}`).join()
@@ -208,7 +208,7 @@ function describe(
   { topic, partitions }: TopicMetadata,
   configs: TopicConfigs | undefined,
   withPartitions: boolean
-): { [name: string]: Json } {
+): { [name: string]: GoJson } {
   const config = configs && { version: CONFIG_VERSION, config: configs.get(topic) ?? {} }
   return {
     ...(config && { config }),
@@ -216,7 +216,12 @@ function describe(
   }
 }
 
-const partitionJson = ({ partition, leaderId: leader, replicas, isr }: TopicMetadata['partitions'][number]): Json => ({
+const partitionJson = ({
+  partition,
+  leaderId: leader,
+  replicas,
+  isr
+}: TopicMetadata['partitions'][number]): GoJson => ({
   partition,
   leader,
   replicas,

@@ -4,7 +4,7 @@ import { addTo } from '../../core/group-by.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
-import type { Access, Target } from '../../http/access/access.js'
+import type { Access, AccessTarget } from '../../http/access/access.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { authorize } from '../../http/api/endpoint.js'
 import type { LongLists } from '../../http/api/long-lists.js'
@@ -185,7 +185,7 @@ export function allows(
   { access, answers }: RouteParts,
   { exchange }: PixyRequest,
   verb: VerbPath,
-  target: Target,
+  target: AccessTarget,
   reason?: CastellanError
 ): boolean {
   const refusal = reason ?? authorize(access.callerOf(exchange.request), verb, target)

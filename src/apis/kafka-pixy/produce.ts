@@ -90,7 +90,7 @@ function headerOf(name: string, value: string): RecordHeader {
 const capitalized = (name: string): string =>
   name.toLowerCase().replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase())
 
-interface Head extends ProduceHead {
+interface PixyHead extends ProduceHead {
   readonly topic: string
   readonly verbs: Verbs
   readonly kind: ContentKind
@@ -110,11 +110,11 @@ interface ProduceParts {
 }
 
 /** `POST /topics/{topic}/messages`. */
-export class MessageApi implements ProduceApi<Head> {
+export class MessageApi implements ProduceApi<PixyHead> {
   readonly name = API
   readonly keepsCompressed = true
   readonly namesOffsets = true
-  readonly options: ProduceApi<Head>['options']
+  readonly options: ProduceApi<PixyHead>['options']
   readonly #parts: ProduceParts
   readonly #ok: ProduceAnswer
 
@@ -128,7 +128,7 @@ export class MessageApi implements ProduceApi<Head> {
     return topic
   }
 
-  readHead({ request }: Exchange, { topic = '', cluster = DEFAULT_CLUSTER }: Params): Head {
+  readHead({ request }: Exchange, { topic = '', cluster = DEFAULT_CLUSTER }: Params): PixyHead {
     const { 'content-type': type, 'content-length': length } = request.headers
     const kind = contentKindOf(type)
     if (kind === undefined) throw new ApiError(400, `unsupported content type ${type ?? ''}`)
@@ -147,7 +147,7 @@ export class MessageApi implements ProduceApi<Head> {
     }
   }
 
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+  readBody(body: Buffer, head: PixyHead): readonly ProduceRecord[] {
     const { topic, rawHeaders } = head
     const isForm = head.kind === 'form'
     if (isForm) head.values = merged(parseQuery(body.toString('latin1')).values, head.values)
@@ -165,7 +165,7 @@ export class MessageApi implements ProduceApi<Head> {
   }
 
   /** An asynchronous client is told of failures that pass only. */
-  answer(outcomes: Outcomes, { isSync, verbs, values }: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, { isSync, verbs, values }: PixyHead): ProduceAnswer {
     const [known] = typeof outcomes === 'string' ? ['pending' as const] : outcomes
     if (known === undefined || known === 'pending') return this.#ok
     if (known.type === 'delivered') return { ...this.#ok, body: placeOf(known, values) }
@@ -226,7 +226,7 @@ const errorAnswer = (status: number, text: string): ProduceAnswer => ({
 const NOTHING: readonly ProduceRecord[] = []
 
 /** An asynchronous message that can never be written is accepted and dropped. @throws ApiError for others */
-function refused(head: Head, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
+function refused(head: PixyHead, status: number, code: ErrorCode, message: string): readonly ProduceRecord[] {
   if (head.isSync || head.isModern) throw new ApiError(status, message, { cause: { code, retriable: false } })
   head.refusals = [recordRefusal(code, message, false)]
   return NOTHING

@@ -1,6 +1,6 @@
 import {
   type PrometheusMetrics,
-  type Reading,
+  type PrometheusReading,
   registerScrapedCounter,
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
@@ -47,7 +47,7 @@ const metrics: readonly ClientMetric[] = [
 export const CLIENT_METRICS: readonly string[] = metrics.map(([name]) => name)
 
 export function registerClientMetrics({ registry }: PrometheusMetrics): void {
-  const read = ([, , source, , by]: ClientMetric): Reading[] => {
+  const read = ([, , source, , by]: ClientMetric): PrometheusReading[] => {
     const metric = registry.getSingleMetric(source) as OwnMetric | undefined
     const values = (metric?.get().values ?? []).filter(isOfProducing)
     if (by === 'broker') return values.map(toReading)
@@ -70,7 +70,7 @@ type OwnMetric = { get(): { values: readonly Value[] } } & NonNullable<
 >
 
 /** librdkafka names brokers `HOST:PORT/ID`. */
-const toReading = ({ labels, value }: Value): Reading => ({
+const toReading = ({ labels, value }: Value): PrometheusReading => ({
   labels: { broker: `${labels.broker_host}:${labels.broker_port}/${labels.broker_id}` },
   value
 })

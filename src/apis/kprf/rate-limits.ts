@@ -17,13 +17,13 @@ const SLOTS = 61
 export class RateLimiter {
   /** False: all records may pass, so checks can be skipped. */
   readonly isActive: boolean
-  readonly #rules = new Map<string, Rule>()
+  readonly #rules = new Map<string, RateRule>()
 
   constructor({ enabled, rules }: Pick<KprfSettings['ratelimit'], 'enabled' | 'rules'>) {
     // The last rule of a topic applies; without a topic or a limit there is no rule.
     for (const { topic, maxPerMinute } of enabled ? rules : []) {
       if (topic === '' || maxPerMinute === 0) this.#rules.delete(topic)
-      else this.#rules.set(topic, new Rule(maxPerMinute))
+      else this.#rules.set(topic, new RateRule(maxPerMinute))
     }
     this.isActive = this.#rules.size > 0
   }
@@ -39,7 +39,7 @@ export class RateLimiter {
   }
 }
 
-class Rule {
+class RateRule {
   readonly #maxPerMinute: number
   readonly #counts = new Float64Array(SLOTS)
   readonly #lastAtMs = new Float64Array(SLOTS).fill(Number.NEGATIVE_INFINITY)

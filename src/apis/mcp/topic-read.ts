@@ -2,7 +2,7 @@ import { memoryOfRecord, ownRecordOf } from '../../core/bytes.js'
 import type { CastellanError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
-import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
+import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
 import { ToolError } from './failures.js'
 import type { ToolCall } from './tool.js'
 
@@ -87,7 +87,7 @@ export class TopicRead implements FollowSink {
     const { verbs, signal } = this.#call
     const ends = this.#ends
     const partitions = [...positions.keys()]
-    let subscription: TopicSubscription | undefined
+    let subscription: ReadSubscription | undefined
     const over = new Promise<void>((resolve, reject) => {
       this.#finish = error => {
         this.#isOver = true

@@ -49,7 +49,7 @@ interface Asked {
 /** `POST /{topic}/{group}/acquire`. */
 export class AcquireEndpoint {
   readonly #parts: QueueParts
-  readonly #waiting = new Members<Acquisition>()
+  readonly #waiting = new Members<OpenAcquire>()
   #isStopped = false
 
   constructor(parts: QueueParts) {
@@ -94,7 +94,7 @@ export class AcquireEndpoint {
     // The client may have left while its messages were settled.
     if (exchange.response.destroyed) return
     const { topic, group } = queue
-    const acquisition = new Acquisition(this.#parts, asked, settled)
+    const acquisition = new OpenAcquire(this.#parts, asked, settled)
     this.#waiting.add(acquisition)
     exchange.response.once('close', () => {
       this.#waiting.delete(acquisition)
@@ -114,7 +114,7 @@ export class AcquireEndpoint {
  *     │                      │
  *     └──── client left ─────┴──▶ unseen
  */
-class Acquisition {
+class OpenAcquire {
   place = 0
   readonly #parts: QueueParts
   readonly #asked: Asked
@@ -222,7 +222,7 @@ class Acquisition {
   }
 
   /** Rejects by a bug only. */
-  async #outputOf(messages: readonly QueueMessage[]): Promise<Output> {
+  async #outputOf(messages: readonly QueueMessage[]): Promise<AcquireOutput> {
     const { encoding } = this.#asked.wanted
     if (this.#asked.isBytes) {
       const now = this.#parts.clock()
@@ -272,7 +272,7 @@ class Acquisition {
   }
 
   /** The value of a message as it is, and all else in headers. */
-  #bytesOutput(message: QueueMessage, now: number): Output {
+  #bytesOutput(message: QueueMessage, now: number): AcquireOutput {
     const { token, partition, deliveryCount, lastDelivery, lockEndsAt, record } = message
     const { key, value, offset } = record
     const isLong = key !== null && key.length > MAX_KEY_BYTES
@@ -294,7 +294,7 @@ class Acquisition {
     return { status: 200, type: BYTES_TYPE, body: value ?? '', headers }
   }
 
-  #answer({ status, type, body, headers }: Output): void {
+  #answer({ status, type, body, headers }: AcquireOutput): void {
     if (this.#isAnswered) return
     this.#isAnswered = true
     // The messages are acquired already, so an exceeded quota refuses the next request.
@@ -333,11 +333,11 @@ function prefersBytes(accept = ''): boolean {
   return bytes > 0 && bytes >= (qualities.get('application/*') ?? qualities.get('*/*') ?? 0)
 }
 
-interface Output {
+interface AcquireOutput {
   readonly status: number
   readonly type: string | undefined
   readonly body: AnswerBody
   readonly headers?: AnswerOptions['headers']
 }
 
-const NOTHING: Output = { status: 204, type: undefined, body: '' }
+const NOTHING: AcquireOutput = { status: 204, type: undefined, body: '' }

@@ -115,26 +115,26 @@ const TOO_LARGE = new ApiError(
 )
 
 /** What a route makes of the JSON of its body. */
-interface BodyOf<Value> {
+interface JsonOf<Value> {
   readonly schema: z.ZodType<Value>
   readonly prepare: (json: unknown) => unknown
 }
 
 /** Bodies whose members may be null, which is the same as if they were absent. */
-export const acquiring: BodyOf<z.output<typeof acquireBody>> = {
+export const acquiring: JsonOf<z.output<typeof acquireBody>> = {
   schema: acquireBody,
   prepare: json => {
     const given = withoutNulls(json, acquireBody.shape)
     return isObject(given) && 'settle' in given ? { ...given, settle: settling.prepare(given.settle) } : given
   }
 }
-export const settling: BodyOf<z.output<typeof settleBody>> = {
+export const settling: JsonOf<z.output<typeof settleBody>> = {
   schema: settleBody,
   prepare: json => withoutNulls(json, settleBody.shape)
 }
-export const resetting: BodyOf<z.output<typeof resetBody>> = { schema: resetBody, prepare: json => json }
+export const resetting: JsonOf<z.output<typeof resetBody>> = { schema: resetBody, prepare: json => json }
 /** Null is Kafka's default here. */
-export const configuring: BodyOf<z.output<typeof configureBody>> = { schema: configureBody, prepare: json => json }
+export const configuring: JsonOf<z.output<typeof configureBody>> = { schema: configureBody, prepare: json => json }
 
 const isObject = (json: unknown): json is object => typeof json === 'object' && json !== null && !Array.isArray(json)
 
@@ -148,7 +148,7 @@ const withoutNulls = (json: unknown, known: object): unknown =>
 export function withJson<Value>(
   parts: QueueParts,
   exchange: Exchange,
-  { schema, prepare }: BodyOf<Value>,
+  { schema, prepare }: JsonOf<Value>,
   use: (value: Value) => void
 ): void {
   withBytes(parts, exchange, Math.min(parts.maxBodyBytes, MAX_PARSED_BYTES), TOO_LARGE, bytes =>

@@ -9,7 +9,7 @@ import { acquireBody, configureBody, resetBody, settleBody } from './requests.js
 import { acceptOne, settleMany } from './settle-endpoint.js'
 
 /** The parts that answer the routes. */
-interface Queues {
+interface QueuesOfRoutes {
   readonly parts: QueueParts
   readonly acquire: AcquireEndpoint
 }
@@ -104,7 +104,7 @@ const headersOfBytes = {
 
 const offsetOrNull = z.int().nullable()
 
-const routes: Readonly<Record<string, AnsweredRoute<Queues>>> = {
+const routes: Readonly<Record<string, AnsweredRoute<QueuesOfRoutes>>> = {
   list: {
     verb: 'shareGroups.list',
     method: 'get',

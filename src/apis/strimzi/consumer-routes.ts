@@ -106,7 +106,7 @@ const GROUP = '/consumers/{groupid}'
 const INSTANCE = `${GROUP}/instances/{name}`
 const EXCLUSIVE = { 409: failure('The consumer has a subscription or an assignment of another kind') }
 
-interface Verb<Sent> {
+interface BridgeVerb<Sent> {
   /** Default: `post`. */
   readonly method?: 'get' | 'delete'
   /** Absent: the route has no body. */
@@ -127,7 +127,7 @@ function verb<Sent = undefined>(
   verb: VerbPath,
   path: string,
   summary: string,
-  { method, body, isOptional = false, answers, tags = CONSUMERS }: Verb<Sent>,
+  { method, body, isOptional = false, answers, tags = CONSUMERS }: BridgeVerb<Sent>,
   work: (ask: InstanceAsk, sent: Sent) => Promise<unknown>
 ): BridgeRoute {
   return {

@@ -1,5 +1,5 @@
 import { operationsOf } from '../../http/api/routes.js'
-import { type JsonSchema, toDocument } from '../../http/openapi/operation.js'
+import { type OpenApiSchema, toDocument } from '../../http/openapi/operation.js'
 import { bridgeConsumerRoutes } from './consumer-routes.js'
 import { bridgeTopicRoutes, processRoutes, refusalsOf } from './routes.js'
 
@@ -10,7 +10,7 @@ export const strimziOperations = operationsOf(
 )
 
 /** The operations under the ids, and with the names of schemas, that the bridge has published. */
-export function documentOf(version: string, url: string): JsonSchema {
+export function documentOf(version: string, url: string): OpenApiSchema {
   const document = toDocument("Strimzi's API of Castellan", version, [
     { name: 'strimzi', prefix: '', operations: strimziOperations }
   ])

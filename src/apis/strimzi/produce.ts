@@ -47,7 +47,7 @@ const UNPROCESSABLE = 422
  */
 function* recordsIn(
   body: Buffer,
-  { topic, partition, format }: Head,
+  { topic, partition, format }: BridgeHead,
   inTurns: boolean
 ): InPieces<readonly ProduceRecord[]> {
   if (body.length === 0) throw new ApiError(400, 'Validation error on: the body is missing')
@@ -200,21 +200,21 @@ const FORMATS: ReadonlyMap<string, BridgeFormat> = new Map(
   (Object.entries(BRIDGE_TYPES) as [BridgeFormat, string][]).map(([format, type]) => [type, format])
 )
 
-interface Head extends ProduceHead {
+interface BridgeHead extends ProduceHead {
   readonly topic: string
   readonly format: BridgeFormat
   readonly partition: number | undefined
 }
 
 /** `POST /topics/{topicname}` and `POST /topics/{topicname}/partitions/{partitionid}`. */
-export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
+export class RecordsApi extends ProduceBase<BridgeHead> implements ProduceApi<BridgeHead> {
   readonly namesOffsets = true
 
   topicOf({ topicname: topic = '' }: Params): string {
     return topic
   }
 
-  readHead(exchange: Exchange, { topicname: topic = '', partitionid }: Params): Head {
+  readHead(exchange: Exchange, { topicname: topic = '', partitionid }: Params): BridgeHead {
     const type = contentTypeOf(exchange) ?? BRIDGE_TYPES.binary
     const format = FORMATS.get(type)
     if (format === undefined) throw BAD_TYPE
@@ -225,21 +225,21 @@ export class RecordsApi extends ProduceBase<Head> implements ProduceApi<Head> {
     return { topic, partition, format, isSync: isAsync === 'false' }
   }
 
-  readBody(body: Buffer, head: Head): readonly ProduceRecord[] {
+  readBody(body: Buffer, head: BridgeHead): readonly ProduceRecord[] {
     return atOnce(recordsIn(body, head, false))
   }
 
-  readInTurns(body: Buffer, head: Head): InPieces<readonly ProduceRecord[]> {
+  readInTurns(body: Buffer, head: BridgeHead): InPieces<readonly ProduceRecord[]> {
     return recordsIn(body, head, true)
   }
 
-  *answerInTurns(known: readonly OutcomeSoFar[], head: Head): InPieces<ProduceAnswer> {
+  *answerInTurns(known: readonly OutcomeSoFar[], head: BridgeHead): InPieces<ProduceAnswer> {
     if (!head.isSync) return this.answer(known, head)
     const body = yield* joined('{"offsets":[', known, one => JSON.stringify(entryOf(one)), ']}')
     return { status: 200, type: BRIDGE_TYPE, body }
   }
 
-  answer(outcomes: Outcomes, { isSync }: Head): ProduceAnswer {
+  answer(outcomes: Outcomes, { isSync }: BridgeHead): ProduceAnswer {
     const known = typeof outcomes === 'string' ? [] : outcomes
     if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
     const refused = firstFailureOf(known)

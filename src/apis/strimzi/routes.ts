@@ -51,7 +51,7 @@ export interface BridgeRoute extends AnsweredRoute<Bridge> {
   readonly tags?: readonly string[]
 }
 
-type Answers = Operation['answers']
+type BridgeAnswers = Operation['answers']
 
 export const v2 = (schema: z.ZodType): Content => ({ [BRIDGE_TYPE]: schema })
 export const ofRecords = (schema: z.ZodType): Content =>
@@ -64,7 +64,7 @@ export const describedBody = (description: string, content: Content, required = 
 })
 
 /** Refusals that each operation can answer with, unless it says more. */
-const refusals: Answers = {
+const refusals: BridgeAnswers = {
   400: failure('The request does not have the described form'),
   401: failure('No credentials, or wrong ones'),
   403: failure('The client may not do this'),
@@ -73,7 +73,7 @@ const refusals: Answers = {
   500: failure('The request failed in Kafka, or unexpectedly'),
   503: failure('Overloaded, or shutting down')
 }
-export const refusalsOf = ({ body }: BridgeRoute): Answers => ({
+export const refusalsOf = ({ body }: BridgeRoute): BridgeAnswers => ({
   ...refusals,
   ...(body !== undefined && { 413: failure('The body is too large') })
 })
@@ -108,7 +108,7 @@ const produce = (path: string, summary: string, schema: z.ZodType): BridgeRoute 
 })
 
 /** A request about a topic, or all of them, that has its permission. */
-interface Ask {
+interface AskOfTopics {
   readonly verbs: Verbs
   readonly caller: Caller
   readonly topic: string
@@ -120,7 +120,7 @@ const lookUp = (
   path: string,
   summary: string,
   schema: z.ZodType,
-  work: (ask: Ask) => Promise<unknown>
+  work: (ask: AskOfTopics) => Promise<unknown>
 ): BridgeRoute => ({
   verb,
   method: 'get',
@@ -145,7 +145,7 @@ const lookUp = (
 })
 
 /** @throws ApiError when there is no such topic, KafkaError when it cannot be read */
-async function topicOf({ verbs, topic }: Ask): Promise<TopicMetadata> {
+async function topicOf({ verbs, topic }: AskOfTopics): Promise<TopicMetadata> {
   const found = (await verbs.topics([topic], LOOK_UP_TIMEOUT_MS)).get(topic)
   if (found?.errorCode === errorCodes.NONE) return found
   if (found !== undefined && !NO_SUCH_TOPIC.has(found.errorCode)) throw kafkaErrorOf(found.errorCode)
@@ -155,7 +155,7 @@ async function topicOf({ verbs, topic }: Ask): Promise<TopicMetadata> {
 type Partition = TopicMetadata['partitions'][number]
 
 /** @throws ApiError when there is none */
-async function partitionOf(ask: Ask): Promise<Partition> {
+async function partitionOf(ask: AskOfTopics): Promise<Partition> {
   const number = partitionNumberIn(ask.partition)
   const found = (await topicOf(ask)).partitions.find(({ partition }) => partition === number)
   if (found === undefined) throw noPartition(ask.topic, number)
@@ -176,7 +176,12 @@ function* partitionsJson(partitions: readonly Partition[]): Iterable<object> {
 }
 
 /** A route about the process itself. */
-const plain = (path: string, summary: string, answers: Answers, receive: BridgeRoute['receive']): BridgeRoute => ({
+const plain = (
+  path: string,
+  summary: string,
+  answers: BridgeAnswers,
+  receive: BridgeRoute['receive']
+): BridgeRoute => ({
   verb: 'none',
   method: 'get',
   path,

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { printable, printableJson } from '../../core/printable.js'
 import type { Client } from '../client.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
-import type { FeatureName, Finding } from '../doctor/findings.js'
+import type { DoctorFinding, FeatureName } from '../doctor/findings.js'
 import { clientOptions, legalTopic } from '../options.js'
 import { withOpenClient } from '../with-client.js'
 
@@ -60,7 +60,7 @@ async function doctor(line: Command, { stdout }: Process, client: Client): Promi
   const needed = new Set<string>([...ESSENTIAL, ...named, ...(group === undefined ? [] : ['lists'])])
   if (!json) await adviseGrants(client, findings, new Set([...needed, ...ADVISED]), stdout)
   const { features } = await import('../../kafka/features.js')
-  const counts = ({ about, outcome }: Finding): boolean =>
+  const counts = ({ about, outcome }: DoctorFinding): boolean =>
     (outcome === 'needs' || outcome === 'lacks') && (needed.has(about) || !Object.hasOwn(features, about))
   return findings.some(counts) ? EXIT_FAILURE : EXIT_OK
 }
@@ -69,7 +69,7 @@ async function examineKafka(
   client: Client,
   topics: readonly string[],
   group: string | undefined
-): Promise<readonly Finding[]> {
+): Promise<readonly DoctorFinding[]> {
   const [{ Doctor }, { toBrokerAddress }, { unreachable }] = await Promise.all([
     import('../doctor/examine.js'),
     import('../../client/open-options.js'),
@@ -86,20 +86,20 @@ async function examineKafka(
     .finally(() => asked.close())
 }
 
-async function examineTheRest({ config, timeoutMs }: Client): Promise<readonly Finding[]> {
+async function examineTheRest({ config, timeoutMs }: Client): Promise<readonly DoctorFinding[]> {
   const { examineBesideKafka } = await import('../doctor/beside-kafka.js')
   return await examineBesideKafka(config, timeoutMs)
 }
 
 const WORDS = { works: 'works', needs: 'needs', lacks: 'this Kafka lacks', 'cannot tell': 'cannot tell:' } as const
 
-const textOf = ({ about, outcome, detail }: Finding): string =>
+const textOf = ({ about, outcome, detail }: DoctorFinding): string =>
   printable(`${about.padEnd(16)} ${WORDS[outcome]} ${detail}`.trimEnd())
 
 /** Writes lines of `kafka-acls.sh` with what is missing for some features. */
 async function adviseGrants(
   { brokers, sasl }: Client,
-  findings: readonly Finding[],
+  findings: readonly DoctorFinding[],
   wanted: ReadonlySet<string>,
   stdout: Process['stdout']
 ): Promise<void> {
@@ -112,7 +112,7 @@ async function adviseGrants(
 }
 
 /** Whether a record can be written and read back, and what its time says of this clock. */
-async function writeOne(client: Client, topic: string): Promise<readonly Finding[]> {
+async function writeOne(client: Client, topic: string): Promise<readonly DoctorFinding[]> {
   const { finding } = await import('../doctor/findings.js')
   const value = `castellan doctor ${new Date().toISOString()}`
   const [outcome] = await client.verbs

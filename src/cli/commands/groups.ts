@@ -73,7 +73,7 @@ async function groups(line: Command, { stdout }: Process, client: Client): Promi
   return group === undefined ? await listLags(client, write) : await listLag(client, group, write)
 }
 
-type Described = GroupDescription | (ShareGroupDescription & { readonly type: 'share' })
+type AnyGroupDescription = GroupDescription | (ShareGroupDescription & { readonly type: 'share' })
 
 type Write = <Row extends object>(columns: readonly RowColumn<Row>[], rows: readonly Row[]) => void
 
@@ -89,7 +89,7 @@ async function listGroups(client: Client, group: string | undefined, write: Writ
   return EXIT_OK
 }
 
-const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coordinator }: Described) => ({
+const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coordinator }: AnyGroupDescription) => ({
   group,
   type,
   state,
@@ -97,7 +97,7 @@ const toGroupRow = ({ groupId: group, type, state, members, coordinatorId: coord
   coordinator
 })
 
-const toMemberRows = ({ members }: Described) =>
+const toMemberRows = ({ members }: AnyGroupDescription) =>
   members.map(({ memberId: member, clientId: client, clientHost: host, partitions }) => ({
     member,
     client,
@@ -106,11 +106,11 @@ const toMemberRows = ({ members }: Described) =>
   }))
 
 /** Groups in the order of their names. A group that does not exist is absent. */
-async function describe(client: Client, names: readonly string[] | 'all'): Promise<Described[]> {
+async function describe(client: Client, names: readonly string[] | 'all'): Promise<AnyGroupDescription[]> {
   const { GroupReaders } = await import('../../verbs/group-readers.js')
   const { router, timeoutMs } = client
   const readers = new GroupReaders({ router, log: client.log, timeoutMs, clock: performanceClock }, {})
-  const found: Described[] = [...(await failing(readers.describe(names))).values()]
+  const found: AnyGroupDescription[] = [...(await failing(readers.describe(names))).values()]
   // The name of a group is that of one kind.
   if (names === 'all' || found.length === 0)
     for (const group of (await failing(readers.describeShareGroups(names))).values())

@@ -68,10 +68,10 @@ export const topicsCommand: CommandDescription = {
   ]
 }
 
-type Format = 'table' | 'json' | undefined
+type OutputFormat = 'table' | 'json' | undefined
 
 interface TopicsFlags extends Omit<ClientFlags, 'config'> {
-  readonly format?: Format
+  readonly format?: OutputFormat
   readonly internal?: boolean
   readonly partitions?: number
   readonly replicas?: number
@@ -104,7 +104,11 @@ function deleteTopics(line: Command, process: Process, { verbs, timeoutMs }: Cli
 }
 
 /** Writes a row for each topic, in the order of the names. */
-export function writeTopics(stdout: NodeJS.WritableStream, format: Format, topics: Iterable<TopicMetadata>): void {
+export function writeTopics(
+  stdout: NodeJS.WritableStream,
+  format: OutputFormat,
+  topics: Iterable<TopicMetadata>
+): void {
   const sorted = [...topics].sort((a, b) => (a.topic < b.topic ? -1 : 1))
   const rows = sorted.map(toRow)
   const trouble = rows.some(({ leaderless }) => leaderless > 0) ? (['leaderless'] as const) : []

@@ -62,7 +62,7 @@ async function listLog(line: Command, process: Process): Promise<number> {
   return EXIT_OK
 }
 
-type FoundLog = LogReport & { readonly log: operator.ExistingLog }
+type ReportedLog = LogReport & { readonly log: operator.ExistingLog }
 
 const toTopicRows = ({ backlog }: LogReport) =>
   [...backlog].map(([destination, { openEntries, firstSequence }]) => ({
@@ -71,7 +71,7 @@ const toTopicRows = ({ backlog }: LogReport) =>
     firstSequence
   }))
 
-async function summaryOf({ log, segments, backlog, deadLetters, quarantined }: FoundLog): Promise<string> {
+async function summaryOf({ log, segments, backlog, deadLetters, quarantined }: ReportedLog): Promise<string> {
   const total = segments.reduce((sum, { openEntries }) => sum + openEntries, 0)
   const owner = (await (await tools()).isInUse(log.directory)) ? 'in use by a running process' : 'not in use'
   return (

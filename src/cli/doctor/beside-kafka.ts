@@ -11,13 +11,13 @@ import { existingLogs } from '../../producer/log/operator.js'
 import { createTransport } from '../../schemas/transport.js'
 import type { Config } from '../../server/config/config.js'
 import { tlsFilesIn } from '../../server/config/tls-files.js'
-import { type Finding, finding } from './findings.js'
+import { type DoctorFinding, finding } from './findings.js'
 
 /** As in the troubles of a gateway. */
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
 
 /** What the configuration names beside Kafka: certificates, other gateways, the schema registry, the durable log. */
-export async function examineBesideKafka(config: Config, timeoutMs: number): Promise<readonly Finding[]> {
+export async function examineBesideKafka(config: Config, timeoutMs: number): Promise<readonly DoctorFinding[]> {
   const [peers, registries, logs] = await Promise.all([
     Promise.all(config.peers.addresses.map(address => examinePeer(toBrokerAddress(address), timeoutMs))),
     examineRegistry(config.schemas.registry, timeoutMs),
@@ -27,7 +27,10 @@ export async function examineBesideKafka(config: Config, timeoutMs: number): Pro
 }
 
 /** @param now epoch milliseconds */
-function examineCertificates({ http, management, peers, clusters, schemas }: Config, now: number): readonly Finding[] {
+function examineCertificates(
+  { http, management, peers, clusters, schemas }: Config,
+  now: number
+): readonly DoctorFinding[] {
   const ofPeers = peers.tlsDirectory === undefined ? {} : tlsFilesIn(peers.tlsDirectory)
   const sections = [
     ['http.tls', http.tls],
@@ -50,11 +53,11 @@ function examineCertificates({ http, management, peers, clusters, schemas }: Con
 }
 
 /** Whether the other gateway's port for gateways can be connected to. */
-function examinePeer({ host, port }: BrokerAddress, timeoutMs: number): Promise<Finding> {
+function examinePeer({ host, port }: BrokerAddress, timeoutMs: number): Promise<DoctorFinding> {
   const about = `gateway ${host}:${port}`
   return new Promise(answer => {
     const socket = connect({ host, port, timeout: timeoutMs })
-    const end = (outcome: Finding['outcome'], detail: string): void => {
+    const end = (outcome: DoctorFinding['outcome'], detail: string): void => {
       socket.destroy()
       answer(finding(about, outcome, detail))
     }
@@ -68,7 +71,7 @@ function examinePeer({ host, port }: BrokerAddress, timeoutMs: number): Promise<
 async function examineRegistry(
   registry: Config['schemas']['registry'],
   timeoutMs: number
-): Promise<readonly Finding[]> {
+): Promise<readonly DoctorFinding[]> {
   if (registry.urls.length === 0) return []
   let transport: ReturnType<typeof createTransport>
   try {
@@ -77,7 +80,7 @@ async function examineRegistry(
     // No gateway would start with these files.
     return [finding('registry', 'needs', messageOf(error))]
   }
-  const ask = async (base: string): Promise<Finding> => {
+  const ask = async (base: string): Promise<DoctorFinding> => {
     const about = `registry ${base.replace(/\/\/[^/]*@/, '//')}`
     try {
       const url = `${base.replace(/\/+$/, '')}/schemas/types`
@@ -91,7 +94,7 @@ async function examineRegistry(
 }
 
 /** The durable logs that a running process uses. */
-async function examineLogs(directory: string): Promise<readonly Finding[]> {
+async function examineLogs(directory: string): Promise<readonly DoctorFinding[]> {
   if (!existsSync(directory)) return []
   const paths = logsIn(directory)
   const owners = await Promise.all(paths.map(async path => ({ path, owner: await ownerOf(path) })))

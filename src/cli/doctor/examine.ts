@@ -12,7 +12,7 @@ import {
 } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AclRight } from '../../kafka/features.js'
-import { type Answers, type Finding, findingsOf, type Told } from './findings.js'
+import { type Answers, type DoctorFinding, findingsOf, type Told } from './findings.js'
 
 /** What to ask about. */
 export interface Question {
@@ -24,7 +24,7 @@ export interface Question {
   readonly timeoutMs: number
 }
 
-interface Node {
+interface NodeOfCluster {
   readonly nodeId: number
   readonly client: BrokerClient
   /** As it was when it connected: a lost connection offers nothing. */
@@ -62,7 +62,7 @@ export class Doctor {
   }
 
   /** @throws CastellanError when no broker answers */
-  async examine(bootstrap: readonly BrokerAddress[], question: Question): Promise<readonly Finding[]> {
+  async examine(bootstrap: readonly BrokerAddress[], question: Question): Promise<readonly DoctorFinding[]> {
     this.#until = performanceClock() + question.timeoutMs
     const { topics, instancesTopic } = question
     const asked = instancesTopic === '' ? topics : [...topics, instancesTopic]
@@ -124,9 +124,9 @@ export class Doctor {
   /** @throws CastellanError when none of them answers: it is not at the address that brokers give to clients */
   async #connectAll(
     brokers: readonly (BrokerAddress & { readonly nodeId: number })[]
-  ): Promise<{ readonly nodes: readonly Node[]; readonly away: readonly Finding[] }> {
-    const nodes: Node[] = []
-    const away: Finding[] = []
+  ): Promise<{ readonly nodes: readonly NodeOfCluster[]; readonly away: readonly DoctorFinding[] }> {
+    const nodes: NodeOfCluster[] = []
+    const away: DoctorFinding[] = []
     let failure: unknown
     const connect = async ({ nodeId, host, port }: (typeof brokers)[number]): Promise<void> => {
       const client = this.#clientAt({ host, port })
@@ -208,7 +208,11 @@ export class Doctor {
   }
 
   /** Asks for settings of a broker, the topics, and the group where there are such settings. */
-  async #settings({ nodeId, client }: Node, { topics, group }: Question, hasGroups: boolean): Promise<Settings> {
+  async #settings(
+    { nodeId, client }: NodeOfCluster,
+    { topics, group }: Question,
+    hasGroups: boolean
+  ): Promise<DoctorSettings> {
     const resources: { readonly type: 'broker' | 'topic' | 'group'; readonly name: string }[] = [
       { type: 'broker', name: String(nodeId) },
       ...topics.map(name => ({ type: 'topic', name }) as const),
@@ -235,7 +239,7 @@ export class Doctor {
   }
 }
 
-interface Settings {
+interface DoctorSettings {
   readonly codeOfBroker: number
   readonly createsTopics: boolean | undefined
   tried(type: 'topic' | 'group', name: string): ReadonlyMap<AclRight[0], number>

@@ -18,7 +18,7 @@ export interface Grant {
   readonly name: string
 }
 
-export interface Finding {
+export interface DoctorFinding {
   /** A feature of `features`, or what else was looked at: `registry`. */
   readonly about: string
   readonly outcome: Outcome
@@ -29,7 +29,7 @@ export interface Finding {
 }
 
 /** A finding without rights that would have to be granted. */
-export const finding = (about: string, outcome: Finding['outcome'], detail: string): Finding => ({
+export const finding = (about: string, outcome: DoctorFinding['outcome'], detail: string): DoctorFinding => ({
   about,
   outcome,
   detail,
@@ -63,14 +63,14 @@ export interface Answers {
 }
 
 /** Of a right: granted, missing, or why that is not known. */
-type Known =
+type KnownRight =
   | { readonly is: 'granted' }
   | ({ readonly is: 'missing' } & Grant)
   /** `reason`: for what Kafka tells nothing of. */
   | { readonly is: 'unknown'; readonly why: string; readonly reason?: string }
 
-const GRANTED: Known = { is: 'granted' }
-const unknown = (why: string): Known => ({ is: 'unknown', why })
+const GRANTED: KnownRight = { is: 'granted' }
+const unknown = (why: string): KnownRight => ({ is: 'unknown', why })
 
 const REFUSED = codesOf('TOPIC_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 
@@ -82,7 +82,7 @@ const textOf = ({ right: [operation, resource], name }: Grant): string =>
   `${operation} on ${resource} ${name}`.trimEnd()
 
 /** One finding for each topic and group of which Kafka tells nothing, such as an absent topic, and one for each feature. */
-export const findingsOf = (answers: Answers): readonly Finding[] => [
+export const findingsOf = (answers: Answers): readonly DoctorFinding[] => [
   ...answers.topics.flatMap(told => withoutFacts('topic', told)),
   ...(answers.group === undefined ? [] : withoutFacts('group', answers.group)),
   ...Object.entries<Feature>(features)
@@ -94,14 +94,14 @@ export const findingsOf = (answers: Answers): readonly Finding[] => [
     }))
 ]
 
-const withoutFacts = (kind: 'topic' | 'group', { name, errorCode }: Told): readonly Finding[] =>
+const withoutFacts = (kind: 'topic' | 'group', { name, errorCode }: Told): readonly DoctorFinding[] =>
   errorCode === errorCodes.NONE || REFUSED.has(errorCode)
     ? []
     : [finding(`${kind} ${name}`, 'cannot tell', kafkaErrorOf(errorCode).message)]
 
-type Judged = Pick<Finding, 'outcome' | 'detail'> & Partial<Finding>
+type JudgedFinding = Pick<DoctorFinding, 'outcome' | 'detail'> & Partial<DoctorFinding>
 
-function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answers): Judged | undefined {
+function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answers): JudgedFinding | undefined {
   const { calls, dispensable = [] } = feature
   const isOffered = (call: CallName): boolean =>
     offers(call) && (call !== 'initProducerId' || idCode !== errorCodes.UNSUPPORTED_VERSION)
@@ -112,7 +112,7 @@ function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answ
 }
 
 /** What InitProducerId tells of writing, where it gave no id. */
-function withoutId(feature: Feature, answers: Answers): Judged | undefined {
+function withoutId(feature: Feature, answers: Answers): JudgedFinding | undefined {
   const { idCode, topics } = answers
   if (feature !== features.write || idCode === errorCodes.NONE) return undefined
   const missing = feature.acls.flatMap(right => knownOf(right, answers)).filter(({ is }) => is === 'missing')
@@ -127,13 +127,13 @@ function withoutId(feature: Feature, answers: Answers): Judged | undefined {
   return { outcome: 'needs', detail: textOf(grant), grants: [grant] }
 }
 
-function byRights(feature: Feature, answers: Answers): Judged {
+function byRights(feature: Feature, answers: Answers): JudgedFinding {
   const all = feature.acls.flatMap(right =>
     knownOf(right, feature.topic === undefined ? answers : ofInstances(answers))
   )
   const grants = all.flatMap(known => (known.is === 'missing' ? [{ right: known.right, name: known.name }] : []))
   // The reason for a topic or a group that was named is a finding of its own.
-  const textOfUnknown = ({ why, reason }: Known & { is: 'unknown' }): string =>
+  const textOfUnknown = ({ why, reason }: KnownRight & { is: 'unknown' }): string =>
     reason === undefined || feature.topic === undefined ? why : `${why}: ${reason}`
   const why = all.flatMap(known => (known.is === 'unknown' ? [textOfUnknown(known)] : []))
   const joined = (texts: readonly string[]): string => [...new Set(texts)].join(', ')
@@ -146,7 +146,7 @@ const ofInstances = ({ instances, ...answers }: Answers): Answers => ({
   topics: instances === undefined ? [] : [instances]
 })
 
-function knownOf(right: AclRight, { topics, group, settingsCode }: Answers): readonly Known[] {
+function knownOf(right: AclRight, { topics, group, settingsCode }: Answers): readonly KnownRight[] {
   const [, resource] = right
   const text = textOf({ right, name: '' })
   if (resource === 'Topic')
@@ -156,13 +156,13 @@ function knownOf(right: AclRight, { topics, group, settingsCode }: Answers): rea
   return [byCode(settingsCode, right, '')]
 }
 
-function byCode(errorCode: number, right: AclRight, name: string): Known {
+function byCode(errorCode: number, right: AclRight, name: string): KnownRight {
   if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
   if (errorCode === errorCodes.NONE) return GRANTED
   return unknown(`${textOf({ right, name })}: ${kafkaErrorOf(errorCode).message}`)
 }
 
-function of(right: AclRight, { name, errorCode, operations, tried }: Told): Known {
+function of(right: AclRight, { name, errorCode, operations, tried }: Told): KnownRight {
   const [operation, resource] = right
   if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
   if (errorCode !== errorCodes.NONE)

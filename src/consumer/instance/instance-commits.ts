@@ -31,13 +31,13 @@ export interface InstanceCommitsOptions {
   readonly onFenced: (errorCode: number, member: GroupMembership) => void
 }
 
-type Done = (failure: Failure | undefined) => void
+type CommitDone = (failure: Failure | undefined) => void
 
 /** A commit for one partition that is not answered. */
-interface Commit {
+interface PendingCommit {
   readonly stored: OffsetToCommit
   readonly member: GroupMembership | undefined
-  readonly done: Done[]
+  readonly done: CommitDone[]
   repetitions: number
 }
 
@@ -49,7 +49,7 @@ interface Commit {
 export class InstanceCommits {
   readonly #options: InstanceCommitsOptions
   /** By partition, in the order in which they were made. */
-  readonly #open = new Map<string, Commit[]>()
+  readonly #open = new Map<string, PendingCommit[]>()
   readonly #pauses = new Set<Timer>()
   /** Resolves when the commits before are confirmed: a later one is not sent before them. */
   #confirmed: Promise<unknown> = Promise.resolve()
@@ -62,10 +62,10 @@ export class InstanceCommits {
   }
 
   /** Commits offsets. Calls back with the first failure, or `undefined` when Kafka has all of them. */
-  store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: Done): void {
+  store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: CommitDone): void {
     const { confirm, tick } = this.#options
     this.#unanswered++
-    const answered: Done = failure => {
+    const answered: CommitDone = failure => {
       done(failure)
       if (--this.#unanswered === 0) for (const run of this.#whenIdle.splice(0)) run()
     }
@@ -82,12 +82,12 @@ export class InstanceCommits {
     else this.#whenIdle.push(run)
   }
 
-  #store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: Done): void {
+  #store(offsets: readonly OffsetToCommit[], member: GroupMembership | undefined, done: CommitDone): void {
     let failure: Failure | undefined
     askForEach(
       offsets,
       (stored, answered) => {
-        const ended: Done = problem => {
+        const ended: CommitDone = problem => {
           failure ??= problem
           answered()
         }
@@ -104,7 +104,7 @@ export class InstanceCommits {
     this.#pauses.clear()
   }
 
-  #send(commit: Commit): void {
+  #send(commit: PendingCommit): void {
     const { runtime, onStored, onFenced } = this.#options
     const { stored, member } = commit
     const { topic, partition, ...offsetAndMetadata } = stored
@@ -132,7 +132,7 @@ export class InstanceCommits {
     })
   }
 
-  #superseded(commit: Commit): void {
+  #superseded(commit: PendingCommit): void {
     const { runtime, retryBackoffMs } = this.#options
     const latest = this.#open.get(keyOf(commit.stored))!.at(-1)!
     if (latest !== commit) {
@@ -149,7 +149,7 @@ export class InstanceCommits {
     }
   }
 
-  #end(commit: Commit, problem: Failure | undefined): void {
+  #end(commit: PendingCommit, problem: Failure | undefined): void {
     const key = keyOf(commit.stored)
     const others = this.#open.get(key)!.filter(one => one !== commit)
     if (others.length > 0) this.#open.set(key, others)

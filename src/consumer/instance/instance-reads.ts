@@ -41,14 +41,14 @@ export interface InstanceReadsOptions {
 }
 
 /** A read that waits for those before it. */
-interface Waiting {
+interface WaitingRead {
   readonly request: ReadRequest
   readonly endsAt: number
   readonly deadline: Timer
 }
 
 /** The first read of those that wait, and the records that it has so far. */
-interface Collecting extends Taking, Waiting {
+interface Collecting extends Taking, WaitingRead {
   readonly number: number
   maxHeldBytes: number
   readonly held: HeldRecords
@@ -61,12 +61,12 @@ interface Collecting extends Taking, Waiting {
 }
 
 /** Where a record is in its log. */
-type Place = TopicPartition & { readonly offset: Offset }
+type ReadPosition = TopicPartition & { readonly offset: Offset }
 
 /** A read that was answered and is not settled. */
 interface Unsettled {
   readonly number: number
-  records: readonly Place[]
+  records: readonly ReadPosition[]
   readonly held: HeldRecords
   readonly epochs: ReadonlyMap<InstancePartition, number>
   readonly timer: Timer
@@ -75,7 +75,7 @@ interface Unsettled {
 /** The reads of one instance. They are answered one after another; a read begins when the one before is settled. */
 export class InstanceReads {
   readonly #options: InstanceReadsOptions
-  #waiting: Waiting[] = []
+  #waiting: WaitingRead[] = []
   #collecting: Collecting | undefined
   #unsettled: Unsettled | undefined
   #lastNumber = 0
@@ -388,7 +388,7 @@ const firstProblem = (partitions: ReadonlyMap<string, InstancePartition>): Failu
 }
 
 /** The offset after the last of the records of each partition. */
-function endsOf(records: readonly Place[]): ReadonlyMap<string, Offset> {
+function endsOf(records: readonly ReadPosition[]): ReadonlyMap<string, Offset> {
   return new Map(
     records.map(({ topic, partition, offset }): [string, Offset] => [topicPartitionKey(topic, partition), offset + 1])
   )

@@ -37,7 +37,7 @@ export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWan
 }
 
 /** What is known of one topic of the name: its id, and what was read of it. */
-interface Known {
+interface KnownLog {
   topicId: string | undefined
   readonly history: EpochHistory
   /** The epoch of the leader whose log has all that was read; `undefined`: none was asked. */
@@ -48,7 +48,7 @@ interface Known {
   readAt: Offset
 }
 
-const knownFrom = (history: EpochHistory, checkedIn: number | undefined): Known => ({
+const knownFrom = (history: EpochHistory, checkedIn: number | undefined): KnownLog => ({
   topicId: undefined,
   history,
   checkedIn,
@@ -76,7 +76,7 @@ export class PartitionLog {
    * `recreated` sets the new one.
    */
   topicId: string | undefined
-  #known!: Known
+  #known!: KnownLog
 
   /** @param timeoutMs of looking up a bound of the log; default: that of the Router */
   constructor(ask: AskRouter, topicPartition: TopicPartition, topicId?: string, timeoutMs?: number) {
@@ -127,14 +127,14 @@ export class PartitionLog {
     return new Promise(resolve => this.read(read, resolve))
   }
 
-  #knownOfTopic(): Known {
+  #knownOfTopic(): KnownLog {
     const { topicId } = this
     if (incarnationOfTopic(this.#known.topicId, topicId) !== 'same') this.begin({})
     this.#known.topicId = topicId
     return this.#known
   }
 
-  #fetch(known: Known, read: LogRead, onOutcome: OnOutcome): void {
+  #fetch(known: KnownLog, read: LogRead, onOutcome: OnOutcome): void {
     const { offset, maxWaitMs, isWanted, timeoutMs } = read
     const { topicPartition } = this
     const { topicId, maxBytes } = known
@@ -149,7 +149,7 @@ export class PartitionLog {
     })
   }
 
-  #answer(known: Known, read: LogRead, result: FetchDataResult, onOutcome: OnOutcome): void {
+  #answer(known: KnownLog, read: LogRead, result: FetchDataResult, onOutcome: OnOutcome): void {
     switch (result.type) {
       case 'success':
         known.checkedIn = result.leaderEpoch
@@ -185,7 +185,7 @@ export class PartitionLog {
   }
 
   /** Finds out why the offset is not in the log. The name may belong to another topic by now. */
-  #outOfRange({ topicId }: Known, offset: Offset, onOutcome: OnOutcome): void {
+  #outOfRange({ topicId }: KnownLog, offset: Offset, onOutcome: OnOutcome): void {
     const { topic } = this.topicPartition
     partitionNow({ ask: this.#ask }, this.topicPartition, topicId, (now, answer) => {
       if (answer.type !== 'success') onOutcome(readTroubleOf(answer))
@@ -217,7 +217,7 @@ export class PartitionLog {
    *
    * @param onKept called with the newest epoch of a leader that was asked; `undefined`: it is not known
    */
-  #check(known: Known, read: LogRead, onOutcome: OnOutcome, onKept: (currentLeaderEpoch?: number) => void): void {
+  #check(known: KnownLog, read: LogRead, onOutcome: OnOutcome, onKept: (currentLeaderEpoch?: number) => void): void {
     const { topicPartition } = this
     const { history } = known
     const end = endOf(read)
@@ -272,7 +272,7 @@ const isOfFormer = (result: FetchDataResult, leaderEpoch = -1): boolean =>
 const endOf = ({ offset, knownEnd }: LogRead): Offset => knownEnd?.() ?? offset
 
 /** Whether the answer comes from a leader whose log has all that was read, or tells nothing of the log. */
-function isSure({ history, checkedIn }: Known, read: LogRead, result: FetchDataResult): boolean {
+function isSure({ history, checkedIn }: KnownLog, read: LogRead, result: FetchDataResult): boolean {
   if (history.before(endOf(read)) === undefined) return true
   if (result.type === 'offsetOutOfRange') return false
   if (result.type !== 'success' && result.type !== 'noMessages') return true

@@ -13,7 +13,7 @@ export interface ClientRoom {
   leave(): void
 }
 
-interface Client {
+interface HoldingClient {
   held: number
   /** In how many queues it waits. */
   queues: number
@@ -26,7 +26,7 @@ export class HeldCounts {
   readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
   readonly #all = new HeldAmount('messages of queues')
   /** Those that hold messages or wait. */
-  readonly #clients = new Map<string, Client>()
+  readonly #clients = new Map<string, HoldingClient>()
   /** Queues that are waited for. */
   queuesThatWait = 0
   #onEmpty: (() => void) | undefined
@@ -106,7 +106,7 @@ export class HeldCounts {
     return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#clients.get(client)?.queues ?? 1)))
   }
 
-  #change(name: string, what: 'held' | 'queues', by: number): Client {
+  #change(name: string, what: 'held' | 'queues', by: number): HoldingClient {
     let client = this.#clients.get(name)
     if (client === undefined) this.#clients.set(name, (client = { held: 0, queues: 0, looking: new Set() }))
     client[what] += by

@@ -14,7 +14,7 @@ const RENEWAL_IS_LATE_MS = 5_000
  * - `settling`: its word is on the way to Kafka
  * - `delayed`: its client has released it, for later
  */
-type State = 'spare' | 'given' | 'settling' | 'delayed'
+type HeldState = 'spare' | 'given' | 'settling' | 'delayed'
 
 /** A message that Kafka has locked for this process. Its record is kept only until its client is answered. */
 export class HeldMessage implements Due {
@@ -24,7 +24,7 @@ export class HeldMessage implements Due {
   readonly deliveryCount: number
   readonly session: object
   readonly heldSince: number
-  state: State = 'spare'
+  state: HeldState = 'spare'
   /** Of its newest token. 0: it has none. */
   acquisition = 0
   record: KafkaRecord | undefined

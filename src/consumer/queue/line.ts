@@ -4,7 +4,7 @@
  */
 export class Line<Item> {
   /** Before the first one, and behind the last one. */
-  readonly #ends = new Place<Item>(undefined)
+  readonly #ends = new LinePlace<Item>(undefined)
 
   /** `undefined`: nothing is in the line. */
   get first(): Item | undefined {
@@ -12,24 +12,24 @@ export class Line<Item> {
   }
 
   /** @returns its place, at the end */
-  add(item: Item): Place<Item> {
-    const place = new Place<Item>(item)
+  add(item: Item): LinePlace<Item> {
+    const place = new LinePlace<Item>(item)
     place.stand(this.#ends)
     return place
   }
 }
 
 /** The place of one item in a line. */
-export class Place<Item> {
+export class LinePlace<Item> {
   readonly item: Item | undefined
-  before: Place<Item> = this
-  behind: Place<Item> = this
+  before: LinePlace<Item> = this
+  behind: LinePlace<Item> = this
 
   constructor(item: Item | undefined) {
     this.item = item
   }
 
-  stand(before: Place<Item>): void {
+  stand(before: LinePlace<Item>): void {
     this.behind = before
     this.before = before.before
     this.before.behind = this

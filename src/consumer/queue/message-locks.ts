@@ -31,7 +31,7 @@ type ArchivedBecause =
   | 'no client has acquired it'
   | 'the queue was closed'
 
-type Place = Pick<Acquisition, 'topicId' | 'partition' | 'offset'>
+type MessagePlace = Pick<Acquisition, 'topicId' | 'partition' | 'offset'>
 
 export interface MessageLocksDeps {
   readonly now: MonotonicClock
@@ -390,4 +390,4 @@ export class MessageLocks {
   }
 }
 
-const keyOf = ({ topicId, partition, offset }: Place): string => `${topicId}/${partition}/${offset}`
+const keyOf = ({ topicId, partition, offset }: MessagePlace): string => `${topicId}/${partition}/${offset}`

@@ -3,25 +3,25 @@ import { kafkaErrorOf } from '../../kafka/error-codes.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 import { LASTING_MS, type LastingError, type QueueTrouble } from './queue-troubles.js'
 
-interface Refusal extends SharePartitionId {
+interface PartitionRefusal extends SharePartitionId {
   readonly errorCode: number
 }
 
-interface Kept extends Refusal {
+interface KeptRefusal extends PartitionRefusal {
   readonly since: number
 }
 
 /** The errors with which Kafka refuses partitions, from the first refused fetch to the next one that is not. */
 export class PartitionErrors {
   readonly #now: MonotonicClock
-  readonly #kept = new Map<string, Kept>()
+  readonly #kept = new Map<string, KeptRefusal>()
 
   constructor(now: MonotonicClock) {
     this.#now = now
   }
 
   /** A fetch was answered for the partitions with the keys `named`, and refused for some of them. */
-  fetched(named: Iterable<string>, refused: readonly Refusal[]): void {
+  fetched(named: Iterable<string>, refused: readonly PartitionRefusal[]): void {
     const errors = new Map(refused.map(refusal => [keyOf(refusal), refusal]))
     for (const key of named) {
       const refusal = errors.get(key)

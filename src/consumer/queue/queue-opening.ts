@@ -65,7 +65,7 @@ interface Opening<Acquire> {
   readonly refuse: (acquire: Acquire, failure: AcquireFailure) => void
 }
 
-type Opened =
+type OpeningResult =
   | { readonly type: 'opened'; readonly settings: QueueSettings | undefined; readonly isNewGroup: boolean }
   /** All acquires were refused. The group must not be joined: they may come again with the right to set its start. */
   | { readonly type: 'refused' }
@@ -84,7 +84,7 @@ export async function openGroup<Acquire extends { readonly options: AcquireOptio
   isolation,
   waiting,
   refuse
-}: Opening<Acquire>): Promise<Opened> {
+}: Opening<Acquire>): Promise<OpeningResult> {
   try {
     const found = await admin.find(topic, groupId, TIMEOUT_MS)
     const { settings, hasStart, hasTopic, otherTopics, isNew } = found

@@ -44,7 +44,7 @@ export interface QueueTrouble {
   readonly archivedAgoMs: number | undefined
 }
 
-interface Kept extends Named {
+interface KeptTrouble extends Named {
   failure?: { message: string; readonly isRetriable: boolean; readonly since: number; lastAt: number } | undefined
   archivedAt?: number | undefined
   /** Those of the partitions, when the queue was left. */
@@ -54,7 +54,7 @@ interface Kept extends Named {
 /** Keeps what is wrong with queues for as long as an operator has to see it, also of those that have been left meanwhile. */
 export class QueueTroubles {
   readonly #now: MonotonicClock
-  readonly #byName = new Map<string, Kept>()
+  readonly #byName = new Map<string, KeptTrouble>()
 
   constructor(now: MonotonicClock) {
     this.#now = now
@@ -110,7 +110,7 @@ export class QueueTroubles {
     }
   }
 
-  #keep({ topic, groupId }: Named): Kept {
+  #keep({ topic, groupId }: Named): KeptTrouble {
     const name = nameOf({ topic, groupId })
     const kept = this.#byName.get(name) ?? { topic, groupId }
     this.#byName.delete(name)
@@ -119,7 +119,7 @@ export class QueueTroubles {
     return kept
   }
 
-  #viewOf(kept: Kept | undefined, isOpen: boolean): QueueTrouble {
+  #viewOf(kept: KeptTrouble | undefined, isOpen: boolean): QueueTrouble {
     const now = this.#now()
     const { failure, archivedAt = Number.NEGATIVE_INFINITY } = kept ?? {}
     const lasts = failure !== undefined && (isOpen || isKept(failure.lastAt, now))
@@ -131,7 +131,7 @@ export class QueueTroubles {
     }
   }
 
-  #isOver({ failure, errors, archivedAt = Number.NEGATIVE_INFINITY }: Kept): boolean {
+  #isOver({ failure, errors, archivedAt = Number.NEGATIVE_INFINITY }: KeptTrouble): boolean {
     const now = this.#now()
     return !isKept(failure?.lastAt, now) && !isKept(errors?.at, now) && now - archivedAt > FORGET_ARCHIVED_MS
   }

@@ -4,7 +4,7 @@ import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
-import type { Failure, ResultOf, RouterMessage, SharePartition } from '../../router/messages/operations.js'
+import type { Failure, ResultOf, RouterMessage, SharePartitionAnswer } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
 import type { Acquired, Settled, Word } from './queue-messages.js'
@@ -35,7 +35,7 @@ export interface FetchLimits {
 /** What a fetch has brought. */
 export interface Fetched {
   readonly messages: readonly Acquired[]
-  readonly errors: readonly SharePartition[]
+  readonly errors: readonly SharePartitionAnswer[]
   /** The partitions that the session had when the fetch was sent. */
   readonly named: ReadonlyMap<string, SharePartitionId>
   readonly tookMs: number

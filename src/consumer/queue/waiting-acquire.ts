@@ -2,7 +2,7 @@ import { memoryOfRecord } from '../../core/bytes.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Asker } from '../group/consume-result.js'
 import type { HeldMessage } from './held-messages.js'
-import type { Place } from './line.js'
+import type { LinePlace } from './line.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
 /** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */
@@ -27,7 +27,7 @@ export class WaitingAcquire implements Due {
   /** False: it takes what comes, and brokers are asked for nothing more. */
   isAsking = true
   /** Among the acquires of its client that take messages. Set by those who keep them. */
-  place: Place<WaitingAcquire> | undefined
+  place: LinePlace<WaitingAcquire> | undefined
   /** What it adds to what is wanted. Set by those who keep them. */
   counted: WantedPart | undefined
   /** Those that it will be answered with, in the order in which it got them. */

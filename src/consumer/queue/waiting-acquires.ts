@@ -4,7 +4,7 @@ import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { ClientRoom, HeldCounts } from './held-counts.js'
 import type { HeldMessage } from './held-messages.js'
 import { Latest } from './latest.js'
-import { Line, type Place } from './line.js'
+import { Line, type LinePlace } from './line.js'
 import type { QueueDemand } from './queue-messages.js'
 import type { WaitingAcquire, WantedPart } from './waiting-acquire.js'
 
@@ -24,7 +24,7 @@ class WaitingClient {
   /** What was seen at the last look. Where it is false, it is told when there is room again. */
   hasRoom = true
   /** Among the clients that have room, as far as is known, and an open acquire. */
-  place: Place<WaitingClient> | undefined
+  place: LinePlace<WaitingClient> | undefined
   /** A message was there for which it has no room in memory, and it waits for that. */
   skipped: { readonly problem: 'full' | 'greedy'; readonly leave: () => void } | undefined
   /** Its part in what the queue wants. */

@@ -24,7 +24,7 @@ export interface FollowSink {
   take(partition: number, record: KafkaRecord): void
   /** Called when all available records have been taken. */
   flush(): void
-  /** True: no record is taken until {@link TopicSubscription.resume}. */
+  /** True: no record is taken until {@link ReadSubscription.resume}. */
   readonly isFull: boolean
   /** Called when records were skipped. */
   warn(text: string): void
@@ -35,7 +35,7 @@ export interface FollowSink {
   ended(problem: CastellanError): void
 }
 
-export interface TopicSubscription {
+export interface ReadSubscription {
   /** Called when the sink can take records again. */
   resume(): void
   /** Idempotent. */
@@ -60,9 +60,9 @@ interface FollowerOptions {
  * Follows partitions from given offsets on. It holds no batch. Records that the sink cannot take are requested again
  * later, and usually come from the Router's cache. So a slow sink only delays its own reading, and costs no memory.
  */
-export const followTopic = (options: FollowerOptions): TopicSubscription => new FollowedTopic(options)
+export const followTopic = (options: FollowerOptions): ReadSubscription => new FollowedTopic(options)
 
-class FollowedTopic implements TopicSubscription {
+class FollowedTopic implements ReadSubscription {
   readonly #sink: FollowSink
   /** By partition: the offset after the last record that was taken. */
   readonly #positions: Map<number, Offset>

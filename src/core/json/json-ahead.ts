@@ -18,7 +18,7 @@ const STRINGS_DEPTH = 3
 /** Looking at a record and reading it cost about as much as so many of its bytes, besides the bytes themselves. */
 const COST_OF_A_RECORD = 512
 
-interface Part {
+interface PartAhead {
   readonly start: number
   readonly end: number
 }
@@ -38,7 +38,7 @@ export class JsonAhead implements PartNotes, LongParts {
   #stepAt = 0
   readonly #bytes: Buffer
   readonly #compactDepth: number
-  readonly #loose: (Part & { readonly depth: number })[] = []
+  readonly #loose: (PartAhead & { readonly depth: number })[] = []
   #cost = 0
   countedTo = 0
   line = 1
@@ -185,7 +185,7 @@ export class JsonAhead implements PartNotes, LongParts {
     if (!isCompact && depth <= STRINGS_DEPTH) this.#loose.push({ start, end, depth })
   }
 
-  *#rewrite({ start, end, depth }: Part & { readonly depth: number }): Generator<number, void> {
+  *#rewrite({ start, end, depth }: PartAhead & { readonly depth: number }): Generator<number, void> {
     if (this.#bytes[start] === QUOTE)
       this.contents.set(start + 1, yield* rewritten(this.#bytes, start + 1, end - 1, 'content'))
     if (depth > 0 && depth === this.#compactDepth && !isBlankAt(this.#bytes, start))

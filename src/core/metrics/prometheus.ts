@@ -125,7 +125,7 @@ const prometheusName = (component: string, metricName: string): string =>
     .toLowerCase()
     .replace(/[^a-z0-9_]/g, '_')
 
-export interface Reading {
+export interface PrometheusReading {
   readonly labels: MetricTags
   readonly value: number
 }
@@ -135,15 +135,19 @@ export const registerScrapedGauge = (
   name: string,
   help: string,
   acrossWorkers: AcrossWorkers,
-  read: () => Reading[]
+  read: () => PrometheusReading[]
 ): void => registerScraped(registry, 'gauge', name, help, acrossWorkers, read)
 
 /** A gauge without labels; the values of several workers are added. */
 export const registerSum = (registry: Registry, name: string, help: string, read: () => number): void =>
   registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
 
-export const registerScrapedCounter = (registry: Registry, name: string, help: string, read: () => Reading[]): void =>
-  registerScraped(registry, 'counter', name, help, 'sum', read)
+export const registerScrapedCounter = (
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => PrometheusReading[]
+): void => registerScraped(registry, 'counter', name, help, 'sum', read)
 
 function registerScraped(
   registry: Registry,
@@ -151,7 +155,7 @@ function registerScraped(
   name: string,
   help: string,
   acrossWorkers: AcrossWorkers,
-  read: () => Reading[]
+  read: () => PrometheusReading[]
 ): void {
   registerFamily(registry, { name, get: () => ({ name, help, type, values: read(), aggregator: acrossWorkers }) })
 }

@@ -125,10 +125,10 @@ export interface JsonRegistry {
 interface Metric {
   readonly name: string
   readonly type: string
-  readonly values: readonly Reading[]
+  readonly values: readonly StatsdReading[]
 }
 
-interface Reading {
+interface StatsdReading {
   readonly labels: Readonly<Record<string, string | number | undefined>>
   readonly value: number
   readonly metricName?: string
@@ -142,7 +142,7 @@ interface Reading {
  */
 export function registrySource(registry: JsonRegistry): StatsdSource {
   const totals = new Map<string, number>()
-  const toValue = (metric: Metric, reading: Reading): StatsdValue => {
+  const toValue = (metric: Metric, reading: StatsdReading): StatsdValue => {
     const name = nameOf(reading.metricName ?? metric.name, reading.labels)
     if (metric.type === 'gauge') return { name, value: reading.value, type: 'g' }
     const before = totals.get(name) ?? 0
@@ -157,12 +157,12 @@ export function registrySource(registry: JsonRegistry): StatsdSource {
   }
 }
 
-const isBucket = ({ metricName = '' }: Reading): boolean => metricName.endsWith('_bucket')
+const isBucket = ({ metricName = '' }: StatsdReading): boolean => metricName.endsWith('_bucket')
 
 /** The value of a label without dots, which separate the parts of a name. */
 const partOf = (value: string | number | undefined): string => String(value).replace(/\./g, '_')
 
-function nameOf(name: string, labels: Reading['labels']): string {
+function nameOf(name: string, labels: StatsdReading['labels']): string {
   const parts = Object.keys(labels)
     .sort()
     .map(label => partOf(labels[label]))

@@ -32,16 +32,16 @@ export interface Section {
 }
 
 /** A node of the JSON Schema that zod makes from our schema, with the fields that are used here. */
-interface Node {
+interface SettingNode {
   readonly type?: string
   readonly description?: string
   readonly default?: unknown
   readonly const?: unknown
   readonly enum?: readonly unknown[]
-  readonly anyOf?: readonly Node[]
-  readonly items?: Node
-  readonly properties?: Readonly<Record<string, Node>>
-  readonly additionalProperties?: Node | boolean
+  readonly anyOf?: readonly SettingNode[]
+  readonly items?: SettingNode
+  readonly properties?: Readonly<Record<string, SettingNode>>
+  readonly additionalProperties?: SettingNode | boolean
   readonly secret?: boolean
   readonly advanced?: boolean
 }
@@ -53,7 +53,7 @@ export function describeSchema(schema: z.ZodType): {
 } {
   const sections: Section[] = []
   const leaves: Leaf[] = []
-  const visit = (node: Node, path: readonly string[]): void => {
+  const visit = (node: SettingNode, path: readonly string[]): void => {
     const children = Object.entries(node.properties ?? {})
     const named = typeof node.additionalProperties === 'object' ? node.additionalProperties : undefined
     if (children.length === 0 && !named) {
@@ -64,11 +64,11 @@ export function describeSchema(schema: z.ZodType): {
     for (const [name, child] of children) visit(child, [...path, name])
     if (named) visit(named, [...path, '*'])
   }
-  visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as Node, [])
+  visit(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as SettingNode, [])
   return { sections, leaves }
 }
 
-function toLeaf(node: Node, path: readonly string[]): Leaf {
+function toLeaf(node: SettingNode, path: readonly string[]): Leaf {
   const items = node.items ?? node.anyOf?.find(one => one.items)?.items
   const properties = node.properties && Object.entries(node.properties)
   const fields = Object.entries(node.items?.properties ?? node.properties ?? {})
@@ -88,7 +88,7 @@ function toLeaf(node: Node, path: readonly string[]): Leaf {
   }
 }
 
-function kindOf(node: Node): LeafKind {
+function kindOf(node: SettingNode): LeafKind {
   if (node.anyOf) return 'numberOrWord'
   if (node.type === 'integer' || node.type === 'number') return 'number'
   if (node.type === 'boolean') return 'boolean'
@@ -96,7 +96,7 @@ function kindOf(node: Node): LeafKind {
   return node.items?.properties ? 'structure' : 'list'
 }
 
-function typeOf(node: Node): string {
+function typeOf(node: SettingNode): string {
   if (node.anyOf) return node.anyOf.map(typeOf).join(' or ')
   if (node.enum) return node.enum.map(value => `\`${value}\``).join(', ')
   if (node.const !== undefined) return `\`${node.const}\``
@@ -106,4 +106,4 @@ function typeOf(node: Node): string {
 }
 
 /** `text`, or `{topic, maxPerMinute}` for items that only a file can express. */
-const itemType = (items: Node | undefined): string => (items?.properties || items?.enum ? typeOf(items) : 'text')
+const itemType = (items: SettingNode | undefined): string => (items?.properties || items?.enum ? typeOf(items) : 'text')

@@ -4,7 +4,7 @@ import { loadOptional } from '../optional-package.js'
 import { loadPackage } from '../package-file.js'
 import { knownMethods, attributes as names, RETRY_EVENT, SYSTEM, spanOperations } from './names.js'
 
-type Api = typeof import('@opentelemetry/api')
+type TracingApi = typeof import('@opentelemetry/api')
 
 /** A place in a trace: spans can begin below it, or be linked to it. */
 export type TraceContext = Context
@@ -70,10 +70,10 @@ const HOST = /^(\[[^\]]+\]|[^:]*)(?::(\d{1,5}))?$/
  * all of them has no current one.
  */
 export class Tracing {
-  readonly #api: Api
+  readonly #api: TracingApi
   readonly #tracer: Tracer
 
-  constructor(api: Api, tracer: Tracer) {
+  constructor(api: TracingApi, tracer: Tracer) {
     this.#api = api
     this.#tracer = tracer
   }
@@ -239,10 +239,10 @@ class BatchSpan implements SendSpan {
 
 export class RequestSpan implements TraceOfRequest {
   readonly context: TraceContext
-  readonly #api: Api
+  readonly #api: TracingApi
   readonly #span: Span
 
-  constructor(api: Api, span: Span, context: TraceContext) {
+  constructor(api: TracingApi, span: Span, context: TraceContext) {
     this.#api = api
     this.#span = span
     this.context = context
@@ -279,7 +279,7 @@ const REGISTERED = Symbol.for('opentelemetry.js.api.1')
 export function registeredTracing(version?: string): Tracing | undefined {
   const registered = (globalThis as { [REGISTERED]?: { readonly trace?: unknown } })[REGISTERED]
   if (registered?.trace === undefined) return undefined
-  const api: Api = loadOptional('a registered SDK of OpenTelemetry', '@opentelemetry/api', () =>
+  const api: TracingApi = loadOptional('a registered SDK of OpenTelemetry', '@opentelemetry/api', () =>
     loadPackage('@opentelemetry/api')
   )
   return new Tracing(api, api.trace.getTracer('castellan', version))

@@ -63,7 +63,7 @@ export interface GatewayKeysDeps {
 type KeySharing = 'shared' | 'alone' | 'refused'
 
 /** What a gateway has found out: who it is in the list, or that the list cannot be used and keys hold at this gateway only. */
-type KeyState = (Looking | Member | { readonly type: 'alone' }) & {
+type KeyState = (Looking | KeyMember | { readonly type: 'alone' }) & {
   /** This gateway shares keys and another one serves them by itself, or the other way round. */
   readonly isContested: boolean
 }
@@ -74,7 +74,7 @@ interface Looking extends Lost {
   readonly times: number
 }
 
-interface Member {
+interface KeyMember {
   readonly type: 'member'
   /** The entry of this gateway. */
   readonly self: string
@@ -229,7 +229,7 @@ export class GatewayKeys implements KeyOwners {
     log.warn({}, `${message}: ${found.why}`)
   }
 
-  #lookForOthers({ self, silent }: Member): Pick<Member, 'isDoubled' | 'silent'> {
+  #lookForOthers({ self, silent }: KeyMember): Pick<KeyMember, 'isDoubled' | 'silent'> {
     const { log, peers } = this.#deps
     const places = peers.processesAt(self)
     const isDoubled = isSeveral(places) || idsOf(places).some(id => id !== peers.id)

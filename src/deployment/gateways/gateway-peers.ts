@@ -45,7 +45,7 @@ export interface GatewayPeersDeps {
   readonly resolve?: Resolve | undefined
 }
 
-interface Place {
+interface PeerAddress {
   readonly host: string
   readonly address: string
   readonly port: number
@@ -70,9 +70,9 @@ export class GatewayPeers implements Peers {
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
   /** What each of `peers.addresses` was resolved to last. */
-  readonly #places = new Map<string, readonly Place[]>()
+  readonly #places = new Map<string, readonly PeerAddress[]>()
   /** The look-ups under way, one for each of `peers.addresses`: they share few threads with files. */
-  readonly #lookUps = new Map<string, Promise<readonly Place[]>>()
+  readonly #lookUps = new Map<string, Promise<readonly PeerAddress[]>>()
   /** When each of the others has looked for this gateway last. */
   readonly #heardAt = new Map<string, number>()
   #listener: PeerListener | undefined
@@ -242,7 +242,7 @@ export class GatewayPeers implements Peers {
     }
   }
 
-  #connect({ address, port, host }: Place): PeerConnection {
+  #connect({ address, port, host }: PeerAddress): PeerConnection {
     const { log, tls, clock, now = Date.now, maxCalls, metrics = defaultLogger } = this.#deps
     return new PeerConnection(address, port, {
       id: this.id,
@@ -273,14 +273,14 @@ export class GatewayPeers implements Peers {
   }
 
   /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
-  #addressesOf(text: string): Promise<readonly Place[]> {
+  #addressesOf(text: string): Promise<readonly PeerAddress[]> {
     const lookUp = this.#lookUps.get(text) ?? this.#lookUp(text).finally(() => this.#lookUps.delete(text))
     this.#lookUps.set(text, lookUp)
     return inTime(lookUp, RESOLVE_MS, () => this.#places.get(text) ?? [])
   }
 
   /** Never rejects. */
-  async #lookUp(text: string): Promise<readonly Place[]> {
+  async #lookUp(text: string): Promise<readonly PeerAddress[]> {
     const { log, resolve = resolveHost } = this.#deps
     const { host, port } = hostAndPort(text)
     try {

@@ -2,7 +2,7 @@ import { ClientTurns } from '../../core/client-turns.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
-import type { HeldRequest } from '../../http/api/key-owners.js'
+import type { HeldForOwner } from '../../http/api/key-owners.js'
 
 /** Requests that are held, of all owners; one client has about half. */
 const MAX_HELD = 1_000
@@ -18,7 +18,7 @@ type Leave = (isItsTurn: boolean) => void
 type TakeTurns = (isAtOnce: boolean) => void
 
 /** The requests that are held for one owner. */
-interface Line {
+interface LineOfOwner {
   readonly turns: ClientTurns<Leave>
   /** When some of them have left, by the clock. */
   leftAt: number
@@ -37,13 +37,13 @@ export class HeldRequests {
   readonly #metrics: MetricsLogger
   readonly #places = new Shares(MAX_HELD, 'held requests')
   readonly #bytes: Shares
-  readonly #lines = new Map<string, Line>()
+  readonly #lines = new Map<string, LineOfOwner>()
   /** Of all owners. */
   readonly #held = new Set<Leave>()
   /** Those that have not ended, by the hash of their key, each with what lets it take turns when it is the first one. */
-  readonly #ofKeys = new Map<string, Map<HeldRequest, TakeTurns>>()
+  readonly #ofKeys = new Map<string, Map<HeldForOwner, TakeTurns>>()
   /** Those that were given their turn, and have neither come again nor ended. */
-  readonly #tried = new Set<HeldRequest>()
+  readonly #tried = new Set<HeldForOwner>()
   #isClosed = false
 
   /**
@@ -73,7 +73,7 @@ export class HeldRequests {
   }
 
   /** @returns whether it is the turn of the request; `false`: its time is over, its client has left, or there is no place */
-  wait(owner: string, request: HeldRequest, limitMs: number): Promise<boolean> {
+  wait(owner: string, request: HeldForOwner, limitMs: number): Promise<boolean> {
     const { client, bytes, left } = request
     this.#tried.delete(request)
     const isFull = [this.#places.problemOf(client), this.#bytes.problemOf(client, bytes)].some(Boolean)
@@ -111,15 +111,15 @@ export class HeldRequests {
   }
 
   /** One that comes again keeps its place among those with its key. */
-  #enter(request: HeldRequest, takeTurns: TakeTurns): void {
-    const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldRequest, TakeTurns>()
+  #enter(request: HeldForOwner, takeTurns: TakeTurns): void {
+    const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldForOwner, TakeTurns>()
     this.#ofKeys.set(request.hash, ofKey.set(request, takeTurns))
     const [first] = ofKey.keys()
     if (first === request) takeTurns(false)
   }
 
   /** It is not tried again: the next one with its key may be. */
-  ended(request: HeldRequest): void {
+  ended(request: HeldForOwner): void {
     const wasTried = this.#tried.delete(request)
     const ofKey = this.#ofKeys.get(request.hash)
     const [first] = ofKey?.keys() ?? []
@@ -144,7 +144,7 @@ export class HeldRequests {
     this.#metrics.gauge?.('peers', 'held_requests', {}, this.#held.size)
   }
 
-  #leave(owner: string, line: Line): void {
+  #leave(owner: string, line: LineOfOwner): void {
     if (line.timer !== undefined || !this.#canBeTried(owner)) return
     const pauseMs = line.leftAt + TRY_EVERY_MS - this.#now()
     if (pauseMs > 0) {
@@ -156,14 +156,14 @@ export class HeldRequests {
     if (line.turns.size > 0) this.#leaveAfter(TRY_EVERY_MS, owner, line)
   }
 
-  #leaveAfter(pauseMs: number, owner: string, line: Line): void {
+  #leaveAfter(pauseMs: number, owner: string, line: LineOfOwner): void {
     line.timer = setTimeout(() => {
       line.timer = undefined
       this.#leave(owner, line)
     }, pauseMs)
   }
 
-  #end(owner: string, line: Line): void {
+  #end(owner: string, line: LineOfOwner): void {
     clearTimeout(line.timer)
     line.timer = undefined
     this.#lines.delete(owner)

@@ -77,7 +77,7 @@ interface Answered {
   readonly at: number
 }
 
-interface FailedCall extends NodeJS.ErrnoException {
+interface FailedPeerCall extends NodeJS.ErrnoException {
   /** Bytes of it may have left. */
   readonly isSent: boolean
 }
@@ -228,7 +228,7 @@ export class PeerConnection {
       this.#answeredBy(answered.by)
       return answered
     } catch (error) {
-      const { message, code, isSent } = error as FailedCall
+      const { message, code, isSent } = error as FailedPeerCall
       this.#failed(message, code === 'ECONNREFUSED')
       throw away(`the gateway at ${this.name} does not answer: ${message}`, isSent ? NO_ANSWER : NOT_SENT)
     }

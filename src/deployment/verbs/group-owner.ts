@@ -20,7 +20,7 @@ import {
   RETRY_MS,
   TELL_TIMEOUT_MS,
   WaitAtOwner,
-  type WaitingRequest,
+  type WaitingAtOwner,
   WaitsOfOthers,
   waitKeyOf
 } from './waits-at-owner.js'
@@ -65,7 +65,7 @@ type OwnerAnswer = NoMessage | ({ readonly type: 'messages' } & Pick<ConsumedMes
 
 /** The verbs whose arguments and results are plain data. */
 type PlainVerb = 'commit' | 'offsets'
-type ResultOf<Verb extends PlainVerb> = Awaited<ReturnType<GroupVerbs[Verb]>>
+type ResultOfVerb<Verb extends PlainVerb> = Awaited<ReturnType<GroupVerbs[Verb]>>
 
 interface AskedVerb {
   readonly verb: PlainVerb
@@ -118,13 +118,13 @@ export class OwnedGroups<Id> extends WrappedGroups {
     return ownerOf(groupId) === peers.id
   }
 
-  readonly #call: CallOwner = (groupId, verb, body, timeoutMs) => {
+  readonly #call: CallGroupOwner = (groupId, verb, body, timeoutMs) => {
     const { cluster, ownerOf, peers } = this.#owners
     return peers.call(ownerOf(groupId), `${verb} ${cluster}`, body, { timeoutMs })
   }
 }
 
-type CallOwner = (groupId: string, verb: string, body: unknown, timeoutMs: number) => Promise<unknown>
+type CallGroupOwner = (groupId: string, verb: string, body: unknown, timeoutMs: number) => Promise<unknown>
 
 /**
  * Has the owner carry a verb out. When it has ended, no worker reads for the group, so this one does.
@@ -133,25 +133,25 @@ type CallOwner = (groupId: string, verb: string, body: unknown, timeoutMs: numbe
  */
 async function atOwner<Verb extends PlainVerb>(
   own: GroupVerbs,
-  call: CallOwner,
+  call: CallGroupOwner,
   verb: Verb,
   args: Parameters<GroupVerbs[Verb]>
-): Promise<ResultOf<Verb>> {
+): Promise<ResultOfVerb<Verb>> {
   const [groupId] = args
   const timeoutMs = args.at(-1) as number
   const asked: AskedVerb = { verb, args }
   const called = call(groupId, 'verb', asked, timeoutMs + RETRY_MS).catch(async (error: unknown) => {
     if (!isUnanswered(error)) throw new OverloadedError(reasonOf(error, groupId))
-    const method = own[verb] as (...args: unknown[]) => Promise<ResultOf<Verb>>
+    const method = own[verb] as (...args: unknown[]) => Promise<ResultOfVerb<Verb>>
     return { type: 'done', value: await method.apply(own, args) }
   })
-  const result = (await called) as { readonly type: 'done'; readonly value: ResultOf<Verb> } | Failure
+  const result = (await called) as { readonly type: 'done'; readonly value: ResultOfVerb<Verb> } | Failure
   if (result.type === 'done') return result.value
   throw toError(result, `the offsets of group ${groupId}`, timeoutMs)
 }
 
 /** A request for messages that the owner of the group answers. */
-function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<ConsumeManyResult> {
+function requestOf(call: CallGroupOwner, asked: AskedMessages): WaitingAtOwner<ConsumeManyResult> {
   const { id, groupId, timeoutMs: waitMs } = asked
   /** Cancels the request, or releases its messages. A failure is ignored: if the owner has ended, they are released anyway. */
   const tellEnd = (acked?: readonly MessageId[], isDelivered?: boolean): void => {
@@ -184,7 +184,7 @@ function requestOf(call: CallOwner, asked: AskedMessages): WaitingRequest<Consum
 
 /** Answers the requests that other workers pass on to this one, which owns their groups. */
 function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>): void {
-  const requests = new RequestsOfOthers(groups)
+  const requests = new ReadsOfWorkers(groups)
   peers.serve(`consume ${cluster}`, (body: AskedMessages, { from }) => requests.consume(body, from))
   peers.serve(`end ${cluster}`, (body: EndOfRequest, { from }) => requests.end(body, from))
   peers.serve(`verb ${cluster}`, ({ verb, args }: AskedVerb) => {
@@ -201,7 +201,7 @@ function serveGroups<Id>(groups: GroupVerbs, cluster: string, peers: Peers<Id>):
 }
 
 /** The requests for messages that other workers have passed on to this one. */
-class RequestsOfOthers {
+class ReadsOfWorkers {
   readonly #groups: GroupVerbs
   readonly #waits = new WaitsOfOthers<OwnerAnswer>({ type: 'timedOut' })
   /** Messages that can be released, by worker and id of the request, oldest first. */

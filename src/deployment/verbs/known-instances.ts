@@ -3,7 +3,7 @@ import type { InstanceName } from '../../verbs/verbs.js'
 /** Limit of instances of which something is known. Of another one, a change is asked for once more. */
 const MAX_KNOWN = 10_000
 
-interface Known {
+interface KnownOwner {
   /** The number that its owner has told last. */
   number: string | undefined
   /** A call for it was not answered, and may still arrive. */
@@ -14,9 +14,9 @@ interface Known {
 
 /** What a process knows of the instances that others own. The ones it asked for longest ago are forgotten. */
 export class KnownInstances {
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, KnownOwner>()
 
-  of({ groupId, name }: InstanceName): Known {
+  of({ groupId, name }: InstanceName): KnownOwner {
     const key = JSON.stringify([groupId, name])
     const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false, turn: Promise.resolve() }
     this.#known.delete(key)

@@ -6,7 +6,7 @@ import { WrappedQueues } from '../../verbs/wrapped.js'
 import type { Peers } from '../calls/peers.js'
 import { byOwnClock, configuredAtAll, settlingAt, sinceReceipt, type ToldLock } from './queues-elsewhere.js'
 import { RoomForRecords } from './room-for-records.js'
-import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingRequest, WaitsOfOthers } from './waits-at-owner.js'
+import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the acquire waits: a queue that has not begun has 10 s more. */
 const GRACE_MS = 12_000
@@ -19,9 +19,9 @@ interface AskedAcquire {
   readonly id: number
 }
 
-type Acquired = AcquireResult & { readonly type: 'acquired' }
+type AcquiredAtOwner = AcquireResult & { readonly type: 'acquired' }
 /** What the owner has answered. */
-type Told = AcquireFailure | (Omit<Acquired, 'messages'> & { readonly messages: readonly ToldLock[] })
+type Told = AcquireFailure | (Omit<AcquiredAtOwner, 'messages'> & { readonly messages: readonly ToldLock[] })
 
 const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
 
@@ -87,7 +87,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
     return this.#configure(...asked)
   }
 
-  #requestTo(owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingRequest<AcquireResult> {
+  #requestTo(owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingAtOwner<AcquireResult> {
     return {
       waitMs: asked.options.waitMs,
       graceMs: GRACE_MS,
@@ -112,7 +112,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   }
 
   /** Messages whose locks are over, and those for which the client has no room, are for the next client. */
-  #kept(owner: Id, client: string, { messages, isNewGroup }: Acquired): AcquireResult {
+  #kept(owner: Id, client: string, { messages, isNewGroup }: AcquiredAtOwner): AcquireResult {
     const now = performance.now()
     const valid = messages.filter(({ lockEndsAt }) => lockEndsAt > now)
     const { count, problem } = this.#rooms.takeForTick(client, recordsOf(valid))
@@ -134,7 +134,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   }
 }
 
-const toldOf = (acquired: Acquired, receivedAt: number): Told => ({
+const toldOf = (acquired: AcquiredAtOwner, receivedAt: number): Told => ({
   ...acquired,
   messages: acquired.messages.map(message => sinceReceipt(message, receivedAt))
 })

@@ -15,11 +15,11 @@ const MAX_WAITS = 256
 
 type SentQuestion = Omit<ReceiptQuestion, 'signal'>
 
-interface Answer {
+interface PeerAnswer {
   readonly reply?: ProcessReply
 }
 
-interface Found<Id> {
+interface FoundByPeer<Id> {
   readonly reply: ProcessReply
   readonly by?: Id
 }
@@ -35,7 +35,7 @@ export function peerReceipts<Id>(
   peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
   areAllKnown: boolean
 ): ReceiptsElsewhere {
-  peers.serve(MESSAGE, async (asked: SentQuestion): Promise<Answer> => ({ reply: await desk.readHere(asked) }))
+  peers.serve(MESSAGE, async (asked: SentQuestion): Promise<PeerAnswer> => ({ reply: await desk.readHere(asked) }))
   return new PeerReceipts(peers, areAllKnown)
 }
 
@@ -59,7 +59,11 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
   }
 
   /** Waits until all records are settled, at most until the signal. @returns `undefined`: they are not */
-  async #wait(question: SentQuestion, waitMs: number, signal: AbortSignal | undefined): Promise<Found<Id> | undefined> {
+  async #wait(
+    question: SentQuestion,
+    waitMs: number,
+    signal: AbortSignal | undefined
+  ): Promise<FoundByPeer<Id> | undefined> {
     const endsAt = performance.now() + waitMs
     for (let { others } = this.#peers; signal?.aborted !== true; ) {
       const startedAt = performance.now()
@@ -78,9 +82,9 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
   }
 
   /** @throws OverloadedError */
-  async #ask(question: SentQuestion, others: readonly Id[]): Promise<Found<Id>> {
+  async #ask(question: SentQuestion, others: readonly Id[]): Promise<FoundByPeer<Id>> {
     const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
-    const call = (by: Id) => this.#peers.call(by, MESSAGE, question, { timeoutMs }) as Promise<Answer>
+    const call = (by: Id) => this.#peers.call(by, MESSAGE, question, { timeoutMs }) as Promise<PeerAnswer>
     const told = await askAll(others, call, isKnown)
     const { by, answer } = told.find(one => isKnown(one.answer)) ?? {}
     return by === undefined ? { reply: withoutAnswer(told, this.#areAllKnown) } : { reply: answer?.reply, by }
@@ -88,10 +92,10 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
 }
 
 /** The process has given the receipt. */
-const isKnown = ({ reply }: Answer = {}): boolean => reply !== undefined && reply.type !== 'former'
+const isKnown = ({ reply }: PeerAnswer = {}): boolean => reply !== undefined && reply.type !== 'former'
 
 /** @throws OverloadedError when one of those that were asked is overloaded */
-function withoutAnswer(told: readonly Told<unknown, Answer>[], areAllKnown: boolean): ProcessReply {
+function withoutAnswer(told: readonly Told<unknown, PeerAnswer>[], areAllKnown: boolean): ProcessReply {
   const overload = told.find(({ error }) => error?.cause?.code === 'overloaded')?.error
   if (overload !== undefined) throw new OverloadedError(overload.message)
   const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply

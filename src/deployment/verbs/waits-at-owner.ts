@@ -20,7 +20,7 @@ export const TELL_TIMEOUT_MS = 10_000
 const AWAY = ownFailure('timedOut', 'the worker that reads for the group does not answer', true)
 
 /** A request that waits for messages at the owner of its group. */
-export interface WaitingRequest<Result> {
+export interface WaitingAtOwner<Result> {
   readonly waitMs: number
   /** The owner answers at most so much later than the request waits. */
   readonly graceMs: number
@@ -39,14 +39,14 @@ export interface WaitingRequest<Result> {
 
 /** Has the owner answer a request. Where it has ended, its successor is asked, until the request is over. */
 export class WaitAtOwner<Result> {
-  readonly #request: WaitingRequest<Result | Failure>
+  readonly #request: WaitingAtOwner<Result | Failure>
   readonly #reply: (result: Result | Failure) => void
   readonly #endsAt: number
   readonly #late: NodeJS.Timeout
   #isOver = false
 
   /** Asks the owner. @param reply called once, unless the request is cancelled */
-  constructor(request: WaitingRequest<Result | Failure>, reply: (result: Result | Failure) => void) {
+  constructor(request: WaitingAtOwner<Result | Failure>, reply: (result: Result | Failure) => void) {
     const { waitMs, graceMs } = request
     this.#request = request
     this.#reply = reply

@@ -10,14 +10,14 @@ import type { Everywhere } from '../../http/api/api.js'
 import { callOthers } from '../calls/peers.js'
 import type { WorkerPeers } from './worker-peers.js'
 
-type Registry = PrometheusMetrics['registry']
+type MetricsRegistry = PrometheusMetrics['registry']
 
 /** Time limit for the snapshot of a worker. When a busy worker misses it, its last snapshot is used. */
 const WAIT_MS = 75
 
 /** The metrics of the parent and of all workers, combined as if they were one process. */
 export class GatheredMetrics {
-  readonly #own: Registry
+  readonly #own: MetricsRegistry
   readonly #ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>
   readonly #last = new Map<number, MetricsSnapshot>()
   /** Counters of exited workers, without their gauges. There are several snapshots until their sum is computed. */
@@ -25,17 +25,17 @@ export class GatheredMetrics {
   readonly #ends = new Map<number, number>()
 
   /** @param ask asks all workers for a snapshot; the result has the snapshots by number of the worker */
-  constructor(own: Registry, ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>) {
+  constructor(own: MetricsRegistry, ask: (timeoutMs: number) => Promise<ReadonlyMap<number, MetricsSnapshot>>) {
     this.#own = own
     this.#ask = ask
   }
 
-  get contentType(): Registry['contentType'] {
+  get contentType(): MetricsRegistry['contentType'] {
     return this.#own.contentType
   }
 
   /** Asks all workers for their metrics. Resolves with a registry of the current values. */
-  async gather(): Promise<Registry> {
+  async gather(): Promise<MetricsRegistry> {
     const endsBefore = new Map(this.#ends)
     const [own, answers] = await Promise.all([takeSnapshot(this.#own), this.#ask(WAIT_MS)])
     for (const [number, snapshot] of answers) {

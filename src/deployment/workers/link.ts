@@ -35,7 +35,7 @@ export type Handler<Message extends Messages[string]> = (
   body: BodyOf<Message>
 ) => AnswerOf<Message> | Promise<AnswerOf<Message>>
 
-interface OpenCall {
+interface CallOfLink {
   readonly resolve: (body: unknown) => void
   readonly reject: (error: LinkError) => void
   readonly timer: NodeJS.Timeout | undefined
@@ -51,7 +51,7 @@ export const MAX_OPEN_CALLS = 100_000
 export class Link<Serves extends Messages = Messages, Asks extends Messages = Messages> {
   readonly #send: (frame: Frame) => void
   readonly #handlers = new Map<string, Handler<Messages[string]>>()
-  readonly #open = new Map<number, OpenCall>()
+  readonly #open = new Map<number, CallOfLink>()
   #lastId = 0
   #closedBecause: string | undefined
 
@@ -78,7 +78,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
   received<Name extends TellsOf<Serves>>(name: Name): Promise<BodyOf<Serves[Name]>> {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId
-      this.#open.set(id, { resolve: resolve as OpenCall['resolve'], reject, timer: undefined })
+      this.#open.set(id, { resolve: resolve as CallOfLink['resolve'], reject, timer: undefined })
       this.#handlers.set(name, body => this.#settle(id)?.resolve(body))
     })
   }
@@ -103,7 +103,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
       const id = ++this.#lastId
       const late = (): void => this.#settle(id)?.reject(new LinkError(`no answer to ${name} within ${timeoutMs} ms`))
       const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs)
-      this.#open.set(id, { resolve: resolve as OpenCall['resolve'], reject, timer })
+      this.#open.set(id, { resolve: resolve as CallOfLink['resolve'], reject, timer })
       this.#send({ type: 'call', name, body, id })
     })
   }
@@ -128,7 +128,7 @@ export class Link<Serves extends Messages = Messages, Asks extends Messages = Me
     else call?.reject(new LinkError(error.message, error))
   }
 
-  #settle(id: number): OpenCall | undefined {
+  #settle(id: number): CallOfLink | undefined {
     const call = this.#open.get(id)
     this.#open.delete(id)
     clearTimeout(call?.timer)

@@ -121,14 +121,14 @@ export class Supervisor {
 /** Messages without a body that are sent to all workers. */
 type ToAll = 'metrics' | 'statsd' | 'status'
 
-type State = 'new' | 'starting' | 'up' | 'waiting' | 'stopping'
+type WorkerState = 'new' | 'starting' | 'up' | 'waiting' | 'stopping'
 
 class Slot implements WorkerView {
   readonly number: number
   readonly #options: SupervisorOptions
   #process: WorkerProcess | undefined
   #link: ParentLink | undefined
-  #state: State = 'new'
+  #state: WorkerState = 'new'
   /** It has started, and has not ended. While it stops, the others settle at it what its clients have got. */
   #serves = false
   #timer: NodeJS.Timeout | undefined
@@ -281,7 +281,7 @@ class Slot implements WorkerView {
     this.#process?.kill('SIGKILL')
   }
 
-  #is(state: State): boolean {
+  #is(state: WorkerState): boolean {
     return this.#state === state
   }
 }

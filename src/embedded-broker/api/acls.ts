@@ -1,5 +1,5 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import { type Api, defineApi } from './api.js'
+import { defineApi, type ServedApi } from './api.js'
 
 const describeAcls = defineApi({
   key: 29,
@@ -28,4 +28,4 @@ const describeAcls = defineApi({
   }
 })
 
-export const acls: readonly Api[] = [describeAcls]
+export const acls: readonly ServedApi[] = [describeAcls]

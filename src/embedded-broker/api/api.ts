@@ -1,7 +1,7 @@
 import type { BrokerNode } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader, ProtocolWriter } from '../../kafka/protocol/encoding.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import type { ApiName } from '../embedded-cluster.js'
 import type { FaultEffects, FaultTarget } from '../faults.js'
 import type { SaslExchange } from '../sasl-mechanisms.js'
@@ -21,7 +21,7 @@ export interface Call {
   readonly version: number
   readonly nodeId: number
   readonly clientId: string
-  readonly cluster: Cluster
+  readonly cluster: ServedCluster
   readonly peer: Peer
   readonly faults: FaultEffects
   /** Writes the response after its header. */
@@ -36,7 +36,7 @@ export const advertisedHost = ({ cluster, peer }: Call, node: BrokerNode): strin
   cluster.options.listensEverywhere ? peer.localHost : node.host
 
 /** One API: the announced and the served versions, and how a request is read and answered. */
-export interface ApiSpec<Request> {
+export interface ServedApiSpec<Request> {
   readonly key: number
   readonly name: ApiName
   /** Lowest announced version. It is 0 for some APIs, because old clients look for 0. */
@@ -54,17 +54,17 @@ export interface ApiSpec<Request> {
   /** @throws ProtocolError */
   read(reader: ProtocolReader, version: number): Request
   /** Returns the topics and partitions of a request that faults can match. Absent: faults match the whole call. */
-  targets?(request: Request, cluster: Cluster, nodeId: number): FaultTarget[]
+  targets?(request: Request, cluster: ServedCluster, nodeId: number): FaultTarget[]
   answer(request: Request, call: Call): void | Promise<void>
 }
 
 /** An API whose requests have a type that only the API itself knows. */
-export type Api = ApiSpec<unknown>
+export type ServedApi = ServedApiSpec<unknown>
 
 /** Defines an API. The type of its requests is the return type of `read`. */
-export const defineApi = <Request>(spec: ApiSpec<Request>): Api => spec
+export const defineApi = <Request>(spec: ServedApiSpec<Request>): ServedApi => spec
 
-export const serves = ({ minVersion, servedFrom = minVersion, maxVersion }: Api, version: number): boolean =>
+export const serves = ({ minVersion, servedFrom = minVersion, maxVersion }: ServedApi, version: number): boolean =>
   version >= servedFrom && version <= maxVersion
 
 /** Kafka's value for "not requested". */

@@ -2,7 +2,7 @@ import { isLegalTopicName } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { NO_LEADER } from '../topics/partition.js'
 import { type ClusterImage, NO_TOPIC_ID, type PartitionImage, type TopicImage } from '../topics/topic-table.js'
-import { type Api, advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { advertisedHost, type Call, defineApi, NO_AUTHORIZED_OPERATIONS, type ServedApi } from './api.js'
 
 /** A requested topic: its name, or its id when the name is null. */
 interface AskedTopic {
@@ -20,7 +20,7 @@ interface MetadataRequest {
 }
 
 /** A topic in the answer; `topic` is absent when it does not exist. */
-interface Looked {
+interface LookedTopic {
   readonly name: string | null
   readonly id: string
   readonly topic: TopicImage | undefined
@@ -68,10 +68,10 @@ const metadata = defineApi<MetadataRequest>({
 })
 
 /** Returns each topic once, even when it is requested several times. */
-function lookUp({ topics }: MetadataRequest, image: ClusterImage): Looked[] {
-  const known = (topic: TopicImage): Looked => ({ name: topic.name, id: topic.id, topic })
+function lookUp({ topics }: MetadataRequest, image: ClusterImage): LookedTopic[] {
+  const known = (topic: TopicImage): LookedTopic => ({ name: topic.name, id: topic.id, topic })
   if (topics === null) return image.all().map(known)
-  const found = new Map<string, Looked>()
+  const found = new Map<string, LookedTopic>()
   for (const { name, id } of topics) {
     const topic = name === null ? image.topicById(id) : image.topic(name)
     const unknownId = name === null ? id : NO_TOPIC_ID
@@ -80,7 +80,7 @@ function lookUp({ topics }: MetadataRequest, image: ClusterImage): Looked[] {
   return [...found.values()]
 }
 
-function writeTopic({ cluster, faults, response, version }: Call, looked: Looked, request: MetadataRequest): void {
+function writeTopic({ cluster, faults, response, version }: Call, looked: LookedTopic, request: MetadataRequest): void {
   const { name } = looked
   const injected = name === null ? 0 : faults.before(name)
   const topic = injected ? undefined : looked.topic
@@ -107,7 +107,7 @@ function writeTopic({ cluster, faults, response, version }: Call, looked: Looked
   }
 }
 
-function errorOf({ name, topic }: Looked): number {
+function errorOf({ name, topic }: LookedTopic): number {
   if (topic) return errorCodes.NONE
   if (name === null) return errorCodes.UNKNOWN_TOPIC_ID
   return isLegalTopicName(name) ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.INVALID_TOPIC_EXCEPTION
@@ -193,4 +193,4 @@ function find(call: Call, key: string, keyType: number) {
   return { errorCode, message: null, node: { ...node, host: advertisedHost(call, node) } }
 }
 
-export const clusterMetadata: readonly Api[] = [metadata, describeCluster, findCoordinator]
+export const clusterMetadata: readonly ServedApi[] = [metadata, describeCluster, findCoordinator]

@@ -1,10 +1,10 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import type { FaultTarget } from '../faults.js'
 import { defaultShareSettings, shareSettingNames, shareSettingProblem } from '../share/share-settings.js'
 import { TopicConfig } from '../topics/topic-config.js'
-import { type Api, type Call, defineApi } from './api.js'
+import { type Call, defineApi, type ServedApi } from './api.js'
 
 const TOPIC = 2
 const BROKER = 4
@@ -14,7 +14,7 @@ const SOURCE_STATIC_BROKER = 4
 export const SOURCE_DEFAULT = 5
 const SOURCE_GROUP = 8
 /** The broker settings that clients can read and cannot change. */
-const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> =>
+const brokerConfig = ({ options, nodes }: ServedCluster): ReadonlyMap<string, string> =>
   new Map([
     ['auto.create.topics.enable', String(options.autoCreateTopics)],
     ['default.replication.factor', String(Math.min(3, nodes.length))],
@@ -26,21 +26,21 @@ const brokerConfig = ({ options, nodes }: Cluster): ReadonlyMap<string, string> 
     ['producer.id.expiration.ms', String(options.producerExpiration.expirationMs)]
   ])
 
-interface Resource {
+interface NumberedResource {
   readonly type: number
   readonly name: string
 }
-interface Value {
+interface SettingValue {
   readonly name: string
   readonly value: string
   readonly source: number
 }
-interface Entry extends Value {
+interface Entry extends SettingValue {
   /** The values that count for the setting, the one in force first. */
-  readonly synonyms: readonly Value[]
+  readonly synonyms: readonly SettingValue[]
 }
 
-const topicTargets = (resources: readonly Resource[]): FaultTarget[] =>
+const topicTargets = (resources: readonly NumberedResource[]): FaultTarget[] =>
   resources.filter(({ type }) => type === TOPIC).map(({ name }) => ({ topic: name }))
 
 const describeConfigs = defineApi({
@@ -79,7 +79,7 @@ const describeConfigs = defineApi({
   }
 })
 
-function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefined {
+function entriesOf(cluster: ServedCluster, { type, name }: NumberedResource): Entry[] | undefined {
   if (type === BROKER) {
     const known = name === '' || cluster.nodes.some(({ nodeId }) => String(nodeId) === name)
     if (!known) return undefined
@@ -101,7 +101,7 @@ function entriesOf(cluster: Cluster, { type, name }: Resource): Entry[] | undefi
 }
 
 /** Those of a group that does not exist are the defaults. */
-function groupEntries({ shareGroups }: Cluster, groupId: string): Entry[] {
+function groupEntries({ shareGroups }: ServedCluster, groupId: string): Entry[] {
   const settings = shareGroups.settingsOf(groupId)
   return shareSettingNames.map(name => {
     const byDefault = { name, value: defaultShareSettings.get(name), source: SOURCE_DEFAULT }
@@ -130,13 +130,13 @@ function writeEntry({ response, version }: Call, entry: Entry, withSynonyms: boo
 
 const SET = 0
 const DELETE = 1
-interface Change {
+interface SettingChange {
   readonly name: string
   readonly operation: number
   readonly value: string | null
 }
 interface AlterRequest {
-  readonly resources: readonly (Resource & { readonly changes: readonly Change[] })[]
+  readonly resources: readonly (NumberedResource & { readonly changes: readonly SettingChange[] })[]
   readonly isValidateOnly: boolean
 }
 
@@ -144,7 +144,7 @@ interface AlterRequest {
  * Defines one of the two APIs that change settings. They differ in one byte per setting, and in their effect on
  * settings that a request does not name.
  */
-const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', flexibleFrom: number): Api =>
+const alterApi = (key: number, name: 'AlterConfigs' | 'IncrementalAlterConfigs', flexibleFrom: number): ServedApi =>
   defineApi<AlterRequest>({
     key,
     name,
@@ -180,7 +180,7 @@ function readAlter(reader: ProtocolReader, isIncremental: boolean): AlterRequest
   return { resources, isValidateOnly: reader.boolean() }
 }
 
-function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['resources'][number]) {
+function changeProblem(cluster: ServedCluster, { type, name, changes }: AlterRequest['resources'][number]) {
   if (type === GROUP) return groupProblem(name, changes)
   if (type !== TOPIC) {
     const names = changes.map(change => change.name).join(', ')
@@ -199,7 +199,7 @@ function changeProblem(cluster: Cluster, { type, name, changes }: AlterRequest['
   return undefined
 }
 
-function groupProblem(groupId: string, changes: readonly Change[]) {
+function groupProblem(groupId: string, changes: readonly SettingChange[]) {
   if (groupId === '') return { errorCode: errorCodes.INVALID_REQUEST, message: 'The group id is empty.' }
   for (const { name, operation, value } of changes) {
     const problem = operation === DELETE ? unknownSetting(name) : shareSettingProblem(name, value)
@@ -212,7 +212,7 @@ const unknownSetting = (name: string): string | undefined =>
   shareSettingNames.includes(name) ? undefined : `Unknown group config name: ${name}`
 
 /** @returns false: there is no capacity for another group */
-function applyToGroup({ shareGroups }: Cluster, groupId: string, changes: readonly Change[]): boolean {
+function applyToGroup({ shareGroups }: ServedCluster, groupId: string, changes: readonly SettingChange[]): boolean {
   const given = new Map(shareGroups.settingsOf(groupId).given)
   for (const { name, operation, value } of changes) {
     if (operation === DELETE) given.delete(name)
@@ -223,7 +223,7 @@ function applyToGroup({ shareGroups }: Cluster, groupId: string, changes: readon
 
 /** @returns false: there is no capacity */
 function apply(
-  cluster: Cluster,
+  cluster: ServedCluster,
   { type, name, changes }: AlterRequest['resources'][number],
   isReplacing: boolean
 ): boolean {
@@ -240,7 +240,7 @@ function apply(
   return true
 }
 
-export const configs: readonly Api[] = [
+export const configs: readonly ServedApi[] = [
   describeConfigs,
   alterApi(33, 'AlterConfigs', 2),
   alterApi(44, 'IncrementalAlterConfigs', 1)

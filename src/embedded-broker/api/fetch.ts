@@ -1,8 +1,8 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import type { FetchTopic, ForgottenTopics, KeptSession, SessionPartition } from '../fetch-sessions.js'
-import type { PartitionLog } from '../log/partition-log.js'
+import type { SegmentedLog } from '../log/partition-log.js'
 import { type Call, defineApi, targetsByTopic } from './api.js'
 
 /** The session epoch of a request outside of fetch sessions. The request ends the session that it names, if any. */
@@ -162,7 +162,7 @@ function sessionOf(request: FetchRequest, call: Call): KeptSession | number | un
   return undefined
 }
 
-function named(topics: readonly FetchTopic[], { topics: table }: Cluster): readonly FetchTopic[] {
+function named(topics: readonly FetchTopic[], { topics: table }: ServedCluster): readonly FetchTopic[] {
   if (topics[0]?.topicId === undefined) return topics
   return topics.map(topic => ({ ...topic, topic: table.byId(topic.topicId!)?.name ?? topic.topicId! }))
 }
@@ -172,13 +172,13 @@ function writeRefusal({ response }: Call, errorCode: number): void {
   response.structs([], () => {})
 }
 
-interface ReadPartition {
+interface PartitionToRead {
   readonly asked: SessionPartition
   readonly errorCode: number
   readonly records: Buffer
   /** Undefined: the answer has an error. */
-  readonly log: PartitionLog | undefined
-  readonly aborted: ReturnType<PartitionLog['transactions']['abortedIn']>
+  readonly log: SegmentedLog | undefined
+  readonly aborted: ReturnType<SegmentedLog['transactions']['abortedIn']>
 }
 
 function write(request: FetchRequest, call: Call, session: KeptSession | undefined): void {
@@ -198,7 +198,11 @@ function write(request: FetchRequest, call: Call, session: KeptSession | undefin
   })
 }
 
-const isNews = (session: KeptSession, topic: FetchTopic, { asked, errorCode, records, log }: ReadPartition): boolean =>
+const isNews = (
+  session: KeptSession,
+  topic: FetchTopic,
+  { asked, errorCode, records, log }: PartitionToRead
+): boolean =>
   session.isNews(topic, asked.partition, {
     errorCode,
     hasRecords: records.length > 0,
@@ -220,7 +224,7 @@ function readAll(request: FetchRequest, call: Call) {
   })
 }
 
-function writePartition({ isReadCommitted }: FetchRequest, { response, version }: Call, read: ReadPartition): void {
+function writePartition({ isReadCommitted }: FetchRequest, { response, version }: Call, read: PartitionToRead): void {
   const { asked, errorCode, records, log, aborted } = read
   response.int32(asked.partition).int16(errorCode)
   response.int64(log?.highWatermark ?? -1).int64(log?.lastStableOffset ?? -1)
@@ -239,7 +243,7 @@ function readOne(
   asked: SessionPartition,
   left: number,
   wholeFirst: boolean
-): ReadPartition {
+): PartitionToRead {
   const failed = (errorCode: number) => ({ asked, errorCode, records: NO_RECORDS, log: undefined, aborted: [] })
   const log = call.cluster.topics.partition(topic, asked.partition)?.log
   const refusal = partitionError(call, topic, asked)
@@ -274,5 +278,5 @@ function partitionError(call: Call, topic: string, asked: SessionPartition): num
   return isInside ? errorCodes.NONE : errorCodes.OFFSET_OUT_OF_RANGE
 }
 
-const unknownById = ({ topics }: Cluster, topic: string): number =>
+const unknownById = ({ topics }: ServedCluster, topic: string): number =>
   topics.get(topic) ? errorCodes.UNKNOWN_TOPIC_OR_PARTITION : errorCodes.UNKNOWN_TOPIC_ID

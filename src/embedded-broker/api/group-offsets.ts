@@ -4,13 +4,13 @@ import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { OffsetInGroup } from '../groups/group-coordinator.js'
 import type { StoredOffset } from '../storage/storage.js'
 import {
-  type Api,
   type ByTopic,
   type Call,
   coordinatorError,
   defineApi,
   readByTopic,
   readNumbersByTopic,
+  type ServedApi,
   targetsByTopic,
   writeByTopic
 } from './api.js'
@@ -182,4 +182,4 @@ const offsetDelete = defineApi({
   }
 })
 
-export const groupOffsets: readonly Api[] = [offsetCommit, offsetFetch, offsetDelete]
+export const groupOffsets: readonly ServedApi[] = [offsetCommit, offsetFetch, offsetDelete]

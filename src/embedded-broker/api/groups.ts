@@ -1,8 +1,8 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import type { Group } from '../groups/group.js'
 import { type JoinResult, refusedJoin, refusedSync, type SyncRequest, type SyncResult } from '../groups/member.js'
-import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS } from './api.js'
+import { type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS, type ServedApi } from './api.js'
 
 const joinGroup = defineApi({
   key: 11,
@@ -236,13 +236,13 @@ const listGroups = defineApi({
   }
 })
 
-const classicGroups = ({ groups }: Cluster) =>
+const classicGroups = ({ groups }: ServedCluster) =>
   groups.ids().map(groupId => {
     const { state = 'Empty', protocolType = '' } = groups.get(groupId) ?? {}
     return { groupId, protocolType, state, type: CLASSIC }
   })
 
-const shareGroups = ({ shareGroups: groups }: Cluster) =>
+const shareGroups = ({ shareGroups: groups }: ServedCluster) =>
   groups.ids().map(groupId => {
     const state = groups.get(groupId)!.membersAt(performance.now()).length > 0 ? 'Stable' : 'Empty'
     return { groupId, protocolType: SHARE, state, type: SHARE }
@@ -252,7 +252,7 @@ const isAmong = (wanted: readonly string[], value: string): boolean =>
   wanted.length === 0 || wanted.some(one => one.toLowerCase() === value.toLowerCase())
 
 /** Deletes a group. While its storage fails, a coordinator answers that it is not available. */
-function deleteGroup({ groups, shareGroups }: Cluster, groupId: string): number {
+function deleteGroup({ groups, shareGroups }: ServedCluster, groupId: string): number {
   try {
     return shareGroups.get(groupId) ? shareGroups.delete(groupId) : groups.delete(groupId)
   } catch {
@@ -277,7 +277,7 @@ const deleteGroups = defineApi({
   }
 })
 
-export const groupApis: readonly Api[] = [
+export const groupApis: readonly ServedApi[] = [
   joinGroup,
   syncGroup,
   heartbeat,

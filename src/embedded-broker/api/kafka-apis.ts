@@ -1,7 +1,7 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import { ProtocolWriter } from '../../kafka/protocol/encoding.js'
 import { acls } from './acls.js'
-import { type Api, defineApi } from './api.js'
+import { defineApi, type ServedApi } from './api.js'
 import { clusterMetadata } from './cluster-metadata.js'
 import { configs } from './configs.js'
 import { fetch } from './fetch.js'
@@ -19,7 +19,7 @@ export const API_VERSIONS_KEY = 18
 
 export function writeApiVersions(
   response: ProtocolWriter,
-  apis: readonly Api[],
+  apis: readonly ServedApi[],
   errorCode: number,
   version: number
 ): void {
@@ -60,7 +60,7 @@ const apiVersions = defineApi({
   }
 })
 
-export const servedApis: readonly Api[] = [
+export const servedApis: readonly ServedApi[] = [
   apiVersions,
   produce,
   fetch,
@@ -78,4 +78,4 @@ export const servedApis: readonly Api[] = [
 ].sort((one, other) => one.key - other.key)
 
 const byKey = new Map(servedApis.map(api => [api.key, api]))
-export const apiOf = (key: number): Api | undefined => byKey.get(key)
+export const apiOf = (key: number): ServedApi | undefined => byKey.get(key)

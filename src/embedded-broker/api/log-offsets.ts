@@ -1,9 +1,9 @@
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { PartitionLog } from '../log/partition-log.js'
+import type { SegmentedLog } from '../log/partition-log.js'
 import type { BatchView } from '../protocol/record-batch.js'
 import { firstRecordSince } from '../protocol/records.js'
-import type { Partition } from '../topics/partition.js'
-import { type Api, defineApi, leaderError, readByTopic, targetsByTopic, writeByTopic } from './api.js'
+import type { StoredPartition } from '../topics/partition.js'
+import { defineApi, leaderError, readByTopic, type ServedApi, targetsByTopic, writeByTopic } from './api.js'
 
 const LATEST = -1
 const EARLIEST = -2
@@ -59,14 +59,14 @@ const listOffsets = defineApi({
   }
 })
 
-interface Found {
+interface OffsetInLog {
   readonly timestamp: number
   readonly offset: number
 }
-const NOT_FOUND: Found = { timestamp: -1, offset: -1 }
+const NOT_FOUND: OffsetInLog = { timestamp: -1, offset: -1 }
 
 /** Looks up an offset; undefined: the storage fails. */
-function lookUp({ log }: Partition, timestamp: number, isReadCommitted: boolean): Found | undefined {
+function lookUp({ log }: StoredPartition, timestamp: number, isReadCommitted: boolean): OffsetInLog | undefined {
   if (timestamp === LATEST) return { timestamp: -1, offset: isReadCommitted ? log.lastStableOffset : log.highWatermark }
   if (timestamp === EARLIEST || timestamp === EARLIEST_LOCAL) return { timestamp: -1, offset: log.logStartOffset }
   if (timestamp === LATEST_TIERED) return NOT_FOUND
@@ -79,13 +79,13 @@ function lookUp({ log }: Partition, timestamp: number, isReadCommitted: boolean)
   }
 }
 
-function newest(log: PartitionLog): Found {
+function newest(log: SegmentedLog): OffsetInLog {
   const timestampMs = log.maxTimestampMs
   const batch = timestampMs === undefined ? undefined : log.findByTimestamp(timestampMs)
   return batch ? firstSince(batch, batch.maxTimestamp, log.logStartOffset) : NOT_FOUND
 }
 
-function firstSince(batch: BatchView, timestamp: number, logStartOffset: number): Found {
+function firstSince(batch: BatchView, timestamp: number, logStartOffset: number): OffsetInLog {
   try {
     const found = firstRecordSince(batch, timestamp, logStartOffset)
     if (found) return { timestamp: found.timestampMs, offset: found.offset }
@@ -156,4 +156,4 @@ const offsetForLeaderEpoch = defineApi({
   }
 })
 
-export const logOffsets: readonly Api[] = [listOffsets, deleteRecords, offsetForLeaderEpoch]
+export const logOffsets: readonly ServedApi[] = [listOffsets, deleteRecords, offsetForLeaderEpoch]

@@ -3,7 +3,7 @@ import { CodecUnavailableError, DecompressionLimitError } from '../../kafka/comp
 import { errorCodes } from '../../kafka/error-codes.js'
 import { BatchView, HEADER_BYTES, MAGIC, splitBatches } from '../protocol/record-batch.js'
 import { recordBytes, SMALLEST_RECORD_BYTES, walkRecords } from '../protocol/records.js'
-import type { Partition } from '../topics/partition.js'
+import type { StoredPartition } from '../topics/partition.js'
 import type { Topic } from '../topics/topic-table.js'
 import { type Call, defineApi, readByTopic, targetsByTopic, writeByTopic } from './api.js'
 
@@ -65,10 +65,10 @@ const refusal = (errorCode: number, reason: string | null = null): Outcome => ({
   reason
 })
 
-interface Produced extends ProducePartition {
+interface ProducedPartition extends ProducePartition {
   readonly topic: string
   /** Undefined: the partition does not exist. */
-  readonly found: Partition | undefined
+  readonly found: StoredPartition | undefined
   readonly allowance: DecodingAllowance
   readonly transactionalId: string | null
 }
@@ -76,7 +76,7 @@ interface Produced extends ProducePartition {
 function produceOne(
   call: Call,
   acks: number,
-  { topic, partition: index, found: partition, records, allowance, transactionalId }: Produced
+  { topic, partition: index, found: partition, records, allowance, transactionalId }: ProducedPartition
 ): Outcome {
   const { faults, cluster, nodeId, version } = call
   const injected = faults.before(topic, index)
@@ -103,7 +103,7 @@ function produceOne(
 function append(
   { nodeId, cluster }: Call,
   topic: Topic,
-  partition: Partition,
+  partition: StoredPartition,
   batch: BatchView,
   transactionalId: string | null
 ): Outcome {

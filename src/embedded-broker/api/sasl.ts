@@ -1,6 +1,6 @@
 import { messageOf } from '../../core/node-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { type Api, type Call, defineApi } from './api.js'
+import { type Call, defineApi, type ServedApi } from './api.js'
 
 const NOTHING = Buffer.alloc(0)
 
@@ -53,6 +53,6 @@ function write({ response, version }: Call, errorCode: number, message: string |
   if (version >= 1) response.int64(0)
 }
 
-export const sasl: readonly Api[] = [saslHandshake, saslAuthenticate]
+export const sasl: readonly ServedApi[] = [saslHandshake, saslAuthenticate]
 /** The APIs that a client may call before it is authenticated. */
 export const openToStrangers: ReadonlySet<number> = new Set([18, 17, 36])

@@ -1,8 +1,8 @@
 import { groupBy } from '../../core/group-by.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type ProtocolWriter, ZERO_UUID } from '../../kafka/protocol/encoding.js'
-import type { AssignedTopic, ShareGroup } from '../share/share-group.js'
-import { type Api, type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS, readByTopic } from './api.js'
+import type { AssignedTopic, ServedShareGroup } from '../share/share-group.js'
+import { type Call, coordinatorError, defineApi, NO_AUTHORIZED_OPERATIONS, readByTopic, type ServedApi } from './api.js'
 
 const ASSIGNOR = 'simple'
 /** A structure that may be null begins with this byte; -1: null. */
@@ -124,7 +124,7 @@ const describeShareGroupOffsets = defineApi({
 
 function writeOffsets(
   { response, version }: Call,
-  group: ShareGroup | undefined,
+  group: ServedShareGroup | undefined,
   isAsked: (topic: string, partition: number) => boolean
 ): void {
   const opened = [...(group?.allOpened ?? [])].filter(({ topic, partition }) => isAsked(topic, partition.index))
@@ -187,7 +187,7 @@ const deleteShareGroupOffsets = defineApi({
   }
 })
 
-export const shareGroupApis: readonly Api[] = [
+export const shareGroupApis: readonly ServedApi[] = [
   shareGroupHeartbeat,
   shareGroupDescribe,
   describeShareGroupOffsets,

@@ -2,7 +2,7 @@ import { groupBy } from '../../core/group-by.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import type { FaultTarget } from '../faults.js'
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
 import {
@@ -13,9 +13,9 @@ import {
   type Refusal,
   type SharePartition
 } from '../share/share-partition.js'
-import { nextEpochOf, type ShareSession, type TopicIdPartition } from '../share/share-sessions.js'
-import type { Partition } from '../topics/partition.js'
-import { type Api, type Call, defineApi } from './api.js'
+import { nextEpochOf, type ServedSession, type TopicIdPartition } from '../share/share-sessions.js'
+import type { StoredPartition } from '../topics/partition.js'
+import { type Call, defineApi, type ServedApi } from './api.js'
 import { LARGEST_ANSWER_BYTES } from './fetch.js'
 
 /** The epochs of a request that opens a session, and of one that ends it. */
@@ -26,7 +26,7 @@ const EXACT_SINCE = 2
 const EXACT = 1
 const NOTHING = Buffer.alloc(0)
 
-interface AskedPartition extends TopicIdPartition {
+interface AcknowledgedPartition extends TopicIdPartition {
   readonly ranges: readonly AcknowledgedRange[]
 }
 interface SessionRequest {
@@ -34,7 +34,7 @@ interface SessionRequest {
   readonly memberId: string
   readonly epoch: number
   readonly isRenew: boolean
-  readonly partitions: readonly AskedPartition[]
+  readonly partitions: readonly AcknowledgedPartition[]
 }
 interface ShareFetchRequest extends SessionRequest {
   readonly maxWaitMs: number
@@ -45,7 +45,7 @@ interface ShareFetchRequest extends SessionRequest {
   readonly forgotten: readonly TopicIdPartition[]
 }
 
-const readPartitions = (reader: ProtocolReader): AskedPartition[] =>
+const readPartitions = (reader: ProtocolReader): AcknowledgedPartition[] =>
   reader
     .structs(() => {
       const topicId = reader.uuid()
@@ -67,7 +67,7 @@ const readHead = (reader: ProtocolReader) => ({
   epoch: reader.int32()
 })
 
-const targetsOf = ({ partitions }: SessionRequest, { topics }: Cluster): FaultTarget[] =>
+const targetsOf = ({ partitions }: SessionRequest, { topics }: ServedCluster): FaultTarget[] =>
   partitions.map(({ topicId, partition }) => ({ topic: topics.byId(topicId)?.name ?? topicId, partition }))
 
 const shareFetch = defineApi<ShareFetchRequest>({
@@ -117,7 +117,7 @@ const shareFetch = defineApi<ShareFetchRequest>({
 })
 
 /** The session of a request, or the error code when it has none. Its epoch moves on. */
-function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): ShareSession | number {
+function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): ServedSession | number {
   const { groupId, memberId, epoch, partitions } = request
   const { cluster, nodeId, peer, faults } = call
   const { sessions } = cluster.shareGroups
@@ -149,17 +149,21 @@ function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): Share
 }
 
 /** What a leader has of a partition, or why it cannot be acquired from or acknowledged in. */
-interface Looked {
+interface LookedPartition {
   readonly errorCode: number
-  readonly partition: Partition | undefined
+  readonly partition: StoredPartition | undefined
   readonly share: SharePartition | undefined
 }
 
-function look({ groupId }: SessionRequest, { topicId, partition: index }: TopicIdPartition, call: Call): Looked {
+function look(
+  { groupId }: SessionRequest,
+  { topicId, partition: index }: TopicIdPartition,
+  call: Call
+): LookedPartition {
   const { cluster, nodeId, faults } = call
   const topic = cluster.topics.byId(topicId)
   const partition = topic?.partitions[index]
-  const refused = (errorCode: number): Looked => ({ errorCode, partition, share: undefined })
+  const refused = (errorCode: number): LookedPartition => ({ errorCode, partition, share: undefined })
   const injected = faults.before(topic?.name, index)
   if (injected) return refused(injected)
   if (topic === undefined || partition === undefined) return refused(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
@@ -204,11 +208,11 @@ function malformedIn(ranges: readonly AcknowledgedRange[], isRenew: boolean): bo
   return false
 }
 
-const endOf = (share: SharePartition, { log }: Partition, isReadCommitted: boolean): number =>
+const endOf = (share: SharePartition, { log }: StoredPartition, isReadCommitted: boolean): number =>
   share.canAcquire ? (isReadCommitted ? log.lastStableOffset : log.highWatermark) : 0
 
 /** Resolves when a record can be acquired, a partition has an error to tell, another request comes, or the time is over. */
-function waitForRecords(request: ShareFetchRequest, session: ShareSession, call: Call): Promise<void> | undefined {
+function waitForRecords(request: ShareFetchRequest, session: ServedSession, call: Call): Promise<void> | undefined {
   const { groupId, maxWaitMs, minBytes, maxRecords } = request
   if (maxWaitMs <= 0 || maxRecords <= 0 || session.partitions.size === 0) return undefined
   const { isReadCommitted } = call.cluster.shareGroups.settingsOf(groupId)
@@ -243,16 +247,16 @@ function waitForRecords(request: ShareFetchRequest, session: ShareSession, call:
   })
 }
 
-interface Fetched extends TopicIdPartition {
+interface FetchedPartition extends TopicIdPartition {
   readonly errorCode: number
-  readonly leader: Partition | undefined
+  readonly leader: StoredPartition | undefined
   readonly records: Buffer
   readonly acquired: readonly AcquiredRange[]
 }
 
 /** The partitions take turns. An exact fetch acquires from one of them. */
-function acquire(request: ShareFetchRequest, session: ShareSession, call: Call): Fetched[] {
-  const fetched: Fetched[] = []
+function acquire(request: ShareFetchRequest, session: ServedSession, call: Call): FetchedPartition[] {
+  const fetched: FetchedPartition[] = []
   let left = request.maxRecords
   let leftBytes = Math.min(request.maxBytes, LARGEST_ANSWER_BYTES)
   for (const [key, place] of [...session.partitions]) {
@@ -278,11 +282,11 @@ function acquire(request: ShareFetchRequest, session: ShareSession, call: Call):
 function acquireIn(
   { groupId, memberId, isExact }: ShareFetchRequest,
   share: SharePartition,
-  { log }: Partition,
+  { log }: StoredPartition,
   maxBytes: number,
   maxRecords: number,
   { cluster }: Call
-): Pick<Fetched, 'records' | 'acquired'> {
+): Pick<FetchedPartition, 'records' | 'acquired'> {
   const { isReadCommitted } = cluster.shareGroups.settingsOf(groupId)
   const end = isReadCommitted ? log.lastStableOffset : log.highWatermark
   const nothing = { records: NOTHING, acquired: [] }
@@ -304,7 +308,7 @@ function acquireIn(
 }
 
 /** The batches of aborted transactions. */
-function abortedIn({ transactions }: Partition['log'], batches: readonly BatchView[]): OffsetRange[] {
+function abortedIn({ transactions }: StoredPartition['log'], batches: readonly BatchView[]): OffsetRange[] {
   const aborted = transactions.abortedIn(batches[0]!.baseOffset, batches.at(-1)!.lastOffset + 1)
   const isAborted = ({ isControl, isTransactional, producerId, baseOffset, lastOffset }: BatchView): boolean =>
     isTransactional &&
@@ -319,16 +323,16 @@ function writeRefusal({ response, version }: Call, errorCode: number, isFetch = 
   response.structs([], () => {}).structs([], () => {})
 }
 
-function writeLeader({ response }: Call, partition: Partition | undefined): void {
+function writeLeader({ response }: Call, partition: StoredPartition | undefined): void {
   response.int32(partition?.leaderId ?? -1).int32(partition?.leaderEpoch ?? -1)
   response.tags()
 }
 
 function writeFetched(
   call: Call,
-  session: ShareSession,
+  session: ServedSession,
   acknowledged: readonly Acknowledged[],
-  fetched: readonly Fetched[]
+  fetched: readonly FetchedPartition[]
 ): void {
   const { response, cluster, faults } = call
   const keyOf = ({ topicId, partition }: TopicIdPartition): string => topicPartitionKey(topicId, partition)
@@ -336,7 +340,7 @@ function writeFetched(
   const inFetched = new Set(fetched.map(keyOf))
   const others = acknowledged
     .filter(one => !inFetched.has(keyOf(one)))
-    .map(({ topicId, partition }): Fetched => {
+    .map(({ topicId, partition }): FetchedPartition => {
       return { topicId, partition, errorCode: errorCodes.NONE, leader: undefined, records: NOTHING, acquired: [] }
     })
   response.int32(0).int16(faults.after()).nullableString(null)
@@ -392,4 +396,4 @@ const shareAcknowledge = defineApi<SessionRequest>({
   }
 })
 
-export const shareSessionApis: readonly Api[] = [shareFetch, shareAcknowledge]
+export const shareSessionApis: readonly ServedApi[] = [shareFetch, shareAcknowledge]

@@ -1,21 +1,21 @@
 import { isLegalTopicName } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import type { Cluster } from '../cluster.js'
+import type { ServedCluster } from '../cluster.js'
 import { TopicConfig } from '../topics/topic-config.js'
 import { NO_TOPIC_ID, type Topic } from '../topics/topic-table.js'
-import { type Api, type Call, defineApi } from './api.js'
+import { type Call, defineApi, type ServedApi } from './api.js'
 import { SOURCE_DEFAULT, SOURCE_TOPIC } from './configs.js'
 
-interface Refusal {
+interface TopicRefusal {
   readonly errorCode: number
   readonly message: string | null
 }
-const refuse = (errorCode: number, message: string): Refusal => ({ errorCode, message })
+const refuse = (errorCode: number, message: string): TopicRefusal => ({ errorCode, message })
 const MAX_PARTITIONS = 10_000
 
 /** Returns the refusal by a fault, or the refusal when another node is the controller. */
-function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Refusal | undefined {
+function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): TopicRefusal | undefined {
   const injected = faults.before(topic)
   if (injected) return { errorCode: injected, message: null }
   return cluster.controllerId === nodeId
@@ -23,7 +23,7 @@ function controllerRefusal({ cluster, faults, nodeId }: Call, topic: string): Re
     : refuse(errorCodes.NOT_CONTROLLER, 'another node is the controller')
 }
 
-interface NewTopic {
+interface TopicToCreate {
   readonly name: string
   readonly partitions: number
   readonly replicationFactor: number
@@ -76,7 +76,7 @@ function writeCreated({ response }: Call, topic: Topic | undefined): void {
   })
 }
 
-function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): Refusal | undefined {
+function createOne(cluster: ServedCluster, topic: TopicToCreate, isValidateOnly: boolean): TopicRefusal | undefined {
   const refusal = nameRefusal(cluster, topic.name) ?? configRefusal(topic.configs) ?? sizeRefusal(cluster, topic)
   if (refusal || isValidateOnly) return refusal
   const config = new Map(topic.configs as [string, string][])
@@ -84,7 +84,7 @@ function createOne(cluster: Cluster, topic: NewTopic, isValidateOnly: boolean): 
 }
 
 /** Makes a change. Returns a refusal when the storage fails. */
-function stored(change: () => void): Refusal | undefined {
+function stored(change: () => void): TopicRefusal | undefined {
   try {
     change()
     return undefined
@@ -93,7 +93,7 @@ function stored(change: () => void): Refusal | undefined {
   }
 }
 
-function nameRefusal(cluster: Cluster, name: string): Refusal | undefined {
+function nameRefusal(cluster: ServedCluster, name: string): TopicRefusal | undefined {
   if (!isLegalTopicName(name)) return refuse(errorCodes.INVALID_TOPIC_EXCEPTION, `'${name}' is not a legal topic name`)
   if (cluster.topics.get(name)) return refuse(errorCodes.TOPIC_ALREADY_EXISTS, `Topic '${name}' already exists.`)
   const other = cluster.topics.collidingWith(name)
@@ -102,7 +102,7 @@ function nameRefusal(cluster: Cluster, name: string): Refusal | undefined {
     : refuse(errorCodes.INVALID_TOPIC_EXCEPTION, `Topic '${name}' collides with existing topic: ${other}`)
 }
 
-function configRefusal(configs: NewTopic['configs']): Refusal | undefined {
+function configRefusal(configs: TopicToCreate['configs']): TopicRefusal | undefined {
   for (const [name, value] of configs) {
     const problem = TopicConfig.problem(name, value)
     if (problem) return refuse(errorCodes.INVALID_CONFIG, problem)
@@ -110,7 +110,10 @@ function configRefusal(configs: NewTopic['configs']): Refusal | undefined {
   return undefined
 }
 
-function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignments }: NewTopic): Refusal | undefined {
+function sizeRefusal(
+  cluster: ServedCluster,
+  { partitions, replicationFactor, assignments }: TopicToCreate
+): TopicRefusal | undefined {
   if (assignments.length > 0) {
     const known = new Set(cluster.nodes.map(({ nodeId }) => nodeId))
     const isGood = assignments.every(({ replicas }) => areReplicas(replicas, known))
@@ -139,12 +142,15 @@ function sizeRefusal(cluster: Cluster, { partitions, replicationFactor, assignme
 const areReplicas = (replicas: readonly number[], known: ReadonlySet<number>): boolean =>
   replicas.length > 0 && replicas.every(id => known.has(id)) && new Set(replicas).size === replicas.length
 
-function partitionsOf(cluster: Cluster, { partitions, assignments }: Pick<NewTopic, 'partitions' | 'assignments'>) {
+function partitionsOf(
+  cluster: ServedCluster,
+  { partitions, assignments }: Pick<TopicToCreate, 'partitions' | 'assignments'>
+) {
   if (assignments.length > 0) return assignments.length
   return partitions === -1 ? cluster.options.defaultPartitions : partitions
 }
 
-function replicasOf(cluster: Cluster, topic: NewTopic): number[][] {
+function replicasOf(cluster: ServedCluster, topic: TopicToCreate): number[][] {
   const { replicationFactor, assignments } = topic
   if (assignments.length > 0) {
     return [...assignments].sort((one, other) => one.partition - other.partition).map(({ replicas }) => [...replicas])
@@ -195,7 +201,7 @@ const deleteTopics = defineApi({
   }
 })
 
-const nameOf = (cluster: Cluster, { name, id }: DoomedTopic): string | null =>
+const nameOf = (cluster: ServedCluster, { name, id }: DoomedTopic): string | null =>
   name ?? cluster.topics.byId(id)?.name ?? null
 
 function deleteOne(call: Call, name: string): number {
@@ -237,7 +243,7 @@ const createPartitions = defineApi({
   }
 })
 
-function growOne(cluster: Cluster, growth: Growth, isValidateOnly: boolean): Refusal | undefined {
+function growOne(cluster: ServedCluster, growth: Growth, isValidateOnly: boolean): TopicRefusal | undefined {
   const topic = cluster.topics.get(growth.name)
   if (!topic) return refuse(errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'This server does not host this topic-partition.')
   const current = topic.partitions.length
@@ -279,4 +285,9 @@ const listPartitionReassignments = defineApi({
   }
 })
 
-export const topicAdmin: readonly Api[] = [createTopics, deleteTopics, createPartitions, listPartitionReassignments]
+export const topicAdmin: readonly ServedApi[] = [
+  createTopics,
+  deleteTopics,
+  createPartitions,
+  listPartitionReassignments
+]

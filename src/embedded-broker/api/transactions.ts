@@ -1,14 +1,14 @@
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { StoredOffset } from '../storage/storage.js'
-import type { IdAndEpoch, TransactionalProducer } from '../transaction-coordinator.js'
+import type { CoordinatedProducer, IdAndEpoch } from '../transaction-coordinator.js'
 import {
-  type Api,
   type ByTopic,
   type Call,
   coordinatorError,
   defineApi,
   readNumbersByTopic,
+  type ServedApi,
   targetsByTopic,
   writeByTopic
 } from './api.js'
@@ -72,13 +72,13 @@ function give({ transactionalId, timeoutMs, current }: InitProducerIdRequest, ca
 /** First version of the requests within a transaction that answers 90 to a fenced producer. */
 const PRODUCER_FENCED_SINCE = 2
 
-const readProducer = (reader: ProtocolReader): TransactionalProducer => ({
+const readProducer = (reader: ProtocolReader): CoordinatedProducer => ({
   transactionalId: reader.string(),
   producerId: reader.int64(),
   producerEpoch: reader.int16()
 })
 
-function producerError(call: Call, producer: TransactionalProducer): number {
+function producerError(call: Call, producer: CoordinatedProducer): number {
   const refusal = coordinatorError(call, producer.transactionalId) || call.cluster.transactions.producerError(producer)
   return fenced(call, refusal)
 }
@@ -144,7 +144,7 @@ const endTxn = defineApi({
 })
 
 interface TxnOffsetCommitRequest {
-  readonly producer: TransactionalProducer
+  readonly producer: CoordinatedProducer
   readonly groupId: string
   readonly generationId: number
   readonly memberId: string
@@ -201,7 +201,7 @@ function readOffsets(reader: ProtocolReader, version: number): TxnOffsetCommitRe
   return { producer, groupId, generationId, memberId, groupInstanceId, topics }
 }
 
-export const transactions: readonly Api[] = [
+export const transactions: readonly ServedApi[] = [
   initProducerId,
   addPartitionsToTxn,
   addOffsetsToTxn,

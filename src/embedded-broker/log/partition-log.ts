@@ -30,7 +30,7 @@ export interface Recovery {
 const NOTHING = Buffer.alloc(0)
 
 /** The records of one partition, in segments of whole batches, oldest first. Offsets only increase. */
-export class PartitionLog {
+export class SegmentedLog {
   producers = new KnownProducer()
   transactions = new TransactionIndex()
   epochs = new LeaderEpochs()

@@ -2,7 +2,7 @@ import { addTo } from '../../core/group-by.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type GroupBytes, MEMBER_BYTES } from '../groups/group-bytes.js'
-import type { Partition } from '../topics/partition.js'
+import type { StoredPartition } from '../topics/partition.js'
 import type { Topic, TopicTable } from '../topics/topic-table.js'
 import { type Refusal, SharePartition } from './share-partition.js'
 import { defaultShareSettings, type ShareSettings } from './share-settings.js'
@@ -36,7 +36,7 @@ export interface Beaten {
   readonly assignment: readonly AssignedTopic[] | null
 }
 
-export interface ShareMember {
+export interface MemberState {
   readonly memberId: string
   readonly clientId: string
   readonly clientHost: string
@@ -44,7 +44,7 @@ export interface ShareMember {
   readonly topics: readonly string[]
 }
 
-interface KnownMember extends ShareMember {
+interface KnownMember extends MemberState {
   epoch: number
   formerEpoch: number
   topics: readonly string[]
@@ -58,18 +58,18 @@ interface KnownMember extends ShareMember {
 interface OpenedPartition {
   readonly topic: string
   readonly topicId: string
-  readonly partition: Partition
+  readonly partition: StoredPartition
   readonly share: SharePartition
   leaderEpoch: number
 }
 
-const memberSizeOf = ({ memberId, clientId, clientHost, topics }: Omit<ShareMember, 'epoch'>): number =>
+const memberSizeOf = ({ memberId, clientId, clientHost, topics }: Omit<MemberState, 'epoch'>): number =>
   topics.reduce((sum, { length }) => sum + length, MEMBER_BYTES + memberId.length + clientId.length + clientHost.length)
 
 const refused = (errorCode: number, message: string | null = null): Refusal => ({ errorCode, message })
 
 /** One share group: its members, its settings, and what it has before it in each partition. */
-export class ShareGroup {
+export class ServedShareGroup {
   readonly groupId: string
   readonly #topics: TopicTable
   readonly #bytes: GroupBytes
@@ -98,7 +98,7 @@ export class ShareGroup {
     return this.#epoch
   }
 
-  membersAt(now: number): readonly ShareMember[] {
+  membersAt(now: number): readonly MemberState[] {
     for (const [memberId, { seenAt }] of this.#members) {
       if (now - seenAt > this.settings.sessionTimeoutMs) this.#remove(memberId)
     }
@@ -192,7 +192,7 @@ export class ShareGroup {
   }
 
   /** Spreads partitions over members. Members share them where there are more members. */
-  assignmentOf({ memberId, topics }: ShareMember): AssignedTopic[] {
+  assignmentOf({ memberId, topics }: MemberState): AssignedTopic[] {
     const readers = this.#readersByTopic()
     return [...new Set(topics)].flatMap(name => {
       const topic = this.#topics.get(name)
@@ -210,7 +210,7 @@ export class ShareGroup {
    * The state of a partition as its leader has it, which begins with the first call. `undefined`: no member has subscribed
    * to the topic yet. `notAvailable`: it begins with the records of the last time, and there is none.
    */
-  open(topic: Topic, partition: Partition): SharePartition | 'notAvailable' | undefined {
+  open(topic: Topic, partition: StoredPartition): SharePartition | 'notAvailable' | undefined {
     if (!this.#initialised.has(topic.id)) return undefined
     const opened = this.#openedOf(topic, partition)
     this.#follow(opened)
@@ -222,7 +222,7 @@ export class ShareGroup {
     return opened.share
   }
 
-  #openedOf({ id, name }: Topic, partition: Partition): OpenedPartition {
+  #openedOf({ id, name }: Topic, partition: StoredPartition): OpenedPartition {
     const key = topicPartitionKey(id, partition.index)
     const known = this.#opened.get(key)
     if (known !== undefined) return known
@@ -233,7 +233,7 @@ export class ShareGroup {
   }
 
   /** Begins a partition at another offset, which Kafka compares with no log. Its locks and delivery counts are gone. */
-  restart(topic: Topic, partition: Partition, startOffset: number): void {
+  restart(topic: Topic, partition: StoredPartition, startOffset: number): void {
     this.#initialised.add(topic.id)
     this.#openedOf(topic, partition).share.restart(startOffset)
     this.#epoch++
@@ -262,7 +262,7 @@ export class ShareGroup {
   }
 
   /** `undefined`: no record is young enough. */
-  #startIn({ log }: Partition): number | undefined {
+  #startIn({ log }: StoredPartition): number | undefined {
     const { start } = this.settings
     if (start === 'earliest') return log.logStartOffset
     if (start === 'latest') return log.highWatermark

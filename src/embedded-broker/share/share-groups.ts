@@ -3,7 +3,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import { GROUP_BYTES, MEMBER_BYTES } from '../groups/group-bytes.js'
 import type { GroupCoordinator } from '../groups/group-coordinator.js'
 import type { TopicTable } from '../topics/topic-table.js'
-import { type Beaten, type Heartbeat, ShareGroup } from './share-group.js'
+import { type Beaten, type Heartbeat, ServedShareGroup } from './share-group.js'
 import type { Refusal } from './share-partition.js'
 import { ShareSessions } from './share-sessions.js'
 import { defaultShareSettings, ShareSettings } from './share-settings.js'
@@ -22,7 +22,7 @@ export class ShareGroups {
   readonly sessions = new ShareSessions(this)
   readonly #topics: TopicTable
   readonly #others: GroupCoordinator
-  readonly #groups = new Map<string, ShareGroup>()
+  readonly #groups = new Map<string, ServedShareGroup>()
 
   constructor(topics: TopicTable, others: GroupCoordinator) {
     this.#topics = topics
@@ -30,7 +30,7 @@ export class ShareGroups {
   }
 
   /** A group that was joined. */
-  get(groupId: string): ShareGroup | undefined {
+  get(groupId: string): ServedShareGroup | undefined {
     const group = this.#groups.get(groupId)
     return group?.exists ? group : undefined
   }
@@ -99,7 +99,7 @@ export class ShareGroups {
     return group.membersAt(performance.now()).length > 0 ? errorCodes.NON_EMPTY_GROUP : errorCodes.NONE
   }
 
-  #remove(group: ShareGroup): void {
+  #remove(group: ServedShareGroup): void {
     group.close()
     this.#groups.delete(group.groupId)
     this.#others.bytes.add(-GROUP_BYTES)
@@ -121,9 +121,9 @@ export class ShareGroups {
     for (const group of this.#groups.values()) group.close()
   }
 
-  #add(groupId: string): ShareGroup | undefined {
+  #add(groupId: string): ServedShareGroup | undefined {
     if (!this.#others.bytes.hasCapacity(GROUP_BYTES + MEMBER_BYTES)) return undefined
-    const group = new ShareGroup(groupId, this.#topics, this.#others.bytes)
+    const group = new ServedShareGroup(groupId, this.#topics, this.#others.bytes)
     this.#others.bytes.add(GROUP_BYTES)
     this.#groups.set(groupId, group)
     return group

@@ -7,7 +7,7 @@ export const RENEW = 4
 const RELEASE = 2
 
 /** The records of one acquisition, and the time until they become free. */
-interface Lock {
+interface RecordLock {
   readonly memberId: string
   timer: NodeJS.Timeout | undefined
   /** Offsets that this lock still holds. */
@@ -15,12 +15,12 @@ interface Lock {
 }
 
 /** Offsets with the same state. Settled: accepted, rejected, or archived. */
-interface Range {
+interface StateRange {
   readonly first: number
   readonly last: number
   state: 'available' | 'acquired' | 'settled'
   deliveryCount: number
-  lock: Lock | undefined
+  lock: RecordLock | undefined
 }
 
 export interface OffsetRange {
@@ -64,7 +64,7 @@ export class SharePartition {
   /** Members that held records when the group was moved to another offset. */
   readonly #fenced = new Set<string>()
   /** Without gaps, from the start to the end of the window. */
-  #ranges: Range[] = []
+  #ranges: StateRange[] = []
   #start: number | undefined
   #end = 0
   #isStored = false
@@ -128,7 +128,7 @@ export class SharePartition {
   /** Acquires records for a member, by offset, so those that came back are first. */
   acquire(memberId: string, { maxRecords, lastOffset, endOfBatch, hidden = [] }: AcquireBounds): AcquiredRange[] {
     if (maxRecords <= 0) return []
-    const lock: Lock = { memberId, timer: undefined, held: 0 }
+    const lock: RecordLock = { memberId, timer: undefined, held: 0 }
     let left = maxRecords
     let limit = lastOffset
     const endOf = (first: number, last: number): number => {
@@ -148,7 +148,13 @@ export class SharePartition {
     if (room > 0 && this.#end <= limit) {
       left = Math.min(left, room)
       const first = this.#end
-      const range: Range = { first, last: endOf(first, limit), state: 'available', deliveryCount: 0, lock: undefined }
+      const range: StateRange = {
+        first,
+        last: endOf(first, limit),
+        state: 'available',
+        deliveryCount: 0,
+        lock: undefined
+      }
       this.#ranges.push(range)
       this.#end = range.last + 1
       this.#hold(range, lock)
@@ -251,7 +257,7 @@ export class SharePartition {
 
   #apply(memberId: string, { first, last }: OffsetRange, type: number): void {
     if (last < this.#start!) return
-    const renewed: Lock = { memberId, timer: undefined, held: 0 }
+    const renewed: RecordLock = { memberId, timer: undefined, held: 0 }
     for (const range of this.#between(Math.max(first, this.#start!), last)) {
       if (type === RELEASE) this.#free(range)
       else if (type !== RENEW) this.#unlock(range, 'settled')
@@ -264,7 +270,7 @@ export class SharePartition {
     this.#startTimer(renewed)
   }
 
-  #hold(range: Range, lock: Lock): void {
+  #hold(range: StateRange, lock: RecordLock): void {
     range.state = 'acquired'
     range.deliveryCount++
     range.lock = lock
@@ -272,12 +278,12 @@ export class SharePartition {
   }
 
   /** Makes records available again, or archives those that were delivered too often. */
-  #free(range: Range): void {
+  #free(range: StateRange): void {
     this.#unlock(range, range.deliveryCount >= this.#settings().deliveryLimit ? 'settled' : 'available')
     this.#isStored = true
   }
 
-  #unlock(range: Range, state: Range['state']): void {
+  #unlock(range: StateRange, state: StateRange['state']): void {
     const { lock } = range
     range.state = state
     range.lock = undefined
@@ -286,11 +292,11 @@ export class SharePartition {
     if (lock.held === 0) clearTimeout(lock.timer)
   }
 
-  #startTimer(lock: Lock): void {
+  #startTimer(lock: RecordLock): void {
     if (lock.held > 0) lock.timer = setTimeout(() => this.#expire(lock), this.#settings().lockMs).unref()
   }
 
-  #expire(lock: Lock): void {
+  #expire(lock: RecordLock): void {
     for (const range of this.#ranges) if (range.lock === lock) this.#free(range)
     this.#advance()
     this.#wake()
@@ -308,7 +314,7 @@ export class SharePartition {
   }
 
   /** The ranges from `first` to `last`, whose ends become ends of ranges. */
-  #between(first: number, last: number): Range[] {
+  #between(first: number, last: number): StateRange[] {
     const from = this.#cut(first)
     return this.#ranges.slice(from, this.#cut(last + 1))
   }
@@ -328,10 +334,10 @@ export class SharePartition {
 }
 
 const sizeOf = ({ first, last }: OffsetRange): number => last - first + 1
-const isUntouched = ({ state, deliveryCount }: Range): boolean => state === 'available' && deliveryCount === 0
+const isUntouched = ({ state, deliveryCount }: StateRange): boolean => state === 'available' && deliveryCount === 0
 
 /** Joins ranges that follow each other and were delivered equally often. */
-function joined(ranges: readonly Range[]): AcquiredRange[] {
+function joined(ranges: readonly StateRange[]): AcquiredRange[] {
   const result: { first: number; last: number; deliveryCount: number }[] = []
   for (const { first, last, deliveryCount } of ranges) {
     const before = result.at(-1)

@@ -1,8 +1,8 @@
 import { topicPartitionKey } from '../../core/model.js'
-import type { ShareGroup } from './share-group.js'
+import type { ServedShareGroup } from './share-group.js'
 
 /** The connection that opens a session. */
-interface Peer {
+interface PeerOfSession {
   /** Calls back once when the connection ends. The returned function cancels this. */
   onClose(callback: () => void): () => void
 }
@@ -12,7 +12,7 @@ export interface TopicIdPartition {
   readonly partition: number
 }
 
-export interface ShareSession {
+export interface ServedSession {
   readonly key: string
   readonly nodeId: number
   readonly groupId: string
@@ -42,26 +42,26 @@ export const nextEpochOf = (epoch: number): number => (epoch === LAST_EPOCH ? 1 
  * when the connection ends.
  */
 export class ShareSessions {
-  readonly #groups: { get(groupId: string): ShareGroup | undefined }
-  readonly #sessions = new Map<string, ShareSession>()
+  readonly #groups: { get(groupId: string): ServedShareGroup | undefined }
+  readonly #sessions = new Map<string, ServedSession>()
   readonly #counts = new Map<number, number>()
   #partitions = 0
 
-  constructor(groups: { get(groupId: string): ShareGroup | undefined }) {
+  constructor(groups: { get(groupId: string): ServedShareGroup | undefined }) {
     this.#groups = groups
   }
 
-  get(nodeId: number, groupId: string, memberId: string): ShareSession | undefined {
+  get(nodeId: number, groupId: string, memberId: string): ServedSession | undefined {
     return this.#sessions.get(keyOf(nodeId, groupId, memberId))
   }
 
   /** Opens a session. A former one of the member is replaced, and its locks are kept. @returns `undefined`: there are too many */
-  begin(nodeId: number, groupId: string, memberId: string, peer: Peer): ShareSession | undefined {
+  begin(nodeId: number, groupId: string, memberId: string, peer: PeerOfSession): ServedSession | undefined {
     const former = this.get(nodeId, groupId, memberId)
     if (former !== undefined) this.#forget(former)
     const count = this.#counts.get(nodeId) ?? 0
     if (count >= MOST_SESSIONS_OF_NODE) return undefined
-    const session: ShareSession = {
+    const session: ServedSession = {
       key: keyOf(nodeId, groupId, memberId),
       nodeId,
       groupId,
@@ -83,7 +83,7 @@ export class ShareSessions {
    *
    * @returns false when the limit does not allow the added ones; this ends the session
    */
-  update(session: ShareSession, added: readonly TopicIdPartition[], forgotten: readonly TopicIdPartition[]): boolean {
+  update(session: ServedSession, added: readonly TopicIdPartition[], forgotten: readonly TopicIdPartition[]): boolean {
     const { partitions } = session
     const before = partitions.size
     for (const { topicId, partition } of added)
@@ -96,7 +96,7 @@ export class ShareSessions {
   }
 
   /** Ends a session. What its member holds at this node becomes free at once. */
-  end(session: ShareSession): void {
+  end(session: ServedSession): void {
     if (session.isOver) return
     this.#forget(session)
     const { groupId, nodeId, memberId, partitions } = session
@@ -109,7 +109,7 @@ export class ShareSessions {
     for (const session of [...this.#sessions.values()]) if (session.nodeId === nodeId) this.#forget(session)
   }
 
-  #forget(session: ShareSession): void {
+  #forget(session: ServedSession): void {
     session.isOver = true
     session.unbind()
     session.interrupt?.()

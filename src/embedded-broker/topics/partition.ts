@@ -1,17 +1,17 @@
-import type { PartitionLog } from '../log/partition-log.js'
+import type { SegmentedLog } from '../log/partition-log.js'
 
 export const NO_LEADER = -1
 
-export class Partition {
+export class StoredPartition {
   readonly topic: string
   readonly index: number
-  readonly log: PartitionLog
+  readonly log: SegmentedLog
   /** The first replica is the preferred leader. */
   readonly replicas: readonly number[]
   #leaderId: number
   #leaderEpoch: number
 
-  constructor(topic: string, index: number, replicas: readonly number[], leaderEpoch: number, log: PartitionLog) {
+  constructor(topic: string, index: number, replicas: readonly number[], leaderEpoch: number, log: SegmentedLog) {
     this.topic = topic
     this.index = index
     this.log = log

@@ -2,13 +2,13 @@ import { InvalidRequestError } from '../../core/errors.js'
 import type { TopicConfigOptions } from '../embedded-cluster.js'
 
 /** The reason to refuse a value; undefined: the value is valid. */
-type Check = (value: string) => string | undefined
+type ValueCheck = (value: string) => string | undefined
 
 const INT_MAX = 2n ** 31n - 1n
 const LONG_MAX = 2n ** 63n - 1n
 
 const whole =
-  (type: 'INT' | 'LONG', least: bigint, most: bigint): Check =>
+  (type: 'INT' | 'LONG', least: bigint, most: bigint): ValueCheck =>
   value => {
     const digits = /^\s*([+-]?\d{1,40})\s*$/.exec(value)?.[1]?.replace('+', '')
     const number = digits === undefined ? undefined : BigInt(digits)
@@ -17,17 +17,17 @@ const whole =
     if (number < least) return `Value must be at least ${least}`
     return number > most ? `Value must be no more than ${most}` : undefined
   }
-export const int = (least: bigint, most = INT_MAX): Check => whole('INT', least, most)
-const long = (least: bigint): Check => whole('LONG', least, LONG_MAX)
+export const int = (least: bigint, most = INT_MAX): ValueCheck => whole('INT', least, most)
+const long = (least: bigint): ValueCheck => whole('LONG', least, LONG_MAX)
 /** The repetitions of a pattern would fail with texts of megabytes. */
 const MAX_VALUE_LENGTH = 32_767
 export const matching =
-  (pattern: RegExp, problem: string): Check =>
+  (pattern: RegExp, problem: string): ValueCheck =>
   value =>
     value.length <= MAX_VALUE_LENGTH && pattern.test(value) ? undefined : problem
 export const flag = matching(/^\s*(true|false)\s*$/i, 'Expected value to be either true or false')
 const throttled = matching(/^(\*|(\d+:\d+(,\s*\d+:\d+)*)?)$/, 'must be * or a list of replicas')
-const ratio: Check = value => {
+const ratio: ValueCheck = value => {
   const number = Number(value)
   if (value.trim() === '' || Number.isNaN(number)) return 'Not a number of type DOUBLE'
   return number >= 0 && number <= 1 ? undefined : 'Value must be between 0 and 1'
@@ -35,7 +35,7 @@ const ratio: Check = value => {
 const gzipLevel = int(1n, 9n)
 
 /** The settings of a topic: default, check, and the broker setting that the topic inherits, if it has one. */
-const SETTINGS: ReadonlyMap<string, readonly [byDefault: string, check: Check, inherited?: string]> = new Map([
+const SETTINGS: ReadonlyMap<string, readonly [byDefault: string, check: ValueCheck, inherited?: string]> = new Map([
   [
     'cleanup.policy',
     [

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { BrokerNode } from '../../core/model.js'
-import type { PartitionLog } from '../log/partition-log.js'
-import { Partition } from './partition.js'
+import type { SegmentedLog } from '../log/partition-log.js'
+import { StoredPartition } from './partition.js'
 import { TopicConfig } from './topic-config.js'
 
 export interface Topic {
@@ -9,7 +9,7 @@ export interface Topic {
   /** The id of this topic; a topic that is created again under the same name gets another id. */
   readonly id: string
   readonly config: TopicConfig
-  readonly partitions: Partition[]
+  readonly partitions: StoredPartition[]
 }
 
 /** The stored form of a topic. */
@@ -38,8 +38,8 @@ export interface TopicTableOptions {
     partition: number,
     description: PartitionDescription & { readonly isCompacted: boolean },
     isNew: boolean
-  ) => PartitionLog
-  readonly removeLog: (topic: string, partition: number, log: PartitionLog) => void
+  ) => SegmentedLog
+  readonly removeLog: (topic: string, partition: number, log: SegmentedLog) => void
 }
 
 /** All topics. They are in Maps instead of objects, because `__proto__` is a legal topic name. */
@@ -73,11 +73,11 @@ export class TopicTable {
     return [...this.#topics.values()]
   }
 
-  partition(topic: string, partition: number): Partition | undefined {
+  partition(topic: string, partition: number): StoredPartition | undefined {
     return this.#topics.get(topic)?.partitions[partition]
   }
 
-  *partitions(): Generator<Partition> {
+  *partitions(): Generator<StoredPartition> {
     for (const topic of this.#topics.values()) yield* topic.partitions
   }
 
@@ -111,12 +111,12 @@ export class TopicTable {
     return topic
   }
 
-  addPartition(topic: Topic, description: PartitionDescription, isNew: boolean): Partition {
+  addPartition(topic: Topic, description: PartitionDescription, isNew: boolean): StoredPartition {
     const index = topic.partitions.length
     const { replicas, leaderEpoch } = description
     const { isCompacted } = topic.config
     const log = this.#options.openLog(topic.name, index, { ...description, isCompacted }, isNew)
-    const partition = new Partition(topic.name, index, replicas, leaderEpoch, log)
+    const partition = new StoredPartition(topic.name, index, replicas, leaderEpoch, log)
     topic.partitions.push(partition)
     this.#partitionCount++
     return partition

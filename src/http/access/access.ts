@@ -14,7 +14,7 @@ import type { Operation } from '../../verbs/rights.js'
 export { OPERATIONS, type Operation } from '../../verbs/rights.js'
 
 /** The topic, group or subject that a caller wants to use. An absent field is not checked. */
-export interface Target {
+export interface AccessTarget {
   readonly topic?: string | undefined
   readonly group?: string | undefined
   readonly subject?: string | undefined
@@ -28,12 +28,12 @@ export interface Caller {
   readonly principal: string
   /** False: no rules are configured, so everything is allowed. */
   readonly isRuled: boolean
-  allows(operation: Operation, target?: Target): boolean
+  allows(operation: Operation, target?: AccessTarget): boolean
   /**
    * Returns the error to answer with 403, which is written to the audit log; `undefined`: allowed. An API calls it
    * as soon as it knows the names: before the body when they stand in the path, otherwise after parsing the body.
    */
-  refusalOf(operation: Operation, target?: Target): CastellanError | undefined
+  refusalOf(operation: Operation, target?: AccessTarget): CastellanError | undefined
   /** {@link refusalOf} for many records: refused when any of their topics is refused. */
   refusalOfTopics(operation: Operation, records: readonly { readonly topic: string }[]): CastellanError | undefined
   /**
@@ -48,9 +48,9 @@ export interface Caller {
    *
    * @param onRefused called once, when it may not go on
    */
-  watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void
+  watch(operation: Operation, target: AccessTarget, onRefused: (error: CastellanError) => void): void
   /** Writes to the audit log that the request has made a share group, where allowed requests are written to it. */
-  noteCreated(target: Target): void
+  noteCreated(target: AccessTarget): void
   /**
    * Charges records and bytes to the quotas; to be called once they are known, that is when the body has come. The
    * error is to be answered, and the request not carried out: 429, or 401 and 403 where credentials or permissions were

@@ -2,14 +2,14 @@ import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import { shortened } from '../../core/printable.js'
 import type { RefusalNotes, RefusalReason } from '../../core/refusals.js'
-import type { AuthMethod, Identity, IncomingRequest, Operation, Target } from './access.js'
+import type { AccessTarget, AuthMethod, Identity, IncomingRequest, Operation } from './access.js'
 import type { AccessSettings } from './settings.js'
 
 /** Topics that are named in one line; a request may have thousands. */
 const MAX_TOPICS = 20
 
 /** One decision: who, what, allowed or not. Never a credential, a key or a value. */
-export interface AuditLine extends Target {
+export interface AuditLine extends AccessTarget {
   readonly allowed: boolean
   readonly principal?: string | undefined
   readonly method?: AuthMethod | undefined
@@ -48,7 +48,7 @@ export class Audit {
     { peer: address, requestId }: IncomingRequest,
     identity: Identity | undefined,
     reason: string,
-    what?: Target & { readonly operation: Operation }
+    what?: AccessTarget & { readonly operation: Operation }
   ): void {
     if (!this.wants(false)) return
     const who = identity && { principal: identity.principal, method: identity.method }

@@ -10,7 +10,7 @@ import type { QuotaLimits, QuotaSettings } from './settings.js'
  *
  *   10 a second, 10 left:  spend 100 -> -90 left;  the next one waits 9 s
  */
-class Meter {
+class QuotaMeter {
   readonly #perSecond: number
   readonly #clock: MonotonicClock
   #left: number
@@ -50,8 +50,8 @@ class Meter {
 /** The use of the quotas of one principal or address. */
 export class QuotaAccount {
   readonly #of: string
-  readonly #records: Meter | undefined
-  readonly #bytes: Meter | undefined
+  readonly #records: QuotaMeter | undefined
+  readonly #bytes: QuotaMeter | undefined
   readonly #maxRequests: number
   readonly #requests = new HeldAmount('requests of a quota')
 
@@ -59,8 +59,8 @@ export class QuotaAccount {
   constructor(of: string, limits: QuotaLimits, clock: MonotonicClock) {
     const { recordsPerSecond, bytesPerSecond, maxRequestsInFlight = Number.POSITIVE_INFINITY } = limits
     this.#of = of
-    this.#records = recordsPerSecond === undefined ? undefined : new Meter(recordsPerSecond, clock)
-    this.#bytes = bytesPerSecond === undefined ? undefined : new Meter(bytesPerSecond, clock)
+    this.#records = recordsPerSecond === undefined ? undefined : new QuotaMeter(recordsPerSecond, clock)
+    this.#bytes = bytesPerSecond === undefined ? undefined : new QuotaMeter(bytesPerSecond, clock)
     this.#maxRequests = maxRequestsInFlight
   }
 

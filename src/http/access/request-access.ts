@@ -4,6 +4,7 @@ import type { MonotonicClock } from '../../core/model.js'
 import { printable, shortened } from '../../core/printable.js'
 import {
   type Access,
+  type AccessTarget,
   type Authentication,
   admit,
   admittedCaller,
@@ -16,8 +17,7 @@ import {
   type IncomingRequest,
   isRefusal,
   type Operation,
-  type PassedOn,
-  type Target
+  type PassedOn
 } from './access.js'
 import { type AccessMetrics, Audit, type AuditLine, type AuditSink, namedTopics } from './audit.js'
 import type { Authenticator } from './authenticator.js'
@@ -35,7 +35,7 @@ class RequestCaller implements Caller {
   #grants: Grants | undefined
   /** The version of credentials and rules that was checked last. */
   #version: number
-  #allowed: { readonly operation: Operation; readonly target: Target } | undefined
+  #allowed: { readonly operation: Operation; readonly target: AccessTarget } | undefined
   readonly #accounts: readonly QuotaAccount[]
 
   constructor(host: RequestAccess, incoming: IncomingRequest, identity: Identity, accounts: readonly QuotaAccount[]) {
@@ -55,11 +55,11 @@ class RequestCaller implements Caller {
     return this.#grants !== undefined
   }
 
-  allows(operation: Operation, target: Target = {}): boolean {
+  allows(operation: Operation, target: AccessTarget = {}): boolean {
     return this.#grants?.allows(operation, target) ?? true
   }
 
-  refusalOf(operation: Operation, target: Target = {}): CastellanError | undefined {
+  refusalOf(operation: Operation, target: AccessTarget = {}): CastellanError | undefined {
     const gone = this.#refusalSince()
     if (gone !== undefined) return gone
     const allowed = this.allows(operation, target)
@@ -88,11 +88,11 @@ class RequestCaller implements Caller {
     return allowed ? undefined : this.#forbidden(operation, { topic: denied })
   }
 
-  watch(operation: Operation, target: Target, onRefused: (error: CastellanError) => void): void {
+  watch(operation: Operation, target: AccessTarget, onRefused: (error: CastellanError) => void): void {
     this.#host.watches.add({ incoming: this.#incoming, identity: this.#identity, operation, target, onRefused })
   }
 
-  noteCreated(target: Target): void {
+  noteCreated(target: AccessTarget): void {
     if (this.#host.audit.wants(true)) this.#audit('create', true, { ...target, reason: 'a new share group' })
   }
 
@@ -134,7 +134,7 @@ class RequestCaller implements Caller {
     return undefined
   }
 
-  #forbidden(operation: Operation, { topic }: Target): ForbiddenError {
+  #forbidden(operation: Operation, { topic }: AccessTarget): ForbiddenError {
     const named = topic === undefined ? '' : `, for the topic ${printable(JSON.stringify(shortened(topic)))}`
     const error = forbiddenByRules(`${this.principal} may not do this: no rule allows ${operation} here${named}`)
     this.#host.metrics.refused(error)

@@ -1,5 +1,5 @@
 import { MAX_TOPIC_LENGTH } from '../../core/model.js'
-import { ANONYMOUS, type Operation, type Target } from './access.js'
+import { type AccessTarget, ANONYMOUS, type Operation } from './access.js'
 import type { AccessSettings } from './settings.js'
 
 /**
@@ -65,7 +65,7 @@ export class Grants {
     return this.#rules.length > 0
   }
 
-  allows(operation: Operation, { topic, group, subject }: Target): boolean {
+  allows(operation: Operation, { topic, group, subject }: AccessTarget): boolean {
     return this.#rules.some(
       ({ operations, topics, groups, subjects }) =>
         operations.has(operation) &&

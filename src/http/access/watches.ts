@@ -2,13 +2,13 @@ import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../..
 import { Members } from '../../core/members.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
+  type AccessTarget,
   type Authentication,
   forbiddenByRules,
   type Identity,
   type IncomingRequest,
   isRefusal,
-  type Operation,
-  type Target
+  type Operation
 } from './access.js'
 
 /** Credentials are verified again after this, or when they expire. */
@@ -25,12 +25,12 @@ export interface OpenRequestWatch {
   readonly incoming: IncomingRequest
   readonly identity: Identity
   readonly operation: Operation
-  readonly target: Target
+  readonly target: AccessTarget
   /** Called once, when it may not go on. */
   readonly onRefused: (error: CastellanError) => void
 }
 
-interface Watch extends OpenRequestWatch {
+interface AccessWatch extends OpenRequestWatch {
   place: number
   /** Time of the monotonic clock. */
   verifiedAt: number
@@ -39,7 +39,7 @@ interface Watch extends OpenRequestWatch {
 
 export interface WatchesDeps {
   readonly authenticate: (incoming: IncomingRequest) => Authentication | Promise<Authentication>
-  readonly allows: (principal: string, operation: Operation, target: Target) => boolean
+  readonly allows: (principal: string, operation: Operation, target: AccessTarget) => boolean
   readonly onEnded: (watched: OpenRequestWatch, error: CastellanError) => void
   readonly clock: MonotonicClock
   /** Epoch milliseconds. */
@@ -52,7 +52,7 @@ export interface WatchesDeps {
  */
 export class Watches {
   readonly #deps: WatchesDeps
-  readonly #all = new Members<Watch>()
+  readonly #all = new Members<AccessWatch>()
 
   constructor(deps: WatchesDeps) {
     this.#deps = deps
@@ -60,7 +60,7 @@ export class Watches {
 
   /** Watches it until its request is over. */
   add(watched: OpenRequestWatch): void {
-    const watch: Watch = { ...watched, place: 0, verifiedAt: this.#deps.clock() }
+    const watch: AccessWatch = { ...watched, place: 0, verifiedAt: this.#deps.clock() }
     this.#all.add(watch)
     this.#checkBeforeEnd(watch, watched.identity)
     watched.incoming.onEnd(() => this.#remove(watch))
@@ -71,16 +71,16 @@ export class Watches {
     for (const watch of this.#all.list()) this.#check(watch)
   }
 
-  #checkBeforeEnd(watch: Watch, { validUntil }: Identity): void {
+  #checkBeforeEnd(watch: AccessWatch, { validUntil }: Identity): void {
     this.#checkAfter(watch, Math.max(0, Math.min(CHECK_MS, validUntil - this.#deps.now())))
   }
 
-  #checkAfter(watch: Watch, pauseMs: number): void {
+  #checkAfter(watch: AccessWatch, pauseMs: number): void {
     clearTimeout(watch.timer)
     watch.timer = setTimeout(() => this.#check(watch), pauseMs).unref()
   }
 
-  #check(watch: Watch): void {
+  #check(watch: AccessWatch): void {
     const authentication = this.#deps.authenticate(watch.incoming)
     if (!(authentication instanceof Promise)) {
       this.#settle(watch, authentication)
@@ -94,7 +94,7 @@ export class Watches {
     )
   }
 
-  #settle(watch: Watch, authentication: Authentication): void {
+  #settle(watch: AccessWatch, authentication: Authentication): void {
     const { clock, allows } = this.#deps
     const { identity, operation, target } = watch
     if (!this.#all.has(watch)) return
@@ -112,14 +112,14 @@ export class Watches {
     }
   }
 
-  #end(watch: Watch, error: CastellanError): void {
+  #end(watch: AccessWatch, error: CastellanError): void {
     if (!this.#all.has(watch)) return
     this.#remove(watch)
     this.#deps.onEnded(watch, error)
     watch.onRefused(error)
   }
 
-  #remove(watch: Watch): void {
+  #remove(watch: AccessWatch): void {
     this.#all.delete(watch)
     clearTimeout(watch.timer)
   }

@@ -104,7 +104,7 @@ export function answerEscaped(app: FastifyInstance, answer: (reply: FastifyReply
 const IS_ESCAPED = /^[^?#]*%/
 
 /** A pattern such as `/arion/sync/:topic`, without values; `undefined`: the path is none of the API's. */
-type NameOf = (request: FastifyRequest) => string | undefined
+type NameOfRoute = (request: FastifyRequest) => string | undefined
 
 /**
  * For an API that finds routes by itself: names them for the logs, where Fastify knows a wildcard only, or none. `nameOf`
@@ -112,9 +112,9 @@ type NameOf = (request: FastifyRequest) => string | undefined
  *
  * @param nameOf without the prefix of the API
  */
-export function nameRoutes(app: FastifyInstance, nameOf: NameOf): void {
+export function nameRoutes(app: FastifyInstance, nameOf: NameOfRoute): void {
   const { prefix } = app
-  const routeNameOf: NameOf = request => {
+  const routeNameOf: NameOfRoute = request => {
     const name = nameOf(request)
     return name && prefix + name
   }
@@ -134,7 +134,7 @@ interface Routed {
 
 export const isOpenRoute = ({ routeOptions: { config } }: Routed): boolean => config?.isOpen === true
 
-export const routeNameOf = (request: FastifyRequest & Routed & { routeNameOf?: NameOf }): string | undefined => {
+export const routeNameOf = (request: FastifyRequest & Routed & { routeNameOf?: NameOfRoute }): string | undefined => {
   const { url, config } = request.routeOptions
   return request.routeNameOf?.(request) ?? config?.routeName ?? url
 }

@@ -19,7 +19,7 @@ export interface DecodedRecords {
 }
 
 /** `null`: the record has no such part. */
-type Part = Decoded | null
+type DecodedPart = Decoded | null
 
 /**
  * Decodes records with schemas. The first one is decoded, or told to be undecodable; the last ones may be missing: they are
@@ -63,7 +63,7 @@ async function lastOf(
   schemas: Pick<Schemas, 'decodeEach'>,
   value: Encoded,
   { maxBytes, owner }: WorkLimits,
-  key: Part
+  key: DecodedPart
 ): Promise<Decoded | SchemaError> {
   const used = key !== null && 'json' in key ? Buffer.byteLength(key.json) : 0
   return (await schemas.decodeEach([value], { maxBytes: maxBytes - used, owner }))[0]!
@@ -76,11 +76,11 @@ function encodedOf(part: 'key' | 'value', record: InstanceRecord): Encoded | nul
   return { bytes, header: typeof header === 'string' ? Buffer.from(header) : header }
 }
 
-function causeOf(part: string, decoded: Part, format: SchemaFormat): string | undefined {
+function causeOf(part: string, decoded: DecodedPart, format: SchemaFormat): string | undefined {
   if (decoded === null) return undefined
   if (decoded.type === 'undecodable') return `cannot be decoded: its ${part}: ${decoded.cause}`
   return decoded.format === format ? undefined : `has a ${part} of the format ${decoded.format}, and not ${format}`
 }
 
-const jsonOf = (decoded: Part): Buffer | null =>
+const jsonOf = (decoded: DecodedPart): Buffer | null =>
   decoded !== null && 'json' in decoded ? Buffer.from(decoded.json) : null

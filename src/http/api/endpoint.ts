@@ -1,7 +1,7 @@
 import { type CastellanError, OverloadedError, QuotaExceededError, UnreadableBodyError } from '../../core/errors.js'
 import type { Shares } from '../../core/shares.js'
 import { rightsOf, rightsToSee, type TargetOfRight, type VerbPath } from '../../verbs/facts.js'
-import type { Access, Caller, Target } from '../access/access.js'
+import type { Access, AccessTarget, Caller } from '../access/access.js'
 import { BufferPool } from '../exchange/body-collector.js'
 import { clientOf } from '../exchange/client.js'
 import { collectDecoded } from '../exchange/decoded-body.js'
@@ -24,7 +24,7 @@ export interface EndpointBase {
 }
 
 /** Asks for the rights to a verb on what a request names. @returns why the client may not use it; `undefined`: it may */
-export function authorize(caller: Caller, verb: VerbPath, target: Target): CastellanError | undefined {
+export function authorize(caller: Caller, verb: VerbPath, target: AccessTarget): CastellanError | undefined {
   const { needed, sufficient } = rightsOf(verb, target)
   const lacks = sufficient.length > 0 && !needed.every(right => caller.allows(right, target))
   const enough = lacks ? sufficient.find(right => caller.allows(right, target)) : undefined
@@ -36,13 +36,13 @@ export function authorize(caller: Caller, verb: VerbPath, target: Target): Caste
 }
 
 /** @returns whether the client may see what is named in the answer to a verb; what it may not see is left out */
-export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (target: Target) => boolean {
+export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (target: AccessTarget) => boolean {
   const rights = rightsToSee(verb, of)
   return target => rights.every(right => caller.allows(right, target))
 }
 
 /** Refuses a request whose client may not use the verb. @returns whether it may */
-export const admits = (parts: EndpointBase, exchange: Exchange, verb: VerbPath, target: Target): boolean =>
+export const admits = (parts: EndpointBase, exchange: Exchange, verb: VerbPath, target: AccessTarget): boolean =>
   goesOn(parts, exchange, authorize(parts.access.callerOf(exchange.request), verb, target))
 
 /** For requests about the whole process, such as its metrics. @returns whether the client may manage it */

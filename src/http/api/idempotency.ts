@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { performanceClock } from '../../core/clocks.js'
 import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import type { ClaimedKey, Settling } from '../../producer/keys/claimed-key.js'
+import type { ClaimedKey, SettlingKey } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
 import { type Access, admittedCaller } from '../access/access.js'
 import { KnownBody } from '../engine/lazy-streams.js'
@@ -37,7 +37,7 @@ import {
 import {
   type ForwardedAnswer,
   type ForwardedRequest,
-  type HeldRequest,
+  type HeldForOwner,
   type KeyOwners,
   NotCarriedOutError,
   type PassOn,
@@ -97,7 +97,7 @@ const behind: PassOn = async () => {
 const NOT_ASKED: AskedKey = { hash: '', fingerprint: '' }
 
 /** A request with a key, from its head to its answer. */
-class KeyedRequest implements AnswerTaker, Settling, WaitingAnswer {
+class KeyedRequest implements AnswerTaker, SettlingKey, WaitingAnswer {
   readonly exchange: Exchange
   readonly route: KeyedRoute
   readonly params: Params
@@ -270,7 +270,7 @@ export class Idempotency {
    * are sent at the same time over two connections may change places, since one takes its place when it is refused. Those of one
    * connection cannot: each begins when the one before it is answered.
    */
-  async #passedOn(request: KeyedRequest, waiting: WaitingBody, held: HeldRequest): Promise<void> {
+  async #passedOn(request: KeyedRequest, waiting: WaitingBody, held: HeldForOwner): Promise<void> {
     const { exchange, asked, route } = request
     const { owners, count } = this.#deps
     const caller = admittedCaller(exchange.request)
@@ -326,7 +326,7 @@ export class Idempotency {
   /** Holds a request until its owner can be tried again. @returns whether it is tried again */
   async #isItsTurn(
     { exchange, route, cameAt }: KeyedRequest,
-    held: HeldRequest,
+    held: HeldForOwner,
     { why }: NotCarriedOutError,
     isHeld: boolean
   ): Promise<boolean> {

@@ -61,7 +61,7 @@ export class KeyAnswers {
   }
 
   /** @param producer counts the records that are refused */
-  refuse(exchange: Exchange, refusal: Refusal, producer: ApiProducer | undefined): void {
+  refuse(exchange: Exchange, refusal: KeyRefusal, producer: ApiProducer | undefined): void {
     const { result, status, code, detail, persisted = 'no', isRead = true, retryAfterSeconds = '1' } = refusal
     this.#count(result)
     if (persisted === 'no') producer?.countRefused({ code, message: detail, setting: refusal.setting })
@@ -115,7 +115,7 @@ export type KeyResult =
   | 'away'
   | 'forwarded'
 
-interface Refusal {
+interface KeyRefusal {
   readonly result: KeyResult
   readonly status: number
   readonly code: ErrorCode
@@ -142,8 +142,8 @@ const refusal = (
   result: KeyResult,
   status: keyof typeof codes,
   detail: string,
-  more?: Pick<Refusal, 'persisted' | 'isRead' | 'retryAfterSeconds'>
-): Refusal => ({ result, status, code: codes[status], detail, ...more })
+  more?: Pick<KeyRefusal, 'persisted' | 'isRead' | 'retryAfterSeconds'>
+): KeyRefusal => ({ result, status, code: codes[status], detail, ...more })
 
 /** A gateway that is started again serves after some seconds. */
 const PEER_AWAY_RETRY_SECONDS = '5'
@@ -167,7 +167,7 @@ export const STREAM = refusal('invalid', 400, TEXTS.stream, UNREAD)
 export const OVERLOADED = refusal('overloaded', 503, 'there is no memory for the body', UNREAD)
 const BUSY = refusal('busy', 409, TEXTS.busy, UNKNOWN)
 const CONFLICT = refusal('conflict', 422, TEXTS.conflict)
-const full = (retryAfterMs: number): Refusal =>
+const full = (retryAfterMs: number): KeyRefusal =>
   refusal('full', 503, TEXTS.full, { retryAfterSeconds: String(Math.ceil(retryAfterMs / 1_000)) })
 const AWAY = refusal(
   'away',
@@ -180,24 +180,24 @@ const AWAY = refusal(
  * @param isBusy it has too many requests
  * @param isInDoubt an earlier request with the key may have been carried out
  */
-export function notCarriedOut(why: string, isBusy: boolean, isInDoubt: boolean): Refusal {
+export function notCarriedOut(why: string, isBusy: boolean, isInDoubt: boolean): KeyRefusal {
   const refused = refusal('away', 503, `${why}. ${TEXTS.away}`, isInDoubt ? UNKNOWN : {})
   return isBusy ? refused : { ...refused, code: 'peerAway', retryAfterSeconds: PEER_AWAY_RETRY_SECONDS }
 }
 /** @param why the owner of the key has not answered */
-export const unanswered = (why: string): Refusal => refusal('away', 503, `${why}. ${TEXTS.unanswered}`, UNKNOWN)
+export const unanswered = (why: string): KeyRefusal => refusal('away', 503, `${why}. ${TEXTS.unanswered}`, UNKNOWN)
 /** @param error the client may not go on */
-export const notAdmitted = (error: CastellanError): Refusal => {
+export const notAdmitted = (error: CastellanError): KeyRefusal => {
   const { 'retry-after': retryAfterSeconds = '1', ...headers } = refusalHeaders(error)
   const { message: detail, setting } = error
   const status = refusalStatus(error) ?? 503
   return { result: 'overloaded', status, code: errorCodeOf(error), detail, headers, retryAfterSeconds, setting }
 }
-export const tooLarge = (maxBytes: number): Refusal =>
+export const tooLarge = (maxBytes: number): KeyRefusal =>
   refusal('invalid', 413, `the body is larger than ${maxBytes} bytes`, UNREAD)
 
 /** Why a request is not carried out whose key is not free. */
-export function refusalOf(claim: Exclude<Claim, { type: 'claimed' | 'answered' }>): Refusal {
+export function refusalOf(claim: Exclude<Claim, { type: 'claimed' | 'answered' }>): KeyRefusal {
   if (claim.type === 'full') return full(claim.retryAfterMs)
   return { busy: BUSY, conflict: CONFLICT, away: AWAY }[claim.type]
 }

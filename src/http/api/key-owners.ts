@@ -53,7 +53,7 @@ export type CarryOut = (request: ForwardedRequest) => Promise<ForwardedAnswer>
 export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<ForwardedAnswer>
 
 /** A request that its owner has certainly not carried out. */
-export interface HeldRequest {
+export interface HeldForOwner {
   /** Of its key. */
   readonly hash: string
   /** The client whose turn it uses. `undefined`: it has no name. */
@@ -76,9 +76,9 @@ export interface Holding {
    * @param limitMs how long it may be held
    * @returns whether it may be tried now; `false`: its time is over, its client has left, or no further one is held
    */
-  wait(request: HeldRequest, limitMs: number): Promise<boolean>
+  wait(request: HeldForOwner, limitMs: number): Promise<boolean>
   /** A request is not tried again, whether it was held or not. */
-  ended(request: HeldRequest): void
+  ended(request: HeldForOwner): void
 }
 
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
@@ -120,7 +120,7 @@ export class NotCarriedOutError extends Error {
 const STAYS_HERE =
   /^(?:authorization|proxy-authorization|cookie|connection|keep-alive|te|trailer|transfer-encoding|upgrade|http2-settings|expect)$/i
 
-type Received = IncomingMessage & { originalUrl?: string }
+type RequestWithUrl = IncomingMessage & { originalUrl?: string }
 
 /** @param route the name of its route */
 export function toForwarded(
@@ -131,7 +131,7 @@ export function toForwarded(
   body: Buffer,
   waitMs: number
 ): ForwardedRequest {
-  const { method = '', url = '', headers, rawHeaders, socket, originalUrl } = request as Received
+  const { method = '', url = '', headers, rawHeaders, socket, originalUrl } = request as RequestWithUrl
   return {
     route,
     params: { ...params },
@@ -166,7 +166,7 @@ export function requestOf(forwarded: HeadOfRequest): IncomingMessage {
   const { method, url, sentUrl, originalUrl, headers, rawHeaders, recordHeaders, address } = forwarded
   const socket = Object.defineProperty(new Socket(), 'remoteAddress', { value: address })
   const head = { method, url, httpVersion: '1.1', httpVersionMinor: 1, headers, rawHeaders: [...rawHeaders] }
-  const request: Received = Object.assign(new IncomingMessage(socket), head)
+  const request: RequestWithUrl = Object.assign(new IncomingMessage(socket), head)
   keepSentUrl(request, sentUrl)
   if (originalUrl !== undefined) request.originalUrl = originalUrl
   const headersOfRecords = recordHeaders.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))

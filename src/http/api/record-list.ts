@@ -66,7 +66,7 @@ export function writeRecordList(
   return { body, count, bytes, poison }
 }
 
-type Row = Pick<InstanceRecord, 'topic' | 'partition' | 'offset' | 'key' | 'value'>
+type RecordRow = Pick<InstanceRecord, 'topic' | 'partition' | 'offset' | 'key' | 'value'>
 
 const VALUE = Buffer.from(',"value":')
 const NULL = Buffer.from('null')
@@ -75,7 +75,7 @@ const [OPEN, CLOSE, COMMA, BRACE, QUOTE, ZERO] = [0x5b, 0x5d, 0x2c, 0x7d, 0x22, 
 /** A list whose records go from their batches into the piece that leaves. */
 class ListBody implements PiecedBody {
   readonly #format: ListFormat
-  readonly #rows: Row[] = []
+  readonly #rows: RecordRow[] = []
   /** Of texts, whose escapes are counted once. */
   readonly #sizes: number[] = []
   /** Further members, at the places of their records. */
@@ -93,7 +93,7 @@ class ListBody implements PiecedBody {
     return Math.max(1, this.#bytes) + 1
   }
 
-  add(row: Row, members: string): void {
+  add(row: RecordRow, members: string): void {
     if (members !== '') this.#members[this.#rows.length] = members
     const sizeBytes = this.#sizeOf(row, this.#rows.push(row) - 1)
     this.#bytes += sizeBytes
@@ -119,7 +119,7 @@ class ListBody implements PiecedBody {
   }
 
   /** Bytes of a record, and of the bracket or comma before it. */
-  #sizeOf(row: Row, index: number): number {
+  #sizeOf(row: RecordRow, index: number): number {
     const { start, end } = this.#frameOf(row)
     const members = this.#members[index]
     const contents = this.#sizeOfContent(row.key) + VALUE.length + this.#sizeOfContent(row.value)
@@ -140,7 +140,7 @@ class ListBody implements PiecedBody {
   }
 
   /** A record that is longer than a piece. */
-  #longRow(row: Row, index: number): SegmentedBody {
+  #longRow(row: RecordRow, index: number): SegmentedBody {
     const body = new SegmentedBody()
     const { start, end } = this.#frameOf(row)
     body.add(index === 0 ? '[' : ',')
@@ -153,7 +153,7 @@ class ListBody implements PiecedBody {
     return body
   }
 
-  #frameOf({ topic, partition }: Row): { start: Buffer; end: Buffer } {
+  #frameOf({ topic, partition }: RecordRow): { start: Buffer; end: Buffer } {
     if (partition === this.#frame.partition && topic === this.#frame.topic) return this.#frame
     // Names of topics need no escapes.
     const start = Buffer.from(`{"topic":"${topic}","key":`)
@@ -162,7 +162,7 @@ class ListBody implements PiecedBody {
   }
 
   /** @returns the position behind the record, for which there is room */
-  #write(piece: Buffer, at: number, row: Row, index: number): number {
+  #write(piece: Buffer, at: number, row: RecordRow, index: number): number {
     const { start, end } = this.#frameOf(row)
     const members = this.#members[index]
     piece[at++] = index === 0 ? OPEN : COMMA

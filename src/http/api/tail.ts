@@ -1,7 +1,7 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import type { FollowSink, TopicSubscription } from '../../verbs/verbs.js'
+import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
 import { leavesOf } from '../exchange/leaving-records.js'
@@ -52,7 +52,7 @@ export class Tail implements FollowSink {
   readonly #options: TailOptions
   readonly #heartbeat: NodeJS.Timeout
   #positions: ReadonlyMap<number, Offset> = new Map()
-  #following: TopicSubscription | undefined
+  #following: ReadSubscription | undefined
   /** Events that have not been written yet, and what they count as. */
   #piece = ''
   #records = 0
@@ -93,7 +93,7 @@ export class Tail implements FollowSink {
   }
 
   /** Sets the subscription that is stopped when the client leaves, and resumed when the client can take more. */
-  follows(following: TopicSubscription): void {
+  follows(following: ReadSubscription): void {
     this.#following = following
     if (this.#isOver || this.#isEnded) following.stop()
   }

@@ -1,4 +1,4 @@
-import { type Head, type HeadLimits, IS_TOKEN, isText, type Malformed, readTrailers } from './head.js'
+import { type HeadLimits, IS_TOKEN, isText, type Malformed, type RequestHead, readTrailers } from './head.js'
 
 /** Extensions of one chunk may have so many bytes, as with Node. */
 const MAX_EXTENSION_BYTES = 16 * 1024
@@ -14,7 +14,7 @@ export interface PieceTaker {
 }
 
 /** What the next byte belongs to. */
-type Part =
+type ChunkPart =
   | 'firstDigit'
   | 'size'
   | 'firstOfName'
@@ -39,7 +39,7 @@ export class IncomingBody {
     this.#limits = limits
   }
 
-  begin({ bodyBytes, isChunked }: Head): void {
+  begin({ bodyBytes, isChunked }: RequestHead): void {
     this.#missingBytes = bodyBytes
     this.#chunks = isChunked ? new Chunks(this.#limits) : undefined
   }
@@ -67,7 +67,7 @@ export class Chunks {
   isOver = false
   problem: Malformed | undefined
   readonly #limits: HeadLimits
-  #part: Part = 'firstDigit'
+  #part: ChunkPart = 'firstDigit'
   /** The size of a chunk, then what is missing of it. */
   #left = 0
   #digits = 0
@@ -99,7 +99,7 @@ export class Chunks {
   }
 
   /** What follows a byte; `undefined`: the byte is malformed. */
-  #next(byte: number): Part | undefined {
+  #next(byte: number): ChunkPart | undefined {
     switch (this.#part) {
       case 'firstDigit':
         this.#left = this.#digits = this.#extensionBytes = 0
@@ -142,12 +142,12 @@ export class Chunks {
 }
 
 /** What follows the end of a size, or of a part of an extension. */
-function afterExtension(byte: number): Part | undefined {
+function afterExtension(byte: number): ChunkPart | undefined {
   if (byte === CR) return 'endOfLine'
   return byte === SEMICOLON ? 'firstOfName' : undefined
 }
 
-function inExtension(part: Part, byte: number): Part | undefined {
+function inExtension(part: ChunkPart, byte: number): ChunkPart | undefined {
   switch (part) {
     case 'quoted':
       if (byte === QUOTE) return 'unquoted'

@@ -2,8 +2,8 @@ import type { Socket } from 'node:net'
 import { IncomingBody } from './chunks.js'
 import type { AddressUse } from './client-addresses.js'
 import { type Broken, ConnectionEnd } from './connection-end.js'
-import { type Head, readHead } from './head.js'
-import { type ConnectionHost, OpenRequests, type Served } from './open-requests.js'
+import { type RequestHead, readHead } from './head.js'
+import { type ConnectionHost, RequestsOfConnection, type Served } from './open-requests.js'
 import { EngineRequest } from './request.js'
 import { AnswerLine, EngineResponse } from './response.js'
 import { lastingPart, seeEndWhilePaused } from './shared-buffer.js'
@@ -39,7 +39,7 @@ const OLD_JAVA = /^Java-http-client\/1[1-9]\b/
  * answer is over before its body, the rest is discarded. The next request begins when the body has come, and when the request
  * does not keep its turn any more (`turnChanged`).
  */
-export class Connection extends OpenRequests {
+export class Connection extends RequestsOfConnection {
   readonly socket: Socket
   /** The request whose head arrived last, until it is over and has come whole. */
   receiving: EngineRequest | undefined
@@ -223,7 +223,7 @@ export class Connection extends OpenRequests {
     })
   }
 
-  #begin(head: Head, mayUpgrade: boolean): void {
+  #begin(head: RequestHead, mayUpgrade: boolean): void {
     const request = new EngineRequest(this, head)
     request.isOwed = head.endsAt <= this.#owedBytes
     const isOffer = head.isUpgrade && isWebsocketRequest(request)
@@ -243,7 +243,7 @@ export class Connection extends OpenRequests {
   }
 
   /** The body of the request comes after this call. Nothing more is read while it may upgrade its connection. */
-  handle(request: EngineRequest, response: EngineResponse, { refusal, isWaiting }: Head): void {
+  handle(request: EngineRequest, response: EngineResponse, { refusal, isWaiting }: RequestHead): void {
     const answer = response.asServerResponse
     request.begin(answer)
     if (refusal !== undefined) {

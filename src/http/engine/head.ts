@@ -4,7 +4,7 @@ import { ownText } from '../../core/own-text.js'
 /** Why bytes are no request, as the status of the answer. */
 export type Malformed = '400 Bad Request' | '413 Payload Too Large' | '431 Request Header Fields Too Large'
 
-export interface Head {
+export interface RequestHead {
   readonly method: string
   readonly url: string
   readonly httpVersion: string
@@ -234,7 +234,7 @@ const ofAll = new HeaderScan()
  *
  * @param start position of the first byte
  */
-export function readHead(bytes: Buffer, start: number, limits: HeadLimits, scan = ofAll): Head | NoHead {
+export function readHead(bytes: Buffer, start: number, limits: HeadLimits, scan = ofAll): RequestHead | NoHead {
   const end = bytes.length
   const noMore = end - start > limits.maxHeaderBytes + MAX_UNCOUNTED_BYTES ? TOO_LARGE : 'incomplete'
   const method = methodAt(bytes, start, end)
@@ -356,13 +356,13 @@ function toHead(
   scan: HeaderScan,
   bytes: Buffer,
   start: number,
-  line: Pick<Head, 'method' | 'url' | 'httpVersion' | 'endsAt'>,
+  line: Pick<RequestHead, 'method' | 'url' | 'httpVersion' | 'endsAt'>,
   maxHeaders: number
-): Head | Malformed {
+): RequestHead | Malformed {
   const { method, url, httpVersion, endsAt } = line
   const isModern = httpVersion === '1.1'
   const text = bytes.toString('latin1', start, endsAt)
-  const headers: Head['headers'] = {}
+  const headers: RequestHead['headers'] = {}
   let [hosts, credentials] = [0, 0]
   let [isClosing, isKept, isUpgrading, isOffered] = [false, false, false, false]
   const { count, positions } = scan
@@ -386,7 +386,7 @@ function toHead(
   }
   if (scan.isCoded && !scan.isChunked) return BAD
   const isWaiting = isModern && CONTINUE.test(String(headers['expect'] ?? ''))
-  let refusal: Head['refusal']
+  let refusal: RequestHead['refusal']
   if (method === CONNECT) refusal = 405
   else if (isModern && headers['expect'] !== undefined && !isWaiting) refusal = 417
   else if (!isModern && httpVersion !== '1.0') refusal = 505
@@ -433,7 +433,7 @@ export function rawHeadersOf(lines: string, isWanted: IsWanted = () => true): st
 }
 
 /** Adds a header of a name that was there before, or that every object has, as Node does. */
-function addAgain(headers: Head['headers'], key: string, value: string): void {
+function addAgain(headers: RequestHead['headers'], key: string, value: string): void {
   const before = headers[key]
   if (key === COOKIES) headers[key] = [...((before as string[] | undefined) ?? []), value]
   else if (typeof before !== 'string') headers[key] = value

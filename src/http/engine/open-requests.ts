@@ -55,7 +55,7 @@ export interface ConnectionHost extends AnswersHost {
   keep(address: AddressUse, sizeBytes: number): boolean
   refusedHead(refused: RefusedHead): void
   upgraded(owner: UpgradeOwner): void
-  closed(connection: OpenRequests): void
+  closed(connection: RequestsOfConnection): void
 }
 
 /** Whose requests a listener serves. The engine carries it for the handler. */
@@ -81,7 +81,7 @@ export interface Served {
 }
 
 /** A connection as its requests use it: counts them, and what they hold. When that is too much, it is not read on. */
-export abstract class OpenRequests {
+export abstract class RequestsOfConnection {
   abstract readonly socket: Socket
   readonly served: Served
   readonly address: AddressUse

@@ -3,10 +3,10 @@ import type { Socket } from 'node:net'
 import type { OverloadedError } from '../../core/errors.js'
 import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
-import { type Head, type IsWanted, rawHeadersOf } from './head.js'
+import { type IsWanted, type RequestHead, rawHeadersOf } from './head.js'
 import type { HeldRequest } from './held-request.js'
 import { LazyReadable } from './lazy-streams.js'
-import type { ListenerGuard, OpenRequests } from './open-requests.js'
+import type { ListenerGuard, RequestsOfConnection } from './open-requests.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
 import type { Upgrade, UpgradeOwner } from './upgrade.js'
 
@@ -28,7 +28,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   readonly headers: IncomingHttpHeaders
   readonly httpVersion: string
   readonly hasBody: boolean
-  readonly holder: OpenRequests
+  readonly holder: RequestsOfConnection
   /** Whether it may upgrade its connection; set before it begins. */
   upgrade = false
   complete = false
@@ -73,7 +73,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   /** Whether the connection may stay open when the client has been asked for the body. */
   #keepsAlive = true
 
-  constructor(holder: OpenRequests, head: Head) {
+  constructor(holder: RequestsOfConnection, head: RequestHead) {
     super()
     this.holder = holder
     this.socket = holder.socket

@@ -29,7 +29,7 @@ export interface AnswerFacts {
   readonly bodyBytes: number | undefined
 }
 
-export interface AnswerHead {
+export interface HeadText {
   readonly text: string
   readonly isChunked: boolean
   /** Whether the connection ends with the answer. */
@@ -58,7 +58,7 @@ export const CHUNKED = /(?:^|\W)chunked(?:$|\W)/i
  * Writes the head of an answer as Node does, byte by byte: the given headers in their order and spelling, then `Date`,
  * `Connection`, `Keep-Alive` and the length, as far as they are not among them.
  */
-export function toAnswerHead(headers: GivenHeaders, facts: AnswerFacts, context: HeadContext): AnswerHead {
+export function toAnswerHead(headers: GivenHeaders, facts: AnswerFacts, context: HeadContext): HeadText {
   const { status, reason = STATUS_CODES[status] ?? 'unknown', hasBody, mayChunk, bodyBytes } = facts
   validateHeaderValue('reason', reason)
   let text = `HTTP/1.1 ${status} ${reason}\r\n`

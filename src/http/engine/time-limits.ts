@@ -125,10 +125,10 @@ export class ConnectionTimes {
 }
 
 /** A part of a socket that is private to Node. */
-interface Handle {
+interface SocketHandle {
   readonly writeQueueSize?: number
   /** The connection below TLS. */
-  readonly _parent?: Handle | null
+  readonly _parent?: SocketHandle | null
 }
 
 /** Bytes that the operating system has taken from a socket. */
@@ -140,6 +140,6 @@ export const sentBytesOf = (socket: Socket): number =>
  * piece has been sent. Where Node has no such field, the time limit is that for all of a piece.
  */
 function unsentBytesOf(socket: Socket): number {
-  const { _handle: handle } = socket as { _handle?: Handle | null }
+  const { _handle: handle } = socket as { _handle?: SocketHandle | null }
   return (handle?._parent ?? handle)?.writeQueueSize ?? 0
 }

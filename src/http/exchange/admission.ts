@@ -5,7 +5,7 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { HeldRequest } from '../engine/held-request.js'
 import { FairLines } from './fair-lines.js'
 
-interface Waiter {
+interface AdmissionWaiter {
   readonly request: HeldRequest
   readonly sizeBytes: number
   readonly since: number
@@ -50,7 +50,7 @@ export class Admission {
   readonly #onWaited: (waitedMs: number) => void
   readonly #onRefused: (error: OverloadedError) => void
   /** Made when a request has to wait for the first time. */
-  #waiting: FairLines<Waiter> | undefined
+  #waiting: FairLines<AdmissionWaiter> | undefined
   /** Announced bytes of admitted requests whose bodies have not come. */
   readonly #expected = new HeldAmount('bytes of announced bodies')
   /** Bytes of bodies that were let in during this tick. */
@@ -112,7 +112,7 @@ export class Admission {
   #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
     const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
-    const lines = (this.#waiting ??= new FairLines<Waiter>())
+    const lines = (this.#waiting ??= new FairLines<AdmissionWaiter>())
     lines.add(request.socket, waiter, sizeBytes)
     request.hold()
     request.whenRefused(error => {
@@ -146,7 +146,7 @@ export class Admission {
    * Memory that is reserved for a request: it grows with the time that the request has waited, up to all that the
    * request needs after half of its time limit.
    */
-  #reservedFor(waiter: Waiter | undefined): number {
+  #reservedFor(waiter: AdmissionWaiter | undefined): number {
     if (waiter === undefined) return 0
     return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.waitMs)
   }
@@ -182,7 +182,7 @@ export class Admission {
   }
 
   /** @param passed an earlier request, for which there is not enough memory */
-  #mayEnter({ request, sizeBytes, since, enter }: Waiter, passed: Waiter | undefined): boolean {
+  #mayEnter({ request, sizeBytes, since, enter }: AdmissionWaiter, passed: AdmissionWaiter | undefined): boolean {
     if (request.isOver) return true
     if (!this.#fits(sizeBytes, this.#reservedFor(passed))) return false
     this.#expect(request, sizeBytes)
@@ -208,7 +208,7 @@ export class Admission {
     this.#ticker = undefined
   }
 
-  #refuse({ request, since, refuse }: Waiter, error: OverloadedError): void {
+  #refuse({ request, since, refuse }: AdmissionWaiter, error: OverloadedError): void {
     this.#onWaited(this.#clock() - since)
     request.letGo()
     this.#onRefused(error)

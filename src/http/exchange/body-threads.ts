@@ -6,7 +6,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import { Shares } from '../../core/shares.js'
 
 /** What was made of a body, and how many of its bytes that took. */
-export interface Unpacked {
+export interface UnpackedBody {
   readonly buffer: Buffer
   readonly readBytes: number
 }
@@ -26,7 +26,7 @@ export type Decode = (
   bytes: Buffer,
   maxBytes: number,
   isWanted: () => boolean
-) => Promise<Unpacked | undefined>
+) => Promise<UnpackedBody | undefined>
 
 /** A body that is handed on later. */
 export interface LateBody {
@@ -43,7 +43,7 @@ export interface LateBody {
 }
 
 /** A copy of a body, until it is handed on or its client has left. */
-interface Turn {
+interface BodyTurn {
   bytes: Buffer | undefined
   isRunning: boolean
   release(): void
@@ -63,7 +63,7 @@ const FULL = new OverloadedError('too many bodies wait to be decoded')
 export class BodyThreads {
   readonly #decode: Decode
   readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
-  readonly #waiting = new ClientTurns<Turn, object>()
+  readonly #waiting = new ClientTurns<BodyTurn, object>()
   readonly #running = new HeldAmount('threads for bodies')
 
   constructor(decode: Decode = decodeByThread) {
@@ -97,7 +97,7 @@ export class BodyThreads {
       response.off('close', leave)
       give()
     }
-    const turn: Turn = { bytes: Buffer.from(body.bytes), isRunning: false, release }
+    const turn: BodyTurn = { bytes: Buffer.from(body.bytes), isRunning: false, release }
     const leave = (): void => this.#leave(owner, turn)
     response.once('close', leave)
     const timer = setTimeout(() => {
@@ -114,7 +114,7 @@ export class BodyThreads {
   }
 
   /** Does not end where the body leaves before it has a thread. */
-  async #end(owner: object, turn: Turn, body: LateBody): Promise<void> {
+  async #end(owner: object, turn: BodyTurn, body: LateBody): Promise<void> {
     if (this.#running.value === MAX_RUNNING) {
       await new Promise<void>(resolve => {
         turn.start = resolve
@@ -128,7 +128,7 @@ export class BodyThreads {
     }
   }
 
-  #begin(turn: Turn): void {
+  #begin(turn: BodyTurn): void {
     this.#running.add(1)
     turn.isRunning = true
   }
@@ -142,7 +142,7 @@ export class BodyThreads {
   }
 
   /** Frees the place of a body that no thread has. Idempotent. */
-  #leave(owner: object, turn: Turn): void {
+  #leave(owner: object, turn: BodyTurn): void {
     if (turn.isRunning || turn.bytes === undefined) return
     turn.bytes = undefined
     turn.release()
@@ -159,7 +159,7 @@ async function decodeByThread(
   bytes: Buffer,
   maxBytes: number,
   isWanted: () => boolean
-): Promise<Unpacked | undefined> {
+): Promise<UnpackedBody | undefined> {
   const decoder = make({ chunkSize: PIECE_BYTES })
   const pieces: Buffer[] = []
   let length = 0

@@ -6,8 +6,8 @@ import type { BodyThreads } from './body-threads.js'
 import { type AnswerBody, wholeOf } from './pieced-body.js'
 
 type Compressed = (body: AnswerBody, coding?: string) => void
-type Done = (error: Error | null, bytes: Buffer) => void
-type Compress = (body: Buffer, done: Done) => void
+type CompressDone = (error: Error | null, bytes: Buffer) => void
+type Compress = (body: Buffer, done: CompressDone) => void
 
 /** Node has it from 22.15 on. */
 const { zstdCompress }: Pick<typeof zlib, 'gzip'> & { readonly zstdCompress?: Compress } = zlib
@@ -90,9 +90,9 @@ export interface ContentCodings {
 /** For requests that came to no listener, such as those that Fastify injects. */
 const OF_NO_LISTENER = new AnswerCompression()
 
-type Listened = IncomingMessage & { readonly holder?: { readonly served: Partial<ContentCodings> } }
+type ListenedMessage = IncomingMessage & { readonly holder?: { readonly served: Partial<ContentCodings> } }
 
-export const answersOf = ({ holder }: Listened): AnswerCompression => holder?.served.answers ?? OF_NO_LISTENER
+export const answersOf = ({ holder }: ListenedMessage): AnswerCompression => holder?.served.answers ?? OF_NO_LISTENER
 
 /**
  * Compresses an answer that {@link isCompressible}.
@@ -100,7 +100,7 @@ export const answersOf = ({ holder }: Listened): AnswerCompression => holder?.se
  * @param done called once, later; without a coding where that has failed
  * @returns false, and nothing happens: the client takes no coding, or too many answers are being compressed
  */
-export function compressAnswer(request: Listened, body: AnswerBody, done: Compressed): boolean {
+export function compressAnswer(request: ListenedMessage, body: AnswerBody, done: Compressed): boolean {
   const coding = codingFor(request.headers['accept-encoding'])
   return coding !== undefined && answersOf(request).compress(body, coding, done)
 }

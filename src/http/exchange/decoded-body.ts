@@ -4,7 +4,7 @@ import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core
 import { codeOf, messageOf } from '../../core/node-errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
 import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
-import { BodyThreads, type Decode, type LateBody, type MakeDecoder, type Unpacked } from './body-threads.js'
+import { BodyThreads, type Decode, type LateBody, type MakeDecoder, type UnpackedBody } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
 
@@ -114,14 +114,14 @@ const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes beh
 const OF_NO_LISTENER = new BodyThreads()
 
 /** A request that came to a listener. Others are not counted. */
-type Counted = IncomingMessage &
+type CountedRequest = IncomingMessage &
   Partial<OpenEnded> & {
     readonly holder?: { readonly address: { readonly key: string }; readonly served: Partial<ContentCodings> }
   }
 
 /** How a body is read that has come. */
 interface Reading {
-  readonly request: Counted
+  readonly request: CountedRequest
   readonly response: Exchange['response']
   readonly coding: Coding
   readonly maxBytes: number
@@ -160,7 +160,7 @@ export function collectDecoded(
     else {
       const reading: Reading = { request, response, coding, maxBytes, end }
       if (endAtOnce(reading, body)) return
-      const { holder }: Counted = request
+      const { holder }: CountedRequest = request
       const threads = holder?.served.bodies ?? OF_NO_LISTENER
       threads.add(lateBody(reading, body, waitMs || MAX_WAIT_MS))
     }
@@ -207,7 +207,7 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   return true
 }
 
-function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: Unpacked): void {
+function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: UnpackedBody): void {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // What was made is held beside what has come.
@@ -222,7 +222,7 @@ const exactCoding = (coding: Coding, bytes: Buffer): Coding =>
 
 async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Promise<void> {
   const { coding, maxBytes, end, response } = reading
-  let decoded: Unpacked | undefined | Error
+  let decoded: UnpackedBody | undefined | Error
   try {
     decoded = await decode(exactCoding(coding, bytes).make, bytes, maxBytes, () => !response.destroyed)
   } catch (error) {

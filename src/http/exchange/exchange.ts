@@ -34,19 +34,19 @@ type Received = IncomingMessage & { readonly origin?: { readonly receipt: string
 /** The receipt for the records of a request; `undefined`: none was given. */
 export const receiptOf = (request: Received): string | undefined => request.origin?.receipt
 
-type Sent = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string }
+type SentTo = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string }
 
 /**
  * The URL of a request as it was sent, below the prefix of its API on the API's own port, too. The field `url`
  * differs from it where the path cannot be decoded and had to be escaped for the router.
  */
-export const sentUrlOf = (request: Sent): string => request.sentUrl ?? request.url ?? '/'
+export const sentUrlOf = (request: SentTo): string => request.sentUrl ?? request.url ?? '/'
 
 /** Whether the path of a request is not percent-encoded UTF-8, so that parameters of the path are as they were sent. */
-export const isEscaped = (request: Sent): boolean => sentUrlOf(request) !== request.url
+export const isEscaped = (request: SentTo): boolean => sentUrlOf(request) !== request.url
 
 /** The URL of a request as its client has written it: without the prefix on the API's own port. */
-export const writtenUrlOf = (request: Sent): string => request.originalUrl ?? sentUrlOf(request)
+export const writtenUrlOf = (request: SentTo): string => request.originalUrl ?? sentUrlOf(request)
 
 /** The path as it was sent, below the prefix of its API, and the query behind it. */
 export function sentPartsOf(
@@ -58,28 +58,28 @@ export function sentPartsOf(
 }
 
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
-export const isOnOwnPort = ({ request }: { readonly request: Sent }): boolean => request.originalUrl !== undefined
+export const isOnOwnPort = ({ request }: { readonly request: SentTo }): boolean => request.originalUrl !== undefined
 
 /** For the listeners: sets the answer of {@link sentUrlOf}. */
-export const keepSentUrl = (request: Sent, url: string): void => {
+export const keepSentUrl = (request: SentTo, url: string): void => {
   request.sentUrl = url
 }
 
-type Waiting = IncomingMessage & { askedWaitMs?: number; heldMs?: number }
+type WaitingMessage = IncomingMessage & { askedWaitMs?: number; heldMs?: number }
 
 /** How long the client has said that the answer may take, in milliseconds. `Infinity`: it follows a stream; 0: it has not said so. */
-export const askedWaitOf = ({ askedWaitMs = 0 }: Waiting): number => askedWaitMs
+export const askedWaitOf = ({ askedWaitMs = 0 }: WaitingMessage): number => askedWaitMs
 
 /** For the endpoints of verbs whose facts say `waits: 'asked'`: sets the answer of {@link askedWaitOf}. */
-export const noteWait = (request: Waiting, waitMs: number): void => {
+export const noteWait = (request: WaitingMessage, waitMs: number): void => {
   request.askedWaitMs = waitMs
 }
 
 /** How long the request was held until the owner of its key could be tried, in milliseconds. */
-export const heldOf = ({ heldMs = 0 }: Waiting): number => heldMs
+export const heldOf = ({ heldMs = 0 }: WaitingMessage): number => heldMs
 
 /** Adds to the answer of {@link heldOf}. */
-export const noteHeld = (request: Waiting, heldMs: number): void => {
+export const noteHeld = (request: WaitingMessage, heldMs: number): void => {
   request.heldMs = heldOf(request) + heldMs
 }
 

@@ -4,7 +4,7 @@ interface Entry<Item> {
 }
 
 /** The waiting items of one owner, oldest first, and its credit. */
-interface Line<Item> {
+interface FairLine<Item> {
   readonly owner: object
   readonly entries: Entry<Item>[]
   credit: number
@@ -20,9 +20,9 @@ const QUANTUM = 64 * 1024
  * This is deficit round robin (Shreedhar and Varghese, 1995).
  */
 export class FairLines<Item> {
-  readonly #byOwner = new Map<object, Line<Item>>()
+  readonly #byOwner = new Map<object, FairLine<Item>>()
   /** Lines in the order of their turns: the first one is served next. */
-  #lines: Line<Item>[] = []
+  #lines: FairLine<Item>[] = []
   #size = 0
 
   get size(): number {
@@ -35,7 +35,7 @@ export class FairLines<Item> {
     this.#size++
   }
 
-  #lineOf(owner: object): Line<Item> {
+  #lineOf(owner: object): FairLine<Item> {
     const known = this.#byOwner.get(owner)
     if (known !== undefined) return known
     const line = { owner, entries: [], credit: QUANTUM }
@@ -72,7 +72,7 @@ export class FairLines<Item> {
     }
   }
 
-  #taken(line: Line<Item>, { cost }: Entry<Item>): void {
+  #taken(line: FairLine<Item>, { cost }: Entry<Item>): void {
     line.credit -= cost
     line.entries.shift()
     this.#size--

@@ -4,7 +4,7 @@ import { base64Size, escapedSize, type JsonPart } from '../../core/json/json-par
 import type { PiecedBody } from './pieced-body.js'
 
 /** Bytes that are written as they are, in base64, or with escapes. */
-interface Segment {
+interface BodySegment {
   readonly bytes: Buffer
   readonly form: 'plain' | 'base64' | ByteEscapes
 }
@@ -16,7 +16,7 @@ const TURN_BYTES = 24 * 1024
 
 /** An answer of JSON that is put together from texts and from bytes of records, which stay where they are until they leave. */
 export class SegmentedBody implements PiecedBody {
-  readonly #segments: Segment[] = []
+  readonly #segments: BodySegment[] = []
   #text = ''
   #textBytes = 0
   #bytes = 0
@@ -84,7 +84,7 @@ export class SegmentedBody implements PiecedBody {
     this.#add(bytes, sizeBytes === bytes.length && isUtf8(bytes) ? 'plain' : escapes, sizeBytes)
   }
 
-  #add(bytes: Buffer, form: Segment['form'], sizeBytes: number): void {
+  #add(bytes: Buffer, form: BodySegment['form'], sizeBytes: number): void {
     this.#flush()
     this.#segments.push({ bytes, form })
     this.#bytes += sizeBytes
@@ -115,13 +115,13 @@ export class SegmentedBody implements PiecedBody {
   }
 }
 
-function* partsOf({ bytes, form }: Segment): Generator<Segment, void> {
+function* partsOf({ bytes, form }: BodySegment): Generator<BodySegment, void> {
   if (typeof form === 'string') yield { bytes, form }
   else for (const part of utf8Of(bytes)) yield { bytes: part, form }
 }
 
 /** Writes bytes from a place on, as far as there is room. */
-function writeSome(bytes: Buffer, form: Segment['form'], from: number, piece: Buffer, at: number) {
+function writeSome(bytes: Buffer, form: BodySegment['form'], from: number, piece: Buffer, at: number) {
   const room = piece.length - at
   if (form === 'plain') {
     const copied = bytes.copy(piece, at, from, from + room)

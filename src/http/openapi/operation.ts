@@ -5,7 +5,7 @@ import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
 
 /** A JSON Schema (2020-12), as OpenAPI 3.1 uses it. */
-export type JsonSchema = Readonly<Record<string, unknown>>
+export type OpenApiSchema = Readonly<Record<string, unknown>>
 
 type Method = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete' | 'options'
 
@@ -92,7 +92,7 @@ const PERSISTED = header(
   { pattern: '^(yes|no|unknown|pending|[ynup]+)$' }
 )
 
-const requestHeader = (name: string, description: string, more: object = {}): JsonSchema => ({
+const requestHeader = (name: string, description: string, more: object = {}): OpenApiSchema => ({
   name,
   in: 'header',
   description,
@@ -181,7 +181,7 @@ const modernAnswers: Readonly<Record<number, string>> = {
 }
 
 /** An OpenAPI 3.1 document of everything that one port serves. */
-export function toDocument(title: string, version: string, apis: readonly DescribedApi[]): JsonSchema {
+export function toDocument(title: string, version: string, apis: readonly DescribedApi[]): OpenApiSchema {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const { name, prefix, operations } of apis) {
     for (const operation of operations) {
@@ -204,7 +204,7 @@ export function toDocument(title: string, version: string, apis: readonly Descri
 }
 
 /** The bytes of a document, made when it is first asked for: a text would be encoded again for each answer. */
-export function writtenOnce(toDocument: () => JsonSchema): () => Buffer {
+export function writtenOnce(toDocument: () => OpenApiSchema): () => Buffer {
   let written: Buffer | undefined
   return () => (written ??= Buffer.from(JSON.stringify(toDocument())))
 }
@@ -212,7 +212,7 @@ export function writtenOnce(toDocument: () => JsonSchema): () => Buffer {
 /** `kafka-pixy-ping` => `kafkaPixyPing`: generated clients make function names of it. */
 const camelCase = (text: string): string => text.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
 
-function toOperation(api: string, operation: Operation): JsonSchema {
+function toOperation(api: string, operation: Operation): OpenApiSchema {
   const { id, summary, description, body, answers, produces = false } = operation
   const parameters = [...parametersOf(operation), ...(produces ? PRODUCE_PARAMETERS : [])]
   const all: Record<string, Answer> = { ...refusalsOf(operation), ...answers }
@@ -273,7 +273,11 @@ const refusalsOf = ({ method }: Operation): Record<string, Answer> =>
       .map(([status, description]) => [status, { description, content: ANYTHING }])
   )
 
-const toResponse = (status: string, { description, content, headers = {} }: Answer, produces: boolean): JsonSchema => ({
+const toResponse = (
+  status: string,
+  { description, content, headers = {} }: Answer,
+  produces: boolean
+): OpenApiSchema => ({
   description,
   headers: {
     'x-request-id': REQUEST_ID,
@@ -284,32 +288,32 @@ const toResponse = (status: string, { description, content, headers = {} }: Answ
   ...(content !== undefined && { content: toContent(content) })
 })
 
-const toContent = (content: Content): JsonSchema =>
+const toContent = (content: Content): OpenApiSchema =>
   Object.fromEntries(Object.entries(content).map(([type, schema]) => [type, { schema: toJsonSchema(schema, 'input') }]))
 
 /** The parameters of an operation as OpenAPI lists them. */
-export const parametersOf = ({ params = {}, query = {} }: Operation): readonly JsonSchema[] => [
+export const parametersOf = ({ params = {}, query = {} }: Operation): readonly OpenApiSchema[] => [
   ...Object.entries(params).map(([name, schema]) => toParameter(name, 'path', schema)),
   ...Object.entries(query).map(([name, schema]) => toParameter(name, 'query', schema))
 ]
 
 /** Parameters arrive as text; the description names what is read from it. */
-function toParameter(name: string, place: 'path' | 'query', parameter: z.ZodType): JsonSchema {
+function toParameter(name: string, place: 'path' | 'query', parameter: z.ZodType): OpenApiSchema {
   const { description, ...schema } = toJsonSchema(parameter, 'output')
   return { name, in: place, description, required: !parameter.safeParse(undefined).success, schema }
 }
 
 /** A schema that is made costs more than all the rest of a document, and most of them stand in many operations. */
-const known = { input: new WeakMap<z.ZodType, JsonSchema>(), output: new WeakMap<z.ZodType, JsonSchema>() }
+const known = { input: new WeakMap<z.ZodType, OpenApiSchema>(), output: new WeakMap<z.ZodType, OpenApiSchema>() }
 
 /** @param io the side of a schema that changes what it reads */
-export function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+export function toJsonSchema(schema: z.ZodType, io: 'input' | 'output'): OpenApiSchema {
   const made = known[io].get(schema) ?? makeJsonSchema(schema, io)
   known[io].set(schema, made)
   return made
 }
 
-function makeJsonSchema(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
+function makeJsonSchema(schema: z.ZodType, io: 'input' | 'output'): OpenApiSchema {
   const { $schema: _, ...described } = z.toJSONSchema(schema, {
     io,
     unrepresentable: 'any',

@@ -1,17 +1,18 @@
 import { MODERN_TYPE, PROBLEM_TYPE } from '../exchange/modern-answers.js'
-import type { JsonSchema } from './operation.js'
+import type { OpenApiSchema } from './operation.js'
 
-type Node = Record<string, unknown>
+type DocumentNode = Record<string, unknown>
 
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value)
-const nodeOf = (value: unknown): Node => (isNode(value) ? value : {})
+const isNode = (value: unknown): value is DocumentNode =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const nodeOf = (value: unknown): DocumentNode => (isNode(value) ? value : {})
 
 /**
  * The document as it is served: OpenAPI 3.0 with shared components, the form from which the usual generators of clients make
  * code that compiles. Bodies in the common form are left out where the API has one of its own: a client gets them only if it
  * asks for them by {@link MODERN_TYPE}, and a generated client would have to choose between two bodies of one status.
  */
-export function toServedDocument({ openapi: _, info, ...document }: JsonSchema): JsonSchema {
+export function toServedDocument({ openapi: _, info, ...document }: OpenApiSchema): OpenApiSchema {
   const { identifier: __, ...license } = nodeOf(nodeOf(info).license)
   const converted = nodeOf(converted30(document))
   const components = new Components()
@@ -35,7 +36,7 @@ function converted30(value: unknown): unknown {
   if (!isNode(value)) return value
   const { propertyNames: _, contentEncoding: __, ...rest } = value
   const kept = Object.entries(rest).filter(([, one]) => !isModernAnswer(one))
-  const node: Node = Object.fromEntries(kept.map(([name, one]) => [name, converted30(one)]))
+  const node: DocumentNode = Object.fromEntries(kept.map(([name, one]) => [name, converted30(one)]))
   if (isNode(node.content)) {
     const content = usualContent(node.content)
     node.content = content
@@ -56,7 +57,7 @@ function isModernAnswer(value: unknown): boolean {
 }
 
 /** One type for each body: generated clients send and expect the first one. */
-function usualContent(content: Node): Node {
+function usualContent(content: DocumentNode): DocumentNode {
   const own = Object.entries(content).filter(([type, media]) => type !== MODERN_TYPE && !isAnything(type, media))
   const usual = own.filter(([type]) => type !== PROBLEM_TYPE && type !== FORM_TYPE)
   const left = usual.length === 0 ? own : usual
@@ -67,7 +68,7 @@ function usualContent(content: Node): Node {
 const isAnything = (type: string, media: unknown): boolean =>
   type === '*/*' && isNode(media) && isNode(media.schema) && Object.keys(media.schema).length === 0
 
-function schema30(schema: Node): Node {
+function schema30(schema: DocumentNode): DocumentNode {
   const { anyOf, type, const: only, ...rest } = schema
   if (only !== undefined) return schema30({ ...rest, type: typeof only, enum: [only] })
   if (Array.isArray(type)) return schema30({ ...rest, anyOf: type.map(one => ({ type: one })) })
@@ -78,7 +79,7 @@ function schema30(schema: Node): Node {
   return { type, format: Number(maximum) <= INT32.maximum ? 'int32' : 'int64', ...rest }
 }
 
-function union30(members: readonly Node[], rest: Node): Node {
+function union30(members: readonly DocumentNode[], rest: DocumentNode): DocumentNode {
   const [first, ...others] = members.filter(({ type }) => type !== 'null')
   if (first === undefined) return { ...rest, type: 'string', nullable: true }
   // Of a union with a list of anything, or with a map, generators of Java make a class that does not compile.
@@ -91,17 +92,18 @@ function union30(members: readonly Node[], rest: Node): Node {
   return { ...rest, anyOf: [{ ...schema30(first), ...nullable }, ...others.map(schema30)] }
 }
 
-const isAnyList = ({ type, items }: Node): boolean => type === 'array' && Object.keys(nodeOf(items)).length === 0
+const isAnyList = ({ type, items }: DocumentNode): boolean =>
+  type === 'array' && Object.keys(nodeOf(items)).length === 0
 
 /** An object whose members have any names. */
-const isMap = ({ type, properties, additionalProperties }: Node): boolean =>
+const isMap = ({ type, properties, additionalProperties }: DocumentNode): boolean =>
   type === 'object' && properties === undefined && additionalProperties !== undefined
 
 /** `nullable` has no effect without `type`: a union has it in its first member, and null is a value of what has no type. */
-function nullableOf(schema: Node, nullable: object): Node {
+function nullableOf(schema: DocumentNode, nullable: object): DocumentNode {
   const { anyOf, type } = schema
   if (!Array.isArray(anyOf)) return type === undefined ? schema : { ...schema, ...nullable }
-  const [first, ...others] = anyOf as Node[]
+  const [first, ...others] = anyOf as DocumentNode[]
   return { ...schema, anyOf: [{ ...first, ...nullable }, ...others] }
 }
 
@@ -109,17 +111,17 @@ const pascalCase = (text: string): string =>
   text.replace(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
 /** Where a part of a document stands; its name is that of the first place. */
-type Kind = 'schemas' | 'responses' | 'parameters' | 'headers'
+type PartKind = 'schemas' | 'responses' | 'parameters' | 'headers'
 
 /** Parts that stand in several places, each written once. */
 class Components {
-  readonly all: Record<Kind, Node> = { schemas: {}, responses: {}, parameters: {}, headers: {} }
+  readonly all: Record<PartKind, DocumentNode> = { schemas: {}, responses: {}, parameters: {}, headers: {} }
   /** References by kind and content. */
-  readonly #known = new Map<string, Node>()
+  readonly #known = new Map<string, DocumentNode>()
 
   /** Puts references in place of the parts. */
-  share(paths: Node): Node {
-    const shared: Node = {}
+  share(paths: DocumentNode): DocumentNode {
+    const shared: DocumentNode = {}
     for (const [path, methods] of Object.entries(paths)) {
       shared[path] = Object.fromEntries(
         Object.entries(nodeOf(methods)).map(([method, operation]) => [method, this.#operation(nodeOf(operation))])
@@ -128,12 +130,12 @@ class Components {
     return shared
   }
 
-  #operation({ parameters, requestBody, responses, ...operation }: Node): Node {
+  #operation({ parameters, requestBody, responses, ...operation }: DocumentNode): DocumentNode {
     const name = pascalCase(String(operation.operationId))
     return {
       ...operation,
       ...(Array.isArray(parameters) && {
-        parameters: parameters.map((one: Node) =>
+        parameters: parameters.map((one: DocumentNode) =>
           one.in === 'header' ? this.#refer('parameters', pascalCase(String(one.name)), one) : one
         )
       }),
@@ -144,7 +146,7 @@ class Components {
     }
   }
 
-  #response(operation: string, status: string, { headers = {}, ...response }: Node): Node {
+  #response(operation: string, status: string, { headers = {}, ...response }: DocumentNode): DocumentNode {
     const isError = Number(status) >= 400
     const named = Object.entries(nodeOf(headers)).map(([name, one]) => [
       name,
@@ -160,7 +162,7 @@ class Components {
     if (Array.isArray(value)) return value.map(one => this.#schemasIn(one, name))
     if (!isNode(value)) return value
     const inner = (key: string): string => (key === 'items' ? `${name}Entry` : name)
-    const node: Node = Object.fromEntries(
+    const node: DocumentNode = Object.fromEntries(
       Object.entries(value).map(([key, one]) => [
         key,
         key === 'properties' ? this.#membersOf(nodeOf(one), name) : this.#schemasIn(one, inner(key))
@@ -172,13 +174,13 @@ class Components {
     return nullable === true ? { type: 'object', nullable: true, allOf: [reference] } : reference
   }
 
-  #membersOf(properties: Node, name: string): Node {
+  #membersOf(properties: DocumentNode, name: string): DocumentNode {
     return Object.fromEntries(
       Object.entries(properties).map(([key, one]) => [key, this.#schemasIn(one, name + pascalCase(key))])
     )
   }
 
-  #refer(kind: Kind, name: string, part: Node): Node {
+  #refer(kind: PartKind, name: string, part: DocumentNode): DocumentNode {
     const content = `${kind} ${JSON.stringify(part)}`
     const known = this.#known.get(content)
     if (known !== undefined) return known

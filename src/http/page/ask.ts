@@ -16,7 +16,7 @@ export const credentials = {
 export const fieldOf = (form: FormData, name: string): string => String(form.get(name) ?? '')
 
 /** The gateway did not answer as asked. */
-export class NoAnswer extends Error {
+export class NotAsAsked extends Error {
   /** 0: no answer came. */
   readonly status: number
 
@@ -47,11 +47,11 @@ export async function askGateway(path: string, body?: object): Promise<unknown> 
     ...(body !== undefined && { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(TIMEOUT_MS)
   }).catch((error: Error) => {
-    throw new NoAnswer(0, error.name === 'TimeoutError' ? 'no answer in time' : 'no connection')
+    throw new NotAsAsked(0, error.name === 'TimeoutError' ? 'no answer in time' : 'no connection')
   })
   const answer: unknown = await response.json().catch(() => undefined)
   if (response.ok && answer !== undefined) return answer
   // A proxy answers in its own words.
   const { message = `the answer was ${response.status}` } = (answer ?? {}) as { message?: string }
-  throw new NoAnswer(response.status, message)
+  throw new NotAsAsked(response.status, message)
 }

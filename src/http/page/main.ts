@@ -2,7 +2,7 @@ import { render, type VNode } from 'preact'
 import { docsUrl } from '../status/docs.js'
 import type { Status, Trouble } from '../status/status.js'
 import { countOf } from '../status/units.js'
-import { askGateway, credentials, NoAnswer } from './ask.js'
+import { askGateway, credentials, NotAsAsked } from './ask.js'
 import { Lag, Parts, TroubleList, Waiting } from './lists.js'
 import { RecordForm } from './record.js'
 import { Slow } from './slow.js'
@@ -18,7 +18,7 @@ const root = document.getElementById('app')!
 let looked = {
   /** The oldest first; empty: no answer has come yet. */
   samples: [] as readonly Sample[],
-  problem: undefined as NoAnswer | undefined,
+  problem: undefined as NotAsAsked | undefined,
   isPaused: false,
   /** For readers who do not see the page. */
   news: ''
@@ -44,7 +44,7 @@ async function look(): Promise<void> {
     const samples = [...looked.samples, { at: performance.now(), status }].slice(-MAX_SAMPLES)
     know({ samples, problem: undefined, news: newsOf(before, status.trouble) ?? looked.news })
   } catch (error) {
-    know({ problem: error instanceof NoAnswer ? error : new NoAnswer(0, String(error)) })
+    know({ problem: error instanceof NotAsAsked ? error : new NotAsAsked(0, String(error)) })
   }
   isAsking = false
   // Without credentials the next answer is the same.
@@ -108,7 +108,10 @@ function Header({ status }: { readonly status: Status | undefined }): VNode {
   </header>`
 }
 
-function verdictOf(status: Status | undefined, problem: NoAnswer | undefined): readonly [level: string, text: string] {
+function verdictOf(
+  status: Status | undefined,
+  problem: NotAsAsked | undefined
+): readonly [level: string, text: string] {
   if (problem !== undefined) return ['bad', problem.status === 401 ? 'Sign in' : 'No answer']
   if (status === undefined) return ['none', 'Looking…']
   const bad = status.trouble.filter(({ severity }) => severity === 'bad').length
@@ -127,7 +130,7 @@ function upFor(seconds: number): string {
   return minutes > 0 ? `${minutes} min` : `${Math.floor(seconds)} s`
 }
 
-function Silence({ problem, status }: { readonly problem: NoAnswer; readonly status: Status | undefined }): VNode {
+function Silence({ problem, status }: { readonly problem: NotAsAsked; readonly status: Status | undefined }): VNode {
   // A refusal names the setting that it comes from.
   const next = problem.status === 403 ? '' : 'Is the process running? The page tries again every two seconds.'
   return html`<section class="panel silence" role="alert">

@@ -20,7 +20,7 @@ import { type AccessLog, HttpMetrics, RequestLog, requestIds } from './request-l
 import type { HttpSettings } from './settings.js'
 
 /** A call of another protocol, counted in the books of HTTP's connections. */
-class Call implements CountedCall, ReceivingBody {
+class ForeignCall implements CountedCall, ReceivingBody {
   readonly #connections: Connections
   readonly #shedder: LoadShedder
   readonly #onRefused: (refusal: OverloadedError) => void
@@ -140,7 +140,7 @@ export function createHttpContext(options: ContextOptions): HttpContext {
     maxHeaderBytes: http.maxHeaderBytes,
     connection: socket => {
       const address = connections.enter(socket)
-      return { addressKey: address.key, begin: onRefused => new Call(connections, shedder, address, onRefused) }
+      return { addressKey: address.key, begin: onRefused => new ForeignCall(connections, shedder, address, onRefused) }
     },
     refusedConnection: () => connections.refused('grpc')
   }

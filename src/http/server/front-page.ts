@@ -7,9 +7,9 @@ import { isOnOwnPort } from '../exchange/exchange.js'
 import { TrustedProxies } from '../exchange/trusted-proxies.js'
 import {
   type DescribedApi,
-  type JsonSchema,
   json,
   OPENAPI_PATH,
+  type OpenApiSchema,
   type Operation,
   reading,
   toDocument,
@@ -92,7 +92,8 @@ export function addPartDescription(
   app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
 }
 
-const servedOnce = (toDocument: () => JsonSchema): (() => Buffer) => writtenOnce(() => toServedDocument(toDocument()))
+const servedOnce = (toDocument: () => OpenApiSchema): (() => Buffer) =>
+  writtenOnce(() => toServedDocument(toDocument()))
 
 export function addManagementDescription(app: FastifyInstance, version: string): void {
   const document = servedOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
@@ -103,15 +104,15 @@ export function addManagementDescription(app: FastifyInstance, version: string):
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i
 
 /** One API on the page: a line about it, and commands. */
-type Section = readonly [about: string, ...commands: string[]]
+type PageSection = readonly [about: string, ...commands: string[]]
 
 const LOGIN = "Where the gateway needs credentials, add -H 'authorization: Bearer TOKEN' or -u USER:PASSWORD"
 
 /** The page as a text for a shell. */
 function commandsOf({ apis, status }: Pick<Welcome, 'apis' | 'status'>, url: string, asksForLogin: boolean): string {
-  const sections: readonly Section[] = [
+  const sections: readonly PageSection[] = [
     [`castellan ${status.version}: write to Kafka and read from it`],
-    ...apis.map(({ name, prefix, page }): Section => {
+    ...apis.map(({ name, prefix, page }): PageSection => {
       const at = `${url}${prefix}`
       return page === undefined ? [name] : [`${name}: ${page.about}`, ...page.tryIt(at), ...(page.readIt?.(at) ?? [])]
     }),

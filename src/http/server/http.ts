@@ -16,7 +16,7 @@ import { Cors } from './cors.js'
 import { addDescriptions, addFrontPage, addPartDescription } from './front-page.js'
 import type { Listener } from './listener.js'
 import type { LoadShedder } from './load-shedder.js'
-import { type ManagementOptions, type Open, openerOf, openManagement } from './management-port.js'
+import { type ManagementOptions, type OpenPort, openerOf, openManagement } from './management-port.js'
 import { addReceiptRoute, RECEIPT_PATH } from './receipt-route.js'
 import { createHttpServer, handlerOf, nameMount, requireHost, shuttingDown } from './server.js'
 import type { MountedApi } from './welcome-page.js'
@@ -248,7 +248,7 @@ async function openTraffic(
   app: FastifyInstance,
   { http: { host, port, unixSocket, unixSocketMode: mode } }: HttpContext,
   { apis, certificates }: HttpOptions,
-  open: Open
+  open: OpenPort
 ): Promise<Omit<HttpUrls, 'management'>> {
   const handler = handlerOf(app)
   const hostSetting = '--host (http.host)'

@@ -16,7 +16,7 @@ import { createHttpServer, handlerOf, isProbe, withHostOfTarget } from './server
 import type { ManagementSettings } from './settings.js'
 
 /** @returns the URL of the listener */
-export type Open = (
+export type OpenPort = (
   handler: RequestListener,
   address: ListenAddress,
   certificates?: Certificates,
@@ -25,7 +25,7 @@ export type Open = (
 
 /** @param opened where every listener is added that listens */
 export const openerOf =
-  ({ connections, http, foreignHosts, codings }: HttpContext, opened: Listener[]): Open =>
+  ({ connections, http, foreignHosts, codings }: HttpContext, opened: Listener[]): OpenPort =>
   async (handler, address, certificates, silence) => {
     const boundHost = 'host' in address ? address.host : undefined
     const guard = new BrowserGuard(boundHost, http, host => foreignHosts.refused(host))

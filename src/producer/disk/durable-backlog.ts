@@ -120,7 +120,7 @@ interface Left {
   readonly backlog: ReadonlyMap<string, DestinationBacklog>
 }
 
-interface Waiting {
+interface WaitingEntries {
   readonly entries: readonly NewEntry[]
   readonly settle: (result: AppendResult) => void
 }
@@ -168,7 +168,7 @@ export class DurableBacklog {
   readonly #metrics: LogMetrics
   #ticker: NodeJS.Timeout | undefined
   /** Appends that came before the log was open. */
-  #waiting: Waiting[] = []
+  #waiting: WaitingEntries[] = []
   readonly #waitingBytes = new HeldAmount('bytes of records that wait for the durable log')
 
   constructor(options: DurableBacklogOptions) {
@@ -432,7 +432,7 @@ export class DurableBacklog {
     return entries[0] === undefined ? 0 : Math.max(0, this.#options.now() - entries[0].acceptedAtMs)
   }
 
-  #drainWaiting(use: (waiting: Waiting) => void): void {
+  #drainWaiting(use: (waiting: WaitingEntries) => void): void {
     const waiting = this.#waiting
     this.#waiting = []
     this.#waitingBytes.release(this.#waitingBytes.value)

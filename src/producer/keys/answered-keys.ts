@@ -36,7 +36,7 @@ const DELETED = 0
 const ON_DISK = 1
 const OFFSET_BYTES = 8
 
-interface Chunk {
+interface KeysChunk {
   readonly number: number
   readonly bytes: Buffer
   readonly words: Uint32Array
@@ -56,8 +56,8 @@ export class AnsweredKeys {
   readonly #space: Pick<KeySpace, 'use'>
   readonly #index = new RowIndex()
   /** By their numbers, in the order of their rows. New rows go to the last one. */
-  readonly #chunks = new Map<number, Chunk>()
-  #last: Chunk | undefined
+  readonly #chunks = new Map<number, KeysChunk>()
+  #last: KeysChunk | undefined
   size = 0
   /** The hash of the row that is looked for. */
   readonly #wanted = new Uint32Array(HASH_BYTES / 4)
@@ -199,11 +199,11 @@ export class AnsweredKeys {
     if (--chunk.rows === 0 && chunk !== this.#last) this.#chunks.delete(chunk.number)
   }
 
-  #chunkOf(row: number): Chunk {
+  #chunkOf(row: number): KeysChunk {
     return this.#chunks.get(Math.floor(row / UNITS))!
   }
 
-  #chunkFor(sizeBytes: number): Chunk {
+  #chunkFor(sizeBytes: number): KeysChunk {
     const last = this.#last
     if (last !== undefined && last.end + sizeBytes <= last.bytes.length) return last
     if (last?.rows === 0) this.#chunks.delete(last.number)
@@ -230,7 +230,7 @@ const wordIn = (text: string, at: number): number =>
 const timeIn = (words: Uint32Array, at: number): number => words[at + TIME_AT]! * 2 ** 32 + words[at + TIME_AT + 1]!
 
 /** @returns whether a row is left at `expiredTo` */
-function skipDeleted(chunk: Chunk): boolean {
+function skipDeleted(chunk: KeysChunk): boolean {
   const { words, end } = chunk
   while (chunk.expiredTo < end && words[chunk.expiredTo / 4 + STATUS_AT] === DELETED) {
     chunk.expiredTo += words[chunk.expiredTo / 4 + SIZE_AT]!

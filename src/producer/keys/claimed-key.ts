@@ -13,17 +13,17 @@ import type { LoggedRecords } from './logged-records.js'
  */
 export type KeyOutcome = KeptAnswer | 'open' | 'free'
 
-export interface Settling {
+export interface SettlingKey {
   /** The answer for the key may leave. */
   settled(): void
 }
-const NOT_ANSWERED: Settling = { settled: () => undefined }
+const NOT_ANSWERED: SettlingKey = { settled: () => undefined }
 
 /** What the requests with keys have in common. */
 interface Claimed {
   readonly logged: LoggedRecords
   /** Ends a claim. */
-  settle(records: KeyedRecords, outcome: KeyOutcome, settling: Settling): void
+  settle(records: KeyedRecords, outcome: KeyOutcome, settling: SettlingKey): void
 }
 
 /** One letter for each record of the request, as `persistedText` has them. */
@@ -145,7 +145,7 @@ export class ClaimedKey {
    * @param persisted whether the records are in Kafka, as in the header of the answer
    * @param settling called when the answer may leave
    */
-  answered(answer: KeptAnswer, persisted: string, settling: Settling): void {
+  answered(answer: KeptAnswer, persisted: string, settling: SettlingKey): void {
     if (this.#isEnded) {
       settling.settled()
       return

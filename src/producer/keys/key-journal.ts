@@ -47,7 +47,7 @@ interface KeyFile {
 }
 
 /** A frame that is not written yet. */
-interface Waiting {
+interface WaitingFrame {
   readonly key: KeyName
   readonly news: KeyNews
   readonly isObsolete?: (() => boolean) | undefined
@@ -70,7 +70,7 @@ export class KeyJournal {
   #lastId = 0
   /** Of all files. */
   sizeBytes = 0
-  #waiting: Waiting[] = []
+  #waiting: WaitingFrame[] = []
   #isScheduled = false
   #syncTimer: NodeJS.Timeout | undefined
   /** All records of the durable log that have a key and a lower sequence are in the journal, or wait to be written. */
@@ -177,7 +177,7 @@ export class KeyJournal {
   }
 
   /** Frames stay in their order: a frame says that all before it are in the journal. */
-  #failed(all: readonly Waiting[], error: unknown): void {
+  #failed(all: readonly WaitingFrame[], error: unknown): void {
     this.#leave()
     this.#options.onFailure(error)
     const { maxWaiting = MAX_WAITING } = this.#options
@@ -193,7 +193,7 @@ export class KeyJournal {
     for (const { written } of all) written?.(undefined)
   }
 
-  #write(all: readonly Waiting[], places: (AnswerPlace | undefined)[]): void {
+  #write(all: readonly WaitingFrame[], places: (AnswerPlace | undefined)[]): void {
     if (this.#open === undefined || this.#files.get(this.#open.id)!.sizeBytes >= this.#options.fileBytes) this.begin()
     const { id, file } = this.#open!
     const about = this.#files.get(id)!

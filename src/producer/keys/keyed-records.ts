@@ -46,7 +46,7 @@ export interface StoredRecords {
  *   open       the outcomes of its records were not known for the answer; a request that comes again gets them
  *   answered   its answer is being written
  */
-type KeyState = 'busy' | 'open' | 'answered'
+type StateOfKey = 'busy' | 'open' | 'answered'
 
 /**
  * One key, and the records that were accepted for it. They are known by their index in the request: a request that comes again
@@ -54,7 +54,7 @@ type KeyState = 'busy' | 'open' | 'answered'
  */
 export class KeyedRecords {
   readonly key: KeyName
-  state: KeyState = 'busy'
+  state: StateOfKey = 'busy'
   answer: KeptAnswer | undefined
   #waiters: Waiters | undefined
   /** Their sequences in the durable log, by index. */

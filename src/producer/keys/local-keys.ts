@@ -1,6 +1,6 @@
 import type { LogDirectory } from '../log/files.js'
 import { AnsweredKeys, isPlace } from './answered-keys.js'
-import { ClaimedKey, type KeyOutcome, type Settling } from './claimed-key.js'
+import { ClaimedKey, type KeyOutcome, type SettlingKey } from './claimed-key.js'
 import type { KeptAnswer, KeyName, ReadFrame } from './key-frames.js'
 import { KeyJournal } from './key-journal.js'
 import { KeySpace } from './key-space.js'
@@ -182,7 +182,7 @@ export class LocalKeys {
   }
 
   /** Ends a claim. @param settling called when an answer that is kept on disk survives the death of the process */
-  settle(records: KeyedRecords, settlement: KeyOutcome, settling: Settling): void {
+  settle(records: KeyedRecords, settlement: KeyOutcome, settling: SettlingKey): void {
     if (settlement === 'open') {
       records.state = 'open'
       this.#wake(records, settling)
@@ -216,7 +216,7 @@ export class LocalKeys {
     })
   }
 
-  #wake(records: KeyedRecords, settling: Settling): void {
+  #wake(records: KeyedRecords, settling: SettlingKey): void {
     settling.settled()
     records.changed()
   }

@@ -13,7 +13,7 @@ import { type LogRefusal, type LogStats, refuse, tooMuchWaits } from './availabi
 import type { DestinationBacklog, DestinationSearch, FoundDestinations } from './backlog.js'
 import type { DeadLetterReason } from './dead-letters.js'
 import { entrySizeBytes, MAX_DESTINATION_BYTES, type StoredEntry, writeUnstamped } from './entry.js'
-import type { LogReadRequest, ReadResult } from './entry-reader.js'
+import type { LogReadRequest, ReadEntries } from './entry-reader.js'
 import type { LogHost } from './log-host.js'
 import type { CommitResult, KnownEntries, Note } from './log-store.js'
 import { type LoggedRecord, loggedRecordBytes, writeLoggedRecord } from './logged-record.js'
@@ -55,7 +55,7 @@ export interface AppendResult {
   readonly bytes: Buffer
 }
 
-interface Waiter {
+interface AppendWaiter {
   readonly entryCount: number
   /** Where its entries are: the number of the group's chunk, and their position in it. */
   readonly chunk: number
@@ -73,7 +73,7 @@ const MAX_KEPT_DESTINATIONS = 10_000
  */
 export class DurableLog {
   readonly #options: DurableLogOptions
-  readonly #groups = new AppendGroups<Waiter>()
+  readonly #groups = new AppendGroups<AppendWaiter>()
   readonly #completions: Completions
   /** The outcomes of these completions. */
   readonly #rows = new OutcomeRows()
@@ -232,7 +232,7 @@ export class DurableLog {
   }
 
   /** Entries that are not completed, in order. Bodies are records as `readLoggedRecord` reads them. */
-  async read(request: LogReadRequest): Promise<ReadResult> {
+  async read(request: LogReadRequest): Promise<ReadEntries> {
     const { entries, ...place } = await this.#options.host.call('read', request)
     return { ...place, entries: entries.map(withBuffer) }
   }
@@ -339,7 +339,10 @@ const usedBytes = ({ bytes, usedBytes }: Chunk): Buffer => bytes.subarray(0, use
 
 const NOTHING = Buffer.alloc(0)
 
-function settle(waiters: readonly Waiter[], { firstSequence, committedCount, refusal, memory }: CommitResult): void {
+function settle(
+  waiters: readonly AppendWaiter[],
+  { firstSequence, committedCount, refusal, memory }: CommitResult
+): void {
   let first = firstSequence
   let left = committedCount
   for (const { entryCount, chunk, offset, sizeBytes, settle } of waiters) {

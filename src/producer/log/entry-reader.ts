@@ -14,7 +14,7 @@ export interface LogReadRequest {
   readonly destinations?: ReadonlyMap<string, number> | undefined
 }
 
-export interface ReadResult {
+export interface ReadEntries {
   readonly entries: readonly StoredEntry[]
   /** Where to continue: all requested entries before this sequence have been returned. */
   readonly nextSequence: number
@@ -23,10 +23,10 @@ export interface ReadResult {
 }
 
 /** Reads one piece of the log. */
-export type ReadLog = (request: LogReadRequest) => Promise<ReadResult>
+export type ReadLog = (request: LogReadRequest) => Promise<ReadEntries>
 
 /** Entries of one segment that are read at once, because they lie together. */
-interface Run {
+interface EntryRun {
   /** Places in the index, rising. Empty when no requested entry was found. */
   readonly members: readonly number[]
   readonly offset: number
@@ -73,7 +73,7 @@ export class LogReader {
   }
 
   /** @throws UnreadableSegment */
-  read(request: LogReadRequest, endSequence: number): ReadResult {
+  read(request: LogReadRequest, endSequence: number): ReadEntries {
     const entries: StoredEntry[] = []
     let [nextSequence, bytesLeft, stepsLeft] = [request.fromSequence, request.maxBytes, MAX_STEPS]
     for (let at = segmentIndexOf(this.#segments, nextSequence); at < this.#segments.length; at++) {
@@ -103,7 +103,7 @@ export class LogReader {
    * @returns finds the first wanted entry at or behind a place within so many places, and those that lie close behind it.
    * The first one is whole in any case
    */
-  #runsOf(segment: LogSegment, request: LogReadRequest): (from: number, steps: number, maxBytes: number) => Run {
+  #runsOf(segment: LogSegment, request: LogReadRequest): (from: number, steps: number, maxBytes: number) => EntryRun {
     const index = this.#indexes.of(segment)
     /** The lowest sequence that is wanted of each destination, by its number, as far as they were met. */
     const wanted: number[] = []
@@ -126,7 +126,7 @@ export class LogReader {
   }
 
   /** The entries of a run; those that are damaged are told, and left out. */
-  #readRun(segment: LogSegment, { members, offset, endBytes }: Run): Extract<DecodedEntry, { type: 'entry' }>[] {
+  #readRun(segment: LogSegment, { members, offset, endBytes }: EntryRun): Extract<DecodedEntry, { type: 'entry' }>[] {
     const index = this.#indexes.of(segment)
     const bytes = readable(segment, () =>
       withFile(this.#directory, segment.name, file => file.read(offset, endBytes - offset))

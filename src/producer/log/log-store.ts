@@ -12,7 +12,7 @@ import {
   openRunsBetween,
   searchDestinations
 } from './backlog.js'
-import { LogReader, type LogReadRequest, type ReadResult } from './entry-reader.js'
+import { LogReader, type LogReadRequest, type ReadEntries } from './entry-reader.js'
 import { type LogDirectory, withFile } from './files.js'
 import { checkFormat, writeFormat } from './format-file.js'
 import { LogAppender, type LogAppenderOptions } from './log-appender.js'
@@ -243,7 +243,7 @@ export class LogStore {
   }
 
   /** Entries that are not completed, in the order of their sequences. */
-  read(request: LogReadRequest): ReadResult {
+  read(request: LogReadRequest): ReadEntries {
     const damagedBefore = this.#damagedEntries
     const result = this.#reading(() => this.#reader.read(request, this.#appender.endSequence))
     if (this.#damagedEntries > damagedBefore) this.#segments.removeFinished()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import { performanceClock } from '../../core/clocks.js'
 import { messageOf } from '../../core/node-errors.js'
-import type { ReadResult } from './entry-reader.js'
+import type { ReadEntries } from './entry-reader.js'
 import { type LogCallName, LogCore } from './log-host.js'
 import type { CommitResult, LogStoreOptions } from './log-store.js'
 import { NodeDirectory } from './node-files.js'
@@ -56,7 +56,7 @@ function movedWith(name: LogCallName, value: unknown): ArrayBuffer[] {
     name === 'commit'
       ? (value as CommitResult).memory
       : name === 'read'
-        ? (value as ReadResult).entries.map(({ body }) => body)
+        ? (value as ReadEntries).entries.map(({ body }) => body)
         : []
   return [...new Set(all.map(({ buffer }) => buffer as ArrayBuffer))]
 }

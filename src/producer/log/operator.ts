@@ -41,7 +41,7 @@ export function existingLogs(directory: string): readonly ExistingLog[] {
 /** Whether a running process has the log open. */
 export const isInUse = ({ path }: LogDirectory): Promise<boolean> => isLocked(path)
 
-type Report = LogStoreOptions['report']
+type ReportOfStore = LogStoreOptions['report']
 
 /**
  * Puts dead letters back into a log, or forgets them for good.
@@ -52,7 +52,7 @@ type Redrive = (
   log: ExistingLog,
   settings: WalSettings,
   which: Selection,
-  report: Report,
+  report: ReportOfStore,
   tell?: TellProgress
 ) => Promise<RedriveResult>
 
@@ -70,14 +70,14 @@ export const discard: Redrive = (log, settings, which, report) =>
 export const salvage = (
   log: ExistingLog,
   settings: WalSettings,
-  report: Report,
+  report: ReportOfStore,
   tell: TellProgress
 ): Promise<readonly SalvagedSegment[]> => withOwnLog(log, settings, report, options => salvageLog(options, tell))
 
 async function withOwnLog<T>(
   { directory }: ExistingLog,
   settings: WalSettings,
-  report: Report,
+  report: ReportOfStore,
   use: (options: LogStoreOptions) => T
 ): Promise<T> {
   const lock = await lockLog(directory.path, () => undefined)

@@ -15,13 +15,13 @@ const LINE_END = 0x0a
 const LINE = /^(.*) ([0-9a-f]{8})$/s
 
 /** What rows of a file have in common. A row names its place by number. */
-type Place =
+type RowPlace =
   | readonly [number: number, destination: string, partition: number, sinceMs: number]
   /** A dead letter: the place of one row only. */
   | readonly [number: number, destination: string, code: string, message: string, diedAtMs: number, persisted: string]
 
 interface KnownPlace {
-  readonly place: Place
+  readonly place: RowPlace
   /** Checksums of its rows start with it. */
   readonly crc: number
 }
@@ -90,7 +90,7 @@ export class OutcomeFile {
    * @throws when the disk does; the file must not be used again then
    */
   write(outcomes: readonly EntryOutcome[]): void {
-    const places: Place[] = []
+    const places: RowPlace[] = []
     const sorted = outcomes.toSorted((one, other) => one.sequence - other.sequence)
     const runs: { readonly first: number; readonly bytes: Buffer }[] = []
     for (let at = 0; at < sorted.length; ) {
@@ -106,7 +106,7 @@ export class OutcomeFile {
     for (const { first, bytes } of runs) this.#rows.write(bytes, (first % ROWS_PER_FILE) * ROW_BYTES)
   }
 
-  #append(places: readonly Place[]): void {
+  #append(places: readonly RowPlace[]): void {
     if (places.length === 0) return
     this.#areLinesDirty = true
     const texts = places.map(place => JSON.stringify(place))
@@ -116,7 +116,7 @@ export class OutcomeFile {
   }
 
   /** @param places get the place of the outcome, where it is new */
-  #encode(outcome: EntryOutcome, row: Buffer, at: number, places: Place[]): void {
+  #encode(outcome: EntryOutcome, row: Buffer, at: number, places: RowPlace[]): void {
     let number: number
     if (outcome.type === 'deadLetter') {
       const { destination, code, message, diedAtMs, persisted = '' } = outcome
@@ -136,7 +136,7 @@ export class OutcomeFile {
   }
 
   /** @returns the number of the place */
-  #add(place: Place): number {
+  #add(place: RowPlace): number {
     const [number, destination] = place
     this.#places[number] = { place, crc: this.#crcOf(JSON.stringify(place)) }
     if (place.length === 4) {
@@ -215,7 +215,7 @@ export class OutcomeFile {
 
 const hexOf = (crc: number): string => crc.toString(16).padStart(8, '0')
 
-function decode(place: Place, sequence: number, bytes: Buffer, at: number): EntryOutcome {
+function decode(place: RowPlace, sequence: number, bytes: Buffer, at: number): EntryOutcome {
   if (place.length === 4) {
     const [, destination, partition, sinceMs] = place
     const [offset, timestampMs] = [bytes.readUIntBE(at + 2, 6) - 1, sinceMs + bytes.readUInt32BE(at + 8)]

@@ -52,7 +52,7 @@ export interface LogThreadDeps {
   readonly worker?: URL | undefined
 }
 
-interface Waiter {
+interface AnswerWaiter {
   readonly resolve: (value: never) => void
   readonly reject: (error: Error) => void
 }
@@ -79,7 +79,7 @@ class LogThread implements LogHost {
   readonly #deps: LogThreadDeps
   readonly #worker: Worker
   /** Those who wait for answers, in the order of their calls. */
-  readonly #waiters: Waiter[] = []
+  readonly #waiters: AnswerWaiter[] = []
   #end: Error | undefined
   /** True before the log is open and while it closes: the thread may then end without that being a crash. */
   #mayEnd = true

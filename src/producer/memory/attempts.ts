@@ -30,9 +30,9 @@ export class Attempts {
   readonly #log: Logger
   /** Attempts with the present batch. */
   count = 0
-  #awaited: Attempt | undefined
+  #awaited: SendAttempt | undefined
   /** The object of an attempt that is over for the Router, too; for the next one. */
-  #spare: Attempt | undefined
+  #spare: SendAttempt | undefined
   #sentAt = 0
   #reason = 'it was waiting to be sent'
   /** The last answer was that the leader does not know the partition. */
@@ -67,7 +67,7 @@ export class Attempts {
 
   /** The batch as the Router takes it. Its answer is awaited from now on; answers to earlier attempts are ignored. */
   send(batch: NumberedBatch, nowMs: number): SealedBatch {
-    const sealed = this.#spare ?? new Attempt(this.#partition, this)
+    const sealed = this.#spare ?? new SendAttempt(this.#partition, this)
     this.#spare = undefined
     sealed.batch = batch
     sealed.sizeBytes = batch.sentSizeBytes
@@ -197,7 +197,7 @@ interface NumberedBatch {
 const NO_BATCH: NumberedBatch = { bytes: Buffer.alloc(0), sentSizeBytes: 0 }
 
 /** One attempt to send a batch, in the form in which the Router receives it. */
-class Attempt implements SealedBatch {
+class SendAttempt implements SealedBatch {
   readonly topic: string
   readonly partition: number
   batch = NO_BATCH

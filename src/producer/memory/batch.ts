@@ -36,7 +36,7 @@ const STAMP_AFTER_MS = 1_000
 const sealing: { -readonly [Name in keyof SealOptions]: SealOptions[Name] } = { ...noProducer, codec: 'none' }
 
 /** `timeoutMs`: how long a batch is sent again; infinite: until Kafka has it. */
-export type BatchOptions = Pick<SenderSettings, 'compression' | 'timeoutMs' | 'transactionalId'>
+export type BatchSettings = Pick<SenderSettings, 'compression' | 'timeoutMs' | 'transactionalId'>
 
 /**
  * Records of one partition that are sent together, and the request that each belongs to. Open: records are written into
@@ -45,7 +45,7 @@ export type BatchOptions = Pick<SenderSettings, 'compression' | 'timeoutMs' | 't
  */
 export class Batch extends BatchRows {
   #writer: RecordBatchWriter
-  readonly #options: BatchOptions
+  readonly #options: BatchSettings
   #withdrawn = 0
   #bytes: Buffer | undefined
   /** The producer id, epoch and sequence in the sealed bytes. */
@@ -68,7 +68,7 @@ export class Batch extends BatchRows {
    *   decides whether the batch is too large.
    * @param batchBuffers absent: fresh memory
    */
-  constructor(options: BatchOptions, maxBytes = Number.POSITIVE_INFINITY, batchBuffers?: BatchBufferPool) {
+  constructor(options: BatchSettings, maxBytes = Number.POSITIVE_INFINITY, batchBuffers?: BatchBufferPool) {
     super()
     this.#options = options
     this.#writer = new RecordBatchWriter(maxBytes, batchBuffers)
@@ -369,7 +369,7 @@ export interface SentRecord {
   readonly acceptedAtMs: number
 }
 
-export function sentBatch(records: readonly SentRecord[], receiver: OutcomeReceiver, options: BatchOptions): Batch {
+export function sentBatch(records: readonly SentRecord[], receiver: OutcomeReceiver, options: BatchSettings): Batch {
   const batch = new Batch(options)
   for (const { record, timestampMs, index } of records) batch.append(record, timestampMs, receiver, index)
   batch.maybeWritten = true

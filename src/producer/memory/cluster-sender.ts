@@ -2,7 +2,7 @@ import type { ClusterChange } from '../../core/model.js'
 import { BatchBufferPool } from '../../kafka/record-batch-writer.js'
 import type { DeliveryDeps } from './delivery.js'
 import { LogSearch } from './log-search.js'
-import { type Identity, type IdentityWaiters, type IdRefusal, ProducerIdentity } from './numbering.js'
+import { type IdentityWaiters, type IdRefusal, type NumberingIdentity, ProducerIdentity } from './numbering.js'
 import { OwnTime } from './own-time.js'
 import type { PartitionProducer } from './partition-producer.js'
 import { type ClusterState, newCounters, type SharedByPartitions } from './partition-producer-deps.js'
@@ -18,7 +18,7 @@ export interface ClusterSenderOptions extends Pick<PartitionScheduleOptions, 'be
   /** Brokers refuse to give these partitions a producer id. */
   readonly identityRefused: IdentityWaiters['refused']
   /** Absent: the sender asks the brokers for a producer id. */
-  readonly identity?: Identity | undefined
+  readonly identity?: NumberingIdentity | undefined
 }
 
 /**
@@ -29,7 +29,7 @@ export class ClusterSender implements ClusterState {
   readonly schedule: PartitionSchedule
   /** What all of its partitions have in common. */
   readonly shared: SharedByPartitions
-  readonly #identity: Identity
+  readonly #identity: NumberingIdentity
   readonly #written: LogSearch
   readonly #awayBecause: DeliveryDeps['awayBecause']
   clusterId: string | undefined

@@ -32,7 +32,7 @@ import { type KeyTag, MemoryPendingProduce, type PendingProduce, type Row } from
 import { checkProduceCall, checkRecord } from './record-checks.js'
 import { toDeliverySettings } from './settings.js'
 import { type MemoryDeps, Topic } from './topic.js'
-import { TopicTable } from './topic-table.js'
+import { ProducedTopics } from './topic-table.js'
 import type { TopicView, TroubledPartition } from './topic-view.js'
 import { persistedOf } from './verdict.js'
 import { CapacityLines, roughSizeOf } from './waiting-records.js'
@@ -49,7 +49,7 @@ const MOST_IN_A_ROW = 256
 export class MemoryDelivery implements Delivery {
   readonly #deps: MemoryDeps
   readonly #sender: ClusterSender
-  readonly #topics: TopicTable
+  readonly #topics: ProducedTopics
   readonly #budget: Budget
   readonly #capacityQueues: CapacityLines
   readonly #metrics: DeliveryMetrics
@@ -89,7 +89,7 @@ export class MemoryDelivery implements Delivery {
       capacityQueues: this.#capacityQueues,
       waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
     }
-    this.#topics = new TopicTable(deps.router, this.#deps, topic => this.#forgotten(topic))
+    this.#topics = new ProducedTopics(deps.router, this.#deps, topic => this.#forgotten(topic))
     this.#metrics = new DeliveryMetrics(deps.metrics, settings.maxBytes)
     this.#losses = deps.losses ?? new Losses(deps)
     this.#receipts = deps.receipts

@@ -116,7 +116,7 @@ export class PartitionNumbering {
 }
 
 /** Numbers for all partitions of one delivery. */
-export interface Identity extends Numbers {
+export interface NumberingIdentity extends Numbers {
   /** A partition's producer is forgotten. A later one must not repeat its sequences. */
   retired(numbering: Numbering): void
   /** In the new cluster the id may belong to another producer. */
@@ -146,7 +146,7 @@ export interface IdentityWaiters {
  * The producer id of this process. It is requested when the first batch is ready, and until brokers grant it. Partitions that
  * are ready wait for it.
  */
-export class ProducerIdentity implements Identity {
+export class ProducerIdentity implements NumberingIdentity {
   readonly #router: ActorRef<RouterMessage>
   readonly #settings: DeliverySettings
   readonly #random: () => number

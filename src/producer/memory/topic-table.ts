@@ -12,7 +12,7 @@ const IDLE_TOPICS_KEPT_AGES = 10
 const UNUSED_CHECKS = 20
 
 /** All topics that requests have produced to. The Router sends news of them. */
-export class TopicTable {
+export class ProducedTopics {
   readonly #deps: TopicDeps
   readonly #topics = new Map<string, Topic>()
   readonly #onForgotten: (topic: Topic) => void

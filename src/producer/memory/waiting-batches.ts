@@ -1,6 +1,6 @@
 import type { MonotonicClock, Persisted, ProduceRecord, RecordFailure } from '../../core/model.js'
 import { type BatchBufferPool, sizeOfEncodedRecord } from '../../kafka/record-batch-writer.js'
-import { Batch, type BatchOptions } from './batch.js'
+import { Batch, type BatchSettings } from './batch.js'
 import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
@@ -168,7 +168,7 @@ export class WaitingBatches {
 const LONE_RECORD_SLACK_BYTES = 256
 
 /** A batch for one record above the size limit of batches. Kafka decides whether it is too large. */
-export function loneBatch(record: ProduceRecord, options: BatchOptions, batchBuffers: BatchBufferPool): Batch {
+export function loneBatch(record: ProduceRecord, options: BatchSettings, batchBuffers: BatchBufferPool): Batch {
   const maxBytes = sizeOfEncodedRecord(record.key, record.value, record.headers) + LONE_RECORD_SLACK_BYTES
   return new Batch(options, maxBytes, batchBuffers)
 }

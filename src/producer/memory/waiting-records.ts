@@ -15,7 +15,7 @@ const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
   headers.reduce((sum, { key, value }) => sum + key.length + lengthOf(value), 0)
 
 /** Called with what is not held any more before its callers hear of it: they may send others at once. */
-type Left = (bytes: number, records: number) => void
+type TellLeft = (bytes: number, records: number) => void
 
 /** Records of one topic that wait until its partitions are known, in order. */
 export class WaitingRecords {
@@ -69,15 +69,15 @@ export class WaitingRecords {
     return all
   }
 
-  /** Fails records whose deadline has passed. @param left see {@link Left} @returns how many */
-  expire(nowMs: number, failure: RecordFailure, left?: Left): number {
+  /** Fails records whose deadline has passed. @param left see {@link TellLeft} @returns how many */
+  expire(nowMs: number, failure: RecordFailure, left?: TellLeft): number {
     if (this.#earliestDeadlineAt > nowMs) return 0
     const fail = ({ pendingProduce, index, record }: Arrival): void => pendingProduce.fail(index, failure, record.topic)
     return this.#takeOut(({ deadlineAt }) => deadlineAt <= nowMs, fail, left)
   }
 
-  /** Fails the records of a request. @param left see {@link Left} @returns how many */
-  withdraw(of: MemoryPendingProduce, failure: RecordFailure, left?: Left): number {
+  /** Fails the records of a request. @param left see {@link TellLeft} @returns how many */
+  withdraw(of: MemoryPendingProduce, failure: RecordFailure, left?: TellLeft): number {
     return this.#takeOut(
       pendingProduce => pendingProduce === of,
       ({ index }) => of.fail(index, failure),
@@ -88,7 +88,7 @@ export class WaitingRecords {
   #takeOut(
     isOver: (pendingProduce: MemoryPendingProduce) => boolean,
     fail: (one: Arrival) => void,
-    left?: Left
+    left?: TellLeft
   ): number {
     const leaving = this.#deferred.filter(({ pendingProduce }) => isOver(pendingProduce))
     if (leaving.length === 0) return 0

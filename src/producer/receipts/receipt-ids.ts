@@ -46,7 +46,7 @@ const BLOCK_BYTES = 16
 const MAX_KEPT_DIGESTS = 4_096
 
 /** How many records a request has, and which of them were accepted. `undefined`: all. */
-type Shape = Pick<ReceiptClaims, 'count'> & { readonly accepted?: readonly AcceptedRun[] | undefined }
+type ShapeOfRequest = Pick<ReceiptClaims, 'count'> & { readonly accepted?: readonly AcceptedRun[] | undefined }
 
 /**
  * The secret that authenticates receipts.
@@ -114,7 +114,7 @@ export class ReceiptKey {
 }
 
 /** An id without its number and tag, and the digest of what it says. */
-interface Draft {
+interface DraftId {
   readonly bytes: Buffer
   readonly digest: Buffer
 }
@@ -129,7 +129,7 @@ export class ReceiptIssuer {
   #padsFrom = Number.NEGATIVE_INFINITY
   #padsTo = Number.NEGATIVE_INFINITY
   /** The id of the last request with all of its records. */
-  #last: (Draft & { readonly principal: string; readonly count: number }) | undefined
+  #last: (DraftId & { readonly principal: string; readonly count: number }) | undefined
 
   constructor(key: ReceiptKey, kind: ReceiptKind, issuer: Uint8Array) {
     this.#key = key
@@ -147,7 +147,7 @@ export class ReceiptIssuer {
   }
 
   /** @returns `undefined`: its refused records are too scattered */
-  issue(principal: string, number: number, { count, accepted }: Shape): string | undefined {
+  issue(principal: string, number: number, { count, accepted }: ShapeOfRequest): string | undefined {
     const { bytes, digest } =
       accepted === undefined ? this.#plainOf(principal, count) : this.#draft(principal, count, accepted)
     const tagAt = bytes.length - TAG_BYTES
@@ -167,14 +167,14 @@ export class ReceiptIssuer {
     this.#pads = this.#key.pads(this.#issuer, number, count)
   }
 
-  #plainOf(principal: string, count: number): Draft {
+  #plainOf(principal: string, count: number): DraftId {
     const last = this.#last
     if (last?.count === count && last.principal === principal) return last
     this.#last = { principal, count, ...this.#draft(principal, count, undefined) }
     return this.#last
   }
 
-  #draft(principal: string, count: number, accepted: readonly AcceptedRun[] | undefined): Draft {
+  #draft(principal: string, count: number, accepted: readonly AcceptedRun[] | undefined): DraftId {
     const shape = encodeShape(count, accepted)
     const bytes = Buffer.concat([this.#plain, shape, Buffer.alloc(TAG_BYTES)])
     return { bytes, digest: this.#key.digest(principal, this.#kind, shape) }

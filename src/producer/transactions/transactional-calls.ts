@@ -13,8 +13,11 @@ export interface CallsDeps {
   readonly clock: MonotonicClock
 }
 
-type Kind = 'initTransactionalId' | 'addPartitionsToTxn' | 'addOffsetsToTxn' | 'endTxn' | 'txnOffsetCommit'
-type Call<Of extends Kind> = Omit<RequestOf<Of>, 'transactionalId' | 'timeoutMs' | 'requester'> & { readonly type: Of }
+type TransactionalKind = 'initTransactionalId' | 'addPartitionsToTxn' | 'addOffsetsToTxn' | 'endTxn' | 'txnOffsetCommit'
+type TransactionalCall<Of extends TransactionalKind> = Omit<
+  RequestOf<Of>,
+  'transactionalId' | 'timeoutMs' | 'requester'
+> & { readonly type: Of }
 
 /** A call that was refused, or not answered in time. */
 export interface FailedCall {
@@ -40,7 +43,7 @@ export const causeOf = ({
 const passing = codesOf('CONCURRENT_TRANSACTIONS')
 const passingForPartitions = codesOf('CONCURRENT_TRANSACTIONS', 'UNKNOWN_TOPIC_OR_PARTITION')
 const passingForOffsets = codesOf('CONCURRENT_TRANSACTIONS', 'REBALANCE_IN_PROGRESS')
-const isPassing = (kind: Kind, errorCode: number): boolean => {
+const isPassing = (kind: TransactionalKind, errorCode: number): boolean => {
   if (kind === 'addPartitionsToTxn') return passingForPartitions.has(errorCode)
   return (kind === 'txnOffsetCommit' ? passingForOffsets : passing).has(errorCode)
 }
@@ -77,7 +80,7 @@ export class TransactionalCalls {
   }
 
   /** @param until when its time is over; it is then answered `timedOut` */
-  ask<Of extends Kind>(call: Call<Of>, until: number): Promise<ResultOf<Of>> {
+  ask<Of extends TransactionalKind>(call: TransactionalCall<Of>, until: number): Promise<ResultOf<Of>> {
     const interruptions = this.#interruptions
     const isWanted = (): boolean => this.#interruptions === interruptions
     const asked = this.#last.then(() => this.#askUntil(call, until, isWanted))
@@ -85,7 +88,11 @@ export class TransactionalCalls {
     return asked
   }
 
-  async #askUntil<Of extends Kind>(call: Call<Of>, until: number, isWanted: () => boolean): Promise<ResultOf<Of>> {
+  async #askUntil<Of extends TransactionalKind>(
+    call: TransactionalCall<Of>,
+    until: number,
+    isWanted: () => boolean
+  ): Promise<ResultOf<Of>> {
     const { clock, router } = this.#deps
     const transactionalId = this.#transactionalId
     let last = { type: 'timedOut' } as ResultOf<Of>
@@ -108,10 +115,10 @@ export class TransactionalCalls {
 const mayArrive = ({ type, code }: FailedCall): boolean => type === 'timedOut' || code === 'shuttingDown'
 
 /** A coordinator that has decided on an end answers so until all markers are written. */
-const mayBeDone = (kind: Kind, { errorCode }: FailedCall): boolean =>
+const mayBeDone = (kind: TransactionalKind, { errorCode }: FailedCall): boolean =>
   kind === 'endTxn' && errorCode === errorCodes.CONCURRENT_TRANSACTIONS
 
-function isAskedAgain(kind: Kind, { type, errorCode, code, retriable }: FailedCall): boolean {
+function isAskedAgain(kind: TransactionalKind, { type, errorCode, code, retriable }: FailedCall): boolean {
   if (type !== 'failed') return false
   // Without a code of Kafka no byte was sent.
   return errorCode === undefined ? retriable === true && code !== 'shuttingDown' : isPassing(kind, errorCode)

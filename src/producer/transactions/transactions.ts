@@ -51,7 +51,7 @@ export function openTransactions(
 }
 
 /** The calls of one transactional id. */
-interface Turns {
+interface TurnsOfId {
   readonly producer: TransactionalProducer
   /** Resolves when the last call has left. */
   last: Promise<unknown>
@@ -70,7 +70,7 @@ export class Transactions {
   readonly #deps: TransactionalDeps
   readonly #maxResting: number
   /** In the order of their last use. */
-  readonly #turns = new Map<string, Turns>()
+  readonly #turns = new Map<string, TurnsOfId>()
   /** Ids that were fenced and rest, in the order of their last use. */
   readonly #fenced = new Set<string>()
   /** The functions in which the present code was begun, from the outer to the inner. */
@@ -111,7 +111,7 @@ export class Transactions {
       onAbort(this.#closing.signal, stopped('shuttingDown', 'was aborted, because the castellan is closed'))
     ]
     const turns = this.#turnsOf(id)
-    const turn = new Turn(turns, this.#deps.clock)
+    const turn = new CallTurn(turns, this.#deps.clock)
     const running = { id, isOver: false }
     try {
       await unlessAborted(turn.begins, stop.signal)
@@ -133,7 +133,7 @@ export class Transactions {
     work: () => Promise<Result>,
     stop: AbortSignal,
     until: number,
-    turn: Turn
+    turn: CallTurn
   ): Promise<Result> {
     const ignore = onAbort(stop, () => transaction.fail(stop.reason))
     try {
@@ -151,7 +151,7 @@ export class Transactions {
     }
   }
 
-  #turnsOf(id: string): Turns {
+  #turnsOf(id: string): TurnsOfId {
     this.#rest()
     const turns = this.#turns.get(id) ?? {
       producer: new TransactionalProducer(id, this.#deps, this.#fenced.has(id)),
@@ -203,15 +203,15 @@ export class Transactions {
 }
 
 /** The place of one call among those of its id. */
-class Turn {
+class CallTurn {
   /** Resolves when the calls before it have left. */
   readonly begins: Promise<unknown>
-  readonly #turns: Turns
+  readonly #turns: TurnsOfId
   readonly #clock: () => number
   readonly #held: Promise<unknown>[] = []
   #leave = (): void => undefined
 
-  constructor(turns: Turns, clock: () => number) {
+  constructor(turns: TurnsOfId, clock: () => number) {
     this.#turns = turns
     this.#clock = clock
     this.begins = turns.last

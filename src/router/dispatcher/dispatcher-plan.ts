@@ -27,7 +27,7 @@ interface GroupAdmissionOptions {
 }
 
 /** A processor that makes each call for one group. */
-type GroupProcessor = OperationProcessor & {
+type ProcessorOfGroup = OperationProcessor & {
   isEmptyFor(mayGo: MayGo): boolean
   nextCall(mayGo: MayGo): { readonly groupId: string } | undefined
 }
@@ -68,7 +68,7 @@ class GroupAdmission extends RoleAdmission {
     const turns = new GroupTurns(slowGroupCallMs, () => this.#look())
     const connections = Math.max(maxGroupConnections, LEAST_CONNECTIONS)
     this.connections = Array.from({ length: connections }, (_, at) =>
-      this.processors.map(processor => inTurns(processor as GroupProcessor, turns, at === 0))
+      this.processors.map(processor => inTurns(processor as ProcessorOfGroup, turns, at === 0))
     )
   }
 
@@ -82,7 +82,7 @@ class GroupAdmission extends RoleAdmission {
 }
 
 /** The processor for one connection. It only takes requests of groups that may use this connection. */
-function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean): QueueProcessor {
+function inTurns(processor: ProcessorOfGroup, turns: GroupTurns, isFirst: boolean): QueueProcessor {
   const mayGo: MayGo = Object.assign((groupId: string) => turns.mayGo(groupId, isFirst), {
     few: () => turns.few(isFirst)
   })
@@ -112,7 +112,7 @@ function inTurns(processor: GroupProcessor, turns: GroupTurns, isFirst: boolean)
 /** Maximum number of groups that are remembered as slow; the oldest is forgotten first. */
 const MAX_SLOW_GROUPS = 1_000
 
-interface Call {
+interface CallUnderWay {
   readonly timer: NodeJS.Timeout
   readonly isFirst: boolean
   isSlow: boolean
@@ -132,7 +132,7 @@ interface Call {
 export class GroupTurns {
   readonly #slowCallMs: number
   readonly #onChange: () => void
-  readonly #calls = new Map<string, Call>()
+  readonly #calls = new Map<string, CallUnderWay>()
   readonly #slow = new Set<string>()
   #isFirstHeld = false
 

@@ -84,13 +84,13 @@ export type BatchAnswer =
     }
 
 /** An operation: the fields of its requests, and its results besides a failure and a time-out. */
-interface Operation<Fields, Told> {
+interface RouterOperation<Fields, Told> {
   readonly fields: Fields
   readonly told: Told
 }
 
 /** An operation of a group. Failures keep Kafka's error code, because members react to the code. */
-type OfGroup<Fields, Told> = Operation<{ readonly groupId: string } & Fields, Told>
+type OfGroup<Fields, Told> = RouterOperation<{ readonly groupId: string } & Fields, Told>
 
 export interface GroupMembership {
   readonly memberId: string
@@ -121,7 +121,7 @@ type Success = { readonly type: 'success' }
  * An operation of a transaction, by the protocol before KIP-890. It is not sent again once its bytes may have been
  * written, because a late copy would count for the next transaction: without an answer the result is `timedOut`.
  */
-type OfTransaction<Fields, Told = Success> = Operation<{ readonly transactionalId: string } & Fields, Told>
+type OfTransaction<Fields, Told = Success> = RouterOperation<{ readonly transactionalId: string } & Fields, Told>
 
 /** The broker with which a share session is. */
 type AtNode<Call> = { readonly nodeId: number } & Omit<Call, keyof CallTimeLimit>
@@ -135,10 +135,10 @@ type AtNode<Call> = { readonly nodeId: number } & Omit<Call, keyof CallTimeLimit
  *   failed, without one          no byte of the call was written
  *   timedOut                     no answer came, although bytes may have been written
  */
-type OfSession<Call extends ShareSessionCall, Told> = Operation<AtNode<Call>, Success & Told>
+type OfSession<Call extends ShareSessionCall, Told> = RouterOperation<AtNode<Call>, Success & Told>
 
 /** The producer id of a transactional id, and the epoch that fences its former owners. */
-export interface TransactionalProducer {
+export interface NumberedProducer {
   readonly producerId: bigint
   readonly producerEpoch: number
 }
@@ -149,9 +149,9 @@ export interface TransactionalProducer {
  *
  * `validateOnly`: Kafka only checks the change.
  */
-type Change<Fields> = Operation<Fields & { readonly validateOnly: boolean }, Success>
+type Change<Fields> = RouterOperation<Fields & { readonly validateOnly: boolean }, Success>
 
-type OfPartition<Fields, Told> = Operation<
+type OfPartition<Fields, Told> = RouterOperation<
   { readonly topicPartition: TopicPartition } & Fields,
   Told | { readonly type: 'unknownTopicOrPartition' }
 >
@@ -162,7 +162,7 @@ type OfPartition<Fields, Told> = Operation<
  */
 interface Table {
   /** From delivery: asks any broker for a producer id. */
-  initProducerId: Operation<unknown, Success & { readonly producerId: bigint; readonly producerEpoch: number }>
+  initProducerId: RouterOperation<unknown, Success & { readonly producerId: bigint; readonly producerEpoch: number }>
 
   /** From the Router itself: finds the broker that coordinates a group or a transactional id, which is then `groupId`. Every broker can answer this request. */
   findCoordinator: OfGroup<{ readonly keyType: Coordinated }, Success & { readonly coordinator: BrokerNode }>
@@ -291,7 +291,7 @@ interface Table {
   >
 
   /** From the gateway: lists the groups that one broker coordinates. `brokerUnreachable`: it has left the cluster. */
-  listGroups: Operation<
+  listGroups: RouterOperation<
     {
       readonly nodeId: number
       /** True: groups without members are left out. Brokers before Kafka 2.6 list them nevertheless. */
@@ -301,7 +301,7 @@ interface Table {
   >
 
   /** This and all following operations are used by the verbs (src/verbs) only. */
-  describeCluster: Operation<
+  describeCluster: RouterOperation<
     unknown,
     {
       readonly type: 'success'
@@ -326,7 +326,7 @@ interface Table {
   }>
 
   /** `topicId` absent: the topic that has the name when the request arrives. */
-  deleteTopic: Operation<{ readonly topic: string; readonly topicId?: string | undefined }, Success>
+  deleteTopic: RouterOperation<{ readonly topic: string; readonly topicId?: string | undefined }, Success>
 
   /** `total`: the number of partitions that the topic then has. */
   createPartitions: Change<{ readonly topic: string; readonly total: number }>
@@ -337,7 +337,7 @@ interface Table {
   /** Deletes a group that has no members, with its offsets. */
   deleteGroup: OfGroup<unknown, Success>
 
-  describeConfigs: Operation<
+  describeConfigs: RouterOperation<
     {
       /** All of one type. Resources of type `broker` have one name, that of the broker that is asked. */
       readonly resources: readonly ConfigResourceId[]
@@ -358,10 +358,10 @@ interface Table {
   }>
 
   /** The entries of access control lists that a filter selects. */
-  describeAcls: Operation<{ readonly filter: AclFilter }, Success & { readonly entries: readonly AclEntry[] }>
+  describeAcls: RouterOperation<{ readonly filter: AclFilter }, Success & { readonly entries: readonly AclEntry[] }>
 
   /** What Castellan may do with topics. `topics` null: all. */
-  fetchTopicOperations: Operation<
+  fetchTopicOperations: RouterOperation<
     { readonly topics: readonly string[] | null },
     /** Topics that do not exist are absent, and so are all topics where the broker does not report operations. */
     Success & { readonly operations: ReadonlyMap<string, readonly AclOperation[]> }
@@ -384,23 +384,23 @@ interface Table {
 
   /** This and all following operations are used by transactions only. `current` absent: the id is opened. */
   initTransactionalId: OfTransaction<
-    { readonly transactionTimeoutMs: number; readonly current: TransactionalProducer | undefined },
-    Success & TransactionalProducer
+    { readonly transactionTimeoutMs: number; readonly current: NumberedProducer | undefined },
+    Success & NumberedProducer
   >
 
   addPartitionsToTxn: OfTransaction<{
-    readonly producer: TransactionalProducer
+    readonly producer: NumberedProducer
     readonly partitions: readonly TopicPartition[]
   }>
 
-  addOffsetsToTxn: OfTransaction<{ readonly producer: TransactionalProducer; readonly group: string }>
+  addOffsetsToTxn: OfTransaction<{ readonly producer: NumberedProducer; readonly group: string }>
 
-  endTxn: OfTransaction<{ readonly producer: TransactionalProducer; readonly isCommit: boolean }>
+  endTxn: OfTransaction<{ readonly producer: NumberedProducer; readonly isCommit: boolean }>
 
   txnOffsetCommit: OfGroup<
     {
       readonly transactionalId: string
-      readonly producer: TransactionalProducer
+      readonly producer: NumberedProducer
       readonly member: GroupMembership
       readonly offsets: readonly (TopicPartition & {
         readonly offset: Offset
@@ -468,13 +468,13 @@ interface Table {
 }
 
 /** A partition in the answer to a fetch of a share session. */
-export type SharePartition = ShareFetchResponse['partitions'][number]
+export type SharePartitionAnswer = ShareFetchResponse['partitions'][number]
 
 /** No coordinator knows such a group. */
 type NotFound = { readonly type: 'notFound' }
 type DescribedGroup = DescribeGroupsResponse['groups'][number]
 
-type ResultIn<Of extends Operation<unknown, unknown>> = Of['told'] | TimedOut | Failure
+type ResultIn<Of extends RouterOperation<unknown, unknown>> = Of['told'] | TimedOut | Failure
 export type InternalOperations = {
   readonly [Kind in keyof Table]: {
     readonly request: Request<ResultIn<Table[Kind]>> & { readonly type: Kind } & Table[Kind]['fields']

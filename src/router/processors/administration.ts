@@ -258,19 +258,19 @@ const repeated = codesOf(
 const doubtful = codesOf('REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION')
 const describedCodes = codesOf('NONE', 'UNKNOWN_TOPIC_OR_PARTITION')
 
-export interface Answer {
+export interface AnswerWithError {
   readonly errorCode: number
   readonly errorMessage: string | null
 }
 
 /** @param isRepeatable the change may be sent again although an attempt may have made it, or may make it yet */
-function outcomeOfChange(answer: Answer | undefined, isRepeatable: boolean): ChangeOutcome {
+function outcomeOfChange(answer: AnswerWithError | undefined, isRepeatable: boolean): ChangeOutcome {
   if (answer?.errorCode === errorCodes.NONE) return SUCCESS
   if (!isRepeatable && (answer === undefined || doubtful.has(answer.errorCode))) return IN_DOUBT
   return answer === undefined ? 'retryLater' : outcomeOfError(answer)
 }
 
-function outcomeOfError({ errorCode, errorMessage }: Answer): Failure | 'notController' | 'retryLater' {
+function outcomeOfError({ errorCode, errorMessage }: AnswerWithError): Failure | 'notController' | 'retryLater' {
   if (errorCode === errorCodes.NOT_CONTROLLER) return 'notController'
   return repeated.has(errorCode) ? 'retryLater' : kafkaFailure(errorCode, errorMessage)
 }

@@ -1,6 +1,6 @@
 import { Fifo } from '../../core/fifo.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
-import type { Partition } from '../requests/partition.js'
+import type { PartitionOfRequest } from '../requests/partition.js'
 
 export type BatchRequest = OpenRequest<'produceBatch'>
 
@@ -19,7 +19,7 @@ export interface BatchesCall {
 const MOST_PER_CALL = 2_000
 
 /** Says for each waiting partition whether it belongs to the same call as the first one. */
-export type CallOf = (first: Partition) => (partition: Partition) => boolean
+export type CallOf = (first: PartitionOfRequest) => (partition: PartitionOfRequest) => boolean
 
 /** Recalled batches may wait in a queue until there are so many, and as many as others. */
 const MOST_RECALLED = 16

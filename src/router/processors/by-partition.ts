@@ -8,7 +8,7 @@ import { RequestQueue } from './request-queue.js'
 
 type PartitionKind = 'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd' | 'fetchEpochEnd' | 'fetchOrigins'
 
-interface PartitionAnswer {
+interface AnswerOfPartition {
   readonly topic: string
   readonly partition: number
   readonly errorCode: number
@@ -42,7 +42,7 @@ interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
 
 /** The part `createProcessor` of an operation that asks a leader about partitions. */
 export const askingPartitions =
-  <Kind extends PartitionKind, Response, Answer extends PartitionAnswer>(
+  <Kind extends PartitionKind, Response, Answer extends AnswerOfPartition>(
     kind: Kind,
     question: PartitionQuestion<Kind, Response, Answer>
   ) =>
@@ -63,7 +63,7 @@ export const ofPartition = {
  * first. Waiting requests share a call. No request joins a call in flight, because its answer must cover all records
  * written before the request, and the broker may have answered the call earlier.
  */
-class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends PartitionAnswer>
+class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends AnswerOfPartition>
   implements OperationProcessor
 {
   readonly name: Kind

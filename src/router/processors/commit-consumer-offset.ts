@@ -11,9 +11,9 @@ import { toStoredMetadata } from './fetch-consumer-offset.js'
 import { type GroupCall, GroupProcessor } from './group-processor.js'
 import type { ProcessorContext, Returned } from './queue-processor.js'
 
-type Kind = 'commitConsumerOffset'
-export type Commit = OpenRequest<Kind>
-type PartitionAnswer = OffsetCommitResponse['partitions'][number]
+type CommitKind = 'commitConsumerOffset'
+export type OpenCommit = OpenRequest<CommitKind>
+type CommitAnswer = OffsetCommitResponse['partitions'][number]
 
 /** The protocol's values for a commit without a member. */
 const STAND_ALONE = { generationId: -1, memberId: '' }
@@ -25,19 +25,19 @@ const isSameMember = (one: GroupMembership | undefined, other: GroupMembership |
  * Sends commits to the coordinator. The Router submits at most one open commit per group and partition at a time, and
  * keeps the order of commits.
  */
-export class CommitConsumerOffsetProcessor extends GroupProcessor<Kind, PartitionAnswer, OffsetCommitResponse> {
+export class CommitConsumerOffsetProcessor extends GroupProcessor<CommitKind, CommitAnswer, OffsetCommitResponse> {
   readonly name = 'commitConsumerOffset'
 
   /** Drops the commits of the partition that were answered while they waited. */
-  override addToQueue(request: Commit): void {
+  override addToQueue(request: OpenCommit): void {
     const { groupId, topicPartition } = request.request
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     this.putBack(groupId, key, [...stillOpen(this.groups.get(groupId)?.get(key) ?? []), request])
   }
 
   /** Takes one commit of each partition, all of the same member; commits of other members go back into the queue. */
-  protected override taken(groupId: string, waiting: Map<string, Commit[]>): Map<string, readonly Commit[]> {
-    const taken = new Map<string, readonly Commit[]>()
+  protected override taken(groupId: string, waiting: Map<string, OpenCommit[]>): Map<string, readonly OpenCommit[]> {
+    const taken = new Map<string, readonly OpenCommit[]>()
     let member: GroupMembership | undefined
     for (const [key, commits] of waiting) {
       const commit = commits[0]!
@@ -52,7 +52,7 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<Kind, Partitio
     return taken
   }
 
-  send(client: BrokerClient, call: GroupCall<Kind>): Promise<OffsetCommitResponse> {
+  send(client: BrokerClient, call: GroupCall<CommitKind>): Promise<OffsetCommitResponse> {
     const commits = commitsOf(call)
     for (const commit of commits) commit.state.wasSent = true
     return client.offsetCommit({
@@ -69,12 +69,12 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<Kind, Partitio
     })
   }
 
-  override processResponse(call: GroupCall<Kind>, response: OffsetCommitResponse): readonly Returned[] {
+  override processResponse(call: GroupCall<CommitKind>, response: OffsetCommitResponse): readonly Returned[] {
     commitsOf(call).forEach(landed)
     return super.processResponse(call, response)
   }
 
-  override callFailed(call: GroupCall<Kind>): readonly OpenRequest[] {
+  override callFailed(call: GroupCall<CommitKind>): readonly OpenRequest[] {
     commitsOf(call).forEach(landed)
     return super.callFailed(call)
   }
@@ -84,8 +84,8 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<Kind, Partitio
   }
 
   protected settle(
-    commits: readonly Commit[],
-    _: PartitionAnswer,
+    commits: readonly OpenCommit[],
+    _: CommitAnswer,
     action: ErrorAction
   ): readonly Returned[] | undefined {
     if (action !== 'success') return undefined
@@ -93,17 +93,17 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<Kind, Partitio
     return []
   }
 
-  protected settleUnknown(commits: readonly Commit[]): readonly Returned[] {
+  protected settleUnknown(commits: readonly OpenCommit[]): readonly Returned[] {
     replyAll(commits, { type: 'unknownTopicOrPartition' })
     const { topic, partition } = commits[0]!.request.topicPartition
     return [{ reason: 'unknownTopicOrPartition', requests: [], topic, partition }]
   }
 }
 
-const commitsOf = ({ partitions }: GroupCall<Kind>): Commit[] => [...partitions.values()].flat()
+const commitsOf = ({ partitions }: GroupCall<CommitKind>): OpenCommit[] => [...partitions.values()].flat()
 
 /** The call that carried the commit has ended. */
-export function landed({ state, settled }: Commit): void {
+export function landed({ state, settled }: OpenCommit): void {
   state.inFlight = false
   if (settled) state.whenOver?.()
 }

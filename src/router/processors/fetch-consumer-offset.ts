@@ -29,23 +29,26 @@ const fromStoredMetadata = (stored: string | null, raw: boolean): string | undef
 /** With metadata, it is an offset that a client has set. */
 const NOTHING_STORED = -1
 
-type Kind = 'fetchConsumerOffset'
-type Waiters = readonly OpenRequest<Kind>[]
-type PartitionAnswer = OffsetFetchResponse['partitions'][number]
+type OffsetKind = 'fetchConsumerOffset'
+type OffsetWaiters = readonly OpenRequest<OffsetKind>[]
+type OffsetAnswer = OffsetFetchResponse['partitions'][number]
 
 /**
  * Asks the coordinator for committed offsets. No request joins a call in flight, because the answer of this call may be
  * older than a commit that was accepted before the request.
  */
-export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, PartitionAnswer, OffsetFetchResponse> {
+export class FetchConsumerOffsetProcessor extends GroupProcessor<OffsetKind, OffsetAnswer, OffsetFetchResponse> {
   readonly name = 'fetchConsumerOffset'
 
   /**
    * Takes the requests that require a stable offset, or those that do not: the latter would wait for a transaction as well.
    * The others go back into the queue.
    */
-  protected override taken(groupId: string, waiting: Map<string, OpenRequest<Kind>[]>): Map<string, Waiters> {
-    const taken = new Map<string, Waiters>()
+  protected override taken(
+    groupId: string,
+    waiting: Map<string, OpenRequest<OffsetKind>[]>
+  ): Map<string, OffsetWaiters> {
+    const taken = new Map<string, OffsetWaiters>()
     let isStable: boolean | undefined
     for (const [key, waiters] of waiting) {
       isStable ??= requiresStable(waiters[0]!)
@@ -57,7 +60,7 @@ export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, Partition
     return taken
   }
 
-  send(client: BrokerClient, { groupId, partitions }: GroupCall<Kind>): Promise<OffsetFetchResponse> {
+  send(client: BrokerClient, { groupId, partitions }: GroupCall<OffsetKind>): Promise<OffsetFetchResponse> {
     return client.offsetFetch({
       groupId,
       partitions: Array.from(partitions.values(), waiters => waiters[0]!.request.topicPartition),
@@ -72,7 +75,7 @@ export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, Partition
       : { answers: [], otherwise: errorCode }
   }
 
-  protected settle(waiters: Waiters, answer: PartitionAnswer, action: ErrorAction): readonly Returned[] | undefined {
+  protected settle(waiters: OffsetWaiters, answer: OffsetAnswer, action: ErrorAction): readonly Returned[] | undefined {
     const { offset, metadata, leaderEpoch } = answer
     const hasValue = offset !== undefined && offset >= 0
     if (action !== 'success' && !(action === 'corrupt' && hasValue)) return undefined
@@ -96,13 +99,13 @@ export class FetchConsumerOffsetProcessor extends GroupProcessor<Kind, Partition
     return []
   }
 
-  protected settleUnknown(waiters: Waiters): readonly Returned[] {
+  protected settleUnknown(waiters: OffsetWaiters): readonly Returned[] {
     replyAll(waiters, { type: 'notFound' })
     return []
   }
 }
 
-const requiresStable = ({ request }: OpenRequest<Kind>): boolean => request.requireStable === true
+const requiresStable = ({ request }: OpenRequest<OffsetKind>): boolean => request.requireStable === true
 
 export const fetchConsumerOffset = describeOperation('fetchConsumerOffset', {
   role: 'group',

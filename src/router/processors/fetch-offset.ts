@@ -105,9 +105,9 @@ const MAX_PARTITION_BYTES = 128 * 1024
  */
 const MAX_BYTES = 1024 * 1024
 
-type Waiters = readonly OpenRequest<'fetchOrigins'>[]
+type OriginWaiters = readonly OpenRequest<'fetchOrigins'>[]
 
-function settleRecords(offset: number, waiters: Waiters, answer: FetchPartitionResponse): readonly Returned[] {
+function settleRecords(offset: number, waiters: OriginWaiters, answer: FetchPartitionResponse): readonly Returned[] {
   const { records, highWatermark } = answer
   const { batches, nextOffset, sizeBytes, corruption, tooLarge, unavailable } = records
   if (nextOffset > offset) {

@@ -25,7 +25,7 @@ export interface OpenTransactionView extends TopicPartition {
   readonly holdsReads: boolean
 }
 
-interface Held extends TopicPartition {
+interface HeldPartition extends TopicPartition {
   lastStableOffset: Offset
   highWatermark: Offset
   /** Since when reads have seen this last stable offset. */
@@ -42,7 +42,7 @@ interface Held extends TopicPartition {
  */
 export class OpenTransactions {
   readonly #holdsReads: boolean
-  readonly #held = new Map<string, Held>()
+  readonly #held = new Map<string, HeldPartition>()
   /** When partitions that are read no more were last removed to make room. */
   #sweptAt = Number.NEGATIVE_INFINITY
 
@@ -113,13 +113,16 @@ export class OpenTransactions {
     for (const [key, held] of this.#held) if (!isRead(held, now)) this.#held.delete(key)
   }
 
-  #viewOf({ topic, partition, lastStableOffset, highWatermark, since }: Held, now: number): OpenTransactionView {
+  #viewOf(
+    { topic, partition, lastStableOffset, highWatermark, since }: HeldPartition,
+    now: number
+  ): OpenTransactionView {
     const records = highWatermark - lastStableOffset
     return { topic, partition, lastStableOffset, records, openMs: now - since, holdsReads: this.#holdsReads }
   }
 }
 
-const isTold = ({ since, answeredAt }: Held, now: number): boolean =>
+const isTold = ({ since, answeredAt }: HeldPartition, now: number): boolean =>
   now - since >= TOLD_FROM_MS && answeredAt - since >= ANSWER_COUNTS_MS
 
-const isRead = ({ seenAt }: Held, now: number): boolean => now - seenAt < READ_WITHIN_MS
+const isRead = ({ seenAt }: HeldPartition, now: number): boolean => now - seenAt < READ_WITHIN_MS

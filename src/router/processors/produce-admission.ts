@@ -6,7 +6,7 @@ import type { AcceptedBatch, BatchAnswer, SealedBatch } from '../messages/operat
 import { kafkaFailure } from '../requests/failures.js'
 import { type OpenRequest, stillOpen } from '../requests/open-requests.js'
 import type { OperationDescriptor, ReasonNotSent, StateOf } from '../requests/operation.js'
-import type { Partition } from '../requests/partition.js'
+import type { PartitionOfRequest } from '../requests/partition.js'
 import { type BatchesCall, BatchLine, type BatchRequest, type CallOf, RequestLimit } from './batch-line.js'
 import { anyBrokerAction } from './error-actions.js'
 import type { QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
@@ -78,7 +78,7 @@ export class ProduceAdmission implements QueueAdmission {
     this.#queues[this.#queueOf(batch.partition!)].add(batch)
   }
 
-  #queueOf(partition: Partition): QueueName {
+  #queueOf(partition: PartitionOfRequest): QueueName {
     if (partition.isUnhealthy || this.#slowPartitions.has(partition)) return 'slow'
     return !partition.isProven && partition.of.newUntil > this.#now() ? 'newTopics' : 'main'
   }

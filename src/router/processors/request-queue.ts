@@ -1,7 +1,7 @@
 import { addTo } from '../../core/group-by.js'
 
 /** The waiters of one key by subkey, in arrival order. */
-type Waiting<Subkey, Waiter> = Map<Subkey, Waiter[]>
+type WaitersBySubkey<Subkey, Waiter> = Map<Subkey, Waiter[]>
 
 /** Waiters that were taken out of the queue and could not be served. */
 export interface NotServed<Subkey, Waiter> {
@@ -29,9 +29,9 @@ export interface NotServed<Subkey, Waiter> {
  */
 export class RequestQueue<Subkey, Waiter> {
   /** Keys that were taken and not served, in the order of their turns. They come before all other keys. */
-  #first = new Map<string, Waiting<Subkey, Waiter>>()
+  #first = new Map<string, WaitersBySubkey<Subkey, Waiter>>()
   /** All other keys. A key is in only one of the two maps. */
-  readonly #others = new Map<string, Waiting<Subkey, Waiter>>()
+  readonly #others = new Map<string, WaitersBySubkey<Subkey, Waiter>>()
 
   get isEmpty(): boolean {
     return this.keyCount === 0
@@ -57,7 +57,7 @@ export class RequestQueue<Subkey, Waiter> {
    */
   putBack(unserved: readonly NotServed<Subkey, Waiter>[]): void {
     if (unserved.length === 0) return
-    const first = new Map<string, Waiting<Subkey, Waiter>>()
+    const first = new Map<string, WaitersBySubkey<Subkey, Waiter>>()
     for (const { key, subkey, waiters } of unserved) {
       const before = this.get(key)
       first.set(key, inFront(subkey, waiters, before))
@@ -70,7 +70,7 @@ export class RequestQueue<Subkey, Waiter> {
   /** Takes out the oldest subkey of each of the first `maxKeys` keys. */
   takeHeads(maxKeys = Number.POSITIVE_INFINITY): Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }> {
     const heads = new Map<string, { readonly subkey: Subkey; readonly waiters: Waiter[] }>()
-    const rests: (readonly [string, Waiting<Subkey, Waiter>])[] = []
+    const rests: (readonly [string, WaitersBySubkey<Subkey, Waiter>])[] = []
     for (const keys of [this.#first, this.#others]) {
       for (const [key, waiting] of keys) {
         if (heads.size >= maxKeys) break
@@ -130,10 +130,10 @@ export class RequestQueue<Subkey, Waiter> {
   }
 
   /** The waiters of the key. A new key goes to the end. */
-  #waitingOf(key: string): Waiting<Subkey, Waiter> {
+  #waitingOf(key: string): WaitersBySubkey<Subkey, Waiter> {
     const known = this.#first.get(key) ?? this.#others.get(key)
     if (known) return known
-    const waiting: Waiting<Subkey, Waiter> = new Map()
+    const waiting: WaitersBySubkey<Subkey, Waiter> = new Map()
     this.#others.set(key, waiting)
     return waiting
   }
@@ -148,8 +148,8 @@ function inFront<Subkey, Waiter>(
   subkey: Subkey,
   waiters: readonly Waiter[],
   before: ReadonlyMap<Subkey, readonly Waiter[]> | undefined
-): Waiting<Subkey, Waiter> {
-  const waiting: Waiting<Subkey, Waiter> = new Map([[subkey, [...waiters]]])
+): WaitersBySubkey<Subkey, Waiter> {
+  const waiting: WaitersBySubkey<Subkey, Waiter> = new Map([[subkey, [...waiters]]])
   for (const [other, others] of before ?? []) {
     if (other === subkey) waiting.get(subkey)!.push(...others)
     else waiting.set(other, [...others])

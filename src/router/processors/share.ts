@@ -10,7 +10,7 @@ import type {
 } from '../../kafka/protocol/share.js'
 import type { CloseShareConnection } from '../messages/operations.js'
 import { invalid, kafkaFailure, problemOfGroup } from '../requests/failures.js'
-import type { Answer } from './administration.js'
+import type { AnswerWithError } from './administration.js'
 import { groupFailure } from './error-actions.js'
 import { ofGroup } from './group-processor.js'
 import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
@@ -86,24 +86,24 @@ export const deleteShareOffsets = describeCall('deleteShareOffsets', {
 })
 
 /** @param parts have codes of their own, which count where the whole has none */
-function outcomeOfChange(all: Answer, parts: readonly Answer[]) {
+function outcomeOfChange(all: AnswerWithError, parts: readonly AnswerWithError[]) {
   const refused = [all, ...parts].find(({ errorCode }) => errorCode !== errorCodes.NONE)
   if (refused === undefined) return { type: 'success' } as const
   return isDoubtful.has(refused.errorCode) ? IN_DOUBT : groupFailure(refused.errorCode, refused.errorMessage)
 }
 
-type ShareSession = Omit<CloseShareConnection, 'type'>
+type SessionOfMember = Omit<CloseShareConnection, 'type'>
 
 /** Names the connection of a session. Group ids may contain any character. */
-export const connectionOfSession = ({ groupId, memberId }: Omit<ShareSession, 'nodeId'>): string =>
+export const connectionOfSession = ({ groupId, memberId }: Omit<SessionOfMember, 'nodeId'>): string =>
   JSON.stringify([groupId, memberId])
 
 /** Not sent again: each call of a session has a number of its own, and the session ends with its connection. */
 const ofSession = {
   role: 'session',
-  target: { type: 'node', nodeId: ({ nodeId }: ShareSession) => nodeId },
+  target: { type: 'node', nodeId: ({ nodeId }: SessionOfMember) => nodeId },
   connection: connectionOfSession,
-  problemOf: ({ nodeId, groupId }: ShareSession) =>
+  problemOf: ({ nodeId, groupId }: SessionOfMember) =>
     isCount(nodeId) ? problemOfGroup(groupId) : invalid('invalidRequest', `not a broker id: ${nodeId}`)
 } as const
 

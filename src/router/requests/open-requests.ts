@@ -11,7 +11,7 @@ import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { AskedKind, Failure, RoutedKind } from '../messages/operations.js'
 import { Deadlines, type Due } from './deadlines.js'
 import type { AskedDescriptor, OperationDescriptor, Outcome, RequestFor, ResultFor, StateOf } from './operation.js'
-import type { Partition } from './partition.js'
+import type { PartitionOfRequest } from './partition.js'
 
 /** Holds a request while it waits. `release` is called when the request has been answered or has another holder. */
 export interface Holder {
@@ -19,7 +19,7 @@ export interface Holder {
 }
 
 /** The failed attempts to get an answer for a request. Routing updates the fields. */
-interface Attempts {
+interface FailedAttempts {
   /** How often a broker returned the request to the Router. */
   returns: number
   /** How often a dispatcher crashed while it held the request. */
@@ -55,11 +55,11 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
   /** True when nothing of the Router refers to the answered request any more, so that {@link reopen} may be called. */
   isOver = false
   /** The partition whose leader the request was last sent to. Routing sets it. */
-  partition: Partition | undefined
+  partition: PartitionOfRequest | undefined
   /** The topic id and leader epoch of the partition when the request was last sent to its leader. Routing sets it. */
   identity: PartitionIdentity = UNKNOWN_IDENTITY
   /** `undefined`: no attempt has failed. */
-  attempts: Attempts | undefined
+  attempts: FailedAttempts | undefined
   #holder: Holder | undefined
 
   constructor(
@@ -235,7 +235,7 @@ export const isOf = <Kind extends RoutedKind>(request: OpenRequest, kind: Kind):
   request.kind === kind
 
 /** The failed attempts of a request, for routing to update. */
-export const attemptsOf = (request: OpenRequest): Attempts =>
+export const attemptsOf = (request: OpenRequest): FailedAttempts =>
   (request.attempts ??= { returns: 0, crashes: 0, unknownAt: -1, unknownTimes: 0, lastError: undefined })
 
 /**

@@ -4,7 +4,7 @@ import { type PartitionIdentity, type TopicPartition, topicPartitionKey } from '
  * A partition as the Router knows it. There is one object for each partition of a known topic, which an open request refers
  * to, so that nothing about the partition has to be found by its name again.
  */
-export interface Partition extends TopicPartition {
+export interface PartitionOfRequest extends TopicPartition {
   /** `orders/3` */
   readonly key: string
   readonly of: TopicFreshness
@@ -37,7 +37,7 @@ export interface TopicFreshness {
 }
 
 /** A partition that was found. */
-export class KnownPartition implements Partition {
+export class KnownPartition implements PartitionOfRequest {
   readonly of: TopicFreshness
   readonly topic: string
   readonly partition: number

@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { CommitConsumerOffset, ResultOf } from '../messages/operations.js'
-import type { Commit } from '../processors/commit-consumer-offset.js'
+import type { OpenCommit } from '../processors/commit-consumer-offset.js'
 import { operations } from '../processors/operations.js'
 import { Alarm } from '../requests/deadlines.js'
 import { ownFailure } from '../requests/failures.js'
@@ -12,18 +12,18 @@ import { forgetOldest } from './missing-topics.js'
 import type { RouterSettings } from './settings.js'
 import { coordinatorPlace, linePlace, type WaitingRequests } from './waiting-requests.js'
 
-interface Line {
+interface LineOfGroup {
   readonly key: string
   /** The only commit of this group and partition that may have been sent to a broker. */
-  first: Commit
+  first: OpenCommit
   /**
    * The commit to send after `first`. A later commit replaces it. It may already have been answered at its deadline.
    */
-  next: Commit | undefined
+  next: OpenCommit | undefined
 }
 
 /** The next step of a commit: it is sent to its coordinator, waits for the commit before it, or has been answered. */
-type Fate = 'go' | 'wait' | 'answered'
+type NextStep = 'go' | 'wait' | 'answered'
 
 /**
  * Sends the commits of one group and partition to Kafka one after another, so that the last accepted commit stays
@@ -36,7 +36,7 @@ type Fate = 'go' | 'wait' | 'answered'
  * go back commits a lower offset when the higher commit is in flight or answered, or sets `replacesWaiting`.
  */
 export class CommitOrder {
-  readonly #lines = new Map<string, Line>()
+  readonly #lines = new Map<string, LineOfGroup>()
   readonly #onTurn: (key: string) => void
 
   /**
@@ -53,7 +53,7 @@ export class CommitOrder {
   }
 
   /** Takes a new commit, or a commit that a broker could not answer. */
-  enter(commit: Commit): Fate {
+  enter(commit: OpenCommit): NextStep {
     const key = lineKey(commit.request)
     const line = this.#lines.get(key)
     if (!line) {
@@ -70,33 +70,33 @@ export class CommitOrder {
   }
 
   /** Called for a commit that has to be sent again. If a later commit waits, answers this commit and returns true. */
-  yields(commit: Commit): boolean {
+  yields(commit: OpenCommit): boolean {
     const line = this.#lines.get(lineKey(commit.request))
     if (line?.first !== commit || !isOpen(line.next)) return false
     supersede(commit, line.next)
     return true
   }
 
-  #join(line: Line, next: Commit, commit: Commit): Fate {
+  #join(line: LineOfGroup, next: OpenCommit, commit: OpenCommit): NextStep {
     if (!replaces(commit, next)) return supersede(commit, next)
     const fate = this.#follow(line, commit)
     supersede(next, commit)
     return fate
   }
 
-  #follow(line: Line, commit: Commit): Fate {
+  #follow(line: LineOfGroup, commit: OpenCommit): NextStep {
     line.next = commit
     commit.state.whenOver = () => this.#ended(line)
     return 'wait'
   }
 
-  #replaceFirst(line: Line, commit: Commit): void {
+  #replaceFirst(line: LineOfGroup, commit: OpenCommit): void {
     const { first } = line
     this.#lead(line, commit)
     supersede(first, commit)
   }
 
-  #lead(line: Line, commit: Commit): Line {
+  #lead(line: LineOfGroup, commit: OpenCommit): LineOfGroup {
     line.first = commit
     if (line.next === commit) line.next = undefined
     commit.state.whenOver = () => this.#ended(line)
@@ -104,20 +104,20 @@ export class CommitOrder {
   }
 
   /** Called when a commit of the line has been answered and is no longer in flight. */
-  #ended(line: Line): void {
+  #ended(line: LineOfGroup): void {
     if (!isOver(line.first)) return
     if (isOpen(line.next)) this.#onTurn(line.key)
     else if (this.#lines.get(line.key) === line) this.#lines.delete(line.key)
   }
 }
 
-const offsetOf = ({ request }: Commit): number => request.offsetAndMetadata.offset
-const replaces = (commit: Commit, waiting: Commit): boolean =>
+const offsetOf = ({ request }: OpenCommit): number => request.offsetAndMetadata.offset
+const replaces = (commit: OpenCommit, waiting: OpenCommit): boolean =>
   commit.request.replacesWaiting === true || offsetOf(commit) > offsetOf(waiting)
-const isOpen = (commit: Commit | undefined): commit is Commit => commit?.settled === false
-const isOver = ({ settled, state }: Commit): boolean => settled && !state.inFlight
+const isOpen = (commit: OpenCommit | undefined): commit is OpenCommit => commit?.settled === false
+const isOver = ({ settled, state }: OpenCommit): boolean => settled && !state.inFlight
 
-function supersede(commit: Commit, by: Commit): 'answered' {
+function supersede(commit: OpenCommit, by: OpenCommit): 'answered' {
   reply(commit, { type: 'superseded', supersededBy: by.request.offsetAndMetadata })
   return 'answered'
 }

@@ -1,7 +1,7 @@
 import { LONG_AGO, type PartitionIdentity } from '../../core/model.js'
 import type { PartitionMetadata, TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
-import { KnownPartition, type Partition, type TopicFreshness } from '../requests/partition.js'
+import { KnownPartition, type PartitionOfRequest, type TopicFreshness } from '../requests/partition.js'
 
 export interface KnownTopicOptions {
   readonly unknownTopicTimeoutMs: number
@@ -18,7 +18,7 @@ const FORMER_IDS_BELIEVED = 3
 // - no such topic: its cached records are no longer served, but its leaders still get requests.
 const MISSES_VOID_THE_CACHE = 2
 
-const NO_PARTITIONS: readonly Partition[] = []
+const NO_PARTITIONS: readonly PartitionOfRequest[] = []
 const NO_ERROR = { code: 0, until: 0 }
 const NONE: ReadonlySet<number> = new Set()
 
@@ -85,7 +85,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
   readonly name: string
   readonly #options: KnownTopicOptions
   /** Sorted by id. It has no gaps: a damaged id would create a list with a billion empty elements. */
-  #partitions: readonly Partition[] = NO_PARTITIONS
+  #partitions: readonly PartitionOfRequest[] = NO_PARTITIONS
   /** When a broker first reported the topic. Times are whole milliseconds; see {@link LONG_AGO}. */
   readonly metAt: number
   newUntil = LONG_AGO
@@ -115,11 +115,11 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     this.#options = options
   }
 
-  get partitions(): readonly Partition[] {
+  get partitions(): readonly PartitionOfRequest[] {
     return this.#partitions
   }
 
-  partition(id: number): Partition | undefined {
+  partition(id: number): PartitionOfRequest | undefined {
     const partition = this.#partitions[this.#placeOf(id)]
     return partition?.partition === id ? partition : undefined
   }
@@ -233,7 +233,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
 
   /** New ones are sorted in at once: one after the other, many in a bad order would take minutes. */
   #applyAll(all: readonly PartitionMetadata[], askedAt: number): void {
-    const added = new Map<number, Partition>()
+    const added = new Map<number, PartitionOfRequest>()
     for (const news of all) {
       const { partition: id, leaderEpoch } = news
       const known = this.partition(id) ?? added.get(id)
@@ -247,7 +247,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     if (added.size > 0) this.#partitions = [...this.#partitions, ...added.values()].sort(byId)
   }
 
-  #apply(known: Partition, news: PartitionMetadata, askedAt: number): void {
+  #apply(known: PartitionOfRequest, news: PartitionMetadata, askedAt: number): void {
     const { leaderEpoch } = known.identity
     if (news.leaderEpoch >= 0 && news.leaderEpoch < leaderEpoch) {
       if (++known.lowerEpochs < LOWER_EPOCHS_BELIEVED) return
@@ -266,7 +266,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
   }
 }
 
-const byId = (one: Partition, other: Partition): number => one.partition - other.partition
+const byId = (one: PartitionOfRequest, other: PartitionOfRequest): number => one.partition - other.partition
 
 /** -1: the partition has no leader. */
 const leaderIn = ({ errorCode, leaderId }: PartitionMetadata): number =>

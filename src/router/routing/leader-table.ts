@@ -1,7 +1,7 @@
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { TopicNews } from '../messages/operations.js'
-import type { Partition } from '../requests/partition.js'
+import type { PartitionOfRequest } from '../requests/partition.js'
 import { KnownTopic, type KnownTopicOptions } from './known-topic.js'
 import { MissingTopics, type MissingTopicsOptions } from './missing-topics.js'
 
@@ -9,9 +9,9 @@ export type LeaderTableOptions = KnownTopicOptions & MissingTopicsOptions
 
 export type Lookup =
   /** `checkedAt`: the start of the last look-up that confirmed the leader. */
-  | { readonly type: 'leader'; readonly partition: Partition; readonly checkedAt: number }
+  | { readonly type: 'leader'; readonly partition: PartitionOfRequest; readonly checkedAt: number }
   /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
-  | { readonly type: 'noLeader'; readonly partition: Partition }
+  | { readonly type: 'noLeader'; readonly partition: PartitionOfRequest }
   | { readonly type: 'unknownTopic' }
   | { readonly type: 'unknownPartition' }
   | { readonly type: 'topicError'; readonly errorCode: number }
@@ -45,7 +45,7 @@ export class LeaderTable {
    * @param mayBeCreated the request may create the topic, so look-ups of readers that did not find it do not count
    * @param last the partition as an earlier look-up has found it, which need not be found by its name
    */
-  lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false, last?: Partition): Lookup {
+  lookUp(topicName: string, partitionId: number, now: number, mayBeCreated = false, last?: PartitionOfRequest): Lookup {
     const found = last?.isForgotten === false ? last : undefined
     const topic = (found?.of as KnownTopic | undefined) ?? this.#topics.get(topicName)
     if (!topic) return this.#missing.lookUp(topicName, mayBeCreated, now)
@@ -60,7 +60,7 @@ export class LeaderTable {
   }
 
   /** True if the leader of a partition that was found before is known and not in doubt, so that no look-up is needed. */
-  isLed(found: Partition, now: number): boolean {
+  isLed(found: PartitionOfRequest, now: number): boolean {
     const topic = found.of as KnownTopic
     topic.usedAt = Math.floor(now)
     return (
@@ -125,7 +125,7 @@ export class LeaderTable {
     return this.#missing.waitsForCreation(topic, now)
   }
 
-  leaderOf(topic: string, partition: number): Partition | undefined {
+  leaderOf(topic: string, partition: number): PartitionOfRequest | undefined {
     return this.#topics.get(topic)?.partition(partition)
   }
 

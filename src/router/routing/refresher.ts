@@ -142,7 +142,7 @@ const SETTING = 'auto.create.topics.enable'
 /** A broker changes this setting only by a restart. */
 const BELIEVED_FOR_MS = 60_000
 
-interface Said {
+interface SaidByBroker {
   readonly askedAt: number
   /** `undefined`: the broker has not answered yet, or Castellan has no permission to ask. */
   creates: boolean | undefined
@@ -155,7 +155,7 @@ interface Said {
  */
 export class AutoCreation {
   readonly #timeoutMs: number
-  readonly #byAddress = new Map<string, Said>()
+  readonly #byAddress = new Map<string, SaidByBroker>()
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs
@@ -175,7 +175,7 @@ export class AutoCreation {
     const name = `${host}:${port}`
     const known = this.#byAddress.get(name)
     if (known !== undefined && now - known.askedAt <= BELIEVED_FOR_MS) return
-    const said: Said = { askedAt: now, creates: known?.creates }
+    const said: SaidByBroker = { askedAt: now, creates: known?.creates }
     this.#byAddress.set(name, said)
     // A bootstrap address may belong to a proxy in front of several brokers.
     const node = brokers.find(broker => broker.host === host && broker.port === port)

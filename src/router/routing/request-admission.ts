@@ -29,7 +29,7 @@ export interface RequestAdmissionOptions {
   readonly routing: {
     route(request: OpenRequest, now: number): void
     /** Takes news and subscriptions of topics, which have no answer. */
-    notice(message: Unanswered, now: number): void
+    notice(message: UnansweredRequest, now: number): void
   }
 }
 
@@ -169,15 +169,15 @@ function recall(this: RequestFor<'produceBatch'>): boolean {
   return accepted !== undefined && !accepted.state.inFlight && notSent(accepted, 'noLeader')
 }
 
-type Unanswered = FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection
+type UnansweredRequest = FollowTopics | UnfollowTopics | TopicChanged | CloseShareConnection
 const unanswered = {
   followTopics: true,
   unfollowTopics: true,
   topicChanged: true,
   closeShareConnection: true
-} as const satisfies Record<Unanswered['type'], true>
+} as const satisfies Record<UnansweredRequest['type'], true>
 /** True for a message without an answer, which is not refused. */
-const isUnanswered = (message: RouterMessage): message is Unanswered => Object.hasOwn(unanswered, message.type)
+const isUnanswered = (message: RouterMessage): message is UnansweredRequest => Object.hasOwn(unanswered, message.type)
 
 /**
  * Answers a Produce request that was refused as a whole. None of its records is written. If it has no list of records,

@@ -20,7 +20,7 @@ import {
   type OpenRequests,
   reply
 } from '../requests/open-requests.js'
-import type { Partition } from '../requests/partition.js'
+import type { PartitionOfRequest } from '../requests/partition.js'
 import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import { GroupRouting } from './group-routing.js'
 import type { LeaderTable } from './leader-table.js'
@@ -288,7 +288,7 @@ export class Routing {
     return request.kind === 'fetchData' && now - checkedAt > settings.metadataMaxAgeMs && isInTouch()
   }
 
-  #toLeader(request: OpenRequest, partition: Partition, now: number): void {
+  #toLeader(request: OpenRequest, partition: PartitionOfRequest, now: number): void {
     const { leaderId } = partition
     const { attempts } = request
     if (attempts?.unknownAt === leaderId && attempts.unknownTimes >= MISSES_OF_UNKNOWN) {
@@ -393,5 +393,5 @@ export class Routing {
  * True when the leader has answered this request, or an earlier request, that it does not know the partition. For a
  * batch, only answers to the batch itself count.
  */
-const isDenied = (request: OpenRequest, partition: Partition): boolean =>
+const isDenied = (request: OpenRequest, partition: PartitionOfRequest): boolean =>
   (request.attempts?.unknownAt ?? -1) >= 0 || (partition.isDenied && request.kind !== 'produceBatch')

@@ -98,9 +98,9 @@ interface RequestLinesOptions {
  */
 export class RequestLines {
   readonly #options: RequestLinesOptions
-  readonly #places = new Map<WaitingPlace, Place>()
+  readonly #places = new Map<WaitingPlace, WaitedFor>()
   /** Places by their number of requests, in powers of two: 1, 2-3, 4-7, ... */
-  readonly #bySize: Set<Place>[] = []
+  readonly #bySize: Set<WaitedFor>[] = []
   readonly #sizes: Record<WaitingClass, HeldAmount> = {
     known: new HeldAmount('requests that wait for Kafka'),
     fresh: new HeldAmount('requests for names to look up'),
@@ -121,7 +121,7 @@ export class RequestLines {
     const { fresh, missed } = this.#sizes
     if (as === 'missed' && missed.value >= limit * SHARE_OF_MISSED) return false
     if (as !== 'known' && missed.value + fresh.value >= limit * SHARE_OF_UNKNOWN) return false
-    const place = this.#places.get(at) ?? new Place(at, this)
+    const place = this.#places.get(at) ?? new WaitedFor(at, this)
     if (this.size >= limit && !this.#displaceFor(place)) return false
     this.#places.set(at, place)
     this.#sizes[as].add(1)
@@ -149,11 +149,11 @@ export class RequestLines {
   }
 
   /** Called when a request has left because it was answered. */
-  left(place: Place, request: OpenRequest): void {
+  left(place: WaitedFor, request: OpenRequest): void {
     if (this.leave(place, request) && place.requests.size === 0) this.#options.onEmpty(place.at)
   }
 
-  leave(place: Place, request: OpenRequest): boolean {
+  leave(place: WaitedFor, request: OpenRequest): boolean {
     const waiting = place.requests.get(request)
     if (!waiting) return false
     this.#sizes[waiting.as].release(1)
@@ -162,7 +162,7 @@ export class RequestLines {
     return true
   }
 
-  #displaceFor(place: Place): boolean {
+  #displaceFor(place: WaitedFor): boolean {
     while (this.#bySize.at(-1)?.size === 0) this.#bySize.pop()
     const magnitude = this.#bySize.length - 1
     if (magnitude <= magnitudeOf(place.requests.size + 1)) return false
@@ -171,7 +171,7 @@ export class RequestLines {
     return this.size < this.#options.limit
   }
 
-  #resize(place: Place, change: () => void): void {
+  #resize(place: WaitedFor, change: () => void): void {
     const before = magnitudeOf(place.requests.size)
     change()
     const after = magnitudeOf(place.requests.size)
@@ -189,7 +189,7 @@ const magnitudeOf = (count: number): number => 31 - Math.clz32(count)
 const SLACK = 16
 
 /** What requests wait for, such as the metadata of one topic, and these requests. */
-class Place implements Holder {
+class WaitedFor implements Holder {
   readonly at: WaitingPlace
   readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
   readonly #lines: RequestLines

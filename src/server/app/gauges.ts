@@ -1,6 +1,6 @@
 import {
   type PrometheusMetrics,
-  type Reading,
+  type PrometheusReading,
   registerFamily,
   registerScrapedGauge,
   registerSum
@@ -70,7 +70,7 @@ export function registerClusters(
   )
 }
 
-function unknownTopicsOf({ name: cluster, durable }: Pick<ConfiguredCluster, 'name' | 'durable'>): Reading[] {
+function unknownTopicsOf({ name: cluster, durable }: Pick<ConfiguredCluster, 'name' | 'durable'>): PrometheusReading[] {
   const { named = [], others = 0 } = durable?.missingTopics ?? {}
   const counts = new Map(Array.from(named, topic => [topic, 1]))
   if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))

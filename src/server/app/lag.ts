@@ -1,6 +1,6 @@
 import { CastellanError, KafkaError } from '../../core/errors.js'
 import { MAX_SERIES } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, type Reading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, type PrometheusReading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { callOthers, type Peers } from '../../deployment/calls/peers.js'
@@ -96,7 +96,7 @@ function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lag
 }
 
 /** The highest values, and the sum of the others under the labels `other`. */
-function bounded(readings: Reading[]): Reading[] {
+function bounded(readings: PrometheusReading[]): PrometheusReading[] {
   if (readings.length <= MAX_SERIES) return readings
   readings.sort((one, other) => other.value - one.value)
   const rest = readings.splice(MAX_SERIES - 1)
@@ -111,13 +111,13 @@ export interface LagCluster {
   servedGroups(): Iterable<string>
 }
 
-interface Target {
+interface LagTarget {
   readonly cluster: LagCluster
   readonly group: string
 }
 
 interface LagReading {
-  readonly target: Target
+  readonly target: LagTarget
   /** Milliseconds since 1970. `undefined`: Kafka has not answered yet. */
   readonly asOf?: number | undefined
   readonly rows: readonly Omit<LagRow, 'cluster' | 'group' | 'asOf'>[]
@@ -159,7 +159,7 @@ export class LagWatch implements LagSource {
   readonly #clusters: ReadonlyMap<string, LagCluster>
   readonly #readings = new Map<string, LagReading>()
   /** The groups of this round that are not asked for yet. */
-  #rest: Target[] = []
+  #rest: LagTarget[] = []
   #pauseMs = 0
   #isTooMany = false
   #timer: NodeJS.Timeout | undefined
@@ -220,8 +220,8 @@ export class LagWatch implements LagSource {
   }
 
   /** The groups of a round: those of the settings first, then those that are served. */
-  async #targets(): Promise<Target[]> {
-    const found = new Map<string, Target>()
+  async #targets(): Promise<LagTarget[]> {
+    const found = new Map<string, LagTarget>()
     const add = (name: string, group: string): void => {
       const cluster = this.#clusters.get(name)
       if (cluster !== undefined && this.#isOurs(keyOf(name, group))) found.set(keyOf(name, group), { cluster, group })
@@ -265,12 +265,12 @@ export class LagWatch implements LagSource {
     return this.#clusters.has(name) ? [name, listed.slice(at + 1)] : [DEFAULT_CLUSTER, listed]
   }
 
-  #forgetOthers(targets: readonly Target[]): void {
+  #forgetOthers(targets: readonly LagTarget[]): void {
     const kept = new Set(targets.map(({ cluster, group }) => keyOf(cluster.name, group)))
     for (const key of this.#readings.keys()) if (!kept.has(key)) this.#readings.delete(key)
   }
 
-  async #read(target: Target): Promise<void> {
+  async #read(target: LagTarget): Promise<void> {
     const { cluster, group } = target
     const key = keyOf(cluster.name, group)
     const known = this.#readings.get(key)

@@ -81,7 +81,7 @@ const formats = {
   }
 }
 
-type Target = LoggerOptions['descriptor'] | AppendedFile
+type LogTarget = LoggerOptions['descriptor'] | AppendedFile
 
 const PLAIN: TextLook = { colors: false, columns: undefined }
 
@@ -89,7 +89,7 @@ const PLAIN: TextLook = { colors: false, columns: undefined }
 const USUAL_COLUMNS = 80
 
 /** Writes lines for people, as wide as the terminal. */
-function textStream(colors: boolean, target: Target): DestinationStream {
+function textStream(colors: boolean, target: LogTarget): DestinationStream {
   const stream = typeof target === 'number' ? openDescriptor(target, line => logText(line, PLAIN)) : target
   const terminal = target === 1 ? process.stdout : target === 2 ? process.stderr : undefined
   const columns = (): number | undefined => (terminal?.isTTY ? terminal.columns || USUAL_COLUMNS : undefined)
@@ -105,7 +105,7 @@ function textStream(colors: boolean, target: Target): DestinationStream {
 }
 
 /** Writes lines of JSON. Escapes the control characters that JSON leaves, because a terminal may show the lines. */
-function jsonStream(target: Target): DestinationStream & { flushSync(): void } {
+function jsonStream(target: LogTarget): DestinationStream & { flushSync(): void } {
   const stream = typeof target === 'number' ? openDescriptor(target, line => line) : target
   return { write: line => stream.write(printableJson(line)), flushSync: () => stream.flushSync() }
 }

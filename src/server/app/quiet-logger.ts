@@ -10,7 +10,7 @@ const LONGEST_PAUSE_MS = 600_000
  */
 const MAX_LINES = 1_000
 
-interface Line {
+interface QuietLine {
   pauseMs: number
   silentUntil: number
   repeated: number
@@ -23,7 +23,7 @@ interface Line {
  * told. A line that does not occur for a whole pause counts as new.
  */
 export function quietLogger(log: Logger, now: MonotonicClock): Logger {
-  const lines = new Map<string, Line>()
+  const lines = new Map<string, QuietLine>()
   const write = (level: 'warn' | 'error', fields: object, message: string): void => {
     const key = keyOf(fields, message)
     const at = now()

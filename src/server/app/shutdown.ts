@@ -4,7 +4,7 @@ import type { LifetimeStep } from '../../http/api/api.js'
 /** Time that each step must leave for the later steps. */
 const RESERVED_MS = 1_000
 
-interface Step {
+interface ShutdownStep {
   readonly name: string
   /** @param remainingMs time limit of this step */
   run(remainingMs: number): Promise<unknown>
@@ -15,7 +15,7 @@ interface Step {
 /** Takes the steps that stop parts of the process. */
 export interface ShutdownSteps {
   /** Adds a step that runs before those that were added earlier. */
-  add(name: string, run: Step['run'], share?: number): void
+  add(name: string, run: ShutdownStep['run'], share?: number): void
 }
 
 /** Takes the steps of APIs. */
@@ -28,7 +28,7 @@ export interface LifetimeSteps {
  * and the next step runs.
  */
 export class Shutdown implements ShutdownSteps {
-  readonly #steps: Step[] = []
+  readonly #steps: ShutdownStep[] = []
   readonly #log: Logger
   readonly #now: MonotonicClock
 
@@ -37,11 +37,11 @@ export class Shutdown implements ShutdownSteps {
     this.#now = now
   }
 
-  add(name: string, run: Step['run'], share = 1): void {
+  add(name: string, run: ShutdownStep['run'], share = 1): void {
     this.#steps.push({ name, run, share })
   }
 
-  addFirst(name: string, run: Step['run']): void {
+  addFirst(name: string, run: ShutdownStep['run']): void {
     this.#steps.unshift({ name, run, share: 1 })
   }
 
@@ -54,7 +54,7 @@ export class Shutdown implements ShutdownSteps {
     }
   }
 
-  async #runStep({ name, run }: Step, remainingMs: number): Promise<void> {
+  async #runStep({ name, run }: ShutdownStep, remainingMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<string>(resolve => {
       // Each step observes the limit itself, so it counts as late only 50 ms after the limit.

@@ -1,6 +1,6 @@
 import {
   type PrometheusMetrics,
-  type Reading,
+  type PrometheusReading,
   registerScrapedCounter,
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
@@ -81,5 +81,5 @@ export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Stat
   counter('headers_left_out', 'Headers of records that HTTP forbids', one => one.totals.headersLeftOut)
 }
 
-const readings = (statuses: Statuses, of: (status: WebhookStatus) => number): Reading[] =>
+const readings = (statuses: Statuses, of: (status: WebhookStatus) => number): PrometheusReading[] =>
   statuses().map(status => ({ labels: { webhook: status.name }, value: of(status) }))

@@ -9,13 +9,13 @@ import { isWithin } from '../../core/settings/setting-names.js'
  */
 const ADVANCED = 'advanced'
 
-export interface Description {
+export interface AdvancedSettings {
   readonly sections: readonly Section[]
   readonly leaves: readonly Leaf[]
 }
 
 /** The sections and settings as an operator names them. Settings of `advanced` come last. */
-export function setAdvancedApart({ sections, leaves }: Description): Description {
+export function setAdvancedApart({ sections, leaves }: AdvancedSettings): AdvancedSettings {
   const named = leaves.map(leaf => (leaf.isAdvanced ? { ...leaf, path: [ADVANCED, ...leaf.path] } : leaf))
   const isUsed = ({ path }: Section): boolean => named.some(leaf => isWithin(path, leaf.path))
   const ofAdvanced = sections.map(section => ({ ...section, path: [ADVANCED, ...section.path] }))

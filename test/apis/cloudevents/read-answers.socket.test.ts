@@ -7,7 +7,7 @@ import { CastellanError, ForbiddenError, InvalidRequestError } from '../../../sr
 import { ANSWERS_SETTING, type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { type Access, openAccess } from '../../../src/http/access/access.js'
 import type { LifetimeStep } from '../../../src/http/api/api.js'
-import type { AcquiredMessage, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import type { AcquiredMessage, FollowOptions, FollowSink, ReadSubscription } from '../../../src/verbs/verbs.js'
 import { turns } from '../../support/ticks.js'
 import { ask, EventsPlay, EventVerbs } from './stage.js'
 
@@ -69,7 +69,7 @@ class ReadVerbs extends EventVerbs {
     return this.results.shift() ?? { type: 'acked' }
   }
 
-  override async follow(_topic?: string, options?: FollowOptions, sink?: FollowSink): Promise<TopicSubscription> {
+  override async follow(_topic?: string, options?: FollowOptions, sink?: FollowSink): Promise<ReadSubscription> {
     this.sink = sink
     this.options = options
     this.#followed()

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { ForbiddenError, InvalidRequestError } from '../../../src/core/errors.js'
-import { type Caller, type Operation, openAccess, type Target } from '../../../src/http/access/access.js'
+import { type AccessTarget, type Caller, type Operation, openAccess } from '../../../src/http/access/access.js'
 import type { ConfigChange } from '../../../src/verbs/admin.js'
 import type { GroupDescription } from '../../../src/verbs/verbs.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
@@ -56,7 +56,7 @@ describe('confluent: permissions of administration', () => {
   let asked: string[]
   afterEach(() => app.close())
 
-  async function start(allows: (operation: Operation, target: Target) => boolean, settings: object = {}) {
+  async function start(allows: (operation: Operation, target: AccessTarget) => boolean, settings: object = {}) {
     gateway = new AdminOnly()
     asked = []
     const { callerOf } = openAccess

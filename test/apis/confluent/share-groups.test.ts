@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { FastifyInstance } from 'fastify'
 import { ForbiddenError, KafkaError } from '../../../src/core/errors.js'
-import { type Caller, openAccess, type Target } from '../../../src/http/access/access.js'
+import { type AccessTarget, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { AclEntry, AclFilter } from '../../../src/verbs/admin.js'
 import type { ShareGroup } from '../../../src/verbs/verbs.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
@@ -67,7 +67,7 @@ describe('confluent: share groups of version 3', () => {
   })
 
   async function start(isRuled = true): Promise<void> {
-    const isRefused = (operation: string, { topic, group }: Target = {}): boolean =>
+    const isRefused = (operation: string, { topic, group }: AccessTarget = {}): boolean =>
       refused.has(`${operation} ${topic ?? group}`)
     const access = {
       callerOf: (request: Parameters<typeof openAccess.callerOf>[0]): Caller => ({

@@ -5,7 +5,7 @@ import type { KafkaPixySettings } from '../../../src/apis/kafka-pixy/settings.js
 import type { ForbiddenError, QuotaExceededError } from '../../../src/core/errors.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type OffsetAndMetadata, silentLogger } from '../../../src/core/model.js'
-import { type Access, type Caller, openAccess, type Target } from '../../../src/http/access/access.js'
+import { type Access, type AccessTarget, type Caller, openAccess } from '../../../src/http/access/access.js'
 import type { ApiContext, LifetimeStep } from '../../../src/http/api/api.js'
 import type {
   AckResult,
@@ -24,7 +24,7 @@ export class PlayedAccess implements Access {
   readonly asked: unknown[] = []
   readonly charged: [records: number, bytes: number][] = []
   /** The share groups that requests have made. */
-  readonly created: Target[] = []
+  readonly created: AccessTarget[] = []
   refusal: ForbiddenError | undefined
   quota: QuotaExceededError | undefined
   /** What lists may name. */

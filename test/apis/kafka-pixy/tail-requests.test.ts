@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { CastellanError, ForbiddenError, InvalidRequestError, OverloadedError } from '../../../src/core/errors.js'
-import type { FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import type { FollowOptions, FollowSink, ReadSubscription } from '../../../src/verbs/verbs.js'
 import { checkRows } from '../../support/rows.js'
 import { turns } from '../../support/ticks.js'
 import { errorOf, PixyPlay, PlayedVerbs, type Said } from './play.js'
@@ -13,7 +13,7 @@ class FollowVerbs extends PlayedVerbs {
 
   override async follow(
     ...asked: [topic?: string, options?: FollowOptions, sink?: FollowSink]
-  ): Promise<TopicSubscription> {
+  ): Promise<ReadSubscription> {
     const [topic, options, sink] = asked as Required<typeof asked>
     this.followed.push({ topic: topic!, options: options!, sink: sink! })
     if (this.error !== undefined) throw this.error

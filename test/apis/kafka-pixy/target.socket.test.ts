@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import fastify, { type FastifyInstance } from 'fastify'
 import { kafkaPixy } from '../../../src/apis/kafka-pixy/api.js'
-import { goJson, type Json, withNumbersOnOneLine } from '../../../src/apis/kafka-pixy/go-json.js'
+import { type GoJson, goJson, withNumbersOnOneLine } from '../../../src/apis/kafka-pixy/go-json.js'
 import { oddPathOf } from '../../../src/apis/kafka-pixy/target.js'
 import { routeNameOf } from '../../../src/http/api/by-hand.js'
 import { contextFor } from '../../support/api-context.js'
@@ -110,7 +110,7 @@ describe('pixy: JSON as Go writes it', () => {
     const value = {
       b: [],
       a: { x: 1, left: undefined, y: [null, true] },
-      m: new Map<string, Json>([
+      m: new Map<string, GoJson>([
         ['ü', 1],
         ['z', 2],
         ['a', {}]

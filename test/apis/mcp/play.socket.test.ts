@@ -7,7 +7,7 @@ import { KeyAnswers, unanswered } from '../../../src/http/api/key-answers.js'
 import type { Exchange } from '../../../src/http/exchange/exchange.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
-import type { AdminVerbs, FollowOptions, FollowSink, TopicSubscription } from '../../../src/verbs/verbs.js'
+import type { AdminVerbs, FollowOptions, FollowSink, ReadSubscription } from '../../../src/verbs/verbs.js'
 import { ScriptedRegistry } from '../../schemas/scripted-registry.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { delivered, FakeVerbs } from '../../support/fake-verbs.js'
@@ -32,7 +32,7 @@ class FollowedVerbs extends FakeVerbs {
     return this.sink === undefined ? new Promise(resolve => this.#follows.push(resolve)) : Promise.resolve()
   }
 
-  override async follow(_topic?: string, options?: FollowOptions, sink?: FollowSink): Promise<TopicSubscription> {
+  override async follow(_topic?: string, options?: FollowOptions, sink?: FollowSink): Promise<ReadSubscription> {
     for (const [partition, offset] of options!.positions) this.positions.set(partition, offset)
     sink!.begins(this.positions)
     this.sink = sink

@@ -4,7 +4,7 @@ import { type AddressInfo, createServer as createSilent } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import type { Finding } from '../../../src/cli/doctor/findings.js'
+import type { DoctorFinding } from '../../../src/cli/doctor/findings.js'
 import { apiNames } from '../../../src/embedded-broker/embedded-cluster.js'
 import { lockLog } from '../../../src/producer/log/log-lock.js'
 import { type EmbeddedCluster, startEmbeddedCluster } from '../../../src/testing.js'
@@ -21,12 +21,12 @@ describe('castellan doctor', function () {
 
   const doctor = (...words: readonly string[]): Promise<Outcome> =>
     runCommand(['doctor', ...words, '--brokers', cluster.bootstrap])
-  const findings = ({ stdout }: Outcome): Map<string, Finding> =>
+  const findings = ({ stdout }: Outcome): Map<string, DoctorFinding> =>
     new Map(
       stdout
         .trim()
         .split('\n')
-        .map(line => JSON.parse(line) as Finding)
+        .map(line => JSON.parse(line) as DoctorFinding)
         .map(finding => [finding.about, finding])
     )
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { Doctor } from '../../../src/cli/doctor/examine.js'
-import { type Answers, aclLines, type Finding, findingsOf, type Told } from '../../../src/cli/doctor/findings.js'
+import { type Answers, aclLines, type DoctorFinding, findingsOf, type Told } from '../../../src/cli/doctor/findings.js'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { ScriptedCluster } from '../../support/scripted-client.js'
@@ -19,9 +19,9 @@ const well: Answers = {
   createsTopics: true,
   offers: () => true
 }
-const findings = (parts: Partial<Answers> = {}): Map<string, Finding> =>
+const findings = (parts: Partial<Answers> = {}): Map<string, DoctorFinding> =>
   new Map(findingsOf({ ...well, ...parts }).map(finding => [finding.about, finding]))
-const outcome = (all: ReadonlyMap<string, Finding>, about: string): string =>
+const outcome = (all: ReadonlyMap<string, DoctorFinding>, about: string): string =>
   `${all.get(about)!.outcome} ${all.get(about)!.detail}`.trim()
 
 describe('findings of the doctor', () => {

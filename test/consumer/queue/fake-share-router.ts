@@ -4,7 +4,12 @@ import {
   type ShareAcknowledgements,
   type SharePartitionId
 } from '../../../src/kafka/protocol/share.js'
-import type { RequestOf, ResultOf, RouterMessage, SharePartition } from '../../../src/router/messages/operations.js'
+import type {
+  RequestOf,
+  ResultOf,
+  RouterMessage,
+  SharePartitionAnswer
+} from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 
@@ -23,7 +28,7 @@ interface Partition {
   leaderEpoch: number
   readonly records: SharedRecord[]
   /** What the next fetches tell of it instead. */
-  readonly scripted: Partial<SharePartition>[]
+  readonly scripted: Partial<SharePartitionAnswer>[]
 }
 interface Session {
   readonly nodeId: number
@@ -200,8 +205,8 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
     this.#later(this.latencyMs, look)
   }
 
-  #acquire({ nodeId, maxRecords, memberId }: RequestOf<'shareFetch'>, session: Session): SharePartition[] {
-    const found: SharePartition[] = []
+  #acquire({ nodeId, maxRecords, memberId }: RequestOf<'shareFetch'>, session: Session): SharePartitionAnswer[] {
+    const found: SharePartitionAnswer[] = []
     let left = this.sessions.has(memberId) ? maxRecords : 0
     for (const { topicId, partition } of session.partitions.values()) {
       const place = this.partitions[partition]!
@@ -278,7 +283,7 @@ export class FakeShareRouter implements ActorRef<RouterMessage> {
   }
 }
 
-const toldPartition = (topicId: string, partition: number): SharePartition => ({
+const toldPartition = (topicId: string, partition: number): SharePartitionAnswer => ({
   topicId,
   partition,
   errorCode: 0,

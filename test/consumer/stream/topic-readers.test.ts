@@ -2,11 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { ReadStart } from '../../../src/consumer/stream/partition-reader.js'
 import { choosePartitions, readTopic, requireTopic } from '../../../src/consumer/stream/topic-readers.js'
-import {
-  type FollowSink,
-  followTopic,
-  type TopicSubscription
-} from '../../../src/consumer/stream/topic-subscription.js'
+import { type FollowSink, followTopic, type ReadSubscription } from '../../../src/consumer/stream/topic-subscription.js'
 import type { CastellanError } from '../../../src/core/errors.js'
 import type { KafkaRecord } from '../../../src/core/model.js'
 import type { TopicMetadata } from '../../../src/kafka/broker-client.js'
@@ -37,7 +33,7 @@ class Stage implements FollowSink {
   /** Records that may still be taken. */
   room = Number.POSITIVE_INFINITY
   readonly #stop = new AbortController()
-  #subscription: TopicSubscription | undefined
+  #subscription: ReadSubscription | undefined
   #positions: ReadonlyMap<number, number> = new Map()
   readonly #router = {
     path: 'router',

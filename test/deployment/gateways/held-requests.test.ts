@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { performanceClock } from '../../../src/core/clocks.js'
 import { HeldRequests } from '../../../src/deployment/gateways/held-requests.js'
-import type { HeldRequest } from '../../../src/http/api/key-owners.js'
+import type { HeldForOwner } from '../../../src/http/api/key-owners.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 const LIMIT_MS = 30_000
@@ -83,12 +83,12 @@ describe('requests that are held until the owners of their keys can be tried', (
 
   describe('of one key', () => {
     /** Holds it until it is tried or has to leave. @returns how it has left, once it has */
-    const holdOne = (request: HeldRequest, limitMs = LIMIT_MS): { way?: boolean } => {
+    const holdOne = (request: HeldForOwner, limitMs = LIMIT_MS): { way?: boolean } => {
       const seen: { way?: boolean } = {}
       void held.wait('b', request, limitMs).then(way => (seen.way = way))
       return seen
     }
-    const ofKey = (hash: string): HeldRequest => ({ hash, client: 'one', bytes: 1, left: never })
+    const ofKey = (hash: string): HeldForOwner => ({ hash, client: 'one', bytes: 1, left: never })
 
     it('are tried one at a time, also those whose owner has refused an earlier one', async () => {
       const [first, second, third, other] = [ofKey('k'), ofKey('k'), ofKey('k'), ofKey('other')]

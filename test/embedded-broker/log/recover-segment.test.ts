@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { PartitionLog } from '../../../src/embedded-broker/log/partition-log.js'
+import { SegmentedLog } from '../../../src/embedded-broker/log/partition-log.js'
 import type { DamagedRange } from '../../../src/embedded-broker/log/recover-segment.js'
 import { MemoryBytes } from '../../../src/embedded-broker/log/segment.js'
 import { BatchView } from '../../../src/embedded-broker/protocol/record-batch.js'
@@ -14,7 +14,7 @@ interface Found {
   readonly damaged: readonly DamagedRange[]
   readonly nextOffset: number
   readonly bytes: MemoryBytes
-  readonly log: PartitionLog
+  readonly log: SegmentedLog
 }
 
 const textOf = ({ offset, value }: { readonly offset: number; readonly value: Buffer | null }) => `${offset}=${value}`
@@ -25,7 +25,7 @@ function recover(stored: Buffer, baseOffset = 0): Found {
   bytes.append(stored)
   const damaged: DamagedRange[] = []
   const open = (base: number) => (base === baseOffset ? bytes : new MemoryBytes(0))
-  const log = new PartitionLog({ open, segmentBytes: 1_000_000, rollsAtGaps: true })
+  const log = new SegmentedLog({ open, segmentBytes: 1_000_000, rollsAtGaps: true })
   log.recover({
     isCompacted: false,
     missing: () => undefined,
@@ -38,7 +38,7 @@ function recover(stored: Buffer, baseOffset = 0): Found {
 }
 
 /** As a client reads: from the first offset on, and on from where the last batch ended. */
-function readAll(log: PartitionLog): string[] {
+function readAll(log: SegmentedLog): string[] {
   const records: string[] = []
   for (let offset = log.logStartOffset; offset < log.highWatermark; ) {
     const bytes = log.read(offset, 1_000_000, true, log.highWatermark)

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { GroupBytes } from '../../../src/embedded-broker/groups/group-bytes.js'
 import { GroupCoordinator } from '../../../src/embedded-broker/groups/group-coordinator.js'
-import { ShareGroup } from '../../../src/embedded-broker/share/share-group.js'
+import { ServedShareGroup } from '../../../src/embedded-broker/share/share-group.js'
 import { ShareGroups } from '../../../src/embedded-broker/share/share-groups.js'
 import { TopicTable } from '../../../src/embedded-broker/topics/topic-table.js'
 
@@ -10,8 +10,8 @@ describe('a share group of the embedded broker', () => {
     throw new Error('no topic is made')
   }
 
-  const newGroup = (bytes: GroupBytes): ShareGroup =>
-    new ShareGroup('workers', new TopicTable({ openLog: noLogs, removeLog: noLogs }), bytes)
+  const newGroup = (bytes: GroupBytes): ServedShareGroup =>
+    new ServedShareGroup('workers', new TopicTable({ openLog: noLogs, removeLog: noLogs }), bytes)
   const join = (memberId: string, topics: readonly string[] = ['jobs']) => ({
     memberId,
     memberEpoch: 0,
@@ -64,7 +64,7 @@ describe('a share group of the embedded broker', () => {
 
   it('counts its members while it has them, whether they leave or are not heard of any more', () => {
     const bytes = new GroupBytes(1_000_000)
-    const group = new ShareGroup('workers', new TopicTable({ openLog: noLogs, removeLog: noLogs }), bytes)
+    const group = new ServedShareGroup('workers', new TopicTable({ openLog: noLogs, removeLog: noLogs }), bytes)
     const beat = (memberId: string, memberEpoch: number): void => {
       const client = { clientId: 'a', clientHost: '/b' }
       group.beat({ memberId, memberEpoch, topics: memberEpoch === 0 ? ['jobs'] : null, ...client }, 0)

@@ -1,6 +1,12 @@
 import { expect } from 'chai'
 import { OverloadedError, UnauthenticatedError, UnavailableError } from '../../../src/core/errors.js'
-import type { Authentication, Identity, IncomingRequest, Operation, Target } from '../../../src/http/access/access.js'
+import type {
+  AccessTarget,
+  Authentication,
+  Identity,
+  IncomingRequest,
+  Operation
+} from '../../../src/http/access/access.js'
 import { Watches } from '../../../src/http/access/watches.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -29,7 +35,7 @@ describe('admitted requests that stay open', () => {
         asked++
         return answer
       },
-      allows: (principal: string, operation: Operation, { topic }: Target) =>
+      allows: (principal: string, operation: Operation, { topic }: AccessTarget) =>
         isAllowed && principal === 'anna' && operation === 'consume' && topic === 'orders',
       onEnded: () => undefined,
       clock: time.now,

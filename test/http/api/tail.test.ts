@@ -8,7 +8,7 @@ import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { Caller } from '../../../src/http/access/access.js'
 import { Tail } from '../../../src/http/api/tail.js'
 import { SegmentedBody } from '../../../src/http/exchange/segmented-body.js'
-import type { TopicSubscription } from '../../../src/verbs/verbs.js'
+import type { ReadSubscription } from '../../../src/verbs/verbs.js'
 import { turns } from '../../support/ticks.js'
 
 const HEARTBEAT_MS = 15_000
@@ -58,7 +58,7 @@ class TailPlay {
   readonly made: (() => void)[] = []
   retryAfterSeconds: number | undefined
   readonly tail: Tail
-  readonly following: TopicSubscription = {
+  readonly following: ReadSubscription = {
     resume: () => void this.told.push('resume'),
     stop: () => void this.told.push('stop')
   }

@@ -1,9 +1,9 @@
 import { expect } from 'chai'
 import {
-  type Head,
   type HeadLimits,
   LowerCaseNames,
   type NoHead,
+  type RequestHead,
   rawHeadersOf,
   readHead
 } from '../../../src/http/engine/head.js'
@@ -12,7 +12,7 @@ import { checkRows } from '../../support/rows.js'
 const limits: HeadLimits = { maxHeaderBytes: 1_000, maxHeaders: 5 }
 const BAD = '400 Bad Request'
 const TOO_LARGE = '431 Request Header Fields Too Large'
-const read = (text: string, own: Partial<HeadLimits> = {}, before = ''): Head | NoHead =>
+const read = (text: string, own: Partial<HeadLimits> = {}, before = ''): RequestHead | NoHead =>
   readHead(Buffer.from(before + text, 'latin1'), before.length, { ...limits, ...own })
 const head = (...lines: readonly string[]): string =>
   `POST /push HTTP/1.1\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n`
@@ -42,12 +42,12 @@ describe('head of a request', () => {
   })
 
   it('keeps names and values as they were sent', () => {
-    const { lines } = read(`${WHOLE.slice(0, -2)}a:b: c\r\nx: \xa0\xe9\r\n\r\n`, { maxHeaders: 9 }) as Head
+    const { lines } = read(`${WHOLE.slice(0, -2)}a:b: c\r\nx: \xa0\xe9\r\n\r\n`, { maxHeaders: 9 }) as RequestHead
     const sent = ['Host', 'a', 'Content-Length', '12', 'x-One', 'two  three', 'empty', '', 'a', 'b: c', 'x', '\xa0\xe9']
     expect(rawHeadersOf(lines)).to.deep.equal(sent)
   })
 
-  const good: readonly (readonly [what: string, text: string, expected: Partial<Head>])[] = [
+  const good: readonly (readonly [what: string, text: string, expected: Partial<RequestHead>])[] = [
     ['another method', 'M-SEARCH / HTTP/1.1\r\nhost: a\r\n\r\n', { method: 'M-SEARCH' }],
     ['a method that begins like another', 'PURGE / HTTP/1.1\r\nhost: a\r\n\r\n', { method: 'PURGE' }],
     ['spaces around the URL', 'GET   /a   HTTP/1.1\r\nhost: a\r\n\r\n', { url: '/a' }],
@@ -88,7 +88,7 @@ describe('head of a request', () => {
   ]
   it('may have whatever the parser of Node takes', () =>
     checkRows(good, ([, text, expected]) => {
-      const found = read(text) as Head
+      const found = read(text) as RequestHead
       expect(found).to.be.an('object')
       for (const [name, value] of Object.entries(expected))
         expect((found as unknown as Record<string, unknown>)[name], name).to.deep.equal(value)
@@ -106,8 +106,8 @@ describe('head of a request', () => {
       [505, 'GET /\r\n\r\n'],
       [505, 'GET / HTTP/2.0\r\nhost: a\r\n\r\n']
     ] as const)
-      expect((read(text) as Head).refusal, text).to.equal(status)
-    expect((read('POST / HTTP/1.0\r\nexpect: tea\r\n\r\n') as Head).refusal).to.equal(undefined)
+      expect((read(text) as RequestHead).refusal, text).to.equal(status)
+    expect((read('POST / HTTP/1.0\r\nexpect: tea\r\n\r\n') as RequestHead).refusal).to.equal(undefined)
   })
 
   it('is malformed at the byte that no head has there, without the rest', () => {
@@ -168,7 +168,7 @@ describe('head of a request', () => {
 
   it('may have thousands of headers where the limits allow them', () => {
     const many = head('host: a', ...Array.from({ length: 2_000 }, (_, i) => `x${i}: 1`))
-    const found = read(many, { maxHeaders: 5_000, maxHeaderBytes: 100_000 }) as Head
+    const found = read(many, { maxHeaders: 5_000, maxHeaderBytes: 100_000 }) as RequestHead
     expect([rawHeadersOf(found.lines).length, found.headers['x1999'], found.refusal]).to.deep.equal([
       4_002,
       '1',

@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
 import {
   type AnswerFacts,
-  type AnswerHead,
   type GivenHeaders,
+  type HeadText,
   isWithoutBody,
   toAnswerHead
 } from '../../../src/http/engine/response-head.js'
@@ -20,7 +20,7 @@ const FACTS: AnswerFacts = {
   bodyBytes: 2
 }
 
-const head = (headers: GivenHeaders = {}, facts: Partial<AnswerFacts> = {}, context = CONTEXT): AnswerHead =>
+const head = (headers: GivenHeaders = {}, facts: Partial<AnswerFacts> = {}, context = CONTEXT): HeadText =>
   toAnswerHead(headers, { ...FACTS, ...facts }, context)
 const lines = (...given: Parameters<typeof head>): string[] =>
   head(...given)

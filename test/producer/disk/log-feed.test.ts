@@ -3,7 +3,7 @@ import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { silentLogger } from '../../../src/core/model.js'
 import { type FeedTarget, LogFeed } from '../../../src/producer/disk/log-feed.js'
 import type { StoredEntry } from '../../../src/producer/log/entry.js'
-import type { LogReadRequest, ReadResult } from '../../../src/producer/log/entry-reader.js'
+import type { LogReadRequest, ReadEntries } from '../../../src/producer/log/entry-reader.js'
 import { TopicSubscription } from '../../../src/producer/memory/topic-subscription.js'
 import type { RouterMessage, TopicNews } from '../../../src/router/messages/operations.js'
 
@@ -32,12 +32,12 @@ const entryOf = (sequence: number, destination: string): StoredEntry => ({
   acceptedAtMs: 0,
   body: Buffer.alloc(0)
 })
-const nothing: ReadResult = { entries: [], nextSequence: 100, isAtEnd: true }
+const nothing: ReadEntries = { entries: [], nextSequence: 100, isAtEnd: true }
 
 describe('durable: the feed of the log', () => {
   let clock: SinonFakeTimers
   let requests: LogReadRequest[]
-  let answer: (request: LogReadRequest) => Promise<ReadResult>
+  let answer: (request: LogReadRequest) => Promise<ReadEntries>
   let errors: string[]
   let feed: LogFeed
   beforeEach(() => {
@@ -134,7 +134,7 @@ describe('durable: the feed of the log', () => {
   })
 
   it('offers nothing any more once it has stopped, and waits for a read under way', async () => {
-    let end: (result: ReadResult) => void = () => undefined
+    let end: (result: ReadEntries) => void = () => undefined
     answer = () => new Promise(resolve => (end = resolve))
     const target = new Target('default/a', 1)
     feed.want(target)

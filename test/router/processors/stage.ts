@@ -3,7 +3,7 @@ import type { ResultOf, RoutedKind } from '../../../src/router/messages/operatio
 import { descriptorOf } from '../../../src/router/processors/operations.js'
 import { type OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import type { RequestFor, ResultFor } from '../../../src/router/requests/operation.js'
-import { KnownPartition, type Partition, type TopicFreshness } from '../../../src/router/requests/partition.js'
+import { KnownPartition, type PartitionOfRequest, type TopicFreshness } from '../../../src/router/requests/partition.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 
 export type Results<Kind extends RoutedKind> = ResultFor<Kind>[]
@@ -21,12 +21,12 @@ export class ProcessorStage {
   readonly tags = { broker_host: 'mock' }
 
   readonly #topics = new Map<string, TopicFreshness>()
-  readonly #partitions = new Map<string, Partition>()
+  readonly #partitions = new Map<string, PartitionOfRequest>()
   /** Weak, for tests of what keeps requests. */
   readonly #accepted: WeakRef<OpenRequest>[] = []
 
   /** The partition as routing finds it: the same object each time. `newUntil`: its topic counts as new until then. */
-  partition(topic: string, partition: number, newUntil = Number.NEGATIVE_INFINITY): Partition {
+  partition(topic: string, partition: number, newUntil = Number.NEGATIVE_INFINITY): PartitionOfRequest {
     const key = topicPartitionKey(topic, partition)
     const of = this.#topics.get(`${topic} ${newUntil}`) ?? { newUntil, place: 0 }
     this.#topics.set(`${topic} ${newUntil}`, of)

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Connection } from '../../../src/http/engine/connection.js'
 import { Connections } from '../../../src/http/engine/connections.js'
-import { type Head, readHead } from '../../../src/http/engine/head.js'
+import { type RequestHead, readHead } from '../../../src/http/engine/head.js'
 import type { Served } from '../../../src/http/engine/open-requests.js'
 import type { EngineRequest } from '../../../src/http/engine/request.js'
 import { isWebsocketRequest } from '../../../src/http/engine/upgrade.js'
@@ -180,7 +180,7 @@ class OracleRequest extends IncomingMessage {
 
 const ignore = (): void => {}
 const limits = { maxHeaderBytes: 1_000, maxHeaders: 10 }
-const ANY_HEAD = readHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), 0, limits) as Head
+const ANY_HEAD = readHead(Buffer.from('GET / HTTP/1.1\r\nhost: a\r\n\r\n'), 0, limits) as RequestHead
 
 /** What the gateway's connection must not do to a socket that Node reads. */
 const LEFT_TO_NODE: Readonly<Record<string, () => void>> = { pause: ignore, resume: ignore, setTimeout: ignore }
@@ -227,7 +227,7 @@ const CLIENT_ERRORS = new Map<string | undefined, Parameters<Connection['broken'
 ])
 
 /** The status of the answer to a head that Node's parser takes, and that a server must refuse. */
-function problemOf({ rawHeaders, httpVersion }: IncomingMessage, maxHeaders: number): Head['refusal'] {
+function problemOf({ rawHeaders, httpVersion }: IncomingMessage, maxHeaders: number): RequestHead['refusal'] {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return 505
   if (rawHeaders.length > maxHeaders * 2) return 431
   const names = rawHeaders.filter((_, at) => at % 2 === 0).map(name => name.toLowerCase())
@@ -248,7 +248,7 @@ function createOracle({ limits: { maxHeaders, maxHeaderBytes, ...times } }: Conn
   })
   server.maxHeadersCount = 0
   server.timeout = times.socketTimeoutMs
-  const handle = (request: OracleRequest, response: ServerResponse, head: Partial<Head> = {}): void => {
+  const handle = (request: OracleRequest, response: ServerResponse, head: Partial<RequestHead> = {}): void => {
     const { holder, unanswered } = accepted.get(request.socket)!
     const isBehindLast = unanswered.some(({ isLast }) => isLast)
     // Node's parser hides errors after an upgrade that was not granted, so the connection must end.

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import type { TopicSubscription } from '../../../src/consumer/stream/topic-subscription.js'
+import type { ReadSubscription } from '../../../src/consumer/stream/topic-subscription.js'
 import { askRouter } from '../../../src/index.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { onCluster } from '../../support/stage.js'
@@ -42,7 +42,7 @@ describe('a log that was cut by an unclean election', () => {
     from: 'earliest' | 'latest',
     values: string[],
     warnings: string[]
-  ): Promise<TopicSubscription> =>
+  ): Promise<ReadSubscription> =>
     instance.castellan.verbs.follow(
       topic,
       { from, partitions: undefined, positions: new Map(), maxPartitions: 1, timeoutMs: 10_000 },
@@ -137,7 +137,7 @@ describe('a log that was cut by an unclean election', () => {
     const warnings: string[] = []
     const stop = new AbortController()
     let reading: Promise<void> | undefined
-    let following: TopicSubscription | undefined
+    let following: ReadSubscription | undefined
     await stage.cluster.loseEnd(topic, 0, async () => {
       await writer.produce(topic, 0, numbered('lost', 40))
       reading = (async () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import kafkajs from 'kafkajs'
-import { aclLines, type Finding, type Grant } from '../../../src/cli/doctor/findings.js'
+import { aclLines, type DoctorFinding, type Grant } from '../../../src/cli/doctor/findings.js'
 import { openCastellan } from '../../../src/client.js'
 import { type AclRight, type Feature, features } from '../../../src/kafka/features.js'
 import { runCommand } from '../../cli/run-command.js'
@@ -67,12 +67,12 @@ describe('castellan doctor on real Kafka', function () {
     expect(stderr).to.equal('')
     return { code, stdout }
   }
-  const findingsOf = (stdout: string): Map<string, Finding> =>
+  const findingsOf = (stdout: string): Map<string, DoctorFinding> =>
     new Map(
       stdout
         .trim()
         .split('\n')
-        .map(line => JSON.parse(line) as Finding)
+        .map(line => JSON.parse(line) as DoctorFinding)
         .map(finding => [finding.about, finding])
     )
 

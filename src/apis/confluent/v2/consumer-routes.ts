@@ -38,7 +38,7 @@ const failure = { content: v2(error) }
 const text = z.string()
 const PARAMS = { group: text.describe('The consumer group'), instance: text.describe('The name of the instance') }
 
-interface Described {
+interface DescribedVerb {
   readonly description?: string
   readonly query?: Parameters
   /** Absent: the answer is 204. */
@@ -54,7 +54,7 @@ function describedRoute(
   method: Operation['method'],
   path: string,
   [summary, said]: readonly [summary: string, said: string],
-  { answer, conflict, answers, ...described }: Described,
+  { answer, conflict, answers, ...described }: DescribedVerb,
   body?: Body
 ) {
   return {
@@ -79,7 +79,7 @@ function describedRoute(
   }
 }
 
-interface Verb<Sent> extends Described {
+interface VerbV2<Sent> extends DescribedVerb {
   /** `mayBeAbsent`: the work gets `undefined` then. Absent: there is none. */
   readonly body?: readonly [description: string, schema: z.ZodType<Sent>, presence?: 'mayBeAbsent']
   /** The work asks for the rights to the topics that the request names. Absent: the client needs those to all that are read. */
@@ -92,7 +92,7 @@ function verb<Sent = undefined>(
   method: Operation['method'],
   path: string,
   said: readonly [summary: string, said: string],
-  { body, rights, ...described }: Verb<Sent>,
+  { body, rights, ...described }: VerbV2<Sent>,
   work: (ask: InstanceAsk, sent: Sent) => Promise<unknown>
 ): ConsumerRoute {
   const [description, schema, presence] = body ?? []

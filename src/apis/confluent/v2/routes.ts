@@ -134,7 +134,7 @@ export interface LookUpParts {
 type V2Route = AnsweredRoute<LookUpParts>
 
 /** A request that has its permission. */
-interface Ask {
+interface AskV2 {
   readonly verbs: Verbs
   readonly time: TimeLeft
   readonly caller: Caller
@@ -148,7 +148,7 @@ function read(
   summary: string,
   description: string,
   schema: z.ZodType,
-  work: (ask: Ask) => Promise<unknown>
+  work: (ask: AskV2) => Promise<unknown>
 ): V2Route {
   return {
     verb,
@@ -183,10 +183,10 @@ const root = (method: 'get' | 'post', summary: string): V2Route => ({
   }
 })
 
-const find = async ({ verbs, time, params: { topic = '' } }: Ask): Promise<TopicMetadata> =>
+const find = async ({ verbs, time, params: { topic = '' } }: AskV2): Promise<TopicMetadata> =>
   usableTopic(await verbs.topics([topic], time.ms), topic)
 
-async function partitionOf(ask: Ask): Promise<FoundPartition> {
+async function partitionOf(ask: AskV2): Promise<FoundPartition> {
   return requirePartition(await find(ask), ask.params.partition ?? '')
 }
 

@@ -8,8 +8,8 @@ import { sentUrlOf } from '../../../http/exchange/exchange.js'
 import { type AclEntry, type AclFilter, aclWords } from '../../../verbs/admin.js'
 import { queryOf } from '../../instance-routes.js'
 import { KAFKA_REFUSES } from '../failures.js'
-import { type Kind, text } from './resources.js'
-import { type Ask, CLUSTER, list, type V3Route } from './routes.js'
+import { type ResourceKind, text } from './resources.js'
+import { type AskV3, CLUSTER, list, type V3Route } from './routes.js'
 
 /** What an entry says, by the names of the parameters that select it. */
 const members = {
@@ -25,7 +25,7 @@ const pairs = Object.entries(members)
 
 const KIND = 'KafkaAcl'
 /** An entry has no path of its own: it is found by all that it says. */
-const acls: Kind<AclEntry> = {
+const acls: ResourceKind<AclEntry> = {
   name: KIND,
   schema: z.object({
     kind: z.literal(KIND),
@@ -44,7 +44,7 @@ const NOT_HERE =
   'without credentials, and without rules of access, only clients on the machine of the gateway may read access control lists'
 
 /** @throws ForbiddenError for a client on another machine about which nothing is known */
-function requireNear({ caller, exchange }: Ask): void {
+function requireNear({ caller, exchange }: AskV3): void {
   if (!caller.isRuled && caller.principal === ANONYMOUS && !isOfThisMachine(exchange.request))
     throw new ForbiddenError(NOT_HERE)
 }

@@ -6,7 +6,7 @@ import type { ClusterDescription } from '../../../verbs/admin.js'
 import type { GroupDescription, GroupReader } from '../../../verbs/verbs.js'
 import { inOrderOfBytes } from '../look-up.js'
 import { kind, link, linkIfAny, type Members, pathOf, type ResourcePlace, text, upperSnake } from './resources.js'
-import { type Ask, brokerOf, CLUSTER, list, notFound, one, type V3Route } from './routes.js'
+import { type AskV3, brokerOf, CLUSTER, list, notFound, one, type V3Route } from './routes.js'
 
 const cluster = kind<ClusterDescription>('KafkaCluster', () => [], {
   controller: linkIfAny(({ controllerId }) => (controllerId >= 0 ? `/brokers/${controllerId}` : undefined)),
@@ -28,7 +28,7 @@ const broker = kind<BrokerNode>('KafkaBroker', ({ nodeId }) => ['brokers', nodeI
 })
 
 /** A client that may only produce is told the id of the cluster, and nothing of the brokers. */
-const clustersFor = async ({ describe, caller, links: { clusterId } }: Ask): Promise<ClusterDescription[]> =>
+const clustersFor = async ({ describe, caller, links: { clusterId } }: AskV3): Promise<ClusterDescription[]> =>
   seenBy(caller, 'admin.describeCluster', 'nothing')({})
     ? [await describe()]
     : [{ clusterId, controllerId: -1, brokers: [] }]
@@ -53,7 +53,7 @@ interface GroupPartition {
   readonly topic: string
   readonly partition: number
 }
-interface Member {
+interface MemberOfGroup {
   readonly groupId: string
   readonly member: GroupReader
 }
@@ -72,7 +72,7 @@ interface Summary {
 
 const lagOf = ({ committed, end }: Lag): number => Math.max(0, end - committed)
 const placeOfGroup = ({ groupId }: { readonly groupId: string }): ResourcePlace => ['consumer-groups', groupId]
-const placeOfMember = (one: Member): ResourcePlace => [...placeOfGroup(one), 'consumers', one.member.memberId]
+const placeOfMember = (one: MemberOfGroup): ResourcePlace => [...placeOfGroup(one), 'consumers', one.member.memberId]
 /** A partition below the topics, the lags of a group, and the assignments of a member. */
 const placeBelow = (place: ResourcePlace, { topic, partition }: GroupPartition): ResourcePlace => [
   ...place,
@@ -104,12 +104,12 @@ const groups = kind<GroupDescription>('KafkaConsumerGroup', placeOfGroup, {
   consumers: link((_, path) => `${path}/consumers`),
   lag_summary: link((_, path) => `${path}/lag-summary`)
 })
-const consumers = kind<Member>('KafkaConsumer', placeOfMember, {
+const consumers = kind<MemberOfGroup>('KafkaConsumer', placeOfMember, {
   ...ofGroup,
   ...readerMembers('', ({ member }) => member),
   assignments: link((_, path) => `${path}/assignments`)
 })
-const assignments = kind<GroupPartition & Member>(
+const assignments = kind<GroupPartition & MemberOfGroup>(
   'KafkaConsumerAssignment',
   one => placeBelow([...placeOfMember(one), 'assignments'], one),
   {
@@ -141,13 +141,13 @@ const summaries = kind<Summary>('KafkaConsumerGroupLagSummary', one => [...place
   max_lag_partition: link(({ largest }) => pathOf(placeBelow(['topics'], largest)))
 })
 
-async function groupOf({ verbs, params: { consumer_group_id: group = '' }, time }: Ask): Promise<GroupDescription> {
+async function groupOf({ verbs, params: { consumer_group_id: group = '' }, time }: AskV3): Promise<GroupDescription> {
   const found = (await verbs.groups.describe([group], time.ms)).get(group)
   if (found === undefined || found.state === 'Dead') throw notFound(`there is no consumer group ${group}`)
   return found
 }
 
-async function memberOf(ask: Ask): Promise<Member> {
+async function memberOf(ask: AskV3): Promise<MemberOfGroup> {
   const { groupId, members } = await groupOf(ask)
   const { consumer_id: id } = ask.params
   const member = members.find(({ memberId }) => memberId === id)
@@ -156,7 +156,7 @@ async function memberOf(ask: Ask): Promise<Member> {
 }
 
 /** Largest first. A group that has committed nothing has none. */
-async function lagsOf(ask: Ask): Promise<readonly [Lag, ...Lag[]]> {
+async function lagsOf(ask: AskV3): Promise<readonly [Lag, ...Lag[]]> {
   const { verbs, caller, time } = ask
   const { groupId, members } = await groupOf(ask)
   const isVisible = seenBy(caller, 'groups.committed', 'topic+group')

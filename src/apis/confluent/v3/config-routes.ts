@@ -6,8 +6,8 @@ import { json } from '../../../http/openapi/operation.js'
 import { type ConfigChange, type ConfigEntry, type ConfigResource, resourceName } from '../../../verbs/admin.js'
 import { failedProblemOf, KAFKA_REFUSES, UNAUTHORIZED } from '../failures.js'
 import { unknownTopic } from '../look-up.js'
-import { type Kind, kind, type Members, type Resource, type ResourcePlace, text } from './resources.js'
-import { type Ask, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
+import { kind, type Members, type Resource, type ResourceKind, type ResourcePlace, text } from './resources.js'
+import { type AskV3, brokerOf, CLUSTER, change, done, list, notFound, one, type V3Route } from './routes.js'
 import { requireNamedOnce, visibleTopics } from './topic-routes.js'
 
 /** Topics whose settings are in one answer. A topic has about 25 KB of them. */
@@ -23,7 +23,11 @@ interface Setting {
 }
 
 /** @param placeOf the place of the settings of something */
-const settings = (name: string, placeOf: (of: string) => ResourcePlace, members: Members<Setting>): Kind<Setting> =>
+const settings = (
+  name: string,
+  placeOf: (of: string) => ResourcePlace,
+  members: Members<Setting>
+): ResourceKind<Setting> =>
   kind(name, ({ of, entry }) => [...placeOf(resourceName(of)), entry.name], {
     ...members,
     name: [text, ({ entry }) => entry.name],
@@ -49,11 +53,11 @@ const topicResource = (name: string): ConfigResource => ({ type: 'topic', name }
 const brokerResource = ({ nodeId }: { readonly nodeId: number }): ConfigResource => ({ type: 'broker', nodeId })
 
 /** `undefined`: Kafka has no such thing. */
-async function entriesOf({ verbs, time }: Ask, of: ConfigResource): Promise<readonly ConfigEntry[] | undefined> {
+async function entriesOf({ verbs, time }: AskV3, of: ConfigResource): Promise<readonly ConfigEntry[] | undefined> {
   return (await verbs.admin.describeConfigs([of], time.ms)).get(resourceName(of))
 }
 
-async function settingsOf(ask: Ask, of: ConfigResource): Promise<readonly Setting[]> {
+async function settingsOf(ask: AskV3, of: ConfigResource): Promise<readonly Setting[]> {
   const found = await entriesOf(ask, of)
   if (found !== undefined) return found.map(entry => ({ of, entry }))
   throw of.type === 'topic' ? unknownTopic(of.name) : notFound('there are no such settings')
@@ -63,7 +67,7 @@ const noSetting = ({ type }: ConfigResource, name: string): ApiError =>
   notFound(`${type === 'topic' ? 'topics' : 'brokers'} have no setting ${name}`)
 
 /** Kafka is asked while the list is written, so that the settings of all are not in memory at the same time. */
-async function* settingsOfAll({ verbs, time }: Ask, allOf: () => readonly ConfigResource[]): AsyncIterable<Setting> {
+async function* settingsOfAll({ verbs, time }: AskV3, allOf: () => readonly ConfigResource[]): AsyncIterable<Setting> {
   const all = allOf()
   for (let at = 0; at < all.length; at += DESCRIBED_AT_ONCE) {
     const portion = all.slice(at, at + DESCRIBED_AT_ONCE)
@@ -80,7 +84,7 @@ const tooManyTopics = (topics: number) =>
   )
 
 async function alter(
-  ask: Ask,
+  ask: AskV3,
   of: ConfigResource,
   changes: readonly ConfigChange[],
   validateOnly = false
@@ -98,7 +102,7 @@ async function alter(
 
 /** @returns why the topic could not be changed */
 async function failureOf(
-  ask: Ask,
+  ask: AskV3,
   topic: string,
   changes: readonly ConfigChange[],
   validateOnly: boolean
@@ -134,16 +138,16 @@ const toChanges = (sent: z.output<typeof changesBody>): ConfigChange[] =>
   sent.map(({ name, value, operation }) => ({ name, value: operation === 'DELETE' ? null : (value ?? null) }))
 
 /** Finds what a request is about. */
-type Find = (ask: Ask) => Promise<ConfigResource>
+type Find = (ask: AskV3) => Promise<ConfigResource>
 
-async function settingNamed(ask: Ask, resource: ConfigResource): Promise<Setting> {
+async function settingNamed(ask: AskV3, resource: ConfigResource): Promise<Setting> {
   const { name = '' } = ask.params
   const found = (await settingsOf(ask, resource)).find(({ entry }) => entry.name === name)
   if (found === undefined) throw noSetting(resource, name)
   return found
 }
 
-const alterNamed = (ask: Ask, resource: ConfigResource, value: string | null): Promise<undefined> =>
+const alterNamed = (ask: AskV3, resource: ConfigResource, value: string | null): Promise<undefined> =>
   alter(ask, resource, [{ name: ask.params.name ?? '', value }])
 
 /** The routes about the settings of one thing, by id. @param name of the thing in ids */
@@ -151,7 +155,7 @@ const routesOf = (
   name: string,
   path: string,
   of: string,
-  kind: Kind<Setting>,
+  kind: ResourceKind<Setting>,
   find: Find,
   [all, any] = [`The settings of ${of}`, `A setting of ${of}`]
 ): Readonly<Record<string, V3Route>> => ({

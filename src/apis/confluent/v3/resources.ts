@@ -11,17 +11,17 @@ export const text = z.string()
 const related = z.object({ related: text })
 
 /** A member of a resource: its schema, and its value; `undefined`: it is left out. @param path of the resource */
-type Member<One> = readonly [schema: z.ZodType, toValue: (one: One, path: string, links: Links) => unknown]
-export type Members<One> = Readonly<Record<string, Member<One>>>
+type ResourceMember<One> = readonly [schema: z.ZodType, toValue: (one: One, path: string, links: Links) => unknown]
+export type Members<One> = Readonly<Record<string, ResourceMember<One>>>
 
 /** A link to another resource. @param to its path below the cluster */
-export const link = <One>(to: (one: One, path: string) => string): Member<One> => [
+export const link = <One>(to: (one: One, path: string) => string): ResourceMember<One> => [
   related,
   (one, path, links) => links.related(to(one, path))
 ]
 
 /** @param to `undefined`: there is no link */
-export const linkIfAny = <One>(to: (one: One, path: string) => string | undefined): Member<One> => [
+export const linkIfAny = <One>(to: (one: One, path: string) => string | undefined): ResourceMember<One> => [
   related.optional(),
   (one, path, links) => {
     const target = to(one, path)
@@ -29,7 +29,7 @@ export const linkIfAny = <One>(to: (one: One, path: string) => string | undefine
   }
 ]
 
-export interface Kind<One> {
+export interface ResourceKind<One> {
   readonly name: string
   /** The kind of lists is this with `List` behind it. Absent: the name is. */
   readonly ofLists?: string | undefined
@@ -58,7 +58,7 @@ export function kind<One>(
   placeOf: (one: One) => ResourcePlace,
   members: Members<One>,
   ofLists?: string
-): Kind<One> {
+): ResourceKind<One> {
   const all = Object.entries(members)
   return {
     name,
@@ -108,7 +108,7 @@ export class Links {
 
   /** @param path of the route, with the names of its parameters */
   list<One>(
-    of: Kind<One>,
+    of: ResourceKind<One>,
     path: string,
     params: Readonly<Record<string, string>>,
     all: Iterable<One> | AsyncIterable<One>
@@ -123,7 +123,7 @@ export class Links {
     return new LongList(of.name, `${before.slice(0, -1)},"data":[`, this.#resources(of, all), ']}')
   }
 
-  async *#resources<One>(of: Kind<One>, all: Iterable<One> | AsyncIterable<One>): AsyncIterable<Resource> {
+  async *#resources<One>(of: ResourceKind<One>, all: Iterable<One> | AsyncIterable<One>): AsyncIterable<Resource> {
     for await (const one of all) yield of.json(one, this)
   }
 }

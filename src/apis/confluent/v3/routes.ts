@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { ForbiddenError } from '../../../core/errors.js'
 import type { BrokerNode, MonotonicClock } from '../../../core/model.js'
-import type { Caller, Target } from '../../../http/access/access.js'
+import type { AccessTarget, Caller } from '../../../http/access/access.js'
 import { ApiError } from '../../../http/api/api-answers.js'
 import { authorize, type Params } from '../../../http/api/endpoint.js'
 import type { LongList } from '../../../http/api/long-lists.js'
@@ -16,7 +16,7 @@ import { answerAllowed, type ConfluentParts, error, readSmallBody, TimeLeft } fr
 import { charsetOf } from '../media-types.js'
 import { checked, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
-import { baseUrlOf, type Kind, Links, listOf, type Resource, text } from './resources.js'
+import { baseUrlOf, Links, listOf, type Resource, type ResourceKind, text } from './resources.js'
 
 /** A route of version 3: what OpenAPI says about it, and what answers it. */
 export type V3Route = AnsweredRoute<V3Requests>
@@ -34,7 +34,7 @@ export interface V3Requests {
 }
 
 /** A request about the cluster of its path, which has its permission. */
-export interface Ask {
+export interface AskV3 {
   readonly exchange: Exchange
   readonly params: Params
   readonly caller: Caller
@@ -79,7 +79,7 @@ const PARAMS = {
 export const CLUSTER = '/v3/clusters/{cluster_id}'
 
 /** What a path is about: a group with its topics, or a topic. */
-function targetOf({ consumer_group_id, share_group_id, topic_name: topic }: Params): Target {
+function targetOf({ consumer_group_id, share_group_id, topic_name: topic }: Params): AccessTarget {
   const group = consumer_group_id ?? share_group_id
   return group === undefined ? { topic } : { group }
 }
@@ -89,7 +89,7 @@ function read(
   path: string,
   summary: string,
   schema: z.ZodType,
-  work: (ask: Ask) => Promise<Resource | LongList>
+  work: (ask: AskV3) => Promise<Resource | LongList>
 ): V3Route {
   const answers = { 200: { description: summary, content: json(schema) }, ...refusals }
   return {
@@ -108,20 +108,20 @@ export const one = <One>(
   verb: VerbPath,
   path: string,
   summary: string,
-  kind: Kind<One>,
-  find: (ask: Ask) => Promise<One>
+  kind: ResourceKind<One>,
+  find: (ask: AskV3) => Promise<One>
 ): V3Route => read(verb, path, summary, kind.schema, async ask => kind.json(await find(ask), ask.links))
 
 export const list = <One>(
   verb: VerbPath,
   path: string,
   summary: string,
-  kind: Kind<One>,
-  all: (ask: Ask) => Promise<Iterable<One> | AsyncIterable<One>>
+  kind: ResourceKind<One>,
+  all: (ask: AskV3) => Promise<Iterable<One> | AsyncIterable<One>>
 ): V3Route =>
   read(verb, path, summary, listOf(kind.schema), async ask => ask.links.list(kind, path, ask.params, await all(ask)))
 
-interface Change<Body> {
+interface ChangeRoute<Body> {
   readonly verb: VerbPath
   readonly method: Described['method']
   readonly path: string
@@ -130,13 +130,13 @@ interface Change<Body> {
   /** Default: 204. */
   readonly answers?: Operation['answers']
   /** What rights are asked for. Default: what the path is about, before the body is read. `each`: the work asks for each part. */
-  readonly targetOf?: 'each' | ((body: Body) => Target)
+  readonly targetOf?: 'each' | ((body: Body) => AccessTarget)
 }
 
 /** A route that changes something. @param work without a result: 204 */
 export function change<Body = undefined>(
-  { verb, method, path, summary, body, answers = done, targetOf: targetIn }: Change<Body>,
-  work: (ask: Ask, body: Body) => Promise<Changed | undefined>
+  { verb, method, path, summary, body, answers = done, targetOf: targetIn }: ChangeRoute<Body>,
+  work: (ask: AskV3, body: Body) => Promise<Changed | undefined>
 ): V3Route {
   return {
     verb,
@@ -176,7 +176,7 @@ function isAllowed(
   { parts: { access, answers } }: V3Requests,
   exchange: Exchange,
   verb: VerbPath,
-  target: Target,
+  target: AccessTarget,
   isRead = !hasBody(exchange)
 ): boolean {
   const refusal = authorize(access.callerOf(exchange.request), verb, target)
@@ -196,7 +196,7 @@ function answer(
   { parts, verbs, timeoutMs, clock, prefix }: V3Requests,
   exchange: Exchange,
   params: Params,
-  work: (ask: Ask) => Promise<Resource | LongList | undefined>
+  work: (ask: AskV3) => Promise<Resource | LongList | undefined>
 ): void {
   const { cluster_id: asked, topic_name: topic } = params
   answerAllowed(parts, exchange, 'v3', topic, async () => {
@@ -240,7 +240,7 @@ function readBody<Body>(
 export const notFound = (message: string): ApiError => new ApiError(404, message)
 
 /** The broker that the path names. @throws ApiError when there is none */
-export async function brokerOf({ describe, params: { broker_id: id } }: Ask): Promise<BrokerNode> {
+export async function brokerOf({ describe, params: { broker_id: id } }: AskV3): Promise<BrokerNode> {
   const found = (await describe()).brokers.find(({ nodeId }) => String(nodeId) === id)
   if (found === undefined) throw notFound(`there is no broker ${id}`)
   return found

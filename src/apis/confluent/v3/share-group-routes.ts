@@ -3,37 +3,37 @@ import { seenBy } from '../../../http/api/endpoint.js'
 import { lazily } from '../../../http/api/long-lists.js'
 import type { ShareGroup, ShareGroupMember } from '../../../verbs/verbs.js'
 import { inOrderOfBytes } from '../look-up.js'
-import { type Kind, kind, link, linkIfAny, pathOf, type ResourcePlace, text, upperSnake } from './resources.js'
-import { type Ask, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
+import { kind, link, linkIfAny, pathOf, type ResourceKind, type ResourcePlace, text, upperSnake } from './resources.js'
+import { type AskV3, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
 
-interface Place {
+interface SharedPartition {
   readonly topic: string
   readonly partition: number
 }
 /** A group with what of its partitions the client may see. */
 interface ShownGroup {
   readonly group: ShareGroup
-  readonly places: readonly Place[]
+  readonly places: readonly SharedPartition[]
 }
-interface Member {
+interface MemberOfShareGroup {
   readonly groupId: string
   readonly member: ShareGroupMember
 }
 
 const placeOfGroup = (groupId: string): ResourcePlace => ['share-groups', groupId]
-const placeOfMember = ({ groupId, member }: Member): ResourcePlace => [
+const placeOfMember = ({ groupId, member }: MemberOfShareGroup): ResourcePlace => [
   ...placeOfGroup(groupId),
   'consumers',
   member.memberId
 ]
-const placeOf = ({ topic, partition }: Place): ResourcePlace => ['topics', topic, 'partitions', partition]
+const placeOf = ({ topic, partition }: SharedPartition): ResourcePlace => ['topics', topic, 'partitions', partition]
 const ofPlace = {
-  topic_name: [text, ({ topic }: Place) => topic],
-  partition_id: [z.int(), ({ partition }: Place) => partition],
-  partition: link((place: Place) => pathOf(placeOf(place)))
+  topic_name: [text, ({ topic }: SharedPartition) => topic],
+  partition_id: [z.int(), ({ partition }: SharedPartition) => partition],
+  partition: link((place: SharedPartition) => pathOf(placeOf(place)))
 } as const
 
-const topicPartition: Kind<Place> = kind('KafkaShareGroupTopicPartition', placeOf, ofPlace)
+const topicPartition: ResourceKind<SharedPartition> = kind('KafkaShareGroupTopicPartition', placeOf, ofPlace)
 
 const groups = kind<ShownGroup>('KafkaShareGroup', ({ group }) => placeOfGroup(group.groupId), {
   share_group_id: [text, ({ group }) => group.groupId],
@@ -50,10 +50,10 @@ const groups = kind<ShownGroup>('KafkaShareGroup', ({ group }) => placeOfGroup(g
   ]
 })
 const ofMember = {
-  group_id: [text, ({ groupId }: Member) => groupId],
-  consumer_id: [text, ({ member }: Member) => member.memberId]
+  group_id: [text, ({ groupId }: MemberOfShareGroup) => groupId],
+  consumer_id: [text, ({ member }: MemberOfShareGroup) => member.memberId]
 } as const
-const consumers = kind<Member>(
+const consumers = kind<MemberOfShareGroup>(
   'KafkaShareGroupConsumer',
   placeOfMember,
   {
@@ -63,17 +63,17 @@ const consumers = kind<Member>(
   },
   'KafkaShareConsumer'
 )
-const assignments = kind<Place & Member>(
+const assignments = kind<SharedPartition & MemberOfShareGroup>(
   'KafkaShareGroupConsumerAssignment',
   one => [...placeOfMember(one), 'assignments', one.topic, 'partitions', one.partition],
   { ...ofMember, ...ofPlace },
   'KafkaConsumerAssignment'
 )
 
-const groupOf = ({ verbs, params: { share_group_id: group = '' }, time }: Ask): Promise<ShareGroup> =>
+const groupOf = ({ verbs, params: { share_group_id: group = '' }, time }: AskV3): Promise<ShareGroup> =>
   verbs.shareGroups.describe(group, time.ms)
 
-function shown({ caller }: Ask, group: ShareGroup): ShownGroup {
+function shown({ caller }: AskV3, group: ShareGroup): ShownGroup {
   const isVisible = seenBy(caller, 'shareGroups.describe', 'topic+group')
   const places = [...group.partitions]
     .filter(([topic]) => isVisible({ topic, group: group.groupId }))
@@ -81,7 +81,7 @@ function shown({ caller }: Ask, group: ShareGroup): ShownGroup {
   return { group, places }
 }
 
-async function memberOf(ask: Ask): Promise<Member> {
+async function memberOf(ask: AskV3): Promise<MemberOfShareGroup> {
   const { groupId, members } = await groupOf(ask)
   const { consumer_id: id } = ask.params
   const member = members.find(({ memberId }) => memberId === id)

@@ -22,7 +22,7 @@ import {
   usableTopic
 } from '../look-up.js'
 import { kind, link, linkIfAny, pathOf, type ResourcePlace, text } from './resources.js'
-import { type Ask, brokerOf, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
+import { type AskV3, brokerOf, CLUSTER, change, list, notFound, one, type V3Route } from './routes.js'
 
 /** The only value of `offset_type`. */
 const BOTH_OFFSETS = 'earliest_and_latest'
@@ -114,18 +114,18 @@ const shown = ({ topic, isInternal, partitions }: TopicMetadata): ShownTopic => 
 })
 
 /** The topics that the client may see, in the order of their names. */
-export function visibleTopics({ caller }: Ask, all: ReadonlyMap<string, TopicMetadata>): readonly TopicMetadata[] {
+export function visibleTopics({ caller }: AskV3, all: ReadonlyMap<string, TopicMetadata>): readonly TopicMetadata[] {
   const isVisible = seenBy(caller, 'topics', 'topic')
   return [...all.values()]
     .filter(({ topic, errorCode }) => errorCode === errorCodes.NONE && isVisible({ topic }))
     .sort((one, other) => inOrderOfBytes(one.topic, other.topic))
 }
 
-async function topicOf({ verbs, params: { topic_name: topic = '' }, time }: Ask): Promise<TopicMetadata> {
+async function topicOf({ verbs, params: { topic_name: topic = '' }, time }: AskV3): Promise<TopicMetadata> {
   return usableTopic(await verbs.topics([topic], time.ms), topic, unknownTopic(topic))
 }
 
-async function partitionOf(ask: Ask): Promise<OnePartition> {
+async function partitionOf(ask: AskV3): Promise<OnePartition> {
   const found = await topicOf(ask)
   return { topic: found.topic, of: requirePartition(found, ask.params.partition_id ?? '') }
 }
@@ -137,7 +137,7 @@ const replicasOf = (one: OnePartition): Replica[] => one.of.replicas.map(broker 
  *
  * @returns `undefined`: the request does not ask for it, or Kafka does not report it
  */
-async function operationsOn(ask: Ask, topics: readonly string[] | 'all') {
+async function operationsOn(ask: AskV3, topics: readonly string[] | 'all') {
   const query = queryOf(sentUrlOf(ask.exchange.request))
   if (!operationsParameters.some(name => query.get(name)?.toLowerCase() === 'true')) return () => undefined
   const found = await ask.verbs.admin.topicOperations(topics, ask.time.ms)
@@ -180,7 +180,7 @@ function toNewTopic({ topic_name: name, ...body }: NewTopicBody): NewTopic {
 }
 
 /** A topic that was changed. The change is made and must not be answered as a failure, whatever becomes of this. */
-async function lookUp({ verbs }: Ask, topic: string, time: TimeLeft): Promise<ShownTopic | undefined> {
+async function lookUp({ verbs }: AskV3, topic: string, time: TimeLeft): Promise<ShownTopic | undefined> {
   try {
     const found = (await verbs.topics([topic], time.ms)).get(topic)
     return found?.errorCode === errorCodes.NONE ? shown(found) : undefined

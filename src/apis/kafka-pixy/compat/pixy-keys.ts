@@ -1,6 +1,6 @@
 import { entriesOf, type FileSection, isSection, type Keys, Unusable } from '../../api-command.js'
 
-type Note = (text: string) => void
+type NoteKey = (text: string) => void
 
 const duration = (value: unknown): number => {
   const durationMs = typeof value === 'string' || typeof value === 'number' ? goDurationMs(String(value)) : undefined
@@ -11,7 +11,7 @@ const duration = (value: unknown): number => {
 /** 0 is no time limit in Go. Every wait has a limit here, so the default stays. */
 const durationOrNone =
   (byDefault: string) =>
-  (value: unknown, note: Note): number | undefined => {
+  (value: unknown, note: NoteKey): number | undefined => {
     const durationMs = duration(value)
     if (durationMs !== 0) return durationMs
     note(`0 is no time limit in Kafka-Pixy; here ${byDefault} stays`)
@@ -22,7 +22,7 @@ const durationOrNone =
 const LEAST_GRACE_MS = 1_000
 
 /** In Kafka-Pixy it limits only how long the producer may take to stop; 0: it does not wait for messages. */
-const grace = (value: unknown, note: Note): number => {
+const grace = (value: unknown, note: NoteKey): number => {
   const graceMs = duration(value)
   if (graceMs >= LEAST_GRACE_MS || graceMs < 0) return graceMs
   note(`a stop may take ${LEAST_GRACE_MS} ms: groups are left and offsets committed in it`)

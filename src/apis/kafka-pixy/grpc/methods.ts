@@ -2,7 +2,7 @@ import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { memoryOfRecords, sizeOfRecords } from '../../../core/bytes.js'
 import { NAMELESS, type RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
-import type { Target } from '../../../http/access/access.js'
+import type { AccessTarget } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { seenBy } from '../../../http/api/endpoint.js'
@@ -44,7 +44,7 @@ type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 /** What one method does. The result has the fields of its answer in kafka-pixy.proto. */
 export interface GrpcMethod {
   readonly verb: VerbPath
-  target(request: GrpcRequestFields): Target
+  target(request: GrpcRequestFields): AccessTarget
   /** Bytes of key and value of the record that a request brings, which count against quotas. */
   recordBytesOf?(request: GrpcRequestFields): number
   run(verbs: Verbs, request: GrpcRequestFields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
@@ -55,8 +55,8 @@ const OVERSIZED = recordRefusal('recordTooLarge', TOO_LARGE, false)
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE = { partition: -1, offset: -1 }
 
-const topicOf = ({ topic }: GrpcRequestFields): Target => ({ topic })
-const groupOf = ({ topic, group }: GrpcRequestFields): Target => ({ topic, group })
+const topicOf = ({ topic }: GrpcRequestFields): AccessTarget => ({ topic })
+const groupOf = ({ topic, group }: GrpcRequestFields): AccessTarget => ({ topic, group })
 
 /** The methods that look something up, or set offsets. */
 const lookUps: Readonly<Record<string, GrpcMethod>> = {
@@ -248,7 +248,7 @@ export class PixyMethods {
    */
   #wait(
     call: ReceivedCall,
-    asked: Target,
+    asked: AccessTarget,
     begin: (resolve: (messages: ConsumedMessages) => void, reject: (error: Error) => void) => () => void
   ): Promise<ConsumedMessages> {
     return new Promise((resolve, reject) => {

@@ -10,7 +10,7 @@ export const httpBugs: readonly PlantedBug[] = [
   {
     name: 'body-bytes-kept',
     about: 'Bytes of a body are not given back when its request is over.',
-    edits: [{ in: 'OpenRequests.give', find: 'this.host.give(request, bytes)', replaceWith: '' }]
+    edits: [{ in: 'RequestsOfConnection.give', find: 'this.host.give(request, bytes)', replaceWith: '' }]
   },
   {
     name: 'message-acknowledged-by-getting',

@@ -205,7 +205,7 @@ export const producerBugs: readonly PlantedBug[] = [
     about: 'A partition sends the next batch before the one before it is acknowledged.',
     edits: [
       {
-        in: 'Attempt.answer',
+        in: 'SendAttempt.answer',
         find: 'if (this.#attempts.awaits(this)) this.#of.attemptAnswered(answer)',
         replaceWith: 'this.#of.attemptAnswered(answer)'
       },
