@@ -36,6 +36,10 @@ const MAX_TIMEOUT_MS = 600_000
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 30_000
+/** A caller waits so much longer for an answer than it says. */
+const MARGIN_MS = 1_500
+/** Longer answers may wait in this process for a caller that does not read. */
+const LONG_BYTES = 65_536
 const EMPTY = Buffer.alloc(0)
 const LATE: CallAnswer = { status: NO_ANSWER_IN_TIME, answer: EMPTY }
 
@@ -196,6 +200,7 @@ export class PeerListener {
       handled = answering
       const { status, answer } = await inTime(answering, timeoutMs, () => LATE)
       this.#answer(request, response, status, answer)
+      if (answer.length > LONG_BYTES) endUnread(response, timeoutMs + MARGIN_MS)
     } finally {
       // A call whose caller no longer waits still uses this process.
       void handled.finally(() => {
@@ -233,6 +238,12 @@ export class PeerListener {
     })
     response.end(body)
   }
+}
+
+/** An answer that has not left in time is of no use any more: its caller stands still, or has given up. */
+function endUnread(response: ServerResponse, afterMs: number): void {
+  const timer = setTimeout(() => response.destroy(), afterMs).unref()
+  response.once('close', () => clearTimeout(timer))
 }
 
 /** @throws Error when the connection ends before the body, or the body is longer than announced */

@@ -13,6 +13,7 @@ import {
   type PeerError,
   SILENT_MS
 } from '../../../src/deployment/calls/peers.js'
+import { encodeBody } from '../../../src/deployment/gateways/body.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/deployment/gateways/gateway-peers.js'
 import { PeerConnection } from '../../../src/deployment/gateways/peer-connection.js'
 import { hostAndPort, type PeerTls } from '../../../src/deployment/gateways/peer-listener.js'
@@ -119,6 +120,34 @@ async function sendRaw(address: string, bytes: string | Buffer): Promise<string>
 }
 
 describe('gateways that know each other', () => {
+  it('end an answer whose caller does not read it in time', async () => {
+    const [called, bytes] = [await gateway(), 48 * 1_048_576]
+    called.serve('long', () => Buffer.alloc(bytes))
+    const { host, port } = hostAndPort(called.address)
+    const socket = connect(port, host).pause()
+    closing.push(() => socket.destroy())
+    socket.on('error', () => undefined)
+    const head = `POST /call/long HTTP/1.1\r\nhost: ${host}\r\nauthorization: ${new PeerToken(TOKEN).authorization}\r\n`
+    const body = encodeBody({})
+    socket.write(
+      `${head}castellan-from: b\r\ncastellan-to: ${called.id}\r\ncastellan-timeout-ms: 100\r\ncontent-length: ${body.length}\r\n\r\n`
+    )
+    socket.write(body)
+    // The time of the call, and what a caller waits longer.
+    await new Promise(resolve => setTimeout(resolve, 1_900))
+    let read = 0
+    const ended = new Promise<void>(resolve => {
+      socket.on('data', (data: Buffer) => {
+        read += data.length
+        if (read > bytes) resolve()
+      })
+      socket.once('close', () => resolve())
+      socket.resume()
+    })
+    await ended
+    expect(read).to.be.below(bytes)
+  })
+
   it('leaves nothing with a connection that is used again', async () => {
     const { a, b } = await two()
     b.serve('echo', body => body)
