@@ -238,8 +238,17 @@ const flagsOfOthers: readonly string[] = [
   ...['--short', '--slow-machine', '--minutes', '--heap', '--few-bytes', '--connections'],
   // castellan receipt of release 0.2.0
   '--addr',
-  // kafka-acls.sh
-  ...['--bootstrap-server', '--add', '--allow-principal', '--operation', '--topic', '--group', '--transactional-id'],
+  // kafka-acls.sh, kafka-consumer-groups.sh
+  ...[
+    '--bootstrap-server',
+    '--add',
+    '--delete',
+    '--allow-principal',
+    '--operation',
+    '--topic',
+    '--group',
+    '--transactional-id'
+  ],
   // claude mcp add
   ...['--transport', '--header'],
   // kubectl

@@ -127,7 +127,7 @@ export const webhookBugs: readonly PlantedBug[] = [
       {
         in: 'RecordRun.#begun',
         find: 'requestOf(definition(), open.id,',
-        replaceWith: 'requestOf(definition(), tries.attempts > 1 ? `${open.id}-again` : open.id,'
+        replaceWith: 'requestOf(definition(), tries.attempts > 1 ? open.id + "-again" : open.id,'
       }
     ]
   },
