@@ -14,7 +14,7 @@ describe('The tools for agents', function () {
   afterEach(() => children.stopAll())
 
   const start = (isOn: boolean): Promise<Gateway> =>
-    Gateway.start(children, ['--embedded', '--set', `apis.mcp.enabled=${isOn}`], {
+    Gateway.start(children, ['--embedded', '--embedded-port', '0', '--set', `apis.mcp.enabled=${isOn}`], {
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(TELLS)}`
     })
 
