@@ -21,7 +21,15 @@ import {
   type PeerTls,
   REFUSED
 } from './peer-listener.js'
-import { ANSWERED_BY, FROM_HEADER, type PeerToken, SERVES_HEADER, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
+import {
+  ANSWERED_BY,
+  FROM_HEADER,
+  MARGIN_MS,
+  type PeerToken,
+  SERVES_HEADER,
+  TIMEOUT_HEADER,
+  TO_HEADER
+} from './peer-token.js'
 
 /**
  * Default of the calls to one gateway that may be in progress; more are refused at once. Each has a connection, so that
@@ -31,8 +39,6 @@ const MAX_CALLS = 512
 const MAX_FREE_SOCKETS = 32
 /** Bytes of calls to one gateway that may be in progress. */
 const MAX_BYTES = 2 * MAX_BODY_BYTES
-/** A call waits this much longer than its handler, so that the other gateway can answer that its time is over. */
-const MARGIN_MS = 1_500
 const HELLO_TIMEOUT_MS = 1_000
 /** The header `Date` has whole seconds. */
 const DATE_STEP_MS = 1_000

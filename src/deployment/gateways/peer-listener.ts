@@ -9,7 +9,15 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import { type PeerCall, type PeerHandler, toPeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
-import { ANSWERED_BY, FROM_HEADER, type PeerToken, SERVES_HEADER, TIMEOUT_HEADER, TO_HEADER } from './peer-token.js'
+import {
+  ANSWERED_BY,
+  FROM_HEADER,
+  MARGIN_MS,
+  type PeerToken,
+  SERVES_HEADER,
+  TIMEOUT_HEADER,
+  TO_HEADER
+} from './peer-token.js'
 
 /** Largest body of a call and of an answer. */
 export const MAX_BODY_BYTES = 64 * 1_048_576
@@ -36,8 +44,6 @@ const MAX_TIMEOUT_MS = 600_000
 const HEADERS_TIMEOUT_MS = 5_000
 const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 30_000
-/** A caller waits so much longer for an answer than it says. */
-const MARGIN_MS = 1_500
 /** Longer answers may wait in this process for a caller that does not read. */
 const LONG_BYTES = 65_536
 const EMPTY = Buffer.alloc(0)

@@ -5,6 +5,8 @@ import type { IncomingHttpHeaders } from 'node:http'
 export const FROM_HEADER = 'castellan-from'
 export const TO_HEADER = 'castellan-to'
 export const TIMEOUT_HEADER = 'castellan-timeout-ms'
+/** A caller waits this much longer than that for an answer, so that the called process can answer that the time is over. */
+export const MARGIN_MS = 1_500
 /** The header of an answer to `/hello`: what the process serves that not all do, by commas. */
 export const SERVES_HEADER = 'castellan-serves'
 /** The header of an answer with the id of the process that has answered. */

@@ -18,7 +18,8 @@ import {
  */
 
 const isText = (value: unknown): value is string => typeof value === 'string'
-const isCount = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
+/** Also sizes that are larger than any count: an offer of them is answered, and less is taken. */
+const isWhole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
 const isBytes = (value: unknown): boolean => value === null || value instanceof Uint8Array
 
 const isGroupTopic = (value: unknown): value is GroupTopic =>
@@ -38,7 +39,7 @@ export const topicsOf = (value: unknown): readonly GroupTopic[] => listOf(value,
 
 /** @throws Error as {@link listOf} */
 export const offersOf = (value: unknown): readonly Offered[] =>
-  listOf<Offered>(value, MAX_OFFERS_OF_CALL, ({ topic, bytes }) => isGroupTopic(topic) && isCount(bytes))
+  listOf<Offered>(value, MAX_OFFERS_OF_CALL, ({ topic, bytes }) => isGroupTopic(topic) && isWhole(bytes))
 
 /** @throws Error as {@link listOf} */
 export const takesOf = (value: unknown): readonly AskedTake[] =>
@@ -46,7 +47,7 @@ export const takesOf = (value: unknown): readonly AskedTake[] =>
     value,
     MAX_TAKES_OF_CALL,
     ({ id, topic, maxMessages, maxBytes, maxMessageBytes }) =>
-      isGroupTopic(topic) && [id, maxMessages, maxBytes, maxMessageBytes].every(isCount)
+      isGroupTopic(topic) && [id, maxMessages, maxBytes, maxMessageBytes].every(isWhole)
   )
 
 const STATES: readonly LoanState[] = ['had', 'acknowledged', 'delivered', 'returned']
@@ -55,7 +56,7 @@ const STATES: readonly LoanState[] = ['had', 'acknowledged', 'delivered', 'retur
 export function settledOf(value: unknown): Settled {
   const settled = value as Partial<Record<LoanState, readonly unknown[]>> | null | undefined
   const lists = STATES.map(state => settled?.[state])
-  if (!lists.every(list => Array.isArray(list) && list.every(isCount))) throw new Error('a call names no loans')
+  if (!lists.every(list => Array.isArray(list) && list.every(isWhole))) throw new Error('a call names no loans')
   const count = lists.reduce((sum, list) => sum + list!.length, 0)
   if (count > MAX_SETTLED_OF_CALL) throw new Error(`a call names ${count}, which is more than ${MAX_SETTLED_OF_CALL}`)
   return settled as Settled
@@ -78,6 +79,6 @@ const isOf = ([groupId, topic]: GroupTopic, message: Partial<AcquiredMessage>): 
 function isMessage(message: Partial<AcquiredMessage>): boolean {
   const { key, value, headers, timestampMs, topicId, partition, offset, serial, firstSerial, retries } = message
   if (!isBytes(key) || !isBytes(value) || !(topicId === undefined || isText(topicId))) return false
-  if (![partition, offset, serial, firstSerial, retries].every(isCount) || typeof timestampMs !== 'number') return false
+  if (![partition, offset, serial, firstSerial, retries].every(isWhole) || typeof timestampMs !== 'number') return false
   return Array.isArray(headers) && headers.every(header => isText(header?.key) && isBytes(header.value))
 }
