@@ -139,8 +139,11 @@ export class OpenPartition {
     this.#records.set(offset, open)
   }
 
-  delete(open: Open): void {
-    if (this.#records.get(open.offset) === open && this.#records.delete(open.offset)) this.#left++
+  /** @returns false: the record was given again meanwhile */
+  delete(open: Open): boolean {
+    if (this.#records.get(open.offset) !== open) return false
+    this.#left++
+    return this.#records.delete(open.offset)
   }
 
   /** Whether one more may be open. If not, it is stalled until there is room, which is noticed when 50 have left. */

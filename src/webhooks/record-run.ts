@@ -145,12 +145,10 @@ export class RecordRun implements ParkingSink {
   park(message: AcquiredMessage, offers: TopicOffers): void {
     const { partition } = message
     const open = new Open(this.#laneOf(message), message, offers)
-    if (this.#tries.size > 0) {
-      open.tries = this.#tries.get(open.id)
-      this.#tries.delete(open.id)
-    }
-    this.#parked.set(open.serial, open)
     const others = this.#partitions.get(partition) ?? new OpenPartition(partition)
+    // An attempt of before it was given again may be under way.
+    open.tries = others.get(open.offset)?.tries ?? this.#recall(open)
+    this.#parked.set(open.serial, open)
     this.#partitions.set(partition, others)
     others.add(open)
     const { heads, definition } = this.#deps
@@ -352,6 +350,14 @@ export class RecordRun implements ParkingSink {
     return open.tries
   }
 
+  #recall(open: Open): Tries | undefined {
+    if (this.#tries.size === 0) return undefined
+    const { id } = open
+    const tries = this.#tries.get(id)
+    this.#tries.delete(id)
+    return tries
+  }
+
   /** The record may be given again here. */
   #remember({ id, tries }: Open): void {
     if (tries === undefined) return
@@ -462,11 +468,11 @@ export class RecordRun implements ParkingSink {
     const { heads, definition, isRunning } = this.#deps
     this.#parked.delete(open.serial)
     this.#forget(open)
-    this.#remember(open)
     this.#lanes.drop(open.serial)
     if (open.stage === 'pausing') this.#leavePause(open)
     const others = this.#partitions.get(open.partition)
-    others?.delete(open)
+    // One that was given again meanwhile has its tries.
+    if (others?.delete(open) === true) this.#remember(open)
     if (others?.size === 0) this.#partitions.delete(open.partition)
     for (const tell of [...(open.whenOver ?? [])]) tell()
     heads.open.release(definition().name)

@@ -328,6 +328,29 @@ describe('records of a webhook', () => {
     expect(stage.attemptAt(0).named.get('x-castellan-attempt')).to.equal('2')
   })
 
+  it('count the attempt that was under way when they were given again', async () => {
+    const loseAll = async (): Promise<void> => {
+      stage.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
+      await stage.pass(2_000)
+    }
+    const attemptsAt = (offset: number): readonly (string | undefined)[] =>
+      stage.endpoint.attempts.filter(isAt(offset)).map(({ named }) => named.get('x-castellan-attempt'))
+    await begin(1, each)
+    await stage.answer(0, 500)
+    await stage.pass(2 * MINUTE_MS)
+    await loseAll()
+    expect(attemptsAt(0), 'the next one of its key waits').to.deep.equal(['1', '2'])
+    await stage.answer(0, 500)
+    await stage.pass(2 * MINUTE_MS)
+    expect(attemptsAt(0)).to.deep.equal(['1', '2', '3'])
+    stage.end()
+    await begin(3, () => null)
+    await stage.answer(0, 200)
+    await stage.answer(1, 200)
+    await loseAll()
+    expect(attemptsAt(2), 'without a key it waits for none').to.deep.equal(['1', '2'])
+  })
+
   it('wait as long as they would have without a rebalance', async () => {
     await begin(1, each)
     stage.attemptAt(0).answer(status(500, 60_000))
@@ -345,7 +368,7 @@ describe('records of a webhook', () => {
     stage.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID) })
     await stage.pass(2_000)
     late!.answer(400)
-    await stage.pass()
+    await stage.pass(5_000)
     expect(stage.letters).to.deep.equal([])
     expect(stage.committed).to.equal(0)
     await stage.answer(0, 200)

@@ -32,6 +32,8 @@ interface Tried {
   delivered: number
   last: string
   hold: Hold
+  /** It has a 2xx or a dead letter. Attempts count on where it was given again before that. */
+  isOver: boolean
 }
 
 /** What an endpoint has asked for with `Retry-After`. */
@@ -134,8 +136,10 @@ export class WebhookWatch implements Workload {
     webhook.attempts.push({ at, host: current.name, partition, offset })
     const life = this.#lifeOf(webhook.name)
     this.#checkBegun(webhook, life, place, attempt)
-    const tried = life.tried.get(place) ?? { attempts: 0, counted: 0, delivered: 0, last: '', hold: NO_HOLD }
-    tried.attempts = attempt
+    const before = life.tried.get(place)
+    const isAnew = before === undefined || (attempt === 1 && before.isOver)
+    const known = isAnew ? { counted: 0, delivered: 0, last: '', hold: NO_HOLD } : before
+    const tried = Object.assign(known, { attempts: attempt, isOver: false })
     life.tried.set(place, tried)
     life.inFlight++
     this.#world.trace.say(this.name, `${current.name} begins ${webhook.name} ${place}`)
@@ -152,7 +156,7 @@ export class WebhookWatch implements Workload {
     const who = `${current.name} ${name} ${place}`
     const before = life.tried.get(place)
     const isNext = attempt === (before?.attempts ?? 0) + 1
-    if (!isNext && !(attempt === 1 && (delivered.has(place) || skips.has(place))))
+    if (!isNext && !(attempt === 1 && (before?.isOver || delivered.has(place) || skips.has(place))))
       this.violated('attempts miscounted', `${who} is attempt ${attempt} after ${before?.attempts}`)
     if (life.inFlight >= maxInFlight) this.violated('window', `${who}: ${life.inFlight} are under way`)
     for (const [whose, { askedAt, until }] of [
@@ -185,7 +189,7 @@ export class WebhookWatch implements Workload {
     this.counts.delivered!++
     life.delivered++
     life.inRow = []
-    life.tried.delete(place)
+    tried.isOver = true
     if (!webhook.delivered.has(place)) this.violated('no such 2xx', `${webhook.name} ${place}`)
   }
 
@@ -220,7 +224,7 @@ export class WebhookWatch implements Workload {
     if (life.inRow.length > MOST_LETTERS_IN_ROW)
       this.violated('flood of dead letters', `${who} is number ${life.inRow.length}`)
     return isWritten => {
-      if (isWritten) life.tried.delete(place)
+      if (isWritten && tried !== undefined) tried.isOver = true
       else life.inRow = life.inRow.filter(other => other !== one)
     }
   }
