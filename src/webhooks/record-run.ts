@@ -101,9 +101,9 @@ export class RecordRun implements ParkingSink {
   get deadLettersStopped(): boolean {
     return this.#lettersInRow >= MOST_LETTERS_IN_ROW
   }
-  /** Number of records that may begin. */
-  get ready(): number {
-    return this.#lanes.ready
+  /** Whether few records wait for their first attempt. Those that were refused before keep no others from being taken. */
+  get wantsMore(): boolean {
+    return this.#lanes.fresh < this.#deps.definition().maxInFlight
   }
 
   /** The partitions with open records, and those with a position. */

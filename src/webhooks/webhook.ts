@@ -213,10 +213,10 @@ export class Webhook {
     )
   }
 
-  /** Takes records while few wait for their turn. Also while none are taken, so that this gateway stays a member. */
+  /** Takes records while few wait for their first turn. Also while none are taken, so that this gateway stays a member. */
   #ask(): void {
     if (!this.#hasJoined || this.#isClosing || this.#demand.isAsking || this.#askTimer !== undefined) return
-    if (this.#run.ready >= this.#definition.maxInFlight) return
+    if (!this.#run.wantsMore) return
     this.#deps.cluster.groups.ask(this.#demand, AT_ONCE, result => this.#answered(result))
   }
 

@@ -135,7 +135,7 @@ export class RecordRunStage {
   }
 
   #ask(): void {
-    if (this.#demand.isAsking || this.run.ready >= this.definition.maxInFlight) return
+    if (this.#demand.isAsking || !this.run.wantsMore) return
     this.#demand.begin({ maxMessages: 32, maxBytes: 256 * 1024 }, result => {
       if (result.type === 'messages') this.run.goOn()
     })

@@ -212,6 +212,19 @@ describe('records of a webhook', () => {
     expect(stage.pace.pausedUntil, 'a 2xx ends the pause').to.equal(undefined)
   })
 
+  it('are taken and sent while refused ones of other keys wait for their turns, and no more are taken than that', async () => {
+    await begin(2, each, attempt => (isAt(0, 1)(attempt) ? 500 : undefined), { maxInFlight: 1 })
+    stage.random = 0
+    await stage.pass(5_000)
+    expect(new Set(stage.sent)).to.deep.equal(new Set([0, 1]))
+    stage.runtime.write(...run(2, 100))
+    await stage.pass(5_000)
+    expect(stage.open).to.deep.equal([2])
+    expect(stage.partition.open).to.be.below(50)
+    await stage.answer(2, 200)
+    expect(stage.open).to.have.length(1)
+  })
+
   it('end the webhook by 410, and skip nothing', async () => {
     await begin(3, each, () => 410, { deadLetters: 'dead' })
     await stage.pass(MINUTE_MS)

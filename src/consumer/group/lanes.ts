@@ -107,6 +107,8 @@ export interface Turn<Item> {
 interface Entry<Item> extends Turn<Item> {
   readonly lane: Lane<Item>
   readonly bytes: number
+  /** It was begun before. */
+  readonly isAgain: boolean
 }
 
 interface Lane<Item> {
@@ -152,6 +154,8 @@ export class Lanes<Item extends Parkable> {
   readonly #options: LanesOptions<Item>
   readonly #lanes = new Map<string, Lane<Item>>()
   readonly #ready = new Set<Entry<Item>>()
+  /** Number of those that were begun before. */
+  #readyAgain = 0
   /** All parked messages, by the serial number of their offer. */
   readonly #parked = new Map<number, Entry<Item>>()
   /** By topic and partition. */
@@ -164,6 +168,11 @@ export class Lanes<Item extends Parkable> {
   /** Number of messages that may begin. */
   get ready(): number {
     return this.#ready.size
+  }
+
+  /** Number of messages that may begin for the first time. */
+  get fresh(): number {
+    return this.#ready.size - this.#readyAgain
   }
 
   /** Number of messages that wait: those that may begin included. */
@@ -199,7 +208,7 @@ export class Lanes<Item extends Parkable> {
     const known = name === undefined ? undefined : this.#lanes.get(name)
     const lane = known ?? { name, again: undefined, behind: new Set() }
     if (name !== undefined) this.#lanes.set(name, lane)
-    const entry = this.#entryOf(item, lane)
+    const entry = this.#entryOf(item, lane, false)
     if (known !== undefined) lane.behind.add(entry)
     else this.#ready.add(entry)
     return known !== undefined
@@ -208,11 +217,11 @@ export class Lanes<Item extends Parkable> {
   /** Parks the message of this turn again, whatever {@link mayPark} says. It is the next one of its lane. */
   parkAgain(turn: Turn<Item>, item: Item): void {
     const { lane } = turn as Entry<Item>
-    lane.again = this.#entryOf(item, lane)
+    lane.again = this.#entryOf(item, lane, true)
   }
 
-  #entryOf(item: Item, lane: Lane<Item>): Entry<Item> {
-    const entry = { item, lane, bytes: this.#options.bytesOf(item) }
+  #entryOf(item: Item, lane: Lane<Item>, isAgain: boolean): Entry<Item> {
+    const entry = { item, lane, bytes: this.#options.bytesOf(item), isAgain }
     this.#count(entry)
     return entry
   }
@@ -220,7 +229,7 @@ export class Lanes<Item extends Parkable> {
   /** Begins the message that has been ready for longest. `undefined`: none is ready. */
   next(): Turn<Item> | undefined {
     for (const entry of this.#ready) {
-      this.#ready.delete(entry)
+      this.#leaveReady(entry)
       this.#shareOf(entry.item).begun++
       this.#uncount(entry)
       return entry
@@ -250,7 +259,7 @@ export class Lanes<Item extends Parkable> {
     if (entry === undefined) return
     this.#uncount(entry)
     const { lane } = entry
-    if (this.#ready.delete(entry)) this.#goOn(lane)
+    if (this.#leaveReady(entry)) this.#goOn(lane)
     else if (lane.again === entry) lane.again = undefined
     else lane.behind.delete(entry)
   }
@@ -264,6 +273,13 @@ export class Lanes<Item extends Parkable> {
     if (next === lane.again) lane.again = undefined
     else lane.behind.delete(next)
     this.#ready.add(next)
+    if (next.isAgain) this.#readyAgain++
+  }
+
+  #leaveReady(entry: Entry<Item>): boolean {
+    const wasReady = this.#ready.delete(entry)
+    if (wasReady && entry.isAgain) this.#readyAgain--
+    return wasReady
   }
 
   #count(entry: Entry<Item>): void {

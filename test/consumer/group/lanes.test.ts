@@ -88,11 +88,14 @@ describe('the lanes of parked messages', () => {
       stage.lanes.parkAgain(turn!, again)
       expect(stage.begin()).to.deep.equal([])
       const inTurn: Item[] = []
+      const readyAgain: number[] = []
       for (let next = turn; next; next = stage.begin()[0]) {
         inTurn.push(next.item)
         stage.lanes.leave(next)
+        readyAgain.push(stage.lanes.ready - stage.lanes.fresh)
       }
       expect(inTurn).to.deep.equal([turn!.item, again, ...behind])
+      expect(readyAgain).to.deep.equal([1, 0, ...behind.map(() => 0)])
       expect([stage.lanes.lanes, stage.bytes.value]).to.deep.equal([0, 0])
     })
 
