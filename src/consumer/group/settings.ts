@@ -80,7 +80,7 @@ const section = z.strictObject({
     .min(2_000)
     .default(5_000)
     .describe(
-      'How long a gateway waits for word that a message which it has lent has arrived. Then it offers the message again'
+      'How long a gateway waits for word that a message which it has lent has arrived, at most half of `ackTimeoutMs`. Then it offers the message again'
     )
     .meta({ advanced: true }),
   retryBackoffMs: milliseconds

@@ -86,7 +86,10 @@ export class Lending<Id> implements GroupLending {
 
   constructor(deps: LendingDeps<Id>) {
     this.#deps = deps
-    const { groups, peers, records, time, settings } = deps
+    const { groups, peers, records, time } = deps
+    const { ackTimeoutMs } = deps.settings
+    // The time for the acknowledgement runs on the way. When it is over, a message without retries counts as acknowledged.
+    const settings = { ackTimeoutMs, loanTimeoutMs: Math.min(deps.settings.loanTimeoutMs, ackTimeoutMs / 2) }
     this.#wants = new Wants({
       time,
       others: () => peers.serving(LENDS),

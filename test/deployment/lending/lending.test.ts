@@ -18,9 +18,13 @@ describe('lending, between a gateway and another one', () => {
   let others: string[]
   let called: { readonly name: string; readonly body: unknown }[]
   let answer: unknown
+  /** When the other gateway answers. */
+  let answersAt: Promise<void> | undefined
   let given: number
+  let open: (ackTimeoutMs: number) => Lending<string>
   beforeEach(() => {
     answer = [{}]
+    answersAt = undefined
     given = 0
     time = new HandTime()
     gauges = new Map()
@@ -41,31 +45,34 @@ describe('lending, between a gateway and another one', () => {
       wanted: () => undefined,
       lend: async () => ({ messages: [message], offers })
     } as unknown as LendingGroups
-    lending = new Lending({
-      cluster: 'default',
-      groups,
-      records: new RecordBudget(8 * 1_048_576, time.clock),
-      settings: { ackTimeoutMs: 10_000, loanTimeoutMs: 5_000 },
-      time,
-      log: silentLogger,
-      metrics: {
-        count: () => undefined,
-        time: () => undefined,
-        gauge: (_room, name, _tags, value) => gauges.set(name, value)
-      },
-      peers: {
-        id: 'a',
-        others: ['b'],
-        serving: () => others,
-        says: () => undefined,
-        serve: (name, handle) => void handlers.set(name, handle),
-        call: async (_to, name, body) => {
-          called.push({ name, body })
-          return answer
+    open = ackTimeoutMs =>
+      new Lending({
+        cluster: 'default',
+        groups,
+        records: new RecordBudget(8 * 1_048_576, time.clock),
+        settings: { ackTimeoutMs, loanTimeoutMs: 5_000 },
+        time,
+        log: silentLogger,
+        metrics: {
+          count: () => undefined,
+          time: () => undefined,
+          gauge: (_room, name, _tags, value) => gauges.set(name, value)
         },
-        onGone: () => undefined
-      }
-    })
+        peers: {
+          id: 'a',
+          others: ['b'],
+          serving: () => others,
+          says: () => undefined,
+          serve: (name, handle) => void handlers.set(name, handle),
+          call: async (_to, name, body) => {
+            called.push({ name, body })
+            await answersAt
+            return answer
+          },
+          onGone: () => undefined
+        }
+      })
+    lending = open(10_000)
   })
   afterEach(() => {
     lending.stop()
@@ -82,6 +89,35 @@ describe('lending, between a gateway and another one', () => {
     expect(gauges.get('loans')).to.equal(1)
     await time.pass(6_000)
     expect(gauges.get('loans')).to.equal(0)
+  })
+
+  it('offers a message again that has not arrived, before its time for the acknowledgement is over', async () => {
+    lending.stop()
+    lending.close()
+    lending = open(1_000)
+    await call('want', wantsOf(['billing', 'orders']))
+    await call('take', [{ id: 1, topic: ['billing', 'orders'], ...LIMITS }])
+    expect(gauges.get('loans')).to.equal(1)
+    await time.pass(510)
+    expect(gauges.get('loans')).to.equal(0)
+  })
+
+  it('gives out no message that its gateway has offered again by then', async () => {
+    lending.stop()
+    lending.close()
+    lending = open(1_000)
+    const place = { topicId: 'a', partition: 0, offset: 1, serial: 1, firstSerial: 1, retries: 0, timestampMs: 1 }
+    const message = { ...place, topic: 'orders', groupId: 'billing', key: null, value: null, headers: [] }
+    answer = [{ messages: [message] }]
+    const takesFor = async (ms: number): Promise<void> => {
+      answersAt = new Promise(resolve => void time.after(ms, resolve))
+      await call('offer', [{ topic: ['billing', 'orders'], bytes: 1 }])
+      await time.pass(ms + 10)
+    }
+    await takesFor(100)
+    expect(given).to.equal(1)
+    await takesFor(450)
+    expect(given).to.equal(1)
   })
 
   it('serves no call that names more than a gateway sends together', async () => {
