@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto'
 import type { AcquiredMessage, ReadAgain, TopicOffers } from '../consumer/group/consume-result.js'
-import { Lanes, ParkedBytes, type Turn } from '../consumer/group/lanes.js'
+import { Lanes, laneOfKey, ParkedBytes, type Turn } from '../consumer/group/lanes.js'
 import type { ParkingSink } from '../consumer/group/loop-demand.js'
 import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { RecordBudget } from '../core/record-budget.js'
@@ -16,8 +15,6 @@ import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verd
 import type { SkipResult } from './webhook-desk.js'
 import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
 
-/** A longer key is known by its digest. */
-const LONGEST_NAME = 32
 /** So many dead letters in a row without a 2xx, and no further one is written. */
 const MOST_LETTERS_IN_ROW = 10
 const MOST_NOTES = 20
@@ -161,9 +158,7 @@ export class RecordRun implements ParkingSink {
   }
 
   #laneOf({ partition, key }: AcquiredMessage): string | undefined {
-    if (key === null || this.#deps.definition().order === 'none') return undefined
-    const isLong = key.length > LONGEST_NAME
-    return `${partition} ${isLong ? createHash('sha256').update(key).digest('base64') : key.toString('latin1')}`
+    return key === null || this.#deps.definition().order === 'none' ? undefined : laneOfKey(partition, key)
   }
 
   #hold(open: Open): void {

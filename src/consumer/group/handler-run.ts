@@ -5,7 +5,7 @@ import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
 import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-messages.js'
 import { heldBytesOf } from './held-batches.js'
-import { Lanes, type ParkedBytes, type Turn } from './lanes.js'
+import { Lanes, laneOfKey, type ParkedBytes, type Turn } from './lanes.js'
 import type { LoopDemand, ParkingSink } from './loop-demand.js'
 
 /** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
@@ -25,8 +25,7 @@ const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
 
 const laneNames: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
   partition: ({ topic, partition }) => topicPartitionKey(topic, partition),
-  key: ({ topic, partition, key }) =>
-    key === null ? undefined : `${topicPartitionKey(topic, partition)} ${key.toString('latin1')}`,
+  key: ({ topic, partition, key }) => (key === null ? undefined : laneOfKey(topicPartitionKey(topic, partition), key)),
   none: () => undefined
 }
 

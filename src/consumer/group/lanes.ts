@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { addCount } from '../../core/counts.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
@@ -6,6 +7,15 @@ import { MIB } from '../../core/settings/units.js'
 const MOST_PARKED_BYTES = 64 * MIB
 /** So many partitions are told of room in one tick, so that many that wait cost little a message. */
 const TOLD_A_TICK = 16
+
+/** A longer key is known by its digest: V8 hashes very long texts by their length only, so a Map of them becomes a list. */
+const LONGEST_NAME = 32
+
+/** The name of the lane of a key of this partition. */
+export function laneOfKey(partition: number | string, key: Buffer): string {
+  const isLong = key.length > LONGEST_NAME
+  return `${partition} ${isLong ? createHash('sha256').update(key).digest('base64') : key.toString('latin1')}`
+}
 
 interface Waiting {
   readonly owner: string

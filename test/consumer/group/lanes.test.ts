@@ -1,7 +1,14 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { Lanes, type LanesOptions, type Parkable, ParkedBytes, type Turn } from '../../../src/consumer/group/lanes.js'
+import {
+  Lanes,
+  type LanesOptions,
+  laneOfKey,
+  type Parkable,
+  ParkedBytes,
+  type Turn
+} from '../../../src/consumer/group/lanes.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 
 interface Item extends Parkable {
@@ -56,6 +63,14 @@ class LanesStage {
 }
 
 describe('the lanes of parked messages', () => {
+  it('have short names of their own, however long their keys are', () => {
+    const keys = ['', 'a', 'b', 'a'.repeat(32), 'a'.repeat(33), ...['c', 'd'].map(end => `${'a'.repeat(1e6)}${end}`)]
+    const names = ['orders/1', 'orders/2'].flatMap(partition => keys.map(key => laneOfKey(partition, Buffer.from(key))))
+    expect(new Set(names).size).to.equal(names.length)
+    expect(Math.max(...names.map(name => name.length))).to.be.below(64)
+    expect(laneOfKey('orders/1', Buffer.from(keys.at(-1)!))).to.equal(names[keys.length - 1])
+  })
+
   it('begin one message of each at a time, in order of arrival, and those without a lane at once', () => {
     const stage = new LanesStage()
     const [a1, a2, b1, , n1, n2] = stage.park('a', 'a', 'b', 'b', undefined, undefined)
