@@ -21,6 +21,10 @@ import { kindOf } from './two-gateways.js'
 const { LENDING_BROKERS, LENDING_GATEWAYS } = process.env
 const COUNTS = LENDING_GATEWAYS === undefined ? [2, 4] : LENDING_GATEWAYS.split(',').map(Number)
 const MESSAGES = 16
+/** Of which times are told: partitions, messages, and what the client has waited when each second one is written. */
+const TIMED_PARTITIONS = 4
+const TIMED = 200
+const WAITS_MS = 20
 /** Of one message, until the client gives up. */
 const MOST_CALLS = 20
 /** Clients that do not read, requests of each, and the size of their messages: more than sockets take in. */
@@ -145,6 +149,38 @@ describe('messages of a group, whichever gateway is asked', function () {
       }
       console.log(`      ${reader.counted}`)
       expect(reader.got.map(({ value }) => value)).to.deep.equal(Array.from({ length: MESSAGES }, (_, nth) => `${nth}`))
+      expect(reader.inVain, reader.counted).to.equal(0)
+    })
+  }
+
+  for (const count of new Set([1, ...COUNTS])) {
+    it(`${count} gateways behind nginx: what one client waits for a message, and what it costs, is told`, async () => {
+      const { stage } = await started(count, TIMED_PARTITIONS)
+      const cpuSeconds = (): Promise<number> => stage.sumOf('process_cpu_seconds_total')
+      const before = await cpuSeconds()
+      const reader = new SequentialReader()
+      const waited: number[] = []
+      for (let nth = 0; nth < TIMED; nth++) {
+        const write = (): Promise<void> => stage.write(nth % TIMED_PARTITIONS, `${nth}`)
+        const isThere = nth % 2 === 0
+        if (isThere) await write()
+        let since = performance.now()
+        const answered = reader.next(() => stage.ask()).then(() => performance.now())
+        if (!isThere) {
+          await sleep(WAITS_MS)
+          since = performance.now()
+          await write()
+        }
+        waited.push((await answered) - since)
+      }
+      const cpuMs = (1_000 * ((await cpuSeconds()) - before)) / TIMED
+      const sorted = waited.toSorted((one, other) => one - other)
+      const at = (share: number): string => `${sorted[Math.floor(share * (TIMED - 1))]!.toFixed(1)} ms`
+      console.log(
+        `      ${count} gateways: p50 ${at(0.5)}, p99 ${at(0.99)}, longest ${at(1)}, ${cpuMs.toFixed(2)} ms of CPU a message; ${reader.counted}`
+      )
+      for (const offsets of reader.offsets) expect(offsets).to.deep.equal(ascending(offsets))
+      expect(new Set(reader.got.map(({ value }) => value)).size).to.equal(TIMED)
       expect(reader.inVain, reader.counted).to.equal(0)
     })
   }
