@@ -144,11 +144,10 @@ export function withJson(parts: BridgeParts, exchange: Exchange, type: string, u
   withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, read)
 }
 
-/** Reads a body that says nothing, which some clients send with a DELETE, and drops it. */
+/** Leaves a body unread that says nothing, which some clients send with a GET or a DELETE. */
 export function withoutBody(parts: BridgeParts, exchange: Exchange, run: () => void): void {
   const isTaken = [undefined, 'application/json', BRIDGE_TYPE].includes(contentTypeOf(exchange))
-  if (!hasBody(exchange)) run()
-  else if (isTaken) withBytes(parts, exchange, MAX_PARSED_BYTES, TOO_LARGE, run)
+  if (!hasBody(exchange) || isTaken) run()
   else parts.answers.fail(exchange, BAD_TYPE, false)
 }
 

@@ -1,3 +1,4 @@
+import { request } from 'node:http'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { expect } from 'chai'
@@ -356,16 +357,28 @@ describe('kafboy 4: /openapi.json', function () {
     ])
   })
 
-  it('describes the refusal of a body in an unknown coding, also where no body is asked for', async () => {
+  it('describes how a body is answered that has an unknown coding or is too large, also where no body is asked for', async () => {
     const { shared } = app.urls
+    const statusOf = (url: string, method: string, headers: Record<string, string>): Promise<number> =>
+      new Promise((resolve, reject) => {
+        // `fetch` sends no body with a GET.
+        const asked = request(url, { method, headers, agent: false }, answer => {
+          asked.destroy()
+          resolve(answer.statusCode!)
+        })
+        asked.once('error', reject).write('x')
+      })
     const undescribed: string[] = []
     for (const [path, methods] of Object.entries(documents.get(shared)!.paths)) {
       const url = shared + path.replace('{cluster}', 'default').replace(/\{\w*(partition|broker)\w*\}/, '0')
-      for (const [method, { responses }] of Object.entries(methods).filter(([method]) => method !== 'get')) {
-        const headers = { 'content-encoding': 'unknown' }
-        const ask = { method: method.toUpperCase(), headers, body: 'x' }
-        const { status } = await fetch(url.replace(/\{\w+\}/g, 'orders'), ask)
-        if (!(status in responses)) undescribed.push(`${method} ${path} ${status}`)
+      for (const [method, { responses }] of Object.entries(methods)) {
+        for (const headers of [
+          { 'content-encoding': 'unknown', 'content-length': '1' },
+          { 'content-type': 'application/vnd.kafka.v2+json', 'content-length': '1000000000' }
+        ]) {
+          const status = await statusOf(url.replace(/\{\w+\}/g, 'orders'), method.toUpperCase(), headers)
+          if (!(status in responses)) undescribed.push(`${method} ${path} ${status}`)
+        }
       }
     }
     expect(undescribed).to.deep.equal([])

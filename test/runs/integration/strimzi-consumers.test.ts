@@ -1,3 +1,4 @@
+import { Agent, type IncomingMessage, request } from 'node:http'
 import { expect } from 'chai'
 import { call } from '../../support/access.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -322,6 +323,35 @@ describe('strimzi: behind a proxy', () => {
       const text = { method: 'DELETE', headers: { 'content-length': '1', 'content-type': 'text/plain' }, body: 'x' }
       expect((await call(`${stage.url}/consumers/${group}/instances/a/subscription`, text)).status).to.equal(400)
     } finally {
+      await stage.close()
+    }
+  })
+
+  it('a body of a GET or a DELETE is not read, whatever its coding, and the connection goes on', async () => {
+    const stage = await StrimziStage.open()
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    try {
+      const group = stage.group()
+      await stage.post(`/consumers/${group}`, { name: 'a' })
+      const url = `${stage.url}/consumers/${group}/instances/a/subscription`
+      const headers = { 'content-encoding': 'unknown', 'content-length': '600000', 'content-type': V2 }
+      const ports = new Set<number>()
+      for (const [method, status] of [
+        ['GET', 200],
+        ['DELETE', 204],
+        ['GET', 200]
+      ] as const) {
+        const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+          const asked = request(url, { agent, method, headers }, resolve).once('error', reject)
+          asked.end('x'.repeat(600_000))
+        })
+        ports.add(answer.socket.localPort!)
+        await answer.resume().toArray()
+        expect([method, answer.statusCode]).to.deep.equal([method, status])
+      }
+      expect(ports.size).to.equal(1)
+    } finally {
+      agent.destroy()
       await stage.close()
     }
   })

@@ -314,6 +314,7 @@ export const consumerRoutes = {
       },
       body: ['The partitions', partitionsBody, 'mayBeAbsent'],
       answer: z.object({ offsets: z.array(offset) }),
+      answers: { 413: { description: 'The body is too large', ...failure } },
       rights: 'ofRequest'
     },
     async (ask, sent: z.output<typeof partitionsBody> | undefined) => {

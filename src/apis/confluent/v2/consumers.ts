@@ -65,11 +65,12 @@ const words = {
 const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   ...words,
   parts,
-  withBody(exchange, _, use) {
+  withBody(exchange, body, use) {
     const { headers } = exchange.request
     if (hasBody(exchange) && !isConsumerBody(headers['content-type'])) {
       parts.answers.fail(exchange, detailed(UNSUPPORTED, { type: errorTypeOf(headers.accept) }), false)
-    } else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes) ?? undefined))
+    } else if (body === 'noBody') use(undefined)
+    else readSmallBody(parts, exchange, bytes => use(jsonIn(bytes) ?? undefined))
   },
   work(exchange, work) {
     const { answers } = parts
