@@ -1,23 +1,7 @@
-import type { ErrorCode } from '../../core/errors.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import type { RefusalNotes, RefusalReason } from '../../core/refusals.js'
-
-/** Reasons whose counters exist from the start: a counter that appears with its first event hides this event from alerts. */
-const COMMON: readonly ErrorCode[] = [
-  'forbidden',
-  'invalidRequest',
-  'logUnavailable',
-  'overloaded',
-  'peerAway',
-  'quotaExceeded',
-  'recordRejected',
-  'recordTooLarge',
-  'registryUnreachable',
-  'shuttingDown',
-  'timedOut',
-  'unknownTopic'
-]
+import { statusByCode } from '../exchange/modern-answers.js'
 
 /**
  * Counts records that are not written, and whose client was told so: by {@link ApiProducer}, where the answer is made.
@@ -35,9 +19,9 @@ export class RefusedRecordCounts {
     registerFamily(registry, this.#family)
   }
 
-  /** Lets the counters of an API exist. */
+  /** Lets the counters of an API exist: one that appears with its first event hides this event from alerts. */
   begin(api: string): void {
-    for (const reason of COMMON) this.#family.series({ api, reason })
+    for (const reason of Object.keys(statusByCode)) this.#family.series({ api, reason })
   }
 
   /** @param isNoted the status page shows the request already */

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { silentLogger } from '../../../src/core/model.js'
+import { statusByCode } from '../../../src/http/exchange/modern-answers.js'
 import { type App, loadConfig, startApp } from '../../../src/index.js'
 import { alertRules, metricsIn } from '../../runs/alerts/rules.js'
 import { walDirectoryOf } from '../../support/wal-directory.js'
@@ -77,6 +78,15 @@ describe('metrics to alert on', () => {
         const isThere = OF_WORKERS.has(name!) || new RegExp(`^${name}(?:\\{.*\\})? 0$`, 'm').test(atStart)
         expect(isThere || expr.includes(`${name} unless ${name} offset`), `${alert}: ${name}`).to.equal(true)
       }
+    }
+  })
+
+  it('notice the first record that an API refuses, whatever the reason', () => {
+    for (const api of ['kprf', 'kafboy', 'arion', 'kafka-pixy', 'confluent', 'strimzi', 'cloudevents']) {
+      const absent = Object.keys(statusByCode).filter(
+        reason => !atStart.includes(`\ncastellan_refused_records_total{api="${api}",reason="${reason}"} 0\n`)
+      )
+      expect(absent, api).to.deep.equal([])
     }
   })
 

@@ -365,6 +365,14 @@ const madeUp: readonly Case[] = [
     fires: []
   },
   {
+    name: 'one-record-refused',
+    about: 'Kafka does not allow one record, and no other was refused before.',
+    intervalSeconds: 5,
+    seconds: 120,
+    series: { 'castellan_refused_records_total{api="kprf",reason="notAuthorized"}': '0x12 1x11' },
+    fires: ['CastellanRecordsRefused']
+  },
+  {
     name: 'registry-away',
     about: 'The schema registry cannot be asked for a new schema.',
     intervalSeconds: 5,
