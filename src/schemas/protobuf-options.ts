@@ -3,9 +3,14 @@ const TOKEN = /\/\/|\/\*|["'()[\]{}<>,;=]|[^\s()[\]{}<>,;="'/]+|\//g
 /** In front of the name of an option in parentheses. */
 const BEFORE = new Set(['option', '[', ','])
 
+/** The parser loses what has this name. */
+const LOST = /(?:^|\.)__proto__(?:$|\.)/
+
 /**
  * A file of Protobuf with `(custom) = 0` in place of each option in parentheses, and with the same lines. No data depend on
  * such options, and the parser does not read all values that they may have.
+ *
+ * @throws Error for a name that would be lost
  */
 export function withoutCustomOptions(text: string): string {
   let made = ''
@@ -15,6 +20,7 @@ export function withoutCustomOptions(text: string): string {
   let start = -1
   let open = 0
   for (const [token, index] of tokensOf(text)) {
+    if (LOST.test(token)) throw new Error('the name __proto__ cannot be used')
     if (start < 0) {
       if (token === '(' && BEFORE.has(before)) [start, open] = [index, 1]
     } else if (open === 0 && (token === ';' || token === ',' || token === ']')) {

@@ -207,6 +207,14 @@ const misfits: readonly (readonly [json: string, error: RegExp])[] = [
 ]
 
 const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
+  ...[
+    'message M { string __proto__ = 1; }',
+    'message M { map<string, string> __proto__ = 1; }',
+    'message M { oneof __proto__ { string a = 1; } }',
+    'message M { enum E { A = 0; __proto__ = 1; } E e = 1; }',
+    'message __proto__ { string a = 1; }',
+    'package __proto__; message M { string a = 1; }'
+  ].map(file => [`syntax = "proto3"; ${file}`, /the name __proto__ cannot be used/] as const),
   ['', /it has no message/],
   ['syntax = "proto3"; enum E { A = 0; }', /it has no message/],
   ['message {', /illegal type name/],
@@ -278,6 +286,13 @@ describe('Protobuf', () => {
         .to.match(/^invalidSchema: /)
         .and.match(reason)
     }))
+
+  it('keeps what has the name __proto__ in JSON, and takes it in comments and texts', async () => {
+    const file =
+      'syntax = "proto3"; /* __proto__ */ message M { string a = 1 [json_name = "__proto__"]; string b = 2; }'
+    const schema = await resolve(new SchemasStage(), file)
+    expect((await schema.encode('{"__proto__":"x","b":"y"}')).toString('hex').slice(10)).to.equal('000a0178120179')
+  })
 
   it('reads nested and later messages by their path', async () => {
     const stage = new SchemasStage()
