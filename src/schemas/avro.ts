@@ -28,6 +28,8 @@ interface AvroType {
 }
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+/** The name of a type with its namespace, which a schema may name once for all types in it. */
+const MAX_NAME_LENGTH = 1_000
 const SHOWN_SYMBOLS = 10
 const SHOWN_LENGTH = 100
 /** Measured: the memory of types for a character of their schema. */
@@ -262,7 +264,8 @@ class Union implements AvroType {
     this.#types = types
     this.#isStrict = isStrict
     this.#places = new Map(types.map(({ tag }, place) => [tag, place]))
-    this.#starts = types.map(({ tag }) => (tag === 'null' ? '' : `{${JSON.stringify(tag)}:`))
+    // Joined, these hold the name itself, and no copy of it for each union.
+    this.#starts = types.map(({ tag }) => (tag === 'null' ? '' : `{"${tag}":`))
   }
 
   /** Made for an error only: an enum may have long names, and very many unions. */
@@ -332,6 +335,8 @@ class AvroParser {
   readonly #named = new Map(SIMPLE.map(type => [type.tag, type]))
   readonly #isStrict: boolean
   readonly #room: DefaultsRoom
+  /** Of the names of types. */
+  namesLength = 0
 
   constructor(isStrict: boolean, room: DefaultsRoom) {
     this.#isStrict = isStrict
@@ -388,6 +393,11 @@ class AvroParser {
     const namespace = schema.namespace ?? outer
     if (typeof name !== 'string' || typeof namespace !== 'string') return invalid('a type has no name')
     const full = name.includes('.') || namespace === '' ? name : `${namespace}.${name}`
+    if (full.length > MAX_NAME_LENGTH)
+      invalid(
+        `the name ${JSON.stringify(full.slice(0, SHOWN_LENGTH))} of a type has more than ${MAX_NAME_LENGTH} characters`
+      )
+    this.namesLength += full.length
     if (!full.split('.').every(part => NAME.test(part))) invalid(`a type has a name that is none: ${shown(full)}`)
     if (this.#named.has(full)) invalid(`the name ${full} is used twice`)
     const type = make(full)
@@ -419,7 +429,7 @@ export function createAvro(source: SchemaSource, isStrict: boolean): Codec {
   const type = parser.parse(parse(text))
   return {
     name: type.tag,
-    heldBytes: (BYTES_PER_CHARACTER + KEPT_DEFAULTS_FACTOR) * length,
+    heldBytes: (BYTES_PER_CHARACTER + KEPT_DEFAULTS_FACTOR) * length + parser.namesLength,
     encode: (json, maxBytes) => {
       const value = parse(json)
       return out.write(() => type.write(out, value), maxBytes)

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { createAvro } from '../../src/schemas/avro.js'
 import { checkRows } from '../support/rows.js'
 import { errorOf, SchemasStage } from './stage.js'
 
@@ -148,6 +149,10 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ],
   ['{"type":"enum","name":"E"}', /E has no symbols/],
   ['{"type":"fixed","name":"F","size":-1}', /fixed F has no size/],
+  [
+    JSON.stringify({ ...record('R'), namespace: 'n'.repeat(999) }),
+    /the name "n{100}" of a type has more than 1000 characters/
+  ],
   ['["int","int"]', /a union has a type twice/],
   ['[["int"]]', /or another union/],
   ['{"type":"record","name":"int","fields":[]}', /the name int is used twice/],
@@ -203,6 +208,14 @@ describe('Avro', () => {
         .and.match(reason)
       expect(stage.registry.calls).to.deep.equal(['POST /subjects/orders-value'])
     }))
+
+  it('counts the names of types as what they hold', () => {
+    const types = Array.from({ length: 500 }, (_, at) => ({ type: 'fixed', name: `T${at}`, size: 1 }))
+    const schema = { ...record('R', ...types.map((type, at) => field(`f${at}`, type))), namespace: 'n'.repeat(900) }
+    const text = JSON.stringify(schema)
+    const { heldBytes } = createAvro({ text, used: new Map() }, false)
+    expect(heldBytes - 60 * text.length).to.be.greaterThan(500 * 900)
+  })
 
   it('takes only tagged unions and complete records when it is strict', async () => {
     const schema = await new SchemasStage({ strict: true }).avro(
@@ -269,7 +282,7 @@ describe('Avro', () => {
     const names = Array.from({ length: 12 }, (_, at) => ({ type: 'enum', name: `E${at}`, symbols: [`A${at}`] }))
     const schema = await new SchemasStage().avro(names)
     expect(await errorOf(() => schema.encode('5'))).to.match(/one of enum E0 .*, enum E9 \(A9\), …, got 5/)
-    const long = await new SchemasStage().avro({ type: 'enum', name: 'E'.repeat(100_000), symbols: ['A'] })
+    const long = await new SchemasStage().avro({ type: 'enum', name: 'E', symbols: ['A'.repeat(100_000)] })
     expect(await errorOf(() => long.encode('5'))).to.have.length.below(1_200)
   })
 
