@@ -56,3 +56,21 @@ export function asInEcma(pattern: string): { readonly ofEcma: string; readonly s
   })
   return { ofEcma, spaces }
 }
+
+/** An escaped character, the begin of look-around, or the begin or end of a class. */
+const PART = /\\[\s\S]|\(\?<?[=!]|[[\]]/g
+const REFERENCE = /^\\[1-9k]/
+
+/** @throws Error for what may take for ever to match */
+export function requireLinear(pattern: string): void {
+  let isInClass = false
+  for (const [token] of pattern.matchAll(PART)) {
+    if (token === '[' || token === ']') isInClass = token === '['
+    else if (!isInClass && (token.startsWith('(') || REFERENCE.test(token))) {
+      const what = token.startsWith('(') ? 'look-around' : 'a reference to a group'
+      throw new Error(
+        `a pattern has ${what}, ${token}, which may take for ever: docs/schemas.md has what to write instead`
+      )
+    }
+  }
+}

@@ -101,7 +101,7 @@ const KEYWORDS = new Set([
 /** Keywords whose values may be objects. By the names of others, an object is a schema that something may refer to. */
 const OBJECTS = new Set([...SINCE_6, ...SINCE_7])
 
-type Members = Record<string, unknown>
+export type Members = Record<string, unknown>
 
 /** The name of the root, which Ajv does not find. */
 interface Anchor {
@@ -143,11 +143,15 @@ function keep(schema: Members, draft: Draft, ofRoot: Anchor | undefined, isRoot 
   if (anchor?.isHere === true && schema.$ref === anchor.name) schema.$ref = '#'
   else if (anchor !== undefined && anchor.base !== '' && schema.$ref === anchor.base + anchor.name)
     schema.$ref = anchor.base
-  for (const name of Object.keys(schema)) if (!DATA.has(name)) keepInMember(name, schema[name], draft, anchor)
+  for (const one of schemasIn(schema)) keep(one, draft, anchor, false)
 }
 
-/** What no draft knows may hold schemas that something refers to. */
-function keepInMember(name: string, value: unknown, draft: Draft, anchor: Anchor | undefined): void {
-  const inner = Array.isArray(value) ? value : isObject(value) && BY_NAME.has(name) ? Object.values(value) : [value]
-  for (const one of inner) if (isObject(one)) keep(one as Members, draft, anchor, false)
+/** The schemas right within one. What no draft knows may hold schemas that something refers to. */
+export function* schemasIn(schema: Members): Generator<Members> {
+  for (const name of Object.keys(schema)) {
+    const { [name]: value } = schema
+    if (DATA.has(name)) continue
+    const inner = Array.isArray(value) ? value : isObject(value) && BY_NAME.has(name) ? Object.values(value) : [value]
+    for (const one of inner) if (isObject(one)) yield one as Members
+  }
 }

@@ -26,9 +26,10 @@ import {
   Undecodable
 } from './codec.js'
 import { isMultipleOf } from './decimals.js'
-import { asInEcma } from './ecma-patterns.js'
+import { asInEcma, requireLinear } from './ecma-patterns.js'
 import { areUnique, compareExactly, ExactNumbers, type Held } from './exact-numbers.js'
 import { DRAFT_7, type Draft, draftOf, keepOfDraft } from './json-schema-drafts.js'
+import { requireOwn } from './json-schema-references.js'
 
 const MAX_PATTERN_LENGTH = 2_000
 
@@ -61,6 +62,7 @@ class Patterns {
     const known = this.#compiled.get(pattern)
     if (known !== undefined) return known
     if (pattern.length > MAX_PATTERN_LENGTH) throw new Error(`a pattern has more than ${MAX_PATTERN_LENGTH} characters`)
+    requireLinear(pattern)
     const translated = RE2JS.translateRegExp(pattern)
     const { ofEcma, spaces } = asInEcma(translated)
     const parts = partsOf(translated) + PARTS_OF_SPACES * spaces
@@ -174,11 +176,15 @@ function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, 
     ofSchema.copied(one, plain)
     return plain
   }
+  const all: [schema: unknown, draft: Draft][] = [[schema, draft]]
   for (const [name, text] of source.used) {
     const other = ofSchema.parse(text)['']
-    keepOfDraft(other, draftOf(other, draft))
+    const ofOther = draftOf(other, draft)
+    keepOfDraft(other, ofOther)
+    all.push([other, ofOther])
     ajv.addSchema(bare(other), name)
   }
+  requireOwn(all)
   if (refersToMeta(source))
     for (const [uri, one] of Object.entries(ofDraft(draft).schemas)) ajv.addSchema(one!.schema, uri)
   const validate: ValidateFunction = ajv.compile(bare(schema))

@@ -216,7 +216,9 @@ describe('JSON Schema by its drafts', () => {
 
   it('refuses look-around and references to groups, in whose place something else says the same', () =>
     checkRows(INSTEAD, async ([pattern, schema]) => {
-      expect(await errorOf(() => resolve(JSON.stringify({ pattern })))).to.match(/^invalidSchema: .*invalid/)
+      expect(await errorOf(() => resolve(JSON.stringify({ pattern })))).to.match(
+        /^invalidSchema: .* a pattern has (look-around|a reference to a group)/
+      )
       const resolved = await resolve(JSON.stringify(schema))
       for (const text of TEXTS) {
         const answer = await errorOf(() => resolved.encode(JSON.stringify(text)))

@@ -230,8 +230,30 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
     /must have property maximum when property exclusiveMaximum is present/
   ],
   ['{"$ref":"http://localhost/other.json"}', /can't resolve reference/],
-  ['{"pattern":"(?=a)"}', /invalid/],
-  ['{"pattern":"(a)\\\\1"}', /invalid escape/],
+  ['{"pattern":"(?=a)"}', /a pattern has look-around, \(\?=.*docs\/schemas\.md/],
+  ['{"pattern":"a(?<!b)"}', /a pattern has look-around, \(\?<!/],
+  ['{"pattern":"(a)\\\\1"}', /a pattern has a reference to a group, \\1.*docs\/schemas\.md/],
+  ['{"pattern":"(?<n>a)\\\\k<n>"}', /a pattern has a reference to a group, \\k/],
+  ['{"pattern":"("}', /missing closing/],
+  ...[
+    '#/__proto__',
+    '#/constructor',
+    '#/definitions/toString',
+    '#/properties/a/enum/map',
+    'constructor',
+    '__proto__'
+  ].map(
+    $ref =>
+      [
+        JSON.stringify({ properties: { a: { enum: [1] }, b: { $ref } } }),
+        new RegExp(`can't resolve reference ${$ref}`)
+      ] as const
+  ),
+  ...['#/__proto__', '#constructor', '#__proto__'].map(
+    $dynamicRef =>
+      [ofDraft('https://json-schema.org/draft/2020-12/schema', { $dynamicRef }), /can't resolve reference #/] as const
+  ),
+  [JSON.stringify({ $id: `http://a/${'b'.repeat(1_000)}` }), /the address of a schema has more than 1000 characters/],
   [JSON.stringify({ pattern: 'a'.repeat(2_001) }), /a pattern has more than 2000 characters/],
   ['{"pattern":"(a{100}){10}"}', /a pattern has 1\d\d\d parts with its repetitions written out \(limit 1000\)/],
   [JSON.stringify({ patternProperties: { ['(?i)[!-\u{1E940}]'.repeat(10)]: { type: 'string' } } }), /1040 parts/],
@@ -330,6 +352,24 @@ describe('JSON Schema', () => {
         .to.match(/^invalidSchema: the schema cannot be used: /)
         .and.match(reason)
     }))
+
+  it('finds by a reference what an object has, also by a name that all objects inherit', () =>
+    checkRows(
+      [
+        '{"properties":{"a":{"$ref":"#/definitions/constructor"}},"definitions":{"constructor":{"type":"string"}}}',
+        '{"properties":{"a":{"$ref":"#/properties/__pr%6Fto__~1"},"__proto__/":{"type":"string"}}}',
+        '{"definitions":{"o":{"$id":"http://a/o","type":"object","toString":{"type":"string"},"properties":{"a":{"$ref":"#/toString"}}}},"$ref":"#/definitions/o"}',
+        '{"properties":{"a":{"$ref":"other.json#/definitions/valueOf"}}}'
+      ],
+      async schema => {
+        const stage = new SchemasStage()
+        stage.registry.add('other', { schema: '{"definitions":{"valueOf":{"type":"string"}}}', schemaType: 'JSON' })
+        const references = [{ name: 'other.json', subject: 'other', version: 1 }]
+        const resolved = await stage.resolve({ schema, format: 'JSONSCHEMA', references })
+        expect(await errorOf(() => resolved.encode('{"a":"x"}'))).to.equal('none')
+        expect(await errorOf(() => resolved.encode('{"a":1}'))).to.match(/^doesNotFit: a: it must be string/)
+      }
+    ))
 
   it('writes and reads a value byte for byte', async () => {
     const stage = new SchemasStage()
