@@ -3,10 +3,11 @@ import { isOfCastellan } from '../consumer/group/start-messages.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import type { TopicPartition } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
-import { userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
+import { decodeSubscription, userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
 import { AS_STORED, type RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
+import { asLeader, type MemberTimes } from './start-leader.js'
 
 const TIMEOUT_MS = 10_000
 const NONE = Buffer.alloc(0)
@@ -67,44 +68,79 @@ function userDataOf(metadata: Buffer): Buffer {
 }
 
 /**
- * Commits where a webhook begins, in all partitions with one call, before its first member joins. A webhook that has a commit or a
- * member has begun before, and so has one to which the coordinator refuses the commit, since a member has joined meanwhile.
+ * Commits where a webhook begins, in all partitions with one call, before its first member joins with the topic. A webhook that has
+ * a commit or a member that reads the topic has begun before. Gateways that begin at once take turns: each one leads the group for
+ * a moment, and commits only if none has done so before. So a record that is written after the commit is never passed over.
  *
  * @returns false: it is not known, or not committed; to be tried again
  */
 export async function commitStart(
   router: Router,
   { name, topic, start }: Pick<WebhookDefinition, 'name' | 'topic' | 'start'>,
-  { topicId, partitions }: KafkaState
+  { topicId, partitions }: KafkaState,
+  times: MemberTimes
 ): Promise<boolean> {
   const groupId = groupOfWebhook(name)
-  const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: TIMEOUT_MS })
-  if (group.type === 'success' && group.members.length > 0) return true
-  if (group.type !== 'success' && group.type !== 'notFound') return false
   const all = partitions.map((partition): TopicPartition => ({ topic, partition }))
-  const committed = await mapInPortions(all, topicPartition =>
-    askRouter(router, { type: 'fetchConsumerOffset', groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED })
-  )
-  if (committed.some(({ type }) => type === 'success')) return true
-  if (committed.some(({ type }) => type !== 'notFound')) return false
+  const begun = await hasBegun(router, groupId, all)
+  if (begun !== false) return begun === true
   const bounds = await mapInPortions(all, topicPartition =>
     askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: start, timeoutMs: TIMEOUT_MS })
   )
   const offsets = bounds.flatMap(bound => (bound.type === 'success' ? [bound.offset] : []))
   if (offsets.length < all.length) return false
-  const results = await askRouter(
-    router,
-    all.map((topicPartition, at) => ({
-      type: 'commitConsumerOffset' as const,
-      groupId,
-      topicPartition,
-      offsetAndMetadata: withMark({ offset: offsets[at]!, metadata: '' }, topicId),
-      timeoutMs: TIMEOUT_MS,
-      ...AS_STORED
-    }))
+  return asLeader(router, groupId, times, async ({ member, subscriptions }) => {
+    if (subscriptions.some(isOfReader)) return true
+    const isThere = await hasCommits(router, groupId, all)
+    if (isThere !== false) return isThere === true
+    const results = await askRouter(
+      router,
+      all.map((topicPartition, at) => ({
+        type: 'commitConsumerOffset' as const,
+        groupId,
+        topicPartition,
+        offsetAndMetadata: withMark({ offset: offsets[at]!, metadata: '' }, topicId),
+        timeoutMs: TIMEOUT_MS,
+        member,
+        ...AS_STORED
+      }))
+    )
+    return results.every(({ type }) => type === 'success')
+  })
+}
+
+/** @returns `undefined`: it is not known */
+async function hasBegun(
+  router: Router,
+  groupId: string,
+  partitions: readonly TopicPartition[]
+): Promise<boolean | undefined> {
+  const isThere = await hasCommits(router, groupId, partitions)
+  if (isThere !== false) return isThere
+  const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: TIMEOUT_MS })
+  if (group.type === 'notFound') return false
+  // What members read is told between rebalances only; the leader learns it.
+  return group.type === 'success' ? group.members.some(({ metadata = NONE }) => isOfReader(metadata)) : undefined
+}
+
+async function hasCommits(
+  router: Router,
+  groupId: string,
+  partitions: readonly TopicPartition[]
+): Promise<boolean | undefined> {
+  const committed = await mapInPortions(partitions, topicPartition =>
+    askRouter(router, { type: 'fetchConsumerOffset', groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED })
   )
-  const hasMember = results.some(
-    result => result.type === 'failed' && result.errorCode === errorCodes.UNKNOWN_MEMBER_ID
-  )
-  return hasMember || results.every(({ type }) => type === 'success')
+  if (committed.some(({ type }) => type === 'success')) return true
+  return committed.every(({ type }) => type === 'notFound') ? false : undefined
+}
+
+/** Whether a member reads topics: others only decide where the webhook begins. */
+function isOfReader(subscription: Buffer): boolean {
+  if (subscription.length === 0) return false
+  try {
+    return decodeSubscription(subscription).length > 0
+  } catch {
+    return true
+  }
 }

@@ -17,6 +17,7 @@ import type { Heads } from './heads.js'
 import { Pace } from './pace.js'
 import type { RequestSettings } from './record-request.js'
 import { RecordRun } from './record-run.js'
+import type { MemberTimes } from './start-leader.js'
 import type { SkipResult, TestResult } from './webhook-desk.js'
 import { commitStart, type KafkaState, lookAtKafka } from './webhook-start.js'
 import type { WebhookState, WebhookStatus } from './webhook-status.js'
@@ -40,6 +41,7 @@ export interface WebhookCluster {
   readonly verbs: Pick<Verbs, 'produce' | 'admin'>
   /** Groups of webhooks only, which no other client uses. */
   readonly groups: ConsumerGroups
+  readonly member: MemberTimes
   /** Records of aborted transactions are read. */
   readonly readsAborted: boolean
 }
@@ -186,8 +188,8 @@ export class Webhook {
   }
 
   async #begin(kafka: KafkaState): Promise<void> {
-    this.#hasJoined =
-      kafka.partitions.length === 0 || (await commitStart(this.#deps.cluster.router, this.#definition, kafka))
+    const { router, member } = this.#deps.cluster
+    this.#hasJoined = kafka.partitions.length === 0 || (await commitStart(router, this.#definition, kafka, member))
     this.#beginnings++
     if (this.#hasJoined) this.#refusal = undefined
     else if (this.#beginnings >= HASTY_BEGINNINGS) this.#refusal = NOT_BEGUN

@@ -93,7 +93,7 @@ export class Webhooks implements WebhookDesk {
     const metrics = defaultLogger
     const of = { system, router, settings, clock, log, metrics, records, problemOfName: problemOfGroup }
     const groups = new ConsumerGroups(of)
-    const cluster = { router, verbs, groups, readsAborted: isolation === 'readUncommitted' }
+    const cluster = { router, verbs, groups, member: consumer, readsAborted: isolation === 'readUncommitted' }
     this.#clusters.set(name, cluster)
     return cluster
   }

@@ -96,17 +96,6 @@ describe('webhooks', () => {
     expect(endpoint.bodies).to.have.members(['f', 'g'])
   })
 
-  it('commit where they begin in one call, before their group has a member', async () => {
-    const topic = await stage.topic('orders', 5)
-    const counted = { type: 'delay', delayMs: 0 } as const
-    const commits = stage.cluster.faults.add({ api: 'OffsetCommit', count: Number.POSITIVE_INFINITY }, counted)
-    const joins = stage.cluster.faults.add({ api: 'JoinGroup', count: Number.POSITIVE_INFINITY }, counted)
-    open({ topic, start: 'latest' })
-    await joins.whenFired()
-    expect(commits.fired).to.equal(1)
-    expect(await committed(topic)).to.deep.equal([0, 0, 0, 0, 0])
-  })
-
   it('wait for a topic that does not exist, and begin at its first record whatever start says', async () => {
     const topic = freshTopic('later')
     const webhooks = open({ topic, start: 'latest' })

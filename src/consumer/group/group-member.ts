@@ -10,7 +10,7 @@ import { encodeBegun, type GroupStarts, madeFrom, readAssignment } from './start
 import { lookUpTopics } from './topic-look-ups.js'
 
 /** The only assignment strategy that every client knows. */
-const PROTOCOL = 'range'
+export const PROTOCOL = 'range'
 /** Pause after a refusal that may last, such as a missing permission. */
 const REFUSED_PAUSE_MS = 5_000
 /** The number of failed attempts to join that are repeated at once. Further attempts follow after a pause. */
