@@ -75,7 +75,7 @@ export class RecordRun implements ParkingSink {
   #delivered = 0
   #lettersInRow = 0
   /** Since when no attempt got a 2xx, in milliseconds since 1970. */
-  failingSince: number | undefined
+  #failingSince: number | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(deps: RecordRunDeps) {
@@ -94,6 +94,10 @@ export class RecordRun implements ParkingSink {
   /** The last attempts, newest first. */
   get notes(): readonly AttemptNote[] {
     return this.#notes
+  }
+  /** Since when no attempt got a 2xx, in milliseconds since 1970. `undefined`: the last one did, or no record is open. */
+  get failingSince(): number | undefined {
+    return this.#partitions.size === 0 ? undefined : this.#failingSince
   }
   get deadLettersStopped(): boolean {
     return this.#lettersInRow >= MOST_LETTERS_IN_ROW
@@ -322,7 +326,7 @@ export class RecordRun implements ParkingSink {
       this.#settle(open)
       return
     }
-    this.failingSince ??= now()
+    this.#failingSince ??= now()
     if (verdict !== 'record') pace.failed(attempt)
     if (verdict === 'gone') onGone()
     if (verdict === 'endpoint' && isProven) tries.counted++
@@ -330,14 +334,23 @@ export class RecordRun implements ParkingSink {
     const reason = isEnough ? 'attempts' : 'answer'
     const isOver = verdict === 'record' || isEnough
     if (isOver && (await this.#giveUp(open, record, reason, String(answerOf(result))))) return
+    this.#tellFailure(open, tries.attempts, result)
     this.#again(open, Math.max(recordMs, pauseAfter(tries.attempts, random())))
+  }
+
+  /** The log repeats a line of a webhook ever more seldom, so that it has the first failure, and not all. */
+  #tellFailure({ id }: Open, attempt: number, result: AttemptResult): void {
+    const { signal, log } = this.#deps
+    if (signal.aborted) return
+    const because = result.kind === 'status' ? undefined : result.message
+    log.warn({ id, attempt, answer: answerOf(result), because }, 'an endpoint has not taken a record: it is sent again')
   }
 
   #wasDelivered(): void {
     this.#deps.pace.succeeded()
     this.#delivered++
     this.#lettersInRow = 0
-    this.failingSince = undefined
+    this.#failingSince = undefined
   }
 
   #triesOf(open: Open): Tries {
@@ -363,7 +376,7 @@ export class RecordRun implements ParkingSink {
   /** The record waits, and those of its key behind it, until a person acts. */
   #unsendable(open: Open, attempt: number, because: string): void {
     const { partition, offset } = open
-    this.failingSince ??= this.#deps.now()
+    this.#failingSince ??= this.#deps.now()
     this.#note(open, attempt, 'unsendable', 'unsendable', 0)
     this.#deps.log.warn({ partition, offset, attempt, because }, 'a record of a webhook cannot be sent: it stays open')
   }
@@ -409,6 +422,8 @@ export class RecordRun implements ParkingSink {
     open.offers.ackAll(open.asOffers)
     open.tries = undefined
     this.#over(open)
+    // No record waits for the endpoint.
+    if (this.#partitions.size === 0) this.#failingSince = undefined
   }
 
   #gone(open: Open): void {

@@ -479,6 +479,28 @@ describe('records of a webhook', () => {
     expect(stage.open).to.deep.equal([2])
   })
 
+  it('count as failing only while one is open', async () => {
+    await begin(1, each, () => 400, { deadLetters: 'dead' })
+    expect(stage.letters).to.have.length(1)
+    expect(stage.run.failingSince, 'given up').to.equal(undefined)
+  })
+
+  it('that a person skips leave nothing that fails, now or later', async () => {
+    await begin(1, each, () => 500)
+    expect(stage.run.failingSince).to.not.equal(undefined)
+    await skip(0)
+    expect(stage.run.failingSince).to.equal(undefined)
+  })
+
+  it('that an endpoint does not take are told of, with the cause', async () => {
+    const because = '10.0.0.5 is in none of webhooks.networks'
+    await begin(2, each, () => ({ kind: 'address', message: because }))
+    await stage.pass(3_000)
+    expect(stage.sent).to.have.length.above(1)
+    expect(stage.lines).to.have.length(1)
+    expect(stage.lines[0]!.fields).to.deep.include({ answer: 'address', because })
+  })
+
   it('are sent again after a bug, and others go on meanwhile', async () => {
     await begin(2, each, attempt => {
       if (isAt(0)(attempt) && stage.sent.length === 1) throw new Error('a bug')

@@ -64,7 +64,7 @@ export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Stat
   gauge('oldest_open_seconds', oldest, 'max', status => oldestOpenMs(status, Date.now()) / 1_000)
   const retention = '`retention.ms` of the topic, in seconds; 0: not known, or no limit'
   gauge('retention_seconds', retention, 'max', ({ retentionMs = 0 }) => retentionMs / 1_000)
-  const failing = 'How long no request got a 2xx; 0: the last one did, or none was made'
+  const failing = 'How long no request got a 2xx; 0: the last one did, or no record is open'
   gauge('failing_seconds', failing, 'max', ({ failingSince }) =>
     failingSince === undefined ? 0 : (Date.now() - failingSince) / 1_000
   )
