@@ -7,6 +7,7 @@ import type { WebhooksSettings } from './settings.js'
 
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream'
 const MAX_SECRETS = 2
+const NO_SECRETS = 'must have one secret or two, each whsec_ and 24 to 64 bytes in base64'
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
 
 /** It stands in a line of the head as it is. */
@@ -121,10 +122,10 @@ function secretsOf(
   const variable = secretVariable(name)
   const given = environment[variable] ?? ''
   if (given !== '' && secretFile !== undefined) return `secretFile: is given besides ${variable}; remove one of them`
-  if (given !== '') return parsed(given) ?? `${variable} must have one secret whsec_… or two`
+  if (given !== '') return parsed(given) ?? `${variable} ${NO_SECRETS}`
   if (secretFile === undefined) return `has no secret; name a file with secretFile, or set ${variable}`
   try {
-    return parsed(readFile(secretFile)) ?? `secretFile: ${secretFile} must have one secret whsec_… or two, one a line`
+    return parsed(readFile(secretFile)) ?? `secretFile: ${secretFile} ${NO_SECRETS}, one a line`
   } catch (error) {
     return `secretFile: cannot read ${secretFile} (${codeOf(error)})`
   }

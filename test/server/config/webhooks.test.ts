@@ -73,7 +73,7 @@ describe('the settings of webhooks', () => {
 
   it('are refused with secrets that cannot sign, without showing them', () => {
     const at = 'webhooks.definitions.orders: '
-    const wrong = 'must have one secret whsec_… or two'
+    const wrong = 'must have one secret or two, each whsec_ and 24 to 64 bytes in base64'
     const texts = ['whsec_short', 'geheim', `${secret} ${former} ${secret}`, ' ', secret.slice(6)]
     for (const text of texts)
       expect(problemsOf(oneOf({}), { CASTELLAN_WEBHOOKS_ORDERS_SECRET: text }), text).to.deep.equal([
