@@ -17,7 +17,7 @@ const SKIP = 'webhooks skip'
 const TEST = 'webhooks test'
 const RESUME = 'webhooks resume'
 
-interface OfRecord {
+interface OfRecord extends Partial<Pick<WebhookDefinition, 'cluster' | 'topic'>> {
   readonly name: string
   readonly partition: number
   readonly offset: Offset
@@ -38,7 +38,7 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     this.#definitions = definitions
     this.#peers = peers
     peers?.serve(STATUS, (name: string | undefined) => this.#own(name))
-    peers?.serve(SKIP, ({ name, partition, offset }: OfRecord) => desk.skip(name, partition, offset))
+    peers?.serve(SKIP, (record: OfRecord) => this.#skipOwn(record))
     peers?.serve(TEST, (name: string) => desk.test(name))
     peers?.serve(RESUME, (name: string) => desk.resume(name))
   }
@@ -53,13 +53,14 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
       statuses.map(status => ({ gateway, status }))
     const others = answers.flatMap(({ by, answer }) => (answer === undefined ? [] : toTold(String(by), answer)))
     const own = toTold(this.#peers === undefined ? 'this' : String(this.#peers.id), this.#own(name))
-    return { told: [...own, ...others], silent: silentOf(answers) }
+    const told = [...own, ...others.filter(({ status }) => this.#isSame(status))]
+    return { told, silent: silentOf(answers) }
   }
 
   async skip(name: string, partition: number, offset: Offset) {
     const own = await this.#desk.skip(name, partition, offset)
     if (!isElsewhere(own)) return { result: own, silent: [] }
-    const record: OfRecord = { name, partition, offset }
+    const record: OfRecord = { ...this.#placeOf(name), name, partition, offset }
     const isFound = (result: SkipResult): boolean => !isElsewhere(result)
     const answers = await this.#ask<SkipResult>(SKIP, record, SKIP_TIMEOUT_MS, isFound)
     const found = answers.find(({ answer }) => answer !== undefined && isFound(answer))
@@ -84,6 +85,22 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     const types = ['resumed', 'notGone', 'unknownWebhook'] as const
     const type = types.find(one => all.some(result => result.type === one))!
     return { result: { type }, silent: silentOf(answers) }
+  }
+
+  async #skipOwn(record: OfRecord): Promise<SkipResult> {
+    const { name, partition, offset } = record
+    return this.#isSame(record) ? this.#desk.skip(name, partition, offset) : { type: 'notAtHand' }
+  }
+
+  /** What a client may do was asked for one topic: where the definitions differ, one of this name may have another one. */
+  #isSame({ name, cluster, topic }: Pick<OfRecord, 'name' | 'cluster' | 'topic'>): boolean {
+    const own = this.#placeOf(name)
+    return own === undefined || (own.cluster === cluster && own.topic === topic)
+  }
+
+  #placeOf(name: string): Pick<WebhookDefinition, 'cluster' | 'topic'> | undefined {
+    const own = this.defined.find(one => one.name === name)
+    return own && { cluster: own.cluster, topic: own.topic }
   }
 
   #own(name: string | undefined): readonly WebhookStatus[] {

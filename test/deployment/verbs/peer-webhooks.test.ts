@@ -4,6 +4,7 @@ import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js
 import { PeerWebhooks } from '../../../src/deployment/verbs/peer-webhooks.js'
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from '../../../src/webhooks/webhook-desk.js'
 import type { WebhookStatus } from '../../../src/webhooks/webhook-status.js'
+import { hook } from '../../webhooks/webhook-stage.js'
 
 /** Processes of one deployment, without sockets. Bodies and answers go the way of calls between gateways. */
 class Deployment {
@@ -11,11 +12,13 @@ class Deployment {
   /** What was asked: `a>b webhooks skip`. */
   readonly calls: string[] = []
 
-  add(id: string, desk: Partial<WebhookDesk> = {}): PeerWebhooks<string> {
+  /** @param topic of the webhook `orders` by the settings of this one; absent: it has none */
+  add(id: string, desk: Partial<WebhookDesk> = {}, topic?: string): PeerWebhooks<string> {
     const member = new Member(id, this)
     this.members.set(id, member)
     const own: WebhookDesk = { ...ofNothing, ...desk }
-    return new PeerWebhooks<string>(own, () => [], member)
+    const defined = topic === undefined ? [] : [hook({ name: 'orders', topic })]
+    return new PeerWebhooks<string>(own, () => defined, member)
   }
 }
 
@@ -108,6 +111,17 @@ describe('webhooks of several processes', () => {
     deployment.members.get('c')!.isAway = true
     expect(await webhooks.skip('orders', 3, 7)).to.deep.equal({ result: SKIPPED, silent: [] })
     expect(asked).to.deep.equal([['orders', 3, 7]])
+  })
+
+  it('skip no record of a webhook that has another topic elsewhere, nor tell of it', async () => {
+    const deployment = new Deployment()
+    const webhooks = deployment.add('a', skipping(NOT_AT_HAND), 'orders')
+    const there = { ...statusOf('orders'), cluster: 'default', topic: 'salaries' }
+    deployment.add('b', { ...skipping(SKIPPED), status: () => [there] }, 'salaries')
+    expect((await webhooks.skip('orders', 3, 7)).result).to.deep.equal(NOT_AT_HAND)
+    expect((await webhooks.status('orders')).told).to.deep.equal([])
+    deployment.add('c', skipping(SKIPPED), 'orders')
+    expect((await webhooks.skip('orders', 3, 7)).result).to.deep.equal(SKIPPED)
   })
 
   it('name those that have not answered where a record is not found', async () => {
