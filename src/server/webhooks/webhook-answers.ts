@@ -41,6 +41,10 @@ export interface WebhookParts extends EndpointBase {
 const NOT_HERE =
   'without credentials, and without rules of access, webhooks are for clients on the machine of the gateway only, and not through a proxy'
 
+/** The same whether there is such a webhook or not, and without the name of its topic. */
+const notAllowed = (principal: string, name: string): string =>
+  `${principal} may not do this with a webhook ${name}: no rule allows it for its topic and its group (access.rules)`
+
 /** @throws ForbiddenError for a client on another machine about which nothing is known */
 export function requireNear({ access }: WebhookParts, { request }: Exchange): void {
   const caller = access.callerOf(request)
@@ -67,6 +71,7 @@ export function webhookOf(
     found === undefined
       ? caller.refusalOf(rightsOf(verb, { topic: '', group }).needed[0]!, { group })
       : authorize(caller, verb, { topic: found.topic, group })
+  if (refusal instanceof ForbiddenError) throw new ForbiddenError(notAllowed(caller.principal, name))
   if (refusal !== undefined) throw refusal
   if (found === undefined) throw new ApiError(404, 'this gateway has no webhook of this name')
   return found
